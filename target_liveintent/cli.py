@@ -41,6 +41,7 @@ from target_liveintent.singer import (
     input_of,
     readable_failures,
     stream_maps_of,
+    write_config,
 )
 from target_liveintent.store import (
     Database,
@@ -216,15 +217,30 @@ def print_preset(name: str) -> None:
     help="Compare the result with the expected result in FILE, and exit with code 1 if they differ."
     " If FILE does not exist, write the result to FILE, and exit with code 1.",
 )
+@click.option(
+    "--write-config",
+    "new_config",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Propose a configuration for the streams of the input, and write it to the new FILE as"
+    " YAML. This needs no --config.",
+)
 @click.option("--format", "style", type=click.Choice(["text", "json"]), default="text")
 def print_explanation(
-    config: _ConfigInput, file_input: IO[str] | None, expected: str | None, style: str
+    config: _ConfigInput,
+    file_input: IO[str] | None,
+    expected: str | None,
+    new_config: str | None,
+    style: str,
 ) -> None:
     """Show how each stream of an input would become events, or why a stream cannot.
 
     This sends nothing. The exit code is 1 if a run over the same input would fail. The command does
     not check the token, nor whether a run can use the store.
     """
+    if new_config is not None:
+        print_lines(write_config(input_of(file_input), settings_of(_STAND_INS), new_config))
+        return
     given = _given(config)
     warned = list(warnings_of(given))
     if style == "text":

@@ -54,7 +54,9 @@ REASONS: dict[str, Reason] = {
     ),
     "invalid_event_time": Reason(
         "The event time cannot be read. Map `event_time` to an ISO 8601 time, or to Unix seconds,"
-        " milliseconds or microseconds.",
+        " milliseconds or microseconds from 2000 to 2099. For serial numbers of Excel, such as"
+        " 46354.67, write `excel_time(x)`; for texts such as 20261128150428 or 28.11.2026, write"
+        " `parse_time(x, '%Y%m%d%H%M%S')` or `parse_time(x, '%d.%m.%Y')`.",
         of_letter="The event time of the dead letter cannot be read. Correct it in the dead letter"
         " (ISO 8601 or Unix seconds), or load the row again with the tap.",
     ),

@@ -10,7 +10,7 @@ from singer_sdk.exceptions import MissingKeyPropertiesError
 from singer_sdk.sinks import Sink
 from singer_sdk.target_base import Target
 
-from target_liveintent.conversions import EventBuilder, Rejection, watch_zone
+from target_liveintent.conversions import EventBuilder, Rejection, lasting_keys, watch_zone
 from target_liveintent.mapping import RecordConverter, Stream, StreamPlan
 from target_liveintent.privacy import Suppressions
 from target_liveintent.run import Run
@@ -82,11 +82,13 @@ class LiveIntentSink(RunSink):
     ) -> None:
         super().__init__(target, stream, plan, run, settings)
         defaults = watch_zone(settings.events, self._counts.note_zone_use)
+        counts, keys = self._counts, lasting_keys(stream.keys)
         builder = EventBuilder(stream.name, plan.properties, stream.keys, defaults, suppressions)
-        self._counts.mapped |= builder.identifying
+        builder.causes = counts.causes
+        counts.mapped |= builder.identifying
         self._converter = RecordConverter(plan, builder, self._counts.left_out)
         # Without keys, a derived event ID is made of the whole mapped record.
-        needs_all = self._schema_check is not None or (not stream.keys and plan.passes_others)
+        needs_all = self._schema_check is not None or (not keys and plan.passes_others)
         if plan.reads is None or needs_all:
             self.columns = None
         else:

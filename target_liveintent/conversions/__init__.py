@@ -1,12 +1,16 @@
 """The event model, and the builder that makes events of mapped records."""
 
-from target_liveintent.conversions.builder import EventBuilder
+from target_liveintent.conversions.builder import EventBuilder, lasting_keys
 from target_liveintent.conversions.coerce import (
     UNUSABLE,
+    Unreadable,
     currency_code,
     exact,
     local_amount,
     positive_integer,
+    shape,
+    text,
+    unix_time,
 )
 from target_liveintent.conversions.fields import (
     FIELDS,
@@ -46,15 +50,20 @@ __all__ = [
     "EventBuilder",
     "LetterKey",
     "Rejection",
+    "Unreadable",
     "Usual",
     "compiled",
     "currency_code",
     "exact",
+    "lasting_keys",
     "local_amount",
     "missing_columns",
     "missing_columns_message",
     "positive_integer",
     "request_body",
+    "shape",
+    "text",
+    "unix_time",
     "usual_way",
     "watch_zone",
     "window_end",

@@ -6,15 +6,17 @@ in which nothing is odd.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import msgspec
 
 from target_liveintent.conversions import coerce
-from target_liveintent.conversions.coerce import UNUSABLE
+from target_liveintent.conversions.coerce import UNUSABLE, cause_of
 from target_liveintent.conversions.decisions import decision_id, decision_id_of_url
 from target_liveintent.conversions.fields import (
+    FIELDS,
     IDENTIFYING,
     OPTIONAL,
     event_of,
@@ -48,12 +50,26 @@ from target_liveintent.privacy import (
 from target_liveintent.settings import EventDefaults
 
 
+_UNUSABLE = {field.name: field.unusable for field in FIELDS}
+_POSITION = re.compile(r"_+(?:sdc_|smart_|file|line|row|path|sheet)\w*")
+"""Columns that taps add to say where in a file a row stood, and when they read it."""
+_MOST_CAUSES = 200
+
+
 class _RejectedError(Exception):
     """Ends the building of an event; the arguments are those of `_reject`."""
 
 
 def _reject(reason: str, field: str | None, detail: str | None = None) -> NoReturn:
     raise _RejectedError(reason, field, detail)
+
+
+def lasting_keys(key_properties: Iterable[str]) -> tuple[str, ...]:
+    """Return the key properties that identify a record, and not only its position in a file.
+
+    Another record stands at the same position when the file is overwritten.
+    """
+    return tuple(key for key in key_properties if not _POSITION.fullmatch(key))
 
 
 class EventBuilder:
@@ -69,6 +85,7 @@ class EventBuilder:
     Attributes:
         stream: The stream.
         keys: The tap's key properties.
+        lasting_keys: Those that identify a record.
         defaults: What the settings supply to events.
         suppressions: The people who must not be sent; None if there are none.
         places: Our columns that the stream has, each with its places in a record.
@@ -77,6 +94,7 @@ class EventBuilder:
         identifying: The columns of the stream that say whose conversion it is.
         hashed: Those of which an identity is made.
         counted_if_empty: The optional columns that are counted where they are empty.
+        causes: Counts why columns were left out: `value: "9,99" is not a number`, without data.
     """
 
     def __init__(
@@ -89,6 +107,8 @@ class EventBuilder:
     ) -> None:
         self.stream = stream
         self.keys = tuple(key_properties)
+        self.lasting_keys = lasting_keys(key_properties)
+        self.causes: dict[str, int] = {}
         self.defaults = defaults
         self.suppressions = suppressions or None
         self.places = places_of(properties)
@@ -126,6 +146,9 @@ class EventBuilder:
         # The columns that the identity is made of do not stay among the others.
         candidates = [columns.pop(name, None) for name in self.hashed]
         identity = identify(candidates, self.normalize, self.hashed)
+        for note in identity.notes:
+            if note in self.hashed:
+                self._count_cause(note, candidates[self.hashed.index(note)])
         identity = msgspec.structs.replace(identity, notes=(*identity.notes, *notes))
         event_id, is_unique = self._event_id(columns, mapped, raw, left_out)
         try:
@@ -205,12 +228,15 @@ class EventBuilder:
             count(left_out, "event_id")
         elif given is not None:
             return (pseudonym(given) if holds_address(given) else given), True
-        keys = [coerce.text(raw.get(key)) for key in self.keys]
-        if any(key not in raw for key in self.keys) or all(key is None for key in keys):
-            own = {name: value for name, value in mapped.items() if not name.startswith("_sdc_")}
-            return derive_event_id(self.stream, [own]), not self.keys
+        elif "event_id" in self.counted_if_empty:
+            count(left_out, "event_id empty")
+        names = self.lasting_keys
+        keys = [coerce.text(raw.get(key)) for key in names]
+        if any(key not in raw for key in names) or all(key is None for key in keys):
+            own = {name: value for name, value in mapped.items() if lasting_keys([name])}
+            return derive_event_id(self.stream, [own]), not names
         values = [
-            raw[name] if key is UNUSABLE else key for name, key in zip(self.keys, keys, strict=True)
+            raw[name] if key is UNUSABLE else key for name, key in zip(names, keys, strict=True)
         ]
         return derive_event_id(self.stream, values), True
 
@@ -258,7 +284,8 @@ class EventBuilder:
         if event_time is None:
             _reject("missing_event_time", "event_time")
         if event_time is UNUSABLE:
-            _reject("invalid_event_time", "event_time")
+            cause = cause_of(columns["event_time"], "is not a time")
+            _reject("invalid_event_time", "event_time", cause)
         if event_time < now - 1:
             return event_time
         if event_time > now + MARGIN:
@@ -284,10 +311,16 @@ class EventBuilder:
                     count(left_out, f"{name} empty")
             elif value is UNUSABLE or (isinstance(value, str) and holds_address(value)):
                 count(left_out, name)
+                self._count_cause(name, columns[name])
                 redact_column(columns, name)
             else:
                 values[name] = value
         return values
+
+    def _count_cause(self, name: str, value: Any) -> None:
+        cause = f"{name}: {cause_of(value, _UNUSABLE[name])}"
+        if cause in self.causes or len(self.causes) < _MOST_CAUSES:
+            count(self.causes, cause)
 
 
 def _unusable(notes: Sequence[str], columns: Mapping[str, Any]) -> str | None:

@@ -6,6 +6,7 @@ holds something that cannot be read. None of them raises, and none of them guess
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import enum
 import math
@@ -30,6 +31,40 @@ class _Unusable(enum.Enum):
 UNUSABLE: Final = _Unusable.UNUSABLE
 Unusable = Literal[_Unusable.UNUSABLE]
 
+
+@dataclasses.dataclass(frozen=True)
+class Unreadable:
+    """What a helper of expressions returns for a value that it cannot read; no event can have it.
+
+    Attributes:
+        cause: Why it cannot be read, with the value's shape and without its data.
+    """
+
+    cause: str
+
+    def __str__(self) -> str:
+        """Return what stands in the dead letter if an expression gave this for a column."""
+        return str(UNUSABLE)
+
+
+_LONGEST_SHAPE = 24
+
+
+def shape(value: Any) -> str:
+    """Return how a value is written, without its data: digits are 9, and letters are x."""
+    is_huge = isinstance(value, int) and value.bit_length() > _LONGEST_ID_BITS
+    if is_huge or isinstance(value, (bool, dict, list, tuple)):
+        return f"a value of the type {type(value).__name__}"
+    plain = re.sub(r"[^\W\d_]+", "x", re.sub(r"\d", "9", str(value)[:LONGEST_TEXT].strip()))
+    cut = plain if len(plain) <= _LONGEST_SHAPE else f"{plain[:_LONGEST_SHAPE]}…"
+    return f'"{"".join(c if c.isprintable() else "?" for c in cut)}"'
+
+
+def cause_of(value: Any, unusable: str) -> str:
+    """Return why a value cannot be used, without its data: `"99.99" is not a whole number`."""
+    return value.cause if isinstance(value, Unreadable) else f"{shape(value)} {unusable}"
+
+
 # Texts that stand for null: a stream map's str(null) is `None`; taps write `null` and `NaN`.
 _EMPTY_TEXTS = frozenset({"", "None", "null", "NULL", "NaN", "nan"})
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -53,8 +88,10 @@ UUID_FORM = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _ZERO_UUID = str(uuid.UUID(int=0))
 _CURRENCY_LENGTH = 3
 _FLAGS = {"true": 1, "1": 1, "false": 0, "0": 0}
-# The units of Unix times, by size: seconds up to the year 5138, milliseconds, microseconds.
-_UNITS = ((10**11, 1), (10**14, 1_000), (10**17, 1_000_000))
+_UNITS = (1, 1_000, 1_000_000)
+"""What a second has in the units of Unix times: seconds, milliseconds, microseconds."""
+_YEAR_2000, _YEAR_2100 = 946_684_800, 4_102_444_800
+"""Numbers that are earlier or later in every unit are no Unix times, but dates in another form."""
 
 
 def text(value: Any) -> str | Unusable | None:  # noqa: PLR0911 (a table of types)
@@ -92,7 +129,7 @@ def unix_time(value: Any, zone: dt.tzinfo) -> int | Unusable | None:
 
     Args:
         value: ISO 8601 text in the forms that taps send, a datetime or date, or Unix seconds,
-            milliseconds or microseconds as a number or as text.
+            milliseconds or microseconds from 2000 to 2099, as a number or as text.
         zone: The zone of times without an offset; a date means midnight there.
     """
     if isinstance(value, str):
@@ -145,8 +182,8 @@ def unix_seconds(moment: dt.datetime, zone: dt.tzinfo) -> int | Unusable:
 def _time_of_number(value: float | Decimal) -> int | Unusable | None:
     if _is_nan(value):
         return None
-    for limit, unit in _UNITS:
-        if 0 < value < limit:
+    for unit in _UNITS:
+        if _YEAR_2000 * unit <= value < _YEAR_2100 * unit:
             return int(value // unit)
     return UNUSABLE
 

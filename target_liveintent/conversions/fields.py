@@ -18,6 +18,9 @@ from target_liveintent.conversions.decisions import decision_id
 from target_liveintent.privacy import IDENTITY_COLUMNS
 from target_liveintent.settings import EventDefaults
 
+_NO_HASH = "is not a hash of an e-mail address"
+_NO_UUID = "is not a UUID"
+
 
 class Field(NamedTuple):
     """A column of a mapped record, and the field of the event that it fills.
@@ -30,6 +33,7 @@ class Field(NamedTuple):
             None where the builder needs more than a coercion.
         meaning: A sentence for the documentation.
         wire_type: The type on the wire; the API requires the field unless it may be None.
+        unusable: What is said of a value that cannot be used.
     """
 
     name: str
@@ -37,6 +41,7 @@ class Field(NamedTuple):
     coerce: Callable[[Any], Any] | None
     meaning: str
     wire_type: Any = str | None
+    unusable: str = "is not a text, or has an e-mail address in it"
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -94,6 +99,7 @@ FIELDS = (
         " `li_did` of `source_url`. The value of this parameter must be a UUID. If the event has a"
         " hashed e-mail, the decision ID is sent too. Placeholders such as `undefined` are treated"
         " as absent.",
+        unusable=_NO_UUID,
     ),
     Field(
         "email",
@@ -101,9 +107,22 @@ FIELDS = (
         None,
         "An e-mail address or a hash. The target normalizes and hashes an address on your"
         " machine. It sends only hashes, never the address.",
+        unusable="is neither an e-mail address nor a hash of one",
     ),
-    Field("md5", "userData.md5", None, "The MD5 of the normalized address."),
-    Field("sha2", "userData.sha2", None, "The SHA-256 of the normalized address."),
+    Field(
+        "md5",
+        "userData.md5",
+        None,
+        "The MD5 of the normalized address.",
+        unusable=_NO_HASH,
+    ),
+    Field(
+        "sha2",
+        "userData.sha2",
+        None,
+        "The SHA-256 of the normalized address.",
+        unusable=_NO_HASH,
+    ),
     Field(
         "ip",
         "userData.ip",
@@ -111,6 +130,7 @@ FIELDS = (
         "The buyer's IPv4 or IPv6 address. A private address, such as `10.0.0.5`, is left out. If"
         " the value is a chain, such as `203.0.113.9, 10.0.0.1`, the first public address is"
         " sent.",
+        unusable="is not a public IP address",
     ),
     Field("user_agent", "userData.ua", text, "The buyer's browser."),
     Field(
@@ -118,23 +138,37 @@ FIELDS = (
         "userData.idfa",
         device_id,
         "Apple's advertising ID. It must be a UUID, as in the examples of LiveIntent's guide.",
+        unusable=_NO_UUID,
     ),
     Field(
         "aaid",
         "userData.aaid",
         device_id,
         "Android's advertising ID. It must be a UUID, as in the examples of LiveIntent's guide.",
+        unusable=_NO_UUID,
     ),
     Field(
-        "tracking_enabled", "userData.trackingEnabled", flag, "A Boolean, or 0 or 1.", int | None
+        "tracking_enabled",
+        "userData.trackingEnabled",
+        flag,
+        "A Boolean, or 0 or 1.",
+        int | None,
+        unusable="is neither a Boolean nor 0 or 1",
     ),
-    Field("currency", "purchaseData.currency", currency_code, "Three letters, such as `USD`."),
+    Field(
+        "currency",
+        "purchaseData.currency",
+        currency_code,
+        "Three letters, such as `USD`.",
+        unusable="is not a three-letter code, such as EUR",
+    ),
     Field(
         "value",
         "purchaseData.value",
         amount,
         "The amount: `87.28`, `$12.50`, `1,234.50`.",
         Decimal | None,
+        unusable="is not a number with a decimal point",
     ),
     Field("order_id", "purchaseData.orderId", text, "Your order number."),
     Field(

@@ -120,7 +120,7 @@ def _lines(
     yield from _identity(builder)
     if "event_id" in there:
         yield _read("event_id")
-        yield "if sent_event_id is None: sent_event_id = derived_id(record)"
+        yield "if sent_event_id is None: odd()"
     else:
         yield "sent_event_id = derived_id(record)"
     yield "sent_event_time = time(given_event_time)"
@@ -151,6 +151,8 @@ def _identity(builder: EventBuilder) -> Iterator[str]:
         yield "    identity = hash_address(given_email.strip(), normalize)"
     candidates = "".join(f"given_{name}, " for name in builder.hashed)
     yield f"if identity is None: identity = identify(({candidates}), normalize, hashed)"
+    yield "for note in identity.notes:"
+    yield "    if not note.endswith(' empty'): odd()"
     yield "sent_md5 = identity.md5"
     yield "sent_sha2 = identity.sha2"
     if builder.suppressions:
@@ -279,7 +281,7 @@ def _derivation(builder: EventBuilder) -> Callable[[Mapping[str, Any]], str]:
     """Return what derives an event's ID from the key properties of its record."""
 
     def derived_id(record: Mapping[str, Any]) -> str:
-        keys = [coerce.text(record[key]) for key in builder.keys]
+        keys = [coerce.text(record[key]) for key in builder.lasting_keys]
         if UNUSABLE in keys or not any(keys):
             raise _OddError
         return derive_event_id(builder.stream, keys)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from target_liveintent.conversions import FIELDS, Rejection
+from target_liveintent.conversions import FIELDS, Rejection, lasting_keys
 from target_liveintent.explain.explained import FILTERED, NOT_MAPPED, SENT, Explained
 from target_liveintent.explain.model import (
     ExplainedStream,
@@ -20,6 +20,7 @@ from target_liveintent.mapping import (
     StreamPlan,
     advise_map,
     likely_preset,
+    propose,
     settings_to_set,
     unknown_columns,
     unknown_reads,
@@ -52,11 +53,26 @@ def describe(
 
 
 def _warnings(explained: Explained, settings: Settings) -> Iterator[str]:
-    noted, stream = explained.noted, explained.stream.name
+    noted, stream = explained.noted, explained.stream
+    yield from explained.counts.doubts(least_filtered=1)
+    yield from _keys_are_positions(explained)
     yield from noted.amounts.warnings(noted.left_out)
     yield from explained.counts.identification(explained.plan.stream).idle_columns()
     if noted.outcomes[SENT] and not noted.zone_uses:
-        yield from unused_zone(settings.timezone, [stream])
+        yield from unused_zone(settings.timezone, [stream.name])
+
+
+def _keys_are_positions(explained: Explained) -> Iterator[str]:
+    """Say that the keys identify nothing, and which column may."""
+    stream = explained.stream
+    if not stream.keys or lasting_keys(stream.keys) or "event_id" in explained.plan.properties:
+        return
+    found = propose(stream, explained.noted.samples).expressions.get("event_id")
+    yield (
+        f"the key properties {', '.join(stream.keys)} only say where in a file a record stood, so"
+        " the event ID is derived from the mapped record. Map event_id to a column that is"
+        f" different in each record{f', such as {found}' if found else ''}"
+    )
 
 
 def _use(plan: StreamPlan) -> str:
@@ -72,7 +88,7 @@ def _advice(explained: Explained, settings: Settings, *, in_use: bool) -> str | 
     columns = stream.schema["properties"]
     is_unnamed = explained.plan.transform is not None and not explained.plan.named
     if missing or (is_unnamed and likely_preset(columns)):
-        return advise_map(stream.name, columns, stream.keys, settings.events, in_use=in_use)
+        return advise_map(stream, settings.events, in_use=in_use, records=explained.noted.samples)
     return None
 
 
@@ -118,7 +134,7 @@ def _mapped(name: str, path: tuple[str, ...], plan: StreamPlan) -> str:
 
 def _default(column: str, explained: Explained, settings: Settings) -> str:
     """Return what fills a field that no column of the map fills; empty if nothing does."""
-    events, keys = settings.events, explained.stream.keys
+    events, keys = settings.events, lasting_keys(explained.stream.keys)
     derived = f"the key properties {', '.join(keys)}" if keys else "the whole mapped record"
     defaults = {
         "event_id": f"derived from the stream's name and {derived}",

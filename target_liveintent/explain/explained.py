@@ -15,6 +15,7 @@ from target_liveintent.conversions import (
 )
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping import (
+    MAX_SAMPLES,
     MELTANO_TEST_STREAM,
     RecordConverter,
     Stream,
@@ -23,7 +24,7 @@ from target_liveintent.mapping import (
 )
 from target_liveintent.privacy import Suppressions
 from target_liveintent.reasons import REASONS
-from target_liveintent.run import Amounts, StreamCounts
+from target_liveintent.run import Amounts, StreamCounts, count_time
 from target_liveintent.settings import EventDefaults
 
 SENT, FILTERED = "sent", "filtered"
@@ -39,6 +40,8 @@ class Noted(msgspec.Struct):
         read: How many records came.
         outcomes: Counts records by outcome: `sent`, `filtered`, or a reason code.
         left_out: Counts, by column, how often a column could not be used.
+        causes: As in `StreamCounts`.
+        samples: The first records, for suggestions.
         mapped: The columns of the stream that say whose conversion it is.
         filled: The columns that have a value in at least one mapped record.
         events: The JSON of each event.
@@ -51,6 +54,8 @@ class Noted(msgspec.Struct):
     read: int = 0
     outcomes: Counter[str] = msgspec.field(default_factory=Counter)
     left_out: Counter[str] = msgspec.field(default_factory=Counter)
+    causes: Counter[str] = msgspec.field(default_factory=Counter)
+    samples: list[dict[str, Any]] = msgspec.field(default_factory=list)
     mapped: frozenset[str] = frozenset()
     filled: set[str] = msgspec.field(default_factory=set)
     events: list[bytes] = msgspec.field(default_factory=list)
@@ -94,6 +99,7 @@ class Explained(msgspec.Struct):
         watched = watch_zone(defaults, noted.note_zone_use)
         properties = self.plan.properties
         builder = EventBuilder(stream.name, properties, stream.keys, watched, suppressions)
+        builder.causes = noted.causes
         noted.mapped |= builder.identifying
         return builder
 
@@ -112,7 +118,7 @@ class Explained(msgspec.Struct):
         """The counts of a run over these records; what a map drops counts as `unmapped`."""
         noted = self.noted
         counts = StreamCounts(noted.read, delivered=noted.outcomes[SENT], amounts=noted.amounts)
-        counts.left_out, counts.mapped = noted.left_out, noted.mapped
+        counts.left_out, counts.mapped, counts.causes = noted.left_out, noted.mapped, noted.causes
         counts.filtered = noted.outcomes[FILTERED]
         counts.unmapped = noted.read if self.converter is None else 0
         for reason, count in noted.outcomes.items():
@@ -139,6 +145,7 @@ class Explained(msgspec.Struct):
             return False
         finally:
             self.noted.left_out.clear()
+            self.noted.causes.clear()
 
     def _convert(
         self, record: dict[str, Any], converter: RecordConverter, violation: str | None = None
@@ -156,6 +163,8 @@ class Explained(msgspec.Struct):
         """
         noted = self.noted
         noted.read += 1
+        if len(noted.samples) < MAX_SAMPLES:
+            noted.samples.append(record)
         if self.converter is None or noted.mistake:
             return None
         try:
@@ -173,6 +182,7 @@ class Explained(msgspec.Struct):
         if isinstance(result, Rejection):
             noted.outcomes[result.reason] += 1
             noted.rejections.append(result)
+            count_time(noted.causes, result)
         else:
             noted.outcomes[FILTERED] += 1
         return None

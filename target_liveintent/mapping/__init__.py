@@ -18,11 +18,12 @@ from target_liveintent.mapping.presets import (
     preset_text,
     shipped_columns,
 )
+from target_liveintent.mapping.proposals import advise_map, config_text, propose
 from target_liveintent.mapping.reads import Reads, reads_of
+from target_liveintent.mapping.recognition import MAX_SAMPLES
 from target_liveintent.mapping.streams import MELTANO_TEST_STREAM, Stream
 from target_liveintent.mapping.suggestions import (
     absent_streams,
-    advise_map,
     did_you_mean_stream,
     lacking_for_events,
     nearest,
@@ -39,6 +40,7 @@ __all__ = [
     "FILTER",
     "FUNCTIONS",
     "GET",
+    "MAX_SAMPLES",
     "MELTANO_TEST_STREAM",
     "NULL_VALUES",
     "PRESETS",
@@ -53,12 +55,14 @@ __all__ = [
     "absent_streams",
     "advise_map",
     "coalesce",
+    "config_text",
     "did_you_mean_stream",
     "expand_presets",
     "lacking_for_events",
     "likely_preset",
     "nearest",
     "preset_text",
+    "propose",
     "reads_of",
     "settings_to_set",
     "shipped_columns",

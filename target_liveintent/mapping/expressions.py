@@ -25,7 +25,7 @@ import simpleeval
 
 from target_liveintent.conversions import compiled
 from target_liveintent.mapping.converter import FILTER
-from target_liveintent.mapping.functions import AMOUNT, FUNCTIONS, GET, getter, walk
+from target_liveintent.mapping.functions import ALSO_COLUMNS, FUNCTIONS, GET, getter, walk
 
 Row = dict[str, Any]
 
@@ -230,7 +230,8 @@ class _Rewriter(ast.NodeTransformer):
     def visit_Name(self, node: ast.Name) -> ast.AST:
         """Resolve a name in this order: a name of the SDK, a column, a function.
 
-        The helper `amount` differs from the evaluator's in that its bare name is only a column.
+        Helpers with the name of a column in many taps differ from the evaluator's functions in
+        that their bare names are only columns.
         """
         if _is_record(node):
             self.reads_all = True
@@ -240,7 +241,7 @@ class _Rewriter(ast.NodeTransformer):
         if node.id == "self":
             return self._if_present(self._column, self._at("self"))
         # Where a record lacks a column `amount`, the helper must not stand in for it unnoticed.
-        if node.id in _FUNCTIONS and node.id != AMOUNT:
+        if node.id in _FUNCTIONS and node.id not in ALSO_COLUMNS:
             return self._if_present(node.id, self._function(node.id))
         return self._required(node.id)
 

@@ -12,18 +12,32 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from target_liveintent.conversions import currency_code, local_amount
+from target_liveintent.conversions import (
+    UNUSABLE,
+    Unreadable,
+    currency_code,
+    local_amount,
+    shape,
+    text,
+)
 
 GET = "get"
 """The name of the only function that depends on the record."""
-AMOUNT = "amount"
-"""The name of a function that is also that of a column in many taps."""
+ALSO_COLUMNS = frozenset({"amount", "number"})
+"""The names of functions that are also those of columns in many taps."""
 _INDEX = re.compile(r"-?\d{1,9}", re.ASCII)
 _UTC_TIME = re.compile(
     r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d[\d:.,]*)\s?(?:[Zz]|[+-]00(?::?00)?)", re.ASCII
 )
 _INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _INT64 = 2**63
+_EXCEL_DAY_0 = dt.datetime(1899, 12, 30)  # noqa: DTZ001 (a local time)
+_EXCEL_2000, _EXCEL_2100 = 36_526, 73_051
+_MEANINGS = {
+    **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
+    **dict.fromkeys(("false", "f", "no", "n", "0"), False),
+}
+"""What texts mean to `is_true`, in lower case."""
 _CODES = {
     0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
     2: "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BOV BRL BSD BTN BWP"
@@ -72,16 +86,21 @@ def coalesce(*values: Any) -> Any:
     return None
 
 
-def minor_units(amount: Any, currency: Any) -> Decimal | None:
+def minor_units(amount: Any, currency: Any) -> Decimal | Unreadable | None:
     """Convert an integer number of minor units to a decimal amount: 1250 and `usd` → 12.50.
 
-    The amount is exact. It is None if one of the two cannot be read.
+    The amount is exact. A blank amount is None.
     """
+    if text(amount) is None:
+        return None
+    whole = _whole(amount)
+    if whole is None:
+        return Unreadable(f"{shape(amount)} is not a whole number, as minor_units expects")
     code = currency_code(currency)
     exponent = _EXPONENTS.get(code) if isinstance(code, str) else None
-    whole = _whole(amount)
-    if exponent is None or whole is None:
-        return None
+    if exponent is None:
+        given = "it is blank" if code is None else f"{shape(currency)} is not in ISO 4217"
+        return Unreadable(f"minor_units cannot use the currency, because {given}")
     # A Decimal made from text is exact, regardless of the precision of the context.
     return Decimal(f"{whole}E-{exponent}")
 
@@ -117,7 +136,56 @@ def amount(value: Any, decimal: str = ",") -> Any:
     Numbers stay as they are. What cannot be read is not null, but a value that no event can have,
     so that it is left out and counted, also if a reader that expects a decimal point could read it.
     """
-    return local_amount(value, decimal)
+    found = local_amount(value, decimal)
+    sign = "comma" if decimal == "," else "point"
+    if found is UNUSABLE:
+        return Unreadable(f"{shape(value)} is not a number with a decimal {sign}")
+    return found
+
+
+def number(value: Any) -> Any:
+    """Convert text to a number, to compute or compare with it: `12` → 12. Blank text is None."""
+    return amount(value, ".")
+
+
+def is_true(value: Any) -> bool:
+    """Return whether a value, or its text as CSV files have it, means yes; a blank value does not.
+
+    Raises:
+        ValueError: If the value means neither yes nor no.
+    """
+    plain = text(value)
+    if plain is None:
+        return False
+    meaning = _MEANINGS.get(str(plain).lower())
+    if meaning is None:
+        msg = "is_true can read true/false, yes/no, t/f, y/n and 1/0"
+        raise ValueError(msg)
+    return meaning
+
+
+def excel_time(value: Any) -> Any:
+    """Convert a serial number of Excel, also as text, to a local time: 46354.67 → 2026-11-28 16:04.
+
+    Only the years from 2000 to 2099 are converted.
+    """
+    days = amount(value, ".")
+    if days is None:
+        return None
+    if isinstance(days, Unreadable) or not _EXCEL_2000 <= days < _EXCEL_2100:
+        return Unreadable(f"{shape(value)} is not a serial number of Excel from 2000 to 2099")
+    return _EXCEL_DAY_0 + dt.timedelta(seconds=round(float(days) * 86_400))
+
+
+def parse_time(value: Any, form: str) -> Any:
+    """Read a time that is written in a known form, such as `%Y%m%d%H%M%S` or `%d.%m.%Y %H:%M`."""
+    plain = text(value)
+    if plain is None:
+        return None
+    try:
+        return dt.datetime.strptime(str(plain), form)  # noqa: DTZ007 (the setting `timezone` applies)
+    except ValueError:
+        return Unreadable(f"{shape(value)} does not have the form {form}")
 
 
 def lower(value: Any) -> Any:
@@ -157,18 +225,49 @@ FUNCTIONS = (
         "minor_units",
         "minor_units(amount, currency)",
         "Converts an integer amount in minor units, such as cents, to an amount with the currency's"
-        " decimals (ISO 4217): 1250 is `12.50` in USD, `1250` in JPY, `1.250` in KWD. The result is"
-        " null if the amount or the currency cannot be read.",
+        " decimals (ISO 4217): 1250 is `12.50` in USD, `1250` in JPY, `1.250` in KWD. If the amount"
+        " is not a whole number, or the currency cannot be read, the event is sent without this"
+        " value, and the run counts the missing value.",
         minor_units,
     ),
     Function(
-        AMOUNT,
+        "amount",
         "amount(x, decimal=',')",
         "Converts text with a decimal comma to a number: `1.234,50`, `1 234,50`, `12,50 €`. With"
         " `decimal='.'`, it converts text with a decimal point: `1'234.50`. A number stays"
         " unchanged; blank text becomes null. If a text cannot be read, the event is sent without"
         " this value, and the run counts the missing value.",
         amount,
+    ),
+    Function(
+        "number",
+        "number(x)",
+        "Converts text to a number, for comparisons: `number(get('total')) > 0`. Blank text"
+        " becomes null.",
+        number,
+    ),
+    Function(
+        "is_true",
+        "is_true(x)",
+        "Whether a value means yes: `true`, `yes`, `t`, `y` or 1, also as text. `false`, `no`, `f`,"
+        " `n`, 0 and blank values mean no. The expression fails for all other values. In CSV files"
+        " everything is text, and for Python, the text `0` is true.",
+        is_true,
+    ),
+    Function(
+        "parse_time",
+        "parse_time(x, '%d.%m.%Y %H:%M')",
+        "Reads a time that is not in ISO 8601, in a [form of"
+        " Python](https://docs.python.org/3/library/datetime.html#format-codes):"
+        " `'%Y%m%d%H%M%S'` for `20261128150428`. Without a zone in the form, `timezone` applies.",
+        parse_time,
+    ),
+    Function(
+        "excel_time",
+        "excel_time(x)",
+        "Converts a serial number of Excel, such as `46354.67`, to a time in the zone of"
+        " `timezone`.",
+        excel_time,
     ),
     Function(
         "local_time",

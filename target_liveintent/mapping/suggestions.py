@@ -5,17 +5,13 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import itertools
-import json
-import keyword
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from target_liveintent.conversions import FIELDS, READ_COLUMNS, SETTING_FOR, missing_columns
 from target_liveintent.mapping.converter import ColumnOrigin, StreamPlan
-from target_liveintent.mapping.presets import likely_preset, preset_columns
 from target_liveintent.mapping.reads import Path
-from target_liveintent.privacy import scrub
 from target_liveintent.settings import EventDefaults, Settings
 
 
@@ -188,22 +184,6 @@ def unused_zone(timezone: str, streams: Sequence[str]) -> Iterator[str]:
         )
 
 
-_LIKELY_COLUMNS = {
-    "event_time": (
-        "processed_at placed_at paid_at ordered_at created_at createdat created order_date date"
-        " timestamp time"
-    ),
-    "email": "email customer_email contact_email receipt_email email_address",
-    "value": "total_price total amount value price revenue",
-    "currency": "currency currency_code currencycode currencyisocode",
-    "order_id": "order_id order_number order_no number name",
-    "ip": "client_ip browser_ip ip clientip ip_address",
-    "user_agent": "user_agent useragent ua",
-    "source_url": "landing_url landing_site source_url page_url url",
-}
-"""For columns of an event, the names that taps use, the likeliest first."""
-
-
 def settings_to_set(missing: Sequence[str]) -> str | None:
     """Return a sentence with the settings that supply all that a stream lacks; None if none can."""
     if not SETTING_FOR.keys() >= set(missing):
@@ -211,69 +191,3 @@ def settings_to_set(missing: Sequence[str]) -> str | None:
     names = (SETTING_FOR[column] for column in missing)
     named = (f"{name} (TARGET_LIVEINTENT_{name.upper()} in the environment)" for name in names)
     return f"Set {' and '.join(named)}."
-
-
-def advise_map(
-    stream: str,
-    columns: Iterable[str],
-    keys: Sequence[str],
-    defaults: EventDefaults,
-    *,
-    in_use: bool,
-) -> str:
-    """Return how to map a stream: with a preset made for it, or with a map made of its columns.
-
-    A stream that has a preset `in_use` gets a map.
-    """
-    preset = None if in_use else likely_preset(columns)
-    if preset is None:
-        return f"A map to start from:\n{suggest_map(stream, columns, keys)}"
-    still = missing_columns(preset_columns(preset), defaults)
-    also = f", and also {', and '.join(still)}" if still else ""
-    return (
-        f"These columns look like those of a preset: set `presets: {{{setting_name(stream)}:"
-        f" {preset}}}`{also}. To see the preset, run `target-liveintent preset {preset}`."
-    )
-
-
-def suggest_map(stream: str, properties: Iterable[str], keys: Sequence[str]) -> str:
-    """Return a `stream_maps` block to start from, as YAML to paste."""
-    by_name = {name.lower(): name for name in properties}
-    rows = {"event_id": _expression(keys[0])} if len(keys) == 1 else {}
-    for column, likely in _LIKELY_COLUMNS.items():
-        found = next((by_name[name] for name in likely.split() if name in by_name), None)
-        if found is not None:
-            rows[column] = _expression(found)
-        elif column in {"event_time", "email"}:
-            rows[column] = "<the column with it>"
-    lines = [f"    {column}: {_yaml(expression)}" for column, expression in rows.items()]
-    lines += ["    source: \"'web'\" # or 'app', or 'offline'", "    __else__: __NULL__"]
-    return "\n".join(
-        [
-            "stream_maps:",
-            "  __else__: __NULL__ # send no other stream",
-            f"  {setting_name(stream)}:",
-            *lines,
-        ]
-    )
-
-
-def setting_name(stream: str) -> str:
-    """Return a stream's name as a key in `meltano.yml`, where a dot would separate levels."""
-    return _yaml(scrub(stream).replace(".", "\\."))
-
-
-def _expression(column: str) -> str:
-    """Return the expression for a column: its name, if Python accepts that as a name."""
-    plain = column.isidentifier() and not keyword.iskeyword(column)
-    return column if plain and column not in _RESERVED_NAMES else f"_.get({column!r})"
-
-
-def _yaml(text: str) -> str:
-    plain = re.fullmatch(r"[A-Za-z_][\w.\\-]*", text) and text.lower() not in _YAML_WORDS
-    return text if plain else json.dumps(text)
-
-
-_YAML_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
-_RESERVED_NAMES = {"_", "record", "config", "self"}
-"""Names that have another meaning in an expression."""

@@ -8,6 +8,7 @@ from target_liveintent.run.amounts import (
     currency_lines,
 )
 from target_liveintent.run.counts import ReservedByOther, RunCounts, StreamCounts
+from target_liveintent.run.doubts import count_time
 from target_liveintent.run.identification import what_to_do
 from target_liveintent.run.parts import Outcomes, RunParts
 from target_liveintent.run.replay import ReplayChoice, ReplayConverter, addressee
@@ -26,6 +27,7 @@ __all__ = [
     "StreamCounts",
     "addressee",
     "amount_words",
+    "count_time",
     "counted",
     "currency_lines",
     "what_to_do",

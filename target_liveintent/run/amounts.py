@@ -144,23 +144,11 @@ class Amounts(dict[str, Amount]):
         return sorted(found, key=lambda one: (-one.conversions, not one.currency, one.currency))
 
     def warnings(self, left_out: Mapping[str, int]) -> Iterator[str]:
-        """Return what is wrong with the values and currencies of a stream, one line each.
+        """Return what is wrong with the currencies of a stream, one line each.
 
         Args:
             left_out: `StreamCounts.left_out`.
         """
-        if count := left_out.get("value"):
-            yield (
-                f"the column 'value' of {counted(count, 'record')} cannot be read as a number, so"
-                " the events are sent without a value. Check the expression of this column. In the"
-                " map, use amount(x, decimal=',') for texts such as 1.234,50, and"
-                " amount(x, decimal='.') for texts such as 1'234.50"
-            )
-        if count := left_out.get("currency"):
-            yield (
-                f"the currency of {counted(count, 'record')} is not a three-letter code, so the"
-                " events are sent without a currency. Map currency to codes such as EUR"
-            )
         if amount := self.get(""):
             is_mapped = not _LEFT_OUT_CURRENCY.isdisjoint(left_out)
             what_to_do = (

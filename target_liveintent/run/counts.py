@@ -12,6 +12,7 @@ from target_liveintent.conversions import DEAD_LETTERS, Rejection
 from target_liveintent.mapping import unused_zone
 from target_liveintent.reasons import AFTER_BUILDING, REASONS
 from target_liveintent.run.amounts import Amounts, counted, currency_lines
+from target_liveintent.run.doubts import all_filtered, count_time, left_out_columns, untimely
 from target_liveintent.run.identification import Identification, what_to_do
 from target_liveintent.run.losses import count_source, frequent, nothing_delivered, refused_last
 from target_liveintent.settings import Settings
@@ -61,6 +62,7 @@ class StreamCounts:
         zone_uses: How many event times were read in the zone of the setting `timezone`.
         left_out: Events that lack a column, by column: `value` if it could not be used,
             `value empty` if it was empty.
+        causes: Why columns were left out, and how times out of range are written; see `doubts`.
         amounts: The values of the delivered events, by currency.
         mapped: The columns of the stream that say whose conversion it is.
     """
@@ -75,6 +77,7 @@ class StreamCounts:
     sources: Counter[str] = dataclasses.field(default_factory=Counter)
     zone_uses: int = 0
     left_out: Counter[str] = dataclasses.field(default_factory=Counter)
+    causes: Counter[str] = dataclasses.field(default_factory=Counter)
     amounts: Amounts = dataclasses.field(default_factory=Amounts)
     mapped: frozenset[str] = frozenset()
 
@@ -127,8 +130,21 @@ class StreamCounts:
     def reject(self, rejection: Rejection) -> None:
         """Count a dead letter, and the source that cannot be used, if that is the reason."""
         self.rejected[rejection.reason] += 1
+        count_time(self.causes, rejection)
         if rejection.reason == "invalid_source":
             count_source(self.sources, rejection.columns.get("source"))
+
+    def doubts(self, least_filtered: int = 5) -> Iterator[str]:
+        """Return what the records of the stream have in common that is probably a mistake.
+
+        Args:
+            least_filtered: The number of records from which on a filter that removes all of them
+                is doubtful.
+        """
+        yield from left_out_columns(self.left_out, self.causes, self.events)
+        if self.mapped:  # A stream that the map drops as a whole is filtered, too.
+            yield from all_filtered(self.read, self.filtered, least_filtered)
+        yield from untimely(self.read - self.filtered - self.unmapped, self.rejected, self.causes)
 
     def note_zone_use(self) -> None:
         """Count an event time that is read in the zone of the setting `timezone`."""
@@ -275,7 +291,7 @@ class RunCounts:
         """Return what may be wrong with a run that ended well, given the setting `timezone`."""
         for stream, counts in self.streams.items():
             yield from _lost(stream, counts, dry_run=self.dry_run)
-            wrong = [*counts.amounts.warnings(counts.left_out)]
+            wrong = [*counts.doubts(), *counts.amounts.warnings(counts.left_out)]
             wrong += counts.identification(stream).idle_columns()
             yield from (f"{stream}: {line}" for line in wrong)
         yield from self._unused_zone(timezone, by_all=True)

@@ -65,9 +65,11 @@ class Identification(NamedTuple):
         return unusable, min(self.left_out.get(f"{column} empty", 0), self.events - unusable)
 
     def idle_columns(self) -> Iterator[str]:
-        """Return a warning for each column that gave nothing in nearly all events."""
+        """Return a warning for each column that was empty in nearly all events."""
         for column in self.idle():
             unusable, empty = self._without(column)
+            if unusable > empty:  # `doubts.left_out_columns` says it.
+                continue
             yield (
                 f"in {unusable + empty} of {self.events} events, the column {column} did not"
                 f" identify a person ({empty} empty, {unusable} unusable). Check what is mapped to"
@@ -85,8 +87,11 @@ def what_to_do(reason: str, found: Iterable[Identification], *, replay: bool) ->
     if replay or reason != "no_identity":
         return meaning
     concerned = [one for one in found if one.unidentified]
-    if concerned and all("source_url" in one.mapped for one in concerned):
-        meaning = f"{NO_IDENTITY} {GUESTS}."
+    with_url = [one.stream for one in concerned if "source_url" in one.mapped]
+    if with_url:
+        if len(with_url) == len(concerned):
+            meaning = f"{NO_IDENTITY} {GUESTS}."
+        meaning += f" The URLs in source_url of {', '.join(with_url)} have no li_did."
     hints = [hint for one in concerned if (hint := _no_identity_hint(one))]
     if hints and len(hints) == len(concerned):
         meaning = NO_IDENTITY

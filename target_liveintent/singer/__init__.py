@@ -4,6 +4,7 @@ from target_liveintent.singer.batch_files import batch_records
 from target_liveintent.singer.endings import afterwards, stopped_by, what_waits
 from target_liveintent.singer.environment import check_environment, environment_settings
 from target_liveintent.singer.explain import explain as explain_input
+from target_liveintent.singer.explain import write_config
 from target_liveintent.singer.failures import failure_text, readable_failures
 from target_liveintent.singer.reader import (
     Message,
@@ -53,4 +54,5 @@ __all__ = [
     "stream_of",
     "summary",
     "what_waits",
+    "write_config",
 ]

@@ -182,11 +182,10 @@ class StreamRegistry:
         elif plan.transform is not None:
             advice = settings_to_set(missing)
             if advice is None:
-                columns, in_use = stream.schema["properties"], stream.name in self._preset_streams
-                suggested = advise_map(
-                    stream.name, columns, stream.keys, self._defaults, in_use=in_use
-                )
-                advice = f"The stream has these columns: {', '.join(columns)}. {suggested}"
+                in_use = stream.name in self._preset_streams
+                suggested = advise_map(stream, self._defaults, in_use=in_use)
+                columns = ", ".join(stream.schema["properties"])
+                advice = f"The stream has these columns: {columns}. {suggested}"
             msg = f"{missing_columns_message(plan.stream, missing)} {advice}"
             raise StreamMappingError(msg)
         return False

@@ -137,6 +137,7 @@ class _Task:
         self._counts = self.run.counts.of(job.stream)
         defaults = watch_zone(settings.events, self._counts.note_zone_use)
         builder = EventBuilder(job.stream, plan.properties, job.keys, defaults, suppressions)
+        builder.causes = self._counts.causes
         self._counts.mapped = builder.identifying
         self._converter = RecordConverter(plan, builder, self._counts.left_out)
 

@@ -18,6 +18,7 @@ _SAYERS = {
     *("afterwards", "all_late", "describe", "few_conversions", "lost_coverage", "idle_columns"),
     *("missing_columns_message", "new_reason", "nothing_delivered", "other_average", "problems"),
     *("refused_as_a_whole", "refused_last", "similar_columns", "too_many_rejected", "warnings"),
+    *("left_out_columns", "all_filtered", "untimely", "_keys_are_positions", "write_config"),
     *("unknown_columns", "unknown_read", "warnings_of", "unmapped_message", "unused_zone"),
 }
 """Functions whose texts are said elsewhere."""

@@ -21,11 +21,11 @@ WRONG: list[dict[str, Any]] = [
     {"value": 3, "currency": "EUE"},
 ]
 WARNINGS = """\
-orders: the column 'value' of 2 records cannot be read as a number, so the events are sent \
-without a value. Check the expression of this column. In the map, use amount(x, decimal=',') for \
-texts such as 1.234,50, and amount(x, decimal='.') for texts such as 1'234.50
-orders: the currency of 1 record is not a three-letter code, so the events are sent \
-without a currency. Map currency to codes such as EUR
+orders: currency is left out of 1 of 7 events: "x" is not a three-letter code, such as EUR. Check \
+what is mapped to currency
+orders: value is left out of 2 of 7 events: "99,99" is not a number with a decimal point. Check \
+what is mapped to value. In the map, amount(x, decimal=',') reads texts such as 1.234,50, and \
+amount(x, decimal='.') texts such as 1'234.50
 orders: in 2 conversions, the value has no currency. Check what is mapped to currency
 orders: the currency of 1 conversion is not in ISO 4217 (EUE). Check what is mapped to currency
 """.splitlines()
@@ -100,7 +100,8 @@ def test_amounts_with_a_decimal_comma(target: Launcher, sandbox: Sandbox) -> Non
     sent = {e["eventId"]: e["purchaseData"].get("value") for e in sandbox.events}
     assert [sent[str(n)] for n in range(len(given))] == [1234.5, None, 9.5, None, None, None]
     (warning,) = run.warnings
-    assert warning.startswith("orders: the column 'value' of 3 records cannot be read as a number,")
+    assert warning.startswith("orders: value is left out of 3 of 6 events: ")
+    assert "is not a number with a decimal comma. Check what is mapped to value" in warning
 
 
 def test_a_column_of_the_helpers_name(target: Launcher, sandbox: Sandbox) -> None:

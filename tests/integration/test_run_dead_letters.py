@@ -57,6 +57,7 @@ def test_what_is_kept(target: Launcher) -> None:
         "event_id": "one",
         "reason": "invalid_event_time",
         "field": "event_time",
+        "detail": '"x" is not a time',
         "stream": "orders",
         "event_time": "someday",
         "md5": hashlib.md5(b"buyer1@example.com", usedforsecurity=False).hexdigest(),

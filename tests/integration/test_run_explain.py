@@ -144,8 +144,11 @@ def test_what_a_stream_lacks(to_server: Launcher) -> None:
     run = explain(to_server, ORDERS, stream_maps=..., **nothing)
     assert run.code == 1
     assert "This stream cannot produce any event: it lacks event_time;" in run.stdout
-    started = "stream_maps:\n    __else__: __NULL__ # send no other stream\n    orders:\n"
-    assert f"{started}      event_id: id" in run.stdout
+    started = (
+        "stream_maps:\n    __else__: __NULL__ # send no other stream\n    orders: # the map of"
+    )
+    assert started in run.stdout
+    assert "\n      event_id: get('id') # the key of the stream\n" in run.stdout
     run = explain(to_server, ORDERS, **nothing)
     assert "Set pixel_id (TARGET_LIVEINTENT_PIXEL_ID in the environment) and" in run.stdout
     assert "A map to start from" not in run.stdout

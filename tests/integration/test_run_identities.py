@@ -64,9 +64,9 @@ def test_a_column_of_names(target: Launcher, sandbox: Sandbox) -> None:
     run = target.run(*bookings(60), stream_maps=maps)
     assert (run.code, sandbox.stats.accepted) == (0, 0)
     (warned,) = run.warnings
-    assert warned.startswith(
-        "bookings: in 60 of 60 events, the column email did not identify a person (0 empty, 60"
-        " unusable). "
+    assert warned == (
+        'bookings: email is left out of 60 of 60 events: "x x 99" is neither an e-mail address nor'
+        " a hash of one. Check what is mapped to email"
     )
     (advice,) = [line for line in run.log.splitlines() if "no_identity 60: " in line]
     assert advice.endswith(

@@ -11,9 +11,10 @@ from target_liveintent.settings import Settings
 from target_liveintent.singer.explain.expectation import compare
 from target_liveintent.singer.explain.inspect import Inspector
 from target_liveintent.singer.explain.judge import input_problems
+from target_liveintent.singer.explain.proposal import write_config
 from target_liveintent.singer.stream_maps import StreamMaps
 
-__all__ = ["explain"]
+__all__ = ["explain", "write_config"]
 
 
 def explain(

@@ -1,33 +1,21 @@
-"""Suggestions: misspelled names, settings to set, and maps to start from that can be pasted."""
+"""Suggestions: misspelled names, and columns that are not there."""
 
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-import yaml
-from unit_support import DEFAULTS
 
-from target_liveintent.config import problems
-from target_liveintent.conversions.fields import missing_columns
 from target_liveintent.mapping.converter import ColumnOrigin
-from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.mapping.reads import reads_of
 from target_liveintent.mapping.suggestions import (
     absent_streams,
-    advise_map,
     did_you_mean,
     did_you_mean_stream,
-    setting_name,
-    suggest_map,
     unknown_columns,
     unknown_reads,
 )
-from target_liveintent.singer.stream_maps import StreamMaps
-
-if TYPE_CHECKING:
-    from target_liveintent.mapping.converter import StreamPlan
 
 
 @pytest.mark.parametrize(
@@ -162,84 +150,3 @@ def test_unknown_columns() -> None:
 )
 def test_absent_streams(named: list[str], came: str, absent: list[tuple[str, str]]) -> None:
     assert list(absent_streams(named, [came])) == absent
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_is_advised(name: str) -> None:
-    """Columns of a preset's stream suggest the preset, unless the stream uses one already."""
-    columns = [*PRESETS[name].signature, "other"]
-    bare = DEFAULTS._replace(pixel_id=None)
-    advice = advise_map("shop.orders", columns, ["id"], bare, in_use=False)
-    assert f"`presets: {{shop\\.orders: {name}}}`" in advice
-    assert "and also pixel_id" in advice
-    advice = advise_map("orders", columns, ["id"], bare, in_use=True)
-    assert advice == f"A map to start from:\n{suggest_map('orders', columns, ['id'])}"
-
-
-def accepted(stream: str, properties: list[str], key: str) -> StreamPlan:
-    """Return the plan of a suggestion, which must be good settings under which events can come."""
-    settings = yaml.safe_load(suggest_map(stream, properties, [key]))
-    assert set(settings) == {"stream_maps"}
-    assert problems({"customer_id": "a-1b2c", "auth_token": "x", **settings}) == []
-    assert settings["stream_maps"].pop("__else__") == "__NULL__"
-    schema = {"type": "object", "properties": {name: {} for name in properties}}
-    (own,) = StreamMaps(settings["stream_maps"], {}).plans(stream, schema)
-    assert own.named
-    assert not own.passes_others
-    assert missing_columns(own.properties, DEFAULTS) == []
-    return own
-
-
-@pytest.mark.parametrize(
-    ("stream", "properties"),
-    [
-        ("orders", ["id", "created_at", "email", "total_price", "currency", "order_number"]),
-        ("public-orders", ["id", "Created_At", "Email", "Amount", "landing_site"]),
-        ("charges", ["id", "created", "receipt_email", "amount", "currency"]),
-        *(
-            (stream, ["id", "date", "email"])
-            for stream in ("my orders", "orders: all", "#orders", "123", "null")
-        ),
-    ],
-)
-def test_a_suggestion_can_be_pasted(stream: str, properties: list[str]) -> None:
-    """Where all columns are found, the block is YAML that works as it is."""
-    origins = accepted(stream, properties, "id").origins
-    assert (origins["event_id"].expression, origins["source"].expression) == ("id", "'web'")
-
-
-@pytest.mark.parametrize(
-    "key", ["id", "Id", "order-id", "Order ID", "order.id", "class", "1", "null"]
-)
-def test_a_suggestion_reads_the_key_by_its_name(key: str) -> None:
-    """A key property with any name gives the event ID, not a failing expression."""
-    transform = accepted("orders", [key, "created_at", "email"], key).transform
-    assert transform is not None
-    made = transform({key: 7, "created_at": "2026-07-31", "email": "ann@example.com"})
-    assert made is not None
-    assert made["event_id"] == 7
-
-
-def test_a_suggestion_of_what_is_not_found() -> None:
-    """What has to be filled in is there to be seen, and an event ID is left to be derived.
-
-    Meltano reads a dot in a setting's name as a level.
-    """
-    for keys in ([], ["a", "b"]):
-        block = yaml.safe_load(suggest_map("shop.orders", ["a", "b"], keys))
-        assert block["stream_maps"] == {
-            "__else__": "__NULL__",
-            "shop\\.orders": {
-                **dict.fromkeys(("event_time", "email"), "<the column with it>"),
-                "source": "'web'",
-                "__else__": "__NULL__",
-            },
-        }
-
-
-@pytest.mark.parametrize(
-    "name", ["null", "true", "false", "yes", "no", "on", "off", "y", "n", "True", "NO"]
-)
-def test_names_that_yaml_takes_for_values(name: str) -> None:
-    """YAML gives such a name another type, unless it is quoted."""
-    assert setting_name(name) == f'"{name}"'

@@ -60,16 +60,18 @@ def test_columns_that_identify_nobody(one: Identification, idle: str) -> None:
 
 def test_the_warning() -> None:
     """It has the column and the figures, and nothing of a record."""
-    (said,) = found(500, email=481, email_empty=12).idle_columns()
+    (said,) = found(500, email=12, email_empty=481).idle_columns()
     assert said == (
-        "in 493 of 500 events, the column email did not identify a person (12 empty, 481 unusable)."
+        "in 493 of 500 events, the column email did not identify a person (481 empty, 12 unusable)."
         " Check what is mapped to email"
     )
+    # A column of unusable values has another warning, which shows how they are written.
+    assert list(found(500, email=481, email_empty=12).idle_columns()) == []
     assert list(found(500, email=400).idle_columns()) == []
     # An empty decision ID beside a page's that cannot be used is one event.
-    (said,) = found(100, 100, "decision_id", decision_id=60, decision_id_empty=100).idle_columns()
+    (said,) = found(100, 100, "decision_id", decision_id=40, decision_id_empty=100).idle_columns()
     assert "in 100 of 100 events, the column decision_id" in said
-    assert "(40 empty, 60 unusable)" in said
+    assert "(60 empty, 40 unusable)" in said
 
 
 # What to do about `no_identity`
@@ -77,6 +79,7 @@ def test_the_warning() -> None:
 UNMAPPED = "No e-mail address is mapped in stream orders: map email, md5 or sha2."
 IDLE = "In stream orders, almost no event has a usable value in {0}: check what is mapped to {0}."
 GUESTS = REASONS["no_identity"].meaning
+PAGES = " The URLs in source_url of {} have no li_did."
 WITH_PAGES = f"{NO_IDENTITY} Guest orders often have none."
 
 
@@ -92,7 +95,7 @@ WITH_PAGES = f"{NO_IDENTITY} Guest orders often have none."
             f"{NO_IDENTITY} {IDLE.format('email, md5')}",
         ),
         (found(9, 9, email_empty=9), GUESTS),
-        (found(9, 9, "email source_url", email_empty=9), WITH_PAGES),
+        (found(9, 9, "email source_url", email_empty=9), WITH_PAGES + PAGES.format("orders")),
         (found(9, 9, "source_url"), f"{NO_IDENTITY} {UNMAPPED}"),
         (found(10, 9, email_empty=9), GUESTS),
         (found(100, 97, email_empty=97), GUESTS),
@@ -121,8 +124,9 @@ def test_advice_for_several_streams() -> None:
     )
     assert what_to_do("no_identity", [guests, complete], replay=False) == GUESTS
     with_pages = guests._replace(mapped=guests.mapped | {"source_url"})
-    assert what_to_do("no_identity", [guests, with_pages], replay=False) == GUESTS
-    assert what_to_do("no_identity", [with_pages, complete], replay=False) == WITH_PAGES
+    pages = PAGES.format("shop")
+    assert what_to_do("no_identity", [guests, with_pages], replay=False) == GUESTS + pages
+    assert what_to_do("no_identity", [with_pages, complete], replay=False) == WITH_PAGES + pages
 
 
 @pytest.mark.parametrize("reason", sorted(REASONS))

@@ -134,8 +134,8 @@ LATE = {"sent": 1, "event_in_future": 1}
 @pytest.mark.parametrize(
     ("records", "outcomes"),
     [
-        ([at(1_000_000), at(1_000_000 - 6 * DAY)], {"sent": 2}),
-        ([at(1_000_000), at(1_000_000 - 7 * DAY)], {"sent": 1, "event_too_old": 1}),
+        ([at(1_001_000_000), at(1_001_000_000 - 6 * DAY)], {"sent": 2}),
+        ([at(1_001_000_000), at(1_001_000_000 - 7 * DAY)], {"sent": 1, "event_too_old": 1}),
         # Read on 1 August 2026; the second is planned for 31 December.
         ([at("2026-08-01", **READ), at("2026-12-31", **READ)], LATE),
         ([at("2026-12-31", time_extracted="2026-08-01T16:00:00+02:00")], {"sent": 1}),
@@ -147,10 +147,10 @@ LATE = {"sent": 1, "event_in_future": 1}
         ([at("?")], {"invalid_event_time": 1}),
         # A row that is rejected all the same, and years newer.
         (
-            [at(900_000_000, email=None), at(1_000_000), at(1_000_000 - 6 * DAY)],
+            [at(1_900_000_000, email=None), at(1_001_000_000), at(1_001_000_000 - 6 * DAY)],
             {"event_in_future": 1, "sent": 2},
         ),
-        ([at(1_000_000, email=None), at(900_000, email="?")], {"no_identity": 2}),
+        ([at(1_001_000_000, email=None), at(1_000_900_000, email="?")], {"no_identity": 2}),
     ],
 )
 def test_ages_of_a_recording(records: list[dict[str, Any]], outcomes: dict[str, int]) -> None:

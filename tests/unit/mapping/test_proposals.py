@@ -1,0 +1,229 @@
+"""Proposed maps: what they recognize in real tables, and that they can be used as they are."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from unit_support import DEFAULTS
+
+from target_liveintent.config import problems
+from target_liveintent.conversions.fields import missing_columns
+from target_liveintent.mapping.presets import PRESETS
+from target_liveintent.mapping.proposals import advise_map, config_text, propose, setting_name
+from target_liveintent.mapping.streams import Stream
+from target_liveintent.singer.stream_maps import StreamMaps
+
+if TYPE_CHECKING:
+    from target_liveintent.mapping.converter import StreamPlan
+
+TYPES = {"s": "string", "i": "integer", "n": "number", "b": "boolean", "o": "object"}
+TIMES = ("t", "d")
+TABLES: list[dict[str, Any]] = yaml.safe_load(
+    pathlib.Path(__file__).with_name("tables.yaml").read_text(encoding="utf-8")
+)
+LEAST_RIGHT = 0.9
+"""The share of the columns of all tables that a proposal must map."""
+
+
+def schema_of(columns: str) -> dict[str, Any]:
+    """Return the SCHEMA of columns that are written as `path:type`."""
+    schema: dict[str, Any] = {"type": "object", "properties": {}}
+    for column in columns.split():
+        path, _, kind = column.partition(":")
+        *outer, last = path.split(".")
+        place = schema
+        for step in outer:
+            new = {"type": ["null", "object"], "properties": {}}
+            place = place["properties"].setdefault(step, new)
+        described: dict[str, Any] = {}
+        if kind != "x":
+            described["type"] = ["null", TYPES.get(kind, "string")]
+        if kind in TIMES:
+            described["format"] = "date-time"
+        place["properties"][last] = described
+    return schema
+
+
+def stream_of(columns: str, *keys: str, name: str = "orders") -> Stream:
+    return Stream(name, schema_of(columns), keys)
+
+
+def proposed(table: dict[str, Any]) -> dict[str, str]:
+    """Return what is proposed for a table: `get('a.b')` as `a.b`, without the constants."""
+    stream = Stream(table["stream"], schema_of(table["columns"]), tuple(table["keys"]))
+    found = propose(stream, table.get("records", ())).expressions
+    found = {column.strip("_"): text for column, text in found.items() if column != "__else__"}
+    return {column: text for column, text in found.items() if (column, text) != ("source", "'web'")}
+
+
+def is_right(expression: str, column: str) -> bool:
+    return any(expression in {right, f"get({right!r})"} for right in column.split("|"))
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda one: f"{one['tap']}, {one['stream']}")
+def test_nothing_is_recognized_wrongly(table: dict[str, Any]) -> None:
+    """Whatever is proposed for a table is right; a column that is unclear is left out."""
+    wrong = {
+        column: expression
+        for column, expression in proposed(table).items()
+        if not is_right(expression, table["map"].get(column, ""))
+    }
+    assert wrong == {}
+
+
+def test_most_columns_are_recognized() -> None:
+    """Of all columns of the tables that can be mapped, nearly all are."""
+    missed = [
+        f"{table['tap']}: {column}"
+        for table in TABLES
+        for column in table["map"].keys() - proposed(table).keys()
+    ]
+    assert len(missed) <= (1 - LEAST_RIGHT) * sum(len(table["map"]) for table in TABLES), missed
+
+
+def lines_of(stream: Stream, *records: dict[str, Any]) -> str:
+    return "\n".join(propose(stream, records).as_yaml("x"))
+
+
+@pytest.mark.parametrize(
+    ("columns", "values", "said"),
+    [
+        ("mail_1 mail_2", {}, "email: not recognized; candidates: mail_1, mail_2"),
+        ("a b", dict.fromkeys("ab", "x@example.com"), "email: not recognized; candidates: a, b"),
+        ("email", {"email": "Jane"}, ""),
+        # Which of the two is the month is not known.
+        ("date", {"date": "03/04/2026"}, "event_time: not recognized; candidates: date"),
+        ("date", {"date": "23/04/2026"}, "event_time: parse_time(get('date'), '%d/%m/%Y')"),
+        ("updated_at:t", {}, "event_time: not recognized; candidates: updated_at"),
+        ("total_cents:i", {}, "value: total_cents is in cents, but no column has the currency"),
+        # Small integers are not taken for cents.
+        ("total:i currency", {"total": 49, "currency": "EUR"}, "value: get('total')"),
+        ("total currency", {"total": "1.234,5", "currency": "EUR"}, "value: amount(get('total'))"),
+        ("consent:b", {}, "consent: get('consent')"),
+    ],
+)
+def test_what_values_say(columns: str, values: dict[str, Any], said: str) -> None:
+    """Values decide what names leave open; where several columns fit, a person chooses."""
+    lines = lines_of(stream_of(columns), values)
+    assert said in lines
+    if not said:
+        assert "email" not in lines
+
+
+@pytest.mark.parametrize(
+    ("keys", "event_id"),
+    [
+        (("id",), "get('id')"),
+        (("_sdc_source_file", "_sdc_source_lineno"), "get('order_no')"),
+        (("_smart_source_lineno", "id"), "get('id')"),
+        ((), "get('order_no')"),
+        (("id", "order_no"), None),
+    ],
+)
+def test_the_event_id(keys: tuple[str, ...], event_id: str | None) -> None:
+    """The key identifies an event; its position in a file never does."""
+    proposal = propose(stream_of("id:i order_no created_at:t email", *keys))
+    assert proposal.expressions.get("event_id") == event_id
+
+
+def test_an_event_id_differs_in_each_record() -> None:
+    stream = stream_of("order_no created_at:t email")
+    assert "event_id" not in propose(stream, [{"order_no": 1}, {"order_no": 1}]).expressions
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_advised(name: str) -> None:
+    """Columns of a preset's stream suggest the preset, unless the stream uses one already."""
+    stream = stream_of(" ".join([*PRESETS[name].signature, "other"]), "id", name="shop.orders")
+    bare = DEFAULTS._replace(pixel_id=None)
+    advice = advise_map(stream, bare, in_use=False)
+    assert f"`presets: {{shop\\.orders: {name}}}`" in advice
+    assert "and also pixel_id" in advice
+    assert advise_map(stream, bare, in_use=True).startswith("A map to start from:\nstream_maps:")
+
+
+def accepted(stream: Stream) -> StreamPlan:
+    """Return the plan of a proposal, which must be good settings under which events can come."""
+    advice = advise_map(stream, DEFAULTS, in_use=False)
+    settings = yaml.safe_load(advice.removeprefix("A map to start from:\n"))
+    assert set(settings) == {"stream_maps"}
+    assert problems({"customer_id": "a-1b2c", "auth_token": "x", **settings}) == []
+    assert settings["stream_maps"].pop("__else__") == "__NULL__"
+    (own,) = StreamMaps(settings["stream_maps"], {}).plans(stream.name, stream.schema)
+    assert own.named
+    assert not own.passes_others
+    assert missing_columns(own.properties, DEFAULTS) == []
+    return own
+
+
+@pytest.mark.parametrize(
+    "name", ["orders", "public-orders", "my orders", "orders: all", "#orders", "123", "null"]
+)
+def test_a_proposal_can_be_pasted(name: str) -> None:
+    """Where all columns are found, the block is YAML that works as it is."""
+    origins = accepted(stream_of("id created_at email is_test:b", "id", name=name)).origins
+    assert (origins["event_id"].expression, origins["source"].expression) == ("get('id')", "'web'")
+
+
+@pytest.mark.parametrize("key", ["id", "Id", "order-id", "Order ID", "order.id", "class", "null"])
+def test_a_proposal_reads_the_key_by_its_name(key: str) -> None:
+    """A key property with any name gives the event ID, not a failing expression."""
+    properties = {name: {"type": ["string"]} for name in (key, "created_at", "email")}
+    transform = accepted(Stream("orders", {"properties": properties}, (key,))).transform
+    assert transform is not None
+    made = transform({key: 7, "created_at": "2026-07-31", "email": "ann@example.com"})
+    assert made is not None
+    assert made["event_id"] == 7
+
+
+@pytest.mark.parametrize(
+    "name", ["null", "true", "false", "yes", "no", "on", "off", "y", "n", "True", "NO"]
+)
+def test_names_that_yaml_takes_for_values(name: str) -> None:
+    """YAML gives such a name another type, unless it is quoted."""
+    assert setting_name(name) == f'"{name}"'
+
+
+def test_names_cannot_add_lines_to_the_yaml() -> None:
+    """A tap's names stay within their comment, and no address is in one."""
+    hostile = "mail\ninjected: 1"
+    schema: dict[str, Any] = {
+        "properties": {hostile: {}, "mail x@example.com": {}, "created_at": {}}
+    }
+    block = lines_of(Stream("s", schema, ()))
+    assert yaml.safe_load(block)["x"].keys() == {"event_time", "source", "__else__"}
+    assert "x@example.com" not in block
+
+
+BLANKS = {"customer_id", "auth_token", "pixel_id"}
+
+
+def test_a_configuration() -> None:
+    """All is filled in but what only the owner knows, and each line has its comment."""
+    people = stream_of("id email created_at:t", "id", name="people")
+    shop = stream_of(" ".join(PRESETS["shopify"].signature), "id", name="shop.orders")
+    text = config_text([(stream_of("id created_at:t email total:n", "id"), ()), (people, ())])
+    config = yaml.safe_load(text)
+    assert {name for name, value in config.items() if value is None} == BLANKS
+    assert config["stream_maps"]["orders"]["value"] == "get('total')"
+    assert "people" not in config["stream_maps"]
+    assert all("#" in line for line in text.splitlines())
+    filled = {**config, "customer_id": "a-1b2c", "auth_token": "x", "pixel_id": 1}
+    assert problems(filled) == []
+    assert yaml.safe_load(config_text([(shop, ())]))["presets"] == {"shop.orders": "shopify"}
+    # Where nothing has an amount, all that can be sent is; where nothing can be, one says why.
+    assert "people" in yaml.safe_load(config_text([(people, ())]))["stream_maps"]
+    nothing = config_text([(stream_of("a b:t c:t"), ())])
+    assert "event_time: not recognized; candidates: b, c" in nothing
+
+
+@pytest.mark.parametrize(
+    ("time", "is_local"), [("2026-11-01 10:00:00", True), ("2026-11-01T10:00:00Z", False)]
+)
+def test_the_zone_of_a_configuration(time: str, *, is_local: bool) -> None:
+    """Where the times have no zone, the configuration asks for it."""
+    text = config_text([(stream_of("id placed_on email"), [{"placed_on": time}])])
+    assert ("the zone of the times, which have none" in text) is is_local
