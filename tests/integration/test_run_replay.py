@@ -349,7 +349,7 @@ def test_expired_letters(to_server: Launcher, server: FaultyServer) -> None:
         "order-0": ("event_too_old", closed),
         "order-1": ("event_too_old", closed),
         "till": ("invalid_source", closed),
-        "soon": ("invalid_event_time", None),
+        "soon": ("invalid_event_time", '"x" is not a time'),
     }
     again = to_server.ask("replay", report_path="report.html")
     assert (again.code, server.requests) == (0, [])

@@ -19,6 +19,8 @@ from integration_support import (
     state,
 )
 
+from target_liveintent.reasons import REASONS
+
 if TYPE_CHECKING:
     from integration_support import Launcher, Running
 
@@ -75,11 +77,7 @@ def test_what_is_shown(target: Launcher) -> None:
     assert lines[1] == "  cannot be sent as they are, so a replay keeps them: 3"
     for line in (
         "invalid_event_time: 2",
-        (
-            "  The event time cannot be read. Map `event_time` to an ISO 8601"
-            " time, or to Unix seconds, milliseconds"
-            " or microseconds."
-        ),
+        f"  {REASONS['invalid_event_time'].meaning}",
         "no_identity: 1",
         f"  {CUSTOMER} at 127.0.0.1, pixel 12345: 3",
     ):
