@@ -35,6 +35,9 @@ _PLAIN = {
     "user_agent": "the buyer's browser",
     "source_url": "the li_did in this URL identifies guests",
     "decision_id": "LiveIntent's decision ID",
+    "idfa": "Apple's advertising ID",
+    "aaid": "Android's advertising ID",
+    "app_bundle": "the app's bundle ID",
 }
 """The columns that are mapped as they are, with the comment of their line."""
 _SUFFICIENT = ("email", "decision_id", "source_url")
@@ -99,7 +102,7 @@ def propose(stream: Stream, records: Sequence[Mapping[str, Any]] = ()) -> Propos
         for field in table().fields
         if (column := recognize(field, columns, stream.name)) is not None
     }
-    lines = [*_filter(columns), _event_id(columns, found, stream.keys)]
+    lines = [*_filter(columns), *_statuses(columns), _event_id(columns, found, stream.keys)]
     times = found.get("event_time")
     if times is not None:
         call = time_call(times.samples) or "{}"
@@ -135,6 +138,13 @@ def _filter(columns: Iterable[Column]) -> Iterator[Line]:
             tests.append(f"{'' if meaning else 'not '}is_true({column.expression})")
     if tests:
         yield Line("__filter__", " and ".join(tests), "no test orders, and none that do not count")
+
+
+def _statuses(columns: Iterable[Column]) -> Iterator[Line]:
+    """Name columns of which a filter may read that an order was paid."""
+    found = [column.expression for column in columns if "status" in column.words]
+    if found:
+        yield Line("", None, f"a filter can also read {', '.join(found[:3])}")
 
 
 def _event_id(columns: Sequence[Column], found: Mapping[str, Column], keys: Sequence[str]) -> Line:

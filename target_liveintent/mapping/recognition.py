@@ -32,7 +32,7 @@ from target_liveintent.mapping.functions import (
 from target_liveintent.mapping.reads import Path
 from target_liveintent.mapping.streams import Stream
 
-MAX_SAMPLES = 100
+MAX_SAMPLES = 50
 """The first records of a stream whose values are looked at."""
 _MOST_COLUMNS = 2_000
 _DEEPEST = 4
@@ -49,7 +49,7 @@ TIME_FORMS = (
     *map("".join, itertools.product(_DATES, _TIMES)),
 )
 """The forms of times for `parse_time` that are tried."""
-
+_TIME_LIKE = re.compile(r"\d[\d ./:,TZAPMapm-]{5,24}", re.ASCII)
 
 _Types = frozenset[str]
 
@@ -60,7 +60,8 @@ class Column(NamedTuple):
     Attributes:
         path: The steps to it.
         words: The words of all steps.
-        types: The JSON types that the SCHEMA allows, and `date-time`; empty if it does not say.
+        types: The JSON types that the SCHEMA allows, and `date-time` or `date`; empty if it does
+            not say.
         samples: Its first values that are not empty.
     """
 
@@ -220,7 +221,7 @@ def _alternatives(schema: Any) -> Iterator[Mapping[str, Any]]:
 def _types(schema: Mapping[str, Any]) -> list[str]:
     given = schema.get("type") or []
     form = schema.get("format")
-    times = ["date-time"] if form in {"date-time", "date"} else []
+    times = [form] if form in {"date-time", "date"} else []
     return [*([given] if isinstance(given, str) else given), *times]
 
 
@@ -263,7 +264,10 @@ def _has_form(value: Any, form: str) -> bool:
 
 
 def _is_time(value: Any) -> bool:
-    return _is_unix_time(value) or any(_has_form(value, form) for form in TIME_FORMS)
+    if _is_unix_time(value) or _is_read(excel_time(value)):
+        return True
+    looks_like_one = _TIME_LIKE.fullmatch(str(value).strip())  # Trying all forms takes a while.
+    return looks_like_one is not None and any(_has_form(value, form) for form in TIME_FORMS)
 
 
 def _is_amount(value: Any) -> bool:
@@ -271,7 +275,7 @@ def _is_amount(value: Any) -> bool:
 
 
 _SHAPES: dict[str, Shape] = {
-    "event_time": lambda value: _is_time(value) or _is_read(excel_time(value)),
+    "event_time": _is_time,
     "value": _is_amount,
     "currency": lambda value: currency_code(value) in CURRENCIES,
     "consent": lambda value: is_flag(value) or str(value).lower() == "granted",
@@ -317,6 +321,7 @@ def are_cents(samples: Sequence[Any]) -> bool:
 _IDS = ("event_id", "order_id")
 _BY_SHAPE = ("event_time", "email", "currency", "ip", "user_agent", "decision_id")
 """What the only column with values of its shape surely holds, whatever its name is."""
+_TIME_TYPES = {"date-time", "date"}
 _SCALARS = {"string", "integer", "number"}
 _TYPES = {
     **dict.fromkeys((*_IDS, "event_time", "value"), _SCALARS),
@@ -333,9 +338,7 @@ def recognize(field: str, columns: Iterable[Column], stream: str) -> Column | No
     ranks = [(rank, n) for n, one in enumerate(fitting) if (rank := _rank(field, one, own))]
     if ranks:
         return fitting[min(ranks)[1]]
-    if field not in _BY_SHAPE:
-        return None
-    shaped = [one for one in fitting if _is_typical(one)]
+    shaped = [one for one in fitting if _is_typical(field, one)]
     return shaped[0] if len(shaped) == 1 else None
 
 
@@ -346,15 +349,20 @@ def candidates(field: str, columns: Iterable[Column]) -> list[Column]:
         column
         for column in columns
         if _type_fits(field, column.types)
-        and (column.words & core or (field in _BY_SHAPE and _is_typical(column)))
+        and (column.words & core or _is_typical(field, column))
         and column.fits(shape_of(field))
     ]
     return sorted(found, key=lambda column: _is_excluded(field, column))[:_MOST_CANDIDATES]
 
 
-def _is_typical(column: Column) -> bool:
-    """Return whether values or the SCHEMA, and not only the name, say what a column holds."""
-    return bool(column.samples) or "date-time" in column.types
+def _is_typical(field: str, column: Column) -> bool:
+    """Return whether values or the SCHEMA, and not only the name, say what a column holds.
+
+    A number may be a time, but also an ID or a telephone number.
+    """
+    if field == "event_time" and column.samples:
+        return not column.fits(_is_amount)
+    return field in _BY_SHAPE and bool(column.samples or "date-time" in column.types)
 
 
 def _is_excluded(field: str, column: Column) -> bool:
@@ -371,7 +379,7 @@ def _may_hold(field: str, column: Column) -> bool:
 
 
 def _type_fits(field: str, types: frozenset[str]) -> bool:
-    if "date-time" in types:
+    if not types.isdisjoint(_TIME_TYPES):
         return field == "event_time"
     return not types or not types.isdisjoint(_TYPES.get(field, {"string"}))
 
@@ -389,6 +397,8 @@ def _rank(field: str, column: Column, own: frozenset[str]) -> tuple[int, ...] | 
         words |= {"date"}
     if field == "value":
         words -= table().minor | table().currencies
+    if field == "event_time" and {"date"} < words <= own | {"date"}:
+        return -1, len(column.path), column.types == {"string"}  # As the date of a payment.
     last = words_of(column.path[-1]) if field in _IDS else words
     beside = one.also | table().neutral | own
     for place, name in enumerate(one.names):

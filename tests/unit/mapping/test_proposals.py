@@ -84,6 +84,9 @@ def test_most_columns_are_recognized() -> None:
     assert len(missed) <= (1 - LEAST_RIGHT) * sum(len(table["map"]) for table in TABLES), missed
 
 
+NUMBERS = (2_125_551_234, "2125551234", 46_354, "20261128")
+
+
 def lines_of(stream: Stream, *records: dict[str, Any]) -> str:
     return "\n".join(propose(stream, records).as_yaml("x"))
 
@@ -103,6 +106,10 @@ def lines_of(stream: Stream, *records: dict[str, Any]) -> str:
         ("total:i currency", {"total": 49, "currency": "EUR"}, "value: get('total')"),
         ("total currency", {"total": "1.234,5", "currency": "EUR"}, "value: amount(get('total'))"),
         ("consent:b", {}, "consent: get('consent')"),
+        ("payment_status", {}, "a filter can also read get('payment_status')"),
+        ("a b", {"a": "x", "b": "2026-08-01 10:00"}, "event_time: get('b')"),
+        # A telephone number or an ID is no time.
+        *(("a", {"a": a}, "x: # the map of this stream\n    # event_id: ") for a in NUMBERS),
     ],
 )
 def test_what_values_say(columns: str, values: dict[str, Any], said: str) -> None:
