@@ -49,7 +49,6 @@ from target_liveintent.privacy import (
 )
 from target_liveintent.settings import EventDefaults
 
-
 _UNUSABLE = {field.name: field.unusable for field in FIELDS}
 _POSITION = re.compile(r"_+(?:sdc_|smart_|file|line|row|path|sheet)\w*")
 """Columns that taps add to say where in a file a row stood, and when they read it."""

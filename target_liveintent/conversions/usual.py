@@ -120,7 +120,8 @@ def _lines(
     yield from _identity(builder)
     if "event_id" in there:
         yield _read("event_id")
-        yield "if sent_event_id is None: odd()"
+        yield "has_no_id = sent_event_id is None"
+        yield "if has_no_id: sent_event_id = derived_id(record)"
     else:
         yield "sent_event_id = derived_id(record)"
     yield "sent_event_time = time(given_event_time)"
@@ -131,6 +132,8 @@ def _lines(
     yield "if sent_pixel_id is None or sent_event_time >= now - 1 or expires_at <= now: odd()"
     yield from _optional(builder)
     yield "for note in identity.notes: count(left_out, note)"
+    if "event_id" in there:
+        yield "if has_no_id: count(left_out, 'event_id empty')"
     for name in (name for name in OPTIONAL if name in builder.counted_if_empty):
         yield f"if sent_{name} is None: count(left_out, {name + ' empty'!r})"
     user, purchase = _call("UserData", UserData), _call("PurchaseData", PurchaseData)
@@ -152,7 +155,7 @@ def _identity(builder: EventBuilder) -> Iterator[str]:
     candidates = "".join(f"given_{name}, " for name in builder.hashed)
     yield f"if identity is None: identity = identify(({candidates}), normalize, hashed)"
     yield "for note in identity.notes:"
-    yield "    if not note.endswith(' empty'): odd()"
+    yield "    if note in hashed: odd()"
     yield "sent_md5 = identity.md5"
     yield "sent_sha2 = identity.sha2"
     if builder.suppressions:
