@@ -126,7 +126,7 @@ def propose(stream: Stream, records: Sequence[Mapping[str, Any]] = ()) -> Propos
             names = ", ".join(".".join(column.path) for column in others)
             lines.append(Line("", None, f"{field}: not recognized; candidates: {names}"))
     lines.append(Line("__else__", "__NULL__", "no other column leaves this machine"))
-    return Proposal(stream.name, tuple(lines), times is not None and _are_local(times.samples))
+    return Proposal(stream.name, tuple(lines), times is not None and _is_local(times))
 
 
 def _filter(columns: Iterable[Column]) -> Iterator[Line]:
@@ -201,10 +201,12 @@ def _source(column: Column | None) -> Line:
     return Line("source", "'web'", "or 'app', or 'offline' for sales in shops")
 
 
-def _are_local(samples: Sequence[Any]) -> bool:
+def _is_local(times: Column) -> bool:
     """Return whether times have no zone: they are other moments in another zone."""
+    if time_call(times.samples) != "{}":
+        return True
     zones = dt.timezone.utc, dt.timezone(dt.timedelta(hours=1))
-    return any(len({unix_time(value, zone) for zone in zones}) > 1 for value in samples)
+    return any(len({unix_time(value, zone) for zone in zones}) > 1 for value in times.samples)
 
 
 def advise_map(

@@ -228,7 +228,8 @@ def test_a_configuration() -> None:
 
 
 @pytest.mark.parametrize(
-    ("time", "is_local"), [("2026-11-01 10:00:00", True), ("2026-11-01T10:00:00Z", False)]
+    ("time", "is_local"),
+    [("2026-11-01 10:00:00", True), ("2026-11-01T10:00:00Z", False), ("28.11.2026", True)],
 )
 def test_the_zone_of_a_configuration(time: str, *, is_local: bool) -> None:
     """Where the times have no zone, the configuration asks for it."""
