@@ -123,6 +123,7 @@ def both_ways(
         The result, the counts of what the event lacks, and whether the usual way gives it.
     """
     left_out: dict[str, int] = {}
+    causes = dict(builder.causes)
     result = builder.build(mapped, raw, now, left_out)
     inputs = {name: f"record['mapped'].get({name!r})" for name in builder.places}
     build_usual = usual_way(builder, inputs, {})
@@ -135,6 +136,7 @@ def both_ways(
     assert isinstance(usual, Conversion)
     assert facts_of(usual) == facts_of(result)
     assert counted == left_out
+    assert builder.causes == causes  # It counts none, so a record with one must be odd.
     return result, left_out, True
 
 

@@ -87,6 +87,28 @@ def test_without_keys_the_mapped_record_gives_the_id() -> None:
     assert conversion(plain, stream="other").event_id != pinned
 
 
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ["_sdc_path", "_sdc_line_number"],
+        ["_sdc_source_file", "_sdc_source_lineno"],
+        ["_smart_source_lineno"],
+        ["__sdc_row"],
+        ["_file", "_line"],
+    ],
+)
+def test_a_position_in_a_file_is_no_key(keys: list[str]) -> None:
+    """The record gives the ID, wherever it stands; and so do the other keys if there are some."""
+    for first, other in (({"value": 1}, {"value": 2}), ({"value": 1}, {"value": 1})):
+        made = [
+            conversion(order(event_id=..., **one), keys=keys, raw=dict.fromkeys(keys, place))
+            for place, one in enumerate((first, other))
+        ]
+        assert (made[0].event_id == made[1].event_id) is (first == other)
+    raw = {**dict.fromkeys(keys, 5), "id": 7}
+    assert conversion(order(event_id=...), keys=[*keys, "id"], raw=raw).event_id == SEVENTH
+
+
 @pytest.mark.parametrize("raw", [{}, {"other": 1}, {"id": None}, {"id": ""}, {"id": "null"}])
 def test_missing_keys(raw: dict[str, Any]) -> None:
     """Without an event ID and without a key nothing identifies the event."""

@@ -140,6 +140,9 @@ def test_times_that_do_not_exist_or_exist_twice(value: str) -> None:
         *(True, False, [T], {"t": T}, b"2026-08-01", dt.time(1, 2), dt.timedelta(1), HUGE),
         *(float("inf"), float("-inf"), Decimal("Infinity"), Decimal("1E+400"), 10**18, 10**17),
         *(0, -1, 0.0, Decimal(0), "0", "-5", "0.0"),  # A source has no time; it is not 1970.
+        # Numbers that mean another century in every unit: serial numbers of Excel, compact forms.
+        *(46354.67, "46354.67", 20261128, "20261128150428", 946_684_799, 4_102_444_800),
+        *(946_684_799_999, 4_102_444_800_000, 946_684_799_999_999, 4_102_444_800_000_000),
     ],
     ids=name_of_huge,
 )

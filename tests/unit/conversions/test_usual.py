@@ -72,6 +72,7 @@ USUAL: list[tuple[dict[str, Any], dict[str, Any]]] = [
     *(({"event_id": n}, {}) for n in ("gid://shop/Order/1", "a b", 7, 7.0, "é")),
     *(({"event_id": n, "id": 7}, {"keys": ("id",)}) for n in (..., None, "")),
     ({"event_id": ..., "id": "7", "no": None}, {"keys": ("id", "no")}),
+    ({"event_id": ..., "id": 7, "_sdc_row": 1}, {"keys": ("id", "_sdc_row")}),
     # Identities
     *(({**NOBODY, name: value}, {}) for name, value in (("md5", MD5), ("sha2", SHA2.upper()))),
     *(({"md5": value, "sha2": other}, {}) for value, other in ((None, SHA2), (MD5, None))),
@@ -114,6 +115,7 @@ ODD: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"event_id": ...}, {}),
     *(({"event_id": ..., "id": key}, {"keys": ("id",)}) for key in (None, [1])),
     ({"event_id": ...}, {"keys": ("id",)}),
+    ({"email": "nobody", "md5": MD5}, {}),
     *((change, {}) for change in ({"email": "nobody"}, {"email": None}, {"email": 5, "md5": None})),
     *(({"consent": value}, {}) for value in (None, False, "no")),
     ({}, {"defaults": DEFAULTS._replace(source=None)}),
