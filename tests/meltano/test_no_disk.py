@@ -11,6 +11,8 @@ from environments import environment_with
 from ledger_claims import count
 from meltano_support import ROOT, Project, changed_text, copy_of_an_example, expected, seen
 
+import hub
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.meltano, pytest.mark.slow]
 
 EXAMPLE = ROOT / "examples" / "no-disk"
-REQUIREMENT = "target-liveintent[postgres]"
+REQUIREMENT = hub.PIP_URL.replace("@", "[postgres]@")
 # These programs know the schemas, and ask no network.
 CHECKERS = ("check-jsonschema==0.39.0", "kubernetes-validate==1.37.0")
 CHECKS = {
@@ -71,8 +73,7 @@ def image(tmp_path: Path, wheel: str) -> Project:
     """What the Dockerfile makes: the project with its plugins installed."""
     project = copy_of_an_example("no-disk", tmp_path / "image", wheel)
     text = project.settings.read_text(encoding="utf-8")
-    extras = REQUIREMENT.removeprefix("target-liveintent")
-    project.settings.write_text(changed_text(text, {REQUIREMENT: f"{wheel}{extras}"}))
+    project.settings.write_text(changed_text(text, {REQUIREMENT: f"{wheel}[postgres]"}))
     done = project.shell("meltano install")
     assert done.returncode == 0, done.stderr[-3000:]
     return project

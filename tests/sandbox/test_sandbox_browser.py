@@ -127,6 +127,7 @@ def test_adds_faults(sandbox: Sandbox, open_page: OpenPage) -> None:
     assert sandbox.faults == {}
 
 
+@pytest.mark.slow
 def test_deletes_all(sandbox: Sandbox, post: Post, open_page: OpenPage) -> None:
     """Everything is deleted once that is confirmed; what comes then is shown."""
     post([event(eventId="before")])
