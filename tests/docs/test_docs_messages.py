@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
+import ast
 import fnmatch
 import re
+from typing import TYPE_CHECKING
 
 import pytest
-from docs_support import DOCS
-from messages import messages
+from docs_support import DOCS, ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PAGE = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
 MOST_WORDS = 2_500
 OF_OTHERS = {'cannot be written in the "ErrorIfExists" mode', "read 0"}
 """What Spark says, and a part of a summary."""
 
-MESSAGES = messages()
 # The code at the beginning of an entry or of a row, if it is more than a word.
 _HEADS = re.findall(r"^(?:- |\| )((?:`[^`\n]+`(?:, )?)+)", PAGE, re.MULTILINE)
 QUOTED = [text for head in _HEADS for text in re.findall("`([^`]+)`", head) if " " in text]
 
 
-def test_there_are_messages() -> None:
-    """The collection finds what it is for, in each way in which the code says something."""
-    for known in (
-        "setting '…' is required: …",
-        "the API gave an unexpected answer: …. Check api_url and customer_id",
-        "the API accepted nothing for … seconds (max_retry_seconds): …",
-        "stream '…' is skipped: no stream map names it…",
-        "the host name was not found",
-        "so far: …",
-    ):
-        assert known in MESSAGES
+def _texts() -> Iterator[str]:
+    """Yield the texts of the package, with `…` for what is filled in."""
+    for path in (ROOT / "target_liveintent").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = (p.value if isinstance(p, ast.Constant) else "…" for p in node.values)
+                yield "".join(map(str, parts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield re.sub("%[sdr]", "…", node.value)
+
+
+TEXTS = [*_texts()]
+
+
+def test_messages_are_quoted() -> None:
     assert len(QUOTED) > 15
 
 
@@ -38,7 +45,7 @@ def test_there_are_messages() -> None:
 def test_the_program_says_it(text: str) -> None:
     """Whoever searches the page for a part of a message finds the words of the program."""
     pattern = "*" + re.sub(r"([\[*?])", r"[\1]", text).replace("…", "*") + "*"
-    assert fnmatch.filter(MESSAGES, pattern) != []
+    assert fnmatch.filter(TEXTS, pattern) != []
 
 
 def test_is_short() -> None:
