@@ -169,7 +169,8 @@ class Store:
         """
         faults = msgspec.convert(descriptions, tuple[Fault, ...])
         with self._lock:
-            self.faults |= {next(self._fault_numbers): fault for fault in faults}
+            added = {next(self._fault_numbers): fault for fault in faults}
+            self.faults = self.faults | added  # not in place: the page may read it just now
             self._changes += 1
 
     def remove_faults(self, number: int | None = None) -> None:
