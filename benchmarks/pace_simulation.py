@@ -113,6 +113,52 @@ class FixedWindows:
         return Reply(reply.seconds, Signal.LIMITED, wait)
 
 
+class Beside:
+    """An API whose limit another client uses as well, at regular times.
+
+    Args:
+        seed: For the times of the other client, which are up to 25 ms early or late.
+        api: The API.
+        rate: The requests a second of the other client.
+    """
+
+    def __init__(self, seed: random.Random, api: Api, rate: float) -> None:
+        self._seed = seed
+        self._api = api
+        self._rate = rate
+        self._requests = 0
+        self._next = 0.0
+
+    def __call__(self, now: float) -> Reply:
+        """Let the other client make the requests that are due, and take the request."""
+        while self._next <= now:
+            self._api(self._next)
+            self._requests += 1
+            late = self._seed.uniform(-0.025, 0.025)
+            self._next = max(self._next, self._requests / self._rate + late)
+        return self._api(now)
+
+
+class BusyMachine:
+    """An API without a limit; from a time on, the client's own machine delays most answers.
+
+    Args:
+        seed: For the seconds to an answer.
+        since: That time, in seconds.
+    """
+
+    def __init__(self, seed: random.Random, since: float) -> None:
+        self._take = OpenRoad(seed)
+        self._seed = seed
+        self._since = since
+
+    def __call__(self, now: float) -> Reply:
+        """Take the request."""
+        reply = self._take(now)
+        late = self._seed.uniform(0.1, 0.3) if now >= self._since else 0.0
+        return reply._replace(seconds=reply.seconds + late)
+
+
 class Queue:
     """An API that works on a few requests at a time, while the others wait there."""
 
@@ -134,7 +180,8 @@ Kind = tuple[Signal, float | None]
 class RandomFaults:
     """An API in which a share of the requests fails, with each kind of fault as often.
 
-    Unless others are given, they are 500, 503, 429 with `Retry-After: 0`, and a reset.
+    Unless others are given, they are 500, 503, 429 with `Retry-After: 0`, and a reset. Requests
+    that fail are counted by the API behind it all the same.
     """
 
     KINDS: tuple[Kind, ...] = (
@@ -154,8 +201,9 @@ class RandomFaults:
 
     def __call__(self, now: float) -> Reply:
         """Fail, or let the API answer."""
+        reply = self._api(now)
         if self._seed.random() >= self._share:
-            return self._api(now)
+            return reply
         return Reply(0.05 * self._seed.lognormvariate(0, SPREAD), *self._seed.choice(self._kinds))
 
 

@@ -9,9 +9,14 @@ follows refusals, and there is none before the first.
 | taken; no limit is known | + 0.5 for each | none |
 | taken; a limit is known | + 1 a round | climbs to where it was cut, rests there, climbs on |
 | a round of them took twice as long as the best one | times 0.7, then as above | |
-| the first refusal | | times 0.4, again and again until two are taken in a row |
-| a refusal later | | times 0.91, or 0.4 from the fifth cut in a row on |
+| a fourth such round, although the window is narrower | as before them | |
+| the first refusal | | times 0.45, again and again until two are taken in a row |
+| a refusal in this search, after one that was taken | | times 0.6 |
+| a refusal later | | times 0.91, or 0.45 from the sixth cut in a row on |
 | the same, after three starts or fewer | | to what was used of it, at least times 0.1 |
+| four to eight refusals in ten answers | | a probe: times 4 for 16 requests |
+| the API took as large a share of the probe | | 0.7 of that of the probe; no cut for half refused |
+| the API took a smaller share of the probe | | as before the probe |
 | none: the system gave no file descriptor | times 0.7 of what is in flight, then + 1 a round | |
 | eight failures in a row: an outage | 1 | as above, but one request in 3 to 13 seconds at least |
 | the first request taken after it | from 2 | none: the search for a limit begins anew |
@@ -21,6 +26,10 @@ A round is as many answers as the window is wide, but eight at least. "In a row"
 was taken between. A fault says nothing of a limit, unless it is the fifth failure in a row or
 later. A cut is the answer to all requests that are in flight then: their refusals cut no more.
 After a `Retry-After` nothing starts before its end.
+
+A limit takes the same number of requests at any rate above it. Where a share is refused by chance,
+or because of other clients, slower requests are refused as often: a probe tells these cases apart.
+Others who share a limit get less then, as the run cannot know whether they would ask for more.
 """
 
 from __future__ import annotations
@@ -29,6 +38,7 @@ import enum
 import math
 import random
 import statistics
+from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -44,18 +54,20 @@ class Signal(enum.Enum):
 
 CUT = 0.91
 """The factor of a cut. A rate just below the limit is the best one, so cuts are small."""
-STEEP_CUT = 0.4
+STEEP_CUT = 0.45
 """The factor of a cut while the limit may be anywhere below: it finds it with few requests."""
+GENTLE_CUT = 0.6
+"""The factor in a search in which a request was taken: the limit is near, or chance refuses."""
 FOUND = 2
 """Requests taken since a cut that end the search for a limit. One may be luck: where others share
 the limit, it may be the only one that they left over."""
 GUESS = 1.25
 """The factor of the first rate in use: a search soon corrects a high guess, but not a low one."""
-PATIENCE = 4
+PATIENCE = 5
 """Cuts in a row after which the limit may be anywhere below."""
 CLIMB = 2.5
 """Least seconds of a climb: by time, not by answers, clients that share a limit become equals."""
-CLIMB_AT_ONE = 5.5
+CLIMB_AT_ONE = 6.0
 """Seconds of a climb at one request a second, where it costs one request in five."""
 REPAID = 2.0
 """Seconds that each second of `Retry-After` adds to a climb, as refusals cost so much more."""
@@ -71,7 +83,7 @@ LEAST_RATE = 1 / 60
 """The least requests a second, where failures do not come in a row."""
 FIRST_GAP = 3.0
 """The most seconds between requests when failures in a row begin; each one adds a sixth."""
-LONGEST_GAP = 13.0
+LONGEST_GAP = 13.2
 """The most seconds at all: 300 seconds of outage cost up to 100 requests, and 15 show its end."""
 FAULTS = 5
 """Failures in a row from which on a fault counts as a refusal: by chance, 1 in 100 at 40 %."""
@@ -81,16 +93,122 @@ OUTAGE_SECONDS = 8.0
 """Seconds of failures that are an outage even if only one request was taken before them. A search
 for a low limit, where refusals come within milliseconds, has as many in a row within a second. It
 would begin anew after each request that is taken."""
+DOUBT = 10
+"""The answers whose share of refusals begins a probe. Only answers after a search count."""
+FEWEST_REFUSED, MOST_REFUSED = 0.4, 0.8
+"""The shares from which on, and up to which, they do. One client alone at a limit has fewer."""
+PROBE = 16
+"""The requests of a probe."""
+PROBE_RATE = 4.0
+"""Their rate, by the highest one in doubt."""
+LEAST_PROBE_RATE = 2.5
+"""The same, if no more requests may be in flight. With less, a probe shows nothing."""
+SAME = 0.5
+"""The factor by which the share of requests that are taken may fall in a probe, by chance."""
+BELIEVED = 100
+"""Answers for which the result of a probe counts."""
+REST = 40
+"""Answers after a probe that found a limit, before another one."""
+ALLOWED = 0.55
+"""The share of refusals that leads to no cut while they are by chance."""
+EXCESS = 2.0
+"""Refusals beyond that for which the rate is cut."""
+EXCESS_CUT = 0.7
+"""The factor of such a cut, and of the rate after a probe by that of the probe."""
 NARROWER = 0.7
 """The factor of the window if answers are slow, or the system gives too few file descriptors."""
 STARVED_PAUSE = 1.0
 """Seconds until the system is asked again for a file descriptor, if nothing is in flight."""
 SLOW = 2.0
 """The factor between medians of latencies that chance does not explain."""
+SLOW_ROUNDS = 3
+"""Slow rounds in a row after which a narrower window must have helped."""
+RELIEF = 0.7
+"""The factor of the latency that shows that it has."""
 ROUND = 8
 """The least number of answers in a round, so that their median says something."""
 SPREAD = 0.25
 """The share of the time between two starts that is random: clients do not march in step."""
+
+
+class Window:
+    """How many requests may be in flight.
+
+    If answers stay slow in a narrower window, it is not the number of requests that makes them
+    slow: the API is slower than before, or this machine is busy.
+
+    Args:
+        ceiling: The most requests in flight.
+
+    Attributes:
+        best: The least latency of a round, in seconds.
+    """
+
+    def __init__(self, ceiling: int) -> None:
+        self.best = math.inf
+        self._ceiling = ceiling
+        self._width = min(2.0, ceiling)
+        self._latencies: list[float] = []  # Of this round.
+        self._climbs_slowly = False  # As it was too wide before.
+        self._narrowed_at = -math.inf
+        self._slow_rounds = 0  # In a row.
+        self._width_before = self._latency_before = 0.0
+
+    @property
+    def width(self) -> int:
+        """How many requests may be in flight."""
+        return int(self._width)
+
+    def set(self, width: float) -> None:
+        """Set the width, within its bounds."""
+        self._width = min(max(1.0, width), self._ceiling)
+
+    def narrow(self, in_flight: int) -> None:
+        """Allow fewer requests than are in flight now."""
+        self._climbs_slowly = True
+        self.set(min(self._width, in_flight * NARROWER))
+
+    def answered(self, started_at: float, now: float, *, was_full: bool, is_limited: bool) -> None:
+        """Widen it while answers are as fast as ever, and narrow it if a round is slow.
+
+        Args:
+            started_at: When the request started; before the window was last narrowed, it says
+                nothing.
+            now: The present time.
+            was_full: Whether as many requests were in flight as may; if not, a wider window would
+                change nothing.
+            is_limited: Whether a limit of the rate is known.
+        """
+        if started_at < self._narrowed_at:
+            return
+        slowly = is_limited or self._climbs_slowly
+        if was_full and not slowly:
+            self.set(self._width + 0.5)
+        self._latencies.append(now - started_at)
+        if len(self._latencies) < max(ROUND, self.width):
+            return
+        latency = statistics.median(self._latencies)
+        self._latencies.clear()
+        # A request that is alone does not queue behind others: the API itself is slower now.
+        self.best = latency if self.width == 1 else min(latency, self.best)
+        if latency <= SLOW * self.best:
+            self._slow_rounds = 0
+            if was_full and slowly:
+                self.set(self._width + 1)
+            return
+        self._slow_rounds += 1
+        if self._slow_rounds == 1:
+            self._width_before = self._width
+        elif self._slow_rounds == 2:  # noqa: PLR2004 (in the first one, the window still grew)
+            self._latency_before = latency
+        self._climbs_slowly = True
+        self._narrowed_at = now
+        if self._slow_rounds > SLOW_ROUNDS and latency > RELIEF * self._latency_before:
+            self.best = latency
+            self._slow_rounds = 0
+            self.set(self._width_before)
+        else:
+            self.set(self._width * NARROWER)
 
 
 class _Limit(NamedTuple):
@@ -116,6 +234,56 @@ class _Limit(NamedTuple):
         return self.refused * math.pow(self.start / self.refused, (1 - climbs) ** 3)
 
 
+class _Probe:
+    """Requests at a higher rate, which show whether refusals depend on the rate.
+
+    Args:
+        since: When it begins.
+        before: The rate before it.
+        highest: The highest rate of the requests that were in doubt.
+        share: The share of these requests that were taken.
+
+    Attributes:
+        before: The same.
+        starts: How many of its requests have started.
+    """
+
+    def __init__(self, since: float, before: float, highest: float, share: float) -> None:
+        self.before = before
+        self.starts = 0
+        self._since = since
+        self._highest = highest
+        self._needed = SAME * share * PROBE
+        self._answers = self._taken = 0
+        self._first_start = self._last_start = since
+
+    @property
+    def rate(self) -> float:
+        """The rate at which requests may start."""
+        return self._highest * PROBE_RATE if self.starts < PROBE else self.before
+
+    @property
+    def used_rate(self) -> float:
+        """The rate at which its requests did start."""
+        used = (self.starts - 1) / max(self._last_start - self._first_start, 0.001)
+        return min(used, self._highest * PROBE_RATE)
+
+    def started(self, now: float) -> None:
+        """Note that a request starts."""
+        self._first_start = self._first_start if self.starts else now
+        self._last_start = now
+        self.starts += 1
+
+    def answered(self, started_at: float, *, taken: bool) -> bool | None:
+        """Note an answer; return whether refusals are by chance, or None if it is still open."""
+        if started_at >= self._since:
+            self._answers += 1
+            self._taken += taken
+        if self._taken >= self._needed:
+            return self.used_rate >= LEAST_PROBE_RATE * self._highest
+        return False if self._taken + PROBE - self._answers < self._needed else None
+
+
 class Pace:
     """When the next request may start. All times are seconds of one monotonic clock.
 
@@ -134,12 +302,9 @@ class Pace:
     ) -> None:
         self.in_flight = 0
         self._ceiling = ceiling
+        self._window = Window(ceiling)
         self._cap = per_minute / 60 if per_minute else math.inf
         self._jitter = jitter
-        self._window = min(2.0, ceiling)
-        self._latencies: list[float] = []  # Of this round.
-        self._best = math.inf  # The least median of a round.
-        self._climbs_slowly = False  # As the window was too wide before.
         self._limit: _Limit | None = None
         self._rate = self._cap
         self._last_start = self._due = -math.inf
@@ -149,13 +314,19 @@ class Pace:
         self._cuts = self._failures = 0  # In a row.
         self._has_begun = False  # Whether any request was taken.
         self._taken = 0  # Since the last `OUTAGE` failures in a row.
-        self._searching = False
+        self._searching = self._taken_in_search = False
         self._starts_since_cut = self._taken_since_cut = 0
+        # Since the search, whether requests were taken, and at which rate.
+        self._recent: deque[tuple[bool, float]] = deque(maxlen=DOUBT)
+        self._probe: _Probe | None = None
+        self._rests = 0  # Answers until the next probe may begin.
+        self._believed = 0  # Answers for which refusals count as chance.
+        self._excess = 0.0  # Refusals beyond the allowed share meanwhile.
 
     @property
     def window(self) -> int:
         """How many requests may be in flight."""
-        return int(self._window)
+        return self._window.width
 
     @property
     def rate(self) -> float | None:
@@ -170,10 +341,12 @@ class Pace:
     def next_start(self) -> float | None:
         """Return when the next request may start; None for not before an answer.
 
-        A full window holds it back for a time only, as all requests in flight may be hanging.
+        A full window holds it back for a time only, as all requests in flight may be hanging. It
+        does not hold back a probe.
         """
         due = max(self._due, self._quiet_until)
-        if self.in_flight < self.window:
+        is_probing = self._probe is not None and self._probe.starts < PROBE
+        if self.in_flight < (self._ceiling if is_probing else self.window):
             return due
         return max(due, self._last_start + LONGEST_GAP) if self.in_flight < self._ceiling else None
 
@@ -185,6 +358,8 @@ class Pace:
         if self._limit:  # Time in which no request waited for the rate proves nothing.
             idle = max(0.0, now - max(self._due, self._limit.since))
             self._limit = self._limit._replace(since=self._limit.since + idle)
+        if self._probe:
+            self._probe.started(now)
         self.in_flight += 1
         self._starts_since_cut += 1
         self._last_start = now
@@ -203,11 +378,17 @@ class Pace:
             retry_after: How many seconds the API asks to wait.
         """
         self.in_flight -= 1
+        if signal in {Signal.TAKEN, Signal.LIMITED} and not retry_after:
+            self._doubt(started_at, now, taken=signal is Signal.TAKEN)
         if signal is Signal.TAKEN:
             self._note_taken(started_at, now)
-            self._follow_latency(now - started_at)
+            was_full = self.in_flight + 1 >= self.window
+            is_limited = self._limit is not None
+            self._window.answered(started_at, now, was_full=was_full, is_limited=is_limited)
         elif signal is Signal.STARVED:
-            self._note_starved(now)
+            self._window.narrow(self.in_flight)
+            if not self.in_flight:
+                self._quiet_until = max(self._quiet_until, now + STARVED_PAUSE)
         else:
             limited = signal is Signal.LIMITED or bool(retry_after)
             self._note_failure(started_at, now, retry_after or 0.0, limited=limited)
@@ -215,34 +396,44 @@ class Pace:
 
     def _schedule(self, now: float) -> None:
         """Compute the rate, and when it allows the next start."""
-        self._rate = min(self._cap, self._limit.rate(now) if self._limit else math.inf)
+        rate = self._limit.rate(now) if self._limit else math.inf
+        self._rate = min(self._cap, self._probe.rate if self._probe else rate)
         self._due = self._last_start + max(1 / self._cap, self._spread / self._rate)
 
-    def _follow_latency(self, seconds: float) -> None:
-        """Widen the window while answers are as fast as ever, and narrow it if a round is slow."""
-        was_full = self.in_flight + 1 >= self.window  # If not, a wider one would change nothing.
-        slowly = self._limit or self._climbs_slowly
-        if was_full and not slowly:
-            self._window += 0.5
-        self._latencies.append(seconds)
-        if len(self._latencies) >= max(ROUND, self.window):
-            median = statistics.median(self._latencies)
-            self._latencies.clear()
-            # A request that is alone does not queue behind others: the API itself is slower now.
-            self._best = median if self.window == 1 else min(median, self._best)
-            if median > SLOW * self._best:
-                self._window *= NARROWER
-                self._climbs_slowly = True
-            elif was_full and slowly:
-                self._window += 1
-        self._window = min(max(1.0, self._window), self._ceiling)
+    def _doubt(self, started_at: float, now: float, *, taken: bool) -> None:
+        """Find out whether refusals depend on the rate."""
+        if not self._limit or started_at < self._cut_at:
+            return
+        self._rests -= 1
+        if self._probe:
+            by_chance = self._probe.answered(started_at, taken=taken)
+            if by_chance is not None:
+                self._end_probe(self._probe, now, by_chance=by_chance)
+        elif self._searching:
+            self._recent.clear()
+        elif self._believed:
+            self._believed -= 1
+            self._excess = max(0.0, self._excess - ALLOWED)
+        else:
+            rate = self._limit.rate(now)
+            self._recent.append((taken, rate))
+            share = sum(taken for taken, _ in self._recent) / DOUBT
+            is_doubtful = 1 - MOST_REFUSED <= share <= 1 - FEWEST_REFUSED
+            if len(self._recent) == DOUBT and is_doubtful and self._rests <= 0 and rate < math.inf:
+                self._probe = _Probe(now, rate, max(rate for _, rate in self._recent), share)
 
-    def _note_starved(self, now: float) -> None:
-        """Narrow the window to fewer requests than there are file descriptors for."""
-        self._window = max(1.0, min(self._window, self.in_flight * NARROWER))
-        self._climbs_slowly = True
-        if not self.in_flight:
-            self._quiet_until = max(self._quiet_until, now + STARVED_PAUSE)
+    def _end_probe(self, probe: _Probe, now: float, *, by_chance: bool) -> None:
+        """Continue with what a probe has shown."""
+        self._probe = None
+        self._recent.clear()
+        self._believed = BELIEVED if by_chance else 0
+        self._rests = 0 if by_chance else REST
+        self._excess = 0.0
+        if by_chance:
+            rate = max(probe.before, probe.used_rate)
+            self._set_limit(rate, rate * EXCESS_CUT, now, now)
+        else:
+            self._set_limit(probe.before, probe.before * CUT, now, now)
 
     def _note_taken(self, started_at: float, now: float) -> None:
         """End a row of failures, and let the rate climb."""
@@ -260,6 +451,7 @@ class Pace:
             self._quiet_until = -math.inf
         if not self._limit or started_at < self._cut_at:
             return
+        self._taken_in_search = True
         self._taken_since_cut += 1
         if self._taken_since_cut >= FOUND:
             self._searching = False
@@ -270,7 +462,7 @@ class Pace:
         if ends_outage:  # What still hangs from it is not a refusal, and delays nothing.
             self._limit = None
             self._cut_at = now
-            self._window = min(self.in_flight + 2.0, self._ceiling)
+            self._window.set(self.in_flight + 2.0)
 
     def _note_failure(
         self, started_at: float, now: float, retry_after: float, *, limited: bool
@@ -278,15 +470,29 @@ class Pace:
         if not self._failures:
             self._failing_since = started_at
         self._failures += 1
+        if retry_after or self._failures >= OUTAGE + PROBE:
+            self._probe, self._believed = None, 0
         if started_at >= self._cut_at and (limited or self._failures >= FAULTS):
-            self._cut(self._used_rate(now, now - started_at), now, retry_after)
+            self._note_refusal(self._used_rate(now, now - started_at), now, retry_after)
         if self._failures >= OUTAGE:
-            self._window = 1.0
+            self._window.set(1.0)
         if retry_after:  # Clients that were told the same time do not all start at that time.
             apart = 1 / self._limit.start if self._limit else 1.0
             until = now + retry_after + self._jitter() / 2 * apart
             self._quiet_since = now
             self._quiet_until = max(self._quiet_until, until)
+
+    def _note_refusal(self, rate: float, now: float, retry_after: float) -> None:
+        """Cut the rate, unless the refusal is by chance."""
+        if self._probe:
+            return
+        if not self._believed:
+            self._cut(rate, now, retry_after)
+            return
+        self._excess += 1
+        if self._excess >= EXCESS:
+            self._excess = 0.0
+            self._set_limit(rate, rate * EXCESS_CUT, now, now)
 
     def _used_rate(self, now: float, latency: float) -> float:
         """Return the rate that led to a refusal, for what is known of it.
@@ -295,25 +501,35 @@ class Pace:
         """
         rate = self._limit.rate(now) if self._limit else math.inf
         if math.isinf(rate):
+            self._taken_in_search = self._taken_in_search and self._searching
             self._searching = True
-            rate = GUESS * (self.in_flight + 1) / max(min(latency, self._best), 0.001)
+            rate = GUESS * (self.in_flight + 1) / max(min(latency, self._window.best), 0.001)
         return min(rate, self._cap)
 
     def _cut(self, rate: float, now: float, retry_after: float) -> None:
         """Lower the rate, and hold it until a request is taken."""
-        steep = self._searching or self._cuts >= PATIENCE
+        factor = CUT
+        if self._searching or self._cuts >= PATIENCE:
+            is_near = self._taken_in_search and self._cuts < PATIENCE
+            factor = GENTLE_CUT if is_near else STEEP_CUT
         least = LEAST_RATE
         if not self._taken_since_cut:  # It may be an outage, whose end must be noticed.
             least = 1 / min(LONGEST_GAP, FIRST_GAP + self._failures / 6)
-        start = rate * (STEEP_CUT if steep else CUT)
+        start = rate * factor
         if self._limit and self._starts_since_cut <= FEW:
             used = (self._starts_since_cut + 1) / max(now - self._cut_at, 0.001)
             start = min(start, max(used * CUT, rate * DIVE))
             rate = min(rate, math.sqrt(used * rate))
         start = max(start, least)
-        refused = max(rate, start)
-        climb = max(CLIMB, CLIMB_AT_ONE / math.sqrt(refused)) + REPAID * retry_after
-        self._limit = _Limit(refused, start, math.inf, climb)
+        cuts = self._cuts + 1
+        self._set_limit(max(rate, start), start, math.inf, now, REPAID * retry_after)
+        self._cuts = cuts
+
+    def _set_limit(
+        self, refused: float, start: float, since: float, now: float, longer: float = 0.0
+    ) -> None:
+        """Set the limit after a cut or a probe; see `_Limit`. The climb takes so much longer."""
+        climb = max(CLIMB, CLIMB_AT_ONE / math.sqrt(refused)) + longer
+        self._limit = _Limit(refused, start, since, climb)
         self._cut_at = now
-        self._cuts += 1
-        self._starts_since_cut = self._taken_since_cut = 0
+        self._cuts = self._starts_since_cut = self._taken_since_cut = 0

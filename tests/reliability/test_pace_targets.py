@@ -41,17 +41,19 @@ def test_no_limit() -> None:
 
 @pytest.mark.slow
 def test_three_runs_share_bursts() -> None:
-    """Each run gets between half and twice its share in 19 of 20 seeds."""
-    least, most, *_ = pace_cases.shared(burst=10)
+    """Each run gets 0.7 to 1.25 times its share, and seldom less than half or more than twice."""
+    figures = list(pace_cases.shared(burst=10))
+    _assert_met(figures)
+    least, most, *_ = figures
     fair = [low <= 2 and high <= 2 for low, high in zip(least.values, most.values, strict=True)]
-    assert sum(fair) >= 19
+    assert sum(fair) >= 0.75 * len(fair)
 
 
 @pytest.mark.slow
 def test_three_runs_share_a_limit_without_bursts() -> None:
-    """Each run gets something through, in two minutes and in 19 of 20 seeds."""
+    """Each run gets something through, in two minutes and with 19 of 20 seeds."""
     *_, silence = pace_cases.shared(burst=1)
-    assert sum(seconds < 120 for seconds in silence.values) >= 19
+    assert sum(seconds < 120 for seconds in silence.values) >= 0.95 * len(silence.values)
 
 
 @pytest.mark.parametrize("burst", [10, 1])
@@ -73,6 +75,28 @@ def test_two_tasks_are_as_fast_as_one_run() -> None:
 def test_random_faults(share: float, aim: float) -> None:
     """Random faults do not drive the pace towards zero."""
     _assert_met(pace_cases.faulty(share, aim))
+
+
+@pytest.mark.parametrize(("share", "aim"), pace_cases.BY_CHANCE)
+def test_refusals_by_chance(share: float, aim: float) -> None:
+    """Refusals that do not depend on the rate of a run do not let it crawl."""
+    _assert_met(pace_cases.by_chance(share, aim))
+
+
+def test_refusals_by_chance_at_a_limit() -> None:
+    """A limit is found although half of the requests below it are refused as well."""
+    _assert_met(pace_cases.half_of_ten(10))
+
+
+@pytest.mark.parametrize(("rate", "taken", "refused"), pace_cases.BESIDE)
+def test_another_client_at_the_same_limit(rate: float, taken: float, refused: float) -> None:
+    """A run gets a share of a limit that another client uses without regard to it."""
+    _assert_met(pace_cases.beside(rate, taken, refused))
+
+
+def test_a_busy_machine() -> None:
+    """Answers that are late because of the run's own machine do not slow it down further."""
+    _assert_met(pace_cases.busy())
 
 
 @pytest.mark.parametrize(("share", "aim"), pace_cases.REFUSING)

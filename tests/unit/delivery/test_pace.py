@@ -165,9 +165,11 @@ def test_a_timeout_is_no_measure_of_the_rate() -> None:
     assert pace.rate == pytest.approx(law.GUESS / 0.1 * law.STEEP_CUT)
 
 
-@pytest.mark.parametrize(("taken", "cut"), [(law.FOUND - 1, law.STEEP_CUT), (law.FOUND, law.CUT)])
+@pytest.mark.parametrize(
+    ("taken", "cut"), [(0, law.STEEP_CUT), (law.FOUND - 1, law.GENTLE_CUT), (law.FOUND, law.CUT)]
+)
 def test_one_request_taken_ends_no_search(taken: int, cut: float) -> None:
-    """Where others share a limit, it may be the only one that they left over."""
+    """Where others share a limit, it may be the only one that they left over. The limit is near."""
     pace = _pace()
     _ask(pace, 0.0, LIMITED, seconds=0.0)
     at = _ask_when_due(pace, 0.0, *[FAULT] * (law.FEW + 1), *[TAKEN] * taken, seconds=0.0)
@@ -181,7 +183,7 @@ def test_later_refusals_cut_little() -> None:
     _use(pace, 100)
     rates = [pace.rate]
     for _ in range(law.PATIENCE + 1):
-        _ask(pace, pace.next_start(), LIMITED, seconds=0.001)
+        _ask(pace, pace.next_start(), FAULT, 0.001, seconds=0.001)
         rates.append(pace.rate)
     steps = [after / before for before, after in itertools.pairwise(rates)]
     assert steps == pytest.approx([law.CUT] * law.PATIENCE + [law.STEEP_CUT], rel=0.02)
@@ -214,6 +216,78 @@ def test_a_cap() -> None:
         at += 1.0
     _ask(pace, at, LIMITED)
     assert pace.rate == law.STEEP_CUT
+
+
+# Refusals that do not depend on the rate
+
+
+def _in_doubt(rate: float = 8.0) -> Pace:
+    """Return a pace that has found a limit, where half of ten requests were refused then."""
+    pace = _limited(rate)
+    _ask_when_due(pace, 0.0, *[LIMITED, TAKEN] * (law.DOUBT // 2), seconds=0.0)
+    return pace
+
+
+def _probe(pace: Pace, *signals: Signal) -> None:
+    """Start as many requests as signals as soon as they may start, and answer them at the end."""
+    starts = []
+    for _ in signals:
+        starts.append(pace.next_start())
+        pace.started(starts[-1])
+    for start, signal in zip(starts, signals, strict=True):
+        pace.answered(start, starts[-1], signal)
+
+
+def test_a_probe() -> None:
+    """If many are refused, some requests are made much faster, beyond the window."""
+    pace = _in_doubt()
+    probe = pace.rate
+    for _ in range(law.PROBE):
+        assert pace.rate == probe
+        pace.started(pace.next_start())
+    assert pace.in_flight == law.PROBE > pace.window
+    assert pace.rate <= probe / law.PROBE_RATE
+
+
+@pytest.mark.parametrize(("taken", "by_chance"), [(4, True), (3, False)])
+def test_what_a_probe_shows(taken: int, by_chance: bool) -> None:
+    """If as many are taken, refusals are by chance; at a limit, fewer would be."""
+    pace = _in_doubt()
+    probe = pace.rate
+    _probe(pace, *[TAKEN] * taken, *[LIMITED] * (law.PROBE - taken))
+    if by_chance:
+        assert pace.rate == pytest.approx(probe * law.EXCESS_CUT)
+        at, before = pace.next_start(), pace.rate
+        for signal in (LIMITED, TAKEN) * 20:  # As many as before are refused, without a cut.
+            at = _ask(pace, max(at, pace.next_start()), signal, seconds=0.0)
+        assert pace.rate >= before
+        before = pace.rate
+        for _ in range(4):
+            at = _ask(pace, max(at, pace.next_start()), LIMITED, seconds=0.0)
+        assert pace.rate == pytest.approx(before * law.EXCESS_CUT, rel=0.01)
+    else:
+        assert pace.rate <= probe / law.PROBE_RATE
+
+
+def test_a_probe_that_cannot_be_fast_shows_nothing() -> None:
+    """Where few requests may be in flight, a limit would take as many as before."""
+    pace = Pace(1, jitter=lambda: 0.5)
+    at = _ask_when_due(pace, 0.0, LIMITED, *[TAKEN] * law.FOUND, seconds=0.05)
+    at = _ask_when_due(pace, at, *[LIMITED, TAKEN] * (law.DOUBT // 2), seconds=0.05)
+    before = pace.rate / law.PROBE_RATE
+    _ask_when_due(pace, at, *[TAKEN] * law.PROBE, seconds=0.5)
+    assert pace.rate < 2 * before
+
+
+@pytest.mark.parametrize(("delay", "narrows"), [("window", True), ("machine", False)])
+def test_answers_that_become_slow(delay: str, narrows: bool) -> None:
+    """If a narrower window does not make them faster, it is not the requests that slow them."""
+    pace = _pace()
+    at = _keep_full(pace, 0.0, 40)
+    width = pace.window
+    slow = {"window": lambda: 0.02 * pace.window, "machine": lambda: 0.5}[delay]
+    _keep_full(pace, at, 40 * width, slow)
+    assert (pace.window < width / 2) is narrows
 
 
 # Failures that are no refusals, and failures in a row
