@@ -1,12 +1,11 @@
 """How batches reach the Conversions API."""
 
 from target_liveintent.delivery.api import refused_as_a_whole
-from target_liveintent.delivery.client import Client
+from target_liveintent.delivery.client import Client, is_usable_token, read_token
 from target_liveintent.delivery.dry_run import DryRun
 from target_liveintent.delivery.model import Batch, BatchResult, Delivery, DeliveryStatus
 from target_liveintent.delivery.pool import delivery_of
 from target_liveintent.delivery.refusals import MOST_UNPROVEN_OF_NONE, Refusals, SharedRefusals
-from target_liveintent.delivery.tokens import is_usable_token, read_token
 
 __all__ = [
     "MOST_UNPROVEN_OF_NONE",

@@ -20,9 +20,13 @@ and ends the run.
 
 from __future__ import annotations
 
+import email.utils
 import enum
 import html
+import re
+import time
 from collections.abc import Iterable
+from email.message import Message
 from http import HTTPStatus
 
 import msgspec
@@ -67,6 +71,10 @@ _VERDICTS = {
 }
 
 
+_REPEATED = {Verdict.FAULT, Verdict.LIMITED}
+"""The verdicts after which the same events are sent again, not before `Retry-After`."""
+
+
 class Answer(msgspec.Struct, frozen=True):
     """What came back for one POST.
 
@@ -104,6 +112,45 @@ class Answer(msgspec.Struct, frozen=True):
         return self.verdict is Verdict.LIMITED and self.status is not None
 
 
+def seconds_to_wait(headers: Message, longest: float) -> float | None:
+    """Return the seconds that an answer asks to wait, or None if it does not.
+
+    `Retry-After` says so. Where it is absent, other headers say when a limit begins anew: the time
+    is not longer than `longest` then, as the API may take requests before.
+    """
+    if (value := headers.get("Retry-After", "").strip()) and (asked := _seconds(value)) is not None:
+        return asked
+    for name, pattern in _RESETS:
+        if found := pattern.search(headers.get(name, "")):
+            seconds = _seconds(found[1]) or 0.0
+            if seconds >= _EARLIEST_TIME:
+                seconds = max(0.0, seconds - time.time())
+            return min(seconds, longest)
+    return None
+
+
+_RESETS = (
+    ("RateLimit", re.compile(r"\b(?:t|reset)=(\d+)")),
+    ("RateLimit-Reset", re.compile(r"^\s*(\d+)\s*$")),
+    ("X-RateLimit-Reset", re.compile(r"^\s*(\d+)\s*$")),
+)
+"""Where an answer says in how many seconds, or at which Unix time, a limit begins anew. `RateLimit`
+is from a draft of the IETF (draft-ietf-httpapi-ratelimit-headers), which changed its form."""
+_EARLIEST_TIME = 1_000_000_000
+"""Numbers from which on a reset is a Unix time, and not a number of seconds."""
+
+
+def _seconds(value: str) -> float | None:
+    """Return the seconds of a `Retry-After`, a number or a date; None if it cannot be read."""
+    try:
+        if value.isascii() and value.isdigit():
+            return float(int(value))
+        until = email.utils.mktime_tz(email.utils.parsedate_tz(value))  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return max(0.0, until - time.time())
+
+
 def judge(
     status: int, body: bytes, event_ids: Iterable[str], retry_after: float | None = None
 ) -> Answer:
@@ -114,7 +161,7 @@ def judge(
         return Answer(Verdict.PARTLY, detail, status, not_processed=named)
     if verdict is Verdict.REFUSED and (said := _detail(body)):
         detail = f"{detail}: {said}"
-    return Answer(verdict, detail, status, retry_after)
+    return Answer(verdict, detail, status, retry_after if verdict in _REPEATED else None)
 
 
 def _not_processed(body: bytes, event_ids: Iterable[str]) -> frozenset[str]:

@@ -1,48 +1,102 @@
-"""Network faults in words, and which of them a certificate, a proxy or this machine causes."""
+"""Network faults: what each one means for a request, in words, and what to do about it.
+
+Nothing of a fault's own text is shown, as it could hold anything.
+"""
 
 from __future__ import annotations
 
 import errno
+import http.client
+import logging
+import os
 import re
 import ssl
+import sys
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import NamedTuple
 
 import urllib3
 
-NETWORK_FAULTS = (urllib3.exceptions.HTTPError, OSError)
-"""What `Route.post` and `read_body` raise for a network fault; `describe` puts it into words."""
+from target_liveintent.delivery.api import MORE_DESCRIPTORS, Verdict
+
+if sys.platform != "win32":
+    import resource
+
+# Users filter log lines by this name, so it does not depend on where this module is.
+_logger = logging.getLogger("target_liveintent.client")
+NETWORK_FAULTS = (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError)
+"""What a connection raises for a network fault; `explain` puts it into words."""
+_SPARE = 16
+"""File descriptors that connections leave: for the store, the report, metrics, the resolver."""
 
 
-class Obstacle(NamedTuple):
-    """A certificate or a proxy that stands in the way to the API.
+class NetworkFault(NamedTuple):
+    """Why a request got no answer.
 
     Attributes:
-        what: What happened, without anything that an answer or a URL holds.
-        advice: What to check, and what to do.
+        verdict: What that means for its events. If it is `UNREACHABLE`, a certificate or a proxy
+            must be set right first.
+        what: What happened.
+        advice: What to check, and what to do; empty if nothing.
     """
 
+    verdict: Verdict
     what: str
-    advice: str
+    advice: str = ""
 
 
-def obstacle(fault: BaseException) -> Obstacle | None:
-    """Return the certificate or proxy that causes a network fault; None if neither does."""
+def explain(fault: BaseException, *, by_proxy: bool = False) -> NetworkFault:
+    """Return what a network fault means.
+
+    Args:
+        fault: What a connection raised.
+        by_proxy: Whether the proxy was not connected yet.
+    """
     causes = list(_causes(fault))
-    by_proxy = any(isinstance(cause, urllib3.exceptions.ProxyError) for cause in causes)
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return _of_certificate(cause, by_proxy=by_proxy)
+            return _of_certificate(cause, *(_PROXY if by_proxy else _API))
         if isinstance(cause, ssl.SSLError) and cause.reason in _NOT_TLS:
-            return _of_plain_http(by_proxy=by_proxy)
+            return _of_plain_http(*(_PROXY if by_proxy else _API))
         if isinstance(cause, OSError) and (refusal := _CONNECT_REFUSED.match(str(cause))):
             return _of_proxy(int(refusal[1]))
-    return None
+    if is_starved(fault):
+        return _STARVED
+    if by_proxy and not isinstance(fault, TimeoutError):
+        return _NO_PROXY
+    return next(
+        NetworkFault(verdict, words)
+        for kind, verdict, words in _FAULTS
+        if any(isinstance(cause, kind) for cause in causes)
+    )
 
 
-def _of_certificate(fault: ssl.SSLCertVerificationError, *, by_proxy: bool) -> Obstacle:
-    whose, setting = ("proxy", "HTTPS_PROXY") if by_proxy else ("API", "api_url")
+_FAULTS: tuple[tuple[type[BaseException], Verdict, str], ...] = (
+    (urllib3.exceptions.NameResolutionError, Verdict.FAULT, "the host name was not found"),
+    (urllib3.exceptions.NewConnectionError, Verdict.FAULT, "the connection failed"),
+    (urllib3.exceptions.ConnectTimeoutError, Verdict.FAULT, "the connection timed out"),
+    (TimeoutError, Verdict.LIMITED, "no answer came in time"),
+    (ssl.SSLError, Verdict.FAULT, "the TLS handshake failed"),
+    (BaseException, Verdict.FAULT, "the connection failed"),
+)
+_STARVED = NetworkFault(Verdict.STARVED, "no file descriptors are left", MORE_DESCRIPTORS)
+_NO_PROXY = NetworkFault(Verdict.FAULT, "the proxy could not connect")
+_API, _PROXY = ("API", "api_url"), ("proxy", "HTTPS_PROXY")
+_NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}
+"""OpenSSL's reasons when what comes back is no TLS; which one depends on its version."""
+_CONNECT_REFUSED = re.compile(r"Tunnel connection failed: (\d{3})\b")
+"""How the standard library says which status a proxy gave in place of 200. It says so only here."""
+_PASSING = {408, 425, 429}
+"""Statuses below 500 with which a proxy refuses now, and may not later."""
+_NOT_YET_VALID, _EXPIRED, _OTHER_HOST, _OTHER_ADDRESS = 9, 10, 62, 64
+"""OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID, _CERT_HAS_EXPIRED, _HOSTNAME_MISMATCH and
+_IP_ADDRESS_MISMATCH."""
+_NO_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}
+"""This process, or the machine, has as many files and connections open as it may."""
+
+
+def _of_certificate(fault: ssl.SSLCertVerificationError, whose: str, setting: str) -> NetworkFault:
     said = fault.verify_message.rstrip(".")  # OpenSSL's words, with nothing but a host in them.
     msg = f"this machine does not accept the certificate of the {whose}: {said}"
     if fault.verify_code in {_NOT_YET_VALID, _EXPIRED}:
@@ -58,35 +112,29 @@ def _of_certificate(fault: ssl.SSLCertVerificationError, *, by_proxy: bool) -> O
             " REQUESTS_CA_BUNDLE (or SSL_CERT_FILE) to a file with the certificate of the"
             " authority that issued the server's certificate"
         )
-    return Obstacle(msg, advice)
+    return NetworkFault(Verdict.UNREACHABLE, msg, advice)
 
 
-def _of_plain_http(*, by_proxy: bool) -> Obstacle:
-    whose, setting = ("proxy", "HTTPS_PROXY") if by_proxy else ("API", "api_url")
+def _of_plain_http(whose: str, setting: str) -> NetworkFault:
     msg = f"the {whose} does not answer over https, and may be using plain http"
-    return Obstacle(msg, f"Check the scheme and the port in {setting}")
+    return NetworkFault(Verdict.UNREACHABLE, msg, f"Check the scheme and the port in {setting}")
 
 
-def _of_proxy(status: int) -> Obstacle | None:
+def _of_proxy(status: int) -> NetworkFault:
     if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return None
+        return _NO_PROXY
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         advice = "Put the user and the password into HTTPS_PROXY (http://user:password@host:port)"
     else:
         advice = "Check HTTPS_PROXY, and ask the owner of the proxy to allow the host of api_url"
     msg = f"the proxy refused to connect (HTTP {status})"
-    return Obstacle(msg, advice)
+    return NetworkFault(Verdict.UNREACHABLE, msg, advice)
 
 
-_NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}
-"""OpenSSL's reasons when what comes back is no TLS; which one depends on its version."""
-_CONNECT_REFUSED = re.compile(r"Tunnel connection failed: (\d{3})\b")
-"""How the standard library says that a proxy did not answer CONNECT with 200."""
-_PASSING = {408, 425, 429}
-"""Statuses below 500 with which a proxy refuses now, and may not later."""
-_NOT_YET_VALID, _EXPIRED, _OTHER_HOST, _OTHER_ADDRESS = 9, 10, 62, 64
-"""OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID, _CERT_HAS_EXPIRED, _HOSTNAME_MISMATCH and
-_IP_ADDRESS_MISMATCH."""
+def is_starved(fault: BaseException) -> bool:
+    """Return whether the system gave no file descriptor, so that no request could be made."""
+    causes = _causes(fault)
+    return any(isinstance(cause, OSError) and cause.errno in _NO_DESCRIPTORS for cause in causes)
 
 
 def _causes(fault: BaseException) -> Iterator[BaseException]:
@@ -101,40 +149,23 @@ def _causes(fault: BaseException) -> Iterator[BaseException]:
             waiting += [*cause.args, cause.__cause__, cause.__context__]
 
 
-_FAULTS: tuple[tuple[type[BaseException], str], ...] = (
-    (urllib3.exceptions.ProxyError, "the proxy could not connect"),
-    (urllib3.exceptions.NameResolutionError, "the host name was not found"),
-    (urllib3.exceptions.NewConnectionError, "the connection failed"),
-    (urllib3.exceptions.ConnectTimeoutError, "the connection timed out"),
-    (urllib3.exceptions.TimeoutError, "no answer came in time"),
-    (TimeoutError, "no answer came in time"),
-    (urllib3.exceptions.SSLError, "the TLS handshake failed"),
-    (BaseException, "the connection failed"),
-)
-
-
-_NO_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}
-"""This process, or the machine, has as many files and connections open as it may."""
-
-
-def is_starved(fault: BaseException) -> bool:
-    """Return whether the system gave no file descriptor, so that no request could be made."""
-    causes = _causes(fault)
-    return any(isinstance(cause, OSError) and cause.errno in _NO_DESCRIPTORS for cause in causes)
-
-
-def is_timeout(fault: BaseException) -> bool:
-    """Return whether the API did not answer in time, or could not be reached in time."""
-    return describe(fault).endswith("in time")
-
-
-def describe(fault: BaseException) -> str:
-    """Return a network fault in words. Its own text could hold anything, so it is not used."""
-    if (found := obstacle(fault)) is not None:
-        return found.what
-    if is_starved(fault):
-        return "no file descriptors are left"
-    causes = list(_causes(fault))  # urllib3 wraps a timeout in sending as a broken connection.
-    return next(
-        words for kind, words in _FAULTS if any(isinstance(cause, kind) for cause in causes)
+def most_connections(wanted: int) -> int:
+    """Return how many connections may be open: at least one, and at most so many as are wanted."""
+    if sys.platform == "win32":  # Windows has no limit as low as that.
+        return wanted
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        used = len(os.listdir("/dev/fd"))  # noqa: PTH208 (only their number counts)
+    except OSError:  # The folder does not exist, or no descriptor is left to read it.
+        return wanted
+    left = max(1, most - used - _SPARE)
+    if most == resource.RLIM_INFINITY or left >= wanted:
+        return wanted
+    _logger.warning(
+        "max_concurrent_requests is %d, but the limit on open files allows only %d requests at"
+        " the same time. %s",
+        wanted,
+        left,
+        MORE_DESCRIPTORS,
     )
+    return left

@@ -15,9 +15,9 @@ from typing import Protocol
 
 from target_liveintent.clock import Clock
 from target_liveintent.delivery.api import Answer, Verdict
-from target_liveintent.delivery.descriptors import most_connections
 from target_liveintent.delivery.machine import DeliveryMachine, Request
 from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
+from target_liveintent.delivery.network_faults import most_connections
 from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.settings import Settings

@@ -34,7 +34,8 @@ VERDICTS = {
 def test_statuses(status: int, verdict: Verdict) -> None:
     """Each status has one verdict, and any other status is unknown."""
     answer = judge(status, b"", ["1"], 3.0)
-    assert answer == Answer(verdict, f"HTTP {status}", status, 3.0)
+    is_repeated = verdict in {Verdict.FAULT, Verdict.LIMITED}
+    assert answer == Answer(verdict, f"HTTP {status}", status, 3.0 if is_repeated else None)
 
 
 def test_what_proves_a_bad_event() -> None:

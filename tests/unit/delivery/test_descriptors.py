@@ -15,12 +15,11 @@ from fakes import ACCEPTED, STARVED, FakeClient, RealClock, batch, settings
 from loopback import answer_with, loopback
 
 from target_liveintent.clock import SYSTEM_CLOCK
-from target_liveintent.delivery import tokens
+from target_liveintent.delivery import client as client_module
 from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.client import Client
-from target_liveintent.delivery.descriptors import most_connections
 from target_liveintent.delivery.model import BatchResult
-from target_liveintent.delivery.network_faults import is_starved
+from target_liveintent.delivery.network_faults import is_starved, most_connections
 from target_liveintent.delivery.pool import delivery_of
 
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ def test_what_is_for_want_of_a_descriptor(fault: BaseException, starved: bool) -
     ("where", "url"),
     [
         # Neither a socket nor the look-up of a name is a fault of the API then,
-        ("socket.socket", "http://127.0.0.1:9"),
+        ("target_liveintent.delivery.transport._Limited", "http://127.0.0.1:9"),
         ("socket.getaddrinfo", "http://127.0.0.1:9"),
         # and a file of certificates that cannot be opened now is no fault of the set-up.
         ("ssl.SSLContext.load_verify_locations", "https://127.0.0.1:9"),
@@ -121,7 +120,7 @@ def test_a_token_without_a_descriptor(monkeypatch: pytest.MonkeyPatch, tmp_path:
     with loopback(answer_with("401 Unauthorized")) as server:
         given = settings(api_url=server.url, auth_token_path=str(path), auth_token=None)
         client = Client(given, SYSTEM_CLOCK)
-        monkeypatch.setattr(tokens.Path, "open", fail)
+        monkeypatch.setattr(client_module.Path, "open", fail)
         assert client.post(b"[{}]", ["1"], 60.0).verdict is Verdict.STARVED
 
 
