@@ -21,7 +21,9 @@ from target_liveintent.errors import ConfigurationError, StorageError
 Row = tuple[Any, ...]
 _T = TypeVar("_T")
 _STOP_SECONDS = 0.5
-"""Seconds for which a run that was told to stop still waits, in all."""
+"""Seconds for which a run that was told to stop still waits for another try."""
+_ANSWER_SECONDS = 1.5
+"""Seconds for which such a run waits for an answer."""
 _SILENT_SECONDS = 1.0
 """Seconds of a wait after which the log says what is waited for."""
 _LOCK_MILLISECONDS, _LAST_MILLISECONDS = 500, 100
@@ -60,6 +62,7 @@ class Waiting:
 
     Attributes:
         reason: What is waited for at this moment, as a clause; empty if nothing is.
+        has_ended: Whether nothing is waited for any more, because the run has waited in vain.
     """
 
     def __init__(
@@ -73,10 +76,13 @@ class Waiting:
         self._sleep = sleep
         self._is_stopped = is_stopped
         self._warn = warn
-        self._began: float | None = None
+        self.has_ended = False
+        self.begin()
+
+    def begin(self) -> None:
+        """Note the first try of something, or its end: nothing is waited for yet, or any more."""
+        self._began = self._clock.monotonic()
         self._has_warned = False
-        self._stopped_at: float | None = None
-        self._has_ended = False
         self.reason = ""
 
     def again(self, reason: str, most: float, pause: float) -> bool:
@@ -87,27 +93,22 @@ class Waiting:
             most: The most seconds that are waited, in all.
             pause: The seconds until the next try.
         """
-        now = self._clock.monotonic()
-        self._began = now if self._began is None else self._began
-        if self._is_stopped():
-            self._stopped_at = now if self._stopped_at is None else self._stopped_at
-            most = min(most, self._stopped_at - self._began + _STOP_SECONDS)
-        if now - self._began >= most or self._has_ended:
+        waited = self._clock.monotonic() - self._began
+        most = min(most, _STOP_SECONDS) if self._is_stopped() else most
+        if waited >= most or self.has_ended:
             return False
         self.reason = reason
-        if now - self._began >= _SILENT_SECONDS and not self._has_warned:
+        if waited >= _SILENT_SECONDS and not self._has_warned:
             self._has_warned = True
             self._warn(f"{reason}; the run waits for up to {most:.0f} seconds")
         self._sleep(pause)
         return True
 
-    def end(self) -> None:
-        """Wait for nothing any more: a run that has waited in vain does not wait once more."""
-        self._has_ended = True
-
-    def over(self) -> None:
-        """Note that nothing is waited for any more."""
-        self._began, self._has_warned, self.reason = None, False, ""
+    @property
+    def is_over(self) -> bool:
+        """Whether the run was told to stop, and has waited for an answer for long enough."""
+        has_waited = self._clock.monotonic() - self._began >= _ANSWER_SECONDS
+        return has_waited and (self._is_stopped() or self.has_ended)
 
 
 class Database(abc.ABC):
@@ -133,7 +134,7 @@ class Database(abc.ABC):
 
     def wait_no_more(self) -> None:
         """Let each further transaction fail that would have to wait, and soon if for a lock."""
-        self.waiting.end()
+        self.waiting.has_ended = True
         self._lock_milliseconds = _LAST_MILLISECONDS
 
     def transact(
@@ -159,6 +160,7 @@ class Database(abc.ABC):
         What is done must be the same when it is done twice: the answer to a COMMIT can be lost.
         """
         tries = 0
+        self.waiting.begin()
         try:
             while True:
                 try:
@@ -169,7 +171,7 @@ class Database(abc.ABC):
                         raise self._failure(error) from None
                 tries += 1
         finally:
-            self.waiting.over()
+            self.waiting.begin()
 
     @abc.abstractmethod
     def _transact(self, steps: Sequence[Step], then: Then | None, *, durable: bool) -> Answers:

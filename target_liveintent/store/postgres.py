@@ -9,17 +9,20 @@ the machines may differ.
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
+from psycopg.abc import PQGen
 
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.privacy import hide_token
 from target_liveintent.store.database import Answers, Database, Row, Step, Then, Waiting
 from target_liveintent.store.layout import POSTGRES, TABLES, VERSION, creation
 
+_T = TypeVar("_T")
 _CREATING = 0x4C495354
 """The number of the lock that runs take while they create the tables: the letters "LIST"."""
 _NOW = "extract(epoch FROM clock_timestamp())"
@@ -69,6 +72,32 @@ _OF_ANOTHER = (
 )
 
 
+class _Connection(psycopg.Connection[Any]):
+    """A connection that does not wait for the answer of a database that is silent, after a stop.
+
+    Attributes:
+        waiting: Says when a wait is over.
+    """
+
+    waiting: Waiting
+
+    def wait(self, gen: PQGen[_T], *args: Any, **kwargs: Any) -> _T:
+        """Wait for an answer; psycopg asks several times a second whether it still should."""
+        return super().wait(self._watched(gen), *args, **kwargs)
+
+    def _watched(self, gen: PQGen[_T]) -> PQGen[_T]:
+        try:
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                if not ready and self.waiting.is_over:
+                    raise psycopg.OperationalError(_NO_ANSWER)
+                wanted = gen.send(ready)
+        except StopIteration as end:
+            answer: _T = end.value
+            return answer
+
+
 class PostgresStore(Database):
     """A PostgreSQL database.
 
@@ -90,9 +119,11 @@ class PostgresStore(Database):
         self, url: str, retry_seconds: float, waiting: Waiting, *, reads_only: bool = False
     ) -> None:
         super().__init__(waiting)
+        # Its warnings name the user; what they say is raised as well.
+        logging.getLogger("psycopg").setLevel(logging.CRITICAL)
         self._parameters, self._secrets = _parameters(url)
         self._retry_seconds = retry_seconds
-        self._connection: psycopg.Connection[Any] | None = None
+        self._connection: _Connection | None = None
         self._was_open = False
         try:
             self._retried(lambda: self._open(reads_only=reads_only))
@@ -108,10 +139,13 @@ class PostgresStore(Database):
         """The connection, which is made if there is none, or if it was lost."""
         self.waiting.reason = _NO_ANSWER
         if self._connection is None or self._connection.closed:
+            if self.waiting.has_ended:
+                raise psycopg.OperationalError(_GONE)
             # A pooler between the run and the database may not know prepared statements.
-            self._connection = psycopg.connect(
+            self._connection = _Connection.connect(
                 self._parameters, autocommit=True, prepare_threshold=None
             )
+            self._connection.waiting = self.waiting
         return self._connection
 
     def _open(self, *, reads_only: bool) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
+import socket
+import time
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -235,6 +239,36 @@ def test_a_lock_that_stays(
     assert warnings == ([] if is_stopped else [words])
     stopped.clear()
     assert said(claim(store, 0, event())) == (["1"], [], [])
+
+
+def test_a_database_that_does_not_answer(
+    in_database: Stores, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A run that was told to stop ends soon; no line of psycopg's shows the user."""
+    stopped: list[bool] = []
+    store = in_database(waiting=Waiting(is_stopped=lambda: bool(stopped)))
+    ((process,),) = store.database.read("SELECT pg_backend_pid()")
+    stopped.append(True)
+    os.kill(process, signal.SIGSTOP)
+    try:
+        start = time.monotonic()
+        with pytest.raises(StorageError, match="has not answered"):
+            store.write(durable=True)
+        store.release()
+        assert time.monotonic() - start < 2.5
+    finally:
+        os.kill(process, signal.SIGCONT)
+    assert "tester" not in caplog.text
+
+
+def test_a_database_that_accepts_a_connection_and_is_silent() -> None:
+    """It may be a port of something else. A stopped run waits for one attempt to connect."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        stores = Stores(f"postgresql://tester@127.0.0.1:{server.getsockname()[1]}/postgres")
+        start = time.monotonic()
+        with pytest.raises(StorageError, match="cannot be used"):
+            stores(waiting=Waiting(is_stopped=lambda: True), max_retry_seconds=60)
+        assert time.monotonic() - start < 3
 
 
 def test_no_secret_is_logged(in_database: Stores, caplog: pytest.LogCaptureFixture) -> None:
