@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
 import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+
+import psycopg
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.config import settings_of
@@ -17,6 +20,8 @@ from target_liveintent.store.database import Step
 from target_liveintent.store.opening import open_for_writing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from target_liveintent.settings import Settings
     from target_liveintent.store.database import Database
     from target_liveintent.store.ledger import Claim
@@ -103,6 +108,22 @@ class Stores:
         (rows,) = database.transact([Step(text, values)], durable=True)
         database.close()
         return rows
+
+    def lock(self) -> Callable[[], None]:
+        """Lock the store as another program does; return what ends that."""
+        other: psycopg.Connection | sqlite3.Connection
+        if self.is_postgres:
+            other = psycopg.connect(self.place)
+            other.execute("SELECT version FROM store FOR UPDATE")
+        else:
+            other = sqlite3.connect(self.place, isolation_level=None)
+            other.execute("BEGIN IMMEDIATE")
+
+        def end() -> None:
+            other.rollback()
+            other.close()
+
+        return end
 
     def letters(self) -> list[tuple[str, str, int]]:
         """Return the event ID, the reason and the pixel of each dead letter."""

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from fakes import FakeClock
 from postgres_server import GUARDED
-from store_support import Stores, claim, event, events, rejection, said, send
+from store_support import Stores, claim, event, events, said, send
 
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.store import Waiting
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from postgres_server import Postgres
 
 pytestmark = pytest.mark.postgres
-LOCK = "SELECT version FROM store FOR UPDATE"
 
 
 @pytest.fixture
@@ -57,54 +56,8 @@ def test_a_connection_that_is_lost(in_database: Stores) -> None:
     assert said(claim(in_database(), 0, *events(2), event("9"))) == ([], ["9"], ["0", "1"])
 
 
-def test_an_answer_to_a_commit_that_is_lost(
-    in_database: Stores, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The transaction is done again; the events are this run's all the same."""
-    store, lost = in_database(), []
-    real = psycopg.Pipeline.__exit__
-
-    def leave(self: psycopg.Pipeline, *failure: object) -> None:
-        real(self, *failure)  # type: ignore[arg-type]
-        if not lost:
-            lost.append(True)
-            msg = "the connection is gone"
-            raise psycopg.OperationalError(msg)
-
-    monkeypatch.setattr(psycopg.Pipeline, "__exit__", leave)
-    assert said(claim(store, 0, *events(2))) == (["0", "1"], [], [])
-    assert lost
-    store.confirm(0, events(2), is_last=True)
-    store.write()
-    assert in_database.sql("SELECT count(*) FROM reservation") == [(0,)]
-    assert in_database.sql("SELECT count(*) FROM event") == [(2,)]
-
-
-def test_a_transaction_that_waited_does_all_of_it(
-    in_database: Stores, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is tried again after a lock: letters go and come, and delivered events have rows."""
-    monkeypatch.setattr("target_liveintent.store.database._LOCK_MILLISECONDS", 5)
-    store = in_database(keep_delivered=True)
-    store.reject(rejection("1"))
-    store.reject(rejection("2"))
-    store.write()
-    other = connection(in_database)
-    waiting = Waiting(sleep=lambda _: other.rollback())
-    store.database.waiting = waiting
-    for _ in range(2):
-        other.execute(LOCK)
-        store.deliver([event("1")], [1.0])
-        store.reject(rejection("2", "invalid_source"))
-        store.write()
-    other.close()
-    assert in_database.letters() == [("2", "invalid_source", 1)]
-    assert in_database.sql("SELECT count(*) FROM delivered") == [(1,)]
-
-
-def test_the_first_commit_is_lost(in_database: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The run has one row all the same."""
-    in_database().close()
+def lose_an_answer(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Let the connection be gone after the next commit; return a list that has an item then."""
     lost: list[bool] = []
     real = psycopg.Pipeline.__exit__
 
@@ -115,6 +68,27 @@ def test_the_first_commit_is_lost(in_database: Stores, monkeypatch: pytest.Monke
             raise psycopg.OperationalError
 
     monkeypatch.setattr(psycopg.Pipeline, "__exit__", leave)
+    return lost
+
+
+def test_an_answer_to_a_commit_that_is_lost(
+    in_database: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The transaction is done again; the events are this run's all the same."""
+    store = in_database()
+    lost = lose_an_answer(monkeypatch)
+    assert said(claim(store, 0, *events(2))) == (["0", "1"], [], [])
+    assert lost
+    store.confirm(0, events(2), is_last=True)
+    store.write()
+    assert in_database.sql("SELECT count(*) FROM reservation") == [(0,)]
+    assert in_database.sql("SELECT count(*) FROM event") == [(2,)]
+
+
+def test_the_first_commit_is_lost(in_database: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run has one row all the same."""
+    in_database().close()
+    lost = lose_an_answer(monkeypatch)
     store = in_database()
     assert lost
     assert in_database.sql("SELECT count(*) FROM run") == [(2,)]
@@ -215,30 +189,6 @@ def test_no_table_is_created_for_reading(in_database: Stores) -> None:
     with connection(in_database) as other:
         found = other.execute("SELECT to_regclass('store')").fetchall()
     assert found == [(None,)]
-
-
-@pytest.mark.parametrize("is_stopped", [False, True])
-def test_a_lock_that_stays(
-    in_database: Stores, monkeypatch: pytest.MonkeyPatch, is_stopped: bool
-) -> None:
-    """The run says what it waits for; one that was told to stop does not wait."""
-    monkeypatch.setattr("target_liveintent.store.database._LOCK_MILLISECONDS", 5)
-    clock, stopped, warnings = FakeClock(), [], []
-
-    def sleep(_: float) -> None:
-        clock.now += 2
-
-    waiting = Waiting(clock, sleep, lambda: bool(stopped), warnings.append)
-    store = in_database(waiting=waiting)
-    stopped += [True] * is_stopped
-    with connection(in_database) as other:
-        other.execute(LOCK)
-        with pytest.raises(StorageError, match="lock timeout"):
-            claim(store, 0, event())
-    words = "another program locks the tables of the store; the run waits for up to 30 seconds"
-    assert warnings == ([] if is_stopped else [words])
-    stopped.clear()
-    assert said(claim(store, 0, event())) == (["1"], [], [])
 
 
 def test_a_database_that_does_not_answer(

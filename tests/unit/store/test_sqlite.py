@@ -6,16 +6,14 @@ import contextlib
 import os
 import sqlite3
 import stat
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from fakes import FakeClock
 from store_support import Stores, claim, event, events, rejection, said, send
 
 from target_liveintent.errors import ConfigurationError, StorageError
-from target_liveintent.store import Waiting, open_for_reading
+from target_liveintent.store import open_for_reading
 from target_liveintent.store.database import Step
 from target_liveintent.store.sqlite import SqliteStore
 
@@ -104,27 +102,6 @@ def test_paths_that_no_file_has(tmp_path: Path, path: str) -> None:
         stores()
 
 
-def test_two_runs_create_the_tables_at_once(in_file: Stores) -> None:
-    """One of them does it, and the other one finds them."""
-    failures: list[BaseException] = []
-    start = threading.Barrier(4)
-
-    def run() -> None:
-        start.wait()
-        try:
-            in_file().close()
-        except BaseException as failure:  # noqa: BLE001 (looked at below)
-            failures.append(failure)
-
-    threads = [threading.Thread(target=run) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
-    assert in_file.sql("SELECT count(*), max(number) FROM run") == [(4, 4)]
-
-
 @pytest.mark.parametrize("how", ["deleted", "moved", "replaced"])
 def test_a_file_that_is_gone(in_file: Stores, tmp_path: Path, how: str) -> None:
     """SQLite would write on into the old file, so the run ends before the next STATE."""
@@ -207,92 +184,6 @@ def test_a_disk_that_is_full_at_the_start(
     (tmp_path / "store.sqlite-wal").mkdir()  # So that SQLite cannot create the file.
     with pytest.raises(ConfigurationError, match="cannot be used: the disk is full"):
         in_file()
-
-
-class Locked:
-    """Locks the file of a store, as another program does."""
-
-    def __init__(self, stores: Stores) -> None:
-        self._database = sqlite3.connect(stores.place, isolation_level=None)
-        self._database.execute("BEGIN IMMEDIATE")
-
-    def end(self, *_: object) -> None:
-        if self._database.in_transaction:
-            self._database.execute("ROLLBACK")
-        self._database.close()
-
-
-@pytest.fixture
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let SQLite not wait by itself."""
-    monkeypatch.setattr("target_liveintent.store.database._LOCK_MILLISECONDS", 0)
-
-
-@pytest.mark.usefixtures("at_once")
-def test_a_lock_that_ends(in_file: Stores) -> None:
-    """The run says what it waits for, once, and goes on."""
-    clock, warnings, seen = FakeClock(), [], []
-
-    def sleep(seconds: float) -> None:
-        clock.now += 20 * seconds
-        seen.append(store.database.waiting.reason)
-        if len(seen) == 5:
-            lock.end()
-
-    store = in_file(waiting=Waiting(clock, sleep, warn=warnings.append))
-    lock = Locked(in_file)
-    assert said(claim(store, 0, event())) == (["1"], [], [])
-    assert set(seen) == {"another program locks the file of the store"}
-    assert store.database.waiting.reason == ""
-    assert warnings == [
-        "another program locks the file of the store; the run waits for up to 30 seconds"
-    ]
-
-
-@pytest.mark.usefixtures("at_once")
-@pytest.mark.parametrize("is_stopped", [False, True])
-def test_a_lock_that_stays(in_file: Stores, is_stopped: bool) -> None:
-    """It ends the run after half a minute, and a run that was told to stop at once."""
-    clock, stopped = FakeClock(), []
-
-    def sleep(seconds: float) -> None:
-        clock.now += 20 * seconds
-
-    waiting = Waiting(clock, sleep, lambda: bool(stopped))
-    store = in_file(waiting=waiting)
-    lock = Locked(in_file)
-    stopped += [True] * is_stopped
-    before = clock.now
-    with pytest.raises(StorageError, match="keeps the file locked"):
-        claim(store, 0, event())
-    assert (clock.now - before >= 30) != is_stopped
-    lock.end()
-    stopped.clear()
-    assert said(claim(store, 0, event())) == (["1"], [], [])
-
-
-@pytest.mark.usefixtures("at_once")
-def test_a_stopped_run_waits_a_little(in_file: Stores) -> None:
-    """What is confirmed is worth a second, in all."""
-    clock, seen = FakeClock(), []
-
-    def sleep(seconds: float) -> None:
-        clock.now += seconds
-        seen.append(seconds)
-        if len(seen) == 10:
-            lock.end()
-
-    store = in_file(waiting=Waiting(clock, sleep, lambda: True))
-    store.confirm(0, claim(store, 0, event()).mine, is_last=True)
-    lock = Locked(in_file)
-    store.write()
-    assert len(seen) == 10
-    lock = Locked(in_file)
-    store.reject(rejection())
-    with pytest.raises(StorageError, match="locked"):
-        store.write()
-    assert sum(seen) < 1.1
-    lock.end()
 
 
 def test_no_store_is_created_for_reading(in_file: Stores) -> None:

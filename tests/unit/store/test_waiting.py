@@ -1,0 +1,132 @@
+"""What a run does while another program uses the store, in a file and in a database."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from fakes import FakeClock
+from store_support import Stores, claim, event, rejection, said
+
+from target_liveintent.errors import StorageError
+from target_liveintent.store import Waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REASONS = {
+    False: "another program locks the file of the store",
+    True: "another program locks the tables of the store",
+}
+"""What is waited for, by whether the store is in PostgreSQL."""
+
+
+class Waits(Waiting):
+    """Waits by a clock that only its pauses move.
+
+    Attributes:
+        clock: The clock.
+        pauses: How many there were.
+        seconds: How long each of them takes.
+        then: Called after each pause.
+        stopped: Whether the run was told to stop.
+        warnings: What it has said.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.clock = FakeClock()
+        self.pauses, self.seconds, self.stopped = 0, seconds, False
+        self.then: Callable[[], object] = lambda: None
+        self.warnings: list[str] = []
+        super().__init__(self.clock, self._pause, lambda: self.stopped, self.warnings.append)
+
+    def _pause(self, _: float) -> None:
+        self.clock.now += self.seconds
+        self.pauses += 1
+        self.then()
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the database wait for a moment by itself."""
+    monkeypatch.setattr("target_liveintent.store.database._LOCK_MILLISECONDS", 5)
+
+
+def test_a_lock_that_ends(stores: Stores) -> None:
+    """The run says what it waits for, once; goes on; and does all of the transaction."""
+    waits = Waits(seconds=1)
+    store = stores(waiting=waits, keep_delivered=True)
+    store.reject(rejection("1"))
+    store.reject(rejection("2"))
+    store.write()
+    end, seen = stores.lock(), set()
+
+    def watch() -> None:
+        seen.add(waits.reason)
+        if waits.pauses == 5:
+            end()
+
+    waits.then = watch
+    store.deliver([event("1")], [1.0])
+    store.reject(rejection("2", "invalid_source"))
+    assert said(claim(store, 0, event())) == (["1"], [], [])
+    reason = REASONS[stores.is_postgres]
+    assert (seen, waits.reason) == ({reason}, "")
+    assert waits.warnings == [f"{reason}; the run waits for up to 30 seconds"]
+    assert stores.letters() == [("2", "invalid_source", 1)]
+    assert stores.sql("SELECT count(*) FROM delivered") == [(1,)]
+
+
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_a_lock_that_stays(stores: Stores, is_stopped: bool) -> None:
+    """It ends the run after half a minute, and a run that was told to stop at once."""
+    waits = Waits(seconds=1)
+    store = stores(waiting=waits)
+    end = stores.lock()
+    waits.stopped = is_stopped
+    with pytest.raises(StorageError, match="lock"):
+        claim(store, 0, event())
+    assert waits.pauses == (1 if is_stopped else 30)
+    end()
+    assert said(claim(store, 0, event())) == (["1"], [], [])
+
+
+def test_a_stopped_run_waits_a_little(stores: Stores) -> None:
+    """What is confirmed is worth a moment; a run that has waited in vain does not wait again."""
+    waits = Waits(seconds=0.06)
+    store = stores(waiting=waits)
+    waits.stopped = True
+    store.confirm(0, claim(store, 0, event()).mine, is_last=True)
+    end = stores.lock()
+    waits.then = lambda: waits.pauses == 8 and end()
+    store.write()
+    assert waits.pauses == 8
+    end = stores.lock()
+    for _ in range(2):
+        store.reject(rejection())
+        with pytest.raises(StorageError, match="lock"):
+            store.write()
+        assert waits.pauses == 8 + 9
+    end()
+
+
+def test_runs_create_the_tables_at_once(stores: Stores) -> None:
+    """One of them does it, and the others find them."""
+    failures: list[BaseException] = []
+    start = threading.Barrier(4)
+
+    def run() -> None:
+        start.wait()
+        try:
+            stores().close()
+        except BaseException as failure:  # noqa: BLE001 (looked at below)
+            failures.append(failure)
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert stores.sql("SELECT count(*), max(number) FROM run") == [(4, 4)]
