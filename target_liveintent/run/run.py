@@ -132,7 +132,7 @@ class Run:
         # batches are full that asking is worth it.
         is_idle = not self._delivery.in_flight and self._store_has_rested(self._store_took)
         if is_idle or len(self._batches.full) >= _RESERVED_AT_ONCE:
-            self._reserve(with_waiting=False)
+            self._reserve()
         self._hand_over()
         if len(self._batches.waiting) > _MOST_WAITING:
             self._join()
@@ -143,9 +143,9 @@ class Run:
         self._batches.close_opened_before(self._clock.monotonic())
         self._join()
 
-    def _reserve(self, *, with_waiting: bool) -> None:
-        """Reserve the events of full batches, and drop those that were delivered before."""
-        batches = self._batches.full + (self._batches.waiting if with_waiting else [])
+    def _reserve(self) -> None:
+        """Reserve the events of full batches and of those that wait; drop what was delivered."""
+        batches = self._batches.full + self._batches.waiting
         if not batches:
             return
         events = {one.number: one.conversions for one in batches}
@@ -154,16 +154,12 @@ class Run:
             if sent := claims[batch.number].sent:
                 self.counts.of(batch.stream).dropped["already_sent"] += len(sent)
                 self._left = None if self._left is None else self._left + len(sent)
-        was_all = with_waiting or not self._batches.waiting
         self._batches.divide((batch, claims[batch.number]) for batch in batches)
-        others = [one.other_run for one in claims.values() if one.other_run is not None]
-        if others:
-            before = self.counts.elsewhere
+        before, self.counts.elsewhere = self.counts.elsewhere, None
+        if others := [one.other_run for one in claims.values() if one.other_run is not None]:
             since = self._clock.monotonic() if before is None else before.since
             events_there = sum(len(batch.conversions) for batch in self._batches.waiting)
             self.counts.elsewhere = ReservedByOther(events_there, others[0], since)
-        elif was_all:
-            self.counts.elsewhere = None
 
     def _hand_over(self) -> None:
         """Give delivery what is reserved; wait while it is full."""
@@ -176,7 +172,7 @@ class Run:
     def _join(self) -> None:
         """Wait until nothing is in flight, nor waits for the outcome of equal events."""
         while True:
-            self._reserve(with_waiting=True)
+            self._reserve()
             self._hand_over()
             if self._batches.waiting and not self._delivery.in_flight:
                 self._settle_one(_TICK)  # Another run has them. A signal ends the wait.
@@ -197,7 +193,7 @@ class Run:
             return
         self._next_check = now + _TICK
         self._batches.close_opened_before(now - self._settings.flush_interval_seconds)
-        self._reserve(with_waiting=True)
+        self._reserve()
         self._hand_over()
         self._check_due()
 
