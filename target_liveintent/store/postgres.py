@@ -79,7 +79,7 @@ class _Connection(psycopg.Connection[Any]):
         waiting: Says when a wait is over.
     """
 
-    waiting: Waiting
+    waiting = Waiting()
 
     def wait(self, gen: PQGen[_T], *args: Any, **kwargs: Any) -> _T:
         """Wait for an answer; psycopg asks several times a second whether it still should."""

@@ -102,6 +102,8 @@ class SqliteStore(Database):
         # Fewer checkpoints write each page less often. More would slow down the recovery.
         self._db.execute("PRAGMA wal_autocheckpoint = 4000")
         self._db.execute("PRAGMA secure_delete = ON")
+        # 16 MB: a page on which a key is looked up is still there when the key is inserted.
+        self._db.execute("PRAGMA cache_size = -16000")
         if is_new:
             self._create()
         with contextlib.suppress(OSError):  # Without free space, or on a file system that cannot.
