@@ -133,15 +133,15 @@ def headers(*given: tuple[str, str]) -> Message:
 @pytest.mark.parametrize(
     ("given", "seconds"),
     [
-        ([("Retry-After", formatdate(time.time() + 90_000))], 90_000),
+        ([("Retry-After", "in 90000 as a date")], 90_000),
         ([("Retry-After", "7"), ("RateLimit-Reset", "9")], 7),
         ([("RateLimit-Reset", "9")], 9),
         ([("ratelimit", "limit=100, remaining=0, reset=9")], 9),
         ([("RateLimit", '"default";r=0;t=9')], 9),
         ([("RateLimit", '"default";r=0')], None),
         ([("X-RateLimit-Reset", "9")], 9),
-        ([("X-RateLimit-Reset", str(int(time.time()) + 40))], 40),
-        ([("X-RateLimit-Reset", str(int(time.time()) - 40))], 0),
+        ([("X-RateLimit-Reset", "in 40")], 40),
+        ([("X-RateLimit-Reset", "in -40")], 0),
         # The API may take requests before: the run waits no longer than it may.
         ([("X-RateLimit-Reset", "3600")], 60),
         ([("X-RateLimit-Reset", "soon")], None),
@@ -150,9 +150,16 @@ def headers(*given: tuple[str, str]) -> Message:
 def test_where_an_answer_says_how_long_to_wait(
     given: list[tuple[str, str]], seconds: float | None
 ) -> None:
-    """Other headers count where there is no `Retry-After`."""
+    """Other headers count where there is no `Retry-After`; `in …` stands for a moment."""
+    given = [(name, _moment(value) if value.startswith("in ") else value) for name, value in given]
     found = seconds_to_wait(headers(*given), 60)
     assert found == (seconds if seconds is None else pytest.approx(seconds, abs=20))
+
+
+def _moment(text: str) -> str:
+    """Return the Unix time, or the date, so many seconds from now."""
+    moment = int(time.time()) + int(text.split()[1])
+    return formatdate(moment) if text.endswith("date") else str(moment)
 
 
 def test_a_body_without_end() -> None:
