@@ -43,6 +43,8 @@ Usual: TypeAlias = Callable[[dict[str, Any], float, dict[str, int]], Conversion 
 """Takes a record of the tap, the Unix time, and the counts of what events lack, as `EventBuilder`
 does. Returns the conversion; None if the stream's filter drops the record. An odd record raises an
 error of any kind."""
+Page: TypeAlias = tuple[str | None, str | None, str | None]
+"""A page's URL as a dead letter has it, and as it is sent; the decision ID in it."""
 
 _REMEMBERED = 1_024
 """Texts of a column that are remembered with what they were read as."""
@@ -173,7 +175,8 @@ def _optional(builder: EventBuilder) -> Iterator[str]:
     if "source_url" in there:
         if "decision_id" not in there:
             yield "given_decision_id = None"
-        yield "given_source_url, sent_source_url, of_page = page(given_source_url)"
+        yield "read_page = pages.get(given_source_url) or page(given_source_url)"
+        yield "given_source_url, sent_source_url, of_page = read_page"
         yield "if sent_decision_id is None and of_page is not None:"
         yield "    given_decision_id = sent_decision_id = of_page"
     yield "if sent_md5 is None and sent_sha2 is None and sent_decision_id is None: odd()"
@@ -197,6 +200,7 @@ def _call(name: str, struct: Any, **objects: str) -> str:
 
 def _names(builder: EventBuilder) -> dict[str, Any]:
     """Return what the names in the lines mean that are no columns."""
+    pages: dict[str, Page] = {}
     names: dict[str, Any] = {
         "Conversion": Conversion,
         "ConversionEvent": ConversionEvent,
@@ -213,7 +217,8 @@ def _names(builder: EventBuilder) -> dict[str, Any]:
         "lifetimes": {source: window - MARGIN for source, window in WINDOWS.items()},
         "normalize": builder.normalize,
         "odd": _odd,
-        "page": functools.lru_cache(_REMEMBERED)(_page_reader(builder)),
+        "page": _page_reader(builder, pages),
+        "pages": pages,
         "str": str,
         "stream": builder.stream,
         "time": _time_reader(builder.defaults.zone),
@@ -246,17 +251,25 @@ def _reader(coercion: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return read
 
 
-def _page_reader(builder: EventBuilder) -> Callable[[str | None], tuple[str | None, ...]]:
-    """Return what reads a page's URL: as a dead letter has it, as it is sent, its decision ID."""
+def _page_reader(builder: EventBuilder, pages: dict[str, Page]) -> Callable[[str | None], Page]:
+    """Return what reads a page's URL, and remembers URLs from which nothing has to be removed.
+
+    What is removed may be an address, which must not stay in memory.
+    """
     read = _reader(coerce.text)
 
-    def page(url: str | None) -> tuple[str | None, ...]:
+    def page(url: str | None) -> Page:
         if url is None:
             return None, None, None
         if len(url) > LONGEST_TEXT or (found := decision_id_of_url(url)) is UNUSABLE:
             raise _OddError
         cleaned = clean_url(url, builder.kept_parameters)
-        return cleaned, read(cleaned), found
+        as_read = cleaned, read(cleaned), found
+        if cleaned == url:
+            if len(pages) >= _REMEMBERED:
+                pages.clear()
+            pages[url] = as_read
+        return as_read
 
     return page
 

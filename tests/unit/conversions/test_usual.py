@@ -164,6 +164,19 @@ def test_records_follow_each_other() -> None:
             assert made.body == careful.body
 
 
+def test_no_address_is_remembered() -> None:
+    """A page's URL may have an address; what is remembered is sent as it is."""
+    builder = EventBuilder("orders", [*order(), "source_url"], (), DEFAULTS)
+    usual: Any = usual_way(builder, {name: f"record[{name!r}]" for name in builder.places}, {})
+    for url in (f"{PAGE}&e=ann%40hidden.example", PAGE, f"{PAGE}&key=1"):
+        for _ in range(2):
+            usual(order(source_url=url), NOW, {})
+    assert list(usual.__globals__["pages"]) == [PAGE]
+    for number in range(2_000):
+        usual(order(source_url=f"{PAGE}&n={number}"), NOW, {})
+        assert len(usual.__globals__["pages"]) <= 1_024
+
+
 # Any record, of values that are usual, nearly usual, and odd
 
 texts = st.one_of(
