@@ -46,7 +46,7 @@ MAP = {
     "order_id": "str(order_number)",
     "source": "'web'",
 }
-AT_MOST = {"call": 35, "c_call": 83}
+AT_MOST = {"call": 15, "c_call": 44}
 """Calls for each event, from its line to its batch, and for the answer whether it was delivered
 before: of Python functions, and of those in C that Python's profiler sees."""
 
