@@ -31,6 +31,8 @@ def decision_id_of_url(url: str) -> str | Unusable | None:
 
     This is inferred: LiveIntent's own pixel stores that parameter as "decision id".
     """
+    if "li_did" not in url:  # As most URLs.
+        return None
     found = [one for one in _PARAMETER.finditer(url) if _begins_parameter(url, one.start())]
     for parameter in sorted(found, key=lambda one: len(one[1])):
         value = parameter[2]

@@ -27,6 +27,8 @@ from target_liveintent.privacy.placeholders import JUNK_HASHES
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://conversions.liveintent.com/target-liveintent")
 """The namespace of every UUIDv5 made here. With another one, every event would get a new ID."""
 
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str).encode
+
 _GMAIL = ("@gmail.com", "@googlemail.com")
 _HASH = re.compile(r"[0-9a-fA-F]{32}(?:[0-9a-fA-F]{32})?")
 _DOMAIN = r"(?:[\w-]{1,63}[.]){1,10}(?:[^\W\d_]{2,63}|xn--[\w-]{2,59})"
@@ -194,7 +196,7 @@ def _digest(address: str) -> str:
 
 def pseudonym(text: str) -> str:
     """Return a UUIDv5 in place of an event ID that contains an e-mail address."""
-    return str(uuid.uuid5(NAMESPACE, text.encode(errors="replace").decode()))
+    return _uuid5(text.encode(errors="replace"))
 
 
 def derive_event_id(stream: str, values: Iterable[Any]) -> str:
@@ -202,13 +204,14 @@ def derive_event_id(stream: str, values: Iterable[Any]) -> str:
 
     The JSON-like values distinguish it from all other records of the stream.
     """
-    name = json.dumps(
-        [stream, *(_canonical(value, 0) for value in values)],
-        sort_keys=True,
-        separators=(",", ":"),
-        default=str,
-    )
-    return str(uuid.uuid5(NAMESPACE, name))
+    return _uuid5(_encode([stream, *(_canonical(value, 0) for value in values)]).encode())
+
+
+def _uuid5(name: bytes) -> str:
+    """Return `str(uuid.uuid5(NAMESPACE, name))` in a third of its time."""
+    digits = hashlib.sha1(NAMESPACE.bytes + name, usedforsecurity=False).hexdigest()
+    variant = "89ab"[int(digits[16], 16) % 4]
+    return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 
 
 def _canonical(value: Any, depth: int) -> Any:

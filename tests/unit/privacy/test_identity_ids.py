@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import uuid
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from target_liveintent.privacy.identity import derive_event_id, pseudonym
+from target_liveintent.privacy.identity import NAMESPACE, derive_event_id, pseudonym
 
 
 def test_pseudonym() -> None:
     """An event ID that is an address always becomes the same UUIDv5; any text becomes one."""
     assert pseudonym("ann@example.com") == "4c7aab8b-f19c-5457-80db-57d99e6ad08f"
     assert len(pseudonym("\ud800@example.com")) == 36
+
+
+@given(st.text(), st.lists(st.one_of(st.text(), st.integers(), st.none()), max_size=3))
+def test_ids_are_those_of_pythons_module(text: str, values: list[Any]) -> None:
+    """They do not change as long as the name does not, which is JSON for derived IDs."""
+    assert pseudonym(text) == str(uuid.uuid5(NAMESPACE, text.encode(errors="replace").decode()))
+    name = json.dumps([text, *values], separators=(",", ":"))
+    assert derive_event_id(text, values) == str(uuid.uuid5(NAMESPACE, name))
 
 
 def test_derived_ids_differ_by_values_and_streams() -> None:
