@@ -123,7 +123,8 @@ class Compiler:
         rewriter = _Rewriter(self._values, column)
         try:
             code = rewriter.rewrite(ast.parse(text).body[0])
-            ast.parse(code)  # It may be nested more deeply than Python's parser can read.
+            # It may be nested too deeply for Python's parser, also within the code of a function.
+            ast.parse(f"((({code})))")
         except (_NotCompiledError, RecursionError, SyntaxError, MemoryError):
             name = f"_e_{len(self.environment)}"
             self.environment[name] = functools.partial(self._evaluate, column, text, tree)

@@ -68,6 +68,7 @@ USUAL: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"event_time": NOW - 2}, {}),
     ({"event_time": NOW - 7 * DAY + 61}, {}),
     ({"event_time": NOW - 8 * DAY, "source": "offline"}, {}),
+    ({"event_time": dt.datetime(2026, 7, 31, tzinfo=dt.timezone.utc)}, {}),
     # IDs
     *(({"event_id": n}, {}) for n in ("gid://shop/Order/1", "a b", 7, 7.0, "é")),
     *(({"event_id": n, "id": 7}, {"keys": ("id",)}) for n in (..., None, "")),
