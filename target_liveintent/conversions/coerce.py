@@ -100,8 +100,8 @@ def text(value: Any) -> str | Unusable | None:  # noqa: PLR0911 (a table of type
         stripped = value.strip()
         if stripped in _EMPTY_TEXTS:
             return None
-        is_usable = len(stripped) <= LONGEST_TEXT and not _SURROGATE.search(stripped)
-        return stripped if is_usable else UNUSABLE
+        has_surrogate = not stripped.isascii() and _SURROGATE.search(stripped)
+        return UNUSABLE if has_surrogate or len(stripped) > LONGEST_TEXT else stripped
     if value is None:
         return None
     if isinstance(value, bool):

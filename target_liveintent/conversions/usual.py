@@ -118,7 +118,7 @@ def _lines(
     for name in there:
         yield f"given_{name} = {inputs[name]}"
     if "consent" in there:
-        yield "if not consent(given_consent): odd()"
+        yield "if given_consent is not True and not consent(given_consent): odd()"
     yield from _identity(builder)
     if "event_id" in there:
         yield _read("event_id")

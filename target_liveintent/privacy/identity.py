@@ -204,7 +204,8 @@ def derive_event_id(stream: str, values: Iterable[Any]) -> str:
 
     The JSON-like values distinguish it from all other records of the stream.
     """
-    return _uuid5(_encode([stream, *(_canonical(value, 0) for value in values)]).encode())
+    members = ",".join(_encode(_canonical(value, 0)) for value in (stream, *values))
+    return _uuid5(f"[{members}]".encode())
 
 
 def _uuid5(name: bytes) -> str:
