@@ -1,4 +1,4 @@
-"""Measures what sending from Spark costs, compared with one target process, for docs/scale.md.
+"""Measures what sending from Spark costs, compared with one target process, for performance.md.
 
 Runs in .venv-spark: `scripts/benchmark --spark`. Spark runs each task in a thread on this machine,
 so the result shows how tasks share the API, not how they share the machine: with 100 ms per answer,

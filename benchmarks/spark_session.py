@@ -113,7 +113,7 @@ class Session:
                 api_url=api.url,
                 default_source="web",
                 stream_name="orders",
-                dead_letter_path=str(self._folder / "letters"),
+                outcomes_path=str(self._folder / "outcomes"),
                 **options,
             ).mode("append").save()
             took = time.perf_counter() - began

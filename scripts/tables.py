@@ -22,7 +22,6 @@ from target_liveintent.reporting.metrics import METRICS
 from target_liveintent.sandbox import Sandbox
 from target_liveintent.sandbox.cli import main as sandbox_command
 from target_liveintent.sandbox.faults import KINDS
-from target_liveintent.spark.options import OWN, REFUSED
 from target_liveintent.store import delivered as delivered_rows
 from target_liveintent.target import TargetLiveIntent
 
@@ -63,16 +62,6 @@ def settings() -> str:
         description = schema.get("description", "").split(" For more information")[0]
         rows.append((f"`{name}`", shown, description + (f" One of {options}." if options else "")))
     return _table(("setting", "default", ""), rows)
-
-
-def spark_options() -> str:
-    """Return a table of the options that only Spark has."""
-    return _table(("option", ""), _meanings(OWN))
-
-
-def spark_refused() -> str:
-    """Return a table of the settings that Spark refuses."""
-    return _table(("setting", "instead"), _meanings(REFUSED))
 
 
 def columns() -> str:
@@ -217,7 +206,7 @@ def python() -> str:
         "target_liveintent.reasons.REASONS": "What each reason code means.",
         "target_liveintent.sandbox.Sandbox": Sandbox,
         "target_liveintent.spark.LiveIntentDataSource": "[Spark's data source](../spark.md).",
-        "target_liveintent.spark.explain": "[Says](../spark.md#before-you-send) what a write of a"
+        "target_liveintent.spark.explain": "[Says](../spark.md) what a write of a"
         " DataFrame would do.",
         "target_liveintent.errors.RunError": errors.RunError,
     }

@@ -114,8 +114,7 @@ REASONS: dict[str, Reason] = {
     "schema_violation": Reason(
         "The record does not match the schema that the tap sent for its stream. This is checked"
         " only with `validate_records`. Fix the tap, or set `validate_records` to false. In Spark,"
-        " this reason means that a value has a type that no column accepts, or is outside the range"
-        " that Python supports."
+        " this reason means that Python cannot represent a value of the row."
     ),
     "refused_by_api": Reason(
         "The API refused this single event. `detail` contains the answer of the API, without e-mail"

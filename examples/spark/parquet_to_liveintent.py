@@ -1,8 +1,9 @@
 """Send the orders of a Parquet folder to LiveIntent with Spark.
 
-    python parquet_to_liveintent.py ORDERS DEAD_LETTERS [API_URL]
+    python parquet_to_liveintent.py ORDERS OUTCOMES [API_URL]
 
-The account is in the environment: CUSTOMER_ID, PIXEL_ID, and TOKEN_PATH, a file with the token.
+OUTCOMES is an absolute path or a URL. The account is in the environment: CUSTOMER_ID, PIXEL_ID, and
+TOKEN_PATH, a file with the token.
 """
 
 import os
@@ -16,7 +17,7 @@ from target_liveintent.spark import LiveIntentDataSource
 ACCOUNT = {"customer_id": "CUSTOMER_ID", "pixel_id": "PIXEL_ID", "auth_token_path": "TOKEN_PATH"}
 if missing := [name for name in ACCOUNT.values() if not os.environ.get(name)]:
     sys.exit(f"Set in the environment first: {', '.join(missing)}.")
-orders, dead_letters, *url = sys.argv[1:]
+orders, outcomes, *url = sys.argv[1:]
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # Tasks need this Python's packages too.
 spark = SparkSession.builder.appName("conversions").getOrCreate()
 spark.dataSource.register(LiveIntentDataSource)
@@ -41,7 +42,7 @@ conversions.write.format("liveintent").options(
     **{option: os.environ[name] for option, name in ACCOUNT.items()},
     stream_name="orders",
     key_properties="id",
-    dead_letter_path=dead_letters,
+    outcomes_path=outcomes,
     **({"api_url": url[0]} if url else {}),
 ).mode("append").save()
 spark.stop()

@@ -1,5 +1,6 @@
 """How batches reach the Conversions API."""
 
+from target_liveintent.delivery.ahead import read_ahead
 from target_liveintent.delivery.api import refused_as_a_whole
 from target_liveintent.delivery.client import Client, is_usable_token, read_token
 from target_liveintent.delivery.dry_run import DryRun
@@ -19,6 +20,7 @@ __all__ = [
     "SharedRefusals",
     "delivery_of",
     "is_usable_token",
+    "read_ahead",
     "read_token",
     "refused_as_a_whole",
 ]

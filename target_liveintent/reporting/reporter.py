@@ -40,6 +40,7 @@ class RunReporter:
         stream: Standard error; a terminal shows progress as one live line.
         clock: Tells the time.
         run_id: The ID of the run.
+        place: Where dead letters are, for the summary; None to say nothing of it.
 
     Attributes:
         tally: Counts what is delivered for the run report and the history; None if the settings ask
@@ -55,8 +56,10 @@ class RunReporter:
         clock: Clock = SYSTEM_CLOCK,
         *,
         run_id: str,
+        place: str | None = "the store",
     ) -> None:
         self._settings = settings
+        self._place = place
         self._program = program
         self._logger = logger
         self._clock = clock
@@ -99,7 +102,7 @@ class RunReporter:
         settings, is_done, judgement = self._settings, ending.kind == DONE, NOT_JUDGED
         for warning in counts.warnings(settings.timezone):
             self._logger.warning(warning)
-        advice = counts.advice("the store", settings.timezone)
+        advice = counts.advice(self._place, settings.timezone)
         closing = [(logging.INFO, line) for line in (*counts.lines(), *advice)]
         facts = None if self.tally is None else self._facts(counts, self.tally, ending)
         if self.tally is not None and facts is not None:

@@ -320,11 +320,11 @@ class RunCounts:
                 timezone, [name for name, counts in streams.items() if counts.ignores_zone]
             )
 
-    def advice(self, place: str, timezone: str = Settings.timezone) -> Iterator[str]:
+    def advice(self, place: str | None, timezone: str = Settings.timezone) -> Iterator[str]:
         """Return what was not sent and what to do about it: a line for each reason.
 
         Args:
-            place: Where dead letters are.
+            place: Where dead letters are; None to say nothing of it.
             timezone: The setting.
         """
         # If some streams need the setting, others may not: that does not deserve a warning.
@@ -341,7 +341,7 @@ class RunCounts:
         total = self.total
         for reason, count in (total.rejected + total.dropped).most_common():
             yield f"{reason} {count}: {self.what_to_do(reason)}"
-        if self.dry_run:
+        if self.dry_run or place is None:
             return
         if self.is_replay:
             if remaining := total.rejected + total.not_replayed:

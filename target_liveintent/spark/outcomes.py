@@ -1,100 +1,254 @@
-"""Keeps the outcome of each record of a task: in the files of the write, and in a store."""
+"""The outcome of each record: in the table of outcomes, which anyone can query, and in a store.
+
+What the API has accepted is a fact that no failed attempt can take back. So Parquet files are only
+added to the table: none is changed, moved or deleted later. Each write has its own folder there,
+`write=<its ID>`. So an attempt finds what its write has delivered without a look at other writes,
+and readers see the ID as a column.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Mapping, Sequence
+import os
+import uuid
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from pyarrow import fs
 
-from target_liveintent.clock import SYSTEM_CLOCK
-from target_liveintent.conversions import DEAD_LETTERS, Conversion, Rejection
+from target_liveintent.clock import SYSTEM_CLOCK, Clock
+from target_liveintent.conversions import Conversion, EventBuilder, Rejection, positive_integer
+from target_liveintent.errors import StorageError
+from target_liveintent.privacy import scrub
 from target_liveintent.reasons import REASONS
-from target_liveintent.settings import Settings
-from target_liveintent.spark.audit import TaskAudit
-from target_liveintent.spark.dead_letters import TaskDeadLetters
-from target_liveintent.store import Claim, RunStore, letter_of
+from target_liveintent.run import Outcomes
+from target_liveintent.settings import Settings, is_url
+from target_liveintent.store import Claim, letter_of
 
+DELIVERED, REJECTED, DROPPED = "delivered", "rejected", "dropped"
+"""The outcomes: the API took it; it cannot be sent; it was not to be sent."""
+_TEXT, _TIME = pa.string(), pa.timestamp("us", "UTC")
+SCHEMA = pa.schema(
+    [
+        *(("run_id", _TEXT), ("partition", pa.int32()), ("position", pa.int64())),
+        *(("customer_id", _TEXT), ("host", _TEXT), ("pixel", pa.int64()), ("stream", _TEXT)),
+        *(("event_id", _TEXT), ("event_time", _TIME), ("outcome", _TEXT), ("reason", _TEXT)),
+        *(("detail", _TEXT), ("sent_at", _TIME), ("record", _TEXT)),
+    ]
+)
+_EMPTY = "write=none/empty.parquet"
+"""A file without rows: with it, the table can be read before anything was sent."""
+_SECONDS = 1.5
+"""Seconds after which rows are written. A run looks once a second, at the answers of the API and at
+what is due, so a row is in the table at the latest 3 seconds after the answer."""
+_MOST_ROWS = 50_000
+"""Rows that are written at once, however early."""
 _encode = msgspec.json.Encoder(decimal_format="number").encode
+Sent = dict[tuple[str, str, int, str], set[str]]
+"""The IDs of events that were delivered, by customer ID, host, pixel and stream."""
+
+
+class FactTable:
+    """The table that the option `outcomes_path` names.
+
+    Args:
+        url: A path, or a URL that pyarrow has a file system for.
+        create: Whether the table is created. The driver does that, before a task starts.
+
+    Raises:
+        StorageError: From all methods, if the file system cannot be used; and if there is no table.
+    """
+
+    def __init__(self, url: str, *, create: bool = False) -> None:
+        with _failures_named("used"):
+            self._files, self._root = fs.LocalFileSystem(), url
+            if is_url(url):
+                url = url.replace("s3a://", "s3://", 1)
+                self._files, self._root = fs.FileSystem.from_uri(url)
+            found = self._files.get_file_info(f"{self._root}/{_EMPTY}")
+        if found.type == fs.FileType.NotFound and create:
+            self.add(_EMPTY, [])
+        elif found.type == fs.FileType.NotFound:
+            msg = (
+                "option 'outcomes_path' must name a folder that all machines share: this machine"
+                " does not find the file that the driver wrote to this folder"
+            )
+            raise StorageError(msg)
+
+    def add(self, name: str, rows: list[dict[str, Any]]) -> None:
+        """Add rows in a file of this name; they appear all at once."""
+        content = pa.BufferOutputStream()
+        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), content)
+        path = begun = f"{self._root}/{name}"
+        with _failures_named("written"):
+            if self._files.type_name in {"local", "hdfs"}:  # A half-written file could be seen.
+                folder, _, file = path.rpartition("/")
+                self._files.create_dir(folder)
+                begun = f"{folder}/_{uuid.uuid4().hex}-{file}"  # Readers ignore such a name.
+            with self._files.open_output_stream(begun) as stream:
+                stream.write(content.getvalue())
+            if self._files.type_name == "local":
+                with open(begun, "rb") as local:  # noqa: PTH123 (a path of pyarrow's)
+                    os.fchmod(local.fileno(), 0o600)
+                    os.fsync(local.fileno())  # It must survive a power cut.
+            if begun != path:
+                self._files.move(begun, path)
+
+    def delivered(self, write: str, partition: int | None = None) -> Sent:
+        """Return which events a write has delivered.
+
+        Args:
+            write: The write.
+            partition: Read nothing unless this partition has rows; None for any.
+        """
+        sent: Sent = defaultdict(set)
+        columns = ["customer_id", "host", "pixel", "stream", "event_id"]
+        with _failures_named("read"), contextlib.suppress(FileNotFoundError):
+            folder = f"{self._root}/write={write}"
+            rows = ds.dataset(folder, schema=SCHEMA, format="parquet", filesystem=self._files)
+            if partition is None or any(f"/{partition:05}-" in file for file in rows.files):
+                is_delivered = ds.field("outcome") == DELIVERED
+                for batch in rows.to_batches(columns=columns, filter=is_delivered):
+                    for *key, event_id in zip(*batch.to_pydict().values(), strict=True):
+                        sent[tuple(key)].add(event_id)
+        return dict(sent)
+
+
+@contextlib.contextmanager
+def _failures_named(action: str) -> Iterator[None]:
+    """Turn what a file system raises into an error that names the option."""
+    try:
+        yield
+    except (OSError, ValueError, NotImplementedError, pa.ArrowException) as error:
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        msg = (
+            f"option 'outcomes_path': the table of outcomes cannot be {action}:"
+            f" {scrub(reason)[:300]}"
+        )
+        raise StorageError(msg) from None
+
+
+class Attempt(NamedTuple):
+    """An attempt at a task.
+
+    Attributes:
+        run_id: The ID of this execution of the write.
+        write: The ID of the write, by which a later attempt finds what it has delivered.
+        batches: The IDs of this and of earlier micro-batches; empty outside of a streaming query.
+        partition: The number of the partition.
+        is_first: Whether the write has a new ID, and Spark has not tried the task before.
+        began_at: The Unix time at which the attempt began.
+    """
+
+    run_id: str
+    write: str
+    batches: tuple[str, ...]
+    partition: int
+    is_first: bool
+    began_at: float
 
 
 class TaskOutcomes:
-    """Keeps outcomes, and knows what earlier attempts have delivered; see `run.Outcomes`.
+    """Keeps the outcomes of a task; see `run.Outcomes`.
 
     Args:
         settings: The settings of the task.
-        run_id: The ID of the write.
-        dead_letters: The file of dead letters.
-        audit: The file of the audit; None without one.
-        sent: The IDs of events that earlier attempts have delivered, by pixel.
-        store: The store that all jobs share; None without one.
+        attempt: The attempt at the task.
+        table: The table of outcomes; None without one.
+        store: The store that all writes share.
+        clock: Tells the time.
+
+    Attributes:
+        positions: The number of each record in its partition, by event ID. The caller sets it
+            before the record has its outcome.
+        confirm: Notes which events of a batch the API has confirmed: the store does that.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 (one for each place)
+    def __init__(
         self,
         settings: Settings,
-        run_id: str,
-        dead_letters: TaskDeadLetters,
-        audit: TaskAudit | None,
-        sent: Mapping[int, Collection[str]],
-        store: RunStore | None,
+        attempt: Attempt,
+        table: FactTable | None,
+        store: Outcomes,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self._settings = settings
-        self._run_id = run_id
-        self._dead_letters = dead_letters
-        self._audit = audit
-        self._sent = sent
-        self._store = store
+        self.positions: dict[str, int] = {}
+        self._settings, self._attempt = settings, attempt
+        self._table, self._store, self._clock = table, store, clock
+        self.confirm = store.confirm
+        self._times = EventBuilder("", ("event_time",), (), settings.events)
+        self._rows: list[dict[str, Any]] = []
+        self._since = 0.0
 
-    def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> dict[int, Claim]:
-        """Reserve the events of batches, but those that an earlier attempt has delivered."""
-        new = {number: self._new(conversions) for number, conversions in batches.items()}
-        claims = {number: Claim(conversions, [], []) for number, conversions in new.items()}
-        asked = {number: conversions for number, conversions in new.items() if conversions}
-        if self._store is not None and asked:
-            claims |= self._store.claim(asked)
-            if self._audit is not None:  # It has the others already.
-                self._audit.already_sent(one for number in asked for one in claims[number].sent)
-        for number, conversions in batches.items():
-            if len(new[number]) < len(conversions):
-                chosen = set(map(id, new[number]))
-                claims[number].sent.extend(one for one in conversions if id(one) not in chosen)
+    def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> Mapping[int, Claim]:
+        """Reserve the events of batches in the store; note those that another write has sent."""
+        claims = self._store.claim(batches)
+        for claim in claims.values():
+            for one in claim.sent:
+                self._add(one, DROPPED, pixel=one.pixel_id, reason="already_sent")
         return claims
-
-    def _new(self, conversions: Sequence[Conversion]) -> list[Conversion]:
-        return [one for one in conversions if one.event_id not in self._sent.get(one.pixel_id, ())]
 
     def deliver(self, conversions: Sequence[Conversion], sent_at: Sequence[float]) -> None:
         """Note events that LiveIntent has, and the Unix time at which each was sent."""
-        if self._audit is not None:
-            self._audit.delivered(conversions, sent_at)
-        if self._store is not None:
-            self._store.deliver(conversions, sent_at)
-
-    def confirm(self, number: int, confirmed: Sequence[Conversion], *, is_last: bool) -> None:
-        """Note which events of a batch the API has confirmed, and whether the batch is done."""
-        if self._store is not None:
-            self._store.confirm(number, confirmed, is_last=is_last)
+        self._store.deliver(conversions, sent_at)
+        for one, sent in zip(conversions, sent_at, strict=True):
+            times = {"event_time": one.event.event_time * 1_000_000, "sent_at": int(sent * 1e6)}
+            self._add(one, DELIVERED, pixel=one.pixel_id, **times)
 
     def reject(self, rejection: Rejection) -> None:
-        """Write a dead letter, if its reason deserves one."""
-        if REASONS[rejection.reason].letter:
-            now = SYSTEM_CLOCK.time()
-            letter = letter_of(rejection, self._settings, self._run_id, now)
-            message = {"type": "RECORD", "stream": DEAD_LETTERS, "record": letter.record}
-            self._dead_letters.write(_encode(message) + b"\n")
-        if self._audit is not None:
-            self._audit.undelivered(rejection, rejection.reason)
+        """Note a record that is not sent, with the redacted record if it may be kept."""
+        own = positive_integer(rejection.columns.get("pixel_id"))
+        time = self._times.event_time_of(rejection.columns)
+        values: dict[str, Any] = {
+            "pixel": own if isinstance(own, int) else self._settings.pixel_id,
+            "event_time": None if time is None else time * 1_000_000,
+            "reason": rejection.reason,
+        }
+        if not REASONS[rejection.reason].letter:
+            self._add(rejection, DROPPED, **values)
+            return
+        run_id, now = self._attempt.run_id, self._clock.time()
+        record = letter_of(rejection, self._settings, run_id, now).record
+        kept = {"detail": record.get("detail"), "record": _encode(record).decode()}
+        self._add(rejection, REJECTED, **values, **kept)
+
+    def _add(self, event: Conversion | Rejection, outcome: str, **values: Any) -> None:
+        """Add a row, with times in microseconds; columns without a value stay empty."""
+        values["position"] = self.positions.pop(event.event_id, None)
+        if self._table is None:
+            return
+        if not self._rows:
+            self._since = self._clock.monotonic()
+        values["outcome"], values["stream"] = outcome, event.stream
+        values["event_id"] = event.event_id
+        values["run_id"], values["partition"] = self._attempt.run_id, self._attempt.partition
+        values["customer_id"] = self._settings.customer_id
+        values["host"] = self._settings.api_host
+        self._rows.append(values)
+        if len(self._rows) >= _MOST_ROWS:
+            self._write_rows()
 
     def write(self, *, durable: bool = False) -> None:
-        """Write what the store must know."""
-        if self._store is not None:
-            self._store.write(durable=durable)
+        """Write the rows that are due, and what the store must know."""
+        if self._clock.monotonic() - self._since >= _SECONDS:
+            self._write_rows()
+        self._store.write(durable=durable)
 
     def release(self) -> None:
-        """End the reservations of the task, and close its files."""
-        with contextlib.ExitStack() as stack:
-            if self._store is not None:
-                stack.callback(self._store.close)
-                stack.callback(self._store.release)
-            self._dead_letters.close()
+        """Write the rest, and end the reservations of the task."""
+        try:
+            self._write_rows()
+        finally:
+            self._store.release()
+
+    def _write_rows(self) -> None:
+        if self._table is not None and self._rows:
+            attempt, unique = self._attempt, uuid.uuid4().hex
+            name = f"write={attempt.write}/{attempt.partition:05}-{unique}.parquet"
+            self._table.add(name, self._rows)
+            self._rows = []

@@ -1,28 +1,30 @@
-"""The data source: implements Spark's interfaces for a write, its tasks and its commit."""
+"""The data source: implements Spark's interfaces for a write, its tasks and its end."""
 
 from __future__ import annotations
 
 import dataclasses
-import uuid
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 from pyspark import TaskContext
-from pyspark.sql.datasource import DataSource, DataSourceArrowWriter, WriterCommitMessage
-from pyspark.sql.types import DataType, StructType
+from pyspark.sql.datasource import (
+    DataSource,
+    DataSourceArrowWriter,
+    DataSourceStreamArrowWriter,
+    WriterCommitMessage,
+)
+from pyspark.sql.types import StructType
 
-from target_liveintent.errors import ConfigurationError
-from target_liveintent.spark.attempts import Attempt, Write, write_of
-from target_liveintent.spark.audit import AuditFolder
-from target_liveintent.spark.dead_letters import DeadLetterFolder
-from target_liveintent.spark.ending import abort, commit
-from target_liveintent.spark.options import Job, job_of, warnings_of
-from target_liveintent.spark.task import LOGGER, TaskResult, configure_logging, deliver
+from target_liveintent.errors import ConfigurationError, RunError
+from target_liveintent.run_id import new_run_id
+from target_liveintent.spark.driver import end
+from target_liveintent.spark.options import job_of, warnings_of
+from target_liveintent.spark.outcomes import Attempt
+from target_liveintent.spark.task import LOGGER, TaskResult, configure_logging, deliver, table_of
 
-try:
-    from pyspark.sql.datasource import DataSourceStreamArrowWriter
-except ImportError:  # PySpark 4.0
-    DataSourceStreamArrowWriter = None
+_BATCHES = 10
+"""Micro-batches of which one that the API has accepted shows that the settings are right."""
 
 
 @dataclasses.dataclass
@@ -43,49 +45,30 @@ class LiveIntentDataSource(DataSource):  # type: ignore[misc]
         """Return the name that `format` takes."""
         return "liveintent"
 
-    def writer(self, schema: StructType, overwrite: bool) -> BatchWriter:  # noqa: FBT001 (Spark's)
-        """Return the writer of a batch; the driver calls this."""
-        return BatchWriter(self._job(schema, overwrite=overwrite))
+    def writer(self, schema: StructType, overwrite: bool) -> Writer:  # noqa: FBT001 (Spark's)
+        """Return the writer of a batch or micro-batch; the driver calls this."""
+        return Writer(self.options, schema, overwrite=overwrite)
 
-    def streamWriter(self, schema: StructType, overwrite: bool) -> StreamWriter:  # noqa: FBT001, N802
-        """Return the writer of a micro-batch; the driver calls this again for the commit."""
-        if DataSourceStreamArrowWriter is None:
-            msg = "streaming needs PySpark 4.1 or newer; with 4.0, write batches in foreachBatch"
-            raise ConfigurationError(msg)
-        return StreamWriter(self._job(schema, overwrite=overwrite))
+    streamWriter = writer  # noqa: N815 (Spark's)
 
-    def _job(self, schema: StructType, *, overwrite: bool) -> Job:
+
+class Writer(DataSourceArrowWriter, DataSourceStreamArrowWriter):  # type: ignore[misc]
+    """Writes a DataFrame, or a micro-batch, at whose end Spark makes another writer.
+
+    Spark sends the writer to each task. So it has the options, and not the content of files that
+    they name: each machine reads a token file itself.
+    """
+
+    def __init__(self, options: Mapping[str, str], schema: StructType, *, overwrite: bool) -> None:
         configure_logging()
         if overwrite:
             msg = "conversions cannot be overwritten: write with the mode 'append'"
             raise ConfigurationError(msg)
-        for warning in warnings_of(self.options, schema.fieldNames()):
+        for warning in warnings_of(options):
             LOGGER.warning(warning)
-        if months := [field.name for field in schema if _holds_months(field.dataType)]:
-            msg = (
-                f"PySpark cannot pass intervals of months to a task (columns: {', '.join(months)})."
-                " Drop these columns, or cast them to strings, for example with"
-                " .withColumn('…', col.cast('string'))"
-            )
-            raise ConfigurationError(msg)
-        job = job_of(self.options, schema.fieldNames())
-        DeadLetterFolder(job).prepare()
-        if job.audit_folder:
-            AuditFolder(job).prepare()
-        return job
-
-
-def _holds_months(kind: DataType) -> bool:
-    """Return whether a type is an interval of months, or has one within."""
-    return "interval year" in kind.simpleString() or "interval month" in kind.simpleString()
-
-
-class _Writer:
-    """What the writers of batches and of micro-batches have in common."""
-
-    def __init__(self, job: Job) -> None:
-        self._job = job
-        self._id = uuid.uuid4().hex
+        self._given = dict(options), schema.fieldNames()
+        self._run_id = new_run_id()
+        table_of(job_of(*self._given), create=True)
 
     def write(self, iterator: Iterator[pa.RecordBatch]) -> TaskMessage:
         """Deliver a partition; runs in a task.
@@ -94,10 +77,21 @@ class _Writer:
             RunError: If a record has no outcome.
         """
         configure_logging()
-        context = TaskContext.get()
-        write = write_of(self._id, self._job.target, context.getLocalProperty)
-        attempt = Attempt(write, context.partitionId(), context.taskAttemptId())
-        return TaskMessage(deliver(self._job, attempt, iterator))
+        job, context = job_of(*self._given), TaskContext.get()
+        query = context.getLocalProperty("sql.streaming.queryId")
+        number = int(context.getLocalProperty("streaming.sql.batchId") or 0)
+        # This micro-batch first, then some before it; none outside of a stream.
+        batches = tuple(f"{query}-{n}" for n in range(number, number - _BATCHES, -1) if query)
+        write = job.write_id or next(iter(batches), self._run_id)
+        attempt = Attempt(
+            run_id=self._run_id,
+            write=write,
+            batches=batches,
+            partition=context.partitionId(),
+            is_first=write == self._run_id and context.attemptNumber() == 0,
+            began_at=time.time(),
+        )
+        return TaskMessage(deliver(job, attempt, iterator))
 
     def commit(self, messages: list[TaskMessage | None], *_: int) -> None:
         """End a write whose tasks are all done.
@@ -105,24 +99,15 @@ class _Writer:
         Raises:
             RunError: If records are missing, or too many of them were refused or rejected.
         """
-        configure_logging()
-        commit(self._job, _results(messages), tasks=len(messages))
+        if (problem := self._end(messages)) is not None:
+            raise problem
 
     def abort(self, messages: list[TaskMessage | None], *_: int) -> None:
-        """End a write that has failed."""
+        """End a write that has failed. If all tasks were done, `commit` has ended it."""
+        if None in messages:
+            LOGGER.error(self._end(messages))
+
+    def _end(self, messages: list[TaskMessage | None]) -> RunError | None:
         configure_logging()
-        results = _results(messages)
-        write = results[0].attempt.write if results else Write(self._id, self._job.target)
-        abort(self._job, write, results, tasks=len(messages))
-
-
-def _results(messages: Iterable[TaskMessage | None]) -> list[TaskResult]:
-    return [message.result for message in messages if message is not None]
-
-
-class BatchWriter(_Writer, DataSourceArrowWriter):  # type: ignore[misc]
-    """Writes a DataFrame."""
-
-
-class StreamWriter(_Writer, DataSourceStreamArrowWriter or object):  # type: ignore[misc]
-    """Writes a micro-batch."""
+        results = [message.result for message in messages if message is not None]
+        return end(job_of(*self._given), self._run_id, results, tasks=len(messages))

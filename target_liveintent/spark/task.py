@@ -3,60 +3,41 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import sys
-import time
 import traceback
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any, NamedTuple
 
+import msgspec
 import pyarrow as pa
 
 from target_liveintent.clock import SYSTEM_CLOCK
-from target_liveintent.conversions import EventBuilder, watch_zone
-from target_liveintent.delivery import Client, Delivery, DryRun, SharedRefusals, delivery_of
+from target_liveintent.conversions import Conversion, EventBuilder, Rejection, watch_zone
+from target_liveintent.delivery import Client, DryRun, SharedRefusals, delivery_of, read_ahead
 from target_liveintent.errors import DeliveryError, RunError
 from target_liveintent.mapping import RecordConverter, StreamPlan
 from target_liveintent.privacy import Suppressions, protect_logging
+from target_liveintent.reasons import REASONS
 from target_liveintent.reporting import Tally
-from target_liveintent.run import Outcomes, Run, RunCounts, RunParts, counted
-from target_liveintent.settings import Settings
-from target_liveintent.spark.acceptances import Acceptance
-from target_liveintent.spark.attempts import Attempt
-from target_liveintent.spark.audit import AuditFolder, TaskAudit
-from target_liveintent.spark.dead_letters import DeadLetterFolder, TaskDeadLetters
-from target_liveintent.spark.history import new_tally
-from target_liveintent.spark.options import Job
-from target_liveintent.spark.outcomes import TaskOutcomes
-from target_liveintent.spark.reading import read_ahead
-from target_liveintent.spark.records import records_of
-from target_liveintent.store import (
-    TASK,
-    DryStore,
-    Waiting,
-    account_of,
-    open_for_reading,
-    open_store,
-)
+from target_liveintent.run import Outcomes, ReplayChoice, ReplayConverter, Run, RunCounts, RunParts
+from target_liveintent.run_id import new_run_id
+from target_liveintent.spark.options import FACT_COLUMNS, Job
+from target_liveintent.spark.outcomes import REJECTED, Attempt, FactTable, Sent, TaskOutcomes
+from target_liveintent.spark.rows import Row, records_of
+from target_liveintent.store import TASK, DryStore, Waiting, account_of, open_store
 
 LOGGER = logging.getLogger("target_liveintent.spark")
+_decode_record = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
 
 
 class TaskResult(NamedTuple):
-    """What became of a partition.
-
-    Attributes:
-        began_at: The Unix time at which the attempt began.
-        has_dead_letters: Whether there is a pending file of dead letters.
-        has_joined_audit: Whether there is a hidden file of the audit, with all rows.
-        tally: What the history keeps of it, if there is one.
-    """
+    """What became of a partition: the attempt that succeeded, its counts, and its history."""
 
     attempt: Attempt
     counts: RunCounts
-    began_at: float
-    has_dead_letters: bool
-    has_joined_audit: bool
     tally: Tally | None
 
 
@@ -66,152 +47,139 @@ def deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> Ta
     Raises:
         RunError: If a record has no outcome. The message holds nothing of a record.
     """
-    began_at = time.time()
     failure: RunError
-    task: _Task | None = None
     try:
-        task = _Task(job, attempt)
-        task.deliver(batches)
+        with contextlib.ExitStack() as resources:
+            return _Task(job, attempt, resources).deliver(batches)
     except RunError as error:
         failure = error
     except Exception as error:  # noqa: BLE001 (its text could hold what is in a record)
-        frames = "".join(traceback.format_tb(error.__traceback__))
-        LOGGER.error("the task failed at this place in the code:\n%s", frames)  # noqa: TRY400
-        kind = type(error).__name__
-        msg = (
-            f"the task ended with an unexpected {kind}; the executor's log shows the place in the"
-            " code"
-        )
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        kind, where = type(error).__name__, f"{place.filename}, line {place.lineno}"
+        msg = f"the task ended with an unexpected {kind} in {where}"
         failure = RunError(msg)
-    else:
-        joined = task.audit is not None and task.audit.is_joined
-        return TaskResult(
-            attempt, task.run.counts, began_at, task.dead_letters.written, joined, task.tally
-        )
-    events = counted(0 if task is None else task.run.counts.total.delivered, "event")
-    msg = f"{failure}. Before the failure, this attempt of the task delivered {events}"
-    raise type(failure)(msg)  # Outside of the handler: Spark shows a chain of exceptions whole.
+    raise type(failure)(str(failure))  # Outside of the handler: Spark shows a chain whole.
 
 
 class _Task:
-    """An attempt at a task, with what it works with.
+    """An attempt at a task, with what it works with; `resources` closes what it opens."""
 
-    Attributes:
-        run: The accounts.
-        dead_letters: The dead letters.
-        audit: What became of each event; None without the option, and in a dry run.
-        tally: What the history keeps of it; None if there is none.
-    """
-
-    def __init__(self, job: Job, attempt: Attempt) -> None:
-        settings = job.settings()
-        suppressions = Suppressions(settings.suppression_path)
-        self._attempt = attempt
-        self._folder = folder = DeadLetterFolder(job)
-        folder.check()
-        self.dead_letters = TaskDeadLetters(folder, attempt.name)
-        self._acceptance = Acceptance(folder.store, job.account)
-        self._refusals = SharedRefusals(accepted=self._acceptance.is_known())
-        self._is_dry = settings.dry_run
-        self.tally = new_tally(settings)
-        sent: dict[int, set[str]] = {}
-        self.audit = None
-        if job.audit_folder and not self._is_dry:
-            audit_folder = AuditFolder(job)
-            audit_folder.check()
-            sent = audit_folder.delivered_before(attempt)
-            self.audit = TaskAudit(audit_folder, attempt, job.pixel)
-        if not self._is_dry:
-            folder.begin(attempt)
+    def __init__(self, job: Job, attempt: Attempt, resources: contextlib.ExitStack) -> None:
+        self._job, self._attempt, settings = job, attempt, job.settings
+        table, self._sent = table_of(job), Sent()
+        if table is not None:
+            # If Spark begins a stage again, attempts are the first once more, but they left rows.
+            known_by = attempt.partition if attempt.is_first else None
+            self._sent = table.delivered(attempt.write, known_by)
+        store: Outcomes = DryStore(None, account_of(settings))
+        self._tally = None
+        if settings.has_database_server and not settings.dry_run:
+            # Attempts at tasks are separate in the store, as runs are.
+            waiting = Waiting(warn=LOGGER.warning)
+            opened = open_store(settings, new_run_id(), kind=TASK, waiting=waiting)
+            store = resources.enter_context(contextlib.closing(opened))
+            self._tally = Tally(settings.events.zone, SYSTEM_CLOCK)
+        self._outcomes = TaskOutcomes(settings, attempt, table, store)
+        self._refusals = SharedRefusals()
+        client = Client(settings, SYSTEM_CLOCK)  # Also in a dry run: it hides the token.
+        delivery = delivery_of(settings, client, SYSTEM_CLOCK, self._refusals)
         parts = RunParts(
             SYSTEM_CLOCK,
-            self._delivery(settings),
-            self._outcomes(settings, sent),
-            on_delivered=None if self.tally is None else self.tally.delivered,
-            on_progress=lambda counts, _: self._keep_up(counts),
+            DryRun(LOGGER, SYSTEM_CLOCK) if settings.dry_run else delivery,
+            self._outcomes,
+            on_delivered=None if self._tally is None else self._tally.delivered,
+            on_progress=lambda *_: self._learn(),
         )
-        self.run = Run(settings, parts)
-        plan = StreamPlan.without_map(job.stream, job.columns.names)
-        self._stream = job.stream
-        self._columns = job.columns
-        self._counts = self.run.counts.of(job.stream)
-        defaults = watch_zone(settings.events, self._counts.note_zone_use)
+        # The driver judges the share of rejected records over all tasks.
+        self._run = Run(dataclasses.replace(settings, max_dead_letter_percent=100), parts)
+        self._counts = self._run.counts.of(job.stream)
+        self._converter = self._converter_of(Suppressions(settings.suppression_path))
+
+    def _converter_of(self, suppressions: Suppressions) -> RecordConverter:
+        job, counts, settings = self._job, self._counts, self._job.settings
+        if job.is_replay:
+            return ReplayConverter(settings, suppressions, ReplayChoice(), counts.left_out)
+        plan = StreamPlan.without_map(job.stream, job.columns)
+        defaults = watch_zone(settings.events, counts.note_zone_use)
         builder = EventBuilder(job.stream, plan.properties, job.keys, defaults, suppressions)
-        builder.causes = self._counts.causes
-        self._counts.mapped = builder.identifying
-        self._converter = RecordConverter(plan, builder, self._counts.left_out)
+        builder.causes = counts.causes
+        counts.mapped = builder.identifying
+        return RecordConverter(plan, builder, counts.left_out)
 
-    def _delivery(self, settings: Settings) -> Delivery:
-        client = Client(settings, SYSTEM_CLOCK)  # Also in a dry run: it hides the token in the log.
-        if self._is_dry:
-            return DryRun(LOGGER, SYSTEM_CLOCK)
-        return delivery_of(settings, client, SYSTEM_CLOCK, self._refusals)
-
-    def _outcomes(self, settings: Settings, sent: dict[int, set[str]]) -> Outcomes:
-        """Return what keeps outcomes. Attempts at tasks are apart in the store, as runs are."""
-        if self._is_dry:
-            database = open_for_reading(settings) if settings.has_database_server else None
-            return DryStore(database, account_of(settings))
-        attempt, store = self._attempt, None
-        if settings.has_database_server:
-            waiting = Waiting(warn=LOGGER.warning)
-            store = open_store(settings, attempt.name, kind=TASK, waiting=waiting)
-        letters = self.dead_letters
-        return TaskOutcomes(settings, attempt.write.name, letters, self.audit, sent, store)
-
-    def deliver(self, batches: Iterable[pa.RecordBatch]) -> None:
+    def deliver(self, batches: Iterable[pa.RecordBatch]) -> TaskResult:
         """Deliver the rows to their end; what was sent is written down also if that fails."""
+        run = self._run
         try:
-            for batch in read_ahead(batches, self.run.tick):
-                for records in records_of(batch, self._columns):
-                    for record in records:
-                        self._counts.read += 1
-                        self.run.take(self._stream, self._converter.convert(*record))
-                    self.run.tick()
-            self.run.finish()
-            self._close()
+            for batch in read_ahead(batches, run.tick):
+                for rows in records_of(batch, self._job.columns):
+                    for row in rows:
+                        self._take(row)
+                    run.tick()
+            run.finish()
         except BaseException:
-            self._abandon()
+            try:
+                run.abandon(DeliveryError())  # Another attempt sends the rest.
+            except Exception as second:  # noqa: BLE001 (the user must fix the first failure)
+                LOGGER.warning("a second failure followed: %s", type(second).__name__)
             raise
+        return TaskResult(self._attempt, run.counts, self._tally)
 
-    def _keep_up(self, counts: RunCounts) -> None:
-        """Write what other tasks and readers are to know; called about once a second."""
-        if self.audit is not None:
-            self.audit.write_due()
-        if self._is_dry:
-            return
-        if counts.has_taken:
-            self._acceptance.note()
-        elif self._refusals.suspects and not self._refusals.accepted:
-            self._refusals.accepted = self._acceptance.is_known()
+    def _take(self, row: Row) -> None:
+        """Give a row its outcome, or put its event on the way."""
+        counts, is_replay = self._counts, self._job.is_replay
+        result = self._replayed(row[0]) if is_replay else self._converter.convert(*row)
+        counts.read += 1
+        if isinstance(result, Rejection) and is_replay and REASONS[result.reason].is_kept:
+            counts.not_replayed[result.reason] += 1  # The table has its outcome already.
+        elif isinstance(result, Conversion) and self._sent and self._was_sent(result):
+            counts.dropped["already_sent"] += 1
+        else:
+            if result is not None:
+                self._outcomes.positions[result.event_id] = counts.read - 1
+            self._run.take(self._job.stream, result)
 
-    def _close(self) -> None:
-        """Write the rest."""
-        self._keep_up(self.run.counts)
-        if self.audit is not None:
-            self.audit.close()
+    def _was_sent(self, one: Conversion) -> bool:
+        place = (*account_of(self._job.settings), one.pixel_id, one.stream)
+        return one.event_id in self._sent.get(place, ())
 
-    def _abandon(self) -> None:
-        """End after a failure; what is left, another attempt sends."""
-        with _second_failures_logged():
-            self.run.abandon(DeliveryError())
-        with _second_failures_logged():
-            self._close()
-        with _second_failures_logged():
-            self._folder.note_failure(self._attempt, self.run.counts.total.delivered)
+    def _replayed(self, values: dict[str, Any]) -> Conversion | Rejection | None:
+        """Convert a row of the table of outcomes; None if it has no record that was rejected."""
+        outcome, text = (values[name] for name in FACT_COLUMNS)
+        if outcome != REJECTED or text is None:
+            return None
+        try:
+            record = _decode_record(text)
+        except msgspec.MsgspecError:  # Somebody has changed it.
+            record = {}
+        result = self._converter.convert(record)
+        return result and msgspec.structs.replace(result, stream=str(record.get("stream")))
+
+    def _learn(self) -> None:
+        """Learn from the table if the API accepts what other tasks send; called once a second."""
+        refusals = self._refusals
+        if refusals.suspects and not refusals.accepted:
+            refusals.accepted = has_accepted(self._job, self._attempt)
 
 
-@contextlib.contextmanager
-def _second_failures_logged() -> Iterator[None]:
-    try:
-        yield
-    except Exception as second:  # noqa: BLE001 (the user must fix the first failure)
-        LOGGER.warning("a second failure followed: %s", type(second).__name__)
+def table_of(job: Job, *, create: bool = False) -> FactTable | None:
+    """Return the table of outcomes; None without one. A dry run keeps no outcomes."""
+    is_kept = job.outcomes_path and not job.settings.dry_run
+    return FactTable(job.outcomes_path, create=create) if is_kept else None
+
+
+def has_accepted(job: Job, attempt: Attempt) -> bool:
+    """Return whether the API accepted an event of the write, or of a micro-batch before it."""
+    table, settings = table_of(job), job.settings
+    return table is not None and any(
+        (customer_id, host) == account_of(settings) and settings.pixel_id in {None, pixel}
+        for write in (attempt.write, *attempt.batches)
+        for customer_id, host, pixel, _ in table.delivered(write)
+    )
 
 
 def configure_logging() -> None:
     """Log to standard error, the log of a driver or an executor, without secrets and addresses."""
-    if not LOGGER.handlers:
+    if not LOGGER.handlers:  # The root logger's are those of Spark.
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s liveintent: %(message)s"))
         LOGGER.addHandler(handler)

@@ -32,7 +32,6 @@ PIXEL = 12345
 
 ELSEWHERE = {
     "performance.md": "benchmarks",
-    "scale.md": "benchmarks",
     "spark.md": "tests/spark",
 }
 """Pages whose commands others run."""

@@ -52,6 +52,6 @@ def server() -> Iterator[Recorder]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Name a folder of dead letters."""
-    return tmp_path / "letters"
+def outcomes(tmp_path: Path) -> Path:
+    """Name a folder for the table of outcomes."""
+    return tmp_path / "outcomes"

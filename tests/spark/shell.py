@@ -57,6 +57,12 @@ def explain(spark: SparkSession, sql: str, options: dict[str, Any]) -> str:
     return said.getvalue()
 
 
+def replay(spark: SparkSession, where: str, outcomes: str, options: dict[str, Any]) -> None:
+    """Send rows of the table of outcomes again."""
+    rows = spark.read.parquet(outcomes).where(where)
+    rows.write.format("liveintent").options(**options).mode("append").save()
+
+
 def save(spark: SparkSession, sql: str, path: str) -> None:
     """Keep what a query gives, as Parquet."""
     spark.sql(sql).write.mode("append").parquet(path)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pytest
 from faulty_server import FaultyServer, Reply
 from integration_support import wait_until
 
@@ -32,7 +33,7 @@ MIXED = "CASE WHEN id % 10 = 7 THEN NULL ELSE concat('buyer', id, '@example.com'
 """Addresses of orders, of which one in ten has none."""
 
 
-def options(url: str, letters: Path, **more: Any) -> dict[str, Any]:
+def options(url: str, outcomes: Path, **more: Any) -> dict[str, Any]:
     """The options of a write; None leaves one out."""
     given = {
         "customer_id": "a-1b2c",
@@ -43,7 +44,7 @@ def options(url: str, letters: Path, **more: Any) -> dict[str, Any]:
         "stream_name": "orders",
         "key_properties": "id",
         "concurrent_tasks": 2,
-        "dead_letter_path": str(letters),
+        "outcomes_path": str(outcomes),
         **more,
     }
     return {name: value for name, value in given.items() if value is not None}
@@ -83,11 +84,15 @@ def ids(server: Recorder) -> list[str]:
     return [msgspec.json.decode(event)["eventId"] for event in server.events]
 
 
-def letters(folder: Path) -> list[dict[str, Any]]:
-    """The dead letters of a folder, all files together."""
-    files = [file.read_bytes() for file in sorted(folder.glob("*.singer"))]
-    messages = [json.loads(line) for file in files for line in file.splitlines()]
-    return [message["record"] for message in messages if message["type"] == "RECORD"]
+def facts(folder: Path, outcome: str = "") -> list[dict[str, Any]]:
+    """The rows of the table of outcomes, all of them or those of an outcome."""
+    table = pytest.importorskip("pyarrow.parquet", reason="an extra").read_table(folder)
+    return [row for row in table.to_pylist() if outcome in {"", row["outcome"]}]
+
+
+def fact_ids(folder: Path, outcome: str) -> Counter[str]:
+    """The IDs of the events with an outcome."""
+    return Counter(row["event_id"] for row in facts(folder, outcome))
 
 
 def environment() -> dict[str, str]:
@@ -204,7 +209,7 @@ class Source:
     Args:
         spark: The application that sends it.
         folder: Where the files and the checkpoint are.
-        letters: The folder of dead letters.
+        outcomes: The table of outcomes.
         url: The API.
         email: The address of an order, as an expression.
     """
@@ -213,14 +218,13 @@ class Source:
         self,
         spark: Spark,
         folder: Path,
-        letters: Path,
+        outcomes: Path,
         url: str,
         email: str = "concat('buyer', id, '@example.com')",
     ) -> None:
         self._spark = spark
         self._folder = folder
-        self.letters = letters
-        self.options = options(url, letters, max_concurrent_requests=2)
+        self.options = options(url, outcomes, max_concurrent_requests=2)
         time = f"timestamp_seconds({NOW - 3600}) AS event_time"
         self._columns = ["id", time, f"{email} AS email"]
 
@@ -251,11 +255,6 @@ class Source:
         """Let a micro-batch begin again, as if the driver had ended just before it was noted."""
         for name in (f"{batch}", f".{batch}.crc"):
             (self._folder / "checkpoint" / "commits" / name).unlink()
-
-    @property
-    def lost(self) -> Counter[str]:
-        """The IDs of the dead letters."""
-        return Counter(letter["event_id"] for letter in letters(self.letters))
 
 
 def refusing(server: Recorder, numbers: Iterable[int]) -> None:

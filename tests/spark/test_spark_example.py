@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from integration_support import STORE, read_letters
 from meltano_support import changed_text, copy_of_the_repositorys
-from spark_support import PYTHON, ROOT, Recorder, Spark, environment, letters, options
+from spark_support import PYTHON, ROOT, Recorder, Spark, environment, facts, options
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,31 +56,31 @@ def run_example(
 def test_an_unset_variable(tmp_path: Path) -> None:
     """It is said in a line, before Spark starts."""
     without = {"PIXEL_ID": "", "JAVA_HOME": "/nowhere"}
-    done = run_example(tmp_path, "orders.parquet", "letters", **without)
+    done = run_example(tmp_path, "orders.parquet", "outcomes", **without)
     assert done.stderr == "Set in the environment first: PIXEL_ID, TOKEN_PATH.\n"
     assert done.returncode == 1
 
 
 def test_the_example(
-    spark: Spark, sandbox: Sandbox, orders: Path, tmp_path: Path, folder: Path
+    spark: Spark, sandbox: Sandbox, orders: Path, tmp_path: Path, outcomes: Path
 ) -> None:
-    """The orders of a Parquet folder arrive in the sandbox; the rest has dead letters."""
+    """The orders of a Parquet folder arrive in the sandbox; the rest is rejected."""
     source, token = str(tmp_path / "orders.parquet"), tmp_path / "token"
     spark.do("save", sql=f"SELECT * FROM json.`{orders}`", path=source)  # noqa: S608
     token.write_text("sandbox-token\n", encoding="utf-8")
     variables = {"PIXEL_ID": "12345", "TOKEN_PATH": str(token)}
-    done = run_example(tmp_path, source, str(folder), sandbox.url, **variables)
+    done = run_example(tmp_path, source, str(outcomes), sandbox.url, **variables)
     assert done.returncode == 0, done.stderr
     assert sandbox.stats.accepted > ROWS / 2
     assert sandbox.stats.duplicates == 0
-    fates = f"delivered {sandbox.stats.accepted}, dead-lettered {len(letters(folder))}"
+    fates = f"delivered {sandbox.stats.accepted}, dead-lettered {len(facts(outcomes, 'rejected'))}"
     assert fates in done.stderr
     assert "@" not in done.stdout + done.stderr
 
 
 @pytest.mark.meltano
 def test_same_events(
-    spark: Spark, server: Recorder, orders: Path, tmp_path: Path, folder: Path
+    spark: Spark, server: Recorder, orders: Path, tmp_path: Path, outcomes: Path
 ) -> None:
     """Events and dead letters are the same, byte for byte; the IDs are derived from the key."""
     project = copy_of_the_repositorys(tmp_path)
@@ -102,7 +102,7 @@ def test_same_events(
     by_target = Counter(server.events)
     server.events.clear()
 
-    spark.do("write", sql=QUERY.format(file=orders), options=options(server.url, folder))
+    spark.do("write", sql=QUERY.format(file=orders), options=options(server.url, outcomes))
     assert Counter(server.events) == by_target
     assert max(by_target.values()) == 1
     assert by_target.total() > ROWS / 2
@@ -110,6 +110,6 @@ def test_same_events(
     def fates(left: list[dict[str, Any]]) -> Counter[tuple[str, str]]:
         return Counter((letter["event_id"], letter["reason"]) for letter in left)
 
-    found = fates(letters(folder))
+    found = fates(facts(outcomes, "rejected"))
     assert found == fates(read_letters(tmp_path / STORE))
     assert len({reason for _, reason in found}) > 2

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,8 +24,8 @@ from spark_support import (
     children,
     closing,
     event_ids,
+    fact_ids,
     ids,
-    letters,
     options,
     query,
 )
@@ -45,7 +45,7 @@ def slowly(_: Request) -> Reply:
     return Reply(delay=0.05)
 
 
-def test_killed_tasks(cluster: Cluster, server: Recorder, tmp_path: Path, folder: Path) -> None:
+def test_killed_tasks(cluster: Cluster, server: Recorder, tmp_path: Path, outcomes: Path) -> None:
     """Tasks and an executor are killed in mid-partition: nothing is lost, IDs are the same."""
     busy: list[int] = []
     most = 8  # Requests until answers wait, so that tasks are in mid-partition: each has 20.
@@ -57,7 +57,7 @@ def test_killed_tasks(cluster: Cluster, server: Recorder, tmp_path: Path, folder
         return Reply(held=True) if is_held else slowly(request)
 
     server.answer = answer
-    given = options(server.url, folder, max_concurrent_requests=2)
+    given = options(server.url, outcomes, max_concurrent_requests=2)
     with closing(Spark(tmp_path / "app", cluster.url, **TOGETHER)) as spark:
         spark.begin("write", sql=query(8_000, 4, email=GUESTS), options=given)
         wait_until(lambda: 2 in busy, "requests of both tasks", 60)
@@ -80,19 +80,18 @@ def test_killed_tasks(cluster: Cluster, server: Recorder, tmp_path: Path, folder
     assert set(sent) == set(event_ids(range(8_000))) - set(event_ids(range(7, 8_000, 50)))
     assert 1 < max(sent.values()) <= 3  # Sent again, as often as tasks were killed.
     assert len(set(server.events)) == len(sent)  # And every time byte for byte.
-    left = Counter(letter["event_id"] for letter in letters(folder))
-    assert left == Counter(event_ids(range(7, 8_000, 50)))
-    assert [path.name for path in folder.glob("_pending/*")] == ["README"]
+    assert set(fact_ids(outcomes, "delivered")) == set(sent)
+    assert set(fact_ids(outcomes, "rejected")) == set(event_ids(range(7, 8_000, 50)))
     assert TOKEN not in spark.said() + cluster.logs()
     assert "@example.com" not in spark.said().replace("'@example.com'", "") + cluster.logs()
 
 
 def test_a_stream_is_killed_and_goes_on(
-    spark: Spark, server: Recorder, tmp_path: Path, folder: Path
+    spark: Spark, server: Recorder, tmp_path: Path, outcomes: Path
 ) -> None:
     """A stream that is killed in mid-batch goes on from its checkpoint, with the same IDs."""
     rows, files = 500, 3
-    source = Source(spark, tmp_path, folder, server.url, GUESTS)
+    source = Source(spark, tmp_path, outcomes, server.url, GUESTS)
     server.answer = slowly
 
     for number in range(files):
@@ -111,25 +110,21 @@ def test_a_stream_is_killed_and_goes_on(
     sent = Counter(ids(server))
     guests = event_ids(range(7, rows * files, 50))
     assert set(sent) == set(event_ids(range(rows * files))) - set(guests)
-    assert max(sent.values()) == 2  # The micro-batch that was killed came again.
-    assert sent.total() - len(sent) < rows
+    assert sent.total() - len(sent) < rows  # Only what was not in the table yet came again.
     assert len(set(server.events)) == len(sent)
-    assert source.lost == Counter(guests)
+    assert set(fact_ids(outcomes, "rejected")) == set(guests)
 
     # The driver ends after a micro-batch, just before Spark notes that it is done.
     source.forget(files - 1)
     assert source.run() == 1
-    again = Counter(ids(server)) - sent
-    assert again.total() == rows * 0.98
-    assert set(again) <= set(sent)
-    assert source.lost == Counter(guests)
+    assert Counter(ids(server)) == sent
 
     after = len(server.events)
     source.run()  # Nothing new.
     assert len(server.events) == after
 
 
-# Executors are killed in the middle of a write: what goes twice, and what the audit says of it
+# Executors are killed in the middle of a write: what goes twice, and what the table says of it
 
 LONG = os.environ.get("LONG", "") not in {"", "0"}
 ROWS = 5_000_000 if LONG else 300_000
@@ -137,7 +132,7 @@ PARTITIONS = 40 if LONG else 8
 PATIENCE = 3_600 if LONG else 600
 KILLS = 3
 FLUSH = 3.0
-"""Seconds after which what was confirmed is in the audit."""
+"""Seconds after which what was confirmed is in the table."""
 SLACK = 2.0
 """Seconds that this machine may take to write a file, and to end a killed process."""
 
@@ -159,18 +154,15 @@ def at_work(cluster: Cluster) -> list[int]:
 
 
 def test_killed_executors(
-    cluster: Cluster, tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+    cluster: Cluster, tmp_path: Path, outcomes: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Everything arrives; only what no file of the audit had yet is sent again."""
-    pq = pytest.importorskip("pyarrow.parquet", reason="an extra")
-    audit = tmp_path / "audit"
+    """Everything arrives; only what no file of the table had yet is sent again."""
     kills: list[float] = []
     with (
         Forgetful() as server,
         closing(Spark(tmp_path / "app", cluster.url, **TOGETHER)) as spark,
     ):
-        given = options(server.url, folder, concurrent_tasks=None, audit_path=str(audit))
-        given |= {"max_concurrent_requests": 2}
+        given = options(server.url, outcomes, concurrent_tasks=None, max_concurrent_requests=2)
         server.answer = lambda _: Reply(delay=0.1)
         spark.begin("write", sql=query(ROWS, PARTITIONS), options=given)
         for number in range(1, KILLS + 1):
@@ -181,32 +173,18 @@ def test_killed_executors(
         spark.end()
         assert spark.said().count("Lost executor") >= KILLS
 
-        assert len(server.delivered) == ROWS
-        assert letters(folder) == []
-        rows = pq.read_table(audit, columns=["event_id", "outcome", "partition", "attempt"])
-        assert set(rows.column("outcome").to_pylist()) == {"delivered"}
-        audited = rows.column("event_id").to_pylist()
-        assert set(audited) == server.delivered
-        # What the audit had was not sent again; so each event has one row.
-        assert len(audited) == ROWS
-
-        attempts = defaultdict(set)
-        for partition, attempt in zip(
-            *(rows.column(name).to_pylist() for name in ("partition", "attempt")), strict=True
-        ):
-            attempts[partition].add(attempt)
-        assert set(attempts) == set(range(PARTITIONS))
-        lost = {partition for partition, some in attempts.items() if len(some) > 1}
-        assert lost
-        where = dict(zip(audited, rows.column("partition").to_pylist(), strict=True))
-        late = 0.0
-        for event_id, before, _ in server.repeats:
-            assert where[event_id] in lost or len(attempts[where[event_id]]) == 1
-            kill = min((at for at in kills if at >= before.seen - SLACK), default=None)
-            assert kill is not None
-            if before.answered_at is not None:
-                late = max(late, kill - before.answered_at)
-        assert late <= FLUSH + SLACK
+    assert len(server.delivered) == ROWS
+    # What the table had was not sent again; so each event has one row.
+    delivered = fact_ids(outcomes, "delivered")
+    assert set(delivered) == server.delivered
+    assert delivered.total() == ROWS
+    late = 0.0
+    for _, before, _ in server.repeats:
+        kill = min((at for at in kills if at >= before.seen - SLACK), default=None)
+        assert kill is not None
+        if before.answered_at is not None:
+            late = max(late, kill - before.answered_at)
+    assert late <= FLUSH + SLACK
     with capsys.disabled():
         sys.stdout.write(
             f"\n{ROWS} rows, {KILLS} executors killed: {len(server.repeats)} events twice,"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from faulty_server import Reply
-from spark_support import NOW, Recorder, Spark, closing, letters, options, query
+from spark_support import NOW, Recorder, Spark, closing, facts, options, query
 
 pytest.importorskip("benchmarks", reason="they are not in the source distribution")
 
@@ -57,19 +57,19 @@ class Bucket:
         return Reply(204, delay=0.05)
 
 
-def test_a_rate_limit(server: Recorder, tmp_path: Path, folder: Path) -> None:
+def test_a_rate_limit(server: Recorder, tmp_path: Path, outcomes: Path) -> None:
     """No task fails of it, nothing is sent twice, and at most 40 % of the requests are refused."""
     server.answer = Bucket(A_SECOND, burst=10)
-    given = options(server.url, folder, concurrent_tasks=None, max_retry_seconds=60)
+    given = options(server.url, outcomes, concurrent_tasks=None, max_retry_seconds=60)
     with closing(Spark(tmp_path, f"local[{TASKS}]")) as spark:  # There, no task is tried again.
         spark.do("write", sql=query(ROWS, TASKS), options=given)
     statuses = Counter(request.reply.status for request in server.requests)
     assert len(server.delivered) == len(server.accepted) == ROWS
     assert statuses[429] <= 0.4 * statuses.total(), statuses
-    assert letters(folder) == []
+    assert facts(outcomes, "rejected") == []
 
 
-def test_partitions_of_other_shapes(tmp_path: Path, folder: Path) -> None:
+def test_partitions_of_other_shapes(tmp_path: Path, outcomes: Path) -> None:
     """Where most rows, or all, are in one partition, they go at half the rate of 16 or more."""
     rows = 200_000
 
@@ -78,7 +78,7 @@ def test_partitions_of_other_shapes(tmp_path: Path, folder: Path) -> None:
         ends = [rows * share // 100 for share in accumulate(shape)]
         parts = [PART.format(first=first, end=end) for first, end in pairwise([0, *ends])]
         with Api(0.1) as api:
-            given = options(api.url, folder, concurrent_tasks=None)
+            given = options(api.url, outcomes, concurrent_tasks=None)
             began = time.monotonic()
             spark.do("write", sql=" UNION ALL ".join(parts), options=given)
             took = time.monotonic() - began
@@ -108,7 +108,7 @@ def expected(rows: int) -> Tally:
     return tally
 
 
-def test_a_million_rows_of_parquet(spark: Spark, tmp_path: Path, folder: Path) -> None:
+def test_a_million_rows_of_parquet(spark: Spark, tmp_path: Path, outcomes: Path) -> None:
     """Each of 1,000,000 rows arrives once and right, by a sum over all of them."""
     source = str(tmp_path / "orders.parquet")
     spark.do("save", sql=query(MILLION, 8, more=", string(id) AS event_id"), path=source)
@@ -116,9 +116,9 @@ def test_a_million_rows_of_parquet(spark: Spark, tmp_path: Path, folder: Path) -
         spark.do(
             "write",
             sql=f"SELECT * FROM parquet.`{source}`",  # noqa: S608
-            options=options(api.url, folder),
+            options=options(api.url, outcomes),
         )
         tally = api.take()
     assert (tally.events, tally.largest) == (MILLION, 100)
     assert tally.digest == expected(MILLION).digest
-    assert letters(folder) == []
+    assert facts(outcomes, "rejected") == []

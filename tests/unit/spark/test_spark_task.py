@@ -1,9 +1,7 @@
-"""One task of a Spark write, without Spark: a partition in, counts out."""
+"""One task of a Spark write, without Spark: a partition in, counts and rows of outcomes out."""
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import datetime as dt
 import io
 import json
@@ -16,106 +14,90 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from faulty_server import FaultyServer, Reply, in_turn
 from unit_support import sha256
-from write_support import OPTIONS
+from write_support import ATTEMPT, COLUMNS, batch, facts, make_job, pa, pq
 
 from target_liveintent.errors import AccessDeniedError, AllRefusedError, RunError, StorageError
 from target_liveintent.privacy.identity import derive_event_id
-from target_liveintent.spark.attempts import Attempt, Write
-from target_liveintent.spark.audit import AuditFolder
-from target_liveintent.spark.dead_letters import DeadLetterFolder
-from target_liveintent.spark.options import job_of
 from target_liveintent.spark.task import LOGGER, configure_logging, deliver
 from target_liveintent.store import open_for_reading
-
-pa = pytest.importorskip("pyarrow", reason="an extra")
-pq = pytest.importorskip("pyarrow.parquet", reason="an extra")
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from target_liveintent.sandbox import Sandbox
-    from target_liveintent.spark.options import Job
-
-ATTEMPT = Attempt(Write("job", "t"), 0, 1)
-COLUMNS = ["id", "event_time", "email"]
-
-
-def make_job(sandbox: Sandbox, tmp_path: Path, *columns: str, **options: str) -> Job:
-    """Make a write to the sandbox, whose folders are prepared."""
-    own = {"api_url": sandbox.url, "dead_letter_path": str(tmp_path / "letters")}
-    given = {**OPTIONS, "concurrent_tasks": "1", **own, **options}
-    job = job_of(given, [*(columns or COLUMNS)])
-    DeadLetterFolder(job).prepare()
-    if job.audit_folder:
-        AuditFolder(job).prepare()
-    return job
 
 
 @pytest.fixture
-def job(sandbox: Sandbox, tmp_path: Path) -> Job:
-    return make_job(sandbox, tmp_path)
+def outcomes(tmp_path: Path) -> Path:
+    return tmp_path / "outcomes"
 
 
-def batch(first: int, count: int, **columns: Any) -> pa.RecordBatch:
-    """Return the rows of some orders."""
-    numbers = range(first, first + count)
-    rows = {
-        "id": list(numbers),
-        "event_time": [int(time.time()) - 3600] * count,
-        "email": [f"buyer{n}@example.com" for n in numbers],
-        **columns,
-    }
-    return pa.RecordBatch.from_pydict(rows)
+def ids(numbers: Any) -> set[str]:
+    """Return the IDs of the events of orders."""
+    return {derive_event_id("orders", [str(number)]) for number in numbers}
 
 
-def test_a_partition(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_partition(sandbox: Sandbox, outcomes: Path) -> None:
     """Each row is counted by its outcome; batches of Arrow are not those of the API."""
+    job = make_job(outcomes, api_url=sandbox.url)
     batches = [batch(0, 150), batch(150, 60), batch(210, 1, email=[None])]
-    result = deliver(job, ATTEMPT, batches)
-    counts = result.counts.streams["orders"]
+    counts = deliver(job, ATTEMPT, batches).counts.streams["orders"]
     assert (counts.read, counts.delivered, counts.unsettled) == (211, 210, 0)
     assert counts.rejected == {"no_identity": 1}
-    assert sandbox.stats.accepted == 210
     assert sorted(request.events for request in sandbox.requests) == [10, 100, 100]
-    assert result.has_dead_letters
-    _, line = (tmp_path / "letters" / "_pending" / ATTEMPT.name).read_text().splitlines()
+    rows = facts(outcomes)
+    assert {row["position"] for row in rows} == set(range(211))
+    (rejected,) = (row for row in rows if row["outcome"] == "rejected")
     account = {"customer_id": "a-1b2c", "api_host": "127.0.0.1", "pixel_id": 12345}
-    assert json.loads(line)["record"]["written_for"] == account
+    assert json.loads(rejected["record"])["written_for"] == account
+    assert b"buyer" not in b"".join(path.read_bytes() for path in outcomes.rglob("*.parquet"))
 
 
-def test_columns_in_any_case(sandbox: Sandbox, tmp_path: Path) -> None:
-    """The events are the same, the fields of objects included."""
+def test_columns_in_any_case(sandbox: Sandbox) -> None:
+    """The events are the same, with keys or with IDs that are derived from all columns."""
     names = ("id", "event_time", "email", "value", "currency", "userData")
     now = int(time.time()) - 3600
     for keys in ("id", ""):
-        for columns, ip in ((names, "ip"), ([name.upper() for name in names], "IP")):
+        for columns in (names, [names[0], *(name.upper() for name in names[1:])]):
             values = ([1, 2], [now] * 2, ["a@example.com"] * 2, [1.5, None], ["usd", "eur"])
-            users = pa.array([{ip: "192.0.2.1"}, None])
-            job = make_job(sandbox, tmp_path, *columns, key_properties=keys)
+            users = pa.array([{"ip": "192.0.2.1"}, None])
+            job = make_job(None, *columns, api_url=sandbox.url, key_properties=keys)
             rows = dict(zip(columns, (*values, users), strict=True))
             deliver(job, ATTEMPT, [pa.RecordBatch.from_pydict(rows)])
-    events, users = sandbox.events, [event["userData"] for event in sandbox.events]
+    events = sandbox.events
     assert [event["purchaseData"].get("value") for event in events[:2]] == [1.5, None]
-    assert users[0]["ip"] == "192.0.2.1"
+    assert events[0]["userData"]["ip"] == "192.0.2.1"
     assert events[:2] == events[2:4]
-    assert users[4:6] == users[6:]
+    assert events[4:6] == events[6:]
 
 
-def test_rows_and_values_that_are_left_out(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Rows that were deleted in the source, and values that cannot be used, are counted."""
-    job = make_job(sandbox, tmp_path, *COLUMNS, "_sdc_deleted_at", "ip")
-    marks, ips = [None, "2026-07-31T00:00:00Z", None], ["nowhere", None, "192.0.2.1"]
-    result = deliver(job, ATTEMPT, [batch(0, 3, _sdc_deleted_at=marks, ip=ips)])
-    counts = result.counts.streams["orders"]
-    assert (counts.delivered, counts.dropped, counts.unsettled) == (2, {"deleted": 1}, 0)
-    assert (counts.left_out, result.has_dead_letters) == ({"ip": 1}, False)
-    assert [event["userData"].get("ip") for event in sandbox.events] == [None, "192.0.2.1"]
+@pytest.mark.parametrize(
+    ("name", "column", "outcome"),
+    [
+        ("_sdc_deleted_at", pa.array(["2026-07-31"]), {"dropped": {"deleted": 1}}),
+        ("ip", pa.array(["nowhere"]), {"left_out": {"ip": 1}, "delivered": 1}),
+        ("value", pa.array([1], pa.duration("s")), {"left_out": {"value": 1}, "delivered": 1}),
+        ("user_agent", pa.array([b"x"]), {"left_out": {"user_agent": 1}, "delivered": 1}),
+        ("currency", pa.array([["USD"]]), {"left_out": {"currency": 1}, "delivered": 1}),
+        ("email", pa.array([b"x"]), {"rejected": {"no_identity": 1}}),
+        ("event_time", pa.array([1], pa.time64("us")), {"rejected": {"invalid_event_time": 1}}),
+    ],
+)
+def test_values_that_cannot_be_used(
+    sandbox: Sandbox, outcomes: Path, name: str, column: Any, outcome: dict[str, Any]
+) -> None:
+    """Whatever their type is, they end no task."""
+    job = make_job(outcomes, *dict.fromkeys([*COLUMNS, name]), api_url=sandbox.url)
+    counts = deliver(job, ATTEMPT, [batch(0, 1, **{name: column})]).counts.streams["orders"]
+    for attribute, expected in outcome.items():
+        assert getattr(counts, attribute) == expected
+    assert counts.unsettled == 0
 
 
-def test_the_zone_of_the_settings(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_the_zone_of_the_settings(sandbox: Sandbox) -> None:
     """Only a timestamp_ntz is of the zone of the settings; the driver warns if none was."""
-    job = make_job(sandbox, tmp_path, timezone="Asia/Tokyo")
+    job = make_job(None, api_url=sandbox.url, timezone="Asia/Tokyo")
     moment = dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=1)
     for kind, uses in ((pa.timestamp("us", "UTC"), 0), (pa.timestamp("us"), 2)):
         times = pa.array([moment.replace(tzinfo=None)] * 2, pa.timestamp("us")).cast(kind)
@@ -125,42 +107,26 @@ def test_the_zone_of_the_settings(sandbox: Sandbox, tmp_path: Path) -> None:
         assert len(list(result.counts.warnings("Asia/Tokyo"))) == (uses == 0)
 
 
-def test_event_ids_depend_on_no_time_zone(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A moment, also within a list or a struct, gives the ID that it gives in another zone."""
-    job = make_job(sandbox, tmp_path, *COLUMNS, "list", "struct", key_properties="")
-    moment = dt.datetime.fromtimestamp(int(time.time()) - 3600, dt.timezone.utc)
-    for zone in ("UTC", "America/New_York"):
-        kind = pa.timestamp("us", zone)
-        columns = {
-            "event_time": pa.array([moment], kind),
-            "list": pa.array([[moment]], pa.list_(kind)),
-            "struct": pa.array([{"at": moment}], pa.struct([("at", kind)])),
-        }
-        deliver(job, ATTEMPT, [batch(0, 1, **columns)])
-    first, second = sandbox.events
-    assert first["eventId"] == second["eventId"]
-    assert first["eventTime"] == int(moment.timestamp())
-
-
-def test_a_folder_that_is_not_shared(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_shared(sandbox: Sandbox, tmp_path: Path) -> None:
     """A task that does not see the driver's folder sends nothing."""
-    elsewhere = dataclasses.replace(job, dead_letter_folder=str(tmp_path / "elsewhere"))
-    with pytest.raises(StorageError, match=r"that all machines share.* delivered 0 events$"):
-        deliver(elsewhere, ATTEMPT, [batch(0, 10)])
+    job = make_job(tmp_path / "here", api_url=sandbox.url)
+    with pytest.raises(StorageError, match="that all machines share"):
+        deliver(job._replace(outcomes_path=str(tmp_path / "there")), ATTEMPT, [batch(0, 10)])
     assert sandbox.stats.requests == 0
 
 
-def test_an_unforeseen_failure_is_not_shown(job: Job, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unforeseen_failure_is_not_shown(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
     """Neither error nor log has the text of an exception: it could hold what is in a row."""
     secret = "somebody@example.com"
 
-    def broken() -> Iterator[pa.RecordBatch]:
+    def broken() -> Iterator[Any]:
         yield batch(0, 1)
         raise ValueError(secret)
 
-    with pytest.raises(RunError, match="unexpected ValueError") as raised:
-        deliver(job, ATTEMPT, broken())
-    assert "broken" in caplog.text  # Where it was raised.
+    with pytest.raises(RunError, match=r"unexpected ValueError in .*\.py, line \d") as raised:
+        deliver(make_job(None, api_url=sandbox.url), ATTEMPT, broken())
     for hidden in (secret, "sandbox-token"):
         assert hidden not in caplog.text + repr(raised.value)
     assert raised.value.__context__ is None  # Spark shows a chain whole.
@@ -195,105 +161,132 @@ def test_the_log(
 # What the API refuses
 
 
-def test_refused_rows(sandbox: Sandbox, tmp_path: Path) -> None:
-    """They become dead letters, which the driver judges; so it is if all of a partition are."""
-    numbers = [*range(0, 1_000, 50), *range(2_000, 2_300)]
-    bad = {derive_event_id("orders", [str(number)]) for number in numbers}
+def test_refused_rows(outcomes: Path) -> None:
+    """They are rejected, which the driver judges; so it is if all of a partition are."""
+    bad = ids([*range(0, 1_000, 50), *range(2_000, 2_300)])
     with FaultyServer(lambda request: Reply(400 if bad & {*request.ids} else 204)) as server:
-        job = make_job(sandbox, tmp_path, api_url=server.url)
+        job = make_job(outcomes, api_url=server.url)
         for first, count, refused in ((2_000, 300, 300), (0, 1_000, 20)):
-            assert not (tmp_path / "letters" / "_accepted").exists()
             counts = deliver(job, ATTEMPT, [batch(first, count)]).counts.total
             assert counts.rejected == {"refused_by_api": refused}
             assert counts.delivered == count - refused
 
 
-def test_wrong_settings_end_a_task(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Nothing is accepted: not every event of a large partition is asked about."""
-    with FaultyServer(lambda _: Reply(400)) as server:
-        job = make_job(sandbox, tmp_path, api_url=server.url)
-        with pytest.raises(AllRefusedError, match=r"delivered 0 events$"):
-            deliver(job, ATTEMPT, [batch(0, 5_000)])
-        assert 1_000 <= len(server.requests) <= 1_010
-
-
-def test_what_was_accepted_before_is_known(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
-    """Another task, or an earlier micro-batch, has found that the settings are right."""
-    deliver(job, ATTEMPT, [batch(0, 1)])
-    with FaultyServer(lambda _: Reply(400)) as server:
-        job = make_job(sandbox, tmp_path, api_url=server.url)
-        counts = deliver(job, ATTEMPT, [batch(0, 1_200)]).counts.total
-    assert counts.rejected == {"refused_by_api": 1_200}
+@pytest.mark.parametrize("write", ["run-1", "query-6", "query-5", "query-4", "another"])
+def test_wrong_settings_end_a_task(outcomes: Path, write: str) -> None:
+    """Not if another task, or a micro-batch before this one, shows that the API accepts events."""
+    batches = ("query-6", "query-5") if write.startswith("query") else ()
+    attempt = ATTEMPT._replace(write="query-6" if batches else "run-1", batches=batches)
+    other = ATTEMPT._replace(write=write, partition=1)
+    with FaultyServer(lambda _: Reply()) as server:
+        deliver(make_job(outcomes, api_url=server.url), other, [batch(9_000, 1)])
+        server.answer = lambda _: Reply(400, delay=0.01)  # A task looks once a second.
+        job = make_job(outcomes, api_url=server.url)
+        if write in {"query-4", "another"}:
+            with pytest.raises(AllRefusedError):
+                deliver(job, attempt, [batch(0, 5_000)])
+            assert 1_000 <= len(server.requests) <= 1_015
+        else:
+            counts = deliver(job, attempt, [batch(0, 1_200)]).counts.total
+            assert counts.rejected == {"refused_by_api": 1_200}
 
 
 # Attempts
 
 
-def test_a_failed_attempt_says_what_it_sent(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Its message does, and a note for the driver, which adds up what all of them have sent."""
+def test_the_next_attempt(outcomes: Path) -> None:
+    """It sends what the table does not have, wherever the rows are, and counts the rest as sent."""
     denied = Reply(403, skipped=None)
     with FaultyServer(in_turn(Reply(), Reply(), then=denied)) as server:
-        job = make_job(sandbox, tmp_path, api_url=server.url, max_concurrent_requests="1")
-        with pytest.raises(AccessDeniedError, match="this attempt of the task delivered 200 e"):
+        job = make_job(outcomes, api_url=server.url, max_concurrent_requests="1")
+        with pytest.raises(AccessDeniedError, match="the API denied access"):
             deliver(job, ATTEMPT, [batch(0, 1_000)])
-    folder = DeadLetterFolder(job)
-    assert folder.delivered_by_failed(ATTEMPT.write) == 200
-    folder.discard(ATTEMPT.write)
-    assert folder.delivered_by_failed(ATTEMPT.write) == 0
+        assert len(facts(outcomes)) == 200
+        server.answer = lambda _: Reply()
+        again = ATTEMPT._replace(partition=7, is_first=False)
+        counts = deliver(job, again, [batch(100, 250)]).counts.total
+        assert (counts.delivered, counts.dropped) == (150, {"already_sent": 100})
+        # Spark begins the stage again: the attempt counts as the first, but not the partition.
+        counts = deliver(job, ATTEMPT, [batch(100, 400)]).counts.total
+        assert (counts.delivered, counts.dropped) == (150, {"already_sent": 250})
+    assert len(server.delivered) == len(server.accepted) == len(facts(outcomes)) == 500
 
 
-def test_the_next_attempt(sandbox: Sandbox, tmp_path: Path) -> None:
-    """It sends what the audit does not have, and counts the rest as sent."""
-    audit = tmp_path / "audit"
-    job = make_job(sandbox, tmp_path, audit_path=str(audit))
-    deliver(job, ATTEMPT, [batch(0, 120)])
-    counts = deliver(job, ATTEMPT._replace(number=2), [batch(0, 250)]).counts.total
-    assert (counts.delivered, counts.dropped) == (130, {"already_sent": 120})
-    assert sandbox.stats.duplicates == 0
-    table = pq.read_table(audit).to_pylist()
-    assert len({row["event_id"] for row in table}) == len(table) == 250
-    assert b"buyer" not in b"".join(one.read_bytes() for one in audit.iterdir())
+def test_a_first_attempt_reads_nothing(sandbox: Sandbox, outcomes: Path) -> None:
+    """A write of many partitions would read its whole table for each of them."""
+    job = make_job(outcomes, api_url=sandbox.url)
+    for partition in (0, 1):
+        counts = deliver(job, ATTEMPT._replace(partition=partition), [batch(0, 10)]).counts.total
+        assert counts.delivered == 10
 
 
-def test_a_dry_run_keeps_no_audit(sandbox: Sandbox, tmp_path: Path) -> None:
-    job = make_job(sandbox, tmp_path, audit_path=str(tmp_path / "audit"), dry_run="true")
-    deliver(job, ATTEMPT, [batch(0, 10)])
-    assert [one.name for one in (tmp_path / "audit").iterdir()] == ["empty.parquet"]
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pixel_id": "777"},
+        {"customer_id": "b-2c3d"},
+        {"stream_name": "others", "key_properties": ""},
+    ],
+)
+def test_others_have_delivered(sandbox: Sandbox, outcomes: Path, change: dict[str, str]) -> None:
+    """What one account, pixel or stream has delivered, another one sends under the same write."""
+    columns = [*COLUMNS, "event_id"]
+    rows, again = [batch(0, 10, event_id=[*"0123456789"])], ATTEMPT._replace(is_first=False)
+    deliver(make_job(outcomes, *columns, api_url=sandbox.url), ATTEMPT, rows)
+    with FaultyServer(lambda _: Reply()) as server:
+        job = make_job(outcomes, *columns, api_url=server.url, **change)
+        assert deliver(job, again, rows).counts.total.delivered == 10
+
+
+def test_a_replay(sandbox: Sandbox, outcomes: Path) -> None:
+    """Only rejected rows go, with their IDs and streams; a changed record ends nothing."""
+    old = [int(time.time()) - 8 * 86_400] * 3
+    deliver(make_job(outcomes, api_url=sandbox.url), ATTEMPT, [batch(0, 2)])
+    deliver(make_job(outcomes, api_url=sandbox.url), ATTEMPT, [batch(2, 3, event_time=old)])
+    others = make_job(outcomes, api_url=sandbox.url, pixel_id="777")
+    deliver(others, ATTEMPT, [batch(5, 3, event_time=old)])
+    rows = pq.read_table(outcomes)
+    changed = {"outcome": ["rejected"] * 2, "record": ["{", None], "event_id": ["x", "y"]}
+    names = [*rows.schema.names, "OTHER"]
+    job = make_job(outcomes, *names, api_url=sandbox.url, default_source="offline", stream_name="x")
+    batches = [*rows.append_column("OTHER", rows["stream"]).to_batches()]
+    counts = deliver(job, ATTEMPT._replace(write="again"), batches).counts.total
+    assert (counts.read, counts.delivered, counts.filtered) == (8, 3, 2)
+    assert counts.not_replayed == {"other_account": 3}
+    again = [row for row in facts(outcomes) if row["write"] == "again"]
+    assert {row["event_id"] for row in again} == ids(range(2, 5))
+    assert {(row["stream"], row["outcome"]) for row in again} == {("orders", "delivered")}
+    job = make_job(outcomes, *changed, api_url=sandbox.url)
+    counts = deliver(job, ATTEMPT, [pa.RecordBatch.from_pydict(changed)]).counts.total
+    assert (counts.rejected.total(), counts.filtered) == (1, 1)
+
+
+def test_a_dry_run_keeps_nothing(sandbox: Sandbox, outcomes: Path) -> None:
+    job = make_job(outcomes, api_url=sandbox.url, dry_run="true")
+    assert deliver(job, ATTEMPT, [batch(0, 10)]).counts.total.delivered == 10
+    assert (sandbox.stats.requests, outcomes.exists()) == (0, False)
 
 
 @pytest.mark.postgres
-def test_tasks_share_a_store(sandbox: Sandbox, tmp_path: Path, store_url: str) -> None:
-    """What another job has delivered is not sent again; attempts at a time claim for themselves.
+def test_tasks_share_a_store(sandbox: Sandbox, outcomes: Path, store_url: str) -> None:
+    """What another write has delivered is not sent again; attempts at a time claim for themselves.
 
     With keep_delivered, the store has a row for each event, and in any case nothing of the tasks.
     """
-    audit = tmp_path / "audit"
     shared = {"store": store_url, "keep_delivered": "true"}
-    job = make_job(sandbox, tmp_path, audit_path=str(audit), **shared)
+    job = make_job(outcomes, api_url=sandbox.url, **shared)
     deliver(job, ATTEMPT, [batch(0, 120)])
-    other = [Attempt(Write("job2", "t"), partition, 7) for partition in range(2)]
+    other = [ATTEMPT._replace(write="w2", partition=number) for number in range(2)]
     with ThreadPoolExecutor() as pool:
         done = list(pool.map(lambda one: deliver(job, one, [batch(100, 100)]), other))
     counts = [one.counts.total for one in done]
     assert sum(one.delivered for one in counts) == 80
     assert sum(one.dropped["already_sent"] for one in counts) == 120
     assert sandbox.stats.duplicates == 0
-    rows = pq.read_table(audit, filters=[("write", "==", "job2")]).to_pylist()
-    found = Counter((row["outcome"], row["reason"]) for row in rows)
-    assert found == {("delivered", None): 80, ("dropped", "already_sent"): 120}
-    database = open_for_reading(job.settings())
+    found = Counter(row["reason"] for row in facts(outcomes) if row["write"] == "w2")
+    assert found == {None: 80, "already_sent": 120}
+    database = open_for_reading(job.settings)
     assert database is not None
-    with contextlib.closing(database):
-        assert list(database.read("SELECT count(*) FROM delivered")) == [(200,)]
-        assert list(database.read("SELECT count(*) FROM run")) == [(0,)]
-
-
-@pytest.mark.postgres
-def test_a_dry_run_only_reads_the_store(sandbox: Sandbox, tmp_path: Path, store_url: str) -> None:
-    """It counts what was delivered before, and leaves no trace."""
-    deliver(make_job(sandbox, tmp_path, store=store_url), ATTEMPT, [batch(0, 10)])
-    dry = make_job(sandbox, tmp_path, store=store_url, dry_run="true")
-    for number in (2, 3):
-        counts = deliver(dry, ATTEMPT._replace(number=number), [batch(5, 10)]).counts.total
-        assert (counts.delivered, counts.dropped) == (5, {"already_sent": 5})
-    assert sandbox.stats.accepted == 10
+    assert list(database.read("SELECT count(*) FROM delivered")) == [(200,)]
+    assert list(database.read("SELECT count(*) FROM run")) == [(0,)]
+    database.close()

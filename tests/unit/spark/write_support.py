@@ -1,15 +1,21 @@
-"""Options of a write, attempts at its tasks, and the files that they leave."""
+"""Options of a write, attempts at its tasks, rows, and what the table of outcomes has of them."""
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import Any
 
-import fsspec
+import pytest
 
-from target_liveintent.spark.attempts import Attempt, MicroBatch, Write
-from target_liveintent.spark.columns import Columns
-from target_liveintent.spark.options import Job
+pa = pytest.importorskip("pyarrow", reason="an extra")
+pq = pytest.importorskip("pyarrow.parquet", reason="an extra")
 
+from target_liveintent.spark.options import Job, job_of  # noqa: E402
+from target_liveintent.spark.outcomes import Attempt  # noqa: E402
+from target_liveintent.spark.task import table_of  # noqa: E402
+
+COLUMNS = ["id", "event_time", "email"]
 OPTIONS = {
     "customer_id": "a-1b2c",
     "auth_token": "sandbox-token",
@@ -17,26 +23,31 @@ OPTIONS = {
     "default_source": "web",
     "stream_name": "orders",
     "key_properties": "id",
-    "concurrent_tasks": "4",
-    "dead_letter_path": "s3://bucket/letters",
 }
+ATTEMPT = Attempt("run-1", "run-1", (), 0, is_first=True, began_at=0.0)
 
 
-def job(letters: str = "", audit: str = "") -> Job:
-    """Return a write with these folders."""
-    how: dict[str, Any] = {"dry_run": False, "allowed_percent": 50, "audit_folder": audit}
-    return Job({}, "orders", (), Columns((), ()), 1, letters, 0, **how)
+def make_job(outcomes: Path | None, *columns: str, **options: str) -> Job:
+    """Return a write whose table of outcomes is there."""
+    given = OPTIONS | ({} if outcomes is None else {"outcomes_path": str(outcomes)}) | options
+    job = job_of(given, [*(columns or COLUMNS)])
+    table_of(job, create=True)
+    return job
 
 
-def of_batch(number: int, run: str, execution: int, target: str = "7e57") -> Attempt:
-    """Return an attempt at a task of a write within a micro-batch."""
-    batch = MicroBatch("query", number, run, execution)
-    return Attempt(Write(f"id{run}{execution}", target, batch), 0, 0)
-
-
-def files(url: str) -> dict[str, bytes]:
-    """Return the files of a folder, hidden ones included."""
-    storage, root = fsspec.url_to_fs(url)
-    return {
-        path.removeprefix(root).lstrip("/"): storage.cat_file(path) for path in storage.find(root)
+def batch(first: int, count: int, **columns: Any) -> Any:
+    """Return the rows of some orders."""
+    numbers = range(first, first + count)
+    rows = {
+        "id": list(numbers),
+        "event_time": [int(time.time()) - 3600] * count,
+        "email": [f"buyer{n}@example.com" for n in numbers],
+        **columns,
     }
+    return pa.RecordBatch.from_pydict(rows)
+
+
+def facts(outcomes: Path) -> list[dict[str, Any]]:
+    """Return the rows of the table of outcomes, in their order within each file."""
+    rows: list[dict[str, Any]] = pq.read_table(outcomes).to_pylist()
+    return rows

@@ -1,0 +1,251 @@
+"""What the driver says before a write and after it, without Spark."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fakes import FakeClock
+from report_support import MadeUpRun, reporter
+from unit_support import DAY
+from write_support import ATTEMPT, OPTIONS, batch, make_job, pa
+
+from target_liveintent.errors import AllRefusedError, ConfigurationError, RunError
+from target_liveintent.reporting import DONE, Ending
+from target_liveintent.run import RunCounts, StreamCounts
+from target_liveintent.spark import driver, explain
+from target_liveintent.spark.driver import end
+from target_liveintent.spark.options import Job
+from target_liveintent.spark.task import TaskResult, deliver
+from target_liveintent.store import account_of, open_for_reading, open_store, runs_in
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from typing_extensions import Self
+
+    from target_liveintent.sandbox import Sandbox
+
+IN_STREAM = ATTEMPT._replace(write="query-5", batches=("query-5", "query-4"))
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.INFO)
+    return caplog
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    return make_job(tmp_path / "outcomes")
+
+
+def done(*, in_stream: bool = False, **counts: Any) -> TaskResult:
+    """Return a task that has these counts."""
+    total = RunCounts()
+    total.of("orders").add(StreamCounts(**counts))
+    attempt = (IN_STREAM if in_stream else ATTEMPT)._replace(began_at=time.time())
+    return TaskResult(attempt, total, None)
+
+
+def rejected(reason: str, count: int, delivered: int = 0) -> dict[str, Any]:
+    """Return the counts of records of which some have no other outcome than this reason."""
+    read = count + delivered
+    return {"read": read, "delivered": delivered, "rejected": Counter({reason: count})}
+
+
+def test_a_write_that_ends_well(job: Job, said: pytest.LogCaptureFixture) -> None:
+    """The counts of the tasks are added; the log names the run."""
+    good = done(read=20, delivered=20)
+    assert end(job, "x", [done(**rejected("no_identity", 1, 19)), good], tasks=2) is None
+    assert "total: read 40, filtered 0, unmapped 0, delivered 39, dead-lettered 1" in said.text
+    assert "(run run-1)" in said.text
+    assert "dead letters are in" not in said.text  # That is the store's.
+    assert end(job, "x", [], tasks=0) is None  # An empty DataFrame.
+    assert "total: read 0" in said.text
+
+
+@pytest.mark.parametrize(
+    ("read", "tasks", "words"),
+    [(21, 1, "the counts of the tasks do not add up"), (20, 2, "tasks that succeeded (1 of 2)")],
+)
+def test_records_without_an_outcome(job: Job, read: int, tasks: int, words: str) -> None:
+    problem = end(job, "x", [done(**rejected("no_identity", 1, 19) | {"read": read})], tasks=tasks)
+    assert words in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        (rejected("no_identity", 50, 50), None),
+        (rejected("mapping_failed", 50, 50), None),
+        (rejected("mapping_failed", 51, 49), "51 of 100 records"),
+        (rejected("mapping_failed", 10), "nothing was delivered, and 10 records"),
+        (rejected("mapping_failed", 9), None),
+        (rejected("refused_by_api", 9), None),
+        (rejected("refused_by_api", 10), "the API accepted no event of this write (10 events"),
+        (rejected("refused_by_api", 10, 1), None),
+    ],
+)
+def test_too_many_rejected_rows(
+    job: Job, said: pytest.LogCaptureFixture, counts: dict[str, Any], words: str | None
+) -> None:
+    """They are judged over all tasks. A micro-batch would fail again and again: it warns."""
+    problem = end(job, "x", [done(**counts), done(read=0)], tasks=2)
+    assert (words or "None") in str(problem)
+    said.clear()
+    problem = end(job, "x", [done(in_stream=True, **counts)], tasks=1)
+    if counts["rejected"]["refused_by_api"] == 10 and not counts["delivered"]:
+        assert isinstance(problem, AllRefusedError)
+    else:
+        assert problem is None
+        assert (words is not None) == ("in this micro-batch, " in said.text)
+
+
+@pytest.mark.parametrize(("write", "is_known"), [("query-4", True), ("query-3", False)])
+def test_an_api_that_has_accepted_events(
+    sandbox: Sandbox, tmp_path: Path, write: str, is_known: bool
+) -> None:
+    """A micro-batch before this one shows it, but not one of another pixel."""
+    job = make_job(tmp_path / "outcomes", api_url=sandbox.url)
+    deliver(job, ATTEMPT._replace(write=write), [batch(0, 1)])
+    refused = [done(in_stream=True, **rejected("refused_by_api", 10))]
+    assert (end(job, "x", refused, tasks=1) is None) == is_known
+    other = make_job(tmp_path / "outcomes", api_url=sandbox.url, pixel_id="777")
+    assert isinstance(end(other, "x", refused, tasks=1), AllRefusedError)
+
+
+@pytest.mark.parametrize("dry_run", ["false", "true"])
+def test_rejected_rows_without_a_table(dry_run: str) -> None:
+    """Nothing keeps them, so the write fails, however few they are."""
+    job = make_job(None, dry_run=dry_run)
+    problem = end(job, "x", [done(**rejected("no_identity", 1, 999))], tasks=1)
+    words = "1 row cannot be sent (no_identity 1), and nothing keeps them, because outcomes_path"
+    assert (words in str(problem)) == (dry_run == "false")
+    assert end(job, "x", [done(read=5, delivered=5)], tasks=1) is None
+
+
+# The history
+
+
+def history(job: Job) -> list[dict[str, Any]]:
+    """Return the entries of the history."""
+    database = open_for_reading(job.settings)
+    assert database is not None
+    with contextlib.closing(database):
+        runs = list(runs_in(database, account_of(job.settings), job.settings.pixel_id, 0.0))
+    return [json.loads(one.figures or "") for one in runs]
+
+
+@pytest.mark.postgres
+def test_the_history_of_a_write(
+    sandbox: Sandbox, tmp_path: Path, said: pytest.LogCaptureFixture, store_url: str
+) -> None:
+    """The events of all its tasks are one run, with when they were sent; also if it fails."""
+    job = make_job(tmp_path / "outcomes", api_url=sandbox.url, store=store_url)
+    rows = [batch(number, 2, email=["a@example.com", None]) for number in (1, 3)]
+    results = [deliver(job, ATTEMPT._replace(partition=part), [rows[part]]) for part in range(2)]
+    assert end(job, "x", [*results, done(read=0)], tasks=3) is None
+    assert isinstance(end(job, "run-2", [], tasks=1), RunError)
+    entry, failed = history(job)
+    assert (entry["run"]["run_id"], entry["run"]["ending"]) == ("run-1", "done")
+    assert (failed["run"]["run_id"], failed["run"]["ending"]) == ("run-2", "failed")
+    (stream,) = entry["run"]["streams"].values()
+    assert (stream["read"], stream["delivered"], stream["within_a_day"]) == (4, 2, 2)
+    assert "unusual" not in said.text
+
+
+@pytest.mark.postgres
+def test_what_is_unusual_is_a_warning(said: pytest.LogCaptureFixture, store_url: str) -> None:
+    """Of a write as of a run of the target: here the first day without conversions."""
+    now = time.time()
+    job = make_job(None, store=store_url)
+    for day in range(15, 0, -1):
+        clock, run_id = FakeClock(now - day * DAY), f"0190-{day:04x}"
+        reports = reporter(clock, run_id=run_id, pixel_id=12345, store=store_url)
+        run = MadeUpRun()
+        assert reports.tally is not None
+        run.counts, run.tally = RunCounts(clock=clock), reports.tally
+        run.deliver(30, at=clock.now, event_time=clock.now - 60)
+        store = open_store(job.settings, run_id, clock)
+        with contextlib.closing(store):
+            reports.end(run.counts, Ending(DONE), store)
+    end(job, "x", [done(read=0)], tasks=1)
+    warnings = [one.getMessage() for one in said.records if one.levelno == logging.WARNING]
+    assert warnings[-1].startswith("orders: unusual: 0 conversions in the last 24 hours")
+
+
+def test_a_store_that_cannot_be_reached_is_a_warning(said: pytest.LogCaptureFixture) -> None:
+    """The events are delivered by then; a dry run has no history at all."""
+    absent = {"store": "postgresql://u:s3cr3t@127.0.0.1:9/l", "max_retry_seconds": "0"}
+    for dry_run in ("true", "false"):
+        job = make_job(None, dry_run=dry_run, **absent)
+        assert end(job, "x", [done(read=1, delivered=1)], tasks=1) is None
+        lacking = [one for one in said.messages if one.endswith("lacks this write operation")]
+        assert len(lacking) == (dry_run == "false")
+    assert "s3cr3t" not in said.text
+
+
+# What a write would do
+
+
+class Frame:
+    """As a DataFrame."""
+
+    def __init__(self, **columns: Any) -> None:
+        self._table = pa.table(columns)
+        self.columns = self._table.column_names
+
+    def limit(self, rows: int) -> Self:
+        self._table = self._table.slice(0, rows)
+        return self
+
+    def toArrow(self) -> Any:  # noqa: N802 (Spark's)
+        return self._table
+
+
+def explained(capsys: pytest.CaptureFixture[str], some: Frame, **options: object) -> list[str]:
+    explain(some, {**OPTIONS, **options})
+    return capsys.readouterr().out.splitlines()
+
+
+def frame(rows: int, **columns: Any) -> Frame:
+    given = {
+        "ID": list(range(rows)),
+        "EVENT_TIME": [int(time.time()) - 60] * rows,
+        "Email": ["ann@example.com"] * rows,
+        "note": ["x"] * rows,
+    }
+    return Frame(**given, **columns)
+
+
+def test_a_frame(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Options, fields, columns that are not used, records by outcome, and no address."""
+    lines = explained(capsys, frame(3, VALUE=[1.5, 2, None]), pixle_id=1)
+    assert "'pixle_id' is unknown" in lines[0]
+    assert "  event_id         derived from the stream's name and the key properties id" in lines
+    assert "  value            the column of the same name" in lines
+    assert "  Not used: note." in lines
+    assert "  Of 3 records, 3 would be sent, 0 filtered, 0 rejected." in lines
+    assert not any("ann@" in line for line in lines)
+    monkeypatch.setattr(driver, "MAX_RECORDS", 1_000)
+    assert explained(capsys, frame(1_001))[0] == "Only the first 1,000 records were read."
+
+
+def test_a_frame_that_a_write_would_fail_of(capsys: pytest.CaptureFixture[str]) -> None:
+    bad = Frame(ID=[1], EVENT_TIME=["soon"], Email=["ann@example.com"])
+    lines = explained(capsys, bad, on_rejection="fail", dry_run=False, suppression_path=None)
+    assert lines[-1] == (
+        "A run over this input would fail: a record of 'orders' is rejected as invalid_event_time,"
+        " and on_rejection is 'fail'"
+    )
+    late = pa.array([253_402_300_800_000_000], pa.int64()).cast(pa.timestamp("us", "UTC"))
+    lines = explained(capsys, frame(1, ip=late))
+    assert "  Of 1 record, 0 would be sent, 0 filtered, 1 rejected." in lines
+    with pytest.raises(ConfigurationError, match="'stream_name' is required"):
+        explain(frame(1), {**OPTIONS, "stream_name": None})
