@@ -330,9 +330,9 @@ class TargetLiveIntent(Target):
                 return
             while some := list(itertools.islice(letters, _MOST_IMPORTED)):
                 store.import_letters(some)
-            found = letters_in(store.database, of_run=store.number)
+            found = letters_in(store.database, store.number, of_run=True)
         elif store is not None:  # A letter that is rejected again may get a key behind this one.
-            found = letters_in(store.database, not_of_run=store.number)
+            found = letters_in(store.database, store.number)
         else:
             database = open_for_reading(self.settings)
             found = iter(()) if database is None else letters_in(database)

@@ -5,7 +5,7 @@ from target_liveintent.store.deletion import delete_letters, forget_people
 from target_liveintent.store.delivered import as_csv as delivered_as_csv
 from target_liveintent.store.delivered import as_messages as delivered_as_messages
 from target_liveintent.store.delivered import delivered_in
-from target_liveintent.store.ledger import Claim, LedgerAccount, account_of, event_key
+from target_liveintent.store.ledger import Claim, LedgerAccount, account_of
 from target_liveintent.store.letters import (
     PROPERTIES,
     SCHEMA_MESSAGE,
@@ -33,7 +33,6 @@ __all__ = [
     "delivered_as_csv",
     "delivered_as_messages",
     "delivered_in",
-    "event_key",
     "forget_people",
     "imported",
     "letter_of",

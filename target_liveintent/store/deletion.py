@@ -20,11 +20,11 @@ def delete_letters(
         pixel_id: Only those of this pixel, or without one; None for all.
         reason: The reason.
     """
-    which = "dead_letter WHERE customer_id = ? AND api_host = ? AND reason = ?"
-    values: list[Any] = [*account, reason]
-    if pixel_id is not None:
-        which, values = f"{which} AND pixel_id IN (?, 0)", [*values, pixel_id]
-    return _delete(database, [(which, values)])
+    which = (
+        "dead_letter WHERE customer_id = ? AND api_host = ? AND reason = ?"
+        " AND pixel_id IN (coalesce(?, pixel_id), 0)"
+    )
+    return _delete(database, [(which, [*account, reason, pixel_id])])
 
 
 def forget_people(database: Database, hashes: Iterable[str]) -> int:

@@ -175,8 +175,3 @@ class Ledger:
             done = set(keys)
             self._reserved[number] = [key for key in reserved if key not in done]
         self._underway.difference_update([key[TIME_BYTES:] for key in keys])
-
-
-def event_key(conversion: Conversion) -> tuple[int, str, str]:
-    """Return what identifies an event among all events of an account."""
-    return conversion.pixel_id, conversion.stream, conversion.event_id

@@ -213,29 +213,25 @@ def _account(settings: Settings) -> dict[str, Any]:
 _KEY = ", ".join(LetterKey._fields)
 _READ = (
     f"SELECT {_KEY}, CAST(record AS TEXT) FROM dead_letter"  # noqa: S608
-    f" WHERE ({_KEY}) > (?, ?, ?, ?, ?) {{condition}}"
-    f" ORDER BY {_KEY} LIMIT ?"
+    f" WHERE ({_KEY}) > (?, ?, ?, ?, ?) AND (run = ?) = ? ORDER BY {_KEY} LIMIT ?"
 )
 
 
 def letters_in(
-    database: Database, *, of_run: int | None = None, not_of_run: int | None = None
+    database: Database, run: int = 0, *, of_run: bool = False
 ) -> Iterator[tuple[LetterKey, str]]:
-    """Yield all dead letters in the order of their keys, each once, also while a run writes.
+    """Yield dead letters in the order of their keys, each once, also while a run writes.
 
     Args:
         database: The store.
-        of_run: Only those that this run has written.
-        not_of_run: Only those that this run has not written.
+        run: The number of a run, which begin with 1.
+        of_run: Whether those are wanted that this run has written; otherwise, all others.
 
     Yields:
         The key, and the JSON of the columns.
     """
-    more = [run for run in (of_run, not_of_run) if run is not None]
-    condition = "AND run = ?" if of_run is not None else "AND run <> ?" * len(more)
     last: Sequence[Any] = ("", "", "", "", -1)
-    query = _READ.replace("{condition}", condition)
-    while page := database.read(query, [*last, *more, _PAGE]):
+    while page := database.read(_READ, [*last, run, of_run, _PAGE]):
         for *key, record in page:
             yield LetterKey(*key), record
         last = page[-1][:-1]

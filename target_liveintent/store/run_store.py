@@ -27,7 +27,6 @@ from target_liveintent.store.ledger import (
     Ledger,
     LedgerAccount,
     account_of,
-    event_key,
 )
 from target_liveintent.store.letters import DeadLetter, keys_of, letter_of
 
@@ -119,7 +118,7 @@ class RunStore:
         self._letters: dict[LetterKey, DeadLetter] = {}
         self._dropped: list[LetterKey] = []
         self._settled: list[Conversion] = []
-        self._delivered: dict[tuple[int, str, str], Row] = {}
+        self._delivered: dict[Row, Row] = {}
         self._renewed_at = clock.monotonic()
         self._has_failed = False
         self.number, newest, self.expired_letters = self._begin(kind)
@@ -171,7 +170,7 @@ class RunStore:
         if self._settings.keep_delivered:
             for conversion, moment in zip(conversions, sent_at, strict=True):
                 row = delivered_row(conversion, moment, self._account, self.number)
-                self._delivered[event_key(conversion)] = row
+                self._delivered[row[: len(DELIVERED.key)]] = row
 
     def confirm(self, number: int, confirmed: Sequence[Conversion], *, is_last: bool) -> None:
         """Note which events of a batch the API has confirmed; see `Ledger.confirm`."""

@@ -138,6 +138,11 @@ def place_of_state(text: str) -> int:
     return int(text.removeprefix('{"place": ').removesuffix("}"))
 
 
+def event_key(conversion: Conversion) -> Key:
+    """Return what identifies an event among all events of an account."""
+    return conversion.pixel_id, conversion.stream, conversion.event_id
+
+
 def place_of(conversion: Conversion) -> int:
     """Return the place of the record that a conversion was made of."""
     return int(conversion.columns["order_id"])

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, NamedTuple
 
+from simulated_feed import event_key
 from simulated_plan import Ending
 from simulated_process import Signals
 
 from target_liveintent.errors import StorageError
 from target_liveintent.reasons import REASONS
-from target_liveintent.store import Claim, RunStore, Waiting, event_key
+from target_liveintent.store import Claim, RunStore, Waiting
 from target_liveintent.store.database import Answers, Database, Step, Then
 from target_liveintent.store.sqlite import SqliteStore
 

@@ -6,11 +6,10 @@ import math
 from collections import Counter, deque
 from typing import TYPE_CHECKING
 
-from simulated_feed import Key, Record, place_of
+from simulated_feed import Key, Record, event_key, place_of
 
 from target_liveintent.conversions import Conversion, Rejection
 from target_liveintent.reasons import NEVER_TAKEN, REASONS
-from target_liveintent.store import event_key
 
 if TYPE_CHECKING:
     from simulated_api import SimulatedApi

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from simulated_feed import place_of, place_of_state
+from simulated_feed import event_key, place_of, place_of_state
 from simulation_facts import SILENT_INTERVALS, require
 
 from target_liveintent.conversions import Conversion, Rejection
-from target_liveintent.store import event_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,11 +6,10 @@ import math
 from typing import TYPE_CHECKING
 
 from simulated_api import FAULTY, WRONG_SETTINGS
-from simulated_feed import place_of
+from simulated_feed import event_key, place_of
 from simulation_facts import SILENT_INTERVALS, require
 
 from target_liveintent.delivery.api import Answer, Verdict
-from target_liveintent.store import event_key
 
 if TYPE_CHECKING:
     from simulated_api import Reply

@@ -184,8 +184,8 @@ def test_each_letter_is_read_once(stores: Stores, monkeypatch: pytest.MonkeyPatc
         store.reject(rejection(found.event_id, "invalid_source"))
         store.write()
     assert seen == ["0", "1", "2", "3", "4"]
-    assert list(letters_in(store.database, of_run=store.number + 1)) == []
-    assert len(list(letters_in(store.database, of_run=store.number))) == 5
+    assert list(letters_in(store.database, store.number + 1, of_run=True)) == []
+    assert len(list(letters_in(store.database, store.number, of_run=True))) == 5
 
 
 def test_export_and_import(stores: Stores) -> None:
@@ -329,5 +329,5 @@ def test_a_replay_does_not_read_its_own_letters(stores: Stores) -> None:
     other = stores()
     other.reject(rejection("2"))
     other.write()
-    found = letters_in(other.database, not_of_run=other.number)
+    found = letters_in(other.database, other.number)
     assert [key.event_id for key, _ in found] == ["1"]
