@@ -111,7 +111,7 @@ BREAKS: tuple[Break, ...] = (
     ),
     Break(
         "a 413 is treated as proof of a bad event",
-        "delivery/machine.py",
+        "delivery/model.py",
         "self.halve(has_bad_event=answer.proves_bad_event)",
         "self.halve(has_bad_event=True)",
         (
@@ -221,7 +221,7 @@ BREAKS: tuple[Break, ...] = (
     ),
     Break(
         "a refused batch is not halved, but its events are sent one by one",
-        "delivery/machine.py",
+        "delivery/model.py",
         "middle = len(events) // 2",
         "middle = 1",
         (

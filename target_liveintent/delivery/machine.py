@@ -10,7 +10,8 @@ pace.py says when the next request may start, and refusals.py whether the API re
 
 A batch is a flat list of *parts*: events that are sent together. At first it is one part. A request
 has the events of one part, and each batch has at most one request in flight. The table says what
-becomes of a part after its request. *Halved* means that its halves take its place in the list.
+becomes of a part after its request (`Job`, model.py). *Halved* means that its halves take its place
+in the list.
 
 | what happens | what becomes of the part |
 | --- | --- |
@@ -43,18 +44,15 @@ All times are monotonic seconds, except where they are called Unix times.
 from __future__ import annotations
 
 import math
-import operator
 import random
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-import msgspec
-
 from target_liveintent.conversions import Conversion, request_body
 from target_liveintent.delivery import api
 from target_liveintent.delivery.api import Answer, Verdict
-from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus, Undelivered
+from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus, Job, Part
 from target_liveintent.delivery.pace import Pace, Signal
 from target_liveintent.delivery.refusals import MOST_SAMPLES, Refusals
 from target_liveintent.settings import Settings
@@ -79,8 +77,6 @@ _SHORTEST_TIMEOUT = 5.0
 from an outage may be slow."""
 _SAMPLES_BEFORE_MORE_INPUT = 3
 """Samples of one batch before other batches are waited for, if some may come."""
-_GOLDEN_RATIO = 0.618
-"""Its multiples, without their integer part, lie far from each other."""
 _SILENT_INTERVALS = 2
 """Times `flush_interval_seconds` without a batch after which the input is as good as over. After
 one, a batch of the last records may still be open; after two, it would have come."""
@@ -90,179 +86,6 @@ _SIGNALS = {
     Verdict.STARVED: Signal.STARVED,
 }
 """The verdicts after which the same part is sent again later. The API took all other requests."""
-_expires_at = operator.attrgetter("expires_at")
-
-
-class Part(msgspec.Struct, eq=False):
-    """Events that are sent together, and how often that failed.
-
-    Attributes:
-        events: At least one.
-        faults: How many of its requests failed.
-        counted: How many of them count against its events: those between which the API accepted
-            other requests. A 429 or 503 counts by the share of other requests that were accepted.
-        was_throttled: Whether one of the answers was a 429 or 503.
-        accepted: How many requests of the run were accepted until the last fault,
-        throttled: and how many got a 429 or 503.
-        postponed_at: The number of the run's newest request when it was last postponed.
-    """
-
-    events: list[Conversion]
-    faults: int = 0
-    counted: float = 0.0
-    was_throttled: bool = False
-    accepted: int = 0
-    throttled: int = 0
-    postponed_at: int = 0
-
-
-class Job:
-    """The delivery of one batch.
-
-    Attributes:
-        result: What became of the batch since its last result.
-        parts: The events without an outcome; the first part is sent next.
-        refused: The events whose refusal is not proven yet.
-        refused_at: The number of the run's newest request when the API last refused one of it; None
-            if it did not.
-        in_flight: Whether a request is in flight.
-        ready_at: Monotonic seconds before which it is not sent again after a fault.
-        deferred_at: How many requests of the run were accepted when a part of it last seemed to be
-            at fault, and how many were made. Other batches go first until one more is accepted.
-        blamed_at: The number of the run's newest request when that first happened.
-        samples: How many single events of it were sent as samples.
-    """
-
-    def __init__(self, batch: Batch) -> None:
-        self.result = BatchResult(batch)
-        self.parts = [Part(batch.conversions)]
-        self.refused: list[Undelivered] = []
-        self.refused_at: int | None = None
-        self.in_flight = False
-        self.ready_at = 0.0
-        self.deferred_at = (-1, 0)
-        self.blamed_at: int | None = None
-        self.samples = 0
-        # The second part, if it has a bad event should the API accept all events of the first.
-        self._other_half: Part | None = None
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether a request of it is to be made, and none is in flight."""
-        return bool(self.parts) and not self.in_flight
-
-    @property
-    def is_sent(self) -> bool:
-        """Whether nothing is left to send."""
-        return not (self.parts or self.in_flight)
-
-    @property
-    def is_isolating(self) -> bool:
-        """Whether bad events are looked for in it, as the API has refused a request of it."""
-        return self.refused_at is not None and not self.is_sent
-
-    @property
-    def undecided(self) -> int:
-        """The number of events without an outcome."""
-        return sum(len(part.events) for part in self.parts) + len(self.refused)
-
-    # What becomes of the first part
-
-    def drop_old(self, unix_time: float) -> None:
-        """Give the events that are too old their outcome; one such event spoils a whole request."""
-        while self.parts and unix_time >= min(map(_expires_at, self.parts[0].events)):
-            events = self.parts[0].events
-            young = [event for event in events if unix_time < event.expires_at]
-            old = [event for event in events if unix_time >= event.expires_at]
-            self.result.undelivered += [Undelivered(event, "event_too_old") for event in old]
-            if young:
-                self._other_half = None  # The part proves nothing of it any more.
-                self.parts[0].events = young
-            else:
-                self._settle()
-
-    def accept(self, answer: Answer, sent_at: float) -> None:
-        """Note that the API processed the events, except those that the answer names."""
-        delivered, named = self.parts[0].events, answer.not_processed
-        if answer.verdict is Verdict.ACCEPTED:
-            self.result.confirmed += delivered
-        else:
-            left_out = [event for event in delivered if event.event_id in named]
-            self.result.undelivered += [Undelivered(event, "not_processed") for event in left_out]
-            delivered = [event for event in delivered if event.event_id not in named]
-        self.result.delivered += delivered
-        self.result.sent_at += [sent_at] * len(delivered)
-        self._settle(all_good=answer.verdict is Verdict.ACCEPTED)
-
-    def refuse(self, answer: Answer, newest: int) -> None:
-        """Note that the API refused the part; a single event is found bad by that."""
-        self.refused_at = newest
-        events = self.parts[0].events
-        if len(events) > 1:
-            self.halve(has_bad_event=answer.proves_bad_event)
-        else:
-            self.refused.append(Undelivered(events[0], "refused_by_api", answer.detail))
-            self._settle()
-
-    def give_up(self, reason: str, detail: str | None) -> None:
-        """Give the events of the part this outcome."""
-        events = self.parts[0].events
-        self.result.undelivered += [Undelivered(event, reason, detail) for event in events]
-        self._settle()
-
-    def halve(self, *, has_bad_event: bool = False) -> None:
-        """Put the halves of the part into its place."""
-        events = self.parts.pop(0).events
-        middle = len(events) // 2
-        left, right = Part(events[:middle]), Part(events[middle:])
-        self.parts[:0] = [left, right]
-        self._other_half = right if has_bad_event else None
-        if not has_bad_event:
-            self._sort()
-
-    def postpone(self, newest: int) -> None:
-        """Send all other parts before this one; `newest` is the number of the newest request."""
-        self.parts[0].postponed_at = newest
-        self._other_half = None
-        self._sort()
-
-    def take_sample(self) -> None:
-        """Send a single event next; each time it lies somewhere else in the batch."""
-        self.samples += 1
-        self._other_half = None
-        part = max(self.parts, key=lambda part: len(part.events))
-        if len(part.events) == 1:
-            self.parts.remove(part)
-        else:
-            place = int(self.samples * _GOLDEN_RATIO % 1 * len(part.events))
-            events, part.events = part.events, [*part.events[:place], *part.events[place + 1 :]]
-            part = Part([events[place]])
-        self.parts.insert(0, part)
-
-    def prove_refusals(self) -> None:
-        """Give the refused events their outcome."""
-        self.result.undelivered += self.refused
-        self.refused.clear()
-
-    def finished(self, failure: Exception | None = None) -> BatchResult:
-        """Return the last result; what is undelivered is in the order of the records."""
-        if self.result.undelivered:
-            place = {id(event): n for n, event in enumerate(self.result.batch.conversions)}
-            self.result.undelivered.sort(key=lambda one: place[id(one.conversion)])
-        self.result.failure = failure
-        return self.result
-
-    def _settle(self, *, all_good: bool = False) -> None:
-        """Remove the part, as its events have their outcome."""
-        right, self._other_half = self._other_half, None
-        self.parts.pop(0)
-        if all_good and right is not None and len(right.events) > 1:
-            self.halve(has_bad_event=True)
-        else:  # A single event that is left over is sent: the API must have refused it alone.
-            self._sort()
-
-    def _sort(self) -> None:
-        self.parts.sort(key=lambda part: (part.postponed_at, -len(part.events)))
 
 
 class Request(NamedTuple):
@@ -322,19 +145,15 @@ class Outage:
             self._quiet_until = max(self._quiet_until, now + answer.retry_after)
 
     def forget(self) -> None:
-        """Note that there is nothing to send, so that nothing shows whether it is over."""
+        """Note that it is over, or that nothing is left to send that would show whether it is."""
         self.since = math.inf
         self.last_fault = None
 
     def taken(self, started_at: float, now: float) -> None:
-        """Note that the API took a request now, also if it refused its events.
-
-        A request that was under way when the API asked to wait does not show that it takes others
-        again. Without a budget from now on, the run would wait for as long as the API says.
-        """
+        """Note that the API took a request now, also if it refused its events."""
         self.taken_at = now
         if started_at < self._told_at and now < self._quiet_until:
-            self.since = now
+            self.since = now  # It was under way when the API asked to wait, and shows nothing.
         else:
             self.forget()
 
@@ -542,7 +361,8 @@ class DeliveryMachine:
 
     def _reserve(self, now: float) -> Job | None:
         """Return the batch that is kept back to compare others with, while bad events are found."""
-        if not any(job.is_isolating and job.ready_at <= now for job in self._jobs):
+        refused = (job for job in self._jobs if job.refused_at is not None and not job.is_sent)
+        if not any(job.ready_at <= now for job in refused):
             return None
         untried = (job for job in reversed(self._jobs) if job.refused_at is None)
         return next((job for job in untried if job.is_waiting), None)

@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 import queue
 import threading
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable
 
 from target_liveintent.clock import Clock
 from target_liveintent.delivery.api import Answer, Verdict
+from target_liveintent.delivery.client import Client
 from target_liveintent.delivery.machine import DeliveryMachine, Request
 from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
 from target_liveintent.delivery.network_faults import most_connections
@@ -29,13 +29,6 @@ refuses some, also where few requests are in flight or batches are small."""
 _MOST_AWAY = 2.0
 """Seconds after which the main thread counts as away: it takes results at least once a second."""
 _NO_THREAD = Answer(Verdict.STARVED, "the system cannot start another thread")
-
-
-class Poster(Protocol):
-    """Makes one attempt to send events; see `Client.post`."""
-
-    def post(self, body: bytes, event_ids: Iterable[str], within: float) -> Answer:
-        """Send a JSON array of events once, and return the answer."""
 
 
 class DeliveryPool:
@@ -56,7 +49,7 @@ class DeliveryPool:
     """
 
     def __init__(
-        self, machine: DeliveryMachine, client: Poster, clock: Clock, threads: int, size: int
+        self, machine: DeliveryMachine, client: Client, clock: Clock, threads: int, size: int
     ) -> None:
         self._machine = machine
         self._client = client
@@ -277,7 +270,7 @@ def most_batches(settings: Settings) -> int:
 
 
 def delivery_of(
-    settings: Settings, client: Poster, clock: Clock, refusals: Refusals | None = None
+    settings: Settings, client: Client, clock: Clock, refusals: Refusals | None = None
 ) -> DeliveryPool:
     """Return the threads that deliver the batches of a run by one client.
 

@@ -11,7 +11,8 @@ import pytest
 from simulation import violation_in
 
 from target_liveintent.delivery import BatchResult
-from target_liveintent.delivery.machine import DeliveryMachine, Job, Outage
+from target_liveintent.delivery.machine import DeliveryMachine, Outage
+from target_liveintent.delivery.model import Job
 from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.run.batches import Batches
