@@ -145,17 +145,21 @@ class MessageReader(GenericSingerReader[str]):
         callback = callbacks.get(message.type)
         if callback is None:
             refuse_type(message)
+        if message.type == "SCHEMA":
+            self._expected = _NOTHING  # It may change what is expected.
         if message.type != "RECORD":
-            self._expected = _NOTHING  # A SCHEMA may change what is expected.
-        elif not message.record:
-            stream_of(message)
+            callback(message)
+            return message.type
+        stream = stream_of(message)
+        if not message.record:
             msg = "the RECORD message has no record"
             raise InputError(msg)
-        elif (expected := self._streams.get(stream_of(message))) is not None:
+        expected = self._streams.get(stream)
+        if expected is None:
+            callback(message)
+        else:
             self._expected = expected
             expected.process(_decode(expected.decode, line).record)
-            return message.type
-        callback(message)
         return message.type
 
     def drain(self, file_input: IO[str] | None, goes_on: Callable[[], bool]) -> None:

@@ -377,3 +377,19 @@ def test_malformed_messages(line: str, said: str, known: tuple[str, ...]) -> Non
     with pytest.raises(InputError, match=f"line 2 of the input: .*{said}"):
         found.read(record("s", a=1) + line + "\n")
     assert len(found.messages) == 1
+
+
+def test_a_state_does_not_slow_the_next_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taps write a STATE after each record; only the first record is decoded in two steps."""
+    found = Recorder()
+    found.select("s", "a")
+    decoded: list[bytes] = []
+
+    def note(line: bytes) -> Message:
+        decoded.append(line)
+        return decode_message(line)
+
+    monkeypatch.setattr(reader, "decode_message", note)
+    found.read((record("s", a=1) + '{"type":"STATE","value":{}}\n') * 5)
+    assert sum(b"RECORD" in line for line in decoded) == 1
+    assert len(found.messages) == 10
