@@ -80,34 +80,13 @@ _NEXT_STEPS = (
 
 # Meltano passes no configuration to a command, but the settings are in its environment.
 _COMMANDS = {
-    "dead-letters": {
-        "args": "--config=ENV dead-letters",
-        "description": "Show what could not be sent, why, and what to do. Sends nothing.",
-    },
-    "delivered": {
-        "args": "--config=ENV delivered",
-        "description": "Print the delivered events as CSV (with keep_delivered).",
-    },
-    "explain": {
-        "args": "--config=ENV explain",
-        "description": "Say what the records on standard input would become. Sends nothing.",
-    },
-    "health": {
-        "args": "--config=ENV health",
-        "description": "Say whether everything is normal; the exit code is 3 if not.",
-    },
-    "preset": {
-        "args": "preset",
-        "description": "Print the stream_maps of a preset.",
-    },
-    "replay": {
-        "args": "--config=ENV replay",
-        "description": "Send the dead letters that can be sent by now, and leave the others.",
-    },
-    "report": {
-        "args": "--config=ENV report",
-        "description": "Write the report page from the history of runs.",
-    },
+    "dead-letters": "Show what could not be sent, why, and what to do. Sends nothing.",
+    "delivered": "Print the delivered events as CSV (with keep_delivered).",
+    "explain": "Say what the records on standard input would become. Sends nothing.",
+    "health": "Say whether everything is normal; the exit code is 3 if not.",
+    "preset": "Print the stream_maps of a preset, or the list of presets.",
+    "replay": "Send the dead letters that can be sent by now, and leave the others.",
+    "report": "Write the report page from the history of runs.",
 }
 
 
@@ -132,7 +111,7 @@ def definition(pip_url: str = PIP_URL) -> dict[str, Any]:
         "keywords": ["meltano_sdk", "api", "reverse_etl", "advertising", "conversions"],
         "supported_python_versions": _python_versions(),
         "capabilities": sorted(c.value for c in TargetLiveIntent.capabilities),
-        "commands": _COMMANDS,
+        "commands": {name: {"args": name, "description": text} for name, text in _COMMANDS.items()},
         "log_parser": "singer-sdk",
         "settings_group_validation": [sorted(group) for group in groups],
         # Sorted as by the Hub's weekly refresh, which then changes less.

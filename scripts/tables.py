@@ -12,7 +12,6 @@ import click
 
 from target_liveintent import config, errors
 from target_liveintent.cli import main
-from target_liveintent.config import SCHEMA
 from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.mapping import presets as preset_maps
 from target_liveintent.mapping.functions import FUNCTIONS
@@ -51,17 +50,15 @@ def _meanings(meanings: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def settings() -> str:
-    """Return a table of the settings, in the order of the schema."""
-    rows = []
-    for name, schema in SCHEMA["properties"].items():
-        default = schema.get("default")
-        shown = "" if default is None else f"`{str(default).lower()}`"
-        if name in SCHEMA["required"]:
-            shown = "required"
-        options = ", ".join(f"`{option}`" for option in schema.get("enum", []))
-        description = schema.get("description", "").split(" For more information")[0]
-        rows.append((f"`{name}`", shown, description + (f" One of {options}." if options else "")))
-    return _table(("setting", "default", ""), rows)
+    """Return a table of the settings of each group, as `--about` shows them."""
+    sections = []
+    for heading, group in config.settings_by_group().items():
+        rows = [
+            (f"`{name}`", default if default in {"", "required"} else f"`{default}`", description)
+            for name, default, description in group
+        ]
+        sections += [f"## {heading}", _table(("setting", "default", ""), rows)]
+    return "\n\n".join(sections)
 
 
 def columns() -> str:
@@ -137,6 +134,8 @@ def commands() -> str:
         text = inspect.cleandoc(command.help or "")
         usage = " ".join(command.collect_usage_pieces(click.Context(command)))
         sections += [f"### {name}", text, f"`target-liveintent {name} {usage}`"]
+        example = (command.epilog or "").removeprefix("Example: ")
+        sections.append(f"For example: `{example}`")
         if rows := _options(command, {"--config", "--help"}.isdisjoint):
             sections.append(_table(("option", ""), rows))
     return "\n\n".join(sections)

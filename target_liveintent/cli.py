@@ -4,57 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import importlib.util
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import IO, Any
 
 import click
 from singer_sdk._logging import _setup_console_logging
-from singer_sdk.plugin_base import _ConfigInput, _plugin_log_level
+from singer_sdk.plugin_base import _plugin_log_level
 
-from target_liveintent.config import settings_of, warnings_of
+from target_liveintent import config, explain, reporting, store
 from target_liveintent.delivery import read_token
 from target_liveintent.errors import ConfigurationError, InputError, StorageError
-from target_liveintent.explain import as_lines as explanation_lines
-from target_liveintent.mapping import PRESETS, preset_text
+from target_liveintent.mapping import PRESETS, preset_text, stream_maps_of
 from target_liveintent.printing import json_text, print_json_lines, print_lines
 from target_liveintent.privacy import digests, hide_token, protect_logging
 from target_liveintent.reasons import REASONS
-from target_liveintent.reporting import (
-    health_line,
-    letter_lines,
-    look_at_letters,
-    overview_lines,
-    read_overview,
-    write_overview,
-)
 from target_liveintent.run import ReplayChoice, counted
 from target_liveintent.run_id import new_run_id, run_named
 from target_liveintent.settings import Settings
 from target_liveintent.singer import (
     ReplayRequest,
-    check_environment,
     check_output,
-    environment_settings,
     explain_input,
     input_of,
     readable_failures,
-    stream_maps_of,
     write_config,
-)
-from target_liveintent.store import (
-    Database,
-    account_of,
-    delete_letters,
-    delivered_as_csv,
-    delivered_as_messages,
-    delivered_in,
-    forget_people,
-    letters_as_messages,
-    letters_in,
-    open_for_reading,
-    open_for_writing,
 )
 from target_liveintent.target import TargetLiveIntent
 
@@ -62,19 +37,10 @@ _UNWELL = 3
 """The exit code of `health` if something is not well."""
 _STAND_INS = {"customer_id": "a-0000", "auth_token": "none"}
 """Settings of commands that send nothing, where the user gives none."""
-_GONE = {
-    "--dead-letters": "dead-letters",
-    "--explain": "explain",
-    "--health": "health",
-    "--preset": "preset",
-    "--replay": "replay",
-    "--report": "report",
-}
-"""Options that are gone, with the subcommands that do their work."""
 _LOGGER = TargetLiveIntent.logger
 
 
-class _Command(click.Group):
+class _Program(click.Group):
     """The program. However it fails, its last line is readable."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
@@ -85,58 +51,108 @@ class _Command(click.Group):
             return super().main(*args, **kwargs)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Refuse options that are gone, with the name of what does their work."""
+        """Refuse a command that is written as an option, as all were once: `--explain`."""
         for argument in args:
-            if new := _GONE.get(argument.partition("=")[0]):
-                msg = f"the option {argument} no longer exists: use target-liveintent {new}"
+            name = argument.partition("=")[0]
+            if name.startswith("--") and name[2:] in self.commands:
+                msg = f"the option {name} no longer exists: use target-liveintent {name[2:]}"
                 raise click.UsageError(msg, ctx)
         return super().parse_args(ctx, args)
 
 
-def _read_config(
-    ctx: click.Context, _param: click.Parameter, paths: tuple[str, ...]
-) -> _ConfigInput:
-    """Read the files of `--config`; an error does not show their content.
+# Settings
 
-    The option may stand before the subcommand and after it; what comes later wins.
-    """
-    before = ctx.obj if isinstance(ctx.obj, _ConfigInput) else _ConfigInput()
-    merged = _ConfigInput(dict(before.config), before.parse_env)
+
+def _read_files(
+    ctx: click.Context, _param: click.Parameter, paths: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return the settings of all files of `--config`, before the subcommand and after it."""
+    merged = dict(ctx.obj or {})
     for path in paths:
-        try:
-            given = _ConfigInput.from_cli_args(path)
-        except OSError as error:
-            reason = error.strerror or "the file does not exist"
-            msg = f"the configuration file '{path}' cannot be read: {reason}"
-            raise ConfigurationError(msg) from None
-        except (ValueError, TypeError):
-            msg = f"the configuration file '{path}' is not a JSON object"
-            raise ConfigurationError(msg) from None
-        merged.config |= given.config
-        merged.parse_env |= given.parse_env
+        if path != "ENV":
+            merged |= config.read_config(path)
     ctx.obj = merged
     return merged
 
 
 _with_config = click.option(
     "--config",
+    "files",
     multiple=True,
     is_eager=True,
-    callback=_read_config,
-    help="A file with settings in JSON, or ENV to read the settings from environment variables."
-    " You can give this option several times.",
+    metavar="FILE",
+    callback=_read_files,
+    help="A file with settings in JSON or YAML. You can give this option several times; a later"
+    " file takes precedence. Environment variables such as TARGET_LIVEINTENT_PIXEL_ID take"
+    " precedence over files, but not if the setting is an object. (ENV, which Meltano and Singer"
+    " know, is allowed and adds nothing.)",
 )
 
 
-def _with_input(help_text: str) -> Callable[..., Any]:
-    return click.option("--input", "file_input", type=click.File("r"), help=help_text)
+def _given(files: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that a run would have, without a check."""
+    given = config.with_environment(files, os.environ)
+    given = {name: value for name, value in given.items() if value is not None}
+    hide_token(str(given.get("auth_token", "")))
+    with contextlib.suppress(ConfigurationError):  # Nothing is sent, so it need not be there.
+        hide_token(read_token(str(given.get("auth_token_path", ""))))
+    return given
+
+
+def _settings(given: Mapping[str, Any], *needed: str) -> Settings:
+    """Return the settings of a command that only looks: it needs no token and no file of a run."""
+    of_runs = {"auth_token", "auth_token_path", "metrics_path", "report_path"}.difference(needed)
+    kept = {name: value for name, value in given.items() if name not in of_runs}
+    return config.settings_of({"auth_token": _STAND_INS["auth_token"], **kept})
+
+
+@contextlib.contextmanager
+def _stored(settings: Settings, *, to_change: bool = False) -> Iterator[store.Database | None]:
+    """Open the store; None if there is none yet."""
+    database = store.open_for_reading(settings)
+    if database is None:
+        yield None
+        return
+    if to_change:
+        database.close()
+        database = store.open_for_writing(settings)
+    with contextlib.closing(database):
+        yield database
+
+
+def _show(style: str, found: Any, lines: Callable[[Any], Iterable[str]]) -> None:
+    """Print what a command has found out, as JSON or as lines."""
+    if style == "json":
+        click.echo(json_text(found))
+    else:
+        print_lines(lines(found))
+
+
+# Runs
+
+
+def _with_run_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that a run and a replay have."""
+    limit = click.option(
+        "--limit",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Send only N events, then stop, as with the setting limit.",
+    )
+    dry_run = click.option(
+        "--dry-run",
+        is_flag=True,
+        help="Show what would be sent, and change nothing, as with the setting dry_run.",
+    )
+    return dry_run(limit(function))
 
 
 @click.group(
-    cls=_Command,
+    cls=_Program,
     name="target-liveintent",
     invoke_without_command=True,
     context_settings={"help_option_names": ["--help"]},
+    epilog="Example: tap-shop | target-liveintent --config liveintent.yml --dry-run",
 )
 @click.version_option(package_name=TargetLiveIntent.name, message="%(package)s v%(version)s")
 @click.option("--about", is_flag=True, help="Show the settings and capabilities.")
@@ -147,7 +163,14 @@ def _with_input(help_text: str) -> Callable[..., Any]:
     help="The format of --about.",
 )
 @_with_config
-@_with_input("The file to read Singer messages from. The default is standard input.")
+@click.option(
+    "--input",
+    "source",
+    type=click.File("r"),
+    metavar="FILE",
+    help="The file to read Singer messages from. The default is standard input.",
+)
+@_with_run_options
 @click.option(
     "--send-again",
     is_flag=True,
@@ -159,8 +182,10 @@ def main(  # noqa: PLR0913 (an argument for each option)
     *,
     about: bool,
     style: str | None,
-    config: _ConfigInput,
-    file_input: IO[str] | None,
+    files: dict[str, Any],
+    source: IO[str] | None,
+    dry_run: bool,
+    limit: int | None,
     send_again: bool,
 ) -> None:
     """Send conversion events to LiveIntent.
@@ -168,47 +193,75 @@ def main(  # noqa: PLR0913 (an argument for each option)
     Without a command, the program reads Singer messages, which a tap writes, and delivers them.
     """
     if ctx.invoked_subcommand is not None:
-        if about or style or file_input or send_again:
-            msg = "--about, --format, --input and --send-again have no effect before a command"
+        if about or style or source or dry_run or limit or send_again:
+            msg = "before a command, only --config has an effect: write other options behind it"
             raise click.UsageError(msg)
         check_output()
         return
     if style and not about:
-        msg = "--format needs --about, or stands after a command"
+        msg = "--format needs --about, or stands behind a command"
         raise click.UsageError(msg)
     if about:
         check_output()
-        TargetLiveIntent.print_about(None if style == "text" else style)
+        if style in {"json", "markdown"}:
+            TargetLiveIntent.print_about(style)
+        else:
+            print_lines([_named(), str(TargetLiveIntent.__doc__), *config.about_lines()])
         return
-    with _run(config, dry_run=False) as names:
-        input_of(file_input)  # Closed, it ends the run before a file is made.
-        TargetLiveIntent(**names, send_again=send_again).process(file_input)
+    with _run(files, dry_run=dry_run, limit=limit) as names:
+        input_of(source)  # Closed, it ends the run before a file is made.
+        TargetLiveIntent(**names, send_again=send_again).process(source)
+
+
+def _named() -> str:
+    return f"{TargetLiveIntent.name} v{TargetLiveIntent.plugin_version}"
 
 
 @contextlib.contextmanager
-def _run(config: _ConfigInput, *, dry_run: bool) -> Iterator[dict[str, Any]]:
+def _run(files: Mapping[str, Any], *, dry_run: bool, limit: int | None) -> Iterator[dict[str, Any]]:
     """Log the beginning of a run, and give what `TargetLiveIntent` takes."""
     run_id = new_run_id()
-    version = f"{TargetLiveIntent.name} v{TargetLiveIntent.plugin_version}"
-    _LOGGER.info("%s, run %s", version, run_id)
+    _LOGGER.info("%s, run %s", _named(), run_id)
     with readable_failures(_LOGGER, run_named(run_id)):
-        check_environment(config, _LOGGER, dry_run=dry_run)
-        yield {"config": config.config, "parse_env_config": config.parse_env, "run_id": run_id}
+        given = config.with_environment(files, os.environ)
+        if changed := [name for name, value in files.items() if given[name] != value]:
+            variables = ", ".join(config.PREFIX + name.upper() for name in changed)
+            _LOGGER.info("environment variables that differ from --config win: %s", variables)
+        if dry_run:
+            given["dry_run"] = True
+        if limit:
+            given["limit"] = limit
+        yield {"config": given, "run_id": run_id}
+
+
+def _command(name: str, example: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """Return what makes a function a subcommand that takes `--config`, with an example."""
+
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        epilog = f"Example: target-liveintent {example}"
+        return main.command(name, epilog=epilog)(_with_config(function))
+
+    return decorate
 
 
 # Before a run
 
 
-@main.command("preset")
-@click.argument("name", type=click.Choice(list(PRESETS)))
-def print_preset(name: str) -> None:
-    """Print the stream_maps of a preset, so that you can copy and change them."""
-    click.echo(preset_text(name), nl=False)
+@_command("preset", "preset shopify")
+@click.argument("name", type=click.Choice(list(PRESETS)), required=False)
+def print_preset(files: dict[str, Any], name: str | None) -> None:  # noqa: ARG001 (as all take it)
+    """Print the stream_maps of a preset, so that you can copy and change them.
+
+    Without a NAME, it prints the list of presets.
+    """
+    if name is None:
+        print_lines(f"{one}: {preset.source}" for one, preset in PRESETS.items())
+    else:
+        click.echo(preset_text(name), nl=False)
 
 
-@main.command("explain")
-@_with_config
-@_with_input("A Singer stream or a tap's catalog. The default is standard input.")
+@_command("explain", "--config liveintent.yml explain records.singer")
+@click.argument("source", type=click.File("r"), metavar="[FILE]", required=False)
 @click.option(
     "--expect",
     "expected",
@@ -227,68 +280,50 @@ def print_preset(name: str) -> None:
 )
 @click.option("--format", "style", type=click.Choice(["text", "json"]), default="text")
 def print_explanation(
-    config: _ConfigInput,
-    file_input: IO[str] | None,
+    files: dict[str, Any],
+    source: IO[str] | None,
     expected: str | None,
     new_config: str | None,
     style: str,
 ) -> None:
     """Show how each stream of an input would become events, or why a stream cannot.
 
-    This sends nothing. The exit code is 1 if a run over the same input would fail. The command does
-    not check the token, nor whether a run can use the store.
+    FILE is a Singer stream or a tap's catalog; the default is standard input. The command sends
+    nothing. The exit code is 1 if a run over the same input would fail. The command does not check
+    the token, nor whether a run can use the store.
     """
     if new_config is not None:
-        print_lines(write_config(input_of(file_input), settings_of(_STAND_INS), new_config))
+        stand_ins = config.settings_of(_STAND_INS)
+        print_lines(write_config(input_of(source), stand_ins, new_config))
         return
-    given = _given(config)
-    warned = list(warnings_of(given))
+    given = _given(files)
+    warned = list(config.warnings_of(given))
     if style == "text":
         print_lines(warned)
     account = dict(_STAND_INS)
     if given.get("auth_token_path"):
         del account["auth_token"]
-    checked = settings_of(account | given)
-    hide_token(checked.auth_token)
-    source = input_of(file_input)
-    explained = explain_input(source, checked, stream_maps_of(given), checked.presets, expected)
+    checked = config.settings_of(account | given)
+    explained = explain_input(
+        input_of(source), checked, stream_maps_of(checked), checked.presets, expected
+    )
     if not explained.streams:
-        still = [name for name in account if name not in given]
-        other = "other settings" if warned else "settings"
-        needs = f"; a run also needs {' and '.join(still)}" if still else ""
-        explained.notes.append(f"The {other} are fine{needs}.")
+        msg = (
+            "no input: explain needs a Singer stream or a tap's catalog, in a FILE or on standard"
+            " input"
+        )
+        raise InputError(msg)
     if style == "json":
         explained.notes[:0] = warned
-        click.echo(json_text(explained))
-    else:
-        print_lines(explanation_lines(explained))
+    _show(style, explained, explain.as_lines)
     if not explained.is_good:
         sys.exit(1)
 
 
 # Dead letters
 
-_UNCONFIRMED = click.option(
-    "--unconfirmed",
-    is_flag=True,
-    help="Also send the dead letters that LiveIntent may have counted: those with the reasons"
-    " unconfirmed and api_error.",
-)
-_OTHER_ACCOUNTS = click.option(
-    "--other-accounts",
-    is_flag=True,
-    help="Also send the dead letters that were written for another account (customer ID and API"
-    " host) or pixel. The replay sends them to the account and pixel of the settings.",
-)
-_READ_WITH_LETTERS = (
-    *("customer_id", "api_url", "pixel_id", "default_source", "timezone", "email_normalization"),
-    *("source_url_parameters", "suppression_path", "max_retry_seconds", "store"),
-)
-"""The settings that decide what a replay does with a dead letter."""
 
-
-@main.command("dead-letters")
-@_with_config
+@_command("dead-letters", "--config liveintent.yml dead-letters --format=json")
 @click.option("--format", "style", type=click.Choice(["text", "json", "singer"]), default="text")
 @click.option(
     "--delete",
@@ -299,19 +334,19 @@ _READ_WITH_LETTERS = (
     help="Delete the dead letters of this account and pixel that have this reason. You can give"
     " this option several times.",
 )
-def print_dead_letters(config: _ConfigInput, style: str, reasons: tuple[str, ...]) -> None:
+def print_dead_letters(files: dict[str, Any], style: str, reasons: tuple[str, ...]) -> None:
     """Show the dead letters by reason and stream.
 
     It shows how many there are, when they were written, examples, what to do, and what a replay
     would do. With --format=singer, it prints the dead letters as a Singer stream, which you can
     edit, and send with the command replay.
     """
-    given = _given(config)
+    given = _given(files)
+    settings = _settings({"customer_id": _STAND_INS["customer_id"], **given})
     if reasons:
-        _delete_letters(given, reasons)
+        _delete_letters(given, settings, reasons)
         return
-    notes = list(warnings_of(given))
-    settings = _settings(_STAND_INS | given, _READ_WITH_LETTERS)
+    notes = list(config.warnings_of(given))
     choice = ReplayChoice()
     if "customer_id" not in given:
         choice = ReplayChoice(other_accounts=True)
@@ -319,45 +354,50 @@ def print_dead_letters(config: _ConfigInput, style: str, reasons: tuple[str, ...
             "setting 'customer_id' is missing, so this command cannot tell which dead letters"
             " belong to another account: pass the settings of the target with --config."
         )
-    with _reading(settings) as database:
+    with _stored(settings) as database:
         if style == "singer":
-            records = () if database is None else (text for _, text in letters_in(database))
-            print_json_lines(letters_as_messages(records))
+            records = () if database is None else (text for _, text in store.letters_in(database))
+            print_json_lines(store.letters_as_messages(records))
             return
-        found = look_at_letters(database, settings, choice, notes)
-    if style == "json":
-        click.echo(json_text(found))
-    else:
-        print_lines(letter_lines(found))
+        found = reporting.look_at_letters(database, settings, choice, notes)
+    _show(style, found, reporting.letter_lines)
 
 
-def _delete_letters(given: Mapping[str, Any], reasons: Iterable[str]) -> None:
+def _delete_letters(given: Mapping[str, Any], settings: Settings, reasons: Iterable[str]) -> None:
     if "customer_id" not in given:
         msg = "setting 'customer_id' is required: --delete deletes dead letters of one account"
         raise ConfigurationError(msg)
-    settings = _settings(given, _READ_WITH_LETTERS)
-    with _reading(settings) as found:
-        is_there = found is not None
-    if not is_there:
-        print_lines(["There are no dead letters in the store."])
-        return
-    with contextlib.closing(open_for_writing(settings)) as database:
+    account = store.account_of(settings)
+    with _stored(settings, to_change=True) as database:
+        if database is None:
+            print_lines(["There are no dead letters in the store."])
+            return
         for reason in dict.fromkeys(reasons):
-            count = delete_letters(database, account_of(settings), settings.pixel_id, reason)
+            count = store.delete_letters(database, account, settings.pixel_id, reason)
             print_lines([f"{reason}: deleted {counted(count, 'dead letter')}"])
 
 
-@main.command("replay")
-@_with_config
-@click.argument("file", type=click.File("r"), required=False)
-@click.option("--dry-run", is_flag=True, help="Show what the replay would do, and change nothing.")
-@_UNCONFIRMED
-@_OTHER_ACCOUNTS
-def replay(
-    config: _ConfigInput,
-    file: IO[str] | None,
+@_command("replay", "--config liveintent.yml replay --dry-run")
+@click.argument("source", type=click.File("r"), metavar="[FILE]", required=False)
+@_with_run_options
+@click.option(
+    "--unconfirmed",
+    is_flag=True,
+    help="Also send the dead letters that LiveIntent may have counted: those with the reasons"
+    " unconfirmed and api_error.",
+)
+@click.option(
+    "--other-accounts",
+    is_flag=True,
+    help="Also send the dead letters that were written for another account (customer ID and API"
+    " host) or pixel. The replay sends them to the account and pixel of the settings.",
+)
+def replay(  # noqa: PLR0913 (an argument for each option)
+    files: dict[str, Any],
+    source: IO[str] | None,
     *,
     dry_run: bool,
+    limit: int | None,
     unconfirmed: bool,
     other_accounts: bool,
 ) -> None:
@@ -369,16 +409,14 @@ def replay(
     store, and sent.
     """
     choice = ReplayChoice(unconfirmed, other_accounts)
-    with _run(config, dry_run=dry_run) as names:
-        request = ReplayRequest(choice, file, dry_run)
-        TargetLiveIntent(**names, replay=request).replay()
+    with _run(files, dry_run=dry_run, limit=limit) as names:
+        TargetLiveIntent(**names, replay=ReplayRequest(choice, source)).replay()
 
 
 # Delivered events and people
 
 
-@main.command("delivered")
-@_with_config
+@_command("delivered", "--config liveintent.yml delivered --since 2026-08-01 > delivered.csv")
 @click.option("--format", "style", type=click.Choice(["csv", "singer"]), default="csv")
 @click.option(
     "--since",
@@ -387,27 +425,30 @@ def replay(
     help="Only events that were sent at this time (UTC) or later: 2026-08-01 or"
     " 2026-08-01T16:00:00.",
 )
-def print_delivered(config: _ConfigInput, style: str, since: dt.datetime | None) -> None:
+def print_delivered(files: dict[str, Any], style: str, since: dt.datetime | None) -> None:
     """Print the delivered events that the store keeps (see keep_delivered), the oldest first."""
-    settings = _settings(_given(config), ("customer_id", "api_url", "max_retry_seconds", "store"))
+    settings = _settings(_given(files))
     moment = 0.0 if since is None else since.replace(tzinfo=dt.timezone.utc).timestamp()
-    with _reading(settings) as database:
-        rows = () if database is None else delivered_in(database, account_of(settings), moment)
+    with _stored(settings) as database:
+        rows = (
+            ()
+            if database is None
+            else store.delivered_in(database, store.account_of(settings), moment)
+        )
         if style == "csv":
-            print_lines(delivered_as_csv(rows))
+            print_lines(store.delivered_as_csv(rows))
         else:
-            print_json_lines(delivered_as_messages(rows))
+            print_json_lines(store.delivered_as_messages(rows))
 
 
-@main.command("forget")
-@_with_config
-def forget(config: _ConfigInput) -> None:
+@_command("forget", "--config liveintent.yml forget < addresses.txt")
+def forget(files: dict[str, Any]) -> None:
     """Delete all rows about people whose addresses or hashes come from standard input.
 
     Each line is an e-mail address, or the MD5, SHA-1 or SHA-256 of one. The command deletes dead
     letters and delivered events of all accounts, and stores no address.
     """
-    settings = _settings(_given(config), ("max_retry_seconds", "store"))
+    settings = _settings({"customer_id": _STAND_INS["customer_id"], **_given(files)})
     hashes: set[str] = set()
     for number, line in enumerate(input_of(None), 1):
         if text := line.strip():
@@ -416,121 +457,64 @@ def forget(config: _ConfigInput) -> None:
                 msg = f"line {number} is neither an e-mail address nor the hash of one"
                 raise InputError(msg)
             hashes |= found
-    with _reading(settings) as reading:
-        is_there = reading is not None
-    rows = 0
-    if is_there and hashes:
-        with contextlib.closing(open_for_writing(settings)) as database:
-            rows = forget_people(database, hashes)
+    with _stored(settings, to_change=bool(hashes)) as database:
+        rows = store.forget_people(database, hashes) if database and hashes else 0
     print_lines([f"deleted {counted(rows, 'row')}"])
 
 
 # The history
 
-_READ_WITH_HISTORY = (
-    *("customer_id", "api_url", "pixel_id", "timezone", "history_days"),
-    *("max_retry_seconds", "store"),
-)
-"""The settings that decide what the history says."""
 
-
-@main.command("health")
-@_with_config
+@_command("health", "--config liveintent.yml health --max-age 26")
 @click.option(
     "--max-age",
     type=click.FloatRange(min=0, min_open=True),
     metavar="HOURS",
     help="The exit code is also 3 if no run has ended in the last HOURS hours.",
 )
-def print_health(config: _ConfigInput, max_age: float | None) -> None:
+def print_health(files: dict[str, Any], max_age: float | None) -> None:
     """Print one line that says whether everything is normal, according to the history of runs.
 
     The exit code is 3 if the last run failed, if something is unusual, or if there are more dead
     letters than usual.
     """
     limit = None if max_age is None else dt.timedelta(hours=max_age)
-    settings = _settings(_given(config), _READ_WITH_HISTORY)
-    with _reading(settings) as database:
-        overview, _ = read_overview(settings, database, limit)
-    print_lines([health_line(overview)])
+    settings = _settings(_given(files))
+    with _stored(settings) as database:
+        overview, _ = reporting.read_overview(settings, database, limit)
+    print_lines([reporting.health_line(overview)])
     if overview.causes:
         sys.exit(_UNWELL)
 
 
-@main.command("report")
-@_with_config
+@_command("report", "--config liveintent.yml report page.html")
 @click.argument("path", type=click.Path(dir_okay=False), required=False)
-@click.option("--format", "style", type=click.Choice(["text", "json"]))
-def print_report(config: _ConfigInput, path: str | None, style: str | None) -> None:
+@click.option("--format", "style", type=click.Choice(["html", "text", "json"]), default="html")
+def print_report(files: dict[str, Any], path: str | None, style: str) -> None:
     """Write the report page from the history of runs.
 
     The page compares today with usual days, and describes the last run. PATH is the file of the
     page; the default is report_path. With --format=text, the command prints at most 12 lines in
     place of the page; with --format=json, it prints the figures.
     """
-    if style and path:
-        msg = "a PATH has no effect with --format, which prints the report: remove one of them"
+    if style != "html" and path:
+        msg = f"a PATH has no effect with --format={style}: remove one of them"
         raise click.UsageError(msg)
-    needs_path = style is None and path is None
-    read = (*_READ_WITH_HISTORY, *(("report_path",) if needs_path else ()))
-    settings = _settings(_given(config), read)
-    place = path or settings.report_path
-    if style is None:
-        _check_page(place)
-    with _reading(settings) as database:
-        overview, facts = read_overview(settings, database)
-    if style == "json":
-        click.echo(json_text(overview))
-    elif style == "text":
-        print_lines(overview_lines(overview))
-    elif place is not None:
-        try:
-            write_overview(overview, facts, place)
-        except OSError as error:
-            msg = f"the report '{place}' cannot be written: {error.strerror}"
-            raise StorageError(msg) from None
-        print_lines([f"the report is in {place}"])
-
-
-def _check_page(place: str | None) -> None:
-    if place is None:
+    given = _given(files)
+    if path:
+        given["report_path"] = path
+    settings = _settings(given, *(["report_path"] if style == "html" else []))
+    if style == "html" and settings.report_path is None:
         msg = "the report needs the path of a file: give it after report, or set report_path"
         raise ConfigurationError(msg)
-    if importlib.util.find_spec("pygal") is None:
-        msg = (
-            "the report needs a library that is not installed: run pip install"
-            " 'target-liveintent[report]'"
-        )
-        raise ConfigurationError(msg)
-
-
-# Settings of commands that send nothing
-
-
-def _given(config: _ConfigInput) -> dict[str, Any]:
-    """Return the settings that a run would have, without a check."""
-    environment = environment_settings() if config.parse_env else {}
-    given = {**config.config, **environment}
-    given = {name: value for name, value in given.items() if value is not None}
-    hide_token(str(given.get("auth_token", "")))
-    with contextlib.suppress(ConfigurationError):  # Nothing is sent, so it need not be there.
-        hide_token(read_token(str(given.get("auth_token_path", ""))))
-    return given
-
-
-def _settings(given: Mapping[str, Any], read: Iterable[str]) -> Settings:
-    """Return the settings that a command reads; only those have to be right."""
-    wanted = {name: value for name, value in given.items() if name in read}
-    stand_ins = {name: value for name, value in _STAND_INS.items() if name not in read}
-    return settings_of(stand_ins | wanted)
-
-
-@contextlib.contextmanager
-def _reading(settings: Settings) -> Iterator[Database | None]:
-    """Open the store for reading; None if there is none yet."""
-    database = open_for_reading(settings)
-    try:
-        yield database
-    finally:
-        if database is not None:
-            database.close()
+    with _stored(settings) as database:
+        overview, facts = reporting.read_overview(settings, database)
+    if style != "html":
+        _show(style, overview, reporting.overview_lines)
+    elif settings.report_path is not None:
+        try:
+            reporting.write_overview(overview, facts, settings.report_path)
+        except OSError as error:
+            msg = f"the report '{settings.report_path}' cannot be written: {error.strerror}"
+            raise StorageError(msg) from None
+        print_lines([f"the report is in {settings.report_path}"])

@@ -18,18 +18,26 @@ from urllib.parse import urlsplit
 
 
 def setting(description: str, *, default: Any = None, **rules: Any) -> Any:
-    """Define a setting as a field of a dataclass.
+    """Define a setting as a field of a dataclass, with rules of the JSON schema besides its type.
 
-    Args:
-        description: What the setting does, for the user.
-        default: None and the empty text stand for no value, `dict` for an empty object; `MISSING`
-            makes the setting required.
-        rules: The keywords of the JSON schema that apply to the setting, besides its type.
+    None and the empty text stand for no default, `dict` for an empty object; `MISSING` makes the
+    setting required.
     """
     metadata = {"description": description, "rules": rules}
     if default is dict:  # Its values may be secret, such as the salt of a hash in a stream map.
         return dataclasses.field(default_factory=dict, repr=False, metadata=metadata)
     return dataclasses.field(default=default, repr="secret" not in rules, metadata=metadata)
+
+
+GROUPS = {
+    "customer_id": "You need these",
+    "stream_map_config": "What is sent",
+    "batch_size_rows": "Pace",
+    "validate_records": "What cannot be sent",
+    "store": "Store and reports",
+    "api_url": "This run",
+}
+"""The headings under which people read about the settings, by the first setting of each."""
 
 
 class EventDefaults(NamedTuple):
@@ -71,12 +79,10 @@ class Settings:
         default="",
         minLength=1,
         secret=True,
-        writeOnly=True,
     )
     auth_token_path: str | None = setting(
         "A file or mounted secret with the token, in place of `auth_token`. If the API denies"
-        " access, the run reads the file again, and continues if the file contains a new"
-        " token.",
+        " access, the run reads it again, and continues with a new token.",
         minLength=1,
     )
     pixel_id: int | None = setting(
@@ -84,24 +90,33 @@ class Settings:
         minimum=1,
         maximum=2**63 - 1,
     )
-    api_url: str = setting(
-        "The base URL of the API. The target appends `/conversions/{customer_id}`. If the value"
-        " contains `{customer_id}`, the target appends nothing, but replaces `{customer_id}` with"
-        " your customer ID. Plain http is allowed for loopback only.",
-        default="https://conversions.liveintent.com",
-    )
     default_source: str | None = setting(
         "The source that an event gets if its record has no source."
+    )
+    presets: Mapping[str, str] = setting(
+        "Ready stream maps for known taps, by stream: `{orders: shopify}`. A column that is also"
+        " in `stream_maps` is taken from there.",
+        default=dict,
+    )
+    # The SDK's schema of stream maps cannot be used: a part of it is not a valid JSON schema, so
+    # that a wrong `__else__` would end in a traceback. `config.checks` checks them instead.
+    stream_maps: Mapping[str, Any] = setting(
+        "For each stream, how the columns of an event are made, and which records are left out:"
+        " https://sdk.meltano.com/en/latest/stream_maps.html",
+        default=dict,
+        additionalProperties=True,
+    )
+    stream_map_config: Mapping[str, Any] = setting(
+        "Values that stream maps use, as `config['name']`.", default=dict, additionalProperties=True
     )
     timezone: str = setting(
         "The time zone of event times without a zone, as an IANA name: `America/New_York`.",
         default="UTC",
     )
     email_normalization: str = setting(
-        "How an address is normalized before it is hashed. With each value of this setting, the"
-        " target removes spaces before and after the address, and writes the address in lower case."
-        " With `gmail`, the target also removes dots and `+…` from addresses at Gmail. With"
-        " `all_domains`, it also removes dots and `+…` from all addresses.",
+        "How an address is normalized before it is hashed: without spaces around it, in lower case,"
+        " and with `gmail` also without dots and `+…` if it is at Gmail, with `all_domains`"
+        " wherever it is.",
         default="gmail",
     )
     source_url_parameters: str = setting(
@@ -109,6 +124,11 @@ class Settings:
         " numbers and the like), only those for attribution (`li_did`, `utm_…`, click IDs such as"
         " `gclid`), or none. A parameter with an e-mail address is never sent.",
         default="all_but_secrets",
+    )
+    suppression_path: str | None = setting(
+        "The path or URL of a file that lists people. The events of these people are never sent."
+        " Each line is an e-mail address or the hash of an address.",
+        minLength=1,
     )
     batch_size_rows: int = setting(
         "How many events a request may contain at most, 1 to 100.",
@@ -139,47 +159,48 @@ class Settings:
     max_retry_seconds: int = setting(
         "How long a run continues to retry while the API accepts nothing.", default=300, minimum=0
     )
+    validate_records: bool = setting(
+        "Check each record against the tap's schema. A record that breaks the schema becomes a dead"
+        " letter.",
+        default=False,
+    )
     on_rejection: str = setting(
         "What a run does with a record that it cannot send: write a dead letter, or fail.",
         default="dead_letter",
         enum=["dead_letter", "fail"],
     )
     max_dead_letter_percent: int = setting(
-        "The highest percentage of records that may become dead letters. A run that exceeds"
-        " this percentage fails at its end if it has at least 100 records. If it has at least 1,000"
-        " records, it already fails at the next STATE. A run also fails if it delivers nothing and"
-        " at least ten records became dead letters. The value 100 turns off all of these"
-        " rules. For these rules, records without an identity and events that are too old do not"
-        " count as dead letters.",
+        "The highest percentage of records that may become dead letters. With more, a run of 100"
+        " records or more fails at its end, and one of 1,000 already at the next STATE. A run that"
+        " delivers nothing fails from ten dead letters on. 100 turns this off. Records without"
+        " an identity and events that are too old do not count.",
         default=50,
         minimum=0,
         maximum=100,
     )
     store: str = setting(
-        "Where the target remembers delivered events, keeps the records that it cannot send, and"
-        " keeps the history of its runs: the path of an SQLite file, or a PostgreSQL database"
-        " (`postgresql://user@host/database`), which runs on several machines can share. A run"
-        " creates the file, or the tables. The password can also come from `PGPASSWORD` or"
-        " `~/.pgpass`. PostgreSQL needs `pip install 'target-liveintent[postgres]'`.",
+        "Where delivered events, dead letters and the history of runs are: the path of an SQLite"
+        " file, or a PostgreSQL database (`postgresql://user@host/database`), which several"
+        " machines can share. A run creates what is missing. PostgreSQL needs"
+        " `pip install 'target-liveintent[postgres]'`; the password can also come from"
+        " `PGPASSWORD` or `~/.pgpass`.",
         default="liveintent.sqlite",
         minLength=1,
         secret=True,
-        writeOnly=True,
     )
     keep_delivered: bool = setting(
         "Keep a row in the store for each delivered event, so that you can compare these events"
         " with the counts of LiveIntent. The command `delivered` prints them.",
         default=False,
     )
-    suppression_path: str | None = setting(
-        "The path or URL of a file that lists people. The events of these people are never sent."
-        " Each line is an e-mail address or the hash of an address.",
-        minLength=1,
+    history_days: int = setting(
+        "How many days the store keeps runs, dead letters and delivered events.",
+        default=400,
+        minimum=1,
     )
     report_path: str | None = setting(
-        "The path of the run's report: one page, such as `liveintent-report.html`. The run"
-        " also writes the same content as JSON, into the same folder. Needs"
-        " `pip install 'target-liveintent[report]'`.",
+        "The page of the run's report, such as `liveintent-report.html`. The same content is"
+        " beside it as JSON. Needs `pip install 'target-liveintent[report]'`.",
         pattern=r"^.+\.html$",  # So that `report_json` is another file.
     )
     metrics_path: str | None = setting(
@@ -187,15 +208,10 @@ class Settings:
         " writes it every `flush_interval_seconds`, and at its end.",
         minLength=1,
     )
-    history_days: int = setting(
-        "How many days the store keeps runs, dead letters and delivered events.",
-        default=400,
-        minimum=1,
-    )
-    validate_records: bool = setting(
-        "Check each record against the tap's schema. A record that breaks the schema becomes a dead"
-        " letter.",
-        default=False,
+    api_url: str = setting(
+        "The base URL of the API, to which `/conversions/{customer_id}` is appended, unless the"
+        " value itself contains `{customer_id}`. Plain http is allowed for loopback only.",
+        default="https://conversions.liveintent.com",
     )
     dry_run: bool = setting(
         "Do everything except sending events, and log the first events. A dry run writes no STATE"
@@ -206,23 +222,6 @@ class Settings:
         "Send only this number of events, then stop. The run writes no STATE, so the next run"
         " reads all records again, and does not send these events again.",
         minimum=1,
-    )
-    presets: Mapping[str, str] = setting(
-        "Ready stream maps for known taps. Each key is a stream, and its value is the name of a"
-        " preset: `{orders: shopify}`. If `stream_maps` also maps a column that the preset maps,"
-        " `stream_maps` takes precedence for this column.",
-        default=dict,
-    )
-    # The SDK's schema of stream maps cannot be used: a part of it is not a valid JSON schema, so
-    # that a wrong `__else__` would end in a traceback. `config.checks` checks them instead.
-    stream_maps: Mapping[str, Any] = setting(
-        "For each stream, how the columns of an event are made, and which records are left out:"
-        " https://sdk.meltano.com/en/latest/stream_maps.html",
-        default=dict,
-        additionalProperties=True,
-    )
-    stream_map_config: Mapping[str, Any] = setting(
-        "Values that stream maps use, as `config['name']`.", default=dict, additionalProperties=True
     )
 
     @property

@@ -9,9 +9,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gc
-import itertools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import FrameType
 from typing import IO, Any, ClassVar
 
@@ -19,65 +18,18 @@ from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabilities
 from singer_sdk.target_base import Target
 
-from target_liveintent import config
+from target_liveintent import config, reporting, singer, store
 from target_liveintent.clock import SYSTEM_CLOCK
-from target_liveintent.conversions import DEAD_LETTERS, LetterKey
+from target_liveintent.conversions import DEAD_LETTERS
 from target_liveintent.delivery import Client, DryRun, Refusals, delivery_of
-from target_liveintent.errors import ConfigurationError, StorageError
-from target_liveintent.mapping import Stream, StreamPlan
+from target_liveintent.errors import StorageError
+from target_liveintent.mapping import Stream, StreamPlan, stream_maps_of
 from target_liveintent.printing import print_lines
 from target_liveintent.privacy import Suppressions, hide_token
-from target_liveintent.reporting import (
-    CANARY,
-    DONE,
-    FAILED,
-    REPLAY,
-    STOPPED,
-    USUAL,
-    Ending,
-    RunReporter,
-)
 from target_liveintent.run import ReplayConverter, Run, RunParts, counted
 from target_liveintent.run_id import new_run_id, run_named
-from target_liveintent.singer import (
-    STOP_SECONDS,
-    Message,
-    MessageReader,
-    Replay,
-    ReplayRequest,
-    StateOutput,
-    StopSignals,
-    StreamMaps,
-    StreamRegistry,
-    afterwards,
-    batch_records,
-    check_log,
-    check_output,
-    decode_object,
-    environment_settings,
-    failure_text,
-    letters_of,
-    state_of,
-    stopped_by,
-    stream_maps_of,
-    stream_of,
-    summary,
-    what_waits,
-)
+from target_liveintent.singer import Message, MessageReader, ReplayRequest
 from target_liveintent.sinks import LiveIntentSink, SkippedSink
-from target_liveintent.store import (
-    DryStore,
-    RunStore,
-    Waiting,
-    account_of,
-    imported,
-    letters_in,
-    open_for_reading,
-    open_store,
-)
-
-_MOST_IMPORTED = 1_000
-"""Dead letters of a file that go into one transaction."""
 
 
 class TargetLiveIntent(Target):
@@ -93,9 +45,8 @@ class TargetLiveIntent(Target):
         PluginCapabilities.STRUCTURED_LOGGING,
         TargetCapabilities.VALIDATE_RECORDS,
     ]
-    stop_seconds: ClassVar[float] = STOP_SECONDS
+    stop_seconds: ClassVar[float] = singer.STOP_SECONDS
     message_reader: MessageReader
-    _stream_maps: StreamMaps
 
     def __init__(
         self,
@@ -111,7 +62,7 @@ class TargetLiveIntent(Target):
             run_id: The ID of the run; None for a new one.
             replay: What the command `replay` asks for; None for a run that reads a tap's output.
             send_again: Whether events that were delivered before are sent once more.
-            kwargs: The arguments of the SDK's `Target`.
+            kwargs: The arguments of the SDK's `Target`. No environment variable is read.
 
         Raises:
             ConfigurationError: If a setting is absent or wrong.
@@ -122,81 +73,98 @@ class TargetLiveIntent(Target):
         for warning in config.warnings_of(self.config):
             self.logger.warning(warning)
         self.settings = config.settings_of(self.config)
-        self._replay = replay
         if replay is not None:  # It reaches its end whatever the dead letters are like.
             self.settings = dataclasses.replace(
-                self.settings,
-                dry_run=self.settings.dry_run or replay.dry_run,
-                max_dead_letter_percent=100,
-                on_rejection="dead_letter",
+                self.settings, max_dead_letter_percent=100, on_rejection="dead_letter"
             )
         self.run_id = run_id or new_run_id()
+        self._replay = replay
+        self._then = singer.afterwards(is_replay=replay is not None) + run_named(self.run_id)
         hide_token(self.settings.auth_token)
-        check_log()
+        singer.check_log()
         if not self.settings.dry_run:
-            check_output()
+            singer.check_output()
         # Before the store: if it cannot be read, the run must not create any file.
         self._suppressions = Suppressions(self.settings.suppression_path)
-        output = StateOutput()
-        self._signals = StopSignals(
+        self._store: store.RunStore | None = None
+        output = singer.StateOutput()
+        self._signals = singer.StopSignals(
             self.logger,
-            lambda: what_waits(output, self._store),
-            lambda: afterwards(is_replay=replay is not None),
-            run_named(self.run_id),
+            lambda: singer.what_waits(output, self._store),
+            self._then,
             self.stop_seconds,
         )
-        self._store: RunStore | None = None
-        # Also in a dry run: it hides the token in the log.
-        client = Client(self.settings, SYSTEM_CLOCK)
         program = f"{self.name} {self.plugin_version}"
-        self._reporter = RunReporter(
+        self._reporter = reporting.RunReporter(
             self.settings, program, self.logger, sys.stderr, run_id=self.run_id
         )
         tally = self._reporter.tally
-        on_delivered = None if tally is None else tally.delivered
-        parts = self._parts(client, send_again=send_again)._replace(
+        parts = self._parts(send_again=send_again)._replace(
             write_state=output.write,
             stop_reading=self._stop_reading,
-            on_delivered=on_delivered,
+            on_delivered=None if tally is None else tally.delivered,
             on_progress=self._reporter.progress,
         )
         self.run = Run(self.settings, parts)
         self.run.gate.awaits_stream = True
         self.message_reader = MessageReader(self.run.tick)
-        self.streams = StreamRegistry(
-            self._stream_maps,
+        self.streams = singer.StreamRegistry(
+            stream_maps_of(self.settings),
             self._make_sink,
             self.settings.events,
             self.settings.presets,
             self.logger,
         )
 
-    def _parts(self, client: Client, *, send_again: bool) -> RunParts:
+    def _parts(self, *, send_again: bool) -> RunParts:
         """Return what the run works with: in a dry run, what neither sends nor writes."""
         settings = self.settings
+        client = Client(settings, SYSTEM_CLOCK)  # Also in a dry run: it hides the token in the log.
         if settings.dry_run:
-            database = open_for_reading(settings)
-            dry = DryStore(database, account_of(settings), send_again=send_again)
+            dry = store.DryStore(
+                store.open_for_reading(settings), store.account_of(settings), send_again=send_again
+            )
             return RunParts(SYSTEM_CLOCK, DryRun(self.logger, SYSTEM_CLOCK), dry)
-        kind = USUAL if settings.limit is None else CANARY
-        kind = REPLAY if self._replay else kind
+        kind = reporting.USUAL if settings.limit is None else reporting.CANARY
+        kind = reporting.REPLAY if self._replay else kind
         stopped = self._signals
-        waiting = Waiting(is_stopped=lambda: stopped.received is not None, warn=self.logger.warning)
-        self._store = store = open_store(
+        waiting = store.Waiting(
+            is_stopped=lambda: stopped.received is not None, warn=self.logger.warning
+        )
+        self._store = opened = store.open_store(
             settings, self.run_id, kind=kind, waiting=waiting, send_again=send_again
         )
-        if store.expired_letters:
+        if opened.expired_letters:
             self.logger.warning(
                 "%s older than history_days (%d) went out of the store",
-                counted(store.expired_letters, "dead letter"),
+                counted(opened.expired_letters, "dead letter"),
                 settings.history_days,
             )
+        if self._replay is None:
+            self._warn_of_another_pixel(opened)
         # An API that accepts nothing may do so as only the bad events are left to be replayed.
         refusals = Refusals(accepted=self._replay is not None)
-        delivery = delivery_of(settings, client, SYSTEM_CLOCK, refusals)
-        return RunParts(SYSTEM_CLOCK, delivery, store)
+        return RunParts(SYSTEM_CLOCK, delivery_of(settings, client, SYSTEM_CLOCK, refusals), opened)
 
-    # The settings
+    def _warn_of_another_pixel(self, opened: store.RunStore) -> None:
+        settings = self.settings
+        former = store.former_pixel(
+            opened.database, store.account_of(settings), settings.pixel_id, opened.number
+        )
+        if former is not None:
+            self.logger.warning(
+                "this is the first run for customer ID %s and pixel %s, but the store knows %s that"
+                " runs for customer ID %s and pixel %s have sent. If the input has these events,"
+                " they are sent again. If you have changed customer_id or pixel_id by mistake,"
+                " stop this run",
+                settings.customer_id,
+                settings.pixel_id,
+                counted(former.events, "event"),
+                former.customer_id,
+                former.pixel_id,
+            )
+
+    # What the SDK must not do by itself
 
     @classmethod
     def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
@@ -204,19 +172,17 @@ class TargetLiveIntent(Target):
 
     @classproperty
     def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805 (as in the SDK)
-        return environment_settings()
+        return {}
 
-    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
-        """Check the settings without showing a value, because it may be a mistyped token."""
-        errors = config.problems(self._config)
-        if errors and raise_errors:
-            msg = "; ".join(errors)
-            raise ConfigurationError(msg)
-        return errors
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:  # noqa: ARG002
+        """Leave the check to `settings_of`, which shows no value."""
+        return []
 
     def setup_mapper(self) -> None:
-        """Make the stream maps of the settings."""
-        self._stream_maps = stream_maps_of(self.config)
+        """Leave the stream maps to the `StreamRegistry`."""
+
+    def _setup_signal_handlers(self) -> None:
+        """Do nothing yet: only `process` can stop a run."""
 
     # The run
 
@@ -243,8 +209,14 @@ class TargetLiveIntent(Target):
             RunError: If not every dead letter that was read has an outcome.
             SystemExit: After a signal, with 128 plus its number.
         """
-        self._do(self._replay_letters)
-        print_lines(summary(self.run.counts))
+        assert self._replay is not None  # noqa: S101 (only the command calls this)
+        choice, source = self._replay
+        left_out = self.run.counts.of(DEAD_LETTERS).left_out
+        converter = ReplayConverter(self.settings, self._suppressions, choice, left_out)
+        replay = singer.Replay(self.run, converter)
+        letters = singer.letters_to_replay(source, self.settings, self._store)
+        self._do(lambda: replay.process_all(letters, lambda: self.message_reader.stopped))
+        print_lines(singer.summary(self.run.counts))
 
     def _do(self, read: Callable[[], None]) -> None:
         """Do the run, whose input is read by a function; report on it, and close the store."""
@@ -255,89 +227,64 @@ class TargetLiveIntent(Target):
         with self._signals as wake:
             super()._setup_signal_handlers()
             self.message_reader.wake = wake
-            ending = Ending(DONE)
+            ending = reporting.Ending(reporting.DONE)
             try:
                 read()
             except BaseException as failure:
-                ending = Ending(FAILED, failure_text(failure))
+                ending = reporting.Ending(reporting.FAILED, singer.failure_text(failure))
                 self._abandon(failure)
                 if self._signals.received is None:
                     raise
                 self.logger.warning(ending.message)
             finally:
-                self._report(ending)
+                self._end(ending)
             if (number := self._signals.received) is not None:
-                then = afterwards(is_replay=self._replay is not None) + run_named(self.run_id)
-                self.logger.warning("%s; %s", stopped_by(number), then)
+                self.logger.warning("%s; %s", singer.stopped_by(number), self._then)
                 sys.exit(128 + number)
 
     def _abandon(self, failure: BaseException) -> None:
         try:
             self.run.abandon(failure)
         except Exception as second:  # noqa: BLE001 (the user must fix the first one)
-            self.logger.warning("a second failure followed: %s", failure_text(second))
+            self.logger.warning("a second failure followed: %s", singer.failure_text(second))
 
-    def _report(self, ending: Ending) -> None:
+    def _end(self, ending: reporting.Ending) -> None:
+        """Report how the run ended, and close the store."""
         if (number := self._signals.received) is not None:
-            texts = [stopped_by(number), *([ending.message] if ending.message else [])]
-            ending = Ending(STOPPED, "; ".join(texts))
-        self._reporter.end(self.run.counts, ending, self._store)
+            texts = [singer.stopped_by(number), *([ending.message] if ending.message else [])]
+            ending = reporting.Ending(reporting.STOPPED, "; ".join(texts))
+        if self.streams.has_only_test and ending.kind == reporting.DONE:
+            self.logger.info(
+                "meltano config test: the settings are right, and the store can be opened. Nothing"
+                " was sent, and the store keeps nothing of this test%s",
+                run_named(self.run_id),
+            )
+        else:
+            self._reporter.end(self.run.counts, ending, self._store)
         if self._store is not None:
             with contextlib.suppress(StorageError):  # The run has said what is wrong with it.
-                self._store.close()
+                self._store.close(forget=self.streams.has_only_test)
 
     def _stop_reading(self) -> None:
         self.message_reader.stopped = True
         if self._replay is not None:
-            self.logger.info(
-                "the replay has reached the limit of %s events (setting 'limit'). The remaining"
-                " dead letters stay in the store",
-                self.settings.limit,
-            )
-            return
-        self.logger.info(
-            "the run has reached the limit of %s events (setting 'limit'). The run does not read"
-            " the rest of the input, and writes no STATE. So the next run reads the whole input"
-            " again, and sends only the events that this run did not deliver",
-            self.settings.limit,
-        )
-
-    # A replay
-
-    def _replay_letters(self) -> None:
-        assert self._replay is not None  # noqa: S101 (only the command calls this)
-        counts = self.run.counts.of(DEAD_LETTERS)
-        converter = ReplayConverter(
-            self.settings, self._suppressions, self._replay.choice, counts.left_out
-        )
-        replay = Replay(self.run, converter)
-        for key, record in self._letters(self._replay.source):
-            replay.process(key, record)
-            self.run.tick()
-            replay.check_refusals()
-            if self.message_reader.stopped:
-                break
-        self.run.finish()
-        replay.check_refusals()
-
-    def _letters(self, source: IO[str] | None) -> Iterator[tuple[LetterKey, dict[str, Any]]]:
-        """Yield the dead letters of a replay; those of a file are in the store before that."""
-        store = self._store
-        if source is not None:
-            letters = (imported(record, self.settings) for record in letters_of(source))
-            if store is None:
-                yield from ((one.key, dict(one.record)) for one in letters)
-                return
-            while some := list(itertools.islice(letters, _MOST_IMPORTED)):
-                store.import_letters(some)
-            found = letters_in(store.database, store.number, of_run=True)
-        elif store is not None:  # A letter that is rejected again may get a key behind this one.
-            found = letters_in(store.database, store.number)
+            then = "The remaining dead letters stay in the store"
         else:
-            database = open_for_reading(self.settings)
-            found = iter(()) if database is None else letters_in(database)
-        for key, text in found:
-            yield key, decode_object(text.encode())
+            then = (
+                "The run does not read the rest of the input, and writes no STATE. So the next run"
+                " reads the whole input again, and sends only the events that this run did not"
+                " deliver"
+            )
+        limit = self.settings.limit
+        self.logger.info("the limit of %s events (setting 'limit') is reached. %s", limit, then)
+
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Note a signal; the main loop stops after the message that it is processing."""
+        if self._signals.note(signum):
+            self.message_reader.stopped = True
+            self.run.request_stop()
+
+    # Messages
 
     def _make_sink(
         self, stream: Stream, plan: StreamPlan, *, gives_events: bool
@@ -346,11 +293,9 @@ class TargetLiveIntent(Target):
             return SkippedSink(self, stream, plan, self.run, self.settings)
         return LiveIntentSink(self, stream, plan, self.run, self.settings, self._suppressions)
 
-    # Messages
-
     def _process_schema_message(self, message: Message) -> None:  # type: ignore[override]
         if self.streams.register(message):
-            stream = stream_of(message)
+            stream = singer.stream_of(message)
             columns = self.streams.columns_of(stream)
             self.message_reader.select_columns(stream, columns, self._process_of(stream))
             if self.streams.has_events:
@@ -370,19 +315,19 @@ class TargetLiveIntent(Target):
 
     def _process_record_message(self, message: Message) -> None:  # type: ignore[override]
         """Refuse a record that came before the SCHEMA of its stream; sinks get all others."""
-        self._process_of(stream_of(message))
+        self._process_of(singer.stream_of(message))
 
     def _process_batch_message(self, message: Message) -> None:  # type: ignore[override]
-        stream = stream_of(message)
+        stream = singer.stream_of(message)
         process = self._process_of(stream)
-        for record in batch_records(message.encoding or {}, message.manifest or []):
+        for record in singer.batch_records(message.encoding or {}, message.manifest or []):
             process(record)
             self.run.tick()
             if self.message_reader.stopped:
                 return
 
     def _process_state_message(self, message: Message) -> None:  # type: ignore[override]
-        self.run.gate.hold(state_of(message))
+        self.run.gate.hold(singer.state_of(message))
 
     def _process_activate_version_message(self, message: Message) -> None:  # type: ignore[override]
         """Ignore the message: versions of a table do not matter to conversions."""
@@ -390,26 +335,9 @@ class TargetLiveIntent(Target):
     def process_endofpipe(self) -> None:
         """Deliver everything that was read, if a stream is mapped to events."""
         if not self.message_reader.stopped:
-            self.streams.warn_of_absent_streams()
-            if not self.streams.sinks:
-                self.logger.warning(
-                    "the input contains neither a record nor a SCHEMA, because the tap ended"
-                    " early or no stream is selected in the tap. Check the tap's log, or run the"
-                    " tap alone"
-                )
+            self.streams.warn_at_end()
         if not self.streams.has_events and self.run.counts.total.read > 0:
             self.streams.fail_unmapped()
         self.run.gate.awaits_stream = False
         self.run.finish()
         self.streams.clean_up()
-
-    # Signals
-
-    def _setup_signal_handlers(self) -> None:
-        """Do nothing yet: only `process` can stop a run."""
-
-    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """Note a signal; the main loop stops after the message that it is processing."""
-        if self._signals.note(signum):
-            self.message_reader.stopped = True
-            self.run.request_stop()

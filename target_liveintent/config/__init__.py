@@ -2,22 +2,24 @@
 
 from target_liveintent.config.checks import problems
 from target_liveintent.config.loading import (
-    from_environment,
+    PREFIX,
     from_texts,
+    read_config,
     settings_of,
     warnings_of,
+    with_environment,
 )
-from target_liveintent.config.nesting import joined
-from target_liveintent.config.schema import SCHEMA
-from target_liveintent.config.unread import unread_variables
+from target_liveintent.config.schema import SCHEMA, about_lines, settings_by_group
 
 __all__ = [
+    "PREFIX",
     "SCHEMA",
-    "from_environment",
+    "about_lines",
     "from_texts",
-    "joined",
     "problems",
+    "read_config",
+    "settings_by_group",
     "settings_of",
-    "unread_variables",
     "warnings_of",
+    "with_environment",
 ]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
-
 _STORE = "set store to the path of a file, or to the URL of a PostgreSQL database"
 _LETTERS = "dead letters are in the store now: see the command dead-letters"
 GONE = {
@@ -20,10 +17,3 @@ GONE = {
     "replay_unconfirmed": "use the option --unconfirmed of the command replay",
 }
 """What to do in place of each setting."""
-
-
-def gone_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line for each setting of a configuration that is gone."""
-    for name, instead in GONE.items():
-        if config.get(name) is not None:
-            yield f"setting '{name}' no longer exists: {instead}"

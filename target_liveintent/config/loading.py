@@ -1,41 +1,34 @@
-"""Loading of settings: from environment variables and other texts, and into `Settings`."""
+"""Loading of settings: from files, environment variables and other texts, and into `Settings`."""
 
 from __future__ import annotations
 
-import json
-import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from target_liveintent.config.checks import hint, problems
+import msgspec
+
+from target_liveintent.config.checks import problems
 from target_liveintent.config.gone import GONE
-from target_liveintent.config.nesting import joined, unflattened
-from target_liveintent.config.schema import SCHEMA, expected
+from target_liveintent.config.schema import SCHEMA
 from target_liveintent.delivery import read_token
 from target_liveintent.errors import ConfigurationError
+from target_liveintent.mapping import did_you_mean
 from target_liveintent.settings import Settings, in_project, is_url
 
-_BOOLEANS = {
-    **dict.fromkeys(("true", "1", "yes", "on"), True),
-    **dict.fromkeys(("false", "0", "no", "off"), False),
+PREFIX = "TARGET_LIVEINTENT_"
+"""What the names of the environment variables of settings begin with."""
+_TYPES = {
+    **dict.fromkeys(GONE, "string"),
+    **{name: schema["type"][0] for name, schema in SCHEMA["properties"].items()},
 }
-_PARSERS: dict[str, Callable[[str], Any]] = {
-    "integer": int,
-    "boolean": lambda text: _BOOLEANS[text.lower()],
-    "object": json.loads,
-    "string": str,
-}
-"""What makes a value from a text, by the type of the setting."""
-
-READABLE: dict[str, Any] = {
-    **{name: {"type": ["string"]} for name in GONE},
-    **SCHEMA["properties"],
-}
-"""The schemas of all settings that can be given, those that are gone included."""
+"""The types of all settings that can be given, those that are gone included."""
 _PATHS = ("auth_token_path", "store", "suppression_path", "report_path", "metrics_path")
 """The settings that name files."""
-_FLATTENED = {"stream_maps", "stream_map_config"}
-"""The settings whose objects can hold objects, which Meltano flattens in the environment."""
+_SPLITS = {"stream_maps": 1, "stream_map_config": -1}
+"""The settings that hold objects in objects, with the number of dots at which a name is split: the
+name of a column has no dot, but the name of its stream can have dots."""
+_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def settings_of(config: Mapping[str, Any]) -> Settings:
@@ -46,14 +39,13 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
     """
     if found := problems(config):
         raise ConfigurationError("; ".join(found))
-    given = joined(config)
     values = {
-        name: _clean(given[name]) for name in SCHEMA["properties"] if given.get(name) is not None
+        name: _clean(config[name]) for name in SCHEMA["properties"] if config.get(name) is not None
     }
+    values.setdefault("store", Settings.store)
     for name in _PATHS:
         if name in values and not is_url(values[name]):
             values[name] = in_project(values[name])
-    values.setdefault("store", in_project(Settings.store))
     if "auth_token_path" in values:
         values["auth_token"] = read_token(values["auth_token_path"])
     return Settings(**values)
@@ -66,47 +58,93 @@ def _clean(value: Any) -> Any:
     return int(value) if isinstance(value, float) else value
 
 
-def from_environment(environment: Mapping[str, str], prefix: str) -> dict[str, Any]:
-    """Return the settings that environment variables hold; an empty variable sets nothing.
+def read_config(path: str) -> dict[str, Any]:
+    """Return the settings of a file of `--config`, which is JSON or YAML.
 
     Raises:
-        ConfigurationError: If the value of a variable does not fit its setting.
+        ConfigurationError: If the file cannot be read. The message shows nothing of its content.
     """
-    variables = {name: prefix + name.upper() for name in READABLE}
-    texts = {name: environment.get(variable, "") for name, variable in variables.items()}
-    found = from_texts(texts, {name: f" ({variable})" for name, variable in variables.items()})
-    for name in _FLATTENED.intersection(found):
+    try:
+        text = Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf")
+    except OSError as error:
+        msg = f"the configuration file '{path}' cannot be read: {error.strerror}"
+        raise ConfigurationError(msg) from None
+    try:
+        return _decode_object(text)
+    except msgspec.DecodeError:
+        pass
+    import yaml  # noqa: PLC0415 (importing it takes longer than importing this whole package)
+
+    try:
+        # As JSON, a date is text, and a key is always text.
+        return _decode_object(msgspec.json.encode(yaml.safe_load(text)))
+    except (yaml.YAMLError, msgspec.DecodeError, TypeError, ValueError, RecursionError):
+        msg = f"the configuration file '{path}' is neither a JSON object nor a YAML mapping"
+        raise ConfigurationError(msg) from None
+
+
+def with_environment(given: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return the settings of files with those of environment variables, which win.
+
+    Meltano flattens objects for the environment, so that not all of an object can be told. So an
+    object of a file wins over its variable.
+    """
+    texts = {
+        name: environment.get(PREFIX + name.upper(), "")
+        for name, kind in _TYPES.items()
+        if kind != "object" or given.get(name) is None
+    }
+    found = from_texts(texts)
+    for name in _SPLITS.keys() & found.keys():
         if isinstance(found[name], dict):
-            found[name] = unflattened(found[name])
-    return found
+            found[name] = _nested(found[name], _SPLITS[name])
+    return {**given, **found}
 
 
-def from_texts(
-    texts: Mapping[str, str], also: Mapping[str, str] = types.MappingProxyType({})
-) -> dict[str, Any]:
-    """Return the settings that are given as texts; an empty text sets nothing.
+def _nested(flat: dict[str, Any], splits: int) -> dict[str, Any]:
+    """Return the object that Meltano has flattened for an environment variable.
 
-    Args:
-        texts: The texts by name; names that are not settings are ignored.
-        also: What an error message adds after the name of a setting.
-
-    Raises:
-        ConfigurationError: If a text does not fit its setting.
+    Of `{"orders": {"email": "mail"}}`, the variable has `{"orders.email": "mail"}`. An object that
+    has objects in it is not flattened, and is returned as it is.
     """
-    found = {}
-    for name, schema in READABLE.items():
-        if text := texts.get(name, "").strip():
-            try:
-                found[name] = _PARSERS[schema["type"][0]](text)
-            except (ValueError, KeyError, RecursionError):
-                msg = f"setting '{name}'{also.get(name, '')} must be {expected(schema)}"
-                raise ConfigurationError(msg) from None
-    return found
+    if any(isinstance(value, dict) for value in flat.values()):
+        return flat
+    nested: dict[str, Any] = {}
+    for name, value in flat.items():
+        *path, last = name.rsplit(".", splits)
+        inner = nested
+        for step in path:
+            inner = inner.setdefault(step, {})
+            if not isinstance(inner, dict):  # A name is both: the rules for maps will say so.
+                return flat
+        inner[last] = value
+    return nested
+
+
+def from_texts(texts: Mapping[str, str]) -> dict[str, Any]:
+    """Return the settings that are given as texts by name; other names are ignored.
+
+    An empty text sets nothing. A text that does not fit its setting stays as it is, so that the
+    checks name the setting.
+    """
+    given = {name: texts.get(name, "").strip() for name in _TYPES}
+    return {name: _value(text, _TYPES[name]) for name, text in given.items() if text}
+
+
+def _value(text: str, kind: str) -> Any:
+    if kind == "string":
+        return text
+    try:
+        if kind == "object":
+            return _decode_object(text)
+        return msgspec.convert(text, int if kind == "integer" else bool, strict=False)
+    except (msgspec.DecodeError, RecursionError):
+        return text
 
 
 def warnings_of(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield a warning for each setting that does not exist."""
     for name in config:
-        if name not in READABLE:
-            near = hint(name, SCHEMA["properties"])
+        if name not in _TYPES:
+            near = did_you_mean(name, SCHEMA["properties"])
             yield f"setting '{name}' is unknown and has no effect{near}"

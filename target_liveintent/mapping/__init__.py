@@ -10,6 +10,7 @@ from target_liveintent.mapping.converter import (
 )
 from target_liveintent.mapping.expressions import Compiler, Expression
 from target_liveintent.mapping.functions import CURRENCIES, FUNCTIONS, GET, coalesce
+from target_liveintent.mapping.map_checks import dots_advice, map_problems
 from target_liveintent.mapping.presets import (
     NULL_VALUES,
     PRESETS,
@@ -21,9 +22,11 @@ from target_liveintent.mapping.presets import (
 from target_liveintent.mapping.proposals import advise_map, config_text, propose
 from target_liveintent.mapping.reads import Reads, reads_of
 from target_liveintent.mapping.recognition import MAX_SAMPLES
+from target_liveintent.mapping.stream_maps import StreamMaps, stream_maps_of
 from target_liveintent.mapping.streams import MELTANO_TEST_STREAM, Stream
 from target_liveintent.mapping.suggestions import (
     absent_streams,
+    did_you_mean,
     did_you_mean_stream,
     lacking_for_events,
     nearest,
@@ -51,21 +54,26 @@ __all__ = [
     "Reads",
     "RecordConverter",
     "Stream",
+    "StreamMaps",
     "StreamPlan",
     "absent_streams",
     "advise_map",
     "coalesce",
     "config_text",
+    "did_you_mean",
     "did_you_mean_stream",
+    "dots_advice",
     "expand_presets",
     "lacking_for_events",
     "likely_preset",
+    "map_problems",
     "nearest",
     "preset_text",
     "propose",
     "reads_of",
     "settings_to_set",
     "shipped_columns",
+    "stream_maps_of",
     "unknown_columns",
     "unknown_read",
     "unknown_reads",

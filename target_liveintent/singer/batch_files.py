@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from target_liveintent.errors import InputError
 from target_liveintent.files import open_anywhere
-from target_liveintent.singer.reader import decode_object
+from target_liveintent.singer.reader import decode_object, without_mark
 
 
 def batch_records(encoding: Mapping[str, Any], manifest: Iterable[str]) -> Iterator[dict[str, Any]]:
@@ -68,7 +68,7 @@ def _json_lines(place: str, name: str, *, compressed: bool) -> Iterator[dict[str
             if line.isspace():
                 continue
             try:
-                yield decode_object(line)
+                yield decode_object(without_mark(line))
             except InputError as error:
                 msg = f"line {number} of {name}: {error}"
                 raise InputError(msg) from None

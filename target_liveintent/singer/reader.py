@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import select
 import sys
 from collections import Counter
@@ -58,6 +59,8 @@ class _Expected(NamedTuple):
     process: Callable[[dict[str, Any]], None]
 
 
+_MARK = re.compile(rb'"(?:\xef\xbb\xbf|\\ufeff)', re.IGNORECASE)
+"""A byte order mark at the beginning of a text in JSON, such as the first heading of a CSV."""
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError)
 _decode_message = msgspec.json.Decoder(Message).decode
 # Decimal keeps the digits that the tap sent, as the SDK's reader does.
@@ -81,6 +84,7 @@ class MessageReader(GenericSingerReader[str]):
         super().__init__()
         self._tick = tick
         self._streams: dict[str, _Expected] = {}
+        self._marked: set[str] = set()  # Streams with a byte order mark in the name of a column.
         self._expected = _NOTHING  # Nearly every line is of the stream of the RECORD before.
         self.stopped = False
         self.wake: Sequence[int] = ()
@@ -99,7 +103,11 @@ class MessageReader(GenericSingerReader[str]):
                 the order in which they come.
             process: Takes each record.
         """
-        self._streams[stream] = _Expected(line_decoder(stream, columns), process)
+        decode = line_decoder(stream, columns)
+        if stream in self._marked:
+            self._streams[stream] = _Expected(lambda line: decode(without_mark(line)), process)
+        else:
+            self._streams[stream] = _Expected(decode, process)
 
     def process_lines(
         self, file_input: IO[str] | None, callbacks: dict[str, Callable[[Any], None]]
@@ -147,6 +155,9 @@ class MessageReader(GenericSingerReader[str]):
             refuse_type(message)
         if message.type == "SCHEMA":
             self._expected = _NOTHING  # It may change what is expected.
+            if _MARK.search(bytes(message.schema)):
+                self._marked.add(stream_of(message))
+                message = without_marks(message)
         if message.type != "RECORD":
             callback(message)
             return message.type
@@ -174,6 +185,22 @@ class MessageReader(GenericSingerReader[str]):
     def deserialize_json(self, line: str) -> dict[str, Any]:
         """Decode a JSON object (for the SDK; messages are decoded by `decode_message`)."""
         return decode_object(line.encode())
+
+
+def without_marks(message: Message) -> Message:
+    """Take the byte order marks off the texts of a SCHEMA or a RECORD, such as names of columns."""
+    keys = message.key_properties
+    return msgspec.structs.replace(
+        message,
+        record=msgspec.Raw(without_mark(message.record)),
+        schema=msgspec.Raw(without_mark(message.schema)),
+        key_properties=keys and [key.removeprefix("\ufeff") for key in keys],
+    )
+
+
+def without_mark(text: bytes | msgspec.Raw) -> bytes:
+    """Take the byte order marks off the texts in JSON."""
+    return _MARK.sub(b'"', bytes(text))
 
 
 def _nothing(_: Any) -> NoReturn:

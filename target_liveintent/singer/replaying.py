@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any, NamedTuple
 
 import msgspec
@@ -19,8 +20,12 @@ from target_liveintent.run import (
     addressee,
     counted,
 )
+from target_liveintent.settings import Settings
 from target_liveintent.singer.reader import decode_message, decode_object, lines
+from target_liveintent.store import RunStore, imported, letters_in, open_for_reading
 
+_MOST_IMPORTED = 1_000
+"""Dead letters of a file that go into one transaction."""
 _MOST_REFUSED = 100
 """Refused events at which a replay fails if the API has accepted none."""
 
@@ -31,12 +36,10 @@ class ReplayRequest(NamedTuple):
     Attributes:
         choice: Which dead letters are also sent.
         source: The file to import dead letters from; None for those of the store.
-        dry_run: Whether nothing is sent or changed.
     """
 
     choice: ReplayChoice
     source: IO[str] | None = None
-    dry_run: bool = False
 
 
 class Replay:
@@ -50,6 +53,23 @@ class Replay:
     def __init__(self, run: Run, converter: ReplayConverter) -> None:
         self._run = run
         self._converter = converter
+
+    def process_all(
+        self, letters: Iterable[tuple[LetterKey, dict[str, Any]]], is_stopped: Callable[[], bool]
+    ) -> None:
+        """Send, drop or leave dead letters, until the end or `is_stopped`.
+
+        Raises:
+            RunError: If not every dead letter that was read has an outcome.
+        """
+        for key, record in letters:
+            self.process(key, record)
+            self._run.tick()
+            self.check_refusals()
+            if is_stopped():
+                break
+        self._run.finish()
+        self.check_refusals()
 
     def process(self, key: LetterKey, record: dict[str, Any]) -> None:
         """Send a dead letter, drop it, or leave it in the store."""
@@ -79,6 +99,33 @@ class Replay:
                 " The dead letters are in the store"
             )
             raise AllRefusedError(msg)
+
+
+def letters_to_replay(
+    source: IO[str] | None, settings: Settings, store: RunStore | None
+) -> Iterator[tuple[LetterKey, dict[str, Any]]]:
+    """Yield the dead letters of the store, or of a file; these are in the store before that.
+
+    Args:
+        source: The file; None for the dead letters of the store.
+        settings: The settings.
+        store: The store; None in a dry run.
+    """
+    if source is not None:
+        letters = (imported(record, settings) for record in letters_of(source))
+        if store is None:
+            yield from ((one.key, dict(one.record)) for one in letters)
+            return
+        while some := list(itertools.islice(letters, _MOST_IMPORTED)):
+            store.import_letters(some)
+        found = letters_in(store.database, store.number, of_run=True)
+    elif store is not None:  # A letter that is rejected again may get a key behind this one.
+        found = letters_in(store.database, store.number)
+    else:
+        database = open_for_reading(settings)
+        found = iter(()) if database is None else letters_in(database)
+    for key, text in found:
+        yield key, decode_object(text.encode())
 
 
 def letters_of(source: IO[str]) -> Iterator[dict[str, Any]]:

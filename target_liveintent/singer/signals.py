@@ -30,8 +30,7 @@ class StopSignals:
 
     Args:
         what_waits: Returns a clause that says why the run has not stopped.
-        afterwards: Returns a clause that says how what is left gets sent.
-        ending: What the last line of the log ends in.
+        then: Says how what is left gets sent; the end of the last line of the log.
         seconds: How long the run may take to stop.
 
     Attributes:
@@ -42,14 +41,12 @@ class StopSignals:
         self,
         logger: logging.Logger,
         what_waits: Callable[[], str],
-        afterwards: Callable[[], str],
-        ending: str,
+        then: str,
         seconds: float = STOP_SECONDS,
     ) -> None:
         self._logger = logger
         self._what_waits = what_waits
-        self._afterwards = afterwards
-        self._ending = ending
+        self._then = then
         self._seconds = seconds
         self._received_at = 0.0
         self._over = threading.Event()
@@ -117,10 +114,9 @@ class StopSignals:
     def _log(self, number: int) -> None:
         self._logger.warning(
             "the signal %s told the run to stop, but the run did not end within %d seconds: %s."
-            " The process ends now; %s%s",
+            " The process ends now; %s",
             signal.Signals(number).name,
             self._seconds,
             self._what_waits(),
-            self._afterwards(),
-            self._ending,
+            self._then,
         )

@@ -21,6 +21,7 @@ from target_liveintent.errors import InputError, StreamMappingError
 from target_liveintent.mapping import (
     MELTANO_TEST_STREAM,
     Stream,
+    StreamMaps,
     StreamPlan,
     absent_streams,
     advise_map,
@@ -32,7 +33,6 @@ from target_liveintent.mapping import (
 )
 from target_liveintent.settings import EventDefaults
 from target_liveintent.singer.reader import Message, decode_object, stream_of
-from target_liveintent.singer.stream_maps import StreamMaps
 
 _Of = TypeVar("_Of")
 
@@ -137,13 +137,23 @@ class StreamRegistry:
         there = [column for column in self._columns[stream] if column in needed]
         return there + sorted(needed.difference(there))
 
-    def warn_of_absent_streams(self) -> None:
-        """Warn about streams that a map names and the tap did not send, if another is similar."""
+    def warn_at_end(self) -> None:
+        """Warn if nothing came, and about streams that a map names and only similar ones came."""
         for name, hint in absent_streams(self._maps.names, self.sinks):
             if hint:
                 self._warn_once(
                     f"a stream map names '{name}', but the input has no such stream{hint}"
                 )
+        if not self.sinks:
+            self._warn_once(
+                "the input contains neither a record nor a SCHEMA, because the tap ended early or"
+                " no stream is selected in the tap. Check the tap's log, or run the tap alone"
+            )
+
+    @property
+    def has_only_test(self) -> bool:
+        """Whether nothing came but the stream of `meltano config test`."""
+        return self.sinks.keys() == {MELTANO_TEST_STREAM}
 
     def fail_unmapped(self) -> NoReturn:
         """End a run without a stream whose records can become events: a `StreamMappingError`."""

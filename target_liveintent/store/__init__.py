@@ -15,7 +15,15 @@ from target_liveintent.store.letters import (
 )
 from target_liveintent.store.letters import as_messages as letters_as_messages
 from target_liveintent.store.opening import open_for_reading, open_for_writing, open_store
-from target_liveintent.store.run_store import TASK, DryStore, RunStore, StoredRun, runs_in
+from target_liveintent.store.run_store import (
+    TASK,
+    DryStore,
+    FormerPixel,
+    RunStore,
+    StoredRun,
+    former_pixel,
+    runs_in,
+)
 
 __all__ = [
     "PROPERTIES",
@@ -24,6 +32,7 @@ __all__ = [
     "Claim",
     "Database",
     "DryStore",
+    "FormerPixel",
     "LedgerAccount",
     "RunStore",
     "StoredRun",
@@ -34,6 +43,7 @@ __all__ = [
     "delivered_as_messages",
     "delivered_in",
     "forget_people",
+    "former_pixel",
     "imported",
     "letter_of",
     "letters_as_messages",

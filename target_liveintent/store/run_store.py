@@ -330,10 +330,10 @@ class RunStore:
         values = [self._clock.time(), ending, figures, self.number]
         self.database.transact([Step(_END_RUN, values)])
 
-    def close(self) -> None:
-        """Close the database. Nothing is kept of a task."""
+    def close(self, *, forget: bool = False) -> None:
+        """Close the database. Nothing is kept of a task, or of a run to forget."""
         try:
-            if self._is_task and not self._has_failed:
+            if (forget or self._is_task) and not self._has_failed:
                 self.database.transact([Step(_END_TASK, [self.number])])
         finally:
             self.database.close()
@@ -398,6 +398,17 @@ class DryStore:
             self._database.close()
 
 
+_FORMER = (
+    "SELECT customer_id, pixel_id FROM run WHERE kind <> 'task' AND api_host = ? AND number < ?"
+    " AND NOT EXISTS (SELECT 1 FROM run AS own WHERE own.customer_id = ? AND own.api_host = ?"
+    " AND coalesce(own.pixel_id, 0) = ? AND own.number <> ?) ORDER BY number DESC LIMIT 1"
+)
+_EVENTS = (
+    "SELECT count(*) FROM event WHERE run IN (SELECT number FROM run"
+    " WHERE customer_id = ? AND api_host = ? AND coalesce(pixel_id, 0) = ?)"
+)
+
+
 class StoredRun(NamedTuple):
     """A run that is over.
 
@@ -420,3 +431,30 @@ def runs_in(
     """Yield the runs of an account and pixel that began since a Unix time, the oldest first."""
     for row in database.read(_RUNS, [*account, pixel_id or 0, since]):
         yield StoredRun(*row)
+
+
+class FormerPixel(NamedTuple):
+    """The customer ID and the pixel of the runs before, and how many of their events are known."""
+
+    customer_id: str
+    pixel_id: int | None
+    events: int
+
+
+def former_pixel(
+    database: Database, account: LedgerAccount, pixel_id: int | None, run: int
+) -> FormerPixel | None:
+    """Return what the last run sent to, if only runs for other customers or pixels came before.
+
+    Args:
+        database: The store.
+        account: The account of this run.
+        pixel_id: The pixel of this run.
+        run: The number of this run.
+    """
+    found = list(database.read(_FORMER, [account.host, run, *account, pixel_id or 0, run]))
+    if not found:
+        return None
+    ((customer_id, former_id),) = found
+    ((events,),) = database.read(_EVENTS, [customer_id, account.host, former_id or 0])
+    return FormerPixel(customer_id, former_id, events) if events else None

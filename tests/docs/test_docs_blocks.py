@@ -20,8 +20,8 @@ from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.mapping import Stream
 from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.presets import expand_presets
+from target_liveintent.mapping.stream_maps import StreamMaps
 from target_liveintent.privacy.suppression import Suppressions
-from target_liveintent.singer.stream_maps import StreamMaps
 
 if TYPE_CHECKING:
     from collections.abc import Callable

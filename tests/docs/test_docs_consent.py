@@ -12,7 +12,7 @@ import yaml
 from docs_support import DOCS, blocks
 
 from target_liveintent.conversions.coerce import consent
-from target_liveintent.singer.stream_maps import StreamMaps
+from target_liveintent.mapping.stream_maps import StreamMaps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -553,7 +553,7 @@ class Launcher:
         """Run `explain` over messages, with more options, to its end."""
         source = self.folder / "explained.singer"
         source.write_bytes(lines(messages))
-        return self.ask("explain", "--input", source.name, *options, **settings)
+        return self.ask("explain", source.name, *options, **settings)
 
     def close(self) -> None:
         """End what is left over."""

@@ -1,65 +1,64 @@
-"""Environment variables without `--config=ENV`: a run that would not obey them says so."""
+"""Environment variables, which the command line always reads."""
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 import pytest
 from integration_support import lines, order, schema
 
+from target_liveintent.target import TargetLiveIntent
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from faulty_server import FaultyServer
-    from integration_support import Launcher, Running
+    from integration_support import Launcher
 
 PREFIX = "TARGET_LIVEINTENT_"
 
 
-def with_variables(to_server: Launcher, variables: dict[str, str], *options: str) -> Running:
-    """Run over an event, with the settings in a file and some more in the environment."""
-    if "replay" not in options:
-        (to_server.folder / "input.singer").write_bytes(lines([schema(), order(1)]))
-        options = ("--input", "input.singer", *options)
-    env = {f"{PREFIX}{name}": value for name, value in variables.items()}
-    return to_server.ask(*options, env=env)
+@pytest.mark.parametrize(
+    ("variables", "options", "sent"),
+    [
+        ({}, (), [12345, 12345]),
+        ({"PIXEL_ID": "8"}, (), [8, 8]),
+        ({"PIXEL_ID": "8"}, ("--config=ENV",), [8, 8]),
+        ({"LIMIT": "1"}, (), [12345]),
+        ({"DRY_RUN": "true"}, (), []),
+        # Options win over them, and an object of a file does too.
+        ({"LIMIT": "2"}, ("--limit=1",), [12345]),
+        ({"DRY_RUN": "false"}, ("--dry-run",), []),
+        ({"STREAM_MAPS": '{"orders": null}'}, (), [12345, 12345]),
+    ],
+)
+def test_what_wins(
+    to_server: Launcher,
+    server: FaultyServer,
+    variables: dict[str, str],
+    options: tuple[str, ...],
+    sent: list[int],
+) -> None:
+    """Variables win over the files of `--config`, and options over both."""
+    (to_server.folder / "input.singer").write_bytes(lines([schema(), order(1), order(2)]))
+    maps = {"orders": {"x": "1"}}
+    env = {PREFIX + name: value for name, value in variables.items()}
+    run = to_server.ask("--input", "input.singer", *options, env=env, stream_maps=maps)
+    assert run.code == 0
+    assert [event["pixelId"] for one in server.requests for event in one.events] == sent
+    names = ", ".join(PREFIX + name for name in variables if name != "STREAM_MAPS")
+    said = f"environment variables that differ from --config win: {names}"
+    assert (said in run.log) == (names == f"{PREFIX}PIXEL_ID")
 
 
-@pytest.mark.parametrize("variable", ["DRY_RUN=true", "LIMIT=1"])
-def test_nothing_is_sent(to_server: Launcher, server: FaultyServer, variable: str) -> None:
-    """What should keep a run from sending does so, with the way to do it."""
-    name, value = variable.split("=")
-    run = with_variables(to_server, {name: value})
-    assert (run.code, run.stdout, server.requests) == (2, "", [])
-    assert run.last_line == (
-        "the run stopped before it sent anything, because it would have ignored these environment"
-        f" variables: {PREFIX}{name}. A run reads environment variables only with --config=ENV. Add"
-        " --config=ENV, or unset the variables"
-    )
-    run = with_variables(to_server, {name: value}, "--config=ENV")
-    assert (run.code, len(server.requests)) == (0, int(name == "LIMIT"))
-    assert "no --config=ENV" not in run.log
-
-
-def test_a_replay(to_server: Launcher, server: FaultyServer) -> None:
-    """The same holds for a replay; one with --dry-run sends nothing, so a warning will do."""
-    assert len(to_server.run(schema(), order(1, event_time="never")).letters) == 1
-    run = with_variables(to_server, {"DRY_RUN": "true"}, "replay")
-    assert (run.code, server.requests) == (2, [])
-    assert len(run.letters) == 1
-    run = with_variables(to_server, {"DRY_RUN": "true"}, "replay", "--dry-run")
-    assert (run.code, server.requests) == (0, [])
-    assert f" environment variables: {PREFIX}DRY_RUN. " in run.warnings[0]
-
-
-def test_other_variables(to_server: Launcher, server: FaultyServer) -> None:
-    """A warning names them, and never their values; equal ones are no matter."""
-    wrong = {"AUTH_TOKEN": "s3cr3t-token", "TIMEZONE": "Mars/Olympus", "PIXEL_ID": "eight"}
-    equal = {"CUSTOMER_ID": "a-1b2c", "KEEP_DELIVERED": "false", "LOGLEVEL": "INFO"}
-    run = with_variables(to_server, wrong | equal)
-    assert (run.code, len(server.requests)) == (0, 1)
-    (warning,) = run.warnings
-    assert warning == (
-        "the command has no --config=ENV, so the run ignores these environment variables:"
-        f" {PREFIX}AUTH_TOKEN, {PREFIX}PIXEL_ID, {PREFIX}TIMEZONE. Add --config=ENV, or unset the"
-        " variables"
-    )
-    assert not {"s3cr3t-token", "Mars"} & set(run.log.replace("/", " ").split())
+def test_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that makes a target gives it all settings: no variable counts."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"PIXEL_ID": "8", "LIMIT": "x", "LEDGER_PATH": "y"}.items():
+        monkeypatch.setenv(PREFIX + name, value)
+    given = {"customer_id": "a-1b2c", "auth_token": "made-up", "dry_run": True}
+    for options in ({}, {"parse_env_config": True}):
+        target = TargetLiveIntent(config=dict(given), **options)
+        target.listen(io.StringIO(""))
+        assert (target.settings.pixel_id, target.settings.limit) == (None, None)

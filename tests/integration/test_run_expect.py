@@ -194,8 +194,3 @@ def test_json(target: Launcher) -> None:
     assert all(c.isprintable() or c == "\n" for c in run.stdout)
     assert "@example.com" not in run.stdout
     assert TOKEN not in run.stdout
-
-
-def test_json_of_settings_alone(target: Launcher) -> None:
-    run = explain(target, "--format=json", recording=[])
-    assert json.loads(run.stdout)["notes"] == ["The settings are fine."]

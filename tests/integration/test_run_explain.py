@@ -182,9 +182,6 @@ def test_a_preset(to_server: Launcher) -> None:
     assert "Stream charges (preset stripe_charges)" in run.stdout
     assert "Of 2 records, 1 would be sent, 1 filtered" in run.stdout
     assert "ip, " in next(line for line in indented(run) if line.startswith("Empty:"))
-    nested = {"presets": {"Sales": {"charges": "stripe_charges"}}, "stream_maps": ...}
-    run = explain(to_server, schema("Sales.charges", of.record, of.keys), **nested)
-    assert "Stream Sales.charges (preset stripe_charges)" in run.stdout
 
 
 def entry(**changes: Any) -> dict[str, Any]:

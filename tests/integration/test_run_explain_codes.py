@@ -21,7 +21,6 @@ MANY_BAD = [schema(), *orders(40), *orders(99, event_time="?")]
 
 INPUTS: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "good": ([schema(), *orders(3), state(1)], {}),
-    "empty": ([], {}),
     "a stream that is refused": ([schema("orders", ("id", "name"))], {}),
     "a setting that it lacks": ([schema()], {"default_source": None}),
     "refused next to a good one": ([schema(), *orders(2), schema("people", ("id", "name"))], {}),
@@ -101,31 +100,14 @@ def test_batch_files_and_a_schema_that_changes(target: Launcher) -> None:
     assert path.exists()
 
 
-# The settings alone
+# No input
 
 
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({}, "The settings are fine."),
-        ({"customer_id": None}, "The settings are fine; a run also needs customer_id."),
-        (
-            {"customer_id": None, "auth_token": None},
-            "The settings are fine; a run also needs customer_id and auth_token.",
-        ),
-    ],
-)
-def test_only_settings(target: Launcher, settings: dict[str, Any], said: str) -> None:
-    """Without an input, the settings are checked, and it says that they are fine."""
-    explained = target.explain(**settings)
-    assert (explained.code, explained.stdout) == (0, said)
-
-
-def test_wrong_settings(target: Launcher) -> None:
-    """An unknown setting is named; with a wrong one, nothing is fine, and the exit code is 2."""
-    explained = target.explain(pixl_id=5)
-    first, second = explained.stdout.splitlines()
-    assert "'pixl_id' is unknown" in first
-    assert second == "The other settings are fine."
+def test_no_input(target: Launcher) -> None:
+    """The exit code is 1, and an unknown setting is named nevertheless; 2 if a setting is wrong."""
+    explained = target.explain(pixl_id=5, auth_token=None)
+    assert explained.code == 1
+    assert explained.last_line.startswith("no input: explain needs a Singer stream or a tap's")
+    assert "'pixl_id' is unknown" in explained.stdout
     explained = target.explain(pixel_id="x")
     assert (explained.code, explained.stdout) == (2, "")

@@ -71,11 +71,11 @@ def test_after_a_failed_run(target: Launcher) -> None:
 def test_the_page(target: Launcher, sandbox: Sandbox) -> None:
     """It is written from the history alone, to a path or to that of the setting.
 
-    Whoever only looks needs no token and no valid maps.
+    Whoever only looks needs no token, and no folder of the run.
     """
     send(target, 1)
     requests = sandbox.stats.requests
-    wrong = {"auth_token": ..., "stream_maps": 5, "batch_size_rows": 0}
+    wrong = {"auth_token": ..., "metrics_path": "/x/y.prom"}
     assert target.ask("health", **wrong, report_path="/x/y.html").code == 0
     for options, name, settings in (
         (("report", "page.html"), "page.html", wrong),
@@ -118,7 +118,7 @@ def test_only_the_own_pixel(target: Launcher) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"store": "nowhere/own.sqlite"}, "setting 'store' must name a file in a folder"),
+        ({"store": "nowhere/own.sqlite"}, "setting 'store' must name an ordinary file"),
         ({"timezone": "Mars/Olympus"}, "timezone"),
     ],
 )
@@ -131,8 +131,8 @@ def test_what_is_wrong(target: Launcher, wrong: dict[str, Any], said: str) -> No
 
 def test_a_page_that_cannot_be_written(target: Launcher) -> None:
     asked = target.ask("report", "/nowhere/page.html")
-    assert (asked.code, asked.stdout) == (1, "")
-    assert "the report '/nowhere/page.html' cannot be written: No such file" in asked.last_line
+    assert (asked.code, asked.stdout) == (2, "")
+    assert "setting 'report_path' must name an ordinary file" in asked.last_line
 
 
 def test_a_database_that_is_down(target: Launcher) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from integration_support import WITH_ID, numbered, order, orders, schema, state
+from integration_support import WITH_ID, numbered, order, orders, read_store, schema, state
 
 if TYPE_CHECKING:
     from faulty_server import FaultyServer
@@ -181,17 +181,40 @@ def test_nothing_else_leaves(to_server: Launcher, server: FaultyServer) -> None:
     ids=["bare", "star"],
 )
 def test_meltano_test(target: Launcher, sandbox: Sandbox, settings: dict[str, Any]) -> None:
-    """Meltano's test of a loader's settings succeeds, sends nothing, and has no alarming word."""
+    """Meltano's test of a loader's settings succeeds, sends nothing, and has no alarming word.
+
+    It says what it has checked, and leaves no run in the history, and no report.
+    """
     stream = "meltano_test_stream"
     typed = {"id": {"type": "integer"}, "name": {"type": "string"}, "value": {"type": "number"}}
     run = target.run(
         schema(stream, (), **typed),
         {"type": "RECORD", "stream": stream, "record": {"id": 1, "name": "Test", "value": 0.5}},
         {"type": "RECORD", "stream": stream, "record": {"id": 2, "name": "Test", "value": 1.5}},
+        report_path="report.html",
         **settings,
     )
     assert (run.code, run.letters, sandbox.stats.requests) == (0, [], 0)
+    assert run.last_line.startswith(
+        "meltano config test: the settings are right, and the store can be opened. Nothing was"
+    )
+    assert read_store(target.store, "SELECT * FROM run") == []
+    assert not (target.folder / "report.html").exists()
+    assert target.ask("health").stdout == "there is no run in the history"
     assert not re.search("error|exception", run.log + run.stdout, re.IGNORECASE)
+
+
+def test_a_byte_order_mark(target: Launcher, sandbox: Sandbox) -> None:
+    """The first heading of a CSV may have one: the column is known, in a run and in `explain`."""
+    columns = ("\ufeffid", "event_time", "email")
+    messages = [schema(columns=columns), *orders(2)]
+    for number, message in enumerate(messages[1:]):
+        message["record"] = {"\ufeffid": number, **message["record"]}
+        del message["record"]["id"]
+    maps = {"orders": {"event_id": "'n' + str(id)"}}
+    assert target.explain(*messages, stream_maps=maps).code == 0
+    assert target.run(*messages, stream_maps=maps).code == 0
+    assert [event["eventId"] for event in sandbox.events] == ["n0", "n1"]
 
 
 # The order of messages

@@ -129,7 +129,7 @@ def test_from_the_environment(target: Launcher, sandbox: Sandbox) -> None:
     own = {"orders": {"order_id": "legacyResourceId", "ip": "__NULL__"}}
     env = {"TARGET_LIVEINTENT_PRESETS": json.dumps({"orders": "shopify"})}
     config = target.config(default_source=..., stream_maps=own)
-    done = target.command("--config", str(config), "--config=ENV", env=env, forks=target.forks)
+    done = target.command("--config", str(config), env=env, forks=target.forks)
     done.send(*messages(of, of.record)).close_input().wait()
     assert done.code == 0, done.log
     changes = {"purchaseData.orderId": of.record["legacyResourceId"], "userData.ip": ...}

@@ -144,14 +144,12 @@ def test_letters_of_others(target: Launcher) -> None:
 
 
 def test_settings_that_do_not_matter(target: Launcher) -> None:
-    """Somebody who only looks needs no token, no file of it, and no valid maps."""
+    """Somebody who only looks needs no token, no file of it, and no folder of the run."""
     fail(target)
     shown = found(
         target,
         auth_token=...,
         auth_token_path="/nowhere/token",
-        batch_size_rows=0,
-        stream_maps=5,
         report_path="/nowhere/report.html",
         pixl_id=1,
     )
@@ -178,15 +176,13 @@ def test_settings_that_matter(target: Launcher, name: str, value: Any) -> None:
 
 
 def test_settings_of_the_environment(target: Launcher) -> None:
-    """They count where the option --config=ENV asks for them, before the command or after it."""
+    """They count without an option, and before those of a file."""
     fail(target)
     target.store.rename(target.folder / "moved.sqlite")
     env = {"TARGET_LIVEINTENT_STORE": "moved.sqlite"}
-    for arguments in (
-        ("--config=ENV", "dead-letters", "--format=json"),
-        ("dead-letters", "--format=json", "--config=ENV"),
-    ):
-        run = target.command(*arguments, env=env, forks=target.forks).wait()
+    for arguments in ((), ("--config", str(target.config()))):
+        command = (*arguments, "dead-letters", "--format=json")
+        run = target.command(*command, env=env, forks=target.forks).wait()
         assert json.loads(run.stdout)["letters"] == 3
 
 

@@ -52,6 +52,27 @@ def test_a_second_run(target: Launcher, sandbox: Sandbox, store: Path | str) -> 
     assert count(store, "event") == 251
 
 
+def test_another_pixel(to_server: Launcher, server: FaultyServer, store: Path | str) -> None:
+    """The first run for a pixel or customer ID says how many events the store knows for another."""
+    messages = [schema(), *orders(3), state(1)]
+    settings = {"store": str(store), "pixel_id": 2001}
+    assert to_server.run(*messages, **settings).warnings == []
+    for changes in ({"pixel_id": 2002}, {"customer_id": "b-2c3d"}):
+        run = to_server.run(*messages, **{**settings, **changes})
+        (warning,) = run.warnings
+        now = {"customer_id": "a-1b2c", "pixel_id": 2001, **changes}
+        assert warning.startswith(
+            f"this is the first run for customer ID {now['customer_id']} and pixel"
+            f" {now['pixel_id']}, but the store knows 3 events that runs for customer ID a-1b2c and"
+            f" pixel {2001 if 'pixel_id' in changes else 2002} have sent"
+        )
+        # Two loaders may share a store: of a pixel that is known, nothing is said.
+        assert to_server.run(*messages, **{**settings, **changes}).warnings == []
+    assert to_server.run(*messages, **settings).warnings == []
+    assert to_server.ask("replay", **{**settings, "pixel_id": 2003}).warnings == []
+    assert sum(len(one.events) for one in server.requests) == 9
+
+
 def test_send_again(target: Launcher, sandbox: Sandbox, store: Path | str) -> None:
     """With the option, a run sends delivered events once more, each once, and remembers them."""
     messages = [schema(), *orders(3), order(1), state(1)]

@@ -29,29 +29,42 @@ def order(number: int, stream: str = "orders", **changes: Any) -> Sample:
     return good._replace(stream=stream, record={**good.record, "id": f"order {number}", **changes})
 
 
-def test_names_with_dots(account: dict[str, str], sandbox: Sandbox, tmp_path: Path) -> None:
-    """Maps and presets are those of the streams that the user named, and the others are dropped.
+STREAMS = ["Sales.EU-Orders", "Sales.US.Orders", "Sales.Old", "Other.Orders"]
 
-    Meltano splits these names on the way to the target.
-    """
-    streams = ["Sales.EU-Orders", "Sales.US.Orders", "Sales.Old", "Other.Orders"]
-    project = replayed_shop(
-        tmp_path,
-        [order(number, stream) for number, stream in enumerate(streams)],
-        presets={"Sales.EU-Orders": "shopify", "Sales.US.Orders": "shopify"},
+
+def dotted(folder: Path, dot: str) -> Project:
+    """A project whose streams have dots in their names, which its settings write in a way."""
+    streams = [name.replace(".", dot) for name in STREAMS]
+    return replayed_shop(
+        folder,
+        [order(number, stream) for number, stream in enumerate(STREAMS)],
+        presets=dict.fromkeys(streams[:2], "shopify"),
         stream_maps={
             "__else__": "__NULL__",
-            "Sales.EU-Orders": {"value": "'1.5'"},
-            "Sales.US.Orders": {"order_id": "'US'"},
-            "Sales.Old": "__NULL__",
+            streams[0]: {"value": "'1.5'"},
+            streams[1]: {"order_id": "'US'"},
+            streams[2]: "__NULL__",
         },
     )
-    done = project.run(*RUN, **account)
+
+
+def test_names_with_dots(account: dict[str, str], sandbox: Sandbox, tmp_path: Path) -> None:
+    """Written with `?`, maps and presets are those of the streams, and the others are dropped."""
+    done = dotted(tmp_path, "?").run(*RUN, **account)
     assert done.returncode == 0, done.stderr[-3000:]
     sent = {event["eventId"]: event["purchaseData"] for event in sandbox.events}
     assert set(sent) == {"order 0", "order 1"}
     assert sent["order 0"]["value"] == 1.5
     assert sent["order 1"]["orderId"] == "US"
+
+
+def test_names_that_meltano_has_split(
+    account: dict[str, str], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Meltano splits these names at their dots; an error says how to write them."""
+    done = dotted(tmp_path, ".").run(*RUN, **account)
+    assert (done.returncode != 0, sandbox.events) == (True, [])
+    assert "write ? in place of each dot: 'Sales?EU-Orders'" in done.stderr
 
 
 @pytest.fixture

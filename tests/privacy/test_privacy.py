@@ -459,7 +459,7 @@ setattr(owner, name, broken)
     [
         "conversions.builder:identify",
         "delivery.client:Client.post",
-        pytest.param("singer.stream_maps:StreamMaps.plans", marks=pytest.mark.slow),
+        pytest.param("mapping.stream_maps:StreamMaps.plans", marks=pytest.mark.slow),
         pytest.param("store.run_store:RunStore.claim", marks=pytest.mark.slow),
         pytest.param("delivery.client:Client.__init__", marks=pytest.mark.slow),
         pytest.param("store.run_store:letter_of", marks=pytest.mark.slow),
@@ -510,7 +510,7 @@ def test_settings_of_the_environment(target: Watched) -> None:
     values = {
         f"TARGET_LIVEINTENT_{name.upper()}": str(value) for name, value in target.settings().items()
     }
-    run = target.command("--config=ENV", **values)
+    run = target.command(**values)
     run.send(hostile_schema(), hostile(1), state(1)).close_input().wait()
     target.assert_private(run)
     assert (run.code, run.states) == (0, [1])
@@ -632,8 +632,8 @@ COMMANDS: list[tuple[str, ...]] = [
     ("report", "page.html"),
     *(("report", f"--format={style}") for style in ("text", "json")),
     ("health",),
-    *(("explain", "--input=tap.singer", f"--format={style}") for style in ("text", "json")),
-    ("explain", "--input=tap.singer", "--expect=expected.json"),
+    *(("explain", "tap.singer", f"--format={style}") for style in ("text", "json")),
+    ("explain", "tap.singer", "--expect=expected.json"),
     ("dead-letters", "--delete=invalid_event_time"),
     ("forget",),
     ("preset", "shopify"),

@@ -48,7 +48,7 @@ class TestStandardSuite(Suite):  # type: ignore[misc,valid-type]
             stores.append(open_store(*args, **options))
             return stores[-1]
 
-        monkeypatch.setattr("target_liveintent.target.open_store", opened)
+        monkeypatch.setattr("target_liveintent.store.open_store", opened)
         monkeypatch.setitem(CONFIG, "api_url", sandbox.url)
         monkeypatch.chdir(tmp_path)
         for name in list(os.environ):

@@ -27,6 +27,7 @@ from target_liveintent.errors import ConfigurationError, InputError
 from target_liveintent.mapping.presets import PRESETS, preset_text
 from target_liveintent.printing import json_text, printable
 from target_liveintent.run import ReplayChoice
+from target_liveintent.settings import GROUPS
 from target_liveintent.singer import ReplayRequest
 from target_liveintent.store import (
     letters_in,
@@ -101,77 +102,72 @@ def target(monkeypatch: pytest.MonkeyPatch) -> type[FakeTarget]:
     return FakeTarget
 
 
-# Configuration files
+# Settings
 
 
 @pytest.mark.parametrize(
-    ("arguments", "settings", "reads_environment"),
+    ("arguments", "expected"),
     [
-        ("", {}, False),
-        ("--config 1.json --config 2.json", {"a": 1, "b": 2}, False),
-        ("--config 2.json --config ENV --config 1.json", {"a": 1, "b": 1}, True),
-        ("--config 1.json replay --config 2.json", {"a": 1, "b": 2}, False),
-        ("--config=2.json replay --config=1.json", {"a": 1, "b": 1}, False),
-        ("--config ENV --config 1.json replay", {"a": 1, "b": 1}, True),
-        ("--config 1.json replay --config ENV", {"a": 1, "b": 1}, True),
-        ("replay --config 1.json --dry-run --config 2.json", {"a": 1, "b": 2}, False),
+        ("", {}),
+        ("--config 1.json --config 2.yml", {"a": 1, "b": 2}),
+        ("--config 2.yml --config ENV --config 1.json", {"a": 1, "b": 1}),
+        ("--config 1.json replay --config 2.yml", {"a": 1, "b": 2}),
+        ("--config=2.yml replay --config=1.json", {"a": 1, "b": 1}),
+        ("replay --config 1.json --unconfirmed --config 2.yml", {"a": 1, "b": 2}),
+        # The environment wins over files, and options win over both.
+        ("--config limits.json", {"limit": 7, "dry_run": False}),
+        ("--config limits.json --limit 5", {"limit": 5, "dry_run": False}),
+        ("--config limits.json --dry-run", {"limit": 7, "dry_run": True}),
+        ("replay --config limits.json --dry-run --limit 5", {"limit": 5, "dry_run": True}),
     ],
 )
-def test_files_are_merged(
+def test_settings_of_a_run(
     program: Program,
     target: type[FakeTarget],
+    monkeypatch: pytest.MonkeyPatch,
     arguments: str,
-    settings: dict[str, Any],
-    reads_environment: bool,
+    expected: dict[str, Any],
 ) -> None:
-    """What comes later wins, before a command as after it, and ENV asks for the environment."""
+    """What comes later wins, before a command as after it."""
     Path("1.json").write_text('{"a": 1, "b": 1}')
-    Path("2.json").write_text('{"b": 2}')
-    assert program(*arguments.split()).exit_code == 0
-    made = target.done[0]
-    assert (made["config"], made["parse_env_config"]) == (settings, reads_environment)
+    Path("2.yml").write_text("b: 2")
+    Path("limits.json").write_text('{"limit": 6, "dry_run": true}')
+    monkeypatch.setenv("TARGET_LIVEINTENT_DRY_RUN", "false")
+    monkeypatch.setenv("TARGET_LIVEINTENT_LIMIT", "7")
+    done = program(*arguments.split())
+    assert done.exit_code == 0
+    assert target.done[0]["config"] == {"dry_run": False, "limit": 7, **expected}
+    said = "environment variables that differ from --config win: TARGET_LIVEINTENT_LIMIT,"
+    assert (said in done.output) == ("limits" in arguments)
 
 
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        *(
-            (content, "is not a JSON object")
-            for content in ("s3cr3t", '["s3cr3t"]', '{"a": "s3cr3t"', "5", "")
-        ),
-        (None, "cannot be read: the file does not exist"),
-        (..., "cannot be read: Is a directory"),
-    ],
-)
 @pytest.mark.parametrize("command", ["explain", ""])
-def test_a_file_that_cannot_be_used(
-    program: Program, content: Any, said: str, command: str
-) -> None:
-    """The last line names the file and the reason, and nothing shows its content."""
-    path = Path.cwd() if content is ... else Path("a.json")
-    if isinstance(content, str):
-        path.write_text(content)
-    done = program(*command.split(), f"--config={path}")
+def test_a_file_that_cannot_be_used(program: Program, command: str) -> None:
+    """The last line names the file (the tests of `config` have each reason)."""
+    Path("a.json").write_text('{"a": "s3cr3t"')
+    done = program(*command.split(), "--config=a.json")
     assert done.exit_code == 2
-    assert done.output.strip().endswith(f"the configuration file '{path}' {said}")
+    said = "the configuration file 'a.json' is neither a JSON object nor a YAML mapping"
+    assert done.output.strip().endswith(said)
     assert "s3cr3t" not in done.output
 
 
 # Options that are wrong, or gone
 
-NO_EFFECT = "--about, --format, --input and --send-again have no effect before a command"
+NO_EFFECT = "before a command, only --config has an effect: write other options behind it"
 WRONG: list[tuple[str, str]] = [
     ("--nothing", "No such option"),
     ("nothing", "No such command 'nothing'"),
-    ("--format=json", "--format needs --about, or stands after a command"),
+    ("--format=json", "--format needs --about, or stands behind a command"),
     ("--about --format=csv", "'csv' is not one of"),
     *((f"{option} explain", NO_EFFECT) for option in ("--about", "--format=text", "--send-again")),
-    ("--input=there explain", NO_EFFECT),
+    *((f"{option} replay", NO_EFFECT) for option in ("--dry-run", "--limit=5", "--input=there")),
+    ("--limit=0", "is not in the range"),
     ("--input=nowhere", "No such file"),
-    ("preset", "Missing argument"),
     ("preset nothing", "'nothing' is not one of"),
     ("explain --format=markdown", "'markdown' is not one of"),
-    ("explain there", "unexpected extra argument"),
+    ("explain nowhere", "No such file"),
+    ("explain --input=there", "No such option"),
     ("explain --expect .", "is a directory"),
     ("explain --send-again", "No such option"),
     ("dead-letters --format=csv", "'csv' is not one of"),
@@ -201,7 +197,7 @@ def test_wrong_options(program: Program, arguments: str, said: str) -> None:
     assert here() == {"there"}
 
 
-@pytest.mark.parametrize("option", cli._GONE)  # noqa: SLF001 (those that exist)
+@pytest.mark.parametrize("option", [f"--{name}" for name in cli.main.commands])
 def test_an_option_that_is_gone(program: Program, option: str) -> None:
     """A command does its work now."""
     command = option.removeprefix("--")
@@ -215,8 +211,21 @@ def test_an_option_that_is_gone(program: Program, option: str) -> None:
 def test_help(program: Program) -> None:
     """It names each command and each option of a run."""
     shown = program("--help").output
-    names = (*cli.main.commands, "--config", "--input", "--send-again", "--about", "--version")
+    options = ("--config", "--input", "--dry-run", "--limit", "--send-again", "--about")
+    names = (*cli.main.commands, *options, "--version")
     assert [name for name in names if f"  {name} " not in shown] == []
+
+
+@pytest.mark.parametrize("command", cli.main.commands)
+def test_help_of_a_command(program: Program, command: str) -> None:
+    """It takes `--config`, and has an example, which names the command."""
+    shown = " ".join(program(command, "--help").output.split())
+    assert "--config FILE" in shown
+    _, found, example = shown.partition("Example: target-liveintent ")
+    assert found
+    options = example.partition(">")[0].partition("<")[0].split()
+    example_of_command = options[options.index(command) :]
+    assert program(*example_of_command, "--help").exit_code == 0
 
 
 # What needs no settings
@@ -226,17 +235,26 @@ def test_version(program: Program) -> None:
     assert re.fullmatch(r"target-liveintent v\d\S+\n", program("--version").output)
 
 
-@pytest.mark.parametrize("style", ["text", "json", "markdown"])
+@pytest.mark.parametrize("style", ["json", "markdown"])
 def test_about(program: Program, target: type[FakeTarget], style: str) -> None:
     """The SDK prints the settings, and nothing is run."""
     assert program("--about", f"--format={style}").exit_code == 0
-    assert target.done == [None if style == "text" else style]
+    assert target.done == [style]
+
+
+@pytest.mark.parametrize("arguments", ["--about", "--about --format=text"])
+def test_about_for_people(program: Program, arguments: str) -> None:
+    """The settings are in groups."""
+    shown = program(*arguments.split()).output
+    assert shown.startswith("target-liveintent v")
+    assert [heading for heading in GROUPS.values() if f"\n\n{heading}:\n" not in shown] == []
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_preset(program: Program, name: str) -> None:
-    """A preset is printed as it is in its file."""
+    """A preset is printed as it is in its file; without a name, there is a list."""
     assert program("preset", name).output == preset_text(name)
+    assert f"\n{name}: {PRESETS[name].source}\n" in "\n" + program("preset").output
 
 
 # Runs
@@ -247,8 +265,8 @@ def test_a_run(program: Program, target: type[FakeTarget]) -> None:
     Path("input").write_text("messages")
     first = program(given="x", a=1)
     program("--send-again", "--input=input")
-    made = {"config": {"a": 1}, "parse_env_config": False, "send_again": False}
-    again = {"config": {}, "parse_env_config": False, "send_again": True}
+    made = {"config": {"a": 1}, "send_again": False}
+    again = {"config": {}, "send_again": True}
     assert target.done == [made, "process", again, "messages"]
     assert first.output.endswith(f", run {target.run_ids[0]}\n")
     assert target.run_ids[0] < target.run_ids[1]
@@ -257,10 +275,10 @@ def test_a_run(program: Program, target: type[FakeTarget]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ("", (ReplayChoice(), False, None)),
-        ("--dry-run --unconfirmed", (ReplayChoice(unconfirmed=True), True, None)),
-        ("letters --other-accounts", (ReplayChoice(other_accounts=True), False, "of a file")),
-        ("-", (ReplayChoice(), False, "of standard input")),
+        ("", (ReplayChoice(), None)),
+        ("--dry-run --unconfirmed", (ReplayChoice(unconfirmed=True), None)),
+        ("letters --other-accounts", (ReplayChoice(other_accounts=True), "of a file")),
+        ("-", (ReplayChoice(), "of standard input")),
     ],
 )
 def test_a_replay(
@@ -271,7 +289,7 @@ def test_a_replay(
     assert program("replay", *arguments.split(), given="of standard input").exit_code == 0
     made, read = target.done
     request: ReplayRequest = made["replay"]
-    assert (request.choice, request.dry_run, read) == expected
+    assert (request.choice, read) == expected
 
 
 @pytest.mark.parametrize(
@@ -307,8 +325,8 @@ EVENTS = {"pixel_id": 5, "default_source": "web"}
 
 
 def explained(program: Program, **settings: Any) -> Result:
-    """Explain a stream with settings, and with the environment."""
-    return program("--config=ENV", "explain", given=json.dumps(SCHEMA), **EVENTS, **settings)
+    """Explain a stream with settings."""
+    return program("explain", given=json.dumps(SCHEMA), **EVENTS, **settings)
 
 
 def test_explain(program: Program) -> None:
@@ -343,10 +361,21 @@ def test_explain_checks_the_settings(program: Program, wrong: dict[str, Any]) ->
     assert explained(program, **wrong).exit_code == 2
 
 
-def test_explain_without_input(program: Program) -> None:
-    """It checks the settings alone, and says what a run needs besides."""
-    done = program("explain", customer_id="a-1b2c")
-    assert done.output == "The settings are fine; a run also needs auth_token.\n"
+@pytest.mark.parametrize("given", ["", "\n\n", '{"type": "STATE", "value": 1}'])
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_explain_without_input(program: Program, given: str, style: str) -> None:
+    """It says so, and fails, whatever the settings are."""
+    done = program("explain", f"--format={style}", given=given, customer_id="a-1b2c")
+    assert done.exit_code == 1
+    assert done.output.endswith(
+        "no input: explain needs a Singer stream or a tap's catalog, in a FILE or on standard"
+        " input\n"
+    )
+
+
+def test_explain_a_file(program: Program) -> None:
+    Path("records").write_text(json.dumps(SCHEMA))
+    assert "5 (setting pixel_id)" in program("explain", "records", **EVENTS).output
 
 
 # Without a store
@@ -373,6 +402,7 @@ def _keep_signals() -> Iterator[None]:
         ("report --format=text", 0, "There has been no run yet."),
         ("report --format=json", 0, '"last_run": null'),
         ("report page.html", 0, "the report is in page.html"),
+        ("report --format=html page.html", 0, "the report is in page.html"),
         ("health", 3, "there is no run in the history"),
         ("replay --dry-run", 0, "0 dead letters"),
     ],
@@ -582,8 +612,10 @@ def test_a_report_needs_a_path(program: Program) -> None:
         done = program("report", *arguments.split(), **CONFIG, report_path="b.html")
         assert done.output == f"the report is in {path}\n"
     done = program("report", "nowhere/a.html", **CONFIG)
-    assert done.exit_code == 1
-    assert "the report 'nowhere/a.html' cannot be written: No such file" in done.output
+    assert done.exit_code == 2
+    assert (
+        "setting 'report_path' must name an ordinary file, in a folder that exists" in done.output
+    )
 
 
 # What is printed

@@ -64,7 +64,7 @@ def test_the_settings(place: Callable[[], dict[str, str]]) -> None:
     assert environment.keys() - tap - settings == OTHERS
     needed = {f"TAP_POSTGRES_{name}" for name in ("HOST", "USER", "PASSWORD", "DATABASE")}
     assert environment.keys() >= needed
-    given = {**config.from_environment(environment, PREFIX), **LOADER["config"]}
+    given = {**config.with_environment({}, environment), **LOADER["config"]}
     assert len(given.keys() & {"auth_token", "auth_token_path"}) == 1
     # The file of the token is there only where the secret is mounted.
     assert [each for each in config.problems(given) if "auth_token_path" not in each] == []
@@ -73,7 +73,7 @@ def test_the_settings(place: Callable[[], dict[str, str]]) -> None:
 
 def test_nothing_is_on_the_disk() -> None:
     """What a run writes goes to the database, for which the project names the extra."""
-    given = LOADER["config"] | config.from_environment(SECRETS, PREFIX)
+    given = config.with_environment(LOADER["config"], SECRETS)
     assert [name for name in given if name.endswith("_path")] == []
     assert given["store"].startswith("postgresql://")
     assert given["keep_delivered"]

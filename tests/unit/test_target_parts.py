@@ -48,10 +48,10 @@ def test_the_usual_parts(folder: Path) -> None:
 
 @pytest.mark.parametrize("is_replay", [False, True])
 def test_a_dry_run_has_neither_threads_nor_files(folder: Path, is_replay: bool) -> None:
-    """It is one by a setting, or, in a replay, by an option."""
+    """It is one by a setting, which an option can give as well."""
     if is_replay:
-        request = ReplayRequest(ReplayChoice(), dry_run=True)
-        target = TargetLiveIntent(config=ACCOUNT, replay=request)
+        given = {**ACCOUNT, "dry_run": True}
+        target = TargetLiveIntent(config=given, replay=ReplayRequest(ReplayChoice()))
     else:
         target = made(dry_run=True)
     parts = parts_of(target)

@@ -15,7 +15,7 @@ import pytest
 from target_liveintent.errors import StorageError
 from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.run import ReplayChoice
-from target_liveintent.singer import ReplayRequest
+from target_liveintent.singer import Replay, ReplayRequest
 from target_liveintent.target import TargetLiveIntent
 
 ACCOUNT = {"customer_id": "a-1b2c", "auth_token": "t0ken-of-unit-tests"}
@@ -44,7 +44,7 @@ def said(target: TargetLiveIntent, monkeypatch: pytest.MonkeyPatch) -> list[str]
     return said
 
 
-def stop(_: object) -> tuple[()]:
+def stop(*_: object) -> tuple[()]:
     signal.raise_signal(signal.SIGTERM)
     return ()
 
@@ -93,7 +93,7 @@ def test_the_last_line_after_a_signal(
     said: list[str] = []
     monkeypatch.setattr(target.logger, "handle", lambda entry: said.append(entry.getMessage()))
     if is_replay:
-        with mock.patch.object(target, "_letters", stop), pytest.raises(SystemExit) as ended:
+        with mock.patch.object(Replay, "process_all", stop), pytest.raises(SystemExit) as ended:
             target.replay()
         assert ended.value.code == 128 + signal.SIGTERM
     else:

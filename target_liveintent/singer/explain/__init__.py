@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from typing import IO
 
 from target_liveintent.explain import AbsentStream, Explanation, describe
-from target_liveintent.mapping import absent_streams
+from target_liveintent.mapping import StreamMaps, absent_streams
 from target_liveintent.settings import Settings
 from target_liveintent.singer.explain.expectation import compare
 from target_liveintent.singer.explain.inspect import Inspector
 from target_liveintent.singer.explain.judge import input_problems
 from target_liveintent.singer.explain.proposal import write_config
-from target_liveintent.singer.stream_maps import StreamMaps
 
 __all__ = ["explain", "write_config"]
 

@@ -17,7 +17,7 @@ import msgspec
 from target_liveintent.conversions import DAY, MARGIN
 from target_liveintent.errors import InputError
 from target_liveintent.explain import MAX_RECORDS, Explained, Noted
-from target_liveintent.mapping import RecordConverter, Stream, lacking_for_events
+from target_liveintent.mapping import RecordConverter, Stream, StreamMaps, lacking_for_events
 from target_liveintent.privacy import Suppressions
 from target_liveintent.settings import Settings
 from target_liveintent.singer.batch_files import batch_records
@@ -29,8 +29,8 @@ from target_liveintent.singer.reader import (
     refuse_type,
     state_of,
     stream_of,
+    without_marks,
 )
-from target_liveintent.singer.stream_maps import StreamMaps
 from target_liveintent.singer.streams import StreamsThatCame, refuse_own_stream, stream_described
 from target_liveintent.singer.validation import RecordValidator
 
@@ -105,7 +105,7 @@ class Inspector:
     def _message(self, line: bytes) -> Message | None:
         """Decode a line; None if it is not a message, and may be the first line of a catalog."""
         try:
-            return decode_message(line)
+            return without_marks(decode_message(line))
         except InputError:
             if self.streams:
                 raise

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from target_liveintent.explain import run_problems
+from target_liveintent.mapping import StreamMaps
 from target_liveintent.settings import Settings
 from target_liveintent.singer.explain.inspect import Inspector
-from target_liveintent.singer.stream_maps import StreamMaps
 from target_liveintent.singer.streams import unmapped_message
 
 

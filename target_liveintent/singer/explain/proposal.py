@@ -8,9 +8,9 @@ from typing import IO
 
 from target_liveintent.errors import InputError, StorageError
 from target_liveintent.mapping import config_text
+from target_liveintent.mapping.stream_maps import StreamMaps
 from target_liveintent.settings import Settings
 from target_liveintent.singer.explain.inspect import Inspector
-from target_liveintent.singer.stream_maps import StreamMaps
 
 
 def write_config(source: IO[str], settings: Settings, path: str) -> Iterator[str]:

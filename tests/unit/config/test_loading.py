@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from target_liveintent.config import (
+    PREFIX,
     SCHEMA,
-    from_environment,
+    about_lines,
     from_texts,
     problems,
+    read_config,
+    settings_by_group,
     settings_of,
-    unread_variables,
     warnings_of,
+    with_environment,
 )
 from target_liveintent.errors import ConfigurationError
-from target_liveintent.settings import Settings
+from target_liveintent.settings import GROUPS, Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,46 +97,150 @@ def test_unknown_settings() -> None:
     ]
 
 
-def test_texts() -> None:
-    """Each text becomes a value of its setting's type; an empty or unknown one sets nothing."""
-    texts = {
-        "customer_id": " a-1b2c\n",
-        "pixel_id": "12345",
-        "dry_run": "True",
-        "validate_records": "0",
-        "stream_maps": '{"orders": null}',
-        "timezone": " ",
-        "unknown": "x",
-    }
-    assert from_texts(texts) == {
-        "customer_id": "a-1b2c",
-        "pixel_id": 12345,
+def test_groups() -> None:
+    """People read about each setting once, under six headings, in the order of the schema."""
+    groups = settings_by_group()
+    assert list(groups) == list(GROUPS.values())
+    shown = [one for group in groups.values() for one in group]
+    assert [name for name, *_ in shown] == list(SCHEMA["properties"])
+    assert [name for name, *_ in groups["You need these"]] == [
+        *("customer_id", "auth_token", "auth_token_path", "pixel_id", "default_source"),
+        *("presets", "stream_maps"),
+    ]
+    assert len(shown) <= 29
+    text = "\n".join(about_lines())
+    assert "\nPace:\n  batch_size_rows (100): How many events" in text
+
+
+# Files
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"pixel_id": 5, "stream_maps": {"orders": {"__filter__": null}}}',
+        '\ufeff{"pixel_id": 5,\t"stream_maps": {"orders": {"__filter__": null}}}',
+        "pixel_id: 5\nstream_maps:\n  orders: {__filter__: null}  # all\n",
+        "\ufeffpixel_id: 5\nstream_maps: {orders: {__filter__: ~}}\n",
+    ],
+    ids=["JSON", "marked JSON", "YAML", "marked YAML"],
+)
+def test_files(tmp_path: Path, text: str) -> None:
+    """A file is JSON or YAML."""
+    (tmp_path / "a").write_text(text, encoding="utf-8")
+    given = {"pixel_id": 5, "stream_maps": {"orders": {"__filter__": None}}}
+    assert read_config(str(tmp_path / "a")) == given
+
+
+def test_what_yaml_makes_of_values(tmp_path: Path) -> None:
+    """Keys are text, and a time is text as well."""
+    (tmp_path / "a.yml").write_text("stream_map_config: {2026: 2026-11-29}\ndry_run: yes\n")
+    assert read_config(str(tmp_path / "a.yml")) == {
+        "stream_map_config": {"2026": "2026-11-29"},
         "dry_run": True,
-        "validate_records": False,
-        "stream_maps": {"orders": None},
     }
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "wanted"),
+    ("content", "said"),
     [
-        ("pixel_id", SECRET, "an integer from 1 to 9223372036854775807"),
-        ("max_retry_seconds", "1.5", "an integer of at least 0"),
-        ("dry_run", "maybe", "a boolean"),
-        ("stream_maps", "{", "an object"),
-        ("stream_maps", "[" * 100_000, "an object"),
+        *(
+            (text, "is neither a JSON object nor a YAML mapping")
+            for text in ("s3cr3t", '["s3cr3t"]', '{"a": "s3cr3t"', "a: s3cr3t: b", "5", "", "\0")
+        ),
+        (None, "cannot be read: No such file or directory"),
+        (..., "cannot be read: Is a directory"),
     ],
 )
-def test_texts_that_do_not_fit(name: str, text: str, wanted: str) -> None:
-    """The message names the setting, its variable and what it must be, not the text."""
+def test_a_file_that_cannot_be_used(tmp_path: Path, content: Any, said: str) -> None:
+    """The message names the file and the reason, and nothing shows its content."""
+    path = tmp_path if content is ... else tmp_path / "a.json"
+    if isinstance(content, str):
+        path.write_text(content)
     with pytest.raises(ConfigurationError) as raised:
-        from_environment({f"X_{name.upper()}": text}, "X_")
-    assert str(raised.value) == f"setting '{name}' (X_{name.upper()}) must be {wanted}"
+        read_config(str(path))
+    assert str(raised.value) == f"the configuration file '{path}' {said}"
 
 
-def test_environment_variables_by_their_prefix() -> None:
-    given = {"X_LIMIT": "5", "LIMIT": "6", "X_DRY_RUN": "", "X_STREAM_MAPS": "[]"}
-    assert from_environment(given, "X_") == {"limit": 5, "stream_maps": []}
+# Texts, and environment variables
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("customer_id", " a-1b2c\n", "a-1b2c"),
+        ("pixel_id", "12345", 12345),
+        ("dry_run", "True", True),
+        ("validate_records", "0", False),
+        ("stream_maps", '{"orders": null}', {"orders": None}),
+        ("timezone", "5", "5"),
+        # What does not fit stays text, which a check of the settings names.
+        ("pixel_id", SECRET, SECRET),
+        ("max_retry_seconds", "1.5", "1.5"),
+        ("dry_run", "maybe", "maybe"),
+        ("stream_maps", "{", "{"),
+        ("stream_maps", "[]", "[]"),
+        ("stream_maps", "[" * 100_000, "[" * 100_000),
+    ],
+)
+def test_texts(name: str, text: str, value: Any) -> None:
+    """Each text becomes a value of its setting's type; an empty or unknown one sets nothing."""
+    assert from_texts({name: text, "limit": " ", "unknown": "x"}) == {name: value}
+    assert bool(problems({**GOOD, name: value})) == (
+        value == text.strip() and name != "customer_id"
+    )
+
+
+FROM_FILE = {"pixel_id": 1, "timezone": "UTC", "stream_maps": {"a": {}}}
+
+
+@pytest.mark.parametrize(
+    ("variables", "changed"),
+    [
+        ({}, {}),
+        ({"PIXEL_ID": "2", "DRY_RUN": "true"}, {"pixel_id": 2, "dry_run": True}),
+        ({"PIXEL_ID": "", "TIMEZONE": " ", "UNKNOWN": "1"}, {}),
+        ({"STREAM_MAPS": '{"b": {}}'}, {}),
+        ({"STREAM_MAPS": "no object"}, {}),
+        ({"PRESETS": '{"a.b": "shopify"}'}, {"presets": {"a.b": "shopify"}}),
+        ({"LEDGER_PATH": "x"}, {"ledger_path": "x"}),
+    ],
+)
+def test_the_environment_wins(variables: dict[str, str], changed: dict[str, Any]) -> None:
+    """Only an object of a file wins over its variable."""
+    environment = {"PIXEL_ID": "9", **{PREFIX + name: text for name, text in variables.items()}}
+    assert with_environment(FROM_FILE, environment) == {**FROM_FILE, **changed}
+
+
+@pytest.mark.parametrize(
+    ("setting", "flat", "whole"),
+    [
+        ("stream_maps", {"orders.email": "mail"}, {"orders": {"email": "mail"}}),
+        (
+            "stream_maps",
+            {"a.b.email": "x", "a.c.id": None},
+            {"a.b": {"email": "x"}, "a.c": {"id": None}},
+        ),
+        ("stream_maps", {"a.b": {"email": "x"}}, {"a.b": {"email": "x"}}),
+        ("stream_maps", {"a": "__NULL__"}, {"a": "__NULL__"}),
+        # A map that is wrong stays as it is, so that a check names it.
+        (
+            "stream_maps",
+            {"orders": "x", "orders.email": "mail"},
+            {"orders": "x", "orders.email": "mail"},
+        ),
+        (
+            "stream_map_config",
+            {"a.b.c": 1, "a.d": 2, "e": 3},
+            {"a": {"b": {"c": 1}, "d": 2}, "e": 3},
+        ),
+    ],
+)
+def test_what_meltano_has_flattened(setting: str, flat: dict[str, Any], whole: Any) -> None:
+    """An object in a variable is read as it is, or as Meltano flattens it."""
+    flat = {"__else__": "__NULL__", **flat}
+    variables = {PREFIX + setting.upper(): json.dumps(flat)}
+    assert with_environment({}, variables) == {setting: {"__else__": "__NULL__", **whole}}
 
 
 # Paths
@@ -180,75 +287,3 @@ def test_other_places_do_not_start_at_the_project(
     settings = settings_of({**GOOD, "metrics_path": metrics, **urls})
     assert settings.metrics_path == metrics
     assert (settings.store, settings.suppression_path) == tuple(urls.values())
-
-
-# Environment variables that a run does not read, and that would change its settings
-
-DEFAULTS = {
-    name: schema["default"] for name, schema in SCHEMA["properties"].items() if "default" in schema
-}
-"""What Meltano gives the target, whatever the user has set."""
-
-
-def unread(environment: dict[str, str], **config: Any) -> tuple[list[str], list[str]]:
-    """Return the variables of settings, without the prefix: the guards, and the others."""
-    prefixed = {f"T_{name}": text for name, text in environment.items()}
-    found = unread_variables(prefixed, "T_", {**GOOD, **config})
-    guards, others = ([name.removeprefix("T_") for name in names] for names in found)
-    return guards, others
-
-
-EQUAL: list[tuple[dict[str, str], dict[str, Any]]] = [
-    # A default is a value as any other, and an empty variable sets nothing.
-    ({}, {}),
-    ({"DRY_RUN": ""}, {}),
-    ({"DRY_RUN": "false"}, {}),
-    ({"DRY_RUN": "yes"}, {"dry_run": True}),
-    ({"LIMIT": "5"}, {"limit": 5}),
-    ({"LIMIT": "5"}, {"limit": 5.0}),
-    ({"TIMEZONE": "UTC"}, {}),
-    ({"TIMEZONE": "UTC"}, {"timezone": None}),
-    ({"AUTH_TOKEN": SECRET}, {"auth_token": f"{SECRET}\n"}),
-    ({"PIXEL_ID": "7"}, {"pixel_id": "7"}),
-    ({"STREAM_MAPS": "{}"}, {}),
-    ({"STREAM_MAPS": '{"a.email": "mail"}'}, {"stream_maps": {"a": {"email": "mail"}}}),
-    ({"LOGLEVEL": "DEBUG", "UNKNOWN": "1"}, {}),
-]
-GUARDS: list[tuple[dict[str, str], dict[str, Any]]] = [
-    *(({"DRY_RUN": "true"}, {}), ({"DRY_RUN": "1"}, {"dry_run": False})),
-    *(({"LIMIT": "5"}, {}), ({"LIMIT": "5"}, {"limit": 6})),
-    # Also if their value cannot be read.
-    *(({"DRY_RUN": "please"}, {}), ({"LIMIT": "five"}, {})),
-]
-
-
-@pytest.mark.parametrize(("environment", "config"), EQUAL + GUARDS)
-def test_guards(environment: dict[str, str], config: dict[str, Any]) -> None:
-    """They keep a run from sending, and what is equal in both places says nothing."""
-    guards = list(environment) if (environment, config) in GUARDS else []
-    assert unread(environment, **config) == (guards, [])
-
-
-@pytest.mark.parametrize("changes", [{}, {"dry_run": True, "limit": 10, "on_rejection": "fail"}])
-def test_meltano_says_nothing(changes: dict[str, Any]) -> None:
-    """It gives each setting in both places."""
-    config = {**GOOD, **DEFAULTS, "presets": {"a": "shopify"}, **changes}
-    environment = {
-        name.upper(): value if isinstance(value, str) else json.dumps(value)
-        for name, value in config.items()
-    }
-    assert unread(environment, **config) == ([], [])
-
-
-def test_other_variables() -> None:
-    """What differs is named, what is gone first, in the order of the settings."""
-    environment = {
-        "KEEP_DELIVERED": "true",
-        "PIXEL_ID": "8",
-        "AUTH_TOKEN": "another",
-        "DRY_RUN": "false",
-        "STREAM_MAPS": '{"a": null}',
-        "LEDGER_PATH": "ledger.sqlite",
-    }
-    expected = ["LEDGER_PATH", "AUTH_TOKEN", "PIXEL_ID", "KEEP_DELIVERED", "DRY_RUN", "STREAM_MAPS"]
-    assert unread(environment, dry_run=True, pixel_id="seven") == ([], expected)

@@ -21,7 +21,7 @@ from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping.converter import MappingFailedError
 from target_liveintent.mapping.expressions import Compiler
 from target_liveintent.mapping.functions import FUNCTIONS, getter
-from target_liveintent.singer.stream_maps import StreamMaps
+from target_liveintent.mapping.stream_maps import StreamMaps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -22,7 +22,7 @@ from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.conversions.model import Conversion
 from target_liveintent.mapping import RecordConverter, presets
 from target_liveintent.mapping.presets import NULL_VALUES, PRESETS, expand_presets, likely_preset
-from target_liveintent.singer.stream_maps import StreamMaps
+from target_liveintent.mapping.stream_maps import StreamMaps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

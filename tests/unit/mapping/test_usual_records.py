@@ -14,7 +14,7 @@ from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.presets import PRESETS, expand_presets
-from target_liveintent.singer.stream_maps import StreamMaps
+from target_liveintent.mapping.stream_maps import StreamMaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

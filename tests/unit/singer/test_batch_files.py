@@ -56,6 +56,12 @@ def test_lines(stored: Stored, encoding: dict[str, Any], content: bytes) -> None
     assert str(found[0]["total"]) == "87.10"
 
 
+def test_a_byte_order_mark(stored: Stored) -> None:
+    """It is taken off the name of a column."""
+    found = list(batch_records(JSONL, [stored(b'{"\xef\xbb\xbfid":1}\n{"\\ufeffid":2}')]))
+    assert found == [{"id": 1}, {"id": 2}]
+
+
 def test_several_files(stored: Stored) -> None:
     """Files are read in the order of the manifest; an empty file has no records."""
     urls = [stored(b'{"n":3}', "3"), stored(b"", "empty"), stored(b'{"n":1}', "1")]

@@ -357,6 +357,38 @@ def test_a_schema_changes_the_columns() -> None:
     assert counts == {"SCHEMA": 2, "RECORD": 4}
 
 
+@pytest.mark.parametrize("mark", ["\ufeff", "\\ufeff", "\\uFEFF"])
+@pytest.mark.parametrize("columns", [frozenset({"id"}), None])
+def test_a_byte_order_mark(mark: str, columns: frozenset[str] | None) -> None:
+    """It is taken off the name of a column, as a CSV may have it, and stays in a STATE."""
+    found = MessageReader(lambda: None)
+    schemas: list[Message] = []
+    records: list[Record] = []
+    states: list[str] = []
+
+    def take_schema(message: Message) -> None:
+        schemas.append(message)
+        found.select_columns("s", columns)
+
+    content = (
+        f'{{"type":"SCHEMA","stream":"s","schema":{{"properties":{{"{mark}id":{{}}}}}},'
+        f'"key_properties":["{mark}id"]}}\n'
+        f'{{"type":"RECORD","stream":"s","record":{{"{mark}id":"7"}}}}\n'
+        f'{{"type":"STATE","value":{{"{mark}id":1}}}}\n'
+        f'{{"type":"RECORD","stream":"s","record":{{"{mark}id":"8"}}}}\n'
+    )
+    callbacks: dict[str, Any] = {
+        "SCHEMA": take_schema,
+        "RECORD": records.append,
+        "STATE": lambda message: states.append(state_of(message)),
+    }
+    found.process_lines(io.StringIO(content), callbacks)
+    assert bytes(schemas[0].schema) == b'{"properties":{"id":{}}}'
+    assert schemas[0].key_properties == ["id"]
+    assert [one.record for one in records] == [{"id": "7"}, {"id": "8"}]
+    assert states == [f'{{"{mark}id":1}}']
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

@@ -26,8 +26,8 @@ import logging, os, runpy, signal, sqlite3, sys, threading
 
 StopSignals = runpy.run_path(sys.argv[1])["StopSignals"]  # Without the package, it starts at once.
 logging.basicConfig(format="%(levelname)s %(message)s")
-clauses = lambda: "it waits for a test", lambda: "run it again"
-signals = StopSignals(logging.getLogger(), *clauses, " (run 1)", 0.2)
+waits = lambda: "it waits for a test"
+signals = StopSignals(logging.getLogger(), waits, "run it again (run 1)", 0.2)
 for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, lambda number, _: signals.note(number))
 signal.signal(signal.SIGUSR1, lambda *_: None)

@@ -9,13 +9,14 @@ import msgspec
 import pytest
 from preset_records import sample
 from singer_sdk.exceptions import RecordsWithoutSchemaException
-from unit_support import BARE, DEFAULTS
+from unit_support import ACCOUNT, BARE, DEFAULTS
 
+from target_liveintent.config import settings_of
 from target_liveintent.conversions.model import DEAD_LETTERS, DELIVERED_EVENTS
 from target_liveintent.errors import InputError, StreamMappingError
 from target_liveintent.mapping.presets import PRESETS
+from target_liveintent.mapping.stream_maps import stream_maps_of
 from target_liveintent.singer.reader import Message
-from target_liveintent.singer.stream_maps import stream_maps_of
 from target_liveintent.singer.streams import MELTANO_TEST_STREAM, Stream, StreamRegistry
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class Registered:
         presets: dict[str, str] | None = None,
     ) -> None:
         self.made: list[FakeSink] = []
-        stream_maps = stream_maps_of({"stream_maps": maps, "presets": presets})
+        given = {**ACCOUNT, "stream_maps": maps, "presets": presets}
+        stream_maps = stream_maps_of(settings_of(given))
         logger = logging.getLogger("test-of-streams")
         self.streams = StreamRegistry(stream_maps, self._make, defaults, {"charges"}, logger)
 
@@ -319,8 +321,8 @@ def test_absent_streams(caplog: pytest.LogCaptureFixture) -> None:
     """A stream that did not come is named if one that came is similar."""
     found = Registered({"ordres": MAP, "refunds": MAP})
     found.send("orders")
-    found.streams.warn_of_absent_streams()
-    found.streams.warn_of_absent_streams()
+    found.streams.warn_at_end()
+    found.streams.warn_at_end()
     assert caplog.messages == [
         "a stream map names 'ordres', but the input has no such stream; did you mean 'orders'?"
     ]

@@ -14,8 +14,8 @@ from target_liveintent.conversions import DEAD_LETTERS, DELIVERED_EVENTS
 from target_liveintent.errors import InputError
 from target_liveintent.explain.description import describe
 from target_liveintent.explain.explained import Explained
+from target_liveintent.mapping.stream_maps import StreamMaps
 from target_liveintent.singer.explain.inspect import Inspector
-from target_liveintent.singer.stream_maps import StreamMaps
 
 RECORD = {"id": 1, "event_time": TIME, "email": ADDRESS, "value": ""}
 

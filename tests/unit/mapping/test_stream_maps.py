@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 from singer_sdk.mapper import PluginMapper, RemoveRecordTransform
+from unit_support import ACCOUNT
 
+from target_liveintent.config import settings_of
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping.converter import ColumnOrigin, MappingFailedError, StreamPlan
 from target_liveintent.mapping.reads import Reads
-from target_liveintent.singer.stream_maps import StreamMaps, stream_maps_of
+from target_liveintent.mapping.stream_maps import StreamMaps, stream_maps_of
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -233,7 +235,7 @@ def test_what_columns_are_computed_from() -> None:
 
 
 def test_the_maps_of_a_configuration() -> None:
-    """Presets, maps and the values that maps use come from three settings; null is not set.
+    """Presets, maps and the values that maps use come from three settings.
 
     A copy is known by its source.
     """
@@ -242,11 +244,11 @@ def test_the_maps_of_a_configuration() -> None:
         "stream_maps": {"orders": {"x": "config['shop']"}, "copy": {"__source__": "leads"}},
         "stream_map_config": {"shop": "berlin"},
     }
-    maps = stream_maps_of(settings)
+    maps = stream_maps_of(settings_of({**ACCOUNT, **settings}))
     assert set(maps.names) == {"orders", "leads", "charges"}
     (own,) = maps.plans("orders", copy.deepcopy(SCHEMA))
     assert mapped(own) == {**RECORD, "x": "berlin"}
-    assert stream_maps_of(dict.fromkeys(settings)).names == []
+    assert stream_maps_of(settings_of(ACCOUNT)).names == []
 
 
 @pytest.mark.parametrize(
@@ -266,35 +268,21 @@ def test_maps_that_do_not_fit(maps: dict[str, Any]) -> None:
     assert "orders" in str(raised.value)
 
 
-NESTED: dict[str, Any] = {
-    "presets": {"Sales": {"US": {"Orders": "shopify"}}},
-    "stream_maps": {
-        "*": {"email": "email"},
-        "Sales": {"EU-Orders": {"email": "'eu'"}, "Old": "__NULL__"},
-        "Left": {"Out": "__NULL__"},
-        "users": {"email": "email", "Out": None},
-    },
-}
-"""Settings as Meltano hands them over: the dots in the names of streams have become objects."""
-
-
-def test_names_that_are_split_at_their_dots() -> None:
-    maps = stream_maps_of(NESTED)
-    assert maps.names[:3] == ["*", "Sales.EU-Orders", "Sales.Old"]
-    assert "Sales.US.Orders" in maps.names
-    (eu,) = maps.plans("Sales.EU-Orders", SCHEMA)
-    assert mapped(eu) == {**RECORD, "email": "eu"}
-    (us,) = maps.plans("Sales.US.Orders", SCHEMA)
-    assert {"event_time", "currency"} <= set(us.properties)
-
-
-DROPPED = ["Sales.Old", "Left.Out", "users.Out"]
-OTHERS = ["Left", "Left.email", "Sales", "a.Left.Out", "users.email"]
-
-
-@pytest.mark.parametrize("stream", DROPPED + OTHERS)
-def test_a_dropped_stream_whose_name_is_split(stream: str) -> None:
-    """It is dropped although a pattern matches it, and although its null may be a column's."""
-    (own,) = stream_maps_of(NESTED).plans(stream, SCHEMA)
-    assert own.named
-    assert (own.transform is None) == (stream in DROPPED)
+@pytest.mark.parametrize(
+    ("stream", "drops"),
+    [("Sales.Old", "Sales"), ("a.b.Old", "a.b"), ("Old", ""), ("Sales.New", ""), ("x.Old", "")],
+)
+def test_a_null_that_can_mean_two_things(stream: str, drops: str) -> None:
+    """Through Meltano, `Sales.Old: __NULL__` is the same as `Sales: {Old: __NULL__}`."""
+    drop = {"email": "email", "Old": "__NULL__"}
+    maps = StreamMaps({"Sales": drop, "a.b": drop, "x.Old": {}, "x": drop}, {})
+    if not drops:
+        maps.plans(stream, SCHEMA)
+        return
+    with pytest.raises(StreamMappingError) as raised:
+        maps.plans(stream, SCHEMA)
+    assert str(raised.value).startswith(f"the map of '{drops}' drops 'Old'. If '{stream}' is")
+    assert str(raised.value).endswith(f"write ? in place of each dot: '{stream.replace('.', '?')}'")
+    spelled = StreamMaps({"*": {"email": "email"}, stream.replace(".", "?"): "__NULL__"}, {})
+    (plan,) = spelled.plans(stream, SCHEMA)
+    assert (plan.named, plan.transform) == (True, None)

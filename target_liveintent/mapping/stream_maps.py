@@ -17,22 +17,20 @@ from typing import Any
 
 import simpleeval
 
-from target_liveintent.config import joined
 from target_liveintent.conversions import READ_COLUMNS
 from target_liveintent.errors import StreamMappingError
-from target_liveintent.mapping import (
+from target_liveintent.mapping.converter import (
     FILTER,
-    NULL_VALUES,
     ColumnOrigin,
-    Compiler,
-    Expression,
     MappingFailedError,
     StreamPlan,
-    expand_presets,
-    reads_of,
-    shipped_columns,
-    unknown_read,
 )
+from target_liveintent.mapping.expressions import Compiler, Expression
+from target_liveintent.mapping.map_checks import dots_advice
+from target_liveintent.mapping.presets import NULL_VALUES, expand_presets, shipped_columns
+from target_liveintent.mapping.reads import reads_of
+from target_liveintent.mapping.suggestions import unknown_read
+from target_liveintent.settings import Settings
 
 
 class StreamMap:
@@ -210,6 +208,7 @@ class StreamMaps:
         Raises:
             StreamMappingError: If a map does not fit.
         """
+        self._check_dots(stream)
         properties = schema.get("properties", {})
         own = StreamPlan.without_map(stream, properties, named=not self._definitions)
         if self._drops_others:
@@ -233,25 +232,17 @@ class StreamMaps:
                 own = plan
             else:
                 copies.append(plan)
-        if self._drops_in_parts(stream):
-            own = StreamPlan(stream, named=True)
         return [own, *copies]
 
-    def _drops_in_parts(self, stream: str) -> bool:
-        """Return whether a stream is dropped under a name that Meltano has split at a dot.
-
-        Nothing tells `Sales.Old: __NULL__` from a map of `Sales` that leaves out a column `Old`, so
-        it is both.
-        """
-        if stream in self._definitions:
-            return False
+    def _check_dots(self, stream: str) -> None:
+        """Refuse `A: {B: __NULL__}` if a stream `A.B` came: Meltano makes it of `A.B: __NULL__`."""
         parts = stream.split(".")
-        halves = ((".".join(parts[:n]), ".".join(parts[n:])) for n in range(1, len(parts)))
-        maps = ((self._definitions.get(name), column) for name, column in halves)
-        return any(
-            isinstance(one, dict) and column in one and one[column] in NULL_VALUES
-            for one, column in maps
-        )
+        for number in range(1, len(parts) if stream not in self._definitions else 0):
+            name, column = ".".join(parts[:number]), ".".join(parts[number:])
+            definition = self._definitions.get(name)
+            if isinstance(definition, dict) and definition.get(column, ...) in NULL_VALUES:
+                msg = f"the map of '{name}' drops '{column}'. {dots_advice(stream)}"
+                raise StreamMappingError(msg)
 
     def _mapped(
         self, stream: str, counted_as: str, options: dict[str, Any], schema: dict[str, Any]
@@ -264,14 +255,11 @@ class StreamMaps:
             raise StreamMappingError(msg) from None
 
 
-def stream_maps_of(settings: Mapping[str, Any]) -> StreamMaps:
-    """Return the maps of a configuration, including those of its presets."""
-    given = joined(settings)
-    presets = given.get("presets") or {}
-    own = given.get("stream_maps") or {}
+def stream_maps_of(settings: Settings) -> StreamMaps:
+    """Return the maps of the settings, including those of their presets."""
+    presets, own = settings.presets, settings.stream_maps
     maps = expand_presets(presets, own)
-    config = given.get("stream_map_config") or {}
-    return StreamMaps(maps, config, shipped_columns(presets, own))
+    return StreamMaps(maps, settings.stream_map_config, shipped_columns(presets, own))
 
 
 def _marked(
