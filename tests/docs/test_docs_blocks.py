@@ -56,7 +56,7 @@ def _is_settings(text: str) -> None:
 def _is_ini(text: str) -> None:
     """A `.env` whose settings are right."""
     lines = dict(line.split("=", 1) for line in text.splitlines())
-    given = config.from_environment(lines, "TARGET_LIVEINTENT_")
+    given = config.with_environment({}, lines)
     assert len(given) == len(lines)
     assert config.problems(given) == []
 
