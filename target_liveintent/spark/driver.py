@@ -41,11 +41,7 @@ def explain(frame: Any, options: Mapping[str, object]) -> None:
         ConfigurationError: If options are wrong.
         StreamMappingError: If the columns can never give an event.
     """
-    texts = {
-        name.lower(): str(value).lower() if isinstance(value, bool) else str(value)
-        for name, value in options.items()
-        if value is not None
-    }
+    texts = {name.lower(): str(value) for name, value in options.items() if value is not None}
     job = job_of(texts, frame.columns)
     names = names_of(frame.columns, job.keys)
     schema: dict[str, Any] = {"properties": {name: {} for name in names}}

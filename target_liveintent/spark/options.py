@@ -125,7 +125,8 @@ def job_of(options: Mapping[str, str], columns: Sequence[str]) -> Job:
     # Without keys, event IDs may be derived from all columns.
     wanted = FACT_COLUMNS if is_replay else (*_KNOWN, *keys) if keys else tuple(names)
     needed = {name: given for name, given in names.items() if name in wanted}
-    return Job(settings, stream, keys, needed, own["outcomes_path"], own["write_id"], is_replay)
+    path = own["outcomes_path"].rstrip("/")
+    return Job(settings, stream, keys, needed, path, own["write_id"], is_replay)
 
 
 def _problems(options: Mapping[str, str], *, is_replay: bool) -> Iterator[str]:

@@ -110,7 +110,7 @@ def test_wrong_options(wrong: dict[str, Any], words: str) -> None:
     ["/mnt/x", "s3://bucket/x", "s3a://bucket", "hdfs://host:8020/x", "abfss://c@a.example.com/x"],
 )
 def test_places_of_a_table(url: str) -> None:
-    made = job(outcomes_path=f" {url} ", write_id="orders-2026.11_28")
+    made = job(outcomes_path=f" {url}/ ", write_id="orders-2026.11_28")
     assert (made.outcomes_path, made.write_id) == (url, "orders-2026.11_28")
 
 
