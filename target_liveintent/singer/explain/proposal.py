@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from target_liveintent.errors import InputError, StorageError
-from target_liveintent.mapping import config_text
-from target_liveintent.mapping.stream_maps import StreamMaps
+from target_liveintent.mapping import StreamMaps, config_text
 from target_liveintent.settings import Settings
 from target_liveintent.singer.explain.inspect import Inspector
 
