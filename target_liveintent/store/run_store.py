@@ -195,6 +195,8 @@ class RunStore:
 
         self._exchange([key for _, key, _ in events], reserve)
         self._ledger.reserve(reserved)
+        if self._must_renew:  # The answer came so late that the reservations may have expired.
+            self._exchange()
         for claim in claims.values():
             self._settle(claim.sent)
         return claims
@@ -231,7 +233,7 @@ class RunStore:
                 the keys of events that were delivered.
             durable: Whether all that was written so far survives a power cut.
         """
-        renews = self._must_renew
+        began, renews = self._clock.monotonic(), self._must_renew
         own = self._ledger.reserved if renews else []
         is_lost = False
 
@@ -258,7 +260,7 @@ class RunStore:
         self._letters, self._dropped, self._settled, self._delivered = {}, [], [], {}
         self._ledger.confirmed, self._ledger.ended = [], []
         if renews:
-            self._renewed_at = self._clock.monotonic()
+            self._renewed_at = began
         if is_lost:
             msg = (
                 "this run was suspended for so long that its reservations in the store expired,"
@@ -266,8 +268,6 @@ class RunStore:
                 " continue: start the run again"
             )
             raise StorageError(msg)
-        if self._must_renew and not renews:  # The answer came so late that they may have expired.
-            self._exchange(durable=durable)
 
     def _save_ledger(self) -> None:
         """Note what the API has confirmed, whatever else cannot be written: a full disk, a value.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fakes import FakeClock
 from store_support import LATER, claim, event, events, fail_next, ids, said, send
 
 from target_liveintent.errors import StorageError
@@ -144,6 +146,29 @@ def test_a_run_that_was_suspended(
     one.confirm(0, mine, is_last=True)
     one.write()
     assert said(claim(two, 2, *events(2))) == ([], [], ["0", "1"])
+
+
+@pytest.mark.parametrize("is_renewal", [False, True])
+def test_an_answer_that_comes_late(stores: Stores, is_renewal: bool) -> None:
+    """What another run has reserved meanwhile is not sent, though the store has reserved it."""
+    clock = FakeClock(time.time())
+    one, two = stores(clock), stores(clock)
+    if is_renewal:
+        clock.now += 6
+    real, late = one.database.transact, []
+
+    def transact(*given: Any, **more: Any) -> Any:
+        answers = real(*given, **more)
+        if not late:
+            late.append(True)
+            clock.now += 40
+            stores.suspend(one)
+            assert len(claim(two, 0, event()).mine) == 1
+        return answers
+
+    one.database.transact = transact  # type: ignore[method-assign]
+    with pytest.raises(StorageError, match="suspended for so long"):
+        claim(one, 0, event())
 
 
 def test_a_run_renews_its_reservations(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
