@@ -473,7 +473,7 @@ class Pace:
         if retry_after or self._failures >= OUTAGE + PROBE:
             self._probe, self._believed = None, 0
         if started_at >= self._cut_at and (limited or self._failures >= FAULTS):
-            self._note_refusal(self._used_rate(now, now - started_at), now, retry_after)
+            self._note_refusal(now - started_at, now, retry_after)
         if self._failures >= OUTAGE:
             self._window.set(1.0)
         if retry_after:  # Clients that were told the same time do not all start at that time.
@@ -482,16 +482,17 @@ class Pace:
             self._quiet_since = now
             self._quiet_until = max(self._quiet_until, until)
 
-    def _note_refusal(self, rate: float, now: float, retry_after: float) -> None:
+    def _note_refusal(self, latency: float, now: float, retry_after: float) -> None:
         """Cut the rate, unless the refusal is by chance."""
         if self._probe:
             return
         if not self._believed:
-            self._cut(rate, now, retry_after)
+            self._cut(self._used_rate(now, latency), now, retry_after)
             return
         self._excess += 1
         if self._excess >= EXCESS:
             self._excess = 0.0
+            rate = self._used_rate(now, latency)
             self._set_limit(rate, rate * EXCESS_CUT, now, now)
 
     def _used_rate(self, now: float, latency: float) -> float:
