@@ -205,6 +205,46 @@ def test_what_is_sent_next(
     assert sorted(delivered(*results)) == sorted(names)
 
 
+FIRST_OF_TWO = Answer(Verdict.PARTLY, "HTTP 200", 200, not_processed=frozenset("1"))
+
+
+@pytest.mark.parametrize(
+    ("events", "given", "posted"),
+    [
+        # After a refusal the left half is sent. If the API accepts all of it, the right half has
+        # the bad event, and is halved at once.
+        ("12345678", [REFUSED, ACCEPTED], "12345678 1234 56"),
+        ("12345678", [REFUSED, ACCEPTED, ACCEPTED], "12345678 1234 56 7"),
+        # The API must have refused an event alone, so one that is left over is sent.
+        ("12", [REFUSED, ACCEPTED], "12 1 2"),
+        # If not every event of the left half is good, the right half is sent as it is.
+        ("1234", [REFUSED, FIRST_OF_TWO], "1234 12 34"),
+        ("1234", [REFUSED, REFUSED, REFUSED], "1234 12 1 34"),
+        # What waits is sent later, the largest part first.
+        ("12345678", [REFUSED, REFUSED, FIRST_OF_TWO], "12345678 1234 12 5678"),
+        # A request that was too large proves nothing of either half.
+        ("1234", [LARGE, ACCEPTED], "1234 12 34"),
+        # A part that got a fault is sent after the others, and proves nothing of its other half.
+        ("1234", [REFUSED, FAULT, ACCEPTED], "1234 12 34 12"),
+        # The same part is sent again if it came too fast, or if the token was rotated.
+        ("1234", [LIMITED, REFUSED, LIMITED], "1234 1234 12 12"),
+        ("1234", [REFUSED, ROTATED, ACCEPTED], "1234 12 12 3"),
+    ],
+)
+def test_which_part_is_sent_next(events: str, given: list[Answer], posted: str) -> None:
+    """Each answer decides about the next part of the batch, as the table of the machine says."""
+    machine = machine_with(" ".join(events), accepted=True, max_concurrent_requests=1)
+    now, asked = NOW, []
+    for one in [*given, None]:
+        while not isinstance(step := machine.next(now, now), Request):
+            assert now < step < math.inf
+            now = step
+        asked.append("".join(conversion.event_id for conversion in step.conversions))
+        if one is not None:
+            machine.answered(step, one, now)
+    assert asked == posted.split()
+
+
 @pytest.mark.parametrize(
     ("given", "counts", "waits"),
     [
