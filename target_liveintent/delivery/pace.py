@@ -11,7 +11,7 @@ follows refusals, and there is none before the first.
 | a round of them took twice as long as the best one | times 0.7, then as above | |
 | a fourth such round, although the window is narrower | as before them | |
 | the first refusal | | times 0.45, again and again until two are taken in a row |
-| a refusal in this search, after one that was taken | | times 0.6 |
+| a refusal in this search, after one was taken | | times 0.75; at least 0.9 of what is taken |
 | a refusal later | | times 0.91, or 0.45 from the sixth cut in a row on |
 | the same, after three starts or fewer | | to what was used of it, at least times 0.1 |
 | four to eight refusals in ten answers | | a probe: times 4 for 16 requests |
@@ -56,8 +56,12 @@ CUT = 0.91
 """The factor of a cut. A rate just below the limit is the best one, so cuts are small."""
 STEEP_CUT = 0.45
 """The factor of a cut while the limit may be anywhere below: it finds it with few requests."""
-GENTLE_CUT = 0.6
+GENTLE_CUT = 0.75
 """The factor in a search in which a request was taken: the limit is near, or chance refuses."""
+SEEN = 3
+"""Requests taken in a search that show how many the API takes a second at least."""
+KEPT = 0.9
+"""The share of that below which a search does not go."""
 FOUND = 2
 """Requests taken since a cut that end the search for a limit. One may be luck: where others share
 the limit, it may be the only one that they left over."""
@@ -314,7 +318,9 @@ class Pace:
         self._cuts = self._failures = 0  # In a row.
         self._has_begun = False  # Whether any request was taken.
         self._taken = 0  # Since the last `OUTAGE` failures in a row.
-        self._searching = self._taken_in_search = False
+        self._searching = False
+        self._search_since = -math.inf
+        self._taken_in_search = 0
         self._starts_since_cut = self._taken_since_cut = 0
         # Since the search, whether requests were taken, and at which rate.
         self._recent: deque[tuple[bool, float]] = deque(maxlen=DOUBT)
@@ -449,9 +455,9 @@ class Pace:
         self._failures = 0
         if started_at >= self._quiet_since:  # Others were under way before the `Retry-After`.
             self._quiet_until = -math.inf
+        self._taken_in_search += started_at >= self._search_since
         if not self._limit or started_at < self._cut_at:
             return
-        self._taken_in_search = True
         self._taken_since_cut += 1
         if self._taken_since_cut >= FOUND:
             self._searching = False
@@ -502,8 +508,10 @@ class Pace:
         """
         rate = self._limit.rate(now) if self._limit else math.inf
         if math.isinf(rate):
-            self._taken_in_search = self._taken_in_search and self._searching
-            self._searching = True
+            if not self._searching:
+                self._searching = True
+                self._search_since = now
+                self._taken_in_search = 0
             rate = GUESS * (self.in_flight + 1) / max(min(latency, self._window.best), 0.001)
         return min(rate, self._cap)
 
@@ -522,6 +530,9 @@ class Pace:
             start = min(start, max(used * CUT, rate * DIVE))
             rate = min(rate, math.sqrt(used * rate))
         start = max(start, least)
+        if self._searching and self._taken_in_search >= SEEN and not retry_after:
+            seen = self._taken_in_search / max(now - self._search_since, 0.001)
+            start = max(start, min(rate, KEPT * seen))
         cuts = self._cuts + 1
         self._set_limit(max(rate, start), start, math.inf, now, REPAID * retry_after)
         self._cuts = cuts
