@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import io
 import json
+import random
 import subprocess
 import sys
 import tempfile
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from browser_support import launch, opened
 
+from target_liveintent.config import settings_of
+from target_liveintent.reporting.history import FORMAT, RunRecord, history_of
+from target_liveintent.reporting.report import assess, write_page
+from target_liveintent.run import FIELDS, Amount, StreamCounts
 from target_liveintent.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -22,7 +29,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 PROGRAMS = Path(sys.executable).parent
 WIDTH = 1000
-HEIGHTS = {"report": 760, "sandbox": 820}
+HEIGHTS = {"report": 1060, "sandbox": 820}
 
 
 def orders(folder: Path) -> str:
@@ -38,7 +45,7 @@ def orders(folder: Path) -> str:
 
 
 def run(folder: Path, url: str) -> None:
-    """Send the orders to a sandbox with the demo's map, and write the report to the folder."""
+    """Send the orders to a sandbox with the demo's map."""
     project = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
     settings = project["plugins"]["loaders"][0]["config"] | {
         "customer_id": "a-1b2c",
@@ -46,7 +53,6 @@ def run(folder: Path, url: str) -> None:
         "pixel_id": 12345,
         "api_url": url,
         "batch_size_rows": 50,
-        "report_path": str(folder / "report.html"),
     }
     (folder / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
     subprocess.run(
@@ -57,6 +63,56 @@ def run(folder: Path, url: str) -> None:
         capture_output=True,
         check=True,
     )
+
+
+NOW = dt.datetime(2026, 11, 26, 17, 20, tzinfo=dt.timezone.utc)
+"""The moment of the report."""
+BAD_HOURS, GUESTS = 6, 0.2
+"""The last hours, in which a column has wrong values; and the share of hours with a guest order."""
+WEEK = (1.1, 1.0, 0.95, 1.0, 1.2, 1.05, 0.7)
+"""How the days of a week differ."""
+
+
+def shop_runs() -> list[RunRecord]:
+    """Return the hourly runs of a shop of 90 days; on the last day, a column has wrong values."""
+    chance = random.Random(7)
+    runs = []
+    for hour in range(90 * 24, -1, -1):
+        ended_at = NOW - dt.timedelta(hours=hour, minutes=15)
+        sent = round(14 * WEEK[ended_at.weekday()] * chance.gauss(1, 0.25))
+        bad = round(sent * 0.4) if hour < BAD_HOURS else int(chance.random() < GUESTS)
+        hashes, dollars = round(sent * chance.uniform(0.9, 0.97)), sent // 4
+        counts = StreamCounts(read=sent + bad, delivered=sent, within_an_hour=sent - 1)
+        counts.rejected["invalid_source" if hour < BAD_HOURS else "no_identity"] = bad
+        counts.coverage["web"] = dict.fromkeys(("events", *FIELDS), sent) | {
+            **dict.fromkeys(("md5", "sha2", "both"), hashes),
+            "decision_id": round(sent * chance.uniform(0.3, 0.4)),
+        }
+        for currency, part, price in (("EUR", sent - dollars, 52), ("USD", dollars, 41)):
+            total = Decimal(round(100 * part * price * chance.gauss(1, 0.1))) / 100
+            counts.values[currency] = Amount(part, total, total, total)
+        runs.append(
+            RunRecord(
+                format=FORMAT,
+                run_id=f"{hour:08x}",
+                started_at=ended_at - dt.timedelta(seconds=9),
+                ended_at=ended_at,
+                day=ended_at.date(),
+                kind="usual",
+                ending="done",
+                version="target-liveintent 0.1.0",
+                requests=1,
+                streams={"orders": counts},
+            )
+        )
+    return runs
+
+
+def write_report(path: Path) -> None:
+    """Write the report of the made-up shop."""
+    given = {"customer_id": "a-1b2c", "auth_token": "none", "pixel_id": 12345}
+    history = history_of(shop_runs(), NOW.date())
+    write_page(assess(history, settings_of(given), NOW.timestamp()), str(path))
 
 
 def take_screenshots(browser: Browser, name: str, url: str, folder: Path) -> None:
@@ -79,6 +135,7 @@ def main(out: Path) -> None:
     ):
         folder = Path(scratch)
         run(folder, sandbox.url)
+        write_report(folder / "report.html")
         take_screenshots(browser, "report", (folder / "report.html").as_uri(), out)
         take_screenshots(browser, "sandbox", sandbox.url, out)
 

@@ -33,7 +33,6 @@ _NAME = "target-liveintent"
 EXTRAS = {
     "parquet": "BATCH files in Parquet, which the tap writes and the target reads.",
     "postgres": "A [store](store.md) in a PostgreSQL database, which many machines can share.",
-    "report": "Run reports: `report_path`, and the command `report`.",
     "sandbox": "The program `liveintent-sandbox`, a local copy of the Conversions API for trials.",
     "spark": "[Spark's data source](spark.md).",
 }

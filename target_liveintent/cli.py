@@ -481,7 +481,7 @@ def print_health(files: dict[str, Any], max_age: float | None) -> None:
     limit = None if max_age is None else dt.timedelta(hours=max_age)
     settings = _settings(_given(files))
     with _stored(settings) as database:
-        overview, _ = reporting.read_overview(settings, database, limit)
+        overview = reporting.read_overview(settings, database, limit)
     print_lines([reporting.health_line(overview)])
     if overview.causes:
         sys.exit(_UNWELL)
@@ -493,9 +493,9 @@ def print_health(files: dict[str, Any], max_age: float | None) -> None:
 def print_report(files: dict[str, Any], path: str | None, style: str) -> None:
     """Write the report page from the history of runs.
 
-    The page compares today with usual days, and describes the last run. PATH is the file of the
-    page; the default is report_path. With --format=text, the command prints at most 12 lines in
-    place of the page; with --format=json, it prints the figures.
+    The page compares the last 24 hours with usual days, and describes the last run. PATH is the
+    file of the page; the default is report_path. With --format=text, the command prints at most 12
+    lines in place of the page; with --format=json, it prints the figures.
     """
     if style != "html" and path:
         msg = f"a PATH has no effect with --format={style}: remove one of them"
@@ -504,17 +504,18 @@ def print_report(files: dict[str, Any], path: str | None, style: str) -> None:
     if path:
         given["report_path"] = path
     settings = _settings(given, *(["report_path"] if style == "html" else []))
-    if style == "html" and settings.report_path is None:
+    place = settings.report_path
+    if style == "html" and place is None:
         msg = "the report needs the path of a file: give it after report, or set report_path"
         raise ConfigurationError(msg)
     with _stored(settings) as database:
-        overview, facts = reporting.read_overview(settings, database)
+        overview = reporting.read_overview(settings, database)
     if style != "html":
         _show(style, overview, reporting.overview_lines)
-    elif settings.report_path is not None:
+    elif place is not None:
         try:
-            reporting.write_overview(overview, facts, settings.report_path)
+            reporting.write_page(overview, place)
         except OSError as error:
-            msg = f"the report '{settings.report_path}' cannot be written: {error.strerror}"
+            msg = f"the report '{place}' cannot be written: {error.strerror}"
             raise StorageError(msg) from None
-        print_lines([f"the report is in {settings.report_path}"])
+        print_lines([f"the report is in {place}"])

@@ -199,9 +199,9 @@ class Settings:
         minimum=1,
     )
     report_path: str | None = setting(
-        "The page of the run's report, such as `liveintent-report.html`. The same content is"
-        " beside it as JSON. Needs `pip install 'target-liveintent[report]'`.",
-        pattern=r"^.+\.html$",  # So that `report_json` is another file.
+        "The path of the report: one page, such as `liveintent-report.html`, which each run"
+        " renews at its end.",
+        pattern=r"^.+\.html$",  # So that a browser shows it.
     )
     metrics_path: str | None = setting(
         "A file of metrics for Prometheus's textfile collector, such as `liveintent.prom`. The run"
@@ -261,11 +261,6 @@ def endpoint(api_url: str, customer_id: str) -> str:
     if "{customer_id}" in api_url:
         return api_url.replace("{customer_id}", customer_id)
     return f"{api_url.rstrip('/')}/conversions/{customer_id}"
-
-
-def report_json(report_path: str) -> str:
-    """Return the path of the JSON file that is written beside the page of the run report."""
-    return report_path.removesuffix(".html") + ".json"
 
 
 def in_project(path: str) -> str:

@@ -22,7 +22,7 @@ from target_liveintent import config, reporting, singer, store
 from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.conversions import DEAD_LETTERS
 from target_liveintent.delivery import Client, DryRun, Refusals, delivery_of
-from target_liveintent.errors import StorageError
+from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.mapping import Stream, StreamPlan, stream_maps_of
 from target_liveintent.printing import print_lines
 from target_liveintent.privacy import Suppressions, hide_token
@@ -84,8 +84,15 @@ class TargetLiveIntent(Target):
         singer.check_log()
         if not self.settings.dry_run:
             singer.check_output()
-        # Before the store: if it cannot be read, the run must not create any file.
-        self._suppressions = Suppressions(self.settings.suppression_path)
+        program = f"{self.name} {self.plugin_version}"
+        try:  # Before the store: if a file cannot be read, the run must not create any.
+            self._suppressions = Suppressions(self.settings.suppression_path)
+            # Also in a dry run: it hides the token in the log.
+            client = Client(self.settings, SYSTEM_CLOCK)
+        except ConfigurationError as failure:
+            if replay is None:
+                reporting.keep_failure(str(failure), self.settings, self.run_id, program)
+            raise
         self._store: store.RunStore | None = None
         output = singer.StateOutput()
         self._signals = singer.StopSignals(
@@ -94,15 +101,12 @@ class TargetLiveIntent(Target):
             self._then,
             self.stop_seconds,
         )
-        program = f"{self.name} {self.plugin_version}"
         self._reporter = reporting.RunReporter(
             self.settings, program, self.logger, sys.stderr, run_id=self.run_id
         )
-        tally = self._reporter.tally
-        parts = self._parts(send_again=send_again)._replace(
+        parts = self._parts(client, send_again=send_again)._replace(
             write_state=output.write,
             stop_reading=self._stop_reading,
-            on_delivered=None if tally is None else tally.delivered,
             on_progress=self._reporter.progress,
         )
         self.run = Run(self.settings, parts)
@@ -116,10 +120,9 @@ class TargetLiveIntent(Target):
             self.logger,
         )
 
-    def _parts(self, *, send_again: bool) -> RunParts:
+    def _parts(self, client: Client, *, send_again: bool) -> RunParts:
         """Return what the run works with: in a dry run, what neither sends nor writes."""
         settings = self.settings
-        client = Client(settings, SYSTEM_CLOCK)  # Also in a dry run: it hides the token in the log.
         if settings.dry_run:
             dry = store.DryStore(
                 store.open_for_reading(settings), store.account_of(settings), send_again=send_again

@@ -31,8 +31,8 @@ from target_liveintent.settings import (
 )
 
 _VALIDATOR = Draft202012Validator(SCHEMA)
-_LIBRARIES = {"report_path": ("pygal", "report"), "store": ("psycopg", "postgres")}
-"""The library that a setting needs, and the extra that installs it."""
+_FILES = ("auth_token_path", "suppression_path", "store", "report_path", "metrics_path")
+"""The settings that name files."""
 
 
 def problems(config: Mapping[str, Any]) -> list[str]:
@@ -49,7 +49,7 @@ def problems(config: Mapping[str, Any]) -> list[str]:
     }
     for check in (
         *(_token_problems, _url_problems, _zone_problems, _path_problems, _store_problems),
-        _library_problems,
+        *(_shared_path_problems, _library_problems),
     ):
         found += check(sound)
     found += map_problems(sound.get("stream_maps", {}), sound.get("presets", {}))
@@ -138,11 +138,29 @@ def _path_problems(given: Mapping[str, Any]) -> Iterator[str]:
 
 def _is_for_a_file(place: str) -> bool:
     """Return whether a file can be written at a path, or is there."""
+    path = _real_path(place)
+    return path is not None and (path.is_file() or (path.parent.is_dir() and not path.exists()))
+
+
+def _real_path(place: str) -> pathlib.Path | None:
+    """Return a path without links; None if no file can have it."""
     try:
-        path = pathlib.Path(os.path.realpath(place))
+        return pathlib.Path(os.path.realpath(place))
     except ValueError:  # It holds a NUL, or a character that no file name can hold.
-        return False
-    return path.is_file() or (path.parent.is_dir() and not path.exists())
+        return None
+
+
+def _shared_path_problems(given: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for two settings that name one file: a run would destroy what the other keeps."""
+    paths = {"store": Settings.store, **given}
+    names: dict[pathlib.Path, str] = {}
+    for name in _FILES:
+        path = _real_path(in_project(paths[name])) if name in paths else None
+        if path is not None and names.setdefault(path, name) != name:
+            yield (
+                f"settings '{names[path]}' and '{name}' name the same file: give each setting its"
+                " own file"
+            )
 
 
 def _store_problems(given: Mapping[str, Any]) -> Iterator[str]:
@@ -160,10 +178,8 @@ def _store_problems(given: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _library_problems(given: Mapping[str, Any]) -> Iterator[str]:
-    for name, (library, extra) in _LIBRARIES.items():
-        is_needed = name in given and (name != "store" or is_url(given[name]))
-        if is_needed and importlib.util.find_spec(library) is None:
-            yield (
-                f"setting '{name}' needs a library that is not installed: run pip install"
-                f" 'target-liveintent[{extra}]'"
-            )
+    if is_url(given.get("store", "")) and importlib.util.find_spec("psycopg") is None:
+        yield (
+            "setting 'store' needs a library that is not installed: run pip install"
+            " 'target-liveintent[postgres]'"
+        )

@@ -245,8 +245,6 @@ class DeliveryMachine:
         self._in_flight -= 1
         if answer.verdict is Verdict.STARVED:
             job.result.requests -= 1  # It was not made.
-        else:
-            job.result.latencies.append(answer.seconds)
         signal = _SIGNALS.get(answer.verdict, Signal.TAKEN)
         self._pace.answered(request.started_at, now, signal, answer.retry_after)
         if signal is Signal.TAKEN:

@@ -67,7 +67,6 @@ class BatchResult(msgspec.Struct, eq=False):
         requests: The number of POSTs, retries included.
         retries: How many of them were sent again because of a fault.
         throttled: How many of them the API did not accept because they came too fast (429, 503).
-        latencies: Seconds that each POST took.
         failure: The exception that ended the delivery early. A conversion that is then neither
             delivered nor refused has no outcome.
         is_last: Whether the batch is finished now. If not, the result has only delivered events,
@@ -84,7 +83,6 @@ class BatchResult(msgspec.Struct, eq=False):
     requests: int = 0
     retries: int = 0
     throttled: int = 0
-    latencies: list[float] = msgspec.field(default_factory=list)
     failure: Exception | None = None
     is_last: bool = True
 

@@ -1,8 +1,7 @@
 """What becomes of a stream and its first records: noted, described, and rendered as text."""
 
 from target_liveintent.explain.description import describe
-from target_liveintent.explain.explained import FILTERED, Explained, Noted
-from target_liveintent.explain.judge import run_problems
+from target_liveintent.explain.explained import Explained, run_problems
 from target_liveintent.explain.model import AbsentStream, Expectation, Explanation
 from target_liveintent.explain.render import as_lines
 
@@ -10,13 +9,11 @@ MAX_RECORDS = 10_000
 """Records that are read: enough to show what a map does, and read within seconds."""
 
 __all__ = [
-    "FILTERED",
     "MAX_RECORDS",
     "AbsentStream",
     "Expectation",
     "Explained",
     "Explanation",
-    "Noted",
     "as_lines",
     "describe",
     "run_problems",

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from target_liveintent.conversions import FIELDS, Rejection, lasting_keys
-from target_liveintent.explain.explained import FILTERED, NOT_MAPPED, SENT, Explained
+from target_liveintent.explain.explained import NOT_MAPPED, Explained
 from target_liveintent.explain.model import (
     ExplainedStream,
     FirstRejected,
@@ -28,7 +28,12 @@ from target_liveintent.mapping import (
 )
 from target_liveintent.privacy import scrub
 from target_liveintent.reasons import REASONS
-from target_liveintent.run import what_to_do
+from target_liveintent.run import (
+    StreamCounts,
+    amount_warnings,
+    currency_figures,
+    what_to_do,
+)
 from target_liveintent.settings import Settings
 
 _MAX_EXAMPLES = 3
@@ -43,23 +48,28 @@ def describe(
     described = ExplainedStream(stream.name, plan.stream, in_use.get(stream.name), _use(plan))
     described.lacks = explained.missing
     described.advice = _advice(explained, settings, in_use=stream.name in in_use)
-    described.ends_run = explained.noted.mistake
+    described.ends_run = explained.mistake
     if plan.transform is not None:
         _describe_fields(described, explained, settings)
-    if explained.noted.outcomes:
+    if _converted(explained.counts):
         described.records = _records(explained)
         described.warnings = list(_warnings(explained, settings))
     return described
 
 
+def _converted(counts: StreamCounts) -> int:
+    """Return how many records were converted."""
+    return counts.read - counts.unmapped - counts.unsettled
+
+
 def _warnings(explained: Explained, settings: Settings) -> Iterator[str]:
-    noted, stream = explained.noted, explained.stream
-    yield from explained.counts.doubts(least_filtered=1)
+    counts = explained.counts
+    yield from counts.doubts(least_filtered=1)
     yield from _keys_are_positions(explained)
-    yield from noted.amounts.warnings(noted.left_out)
-    yield from explained.counts.identification(explained.plan.stream).idle_columns()
-    if noted.outcomes[SENT] and not noted.zone_uses:
-        yield from unused_zone(settings.timezone, [stream.name])
+    yield from amount_warnings(counts.values, counts.left_out)
+    yield from counts.identification(explained.plan.stream).idle_columns()
+    if counts.delivered and not counts.zone_uses:
+        yield from unused_zone(settings.timezone, [explained.stream.name])
 
 
 def _keys_are_positions(explained: Explained) -> Iterator[str]:
@@ -67,7 +77,7 @@ def _keys_are_positions(explained: Explained) -> Iterator[str]:
     stream = explained.stream
     if not stream.keys or lasting_keys(stream.keys) or "event_id" in explained.plan.properties:
         return
-    found = propose(stream, explained.noted.samples).expressions.get("event_id")
+    found = propose(stream, explained.samples).expressions.get("event_id")
     yield (
         f"the key properties {', '.join(stream.keys)} only say where in a file a record stood, so"
         " the event ID is derived from the mapped record. Map event_id to a column that is"
@@ -88,7 +98,7 @@ def _advice(explained: Explained, settings: Settings, *, in_use: bool) -> str | 
     columns = stream.schema["properties"]
     is_unnamed = explained.plan.transform is not None and not explained.plan.named
     if missing or (is_unnamed and likely_preset(columns)):
-        return advise_map(stream, settings.events, in_use=in_use, records=explained.noted.samples)
+        return advise_map(stream, settings.events, in_use=in_use, records=explained.samples)
     return None
 
 
@@ -101,7 +111,7 @@ def _describe_fields(described: ExplainedStream, explained: Explained, settings:
     for field in FIELDS:
         source = _mapped(field.name, field.path, plan)
         source = source or _default(field.name, explained, settings)
-        if source and field.name == "event_time" and explained.noted.zone_uses:
+        if source and field.name == "event_time" and explained.counts.zone_uses:
             source += f"  (times without a zone are in {settings.timezone}: setting timezone)"
         if source:
             described.fields[field.name] = source
@@ -134,7 +144,7 @@ def _mapped(name: str, path: tuple[str, ...], plan: StreamPlan) -> str:
 
 def _default(column: str, explained: Explained, settings: Settings) -> str:
     """Return what fills a field that no column of the map fills; empty if nothing does."""
-    events, keys = settings.events, lasting_keys(explained.stream.keys)
+    events, keys = settings.events, explained.stream.keys
     derived = f"the key properties {', '.join(keys)}" if keys else "the whole mapped record"
     defaults = {
         "event_id": f"derived from the stream's name and {derived}",
@@ -162,34 +172,31 @@ def _misspelled(explained: Explained) -> Iterator[str]:
 
 
 def _records(explained: Explained) -> Records:
-    noted = explained.noted
-    outcomes = noted.outcomes
-    first: dict[str, Rejection] = {}
-    for rejection in noted.rejections:
-        first.setdefault(rejection.reason, rejection)
     counts = explained.counts
+    first: dict[str, Rejection] = {}
+    for rejection in explained.rejections:
+        first.setdefault(rejection.reason, rejection)
     found = [counts.identification(explained.plan.stream)]
-    reasons = [
-        Rejected(reason, count, what_to_do(reason, found, replay=False), _first(first[reason]))
-        for reason, count in outcomes.most_common()
-        if reason in REASONS
-    ]
+    not_sent = counts.not_sent
     empty = []
-    if outcomes.total() - sum(outcomes[kind] for kind in (FILTERED, *NOT_MAPPED)):
-        empty = [column for column in explained.plan.computed if column not in noted.filled]
+    if counts.delivered + not_sent.total() - sum(not_sent[reason] for reason in NOT_MAPPED):
+        empty = [column for column in explained.plan.computed if column not in explained.filled]
     return Records(
-        read=outcomes.total(),
-        sent=outcomes[SENT],
-        filtered=outcomes[FILTERED],
+        read=_converted(counts),
+        sent=counts.delivered,
+        filtered=counts.filtered,
         rejected=counts.rejected.total(),
         dropped=counts.dropped.total(),
-        reasons=reasons,
+        reasons=[
+            Rejected(reason, count, what_to_do(reason, found, replay=False), _first(first[reason]))
+            for reason, count in not_sent.most_common()
+        ],
         always_empty=empty,
-        left_out=dict(sorted(noted.left_out.items())),
-        currencies=noted.amounts.figures,
+        left_out=dict(sorted(counts.left_out.items())),
+        currencies=currency_figures(counts.values),
         examples=[
             msgspec.Raw(_HASH.sub(r'"\1":"\2…"', body.decode()).encode())
-            for body in noted.events[:_MAX_EXAMPLES]
+            for body in explained.events[:_MAX_EXAMPLES]
         ],
     )
 

@@ -11,7 +11,7 @@ import logging
 from target_liveintent.clock import Clock
 from target_liveintent.delivery import DeliveryStatus
 from target_liveintent.privacy import without_secrets
-from target_liveintent.reporting.history.judge import NOT_JUDGED, Judgement
+from target_liveintent.reporting.unusual import NOT_JUDGED, Judgement
 from target_liveintent.run import RunCounts
 
 METRICS = {
@@ -115,7 +115,7 @@ class MetricsFile:
                 gauges["records"].labels(shown, outcome).inc(getattr(stream, outcome))
             for outcome in ("not_replayed", "rejected", "dropped"):
                 gauges["records"].labels(shown, outcome).inc(getattr(stream, outcome).total())
-            for reason, count in (stream.rejected + stream.dropped).items():
+            for reason, count in stream.not_sent.items():
                 gauges["not_sent"].labels(shown, reason).inc(count)
         try:
             write_to_textfile(self._path, registry)

@@ -1,4 +1,7 @@
-"""Shows how far a run is: one live line on a terminal, otherwise a log line at intervals."""
+"""Shows how far a run is, and what it waits for.
+
+On a terminal, that is one live line; otherwise, log lines at intervals.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,15 @@ from typing import IO, Any
 
 from target_liveintent.clock import Clock
 from target_liveintent.delivery import DeliveryStatus
-from target_liveintent.reporting.waits import three_digits
-from target_liveintent.run import RunCounts
+from target_liveintent.run import ReservedByOther, RunCounts
 
 _REDRAW = 0.5
 """Seconds between two drawings of the live line. A busy run updates it more often, and a rate over
 a few milliseconds would be random."""
+_WAIT_INTERVAL = 60.0
+"""Seconds between two lines about a wait."""
+_LASTING = 5.0
+"""Seconds after which a wait for another run is worth a line; most end sooner."""
 
 
 class LiveLine:
@@ -73,18 +79,22 @@ class Progress:
         self._line = line
         self._clock = clock
         self._shown_at, self._delivered = clock.monotonic(), 0
+        self._next_wait = self._next_of_other = 0.0
 
     def update(self, counts: RunCounts, status: DeliveryStatus) -> None:
-        """Show how far the run is, if it is time; called at least about once a second."""
+        """Show what is due; called at least about once a second."""
         now = self._clock.monotonic()
+        self._show_wait(status, now)
+        self._show_other_run(counts.elsewhere, now)
         if now - self._shown_at < self._interval:
             return
         total = counts.total
         rate = (total.delivered - self._delivered) / (now - self._shown_at)
+        pace = "" if status.rate is None else f", {_three_digits(status.rate)} requests/s at most"
         words = (
             f"{total.read:,} read, {total.delivered:,} delivered ({rate:,.0f}/s),"
             f" {total.rejected.total():,} rejected, {status.batches} in flight"
-            f" ({status.waiting} waiting), {counts.retries:,} retries{_pace(status)}"
+            f" ({status.waiting} waiting), {counts.retries:,} retries{pace}"
         )
         self._shown_at, self._delivered = now, total.delivered
         if self._line is None:
@@ -92,11 +102,50 @@ class Progress:
         else:
             self._line.draw(words)
 
+    def _show_other_run(self, elsewhere: ReservedByOther | None, now: float) -> None:
+        """Log a line if another run is waited for, and it is time."""
+        if elsewhere is None or now < max(self._next_of_other, elsewhere.since + _LASTING):
+            return
+        self._next_of_other = now + _WAIT_INTERVAL
+        self._logger.info(
+            "run %s is sending the same events (%d) and has reserved them in the store; this"
+            " run has been waiting for %d s. If that run has crashed, its reservation expires"
+            " within 30 seconds, and this run then sends the events",
+            elsewhere.run_id,
+            elsewhere.events,
+            now - elsewhere.since,
+        )
+
+    def _show_wait(self, status: DeliveryStatus, now: float) -> None:
+        """Log a line if there is a reason to wait, at the first wait and once a minute then."""
+        if status.reason is None or now < self._next_wait:
+            return
+        self._next_wait = now + _WAIT_INTERVAL
+        rate = (
+            "" if status.rate is None else f", and at most {_three_digits(status.rate)} per second"
+        )
+        seconds = max(1, round(now - status.since))  # The first second is over soon.
+        wait = (seconds, status.reason, status.waiting, status.window, rate)
+        if status.is_outage:
+            self._logger.warning(
+                "the API has accepted nothing for %d s: %s. When this time reaches"
+                " max_retry_seconds, the run fails. Batches that wait: %d. Requests: now at most"
+                " %d in flight%s",
+                *wait,
+            )
+        else:
+            self._logger.info(
+                "the API has made the run wait for %d s: %s. The run continues by itself. Batches"
+                " that wait: %d. Requests: now at most %d in flight%s",
+                *wait,
+            )
+
     def close(self) -> None:
         """Remove the live line."""
         if self._line is not None:
             self._line.close()
 
 
-def _pace(status: DeliveryStatus) -> str:
-    return "" if status.rate is None else f", {three_digits(status.rate)} requests/s at most"
+def _three_digits(rate: float) -> str:
+    """Return a rate with three significant digits, and without an exponent."""
+    return f"{float(f'{rate:.3g}'):g}"

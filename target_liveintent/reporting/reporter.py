@@ -2,36 +2,83 @@
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import logging
-from collections.abc import Callable
-from pathlib import Path
-from typing import IO
-
-import msgspec
+from typing import IO, NamedTuple
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.delivery import DeliveryStatus
 from target_liveintent.errors import RunError
-from target_liveintent.files import replace_file
-from target_liveintent.privacy import without_secrets
-from target_liveintent.reporting.history.judge import NOT_JUDGED, Judgement, lines
-from target_liveintent.reporting.history.keeping import keep_run
+from target_liveintent.reporting import summary
+from target_liveintent.reporting.history import (
+    DONE,
+    FAILED,
+    STOPPED,
+    TEST,
+    Ending,
+    History,
+    RunRecord,
+    read_history,
+    record_of,
+    stored_text,
+)
 from target_liveintent.reporting.metrics import MetricsFile
-from target_liveintent.reporting.overview import Overview, overview_with, write_overview
 from target_liveintent.reporting.progress import LiveLine, Progress
-from target_liveintent.reporting.run_report.facts import gather
-from target_liveintent.reporting.run_report.model import DONE, Ending, Facts
-from target_liveintent.reporting.run_report.tally import Tally
-from target_liveintent.reporting.waits import WaitLog
+from target_liveintent.reporting.report import assess, write_page
+from target_liveintent.reporting.unusual import NOT_JUDGED, Judgement, judge, lines
 from target_liveintent.run import RunCounts
 from target_liveintent.run_id import run_named
-from target_liveintent.settings import Settings, report_json
-from target_liveintent.store import RunStore
+from target_liveintent.settings import Settings
+from target_liveintent.store import RunStore, open_for_reading, open_store
+
+
+class KeptRun(NamedTuple):
+    """A run that is kept in the store.
+
+    Attributes:
+        history: What was there before it, with the run.
+        judgement: What is unusual at its end.
+    """
+
+    history: History
+    judgement: Judgement
+
+
+def keep_run(record: RunRecord, settings: Settings, store: RunStore) -> KeptRun:
+    """Keep the figures of a run, and return what is unusual.
+
+    Raises:
+        StorageError: If the store cannot be used.
+    """
+    history, judgement = History([]), NOT_JUDGED
+    is_stopped = record.ending == STOPPED  # Whoever stops a run does not wait for more than a page.
+    if not is_stopped or settings.report_path is not None:
+        history = read_history(store.database, settings, record.day)
+    if not is_stopped:
+        judgement = judge(history, record, settings.events.zone)
+    record.unusual = [one for found in judgement.values() for one in found]
+    store.finish(record.ending, stored_text(record))
+    return KeptRun(history, judgement)
+
+
+def keep_failure(message: str, settings: Settings, run_id: str, program: str) -> None:
+    """Keep a run that failed before it could begin, if there is a store already.
+
+    Otherwise, nobody who asks for the health of the runs would learn of it.
+    """
+    with contextlib.suppress(RunError):
+        database = None if settings.dry_run else open_for_reading(settings)
+        if database is None:
+            return
+        database.close()
+        now, ending = SYSTEM_CLOCK.time(), Ending(FAILED, message)
+        record = record_of(RunCounts(), settings, ending, run_id=run_id, version=program, now=now)
+        with contextlib.closing(open_store(settings, run_id)) as store:
+            store.finish(FAILED, stored_text(record))
 
 
 class RunReporter:
-    """Writes the progress, the metrics, the summary and the run report of a run.
+    """Writes the progress, the metrics, the summary and the report of a run.
 
     Args:
         settings: The settings of the run.
@@ -41,10 +88,6 @@ class RunReporter:
         clock: Tells the time.
         run_id: The ID of the run.
         place: Where dead letters are, for the summary; None to say nothing of it.
-
-    Attributes:
-        tally: Counts what is delivered for the run report and the history; None if the settings ask
-            for neither.
     """
 
     def __init__(  # noqa: PLR0913 (an argument for each thing that it reports on or to)
@@ -58,8 +101,8 @@ class RunReporter:
         run_id: str,
         place: str | None = "the store",
     ) -> None:
-        self._settings = settings
         self._place = place
+        self._settings = settings
         self._program = program
         self._logger = logger
         self._clock = clock
@@ -67,24 +110,15 @@ class RunReporter:
         interval = settings.flush_interval_seconds
         line = LiveLine(stream) if stream.isatty() else None
         self._progress = Progress(logger, interval, line, clock)
-        self._waits = WaitLog(logger, clock)
         self._metrics: MetricsFile | None = None
         if settings.metrics_path is not None:
             self._metrics = MetricsFile(
                 settings.metrics_path, interval, logger, clock, run_id=run_id
             )
-        self.tally: Tally | None = None
-        if settings.report_path is not None or not settings.dry_run:
-            self.tally = Tally(settings.events.zone, clock)
-        self._overview: Overview | None = None
 
     def progress(self, counts: RunCounts, status: DeliveryStatus) -> None:
         """Report how far the run is; called about once a second."""
-        if self.tally is not None:
-            self.tally.timeline.update(counts)
         self._progress.update(counts, status)
-        self._waits.update(status)
-        self._waits.update_elsewhere(counts.elsewhere)
         if self._metrics is not None:
             self._metrics.update(counts, status)
 
@@ -96,82 +130,60 @@ class RunReporter:
         Args:
             counts: The counts of the run.
             ending: How it ended.
-            store: The store; None in a dry run, of which it keeps nothing.
+            store: The store; None in a dry run, of which it keeps nothing, and which writes no
+                page, so that the page of the last real run stays.
         """
         self._progress.close()
-        settings, is_done, judgement = self._settings, ending.kind == DONE, NOT_JUDGED
-        for warning in counts.warnings(settings.timezone):
+        settings, is_done = self._settings, ending.kind == DONE
+        for warning in summary.warnings(counts, settings.timezone):
             self._logger.warning(warning)
-        advice = counts.advice(self._place, settings.timezone)
-        closing = [(logging.INFO, line) for line in (*counts.lines(), *advice)]
-        facts = None if self.tally is None else self._facts(counts, self.tally, ending)
-        if self.tally is not None and facts is not None:
-            if store is not None:
-                judgement = self._keep(counts, self.tally, facts, store)
-            closing += [(logging.WARNING, line) for line in lines(judgement)]
+        advice = summary.advice(counts, self._place, settings.timezone)
+        closing = [(logging.INFO, line) for line in (*summary.lines(counts), *advice)]
+        kept = None if store is None else self._keep(counts, ending, store)
+        judgement = NOT_JUDGED if kept is None else kept.judgement
+        closing += [(logging.WARNING, line) for line in lines(judgement)]
         name = run_named(self._run_id) if is_done else ""
-        has_report = facts is not None and settings.report_path is not None
+        has_page = kept is not None and settings.report_path is not None
         for number, (level, line) in enumerate(closing, 1):
-            is_last = number == len(closing) and not has_report
+            is_last = number == len(closing) and not has_page
             self._logger.log(level, "%s%s", line, name if is_last else "")
         if self._metrics is not None:
             self._metrics.end(counts, success=is_done, judgement=judgement)
-        if facts is not None and settings.report_path is not None:
-            self._write_report(facts, settings.report_path, name)
+        if kept is not None and settings.report_path is not None:
+            self._write_page(kept.history, settings.report_path, name)
 
-    def _facts(self, counts: RunCounts, tally: Tally, ending: Ending) -> Callable[[], Facts]:
-        """Return what gathers the facts of the run, which is over, when they are first needed."""
-        tally.timeline.update(counts)
-        names = {"target": self._program, "run_id": self._run_id}
-        now = self._clock.time()
-        return functools.cache(
-            lambda: gather(counts, tally, self._settings, ending, **names, now=now)
-        )
-
-    def _keep(
-        self, counts: RunCounts, tally: Tally, facts: Callable[[], Facts], store: RunStore
-    ) -> Judgement:
-        """Keep the run in the store; return what is unusual at its end."""
+    def _keep(self, counts: RunCounts, ending: Ending, store: RunStore) -> KeptRun | None:
+        """Keep the run in the store; return None if there is no history to show."""
         try:
-            kept = keep_run(counts, tally, self._settings, facts(), store)
+            record = record_of(
+                counts,
+                self._settings,
+                ending,
+                run_id=self._run_id,
+                version=self._program,
+                now=self._clock.time(),
+                repeated=store.repeated_letters,
+            )
+            kept = keep_run(record, self._settings, store)
         except RunError as failure:
             self._logger.warning(
                 "%s, so the history does not have the figures of this run", failure
             )
-            return NOT_JUDGED
+            return None
         except Exception as failure:  # noqa: BLE001 (events are delivered, and STATE is written)
             why = type(failure).__name__
             self._logger.warning("the history lacks the figures of this run (%s)", why)
-            return NOT_JUDGED
-        if kept.history is not None and self._settings.report_path is not None:
-            self._overview = overview_with(kept.history, kept.entry, self._settings)
-        return kept.judgement
+            return None
+        if record.kind == TEST:  # It sent nothing, and the page of the last real run stays.
+            return None
+        return kept._replace(history=kept.history.plus(record))
 
-    def _write_report(self, facts: Callable[[], Facts], path: str, name: str) -> None:
-        """Write the report, and log where it is; this line ends in `name`."""
+    def _write_page(self, history: History, path: str, name: str) -> None:
+        """Write the page, and log where it is; this line ends in `name`."""
         try:
-            write_report(facts(), path, self._overview)
+            write_page(assess(history, self._settings, self._clock.time()), path)
         except Exception as failure:  # noqa: BLE001 (events are delivered and STATE is written)
             why = getattr(failure, "strerror", None) or type(failure).__name__
             self._logger.warning("report_path '%s' cannot be written: %s%s", path, why, name)
         else:
             self._logger.info("the report is in %s%s", path, name)
-
-
-def write_report(facts: Facts, path: str, overview: Overview | None = None) -> None:
-    """Replace the page at a path and the JSON beside it.
-
-    With an overview of the history, that opens the page.
-
-    Raises:
-        OSError: If a file cannot be written.
-    """
-    # Imported here because it imports pygal, which only a run with a report needs.
-    from target_liveintent.reporting.run_report.page import page  # noqa: PLC0415
-
-    text = msgspec.json.format(msgspec.json.encode(facts), indent=1).decode()
-    replace_file(Path(report_json(path)), without_secrets(text) + "\n")
-    if overview is None:
-        replace_file(Path(path), without_secrets(page(facts)))
-    else:
-        write_overview(overview, facts, path)

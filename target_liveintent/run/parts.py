@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from target_liveintent.clock import Clock
-from target_liveintent.conversions import Conversion, Event, Rejection
+from target_liveintent.conversions import Conversion, Rejection
 from target_liveintent.delivery import Delivery, DeliveryStatus
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.store import Claim
@@ -48,9 +48,6 @@ class RunParts(NamedTuple):
         outcomes: Keeps the outcome of each record.
         write_state: Writes a STATE. Without it, the engine itself remembers what is done.
         stop_reading: Called when the setting `limit` is reached.
-        on_delivered: Called with each result of a batch: the name under which its events are
-            counted, those that were delivered, the Unix time at which each of them was sent, and
-            the seconds that each request took. The last result has all of these seconds.
         on_progress: Called about once a second with the counts, and how far delivery is.
     """
 
@@ -59,7 +56,4 @@ class RunParts(NamedTuple):
     outcomes: Outcomes
     write_state: Callable[[str], None] = lambda _: None
     stop_reading: Callable[[], None] = lambda: None
-    on_delivered: (
-        Callable[[str, Sequence[Event], Sequence[float], Sequence[float]], None] | None
-    ) = None
     on_progress: Callable[[RunCounts, DeliveryStatus], None] = lambda *_: None

@@ -272,17 +272,12 @@ class Run:
         """Count a result of a batch; raise its failure, which ends the run."""
         self.counts.requests += result.requests
         self.counts.retries += result.retries
-        counts = self.counts.of(result.batch.stream)
-        counts.delivered += len(result.delivered)
-        counts.amounts.add(result.delivered)
+        events = [conversion.event for conversion in result.delivered]
+        self.counts.of(result.batch.stream).deliver(events, result.sent_at)
         self.counts.throttled += result.throttled
         self.counts.unproven += result.unproven
         sizes = result.too_large
         self.counts.note_too_large(len(sizes), min(sizes, default=0) // 2)
-        if self._parts.on_delivered is not None:
-            events = [conversion.event for conversion in result.delivered]
-            stream = result.batch.stream
-            self._parts.on_delivered(stream, events, result.sent_at, result.latencies)
         self._outcomes.deliver(result.delivered, result.sent_at)
         number, is_last = result.batch.number, result.is_last
         self._outcomes.confirm(number, result.confirmed, is_last=is_last)

@@ -1,8 +1,7 @@
 """Singer's side: messages in, and the SDK's stream maps."""
 
 from target_liveintent.singer.batch_files import batch_records
-from target_liveintent.singer.explain import explain as explain_input
-from target_liveintent.singer.explain import write_config
+from target_liveintent.singer.explaining import explain as explain_input
 from target_liveintent.singer.failures import (
     afterwards,
     failure_text,
@@ -10,6 +9,7 @@ from target_liveintent.singer.failures import (
     stopped_by,
     what_waits,
 )
+from target_liveintent.singer.proposal import write_config
 from target_liveintent.singer.reader import (
     Message,
     MessageReader,

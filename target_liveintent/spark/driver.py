@@ -49,13 +49,13 @@ def explain(frame: Any, options: Mapping[str, object]) -> None:
     explained = Explained(Stream(job.stream, schema, job.keys), plan)
     suppressions = Suppressions(job.settings.suppression_path)
     builder = explained.builder(job.settings.events, suppressions)
-    explained.converter = RecordConverter(plan, builder, explained.noted.left_out)
+    explained.converter = RecordConverter(plan, builder, explained.counts.left_out)
     for batch in frame.limit(MAX_RECORDS).toArrow().to_batches():
         for rows in records_of(batch, job.columns):
             for row in rows:
                 explained.add(*row)
     notes = []
-    if explained.noted.read >= MAX_RECORDS:
+    if explained.counts.read >= MAX_RECORDS:
         notes.append(f"Only the first {MAX_RECORDS:,} records were read.")
     problems = list(run_problems([explained], job.settings))
     explanation = Explanation(notes, [describe(explained, job.settings, {})], [], problems)
@@ -133,9 +133,6 @@ def _report(
     run_id = results[0].attempt.run_id if results else run_id
     program = f"target-liveintent {importlib.metadata.version('target-liveintent')}"
     reporter = RunReporter(settings, program, LOGGER, sys.stderr, run_id=run_id, place=None)
-    for result in results:
-        if reporter.tally is not None and result.tally is not None:
-            reporter.tally.merge(result.tally)
     with contextlib.ExitStack() as stack:
         store = None
         if settings.has_database_server and not settings.dry_run:

@@ -21,7 +21,6 @@ from target_liveintent.errors import DeliveryError, RunError
 from target_liveintent.mapping import RecordConverter, StreamPlan
 from target_liveintent.privacy import Suppressions, protect_logging
 from target_liveintent.reasons import REASONS
-from target_liveintent.reporting import Tally
 from target_liveintent.run import Outcomes, ReplayChoice, ReplayConverter, Run, RunCounts, RunParts
 from target_liveintent.run_id import new_run_id
 from target_liveintent.spark.options import FACT_COLUMNS, Job
@@ -38,7 +37,6 @@ class TaskResult(NamedTuple):
 
     attempt: Attempt
     counts: RunCounts
-    tally: Tally | None
 
 
 def deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> TaskResult:
@@ -72,13 +70,11 @@ class _Task:
             known_by = attempt.partition if attempt.is_first else None
             self._sent = table.delivered(attempt.write, known_by)
         store: Outcomes = DryStore(None, account_of(settings))
-        self._tally = None
         if settings.has_database_server and not settings.dry_run:
             # Attempts at tasks are separate in the store, as runs are.
             waiting = Waiting(warn=LOGGER.warning)
             opened = open_store(settings, new_run_id(), kind=TASK, waiting=waiting)
             store = resources.enter_context(contextlib.closing(opened))
-            self._tally = Tally(settings.events.zone, SYSTEM_CLOCK)
         self._outcomes = TaskOutcomes(settings, attempt, table, store)
         self._refusals = SharedRefusals()
         client = Client(settings, SYSTEM_CLOCK)  # Also in a dry run: it hides the token.
@@ -87,7 +83,6 @@ class _Task:
             SYSTEM_CLOCK,
             DryRun(LOGGER, SYSTEM_CLOCK) if settings.dry_run else delivery,
             self._outcomes,
-            on_delivered=None if self._tally is None else self._tally.delivered,
             on_progress=lambda *_: self._learn(),
         )
         # The driver judges the share of rejected records over all tasks.
@@ -122,7 +117,7 @@ class _Task:
             except Exception as second:  # noqa: BLE001 (the user must fix the first failure)
                 LOGGER.warning("a second failure followed: %s", type(second).__name__)
             raise
-        return TaskResult(self._attempt, run.counts, self._tally)
+        return TaskResult(self._attempt, run.counts)
 
     def _take(self, row: Row) -> None:
         """Give a row its outcome, or put its event on the way."""

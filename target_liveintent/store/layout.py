@@ -72,6 +72,12 @@ class Table(NamedTuple):
         )
         return Step(sql, rows=rows, types=_types(columns))
 
+    def find(self, keys: Sequence[Row]) -> Step:
+        """Return the step that answers which of these keys have a row."""
+        names = ", ".join(self.key)
+        sql = f"SELECT {names} FROM {self.name} WHERE ({names}) IN ({{rows}})"  # noqa: S608
+        return Step(sql, rows=keys, types=_types(self.key))
+
     def remove(self, keys: Sequence[Row]) -> Step:
         """Return the step that deletes the rows with these keys."""
         sql = f"DELETE FROM {self.name} WHERE ({', '.join(self.key)}) IN ({{rows}})"  # noqa: S608

@@ -8,6 +8,7 @@ before that STATE.
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -93,6 +94,7 @@ class RunStore:
     Attributes:
         number: The number of the run in the store.
         expired_letters: How many dead letters were deleted because they were too old.
+        repeated_letters: Dead letters of this run that the store had before, by reason.
 
     Raises:
         StorageError: From all methods that read or write, if the database cannot be used.
@@ -121,6 +123,7 @@ class RunStore:
         self._delivered: dict[Row, Row] = {}
         self._renewed_at = clock.monotonic()
         self._has_failed = False
+        self.repeated_letters: Counter[str] = Counter()
         self.number, newest, self.expired_letters = self._begin(kind)
         self._ledger = Ledger(self._account, () if send_again else newest)
 
@@ -154,6 +157,8 @@ class RunStore:
             self._dropped.append(rejection.letter)
         if REASONS[rejection.reason].letter:
             letter = letter_of(rejection, self._settings, self._run_id, self._clock.time())
+            is_other = rejection.letter not in {None, letter.key}  # It takes the place of another.
+            self.repeated_letters[rejection.reason] += is_other or letter.key in self._letters
             self._letters[letter.key] = letter
 
     def _settle(self, conversions: Sequence[Conversion]) -> None:
@@ -236,12 +241,16 @@ class RunStore:
         began, renews = self._clock.monotonic(), self._must_renew
         own = self._ledger.reserved if renews else []
         is_lost = False
+        repeated: Counter[str] = Counter()
 
         def steps(answers: Answers) -> list[Step]:
-            nonlocal is_lost
-            has_letters, reserved, delivered = answers
+            nonlocal is_lost, repeated
+            has_letters, reserved, delivered, letters = answers
             others = _reserved_by(reserved)
             known = {k for k, run in delivered if run == self.number or not self._send_again}
+            repeated = Counter(
+                str(self._letters[LetterKey(*key)].record["reason"]) for key in letters
+            )
             is_lost = any(key in known or key[TIME_BYTES:] in others for key in own)
             return [*self._news(has_letters=bool(has_letters)), *then(others, known)]
 
@@ -249,6 +258,7 @@ class RunStore:
             Step(_HAS_LETTERS),
             Step(_OF_OTHERS, [self.number, 2 * LAPSE]),
             Step(_DELIVERED, (), [(key,) for key in (*keys, *own)], ["BYTES"]),
+            DEAD_LETTER.find(list(self._letters)),
         ]
         self._has_failed = True
         try:
@@ -257,6 +267,7 @@ class RunStore:
             self._save_ledger()
             raise
         self._has_failed = False
+        self.repeated_letters += repeated
         self._letters, self._dropped, self._settled, self._delivered = {}, [], [], {}
         self._ledger.confirmed, self._ledger.ended = [], []
         if renews:

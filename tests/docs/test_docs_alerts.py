@@ -14,13 +14,13 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
 import pytest
 import yaml
 from docs_support import DOCS, PROGRAMS, ROOT, Block, blocks
 
 from target_liveintent.config import settings_of
-from target_liveintent.reporting.history.model import FORMAT, RunEntry, RunFigures, StreamFigures
+from target_liveintent.reporting.history import FORMAT, RunRecord, stored_text
+from target_liveintent.run import StreamCounts
 from target_liveintent.store import open_store
 
 if TYPE_CHECKING:
@@ -86,12 +86,20 @@ class Shop(NamedTuple):
         now = dt.datetime.now(dt.timezone.utc).replace(microsecond=0) - dt.timedelta(minutes=30)
         for back, ending in enumerate(reversed(endings)):
             at = now - dt.timedelta(hours=back)
-            streams = {"orders": StreamFigures(10, 10, 10, 10)}
-            message = MESSAGE if ending == "failed" else None
-            run = RunFigures(f"0-{back}", at, "usual", ending, message, "0", "0", streams)
-            entry = RunEntry(FORMAT, at.date(), {}, run, msgspec.Raw(b"{}"))
+            run = RunRecord(
+                format=FORMAT,
+                run_id=f"0-{back}",
+                started_at=at,
+                ended_at=at,
+                day=at.date(),
+                kind="usual",
+                ending=ending,
+                version="0",
+                message=MESSAGE if ending == "failed" else None,
+                streams={"orders": StreamCounts(10, delivered=10, within_an_hour=10)},
+            )
             store = open_store(settings, run.run_id)
-            store.finish(ending, msgspec.json.encode(entry).decode())
+            store.finish(ending, stored_text(run))
             store.close()
 
     @property
@@ -132,7 +140,9 @@ class Shop(NamedTuple):
         assert title in found
         lines = text.splitlines()
         assert len(lines) <= 12
-        assert lines[0].startswith("The last run failed. Account a-1b2c at api.example.com")
+        assert lines[0].startswith(
+            "LiveIntent refused the access key. Account a-1b2c at api.example.com"
+        )
         assert MESSAGE in text
         assert "Last run: 0-0, failed" in text
         self.receiver.alerts.clear()

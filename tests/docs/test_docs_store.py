@@ -45,7 +45,7 @@ def _run(number: int, run_id: str, age: float, **columns: Any) -> dict[str, Any]
 
 
 def _ended(kind: str, message: str | None, ending: str) -> dict[str, Any]:
-    figures = json.dumps({"run": {"kind": kind, "message": message}})
+    figures = json.dumps({"kind": kind, "message": message})
     return {"ended_at": NOON + 60.0, "ending": ending, "figures": figures}
 
 

@@ -175,10 +175,7 @@ def test_environment(to_server: Launcher, server: FaultyServer) -> None:
     assert (run.code, run.states) == (0, [1])
     counts = RunCounts.read(run.folder / "metrics-of-env.prom")
     assert counts.streams["orders"].drops == {"suppressed": 1, "already_sent": 1}
-    assert {path.name for path in to_server.folder.glob("report*")} == {
-        "report-of-env.html",
-        "report-of-env.json",
-    }
+    assert (to_server.folder / "report-of-env.html").exists()
     assert [p.path for p in server.requests] == ["/a-1b2c/events"] * 2
     assert server.busiest == 1
     event = server.requests[0].events[0]

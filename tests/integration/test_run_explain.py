@@ -221,7 +221,7 @@ def test_neither_a_stream_nor_a_catalog(to_server: Launcher, text: str) -> None:
 
 def test_a_long_stream(to_server: Launcher) -> None:
     """A tap that goes on and on is not read to its end."""
-    few = {"target_liveintent.singer.explain.inspect:MAX_RECORDS": 5}
+    few = {"target_liveintent.singer.explaining:MAX_RECORDS": 5}
     run = explain(to_server, ORDERS, *[sale(1)] * 7, constants=few)
     assert "Only the first 5 records were read." in run.stdout
     assert "Of 5 records" in run.stdout

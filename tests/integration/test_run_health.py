@@ -60,7 +60,9 @@ def test_after_a_failed_run(target: Launcher) -> None:
     shown = target.ask("report", "--format=text")
     lines = shown.stdout.splitlines()
     assert (shown.code, len(lines) <= 12) == (0, True)
-    assert lines[0].startswith("The last run failed. Account a-1b2c at 127.0.0.1, pixel 12345")
+    assert lines[0].startswith(
+        "LiveIntent refused the access key. Account a-1b2c at 127.0.0.1, pixel 12345"
+    )
     for words in ("What to do: ", failed.run_id, "2 conversions in the last 24 hours"):
         assert str(words) in shown.stdout
     assert WRONG_TOKEN["auth_token"] not in shown.stdout
@@ -86,12 +88,11 @@ def test_the_page(target: Launcher, sandbox: Sandbox) -> None:
         path = target.folder / name
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         page = path.read_text()
-        assert "<h2>Today against usual</h2>" in page
-        assert "LiveIntent has 2 conversions from this run." in page
+        assert "<b>2</b>" in page
+        assert "No run failed so far." in page
         assert TOKEN not in page
         assert "@example.com" not in page
         assert not list(target.folder.glob("*.json.tmp"))
-    assert not (target.folder / "run.json").exists()
     assert sandbox.stats.requests == requests
 
 
@@ -101,9 +102,23 @@ def test_the_page_of_a_run(target: Launcher) -> None:
     send(target, 1, **report)
     send(target, 11, **report)
     page = (target.folder / "run.html").read_text()
-    assert page.index("Today against usual") < page.index("LiveIntent has 2 conversions")
-    assert "4 conversions in the last 24 hours" in page
-    assert json.loads((target.folder / "run.json").read_text())["total"]["delivered"] == 2
+    assert page.index("<b>4</b>") < page.index("The last run")
+    assert not (target.folder / "run.json").exists()
+
+
+def test_after_a_run_that_could_not_open_its_files(target: Launcher) -> None:
+    """It has failed, and is known as such; without a store, it makes none."""
+    absent = {"suppression_path": "absent.txt"}
+    assert target.run(schema(), **absent).code == 2
+    assert not target.store.exists()
+    send(target, 1)
+    failed = send(target, 11, **absent)
+    assert failed.code == 2
+    asked = target.ask("health")
+    assert asked.code == 3
+    assert asked.stdout.startswith("the last run failed: suppression_path 'absent.txt'")
+    send(target, 21)
+    assert target.ask("health").code == 0
 
 
 def test_only_the_own_pixel(target: Launcher) -> None:

@@ -5,21 +5,20 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
-import msgspec
 from faulty_server import Reply
 from integration_support import OFTEN, SETTINGS, order, orders, schema, state, wait_until
 from ledger_claims import ask, count
 
 from target_liveintent.config import settings_of
-from target_liveintent.reporting.history.model import (
+from target_liveintent.reporting.history import (
     FORMAT,
     USUAL,
     History,
-    RunEntry,
-    RunFigures,
-    StreamFigures,
+    RunRecord,
+    read_history,
+    stored_text,
 )
-from target_liveintent.reporting.history.reading import read_history
+from target_liveintent.run import StreamCounts
 from target_liveintent.store import open_for_reading
 
 if TYPE_CHECKING:
@@ -40,11 +39,19 @@ def put(launcher: Launcher, days_ago: int, delivered: int) -> None:
     """Put a run of an earlier day into the store."""
     with launcher.earlier_run(days_ago) as store:
         ended = now() - dt.timedelta(days=days_ago)
-        figures = StreamFigures(delivered, delivered, delivered, delivered)
-        streams = {"orders": figures}
-        run = RunFigures(f"{days_ago:08x}", ended, USUAL, "done", None, "0", "abc", streams)
-        entry = RunEntry(FORMAT, ended.date(), {}, run, msgspec.Raw(b"{}"))
-        store.finish("done", msgspec.json.encode(entry).decode())
+        counts = StreamCounts(delivered, delivered=delivered, within_an_hour=delivered)
+        run = RunRecord(
+            format=FORMAT,
+            run_id=f"{days_ago:08x}",
+            started_at=ended,
+            ended_at=ended,
+            day=ended.date(),
+            kind=USUAL,
+            ending="done",
+            version="0",
+            streams={"orders": counts},
+        )
+        store.finish("done", stored_text(run))
 
 
 def test_runs_that_end_at_the_same_time(to_server: Launcher) -> None:

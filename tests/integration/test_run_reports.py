@@ -13,7 +13,6 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from faulty_server import Reply, Request, refusing
 from integration_support import (
     OFTEN,
@@ -38,14 +37,16 @@ REPORT = {"report_path": "run.html"}
 COLUMNS = (*WITH_ID, "order_id", "ip", "currency", "source")
 
 
-def report(run: Running) -> dict[str, Any]:
-    """The JSON of the report; the page is there as well and says the same in its first line."""
-    facts: dict[str, Any] = json.loads((run.folder / "run.json").read_text())
+def report(run: Running, target: Launcher) -> dict[str, Any]:
+    """The last run in the JSON of the report; the page is there as well, and names the run."""
+    found: dict[str, Any] = json.loads(target.ask("report", "--format=json").stdout)
     page = (run.folder / "run.html").read_text()
-    for path in (run.folder / "run.json", run.folder / "run.html"):
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert facts["conclusions"][0] in page
-    return facts
+    assert stat.S_IMODE((run.folder / "run.html").stat().st_mode) == 0o600
+    assert found["last_run"]["run_id"] == run.run_id
+    assert run.run_id in page
+    for line in found["advice"]:
+        assert line.split("`")[0].replace("'", "&#39;") in page
+    return found
 
 
 # The report
@@ -61,44 +62,47 @@ def test_report(to_server: Launcher, server: FaultyServer) -> None:
     ]
     run = to_server.run(schema(columns=COLUMNS), *messages, state(1), **REPORT)
     assert (run.code, run.states) == (0, [1])
-    facts, total = report(run), run.summary["total"]
-    assert facts["conclusions"][0] == "LiveIntent has 154 conversions from this run."
-    assert facts["total"]["delivered"] == total.delivered == 154
-    assert facts["total"]["read"] == total.read == 162
-    assert [(one["reason"], one["records"]) for one in facts["not_sent"]] == [
-        ("no_identity", 7),
-        ("refused_by_api", 1),
-    ]
-    assert {one["source"]: (one["events"], one["having"]["ip"]) for one in facts["coverage"]} == {
+    found, total = report(run, to_server), run.summary["total"]
+    last, recent = found["last_run"], found["last_24_hours"]
+    counts = last["streams"]["orders"]
+    assert recent["delivered"] == counts["delivered"] == total.delivered == 154
+    assert counts["read"] == total.read == 162
+    assert recent["not_sent"] == counts["rejected"] == {"no_identity": 7, "refused_by_api": 1}
+    assert {name: (one["events"], one["ip"]) for name, one in counts["coverage"].items()} == {
         "web": (149, 0),
         "offline": (5, 5),
     }
-    assert sum(one["events"] for one in facts["freshness"]) == 154
-    assert all(3_600 <= one["oldest_seconds"] <= 3_700 for one in facts["freshness"])
-    (value,) = (one for one in facts["value"] if one["currency"] == "EUR")
-    assert (value["events"], value["value"]) == (149, "14.90")
-    assert facts["requests"]["count"] == run.requests == len(server.requests)
-    assert sum(step["requests"] for step in facts["requests"]["steps"]) == run.requests
-    steps = facts["over_time"]["steps"]
-    assert sum(step["delivered"] for step in steps) == 154
-    assert sum(step["rejected"] for step in steps) == 8
-    assert any("as `ip`" in line for line in facts["advice"])
-    assert (facts["ending"], facts["message"]) == ("done", None)
+    assert (counts.get("within_an_hour", 0), counts["within_a_day"]) == (0, 154)
+    assert recent["values"] == [
+        {"currency": "EUR", "conversions": 149, "total": "14.90"},
+        {"currency": "USD", "conversions": 5, "total": "62.5"},
+    ]
+    assert last["requests"] == run.requests == len(server.requests)
+    assert any("as `ip`" in line for line in found["advice"])
+    assert (last["ending"], last.get("message")) == ("done", None)
     assert "the report is in run.html" in run.log
 
 
+def test_rows_that_are_read_again(to_server: Launcher) -> None:
+    """Three runs over the same bad rows: they could not be sent, once each."""
+    for _ in range(3):
+        run = to_server.run(schema(), *orders(19, email=None), state(1), **REPORT)
+        assert run.summary["total"].reasons == {"no_identity": 19}
+    found = report(run, to_server)
+    assert found["last_24_hours"]["not_sent"] == {"no_identity": 19}
+    assert found["last_run"]["streams"]["orders"]["repeated"] == {"no_identity": 19}
+    assert found["figures"][5]["now"] == 19
+
+
 def test_age_is_that_at_sending(to_server: Launcher, server: FaultyServer) -> None:
-    """What waited for a retry was older when it was sent, and latencies are of every request."""
-    answers = iter([Reply(503, headers={"Retry-After": "2"})])
+    """What waited for a retry was older when it was sent."""
+    answers = iter([Reply(503, headers={"Retry-After": "3"})])
     server.answer = lambda _: next(answers, Reply())
-    event_time = order(1)["record"]["event_time"]
+    event_time = int(time.time()) - 3_600 + 2
     run = to_server.run(schema(), order(1, event_time=event_time), **REPORT)
-    facts = report(run)
-    first, last = (time.time() - (time.monotonic() - request.seen) for request in server.requests)
-    assert last - first >= 2
-    assert (facts["requests"]["count"], facts["requests"]["retries"]) == (2, 0)
-    assert sum(step["requests"] for step in facts["requests"]["steps"]) == 2
-    assert facts["freshness"][0]["oldest_seconds"] == pytest.approx(last - event_time, abs=0.9)
+    found = report(run, to_server)
+    assert found["last_run"]["requests"] == 2
+    assert "within_an_hour" not in found["last_run"]["streams"]["orders"]
 
 
 def test_report_of_a_failed_run(to_server: Launcher, server: FaultyServer) -> None:
@@ -106,19 +110,18 @@ def test_report_of_a_failed_run(to_server: Launcher, server: FaultyServer) -> No
     server.answer = lambda _: Reply(401)
     run = to_server.run(schema(), *orders(50), state(1), **REPORT)
     assert (run.code, run.states) == (1, [])
-    facts = report(run)
+    last = report(run, to_server)["last_run"]
     assert samples(run.folder / "run-0.prom")["success",] == 0
-    assert facts["ending"] == "failed"
-    assert facts["message"] == run.last_line
-    assert (facts["total"]["delivered"], facts["total"]["unsettled"]) == (0, 50)
-    assert "without an outcome" in facts["conclusions"][1]
+    assert (last["ending"], last["message"]) == ("failed", run.last_line)
+    assert last["streams"]["orders"]["read"] == 50
+    assert "LiveIntent refused the access key." in (run.folder / "run.html").read_text()
 
 
 def test_report_of_a_run_that_never_began(to_server: Launcher) -> None:
     """A stream that can give no event ends the run, and has a page."""
     run = to_server.run(schema(columns=("id",)), **REPORT, stream_maps={"orders": {"id": "id"}})
     assert run.code == 1
-    assert "cannot produce any event" in report(run)["message"]
+    assert "cannot produce any event" in report(run, to_server)["last_run"]["message"]
 
 
 def test_report_of_a_stopped_run(to_server: Launcher, server: FaultyServer) -> None:
@@ -128,9 +131,18 @@ def test_report_of_a_stopped_run(to_server: Launcher, server: FaultyServer) -> N
     wait_until(lambda: len(server.accepted) == 100, "the first batch")
     run.signal(signal.SIGTERM).wait()
     assert run.code == 143
-    facts = report(run)
-    assert (facts["ending"], facts["message"]) == ("stopped", "stopped by SIGTERM")
-    assert facts["total"]["delivered"] == len(server.accepted) == 120
+    last = report(run, to_server)["last_run"]
+    assert (last["ending"], last["message"]) == ("stopped", "stopped by SIGTERM")
+    assert last["streams"]["orders"]["delivered"] == len(server.accepted) == 120
+
+
+def test_a_dry_run_leaves_the_page(to_server: Launcher, server: FaultyServer) -> None:
+    """Nor does a replay that only shows what it would do replace it."""
+    to_server.run(schema(), *orders(3), order(9, email=None), state(1), **REPORT)
+    page = (to_server.folder / "run.html").read_text()
+    to_server.run(schema(), *orders(5), dry_run=True, **REPORT)
+    assert to_server.ask("replay", "--dry-run", **REPORT).code == 0
+    assert (to_server.folder / "run.html").read_text() == page
 
 
 def test_report_that_cannot_be_written(to_server: Launcher, server: FaultyServer) -> None:
@@ -200,7 +212,7 @@ def test_nothing_is_imported_that_is_not_asked_for() -> None:
     """What draws and what writes metrics cost a run nothing that asks for neither."""
     code = (
         "import sys, target_liveintent.target\n"
-        "print([name for name in ('pygal', 'prometheus_client', 'tqdm') if name in sys.modules])"
+        "print([name for name in ('jinja2', 'prometheus_client', 'tqdm') if name in sys.modules])"
     )
     command = [sys.executable, *OPTIONS, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
@@ -223,6 +235,5 @@ def test_a_report_of_a_busy_run(to_server: Launcher, server: FaultyServer) -> No
     gate.set()
     run.wait()
     assert (run.code, run.states) == (0, [1])
-    facts = report(run)
-    assert facts["coverage"][0]["events"] == facts["freshness"][0]["events"] == 400
-    assert sum(step["requests"] for step in facts["requests"]["steps"]) == 80
+    counts = report(run, to_server)["last_run"]["streams"]["orders"]
+    assert counts["coverage"]["web"]["events"] == counts["delivered"] == 400

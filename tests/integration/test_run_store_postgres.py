@@ -245,7 +245,7 @@ def test_places_of_the_password(
         run = target.run(schema(), *orders(1), *bad, state(1), env=env, **settings)
         assert (run.code, run.states, sandbox.stats.accepted) == (0, [1], 1), run.log
         written = {path.name: path.read_text() for path in target.folder.glob("run*")}
-        assert written.keys() == {"run.html", "run.json", "run-0.prom"}
+        assert written.keys() == {"run.html", "run-0.prom"}
         queries = ("SELECT * FROM run", "SELECT * FROM dead_letter", "SELECT * FROM delivered")
         tables = [ask(store_url, query) for query in queries]
         assert [len(rows) for rows in tables] == [1, 1, 1]

@@ -56,12 +56,12 @@ def project_with(folder: Path, pip_url: str, **env: str) -> subprocess.Completed
     return project.run("install", **env)
 
 
-def draws(folder: Path) -> bool:
-    """Whether the target is there, with the extra for reports."""
+def has_extra(folder: Path) -> bool:
+    """Whether the target is there, with the extra for PostgreSQL."""
     venv = folder / ".meltano" / "loaders" / hub.NAME / "venv"
     said = Project(folder).run("invoke", hub.NAME, "--version")
     assert said.stdout.startswith(f"{hub.NAME} v"), said.stderr
-    return bool(list(venv.glob("lib/python*/site-packages/pygal/__init__.py")))
+    return bool(list(venv.glob("lib/python*/site-packages/psycopg/__init__.py")))
 
 
 def test_from_a_file(built: Path, tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_from_a_file(built: Path, tmp_path: Path) -> None:
     pip_url = changed_text(FROM_FILE, {EXAMPLE: str(built)})
     done = project_with(tmp_path / "shop", f"{CONSTRAINED} {pip_url}")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert draws(tmp_path / "shop")
+    assert has_extra(tmp_path / "shop")
 
 
 def test_offline(built: Path, tmp_path: Path) -> None:
@@ -83,4 +83,4 @@ def test_offline(built: Path, tmp_path: Path) -> None:
     pip_url = changed_text(FROM_FOLDER, {"/srv/wheels": str(tmp_path / "wheels")})
     done = project_with(tmp_path / "shop", pip_url, **OFFLINE)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert draws(tmp_path / "shop")
+    assert has_extra(tmp_path / "shop")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from target_liveintent.config import settings_of
-from target_liveintent.settings import endpoint, is_loopback, report_json
+from target_liveintent.settings import endpoint, is_loopback
 
 SECRET = "s3cr3t-T0ken-of-ours"
 GOOD: dict[str, Any] = {"customer_id": "a-1b2c", "auth_token": SECRET}
@@ -63,7 +63,3 @@ def test_derived_values_follow_a_replaced_setting() -> None:
     assert other.events == settings.events._replace(pixel_id=8)
     assert other.url.endswith("/conversions/b-2c3d")
     assert (settings.fail_on_rejection, other.fail_on_rejection) == (False, True)
-
-
-def test_the_json_beside_the_report() -> None:
-    assert report_json("a/b.html.html") == "a/b.html.json"

@@ -224,6 +224,28 @@ def test_no_value_is_ever_shown(name: str, value: Any) -> None:
 # Several settings
 
 
+@pytest.mark.parametrize(
+    ("one", "path", "other", "same_path"),
+    [
+        ("store", "a", "metrics_path", "a"),
+        ("store", "folder/../a", "metrics_path", "./a"),
+        ("store", None, "metrics_path", Settings.store),
+        ("suppression_path", "third", "store", "third"),
+        ("suppression_path", "a.html", "report_path", "a.html"),
+        ("store", "there", "metrics_path", "symlink"),
+        ("store", "there", "metrics_path", "here/there"),
+        ("store", "absent", "metrics_path", "dangling"),
+    ],
+)
+def test_settings_that_name_the_same_file(
+    one: str, path: str | None, other: str, same_path: str
+) -> None:
+    """A run would destroy what the other setting keeps, also through a symbolic link."""
+    assert problems({**GOOD, one: path, other: same_path}) == [
+        f"settings '{one}' and '{other}' name the same file: give each setting its own file"
+    ]
+
+
 def test_settings_that_contradict_each_other() -> None:
     (line,) = problems({**GOOD, "auth_token_path": "token"})
     assert line == "settings 'auth_token' and 'auth_token_path' are both set: remove one of them"
@@ -266,7 +288,6 @@ def test_a_token_file_that_cannot_be_used(tmp_path: Path, content: bytes | None)
 @pytest.mark.parametrize(
     ("name", "value", "module", "extra"),
     [
-        ("report_path", "a.html", "pygal", "report"),
         ("store", "postgresql://db.example.com/l", "psycopg", "postgres"),
     ],
 )

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import io
 import logging
-from typing import TYPE_CHECKING
 from unittest import mock
 
+import pytest
 from fakes import FakeClock
+from unit_support import NOW
 
 from target_liveintent.delivery.model import DeliveryStatus
-from target_liveintent.reporting.progress import LiveLine, Progress
-from target_liveintent.run.counts import RunCounts
-
-if TYPE_CHECKING:
-    import pytest
-
+from target_liveintent.reporting.progress import LiveLine, Progress, _three_digits
+from target_liveintent.run.counts import ReservedByOther, RunCounts
 
 STATUS = DeliveryStatus(batches=4, waiting=1)
 LOGGER = logging.getLogger("test")
@@ -63,3 +60,71 @@ def test_a_live_line_that_was_never_drawn() -> None:
     terminal = io.StringIO()
     Progress(LOGGER, 60, LiveLine(terminal), FakeClock()).close()
     assert terminal.getvalue() == ""
+
+
+# What a run waits for
+
+LIMITED = DeliveryStatus(9, 7, 2, 4.56789, "HTTP 429")
+PACE = (
+    "the API has made the run wait for 12 s: HTTP 429. The run continues by itself. Batches that"
+    " wait: 7. Requests: now at most 2 in flight, and at most 4.57 per second"
+)
+OUTAGE = (
+    "the API has accepted nothing for 1 s: HTTP 503. When this time reaches max_retry_seconds, the"
+    " run fails. Batches that wait: 7. Requests: now at most 1 in flight"
+)
+ELSEWHERE = (
+    "run run-2 is sending the same events (7) and has reserved them in the store; this run has"
+    " been waiting for {} s. If that run has crashed, its reservation expires within 30 seconds,"
+    " and this run then sends the events"
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (DeliveryStatus(batches=9, waiting=7), []),
+        (LIMITED._replace(since=12), [("INFO", PACE)]),
+        (DeliveryStatus(9, 7, 1, None, "HTTP 503", 0, is_outage=True), [("WARNING", OUTAGE)]),
+    ],
+)
+def test_a_wait(
+    caplog: pytest.LogCaptureFixture, status: DeliveryStatus, expected: list[tuple[str, str]]
+) -> None:
+    """It is logged at once, unless batches only wait for those before; never with "for 0 s"."""
+    caplog.set_level(logging.INFO)
+    progress = Progress(LOGGER, 1_000, None, FakeClock())
+    progress.update(RunCounts(), status._replace(since=NOW - status.since))
+    assert [(record.levelname, record.message) for record in caplog.records] == expected
+
+
+def test_a_line_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    """After the first line, one comes each minute while there is a reason to wait."""
+    caplog.set_level(logging.INFO)
+    clock = FakeClock()
+    progress = Progress(LOGGER, 1_000, None, clock)
+    for _ in range(121):
+        progress.update(RunCounts(), LIMITED._replace(since=clock.now))
+        clock.now += 1
+    assert len(caplog.records) == 3
+
+
+def test_a_wait_for_another_run(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged once it lasts, and once a minute after that."""
+    caplog.set_level(logging.INFO)
+    clock, counts = FakeClock(), RunCounts()
+    progress = Progress(LOGGER, 1_000, None, clock)
+    counts.elsewhere = ReservedByOther(7, "run-2", clock.now)
+    for _ in range(70):
+        progress.update(counts, DeliveryStatus())
+        clock.now += 1
+    assert caplog.messages == [ELSEWHERE.format(5), ELSEWHERE.format(65)]
+    assert {record.levelname for record in caplog.records} == {"INFO"}
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"), [(1 / 60, "0.0167"), (4.56789, "4.57"), (999.9, "1000"), (31_249.0, "31200")]
+)
+def test_rates(rate: float, text: str) -> None:
+    """A rate is rounded, and easy to read."""
+    assert _three_digits(rate) == text

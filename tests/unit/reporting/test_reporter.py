@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import pty
@@ -11,14 +10,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fakes import FakeClock
-from report_support import reporter
-from unit_support import TIME, conversion, order
+from reporting_support import ACCOUNT, reporter
 
+from target_liveintent.config import settings_of
 from target_liveintent.delivery.model import DeliveryStatus
-from target_liveintent.reporting.run_report.model import DONE, FAILED, Ending
+from target_liveintent.mapping import MELTANO_TEST_STREAM
+from target_liveintent.reporting.history import DONE, FAILED, Ending
 from target_liveintent.run.counts import RunCounts
+from target_liveintent.store import RunStore, open_store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 STATUS = DeliveryStatus(batches=4, waiting=1)
@@ -27,27 +29,6 @@ STATUS = DeliveryStatus(batches=4, waiting=1)
 @pytest.fixture(autouse=True)
 def _log_all(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-
-
-def test_the_report_follows_a_run(tmp_path: Path) -> None:
-    """It has the records of each second to the end, and what was delivered."""
-    path, clock = tmp_path / "run.html", FakeClock()
-    reports = reporter(clock, report_path=str(path))
-    counts = RunCounts()
-    counts.of("orders").filtered = 3
-    reports.progress(counts, DeliveryStatus())
-    clock.now += 2
-    counts.of("orders").filtered = 5
-    assert reports.tally is not None
-    events = [conversion(order()).event] * 2
-    reports.tally.delivered("orders", events, [TIME + 60, TIME + 7_200], [0.5])
-    reports.end(counts, Ending(DONE), None)
-    facts = json.loads(path.with_suffix(".json").read_text())
-    assert [step["unused"] for step in facts["over_time"]["steps"]] == [3, 0, 2]
-    (freshness,) = facts["freshness"]
-    assert (freshness["events"], freshness["within_an_hour"]) == (2, 1)
-    assert facts["requests"]["longest"] == 0.5
-    assert path.exists()
 
 
 def test_progress_and_metrics_follow_a_run(
@@ -96,7 +77,6 @@ def test_the_summary_is_logged(caplog: pytest.LogCaptureFixture, tmp_path: Path)
     counts = RunCounts()
     counts.of("orders").read = 7
     reports = reporter(dry_run=True, store=str(tmp_path / "store.sqlite"))
-    assert reports.tally is None
     reports.progress(counts, DeliveryStatus())
     reports.end(counts, Ending(DONE), None)
     lines = [line.partition(",")[0] for line in caplog.messages]
@@ -116,26 +96,49 @@ def test_what_to_do_comes_after_the_summary(caplog: pytest.LogCaptureFixture) ->
     assert advice.endswith("use the option `--send-again`. (run run-1)")
 
 
-def test_a_report_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[RunStore]:
+    given = settings_of({**ACCOUNT, "store": str(tmp_path / "store.sqlite")})
+    with contextlib.closing(open_store(given, "run-1", FakeClock())) as opened:
+        yield opened
+
+
+def test_a_report_that_cannot_be_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, store: RunStore
+) -> None:
     """A warning names the reason, and the run goes on."""
     folder = tmp_path / "folder"
     folder.mkdir()
     path = folder / "run.html"
     reports = reporter(report_path=str(path))
     folder.rmdir()
-    reports.end(RunCounts(), Ending(DONE), None)
+    reports.end(RunCounts(), Ending(DONE), store)
     said = f"report_path '{path}' cannot be written: No such file or directory (run run-1)"
     assert [one.message for one in caplog.records if one.levelname == "WARNING"] == [said]
 
 
-def test_the_last_line_names_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_last_line_names_the_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, store: RunStore
+) -> None:
     """It is the line about the report; and where a run has failed, the line about the failure."""
     path = str(tmp_path / "run.html")
-    reporter(report_path=path).end(RunCounts(), Ending(DONE), None)
+    reporter(report_path=path).end(RunCounts(), Ending(DONE), store)
     assert caplog.messages[-1] == f"the report is in {path} (run run-1)"
     assert caplog.text.count("run-1") == 1
     caplog.clear()
-    reporter(report_path=path).end(RunCounts(), Ending(FAILED, "no luck"), None)
+    reporter(report_path=path).end(RunCounts(), Ending(FAILED, "no luck"), store)
     reporter().end(RunCounts(), Ending(FAILED, "no luck"), None)
     assert caplog.messages
     assert "run-1" not in caplog.text
+
+
+@pytest.mark.parametrize("stream", ["orders", MELTANO_TEST_STREAM])
+def test_the_page_of_the_last_real_run_stays(tmp_path: Path, store: RunStore, stream: str) -> None:
+    """A dry run, or Meltano's test of the settings, does not replace it."""
+    path = tmp_path / "run.html"
+    path.write_text("the last real run")
+    counts = RunCounts(dry_run=stream == "orders")
+    counts.of(stream)
+    reports = reporter(report_path=str(path), dry_run=counts.dry_run)
+    reports.end(counts, Ending(DONE), None if counts.dry_run else store)
+    assert path.read_text() == "the last real run"

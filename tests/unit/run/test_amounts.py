@@ -10,22 +10,34 @@ import pytest
 from unit_support import conversion, order
 
 from target_liveintent.run.amounts import (
+    MOST_CURRENCIES,
+    OTHERS,
+    Amount,
     Amounts,
     CurrencyFigures,
+    amount_warnings,
     amount_words,
     counted,
+    currency_figures,
     currency_lines,
 )
+from target_liveintent.run.counts import StreamCounts, add
 
 if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
 
 
+def delivered(*records: dict[str, Any]) -> StreamCounts:
+    """The figures of the conversions that mapped records give."""
+    counts = StreamCounts()
+    events = [conversion(order(**record)).event for record in records]
+    counts.deliver(events, [event.event_time for event in events])
+    return counts
+
+
 def amounts(*records: dict[str, Any]) -> Amounts:
     """The values of the conversions that mapped records give."""
-    found = Amounts()
-    found.add([conversion(order(**record)) for record in records])
-    return found
+    return delivered(*records).values
 
 
 def of(currency: str, *values: Any) -> list[dict[str, Any]]:
@@ -40,30 +52,43 @@ def test_counted(count: int, words: str) -> None:
 def test_figures() -> None:
     """Each currency has how many conversions, their average, the lowest and the highest value."""
     found = amounts(*of("usd", "10", 2.5, 3), *of("EUR", "7.25"), {"currency": "EUR"})
-    assert found.figures == [
+    assert currency_figures(found) == [
         CurrencyFigures("USD", 3, Decimal("5.17"), Decimal("2.5"), Decimal(10), 0),
         CurrencyFigures("EUR", 1, *[Decimal("7.25")] * 3, 0),
     ]
-    assert list(currency_lines(found.figures)) == [
+    assert list(currency_lines(currency_figures(found))) == [
         "3 conversions in USD, average value 5.17, lowest value 2.50, highest value 10.00",
         "1 conversion in EUR, average value 7.25, lowest value 7.25, highest value 7.25",
     ]
 
 
 def test_batches_add_up() -> None:
-    """The figures of batches are those of all their conversions together.
+    """The figures of batches are those of all their conversions together, refunds included.
 
     The total of a run is added up every second, and its streams stay as they are.
     """
-    records = [*of("USD", 5, "1.5", -2, 0.25), *of("EUR", 7, -1), {"value": 3}]
-    found = Amounts()
-    for record in records:
-        found.add([conversion(order(**record))])
-    assert found == amounts(*records)
-    one, two = amounts(*records[:3]), amounts(*records[3:])
-    assert one + two == found
-    assert (one, two) == (amounts(*records[:3]), amounts(*records[3:]))
-    assert pickle.loads(pickle.dumps(found)) == found  # noqa: S301 (Spark's tasks send it)
+    records = [*of("USD", 5, "1.5", -20, 0.25), *of("EUR", 7, -1), {"value": 3}]
+    one, two = delivered(*records[:3]), delivered(*records[3:])
+    assert add(StreamCounts(), one, two) == delivered(*records)
+    assert (one, two) == (delivered(*records[:3]), delivered(*records[3:]))
+    assert one.values["USD"].total == Decimal("-13.5")
+    assert pickle.loads(pickle.dumps(one)) == one  # noqa: S301 (Spark's tasks send it)
+
+
+def test_sums_are_exact() -> None:
+    """Amounts of any size are added up to the last digit."""
+    small, large = (delivered(*of("USD", n)).values["USD"] for n in ("0.00000001", "1e30"))
+    assert (small + large).total - large.total == small.total
+
+
+def test_a_currency_is_any_three_letters() -> None:
+    """Fifty are told apart; of further ones, only the number of conversions is known."""
+    names = [f"{x}{y}X" for x in "ABCDEFGH" for y in "ABCDEFGH"]
+    found = delivered(*(one for name in names for one in of(name, 1, 1))).values
+    assert len(found) == MOST_CURRENCIES + 1
+    assert found[OTHERS] == Amount(2 * (len(names) - MOST_CURRENCIES))
+    *_, rest = currency_lines(currency_figures(found))
+    assert rest == f"{2 * (len(names) - 10)} conversions in other currencies (41)"
 
 
 @pytest.mark.parametrize(
@@ -81,14 +106,14 @@ def test_batches_add_up() -> None:
 )
 def test_averages(values: list[Any], average: str) -> None:
     """Numbers of all types are added without loss, and none is too large or too small."""
-    (found,) = amounts(*of("USD", *values)).figures
+    (found,) = currency_figures(amounts(*of("USD", *values)))
     assert str(found.average_value) == average
 
 
 def test_unusual_values() -> None:
     """Negative values count; those without a currency have a line of their own, at the end."""
     found = amounts({"value": 5}, *of("USD", -5, 0, 20), {}, {"currency": "USD"})
-    usd, without = currency_lines(found.figures)
+    usd, without = currency_lines(currency_figures(found))
     words = "average value 5.00, lowest value -5.00, highest value 20.00, 1 of them below zero"
     assert usd == f"3 conversions in USD, {words}"
     assert without.startswith("1 conversion without a currency, average value 5.00")
@@ -98,7 +123,7 @@ def test_many_currencies() -> None:
     """A currency is any three letters, so only the ten most frequent have a line of their own."""
     names = "ABCDEFGHIJKL"
     found = amounts(*[one for n, x in enumerate(names, 1) for one in of(f"{x}XX", *[1] * n)])
-    *lines, rest = currency_lines(found.figures)
+    *lines, rest = currency_lines(currency_figures(found))
     assert len(lines) == 10
     assert lines[0].startswith("12 conversions in LXX,")
     assert rest == "3 conversions in other currencies (2)"
@@ -149,4 +174,4 @@ def test_warnings(
     records: list[dict[str, Any]], left_out: dict[str, int], snapshot: SnapshotAssertion
 ) -> None:
     """Unreadable amounts and currencies, values without one, unknown ones: each with its count."""
-    assert "\n".join(amounts(*records).warnings(left_out)) == snapshot
+    assert "\n".join(amount_warnings(amounts(*records), left_out)) == snapshot

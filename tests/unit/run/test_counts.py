@@ -11,6 +11,7 @@ from fakes import FakeClock
 
 from target_liveintent.conversions import DEAD_LETTERS, Rejection
 from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
+from target_liveintent.reporting import summary
 from target_liveintent.run.counts import RunCounts, StreamCounts
 
 if TYPE_CHECKING:
@@ -233,7 +234,7 @@ class Situation(NamedTuple):
 
     def advice(self) -> list[str]:
         """Return the lines of advice."""
-        return [*self.report.advice("liveintent.sqlite", self.timezone)]
+        return [*summary.advice(self.report, "liveintent.sqlite", self.timezone)]
 
 
 def times(**counts: Any) -> StreamCounts:
@@ -371,9 +372,9 @@ def test_what_a_run_says(name: str, snapshot: SnapshotAssertion) -> None:
     situation = SITUATIONS[name]
     report = situation.report
     problem = report.too_many_rejected(50, at_end=True)
-    lines = [f"summary: {line}" for line in report.lines()]
+    lines = [f"summary: {line}" for line in summary.lines(report)]
     lines += [f"failure: {problem}"] if problem else []
-    lines += [f"warnings: {line}" for line in report.warnings(situation.timezone)]
+    lines += [f"warnings: {line}" for line in summary.warnings(report, situation.timezone)]
     lines += [f"advice: {line}" for line in situation.advice()]
     assert "\n".join(lines) == snapshot
 
@@ -381,7 +382,7 @@ def test_what_a_run_says(name: str, snapshot: SnapshotAssertion) -> None:
 @pytest.mark.parametrize("name", ["nothing was read", "a dry run", "a replay of everything"])
 def test_a_clean_summary_alarms_nobody(name: str) -> None:
     """Meltano takes the words for a failure, in any case."""
-    text = "\n".join(SITUATIONS[name].report.lines()).lower()
+    text = "\n".join(summary.lines(SITUATIONS[name].report)).lower()
     assert "error" not in text
     assert "exception" not in text
 
@@ -393,7 +394,7 @@ def test_nothing_in_a_replay_speaks_of_maps() -> None:
     dropped = Counter({*DROPPED} - {"deleted"})  # A dead letter has no column for that.
     read = len(rejected) + len(dropped)
     replay = Situation(replayed(read=read, rejected=rejected, dropped=dropped))
-    lines = [*replay.advice(), *replay.report.warnings()]
+    lines = [*replay.advice(), *summary.warnings(replay.report)]
     assert {line.partition(" ")[0] for line in lines} >= {*rejected, *dropped}
     for reason in ("missing_event_time", "invalid_source"):
         for bad in (100, 12):
@@ -438,7 +439,7 @@ def test_the_warning_shows_sources(sources: list[Any], said: str) -> None:
         columns = {} if source is None else {"source": source, "order_id": "secret"}
         counts.reject(Rejection("orders", "1", "invalid_source", "source", columns))
     counts.read = len(sources)
-    (warning,) = report.warnings()
+    (warning,) = summary.warnings(report)
     count = len(sources)
     assert warning.startswith(
         f"orders: {count} of {count} records not delivered because of invalid_source ({said}). "

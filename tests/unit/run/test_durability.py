@@ -14,9 +14,7 @@ from target_liveintent.delivery.model import BatchResult
 from target_liveintent.errors import StorageError, TooManyRejectedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sized
-
-    from target_liveintent.delivery.model import Batch
+    pass
 
 # The order
 
@@ -249,20 +247,3 @@ def test_a_canary_writes_no_state() -> None:
     assert (fake.states, stopped, fake.run.limit_reached) == ([], [True], True)
     counts = fake.run.counts.of("orders")
     assert (counts.delivered, counts.dropped) == (2, {"over_limit": 1})
-
-
-def test_deliveries_can_be_followed() -> None:
-    """Who follows a run gets the events of each batch, when they were sent, and the latencies."""
-    results: list[tuple[str, int, list[float], list[float]]] = []
-
-    def follow(stream: str, events: Sized, sent_at: list[float], latencies: list[float]) -> None:
-        results.append((stream, len(events), sent_at, latencies))
-
-    def deliver(given: Batch) -> BatchResult:
-        result = deliver_all(given)
-        result.latencies = [0.5, 0.25]
-        return result
-
-    fake = FakeRun(deliver=deliver, parts={"on_delivered": follow})
-    send(fake, "1", "2")
-    assert results == [("orders", 2, [NOW, NOW], [0.5, 0.25])]

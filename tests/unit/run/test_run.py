@@ -10,6 +10,7 @@ from fakes import FakeRun, deliver_all, event, read, refuse, reject, rejection, 
 
 from target_liveintent.conversions.model import DEAD_LETTERS, Rejection
 from target_liveintent.errors import InputError, TooManyRejectedError
+from target_liveintent.reporting import summary
 
 if TYPE_CHECKING:
     from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
@@ -106,8 +107,8 @@ def test_what_delivery_counts() -> None:
     fake.run.finish()
     counts = fake.run.counts
     assert (counts.requests, counts.retries, counts.throttled, counts.unproven) == (6, 2, 4, 1)
-    assert "6 requests, 2 retries, 4 throttled" in list(counts.lines())[-1]
-    *_, unproven, too_large = counts.warnings()
+    assert "6 requests, 2 retries, 4 throttled" in list(summary.lines(counts))[-1]
+    *_, unproven, too_large = summary.warnings(counts)
     assert unproven.startswith("the API refused 1 event at the end of the input, or before a pause")
     assert too_large.startswith("the API refused 3 requests as too large (HTTP 413)")
     assert "Set batch_size_rows to 25," in too_large

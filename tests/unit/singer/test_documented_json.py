@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from target_liveintent.explain import model as explanation
-from target_liveintent.reporting.letters import model as letters
+from target_liveintent.reporting import letters, overview
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
 
@@ -18,8 +18,12 @@ PAGE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
 @pytest.mark.skipif(not PAGE.exists(), reason="not a checkout")
 @pytest.mark.parametrize(
     ("model", "name", "others"),
-    [(explanation, "an explanation", set()), (letters, "dead letters", {*letters.PROSPECTS})],
-    ids=["explanation", "letters"],
+    [
+        (explanation, "an explanation", set()),
+        (letters, "dead letters", {*letters.PROSPECTS}),
+        (overview, "a report", {*overview.FIGURES}),
+    ],
+    ids=["explanation", "letters", "report"],
 )
 def test_every_field_is_documented(model: Any, name: str, others: set[str]) -> None:
     named = [kind for kind in vars(model).values() if isinstance(kind, msgspec.StructMeta)]

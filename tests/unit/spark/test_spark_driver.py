@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes import FakeClock
-from report_support import MadeUpRun, reporter
+from reporting_support import MadeUpRun, reporter
 from unit_support import DAY
 from write_support import ATTEMPT, OPTIONS, batch, make_job, pa
 
 from target_liveintent.errors import AllRefusedError, ConfigurationError, RunError
 from target_liveintent.reporting import DONE, Ending
-from target_liveintent.run import RunCounts, StreamCounts
+from target_liveintent.run import RunCounts, StreamCounts, add
 from target_liveintent.spark import driver, explain
 from target_liveintent.spark.driver import end
 from target_liveintent.spark.options import Job
@@ -48,9 +48,9 @@ def job(tmp_path: Path) -> Job:
 def done(*, in_stream: bool = False, **counts: Any) -> TaskResult:
     """Return a task that has these counts."""
     total = RunCounts()
-    total.of("orders").add(StreamCounts(**counts))
+    add(total.of("orders"), StreamCounts(**counts))
     attempt = (IN_STREAM if in_stream else ATTEMPT)._replace(began_at=time.time())
-    return TaskResult(attempt, total, None)
+    return TaskResult(attempt, total)
 
 
 def rejected(reason: str, count: int, delivered: int = 0) -> dict[str, Any]:
@@ -153,9 +153,9 @@ def test_the_history_of_a_write(
     assert end(job, "x", [*results, done(read=0)], tasks=3) is None
     assert isinstance(end(job, "run-2", [], tasks=1), RunError)
     entry, failed = history(job)
-    assert (entry["run"]["run_id"], entry["run"]["ending"]) == ("run-1", "done")
-    assert (failed["run"]["run_id"], failed["run"]["ending"]) == ("run-2", "failed")
-    (stream,) = entry["run"]["streams"].values()
+    assert (entry["run_id"], entry["ending"]) == ("run-1", "done")
+    assert (failed["run_id"], failed["ending"]) == ("run-2", "failed")
+    (stream,) = entry["streams"].values()
     assert (stream["read"], stream["delivered"], stream["within_a_day"]) == (4, 2, 2)
     assert "unusual" not in said.text
 
@@ -169,8 +169,7 @@ def test_what_is_unusual_is_a_warning(said: pytest.LogCaptureFixture, store_url:
         clock, run_id = FakeClock(now - day * DAY), f"0190-{day:04x}"
         reports = reporter(clock, run_id=run_id, pixel_id=12345, store=store_url)
         run = MadeUpRun()
-        assert reports.tally is not None
-        run.counts, run.tally = RunCounts(clock=clock), reports.tally
+        run.counts = RunCounts(clock=clock)
         run.deliver(30, at=clock.now, event_time=clock.now - 60)
         store = open_store(job.settings, run_id, clock)
         with contextlib.closing(store):

@@ -18,6 +18,7 @@ from write_support import ATTEMPT, COLUMNS, batch, facts, make_job, pa, pq
 
 from target_liveintent.errors import AccessDeniedError, AllRefusedError, RunError, StorageError
 from target_liveintent.privacy.identity import derive_event_id
+from target_liveintent.reporting import summary
 from target_liveintent.spark.task import LOGGER, configure_logging, deliver
 from target_liveintent.store import open_for_reading
 
@@ -104,7 +105,7 @@ def test_the_zone_of_the_settings(sandbox: Sandbox) -> None:
         result = deliver(job, ATTEMPT, [batch(0, 2, event_time=times)])
         counts = result.counts.streams["orders"]
         assert (counts.delivered, counts.zone_uses) == (2, uses)
-        assert len(list(result.counts.warnings("Asia/Tokyo"))) == (uses == 0)
+        assert len(list(summary.warnings(result.counts, "Asia/Tokyo"))) == (uses == 0)
 
 
 def test_a_folder_that_is_not_shared(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from target_liveintent.config import settings_of
 from target_liveintent.explain import as_lines
 from target_liveintent.mapping.stream_maps import StreamMaps
-from target_liveintent.singer.explain import explain
-from target_liveintent.singer.explain.inspect import Inspector
+from target_liveintent.singer.explaining import Inspector, explain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

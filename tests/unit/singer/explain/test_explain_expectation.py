@@ -9,7 +9,7 @@ from explain_support import inspected, record, schema
 from unit_support import ADDRESS, TIME
 
 from target_liveintent.errors import InputError, StorageError
-from target_liveintent.singer.explain.expectation import compare
+from target_liveintent.singer.expectation import compare
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
 
     from target_liveintent.explain.model import Expectation
-    from target_liveintent.singer.explain.inspect import Inspector
+    from target_liveintent.singer.explaining import Inspector
 
 COLUMNS = ("event_id", "event_time", "email", "order_id", "value")
 
@@ -36,8 +36,8 @@ def path(tmp_path: Path) -> Path:
 
 def compared(path: Path, before: list[dict[str, Any]], now: list[dict[str, Any]]) -> Expectation:
     """Compare what records become now with what others became before."""
-    assert compare(recorded(*before), str(path)).written
-    return compare(recorded(*now), str(path))
+    assert compare(recorded(*before).plans, str(path)).written
+    return compare(recorded(*now).plans, str(path))
 
 
 def test_the_same(path: Path) -> None:
@@ -81,11 +81,11 @@ def test_a_file_of_another_kind(path: Path, text: str) -> None:
     """It is named, and not replaced."""
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(InputError, match="was not written by --expect"):
-        compare(recorded({}), str(path))
+        compare(recorded({}).plans, str(path))
     assert path.read_bytes() == text.encode("latin-1")
 
 
 @pytest.mark.parametrize(("name", "said"), [("", "cannot be read"), ("new/x", "cannot write the")])
 def test_a_file_that_cannot_be_used(tmp_path: Path, name: str, said: str) -> None:
     with pytest.raises(StorageError, match=said):
-        compare(recorded({}), str(tmp_path / name))
+        compare(recorded({}).plans, str(tmp_path / name))

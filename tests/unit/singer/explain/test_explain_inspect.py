@@ -15,7 +15,8 @@ from target_liveintent.errors import InputError
 from target_liveintent.explain.description import describe
 from target_liveintent.explain.explained import Explained
 from target_liveintent.mapping.stream_maps import StreamMaps
-from target_liveintent.singer.explain.inspect import Inspector
+from target_liveintent.run import StreamCounts
+from target_liveintent.singer.explaining import Inspector
 
 RECORD = {"id": 1, "event_time": TIME, "email": ADDRESS, "value": ""}
 
@@ -27,27 +28,34 @@ def explained(*changes: dict[str, Any], **columns: str | None) -> Explained:
     return made
 
 
+def outcomes(counts: StreamCounts) -> dict[str, int]:
+    """Return how many records have each outcome; the reasons are those of rejections."""
+    found = {"sent": counts.delivered, "filtered": counts.filtered, **counts.not_sent}
+    return {outcome: count for outcome, count in found.items() if count}
+
+
 def test_outcomes() -> None:
     """Each record is counted by what a run would do with it; the rejections are kept."""
-    noted = explained(
+    made = explained(
         *({}, {"id": 2}, {"id": 9}, {"id": 0}),
         *({"id": 3, "event_time": "?"}, {"id": 4, "event_time": "!"}),
         value="value if id else int(email)",
         __filter__="id != 9",
-    ).noted
+    )
+    counts = made.counts
     reasons = {"mapping_failed": 1, "invalid_event_time": 2}
-    assert noted.outcomes == {"sent": 2, "filtered": 1, **reasons}
-    mapping_failed, first, second = noted.rejections
+    assert outcomes(counts) == {"sent": 2, "filtered": 1, **reasons}
+    mapping_failed, first, second = made.rejections
     assert (mapping_failed.reason, mapping_failed.keys) == ("mapping_failed", {"id": 0})
     assert [first.columns["event_time"], second.columns["event_time"]] == ["?", "!"]
-    assert noted.filled == {"id", "event_time", "email"}
-    assert noted.left_out == {"value empty": 2}
+    assert made.filled == {"id", "event_time", "email"}
+    assert counts.left_out == {"value empty": 2}
 
 
 def test_events() -> None:
     """Each event is kept as it would be sent, and three are shown with shortened hashes."""
     made = explained(*({"id": number} for number in range(5)))
-    assert len(made.noted.events) == 5
+    assert len(made.events) == 5
     records = describe(made, settings(), {}).records
     assert records is not None
     examples = [bytes(example).decode() for example in records.examples]
@@ -58,15 +66,15 @@ def test_events() -> None:
 
 def test_a_mistake_ends_the_stream() -> None:
     """After an error that would end a run, no further record counts."""
-    noted = explained({}, {"id": 0}, {}, value="value if id else emial").noted
-    assert "'value' reads 'emial'" in str(noted.mistake)
-    assert noted.outcomes == {"sent": 1}
+    made = explained({}, {"id": 0}, {}, value="value if id else emial")
+    assert "'value' reads 'emial'" in str(made.mistake)
+    assert outcomes(made.counts) == {"sent": 1}
 
 
 def test_a_stream_that_a_map_drops() -> None:
     """It lacks nothing, because it is not to give events, and its records are not counted."""
     (made,) = inspected(schema(["id"]), record(RECORD), maps={"orders": None}).plans
-    assert (made.missing, made.converter, made.noted.outcomes) == ([], None, {})
+    assert (made.missing, made.converter, outcomes(made.counts)) == ([], None, {})
 
 
 def test_a_catalog_with_a_line_like_a_message() -> None:
@@ -90,13 +98,13 @@ def test_validation_is_a_setting(validate: bool, reason: str) -> None:
     """Records are validated only where a run would do it."""
     columns = {"id": {"type": "integer"}, "event_time": {}, "email": {}}
     inspector = inspected(schema(columns), record({"id": "one"}), validate_records=validate)
-    assert inspector.plans[0].noted.outcomes == {reason: 1}
+    assert outcomes(inspector.plans[0].counts) == {reason: 1}
 
 
 def test_the_search_for_the_newest_event_counts_nothing() -> None:
     """What is noted of the records is the same with and without `--expect`."""
-    noted = explained({"value": "?"}).noted
-    assert (noted.outcomes, noted.left_out) == ({"sent": 1}, {"value": 1})
+    counts = explained({"value": "?"}).counts
+    assert (outcomes(counts), counts.left_out) == ({"sent": 1}, {"value": 1})
 
 
 def test_junk_after_a_stream() -> None:
@@ -132,7 +140,7 @@ LATE = {"sent": 1, "event_in_future": 1}
 
 
 @pytest.mark.parametrize(
-    ("records", "outcomes"),
+    ("records", "expected"),
     [
         ([at(1_001_000_000), at(1_001_000_000 - 6 * DAY)], {"sent": 2}),
         ([at(1_001_000_000), at(1_001_000_000 - 7 * DAY)], {"sent": 1, "event_too_old": 1}),
@@ -153,11 +161,11 @@ LATE = {"sent": 1, "event_in_future": 1}
         ([at(1_001_000_000, email=None), at(1_000_900_000, email="?")], {"no_identity": 2}),
     ],
 )
-def test_ages_of_a_recording(records: list[dict[str, Any]], outcomes: dict[str, int]) -> None:
+def test_ages_of_a_recording(records: list[dict[str, Any]], expected: dict[str, int]) -> None:
     """The newest event that is sent is the clock, but for what was planned when the tap read it."""
     messages = [schema(("id", "event_time", "email"), keys=["id"])]
     for number, given in enumerate(records):
         columns = {"id": number, "email": ADDRESS, **given}
         members = {name: columns.pop(name) for name in ("time_extracted",) if name in columns}
         messages.append(record(columns, **members))
-    assert inspected(*messages, recorded=True).plans[0].noted.outcomes == outcomes
+    assert outcomes(inspected(*messages, recorded=True).plans[0].counts) == expected

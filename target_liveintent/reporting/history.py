@@ -1,0 +1,322 @@
+"""The history: what each run leaves in the store, and the days that its runs make.
+
+Increase `FORMAT` when the meaning of a field changes.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from target_liveintent.conversions import DAY, DEAD_LETTERS
+from target_liveintent.mapping import MELTANO_TEST_STREAM
+from target_liveintent.privacy import without_secrets
+from target_liveintent.run import RunCounts, StreamCounts, add
+from target_liveintent.settings import Settings
+from target_liveintent.store import Database, StoredRun, account_of, runs_in
+
+FORMAT = 1
+DAYS_READ = 91
+"""Days before today that are read."""
+DONE, FAILED, STOPPED = "done", "failed", "stopped"
+"""How a run can end."""
+USUAL, DRY_RUN, CANARY, REPLAY = "usual", "dry_run", "canary", "replay"
+BACKFILL, TEST = "backfill", "test"
+"""The kinds of runs; only runs of the kind `usual` say what is usual."""
+SCHEDULED = (USUAL, BACKFILL)
+"""Kinds of runs that a schedule starts; others are somebody's at a terminal."""
+_SHOWN = (
+    "timezone",
+    "default_source",
+    "email_normalization",
+    "source_url_parameters",
+    "on_rejection",
+    "validate_records",
+)
+"""Settings that matter to the figures and whose values are kept."""
+_DIGESTED = ("presets", "stream_maps")
+"""The same, but their text is the user's: only a digest tells whether they changed."""
+_DIGITS = 12
+_KILLED = "the run was killed, or the machine was switched off"
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """How a run ended; the message is what the last line of the log says, None if it ended well."""
+
+    kind: str
+    message: str | None = None
+
+
+class Unusual(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Something that is unusual in the 24 hours before the end of a run.
+
+    Attributes:
+        rule: The name of the rule, such as `conversions`.
+        stream: The stream.
+        subject: The reason, column or currency; empty where the rule has none.
+        since: When a run found it first; later runs that find it again keep this time.
+        words: What is unusual, in a sentence without the stream.
+        said: Whether the run that found it said it in the log: once a day for each rule.
+    """
+
+    rule: str
+    stream: str
+    subject: str
+    since: dt.datetime
+    words: str
+    said: bool = False
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What it is about: two that have the same key are the same fault."""
+        return self.rule, self.stream, self.subject
+
+
+class RunRecord(msgspec.Struct, omit_defaults=True):
+    """What a run leaves: the JSON in the column `figures`.
+
+    Attributes:
+        format: `FORMAT`.
+        run_id: The ID of the run.
+        started_at: When it began, in UTC.
+        ended_at: When it ended, in UTC.
+        day: The day on which it ended, in the zone of the setting `timezone`.
+        kind: `USUAL` or another kind.
+        ending: How it ended: `DONE`, `FAILED` or `STOPPED`.
+        message: What the last line of its log says, None if it ended well.
+        version: The program's name and version.
+        settings: The settings that matter, by name, without secrets or personal data.
+        requests: The number of POSTs, retries included.
+        retries: How many of them were sent again because of a fault.
+        throttled: How many of them the API did not accept because they came too fast.
+        streams: The figures of each stream whose SCHEMA came.
+        unusual: What was unusual at its end.
+    """
+
+    format: int
+    run_id: str
+    started_at: dt.datetime
+    ended_at: dt.datetime
+    day: dt.date
+    kind: str
+    ending: str
+    version: str
+    message: str | None = None
+    settings: dict[str, str] = {}
+    requests: int = 0
+    retries: int = 0
+    throttled: int = 0
+    streams: dict[str, StreamCounts] = {}
+    unusual: list[Unusual] = []
+
+    @property
+    def total(self) -> StreamCounts:
+        """The figures of all streams."""
+        return total_of([self])
+
+
+def record_of(  # noqa: PLR0913 (an argument for each thing that it is made of)
+    counts: RunCounts,
+    settings: Settings,
+    ending: Ending,
+    *,
+    run_id: str,
+    version: str,
+    now: float,
+    repeated: Counter[str] | None = None,
+) -> RunRecord:
+    """Return what a run leaves that ended at the Unix time `now`."""
+    ended_at = dt.datetime.fromtimestamp(int(now), dt.timezone.utc)
+    return RunRecord(
+        format=FORMAT,
+        run_id=run_id,
+        started_at=ended_at - dt.timedelta(seconds=round(counts.seconds)),
+        ended_at=ended_at,
+        day=ended_at.astimezone(settings.events.zone).date(),
+        kind=_kind(counts, settings),
+        ending=ending.kind,
+        version=version,
+        message=ending.message and without_secrets(ending.message),
+        settings=settings_that_matter(settings),
+        requests=counts.requests,
+        retries=counts.retries,
+        throttled=counts.throttled,
+        streams=_figures(counts, repeated or Counter()),
+    )
+
+
+def settings_that_matter(settings: Settings) -> dict[str, str]:
+    """Return the settings whose change can change the figures, without secrets."""
+    names = {name: str(getattr(settings, name)) for name in _SHOWN}
+    names["suppression_path"] = "not set" if settings.suppression_path is None else "set"
+    return names | {name: _digest(getattr(settings, name)) for name in _DIGESTED}
+
+
+def _digest(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+
+
+def _kind(counts: RunCounts, settings: Settings) -> str:
+    if settings.dry_run:
+        return DRY_RUN
+    if counts.is_replay:
+        return REPLAY
+    if counts.streams.keys() == {MELTANO_TEST_STREAM}:  # Of `meltano config … test`.
+        return TEST
+    if settings.limit is not None:
+        return CANARY
+    total = counts.total
+    # A run most of whose events are older than two days catches up; not one after a weekend.
+    is_old = (total.delivered - total.within_two_days) * 2 > total.delivered
+    return BACKFILL if is_old else USUAL
+
+
+def _figures(counts: RunCounts, repeated: Counter[str]) -> dict[str, StreamCounts]:
+    """Return the figures by stream; a replay's only stream is that of the dead letters."""
+    shown: dict[str, StreamCounts] = {}
+    for stream, one in counts.streams.items():
+        if stream != DEAD_LETTERS or counts.is_replay:
+            add(shown.setdefault(without_secrets(stream), StreamCounts()), one)
+    for one in shown.values():
+        one.sources.clear()  # They are the user's texts,
+        one.causes.clear()  # and these have their form.
+        one.repeated = repeated & one.rejected
+        repeated = repeated - one.repeated
+    return shown
+
+
+def total_of(runs: Iterable[RunRecord]) -> StreamCounts:
+    """Return the sum of all streams of some runs."""
+    return add(StreamCounts(), *(one for run in runs for one in run.streams.values()))
+
+
+class Day(NamedTuple):
+    """One day of one account and pixel.
+
+    Attributes:
+        day: In the zone of the setting `timezone`.
+        runs: The runs that ended on it, in the order in which they ended.
+        usual: The sum of the usual runs, by stream.
+        others: The sum of the canaries, replays and backfills, by stream.
+    """
+
+    day: dt.date
+    runs: list[RunRecord]
+    usual: dict[str, StreamCounts]
+    others: dict[str, StreamCounts]
+
+    @property
+    def usual_runs(self) -> list[RunRecord]:
+        """The runs that say what is usual."""
+        return [run for run in self.runs if run.kind == USUAL]
+
+
+def day_of(day: dt.date, runs: Iterable[RunRecord]) -> Day:
+    """Return a day with its runs; of two records of a run, the last counts."""
+    latest = {one.run_id: one for one in runs}.values()
+    ordered = sorted(latest, key=_order)
+    return Day(
+        day,
+        ordered,
+        by_stream(run for run in ordered if run.kind == USUAL),
+        by_stream(run for run in ordered if run.kind not in {USUAL, DRY_RUN}),
+    )
+
+
+def _order(run: RunRecord) -> tuple[dt.datetime, str]:
+    return run.ended_at, run.run_id
+
+
+def by_stream(runs: Iterable[RunRecord]) -> dict[str, StreamCounts]:
+    """Return the sum of runs by stream."""
+    sums: dict[str, StreamCounts] = {}
+    for run in runs:
+        for stream, one in run.streams.items():
+            add(sums.setdefault(stream, StreamCounts()), one)
+    return sums
+
+
+class History(NamedTuple):
+    """What is known of one account and pixel.
+
+    Attributes:
+        days: The days on which runs ended, the oldest first; the last may be today, so far. At most
+            91 of them are before today.
+    """
+
+    days: list[Day]
+
+    @property
+    def runs(self) -> list[RunRecord]:
+        """All runs, in the order in which they ended."""
+        return [run for one in self.days for run in one.runs]
+
+    def plus(self, run: RunRecord) -> History:
+        """Return the history with one more run."""
+        return history_of([*self.runs, run], run.day)
+
+
+def history_of(runs: Iterable[RunRecord], today: dt.date) -> History:
+    """Return the history that runs make."""
+    first = today - dt.timedelta(days=DAYS_READ)
+    last = today + dt.timedelta(days=1)  # As it is in other time zones; later, a clock was wrong.
+    by_day: dict[dt.date, list[RunRecord]] = {}
+    for run in runs:
+        if first <= run.day <= last:
+            by_day.setdefault(run.day, []).append(run)
+    return History([day_of(day, found) for day, found in sorted(by_day.items())])
+
+
+# In the store
+
+
+def read_history(database: Database | None, settings: Settings, today: dt.date) -> History:
+    """Return what is known of the account and the pixel of the settings.
+
+    Args:
+        database: The store; None if there is none yet.
+        settings: The settings.
+        today: The last day, in the zone of the settings.
+
+    Raises:
+        StorageError: If the store cannot be read.
+    """
+    if database is None:
+        return History([])
+    midnight = dt.datetime.combine(today, dt.time(), settings.events.zone)
+    # (A run may begin on the day before that on which it ends.)
+    since = midnight.timestamp() - (DAYS_READ + 2) * DAY
+    stored = runs_in(database, account_of(settings), settings.pixel_id, since)
+    return history_of(filter(None, (_record_in(one, settings) for one in stored)), today)
+
+
+def _counter(_: Any, value: Any) -> Any:
+    return Counter(value)
+
+
+_decode = msgspec.json.Decoder(RunRecord, dec_hook=_counter).decode
+
+
+def _record_in(stored: StoredRun, settings: Settings) -> RunRecord | None:
+    """Return what a run left; None if another version wrote it. A run without figures failed."""
+    if stored.figures is None:
+        at = dt.datetime.fromtimestamp(stored.last_seen, dt.timezone.utc)
+        day = at.astimezone(settings.events.zone).date()
+        return RunRecord(FORMAT, stored.id, at, at, day, stored.kind, FAILED, "", _KILLED)
+    try:
+        record = _decode(stored.figures)
+    except msgspec.DecodeError:
+        return None
+    return record if record.format == FORMAT else None
+
+
+def stored_text(run: RunRecord) -> str:
+    """Return the JSON of a run for the store, without secrets."""
+    return without_secrets(msgspec.json.encode(run).decode())

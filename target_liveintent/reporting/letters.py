@@ -1,0 +1,321 @@
+"""What `dead-letters` shows: the dead letters of the store, judged, counted, and as text.
+
+docs/reference/cli.md describes the fields of the JSON. Increase `VERSION` when the meaning of one
+changes. However many dead letters there are, only groups of them are in memory.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from target_liveintent.conversions import Rejection
+from target_liveintent.privacy import Suppressions, redact_value
+from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
+from target_liveintent.run import ReplayChoice, ReplayConverter
+from target_liveintent.settings import Settings
+from target_liveintent.store import Database, letters_in
+
+VERSION = 1
+PROSPECTS = {
+    "sends": "a replay sends them now",
+    "leaves_out": "a replay sends them only with --unconfirmed, because LiveIntent may have"
+    " counted them",
+    "other_account": "written for another account or pixel, so a replay with these settings keeps"
+    " them",
+    "expired": "their window has closed, so a replay drops them",
+    "dropped": "must not be sent (no consent, or in the file of suppression_path), so a replay"
+    " drops them",
+    "cannot_send": "cannot be sent as they are, so a replay keeps them",
+}
+"""What a replay with these settings does with a dead letter, by its name in the JSON."""
+_PROSPECT_OF = {
+    "other_account": "other_account",
+    "expired": "expired",
+    **dict.fromkeys(MAY_HAVE_COUNTED, "leaves_out"),
+}
+_MOST_EXAMPLES = 3
+_MOST_GROUPS = 1_000
+"""Groups that are counted by their names. People may have written anything into a letter; whatever
+comes then is counted under `_OTHERS`."""
+_OTHERS = "(others)"
+_LONGEST_TEXT = 300
+"""Characters of a value that is shown."""
+_UNKNOWN = (
+    "This version does not know the reason: a newer version wrote the dead letter, or somebody"
+    " has edited the dead letter."
+)
+_ADDRESSEE = ("customer_id", "api_host", "pixel_id")
+_Whom = tuple[str | None, str | None, str | None]
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+class Example(msgspec.Struct, frozen=True):
+    """A dead letter, without addresses.
+
+    Attributes:
+        keys: The values of the tap's key properties, where nothing else identifies the row.
+    """
+
+    event_id: str | None
+    order_id: str | None
+    field: str | None
+    detail: str | None
+    keys: Any = None
+
+
+class StreamLetters(msgspec.Struct):
+    """The dead letters of one stream, for one reason.
+
+    Attributes:
+        first: When the first of them was written, in ISO 8601; None if none says so.
+        last: When the last of them was written.
+        replay: How many there are by what a replay does with them, in the order of `PROSPECTS`.
+    """
+
+    stream: str
+    letters: int = 0
+    first: str | None = None
+    last: str | None = None
+    replay: dict[str, int] = msgspec.field(default_factory=lambda: dict.fromkeys(PROSPECTS, 0))
+    examples: list[Example] = msgspec.field(default_factory=list)
+
+
+class ReasonLetters(msgspec.Struct, frozen=True):
+    """The dead letters that have one reason.
+
+    Attributes:
+        advice: What happened, and what to do about it.
+    """
+
+    reason: str
+    letters: int
+    advice: str
+    streams: list[StreamLetters]
+
+
+class Addressee(msgspec.Struct, frozen=True):
+    """Whom letters were written for; all is None where they do not say."""
+
+    customer_id: str | None
+    api_host: str | None
+    pixel_id: str | None
+    letters: int
+
+
+class DeadLetters(msgspec.Struct, frozen=True):
+    """All that `dead-letters` shows.
+
+    Attributes:
+        notes: About the settings, a sentence each.
+    """
+
+    notes: list[str]
+    letters: int
+    first: str | None
+    last: str | None
+    replay: dict[str, int]
+    reasons: list[ReasonLetters]
+    written_for: list[Addressee]
+    version: int = VERSION
+
+
+def look_at(
+    database: Database | None,
+    settings: Settings,
+    choice: ReplayChoice,
+    notes: Iterable[str],
+    now: Callable[[], float] = time.time,
+) -> DeadLetters:
+    """Count the dead letters of the store.
+
+    Args:
+        database: The store; None if there is none yet.
+        settings: Those of a replay.
+        choice: What the replay would also send.
+        notes: What there is to say about the settings.
+        now: Returns the Unix time as of which the letters are judged.
+
+    Raises:
+        ConfigurationError: If the file of `suppression_path` cannot be read.
+        StorageError: If the store cannot be read.
+    """
+    converter = ReplayConverter(settings, Suppressions(settings.suppression_path), choice, {}, now)
+    letters = () if database is None else (_decode(record) for _, record in letters_in(database))
+    return count(letters, lambda letter: _prospect(converter, letter), notes)
+
+
+def _prospect(converter: ReplayConverter, letter: dict[str, Any]) -> str:
+    """Return what a replay would do with a dead letter: a key of `PROSPECTS`."""
+    result = converter.convert(letter)
+    if not isinstance(result, Rejection):
+        return "sends"
+    otherwise = "cannot_send" if REASONS[result.reason].letter else "dropped"
+    return _PROSPECT_OF.get(result.reason, otherwise)
+
+
+def count(
+    letters: Iterable[dict[str, Any]],
+    judge: Callable[[dict[str, Any]], str],
+    notes: Iterable[str] = (),
+) -> DeadLetters:
+    """Count dead letters.
+
+    Args:
+        letters: The records of their messages.
+        judge: Returns what a replay would do with one: a key of `PROSPECTS`.
+        notes: What there is to say about the settings.
+    """
+    groups: dict[tuple[str, str], StreamLetters] = {}
+    written_for: Counter[_Whom] = Counter()
+    for letter in letters:
+        group = _group(groups, letter)
+        group.letters += 1
+        group.replay[judge(letter)] += 1
+        written = _time(letter.get("time"))
+        group.first = min(filter(None, (group.first, written)), default=None)
+        group.last = max(filter(None, (group.last, written)), default=None)
+        if len(group.examples) < _MOST_EXAMPLES:
+            group.examples.append(_example(letter))
+        named = letter.get("written_for")
+        account = named if isinstance(named, dict) else {}
+        customer_id, api_host, pixel_id = (_text(account.get(name)) for name in _ADDRESSEE)
+        whom: _Whom = (customer_id, api_host, pixel_id)
+        if whom not in written_for and len(written_for) >= _MOST_GROUPS:
+            whom = (_OTHERS, None, None)
+        written_for[whom] += 1
+    found = groups.values()
+    return DeadLetters(
+        notes=list(notes),
+        letters=sum(one.letters for one in found),
+        first=min((one.first for one in found if one.first), default=None),
+        last=max((one.last for one in found if one.last), default=None),
+        replay={name: sum(one.replay[name] for one in found) for name in PROSPECTS},
+        reasons=_by_reason(groups),
+        written_for=[Addressee(*whom, n) for whom, n in written_for.most_common()],
+    )
+
+
+def _group(
+    groups: dict[tuple[str, str], StreamLetters], letter: Mapping[str, Any]
+) -> StreamLetters:
+    reason, stream = (_text(letter.get(name)) or "(none)" for name in ("reason", "stream"))
+    if (reason, stream) not in groups and len(groups) >= _MOST_GROUPS:
+        reason, stream = (reason if reason in REASONS else _OTHERS), _OTHERS
+    return groups.setdefault((reason, stream), StreamLetters(stream))
+
+
+def _by_reason(groups: Mapping[tuple[str, str], StreamLetters]) -> list[ReasonLetters]:
+    """Return the dead letters by reason, the most frequent first."""
+    by_reason: dict[str, list[StreamLetters]] = {}
+    for (reason, _), group in groups.items():
+        by_reason.setdefault(reason, []).append(group)
+    found = [
+        ReasonLetters(
+            reason,
+            sum(one.letters for one in its),
+            REASONS[reason].meaning if reason in REASONS else _UNKNOWN,
+            sorted(its, key=lambda one: (-one.letters, one.stream)),
+        )
+        for reason, its in by_reason.items()
+    ]
+    return sorted(found, key=lambda one: (-one.letters, one.reason))
+
+
+def _example(letter: Mapping[str, Any]) -> Example:
+    return Example(
+        event_id=_text(letter.get("event_id")),
+        order_id=_text(letter.get("order_id")),
+        field=_text(letter.get("field")),
+        detail=_text(letter.get("detail")),
+        keys=redact_value(letter.get("keys")),
+    )
+
+
+def _text(value: Any) -> str | None:
+    """Return a value of a dead letter as text to show, without addresses.
+
+    A dead letter has none, but somebody may have edited it.
+    """
+    if value is None:
+        return None
+    redacted = redact_value(value)  # Before the text is cut, where half an address would be left.
+    text = redacted if isinstance(redacted, str) else _encode(redacted).decode()
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
+
+
+def _time(value: Any) -> str | None:
+    """Return a time in UTC in ISO 8601, which sorts as times do; None if it cannot be read."""
+    utc = dt.timezone.utc
+    try:
+        time = msgspec.convert(value, dt.datetime)
+        time = time.replace(tzinfo=utc) if time.tzinfo is None else time.astimezone(utc)
+    except (msgspec.ValidationError, OverflowError):  # (In the years 1 and 9999.)
+        return None
+    return time.isoformat(timespec="seconds")
+
+
+# As text
+
+
+def as_lines(found: DeadLetters) -> Iterator[str]:
+    """Return dead letters as lines to print."""
+    yield from found.notes
+    if not found.letters:
+        yield "There are no dead letters in the store."
+        return
+    yield f"Dead letters in the store: {found.letters:,}{_period(found.first, found.last)}"
+    yield from _prospects(found.replay, "  ")
+    for one in found.reasons:
+        yield from ("", f"{one.reason}: {one.letters:,}", f"  {one.advice}")
+        for stream in one.streams:
+            yield f"  {stream.stream}: {stream.letters:,}{_period(stream.first, stream.last)}"
+            yield from _prospects(stream.replay, "    ")
+            yield from (f"    {_example_words(example)}" for example in stream.examples)
+            if (hidden := stream.letters - len(stream.examples)) > 0:
+                yield f"    and {hidden:,} more"
+    yield from ("", "Written for")
+    yield from (f"  {_name(one)}: {one.letters:,}" for one in found.written_for)
+
+
+def _prospects(replay: Mapping[str, int], indent: str) -> Iterator[str]:
+    for name, words in PROSPECTS.items():
+        if replay[name]:
+            yield f"{indent}{words}: {replay[name]:,}"
+
+
+def _period(first: str | None, last: str | None) -> str:
+    if first is None or last is None:
+        return ""
+    if first == last:
+        return f", written at {_moment(first)}"
+    return f", written from {_moment(first)} to {_moment(last)}"
+
+
+def _moment(iso: str) -> str:
+    return iso.replace("T", " ").replace("+00:00", " UTC")
+
+
+def _example_words(one: Example) -> str:
+    parts = [
+        f"event {one.event_id}" if one.event_id else "",
+        f"order {one.order_id}" if one.order_id else "",
+        f"column {one.field}" if one.field else "",
+        f"key properties {_encode(one.keys).decode()}" if one.keys else "",
+    ]
+    named = ", ".join(part for part in parts if part) or "without an event ID"
+    return f"{named}: {one.detail}" if one.detail else named
+
+
+def _name(one: Addressee) -> str:
+    if one.customer_id is None and one.api_host is None and one.pixel_id is None:
+        return "unknown account: there was no usable pixel"
+    host = f" at {one.api_host}" if one.api_host else ""
+    pixel = f", pixel {one.pixel_id}" if one.pixel_id else ""
+    return f"{one.customer_id}{host}{pixel}"

@@ -1,0 +1,473 @@
+"""What the history says of an account and pixel as of now: the JSON of `report --format=json`.
+
+docs/reference/cli.md describes the fields. Increase `VERSION` when the meaning of one changes.
+Nothing in this module reads a clock or a file.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+import msgspec
+
+from target_liveintent.reporting.changes import Change, changes_of
+from target_liveintent.reporting.history import (
+    DRY_RUN,
+    FAILED,
+    SCHEDULED,
+    USUAL,
+    History,
+    RunRecord,
+    Unusual,
+    by_stream,
+    total_of,
+)
+from target_liveintent.reporting.trend import HIGH, LOW, Worse, worse_since
+from target_liveintent.reporting.unusual import unusual_now
+from target_liveintent.reporting.usual import LEAST_DAYS, Range, Sample, comparable, range_over
+from target_liveintent.run import HOUR, StreamCounts, add
+
+VERSION = 1
+DAYS_SHOWN = 90
+"""Days of the charts, today included."""
+AS_USUAL = "as_usual"
+CONVERSIONS, BOTH_HASHES, EMAIL_HASH = "conversions", "both_hashes", "email_hash"
+DECISION_ID, LATE, DEAD_LETTERS = "decision_id", "late", "dead_letters"
+TOTAL_VALUE, AVERAGE_VALUE = "total_value", "average_value"
+Number = int | float | Decimal
+_MONTHS = 3
+"""Months that the 91 days before today cover to their first day."""
+_MOST_CURRENCIES = 4
+"""Currencies whose values are compared with usual days."""
+_THIRTY = 30
+
+
+class Figure(NamedTuple):
+    """A figure.
+
+    Attributes:
+        name: In the JSON.
+        of: Returns it, None where there is nothing to compute it from; the second argument is the
+            currency.
+        worse: Whether it is worse when it is `LOW` or `HIGH`; None if neither is.
+        is_share: Whether it is a share of the conversions.
+        of_currency: Whether each currency has one.
+    """
+
+    name: str
+    of: Callable[[StreamCounts, str], Number | None]
+    worse: str | None = LOW
+    is_share: bool = False
+    of_currency: bool = False
+
+
+def _share(part: Callable[[StreamCounts], int]) -> Callable[[StreamCounts, str], Number | None]:
+    return lambda one, _: part(one) / one.delivered if one.delivered else None
+
+
+def _total(one: StreamCounts, currency: str) -> Number:
+    value = one.values.get(currency)
+    return Decimal(0) if value is None else value.total
+
+
+def _average(one: StreamCounts, currency: str) -> Number | None:
+    value = one.values.get(currency)
+    return None if value is None else value.mean
+
+
+FIGURES: dict[str, Figure] = {
+    one.name: one
+    for one in (
+        Figure(CONVERSIONS, lambda one, _: one.delivered),
+        Figure(BOTH_HASHES, _share(lambda one: one.having("both")), is_share=True),
+        Figure(EMAIL_HASH, _share(lambda one: one.with_email_hash), is_share=True),
+        Figure(DECISION_ID, _share(lambda one: one.having("decision_id")), is_share=True),
+        Figure(LATE, _share(lambda one: one.late), HIGH, is_share=True),
+        Figure(DEAD_LETTERS, lambda one, _: one.letters.total(), HIGH),
+        Figure(TOTAL_VALUE, _total, of_currency=True),
+        Figure(AVERAGE_VALUE, _average, None, of_currency=True),
+    )
+}
+"""The figures by name, in the order in which they are shown."""
+
+
+class Point(msgspec.Struct, frozen=True):
+    """A figure on a day: None where no run came, or where the day does not have it."""
+
+    value: Number | None = None
+    usual: Range | None = None
+
+
+class Compared(msgspec.Struct, frozen=True):
+    """A figure of the last 24 hours against what is usual.
+
+    Attributes:
+        figure: A name of `FIGURES`.
+        subject: The currency; empty where a figure has none.
+        now: Of the last 24 hours; None if they do not have it.
+        usual: None before `LEAST_DAYS` days of history.
+        verdict: `AS_USUAL`, `LOW` or `HIGH`; None without `now` or `usual`.
+        worse: None if it is not worse than before.
+        days: The figure of each day of `Overview.days`.
+    """
+
+    figure: str
+    subject: str
+    now: Number | None
+    usual: Range | None
+    verdict: str | None
+    worse: Worse | None
+    days: list[Point]
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether the last 24 hours are worse than usual."""
+        return self.verdict is not None and self.verdict == FIGURES[self.figure].worse
+
+    @property
+    def is_still_worse(self) -> bool:
+        """Whether it is still as bad as it has been for days.
+
+        The worse days become the usual ones after a while. Then, "as usual" would be wrong.
+        """
+        if self.worse is None or self.now is None:
+            return False
+        now = float(self.now)
+        return abs(now - self.worse.before) >= abs(now - self.worse.after)
+
+
+class ComparedReason(msgspec.Struct, frozen=True):
+    """Records that could not be sent for one reason, in runs of all kinds but dry runs.
+
+    Attributes:
+        reason: A reason.
+        now: How many there were in the last 24 hours.
+        usual: Of usual runs; None before `LEAST_DAYS` days of history.
+        thirty_days: How many there were in the last 30 days, today included.
+        last_day: The last day that had one.
+        days: How many there were on each day of `Overview.days`; None where no run came.
+    """
+
+    reason: str
+    now: int
+    usual: Range | None
+    thirty_days: int
+    last_day: dt.date
+    days: list[int | None]
+
+
+class ComparedStream(msgspec.Struct, frozen=True):
+    """Conversions of a stream in the last 24 hours and on a usual day, and in the last 30 days."""
+
+    stream: str
+    now: int
+    usual: Range | None
+    thirty_days: int
+
+
+class Worth(msgspec.Struct, frozen=True):
+    """Values in one currency, empty for none: how many conversions have one, and their sum."""
+
+    currency: str
+    conversions: int
+    total: Decimal
+
+
+class Period(msgspec.Struct, frozen=True):
+    """What LiveIntent got in a month or in 24 hours, by runs of all kinds but dry runs.
+
+    Attributes:
+        first_day: The first day of it, or of the history.
+        delivered: Conversions.
+        special: How many of them came by canaries, replays and backfills.
+        with_email_hash: How many have a hash of an e-mail address.
+        with_both_hashes: How many have both.
+        with_decision_id: How many have a decision ID.
+        not_sent: Records that could not be sent, by reason, the most frequent first; one that came
+            again counts once.
+        values: Their values, the most frequent currency first.
+    """
+
+    first_day: dt.date
+    delivered: int
+    special: int
+    with_email_hash: int
+    with_both_hashes: int
+    with_decision_id: int
+    not_sent: dict[str, int]
+    values: list[Worth]
+
+    @property
+    def could_not_be_sent(self) -> int:
+        """How many records could not be sent."""
+        return sum(self.not_sent.values())
+
+
+def period_of(first_day: dt.date, runs: Iterable[RunRecord]) -> Period:
+    """Return what LiveIntent got by some runs, of which none is a dry run."""
+    real = list(runs)
+    total = total_of(real)
+    values = [Worth(name, one.conversions, one.total) for name, one in total.values.items()]
+    return Period(
+        first_day=first_day,
+        delivered=total.delivered,
+        special=sum(run.total.delivered for run in real if run.kind != USUAL),
+        with_email_hash=total.with_email_hash,
+        with_both_hashes=total.having("both"),
+        with_decision_id=total.having("decision_id"),
+        not_sent=dict(total.letters.most_common()),
+        values=sorted(values, key=lambda one: (-one.conversions, one.currency)),
+    )
+
+
+class DayOfRuns(msgspec.Struct, frozen=True):
+    """The runs of a day.
+
+    Attributes:
+        day: In the zone of the setting `timezone`.
+        runs: Runs that count as usual; 0 is a gap.
+        failed: How many of them failed.
+        special: Conversions by canaries, replays and backfills.
+    """
+
+    day: dt.date
+    runs: int
+    failed: int
+    special: int
+
+
+class Cause(msgspec.Struct, frozen=True):
+    """Why not all is well.
+
+    Attributes:
+        cause: `failed`, `no_run`, `unusual` or `dead_letters`.
+        words: What is not well, for those who run the program.
+        since: Since when; None if nobody knows.
+        what_to_do: What they do about it; empty if `words` say it.
+        subject: What it is about: the rule of something unusual, or the most frequent reason.
+    """
+
+    cause: str
+    words: str
+    since: dt.datetime | None
+    what_to_do: str
+    subject: str = ""
+
+
+class Overview(msgspec.Struct):
+    """What the history says of one account and pixel.
+
+    Attributes:
+        version: `VERSION`.
+        account: The customer ID and the API host.
+        pixel_id: The setting of this name.
+        timezone: The zone of the days.
+        as_of: When this was found out.
+        first_day: The first day of the history, as far as it is read; None if it is empty.
+        comparable_from: The day from which on there is something usual; None if it is empty.
+        last_run: The newest run that a schedule started, or else of any kind but dry runs.
+        causes: What keeps `health` from exit code 0, the worst first.
+        unusual: What was unusual at the end of the last run that judged it.
+        advice: What would help most, first.
+        last_24_hours: What LiveIntent got in this time.
+        figures: The figures of the last 24 hours and of each day.
+        reasons: The dead letters by reason, the most frequent of 30 days first.
+        streams: The conversions by stream, the most frequent of 30 days first.
+        months: This month and the two before it, as far as there is history, the newest first.
+        days: The last 90 days, or those since the first day; the last one is today.
+        changes: Changes of the settings and of the version, the newest first.
+    """
+
+    version: int
+    account: str
+    pixel_id: int | None
+    timezone: str
+    as_of: dt.datetime
+    first_day: dt.date | None
+    comparable_from: dt.date | None
+    last_run: RunRecord | None
+    causes: list[Cause]
+    unusual: list[Unusual]
+    advice: list[str]
+    last_24_hours: Period
+    figures: list[Compared]
+    reasons: list[ComparedReason]
+    streams: list[ComparedStream]
+    months: list[Period]
+    days: list[DayOfRuns]
+    changes: list[Change]
+
+    def figure(self, name: str, subject: str = "") -> Compared:
+        """Return the figure of a name and subject."""
+        return next(one for one in self.figures if (one.figure, one.subject) == (name, subject))
+
+
+def overview_of(history: History, account: tuple[str, int | None], now: dt.datetime) -> Overview:
+    """Return what a history says, without causes and advice.
+
+    Args:
+        history: That of the account.
+        account: The account with its API host, and the pixel.
+        now: The moment, in the zone of the setting `timezone`.
+    """
+    gathered = _Gathered(history, now)
+    first, runs = gathered.first_day, gathered.runs
+    recent = period_of((now - dt.timedelta(hours=23)).date(), recent_runs(runs, now))
+    return Overview(
+        version=VERSION,
+        account=account[0],
+        pixel_id=account[1],
+        timezone=str(now.tzinfo),
+        as_of=now,
+        first_day=first,
+        comparable_from=None if first is None else first + dt.timedelta(days=LEAST_DAYS),
+        last_run=_last_run(runs),
+        causes=[],
+        unusual=unusual_now(history),
+        advice=[],
+        last_24_hours=recent,
+        figures=gathered.figures(),
+        reasons=gathered.reasons(recent),
+        streams=gathered.streams(),
+        months=gathered.months(),
+        days=[gathered.day(day) for day in gathered.shown],
+        changes=changes_of(run for run in runs if run.kind == USUAL),
+    )
+
+
+def recent_runs(runs: Iterable[RunRecord], now: dt.datetime) -> list[RunRecord]:
+    """Return the runs of the last 24 hours: whole hours, as daily runs are not punctual."""
+    hour = now.timestamp() // HOUR
+    return [run for run in runs if hour - 24 < run.ended_at.timestamp() // HOUR <= hour]
+
+
+def _last_run(runs: Sequence[RunRecord]) -> RunRecord | None:
+    scheduled = [run for run in runs if run.kind in SCHEDULED]
+    return [None, *runs, *scheduled][-1]
+
+
+class _Gathered:
+    """A history by day, with what several parts of the overview need."""
+
+    def __init__(self, history: History, now: dt.datetime) -> None:
+        self.today = now.date()
+        # Where runs have another `timezone`, the newest may be of tomorrow.
+        self.runs = [run for run in history.runs if run.kind != DRY_RUN]
+        self.days = {one.day: one for one in history.days if one.day <= self.today}
+        self.first_day = min(self.days, default=None)
+        first = self.today - dt.timedelta(days=DAYS_SHOWN - 1)
+        first = max(first, self.first_day or self.today)
+        self.shown = [first + dt.timedelta(days=n) for n in range((self.today - first).days + 1)]
+        usual = [run for run in self.runs if run.kind == USUAL]
+        self.recent = by_stream(recent_runs(usual, now))
+        self.now = add(StreamCounts(), *self.recent.values())
+        self.samples = [
+            (day, add(StreamCounts(), *one.usual.values()))
+            for day, one in self.days.items()
+            if one.usual_runs
+        ]
+        self.month_ago = self.today - dt.timedelta(days=_THIRTY - 1)
+
+    def day(self, day: dt.date) -> DayOfRuns:
+        """Return what is shown of the runs of a day."""
+        found = self.days.get(day)
+        if found is None:
+            return DayOfRuns(day, 0, 0, 0)
+        usual = found.usual_runs
+        special = sum(one.delivered for one in found.others.values())
+        failed = sum(run.ending == FAILED for run in usual)
+        return DayOfRuns(day, len(usual), failed, special)
+
+    def figures(self) -> list[Compared]:
+        """Return all figures against what is usual."""
+        known: Counter[str] = Counter()
+        for _, one in self.samples:
+            known.update({name: value.conversions for name, value in one.values.items()})
+        currencies = [currency for currency, _ in known.most_common(_MOST_CURRENCIES)]
+        return [
+            self._compared(figure, currency)
+            for figure in FIGURES.values()
+            for currency in (currencies if figure.of_currency else [""])
+        ]
+
+    def _compared(self, figure: Figure, currency: str) -> Compared:
+        values = {day: figure.of(one, currency) for day, one in self.samples}
+        numbers = [(day, float(value)) for day, value in values.items() if value is not None]
+        finished = [one for one in numbers if one[0] < self.today]
+        now, usual = figure.of(self.now, currency), self._usual_now(numbers)
+        return Compared(
+            figure=figure.name,
+            subject=currency,
+            now=now,
+            usual=usual,
+            verdict=_verdict(figure, now, usual),
+            worse=worse_since(finished, figure.worse, is_share=figure.is_share),
+            days=[Point(values.get(day), self._usual(numbers, day)) for day in self.shown],
+        )
+
+    def _usual(self, numbers: Sequence[Sample[float]], *days: dt.date) -> Range | None:
+        """Return the range of a figure on one of some days, if there is enough history before."""
+        if self.first_day is None or (max(days) - self.first_day).days < LEAST_DAYS:
+            return None
+        return range_over((comparable(numbers, day) for day in days), float)
+
+    def _usual_now(self, numbers: Sequence[Sample[float]]) -> Range | None:
+        """Return the range for the last 24 hours, which lie in today and in yesterday."""
+        yesterday = self.today - dt.timedelta(days=1)
+        earlier = [one for one in numbers if one[0] < yesterday]
+        return self._usual(earlier, self.today, yesterday)
+
+    def reasons(self, now: Period) -> list[ComparedReason]:
+        """Return the records that could not be sent by reason, given the last 24 hours."""
+        days = {
+            day: add(StreamCounts(), *one.usual.values(), *one.others.values()).letters
+            for day, one in self.days.items()
+        }
+        found = [
+            ComparedReason(
+                reason=reason,
+                now=now.not_sent.get(reason, 0),
+                usual=self._usual_now([(d, float(one.letters[reason])) for d, one in self.samples]),
+                thirty_days=sum(days[day][reason] for day in days if day >= self.month_ago),
+                last_day=max(day for day, letters in days.items() if letters[reason]),
+                days=[days[day][reason] if day in days else None for day in self.shown],
+            )
+            for reason in {reason for letters in days.values() for reason in letters}
+        ]
+        return sorted(found, key=lambda one: (-one.thirty_days, one.reason))
+
+    def streams(self) -> list[ComparedStream]:
+        """Return the conversions by stream."""
+        found = []
+        for stream in {name for one in self.days.values() for name in one.usual}:
+            counts = {day: self.days[day].usual.get(stream) for day, _ in self.samples}
+            sent = {day: one.delivered if one else 0 for day, one in counts.items()}
+            now = self.recent[stream].delivered if stream in self.recent else 0
+            usual = self._usual_now([(day, float(count)) for day, count in sent.items()])
+            thirty_days = sum(count for day, count in sent.items() if day >= self.month_ago)
+            found.append(ComparedStream(stream, now, usual, thirty_days))
+        return sorted(found, key=lambda one: (-one.thirty_days, one.stream))
+
+    def months(self) -> list[Period]:
+        """Return what LiveIntent got month by month."""
+        found = []
+        month = self.today.replace(day=1)
+        for _ in range(_MONTHS):
+            runs = [run for run in self.runs if run.day.replace(day=1) == month]
+            if runs:
+                found.append(period_of(max(month, self.first_day or month), runs))
+            month = (month - dt.timedelta(days=1)).replace(day=1)
+        return found
+
+
+def _verdict(figure: Figure, now: Number | None, usual: Range | None) -> str | None:
+    """Return how a figure compares with its range; a difference that nobody sees is none."""
+    if now is None or usual is None:
+        return None
+    digits = 2 if figure.is_share or figure.of_currency else 0
+    low, number, high = (round(float(n), digits) for n in (usual.low, now, usual.high))
+    return LOW if number < low else HIGH if number > high else AS_USUAL

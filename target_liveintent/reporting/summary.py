@@ -1,0 +1,216 @@
+"""The last lines of a run's log: what became of the records, what may be wrong, what to do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from target_liveintent.conversions import DEAD_LETTERS
+from target_liveintent.mapping import unused_zone
+from target_liveintent.reasons import REASONS
+from target_liveintent.run import (
+    NOT_SHOWN,
+    RunCounts,
+    StreamCounts,
+    amount_warnings,
+    counted,
+    currency_figures,
+    currency_lines,
+)
+from target_liveintent.settings import Settings
+
+_LEAST_EVENTS_TO_WARN = 10
+"""Delivered events from which on a column that is always empty is probably a mistake."""
+_LEAST_DROPPED_TO_WARN = 10
+"""Records without consent from which on it is probably a mistake if a stream has no others."""
+_MOST_ACCOUNTS = 5
+"""Other accounts that a warning names."""
+_MOST_SOURCES = 5
+"""Wrong sources that a warning names."""
+
+
+def lines(counts: RunCounts) -> Iterator[str]:
+    """Return the summary: a line for each stream and currency, then the total."""
+    for stream, one in counts.streams.items():
+        yield f"{stream}: {_words(one, dry_run=counts.dry_run)}"
+        figures = currency_figures(one.values)
+        yield from (f"{stream}: {line}" for line in currency_lines(figures))
+    yield (
+        f"total: {_words(counts.total, dry_run=counts.dry_run)}; {counts.requests} requests,"
+        f" {counts.retries} retries, {counts.throttled} throttled, {counts.seconds:.1f} s"
+    )
+
+
+def _words(one: StreamCounts, *, dry_run: bool) -> str:
+    would = "would be " if dry_run else ""
+    parts = [
+        f"read {one.read}",
+        f"filtered {one.filtered}",
+        f"unmapped {one.unmapped}",
+        f"{would}delivered {one.delivered}",
+        _with_names(f"{would}dead-lettered", one.rejected),
+    ]
+    if one.dropped:
+        parts.append(_with_names("dropped", one.dropped))
+    if one.not_replayed:
+        parts.append(_with_names("not replayed", one.not_replayed))
+    if one.unsettled:
+        parts.append(f"not settled {one.unsettled}")
+    words = ", ".join(parts)
+    return f"{words}; left out{_names(one.left_out)}" if one.left_out else words
+
+
+def _with_names(outcome: str, counter: Counter[str]) -> str:
+    return f"{outcome} {counter.total()}{_names(counter)}"
+
+
+def _names(counter: Counter[str]) -> str:
+    if not counter:
+        return ""
+    return " (" + ", ".join(f"{name} {count}" for name, count in counter.most_common()) + ")"
+
+
+def warnings(counts: RunCounts, timezone: str = Settings.timezone) -> Iterator[str]:
+    """Return what may be wrong with a run that ended well, given the setting `timezone`."""
+    for stream, one in counts.streams.items():
+        yield from _lost(stream, one, dry_run=counts.dry_run)
+        wrong = [*one.doubts(), *amount_warnings(one.values, one.left_out)]
+        wrong += one.identification(stream).idle_columns()
+        yield from (f"{stream}: {line}" for line in wrong)
+    yield from _unused_zone(counts, timezone, by_all=True)
+    if counts.unproven:
+        yield (
+            f"the API refused {counted(counts.unproven, 'event')} at the end of the input, or"
+            " before a pause of the tap. There were no later events with which the run could"
+            " compare them, so it could not tell what was wrong: the events or the settings. The"
+            " refused events became dead letters. If the events look right, check pixel_id, then"
+            " replay the dead letters. If you correct pixel_id, replay them with"
+            " --other-accounts, because they still belong to the old pixel"
+        )
+    if counts.other_accounts:
+        yield (
+            f"this replay does not send {counted(counts.other_accounts.total(), 'dead letter')}"
+            f" of another account or pixel ({_accounts(counts.other_accounts)}). To send them,"
+            " replay them with the settings of their own account and pixel. To send them with"
+            " the settings of this replay instead, use the option --other-accounts"
+        )
+    if counts.too_large:
+        yield (
+            f"the API refused {counted(counts.too_large, 'request')} as too large (HTTP 413),"
+            " so the run sent their events in smaller requests. Set batch_size_rows to"
+            f" {counts.fitting_rows}, so that each batch fits into one request"
+        )
+
+
+def _lost(stream: str, one: StreamCounts, *, dry_run: bool) -> Iterator[str]:
+    """Return how many records of a stream were lost, for each reason that is not usual."""
+    lost = {reason: n for reason, n in one.rejected.items() if REASONS[reason].is_bad}
+    without_consent = one.dropped["no_consent"]
+    if without_consent >= _LEAST_DROPPED_TO_WARN and not _allowed(one):
+        lost["no_consent"] = without_consent
+    nothing = _nothing(one, dry_run=dry_run)
+    for reason, count in lost.items():
+        values = _frequent(one.sources) if reason == "invalid_source" else ""
+        yield (
+            f"{stream}: {count:,} of {counted(one.read, 'record')} not delivered because of"
+            f" {reason}{values}{nothing}. The summary at the end of the log says what to do"
+        )
+
+
+def _nothing(one: StreamCounts, *, dry_run: bool) -> str:
+    if one.taken or one.unsettled:
+        return ""
+    return f". No event of this stream {'would be' if dry_run else 'was'} delivered"
+
+
+def _allowed(one: StreamCounts) -> int:
+    """Return how many records may be sent by their consent, which is judged first of all."""
+    unjudged = one.filtered + one.unmapped + one.rejected["mapping_failed"]
+    return one.read - unjudged - one.dropped["deleted"] - one.dropped["no_consent"]
+
+
+def _frequent(sources: Counter[str]) -> str:
+    """Return the most frequent values with their numbers, in brackets; empty if there are none."""
+    if not sources:
+        return ""
+    shown = Counter({value: count for value, count in sources.items() if value != NOT_SHOWN})
+    named = [f"{value} {count}" for value, count in shown.most_common(_MOST_SOURCES)]
+    hidden = len(shown) > len(named) or NOT_SHOWN in sources
+    return f" ({', '.join(named + ['others'] * hidden)})"
+
+
+def _accounts(others: Counter[str]) -> str:
+    shown = [f"{count} for {name}" for name, count in others.most_common(_MOST_ACCOUNTS)]
+    if hidden := len(others) - len(shown):
+        shown.append(f"and {counted(hidden, 'other')}")
+    return "; ".join(shown)
+
+
+def _unused_zone(counts: RunCounts, timezone: str, *, by_all: bool) -> Iterator[str]:
+    """Say for which streams the setting does nothing, if that is all or not all of them."""
+    # The run that wrote dead letters has said it of them.
+    streams = {name: one for name, one in counts.streams.items() if name != DEAD_LETTERS}
+    if by_all == any(one.zone_uses for one in streams.values()):
+        return
+    read_times = [
+        name
+        for name, one in streams.items()
+        if not one.zone_uses and (one.delivered or one.rejected["event_in_future"])
+    ]
+    yield from unused_zone(timezone, read_times)
+
+
+def advice(
+    counts: RunCounts, place: str | None, timezone: str = Settings.timezone
+) -> Iterator[str]:
+    """Return what was not sent and what to do about it: a line for each reason.
+
+    Args:
+        counts: The figures of the run.
+        place: Where dead letters are; None to say nothing of it.
+        timezone: The setting.
+    """
+    # If some streams need the setting, others may not: that does not deserve a warning.
+    yield from _unused_zone(counts, timezone, by_all=False)
+    for stream, one in counts.streams.items():
+        idle = one.identification(stream).idle()  # A warning names them.
+        yield from (
+            f"{stream}: {column} is empty in all events. To see what is mapped to this"
+            " column, and which names are misspelled, run target-liveintent explain"
+            for column in _always_empty(one)
+            if column not in idle
+        )
+    total = counts.total
+    for reason, count in total.not_sent.most_common():
+        yield f"{reason} {count}: {counts.what_to_do(reason)}"
+    remaining = total.rejected + total.not_replayed
+    if counts.dry_run or place is None or not remaining:
+        return
+    if counts.is_replay:
+        yield (
+            f"the dead letters that this replay did not send stay in {place}{_names(remaining)}."
+            " Before the next replay, do what the page 'Reasons' of the documentation says about"
+            " the reasons in the brackets above. Otherwise, the next replay has the same result"
+        )
+    elif any(REASONS[reason].replayed for reason in total.rejected):
+        yield (
+            f"dead letters are in {place}; to see what to do, and which dead letters a replay"
+            " can send, run target-liveintent dead-letters (in Meltano: meltano invoke"
+            " target-liveintent:dead-letters)"
+        )
+    elif total.rejected:
+        yield (
+            f"dead letters are in {place}, but a replay cannot send any of them; the page"
+            " 'Reasons' of the documentation explains why"
+        )
+
+
+def _always_empty(one: StreamCounts) -> list[str]:
+    """Return the columns of the map that were empty in all events, if many were delivered."""
+    if one.delivered < _LEAST_EVENTS_TO_WARN:
+        return []
+    return [
+        name.removesuffix(" empty")
+        for name, count in one.left_out.items()
+        if name.endswith(" empty") and count >= one.events
+    ]

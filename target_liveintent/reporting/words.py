@@ -1,0 +1,95 @@
+"""Numbers in words: shares, amounts, ages, durations and times."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from decimal import Decimal
+
+from target_liveintent.reporting.usual import Range
+from target_liveintent.run import amount_words, counted
+
+_AGE_UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+_WHOLE_FROM = 10_000
+"""Amounts from which on cents do not matter."""
+_HUGE_DIGITS = 15
+_MINUTES_FROM = 120
+"""Seconds from which on a duration is given in minutes."""
+
+
+def percent(part: int, whole: int) -> str:
+    """Return a share; "0 %" and "100 %" mean exactly that."""
+    return share_words(part / whole) if whole else "0 %"
+
+
+def share_words(share: float) -> str:
+    """Return a share from 0 to 1 in percent; "0 %" and "100 %" mean exactly that."""
+    rounded = round(100 * share)
+    if rounded == 0 and share > 0:
+        return "less than 1 %"
+    if rounded == 100 and share < 1:  # noqa: PLR2004 (percent)
+        return "more than 99 %"
+    return f"{rounded} %"
+
+
+def money(number: float | Decimal) -> str:
+    """Return an amount, without cents where it is large."""
+    value = Decimal(number)
+    if value.adjusted() >= _HUGE_DIGITS:
+        return amount_words(value)
+    return f"{value:,.0f}" if abs(value) >= _WHOLE_FROM else f"{value:,.2f}"
+
+
+def money_in(currency: str) -> str:
+    """Return which values are meant: "in EUR"."""
+    return f"in {currency}" if currency else "without a currency"
+
+
+def usual_words(usual: Range, words: Callable[[float], str]) -> str:
+    """Return a usual range: "190 to 260", or "83 to 86 %"."""
+    low, high = words(usual.low), words(usual.high)
+    if low == high:
+        return low
+    if low[0].isdigit() and high[0].isdigit():
+        low = low.removesuffix(" %")
+    return f"{low} to {high}"
+
+
+def of_them(part: int, whole: int) -> str:
+    """Return how many of some things that have just been counted: "203 of them"."""
+    return "all of them" if part == whole else f"{part:,} of them"
+
+
+def age_words(seconds: float) -> str:
+    """Return an age in its largest unit: "3 days"."""
+    for unit, name in _AGE_UNITS:
+        if seconds >= unit:
+            return counted(int(seconds // unit), name)
+    return "less than a second"
+
+
+def duration(seconds: float) -> str:
+    """Return how long something took: "35 seconds", "2:30 minutes" or "1:02:30 hours"."""
+    if seconds < _MINUTES_FROM:
+        return counted(round(seconds), "second")
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02} hours" if hours else f"{minutes}:{rest:02} minutes"
+
+
+def moment(at: dt.datetime, zone: dt.tzinfo | None) -> str:
+    """Return a moment in a zone: "2026-11-26 05:17 CET"."""
+    return f"{at.astimezone(zone):%Y-%m-%d %H:%M %Z}"
+
+
+def day_words(day: dt.date) -> str:
+    """Return a day: "26 November"; the year is clear, as a history has 91 days."""
+    return f"{day.day} {day:%B}"
+
+
+def time_words(at: dt.datetime, now: dt.datetime) -> str:
+    """Return a moment of the last 91 days: "16:05 UTC today"."""
+    local = at.astimezone(now.tzinfo)
+    back = (now.date() - local.date()).days
+    day = {0: "today", 1: "yesterday"}.get(back, f"on {day_words(local.date())}")
+    return f"{local:%H:%M %Z} {day}"

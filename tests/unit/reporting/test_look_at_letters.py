@@ -1,0 +1,266 @@
+"""What `dead-letters` finds: which groups there are, what a replay would do, what is printed."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from fakes import FakeClock
+from unit_support import ADDRESS, DAY, NOW, SETTINGS, SHA2, TIME, order, rejection, sha256
+from unit_support import letter as letter_of
+
+from target_liveintent.conversions.model import LetterKey
+from target_liveintent.reasons import REASONS
+from target_liveintent.reporting import letters as letters_module
+from target_liveintent.reporting.letters import PROSPECTS, DeadLetters, Example, as_lines, look_at
+from target_liveintent.run import ReplayChoice
+from target_liveintent.store import open_store
+from target_liveintent.store.letters import DeadLetter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from syrupy.assertion import SnapshotAssertion
+
+    from target_liveintent.settings import Settings
+
+ACCOUNT = {"customer_id": "a-1b2c", "api_host": "conversions.liveintent.com", "pixel_id": 4711}
+
+
+def letter(**changes: Any) -> dict[str, Any]:
+    """Return a dead letter that the API refused and a replay sends; `...` removes a member."""
+    record = {
+        "event_id": "7",
+        "event_time": TIME,
+        "sha2": SHA2,
+        "reason": "refused_by_api",
+        "stream": "orders",
+        "time": "2026-08-01T10:00:00+00:00",
+        "written_for": ACCOUNT,
+        **changes,
+    }
+    return whole(record)
+
+
+def whole(value: Any) -> Any:
+    """Return a value without the members that are `...`."""
+    if not isinstance(value, dict):
+        return value
+    return {name: whole(inner) for name, inner in value.items() if inner is not ...}
+
+
+def look(
+    folder: Path,
+    *letters: dict[str, Any],
+    settings: Settings = SETTINGS,
+    choice: ReplayChoice = ReplayChoice(),  # noqa: B008 (it does not change)
+) -> DeadLetters:
+    """Look at a store with these letters, which may be what nobody writes."""
+    settings = dataclasses.replace(settings, store=str(folder / "store.sqlite"))
+    store = open_store(settings, "run-1", FakeClock())
+    with contextlib.closing(store):
+        keys = (LetterKey("a-1b2c", "a host", "orders", f"{n:04}", 1) for n in range(len(letters)))
+        store.import_letters(map(DeadLetter, keys, letters))
+        return look_at(store.database, settings, choice, ["a note"], lambda: NOW)
+
+
+def prospect(folder: Path, record: dict[str, Any], choice: ReplayChoice, **settings: Any) -> str:
+    """Return what a replay would do with a dead letter, by its name in the JSON."""
+    found = look(folder, record, settings=dataclasses.replace(SETTINGS, **settings), choice=choice)
+    (name,) = (name for name, letters in found.replay.items() if letters)
+    return name
+
+
+# What a replay would do
+
+OLD = {"event_time": NOW - 8 * DAY}
+UNCONFIRMED, OTHER_ACCOUNTS = {"unconfirmed": True}, {"other_accounts": True}
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "expected"),
+    [
+        ({}, {}, "sends"),
+        ({"reason": "a_reason_of_a_newer_version"}, {}, "sends"),
+        ({"written_for": {**ACCOUNT, "pixel_id": 1}}, {}, "other_account"),
+        ({"written_for": {**ACCOUNT, "pixel_id": 1}}, OTHER_ACCOUNTS, "sends"),
+        ({"written_for": {**ACCOUNT, "pixel_id": ...}, "pixel_id": 1}, {}, "sends"),
+        ({"written_for": {**ACCOUNT, "customer_id": "b-0000"}}, {}, "other_account"),
+        ({"written_for": ...}, {}, "sends"),
+        (OLD, {}, "expired"),
+        ({**OLD, "source": "offline"}, {}, "sends"),
+        ({**OLD, "reason": "event_too_old"}, {}, "expired"),
+        ({**OLD, "reason": "event_too_old"}, {"default_source": "offline"}, "sends"),
+        ({"reason": "unconfirmed"}, OTHER_ACCOUNTS, "leaves_out"),
+        ({"reason": "unconfirmed"}, UNCONFIRMED, "sends"),
+        ({"reason": "api_error"}, {}, "leaves_out"),
+        ({"reason": "api_error"}, UNCONFIRMED, "sends"),
+        ({"reason": "no_identity", "sha2": ...}, UNCONFIRMED, "cannot_send"),
+        ({"reason": "no_identity", "sha2": ...}, {}, "cannot_send"),
+        ({"reason": "no_identity"}, {}, "sends"),
+        ({"reason": "invalid_source", "source": "pos"}, {}, "cannot_send"),
+        ({"reason": "mapping_failed"}, {}, "cannot_send"),
+        ({"reason": "invalid_pixel_id", "written_for": ...}, {}, "sends"),
+        ({"reason": "invalid_pixel_id", "written_for": ...}, {"pixel_id": None}, "cannot_send"),
+        ({"scrubbed": ["sha2"]}, {}, "cannot_send"),
+        ({"consent": False}, {}, "dropped"),
+        # What people wrote: a letter that cannot be right any more.
+        *(
+            ({"event_time": event_time}, {}, "cannot_send")
+            for event_time in ({"a": 1}, [], "someday", 10**30, True, -(10**30))
+        ),
+    ],
+)
+def test_what_a_replay_does(
+    tmp_path: Path, changes: dict[str, Any], options: dict[str, Any], expected: str
+) -> None:
+    """A letter is judged as a replay with the same settings judges it at the same time."""
+    given = dict(options)
+    chosen = {name: given.pop(name) for name in ReplayChoice._fields if name in given}
+    assert prospect(tmp_path, letter(**changes), ReplayChoice(**chosen), **given) == expected
+
+
+def test_somebody_who_must_not_be_sent(tmp_path: Path) -> None:
+    """A letter of a person in the file of suppression_path is dropped."""
+    people = tmp_path / "people.txt"
+    people.write_text(f"{ADDRESS}\n")
+    assert prospect(tmp_path, letter(), ReplayChoice(), suppression_path=str(people)) == "dropped"
+
+
+# Groups
+
+
+def test_groups(tmp_path: Path) -> None:
+    """Letters are grouped by reason and stream, the most frequent first, with first and last."""
+    found = look(
+        tmp_path,
+        letter(reason="missing_key", time="2026-08-01T11:00:00+00:00"),
+        letter(time="2026-08-01T14:00:00+02:00", stream="carts"),
+        letter(time="2026-08-01T13:00:00"),
+        letter(time="2026-08-01T10:00:00Z"),
+        letter(time="yesterday"),
+        letter(time="0001-01-01T00:00:00+10:00"),
+    )
+    assert found.letters == 6
+    assert (found.first, found.last) == ("2026-08-01T10:00:00+00:00", "2026-08-01T13:00:00+00:00")
+    assert found.replay == {**dict.fromkeys(PROSPECTS, 0), "sends": 6}
+    refused, missing = found.reasons
+    assert (refused.reason, refused.letters) == ("refused_by_api", 5)
+    assert refused.advice == REASONS["refused_by_api"].meaning
+    assert [(one.stream, one.letters, one.first, one.last) for one in refused.streams] == [
+        ("orders", 4, "2026-08-01T10:00:00+00:00", "2026-08-01T13:00:00+00:00"),
+        ("carts", 1, "2026-08-01T12:00:00+00:00", "2026-08-01T12:00:00+00:00"),
+    ]
+    assert [(one.stream, one.letters) for one in missing.streams] == [("orders", 1)]
+    assert sum(one.replay["sends"] for one in (*refused.streams, *missing.streams)) == 6
+
+
+def test_an_unknown_reason(tmp_path: Path) -> None:
+    """A reason that this version does not know is shown, and so is a letter without one."""
+    found = look(tmp_path, letter(reason="new"), letter(reason=..., stream=...))
+    assert [one.reason for one in found.reasons] == ["(none)", "new"]
+    assert [one.streams[0].stream for one in found.reasons] == ["(none)", "orders"]
+    assert all("does not know the reason" in one.advice for one in found.reasons)
+
+
+def test_names_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many names of reasons, streams and accounts come, few are kept."""
+    monkeypatch.setattr(letters_module, "_MOST_GROUPS", 2)
+    some = [
+        one
+        for n in range(10)
+        for one in (
+            letter(stream=f"s{n}", written_for={"customer_id": f"c{n}"}),
+            letter(reason=f"r{n}", stream=f"s{n}"),
+        )
+    ]
+    counted = letters_module.count(some, lambda _: "sends")
+    named = [(r.reason, [(s.stream, s.letters) for s in r.streams]) for r in counted.reasons]
+    assert named == [
+        ("refused_by_api", [("(others)", 9), ("s0", 1)]),
+        ("(others)", [("(others)", 9)]),
+        ("r0", [("s0", 1)]),
+    ]
+    assert [(a.customer_id, a.letters) for a in counted.written_for] == [
+        ("a-1b2c", 10),
+        ("(others)", 9),
+        ("c0", 1),
+    ]
+    assert counted.replay["sends"] == counted.letters == 20
+
+
+# What is shown of a letter
+
+
+def test_no_address_is_shown(tmp_path: Path) -> None:
+    """Whatever people wrote into a letter, hashes take the place of its addresses."""
+    names = ("event_id", "order_id", "field", "detail", "reason", "stream")
+    record = letter(
+        **dict.fromkeys(names, "of ann@example.com"),
+        keys={"ann@example.com": ["ann@example.com"]},
+        written_for={"customer_id": "ann@example.com"},
+    )
+    shown = msgspec.json.encode(look(tmp_path, record)).decode()
+    assert "ann@" not in shown
+    assert shown.count(sha256("ann@example.com")) == len(names) + 3
+
+
+EXAMPLES = [
+    # What a run writes, with its order, its column at fault, and its detail.
+    (
+        letter_of(rejection(order(event_time="someday", order_id="#7"))),
+        Example("1007", "#7", "event_time", '"x" is not a time', None),
+    ),
+    # A value that is no text is shown as JSON.
+    (
+        letter(event_id=7, order_id={"a": [1.5, None]}, detail=False),
+        Example("7", '{"a":[1.5,null]}', None, "false", None),
+    ),
+    # A long text is cut after its addresses have been replaced.
+    (
+        letter(detail="." * 295 + " ann@example.com " + "x" * 100),
+        Example("7", None, None, "." * 295 + " " + sha256("ann@example.com")[:4] + "…", None),
+    ),
+]
+
+
+@pytest.mark.parametrize(("record", "shown"), EXAMPLES, ids=["written", "values", "long"])
+def test_examples(tmp_path: Path, record: dict[str, Any], shown: Example) -> None:
+    (reason,) = look(tmp_path, record).reasons
+    assert reason.reason == record["reason"]
+    assert [(one.stream, one.examples) for one in reason.streams] == [("orders", [shown])]
+
+
+# What is printed
+
+
+def test_what_is_printed(tmp_path: Path, snapshot: SnapshotAssertion) -> None:
+    """Each number has its words; what does not occur is not mentioned."""
+    late = "2026-08-02T10:00:00+00:00"
+    found = look(
+        tmp_path,
+        letter(event_id="7", order_id="#7", field="value", detail="too much", time=late),
+        *(letter(event_id="8", keys={"id": 8}), letter(event_id=...)),
+        *[letter()] * 997,
+        *[letter(**OLD, written_for={**ACCOUNT, "pixel_id": ...})] * 4,
+        letter(**OLD, written_for={"customer_id": "a-1b2c"}),
+        letter(**OLD, written_for=5, reason="no_identity", stream="carts"),
+    )
+    assert "\n".join(as_lines(found)) == snapshot
+
+
+def test_letters_that_do_not_say_when(tmp_path: Path) -> None:
+    """Where no letter has a time, no line has one."""
+    lines = as_lines(look(tmp_path, letter(time=...)))
+    assert [*lines][:2] == ["a note", "Dead letters in the store: 1"]
+
+
+def test_no_letters(tmp_path: Path) -> None:
+    """It is the same without a store."""
+    for found in (look(tmp_path), look_at(None, SETTINGS, ReplayChoice(), ["a note"])):
+        assert list(as_lines(found)) == ["a note", "There are no dead letters in the store."]
+        assert (found.letters, found.reasons, found.written_for, found.first) == (0, [], [], None)
+        assert found.replay == dict.fromkeys(PROSPECTS, 0)

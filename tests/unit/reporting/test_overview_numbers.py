@@ -1,0 +1,158 @@
+"""Each figure of the overview and its usual range, computed anew from what the runs left.
+
+Golden pages have the numbers of reasons, streams, months and changes.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import statistics
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from reporting_support import NOW, TODAY, ZONE, at, overview, random_runs
+from reporting_support import run as entry
+
+if TYPE_CHECKING:
+    from target_liveintent.reporting.history import RunRecord
+    from target_liveintent.reporting.overview import Overview
+    from target_liveintent.reporting.usual import Range
+    from target_liveintent.run import StreamCounts
+
+Runs = list["RunRecord"]
+Of = Callable[[Any], Any]
+OLDEST = TODAY - dt.timedelta(days=91)
+DAYS = [TODAY - dt.timedelta(days=back) for back in range(89, -1, -1)]
+ENTRIES = random_runs()
+"""Runs of 110 days, of which 91 before today are read."""
+
+
+@pytest.fixture(scope="module")
+def whole() -> Overview:
+    return overview(ENTRIES)
+
+
+def local(one: RunRecord) -> dt.datetime:
+    return one.ended_at.astimezone(ZONE)
+
+
+USUAL_RUNS = [one for one in ENTRIES if one.kind == "usual" and local(one).date() >= OLDEST]
+
+
+def now(of: Of) -> Any:
+    """Return a figure of the usual runs of this hour and of the 23 before it."""
+    first = NOW.replace(minute=0) - dt.timedelta(hours=23)
+    return of([one for one in USUAL_RUNS if first <= local(one) <= NOW])
+
+
+def by_day(of: Of) -> dict[dt.date, Any]:
+    days: dict[dt.date, list[RunRecord]] = {}
+    for one in USUAL_RUNS:
+        days.setdefault(local(one).date(), []).append(one)
+    return {day: of(found) for day, found in days.items()}
+
+
+def usual_on(values: dict[dt.date, Any], *days: dt.date) -> Any:
+    """Return the tenth, half and nine tenths of the days that are comparable with some days."""
+    ranges = []
+    for day in days:
+        back = {at: (day - at).days for at, value in values.items() if value is not None}
+        same = [values[at] for at, n in back.items() if 0 < n <= 56 and n % 7 == 0]
+        chosen = same if len(same) >= 4 else [values[at] for at, n in back.items() if 0 < n <= 28]
+        tenths = statistics.quantiles(map(float, chosen), n=10, method="inclusive")
+        ranges.append((tenths[0], statistics.median(map(float, chosen)), tenths[-1]))
+    lows, middles, highs = zip(*ranges, strict=True)
+    return pytest.approx((min(lows), min(middles), max(highs)))
+
+
+def usual_now(values: dict[dt.date, Any]) -> Any:
+    yesterday = TODAY - dt.timedelta(days=1)
+    return usual_on({d: n for d, n in values.items() if d < yesterday}, TODAY, yesterday)
+
+
+def ends(usual: Range | None) -> tuple[float, float, float] | None:
+    return None if usual is None else (usual.low, usual.middle, usual.high)
+
+
+def total(of: Of) -> Of:
+    return lambda runs: sum(of(one) for run in runs for one in run.streams.values())
+
+
+def share(of: Of) -> Of:
+    return lambda runs: total(of)(runs) / (total(lambda one: one.delivered)(runs) or 1)
+
+
+def having(one: StreamCounts, field: str) -> int:
+    return one.coverage["web"][field]
+
+
+def hashed(one: StreamCounts) -> int:
+    return having(one, "md5") + having(one, "sha2") - having(one, "both")
+
+
+def letters(runs: Runs) -> int:
+    """Return how many records could not be sent; one that came again counts once."""
+    by_reason: Counter[str] = Counter()
+    for run in runs:
+        for one in run.streams.values():
+            by_reason.update(one.rejected)
+            by_reason.subtract(one.repeated)
+    return sum(max(0, count) for count in by_reason.values())
+
+
+def value(currency: str) -> Of:
+    return total(lambda one: one.values[currency].total if currency in one.values else 0)
+
+
+def average(currency: str) -> Of:
+    count = total(lambda one: one.values[currency].conversions if currency in one.values else 0)
+    return lambda runs: value(currency)(runs) / count(runs) if runs else None
+
+
+FIGURES: dict[tuple[str, str], Of] = {
+    ("conversions", ""): total(lambda one: one.delivered),
+    ("both_hashes", ""): share(lambda one: having(one, "both")),
+    ("email_hash", ""): share(hashed),
+    ("decision_id", ""): share(lambda one: having(one, "decision_id")),
+    ("late", ""): share(lambda one: one.delivered - one.within_an_hour),
+    ("dead_letters", ""): letters,
+    ("total_value", "EUR"): value("EUR"),
+    ("total_value", "JPY"): value("JPY"),
+    ("average_value", "EUR"): average("EUR"),
+    ("average_value", "JPY"): average("JPY"),
+}
+
+
+@pytest.mark.parametrize("number", range(len(FIGURES)))
+def test_figures(whole: Overview, number: int) -> None:
+    """Each figure of the last 24 hours and of each day, with its usual range."""
+    name, of = [*FIGURES.items()][number]
+    found = whole.figure(*name)
+    days = by_day(of)
+    assert found.now == pytest.approx(now(of))
+    assert ends(found.usual) == usual_now(days)
+    assert found.usual is not None
+    low, high = found.now < found.usual.low, found.now > found.usual.high
+    assert found.verdict == ("low" if low else "high" if high else "as_usual")
+    assert [one.value for one in found.days] == [
+        pytest.approx(days[day]) if day in days else None for day in DAYS
+    ]
+    first = OLDEST + dt.timedelta(days=14)
+    assert [ends(one.usual) for one in found.days] == [
+        None if day < first else usual_on(days, day) for day in DAYS
+    ]
+
+
+def test_a_reason_of_earlier_days() -> None:
+    """It is shown with the number of the last 24 hours, which is 0."""
+    entries = [entry(at(back)) for back in range(20)]
+    entries[10].streams["orders"].rejected["no_identity"] = 3
+    (found,) = overview(entries).reasons
+    assert (found.reason, found.now, found.thirty_days) == ("no_identity", 0, 3)
+
+
+def test_the_version_of_the_json(whole: Overview) -> None:
+    """Programs that read it recognize its form by this number."""
+    assert whole.version == 1

@@ -1,0 +1,202 @@
+"""What people read in each situation: the line of `health`, `report`, and the page.
+
+The whole text of each page is in a golden file (`pytest --snapshot-update` renews it).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+from reporting_support import (
+    HOSTILE,
+    NAMES,
+    amount,
+    at,
+    check_page,
+    daily,
+    overview,
+    readable,
+    run,
+    shop,
+)
+
+from target_liveintent.privacy import hide_token
+from target_liveintent.reporting.history import Unusual
+from target_liveintent.reporting.page import page
+from target_liveintent.reporting.report import write_page
+from target_liveintent.reporting.rules import RULES
+from target_liveintent.reporting.text import as_lines, health_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from syrupy.assertion import SnapshotAssertion
+
+    from target_liveintent.reporting.history import RunRecord
+    from target_liveintent.run import StreamCounts
+
+DENIED = {"ending": "failed", "message": "the API denied access (401): renew the token"}
+NOTHING = {"streams": {"orders": shop(0)}}
+STOPPED = {"ending": "stopped", "message": "stopped by SIGTERM"}
+CHANGED = {
+    "version": "target-liveintent 2",
+    "settings": {**NAMES, "presets": "ba9876543210"},
+}
+"""What a run has after a change of the version and of a setting."""
+HOUR = dt.timedelta(hours=1)
+
+
+class Situation(NamedTuple):
+    """Runs, how old the last one may be, and what is not well then."""
+
+    runs: list[RunRecord]
+    causes: str = ""
+    max_age: dt.timedelta | None = None
+
+
+def after(days: int, *last: RunRecord, **usual: Any) -> list[RunRecord]:
+    """Return runs of so many days before today, and then the last runs."""
+    return [*daily(days, 1, **usual), *last]
+
+
+def today(hour: int = 12, streams: dict[str, StreamCounts] | None = None, **changes: Any) -> Any:
+    """Return a run of today."""
+    return run(at(0, hour), streams=streams or {"orders": shop()}, **changes)
+
+
+def not_sent(**reasons: int) -> dict[str, StreamCounts]:
+    """Return a hundred conversions, and records that were not sent."""
+    return {"orders": shop(not_sent=reasons)}
+
+
+def unusual(*found: tuple[str, str], words: str = "as the log says; see whether it is so") -> Any:
+    """Return a run of today that found something unusual."""
+    return today(unusual=[Unusual(rule, "orders", of, at(0, 11), words) for rule, of in found])
+
+
+def fewer_hashes(now: int, **changes: Any) -> list[RunRecord]:
+    """Return runs with fewer hashes since 16 days; the last one has a share of its own."""
+    fewer = daily(16, 1, streams={"orders": shop(hashes=60)}, **changes)
+    return [*daily(80, 17), *fewer, run(at(0), streams={"orders": shop(hashes=now)}, **changes)]
+
+
+def everything_is_wrong() -> list[RunRecord]:
+    """Return runs of which the last ones failed, after days of which all figures were bad."""
+    reasons = {"no_identity": 500, "invalid_source": 90, "event_too_old": 9, "missing_key": 3}
+    streams = {
+        "orders": shop(20, hashes=2, late=20, not_sent=reasons),
+        "visits": shop(3, not_sent={"reason_of_tomorrow": 1}),
+    }
+    found = [Unusual(rule, "orders", "EUR", at(0, 9), f"words of {rule}") for rule in RULES]
+    bad = [one for one in daily(10, 1, streams=streams, **CHANGED) if one.day != at(4).date()]
+    by_hand = run(at(4), "replay", streams={"orders": shop(70)}, **CHANGED)
+    failed = [today(hour, streams, **DENIED, **CHANGED, unusual=found) for hour in (9, 10)]
+    usual = daily(30, 11, streams={"orders": shop(), "visits": shop(7)})
+    return [*usual, *bad, by_hand, *failed]
+
+
+CURRENCIES = {
+    "EUR": amount(70, "3500.50"),
+    "USD": amount(15, "-1200.25"),
+    "JPY": amount(10, 2_000_000),
+    "": amount(4, 40),
+    "CHF": amount(1, 9),
+}
+"""There are more refunds than sales in one of them."""
+FIRST_RUN = run(
+    at(0, 16), "backfill", streams={"orders": shop(264, late=200, not_sent={"no_identity": 19})}
+)
+"""A first run with rows of five days."""
+LATE_DAYS = shop(late=90, values={"EUR": amount(100, 2_500)})
+VISITS = {"streams": {"visits": shop(0)}}
+SITUATIONS: dict[str, Situation] = {
+    "all is usual": Situation(daily(40)),
+    "no history": Situation([], "no_run"),
+    "the first run": Situation([FIRST_RUN]),
+    "the first run, days ago": Situation([run(at(3), "backfill")]),
+    "only a replay": Situation([run(at(0), "replay")], "no_run"),
+    "too little history": Situation(daily(5)),
+    "nothing was sent": Situation(after(40, today(**NOTHING))),
+    "fewer": Situation(after(40, today(streams={"orders": shop(60)}))),
+    "more": Situation(after(40, today(streams={"orders": shop(140)}))),
+    "outside of the usual range": Situation(after(40, today(streams={"orders": LATE_DAYS}))),
+    "a replay beside": Situation(after(40, today(), run(at(0, 13), "replay"))),
+    "no run for days": Situation(daily(40, 3)),
+    "no run for too long": Situation(daily(40, 2), "no_run", 3 * HOUR),
+    "stopped": Situation(after(40, today(13, **STOPPED))),
+    "failed": Situation(
+        after(40, today(9, **DENIED, **NOTHING), today(10, **DENIED, **NOTHING)), "failed"
+    ),
+    "failed once, long ago": Situation([*daily(40, 9), run(at(8), **DENIED)], "failed"),
+    "another loader failed": Situation(
+        after(40, today(9, **DENIED, **VISITS), today(10, **DENIED, **VISITS), today(11)), "failed"
+    ),
+    "a rule of another version": Situation(
+        after(40, unusual(("x", ""), words="something {new}")), "unusual"
+    ),
+    **{
+        f"unusual: {rule}": Situation(after(40, unusual((rule, "EUR"))), "unusual")
+        for rule in RULES
+    },
+    "many not sent": Situation(
+        after(40, today(9), today(10, not_sent(no_identity=5, invalid_source=9, suppressed=90))),
+        "dead_letters",
+    ),
+    "lower since weeks, and a change": Situation(fewer_hashes(60, **CHANGED)),
+    "good again": Situation(fewer_hashes(98)),
+    "several currencies": Situation(daily(20, streams={"orders": shop(values=CURRENCIES)})),
+    "everything is wrong": Situation(
+        everything_is_wrong(), f"failed no_run {'unusual ' * len(RULES)}dead_letters", HOUR
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_what_is_said(name: str, snapshot: SnapshotAssertion) -> None:
+    """The text has at most twelve lines, of which each is one line; the page is whole."""
+    runs, causes, max_age = SITUATIONS[name]
+    found = overview(runs, max_age=max_age)
+    assert [one.cause for one in found.causes] == causes.split()
+    lines = as_lines(found)
+    assert 3 <= len(lines) <= 12
+    assert not [line for line in lines if "\n" in line or not line.strip()]
+    html = page(found)
+    check_page(html)
+    said = ["health", health_line(found), "", "report", *lines, "", "the page", readable(html)]
+    assert "\n".join(said) == snapshot
+
+
+@pytest.mark.parametrize(
+    ("name", "alarms"),
+    [("all is usual", 0), ("outside of the usual range", 0), ("fewer", 1), ("many not sent", 1)],
+)
+def test_what_alarms(name: str, alarms: int) -> None:
+    """A number outside its range is marked only if the page says that something is wrong."""
+    assert page(overview(SITUATIONS[name].runs)).count('class="note bad"') >= alarms
+    assert alarms or 'class="note bad"' not in page(overview(SITUATIONS[name].runs))
+
+
+def test_names_are_text(tmp_path: Path) -> None:
+    """Whatever a stream, a message or a version is called, the page shows it and runs nothing."""
+    hide_token("s3cret-token")
+    odd = {HOSTILE: shop(), "s3cret-token": shop(3)}
+    found = [Unusual("coverage", HOSTILE, HOSTILE, at(0, 11), HOSTILE)]
+    texts = {"message": HOSTILE, "version": HOSTILE, "settings": {"timezone": HOSTILE[:40]}}
+    last = run(at(0), ending="failed", streams=odd, unusual=found, **texts)
+    path = tmp_path / "page.html"
+    write_page(overview([*daily(20, 1, streams=odd), last]), str(path))
+    reader = check_page(path.read_text())
+    assert "<script>alert(1)</script>" in reader.text
+    assert "s3cret-token" not in reader.text
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_amount_without_end_is_drawn() -> None:
+    """Numbers that no money has do not break a chart."""
+    huge = {"EUR": amount(1, "1e300"), "USD": amount(1, "-1e300"), "JPY": amount(1, "1e-300")}
+    html = page(overview(daily(20, streams={"orders": shop(3, values=huge)})))
+    check_page(html)
+    assert "nan" not in html
+    assert "inf" not in html.replace("information", "")

@@ -1,0 +1,276 @@
+"""The rules of what is unusual: where each begins, and what it says."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from reporting_support import MONDAY as TODAY
+from reporting_support import amount, day, days_before, figures, usual_days
+from reporting_support import named as run
+from reporting_support import on as at
+
+from target_liveintent.reporting.history import (
+    BACKFILL,
+    CANARY,
+    DRY_RUN,
+    REPLAY,
+    TEST,
+    Day,
+    History,
+    Unusual,
+)
+from target_liveintent.reporting.rules import RULES
+from target_liveintent.reporting.unusual import judge, lines, unusual_now
+from target_liveintent.reporting.usual import chance_of_so_few
+from target_liveintent.run import StreamCounts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from syrupy.assertion import SnapshotAssertion
+
+UTC = dt.timezone.utc
+
+
+def orders(count: int = 1_000, **changes: Any) -> StreamCounts:
+    """Return the figures of a usual day, or of another one."""
+    share = {name: round(count * part) for name, part in {"md5": 0.9, "decision_id": 0.3}.items()}
+    usual = {
+        "within_an_hour": round(count * 0.9),
+        "having": share,
+        "not_sent": {"no_identity": 30},
+        "values": {"EUR": amount(count, 50 * count)},
+    }
+    return figures(count, **{**usual, **changes})
+
+
+def found(
+    now: StreamCounts, days: Sequence[Day] | None = None, hour: int = 12
+) -> dict[tuple[str, str], str]:
+    """Return what is unusual today, in words, by rule and subject."""
+    history = History([*(usual_days(20, orders()) if days is None else days)])
+    judged = judge(history, run("now", at(TODAY, hour), orders=now), UTC)
+    return {(one.rule, one.subject): one.words for group in judged.values() for one in group}
+
+
+def values(count: int, total: int, currency: str = "EUR") -> StreamCounts:
+    return orders(values={currency: amount(count, total)})
+
+
+def two_currencies(euros: int, yen: int) -> StreamCounts:
+    """Return conversions with values in two currencies."""
+    both = {"EUR": amount(euros, 50 * euros), "JPY": amount(yen, 5_000 * yen)}
+    return orders(euros + yen, values=both)
+
+
+def varied(shares: Callable[[int, dt.date], int], days: int = 20, hour: int = 12) -> list[Day]:
+    """Return days before today, of which each has a number of conversions of its own."""
+    dates = [days_before(back) for back in range(days, 0, -1)]
+    return [
+        day(one, run(f"{one}", at(one, hour), orders=orders(shares(n, one))))
+        for n, one in enumerate(dates)
+    ]
+
+
+def late_on_some_days() -> list[Day]:
+    days = usual_days(20, orders())
+    for one in days[::5]:
+        one.usual["orders"].within_an_hour = 0
+    return days
+
+
+FEW, AVERAGE, LATE = ("conversions", ""), ("average_value", "EUR"), ("late", "")
+MD5, DECISION_ID = ("coverage", "md5"), ("coverage", "decision_id")
+NOTHING = orders(0, values={})
+USUAL = usual_days(20, orders())
+OF_20 = usual_days(20, orders(20))
+"""A small shop, with 20 conversions a day: seven are a holiday's bad luck, and none is not."""
+ALWAYS = usual_days(20, orders(having={"md5": 1_000, "decision_id": 300}))
+"""That all conversions had a column does not make one without it improbable."""
+SMALL_AT_TIMES = varied(lambda n, _: 1_000 if n % 4 else 100)
+SMALL_ON_MONDAYS = varied(lambda _, one: 1_000 if one.weekday() else 300, 35, 23)
+"""A shop that sells little on Mondays is not judged by other weekdays, after four weeks."""
+GAP = day(days_before(40), run("x", at(days_before(40)), visits=orders()))
+OTHERS = day(days_before(5), run("x", at(days_before(5)), visits=orders()))
+TRIED = day(days_before(5), run("x", at(days_before(5)), DRY_RUN, orders=orders()))
+"""A day on which only other streams came, and one with only a dry run."""
+TWO_WEEKS = usual_days(14, orders())
+CASES: list[tuple[StreamCounts, list[Day], list[tuple[str, str]]]] = [
+    (orders(), USUAL, []),
+    (orders(501), USUAL, []),
+    (orders(499), USUAL, [FEW]),
+    (NOTHING, USUAL, [FEW]),
+    (StreamCounts(), USUAL, [FEW]),
+    (values(1_000, 499_990), USUAL, []),
+    (values(1_000, 500_000), USUAL, [AVERAGE]),
+    (values(1_000, 5_000), USUAL, [AVERAGE]),
+    (values(1_000, 5_010), USUAL, []),
+    (values(4, 4_000), USUAL, []),
+    (values(5, 5_000), USUAL, [AVERAGE]),
+    (values(1_000, 9_000_000, "USD"), USUAL, [("new_currency", "USD")]),
+    (two_currencies(700, 300), USUAL, [("new_currency", "JPY")]),
+    (two_currencies(951, 49), USUAL, []),
+    (two_currencies(950, 50), USUAL, [("new_currency", "JPY")]),
+    (two_currencies(6, 4), OF_20, []),
+    (two_currencies(700, 300), usual_days(20, two_currencies(995, 5)), []),
+    (two_currencies(700, 300), usual_days(20, two_currencies(996, 4)), [("new_currency", "JPY")]),
+    (two_currencies(700, 300), usual_days(20, orders(values={})), []),
+    (orders(having={"md5": 721, "decision_id": 300}), USUAL, []),
+    (orders(having={"md5": 719, "decision_id": 300}), USUAL, [MD5]),
+    (orders(having={}), USUAL, [MD5, DECISION_ID]),
+    (orders(not_sent={"no_identity": 500}), USUAL, []),
+    (orders(not_sent={"no_consent": 1}), USUAL, [("new_reason", "no_consent")]),
+    (orders(not_sent={"of_tomorrow": 1}), USUAL, [("new_reason", "of_tomorrow")]),
+    (orders(within_an_hour=1), USUAL, []),
+    (orders(within_an_hour=0), USUAL, [LATE]),
+    (orders(within_an_hour=0), late_on_some_days(), []),
+    (NOTHING, [], []),
+    (NOTHING, usual_days(1, orders()), []),
+    (NOTHING, usual_days(13, orders()), []),
+    (NOTHING, [GAP, *usual_days(13, orders())], []),
+    (NOTHING, [*TWO_WEEKS[:9], TRIED, *TWO_WEEKS[10:]], []),
+    (NOTHING, [*TWO_WEEKS[:9], OTHERS, *TWO_WEEKS[10:]], [FEW]),
+    (NOTHING, TWO_WEEKS, [FEW]),
+    (orders(7), OF_20, []),
+    (NOTHING, OF_20, [FEW]),
+    (NOTHING, usual_days(20, orders(5)), []),
+    (orders(2, having={}), OF_20, [FEW]),
+    (orders(1, having={}), ALWAYS, [FEW]),
+    (orders(9, having={}), ALWAYS, [FEW, MD5]),
+    (orders(120), SMALL_AT_TIMES, []),
+    (orders(50), SMALL_AT_TIMES, [FEW]),
+]
+
+
+@pytest.mark.parametrize(("now", "days", "expected"), CASES)
+def test_where_each_rule_begins(
+    now: StreamCounts, days: list[Day], expected: list[tuple[str, str]]
+) -> None:
+    """A day counts if usual runs ended on it and the stream was known; 14 are needed."""
+    assert list(found(now, days)) == expected
+
+
+def test_each_rule_has_its_own_wording(snapshot: SnapshotAssertion) -> None:
+    """It says what it found, what is usual, and what to look at."""
+    now = orders(
+        400,
+        values={"EUR": amount(340, 1_700_000), "JPY": amount(60, 3)},
+        having={"md5": 360, "decision_id": 20},
+        not_sent={"no_consent": 7},
+        within_an_hour=0,
+    )
+    texts = found(now)
+    assert {rule for rule, _ in texts} == RULES.keys()
+    assert "\n".join(texts.values()) == snapshot
+
+
+def test_weekdays_are_compared_after_four_weeks() -> None:
+    """If all days were compared, 300 conversions on a Monday would be few."""
+    assert list(found(orders(140), SMALL_ON_MONDAYS, hour=23)) == [FEW]
+    assert list(found(orders(300), SMALL_ON_MONDAYS, hour=23)) == []
+
+
+def test_the_24_hours_take_in_yesterday() -> None:
+    """Runs of yesterday count from the same hour on, the one before that belongs to the past."""
+    yesterday = days_before(1)
+    before = [one for one in usual_days(20, orders()) if one.day < yesterday]
+    runs = [
+        run("out", at(yesterday, 12), orders=orders(300, not_sent={"no_consent": 1})),
+        run("in", at(yesterday, 13), orders=orders(300)),
+    ]
+    days = [*before, day(yesterday, *runs)]
+    assert found(orders(300, not_sent={"no_consent": 1}), days) == {}
+    assert ("conversions", "") in found(orders(300), days, hour=13)
+    assert ("new_reason", "no_consent") in found(orders(300), days, hour=11)
+
+
+@pytest.mark.parametrize("kind", [DRY_RUN, CANARY, REPLAY, BACKFILL, TEST])
+def test_other_runs_are_neither_judged_nor_usual(kind: str) -> None:
+    """They are not judged, do not count as usual, and do not fill the 24 hours."""
+    other = run("x", at(TODAY, 11), kind, orders=orders())
+    assert judge(History(usual_days(20, orders())), other, UTC) == {}
+    days = [day(one.day, run("x", at(one.day), kind, orders=orders())) for one in USUAL]
+    assert found(NOTHING, days) == {}
+    assert FEW in found(NOTHING, [*USUAL, day(TODAY, other)])
+
+
+def days_of(*streams: str) -> list[Day]:
+    """Return days before today that have a run with these streams at 9, at 10, and so on."""
+    return [
+        day(
+            one,
+            *(
+                run(f"{hour}-{one}", at(one, hour), **dict.fromkeys(names.split(), orders()))
+                for hour, names in enumerate(streams, 9)
+            ),
+        )
+        for one in (days_before(back) for back in range(20, 0, -1))
+    ]
+
+
+@pytest.mark.parametrize(("now", "gone"), [({}, "orders visits"), ({"visits": orders()}, "orders")])
+def test_a_stream_that_does_not_come_any_more_is_judged(now: dict[str, Any], gone: str) -> None:
+    """Neither a SCHEMA nor a record came: of one stream, or of all."""
+    history = History(days_of("orders visits"))
+    judged = judge(history, run("now", at(TODAY), **now), UTC)
+    found = [one for group in judged.values() for one in group]
+    assert [(one.rule, one.stream) for one in found] == [
+        ("conversions", stream) for stream in gone.split()
+    ]
+    first = run("now", at(TODAY), **now)
+    first.unusual = found
+    history = History([*history.days, day(TODAY, first)])
+    assert [one.stream for one in unusual_now(history)] == gone.split()
+    again = judge(history, run("again", at(TODAY, 13), **now), UTC)
+    assert {one.since for group in again.values() for one in group} == {at(TODAY)}
+    back = run("back", at(TODAY, 14), orders=orders(), visits=orders())
+    assert unusual_now(History([*history.days[:-1], day(TODAY, first, back)])) == []
+
+
+@pytest.mark.parametrize("loaders", [("visits", "orders"), ("orders", "orders visits")])
+def test_the_streams_of_another_loader_are_judged_by_its_own_runs(loaders: tuple[str, ...]) -> None:
+    """They come in runs without these streams, or in a daily run that sends all."""
+    judged = judge(History(days_of(*loaders)), run("now", at(TODAY), orders=orders()), UTC)
+    assert {stream for _, stream in judged} == {"orders"}
+
+
+@pytest.mark.parametrize(
+    ("stream", "ending", "is_forgotten"),
+    [("orders", "done", True), ("orders", "stopped", False), ("visits", "done", False)],
+)
+def test_what_is_usual_again_is_forgotten(stream: str, ending: str, is_forgotten: bool) -> None:
+    """What the last run of a stream did not find is over, unless it was stopped, so not judged."""
+    fault = Unusual("conversions", "orders", "", at(TODAY, 10), "words")
+    bad, later = run("bad", at(TODAY, 10), orders=orders()), run("b", at(TODAY, 11))
+    bad.unusual, later.streams, later.ending = [fault], {stream: orders()}, ending
+    assert unusual_now(History([day(TODAY, bad)])) == [fault]
+    assert unusual_now(History([day(TODAY, bad, later)])) == ([] if is_forgotten else [fault])
+
+
+def test_a_line_names_five_findings() -> None:
+    now = run("now", at(TODAY), orders=orders(not_sent={f"reason_{n}": 1 for n in range(7)}))
+    (line,) = lines(judge(History(USUAL), now, UTC))
+    assert re.findall(r"reason_\d", line) == [f"reason_{n}" for n in range(5)]
+    assert line.endswith("; and 2 more")
+
+
+def test_the_chance_of_so_few() -> None:
+    """It is exact for nothing, and a bound above the true chance for more."""
+    assert chance_of_so_few(0, 5) == pytest.approx(math.exp(-5))
+    assert chance_of_so_few(0, 5, 10) == pytest.approx(0.5**10)
+    poisson = sum(math.exp(-20) * 20**n / math.factorial(n) for n in range(6))
+    assert poisson < chance_of_so_few(5, 20) < 10 * poisson
+    binomial = sum(math.comb(40, n) for n in range(9)) / 2**40
+    assert binomial < chance_of_so_few(8, 20, 40) < 10 * binomial
+    assert chance_of_so_few(9, 10, 10) == 0
+
+
+def test_days_without_conversions() -> None:
+    """They have no shares to compare with."""
+    days = usual_days(20, orders())
+    days[-3:] = usual_days(3, orders(0, not_sent={}, values={}))
+    assert found(orders(), days) == {}

@@ -1,0 +1,197 @@
+"""Numbers and sentences that were wrong once, and a check that they agree in any history."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import re
+from collections import Counter
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import pytest
+from reporting_support import (
+    NOW,
+    SETTINGS,
+    amount,
+    at,
+    daily,
+    history,
+    overview,
+    random_runs,
+    readable,
+    run,
+    shop,
+)
+
+from target_liveintent.reporting.page import page
+from target_liveintent.reporting.report import assess
+from target_liveintent.reporting.text import as_lines, health_line
+from target_liveintent.reporting.verdict import EVERYTHING_USUAL, headline, what_to_do
+
+if TYPE_CHECKING:
+    from target_liveintent.reporting.history import RunRecord
+
+
+def top(runs: list[RunRecord]) -> str:
+    """Return the text of the top of the page, to what to do now."""
+    return readable(page(overview(runs))).partition("Day by day")[0]
+
+
+def test_a_first_run_with_rows_of_five_days() -> None:
+    """Its conversions are those of the last 24 hours, everywhere."""
+    runs = [run(at(0, 16), "backfill", streams={"orders": shop(264, late=200)})]
+    found = overview(runs)
+    assert "No conversion" not in headline(found)[1]
+    assert "\n264 conversions in the last 24 hours" in "\n".join(as_lines(found))
+    assert "Conversions that LiveIntent has\n264" in top(runs)
+    assert found.months[0].delivered == found.last_24_hours.delivered == 264
+
+
+def test_rows_that_come_again() -> None:
+    """Three runs that read the same 19 bad rows: 19 could not be sent."""
+    bad = Counter(no_identity=19)
+    first, again = (shop(not_sent=bad, repeated=old) for old in (Counter(), bad))
+    runs = [
+        run(at(0, 9 + n), streams={"orders": one}) for n, one in enumerate((first, again, again))
+    ]
+    assert "Could not be sent\n19\n" in top(runs)
+    found = overview(runs)
+    assert [(one.now, one.thirty_days) for one in found.reasons] == [(19, 19)]
+    assert found.figure("dead_letters").now == 19
+
+
+def test_a_share_is_one_of_the_conversions() -> None:
+    """It is never one of the dead letters."""
+    runs = daily(3, streams={"orders": shop(74, hashes=37, not_sent={"invalid_source": 26})})
+    assert overview(runs).advice[0].startswith("148 conversions (50 %) without both hashes")
+    assert "50 % with both hashes" in top(runs)
+
+
+def test_each_currency_is_counted() -> None:
+    values = {"USD": amount(60, 600), "EUR": amount(30, 300), "GBP": amount(10, 100)}
+    runs = daily(20, streams={"orders": shop(values=values)})
+    assert "Their value\n600.00 USD\n300.00 EUR\n100.00 GBP\n" in top(runs)
+    assert any("600.00 USD, 300.00 EUR, 100.00 GBP" in line for line in as_lines(overview(runs)))
+
+
+def test_a_replay_is_a_run_of_its_own_kind() -> None:
+    """It neither replaces the last run, nor do letters that it leaves count as new ones."""
+    bad = Counter(no_identity=20)
+    left = shop(5, not_sent=bad, repeated=bad)
+    replay = run(at(0, 13), "replay", streams={"liveintent_dead_letters": left})
+    found = overview([*daily(40), replay])
+    assert found.last_run is not None
+    assert found.last_run.kind == "usual"
+    assert found.last_24_hours.could_not_be_sent == 0
+    assert found.last_24_hours.special == 5
+    assert found.causes == []
+
+
+def bad_runs(first: dt.datetime, count: int, letters: int) -> list[RunRecord]:
+    """Return hourly runs that could not send some records."""
+    streams = {"orders": shop(10, not_sent={"invalid_source": letters})}
+    return [run(first + dt.timedelta(hours=n), streams=streams) for n in range(count)]
+
+
+def test_health_after_a_schedule_became_denser() -> None:
+    """Hourly runs instead of a daily one do not make more dead letters usual."""
+    usual = [
+        run(at(back), streams={"orders": shop(240, not_sent={"invalid_source": 20 + back})})
+        for back in range(40, 1, -1)
+    ]
+    found = overview([*usual, *bad_runs(at(0, 1), 16, 10)])
+    assert (found.figure("dead_letters").now, found.figure("dead_letters").usual is None) == (
+        *(160, False),
+    )
+    assert [one.cause for one in found.causes] == ["dead_letters"]
+
+
+@pytest.mark.parametrize("hours", [1, 5, 20, 30, 50])
+def test_since_when_records_could_not_be_sent(hours: int) -> None:
+    """It is the end of the first bad run, however long ago that is, and it does not move."""
+    hourly = [
+        run(
+            NOW - dt.timedelta(hours=n),
+            streams={"orders": shop(10, not_sent={"no_identity": n % 2})},
+        )
+        for n in range(24 * 30, hours - 1, -1)
+    ]
+    first = NOW - dt.timedelta(hours=hours - 1)
+    (cause,) = overview([*hourly, *bad_runs(first, hours, 40)]).causes
+    assert cause.since == first
+
+
+def test_unusual_is_not_as_usual() -> None:
+    """388 conversions where 414 to 489 are usual are fewer, in the text as well."""
+    usual = [run(at(n), streams={"orders": shop(414 + 15 * (n % 6))}) for n in range(40, 0, -1)]
+    found = overview([*usual, run(at(0), streams={"orders": shop(388)})])
+    assert health_line(found).startswith("nothing failed: the last run ended at ")
+    assert headline(found)[1] == "Fewer conversions than usual were sent."
+
+
+# Any history
+
+
+def _check(seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311 (no secrets)
+    runs = random_runs(seed, days=chance.randrange(30), size=chance.choice((4, 30, 300)))
+    runs = [one for one in runs if chance.random() < 0.7]
+    for one in runs[-3:]:
+        one.ending = chance.choice(("done", "done", "done", "failed", "stopped"))
+        one.message = None if one.ending == "done" else "the API was down"
+    known = history(runs)
+    found = assess(known, SETTINGS, NOW.timestamp(), chance.choice((None, dt.timedelta(hours=5))))
+    hour = NOW.timestamp() // 3600
+    recent = [
+        one
+        for one in runs
+        if one.kind != "dry_run" and hour - 24 < one.ended_at.timestamp() // 3600 <= hour
+    ]
+    streams = [one for each in recent for one in each.streams.values()]
+    sent = sum(one.delivered for one in streams)
+    letters: dict[str, int] = {}
+    for each in recent:
+        for one in each.streams.values():
+            for reason, count in one.rejected.items():
+                letters[reason] = letters.get(reason, 0) + count - one.repeated[reason]
+    worth = sum((one.values["EUR"].total for one in streams if "EUR" in one.values), Decimal(0))
+    both = sum(one.coverage["web"]["both"] for one in streams)
+
+    period = found.last_24_hours
+    assert (period.delivered, period.could_not_be_sent) == (sent, sum(letters.values()))
+    assert sum(one.total for one in period.values if one.currency == "EUR") == worth
+    assert sum(one.now for one in found.reasons) == period.could_not_be_sent
+    assert period.with_both_hashes == both
+    status, said = headline(found)
+    do, line, text = what_to_do(found), health_line(found), "\n".join(as_lines(found))
+    assert len(text.splitlines()) <= 12
+    assert (status == "bad") == bool(found.causes and found.last_run)
+    assert not (found.causes and do.startswith("Nothing"))
+    assert (said == EVERYTHING_USUAL) == ("everything is as usual" in line)
+    if said == EVERYTHING_USUAL:
+        assert {one.verdict for one in found.figures} <= {"as_usual", None}
+        assert do == "Nothing to do."
+    verdict = found.figure("conversions").verdict
+    assert said != "Fewer conversions than usual were sent." or verdict == "low"
+    assert said != "More conversions than usual were sent." or verdict == "high"
+    assert re.search(rf"^{sent:,} conversions? in the last 24 hours", text, re.MULTILINE)
+    assert f"Could not be sent in the last 24 hours: {period.could_not_be_sent:,}" in text
+    if seed % 20 == 0 and "In the last 24 hours" in (shown := readable(page(found))):
+        assert f"Conversions that LiveIntent has\n{sent:,}\n" in shown
+        assert f"Could not be sent\n{period.could_not_be_sent:,}\n" in shown
+        assert do in shown
+        assert said in shown
+
+
+@pytest.mark.parametrize("group", range(4))
+def test_the_sentences_of_random_histories(group: int) -> None:
+    """They agree with the numbers, and these with what the runs left."""
+    for seed in range(25 * group, 25 * group + 25):
+        _check(seed)
+
+
+@pytest.mark.slow
+def test_the_sentences_of_two_thousand_histories() -> None:
+    for seed in range(100, 2_000):
+        _check(seed)
