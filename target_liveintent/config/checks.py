@@ -151,7 +151,7 @@ def _real_path(place: str) -> pathlib.Path | None:
 
 
 def _shared_path_problems(given: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line for two settings that name one file: a run would destroy what the other keeps."""
+    """Yield a line for two settings with one file: a run would destroy what the other keeps."""
     paths = {"store": Settings.store, **given}
     names: dict[pathlib.Path, str] = {}
     for name in _FILES:
