@@ -181,7 +181,7 @@ WRONG: list[tuple[str, str]] = [
     ("health --max-age=0", "is not in the range"),
     ("health --max-age=soon", "is not a valid float"),
     ("report --format=markdown", "'markdown' is not one of"),
-    ("report a.html --format=json", "a PATH has no effect with this --format"),
+    ("report a.html --format=json", "a PATH has no effect with --format=json"),
     ("report .", "is a directory"),
 ]
 
