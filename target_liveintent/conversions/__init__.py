@@ -1,6 +1,6 @@
 """The event model, and the builder that makes events of mapped records."""
 
-from target_liveintent.conversions.builder import EventBuilder, lasting_keys
+from target_liveintent.conversions.builder import EventBuilder, lasting_keys, window_end
 from target_liveintent.conversions.coerce import (
     UNUSABLE,
     Unreadable,
@@ -11,6 +11,7 @@ from target_liveintent.conversions.coerce import (
     shape,
     text,
     unix_time,
+    watch_zone,
 )
 from target_liveintent.conversions.fields import (
     FIELDS,
@@ -32,8 +33,6 @@ from target_liveintent.conversions.model import (
     request_body,
 )
 from target_liveintent.conversions.usual import Usual, compiled, usual_way
-from target_liveintent.conversions.window import window_end
-from target_liveintent.conversions.zones import watch_zone
 
 __all__ = [
     "DAY",

@@ -334,3 +334,19 @@ def _unusable(notes: Sequence[str], columns: Mapping[str, Any]) -> str | None:
 def count(left_out: dict[str, int], name: str) -> None:
     """Count an event that lacks something."""
     left_out[name] = left_out.get(name, 0) + 1
+
+
+def window_end(columns: Mapping[str, Any], defaults: EventDefaults) -> int | None:
+    """Return the Unix time from which on an event of these columns is too old to be sent.
+
+    Where no source is known, it may be one with the longest window. None if the event time is
+    absent or cannot be read.
+    """
+    event_time = coerce.unix_time(columns.get("event_time"), defaults.zone)
+    if not isinstance(event_time, int):
+        return None
+    source = coerce.source(columns.get("source"))
+    if source is None:
+        source = defaults.source
+    window = WINDOWS[source] if isinstance(source, str) else max(WINDOWS.values())
+    return event_time + window - MARGIN

@@ -13,11 +13,13 @@ import math
 import re
 import unicodedata
 import uuid
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final, Literal
 
 from target_liveintent.conversions.model import DAY, WINDOWS
 from target_liveintent.privacy import LONGEST_TEXT
+from target_liveintent.settings import EventDefaults
 
 
 class _Unusable(enum.Enum):
@@ -305,3 +307,26 @@ def consent(value: Any) -> bool:
     """Return whether consent is given: true, 1, `yes` or `granted`; everything else means no."""
     plain = text(value)
     return isinstance(plain, str) and plain.lower() in _GRANTED
+
+
+class _WatchedZone(dt.tzinfo):
+    """A zone that reports each use. `unix_time` asks it about times without an offset only."""
+
+    def __init__(self, zone: dt.tzinfo, note_use: Callable[[], None]) -> None:
+        self._zone = zone
+        self._note_use = note_use
+
+    def utcoffset(self, moment: dt.datetime | None) -> dt.timedelta | None:
+        self._note_use()
+        return self._zone.utcoffset(moment)
+
+    def dst(self, moment: dt.datetime | None) -> dt.timedelta | None:
+        return self._zone.dst(moment)
+
+    def tzname(self, moment: dt.datetime | None) -> str | None:
+        return self._zone.tzname(moment)
+
+
+def watch_zone(defaults: EventDefaults, note_use: Callable[[], None]) -> EventDefaults:
+    """Return the defaults with a zone that reports each event time that is read in it."""
+    return defaults._replace(zone=_WatchedZone(defaults.zone, note_use))

@@ -3,9 +3,11 @@
 from target_liveintent.mapping.converter import (
     DELETION_COLUMNS,
     FILTER,
+    MELTANO_TEST_STREAM,
     ColumnOrigin,
     MappingFailedError,
     RecordConverter,
+    Stream,
     StreamPlan,
 )
 from target_liveintent.mapping.expressions import Compiler, Expression
@@ -23,7 +25,6 @@ from target_liveintent.mapping.proposals import advise_map, config_text, propose
 from target_liveintent.mapping.reads import Reads, reads_of
 from target_liveintent.mapping.recognition import MAX_SAMPLES
 from target_liveintent.mapping.stream_maps import StreamMaps, stream_maps_of
-from target_liveintent.mapping.streams import MELTANO_TEST_STREAM, Stream
 from target_liveintent.mapping.suggestions import (
     absent_streams,
     did_you_mean,

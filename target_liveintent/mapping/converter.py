@@ -24,6 +24,17 @@ FILTER = "__filter__"
 DELETION_COLUMNS = ("_sdc_deleted_at", "_sdc_lsn_deleted_at")
 """The columns in which log-based taps say when a row was deleted in the source."""
 
+MELTANO_TEST_STREAM = "meltano_test_stream"
+"""The stream that `meltano config test target-liveintent` sends. It is read, and never sent on."""
+
+
+class Stream(NamedTuple):
+    """A stream as a tap describes it: its JSON schema with `properties`, its key properties."""
+
+    name: str
+    schema: dict[str, Any]
+    keys: tuple[str, ...]
+
 
 class MappingFailedError(Exception):
     """An expression failed for one record, for a column or for `__filter__`.

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from target_liveintent.conversions import lasting_keys, missing_columns, unix_time
+from target_liveintent.mapping.converter import Stream
 from target_liveintent.mapping.functions import minor_units
 from target_liveintent.mapping.presets import likely_preset, preset_columns
 from target_liveintent.mapping.recognition import (
@@ -24,7 +25,6 @@ from target_liveintent.mapping.recognition import (
     time_call,
     words_of,
 )
-from target_liveintent.mapping.streams import Stream
 from target_liveintent.privacy import scrub
 from target_liveintent.settings import EventDefaults
 

@@ -22,6 +22,7 @@ from target_liveintent.conversions import (
     local_amount,
     unix_time,
 )
+from target_liveintent.mapping.converter import Stream
 from target_liveintent.mapping.functions import (
     CURRENCIES,
     coalesce,
@@ -30,7 +31,6 @@ from target_liveintent.mapping.functions import (
     parse_time,
 )
 from target_liveintent.mapping.reads import Path
-from target_liveintent.mapping.streams import Stream
 
 MAX_SAMPLES = 50
 """The first records of a stream whose values are looked at."""

@@ -11,10 +11,10 @@ from unit_support import DEFAULTS
 
 from target_liveintent.config import problems
 from target_liveintent.conversions.fields import missing_columns
+from target_liveintent.mapping.converter import Stream
 from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.mapping.proposals import advise_map, config_text, propose, setting_name
 from target_liveintent.mapping.stream_maps import StreamMaps
-from target_liveintent.mapping.streams import Stream
 
 if TYPE_CHECKING:
     from target_liveintent.mapping.converter import StreamPlan
