@@ -43,7 +43,7 @@ from target_liveintent.singer.reader import (
     refuse_type,
     state_of,
     stream_of,
-    without_marks,
+    without_mark,
 )
 from target_liveintent.singer.streams import (
     StreamsThatCame,
@@ -165,7 +165,7 @@ class Inspector:
     def _message(self, line: bytes) -> Message | None:
         """Decode a line; None if it is not a message, and may be the first line of a catalog."""
         try:
-            return without_marks(decode_message(line))
+            return decode_message(without_mark(line))
         except InputError:
             if self.streams:
                 raise

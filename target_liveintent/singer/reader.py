@@ -155,9 +155,9 @@ class MessageReader(GenericSingerReader[str]):
             refuse_type(message)
         if message.type == "SCHEMA":
             self._expected = _NOTHING  # It may change what is expected.
-            if _MARK.search(bytes(message.schema)):
+            if _MARK.search(line):
                 self._marked.add(stream_of(message))
-                message = without_marks(message)
+                message = decode_message(without_mark(line))
         if message.type != "RECORD":
             callback(message)
             return message.type
@@ -187,20 +187,9 @@ class MessageReader(GenericSingerReader[str]):
         return decode_object(line.encode())
 
 
-def without_marks(message: Message) -> Message:
-    """Take the byte order marks off the texts of a SCHEMA or a RECORD, such as names of columns."""
-    keys = message.key_properties
-    return msgspec.structs.replace(
-        message,
-        record=msgspec.Raw(without_mark(message.record)),
-        schema=msgspec.Raw(without_mark(message.schema)),
-        key_properties=keys and [key.removeprefix("\ufeff") for key in keys],
-    )
-
-
-def without_mark(text: bytes | msgspec.Raw) -> bytes:
+def without_mark(text: bytes) -> bytes:
     """Take the byte order marks off the texts in JSON."""
-    return _MARK.sub(b'"', bytes(text))
+    return _MARK.sub(b'"', text)
 
 
 def _nothing(_: Any) -> NoReturn:
