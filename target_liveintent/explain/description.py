@@ -144,7 +144,7 @@ def _mapped(name: str, path: tuple[str, ...], plan: StreamPlan) -> str:
 
 def _default(column: str, explained: Explained, settings: Settings) -> str:
     """Return what fills a field that no column of the map fills; empty if nothing does."""
-    events, keys = settings.events, explained.stream.keys
+    events, keys = settings.events, lasting_keys(explained.stream.keys)
     derived = f"the key properties {', '.join(keys)}" if keys else "the whole mapped record"
     defaults = {
         "event_id": f"derived from the stream's name and {derived}",

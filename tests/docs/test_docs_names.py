@@ -15,8 +15,8 @@ FOLDERS = ("benchmarks", "demo", "docs", "examples", "hub", "scripts", "target_l
 MADE = {"csv_tap.py", "demo/data/orders.jsonl", "tap_orders.py"}
 """Files that a page, or a command of a page, makes."""
 _DEFINITION = re.compile(r"^( *)(?:(class|def) (\w+)|(\w+)(?:: [^=\n]+)? = )", re.MULTILINE)
-OTHERS = {"BatchSink", "PGPASSWORD"}
-"""Names of the SDK and of PostgreSQL."""
+OTHERS = {"BatchSink", "PGPASSWORD", "concurrent_tasks"}
+"""Names of the SDK and of PostgreSQL, and an option of Spark's data source."""
 
 
 def _named(pattern: str) -> set[tuple[str, str]]:

@@ -139,7 +139,7 @@ def test_a_first_configuration(target: Launcher, sandbox: Sandbox) -> None:
     messages = [*table(20), row(20, is_test="1")]
     source = target.folder / "orders.singer"
     source.write_text("\n".join(map(json.dumps, messages)))
-    arguments = ("explain", "--input", source.name, "--write-config", "liveintent.yaml")
+    arguments = ("explain", source.name, "--write-config", "liveintent.yaml")
     run = target.command(*arguments).close_input().wait()
     assert (run.code, run.log) == (0, "")
     assert "The proposed configuration is in 'liveintent.yaml'." in run.stdout

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 AT_ONCE = OFTEN | {
-    "target_liveintent.reporting.waits:_LASTING": 0.05,
+    "target_liveintent.reporting.progress:_LASTING": 0.05,
     "target_liveintent.run.run:_STOP_RETRIES": 0.1,
 }
 """Constants of a run that says at once that it waits for another run, and then stops at once."""
