@@ -57,9 +57,9 @@ class Signals:
         return self._ending.kill_at is not None
 
     def step(self) -> None:
-        """Note a step; a signal may come now."""
+        """Note a step; a signal may come now. A process that was killed does nothing more."""
         self.steps += 1
-        if self.steps == self._ending.kill_at:
+        if self._ending.kill_at is not None and self.steps >= self._ending.kill_at:
             raise KilledError
         if self._ending.stop_at is not None and self.steps >= self._ending.stop_at:
             self.on_stop()
