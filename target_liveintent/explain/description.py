@@ -66,6 +66,12 @@ def _warnings(explained: Explained, settings: Settings) -> Iterator[str]:
     counts = explained.counts
     yield from counts.doubts(least_filtered=1)
     yield from _keys_are_positions(explained)
+    if explained.repeated:
+        yield (
+            f"{explained.repeated:,} of {counts.delivered:,} events have the event ID of another"
+            " one, and a run sends only one of each. If they are different conversions, map"
+            " event_id to a column that is different in each record"
+        )
     yield from amount_warnings(counts.values, counts.left_out)
     yield from counts.identification(explained.plan.stream).idle_columns()
     if counts.delivered and not counts.zone_uses:

@@ -48,6 +48,8 @@ class Explained(msgspec.Struct):
         events: The JSON of each event.
         rejections: All rejections, those of dropped records too.
         mistake: The error that would end a run.
+        ids: The IDs of the events.
+        repeated: How many events have the ID of an earlier one.
     """
 
     stream: Stream
@@ -61,6 +63,8 @@ class Explained(msgspec.Struct):
     events: list[bytes] = []
     rejections: list[Rejection] = []
     mistake: str | None = None
+    ids: set[str] = set()
+    repeated: int = 0
 
     def with_schema(self, stream: Stream, plan: StreamPlan) -> Explained:
         """Return the same after a later SCHEMA, which does not change what became of records."""
@@ -138,6 +142,8 @@ class Explained(msgspec.Struct):
             self.mistake = str(mistake)
             return None
         if isinstance(result, Conversion):
+            self.repeated += result.event.event_id in self.ids
+            self.ids.add(result.event.event_id)
             self.events.append(result.body)
             counts.deliver([result.event], [result.event.event_time])
             return result

@@ -28,6 +28,8 @@ from target_liveintent.mapping.recognition import (
 from target_liveintent.privacy import scrub
 from target_liveintent.settings import EventDefaults
 
+_FEWEST_UNIQUE = 10
+"""Different values of a column from which on it may be proposed as the ID of a record."""
 _PLAIN = {
     "email": "the address or its hash; addresses are hashed on this machine",
     "order_id": "your order number",
@@ -157,9 +159,17 @@ def _event_id(columns: Sequence[Column], found: Mapping[str, Column], keys: Sequ
     if lasting:
         return Line("", None, f"event_id: derived from the keys {', '.join(lasting)}")
     column = found.get("event_id")
-    if column is None:
-        return Line("", None, "event_id: derived from the whole record, as no column looks like it")
-    return Line("event_id", column.expression, "this must be different in each record")
+    if column is not None:
+        return Line("event_id", column.expression, "this must be different in each record")
+    unique = [one.expression for one in columns if one not in found.values() and _is_unique(one)]
+    advice = f"; these differ in all first records: {', '.join(unique[:3])}" if unique else ""
+    return Line("", None, f"event_id: derived from the whole record, as no name is known{advice}")
+
+
+def _is_unique(column: Column) -> bool:
+    """Return whether the first values are many, and no two of them are equal."""
+    texts = {str(value) for value in column.samples if isinstance(value, (str, int))}
+    return len(texts) == len(column.samples) >= _FEWEST_UNIQUE
 
 
 def _amount(columns: Iterable[Column], found: Mapping[str, Column]) -> Iterator[Line]:
@@ -259,6 +269,7 @@ def config_text(streams: Sequence[tuple[Stream, Sequence[Mapping[str, Any]]]]) -
         "customer_id: # the ID of your account at LiveIntent",
         "auth_token: # its token, if not in the variable TARGET_LIVEINTENT_AUTH_TOKEN",
         "pixel_id: # the number of your conversion pixel",
+        "# api_url: http://127.0.0.1:8086 # to send to the sandbox first",
         f"timezone: UTC # {zone or 'the zone of times that have none'}",
     ]
     if presets:

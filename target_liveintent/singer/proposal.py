@@ -42,6 +42,6 @@ def write_config(source: IO[str], settings: Settings, path: str) -> Iterator[str
         stream.write(text)
     yield (
         f"The proposed configuration is in '{path}'. Fill in customer_id, auth_token and pixel_id,"
-        " and check each line of the map. To see what a run would send, run target-liveintent"
-        f" explain --config {path}"
+        " and check each line of the map. To see what a run would send, explain the same input"
+        f" with --config {path}"
     )

@@ -143,6 +143,16 @@ def test_an_event_id_differs_in_each_record() -> None:
     assert "event_id" not in propose(stream, [{"order_no": 1}, {"order_no": 1}]).expressions
 
 
+def test_a_column_whose_values_all_differ_may_be_the_id() -> None:
+    """It is named, not mapped: nothing says that the values differ in other records, too."""
+    stream = stream_of("ref_no created_at:t email")
+    rows = [{"ref_no": f"R{n}", "email": "jane@example.com"} for n in range(10)]
+    proposal = propose(stream, rows)
+    assert "event_id" not in proposal.expressions
+    assert "differ in all first records: get('ref_no')" in "\n".join(proposal.as_yaml("orders"))
+    assert "ref_no" not in "\n".join(propose(stream, rows[:9]).as_yaml("orders"))
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_is_advised(name: str) -> None:
     """Columns of a preset's stream suggest the preset, unless the stream uses one already."""

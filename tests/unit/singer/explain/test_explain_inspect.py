@@ -64,6 +64,15 @@ def test_events() -> None:
     assert "06a240d11cc2" not in examples[0]
 
 
+def test_events_with_one_id() -> None:
+    """A run sends one of them, so a warning counts the others."""
+    made = explained({"id": 1}, {"id": 2, "value": 3}, {"id": 1}, {"id": 1})
+    (line,) = [one for one in describe(made, settings(), {}).warnings if "event ID" in one]
+    assert line.startswith("2 of 4 events have the event ID of another one")
+    made = explained({"id": 1}, {"id": 2})
+    assert not any("event ID" in one for one in describe(made, settings(), {}).warnings)
+
+
 def test_a_mistake_ends_the_stream() -> None:
     """After an error that would end a run, no further record counts."""
     made = explained({}, {"id": 0}, {}, value="value if id else emial")
