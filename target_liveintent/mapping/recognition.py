@@ -231,7 +231,7 @@ Shape = Callable[[Any], bool]
 _TEXT_SHAPES = {
     "email": r"[^@\s]+@[^@\s]+\.[^@\s]+|[0-9a-fA-F]{32}|[0-9a-fA-F]{64}",
     "ip": r"(\d{1,3}\.){3}\d{1,3}(,.*)?|[0-9a-fA-F]{0,4}(:[0-9a-fA-F]{0,4}){2,7}(,.*)?",
-    "user_agent": r"[A-Za-z]+/\d.*",
+    "user_agent": r"[A-Za-z]{3,}/\d+\.\d.* .*",
     "source_url": r"(https?:/)?/.*",
     "decision_id": r".*\w{8}-\w{4}-\w{4}-\w{4}-\w{12}",
     "source": r"(?i:web|app|offline)",

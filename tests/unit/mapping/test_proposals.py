@@ -115,6 +115,13 @@ def test_what_values_say(columns: str, values: dict[str, Any], said: str) -> Non
         assert "email" not in lines
 
 
+@pytest.mark.parametrize("value", ["B/50000", "web/2026", "SKU/1 x"])
+def test_a_number_is_no_browser(value: str) -> None:
+    """A browser names itself by a word, a version and more."""
+    found = [propose(stream_of("a email"), [{"a": one}]) for one in (value, "Mozilla/5.0 (X11)")]
+    assert [one.expressions.get("user_agent") for one in found] == [None, "get('a')"]
+
+
 @pytest.mark.parametrize("number", [2_125_551_234, "2125551234", 46_354, "20261128"])
 def test_a_number_is_no_time_by_its_size(number: Any) -> None:
     """It may be a telephone number or an ID, unless its name says that it is a time."""
