@@ -29,7 +29,9 @@ from target_liveintent.privacy import scrub
 from target_liveintent.settings import EventDefaults
 
 _FEWEST_UNIQUE = 10
-"""Different values of a column from which on it may be proposed as the ID of a record."""
+"""Values of a column from which on they say whether it may be the ID of a record, or a status."""
+_MOST_KINDS = 8
+"""Different values that a status may have."""
 _PLAIN = {
     "email": "the address or its hash; addresses are hashed on this machine",
     "order_id": "your order number",
@@ -104,7 +106,7 @@ def propose(stream: Stream, records: Sequence[Mapping[str, Any]] = ()) -> Propos
         for field in table().fields
         if (column := recognize(field, columns, stream.name)) is not None
     }
-    lines = [*_filter(columns), *_statuses(columns), _event_id(columns, found, stream.keys)]
+    lines = [*_filter(columns), *_statuses(columns, found), _event_id(columns, found, stream.keys)]
     times = found.get("event_time")
     if times is not None:
         call = time_call(times.samples) or "{}"
@@ -142,11 +144,21 @@ def _filter(columns: Iterable[Column]) -> Iterator[Line]:
         yield Line("__filter__", " and ".join(tests), "no test orders, and none that do not count")
 
 
-def _statuses(columns: Iterable[Column]) -> Iterator[Line]:
-    """Name columns of which a filter may read that an order was paid."""
-    found = [column.expression for column in columns if "status" in column.words]
-    if found:
-        yield Line("", None, f"a filter can also read {', '.join(found[:3])}")
+def _statuses(columns: Iterable[Column], found: Mapping[str, Column]) -> Iterator[Line]:
+    """Name columns of which a filter may read that an order was paid, and not cancelled."""
+    others = [column for column in columns if column not in found.values()]
+    statuses = [column for column in others if "status" in column.words]
+    statuses += [column for column in others if column not in statuses and _is_kind(column)]
+    if statuses:
+        names = ", ".join(column.expression for column in statuses[:3])
+        yield Line("", None, f"a filter can also read {names}, to leave out what was cancelled")
+
+
+def _is_kind(column: Column) -> bool:
+    """Return whether the first values are a few words, as those of a status are."""
+    texts = {value for value in column.samples if isinstance(value, str) and value.isalpha()}
+    is_text = column.fits(lambda value: value in texts)
+    return is_text and len(column.samples) >= _FEWEST_UNIQUE and 1 < len(texts) <= _MOST_KINDS
 
 
 def _event_id(columns: Sequence[Column], found: Mapping[str, Column], keys: Sequence[str]) -> Line:

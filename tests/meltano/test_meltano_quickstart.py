@@ -125,7 +125,7 @@ def test_without_a_shop(sandbox: Sandbox, wheel: str, tmp_path: Path) -> None:
     other = {"processedAt": "placed", "displayFinancialStatus": "state", "sourceName": "origin"}
     reader.write("other_tap.py", changed_text(text_of("python", "SCHEMA"), other))
     said = reader.explain("python3 other_tap.py")
-    assert unseen("A map to start from:\nstream_maps:\norders:\nevent_id: id\n", said) == []
+    assert unseen("A map to start from:\nstream_maps:\norders:\nevent_id: get('id')\n", said) == []
 
     first, failing = place("sh", "presets '"), place("sh", "rm -f liveintent.sqlite*")
     reader.go_through(BLOCKS[first : place("sh", "/events?limit=1")])

@@ -115,6 +115,14 @@ def test_what_values_say(columns: str, values: dict[str, Any], said: str) -> Non
         assert "email" not in lines
 
 
+def test_a_column_of_few_words_may_be_a_status() -> None:
+    """Whatever its name is: rows of cancelled orders must not be sent unseen."""
+    rows = [{"St": "STORNO" if n % 5 == 0 else "BEST", "note": f"x{n}"} for n in range(10)]
+    lines = "\n".join(propose(stream_of("St note"), rows).as_yaml("orders"))
+    assert "a filter can also read get('St'), to leave out what was cancelled" in lines
+    assert "filter" not in "\n".join(propose(stream_of("St note"), rows[:9]).as_yaml("orders"))
+
+
 @pytest.mark.parametrize("value", ["B/50000", "web/2026", "SKU/1 x"])
 def test_a_number_is_no_browser(value: str) -> None:
     """A browser names itself by a word, a version and more."""
