@@ -300,10 +300,9 @@ def print_explanation(
     warned = list(config.warnings_of(given))
     if style == "text":
         print_lines(warned)
-    account = dict(_STAND_INS)
-    if given.get("auth_token_path"):
-        del account["auth_token"]
-    checked = config.settings_of(account | given)
+    if not given.get("auth_token"):  # The file of the token need not be on this machine.
+        given.pop("auth_token_path", None)
+    checked = config.settings_of(_STAND_INS | given)
     explained = explain_input(
         input_of(source), checked, stream_maps_of(checked), checked.presets, expected
     )
@@ -445,7 +444,7 @@ def print_delivered(files: dict[str, Any], style: str, since: dt.datetime | None
 def forget(files: dict[str, Any]) -> None:
     """Delete all rows about people whose addresses or hashes come from standard input.
 
-    Each line is an e-mail address, or the MD5, SHA-1 or SHA-256 of one. The command deletes dead
+    Each line is an e-mail address, or the MD5 or SHA-256 of one. The command deletes dead
     letters and delivered events of all accounts, and stores no address.
     """
     settings = _settings({"customer_id": _STAND_INS["customer_id"], **_given(files)})

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import pathlib
+import re
 import zoneinfo
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -31,6 +32,8 @@ from target_liveintent.settings import (
 )
 
 _VALIDATOR = Draft202012Validator(SCHEMA)
+_LIBPQ = re.compile(r"\b(?:host|hostaddr|user|password|dbname|service)\s*=")
+"""A connection string of libpq, in the form that is no URL."""
 _FILES = ("auth_token_path", "suppression_path", "store", "report_path", "metrics_path")
 """The settings that name files."""
 
@@ -168,7 +171,9 @@ def _store_problems(given: Mapping[str, Any]) -> Iterator[str]:
     url = given.get("store", Settings.store)
     scheme, _, rest = url.partition("://")
     before_host = rest.partition("?")[0].rpartition("@")[0]
-    if is_url(url) and (scheme not in {"postgresql", "postgres"} or not rest):
+    is_wrong_url = is_url(url) and (scheme not in {"postgresql", "postgres"} or not rest)
+    # (A connection string in words may hold a password, so it must not become the name of a file.)
+    if is_wrong_url or (_LIBPQ.search(url) and not is_url(url)):
         yield "setting 'store' must be a path, or a URL such as postgresql://user@host/database"
     elif set("@/?#[]") & set(before_host):  # Else a part of it is taken for the host.
         yield (

@@ -72,6 +72,7 @@ _EMPTY_TEXTS = frozenset({"", "None", "null", "NULL", "NaN", "nan"})
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _INT64 = 2**63
 _LONGEST_ID_BITS = 128
+_LONGEST_INTEGER = 100  # Digits, with zeros in front.
 _TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)"
     r"(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s?(Z|z|[+-]\d\d(?::?\d\d)?)?)?",
@@ -259,9 +260,9 @@ def positive_integer(value: Any) -> int | Unusable | None:
     if not isinstance(plain := text(value), str):
         return plain
     whole = plain.removesuffix(".0")
-    if whole.isascii() and whole.isdigit() and 0 < int(whole[:20]) < _INT64:
-        return int(whole)
-    return UNUSABLE
+    if not (whole.isascii() and whole.isdigit() and len(whole) <= _LONGEST_INTEGER):
+        return UNUSABLE
+    return int(whole) if 0 < int(whole) < _INT64 else UNUSABLE
 
 
 def source(value: Any) -> str | Unusable | None:

@@ -74,7 +74,8 @@ def usual_way(
 
     Args:
         builder: The careful way.
-        inputs: For each column of the stream, Python code of its value in `record`.
+        inputs: For each column of the stream, Python code of its value in `record`. Columns that no
+            event has are computed, too, because a record is rejected if that fails.
         environment: What other names in this code mean. All of them begin with an underscore.
         test: Python code of the stream's filter.
         empty: The tap's columns that have no value in a usual record.
@@ -115,8 +116,8 @@ def _lines(
         yield f"if record.get({column!r}) is not None: odd()"
     if test is not None:
         yield f"if not ({test}): return None"
-    for name in there:
-        yield f"given_{name} = {inputs[name]}"
+    for name, code in inputs.items():
+        yield f"given_{name} = {code}" if name in there else f"({code})"
     if "consent" in there:
         yield "if given_consent is not True and not consent(given_consent): odd()"
     yield from _identity(builder)

@@ -53,6 +53,7 @@ _SWITCHING_PROTOCOLS = 101
 _FINAL = 200
 """The lowest status of an answer that no other one follows."""
 _ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS
+_COMPRESSED = frozenset({"gzip", "x-gzip", "deflate"})
 
 
 class _Deadline(threading.local):
@@ -264,9 +265,11 @@ def _read(response: http.client.HTTPResponse) -> bytes:
     body = response.read(_MAX_BODY)
     if response.length and len(body) < _MAX_BODY:
         raise http.client.IncompleteRead(body)
-    if response.headers.get("Content-Encoding", "identity") == "identity":
+    # A proxy may compress an answer although the request says that it must not. The status counts
+    # also where the encoding is unknown, or is a wrong word such as UTF-8.
+    if response.headers.get("Content-Encoding", "").strip().lower() not in _COMPRESSED:
         return body
-    try:  # A proxy may compress an answer although the request says that it must not.
+    try:
         return zlib.decompressobj(_ZLIB_OR_GZIP).decompress(body, _MAX_BODY)
     except zlib.error as error:
         raise http.client.HTTPException from error

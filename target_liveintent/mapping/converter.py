@@ -189,9 +189,10 @@ class RecordConverter:
 def _usual_way(plan: StreamPlan, builder: EventBuilder) -> Usual:
     """Return the usual way of a stream."""
     passed = {name: f"record.get({name!r})" for name in builder.places}
+    computed = {name: code for name, code in plan.code.items() if name != FILTER}
     return usual_way(
         builder,
-        {**passed, **plan.code},
+        {**passed, **computed},
         plan.environment,
         test=plan.code.get(FILTER),
         empty=plan.deletion_columns,

@@ -111,14 +111,19 @@ def letters_to_replay(
         settings: The settings.
         store: The store; None in a dry run.
     """
+    found: Iterator[tuple[LetterKey, str]]
     if source is not None:
         letters = (imported(record, settings) for record in letters_of(source))
         if store is None:
             yield from ((one.key, dict(one.record)) for one in letters)
             return
+        keys: set[LetterKey] = set()
         while some := list(itertools.islice(letters, _MOST_IMPORTED)):
             store.import_letters(some)
-        found = letters_in(store.database, store.number, of_run=True)
+            keys.update(one.key for one in some)
+        # (A letter that is rejected again is of this run, too, and may have another key.)
+        of_run = letters_in(store.database, store.number, of_run=True)
+        found = (one for one in of_run if one[0] in keys)
     elif store is not None:  # A letter that is rejected again may get a key behind this one.
         found = letters_in(store.database, store.number)
     else:

@@ -242,6 +242,17 @@ def test_letters_of_another_pixel(to_server: Launcher, server: FaultyServer) -> 
     assert sent == [("order-1", 2001), ("order-1", 2002)]
 
 
+def test_letters_of_a_file_are_read_once(to_server: Launcher, server: FaultyServer) -> None:
+    """Also if a letter is rejected again, for an account whose letters come behind its own."""
+    first = to_server.run(schema(columns=WITH_ID), *(order(n, email=None) for n in range(3)))
+    assert [letter["reason"] for letter in first.letters] == ["no_identity"] * 3
+    (to_server.folder / "exported").write_text(to_server.exported())
+    options = ("exported", "--other-accounts")
+    again = to_server.ask("replay", *options, customer_id="b-zzzz")
+    assert (again.code, server.requests) == (0, [])
+    assert again.summary["total"].read == 3
+
+
 # What is sent
 
 

@@ -358,6 +358,7 @@ def test_explain_checks_the_settings(program: Program, wrong: dict[str, Any]) ->
     """A wrong setting fails as in a run, also one of the account."""
     Path("token").write_text("t0ken")
     assert explained(program, auth_token_path="token").exit_code == 0
+    assert explained(program, auth_token_path="on/another/machine").exit_code == 0
     assert explained(program, **wrong).exit_code == 2
 
 

@@ -77,6 +77,7 @@ WRONG: list[tuple[Any, ...]] = [
     ("store", NO_FILE, "/", "folder", "nowhere/liveintent.sqlite", "/dev/null", "device", "pipe"),
     ("store", "must be a path, or a URL such as postgresql://", "mysql://s3cr3t@x.example/l"),
     ("store", "must be a path, or a URL such as postgresql://", "s3://s3cr3t/x", "postgresql://"),
+    ("store", "must be a path, or a URL", "host=db.example.com password=s3cr3t dbname=x"),
     ("keep_delivered", "a boolean", "yes"),
     ("suppression_path", "not empty", ""),
     ("metrics_path", NO_FILE, "file", "nowhere/run.prom", "a\0b", "\ud800", "/dev/null"),

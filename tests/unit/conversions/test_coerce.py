@@ -95,6 +95,8 @@ UPPER = LI_DID.upper()
         (coerce.positive_integer, 4711, [4711, "4711", " 4711 ", 4711.0, "4711.0", Decimal(4711)]),
         (coerce.positive_integer, 2**63 - 1, [2**63 - 1]),
         (coerce.positive_integer, UNUSABLE, [2**63, 0, -1, 4711.5, "x", True, [1], "1" * 5_000]),
+        (coerce.positive_integer, UNUSABLE, ["0" * 19 + "1" + "9" * 30, "0" * 200 + "1"]),
+        (coerce.positive_integer, 7, ["0" * 30 + "7"]),
         (coerce.positive_integer, UNUSABLE, ["٤٧", "²"]),
         (coerce.source, "web", ["web", " Web "]),
         (coerce.source, "app", ["app"]),

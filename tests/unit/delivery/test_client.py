@@ -102,6 +102,17 @@ def test_an_answer_in_full() -> None:
     assert server.connections == [5]
 
 
+@pytest.mark.parametrize("encoding", ["br", "UTF-8", "Identity", " identity "])
+@pytest.mark.parametrize(
+    ("status", "verdict"),
+    [("401 No", Verdict.DENIED), ("200 OK", Verdict.UNCONFIRMED), ("400 Bad", Verdict.REFUSED)],
+)
+def test_an_encoding_that_is_not_known(encoding: str, status: str, verdict: Verdict) -> None:
+    """The status counts: the events of a 200 must not be sent again for the body of the answer."""
+    with loopback(answer_with(status, b"\x8b\x02?", f"Content-Encoding: {encoding}")) as server:
+        assert post(server.url).verdict is verdict
+
+
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [

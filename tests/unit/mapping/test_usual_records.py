@@ -47,6 +47,15 @@ def is_usual(made: RecordConverter, record: dict[str, Any]) -> bool:
     return True
 
 
+@pytest.mark.parametrize("total", [Decimal("9.5"), "9,50"])
+def test_a_column_that_no_event_has(total: Any) -> None:
+    """If it cannot be computed, the record is rejected, whatever its other columns are like."""
+    made = converter({**MAP, "value": "total", "number": "int(mail)"}, RECORD)
+    result = convert_both_ways(made, {**RECORD, "total": total})
+    assert isinstance(result, Rejection)
+    assert (result.reason, result.field) == ("mapping_failed", "number")
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_the_records_of_taps_are_usual(name: str) -> None:
     """So are nearly all without a value, but for those that become no event."""
