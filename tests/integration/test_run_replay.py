@@ -248,7 +248,11 @@ def test_letters_of_a_file_are_read_once(to_server: Launcher, server: FaultyServ
     assert [letter["reason"] for letter in first.letters] == ["no_identity"] * 3
     (to_server.folder / "exported").write_text(to_server.exported())
     options = ("exported", "--other-accounts")
-    again = to_server.ask("replay", *options, customer_id="b-zzzz")
+    one = {
+        "target_liveintent.store.letters:_PAGE": 1,
+        "target_liveintent.run.run:_MOST_REJECTED": 1,
+    }
+    again = to_server.ask("replay", *options, constants=one, customer_id="b-zzzz")
     assert (again.code, server.requests) == (0, [])
     assert again.summary["total"].read == 3
 
