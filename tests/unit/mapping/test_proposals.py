@@ -121,6 +121,8 @@ def test_a_column_of_few_words_may_be_a_status() -> None:
     lines = "\n".join(propose(stream_of("St note"), rows).as_yaml("orders"))
     assert "a filter can also read get('St'), to leave out what was cancelled" in lines
     assert "filter" not in "\n".join(propose(stream_of("St note"), rows[:9]).as_yaml("orders"))
+    lists = [{"St": [one["St"]]} for one in rows]
+    assert "filter" not in "\n".join(propose(stream_of("St"), lists).as_yaml("orders"))
 
 
 @pytest.mark.parametrize("value", ["B/50000", "web/2026", "SKU/1 x"])
