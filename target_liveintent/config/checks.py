@@ -142,7 +142,8 @@ def _path_problems(given: Mapping[str, Any]) -> Iterator[str]:
 def _is_for_a_file(place: str) -> bool:
     """Return whether a file can be written at a path, or is there."""
     path = _real_path(place)
-    return path is not None and (path.is_file() or (path.parent.is_dir() and not path.exists()))
+    # (Another run may create the file at any time: so what is there is looked at last.)
+    return path is not None and path.parent.is_dir() and (not path.exists() or path.is_file())
 
 
 def _real_path(place: str) -> pathlib.Path | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +17,7 @@ from target_liveintent.mapping import PRESETS
 from target_liveintent.settings import Settings
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 SECRET = "s3cr3t-T0ken-of-ours"
 GOOD: dict[str, Any] = {"customer_id": "a-1b2c", "auth_token": SECRET}
@@ -245,6 +246,23 @@ def test_settings_that_name_the_same_file(
     assert problems({**GOOD, one: path, other: same_path}) == [
         f"settings '{one}' and '{other}' name the same file: give each setting its own file"
     ]
+
+
+def test_another_run_creates_the_file_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the check looks at first, the file may be there a moment later."""
+
+    def appears_after(look: Callable[[Path], bool]) -> Callable[[Path], bool]:
+        def looked_at(path: Path) -> bool:
+            answer = look(path)
+            if path.name == "new.sqlite":
+                path.touch()
+            return answer
+
+        return looked_at
+
+    for name in ("exists", "is_file"):
+        monkeypatch.setattr(Path, name, appears_after(getattr(Path, name)))
+    assert problems({**GOOD, "store": "new.sqlite"}) == []
 
 
 def test_settings_that_contradict_each_other() -> None:
