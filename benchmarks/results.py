@@ -84,49 +84,14 @@ class Measured(msgspec.Struct, frozen=True):
     silence: float | None
 
 
-class Point(msgspec.Struct, frozen=True):
-    """A point of a series.
-
-    Attributes:
-        at: The value on the x axis: milliseconds, requests in flight, or events.
-        figures: The figures by program.
-    """
-
-    at: int
-    figures: dict[str, Figures]
+def load() -> Measured | None:
+    """Read the results; None if there is no file."""
+    return msgspec.json.decode(RESULTS.read_bytes(), type=Measured) if RESULTS.exists() else None
 
 
-class Series(msgspec.Struct, frozen=True):
-    """The series that the plots show.
-
-    Attributes:
-        machine: The machine and the day.
-        latency: Throughput by the API's latency.
-        concurrency: Throughput by requests in flight.
-        growth: CPU time and memory by the number of events.
-    """
-
-    machine: Machine
-    latency: list[Point] = []
-    concurrency: list[Point] = []
-    growth: list[Point] = []
-
-
-class Results(msgspec.Struct):
-    """The content of the results file."""
-
-    measured: Measured | None = None
-    series: Series | None = None
-
-
-def load(path: Path = RESULTS) -> Results:
-    """Read the results; they are empty if there is no file."""
-    return msgspec.json.decode(path.read_bytes(), type=Results) if path.exists() else Results()
-
-
-def save(results: Results, path: Path = RESULTS) -> None:
+def save(measured: Measured, path: Path = RESULTS) -> None:
     """Write the results."""
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2) + b"\n")
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(measured), indent=2) + b"\n")
 
 
 def this_machine() -> Machine:

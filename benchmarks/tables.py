@@ -20,14 +20,6 @@ Row = tuple[str, ...]
 _NOT_MEASURED = "*Not measured yet.*"
 _AIMS_HEADS = ("what", "aim", "figure", "result")
 _FIGURES_HEADS = ("program", "CPU time per event", "events a second", "peak memory")
-_PLOTS = {
-    "latency": "How many events a second the target and the naive target send, by the latency of"
-    " the API",
-    "concurrency": "How many events a second the target sends, by the number of requests in flight",
-    "growth": "CPU time per event and peak memory of the target and of the floor, by the number of"
-    " events",
-}
-"""What each plot shows, by the name of its file."""
 
 
 def terminal(measured: Measured) -> str:
@@ -46,7 +38,7 @@ def terminal(measured: Measured) -> str:
 
 def aims() -> str:
     """Return a table of the aims with their figures and verdicts."""
-    measured = load().measured
+    measured = load()
     if measured is None:
         return _NOT_MEASURED
     return f"{_where(measured.machine)}\n\n{_markdown([_AIMS_HEADS, *_aims(measured)])}"
@@ -54,51 +46,10 @@ def aims() -> str:
 
 def figures() -> str:
     """Return a table of the figures from which the ratios in the aims are computed."""
-    measured = load().measured
+    measured = load()
     if measured is None:
         return _NOT_MEASURED
     return f"{_markdown([_FIGURES_HEADS, *_figures(measured)])}\n\n{_start_up(measured)}"
-
-
-def plots() -> str:
-    """Return the plots, each with a table of its figures."""
-    series = load().series
-    if series is None:
-        return _NOT_MEASURED
-    parts = [_where(series.machine)]
-    if series.latency:
-        rows: list[Row] = [
-            (
-                "latency",
-                "target, events a second",
-                "naive target, events a second",
-                "target divided by naive target",
-            )
-        ]
-        for point in series.latency:
-            target, naive = point.figures["target"], point.figures["naive"]
-            ratio = f"{target.rate / naive.rate:.1f}"
-            rows.append((f"{point.at} ms", _rate(target), _rate(naive), ratio))
-        parts += [_plot("latency"), _markdown(rows)]
-    if series.concurrency:
-        heads = ("requests in flight", "events a second")
-        pairs = [(f"{point.at}", _rate(point.figures["target"])) for point in series.concurrency]
-        parts += [_plot("concurrency"), _markdown([heads, *pairs])]
-    if series.growth:
-        rows = [
-            (
-                "events",
-                "target, CPU time per event",
-                "floor, CPU time per event",
-                "target, peak memory",
-                "floor, peak memory",
-            )
-        ]
-        for point in series.growth:
-            target, floor = point.figures["target"], point.figures["floor"]
-            rows.append((f"{point.at:,}", _cpu(target), _cpu(floor), _peak(target), _peak(floor)))
-        parts += [_plot("growth"), _markdown(rows)]
-    return "\n\n".join(parts)
 
 
 # Parts of the tables
@@ -153,10 +104,6 @@ def _where(machine: Machine) -> str:
         f"Measured on {machine.date}, with Python {machine.python}, on {machine.cores} cores of an"
         f" {machine.cpu}."
     )
-
-
-def _plot(name: str) -> str:
-    return f"![{_PLOTS[name]}](performance/{name}.svg)"
 
 
 def _markdown(rows: Sequence[Row]) -> str:
