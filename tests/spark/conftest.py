@@ -28,22 +28,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster.close()
 
 
-@pytest.fixture(scope="module", params=["local", pytest.param("cluster", marks=pytest.mark.slow)])
-def anywhere(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Spark]:
-    """Start an application on this machine, and another one on the cluster.
-
-    It ends with the module, as other tests need all cores of the cluster.
-    """
-    if request.param == "local":
-        yield request.getfixturevalue("spark")
-        return
-    url = request.getfixturevalue("cluster").url
-    with closing(Spark(tmp_path_factory.mktemp("app"), url, **{"spark.cores.max": "2"})) as spark:
-        yield spark
-
-
 @pytest.fixture
 def server() -> Iterator[Recorder]:
     """Serve an API that takes everything and keeps it."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import SparkSession
@@ -18,9 +17,6 @@ from target_liveintent.spark.source import LiveIntentDataSource
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
     from pyspark.sql.streaming import DataStreamWriter
-
-THREAD = ThreadPoolExecutor(1)
-SENDING: list[Future[None]] = []
 
 
 def write(
@@ -124,22 +120,6 @@ def ask(spark: SparkSession, sql: str, **views: str) -> list[list[Any]]:
     for name, path in views.items():
         spark.read.parquet(path).createOrReplaceTempView(name)
     return [[str(value) for value in row] for row in spark.sql(sql).collect()]
-
-
-def start(spark: SparkSession, sql: str, options: dict[str, Any]) -> None:
-    """Begin to send what a query gives."""
-
-    def send() -> None:
-        # The lookup of the data source wants a session of this thread.
-        spark._jvm.SparkSession.setActiveSession(spark._jsparkSession)  # noqa: SLF001
-        write(spark, sql, options)
-
-    SENDING.append(THREAD.submit(send))
-
-
-def finish(_: SparkSession) -> None:
-    """Wait for the end of that."""
-    SENDING.pop().result()
 
 
 def main() -> None:

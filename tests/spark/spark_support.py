@@ -62,7 +62,7 @@ def query(
     return (
         f"SELECT id, {time} AS event_time, {email} AS email,"  # noqa: S608 (constants)
         " CAST(id % 100 + 0.25 AS DECIMAL(10, 2)) AS value,"
-        f" 'usd' AS currency{more} FROM range(0, {rows}, 1, {partitions})"
+        f" 'usd' AS CURRENCY{more} FROM range(0, {rows}, 1, {partitions})"
     )
 
 

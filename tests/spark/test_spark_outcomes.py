@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from faulty_server import Reply
-from integration_support import wait_until
 from object_store import Store
 from spark_support import (
     MIXED,
     NOW,
     ROOT,
     Recorder,
+    Source,
     Spark,
     closing,
     event_ids,
@@ -24,6 +24,7 @@ from spark_support import (
     ids,
     options,
     query,
+    refusing,
 )
 
 if TYPE_CHECKING:
@@ -33,50 +34,6 @@ if TYPE_CHECKING:
     from faulty_server import Request
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
-
-
-def test_the_table_while_a_write_runs(anywhere: Spark, server: Recorder, outcomes: Path) -> None:
-    """It has what was delivered, whatever `flush_interval_seconds` is."""
-    server.answer = lambda _: Reply(held=len(server.requests) > 8)  # One core stays free to ask.
-    given = options(
-        server.url, outcomes, max_concurrent_requests=2, flush_interval_seconds=60, write_id="w1"
-    )
-    question = "SELECT count(*), count(DISTINCT event_id) FROM t WHERE outcome = 'delivered'"
-    anywhere.do("start", sql=query(3_000, 1), options=given)
-    wait_until(lambda: len(server.requests) >= 9, "requests that wait", 120)
-
-    def is_there() -> bool:
-        return anywhere.do("ask", sql=question, t=str(outcomes)) == [["800", "800"]]
-
-    wait_until(is_there, "what was delivered, in the table", 120)
-    server.answer = lambda _: Reply()
-    server.release()
-    anywhere.do("finish")
-    assert anywhere.do("ask", sql=question, t=str(outcomes)) == [["3000", "3000"]]
-
-
-def test_the_next_attempt_skips_what_was_sent(
-    server: Recorder, tmp_path: Path, outcomes: Path
-) -> None:
-    """A task that is tried again leaves out what the table has as delivered."""
-    server.answer = lambda _: Reply(403, skipped=None) if len(server.requests) == 30 else Reply()
-    given = options(server.url, outcomes, max_concurrent_requests=2)
-    with closing(Spark(tmp_path / "app", "local[2,4]")) as spark:
-        spark.do("write", sql=query(8_000, 2), options=given)
-        spark.wait_for("dropped")
-    assert fact_ids(outcomes, "delivered") == Counter(event_ids(range(8_000)))
-    assert not server.repeats
-
-
-def test_a_write_is_repeated(spark: Spark, server: Recorder, outcomes: Path) -> None:
-    """With the same ID, only the rows go that the first one has not sent, wherever they are now."""
-    given = options(server.url, outcomes, write_id="orders-1")
-    spark.do("write", sql=f"{query(800)} WHERE id % 3 > 0", options=given)
-    first = len(server.events)
-    spark.do("write", sql=query(1_000, 3), options=given)
-    assert sorted(ids(server)[first:]) == sorted(event_ids([*range(0, 800, 3), *range(800, 1_000)]))
-    spark.do("write", sql=query(10), options=given | {"write_id": "orders-2"})
-    assert len(server.events) == 1_010
 
 
 def test_rejected_rows_are_sent_again(spark: Spark, server: Recorder, outcomes: Path) -> None:
@@ -97,16 +54,6 @@ def test_rejected_rows_are_sent_again(spark: Spark, server: Recorder, outcomes: 
     assert fact_ids(outcomes, "rejected").total() == 400
 
 
-def test_without_a_table(spark: Spark, server: Recorder, outcomes: Path) -> None:
-    """Good rows need none. Bad ones fail the write, after all others were sent."""
-    given = options(server.url, outcomes, outcomes_path=None)
-    spark.do("write", sql=query(10), options=given)
-    said = spark.failure("write", sql=query(1_000, email=MIXED), options=given)
-    assert "100 rows cannot be sent (no_identity 100), and nothing keeps them, because" in said
-    assert "outcomes_path" in said
-    assert len(server.events) == 10 + 900
-
-
 def test_the_queries_of_the_page(spark: Spark, server: Recorder, outcomes: Path) -> None:
     """The view has one row for each event; the copy of the compaction has them all."""
     page = (ROOT / "docs" / "spark.md").read_text(encoding="utf-8")
@@ -125,6 +72,28 @@ def test_the_queries_of_the_page(spark: Spark, server: Recorder, outcomes: Path)
     assert asked == [["delivered", "100", "100"]]
     copied = f"SELECT count(*) FROM parquet.`{outcomes}-compact`"  # noqa: S608
     assert spark.do("ask", sql=copied) == [["108"]]
+
+
+def test_a_stream(spark: Spark, server: Recorder, tmp_path: Path, outcomes: Path) -> None:
+    """It ends if the API has accepted nothing. After that, bad rows end no stream.
+
+    That the API has accepted something is known from the table.
+    """
+    source = Source(spark, tmp_path, outcomes, server.url)
+    server.answer = lambda _: Reply(400)
+    source.add(0, 12)
+    said = spark.failure("stream", **source.arguments(options=source.options))
+    words = "AllRefusedError: the API accepted no event of this write (12 events were refused)"
+    assert words in said
+    server.answer = lambda _: Reply(204)
+    assert source.run() == 1  # The micro-batch comes again.
+    assert fact_ids(outcomes, "delivered") == Counter(event_ids(range(12)))
+    before = len(spark.said())
+    refusing(server, range(100, 180))
+    source.add(100, 180)
+    assert source.run() == 1
+    assert "in this micro-batch, nothing was delivered, and 80 rec" in spark.said()[before:]
+    assert set(fact_ids(outcomes, "rejected")) == {*event_ids([*range(12), *range(100, 180)])}
 
 
 @pytest.fixture

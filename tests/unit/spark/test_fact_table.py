@@ -95,13 +95,6 @@ def test_what_a_write_has_delivered(table: FactTable) -> None:
     assert table.delivered("w1", partition=2) == table.delivered("w3") == {}
 
 
-def test_another_folder(outcomes: Path, table: FactTable) -> None:
-    """A task must find what the driver has written."""
-    FactTable(str(outcomes))
-    with pytest.raises(StorageError, match="must name a folder that all machines share"):
-        FactTable(str(outcomes / "elsewhere"))
-
-
 @pytest.mark.parametrize("url", ["nope://bucket/x", "s3://"])
 def test_urls_that_name_nothing(url: str) -> None:
     with pytest.raises(StorageError, match="'outcomes_path': the table of outcomes cannot be used"):

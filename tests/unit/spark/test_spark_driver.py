@@ -10,19 +10,15 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import FakeClock
-from reporting_support import MadeUpRun, reporter
-from unit_support import DAY
 from write_support import ATTEMPT, OPTIONS, batch, make_job, pa
 
 from target_liveintent.errors import AllRefusedError, ConfigurationError, RunError
-from target_liveintent.reporting import DONE, Ending
 from target_liveintent.run import RunCounts, StreamCounts, add
 from target_liveintent.spark import driver, explain
 from target_liveintent.spark.driver import end
 from target_liveintent.spark.options import Job
 from target_liveintent.spark.task import TaskResult, deliver
-from target_liveintent.store import account_of, open_for_reading, open_store, runs_in
+from target_liveintent.store import account_of, open_for_reading, runs_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -158,25 +154,6 @@ def test_the_history_of_a_write(
     (stream,) = entry["streams"].values()
     assert (stream["read"], stream["delivered"], stream["within_a_day"]) == (4, 2, 2)
     assert "unusual" not in said.text
-
-
-@pytest.mark.postgres
-def test_what_is_unusual_is_a_warning(said: pytest.LogCaptureFixture, store_url: str) -> None:
-    """Of a write as of a run of the target: here the first day without conversions."""
-    now = time.time()
-    job = make_job(None, store=store_url)
-    for day in range(15, 0, -1):
-        clock, run_id = FakeClock(now - day * DAY), f"0190-{day:04x}"
-        reports = reporter(clock, run_id=run_id, pixel_id=12345, store=store_url)
-        run = MadeUpRun()
-        run.counts = RunCounts(clock=clock)
-        run.deliver(30, at=clock.now, event_time=clock.now - 60)
-        store = open_store(job.settings, run_id, clock)
-        with contextlib.closing(store):
-            reports.end(run.counts, Ending(DONE), store)
-    end(job, "x", [done(read=0)], tasks=1)
-    warnings = [one.getMessage() for one in said.records if one.levelno == logging.WARNING]
-    assert warnings[-1].startswith("orders: unusual: 0 conversions in the last 24 hours")
 
 
 def test_a_store_that_cannot_be_reached_is_a_warning(said: pytest.LogCaptureFixture) -> None:
