@@ -13,7 +13,6 @@ from integration_support import (
     STORE,
     TOKEN,
     WITH_ID,
-    lines,
     numbered,
     order,
     read_letters,
@@ -86,18 +85,6 @@ def test_about_json(target: Launcher) -> None:
     for name in INTEGERS:
         assert "integer" in properties[name]["type"]
         assert "number" not in properties[name]["type"]
-
-
-def test_about_markdown(target: Launcher) -> None:
-    """--about --format=markdown shows the same settings as a table."""
-    run = target.command("--about", "--format=markdown", forks=target.forks).wait()
-    assert run.code == 0
-    assert run.stdout.startswith(f"# `target-liveintent`\n\n{DESCRIPTION}\n\nBuilt with")
-    rows = {line.split("|")[1].strip() for line in run.stdout.splitlines() if "|" in line}
-    assert rows >= OWN_SETTINGS | MAP_SETTINGS
-    assert {row.split(".")[0] for row in rows if re.fullmatch("[a-z_.]+", row)} == (
-        OWN_SETTINGS | MAP_SETTINGS
-    )
 
 
 # Environment variables
@@ -188,16 +175,6 @@ def test_environment(to_server: Launcher, server: FaultyServer) -> None:
     assert len(read_store(store, "SELECT * FROM delivered")) == 3
 
 
-def test_wrong_environment(target: Launcher) -> None:
-    """Wrong values in the environment are reported like those in a file."""
-    wrong = {"batch_size_rows": "s3cr3t", "stream_maps": "{s3cr3t", "dry_run": "s3cr3t"}
-    environment = env_of(SETTINGS | wrong)
-    run = target.command(env=environment, forks=target.forks).wait(8)
-    assert (run.code, run.stdout) == (2, "")
-    assert "batch_size_rows" in run.last_line
-    assert not [word for word in ("s3cr3t", "bug", "Traceback") if word in run.log]
-
-
 # Wrong settings (`tests/unit/config/test_checks.py` has the table of all of them)
 
 
@@ -218,21 +195,6 @@ def test_wrong_settings(target: Launcher, sandbox: Sandbox) -> None:
     assert all(f"'{name}" in run.last_line for name in wrong)
     assert not [word for word in ("s3cr3t", TOKEN, "Traceback") if word in run.log]
     assert not target.store.exists()
-
-
-def test_null_settings(target: Launcher, sandbox: Sandbox) -> None:
-    """A setting that is null, as Meltano may send it, counts as not set."""
-    nulls: dict[str, Any] = dict.fromkeys((OWN_SETTINGS | MAP_SETTINGS) - set(SETTINGS))
-    run = target.run(schema(), order(1), state(1), **{**nulls, "api_url": sandbox.url})
-    assert (run.code, run.states, sandbox.stats.accepted) == (0, [1], 1)
-
-
-def test_no_config(target: Launcher) -> None:
-    """Without any configuration, the run ends with exit 2 and names what it needs."""
-    run = target.command(forks=target.forks).wait()
-    assert run.code == 2
-    assert "customer_id" in run.last_line
-    assert "auth_token" in run.last_line
 
 
 def test_two_config_files(target: Launcher, sandbox: Sandbox) -> None:
@@ -279,20 +241,3 @@ def test_dry_run(target: Launcher, sandbox: Sandbox) -> None:
     assert TOKEN not in run.log
     total = run.summary["total"]
     assert (total.read, total.reasons, total.adds_up) == (20, {"invalid_event_time": 1}, True)
-
-
-def test_nothing_is_asked_of_the_network(target: Launcher) -> None:
-    """A dry run needs no API, and no run does before there is something to send."""
-    nowhere = {"api_url": "https://nowhere.invalid", "patience": 8}
-    run = target.run(schema(), order(1), state(1), dry_run=True, **nowhere)
-    assert (run.code, run.states) == (0, [])
-    assert target.run(**nowhere).code == 0
-
-
-def test_input_file(target: Launcher, sandbox: Sandbox) -> None:
-    """--input reads messages from a file instead of standard input."""
-    (target.folder / "messages.singer").write_bytes(lines([schema(), order(1), state({"a": 1.0})]))
-    run = target.ask("--input", "messages.singer")
-    assert (run.code, run.stdout, sandbox.stats.accepted) == (0, '{"a": 1.0}', 1)
-    run = target.ask("--input", "nowhere.singer")
-    assert (run.code, "nowhere.singer" in run.log, "Traceback" in run.log) == (2, True, False)

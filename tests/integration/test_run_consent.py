@@ -7,13 +7,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from faulty_server import Reply, refusing
 from integration_support import (
     TOKEN,
-    WITH_ID,
     batch,
     lines,
-    numbered,
     order,
     orders,
     schema,
@@ -21,16 +18,11 @@ from integration_support import (
 )
 
 if TYPE_CHECKING:
-    from faulty_server import FaultyServer
     from integration_support import Launcher
 
     from target_liveintent.sandbox import Sandbox
 
 COLUMNS = ("id", "event_time", "email", "value", "consent")
-
-
-def md5(text: str) -> str:
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def sha2(text: str) -> str:
@@ -62,38 +54,6 @@ def test_consent(target: Launcher, sandbox: Sandbox) -> None:
     assert total.drops == {"no_consent": len(no)}
     assert total.adds_up
     assert run.letters == []
-
-
-def test_the_column_as_mapped(target: Launcher, sandbox: Sandbox) -> None:
-    """A map makes the column of a stream, or drops it, or computes it; no other stream has it."""
-    others = {"event_time": "event_time", "email": "email", "__else__": "__NULL__"}
-    maps = {
-        "as it is": ({}, (2, 3)),
-        "computed": ({"consent": "_.get('marketing') == 'subscribed'"}, (1,)),
-        "dropped": ({"consent": "__NULL__"}, (1, 2, 3)),
-        "not named": (others, (1, 2, 3)),
-        "a constant": ({"consent": "'yes'"}, (1, 2, 3)),
-    }
-    columns = (*COLUMNS[:-1], "consent", "marketing")
-    messages = [
-        message
-        for stream in maps
-        for message in (
-            schema(stream, columns),
-            order(1, stream, consent="no", marketing="subscribed"),
-            order(2, stream, consent="yes", marketing="pending"),
-            order(3, stream, consent="yes", marketing=None),
-        )
-    ]
-    messages += [schema("without"), order(4, "without", consent=False)]
-    definitions = {stream: definition for stream, (definition, _) in maps.items()}
-    run = target.run(*messages, stream_maps={**definitions, "without": {}})
-    assert run.code == 0
-    expected = [number for _, numbers in maps.values() for number in numbers]
-    assert sent(sandbox) == buyers(*expected, 4)
-    for stream, (_, numbers) in maps.items():
-        dropped = {"no_consent": 3 - len(numbers)} if len(numbers) < 3 else {}
-        assert (run.summary[stream].delivered, run.summary[stream].drops) == (len(numbers), dropped)
 
 
 def test_a_column_that_appears(target: Launcher, sandbox: Sandbox) -> None:
@@ -144,70 +104,14 @@ def test_never_a_letter_and_never_an_end(target: Launcher, settings: dict[str, A
     assert shown == (["buyer100"] if settings.get("dry_run") else [])
 
 
-def test_a_replay_obeys_both(to_server: Launcher, server: FaultyServer) -> None:
-    """Who withdrew consent in the letter, or joined the list since, is dropped; others go."""
-    server.answer = refusing("order-1", "order-2", "order-3")
-    messages = numbered(5, consent="granted")
-    first = to_server.run(schema(columns=(*WITH_ID, "consent")), *messages, state(1))
-    assert [x["reason"] for x in first.letters] == ["refused_by_api"] * 3
-    before, mark, after = to_server.exported().partition('"consent":"granted"')
-    assert mark
-    (to_server.folder / "edited").write_text(before + '"consent":"withdrawn"' + after)
-    _, listed, left = (x["event_id"] for x in first.letters)
-    (to_server.folder / "people.txt").write_text(f"Buyer{listed[-1]}@example.com\n")
-    server.answer = lambda _: Reply()
-    server.accepted.clear()
-    again = to_server.ask("replay", "edited", suppression_path="people.txt")
-    assert (again.code, server.accepted) == (0, [left])
-    assert again.summary["total"].drops == {"no_consent": 1, "suppressed": 1}
-    assert again.summary["total"].adds_up
-    assert again.letters == []
-
-
-def test_nobody_stays_in_the_store(target: Launcher, sandbox: Sandbox) -> None:
-    """Who was dropped was not delivered, and goes out once they agree."""
-    for value in (0, 1, 1):
-        assert target.run(schema(columns=COLUMNS), order(1, consent=value)).code == 0
-    assert sandbox.stats.accepted == 1
-
-
 # Suppression
 
 
-def test_suppressed_addresses(target: Launcher, sandbox: Sandbox) -> None:
-    """An address of the file stops its events, however they are normalized or hashed."""
-    gmail, other = "John.Doe+Office@Gmail.com", "Jane.Roe+x@Example.com"
-    (target.folder / "people.txt").write_text(f"# left\n{gmail}\n\n{other.upper()}\n")
-    given: list[dict[str, Any]] = [
-        {"email": email} for email in (gmail, other, f" {other.lower()} ", gmail.upper())
-    ]
-    for one in ("johndoe@gmail.com", "janeroe@example.com"):
-        given += [
-            *({"email": md5(one)}, {"email": sha2(one).upper()}),
-            *({"email": ..., "md5": md5(one)}, {"email": ..., "sha2": sha2(one)}),
-            {"email": "", "md5": one, "sha2": "junk"},
-        ]
-    run = target.run(
-        schema(columns=("id", "event_time", "email", "md5", "sha2")),
-        *(order(n, **one) for n, one in enumerate(given)),
-        order(99),
-        state(1),
-        email_normalization="all_domains",
-        suppression_path="people.txt",
-    )
-    assert (run.code, run.states, run.warnings) == (0, [1], [])
-    assert sent(sandbox) == buyers(99)
-    assert run.summary["total"].drops == {"suppressed": len(given)}
-    assert run.summary["total"].adds_up
-    assert run.letters == []
-
-
-@pytest.mark.parametrize("dry_run", [False, True])
-def test_a_list_that_cannot_be_read(target: Launcher, sandbox: Sandbox, dry_run: bool) -> None:
+def test_a_list_that_cannot_be_read(target: Launcher, sandbox: Sandbox) -> None:
     """Exit code 2 before any input is read and any file is made, in one line without content."""
     path = target.folder / f"{TOKEN}.txt"
     path.write_text("a@example.com\n\ns3cr3t at example.com\n")
-    settings = {"suppression_path": path.name, "dry_run": dry_run, "metrics_path": "run.prom"}
+    settings = {"suppression_path": path.name, "metrics_path": "run.prom"}
     run = target.start(**settings).wait(8)  # Standard input is still open.
     assert (run.code, run.stdout, sandbox.stats.requests) == (2, "", 0)
     assert len(run.warnings) == 1
@@ -219,12 +123,3 @@ def test_a_list_that_cannot_be_read(target: Launcher, sandbox: Sandbox, dry_run:
     assert run.code == 2
     assert "suppression_path '***.txt' cannot be read" in run.last_line
     assert TOKEN not in run.log
-
-
-def test_a_long_list(target: Launcher, sandbox: Sandbox) -> None:
-    """A hundred thousand people are read before a run in a moment."""
-    people = [sha2(f"buyer{n}@example.com") for n in range(5, 100_000)]
-    (target.folder / "people.txt").write_text("\n".join(people))
-    run = target.run(schema(), *orders(10), state(1), suppression_path="people.txt", patience=8)
-    assert (run.code, run.summary["total"].drops) == (0, {"suppressed": 5})
-    assert sent(sandbox) == buyers(*range(5))

@@ -5,26 +5,21 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import threading
 from typing import TYPE_CHECKING
 
-import pytest
 from integration_support import (
     CUSTOMER,
-    OFTEN,
     WITH_ID,
     numbered,
     order,
     read_store,
     schema,
     state,
-    wait_until,
 )
 
 from target_liveintent.store import PROPERTIES
 
 if TYPE_CHECKING:
-    from faulty_server import FaultyServer
     from integration_support import Launcher
 
 
@@ -87,25 +82,3 @@ def test_old_letters_go(target: Launcher) -> None:
 
 
 # Too many dead letters
-
-
-def test_the_percentage_waits_for_a_state(to_server: Launcher, server: FaultyServer) -> None:
-    """Bad records at the start, and then a silence, end no run whose later records are good."""
-    run = to_server.start(constants=OFTEN)
-    run.send(schema(columns=WITH_ID), *numbered(120, event_time=None))
-    wait_until(lambda: len(run.letters) == 120, "the dead letters")
-    threading.Event().wait(0.2)  # The silence is the point: the run looks at itself in it.
-    run.send(*numbered(1120)[120:], state(1120)).close_input().wait()
-    assert (run.code, run.states) == (0, [1120])
-    assert (len(run.letters), len(server.accepted)) == (120, 1000)
-
-
-@pytest.mark.parametrize(("bad", "code"), [(60, 1), (40, 0)])
-def test_a_dry_run_judges_the_percentage(target: Launcher, bad: int, code: int) -> None:
-    """A dry run says at its end what the run would have said, by its exit code too."""
-    messages = [*numbered(bad, event_time=None), *numbered(100)[bad:]]
-    run = target.run(schema(columns=WITH_ID), *messages, state(100), dry_run=True)
-    assert (run.code, run.states, run.letters) == (code, [], [])
-    assert ("max_dead_letter_percent (50)" in run.last_line) == bool(code)
-    assert run.summary["total"].adds_up
-    assert not target.store.exists()

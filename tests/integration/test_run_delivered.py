@@ -6,15 +6,12 @@ import csv
 import datetime as dt
 import hashlib
 import json
-import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from faulty_server import Reply
 from integration_support import CUSTOMER, WITH_ID, order, orders, schema, state
 from ledger_claims import ask, count
-
-from target_liveintent.conversions import DELIVERED_EVENTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,20 +30,7 @@ def rows(launcher: Launcher, *options: str, **settings: Any) -> list[dict[str, s
     return list(csv.DictReader(run.stdout.splitlines()))
 
 
-def records(launcher: Launcher, **settings: Any) -> list[dict[str, Any]]:
-    """Return the records of the Singer stream."""
-    run = launcher.ask("delivered", "--format=singer", **settings)
-    assert (run.code, run.log) == (0, "")
-    first, *others = map(json.loads, run.stdout.splitlines())
-    assert (first["type"], first["stream"]) == ("SCHEMA", DELIVERED_EVENTS)
-    assert first["key_properties"] == ["event_id", "stream", "pixel_id"]
-    assert {one["type"] for one in others} <= {"RECORD"}
-    found = [one["record"] for one in others]
-    assert all(one.keys() <= first["schema"]["properties"].keys() for one in found)
-    return found
-
-
-def test_what_was_confirmed(to_server: Launcher, server: FaultyServer, store: Path | str) -> None:
+def test_what_was_confirmed(to_server: Launcher, server: FaultyServer) -> None:
     """What a 204 or a 200 that names the others confirmed is kept, and nothing else."""
 
     def answer(request: Request) -> Reply:
@@ -58,10 +42,9 @@ def test_what_was_confirmed(to_server: Launcher, server: FaultyServer, store: Pa
 
     server.answer = answer
     messages = [order(n, event_id=f"order-{n}", order_id=f"#{n}") for n in range(300)]
-    own = {**KEPT, "store": str(store)}
-    run = to_server.run(schema(columns=COLUMNS), *messages, state(1), **own)
+    run = to_server.run(schema(columns=COLUMNS), *messages, state(1), **KEPT)
     assert (run.code, run.states) == (0, [1])
-    found = rows(to_server, store=str(store))
+    found = rows(to_server)
     expected = {f"#{n}" for n in range(200)} - {"#7", "#150", "#151"}
     assert Counter(row["order_id"] for row in found) == Counter(expected)
     assert len(found) == run.summary["total"].delivered
@@ -74,44 +57,6 @@ def test_what_was_confirmed(to_server: Launcher, server: FaultyServer, store: Pa
         assert row["email_hash"] == event["userData"]["md5"]
         moment = dt.datetime.fromisoformat(row["event_time"].replace("Z", "+00:00"))
         assert moment.timestamp() == event["eventTime"]
-
-
-def test_a_row_is_kept_once(to_server: Launcher) -> None:
-    """However often the event is sent; its row names the last run, and when it was sent."""
-    messages = [schema(columns=COLUMNS), *orders(2)]
-    first = to_server.run(*messages, **KEPT)
-    again = to_server.run(*messages, options=["--send-again"], **KEPT)
-    assert first.run_id != again.run_id
-    found = records(to_server)
-    assert {(one["stream"], one["pixel_id"], one["run_id"]) for one in found} == {
-        ("orders", 12345, again.run_id)
-    }
-    for one in found:
-        sent_at = dt.datetime.fromisoformat(one["sent_at"].replace("Z", "+00:00"))
-        assert 0 <= time.time() - sent_at.timestamp() < 60
-    assert len(rows(to_server)) == 2
-
-
-def test_nothing_is_kept_unless_it_is_asked_for(to_server: Launcher) -> None:
-    """Neither without the setting nor in a dry run; without a store, there is only the heading."""
-    for settings in (KEPT | {"dry_run": True}, {}):
-        assert (rows(to_server), records(to_server)) == ([], [])
-        assert to_server.run(schema(), *orders(2), **settings).code == 0
-    assert (rows(to_server), records(to_server)) == ([], [])
-
-
-def test_which_rows_are_printed(to_server: Launcher) -> None:
-    """Those of the account, sent since a time; those older than history_days are gone."""
-    assert to_server.run(schema(), *orders(2), **KEPT).code == 0
-    to_server.age("delivered", "sent_at", days=3)
-    assert to_server.run(schema(), *orders(2, 5), **KEPT).code == 0
-    today = dt.datetime.now(tz=dt.timezone.utc)
-    yesterday, earlier = (f"{today - dt.timedelta(days=days):%Y-%m-%d}" for days in (1, 5))
-    assert (len(rows(to_server)), len(rows(to_server, f"--since={yesterday}"))) == (5, 3)
-    assert len(rows(to_server, f"--since={earlier}T12:00:00")) == 5
-    assert rows(to_server, customer_id="b-9z9z") == []
-    assert to_server.run(schema(), **KEPT, history_days=2).code == 0
-    assert len(rows(to_server)) == 3
 
 
 # forget

@@ -6,7 +6,6 @@ import json
 import uuid
 from typing import TYPE_CHECKING
 
-import pytest
 from integration_support import order, orders, read_store, schema, state
 
 if TYPE_CHECKING:
@@ -39,22 +38,3 @@ def test_all_places_name_the_run(to_server: Launcher) -> None:
     assert f"Run <code>{run.run_id}</code>" in (to_server.folder / "report.html").read_text()
     metrics = (to_server.folder / "liveintent.prom").read_text()
     assert f'target_liveintent_run_info{{run_id="{run.run_id}"}} 1.0\n' in metrics
-
-
-@pytest.mark.parametrize(
-    ("settings", "code", "cause"),
-    [
-        ({"pixel_id": -1}, 2, "'pixel_id'"),
-        ({"store": "nowhere/own.sqlite"}, 2, "'store'"),
-        ({"on_rejection": "fail"}, 1, "no_identity"),
-    ],
-)
-def test_a_run_that_fails(
-    to_server: Launcher, settings: dict[str, object], code: int, cause: str
-) -> None:
-    """The last line names the cause, and the run at its end, whatever failed."""
-    run = to_server.run(schema(), order(2, email=None), **settings)
-    assert run.code == code
-    assert run.run_id is not None
-    assert cause in run.last_line  # (It has checked that the line ends in the ID.)
-    assert run.log.count(run.run_id) == 2

@@ -56,37 +56,3 @@ def test_a_misspelled_path(target: Launcher, sandbox: Sandbox) -> None:
             " unusable). Check what is mapped to email"
         ),
     ]
-
-
-def test_a_column_of_names(target: Launcher, sandbox: Sandbox) -> None:
-    """What is no address is warned of at the end, and the advice looks for no guests."""
-    maps = {"bookings": {**MAP, "email": "guest_name"}}
-    run = target.run(*bookings(60), stream_maps=maps)
-    assert (run.code, sandbox.stats.accepted) == (0, 0)
-    (warned,) = run.warnings
-    assert warned == (
-        'bookings: email is left out of 60 of 60 events: "x x 99" is neither an e-mail address nor'
-        " a hash of one. Check what is mapped to email"
-    )
-    (advice,) = [line for line in run.log.splitlines() if "no_identity 60: " in line]
-    assert advice.endswith(
-        "In stream bookings, almost no event has a usable value in email: check what is mapped to"
-        " email."
-    )
-    assert "Guests" not in run.log
-    assert "Ann" not in run.log
-
-
-def test_explain(target: Launcher) -> None:
-    """It names misspelled paths, those of presets as such, and what to do for an identity."""
-    maps = {"bookings": {**MAP, "email": "get('guest_mial')"}}
-    run = target.explain(*bookings(12), stream_maps=maps)
-    assert run.code == 0
-    assert (
-        "  'email' reads 'guest_mial', which is not in the tap's SCHEMA; did you mean" in run.stdout
-    )
-    no_identity = "    The record has no usable e-mail address, e-mail hash or decision ID."
-    assert f"{no_identity} In stream bookings, almost no " in run.stdout
-    run = target.explain(schema("bookings", BOOKING), presets={"bookings": "postgres_orders"})
-    (said,) = [line for line in run.stdout.splitlines() if "'customer_email', which" in line]
-    assert said.endswith("? (The preset reads this column only if it exists.)")

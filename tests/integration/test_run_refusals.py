@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from faulty_server import Reply, refusing
@@ -52,26 +51,6 @@ def test_what_the_api_said(to_server: Launcher, server: FaultyServer) -> None:
     assert TOKEN not in everything
 
 
-def test_what_the_api_said_last(to_server: Launcher, server: FaultyServer) -> None:
-    """The last line of a run that refusals end holds none of the addresses that they echo."""
-    said = f"jane.roe@example.com and jane.roe%40example.com, {TOKEN}".encode()
-    server.answer = refusing("order-1", body=said)
-    run = to_server.run(schema(columns=WITH_ID), *numbered(4), state(1), on_rejection="fail")
-    assert (run.code, run.states) == (1, [])
-    assert "400" in run.last_line
-    assert "jane" not in run.log
-    assert TOKEN not in run.log
-
-
-def test_too_large(to_server: Launcher, server: FaultyServer) -> None:
-    """A batch of too many bytes is split, and no event is blamed for its size."""
-    limit = 10_000
-    server.answer = lambda request: Reply(413 if len(request.body) > limit else 204)
-    run = to_server.run(schema(columns=WITH_ID), *numbered(100, order_id="x" * 50), state(1))
-    assert (run.code, run.states, run.letters) == (0, [1], [])
-    assert Counter(server.accepted) == Counter(ids(*range(100)))
-
-
 def test_nothing_accepted(to_server: Launcher, server: FaultyServer) -> None:
     """A run in which nothing was ever accepted fails without STATE and without dead letters."""
     server.answer = lambda _: Reply(400, b"no such pixel")
@@ -81,34 +60,6 @@ def test_nothing_accepted(to_server: Launcher, server: FaultyServer) -> None:
     assert re.search("customer.?id", run.last_line, re.IGNORECASE)
     assert len(server.requests) <= 100
     assert run.summary["total"].dead_lettered == 0
-
-
-def test_few_events_and_none_accepted(to_server: Launcher, server: FaultyServer) -> None:
-    """Fewer than ten refused events of a run become dead letters, so that it is not stuck."""
-    server.answer = lambda _: Reply(400, b"no such pixel")
-    run = to_server.run(schema(columns=WITH_ID), *numbered(9), state(1))
-    assert (run.code, run.states, len(run.letters)) == (0, [1], 9)
-    assert any(
-        "the API refused 9 events at the end of the input, or before a pause" in line
-        for line in run.warnings
-    )
-
-
-def test_fail_on_refusal(to_server: Launcher, server: FaultyServer) -> None:
-    """With on_rejection fail, a refusal ends the run after what precedes it was delivered."""
-    server.answer = refusing("order-5")
-    messages = [part for n, m in enumerate(numbered(8)) for part in (m, state(n))]
-    run = to_server.run(
-        schema(columns=WITH_ID),
-        *messages,
-        on_rejection="fail",
-        batch_size_rows=1,
-        max_concurrent_requests=1,
-    )
-    assert (run.code, run.letters) == (1, [])
-    assert run.states[-1] == 4
-    assert "refused_by_api" in run.last_line
-    assert ids(0, 1, 2, 3, 4) <= set(server.accepted)
 
 
 def events(stream: str, *numbers: int) -> list[Message]:

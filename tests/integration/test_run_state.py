@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -64,22 +63,6 @@ def test_silent_tap(target: Launcher, sandbox: Sandbox) -> None:
     assert run.states == [{"n": 0}, {"n": 1}]
 
 
-def test_state_in_the_flow(target: Launcher, sandbox: Sandbox) -> None:
-    """STATE comes while records flow, not only at the end of a long input."""
-    run = target.start(batch_size_rows=5, flush_interval_seconds=600, constants=OFTEN)
-    run.send(schema(columns=WITH_ID))
-    count = itertools.count()
-
-    def one_more() -> bool:
-        n = next(count)
-        run.send(order(n, event_id=f"order-{n}"), state(n + 1))
-        return len(run.out) >= 2
-
-    wait_until(one_more, "two STATEs while records flow")
-    assert sandbox.stats.accepted >= run.states[-1] > 0
-    assert run.close_input().wait().code == 0
-
-
 def test_state_as_it_came(target: Launcher) -> None:
     """A STATE goes out byte for byte, floats and all."""
     value = '{ "b" : {"c":12345678901234567890.1234567890,"caf\\u00e9":"é","n": -0.0, "m": 1e5} }'
@@ -88,18 +71,6 @@ def test_state_as_it_came(target: Launcher) -> None:
 
 
 # on_rejection
-
-
-def test_fail_on_a_rejection(target: Launcher, sandbox: Sandbox) -> None:
-    """With on_rejection fail, what precedes the bad record is delivered, with its STATE."""
-    messages = [part for n, m in enumerate(numbered(5)) for part in (m, state(n))]
-    messages[6]["record"]["event_time"] = None
-    run = target.run(schema(columns=WITH_ID), *messages, on_rejection="fail")
-    assert (run.code, run.states) == (1, [2])
-    assert {e["eventId"] for e in sandbox.events} == {"order-0", "order-1", "order-2"}
-    assert run.letters == []
-    assert "missing_event_time" in run.last_line
-    assert "order-3" in run.last_line
 
 
 # max_dead_letter_percent
@@ -118,56 +89,4 @@ def test_too_many_letters(target: Launcher) -> None:
     assert (run.code, run.states) == (0, [1])
 
 
-def test_too_many_letters_in_the_flow(target: Launcher) -> None:
-    """The percentage is judged before each STATE, from 1,000 records on: an earlier one stays."""
-    run = target.start(batch_size_rows=100, constants=OFTEN)
-    run.send(schema(), *orders(100), state(1))
-    wait_until(lambda: run.states == [1], "the first STATE")
-    run.send(*orders(1000, 1900, event_time="?"), state(2))
-    run.wait()  # standard input is still open
-    assert (run.code, run.states) == (1, [1])
-    assert "max_dead_letter_percent" in run.last_line
-
-
 # No stream is mapped
-
-MAPS = {
-    "public-orders": {
-        "event_time": "event_time",
-        "email": "email",
-        "__else__": "__NULL__",
-    }
-}
-
-
-def test_no_stream_mapped(target: Launcher, sandbox: Sandbox) -> None:
-    """If records came and not one stream could be mapped, the run fails without STATE."""
-    run = target.run(
-        schema("public-order", columns=("id", "total")),
-        order(1, "public-order"),
-        state(1),
-        stream_maps=MAPS,
-    )
-    assert (run.code, run.states, run.letters, sandbox.stats.requests) == (1, [], [], 0)
-    assert "public-order" in run.last_line
-    assert "public-orders" in run.last_line
-    (hint,) = [w for w in run.warnings if "skipped" in w]
-    assert "'public-orders'?" in hint
-    assert run.summary["total"].unmapped == 1
-
-
-def test_no_stream_mapped_while_running(target: Launcher) -> None:
-    """While no stream could be mapped yet, no STATE is written either, on a slow tap too."""
-    run = target.start(stream_maps=MAPS, constants=OFTEN)
-    run.send(schema("public-order", columns=("id", "total")), order(1, "public-order"), state(1))
-    wait_until(lambda: "skipped" in run.log, "the warning")
-    threading.Event().wait(0.2)  # several looks at what is due
-    early = run.states
-    run.close_input().wait()
-    assert (run.code, early, run.states) == (1, [], [])
-
-
-def test_nothing_came(target: Launcher) -> None:
-    """A run without records is done, whatever streams there are, and writes its STATE."""
-    run = target.run(schema("public-order", columns=("id", "total")), state(1), stream_maps=MAPS)
-    assert (run.code, run.states) == (0, [1])

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from faulty_server import Reply, Request, refusing
+from faulty_server import Reply, Request
 from integration_support import DAY, WITH_ID, numbered, order, orders, schema, state
 
 if TYPE_CHECKING:
@@ -118,16 +118,6 @@ def test_every_fate(to_server: Launcher, server: FaultyServer) -> None:
     assert f"; {run.requests} requests, 0 retries, " in line
 
 
-def test_retries_are_counted(to_server: Launcher, server: FaultyServer) -> None:
-    """Requests count retries, and events that were retried count once."""
-    first = iter([Reply(503), Reply(500), Reply(429)])
-    server.answer = lambda _: next(first, Reply())
-    run = to_server.run(schema(), *orders(3), state(1))
-    assert (run.code, run.requests) == (0, 4)
-    assert "4 requests, 1 retries, 2 throttled" in run.log
-    assert run.summary["total"].delivered == 3
-
-
 def test_failed_run(to_server: Launcher, server: FaultyServer) -> None:
     """A run that fails still says what was delivered; what has no fate is not passed over."""
     server.answer = lambda request: Reply(404) if "order-5" in request.ids else Reply()
@@ -142,49 +132,7 @@ def test_failed_run(to_server: Launcher, server: FaultyServer) -> None:
     assert f", not settled {total.not_settled}; " in run.totals[0]
 
 
-def test_left_out_fields(target: Launcher, sandbox: Sandbox) -> None:
-    """Optional fields that cannot be used are left out and counted, never sent as null."""
-    columns = ("id", "event_time", "email", "value", "currency", "ip", "md5")
-    run = target.run(
-        schema(columns=columns),
-        order(1, value="12,50", currency="dollars", ip="999.1.1.1"),
-        order(2, value="", currency=None, ip=" "),
-        order(3, md5="0" * 31 + "1"),
-        state(1),
-    )
-    assert (run.code, sandbox.stats.accepted) == (0, 3)
-    for event in sandbox.events:
-        assert None not in event["purchaseData"].values()
-        assert None not in event["userData"].values()
-    (line,) = [x.text for x in run.err if "total: read" in x.text]
-    for name in ("value", "currency", "ip", "conflict"):
-        assert re.search(rf"\b{name} \d", line), name
-    assert run.summary["total"].adds_up
-
-
 # What follows the total
-
-
-def test_the_summary_says_what_to_do(to_server: Launcher, server: FaultyServer) -> None:
-    """After the total: a line a reason that says what to do, and then where the letters are."""
-    server.answer = refusing("order-9")
-    messages = numbered(10)
-    for n in (0, 1):
-        messages[n]["record"]["event_time"] = None
-    messages[2]["record"]["email"] = None
-    run = to_server.run(
-        schema(columns=WITH_ID),
-        *messages,
-        state(1),
-        batch_size_rows=5,
-    )
-    assert run.code == 0
-    first, *others, last = run.texts[run.texts.index(run.totals[0]) + 1 :]
-    assert first.startswith("missing_event_time 2: ")
-    assert "Map `event_time`" in first
-    assert {x.split(":")[0] for x in others} == {"no_identity 1", "refused_by_api 1"}
-    assert all(len(x.split(": ", 1)[1]) > 20 for x in others)
-    assert last.startswith("dead letters are in the store; to see what to do")
 
 
 def test_a_dry_run_only_would_have_letters(target: Launcher) -> None:

@@ -71,12 +71,3 @@ def test_people_that_cannot_be_read(
     assert (run.code, run.states, sandbox.stats.requests) == (2, [], 0)
     assert run.last_line.startswith("suppression_path cannot be read: ")
     assert path not in run.log
-
-
-def test_a_batch_file_that_cannot_be_read(target: Launcher, s3: Store) -> None:
-    """It ends the run without STATE, and no message shows the URL."""
-    url = f"s3://{BUCKET}/s3cr3t.jsonl"
-    run = target.run(schema(), batch(url), state(1), env=s3.environment)
-    assert (run.code, run.states) == (1, [])
-    assert "a BATCH file at s3:// cannot be read: it does not exist" in run.last_line
-    assert "s3cr3t" not in run.log
