@@ -138,12 +138,6 @@ def lines(messages: Iterable[Message | str | bytes]) -> bytes:
     return b"".join((m.encode() if isinstance(m, str) else m) + b"\n" for m in raw)
 
 
-def address_words(address: str) -> set[str]:
-    """Return the ways in which an address must appear nowhere."""
-    local, _, domain = address.partition("@")
-    return {address.lower(), f"{local}%40{domain}".lower(), local.lower()}
-
-
 # Waiting
 
 

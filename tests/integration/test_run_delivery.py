@@ -197,15 +197,3 @@ def test_a_rotated_token(to_server: Launcher, server: FaultyServer) -> None:
     assert run.log.count(told) == 1
     assert TOKEN not in run.log
     assert new not in run.log
-
-
-def test_unknown_status(to_server: Launcher, server: FaultyServer) -> None:
-    """A status that is not known ends the run and is named; a redirect is not followed."""
-    reply = Reply(302, headers={"Location": "/elsewhere"})
-    server.answer = lambda request: reply if request.path.startswith("/conv") else Reply()
-    run = to_server.run(schema(), *orders(3), state(1))
-    assert (run.code, run.states, run.letters) == (1, [], [])
-    assert [p.path for p in server.requests] == [f"/conversions/{CUSTOMER}"]
-    for told in (str(reply.status), server.url, CUSTOMER):
-        assert told in run.last_line
-    assert run.summary["total"].delivered == 0

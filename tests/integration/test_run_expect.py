@@ -72,16 +72,6 @@ def test_a_file_that_does_not_exist(target: Launcher) -> None:
     assert len(stream["events"][0]["userData"]["sha2"]) == 64
 
 
-def test_the_json_is_that_of_the_dry_run(target: Launcher) -> None:
-    """An event in the file is the one that a dry run shows."""
-    recording = [schema(columns=COLUMNS), order(1, status="paid", value=1.50)]
-    expect(target, recording=recording)
-    made = json.loads((target.folder / "expected.json").read_text())["streams"][0]["events"]
-    maps = {"orders": MAP, "__else__": "__NULL__"}
-    shown = target.run(*recording, dry_run=True, stream_maps=maps).log
-    assert f"would send: {json.dumps(made[0], separators=(',', ':'))}" in shown
-
-
 def test_an_expectation_that_is_met(target: Launcher) -> None:
     """The same result: exit code 0, and the file stays as it is. Its layout is free."""
     expect(target)
@@ -132,21 +122,6 @@ def test_a_run_that_would_fail(target: Launcher) -> None:
     run = explain(target, "--format=json", recording=lacking, **settings)
     (failure,) = json.loads(run.stdout)["failures"]
     assert (run.code, failure.startswith(why)) == (1, True)
-
-
-def test_what_expects_nothing(target: Launcher) -> None:
-    """Nothing is expected of nothing: a recording that is lost must not pass."""
-    run = expect(target, recording=[schema()])
-    assert (run.code, run.stdout) == (1, "")
-    assert run.last_line == "--expect needs records, but the input has none"
-    assert not (target.folder / "expected.json").exists()
-    run = explain(target, "--expect", "nowhere/expected.json")
-    assert run.code == 1
-    assert (
-        "cannot write the expected result to 'nowhere/expected.json': No such file" in run.last_line
-    )
-    run = explain(target, "--expect", ".")
-    assert (run.code, "is a directory" in run.log) == (2, True)
 
 
 # For programs

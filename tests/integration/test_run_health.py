@@ -7,12 +7,9 @@ import re
 import stat
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from integration_support import TOKEN, order, schema
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from integration_support import Launcher, Running
 
     from target_liveintent.sandbox import Sandbox
@@ -26,22 +23,21 @@ def send(target: Launcher, first: int, **settings: Any) -> Running:
     return target.run(schema(), *messages, **settings)
 
 
-def test_after_good_runs(target: Launcher, store: Path | str) -> None:
+def test_after_good_runs(target: Launcher) -> None:
     """All is usual unless there was no run for too long, and nothing in the history is changed."""
-    own = {"store": str(store)}
-    assert send(target, 1, **own).code == 0
-    assert send(target, 11, **own).code == 0
+    assert send(target, 1).code == 0
+    assert send(target, 11).code == 0
     before = target.store_files
-    asked = target.ask("health", "--max-age=1", **own)
+    asked = target.ask("health", "--max-age=1")
     assert (asked.code, asked.log) == (0, "")
     assert asked.stdout.startswith("nothing failed, but there is too little history")
     assert "usual: the last run ended at " in asked.stdout
     assert "4 conversions in the last 24 hours" in asked.stdout
     assert len(asked.stdout.splitlines()) == 1
-    asked = target.ask("health", "--max-age=0.0000001", **own)
+    asked = target.ask("health", "--max-age=0.0000001")
     assert (asked.code, asked.log) == (3, "")
     assert asked.stdout.startswith("there has been no run for ")
-    shown = json.loads(target.ask("report", "--format=json", **own).stdout)
+    shown = json.loads(target.ask("report", "--format=json").stdout)
     assert (shown["version"], shown["causes"], shown["months"][0]["delivered"]) == (1, [], 4)
     assert [one["reason"] for one in shown["reasons"]] == ["no_identity"]
     assert target.store_files == before
@@ -96,16 +92,6 @@ def test_the_page(target: Launcher, sandbox: Sandbox) -> None:
     assert sandbox.stats.requests == requests
 
 
-def test_the_page_of_a_run(target: Launcher) -> None:
-    """With a history, it opens with today against usual, the run itself included."""
-    report = {"report_path": "run.html"}
-    send(target, 1, **report)
-    send(target, 11, **report)
-    page = (target.folder / "run.html").read_text()
-    assert page.index("<b>4</b>") < page.index("The last run")
-    assert not (target.folder / "run.json").exists()
-
-
 def test_after_a_run_that_could_not_open_its_files(target: Launcher) -> None:
     """It has failed, and is known as such; without a store, it makes none."""
     absent = {"suppression_path": "absent.txt"}
@@ -119,35 +105,6 @@ def test_after_a_run_that_could_not_open_its_files(target: Launcher) -> None:
     assert asked.stdout.startswith("the last run failed: suppression_path 'absent.txt'")
     send(target, 21)
     assert target.ask("health").code == 0
-
-
-def test_only_the_own_pixel(target: Launcher) -> None:
-    """Runs of another account or pixel are not in the answer."""
-    send(target, 1)
-    send(target, 11, pixel_id=7, **WRONG_TOKEN)
-    assert target.ask("health").code == 0
-    assert target.ask("health", pixel_id=7).code == 3
-    assert target.ask("health", customer_id="b-0000").stdout == "there is no run in the history"
-
-
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ({"store": "nowhere/own.sqlite"}, "setting 'store' must name an ordinary file"),
-        ({"timezone": "Mars/Olympus"}, "timezone"),
-    ],
-)
-def test_what_is_wrong(target: Launcher, wrong: dict[str, Any], said: str) -> None:
-    """A wrong setting is exit code 2, which is neither good health nor bad."""
-    asked = target.ask("health", **wrong)
-    assert (asked.code, asked.stdout) == (2, "")
-    assert said in asked.log
-
-
-def test_a_page_that_cannot_be_written(target: Launcher) -> None:
-    asked = target.ask("report", "/nowhere/page.html")
-    assert (asked.code, asked.stdout) == (2, "")
-    assert "setting 'report_path' must name an ordinary file" in asked.last_line
 
 
 def test_a_database_that_is_down(target: Launcher) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from faulty_server import Reply
 from integration_support import OFTEN, SETTINGS, order, orders, schema, state, wait_until
-from ledger_claims import ask, count
+from ledger_claims import ask
 
 from target_liveintent.config import settings_of
 from target_liveintent.reporting.history import (
@@ -54,27 +54,6 @@ def put(launcher: Launcher, days_ago: int, delivered: int) -> None:
         store.finish("done", stored_text(run))
 
 
-def test_runs_that_end_at_the_same_time(to_server: Launcher) -> None:
-    """Each leaves its figures, and the days before stay as they are."""
-    put(to_server, 1, 240)
-    put(to_server, 2, 120)
-    sent = [orders(3 * number, 3 * number + 3) for number in range(4)]
-    own = {"batch_size_rows": 3, "constants": OFTEN}
-    running = [to_server.start(**own).send(schema(), *some, state(1)) for some in sent]
-    for run in running:
-        wait_until(lambda run=run: run.states, "a STATE")
-    for run in running:
-        run.close_input()
-    for run in running:
-        run.wait(60)
-        assert (run.code, run.warnings) == (0, []), run.log
-    before_last, yesterday, today = history(to_server).days
-    assert (before_last.usual["orders"].delivered, len(before_last.runs)) == (120, 1)
-    assert (yesterday.usual["orders"].delivered, len(yesterday.runs)) == (240, 1)
-    assert {one.run_id for one in today.runs} == {one.run_id for one in running}
-    assert today.usual["orders"].delivered == 12
-
-
 def test_what_is_unusual_is_said_in_the_last_lines(to_server: Launcher) -> None:
     """After 15 days of history, a run without conversions warns, and the next one does not."""
     for days_ago in range(15, 0, -1):
@@ -90,15 +69,6 @@ def test_what_is_unusual_is_said_in_the_last_lines(to_server: Launcher) -> None:
     second = to_server.run(schema(), order(1, email=None), state(1))
     assert not [one for one in second.warnings if "unusual" in one]
     assert gauge in (to_server.folder / "run-1.prom").read_text()
-
-
-def test_a_tap_that_sends_nothing_any_more(to_server: Launcher) -> None:
-    """Not even a SCHEMA: the run ends well, and says so."""
-    for days_ago in range(15, 0, -1):
-        put(to_server, days_ago, 200)
-    run = to_server.run()
-    assert run.code == 0
-    assert run.last_line.startswith("orders: unusual: 0 conversions in the last 24 hours, but")
 
 
 def test_failed_stopped_and_killed_runs(to_server: Launcher, server: FaultyServer) -> None:
@@ -139,22 +109,3 @@ def test_failed_stopped_and_killed_runs(to_server: Launcher, server: FaultyServe
         "failed",
         "the run was killed, or the machine was switched off",
     )
-
-
-def test_old_runs_go(to_server: Launcher) -> None:
-    """A run deletes those that began more than history_days ago."""
-    for days_ago in (1, 30, 32):
-        put(to_server, days_ago, 200)
-    assert to_server.run(schema(), history_days=31).code == 0
-    assert count(to_server.store, "run") == 3
-
-
-def test_a_dry_run_leaves_nothing(to_server: Launcher) -> None:
-    """Nor does a command that only looks."""
-    put(to_server, 1, 200)
-    before = to_server.store_files
-    assert to_server.run(schema(), *orders(3), dry_run=True).code == 0
-    for command in ("health", "dead-letters", "delivered"):
-        assert to_server.ask(command).code == 0
-    assert to_server.ask("report", "--format=text").code == 0
-    assert to_server.store_files == before

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from target_liveintent.sandbox import Sandbox
 
 SHOP = ("id", "created_at", "customer_email", "total", "currency", "client_ip")
+
+
 def shop_order(number: int, stream: str = "public-orders", **columns: Any) -> dict[str, Any]:
     """Return the RECORD of an order in the shape of a shop's table."""
     plain = order(number)["record"]
