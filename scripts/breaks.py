@@ -124,20 +124,14 @@ BREAKS: tuple[Break, ...] = (
         "run/run.py",
         "                self._write(durable=True)\n",
         "                self._write()\n",
-        (
-            "reliability/test_partial.py::test_letters_are_on_the_disk_before_state",
-            "unit/run/test_durability.py::test_everything_is_durable_before_state",
-        ),
+        ("unit/run/test_durability.py::test_everything_is_durable_before_state",),
     ),
     Break(
         "STATE is written before the outcomes that it covers",
         "run/run.py",
         "self._write(durable=True)\n                self._parts.write_state(state)\n",
         "self._parts.write_state(state)\n                self._write(durable=True)\n",
-        (
-            "reliability/test_partial.py::test_letters_are_on_the_disk_before_state",
-            "unit/run/test_durability.py::test_everything_is_durable_before_state",
-        ),
+        ("unit/run/test_durability.py::test_everything_is_durable_before_state",),
     ),
     Break(
         "every 200 is treated as delivery",
@@ -165,7 +159,6 @@ BREAKS: tuple[Break, ...] = (
         (
             "reliability/test_faults.py::test_every_fault",
             "reliability/test_faults.py::test_fault_campaign",
-            "reliability/test_outages.py::test_nobody_listens",
             "reliability/test_outages.py::test_outage",
         ),
     ),
@@ -205,7 +198,7 @@ BREAKS: tuple[Break, ...] = (
         "self.since = min(self.since, max(started_at, self.taken_at))",
         "self.since = max(started_at, self.taken_at)",
         (
-            "reliability/test_outages.py::test_the_budget_is_for_the_run",
+            "unit/delivery/test_machine.py::test_an_outage_ends_the_run",
             "reliability/test_outages.py::test_outage",
         ),
     ),

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,10 +16,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 import yaml
 from docs_support import DOCS, PROGRAMS, ROOT, Block, blocks
+from reporting_support import figures, run
 
 from target_liveintent.config import settings_of
-from target_liveintent.reporting.history import FORMAT, RunRecord, stored_text
-from target_liveintent.run import StreamCounts
+from target_liveintent.reporting.history import stored_text
 from target_liveintent.store import open_store
 
 if TYPE_CHECKING:
@@ -85,22 +84,15 @@ class Shop(NamedTuple):
         settings = settings_of({**ACCOUNT, "auth_token": "none", "store": str(self.store)})
         now = dt.datetime.now(dt.timezone.utc).replace(microsecond=0) - dt.timedelta(minutes=30)
         for back, ending in enumerate(reversed(endings)):
-            at = now - dt.timedelta(hours=back)
-            run = RunRecord(
-                format=FORMAT,
+            left = run(
+                now - dt.timedelta(hours=back),
                 run_id=f"0-{back}",
-                started_at=at,
-                ended_at=at,
-                day=at.date(),
-                kind="usual",
                 ending=ending,
-                version="0",
                 message=MESSAGE if ending == "failed" else None,
-                streams={"orders": StreamCounts(10, delivered=10, within_an_hour=10)},
+                streams={"orders": figures(10, within_an_hour=10)},
             )
-            store = open_store(settings, run.run_id)
-            store.finish(ending, stored_text(run))
-            store.close()
+            with contextlib.closing(open_store(settings, left.run_id)) as store:
+                store.finish(ending, stored_text(left))
 
     @property
     def store(self) -> Path:
@@ -214,14 +206,6 @@ def test_a_job_that_tells(shop: Shop, command: Callable[[], list[str]], code: in
     shop.heard("LiveIntent: the last 2 runs failed: the API denied access")
 
 
-def test_cron_hears_of_silence(shop: Shop) -> None:
-    """No run at all is told as well."""
-    shop.run(*cron_command())
-    ((title, text),) = shop.receiver.alerts
-    assert title == "LiveIntent: there is no run in the history"
-    assert text.startswith("There has been no run yet.")
-
-
 @pytest.mark.slow
 def test_systemd(shop: Shop) -> None:
     """The unit that tells, when the run or the health check has failed."""
@@ -261,17 +245,6 @@ def test_github_actions(shop: Shop) -> None:
     assert done.returncode == 0, done.stderr
     assert MESSAGE in summary.read_text(encoding="utf-8")
     shop.heard("LiveIntent: the health check failed")
-
-
-def test_github_takes_the_workflow(shop: Shop) -> None:
-    """The workflow is one by GitHub's schema."""
-    path = shop.folder / "liveintent-health.yml"
-    path.write_text(block("yaml", "liveintent-health.yml").text, encoding="utf-8")
-    if not (PROGRAMS / "check-jsonschema").exists():
-        pytest.skip("check-jsonschema is not installed")
-    command = [sys.executable, PROGRAMS / "check-jsonschema"]
-    schema = ["--builtin-schema", "vendor.github-workflows"]
-    subprocess.run([*command, *schema, path], check=True, capture_output=True)
 
 
 def test_urls_of_services(shop: Shop) -> None:

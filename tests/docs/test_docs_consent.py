@@ -95,11 +95,6 @@ def test_gpp() -> None:
     assert not any(map(says_yes, [*USELESS, "DBABL", "DBABLA~", "DBABL~BVQ"]))
 
 
-def test_a_strict_recipe_for_gpp() -> None:
-    """The letter of those who opted out of nothing is `q`, as the page says."""
-    assert gpp(2, 2, 2).split("~")[1][3] == "q"
-
-
 def test_us_privacy() -> None:
     says_yes = _says_yes("us_privacy")
     for notice, sale, agreement in itertools.product("YN-", repeat=3):

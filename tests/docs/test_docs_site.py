@@ -9,16 +9,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import pytest
-import yaml
 from browser_support import faint, overflow
 from docs_support import DOCS, ROOT
-
-import hub
-from target_liveintent.config import SCHEMA
-from target_liveintent.conversions.fields import FIELDS
-from target_liveintent.mapping.functions import FUNCTIONS
-from target_liveintent.mapping.presets import PRESETS
-from target_liveintent.reasons import REASONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -126,33 +118,6 @@ def _anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_the_repository_is_where_it_is_said_to_be() -> None:
-    settings = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
-    assert settings["extra"]["repository"] == hub.REPOSITORY
-
-
-@of_the_site
-@pytest.mark.parametrize(
-    ("page", "names"),
-    [
-        ("settings", SCHEMA["properties"]),
-        ("columns", [field.name for field in FIELDS]),
-        ("expressions", [function.name for function in FUNCTIONS]),
-        ("reasons", REASONS),
-    ],
-)
-def test_reference_is_whole(page: str, names: Iterable[str]) -> None:
-    """Each setting, column, function and reason has its row, in the page as it is built."""
-    text = (SITE / "reference" / f"{page}.html").read_text(encoding="utf-8")
-    assert [name for name in names if not re.search(rf"<td><code>{name}\b", text)] == []
-
-
-@of_the_site
-def test_presets_are_whole() -> None:
-    text = (SITE / "presets.html").read_text(encoding="utf-8")
-    assert [name for name in PRESETS if f">{name}<" not in text] == []
-
-
 # In a browser
 
 LOOKED_AT = [
@@ -179,21 +144,3 @@ def test_looks(open_page: OpenPage, name: str, width: int, scheme: str) -> None:
         assert page.evaluate(broken) == []
         # (A heading's link shows itself only to a pointer above it.)
         assert [text for text in faint(page) if "¶" not in text] == []
-
-
-@pytest.mark.browser
-@pytest.mark.slow
-def test_pictures_can_be_renewed(tmp_path: Path) -> None:
-    """The script takes the pictures that the pages show, and they are small."""
-    done = subprocess.run(
-        [ROOT / "scripts" / "pictures", tmp_path],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    taken = {picture.name for picture in tmp_path.glob("*.png")}
-    assert taken == {picture.name for picture in (DOCS / "pictures").glob("*.png")}
-    for picture in (*tmp_path.glob("*.png"), *(DOCS / "pictures").glob("*.png")):
-        assert 10_000 < picture.stat().st_size <= 150_000, picture

@@ -8,17 +8,11 @@ from typing import TYPE_CHECKING
 from faulty_server import Reply
 from integration_support import OFTEN, SETTINGS, order, orders, schema, state, wait_until
 from ledger_claims import ask
+from reporting_support import figures
+from reporting_support import run as made_up_run
 
 from target_liveintent.config import settings_of
-from target_liveintent.reporting.history import (
-    FORMAT,
-    USUAL,
-    History,
-    RunRecord,
-    read_history,
-    stored_text,
-)
-from target_liveintent.run import StreamCounts
+from target_liveintent.reporting.history import USUAL, History, read_history, stored_text
 from target_liveintent.store import open_for_reading
 
 if TYPE_CHECKING:
@@ -38,20 +32,9 @@ def history(launcher: Launcher) -> History:
 def put(launcher: Launcher, days_ago: int, delivered: int) -> None:
     """Put a run of an earlier day into the store."""
     with launcher.earlier_run(days_ago) as store:
-        ended = now() - dt.timedelta(days=days_ago)
-        counts = StreamCounts(delivered, delivered=delivered, within_an_hour=delivered)
-        run = RunRecord(
-            format=FORMAT,
-            run_id=f"{days_ago:08x}",
-            started_at=ended,
-            ended_at=ended,
-            day=ended.date(),
-            kind=USUAL,
-            ending="done",
-            version="0",
-            streams={"orders": counts},
-        )
-        store.finish("done", stored_text(run))
+        streams = {"orders": figures(delivered, within_an_hour=delivered)}
+        earlier = made_up_run(now() - dt.timedelta(days=days_ago), streams=streams)
+        store.finish("done", stored_text(earlier))
 
 
 def test_what_is_unusual_is_said_in_the_last_lines(to_server: Launcher) -> None:

@@ -622,27 +622,3 @@ def test_signal_in_a_long_back_off(tmp_path: Path, forks: Forks, number: int) ->
         feeding.join()
         assert summary(run)["not settled"] > 0
         campaign.finish()
-
-
-def test_signal_ends_a_run_that_hangs(tmp_path: Path, forks: Forks) -> None:
-    """A second signal some time after the first ends a run at once that waits for an answer."""
-    soon = {"target_liveintent.singer.signals:_REPEATED_SECONDS": 0.2}
-    hanging = {"request_timeout_seconds": 100, "constants": soon}
-    campaign = Campaign(tmp_path, forks, 4, **hanging)
-    with campaign.going():
-        campaign.plan(2, Reply(held=True))
-        run, feeding = campaign.start()
-        wait_until(lambda: campaign.server.busy >= 2, "requests that wait")
-        run.signal(signal.SIGTERM)
-        at = time.monotonic()
-        wait_until(lambda: time.monotonic() > at + 0.4, "twice as long as signals count as one")
-        again = time.monotonic()
-        run.signal(signal.SIGTERM).wait()
-        assert time.monotonic() - again < 1.5
-        assert run.code == 143
-        campaign.trouble = none
-        campaign.end_reservations(run, "run-1", in_order=False)
-        campaign.gone["run-1"] = again
-        campaign.ended.append(Ended("run-1", campaign.watch.bookmark, at, settled=False))
-        feeding.join()
-        campaign.finish()

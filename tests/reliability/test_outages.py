@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import itertools
 import os
-import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from fakes import FakeClock
-from faulty_server import FaultyServer, Reply, Request, accept
-from integration_support import SETTINGS
+from faulty_server import FaultyServer, Reply, Request
 from reliability_support import (
     ROOT,
     Feed,
@@ -25,14 +22,6 @@ from reliability_support import (
     run_file,
     start,
 )
-
-from target_liveintent.config import settings_of
-from target_liveintent.conversions.fields import event_of
-from target_liveintent.conversions.model import Conversion
-from target_liveintent.delivery.client import Client
-from target_liveintent.delivery.model import Batch
-from target_liveintent.delivery.pool import delivery_of
-from target_liveintent.errors import OutageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,42 +82,6 @@ def test_outage(tmp_path: Path, forks: Forks) -> None:
         assert watch.bookmark == max(s for s in (0, *feed.states) if s <= covered)
 
     in_parallel(outlive, outages, at_once=6)
-
-
-def test_the_budget_is_for_the_run(server: FaultyServer) -> None:
-    """However short each wait is, the run ends when they add up to max_retry_seconds."""
-    count = itertools.count()
-    server.answer = lambda _: Reply(503, skipped=None) if next(count) < 400 else Reply()
-    settings = settings_of({**SETTINGS, "api_url": server.url, "max_retry_seconds": 120})
-    clock = FakeClock()
-    began = clock.now
-    deliveries = delivery_of(settings, Client(settings, clock), clock)
-    given = {"event_id": "e0", "event_time": 9_999_999_999, "pixel_id": 1, "source": "web"}
-    conversions = [Conversion("orders", event_of(given), 9_999_999_999, {})]
-    deliveries.submit(Batch(0, "orders", began, conversions))
-    done = deliveries.take(20)
-    assert done is not None
-    assert 120 <= clock.now - began < 135  # (The fake clock may wait twice at the end.)
-    assert isinstance(done.failure, OutageError)
-    assert done.requests == len(server.requests) == done.throttled
-
-
-def test_nobody_listens(tmp_path: Path, forks: Forks) -> None:
-    """A port at which nobody listens is retried, and the run ends as in any outage."""
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    began = time.monotonic()
-    run, watch, _ = run_against(
-        accept,
-        tmp_path,
-        forks,
-        Feed(3_000, 1, mixed=False).lines(),
-        api_url=f"http://127.0.0.1:{port}",
-        max_retry_seconds=2,
-    )
-    assert time.monotonic() - began < 2 + A_FEW
-    assert_out(run, watch, "the connection failed")
-    assert watch.count == 0
 
 
 def test_outage_that_passes(tmp_path: Path, forks: Forks) -> None:
@@ -201,17 +154,6 @@ def test_name_that_is_found_at_last(tmp_path: Path, forks: Forks) -> None:
     in_parallel(find, ("EAI_AGAIN", "EAI_NONAME"))
 
 
-def test_name_that_is_never_found(tmp_path: Path, forks: Forks) -> None:
-    """A name that does not exist ends the run within the budget, and the last line says so."""
-    with FaultyServer() as server:
-        began = time.monotonic()
-        folder = tmp_path / "never"
-        run, watch = look_up(folder, forks, server, 1_000, "EAI_NONAME", max_retry_seconds=1)
-    assert time.monotonic() - began < 1 + A_FEW
-    assert_out(run, watch, "host name was not found")
-    assert server.requests == []
-
-
 # Access denied
 
 
@@ -220,12 +162,9 @@ def denied(
     forks: Forks,
     status: int,
     before: Callable[[int], Reply],
-    *,
-    close: bool = True,
-    events: int = 4_000,
 ) -> tuple[Running, FaultyServer, list[Request]]:
     """Run a target whose token is revoked, and return the requests after the first refusal."""
-    feed = Feed(events, 1, mixed=False)
+    feed = Feed(4_000, 1, mixed=False)
     first: list[float] = []
     count = itertools.count()
 
@@ -246,7 +185,7 @@ def denied(
             batch_size_rows=20,
             max_concurrent_requests=8,
         )
-        feeder = threading.Thread(target=_feed, args=(run, feed, close), daemon=True)
+        feeder = threading.Thread(target=_feed, args=(run, feed), daemon=True)
         feeder.start()
         run.wait(30)
         target.close()
@@ -261,12 +200,11 @@ def denied(
     return run, server, after
 
 
-def _feed(run: Running, feed: Feed, close: bool) -> None:
+def _feed(run: Running, feed: Feed) -> None:
     try:
         run.stdin.write("".join(feed.lines()).encode())
         run.stdin.flush()
-        if close:
-            run.stdin.close()
+        run.stdin.close()
     except (OSError, ValueError):
         pass  # The run has ended.
 
@@ -286,24 +224,6 @@ def test_token_revoked(tmp_path: Path, forks: Forks) -> None:
         assert after == []
 
     in_parallel(revoke, (401, 403))
-
-
-def test_token_revoked_amid_back_offs(tmp_path: Path, forks: Forks) -> None:
-    """Batches that wait to be retried are not sent any more after a token was denied."""
-
-    def before(n: int) -> Reply:
-        if n < 3:
-            return Reply(503, skipped=None)
-        return Reply(401, skipped=None, delay=0.05 if n == 3 else 0.0)
-
-    def revoke(events: int, close: bool) -> None:
-        _, _, after = denied(
-            tmp_path / f"{events} {close}", forks, 401, before, close=close, events=events
-        )
-        assert len(after) == 0, f"{events} events, input closed: {close}: {len(after)} more"
-
-    # While the tap is silent, at the end of the input, and while there is more to send.
-    in_parallel(revoke, [(160, False), (160, True), (4_000, True)])
 
 
 def test_token_revoked_amid_an_isolation(tmp_path: Path, forks: Forks) -> None:

@@ -6,10 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import FakeClock, FakeDelivery
 from faulty_server import FaultyServer, Reply, Request
-from integration_support import SETTINGS as USUAL
-from integration_support import STORE
 from reliability_support import (
     Feed,
     assert_adds_up,
@@ -20,12 +17,6 @@ from reliability_support import (
     run_file,
 )
 
-from target_liveintent.config import settings_of
-from target_liveintent.conversions.model import Rejection
-from target_liveintent.run.parts import RunParts
-from target_liveintent.run.run import Run
-from target_liveintent.store import open_store
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
@@ -33,43 +24,20 @@ if TYPE_CHECKING:
     from integration_forks import Forks
 
 BATCH = 4
-DEEP = b"[" * 60_000
 BODIES: dict[str, tuple[Callable[[list[str]], bytes], int]] = {
     "one": (lambda ids: json.dumps(ids[:1]).encode(), 1),
-    "the last": (lambda ids: json.dumps(ids[-1:]).encode(), 1),
     "all but one": (lambda ids: json.dumps(ids[1:]).encode(), 3),
-    "one, twice": (lambda ids: json.dumps([ids[2], ids[2]]).encode(), 1),
-    "one, in white space": (lambda ids: b'\n [ "' + ids[0].encode() + b'" ] \r\n', 1),
-    "one, escaped": (lambda ids: rb'["\u0065' + ids[0][1:].encode() + b'"]', 1),
     "all": (lambda ids: json.dumps(ids).encode(), 0),
-    "all, twice": (lambda ids: json.dumps(ids * 2).encode(), 0),
-    "all and another": (lambda ids: json.dumps([*ids, "else"]).encode(), 0),
     "one and another": (lambda ids: json.dumps([ids[0], "else"]).encode(), 0),
-    "another": (lambda _: b'["else"]', 0),
-    "one in capitals": (lambda ids: json.dumps([ids[0].upper()]).encode(), 0),
-    "one in spaces": (lambda ids: json.dumps([f" {ids[0]} "]).encode(), 0),
     "none": (lambda _: b"[]", 0),
-    "one and null": (lambda ids: json.dumps([ids[0], None]).encode(), 0),
-    "one and a number": (lambda ids: json.dumps([ids[0], 1]).encode(), 0),
-    "lists": (lambda ids: json.dumps([[ids[0]]]).encode(), 0),
-    "objects": (lambda ids: json.dumps([{"eventId": ids[0]}]).encode(), 0),
-    "an object": (lambda ids: json.dumps({"failed": ids[:1]}).encode(), 0),
-    "a text": (lambda ids: json.dumps(ids[0]).encode(), 0),
     "no JSON": (lambda ids: ids[0].encode(), 0),
-    "half of it": (lambda ids: json.dumps(ids[:2]).encode()[:-2], 0),
-    "more after it": (lambda ids: json.dumps(ids[:1]).encode() + b" []", 0),
-    "two lines": (lambda ids: f'["{ids[0]}"]\n["{ids[1]}"]'.encode(), 0),
-    "a number": (lambda _: b"4", 0),
-    "true": (lambda _: b"true", 0),
-    "null": (lambda _: b"null", 0),
     "nothing": (lambda _: b"", 0),
-    "no text": (lambda _: b"\xff\xfe\x00", 0),
-    "UTF-16": (lambda ids: json.dumps(ids[:1]).encode("utf-16"), 0),
-    "lone surrogates": (lambda _: rb'["\ud800"]', 0),
-    "nested deeply": (lambda _: DEEP, 0),
     "endless": (lambda ids: json.dumps(ids[:1] * 20_000).encode(), 0),
 }
-"""Bodies by name: from the IDs of the batch, and how many of them it names properly."""
+"""Bodies by name: from the IDs of the batch, and how many of them it names properly.
+
+(`tests/unit/delivery/test_api.py` has the others.)
+"""
 EVENTS = BATCH * (len(BODIES) + 1)
 SETTINGS: dict[str, Any] = {"batch_size_rows": BATCH, "max_dead_letter_percent": 100}
 
@@ -150,65 +118,3 @@ def test_the_store_knows_only_what_a_204_confirmed(tmp_path: Path, forks: Forks)
     assert sorted(sent) == sorted(name(n) for n in range(BATCH * len(BODIES)))
     assert assert_adds_up(again, EVENTS)["already_sent"] == BATCH
     assert assert_adds_up(third, EVENTS)["already_sent"] == EVENTS
-
-
-@pytest.mark.parametrize(
-    ("size", "reasons"),
-    [(1, {"e0": "unconfirmed", "e1": "unconfirmed"}), (2, {"e0": "not_processed"})],
-)
-def test_a_batch_of_one(tmp_path: Path, forks: Forks, size: int, reasons: dict[str, str]) -> None:
-    """A 200 that names the only event of its batch names no proper part: it is unconfirmed."""
-
-    def name_the_first(request: Request) -> Reply:
-        return Reply(200, json.dumps(request.ids[:1]).encode(), skipped=request.ids[:1])
-
-    lines = Feed(2, 3, every=1, mixed=False).lines()
-    run, _, _ = run_against(name_the_first, tmp_path, forks, lines, batch_size_rows=size)
-    assert run.code == 0
-    letters = letters_by_id(tmp_path).items()
-    assert {event: letter["reason"] for event, letter in letters} == reasons
-
-
-def test_an_id_twice_in_a_batch(tmp_path: Path, forks: Forks) -> None:
-    """Of two records with one event ID, the second waits until a 200 has named the first."""
-    lines = [line.replace('"e1"', '"e0"') for line in Feed(3, 3, mixed=False).lines()]
-
-    def name_it_once(request: Request) -> Reply:
-        return Reply(200, b'["e0"]', skipped=["e0"]) if len(request.ids) > 1 else Reply()
-
-    run, _, server = run_against(name_it_once, tmp_path, forks, lines)
-    assert run.code == 0
-    assert [request.ids for request in server.requests] == [["e0", "e2"], ["e0"]]
-    assert run.summary["total"].reasons == {"not_processed": 1}
-    assert run.summary["total"].delivered == 2
-    assert run.letters == []  # The dead letter of the first is gone, as its event was delivered.
-
-
-def test_letters_are_on_the_disk_before_state(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """When a STATE is written, each letter before it is in the store, and survives a power cut."""
-    settings = settings_of({**USUAL, "store": str(tmp_path / STORE)})
-    clock = FakeClock()
-    store = open_store(settings, "run-1", clock)
-    really, is_durable = store.database.transact, [False]
-
-    def transact(*steps: Any, durable: bool = False) -> Any:
-        is_durable.append(durable)
-        return really(*steps, durable=durable)
-
-    monkeypatch.setattr(store.database, "transact", transact)
-    seen = []
-
-    def write_state(state: str) -> None:
-        seen.append((int(state), len(letters_by_id(tmp_path)), is_durable[-1]))
-
-    run = Run(settings, RunParts(clock, FakeDelivery(clock), store, write_state))
-    for n in range(5):
-        run.take("orders", Rejection("orders", name(n), "no_identity", None, {}))
-        run.gate.hold(str(n + 1))
-        clock.now += 1.0
-        run.tick()
-    run.finish()
-    store.close()
-    assert seen == [(n, n, True) for n in range(1, 6)]

