@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from integration_support import (
     SETTINGS,
-    STORE,
     TOKEN,
     WITH_ID,
     numbered,
@@ -22,38 +21,13 @@ from integration_support import (
 )
 from run_counts import RunCounts
 
+from target_liveintent.config import SCHEMA
+
 if TYPE_CHECKING:
     from faulty_server import FaultyServer
     from integration_support import Launcher, Running
 
     from target_liveintent.sandbox import Sandbox
-
-DEFAULTS = {
-    "api_url": "https://conversions.liveintent.com",
-    "timezone": "UTC",
-    "email_normalization": "gmail",
-    "source_url_parameters": "all_but_secrets",
-    "batch_size_rows": 100,
-    "max_concurrent_requests": 64,
-    "flush_interval_seconds": 60,
-    "request_timeout_seconds": 30,
-    "max_retry_seconds": 300,
-    "on_rejection": "dead_letter",
-    "max_dead_letter_percent": 50,
-    "history_days": 400,
-    "store": STORE,
-    "keep_delivered": False,
-    "validate_records": False,
-    "dry_run": False,
-}
-OWN_SETTINGS = set(DEFAULTS) | {
-    *("customer_id", "auth_token", "auth_token_path", "pixel_id", "default_source", "limit"),
-    *("suppression_path", "report_path", "metrics_path", "max_requests_per_minute"),
-}
-MAP_SETTINGS = {"presets", "stream_maps", "stream_map_config"}
-INTEGERS = {"pixel_id", "max_requests_per_minute"} | {
-    name for name, value in DEFAULTS.items() if type(value) is int
-}
 
 
 def test_version(target: Launcher) -> None:
@@ -73,18 +47,11 @@ def test_about_json(target: Launcher) -> None:
     about = json.loads(run.stdout)
     assert about["description"] == DESCRIPTION
     properties = about["settings"]["properties"]
-    assert set(properties) == OWN_SETTINGS | MAP_SETTINGS
+    assert properties.keys() == SCHEMA["properties"].keys()
     assert all(properties[name].get("description") for name in properties)
-    shown = {n: p["default"] for n, p in properties.items() if "default" in p}
-    assert {n: v for n, v in shown.items() if v is not None} == DEFAULTS
-    assert set(about["settings"]["required"]) == {"customer_id"}
-    assert {name for name, one in properties.items() if one.get("secret")} == {
-        "auth_token",
-        "store",
-    }
-    for name in INTEGERS:
-        assert "integer" in properties[name]["type"]
-        assert "number" not in properties[name]["type"]
+    assert about["settings"]["required"] == ["customer_id"]
+    secret = {name for name, one in properties.items() if one.get("secret")}
+    assert secret == {"auth_token", "store"}
 
 
 # Environment variables
@@ -140,7 +107,7 @@ def test_environment(to_server: Launcher, server: FaultyServer) -> None:
         },
         "stream_map_config": {"prefix": "web-"},
     }
-    assert set(settings) == (OWN_SETTINGS | MAP_SETTINGS) - {
+    assert settings.keys() == SCHEMA["properties"].keys() - {
         "auth_token",
         "limit",  # It would bar STATE.
     }

@@ -79,6 +79,3 @@ def test_old_letters_go(target: Launcher) -> None:
     run = target.run(schema(), history_days=30)
     assert run.letters == []
     assert run.warnings == ["2 dead letters older than history_days (30) went out of the store"]
-
-
-# Too many dead letters

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from faulty_server import Reply, Request
 from integration_support import (
     CUSTOMER,
-    OFTEN,
     TOKEN,
     WITH_ID,
     numbered,
@@ -137,33 +136,7 @@ def test_retries(to_server: Launcher, server: FaultyServer) -> None:
     assert "5 retries, 4 throttled" in run.log
 
 
-def test_max_retry_seconds(to_server: Launcher, server: FaultyServer) -> None:
-    """After max_retry_seconds the run fails, with STATE for what was delivered and no further."""
-    accept = [True]
-    server.answer = lambda _: Reply() if accept[0] else Reply(503)
-    run = to_server.start(max_retry_seconds=1, batch_size_rows=1, constants=OFTEN)
-    run.send(schema(), order(1), state({"n": 1}))
-    wait_until(lambda: run.states == [{"n": 1}], "the first STATE")
-    accept[0] = False
-    run.send(order(2), state({"n": 2})).close_input().wait()
-    assert (run.code, run.states, run.letters) == (1, [{"n": 1}], [])
-    assert "max_retry_seconds" in run.last_line
-    assert "503" in run.last_line
-    assert "Traceback" not in run.log
-
-
 # Answers that end a run
-
-
-def test_denied(to_server: Launcher, server: FaultyServer) -> None:
-    """401 ends the run at once, and says that the token may have been rotated."""
-    server.answer = lambda _: Reply(401, TOKEN.encode())
-    run = to_server.run(schema(), *orders(3), state(1))
-    assert (run.code, run.states, run.letters) == (1, [], [])
-    assert len(server.requests) == 1
-    assert "token" in run.last_line
-    assert "rotated" in run.last_line
-    assert TOKEN not in run.log
 
 
 def test_a_rotated_token(to_server: Launcher, server: FaultyServer) -> None:

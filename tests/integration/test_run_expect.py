@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from integration_support import TOKEN, order, schema
+from integration_support import order, schema
 
 if TYPE_CHECKING:
     from integration_support import Launcher, Message, Running
@@ -72,18 +72,6 @@ def test_a_file_that_does_not_exist(target: Launcher) -> None:
     assert len(stream["events"][0]["userData"]["sha2"]) == 64
 
 
-def test_an_expectation_that_is_met(target: Launcher) -> None:
-    """The same result: exit code 0, and the file stays as it is. Its layout is free."""
-    expect(target)
-    path = target.folder / "expected.json"
-    written = path.read_text()
-    for text in (written, written.replace("\n", "\r\n"), json.dumps(json.loads(written))):
-        path.write_bytes(text.encode())
-        run = expect(target, definition={**MAP, "event_time": "str(event_time)"})
-        met = "The result is what 'expected.json' expects (events: 3, rejections: 2)."
-        assert (run.code, run.stdout, path.read_bytes()) == (0, met, text.encode())
-
-
 def test_a_difference(target: Launcher) -> None:
     """What the map makes otherwise is shown line by line, with the event that it is in."""
     expect(target)
@@ -122,50 +110,3 @@ def test_a_run_that_would_fail(target: Launcher) -> None:
     run = explain(target, "--format=json", recording=lacking, **settings)
     (failure,) = json.loads(run.stdout)["failures"]
     assert (run.code, failure.startswith(why)) == (1, True)
-
-
-# For programs
-
-
-def test_json(target: Launcher) -> None:
-    """All that `explain` prints is in one JSON object, alone on standard output.
-
-    What cannot be printed is escaped as JSON has it, and is read back.
-    """
-    note = "no\x1b[2J\u202ete"
-    recording = [
-        schema(columns=(*COLUMNS, note)),
-        order(1, status="paid"),
-        order(2, status="new"),
-        order(3, status="paid", email=None),
-        order(4, status="paid", value="1,5"),
-        schema("people", ("id",)),
-        order(1, "people"),
-    ]
-    maps = {"orders": {**MAP, "ip": "get('pi')"}, "sales": MAP, "__else__": None}
-    settings = {"pixl_id": 1, "stream_maps": maps, "presets": {}}
-    run = explain(target, "--format=json", recording=recording, **settings)
-    assert run.code == 0, run.log
-    found = json.loads(run.stdout)
-    assert (found["version"], found["failures"], found["expectation"]) == (1, [], None)
-    assert found["notes"][0].startswith("setting 'pixl_id' is unknown")
-    assert found["absent_streams"] == [{"stream": "sales", "similar": None}]
-    orders, people = found["streams"]
-    assert (people["stream"], people["use"], people["records"]) == ("people", "skipped", None)
-    assert (orders["use"], orders["only_if"]) == ("mapped", "get('status') != 'new'")
-    assert orders["fields"]["event_id"] == "str(id)"
-    assert "idfa" in orders["empty_fields"]
-    assert orders["unused_columns"] == [note]
-    assert orders["misspelled"] == ["'ip' reads 'pi', which is not in the tap's SCHEMA."]
-    records = orders["records"]
-    counts = [records[name] for name in ("read", "sent", "filtered", "rejected")]
-    assert counts == [4, 2, 1, 1]
-    assert [(one["reason"], one["records"]) for one in records["reasons"]] == [("no_identity", 1)]
-    assert records["reasons"][0]["first"]["event_id"] == "3"
-    assert records["always_empty"] == ["ip"]
-    assert records["currencies"][0]["average_value"] == "12.50"
-    assert orders["warnings"][0].startswith('value is left out of 1 of 3 events: "9,9" is not')
-    assert [len(event["userData"]["md5"]) for event in records["examples"]] == [7, 7]
-    assert all(c.isprintable() or c == "\n" for c in run.stdout)
-    assert "@example.com" not in run.stdout
-    assert TOKEN not in run.stdout

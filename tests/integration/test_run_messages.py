@@ -35,19 +35,6 @@ def shop_order(number: int, stream: str = "public-orders", **columns: Any) -> di
 # Streams that cannot produce any event
 
 
-def test_never_an_event(target: Launcher, sandbox: Sandbox) -> None:
-    """A stream that cannot produce any event ends the run at its SCHEMA and says what it lacks."""
-    run = target.start(pixel_id=...).send(schema("orders", ("id", "total")))
-    run.wait()  # standard input is still open
-    assert (run.code, run.states, sandbox.stats.requests) == (1, [], 0)
-    message = run.log[run.log.index("stream 'orders' cannot produce any event: it lacks ") :]
-    lacks, _, rest = message.partition("has these columns: id, total")
-    assert all(re.search(rf"\b{name}\b", lacks) for name in ("event_time", "email", "pixel_id"))
-    assert "source," not in lacks
-    assert "stream_maps:" in rest
-    assert "Traceback" not in run.log
-
-
 @pytest.mark.parametrize(
     ("stream", "columns", "key"),
     [

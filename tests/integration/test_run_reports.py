@@ -113,6 +113,3 @@ def test_metrics(to_server: Launcher, server: FaultyServer) -> None:
     assert found["success",] == 1
     assert found["ended_at",] > found["started_at",]
     assert found["records", "rejected", "orders"] == found["not_sent", "no_identity", "orders"] == 1
-
-
-# What is not asked for

@@ -91,6 +91,3 @@ def test_a_replay_does_what_is_shown(target: Launcher, sandbox: Sandbox) -> None
     assert target.ask("replay").code == 0
     assert len(sandbox.events) == 4
     assert by_prospect(found(target)) == {"cannot_send": 1}
-
-
-# What is deleted

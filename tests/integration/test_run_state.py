@@ -87,6 +87,3 @@ def test_too_many_letters(target: Launcher) -> None:
     assert run.summary["total"].adds_up
     run = target.run(schema(), *orders(50), *bad[1:], state(1))
     assert (run.code, run.states) == (0, [1])
-
-
-# No stream is mapped

@@ -110,12 +110,6 @@ def test_a_failed_run_remembers_what_was_confirmed(
     assert again.summary["total"].drops == {"already_sent": len(done)}
 
 
-# What is the same event
-
-
-# One event twice in a run
-
-
 # Replay
 
 

@@ -75,6 +75,7 @@ def test_every_fate(to_server: Launcher, server: FaultyServer) -> None:
         73: {"value": "x"},
         74: {"event_time": now + 2 * DAY},
         75: {"email": "junk"},
+        76: {"_sdc_deleted_at": "2026-07-31T00:00:00+00:00"},
     }
     messages = [order(n, **changed.get(n, {})) for n in range(80)]
     others = [order(n, stream) for n in range(3) for stream in ("dropped", "customers")]
@@ -98,7 +99,8 @@ def test_every_fate(to_server: Launcher, server: FaultyServer) -> None:
         "missing_event_time": 1, "event_too_old": 1, "mapping_failed": 1, "event_in_future": 1,
     }  # fmt: skip
     assert counts.reasons == reasons
-    assert counts.delivered == 80 - 8 - sum(reasons.values())
+    assert counts.drops == {"deleted": 1}
+    assert counts.delivered == 80 - 8 - sum(reasons.values()) - 1
     assert Counter(x["reason"] for x in run.letters) == reasons
     assert run.summary["dropped"].filtered == 3
     assert run.summary["customers"].unmapped == 3
@@ -147,3 +149,30 @@ def test_a_dry_run_only_would_have_letters(target: Launcher) -> None:
         assert "would be dead-lettered 1 (missing_event_time 1)" in line
     assert run.texts[-1].startswith("missing_event_time 1: ")
     assert "dead letters are in" not in run.log
+
+
+# What a run says, and how it ends, if little or nothing comes of it
+
+
+def test_a_run_that_delivers_nothing(target: Launcher, sandbox: Sandbox) -> None:
+    """Twelve records of which none can be sent fail the run; the letters are kept, STATE is not."""
+    records = [order(n, source="desk" if n < 7 else "site") for n in range(12)]
+    columns = ("id", "event_time", "email", "source")
+    run = target.run(schema(columns=columns), *records, state(1))
+    assert (run.code, run.states, sandbox.stats.requests) == (1, [], 0)
+    assert [letter["reason"] for letter in run.letters] == ["invalid_source"] * 12
+    assert run.last_line.startswith("nothing was delivered, and 12 records became dead letters")
+    assert "max_dead_letter_percent" in run.last_line
+    (lost, *_) = run.warnings
+    assert lost.startswith(
+        "orders: 12 of 12 records not delivered because of invalid_source (desk 7, site 5). No"
+        " event of this stream was delivered. "
+    )
+
+
+def test_a_tap_that_died(target: Launcher) -> None:
+    """A run to which not even a SCHEMA came says so."""
+    run = target.run(state(1))
+    assert run.code == 0
+    (said,) = run.warnings
+    assert said.startswith("the input contains neither a record nor a SCHEMA, ")

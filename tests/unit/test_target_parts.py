@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -78,3 +79,14 @@ def test_a_replay_reaches_its_end() -> None:
     target = TargetLiveIntent(config=given, replay=ReplayRequest(ReplayChoice()))
     assert target.settings.max_dead_letter_percent == 100
     assert not target.settings.fail_on_rejection
+
+
+def test_environment_variables_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that makes a target gives it all settings; only the command line reads them."""
+    for name, value in {"PIXEL_ID": "8", "LIMIT": "x", "LEDGER_PATH": "y"}.items():
+        monkeypatch.setenv(f"TARGET_LIVEINTENT_{name}", value)
+    for options in ({}, {"parse_env_config": True}):
+        target = TargetLiveIntent(config={**ACCOUNT, "dry_run": True}, **options)
+        target.listen(io.StringIO(""))
+        assert target.settings.limit is None
+        assert target.settings.pixel_id == ACCOUNT.get("pixel_id")
