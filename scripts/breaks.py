@@ -209,7 +209,7 @@ BREAKS: tuple[Break, ...] = (
         "(401, 403), Verdict.FAULT",
         (
             "reliability/test_outages.py::test_token_revoked",
-            "reliability/test_outages.py::test_token_revoked_amid_an_isolation",
+            "unit/delivery/test_api.py::test_statuses",
         ),
     ),
     Break(

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import os
-import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from faulty_server import FaultyServer, Reply, Request
 from reliability_support import (
-    ROOT,
     Feed,
     Watch,
     assert_adds_up,
@@ -20,11 +17,9 @@ from reliability_support import (
     name,
     run_against,
     run_file,
-    start,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from integration_forks import Forks
@@ -99,143 +94,35 @@ def test_outage_that_passes(tmp_path: Path, forks: Forks) -> None:
     assert len(server.delivered) == 60
 
 
-# Names that are not found. No resolver is asked: the look-up is replaced in the target's process.
-
-LOOK_UP = """
-import itertools
-import socket
-
-_count = itertools.count()
-_really = socket.getaddrinfo
-
-
-def _look_up(host, *args, **kwargs):
-    if host != "api.localhost":
-        return _really(host, *args, **kwargs)
-    if next(_count) < {fails}:
-        raise socket.gaierror(socket.{code}, "told to fail")
-    return _really("127.0.0.1", *args, **kwargs)
-
-
-socket.getaddrinfo = _look_up
-"""
-
-
-def look_up(
-    folder: Path, forks: Forks, server: FaultyServer, fails: int, code: str, **settings: Any
-) -> tuple[Running, Watch]:
-    """Run a target in whose process the API's name is not found for some time."""
-    target = launcher(folder, server, forks)
-    (folder / "sitecustomize.py").write_text(LOOK_UP.format(fails=fails, code=code))
-    watch = Watch(server, folder)
-    run = run_file(
-        target,
-        Feed(50, 1, mixed=False).lines(),
-        on_stdout=watch.look,
-        forked=False,
-        env={"PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])},
-        api_url=f"http://api.localhost:{server.port}",
-        **settings,
-    )
-    target.close()
-    return run, watch
-
-
-def test_name_that_is_found_at_last(tmp_path: Path, forks: Forks) -> None:
-    """A name that cannot be looked up for a while is retried as any network fault."""
-
-    def find(code: str) -> None:
-        with FaultyServer() as server:
-            run, watch = look_up(tmp_path / code, forks, server, 2, code)
-        assert (run.code, watch.bookmark) == (0, 50), run.log
-        assert len(server.requests) == 1
-        assert assert_adds_up(run, 50)["retries"] == 2
-
-    in_parallel(find, ("EAI_AGAIN", "EAI_NONAME"))
-
-
 # Access denied
-
-
-def denied(
-    folder: Path,
-    forks: Forks,
-    status: int,
-    before: Callable[[int], Reply],
-) -> tuple[Running, FaultyServer, list[Request]]:
-    """Run a target whose token is revoked, and return the requests after the first refusal."""
-    feed = Feed(4_000, 1, mixed=False)
-    first: list[float] = []
-    count = itertools.count()
-
-    def rule(_: Request) -> Reply:
-        plan = before(next(count))
-        if plan.status == 401:
-            plan = plan._replace(status=status)
-            if not first:
-                first.append(time.monotonic())
-        return plan
-
-    with FaultyServer(rule) as server:
-        target = launcher(folder, server, forks)
-        watch = Watch(server, folder)
-        run = start(
-            target,
-            on_stdout=watch.look,
-            batch_size_rows=20,
-            max_concurrent_requests=8,
-        )
-        feeder = threading.Thread(target=_feed, args=(run, feed), daemon=True)
-        feeder.start()
-        run.wait(30)
-        target.close()
-        feeder.join(5)
-    assert run.code == 1
-    assert "rotated" in run.last_line
-    assert watch.problems == []
-    assert not letters_by_id(folder)
-    assert_adds_up(run)
-    # The beat is the earliest moment at which a request can have come.
-    after = [request for request in server.requests if request.at > first[0] + 0.1]
-    return run, server, after
-
-
-def _feed(run: Running, feed: Feed) -> None:
-    try:
-        run.stdin.write("".join(feed.lines()).encode())
-        run.stdin.flush()
-        run.stdin.close()
-    except (OSError, ValueError):
-        pass  # The run has ended.
 
 
 def test_token_revoked(tmp_path: Path, forks: Forks) -> None:
     """A token that is revoked in mid-run stops all sending: only what is in flight is denied."""
-    revoked = Reply(401, skipped=None)
 
     def revoke(status: int) -> None:
-        _, server, after = denied(
-            tmp_path / str(status),
-            forks,
-            status,
-            lambda n: Reply(delay=0.02) if n < 30 else revoked,
-        )
-        assert sum(request.reply.status == status for request in server.requests) <= 8
-        assert after == []
+        count = itertools.count()
+        denied: list[float] = []
+
+        def rule(_: Request) -> Reply:
+            if next(count) < 30:
+                return Reply(delay=0.02)
+            denied.append(time.monotonic())
+            return Reply(status, skipped=None)
+
+        lines = Feed(4_000, 1, mixed=False).lines()
+        how = {"batch_size_rows": 20, "max_concurrent_requests": 8}
+        run, watch, server = run_against(rule, tmp_path / str(status), forks, lines, **how)
+        assert run.code == 1
+        assert "rotated" in run.last_line
+        assert watch.problems == []
+        assert not letters_by_id(watch.store)
+        assert_adds_up(run)
+        assert len(denied) <= 8
+        # The beat is the earliest moment at which a request can have come.
+        assert [one for one in server.requests if one.at > denied[0] + 0.1] == []
 
     in_parallel(revoke, (401, 403))
-
-
-def test_token_revoked_amid_an_isolation(tmp_path: Path, forks: Forks) -> None:
-    """An isolation that is under way in other threads asks nothing more after a denial."""
-
-    def before(n: int) -> Reply:
-        if n < 16:
-            return Reply() if n < 8 else Reply(400, skipped=None, delay=0.05)
-        return Reply(401, skipped=None) if n == 16 else Reply(400, skipped=None, delay=0.25)
-
-    _, _, after = denied(tmp_path, forks, 401, before)
-    assert after == []
 
 
 def test_stopped_in_an_outage(tmp_path: Path, forks: Forks) -> None:
