@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import ipaddress
+import re
+import socket
 from typing import Any
 
 from target_liveintent.conversions.coerce import UNUSABLE, Unusable, text
 
-_NOBODYS = tuple(
-    ipaddress.ip_network(network)
-    for network in (
-        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
-        *("172.16.0.0/12", "192.0.0.0/24", "192.168.0.0/16", "224.0.0.0/4", "240.0.0.0/4"),
-        # Among them `::` and `::1`; then the inside of translators, sinks, sites and links.
-        *("::/96", "64:ff9b:1::/48", "100::/64", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8"),
-    )
+_NOT_PUBLIC = re.compile(
+    r"(?:0|10|127|22[4-9]|2[3-5][0-9])[.]|192[.](?:0[.]0|168)[.]|169[.]254[.]"
+    r"|172[.](?:1[6-9]|2[0-9]|3[01])[.]|100[.](?:6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7])[.]"
 )
-"""Networks of machines that are not reached over the internet: their addresses are those of
-proxies, tills and offices, and tell no buyer from another. The ranges for documentation pass."""
-FIRST_BYTES_OF_NOBODY = frozenset(
-    byte
-    for network in _NOBODYS
-    if network.version == 4  # noqa: PLR2004
-    for byte in range(network[0].packed[0], network[-1].packed[0] + 1)
-)
-"""The first bytes of the IPv4 addresses in these networks, and of some others."""
+"""IPv4 networks of machines that are not reached over the internet, in the registry of IANA: their
+addresses are those of proxies, tills and offices, and tell no buyer from another. The ranges for
+documentation pass."""
+_PUBLIC_IPV6 = 0b001
+"""The first three bits of all public IPv6 addresses, 2000::/3, from which IANA assigns networks."""
+_MAPPED = bytes(10) + b"\xff\xff"
+"""The beginning of an IPv6 address that stands for the IPv4 address behind it."""
 
 
 def ip(value: Any) -> str | Unusable | None:
@@ -34,17 +28,21 @@ def ip(value: Any) -> str | Unusable | None:
     """
     if not isinstance(plain := text(value), str):
         return plain
-    public = (_public(part.strip()) for part in plain.split(","))
-    return next((address for address in public if address is not None), UNUSABLE)
+    for part in plain.split(","):
+        if (address := _public(part.strip())) is not None:
+            return address
+    return UNUSABLE
 
 
 def _public(plain: str) -> str | None:
+    """Return a public address in its usual form; None if the text is no public address."""
     try:
-        address = ipaddress.ip_address(plain)
-    except ValueError:
+        if ":" not in plain:
+            socket.inet_pton(socket.AF_INET, plain)
+            return None if _NOT_PUBLIC.match(plain) else plain
+        address = socket.inet_pton(socket.AF_INET6, plain)
+    except (OSError, ValueError):
         return None
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.scope_id is not None:
-            return None
-        address = address.ipv4_mapped or address
-    return None if any(address in network for network in _NOBODYS) else str(address)
+    if address.startswith(_MAPPED):
+        return _public(socket.inet_ntop(socket.AF_INET, address[12:]))
+    return socket.inet_ntop(socket.AF_INET6, address) if address[0] >> 5 == _PUBLIC_IPV6 else None

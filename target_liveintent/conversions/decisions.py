@@ -8,8 +8,11 @@ from typing import Any
 from target_liveintent.conversions.coerce import UNUSABLE, UUID_FORM, Unusable, text
 from target_liveintent.privacy import is_placeholder
 
-_PARAMETER = re.compile(r"li_did(=|%(?:25){0,4}3[dD])([\w.-]*)", re.ASCII)
-"""The parameter and its value, also in a URL that is itself a parameter, and encoded as such."""
+_PARAMETER = re.compile(
+    rf"li_did(=|%(?:25){{0,4}}3[dD])(?:({UUID_FORM.pattern})(?![\w.-]))?", re.ASCII
+)
+"""The parameter, and its value if that is a UUID; also in a URL that is itself a parameter, and
+encoded as such."""
 _SEPARATORS = frozenset("?&;#/ ")
 _ENCODED_SEPARATOR = re.compile(r"%(?:25){0,4}(?:3[fFbB]|26|23|2[fF]|20)\Z")
 _LONGEST_SEPARATOR = len("%" + "25" * 4 + "3F")
@@ -33,12 +36,16 @@ def decision_id_of_url(url: str) -> str | Unusable | None:
     """
     if "li_did" not in url:  # As most URLs.
         return None
-    found = [one for one in _PARAMETER.finditer(url) if _begins_parameter(url, one.start())]
-    for parameter in sorted(found, key=lambda one: len(one[1])):
-        value = parameter[2]
-        if UUID_FORM.fullmatch(value) and not is_placeholder(value):
-            return value
-    return UNUSABLE if found else None
+    found: str | Unusable | None = None
+    least_encoded = len(url)
+    for parameter in _PARAMETER.finditer(url):
+        if _begins_parameter(url, parameter.start()):
+            sign, value = parameter.groups()
+            if value is None or is_placeholder(value):
+                found = found or UNUSABLE
+            elif len(sign) < least_encoded:
+                found, least_encoded = value, len(sign)
+    return found
 
 
 def _begins_parameter(url: str, start: int) -> bool:

@@ -16,7 +16,6 @@ import datetime as dt
 import functools
 import math
 import re
-import socket
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NoReturn, TypeAlias
@@ -24,7 +23,6 @@ from typing import Any, NoReturn, TypeAlias
 import msgspec
 
 from target_liveintent.conversions import coerce
-from target_liveintent.conversions.addresses import FIRST_BYTES_OF_NOBODY
 from target_liveintent.conversions.builder import EventBuilder, count
 from target_liveintent.conversions.coerce import UNUSABLE
 from target_liveintent.conversions.decisions import decision_id_of_url
@@ -50,8 +48,6 @@ _REMEMBERED = 1_024
 """Texts of a column that are remembered with what they were read as."""
 _SENT_AS_IS = re.compile(r"(?!(?:None|null|NULL|NaN|nan)\Z)[0-9A-Za-z_.:/#-]{1,128}")
 """Texts from which no rule changes anything, such as most IDs."""
-_GLOBAL_IPV6 = 0b001
-"""The first bits of the IPv6 addresses that are reached over the internet."""
 
 
 class _OddError(Exception):
@@ -306,22 +302,9 @@ def _derivation(builder: EventBuilder) -> Callable[[Mapping[str, Any]], str]:
     return derived_id
 
 
-def _is_usual_ip(text: str) -> bool:
-    """Return whether a text is a public IP address as it is usually written."""
-    family = socket.AF_INET6 if ":" in text else socket.AF_INET
-    try:
-        address = socket.inet_pton(family, text)
-    except (OSError, ValueError):
-        return False
-    if family is socket.AF_INET:
-        return address[0] not in FIRST_BYTES_OF_NOBODY
-    return address[0] >> 5 == _GLOBAL_IPV6 and socket.inet_ntop(family, address) == text
-
-
 _TESTS: dict[str, tuple[type, Callable[[Any], object]]] = {
     "event_id": (str, _SENT_AS_IS.fullmatch),
     "order_id": (str, _SENT_AS_IS.fullmatch),
-    "ip": (str, _is_usual_ip),
     "value": (float, math.isfinite),
 }
 """Columns with another value in most records: the usual type, and what is sent as it is."""

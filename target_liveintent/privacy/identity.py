@@ -26,6 +26,7 @@ from target_liveintent.privacy.placeholders import JUNK_HASHES
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://conversions.liveintent.com/target-liveintent")
 """The namespace of every UUIDv5 made here. With another one, every event would get a new ID."""
+_NAMED = hashlib.sha1(NAMESPACE.bytes, usedforsecurity=False)
 
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str).encode
 
@@ -204,13 +205,15 @@ def derive_event_id(stream: str, values: Iterable[Any]) -> str:
 
     The JSON-like values distinguish it from all other records of the stream.
     """
-    members = ",".join(_encode(_canonical(value, 0)) for value in (stream, *values))
-    return _uuid5(f"[{members}]".encode())
+    members = [_encode(_canonical(value, 0)) for value in (stream, *values)]
+    return _uuid5(f"[{','.join(members)}]".encode())
 
 
 def _uuid5(name: bytes) -> str:
     """Return `str(uuid.uuid5(NAMESPACE, name))` in a third of its time."""
-    digits = hashlib.sha1(NAMESPACE.bytes + name, usedforsecurity=False).hexdigest()
+    made = _NAMED.copy()
+    made.update(name)
+    digits = made.hexdigest()
     variant = "89ab"[int(digits[16], 16) % 4]
     return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 
@@ -219,6 +222,8 @@ def _canonical(value: Any, depth: int) -> Any:
     """Return a value that `json.dumps` can sort: keys are text, and what is too deep is None."""
     if depth > MAX_NESTING:
         return None
+    if isinstance(value, str):
+        return value
     if isinstance(value, dict):
         return {str(name): _canonical(inner, depth + 1) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):

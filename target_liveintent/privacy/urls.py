@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import unquote
 
+from target_liveintent.privacy.disguises import may_hold_address
 from target_liveintent.privacy.identity import holds_address
 
 _USER_INFO = re.compile(r"^(\s*(?:[a-z][a-z0-9+.-]*:)?//)[^/?#]*@", re.IGNORECASE)
@@ -62,11 +63,6 @@ _CLICK_IDS = frozenset(
     | {"yclid", "irclickid", "cjevent", "awc", "tblci", "dicbo", "mc_cid"}
 )
 """The parameters in which networks of advertising name a click or a campaign."""
-# The usual query, from which nothing is removed: one look instead of several at each parameter.
-_HARMLESS = re.compile(
-    rf"(?:(?:li_did|utm_[a-z]+|{'|'.join(sorted(_CLICK_IDS))})"
-    r"=[^&#@%=;\\＠﹫]*(?:&|$))+"  # noqa: RUF001
-)
 _NEEDS_A_LOOK = re.compile(r"[@%=\\＠﹫]")  # noqa: RUF001
 _LEVELS = 3
 """A URL in a parameter is searched as it came, and after each of two percent-decodings."""
@@ -114,16 +110,21 @@ def clean_url(url: str, kept: Callable[[str], str | None] = _all_but_secrets) ->
     """
     if "@" in url:
         url = _USER_INFO.sub(r"\1", url)
-    if kept is _all_but_secrets:
-        if "=" not in url:
-            return url
-        if "#" not in url and ";" not in url and _HARMLESS.fullmatch(url, url.find("?") + 1):
-            return url
+    if kept is _all_but_secrets and ("=" not in url or _is_plain(url)):
+        return url
     page, hash_mark, fragment = url.partition("#")
     page, question_mark, query = page.partition("?")
     if ";" in page:
         page = _PATH_PARAMETER.sub(lambda found: _sendable(";", found[1], kept), page)
     return page + _sendable(question_mark, query, kept) + _sendable(hash_mark, fragment, kept)
+
+
+def _is_plain(url: str) -> bool:
+    """Return whether the names of all parameters stand there as they are, and none is a secret."""
+    _, _, query = url.partition("?")
+    if "?" in query or "#" in url or "%" in url or ";" in url or may_hold_address(query):
+        return False
+    return not any([_is_credential(one.partition("=")[0]) for one in query.split("&")])
 
 
 def _sendable(mark: str, text: str, kept: Callable[[str], str | None]) -> str:

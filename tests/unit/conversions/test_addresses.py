@@ -38,13 +38,12 @@ NETWORKS = [
     ("224.0.0.0", "255.255.255.255", "223.255.255.255", None),
     ("::ffff:10.0.0.0", "::ffff:10.255.255.255", None, None),
     ("::", "::1", None, "2001:db8::1"),
-    ("::10.0.0.5", "::203.0.113.9", None, None),
-    ("100::", "100::ffff:ffff:ffff:ffff", None, "100:0:0:1::"),
-    ("fc00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "fbff::1", "fe00::1"),
-    ("fe80::", "febf::1", "fe7f::1", None),
-    ("fec0::", "feff::1", None, None),
+    ("4000::", "ffff::1", "3fff:ffff::1", None),
+    ("::10.0.0.5", "1fff::203.0.113.9", None, "2000::1"),
+    ("64:ff9b::cb00:7107", "64:ff9b:1::a00:5", None, None),
+    ("fc00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", None, None),
+    ("fe80::", "febf::1", None, None),
     ("ff00::", "ff02::1", None, None),
-    ("64:ff9b:1::", "64:ff9b:1::a00:5", "64:ff9b::cb00:7107", "64:ff9b:2::1"),
 ]
 
 
