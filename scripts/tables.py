@@ -12,7 +12,6 @@ import click
 
 from target_liveintent import config, errors
 from target_liveintent.cli import main
-from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.mapping import presets as preset_maps
 from target_liveintent.mapping.functions import FUNCTIONS
 from target_liveintent.mapping.presets import PRESETS
@@ -60,15 +59,6 @@ def settings() -> str:
     return "\n\n".join(sections)
 
 
-def columns() -> str:
-    """Return a table of the columns from which an event is built."""
-    rows = [
-        (f"`{field.name}`", f"`{field.wire_name}`" if field.wire_name else "", field.meaning)
-        for field in FIELDS
-    ]
-    return _table(("column", "also as", ""), rows)
-
-
 def presets() -> str:
     """Return a table of the presets."""
     rows = [(f"`{name}`", preset.source) for name, preset in PRESETS.items()]
@@ -84,7 +74,14 @@ def preset_texts() -> str:
 
 def functions() -> str:
     """Return a table of the helper functions for expressions."""
-    rows = [(f"`{function.signature}`", function.meaning) for function in FUNCTIONS]
+    rows = []
+    for name, function in FUNCTIONS.items():
+        parameters = ", ".join(
+            str(parameter.replace(annotation=inspect.Parameter.empty))
+            for parameter in inspect.signature(function).parameters.values()
+        )
+        meaning, _, _ = inspect.cleandoc(function.__doc__ or "").partition("\n\nRaises:")
+        rows.append((f"`{name}({parameters})`", " ".join(meaning.split())))
     return _table(("function", ""), rows)
 
 

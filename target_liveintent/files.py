@@ -1,4 +1,4 @@
-"""Files that a run replaces, and files that it reads from any file system."""
+"""Files that a run replaces, files of any file system, and tables of words."""
 
 from __future__ import annotations
 
@@ -31,6 +31,19 @@ def replace_file(path: Path, text: str) -> None:
     except BaseException:
         Path(scratch).unlink()
         raise
+
+
+def word_table(path: Path) -> dict[str, frozenset[str]]:
+    """Read a table of words beside a module: the first word of a line names the set of the others.
+
+    Lines that begin with `#` are comments.
+    """
+    table: dict[str, frozenset[str]] = {}
+    for line in path.read_text(encoding="ascii").splitlines():
+        if line and not line.startswith("#"):
+            name, *words = line.split()
+            table[name] = table.get(name, frozenset()).union(words)
+    return table
 
 
 def open_anywhere(url: str) -> IO[bytes]:

@@ -1,7 +1,8 @@
 """The one table of what an event is made of, and what a stream must have for it.
 
 Everything else follows from `FIELDS`: the columns of stream maps and dead letters, the event as the
-API accepts it, which columns the builder may leave out, and the table in the documentation.
+API accepts it, and which columns the builder may leave out. `docs/reference/columns.md` explains
+them to users.
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ class Field(NamedTuple):
             spell the column like this as well. Empty for what is never sent.
         coerce: Makes the API's value of the tap's value; the field is left out where that fails.
             None where the builder needs more than a coercion.
-        meaning: A sentence for the documentation.
         wire_type: The type on the wire; the API requires the field unless it may be None.
         unusable: What is said of a value that cannot be used.
     """
@@ -39,7 +39,6 @@ class Field(NamedTuple):
     name: str
     wire_name: str
     coerce: Callable[[Any], Any] | None
-    meaning: str
     wire_type: Any = str | None
     unusable: str = "is not a text, or has an e-mail address in it"
 
@@ -60,98 +59,22 @@ class Field(NamedTuple):
 
 
 FIELDS = (
-    Field(
-        "event_id",
-        "eventId",
-        None,
-        "Your own ID of the conversion. If the record has none, the target derives an ID from the"
-        " stream and the key properties.",
-        str,
-    ),
-    Field(
-        "event_time",
-        "eventTime",
-        None,
-        "When the conversion happened: ISO 8601, or Unix seconds, milliseconds or microseconds."
-        " Required.",
-        int,
-    ),
-    Field(
-        "pixel_id",
-        "pixelId",
-        None,
-        "An integer. If the record has none, the target uses the setting `pixel_id`.",
-        int,
-    ),
-    Field(
-        "source",
-        "source",
-        None,
-        "`web`, `app` or `offline`. If the record has none, the target uses the setting"
-        " `default_source`.",
-        str,
-    ),
-    Field(
-        "decision_id",
-        "decisionId",
-        decision_id,
-        "LiveIntent's decision ID. If the record has none, the target uses the parameter"
-        " `li_did` of `source_url`. The value of this parameter must be a UUID. If the event has a"
-        " hashed e-mail, the decision ID is sent too. Placeholders such as `undefined` are treated"
-        " as absent.",
-        unusable=_NO_UUID,
-    ),
-    Field(
-        "email",
-        "",
-        None,
-        "An e-mail address or a hash. The target normalizes and hashes an address on your"
-        " machine. It sends only hashes, never the address.",
-        unusable="is neither an e-mail address nor a hash of one",
-    ),
-    Field(
-        "md5",
-        "userData.md5",
-        None,
-        "The MD5 of the normalized address.",
-        unusable=_NO_HASH,
-    ),
-    Field(
-        "sha2",
-        "userData.sha2",
-        None,
-        "The SHA-256 of the normalized address.",
-        unusable=_NO_HASH,
-    ),
-    Field(
-        "ip",
-        "userData.ip",
-        ip,
-        "The buyer's IPv4 or IPv6 address. A private address, such as `10.0.0.5`, is left out. If"
-        " the value is a chain, such as `203.0.113.9, 10.0.0.1`, the first public address is"
-        " sent.",
-        unusable="is not a public IP address",
-    ),
-    Field("user_agent", "userData.ua", text, "The buyer's browser."),
-    Field(
-        "idfa",
-        "userData.idfa",
-        device_id,
-        "Apple's advertising ID. It must be a UUID, as in the examples of LiveIntent's guide.",
-        unusable=_NO_UUID,
-    ),
-    Field(
-        "aaid",
-        "userData.aaid",
-        device_id,
-        "Android's advertising ID. It must be a UUID, as in the examples of LiveIntent's guide.",
-        unusable=_NO_UUID,
-    ),
+    Field("event_id", "eventId", None, str),
+    Field("event_time", "eventTime", None, int),
+    Field("pixel_id", "pixelId", None, int),
+    Field("source", "source", None, str),
+    Field("decision_id", "decisionId", decision_id, unusable=_NO_UUID),
+    Field("email", "", None, unusable="is neither an e-mail address nor a hash of one"),
+    Field("md5", "userData.md5", None, unusable=_NO_HASH),
+    Field("sha2", "userData.sha2", None, unusable=_NO_HASH),
+    Field("ip", "userData.ip", ip, unusable="is not a public IP address"),
+    Field("user_agent", "userData.ua", text),
+    Field("idfa", "userData.idfa", device_id, unusable=_NO_UUID),
+    Field("aaid", "userData.aaid", device_id, unusable=_NO_UUID),
     Field(
         "tracking_enabled",
         "userData.trackingEnabled",
         flag,
-        "A Boolean, or 0 or 1.",
         int | None,
         unusable="is neither a Boolean nor 0 or 1",
     ),
@@ -159,32 +82,19 @@ FIELDS = (
         "currency",
         "purchaseData.currency",
         currency_code,
-        "Three letters, such as `USD`.",
         unusable="is not a three-letter code, such as EUR",
     ),
     Field(
         "value",
         "purchaseData.value",
         amount,
-        "The amount: `87.28`, `$12.50`, `1,234.50`.",
         Decimal | None,
         unusable="is not a number with a decimal point",
     ),
-    Field("order_id", "purchaseData.orderId", text, "Your order number."),
-    Field(
-        "source_url",
-        "purchaseData.sourceUrl",
-        text,
-        "The URL of the page on which the conversion happened, or of the landing page.",
-    ),
-    Field("app_bundle", "purchaseData.appBundle", text, "The app's bundle ID."),
-    Field(
-        "consent",
-        "",
-        None,
-        "Never sent. From a stream with this column, the target sends only the records whose"
-        " `consent` is true, 1, `yes` or `granted`.",
-    ),
+    Field("order_id", "purchaseData.orderId", text),
+    Field("source_url", "purchaseData.sourceUrl", text),
+    Field("app_bundle", "purchaseData.appBundle", text),
+    Field("consent", "", None),
 )
 """In the order of the documentation; within each object of an event also that of the JSON."""
 
@@ -222,8 +132,8 @@ PurchaseData = _struct("PurchaseData", ("purchaseData",))
 ConversionEvent = _struct(
     "ConversionEvent",
     (),
-    Field("user_data", "userData", None, "The person.", UserData),
-    Field("purchase_data", "purchaseData", None, "The order.", PurchaseData),
+    Field("user_data", "userData", None, UserData),
+    Field("purchase_data", "purchaseData", None, PurchaseData),
 )
 
 

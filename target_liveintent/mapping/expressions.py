@@ -15,7 +15,6 @@ import ast
 import datetime as dt
 import functools
 import hashlib
-import itertools
 import json
 import types
 from collections.abc import Callable, Iterable, Mapping
@@ -61,7 +60,7 @@ _FUNCTIONS: dict[str, Any] = {
     "sha256": _sha256,
     "datetime": simpleeval.ModuleWrapper(dt),
     "json": simpleeval.ModuleWrapper(json),
-    **{helper.name: helper.call for helper in FUNCTIONS},
+    **FUNCTIONS,
 }
 """The functions and modules that the SDK offers to expressions, and the helpers."""
 
@@ -206,8 +205,10 @@ class _Rewriter(ast.NodeTransformer):
         return method(node)
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
-        if _compares_by_identity(node):
-            raise _NotCompiledError
+        # Whether two equal constants are one object depends on who compiles them.
+        for operator, side in zip(node.ops, node.comparators, strict=True):
+            if isinstance(operator, (ast.Is, ast.IsNot)) and not _is_singleton(side):
+                raise _NotCompiledError
         return self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
@@ -323,18 +324,6 @@ class _Rewriter(ast.NodeTransformer):
 
 def _is_record(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id in {"_", "record"}  # The SDK's names for it.
-
-
-def _compares_by_identity(node: ast.Compare) -> bool:
-    """Return whether a comparison has `is` without None, True or False beside it.
-
-    Whether two equal constants are one object depends on who compiles them.
-    """
-    sides = [node.left, *node.comparators]
-    return any(
-        isinstance(operator, (ast.Is, ast.IsNot)) and not any(map(_is_singleton, pair))
-        for operator, pair in zip(node.ops, itertools.pairwise(sides), strict=True)
-    )
 
 
 def _is_singleton(node: ast.expr) -> bool:

@@ -1,16 +1,17 @@
 """Helper functions of stream-map expressions. They accept nulls and never guess.
 
-`FUNCTIONS` is the table of them. All but `get` are plain functions of their arguments; `get` reads
-the record, so an expression uses one that `getter` has bound to the record.
+`FUNCTIONS` has them by their names, and their docstrings are also the documentation for users. All
+but `get` are plain functions of their arguments; `getter` binds `get` to a record.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import pathlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 from target_liveintent.conversions import (
     UNUSABLE,
@@ -20,6 +21,7 @@ from target_liveintent.conversions import (
     shape,
     text,
 )
+from target_liveintent.files import word_table
 
 GET = "get"
 """The name of the only function that depends on the record."""
@@ -38,21 +40,12 @@ _MEANINGS = {
     **dict.fromkeys(("false", "f", "no", "n", "0"), False),
 }
 """What texts mean to `is_true`, in lower case."""
-_CODES = {
-    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
-    2: "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BOV BRL BSD BTN BWP"
-    " BYN BZD CAD CDF CHE CHF CHW CNY COP COU CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP"
-    " GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK"
-    " LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO NOK"
-    " NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP"
-    " STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD USN UYU UZS VED VES WST XCD XCG YER"
-    " ZAR ZMW ZWG",
-    3: "BHD IQD JOD KWD LYD OMR TND",
-    4: "CLF UYW",
+_EXPONENTS = {
+    code: int(exponent)
+    for exponent, codes in word_table(pathlib.Path(__file__).with_name("currencies.txt")).items()
+    for code in codes
 }
-"""Currencies by their number of decimals, including ANG and BGN, which ended recently. Source: ISO
-4217."""
-_EXPONENTS = {code: exponent for exponent, codes in _CODES.items() for code in codes.split()}
+"""The number of decimals of each currency."""
 CURRENCIES = frozenset(_EXPONENTS)
 """The codes of ISO 4217 for money."""
 
@@ -71,15 +64,24 @@ def walk(value: Any, steps: Iterable[str]) -> Any:
 
 
 def getter(record: Mapping[str, Any]) -> Callable[[str], Any]:
-    """Return the function `get` of a record: a function of a path such as `customer.email`.
+    """Return the function `get` of a record.
 
     It raises an error for anything but text, which rejects the record: the user forgot the quotes.
     """
-    return lambda path: walk(record, path.split("."))
+
+    def get(path: str) -> Any:
+        """Return the value at a path through objects and lists.
+
+        The path is a text in quotes: `get('customer.email')`, `get('items.0.sku')`. If any part of
+        the path is absent or null, the result is null.
+        """
+        return walk(record, path.split("."))
+
+    return get
 
 
 def coalesce(*values: Any) -> Any:
-    """Return the first value that is neither null nor empty text; None if there is none."""
+    """Return the first argument that is neither null nor empty text; null if there is none."""
     for value in values:
         if value is not None and not (isinstance(value, str) and not value.strip()):
             return value
@@ -87,9 +89,11 @@ def coalesce(*values: Any) -> Any:
 
 
 def minor_units(amount: Any, currency: Any) -> Decimal | Unreadable | None:
-    """Convert an integer number of minor units to a decimal amount: 1250 and `usd` → 12.50.
+    """Convert an integer amount in minor units, such as cents, to a decimal amount.
 
-    The amount is exact. A blank amount is None.
+    The amount gets the decimals of its currency (ISO 4217): 1250 is `12.50` in USD, `1250` in JPY,
+    `1.250` in KWD. If the amount is not a whole number, or the currency cannot be read, the event
+    is sent without this value, and the run counts the missing value.
     """
     if text(amount) is None:
         return None
@@ -118,10 +122,10 @@ def _whole(amount: Any) -> int | None:
 
 
 def local_time(value: Any) -> Any:
-    """Return a time in UTC without its zone, so that the setting `timezone` says which it is.
+    """Remove `Z` or `+00:00` from the end of a time: the setting `timezone` decides its zone.
 
-    Any other value is returned unchanged, also a time with another offset, which is known to be
-    right.
+    Use this for taps that mark local times as UTC, as tap-postgres does with columns of the type
+    `timestamp`. All other values stay unchanged, including times with other offsets.
     """
     if isinstance(value, str):
         found = _UTC_TIME.fullmatch(value.strip())
@@ -131,10 +135,11 @@ def local_time(value: Any) -> Any:
 
 
 def amount(value: Any, decimal: str = ",") -> Any:
-    """Convert text with a known decimal sign to a number: `1.234,50` → 1234.50.
+    """Convert text with a decimal comma to a number: `1.234,50`, `1 234,50`, `12,50 €`.
 
-    Numbers stay as they are. What cannot be read is not null, but a value that no event can have,
-    so that it is left out and counted, also if a reader that expects a decimal point could read it.
+    With `decimal='.'`, it converts text with a decimal point: `1'234.50`. A number stays unchanged;
+    blank text becomes null. If a text cannot be read, the event is sent without this value, and the
+    run counts the missing value.
     """
     found = local_amount(value, decimal)
     sign = "comma" if decimal == "," else "point"
@@ -144,12 +149,18 @@ def amount(value: Any, decimal: str = ",") -> Any:
 
 
 def number(value: Any) -> Any:
-    """Convert text to a number, to compute or compare with it: `12` → 12. Blank text is None."""
+    """Convert text to a number, for comparisons: `number(get('total')) > 0`.
+
+    Blank text becomes null.
+    """
     return amount(value, ".")
 
 
 def is_true(value: Any) -> bool:
-    """Return whether a value, or its text as CSV files have it, means yes; a blank value does not.
+    """Return whether a value means yes: `true`, `yes`, `t`, `y` or 1, also as text.
+
+    `false`, `no`, `f`, `n`, 0 and blank values mean no. The expression fails for all other values.
+    In CSV files everything is text, and for Python, the text `0` is true.
 
     Raises:
         ValueError: If the value means neither yes nor no.
@@ -165,7 +176,7 @@ def is_true(value: Any) -> bool:
 
 
 def excel_time(value: Any) -> Any:
-    """Convert a serial number of Excel, also as text, to a local time: 46354.67 → 2026-11-28 16:04.
+    """Convert a serial number of Excel to a time in the zone of `timezone`: `46354.67`.
 
     Only the years from 2000 to 2099 are converted.
     """
@@ -178,7 +189,11 @@ def excel_time(value: Any) -> Any:
 
 
 def parse_time(value: Any, form: str) -> Any:
-    """Read a time that is written in a known form, such as `%Y%m%d%H%M%S` or `%d.%m.%Y %H:%M`."""
+    """Read a time that is not in ISO 8601: `parse_time(date, '%d.%m.%Y %H:%M')`.
+
+    The form is one [of Python](https://docs.python.org/3/library/datetime.html#format-codes):
+    `'%Y%m%d%H%M%S'` for `20261128150428`. Without a zone in the form, `timezone` applies.
+    """
     plain = text(value)
     if plain is None:
         return None
@@ -189,106 +204,20 @@ def parse_time(value: Any, form: str) -> Any:
 
 
 def lower(value: Any) -> Any:
-    """Return text in lower case, and any other value unchanged."""
+    """Convert text to lower case. Any other value, including null, stays unchanged."""
     return value.lower() if isinstance(value, str) else value
 
 
 def strip(value: Any) -> Any:
-    """Return text without the spaces around it, and any other value unchanged."""
+    """Remove the spaces around text. Any other value stays unchanged."""
     return value.strip() if isinstance(value, str) else value
 
 
-class Function(NamedTuple):
-    """A helper function. An example of its use and its meaning are for the documentation."""
-
-    name: str
-    signature: str
-    meaning: str
-    call: Callable[..., Any]
-
-
-FUNCTIONS = (
-    Function(
-        GET,
-        "get('customer.email')",
-        "The value at a path through objects and lists (`items.0.sku`). If any part of the path"
-        " is absent or null, the result is null. The path needs quotes.",
-        getter({}),
-    ),
-    Function(
-        "coalesce",
-        "coalesce(a, b, …)",
-        "The first argument that is neither null nor empty text.",
-        coalesce,
-    ),
-    Function(
-        "minor_units",
-        "minor_units(amount, currency)",
-        "Converts an integer amount in minor units, such as cents, to an amount with the currency's"
-        " decimals (ISO 4217): 1250 is `12.50` in USD, `1250` in JPY, `1.250` in KWD. If the amount"
-        " is not a whole number, or the currency cannot be read, the event is sent without this"
-        " value, and the run counts the missing value.",
-        minor_units,
-    ),
-    Function(
-        "amount",
-        "amount(x, decimal=',')",
-        "Converts text with a decimal comma to a number: `1.234,50`, `1 234,50`, `12,50 €`. With"
-        " `decimal='.'`, it converts text with a decimal point: `1'234.50`. A number stays"
-        " unchanged; blank text becomes null. If a text cannot be read, the event is sent without"
-        " this value, and the run counts the missing value.",
-        amount,
-    ),
-    Function(
-        "number",
-        "number(x)",
-        "Converts text to a number, for comparisons: `number(get('total')) > 0`. Blank text"
-        " becomes null.",
-        number,
-    ),
-    Function(
-        "is_true",
-        "is_true(x)",
-        "Whether a value means yes: `true`, `yes`, `t`, `y` or 1, also as text. `false`, `no`, `f`,"
-        " `n`, 0 and blank values mean no. The expression fails for all other values. In CSV files"
-        " everything is text, and for Python, the text `0` is true.",
-        is_true,
-    ),
-    Function(
-        "parse_time",
-        "parse_time(x, '%d.%m.%Y %H:%M')",
-        "Reads a time that is not in ISO 8601, in a [form of"
-        " Python](https://docs.python.org/3/library/datetime.html#format-codes):"
-        " `'%Y%m%d%H%M%S'` for `20261128150428`. Without a zone in the form, `timezone` applies.",
-        parse_time,
-    ),
-    Function(
-        "excel_time",
-        "excel_time(x)",
-        "Converts a serial number of Excel, such as `46354.67`, to a time in the zone of"
-        " `timezone`.",
-        excel_time,
-    ),
-    Function(
-        "local_time",
-        "local_time(x)",
-        "Removes `Z` or `+00:00` from the end of a time, so that the setting `timezone` decides"
-        " its zone. Use this for taps that mark local times as UTC, as tap-postgres does with"
-        " columns of the type `timestamp`. All other values stay unchanged, including times with"
-        " other offsets.",
-        local_time,
-    ),
-    Function(
-        "lower",
-        "lower(x)",
-        "Converts text to lower case. Any other value, including null, stays unchanged.",
-        lower,
-    ),
-    Function(
-        "strip",
-        "strip(x)",
-        "Removes the spaces around text. Any other value stays unchanged.",
-        strip,
-    ),
-)
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    function.__name__: function
+    for function in (
+        *(getter({}), coalesce, minor_units, amount, number, is_true, parse_time, excel_time),
+        *(local_time, lower, strip),
+    )
+}
 """The helper functions, in the order of the documentation."""

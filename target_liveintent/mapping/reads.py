@@ -3,43 +3,17 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Iterator
 
 from target_liveintent.mapping.functions import GET
 
 Path = tuple[str, ...]
 """A column, and the steps into it. The empty path is the whole record."""
+Reads = frozenset[frozenset[Path]]
+"""What an expression reads: groups of paths, and of each group it needs one. The paths within a
+`coalesce` or an `or` are one group; any other path is a group of its own."""
 _RECORD_NAMES = {"_", "record"}  # The SDK's names for it.
 _CONDITIONS = (ast.Compare, ast.UnaryOp)
-
-
-class Reads(NamedTuple):
-    """What an expression reads.
-
-    Attributes:
-        paths: What it needs.
-        choices: The alternatives of each `coalesce` and `or`, of which it needs one.
-    """
-
-    paths: frozenset[Path] = frozenset()
-    choices: tuple[tuple[Reads, ...], ...] = ()
-
-    def missing(self, is_known: Callable[[Path], bool]) -> set[Path]:
-        """Return the paths that are not known, without those that have an alternative."""
-        found = {path for path in self.paths if not is_known(path)}
-        for alternatives in self.choices:
-            lacking = [one.missing(is_known) for one in alternatives]
-            if all(lacking):
-                found.update(*lacking)
-        return found
-
-    def everything(self) -> set[Path]:
-        """Return all paths, those of alternatives as well."""
-        found = set(self.paths)
-        for alternatives in self.choices:
-            found.update(*(one.everything() for one in alternatives))
-        return found
 
 
 def reads_of(tree: ast.AST, other_names: Collection[str]) -> Reads:
@@ -54,88 +28,71 @@ def reads_of(tree: ast.AST, other_names: Collection[str]) -> Reads:
         for node in ast.walk(tree)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     }
-    reader = _Reader(bound.union(other_names, ["self"]))
     try:
-        reader.visit(tree)
+        return frozenset(_groups(tree, bound.union(other_names, ["self"])))
     except RecursionError:
-        return Reads()
-    return reader.reads
+        return frozenset()
 
 
-class _Reader(ast.NodeVisitor):
-    """Collects the reads of an expression."""
+def _groups(node: ast.AST, others: Collection[str]) -> Iterator[frozenset[Path]]:
+    """Yield the groups of paths in a piece of an expression."""
+    path = _path(node, others)
+    if path is not None:
+        yield frozenset([path])
+    elif alternatives := _alternatives(node, others):
+        groups = (group for one in alternatives for group in _groups(one, others))
+        if choices := frozenset(path for group in groups for path in group):
+            yield choices
+    else:
+        for part in _parts(node):
+            yield from _groups(part, others)
 
-    def __init__(self, other_names: frozenset[str] | set[str]) -> None:
-        self._other_names = other_names
-        self._paths: set[Path] = set()
-        self._choices: list[tuple[Reads, ...]] = []
 
-    @property
-    def reads(self) -> Reads:
-        return Reads(frozenset(self._paths), tuple(self._choices))
+def _parts(node: ast.AST) -> Iterable[ast.AST]:
+    """Return the pieces of an expression; of a method, what it is called of, and not its name."""
+    if not isinstance(node, ast.Call):
+        return ast.iter_child_nodes(node)
+    called: ast.expr | None = node.func
+    if isinstance(node.func, ast.Attribute):
+        called = node.func.value
+    elif isinstance(node.func, ast.Name):  # A `get` that is left has a path that is computed.
+        called = ast.Name("record", ast.Load()) if node.func.id == GET else None
+    return [*([called] if called else ()), *node.args, *node.keywords]
 
-    def visit(self, node: ast.AST) -> None:
-        path = self._path(node)
-        if path is not None:
-            self._paths.add(path)
-        elif alternatives := self._alternatives(node):
-            self._choose(alternatives)
-        else:
-            super().visit(node)
 
-    def visit_Call(self, node: ast.Call) -> None:
-        """Visit the arguments, and what a method is called of; not the name of a function."""
-        if isinstance(node.func, ast.Attribute):
-            self.visit(node.func.value)
-        elif not isinstance(node.func, ast.Name):
-            self.visit(node.func)
-        elif node.func.id == GET:
-            self._paths.add(())  # With a path that is computed.
-        for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
-            self.visit(argument)
+def _alternatives(node: ast.AST, others: Collection[str]) -> list[ast.expr]:
+    """Return the values of which a piece of an expression is one; empty if it has no choice."""
+    match node:
+        case ast.Call(func=ast.Name(id="coalesce"), args=values):
+            return values
+        case ast.BoolOp(op=ast.Or(), values=values):  # Unless they are conditions.
+            return [] if any(isinstance(x, _CONDITIONS) for x in values) else values
+        case ast.Call(func=ast.Attribute(attr="get") as method, args=[step, default]):
+            value = ast.Call(method, [step], [])
+            return [] if _path(value, others) is None else [value, default]
+    return []
 
-    def _alternatives(self, node: ast.AST) -> Sequence[ast.expr]:
-        """Return the values of which a piece of an expression is one; empty if it has no choice."""
-        match node:
-            case ast.Call(func=ast.Name(id="coalesce"), args=alternatives):
-                return alternatives
-            case ast.BoolOp(op=ast.Or(), values=values):  # Unless they are conditions.
-                return [] if any(isinstance(x, _CONDITIONS) for x in values) else values
-            case ast.Call(func=ast.Attribute(attr="get") as method, args=[step, default]):
-                value = ast.Call(method, [step], [])
-                return [] if self._path(value) is None else [value, default]
-        return []
 
-    def _choose(self, alternatives: Iterable[ast.expr]) -> None:
-        """Note alternatives; one that reads nothing, such as a constant, does not count."""
-        found = []
-        for alternative in alternatives:
-            reader = _Reader(self._other_names)
-            reader.visit(alternative)
-            if reader.reads != Reads():
-                found.append(reader.reads)
-        self._choices.append(tuple(found))
-
-    def _path(self, node: ast.AST) -> Path | None:
-        """Return the path that a piece of an expression reads; None if it does not read one."""
-        match node:
-            case ast.Name(id=name):
-                if name in _RECORD_NAMES:
-                    return ()
-                return None if name in self._other_names else (name,)
-            case ast.Call(func=ast.Name(id=name), args=[ast.Constant(value=str(path))]):
-                return tuple(path.split(".")) if name == GET else None
-            case (
-                ast.Call(
-                    func=ast.Attribute(value=inner, attr="get"),
-                    args=[ast.Constant(value=str(step))]
-                    | [ast.Constant(value=str(step)), ast.Constant() | ast.Dict(keys=[])],
-                )
-                | ast.Subscript(value=inner, slice=ast.Constant(value=str(step)))
-                | ast.Attribute(value=inner, attr=step)
-            ):
-                outer = self._path(inner)
-                return None if outer is None else (*outer, step)
-            case ast.BoolOp(op=ast.Or(), values=[inner, ast.Dict(keys=[])]):
-                return self._path(inner)
-        return None
+def _path(node: ast.AST, others: Collection[str]) -> Path | None:
+    """Return the path that a piece of an expression reads; None if it does not read one."""
+    match node:
+        case ast.Name(id=name):
+            if name in _RECORD_NAMES:
+                return ()
+            return None if name in others else (name,)
+        case ast.Call(func=ast.Name(id=name), args=[ast.Constant(value=str(path))]):
+            return tuple(path.split(".")) if name == GET else None
+        case (
+            ast.Call(
+                func=ast.Attribute(value=inner, attr="get"),
+                args=[ast.Constant(value=str(step))]
+                | [ast.Constant(value=str(step)), ast.Constant() | ast.Dict(keys=[])],
+            )
+            | ast.Subscript(value=inner, slice=ast.Constant(value=str(step)))
+            | ast.Attribute(value=inner, attr=step)
+        ):
+            outer = _path(inner, others)
+            return None if outer is None else (*outer, step)
+        case ast.BoolOp(op=ast.Or(), values=[inner, ast.Dict(keys=[])]):
+            return _path(inner, others)
+    return None

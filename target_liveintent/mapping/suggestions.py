@@ -82,14 +82,14 @@ def unknown_reads(
     `coalesce` or `or`, that the schema does have. Nothing is said of the columns `_sdc_…`, which
     taps add by the way in which they replicate.
     """
-
-    def is_known(path: Path) -> bool:
-        return _absent_step(path, schema) is None
-
     for column, origin in origins.items():
-        for path in sorted(origin.reads.missing(is_known)):
-            if found := _absent_step(path, schema):
-                yield unknown_read(column, path, *found)
+        absent: dict[Path, tuple[int, Collection[str]]] = {}
+        for group in origin.reads:
+            found = {path: step for path in group if (step := _absent_step(path, schema))}
+            if len(found) == len(group):
+                absent |= found
+        for path, step in sorted(absent.items(), key=lambda one: one[0]):
+            yield unknown_read(column, path, *step)
 
 
 def lacking_for_events(
@@ -105,7 +105,7 @@ def lacking_for_events(
     origin = plan.origins.get("event_time")
     has_other = not _OTHER_TIMES.isdisjoint(plan.properties)
     if origin is not None and origin.is_shipped and not has_other:
-        paths = origin.reads.everything()
+        paths = {path for group in origin.reads for path in group}
         if paths and all(_absent_step(path, schema) for path in paths):
             names = " or ".join(sorted(".".join(path) for path in paths))
             lacking.insert(

@@ -7,10 +7,12 @@ numbers and addresses into links. Which of the other parameters stay is a settin
 from __future__ import annotations
 
 import functools
+import pathlib
 import re
 from collections.abc import Callable
 from urllib.parse import unquote
 
+from target_liveintent.files import word_table
 from target_liveintent.privacy.disguises import may_hold_address
 from target_liveintent.privacy.identity import holds_address
 
@@ -19,50 +21,10 @@ _USER_INFO_WITHIN = re.compile(r"//[^/?#\s]*@")
 _NAME_WITHIN = re.compile(r"[?&;#]([^=&;?#]{1,64})=")
 _PATH_PARAMETER = re.compile(r";([^;/=]{1,64}=[^;/]*)")
 _WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+")
-_PERSONAL = {
-    "phone and e-mail": "phone phonenumber phoneno telephone tel telno cell cellphone cellnumber"
-    " mobile mobilephone mobilenumber mobileno landline msisdn whatsapp fax faxnumber email"
-    " emailaddress mail",
-    # Not `name` alone, which a product has as well.
-    "names": "firstname fname givenname forename middlename mname lastname lname surname familyname"
-    " maidenname fullname realname nickname username yourname contactname customername buyername"
-    " guestname recipientname billingname shippingname cardholder cardholdername",
-    # `line1` is the end of `address_line_1`.
-    "addresses": "address address1 address2 address3 addr addr1 addr2 addressline addressline1"
-    " addressline2 line1 line2 street street1 street2 streetname streetnumber housenumber houseno"
-    " zip zip4 zipcode postcode postalcode",
-    # `ofbirth` is the end of `date_of_birth`.
-    "birth, documents, accounts": "birthday birthdate dateofbirth ofbirth dob ssn socialsecurity"
-    " passport passportnumber taxid iban cardnumber accountnumber cvv cvc",
-}
-_SECRETS = frozenset(
-    # What opens something to whoever has it.
-    {"key", "apikey", "authkey", "accesskey", "token", "accesstoken", "authtoken", "refreshtoken"}
-    | {"jwt", "csrf", "xsrf", "nonce", "otp", "totp", "pin", "code", "authcode", "ticket", "secret"}
-    | {"pass", "passwd", "password", "passphrase", "passcode", "pwd", "credential", "credentials"}
-    | {"sig", "signature", "hmac", "auth", "authorization", "bearer", "assertion", "samlresponse"}
-    | {"samlrequest", "session", "sessionid", "sid", "jsessionid", "phpsessid", "cookie"}
-    | {name for names in _PERSONAL.values() for name in names.split()}
-)
-"""What the last word of a parameter's name says, or the last two together, if its value is a secret
-or personal: `reset_code`, `user[token]`, `phone-number`."""
-_HARMLESS_CODES = frozenset(
-    {"promocode", "promotioncode", "couponcode", "discountcode", "offercode", "campaigncode"}
-    | {"sourcecode", "trackingcode", "referralcode", "refcode", "affiliatecode", "partnercode"}
-    | {"countrycode", "regioncode", "statecode", "areacode"}
-    | {"languagecode", "langcode", "localecode", "currencycode", "errorcode", "statuscode"}
-    | {"productcode", "itemcode", "articlecode", "skucode", "modelcode", "brandcode", "storecode"}
-    | {"categorycode", "stylecode", "colorcode", "colourcode", "sizecode"}
-)
-"""Last two words that are not a secret, although the last one is."""
+_NAMES = word_table(pathlib.Path(__file__).with_name("parameters.txt"))
+"""What names of parameters mean: `secret`, `harmless` and `click`."""
 _SECRET_PREFIXES = ("x-amz-", "x-goog-")
 _ALWAYS_ATTRIBUTION = re.compile(r"li_did|utm_.*", re.IGNORECASE)
-_CLICK_IDS = frozenset(
-    {"gclid", "gclsrc", "gbraid", "wbraid", "dclid", "gad_source", "gad_campaignid", "srsltid"}
-    | {"fbclid", "igshid", "msclkid", "ttclid", "twclid", "li_fat_id", "sccid", "rdt_cid", "epik"}
-    | {"yclid", "irclickid", "cjevent", "awc", "tblci", "dicbo", "mc_cid"}
-)
-"""The parameters in which networks of advertising name a click or a campaign."""
 _NEEDS_A_LOOK = re.compile(r"[@%=\\＠﹫]")  # noqa: RUF001
 _LEVELS = 3
 """A URL in a parameter is searched as it came, and after each of two percent-decodings."""
@@ -124,7 +86,8 @@ def _is_plain(url: str) -> bool:
     _, _, query = url.partition("?")
     if "?" in query or "#" in url or "%" in url or ";" in url or may_hold_address(query):
         return False
-    return not any([_is_credential(one.partition("=")[0]) for one in query.split("&")])
+    names = [parameter.partition("=")[0] for parameter in query.split("&")]
+    return not any(map(_is_credential, names))
 
 
 def _sendable(mark: str, text: str, kept: Callable[[str], str | None]) -> str:
@@ -135,7 +98,7 @@ def _sendable(mark: str, text: str, kept: Callable[[str], str | None]) -> str:
 
 
 def _is_attribution(name: str) -> bool:
-    return _ALWAYS_ATTRIBUTION.fullmatch(name) is not None or name.lower() in _CLICK_IDS
+    return _ALWAYS_ATTRIBUTION.fullmatch(name) is not None or name.lower() in _NAMES["click"]
 
 
 @functools.lru_cache(maxsize=1024)
@@ -146,9 +109,9 @@ def _is_credential(name: str) -> bool:
         return False
     words = [word.lower() for word in _WORD.findall(plain)]
     ends = {"".join(words[-1:]), "".join(words[-2:])}
-    if not ends.isdisjoint(_HARMLESS_CODES):
+    if not ends.isdisjoint(_NAMES["harmless"]):
         return False
-    return not ends.isdisjoint(_SECRETS) or plain.lower().startswith(_SECRET_PREFIXES)
+    return not ends.isdisjoint(_NAMES["secret"]) or plain.lower().startswith(_SECRET_PREFIXES)
 
 
 def _contains_credential(value: str) -> bool:

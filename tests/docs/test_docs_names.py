@@ -9,6 +9,7 @@ import pytest
 from docs_support import DOCS, ROOT
 
 from target_liveintent.config import SCHEMA
+from target_liveintent.conversions import FIELDS
 
 PAGES = [*sorted(DOCS.rglob("*.md")), *sorted(ROOT.glob("*.md")), *ROOT.glob("examples/*/*.md")]
 FOLDERS = ("benchmarks", "demo", "docs", "examples", "hub", "scripts", "target_liveintent", "tests")
@@ -77,3 +78,9 @@ def test_code_exists(page: str) -> None:
     defined = {*_defined("target_liveintent"), *_defined("tests"), *SCHEMA["properties"], *OTHERS}
     assert named
     assert named - defined == set()
+
+
+def test_the_table_of_columns_is_that_of_the_code() -> None:
+    page = (DOCS / "reference" / "columns.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| `?([\w.]*)`? +\| \S", page, re.MULTILINE)
+    assert rows == [(field.name, field.wire_name) for field in FIELDS]

@@ -74,7 +74,7 @@ class _Theirs(CustomStreamMap):
 
     @property
     def functions(self) -> dict[str, Any]:
-        return {**super().functions, **{name: call for name, _, _, call in FUNCTIONS}}
+        return {**super().functions, **FUNCTIONS}
 
     def _eval(self, expr: Any, expr_parsed: Any, record: Any, property_name: Any) -> Any:
         self.expr_evaluator.functions["get"] = getter(record)
@@ -249,7 +249,7 @@ def test_which_columns_are_read(expression: str, reads: str | None) -> None:
     assert (None if found is None else ", ".join(sorted(found))) == reads
 
 
-@pytest.mark.parametrize("name", [function.name for function in FUNCTIONS])
+@pytest.mark.parametrize("name", [*FUNCTIONS])
 def test_a_column_with_the_name_of_a_helper(name: str) -> None:
     """The bare name is the column, as before there were helpers; a call is the helper."""
     definition = {"email": name, "id": f"[{name} for t in 'x'][0]", "total": "lower(strip(' A'))"}

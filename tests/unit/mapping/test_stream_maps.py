@@ -14,7 +14,6 @@ from unit_support import ACCOUNT
 from target_liveintent.config import settings_of
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping.converter import ColumnOrigin, MappingFailedError, StreamPlan
-from target_liveintent.mapping.reads import Reads
 from target_liveintent.mapping.stream_maps import StreamMaps, stream_maps_of
 
 SCHEMA: dict[str, Any] = {
@@ -228,7 +227,7 @@ def test_what_columns_are_computed_from() -> None:
     assert own.computed == ("x",)
     assert list(own.origins) == ["__filter__", "x"]
     assert own.origins["x"] == ColumnOrigin(
-        "get('customer.email')", Reads(frozenset({("customer", "email")}))
+        "get('customer.email')", frozenset({frozenset({("customer", "email")})})
     )
     (other,) = plans({})
     assert (other.computed, dict(other.origins)) == ((), {})
