@@ -216,7 +216,7 @@ def divided(burst: int, seeds: range = SEEDS) -> Iterator[Figure]:
         )
     case = f"{tasks} tasks, {rate} a second in bursts of {burst}"
     yield Figure(case, "time / ideal", times, 6 if burst == 1 else 2.5)
-    yield Figure(case, "refused, %", refused, 60)
+    yield Figure(case, "refused, %", refused, 55)
     yield Figure(case, "longest silence of any, s", silences, 60)
 
 

@@ -88,7 +88,7 @@ class TargetLiveIntent(Target):
         try:  # Before the store: if a file cannot be read, the run must not create any.
             self._suppressions = Suppressions(self.settings.suppression_path)
             # Also in a dry run: it hides the token in the log.
-            client = Client(self.settings, SYSTEM_CLOCK)
+            client = Client(self.settings)
         except ConfigurationError as failure:
             if replay is None:
                 reporting.keep_failure(str(failure), self.settings, self.run_id, program)

@@ -9,9 +9,8 @@
     400 413 422    the whole batch is refused because of at least one event
     401 403        the token or the customer ID is wrong, or the token was rotated: a token file
                    is read once more
-    408 425 429 503, no answer in time    too much for the API: try again, not before `Retry-After`
+    408 425 429 503, no answer in time    too much at once: try again, not before `Retry-After`
     other 5xx, connection failed          a fault: try again, not before `Retry-After`
-    no file descriptor to connect with    nobody's fault: try again with fewer requests in flight
 
 Source: LiveIntent's guide for the request and the refusal of whole batches, a CDP vendor's
 documentation for 204 and 200; the rest is inferred from sister APIs. Any other answer is unknown
@@ -54,9 +53,8 @@ class Verdict(enum.Enum):
     REFUSED = enum.auto()  # Nothing was processed because of at least one event.
     DENIED = enum.auto()  # The token or the customer ID is wrong.
     ROTATED = enum.auto()  # Denied, but the token's file holds another one: send again at once.
-    LIMITED = enum.auto()  # It came too fast, or the API has too much to do: try again later.
+    LIMITED = enum.auto()  # It came too fast, or there are too many at once: try again later.
     FAULT = enum.auto()  # Something went wrong at the API or on the way: try again later.
-    STARVED = enum.auto()  # Not sent, as the system gave no file descriptor: try again later.
     UNKNOWN = enum.auto()  # Not in the contract.
     UNREACHABLE = enum.auto()  # No answer: a certificate or a proxy must be set right first.
 
@@ -83,7 +81,6 @@ class Answer(msgspec.Struct, frozen=True):
         status: The HTTP status; None if there was no answer.
         retry_after: Seconds that the API asks to wait, by `Retry-After`; None if it does not.
         not_processed: The event IDs that a 200 names.
-        seconds: How long the POST took.
     """
 
     verdict: Verdict
@@ -91,7 +88,6 @@ class Answer(msgspec.Struct, frozen=True):
     status: int | None = None
     retry_after: float | None = None
     not_processed: frozenset[str] = frozenset()
-    seconds: float = 0.0
 
     @property
     def proves_bad_event(self) -> bool:
@@ -188,8 +184,6 @@ def _detail(body: bytes) -> str:
 # The exceptions with which delivery ends a run
 
 
-MORE_DESCRIPTORS = "Raise the limit on open files (ulimit -n), or lower max_concurrent_requests"
-"""What to do if the system gives too few file descriptors."""
 _LATER = "The next run sends the events that were not delivered"
 _SLOWER = (
     "The API is limiting the rate. The next run sends the events that were not delivered. If"
@@ -197,14 +191,19 @@ _SLOWER = (
 )
 
 
-def access_denied(answer: Answer, settings: Settings, *, accepted: bool) -> AccessDeniedError:
-    """Return the end of a run whose token or customer ID is wrong.
+def ended_by(answer: Answer, settings: Settings, *, accepted: bool) -> DeliveryError:
+    """Return the end of a run by an answer after which it sends nothing more.
 
     Args:
-        answer: The answer.
+        answer: The answer: access is denied, the API is unreachable, or the answer is unknown.
         settings: The settings.
-        accepted: Whether the API accepted events with this token before.
+        accepted: Whether the API accepted events before.
     """
+    if answer.verdict is Verdict.UNREACHABLE:
+        return SetUpError(answer.detail + _where(settings))
+    if answer.verdict is not Verdict.DENIED:
+        msg = f"the API gave an unexpected answer: {answer.detail}. Check api_url and customer_id"
+        return DeliveryError(msg + _where(settings))
     if settings.auth_token_path is None:
         advice = "Ask your account manager for the current auth_token"
     else:
@@ -212,50 +211,26 @@ def access_denied(answer: Answer, settings: Settings, *, accepted: bool) -> Acce
             "The run has read the file of auth_token_path again, and the file still contains"
             " this token. Ask your account manager for the current token"
         )
+    msg = f"the API denied access ({answer.detail})"
     if accepted and answer.status == HTTPStatus.FORBIDDEN:
-        msg = (
-            f"the API denied access ({answer.detail}) after it had accepted events. A firewall or"
-            " a limit may have stopped the run: run again later. If the API then denies access"
-            f" at once, the token may have been rotated. {advice}"
+        msg += (
+            " after it had accepted events. A firewall or a limit may have stopped the run: run"
+            " again later. If the API then denies access at once, the token may have been rotated"
         )
     else:
-        msg = (
-            f"the API denied access ({answer.detail}). The token may have been rotated, or may"
-            f" belong to another customer_id. {advice}"
-        )
-    return AccessDeniedError(msg + _where(settings))
-
-
-def unreachable(answer: Answer, settings: Settings) -> SetUpError:
-    """Return the end of a run to which a certificate or a proxy stands in the way."""
-    return SetUpError(answer.detail + _where(settings))
-
-
-def unknown_answer(answer: Answer, settings: Settings) -> DeliveryError:
-    """Return the end of a run that got an answer which the API is not known to give."""
-    msg = f"the API gave an unexpected answer: {answer.detail}. Check api_url and customer_id"
-    return DeliveryError(msg + _where(settings))
-
-
-def asked_to_wait_too_long(answer: Answer, settings: Settings) -> OutageError:
-    """Return the end of a run that the API asks to wait for longer than it may."""
-    msg = (
-        f"the API asks to wait for longer than max_retry_seconds"
-        f" ({settings.max_retry_seconds}) allows: {answer.in_words}"
-    )
-    return OutageError(f"{msg}{_where(settings)}. {_SLOWER if answer.is_throttled else _LATER}")
+        msg += ". The token may have been rotated, or may belong to another customer_id"
+    return AccessDeniedError(f"{msg}. {advice}{_where(settings)}")
 
 
 def outage(answer: Answer, settings: Settings) -> OutageError:
-    """Return the end of a run of which the API accepted nothing for `max_retry_seconds`."""
-    msg = (
-        f"the API accepted nothing for {settings.max_retry_seconds} seconds (max_retry_seconds):"
-        f" {answer.in_words}"
-    )
-    if answer.verdict is Verdict.STARVED:
-        return OutageError(f"{msg}. {MORE_DESCRIPTORS}")
+    """Return the end of a run of which the API accepts nothing for `max_retry_seconds`."""
+    budget = settings.max_retry_seconds
+    if (answer.retry_after or 0.0) > budget:
+        what = f"the API asks to wait for longer than max_retry_seconds ({budget}) allows"
+    else:
+        what = f"the API accepted nothing for {budget} seconds (max_retry_seconds)"
     advice = _SLOWER if answer.is_throttled else _LATER
-    return OutageError(f"{msg}{_where(settings)}. {advice}")
+    return OutageError(f"{what}: {answer.in_words}{_where(settings)}. {advice}")
 
 
 def stopped(last_fault: Answer | None, settings: Settings) -> DeliveryError:

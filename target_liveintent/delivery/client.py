@@ -10,9 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from target_liveintent.clock import Clock
 from target_liveintent.delivery.api import Answer, Verdict, judge, seconds_to_wait
-from target_liveintent.delivery.network_faults import NetworkFault, explain, is_starved
 from target_liveintent.delivery.transport import NoReplyError, Route, find_route
 from target_liveintent.errors import ConfigurationError, SetUpError
 from target_liveintent.privacy import hide_token
@@ -29,15 +27,13 @@ _MAX_BYTES = 65_536
 class Client:
     """Posts batches over connections that stay open. Threads may share it."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings) -> None:
         hide_token(settings.auth_token)
         self._settings = settings
-        self._clock = clock
         self._token = settings.auth_token
         self._rotating = threading.Lock()
         self._route: Route | None = None  # Found with the first request.
         self._finding = threading.Lock()
-        self._has_starved = False
 
     def post(self, body: bytes, event_ids: Iterable[str], within: float) -> Answer:
         """Send a JSON array of events once; after so many seconds, its answer is of no use.
@@ -45,14 +41,7 @@ class Client:
         It takes no longer than `request_timeout_seconds`, from connecting to the last byte of the
         answer. Never raises for what the network or the API does.
         """
-        start = self._clock.monotonic()
         token = self._token
-        answer = self._exchange(body, event_ids, token, within)
-        if answer.verdict is Verdict.DENIED:
-            answer = msgspec.structs.replace(answer, verdict=self._denied(token))
-        return msgspec.structs.replace(answer, seconds=self._clock.monotonic() - start)
-
-    def _exchange(self, body: bytes, event_ids: Iterable[str], token: str, within: float) -> Answer:
         seconds = min(self._settings.request_timeout_seconds, max(within, _SHORTEST_TIMEOUT))
         try:
             with self._finding:
@@ -60,51 +49,41 @@ class Client:
             reply = route.post(token, body, seconds)
         except SetUpError as fault:
             return Answer(Verdict.UNREACHABLE, str(fault))
-        except OSError as fault:  # No file descriptor is left to find the route.
-            return self._without_reply(explain(fault), was_connected=False)
         except NoReplyError as none:
-            return self._without_reply(none.fault, was_connected=route.was_connected)
+            verdict, what, advice = none.fault
+            if verdict is not Verdict.UNREACHABLE:
+                return Answer(verdict, what)
+            if route.was_connected:  # What was right before may pass.
+                return Answer(Verdict.FAULT, what)
+            return Answer(verdict, f"{what}. {advice}")
         wait = None
         if reply.status >= HTTPStatus.BAD_REQUEST:
             wait = seconds_to_wait(reply.headers, self._settings.max_retry_seconds)
-        return judge(reply.status, reply.body, event_ids, wait)
+        answer = judge(reply.status, reply.body, event_ids, wait)
+        if answer.verdict is Verdict.DENIED and self._is_rotated(token):
+            return msgspec.structs.replace(answer, verdict=Verdict.ROTATED)
+        return answer
 
-    def _without_reply(self, fault: NetworkFault, *, was_connected: bool) -> Answer:
-        """Return the answer for a fault; if a connection was made before, an obstacle may pass."""
-        if fault.verdict is Verdict.STARVED and not self._has_starved:
-            self._has_starved = True
-            _logger.warning(
-                "no file descriptors are left for another connection, so the run continues with"
-                " fewer requests in flight. %s",
-                fault.advice,
-            )
-        if fault.verdict is not Verdict.UNREACHABLE:
-            return Answer(fault.verdict, fault.what)
-        if was_connected:
-            return Answer(Verdict.FAULT, fault.what)
-        return Answer(Verdict.UNREACHABLE, f"{fault.what}. {fault.advice}")
-
-    def _denied(self, denied: str) -> Verdict:
-        """Return whether a denied token was rotated; read its file if need be."""
+    def _is_rotated(self, denied: str) -> bool:
+        """Return whether there is another token than the one that was denied; read its file."""
         with self._rotating:
             if self._token != denied:  # Another thread has read it in the meantime.
-                return Verdict.ROTATED
+                return True
             if self._settings.auth_token_path is None:
-                return Verdict.DENIED
+                return False
             try:
                 token = read_token(self._settings.auth_token_path)
-            except ConfigurationError as fault:
-                # It is being replaced, or gone: there is no new token. Or it cannot be opened now.
-                return Verdict.STARVED if is_starved(fault) else Verdict.DENIED
+            except ConfigurationError:  # It is being replaced, or gone: there is no new token.
+                return False
             hide_token(token)
             if token == denied:
-                return Verdict.DENIED
+                return False
             self._token = token
             _logger.info(
                 "the API denied access, but the file of auth_token_path now contains another"
                 " token, so the run continues with that token"
             )
-            return Verdict.ROTATED
+            return True
 
 
 def is_usable_token(token: str) -> bool:

@@ -31,7 +31,6 @@ are halved before they are sent. |
 | ten of them (twenty if one is a 429 or 503), one event | The event becomes a dead letter \
 (`api_error`). |
 | 401 or 403, and the file of the token has a new token | It is sent again at once. |
-| no file descriptor or thread is left | It is sent again later. The request does not count. |
 | an event is too old, before a request | The event becomes a dead letter (`event_too_old`). |
 | any other answer, or 401 or 403 without a new token | The run ends. |
 
@@ -80,11 +79,7 @@ _SAMPLES_BEFORE_MORE_INPUT = 3
 _SILENT_INTERVALS = 2
 """Times `flush_interval_seconds` without a batch after which the input is as good as over. After
 one, a batch of the last records may still be open; after two, it would have come."""
-_SIGNALS = {
-    Verdict.LIMITED: Signal.LIMITED,
-    Verdict.FAULT: Signal.FAULT,
-    Verdict.STARVED: Signal.STARVED,
-}
+_SIGNALS = {Verdict.LIMITED: Signal.LIMITED, Verdict.FAULT: Signal.FAULT}
 """The verdicts after which the same part is sent again later. The API took all other requests."""
 
 
@@ -243,8 +238,6 @@ class DeliveryMachine:
         job = request.job
         job.in_flight = False
         self._in_flight -= 1
-        if answer.verdict is Verdict.STARVED:
-            job.result.requests -= 1  # It was not made.
         signal = _SIGNALS.get(answer.verdict, Signal.TAKEN)
         self._pace.answered(request.started_at, now, signal, answer.retry_after)
         if signal is Signal.TAKEN:
@@ -420,13 +413,9 @@ class DeliveryMachine:
                 self._refuse(request, answer)
             case Verdict.ROTATED:
                 request.job.result.retries += 1
-            case Verdict.DENIED:
-                accepted = self._accepted > 0
-                self.fail(api.access_denied(answer, self._settings, accepted=accepted))
-            case Verdict.UNREACHABLE:
-                self.fail(api.unreachable(answer, self._settings))
             case _:
-                self.fail(api.unknown_answer(answer, self._settings))
+                accepted = self._accepted > 0
+                self.fail(api.ended_by(answer, self._settings, accepted=accepted))
 
     def _refuse(self, request: Request, answer: Answer) -> None:
         if not answer.proves_bad_event:
@@ -452,18 +441,13 @@ class DeliveryMachine:
     def _retry(self, request: Request, answer: Answer, now: float) -> None:
         """Let a part be sent again, or end the delivery if the API accepts nothing for too long."""
         job, outage = request.job, self._outage
-        is_starved = answer.verdict is Verdict.STARVED
         job.result.throttled += answer.is_throttled
-        job.result.retries += not (answer.is_throttled or is_starved)
-        if is_starved and self._in_flight:
-            return  # What is in flight has the descriptors, and its answers tell of an outage.
+        job.result.retries += not answer.is_throttled
         outage.fault(answer, request.started_at, now)
-        if (answer.retry_after or 0.0) > outage.budget:
-            self.fail(api.asked_to_wait_too_long(answer, self._settings))
-        elif now < outage.ends_at:
-            if not is_starved:
-                self._note_fault(job, answer, now)
-        elif self._drained and not (self._in_flight or is_starved) and self._give_up_last(answer):
+        is_asked_too_much = (answer.retry_after or 0.0) > outage.budget
+        if now < outage.ends_at and not is_asked_too_much:
+            self._note_fault(job, answer, now)
+        elif self._drained and not self._in_flight and self._give_up_last(answer):
             outage.forget()  # The events are at fault; more may come after others of the store.
         else:
             self.fail(api.outage(answer, self._settings))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import msgspec
 
@@ -286,38 +286,3 @@ class DeliveryStatus(NamedTuple):
     reason: str | None = None
     since: float = 0.0
     is_outage: bool = False
-
-
-class Delivery(Protocol):
-    """Delivers batches: they are submitted, and their results are taken.
-
-    Attributes:
-        in_flight: How many batches were submitted whose last result was not taken yet.
-        full: Whether no batch may be submitted now.
-        status: How far delivery is.
-    """
-
-    @property
-    def in_flight(self) -> int: ...  # noqa: D102 (above)
-    @property
-    def full(self) -> bool: ...  # noqa: D102
-    @property
-    def status(self) -> DeliveryStatus: ...  # noqa: D102
-
-    def submit(self, batch: Batch) -> None:
-        """Hand over a batch."""
-
-    def drain(self) -> None:
-        """Note that no batch is submitted before those that are in flight have come back."""
-
-    def take(self, seconds: float) -> BatchResult | None:
-        """Take a result; None if there was none in time, or `wake` ended the wait."""
-
-    def wake(self) -> None:
-        """End the present or the next wait in `take`. Safe in a signal handler."""
-
-    def stop(self, seconds: float) -> None:
-        """Send nothing more after so many seconds."""
-
-    def close(self) -> None:
-        """Send nothing more, and end all threads; each batch comes back as far as it is known."""

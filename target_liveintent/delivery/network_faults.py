@@ -10,6 +10,7 @@ import http.client
 import logging
 import os
 import re
+import socket
 import ssl
 import sys
 from collections.abc import Iterator
@@ -18,15 +19,16 @@ from typing import NamedTuple
 
 import urllib3
 
-from target_liveintent.delivery.api import MORE_DESCRIPTORS, Verdict
+from target_liveintent.delivery.api import Verdict
 
 if sys.platform != "win32":
     import resource
 
 # Users filter log lines by this name, so it does not depend on where this module is.
 _logger = logging.getLogger("target_liveintent.client")
-NETWORK_FAULTS = (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError)
-"""What a connection raises for a network fault; `explain` puts it into words."""
+NETWORK_FAULTS = (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, UnicodeError)
+"""What a connection raises for a network fault; `explain` puts it into words. A `UnicodeError` is
+one for the look-up of a host of which a part is empty or too long."""
 _SPARE = 16
 """File descriptors that connections leave: for the store, the report, metrics, the resolver."""
 
@@ -61,8 +63,8 @@ def explain(fault: BaseException, *, by_proxy: bool = False) -> NetworkFault:
             return _of_plain_http(*(_PROXY if by_proxy else _API))
         if isinstance(cause, OSError) and (refusal := _CONNECT_REFUSED.match(str(cause))):
             return _of_proxy(int(refusal[1]))
-    if is_starved(fault):
-        return _STARVED
+        if isinstance(cause, OSError) and cause.errno in _NO_DESCRIPTORS:
+            return _STARVED
     if by_proxy and not isinstance(fault, TimeoutError):
         return _NO_PROXY
     return next(
@@ -73,14 +75,14 @@ def explain(fault: BaseException, *, by_proxy: bool = False) -> NetworkFault:
 
 
 _FAULTS: tuple[tuple[type[BaseException], Verdict, str], ...] = (
-    (urllib3.exceptions.NameResolutionError, Verdict.FAULT, "the host name was not found"),
-    (urllib3.exceptions.NewConnectionError, Verdict.FAULT, "the connection failed"),
+    (socket.gaierror, Verdict.FAULT, "the host name was not found"),
     (urllib3.exceptions.ConnectTimeoutError, Verdict.FAULT, "the connection timed out"),
     (TimeoutError, Verdict.LIMITED, "no answer came in time"),
     (ssl.SSLError, Verdict.FAULT, "the TLS handshake failed"),
     (BaseException, Verdict.FAULT, "the connection failed"),
 )
-_STARVED = NetworkFault(Verdict.STARVED, "no file descriptors are left", MORE_DESCRIPTORS)
+_MORE_DESCRIPTORS = "Raise the limit on open files (ulimit -n), or lower max_concurrent_requests"
+_STARVED = NetworkFault(Verdict.LIMITED, f"no file descriptors are left. {_MORE_DESCRIPTORS}")
 _NO_PROXY = NetworkFault(Verdict.FAULT, "the proxy could not connect")
 _API, _PROXY = ("API", "api_url"), ("proxy", "HTTPS_PROXY")
 _NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}
@@ -131,12 +133,6 @@ def _of_proxy(status: int) -> NetworkFault:
     return NetworkFault(Verdict.UNREACHABLE, msg, advice)
 
 
-def is_starved(fault: BaseException) -> bool:
-    """Return whether the system gave no file descriptor, so that no request could be made."""
-    causes = _causes(fault)
-    return any(isinstance(cause, OSError) and cause.errno in _NO_DESCRIPTORS for cause in causes)
-
-
 def _causes(fault: BaseException) -> Iterator[BaseException]:
     """Yield a fault and those that it wraps, the outermost first."""
     seen: set[int] = set()
@@ -166,6 +162,6 @@ def most_connections(wanted: int) -> int:
         " the same time. %s",
         wanted,
         left,
-        MORE_DESCRIPTORS,
+        _MORE_DESCRIPTORS,
     )
     return left

@@ -11,13 +11,12 @@ follows refusals, and there is none before the first.
 | a round of them took twice as long as the best one | times 0.7, then as above | |
 | a fourth such round, although the window is narrower | as before them | |
 | the first refusal | | times 0.45, again and again until two are taken in a row |
-| a refusal in this search, after one was taken | | times 0.75; at least 0.9 of what is taken |
-| a refusal later | | times 0.91, or 0.45 from the sixth cut in a row on |
-| the same, after three starts or fewer | | to what was used of it, at least times 0.1 |
-| four to eight refusals in ten answers | | a probe: times 4 for 16 requests |
+| a refusal in this search, after one was taken | | times 0.6 |
+| a refusal later | | times 0.91 |
+| the same, after three starts or fewer | | to 0.91 of what was used of it |
+| four to eight refusals in ten answers | | a probe: times 4 for ten requests |
 | the API took as large a share of the probe | | 0.7 of that of the probe; no cut for half refused |
 | the API took a smaller share of the probe | | as before the probe |
-| none: the system gave no file descriptor | times 0.7 of what is in flight, then + 1 a round | |
 | eight failures in a row: an outage | 1 | as above, but one request in 3 to 13 seconds at least |
 | the first request taken after it | from 2 | none: the search for a limit begins anew |
 | the first of all, after eight seconds of failures | the same | the same |
@@ -48,7 +47,6 @@ class Signal(enum.Enum):
 
     TAKEN = enum.auto()  # The API works: it accepted the events, or refused them for what they are.
     LIMITED = enum.auto()  # Too many requests, or too slow an answer: 429, 503, a timeout.
-    STARVED = enum.auto()  # The request was not made: the system gave no file descriptor.
     FAULT = enum.auto()  # Anything else that went wrong: 500, 502, 504, no connection.
 
 
@@ -56,19 +54,13 @@ CUT = 0.91
 """The factor of a cut. A rate just below the limit is the best one, so cuts are small."""
 STEEP_CUT = 0.45
 """The factor of a cut while the limit may be anywhere below: it finds it with few requests."""
-GENTLE_CUT = 0.75
+GENTLE_CUT = 0.6
 """The factor in a search in which a request was taken: the limit is near, or chance refuses."""
-SEEN = 3
-"""Requests taken in a search that show how many the API takes a second at least."""
-KEPT = 0.9
-"""The share of that below which a search does not go."""
 FOUND = 2
 """Requests taken since a cut that end the search for a limit. One may be luck: where others share
 the limit, it may be the only one that they left over."""
 GUESS = 1.25
 """The factor of the first rate in use: a search soon corrects a high guess, but not a low one."""
-PATIENCE = 5
-"""Cuts in a row after which the limit may be anywhere below."""
 CLIMB = 2.5
 """Least seconds of a climb: by time, not by answers, clients that share a limit become equals."""
 CLIMB_AT_ONE = 6.0
@@ -81,14 +73,11 @@ FEW = 3
 """Starts since the last cut after which the rate is cut to what was used of it, if that is less: a
 `Retry-After` left no time for more. The limit is higher than that, so the climb rests halfway to
 where it was refused, at the geometric mean."""
-DIVE = 0.1
-"""The least factor of such a cut."""
 LEAST_RATE = 1 / 60
 """The least requests a second, where failures do not come in a row."""
-FIRST_GAP = 3.0
-"""The most seconds between requests when failures in a row begin; each one adds a sixth."""
-LONGEST_GAP = 13.2
-"""The most seconds at all: 300 seconds of outage cost up to 100 requests, and 15 show its end."""
+FIRST_GAP, LONGEST_GAP = 3.0, 13.2
+"""The most seconds between requests when failures in a row begin, each of which adds a sixth, and
+at all: 300 seconds of outage cost up to 100 requests, and 15 show its end."""
 FAULTS = 5
 """Failures in a row from which on a fault counts as a refusal: by chance, 1 in 100 at 40 %."""
 OUTAGE = 8
@@ -97,14 +86,13 @@ OUTAGE_SECONDS = 8.0
 """Seconds of failures that are an outage even if only one request was taken before them. A search
 for a low limit, where refusals come within milliseconds, has as many in a row within a second. It
 would begin anew after each request that is taken."""
-DOUBT = 10
-"""The answers whose share of refusals begins a probe. Only answers after a search count."""
+SAMPLE = 10
+"""The answers whose share of refusals begins a probe, and those that end it. Only answers after a
+search count."""
 FEWEST_REFUSED, MOST_REFUSED = 0.4, 0.8
 """The shares from which on, and up to which, they do. One client alone at a limit has fewer."""
-PROBE = 16
-"""The requests of a probe."""
 PROBE_RATE = 4.0
-"""Their rate, by the highest one in doubt."""
+"""The rate of a probe, by the highest one in doubt."""
 LEAST_PROBE_RATE = 2.5
 """The same, if no more requests may be in flight. With less, a probe shows nothing."""
 SAME = 0.5
@@ -120,9 +108,7 @@ EXCESS = 2.0
 EXCESS_CUT = 0.7
 """The factor of such a cut, and of the rate after a probe by that of the probe."""
 NARROWER = 0.7
-"""The factor of the window if answers are slow, or the system gives too few file descriptors."""
-STARVED_PAUSE = 1.0
-"""Seconds until the system is asked again for a file descriptor, if nothing is in flight."""
+"""The factor of the window if answers are slow."""
 SLOW = 2.0
 """The factor between medians of latencies that chance does not explain."""
 SLOW_ROUNDS = 3
@@ -130,9 +116,11 @@ SLOW_ROUNDS = 3
 RELIEF = 0.7
 """The factor of the latency that shows that it has."""
 ROUND = 8
-"""The least number of answers in a round, so that their median says something."""
+"""The fewest answers in a round, so that their median says something."""
 SPREAD = 0.25
 """The share of the time between two starts that is random: clients do not march in step."""
+INSTANT = 0.001
+"""Seconds that a time by which a rate is measured has at least."""
 
 
 class Window:
@@ -153,10 +141,9 @@ class Window:
         self._ceiling = ceiling
         self._width = min(2.0, ceiling)
         self._latencies: list[float] = []  # Of this round.
-        self._climbs_slowly = False  # As it was too wide before.
+        self._slow: list[float] = []  # Medians of the last rounds, if these were slow.
+        self._was_slow = False
         self._narrowed_at = -math.inf
-        self._slow_rounds = 0  # In a row.
-        self._width_before = self._latency_before = 0.0
 
     @property
     def width(self) -> int:
@@ -166,11 +153,6 @@ class Window:
     def set(self, width: float) -> None:
         """Set the width, within its bounds."""
         self._width = min(max(1.0, width), self._ceiling)
-
-    def narrow(self, in_flight: int) -> None:
-        """Allow fewer requests than are in flight now."""
-        self._climbs_slowly = True
-        self.set(min(self._width, in_flight * NARROWER))
 
     def answered(self, started_at: float, now: float, *, was_full: bool, is_limited: bool) -> None:
         """Widen it while answers are as fast as ever, and narrow it if a round is slow.
@@ -185,7 +167,7 @@ class Window:
         """
         if started_at < self._narrowed_at:
             return
-        slowly = is_limited or self._climbs_slowly
+        slowly = is_limited or self._was_slow
         if was_full and not slowly:
             self.set(self._width + 0.5)
         self._latencies.append(now - started_at)
@@ -196,21 +178,16 @@ class Window:
         # A request that is alone does not queue behind others: the API itself is slower now.
         self.best = latency if self.width == 1 else min(latency, self.best)
         if latency <= SLOW * self.best:
-            self._slow_rounds = 0
-            if was_full and slowly:
-                self.set(self._width + 1)
+            self._slow.clear()
+            self.set(self._width + (was_full and slowly))
             return
-        self._slow_rounds += 1
-        if self._slow_rounds == 1:
-            self._width_before = self._width
-        elif self._slow_rounds == 2:  # noqa: PLR2004 (in the first one, the window still grew)
-            self._latency_before = latency
-        self._climbs_slowly = True
+        self._was_slow = True
         self._narrowed_at = now
-        if self._slow_rounds > SLOW_ROUNDS and latency > RELIEF * self._latency_before:
+        self._slow.append(latency)  # In the first such round, the window still grew.
+        if len(self._slow) > SLOW_ROUNDS and latency > RELIEF * self._slow[1]:
+            self._slow.clear()
             self.best = latency
-            self._slow_rounds = 0
-            self.set(self._width_before)
+            self.set(self._width / NARROWER**SLOW_ROUNDS)
         else:
             self.set(self._width * NARROWER)
 
@@ -238,54 +215,18 @@ class _Limit(NamedTuple):
         return self.refused * math.pow(self.start / self.refused, (1 - climbs) ** 3)
 
 
-class _Probe:
-    """Requests at a higher rate, which show whether refusals depend on the rate.
-
-    Args:
-        since: When it begins.
-        before: The rate before it.
-        highest: The highest rate of the requests that were in doubt.
-        share: The share of these requests that were taken.
+class _Probe(NamedTuple):
+    """Requests at a higher rate show whether refusals depend on the rate.
 
     Attributes:
-        before: The same.
-        starts: How many of its requests have started.
+        rate: The higher rate.
+        before: The rate before it.
+        share: The share of requests that were taken before it.
     """
 
-    def __init__(self, since: float, before: float, highest: float, share: float) -> None:
-        self.before = before
-        self.starts = 0
-        self._since = since
-        self._highest = highest
-        self._needed = SAME * share * PROBE
-        self._answers = self._taken = 0
-        self._first_start = self._last_start = since
-
-    @property
-    def rate(self) -> float:
-        """The rate at which requests may start."""
-        return self._highest * PROBE_RATE if self.starts < PROBE else self.before
-
-    @property
-    def used_rate(self) -> float:
-        """The rate at which its requests did start."""
-        used = (self.starts - 1) / max(self._last_start - self._first_start, 0.001)
-        return min(used, self._highest * PROBE_RATE)
-
-    def started(self, now: float) -> None:
-        """Note that a request starts."""
-        self._first_start = self._first_start if self.starts else now
-        self._last_start = now
-        self.starts += 1
-
-    def answered(self, started_at: float, *, taken: bool) -> bool | None:
-        """Note an answer; return whether refusals are by chance, or None if it is still open."""
-        if started_at >= self._since:
-            self._answers += 1
-            self._taken += taken
-        if self._taken >= self._needed:
-            return self.used_rate >= LEAST_PROBE_RATE * self._highest
-        return False if self._taken + PROBE - self._answers < self._needed else None
+    rate: float
+    before: float
+    share: float
 
 
 class Pace:
@@ -314,16 +255,16 @@ class Pace:
         self._last_start = self._due = -math.inf
         self._quiet_since = self._quiet_until = -math.inf  # The last `Retry-After`.
         self._spread = 1.0
-        self._cut_at = self._failing_since = -math.inf
-        self._cuts = self._failures = 0  # In a row.
+        self._failures = 0  # In a row,
+        self._failing_since = -math.inf  # and when the first one started.
+        self._taken = 0  # Since the last outage; at first, of all.
         self._has_begun = False  # Whether any request was taken.
-        self._taken = 0  # Since the last `OUTAGE` failures in a row.
         self._searching = False
-        self._search_since = -math.inf
-        self._taken_in_search = 0
+        self._is_near = False  # Whether a request was taken in this search.
+        self._cut_at = -math.inf
         self._starts_since_cut = self._taken_since_cut = 0
         # Since the search, whether requests were taken, and at which rate.
-        self._recent: deque[tuple[bool, float]] = deque(maxlen=DOUBT)
+        self._recent: deque[tuple[bool, float]] = deque(maxlen=SAMPLE)
         self._probe: _Probe | None = None
         self._rests = 0  # Answers until the next probe may begin.
         self._believed = 0  # Answers for which refusals count as chance.
@@ -351,8 +292,8 @@ class Pace:
         does not hold back a probe.
         """
         due = max(self._due, self._quiet_until)
-        is_probing = self._probe is not None and self._probe.starts < PROBE
-        if self.in_flight < (self._ceiling if is_probing else self.window):
+        most = max(self.window, SAMPLE) if self._probe else self.window
+        if self.in_flight < min(most, self._ceiling):
             return due
         return max(due, self._last_start + LONGEST_GAP) if self.in_flight < self._ceiling else None
 
@@ -361,11 +302,6 @@ class Pace:
 
         It must not do so before `allowed_at`.
         """
-        if self._limit:  # Time in which no request waited for the rate proves nothing.
-            idle = max(0.0, now - max(self._due, self._limit.since))
-            self._limit = self._limit._replace(since=self._limit.since + idle)
-        if self._probe:
-            self._probe.started(now)
         self.in_flight += 1
         self._starts_since_cut += 1
         self._last_start = now
@@ -383,18 +319,15 @@ class Pace:
             signal: What the answer means.
             retry_after: How many seconds the API asks to wait.
         """
+        was_full = self.in_flight >= self.window
         self.in_flight -= 1
-        if signal in {Signal.TAKEN, Signal.LIMITED} and not retry_after:
-            self._doubt(started_at, now, taken=signal is Signal.TAKEN)
-        if signal is Signal.TAKEN:
+        is_taken = signal is Signal.TAKEN
+        if signal is not Signal.FAULT and not retry_after and started_at >= self._cut_at:
+            self._doubt(now, taken=is_taken)
+        if is_taken:
             self._note_taken(started_at, now)
-            was_full = self.in_flight + 1 >= self.window
             is_limited = self._limit is not None
             self._window.answered(started_at, now, was_full=was_full, is_limited=is_limited)
-        elif signal is Signal.STARVED:
-            self._window.narrow(self.in_flight)
-            if not self.in_flight:
-                self._quiet_until = max(self._quiet_until, now + STARVED_PAUSE)
         else:
             limited = signal is Signal.LIMITED or bool(retry_after)
             self._note_failure(started_at, now, retry_after or 0.0, limited=limited)
@@ -403,30 +336,36 @@ class Pace:
     def _schedule(self, now: float) -> None:
         """Compute the rate, and when it allows the next start."""
         rate = self._limit.rate(now) if self._limit else math.inf
-        self._rate = min(self._cap, self._probe.rate if self._probe else rate)
+        self._rate = min(self._cap, rate)
         self._due = self._last_start + max(1 / self._cap, self._spread / self._rate)
 
-    def _doubt(self, started_at: float, now: float, *, taken: bool) -> None:
-        """Find out whether refusals depend on the rate."""
-        if not self._limit or started_at < self._cut_at:
-            return
+    # Whether refusals depend on the rate
+
+    def _doubt(self, now: float, *, taken: bool) -> None:
+        """Take an answer for what it says of that; begin or end a probe."""
         self._rests -= 1
-        if self._probe:
-            by_chance = self._probe.answered(started_at, taken=taken)
-            if by_chance is not None:
-                self._end_probe(self._probe, now, by_chance=by_chance)
-        elif self._searching:
+        if self._searching or not self._limit:
             self._recent.clear()
-        elif self._believed:
+            return
+        if self._believed:
             self._believed -= 1
             self._excess = max(0.0, self._excess - ALLOWED)
-        else:
-            rate = self._limit.rate(now)
-            self._recent.append((taken, rate))
-            share = sum(taken for taken, _ in self._recent) / DOUBT
-            is_doubtful = 1 - MOST_REFUSED <= share <= 1 - FEWEST_REFUSED
-            if len(self._recent) == DOUBT and is_doubtful and self._rests <= 0 and rate < math.inf:
-                self._probe = _Probe(now, rate, max(rate for _, rate in self._recent), share)
+            return
+        rate = self._limit.rate(now)
+        self._recent.append((taken, rate))
+        if len(self._recent) < SAMPLE:
+            return
+        share = sum(taken for taken, _ in self._recent) / SAMPLE
+        if self._probe:
+            self._end_probe(self._probe, now, by_chance=share >= SAME * self._probe.share)
+        elif self._rests <= 0 and 1 - MOST_REFUSED <= share <= 1 - FEWEST_REFUSED:
+            highest = max(rate for _, rate in self._recent)
+            # (Zero before the first round is over, as its latency is not known.)
+            fast = min(PROBE_RATE * highest, self._cap, self._ceiling / self._window.best)
+            if LEAST_PROBE_RATE * highest <= fast < math.inf:
+                self._probe = _Probe(fast, rate, share)
+                self._recent.clear()
+                self._set_limit(fast, fast, now, now)
 
     def _end_probe(self, probe: _Probe, now: float, *, by_chance: bool) -> None:
         """Continue with what a probe has shown."""
@@ -436,10 +375,11 @@ class Pace:
         self._rests = 0 if by_chance else REST
         self._excess = 0.0
         if by_chance:
-            rate = max(probe.before, probe.used_rate)
-            self._set_limit(rate, rate * EXCESS_CUT, now, now)
+            self._set_limit(probe.rate, probe.rate * EXCESS_CUT, now, now)
         else:
             self._set_limit(probe.before, probe.before * CUT, now, now)
+
+    # Requests that were taken, and failures
 
     def _note_taken(self, started_at: float, now: float) -> None:
         """End a row of failures, and let the rate climb."""
@@ -455,28 +395,27 @@ class Pace:
         self._failures = 0
         if started_at >= self._quiet_since:  # Others were under way before the `Retry-After`.
             self._quiet_until = -math.inf
-        self._taken_in_search += started_at >= self._search_since
         if not self._limit or started_at < self._cut_at:
             return
+        self._is_near = True
         self._taken_since_cut += 1
         if self._taken_since_cut >= FOUND:
             self._searching = False
-        if not self._cuts:
-            return
-        self._cuts = 0
-        self._limit = self._limit._replace(since=now)
-        if ends_outage:  # What still hangs from it is not a refusal, and delays nothing.
-            self._limit = None
-            self._cut_at = now
-            self._window.set(self.in_flight + 2.0)
+        if math.isinf(self._limit.since):
+            self._limit = self._limit._replace(since=now)
+            if ends_outage:  # What still hangs from it is not a refusal, and delays nothing.
+                self._limit = None
+                self._cut_at = now
+                self._window.set(self.in_flight + 2.0)
 
     def _note_failure(
         self, started_at: float, now: float, retry_after: float, *, limited: bool
     ) -> None:
+        """Slow down for what failed; a fault says nothing of a limit unless they come in a row."""
         if not self._failures:
             self._failing_since = started_at
         self._failures += 1
-        if retry_after or self._failures >= OUTAGE + PROBE:
+        if retry_after or self._failures >= OUTAGE + SAMPLE:
             self._probe, self._believed = None, 0
         if started_at >= self._cut_at and (limited or self._failures >= FAULTS):
             self._note_refusal(now - started_at, now, retry_after)
@@ -492,11 +431,10 @@ class Pace:
         """Cut the rate, unless the refusal is by chance."""
         if self._probe:
             return
+        self._excess += bool(self._believed)
         if not self._believed:
             self._cut(self._used_rate(now, latency), now, retry_after)
-            return
-        self._excess += 1
-        if self._excess >= EXCESS:
+        elif self._excess >= EXCESS:
             self._excess = 0.0
             rate = self._used_rate(now, latency)
             self._set_limit(rate, rate * EXCESS_CUT, now, now)
@@ -510,32 +448,25 @@ class Pace:
         if math.isinf(rate):
             if not self._searching:
                 self._searching = True
-                self._search_since = now
-                self._taken_in_search = 0
-            rate = GUESS * (self.in_flight + 1) / max(min(latency, self._window.best), 0.001)
+                self._is_near = False
+            rate = GUESS * (self.in_flight + 1) / max(min(latency, self._window.best), INSTANT)
         return min(rate, self._cap)
 
     def _cut(self, rate: float, now: float, retry_after: float) -> None:
         """Lower the rate, and hold it until a request is taken."""
         factor = CUT
-        if self._searching or self._cuts >= PATIENCE:
-            is_near = self._taken_in_search and self._cuts < PATIENCE
-            factor = GENTLE_CUT if is_near else STEEP_CUT
+        if self._searching:
+            factor = GENTLE_CUT if self._is_near else STEEP_CUT
         least = LEAST_RATE
         if not self._taken_since_cut:  # It may be an outage, whose end must be noticed.
             least = 1 / min(LONGEST_GAP, FIRST_GAP + self._failures / 6)
         start = rate * factor
         if self._limit and self._starts_since_cut <= FEW:
-            used = (self._starts_since_cut + 1) / max(now - self._cut_at, 0.001)
-            start = min(start, max(used * CUT, rate * DIVE))
+            used = (self._starts_since_cut + 1) / max(now - self._cut_at, INSTANT)
+            start = min(start, used * CUT)
             rate = min(rate, math.sqrt(used * rate))
         start = max(start, least)
-        if self._searching and self._taken_in_search >= SEEN and not retry_after:
-            seen = self._taken_in_search / max(now - self._search_since, 0.001)
-            start = max(start, min(rate, KEPT * seen))
-        cuts = self._cuts + 1
         self._set_limit(max(rate, start), start, math.inf, now, REPAID * retry_after)
-        self._cuts = cuts
 
     def _set_limit(
         self, refused: float, start: float, since: float, now: float, longer: float = 0.0
@@ -544,4 +475,4 @@ class Pace:
         climb = max(CLIMB, CLIMB_AT_ONE / math.sqrt(refused)) + longer
         self._limit = _Limit(refused, start, since, climb)
         self._cut_at = now
-        self._cuts = self._starts_since_cut = self._taken_since_cut = 0
+        self._starts_since_cut = self._taken_since_cut = 0

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 
 from target_liveintent.clock import Clock
-from target_liveintent.delivery.api import Answer, Verdict
+from target_liveintent.delivery.api import Answer
 from target_liveintent.delivery.client import Client
 from target_liveintent.delivery.machine import DeliveryMachine, Request
 from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
@@ -28,7 +28,6 @@ refuses some, also where few requests are in flight or batches are small."""
 
 _MOST_AWAY = 2.0
 """Seconds after which the main thread counts as away: it takes results at least once a second."""
-_NO_THREAD = Answer(Verdict.STARVED, "the system cannot start another thread")
 
 
 class DeliveryPool:
@@ -165,11 +164,11 @@ class DeliveryPool:
             self._busy += 1
             if keep and kept is None:
                 kept = step
-            elif self._has_thread():
-                self._requests.put(step)
-            else:
-                self._busy -= 1
-                self._machine.answered(step, _NO_THREAD, self._clock.monotonic())
+                continue
+            if self._threads < self._busy:
+                self._new_thread(self._work).start()
+                self._threads += 1
+            self._requests.put(step)
         self._pass_on()
         self._set_timer(due)
         return kept
@@ -192,21 +191,6 @@ class DeliveryPool:
         if due < self._wakes_at:
             self._wakes_at = due
             self._changed.notify()
-
-    def _has_thread(self) -> bool:
-        """Return whether there is a thread for the newest request; start one if there is not."""
-        if self._threads >= self._busy:
-            return True
-        thread = self._new_thread(self._work)
-        try:
-            thread.start()
-        except RuntimeError:  # The system cannot start another thread.
-            if not self._threads:  # Otherwise continue with those that exist.
-                raise
-            self._most_threads = self._threads
-            return False
-        self._threads += 1
-        return True
 
     def _pass_on(self) -> None:
         """Give the main thread what is finished."""

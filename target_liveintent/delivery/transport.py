@@ -24,23 +24,23 @@ import time
 import weakref
 import zlib
 from email.message import Message
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from requests.utils import (
+    DEFAULT_CA_BUNDLE_PATH,
+    get_environ_proxies,
+    select_proxy,
+)
 from urllib3.connection import HTTPConnection
 from urllib3.util import create_urllib3_context, parse_url
-from urllib3.util.connection import allowed_gai_family
 
-from target_liveintent.delivery.network_faults import (
-    NETWORK_FAULTS,
-    NetworkFault,
-    explain,
-    is_starved,
-)
+from target_liveintent.delivery.api import Verdict
+from target_liveintent.delivery.network_faults import NETWORK_FAULTS, NetworkFault, explain
 from target_liveintent.errors import SetUpError
 from target_liveintent.settings import Settings, is_loopback
 
@@ -49,9 +49,6 @@ _MAX_BODY = 65_536
 _NEAR = 0.05
 """Seconds by which a socket's timeout may differ from the time that is left: setting it is a system
 call, at which a busy main thread may take the interpreter away for 5 ms."""
-_SWITCHING_PROTOCOLS = 101
-_FINAL = 200
-"""The lowest status of an answer that no other one follows."""
 _ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS
 _COMPRESSED = frozenset({"gzip", "x-gzip", "deflate"})
 
@@ -111,13 +108,7 @@ class _Dialing(HTTPConnection):
 
     def _new_conn(self) -> socket.socket:
         host = self.host.strip("[]")
-        try:
-            found = socket.getaddrinfo(host, self.port, allowed_gai_family(), socket.SOCK_STREAM)
-        except socket.gaierror as fault:
-            raise urllib3.exceptions.NameResolutionError(host, self, fault) from fault
-        except UnicodeError as fault:  # A part of the name is empty or too long.
-            raise urllib3.exceptions.LocationParseError(host) from fault
-        last: OSError | None = None
+        found = socket.getaddrinfo(host, self.port, 0, socket.SOCK_STREAM)
         for n, (*how, _, address) in enumerate(found):
             sock = _Limited(*how)
             try:
@@ -133,22 +124,7 @@ class _Dialing(HTTPConnection):
                 return sock
         if isinstance(last, TimeoutError):
             raise urllib3.exceptions.ConnectTimeoutError from last
-        raise urllib3.exceptions.NewConnectionError(self, "") from last
-
-
-class _Response(http.client.HTTPResponse):
-    """An answer, after those that precede it."""
-
-    def begin(self) -> None:
-        """Read the status and the headers of the answer, after those of 1xx answers.
-
-        The standard library skips 100 only; taken for the answer, a 103 would leave the real one to
-        the next request.
-        """
-        super().begin()
-        while self.status < _FINAL and self.status != _SWITCHING_PROTOCOLS:
-            self.headers = self.msg = None  # type: ignore[assignment]
-            super().begin()
+        raise last
 
 
 class Reply(NamedTuple):
@@ -218,15 +194,16 @@ class Route:
                 self.was_connected = True
             # In one piece: at each system call, a busy main thread may take the interpreter away.
             connection.sock.sendall(self._head % (token.encode(), len(body)) + body)
-            response = _Response(connection.sock, method="POST")
+            response = http.client.HTTPResponse(connection.sock, method="POST")
             response.begin()
             content = _read(response)
         except NETWORK_FAULTS as fault:
             by_proxy = connection.proxy is not None and not connection.has_connected_to_proxy
             connection.close()
             raise NoReplyError(explain(fault, by_proxy=by_proxy)) from fault
-        # Only an answer that was read to its end leaves the connection to the next request.
-        if response.isclosed() and not response.will_close:
+        # Only an answer that was read to its end leaves the connection to the next request. After a
+        # 1xx, which is taken for the answer, the real one follows.
+        if response.isclosed() and not response.will_close and response.status >= HTTPStatus.OK:
             self._open.append(connection)
         else:
             connection.close()
@@ -280,57 +257,58 @@ def find_route(settings: Settings) -> Route:
 
     Raises:
         SetUpError: If a proxy or a file of certificates cannot be used.
-        OSError: If no file descriptor is left; there may be one later.
+        NoReplyError: If no file descriptor is left; there may be one later.
     """
+    request = requests.Request("POST", settings.url).prepare()
+    url = request.url or ""
     try:
-        request = requests.Request("POST", settings.url).prepare()
-        found = requests.Session().merge_environment_settings(
-            settings.url, proxies={}, stream=None, verify=None, cert=None
-        )
-        proxies = {} if is_loopback(settings.url) else found["proxies"]
-        adapter = HTTPAdapter(pool_maxsize=1)
-        file, folder = _certificates()
-        # (With True in their place, some releases of requests would trust theirs as well.)
-        pool = adapter.get_connection_with_tls_context(request, file or folder, proxies=proxies)
-        assert isinstance(pool, urllib3.HTTPConnectionPool)  # noqa: S101 (for the type checker)
-        if isinstance(pool, urllib3.HTTPSConnectionPool):
-            _trust(pool, file, folder)
-        return Route(pool, request.url or "", adapter.request_url(request, proxies))
-    except (requests.RequestException, *NETWORK_FAULTS) as fault:
-        if is_starved(fault):
-            raise
-        words = next(words for kind, words in _SET_UP_FAULTS if isinstance(fault, kind))
-    msg = f"this machine cannot send requests to the API: {words}"
-    raise SetUpError(msg)
+        context = _trusting(*_certificates())
+    except OSError as fault:
+        if (starved := explain(fault)).verdict is Verdict.LIMITED:
+            raise NoReplyError(starved) from fault
+        raise SetUpError(_UNUSABLE + _WRONG_CERTIFICATES) from fault
+    proxy = None if is_loopback(url) else select_proxy(url, get_environ_proxies(url, None))
+    try:
+        pool = _connections_by(proxy, context).connection_from_url(url)
+    except requests.exceptions.InvalidSchema as fault:
+        raise SetUpError(_UNUSABLE + _NO_SOCKS) from fault
+    except (requests.exceptions.InvalidURL, urllib3.exceptions.HTTPError) as fault:
+        raise SetUpError(_UNUSABLE + _WRONG_PROXY) from fault
+    is_forwarded = pool.proxy is not None and not isinstance(pool, urllib3.HTTPSConnectionPool)
+    return Route(pool, url, url if is_forwarded else request.path_url)
 
 
+_UNUSABLE = "this machine cannot send requests to the API: "
+_WRONG_CERTIFICATES = (
+    "the certificate file does not exist or cannot be used: correct REQUESTS_CA_BUNDLE,"
+    " CURL_CA_BUNDLE or SSL_CERT_FILE"
+)
+_NO_SOCKS = (
+    "the proxy needs a package that is not installed. For a SOCKS proxy, run: pip install"
+    " 'requests[socks]'"
+)
 _WRONG_PROXY = (
     "the environment variable HTTPS_PROXY contains a URL that cannot be used: correct the variable"
 )
-_SET_UP_FAULTS: tuple[tuple[type[BaseException], str], ...] = (
-    (
-        requests.exceptions.InvalidSchema,
-        (
-            "the proxy needs a package that is not installed. For a SOCKS proxy, run: pip"
-            " install 'requests[socks]'"
-        ),
-    ),
-    (requests.exceptions.InvalidURL, _WRONG_PROXY),
-    (urllib3.exceptions.HTTPError, _WRONG_PROXY),
-    (
-        OSError,
-        (
-            "the certificate file does not exist or cannot be used: correct REQUESTS_CA_BUNDLE,"
-            " CURL_CA_BUNDLE or SSL_CERT_FILE"
-        ),
-    ),
-)
 
 
-def _trust(pool: urllib3.HTTPSConnectionPool, file: str | None, folder: str | None) -> None:
-    """Let a pool trust the certificates of a file and of a folder.
+def _connections_by(proxy: str | None, context: ssl.SSLContext) -> urllib3.PoolManager:
+    """Return what makes connections, by a proxy if there is one.
 
-    A proxy that is reached over https is trusted by the same certificates.
+    A proxy that is reached over https is trusted by the same certificates as the API.
+    """
+    if proxy is None:
+        return urllib3.PoolManager(ssl_context=context)
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    if not parse_url(proxy).host:
+        raise requests.exceptions.InvalidProxyURL
+    how = {"proxy_ssl_context": context} if parse_url(proxy).scheme == "https" else {}
+    found: urllib3.PoolManager = HTTPAdapter().proxy_manager_for(proxy, ssl_context=context, **how)
+    return found
+
+
+def _trusting(file: str | None, folder: str | None) -> ssl.SSLContext:
+    """Return TLS that trusts the certificates of a file and of a folder.
 
     Raises:
         OSError: If they cannot be used.
@@ -341,11 +319,7 @@ def _trust(pool: urllib3.HTTPSConnectionPool, file: str | None, folder: str | No
     context.load_verify_locations(file, folder)
     if folder and not any(map(os.path.isdir, folder.split(os.pathsep))):
         raise FileNotFoundError
-    pool.cert_reqs, pool.ca_certs, pool.ca_cert_dir = "CERT_REQUIRED", None, None
-    pool.conn_kw["ssl_context"] = context
-    if "proxy_config" in pool.conn_kw:
-        config = pool.conn_kw["proxy_config"]
-        pool.conn_kw["proxy_config"] = config._replace(ssl_context=context)
+    return context
 
 
 def _certificates() -> tuple[str | None, str | None]:

@@ -77,7 +77,7 @@ class _Task:
             store = resources.enter_context(contextlib.closing(opened))
         self._outcomes = TaskOutcomes(settings, attempt, table, store)
         self._refusals = SharedRefusals()
-        client = Client(settings, SYSTEM_CLOCK)  # Also in a dry run: it hides the token.
+        client = Client(settings)  # Also in a dry run: it hides the token.
         delivery = delivery_of(settings, client, SYSTEM_CLOCK, self._refusals)
         parts = RunParts(
             SYSTEM_CLOCK,

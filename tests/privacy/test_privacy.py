@@ -37,7 +37,6 @@ from privacy_support import (
 )
 
 from target_liveintent import cli, config, errors
-from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import Conversion, Rejection
@@ -765,7 +764,7 @@ def objects(folder: Path) -> dict[str, Any]:
         "Answer": Answer(Verdict.REFUSED, "HTTP 400", 400),
         "Identity": identify([ADDRESS], str.lower),
         "EventBuilder": builder,
-        "Client": Client(settings, SYSTEM_CLOCK),
+        "Client": Client(settings),
         "Target": target,
         "Run": target.run,
         "RunStore": store,

@@ -80,8 +80,7 @@ class SimulatedApi:
                 self.refused_alone.add(place)
             elif reply.answer.verdict in FAULTY:
                 self.failed_alone[place] += 1
-        answer = msgspec.structs.replace(reply.answer, seconds=reply.seconds)
-        return reply._replace(answer=answer)
+        return reply
 
     def _reply(self, conversions: list[Conversion], now: float, seconds: float) -> Reply:
         plan, rng = self._plan, self._rng

@@ -24,16 +24,15 @@ if TYPE_CHECKING:
 
     from target_liveintent.delivery import Batch, BatchResult
 
-STARVED = Reply(0.0, Answer(Verdict.STARVED, "no file descriptors are left"), [])
+STARVED = Reply(0.0, Answer(Verdict.LIMITED, "no file descriptors are left"), [])
 
 
 class SimulatedDelivery:
-    """Delivers batches in simulated time; see the protocol `Delivery`.
+    """Delivers batches in simulated time; see `DeliveryPool`.
 
     Args:
         machine: Decides what is sent, and when.
         size: The most batches that may be here at the same time.
-        threads: The most requests at the same time.
         descriptors: The most connections; a request that has none is not made.
     """
 
@@ -45,7 +44,6 @@ class SimulatedDelivery:
         signals: Signals,
         checks: Checks,
         size: int,
-        threads: int,
         descriptors: int,
     ) -> None:
         self.in_flight = 0
@@ -55,7 +53,6 @@ class SimulatedDelivery:
         self._signals = signals
         self._checks = checks
         self._size = size
-        self._threads = threads
         self._descriptors = descriptors
         self._on_their_way: list[tuple[float, int, Request, Answer]] = []
         self._numbers = itertools.count()
@@ -129,9 +126,6 @@ class SimulatedDelivery:
     def _start_requests(self) -> None:
         """Start all requests that are due."""
         while self._ask_again_at <= self._clock.now and not self._closed:
-            if len(self._on_their_way) >= self._threads:
-                self._ask_again_at = math.inf  # Until an answer comes.
-                return
             step = self._machine.next(self._clock.now, self._clock.time())
             self._pass_on()
             if isinstance(step, Request):

@@ -88,7 +88,6 @@ class Plan:
         unmapped: The records that a wrong map rejects: none, or all up to one of them.
         gap: Seconds between two messages, at most.
         latency: Seconds that an answer takes, on average.
-        threads: The most requests that the system lets the process make at the same time.
         descriptors: The most connections that the system lets the process have. In the last run
             there is no such limit.
         poison_status: What the API answers to such an event.
@@ -112,7 +111,6 @@ class Plan:
     records: int
     gap: float
     latency: float
-    threads: int
     send_again: bool
     streams: int
     unmapped: range
@@ -161,7 +159,6 @@ def plan_of(seed: int) -> Plan:
         records=records,
         gap=gap,
         latency=rng.choice((0.01, 0.1, 1.0)),
-        threads=256 if rng.random() < 0.9 else 1,
         send_again=rng.random() < 0.1,
         streams=rng.choice((1, 1, 2)),
         unmapped=_unmapped(seed, records),

@@ -9,7 +9,7 @@ TigerBeetle test in this way.
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from simulated_api import SimulatedApi
 from simulated_delivery import SimulatedDelivery
@@ -101,7 +101,7 @@ class History:
         machine = DeliveryMachine(settings, pace, Refusals(), size, jitter)
         descriptors = 256 if self._api.heals else plan.descriptors
         return SimulatedDelivery(
-            machine, self._api, self._clock, signals, self._checks, size, plan.threads, descriptors
+            machine, self._api, self._clock, signals, self._checks, size, descriptors
         )
 
     def _parts(self, run_id: str, delivery: SimulatedDelivery, signals: Signals) -> RunParts:
@@ -121,7 +121,7 @@ class History:
         store = RunStore(database, plan.settings, run_id, self._clock, send_again=plan.send_again)
         return RunParts(
             clock=self._clock,
-            delivery=delivery,
+            delivery=cast("Any", delivery),
             outcomes=WatchedStore(store, database, self._checks),
             stop_reading=self._stop_reading,
             write_state=write_state,

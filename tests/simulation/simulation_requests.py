@@ -126,13 +126,6 @@ class RequestChecks:
         run.in_flight -= 1
         run.on_their_way -= places
         run.keys_on_their_way.difference_update(map(event_key, request.conversions))
-        if answer.verdict is Verdict.STARVED:
-            run.requests -= 1  # It was not made.
-            if request.started_at >= run.failing_since:
-                run.failing_requests -= 1
-            if not run.in_flight:
-                self._note_failing(request, now)
-            return
         if answer.verdict in FAULTY:
             self._note_fault(request, answer, now)
             return

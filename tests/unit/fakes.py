@@ -32,7 +32,6 @@ ACCEPTED = Answer(Verdict.ACCEPTED, "HTTP 204", 204)
 REFUSED = Answer(Verdict.REFUSED, "HTTP 400: bad", 400)
 LIMITED = Answer(Verdict.LIMITED, "HTTP 429", 429)
 FAULT = Answer(Verdict.FAULT, "HTTP 500", 500)
-STARVED = Answer(Verdict.STARVED, "no file descriptors are left")
 
 
 def settings(**changes: Any) -> Settings:
@@ -133,7 +132,6 @@ def drive(machine: DeliveryMachine, client: FakeClient, clock: FakeClock) -> lis
         if isinstance(step, Request):
             ids = [conversion.event_id for conversion in step.conversions]
             answer = client.post(step.body, ids, step.seconds)
-            clock.now += answer.seconds
             machine.answered(step, answer, clock.now)
         else:
             clock.waits.append(step - clock.now)

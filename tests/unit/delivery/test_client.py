@@ -12,10 +12,9 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import FakeClock, batch, deliver, settings
+from fakes import batch, deliver, settings
 from loopback import NO_CONTENT, answer_with, loopback
 
-from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.delivery.api import Answer, Verdict, seconds_to_wait
 from target_liveintent.delivery.client import Client
 from target_liveintent.delivery.transport import find_route
@@ -27,17 +26,9 @@ if TYPE_CHECKING:
 DENIED = answer_with("401 Unauthorized")
 
 
-class TickingClock(FakeClock):
-    """A clock that moves with each look at it."""
-
-    def monotonic(self) -> float:
-        self.now += 0.25
-        return self.now
-
-
-def post(url: str, clock: Clock = SYSTEM_CLOCK, **changes: Any) -> Answer:
+def post(url: str, **changes: Any) -> Answer:
     """Post a batch of one event by a client of its own."""
-    return Client(settings(api_url=url, **changes), clock).post(b"[{}]", ["1"], 60.0)
+    return Client(settings(api_url=url, **changes)).post(b"[{}]", ["1"], 60.0)
 
 
 def posts(client: Client, count: int) -> list[Answer]:
@@ -51,7 +42,7 @@ def posts(client: Client, count: int) -> list[Answer]:
 def test_requests() -> None:
     """POSTs to the customer's URL, with the token and the JSON array, over one connection."""
     with loopback(NO_CONTENT) as server:
-        got = posts(Client(settings(api_url=server.url), FakeClock()), 3)
+        got = posts(Client(settings(api_url=server.url)), 3)
     assert got == [Answer(Verdict.ACCEPTED, "HTTP 204", 204)] * 3
     assert server.connections == [3]
     for first, headers, body in server.requests:
@@ -63,16 +54,6 @@ def test_requests() -> None:
         ):
             assert headers.get_all(name) == [value]
         assert body == b"[{}]"
-
-
-def test_how_long_a_request_takes() -> None:
-    """Its seconds are those from before the request until after its answer."""
-    with loopback(NO_CONTENT) as server:
-        clock = TickingClock()
-        start = clock.now
-        answer = post(server.url, clock)
-    assert answer.seconds == clock.now - start - 0.25
-    assert answer.seconds > 0
 
 
 # Answers
@@ -91,7 +72,7 @@ def test_an_answer_in_full() -> None:
         answer_with("503 Busy", b"", "Retry-After: soon"),
         answer_with("302 Found", b"", "Location: /elsewhere"),
     ) as server:
-        got = posts(Client(settings(api_url=server.url), FakeClock()), 5)
+        got = posts(Client(settings(api_url=server.url)), 5)
     assert got == [
         Answer(Verdict.LIMITED, "HTTP 429", 429, 7.0),
         Answer(Verdict.REFUSED, "HTTP 400: no pixel", 400),
@@ -188,10 +169,10 @@ def test_a_body_without_end() -> None:
 def test_faults_to_retry() -> None:
     """A server that hangs up without an answer, and a port at which no server listens."""
     with loopback(b"") as server:
-        cut = post(server.url, FakeClock())
+        cut = post(server.url)
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    nobody = post(f"http://127.0.0.1:{port}", FakeClock())
+    nobody = post(f"http://127.0.0.1:{port}")
     assert [cut, nobody] == [Answer(Verdict.FAULT, "the connection failed")] * 2
 
 
@@ -228,7 +209,7 @@ def test_a_set_up_that_cannot_be_used(
             monkeypatch.delenv(name)
     monkeypatch.setenv(variable, value)
     given = settings(api_url="https://127.0.0.1.invalid")
-    result = deliver(batch("1"), Client(given, SYSTEM_CLOCK))
+    result = deliver(batch("1"), Client(given))
     assert isinstance(result.failure, SetUpError)
     assert f"this machine cannot send requests to the API: {words}" in str(result.failure)
     assert (result.requests, result.retries) == (1, 0)
@@ -249,7 +230,7 @@ def test_a_token_that_is_denied(
     path.write_text("old-token")
     with caplog.at_level(logging.INFO, "target_liveintent"), loopback(DENIED, NO_CONTENT) as server:
         given = settings(api_url=server.url, auth_token=None, auth_token_path=str(path))
-        client = Client(given, SYSTEM_CLOCK)
+        client = Client(given)
         if content is None:
             path.unlink()
         else:

@@ -6,14 +6,12 @@ import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
 from fakes import (
     ACCEPTED,
     FAULT,
     LIMITED,
     REFUSED,
-    STARVED,
     FakeClient,
     FakeClock,
     answers,
@@ -42,7 +40,6 @@ if TYPE_CHECKING:
 
 DENIED = Answer(Verdict.DENIED, "HTTP 403", 403)
 LARGE = Answer(Verdict.REFUSED, "HTTP 413", 413)
-LATE_REFUSAL = Answer(Verdict.REFUSED, "HTTP 400", 400, seconds=1_000.0)
 LONG_WAIT = Answer(Verdict.LIMITED, "HTTP 429", 429, retry_after=60.0)
 ROTATED = Answer(Verdict.ROTATED, "HTTP 401", 401)
 WAIT = Answer(Verdict.LIMITED, "HTTP 429", 429, retry_after=9.0)
@@ -115,7 +112,7 @@ def test_what_one_answer_says(
     given: Answer, sent: str, confirmed: str, rest: list[tuple[str, str]]
 ) -> None:
     """Events are delivered, delivered but not confirmed, or not delivered; one request is made."""
-    client = answers(msgspec.structs.replace(given, seconds=0.25))
+    client = answers(given)
     result = deliver(batch(*"123"), client)
     assert client.posted == [["1", "2", "3"]]
     assert (delivered(result), result.sent_at) == ([*sent], [NOW] * len(sent))
@@ -188,7 +185,7 @@ def test_an_unknown_answer() -> None:
         # If all events grow too old, nothing more is sent, and nothing failed.
         ("1@5 2@5", [WAIT], "1 2", ["1", "2"]),
         # A half of which nothing is left to send proves nothing: the other one is sent whole.
-        ("1@99 2@99 3 4", [LATE_REFUSAL, ACCEPTED], "1 2 3 4 | 3 4", ["1", "2"]),
+        ("1@5 2@5 3 4", [REFUSED, WAIT, ACCEPTED], "1 2 3 4 | 1 2 | 3 4", ["1", "2"]),
     ],
 )
 def test_what_is_sent_next(
@@ -252,10 +249,8 @@ def test_which_part_is_sent_next(events: str, given: list[Answer], posted: str) 
         ([ROTATED, ROTATED], (3, 2, 0), []),
         # What came too fast is no retry for a fault.
         ([LIMITED, FAULT, LIMITED], (4, 1, 2), None),
-        # Without a file descriptor, a request was not made.
-        ([STARVED, STARVED], (1, 0, 0), [1.0, 1.0]),
     ],
-    ids=["rotated", "too-fast", "starved"],
+    ids=["rotated", "too-fast"],
 )
 def test_what_is_counted(
     given: list[Answer], counts: tuple[int, int, int], waits: list[float] | None
@@ -272,15 +267,14 @@ def test_what_is_counted(
 
 
 @pytest.mark.parametrize(
-    ("given", "requests", "words"),
+    ("given", "words"),
     [
-        (FAULT, None, ["HTTP 500 (api_url"]),
-        (LIMITED, None, ["HTTP 429 (api_url", "The API is limiting the rate. "]),
-        (STARVED, 0, ["ulimit -n", "max_concurrent_req"]),
+        (FAULT, ["HTTP 500 (api_url"]),
+        (LIMITED, ["HTTP 429 (api_url", "The API is limiting the rate. "]),
     ],
-    ids=["fault", "limit", "starved"],
+    ids=["fault", "limit"],
 )
-def test_an_outage_ends_the_run(given: Answer, requests: int | None, words: list[str]) -> None:
+def test_an_outage_ends_the_run(given: Answer, words: list[str]) -> None:
     """The run goes on for `max_retry_seconds`, and says so; no event is blamed for the outage."""
     clock = FakeClock()
     machine = machine_with("1", "2", max_retry_seconds=20)
@@ -289,7 +283,6 @@ def test_an_outage_ends_the_run(given: Answer, requests: int | None, words: list
     for text in ("the API accepted nothing for 20 seconds (max_retry_seconds): ", *words):
         assert text in str(results[0].failure)
     assert 20.0 <= clock.now - NOW < 22.0
-    assert requests is None or [result.requests for result in results] == [requests] * 2
 
 
 def test_no_patience() -> None:
@@ -398,49 +391,6 @@ def test_an_event_on_which_the_api_fails(batches: int) -> None:
             assert client.posted.count(tries) == 10
 
 
-# The system gives no file descriptor
-
-
-def test_want_of_descriptors_blames_no_event() -> None:
-    """However often an event could not be sent while others were, it is no dead letter."""
-    machine = machine_with(*(f"a{n} b{n}" for n in range(100)), max_concurrent_requests=1)
-    turn = itertools.count(1)
-    client = FakeClient(lambda ids: STARVED if "b3" in ids and next(turn) % 20 else ACCEPTED)
-    results = drive(machine, client, FakeClock())
-    assert (failures(results), undelivered(*results)) == ({None}, [])
-    assert len(client.accepted) == 200
-    assert client.posted.count(["a3", "b3"]) == 20
-
-
-def test_fewer_requests_are_in_flight_then() -> None:
-    """A part that could not be sent waits for an answer, and nothing suggests an outage."""
-    machine = machine_with(*map(str, range(16)))
-    answer(machine, *[ACCEPTED] * 8)
-    flying = []
-    while isinstance(step := machine.next(NOW, NOW), Request):
-        flying.append(step)
-    machine.answered(flying[-1], STARVED, NOW)
-    step = machine.next(NOW, NOW)
-    assert isinstance(step, float)
-    assert step > NOW
-    status = machine.status()
-    assert (status.window, status.reason, status.is_outage) == (1, None, False)
-    for sent in flying[:-1]:
-        machine.answered(sent, ACCEPTED, NOW + 1)
-    assert request(machine, NOW + 1).job is flying[-1].job
-
-
-def test_want_of_descriptors_is_no_silence_of_the_api() -> None:
-    """While requests are in flight, a lack of descriptors does not end even an impatient run."""
-    machine = machine_with("1", "2", max_retry_seconds=0)
-    slow, starved = request(machine), request(machine)
-    machine.answered(starved, STARVED, NOW)
-    assert list(machine.finished) == []
-    machine.answered(slow, ACCEPTED, NOW + 20)
-    answer(machine, ACCEPTED, now=NOW + 20)
-    assert [result.failure for result in machine.finished] == [None, None]
-
-
 # Sizes
 
 
@@ -513,20 +463,13 @@ def test_why_batches_wait() -> None:
     assert limited.rate is not None
 
 
-@pytest.mark.parametrize(
-    ("given", "reason", "is_outage"),
-    [
-        ([REFUSED] * 8, "the API has refused the last requests (8)", False),
-        ([STARVED], "no file descriptors are left", True),
-    ],
-    ids=["refused", "starved"],
-)
-def test_other_reasons_to_wait(given: list[Answer], reason: str, is_outage: bool) -> None:
-    """The status names a suspicion, and a lack of file descriptors."""
+def test_many_refusals_are_a_reason_to_wait() -> None:
+    """The status says so."""
     machine = machine_with("1 2", "3 4", "5 6", "7 8")
-    answer(machine, *given)
+    answer(machine, *[REFUSED] * 8)
     status = machine.status()
-    assert (status.reason, status.is_outage) == (reason, is_outage)
+    assert status.reason == "the API has refused the last requests (8)"
+    assert not status.is_outage
 
 
 # The end
@@ -682,11 +625,10 @@ def test_waits_of_batches_for_each_other_are_not_the_end_of_the_input() -> None:
     assert isinstance(results[1].failure, AllRefusedError)
 
 
-@pytest.mark.parametrize("fault", [FAULT, STARVED])
-def test_a_sample_that_gets_a_fault_is_no_sample(fault: Answer) -> None:
+def test_a_sample_that_gets_a_fault_is_no_sample() -> None:
     """It is taken again, although a batch has few samples while more input may come."""
     machine = machine_with(" ".join(map(str, range(20))), max_concurrent_requests=1)
-    answer(machine, *[REFUSED] * 10, fault)
+    answer(machine, *[REFUSED] * 10, FAULT)
     assert len(request(machine, NOW + 1.1).conversions) == 1
 
 

@@ -14,7 +14,6 @@ from certificates import self_signed_tls, tls, trusted, trusted_folder
 from fakes import settings
 from loopback import accept, received, serving
 
-from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.client import Client
 
@@ -90,7 +89,7 @@ def posts(monkeypatch: pytest.MonkeyPatch) -> Posts:
         if scheme:
             monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://user:secret@127.0.0.1:{port}")
         url = BEHIND if scheme else f"https://127.0.0.1:{port}"
-        client = Client(settings(api_url=url, request_timeout_seconds=2), SYSTEM_CLOCK)
+        client = Client(settings(api_url=url, request_timeout_seconds=2))
         return [client.post(b"[{}]", ["1"], 60.0) for _ in range(count)]
 
     return post

@@ -13,15 +13,12 @@ from fakes import (
     FakeClock,
     RealClock,
     batch,
-    event,
     machine_of,
     settings,
 )
-from unit_support import NOW
 
 from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.machine import DeliveryMachine
-from target_liveintent.delivery.model import Batch
 from target_liveintent.delivery.pool import DeliveryPool, delivery_of, most_batches
 from target_liveintent.errors import DeliveryError
 
@@ -211,45 +208,6 @@ def test_nothing_is_sent_while_the_main_thread_is_away(pool_of: PoolOf) -> None:
     pool.drain()
     assert client.posted == [["0"]]
     assert take(pool).batch.conversions[0].event_id == "late"
-
-
-@pytest.fixture
-def few_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the system start two threads: one that keeps the time, one that makes requests."""
-    start = threading.Thread.start
-    started: list[threading.Thread] = []
-
-    def limited(thread: threading.Thread) -> None:
-        if len(started) > 1:
-            msg = "can't start new thread"
-            raise RuntimeError(msg)
-        started.append(thread)
-        start(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", limited)
-
-
-@pytest.mark.usefixtures("few_threads")
-def test_a_system_that_gives_few_threads(pool_of: PoolOf) -> None:
-    """The run continues with the threads that there are."""
-    pool = pool_of()
-    submit(pool, 5)
-    assert numbers(pool, 5) == [0, 1, 2, 3, 4]
-
-
-@pytest.mark.usefixtures("few_threads")
-def test_ages_are_judged_when_a_thread_is_free(pool_of: PoolOf) -> None:
-    """Where threads are few, no request waits for one while its events grow too old."""
-    clock, client = FakeClock(), HeldClient()
-    pool = pool_of(client, clock)
-    pool.submit(batch("first"))
-    for number, name in enumerate(("second", "third"), start=1):
-        pool.submit(Batch(number, "orders", 0.0, [event(name, NOW + 5)]))
-    clock.now += 10
-    client.release.set()
-    results = [take(pool) for _ in range(3)]
-    assert client.posted == [["first"]]
-    assert {one.reason for result in results for one in result.undelivered} == {"event_too_old"}
 
 
 def test_a_wait_is_woken(pool_of: PoolOf) -> None:

@@ -170,7 +170,7 @@ def test_a_run_leaves_no_threads() -> None:
     """A process that makes one run after the other, as Spark's does, gathers no threads."""
     before = set(threading.enumerate())
     given = settings(max_retry_seconds=0)
-    delivery = delivery_of(given, Client(given, SYSTEM_CLOCK), SYSTEM_CLOCK)
+    delivery = delivery_of(given, Client(given), SYSTEM_CLOCK)
     run = Run(given, RunParts(SYSTEM_CLOCK, delivery, FakeOutcomes()))
     run.take("orders", event("1", time.time() + 1_000))
     with pytest.raises(DeliveryError) as raised:
