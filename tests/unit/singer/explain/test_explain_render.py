@@ -75,3 +75,14 @@ def test_columns_that_identify_nobody() -> None:
         "In stream orders, almost no event has a usable value in email: check what is mapped to"
         " email."
     )
+
+
+@pytest.mark.parametrize(("zone", "warnings"), [("+00:00", 1), ("", 0)])
+def test_a_zone_that_is_never_used(zone: str, warnings: int) -> None:
+    """If each time of a stream has its own zone, a warning says that the setting has no effect."""
+    at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() - 86_400))
+    columns = {"event_time": f"{at}{zone}", "email": "ann@example.com", "source": "web"}
+    (stream,) = explained(schema(columns), record(columns), timezone="Asia/Tokyo").streams
+    assert stream.records is not None
+    said = "'timezone' has no effect on the event times of orders"
+    assert sum(said in one for one in stream.warnings) == warnings
