@@ -1,4 +1,4 @@
-"""The parent of all targets of the campaigns, and their figures at the end."""
+"""The parent of all targets of the campaigns, and the API that they send to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from faulty_server import FaultyServer
 from integration_forks import Forks
 from integration_support import OPTIONS, Launcher
-from reliability_support import FIGURES, ROOT, launcher
+from reliability_support import ROOT, launcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,11 +39,3 @@ def target(tmp_path: Path, server: FaultyServer, forks: Forks) -> Iterator[Launc
     target = launcher(tmp_path, server, forks)
     yield target
     target.close()
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Show what the campaigns have done."""
-    if FIGURES.rows or FIGURES.words:
-        terminalreporter.section("reliability")
-        for line in [*FIGURES.words, *(FIGURES.table() if FIGURES.rows else ())]:
-            terminalreporter.write_line(line)

@@ -1,4 +1,4 @@
-"""What the campaigns share: input, a watch over STATE, and the figures at the end."""
+"""What the campaigns share: input, and a watch over STATE."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ import json
 import os
 import random
 import sqlite3
-import threading
 import time
 import traceback
-from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,46 +62,6 @@ def in_parallel(job: Callable[..., Any], cases: Iterable[Any], at_once: int = AT
     for failure in failures:
         raise failure
 
-
-# Figures
-
-COUNTED = ("events", "requests", "faults", "kills", "lost", "repeated", "seconds")
-"""What is counted of a campaign. `events` are records that were fed, without those that were fed
-again; `lost` are records without a fate: 0; `repeated` is how often the API took an event again."""
-
-
-class Book:
-    """The figures of all campaigns of a test session, by campaign."""
-
-    def __init__(self) -> None:
-        self.rows: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        self.words: list[str] = []
-        self._lock = threading.Lock()
-
-    def add(self, campaign: str, server: FaultyServer, **figures: float) -> None:
-        """Book what a part of a campaign has done; the server knows some of it."""
-        told = {
-            "requests": len(server.requests),
-            "faults": server.faults.total(),
-            "repeated": len(server.repeats),
-        }
-        with self._lock:
-            self.rows[campaign].update(Counter(told | figures))
-
-    def say(self, words: str) -> None:
-        """Keep a line for the end."""
-        self.words.append(words)
-
-    def table(self) -> Iterator[str]:
-        """The figures, as a table in Markdown."""
-        yield "| campaign | " + " | ".join(COUNTED) + " |"
-        yield "|---" * (len(COUNTED) + 1) + "|"
-        total = sum(self.rows.values(), Counter())
-        for campaign, row in [*self.rows.items(), ("total", total)]:
-            yield f"| {campaign} | " + " | ".join(f"{row[name]:,.0f}" for name in COUNTED) + " |"
-
-
-FIGURES = Book()
 
 # Input
 

@@ -13,7 +13,6 @@ from faulty_server import FaultyServer, Reply, Request
 from integration_support import DAY, numbered, schema, state
 from reliability_support import (
     COLUMNS,
-    FIGURES,
     LONG,
     Feed,
     assert_adds_up,
@@ -42,7 +41,6 @@ def campaign(folder: Path, forks: Forks, rate: float, seed: int, *, forked: bool
     """Run a target against faults at a rate, and check all that is promised."""
     feed = Feed(EVENTS, seed)
     rule = Faults(seed, rate, in_a_row=5 if LONG else 3, poison=feed.poison)
-    began = time.monotonic()
     run, watch, server = run_against(
         rule,
         folder / f"{rate} {seed}",
@@ -68,8 +66,6 @@ def campaign(folder: Path, forks: Forks, rate: float, seed: int, *, forked: bool
     retried = sum(n for fault, n in faults.items() if fault not in NOT_RETRIED)
     assert totals["retries"] + totals["throttled"] == retried
     assert bool(faults) == bool(rate)
-    seconds = time.monotonic() - began
-    FIGURES.add(f"faults {rate:.0%}", server, events=EVENTS, seconds=seconds)
 
 
 def test_fault_campaign(tmp_path: Path, forks: Forks) -> None:

@@ -12,7 +12,6 @@ from faults import Faults
 from faulty_server import Reply, Request
 from integration_support import SETTINGS
 from reliability_support import (
-    FIGURES,
     LONG,
     ROOT,
     Feed,
@@ -156,7 +155,6 @@ def measured(count: int, trials: int = TRIALS) -> tuple[float, int]:
 def test_cost(count: int) -> None:
     """Finding bad events in a batch of 100 costs what the documentation says."""
     mean, most = measured(count)
-    FIGURES.say(f"{count} bad in 100: {mean:.1f} requests on average, {most} at most")
     assert mean == pytest.approx(COSTS[count], rel=0.03)
     assert most <= 199
     docs = ROOT / "docs" / "reliability.md"

@@ -17,7 +17,6 @@ from faulty_server import SURE_WITHIN, FaultyServer, Reply, Request
 from integration_support import SETTINGS, wait_until
 from ledger_claims import is_connected
 from reliability_support import (
-    FIGURES,
     LONG,
     Feed,
     Watch,
@@ -538,18 +537,14 @@ MOMENTS = (
 )
 
 
-def kill_and_resume(
-    campaign: Campaign, numbers: tuple[int, ...], words: str = "", *, each: bool = True
-) -> None:
+def kill_and_resume(campaign: Campaign, numbers: tuple[int, ...], *, each: bool = True) -> None:
     """Kill a target at each moment, resume it each time, and judge the whole.
 
     Args:
         campaign: The campaign.
         numbers: The signals.
-        words: What the figures say of it.
         each: Whether each signal comes at each moment; else they come in turn.
     """
-    began = time.monotonic()
     if each:
         moments = list(itertools.product(MOMENTS, numbers))
     else:
@@ -562,9 +557,6 @@ def kill_and_resume(
             else:
                 assert each, f"the input was over before {moment.__name__}"
         campaign.finish()
-    kills, seconds = len(campaign.ended), time.monotonic() - began
-    counts = {"events": EVENTS, "kills": kills, "seconds": seconds}
-    FIGURES.add(f"kills{words}", campaign.server, **counts)
 
 
 def test_kill_campaign(tmp_path: Path, forks: Forks) -> None:
@@ -599,7 +591,7 @@ def test_kill_campaigns_in_postgres(
     def one(seed: int, rate: float, url: str) -> None:
         folder = tmp_path / f"{seed}"
         campaign = Campaign(folder, forks, seed, rate, url, flush_interval_seconds=1)
-        kill_and_resume(campaign, SHARES[seed % len(SHARES)], ", in PostgreSQL")
+        kill_and_resume(campaign, SHARES[seed % len(SHARES)])
 
     cases = [(seed, RATES[seed % len(RATES)], new_store_url()) for seed in range(CAMPAIGNS)]
     in_parallel(one, cases)

@@ -14,7 +14,6 @@ from faulty_server import Reply, Request
 from integration_support import DAY, dead_letter, dead_letter_lines, wait_until
 from ledger_claims import is_connected
 from reliability_support import (
-    FIGURES,
     LONG,
     bury,
     letters_by_id,
@@ -133,7 +132,6 @@ def test_kills_and_repetitions(
     target: Launcher, server: FaultyServer, store: str, request: pytest.FixtureRequest
 ) -> None:
     """Only what was in flight when a replay was killed may go a second time."""
-    began = time.monotonic()
     rng = random.Random(7)  # noqa: S311
     given = list(letters(LETTER_COUNT, rng))
     (target.folder / "letters.singer").write_bytes(dead_letter_lines(*given))
@@ -154,6 +152,3 @@ def test_kills_and_repetitions(
     left = {event: letter["reason"] for event, letter in letters_by_id(place).items()}
     reasons = {event: STAYS.get(event.partition("-")[2]) for event in ids}
     assert left == {event: reason for event, reason in reasons.items() if reason}
-    seconds = time.monotonic() - began
-    counts = {"events": LETTER_COUNT, "kills": len(replays.killed), "seconds": seconds}
-    FIGURES.add(f"killed replays, {store}", server, **counts)
