@@ -424,6 +424,17 @@ def test_commands_need_an_account(program: Program, arguments: str) -> None:
     assert "setting 'customer_id' is required" in done.output
 
 
+@pytest.mark.parametrize(
+    "arguments", ["dead-letters", "delivered", "forget", "health", "report --format=text"]
+)
+def test_who_only_looks_needs_no_token(program: Program, arguments: str) -> None:
+    """Nor the folders of a run: the command may be used on another machine."""
+    names = ("auth_token_path", "metrics_path", "report_path")
+    elsewhere = {**CONFIG, "auth_token": None, **dict.fromkeys(names, "no/such/folder/x")}
+    done = program(*arguments.split(), **elsewhere)
+    assert done.exit_code == (3 if arguments == "health" else 0), done.output
+
+
 # With a store
 
 JOHN, JANE = "john.doe@example.com", "jane.roe@example.com"
@@ -484,6 +495,17 @@ def test_dead_letters(program: Program) -> None:
     assert schema["type"] == "SCHEMA"
     assert [one["record"]["event_id"] for one in records] == ["1", "2"]
     assert "@" not in text + as_json + stream
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_a_token_in_a_dead_letter_is_hidden(program: Program, style: str) -> None:
+    """Also one in a file, although the command needs none."""
+    Path("token").write_text(f"t0ken-in-a-file-{style}")
+    fill(bad("1", order_id=f"t0ken-in-a-file-{style}"))
+    in_a_file = {**CONFIG, "auth_token": None, "auth_token_path": "token"}
+    done = program("dead-letters", f"--format={style}", **in_a_file)
+    assert "order" in done.output
+    assert "t0ken" not in done.output
 
 
 def test_whose_dead_letters_they_are_is_not_known_without_an_account(program: Program) -> None:

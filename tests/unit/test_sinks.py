@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -132,9 +134,51 @@ def test_a_whole_run(caplog: pytest.LogCaptureFixture) -> None:
     assert len([one for one in caplog.messages if "becomes a dead letter" in one]) == 1
 
 
+@pytest.mark.parametrize("own", [{"event_id": "'lead-' + str(id)"}, {}], ids=["own", "derived"])
+def test_two_maps_of_one_stream(own: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
+    """Each gets each record; of two events with one derived ID, one is sent.
+
+    The SDK's METRIC lines tell them apart.
+    """
+    caplog.set_level(logging.INFO)
+    plain = {"event_time": "event_time", "email": "email"}
+    target = started(
+        stream_maps={"orders": plain, "leads": {**plain, **own, "__source__": "orders"}}
+    )
+    record = {"id": 1, "event_time": int(time.time()) - 60, "email": "ann@example.com"}
+    target.listen(io.StringIO(messages("orders", COLUMNS, record)))
+    orders, leads = (target.run.counts.of(name) for name in ("orders", "leads"))
+    assert (orders.read, orders.delivered, leads.read) == (1, 1, 1)
+    assert (leads.delivered, leads.dropped) == ((1, {}) if own else (0, {"already_sent": 1}))
+    found = [json.loads(one.partition("METRIC: ")[2]) for one in caplog.messages if "METRIC" in one]
+    assert [(one["tags"]["stream"], one["value"]) for one in found] == [("orders", 1), ("leads", 1)]
+
+
 def test_a_run_without_a_stream_that_gives_events() -> None:
     """It fails at its end if records came, because then the maps are for other streams."""
     maps = {"orders": {"event_time": "event_time"}}
     started(stream_maps=maps).listen(io.StringIO(messages("people", ("id",))))
     with pytest.raises(StreamMappingError, match=r"no stream in the input \(people\)"):
         started(stream_maps=maps).listen(io.StringIO(messages("people", ("id",), {"id": 1})))
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_state_without_a_stream_that_gives_events(
+    count: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """If records came, no STATE may pass them; without records, it is written."""
+    target = TargetLiveIntent(config={**ACCOUNT, "stream_maps": {"orders": {"ip": "ip"}}})
+    given = messages("people", ("id",), *[{"id": 1}] * count)
+    with pytest.raises(StreamMappingError) if count else contextlib.nullcontext():
+        target.process(io.StringIO(f'{given}\n{{"type": "STATE", "value": 1}}\n'))
+    assert capsys.readouterr().out == ("" if count else "1\n")
+
+
+@pytest.mark.parametrize("limit", [1, None])
+def test_a_stream_that_does_not_come(limit: int | None, caplog: pytest.LogCaptureFixture) -> None:
+    """It is missed at the end of the input, and not where a run stops reading before."""
+    target = started(stream_maps={"ordres": {"ip": "ip"}}, limit=limit)
+    record = {"id": 1, "event_time": int(time.time()) - 60, "email": "ann@example.com"}
+    target.listen(io.StringIO(messages("orders", COLUMNS, record)))
+    assert target.run.counts.of("orders").delivered == 1
+    assert ("did you mean 'orders'?" in caplog.text) == (limit is None)

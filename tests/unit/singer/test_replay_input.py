@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from unit_support import SETTINGS
 
 from target_liveintent.conversions import DEAD_LETTERS
 from target_liveintent.errors import InputError
 from target_liveintent.run import RunCounts
-from target_liveintent.singer.replaying import letters_of, summary
-from target_liveintent.store import SCHEMA_MESSAGE
+from target_liveintent.settings import Settings
+from target_liveintent.singer.replaying import letters_of, letters_to_replay, summary
+from target_liveintent.store import SCHEMA_MESSAGE, letters_in, open_store
 
 
 def line(record: Any, stream: str = DEAD_LETTERS, **members: Any) -> str:
@@ -45,6 +50,27 @@ def test_a_line_that_is_no_dead_letter(bad: str, said: str) -> None:
     with pytest.raises(InputError, match=f"^line 2 {said}") as raised:
         next(found)
     assert "s3cr3t" not in str(raised.value)
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> Settings:
+    return dataclasses.replace(SETTINGS, store=str(tmp_path / "store.sqlite"))
+
+
+def test_a_file_is_whole_before_anything_is_sent(given: Settings) -> None:
+    """A bad line ends the replay before that, and before anything is kept."""
+    with contextlib.closing(open_store(given, "run-1")) as store:
+        source = io.StringIO(line({"event_id": "1"}) + "junk\n")
+        with pytest.raises(InputError):
+            next(letters_to_replay(source, given, store))
+        assert list(letters_in(store.database)) == []
+
+
+def test_a_dry_run_of_a_file(given: Settings) -> None:
+    """It shows what would become of the file's dead letters, and keeps none of them."""
+    found = letters_to_replay(io.StringIO(line({"event_id": "1"})), given, None)
+    assert [record["event_id"] for _, record in found] == ["1"]
+    assert not Path(given.store).exists()
 
 
 @pytest.mark.parametrize(("dry_run", "would"), [(False, ""), (True, "would be ")])

@@ -11,6 +11,7 @@ from store_support import LATER, claim, event, events, fail_next, ids, said, sen
 
 from target_liveintent.errors import StorageError
 from target_liveintent.store import ledger, run_store
+from target_liveintent.store.database import Step
 from target_liveintent.store.run_store import LAPSE
 
 if TYPE_CHECKING:
@@ -107,10 +108,14 @@ def test_a_run_that_ends(stores: Stores) -> None:
     assert said(claim(two, 0, *events(2))) == (["0", "1"], [], [])
 
 
-def test_what_a_run_has_sent_survives_a_power_cut_after_it(
-    stores: Stores, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("how", ["STATE", "the end"])
+def test_what_a_run_has_sent_survives_a_power_cut(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    """Its last transaction is durable, and so are all before it: no later run sends them again."""
+    """The transaction before a STATE, and the last one, are durable, and so are all before them.
+
+    So there is one although nothing is new. No later run sends the events again.
+    """
     store = stores()
     send(store, 0, event())
     really, durable = store.database.transact, []
@@ -120,8 +125,22 @@ def test_what_a_run_has_sent_survives_a_power_cut_after_it(
         return really(*given, **more)
 
     monkeypatch.setattr(store.database, "transact", watched)
-    store.release()
+    if how == "STATE":
+        store.write(durable=True)
+    else:
+        store.release()
     assert durable == [True]
+
+
+def test_a_durable_transaction(stores: Stores) -> None:
+    """The database waits for the disk, and for each other transaction it does not."""
+    database = stores.database()
+    question = "SHOW synchronous_commit" if stores.is_postgres else "PRAGMA synchronous"
+    found = [
+        database.transact([Step(question)], durable=durable)[0][0][0]
+        for durable in (False, True, False)
+    ]
+    assert found == (["off", "on", "off"] if stores.is_postgres else [1, 2, 1])
 
 
 @pytest.mark.parametrize("how", ["reserved", "sent", "alone"])

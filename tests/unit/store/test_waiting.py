@@ -92,6 +92,19 @@ def test_a_lock_that_stays(stores: Stores, is_stopped: bool) -> None:
     assert said(claim(store, 0, event())) == (["1"], [], [])
 
 
+def test_a_lock_at_the_start(stores: Stores) -> None:
+    """A run waits before it reads anything, and does not wait for ever."""
+    stores().close()
+    end = stores.lock()
+    waits = Waits(seconds=1)
+    with pytest.raises(StorageError, match="lock"):
+        stores(waiting=waits)
+    assert waits.pauses == 30
+    waits.then = lambda: waits.pauses == 35 and end()
+    stores(waiting=waits).close()
+    assert waits.pauses == 35
+
+
 def test_a_stopped_run_waits_a_little(stores: Stores) -> None:
     """What is confirmed is worth a moment; a run that has waited in vain does not wait again."""
     waits = Waits(seconds=0.06)

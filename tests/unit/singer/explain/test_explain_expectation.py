@@ -74,6 +74,13 @@ def test_many_differences(path: Path) -> None:
     assert found.difference[-1] == "@@ and 900 more @@"
 
 
+def test_nothing_is_expected_of_nothing(path: Path) -> None:
+    """A recording that is lost must not pass."""
+    with pytest.raises(InputError, match="--expect needs records, but the input has none"):
+        compare(recorded().plans, str(path))
+    assert not path.exists()
+
+
 @pytest.mark.parametrize(
     "text", ["", "{}", "[]", '{"streams": [5]}', '{"streams": [], "more": 1}', "\xff"]
 )

@@ -73,6 +73,13 @@ def test_events_with_one_id() -> None:
     assert not any("event ID" in one for one in describe(made, settings(), {}).warnings)
 
 
+def test_a_byte_order_mark() -> None:
+    """The first heading of a CSV may begin with one; the column is known without it."""
+    marked = {f"\ufeff{name}": value for name, value in RECORD.items()}
+    (made,) = inspected(schema(marked), record(marked), recorded=True).plans
+    assert (outcomes(made.counts), made.filled) == ({"sent": 1}, {"id", "event_time", "email"})
+
+
 def test_a_mistake_ends_the_stream() -> None:
     """After an error that would end a run, no further record counts."""
     made = explained({}, {"id": 0}, {}, value="value if id else emial")
@@ -114,6 +121,39 @@ def test_the_search_for_the_newest_event_counts_nothing() -> None:
     """What is noted of the records is the same with and without `--expect`."""
     counts = explained({"value": "?"}).counts
     assert (outcomes(counts), counts.left_out) == ({"sent": 1}, {"value": 1})
+
+
+ORDERS = {"tap_stream_id": "orders", "schema": {"properties": {"id": {}}}}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("no JSON\n", "{\n\n", "[1]\n", '{"streams": ' + "[" * 100_000 + "]" * 100_000 + "}\n"),
+        *(
+            json.dumps({"streams": [one]})
+            for one in (
+                *(1, ORDERS | {"schema": None}, ORDERS | {"schema": 5}),
+                ORDERS | {"key_properties": [1]},
+            )
+        ),
+    ],
+    ids=["text", "open", "list", "deep", "no entry", "no schema", "schema", "keys"],
+)
+def test_neither_a_stream_nor_a_catalog(text: str) -> None:
+    """Anything else is refused in one line."""
+    inspector = Inspector(settings(), StreamMaps({}, {}))
+    with pytest.raises(InputError, match="neither a Singer stream nor a tap's catalog"):
+        list(inspector.read(io.StringIO(text)))
+
+
+def test_a_tap_that_goes_on_and_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After many records, nothing more is read."""
+    monkeypatch.setattr("target_liveintent.singer.explaining.MAX_RECORDS", 5)
+    inspector = Inspector(settings(), StreamMaps({}, {}))
+    given = source([schema(["email"]), *[record({})] * 5]).getvalue()
+    said = list(inspector.read(io.StringIO(f"{given}\njunk\n")))
+    assert (said, inspector.records) == (["Only the first 5 records were read."], 5)
 
 
 def test_junk_after_a_stream() -> None:

@@ -6,8 +6,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from explain_support import explained, printed, record, schema
+from explain_support import explained, printed, record, schema, settings, source
+from preset_records import sample
 from unit_support import TIME
+
+from target_liveintent.explain import as_lines
+from target_liveintent.mapping.stream_maps import stream_maps_of
+from target_liveintent.singer.explaining import explain
 
 if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
@@ -77,12 +82,99 @@ def test_columns_that_identify_nobody() -> None:
     )
 
 
-@pytest.mark.parametrize(("zone", "warnings"), [("+00:00", 1), ("", 0)])
-def test_a_zone_that_is_never_used(zone: str, warnings: int) -> None:
-    """If each time of a stream has its own zone, a warning says that the setting has no effect."""
+MAPPED = {"orders": {**OWN, "email": "emial", "pixel": "7"}, "poeple": OWN, "__else__": None}
+MISTAKES = """\
+The map of 'orders' sets 'pixel', but events have no such column; did you mean 'pixel_id'?
+'email' reads 'emial', which is not in the tap's SCHEMA; did you mean 'email'?
+A stream map names this stream, but the input has no such stream; did you mean 'people'?
+""".splitlines()
+
+
+def test_mistakes_of_a_map() -> None:
+    """What the tap does not have, and what no event has, is named, with the nearest there is."""
+    lines = printed(schema(EVENT), {**schema(("id",)), "stream": "people"}, maps=MAPPED)
+    mistakes = [line.strip() for line in lines if "reads 'emial'" in line or " no such " in line]
+    assert mistakes == MISTAKES
+    assert lines[lines.index("Stream people") + 1] == (
+        "  No map names this stream, so a run skips it."
+    )
+
+
+def sale(**columns: Any) -> dict[str, Any]:
+    """Return a RECORD of an order of a minute ago."""
+    when = int(time.time()) - 60
+    return record({"event_time": when, "email": "ann@example.com", **columns})
+
+
+def test_columns_without_a_value() -> None:
+    """One that no record fills has its own line; one that some fill is counted."""
+    maps = {"orders": {**OWN, "order_id": "note", "source_url": "page", "ip": "page"}}
+    page = "https://shop.example.com/"
+    sales = [sale(note="", page=None), sale(note="", page=page), sale(note="", page=page)]
+    lines = printed(schema((*EVENT, "note", "page")), *sales, maps=maps)
+    assert [line.strip() for line in lines if "empty" in line or "Left out" in line] == [
+        "order_id is empty in all 3 records.",
+        "Left out of events: ip, 2 times.",
+        "Left out of events: ip empty, 1 time.",
+        "Left out of events: source_url empty, 1 time.",
+    ]
+
+
+@pytest.mark.parametrize("zone", ["+00:00", ""])
+def test_the_setting_timezone(zone: str) -> None:
+    """It is named where times need it; where none does, a warning says that it has no effect."""
     at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() - 86_400))
-    columns = {"event_time": f"{at}{zone}", "email": "ann@example.com", "source": "web"}
-    (stream,) = explained(schema(columns), record(columns), timezone="Asia/Tokyo").streams
-    assert stream.records is not None
-    said = "'timezone' has no effect on the event times of orders"
-    assert sum(said in one for one in stream.warnings) == warnings
+    lines = printed(schema(ALL), sale(event_time=f"{at}{zone}"), timezone="Asia/Tokyo")
+    warned = "WARNING: setting 'timezone' has no effect on the event times of orders, because "
+    assert any(warned in line for line in lines) == bool(zone)
+    noted = "  (times without a zone are in Asia/Tokyo: setting timezone)"
+    named = [line.split()[0] for line in lines if line.endswith(noted)]
+    assert named == ([] if zone else ["event_time"])
+
+
+def test_what_a_run_would_lose() -> None:
+    """A filter that removes everything, and keys that are places in a file, are warned of."""
+    opening = schema((*EVENT, "is_test", "order_ref"), keys=["_sdc_path", "_sdc_line_number"])
+    sales = [sale(is_test="0", order_ref=f"A-{number}") for number in range(5)]
+    own = {**OWN, "__filter__": "not get('is_test')"}
+    lines = printed(opening, *sales, maps={"orders": own})
+    assert "  WARNING: the filter of the map removes all 5 records. " in "\n".join(lines)
+    lines = printed(opening, *sales, maps={"orders": OWN})
+    assert (
+        "  WARNING: the key properties _sdc_path, _sdc_line_number only say where in a file a"
+        " record stood, so the event ID is derived from the mapped record. Map event_id to a column"
+        " that is different in each record, such as get('order_ref')."
+    ) in lines
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "`presets: {charges: stripe_charges}`"),
+        # Where `__else__` drops a stream, no preset is suggested for it.
+        ({"stream_maps": {"orders": {}, "__else__": None}}, "No map names this stream"),
+        ({"presets": {"charges": "stripe_charges"}}, "Stream charges (preset stripe_charges)"),
+    ],
+)
+def test_a_preset(given: dict[str, Any], said: str) -> None:
+    """Columns that look like a preset's suggest it; one that is in use is named."""
+    of = sample("stripe_charges", time.time())
+    lines = with_presets({**schema(of.record, of.keys), "stream": of.stream}, **given)
+    assert any(said in line for line in lines)
+    assert any("presets:" in line for line in lines) == said.startswith("`presets")
+
+
+def test_what_a_preset_reads_in_vain() -> None:
+    """It is no mistake; but a column with a similar name may be the one that is meant."""
+    opening = schema(("id", "created_at", "customer_emial"))
+    lines = with_presets(opening, presets={"orders": "postgres_orders"})
+    (said,) = [line for line in lines if "'customer_email', which" in line]
+    assert said.endswith(
+        "; did you mean 'customer_emial'? (The preset reads this column only if it exists.)"
+    )
+
+
+def with_presets(message: dict[str, Any], **given: Any) -> list[str]:
+    """Explain a SCHEMA with the maps of these settings."""
+    used = settings(**given)
+    return [*as_lines(explain(source([message]), used, stream_maps_of(used), used.presets))]
