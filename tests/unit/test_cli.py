@@ -379,6 +379,28 @@ def test_explain_a_file(program: Program) -> None:
     assert "5 (setting pixel_id)" in program("explain", "records", **EVENTS).output
 
 
+def test_explain_for_programs(program: Program) -> None:
+    """Notes on the settings are in the JSON object, which is all that is printed."""
+    Path("records").write_text(json.dumps(SCHEMA))
+    found = json.loads(program("explain", "records", "--format=json", pixl_id=1, **EVENTS).output)
+    assert (found["version"], found["failures"], found["expectation"]) == (1, [], None)
+    assert found["notes"][0].startswith("setting 'pixl_id' is unknown")
+
+
+def test_explain_compares(program: Program) -> None:
+    """Only an expectation that is met is a success, however its file is laid out."""
+    record = {"id": 1, "event_time": int(time.time()) - 60, "email": JANE}
+    lines = (SCHEMA, {"type": "RECORD", "stream": "orders", "record": record})
+    Path("records").write_text("\n".join(map(json.dumps, lines)))
+    codes = []
+    for changes in ({}, {}, {"pixel_id": 6}):
+        arguments = ("explain", "records", "--expect=expected.json")
+        codes.append(program(*arguments, **EVENTS | changes).exit_code)
+        expected = Path("expected.json")
+        expected.write_text(json.dumps(json.loads(expected.read_text())))
+    assert codes == [1, 0, 1]
+
+
 # Without a store
 
 

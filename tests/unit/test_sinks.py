@@ -117,6 +117,17 @@ def test_validation(validate: bool, reason: str) -> None:
     assert target.run.counts.of("orders").rejected == {reason: 1}
 
 
+@pytest.mark.parametrize("zone", ["", "+00:00"])
+def test_what_is_noted_for_the_warnings(zone: str) -> None:
+    """Whether a time needed the zone of the settings, which columns identify, and why not."""
+    counts = (target := started()).run.counts.of("orders")
+    record = {"event_time": f"2026-08-01T16:00:00{zone}", "email": "Ann Smith"}
+    made(target).process_record({"id": 1, **record})
+    assert bool(counts.zone_uses) == (not zone)
+    assert counts.mapped == {"email"}
+    assert 'email: "x x" is neither an e-mail address nor a hash of one' in counts.causes
+
+
 def messages(stream: str, columns: tuple[str, ...], *records: dict[str, Any]) -> str:
     schema = {"properties": {name: {} for name in columns}}
     given: list[dict[str, Any]] = [{"type": "SCHEMA", "stream": stream, "schema": schema}]
