@@ -218,9 +218,15 @@ def test_a_set_up_that_cannot_be_used(
 # Tokens
 
 
-@pytest.mark.parametrize("content", ["old-token", "two words", None, "new-token"])
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        *((content, "401 Unauthorized") for content in ("old-token", "two words", None)),
+        *(("new-token", status) for status in ("401 Unauthorized", "403 Forbidden")),
+    ],
+)
 def test_a_token_that_is_denied(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: str | None
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: str | None, status: str
 ) -> None:
     """If its file now holds another token, that is used from then on, and a line says so.
 
@@ -228,7 +234,8 @@ def test_a_token_that_is_denied(
     """
     path = tmp_path / "token"
     path.write_text("old-token")
-    with caplog.at_level(logging.INFO, "target_liveintent"), loopback(DENIED, NO_CONTENT) as server:
+    denied = answer_with(status)
+    with caplog.at_level(logging.INFO, "target_liveintent"), loopback(denied, NO_CONTENT) as server:
         given = settings(api_url=server.url, auth_token=None, auth_token_path=str(path))
         client = Client(given)
         if content is None:

@@ -255,9 +255,13 @@ def test_which_part_is_sent_next(events: str, given: list[Answer], posted: str) 
 def test_what_is_counted(
     given: list[Answer], counts: tuple[int, int, int], waits: list[float] | None
 ) -> None:
-    """The requests of a batch, those that were retries, and those that came too fast."""
+    """The requests of a batch, those that were retries, and those that came too fast.
+
+    An event was sent when the last request was made.
+    """
     clock = FakeClock()
     result = deliver(batch("1"), answers(*given, ACCEPTED), clock)
+    assert clock.now - result.sent_at[0] < 0.1
     assert (result.requests, result.retries, result.throttled) == counts
     assert (delivered(result), result.failure) == (["1"], None)
     assert waits is None or clock.waits == waits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import gzip
 import re
 import sys
@@ -188,11 +189,12 @@ def test_parquet_without_pyarrow(stored: Stored, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("scheme", ["file", "memory"])
 def test_parquet(tmp_path: Path, scheme: str) -> None:
-    """Row by row, where pyarrow is installed."""
+    """Row by row, where pyarrow is installed; amounts keep their digits, and times their zone."""
     pa = pytest.importorskip("pyarrow")
     pq = pytest.importorskip("pyarrow.parquet")
     path = tmp_path / "a.parquet"
-    rows = [{"id": n, "name": f"x{n}", "total": None} for n in range(10)]
+    at = dt.datetime(2026, 8, 1, 16, tzinfo=dt.timezone.utc)
+    rows = [{"id": n, "at": at, "total": Decimal(f"{n}.50"), "name": None} for n in range(10)]
     pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=3)
     memory = fsspec.filesystem("memory")
     memory.pipe_file(str(path), path.read_bytes())
