@@ -87,3 +87,22 @@ def test_too_many_letters(target: Launcher) -> None:
     assert run.summary["total"].adds_up
     run = target.run(schema(), *orders(50), *bad[1:], state(1))
     assert (run.code, run.states) == (0, [1])
+
+
+def test_no_stream_mapped(target: Launcher) -> None:
+    """While no stream could be mapped yet, no STATE is written, on a slow tap either.
+
+    If records came, the run fails. Without any, it is done.
+    """
+    maps = {"public-orders": {"event_time": "event_time", "email": "email"}}
+    opening = schema("public-order", columns=("id", "total"))
+    run = target.start(stream_maps=maps, constants=OFTEN)
+    run.send(opening, order(1, "public-order"), state(1))
+    wait_until(lambda: "skipped" in run.log, "the warning")
+    threading.Event().wait(0.2)  # several looks at what is due
+    early = run.states
+    run.close_input().wait()
+    assert (run.code, early, run.states) == (1, [], [])
+    assert "public-order" in run.last_line
+    run = target.run(opening, state(1), stream_maps=maps)
+    assert (run.code, run.states) == (0, [1])
