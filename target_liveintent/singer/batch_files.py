@@ -90,4 +90,12 @@ def _parquet_rows(place: str, name: str) -> Iterator[dict[str, Any]]:
                 yield from file.read_row_group(group).to_pylist()
     except pa.ArrowInvalid:
         msg = f"{name} is not a Parquet file"
-        raise InputError(msg) from None
+    except (pa.ArrowException, ArithmeticError, ValueError) as error:
+        # Their texts hold values. Python has no time before the year 1 or of nanoseconds.
+        msg = (
+            f"{name} has a value that Python cannot represent ({type(error).__name__}), such as a"
+            " time beyond the year 9999: leave its column out in the tap, or write it as text"
+        )
+    else:
+        return
+    raise InputError(msg)

@@ -201,3 +201,20 @@ def test_parquet(tmp_path: Path, scheme: str) -> None:
     url = path.as_uri().replace("file:", f"{scheme}:")
     assert list(batch_records(PARQUET, [url])) == rows
     memory.rm(str(path))
+
+
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [("timestamp[us]", -(10**17)), ("date32[day]", 10**8), ("duration[s]", 10**18)],
+)
+def test_parquet_with_a_value_that_python_does_not_have(
+    stored: Stored, kind: str, number: int
+) -> None:
+    """The line names the file, says what to do, and shows no value."""
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    file = pa.BufferOutputStream()
+    pq.write_table(pa.table({"x": pa.array([number], kind)}), file)
+    url = stored(file.getvalue().to_pybytes(), "a.parquet")
+    with pytest.raises(InputError, match=r"a.parquet' has a value that Python cannot represent"):
+        list(batch_records(PARQUET, [url]))
