@@ -24,10 +24,8 @@ from target_liveintent.run import ReplayChoice, counted
 from target_liveintent.run_id import new_run_id, run_named
 from target_liveintent.settings import Settings
 from target_liveintent.singer import (
-    ReplayRequest,
-    check_output,
+    check_standard_streams,
     explain_input,
-    input_of,
     readable_failures,
     write_config,
 )
@@ -48,6 +46,7 @@ class _Program(click.Group):
         _setup_console_logging(log_level=_plugin_log_level(plugin_name=TargetLiveIntent.name))
         protect_logging()
         with readable_failures(_LOGGER):
+            check_standard_streams()
             return super().main(*args, **kwargs)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -196,20 +195,17 @@ def main(  # noqa: PLR0913 (an argument for each option)
         if about or style or source or dry_run or limit or send_again:
             msg = "before a command, only --config has an effect: write other options behind it"
             raise click.UsageError(msg)
-        check_output()
         return
     if style and not about:
         msg = "--format needs --about, or stands behind a command"
         raise click.UsageError(msg)
     if about:
-        check_output()
         if style in {"json", "markdown"}:
             TargetLiveIntent.print_about(style)
         else:
             print_lines([_named(), str(TargetLiveIntent.__doc__), *config.about_lines()])
         return
     with _run(files, dry_run=dry_run, limit=limit) as names:
-        input_of(source)  # Closed, it ends the run before a file is made.
         TargetLiveIntent(**names, send_again=send_again).process(source)
 
 
@@ -294,7 +290,7 @@ def print_explanation(
     """
     if new_config is not None:
         stand_ins = config.settings_of(_STAND_INS)
-        print_lines(write_config(input_of(source), stand_ins, new_config))
+        print_lines(write_config(source or sys.stdin, stand_ins, new_config))
         return
     given = _given(files)
     warned = list(config.warnings_of(given))
@@ -304,7 +300,7 @@ def print_explanation(
         given.pop("auth_token_path", None)
     checked = config.settings_of(_STAND_INS | given)
     explained = explain_input(
-        input_of(source), checked, stream_maps_of(checked), checked.presets, expected
+        source or sys.stdin, checked, stream_maps_of(checked), checked.presets, expected
     )
     if not explained.streams:
         msg = (
@@ -409,7 +405,7 @@ def replay(  # noqa: PLR0913 (an argument for each option)
     """
     choice = ReplayChoice(unconfirmed, other_accounts)
     with _run(files, dry_run=dry_run, limit=limit) as names:
-        TargetLiveIntent(**names, replay=ReplayRequest(choice, source)).replay()
+        TargetLiveIntent(**names, replay=choice).replay(source)
 
 
 # Delivered events and people
@@ -449,7 +445,7 @@ def forget(files: dict[str, Any]) -> None:
     """
     settings = _settings({"customer_id": _STAND_INS["customer_id"], **_given(files)})
     hashes: set[str] = set()
-    for number, line in enumerate(input_of(None), 1):
+    for number, line in enumerate(sys.stdin, 1):
         if text := line.strip():
             found = digests(text)
             if not found:

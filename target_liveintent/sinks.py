@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from singer_sdk import metrics
@@ -18,7 +18,7 @@ from target_liveintent.settings import Settings
 from target_liveintent.singer import RecordValidator
 
 
-class RunSink(Sink):
+class _RunSink(Sink):
     """What all sinks have in common: they count the records of a stream for a run.
 
     Attributes:
@@ -30,8 +30,9 @@ class RunSink(Sink):
     def __init__(
         self, target: Target, stream: Stream, plan: StreamPlan, run: Run, settings: Settings
     ) -> None:
-        # (The SDK changes the schema.)
-        super().__init__(target, stream.name, copy.deepcopy(stream.schema), stream.keys)
+        # (The SDK removes columns from the schema that it is given.)
+        schema = {**stream.schema, "properties": dict(stream.schema["properties"])}
+        super().__init__(target, stream.name, schema, stream.keys)
         self._schema_check = RecordValidator(self.schema) if settings.validate_records else None
         self._plan = plan
         self._run = run
@@ -44,8 +45,7 @@ class RunSink(Sink):
         """Keep the SDK from validating records: sinks do if the user asks for it."""
 
     def process_batch(self, *_: Any) -> None:
-        """Submit the conversions that wait for their batch to fill."""
-        self._run.submit(self._plan.stream)
+        """Do nothing: the run has batches of its own."""
 
     def clean_up(self) -> None:
         """Log the SDK's metric of records, once: a line for each batch would hide the others."""
@@ -54,7 +54,7 @@ class RunSink(Sink):
         super().clean_up()
 
 
-class SkippedSink(RunSink):
+class SkippedSink(_RunSink):
     """Counts the records of a stream that gives no events."""
 
     columns = frozenset()
@@ -68,7 +68,7 @@ class SkippedSink(RunSink):
             self._counts.unmapped += 1
 
 
-class LiveIntentSink(RunSink):
+class LiveIntentSink(_RunSink):
     """Converts the records of one stream."""
 
     def __init__(  # noqa: PLR0913, PLR0917 (what the converter needs comes on top)
@@ -126,3 +126,32 @@ class LiveIntentSink(RunSink):
                 self._plan.stream,
                 rejection.detail,
             )
+
+
+StreamSink = SkippedSink | LiveIntentSink
+
+
+def needed_columns(sinks: Sequence[StreamSink], stream: Stream) -> list[str] | None:
+    """Return the columns that the sinks of a stream need, in the SCHEMA's order; None for all.
+
+    The columns that the SCHEMA does not have come last.
+    """
+    needed: frozenset[str] = frozenset()
+    for sink in sinks:
+        if sink.columns is None:
+            return None
+        needed |= sink.columns
+    there = [column for column in stream.schema["properties"] if column in needed]
+    return there + sorted(needed.difference(there))
+
+
+def process_in(sinks: Sequence[StreamSink]) -> Callable[[dict[str, Any]], None]:
+    """Return what processes the records of a stream: its sink, which is usually one."""
+    if len(sinks) == 1:
+        return sinks[0].process_record
+
+    def process(record: dict[str, Any]) -> None:
+        for sink in sinks:
+            sink.process_record(record)
+
+    return process

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gc
+import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -23,13 +24,19 @@ from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.conversions import DEAD_LETTERS
 from target_liveintent.delivery import Client, DryRun, Refusals, delivery_of
 from target_liveintent.errors import ConfigurationError, StorageError
-from target_liveintent.mapping import Stream, StreamPlan, stream_maps_of
+from target_liveintent.mapping import stream_maps_of
 from target_liveintent.printing import print_lines
 from target_liveintent.privacy import Suppressions, hide_token
-from target_liveintent.run import ReplayConverter, Run, RunParts, counted
+from target_liveintent.run import ReplayChoice, ReplayConverter, Run, RunParts, counted
 from target_liveintent.run_id import new_run_id, run_named
-from target_liveintent.singer import Message, MessageReader, ReplayRequest
-from target_liveintent.sinks import LiveIntentSink, SkippedSink
+from target_liveintent.singer import Message, MessageReader
+from target_liveintent.sinks import (
+    LiveIntentSink,
+    SkippedSink,
+    StreamSink,
+    needed_columns,
+    process_in,
+)
 
 
 class TargetLiveIntent(Target):
@@ -52,7 +59,7 @@ class TargetLiveIntent(Target):
         self,
         *,
         run_id: str | None = None,
-        replay: ReplayRequest | None = None,
+        replay: ReplayChoice | None = None,
         send_again: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -60,82 +67,82 @@ class TargetLiveIntent(Target):
 
         Args:
             run_id: The ID of the run; None for a new one.
-            replay: What the command `replay` asks for; None for a run that reads a tap's output.
+            replay: Which dead letters `replay` sends; None for a run that reads a tap's output.
             send_again: Whether events that were delivered before are sent once more.
             kwargs: The arguments of the SDK's `Target`. No environment variable is read.
 
         Raises:
             ConfigurationError: If a setting is absent or wrong.
-            StorageError: If standard error is closed, or standard output, where STATE goes; or if
-                the store cannot be reached.
+            StorageError: If the store cannot be reached.
         """
         super().__init__(**kwargs)
         for warning in config.warnings_of(self.config):
             self.logger.warning(warning)
-        self.settings = config.settings_of(self.config)
+        self.settings = settings = config.settings_of(self.config)
         if replay is not None:  # It reaches its end whatever the dead letters are like.
-            self.settings = dataclasses.replace(
-                self.settings, max_dead_letter_percent=100, on_rejection="dead_letter"
+            self.settings = settings = dataclasses.replace(
+                settings, max_dead_letter_percent=100, on_rejection="dead_letter"
             )
+        hide_token(settings.auth_token)
         self.run_id = run_id or new_run_id()
         self._replay = replay
-        self._then = singer.afterwards(is_replay=replay is not None) + run_named(self.run_id)
-        hide_token(self.settings.auth_token)
-        singer.check_log()
-        if not self.settings.dry_run:
-            singer.check_output()
+        self._then = (
+            "the next run continues from the last STATE"
+            if replay is None
+            else "run the replay again to send the rest"
+        ) + run_named(self.run_id)
+        self._output = singer.StateOutput()
+        self._signals = singer.StopSignals(
+            self.logger, self._what_waits, self._then, self.stop_seconds
+        )
         program = f"{self.name} {self.plugin_version}"
         try:  # Before the store: if a file cannot be read, the run must not create any.
-            self._suppressions = Suppressions(self.settings.suppression_path)
-            # Also in a dry run: it hides the token in the log.
-            client = Client(self.settings)
+            self._suppressions = Suppressions(settings.suppression_path)
+            client = Client(settings)  # Also in a dry run: it checks the settings.
         except ConfigurationError as failure:
             if replay is None:
-                reporting.keep_failure(str(failure), self.settings, self.run_id, program)
+                reporting.keep_failure(str(failure), settings, self.run_id, program)
             raise
-        self._store: store.RunStore | None = None
-        output = singer.StateOutput()
-        self._signals = singer.StopSignals(
-            self.logger,
-            lambda: singer.what_waits(output, self._store),
-            self._then,
-            self.stop_seconds,
-        )
         self._reporter = reporting.RunReporter(
-            self.settings, program, self.logger, sys.stderr, run_id=self.run_id
+            settings, program, self.logger, sys.stderr, run_id=self.run_id
         )
-        parts = self._parts(client, send_again=send_again)._replace(
-            write_state=output.write,
-            stop_reading=self._stop_reading,
-            on_progress=self._reporter.progress,
+        self._store = None if settings.dry_run else self._open_store(send_again=send_again)
+        if self._store is None:
+            outcomes = store.DryStore(
+                store.open_for_reading(settings), store.account_of(settings), send_again=send_again
+            )
+            parts = RunParts(SYSTEM_CLOCK, DryRun(self.logger, SYSTEM_CLOCK), outcomes)
+        else:
+            # An API that accepts nothing may do so as only the bad events are left to be replayed.
+            refusals = Refusals(accepted=replay is not None)
+            delivery = delivery_of(settings, client, SYSTEM_CLOCK, refusals)
+            parts = RunParts(SYSTEM_CLOCK, delivery, self._store)
+        self.run = Run(
+            settings,
+            parts._replace(
+                write_state=self._output.write,
+                stop_reading=self._stop_reading,
+                on_progress=self._reporter.progress,
+            ),
         )
-        self.run = Run(self.settings, parts)
         self.run.gate.awaits_stream = True
         self.message_reader = MessageReader(self.run.tick)
         self.streams = singer.StreamRegistry(
-            stream_maps_of(self.settings),
-            self._make_sink,
-            self.settings.events,
-            self.settings.presets,
-            self.logger,
+            stream_maps_of(settings), settings.events, settings.presets, self.logger
         )
+        self._sinks = singer.StreamsThatCame[StreamSink]()
 
-    def _parts(self, client: Client, *, send_again: bool) -> RunParts:
-        """Return what the run works with: in a dry run, what neither sends nor writes."""
+    def _open_store(self, *, send_again: bool) -> store.RunStore:
         settings = self.settings
-        if settings.dry_run:
-            dry = store.DryStore(
-                store.open_for_reading(settings), store.account_of(settings), send_again=send_again
-            )
-            return RunParts(SYSTEM_CLOCK, DryRun(self.logger, SYSTEM_CLOCK), dry)
         kind = reporting.USUAL if settings.limit is None else reporting.CANARY
-        kind = reporting.REPLAY if self._replay else kind
-        stopped = self._signals
-        waiting = store.Waiting(
-            is_stopped=lambda: stopped.received is not None, warn=self.logger.warning
-        )
-        self._store = opened = store.open_store(
-            settings, self.run_id, kind=kind, waiting=waiting, send_again=send_again
+        opened = store.open_store(
+            settings,
+            self.run_id,
+            kind=kind if self._replay is None else reporting.REPLAY,
+            waiting=store.Waiting(
+                is_stopped=lambda: self._signals.received is not None, warn=self.logger.warning
+            ),
+            send_again=send_again,
         )
         if opened.expired_letters:
             self.logger.warning(
@@ -143,18 +150,9 @@ class TargetLiveIntent(Target):
                 counted(opened.expired_letters, "dead letter"),
                 settings.history_days,
             )
-        if self._replay is None:
-            self._warn_of_another_pixel(opened)
-        # An API that accepts nothing may do so as only the bad events are left to be replayed.
-        refusals = Refusals(accepted=self._replay is not None)
-        return RunParts(SYSTEM_CLOCK, delivery_of(settings, client, SYSTEM_CLOCK, refusals), opened)
-
-    def _warn_of_another_pixel(self, opened: store.RunStore) -> None:
-        settings = self.settings
-        former = store.former_pixel(
-            opened.database, store.account_of(settings), settings.pixel_id, opened.number
-        )
-        if former is not None:
+        account = store.account_of(settings)
+        former = store.former_pixel(opened.database, account, settings.pixel_id, opened.number)
+        if former is not None and self._replay is None:
             self.logger.warning(
                 "this is the first run for customer ID %s and pixel %s, but the store knows %s that"
                 " runs for customer ID %s and pixel %s have sent. If the input has these events,"
@@ -166,6 +164,7 @@ class TargetLiveIntent(Target):
                 former.customer_id,
                 former.pixel_id,
             )
+        return opened
 
     # What the SDK must not do by itself
 
@@ -205,20 +204,21 @@ class TargetLiveIntent(Target):
 
         self._do(read)
 
-    def replay(self) -> None:
+    def replay(self, source: IO[str] | None = None) -> None:
         """Deliver the dead letters of the store, or of a file, which is imported first.
 
         Raises:
             RunError: If not every dead letter that was read has an outcome.
             SystemExit: After a signal, with 128 plus its number.
         """
-        assert self._replay is not None  # noqa: S101 (only the command calls this)
-        choice, source = self._replay
+        choice = self._replay or ReplayChoice()
         left_out = self.run.counts.of(DEAD_LETTERS).left_out
         converter = ReplayConverter(self.settings, self._suppressions, choice, left_out)
-        replay = singer.Replay(self.run, converter)
         letters = singer.letters_to_replay(source, self.settings, self._store)
-        self._do(lambda: replay.process_all(letters, lambda: self.message_reader.stopped))
+        reader = self.message_reader
+        self._do(
+            lambda: singer.replay_letters(self.run, converter, letters, lambda: reader.stopped)
+        )
         print_lines(singer.summary(self.run.counts))
 
     def _do(self, read: Callable[[], None]) -> None:
@@ -227,23 +227,22 @@ class TargetLiveIntent(Target):
         # collector finds nothing; without this, it costs 0.06 s at the exit and 5 % of a run.
         gc.freeze()
         gc.set_threshold(50_000)
-        with self._signals as wake:
-            super()._setup_signal_handlers()
-            self.message_reader.wake = wake
-            ending = reporting.Ending(reporting.DONE)
-            try:
-                read()
-            except BaseException as failure:
-                ending = reporting.Ending(reporting.FAILED, singer.failure_text(failure))
-                self._abandon(failure)
-                if self._signals.received is None:
-                    raise
-                self.logger.warning(ending.message)
-            finally:
-                self._end(ending)
-            if (number := self._signals.received) is not None:
-                self.logger.warning("%s; %s", singer.stopped_by(number), self._then)
-                sys.exit(128 + number)
+        super()._setup_signal_handlers()
+        ending = reporting.Ending(reporting.DONE)
+        try:
+            read()
+        except BaseException as failure:
+            ending = reporting.Ending(reporting.FAILED, singer.failure_text(failure))
+            self._abandon(failure)
+            if self._signals.received is None:
+                raise
+            self.logger.warning(ending.message)
+        finally:
+            self._end(ending)
+            self._signals.close()
+        if (number := self._signals.received) is not None:
+            self.logger.warning("stopped by %s; %s", signal.Signals(number).name, self._then)
+            sys.exit(128 + number)
 
     def _abandon(self, failure: BaseException) -> None:
         try:
@@ -254,8 +253,9 @@ class TargetLiveIntent(Target):
     def _end(self, ending: reporting.Ending) -> None:
         """Report how the run ended, and close the store."""
         if (number := self._signals.received) is not None:
-            texts = [singer.stopped_by(number), *([ending.message] if ending.message else [])]
-            ending = reporting.Ending(reporting.STOPPED, "; ".join(texts))
+            said = f"stopped by {signal.Signals(number).name}"
+            said += f"; {ending.message}" if ending.message else ""
+            ending = reporting.Ending(reporting.STOPPED, said)
         if self.streams.has_only_test and ending.kind == reporting.DONE:
             self.logger.info(
                 "meltano config test: the settings are right, and the store can be opened. Nothing"
@@ -281,6 +281,13 @@ class TargetLiveIntent(Target):
         limit = self.settings.limit
         self.logger.info("the limit of %s events (setting 'limit') is reached. %s", limit, then)
 
+    def _what_waits(self) -> str:
+        """Return what keeps a stopped run from ending, as a clause."""
+        if self._output.waiting:
+            return "no program has read STATE from standard output"
+        reason = "" if self._store is None else self._store.database.waiting.reason
+        return reason or "the cause is unknown"
+
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Note a signal; the main loop stops after the message that it is processing."""
         if self._signals.note(signum):
@@ -289,40 +296,30 @@ class TargetLiveIntent(Target):
 
     # Messages
 
-    def _make_sink(
-        self, stream: Stream, plan: StreamPlan, *, gives_events: bool
-    ) -> SkippedSink | LiveIntentSink:
-        if not gives_events:
-            return SkippedSink(self, stream, plan, self.run, self.settings)
-        return LiveIntentSink(self, stream, plan, self.run, self.settings, self._suppressions)
-
     def _process_schema_message(self, message: Message) -> None:  # type: ignore[override]
-        if self.streams.register(message):
-            stream = singer.stream_of(message)
-            columns = self.streams.columns_of(stream)
-            self.message_reader.select_columns(stream, columns, self._process_of(stream))
-            if self.streams.has_events:
-                self.run.gate.awaits_stream = False
-
-    def _process_of(self, stream: str) -> Callable[[dict[str, Any]], None]:
-        """Return what processes the records of a stream: its sink, which is usually one."""
-        sinks = self.streams.sinks[stream]
-        if len(sinks) == 1:
-            return sinks[0].process_record
-
-        def process(record: dict[str, Any]) -> None:
-            for sink in sinks:
-                sink.process_record(record)
-
-        return process
+        registered = self.streams.register(message)
+        if registered is None:
+            return
+        stream, plans = registered
+        for replaced in self._sinks.get(stream.name, ()):
+            replaced.clean_up()
+        sinks = self._sinks[stream.name] = [
+            LiveIntentSink(self, stream, plan, self.run, self.settings, self._suppressions)
+            if gives_events
+            else SkippedSink(self, stream, plan, self.run, self.settings)
+            for plan, gives_events in plans
+        ]
+        columns = needed_columns(sinks, stream)
+        self.message_reader.select_columns(stream.name, columns, process_in(sinks))
+        if self.streams.has_events:
+            self.run.gate.awaits_stream = False
 
     def _process_record_message(self, message: Message) -> None:  # type: ignore[override]
         """Refuse a record that came before the SCHEMA of its stream; sinks get all others."""
-        self._process_of(singer.stream_of(message))
+        self._sinks[singer.stream_of(message)]
 
     def _process_batch_message(self, message: Message) -> None:  # type: ignore[override]
-        stream = singer.stream_of(message)
-        process = self._process_of(stream)
+        process = process_in(self._sinks[singer.stream_of(message)])
         for record in singer.batch_records(message.encoding or {}, message.manifest or []):
             process(record)
             self.run.tick()
@@ -343,4 +340,6 @@ class TargetLiveIntent(Target):
             self.streams.fail_unmapped()
         self.run.gate.awaits_stream = False
         self.run.finish()
-        self.streams.clean_up()
+        for sinks in self._sinks.values():
+            for sink in sinks:
+                sink.clean_up()

@@ -1,10 +1,9 @@
-"""The last line of a run that fails or is stopped, and the exit code."""
+"""The last line of a run that fails, and its exit code."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -16,8 +15,6 @@ from singer_sdk.exceptions import (
 )
 
 from target_liveintent.errors import ConfigurationError, RunError
-from target_liveintent.singer.standard_io import StateOutput
-from target_liveintent.store import RunStore
 
 _EXPECTED_FAILURES = (
     RunError,
@@ -54,24 +51,3 @@ def failure_text(failure: BaseException) -> str:
     if isinstance(failure, _EXPECTED_FAILURES):
         return str(failure)
     return f"the run ended with an unexpected {type(failure).__name__}"
-
-
-def stopped_by(signum: int) -> str:
-    """Return which signal stopped a run."""
-    return f"stopped by {signal.Signals(signum).name}"
-
-
-def afterwards(*, is_replay: bool) -> str:
-    """Return what to do, or what happens next, after a stopped run."""
-    if is_replay:  # It has no STATE.
-        return "run the replay again to send the rest"
-    return "the next run continues from the last STATE"
-
-
-def what_waits(output: StateOutput, store: RunStore | None) -> str:
-    """Return what keeps a stopped run from ending, as a clause."""
-    if output.waiting:
-        return "no program has read STATE from standard output"
-    if store is not None and store.database.waiting.reason:
-        return store.database.waiting.reason
-    return "the cause is unknown"

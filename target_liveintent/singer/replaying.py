@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import msgspec
 
@@ -13,7 +13,6 @@ from target_liveintent.conversions import DEAD_LETTERS, LetterKey, Rejection
 from target_liveintent.errors import AllRefusedError, InputError
 from target_liveintent.reasons import REASONS
 from target_liveintent.run import (
-    ReplayChoice,
     ReplayConverter,
     Run,
     RunCounts,
@@ -30,75 +29,56 @@ _MOST_REFUSED = 100
 """Refused events at which a replay fails if the API has accepted none."""
 
 
-class ReplayRequest(NamedTuple):
-    """What the command `replay` asks for.
+def replay_letters(
+    run: Run,
+    converter: ReplayConverter,
+    letters: Iterable[tuple[LetterKey, dict[str, Any]]],
+    is_stopped: Callable[[], bool],
+) -> None:
+    """Give each dead letter its outcome, until the end or `is_stopped`.
 
-    Attributes:
-        choice: Which dead letters are also sent.
-        source: The file to import dead letters from; None for those of the store.
+    Raises:
+        RunError: If not every dead letter that was read has an outcome.
     """
+    for key, record in letters:
+        replay_letter(run, converter, key, record)
+        run.tick()
+        check_refusals(run)
+        if is_stopped():
+            break
+    run.finish()
+    check_refusals(run)
 
-    choice: ReplayChoice
-    source: IO[str] | None = None
+
+def replay_letter(
+    run: Run, converter: ReplayConverter, key: LetterKey, record: dict[str, Any]
+) -> None:
+    """Send a dead letter, drop it, or leave it in the store."""
+    counts = run.counts.of(DEAD_LETTERS)
+    counts.read += 1
+    result = converter.convert(record)
+    if result is None:
+        return
+    if isinstance(result, Rejection) and REASONS[result.reason].is_kept:
+        counts.not_replayed[result.reason] += 1
+        if result.reason == "other_account":
+            run.counts.other_accounts[addressee(record)] += 1
+        return
+    # If it is refused again, its dead letter names the stream that it came from.
+    result = msgspec.structs.replace(result, stream=str(record.get("stream")), letter=key)
+    run.take(DEAD_LETTERS, result)
 
 
-class Replay:
-    """Gives each dead letter its outcome.
-
-    Args:
-        run: The run.
-        converter: Converts dead letters.
-    """
-
-    def __init__(self, run: Run, converter: ReplayConverter) -> None:
-        self._run = run
-        self._converter = converter
-
-    def process_all(
-        self, letters: Iterable[tuple[LetterKey, dict[str, Any]]], is_stopped: Callable[[], bool]
-    ) -> None:
-        """Send, drop or leave dead letters, until the end or `is_stopped`.
-
-        Raises:
-            RunError: If not every dead letter that was read has an outcome.
-        """
-        for key, record in letters:
-            self.process(key, record)
-            self._run.tick()
-            self.check_refusals()
-            if is_stopped():
-                break
-        self._run.finish()
-        self.check_refusals()
-
-    def process(self, key: LetterKey, record: dict[str, Any]) -> None:
-        """Send a dead letter, drop it, or leave it in the store."""
-        counts = self._run.counts.of(DEAD_LETTERS)
-        counts.read += 1
-        result = self._converter.convert(record)
-        if result is None:
-            return
-        if isinstance(result, Rejection) and REASONS[result.reason].is_kept:
-            counts.not_replayed[result.reason] += 1
-            if result.reason == "other_account":
-                self._run.counts.other_accounts[addressee(record)] += 1
-            return
-        # If it is refused again, its dead letter names the stream that it came from.
-        stream = str(record.get("stream"))
-        result = msgspec.structs.replace(result, stream=stream, letter=key)
-        self._run.take(DEAD_LETTERS, result)
-
-    def check_refusals(self) -> None:
-        """Fail if the API has refused many events, and has accepted none."""
-        counts = self._run.counts
-        refused = counts.total.rejected["refused_by_api"]
-        if refused >= _MOST_REFUSED and not counts.has_taken:
-            msg = (
-                f"the API refused all {refused} events that the replay has sent, so the cause may"
-                " be in the settings: check pixel_id and customer_id, then start the replay again."
-                " The dead letters are in the store"
-            )
-            raise AllRefusedError(msg)
+def check_refusals(run: Run) -> None:
+    """Fail if the API has refused many events of a replay, and has accepted none."""
+    refused = run.counts.total.rejected["refused_by_api"]
+    if refused >= _MOST_REFUSED and not run.counts.has_taken:
+        msg = (
+            f"the API refused all {refused} events that the replay has sent, so the cause may"
+            " be in the settings: check pixel_id and customer_id, then start the replay again."
+            " The dead letters are in the store"
+        )
+        raise AllRefusedError(msg)
 
 
 def letters_to_replay(

@@ -5,15 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
-import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
+from typing import NoReturn
 
 STOP_SECONDS = 19.0
 """Seconds after the first signal at which the process ends in any case: 20 are promised."""
-_STOPPING = {signal.SIGINT, signal.SIGTERM}
 _REPEATED_SECONDS = 2.0
 """Seconds after which another signal ends the process at once; Meltano sends two for one Ctrl-C."""
 _LOG_SECONDS = 0.5
@@ -21,14 +18,15 @@ _LOG_SECONDS = 0.5
 
 
 class StopSignals:
-    """Takes the signals that stop a run, from `__enter__` to `__exit__`.
+    """Takes the signals that stop a run.
 
-    The first one asks the run to stop. A run that does not come to its end then, because the main
-    thread waits for a pipe that nobody reads or for a locked file, is ended after some seconds by a
-    thread; one more signal ends it at once. The process then ends as by SIGKILL: what STATE says
-    stays true.
+    The first one asks the run to stop, and sets an alarm. It ends the process if the run has not
+    come to its end by then, because it waits for a pipe that nobody reads or for a database that
+    does not answer. One more signal ends the process at once. The process then ends as by SIGKILL:
+    what STATE says stays true.
 
     Args:
+        logger: Takes the line about a run that does not stop.
         what_waits: Returns a clause that says why the run has not stopped.
         then: Says how what is left gets sent; the end of the last line of the log.
         seconds: How long the run may take to stop.
@@ -49,7 +47,7 @@ class StopSignals:
         self._then = then
         self._seconds = seconds
         self._received_at = 0.0
-        self._over = threading.Event()
+        self._is_over = False
         self.received: int | None = None
 
     def note(self, number: int) -> bool:
@@ -60,63 +58,31 @@ class StopSignals:
         now = time.monotonic()
         if self.received is None:
             self.received, self._received_at = number, now
+            if not self._is_over:
+                signal.signal(signal.SIGALRM, lambda *_: self._end(number))
+                signal.setitimer(signal.ITIMER_REAL, self._seconds)
             return True
         if now - self._received_at > _REPEATED_SECONDS:
             os._exit(128 + number)
         return False
 
-    def __enter__(self) -> list[int]:
-        """Watch for signals, and return descriptors that are readable from the first one on.
+    def close(self) -> None:
+        """Cancel the alarm: the run has come to its end."""
+        self._is_over = True
+        if self.received is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
-        Only the main thread can; in another one, there are no signals.
-        """
-        # Python writes to this the moment a signal comes, while handlers have to wait until the
-        # main thread comes back from SQLite or the system. What is written stays there: it ends
-        # each wait of the reader from then on.
-        self._readable, self._writable = socket.socketpair()
-        self._writable.setblocking(False)  # noqa: FBT003 (the name says it)
-        if self._in_main_thread:
-            descriptor = self._writable.fileno()
-            self._before = signal.set_wakeup_fd(descriptor, warn_on_full_buffer=False)
-        threading.Thread(target=self._watch, name="stop", daemon=True).start()
-        return [self._readable.fileno()]
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Watch no more: the run has come to its end."""
-        if self._in_main_thread:
-            signal.set_wakeup_fd(self._before)
-        self._over.set()
-        self._writable.close()  # It ends the wait of the thread, which closes the other end.
-
-    @property
-    def _in_main_thread(self) -> bool:
-        return threading.current_thread() is threading.main_thread()
-
-    def _watch(self) -> None:
-        with self._readable:
-            while (first := self._readable.recv(1, socket.MSG_PEEK)) and first[0] not in _STOPPING:
-                self._readable.recv(1)  # Somebody else handles that one.
-            if first and not self._over.wait(self._seconds):
-                self._end(first[0])
-
-    def _end(self, number: int) -> None:
-        # In a thread, as the main thread may hold the lock of the log, or standard error is full.
-        line = threading.Thread(target=self._log, args=(number,), daemon=True)
-        line.start()
-        line.join(_LOG_SECONDS)
-        os._exit(128 + number)
-
-    def _log(self, number: int) -> None:
-        self._logger.warning(
-            "the signal %s told the run to stop, but the run did not end within %d seconds: %s."
-            " The process ends now; %s",
-            signal.Signals(number).name,
-            self._seconds,
-            self._what_waits(),
-            self._then,
-        )
+    def _end(self, number: int) -> NoReturn:
+        signal.signal(signal.SIGALRM, lambda *_: os._exit(128 + number))
+        signal.setitimer(signal.ITIMER_REAL, _LOG_SECONDS)
+        try:
+            self._logger.warning(
+                "the signal %s told the run to stop, but the run did not end within %d seconds: %s."
+                " The process ends now; %s",
+                signal.Signals(number).name,
+                self._seconds,
+                self._what_waits(),
+                self._then,
+            )
+        finally:
+            os._exit(128 + number)

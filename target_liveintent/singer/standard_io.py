@@ -5,41 +5,25 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import IO, TextIO, cast
+from typing import TextIO
 
-from target_liveintent.errors import InputError, StorageError
+from target_liveintent.errors import StorageError
 
-
-def input_of(file_input: IO[str] | None) -> IO[str]:
-    """Return the input, or standard input; raises an `InputError` if that is closed."""
-    found = file_input or cast("TextIO | None", sys.stdin)
-    if found is None:
-        msg = (
-            "standard input is closed, so there is nothing to read: pipe a tap's output into the"
-            " target"
-        )
-        raise InputError(msg)
-    return found
+_CLOSED = {
+    "stdin": "standard input is closed: remove <&- from the command",
+    "stdout": "standard output is closed: remove >&- from the command",
+    "stderr": "standard error is closed, so nobody can see the log: remove 2>&- from the command",
+}
 
 
-def check_output() -> None:
-    """Raise a `StorageError` if standard output is closed."""
-    if cast("TextIO | None", sys.stdout) is None:
-        msg = (
-            "standard output is closed, so the target cannot write to it: remove >&- from the"
-            " command"
-        )
-        raise StorageError(msg)
+def check_standard_streams() -> None:
+    """Raise a `StorageError` if one is closed: the next file that is opened would take its place.
 
-
-def check_log() -> None:
-    """Raise a `StorageError` if standard error is closed, so that nobody would see the log.
-
-    The next file that the run opens would take the place of standard error, too.
+    What is meant for standard error would then be written into the store.
     """
-    if cast("TextIO | None", sys.stderr) is None:
-        msg = "standard error is closed, so nobody can see the log: remove 2>&- from the command"
-        raise StorageError(msg)
+    for name, msg in _CLOSED.items():
+        if getattr(sys, name) is None:
+            raise StorageError(msg)
 
 
 class StateOutput:

@@ -1,4 +1,4 @@
-"""Registers the streams of a run: SCHEMA messages in, the sinks of each stream out.
+"""Registers the streams of a run: SCHEMA messages in, the plans for each stream's records out.
 
 It also finds out whether events can be built from a stream, and warns about streams and columns
 that are probably misspelled, each once.
@@ -7,8 +7,8 @@ that are probably misspelled, each once.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable
-from typing import Any, NoReturn, Protocol, TypeVar
+from collections.abc import Collection, Iterable
+from typing import NamedTuple, NoReturn, TypeVar
 
 from singer_sdk.exceptions import RecordsWithoutSchemaException
 
@@ -37,20 +37,6 @@ from target_liveintent.singer.reader import Message, decode_object, stream_of
 _Of = TypeVar("_Of")
 
 
-class StreamSink(Protocol):
-    """What the registry and the target need from a sink."""
-
-    @property
-    def columns(self) -> frozenset[str] | None:
-        """The columns of a record that the sink needs; None for all."""
-
-    def process_record(self, record: dict[str, Any]) -> None:
-        """Process a record as the tap sent it."""
-
-    def clean_up(self) -> None:
-        """End the stream."""
-
-
 class StreamsThatCame(dict[str, list[_Of]]):
     """A list for each stream whose SCHEMA has come.
 
@@ -66,47 +52,47 @@ class StreamsThatCame(dict[str, list[_Of]]):
         raise RecordsWithoutSchemaException(msg)
 
 
+class Registered(NamedTuple):
+    """What a SCHEMA has registered: a stream, and what is done with its records.
+
+    Attributes:
+        plans: Each plan, and whether events can be built by it.
+    """
+
+    stream: Stream
+    plans: list[tuple[StreamPlan, bool]]
+
+
 class StreamRegistry:
-    """The streams that the tap has sent so far, and their sinks.
+    """The streams that the tap has sent so far.
 
     Args:
         maps: The stream maps.
-        make_sink: Makes the sink for one plan of a stream; `gives_events` says whether events can
-            be built from the records.
         defaults: The defaults that the settings give to events.
         preset_streams: The streams that use a preset.
         logger: Takes the warnings.
 
     Attributes:
-        sinks: The sinks of each stream. Asking for a stream whose SCHEMA the tap has not sent
-            raises a `RecordsWithoutSchemaException`.
         has_events: Whether there is a stream whose records can become events, or Meltano's test.
     """
 
     def __init__(
         self,
         maps: StreamMaps,
-        make_sink: Callable[..., StreamSink],
         defaults: EventDefaults,
         preset_streams: Collection[str],
         logger: logging.Logger,
     ) -> None:
         self._maps = maps
-        self._make_sink = make_sink
         self._defaults = defaults
         self._preset_streams = preset_streams
         self._logger = logger
-        self.sinks = StreamsThatCame[StreamSink]()
         self._schemas: dict[str, tuple[bytes, list[str] | None]] = {}
-        self._columns: dict[str, list[str]] = {}
         self._warned: set[str] = set()
         self.has_events = False
 
-    def register(self, message: Message) -> bool:
-        """Make the sinks that a SCHEMA message calls for.
-
-        Returns:
-            False if the stream has these sinks already, because its SCHEMA came before.
+    def register(self, message: Message) -> Registered | None:
+        """Register the stream of a SCHEMA message; None if the same SCHEMA has come before.
 
         Raises:
             InputError: If the message is malformed.
@@ -115,36 +101,24 @@ class StreamRegistry:
         name = stream_of(message)
         known = (bytes(message.schema), message.key_properties)
         if self._schemas.get(name) == known:
-            return False
+            return None
         try:
-            self._replace_sinks(stream_described(name, message))
+            stream = stream_described(name, message)
+            plans = [self._checked(stream, plan) for plan in self._maps.plans(name, stream.schema)]
         except RecursionError:
             msg = f"the SCHEMA of stream '{name}' is nested too deeply"
             raise InputError(msg) from None
         self._schemas[name] = known
-        return True
-
-    def columns_of(self, stream: str) -> list[str] | None:
-        """Return the columns that the sinks of a stream need, in the SCHEMA's order; None for all.
-
-        The columns that the SCHEMA does not have come last.
-        """
-        needed: frozenset[str] = frozenset()
-        for sink in self.sinks[stream]:
-            if sink.columns is None:
-                return None
-            needed |= sink.columns
-        there = [column for column in self._columns[stream] if column in needed]
-        return there + sorted(needed.difference(there))
+        return Registered(stream, plans)
 
     def warn_at_end(self) -> None:
         """Warn if nothing came, and about streams that a map names and only similar ones came."""
-        for name, hint in absent_streams(self._maps.names, self.sinks):
+        for name, hint in absent_streams(self._maps.names, self._schemas):
             if hint:
                 self._warn_once(
                     f"a stream map names '{name}', but the input has no such stream{hint}"
                 )
-        if not self.sinks:
+        if not self._schemas:
             self._warn_once(
                 "the input contains neither a record nor a SCHEMA, because the tap ended early or"
                 " no stream is selected in the tap. Check the tap's log, or run the tap alone"
@@ -153,31 +127,20 @@ class StreamRegistry:
     @property
     def has_only_test(self) -> bool:
         """Whether nothing came but the stream of `meltano config test`."""
-        return self.sinks.keys() == {MELTANO_TEST_STREAM}
+        return self._schemas.keys() == {MELTANO_TEST_STREAM}
 
     def fail_unmapped(self) -> NoReturn:
         """End a run without a stream whose records can become events: a `StreamMappingError`."""
-        raise StreamMappingError(unmapped_message(self.sinks, self._maps.names))
+        raise StreamMappingError(unmapped_message(self._schemas, self._maps.names))
 
-    def clean_up(self) -> None:
-        """Let all sinks end their streams."""
-        for sinks in self.sinks.values():
-            for sink in sinks:
-                sink.clean_up()
-
-    def _replace_sinks(self, stream: Stream) -> None:
-        for replaced in self.sinks.get(stream.name, ()):
-            replaced.clean_up()
-        sinks = []
-        for plan in self._maps.plans(stream.name, stream.schema):
-            for problem in unknown_columns(plan.stream, plan.computed):
-                self._warn_once(problem)
-            self._warn_of_unknown_reads(stream, plan)
-            gives_events = self._check_plan(stream, plan)
-            sinks.append(self._make_sink(stream, plan, gives_events=gives_events))
-            self.has_events |= gives_events or stream.name == MELTANO_TEST_STREAM
-        self.sinks[stream.name] = sinks
-        self._columns[stream.name] = list(stream.schema["properties"])
+    def _checked(self, stream: Stream, plan: StreamPlan) -> tuple[StreamPlan, bool]:
+        """Return a plan, and whether it gives events; warn about what is probably misspelled."""
+        for problem in unknown_columns(plan.stream, plan.computed):
+            self._warn_once(problem)
+        self._warn_of_unknown_reads(stream, plan)
+        gives_events = self._check_plan(stream, plan)
+        self.has_events |= gives_events or stream.name == MELTANO_TEST_STREAM
+        return plan, gives_events
 
     def _check_plan(self, stream: Stream, plan: StreamPlan) -> bool:
         """Return whether events can be built; raise an error if the user wants them in vain."""
@@ -213,7 +176,9 @@ class StreamRegistry:
         names = self._maps.names
         if plan.transform is None or stream.name in names:  # `__else__`, or only copies use it.
             return
-        hint = did_you_mean_stream(stream.name, [name for name in names if name not in self.sinks])
+        hint = did_you_mean_stream(
+            stream.name, [name for name in names if name not in self._schemas]
+        )
         self._warn_once(
             f"stream '{stream.name}' is skipped: no stream map names it{hint}",
             about=f"skipped {stream.name}",  # The hint may be another one at the next SCHEMA.

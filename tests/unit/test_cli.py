@@ -28,7 +28,6 @@ from target_liveintent.mapping.presets import PRESETS, preset_text
 from target_liveintent.printing import json_text, printable
 from target_liveintent.run import ReplayChoice
 from target_liveintent.settings import GROUPS
-from target_liveintent.singer import ReplayRequest
 from target_liveintent.store import (
     letters_in,
     open_for_reading,
@@ -85,8 +84,7 @@ class FakeTarget(TargetLiveIntent):
         if self.fails is not None:
             raise self.fails
 
-    def replay(self) -> None:
-        source = self.done[-1]["replay"].source
+    def replay(self, source: IO[str] | None = None) -> None:
         self.done.append(None if source is None else source.read())
 
     @classmethod
@@ -288,8 +286,7 @@ def test_a_replay(
     Path("letters").write_text("of a file")
     assert program("replay", *arguments.split(), given="of standard input").exit_code == 0
     made, read = target.done
-    request: ReplayRequest = made["replay"]
-    assert (request.choice, read) == expected
+    assert (made["replay"], read) == expected
 
 
 @pytest.mark.parametrize(

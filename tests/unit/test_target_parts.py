@@ -12,7 +12,6 @@ from target_liveintent.delivery.dry_run import DryRun
 from target_liveintent.delivery.pool import DeliveryPool
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.run import ReplayChoice
-from target_liveintent.singer import ReplayRequest
 from target_liveintent.store import DryStore, RunStore
 from target_liveintent.target import TargetLiveIntent
 
@@ -52,7 +51,7 @@ def test_a_dry_run_has_neither_threads_nor_files(folder: Path, is_replay: bool) 
     """It is one by a setting, which an option can give as well."""
     if is_replay:
         given = {**ACCOUNT, "dry_run": True}
-        target = TargetLiveIntent(config=given, replay=ReplayRequest(ReplayChoice()))
+        target = TargetLiveIntent(config=given, replay=ReplayChoice())
     else:
         target = made(dry_run=True)
     parts = parts_of(target)
@@ -76,7 +75,7 @@ def test_a_file_that_cannot_be_used(folder: Path, name: str, dry_run: bool) -> N
 def test_a_replay_reaches_its_end() -> None:
     """However many dead letters are rejected again, the others are sent."""
     given = {**ACCOUNT, "on_rejection": "fail", "max_dead_letter_percent": 1, "dry_run": True}
-    target = TargetLiveIntent(config=given, replay=ReplayRequest(ReplayChoice()))
+    target = TargetLiveIntent(config=given, replay=ReplayChoice())
     assert target.settings.max_dead_letter_percent == 100
     assert not target.settings.fail_on_rejection
 

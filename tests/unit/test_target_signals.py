@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,10 +11,9 @@ from unittest import mock
 
 import pytest
 
-from target_liveintent.errors import StorageError
+from target_liveintent import singer
 from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.run import ReplayChoice
-from target_liveintent.singer import Replay, ReplayRequest
 from target_liveintent.target import TargetLiveIntent
 
 ACCOUNT = {"customer_id": "a-1b2c", "auth_token": "t0ken-of-unit-tests"}
@@ -87,13 +85,14 @@ def test_the_last_line_after_a_signal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_replay: bool, then: str
 ) -> None:
     """It says where the next run goes on; a replay has no STATE, so no other run does."""
-    request = ReplayRequest(ReplayChoice()) if is_replay else None
+    request = ReplayChoice() if is_replay else None
     config = {**ACCOUNT, "store": str(tmp_path / "store.sqlite")}
     target = TargetLiveIntent(config=config, replay=request)
     said: list[str] = []
     monkeypatch.setattr(target.logger, "handle", lambda entry: said.append(entry.getMessage()))
     if is_replay:
-        with mock.patch.object(Replay, "process_all", stop), pytest.raises(SystemExit) as ended:
+        monkeypatch.setattr(singer, "replay_letters", stop)
+        with pytest.raises(SystemExit) as ended:
             target.replay()
         assert ended.value.code == 128 + signal.SIGTERM
     else:
@@ -123,15 +122,3 @@ def test_a_dry_run_hides_the_token() -> None:
     """Nothing that is logged has the token, even if no client uses it."""
     TargetLiveIntent(config={**ACCOUNT, "auth_token": "t0ken-of-a-dry-run", "dry_run": True})
     assert without_secrets("with t0ken-of-a-dry-run") == "with ***"
-
-
-@pytest.mark.parametrize("dry_run", [False, True])
-def test_a_closed_standard_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dry_run: bool
-) -> None:
-    """Without a log there is no run, and no file."""
-    monkeypatch.setattr(sys, "stderr", None)
-    config = {**ACCOUNT, "dry_run": dry_run, "store": str(tmp_path / "store.sqlite")}
-    with pytest.raises(StorageError, match="standard error is closed"):
-        TargetLiveIntent(config=config)
-    assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ from target_liveintent.conversions import DEAD_LETTERS, LetterKey
 from target_liveintent.errors import AllRefusedError
 from target_liveintent.privacy import Suppressions
 from target_liveintent.run.replay import ReplayChoice, ReplayConverter
-from target_liveintent.singer import Replay
+from target_liveintent.singer.replaying import check_refusals, replay_letter
 
 GOOD = {
     "stream": "orders",
@@ -49,7 +49,7 @@ class Replayed(NamedTuple):
 def replayed(letter: dict[str, Any], **choice: bool) -> Replayed:
     """Replay a dead letter."""
     fake = FakeRun()
-    Replay(fake.run, converter(**choice)).process(KEY, letter)
+    replay_letter(fake.run, converter(**choice), KEY, letter)
     fake.run.finish()
     counts = fake.run.counts.of(DEAD_LETTERS)
     assert (counts.read, counts.unsettled, [*fake.run.counts.streams]) == (1, 0, [DEAD_LETTERS])
@@ -146,17 +146,18 @@ def test_too_many_refusals_end_a_replay() -> None:
         return refuse(given, *(one.event_id for one in given.conversions if one.event_id != "ok"))
 
     fake = FakeRun(deliver=refuse_all, batch_size_rows=1)
-    replay = Replay(fake.run, converter())
+    converts = converter()
 
     def process(*names: str) -> None:
         for name in names:
-            replay.process(KEY._replace(event_id=name), {**GOOD, "event_id": name})
+            key = KEY._replace(event_id=name)
+            replay_letter(fake.run, converts, key, {**GOOD, "event_id": name})
             fake.run.tick()
-            replay.check_refusals()
+            check_refusals(fake.run)
 
     process(*map(str, range(99)))
     with pytest.raises(AllRefusedError, match="refused all 100 events"):
         process("99")
     process("ok")
-    replay.check_refusals()
+    check_refusals(fake.run)
     assert fake.run.counts.of(DEAD_LETTERS).rejected == {"refused_by_api": 100}

@@ -7,12 +7,10 @@ import io
 import json
 import os
 import threading
-import time
 from decimal import Decimal
 from typing import IO, TYPE_CHECKING, Any
 
 import pytest
-from unit_support import open_files
 
 from target_liveintent.errors import InputError
 from target_liveintent.singer import reader
@@ -288,32 +286,6 @@ def test_a_silent_tap_does_not_stop_the_clock(monkeypatch: pytest.MonkeyPatch) -
     with os.fdopen(readable) as source, os.fdopen(writable, "wb"):
         assert list(lines(source, lambda: next(calls))) == []
     assert list(calls) == []
-
-
-def test_what_ends_the_wait_for_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While a tap is waited for, a descriptor that becomes readable ends the wait."""
-    monkeypatch.setattr(reader, "_WAIT_SECONDS", 60.0)
-    (readable, writable), (wake, waking) = os.pipe(), os.pipe()
-    calls = iter([True, False])
-
-    def goes_on() -> bool:
-        os.write(waking, b"x")
-        return next(calls)
-
-    with os.fdopen(readable) as source:
-        started = time.monotonic()
-        assert list(lines(source, goes_on, [wake])) == []
-        assert time.monotonic() - started < 30
-    for descriptor in (writable, wake, waking):
-        os.close(descriptor)
-
-
-def test_an_input_leaves_no_descriptor_open() -> None:
-    """What is opened to wait for signals is closed at the end of the input."""
-    with _pipe(STREAM[2]) as source:
-        before = open_files()
-        assert list(lines(source, lambda: True)) == [STREAM[2]]
-        assert not open_files() - before
 
 
 # Records

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
-import sqlite3
 import subprocess
 import sys
-import threading
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 
 from target_liveintent.singer import signals
 from target_liveintent.singer.signals import StopSignals
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
 PROGRAM = """
-import logging, os, runpy, signal, sqlite3, sys, threading
+import logging, os, runpy, signal, sys, time
 
 StopSignals = runpy.run_path(sys.argv[1])["StopSignals"]  # Without the package, it starts at once.
 logging.basicConfig(format="%(levelname)s %(message)s")
@@ -30,123 +22,73 @@ waits = lambda: "it waits for a test"
 signals = StopSignals(logging.getLogger(), waits, "run it again (run 1)", 0.2)
 for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, lambda number, _: signals.note(number))
-signal.signal(signal.SIGUSR1, lambda *_: None)
-with signals as wake:
-    print("started", flush=True)
-    {hang}
+print("started", flush=True)
+{hang}
 print("ended", flush=True)
 """
-LOGGER = logging.getLogger("test")
-FOR_EVER = "threading.Event().wait()"
+FOR_EVER = "while True: time.sleep(60)"
+FULL = "while True: os.write(2, bytes(4096))"
 
 
-class Hanging:
-    """A process that hangs."""
-
-    def __init__(self, hang: str, *arguments: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM.format(hang=hang), signals.__file__, *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == b"started\n"
-
-    def ends(self, *numbers: int) -> tuple[int, str, float]:
-        """Send signals; return the exit code, standard error, and how many seconds it took."""
+def run(hang: str, *numbers: int, read_log: bool = True) -> tuple[int, str, float]:
+    """Send signals; return the exit code, standard error, and how many seconds it took."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM.format(hang=hang), signals.__file__],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"started\n"
         start = time.monotonic()
         for number in numbers:
-            self.process.send_signal(number)
-        _, log = self.process.communicate(timeout=20)
-        return self.process.returncode, log.decode().strip(), time.monotonic() - start
-
-
-@pytest.fixture
-def hanging() -> Iterator[list[Hanging]]:
-    """Collect processes, and end those that are left over."""
-    started: list[Hanging] = []
-    yield started
-    for one in started:
-        one.process.kill()
-        one.process.communicate()
-
-
-def line(name: str) -> str:
-    return (
-        f"WARNING the signal {name} told the run to stop, but the run did not end within 0"
-        " seconds: it waits for a test. The process ends now; run it again (run 1)"
-    )
+            process.send_signal(number)
+        if not read_log:
+            process.wait(20)
+        took = time.monotonic() - start
+        _, log = process.communicate(timeout=20)
+        return process.returncode, log.decode().strip(), max(took, time.monotonic() - start)
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_main_thread_that_hangs(hanging: list[Hanging], number: signal.Signals) -> None:
+def test_a_main_thread_that_hangs(number: signal.Signals) -> None:
     """It is ended after its time, says what it waited for, and has the code of its signal."""
-    hanging.append(Hanging(FOR_EVER))
-    code, log, took = hanging[0].ends(number)
-    assert (code, log) == (128 + number, line(number.name))
-    assert 0.2 <= took < 3
+    code, log, took = run(FOR_EVER, number)
+    said = (
+        f"WARNING the signal {number.name} told the run to stop, but the run did not end within 0"
+        " seconds: it waits for a test. The process ends now; run it again (run 1)"
+    )
+    assert (code, log) == (128 + number, said)
+    assert 0.2 <= took < 10
 
 
-def test_a_main_thread_that_runs_no_handler(hanging: list[Hanging], tmp_path: Path) -> None:
-    """It is ended even where Python's handlers cannot run, such as in a wait of SQLite's."""
-    path = tmp_path / "locked.sqlite"
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("BEGIN EXCLUSIVE")
-    wait = "sqlite3.connect(sys.argv[2], timeout=30).execute('CREATE TABLE t (x)')"
-    hanging.append(Hanging(wait, str(path)))
-    code, log, took = hanging[0].ends(signal.SIGTERM)
-    assert (code, log) == (143, line("SIGTERM"))
-    assert took < 3
-    other.close()
+def test_a_standard_error_that_is_full() -> None:
+    """It is ended although nobody reads the log."""
+    code, _, took = run(FULL, signal.SIGTERM, read_log=False)
+    assert code == 143
+    assert 0.2 <= took < 10
 
 
-def test_a_standard_error_that_is_full(hanging: list[Hanging]) -> None:
-    """It is ended although the main thread holds the lock of the log and nobody reads the log."""
-    full = "logging.root.handlers[0].acquire(); [os.write(2, bytes(4096)) for _ in iter(int, 1)]"
-    hanging.append(Hanging(full))
-    start = time.monotonic()
-    hanging[0].process.send_signal(signal.SIGTERM)
-    assert hanging[0].process.wait(20) == 143
-    assert 0.2 <= time.monotonic() - start < 3
+@pytest.mark.parametrize("end", ["", "signals.close(); time.sleep(0.5)"])
+def test_a_process_that_comes_to_its_end(end: str) -> None:
+    """It is left alone, also if it has still something to do."""
+    hang = f"while signals.received is None: time.sleep(0.01)\n{end}"
+    assert run(hang, signal.SIGTERM)[:2] == (0, "")
 
 
-@pytest.mark.parametrize(
-    ("number", "what_it_does"),
-    [
-        # A process that has come to its end is left alone.
-        (signal.SIGTERM, "__import__('select').select(wake, [], [])\nthreading.Event().wait(0.5)"),
-        # Other signals, which somebody else handles, end nothing.
-        (signal.SIGUSR1, "threading.Event().wait(0.5)"),
-    ],
-)
-def test_what_is_not_ended(
-    hanging: list[Hanging], number: signal.Signals, what_it_does: str
-) -> None:
-    hanging.append(Hanging(what_it_does))
-    assert hanging[0].ends(number)[:2] == (0, "")
+def test_a_signal_after_the_end() -> None:
+    """It sets no alarm."""
+    hang = "signals.close(); os.kill(os.getpid(), signal.SIGTERM); time.sleep(0.5)"
+    assert run(hang)[:2] == (0, "")
 
 
-def test_a_second_signal() -> None:
+def test_a_second_signal(monkeypatch: pytest.MonkeyPatch) -> None:
     """A second signal that comes soon is part of the same stop."""
-    taken = StopSignals(LOGGER, str, str, "")
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(signal, "setitimer", lambda *_: None)
+    taken = StopSignals(logging.getLogger(), str, "")
     assert (taken.note(signal.SIGINT), taken.note(signal.SIGTERM)) == (True, False)
     assert taken.received == signal.SIGINT
-
-
-def test_what_was_there_before_is_given_back() -> None:
-    """The descriptor for signals that somebody else has set stays theirs."""
-    readable, writable = os.pipe()
-    os.set_blocking(writable, False)
-    before = signal.set_wakeup_fd(writable)
-    try:
-        with StopSignals(LOGGER, str, str, "") as wake:
-            assert len(wake) == 1
-        assert signal.set_wakeup_fd(before) == writable
-    finally:
-        signal.set_wakeup_fd(before)
-        os.close(readable)
-        os.close(writable)
-    for thread in threading.enumerate():
-        if thread.name == "stop":
-            thread.join(5)
-            assert not thread.is_alive()

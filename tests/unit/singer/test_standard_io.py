@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import select
 import subprocess
@@ -13,30 +12,20 @@ from typing import Any
 
 import pytest
 
-from target_liveintent.errors import InputError, StorageError
+from target_liveintent.errors import StorageError
 from target_liveintent.singer import standard_io
-from target_liveintent.singer.standard_io import (
-    StateOutput,
-    check_log,
-    check_output,
-    input_of,
+from target_liveintent.singer.standard_io import StateOutput, check_standard_streams
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("stdin", "input"), ("stdout", "output"), ("stderr", "error")]
 )
-
-
-def test_streams_that_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A closed stream is an ordinary error, which names it; an input of one's own is none."""
-    check_output()
-    check_log()
-    source = io.StringIO()
-    for name in ("stdin", "stdout", "stderr"):
-        monkeypatch.setattr(sys, name, None)
-    with pytest.raises(StorageError, match="standard output is closed"):
-        check_output()
-    with pytest.raises(StorageError, match="standard error is closed"):
-        check_log()
-    with pytest.raises(InputError, match="standard input is closed"):
-        input_of(None)
-    assert input_of(source) is source
+def test_streams_that_are_closed(monkeypatch: pytest.MonkeyPatch, name: str, said: str) -> None:
+    """A closed stream is an ordinary error, which names it."""
+    check_standard_streams()
+    monkeypatch.setattr(sys, name, None)
+    with pytest.raises(StorageError, match=f"standard {said} is closed"):
+        check_standard_streams()
 
 
 def test_state_is_written_at_once(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""The registry of streams: which sinks it makes, what it refuses, and what it warns about."""
+"""The registry of streams: what it registers, what it refuses, and what it warns about."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ from target_liveintent.errors import InputError, StreamMappingError
 from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.mapping.stream_maps import stream_maps_of
 from target_liveintent.singer.reader import Message
-from target_liveintent.singer.streams import MELTANO_TEST_STREAM, Stream, StreamRegistry
+from target_liveintent.singer.streams import (
+    MELTANO_TEST_STREAM,
+    Stream,
+    StreamRegistry,
+    StreamsThatCame,
+)
 
 if TYPE_CHECKING:
     from target_liveintent.mapping.converter import StreamPlan
@@ -26,23 +31,8 @@ EVENT = ("id", "event_time", "email")
 MAP = {"event_time": "created", "email": "mail", "__else__": "__NULL__"}
 
 
-class FakeSink:
-    """A sink that notes how it was made and how it ended."""
-
-    def __init__(self, stream: Stream, plan: StreamPlan, *, gives_events: bool) -> None:
-        self.stream, self.plan, self.gives_events = stream, plan, gives_events
-        self.columns = plan.reads if gives_events else frozenset()
-        self.ended = 0
-
-    def process_record(self, record: dict[str, Any]) -> None:
-        raise NotImplementedError
-
-    def clean_up(self) -> None:
-        self.ended += 1
-
-
-class Registered:
-    """A registry, and the sinks that it made."""
+class Registering:
+    """A registry, and what it has registered."""
 
     def __init__(
         self,
@@ -50,18 +40,20 @@ class Registered:
         defaults: Any = DEFAULTS,
         presets: dict[str, str] | None = None,
     ) -> None:
-        self.made: list[FakeSink] = []
         given = {**ACCOUNT, "stream_maps": maps, "presets": presets}
         stream_maps = stream_maps_of(settings_of(given))
         logger = logging.getLogger("test-of-streams")
-        self.streams = StreamRegistry(stream_maps, self._make, defaults, {"charges"}, logger)
+        self.streams = StreamRegistry(stream_maps, defaults, {"charges"}, logger)
+        self.plans: list[StreamPlan] = []
+        self.gives_events: list[bool] = []
 
-    def _make(self, stream: Stream, plan: StreamPlan, *, gives_events: bool) -> FakeSink:
-        self.made.append(FakeSink(stream, plan, gives_events=gives_events))
-        return self.made[-1]
-
-    def send(self, name: str, columns: Any = EVENT, keys: list[str] | None = None) -> bool:
-        return self.streams.register(schema(name, columns, keys))
+    def send(self, name: str, columns: Any = EVENT, keys: list[str] | None = None) -> Any:
+        """Return what is registered for a SCHEMA."""
+        found = self.streams.register(schema(name, columns, keys))
+        for plan, gives_events in () if found is None else found.plans:
+            self.plans.append(plan)
+            self.gives_events.append(gives_events)
+        return found
 
 
 def schema(name: str | None, columns: Any = EVENT, keys: list[str] | None = None) -> Message:
@@ -70,43 +62,30 @@ def schema(name: str | None, columns: Any = EVENT, keys: list[str] | None = None
 
 
 def test_a_stream_of_events() -> None:
-    """A SCHEMA makes a sink with the stream, its plan, and the word that it gives events."""
-    found = Registered()
-    assert found.send("orders", keys=["id"])
-    (sink,) = found.streams.sinks["orders"]
-    assert found.made == [sink]
-    assert sink.stream == Stream("orders", {"properties": {name: {} for name in EVENT}}, ("id",))
-    assert sink.plan.properties == EVENT
-    assert sink.gives_events
+    """A SCHEMA gives the stream, its plan, and the word that it gives events."""
+    found = Registering()
+    stream, ((plan, gives_events),) = found.send("orders", keys=["id"])
+    assert stream == Stream("orders", {"properties": {name: {} for name in EVENT}}, ("id",))
+    assert (plan.properties, gives_events) == (EVENT, True)
     assert found.streams.has_events
-    # A stream that has not come is an error of the tap.
+
+
+def test_a_stream_that_has_not_come() -> None:
+    """It is an error of the tap."""
+    sinks = StreamsThatCame[str]({"orders": []})
+    assert sinks["orders"] == []
     with pytest.raises(RecordsWithoutSchemaException, match="a record of stream 'returns' before"):
-        found.streams.sinks["returns"]
-    assert list(found.streams.sinks) == ["orders"]
+        sinks["returns"]
+    assert list(sinks) == ["orders"]
 
 
 def test_a_schema_again_changes_nothing() -> None:
-    """The same SCHEMA keeps the sinks; other columns or keys replace them."""
-    found = Registered()
-    assert found.send("orders", keys=["id"])
-    assert not found.send("orders", keys=["id"])
-    assert found.send("orders", keys=["email"])
-    assert found.send("orders", (*EVENT, "value"), keys=["email"])
-    assert [sink.ended for sink in found.made] == [1, 1, 0]
-    assert found.streams.sinks["orders"] == found.made[2:]
-    found.streams.clean_up()
-    assert [sink.ended for sink in found.made] == [1, 1, 1]
-
-
-@pytest.mark.parametrize(
-    ("ip", "needed"), [("get('i')", ["v", "created", "mail", "i"]), ("str(_)", None)]
-)
-def test_the_columns_of_a_stream(ip: str, needed: list[str] | None) -> None:
-    """They are those of all its sinks together, as in the SCHEMA; or all, if a sink needs all."""
-    copied = {**MAP, "__source__": "orders", "ip": ip}
-    found = Registered({"orders": {**MAP, "value": "v"}, "copy": copied})
-    found.send("orders", ("v", "other", "created", "mail"))
-    assert found.streams.columns_of("orders") == needed
+    """The same SCHEMA registers nothing; one with other columns or keys does."""
+    found = Registering()
+    assert found.send("orders", keys=["id"]) is not None
+    assert found.send("orders", keys=["id"]) is None
+    assert found.send("orders", keys=["email"]) is not None
+    assert found.send("orders", (*EVENT, "value"), keys=["email"]) is not None
 
 
 NO_PROPERTIES = "the SCHEMA of stream 'o' has no properties: select at least one column in the tap"
@@ -131,16 +110,15 @@ NO_PROPERTIES = "the SCHEMA of stream 'o' has no properties: select at least one
 )
 def test_malformed_schemas(message: Message, said: str) -> None:
     """A SCHEMA that cannot be used ends the run, and registers nothing."""
-    found = Registered()
+    found = Registering()
     with pytest.raises(InputError, match=said):
         found.streams.register(message)
-    assert dict(found.streams.sinks) == {}
     assert not found.streams.has_events
 
 
 def test_a_stream_that_the_user_wants_but_gives_no_events() -> None:
     """The error says what the stream lacks, and suggests settings or a map."""
-    found = Registered(defaults=BARE)
+    found = Registering(defaults=BARE)
     with pytest.raises(StreamMappingError) as raised:
         found.send("orders")
     assert str(raised.value).endswith(
@@ -152,7 +130,7 @@ def test_a_stream_that_the_user_wants_but_gives_no_events() -> None:
     said = str(raised.value)
     assert "stream 'people' cannot produce any event: it lacks event_time;" in said
     assert "The stream has these columns: id, mail. A map to start from:\nstream_maps:" in said
-    assert found.made == []
+    assert found.plans == []
     assert not found.streams.has_events
 
 
@@ -161,7 +139,7 @@ def test_a_preset_is_advised_once(stream: str, is_advised: bool) -> None:
     """A stream that uses a preset already is not advised to use it."""
     columns = ("amount_captured", "receipt_email", "livemode", "payment_method_details")
     with pytest.raises(StreamMappingError) as raised:
-        Registered().send(stream, columns)
+        Registering().send(stream, columns)
     assert ("stripe_charges" in str(raised.value)) == is_advised
 
 
@@ -236,20 +214,20 @@ def test_warnings(
     gives_events: list[bool],
 ) -> None:
     """Streams and columns that are probably misspelled are warned of, each once."""
-    found = Registered(maps)
+    found = Registering(maps)
     for stream, columns in sent:
         found.send(stream, columns)
     assert caplog.messages == warnings
-    assert [sink.gives_events for sink in found.made] == gives_events
+    assert found.gives_events == gives_events
     assert found.streams.has_events == any(gives_events)
 
 
 def test_the_test_of_meltano() -> None:
     """It is accepted with any columns, gives no events, and does not fail the run."""
-    found = Registered({"orders": MAP})
+    found = Registering({"orders": MAP})
     found.send(MELTANO_TEST_STREAM, ("id", "name"))
     assert found.streams.has_events
-    assert not found.made[0].gives_events
+    assert found.gives_events == [False]
 
 
 @pytest.mark.parametrize(
@@ -263,7 +241,7 @@ def test_streams_of_the_own_commands_are_refused(stream: str, said: str) -> None
     """Their events would be sent again, whatever the settings say of other streams."""
     for maps in ({}, {"__else__": "__NULL__"}, {stream: {}}):
         with pytest.raises(InputError, match=said):
-            Registered(maps).send(stream)
+            Registering(maps).send(stream)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -271,10 +249,10 @@ def test_what_a_preset_reads_in_vain(name: str, caplog: pytest.LogCaptureFixture
     """It is no mistake of the user's; one in a column that the user adds is."""
     presets = {"orders": name}
     columns = tuple(sample(name, 0.0).record)
-    Registered(presets=presets).send("orders", columns)
+    Registering(presets=presets).send("orders", columns)
     assert caplog.messages == []
     own = {"orders": {"order_id": "get('numbr')"}}
-    Registered(own, presets=presets).send("orders", ("number", *columns))
+    Registering(own, presets=presets).send("orders", ("number", *columns))
     assert caplog.messages == [
         READS.format("orders", "order_id", "numbr", DID_YOU_MEAN.format("number"))
     ]
@@ -285,7 +263,7 @@ def test_a_preset_that_does_not_fit(caplog: pytest.LogCaptureFixture) -> None:
 
     Its filter could drop every row without a word, and STATE would pass them.
     """
-    streams = Registered(presets={"orders": "postgres_orders"})
+    streams = Registering(presets={"orders": "postgres_orders"})
     with pytest.raises(StreamMappingError) as raised:
         streams.send("orders", ("id", "placed_at", "email"))
     assert str(raised.value).startswith(
@@ -295,7 +273,7 @@ def test_a_preset_that_does_not_fit(caplog: pytest.LogCaptureFixture) -> None:
     )
     assert "event_time: get('placed_at')" in str(raised.value)
     for columns in (("id", "paid_at", "email"), ("id", "created_at", "email")):
-        Registered(presets={"orders": "postgres_orders"}).send("orders", columns)
+        Registering(presets={"orders": "postgres_orders"}).send("orders", columns)
     assert caplog.messages == []
 
 
@@ -312,14 +290,14 @@ def test_a_preset_whose_event_time_can_be_read(
     preset: str, own: dict[str, str], columns: tuple[str, ...]
 ) -> None:
     """The user's own column counts, even in the words of the preset; so does any alternative."""
-    streams = Registered({"orders": own} if own else {}, presets={"orders": preset})
+    streams = Registering({"orders": own} if own else {}, presets={"orders": preset})
     streams.send("orders", columns)
     assert streams.streams.has_events
 
 
 def test_absent_streams(caplog: pytest.LogCaptureFixture) -> None:
     """A stream that did not come is named if one that came is similar."""
-    found = Registered({"ordres": MAP, "refunds": MAP})
+    found = Registering({"ordres": MAP, "refunds": MAP})
     found.send("orders")
     found.streams.warn_at_end()
     found.streams.warn_at_end()
@@ -330,7 +308,7 @@ def test_absent_streams(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_a_run_without_mapped_streams() -> None:
     """The error names the streams that came, and those of the maps."""
-    found = Registered({"orders": MAP, "x*": MAP})
+    found = Registering({"orders": MAP, "x*": MAP})
     found.send("people", ("id",))
     with pytest.raises(StreamMappingError) as raised:
         found.streams.fail_unmapped()
