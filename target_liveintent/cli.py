@@ -33,8 +33,10 @@ from target_liveintent.target import TargetLiveIntent
 
 _UNWELL = 3
 """The exit code of `health` if something is not well."""
-_STAND_INS = {"customer_id": "a-0000", "auth_token": "none"}
-"""Settings of commands that send nothing, where the user gives none."""
+_STAND_IN = {"auth_token": "none"}
+"""The token of commands that send nothing."""
+_OF_RUNS = ("auth_token_path", "metrics_path", "report_path")
+"""The settings that name files which only runs use."""
 _LOGGER = TargetLiveIntent.logger
 
 
@@ -91,32 +93,28 @@ _with_config = click.option(
 def _given(files: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that a run would have, without a check."""
     given = config.with_environment(files, os.environ)
-    given = {name: value for name, value in given.items() if value is not None}
     hide_token(str(given.get("auth_token", "")))
     with contextlib.suppress(ConfigurationError):  # Nothing is sent, so it need not be there.
         hide_token(read_token(str(given.get("auth_token_path", ""))))
-    return given
-
-
-def _settings(given: Mapping[str, Any], *needed: str) -> Settings:
-    """Return the settings of a command that only looks: it needs no token and no file of a run."""
-    of_runs = {"auth_token", "auth_token_path", "metrics_path", "report_path"}.difference(needed)
-    kept = {name: value for name, value in given.items() if name not in of_runs}
-    return config.settings_of({"auth_token": _STAND_INS["auth_token"], **kept})
+    return {name: value for name, value in given.items() if value is not None}
 
 
 @contextlib.contextmanager
-def _stored(settings: Settings, *, to_change: bool = False) -> Iterator[store.Database | None]:
-    """Open the store; None if there is none yet."""
+def _opened(
+    files: Mapping[str, Any], *, to_change: bool = False, **options: str | None
+) -> Iterator[tuple[Settings, store.Database | None]]:
+    """Give the settings and the store, None if there is none yet, to a command that sends nothing.
+
+    It needs no token, and no file of a run but those that are among its options.
+    """
+    given = {**dict.fromkeys(_OF_RUNS), **_STAND_IN} | options
+    settings = config.settings_of(_given(files) | given)
     database = store.open_for_reading(settings)
-    if database is None:
-        yield None
-        return
-    if to_change:
+    if database is not None and to_change:
         database.close()
         database = store.open_for_writing(settings)
-    with contextlib.closing(database):
-        yield database
+    with contextlib.nullcontext() if database is None else contextlib.closing(database):
+        yield settings, database
 
 
 def _show(style: str, found: Any, lines: Callable[[Any], Iterable[str]]) -> None:
@@ -130,20 +128,17 @@ def _show(style: str, found: Any, lines: Callable[[Any], Iterable[str]]) -> None
 # Runs
 
 
-def _with_run_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that a run and a replay have."""
-    limit = click.option(
-        "--limit",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="Send only N events, then stop, as with the setting limit.",
-    )
-    dry_run = click.option(
-        "--dry-run",
-        is_flag=True,
-        help="Show what would be sent, and change nothing, as with the setting dry_run.",
-    )
-    return dry_run(limit(function))
+_limit = click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Send only N events, then stop, as with the setting limit.",
+)
+_dry_run = click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Show what would be sent, and change nothing, as with the setting dry_run.",
+)
 
 
 @click.group(
@@ -169,7 +164,8 @@ def _with_run_options(function: Callable[..., Any]) -> Callable[..., Any]:
     metavar="FILE",
     help="The file to read Singer messages from. The default is standard input.",
 )
-@_with_run_options
+@_dry_run
+@_limit
 @click.option(
     "--send-again",
     is_flag=True,
@@ -240,6 +236,13 @@ def _command(name: str, example: str) -> Callable[[Callable[..., Any]], click.Co
     return decorate
 
 
+_source = click.argument("source", type=click.File("r"), metavar="[FILE]", required=False)
+
+
+def _with_format(*styles: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option("--format", "style", type=click.Choice(styles), default=styles[0])
+
+
 # Before a run
 
 
@@ -257,7 +260,7 @@ def print_preset(files: dict[str, Any], name: str | None) -> None:  # noqa: ARG0
 
 
 @_command("explain", "--config liveintent.yml explain records.singer")
-@click.argument("source", type=click.File("r"), metavar="[FILE]", required=False)
+@_source
 @click.option(
     "--expect",
     "expected",
@@ -274,7 +277,7 @@ def print_preset(files: dict[str, Any], name: str | None) -> None:  # noqa: ARG0
     help="Propose a configuration for the streams of the input, and write it to the new FILE as"
     " YAML. This needs no --config.",
 )
-@click.option("--format", "style", type=click.Choice(["text", "json"]), default="text")
+@_with_format("text", "json")
 def print_explanation(
     files: dict[str, Any],
     source: IO[str] | None,
@@ -288,9 +291,9 @@ def print_explanation(
     nothing. The exit code is 1 if a run over the same input would fail. The command does not check
     the token, nor whether a run can use the store.
     """
+    stand_ins = {"customer_id": "a-0000", **_STAND_IN}
     if new_config is not None:
-        stand_ins = config.settings_of(_STAND_INS)
-        print_lines(write_config(source or sys.stdin, stand_ins, new_config))
+        print_lines(write_config(source or sys.stdin, config.settings_of(stand_ins), new_config))
         return
     given = _given(files)
     warned = list(config.warnings_of(given))
@@ -298,7 +301,7 @@ def print_explanation(
         print_lines(warned)
     if not given.get("auth_token"):  # The file of the token need not be on this machine.
         given.pop("auth_token_path", None)
-    checked = config.settings_of(_STAND_INS | given)
+    checked = config.settings_of(stand_ins | given)
     explained = explain_input(
         source or sys.stdin, checked, stream_maps_of(checked), checked.presets, expected
     )
@@ -319,7 +322,7 @@ def print_explanation(
 
 
 @_command("dead-letters", "--config liveintent.yml dead-letters --format=json")
-@click.option("--format", "style", type=click.Choice(["text", "json", "singer"]), default="text")
+@_with_format("text", "json", "singer")
 @click.option(
     "--delete",
     "reasons",
@@ -336,45 +339,35 @@ def print_dead_letters(files: dict[str, Any], style: str, reasons: tuple[str, ..
     would do. With --format=singer, it prints the dead letters as a Singer stream, which you can
     edit, and send with the command replay.
     """
-    given = _given(files)
-    settings = _settings({"customer_id": _STAND_INS["customer_id"], **given})
-    if reasons:
-        _delete_letters(given, settings, reasons)
-        return
-    notes = list(config.warnings_of(given))
-    choice = ReplayChoice()
-    if "customer_id" not in given:
-        choice = ReplayChoice(other_accounts=True)
-        notes.append(
-            "setting 'customer_id' is missing, so this command cannot tell which dead letters"
-            " belong to another account: pass the settings of the target with --config."
-        )
-    with _stored(settings) as database:
-        if style == "singer":
+    with _opened(files, to_change=bool(reasons)) as (settings, database):
+        if reasons:
+            print_lines(_delete_letters(database, settings, reasons))
+        elif style == "singer":
             records = () if database is None else (text for _, text in store.letters_in(database))
             print_json_lines(store.letters_as_messages(records))
-            return
-        found = reporting.look_at_letters(database, settings, choice, notes)
-    _show(style, found, reporting.letter_lines)
+        else:
+            notes = list(config.warnings_of(_given(files)))
+            found = reporting.look_at_letters(database, settings, ReplayChoice(), notes)
+            _show(style, found, reporting.letter_lines)
 
 
-def _delete_letters(given: Mapping[str, Any], settings: Settings, reasons: Iterable[str]) -> None:
-    if "customer_id" not in given:
-        msg = "setting 'customer_id' is required: --delete deletes dead letters of one account"
-        raise ConfigurationError(msg)
-    account = store.account_of(settings)
-    with _stored(settings, to_change=True) as database:
-        if database is None:
-            print_lines(["There are no dead letters in the store."])
-            return
-        for reason in dict.fromkeys(reasons):
-            count = store.delete_letters(database, account, settings.pixel_id, reason)
-            print_lines([f"{reason}: deleted {counted(count, 'dead letter')}"])
+def _delete_letters(
+    database: store.Database | None, settings: Settings, reasons: Iterable[str]
+) -> Iterator[str]:
+    """Delete the dead letters of an account and pixel that have some reasons; yields lines."""
+    if database is None:
+        yield "There are no dead letters in the store."
+        return
+    for reason in dict.fromkeys(reasons):
+        account = store.account_of(settings)
+        count = store.delete_letters(database, account, settings.pixel_id, reason)
+        yield f"{reason}: deleted {counted(count, 'dead letter')}"
 
 
 @_command("replay", "--config liveintent.yml replay --dry-run")
-@click.argument("source", type=click.File("r"), metavar="[FILE]", required=False)
-@_with_run_options
+@_source
+@_dry_run
+@_limit
 @click.option(
     "--unconfirmed",
     is_flag=True,
@@ -412,7 +405,7 @@ def replay(  # noqa: PLR0913 (an argument for each option)
 
 
 @_command("delivered", "--config liveintent.yml delivered --since 2026-08-01 > delivered.csv")
-@click.option("--format", "style", type=click.Choice(["csv", "singer"]), default="csv")
+@_with_format("csv", "singer")
 @click.option(
     "--since",
     type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]),
@@ -422,14 +415,10 @@ def replay(  # noqa: PLR0913 (an argument for each option)
 )
 def print_delivered(files: dict[str, Any], style: str, since: dt.datetime | None) -> None:
     """Print the delivered events that the store keeps (see keep_delivered), the oldest first."""
-    settings = _settings(_given(files))
     moment = 0.0 if since is None else since.replace(tzinfo=dt.timezone.utc).timestamp()
-    with _stored(settings) as database:
-        rows = (
-            ()
-            if database is None
-            else store.delivered_in(database, store.account_of(settings), moment)
-        )
+    with _opened(files) as (settings, database):
+        account = store.account_of(settings)
+        rows = () if database is None else store.delivered_in(database, account, moment)
         if style == "csv":
             print_lines(store.delivered_as_csv(rows))
         else:
@@ -443,7 +432,6 @@ def forget(files: dict[str, Any]) -> None:
     Each line is an e-mail address, or the MD5 or SHA-256 of one. The command deletes dead
     letters and delivered events of all accounts, and stores no address.
     """
-    settings = _settings({"customer_id": _STAND_INS["customer_id"], **_given(files)})
     hashes: set[str] = set()
     for number, line in enumerate(sys.stdin, 1):
         if text := line.strip():
@@ -452,7 +440,7 @@ def forget(files: dict[str, Any]) -> None:
                 msg = f"line {number} is neither an e-mail address nor the hash of one"
                 raise InputError(msg)
             hashes |= found
-    with _stored(settings, to_change=bool(hashes)) as database:
+    with _opened(files, to_change=bool(hashes)) as (_, database):
         rows = store.forget_people(database, hashes) if database and hashes else 0
     print_lines([f"deleted {counted(rows, 'row')}"])
 
@@ -474,8 +462,7 @@ def print_health(files: dict[str, Any], max_age: float | None) -> None:
     letters than usual.
     """
     limit = None if max_age is None else dt.timedelta(hours=max_age)
-    settings = _settings(_given(files))
-    with _stored(settings) as database:
+    with _opened(files) as (settings, database):
         overview = reporting.read_overview(settings, database, limit)
     print_lines([reporting.health_line(overview)])
     if overview.causes:
@@ -484,7 +471,7 @@ def print_health(files: dict[str, Any], max_age: float | None) -> None:
 
 @_command("report", "--config liveintent.yml report page.html")
 @click.argument("path", type=click.Path(dir_okay=False), required=False)
-@click.option("--format", "style", type=click.Choice(["html", "text", "json"]), default="html")
+@_with_format("html", "text", "json")
 def print_report(files: dict[str, Any], path: str | None, style: str) -> None:
     """Write the report page from the history of runs.
 
@@ -495,22 +482,20 @@ def print_report(files: dict[str, Any], path: str | None, style: str) -> None:
     if style != "html" and path:
         msg = f"a PATH has no effect with --format={style}: remove one of them"
         raise click.UsageError(msg)
-    given = _given(files)
-    if path:
-        given["report_path"] = path
-    settings = _settings(given, *(["report_path"] if style == "html" else []))
-    place = settings.report_path
-    if style == "html" and place is None:
+    if style != "html":
+        with _opened(files) as (settings, database):
+            overview = reporting.read_overview(settings, database)
+        _show(style, overview, reporting.overview_lines)
+        return
+    place = path or _given(files).get("report_path")
+    if place is None:
         msg = "the report needs the path of a file: give it after report, or set report_path"
         raise ConfigurationError(msg)
-    with _stored(settings) as database:
+    with _opened(files, report_path=place) as (settings, database):
         overview = reporting.read_overview(settings, database)
-    if style != "html":
-        _show(style, overview, reporting.overview_lines)
-    elif place is not None:
-        try:
-            reporting.write_page(overview, place)
-        except OSError as error:
-            msg = f"the report '{place}' cannot be written: {error.strerror}"
-            raise StorageError(msg) from None
-        print_lines([f"the report is in {place}"])
+    try:
+        reporting.write_page(overview, str(settings.report_path))
+    except OSError as error:
+        msg = f"the report '{settings.report_path}' cannot be written: {error.strerror}"
+        raise StorageError(msg) from None
+    print_lines([f"the report is in {settings.report_path}"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from singer_sdk import metrics
 from singer_sdk.exceptions import MissingKeyPropertiesError
 from singer_sdk.sinks import Sink
 from singer_sdk.target_base import Target
@@ -33,25 +32,16 @@ class _RunSink(Sink):
         # (The SDK removes columns from the schema that it is given.)
         schema = {**stream.schema, "properties": dict(stream.schema["properties"])}
         super().__init__(target, stream.name, schema, stream.keys)
-        self._schema_check = RecordValidator(self.schema) if settings.validate_records else None
         self._plan = plan
         self._run = run
         self._settings = settings
         self._counts = run.counts.of(plan.stream)
-        self._read_before = self._counts.read
-        self.record_counter_metric.tags[metrics.Tag.STREAM] = plan.stream
 
     def get_validator(self) -> None:
         """Keep the SDK from validating records: sinks do if the user asks for it."""
 
     def process_batch(self, *_: Any) -> None:
         """Do nothing: the run has batches of its own."""
-
-    def clean_up(self) -> None:
-        """Log the SDK's metric of records, once: a line for each batch would hide the others."""
-        # (`increment` would log by itself after a minute, and this line would then show 0.)
-        self.record_counter_metric.value = self._counts.read - self._read_before
-        super().clean_up()
 
 
 class SkippedSink(_RunSink):
@@ -81,15 +71,16 @@ class LiveIntentSink(_RunSink):
         suppressions: Suppressions,
     ) -> None:
         super().__init__(target, stream, plan, run, settings)
-        defaults = watch_zone(settings.events, self._counts.note_zone_use)
-        counts, keys = self._counts, lasting_keys(stream.keys)
+        self._schema_check = RecordValidator(self.schema) if settings.validate_records else None
+        counts = self._counts
+        defaults = watch_zone(settings.events, counts.note_zone_use)
         builder = EventBuilder(stream.name, plan.properties, stream.keys, defaults, suppressions)
         builder.causes = counts.causes
         counts.mapped |= builder.identifying
-        self._converter = RecordConverter(plan, builder, self._counts.left_out)
+        self._converter = RecordConverter(plan, builder, counts.left_out)
         # Without keys, a derived event ID is made of the whole mapped record.
-        needs_all = self._schema_check is not None or (not keys and plan.passes_others)
-        if plan.reads is None or needs_all:
+        needs_all = plan.passes_others and not lasting_keys(stream.keys)
+        if plan.reads is None or needs_all or self._schema_check is not None:
             self.columns = None
         else:
             self.columns = plan.reads.union(stream.keys, plan.deletion_columns)

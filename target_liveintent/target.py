@@ -301,8 +301,6 @@ class TargetLiveIntent(Target):
         if registered is None:
             return
         stream, plans = registered
-        for replaced in self._sinks.get(stream.name, ()):
-            replaced.clean_up()
         sinks = self._sinks[stream.name] = [
             LiveIntentSink(self, stream, plan, self.run, self.settings, self._suppressions)
             if gives_events
@@ -340,6 +338,3 @@ class TargetLiveIntent(Target):
             self.streams.fail_unmapped()
         self.run.gate.awaits_stream = False
         self.run.finish()
-        for sinks in self._sinks.values():
-            for sink in sinks:
-                sink.clean_up()

@@ -1,4 +1,4 @@
-"""The sinks: the columns that they need, what they count, and the SDK's METRIC line."""
+"""The sinks: the columns that they need, and what they count."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping import Stream
 from target_liveintent.mapping.converter import DELETION_COLUMNS, StreamPlan
 from target_liveintent.privacy.suppression import Suppressions
-from target_liveintent.sinks import LiveIntentSink, SkippedSink
+from target_liveintent.sinks import LiveIntentSink, SkippedSink, needed_columns, process_in
 from target_liveintent.target import TargetLiveIntent
 
 if TYPE_CHECKING:
@@ -47,21 +47,6 @@ def made(
 ) -> Any:
     given = () if kind is SkippedSink else (Suppressions(None),)
     return kind(target, stream, plan, target.run, target.settings, *given)
-
-
-def test_one_metric_line_however_long_the_run(caplog: pytest.LogCaptureFixture) -> None:
-    """The SDK's counter logs by itself after a minute; no line with 0 follows."""
-    caplog.set_level(logging.INFO)
-    target = started()
-    for count in (5, 3):  # The second sink is made for a SCHEMA that has changed.
-        sink = made(target, SkippedSink, plan=DROPPED)
-        sink.record_counter_metric.last_log_time -= 3_600
-        for number in range(count):
-            sink.process_record({"id": number})
-        sink.clean_up()
-    lines = [message.replace(" ", "") for message in caplog.messages if "METRIC" in message]
-    assert ['"value":5' in lines[0], '"value":3' in lines[1]] == [True, True]
-    assert len(lines) == 2
 
 
 @pytest.mark.parametrize(
@@ -126,6 +111,26 @@ def test_what_is_noted_for_the_warnings(zone: str) -> None:
     assert bool(counts.zone_uses) == (not zone)
     assert counts.mapped == {"email"}
     assert 'email: "x x" is neither an e-mail address nor a hash of one' in counts.causes
+
+
+def test_the_columns_of_several_sinks() -> None:
+    """A stream needs those of all its sinks, as in the SCHEMA, or all if a sink needs all."""
+    first, second = (
+        made(started(), plan=PLAN._replace(reads=frozenset(reads)))
+        for reads in (("x", "email"), ("event_time",))
+    )
+    needed = ["id", "event_time", "email", *DELETION_COLUMNS, "x"]
+    assert needed_columns([first, second], ORDERS) == needed
+    all_columns = made(started(), plan=PLAN._replace(reads=None))
+    assert needed_columns([first, all_columns], ORDERS) is None
+
+
+def test_a_record_goes_to_each_sink() -> None:
+    """A copy of a stream has a sink of its own."""
+    target = started()
+    skipped = [made(target, SkippedSink, plan=DROPPED._replace(stream=name)) for name in "ab"]
+    process_in(skipped)({"id": 1})
+    assert [target.run.counts.of(name).read for name in "ab"] == [1, 1]
 
 
 def messages(stream: str, columns: tuple[str, ...], *records: dict[str, Any]) -> str:
