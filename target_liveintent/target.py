@@ -25,7 +25,6 @@ from target_liveintent.conversions import DEAD_LETTERS
 from target_liveintent.delivery import Client, DryRun, Refusals, delivery_of
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.mapping import stream_maps_of
-from target_liveintent.printing import print_lines
 from target_liveintent.privacy import Suppressions, hide_token
 from target_liveintent.run import ReplayChoice, ReplayConverter, Run, RunParts, counted
 from target_liveintent.run_id import new_run_id, run_named
@@ -219,7 +218,6 @@ class TargetLiveIntent(Target):
         self._do(
             lambda: singer.replay_letters(self.run, converter, letters, lambda: reader.stopped)
         )
-        print_lines(singer.summary(self.run.counts))
 
     def _do(self, read: Callable[[], None]) -> None:
         """Do the run, whose input is read by a function; report on it, and close the store."""

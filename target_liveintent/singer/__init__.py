@@ -5,7 +5,7 @@ from target_liveintent.singer.explaining import explain as explain_input
 from target_liveintent.singer.failures import failure_text, readable_failures
 from target_liveintent.singer.proposal import write_config
 from target_liveintent.singer.reader import Message, MessageReader, state_of, stream_of
-from target_liveintent.singer.replaying import letters_to_replay, replay_letters, summary
+from target_liveintent.singer.replaying import letters_to_replay, replay_letters
 from target_liveintent.singer.signals import STOP_SECONDS, StopSignals
 from target_liveintent.singer.standard_io import StateOutput, check_standard_streams
 from target_liveintent.singer.streams import StreamRegistry, StreamsThatCame
@@ -29,6 +29,5 @@ __all__ = [
     "replay_letters",
     "state_of",
     "stream_of",
-    "summary",
     "write_config",
 ]

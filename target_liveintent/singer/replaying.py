@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any
 
@@ -15,9 +14,7 @@ from target_liveintent.reasons import REASONS
 from target_liveintent.run import (
     ReplayConverter,
     Run,
-    RunCounts,
     addressee,
-    counted,
 )
 from target_liveintent.settings import Settings
 from target_liveintent.singer.reader import decode_message, decode_object, lines
@@ -133,21 +130,3 @@ def letters_of(source: IO[str]) -> Iterator[dict[str, Any]]:
             raise InputError(msg)
         if record is not None:
             yield record
-
-
-def summary(counts: RunCounts) -> Iterable[str]:
-    """Return what became of the dead letters, in lines."""
-    total = counts.total
-    would = "would be " if counts.dry_run else ""
-    yield counted(total.read, "dead letter")
-    yield f"  {would}sent {total.delivered:,}"
-    for reason, count in total.dropped.most_common():
-        yield f"  {reason.replace('_', ' ')} {count:,}"
-    yield f"  {would}rejected again {_by_reason(total.rejected)}"
-    left = total.not_replayed + Counter({"not sent yet": max(0, total.unsettled)})
-    yield f"  {would}left as they were {_by_reason(left)}"
-
-
-def _by_reason(counter: Counter[str]) -> str:
-    reasons = ", ".join(f"{reason} {count:,}" for reason, count in counter.most_common())
-    return f"{counter.total():,} ({reasons})" if reasons else "0"

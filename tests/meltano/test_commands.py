@@ -46,14 +46,14 @@ def test_replay(shop: Project, account: dict[str, str], sandbox: Sandbox) -> Non
     replay = ("invoke", "target-liveintent:replay")
     dry = shop.run(*replay, "letters.singer", "--dry-run", **account)
     assert (dry.returncode, sandbox.events) == (0, []), dry.stderr[-3000:]
-    assert "would be sent 1" in dry.stdout
+    assert "would be delivered 1" in dry.stderr
     done = shop.run(*replay, "letters.singer", **account)
     assert done.returncode == 0, done.stderr[-3000:]
     assert [event["eventId"] for event in sandbox.events] == ["good"]
-    assert "rejected again 1 (invalid_source 1)" in done.stdout
+    assert "dead-lettered 1 (invalid_source 1)" in done.stderr
     again = shop.run(*replay, **account)
     assert again.returncode == 0, again.stderr[-3000:]
-    assert again.stdout.startswith("1 dead letter\n")
+    assert "total: read 1," in again.stderr
     shown = shop.run("invoke", "target-liveintent:dead-letters", **account)
     assert shown.returncode == 0, shown.stderr[-3000:]
     assert "invalid_source: 1" in shown.stdout

@@ -89,8 +89,8 @@ def test_each_account_gets_its_own(shop: Project, sandboxes: tuple[Sandbox, Sand
 
     replay = shop.run("invoke", "target-liveintent-eu:replay")
     assert replay.returncode == 0, replay.stderr[-3000:]
-    assert "rejected again 1 (no_identity 1)" in replay.stdout
-    assert "left as they were 1 (other_account 1)" in replay.stdout
+    assert "dead-lettered 1 (no_identity 1)" in replay.stderr
+    assert "not replayed 1 (other_account 1)" in replay.stderr
     assert letters(shop) == guests
 
     again = [line.replace("meltano run", "meltano run --full-refresh") for line in runs]

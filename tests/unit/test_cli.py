@@ -424,7 +424,7 @@ def _keep_signals() -> Iterator[None]:
         ("report page.html", 0, "the report is in page.html"),
         ("report --format=html page.html", 0, "the report is in page.html"),
         ("health", 3, "there is no run in the history"),
-        ("replay --dry-run", 0, "0 dead letters"),
+        ("replay --dry-run", 0, "total: read 0,"),
     ],
 )
 @pytest.mark.usefixtures("_keep_signals")

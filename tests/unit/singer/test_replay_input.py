@@ -1,4 +1,4 @@
-"""What a replay reads from a file, and what it says at its end."""
+"""What a replay reads from a file."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from unit_support import SETTINGS
 
 from target_liveintent.conversions import DEAD_LETTERS
 from target_liveintent.errors import InputError
-from target_liveintent.run import RunCounts
 from target_liveintent.settings import Settings
-from target_liveintent.singer.replaying import letters_of, letters_to_replay, summary
+from target_liveintent.singer.replaying import letters_of, letters_to_replay
 from target_liveintent.store import SCHEMA_MESSAGE, letters_in, open_store
 
 
@@ -71,23 +70,3 @@ def test_a_dry_run_of_a_file(given: Settings) -> None:
     found = letters_to_replay(io.StringIO(line({"event_id": "1"})), given, None)
     assert [record["event_id"] for _, record in found] == ["1"]
     assert not Path(given.store).exists()
-
-
-@pytest.mark.parametrize(("dry_run", "would"), [(False, ""), (True, "would be ")])
-def test_what_became_of_dead_letters(dry_run: bool, would: str) -> None:
-    """Each of them is in one line; those that an end cut off are left as they were."""
-    counts = RunCounts(dry_run=dry_run)
-    of_letters = counts.of(DEAD_LETTERS)
-    of_letters.read, of_letters.delivered = 2_000, 1_985
-    of_letters.dropped.update(expired=2, already_sent=1)
-    of_letters.rejected.update(no_identity=3)
-    of_letters.not_replayed.update(unconfirmed=4, other_account=1)
-    assert list(summary(counts)) == [
-        "2,000 dead letters",
-        f"  {would}sent 1,985",
-        "  expired 2",
-        "  already sent 1",
-        f"  {would}rejected again 3 (no_identity 3)",
-        f"  {would}left as they were 9 (unconfirmed 4, not sent yet 4, other_account 1)",
-    ]
-    assert list(summary(RunCounts()))[-2:] == ["  rejected again 0", "  left as they were 0"]
