@@ -7,35 +7,39 @@ given: it may be a mistyped secret.
 from __future__ import annotations
 
 import importlib.util
-import os
-import pathlib
 import re
 import zoneinfo
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from jsonschema import Draft202012Validator, ValidationError
 
-from target_liveintent.config.gone import GONE
 from target_liveintent.config.schema import SCHEMA, expected
 from target_liveintent.delivery import is_usable_token, read_token
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.mapping import did_you_mean, dots_advice, map_problems
-from target_liveintent.settings import (
-    Settings,
-    endpoint,
-    in_project,
-    is_loopback,
-    is_url,
-)
+from target_liveintent.settings import Settings, endpoint, in_project, is_loopback, is_url
 
+_STORE = "set store to the path of a file, or to the URL of a PostgreSQL database"
+GONE = {
+    "dead_letter_path": "dead letters are in the store now: see the command dead-letters",
+    "delivered_path": "set keep_delivered to true, and use the command delivered",
+    "history_path": "the history is in the store now: remove the setting",
+    "ledger": "to send delivered events once more, use the option --send-again",
+    "ledger_password": "set PGPASSWORD, or write the password into the URL of store",
+    "ledger_path": _STORE,
+    "ledger_url": _STORE,
+    "on_invalid": "set on_rejection",
+    "replay_other_accounts": "use the option --other-accounts of the command replay",
+    "replay_unconfirmed": "use the option --unconfirmed of the command replay",
+}
+"""Settings that are gone, and what to do in place of each."""
 _VALIDATOR = Draft202012Validator(SCHEMA)
 _LIBPQ = re.compile(r"\b(?:host|hostaddr|user|password|dbname|service)\s*=")
 """A connection string of libpq, in the form that is no URL."""
-_FILES = ("auth_token_path", "suppression_path", "store", "report_path", "metrics_path")
-"""The settings that name files."""
 
 
 def problems(config: Mapping[str, Any]) -> list[str]:
@@ -50,10 +54,7 @@ def problems(config: Mapping[str, Any]) -> list[str]:
         for name, value in given.items()
         if name not in wrong
     }
-    for check in (
-        *(_token_problems, _url_problems, _zone_problems, _path_problems, _store_problems),
-        *(_shared_path_problems, _library_problems),
-    ):
+    for check in (_token_problems, _url_problems, _zone_problems, _path_problems, _store_problems):
         found += check(sound)
     found += map_problems(sound.get("stream_maps", {}), sound.get("presets", {}))
     return list(dict.fromkeys(found))
@@ -141,30 +142,9 @@ def _path_problems(given: Mapping[str, Any]) -> Iterator[str]:
 
 def _is_for_a_file(place: str) -> bool:
     """Return whether a file can be written at a path, or is there."""
-    path = _real_path(place)
+    path = Path(place)
     # (Another run may create the file at any time: so what is there is looked at last.)
-    return path is not None and path.parent.is_dir() and (not path.exists() or path.is_file())
-
-
-def _real_path(place: str) -> pathlib.Path | None:
-    """Return a path without links; None if no file can have it."""
-    try:
-        return pathlib.Path(os.path.realpath(place))
-    except ValueError:  # It holds a NUL, or a character that no file name can hold.
-        return None
-
-
-def _shared_path_problems(given: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line for two settings with one file: a run would destroy what the other keeps."""
-    paths = {"store": Settings.store, **given}
-    names: dict[pathlib.Path, str] = {}
-    for name in _FILES:
-        path = _real_path(in_project(paths[name])) if name in paths else None
-        if path is not None and names.setdefault(path, name) != name:
-            yield (
-                f"settings '{names[path]}' and '{name}' name the same file: give each setting its"
-                " own file"
-            )
+    return place.isprintable() and path.parent.is_dir() and (not path.exists() or path.is_file())
 
 
 def _store_problems(given: Mapping[str, Any]) -> Iterator[str]:
@@ -181,10 +161,7 @@ def _store_problems(given: Mapping[str, Any]) -> Iterator[str]:
             "the user or the password in setting 'store' contains special characters: write %40 for"
             " @, %2F for /, %3F for ? and %23 for #"
         )
-
-
-def _library_problems(given: Mapping[str, Any]) -> Iterator[str]:
-    if is_url(given.get("store", "")) and importlib.util.find_spec("psycopg") is None:
+    elif is_url(url) and importlib.util.find_spec("psycopg") is None:
         yield (
             "setting 'store' needs a library that is not installed: run pip install"
             " 'target-liveintent[postgres]'"

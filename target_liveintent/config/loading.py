@@ -8,8 +8,7 @@ from typing import Any
 
 import msgspec
 
-from target_liveintent.config.checks import problems
-from target_liveintent.config.gone import GONE
+from target_liveintent.config.checks import GONE, problems
 from target_liveintent.config.schema import SCHEMA
 from target_liveintent.delivery import read_token
 from target_liveintent.errors import ConfigurationError

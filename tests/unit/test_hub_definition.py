@@ -13,7 +13,7 @@ import yaml
 
 from target_liveintent import cli, config
 from target_liveintent.config import SCHEMA
-from target_liveintent.config.gone import GONE
+from target_liveintent.config.checks import GONE
 
 hub = pytest.importorskip("hub", reason="not a checkout")
 
