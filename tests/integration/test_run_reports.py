@@ -1,4 +1,4 @@
-"""What a run writes about itself: report, metrics, METRIC lines."""
+"""What a run writes about itself: report and metrics."""
 
 from __future__ import annotations
 
