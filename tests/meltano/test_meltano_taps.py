@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from mariadb_server import PASSWORD, MariaDB
-from meltano_support import MELTANO, Project, installed, project_of
+from meltano_support import MELTANO, ROOT, Project, installed, project_of
 from needs import not_installed
 from postgres_server import wal2json
 
@@ -188,49 +189,39 @@ def test_the_log_of_mariadb(
 
 
 def test_a_file_of_text(account: dict[str, str], sandbox: Sandbox, tmp_path: Path) -> None:
-    """Each column is text, and its times are in a form that only `strptime` reads.
+    """The tap of the page reads a CSV: each column is text, and only `strptime` reads its times.
 
     PyPI has this tap; MeltanoLabs' tap-csv is not there.
     """
-    program = installed(tmp_path / "tap", "tap-spreadsheets", "tap-spreadsheets==1.1.2")
+    page = (ROOT / "docs" / "my-own-table.md").read_text(encoding="utf-8")
+    text = page.partition('```yaml title="meltano.yml"\n')[2].partition("```")[0]
+    (tap,) = yaml.safe_load(text)["extractors"]
+    tap["executable"] = str(installed(tmp_path / "tap", tap["name"], tap.pop("pip_url")))
     paid = dt.datetime.now(dt.timezone.utc).replace(second=0, microsecond=0) - dt.timedelta(hours=2)
     written = paid.strftime("%d/%m/%Y %H:%M")
-    (tmp_path / "bookings.csv").write_text(
-        "No,Guest E-Mail,Total,Currency,Paid At,Status\n"
+    (tmp_path / "orders.csv").write_text(
+        "Order No,Guest E-Mail,Total,Currency,Paid At,Status\n"
         f"1, Ann@Example.com ,1234.50,EUR,{written},paid\n"
         f"2,,12,eur,{written},paid\n"
         f"3,bo@example.com,7.1,usd,{written},cancelled\n",
         encoding="utf-8",
     )
-    file = {
-        "path": str(tmp_path / "bookings.csv"),
-        "format": "csv",
-        "table_name": "bookings",
-        "primary_keys": ["no"],
-    }
-    tap = {
-        "name": "tap-spreadsheets",
-        "executable": str(program),
-        "capabilities": ["catalog", "discover", "state"],
-        "settings": [{"name": "files", "kind": "array"}],
-        "config": {"files": [file]},
-    }
-    bookings = {
+    orders = {
         "__filter__": "status == 'paid'",
         "__else__": "__NULL__",
-        "event_id": "no",
+        "event_id": "order_no",
         "event_time": "datetime.datetime.strptime(paid_at, '%d/%m/%Y %H:%M').isoformat() + 'Z'",
         "email": "guest_e_mail",
         "source": "'web'",
         "currency": "currency",
         "value": "total",
-        "order_id": "no",
+        "order_id": "order_no",
     }
-    project = project_of(tmp_path, tap, stream_maps={"__else__": "__NULL__", "bookings": bookings})
-    done = project.run("run", "--no-install", "tap-spreadsheets", "target-liveintent", **account)
+    project = project_of(tmp_path, tap, stream_maps={"__else__": "__NULL__", "orders": orders})
+    done = project.run("run", "--no-install", tap["name"], "target-liveintent", **account)
     assert done.returncode == 0, done.stderr[-3000:]
     said = done.stdout + done.stderr
-    assert "bookings: read 3, filtered 1, unmapped 0, delivered 1, dead-lettered 1" in said
+    assert "orders: read 3, filtered 1, unmapped 0, delivered 1, dead-lettered 1" in said
     (event,) = sandbox.events
     assert (event["eventId"], event["eventTime"]) == ("1", int(paid.timestamp()))
     assert event["userData"]["sha2"] == hashlib.sha256(b"ann@example.com").hexdigest()
