@@ -131,7 +131,8 @@ ORDERS = {"tap_stream_id": "orders", "schema": {"properties": {"id": {}}}}
 @pytest.mark.parametrize(
     "text",
     [
-        *("no JSON\n", "{\n\n", "[1]\n", '{"streams": ' + "[" * 100_000 + "]" * 100_000 + "}\n"),
+        *("no JSON\n", "{\n\n", "[1]\n"),
+        json.dumps({"streams": [ORDERS]}).replace("{}", "[" * 100_000 + "]" * 100_000),
         *(
             json.dumps({"streams": [one]})
             for one in (
