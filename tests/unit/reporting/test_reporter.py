@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import pty
@@ -130,6 +131,16 @@ def test_the_last_line_names_the_run(
     reporter().end(RunCounts(), Ending(FAILED, "no luck"), None)
     assert caplog.messages
     assert "run-1" not in caplog.text
+
+
+def test_rows_that_come_again_are_known(store: RunStore) -> None:
+    """The store says which dead letters it had before, so that they are not counted twice."""
+    counts = RunCounts()
+    counts.of("orders").read = counts.of("orders").rejected["no_identity"] = 19
+    store.repeated_letters["no_identity"] = 18
+    reporter().end(counts, Ending(DONE), store)
+    ((figures,),) = store.database.read("SELECT CAST(figures AS TEXT) FROM run")
+    assert json.loads(figures)["streams"]["orders"]["repeated"] == {"no_identity": 18}
 
 
 @pytest.mark.parametrize("stream", ["orders", MELTANO_TEST_STREAM])

@@ -120,6 +120,17 @@ def test_columns_without_a_value() -> None:
     ]
 
 
+def test_what_conversions_are_worth() -> None:
+    """Each currency has a line, and a value without one is warned of."""
+    opening = schema((*EVENT, "value", "currency"))
+    lines = printed(opening, sale(value=7, currency="EUR"), sale(value=5), sale(value=5))
+    for line in (
+        "  1 conversion in EUR, average value 7.00, lowest value 7.00, highest value 7.00.",
+        "  WARNING: in 2 conversions, the value has no currency. Check what is mapped to currency.",
+    ):
+        assert line in lines
+
+
 @pytest.mark.parametrize("zone", ["+00:00", ""])
 def test_the_setting_timezone(zone: str) -> None:
     """It is named where times need it; where none does, a warning says that it has no effect."""
