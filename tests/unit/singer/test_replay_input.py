@@ -56,13 +56,17 @@ def given(tmp_path: Path) -> Settings:
     return dataclasses.replace(SETTINGS, store=str(tmp_path / "store.sqlite"))
 
 
-def test_a_file_is_whole_before_anything_is_sent(given: Settings) -> None:
-    """A bad line ends the replay before that, and before anything is kept."""
+@pytest.mark.parametrize("at_once", [1, 9])
+def test_a_bad_line_in_a_file(
+    given: Settings, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    """It ends the replay before anything is sent, and before more than some letters are kept."""
+    monkeypatch.setattr("target_liveintent.singer.replaying._MOST_IMPORTED", at_once)
     with contextlib.closing(open_store(given, "run-1")) as store:
         source = io.StringIO(line({"event_id": "1"}) + "junk\n")
         with pytest.raises(InputError):
             next(letters_to_replay(source, given, store))
-        assert list(letters_in(store.database)) == []
+        assert len(list(letters_in(store.database))) == (at_once == 1)
 
 
 def test_a_dry_run_of_a_file(given: Settings) -> None:
