@@ -33,6 +33,8 @@ from target_liveintent.target import TargetLiveIntent
 
 _UNWELL = 3
 """The exit code of `health` if something is not well."""
+_NO_ACCOUNT = {"customer_id": "a-0000"}
+"""The account of commands that can do without one."""
 _STAND_IN = {"auth_token": "none"}
 """The token of commands that send nothing."""
 _OF_RUNS = ("auth_token_path", "metrics_path", "report_path")
@@ -291,7 +293,7 @@ def print_explanation(
     nothing. The exit code is 1 if a run over the same input would fail. The command does not check
     the token, nor whether a run can use the store.
     """
-    stand_ins = {"customer_id": "a-0000", **_STAND_IN}
+    stand_ins = {**_NO_ACCOUNT, **_STAND_IN}
     if new_config is not None:
         print_lines(write_config(source or sys.stdin, config.settings_of(stand_ins), new_config))
         return
@@ -339,6 +341,15 @@ def print_dead_letters(files: dict[str, Any], style: str, reasons: tuple[str, ..
     would do. With --format=singer, it prints the dead letters as a Singer stream, which you can
     edit, and send with the command replay.
     """
+    notes = list(config.warnings_of(_given(files)))
+    choice = ReplayChoice()
+    if not reasons and "customer_id" not in _given(files):
+        files = {**_NO_ACCOUNT, **files}
+        choice = ReplayChoice(other_accounts=True)
+        notes.append(
+            "setting 'customer_id' is missing, so this command cannot tell which dead letters"
+            " belong to another account: pass the settings of the target with --config."
+        )
     with _opened(files, to_change=bool(reasons)) as (settings, database):
         if reasons:
             print_lines(_delete_letters(database, settings, reasons))
@@ -346,8 +357,7 @@ def print_dead_letters(files: dict[str, Any], style: str, reasons: tuple[str, ..
             records = () if database is None else (text for _, text in store.letters_in(database))
             print_json_lines(store.letters_as_messages(records))
         else:
-            notes = list(config.warnings_of(_given(files)))
-            found = reporting.look_at_letters(database, settings, ReplayChoice(), notes)
+            found = reporting.look_at_letters(database, settings, choice, notes)
             _show(style, found, reporting.letter_lines)
 
 
@@ -440,7 +450,7 @@ def forget(files: dict[str, Any]) -> None:
                 msg = f"line {number} is neither an e-mail address nor the hash of one"
                 raise InputError(msg)
             hashes |= found
-    with _opened(files, to_change=bool(hashes)) as (_, database):
+    with _opened({**_NO_ACCOUNT, **files}, to_change=bool(hashes)) as (_, database):
         rows = store.forget_people(database, hashes) if database and hashes else 0
     print_lines([f"deleted {counted(rows, 'row')}"])
 

@@ -437,7 +437,7 @@ def test_commands_without_a_store(program: Program, arguments: str, code: int, s
 
 @pytest.mark.parametrize(
     "arguments",
-    ["report --format=text", "health", "delivered", "dead-letters --delete=no_identity", "forget"],
+    ["report --format=text", "health", "delivered", "dead-letters --delete=no_identity"],
 )
 def test_commands_need_an_account(program: Program, arguments: str) -> None:
     """What belongs to an account is not looked for under another one."""
@@ -530,6 +530,15 @@ def test_a_token_in_a_dead_letter_is_hidden(program: Program, style: str) -> Non
     assert "t0ken" not in done.output
 
 
+def test_whose_dead_letters_they_are_is_not_known_without_an_account(program: Program) -> None:
+    """All of them are judged as one's own then, and a note says so."""
+    fill(bad("1", "refused_by_api"), customer_id="b-9z9z")
+    for settings, prospect in (({}, "cannot_send"), ({"customer_id": "a-1b2c"}, "other_account")):
+        found = json.loads(program("dead-letters", "--format=json", pixel_id=1, **settings).output)
+        assert found["replay"][prospect] == 1
+        assert ["customer_id" in note for note in found["notes"]] == [True] * (not settings)
+
+
 def test_dead_letters_are_deleted_by_their_reason(program: Program) -> None:
     """Those of this account and pixel, and those that have no pixel; the others stay."""
     fill(bad("1"), bad("2"), bad("3", "no_identity"), bad("4", "missing_event_time"))
@@ -607,10 +616,10 @@ def test_people_are_forgotten(program: Program, given: str, rows: int, left: lis
 
 
 def test_people_are_forgotten_in_all_accounts(program: Program) -> None:
-    """Of whichever account the settings are."""
+    """The command needs no account."""
     for number in range(2):
         fill(bad("john"), good("1"), run_id=f"run-{number}", customer_id=f"b-000{number}")
-    assert program("forget", given=JOHN, **CONFIG).output == "deleted 4 rows\n"
+    assert program("forget", given=JOHN, pixel_id=1).output == "deleted 4 rows\n"
     assert letters() == []
 
 
