@@ -206,7 +206,7 @@ class Settings:
     metrics_path: str | None = setting(
         "A file of metrics for Prometheus's textfile collector, such as `liveintent.prom`. The run"
         " writes it every `flush_interval_seconds`, and at its end.",
-        pattern=r"^.+\.prom$",  # So that the collector reads it.
+        minLength=1,
     )
     api_url: str = setting(
         "The base URL of the API, to which `/conversions/{customer_id}` is appended, unless the"

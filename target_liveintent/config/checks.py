@@ -7,6 +7,7 @@ given: it may be a mistyped secret.
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import zoneinfo
 from collections.abc import Iterable, Iterator, Mapping
@@ -130,9 +131,18 @@ def _zone_problems(given: Mapping[str, Any]) -> Iterator[str]:
 
 def _path_problems(given: Mapping[str, Any]) -> Iterator[str]:
     paths = {"store": Settings.store, **given}
-    for name in ("store", "report_path", "metrics_path"):
-        is_here = name in paths and not (name == "store" and is_url(paths[name]))
-        if is_here and not _is_for_a_file(in_project(paths[name])):
+    names: dict[str, str] = {}
+    for name in ("auth_token_path", "suppression_path", "store", "report_path", "metrics_path"):
+        may_be_url = name in {"suppression_path", "store"}
+        if name not in paths or (may_be_url and is_url(paths[name])):
+            continue
+        place = _real_path(in_project(paths[name]))
+        if names.setdefault(place, name) != name:  # A run would destroy what the other one keeps.
+            yield (
+                f"settings '{names[place]}' and '{name}' name the same file: give each setting its"
+                " own file"
+            )
+        if name in {"store", "report_path", "metrics_path"} and not _is_for_a_file(Path(place)):
             yield (
                 f"setting '{name}' must name an ordinary file, in a folder that exists, and no"
                 " folder or device such as /dev/null. Create the folder, correct the path, or"
@@ -140,11 +150,18 @@ def _path_problems(given: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
-def _is_for_a_file(place: str) -> bool:
+def _real_path(place: str) -> str:
+    """Return a path without links; the root, which is no file, if no file can have it."""
+    try:
+        return os.path.realpath(place)
+    except ValueError:  # It holds a NUL, or a character that no file name can hold.
+        return os.sep
+
+
+def _is_for_a_file(path: Path) -> bool:
     """Return whether a file can be written at a path, or is there."""
-    path = Path(place)
     # (Another run may create the file at any time: so what is there is looked at last.)
-    return place.isprintable() and path.parent.is_dir() and (not path.exists() or path.is_file())
+    return path.parent.is_dir() and (not path.exists() or path.is_file())
 
 
 def _store_problems(given: Mapping[str, Any]) -> Iterator[str]:

@@ -14,6 +14,7 @@ import pytest
 
 from target_liveintent.config import SCHEMA, checks, problems, with_environment
 from target_liveintent.mapping import PRESETS
+from target_liveintent.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,10 +27,12 @@ GOOD: dict[str, Any] = {"customer_id": "a-1b2c", "auth_token": SECRET}
 def _working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Work in a folder that has entries of each kind."""
     monkeypatch.chdir(tmp_path)
-    for name in ("folder", "folder.prom"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "there").touch()
-    (tmp_path / "device").symlink_to("/dev/null")
+    (tmp_path / "folder").mkdir()
+    for name in ("there", "third"):
+        (tmp_path / name).touch()
+    links = {"here": ".", "symlink": "there", "dangling": "absent", "device": "/dev/null"}
+    for name, place in links.items():
+        (tmp_path / name).symlink_to(place)
     os.mkfifo(tmp_path / "pipe")
 
 
@@ -77,9 +80,7 @@ WRONG: list[tuple[Any, ...]] = [
     ("store", "must be a path, or a URL", "host=db.example.com password=s3cr3t dbname=x"),
     ("keep_delivered", "a boolean", "yes"),
     ("suppression_path", "not empty", ""),
-    ("metrics_path", NO_FILE, "folder.prom", "nowhere/run.prom", "a\0b.prom", "\ud800.prom"),
-    # The collector reads no other file, and neither page nor metrics can replace the store.
-    ("metrics_path", "^.+\\.prom$", "liveintent.sqlite", "run.txt", ".prom", "/dev/null"),
+    ("metrics_path", NO_FILE, "folder", "nowhere/run.prom", "a\0b", "\ud800", "/dev/null"),
     ("report_path", NO_FILE, "nowhere/report.html"),
     ("report_path", ".html", "report.htm", "report.json", ".html"),
     # Only the suppression list can be anywhere.
@@ -224,6 +225,28 @@ def test_no_value_is_ever_shown(name: str, value: Any) -> None:
 # Several settings
 
 
+@pytest.mark.parametrize(
+    ("one", "path", "other", "same_path"),
+    [
+        ("store", "a", "metrics_path", "a"),
+        ("store", "folder/../a", "metrics_path", "./a"),
+        ("store", None, "metrics_path", Settings.store),
+        ("suppression_path", "third", "store", "third"),
+        ("suppression_path", "a.html", "report_path", "a.html"),
+        ("store", "there", "metrics_path", "symlink"),
+        ("store", "there", "metrics_path", "here/there"),
+        ("store", "absent", "metrics_path", "dangling"),
+    ],
+)
+def test_settings_that_name_the_same_file(
+    one: str, path: str | None, other: str, same_path: str
+) -> None:
+    """A run would destroy what the other setting keeps, also through a symbolic link."""
+    assert problems({**GOOD, one: path, other: same_path}) == [
+        f"settings '{one}' and '{other}' name the same file: give each setting its own file"
+    ]
+
+
 def test_another_run_creates_the_file_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the check looks at first, the file may be there a moment later."""
 
@@ -261,6 +284,7 @@ def test_a_password_of_the_database_that_is_not_encoded(password: str) -> None:
     [
         {},
         {"store": "a.sqlite", "metrics_path": "a.prom", "report_path": "a.html"},
+        {"store": "postgresql://db.example.com/l", "metrics_path": Settings.store},
     ],
 )
 def test_settings_that_go_together(settings: dict[str, Any]) -> None:
