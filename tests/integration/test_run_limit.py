@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from faulty_server import Reply
-from integration_support import OFTEN, lines, orders, schema, state, wait_until
+from integration_support import OFTEN, lines, orders, read_store, schema, state, wait_until
 
 if TYPE_CHECKING:
     from faulty_server import FaultyServer, Request
@@ -31,6 +31,7 @@ def test_limit(to_server: Launcher, server: FaultyServer) -> None:
     assert run.summary["orders"].read == len(bad) + limit
     assert run.summary["total"].adds_up
     assert "'limit'" in run.log
+    assert read_store(to_server.store, "SELECT kind FROM run") == [("canary",)]
 
 
 def test_a_tap_that_is_not_done(to_server: Launcher, server: FaultyServer) -> None:
