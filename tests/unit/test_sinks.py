@@ -81,17 +81,6 @@ def test_skipped_records_are_counted(plan: StreamPlan, counted: str) -> None:
     assert (counts.read, getattr(counts, counted), counts.unsettled) == (1, 1, 0)
 
 
-def test_what_the_warnings_at_the_end_need() -> None:
-    """Why a column was left out, and which columns of the stream identify a person."""
-    target = started()
-    plan = PLAN._replace(properties=(*COLUMNS, "value"))
-    record = {"id": 1, "event_time": int(time.time()), "email": "a@example.com", "value": "12,5"}
-    made(target, plan=plan).process_record(record)
-    counts = target.run.counts.of("orders")
-    assert counts.causes == {'value: "99,9" is not a number with a decimal point': 1}
-    assert counts.mapped == {"email"}
-
-
 def test_missing_keys_fail_in_the_way_of_the_sdk() -> None:
     """With `on_rejection` set to `fail`, a record without its keys raises the SDK's exception."""
     record = {"event_time": 10**9, "email": "ann@example.com"}
