@@ -277,6 +277,27 @@ def test_letters_go_after_the_days_of_the_history(stores: Stores) -> None:
     assert stores.sql("SELECT number FROM run WHERE number = ?", alive.number) != []
 
 
+@pytest.mark.parametrize(
+    ("source", "days", "detail", "said"),
+    [
+        ("web", 8, None, "its window has closed"),
+        ("web", 1, None, None),
+        # Without a usable source, the longest window counts. What else is wrong is said first.
+        ("till", 8, None, None),
+        ("till", 31, None, "its window has closed"),
+        ("till", 31, "'till'", "'till'"),
+    ],
+)
+def test_a_window_that_has_closed(
+    source: str, days: int, detail: str | None, said: str | None
+) -> None:
+    """The dead letter says so, whatever its reason is: no replay can send it."""
+    columns = {"event_time": 1_785_600_000 - days * DAY, "source": source}
+    given = rejection("1", "invalid_source", columns=columns, detail=detail)
+    record = letter_of(given, SETTINGS, "run-1", 1_785_600_000.0).record
+    assert record.get("detail") == said
+
+
 def test_a_letter_without_an_account(stores: Stores) -> None:
     """One without a usable pixel was written for no account."""
     settings = stores.settings(pixel_id=None)
