@@ -46,6 +46,23 @@ def test_the_usual_parts(folder: Path) -> None:
     parts.outcomes.close()
 
 
+@pytest.mark.parametrize(
+    ("kind", "limit", "replay"),
+    [
+        ("usual", None, None),
+        ("canary", 5, None),
+        ("replay", 5, ReplayChoice()),
+    ],
+)
+def test_the_kind_of_a_run(kind: str, limit: int | None, replay: ReplayChoice | None) -> None:
+    """The store knows it from the start, as a run may be killed."""
+    target = TargetLiveIntent(config={**ACCOUNT, "limit": limit}, replay=replay)
+    store = parts_of(target).outcomes
+    assert isinstance(store, RunStore)
+    assert store.database.read("SELECT kind FROM run") == [(kind,)]
+    store.close()
+
+
 @pytest.mark.parametrize("is_replay", [False, True])
 def test_a_dry_run_has_neither_threads_nor_files(folder: Path, is_replay: bool) -> None:
     """It is one by a setting, which an option can give as well."""
