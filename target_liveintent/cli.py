@@ -104,18 +104,18 @@ def _given(files: Mapping[str, Any]) -> dict[str, Any]:
 @contextlib.contextmanager
 def _opened(
     files: Mapping[str, Any], *, to_change: bool = False, **options: str | None
-) -> Iterator[tuple[Settings, store.Database | None]]:
-    """Give the settings and the store, None if there is none yet, to a command that sends nothing.
+) -> Iterator[tuple[Settings, store.Database]]:
+    """Give the settings and the store, perhaps an empty one, to a command that sends nothing.
 
     It needs no token, and no file of a run but those that are among its options.
     """
     given = {**dict.fromkeys(_OF_RUNS), **_STAND_IN} | options
     settings = config.settings_of(_given(files) | given)
     database = store.open_for_reading(settings)
-    if database is not None and to_change:
+    if to_change and not database.is_new:
         database.close()
         database = store.open_for_writing(settings)
-    with contextlib.nullcontext() if database is None else contextlib.closing(database):
+    with contextlib.closing(database):
         yield settings, database
 
 
@@ -354,7 +354,7 @@ def print_dead_letters(files: dict[str, Any], style: str, reasons: tuple[str, ..
         if reasons:
             print_lines(_delete_letters(database, settings, reasons))
         elif style == "singer":
-            records = () if database is None else (text for _, text in store.letters_in(database))
+            records = (text for _, text in store.letters_in(database))
             print_json_lines(store.letters_as_messages(records))
         else:
             found = reporting.look_at_letters(database, settings, choice, notes)
@@ -362,15 +362,11 @@ def print_dead_letters(files: dict[str, Any], style: str, reasons: tuple[str, ..
 
 
 def _delete_letters(
-    database: store.Database | None, settings: Settings, reasons: Iterable[str]
+    database: store.Database, settings: Settings, reasons: Iterable[str]
 ) -> Iterator[str]:
     """Delete the dead letters of an account and pixel that have some reasons; yields lines."""
-    if database is None:
-        yield "There are no dead letters in the store."
-        return
     for reason in dict.fromkeys(reasons):
-        account = store.account_of(settings)
-        count = store.delete_letters(database, account, settings.pixel_id, reason)
+        count = store.delete_letters(database, settings, reason)
         yield f"{reason}: deleted {counted(count, 'dead letter')}"
 
 
@@ -427,8 +423,7 @@ def print_delivered(files: dict[str, Any], style: str, since: dt.datetime | None
     """Print the delivered events that the store keeps (see keep_delivered), the oldest first."""
     moment = 0.0 if since is None else since.replace(tzinfo=dt.timezone.utc).timestamp()
     with _opened(files) as (settings, database):
-        account = store.account_of(settings)
-        rows = () if database is None else store.delivered_in(database, account, moment)
+        rows = store.delivered_in(database, settings.account, moment)
         if style == "csv":
             print_lines(store.delivered_as_csv(rows))
         else:
@@ -450,8 +445,8 @@ def forget(files: dict[str, Any]) -> None:
                 msg = f"line {number} is neither an e-mail address nor the hash of one"
                 raise InputError(msg)
             hashes |= found
-    with _opened({**_NO_ACCOUNT, **files}, to_change=bool(hashes)) as (_, database):
-        rows = store.forget_people(database, hashes) if database and hashes else 0
+    with _opened({**_NO_ACCOUNT, **files}, to_change=True) as (_, database):
+        rows = store.forget_people(database, hashes)
     print_lines([f"deleted {counted(rows, 'row')}"])
 
 

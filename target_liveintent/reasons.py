@@ -43,7 +43,6 @@ def _dropped(meaning: str) -> Reason:
 
 
 NO_IDENTITY = "The record has no usable e-mail address, e-mail hash or decision ID."
-GUESTS = "Guest orders often have none"
 REASONS: dict[str, Reason] = {
     "missing_event_time": Reason(
         "The record has no event time. Map `event_time` to a column that is always filled, and load"
@@ -78,9 +77,9 @@ REASONS: dict[str, Reason] = {
         " Check `timezone`. The event time must not be a planned date.",
     ),
     "no_identity": Reason(
-        f"{NO_IDENTITY} {GUESTS}. If nothing is mapped to `source_url`, map it: it contains the"
-        " decision ID of customers who came from a click in an e-mail. If a value is present but"
-        " cannot be used, `detail` in the dead letter names the column.",
+        f"{NO_IDENTITY} Guest orders often have none. If nothing is mapped to `source_url`, map it:"
+        " it contains the decision ID of customers who came from a click in an e-mail. If a value"
+        " is present but cannot be used, `detail` in the dead letter names the column.",
         is_bad=False,
         of_letter="The dead letter has neither an e-mail hash nor a decision ID that can be used,"
         " and a replay cannot add one. Delete the dead letter, or load the row again with the tap.",

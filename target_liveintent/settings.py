@@ -60,6 +60,18 @@ class EventDefaults(NamedTuple):
     url_parameters: str = "all_but_secrets"
 
 
+class Account(NamedTuple):
+    """Whose events a run sends.
+
+    Attributes:
+        customer_id: The setting.
+        host: The name of the API's host, without a port.
+    """
+
+    customer_id: str
+    host: str
+
+
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """The settings of a run, checked and ready to use; `config.settings_of` makes them.
@@ -238,6 +250,11 @@ class Settings:
     def api_host(self) -> str:
         """The name of the host that events are posted to, in lower case and without the port."""
         return urlsplit(self.url).hostname or ""
+
+    @functools.cached_property
+    def account(self) -> Account:
+        """Whose events are sent."""
+        return Account(self.customer_id, self.api_host)
 
     @functools.cached_property
     def events(self) -> EventDefaults:

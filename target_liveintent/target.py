@@ -107,9 +107,8 @@ class TargetLiveIntent(Target):
         )
         self._store = None if settings.dry_run else self._open_store(send_again=send_again)
         if self._store is None:
-            outcomes = store.DryStore(
-                store.open_for_reading(settings), store.account_of(settings), send_again=send_again
-            )
+            database = store.open_for_reading(settings)
+            outcomes = store.DryStore(database, settings, self.run_id, send_again=send_again)
             parts = RunParts(SYSTEM_CLOCK, DryRun(self.logger, SYSTEM_CLOCK), outcomes)
         else:
             # An API that accepts nothing may do so as only the bad events are left to be replayed.
@@ -149,19 +148,14 @@ class TargetLiveIntent(Target):
                 counted(opened.expired_letters, "dead letter"),
                 settings.history_days,
             )
-        account = store.account_of(settings)
-        former = store.former_pixel(opened.database, account, settings.pixel_id, opened.number)
-        if former is not None and self._replay is None:
+        if opened.former is not None and self._replay is None:
             self.logger.warning(
-                "this is the first run for customer ID %s and pixel %s, but the store knows %s that"
-                " runs for customer ID %s and pixel %s have sent. If the input has these events,"
-                " they are sent again. If you have changed customer_id or pixel_id by mistake,"
-                " stop this run",
+                "this is the first run for customer ID %s and pixel %s; the last run was for"
+                " customer ID %s and pixel %s. Events that it has sent are sent again if the input"
+                " has them. If you have changed customer_id or pixel_id by mistake, stop this run",
                 settings.customer_id,
                 settings.pixel_id,
-                counted(former.events, "event"),
-                former.customer_id,
-                former.pixel_id,
+                *opened.former,
             )
         return opened
 

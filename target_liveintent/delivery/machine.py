@@ -436,7 +436,6 @@ class DeliveryMachine:
             self._too_large = math.inf  # Larger requests may have been refused for this event.
         elif self._fits < size:
             self._too_large = min(self._too_large, size)
-            request.job.result.too_large.append(len(request.conversions))
 
     def _retry(self, request: Request, answer: Answer, now: float) -> None:
         """Let a part be sent again, or end the delivery if the API accepts nothing for too long."""

@@ -63,7 +63,6 @@ class BatchResult(msgspec.Struct, eq=False):
         undelivered: The conversions that were not delivered, each with its reason.
         unproven: How many of them the API refused although nothing that was sent later was
             accepted: the input had ended, and nothing was left to compare them with.
-        too_large: The sizes, in events, of the requests that the API refused for their size.
         requests: The number of POSTs, retries included.
         retries: How many of them were sent again because of a fault.
         throttled: How many of them the API did not accept because they came too fast (429, 503).
@@ -79,7 +78,6 @@ class BatchResult(msgspec.Struct, eq=False):
     confirmed: list[Conversion] = msgspec.field(default_factory=list)
     undelivered: list[Undelivered] = msgspec.field(default_factory=list)
     unproven: int = 0
-    too_large: list[int] = msgspec.field(default_factory=list)
     requests: int = 0
     retries: int = 0
     throttled: int = 0

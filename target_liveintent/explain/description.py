@@ -28,12 +28,7 @@ from target_liveintent.mapping import (
 )
 from target_liveintent.privacy import scrub
 from target_liveintent.reasons import REASONS
-from target_liveintent.run import (
-    StreamCounts,
-    amount_warnings,
-    currency_figures,
-    what_to_do,
-)
+from target_liveintent.run import StreamCounts, currency_figures, doubts, what_to_do
 from target_liveintent.settings import Settings
 
 _MAX_EXAMPLES = 3
@@ -64,7 +59,7 @@ def _converted(counts: StreamCounts) -> int:
 
 def _warnings(explained: Explained, settings: Settings) -> Iterator[str]:
     counts = explained.counts
-    yield from counts.doubts(least_filtered=1)
+    yield from doubts(counts, least_filtered=1)
     yield from _keys_are_positions(explained)
     if explained.repeated:
         yield (
@@ -72,8 +67,6 @@ def _warnings(explained: Explained, settings: Settings) -> Iterator[str]:
             " one, and a run sends only one of each. If they are different conversions, map"
             " event_id to a column that is different in each record"
         )
-    yield from amount_warnings(counts.values, counts.left_out)
-    yield from counts.identification(explained.plan.stream).idle_columns()
     if counts.delivered and not counts.zone_uses:
         yield from unused_zone(settings.timezone, [explained.stream.name])
 
@@ -182,7 +175,7 @@ def _records(explained: Explained) -> Records:
     first: dict[str, Rejection] = {}
     for rejection in explained.rejections:
         first.setdefault(rejection.reason, rejection)
-    found = [counts.identification(explained.plan.stream)]
+    streams = {explained.plan.stream: counts}
     not_sent = counts.not_sent
     empty = []
     if counts.delivered + not_sent.total() - sum(not_sent[reason] for reason in NOT_MAPPED):
@@ -194,7 +187,7 @@ def _records(explained: Explained) -> Records:
         rejected=counts.rejected.total(),
         dropped=counts.dropped.total(),
         reasons=[
-            Rejected(reason, count, what_to_do(reason, found, replay=False), _first(first[reason]))
+            Rejected(reason, count, what_to_do(reason, streams), _first(first[reason]))
             for reason, count in not_sent.most_common()
         ],
         always_empty=empty,

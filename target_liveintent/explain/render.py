@@ -13,7 +13,7 @@ from target_liveintent.explain.model import (
     Explanation,
     Records,
 )
-from target_liveintent.run import counted, currency_lines
+from target_liveintent.run import counted
 
 _MAX_UNUSED_COLUMNS = 12
 _NO_PLAN = {
@@ -119,7 +119,7 @@ def _records(records: Records, warnings: list[str]) -> Iterator[str]:
     for column, count in records.left_out.items():
         if column not in already_shown:
             yield f"  Left out of events: {column}, {counted(count, 'time')}."
-    yield from (f"  {line}." for line in currency_lines(records.currencies))
+    yield from (f"  {one.words}." for one in records.currencies)
     yield from (f"  WARNING: {sentence}." for sentence in warnings)
     yield from (f"  {bytes(example).decode()}" for example in records.examples)
 

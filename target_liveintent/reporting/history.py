@@ -19,7 +19,7 @@ from target_liveintent.mapping import MELTANO_TEST_STREAM
 from target_liveintent.privacy import without_secrets
 from target_liveintent.run import RunCounts, StreamCounts, add
 from target_liveintent.settings import Settings
-from target_liveintent.store import Database, StoredRun, account_of, runs_in
+from target_liveintent.store import Database, StoredRun, runs_in
 
 FORMAT = 1
 DAYS_READ = 91
@@ -185,8 +185,7 @@ def _figures(counts: RunCounts, repeated: Counter[str]) -> dict[str, StreamCount
         if stream != DEAD_LETTERS or counts.is_replay:
             add(shown.setdefault(without_secrets(stream), StreamCounts()), one)
     for one in shown.values():
-        one.sources.clear()  # They are the user's texts,
-        one.causes.clear()  # and these have their form.
+        one.causes.clear()  # They are the user's texts, or have their form.
         one.repeated = repeated & one.rejected
         repeated = repeated - one.repeated
     return shown
@@ -277,23 +276,21 @@ def history_of(runs: Iterable[RunRecord], today: dt.date) -> History:
 # In the store
 
 
-def read_history(database: Database | None, settings: Settings, today: dt.date) -> History:
+def read_history(database: Database, settings: Settings, today: dt.date) -> History:
     """Return what is known of the account and the pixel of the settings.
 
     Args:
-        database: The store; None if there is none yet.
+        database: The store.
         settings: The settings.
         today: The last day, in the zone of the settings.
 
     Raises:
         StorageError: If the store cannot be read.
     """
-    if database is None:
-        return History([])
     midnight = dt.datetime.combine(today, dt.time(), settings.events.zone)
     # (A run may begin on the day before that on which it ends.)
     since = midnight.timestamp() - (DAYS_READ + 2) * DAY
-    stored = runs_in(database, account_of(settings), settings.pixel_id, since)
+    stored = runs_in(database, settings, since)
     return history_of(filter(None, (_record_in(one, settings) for one in stored)), today)
 
 

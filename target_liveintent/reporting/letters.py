@@ -127,7 +127,7 @@ class DeadLetters(msgspec.Struct, frozen=True):
 
 
 def look_at(
-    database: Database | None,
+    database: Database,
     settings: Settings,
     choice: ReplayChoice,
     notes: Iterable[str],
@@ -136,7 +136,7 @@ def look_at(
     """Count the dead letters of the store.
 
     Args:
-        database: The store; None if there is none yet.
+        database: The store.
         settings: Those of a replay.
         choice: What the replay would also send.
         notes: What there is to say about the settings.
@@ -147,7 +147,7 @@ def look_at(
         StorageError: If the store cannot be read.
     """
     converter = ReplayConverter(settings, Suppressions(settings.suppression_path), choice, {}, now)
-    letters = () if database is None else (_decode(record) for _, record in letters_in(database))
+    letters = (_decode(record) for _, record in letters_in(database))
     return count(letters, lambda letter: _prospect(converter, letter), notes)
 
 

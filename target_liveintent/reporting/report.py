@@ -45,7 +45,7 @@ def assess(
 
 def read_overview(
     settings: Settings,
-    database: Database | None,
+    database: Database,
     max_age: dt.timedelta | None = None,
     clock: Clock = SYSTEM_CLOCK,
 ) -> Overview:
@@ -53,7 +53,7 @@ def read_overview(
 
     Args:
         settings: The settings of the runs.
-        database: The store; None if there is none yet.
+        database: The store.
         max_age: How old the last run may be.
         clock: Tells the time.
 

@@ -67,10 +67,10 @@ def keep_failure(message: str, settings: Settings, run_id: str, program: str) ->
     Otherwise, nobody who asks for the health of the runs would learn of it.
     """
     with contextlib.suppress(RunError):
-        database = None if settings.dry_run else open_for_reading(settings)
-        if database is None:
-            return
+        database = open_for_reading(settings)
         database.close()
+        if settings.dry_run or database.is_new:
+            return
         now, ending = SYSTEM_CLOCK.time(), Ending(FAILED, message)
         record = record_of(RunCounts(), settings, ending, run_id=run_id, version=program, now=now)
         with contextlib.closing(open_store(settings, run_id)) as store:

@@ -9,13 +9,13 @@ from target_liveintent.conversions import DEAD_LETTERS
 from target_liveintent.mapping import unused_zone
 from target_liveintent.reasons import REASONS
 from target_liveintent.run import (
-    NOT_SHOWN,
     RunCounts,
     StreamCounts,
-    amount_warnings,
     counted,
     currency_figures,
-    currency_lines,
+    doubts,
+    idle,
+    most_frequent,
 )
 from target_liveintent.settings import Settings
 
@@ -25,8 +25,6 @@ _LEAST_DROPPED_TO_WARN = 10
 """Records without consent from which on it is probably a mistake if a stream has no others."""
 _MOST_ACCOUNTS = 5
 """Other accounts that a warning names."""
-_MOST_SOURCES = 5
-"""Wrong sources that a warning names."""
 
 
 def lines(counts: RunCounts) -> Iterator[str]:
@@ -34,7 +32,7 @@ def lines(counts: RunCounts) -> Iterator[str]:
     for stream, one in counts.streams.items():
         yield f"{stream}: {_words(one, dry_run=counts.dry_run)}"
         figures = currency_figures(one.values)
-        yield from (f"{stream}: {line}" for line in currency_lines(figures))
+        yield from (f"{stream}: {figure.words}" for figure in figures)
     yield (
         f"total: {_words(counts.total, dry_run=counts.dry_run)}; {counts.requests} requests,"
         f" {counts.retries} retries, {counts.throttled} throttled, {counts.seconds:.1f} s"
@@ -74,9 +72,7 @@ def warnings(counts: RunCounts, timezone: str = Settings.timezone) -> Iterator[s
     """Return what may be wrong with a run that ended well, given the setting `timezone`."""
     for stream, one in counts.streams.items():
         yield from _lost(stream, one, dry_run=counts.dry_run)
-        wrong = [*one.doubts(), *amount_warnings(one.values, one.left_out)]
-        wrong += one.identification(stream).idle_columns()
-        yield from (f"{stream}: {line}" for line in wrong)
+        yield from (f"{stream}: {line}" for line in doubts(one))
     yield from _unused_zone(counts, timezone, by_all=True)
     if counts.unproven:
         yield (
@@ -94,12 +90,6 @@ def warnings(counts: RunCounts, timezone: str = Settings.timezone) -> Iterator[s
             " replay them with the settings of their own account and pixel. To send them with"
             " the settings of this replay instead, use the option --other-accounts"
         )
-    if counts.too_large:
-        yield (
-            f"the API refused {counted(counts.too_large, 'request')} as too large (HTTP 413),"
-            " so the run sent their events in smaller requests. Set batch_size_rows to"
-            f" {counts.fitting_rows}, so that each batch fits into one request"
-        )
 
 
 def _lost(stream: str, one: StreamCounts, *, dry_run: bool) -> Iterator[str]:
@@ -110,7 +100,8 @@ def _lost(stream: str, one: StreamCounts, *, dry_run: bool) -> Iterator[str]:
         lost["no_consent"] = without_consent
     nothing = _nothing(one, dry_run=dry_run)
     for reason, count in lost.items():
-        values = _frequent(one.sources) if reason == "invalid_source" else ""
+        source = most_frequent(one.causes, reason) if reason == "invalid_source" else ""
+        values = f" (most often {source})" if source else ""
         yield (
             f"{stream}: {count:,} of {counted(one.read, 'record')} not delivered because of"
             f" {reason}{values}{nothing}. The summary at the end of the log says what to do"
@@ -127,16 +118,6 @@ def _allowed(one: StreamCounts) -> int:
     """Return how many records may be sent by their consent, which is judged first of all."""
     unjudged = one.filtered + one.unmapped + one.rejected["mapping_failed"]
     return one.read - unjudged - one.dropped["deleted"] - one.dropped["no_consent"]
-
-
-def _frequent(sources: Counter[str]) -> str:
-    """Return the most frequent values with their numbers, in brackets; empty if there are none."""
-    if not sources:
-        return ""
-    shown = Counter({value: count for value, count in sources.items() if value != NOT_SHOWN})
-    named = [f"{value} {count}" for value, count in shown.most_common(_MOST_SOURCES)]
-    hidden = len(shown) > len(named) or NOT_SHOWN in sources
-    return f" ({', '.join(named + ['others'] * hidden)})"
 
 
 def _accounts(others: Counter[str]) -> str:
@@ -173,12 +154,12 @@ def advice(
     # If some streams need the setting, others may not: that does not deserve a warning.
     yield from _unused_zone(counts, timezone, by_all=False)
     for stream, one in counts.streams.items():
-        idle = one.identification(stream).idle()  # A warning names them.
+        named = idle(one)  # By a warning.
         yield from (
             f"{stream}: {column} is empty in all events. To see what is mapped to this"
             " column, and which names are misspelled, run target-liveintent explain"
             for column in _always_empty(one)
-            if column not in idle
+            if column not in named
         )
     total = counts.total
     for reason, count in total.not_sent.most_common():

@@ -1,41 +1,32 @@
-"""The accounts of a run."""
+"""The outcomes of the records of a run, its figures, and which STATE can be written."""
 
 from target_liveintent.run.amounts import (
     OTHERS,
     Amount,
-    Amounts,
     CurrencyFigures,
-    amount_warnings,
     amount_words,
     counted,
     currency_figures,
-    currency_lines,
 )
 from target_liveintent.run.counts import (
-    ABSENT,
     ALL_SOURCES,
     FIELDS,
     HOUR,
-    NOT_SHOWN,
     ReservedByOther,
     RunCounts,
     StreamCounts,
     add,
 )
-from target_liveintent.run.identification import what_to_do
-from target_liveintent.run.parts import Outcomes, RunParts
+from target_liveintent.run.doubts import doubts, idle, most_frequent, what_to_do
 from target_liveintent.run.replay import ReplayChoice, ReplayConverter, addressee
-from target_liveintent.run.run import Run
+from target_liveintent.run.run import Outcomes, Run, RunParts
 
 __all__ = [
-    "ABSENT",
     "ALL_SOURCES",
     "FIELDS",
     "HOUR",
-    "NOT_SHOWN",
     "OTHERS",
     "Amount",
-    "Amounts",
     "CurrencyFigures",
     "Outcomes",
     "ReplayChoice",
@@ -47,10 +38,11 @@ __all__ = [
     "StreamCounts",
     "add",
     "addressee",
-    "amount_warnings",
     "amount_words",
     "counted",
     "currency_figures",
-    "currency_lines",
+    "doubts",
+    "idle",
+    "most_frequent",
     "what_to_do",
 ]

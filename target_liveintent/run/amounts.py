@@ -6,24 +6,17 @@ A wrong unit shows in these figures: cents that were taken for euros make a high
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Context, Decimal
 
 import msgspec
 
 from target_liveintent.conversions import exact
-from target_liveintent.mapping import CURRENCIES
 
 MOST_CURRENCIES = 50
 """Currencies that are told apart: a currency is any three letters."""
 OTHERS = "others"
 """Stands for all further currencies, of which only the number of conversions is known."""
-_LEFT_OUT_CURRENCY = {"currency", "currency empty"}
-"""What `StreamCounts.left_out` has only of a currency that is mapped."""
-_MOST_LINES = 10
-"""Currencies of a stream that have a line of their own."""
-_MOST_UNKNOWN = 5
-"""Unknown currencies that are named."""
 _HUGE = Decimal(10) ** 15
 _SMALL = Decimal("0.01")
 _LEAST_POWER, _MOST_POWER = -9, 15
@@ -113,6 +106,8 @@ class CurrencyFigures(msgspec.Struct):
     @property
     def words(self) -> str:
         """The figures in words: "2 conversions in EUR, average value 2.00, …"."""
+        if self.currency == OTHERS:
+            return f"{counted(self.conversions, 'conversion')} in other currencies"
         money = f"in {self.currency}" if self.currency else "without a currency"
         below = self.negative_values
         negative = f", {below:,} of them below zero" if below else ""
@@ -131,41 +126,6 @@ def currency_figures(amounts: Amounts) -> list[CurrencyFigures]:
         for name, one in amounts.items()
     ]
     return sorted(found, key=lambda one: (-one.conversions, not one.currency, one.currency))
-
-
-def currency_lines(figures: Sequence[CurrencyFigures]) -> Iterator[str]:
-    """Return a line for each currency; those beyond the tenth share one."""
-    named = [one for one in figures if one.currency != OTHERS]
-    yield from (one.words for one in named[:_MOST_LINES])
-    hidden = [one for one in figures if one not in named[:_MOST_LINES]]
-    if hidden:
-        conversions = sum(one.conversions for one in hidden)
-        yield f"{counted(conversions, 'conversion')} in other currencies ({len(hidden)})"
-
-
-def amount_warnings(amounts: Amounts, left_out: Mapping[str, int]) -> Iterator[str]:
-    """Return what is wrong with the currencies of a stream, one line each.
-
-    Args:
-        amounts: The values of its events.
-        left_out: `StreamCounts.left_out`.
-    """
-    if amount := amounts.get(""):
-        is_mapped = not _LEFT_OUT_CURRENCY.isdisjoint(left_out)
-        what_to_do = (
-            "Check what is mapped to currency"
-            if is_mapped
-            else "Add a column named 'currency' to the map"
-        )
-        conversions = counted(amount.conversions, "conversion")
-        yield f"in {conversions}, the value has no currency. {what_to_do}"
-    if unknown := sorted(amounts.keys() - CURRENCIES - {"", OTHERS}):
-        count = sum(amounts[currency].conversions for currency in unknown)
-        more = " and others" if len(unknown) > _MOST_UNKNOWN else ""
-        yield (
-            f"the currency of {counted(count, 'conversion')} is not in ISO 4217"
-            f" ({', '.join(unknown[:_MOST_UNKNOWN])}{more}). Check what is mapped to currency"
-        )
 
 
 def amount_words(number: Decimal) -> str:

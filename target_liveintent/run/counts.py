@@ -5,18 +5,17 @@ from __future__ import annotations
 import bisect
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
-from target_liveintent.conversions import DAY, DEAD_LETTERS, Event, Rejection
+from target_liveintent.conversions import DAY, DEAD_LETTERS, Event, Rejection, shape
 from target_liveintent.reasons import AFTER_BUILDING, NEVER_TAKEN, REASONS
 from target_liveintent.run.amounts import Amount, Amounts, add_amounts, counted
-from target_liveintent.run.doubts import all_filtered, count_time, left_out_columns, untimely
-from target_liveintent.run.identification import Identification, what_to_do
+from target_liveintent.run.doubts import what_to_do
 
 HOUR = 3_600
 FIELDS = {
@@ -41,13 +40,11 @@ _LEAST_LOST_TO_FAIL = 10
 """Dead letters from which on a run fails that delivers nothing."""
 _UNLIMITED = 100
 """The percentage that turns both rules about dead letters off."""
-_MOST_SOURCES = 50
-"""Different wrong sources of one stream that are counted; all others count as one."""
+_MOST_CAUSES = 200
+"""Different causes of one stream that are counted."""
 _SHOWN_SOURCE = re.compile(r"(?!(?:.*\d){5})[\w-]{1,24}")
 """What a wrong source must look like to be shown: one word of at most four digits. The column may
 be mapped to a wrong one, that of phone numbers, say."""
-ABSENT, NOT_SHOWN = "(none)", "(not shown)"
-"""Stand for sources that are missing, and for those that must not be shown."""
 
 
 def _counter() -> Any:
@@ -70,11 +67,11 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
         rejected: Dead letters, by reason.
         repeated: Those of them that the store had before, by reason: rows that came again. (Of
             several streams, the first one that has the reason has them.)
-        sources: Values of the column `source` in records that were rejected for it.
         zone_uses: How many event times were read in the zone of the setting `timezone`.
         left_out: Events that lack a column, by column: `value` if it could not be used,
             `value empty` if it was empty.
-        causes: Why columns were left out, and how times out of range are written; see `doubts`.
+        causes: Why columns were left out, how times out of range are written, and what wrong
+            sources are; each text begins with the column or the reason.
         mapped: The columns of the stream that say whose conversion it is.
         values: The values of the delivered events, by currency.
         coverage: How many delivered events have each of `FIELDS`, by source; `events` is how many
@@ -92,7 +89,6 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
     dropped: Counter[str] = _counter()
     rejected: Counter[str] = _counter()
     repeated: Counter[str] = _counter()
-    sources: Counter[str] = _counter()
     zone_uses: int = 0
     left_out: Counter[str] = _counter()
     causes: Counter[str] = _counter()
@@ -110,26 +106,22 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
         self.zone_uses += 1
 
     def reject(self, rejection: Rejection) -> None:
-        """Count a dead letter, and the source that cannot be used, if that is the reason."""
+        """Count a dead letter, and how its event time or its source is written if that is why."""
         self.rejected[rejection.reason] += 1
-        count_time(self.causes, rejection)
-        if rejection.reason != "invalid_source":
-            return
-        source = rejection.columns.get("source")
-        text = ABSENT if source is None else str(source).strip()
-        if text != ABSENT and not _SHOWN_SOURCE.fullmatch(text):
-            text = NOT_SHOWN
-        if text not in self.sources and len(self.sources) >= _MOST_SOURCES:
-            text = NOT_SHOWN
-        self.sources[text] += 1
+        cause = None
+        if rejection.reason in {"event_too_old", "event_in_future"}:
+            cause = shape(rejection.columns.get("event_time"))
+        elif rejection.reason == "invalid_source":
+            source = rejection.columns.get("source")
+            text = "none" if source is None else str(source).strip()
+            cause = text if _SHOWN_SOURCE.fullmatch(text) else None
+        if cause is not None:
+            named = f"{rejection.reason}: {cause}"
+            if named in self.causes or len(self.causes) < _MOST_CAUSES:
+                self.causes[named] += 1
 
     def deliver(self, events: Sequence[Event], sent_at: Sequence[float]) -> None:
-        """Count events that LiveIntent has.
-
-        Args:
-            events: The events, as they were sent.
-            sent_at: The Unix time at which each was sent.
-        """
+        """Count events that LiveIntent has, each with the Unix time at which it was sent."""
         self.delivered += len(events)
         ages = [at - event.event_time for event, at in zip(events, sent_at, strict=True)]
         ages.sort()
@@ -196,18 +188,6 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
         """The number of records that LiveIntent has, by this run or an earlier one."""
         return self.delivered + self.dropped["already_sent"]
 
-    def doubts(self, least_filtered: int = 5) -> Iterator[str]:
-        """Return what the records of the stream have in common that is probably a mistake.
-
-        Args:
-            least_filtered: The number of records from which on a filter that removes all of them
-                is doubtful.
-        """
-        yield from left_out_columns(self.left_out, self.causes, self.events)
-        if self.mapped:  # A stream that the map drops as a whole is filtered, too.
-            yield from all_filtered(self.read, self.filtered, least_filtered)
-        yield from untimely(self.read - self.filtered - self.unmapped, self.rejected, self.causes)
-
     def having(self, field: str, sources: Iterable[str] = ALL_SOURCES) -> int:
         """Return how many delivered events of some sources have one of `FIELDS`, or are there."""
         return sum(self.coverage.get(source, {}).get(field, 0) for source in sources)
@@ -221,12 +201,6 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
     def late(self) -> int:
         """How many delivered events were sent more than an hour after their event time."""
         return self.delivered - self.within_an_hour
-
-    def identification(self, stream: str) -> Identification:
-        """Return what identified the events, under the stream's name."""
-        return Identification(
-            stream, self.events, self.rejected["no_identity"], self.mapped, self.left_out
-        )
 
 
 Figures = TypeVar("Figures", bound=msgspec.Struct)
@@ -284,8 +258,6 @@ class RunCounts:
         retries: How many of them were sent again because of a fault.
         throttled: How many of them the API did not accept because they came too fast (429, 503).
         unproven: Dead letters of refused events that nothing was left to compare with.
-        too_large: How many requests the API refused for their size.
-        fitting_rows: Half of the events of the smallest of them.
         other_accounts: Dead letters that a replay leaves to other accounts or pixels, by their
             names in words.
         elsewhere: What waits for another run now; None if nothing does.
@@ -299,8 +271,6 @@ class RunCounts:
         self.retries = 0
         self.throttled = 0
         self.unproven = 0
-        self.too_large = 0
-        self.fitting_rows = 0
         self.other_accounts: Counter[str] = Counter()
         self.elsewhere: ReservedByOther | None = None
         self.dry_run = dry_run
@@ -320,16 +290,9 @@ class RunCounts:
         self.retries += other.retries
         self.throttled += other.throttled
         self.unproven += other.unproven
-        self.note_too_large(other.too_large, other.fitting_rows)
         self.other_accounts.update(other.other_accounts)
         for stream, counts in other.streams.items():
             add(self.of(stream), counts)
-
-    def note_too_large(self, requests: int, fitting_rows: int) -> None:
-        """Count requests that were refused for their size, and half the events of the smallest."""
-        if requests:
-            self.too_large += requests
-            self.fitting_rows = min(self.fitting_rows or fitting_rows, fitting_rows)
 
     @property
     def total(self) -> StreamCounts:
@@ -353,8 +316,7 @@ class RunCounts:
 
     def what_to_do(self, reason: str) -> str:
         """Return what a reason means and what to do about it, in a run of this kind."""
-        found = [one.identification(name) for name, one in self.streams.items()]
-        return what_to_do(reason, found, replay=self.is_replay)
+        return what_to_do(reason, self.streams)
 
     def too_many_rejected(self, percent: int, *, at_end: bool) -> str | None:
         """Return why the run must fail if more than so many percent became dead letters.
@@ -367,28 +329,22 @@ class RunCounts:
         wanted = total.read - total.filtered - total.unmapped - total.not_replayed.total()
         wanted -= total.dropped.total() - total.dropped["already_sent"]
         bad = Counter({r: n for r, n in total.rejected.items() if REASONS[r].is_bad})
-        if wanted >= least and bad.total() * 100 > wanted * percent:
-            reason, most = bad.most_common(1)[0]
-            return (
-                f"{bad.total()} of {wanted} records became dead letters, which is more than"
-                f" max_dead_letter_percent ({percent}) allows. The most frequent reason is"
-                f" {reason} ({counted(most, 'record')}). {self.what_to_do(reason)} If you expect"
-                " these dead letters, set max_dead_letter_percent to 100. Then a run continues"
-                " despite dead letters."
-            )
+        lost = Counter({r: n for r, n in bad.items() if r in NEVER_TAKEN})
         # A record in flight may still be delivered.
-        is_over = at_end and percent != _UNLIMITED and not total.unsettled
-        return self._nothing_delivered(total) if is_over and not total.taken else None
-
-    def _nothing_delivered(self, total: StreamCounts) -> str | None:
-        """Return why a run fails that has delivered nothing, if it does."""
-        lost = Counter({r: n for r, n in total.rejected.items() if r in NEVER_TAKEN})
-        if lost.total() < _LEAST_LOST_TO_FAIL:
+        is_empty = at_end and percent != _UNLIMITED and not (total.unsettled or total.taken)
+        if wanted >= least and bad.total() * 100 > wanted * percent:
+            said = (
+                f"{bad.total()} of {wanted} records became dead letters, which is more than"
+                f" max_dead_letter_percent ({percent}) allows"
+            )
+        elif is_empty and lost.total() >= _LEAST_LOST_TO_FAIL:
+            said = f"nothing was delivered, and {lost.total()} records became dead letters"
+            bad = lost
+        else:
             return None
-        reason, most = lost.most_common(1)[0]
+        reason, most = bad.most_common(1)[0]
         return (
-            f"nothing was delivered, and {lost.total()} records became dead letters. The most"
-            f" frequent reason is {reason} ({counted(most, 'record')}). {self.what_to_do(reason)}"
-            " If you expect these dead letters, set max_dead_letter_percent to 100. Then a run that"
-            " delivers nothing counts as successful."
+            f"{said}. The most frequent reason is {reason} ({counted(most, 'record')})."
+            f" {self.what_to_do(reason)} If you expect these dead letters, set"
+            " max_dead_letter_percent to 100. Then they fail no run."
         )

@@ -1,14 +1,22 @@
-"""Judges what a stream's records had in common: columns left out, all filtered, times out of range.
+"""What the records of a stream have in common that is probably a mistake, and what to do about it.
 
-The parameters are parts of `StreamCounts`.
+Columns are left out, a filter removes all records, times are out of range, currencies are missing,
+or the columns that should say whose conversions they are do not.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
-from target_liveintent.conversions import FIELDS, Rejection, shape
+from target_liveintent.conversions import DEAD_LETTERS, FIELDS
+from target_liveintent.mapping import CURRENCIES
+from target_liveintent.privacy import IDENTITY_COLUMNS
+from target_liveintent.reasons import NO_IDENTITY, REASONS
+from target_liveintent.run.amounts import OTHERS, counted
+
+if TYPE_CHECKING:
+    from target_liveintent.run.counts import StreamCounts
 
 _SHARE = 0.05
 """The share of events above which a column that is left out is more than an exception."""
@@ -22,24 +30,58 @@ _HINTS = {
 }
 _NO_EVENT_ID = "event_id empty"
 _UNTIMELY = ("event_too_old", "event_in_future")
-_MOST_CAUSES = 200
+_MOST_UNKNOWN = 5
+"""Unknown currencies that are named."""
+_NEARLY_ALL = 0.98
+"""The share of events from which on a column that gave nothing is probably a mistake. Shops of
+guests and of tills have an address for a few."""
+_MOST = 0.5
+"""The share of events for which a column must stand in for one that is empty."""
+_LEAST_EVENTS_TO_WARN = 50
+_LEAST_EVENTS_TO_ADVISE = 10
 
 
-def left_out_columns(
-    left_out: Mapping[str, int], causes: Mapping[str, int], events: int
-) -> Iterator[str]:
-    """Return a warning for each column that many events lack because its value is unusable."""
+def doubts(counts: StreamCounts, least_filtered: int = _LEAST) -> Iterator[str]:
+    """Yield what is probably wrong with a stream, in sentences without its name.
+
+    Args:
+        counts: The figures of the stream.
+        least_filtered: The number of records from which on a filter that removes all of them is
+            doubtful.
+    """
+    yield from _left_out(counts)
+    if counts.mapped and counts.filtered == counts.read >= least_filtered:
+        yield (
+            f"the filter of the map removes all {counts.read:,} records. A filter takes each text"
+            " but the empty one as true, also '0' and 'false', which CSV files have: write"
+            " is_true(get('is_test')) instead of get('is_test')"
+        )
+    yield from _untimely(counts)
+    yield from _currencies(counts)
+    for column in idle(counts):
+        unusable, empty = _without(counts, column)
+        if unusable <= empty:  # Otherwise `_left_out` says it.
+            yield (
+                f"in {unusable + empty} of {counts.events} events, the column {column} did not"
+                f" identify a person ({empty} empty, {unusable} unusable). Check what is mapped to"
+                f" {column}"
+            )
+
+
+def _left_out(counts: StreamCounts) -> Iterator[str]:
+    """Yield a warning for each column that many events lack because its value is unusable."""
+    events = counts.events
     for field in FIELDS:
-        count = min(left_out.get(field.name, 0), events)
+        count = min(counts.left_out[field.name], events)
         if not (_is_frequent(count, events) or (count and field.name in _FROM_THE_FIRST)):
             continue
-        cause = _most_frequent(causes, field.name)
+        cause = most_frequent(counts.causes, field.name)
         yield (
             f"{field.name} is left out of {count:,} of {events:,} events"
             f"{f': {cause}' if cause else ''}. Check what is mapped to {field.name}"
             f"{_HINTS.get(field.name, '')}"
         )
-    count = min(left_out.get(_NO_EVENT_ID, 0), events)
+    count = min(counts.left_out[_NO_EVENT_ID], events)
     if _is_frequent(count, events):
         yield (
             f"event_id is empty in {count:,} of {events:,} events, so their IDs are derived from"
@@ -48,44 +90,109 @@ def left_out_columns(
         )
 
 
-def all_filtered(read: int, filtered: int, least: int) -> Iterator[str]:
-    """Return a warning if the filter of a map removes all records."""
-    if filtered == read >= least:
-        yield (
-            f"the filter of the map removes all {read:,} records. A filter takes each text but the"
-            " empty one as true, also '0' and 'false', which CSV files have: write"
-            " is_true(get('is_test')) instead of get('is_test')"
-        )
+def _is_frequent(count: int, events: int) -> bool:
+    return count >= _LEAST and count > events * _SHARE
 
 
-def untimely(read: int, rejected: Mapping[str, int], causes: Mapping[str, int]) -> Iterator[str]:
-    """Return a warning if most records are too old, or in the future."""
-    counts = {reason: rejected[reason] for reason in _UNTIMELY if rejected.get(reason)}
-    total = sum(counts.values())
+def most_frequent(causes: Mapping[str, int], about: str) -> str:
+    """Return the most frequent cause of something, a column or a reason; empty without one."""
+    found = [(n, cause) for cause, n in causes.items() if cause.startswith(f"{about}: ")]
+    return max(found)[1].removeprefix(f"{about}: ") if found else ""
+
+
+def _untimely(counts: StreamCounts) -> Iterator[str]:
+    """Yield a warning if most records are too old, or in the future."""
+    read = counts.read - counts.filtered - counts.unmapped
+    found = {reason: counts.rejected[reason] for reason in _UNTIMELY if counts.rejected[reason]}
+    total = sum(found.values())
     if total >= _LEAST and total * 2 > read:
-        most = max(counts, key=lambda reason: counts[reason])
-        written = _most_frequent(causes, most)
+        written = most_frequent(counts.causes, max(found, key=lambda reason: found[reason]))
         yield (
             f"{total:,} of {read:,} records are too old or in the future"
-            f" ({', '.join(f'{reason} {count:,}' for reason, count in counts.items())})"
+            f" ({', '.join(f'{reason} {count:,}' for reason, count in found.items())})"
             f"{f'; their event_time looks like {written}' if written else ''}. A first run over"
             " older rows is normal. Otherwise, check what is mapped to event_time, and the setting"
             " timezone"
         )
 
 
-def count_time(causes: Counter[str], rejection: Rejection) -> None:
-    """Count how the event time of a record is written that is too old or in the future."""
-    if rejection.reason in _UNTIMELY:
-        cause = f"{rejection.reason}: {shape(rejection.columns.get('event_time'))}"
-        if cause in causes or len(causes) < _MOST_CAUSES:
-            causes[cause] += 1
+def _currencies(counts: StreamCounts) -> Iterator[str]:
+    """Yield a warning about values without a currency, and one about unknown currencies."""
+    if amount := counts.values.get(""):
+        is_mapped = counts.left_out["currency"] or counts.left_out["currency empty"]
+        conversions = counted(amount.conversions, "conversion")
+        yield f"in {conversions}, the value has no currency. " + (
+            "Check what is mapped to currency"
+            if is_mapped
+            else "Add a column named 'currency' to the map"
+        )
+    if unknown := sorted(counts.values.keys() - CURRENCIES - {"", OTHERS}):
+        count = sum(counts.values[currency].conversions for currency in unknown)
+        more = " and others" if len(unknown) > _MOST_UNKNOWN else ""
+        yield (
+            f"the currency of {counted(count, 'conversion')} is not in ISO 4217"
+            f" ({', '.join(unknown[:_MOST_UNKNOWN])}{more}). Check what is mapped to currency"
+        )
 
 
-def _is_frequent(count: int, events: int) -> bool:
-    return count >= _LEAST and count > events * _SHARE
+# Whose conversions they are
 
 
-def _most_frequent(causes: Mapping[str, int], about: str) -> str:
-    found = [(n, cause) for cause, n in causes.items() if cause.startswith(f"{about}: ")]
-    return max(found)[1].removeprefix(f"{about}: ") if found else ""
+def idle(counts: StreamCounts, least_events: int = _LEAST_EVENTS_TO_WARN) -> list[str]:
+    """Return the columns of addresses and hashes that identify nobody in nearly all events.
+
+    A column that is only empty is no mistake where another one stands in for it. Nothing is
+    returned for fewer than `least_events` events.
+    """
+    events, found = counts.events, []
+    columns = _hashed(counts)
+    least_empty = min((sum(_without(counts, one)) for one in columns), default=0)
+    has_other = least_empty <= events * (1 - _MOST)
+    for column in columns if events >= least_events else ():
+        unusable, empty = _without(counts, column)
+        is_mistake = unusable > empty or not has_other
+        if unusable + empty >= events * _NEARLY_ALL and is_mistake:
+            found.append(column)
+    return found
+
+
+def _hashed(counts: StreamCounts) -> list[str]:
+    return [column for column in IDENTITY_COLUMNS if column in counts.mapped]
+
+
+def _without(counts: StreamCounts, column: str) -> tuple[int, int]:
+    """Return in how many events a column could not be used, and in how many it was empty."""
+    return counts.left_out[column], counts.left_out[f"{column} empty"]
+
+
+def what_to_do(reason: str, streams: Mapping[str, StreamCounts]) -> str:
+    """Return what happened to records that were not sent for a reason, and what to do about it.
+
+    Args:
+        reason: The reason.
+        streams: The figures of all streams. For `no_identity`, the advice depends on what
+            identified their events; not in a replay, as no map applies to dead letters.
+    """
+    replay = streams.keys() == {DEAD_LETTERS}
+    meaning = REASONS[reason].advice(replay=replay)
+    if replay or reason != "no_identity":
+        return meaning
+    concerned = {name: one for name, one in streams.items() if one.rejected[reason]}
+    hints = [hint for name, one in concerned.items() if (hint := _no_identity_hint(name, one))]
+    if hints and len(hints) == len(concerned):
+        meaning = NO_IDENTITY  # These are no guests.
+    return " ".join([meaning, *hints])
+
+
+def _no_identity_hint(stream: str, counts: StreamCounts) -> str:
+    """Return what is wrong with the map of a stream with guests; empty if nothing seems to be."""
+    hashed = _hashed(counts)
+    if not hashed:
+        return f"No e-mail address is mapped in stream {stream}: map email, md5 or sha2."
+    columns = ", ".join(hashed)
+    if set(idle(counts, _LEAST_EVENTS_TO_ADVISE)).issuperset(hashed):
+        return (
+            f"In stream {stream}, almost no event has a usable value in {columns}: check what is"
+            f" mapped to {columns}."
+        )
+    return ""

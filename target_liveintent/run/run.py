@@ -6,20 +6,21 @@ full batch is reserved in the store and handed to delivery; its result gives eac
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
+from target_liveintent.clock import Clock
 from target_liveintent.conversions import DEAD_LETTERS, Conversion, Rejection
-from target_liveintent.delivery import BatchResult
+from target_liveintent.delivery import BatchResult, Delivery, DeliveryStatus
 from target_liveintent.errors import DeliveryError, StorageError, TooManyRejectedError
 from target_liveintent.reasons import NEVER_TAKEN, REASONS
 from target_liveintent.run.batches import Batches
 from target_liveintent.run.counts import ReservedByOther, RunCounts
-from target_liveintent.run.parts import RunParts
 from target_liveintent.run.state_gate import StateGate
 from target_liveintent.settings import Settings
+from target_liveintent.store import Claim
 
 _T = TypeVar("_T")
 _TICK = 1.0
@@ -39,6 +40,53 @@ _STOP_RETRIES = 5.0
 _STOP_GRACE = 17.0
 """Seconds for which a stopped run waits for requests in flight. Its end takes one or
 two more; the process must be over after 20."""
+
+
+class Outcomes(Protocol):
+    """Keeps the outcome of each record, and knows what was delivered before.
+
+    `RunStore` keeps them in the store, `DryStore` keeps nothing, and a task of Spark has files.
+    What is noted becomes durable by `claim` and `write`, which raise a `StorageError` if they fail.
+    """
+
+    def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> Mapping[int, Claim]:
+        """Reserve the events of batches, by the numbers of the batches, before they are sent.
+
+        Those that were sent before have their outcome.
+        """
+
+    def deliver(self, conversions: Sequence[Conversion], sent_at: Sequence[float]) -> None:
+        """Note events that LiveIntent has, and the Unix time at which each was sent."""
+
+    def confirm(self, number: int, confirmed: Sequence[Conversion], *, is_last: bool) -> None:
+        """Note which events of a batch the API has confirmed, and whether the batch is done."""
+
+    def reject(self, rejection: Rejection) -> None:
+        """Note a record that is not sent: by its reason, it becomes a dead letter or is dropped."""
+
+    def write(self, *, durable: bool = False) -> None:
+        """Write what was noted; if durable, it survives a power cut."""
+
+    def release(self) -> None:
+        """Write what was noted, and end the reservations of the run."""
+
+
+class RunParts(NamedTuple):
+    """What a run works with.
+
+    Attributes:
+        outcomes: Keeps the outcome of each record.
+        write_state: Writes a STATE. Without it, the engine itself remembers what is done.
+        stop_reading: Called when the setting `limit` is reached.
+        on_progress: Called about once a second with the counts, and how far delivery is.
+    """
+
+    clock: Clock
+    delivery: Delivery
+    outcomes: Outcomes
+    write_state: Callable[[str], None] = lambda _: None
+    stop_reading: Callable[[], None] = lambda: None
+    on_progress: Callable[[RunCounts, DeliveryStatus], None] = lambda *_: None
 
 
 class Run:
@@ -75,9 +123,7 @@ class Run:
     def take(self, stream: str, result: Conversion | Rejection | None) -> None:
         """Give a record its outcome, or put its event on the way.
 
-        Args:
-            stream: The name under which it is counted.
-            result: What the record was converted to; None if the user's map filters it.
+        Its result is None if the user's map filters it.
 
         Raises:
             RunError: If the rejection ends the run, or delivery fails.
@@ -276,8 +322,6 @@ class Run:
         self.counts.of(result.batch.stream).deliver(events, result.sent_at)
         self.counts.throttled += result.throttled
         self.counts.unproven += result.unproven
-        sizes = result.too_large
-        self.counts.note_too_large(len(sizes), min(sizes, default=0) // 2)
         self._outcomes.deliver(result.delivered, result.sent_at)
         number, is_last = result.batch.number, result.is_last
         self._outcomes.confirm(number, result.confirmed, is_last=is_last)
@@ -351,9 +395,7 @@ class Run:
     def abandon(self, failure: BaseException) -> None:
         """End a run that has failed: settle what can be settled, write the STATE that is true.
 
-        Args:
-            failure: Why it failed. Unless delivery or the store is at fault, what was read before
-                is delivered.
+        Unless delivery or the store is at fault, what was read before is delivered.
 
         Raises:
             RunError: If that fails as well.

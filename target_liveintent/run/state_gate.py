@@ -32,23 +32,14 @@ class StateGate:
         self._written: str | None = None
 
     def open_batch(self, beside: int | None = None) -> int:
-        """Return the number of a new batch.
-
-        Args:
-            beside: The number of an unfinished batch; the new one holds back the same STATEs.
-        """
+        """Return the number of a new batch. One beside another holds back the same STATEs."""
         number = self._next
         self._next += 1
         self._unfinished[number] = number if beside is None else self._unfinished[beside]
         return number
 
     def finish_batch(self, number: int, *, rejected: bool = False) -> None:
-        """Note that all of a batch is delivered, or written as dead letters.
-
-        Args:
-            number: The batch.
-            rejected: Whether no STATE may pass the batch before `release`.
-        """
+        """Note that all of a batch has its outcome; if rejected, STATE waits for `release`."""
         place = self._unfinished.pop(number)
         if rejected and not self._released:
             self._withheld = min(self._withheld, place)

@@ -105,7 +105,7 @@ def letters_to_replay(
         found = letters_in(store.database, store.number)
     else:
         database = open_for_reading(settings)
-        found = iter(()) if database is None else letters_in(database)
+        found = letters_in(database)
     for key, text in found:
         yield key, decode_object(text.encode())
 

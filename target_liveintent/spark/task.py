@@ -26,7 +26,7 @@ from target_liveintent.run_id import new_run_id
 from target_liveintent.spark.options import FACT_COLUMNS, Job
 from target_liveintent.spark.outcomes import REJECTED, Attempt, FactTable, Sent, TaskOutcomes
 from target_liveintent.spark.rows import Row, records_of
-from target_liveintent.store import TASK, DryStore, Waiting, account_of, open_store
+from target_liveintent.store import TASK, DryStore, Waiting, empty_store, open_store
 
 LOGGER = logging.getLogger("target_liveintent.spark")
 _decode_record = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
@@ -69,7 +69,7 @@ class _Task:
             # If Spark begins a stage again, attempts are the first once more, but they left rows.
             known_by = attempt.partition if attempt.is_first else None
             self._sent = table.delivered(attempt.write, known_by)
-        store: Outcomes = DryStore(None, account_of(settings))
+        store: Outcomes = DryStore(empty_store(), settings, attempt.run_id)
         if settings.has_database_server and not settings.dry_run:
             # Attempts at tasks are separate in the store, as runs are.
             waiting = Waiting(warn=LOGGER.warning)
@@ -134,7 +134,7 @@ class _Task:
             self._run.take(self._job.stream, result)
 
     def _was_sent(self, one: Conversion) -> bool:
-        place = (*account_of(self._job.settings), one.pixel_id, one.stream)
+        place = (*self._job.settings.account, one.pixel_id, one.stream)
         return one.event_id in self._sent.get(place, ())
 
     def _replayed(self, values: dict[str, Any]) -> Conversion | Rejection | None:
@@ -166,7 +166,7 @@ def has_accepted(job: Job, attempt: Attempt) -> bool:
     """Return whether the API accepted an event of the write, or of a micro-batch before it."""
     table, settings = table_of(job), job.settings
     return table is not None and any(
-        (customer_id, host) == account_of(settings) and settings.pixel_id in {None, pixel}
+        (customer_id, host) == settings.account and settings.pixel_id in {None, pixel}
         for write in (attempt.write, *attempt.batches)
         for customer_id, host, pixel, _ in table.delivered(write)
     )

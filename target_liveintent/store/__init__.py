@@ -5,7 +5,7 @@ from target_liveintent.store.deletion import delete_letters, forget_people
 from target_liveintent.store.delivered import as_csv as delivered_as_csv
 from target_liveintent.store.delivered import as_messages as delivered_as_messages
 from target_liveintent.store.delivered import delivered_in
-from target_liveintent.store.ledger import Claim, LedgerAccount, account_of
+from target_liveintent.store.ledger import Claim
 from target_liveintent.store.letters import (
     PROPERTIES,
     SCHEMA_MESSAGE,
@@ -14,14 +14,17 @@ from target_liveintent.store.letters import (
     letters_in,
 )
 from target_liveintent.store.letters import as_messages as letters_as_messages
-from target_liveintent.store.opening import open_for_reading, open_for_writing, open_store
+from target_liveintent.store.opening import (
+    empty_store,
+    open_for_reading,
+    open_for_writing,
+    open_store,
+)
 from target_liveintent.store.run_store import (
     TASK,
     DryStore,
-    FormerPixel,
     RunStore,
     StoredRun,
-    former_pixel,
     runs_in,
 )
 
@@ -32,18 +35,15 @@ __all__ = [
     "Claim",
     "Database",
     "DryStore",
-    "FormerPixel",
-    "LedgerAccount",
     "RunStore",
     "StoredRun",
     "Waiting",
-    "account_of",
     "delete_letters",
     "delivered_as_csv",
     "delivered_as_messages",
     "delivered_in",
+    "empty_store",
     "forget_people",
-    "former_pixel",
     "imported",
     "letter_of",
     "letters_as_messages",

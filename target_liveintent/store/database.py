@@ -1,11 +1,6 @@
 """What the store asks of a database: transactions that are lists of steps, and queries.
 
-A transaction is data, not code, so a database far away gets all of its steps at once. The SQL of a
-step is the same for each database. It has `?` for a value, and these words, for which each database
-has its own text:
-
-`{now}`      the Unix time by the clock that all runs share
-`{rows}`     the rows of the step, after INSERT INTO … (…), or between brackets after IN
+A transaction is data, not code, so a database far away gets all of its steps at once.
 """
 
 from __future__ import annotations
@@ -13,39 +8,20 @@ from __future__ import annotations
 import abc
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
-from target_liveintent.errors import ConfigurationError, StorageError
+from target_liveintent.errors import ConfigurationError, RunError, StorageError
+from target_liveintent.store.layout import VERSION, Row, Step
 
-Row = tuple[Any, ...]
 _T = TypeVar("_T")
 _STOP_SECONDS = 0.5
 """Seconds for which a run that was told to stop still waits for another try."""
-_ANSWER_SECONDS = 1.5
-"""Seconds for which such a run waits for an answer."""
 _SILENT_SECONDS = 1.0
 """Seconds of a wait after which the log says what is waited for."""
-_LOCK_MILLISECONDS, _LAST_MILLISECONDS = 500, 100
-"""How long a database waits for a lock at a time, so that a signal can end the wait; and how long
-after a wait in vain."""
-
-
-class Step(NamedTuple):
-    """A statement. Its answer has the rows that it returns.
-
-    Attributes:
-        sql: The statement.
-        values: The values for `?`.
-        rows: Any number of rows, for `{rows}`; None for a statement without this word.
-        types: The types of their columns: those of the layout.
-    """
-
-    sql: str
-    values: Sequence[Any] = ()
-    rows: Sequence[Row] | None = None
-    types: Sequence[str] = ()
-
+_LOCK_MILLISECONDS = 200
+"""How long a database waits for a lock at a time, so that a signal can end the wait."""
+_NEWER = "a newer version of target-liveintent wrote the store. Upgrade target-liveintent"
 
 Answers = list[list[Row]]
 Then = Callable[[Answers], Sequence[Step]]
@@ -86,13 +62,7 @@ class Waiting:
         self.reason = ""
 
     def again(self, reason: str, most: float, pause: float) -> bool:
-        """Wait before the next try; return False if it is not worth it any more.
-
-        Args:
-            reason: What is waited for, as a clause.
-            most: The most seconds that are waited, in all.
-            pause: The seconds until the next try.
-        """
+        """Wait some seconds before the next try; return False after `most` seconds in all."""
         waited = self._clock.monotonic() - self._began
         most = min(most, _STOP_SECONDS) if self._is_stopped() else most
         if waited >= most or self.has_ended:
@@ -104,38 +74,72 @@ class Waiting:
         self._sleep(pause)
         return True
 
-    @property
-    def is_over(self) -> bool:
-        """Whether the run was told to stop, and has waited for an answer for long enough."""
-        has_waited = self._clock.monotonic() - self._began >= _ANSWER_SECONDS
-        return has_waited and (self._is_stopped() or self.has_ended)
-
 
 class Database(abc.ABC):
     """A database with the tables of the store.
 
-    All methods raise a `StorageError` if the database cannot be used.
+    All methods raise a `StorageError` if the database cannot be used; the constructors of the two
+    databases raise a `ConfigurationError` if another setting is needed.
 
     Args:
+        name: What messages call it.
         waiting: How it waits for other programs, and for a database that is gone.
 
     Attributes:
         waiting: The same.
-        is_new: Whether it is open for reading only, and has no tables: no run has used it yet.
+        is_new: Whether no run had used it before.
     """
 
     _errors: tuple[type[Exception], ...]
     """What its statements raise."""
+    _find_tables: str
+    """The query for the names of the tables that are there."""
+    _lock: Sequence[str]
+    """The statements that begin a transaction in which only one run creates the tables."""
+    _tables: Sequence[str]
+    """The statements that create the tables."""
+    _foreign: str
+    """What is wrong with tables of another program."""
 
-    def __init__(self, waiting: Waiting) -> None:
+    def __init__(self, name: str, waiting: Waiting) -> None:
+        self._name = name
         self.waiting = waiting
         self._lock_milliseconds = _LOCK_MILLISECONDS
-        self.is_new = False
+        self.is_new = self._is_open = False
 
-    def wait_no_more(self) -> None:
-        """Let each further transaction fail that would have to wait, and soon if for a lock."""
-        self.waiting.has_ended = True
-        self._lock_milliseconds = _LAST_MILLISECONDS
+    def _open(self, *, reads_only: bool) -> None:
+        """Check whose tables there are, and create them if there are none."""
+        try:
+            self.is_new = not self._retried(self._has_tables)
+            if not reads_only:
+                self._retried(self._prepare)
+            self._is_open = True
+        except BaseException:
+            self.close()
+            raise
+
+    def _has_tables(self) -> bool:
+        """Return whether the tables exist; refuse those of others."""
+        names = {name for (name,) in self._do(Step(self._find_tables))}
+        if not names:
+            return False
+        if "store" in names:
+            match self._do(Step("SELECT * FROM store LIMIT 2")):
+                case [(int(version),)] if version <= VERSION:
+                    return True
+                case [(int(),)]:
+                    raise self._refusal(_NEWER)
+        raise self._refusal(self._foreign)
+
+    def _prepare(self) -> None:
+        """Create the tables if there are none."""
+        if self.is_new:
+            for sql in self._lock:
+                self._do(Step(sql))
+            if not self._has_tables():  # Unless another run was faster.
+                for sql in self._tables:
+                    self._do(Step(sql))
+            self._do(Step("COMMIT"))
 
     def transact(
         self, steps: Sequence[Step], then: Then | None = None, *, durable: bool = False
@@ -166,9 +170,13 @@ class Database(abc.ABC):
                 try:
                     return work()
                 except self._errors as error:
+                    self._roll_back()
                     wait = self._wait_after(error, tries)
                     if wait is None or not self.waiting.again(*wait):
                         raise self._failure(error) from None
+                except BaseException:
+                    self._roll_back()
+                    raise
                 tries += 1
         finally:
             self.waiting.begin()
@@ -182,17 +190,25 @@ class Database(abc.ABC):
         """Do one step, and return its rows."""
 
     @abc.abstractmethod
-    def _wait_after(self, error: Any, tries: int) -> tuple[str, float, float] | None:
-        """Return what `Waiting.again` takes, after a failure that may pass.
-
-        Args:
-            error: The failure.
-            tries: How many tries had failed before it.
-        """
+    def _roll_back(self) -> None:
+        """Undo what was begun."""
 
     @abc.abstractmethod
-    def _failure(self, error: Any) -> ConfigurationError | StorageError:
-        """Return what ends the run."""
+    def _wait_after(self, error: Any, tries: int) -> tuple[str, float, float] | None:
+        """Return what `Waiting.again` takes if a failure, after other tries, may pass."""
+
+    @abc.abstractmethod
+    def _words(self, error: Any) -> str:
+        """Return what is wrong, in the words of a user and without secrets."""
+
+    def _failure(self, error: Any) -> RunError:
+        """Return what ends the run. What does not pass, and was so from the start, is a setting."""
+        if not self._is_open and self._wait_after(error, 0) is None:
+            return self._refusal(self._words(error))
+        return StorageError(f"{self._name} cannot be used: {self._words(error)}")
+
+    def _refusal(self, why: str) -> ConfigurationError:
+        return ConfigurationError(f"{self._name} cannot be used: {why}")
 
     def free_reserve(self) -> None:  # noqa: B027 (only a file has one)
         """Give a reserved part of the disk back, if there is one."""

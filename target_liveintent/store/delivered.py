@@ -5,15 +5,16 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from target_liveintent.conversions import DELIVERED_EVENTS, Conversion, exact
-from target_liveintent.store.database import Database, Row
-from target_liveintent.store.ledger import LedgerAccount
+from target_liveintent.settings import Account
+from target_liveintent.store.database import Database
+from target_liveintent.store.layout import Row
 from target_liveintent.store.letters import storable, stored_id, stored_stream
 
 CSV_COLUMNS = {
@@ -68,13 +69,16 @@ _SCHEMA_MESSAGE = {
 _MOST_POWER = 1_000
 _PAGE = 5_000
 """Rows that are read at once."""
-_COLUMNS = (
-    *("sent_at", "stream", "event_id", "pixel_id", "event_time", "run_id", "source", "order_id"),
-    *("value", "currency", "md5", "sha2", "decision_id", "idfa", "aaid"),
-)
+_ORDER = ("sent_at", "stream", "event_id", "pixel_id")
+_SQL = {
+    "pixel_id": "delivered.pixel_id",
+    "outcome": "'delivered'",
+    "run_id": "run.id",
+    "value": "CAST(value AS TEXT)",
+}
+"""The columns that have another name in the table."""
 _READ = (
-    "SELECT sent_at, stream, event_id, delivered.pixel_id, event_time, run.id, source, order_id,"
-    " CAST(value AS TEXT), currency, md5, sha2, decision_id, idfa, aaid"
+    f"SELECT {', '.join(_SQL.get(name, name) for name in SINGER_COLUMNS)}"  # noqa: S608
     " FROM delivered LEFT JOIN run ON run.number = delivered.run"
     " WHERE delivered.customer_id = ? AND delivered.api_host = ?"
     " AND (sent_at, stream, event_id, delivered.pixel_id) > (?, ?, ?, ?)"
@@ -83,15 +87,8 @@ _READ = (
 _encode = msgspec.json.Encoder().encode
 
 
-def delivered_row(conversion: Conversion, sent_at: float, account: LedgerAccount, run: int) -> Row:
-    """Return the row of an event that LiveIntent has accepted.
-
-    Args:
-        conversion: The event.
-        sent_at: Unix time, in seconds, of the request.
-        account: Whose event it is.
-        run: The number of the run.
-    """
+def delivered_row(conversion: Conversion, sent_at: float, account: Account, run: int) -> Row:
+    """Return the row of an event that the run of this number sent at a Unix time."""
     event = conversion.event
     user, purchase = event.user_data, event.purchase_data
     texts = (purchase.currency, user.md5, user.sha2, event.decision_id, user.idfa, user.aaid)
@@ -117,14 +114,14 @@ def _amount(value: float | Decimal | None) -> str | None:
     return str(sent)
 
 
-def delivered_in(
-    database: Database, account: LedgerAccount, since: float
-) -> Iterator[dict[str, Any]]:
+def delivered_in(database: Database, account: Account, since: float) -> Iterator[dict[str, Any]]:
     """Yield the delivered events that an account sent since a Unix time, the oldest first."""
-    last: Sequence[Any] = (since, "", "", -1)
+    last: list[Any] = [since, "", "", -1]
     while page := database.read(_READ, [*account, *last, _PAGE]):
-        yield from (dict(zip(_COLUMNS, row, strict=True)) for row in page)
-        last = page[-1][:4]  # By these columns, the rows are in order.
+        for row in page:
+            event = dict(zip(SINGER_COLUMNS, row, strict=True))
+            yield event
+        last = [event[name] for name in _ORDER]
 
 
 def as_csv(events: Iterable[dict[str, Any]]) -> Iterator[str]:
@@ -154,10 +151,9 @@ def as_messages(events: Iterable[dict[str, Any]]) -> Iterator[str]:
         columns = event | {
             "event_time": _utc(event["event_time"]),
             "sent_at": _utc(event["sent_at"], "milliseconds"),
-            "outcome": "delivered",
             "value": event["value"] and msgspec.Raw(event["value"].encode()),
         }
-        record = {name: columns[name] for name in SINGER_COLUMNS if columns[name] is not None}
+        record = {name: value for name, value in columns.items() if value is not None}
         yield _encode({"type": "RECORD", "stream": DELIVERED_EVENTS, "record": record}).decode()
 
 

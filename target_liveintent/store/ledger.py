@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from target_liveintent.conversions import Conversion
 from target_liveintent.privacy import scrub
-from target_liveintent.settings import Settings
+from target_liveintent.settings import Account
 
 TIME_BYTES = 5
 """The bytes of a key that hold a Unix time, in seconds: when the event expires."""
@@ -24,23 +24,6 @@ HASH_BYTES = 11
 RECENT = 50_000
 """Events whose hashes are kept in memory: they are known whatever else changes in a record. Of
 older ones, the key must be found in the store, and it begins with a time."""
-
-
-class LedgerAccount(NamedTuple):
-    """Whose events a ledger is asked about.
-
-    Attributes:
-        customer_id: The setting.
-        host: The name of the API's host, without a port.
-    """
-
-    customer_id: str
-    host: str
-
-
-def account_of(settings: Settings) -> LedgerAccount:
-    """Return whose events a run sends."""
-    return LedgerAccount(settings.customer_id, settings.api_host)
 
 
 class Claim(NamedTuple):
@@ -60,27 +43,42 @@ class Claim(NamedTuple):
     other_run: str | None = None
 
 
+class Division(NamedTuple):
+    """Which events of some batches are sent.
+
+    Attributes:
+        claims: What is known of each batch.
+        reserved: The keys of those of its events that are sent, if there are any.
+    """
+
+    claims: dict[int, Claim]
+    reserved: dict[int, list[bytes]]
+
+
 class Ledger:
     """Decides which events a run sends, from what it remembers and what the store says.
 
     Args:
         account: Events of another account have other keys.
-        newest: The keys of the newest events that were delivered before.
 
     Attributes:
         confirmed: The keys of events that the API has confirmed: the store must learn them.
         ended: The numbers of batches that have their outcome: their reservations must end.
     """
 
-    def __init__(self, account: LedgerAccount, newest: Iterable[bytes] = ()) -> None:
+    def __init__(self, account: Account) -> None:
         self._account = blake2b("\0".join(account).encode(), digest_size=HASH_BYTES)
         # The hashes of recent events. The older ones are dropped at once when there are too many.
         self._recent: set[bytes] = set()
-        self._less_recent = {key[TIME_BYTES:] for key in newest}
+        self._less_recent: set[bytes] = set()
         self._reserved: dict[int, list[bytes]] = {}  # The keys of what has no outcome, by batch.
         self._underway: set[bytes] = set()  # Their hashes.
         self.confirmed: list[bytes] = []
         self.ended: list[int] = []
+
+    def remember(self, newest: Iterable[bytes]) -> None:
+        """Know the newest events that were delivered before, by their keys."""
+        self._less_recent = {key[TIME_BYTES:] for key in newest}
 
     def keyed(
         self, batches: Mapping[int, Sequence[Conversion]]
@@ -110,16 +108,13 @@ class Ledger:
         events: Iterable[tuple[int, bytes, Conversion]],
         others: Mapping[bytes, str],
         delivered: Collection[bytes],
-    ) -> tuple[dict[int, Claim], dict[int, list[bytes]]]:
+    ) -> Division:
         """Decide which events are sent. This changes nothing; see `reserve`.
 
         Args:
             events: The events, as `keyed` returns them.
             others: The hashes that other runs have reserved, each with the ID of a run.
             delivered: The keys that the store has.
-
-        Returns:
-            What is known of each batch, and the keys of those of its events that are sent.
         """
         claims: dict[int, Claim] = {}
         reserved: dict[int, list[bytes]] = {}
@@ -140,7 +135,7 @@ class Ledger:
                 mine.add(hashed)
                 claim.mine.append(conversion)
                 reserved[number].append(key)
-        return claims, {number: keys for number, keys in reserved.items() if keys}
+        return Division(claims, {number: keys for number, keys in reserved.items() if keys})
 
     def reserve(self, reserved: Mapping[int, list[bytes]]) -> None:
         """Note that the store has taken reservations."""
@@ -153,13 +148,7 @@ class Ledger:
         return [key for keys in self._reserved.values() for key in keys]
 
     def confirm(self, number: int, confirmed: Sequence[Conversion], *, is_last: bool) -> None:
-        """Note which events of a batch the API has confirmed.
-
-        Args:
-            number: The number of the batch.
-            confirmed: The events.
-            is_last: Whether the batch has its outcome. Its reservation ends then.
-        """
+        """Note which events of a batch the API has confirmed; the last ones end its reservation."""
         reserved = self._reserved.pop(number)
         # (Usually these are all events of the batch, and their keys are known.)
         is_all = len(confirmed) == len(reserved)

@@ -18,7 +18,6 @@ import msgspec
 from target_liveintent.conversions import (
     DEAD_LETTERS,
     FIELDS,
-    UNUSABLE,
     Conversion,
     LetterKey,
     Rejection,
@@ -26,9 +25,9 @@ from target_liveintent.conversions import (
     window_end,
 )
 from target_liveintent.privacy import redact_columns, scrub
-from target_liveintent.settings import Settings
-from target_liveintent.store.database import Database, Row
-from target_liveintent.store.ledger import LedgerAccount
+from target_liveintent.settings import Account, Settings
+from target_liveintent.store.database import Database
+from target_liveintent.store.layout import Row
 
 _TEXT = {"type": ["string", "null"]}
 PROPERTIES: dict[str, Any] = {
@@ -67,19 +66,21 @@ class DeadLetter(NamedTuple):
     key: LetterKey
     record: Mapping[str, Any]
 
-    def row(self, run: int, now: float = 0.0) -> Row:
-        """Return the row of the table, written by a run.
+    @property
+    def reason(self) -> str:
+        """Why it was not sent."""
+        return storable(str(self.record.get("reason")))
 
-        Args:
-            run: The number of the run.
-            now: Unix time, which takes the place of a time that is missing, or that somebody has
-                made unreadable.
+    def row(self, run: int, now: float = 0.0) -> Row:
+        """Return the row of the table, written by the run of this number.
+
+        The Unix time `now` takes the place of a time that somebody has made unreadable.
         """
         record, key = self.record, self.key
         texts = (_text_or_none(record.get(name)) for name in ("field", "detail"))
         return (
             *key,
-            storable(str(record.get("reason"))),
+            self.reason,
             *texts,
             _unix_time(record.get("time")) or int(now),
             _unix_time(record.get("window_end")),
@@ -89,35 +90,33 @@ class DeadLetter(NamedTuple):
 
 
 def letter_of(rejection: Rejection, settings: Settings, run_id: str, now: float) -> DeadLetter:
-    """Return the dead letter of a rejection, without addresses.
+    """Return the dead letter of a rejection at a Unix time, without addresses.
 
-    Args:
-        rejection: The rejection.
-        settings: Those with which the event would have been sent.
-        run_id: The ID of the run.
-        now: Unix time, in seconds.
+    The settings are those with which the event would have been sent.
     """
-    moment = _EPOCH + dt.timedelta(seconds=int(now))
-    record: dict[str, Any] = {"event_id": rejection.event_id, **redact_columns(rejection.columns)}
-    record |= {
+    columns, detail = rejection.columns, rejection.detail
+    record = {
+        "event_id": rejection.event_id,
+        **redact_columns(columns),
         "reason": rejection.reason,
         "field": rejection.field and scrub(rejection.field),
         "stream": scrub(rejection.stream),
-        "time": moment.isoformat(timespec="seconds"),
+        "time": _iso(int(now)),
         "run_id": run_id,
     }
-    detail = rejection.detail
-    if (closes := _window_end(rejection.columns, settings)) is not None:
-        record["window_end"] = closes.isoformat(timespec="seconds")
-        if detail is None and closes <= moment:
+    closes = window_end(columns, settings.events)
+    if closes is not None and (end := _iso(closes)) is not None:
+        record["window_end"] = end
+        if detail is None and closes <= now:
             detail = "its window has closed"
     if detail is not None:
         record["detail"] = scrub(detail)
-    own = positive_integer(rejection.columns.get("pixel_id"))
-    if own is None and settings.pixel_id is not None:
-        record["written_for"] = {**_account(settings), "pixel_id": settings.pixel_id}
-    elif own is not None and own is not UNUSABLE:
-        record["written_for"] = _account(settings)
+    pixel_id = positive_integer(columns.get("pixel_id"))
+    account = {"customer_id": settings.customer_id, "api_host": settings.api_host}
+    if pixel_id is None and settings.pixel_id is not None:
+        record["written_for"] = {**account, "pixel_id": settings.pixel_id}
+    elif isinstance(pixel_id, int):
+        record["written_for"] = account
     if rejection.keys is not None:
         record["keys"] = rejection.keys
     return DeadLetter(_key_of(record, settings), record)
@@ -152,7 +151,7 @@ def _key_of(record: Mapping[str, Any], settings: Settings) -> LetterKey:
     )
 
 
-def keys_of(conversion: Conversion, account: LedgerAccount) -> tuple[LetterKey, ...]:
+def keys_of(conversion: Conversion, account: Account) -> tuple[LetterKey, ...]:
     """Return the keys of the dead letters that an event may have, from this run or an earlier one.
 
     It may have become a dead letter while it had no usable pixel. A replay knows the letter of
@@ -196,16 +195,12 @@ def _unix_time(value: Any) -> int | None:
         return None
 
 
-def _window_end(columns: Mapping[str, Any], settings: Settings) -> dt.datetime | None:
-    end = window_end(columns, settings.events)
+def _iso(unix_time: int) -> str | None:
+    """Return a time as text; None after the year 9999."""
     try:
-        return None if end is None else _EPOCH + dt.timedelta(seconds=end)
-    except OverflowError:  # After the year 9999.
+        return (_EPOCH + dt.timedelta(seconds=unix_time)).isoformat(timespec="seconds")
+    except OverflowError:
         return None
-
-
-def _account(settings: Settings) -> dict[str, Any]:
-    return {"customer_id": settings.customer_id, "api_host": settings.api_host}
 
 
 # In the database
@@ -220,15 +215,10 @@ _READ = (
 def letters_in(
     database: Database, run: int = 0, *, of_run: bool = False
 ) -> Iterator[tuple[LetterKey, str]]:
-    """Yield dead letters in the order of their keys, each once, also while a run writes.
+    """Yield the keys of dead letters, in their order, and their columns as JSON.
 
-    Args:
-        database: The store.
-        run: The number of a run, which begin with 1.
-        of_run: Whether those are wanted that this run has written; otherwise, all others.
-
-    Yields:
-        The key, and the JSON of the columns.
+    Each comes once, also while a run writes. They are those that the run of this number has
+    written, if `of_run`; otherwise all others. (The numbers of runs begin with 1.)
     """
     last: Sequence[Any] = ("", "", "", "", -1)
     while page := database.read(_READ, [*last, run, of_run, _PAGE]):

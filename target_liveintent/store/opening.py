@@ -1,4 +1,8 @@
-"""From the setting `store` to what it names: a file of SQLite's, or a PostgreSQL database."""
+"""From the setting `store` to what it names: a file of SQLite's, or a PostgreSQL database.
+
+All functions raise a `ConfigurationError` if the setting names something that is no store, and a
+`StorageError` if a database cannot be reached.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.settings import Settings
 from target_liveintent.store.database import Database, Waiting
 from target_liveintent.store.run_store import RunStore
-from target_liveintent.store.sqlite import SqliteStore
+from target_liveintent.store.sqlite import IN_MEMORY, SqliteStore
 
 
 def open_store(  # noqa: PLR0913 (an argument for each option)
@@ -20,20 +24,7 @@ def open_store(  # noqa: PLR0913 (an argument for each option)
     waiting: Waiting | None = None,
     send_again: bool = False,
 ) -> RunStore:
-    """Open the store for a run that sends events; create it if there is none.
-
-    Args:
-        settings: The settings.
-        run_id: The ID of the run.
-        clock: Tells the time.
-        kind: The kind of the run; see `RunStore`.
-        waiting: How it waits; by default, silently.
-        send_again: Whether events that other runs delivered are sent once more.
-
-    Raises:
-        ConfigurationError: If the setting names something that is no store.
-        StorageError: If a database cannot be reached.
-    """
+    """Open the store for a run that sends events; create it if there is none. See `RunStore`."""
     database = open_for_writing(settings, clock, waiting)
     try:
         return RunStore(database, settings, run_id, clock, kind=kind, send_again=send_again)
@@ -45,24 +36,23 @@ def open_store(  # noqa: PLR0913 (an argument for each option)
 def open_for_writing(
     settings: Settings, clock: Clock = SYSTEM_CLOCK, waiting: Waiting | None = None
 ) -> Database:
-    """Open the database of the store; create it if there is none. Raises as `open_store`."""
+    """Open the database of the store; create it if there is none."""
     return _open(settings, clock, waiting or Waiting(clock), reads_only=False)
 
 
-def open_for_reading(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Database | None:
-    """Open the store to read it, without a change; None if no run has used it yet.
-
-    Raises:
-        ConfigurationError: If the setting names something that is no store.
-        StorageError: If a database cannot be reached.
-    """
-    if not settings.has_database_server and not Path(settings.store).exists():
-        return None
-    database = _open(settings, clock, Waiting(clock), reads_only=True)
-    if database.is_new:
+def open_for_reading(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Database:
+    """Open the store to read it, without a change; if no run has used it yet, an empty one."""
+    if settings.has_database_server or Path(settings.store).exists():
+        database = _open(settings, clock, Waiting(clock), reads_only=True)
+        if not database.is_new:
+            return database
         database.close()
-        return None
-    return database
+    return empty_store(clock)
+
+
+def empty_store(clock: Clock = SYSTEM_CLOCK) -> Database:
+    """Return a store that has nothing, and that nobody else sees."""
+    return SqliteStore(IN_MEMORY, clock, Waiting(clock))
 
 
 def _open(settings: Settings, clock: Clock, waiting: Waiting, *, reads_only: bool) -> Database:

@@ -8,21 +8,18 @@ the machines may differ.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import psycopg
-from psycopg.abc import PQGen
 
-from target_liveintent.errors import ConfigurationError, StorageError
+from target_liveintent.errors import ConfigurationError
 from target_liveintent.privacy import hide_token
-from target_liveintent.store.database import Answers, Database, Row, Step, Then, Waiting
-from target_liveintent.store.layout import POSTGRES, TABLES, VERSION, creation
+from target_liveintent.store.database import Answers, Database, Then, Waiting
+from target_liveintent.store.layout import FURTHER, TABLES, Row, Step
 
-_T = TypeVar("_T")
 _CREATING = 0x4C495354
 """The number of the lock that runs take while they create the tables: the letters "LIST"."""
 _NOW = "extract(epoch FROM clock_timestamp())"
@@ -50,14 +47,8 @@ _BEGIN = (
     "SELECT version FROM store FOR UPDATE",
 )
 _LOCK_TAKEN = "55P03"
-_NO_RIGHT = "42501"
 _PASSING = ("53300", "40001", "40P01")
 """Errors that another try does not have: too many connections, a serialization, a deadlock."""
-_FOREIGN = ("42703", "42P07", "42P10")
-"""The errors of a database in which another program has such tables: a column that is not there, a
-table that is there already, a key that is another one."""
-_CONFIGURATION = ("28000", "28P01", "3D000", "3F000", _NO_RIGHT)
-"""Errors that only another setting can fix: user, password, database, schema, rights."""
 _CONFIGURATION_WORDS = (
     "authentication failed",
     "does not exist",
@@ -66,36 +57,7 @@ _CONFIGURATION_WORDS = (
     "invalid",
 )
 """Words of failed connections that only another setting can fix; these have no error code."""
-_OF_ANOTHER = (
-    "it has tables of another program with the names that the store needs. Name another schema in"
-    " the URL: postgresql://user@host/database?options=-csearch_path%3Dliveintent"
-)
-
-
-class _Connection(psycopg.Connection[Any]):
-    """A connection that does not wait for the answer of a database that is silent, after a stop.
-
-    Attributes:
-        waiting: Says when a wait is over.
-    """
-
-    waiting = Waiting()
-
-    def wait(self, gen: PQGen[_T], *args: Any, **kwargs: Any) -> _T:
-        """Wait for an answer; psycopg asks several times a second whether it still should."""
-        return super().wait(self._watched(gen), *args, **kwargs)
-
-    def _watched(self, gen: PQGen[_T]) -> PQGen[_T]:
-        try:
-            wanted = next(gen)
-            while True:
-                ready = yield wanted
-                if not ready and self.waiting.is_over:
-                    raise psycopg.OperationalError(_NO_ANSWER)
-                wanted = gen.send(ready)
-        except StopIteration as end:
-            answer: _T = end.value
-            return answer
+_NAMES = ", ".join(f"'{table.name}'" for table in TABLES)
 
 
 class PostgresStore(Database):
@@ -106,33 +68,30 @@ class PostgresStore(Database):
         retry_seconds: How long a database that cannot be reached is tried again.
         waiting: How it waits for other programs, and for a database that is gone.
         reads_only: Whether nothing may change.
-
-    Raises:
-        ConfigurationError: If the tables are those of another program or a newer version, or the
-            user or the database does not exist.
-        StorageError: If the database cannot be reached.
     """
 
     _errors = (psycopg.Error,)
+    _find_tables = (
+        f"SELECT relname FROM pg_class WHERE relname IN ({_NAMES})"  # noqa: S608 (constants)
+        " AND relnamespace = current_schema()::regnamespace"
+    )
+    _lock = ("BEGIN", f"SELECT pg_advisory_xact_lock({_CREATING})")
+    _tables = (*(table.creation for table in TABLES), *FURTHER)
+    _foreign = (
+        "it has tables of another program with the names that the store needs. Name another schema"
+        " in the URL: postgresql://user@host/database?options=-csearch_path%3Dliveintent"
+    )
 
     def __init__(
         self, url: str, retry_seconds: float, waiting: Waiting, *, reads_only: bool = False
     ) -> None:
-        super().__init__(waiting)
+        super().__init__("the database named in store", waiting)
         # Its warnings name the user; what they say is raised as well.
         logging.getLogger("psycopg").setLevel(logging.CRITICAL)
         self._parameters, self._secrets = _parameters(url)
         self._retry_seconds = retry_seconds
-        self._connection: _Connection | None = None
-        self._was_open = False
-        try:
-            self._retried(lambda: self._open(reads_only=reads_only))
-            self._was_open = True
-        except BaseException:
-            self.close()
-            raise
-
-    # Opening
+        self._connection: psycopg.Connection[Any] | None = None
+        self._open(reads_only=reads_only)
 
     @property
     def _db(self) -> psycopg.Connection[Any]:
@@ -142,57 +101,21 @@ class PostgresStore(Database):
             if self.waiting.has_ended:
                 raise psycopg.OperationalError(_GONE)
             # A pooler between the run and the database may not know prepared statements.
-            self._connection = _Connection.connect(
+            self._connection = psycopg.connect(
                 self._parameters, autocommit=True, prepare_threshold=None
             )
-            self._connection.waiting = self.waiting
         return self._connection
 
-    def _open(self, *, reads_only: bool) -> None:
-        if not self._has_tables():
-            self.is_new = reads_only
-            if reads_only:
-                return
-            self._create()
-        versions = self._db.execute("SELECT version FROM store").fetchall()
-        if len(versions) != 1 or not isinstance(versions[0][0], int):
-            raise _refused(_OF_ANOTHER)
-        if versions[0][0] > VERSION:
-            why = (
-                "a newer version of target-liveintent created the tables. Upgrade target-liveintent"
-            )
-            raise _refused(why)
-
-    def _has_tables(self) -> bool:
-        """Return whether the tables exist; refuse those of another program."""
-        names = ["store", *(table.name for table in TABLES)]
-        query = (
-            "SELECT relname FROM pg_class WHERE relname = ANY (%s)"
-            " AND relnamespace = current_schema()::regnamespace"
-        )
-        found = {name for (name,) in self._db.execute(query, [names])}
-        if found and "store" not in found:
-            raise _refused(_OF_ANOTHER)
-        return bool(found)
-
-    def _create(self) -> None:
-        creating = ["CREATE TABLE store (version integer NOT NULL)", *creation(POSTGRES)]
-        creating.append(f"INSERT INTO store VALUES ({VERSION})")  # noqa: S608 (a number)
+    def _prepare(self) -> None:
         try:
-            with self._db.transaction():
-                self._db.execute(f"SELECT pg_advisory_xact_lock({_CREATING})")
-                if not self._has_tables():  # Unless another run was faster.
-                    for statement in creating:
-                        self._db.execute(statement)
+            super()._prepare()
         except psycopg.errors.InsufficientPrivilege:
-            sql = ";\n".join(creating)
+            sql = ";\n".join(self._tables)
             why = (
                 "the user may not create tables. Ask the owner of the schema to execute this SQL,"
                 f" and to grant SELECT, INSERT, UPDATE and DELETE on these tables:\n{sql};"
             )
-            raise _refused(why) from None
-
-    # Reading and writing
+            raise self._refusal(why) from None
 
     def _transact(self, steps: Sequence[Step], then: Then | None, *, durable: bool) -> Answers:
         words = {"lock": self._lock_milliseconds, "durable": "on" if durable else "off"}
@@ -213,51 +136,42 @@ class PostgresStore(Database):
         return _rows_of(cursors)
 
     def _do(self, step: Step) -> list[Row]:
-        return self._db.execute(*_in_postgres(step)).fetchall()
+        return _rows_of([self._db.execute(*_in_postgres(step))])[0]
 
     def close(self) -> None:
         """Close the connection."""
         if self._connection is not None:
             self._connection.close()
 
-    # Failures
+    def _roll_back(self) -> None:
+        if self._connection is not None and not self._connection.closed:
+            try:
+                self._connection.execute("ROLLBACK")
+            except psycopg.Error:
+                self.close()
 
     def _wait_after(self, error: psycopg.Error, tries: int) -> tuple[str, float, float] | None:
-        self._roll_back()
         if error.sqlstate == _LOCK_TAKEN:
             return _LOCKED, _LOCK_SECONDS, 0.0
         if not _is_lost(error) or self._is_refused(error):
             return None
         return _GONE, self._retry_seconds, min(_FIRST_PAUSE * 2**tries, _LONGEST_PAUSE)
 
-    def _roll_back(self) -> None:
-        if self._connection is not None and not self._connection.closed:
-            with contextlib.suppress(psycopg.Error):
-                self._connection.execute("ROLLBACK")
-                return
-            self.close()
-
-    def _failure(self, error: psycopg.Error) -> ConfigurationError | StorageError:
-        """Return what ends the run, in one line without the names of the connection."""
-        if error.sqlstate in _FOREIGN:
-            return _refused(_OF_ANOTHER)
+    def _words(self, error: psycopg.Error) -> str:
+        """Return what is wrong in one line, without the names of the connection."""
         words = (error.diag.message_primary or str(error) or type(error).__name__).split()
-        reason = _without(self._secrets, " ".join(words))
+        text = " ".join(words)
+        for secret in self._secrets:
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
         if _needs_password(error):
-            reason += ". The database asks for a password: set PGPASSWORD, or use ~/.pgpass"
-        if error.sqlstate in _CONFIGURATION or self._is_refused(error):
-            return _refused(reason)
-        return StorageError(f"the database named in store cannot be used: {reason}")
+            text += ". The database asks for a password: set PGPASSWORD, or use ~/.pgpass"
+        return text
 
     def _is_refused(self, error: psycopg.Error) -> bool:
         """Return whether no connection is possible with these settings; that has no error code."""
-        is_first = error.sqlstate is None and not self._was_open
+        is_first = error.sqlstate is None and not self._is_open
         is_wrong = is_first and any(one in str(error) for one in _CONFIGURATION_WORDS)
         return is_wrong or _needs_password(error)
-
-
-def _refused(why: str) -> ConfigurationError:
-    return ConfigurationError(f"the database named in store cannot be used: {why}")
 
 
 def _needs_password(error: psycopg.Error) -> bool:
@@ -282,7 +196,7 @@ def _in_postgres(step: Step) -> tuple[str, list[Any]]:
         columns = [list(column) for column in zip(*step.rows, strict=True)] or [[]] * len(
             step.types
         )
-    arrays = ", ".join(f"?::{POSTGRES.get(kind, kind)}[]" for kind in step.types)
+    arrays = ", ".join(f"?::{kind}[]" for kind in step.types)
     sql = step.sql.format(rows=f"SELECT * FROM unnest({arrays})", now=_NOW)  # noqa: S608 (types)
     return sql.replace("?", "%s"), [*step.values, *columns]
 
@@ -303,10 +217,3 @@ def _parameters(url: str) -> tuple[str, list[str]]:
     secrets = [used[name] for name in ("password", "user") if used.get(name)]
     hide_token(used.get("password", ""))
     return psycopg.conninfo.make_conninfo("", **{**_CONNECTING, **given}), secrets
-
-
-def _without(secrets: Sequence[str], text: str) -> str:
-    """Return a text with stars in place of these words."""
-    for secret in secrets:
-        text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
-    return text

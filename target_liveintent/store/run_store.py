@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions import DAY, Conversion, LetterKey, Rejection
@@ -18,17 +18,10 @@ from target_liveintent.errors import StorageError
 from target_liveintent.reasons import REASONS
 from target_liveintent.settings import Settings
 from target_liveintent.store import ledger
-from target_liveintent.store.database import Answers, Database, Row, Step
+from target_liveintent.store.database import Answers, Database
 from target_liveintent.store.delivered import delivered_row
-from target_liveintent.store.layout import DEAD_LETTER, DELIVERED, EVENT, RESERVATION
-from target_liveintent.store.ledger import (
-    HASH_BYTES,
-    TIME_BYTES,
-    Claim,
-    Ledger,
-    LedgerAccount,
-    account_of,
-)
+from target_liveintent.store.layout import DEAD_LETTER, DELIVERED, EVENT, RESERVATION, Row, Step
+from target_liveintent.store.ledger import HASH_BYTES, TIME_BYTES, Claim, Division, Ledger
 from target_liveintent.store.letters import DeadLetter, keys_of, letter_of
 
 LAPSE = 30
@@ -50,7 +43,6 @@ _OF_OTHERS = (
     # (A time further ahead was written before the clock was set back.)
     " WHERE run.number <> ? AND run.alive_until BETWEEN {now} AND {now} + ?"
 )
-_DELIVERED = "SELECT key, run FROM event WHERE key IN ({rows})"
 _EXPIRE = (
     "DELETE FROM event WHERE key IN (SELECT key FROM event WHERE key < ? ORDER BY key LIMIT ?)"
 )
@@ -65,6 +57,12 @@ _FORGET_DEAD = (
 )
 """Until then, a run that has only stood still can take its reservations up again."""
 _END_TASK = "DELETE FROM run WHERE number = ?"
+_FORMER = (
+    "SELECT customer_id, pixel_id FROM run WHERE kind <> 'task' AND api_host = ? AND id <> ?"
+    " AND NOT EXISTS (SELECT 1 FROM run AS own WHERE own.customer_id = ? AND own.api_host = ?"
+    " AND coalesce(own.pixel_id, 0) = ? AND own.id <> ?) ORDER BY number DESC LIMIT 1"
+)
+"""The last run, if all runs before this one were for other customers or pixels."""
 _COUNT_OLD = "SELECT count(*) FROM dead_letter WHERE written_at < {now} - ?"
 _DELETE_OLD = (
     "DELETE FROM dead_letter WHERE written_at < {now} - ?",
@@ -84,15 +82,13 @@ class RunStore:
     """The store, as one run uses it.
 
     Args:
-        database: The database.
-        settings: The settings of the run.
-        run_id: The ID of the run.
-        clock: Tells the time.
         kind: `usual`, `replay`, `canary` (a run with the setting `limit`), or `TASK`.
         send_again: Whether events that other runs delivered are sent once more.
 
     Attributes:
         number: The number of the run in the store.
+        former: The customer ID and the pixel of the last run, if all runs before this one were for
+            others; else None.
         expired_letters: How many dead letters were deleted because they were too old.
         repeated_letters: Dead letters of this run that the store had before, by reason.
 
@@ -112,41 +108,48 @@ class RunStore:
     ) -> None:
         self.database = database
         self._settings = settings
-        self._account = account_of(settings)
+        self._account = settings.account
         self._run_id = run_id
         self._is_task = kind == TASK
         self._clock = clock
         self._send_again = send_again
+        self._renewed_at = clock.monotonic()
+        self._has_failed = False
+        self._ledger = Ledger(self._account)
+        self._clear()
+        self.number = self.expired_letters = 0
+        self.former: tuple[str, int | None] | None = None
+        self.repeated_letters: Counter[str] = Counter()
+        newest = self._begin(kind)
+        if not send_again:
+            self._ledger.remember(key for (key,) in newest)
+
+    def _clear(self) -> None:
+        """Forget the outcomes that were noted."""
         self._letters: dict[LetterKey, DeadLetter] = {}
         self._dropped: list[LetterKey] = []
         self._settled: list[Conversion] = []
         self._delivered: dict[Row, Row] = {}
-        self._renewed_at = clock.monotonic()
-        self._has_failed = False
-        self.repeated_letters: Counter[str] = Counter()
-        self.number, newest, self.expired_letters = self._begin(kind)
-        self._ledger = Ledger(self._account, () if send_again else newest)
+        self._ledger.confirmed, self._ledger.ended = [], []
 
-    def _begin(self, kind: str) -> tuple[int, list[bytes], int]:
-        """Add the row of the run, and remove what is too old.
-
-        Returns:
-            The number of the run, the keys of the newest events, and how many dead letters were
-            too old.
-        """
+    def _begin(self, kind: str) -> list[Row]:
+        """Add the row of the run, remove what is too old, and return the newest keys."""
         kept = [self._settings.history_days * DAY]
-        values = [self._run_id, kind, *self._account, self._settings.pixel_id, LAPSE]
+        run_id, account, pixel_id = self._run_id, self._account, self._settings.pixel_id
         steps = [
-            Step(_ADD_RUN, values),
-            Step(_NUMBER, [self._run_id]),
+            Step(_ADD_RUN, [run_id, kind, *account, pixel_id, LAPSE]),
+            Step(_NUMBER, [run_id]),
             Step(_NEWEST, [ledger.RECENT]),
+            Step(_FORMER, [account.host, run_id, *account, pixel_id or 0, run_id]),
             Step(_COUNT_OLD, kept),
             Step(_FORGET_DEAD),
         ]
         if not self._is_task:
             steps += [Step(delete, kept) for delete in _DELETE_OLD]
-        _, ((number,),), newest, ((old,),), *_ = self.database.transact(steps)
-        return number, [key for (key,) in newest], 0 if self._is_task else old
+        _, ((self.number,),), newest, former, ((old,),), *_ = self.database.transact(steps)
+        self.former = former[0] if former else None
+        self.expired_letters = 0 if self._is_task else old
+        return newest
 
     # Outcomes
 
@@ -184,22 +187,9 @@ class RunStore:
     def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> dict[int, Claim]:
         """Reserve the events of batches before they are sent; delete the letters of those sent.
 
-        Args:
-            batches: The events by the number of their batch; no number comes twice in a run, unless
-                nothing of the batch was reserved.
+        No number of a batch comes twice in a run, unless nothing of the batch was reserved.
         """
-        events = self._ledger.keyed(batches)
-        claims: dict[int, Claim] = {}
-        reserved: dict[int, list[bytes]] = {}
-
-        def reserve(others: Mapping[bytes, str], delivered: set[bytes]) -> list[Step]:
-            nonlocal claims, reserved
-            claims, reserved = self._ledger.divide(events, others, delivered)
-            hashes = {n: b"".join([key[TIME_BYTES:] for key in reserved[n]]) for n in reserved}
-            return [RESERVATION.put([(self.number, n, hashes[n]) for n in reserved])]
-
-        self._exchange([key for _, key, _ in events], reserve)
-        self._ledger.reserve(reserved)
+        claims = self._exchange(batches)
         if self._must_renew:  # The answer came so late that the reservations may have expired.
             self._exchange()
         for claim in claims.values():
@@ -209,11 +199,7 @@ class RunStore:
     # Transactions
 
     def write(self, *, durable: bool = False) -> None:
-        """Write what is new, and renew the reservations of the run if it is time.
-
-        Args:
-            durable: Whether all that was written so far survives a power cut.
-        """
+        """Write what is new, and renew the reservations; if durable, it survives a power cut."""
         outcomes = (self._letters, self._dropped, self._settled, self._delivered)
         pending = (*outcomes, self._ledger.confirmed, self._ledger.ended)
         if durable or any(pending) or self._must_renew:
@@ -225,40 +211,40 @@ class RunStore:
 
     def _exchange(
         self,
-        keys: Sequence[bytes] = (),
-        then: Callable[[Mapping[bytes, str], set[bytes]], list[Step]] = lambda *_: [],
+        batches: Mapping[int, Sequence[Conversion]] | None = None,
         *,
         durable: bool = False,
-    ) -> None:
-        """Ask about events, write what is new, and do more steps, in one transaction.
-
-        Args:
-            keys: The events.
-            then: Returns the other steps. It is given the hashes that other runs have reserved, and
-                the keys of events that were delivered.
-            durable: Whether all that was written so far survives a power cut.
-        """
+        releases: bool = False,
+    ) -> dict[int, Claim]:
+        """Reserve the events of batches, write what is new, and perhaps end all reservations."""
         began, renews = self._clock.monotonic(), self._must_renew
+        events = self._ledger.keyed(batches or {})
         own = self._ledger.reserved if renews else []
-        is_lost = False
-        repeated: Counter[str] = Counter()
+        is_lost, division, repeated = False, Division({}, {}), Counter[str]()
 
         def steps(answers: Answers) -> list[Step]:
-            nonlocal is_lost, repeated
-            has_letters, reserved, delivered, letters = answers
-            others = _reserved_by(reserved)
+            nonlocal is_lost, division, repeated
+            has_letters, others_reserved, delivered, letters = answers
+            others = _reserved_by(others_reserved)
             known = {k for k, run in delivered if run == self.number or not self._send_again}
-            repeated = Counter(
-                str(self._letters[LetterKey(*key)].record["reason"]) for key in letters
-            )
+            repeated = Counter(self._letters[LetterKey(*key)].reason for key in letters)
             is_lost = any(key in known or key[TIME_BYTES:] in others for key in own)
-            return [*self._news(has_letters=bool(has_letters)), *then(others, known)]
+            division = self._ledger.divide(events, others, known)
+            hashes = {
+                number: b"".join(key[TIME_BYTES:] for key in keys)
+                for number, keys in division.reserved.items()
+            }
+            return [
+                *self._news(has_letters=bool(has_letters)),
+                RESERVATION.put([(self.number, *one) for one in hashes.items()]),
+                *([Step(_RELEASE_ALL, [self.number])] if releases else []),
+            ]
 
         questions = [
             Step(_HAS_LETTERS),
             Step(_OF_OTHERS, [self.number, 2 * LAPSE]),
-            Step(_DELIVERED, (), [(key,) for key in (*keys, *own)], ["BYTES"]),
-            DEAD_LETTER.find(list(self._letters)),
+            _known([*(key for _, key, _ in events), *own]),
+            DEAD_LETTER.find(list(self._letters), ", ".join(LetterKey._fields)),
         ]
         self._has_failed = True
         try:
@@ -268,8 +254,8 @@ class RunStore:
             raise
         self._has_failed = False
         self.repeated_letters += repeated
-        self._letters, self._dropped, self._settled, self._delivered = {}, [], [], {}
-        self._ledger.confirmed, self._ledger.ended = [], []
+        self._ledger.reserve(division.reserved)
+        self._clear()
         if renews:
             self._renewed_at = began
         if is_lost:
@@ -279,17 +265,17 @@ class RunStore:
                 " continue: start the run again"
             )
             raise StorageError(msg)
+        return division.claims
 
     def _save_ledger(self) -> None:
         """Note what the API has confirmed, whatever else cannot be written: a full disk, a value.
 
         Otherwise the next run would send these events again.
         """
-        self.database.wait_no_more()
+        self.database.waiting.has_ended = True
         self.database.free_reserve()
         with contextlib.suppress(StorageError):
             self.database.transact(self._confirmed())
-            self._ledger.confirmed, self._ledger.ended = [], []
 
     def _confirmed(self) -> list[Step]:
         """Return the steps that note what the API has confirmed, and end reservations."""
@@ -326,9 +312,9 @@ class RunStore:
         """Write what is new, and end all reservations of the run."""
         failed_before = self._has_failed
         if failed_before:
-            self.database.wait_no_more()
+            self.database.waiting.has_ended = True
         try:
-            self._exchange(then=lambda *_: [Step(_RELEASE_ALL, [self.number])], durable=True)
+            self._exchange(durable=True, releases=True)
         except StorageError:
             if not failed_before:  # Otherwise it has been said.
                 raise
@@ -359,65 +345,31 @@ def _reserved_by(others: Iterable[Row]) -> dict[bytes, str]:
     }
 
 
-class DryStore:
-    """Stands in for the store in a dry run: knows what was delivered, and writes nothing.
+def _known(keys: Iterable[bytes]) -> Step:
+    """Return the step that answers which events were delivered, and by which run."""
+    return EVENT.find([(key,) for key in keys], "key, run")
 
-    Args:
-        database: The store; None if there is none yet.
-        account: Whose events are sent.
-        send_again: Whether the run would send delivered events once more.
-    """
 
-    def __init__(
-        self, database: Database | None, account: LedgerAccount, *, send_again: bool = False
-    ) -> None:
-        self._database = database
-        self._sends_again = send_again
-        self._ledger = Ledger(account, self._find(_NEWEST, [ledger.RECENT]))
+class DryStore(RunStore):
+    """Stands in for the store in a dry run: knows what was delivered, and writes nothing."""
 
-    def _find(self, *query: Any) -> set[bytes]:
-        """Return the keys that a query finds; none if events are sent again."""
-        if self._database is None or self._sends_again:
-            return set()
-        return {row[0] for row in self._database.read(*query)}
+    def _begin(self, kind: str) -> list[Row]:  # noqa: ARG002 (there is no row of the run)
+        return self.database.read(_NEWEST, [ledger.RECENT])
 
-    def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> dict[int, Claim]:
-        """Say what a run would send."""
-        events = self._ledger.keyed(batches)
-        known = self._find(_DELIVERED, (), [(key,) for _, key, _ in events], ["BYTES"])
-        claims, reserved = self._ledger.divide(events, {}, known)
-        self._ledger.reserve(reserved)
-        return claims
-
-    def confirm(self, number: int, confirmed: Sequence[Conversion], *, is_last: bool) -> None:
-        """Remember what would be sent, as far as a run does."""
-        self._ledger.confirm(number, confirmed, is_last=is_last)
-        self._ledger.confirmed.clear()
-
-    def deliver(self, conversions: Sequence[Conversion], sent_at: Sequence[float]) -> None:
-        """Do nothing: nothing is written."""
-
-    def reject(self, rejection: Rejection) -> None:
-        """Do nothing: nothing is written."""
-
-    def write(self, *, durable: bool = False) -> None:
-        """Do nothing: nothing is written."""
+    def _exchange(
+        self, batches: Mapping[int, Sequence[Conversion]] | None = None, **_: bool
+    ) -> dict[int, Claim]:
+        """Say what a run would send, and forget what it would write."""
+        events = self._ledger.keyed(batches or {})
+        known = [] if self._send_again else self.database.read(*_known(key for _, key, _ in events))
+        division = self._ledger.divide(events, {}, {key for key, _ in known})
+        self._ledger.reserve(division.reserved)
+        self._clear()
+        return division.claims
 
     def release(self) -> None:
         """Close the store."""
-        if self._database is not None:
-            self._database.close()
-
-
-_FORMER = (
-    "SELECT customer_id, pixel_id FROM run WHERE kind <> 'task' AND api_host = ? AND number < ?"
-    " AND NOT EXISTS (SELECT 1 FROM run AS own WHERE own.customer_id = ? AND own.api_host = ?"
-    " AND coalesce(own.pixel_id, 0) = ? AND own.number <> ?) ORDER BY number DESC LIMIT 1"
-)
-_EVENTS = (
-    "SELECT count(*) FROM event WHERE run IN (SELECT number FROM run"
-    " WHERE customer_id = ? AND api_host = ? AND coalesce(pixel_id, 0) = ?)"
-)
+        self.database.close()
 
 
 class StoredRun(NamedTuple):
@@ -436,36 +388,7 @@ class StoredRun(NamedTuple):
     figures: str | None
 
 
-def runs_in(
-    database: Database, account: LedgerAccount, pixel_id: int | None, since: float
-) -> Iterator[StoredRun]:
+def runs_in(database: Database, settings: Settings, since: float) -> Iterator[StoredRun]:
     """Yield the runs of an account and pixel that began since a Unix time, the oldest first."""
-    for row in database.read(_RUNS, [*account, pixel_id or 0, since]):
+    for row in database.read(_RUNS, [*settings.account, settings.pixel_id or 0, since]):
         yield StoredRun(*row)
-
-
-class FormerPixel(NamedTuple):
-    """The customer ID and the pixel of the runs before, and how many of their events are known."""
-
-    customer_id: str
-    pixel_id: int | None
-    events: int
-
-
-def former_pixel(
-    database: Database, account: LedgerAccount, pixel_id: int | None, run: int
-) -> FormerPixel | None:
-    """Return what the last run sent to, if only runs for other customers or pixels came before.
-
-    Args:
-        database: The store.
-        account: The account of this run.
-        pixel_id: The pixel of this run.
-        run: The number of this run.
-    """
-    found = list(database.read(_FORMER, [account.host, run, *account, pixel_id or 0, run]))
-    if not found:
-        return None
-    ((customer_id, former_id),) = found
-    ((events,),) = database.read(_EVENTS, [customer_id, account.host, former_id or 0])
-    return FormerPixel(customer_id, former_id, events) if events else None

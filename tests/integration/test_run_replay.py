@@ -19,7 +19,7 @@ from integration_support import (
     state,
     wait_until,
 )
-from ledger_claims import count, let_claims_lapse
+from ledger_claims import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -256,32 +256,6 @@ def test_sigterm_leaves_what_was_not_sent(to_server: Launcher, server: FaultySer
     assert "run the replay again to send the rest" in run.log
     assert "STATE" not in run.log
     assert to_server.letters.keys() == {*several(300)} - server.delivered
-
-
-def test_a_killed_replay_is_repeated(to_server: Launcher, server: FaultyServer) -> None:
-    """What the store knows to be delivered goes no second time, and what may be counted neither."""
-    to_server.put_letters(*letters(*several(300)))
-
-    def answer(request: Any) -> Reply:
-        if "e0" in request.ids:
-            return Reply(200, b"[]")  # LiveIntent may have counted this batch.
-        return Reply(held=len(server.requests) >= 6)
-
-    server.answer = answer
-    how = {"batch_size_rows": 10, "max_concurrent_requests": 1, "constants": OFTEN}
-    run = to_server.begin("replay", **how)
-    wait_until(lambda: len(server.requests) >= 6, "the first letters")
-    wait_until(lambda: count(to_server.store, "event") == 40, "the commits of the store")
-    run.signal(signal.SIGKILL).wait()
-    assert len(to_server.letters) == 260
-    server.answer = lambda _: Reply()
-    let_claims_lapse(to_server.store)
-    assert to_server.ask("replay").code == 0
-    unconfirmed = to_server.letters
-    assert ("e0" in unconfirmed, len(unconfirmed)) == (True, 10)
-    assert {one["reason"] for one in unconfirmed.values()} == {"unconfirmed"}
-    assert server.delivered == {*several(300)} - unconfirmed.keys()
-    assert {event for event, *_ in server.repeats} <= set(server.requests[5].ids)
 
 
 # Beside other runs

@@ -29,9 +29,8 @@ from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.pool import delivery_of
 from target_liveintent.errors import AllRefusedError
-from target_liveintent.run.parts import RunParts
-from target_liveintent.run.run import Run
-from target_liveintent.store import DryStore, account_of
+from target_liveintent.run.run import Run, RunParts
+from target_liveintent.store import DryStore, empty_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -76,7 +75,7 @@ class Letters(DryStore):
     """Only remembers who became a dead letter."""
 
     def __init__(self) -> None:
-        super().__init__(None, account_of(settings_of(SETTINGS)))
+        super().__init__(empty_store(), settings_of(SETTINGS), "run-1")
         self.ids: set[str] = set()
 
     def reject(self, rejection: Rejection) -> None:

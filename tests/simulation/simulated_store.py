@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import TYPE_CHECKING, NamedTuple
 
 from simulated_feed import event_key
@@ -12,8 +11,9 @@ from simulated_process import Signals
 from target_liveintent.errors import StorageError
 from target_liveintent.reasons import REASONS
 from target_liveintent.store import Claim, RunStore, Waiting
-from target_liveintent.store.database import Answers, Database, Step, Then
-from target_liveintent.store.sqlite import SqliteStore
+from target_liveintent.store.database import Answers, Then
+from target_liveintent.store.layout import Step
+from target_liveintent.store.sqlite import IN_MEMORY, SqliteStore
 
 if TYPE_CHECKING:
     import random
@@ -86,11 +86,7 @@ class SimulatedDatabase(SqliteStore):
     """
 
     def __init__(self, clock: SimulatedClock) -> None:
-        Database.__init__(self, Waiting(clock))
-        self._db = sqlite3.connect(":memory:", isolation_level=None)
-        self._db.create_function("now", 0, clock.time)
-        self._create()
-        self._is_open, self._reserve = True, None
+        super().__init__(IN_MEMORY, clock, Waiting(clock))
         self.kept = Kept()
         self._before: list[Kept] = []  # What was kept before each of the savepoints.
         self.start("", Signals(Ending()), lambda: None, None, goes=False)

@@ -26,7 +26,7 @@ from target_liveintent.delivery.pool import most_batches
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import RunError
 from target_liveintent.run import Run
-from target_liveintent.run.parts import RunParts
+from target_liveintent.run.run import RunParts
 from target_liveintent.store import RunStore
 
 if TYPE_CHECKING:

@@ -22,8 +22,7 @@ from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import StorageError
 from target_liveintent.reasons import REASONS
-from target_liveintent.run.parts import RunParts
-from target_liveintent.run.run import Run
+from target_liveintent.run.run import Run, RunParts
 from target_liveintent.settings import Settings
 from target_liveintent.store import Claim
 

@@ -22,7 +22,7 @@ from target_liveintent.reporting.history import (
     read_history,
 )
 from target_liveintent.run.counts import RunCounts
-from target_liveintent.store import account_of, open_for_reading, open_store, runs_in
+from target_liveintent.store import open_for_reading, open_store, runs_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +75,6 @@ class Runs:
     @contextlib.contextmanager
     def reading(self) -> Iterator[Database]:
         database = open_for_reading(settings_of({**ACCOUNT, **self.given}), self.clock)
-        assert database is not None
         with contextlib.closing(database):
             yield database
 
@@ -90,7 +89,7 @@ def test_a_run_leaves_an_entry_without_a_report(runs: Runs, tmp_path: Path) -> N
     runs.run(3)
     settings = settings_of({**ACCOUNT, **runs.given})
     with runs.reading() as database:
-        (stored,) = runs_in(database, account_of(settings), 4711, 0.0)
+        (stored,) = runs_in(database, settings, 0.0)
         assert stored.figures is not None
         left = msgspec.json.decode(stored.figures)
     assert left["run_id"] == stored.id == "0190-0001"

@@ -17,7 +17,7 @@ from target_liveintent.reasons import REASONS
 from target_liveintent.reporting import letters as letters_module
 from target_liveintent.reporting.letters import PROSPECTS, DeadLetters, Example, as_lines, look_at
 from target_liveintent.run import ReplayChoice
-from target_liveintent.store import open_store
+from target_liveintent.store import empty_store, open_store
 from target_liveintent.store.letters import DeadLetter
 
 if TYPE_CHECKING:
@@ -260,7 +260,8 @@ def test_letters_that_do_not_say_when(tmp_path: Path) -> None:
 
 def test_no_letters(tmp_path: Path) -> None:
     """It is the same without a store."""
-    for found in (look(tmp_path), look_at(None, SETTINGS, ReplayChoice(), ["a note"])):
+    nothing = look_at(empty_store(), SETTINGS, ReplayChoice(), ["a note"])
+    for found in (look(tmp_path), nothing):
         assert list(as_lines(found)) == ["a note", "There are no dead letters in the store."]
         assert (found.letters, found.reasons, found.written_for, found.first) == (0, [], [], None)
         assert found.replay == dict.fromkeys(PROSPECTS, 0)

@@ -409,12 +409,11 @@ def test_nothing_in_a_replay_speaks_of_maps() -> None:
 @pytest.mark.parametrize(
     ("sources", "said"),
     [
-        # The five most frequent values, and whether there are more.
-        (["desk", "site", "desk", None], "desk 2, site 1, (none) 1"),
-        ([*"aabcdefg"], "a 2, b 1, c 1, d 1, e 1, others"),
+        (["desk", "site", "desk", None], " (most often desk)"),
+        ([None], " (most often none)"),
         # A wrong column may be mapped, so only a short word is shown.
         *(
-            ([source, "desk", source], "desk 1, others")
+            ([source], "")
             for source in (
                 "Ann Smith",
                 "ann@example.com",
@@ -431,27 +430,22 @@ def test_nothing_in_a_replay_speaks_of_maps() -> None:
         ),
     ],
 )
-def test_the_warning_shows_sources(sources: list[Any], said: str) -> None:
-    """It shows the most frequent values that cannot be used, and no other column of a record."""
+def test_the_warning_shows_a_source(sources: list[Any], said: str) -> None:
+    """It shows the most frequent value that cannot be used, and no other column of a record."""
     report = RunCounts()
     counts = report.of("orders")
     for source in sources:
         columns = {} if source is None else {"source": source, "order_id": "secret"}
         counts.reject(Rejection("orders", "1", "invalid_source", "source", columns))
-    counts.read = len(sources)
+    counts.read = count = len(sources)
     (warning,) = summary.warnings(report)
-    count = len(sources)
-    assert warning.startswith(
-        f"orders: {count} of {count} records not delivered because of invalid_source ({said}). "
-    )
+    assert warning.startswith(f"orders: {count} of {count} record")
+    assert f"not delivered because of invalid_source{said}. " in warning
 
 
-def test_many_sources() -> None:
-    """However many values there are, few are remembered, and none of another column."""
+def test_many_causes() -> None:
+    """However many values there are, few are remembered."""
     counts = StreamCounts()
     for n in range(1_000):
         counts.reject(Rejection("orders", "1", "invalid_source", "source", {"source": f"s{n}"}))
-    columns = {"source": "desk", "pixel_id": "ann"}
-    counts.reject(Rejection("orders", "1", "invalid_pixel_id", "pixel_id", columns))
-    assert len(counts.sources) <= 51
-    assert counts.sources.total() == 1_000
+    assert len(counts.causes) == 200

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from unit_support import DEFAULTS, NOW, order, rejection
 
-from target_liveintent.conversions import EventBuilder
+from target_liveintent.conversions import DEAD_LETTERS, EventBuilder
+from target_liveintent.reasons import NO_IDENTITY, REASONS
+from target_liveintent.run.amounts import OTHERS, Amount
 from target_liveintent.run.counts import StreamCounts
-from target_liveintent.run.doubts import left_out_columns
+from target_liveintent.run.doubts import doubts, idle, what_to_do
 
 
 def counts_of(*records: dict[str, Any]) -> StreamCounts:
@@ -49,16 +51,16 @@ def test_a_column_that_is_left_out(column: str, value: Any, cause: str) -> None:
     few = [{**ORDER, column: value}] * 4
     many = [{**ORDER, column: value}] * 5
     known = column in ("value", "currency")  # What was sent without them cannot be corrected.
-    assert len(list(counts_of(*few, *[ORDER] * 50).doubts())) == known
-    assert len(list(counts_of(*many, *[ORDER] * 95).doubts())) == known
-    (said,) = counts_of(*many, *[ORDER] * 94).doubts()
+    assert len(list(doubts(counts_of(*few, *[ORDER] * 50)))) == known
+    assert len(list(doubts(counts_of(*many, *[ORDER] * 95)))) == known
+    (said,) = doubts(counts_of(*many, *[ORDER] * 94))
     assert said.startswith(f"{column} is left out of 5 of 99 events: {cause}")
     assert f". Check what is mapped to {column}" in said
 
 
 def test_the_most_frequent_cause_is_said() -> None:
-    causes = {"value: rare": 1, "value: frequent": 4, "ip: other": 9}
-    (said,) = left_out_columns({"value": 5}, causes, 5)
+    causes = Counter({"value: rare": 1, "value: frequent": 4, "ip: other": 9})
+    (said,) = doubts(StreamCounts(5, delivered=5, left_out=Counter(value=5), causes=causes))
     assert said.startswith("value is left out of 5 of 5 events: frequent. ")
 
 
@@ -76,7 +78,7 @@ def test_an_empty_event_id(empty: int, *, warns: bool) -> None:
     records = [{**ORDER, "event_id": None, "order_id": n} for n in range(empty)]
     counts = counts_of(*records, *[ORDER] * 20)
     assert counts.left_out["event_id empty"] == empty
-    said = list(counts.doubts())
+    said = list(doubts(counts))
     assert [one.partition(",")[0] for one in said] == (
         [f"event_id is empty in {empty} of {20 + empty} events"] if warns else []
     )
@@ -96,7 +98,7 @@ def test_a_filter_that_removes_everything(
     read: int, filtered: int, mapped: str, *, warns: bool
 ) -> None:
     counts = StreamCounts(read, filtered=filtered, mapped=frozenset(mapped.split()))
-    said = list(counts.doubts())
+    said = list(doubts(counts))
     assert len(said) == warns
     assert all("the filter of the map removes all 5 records" in one for one in said)
 
@@ -109,7 +111,7 @@ def test_times_out_of_range(old: int, read: int, *, warns: bool) -> None:
     counts = StreamCounts(read + 3, filtered=2, unmapped=1, delivered=read - old)
     for _ in range(old):
         counts.reject(rejection(order(event_time="2020-01-31 10:00")))
-    said = list(counts.doubts())
+    said = list(doubts(counts))
     assert len(said) == warns
     for one in said:
         assert one.startswith(
@@ -121,7 +123,157 @@ def test_times_out_of_range(old: int, read: int, *, warns: bool) -> None:
 def test_old_and_future_times() -> None:
     """Both count together, as a wrong form of times gives some of each."""
     rejected = Counter(event_in_future=2, event_too_old=3)
-    (said,) = StreamCounts(6, delivered=1, rejected=rejected).doubts()
+    (said,) = doubts(StreamCounts(6, delivered=1, rejected=rejected))
     assert said.startswith(
         "5 of 6 records are too old or in the future (event_too_old 3, event_in_future 2). A first"
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "left_out", "said"),
+    [
+        ({"": 5}, {}, "in 5 conversions, the value has no currency. Add a column named 'currency'"),
+        # Nobody is told to map a column that is mapped, and empty or unusable.
+        ({"": 5}, {"value empty": 3}, "in 5 conversions, the value has no currency. Add a column"),
+        ({"": 1}, {"currency empty": 2}, "in 1 conversion, the value has no currency. Check what"),
+        ({"": 9}, {"currency": 2}, "currency is left out of 2"),
+        (
+            {"EUR": 3, "EUE": 2, OTHERS: 7},
+            {},
+            "the currency of 2 conversions is not in ISO 4217 (EUE)",
+        ),
+        (
+            {f"{x}XX": 1 for x in "ABCDEF"},
+            {},
+            "the currency of 6 conversions is not in ISO 4217 (AXX, BXX, CXX, DXX, EXX and others)",
+        ),
+        # Known currencies, and columns that are only empty, alarm nobody.
+        ({"JPY": 2}, {"value empty": 3, "currency empty": 1, "ip": 2}, ""),
+    ],
+)
+def test_currencies(values: dict[str, int], left_out: dict[str, int], said: str) -> None:
+    """Values without a currency, and unknown ones: each with its count."""
+    amounts = {name: Amount(count) for name, count in values.items()}
+    counts = StreamCounts(9, delivered=9, left_out=Counter(left_out), values=amounts)
+    first = next(doubts(counts), "")
+    assert first.startswith(said)
+    assert bool(first) == bool(said)
+
+
+# Whose conversions they are
+
+
+def found(
+    events: int, unidentified: int = 0, mapped: str = "email", **left_out: int
+) -> StreamCounts:
+    """Return the figures of a stream; `email_empty` stands for the key `email empty`."""
+    counts = {name.replace("_empty", " empty"): count for name, count in left_out.items()}
+    return StreamCounts(
+        events,
+        delivered=events - unidentified,
+        rejected=Counter(no_identity=unidentified),
+        mapped=frozenset(mapped.split()),
+        left_out=Counter(counts),
+    )
+
+
+def identity_doubts(counts: StreamCounts) -> list[str]:
+    """Return the warnings that name a column that identifies nobody."""
+    return [one for one in doubts(counts) if "did not identify a person" in one]
+
+
+@pytest.mark.parametrize(
+    ("one", "columns"),
+    [
+        # At least 98 % of at least 50 events, empty and unusable ones together.
+        (found(49, email_empty=49), ""),
+        (found(50, email_empty=50), "email"),
+        (found(50, email_empty=48), ""),
+        (found(50, email_empty=49), "email"),
+        (found(1_000, email_empty=979), ""),
+        (found(1_000, email_empty=980), "email"),
+        (found(1_000, email=980), "email"),
+        (found(1_000, email=480, email_empty=500), "email"),
+        (found(1_000, value_empty=1_000), ""),
+        (found(1_000), ""),
+        # A column that is only empty is no mistake where another one stands in for it.
+        (found(100, 0, "email md5", email_empty=100), ""),
+        (found(100, 0, "email md5", email_empty=100, md5_empty=50), ""),
+        (found(100, 0, "email md5", email_empty=100, md5_empty=51), "email"),
+        (found(100, 0, "md5 sha2", sha2_empty=99), ""),
+        (
+            found(100, 0, "email md5 sha2", email_empty=100, md5_empty=100, sha2=98),
+            "email md5 sha2",
+        ),
+        # What it has is no address, as in a column of names.
+        (found(100, 0, "email md5", email=100), "email"),
+        (found(100, 0, "email md5", email=60, email_empty=40), "email"),
+    ],
+)
+def test_columns_that_identify_nobody(one: StreamCounts, columns: str) -> None:
+    """A column that gave nothing in nearly all of many events is probably a mistake."""
+    assert idle(one) == columns.split()
+
+
+def test_the_warning() -> None:
+    """It has the column and the figures, and nothing of a record."""
+    (said,) = identity_doubts(found(500, email=12, email_empty=481))
+    assert said == (
+        "in 493 of 500 events, the column email did not identify a person (481 empty, 12 unusable)."
+        " Check what is mapped to email"
+    )
+    # A column of unusable values has another warning, which shows how they are written.
+    assert identity_doubts(found(500, email=481, email_empty=12)) == []
+    assert identity_doubts(found(500, email=400)) == []
+
+
+# What to do about `no_identity`
+
+UNMAPPED = "No e-mail address is mapped in stream orders: map email, md5 or sha2."
+IDLE = "In stream orders, almost no event has a usable value in {0}: check what is mapped to {0}."
+GUESTS = REASONS["no_identity"].meaning
+
+
+@pytest.mark.parametrize(
+    ("one", "said"),
+    [
+        (found(20, 20, "decision_id"), f"{NO_IDENTITY} {UNMAPPED}"),
+        (found(20, 20, ""), f"{NO_IDENTITY} {UNMAPPED}"),
+        (found(10, 10, email_empty=10), f"{NO_IDENTITY} {IDLE.format('email')}"),
+        (found(100, 90, email=98), f"{NO_IDENTITY} {IDLE.format('email')}"),
+        (
+            found(10, 10, "email md5", email=10, md5_empty=10),
+            f"{NO_IDENTITY} {IDLE.format('email, md5')}",
+        ),
+        (found(9, 9, email_empty=9), GUESTS),
+        (found(10, 9, email_empty=9), GUESTS),
+        (found(100, 97, email_empty=97), GUESTS),
+        (found(10, 5, "email md5", email_empty=10, md5_empty=5), GUESTS),
+    ],
+)
+def test_advice_on_no_identity(one: StreamCounts, said: str) -> None:
+    """Guests are blamed only where an e-mail column is mapped, and gives something."""
+    assert what_to_do("no_identity", {"orders": one}) == said
+
+
+def test_advice_for_several_streams() -> None:
+    """Each stream with a mistake is named; others without an identity are those of guests."""
+    guests, unmapped = found(100, 20, email_empty=20), found(20, 20, "decision_id")
+    streams = {"shop": guests, "orders": unmapped, "leads": found(20, 0, "")}
+
+    def said(*names: str) -> str:
+        return what_to_do("no_identity", {name: streams[name] for name in names})
+
+    assert said("shop", "orders", "leads") == f"{GUESTS} {UNMAPPED}"
+    assert said("orders", "leads") == f"{NO_IDENTITY} {UNMAPPED}"
+    assert said("shop", "leads") == GUESTS
+
+
+@pytest.mark.parametrize("reason", sorted(REASONS))
+def test_advice_on_any_reason(reason: str) -> None:
+    """It depends on nothing but the reason; in a replay no map is blamed, as none applies."""
+    given = {"orders": found(20, 20, "")}
+    if reason != "no_identity":
+        assert what_to_do(reason, given) == REASONS[reason].meaning
+    replay = {DEAD_LETTERS: found(20, 20, "")}
+    assert what_to_do(reason, replay) == REASONS[reason].advice(replay=True)

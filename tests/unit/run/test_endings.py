@@ -23,8 +23,7 @@ from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.delivery import Client, delivery_of
 from target_liveintent.delivery.model import BatchResult
 from target_liveintent.errors import DeliveryError, OutageError, TooManyRejectedError
-from target_liveintent.run.parts import RunParts
-from target_liveintent.run.run import Run
+from target_liveintent.run.run import Run, RunParts
 
 
 @pytest.mark.parametrize("is_second", [False, True])

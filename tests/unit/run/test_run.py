@@ -89,16 +89,12 @@ def test_a_window_that_closes_while_the_run_waits(stream: str, dropped: bool) ->
 
 
 def test_what_delivery_counts() -> None:
-    """The summary has the sums of all batches; warnings say what the API refused.
-
-    The size that fits is half of the smallest request that was refused.
-    """
+    """The summary has the sums of all batches; a warning says what the API refused."""
 
     def deliver(given: Batch) -> BatchResult:
         result = refuse(given, "1")
         result.throttled, result.retries = 2, 1
         result.unproven = len(result.undelivered)
-        result.too_large = [100, 50] if given.number == 0 else [100]
         return result
 
     fake = FakeRun(deliver=deliver)
@@ -108,10 +104,8 @@ def test_what_delivery_counts() -> None:
     counts = fake.run.counts
     assert (counts.requests, counts.retries, counts.throttled, counts.unproven) == (6, 2, 4, 1)
     assert "6 requests, 2 retries, 4 throttled" in list(summary.lines(counts))[-1]
-    *_, unproven, too_large = summary.warnings(counts)
+    *_, unproven = summary.warnings(counts)
     assert unproven.startswith("the API refused 1 event at the end of the input, or before a pause")
-    assert too_large.startswith("the API refused 3 requests as too large (HTTP 413)")
-    assert "Set batch_size_rows to 25," in too_large
 
 
 # What is due

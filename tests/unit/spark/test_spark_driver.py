@@ -18,7 +18,7 @@ from target_liveintent.spark import driver, explain
 from target_liveintent.spark.driver import end
 from target_liveintent.spark.options import Job
 from target_liveintent.spark.task import TaskResult, deliver
-from target_liveintent.store import account_of, open_for_reading, runs_in
+from target_liveintent.store import open_for_reading, runs_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,9 +132,8 @@ def test_rejected_rows_without_a_table(dry_run: str) -> None:
 def history(job: Job) -> list[dict[str, Any]]:
     """Return the entries of the history."""
     database = open_for_reading(job.settings)
-    assert database is not None
     with contextlib.closing(database):
-        runs = list(runs_in(database, account_of(job.settings), job.settings.pixel_id, 0.0))
+        runs = list(runs_in(database, job.settings, 0.0))
     return [json.loads(one.figures or "") for one in runs]
 
 

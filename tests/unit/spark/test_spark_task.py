@@ -287,7 +287,6 @@ def test_tasks_share_a_store(sandbox: Sandbox, outcomes: Path, store_url: str) -
     found = Counter(row["reason"] for row in facts(outcomes) if row["write"] == "w2")
     assert found == {None: 80, "already_sent": 120}
     database = open_for_reading(job.settings)
-    assert database is not None
     assert list(database.read("SELECT count(*) FROM delivered")) == [(200,)]
     assert list(database.read("SELECT count(*) FROM run")) == [(0,)]
     database.close()

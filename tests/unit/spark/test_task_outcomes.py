@@ -19,7 +19,7 @@ from target_liveintent.store import (
     Claim,
     DryStore,
     RunStore,
-    account_of,
+    empty_store,
     letters_in,
     open_store,
 )
@@ -39,7 +39,7 @@ def table(tmp_path: Path) -> FactTable:
 def outcomes_of(
     table: FactTable | None, store: Outcomes | None = None, clock: FakeClock | None = None
 ) -> TaskOutcomes:
-    none = DryStore(None, account_of(SETTINGS))
+    none = DryStore(empty_store(), SETTINGS, "run-1")
     return TaskOutcomes(SETTINGS, ATTEMPT, table, store or none, clock or FakeClock())
 
 

@@ -10,7 +10,7 @@ import pytest
 from fakes import FakeClock
 from store_support import MD5, Stores, event, rejection, said, send
 
-from target_liveintent.store import DryStore, account_of, forget_people, runs_in
+from target_liveintent.store import DryStore, forget_people, runs_in
 from target_liveintent.store.delivered import as_csv, as_messages, delivered_in
 
 if TYPE_CHECKING:
@@ -22,8 +22,7 @@ SHA2 = "06a240d11cc201676da976f7b49341181fd180da37cbe40a77432c0a366c80c3"
 
 def rows(stores: Stores, since: float = 0.0, **changes: Any) -> list[dict[str, Any]]:
     """Return the delivered events of an account."""
-    account = account_of(stores.settings(**changes))
-    return list(delivered_in(stores.database(), account, since))
+    return list(delivered_in(stores.database(), stores.settings(**changes).account, since))
 
 
 @pytest.fixture
@@ -126,13 +125,13 @@ def test_the_history(stores: Stores) -> None:
         clock.now += 31
         going.write(durable=True)
     settings = stores.settings()
-    found = list(runs_in(stores.database(clock), account_of(settings), settings.pixel_id, 0.0))
+    found = list(runs_in(stores.database(clock), settings, 0.0))
     names = dict(stores.sql("SELECT number, id FROM run"))
     assert [(one.id, one.figures) for one in found] == [
         (names[done.number], '{"a": 1}'),
         (names[killed.number], None),
     ]
-    assert list(runs_in(stores.database(), account_of(settings), 1, 9e9)) == []
+    assert list(runs_in(stores.database(), settings, 9e9)) == []
 
 
 def test_a_dry_run(stores: Stores) -> None:
@@ -140,7 +139,7 @@ def test_a_dry_run(stores: Stores) -> None:
     send(stores(), 0, event("1"))
     before = [stores.sql(f"SELECT count(*) FROM {name}") for name in ("event", "reservation")]  # noqa: S608
     for again in (False, True):
-        dry = DryStore(stores.database(), account_of(stores.settings()), send_again=again)
+        dry = DryStore(stores.database(), stores.settings(), "x", send_again=again)
         found = dry.claim({0: [event("1"), event("2"), event("2")], 1: [event("2"), event("3")]})
         mine = [[one.event_id for one in claim.mine] for claim in found.values()]
         sent = [[one.event_id for one in claim.sent] for claim in found.values()]

@@ -17,7 +17,7 @@ from unit_support import SETTINGS
 
 from target_liveintent.conversions.model import LetterKey
 from target_liveintent.errors import StorageError
-from target_liveintent.store import account_of, delete_letters
+from target_liveintent.store import delete_letters
 from target_liveintent.store.letters import (
     as_messages,
     imported,
@@ -247,15 +247,16 @@ def test_deleting_by_reason(stores: Stores) -> None:
         store.reject(rejection("2", "invalid_source"))
         store.reject(rejection("3", "invalid_pixel_id", columns={"pixel_id": "x"}))
         store.write()
-    account = account_of(stores.settings())
+    settings = stores.settings()
     for reason, count, left in (
         ("invalid_event_time", 1, 7),
         ("invalid_pixel_id", 1, 6),
         ("no_identity", 0, 6),
     ):
-        assert delete_letters(store.database, account, 1, reason) == count
+        assert delete_letters(store.database, settings, reason) == count
         assert len(stores.letters()) == left
-    assert delete_letters(store.database, account, None, "invalid_source") == 2
+    settings = stores.settings(pixel_id=None)
+    assert delete_letters(store.database, settings, "invalid_source") == 2
 
 
 def test_letters_go_after_the_days_of_the_history(stores: Stores) -> None:
