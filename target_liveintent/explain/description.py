@@ -28,7 +28,7 @@ from target_liveintent.mapping import (
 )
 from target_liveintent.privacy import scrub
 from target_liveintent.reasons import REASONS
-from target_liveintent.run import StreamCounts, currency_figures, doubts, what_to_do
+from target_liveintent.run import StreamCounts, currency_figures, warnings_of, what_to_do
 from target_liveintent.settings import Settings
 
 _MAX_EXAMPLES = 3
@@ -59,7 +59,7 @@ def _converted(counts: StreamCounts) -> int:
 
 def _warnings(explained: Explained, settings: Settings) -> Iterator[str]:
     counts = explained.counts
-    yield from doubts(counts, least_filtered=1)
+    yield from warnings_of(counts, least_filtered=1)
     yield from _keys_are_positions(explained)
     if explained.repeated:
         yield (

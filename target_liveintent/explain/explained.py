@@ -26,7 +26,7 @@ from target_liveintent.mapping import (
 )
 from target_liveintent.privacy import Suppressions
 from target_liveintent.reasons import REASONS
-from target_liveintent.run import RunCounts, StreamCounts, add
+from target_liveintent.run import RunCounts, StreamCounts, add, too_many_rejected
 from target_liveintent.settings import EventDefaults, Settings
 
 NOT_MAPPED = ("mapping_failed", "deleted")
@@ -179,5 +179,5 @@ def run_problems(plans: Sequence[Explained], settings: Settings) -> Iterator[str
             for reason in itertools.islice(explained.counts.rejected, 1):
                 yield f"a record of '{name}' is rejected as {reason}, and on_rejection is 'fail'"
     percent = settings.max_dead_letter_percent
-    if problem := counts.too_many_rejected(percent, at_end=True):
+    if problem := too_many_rejected(counts, percent, at_end=True):
         yield problem

@@ -13,9 +13,10 @@ from target_liveintent.run import (
     StreamCounts,
     counted,
     currency_figures,
-    doubts,
     idle,
     most_frequent,
+    warnings_of,
+    what_to_do,
 )
 from target_liveintent.settings import Settings
 
@@ -72,7 +73,7 @@ def warnings(counts: RunCounts, timezone: str = Settings.timezone) -> Iterator[s
     """Return what may be wrong with a run that ended well, given the setting `timezone`."""
     for stream, one in counts.streams.items():
         yield from _lost(stream, one, dry_run=counts.dry_run)
-        yield from (f"{stream}: {line}" for line in doubts(one))
+        yield from (f"{stream}: {line}" for line in warnings_of(one))
     yield from _unused_zone(counts, timezone, by_all=True)
     if counts.unproven:
         yield (
@@ -163,7 +164,7 @@ def advice(
         )
     total = counts.total
     for reason, count in total.not_sent.most_common():
-        yield f"{reason} {count}: {counts.what_to_do(reason)}"
+        yield f"{reason} {count}: {what_to_do(reason, counts.streams)}"
     remaining = total.rejected + total.not_replayed
     if counts.dry_run or place is None or not remaining:
         return

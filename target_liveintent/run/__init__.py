@@ -17,7 +17,13 @@ from target_liveintent.run.counts import (
     StreamCounts,
     add,
 )
-from target_liveintent.run.doubts import doubts, idle, most_frequent, what_to_do
+from target_liveintent.run.doubts import (
+    idle,
+    most_frequent,
+    too_many_rejected,
+    warnings_of,
+    what_to_do,
+)
 from target_liveintent.run.replay import ReplayChoice, ReplayConverter, addressee
 from target_liveintent.run.run import Outcomes, Run, RunParts
 
@@ -41,8 +47,9 @@ __all__ = [
     "amount_words",
     "counted",
     "currency_figures",
-    "doubts",
     "idle",
     "most_frequent",
+    "too_many_rejected",
+    "warnings_of",
     "what_to_do",
 ]

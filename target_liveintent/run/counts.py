@@ -13,9 +13,8 @@ import msgspec
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions import DAY, DEAD_LETTERS, Event, Rejection, shape
-from target_liveintent.reasons import AFTER_BUILDING, NEVER_TAKEN, REASONS
-from target_liveintent.run.amounts import Amount, Amounts, add_amounts, counted
-from target_liveintent.run.doubts import what_to_do
+from target_liveintent.reasons import AFTER_BUILDING
+from target_liveintent.run.amounts import Amount, Amounts, add_amounts
 
 HOUR = 3_600
 FIELDS = {
@@ -32,14 +31,6 @@ FIELDS = {
 }
 """What coverage counts, each in words."""
 ALL_SOURCES = ("web", "app", "offline")
-_LEAST_RECORDS_TO_FAIL = 100
-"""Records from which on the share of dead letters is judged at the end of a run."""
-_LEAST_RECORDS_AT_STATE = 1_000
-"""The same before a STATE is written: a few bad rows at the start say little about a run."""
-_LEAST_LOST_TO_FAIL = 10
-"""Dead letters from which on a run fails that delivers nothing."""
-_UNLIMITED = 100
-"""The percentage that turns both rules about dead letters off."""
 _MOST_CAUSES = 200
 """Different causes of one stream that are counted."""
 _SHOWN_SOURCE = re.compile(r"(?!(?:.*\d){5})[\w-]{1,24}")
@@ -313,38 +304,3 @@ class RunCounts:
     def has_taken(self) -> bool:
         """Whether LiveIntent has any record that came in this run."""
         return any(counts.taken for counts in self.streams.values())
-
-    def what_to_do(self, reason: str) -> str:
-        """Return what a reason means and what to do about it, in a run of this kind."""
-        return what_to_do(reason, self.streams)
-
-    def too_many_rejected(self, percent: int, *, at_end: bool) -> str | None:
-        """Return why the run must fail if more than so many percent became dead letters.
-
-        Records that were not to be sent, and reasons that any honest run has, do not count. At the
-        end, ten records are too many if nothing was delivered.
-        """
-        least = _LEAST_RECORDS_TO_FAIL if at_end else _LEAST_RECORDS_AT_STATE
-        total = self.total
-        wanted = total.read - total.filtered - total.unmapped - total.not_replayed.total()
-        wanted -= total.dropped.total() - total.dropped["already_sent"]
-        bad = Counter({r: n for r, n in total.rejected.items() if REASONS[r].is_bad})
-        lost = Counter({r: n for r, n in bad.items() if r in NEVER_TAKEN})
-        # A record in flight may still be delivered.
-        is_empty = at_end and percent != _UNLIMITED and not (total.unsettled or total.taken)
-        if wanted >= least and bad.total() * 100 > wanted * percent:
-            said = (
-                f"{bad.total()} of {wanted} records became dead letters, which is more than"
-                f" max_dead_letter_percent ({percent}) allows"
-            )
-        elif is_empty and lost.total() >= _LEAST_LOST_TO_FAIL:
-            said = f"nothing was delivered, and {lost.total()} records became dead letters"
-            bad = lost
-        else:
-            return None
-        reason, most = bad.most_common(1)[0]
-        return (
-            f"{said}. The most frequent reason is {reason} ({counted(most, 'record')})."
-            f" {self.what_to_do(reason)} If you expect these dead letters, set"
-            " max_dead_letter_percent to 100. Then they fail no run."
-        )

@@ -1,4 +1,4 @@
-"""What the records of a stream have in common that is probably a mistake, and what to do about it.
+"""What is probably a mistake in the records of a stream, what to do about it, and why a run fails.
 
 Columns are left out, a filter removes all records, times are out of range, currencies are missing,
 or the columns that should say whose conversions they are do not.
@@ -6,17 +6,15 @@ or the columns that should say whose conversions they are do not.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from target_liveintent.conversions import DEAD_LETTERS, FIELDS
 from target_liveintent.mapping import CURRENCIES
 from target_liveintent.privacy import IDENTITY_COLUMNS
-from target_liveintent.reasons import NO_IDENTITY, REASONS
+from target_liveintent.reasons import NEVER_TAKEN, NO_IDENTITY, REASONS
 from target_liveintent.run.amounts import OTHERS, counted
-
-if TYPE_CHECKING:
-    from target_liveintent.run.counts import StreamCounts
+from target_liveintent.run.counts import RunCounts, StreamCounts
 
 _SHARE = 0.05
 """The share of events above which a column that is left out is more than an exception."""
@@ -39,9 +37,17 @@ _MOST = 0.5
 """The share of events for which a column must stand in for one that is empty."""
 _LEAST_EVENTS_TO_WARN = 50
 _LEAST_EVENTS_TO_ADVISE = 10
+_LEAST_RECORDS_TO_FAIL = 100
+"""Records from which on the share of dead letters is judged at the end of a run."""
+_LEAST_RECORDS_AT_STATE = 1_000
+"""The same before a STATE is written: a few bad rows at the start say little about a run."""
+_LEAST_LOST_TO_FAIL = 10
+"""Dead letters from which on a run fails that delivers nothing."""
+_UNLIMITED = 100
+"""The percentage that turns both rules about dead letters off."""
 
 
-def doubts(counts: StreamCounts, least_filtered: int = _LEAST) -> Iterator[str]:
+def warnings_of(counts: StreamCounts, least_filtered: int = _LEAST) -> Iterator[str]:
     """Yield what is probably wrong with a stream, in sentences without its name.
 
     Args:
@@ -196,3 +202,38 @@ def _no_identity_hint(stream: str, counts: StreamCounts) -> str:
             f" mapped to {columns}."
         )
     return ""
+
+
+# Why a run fails
+
+
+def too_many_rejected(counts: RunCounts, percent: int, *, at_end: bool) -> str | None:
+    """Return why the run must fail if more than so many percent became dead letters.
+
+    Records that were not to be sent, and reasons that any honest run has, do not count. At the
+    end, ten records are too many if nothing was delivered.
+    """
+    least = _LEAST_RECORDS_TO_FAIL if at_end else _LEAST_RECORDS_AT_STATE
+    total = counts.total
+    wanted = total.read - total.filtered - total.unmapped - total.not_replayed.total()
+    wanted -= total.dropped.total() - total.dropped["already_sent"]
+    bad = Counter({r: n for r, n in total.rejected.items() if REASONS[r].is_bad})
+    lost = Counter({r: n for r, n in bad.items() if r in NEVER_TAKEN})
+    # A record in flight may still be delivered.
+    is_empty = at_end and percent != _UNLIMITED and not (total.unsettled or total.taken)
+    if wanted >= least and bad.total() * 100 > wanted * percent:
+        said = (
+            f"{bad.total()} of {wanted} records became dead letters, which is more than"
+            f" max_dead_letter_percent ({percent}) allows"
+        )
+    elif is_empty and lost.total() >= _LEAST_LOST_TO_FAIL:
+        said = f"nothing was delivered, and {lost.total()} records became dead letters"
+        bad = lost
+    else:
+        return None
+    reason, most = bad.most_common(1)[0]
+    return (
+        f"{said}. The most frequent reason is {reason} ({counted(most, 'record')})."
+        f" {what_to_do(reason, counts.streams)} If you expect these dead letters, set"
+        " max_dead_letter_percent to 100. Then they fail no run."
+    )

@@ -18,6 +18,7 @@ from target_liveintent.errors import DeliveryError, StorageError, TooManyRejecte
 from target_liveintent.reasons import NEVER_TAKEN, REASONS
 from target_liveintent.run.batches import Batches
 from target_liveintent.run.counts import ReservedByOther, RunCounts
+from target_liveintent.run.doubts import too_many_rejected
 from target_liveintent.run.state_gate import StateGate
 from target_liveintent.settings import Settings
 from target_liveintent.store import Claim
@@ -269,7 +270,7 @@ class Run:
     def _judge(self) -> None:
         """Fail if too many records became dead letters, or nothing but those."""
         percent = self._settings.max_dead_letter_percent
-        if problem := self.counts.too_many_rejected(percent, at_end=self._at_end):
+        if problem := too_many_rejected(self.counts, percent, at_end=self._at_end):
             self.gate.is_closed = True
             raise TooManyRejectedError(problem)
 

@@ -22,7 +22,7 @@ from target_liveintent.explain import (
 from target_liveintent.mapping import RecordConverter, Stream, StreamPlan
 from target_liveintent.privacy import Suppressions
 from target_liveintent.reporting import DONE, FAILED, REPLAY, USUAL, Ending, RunReporter
-from target_liveintent.run import RunCounts, counted
+from target_liveintent.run import RunCounts, counted, too_many_rejected
 from target_liveintent.spark.options import Job, job_of, names_of, warnings_of
 from target_liveintent.spark.outcomes import Attempt
 from target_liveintent.spark.rows import records_of
@@ -116,7 +116,7 @@ def _problem(job: Job, attempt: Attempt, counts: RunCounts) -> RunError | None:
             " write these rows again: then a table keeps them with their reasons"
         )
         return TooManyRejectedError(msg)
-    words = counts.too_many_rejected(settings.max_dead_letter_percent, at_end=True)
+    words = too_many_rejected(counts, settings.max_dead_letter_percent, at_end=True)
     if words and attempt.batches:  # A micro-batch that failed would fail again and again.
         LOGGER.warning("in this micro-batch, %s", words)
     elif words:

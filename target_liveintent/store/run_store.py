@@ -224,8 +224,8 @@ class RunStore:
 
         def steps(answers: Answers) -> list[Step]:
             nonlocal is_lost, division, repeated
-            has_letters, others_reserved, delivered, letters = answers
-            others = _reserved_by(others_reserved)
+            has_letters, reserved, delivered, letters = answers
+            others = _reserved_by(reserved)
             known = {k for k, run in delivered if run == self.number or not self._send_again}
             repeated = Counter(self._letters[LetterKey(*key)].reason for key in letters)
             is_lost = any(key in known or key[TIME_BYTES:] in others for key in own)

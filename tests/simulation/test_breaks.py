@@ -15,6 +15,7 @@ from target_liveintent.delivery.machine import DeliveryMachine, Outage
 from target_liveintent.delivery.model import Job
 from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.refusals import Refusals
+from target_liveintent.run import run
 from target_liveintent.run.batches import Batches
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.run.run import Run
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 MOST_HISTORIES = 500
 """As many as the suite plays; a break must be found in one of them."""
 DUE, DROP_OLD, ACCEPT = StateGate.due, Job.drop_old, Job.accept
-SEND_ALL, TOO_MANY_REJECTED = Run._send_all, RunCounts.too_many_rejected
+SEND_ALL, TOO_MANY_REJECTED = Run._send_all, run.too_many_rejected
 OPEN_BATCH, DIVIDE, WRITE = StateGate.open_batch, Batches.divide, Run._write
 CONFIRM = Ledger.confirm
 ANSWERED, FINISH = Pace.answered, DeliveryMachine._finish
@@ -151,7 +152,7 @@ BREAKS = {
         "until something is delivered, no STATE passes a rejected record",
     ),
     "a run that delivers nothing ends well": Break(
-        RunCounts, "too_many_rejected", judge_only_at_states, "a run that delivers nothing fails"
+        run, "too_many_rejected", judge_only_at_states, "a run that delivers nothing fails"
     ),
     "a batch is finished before its dead letters are written": Break(
         Run, "_conclude", finish_before_writing, "no STATE comes early"

@@ -13,6 +13,7 @@ from target_liveintent.conversions import DEAD_LETTERS, Rejection
 from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
 from target_liveintent.reporting import summary
 from target_liveintent.run.counts import RunCounts, StreamCounts
+from target_liveintent.run.doubts import too_many_rejected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,7 +125,7 @@ def test_reasons() -> None:
 )
 def test_too_many_rejected(report: RunCounts, percent: int, said: str | None) -> None:
     """At the end of a run, too many dead letters fail it."""
-    problem = report.too_many_rejected(percent, at_end=True)
+    problem = too_many_rejected(report, percent, at_end=True)
     assert (problem and said in problem) if said else problem is None
 
 
@@ -132,15 +133,15 @@ def test_filtered_records_do_not_dilute_what_is_rejected() -> None:
     """The percentage is that of the records that were to be sent."""
     report = _report(1_100, 50, invalid_source=50)
     report.of("orders").filtered = 1_000
-    assert report.too_many_rejected(50, at_end=True) is None
-    assert report.too_many_rejected(49, at_end=True) is not None
+    assert too_many_rejected(report, 50, at_end=True) is None
+    assert too_many_rejected(report, 49, at_end=True) is not None
 
 
 def test_too_many_rejected_before_the_end() -> None:
     """What comes may still be delivered; from 1,000 records on, the percentage counts."""
-    assert _report(10, invalid_source=10).too_many_rejected(50, at_end=False) is None
-    assert _report(999, invalid_source=999).too_many_rejected(50, at_end=False) is None
-    assert _report(1_000, invalid_source=1_000).too_many_rejected(50, at_end=False)
+    assert too_many_rejected(_report(10, invalid_source=10), 50, at_end=False) is None
+    assert too_many_rejected(_report(999, invalid_source=999), 50, at_end=False) is None
+    assert too_many_rejected(_report(1_000, invalid_source=1_000), 50, at_end=False)
 
 
 def test_the_limit_is_for_the_run() -> None:
@@ -148,8 +149,8 @@ def test_the_limit_is_for_the_run() -> None:
     report = _report(60, invalid_source=60)
     counts = report.of("refunds")
     counts.read = counts.delivered = 60
-    assert report.too_many_rejected(50, at_end=True) is None
-    assert report.too_many_rejected(49, at_end=True) is not None
+    assert too_many_rejected(report, 50, at_end=True) is None
+    assert too_many_rejected(report, 49, at_end=True) is not None
 
 
 # Sums
@@ -371,7 +372,7 @@ def test_what_a_run_says(name: str, snapshot: SnapshotAssertion) -> None:
     """
     situation = SITUATIONS[name]
     report = situation.report
-    problem = report.too_many_rejected(50, at_end=True)
+    problem = too_many_rejected(report, 50, at_end=True)
     lines = [f"summary: {line}" for line in summary.lines(report)]
     lines += [f"failure: {problem}"] if problem else []
     lines += [f"warnings: {line}" for line in summary.warnings(report, situation.timezone)]
@@ -399,7 +400,7 @@ def test_nothing_in_a_replay_speaks_of_maps() -> None:
     for reason in ("missing_event_time", "invalid_source"):
         for bad in (100, 12):
             failing = Situation(replayed(read=bad, rejected={reason: bad}))
-            lines.append(failing.report.too_many_rejected(50, at_end=True) or "no problem")
+            lines.append(too_many_rejected(failing.report, 50, at_end=True) or "no problem")
     assert "no problem" not in lines
     assert not [line for line in lines if re.search(r"\bmap", line, re.IGNORECASE)]
     other = replay._replace(streams={**replay.streams, "orders": times(read=1)})

@@ -12,7 +12,7 @@ from target_liveintent.conversions import DEAD_LETTERS, EventBuilder
 from target_liveintent.reasons import NO_IDENTITY, REASONS
 from target_liveintent.run.amounts import OTHERS, Amount
 from target_liveintent.run.counts import StreamCounts
-from target_liveintent.run.doubts import doubts, idle, what_to_do
+from target_liveintent.run.doubts import idle, warnings_of, what_to_do
 
 
 def counts_of(*records: dict[str, Any]) -> StreamCounts:
@@ -51,16 +51,16 @@ def test_a_column_that_is_left_out(column: str, value: Any, cause: str) -> None:
     few = [{**ORDER, column: value}] * 4
     many = [{**ORDER, column: value}] * 5
     known = column in ("value", "currency")  # What was sent without them cannot be corrected.
-    assert len(list(doubts(counts_of(*few, *[ORDER] * 50)))) == known
-    assert len(list(doubts(counts_of(*many, *[ORDER] * 95)))) == known
-    (said,) = doubts(counts_of(*many, *[ORDER] * 94))
+    assert len(list(warnings_of(counts_of(*few, *[ORDER] * 50)))) == known
+    assert len(list(warnings_of(counts_of(*many, *[ORDER] * 95)))) == known
+    (said,) = warnings_of(counts_of(*many, *[ORDER] * 94))
     assert said.startswith(f"{column} is left out of 5 of 99 events: {cause}")
     assert f". Check what is mapped to {column}" in said
 
 
 def test_the_most_frequent_cause_is_said() -> None:
     causes = Counter({"value: rare": 1, "value: frequent": 4, "ip: other": 9})
-    (said,) = doubts(StreamCounts(5, delivered=5, left_out=Counter(value=5), causes=causes))
+    (said,) = warnings_of(StreamCounts(5, delivered=5, left_out=Counter(value=5), causes=causes))
     assert said.startswith("value is left out of 5 of 5 events: frequent. ")
 
 
@@ -78,7 +78,7 @@ def test_an_empty_event_id(empty: int, *, warns: bool) -> None:
     records = [{**ORDER, "event_id": None, "order_id": n} for n in range(empty)]
     counts = counts_of(*records, *[ORDER] * 20)
     assert counts.left_out["event_id empty"] == empty
-    said = list(doubts(counts))
+    said = list(warnings_of(counts))
     assert [one.partition(",")[0] for one in said] == (
         [f"event_id is empty in {empty} of {20 + empty} events"] if warns else []
     )
@@ -98,7 +98,7 @@ def test_a_filter_that_removes_everything(
     read: int, filtered: int, mapped: str, *, warns: bool
 ) -> None:
     counts = StreamCounts(read, filtered=filtered, mapped=frozenset(mapped.split()))
-    said = list(doubts(counts))
+    said = list(warnings_of(counts))
     assert len(said) == warns
     assert all("the filter of the map removes all 5 records" in one for one in said)
 
@@ -111,7 +111,7 @@ def test_times_out_of_range(old: int, read: int, *, warns: bool) -> None:
     counts = StreamCounts(read + 3, filtered=2, unmapped=1, delivered=read - old)
     for _ in range(old):
         counts.reject(rejection(order(event_time="2020-01-31 10:00")))
-    said = list(doubts(counts))
+    said = list(warnings_of(counts))
     assert len(said) == warns
     for one in said:
         assert one.startswith(
@@ -123,7 +123,7 @@ def test_times_out_of_range(old: int, read: int, *, warns: bool) -> None:
 def test_old_and_future_times() -> None:
     """Both count together, as a wrong form of times gives some of each."""
     rejected = Counter(event_in_future=2, event_too_old=3)
-    (said,) = doubts(StreamCounts(6, delivered=1, rejected=rejected))
+    (said,) = warnings_of(StreamCounts(6, delivered=1, rejected=rejected))
     assert said.startswith(
         "5 of 6 records are too old or in the future (event_too_old 3, event_in_future 2). A first"
     )
@@ -155,7 +155,7 @@ def test_currencies(values: dict[str, int], left_out: dict[str, int], said: str)
     """Values without a currency, and unknown ones: each with its count."""
     amounts = {name: Amount(count) for name, count in values.items()}
     counts = StreamCounts(9, delivered=9, left_out=Counter(left_out), values=amounts)
-    first = next(doubts(counts), "")
+    first = next(warnings_of(counts), "")
     assert first.startswith(said)
     assert bool(first) == bool(said)
 
@@ -179,7 +179,7 @@ def found(
 
 def identity_doubts(counts: StreamCounts) -> list[str]:
     """Return the warnings that name a column that identifies nobody."""
-    return [one for one in doubts(counts) if "did not identify a person" in one]
+    return [one for one in warnings_of(counts) if "did not identify a person" in one]
 
 
 @pytest.mark.parametrize(
