@@ -144,6 +144,26 @@ def test_settings_that_cannot_work(
     assert "s3cret" not in repr(stores.settings())
 
 
+def test_a_user_who_may_not_create_tables(in_database: Stores, postgres: Postgres) -> None:
+    """The message has the SQL that makes the store; with the rights on it, the user can use it."""
+    schema = in_database.place.rpartition("%3D")[2]
+    postgres.sql(f"DROP ROLE IF EXISTS {GUARDED}")
+    postgres.sql(f"CREATE ROLE {GUARDED} LOGIN PASSWORD 'right-password'")
+    postgres.sql(f"GRANT USAGE ON SCHEMA {schema} TO {GUARDED}")
+    place = in_database.place.replace("tester:s3cret-of-postgres", f"{GUARDED}:right-password")
+    stores = Stores(place)
+    with pytest.raises(ConfigurationError, match="may not create tables") as info:
+        stores()
+    sql = str(info.value).partition("\n")[2]
+    postgres.sql(f"SET search_path = {schema}; {sql}")
+    granted = f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema}"
+    postgres.sql(f"{granted} TO {GUARDED}")
+    assert send(stores(), 0, event()) != []
+    stores.close()
+    postgres.sql(f"DROP OWNED BY {GUARDED}")
+    postgres.sql(f"DROP ROLE {GUARDED}")
+
+
 @pytest.mark.parametrize(
     ("sql", "why"),
     [
