@@ -29,8 +29,8 @@ class _RunSink(Sink):
     def __init__(
         self, target: Target, stream: Stream, plan: StreamPlan, run: Run, settings: Settings
     ) -> None:
-        # (The SDK removes columns from the schema that it is given.)
-        schema = {**stream.schema, "properties": dict(stream.schema["properties"])}
+        # The SDK needs only the names of columns; it would copy the types, however deep they are.
+        schema = {"properties": {name: {} for name in stream.schema["properties"]}}
         super().__init__(target, stream.name, schema, stream.keys)
         self._plan = plan
         self._run = run
@@ -71,7 +71,7 @@ class LiveIntentSink(_RunSink):
         suppressions: Suppressions,
     ) -> None:
         super().__init__(target, stream, plan, run, settings)
-        self._schema_check = RecordValidator(self.schema) if settings.validate_records else None
+        self._schema_check = RecordValidator(stream.schema) if settings.validate_records else None
         counts = self._counts
         defaults = watch_zone(settings.events, counts.note_zone_use)
         builder = EventBuilder(stream.name, plan.properties, stream.keys, defaults, suppressions)

@@ -15,7 +15,7 @@ from target_liveintent.delivery.machine import DeliveryMachine, Outage
 from target_liveintent.delivery.model import Job
 from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.refusals import Refusals
-from target_liveintent.run import run
+from target_liveintent.run import run, too_many_rejected
 from target_liveintent.run.batches import Batches
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.run.run import Run
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 MOST_HISTORIES = 500
 """As many as the suite plays; a break must be found in one of them."""
 DUE, DROP_OLD, ACCEPT = StateGate.due, Job.drop_old, Job.accept
-SEND_ALL, TOO_MANY_REJECTED = Run._send_all, run.too_many_rejected
+SEND_ALL = Run._send_all
 OPEN_BATCH, DIVIDE, WRITE = StateGate.open_batch, Batches.divide, Run._write
 CONFIRM = Ledger.confirm
 ANSWERED, FINISH = Pace.answered, DeliveryMachine._finish
@@ -70,7 +70,7 @@ def release_at_the_end_of_input(run: Run) -> None:
 
 
 def judge_only_at_states(counts: RunCounts, percent: int, **_: Any) -> str | None:
-    return TOO_MANY_REJECTED(counts, percent, at_end=False)
+    return too_many_rejected(counts, percent, at_end=False)
 
 
 def accept_all(job: Job, answer: Any, sent_at: float) -> None:
@@ -108,13 +108,13 @@ class Break(NamedTuple):
     """A rule of the code that is broken.
 
     Attributes:
-        owner: The class whose method, or property, is replaced.
+        owner: The class, or module, in which something is replaced.
         name: Its name.
         broken: What takes its place.
         rule: The check that notices.
     """
 
-    owner: type
+    owner: Any
     name: str
     broken: Any
     rule: str
