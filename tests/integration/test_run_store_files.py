@@ -181,3 +181,14 @@ def test_a_read_only_folder(to_server: Launcher, server: FaultyServer, read_only
     assert (done.returncode, done.stdout, server.requests) == (2, "", [])
     assert "the file or its folder is read-only" in done.stderr.splitlines()[-1]
     assert [path.name for path in read_only.iterdir()] == [STORE]
+
+
+def test_a_read_only_file(to_server: Launcher, server: FaultyServer) -> None:
+    """Nothing is sent, and the file stays as it is."""
+    assert to_server.run(schema()).code == 0
+    to_server.store.chmod(0o400)
+    before = to_server.store_files
+    done = run_in(to_server.folder, to_server)
+    assert (done.returncode, done.stdout, server.requests) == (2, "", [])
+    assert f"store '{STORE}' cannot be used: Permission denied" in done.stderr.splitlines()[-1]
+    assert to_server.store_files == before
