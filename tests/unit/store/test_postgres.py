@@ -15,6 +15,7 @@ from postgres_server import GUARDED
 from store_support import Stores, claim, event, events, said, send
 
 from target_liveintent.errors import ConfigurationError, StorageError
+from target_liveintent.privacy import without_secrets
 from target_liveintent.store import Waiting
 from target_liveintent.store.opening import open_for_reading
 
@@ -199,6 +200,17 @@ def test_a_database_that_accepts_a_connection_and_is_silent() -> None:
         with pytest.raises(StorageError, match="cannot be used"):
             stores(waiting=Waiting(is_stopped=lambda: True), max_retry_seconds=60)
         assert time.monotonic() - start < 3
+
+
+@pytest.mark.parametrize("place", ["URL", "PGPASSWORD"])
+def test_the_password_is_hidden(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    """As the token is: from then on, no line of the log and no dead letter shows it."""
+    password = f"pw-4711-in-{place}"
+    monkeypatch.setenv("PGPASSWORD", password)
+    user = f"tester:{password}" if place == "URL" else "tester"
+    with pytest.raises(StorageError):
+        Stores(f"postgresql://{user}@127.0.0.1:9/x")(waiting=Waiting(is_stopped=lambda: True))
+    assert without_secrets(f"of {password}") == "of ***"
 
 
 def test_no_secret_is_logged(in_database: Stores, caplog: pytest.LogCaptureFixture) -> None:
