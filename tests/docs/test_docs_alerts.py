@@ -247,6 +247,16 @@ def test_github_actions(shop: Shop) -> None:
     shop.heard("LiveIntent: the health check failed")
 
 
+def test_github_takes_the_workflow(shop: Shop) -> None:
+    """The workflow is one by GitHub's schema."""
+    path = shop.folder / "liveintent-health.yml"
+    path.write_text(block("yaml", "liveintent-health.yml").text, encoding="utf-8")
+    if not (PROGRAMS / "check-jsonschema").exists():
+        pytest.skip("check-jsonschema is not installed")
+    command = [PROGRAMS / "check-jsonschema", "--builtin-schema", "vendor.github-workflows", path]
+    subprocess.run(command, check=True, capture_output=True)
+
+
 def test_urls_of_services(shop: Shop) -> None:
     """Apprise understands the URLs of the table."""
     rows = re.findall(
