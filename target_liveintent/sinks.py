@@ -30,7 +30,7 @@ class _RunSink(Sink):
         self, target: Target, stream: Stream, plan: StreamPlan, run: Run, settings: Settings
     ) -> None:
         # The SDK needs only the names of columns; it would copy the types, however deep they are.
-        schema = {"properties": {name: {} for name in stream.schema["properties"]}}
+        schema: dict[str, Any] = {"properties": {name: {} for name in stream.schema["properties"]}}
         super().__init__(target, stream.name, schema, stream.keys)
         self._plan = plan
         self._run = run
