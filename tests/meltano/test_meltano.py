@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import re
 import subprocess
 from typing import TYPE_CHECKING
@@ -53,42 +52,6 @@ def test_postgres_to_sandbox(  # noqa: PLR0917 (fixtures)
     assert second.returncode == 0, second.stderr[-3000:]
     assert "total: read 1," in second.stdout + second.stderr
     assert sandbox.stats.accepted <= 1
-
-
-@pytest.mark.postgres
-def test_local_times(  # noqa: PLR0917 (fixtures)
-    project: Project,
-    postgres: Postgres,
-    orders: dict[str, str],
-    account: dict[str, str],
-    sandbox: Sandbox,
-    tmp_path: Path,
-) -> None:
-    """tap-postgres marks a `timestamp` as UTC: `timezone` counts only with local_time."""
-    postgres.sql(
-        "DELETE FROM orders WHERE order_no > 100020 OR customer_email IS NULL;"
-        " ALTER TABLE orders ALTER paid_at TYPE timestamp"
-        " USING paid_at AT TIME ZONE 'America/New_York'"
-    )
-    moments = postgres.sql(
-        "SELECT json_object_agg(id, floor(extract(epoch FROM paid_at AT TIME ZONE"
-        " 'America/New_York'))) FROM orders WHERE status = 'paid' AND NOT is_test"
-    )
-    command = ("run", "--no-install", "--full-refresh", "tap-postgres", "target-liveintent")
-    settings = {**orders, **account, "TARGET_LIVEINTENT_TIMEZONE": "America/New_York"}
-    warning = "setting 'timezone' has no effect on the event times of public-orders, because "
-
-    done = project.run(*command, **settings)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert warning in done.stdout + done.stderr
-
-    sandbox.reset()
-    settings["TARGET_LIVEINTENT_STORE"] = str(tmp_path / "other.sqlite")  # They are sent again.
-    own = {"__else__": "__NULL__", "public-orders": {"event_time": "local_time(get('paid_at'))"}}
-    done = project.run(*command, **settings, TARGET_LIVEINTENT_STREAM_MAPS=json.dumps(own))
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert warning not in done.stdout + done.stderr
-    assert {e["eventId"]: e["eventTime"] for e in sandbox.events} == json.loads(moments)
 
 
 def test_config_test(project: Project, account: dict[str, str], sandbox: Sandbox) -> None:

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
 import yaml
 from faulty_server import FaultyServer, Reply, Request
-from integration_support import STORE
 from meltano_support import (
     MELTANO,
     ROOT,
-    Project,
-    blocks,
     empty_project,
-    replayed,
 )
-from preset_records import sample
 
 import hub
 
@@ -27,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from target_liveintent.sandbox import Sandbox
 
 pytestmark = [pytest.mark.meltano, pytest.mark.slow]
 
@@ -44,41 +37,6 @@ NOT_FOR_PROJECTS = {
     "usage",
 }
 """Of a definition, what is for the Hub and for lock files."""
-
-
-def test_from_an_empty_folder(sandbox: Sandbox, wheel: str, tmp_path: Path) -> None:
-    """The quickstart alone leads from an empty folder to Shopify's orders in the sandbox.
-
-    Only what is not here is replaced: the public location by a wheel, the shop by a replayed one.
-    """
-    of = sample("shopify", time.time())
-    reference, tap = tmp_path / "target.yml", tmp_path / "tap.yml"
-    reference.write_text(yaml.safe_dump(hub.definition(wheel)), encoding="utf-8")
-    tap.write_text(yaml.safe_dump(replayed("tap-shopify", tmp_path, [of])), encoding="utf-8")
-    page = ROOT / "docs" / "quickstart.md"
-    all_blocks = blocks(page)
-    (install,) = (block for block in all_blocks if any("meltano init" in line for line in block))
-    (first,) = (block for block in all_blocks if any("presets '" in line for line in block))
-    (account,) = blocks(page, "ini")
-
-    pip, init, add = install
-    assert pip == "pip install 'meltano>=4.4'"  # What scripts/setup has done.
-    done = Project(tmp_path).shell(init)
-    assert done.returncode == 0, done.stderr
-    project = Project(tmp_path / "shop")
-    (project.folder / ".env").write_text("\n".join(account), encoding="utf-8")
-    url = f"{hub.FILES}/{hub.DEFINITION}"
-    assert url in add
-    add_tap = f"meltano add --from-ref {tap} tap-shopify"
-    *configure, dry, canary, run = first
-    sent: list[int] = []
-    for command in (add.replace(url, str(reference)), add_tap, *configure, dry, canary, run):
-        done = project.shell(command, TARGET_LIVEINTENT_API_URL=sandbox.url)
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr[-3000:]}"
-        sent.append(sandbox.stats.accepted)
-    assert sent[-3:] == [0, 1, 1]
-    assert [dict(event) for event in sandbox.events] == [of.event | {"pixelId": 12345}]
-    assert (project.folder / STORE).exists()
 
 
 @pytest.fixture

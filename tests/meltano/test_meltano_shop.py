@@ -76,21 +76,6 @@ def shop(tmp_path: Path) -> Project:
 
 
 @pytest.mark.slow
-def test_a_failed_refresh_leaves_the_older_state(
-    shop: Project, account: dict[str, str], sandbox: Sandbox
-) -> None:
-    """The next run ends well and sends nothing, which is why the promise names the options."""
-    assert shop.run(*RUN, **account).returncode == 0
-    assert len(sandbox.events) == ROWS
-    account["TARGET_LIVEINTENT_STORE"] = "another.sqlite"  # The first one knows all rows.
-    sandbox.reset()
-    sandbox.add_faults({"kind": "status", "status": 401})
-    assert shop.run(*RUN, "--full-refresh", **account).returncode != 0
-    assert shop.run(*RUN, **account).returncode == 0
-    assert sandbox.events == []
-
-
-@pytest.mark.slow
 def test_the_recipe(shop: Project, account: dict[str, str], sandbox: Sandbox) -> None:
     """It repeats what failed, as a `--full-refresh`, until it has succeeded."""
     (recipe,) = (
