@@ -129,7 +129,6 @@ def _show(style: str, found: Any, lines: Callable[[Any], Iterable[str]]) -> None
 
 # Runs
 
-
 _limit = click.option(
     "--limit",
     type=click.IntRange(min=1),
@@ -176,21 +175,21 @@ _dry_run = click.option(
 @click.pass_context
 def main(  # noqa: PLR0913 (an argument for each option)
     ctx: click.Context,
+    /,
     *,
     about: bool,
     style: str | None,
     files: dict[str, Any],
     source: IO[str] | None,
-    dry_run: bool,
-    limit: int | None,
     send_again: bool,
+    **options: bool | int | None,
 ) -> None:
     """Send conversion events to LiveIntent.
 
     Without a command, the program reads Singer messages, which a tap writes, and delivers them.
     """
     if ctx.invoked_subcommand is not None:
-        if about or style or source or dry_run or limit or send_again:
+        if about or style or source or send_again or any(options.values()):
             msg = "before a command, only --config has an effect: write other options behind it"
             raise click.UsageError(msg)
         return
@@ -203,8 +202,8 @@ def main(  # noqa: PLR0913 (an argument for each option)
         else:
             print_lines([_named(), str(TargetLiveIntent.__doc__), *config.about_lines()])
         return
-    with _run(files, dry_run=dry_run, limit=limit) as names:
-        TargetLiveIntent(**names, send_again=send_again).process(source)
+    with _run(files, options) as run:
+        TargetLiveIntent(**run, send_again=send_again).process(source)
 
 
 def _named() -> str:
@@ -212,8 +211,11 @@ def _named() -> str:
 
 
 @contextlib.contextmanager
-def _run(files: Mapping[str, Any], *, dry_run: bool, limit: int | None) -> Iterator[dict[str, Any]]:
-    """Log the beginning of a run, and give what `TargetLiveIntent` takes."""
+def _run(files: Mapping[str, Any], options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Log the beginning of a run, and give what `TargetLiveIntent` takes.
+
+    Options have the names of settings, and win over them.
+    """
     run_id = new_run_id()
     _LOGGER.info("%s, run %s", _named(), run_id)
     with readable_failures(_LOGGER, run_named(run_id)):
@@ -221,10 +223,7 @@ def _run(files: Mapping[str, Any], *, dry_run: bool, limit: int | None) -> Itera
         if changed := [name for name, value in files.items() if given[name] != value]:
             variables = ", ".join(config.PREFIX + name.upper() for name in changed)
             _LOGGER.info("environment variables that differ from --config win: %s", variables)
-        if dry_run:
-            given["dry_run"] = True
-        if limit:
-            given["limit"] = limit
+        given |= {name: value for name, value in options.items() if value}
         yield {"config": given, "run_id": run_id}
 
 
@@ -386,14 +385,13 @@ def _delete_letters(
     help="Also send the dead letters that were written for another account (customer ID and API"
     " host) or pixel. The replay sends them to the account and pixel of the settings.",
 )
-def replay(  # noqa: PLR0913 (an argument for each option)
+def replay(
     files: dict[str, Any],
     source: IO[str] | None,
     *,
-    dry_run: bool,
-    limit: int | None,
     unconfirmed: bool,
     other_accounts: bool,
+    **options: bool | int | None,
 ) -> None:
     """Send the dead letters of the store that can be sent now.
 
@@ -403,8 +401,8 @@ def replay(  # noqa: PLR0913 (an argument for each option)
     store, and sent.
     """
     choice = ReplayChoice(unconfirmed, other_accounts)
-    with _run(files, dry_run=dry_run, limit=limit) as names:
-        TargetLiveIntent(**names, replay=choice).replay(source)
+    with _run(files, options) as run:
+        TargetLiveIntent(**run, replay=choice).replay(source)
 
 
 # Delivered events and people
