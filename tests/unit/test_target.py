@@ -1,0 +1,184 @@
+"""A target: what it works with, as the settings and the command say, and what a signal does."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from unit_support import ACCOUNT
+
+from target_liveintent import singer
+from target_liveintent.delivery.dry_run import DryRun
+from target_liveintent.delivery.pool import DeliveryPool
+from target_liveintent.errors import ConfigurationError
+from target_liveintent.privacy.redaction import without_secrets
+from target_liveintent.run import ReplayChoice
+from target_liveintent.store import DryStore, RunStore
+from target_liveintent.target import TargetLiveIntent
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from target_liveintent.run import RunParts
+
+JANE = "jane.roe+x@example.com"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Let the target work in a folder of its own, and put the handlers of signals back."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MELTANO_PROJECT_ROOT", raising=False)
+    kept = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    yield tmp_path
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+def made(replay: ReplayChoice | None = None, **settings: Any) -> TargetLiveIntent:
+    return TargetLiveIntent(config={**ACCOUNT, **settings}, replay=replay)
+
+
+def parts_of(target: TargetLiveIntent) -> RunParts:
+    return target.run._parts  # noqa: SLF001
+
+
+def test_the_usual_parts(folder: Path) -> None:
+    """Threads deliver, and the store is there before anything is read; only its owner reads it."""
+    parts = parts_of(made())
+    assert isinstance(parts.delivery, DeliveryPool)
+    assert isinstance(parts.outcomes, RunStore)
+    assert (folder / "liveintent.sqlite").stat().st_mode & 0o777 == 0o600
+    parts.outcomes.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "limit", "replay"),
+    [("usual", None, None), ("canary", 5, None), ("replay", 5, ReplayChoice())],
+)
+def test_the_kind_of_a_run(kind: str, limit: int | None, replay: ReplayChoice | None) -> None:
+    """The store knows it from the start, as a run may be killed."""
+    store = parts_of(made(replay, limit=limit)).outcomes
+    assert isinstance(store, RunStore)
+    assert store.database.read("SELECT kind FROM run") == [(kind,)]
+    store.close()
+
+
+@pytest.mark.parametrize("replay", [None, ReplayChoice()])
+def test_a_dry_run_has_neither_threads_nor_files(folder: Path, replay: ReplayChoice | None) -> None:
+    """It hides the token all the same."""
+    parts = parts_of(made(replay, dry_run=True, auth_token="t0ken-of-a-dry-run"))
+    assert isinstance(parts.delivery, DryRun)
+    assert isinstance(parts.outcomes, DryStore)
+    assert list(folder.iterdir()) == []
+    assert without_secrets("with t0ken-of-a-dry-run") == "with ***"
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize("name", ["store", "suppression_path"])
+def test_a_file_that_cannot_be_used(folder: Path, name: str, dry_run: bool) -> None:
+    """It is found before anything is read, and the run creates no file."""
+    place = folder / "a-folder"
+    place.mkdir()
+    with pytest.raises(ConfigurationError, match=name):
+        made(dry_run=dry_run, **{name: str(place)})
+    assert list(folder.iterdir()) == [place]
+
+
+def test_a_replay_reaches_its_end() -> None:
+    """However many dead letters are rejected again, the others are sent."""
+    given = {"on_rejection": "fail", "max_dead_letter_percent": 1, "dry_run": True}
+    target = made(ReplayChoice(), **given)
+    assert target.settings.max_dead_letter_percent == 100
+    assert not target.settings.fail_on_rejection
+
+
+def test_environment_variables_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that makes a target gives it all settings; only the command line reads them."""
+    for name, value in {"PIXEL_ID": "8", "LIMIT": "x", "LEDGER_PATH": "y"}.items():
+        monkeypatch.setenv(f"TARGET_LIVEINTENT_{name}", value)
+    for options in ({}, {"parse_env_config": True}):
+        target = TargetLiveIntent(config={**ACCOUNT, "dry_run": True}, **options)
+        target.listen(io.StringIO(""))
+        assert (target.settings.limit, target.settings.pixel_id) == (None, None)
+
+
+# Signals
+
+
+def stop(*_: object) -> tuple[()]:
+    signal.raise_signal(signal.SIGTERM)
+    return ()
+
+
+def log_of(target: TargetLiveIntent, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return what the target logs from now on, before any handler could remove what is secret."""
+    log: list[str] = []
+    monkeypatch.setattr(target.logger, "handle", lambda entry: log.append(entry.getMessage()))
+    return log
+
+
+@pytest.mark.parametrize("where", ["listen", "abandon"])
+def test_a_stranger_after_a_signal(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """Of an unexpected exception after a signal the kind is logged, not the text."""
+    target = made()
+    log = log_of(target, monkeypatch)
+
+    def listen(_: object) -> None:
+        stop()
+        raise KeyError(JANE if where == "listen" else "x")
+
+    def abandon(_: BaseException) -> None:
+        if where == "abandon":
+            raise KeyError(JANE)
+
+    monkeypatch.setattr(target, "listen", listen)
+    monkeypatch.setattr(target.run, "abandon", abandon)
+    with pytest.raises(SystemExit, match="143"):
+        target.process(None)
+    said = "\n".join(log)
+    assert ("KeyError" in said, "jane" in said) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("replay", "then"),
+    [
+        (None, "the next run continues from the last STATE"),
+        (ReplayChoice(), "run the replay again to send the rest"),
+    ],
+)
+def test_the_last_line_after_a_signal(
+    monkeypatch: pytest.MonkeyPatch, replay: ReplayChoice | None, then: str
+) -> None:
+    """It says where the next run goes on; a replay has no STATE, so no other run does."""
+    target = made(replay)
+    log = log_of(target, monkeypatch)
+    monkeypatch.setattr(target, "listen", stop)
+    monkeypatch.setattr(singer, "replay_letters", stop)
+    with pytest.raises(SystemExit, match="143"):
+        target.process(None) if replay is None else target.replay()
+    assert log[-1] == f"stopped by SIGTERM; {then} (run {target.run_id})"
+
+
+@pytest.mark.parametrize(("seconds", "ends"), [(0.1, []), (2.1, [128 + signal.SIGTERM])])
+def test_a_second_signal(monkeypatch: pytest.MonkeyPatch, seconds: float, ends: list[int]) -> None:
+    """A second signal ends the process at once, unless it came together with the first."""
+    ended: list[int] = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    real = time.monotonic
+    target = made()
+
+    def listen(_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        monkeypatch.setattr(time, "monotonic", lambda: real() + seconds)
+        stop()
+
+    monkeypatch.setattr(target, "listen", listen)
+    with pytest.raises(SystemExit):
+        target.process(None)
+    assert ended == ends
