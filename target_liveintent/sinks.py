@@ -29,9 +29,9 @@ class _RunSink(Sink):
     def __init__(
         self, target: Target, stream: Stream, plan: StreamPlan, run: Run, settings: Settings
     ) -> None:
-        # The SDK needs only the names of columns; it would copy the types, however deep they are.
-        schema: dict[str, Any] = {"properties": {name: {} for name in stream.schema["properties"]}}
-        super().__init__(target, stream.name, schema, stream.keys)
+        # (The SDK copies and changes the schema that it is given, and needs only the names.)
+        names = {"properties": {name: {} for name in stream.schema["properties"]}}
+        super().__init__(target, stream.name, names, stream.keys)
         self._plan = plan
         self._run = run
         self._settings = settings
