@@ -30,7 +30,7 @@ class _RunSink(Sink):
         self, target: Target, stream: Stream, plan: StreamPlan, run: Run, settings: Settings
     ) -> None:
         # (The SDK copies and changes the schema that it is given, and needs only the names.)
-        names = {"properties": {name: {} for name in stream.schema["properties"]}}
+        names: dict[str, Any] = {"properties": {name: {} for name in stream.schema["properties"]}}
         super().__init__(target, stream.name, names, stream.keys)
         self._plan = plan
         self._run = run
