@@ -167,17 +167,6 @@ def test_the_end_of_an_input(caplog: pytest.LogCaptureFixture, limit: int | None
     assert len(absent) == (limit is None)
 
 
-@pytest.mark.parametrize("limit", [None, 1])
-def test_the_end_of_an_input(caplog: pytest.LogCaptureFixture, limit: int | None) -> None:
-    """A map whose stream did not come is reported, unless the run stops before the end."""
-    caplog.set_level(logging.INFO)
-    target = started(stream_maps={"ordres": {"ip": "ip"}}, limit=limit)
-    record = {"id": 1, "event_time": int(time.time()), "email": "a@example.com"}
-    target.listen(io.StringIO(messages("orders", COLUMNS, record)))
-    absent = [one for one in caplog.messages if one.startswith("a stream map names 'ordres'")]
-    assert len(absent) == (limit is None)
-
-
 def test_a_run_without_a_stream_that_gives_events() -> None:
     """It fails at its end if records came, because then the maps are for other streams."""
     maps = {"orders": {"event_time": "event_time"}}
