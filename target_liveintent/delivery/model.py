@@ -15,25 +15,6 @@ _GOLDEN_RATIO = 0.618
 _expires_at = operator.attrgetter("expires_at")
 
 
-class Undelivered(NamedTuple):
-    """A conversion that was not delivered for a reason of its own.
-
-    Attributes:
-        reason: A code of `reasons.REASONS`.
-        detail: What the API said, in one line without addresses.
-    """
-
-    conversion: Conversion
-    reason: str
-    detail: str | None = None
-
-    @property
-    def rejection(self) -> Rejection:
-        """The rejection of the record that the conversion came from."""
-        column = "event_time" if self.reason == "event_too_old" else None
-        return self.conversion.rejected(self.reason, column, self.detail)
-
-
 class Batch(msgspec.Struct, eq=False):
     """Conversions of one stream that are sent together.
 
@@ -60,7 +41,7 @@ class BatchResult(msgspec.Struct, eq=False):
         delivered: The conversions that the API processed.
         sent_at: Unix time, in seconds, at which each of `delivered` was sent.
         confirmed: Those of `delivered` that a 204 confirmed. A 200 that names the others does not.
-        undelivered: The conversions that were not delivered, each with its reason.
+        undelivered: Those that were not delivered, with the reason and what the API said.
         unproven: How many of them the API refused although nothing that was sent later was
             accepted: the input had ended, and nothing was left to compare them with.
         requests: The number of POSTs, retries included.
@@ -76,7 +57,7 @@ class BatchResult(msgspec.Struct, eq=False):
     delivered: list[Conversion] = msgspec.field(default_factory=list)
     sent_at: list[float] = msgspec.field(default_factory=list)
     confirmed: list[Conversion] = msgspec.field(default_factory=list)
-    undelivered: list[Undelivered] = msgspec.field(default_factory=list)
+    undelivered: list[Rejection] = msgspec.field(default_factory=list)
     unproven: int = 0
     requests: int = 0
     retries: int = 0
@@ -140,7 +121,7 @@ class Job:
     def __init__(self, batch: Batch) -> None:
         self.result = BatchResult(batch)
         self.parts = [Part(batch.conversions)]
-        self.refused: list[Undelivered] = []
+        self.refused: list[Rejection] = []
         self.refused_at: int | None = None
         self.in_flight = False
         self.ready_at = 0.0
@@ -173,7 +154,9 @@ class Job:
             events = self.parts[0].events
             young = [event for event in events if unix_time < event.expires_at]
             old = [event for event in events if unix_time >= event.expires_at]
-            self.result.undelivered += [Undelivered(event, "event_too_old") for event in old]
+            self.result.undelivered += [
+                event.rejected("event_too_old", "event_time", None) for event in old
+            ]
             if young:
                 self._other_half = None  # The part proves nothing of it any more.
                 self.parts[0].events = young
@@ -187,7 +170,9 @@ class Job:
             self.result.confirmed += delivered
         else:
             left_out = [event for event in delivered if event.event_id in named]
-            self.result.undelivered += [Undelivered(event, "not_processed") for event in left_out]
+            self.result.undelivered += [
+                event.rejected("not_processed", None, None) for event in left_out
+            ]
             delivered = [event for event in delivered if event.event_id not in named]
         self.result.delivered += delivered
         self.result.sent_at += [sent_at] * len(delivered)
@@ -200,13 +185,13 @@ class Job:
         if len(events) > 1:
             self.halve(has_bad_event=answer.proves_bad_event)
         else:
-            self.refused.append(Undelivered(events[0], "refused_by_api", answer.detail))
+            self.refused.append(events[0].rejected("refused_by_api", None, answer.detail))
             self._settle()
 
     def give_up(self, reason: str, detail: str | None) -> None:
         """Give the events of the part this outcome."""
         events = self.parts[0].events
-        self.result.undelivered += [Undelivered(event, reason, detail) for event in events]
+        self.result.undelivered += [event.rejected(reason, None, detail) for event in events]
         self._settle()
 
     def halve(self, *, has_bad_event: bool = False) -> None:
@@ -246,8 +231,8 @@ class Job:
     def finished(self, failure: Exception | None = None) -> BatchResult:
         """Return the last result; what is undelivered is in the order of the records."""
         if self.result.undelivered:
-            place = {id(event): n for n, event in enumerate(self.result.batch.conversions)}
-            self.result.undelivered.sort(key=lambda one: place[id(one.conversion)])
+            place = {event.event_id: n for n, event in enumerate(self.result.batch.conversions)}
+            self.result.undelivered.sort(key=lambda one: place[one.event_id])
         self.result.failure = failure
         return self.result
 

@@ -340,8 +340,8 @@ class Run:
             return
         if self._failed and self._settings.fail_on_rejection and result.undelivered:
             return  # The first rejection has ended the run; these events have no outcome.
-        for undelivered in result.undelivered:
-            self._reject(result.batch.stream, undelivered.rejection)
+        for rejection in result.undelivered:
+            self._reject(result.batch.stream, rejection)
         rejected = not NEVER_TAKEN.isdisjoint(one.reason for one in result.undelivered)
         self.gate.finish_batch(result.batch.number, rejected=rejected)
 

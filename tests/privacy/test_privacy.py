@@ -42,7 +42,7 @@ from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.client import Client
-from target_liveintent.delivery.model import Batch, BatchResult, Undelivered
+from target_liveintent.delivery.model import Batch, BatchResult
 from target_liveintent.privacy.identity import digests, identify
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.singer.reader import decode_message
@@ -758,9 +758,10 @@ def objects(folder: Path) -> dict[str, Any]:
         "Conversion": made,
         "Rejection": rejected,
         "Rejection of a map": builder.reject_unmapped("value", record, "KeyError"),
-        "Undelivered": Undelivered(made, "refused_by_api", "no"),
         "Batch": batch_,
-        "BatchResult": BatchResult(batch_, [made], [made], [Undelivered(made, "unconfirmed")]),
+        "BatchResult": BatchResult(
+            batch_, [made], [made], [made.rejected("unconfirmed", None, None)]
+        ),
         "Answer": Answer(Verdict.REFUSED, "HTTP 400", 400),
         "Identity": identify([ADDRESS], str.lower),
         "EventBuilder": builder,

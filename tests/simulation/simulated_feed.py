@@ -143,6 +143,6 @@ def event_key(conversion: Conversion) -> Key:
     return conversion.pixel_id, conversion.stream, conversion.event_id
 
 
-def place_of(conversion: Conversion) -> int:
-    """Return the place of the record that a conversion was made of."""
+def place_of(conversion: Conversion | Rejection) -> int:
+    """Return the place of the record that a conversion, or a rejection, was made of."""
     return int(conversion.columns["order_id"])

@@ -72,38 +72,40 @@ class OutcomeChecks:
             self._settle(event, "delivered")
         times = len(result.sent_at)
         require(times == len(result.delivered), "each delivered event has its time", times)
-        for undelivered in result.undelivered:
-            self._settle(undelivered.conversion, undelivered.reason)
-            self._check_reason(undelivered.conversion, undelivered.reason, unix_time)
+        for one in result.undelivered:
+            self._settle(one, one.reason)
+            self._check_reason(one, unix_time)
         if result.is_last and result.failure is None:
             left = [one for one in batch.conversions if place_of(one) not in run.outcomes]
             require(not left, "a batch is finished when each of its events has an outcome", left)
         refused = [one for one in result.undelivered if one.reason == "refused_by_api"]
-        proven = [one for one in refused if self._is_proven(one.conversion)]
+        proven = [one for one in refused if self._is_proven(one)]
         few = len(refused) - len(proven) <= result.unproven
         require(few, "a refusal is proven by what is accepted after it", refused)
         self._check_confirmed(result)
 
-    def _is_proven(self, event: Conversion) -> bool:
+    def _is_proven(self, event: Rejection) -> bool:
         run = self._facts.run
         return run.newest_accepted >= run.refused_at[place_of(event)]
 
-    def _settle(self, event: Conversion, outcome: str) -> None:
+    def _settle(self, event: Conversion | Rejection, outcome: str) -> None:
         outcomes, place = self._facts.run.outcomes, place_of(event)
         require(place not in outcomes, "an event has one outcome", (event, outcome))
         outcomes[place] = outcome
 
-    def _check_reason(self, event: Conversion, reason: str, unix_time: float) -> None:
+    def _check_reason(self, event: Rejection, unix_time: float) -> None:
         facts, place = self._facts, place_of(event)
+        sent = facts.feed.records[place].result
+        assert isinstance(sent, Conversion)
         is_true = {
-            "event_too_old": unix_time >= event.expires_at,
+            "event_too_old": unix_time >= sent.expires_at,
             "refused_by_api": place in facts.api.refused_alone,
             "api_error": facts.api.failed_alone[place] >= self._fewest_faults,
             "unconfirmed": place in facts.run.unclear,
             "not_processed": event.event_id in facts.feed.bad,
-        }[reason]
+        }[event.reason]
         is_true = is_true and place not in facts.run.accepted
-        require(is_true, "the reason of a dead letter is true", (event, reason))
+        require(is_true, "the reason of a dead letter is true", event)
 
     @property
     def _fewest_faults(self) -> int:

@@ -60,8 +60,8 @@ def finish_twice(machine: DeliveryMachine, job: Job) -> None:
 def finish_before_writing(run: Run, result: BatchResult) -> None:
     run.gate.finish_batch(result.batch.number)
     run._advance_state()
-    for undelivered in result.undelivered:
-        run._reject(result.batch.stream, undelivered.rejection)
+    for rejection in result.undelivered:
+        run._reject(result.batch.stream, rejection)
 
 
 def release_at_the_end_of_input(run: Run) -> None:

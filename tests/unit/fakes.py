@@ -17,7 +17,7 @@ from target_liveintent.conversions.fields import event_of
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.machine import DeliveryMachine, Request
-from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus, Undelivered
+from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
 from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import StorageError
@@ -382,7 +382,7 @@ def refuse(given: Batch, *names: str) -> BatchResult:
     """Deliver a batch of which the API refuses some events."""
     good = [one for one in given.conversions if one.event_id not in names]
     refusals = [
-        Undelivered(one, "refused_by_api", "HTTP 400: bad")
+        one.rejected("refused_by_api", None, "HTTP 400: bad")
         for one in given.conversions
         if one.event_id in names
     ]

@@ -10,7 +10,6 @@ from unit_support import DEFAULTS, FULL, NOW, SETTINGS, TIME, build, letter, ord
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.conversions.model import Conversion, Rejection
-from target_liveintent.delivery.model import Undelivered
 from target_liveintent.store import letter_of
 
 JANE = "jane.roe+x@example.com"
@@ -72,5 +71,5 @@ def test_columns_that_were_left_out_are_named_once() -> None:
     result = build(order(order_id=JANE, user_agent=f"curl {JANE}"))
     assert isinstance(result, Conversion)
     assert sorted(result.columns["scrubbed"]) == ["order_id", "user_agent"]
-    record = letter(Undelivered(result, "refused_by_api").rejection)
+    record = letter(result.rejected("refused_by_api", None, None))
     assert sorted(record["scrubbed"]) == ["order_id", "user_agent"]

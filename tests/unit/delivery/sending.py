@@ -123,7 +123,7 @@ def send(
     return Sent(
         requests,
         sorted(int(one.event_id) for result in results for one in result.delivered),
-        {int(one.conversion.event_id) for result in results for one in result.undelivered},
+        {int(one.event_id) for result in results for one in result.undelivered},
         sum(result.unproven for result in results),
         next((result.failure for result in results if result.failure), None),
         {one.reason for result in results for one in result.undelivered},

@@ -27,7 +27,7 @@ from unit_support import NOW
 
 from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.machine import DeliveryMachine, Request
-from target_liveintent.delivery.model import Batch, BatchResult, Undelivered
+from target_liveintent.delivery.model import Batch, BatchResult
 from target_liveintent.errors import (
     AccessDeniedError,
     AllRefusedError,
@@ -47,9 +47,7 @@ WAIT = Answer(Verdict.LIMITED, "HTTP 429", 429, retry_after=9.0)
 
 def undelivered(*results: BatchResult) -> list[tuple[str, str]]:
     """Return the events that were not delivered, with their reasons."""
-    return [
-        (one.conversion.event_id, one.reason) for result in results for one in result.undelivered
-    ]
+    return [(one.event_id, one.reason) for result in results for one in result.undelivered]
 
 
 def delivered(*results: BatchResult) -> list[str]:
@@ -410,6 +408,7 @@ def test_ages_are_judged_after_a_part_is_halved_for_its_size() -> None:
     results = drive(machine, client, clock)
     assert sorted(client.posted) == [["1"], ["2"], ["3"], ["5"], ["6"]]
     assert undelivered(*results) == [("4", "event_too_old")]
+    assert [one.field for result in results for one in result.undelivered] == ["event_time"]
 
 
 def test_the_message_if_everything_is_too_large() -> None:
@@ -658,14 +657,3 @@ def test_undelivered_events_are_in_the_order_of_the_records() -> None:
     result = deliver(given, refusing(lambda asked: bool(bad & set(asked))))
     assert undelivered(result) == [(name, "refused_by_api") for name in ("k3", "k11", "k19")]
     assert {one.detail for one in result.undelivered} == {"HTTP 400: bad"}
-
-
-@pytest.mark.parametrize(
-    ("reason", "column"),
-    [("event_too_old", "event_time"), ("refused_by_api", None), ("unconfirmed", None)],
-)
-def test_the_column_at_fault(reason: str, column: str | None) -> None:
-    """Only an event that became too old names a column: the API says nothing of columns."""
-    made = Undelivered(event("7"), reason, "HTTP 400: bad").rejection
-    found = (made.event_id, made.reason, made.field, made.detail)
-    assert found == ("7", reason, column, "HTTP 400: bad")
