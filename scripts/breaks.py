@@ -154,8 +154,8 @@ BREAKS: tuple[Break, ...] = (
     Break(
         "a lost answer is treated as success",
         "delivery/client.py",
-        "                return Answer(verdict, what)",
-        "                return Answer(Verdict.ACCEPTED, what)",
+        "            return Answer(reply.verdict, reply.in_words)",
+        "            return Answer(Verdict.ACCEPTED, reply.in_words)",
         (
             "reliability/test_faults.py::test_every_fault",
             "reliability/test_faults.py::test_fault_campaign",

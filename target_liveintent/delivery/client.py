@@ -11,8 +11,9 @@ from pathlib import Path
 import msgspec
 
 from target_liveintent.delivery.api import Answer, Verdict, judge, seconds_to_wait
-from target_liveintent.delivery.transport import NoReplyError, Route, find_route
-from target_liveintent.errors import ConfigurationError, SetUpError
+from target_liveintent.delivery.network_faults import NetworkFault
+from target_liveintent.delivery.transport import Route, find_route
+from target_liveintent.errors import ConfigurationError
 from target_liveintent.privacy import hide_token
 from target_liveintent.settings import Settings
 
@@ -32,7 +33,7 @@ class Client:
         self._settings = settings
         self._token = settings.auth_token
         self._rotating = threading.Lock()
-        self._route: Route | None = None  # Found with the first request.
+        self._route: Route | NetworkFault | None = None  # Found with the first request.
         self._finding = threading.Lock()
 
     def post(self, body: bytes, event_ids: Iterable[str], within: float) -> Answer:
@@ -43,19 +44,13 @@ class Client:
         """
         token = self._token
         seconds = min(self._settings.request_timeout_seconds, max(within, _SHORTEST_TIMEOUT))
-        try:
-            with self._finding:
-                route = self._route = self._route or find_route(self._settings)
-            reply = route.post(token, body, seconds)
-        except SetUpError as fault:
-            return Answer(Verdict.UNREACHABLE, str(fault))
-        except NoReplyError as none:
-            verdict, what, advice = none.fault
-            if verdict is not Verdict.UNREACHABLE:
-                return Answer(verdict, what)
-            if route.was_connected:  # What was right before may pass.
-                return Answer(Verdict.FAULT, what)
-            return Answer(verdict, f"{what}. {advice}")
+        with self._finding:
+            if not isinstance(self._route, Route):
+                self._route = find_route(self._settings)
+            route = self._route
+        reply = route.post(token, body, seconds) if isinstance(route, Route) else route
+        if isinstance(reply, NetworkFault):
+            return Answer(reply.verdict, reply.in_words)
         wait = None
         if reply.status >= HTTPStatus.BAD_REQUEST:
             wait = seconds_to_wait(reply.headers, self._settings.max_retry_seconds)

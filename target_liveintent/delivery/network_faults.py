@@ -47,6 +47,11 @@ class NetworkFault(NamedTuple):
     what: str
     advice: str = ""
 
+    @property
+    def in_words(self) -> str:
+        """What happened, and what to do."""
+        return f"{self.what}. {self.advice}" if self.advice else self.what
+
 
 def explain(fault: BaseException, *, by_proxy: bool = False) -> NetworkFault:
     """Return what a network fault means.
@@ -82,8 +87,24 @@ _FAULTS: tuple[tuple[type[BaseException], Verdict, str], ...] = (
     (BaseException, Verdict.FAULT, "the connection failed"),
 )
 _MORE_DESCRIPTORS = "Raise the limit on open files (ulimit -n), or lower max_concurrent_requests"
-_STARVED = NetworkFault(Verdict.LIMITED, f"no file descriptors are left. {_MORE_DESCRIPTORS}")
+_STARVED = NetworkFault(Verdict.LIMITED, "no file descriptors are left", _MORE_DESCRIPTORS)
 _NO_PROXY = NetworkFault(Verdict.FAULT, "the proxy could not connect")
+_UNUSABLE = "this machine cannot send requests to the API: "
+WRONG_CERTIFICATES = NetworkFault(
+    Verdict.UNREACHABLE,
+    f"{_UNUSABLE}the certificate file does not exist or cannot be used",
+    "Correct REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE or SSL_CERT_FILE",
+)
+WRONG_PROXY = NetworkFault(
+    Verdict.UNREACHABLE,
+    f"{_UNUSABLE}the environment variable HTTPS_PROXY contains a URL that cannot be used",
+    "Correct the variable",
+)
+NO_SOCKS = NetworkFault(
+    Verdict.UNREACHABLE,
+    f"{_UNUSABLE}the proxy needs a package that is not installed",
+    "For a SOCKS proxy, run: pip install 'requests[socks]'",
+)
 _API, _PROXY = ("API", "api_url"), ("proxy", "HTTPS_PROXY")
 _NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}
 """OpenSSL's reasons when what comes back is no TLS; which one depends on its version."""

@@ -40,8 +40,14 @@ from urllib3.connection import HTTPConnection
 from urllib3.util import create_urllib3_context, parse_url
 
 from target_liveintent.delivery.api import Verdict
-from target_liveintent.delivery.network_faults import NETWORK_FAULTS, NetworkFault, explain
-from target_liveintent.errors import SetUpError
+from target_liveintent.delivery.network_faults import (
+    NETWORK_FAULTS,
+    NO_SOCKS,
+    WRONG_CERTIFICATES,
+    WRONG_PROXY,
+    NetworkFault,
+    explain,
+)
 from target_liveintent.settings import Settings, is_loopback
 
 _MAX_BODY = 65_536
@@ -135,18 +141,6 @@ class Reply(NamedTuple):
     body: bytes
 
 
-class NoReplyError(Exception):
-    """A request got no answer.
-
-    Attributes:
-        fault: Why.
-    """
-
-    def __init__(self, fault: NetworkFault) -> None:
-        super().__init__(fault.what)
-        self.fault = fault
-
-
 class Route:
     """The way to the API.
 
@@ -154,13 +148,10 @@ class Route:
         pool: Makes connections, with the proxy and the certificates of the environment.
         url: The URL of the API.
         target: What follows the word POST: a path, or the whole URL for a plain proxy.
-
-    Attributes:
-        was_connected: Whether a connection to the API was made, with its TLS handshake.
     """
 
     def __init__(self, pool: urllib3.HTTPConnectionPool, url: str, target: str) -> None:
-        self.was_connected = False
+        self._was_connected = False  # With its TLS handshake.
         self._pool = pool
         self._open: list[HTTPConnection] = []  # Connections that wait for a request.
         weakref.finalize(self, _close, self._open)
@@ -179,11 +170,10 @@ class Route:
         if kind._new_conn is HTTPConnection._new_conn:  # noqa: SLF001 (a SOCKS proxy has its own)
             pool.ConnectionCls = type(kind.__name__, (_Dialing, kind), {})
 
-    def post(self, token: str, body: bytes, seconds: float) -> Reply:
-        """Send a request, and return the answer; all of it may take so many seconds.
+    def post(self, token: str, body: bytes, seconds: float) -> Reply | NetworkFault:
+        """Send a request, and return the answer, or why there is none, after so many seconds.
 
-        Raises:
-            NoReplyError: If there is none.
+        Once a connection was made, a certificate or a proxy is a fault that may pass.
         """
         _deadline.ends_at = time.monotonic() + seconds
         connection = self._connection()
@@ -191,7 +181,7 @@ class Route:
             if connection.is_closed:
                 connection.timeout = seconds
                 connection.connect()
-                self.was_connected = True
+                self._was_connected = True
             # In one piece: at each system call, a busy main thread may take the interpreter away.
             connection.sock.sendall(self._head % (token.encode(), len(body)) + body)
             response = http.client.HTTPResponse(connection.sock, method="POST")
@@ -200,7 +190,9 @@ class Route:
         except NETWORK_FAULTS as fault:
             by_proxy = connection.proxy is not None and not connection.has_connected_to_proxy
             connection.close()
-            raise NoReplyError(explain(fault, by_proxy=by_proxy)) from fault
+            found = explain(fault, by_proxy=by_proxy)
+            is_passing = self._was_connected and found.verdict is Verdict.UNREACHABLE
+            return NetworkFault(Verdict.FAULT, found.what) if is_passing else found
         # Only an answer that was read to its end leaves the connection to the next request. After a
         # 1xx, which is taken for the answer, the real one follows.
         if response.isclosed() and not response.will_close and response.status >= HTTPStatus.OK:
@@ -252,44 +244,27 @@ def _read(response: http.client.HTTPResponse) -> bytes:
         raise http.client.HTTPException from error
 
 
-def find_route(settings: Settings) -> Route:
+def find_route(settings: Settings) -> Route | NetworkFault:
     """Find the way to the API, by the proxies and certificates of the environment.
 
-    Raises:
-        SetUpError: If a proxy or a file of certificates cannot be used.
-        NoReplyError: If no file descriptor is left; there may be one later.
+    Return why there is none if a proxy or a file of certificates cannot be used.
     """
     request = requests.Request("POST", settings.url).prepare()
     url = request.url or ""
     try:
         context = _trusting(*_certificates())
     except OSError as fault:
-        if (starved := explain(fault)).verdict is Verdict.LIMITED:
-            raise NoReplyError(starved) from fault
-        raise SetUpError(_UNUSABLE + _WRONG_CERTIFICATES) from fault
+        starved = explain(fault)  # There may be a descriptor for the file later.
+        return starved if starved.verdict is Verdict.LIMITED else WRONG_CERTIFICATES
     proxy = None if is_loopback(url) else select_proxy(url, get_environ_proxies(url, None))
     try:
         pool = _connections_by(proxy, context).connection_from_url(url)
-    except requests.exceptions.InvalidSchema as fault:
-        raise SetUpError(_UNUSABLE + _NO_SOCKS) from fault
-    except (requests.exceptions.InvalidURL, urllib3.exceptions.HTTPError) as fault:
-        raise SetUpError(_UNUSABLE + _WRONG_PROXY) from fault
+    except requests.exceptions.InvalidSchema:
+        return NO_SOCKS
+    except (requests.exceptions.InvalidURL, urllib3.exceptions.HTTPError):
+        return WRONG_PROXY
     is_forwarded = pool.proxy is not None and not isinstance(pool, urllib3.HTTPSConnectionPool)
     return Route(pool, url, url if is_forwarded else request.path_url)
-
-
-_UNUSABLE = "this machine cannot send requests to the API: "
-_WRONG_CERTIFICATES = (
-    "the certificate file does not exist or cannot be used: correct REQUESTS_CA_BUNDLE,"
-    " CURL_CA_BUNDLE or SSL_CERT_FILE"
-)
-_NO_SOCKS = (
-    "the proxy needs a package that is not installed. For a SOCKS proxy, run: pip install"
-    " 'requests[socks]'"
-)
-_WRONG_PROXY = (
-    "the environment variable HTTPS_PROXY contains a URL that cannot be used: correct the variable"
-)
 
 
 def _connections_by(proxy: str | None, context: ssl.SSLContext) -> urllib3.PoolManager:

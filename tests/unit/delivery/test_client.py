@@ -176,14 +176,12 @@ def test_faults_to_retry() -> None:
     assert [cut, nobody] == [Answer(Verdict.FAULT, "the connection failed")] * 2
 
 
-PROXY = (
-    "the environment variable HTTPS_PROXY contains a URL that cannot be used: correct the variable"
-)
+PROXY = "the environment variable HTTPS_PROXY contains a URL that cannot be used. Correct the var"
 KIND = (
     "the proxy needs a package that is not installed. For a SOCKS proxy, run: pip install"
     " 'requests[socks]'"
 )
-CERTIFICATES = "the certificate file does not exist or cannot be used: correct REQUESTS_CA_BUNDLE,"
+CERTIFICATES = "the certificate file does not exist or cannot be used. Correct REQUESTS_CA_BUNDLE,"
 
 
 @pytest.mark.parametrize(

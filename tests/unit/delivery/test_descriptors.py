@@ -42,7 +42,7 @@ def chained(outer: BaseException, inner: BaseException) -> BaseException:
 )
 def test_what_is_for_want_of_a_descriptor(fault: BaseException, is_starved: bool) -> None:
     """It is in the causes of a fault, however urllib3 wraps them."""
-    assert (explain(fault).what == NO_DESCRIPTORS) == is_starved
+    assert (explain(fault).in_words == NO_DESCRIPTORS) == is_starved
 
 
 @pytest.mark.parametrize(
