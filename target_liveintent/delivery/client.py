@@ -19,8 +19,6 @@ from target_liveintent.settings import Settings
 
 # Users filter log lines by this name, so it does not depend on where this module is.
 _logger = logging.getLogger("target_liveintent.client")
-_SHORTEST_TIMEOUT = 1.0
-"""Seconds that each request may take, however little is left of its batch's budget."""
 _MAX_BYTES = 65_536
 """Bytes of a token's file that are read; a longer file cannot be a token."""
 
@@ -36,14 +34,13 @@ class Client:
         self._route: Route | NetworkFault | None = None  # Found with the first request.
         self._finding = threading.Lock()
 
-    def post(self, body: bytes, event_ids: Iterable[str], within: float) -> Answer:
-        """Send a JSON array of events once; after so many seconds, its answer is of no use.
+    def post(self, body: bytes, event_ids: Iterable[str], seconds: float) -> Answer:
+        """Send a JSON array of events once.
 
-        It takes no longer than `request_timeout_seconds`, from connecting to the last byte of the
-        answer. Never raises for what the network or the API does.
+        It takes no longer than so many seconds, from connecting to the last byte of the answer.
+        Never raises for what the network or the API does.
         """
         token = self._token
-        seconds = min(self._settings.request_timeout_seconds, max(within, _SHORTEST_TIMEOUT))
         with self._finding:
             if not isinstance(self._route, Route):
                 self._route = find_route(self._settings)

@@ -43,9 +43,7 @@ All times are monotonic seconds, except where they are called Unix times.
 from __future__ import annotations
 
 import math
-import random
 from collections import deque
-from collections.abc import Callable
 from typing import NamedTuple
 
 from target_liveintent.conversions import Conversion, request_body
@@ -67,7 +65,7 @@ _FEW_LEFT = 3
 """Batches at the end of a run whose failing events are found in the time of an outage."""
 _LATE = 0.25
 """The share of the time of an outage after which these batches are halved."""
-_FIRST_PAUSE = 0.25
+_FIRST_PAUSE = 0.2
 """Seconds for which a batch rests after the first fault that counts; each further one doubles them
 and adds as many."""
 _LONGEST_PAUSE = 10.0
@@ -90,7 +88,7 @@ class Request(NamedTuple):
         number: Its place in the order of the run's requests, counted from 1.
         job: The delivery of its batch.
         conversions: What is sent, 1 to 100 events.
-        seconds: After how many seconds an answer is of no use.
+        seconds: How long it may take.
         is_sample: Whether it only serves to find out if the settings are wrong.
         started_at: When it starts.
         sent_at: The same as a Unix time.
@@ -161,7 +159,6 @@ class DeliveryMachine:
         pace: Says when a request may start.
         refusals: Says whether the API refuses everything.
         size: The most batches that are here at the same time; the caller adds no more.
-        jitter: Returns random numbers from 0 to 1, for pauses.
 
     Attributes:
         finished: The results that the caller has not taken yet.
@@ -173,14 +170,12 @@ class DeliveryMachine:
         pace: Pace,
         refusals: Refusals,
         size: int,
-        jitter: Callable[[], float] = random.random,
     ) -> None:
         self.finished: deque[BatchResult] = deque()
         self._settings = settings
         self._pace = pace
         self._refusals = refusals
         self._size = size
-        self._jitter = jitter
         self._jobs: list[Job] = []  # The oldest first.
         self._outage = Outage(settings.max_retry_seconds)
         self._drained = False
@@ -477,17 +472,17 @@ class DeliveryMachine:
                 job.give_up("api_error", answer.detail)
             else:
                 job.postpone(self._requests)
-        counted = min(job.parts[0].counted if job.parts else 0.0, _MOST_FAULTS)
-        pause = min(_FIRST_PAUSE * (math.pow(2, counted) - 1), _LONGEST_PAUSE)
-        job.ready_at = min(now + pause * (1 + self._jitter()) / 2, self._outage.ends_at)
+        counted = min(job.parts[0].counted if job.parts else 0, _MOST_FAULTS)
+        pause = min(_FIRST_PAUSE * (2**counted - 1), _LONGEST_PAUSE)
+        job.ready_at = min(now + pause, self._outage.ends_at)
 
     def _count_fault(self, job: Job, part: Part, answer: Answer) -> None:
-        """Count a fault of a part, as far as it speaks against its events."""
+        """Count a fault of a part, if it speaks against its events."""
         good, others = self._accepted - part.accepted, self._throttled - part.throttled
         if answer.is_throttled:
             part.was_throttled = True
             self._throttled += 1
-            part.counted += good / (good + others) if good and part.faults else 0.0
+            part.counted += bool(good and part.faults and not others)
         elif good or not part.counted or self._all_fail(job):
             part.counted += 1
         part.faults += 1

@@ -85,7 +85,7 @@ class Part(msgspec.Struct, eq=False):
         events: At least one.
         faults: How many of its requests failed.
         counted: How many of them count against its events: those between which the API accepted
-            other requests. A 429 or 503 counts by the share of other requests that were accepted.
+            other requests; a 429 or 503 only if no other request got one.
         was_throttled: Whether one of the answers was a 429 or 503.
         accepted: How many requests of the run were accepted until the last fault,
         throttled: and how many got a 429 or 503.
@@ -94,7 +94,7 @@ class Part(msgspec.Struct, eq=False):
 
     events: list[Conversion]
     faults: int = 0
-    counted: float = 0.0
+    counted: int = 0
     was_throttled: bool = False
     accepted: int = 0
     throttled: int = 0

@@ -96,9 +96,9 @@ class History:
         """Make what `delivery_of` makes, but without chance, threads and sockets."""
         plan, settings = self._plan, self._plan.settings
         most, size = settings.max_concurrent_requests, most_batches(settings)
-        jitter = self._rng.random
-        pace = Pace(most, per_minute=settings.max_requests_per_minute, jitter=jitter)
-        machine = DeliveryMachine(settings, pace, Refusals(), size, jitter)
+        per_minute = settings.max_requests_per_minute
+        pace = Pace(most, per_minute=per_minute, jitter=self._rng.random)
+        machine = DeliveryMachine(settings, pace, Refusals(), size)
         descriptors = 256 if self._api.heals else plan.descriptors
         return SimulatedDelivery(
             machine, self._api, self._clock, signals, self._checks, size, descriptors

@@ -121,7 +121,7 @@ def machine_of(*, accepted: bool = False, size: int = 16, **changes: Any) -> Del
     given = settings(**changes)
     per_minute = given.max_requests_per_minute
     pace = Pace(given.max_concurrent_requests, per_minute=per_minute, jitter=lambda: 0.5)
-    return DeliveryMachine(given, pace, Refusals(accepted=accepted), size, lambda: 0.5)
+    return DeliveryMachine(given, pace, Refusals(accepted=accepted), size)
 
 
 def drive(machine: DeliveryMachine, client: FakeClient, clock: FakeClock) -> list[BatchResult]:

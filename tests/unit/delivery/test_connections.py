@@ -17,7 +17,6 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from target_liveintent.delivery import transport
 from target_liveintent.delivery.api import Verdict
-from target_liveintent.delivery.client import Client
 from target_liveintent.delivery.network_faults import NetworkFault
 from target_liveintent.delivery.transport import Reply, Route, find_route
 
@@ -143,16 +142,6 @@ def test_a_handshake_that_drips() -> None:
     """A TLS handshake that comes byte by byte takes no longer either."""
     with serving(SHAKING_HANDS) as port:
         assert_ends_in_time(route_to(port, "https"))
-
-
-def test_the_limit_of_the_setting() -> None:
-    """The limit is `request_timeout_seconds`, and such a request is one to try again."""
-    with serving(dripping(b"", b"H")) as port:
-        given = settings(api_url=f"http://127.0.0.1:{port}", request_timeout_seconds=1)
-        start = time.monotonic()
-        answer = Client(given).post(b"[{}]", ["1"], 60.0)
-    assert (answer.verdict, answer.detail) == (Verdict.LIMITED, "no answer came in time")
-    assert 0.99 <= time.monotonic() - start < 4.0
 
 
 # Proxies

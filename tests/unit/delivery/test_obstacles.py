@@ -89,8 +89,8 @@ def posts(monkeypatch: pytest.MonkeyPatch) -> Posts:
         if scheme:
             monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://user:secret@127.0.0.1:{port}")
         url = BEHIND if scheme else f"https://127.0.0.1:{port}"
-        client = Client(settings(api_url=url, request_timeout_seconds=2))
-        return [client.post(b"[{}]", ["1"], 60.0) for _ in range(count)]
+        client = Client(settings(api_url=url))
+        return [client.post(b"[{}]", ["1"], 2.0) for _ in range(count)]
 
     return post
 
