@@ -9,8 +9,6 @@ from faulty_server import Reply, Request
 from integration_support import (
     CUSTOMER,
     TOKEN,
-    WITH_ID,
-    numbered,
     order,
     orders,
     schema,
@@ -109,31 +107,6 @@ def test_request(to_server: Launcher, server: FaultyServer) -> None:
         assert request.headers["Authorization"] == f"Bearer {TOKEN}"
         assert request.headers["Content-Type"] == "application/json"
         assert len(request.events) == 1
-
-
-# Retries
-
-
-def test_retries(to_server: Launcher, server: FaultyServer) -> None:
-    """Faults of the network and of the moment are retried, and nothing is lost or doubled."""
-    statuses = [408, 425, 429, 500, 502, 503, 504, 599, 0]  # 0: the connection drops
-    seen: set[str] = set()
-
-    def answer(request: Request) -> Reply:
-        (event_id,) = request.ids
-        if event_id in seen:
-            return Reply()
-        seen.add(event_id)
-        return Reply(statuses[int(event_id.partition("-")[2])])
-
-    server.answer = answer
-    run = to_server.run(
-        schema(columns=WITH_ID), *numbered(len(statuses)), state({"n": 9}), batch_size_rows=1
-    )
-    assert (run.code, run.states, run.letters) == (0, [{"n": 9}], [])
-    assert sorted(server.accepted) == [f"order-{n}" for n in range(9)]
-    assert len(server.requests) == run.requests == 18
-    assert "5 retries, 4 throttled" in run.log
 
 
 # Answers that end a run

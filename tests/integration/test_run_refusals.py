@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING
 
-from faulty_server import Reply, refusing
+from faulty_server import refusing
 from integration_support import TOKEN, WITH_ID, numbered, order, schema, state
 
 if TYPE_CHECKING:
@@ -49,17 +48,6 @@ def test_what_the_api_said(to_server: Launcher, server: FaultyServer) -> None:
     assert "@example.com" not in everything
     assert "example.com" not in json.dumps(letter).lower()
     assert TOKEN not in everything
-
-
-def test_nothing_accepted(to_server: Launcher, server: FaultyServer) -> None:
-    """A run in which nothing was ever accepted fails without STATE and without dead letters."""
-    server.answer = lambda _: Reply(400, b"no such pixel")
-    run = to_server.run(schema(columns=WITH_ID), *numbered(10), state(1))
-    assert (run.code, run.states, run.letters) == (1, [], [])
-    assert re.search("pixel.?id", run.last_line, re.IGNORECASE)
-    assert re.search("customer.?id", run.last_line, re.IGNORECASE)
-    assert len(server.requests) <= 100
-    assert run.summary["total"].dead_lettered == 0
 
 
 def events(stream: str, *numbers: int) -> list[Message]:

@@ -60,5 +60,6 @@ def test_wrong_settings(at_once: int, batch_size: int, good: int) -> None:
         batch_size=batch_size,
     )
     assert isinstance(sent.failure, AllRefusedError)
+    assert "check pixel_id and customer_id" in str(sent.failure)
     assert sent.requests - good <= (200 if good else 100)
     assert sent.refused == set()

@@ -1,17 +1,11 @@
-"""The rules of the pace, one by one. All times are made up."""
+"""Rules of the pace that its aims do not show (tests/reliability/test_pace_targets.py)."""
 
 from __future__ import annotations
-
-import heapq
-from typing import TYPE_CHECKING
 
 import pytest
 
 from target_liveintent.delivery import pace as law
 from target_liveintent.delivery.pace import Pace, Signal
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 TAKEN, LIMITED, FAULT = Signal
 
@@ -45,41 +39,6 @@ def _fill(pace: Pace, at: float) -> int:
     return count
 
 
-def _keep_full(
-    pace: Pace, at: float, answers: int, latency: Callable[[], float] = lambda: 0.1
-) -> float:
-    """Keep the window full until as many are taken, then let the rest be taken too.
-
-    Return the time of the last answer.
-    """
-    flying: list[tuple[float, float]] = []
-    for left in range(answers, 0, -1):
-        for _ in range(_fill(pace, at)):
-            heapq.heappush(flying, (at + latency(), at))
-        for _ in range(len(flying) if left == 1 else 1):
-            at, started_at = heapq.heappop(flying)
-            pace.answered(started_at, at, TAKEN)
-    return at
-
-
-def _limited(rate: float) -> Pace:
-    """Return a pace that knows a limit: it was refused at the given rate, at the time 0."""
-    pace = _pace()
-    pace.started(-law.GUESS / rate)
-    pace.answered(-law.GUESS / rate, 0.0, LIMITED)
-    for _ in range(law.FOUND):
-        _ask(pace, 0.0, TAKEN, seconds=0.0)
-    assert pace.rate == pytest.approx(rate * law.STEEP_CUT)
-    return pace
-
-
-def _use(pace: Pace, starts: int) -> float:
-    """Let so many requests be taken, each as soon as it may start; return when the next may."""
-    for _ in range(starts):
-        _ask(pace, pace.next_start(), TAKEN, seconds=0.0)
-    return pace.next_start()
-
-
 # How many requests may be in flight
 
 
@@ -104,7 +63,7 @@ def test_the_ceiling_holds() -> None:
 
 def test_there_is_no_rate_before_a_refusal() -> None:
     pace = _pace()
-    at = _keep_full(pace, 0.0, 200)
+    at = _ask_when_due(pace, 0.0, *[TAKEN] * 200)
     assert pace.rate is None
     assert pace.next_start() <= at
 
@@ -120,38 +79,9 @@ def test_the_first_refusal_cuts_the_rate_in_use() -> None:
 def test_a_timeout_is_no_measure_of_the_rate() -> None:
     """It lasts much longer than the answers by which the rate in use is known."""
     pace = _pace()
-    at = _keep_full(pace, 0.0, 8)
+    at = _ask_when_due(pace, 0.0, *[TAKEN] * law.ROUND)
     _ask(pace, at, LIMITED, seconds=30.0)
     assert pace.rate == pytest.approx(law.GUESS / 0.1 * law.STEEP_CUT)
-
-
-@pytest.mark.parametrize(
-    ("taken", "cut"), [(0, law.STEEP_CUT), (law.FOUND - 1, law.GENTLE_CUT), (law.FOUND, law.CUT)]
-)
-def test_one_request_taken_ends_no_search(taken: int, cut: float) -> None:
-    """Where others share a limit, it may be the only one that they left over. The limit is near."""
-    pace = _pace()
-    _ask(pace, 0.0, LIMITED, seconds=0.0)
-    at = _ask_when_due(pace, 0.0, *[FAULT] * (law.FEW + 1), *[TAKEN] * taken, seconds=0.0)
-    before = pace.rate
-    _ask(pace, at, LIMITED, seconds=0.0)
-    assert pace.rate == pytest.approx(before * cut, rel=0.01)
-
-
-def test_later_refusals_cut_little() -> None:
-    pace = _limited(40.0)
-    _use(pace, 100)
-    before = pace.rate
-    _ask(pace, pace.next_start(), LIMITED, seconds=0.001)
-    assert pace.rate == pytest.approx(before * law.CUT, rel=0.02)
-
-
-def test_the_rate_may_fall_to_one_a_minute() -> None:
-    pace, at = _limited(1.0), 0.0
-    for _ in range(200):
-        at = _ask(pace, max(at, pace.next_start()), LIMITED, 60.0)
-        at = _ask(pace, max(at, pace.next_start()), TAKEN)
-    assert pace.rate == pytest.approx(law.LEAST_RATE, rel=0.1)
 
 
 @pytest.mark.parametrize(
@@ -185,17 +115,6 @@ def _in_doubt(ceiling: int = 64) -> tuple[Pace, float]:
     return pace, _ask_when_due(pace, at, *[LIMITED, TAKEN] * (law.SAMPLE // 2))
 
 
-def test_a_probe() -> None:
-    """If many are refused, some requests are made much faster, beyond the window."""
-    pace, at = _in_doubt()
-    assert pace.rate > 10.0  # Which one request at a time would never reach.
-    for _ in range(law.SAMPLE):
-        at = max(at, pace.next_start())
-        pace.started(at)
-    assert pace.in_flight == law.SAMPLE > pace.window
-    assert pace.next_start() == at + law.LONGEST_GAP
-
-
 @pytest.mark.parametrize(("taken", "by_chance"), [(3, True), (2, False)])
 def test_what_a_probe_shows(taken: int, by_chance: bool) -> None:
     """If as many are taken, refusals are by chance; at a limit, fewer would be."""
@@ -220,17 +139,6 @@ def test_a_probe_that_cannot_be_fast_is_not_begun() -> None:
     assert pace.rate < 10.0
 
 
-@pytest.mark.parametrize(("delay", "narrows"), [("window", True), ("machine", False)])
-def test_answers_that_become_slow(delay: str, narrows: bool) -> None:
-    """If a narrower window does not make them faster, it is not the requests that slow them."""
-    pace = _pace()
-    at = _keep_full(pace, 0.0, 40)
-    width = pace.window
-    slow = {"window": lambda: 0.02 * pace.window, "machine": lambda: 0.5}[delay]
-    _keep_full(pace, at, 40 * width, slow)
-    assert (pace.window < width / 2) is narrows
-
-
 # Failures that are no refusals, and failures in a row
 
 
@@ -253,46 +161,6 @@ def test_several_faults_in_a_row_count_as_a_refusal(under_way: bool) -> None:
         if under_way:
             pace.answered(0.0, at, TAKEN)
     assert pace.rate is not None
-
-
-@pytest.mark.parametrize("signal", [LIMITED, FAULT])
-def test_in_an_outage_the_api_is_asked_once_in_a_while(signal: Signal) -> None:
-    pace, at, gaps = _pace(jitter=1.0), 0.0, []
-    for _ in range(70):
-        start = max(at, pace.next_start())
-        gaps.append(start - at)
-        at = _ask(pace, start, signal)
-    assert pace.window == 1
-    assert 12.0 < gaps[-1] <= max(gaps) < 15.0
-
-
-def test_one_request_is_enough_to_end_an_outage() -> None:
-    pace = _pace()
-    at = _ask_when_due(pace, 0.0, *[LIMITED] * law.OUTAGE)
-    at = _ask_when_due(pace, at, TAKEN)
-    assert pace.rate is None
-    assert pace.next_start() <= at
-
-
-def test_a_search_that_takes_many_quick_refusals_is_no_outage() -> None:
-    """Otherwise each request that is taken begins another search, with as many refusals."""
-    pace, at, refusals = _pace(), 0.0, 0
-    while (start := max(at, pace.next_start())) < 1.0:  # One request a second is allowed.
-        at = _ask(pace, start, LIMITED, seconds=0.001)
-        refusals += 1
-    _ask(pace, start, TAKEN, seconds=0.001)
-    assert refusals >= law.OUTAGE
-    assert pace.rate is not None
-
-
-@pytest.mark.parametrize(("refusals", "is_outage"), [(law.OUTAGE, True), (1, False)])
-def test_a_short_outage_counts_after_requests_that_were_taken(
-    refusals: int, is_outage: bool
-) -> None:
-    pace, at = _pace(), 0.0
-    for signal in (TAKEN, TAKEN, *[LIMITED] * refusals, TAKEN):
-        at = _ask(pace, at, signal, seconds=0.001)
-    assert (pace.rate is None) is is_outage
 
 
 # What the API asks to wait
@@ -321,15 +189,6 @@ def test_clients_do_not_all_start_at_the_end_of_a_retry_after() -> None:
     assert late - early == pytest.approx(0.5 / paces[0].rate)
     pace.started(at)
     assert pace.next_start() == pytest.approx(at + 1 / pace.rate)
-
-
-def test_few_starts_between_two_show_a_low_limit() -> None:
-    pace = _limited(40.0)
-    at = _ask(pace, pace.next_start(), LIMITED, 10.0)
-    at = _ask(pace, at + 11.0, TAKEN)
-    before = pace.rate
-    at = _ask(pace, at, LIMITED, 10.0)
-    assert 0.2 < pace.rate < 0.3 < before  # Three in eleven seconds, and not less.
 
 
 @pytest.mark.parametrize(("started_at", "waits"), [(1.0, True), (20.0, False)])
