@@ -168,14 +168,3 @@ def feed(data: bytes, **settings: Any) -> Fed:
     total = target.run.counts.total
     assert failure is not None or total.unsettled == 0, total
     return Fed(failure, log, total)
-
-
-def size(value: Any) -> int:
-    """Return roughly how many bytes a value takes as JSON, with numbers as they were written."""
-    if isinstance(value, dict):
-        return 2 + sum(size(name) + size(inner) + 2 for name, inner in value.items())
-    if isinstance(value, (list, tuple)):
-        return 2 + sum(size(inner) + 1 for inner in value)
-    if isinstance(value, int):
-        return value.bit_length() // 3 + 2
-    return len(str(value).encode(errors="replace")) + 2

@@ -162,51 +162,6 @@ def test_a_wrong_value_that_ends_the_run(target: Watched, name: str) -> None:
     assert "this is a bug" not in run.log
 
 
-DISGUISES = (
-    "\\u0040",
-    "&#64;",
-    "&commat;",
-    "%26%2364%3B",
-    "\uff20",
-    "@localhost.",
-    "@[10.1.2.3] ",
-)
-"""What stands in place of the @: escapes of JSON and HTML, a wide sign, hosts."""
-
-
-def disguised(value: Any, sign: str) -> Any:
-    """Return a value with another sign in place of each @ of the address."""
-    if isinstance(value, dict):
-        return {disguised(name, sign): disguised(inner, sign) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [disguised(inner, sign) for inner in value]
-    if not isinstance(value, str):
-        return value
-    local, _, domain = ADDRESS.partition("@")
-    if sign.startswith("@"):
-        domain = "x"
-    quoted = urllib.parse.quote(f"{local}{sign}{domain}")
-    return (
-        value.replace(ADDRESS, f"{local}{sign}{domain}")
-        .replace(ADDRESS.upper(), f"{local}{sign}{domain}".upper())
-        .replace(QUOTED, quoted)
-    )
-
-
-@pytest.mark.parametrize("mode", [{}, {"dry_run": True}], ids=["plain", "dry"])
-def test_disguised_addresses(target: Watched, mode: dict[str, Any]) -> None:
-    """An address in the escapes of JSON or HTML, or on a host of its own, stays here as well."""
-    messages = []
-    for sign in DISGUISES:
-        for changes in ({}, {"event_time": None}, {"source": "shop"}):
-            message = hostile(len(messages), **changes, email=f"x{len(messages)}@example.com")
-            messages.append({**message, "record": disguised(message["record"], sign)})
-    run = target.run(hostile_schema(), *messages, state(1), **mode)
-    target.assert_private(run)
-    assert run.summary["total"].delivered == len(DISGUISES)
-    assert run.summary["total"].adds_up
-
-
 MAPS: dict[str, dict[str, Any]] = {
     "value": {"value": "float(email)"},
     "key": {"value": "_['nope-' + email]"},
@@ -236,15 +191,6 @@ def test_mapping_errors(target: Watched) -> None:
     target.assert_private(run)
     assert (run.code, run.states) == (0, [1])
     assert run.summary["total"].reasons["mapping_failed"] >= 9
-
-
-def test_mapping_errors_that_end_the_run(target: Watched) -> None:
-    """The last line says in which column."""
-    maps = {"orders": {"event_time": "event_time", "email": "email", **MAPS["value"]}}
-    run = target.run(hostile_schema(), hostile(1), stream_maps=maps, on_rejection="fail")
-    target.assert_private(run)
-    assert run.code == 1
-    assert "mapping_failed" in run.last_line
 
 
 # No names but the stream's in an alias: this is its text.
@@ -562,16 +508,12 @@ def test_settings_that_end_a_run(target: Watched, name: str, value: str, code: i
     assert name in run.log
 
 
-def test_broken_configuration_files(target: Watched) -> None:
-    """A file that is no JSON object is named and not shown."""
-    run = target.command("--config", target.config(f'{{"auth_token": "{TOKEN}",')).wait()
-    target.assert_private(run)
-    assert run.code == 2
-
-
-def test_unknown_options(target: Watched) -> None:
-    """A mistyped option does not show the others."""
-    run = target.command("--config", target.config(), "--nope", forked=False).wait()
+@pytest.mark.parametrize("wrong", ["file", "option"])
+def test_wrong_command_lines(target: Watched, wrong: str) -> None:
+    """A file that is no JSON object, or a mistyped option, is named; nothing else is shown."""
+    config = target.config(*([f'{{"auth_token": "{TOKEN}",'] if wrong == "file" else []))
+    options = ["--nope"] if wrong == "option" else []
+    run = target.command("--config", config, *options, forked=False).wait()
     target.assert_private(run)
     assert run.code == 2
 

@@ -30,7 +30,6 @@ from unit_support import (
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.conversions.model import DEAD_LETTERS, Rejection
-from target_liveintent.singer.reader import decode_object
 from target_liveintent.store import letter_of
 
 ADDED = {"reason", "field", "stream", "time", "run_id", "detail", "written_for"}
@@ -141,17 +140,15 @@ def test_any_value_fits_a_dead_letter(value: Any) -> None:
     assert letter(rejected)["event_id"] == "1007"
 
 
-@pytest.mark.parametrize("depth", [10, 200, 600, 900])
-@pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}")])
-def test_deep_values_fit_a_dead_letter(depth: int, opening: bytes, closing: bytes) -> None:
-    """Every depth that the reader accepts fits, so that no record ends the run."""
-    deep = decode_object(b'{"a":' + opening * depth + b"1" + closing * depth + b"}")["a"]
-    rejected = rejection(order(event_id=..., event_time=deep))
-    assert letter(rejected)["event_id"] == rejected.event_id
-
-
 def test_what_a_dead_letter_lacks_is_not_counted() -> None:
     """The SCHEMA of dead letters has all columns, so an absent one is not the map's mistake."""
     columns = [field.name for field in FIELDS]
     for record in (order(), order(email=None)):
         assert counted(record, stream=DEAD_LETTERS, properties=columns)[1] == {}
+
+
+def test_columns_that_were_left_out_are_named_once() -> None:
+    """A replay leaves out what was left out for its address."""
+    made = conversion(order(order_id="ann@example.com", user_agent="curl ann@example.com"))
+    assert sorted(made.columns["scrubbed"]) == ["order_id", "user_agent"]
+    assert sorted(letter(made)["scrubbed"]) == ["order_id", "user_agent"]

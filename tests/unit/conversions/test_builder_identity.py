@@ -174,12 +174,6 @@ def test_the_decision_id_of_a_page_that_is_not_sent_whole(
     assert (made["decisionId"], made["purchaseData"], found) == (LI_DID, sent, left_out)
 
 
-def test_a_page_without_a_column_of_decision_ids_counts_nothing() -> None:
-    """That a page has no `li_did` is no fault."""
-    made, left_out = counted(order(source_url=SHOP))
-    assert ("decisionId" in made, left_out) == (False, {})
-
-
 @pytest.mark.parametrize(
     ("columns", "left_out"),
     [

@@ -150,6 +150,7 @@ def _no_constant(name: str) -> NoReturn:
 @example({"event_time": TIME, "email": "aqz@bb.com", "value": Decimal("NaN")}, DEFAULTS, ())
 @example({"event_time": Decimal("Infinity"), "email": "aqz@bb.com"}, DEFAULTS, ())
 @example({"event_time": TIME, "email": "aqz@bb.com", "value": Decimal("sNaN")}, DEFAULTS, ())
+@example({"event_time": TIME, "md5": MD5, "order_id": Decimal("1E-100000")}, DEFAULTS, ())
 @example({"event_time": {"\ud800": 1}, "email": "aqz@bb.com"}, DEFAULTS, ())
 def test_any_record(
     record: dict[str, Any], chosen: EventDefaults, key_properties: tuple[str, ...]

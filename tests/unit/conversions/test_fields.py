@@ -7,39 +7,7 @@ from typing import Any
 import pytest
 from unit_support import FULL, LI_DID, MD5, SHA2, body, conversion, order
 
-from target_liveintent.conversions.fields import FIELDS, READ_COLUMNS, first_value, places_of
-
-COLUMNS = {
-    "event_id": "eventId",
-    "event_time": "eventTime",
-    "pixel_id": "pixelId",
-    "source": "source",
-    "decision_id": "decisionId",
-    "email": "",
-    "md5": "userData.md5",
-    "sha2": "userData.sha2",
-    "ip": "userData.ip",
-    "user_agent": "userData.ua",
-    "idfa": "userData.idfa",
-    "aaid": "userData.aaid",
-    "tracking_enabled": "userData.trackingEnabled",
-    "currency": "purchaseData.currency",
-    "value": "purchaseData.value",
-    "order_id": "purchaseData.orderId",
-    "source_url": "purchaseData.sourceUrl",
-    "app_bundle": "purchaseData.appBundle",
-    "consent": "",
-}
-"""Our columns, and the fields of the API's guide that they fill."""
-
-
-def test_the_columns_are_those_of_the_specification() -> None:
-    """The table has exactly these columns, in the order of the documentation."""
-    assert [(field.name, field.wire_name) for field in FIELDS] == [*COLUMNS.items()]
-    required = [field.name for field in FIELDS if field.required]
-    assert required == ["event_id", "event_time", "pixel_id", "source"]
-    theirs = {"eventId", "eventTime", "pixelId", "decisionId", "userData", "purchaseData"}
-    assert {*COLUMNS, *theirs} == READ_COLUMNS
+from target_liveintent.conversions.fields import first_value, places_of
 
 
 def test_places() -> None:

@@ -183,21 +183,8 @@ def test_no_address_is_remembered() -> None:
 texts = st.one_of(
     st.sampled_from(
         [
-            *(
-                "",
-                " ",
-                "None",
-                "nan",
-                "null",
-                "7",
-                " 7",
-                "a b",
-                "x" * 130,
-                "x@y.example",
-                "%40",
-                "\\",
-            ),
-            *("a&b", "\u00e9", "\ud800", "\u200b", "a\nb", '"', "#1", "gid://shop/Order/1"),
+            *("", " ", "None", "nan", "null", "7", " 7", "a b", "x" * 130, "x@y.example", "%40"),
+            *("\\", "a&b", "\u00e9", "\ud800", "\u200b", "a\nb", '"', "#1", "gid://shop/Order/1"),
         ]
     ),
     st.text(max_size=6),
@@ -240,16 +227,9 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
         texts,
         st.sampled_from(
             [
-                *(
-                    PAGE,
-                    CLICK_URL,
-                    f"{CLICK_URL}&token=x",
-                    f"{PAGE}&li_did=x",
-                    f"{PAGE}#key=1",
-                    None,
-                ),
+                *(PAGE, CLICK_URL, f"{CLICK_URL}&token=x", f"{PAGE}&li_did=x", f"{PAGE}#key=1"),
                 *(f"{PAGE}&e=a%40b.example", f"https://u:p@shop.example/?li_did={LI_DID}", 5),
-                *("/p;sid=1?utm_source=a", f"{PAGE}&li_did=undefined", " /p?key=1 "),
+                *("/p;sid=1?utm_source=a", f"{PAGE}&li_did=undefined", " /p?key=1 ", None),
             ]
         ),
     ),

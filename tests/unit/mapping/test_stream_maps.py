@@ -125,21 +125,6 @@ def test_the_same_as_the_sdk(maps: dict[str, Any], stream: str, named: list[bool
             assert mapped(plan, record) == wanted
 
 
-def test_an_expression_that_is_not_compiled() -> None:
-    """It reads each record in its turn, with the helper functions as well."""
-    (own,) = plans({"orders": {"x": "[get('customer.email') for t in 'x'][0]", "__else__": None}})
-    assert mapped(own) == {"x": "bob@example.com"}
-    assert mapped(own, {**RECORD, "customer": {"email": "eve@example.com"}}) == {
-        "x": "eve@example.com"
-    }
-
-
-def test_the_own_column_in_an_expression_that_is_not_compiled() -> None:
-    """`self` is the column that the expression replaces."""
-    (own,) = plans({"orders": {"email": "[self for t in 'x'][0]", "__else__": None}})
-    assert mapped(own) == {"email": RECORD["email"]}
-
-
 def test_what_is_given_is_not_changed() -> None:
     """A second mapper sees all options; several maps may use one record, and the keys are in it."""
     options = {"__filter__": "paid", "__alias__": "y", "__else__": None}
