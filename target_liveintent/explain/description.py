@@ -106,7 +106,7 @@ def _describe_fields(described: ExplainedStream, explained: Explained, settings:
     columns = explained.stream.schema["properties"]
     described.deleted_by = [column for column in plan.deletion_columns if column in columns]
     if FILTER in plan.origins:
-        described.only_if = _one_line(plan.origins[FILTER].expression)
+        described.only_if = _one_line(plan.origins[FILTER].text)
     for field in FIELDS:
         source = _mapped(field.name, field.path, plan)
         source = source or _default(field.name, explained, settings)
@@ -131,7 +131,7 @@ def _mapped(name: str, path: tuple[str, ...], plan: StreamPlan) -> str:
     sources = []
     for place in (name, *path[:1]):
         if place in plan.origins:
-            sources.append(_one_line(plan.origins[place].expression))
+            sources.append(_one_line(plan.origins[place].text))
         elif place in plan.properties:
             same = "the column of the same name"
             sources.append(same if place == name else f"the column {place}")

@@ -50,17 +50,27 @@ class MappingFailedError(Exception):
         self.event_id = event_id
 
 
-class ColumnOrigin(NamedTuple):
-    """Where a column of a mapped record comes from.
+class Expression(NamedTuple):
+    """An expression of a map.
 
     Attributes:
-        expression: Its text.
-        reads: What the expression reads, as far as that is known.
+        column: The column that it computes, or `__filter__`.
+        text: The expression.
+        reads: What it reads, as far as that is known.
+        compute: Computes its value for a record.
+        code: It, as Python code that reads `record`.
+        columns: The columns of a record that it needs; None if that is not known.
+        names: The columns without which it fails.
         is_shipped: Whether it is a preset's, and not the user's own.
     """
 
-    expression: str
+    column: str
+    text: str
     reads: Reads
+    compute: Callable[[dict[str, Any]], Any]
+    code: str
+    columns: frozenset[str] | None = frozenset()
+    names: frozenset[str] = frozenset()
     is_shipped: bool = False
 
 
@@ -76,8 +86,7 @@ class StreamPlan(NamedTuple):
         transform: Returns the mapped record, or None if the map's filter drops it. The attribute
             itself is None if all records are dropped.
         origins: What the map computes each column from; the filter comes first if there is one.
-        code: Python code of what the map computes, by column; for `usual_way`.
-        environment: What names in this code mean.
+        environment: What names in the code of these expressions mean.
     """
 
     stream: str
@@ -86,8 +95,7 @@ class StreamPlan(NamedTuple):
     passes_others: bool = False
     reads: frozenset[str] | None = frozenset()
     transform: Callable[[dict[str, Any]], dict[str, Any] | None] | None = None
-    origins: Mapping[str, ColumnOrigin] = types.MappingProxyType({})
-    code: Mapping[str, str] = types.MappingProxyType({})
+    origins: Mapping[str, Expression] = types.MappingProxyType({})
     environment: Mapping[str, Any] = types.MappingProxyType({})
 
     @property
@@ -98,12 +106,8 @@ class StreamPlan(NamedTuple):
     @property
     def deletion_columns(self) -> tuple[str, ...]:
         """The columns that mark a deleted row, but for those that the map reads itself."""
-        expressions = [origin.expression for origin in self.origins.values()]
-        return tuple(
-            column
-            for column in DELETION_COLUMNS
-            if not any(re.search(rf"\b{column}\b", expression) for expression in expressions)
-        )
+        texts = " ".join(origin.text for origin in self.origins.values())
+        return tuple(name for name in DELETION_COLUMNS if not re.search(rf"\b{name}\b", texts))
 
     @classmethod
     def without_map(
@@ -188,15 +192,10 @@ class RecordConverter:
 
 def _usual_way(plan: StreamPlan, builder: EventBuilder) -> Usual:
     """Return the usual way of a stream."""
-    passed = {name: f"record.get({name!r})" for name in builder.places}
-    computed = {name: code for name, code in plan.code.items() if name != FILTER}
-    return usual_way(
-        builder,
-        {**passed, **computed},
-        plan.environment,
-        test=plan.code.get(FILTER),
-        empty=plan.deletion_columns,
-    )
+    code = {name: f"record.get({name!r})" for name in builder.places}
+    code |= {name: origin.code for name, origin in plan.origins.items()}
+    test = code.pop(FILTER, None)
+    return usual_way(builder, code, plan.environment, test=test, empty=plan.deletion_columns)
 
 
 def _is_set(value: Any) -> bool:

@@ -17,14 +17,15 @@ import functools
 import hashlib
 import json
 import types
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import simpleeval
 
 from target_liveintent.conversions import compiled
-from target_liveintent.mapping.converter import FILTER
+from target_liveintent.mapping.converter import FILTER, Expression
 from target_liveintent.mapping.functions import ALSO_COLUMNS, FUNCTIONS, GET, getter, walk
+from target_liveintent.mapping.reads import reads_of
 
 Row = dict[str, Any]
 
@@ -39,7 +40,8 @@ _GUARDS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 _PLAIN = (ast.Sub, ast.Div, ast.FloorDiv, ast.Mod, ast.BitXor, ast.BitOr, ast.BitAnd)
 _KEPT = (
     *(ast.boolop, ast.cmpop, ast.expr_context, ast.unaryop),
-    *(ast.BoolOp, ast.IfExp, ast.UnaryOp, ast.List, ast.Set, ast.Slice, ast.Tuple),
+    *(ast.BoolOp, ast.Constant, ast.IfExp, ast.UnaryOp),
+    *(ast.List, ast.Set, ast.Slice, ast.Tuple),
 )
 """Nodes of which only the parts are compiled. Other nodes have a method of `_Rewriter`, or are left
 to the evaluator."""
@@ -65,25 +67,6 @@ _FUNCTIONS: dict[str, Any] = {
 """The functions and modules that the SDK offers to expressions, and the helpers."""
 
 
-class Expression(NamedTuple):
-    """An expression of a map.
-
-    Attributes:
-        column: The column that it computes, or `__filter__`.
-        tree: It, parsed.
-        code: It, as Python code that reads `record`.
-        reads: The columns that it reads; None if that is not known.
-        names: The columns without which it fails.
-    """
-
-    column: str
-    text: str
-    tree: ast.stmt
-    code: str
-    reads: frozenset[str] | None
-    names: frozenset[str]
-
-
 class Compiler:
     """Compiles the expressions of a map.
 
@@ -92,13 +75,12 @@ class Compiler:
 
     Attributes:
         environment: What names in the code mean; all of them begin with an underscore.
-        other_names: The names in expressions that are not columns.
     """
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values = values
         self._evaluator = simpleeval.EvalWithCompoundTypes(functions=dict(_FUNCTIONS))
-        self.other_names = _FUNCTIONS.keys() | values.keys()
+        self._other_names = _FUNCTIONS.keys() | values.keys()
         self.environment: dict[str, Any] = {
             "_attribute": _attribute,
             "_getter": getter,
@@ -119,6 +101,7 @@ class Compiler:
         except (SyntaxError, IndexError):
             msg = f"Failed to parse expression {text}."
             raise ValueError(msg) from None
+        reads = reads_of(tree, self._other_names)
         rewriter = _Rewriter(self._values, column)
         try:
             code = rewriter.rewrite(ast.parse(text).body[0])
@@ -126,22 +109,13 @@ class Compiler:
             ast.parse(f"((({code})))")
         except (_NotCompiledError, RecursionError, SyntaxError, MemoryError):
             name = f"_e_{len(self.environment)}"
-            self.environment[name] = functools.partial(self._evaluate, column, text, tree)
-            return Expression(column, text, tree, f"{name}(record)", None, frozenset())
-        reads = None if rewriter.reads_all else frozenset(rewriter.columns)
-        return Expression(column, text, tree, code, reads, frozenset(rewriter.names))
-
-    def function(self, expressions: Iterable[Expression]) -> Callable[[Row], Row | None]:
-        """Return a function that computes the columns of a record.
-
-        It returns None for a record for which the filter, if there is one, is not true.
-        """
-        code = {expression.column: expression.code for expression in expressions}
-        row = ", ".join(f"{column!r}: {text}" for column, text in code.items() if column != FILTER)
-        test = f" if ({code[FILTER]}) else None" if FILTER in code else ""
-        function: Callable[[Row], Row | None]
-        function = compiled(f"lambda record: {{{row}}}{test}", self.environment, "eval")
-        return function
+            evaluate = functools.partial(self._evaluate, column, text, tree)
+            self.environment[name] = evaluate
+            return Expression(column, text.strip(), reads, evaluate, f"{name}(record)", None)
+        compute = compiled(f"lambda record: ({code})", self.environment, "eval")
+        columns = None if rewriter.reads_all else frozenset(rewriter.columns)
+        names = frozenset(rewriter.names)
+        return Expression(column, text.strip(), reads, compute, code, columns, names)
 
     def _evaluate(self, column: str, text: str, tree: ast.stmt, record: Row) -> Any:
         """Evaluate an expression with the names that the SDK gives it."""
@@ -210,11 +184,6 @@ class _Rewriter(ast.NodeTransformer):
             if isinstance(operator, (ast.Is, ast.IsNot)) and not _is_singleton(side):
                 raise _NotCompiledError
         return self.generic_visit(node)
-
-    def visit_Constant(self, node: ast.Constant) -> ast.AST:
-        if isinstance(node.value, (str, bytes)) and len(node.value) > simpleeval.MAX_STRING_LENGTH:
-            raise _NotCompiledError
-        return node
 
     def visit_Dict(self, node: ast.Dict) -> ast.AST:
         if None in node.keys:
@@ -316,8 +285,6 @@ class _Rewriter(ast.NodeTransformer):
             return attribute
         # The evaluator calls functions only, never the value of a column of the same name.
         if not isinstance(function, ast.Name) or function.id not in _FUNCTIONS:
-            raise _NotCompiledError
-        if _FUNCTIONS[function.id] in simpleeval.DISALLOW_FUNCTIONS:
             raise _NotCompiledError
         return self._function(function.id)
 

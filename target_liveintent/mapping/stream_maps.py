@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import copy
 import fnmatch
-import functools
 import types
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import simpleeval
@@ -21,14 +20,13 @@ from target_liveintent.conversions import READ_COLUMNS
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping.converter import (
     FILTER,
-    ColumnOrigin,
+    Expression,
     MappingFailedError,
     StreamPlan,
 )
-from target_liveintent.mapping.expressions import Compiler, Expression
+from target_liveintent.mapping.expressions import Compiler
 from target_liveintent.mapping.map_checks import dots_advice
 from target_liveintent.mapping.presets import NULL_VALUES, expand_presets, shipped_columns
-from target_liveintent.mapping.reads import reads_of
 from target_liveintent.mapping.suggestions import unknown_read
 from target_liveintent.settings import Settings
 
@@ -37,11 +35,11 @@ class StreamMap:
     """One entry of `stream_maps`, applied to one stream.
 
     Args:
-        stream: The tap's name of the stream.
-        counted_as: The name under which its records are counted.
+        name: The name under which the records are counted.
         options: The entry.
-        config: The setting `stream_map_config`.
+        values: What names mean in its expressions that are neither columns nor functions.
         columns: The columns of the tap's schema.
+        shipped: The columns whose expressions are a preset's.
 
     Raises:
         ValueError: If the entry cannot be used.
@@ -52,57 +50,49 @@ class StreamMap:
 
     def __init__(
         self,
-        stream: str,
-        counted_as: str,
+        name: str,
         options: Mapping[str, Any],
-        config: Mapping[str, Any],
+        values: Mapping[str, Any],
         columns: Collection[str],
+        shipped: Collection[str] = (),
     ) -> None:
-        definitions = dict(options)
-        keys = definitions.pop("__key_properties__", None) or []
-        if definitions.get("__else__") not in NULL_VALUES:
-            msg = f"Option '__else__={definitions['__else__']}' is not supported."
-            raise ValueError(msg)
-        self._passes_others = "__else__" not in definitions
-        rows = {FILTER: definitions.pop(FILTER, None), **definitions}
-        texts = {column: text for column, text in rows.items() if text not in NULL_VALUES}
-        self._name = counted_as
+        rows = {FILTER: options.get(FILTER), **options}
+        keys = rows.pop("__key_properties__", None) or []
+        self._passes_others = rows.pop("__else__", ...) is ...
+        self._name = name
         self._columns = columns
-        self._dropped = definitions.keys() - texts
-        names = {"__stream_name__": counted_as, "__original_stream_name__": stream}
-        self._compiler = compiler = Compiler({"config": config, **names})
-        self._expressions = [compiler.compile(column, text) for column, text in texts.items()]
-        self._row = compiler.function(self._expressions)
-        others = [column for column in columns if column not in self._dropped]
-        computed = [column for column in texts if column != FILTER]
-        properties = tuple(dict.fromkeys((*(others if self._passes_others else ()), *computed)))
+        self._dropped = {column for column, text in rows.items() if text in NULL_VALUES}
+        compiler = Compiler(values)
+        self._expressions = {
+            column: compiler.compile(column, text)._replace(is_shipped=column in shipped)
+            for column, text in rows.items()
+            if column not in self._dropped
+        }
+        passed = [one for one in columns if one not in self._dropped] if self._passes_others else []
+        computed = [column for column in self._expressions if column != FILTER]
+        properties = tuple(dict.fromkeys([*passed, *computed]))
         if missing := [key for key in keys if key not in properties]:
             msg = f"__key_properties__ names columns that are not there: {', '.join(missing)}"
             raise ValueError(msg)
         self.plan = StreamPlan(
-            counted_as,
+            name,
             named=True,
             properties=properties,
             passes_others=self._passes_others,
             reads=self._reads(),
             transform=self._transform,
-            origins={e.column: self._origin(e) for e in self._expressions},
-            code={e.column: e.code for e in self._expressions},
+            origins=self._expressions,
             environment=compiler.environment,
         )
 
     def _reads(self) -> frozenset[str] | None:
         """Return the columns of a record that the map needs; None for all."""
         found = READ_COLUMNS if self._passes_others else frozenset()
-        for expression in self._expressions:
-            if expression.reads is None:
+        for expression in self._expressions.values():
+            if expression.columns is None:
                 return None
-            found |= expression.reads
+            found |= expression.columns
         return found
-
-    def _origin(self, expression: Expression) -> ColumnOrigin:
-        reads = reads_of(expression.tree, self._compiler.other_names)
-        return ColumnOrigin(expression.text.strip(), reads)
 
     def _transform(self, record: dict[str, Any]) -> dict[str, Any] | None:
         """Map one record.
@@ -112,55 +102,44 @@ class StreamMap:
             StreamMappingError: If an expression names a column that neither the record nor the
                 tap's schema has.
         """
-        try:
-            row = self._row(record)
-        except Exception:  # noqa: BLE001 (an expression of the user may raise anything)
-            raise self._failure(record) from None
-        if row is not None and self._passes_others:
-            row = {**record, **row}
-            for column in self._dropped:
-                row.pop(column, None)
+        row = dict(record) if self._passes_others else {}
+        for column in self._dropped:
+            row.pop(column, None)
+        for column, expression in self._expressions.items():
+            try:
+                value = expression.compute(record)
+            except Exception as failure:  # noqa: BLE001 (an expression may raise anything)
+                raise self._failure(expression, failure, record) from None
+            if column != FILTER:
+                row[column] = value
+            elif not value:
+                return None
         return row or None
 
-    def _failure(self, record: dict[str, Any]) -> MappingFailedError:
-        """Find the expression that fails, by evaluating one after the other."""
-        for expression in self._expressions:
-            column = expression.column
-            try:
-                self._singly[column](record)
-            except Exception as failure:  # noqa: BLE001
-                name = _absent_name(failure, expression)
-                if name is None or name in record:
-                    kind = type(failure).__name__
-                else:
-                    self._check_known(column, name)
-                    kind = "NameNotDefined"  # As the SDK calls it.
-                return MappingFailedError(column, kind, self._event_id(record))
-        return MappingFailedError("unknown", "intermittent failure")
+    def _failure(
+        self, expression: Expression, failure: Exception, record: dict[str, Any]
+    ) -> Exception:
+        """Return the error for an expression that fails; it names the column that is absent."""
+        kind, name = type(failure).__name__, _absent_name(failure, expression)
+        if name is not None and name not in record:
+            if name not in self._columns and name != "self":
+                said, end = unknown_read(expression.column, (name,), 0, self._columns)
+                return StreamMappingError(
+                    f"the map of '{self._name}' has a mistake: {said}{end} To read a column"
+                    " that only some records have, use get('name')."
+                )
+            kind = "NameNotDefined"  # As the SDK calls it.
+        return MappingFailedError(expression.column, kind, self._event_id(record))
 
     def _event_id(self, record: dict[str, Any]) -> Any:
         """Return the event ID that the map gives to a record; None if it gives none, or fails."""
-        if "event_id" not in self._singly:
+        if (expression := self._expressions.get("event_id")) is None:
             passes = self._passes_others and "event_id" not in self._dropped
             return record.get("event_id") if passes else None
         try:
-            return (self._singly["event_id"](record) or {}).get("event_id")
+            return expression.compute(record)
         except Exception:  # noqa: BLE001 (an expression of the user may raise anything)
             return None
-
-    def _check_known(self, column: str, name: str) -> None:
-        """Raise an error that ends the run if the tap's schema does not have a column either."""
-        if name not in self._columns and name != "self":
-            said, end = unknown_read(column, (name,), 0, self._columns)
-            msg = (
-                f"the map of '{self._name}' has a mistake: {said}{end} To read a column"
-                " that only some records have, use get('name')."
-            )
-            raise StreamMappingError(msg) from None
-
-    @functools.cached_property
-    def _singly(self) -> dict[str, Callable[[dict[str, Any]], dict[str, Any] | None]]:
-        return {e.column: self._compiler.function([e]) for e in self._expressions}
 
 
 def _absent_name(failure: Exception, expression: Expression) -> str | None:
@@ -226,12 +205,18 @@ class StreamMaps:
             counted_as = stream if source is None else name
             if alias is not None:
                 counted_as = _alias(alias, stream)
-            plan = self._mapped(stream, counted_as, options, schema)
-            plan = plan._replace(origins=_marked(plan.origins, self._shipped.get(name, ())))
+            names = {"__stream_name__": counted_as, "__original_stream_name__": stream}
+            values = {"config": self._config, **names}
+            shipped = self._shipped.get(name, ())
+            try:
+                made = StreamMap(counted_as, options, values, properties, shipped)
+            except Exception as error:  # noqa: BLE001 (Python's parser raises many kinds)
+                msg = f"the stream map of '{stream}' cannot be used: {error}"
+                raise StreamMappingError(msg) from None
             if source is None:
-                own = plan
+                own = made.plan
             else:
-                copies.append(plan)
+                copies.append(made.plan)
         return [own, *copies]
 
     def _check_dots(self, stream: str) -> None:
@@ -244,31 +229,12 @@ class StreamMaps:
                 msg = f"the map of '{name}' drops '{column}'. {dots_advice(stream)}"
                 raise StreamMappingError(msg)
 
-    def _mapped(
-        self, stream: str, counted_as: str, options: dict[str, Any], schema: dict[str, Any]
-    ) -> StreamPlan:
-        columns = schema.get("properties", {})
-        try:
-            return StreamMap(stream, counted_as, options, self._config, columns).plan
-        except Exception as error:  # noqa: BLE001 (Python's parser raises many kinds)
-            msg = f"the stream map of '{stream}' cannot be used: {error}"
-            raise StreamMappingError(msg) from None
-
 
 def stream_maps_of(settings: Settings) -> StreamMaps:
     """Return the maps of the settings, including those of their presets."""
     presets, own = settings.presets, settings.stream_maps
     maps = expand_presets(presets, own)
     return StreamMaps(maps, settings.stream_map_config, shipped_columns(presets, own))
-
-
-def _marked(
-    origins: Mapping[str, ColumnOrigin], shipped: Collection[str]
-) -> Mapping[str, ColumnOrigin]:
-    """Mark the expressions that are those of a preset."""
-    return {
-        column: origin._replace(is_shipped=column in shipped) for column, origin in origins.items()
-    }
 
 
 def _alias(expression: str, stream: str) -> str:

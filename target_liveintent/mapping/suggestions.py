@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from target_liveintent.conversions import FIELDS, READ_COLUMNS, SETTING_FOR, missing_columns
-from target_liveintent.mapping.converter import ColumnOrigin, StreamPlan
+from target_liveintent.mapping.converter import Expression, StreamPlan
 from target_liveintent.mapping.reads import Path
 from target_liveintent.settings import EventDefaults, Settings
 
@@ -74,7 +74,7 @@ _OPENING = {"patternProperties", "propertyNames", "$ref", "anyOf", "oneOf", "all
 
 
 def unknown_reads(
-    origins: Mapping[str, ColumnOrigin], schema: Mapping[str, Any]
+    origins: Mapping[str, Expression], schema: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
     """Return a sentence for each path that an expression reads and the tap's schema does not have.
 

@@ -12,7 +12,7 @@ from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping.converter import (
     DELETION_COLUMNS,
-    ColumnOrigin,
+    Expression,
     MappingFailedError,
     RecordConverter,
     StreamPlan,
@@ -37,7 +37,10 @@ def mapped(record: dict[str, Any]) -> dict[str, Any] | None:
 
 def plan_that_reads(*expressions: str) -> StreamPlan:
     """Return a plan whose map drops what it does not name, and computes notes from expressions."""
-    origins = {f"note_{n}": ColumnOrigin(text, frozenset()) for n, text in enumerate(expressions)}
+    origins = {
+        f"note_{n}": Expression(f"note_{n}", text, frozenset(), str, "0")
+        for n, text in enumerate(expressions)
+    }
     return StreamPlan("orders", True, COLUMNS, transform=mapped, origins=origins)
 
 

@@ -111,22 +111,22 @@ def differences(
             return sdk._eval(text, tree, record, column)  # noqa: SLF001 (what is compared with)
 
         compiler = Compiler({"config": {"shop": "berlin"}, **names})
-        run = compiler.function([compiler.compile(column, text)])
+        compute = compiler.compile(column, text).compute
         for record in records:
-            wanted = outcome(lambda one, call=evaluate: {column: call(one)}, record)
-            made = outcome(run, record)
+            wanted = outcome(evaluate, record)
+            made = outcome(compute, record)
             if wanted != made:
                 found.append((text, record, wanted, made))
     return found
 
 
-def outcome(transform: Callable[[dict[str, Any]], Any], record: dict[str, Any]) -> Any:
-    """What a map makes of a record; failures are all alike."""
+def outcome(compute: Callable[[dict[str, Any]], Any], record: dict[str, Any]) -> Any:
+    """What an expression makes of a record; failures are all alike."""
     try:
-        made = transform(copy.deepcopy(record))
+        made = compute(copy.deepcopy(record))
     except Exception:  # noqa: BLE001 (any failure rejects the record)
         return "failed"
-    return made if made is None else {name: (type(v), shown(v)) for name, v in made.items()}
+    return type(made), shown(made)
 
 
 def shown(value: Any) -> str:

@@ -201,7 +201,7 @@ def accepted(stream: Stream) -> StreamPlan:
 def test_a_proposal_can_be_pasted(name: str) -> None:
     """Where all columns are found, the block is YAML that works as it is."""
     origins = accepted(stream_of("id created_at email is_test:b", "id", name=name)).origins
-    assert (origins["event_id"].expression, origins["source"].expression) == ("get('id')", "'web'")
+    assert (origins["event_id"].text, origins["source"].text) == ("get('id')", "'web'")
 
 
 @pytest.mark.parametrize("key", ["id", "Id", "order-id", "Order ID", "order.id", "class", "null"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from target_liveintent.mapping.converter import ColumnOrigin
+from target_liveintent.mapping.converter import Expression
 from target_liveintent.mapping.reads import reads_of
 from target_liveintent.mapping.suggestions import (
     absent_streams,
@@ -60,7 +60,7 @@ def test_misspelled_streams(names: str) -> None:
 def unknown(expression: str, schema: dict[str, Any]) -> list[str]:
     """Return what is said of an expression for `value`."""
     reads = reads_of(ast.parse(expression), {"get", "coalesce"})
-    origins = {"value": ColumnOrigin(expression, reads)}
+    origins = {"value": Expression("value", expression, reads, str, "0")}
     return ["".join(found) for found in unknown_reads(origins, schema)]
 
 
