@@ -19,11 +19,11 @@ from target_liveintent.mapping import (
     FILTER,
     StreamPlan,
     advise_map,
+    doubtful_reads,
     likely_preset,
     propose,
     settings_to_set,
     unknown_columns,
-    unknown_reads,
     unused_zone,
 )
 from target_liveintent.privacy import scrub
@@ -166,7 +166,7 @@ def _misspelled(explained: Explained) -> Iterator[str]:
     for column, origin in plan.origins.items():
         is_optional = origin.is_shipped and column != "event_time"
         note = " (The preset reads this column only if it exists.)" if is_optional else ""
-        for said, end in unknown_reads({column: origin}, explained.stream.schema):
+        for said, end in doubtful_reads({column: origin}, explained.stream.schema):
             yield f"{said}{end}{note}"
 
 

@@ -22,10 +22,10 @@ from target_liveintent.mapping.suggestions import (
     absent_streams,
     did_you_mean,
     did_you_mean_stream,
+    doubtful_reads,
     lacking_for_events,
     settings_to_set,
     unknown_columns,
-    unknown_reads,
     unused_zone,
 )
 
@@ -48,6 +48,7 @@ __all__ = [
     "did_you_mean",
     "did_you_mean_stream",
     "dots_advice",
+    "doubtful_reads",
     "lacking_for_events",
     "likely_preset",
     "map_problems",
@@ -56,6 +57,5 @@ __all__ = [
     "settings_to_set",
     "stream_maps_of",
     "unknown_columns",
-    "unknown_reads",
     "unused_zone",
 ]

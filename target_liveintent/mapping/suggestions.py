@@ -58,29 +58,29 @@ def _similar(word: str, other: str) -> bool:
     return bool(difflib.get_close_matches(word, [other]))
 
 
-def nearest(name: str, known_names: Iterable[str], least: float = 0.6) -> str | None:
-    """Return the known name that is most similar, regardless of case; None if none is.
-
-    Names are similar from a ratio on, as difflib computes it: 1 means that they are the same.
-    """
+def nearest(name: str, known_names: Iterable[str]) -> str | None:
+    """Return the known name that is most similar, regardless of case; None if none is."""
     names = {known.lower(): known for known in known_names}
-    similar = difflib.get_close_matches(name.lower(), names, 1, least)
+    similar = difflib.get_close_matches(name.lower(), names, 1)
     return names[similar[0]] if similar else None
 
 
 _TAPS_OWN = "_sdc_"
+_IN_CENTS = re.compile(r"(?i:(?<![a-z])(?:cents?|pence|pennies|minor)(?![a-z]))|Cents?(?![a-z])")
+_CONVERSION = re.compile(r"minor_units|[*/]")
 _OPENING = {"patternProperties", "propertyNames", "$ref", "anyOf", "oneOf", "allOf", "if"}
 """What a JSON schema may say of properties without listing them."""
 
 
-def unknown_reads(
+def doubtful_reads(
     origins: Mapping[str, Expression], schema: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
     """Return a sentence for each path that an expression reads and the tap's schema does not have.
 
-    Each comes with its end, a hint or a full stop. A path is all right if it has an alternative, by
-    `coalesce` or `or`, that the schema does have. Nothing is said of the columns `_sdc_…`, which
-    taps add by the way in which they replicate.
+    Another sentence is about a value that is read from a column in cents, by its name, and that is
+    not converted. Each comes with its end, a hint or a full stop. A path is all right if it has an
+    alternative, by `coalesce` or `or`, that the schema does have. Nothing is said of the columns
+    `_sdc_…`, which taps add by the way in which they replicate.
     """
     for column, origin in origins.items():
         absent: dict[Path, tuple[int, Collection[str]]] = {}
@@ -90,6 +90,11 @@ def unknown_reads(
                 absent |= found
         for path, step in sorted(absent.items(), key=lambda one: one[0]):
             yield unknown_read(column, path, *step)
+        if column == "value" and not _CONVERSION.search(origin.text):
+            for path in sorted({path for group in origin.reads for path in group}):
+                if path and _IN_CENTS.search(path[-1]):
+                    said = f"'value' reads '{'.'.join(path)}', whose name means cents"
+                    yield said, ", as an amount. To convert it, use minor_units(amount, currency)."
 
 
 def lacking_for_events(
@@ -103,7 +108,7 @@ def lacking_for_events(
     """
     lacking = missing_columns(plan.properties, defaults)
     origin = plan.origins.get("event_time")
-    has_other = not _OTHER_TIMES.isdisjoint(plan.properties)
+    has_other = "eventTime" in plan.properties  # The API's spelling.
     if origin is not None and origin.is_shipped and not has_other:
         paths = {path for group in origin.reads for path in group}
         if paths and all(_absent_step(path, schema) for path in paths):
@@ -114,12 +119,6 @@ def lacking_for_events(
                 " column: remove the preset of this stream)",
             )
     return lacking
-
-
-_OTHER_TIMES = {
-    place[0] for field in FIELDS if field.name == "event_time" for place in field.places
-} - {"event_time"}
-"""Other columns that can hold the time of an event, such as `eventTime`."""
 
 
 def unknown_read(

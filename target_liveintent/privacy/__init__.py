@@ -4,7 +4,7 @@
 may contain; both replace addresses with `scrub`.
 """
 
-from target_liveintent.privacy.disguises import may_hold_address
+from target_liveintent.privacy.escapes import may_hold_address
 from target_liveintent.privacy.identity import (
     IDENTITY_COLUMNS,
     NORMALIZATIONS,

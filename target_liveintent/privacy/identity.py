@@ -16,10 +16,10 @@ from typing import Any
 
 import msgspec
 
-from target_liveintent.privacy.disguises import (
-    is_disguised,
+from target_liveintent.privacy.escapes import (
+    decoded_text,
+    may_have_escapes,
     may_hold_address,
-    undisguised,
     without_invisible,
 )
 from target_liveintent.privacy.placeholders import JUNK_HASHES
@@ -167,19 +167,19 @@ def holds_address(text: str) -> bool:
     """Return whether the text contains an e-mail address, plain or escaped in any usual way."""
     if not may_hold_address(text):
         return False
-    if not is_disguised(text):
+    if not may_have_escapes(text):
         return "@" in text and _ADDRESS_WITHIN.search(text) is not None
-    return any(_ADDRESS_WITHIN.search(reading) for reading in (text, undisguised(text)[0]))
+    return any(_ADDRESS_WITHIN.search(reading) for reading in (text, decoded_text(text)[0]))
 
 
 def scrub(text: str) -> str:
     """Replace each e-mail address in a text with the SHA-256 of its lower-case form."""
     if not may_hold_address(text):
         return text
-    if not is_disguised(text):
+    if not may_have_escapes(text):
         return _ADDRESS_WITHIN.sub(lambda found: _digest(found[0]), text)
     found = {one.span(): one[0] for one in _ADDRESS_WITHIN.finditer(text)}
-    decoded, places = undisguised(text)
+    decoded, places = decoded_text(text)
     for one in _ADDRESS_WITHIN.finditer(decoded):
         found[places[one.start()][0], places[one.end() - 1][1]] = one[0]
     written: list[str] = []

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from urllib.parse import unquote
 
 from target_liveintent.files import word_table
-from target_liveintent.privacy.disguises import may_hold_address
+from target_liveintent.privacy.escapes import may_hold_address
 from target_liveintent.privacy.identity import holds_address
 
 _USER_INFO = re.compile(r"^(\s*(?:[a-z][a-z0-9+.-]*:)?//)[^/?#]*@", re.IGNORECASE)

@@ -26,10 +26,10 @@ from target_liveintent.mapping import (
     absent_streams,
     advise_map,
     did_you_mean_stream,
+    doubtful_reads,
     lacking_for_events,
     settings_to_set,
     unknown_columns,
-    unknown_reads,
 )
 from target_liveintent.settings import EventDefaults
 from target_liveintent.singer.reader import Message, decode_object, stream_of
@@ -166,7 +166,7 @@ class StreamRegistry:
     def _warn_of_unknown_reads(self, stream: Stream, plan: StreamPlan) -> None:
         """Warn about paths in the user's own expressions that the tap's schema does not have."""
         own = {name: origin for name, origin in plan.origins.items() if not origin.is_shipped}
-        for said, end in unknown_reads(own, stream.schema):
+        for said, end in doubtful_reads(own, stream.schema):
             self._warn_once(
                 f"in the map of '{plan.stream}', {said}{end}", about=f"{plan.stream}: {said}"
             )

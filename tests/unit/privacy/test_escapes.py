@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit_support import sha256
 
-from target_liveintent.privacy.disguises import undisguised
+from target_liveintent.privacy.escapes import decoded_text
 from target_liveintent.privacy.identity import NORMALIZATIONS, holds_address, identify, scrub
 from target_liveintent.privacy.redaction import redact_columns, without_secrets
 
 ANN = "ann@example.com"
 HASH = sha256(ANN)
 JSON = r"ann\u0040example.com"
-DISGUISES = [
+ESCAPED = [
     # Of JSON, in JSON once more, and of programs.
     *(JSON, r"Ann\u0040EXAMPLE\u002Ecom", "".join(f"\\u{ord(one):04x}" for one in ANN)),
     *(r"ann\\u0040example.com", r"ann\\\\u0040example.com", r"ANN\U0040EXAMPLE.COM"),
@@ -44,12 +44,12 @@ AROUND = ["{}", "<b>{}</b>, Bob", 'x: "{}"', "({}) 50%"]
 
 
 @pytest.mark.parametrize(
-    ("disguise", "around"),
-    [*((one, "call {} now") for one in DISGUISES), *((JSON, around) for around in AROUND)],
+    ("escaped", "around"),
+    [*((one, "call {} now") for one in ESCAPED), *((JSON, around) for around in AROUND)],
 )
-def test_a_disguised_address_is_found_and_scrubbed(disguise: str, around: str) -> None:
+def test_an_escaped_address_is_found_and_scrubbed(escaped: str, around: str) -> None:
     """Its hash is that of the address, and the text around it stays, escapes and all."""
-    text = around.format(disguise)
+    text = around.format(escaped)
     assert holds_address(text)
     assert scrub(text) == without_secrets(text) == around.format(HASH)
 
@@ -99,7 +99,7 @@ def test_a_plain_address_with_an_escape_in_it_is_replaced_whole() -> None:
     """Nothing of it stays beside the hash, whichever way its characters are read."""
     for text in ("ann&#46;lee@example.com", r"ann\u002elee@example.com", "ann@example.com&#46;au"):
         assert scrub(f"to {text}!").count("to ") == 1
-        assert scrub(text) == sha256(undisguised(text)[0])
+        assert scrub(text) == sha256(decoded_text(text)[0])
     left = scrub("%adam@example.com &amp;")
     assert "dam" not in left
     assert left.endswith(" &amp;")
@@ -146,8 +146,8 @@ def test_an_address_is_found_in_any_surroundings(
     """Whatever escapes stand beside it; each character of a text has its place in order."""
     text = f"{before} {encode(ANN)} {after}"
     assert holds_address(text)
-    assert ANN not in undisguised(scrub(text))[0]
-    decoded, places = undisguised(text)
+    assert ANN not in decoded_text(scrub(text))[0]
+    decoded, places = decoded_text(text)
     assert len(places) == len(decoded)
     assert all(0 <= start < end <= len(text) for start, end in places)
     assert places == sorted(places)

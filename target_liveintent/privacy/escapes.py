@@ -21,7 +21,7 @@ _HAS_INVISIBLE = re.compile(_INVISIBLE)
 _WIDE = str.maketrans("＠﹫．。｡", "@@...")  # noqa: RUF001 (these look like others)
 # Percent codes are usual in URLs, so they only matter where an @ is, or may be behind them: `%40`,
 # or `\`, `&` and the wide characters.
-_DISGUISE = re.compile(  # (A pattern that begins with one set of characters is fast.)
+_SIGN = re.compile(  # (A pattern that begins with one set of characters is fast.)
     r"[\\＠﹫．。｡&%](?:(?<![&%])"  # noqa: RUF001
     r"|(?<=&)(?:#|[A-Za-z]{2,31};)|(?<=%)(?:25){0,8}(?:40|5[cC]|26|[eE][fF]))"
 )
@@ -45,16 +45,16 @@ def without_invisible(text: str) -> str:
     return _HAS_INVISIBLE.sub("", text)
 
 
-def is_disguised(text: str) -> bool:
+def may_have_escapes(text: str) -> bool:
     """Return whether an address in a text may have escapes, so that it has to be decoded."""
     return (
-        _DISGUISE.search(text) is not None
+        _SIGN.search(text) is not None
         or ("%" in text and "@" in text)
         or (not text.isascii() and _HAS_INVISIBLE.search(text) is not None)
     )
 
 
-def undisguised(text: str) -> tuple[str, list[tuple[int, int]]]:
+def decoded_text(text: str) -> tuple[str, list[tuple[int, int]]]:
     """Decode a text as often as it takes, and normalize wide and invisible characters.
 
     Returns:
