@@ -461,24 +461,21 @@ def test_settings_of_the_environment(target: Watched) -> None:
     assert (run.code, run.states) == (0, [1])
 
 
+HOLD_TOKENS = (
+    *("customer_id", "pixel_id", "api_url", "on_rejection", "dry_run", "stream_maps"),
+    *("stream_map_config", "batch_size_rows"),
+)
 WRONG_SETTINGS: list[dict[str, Any]] = [
-    {"customer_id": TOKEN},
-    {"auth_token": [TOKEN]},
-    {"auth_token": {TOKEN: ADDRESS}},
-    {"auth_token": f"{TOKEN}\n{TOKEN}"},
-    {"auth_token": f"{TOKEN}é"},
-    {"pixel_id": TOKEN},
-    {"api_url": f"https://user:{TOKEN}@api.example"},
-    {"api_url": f"https://api.example/?token={TOKEN}"},
-    {"api_url": f"{TOKEN}"},
-    {"timezone": ADDRESS},
-    {"on_rejection": TOKEN},
-    {"dry_run": TOKEN},
-    {"stream_maps": TOKEN},
-    {"stream_map_config": TOKEN},
-    {"batch_size_rows": TOKEN},
-    {"default_source": ADDRESS},
-    {"email_normalization": ADDRESS},
+    *({name: TOKEN} for name in HOLD_TOKENS),
+    *({name: ADDRESS} for name in ("timezone", "default_source", "email_normalization")),
+    *(
+        {"auth_token": value}
+        for value in ([TOKEN], {TOKEN: ADDRESS}, f"{TOKEN}\n{TOKEN}", f"{TOKEN}é")
+    ),
+    *(
+        {"api_url": url}
+        for url in (f"https://u:{TOKEN}@a.example", f"https://a.example/?t={TOKEN}")
+    ),
 ]
 
 
