@@ -361,7 +361,9 @@ class DryStore(RunStore):
     ) -> dict[int, Claim]:
         """Say what a run would send, and forget what it would write."""
         events = self._ledger.keyed(batches or {})
-        known = [] if self._send_again else self.database.read(*_known(key for _, key, _ in events))
+        known = (
+            [] if self._send_again else self.database.read(*_known([key for _, key, _ in events]))
+        )
         division = self._ledger.divide(events, {}, {key for key, _ in known})
         self._ledger.reserve(division.reserved)
         self._clear()
