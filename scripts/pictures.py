@@ -19,7 +19,8 @@ from browser_support import launch, opened
 
 from target_liveintent.config import settings_of
 from target_liveintent.reporting.history import FORMAT, RunRecord, history_of
-from target_liveintent.reporting.report import assess, write_page
+from target_liveintent.reporting.overview import overview_of
+from target_liveintent.reporting.page import write_page
 from target_liveintent.run import FIELDS, Amount, StreamCounts
 from target_liveintent.sandbox import Sandbox
 
@@ -112,7 +113,7 @@ def write_report(path: Path) -> None:
     """Write the report of the made-up shop."""
     given = {"customer_id": "a-1b2c", "auth_token": "none", "pixel_id": 12345}
     history = history_of(shop_runs(), NOW.date())
-    write_page(assess(history, settings_of(given), NOW.timestamp()), str(path))
+    write_page(overview_of(history, settings_of(given), NOW.timestamp()), str(path))
 
 
 def take_screenshots(browser: Browser, name: str, url: str, folder: Path) -> None:

@@ -7,17 +7,18 @@ import datetime as dt
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import IO, Any
 
 import click
 from singer_sdk._logging import _setup_console_logging
 from singer_sdk.plugin_base import _plugin_log_level
 
-from target_liveintent import config, explain, reporting, store
+from target_liveintent import config, reporting, store
 from target_liveintent.delivery import read_token
 from target_liveintent.errors import ConfigurationError, InputError, StorageError
 from target_liveintent.mapping import PRESETS, preset_text, stream_maps_of
-from target_liveintent.printing import json_text, print_json_lines, print_lines
+from target_liveintent.printing import json_text, lines_of, print_json_lines, print_lines
 from target_liveintent.privacy import digests, hide_token, protect_logging
 from target_liveintent.reasons import REASONS
 from target_liveintent.run import ReplayChoice, counted
@@ -306,15 +307,9 @@ def print_explanation(
     explained = explain_input(
         source or sys.stdin, checked, stream_maps_of(checked), checked.presets, expected
     )
-    if not explained.streams:
-        msg = (
-            "no input: explain needs a Singer stream or a tap's catalog, in a FILE or on standard"
-            " input"
-        )
-        raise InputError(msg)
     if style == "json":
         explained.notes[:0] = warned
-    _show(style, explained, explain.as_lines)
+    _show(style, explained, partial(lines_of, "explain/explanation.txt"))
     if not explained.is_good:
         sys.exit(1)
 
@@ -357,7 +352,7 @@ def print_dead_letters(files: dict[str, Any], style: str, reasons: tuple[str, ..
             print_json_lines(store.letters_as_messages(records))
         else:
             found = reporting.look_at_letters(database, settings, choice, notes)
-            _show(style, found, reporting.letter_lines)
+            _show(style, found, partial(lines_of, "reporting/templates/dead_letters.txt"))
 
 
 def _delete_letters(
@@ -461,8 +456,8 @@ def forget(files: dict[str, Any]) -> None:
 def print_health(files: dict[str, Any], max_age: float | None) -> None:
     """Print one line that says whether everything is normal, according to the history of runs.
 
-    The exit code is 3 if the last run failed, if something is unusual, or if there are more dead
-    letters than usual.
+    The exit code is 3 if the last run failed, or if something is unusual, such as more dead letters
+    than usual.
     """
     limit = None if max_age is None else dt.timedelta(hours=max_age)
     with _opened(files) as (settings, database):
@@ -474,28 +469,27 @@ def print_health(files: dict[str, Any], max_age: float | None) -> None:
 
 @_command("report", "--config liveintent.yml report page.html")
 @click.argument("path", type=click.Path(dir_okay=False), required=False)
-@_with_format("html", "text", "json")
-def print_report(files: dict[str, Any], path: str | None, style: str) -> None:
-    """Write the report page from the history of runs.
+@click.option("--format", "style", type=click.Choice(["html", "text", "json"]))
+def print_report(files: dict[str, Any], path: str | None, style: str | None) -> None:
+    """Write the report page from the history of runs, or print the report.
 
     The page compares the last 24 hours with usual days, and describes the last run. PATH is the
-    file of the page; the default is report_path. With --format=text, the command prints at most 12
-    lines in place of the page; with --format=json, it prints the figures.
+    file of the page; the default is report_path. Without either of them, and with --format=text,
+    the command prints at most 12 lines; with --format=json, it prints the figures.
     """
-    if style != "html" and path:
+    if style in {"text", "json"} and path:
         msg = f"a PATH has no effect with --format={style}: remove one of them"
         raise click.UsageError(msg)
+    place = path or _given(files).get("report_path")
+    style = style or ("html" if place else "text")
+    if style == "html" and place is None:
+        msg = "the page needs the path of a file: give it after report, or set report_path"
+        raise ConfigurationError(msg)
+    with _opened(files, report_path=place if style == "html" else None) as (settings, database):
+        overview = reporting.read_overview(settings, database)
     if style != "html":
-        with _opened(files) as (settings, database):
-            overview = reporting.read_overview(settings, database)
         _show(style, overview, reporting.overview_lines)
         return
-    place = path or _given(files).get("report_path")
-    if place is None:
-        msg = "the report needs the path of a file: give it after report, or set report_path"
-        raise ConfigurationError(msg)
-    with _opened(files, report_path=place) as (settings, database):
-        overview = reporting.read_overview(settings, database)
     try:
         reporting.write_page(overview, str(settings.report_path))
     except OSError as error:

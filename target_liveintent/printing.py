@@ -10,6 +10,9 @@ import click
 import msgspec
 
 from target_liveintent.privacy import without_secrets
+from target_liveintent.run import counted
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def print_lines(lines: Iterable[str]) -> None:
@@ -24,6 +27,33 @@ def printable(line: str) -> str:
     if shown.isprintable():
         return shown
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown)
+
+
+def lines_of(template: str, found: Any) -> list[str]:
+    """Return the lines of a text template of the package.
+
+    Args:
+        template: Its path in the package, such as `explain/explanation.txt`.
+        found: What a command has found out. No text of it can forge a line.
+    """
+    # Imported here because only a command that prints text needs it.
+    import jinja2  # noqa: PLC0415
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("target_liveintent", ""),
+        autoescape=jinja2.select_autoescape(),
+        undefined=jinja2.StrictUndefined,
+        line_statement_prefix="%",
+        keep_trailing_newline=True,
+        finalize=lambda value: printable(value) if isinstance(value, str) else value,
+    )
+    environment.globals["counted"] = counted
+    environment.filters |= {"number": "{:,}".format, "json": _json}
+    return environment.get_template(template).render(found=found).splitlines()
+
+
+def _json(value: Any) -> str:
+    return _encode(value).decode()
 
 
 def print_json_lines(lines: Iterable[str]) -> None:

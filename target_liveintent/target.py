@@ -255,7 +255,8 @@ class TargetLiveIntent(Target):
                 run_named(self.run_id),
             )
         else:
-            self._reporter.end(self.run.counts, ending, self._store)
+            kept = None if self.streams.has_only_test else self._store
+            self._reporter.end(self.run.counts, ending, kept)
         if self._store is not None:
             with contextlib.suppress(StorageError):  # The run has said what is wrong with it.
                 self._store.close(forget=self.streams.has_only_test)

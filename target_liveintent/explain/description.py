@@ -1,20 +1,18 @@
-"""Describes as an `Explanation` what an `Inspector` found out."""
+"""What `explain` says about an input, as values: printed as text, or as one JSON object.
+
+docs/reference/cli.md describes the fields. Increase `VERSION` when the meaning of one changes.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import msgspec
 
 from target_liveintent.conversions import FIELDS, Rejection, lasting_keys
-from target_liveintent.explain.explained import NOT_MAPPED, Explained
-from target_liveintent.explain.model import (
-    ExplainedStream,
-    FirstRejected,
-    Records,
-    Rejected,
-)
+from target_liveintent.explain.explained import Explained
 from target_liveintent.mapping import (
     FILTER,
     StreamPlan,
@@ -28,11 +26,150 @@ from target_liveintent.mapping import (
 )
 from target_liveintent.privacy import scrub
 from target_liveintent.reasons import REASONS
-from target_liveintent.run import StreamCounts, currency_figures, warnings_of, what_to_do
+from target_liveintent.run import CurrencyFigures, currency_figures, warnings_of, what_to_do
 from target_liveintent.settings import Settings
 
+VERSION = 1
 _MAX_EXAMPLES = 3
 _HASH = re.compile(r'"(md5|sha2)":"([0-9a-f]{6})[0-9a-f]+"')
+
+
+class FirstRejected(msgspec.Struct):
+    """The first record that is rejected for a reason.
+
+    Attributes:
+        field: The column at fault.
+        detail: More about the reason, without addresses.
+        keys: The values of the tap's key properties, where the columns are not known.
+    """
+
+    event_id: str
+    field: str | None
+    detail: str | None
+    keys: dict[str, Any] | None
+
+
+class Rejected(msgspec.Struct):
+    """Records that are rejected, or dropped, for one reason."""
+
+    reason: str
+    records: int
+    meaning: str
+    first: FirstRejected
+
+
+class Records(msgspec.Struct):
+    """The records of a stream by what would become of them.
+
+    Attributes:
+        always_empty: The columns of the map that are empty in all events.
+        left_out: How often a column could not be used, or was empty (`value empty`).
+        currencies: The values of the events that would be sent.
+        examples: The first events, with shortened hashes.
+    """
+
+    read: int
+    sent: int
+    filtered: int
+    rejected: int
+    dropped: int
+    reasons: list[Rejected]
+    always_empty: list[str]
+    left_out: dict[str, int]
+    currencies: list[CurrencyFigures]
+    examples: list[msgspec.Raw]
+
+
+class ExplainedStream(msgspec.Struct):
+    """What one map makes of a stream.
+
+    Attributes:
+        stream: The tap's name of it.
+        counted_as: The name under which its records are counted.
+        preset: The preset in use.
+        use: `mapped`, `as it is` (without a map), `dropped` (by a map), or `skipped` (no map names
+            it).
+        deleted_by: The columns that mark a row which was deleted in the source, and is dropped.
+        only_if: The filter of the map.
+        fields: What fills each field that something fills.
+        empty_fields: The other fields.
+        unused_columns: Columns of the tap that no expression reads.
+        misspelled: What the map names in vain, a sentence each.
+        lacks: What the stream lacks to give events; empty if it can give them.
+        advice: How to map the stream, or which settings to set.
+        records: None if no record of it was read.
+        warnings: What is wrong with the values of the records, a sentence each.
+        ends_run: Why a run would end at one of its records.
+    """
+
+    stream: str
+    counted_as: str
+    preset: str | None
+    use: str
+    deleted_by: list[str] = msgspec.field(default_factory=list)
+    only_if: str | None = None
+    fields: dict[str, str] = msgspec.field(default_factory=dict)
+    empty_fields: list[str] = msgspec.field(default_factory=list)
+    unused_columns: list[str] = msgspec.field(default_factory=list)
+    misspelled: list[str] = msgspec.field(default_factory=list)
+    lacks: list[str] = msgspec.field(default_factory=list)
+    advice: str | None = None
+    records: Records | None = None
+    warnings: list[str] = msgspec.field(default_factory=list)
+    ends_run: str | None = None
+
+
+class AbsentStream(msgspec.Struct):
+    """A stream that a map names, and that is not in the input.
+
+    Attributes:
+        similar: A sentence with the stream of nearly that name; None if there is none.
+    """
+
+    stream: str
+    similar: str | None
+
+
+class Expectation(msgspec.Struct):
+    """How what the input becomes compares with the file of `--expect`.
+
+    Attributes:
+        written: Whether the file did not exist, and is written now.
+        difference: A unified diff from the file to what the input becomes; empty if they are equal.
+    """
+
+    file: str
+    events: int
+    rejections: int
+    written: bool = False
+    difference: list[str] = msgspec.field(default_factory=list)
+
+    @property
+    def met(self) -> bool:
+        """Whether the input becomes what the file says."""
+        return not (self.written or self.difference)
+
+
+class Explanation(msgspec.Struct):
+    """All that `explain` says.
+
+    Attributes:
+        notes: About the settings and the input as a whole.
+        failures: Why a run over the same input would fail; empty if it would not.
+        expectation: None without `--expect`.
+    """
+
+    notes: list[str]
+    streams: list[ExplainedStream]
+    absent_streams: list[AbsentStream]
+    failures: list[str]
+    expectation: Expectation | None = None
+    version: int = VERSION
+
+    @property
+    def is_good(self) -> bool:
+        """Whether a run would not fail, and the expectation, if there is one, is met."""
+        return not self.failures and (self.expectation is None or self.expectation.met)
 
 
 def describe(
@@ -46,24 +183,20 @@ def describe(
     described.ends_run = explained.mistake
     if plan.transform is not None:
         _describe_fields(described, explained, settings)
-    if _converted(explained.counts):
-        described.records = _records(explained)
+    counts = explained.counts
+    if converted := counts.read - counts.unmapped - counts.unsettled:
+        described.records = _records(explained, converted)
         described.warnings = list(_warnings(explained, settings))
     return described
-
-
-def _converted(counts: StreamCounts) -> int:
-    """Return how many records were converted."""
-    return counts.read - counts.unmapped - counts.unsettled
 
 
 def _warnings(explained: Explained, settings: Settings) -> Iterator[str]:
     counts = explained.counts
     yield from warnings_of(counts, least_filtered=1)
     yield from _keys_are_positions(explained)
-    if explained.repeated:
+    if repeated := len(explained.ids) - len(set(explained.ids)):
         yield (
-            f"{explained.repeated:,} of {counts.delivered:,} events have the event ID of another"
+            f"{repeated:,} of {counts.delivered:,} events have the event ID of another"
             " one, and a run sends only one of each. If they are different conversions, map"
             " event_id to a column that is different in each record"
         )
@@ -108,8 +241,7 @@ def _describe_fields(described: ExplainedStream, explained: Explained, settings:
     if FILTER in plan.origins:
         described.only_if = _one_line(plan.origins[FILTER].text)
     for field in FIELDS:
-        source = _mapped(field.name, field.path, plan)
-        source = source or _default(field.name, explained, settings)
+        source = _mapped(field.name, field.path, plan) or _default(field.name, explained, settings)
         if source and field.name == "event_time" and explained.counts.zone_uses:
             source += f"  (times without a zone are in {settings.timezone}: setting timezone)"
         if source:
@@ -135,7 +267,7 @@ def _mapped(name: str, path: tuple[str, ...], plan: StreamPlan) -> str:
         elif place in plan.properties:
             same = "the column of the same name"
             sources.append(same if place == name else f"the column {place}")
-    if sources and name == "decision_id" and "source_url" in plan.properties:
+    if name == "decision_id" and "source_url" in plan.properties:
         sources.append(_OF_PAGE)
     note = _NOTES.get(name, "") if sources else ""
     return ", else ".join(dict.fromkeys(sources)) + note
@@ -149,7 +281,6 @@ def _default(column: str, explained: Explained, settings: Settings) -> str:
         "event_id": f"derived from the stream's name and {derived}",
         "pixel_id": f"{events.pixel_id} (setting pixel_id)" if events.pixel_id else "",
         "source": f"'{events.source}' (setting default_source)" if events.source else "",
-        "decision_id": _OF_PAGE if "source_url" in explained.plan.properties else "",
     }
     return defaults.get(column, "")
 
@@ -170,27 +301,23 @@ def _misspelled(explained: Explained) -> Iterator[str]:
             yield f"{said}{end}{note}"
 
 
-def _records(explained: Explained) -> Records:
+def _records(explained: Explained, converted: int) -> Records:
     counts = explained.counts
     first: dict[str, Rejection] = {}
     for rejection in explained.rejections:
         first.setdefault(rejection.reason, rejection)
     streams = {explained.plan.stream: counts}
-    not_sent = counts.not_sent
-    empty = []
-    if counts.delivered + not_sent.total() - sum(not_sent[reason] for reason in NOT_MAPPED):
-        empty = [column for column in explained.plan.computed if column not in explained.filled]
     return Records(
-        read=_converted(counts),
+        read=converted,
         sent=counts.delivered,
         filtered=counts.filtered,
         rejected=counts.rejected.total(),
         dropped=counts.dropped.total(),
         reasons=[
             Rejected(reason, count, what_to_do(reason, streams), _first(first[reason]))
-            for reason, count in not_sent.most_common()
+            for reason, count in counts.not_sent.most_common()
         ],
-        always_empty=empty,
+        always_empty=counts.always_empty,
         left_out=dict(sorted(counts.left_out.items())),
         currencies=currency_figures(counts.values),
         examples=[

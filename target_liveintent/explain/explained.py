@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -22,15 +23,11 @@ from target_liveintent.mapping import (
     RecordConverter,
     Stream,
     StreamPlan,
-    coalesce,
 )
 from target_liveintent.privacy import Suppressions
 from target_liveintent.reasons import REASONS
 from target_liveintent.run import RunCounts, StreamCounts, add, too_many_rejected
 from target_liveintent.settings import EventDefaults, Settings
-
-NOT_MAPPED = ("mapping_failed", "deleted")
-"""The reasons of records that have no mapped record."""
 
 
 class Explained(msgspec.Struct):
@@ -44,12 +41,10 @@ class Explained(msgspec.Struct):
         counts: The figures that a run over these records would have; what a map drops counts as
             `unmapped`.
         samples: The first records, for suggestions.
-        filled: The columns that have a value in at least one mapped record.
+        ids: The ID of each event.
         events: The JSON of each event.
         rejections: All rejections, those of dropped records too.
         mistake: The error that would end a run.
-        ids: The IDs of the events.
-        repeated: How many events have the ID of an earlier one.
     """
 
     stream: Stream
@@ -59,12 +54,10 @@ class Explained(msgspec.Struct):
     validator: Any = None
     counts: StreamCounts = msgspec.field(default_factory=StreamCounts)
     samples: list[dict[str, Any]] = []
-    filled: set[str] = set()
+    ids: list[str] = []
     events: list[bytes] = []
     rejections: list[Rejection] = []
     mistake: str | None = None
-    ids: set[str] = set()
-    repeated: int = 0
 
     def with_schema(self, stream: Stream, plan: StreamPlan) -> Explained:
         """Return the same after a later SCHEMA, which does not change what became of records."""
@@ -72,15 +65,26 @@ class Explained(msgspec.Struct):
             self, stream=stream, plan=plan, missing=[], converter=None, validator=None
         )
 
-    def builder(self, defaults: EventDefaults, suppressions: Suppressions) -> EventBuilder:
-        """Return what builds the events of the stream, and notes what it reads."""
+    def convert_records(
+        self,
+        defaults: EventDefaults,
+        suppressions: Suppressions,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """Let records become events from now on.
+
+        Args:
+            defaults: The settings of events.
+            suppressions: The people to whom nothing is sent.
+            now: Returns the Unix time at which a record is judged.
+        """
         counts, stream = self.counts, self.stream
         watched = watch_zone(defaults, counts.note_zone_use)
         properties = self.plan.properties
         builder = EventBuilder(stream.name, properties, stream.keys, watched, suppressions)
         builder.causes = counts.causes
         counts.mapped |= builder.identifying
-        return builder
+        self.converter = RecordConverter(self.plan, builder, counts.left_out, now)
 
     @property
     def gives_events(self) -> bool:
@@ -99,27 +103,8 @@ class Explained(msgspec.Struct):
         except StreamMappingError:  # `add` tells of it.
             return None
 
-    def would_send(self, record: dict[str, Any]) -> bool:
-        """Return whether a record would become an event. Only before the first one is added."""
-        try:
-            return self.converter is not None and isinstance(
-                self._convert(record, self.converter), Conversion
-            )
-        except StreamMappingError:  # `add` tells of it.
-            return False
-        finally:
-            self.counts.left_out.clear()
-            self.counts.causes.clear()
-
-    def _convert(
-        self, record: dict[str, Any], converter: RecordConverter, violation: str | None = None
-    ) -> Conversion | Rejection | None:
-        if violation is None and self.validator:
-            violation = self.validator.violation(record)
-        return converter.convert(record, violation)
-
-    def add(self, record: dict[str, Any], violation: str | None = None) -> Conversion | None:
-        """Convert a record as a run would, note its outcome, and return the event if it is one.
+    def add(self, record: dict[str, Any], violation: str | None = None) -> None:
+        """Convert a record as a run would, and note its outcome.
 
         Args:
             record: The record.
@@ -131,23 +116,21 @@ class Explained(msgspec.Struct):
             self.samples.append(record)
         if self.converter is None:
             counts.unmapped += 1
-            return None
+            return
         if self.mistake:
-            return None
+            return
+        if violation is None and self.validator:
+            violation = self.validator.violation(record)
         try:
-            result = self._convert(record, self.converter, violation)
-            if not isinstance(result, Rejection) or result.reason not in NOT_MAPPED:
-                self._note_filled(record)
+            result = self.converter.convert(record, violation)
         except StreamMappingError as mistake:
             self.mistake = str(mistake)
-            return None
+            return
         if isinstance(result, Conversion):
-            self.repeated += result.event.event_id in self.ids
-            self.ids.add(result.event.event_id)
+            self.ids.append(result.event.event_id)
             self.events.append(result.body)
             counts.deliver([result.event], [result.event.event_time])
-            return result
-        if result is None:
+        elif result is None:
             counts.filtered += 1
         else:
             self.rejections.append(result)
@@ -155,14 +138,6 @@ class Explained(msgspec.Struct):
                 counts.reject(result)
             else:
                 counts.dropped[result.reason] += 1
-        return None
-
-    def _note_filled(self, record: dict[str, Any]) -> None:
-        """Map a record once more, to see which columns have a value."""
-        mapped = self.plan.transform(record) if self.plan.transform else None
-        for column, value in (mapped or {}).items():
-            if coalesce(value) is not None:
-                self.filled.add(column)
 
 
 def run_problems(plans: Sequence[Explained], settings: Settings) -> Iterator[str]:

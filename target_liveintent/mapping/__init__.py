@@ -8,7 +8,7 @@ from target_liveintent.mapping.converter import (
     Stream,
     StreamPlan,
 )
-from target_liveintent.mapping.functions import CURRENCIES, FUNCTIONS, coalesce
+from target_liveintent.mapping.functions import CURRENCIES, FUNCTIONS
 from target_liveintent.mapping.map_checks import dots_advice, map_problems
 from target_liveintent.mapping.presets import (
     PRESETS,
@@ -43,7 +43,6 @@ __all__ = [
     "StreamPlan",
     "absent_streams",
     "advise_map",
-    "coalesce",
     "config_text",
     "did_you_mean",
     "did_you_mean_stream",

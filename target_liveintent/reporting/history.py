@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import msgspec
 
 from target_liveintent.conversions import DAY, DEAD_LETTERS
-from target_liveintent.mapping import MELTANO_TEST_STREAM
 from target_liveintent.privacy import without_secrets
 from target_liveintent.run import RunCounts, StreamCounts, add
 from target_liveintent.settings import Settings
@@ -26,8 +25,7 @@ DAYS_READ = 91
 """Days before today that are read."""
 DONE, FAILED, STOPPED = "done", "failed", "stopped"
 """How a run can end."""
-USUAL, DRY_RUN, CANARY, REPLAY = "usual", "dry_run", "canary", "replay"
-BACKFILL, TEST = "backfill", "test"
+USUAL, CANARY, REPLAY, BACKFILL = "usual", "canary", "replay", "backfill"
 """The kinds of runs; only runs of the kind `usual` say what is usual."""
 SCHEDULED = (USUAL, BACKFILL)
 """Kinds of runs that a schedule starts; others are somebody's at a terminal."""
@@ -164,12 +162,8 @@ def _digest(value: object) -> str:
 
 
 def _kind(counts: RunCounts, settings: Settings) -> str:
-    if settings.dry_run:
-        return DRY_RUN
     if counts.is_replay:
         return REPLAY
-    if counts.streams.keys() == {MELTANO_TEST_STREAM}:  # Of `meltano config … test`.
-        return TEST
     if settings.limit is not None:
         return CANARY
     total = counts.total
@@ -196,43 +190,6 @@ def total_of(runs: Iterable[RunRecord]) -> StreamCounts:
     return add(StreamCounts(), *(one for run in runs for one in run.streams.values()))
 
 
-class Day(NamedTuple):
-    """One day of one account and pixel.
-
-    Attributes:
-        day: In the zone of the setting `timezone`.
-        runs: The runs that ended on it, in the order in which they ended.
-        usual: The sum of the usual runs, by stream.
-        others: The sum of the canaries, replays and backfills, by stream.
-    """
-
-    day: dt.date
-    runs: list[RunRecord]
-    usual: dict[str, StreamCounts]
-    others: dict[str, StreamCounts]
-
-    @property
-    def usual_runs(self) -> list[RunRecord]:
-        """The runs that say what is usual."""
-        return [run for run in self.runs if run.kind == USUAL]
-
-
-def day_of(day: dt.date, runs: Iterable[RunRecord]) -> Day:
-    """Return a day with its runs; of two records of a run, the last counts."""
-    latest = {one.run_id: one for one in runs}.values()
-    ordered = sorted(latest, key=_order)
-    return Day(
-        day,
-        ordered,
-        by_stream(run for run in ordered if run.kind == USUAL),
-        by_stream(run for run in ordered if run.kind not in {USUAL, DRY_RUN}),
-    )
-
-
-def _order(run: RunRecord) -> tuple[dt.datetime, str]:
-    return run.ended_at, run.run_id
-
-
 def by_stream(runs: Iterable[RunRecord]) -> dict[str, StreamCounts]:
     """Return the sum of runs by stream."""
     sums: dict[str, StreamCounts] = {}
@@ -240,6 +197,22 @@ def by_stream(runs: Iterable[RunRecord]) -> dict[str, StreamCounts]:
         for stream, one in run.streams.items():
             add(sums.setdefault(stream, StreamCounts()), one)
     return sums
+
+
+class Day(NamedTuple):
+    """One day of one account and pixel.
+
+    Attributes:
+        day: In the zone of the setting `timezone`.
+        runs: The runs that ended on it, in the order in which they ended.
+        usual_runs: Those of them that say what is usual.
+        usual: The sum of the usual runs, by stream.
+    """
+
+    day: dt.date
+    runs: list[RunRecord]
+    usual_runs: list[RunRecord]
+    usual: dict[str, StreamCounts]
 
 
 class History(NamedTuple):
@@ -257,6 +230,11 @@ class History(NamedTuple):
         """All runs, in the order in which they ended."""
         return [run for one in self.days for run in one.runs]
 
+    @property
+    def usual_runs(self) -> list[RunRecord]:
+        """The runs that say what is usual, in the order in which they ended."""
+        return [run for one in self.days for run in one.usual_runs]
+
     def plus(self, run: RunRecord) -> History:
         """Return the history with one more run."""
         return history_of([*self.runs, run], run.day)
@@ -267,10 +245,14 @@ def history_of(runs: Iterable[RunRecord], today: dt.date) -> History:
     first = today - dt.timedelta(days=DAYS_READ)
     last = today + dt.timedelta(days=1)  # As it is in other time zones; later, a clock was wrong.
     by_day: dict[dt.date, list[RunRecord]] = {}
-    for run in runs:
+    for run in sorted(runs, key=lambda run: (run.ended_at, run.run_id)):
         if first <= run.day <= last:
             by_day.setdefault(run.day, []).append(run)
-    return History([day_of(day, found) for day, found in sorted(by_day.items())])
+    days = []
+    for day, found in sorted(by_day.items()):
+        usual = [run for run in found if run.kind == USUAL]
+        days.append(Day(day, found, usual, by_stream(usual)))
+    return History(days)
 
 
 # In the store

@@ -1,4 +1,4 @@
-"""What `dead-letters` shows: the dead letters of the store, judged, counted, and as text.
+"""What `dead-letters` shows: the dead letters of the store, judged and counted.
 
 docs/reference/cli.md describes the fields of the JSON. Increase `VERSION` when the meaning of one
 changes. However many dead letters there are, only groups of them are in memory.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -22,28 +22,14 @@ from target_liveintent.settings import Settings
 from target_liveintent.store import Database, letters_in
 
 VERSION = 1
-PROSPECTS = {
-    "sends": "a replay sends them now",
-    "leaves_out": "a replay sends them only with --unconfirmed, because LiveIntent may have"
-    " counted them",
-    "other_account": "written for another account or pixel, so a replay with these settings keeps"
-    " them",
-    "expired": "their window has closed, so a replay drops them",
-    "dropped": "must not be sent (no consent, or in the file of suppression_path), so a replay"
-    " drops them",
-    "cannot_send": "cannot be sent as they are, so a replay keeps them",
-}
-"""What a replay with these settings does with a dead letter, by its name in the JSON."""
+PROSPECTS = ("sends", "leaves_out", "other_account", "expired", "dropped", "cannot_send")
+"""What a replay with these settings does with a dead letter."""
 _PROSPECT_OF = {
     "other_account": "other_account",
     "expired": "expired",
     **dict.fromkeys(MAY_HAVE_COUNTED, "leaves_out"),
 }
 _MOST_EXAMPLES = 3
-_MOST_GROUPS = 1_000
-"""Groups that are counted by their names. People may have written anything into a letter; whatever
-comes then is counted under `_OTHERS`."""
-_OTHERS = "(others)"
 _LONGEST_TEXT = 300
 """Characters of a value that is shown."""
 _UNKNOWN = (
@@ -147,8 +133,35 @@ def look_at(
         StorageError: If the store cannot be read.
     """
     converter = ReplayConverter(settings, Suppressions(settings.suppression_path), choice, {}, now)
-    letters = (_decode(record) for _, record in letters_in(database))
-    return count(letters, lambda letter: _prospect(converter, letter), notes)
+    by_reason: dict[str, dict[str, StreamLetters]] = {}
+    written_for: Counter[_Whom] = Counter()
+    for _, record in letters_in(database):
+        letter = _decode(record)
+        reason, stream = (_text(letter.get(name)) or "(none)" for name in ("reason", "stream"))
+        streams = by_reason.setdefault(reason, {})
+        group = streams.setdefault(stream, StreamLetters(stream))
+        group.letters += 1
+        group.replay[_prospect(converter, letter)] += 1
+        written = _time(letter.get("time"))
+        group.first = min(filter(None, (group.first, written)), default=None)
+        group.last = max(filter(None, (group.last, written)), default=None)
+        if len(group.examples) < _MOST_EXAMPLES:
+            group.examples.append(_example(letter))
+        named = letter.get("written_for")
+        account = named if isinstance(named, dict) else {}
+        customer_id, api_host, pixel_id = (_text(account.get(name)) for name in _ADDRESSEE)
+        written_for[customer_id, api_host, pixel_id] += 1
+    groups = [group for streams in by_reason.values() for group in streams.values()]
+    reasons = [_reason(reason, streams.values()) for reason, streams in by_reason.items()]
+    return DeadLetters(
+        notes=list(notes),
+        letters=sum(one.letters for one in groups),
+        first=min((one.first for one in groups if one.first), default=None),
+        last=max((one.last for one in groups if one.last), default=None),
+        replay={name: sum(one.replay[name] for one in groups) for name in PROSPECTS},
+        reasons=sorted(reasons, key=lambda one: (-one.letters, one.reason)),
+        written_for=[Addressee(*whom, n) for whom, n in written_for.most_common()],
+    )
 
 
 def _prospect(converter: ReplayConverter, letter: dict[str, Any]) -> str:
@@ -160,72 +173,13 @@ def _prospect(converter: ReplayConverter, letter: dict[str, Any]) -> str:
     return _PROSPECT_OF.get(result.reason, otherwise)
 
 
-def count(
-    letters: Iterable[dict[str, Any]],
-    judge: Callable[[dict[str, Any]], str],
-    notes: Iterable[str] = (),
-) -> DeadLetters:
-    """Count dead letters.
-
-    Args:
-        letters: The records of their messages.
-        judge: Returns what a replay would do with one: a key of `PROSPECTS`.
-        notes: What there is to say about the settings.
-    """
-    groups: dict[tuple[str, str], StreamLetters] = {}
-    written_for: Counter[_Whom] = Counter()
-    for letter in letters:
-        group = _group(groups, letter)
-        group.letters += 1
-        group.replay[judge(letter)] += 1
-        written = _time(letter.get("time"))
-        group.first = min(filter(None, (group.first, written)), default=None)
-        group.last = max(filter(None, (group.last, written)), default=None)
-        if len(group.examples) < _MOST_EXAMPLES:
-            group.examples.append(_example(letter))
-        named = letter.get("written_for")
-        account = named if isinstance(named, dict) else {}
-        customer_id, api_host, pixel_id = (_text(account.get(name)) for name in _ADDRESSEE)
-        whom: _Whom = (customer_id, api_host, pixel_id)
-        if whom not in written_for and len(written_for) >= _MOST_GROUPS:
-            whom = (_OTHERS, None, None)
-        written_for[whom] += 1
-    found = groups.values()
-    return DeadLetters(
-        notes=list(notes),
-        letters=sum(one.letters for one in found),
-        first=min((one.first for one in found if one.first), default=None),
-        last=max((one.last for one in found if one.last), default=None),
-        replay={name: sum(one.replay[name] for one in found) for name in PROSPECTS},
-        reasons=_by_reason(groups),
-        written_for=[Addressee(*whom, n) for whom, n in written_for.most_common()],
+def _reason(reason: str, streams: Collection[StreamLetters]) -> ReasonLetters:
+    return ReasonLetters(
+        reason,
+        sum(one.letters for one in streams),
+        REASONS[reason].meaning if reason in REASONS else _UNKNOWN,
+        sorted(streams, key=lambda one: (-one.letters, one.stream)),
     )
-
-
-def _group(
-    groups: dict[tuple[str, str], StreamLetters], letter: Mapping[str, Any]
-) -> StreamLetters:
-    reason, stream = (_text(letter.get(name)) or "(none)" for name in ("reason", "stream"))
-    if (reason, stream) not in groups and len(groups) >= _MOST_GROUPS:
-        reason, stream = (reason if reason in REASONS else _OTHERS), _OTHERS
-    return groups.setdefault((reason, stream), StreamLetters(stream))
-
-
-def _by_reason(groups: Mapping[tuple[str, str], StreamLetters]) -> list[ReasonLetters]:
-    """Return the dead letters by reason, the most frequent first."""
-    by_reason: dict[str, list[StreamLetters]] = {}
-    for (reason, _), group in groups.items():
-        by_reason.setdefault(reason, []).append(group)
-    found = [
-        ReasonLetters(
-            reason,
-            sum(one.letters for one in its),
-            REASONS[reason].meaning if reason in REASONS else _UNKNOWN,
-            sorted(its, key=lambda one: (-one.letters, one.stream)),
-        )
-        for reason, its in by_reason.items()
-    ]
-    return sorted(found, key=lambda one: (-one.letters, one.reason))
 
 
 def _example(letter: Mapping[str, Any]) -> Example:
@@ -259,63 +213,3 @@ def _time(value: Any) -> str | None:
     except (msgspec.ValidationError, OverflowError):  # (In the years 1 and 9999.)
         return None
     return time.isoformat(timespec="seconds")
-
-
-# As text
-
-
-def as_lines(found: DeadLetters) -> Iterator[str]:
-    """Return dead letters as lines to print."""
-    yield from found.notes
-    if not found.letters:
-        yield "There are no dead letters in the store."
-        return
-    yield f"Dead letters in the store: {found.letters:,}{_period(found.first, found.last)}"
-    yield from _prospects(found.replay, "  ")
-    for one in found.reasons:
-        yield from ("", f"{one.reason}: {one.letters:,}", f"  {one.advice}")
-        for stream in one.streams:
-            yield f"  {stream.stream}: {stream.letters:,}{_period(stream.first, stream.last)}"
-            yield from _prospects(stream.replay, "    ")
-            yield from (f"    {_example_words(example)}" for example in stream.examples)
-            if (hidden := stream.letters - len(stream.examples)) > 0:
-                yield f"    and {hidden:,} more"
-    yield from ("", "Written for")
-    yield from (f"  {_name(one)}: {one.letters:,}" for one in found.written_for)
-
-
-def _prospects(replay: Mapping[str, int], indent: str) -> Iterator[str]:
-    for name, words in PROSPECTS.items():
-        if replay[name]:
-            yield f"{indent}{words}: {replay[name]:,}"
-
-
-def _period(first: str | None, last: str | None) -> str:
-    if first is None or last is None:
-        return ""
-    if first == last:
-        return f", written at {_moment(first)}"
-    return f", written from {_moment(first)} to {_moment(last)}"
-
-
-def _moment(iso: str) -> str:
-    return iso.replace("T", " ").replace("+00:00", " UTC")
-
-
-def _example_words(one: Example) -> str:
-    parts = [
-        f"event {one.event_id}" if one.event_id else "",
-        f"order {one.order_id}" if one.order_id else "",
-        f"column {one.field}" if one.field else "",
-        f"key properties {_encode(one.keys).decode()}" if one.keys else "",
-    ]
-    named = ", ".join(part for part in parts if part) or "without an event ID"
-    return f"{named}: {one.detail}" if one.detail else named
-
-
-def _name(one: Addressee) -> str:
-    if one.customer_id is None and one.api_host is None and one.pixel_id is None:
-        return "unknown account: there was no usable pixel"
-    host = f" at {one.api_host}" if one.api_host else ""
-    pixel = f", pixel {one.pixel_id}" if one.pixel_id else ""
-    return f"{one.customer_id}{host}{pixel}"

@@ -11,7 +11,7 @@ import logging
 from target_liveintent.clock import Clock
 from target_liveintent.delivery import DeliveryStatus
 from target_liveintent.privacy import without_secrets
-from target_liveintent.reporting.unusual import NOT_JUDGED, Judgement
+from target_liveintent.reporting.rules import NOT_JUDGED, Judgement
 from target_liveintent.run import RunCounts
 
 METRICS = {
@@ -39,6 +39,9 @@ _LABELS = {
     "not_sent": ["stream", "reason"],
     "unusual": ["rule", "stream"],
 }
+_COUNTS = ("requests", "retries", "throttled", "seconds", "dry_run")
+"""The gauges that are attributes of `RunCounts`."""
+_OUTCOMES = ("read", "delivered", "filtered", "unmapped", "not_replayed", "rejected", "dropped")
 
 
 class MetricsFile:
@@ -93,28 +96,19 @@ class MetricsFile:
             )
             for name, meaning in METRICS.items()
         }
-        figures |= {
-            "requests": counts.requests,
-            "retries": counts.retries,
-            "throttled": counts.throttled,
-            "in_flight": status.batches,
-            "window": status.window,
-            "rate": status.rate or 0.0,
-            "seconds": counts.seconds,
-            "started_at": self._started_at,
-            "dry_run": float(counts.dry_run),
-        }
-        gauges["run_info"].labels(self._run_id).set(1)
-        for name, figure in figures.items():
+        figures |= {name: getattr(counts, name) for name in _COUNTS}
+        figures |= {"in_flight": status.batches, "window": status.window, "rate": status.rate or 0}
+        for name, figure in (figures | {"started_at": self._started_at}).items():
             gauges[name].set(figure)
+        gauges["run_info"].labels(self._run_id).set(1)
         for (rule, stream_name), found in judgement.items():
             gauges["unusual"].labels(rule, stream_name).set(bool(found))
         for name, stream in counts.streams.items():
             shown = without_secrets(name)
-            for outcome in ("read", "delivered", "filtered", "unmapped"):
-                gauges["records"].labels(shown, outcome).inc(getattr(stream, outcome))
-            for outcome in ("not_replayed", "rejected", "dropped"):
-                gauges["records"].labels(shown, outcome).inc(getattr(stream, outcome).total())
+            for outcome in _OUTCOMES:
+                count = getattr(stream, outcome)
+                number = count if isinstance(count, int) else count.total()
+                gauges["records"].labels(shown, outcome).inc(number)
             for reason, count in stream.not_sent.items():
                 gauges["not_sent"].labels(shown, reason).inc(count)
         try:

@@ -8,28 +8,41 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from decimal import Decimal
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
 
-from target_liveintent.reporting.changes import Change, changes_of
+from target_liveintent.reporting.findings import Cause, Change, advise, causes_of, changes_of
 from target_liveintent.reporting.history import (
-    DRY_RUN,
     FAILED,
     SCHEDULED,
     USUAL,
+    Day,
     History,
     RunRecord,
     Unusual,
-    by_stream,
     total_of,
 )
-from target_liveintent.reporting.trend import HIGH, LOW, Worse, worse_since
-from target_liveintent.reporting.unusual import unusual_now
-from target_liveintent.reporting.usual import LEAST_DAYS, Range, Sample, comparable, range_over
-from target_liveintent.run import HOUR, StreamCounts, add
+from target_liveintent.reporting.rules import unusual_now
+from target_liveintent.reporting.usual import (
+    HIGH,
+    LEAST_DAYS,
+    LOW,
+    Case,
+    Range,
+    Sample,
+    Worse,
+    case_of,
+    comparable,
+    is_recent,
+    range_of,
+    worse_since,
+)
+from target_liveintent.run import StreamCounts, add
+from target_liveintent.settings import Settings
 
 VERSION = 1
 DAYS_SHOWN = 90
@@ -51,7 +64,7 @@ class Figure(NamedTuple):
 
     Attributes:
         name: In the JSON.
-        of: Returns it, None where there is nothing to compute it from; the second argument is the
+        of: Returns it, None where there is nothing to compute it from; the first argument is the
             currency.
         worse: Whether it is worse when it is `LOW` or `HIGH`; None if neither is.
         is_share: Whether it is a share of the conversions.
@@ -59,35 +72,33 @@ class Figure(NamedTuple):
     """
 
     name: str
-    of: Callable[[StreamCounts, str], Number | None]
+    of: Callable[[str, StreamCounts], Number | None]
     worse: str | None = LOW
     is_share: bool = False
     of_currency: bool = False
 
 
-def _share(part: Callable[[StreamCounts], int]) -> Callable[[StreamCounts, str], Number | None]:
-    return lambda one, _: part(one) / one.delivered if one.delivered else None
+def _share(part: Callable[[StreamCounts], int]) -> Callable[[str, StreamCounts], Number | None]:
+    return lambda _, one: part(one) / one.delivered if one.delivered else None
 
 
-def _total(one: StreamCounts, currency: str) -> Number:
-    value = one.values.get(currency)
-    return Decimal(0) if value is None else value.total
+def _total(currency: str, one: StreamCounts) -> Number:
+    return one.values[currency].total if currency in one.values else Decimal(0)
 
 
-def _average(one: StreamCounts, currency: str) -> Number | None:
-    value = one.values.get(currency)
-    return None if value is None else value.mean
+def _average(currency: str, one: StreamCounts) -> Number | None:
+    return one.values[currency].mean if currency in one.values else None
 
 
 FIGURES: dict[str, Figure] = {
     one.name: one
     for one in (
-        Figure(CONVERSIONS, lambda one, _: one.delivered),
+        Figure(CONVERSIONS, lambda _, one: one.delivered),
         Figure(BOTH_HASHES, _share(lambda one: one.having("both")), is_share=True),
         Figure(EMAIL_HASH, _share(lambda one: one.with_email_hash), is_share=True),
         Figure(DECISION_ID, _share(lambda one: one.having("decision_id")), is_share=True),
         Figure(LATE, _share(lambda one: one.late), HIGH, is_share=True),
-        Figure(DEAD_LETTERS, lambda one, _: one.letters.total(), HIGH),
+        Figure(DEAD_LETTERS, lambda _, one: one.letters.total(), HIGH),
         Figure(TOTAL_VALUE, _total, of_currency=True),
         Figure(AVERAGE_VALUE, _average, None, of_currency=True),
     )
@@ -141,7 +152,7 @@ class Compared(msgspec.Struct, frozen=True):
 
 
 class ComparedReason(msgspec.Struct, frozen=True):
-    """Records that could not be sent for one reason, in runs of all kinds but dry runs.
+    """Records that could not be sent for one reason, in runs of all kinds.
 
     Attributes:
         reason: A reason.
@@ -178,7 +189,7 @@ class Worth(msgspec.Struct, frozen=True):
 
 
 class Period(msgspec.Struct, frozen=True):
-    """What LiveIntent got in a month or in 24 hours, by runs of all kinds but dry runs.
+    """What LiveIntent got in a month or in 24 hours, by runs of all kinds.
 
     Attributes:
         first_day: The first day of it, or of the history.
@@ -208,7 +219,7 @@ class Period(msgspec.Struct, frozen=True):
 
 
 def period_of(first_day: dt.date, runs: Iterable[RunRecord]) -> Period:
-    """Return what LiveIntent got by some runs, of which none is a dry run."""
+    """Return what LiveIntent got by some runs."""
     real = list(runs)
     total = total_of(real)
     values = [Worth(name, one.conversions, one.total) for name, one in total.values.items()]
@@ -240,24 +251,6 @@ class DayOfRuns(msgspec.Struct, frozen=True):
     special: int
 
 
-class Cause(msgspec.Struct, frozen=True):
-    """Why not all is well.
-
-    Attributes:
-        cause: `failed`, `no_run`, `unusual` or `dead_letters`.
-        words: What is not well, for those who run the program.
-        since: Since when; None if nobody knows.
-        what_to_do: What they do about it; empty if `words` say it.
-        subject: What it is about: the rule of something unusual, or the most frequent reason.
-    """
-
-    cause: str
-    words: str
-    since: dt.datetime | None
-    what_to_do: str
-    subject: str = ""
-
-
 class Overview(msgspec.Struct):
     """What the history says of one account and pixel.
 
@@ -269,7 +262,7 @@ class Overview(msgspec.Struct):
         as_of: When this was found out.
         first_day: The first day of the history, as far as it is read; None if it is empty.
         comparable_from: The day from which on there is something usual; None if it is empty.
-        last_run: The newest run that a schedule started, or else of any kind but dry runs.
+        last_run: The newest run that a schedule started, or else of any kind.
         causes: What keeps `health` from exit code 0, the worst first.
         unusual: What was unusual at the end of the last run that judged it.
         advice: What would help most, first.
@@ -306,81 +299,84 @@ class Overview(msgspec.Struct):
         return next(one for one in self.figures if (one.figure, one.subject) == (name, subject))
 
 
-def overview_of(history: History, account: tuple[str, int | None], now: dt.datetime) -> Overview:
-    """Return what a history says, without causes and advice.
+def overview_of(
+    history: History, settings: Settings, at: float, max_age: dt.timedelta | None = None
+) -> Overview:
+    """Return what a history says.
 
     Args:
-        history: That of the account.
-        account: The account with its API host, and the pixel.
-        now: The moment, in the zone of the setting `timezone`.
+        history: The history of the account and pixel.
+        settings: The settings of the runs.
+        at: The moment, in Unix seconds.
+        max_age: How old the last run may be; None if that is not judged.
     """
+    now = dt.datetime.fromtimestamp(at, settings.events.zone)
     gathered = _Gathered(history, now)
-    first, runs = gathered.first_day, gathered.runs
-    recent = period_of((now - dt.timedelta(hours=23)).date(), recent_runs(runs, now))
+    first = gathered.first_day
+    recent = [run for run in history.runs if is_recent(run.ended_at, now)]
+    last_24_hours = period_of((now - dt.timedelta(hours=23)).date(), recent)
+    scheduled = [run for run in history.runs if run.kind in SCHEDULED]
+    unusual = unusual_now(history)
+    month = [run for run in history.usual_runs if run.day >= gathered.month_ago]
     return Overview(
         version=VERSION,
-        account=account[0],
-        pixel_id=account[1],
+        account=f"{settings.customer_id} at {settings.api_host}",
+        pixel_id=settings.pixel_id,
         timezone=str(now.tzinfo),
         as_of=now,
         first_day=first,
         comparable_from=None if first is None else first + dt.timedelta(days=LEAST_DAYS),
-        last_run=_last_run(runs),
-        causes=[],
-        unusual=unusual_now(history),
-        advice=[],
-        last_24_hours=recent,
+        last_run=[None, *history.runs, *scheduled][-1],
+        causes=list(causes_of(scheduled, unusual, now, max_age)),
+        unusual=unusual,
+        advice=advise(total_of(month)),
+        last_24_hours=last_24_hours,
         figures=gathered.figures(),
-        reasons=gathered.reasons(recent),
+        reasons=gathered.reasons(last_24_hours),
         streams=gathered.streams(),
         months=gathered.months(),
         days=[gathered.day(day) for day in gathered.shown],
-        changes=changes_of(run for run in runs if run.kind == USUAL),
+        changes=changes_of(history.usual_runs),
     )
-
-
-def recent_runs(runs: Iterable[RunRecord], now: dt.datetime) -> list[RunRecord]:
-    """Return the runs of the last 24 hours: whole hours, as daily runs are not punctual."""
-    hour = now.timestamp() // HOUR
-    return [run for run in runs if hour - 24 < run.ended_at.timestamp() // HOUR <= hour]
-
-
-def _last_run(runs: Sequence[RunRecord]) -> RunRecord | None:
-    scheduled = [run for run in runs if run.kind in SCHEDULED]
-    return [None, *runs, *scheduled][-1]
 
 
 class _Gathered:
     """A history by day, with what several parts of the overview need."""
 
     def __init__(self, history: History, now: dt.datetime) -> None:
-        self.today = now.date()
+        self.now, self.today = now, now.date()
+        self.runs, self.usual_runs = history.runs, history.usual_runs
         # Where runs have another `timezone`, the newest may be of tomorrow.
-        self.runs = [run for run in history.runs if run.kind != DRY_RUN]
         self.days = {one.day: one for one in history.days if one.day <= self.today}
         self.first_day = min(self.days, default=None)
         first = self.today - dt.timedelta(days=DAYS_SHOWN - 1)
         first = max(first, self.first_day or self.today)
         self.shown = [first + dt.timedelta(days=n) for n in range((self.today - first).days + 1)]
-        usual = [run for run in self.runs if run.kind == USUAL]
-        self.recent = by_stream(recent_runs(usual, now))
-        self.now = add(StreamCounts(), *self.recent.values())
         self.samples = [
             (day, add(StreamCounts(), *one.usual.values()))
             for day, one in self.days.items()
             if one.usual_runs
         ]
+        self.case = self._case(self.samples, lambda run: run.total)
         self.month_ago = self.today - dt.timedelta(days=_THIRTY - 1)
+
+    def _case(
+        self, samples: list[Sample[StreamCounts]], of: Callable[[RunRecord], StreamCounts]
+    ) -> Case:
+        """Return the last 24 hours beside days before them, if there is enough history."""
+        recent = [run for run in self.usual_runs if is_recent(run.ended_at, self.now)]
+        timed = [(run.ended_at, of(run)) for run in recent]
+        return case_of(samples if self._is_comparable(self.today) else [], timed, self.now)
+
+    def _is_comparable(self, day: dt.date) -> bool:
+        return self.first_day is not None and (day - self.first_day).days >= LEAST_DAYS
 
     def day(self, day: dt.date) -> DayOfRuns:
         """Return what is shown of the runs of a day."""
-        found = self.days.get(day)
-        if found is None:
-            return DayOfRuns(day, 0, 0, 0)
-        usual = found.usual_runs
-        special = sum(one.delivered for one in found.others.values())
-        failed = sum(run.ending == FAILED for run in usual)
-        return DayOfRuns(day, len(usual), failed, special)
+        found = self.days.get(day, Day(day, [], [], {}))
+        special = total_of(run for run in found.runs if run.kind != USUAL).delivered
+        failed = sum(run.ending == FAILED for run in found.usual_runs)
+        return DayOfRuns(day, len(found.usual_runs), failed, special)
 
     def figures(self) -> list[Compared]:
         """Return all figures against what is usual."""
@@ -395,10 +391,15 @@ class _Gathered:
         ]
 
     def _compared(self, figure: Figure, currency: str) -> Compared:
-        values = {day: figure.of(one, currency) for day, one in self.samples}
+        values = {day: figure.of(currency, one) for day, one in self.samples}
         numbers = [(day, float(value)) for day, value in values.items() if value is not None]
         finished = [one for one in numbers if one[0] < self.today]
-        now, usual = figure.of(self.now, currency), self._usual_now(numbers)
+        now = figure.of(currency, self.case.now)
+        usual = self.case.usual(partial(_as_float, partial(figure.of, currency)))
+        ranges = {
+            day: range_of(comparable(numbers, day)) if self._is_comparable(day) else None
+            for day in self.shown
+        }
         return Compared(
             figure=figure.name,
             subject=currency,
@@ -406,32 +407,17 @@ class _Gathered:
             usual=usual,
             verdict=_verdict(figure, now, usual),
             worse=worse_since(finished, figure.worse, is_share=figure.is_share),
-            days=[Point(values.get(day), self._usual(numbers, day)) for day in self.shown],
+            days=[Point(values.get(day), ranges[day]) for day in self.shown],
         )
-
-    def _usual(self, numbers: Sequence[Sample[float]], *days: dt.date) -> Range | None:
-        """Return the range of a figure on one of some days, if there is enough history before."""
-        if self.first_day is None or (max(days) - self.first_day).days < LEAST_DAYS:
-            return None
-        return range_over((comparable(numbers, day) for day in days), float)
-
-    def _usual_now(self, numbers: Sequence[Sample[float]]) -> Range | None:
-        """Return the range for the last 24 hours, which lie in today and in yesterday."""
-        yesterday = self.today - dt.timedelta(days=1)
-        earlier = [one for one in numbers if one[0] < yesterday]
-        return self._usual(earlier, self.today, yesterday)
 
     def reasons(self, now: Period) -> list[ComparedReason]:
         """Return the records that could not be sent by reason, given the last 24 hours."""
-        days = {
-            day: add(StreamCounts(), *one.usual.values(), *one.others.values()).letters
-            for day, one in self.days.items()
-        }
+        days = {day: total_of(one.runs).letters for day, one in self.days.items()}
         found = [
             ComparedReason(
                 reason=reason,
                 now=now.not_sent.get(reason, 0),
-                usual=self._usual_now([(d, float(one.letters[reason])) for d, one in self.samples]),
+                usual=self.case.usual(partial(_letters_of, reason)),
                 thirty_days=sum(days[day][reason] for day in days if day >= self.month_ago),
                 last_day=max(day for day, letters in days.items() if letters[reason]),
                 days=[days[day][reason] if day in days else None for day in self.shown],
@@ -444,24 +430,35 @@ class _Gathered:
         """Return the conversions by stream."""
         found = []
         for stream in {name for one in self.days.values() for name in one.usual}:
-            counts = {day: self.days[day].usual.get(stream) for day, _ in self.samples}
-            sent = {day: one.delivered if one else 0 for day, one in counts.items()}
-            now = self.recent[stream].delivered if stream in self.recent else 0
-            usual = self._usual_now([(day, float(count)) for day, count in sent.items()])
-            thirty_days = sum(count for day, count in sent.items() if day >= self.month_ago)
-            found.append(ComparedStream(stream, now, usual, thirty_days))
+            samples = [
+                (day, self.days[day].usual.get(stream, StreamCounts())) for day, _ in self.samples
+            ]
+            case = self._case(samples, partial(_figures_of, stream))
+            usual = case.usual(lambda one: one.delivered)
+            thirty_days = sum(one.delivered for day, one in samples if day >= self.month_ago)
+            found.append(ComparedStream(stream, case.now.delivered, usual, thirty_days))
         return sorted(found, key=lambda one: (-one.thirty_days, one.stream))
 
     def months(self) -> list[Period]:
         """Return what LiveIntent got month by month."""
-        found = []
-        month = self.today.replace(day=1)
-        for _ in range(_MONTHS):
-            runs = [run for run in self.runs if run.day.replace(day=1) == month]
-            if runs:
-                found.append(period_of(max(month, self.first_day or month), runs))
-            month = (month - dt.timedelta(days=1)).replace(day=1)
-        return found
+        found: dict[dt.date, list[RunRecord]] = {}
+        for run in self.runs:
+            found.setdefault(run.day.replace(day=1), []).append(run)
+        newest = sorted(found.items(), reverse=True)[:_MONTHS]
+        return [period_of(max(month, self.first_day or month), runs) for month, runs in newest]
+
+
+def _as_float(of: Callable[[StreamCounts], Number | None], one: StreamCounts) -> float | None:
+    number = of(one)
+    return None if number is None else float(number)
+
+
+def _figures_of(stream: str, run: RunRecord) -> StreamCounts:
+    return run.streams.get(stream, StreamCounts())
+
+
+def _letters_of(reason: str, one: StreamCounts) -> float:
+    return one.letters[reason]
 
 
 def _verdict(figure: Figure, now: Number | None, usual: Range | None) -> str | None:

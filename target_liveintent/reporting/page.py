@@ -1,76 +1,74 @@
-"""Renders an overview as one page, which needs no network and no script.
+"""Renders an overview by templates: a page, which needs no network and no script, or a few lines.
 
-The top is for everybody: four numbers, and what to do now. The templates escape all text.
+The charts are drawn in parts of their highest number: upwards negative, as SVG counts, and a day is
+one unit wide.
 """
 
 from __future__ import annotations
 
-import functools
 import re
-from importlib import resources
+from pathlib import Path
 from typing import NamedTuple
 
-import jinja2
 from markupsafe import Markup, escape
 
+from target_liveintent.files import replace_file
+from target_liveintent.privacy import without_secrets
 from target_liveintent.reasons import REASONS
-from target_liveintent.reporting import text, words
-from target_liveintent.reporting.charts import LEAST_DAYS, Chart, chart_of
-from target_liveintent.reporting.overview import (
-    AS_USUAL,
-    BOTH_HASHES,
-    CONVERSIONS,
-    DEAD_LETTERS,
-    DECISION_ID,
-    FIGURES,
-    TOTAL_VALUE,
-    Compared,
-    Overview,
-    Period,
-    period_of,
-)
-from target_liveintent.reporting.trend import HIGH, LOW
-from target_liveintent.reporting.verdict import GOOD, headline, what_to_do
+from target_liveintent.reporting import verdict, words
+from target_liveintent.reporting.overview import CONVERSIONS, FIGURES, Compared, DayOfRuns, Overview
 from target_liveintent.run import FIELDS, counted
 
-_SPARK_DAYS = 30
-_MOST_ROWS = 20
+_LEAST_DAYS = 2
+"""Days from which on there is something to draw."""
+_MOST_LINES = 12
+
+
+def write_page(overview: Overview, path: str) -> None:
+    """Replace the page at a path.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    replace_file(Path(path), without_secrets(page(overview)))
 
 
 def page(overview: Overview) -> str:
     """Return the page of an account and pixel."""
+    return _rendered("page.html", overview)
+
+
+def as_lines(overview: Overview) -> list[str]:
+    """Return what happened, how many, since when, what to do, and the run ID."""
+    return _rendered("report.txt", overview).splitlines()[:_MOST_LINES]
+
+
+def _rendered(template: str, overview: Overview) -> str:
+    # Imported here because only a report needs it.
+    import jinja2  # noqa: PLC0415
+
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_source),
-        autoescape=True,
+        loader=jinja2.PackageLoader("target_liveintent.reporting"),
+        autoescape=jinja2.select_autoescape(),
         undefined=jinja2.StrictUndefined,
+        line_statement_prefix="%",
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["code"] = _code
-    status, said = headline(overview)
-    return environment.get_template("page.html").render(
+    environment.filters |= {"code": _code, "number": "{:,}".format}
+    status, headline = verdict.headline(overview)
+    return environment.get_template(template).render(
         overview=overview,
         zone=overview.as_of.tzinfo,
         status=status,
-        headline=said,
-        what_to_do=what_to_do(overview),
-        period=_period_words(overview),
-        tiles=_tiles(overview),
-        charts=_charts(overview),
-        compared=_compared,
-        explained=_explained,
-        css=_source("page.css"),
-        text=text,
+        headline=headline,
+        say=verdict,
         words=words,
+        chart_of=chart_of,
         counted=counted,
+        reasons=REASONS,
         fields=FIELDS,
-        most=_MOST_ROWS,
     )
-
-
-@functools.cache
-def _source(name: str) -> str:
-    return resources.files(__package__).joinpath("templates", name).read_text("utf-8")
 
 
 def _code(sentence: str) -> Markup:
@@ -78,131 +76,87 @@ def _code(sentence: str) -> Markup:
     return Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(sentence))))  # noqa: S704
 
 
-def _explained(reason: str) -> str:
-    """Return what a reason means, and what to do; empty for one of another version."""
-    return REASONS[reason].meaning if reason in REASONS else ""
-
-
-class Tile(NamedTuple):
-    """A question that the top of the page answers.
+class Column(NamedTuple):
+    """A day of a chart; numbers are parts of the highest one.
 
     Attributes:
-        title: What is counted.
-        numbers: Each number with its unit.
-        notes: How the numbers compare with usual, each with whether that is bad.
-        spark: The days before; None if there are too few.
+        value: The number; None if there is none.
+        special: What other runs add to it.
+        usual: The ends of the usual range; None if nothing is usual.
+        is_gap: Whether there was no regular run.
+        is_marked: Whether a setting or the version changed.
+        tip: All of it in words.
+    """
+
+    value: float | None
+    special: float
+    usual: tuple[float, float] | None
+    is_gap: bool
+    is_marked: bool
+    tip: str
+
+
+class Chart(NamedTuple):
+    """A chart of days.
+
+    Attributes:
+        title: What it shows.
+        summary: The same with its numbers, for screen readers.
+        is_line: Whether a line is drawn, as for shares, and not bars.
+        high: The highest number in words.
+        low: The lowest number, as a part of the highest; at most 0.
+        columns: The days.
     """
 
     title: str
-    numbers: list[tuple[str, str]]
-    notes: list[tuple[str, bool]]
-    spark: Chart | None
+    summary: str
+    is_line: bool
+    high: str
+    low: float
+    columns: list[Column]
 
 
-def _tiles(overview: Overview) -> list[Tile]:
-    period = _top(overview)
-    conversions, letters = overview.figure(CONVERSIONS), overview.figure(DEAD_LETTERS)
-    both, decision = overview.figure(BOTH_HASHES), overview.figure(DECISION_ID)
-    first = period.values[0].currency if period.values else ""
-    worth = [one for one in overview.figures if (one.figure, one.subject) == (TOTAL_VALUE, first)]
-    values = [
-        (words.money(one.total), one.currency or "without a currency") for one in period.values
+def chart_of(overview: Overview, one: Compared, most: int = 0) -> Chart | None:
+    """Return the chart of a figure, of the last days if `most` says how many.
+
+    It is None if there are too few days.
+    """
+    if sum(point.value is not None for point in one.days) < _LEAST_DAYS:
+        return None
+    days = [*zip(overview.days, one.days, strict=True)][-most:]
+    specials = [day.special if one.figure == CONVERSIONS else 0 for day, _ in days]
+    numbers = [float(point.value or 0) for _, point in days]
+    ends = [*numbers, *(number + more for number, more in zip(numbers, specials, strict=True))]
+    ends += [end for _, point in days if (usual := point.usual) for end in (usual.low, usual.high)]
+    high = 1.0 if FIGURES[one.figure].is_share else max(map(abs, ends)) or 1.0
+    changed = {change.day for change in overview.changes}
+
+    def say(number: float | None) -> str:
+        return verdict.figure_words(one.figure, number)
+
+    columns = [
+        Column(
+            value=None if point.value is None else number / high,
+            special=special / high,
+            usual=None if (of := point.usual) is None else (of.low / high, of.high / high),
+            is_gap=not day.runs and day is not overview.days[-1],
+            is_marked=day.day in changed,
+            tip=_tip(day, special, verdict.range_words(one.figure, point.usual), say(number)),
+        )
+        for (day, point), number, special in zip(days, numbers, specials, strict=True)
     ]
-    shares = [
-        (words.percent(period.with_both_hashes, period.delivered), text.NAMES[BOTH_HASHES]),
-        (words.percent(period.with_decision_id, period.delivered), text.NAMES[DECISION_ID]),
-    ]
-    others = text.special_words(period)
-    # What other runs sent is compared with nothing.
-    regular = "the others: " if period.special else ""
-
-    # On two of ten days, each number is outside its range, although nothing is wrong.
-    is_alarming = headline(overview)[0] != GOOD
-
-    def notes(*found: Compared) -> list[tuple[str, bool]]:
-        said = [(one, _compared(one)) for one in found]
-        names = len(found) > 1
-        return [
-            (
-                f"{text.NAMES[one.figure] if names else ''}{': ' if names else ''}{regular}{how}",
-                is_alarming and (one.is_worse or one.is_still_worse),
-            )
-            for one, how in said
-            if how
-        ]
-
-    return [
-        Tile(
-            "Conversions that LiveIntent has",
-            [(f"{period.delivered:,}", "")],
-            [*([(others, False)] if others else []), *notes(conversions)],
-            _spark(overview, conversions),
-        ),
-        Tile(
-            "Their value",
-            values or [("-", "")],
-            [(f"in {first}: {said}" if first else said, bad) for said, bad in notes(*worth)],
-            _spark(overview, worth[0]) if worth else None,
-        ),
-        Tile(
-            "Could not be sent",
-            [(f"{period.could_not_be_sent:,}", "")],
-            notes(letters),
-            _spark(overview, letters),
-        ),
-        Tile(
-            "Can be matched",
-            shares if period.delivered else [("-", "")],
-            notes(both, decision),
-            _spark(overview, both),
-        ),
-    ]
+    title = verdict.title_of(one)
+    return Chart(
+        title=title,
+        summary=f"{title}, {counted(len(days), 'day')}: from {say(min(numbers))} to"
+        f" {say(max(numbers))}, today {say(numbers[-1])}",
+        is_line=FIGURES[one.figure].is_share,
+        high=say(high) if max(ends) else say(0),
+        low=min(0.0, *ends) / high,
+        columns=columns,
+    )
 
 
-def _top(overview: Overview) -> Period:
-    """Return what the top is about: the last 24 hours, or the last run of a short history."""
-    run, recent = overview.last_run, overview.last_24_hours
-    days = [one for one in overview.days if one.runs or one.special]
-    is_short = len(days) < LEAST_DAYS and not recent.delivered
-    return period_of(run.day, [run]) if run is not None and is_short else recent
-
-
-def _period_words(overview: Overview) -> str:
-    run = overview.last_run
-    if run is None or _top(overview) is overview.last_24_hours:
-        return "In the last 24 hours"
-    return f"By the run that ended at {words.time_words(run.ended_at, overview.as_of)}"
-
-
-_WORDS = {LOW: ("fewer", "less", "lower"), HIGH: ("more", "more", "higher")}
-"""How numbers, amounts and shares are low or high."""
-
-
-def _compared(one: Compared) -> str:
-    """Return how a figure compares with usual; empty if that is not known."""
-    if one.usual is None or one.verdict is None:
-        return ""
-    figure = FIGURES[one.figure]
-    kind = 2 if figure.is_share else 1 if figure.of_currency else 0
-    if one.is_still_worse and one.worse is not None:
-        before = text.figure_words(one.figure, one.worse.before)
-        how = _WORDS[figure.worse or LOW][kind]
-        return f"{how} than before {words.day_words(one.worse.since)} ({before})"
-    usual = text.range_words(one.figure, one.usual)
-    if one.verdict == AS_USUAL:
-        return f"as usual ({usual})"
-    return f"{_WORDS[one.verdict][kind]} than usual ({usual})"
-
-
-def _charts(overview: Overview) -> list[Chart]:
-    if len(overview.days) < LEAST_DAYS:
-        return []
-    drawn = (CONVERSIONS, DEAD_LETTERS, BOTH_HASHES, DECISION_ID, TOTAL_VALUE)
-    return [
-        chart_of(overview, one) for name in drawn for one in overview.figures if one.figure == name
-    ]
-
-
-def _spark(overview: Overview, one: Compared) -> Chart | None:
-    known = sum(point.value is not None for point in one.days)
-    return None if known < LEAST_DAYS else chart_of(overview, one, _SPARK_DAYS)
+def _tip(day: DayOfRuns, special: int, usual: str, number: str) -> str:
+    others = f" and {special:,} by other runs" if special else ""
+    return f"{words.day_words(day.day)}: {number}{others}; usual: {usual}"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 from typing import IO, Any
 
 from target_liveintent.clock import Clock
@@ -34,24 +33,14 @@ class LiveLine:
     def draw(self, words: str) -> None:
         """Draw the line with these words."""
         if self._line is None:
-            self._line = self._open()
+            from tqdm import tqdm  # noqa: PLC0415 (only terminals need it)
+            from tqdm.contrib.logging import logging_redirect_tqdm  # noqa: PLC0415
+
+            self._redirected.enter_context(logging_redirect_tqdm())  # Log lines go above it.
+            self._line = tqdm(
+                file=self._terminal, bar_format="{desc}", leave=False, dynamic_ncols=True
+            )
         self._line.set_description_str(words)
-
-    def _open(self) -> Any:
-        from tqdm import tqdm  # noqa: PLC0415 (only terminals need it)
-        from tqdm.contrib.logging import logging_redirect_tqdm  # noqa: PLC0415
-
-        self._redirected.enter_context(logging_redirect_tqdm())  # Log lines go above it.
-        # tqdm draws nothing on a terminal that reports a size of 0.
-        width, _ = os.get_terminal_size(self._terminal.fileno())
-        return tqdm(
-            file=self._terminal,
-            bar_format="{desc}",
-            leave=False,
-            ncols=80,
-            nrows=24,
-            dynamic_ncols=width > 0,  # Replaces both, at each drawing.
-        )
 
     def close(self) -> None:
         """Remove the line."""
@@ -121,24 +110,25 @@ class Progress:
         if status.reason is None or now < self._next_wait:
             return
         self._next_wait = now + _WAIT_INTERVAL
-        rate = (
-            "" if status.rate is None else f", and at most {_three_digits(status.rate)} per second"
-        )
+        pace = None if status.rate is None else _three_digits(status.rate)
+        rate = f", and at most {pace} per second" if pace else ""
         seconds = max(1, round(now - status.since))  # The first second is over soon.
-        wait = (seconds, status.reason, status.waiting, status.window, rate)
         if status.is_outage:
-            self._logger.warning(
-                "the API has accepted nothing for %d s: %s. When this time reaches"
-                " max_retry_seconds, the run fails. Batches that wait: %d. Requests: now at most"
-                " %d in flight%s",
-                *wait,
-            )
+            level, said = logging.WARNING, f"the API has accepted nothing for {seconds} s"
+            then = "When this time reaches max_retry_seconds, the run fails"
         else:
-            self._logger.info(
-                "the API has made the run wait for %d s: %s. The run continues by itself. Batches"
-                " that wait: %d. Requests: now at most %d in flight%s",
-                *wait,
-            )
+            level, said = logging.INFO, f"the API has made the run wait for {seconds} s"
+            then = "The run continues by itself"
+        self._logger.log(
+            level,
+            "%s: %s. %s. Batches that wait: %d. Requests: now at most %d in flight%s",
+            said,
+            status.reason,
+            then,
+            status.waiting,
+            status.window,
+            rate,
+        )
 
     def close(self) -> None:
         """Remove the live line."""

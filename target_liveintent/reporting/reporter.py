@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import logging
-from typing import IO, NamedTuple
+from typing import IO
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.delivery import DeliveryStatus
@@ -14,51 +15,43 @@ from target_liveintent.reporting.history import (
     DONE,
     FAILED,
     STOPPED,
-    TEST,
     Ending,
     History,
-    RunRecord,
     read_history,
     record_of,
     stored_text,
 )
 from target_liveintent.reporting.metrics import MetricsFile
+from target_liveintent.reporting.overview import Overview, overview_of
+from target_liveintent.reporting.page import write_page
 from target_liveintent.reporting.progress import LiveLine, Progress
-from target_liveintent.reporting.report import assess, write_page
-from target_liveintent.reporting.unusual import NOT_JUDGED, Judgement, judge, lines
+from target_liveintent.reporting.rules import NOT_JUDGED, Judgement, judge, lines
 from target_liveintent.run import RunCounts
 from target_liveintent.run_id import run_named
 from target_liveintent.settings import Settings
-from target_liveintent.store import RunStore, open_for_reading, open_store
+from target_liveintent.store import Database, RunStore, open_for_reading, open_store
 
 
-class KeptRun(NamedTuple):
-    """A run that is kept in the store.
+def read_overview(
+    settings: Settings,
+    database: Database,
+    max_age: dt.timedelta | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+) -> Overview:
+    """Return what the history in the store says.
 
-    Attributes:
-        history: What was there before it, with the run.
-        judgement: What is unusual at its end.
-    """
-
-    history: History
-    judgement: Judgement
-
-
-def keep_run(record: RunRecord, settings: Settings, store: RunStore) -> KeptRun:
-    """Keep the figures of a run, and return what is unusual.
+    Args:
+        settings: The settings of the runs.
+        database: The store.
+        max_age: How old the last run may be.
+        clock: Tells the time.
 
     Raises:
-        StorageError: If the store cannot be used.
+        StorageError: If the store cannot be read.
     """
-    history, judgement = History([]), NOT_JUDGED
-    is_stopped = record.ending == STOPPED  # Whoever stops a run does not wait for more than a page.
-    if not is_stopped or settings.report_path is not None:
-        history = read_history(store.database, settings, record.day)
-    if not is_stopped:
-        judgement = judge(history, record, settings.events.zone)
-    record.unusual = [one for found in judgement.values() for one in found]
-    store.finish(record.ending, stored_text(record))
-    return KeptRun(history, judgement)
+    now = clock.time()
+    today = dt.datetime.fromtimestamp(now, settings.events.zone).date()
+    return overview_of(read_history(database, settings, today), settings, now, max_age)
 
 
 def keep_failure(message: str, settings: Settings, run_id: str, program: str) -> None:
@@ -107,19 +100,15 @@ class RunReporter:
         self._logger = logger
         self._clock = clock
         self._run_id = run_id
-        interval = settings.flush_interval_seconds
+        interval, path = settings.flush_interval_seconds, settings.metrics_path
         line = LiveLine(stream) if stream.isatty() else None
         self._progress = Progress(logger, interval, line, clock)
-        self._metrics: MetricsFile | None = None
-        if settings.metrics_path is not None:
-            self._metrics = MetricsFile(
-                settings.metrics_path, interval, logger, clock, run_id=run_id
-            )
+        self._metrics = path and MetricsFile(path, interval, logger, clock, run_id=run_id)
 
     def progress(self, counts: RunCounts, status: DeliveryStatus) -> None:
         """Report how far the run is; called about once a second."""
         self._progress.update(counts, status)
-        if self._metrics is not None:
+        if self._metrics:
             self._metrics.update(counts, status)
 
     def end(self, counts: RunCounts, ending: Ending, store: RunStore | None) -> None:
@@ -130,60 +119,62 @@ class RunReporter:
         Args:
             counts: The counts of the run.
             ending: How it ended.
-            store: The store; None in a dry run, of which it keeps nothing, and which writes no
-                page, so that the page of the last real run stays.
+            store: The store; None for a run of which it keeps nothing, and which writes no page,
+                so that the page of the last real run stays.
         """
         self._progress.close()
-        settings, is_done = self._settings, ending.kind == DONE
-        for warning in summary.warnings(counts, settings.timezone):
+        is_done = ending.kind == DONE
+        for warning in summary.warnings(counts, self._settings.timezone):
             self._logger.warning(warning)
-        advice = summary.advice(counts, self._place, settings.timezone)
+        advice = summary.advice(counts, self._place)
         closing = [(logging.INFO, line) for line in (*summary.lines(counts), *advice)]
         kept = None if store is None else self._keep(counts, ending, store)
-        judgement = NOT_JUDGED if kept is None else kept.judgement
+        judgement = NOT_JUDGED if kept is None else kept[1]
         closing += [(logging.WARNING, line) for line in lines(judgement)]
-        name = run_named(self._run_id) if is_done else ""
-        has_page = kept is not None and settings.report_path is not None
-        for number, (level, line) in enumerate(closing, 1):
-            is_last = number == len(closing) and not has_page
-            self._logger.log(level, "%s%s", line, name if is_last else "")
-        if self._metrics is not None:
+        if self._metrics:
             self._metrics.end(counts, success=is_done, judgement=judgement)
-        if kept is not None and settings.report_path is not None:
-            self._write_page(kept.history, settings.report_path, name)
+        if kept is not None and self._settings.report_path is not None:
+            closing.append(self._write_page(kept[0], self._settings.report_path))
+        for number, (level, line) in enumerate(closing, 1):
+            is_last = is_done and number == len(closing)
+            self._logger.log(level, "%s%s", line, run_named(self._run_id) if is_last else "")
 
-    def _keep(self, counts: RunCounts, ending: Ending, store: RunStore) -> KeptRun | None:
-        """Keep the run in the store; return None if there is no history to show."""
+    def _keep(
+        self, counts: RunCounts, ending: Ending, store: RunStore
+    ) -> tuple[History, Judgement] | None:
+        """Keep the figures of the run; return the history with it, and what is unusual.
+
+        It is None if the store cannot be used.
+        """
+        settings, history, judgement = self._settings, History([]), NOT_JUDGED
+        is_stopped = ending.kind == STOPPED  # Whoever stops a run waits for a page at most.
         try:
             record = record_of(
                 counts,
-                self._settings,
+                settings,
                 ending,
                 run_id=self._run_id,
                 version=self._program,
                 now=self._clock.time(),
                 repeated=store.repeated_letters,
             )
-            kept = keep_run(record, self._settings, store)
-        except RunError as failure:
-            self._logger.warning(
-                "%s, so the history does not have the figures of this run", failure
-            )
-            return None
+            if not is_stopped or settings.report_path is not None:
+                history = read_history(store.database, settings, record.day)
+            if not is_stopped:
+                judgement = judge(history, record, settings.events.zone)
+            record.unusual = [one for found in judgement.values() for one in found]
+            store.finish(record.ending, stored_text(record))
         except Exception as failure:  # noqa: BLE001 (events are delivered, and STATE is written)
-            why = type(failure).__name__
-            self._logger.warning("the history lacks the figures of this run (%s)", why)
+            why = str(failure) if isinstance(failure, RunError) else type(failure).__name__
+            self._logger.warning("%s, so the history does not have the figures of this run", why)
             return None
-        if record.kind == TEST:  # It sent nothing, and the page of the last real run stays.
-            return None
-        return kept._replace(history=kept.history.plus(record))
+        return history.plus(record), judgement
 
-    def _write_page(self, history: History, path: str, name: str) -> None:
-        """Write the page, and log where it is; this line ends in `name`."""
+    def _write_page(self, history: History, path: str) -> tuple[int, str]:
+        """Write the page, and return a line for the log that says where it is."""
         try:
-            write_page(assess(history, self._settings, self._clock.time()), path)
+            write_page(overview_of(history, self._settings, self._clock.time()), path)
         except Exception as failure:  # noqa: BLE001 (events are delivered and STATE is written)
             why = getattr(failure, "strerror", None) or type(failure).__name__
-            self._logger.warning("report_path '%s' cannot be written: %s%s", path, why, name)
-        else:
-            self._logger.info("the report is in %s%s", path, name)
+            return logging.WARNING, f"report_path '{path}' cannot be written: {why}"
+        return logging.INFO, f"the report is in {path}"

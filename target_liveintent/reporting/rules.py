@@ -1,32 +1,37 @@
-"""The rules of what is unusual: the last 24 hours of a stream against its usual days.
+"""The rules of what is unusual, and what is unusual at the end of a run, by these rules.
 
-Each judges a `Case` and yields what it finds; a new rule is a function and its line in `RULES`. A
-rule asks for a clear difference, for one that the usual days do not show, and for one that chance
-does not make: a shop with few conversions has large differences every week.
+A rule judges the last 24 hours of a stream against its usual days, and yields what it finds; a new
+rule is a function and its line in `RULES`. A rule asks for a clear difference, for one that the
+usual days do not show, and for one that chance does not make: a shop with few conversions has large
+differences every week.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from target_liveintent.reasons import REASONS
-from target_liveintent.reporting.history import USUAL, Day, RunRecord
+from target_liveintent.reporting.history import STOPPED, USUAL, Day, History, RunRecord, Unusual
 from target_liveintent.reporting.usual import (
     LEAST_DAYS,
+    Case,
     Range,
+    Sample,
+    case_of,
     chance_of_so_few,
-    comparable,
-    range_over,
-    same_weekdays,
-    stream_days,
 )
 from target_liveintent.reporting.words import money, money_in, percent, share_words, usual_words
-from target_liveintent.run import FIELDS, HOUR, OTHERS, StreamCounts, add, counted
+from target_liveintent.run import FIELDS, OTHERS, StreamCounts, counted
 
-_HOURS = 24
+Judgement = Mapping[tuple[str, str], list[Unusual]]
+"""What is unusual, by rule and stream; empty where all is usual, absent where nothing is judged."""
+NOT_JUDGED: Judgement = MappingProxyType({})
+_MOST_NAMED = 5
+"""Findings of a rule and stream that a line names."""
 _FEW = 0.5
 _HOLIDAY = 0.7
 """What a holiday leaves of the usual conversions."""
@@ -37,7 +42,7 @@ _LEAST_VALUES = 5
 _NEW_SHARE, _KNOWN_SHARE = 0.05, 0.005
 """The share of the conversions from which on a currency is noticed, and below which it is new."""
 _RARE = 1e-3
-"""How improbable so few conversions must be, even on a holiday."""
+"""How improbable a count must be: so few conversions even on a holiday, so many dead letters."""
 _VERY_RARE = 1e-6
 """How improbable a share must be; a run judges up to a dozen shares."""
 _MOST_CERTAIN = 0.95
@@ -45,61 +50,10 @@ _MOST_CERTAIN = 0.95
 
 
 class Finding(NamedTuple):
-    """Something unusual: the reason, column or currency, and a sentence."""
+    """Something unusual: the reason, column or currency (empty for others), and a sentence."""
 
     subject: str
     words: str
-
-
-class Case(NamedTuple):
-    """What the rules judge.
-
-    Attributes:
-        now: The last 24 hours of a stream, without runs that are not usual.
-        past: What was before them, as far as the history is read.
-        days: Groups of days that say what is usual today; and yesterday, if the 24 hours began
-            there.
-    """
-
-    now: StreamCounts
-    past: StreamCounts
-    days: Sequence[Sequence[StreamCounts]]
-
-    def usual(self, figure: Callable[[StreamCounts], float | None]) -> Range | None:
-        """Return the range of a figure, which is None on a day that does not have it."""
-        return range_over(self.days, figure)
-
-
-def case_of(
-    days: Sequence[Day], recent: Sequence[RunRecord], stream: str, now: dt.datetime
-) -> Case | None:
-    """Return what the rules judge of a stream; None if there is too little history.
-
-    Args:
-        days: The days before today.
-        recent: The runs of yesterday and today.
-        stream: The stream.
-        now: When the 24 hours end, in the zone of the days. They are hours of the clock, as daily
-            runs are not punctual.
-    """
-    today = now.date()
-    yesterday = today - dt.timedelta(days=1)
-    samples = [*stream_days(days, stream)]
-    if len(samples) < LEAST_DAYS:
-        return None
-    earlier = [one for one in samples if one[0] < yesterday]
-    hour = now.timestamp() // HOUR
-    inside: list[StreamCounts] = []
-    outside = [figures for _, figures in earlier]
-    for run in recent:
-        if run.kind == USUAL and stream in run.streams:
-            is_inside = hour - _HOURS < run.ended_at.timestamp() // HOUR <= hour
-            (inside if is_inside else outside).append(run.streams[stream])
-    first = (now - dt.timedelta(hours=_HOURS - 1)).date()
-    # As long as all days are compared, a Sunday must not be judged by them alone.
-    choices = (comparable, same_weekdays)
-    usual = [choose(earlier, day) for day in {first, today} for choose in choices]
-    return Case(add(StreamCounts(), *inside), add(StreamCounts(), *outside), usual)
 
 
 def few_conversions(case: Case) -> Iterator[Finding]:
@@ -217,6 +171,31 @@ def _fresh_share(figures: StreamCounts) -> float | None:
     return figures.within_an_hour / figures.delivered if figures.delivered else None
 
 
+def more_dead_letters(case: Case) -> Iterator[Finding]:
+    """Find more records that could not be sent, and a larger share of them."""
+    letters, sent = case.now.letters, case.now.delivered
+    count, tried = letters.total(), letters.total() + sent
+    usual, share = case.usual(lambda one: one.letters.total()), case.usual(_letter_share)
+    if usual is None or share is None:
+        return
+    # Of more conversions, or in two daily runs within 24 hours, more cannot be sent.
+    expected = max(1.0, usual.high, share.high * tried)
+    if count > expected and chance_of_so_few(sent, tried - expected, tried) < _RARE:
+        reason, most = max(letters.items(), key=lambda one: (one[1], one[0]))
+        yield Finding(
+            "",
+            f"{counted(count, 'record')} could not be sent in the last 24 hours, but"
+            f" {usual_words(usual, '{:,.0f}'.format)} are usual;"
+            f" {'all' if most == count else f'{most:,}'} of them for the reason"
+            f" `{reason}`{_meaning(reason)}",
+        )
+
+
+def _letter_share(figures: StreamCounts) -> float | None:
+    letters = figures.letters.total()
+    return letters / (letters + figures.delivered) if letters + figures.delivered else None
+
+
 RULES: dict[str, Callable[[Case], Iterator[Finding]]] = {
     "conversions": few_conversions,
     "average_value": other_average,
@@ -224,5 +203,111 @@ RULES: dict[str, Callable[[Case], Iterator[Finding]]] = {
     "coverage": lost_coverage,
     "new_reason": new_reason,
     "late": all_late,
+    "dead_letters": more_dead_letters,
 }
 """The rules by their names in the history and in the metrics."""
+
+
+# What is unusual at the end of a run
+
+
+def judge(history: History, run: RunRecord, zone: dt.tzinfo) -> Judgement:
+    """Return what is unusual at the end of a run, which is judged if it is a usual one.
+
+    Args:
+        history: What was there before it.
+        run: The run; its own streams are judged, and those that its loader no longer has.
+        zone: The zone of the days.
+    """
+    if run.kind != USUAL:
+        return NOT_JUDGED
+    judgement: dict[tuple[str, str], list[Unusual]] = {}
+    now = run.ended_at.astimezone(zone)
+    today = now.date()
+    since = {one.key: one.since for one in unusual_now(history)}
+    said = {
+        (one.rule, one.stream)
+        for day in history.days[-2:]
+        if day.day == today
+        for other in day.runs
+        for one in other.unusual
+        if one.said
+    }
+    for stream in (*run.streams, *_gone(history.days, run)):
+        case = _case(history.days, run, stream, now)
+        if case is None:
+            continue
+        for rule, find in RULES.items():
+            judgement[rule, stream] = [
+                Unusual(
+                    rule=rule,
+                    stream=stream,
+                    subject=one.subject,
+                    since=since.get((rule, stream, one.subject), run.ended_at),
+                    words=one.words,
+                    said=(rule, stream) not in said,
+                )
+                for one in find(case)
+            ]
+    return judgement
+
+
+def _case(days: Iterable[Day], run: RunRecord, stream: str, now: dt.datetime) -> Case | None:
+    """Return what the rules judge of a stream; None if there is too little history.
+
+    A day without usual runs is a gap; one whose runs had nothing of the stream is a zero, from the
+    first day on that had it.
+    """
+    samples: list[Sample[StreamCounts]] = []
+    recent = [run]
+    for one in days:
+        if one.day < now.date() and one.usual_runs and (samples or stream in one.usual):
+            samples.append((one.day, one.usual.get(stream, StreamCounts())))
+        if one.day >= now.date() - dt.timedelta(days=1):
+            recent += one.usual_runs
+    if len(samples) < LEAST_DAYS:
+        return None
+    timed = [(one.ended_at, one.streams[stream]) for one in recent if stream in one.streams]
+    return case_of(samples, timed, now)
+
+
+def lines(judgement: Judgement) -> Iterator[str]:
+    """Yield a line for each rule and stream that found something and has not said so today."""
+    for (_, stream), found in judgement.items():
+        if found and found[0].said:
+            words = "; ".join(one.words for one in found[:_MOST_NAMED])
+            more = len(found) - _MOST_NAMED
+            yield f"{stream}: unusual: {words}{f'; and {more} more' if more > 0 else ''}"
+
+
+def unusual_now(history: History) -> list[Unusual]:
+    """Return what was unusual when each stream was last judged, in the two newest days.
+
+    A run that was stopped judges nothing.
+    """
+    found: dict[str, list[Unusual]] = {}
+    for run in (run for one in history.days[-2:] for run in one.usual_runs):
+        if run.ending != STOPPED:
+            for stream in dict.fromkeys([*run.streams, *(one.stream for one in run.unusual)]):
+                found[stream] = [one for one in run.unusual if one.stream == stream]
+    return [one for of_stream in found.values() for one in of_stream]
+
+
+def _gone(days: Iterable[Day], run: RunRecord) -> list[str]:
+    """Return the streams that came before with all streams of a run, and that the run lacks.
+
+    What came without these is another loader's, which its own runs judge. So is what came while
+    runs with the streams of this one did.
+    """
+    newest: dict[str, Day] = {}
+    for day in days:
+        newest |= dict.fromkeys(day.usual, day)
+    lacking = {name: day for name, day in newest.items() if name not in run.streams}
+    own, gone = run.streams.keys(), []
+    for day in {one.day: one for one in lacking.values()}.values():
+        usual = [one.streams.keys() for one in day.usual_runs]
+        for stream in sorted(name for name, last in lacking.items() if last is day):
+            *_, last = (n for n, streams in enumerate(usual) if stream in streams)
+            if own <= usual[last] and own not in usual[:last]:
+                gone.append(stream)
+    return gone

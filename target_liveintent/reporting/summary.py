@@ -42,31 +42,27 @@ def lines(counts: RunCounts) -> Iterator[str]:
 
 def _words(one: StreamCounts, *, dry_run: bool) -> str:
     would = "would be " if dry_run else ""
+    outcomes: dict[str, int | Counter[str] | None] = {
+        "read": one.read,
+        "filtered": one.filtered,
+        "unmapped": one.unmapped,
+        f"{would}delivered": one.delivered,
+        f"{would}dead-lettered": one.rejected,
+        "dropped": one.dropped or None,
+        "not replayed": one.not_replayed or None,
+        "not settled": one.unsettled or None,
+    }
     parts = [
-        f"read {one.read}",
-        f"filtered {one.filtered}",
-        f"unmapped {one.unmapped}",
-        f"{would}delivered {one.delivered}",
-        _with_names(f"{would}dead-lettered", one.rejected),
+        f"{name} {count}" if isinstance(count, int) else f"{name} {count.total()}{_names(count)}"
+        for name, count in outcomes.items()
+        if count is not None
     ]
-    if one.dropped:
-        parts.append(_with_names("dropped", one.dropped))
-    if one.not_replayed:
-        parts.append(_with_names("not replayed", one.not_replayed))
-    if one.unsettled:
-        parts.append(f"not settled {one.unsettled}")
-    words = ", ".join(parts)
-    return f"{words}; left out{_names(one.left_out)}" if one.left_out else words
-
-
-def _with_names(outcome: str, counter: Counter[str]) -> str:
-    return f"{outcome} {counter.total()}{_names(counter)}"
+    return ", ".join(parts) + (f"; left out{_names(one.left_out)}" if one.left_out else "")
 
 
 def _names(counter: Counter[str]) -> str:
-    if not counter:
-        return ""
-    return " (" + ", ".join(f"{name} {count}" for name, count in counter.most_common()) + ")"
+    named = ", ".join(f"{name} {count}" for name, count in counter.most_common())
+    return f" ({named})" if named else ""
 
 
 def warnings(counts: RunCounts, timezone: str = Settings.timezone) -> Iterator[str]:
@@ -74,7 +70,7 @@ def warnings(counts: RunCounts, timezone: str = Settings.timezone) -> Iterator[s
     for stream, one in counts.streams.items():
         yield from _lost(stream, one, dry_run=counts.dry_run)
         yield from (f"{stream}: {line}" for line in warnings_of(one))
-    yield from _unused_zone(counts, timezone, by_all=True)
+    yield from _unused_zone(counts, timezone)
     if counts.unproven:
         yield (
             f"the API refused {counted(counts.unproven, 'event')} at the end of the input, or"
@@ -97,9 +93,13 @@ def _lost(stream: str, one: StreamCounts, *, dry_run: bool) -> Iterator[str]:
     """Return how many records of a stream were lost, for each reason that is not usual."""
     lost = {reason: n for reason, n in one.rejected.items() if REASONS[reason].is_bad}
     without_consent = one.dropped["no_consent"]
-    if without_consent >= _LEAST_DROPPED_TO_WARN and not _allowed(one):
+    # Consent is judged before all but these.
+    unjudged = one.filtered + one.unmapped + one.rejected["mapping_failed"] + one.dropped["deleted"]
+    if without_consent >= _LEAST_DROPPED_TO_WARN and one.read == unjudged + without_consent:
         lost["no_consent"] = without_consent
-    nothing = _nothing(one, dry_run=dry_run)
+    nothing = "" if one.taken or one.unsettled else ". No event of this stream was delivered"
+    if nothing and dry_run:
+        nothing = ". No event of this stream would be delivered"
     for reason, count in lost.items():
         source = most_frequent(one.causes, reason) if reason == "invalid_source" else ""
         values = f" (most often {source})" if source else ""
@@ -109,18 +109,6 @@ def _lost(stream: str, one: StreamCounts, *, dry_run: bool) -> Iterator[str]:
         )
 
 
-def _nothing(one: StreamCounts, *, dry_run: bool) -> str:
-    if one.taken or one.unsettled:
-        return ""
-    return f". No event of this stream {'would be' if dry_run else 'was'} delivered"
-
-
-def _allowed(one: StreamCounts) -> int:
-    """Return how many records may be sent by their consent, which is judged first of all."""
-    unjudged = one.filtered + one.unmapped + one.rejected["mapping_failed"]
-    return one.read - unjudged - one.dropped["deleted"] - one.dropped["no_consent"]
-
-
 def _accounts(others: Counter[str]) -> str:
     shown = [f"{count} for {name}" for name, count in others.most_common(_MOST_ACCOUNTS)]
     if hidden := len(others) - len(shown):
@@ -128,39 +116,32 @@ def _accounts(others: Counter[str]) -> str:
     return "; ".join(shown)
 
 
-def _unused_zone(counts: RunCounts, timezone: str, *, by_all: bool) -> Iterator[str]:
-    """Say for which streams the setting does nothing, if that is all or not all of them."""
-    # The run that wrote dead letters has said it of them.
+def _unused_zone(counts: RunCounts, timezone: str) -> Iterator[str]:
+    """Say that the setting does nothing for any stream; the run that wrote dead letters did so."""
     streams = {name: one for name, one in counts.streams.items() if name != DEAD_LETTERS}
-    if by_all == any(one.zone_uses for one in streams.values()):
-        return
-    read_times = [
-        name
-        for name, one in streams.items()
-        if not one.zone_uses and (one.delivered or one.rejected["event_in_future"])
-    ]
-    yield from unused_zone(timezone, read_times)
+    if not any(one.zone_uses for one in streams.values()):
+        read_times = [
+            name
+            for name, one in streams.items()
+            if one.delivered or one.rejected["event_in_future"]
+        ]
+        yield from unused_zone(timezone, read_times)
 
 
-def advice(
-    counts: RunCounts, place: str | None, timezone: str = Settings.timezone
-) -> Iterator[str]:
+def advice(counts: RunCounts, place: str | None) -> Iterator[str]:
     """Return what was not sent and what to do about it: a line for each reason.
 
     Args:
         counts: The figures of the run.
         place: Where dead letters are; None to say nothing of it.
-        timezone: The setting.
     """
-    # If some streams need the setting, others may not: that does not deserve a warning.
-    yield from _unused_zone(counts, timezone, by_all=False)
     for stream, one in counts.streams.items():
         named = idle(one)  # By a warning.
         yield from (
             f"{stream}: {column} is empty in all events. To see what is mapped to this"
             " column, and which names are misspelled, run target-liveintent explain"
-            for column in _always_empty(one)
-            if column not in named
+            for column in one.always_empty
+            if column not in named and one.delivered >= _LEAST_EVENTS_TO_WARN
         )
     total = counts.total
     for reason, count in total.not_sent.most_common():
@@ -185,14 +166,3 @@ def advice(
             f"dead letters are in {place}, but a replay cannot send any of them; the page"
             " 'Reasons' of the documentation explains why"
         )
-
-
-def _always_empty(one: StreamCounts) -> list[str]:
-    """Return the columns of the map that were empty in all events, if many were delivered."""
-    if one.delivered < _LEAST_EVENTS_TO_WARN:
-        return []
-    return [
-        name.removesuffix(" empty")
-        for name, count in one.left_out.items()
-        if name.endswith(" empty") and count >= one.events
-    ]

@@ -1,23 +1,30 @@
-"""What is usual: which days can be compared with a day, and the range of a figure over them."""
+"""What is usual: comparable days, the range of a figure over them, chance, and lasting changes."""
 
 from __future__ import annotations
 
 import datetime as dt
 import math
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from target_liveintent.reporting.history import Day
-from target_liveintent.run import StreamCounts
+from target_liveintent.run import HOUR, StreamCounts, add
 
 LEAST_DAYS = 14
 """Days of history from which on there is something usual."""
+LOW, HIGH = "low", "high"
+_HOURS = 24
 _FOUR_WEEKS, _EIGHT_WEEKS = 28, 56
 _LEAST_WEEKDAYS = 4
 """How many Mondays say what is usual on a Monday; with fewer, all days do."""
+_LEAST_LENGTH = 4
+"""Days that a figure has to be worse: a few are so by chance."""
+_LEAST_CHANGE = 0.05
+"""By how much of the usual figure they have to be worse, at least."""
+_AGAINST = 4
+"""How many worse days make up for one that is not."""
 
 
 class Range(msgspec.Struct, frozen=True):
@@ -30,28 +37,22 @@ class Range(msgspec.Struct, frozen=True):
 
 Figure = TypeVar("Figure")
 Sample = tuple[dt.date, Figure]
-"""A day, and a figure or all figures of it."""
+"""A day with usual runs, and a figure or all figures of it."""
+Timed = tuple[dt.datetime, StreamCounts]
+"""When a usual run ended, and its figures."""
 
 
-def comparable(samples: Sequence[Sample[Figure]], day: dt.date) -> list[Figure]:
-    """Return the figures that say what is usual on a day: of days before it, with usual runs.
+def comparable(samples: Iterable[Sample[Figure]], day: dt.date) -> list[Figure]:
+    """Return the figures that say what is usual on a day: of days before it.
 
     Those are the same weekdays of eight weeks, once there are four of them; before, they are all
     days of four weeks.
     """
-    weekdays = same_weekdays(samples, day)
+    back = [((day - at).days, figure) for at, figure in samples]
+    weekdays = [figure for n, figure in back if 0 < n <= _EIGHT_WEEKS and n % 7 == 0]
     if len(weekdays) >= _LEAST_WEEKDAYS:
         return weekdays
-    return [figure for at, figure in samples if 0 < (day - at).days <= _FOUR_WEEKS]
-
-
-def same_weekdays(samples: Sequence[Sample[Figure]], day: dt.date) -> list[Figure]:
-    """Return the figures of the same weekdays in the eight weeks before a day."""
-    return [
-        figure
-        for at, figure in samples
-        if at.weekday() == day.weekday() and 0 < (day - at).days <= _EIGHT_WEEKS
-    ]
+    return [figure for n, figure in back if 0 < n <= _FOUR_WEEKS]
 
 
 def range_of(figures: Iterable[float]) -> Range | None:
@@ -63,39 +64,64 @@ def range_of(figures: Iterable[float]) -> Range | None:
     return Range(tenths[0], statistics.median(found), tenths[-1])
 
 
-def range_over(
-    groups: Iterable[Sequence[Figure]], figure: Callable[[Figure], float | None]
-) -> Range | None:
-    """Return a range that takes in those of all groups of days; the middle is the lowest one.
+class Case(NamedTuple):
+    """The last 24 hours of usual runs, beside what was before.
+
+    Attributes:
+        now: The figures of the last 24 hours.
+        past: Those of all that was before them, as far as the history is read.
+        days: Groups of days that say what is usual today; and yesterday, if the 24 hours began
+            there.
+    """
+
+    now: StreamCounts
+    past: StreamCounts
+    days: Sequence[Sequence[StreamCounts]]
+
+    def usual(self, figure: Callable[[StreamCounts], float | None]) -> Range | None:
+        """Return the range that takes in those of all groups; the middle is the lowest one.
+
+        Args:
+            figure: Returns the figure of a day, or None if the day does not have it.
+        """
+        numbers = ([n for one in days if (n := figure(one)) is not None] for days in self.days)
+        ranges = [found for group in numbers if (found := range_of(group))]
+        if not ranges:
+            return None
+        low, middle = (min(getattr(one, end) for one in ranges) for end in ("low", "middle"))
+        return Range(low, middle, max(one.high for one in ranges))
+
+
+def case_of(
+    samples: Sequence[Sample[StreamCounts]], recent: Iterable[Timed], now: dt.datetime
+) -> Case:
+    """Return the last 24 hours beside what was before.
 
     Args:
-        groups: The days.
-        figure: Returns the figure of a day, or None if the day does not have it.
+        samples: The days before today that have usual runs.
+        recent: The usual runs of yesterday and today.
+        now: When the 24 hours end, in the zone of the days.
     """
-    ranges = [
-        found
-        for days in groups
-        if (found := range_of(n for one in days if (n := figure(one)) is not None))
+    today = now.date()
+    earlier = [one for one in samples if one[0] < today - dt.timedelta(days=1)]
+    inside: list[StreamCounts] = []
+    outside = [figures for _, figures in earlier]
+    for ended_at, figures in recent:
+        (inside if is_recent(ended_at, now) else outside).append(figures)
+    first = (now - dt.timedelta(hours=_HOURS - 1)).date()
+    days = [comparable(earlier, day) for day in {first, today}]
+    # As long as all days are compared, a Sunday must not be judged by them alone.
+    days += [
+        [one for at, one in earlier if (day - at).days % 7 == 0 and (day - at).days <= _EIGHT_WEEKS]
+        for day in {first, today}
     ]
-    if not ranges:
-        return None
-    return Range(
-        min(one.low for one in ranges),
-        min(one.middle for one in ranges),
-        max(one.high for one in ranges),
-    )
+    return Case(add(StreamCounts(), *inside), add(StreamCounts(), *outside), days)
 
 
-def stream_days(days: Iterable[Day], stream: str) -> Iterator[Sample[StreamCounts]]:
-    """Yield what usual runs made of a stream, day by day, from the first day that has it.
-
-    A day without usual runs is a gap; one whose runs had nothing of the stream is a zero.
-    """
-    known = False
-    for one in days:
-        known = known or stream in one.usual
-        if known and one.usual_runs:
-            yield one.day, one.usual.get(stream, StreamCounts())
+def is_recent(ended_at: dt.datetime, now: dt.datetime) -> bool:
+    """Return whether a run ended in this hour or the 23 before: daily runs are not punctual."""
+    hour = now.timestamp() // HOUR
+    return hour - _HOURS < ended_at.timestamp() // HOUR <= hour
 
 
 def chance_of_so_few(count: float, expected: float, of: float = math.inf) -> float:
@@ -118,13 +144,56 @@ def chance_of_so_few(count: float, expected: float, of: float = math.inf) -> flo
     return math.exp(exponent)
 
 
-def is_many(count: float, expected: float) -> bool:
-    """Return whether there are more than chance makes of what is expected, by the same bound."""
-    least = max(expected, 1.0)
-    if count <= expected or count <= least:
-        return False
-    return math.exp(count - least + count * math.log(least / count)) <= _RARE
+# A lasting change
 
 
-_RARE = 1e-3
-"""How improbable so many must be, as many as usual days have at most expected."""
+class Worse(msgspec.Struct, frozen=True):
+    """Since which day a figure has been worse, its middle before, and its middle since then."""
+
+    since: dt.date
+    before: float
+    after: float
+
+
+def worse_since(
+    samples: Sequence[Sample[float]], worse: str | None, *, is_share: bool
+) -> Worse | None:
+    """Return since which day a figure has been worse, up to now; None if it is not.
+
+    The days since then are outside of the range that was usual before, nearly all of them. So the
+    answer stays the same while they become the new usual ones.
+
+    Args:
+        samples: The figure on finished days, the oldest first.
+        worse: Whether it is worse when it is `LOW` or `HIGH`; None if neither is.
+        is_share: Whether it is a share, which has no weekly rhythm.
+    """
+    if worse is None:
+        return None
+    sign = 1 if worse == LOW else -1
+    found, best = None, _LEAST_LENGTH - 1
+    for start in range(len(samples) - _LEAST_LENGTH, LEAST_DAYS - 1, -1):
+        before, after = samples[max(0, start - _FOUR_WEEKS) : start], samples[start:]
+        old = [sign * figure for _, figure in before]
+        new = [sign * figure for _, figure in after]
+        middle = statistics.median(old)
+        if middle - statistics.median(new) <= _LEAST_CHANGE * abs(middle):
+            continue
+        if not is_share:
+            earlier, first = samples[:start], after[0][0]
+            old = [sign * (n - _usual(earlier, first, day)) for day, n in before]
+            new = [sign * (n - _usual(earlier, first, day)) for day, n in after]
+        usual = range_of(old)
+        if usual is None or new[0] >= usual.low or new[-1] >= usual.low:
+            continue
+        score = sum(1 if n < usual.low else -_AGAINST for n in new)
+        if score > best:
+            best = score
+            found = Worse(after[0][0], abs(middle), abs(statistics.median(f for _, f in after)))
+    return found
+
+
+def _usual(earlier: Sequence[Sample[float]], first: dt.date, day: dt.date) -> float:
+    """Return what was usual on the weekday of a day, before the first day."""
+    same = first + dt.timedelta(days=(day - first).days % 7)
+    return statistics.median(comparable(earlier, same))

@@ -1,24 +1,46 @@
-"""Says how things are, and what to do now, to those who do not run the program."""
+"""Puts an overview into sentences: how things are, what to do now, and how figures compare."""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 
 from target_liveintent.conversions import DAY, WINDOWS
-from target_liveintent.reporting.health import NO_RUN
-from target_liveintent.reporting.history import DONE, FAILED, STOPPED
+from target_liveintent.reporting.findings import NO_RUN, UNUSUAL, Cause
+from target_liveintent.reporting.history import DONE, FAILED, STOPPED, RunRecord
 from target_liveintent.reporting.overview import (
+    AS_USUAL,
+    AVERAGE_VALUE,
+    BOTH_HASHES,
     CONVERSIONS,
     DEAD_LETTERS,
-    Cause,
+    DECISION_ID,
+    EMAIL_HASH,
+    FIGURES,
+    LATE,
+    TOTAL_VALUE,
+    Compared,
+    Number,
     Overview,
+    Period,
+    period_of,
 )
-from target_liveintent.reporting.trend import HIGH, LOW
-from target_liveintent.reporting.words import day_words
+from target_liveintent.reporting.usual import HIGH, LEAST_DAYS, LOW, Range
+from target_liveintent.reporting.words import (
+    day_words,
+    moment,
+    money,
+    money_in,
+    share_words,
+    usual_words,
+)
+from target_liveintent.run import counted
 
 GOOD, CALM, BAD = "good", "calm", "bad"
 """How things are."""
 EVERYTHING_USUAL = "Everything is as usual."
+_MOST_NAMED = 3
+"""Causes that the line of `health` names: it becomes the subject of a mail."""
 _OPERATOR = "the person who runs the pipeline"
 _TAKEN_FOR = dt.timedelta(seconds=WINDOWS["web"])
 _TAKEN_BACK = "nobody can take back the values that LiveIntent already has."
@@ -40,7 +62,7 @@ _SAID = {
         "The runs have stopped.",
         f"Ask {_OPERATOR} whether the schedule still starts the runs.",
     ),
-    DEAD_LETTERS: (
+    "dead_letters": (
         "More conversions than usual could not be sent.",
         (
             f"Ask {_OPERATOR} to fix the cause, and to send these conversions again. LiveIntent"
@@ -78,6 +100,21 @@ _SAID = {
 """What is said of a cause, and what to do: by how the message of a failed run begins, by the cause,
 or by the rule that found something unusual."""
 _UNKNOWN = ("The last 24 hours are unusual.", f"Ask {_OPERATOR} to find the cause.")
+NAMES = {
+    CONVERSIONS: "conversions",
+    BOTH_HASHES: "with both hashes",
+    EMAIL_HASH: "with a hash of an e-mail address",
+    DECISION_ID: "with a decision ID",
+    LATE: "sent more than an hour late",
+    DEAD_LETTERS: "could not be sent",
+    TOTAL_VALUE: "value",
+    AVERAGE_VALUE: "average value",
+}
+"""What the figures are called."""
+_WORDS = {LOW: "lower", HIGH: "higher"}
+
+
+# How things are, and what to do
 
 
 def _about(cause: Cause) -> tuple[str, str]:
@@ -121,7 +158,7 @@ def what_to_do(overview: Overview) -> str:
     if overview.causes:
         cause = overview.causes[0]
         until = day_words((overview.as_of + _TAKEN_FOR).date())
-        waits = _what_waits(cause, overview.as_of) if cause.cause in {FAILED, NO_RUN} else ""
+        waits = "" if cause.cause == UNUSUAL else _what_waits(cause, overview.as_of)
         return f"{_about(cause)[1].format(until=until)} {waits}".rstrip()
     if last is not None and last.ending == STOPPED:
         return "Nothing to do: the next run sends what this run did not send."
@@ -145,3 +182,116 @@ def _what_waits(cause: Cause, now: dt.datetime) -> str:
         "The first run that succeeds sends the conversions that wait; none is lost before"
         f" {day_words(last.date())}."
     )
+
+
+def health_line(overview: Overview) -> str:
+    """Return whether all is usual, or what is not, and since when."""
+    if overview.causes:
+        named = [cause_words(overview, one) for one in overview.causes[:_MOST_NAMED]]
+        more = len(overview.causes) - _MOST_NAMED
+        return "; ".join([*named, *([f"and {more:,} more"] if more > 0 else [])])
+    last = overview.last_run
+    ended = (
+        f" The last run ended at {moment(last.ended_at, overview.as_of.tzinfo)}." if last else ""
+    )
+    return f"{headline(overview)[1]}{ended} {comparison(overview)}"
+
+
+def cause_words(overview: Overview, cause: Cause) -> str:
+    """Return a cause in one line, with the moment since when it is there."""
+    since = f" (since {moment(cause.since, overview.as_of.tzinfo)})" if cause.since else ""
+    return f"{' '.join(cause.words.rstrip('.').split())}{since}"
+
+
+# What the last 24 hours brought, and how figures compare
+
+
+def top_period(overview: Overview) -> tuple[Period, RunRecord | None]:
+    """Return what the top is about: the last 24 hours, or the last run of a short history."""
+    run, recent = overview.last_run, overview.last_24_hours
+    days = [one for one in overview.days if one.runs or one.special]
+    if run is None or recent.delivered or len(days) > 1:
+        return recent, None
+    return period_of(run.day, [run]), run
+
+
+def comparison(overview: Overview) -> str:
+    """Return the conversions of the last 24 hours and what is usual, in a sentence."""
+    one, period = overview.figure(CONVERSIONS), overview.last_24_hours
+    sent = counted(period.delivered, "conversion") + " in the last 24 hours"
+    if special := special_words(period):
+        sent += f" ({special})"
+    if one.usual is not None:
+        usual = range_words(CONVERSIONS, one.usual)
+        return f"{sent}; {usual} {'is' if usual == '1' else 'are'} usual."
+    if overview.comparable_from is None:
+        return f"{sent}."
+    return (
+        f"{sent}. From {day_words(overview.comparable_from)} on, after {LEAST_DAYS} days of"
+        " history, each figure is compared with what is usual."
+    )
+
+
+def special_words(period: Period) -> str:
+    """Return which conversions are not those of regular runs; empty if all are, or none is."""
+    if not 0 < period.special < period.delivered:
+        return ""
+    return f"{period.special:,} of them sent by hand, or of earlier days"
+
+
+def name_of(one: Compared) -> str:
+    """Return what a figure is called, with its currency."""
+    is_money = FIGURES[one.figure].of_currency
+    return f"{NAMES[one.figure]} {money_in(one.subject)}" if is_money else NAMES[one.figure]
+
+
+def title_of(one: Compared) -> str:
+    """Return the name of a figure with a capital."""
+    name = name_of(one)
+    return f"{name[0].upper()}{name[1:]}"
+
+
+def figure_words(figure: str, number: Number | None) -> str:
+    """Return a figure; "-" where there is none."""
+    if number is None:
+        return "-"
+    if FIGURES[figure].is_share:
+        return share_words(float(number))
+    return money(number) if FIGURES[figure].of_currency else f"{number:,.0f}"
+
+
+def range_words(figure: str, usual: Range | None) -> str:
+    """Return a usual range: "190 to 260"; "-" where there is none."""
+    return "-" if usual is None else usual_words(usual, lambda n: figure_words(figure, n))
+
+
+def compared(one: Compared) -> str:
+    """Return how a figure compares with usual; empty if that is not known."""
+    if one.usual is None or one.verdict is None:
+        return ""
+    if one.is_still_worse and one.worse is not None:
+        before = figure_words(one.figure, one.worse.before)
+        how = _WORDS[FIGURES[one.figure].worse or LOW]
+        return f"{how} than before {day_words(one.worse.since)} ({before})"
+    usual = range_words(one.figure, one.usual)
+    if one.verdict == AS_USUAL:
+        return f"as usual ({usual})"
+    return f"{_WORDS[one.verdict]} than usual ({usual})"
+
+
+def worse_words(overview: Overview) -> Iterator[str]:
+    """Yield a sentence for each figure that has been worse for days, and what changed then."""
+    changed = {one.day: one.words for one in overview.changes}
+    for one in overview.figures:
+        if one.worse is None:
+            continue
+        since = one.worse.since
+        before, after = (figure_words(one.figure, n) for n in (one.worse.before, one.worse.after))
+        a_day = "" if FIGURES[one.figure].is_share else " a day"
+        how = _WORDS[FIGURES[one.figure].worse or LOW]
+        words = changed.get(since, []) + changed.get(since - dt.timedelta(days=1), [])
+        cause = f" On this day or the day before, this changed: {'; '.join(words)}."
+        yield (
+            f"{title_of(one)}: {how} since {day_words(since)}, {after}{a_day} instead"
+            f" of {before}.{cause if words else ''}"
+        )

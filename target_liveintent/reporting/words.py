@@ -1,4 +1,4 @@
-"""Numbers in words: shares, amounts, ages, durations and times."""
+"""Numbers and moments in words: shares, amounts, ranges, ages and days."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ _AGE_UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 _WHOLE_FROM = 10_000
 """Amounts from which on cents do not matter."""
 _HUGE_DIGITS = 15
-_MINUTES_FROM = 120
-"""Seconds from which on a duration is given in minutes."""
 
 
 def percent(part: int, whole: int) -> str:
@@ -55,26 +53,12 @@ def usual_words(usual: Range, words: Callable[[float], str]) -> str:
     return f"{low} to {high}"
 
 
-def of_them(part: int, whole: int) -> str:
-    """Return how many of some things that have just been counted: "203 of them"."""
-    return "all of them" if part == whole else f"{part:,} of them"
-
-
 def age_words(seconds: float) -> str:
-    """Return an age in its largest unit: "3 days"."""
+    """Return an age or a duration in its largest unit: "3 days"."""
     for unit, name in _AGE_UNITS:
         if seconds >= unit:
             return counted(int(seconds // unit), name)
     return "less than a second"
-
-
-def duration(seconds: float) -> str:
-    """Return how long something took: "35 seconds", "2:30 minutes" or "1:02:30 hours"."""
-    if seconds < _MINUTES_FROM:
-        return counted(round(seconds), "second")
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02} hours" if hours else f"{minutes}:{rest:02} minutes"
 
 
 def moment(at: dt.datetime, zone: dt.tzinfo | None) -> str:
@@ -85,11 +69,3 @@ def moment(at: dt.datetime, zone: dt.tzinfo | None) -> str:
 def day_words(day: dt.date) -> str:
     """Return a day: "26 November"; the year is clear, as a history has 91 days."""
     return f"{day.day} {day:%B}"
-
-
-def time_words(at: dt.datetime, now: dt.datetime) -> str:
-    """Return a moment of the last 91 days: "16:05 UTC today"."""
-    local = at.astimezone(now.tzinfo)
-    back = (now.date() - local.date()).days
-    day = {0: "today", 1: "yesterday"}.get(back, f"on {day_words(local.date())}")
-    return f"{local:%H:%M %Z} {day}"

@@ -175,6 +175,12 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
         return self.delivered + self.unsettled + sum(others[reason] for reason in AFTER_BUILDING)
 
     @property
+    def always_empty(self) -> list[str]:
+        """The mapped columns that were empty in all events."""
+        empty = {name for name, count in self.left_out.items() if count >= self.events > 0}
+        return sorted(name[:-6] for name in empty if name.endswith(" empty"))
+
+    @property
     def taken(self) -> int:
         """The number of records that LiveIntent has, by this run or an earlier one."""
         return self.delivered + self.dropped["already_sent"]

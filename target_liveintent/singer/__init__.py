@@ -2,8 +2,8 @@
 
 from target_liveintent.singer.batch_files import batch_records
 from target_liveintent.singer.explaining import explain as explain_input
+from target_liveintent.singer.explaining import write_config
 from target_liveintent.singer.failures import failure_text, readable_failures
-from target_liveintent.singer.proposal import write_config
 from target_liveintent.singer.reader import Message, MessageReader, state_of, stream_of
 from target_liveintent.singer.replaying import letters_to_replay, replay_letters
 from target_liveintent.singer.signals import STOP_SECONDS, StopSignals

@@ -17,27 +17,8 @@ from target_liveintent.privacy import scrub, without_secrets
 
 _MOST_PARTS = 100
 """Events and rejections whose difference is shown."""
-
-
-class _Rejected(msgspec.Struct, omit_defaults=True):
-    event_id: str
-    reason: str
-    field: str | None = None
-    detail: str | None = None
-
-
-class _Stream(msgspec.Struct, forbid_unknown_fields=True):
-    stream: str
-    read: int
-    filtered: int
-    events: list[msgspec.Raw]
-    rejections: list[msgspec.Raw]
-
-
-class _Recording(msgspec.Struct, forbid_unknown_fields=True):
-    """What a recording becomes: the content of the file."""
-
-    streams: list[_Stream]
+_Recording = dict[str, dict[str, msgspec.Raw]]
+"""What each stream becomes: its counts, events and rejections, each by a name. It is the file."""
 
 
 def compare(plans: Sequence[Explained], path: str) -> Expectation:
@@ -50,22 +31,23 @@ def compare(plans: Sequence[Explained], path: str) -> Expectation:
     if not any(one.counts.read for one in plans):
         msg = "--expect needs records, but the input has none"
         raise InputError(msg)
-    recording = _Recording([_stream(explained) for explained in plans])
-    text = without_secrets(_formatted(msgspec.json.encode(recording))) + "\n"
-    expectation = Expectation(
-        path,
-        sum(len(one.events) for one in recording.streams),
-        sum(len(one.rejections) for one in recording.streams),
+    recording = msgspec.json.encode(_recording(plans))
+    text = without_secrets(_formatted(recording)) + "\n"
+    events, rejections = (
+        sum(map(len, lists))
+        for lists in ((one.events for one in plans), (one.rejections for one in plans))
     )
-    expected = _read(path)
-    if expected is None:
-        _write(path, text)
-        expectation.written = True
-        return expectation
+    expectation = Expectation(path, events, rejections)
     try:
-        before, now = (
-            _parts(msgspec.json.decode(one, type=_Recording)) for one in (expected, text)
-        )
+        expected = Path(path).read_bytes() if Path(path).exists() else None
+        if expected is None:
+            Path(path).write_text(text, encoding="utf-8")
+            expectation.written = True
+            return expectation
+        before, now = (msgspec.json.decode(one, type=_Recording) for one in (expected, text))
+    except OSError as error:
+        msg = f"the file of --expect, '{path}', cannot be read or written: {error.strerror}"
+        raise StorageError(msg) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         msg = (
             f"the file '{path}' was not written by --expect, so it stays unchanged: delete the"
@@ -76,19 +58,28 @@ def compare(plans: Sequence[Explained], path: str) -> Expectation:
     return expectation
 
 
-def _stream(explained: Explained) -> _Stream:
+def _recording(plans: Sequence[Explained]) -> dict[str, dict[str, Any]]:
+    recording: dict[str, dict[str, Any]] = {}
+    names: Counter[tuple[str, str]] = Counter()
+    for explained in plans:
+        stream = explained.plan.stream
+        for name, part in _parts(explained):
+            names[stream, name] += 1
+            repeated = names[stream, name] > 1
+            named = f"{name} ({names[stream, name]})" if repeated else name
+            recording.setdefault(stream, {})[named] = part
+    return recording
+
+
+def _parts(explained: Explained) -> Iterator[tuple[str, Any]]:
     counts = explained.counts
-    rejections = (
-        _Rejected(one.event_id, one.reason, one.field, one.detail and scrub(one.detail))
-        for one in explained.rejections
-    )
-    return _Stream(
-        explained.plan.stream,
-        counts.read,
-        counts.filtered,
-        [msgspec.Raw(body) for body in explained.events],
-        [msgspec.Raw(msgspec.json.encode(one)) for one in rejections],
-    )
+    yield "records", {"read": counts.read, "filtered": counts.filtered}
+    for event_id, body in zip(explained.ids, explained.events, strict=True):
+        yield f"event {event_id}", msgspec.Raw(body)
+    for one in explained.rejections:
+        detail = one.detail and scrub(one.detail)
+        said = {"reason": one.reason, "field": one.field, "detail": detail}
+        yield f"rejection {one.event_id}", {name: text for name, text in said.items() if text}
 
 
 def _formatted(text: bytes | msgspec.Raw) -> str:
@@ -96,61 +87,29 @@ def _formatted(text: bytes | msgspec.Raw) -> str:
     return msgspec.json.format(bytes(text), indent=2).decode()
 
 
-def _read(path: str) -> bytes | None:
-    try:
-        return Path(path).read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        msg = f"the file given to --expect, '{path}', cannot be read: {error.strerror}"
-        raise StorageError(msg) from None
-
-
-def _write(path: str, text: str) -> None:
-    try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        msg = f"--expect cannot write the expected result to '{path}': {error.strerror}"
-        raise StorageError(msg) from None
-
-
-_Parts = dict[tuple[str, str, int], str]
-
-
-def _parts(recording: _Recording) -> _Parts:
-    """Return the JSON of each part of a recording by its stream, its name, and its repetition."""
-    parts: _Parts = {}
-    repeated: Counter[tuple[str, str]] = Counter()
-    for stream in recording.streams:
-        counts = msgspec.json.encode({"read": stream.read, "filtered": stream.filtered})
-        for raw in (counts, *stream.events, *stream.rejections):
-            named = (stream.stream, _name(msgspec.json.decode(raw, type=dict[str, Any])))
-            parts[(*named, repeated[named])] = _formatted(raw)
-            repeated[named] += 1
-    return parts
-
-
-def _name(part: dict[str, Any]) -> str:
-    if "eventId" in part:
-        return f"event {part['eventId']}"
-    return f"rejection {part['event_id']}" if "event_id" in part else "records"
-
-
-def _difference(before: _Parts, now: _Parts, path: str) -> Iterator[str]:
+def _difference(before: _Recording, now: _Recording, path: str) -> Iterator[str]:
     """Yield a diff of those parts that differ, each as a whole.
 
     A diff of the whole text would take minutes where each of thousands of events differs.
     """
-    differing = [part for part in {**before, **now} if before.get(part) != now.get(part)]
-    if not differing and list(before) == list(now):
+    old, new = (
+        {
+            (stream, name): _formatted(one)
+            for stream, of in all_of.items()
+            for name, one in of.items()
+        }
+        for all_of in (before, now)
+    )
+    differing = [part for part in {**old, **new} if old.get(part) != new.get(part)]
+    if not differing and list(old) == list(new):
         return
     yield f"--- {path}"
     yield "+++ what the input becomes now"
-    for part in differing[:_MOST_PARTS]:
-        stream, name, _ = part
+    for stream, name in differing[:_MOST_PARTS]:
         yield f"@@ {stream}: {name} @@"
-        old, new = (parts.get(part, "").splitlines() for parts in (before, now))
-        yield from itertools.islice(difflib.unified_diff(old, new, n=1_000, lineterm=""), 3, None)
+        was, is_now = (parts.get((stream, name), "").splitlines() for parts in (old, new))
+        diff = difflib.unified_diff(was, is_now, n=1_000, lineterm="")
+        yield from itertools.islice(diff, 3, None)  # Its own heading says less than ours.
     if not differing:
         yield "@@ the same in another order @@"
     if hidden := differing[_MOST_PARTS:]:

@@ -7,15 +7,17 @@ with the parts that a run uses: stream maps, validator and record converter.
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import math
+import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any
 
 import msgspec
 
-from target_liveintent.conversions import DAY, MARGIN
-from target_liveintent.errors import InputError
+from target_liveintent.conversions import MARGIN
+from target_liveintent.errors import InputError, StorageError
 from target_liveintent.explain import (
     MAX_RECORDS,
     AbsentStream,
@@ -25,10 +27,10 @@ from target_liveintent.explain import (
     run_problems,
 )
 from target_liveintent.mapping import (
-    RecordConverter,
     Stream,
     StreamMaps,
     absent_streams,
+    config_text,
     lacking_for_events,
 )
 from target_liveintent.privacy import Suppressions
@@ -56,6 +58,13 @@ from target_liveintent.singer.validation import RecordValidator
 _CLOCK_AFTER = 2
 """Seconds after the newest event at which a recording is judged: the API wants a time before that
 of sending, and a younger event would be given one."""
+_NO_INPUT = (
+    "no input: explain needs a Singer stream or a tap's catalog, in a FILE or on standard input"
+)
+_NO_STREAM = (
+    "the input has no records and no SCHEMA, so there is nothing to explain. If the tap found"
+    " nothing new, run it without its STATE"
+)
 
 
 def explain(
@@ -80,13 +89,47 @@ def explain(
     """
     inspector = Inspector(settings, maps, from_recording=expected is not None)
     notes = list(inspector.read(source))
-    absent = absent_streams(maps.names, inspector.streams) if inspector.streams else ()
     return Explanation(
         notes=notes,
         streams=[describe(one, settings, in_use) for one in inspector.plans],
-        absent_streams=[AbsentStream(name, similar or None) for name, similar in absent],
+        absent_streams=[
+            AbsentStream(name, similar or None)
+            for name, similar in absent_streams(maps.names, inspector.streams)
+        ],
         failures=list(_problems(inspector, settings, maps)),
         expectation=None if expected is None else compare(inspector.plans, expected),
+    )
+
+
+def write_config(source: IO[str], settings: Settings, path: str) -> Iterator[str]:
+    """Write a configuration for the streams of an input; yields lines to print.
+
+    Args:
+        source: A Singer stream or a tap's catalog.
+        settings: Any settings.
+        path: The new file, which only its owner can read, because it will hold a token.
+
+    Raises:
+        InputError: If the input has no stream.
+        StorageError: If the file exists already, or cannot be written.
+    """
+    inspector = Inspector(settings, StreamMaps({}, {}))
+    yield from inspector.read(source)
+    text = config_text([(one.stream, one.samples) for one in inspector.plans])
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        msg = (
+            f"--write-config cannot write '{path}': {error.strerror}. Give it the name of a new"
+            " file"
+        )
+        raise StorageError(msg) from None
+    with os.fdopen(file, "w", encoding="utf-8") as stream:
+        stream.write(text)
+    yield (
+        f"The proposed configuration is in '{path}'. Fill in customer_id, auth_token and pixel_id,"
+        " and check each line of the map. To see what a run would send, explain the same input"
+        f" with --config {path}"
     )
 
 
@@ -94,23 +137,22 @@ def _problems(inspector: Inspector, settings: Settings, maps: StreamMaps) -> Ite
     """Yield a sentence for each reason for which a run over the same input would fail."""
     plans = inspector.plans
     yield from run_problems(plans, settings)
-    came = inspector.records or (inspector.is_catalog and inspector.streams)
-    if came and not any(one.gives_events or one.is_refused for one in plans):
+    is_judged = inspector.records or inspector.is_catalog
+    if is_judged and not any(one.gives_events or one.is_refused for one in plans):
         yield unmapped_message(inspector.streams, maps.names)
 
 
 class Inspector:
-    """Reads the streams of an input, and converts their first records.
+    """Reads an input, and notes what each map makes of each stream and its first records.
 
     Args:
         settings: The settings.
         maps: The stream maps.
-        from_recording: Whether ages are judged as of the newest event of the input, and not as of
-            now.
+        from_recording: Whether ages are judged as of the newest event, and not as of now.
 
     Attributes:
-        streams: What each map makes of a stream, by stream.
-        is_catalog: Whether the input is a catalog.
+        streams: What each map makes of a stream, by the tap's name of the stream.
+        is_catalog: Whether the input was a catalog, which has no records.
         records: How many records were read.
     """
 
@@ -121,59 +163,51 @@ class Inspector:
         self._maps = maps
         self._suppressions = Suppressions(settings.suppression_path)
         self._from_recording = from_recording
-        self._extracted: float | None = None  # When the tap read the last row, if it says so.
+        self._extracted = 0.0  # When the tap read the last row, if it says so.
         self._as_of: float | None = None
-        self._taken: list[tuple[list[Explained], dict[str, Any]]] = []
+        self._taken: list[tuple[Explained, dict[str, Any]]] = []
         self.streams = StreamsThatCame[Explained]()
         self.is_catalog = False
+        self.records = 0
 
     def read(self, source: IO[str]) -> Iterator[str]:
-        """Read a Singer stream, or else a catalog; yields lines to print about the reading."""
-        unread = self._read_stream(source)
+        """Read a Singer stream, or else a catalog; yields lines to print about the reading.
+
+        Raises:
+            InputError: If it is neither, or has no stream.
+        """
+        numbered = enumerate(lines(source, lambda: True), 1)
+        filled = ((number, without_mark(line)) for number, line in numbered if line.strip())
+        first = next(filled, None)
+        if first is None:
+            raise InputError(_NO_INPUT)
+        if _is_message(first[1]):
+            self._read_messages(itertools.chain([first], filled))
+        else:
+            self.is_catalog = True
+            for stream in _catalog(b"\n".join([first[1], *(line for _, line in filled)])):
+                self._register(stream)
+            yield "The input is a catalog, so there are no records to test the maps with."
+        if not self.streams:
+            raise InputError(_NO_STREAM)
         if self.records >= MAX_RECORDS:
             yield f"Only the first {MAX_RECORDS:,} records were read."
         if self.records and (limit := self._settings.limit):
             yield f"explain ignores the setting limit. A run would send at most {limit:,} events."
-        if unread:
-            self.is_catalog = True
-            for stream in _catalog(b"\n".join(unread)):
-                self._register(stream)
-            yield "The input is a catalog, so there are no records to test the maps with."
-        self._convert()
+        if self._from_recording:
+            self._as_of = self._newest() + _CLOCK_AFTER
+        for explained, record in self._taken:
+            explained.add(record)
 
-    def _read_stream(self, source: IO[str]) -> list[bytes]:
-        """Read a Singer stream; returns the lines of the input if it is not one."""
-        unread: list[bytes] = []
-        number = 0
-        try:
-            for line in lines(source, lambda: True):
-                number += 1
-                if not line.strip():
-                    continue
-                message = None if unread else self._message(line)
-                if message is None:
-                    unread.append(line)
-                else:
-                    self._process(message)
-                if self.records >= MAX_RECORDS:
-                    break
-        except InputError as error:
-            msg = f"line {number} of the input: {error}"
-            raise InputError(msg) from None
-        return unread
-
-    def _message(self, line: bytes) -> Message | None:
-        """Decode a line; None if it is not a message, and may be the first line of a catalog."""
-        try:
-            return decode_message(without_mark(line))
-        except InputError:
-            if self.streams:
-                raise
-            return None
-
-    @property
-    def records(self) -> int:  # noqa: D102 (above)
-        return len(self._taken)
+    def _read_messages(self, numbered: Iterable[tuple[int, bytes]]) -> None:
+        for number, line in numbered:
+            try:
+                self._process(decode_message(line))
+            except InputError as error:
+                msg = f"line {number} of the input: {error}"
+                raise InputError(msg) from None
+            if self.records >= MAX_RECORDS:
+                break
 
     @property
     def plans(self) -> list[Explained]:
@@ -200,15 +234,8 @@ class Inspector:
 
     def _take(self, stream: str, record: dict[str, Any]) -> None:
         if self.records < MAX_RECORDS:
-            self._taken.append((self.streams[stream], record))
-
-    def _convert(self) -> None:
-        """Convert all records; of a recording, the newest event says when they are judged."""
-        if self._from_recording:
-            self._as_of = self._newest() + _CLOCK_AFTER
-        for plans, record in self._taken:
-            for explained in plans:
-                explained.add(record)
+            self.records += 1
+            self._taken += ((explained, record) for explained in self.streams[stream])
 
     def _note_extracted(self, moment: Any) -> None:
         try:
@@ -217,35 +244,21 @@ class Inspector:
             return
         if read_at.tzinfo is None:  # No result may depend on the zone of this machine.
             read_at = read_at.replace(tzinfo=dt.timezone.utc)
-        self._extracted = max(read_at.timestamp(), self._extracted or 0.0)
+        self._extracted = max(read_at.timestamp(), self._extracted)
 
     def _newest(self) -> int:
-        """Return the Unix time of the newest event that fits those that a run would send.
+        """Return the Unix time of the newest event.
 
-        A rejected row counts if it came within a day after the newest event that is sent: with a
-        wrong time, it must not make all others too old. Nor must a
-        planned event, such as the day on which a sale is expected to close: it is later than the
-        tap's reading, and a run rejects it.
+        A planned event, such as the day on which a sale is expected to close, does not count beside
+        others: it is later than the tap's reading, and a run rejects it.
         """
-        timed = [
-            (event_time, explained, record)
-            for explained, record in self._each()
-            if (event_time := explained.event_time(record)) is not None
-        ]
-        timed.sort(key=lambda one: -one[0])
-        latest = math.inf if self._extracted is None else self._extracted + MARGIN
-        candidates = [one for one in timed if one[0] <= latest] or timed
-        for event_time, explained, record in candidates:
-            self._as_of = event_time + _CLOCK_AFTER
-            if explained.would_send(record):
-                return next(time for time, *_ in candidates if time <= event_time + DAY)
-        return candidates[0][0] if candidates else 0
+        times = [explained.event_time(record) for explained, record in self._taken]
+        known = [time for time in times if time is not None]
+        latest = self._extracted + MARGIN if self._extracted else math.inf
+        return max([time for time in known if time <= latest] or known, default=0)
 
     def _clock(self) -> float:
         return time.time() if self._as_of is None else self._as_of
-
-    def _each(self) -> Iterator[tuple[Explained, dict[str, Any]]]:
-        return ((explained, record) for plans, record in self._taken for explained in plans)
 
     def _register(self, stream: Stream) -> None:
         if not isinstance(stream.schema.get("properties"), dict):  # (Of a catalog.)
@@ -267,14 +280,19 @@ class Inspector:
             return explained
         defaults = self._settings.events
         explained.missing = lacking_for_events(plan, stream.schema, defaults)
-        if explained.missing:
-            return explained
-        if self._settings.validate_records:
-            explained.validator = RecordValidator(stream.schema)
-        builder = explained.builder(defaults, self._suppressions)
-        left_out = explained.counts.left_out
-        explained.converter = RecordConverter(plan, builder, left_out, self._clock)
+        if not explained.missing:
+            explained.convert_records(defaults, self._suppressions, self._clock)
+            if self._settings.validate_records:
+                explained.validator = RecordValidator(stream.schema)
         return explained
+
+
+def _is_message(line: bytes) -> bool:
+    try:
+        decode_message(line)
+    except InputError:
+        return False
+    return True
 
 
 class _Entry(msgspec.Struct):

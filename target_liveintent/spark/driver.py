@@ -15,11 +15,11 @@ from target_liveintent.explain import (
     MAX_RECORDS,
     Explained,
     Explanation,
-    as_lines,
     describe,
     run_problems,
 )
-from target_liveintent.mapping import RecordConverter, Stream, StreamPlan
+from target_liveintent.mapping import Stream, StreamPlan
+from target_liveintent.printing import lines_of, print_lines
 from target_liveintent.privacy import Suppressions
 from target_liveintent.reporting import DONE, FAILED, REPLAY, USUAL, Ending, RunReporter
 from target_liveintent.run import RunCounts, counted, too_many_rejected
@@ -48,8 +48,7 @@ def explain(frame: Any, options: Mapping[str, object]) -> None:
     plan = StreamPlan.without_map(job.stream, job.columns)
     explained = Explained(Stream(job.stream, schema, job.keys), plan)
     suppressions = Suppressions(job.settings.suppression_path)
-    builder = explained.builder(job.settings.events, suppressions)
-    explained.converter = RecordConverter(plan, builder, explained.counts.left_out)
+    explained.convert_records(job.settings.events, suppressions)
     for batch in frame.limit(MAX_RECORDS).toArrow().to_batches():
         for rows in records_of(batch, job.columns):
             for row in rows:
@@ -59,8 +58,7 @@ def explain(frame: Any, options: Mapping[str, object]) -> None:
         notes.append(f"Only the first {MAX_RECORDS:,} records were read.")
     problems = list(run_problems([explained], job.settings))
     explanation = Explanation(notes, [describe(explained, job.settings, {})], [], problems)
-    for line in (*warnings_of(texts), *as_lines(explanation)):
-        sys.stdout.write(f"{line}\n")
+    print_lines([*warnings_of(texts), *lines_of("explain/explanation.txt", explanation)])
 
 
 def end(job: Job, run_id: str, results: Sequence[TaskResult], *, tasks: int) -> RunError | None:

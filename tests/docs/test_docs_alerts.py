@@ -203,7 +203,7 @@ def test_a_job_that_tells(shop: Shop, command: Callable[[], list[str]], code: in
     shop.store.unlink()
     shop.leave_runs(*BAD)
     assert shop.run(*command()).returncode == code
-    shop.heard("LiveIntent: the last 2 runs failed: the API denied access")
+    shop.heard("LiveIntent: The last 2 runs failed: the API denied access")
 
 
 @pytest.mark.slow

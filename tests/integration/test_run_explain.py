@@ -47,23 +47,6 @@ def sale(number: int, **changes: Any) -> dict[str, Any]:
     return {"type": "RECORD", "stream": "orders", "record": {**made, **changes}}
 
 
-def test_fields(to_server: Launcher) -> None:
-    """Each field is shown with its expression, its column or its setting, or as empty."""
-    run = explain(to_server, ORDERS)
-    said = {line.split()[0]: line for line in indented(run)}
-    assert run.code == 0
-    assert "total > 0" in said["only"]
-    assert "derived" in said["event_id"]
-    assert said["event_id"].endswith("id")
-    assert said["event_time"].endswith(" created")
-    assert "7 (setting pixel_id)" in said["pixel_id"]
-    assert "'web' (setting default_source)" in said["source"]
-    assert "li_did" in said["decision_id"]
-    assert "never sent" in said["email"]
-    assert {"md5", "ip", "currency", "app_bundle"} <= set(said["Empty:"].replace(",", "").split())
-    assert said["Not"] == "Not used: note."
-
-
 def test_records(to_server: Launcher, server: FaultyServer) -> None:
     """Its first records are shown as events, or counted by reason with what to do about it."""
     run = explain(

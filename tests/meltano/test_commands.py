@@ -76,7 +76,7 @@ def test_explain(shop: Project, account: dict[str, str], sandbox: Sandbox) -> No
 @pytest.mark.parametrize(
     ("command", "code", "said"),
     [
-        (("health", "--max-age", "3"), 3, "there is no run in the history\n"),
+        (("health", "--max-age", "3"), 3, "There is no run in the history\n"),
         (("preset", "shopify"), 0, "processedAt"),
     ],
 )

@@ -359,16 +359,17 @@ def test_explain_checks_the_settings(program: Program, wrong: dict[str, Any]) ->
     assert explained(program, **wrong).exit_code == 2
 
 
-@pytest.mark.parametrize("given", ["", "\n\n", '{"type": "STATE", "value": 1}'])
-@pytest.mark.parametrize("style", ["text", "json"])
-def test_explain_without_input(program: Program, given: str, style: str) -> None:
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("", "no input: explain needs a Singer stream or a tap's catalog, in a FILE or on"),
+        ('{"type": "STATE", "value": 1}', "the input has no records and no SCHEMA, so there is"),
+    ],
+)
+def test_explain_without_input(program: Program, given: str, said: str) -> None:
     """It says so, and fails, whatever the settings are."""
-    done = program("explain", f"--format={style}", given=given, customer_id="a-1b2c")
-    assert done.exit_code == 1
-    assert done.output.endswith(
-        "no input: explain needs a Singer stream or a tap's catalog, in a FILE or on standard"
-        " input\n"
-    )
+    done = program("explain", given=given, customer_id="a-1b2c")
+    assert (done.exit_code, said in done.output) == (1, True)
 
 
 def test_explain_a_file(program: Program) -> None:
@@ -419,11 +420,12 @@ def _keep_signals() -> Iterator[None]:
         ("delivered", 0, "event_time,order_id,source,device_id,email_hash,value,currency"),
         ("delivered --format=singer", 0, '{"type":"SCHEMA","stream":"liveintent_delivered"'),
         ("forget", 0, "deleted 0 rows"),
+        ("report", 0, "There has been no run yet."),
         ("report --format=text", 0, "There has been no run yet."),
         ("report --format=json", 0, '"last_run": null'),
         ("report page.html", 0, "the report is in page.html"),
         ("report --format=html page.html", 0, "the report is in page.html"),
-        ("health", 3, "there is no run in the history"),
+        ("health", 3, "There is no run in the history"),
         ("replay --dry-run", 0, "total: read 0,"),
     ],
 )
@@ -636,14 +638,15 @@ def test_a_store_without_runs(program: Program) -> None:
     """As without a store, nothing is known."""
     open_for_writing(settings_of(CONFIG)).close()
     health, report = (program(*name.split(), **CONFIG) for name in ("health", "report a.html"))
-    assert (health.exit_code, health.output) == (3, "there is no run in the history\n")
+    assert (health.exit_code, health.output) == (3, "There is no run in the history\n")
     assert (report.exit_code, report.output) == (0, "the report is in a.html\n")
     assert "There has been no run yet." in Path("a.html").read_text()
 
 
 def test_a_report_needs_a_path(program: Program) -> None:
     """It is that of the command, or else of the settings."""
-    assert "the report needs the path of a file" in program("report", **CONFIG).output
+    done = program("report", "--format=html", **CONFIG)
+    assert (done.exit_code, "the page needs the path of a file" in done.output) == (2, True)
     for arguments, path in (("", "b.html"), ("a.html", "a.html")):
         done = program("report", *arguments.split(), **CONFIG, report_path="b.html")
         assert done.output == f"the report is in {path}\n"

@@ -27,11 +27,10 @@ from target_liveintent.reporting.history import (
     Day,
     Ending,
     RunRecord,
-    day_of,
     history_of,
     record_of,
 )
-from target_liveintent.reporting.report import assess
+from target_liveintent.reporting.overview import overview_of
 from target_liveintent.reporting.reporter import RunReporter
 from target_liveintent.run import FIELDS, Amount, StreamCounts
 from target_liveintent.run.counts import RunCounts
@@ -163,7 +162,8 @@ def usual_days(count: int, usual: StreamCounts | None = None) -> list[Day]:
 
 def day(of: dt.date, *runs: RunRecord) -> Day:
     """Return a day with runs."""
-    return day_of(of, runs)
+    (made,) = history_of(runs, of).days
+    return made
 
 
 def history(runs: Iterable[RunRecord]) -> History:
@@ -175,10 +175,10 @@ def overview(
     runs: Iterable[RunRecord], now: dt.datetime = NOW, max_age: dt.timedelta | None = None
 ) -> Overview:
     """Return the overview of a history of runs."""
-    return assess(history(runs), SETTINGS, now.timestamp(), max_age)
+    return overview_of(history(runs), SETTINGS, now.timestamp(), max_age)
 
 
-_KINDS = (*[USUAL] * 12, "replay", "canary", "dry_run", "backfill")
+_KINDS = (*[USUAL] * 12, "replay", "canary", "backfill")
 
 
 def random_runs(seed: int = 1, days: int = 110, size: int = 300) -> list[RunRecord]:

@@ -24,10 +24,9 @@ from reporting_support import (
 
 from target_liveintent.privacy import hide_token
 from target_liveintent.reporting.history import Unusual
-from target_liveintent.reporting.page import page
-from target_liveintent.reporting.report import write_page
+from target_liveintent.reporting.page import as_lines, page, write_page
 from target_liveintent.reporting.rules import RULES
-from target_liveintent.reporting.text import as_lines, health_line
+from target_liveintent.reporting.verdict import health_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,6 +110,7 @@ FIRST_RUN = run(
 """A first run with rows of five days."""
 LATE_DAYS = shop(late=90, values={"EUR": amount(100, 2_500)})
 VISITS = {"streams": {"visits": shop(0)}}
+MANY = Unusual("dead_letters", "orders", "", at(0, 10), "14 records could not be sent")
 SITUATIONS: dict[str, Situation] = {
     "all is usual": Situation(daily(40)),
     "no history": Situation([], "no_run"),
@@ -141,14 +141,18 @@ SITUATIONS: dict[str, Situation] = {
         for rule in RULES
     },
     "many not sent": Situation(
-        after(40, today(9), today(10, not_sent(no_identity=5, invalid_source=9, suppressed=90))),
-        "dead_letters",
+        after(
+            40,
+            today(9),
+            today(10, not_sent(no_identity=5, invalid_source=9, suppressed=90), unusual=[MANY]),
+        ),
+        "unusual",
     ),
     "lower since weeks, and a change": Situation(fewer_hashes(60, **CHANGED)),
     "good again": Situation(fewer_hashes(98)),
     "several currencies": Situation(daily(20, streams={"orders": shop(values=CURRENCIES)})),
     "everything is wrong": Situation(
-        everything_is_wrong(), f"failed no_run {'unusual ' * len(RULES)}dead_letters", HOUR
+        everything_is_wrong(), f"failed no_run {'unusual ' * len(RULES)}", HOUR
     ),
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from unittest import mock
 
@@ -11,7 +10,7 @@ from fakes import FakeClock
 from unit_support import NOW
 
 from target_liveintent.delivery.model import DeliveryStatus
-from target_liveintent.reporting.progress import LiveLine, Progress, _three_digits
+from target_liveintent.reporting.progress import Progress
 from target_liveintent.run.counts import ReservedByOther, RunCounts
 
 STATUS = DeliveryStatus(batches=4, waiting=1)
@@ -55,13 +54,6 @@ def test_the_rate_of_a_live_line_is_steady() -> None:
     assert all("(10,000/s)" in words for words in drawn)
 
 
-def test_a_live_line_that_was_never_drawn() -> None:
-    """A run that ends before its first drawing has no line to remove."""
-    terminal = io.StringIO()
-    Progress(LOGGER, 60, LiveLine(terminal), FakeClock()).close()
-    assert terminal.getvalue() == ""
-
-
 # What a run waits for
 
 LIMITED = DeliveryStatus(9, 7, 2, 4.56789, "HTTP 429")
@@ -99,14 +91,15 @@ def test_a_wait(
 
 
 def test_a_line_a_minute(caplog: pytest.LogCaptureFixture) -> None:
-    """After the first line, one comes each minute while there is a reason to wait."""
+    """After the first line, one comes each minute; a rate is rounded, and easy to read."""
     caplog.set_level(logging.INFO)
     clock = FakeClock()
     progress = Progress(LOGGER, 1_000, None, clock)
-    for _ in range(121):
-        progress.update(RunCounts(), LIMITED._replace(since=clock.now))
+    for second in range(121):
+        rate = (1 / 60, 999.9, 31_249.0)[second // 60]
+        progress.update(RunCounts(), LIMITED._replace(since=clock.now, rate=rate))
         clock.now += 1
-    assert len(caplog.records) == 3
+    assert [line.split()[-3] for line in caplog.messages] == ["0.0167", "1000", "31200"]
 
 
 def test_a_wait_for_another_run(caplog: pytest.LogCaptureFixture) -> None:
@@ -120,11 +113,3 @@ def test_a_wait_for_another_run(caplog: pytest.LogCaptureFixture) -> None:
         clock.now += 1
     assert caplog.messages == [ELSEWHERE.format(5), ELSEWHERE.format(65)]
     assert {record.levelname for record in caplog.records} == {"INFO"}
-
-
-@pytest.mark.parametrize(
-    ("rate", "text"), [(1 / 60, "0.0167"), (4.56789, "4.57"), (999.9, "1000"), (31_249.0, "31200")]
-)
-def test_rates(rate: float, text: str) -> None:
-    """A rate is rounded, and easy to read."""
-    assert _three_digits(rate) == text

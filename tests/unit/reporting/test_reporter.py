@@ -1,27 +1,36 @@
-"""The reporter of a run: what the settings ask for is written, and nothing else."""
+"""The end of a run: what its log, its files, its page and the store have then, and nothing else."""
 
 from __future__ import annotations
 
 import contextlib
-import json
+import datetime as dt
+import fcntl
 import logging
 import os
 import pty
-from typing import TYPE_CHECKING
+import struct
+import termios
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes import FakeClock
-from reporting_support import ACCOUNT, reporter
+from reporting_support import ACCOUNT, MadeUpRun, reporter
+from unit_support import DAY
 
 from target_liveintent.config import settings_of
 from target_liveintent.delivery.model import DeliveryStatus
-from target_liveintent.mapping import MELTANO_TEST_STREAM
-from target_liveintent.reporting.history import DONE, FAILED, Ending
+from target_liveintent.reporting.history import (
+    DONE,
+    FAILED,
+    STOPPED,
+    Ending,
+    History,
+    read_history,
+)
 from target_liveintent.run.counts import RunCounts
-from target_liveintent.store import RunStore, open_store
+from target_liveintent.store import open_for_reading, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 STATUS = DeliveryStatus(batches=4, waiting=1)
@@ -32,10 +41,141 @@ def _log_all(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
 
+class Runs:
+    """Runs that share a store, one after the other."""
+
+    def __init__(self, folder: Path) -> None:
+        self.given = {**ACCOUNT, "pixel_id": 4711, "store": str(folder / "store.sqlite")}
+        self.clock = FakeClock()
+        self.count = 0
+
+    def run(self, delivered: int = 30, ending: Ending | None = None, **changes: Any) -> None:
+        """Do a run that delivers orders of a minute ago."""
+        self.count += 1
+        run_id, settings = f"0190-{self.count:04x}", {**self.given, **changes}
+        with contextlib.closing(open_store(settings_of(settings), run_id, self.clock)) as store:
+            run = MadeUpRun()
+            run.counts = RunCounts(clock=self.clock)
+            run.deliver(delivered, at=self.clock.now, event_time=self.clock.now - 60)
+            reports = reporter(self.clock, run_id=run_id, **settings)
+            reports.end(run.counts, ending or Ending(DONE), store)
+
+    def days(self, count: int) -> None:
+        """Let days go by, with a run each."""
+        for _ in range(count):
+            self.run()
+            self.clock.now += DAY
+
+    def history(self) -> History:
+        settings = settings_of(self.given)
+        today = dt.datetime.fromtimestamp(self.clock.now, dt.timezone.utc).date()
+        database = open_for_reading(settings, self.clock)
+        assert database is not None
+        with contextlib.closing(database):
+            return read_history(database, settings, today)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Runs:
+    return Runs(tmp_path)
+
+
+def unusual(caplog: pytest.LogCaptureFixture) -> list[str]:
+    warnings = [one for one in caplog.records if one.levelno == logging.WARNING]
+    caplog.clear()
+    return [one.getMessage() for one in warnings if "unusual" in one.getMessage()]
+
+
+def test_a_run_leaves_its_figures_without_a_report(runs: Runs, tmp_path: Path) -> None:
+    """No other file is made."""
+    runs.run(3)
+    (left,) = runs.history().runs
+    assert (left.run_id, left.streams["orders"].within_an_hour) == ("0190-0001", 3)
+    assert {path.name.partition("-")[0] for path in tmp_path.iterdir()} == {"store.sqlite"}
+
+
+def test_the_last_lines_say_what_is_unusual(
+    runs: Runs, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """Once a day, in the last line, which names the run; the metrics say it while it lasts."""
+    runs.days(15)
+    assert unusual(caplog) == []
+    metrics = tmp_path / "run.prom"
+    runs.run(0, metrics_path=str(metrics))
+    assert caplog.messages[-1].startswith("orders: unusual: 0 conversions in the last 24 hours")
+    assert caplog.messages[-1].endswith(" (run 0190-0010)")
+    assert len(unusual(caplog)) == 1
+    since = runs.clock.now
+    gauge = 'target_liveintent_unusual{rule="conversions",stream="orders"} 1.0'
+    assert gauge in metrics.read_text()
+    runs.clock.now += 3_600
+    runs.run(0, metrics_path=str(metrics))
+    assert unusual(caplog) == []
+    assert gauge in metrics.read_text()
+    runs.clock.now += DAY
+    runs.run(0, report_path=str(tmp_path / "run.html"))
+    assert [one.since.timestamp() for one in runs.history().runs[-1].unusual] == [since]
+    assert "Far fewer conversions than usual were sent." in (tmp_path / "run.html").read_text()
+    before_last, last = caplog.messages[-2:]  # The line about the page names the run.
+    assert ("unusual" in before_last, "(run" in before_last) == (True, False)
+    assert last.endswith("run.html (run 0190-0012)")
+
+
+def test_rows_that_come_again_are_known(runs: Runs) -> None:
+    """The store says which dead letters it had before, so that they are not counted twice."""
+    counts = RunCounts()
+    counts.of("orders").read = counts.of("orders").rejected["no_identity"] = 19
+    with contextlib.closing(open_store(settings_of(runs.given), "run-1", runs.clock)) as store:
+        store.repeated_letters["no_identity"] = 18
+        reporter(runs.clock, **runs.given).end(counts, Ending(DONE), store)
+    (left,) = runs.history().runs
+    assert left.streams["orders"].repeated == {"no_identity": 18}
+
+
+@pytest.mark.parametrize(
+    ("ending", "changes", "days"),
+    [
+        (None, {"customer_id": "b-1b2c"}, 15),
+        (None, {"pixel_id": 5}, 15),
+        (Ending(STOPPED, "stopped by SIGTERM"), {}, 16),
+    ],
+)
+def test_which_runs_are_not_compared(
+    runs: Runs,
+    caplog: pytest.LogCaptureFixture,
+    ending: Ending | None,
+    changes: dict[str, Any],
+    days: int,
+) -> None:
+    """Those of other accounts and pixels, and one whose end somebody waits for."""
+    runs.days(15)
+    runs.run(0, ending, **changes)
+    assert unusual(caplog) == []
+    assert len(runs.history().days) == days
+
+
+def test_a_store_that_cannot_be_used_any_more_is_a_warning(
+    runs: Runs, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """It says what is lost, and the end of the run is reported all the same."""
+    with contextlib.closing(open_store(settings_of(runs.given), "run-1", runs.clock)) as store:
+        (tmp_path / "store.sqlite").rename(tmp_path / "moved.sqlite")
+        metrics = tmp_path / "run.prom"
+        reports = reporter(runs.clock, metrics_path=str(metrics), **runs.given)
+        reports.end(RunCounts(clock=runs.clock), Ending(DONE), store)
+    (warning,) = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
+    assert "was deleted, moved or replaced during the run" in warning
+    assert warning.endswith(", so the history does not have the figures of this run")
+    assert "target_liveintent_success 1.0" in metrics.read_text()
+
+
+# Without a history
+
+
 def test_progress_and_metrics_follow_a_run(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Both are written once an interval has passed."""
+    """Both are written once an interval has passed; only a run that is done succeeded."""
     path, clock = tmp_path / "run.prom", FakeClock()
     reports = reporter(clock, metrics_path=str(path), flush_interval_seconds=60)
     reports.progress(RunCounts(), STATUS)
@@ -44,11 +184,15 @@ def test_progress_and_metrics_follow_a_run(
     reports.progress(RunCounts(), STATUS)
     assert "4 in flight (1 waiting)" in caplog.text
     assert "target_liveintent_in_flight 4.0\n" in path.read_text()
+    for kind, success in ((DONE, 1), (FAILED, 0)):
+        reports.end(RunCounts(), Ending(kind), None)
+        assert f"target_liveintent_success {success}.0\n" in path.read_text()
 
 
 def test_a_terminal_shows_a_live_line() -> None:
     """The line is drawn while the run goes on, and is cleared at its end."""
     screen, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
     clock = FakeClock()
     with open(terminal, "w") as stream:  # noqa: PTH123 (a descriptor)
         reports = reporter(clock, stream)
@@ -65,91 +209,35 @@ def test_a_terminal_shows_a_live_line() -> None:
     assert shown.split(b"\r")[-2].isspace()
 
 
-@pytest.mark.parametrize(("kind", "success"), [(DONE, 1), (FAILED, 0)])
-def test_metrics_at_the_end(tmp_path: Path, kind: str, success: int) -> None:
-    """Only a run that is done succeeded."""
-    path = tmp_path / "run.prom"
-    reporter(metrics_path=str(path)).end(RunCounts(), Ending(kind), None)
-    assert f"target_liveintent_success {success}.0\n" in path.read_text()
-
-
-def test_the_summary_is_logged(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
-    """Without a store and paths in the settings, the summary in the log is all there is."""
-    counts = RunCounts()
-    counts.of("orders").read = 7
-    reports = reporter(dry_run=True, store=str(tmp_path / "store.sqlite"))
-    reports.progress(counts, DeliveryStatus())
-    reports.end(counts, Ending(DONE), None)
-    lines = [line.partition(",")[0] for line in caplog.messages]
-    assert lines == ["orders: read 7", "total: read 7"]
-    assert [line.endswith(" s (run run-1)") for line in caplog.messages] == [False, True]
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_what_to_do_comes_after_the_summary(caplog: pytest.LogCaptureFixture) -> None:
-    """The advice names the store, and is the last line, which names the run."""
+def test_the_summary_and_what_to_do(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    """Without a store and paths, the log is all there is; its last line names the run."""
+    page = tmp_path / "run.html"
+    page.write_text("the last real run")
     counts = RunCounts()
     counts.of("orders").read = counts.of("orders").dropped["already_sent"] = 1
-    reporter().end(counts, Ending(DONE), None)
-    *_, total, advice = caplog.messages
-    assert total.startswith("total: read 1")
-    assert advice.startswith("already_sent 1: The store shows that")
-    assert advice.endswith("use the option `--send-again`. (run run-1)")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[RunStore]:
-    given = settings_of({**ACCOUNT, "store": str(tmp_path / "store.sqlite")})
-    with contextlib.closing(open_store(given, "run-1", FakeClock())) as opened:
-        yield opened
+    reporter(report_path=str(page)).end(counts, Ending(DONE), None)
+    assert [line.partition(",")[0] for line in caplog.messages[:2]] == [
+        *("orders: read 1", "total: read 1"),
+    ]
+    assert caplog.messages[2].startswith("already_sent 1: The store shows that")
+    assert caplog.messages[2].endswith("use the option `--send-again`. (run run-1)")
+    assert caplog.text.count("run-1") == 1
+    assert page.read_text() == "the last real run"
 
 
 def test_a_report_that_cannot_be_written(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, store: RunStore
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, runs: Runs
 ) -> None:
-    """A warning names the reason, and the run goes on."""
+    """A warning names the reason; after a failure, the caller logs the last line."""
     folder = tmp_path / "folder"
     folder.mkdir()
-    path = folder / "run.html"
-    reports = reporter(report_path=str(path))
+    settings = {**runs.given, "report_path": str(folder / "run.html")}
+    reports = reporter(**settings)
     folder.rmdir()
-    reports.end(RunCounts(), Ending(DONE), store)
-    said = f"report_path '{path}' cannot be written: No such file or directory (run run-1)"
-    assert [one.message for one in caplog.records if one.levelname == "WARNING"] == [said]
-
-
-def test_the_last_line_names_the_run(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, store: RunStore
-) -> None:
-    """It is the line about the report; and where a run has failed, the line about the failure."""
-    path = str(tmp_path / "run.html")
-    reporter(report_path=path).end(RunCounts(), Ending(DONE), store)
-    assert caplog.messages[-1] == f"the report is in {path} (run run-1)"
-    assert caplog.text.count("run-1") == 1
-    caplog.clear()
-    reporter(report_path=path).end(RunCounts(), Ending(FAILED, "no luck"), store)
-    reporter().end(RunCounts(), Ending(FAILED, "no luck"), None)
-    assert caplog.messages
-    assert "run-1" not in caplog.text
-
-
-def test_rows_that_come_again_are_known(store: RunStore) -> None:
-    """The store says which dead letters it had before, so that they are not counted twice."""
-    counts = RunCounts()
-    counts.of("orders").read = counts.of("orders").rejected["no_identity"] = 19
-    store.repeated_letters["no_identity"] = 18
-    reporter().end(counts, Ending(DONE), store)
-    ((figures,),) = store.database.read("SELECT CAST(figures AS TEXT) FROM run")
-    assert json.loads(figures)["streams"]["orders"]["repeated"] == {"no_identity": 18}
-
-
-@pytest.mark.parametrize("stream", ["orders", MELTANO_TEST_STREAM])
-def test_the_page_of_the_last_real_run_stays(tmp_path: Path, store: RunStore, stream: str) -> None:
-    """A dry run, or Meltano's test of the settings, does not replace it."""
-    path = tmp_path / "run.html"
-    path.write_text("the last real run")
-    counts = RunCounts(dry_run=stream == "orders")
-    counts.of(stream)
-    reports = reporter(report_path=str(path), dry_run=counts.dry_run)
-    reports.end(counts, Ending(DONE), None if counts.dry_run else store)
-    assert path.read_text() == "the last real run"
+    said = f"report_path '{folder / 'run.html'}' cannot be written: No such file or directory"
+    for number, (ending, name) in enumerate(((DONE, " (run run-1)"), (FAILED, ""))):
+        with contextlib.closing(
+            open_store(settings_of(runs.given), f"run-{number}", FakeClock())
+        ) as store:
+            reports.end(RunCounts(), Ending(ending, None if ending == DONE else "no luck"), store)
+        assert caplog.messages[-1] == said + name

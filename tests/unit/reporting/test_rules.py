@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,16 +16,12 @@ from reporting_support import on as at
 from target_liveintent.reporting.history import (
     BACKFILL,
     CANARY,
-    DRY_RUN,
     REPLAY,
-    TEST,
     Day,
     History,
     Unusual,
 )
-from target_liveintent.reporting.rules import RULES
-from target_liveintent.reporting.unusual import judge, lines, unusual_now
-from target_liveintent.reporting.usual import chance_of_so_few
+from target_liveintent.reporting.rules import RULES, judge, lines, unusual_now
 from target_liveintent.run import StreamCounts
 
 if TYPE_CHECKING:
@@ -84,9 +80,11 @@ def late_on_some_days() -> list[Day]:
 
 
 FEW, AVERAGE, LATE = ("conversions", ""), ("average_value", "EUR"), ("late", "")
+LETTERS = ("dead_letters", "")
 MD5, DECISION_ID = ("coverage", "md5"), ("coverage", "decision_id")
 NOTHING = orders(0, values={})
 USUAL = usual_days(20, orders())
+CLEAN = usual_days(20, orders(not_sent={}))
 OF_20 = usual_days(20, orders(20))
 """A small shop, with 20 conversions a day: seven are a holiday's bad luck, and none is not."""
 ALWAYS = usual_days(20, orders(having={"md5": 1_000, "decision_id": 300}))
@@ -96,8 +94,8 @@ SMALL_ON_MONDAYS = varied(lambda _, one: 1_000 if one.weekday() else 300, 35, 23
 """A shop that sells little on Mondays is not judged by other weekdays, after four weeks."""
 GAP = day(days_before(40), run("x", at(days_before(40)), visits=orders()))
 OTHERS = day(days_before(5), run("x", at(days_before(5)), visits=orders()))
-TRIED = day(days_before(5), run("x", at(days_before(5)), DRY_RUN, orders=orders()))
-"""A day on which only other streams came, and one with only a dry run."""
+TRIED = day(days_before(5), run("x", at(days_before(5)), CANARY, orders=orders()))
+"""A day on which only other streams came, and one with only a canary."""
 TWO_WEEKS = usual_days(14, orders())
 CASES: list[tuple[StreamCounts, list[Day], list[tuple[str, str]]]] = [
     (orders(), USUAL, []),
@@ -122,7 +120,13 @@ CASES: list[tuple[StreamCounts, list[Day], list[tuple[str, str]]]] = [
     (orders(having={"md5": 721, "decision_id": 300}), USUAL, []),
     (orders(having={"md5": 719, "decision_id": 300}), USUAL, [MD5]),
     (orders(having={}), USUAL, [MD5, DECISION_ID]),
-    (orders(not_sent={"no_identity": 500}), USUAL, []),
+    (orders(not_sent={"no_identity": 45}), USUAL, []),
+    (orders(not_sent={"no_identity": 65}), USUAL, [LETTERS]),
+    (orders(2_000, not_sent={"no_identity": 70}), USUAL, []),
+    (orders(500, not_sent={"no_identity": 35}), USUAL, []),
+    (orders(not_sent={"no_identity": 500}, repeated=Counter(no_identity=470)), USUAL, []),
+    (orders(not_sent={"no_identity": 1}), CLEAN, [("new_reason", "no_identity")]),
+    (orders(not_sent={"no_identity": 9}), CLEAN, [("new_reason", "no_identity"), LETTERS]),
     (orders(not_sent={"no_consent": 1}), USUAL, [("new_reason", "no_consent")]),
     (orders(not_sent={"of_tomorrow": 1}), USUAL, [("new_reason", "of_tomorrow")]),
     (orders(within_an_hour=1), USUAL, []),
@@ -160,7 +164,7 @@ def test_each_rule_has_its_own_wording(snapshot: SnapshotAssertion) -> None:
         400,
         values={"EUR": amount(340, 1_700_000), "JPY": amount(60, 3)},
         having={"md5": 360, "decision_id": 20},
-        not_sent={"no_consent": 7},
+        not_sent={"no_consent": 7, "no_identity": 200},
         within_an_hour=0,
     )
     texts = found(now)
@@ -188,7 +192,7 @@ def test_the_24_hours_take_in_yesterday() -> None:
     assert ("new_reason", "no_consent") in found(orders(300), days, hour=11)
 
 
-@pytest.mark.parametrize("kind", [DRY_RUN, CANARY, REPLAY, BACKFILL, TEST])
+@pytest.mark.parametrize("kind", [CANARY, REPLAY, BACKFILL])
 def test_other_runs_are_neither_judged_nor_usual(kind: str) -> None:
     """They are not judged, do not count as usual, and do not fill the 24 hours."""
     other = run("x", at(TODAY, 11), kind, orders=orders())
@@ -256,17 +260,6 @@ def test_a_line_names_five_findings() -> None:
     (line,) = lines(judge(History(USUAL), now, UTC))
     assert re.findall(r"reason_\d", line) == [f"reason_{n}" for n in range(5)]
     assert line.endswith("; and 2 more")
-
-
-def test_the_chance_of_so_few() -> None:
-    """It is exact for nothing, and a bound above the true chance for more."""
-    assert chance_of_so_few(0, 5) == pytest.approx(math.exp(-5))
-    assert chance_of_so_few(0, 5, 10) == pytest.approx(0.5**10)
-    poisson = sum(math.exp(-20) * 20**n / math.factorial(n) for n in range(6))
-    assert poisson < chance_of_so_few(5, 20) < 10 * poisson
-    binomial = sum(math.comb(40, n) for n in range(9)) / 2**40
-    assert binomial < chance_of_so_few(8, 20, 40) < 10 * binomial
-    assert chance_of_so_few(9, 10, 10) == 0
 
 
 def test_days_without_conversions() -> None:

@@ -14,7 +14,7 @@ import pytest
 from reporting_support import amount, day, figures, named, on
 
 from target_liveintent.reporting.history import Day, History, RunRecord, Unusual
-from target_liveintent.reporting.unusual import judge
+from target_liveintent.reporting.rules import judge
 
 FIRST_DAY = dt.date(2026, 1, 5)
 _WEEK = (1.1, 1.0, 0.95, 1.0, 1.2, 1.05, 0.7)
@@ -158,6 +158,7 @@ FAULTS = [
         id="reason",
     ),
     pytest.param({"fresh": 0}, "late", "", SHOPS, id="late"),
+    pytest.param({"reasons": REASONS | {"no_identity": 0.6}}, "dead_letters", "", SHOPS, id="bad"),
 ]
 
 

@@ -24,10 +24,14 @@ from reporting_support import (
     shop,
 )
 
-from target_liveintent.reporting.page import page
-from target_liveintent.reporting.report import assess
-from target_liveintent.reporting.text import as_lines, health_line
-from target_liveintent.reporting.verdict import EVERYTHING_USUAL, headline, what_to_do
+from target_liveintent.reporting.overview import overview_of
+from target_liveintent.reporting.page import as_lines, page
+from target_liveintent.reporting.verdict import (
+    EVERYTHING_USUAL,
+    headline,
+    health_line,
+    what_to_do,
+)
 
 if TYPE_CHECKING:
     from target_liveintent.reporting.history import RunRecord
@@ -88,46 +92,11 @@ def test_a_replay_is_a_run_of_its_own_kind() -> None:
     assert found.causes == []
 
 
-def bad_runs(first: dt.datetime, count: int, letters: int) -> list[RunRecord]:
-    """Return hourly runs that could not send some records."""
-    streams = {"orders": shop(10, not_sent={"invalid_source": letters})}
-    return [run(first + dt.timedelta(hours=n), streams=streams) for n in range(count)]
-
-
-def test_health_after_a_schedule_became_denser() -> None:
-    """Hourly runs instead of a daily one do not make more dead letters usual."""
-    usual = [
-        run(at(back), streams={"orders": shop(240, not_sent={"invalid_source": 20 + back})})
-        for back in range(40, 1, -1)
-    ]
-    found = overview([*usual, *bad_runs(at(0, 1), 16, 10)])
-    assert (found.figure("dead_letters").now, found.figure("dead_letters").usual is None) == (
-        *(160, False),
-    )
-    assert [one.cause for one in found.causes] == ["dead_letters"]
-
-
-@pytest.mark.parametrize("hours", [1, 5, 20, 30, 50])
-def test_since_when_records_could_not_be_sent(hours: int) -> None:
-    """It is the end of the first bad run, however long ago that is, and it does not move."""
-    hourly = [
-        run(
-            NOW - dt.timedelta(hours=n),
-            streams={"orders": shop(10, not_sent={"no_identity": n % 2})},
-        )
-        for n in range(24 * 30, hours - 1, -1)
-    ]
-    first = NOW - dt.timedelta(hours=hours - 1)
-    (cause,) = overview([*hourly, *bad_runs(first, hours, 40)]).causes
-    assert cause.since == first
-
-
 def test_unusual_is_not_as_usual() -> None:
     """388 conversions where 414 to 489 are usual are fewer, in the text as well."""
     usual = [run(at(n), streams={"orders": shop(414 + 15 * (n % 6))}) for n in range(40, 0, -1)]
     found = overview([*usual, run(at(0), streams={"orders": shop(388)})])
-    assert health_line(found).startswith("nothing failed: the last run ended at ")
-    assert headline(found)[1] == "Fewer conversions than usual were sent."
+    assert health_line(found).startswith("Fewer conversions than usual were sent. The last run")
 
 
 # Any history
@@ -141,20 +110,17 @@ def _check(seed: int) -> None:
         one.ending = chance.choice(("done", "done", "done", "failed", "stopped"))
         one.message = None if one.ending == "done" else "the API was down"
     known = history(runs)
-    found = assess(known, SETTINGS, NOW.timestamp(), chance.choice((None, dt.timedelta(hours=5))))
+    found = overview_of(
+        known, SETTINGS, NOW.timestamp(), chance.choice((None, dt.timedelta(hours=5)))
+    )
     hour = NOW.timestamp() // 3600
-    recent = [
-        one
-        for one in runs
-        if one.kind != "dry_run" and hour - 24 < one.ended_at.timestamp() // 3600 <= hour
-    ]
+    recent = [one for one in runs if hour - 24 < one.ended_at.timestamp() // 3600 <= hour]
     streams = [one for each in recent for one in each.streams.values()]
     sent = sum(one.delivered for one in streams)
-    letters: dict[str, int] = {}
-    for each in recent:
-        for one in each.streams.values():
-            for reason, count in one.rejected.items():
-                letters[reason] = letters.get(reason, 0) + count - one.repeated[reason]
+    letters: Counter[str] = Counter()
+    for one in streams:
+        letters.update(one.rejected)
+        letters.subtract(one.repeated)
     worth = sum((one.values["EUR"].total for one in streams if "EUR" in one.values), Decimal(0))
     both = sum(one.coverage["web"]["both"] for one in streams)
 
@@ -168,7 +134,7 @@ def _check(seed: int) -> None:
     assert len(text.splitlines()) <= 12
     assert (status == "bad") == bool(found.causes and found.last_run)
     assert not (found.causes and do.startswith("Nothing"))
-    assert (said == EVERYTHING_USUAL) == ("everything is as usual" in line)
+    assert found.causes or line.startswith(said)
     if said == EVERYTHING_USUAL:
         assert {one.verdict for one in found.figures} <= {"as_usual", None}
         assert do == "Nothing to do."

@@ -235,7 +235,7 @@ class Situation(NamedTuple):
 
     def advice(self) -> list[str]:
         """Return the lines of advice."""
-        return [*summary.advice(self.report, "liveintent.sqlite", self.timezone)]
+        return [*summary.advice(self.report, "liveintent.sqlite")]
 
 
 def times(**counts: Any) -> StreamCounts:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from target_liveintent.explain import model as explanation
+from target_liveintent.explain import description as explanation
 from target_liveintent.reporting import letters, overview
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"

@@ -7,14 +7,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from target_liveintent.config import settings_of
-from target_liveintent.explain import as_lines
 from target_liveintent.mapping.stream_maps import StreamMaps
+from target_liveintent.printing import lines_of
 from target_liveintent.singer.explaining import Inspector, explain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from target_liveintent.explain.model import Explanation
+    from target_liveintent.explain import Explanation
     from target_liveintent.settings import Settings
 
 ACCOUNT = {"customer_id": "a-1b2c", "auth_token": "made-up-token"}
@@ -66,4 +66,4 @@ def explained(
 
 def printed(*messages: dict[str, Any], **options: Any) -> list[str]:
     """Return the lines that an explanation prints."""
-    return [*as_lines(explained(*messages, **options))]
+    return lines_of("explain/explanation.txt", explained(*messages, **options))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from syrupy.assertion import SnapshotAssertion
 
-    from target_liveintent.explain.model import Expectation
+    from target_liveintent.explain import Expectation
     from target_liveintent.singer.explaining import Inspector
 
 COLUMNS = ("event_id", "event_time", "email", "order_id", "value")
@@ -81,9 +81,7 @@ def test_nothing_is_expected_of_nothing(path: Path) -> None:
     assert not path.exists()
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{}", "[]", '{"streams": [5]}', '{"streams": [], "more": 1}', "\xff"]
-)
+@pytest.mark.parametrize("text", ["", "[]", '{"orders": 5}', "\xff"])
 def test_a_file_of_another_kind(path: Path, text: str) -> None:
     """It is named, and not replaced."""
     path.write_bytes(text.encode("latin-1"))
@@ -92,7 +90,7 @@ def test_a_file_of_another_kind(path: Path, text: str) -> None:
     assert path.read_bytes() == text.encode("latin-1")
 
 
-@pytest.mark.parametrize(("name", "said"), [("", "cannot be read"), ("new/x", "cannot write the")])
-def test_a_file_that_cannot_be_used(tmp_path: Path, name: str, said: str) -> None:
-    with pytest.raises(StorageError, match=said):
+@pytest.mark.parametrize("name", ["", "new/x"])
+def test_a_file_that_cannot_be_used(tmp_path: Path, name: str) -> None:
+    with pytest.raises(StorageError, match="cannot be read or written"):
         compare(recorded({}).plans, str(tmp_path / name))

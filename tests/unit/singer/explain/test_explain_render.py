@@ -10,8 +10,8 @@ from explain_support import explained, printed, record, schema, settings, source
 from preset_records import sample
 from unit_support import TIME
 
-from target_liveintent.explain import as_lines
 from target_liveintent.mapping.stream_maps import stream_maps_of
+from target_liveintent.printing import lines_of
 from target_liveintent.singer.explaining import explain
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def test_columns_without_a_value() -> None:
     sales = [sale(note="", page=None), sale(note="", page=page), sale(note="", page=page)]
     lines = printed(schema((*EVENT, "note", "page")), *sales, maps=maps)
     assert [line.strip() for line in lines if "empty" in line or "Left out" in line] == [
-        "order_id is empty in all 3 records.",
+        "order_id is empty in all events.",
         "Left out of events: ip, 2 times.",
         "Left out of events: ip empty, 1 time.",
         "Left out of events: source_url empty, 1 time.",
@@ -195,4 +195,5 @@ def test_what_a_preset_reads_in_vain() -> None:
 def with_presets(message: dict[str, Any], **given: Any) -> list[str]:
     """Explain a SCHEMA with the maps of these settings."""
     used = settings(**given)
-    return [*as_lines(explain(source([message]), used, stream_maps_of(used), used.presets))]
+    found = explain(source([message]), used, stream_maps_of(used), used.presets)
+    return lines_of("explain/explanation.txt", found)

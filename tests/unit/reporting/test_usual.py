@@ -1,13 +1,23 @@
-"""Since when a figure has been worse."""
+"""Since when a figure has been worse, how improbable a count is, and numbers in words."""
 
 from __future__ import annotations
 
 import datetime as dt
+import math
 import random
+from decimal import Decimal
 
 import pytest
 
-from target_liveintent.reporting.trend import HIGH, LOW, Worse, worse_since
+from target_liveintent.reporting import words
+from target_liveintent.reporting.usual import (
+    HIGH,
+    LOW,
+    Range,
+    Worse,
+    chance_of_so_few,
+    worse_since,
+)
 
 FIRST = dt.date(2026, 2, 2)
 _WEEK = (1.2, 1.1, 1.0, 1.0, 1.1, 0.7, 0.5)
@@ -79,3 +89,50 @@ def test_chance_is_no_change(is_share: bool) -> None:
         for end in range(30, 91, 5):
             found += worse(figures[:end], is_share=is_share) is not None
     assert found <= 2
+
+
+def test_the_chance_of_so_few() -> None:
+    """It is exact for nothing, and a bound above the true chance for more."""
+    assert chance_of_so_few(0, 5) == pytest.approx(math.exp(-5))
+    assert chance_of_so_few(0, 5, 10) == pytest.approx(0.5**10)
+    poisson = sum(math.exp(-20) * 20**n / math.factorial(n) for n in range(6))
+    assert poisson < chance_of_so_few(5, 20) < 10 * poisson
+    binomial = sum(math.comb(40, n) for n in range(9)) / 2**40
+    assert binomial < chance_of_so_few(8, 20, 40) < 10 * binomial
+    assert chance_of_so_few(9, 10, 10) == 0
+
+
+# In words
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "said"),
+    [
+        *[(0, 0, "0 %"), (0, 1_000, "0 %"), (1, 1_000, "less than 1 %"), (6, 1_000, "1 %")],
+        *[(1, 3, "33 %"), (996, 1_000, "more than 99 %"), (9, 9, "100 %")],
+    ],
+)
+def test_shares(part: int, whole: int, said: str) -> None:
+    """None and all are said only where that is exact."""
+    assert words.percent(part, whole) == said
+
+
+@pytest.mark.parametrize(
+    ("amount", "said"),
+    [
+        *[("0", "0.00"), ("9999.994", "9,999.99"), ("10000.5", "10,000"), ("-12345.6", "-12,346")],
+        ("1e300", "1.000e+300"),
+    ],
+)
+def test_money(amount: str, said: str) -> None:
+    """A large amount has no cents."""
+    assert words.money(Decimal(amount)) == said
+
+
+def test_ranges_and_ages() -> None:
+    """A unit is said once, and an age in its largest unit."""
+    assert words.usual_words(Range(0.83, 0.85, 0.86), words.share_words) == "83 to 86 %"
+    assert words.usual_words(Range(0.001, 0.5, 0.86), words.share_words) == "less than 1 % to 86 %"
+    assert words.usual_words(Range(3, 3, 3), "{:.0f}".format) == "3"
+    ages = [words.age_words(seconds) for seconds in (0.2, 1, 119, 7_265, 200_000)]
+    assert ages == ["less than a second", "1 second", "1 minute", "2 hours", "2 days"]
