@@ -202,7 +202,7 @@ class Database(abc.ABC):
         """Return what is wrong, in the words of a user and without secrets."""
 
     def _failure(self, error: Any) -> RunError:
-        """Return what ends the run. What does not pass, and was so from the start, is a setting."""
+        """Return what ends the run: if the store never opened, a setting must be changed."""
         if not self._is_open and self._wait_after(error, 0) is None:
             return self._refusal(self._words(error))
         return StorageError(f"{self._name} cannot be used: {self._words(error)}")

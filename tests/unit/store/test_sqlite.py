@@ -54,6 +54,12 @@ def make_database(path: Path) -> None:
     database.close()
 
 
+def make_other_store(path: Path) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE store (name text)")
+    database.close()
+
+
 def make_newer(path: Path) -> None:
     Stores(str(path))().close()
     with sqlite3.connect(path) as database:
@@ -75,6 +81,7 @@ def make_damaged(path: Path) -> None:
         (Path.mkdir, "store.* an ordinary file"),
         (lambda path: path.write_text("a,b\n" * 999), "not a database.*move it away"),
         (make_database, "a database of another program"),
+        (make_other_store, "a database of another program"),
         (make_newer, "a newer version of target-liveintent wrote the store"),
         (make_damaged, "malformed.*move it away"),
     ],
