@@ -31,9 +31,10 @@ def test_the_next_run_knows_what_was_sent(stores: Stores) -> None:
     [{"stream": "refunds"}, {"pixel_id": 2}, {"event_id": "01"}, {"event_id": "1\0"}],
 )
 def test_other_events(stores: Stores, changes: dict[str, object]) -> None:
-    """Each of stream, pixel and ID makes another event."""
+    """Each of stream, pixel and ID makes another event, also within a batch."""
     send(stores(), 0, event())
-    assert ids(claim(stores(), 0, event(**changes)).mine) == [event(**changes).event_id]
+    other = event(**changes)
+    assert said(claim(stores(), 0, event(), other)) == ([other.event_id], [], ["1"])
 
 
 @pytest.mark.parametrize("changes", [{"customer_id": "b-1b2c"}, {"api_url": "https://a.example"}])

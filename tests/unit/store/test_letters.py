@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import time
 from decimal import Decimal
@@ -13,11 +14,12 @@ from fakes import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
 from store_support import MD5, claim, event, fail_next, rejection, said, send
-from unit_support import SETTINGS
+from unit_support import NOW, SETTINGS
 
 from target_liveintent.conversions.model import LetterKey
 from target_liveintent.errors import StorageError
 from target_liveintent.store import delete_letters
+from target_liveintent.store.layout import DEAD_LETTER
 from target_liveintent.store.letters import (
     as_messages,
     imported,
@@ -299,6 +301,23 @@ def test_a_window_that_has_closed(
     assert record.get("detail") == said
 
 
+@pytest.mark.parametrize(
+    ("event_time", "end"),
+    [
+        (NOW - 60, "2026-08-08T15:58:00+00:00"),
+        (253_402_300_799, None),  # The year 9999 is the last one with a name.
+    ],
+)
+def test_the_end_of_the_window(event_time: int, end: str | None) -> None:
+    """The letter and its row have it."""
+    columns = {"event_time": event_time, "source": "web"}
+    letter = letter_of(rejection("1", columns=columns), SETTINGS, "run-1", NOW)
+    assert letter.record.get("window_end") == end
+    row = dict(zip((*DEAD_LETTER.key, *DEAD_LETTER.others), letter.row(1), strict=True))
+    window = None if end is None else dt.datetime.fromisoformat(end).timestamp()
+    assert row["window_end"] == window
+
+
 def test_a_letter_without_an_account(stores: Stores) -> None:
     """One without a usable pixel was written for no account."""
     settings = stores.settings(pixel_id=None)
@@ -320,6 +339,8 @@ def test_values_that_an_index_or_a_column_cannot_hold(stores: Stores) -> None:
     store.reject(rejection(f"{long}y"))
     store.write()
     assert stores.sql("SELECT count(*), count(value) FROM delivered") == [(2, 1)]
+    ((longest,),) = stores.sql("SELECT max(length(event_id)) FROM delivered")
+    assert longest < 300
     send(store, 0, event(f"{long}y"))
     assert stores.letters() == []
 
