@@ -153,8 +153,6 @@ def changes_of(usual_runs: Iterable[RunRecord]) -> list[Change]:
     found: dict[dt.date, dict[str, None]] = {}
     for run in usual_runs:
         streams = frozenset(run.streams)
-        if not streams:  # It failed before its first SCHEMA.
-            continue
         new = {"version": run.version, **run.settings}
         old = before.get(streams, new)
         before[streams] = new

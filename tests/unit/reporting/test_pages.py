@@ -24,7 +24,7 @@ from reporting_support import (
 
 from target_liveintent.privacy import hide_token
 from target_liveintent.reporting.history import Unusual
-from target_liveintent.reporting.page import as_lines, page, write_page
+from target_liveintent.reporting.page import as_lines, chart_of, page, write_page
 from target_liveintent.reporting.rules import RULES
 from target_liveintent.reporting.verdict import health_line
 
@@ -195,6 +195,21 @@ def test_names_are_text(tmp_path: Path) -> None:
     assert "<script>alert(1)</script>" in reader.text
     assert "s3cret-token" not in reader.text
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_charts_are_drawn_in_parts_of_the_highest_number() -> None:
+    """That of all days, with what other runs sent; a refund is below zero."""
+    found = overview([*daily(20), run(at(0, 13), "replay", streams={"orders": shop(300)})])
+    chart = chart_of(found, found.figure("conversions"))
+    assert chart is not None
+    first, *_, last = chart.columns
+    assert (first.value, first.special, first.usual, chart.low) == (0.25, 0, None, 0)
+    assert (last.value, last.special, last.usual) == (0.25, 0.75, (0.25, 0.25))
+    refunds = {"EUR": amount(100, -400)}
+    found = overview(daily(20, streams={"orders": shop(values=refunds)}))
+    chart = chart_of(found, found.figure("total_value", "EUR"))
+    assert chart is not None
+    assert (chart.columns[0].value, chart.low) == (-1, -1)
 
 
 def test_an_amount_without_end_is_drawn() -> None:
