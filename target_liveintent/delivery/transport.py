@@ -147,23 +147,21 @@ class Route:
     Args:
         pool: Makes connections, with the proxy and the certificates of the environment.
         url: The URL of the API.
-        target: What follows the word POST: a path, or the whole URL for a plain proxy.
     """
 
-    def __init__(self, pool: urllib3.HTTPConnectionPool, url: str, target: str) -> None:
+    def __init__(self, pool: urllib3.HTTPConnectionPool, url: str) -> None:
         self._was_connected = False  # With its TLS handshake.
         self._pool = pool
         self._open: list[HTTPConnection] = []  # Connections that wait for a request.
         weakref.finalize(self, _close, self._open)
-        is_forwarded = not target.startswith("/")
-        headers = {
-            "Host": parse_url(url).netloc or "",
-            **(pool.proxy_headers if is_forwarded else {}),
-            "User-Agent": "target-liveintent",
-            "Accept-Encoding": "identity",
-            "Content-Type": "application/json",
-        }
-        lines = [f"POST {target} HTTP/1.1", *(f"{name}: {it}" for name, it in headers.items())]
+        parsed = parse_url(url)
+        lines = (
+            f"POST {parsed.request_uri} HTTP/1.1",
+            f"Host: {parsed.netloc}",
+            "User-Agent: target-liveintent",
+            "Accept-Encoding: identity",
+            "Content-Type: application/json",
+        )
         self._head = "\r\n".join(lines).replace("%", "%%").encode("latin-1")
         self._head += b"\r\nAuthorization: Bearer %b\r\nContent-Length: %d\r\n\r\n"
         kind: Any = pool.ConnectionCls
@@ -210,7 +208,7 @@ class Route:
                 return connection
             connection.close()
         connection = self._pool._new_conn()  # noqa: SLF001 (see above)
-        if self._pool.proxy is not None and isinstance(self._pool, urllib3.HTTPSConnectionPool):
+        if self._pool.proxy is not None:  # Always a tunnel, as plain http is for loopback only.
             connection.set_tunnel(
                 self._pool.host,
                 self._pool.port,
@@ -249,8 +247,7 @@ def find_route(settings: Settings) -> Route | NetworkFault:
 
     Return why there is none if a proxy or a file of certificates cannot be used.
     """
-    request = requests.Request("POST", settings.url).prepare()
-    url = request.url or ""
+    url = requests.Request("POST", settings.url).prepare().url or ""
     try:
         context = _trusting(*_certificates())
     except OSError as fault:
@@ -263,8 +260,7 @@ def find_route(settings: Settings) -> Route | NetworkFault:
         return NO_SOCKS
     except (requests.exceptions.InvalidURL, urllib3.exceptions.HTTPError):
         return WRONG_PROXY
-    is_forwarded = pool.proxy is not None and not isinstance(pool, urllib3.HTTPSConnectionPool)
-    return Route(pool, url, url if is_forwarded else request.path_url)
+    return Route(pool, url)
 
 
 def _connections_by(proxy: str | None, context: ssl.SSLContext) -> urllib3.PoolManager:
