@@ -175,16 +175,15 @@ class Window:
             return
         latency = statistics.median(self._latencies)
         self._latencies.clear()
-        # A request that is alone does not queue behind others: the API itself is slower now.
-        self.best = latency if self.width == 1 else min(latency, self.best)
+        self.best = min(latency, self.best)
         if latency <= SLOW * self.best:
             self._slow.clear()
             self.set(self._width + (was_full and slowly))
             return
         self._was_slow = True
         self._narrowed_at = now
-        self._slow.append(latency)  # In the first such round, the window still grew.
-        if len(self._slow) > SLOW_ROUNDS and latency > RELIEF * self._slow[1]:
+        self._slow.append(latency)
+        if len(self._slow) > SLOW_ROUNDS and latency > RELIEF * self._slow[0]:
             self._slow.clear()
             self.best = latency
             self.set(self._width / NARROWER**SLOW_ROUNDS)
