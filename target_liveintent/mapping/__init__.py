@@ -8,7 +8,7 @@ from target_liveintent.mapping.converter import (
     Stream,
     StreamPlan,
 )
-from target_liveintent.mapping.functions import CURRENCIES, FUNCTIONS
+from target_liveintent.mapping.functions import CURRENCIES
 from target_liveintent.mapping.map_checks import dots_advice, map_problems
 from target_liveintent.mapping.presets import (
     PRESETS,
@@ -33,7 +33,6 @@ __all__ = [
     "CURRENCIES",
     "DELETION_COLUMNS",
     "FILTER",
-    "FUNCTIONS",
     "MAX_SAMPLES",
     "MELTANO_TEST_STREAM",
     "PRESETS",

@@ -4,7 +4,6 @@
 may contain; both replace addresses with `scrub`.
 """
 
-from target_liveintent.privacy.escapes import may_hold_address
 from target_liveintent.privacy.identity import (
     IDENTITY_COLUMNS,
     NORMALIZATIONS,
@@ -45,7 +44,6 @@ __all__ = [
     "holds_address",
     "identify",
     "is_placeholder",
-    "may_hold_address",
     "protect_logging",
     "pseudonym",
     "redact_column",
