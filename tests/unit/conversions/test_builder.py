@@ -1,16 +1,40 @@
-"""Rejections with their reasons, defaults from the settings, and the age of events."""
+"""Rejections, defaults and the age of events; consent and suppression; event IDs."""
 
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 import zoneinfo
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
-from unit_support import BARE, DAY, DEFAULTS, NOW, TIME, body, build, conversion, order, rejection
+from unit_support import (
+    ADDRESS,
+    BARE,
+    DAY,
+    DEFAULTS,
+    HUGE,
+    MD5,
+    NOW,
+    SETTINGS,
+    SHA2,
+    TIME,
+    body,
+    build,
+    conversion,
+    counted,
+    order,
+    rejection,
+    replayed,
+    sent_again,
+    suppressing,
+)
 
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.reasons import REASONS
+from target_liveintent.store import letter_of
 
 REJECTED: list[tuple[str, str, list[Any]]] = [
     ("missing_event_time", "event_time", [None, "", "None", ...]),
@@ -95,3 +119,231 @@ def test_the_setting_timezone() -> None:
     defaults = DEFAULTS._replace(zone=zoneinfo.ZoneInfo("America/New_York"))
     made = body(order(event_time="2026-07-31 12:00:00"), defaults=defaults)
     assert made["eventTime"] == dt.datetime(2026, 7, 31, 16, tzinfo=dt.timezone.utc).timestamp()
+
+
+# Consent and suppression: who must not be sent. They are judged before everything else
+
+YES: list[Any] = [
+    *(True, 1, 1.0, Decimal("1.0"), "1", "yes", "YES", " Granted ", "granted", "true", "TRUE"),
+]
+NO: list[Any] = [
+    *(None, "", " ", False, 0, 0.0, 2, -1, 1.5, Decimal("1.5"), float("nan"), Decimal("NaN")),
+    *("no", "false", "0", "2", "denied", "y", "on", "t", "ok", "null", "None", "NaN", "yes!"),
+    *("not granted", "unknown", "1.5", "\ud800", ["yes"], [True], {"granted": True}, [], {}, b"1"),
+]
+
+
+@pytest.mark.parametrize("value", YES, ids=repr)
+def test_consent_that_is_given(value: Any) -> None:
+    """True, 1, yes and granted, in upper or lower case, give consent; the column is never sent."""
+    assert conversion(order(consent=value)).body == conversion(order()).body
+
+
+@pytest.mark.parametrize("value", NO, ids=repr)
+def test_everything_else_is_no_consent(value: Any) -> None:
+    """Every other value means no, so that nothing is sent by mistake."""
+    rejected = rejection(order(consent=value))
+    assert (rejected.reason, rejected.field) == ("no_consent", "consent")
+    assert not REASONS[rejected.reason].letter
+
+
+def test_the_schema_decides_whether_a_stream_needs_consent() -> None:
+    """Where it has the column, a record without it has no consent; else it is not read."""
+    assert rejection(order(), properties=[*order(), "consent"]).reason == "no_consent"
+    conversion(order())
+    conversion(order(consent=False), properties=list(order()))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"event_time": None},
+        {"event_time": int(NOW) - 90 * DAY},
+        {"source": "pos"},
+        {"email": None},
+        {"event_id": ...},
+    ],
+)
+def test_both_come_before_any_other_reason(changes: dict[str, Any], tmp_path: Path) -> None:
+    """A record that must not be sent is not judged further, so that it gives no dead letter."""
+    other: dict[str, Any] = {"keys": ["id"], "violation": "x breaks"}
+    record = order(**changes)
+    assert rejection({**record, "consent": "no"}, **other).reason == "no_consent"
+    rejected = rejection(record, **other, suppressions=suppressing(tmp_path, ADDRESS))
+    assert rejected.reason == ("suppressed" if record["email"] else "schema_violation")
+
+
+def test_no_consent_before_suppression(tmp_path: Path) -> None:
+    """A suppressed person without consent counts as one without consent."""
+    people = suppressing(tmp_path, ADDRESS)
+    assert rejection(order(consent="no"), suppressions=people).reason == "no_consent"
+    assert rejection(order(consent="yes"), suppressions=people).reason == "suppressed"
+
+
+@pytest.mark.parametrize(
+    "identity",
+    [
+        {"email": ADDRESS},
+        {"email": f" {ADDRESS.upper()} "},
+        {"email": MD5},
+        {"email": ..., "md5": MD5.upper()},
+        {"email": ..., "sha2": SHA2},
+        {"email": ..., "md5": ADDRESS},
+        {"email": ..., "userData": {"sha2": SHA2}},
+        {"email": "johndoe@gmail.com", "sha2": "b" * 64},
+    ],
+)
+def test_every_identity_of_a_person_is_suppressed(identity: dict[str, Any], tmp_path: Path) -> None:
+    """The list applies in every column and spelling that an identity may have."""
+    rejected = rejection(order(**identity), suppressions=suppressing(tmp_path, ADDRESS))
+    assert (rejected.reason, rejected.field) == ("suppressed", None)
+    conversion(order(**identity), suppressions=suppressing(tmp_path, "other@example.com"))
+
+
+def test_an_event_without_an_address_is_not_suppressed(tmp_path: Path) -> None:
+    """A decision ID identifies a click, and the list contains people."""
+    people = suppressing(tmp_path, ADDRESS)
+    assert conversion(order(email=None, decision_id="d"), suppressions=people).event_id == "1007"
+
+
+def test_a_replay_obeys_consent_and_suppression(tmp_path: Path) -> None:
+    """A dead letter is sent with consent, or if its stream has none, but not against either."""
+    for record in (order(consent="yes"), order()):
+        assert sent_again(conversion(record)) == conversion(order()).body
+    withdrawn = replayed(rejection(order(event_time=None), defaults=BARE), consent="no")
+    added = replayed(conversion(order()), suppressions=suppressing(tmp_path, ADDRESS))
+    assert isinstance(withdrawn, Rejection)
+    assert isinstance(added, Rejection)
+    assert (withdrawn.reason, added.reason) == ("no_consent", "suppressed")
+
+
+# Event IDs: given, derived from the keys, or derived from the whole record
+
+SEVENTH = "fcc7bb98-a3fa-540b-a5b3-2813e36cc8a2"
+"""The ID of the record of the stream `orders` whose key `id` is 7."""
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("1007", "1007"),
+        (1007, "1007"),
+        (1007.0, "1007"),
+        (Decimal("1007.0"), "1007"),
+        (10.5, "10.5"),
+        (True, "true"),
+        (" gid://shopify/Order/1 ", "gid://shopify/Order/1"),
+        (0, "0"),
+    ],
+)
+def test_an_event_id_is_any_scalar(given: Any, sent: str) -> None:
+    """An ID is sent as text, 1007.0 as 1007; it needs no key."""
+    for raw in ({}, {"id": 1}):
+        made = conversion(order(event_id=given), keys=["id"], raw=raw)
+        assert made.event_id == body(order(event_id=given))["eventId"] == sent
+
+
+@pytest.mark.parametrize("absent", [None, "", " ", "None", "null", "NaN", float("nan"), ...])
+def test_absent_event_ids_are_derived_from_the_keys(absent: Any) -> None:
+    """Stream and key values give the ID; it is pinned because it must never change."""
+    made = conversion(order(event_id=absent), raw={"id": 7}, keys=["id"])
+    assert made.event_id == SEVENTH
+    assert uuid.UUID(made.event_id).version == 5
+
+
+@pytest.mark.parametrize("unusable", [["x"], {"a": 1}, float("inf"), "\ud800"])
+def test_unusable_event_ids_are_derived_and_counted(unusable: Any) -> None:
+    """An ID that cannot be text counts as absent, and the record is counted."""
+    made, left_out = counted(order(event_id=unusable), raw={"id": 7}, keys=["id"])
+    assert (made["eventId"], left_out) == (SEVENTH, {"event_id": 1})
+
+
+PINNED: list[tuple[str, list[str], dict[str, Any], str]] = [
+    ("orders", ["id"], {"id": "7"}, SEVENTH),
+    ("orders", ["id"], {"id": 7.0}, SEVENTH),
+    ("refunds", ["id"], {"id": 7}, "b3732df1-e718-5fa3-be5c-4b3e11ea7b0e"),
+    ("orders", ["a", "b"], {"a": 1, "b": "x"}, "2233b1ec-8d3d-5460-9f76-14cb295c1cf9"),
+    ("orders", ["b", "a"], {"a": 1, "b": "x"}, "a2f88c73-c6ec-5994-beb6-e4894bd84213"),
+    ("orders", ["a", "b"], {"a": 1, "b": None}, "e4946787-149f-517c-b7d1-de58a771f5a2"),
+]
+
+
+@pytest.mark.parametrize(("stream", "keys", "raw", "event_id"), PINNED)
+def test_derived_ids_are_pinned(
+    stream: str, keys: list[str], raw: dict[str, Any], event_id: str
+) -> None:
+    """A new release must not make every event a new one."""
+    record = order(event_id=...)
+    assert conversion(record, stream=stream, keys=keys, raw=raw).event_id == event_id
+
+
+def test_derived_ids_come_from_before_the_mapping() -> None:
+    """Mapped values, of the key column or of any other, have no influence."""
+    for mapped, raw in (({"id": "mapped"}, {"id": 7, "x": 1}), ({"value": 5}, {"id": 7, "x": 2})):
+        assert conversion(order(event_id=..., **mapped), raw=raw, keys=["id"]).event_id == SEVENTH
+
+
+def test_without_keys_the_mapped_record_gives_the_id() -> None:
+    """The whole mapped record without `_sdc_*`, in any order, gives the ID."""
+    plain = order(event_id=..., value=Decimal("87.10"), nested={"a": [1, None], "b": "ü"})
+    pinned = conversion(plain).event_id
+    assert pinned == "b1f0cb6c-5bfa-5733-a0e5-6e5fa3b3d4cc"
+    noisy = dict(reversed([*plain.items(), ("_sdc_batched_at", "now"), ("_sdc_sequence", 5)]))
+    assert conversion(noisy).event_id == pinned
+    assert conversion(plain, raw={"anything": "else"}).event_id == pinned
+    assert conversion({**plain, "nested": {}}).event_id != pinned
+    assert conversion(plain, stream="other").event_id != pinned
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ["_sdc_path", "_sdc_line_number"],
+        ["_sdc_source_file", "_sdc_source_lineno"],
+        ["_smart_source_lineno"],
+        ["__sdc_row"],
+        ["_file", "_line"],
+    ],
+)
+def test_a_position_in_a_file_is_no_key(keys: list[str]) -> None:
+    """The record gives the ID, wherever it stands; and so do the other keys if there are some."""
+    for first, other in (({"value": 1}, {"value": 2}), ({"value": 1}, {"value": 1})):
+        made = [
+            conversion(order(event_id=..., **one), keys=keys, raw=dict.fromkeys(keys, place))
+            for place, one in enumerate((first, other))
+        ]
+        assert (made[0].event_id == made[1].event_id) is (first == other)
+    raw = {**dict.fromkeys(keys, 5), "id": 7}
+    assert conversion(order(event_id=...), keys=[*keys, "id"], raw=raw).event_id == SEVENTH
+
+
+@pytest.mark.parametrize("raw", [{}, {"other": 1}, {"id": None}, {"id": ""}, {"id": "null"}])
+def test_missing_keys(raw: dict[str, Any]) -> None:
+    """Without an event ID and without a key nothing identifies the event."""
+    rejected = rejection(order(event_id=...), raw=raw, keys=["id"])
+    assert rejected.reason == "missing_key"
+    assert uuid.UUID(rejected.event_id).version == 5
+
+
+def test_an_address_as_event_id_becomes_its_uuid() -> None:
+    """Neither the event nor its dead letter shows the address, and the UUID is pinned."""
+    made = conversion(order(event_id="ann@example.com"))
+    assert made.event_id == "4c7aab8b-f19c-5457-80db-57d99e6ad08f"
+    assert b"ann@" not in made.body
+    for hidden in ("order ann@example.com 7", "x?e=ann%40example.com"):
+        assert uuid.UUID(conversion(order(event_id=hidden)).event_id).version == 5
+
+
+def test_an_address_as_key_does_not_show() -> None:
+    """A table whose key is the address gives UUIDs, and its dead letters show no address."""
+    record = order(event_id=..., event_time=None)
+    rejected = rejection(record, raw={"email": ADDRESS}, keys=["email"])
+    assert uuid.UUID(rejected.event_id).version == 5
+    assert "ohn.Doe" not in repr(letter_of(rejected, SETTINGS, "run-1", NOW).row(1))
+
+
+@pytest.mark.parametrize("value", [{1: "x", "a": "y", None: 0}, HUGE], ids=["keys", "huge"])
+def test_any_value_of_a_map_gives_an_id(value: Any) -> None:
+    """Keys of several types, which cannot be sorted, and a number that Python does not write."""
+    record = order(event_id=..., other=value)
+    assert conversion(record).event_id == conversion(record).event_id

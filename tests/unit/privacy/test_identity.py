@@ -1,20 +1,30 @@
-"""E-mail addresses and hashes: hashing, given hashes, and junk."""
+"""E-mail addresses and hashes: hashing, given hashes, placeholders, and IDs of events."""
 
 from __future__ import annotations
 
+import json
+import uuid
 from typing import Any
 
 import pytest
-from unit_support import ADDRESS, MD5, SHA2, md5, sha256
+from hypothesis import given
+from hypothesis import strategies as st
+from unit_support import ADDRESS, LI_DID, MD5, SHA2, md5, sha256
 
+from target_liveintent.conversions.coerce import UNUSABLE
+from target_liveintent.conversions.decisions import decision_id
 from target_liveintent.privacy.identity import (
     IDENTITY_COLUMNS,
+    NAMESPACE,
     NORMALIZATIONS,
     Identity,
+    derive_event_id,
     holds_address,
     identify,
+    pseudonym,
     scrub,
 )
+from target_liveintent.privacy.placeholders import JUNK_HASHES, is_placeholder
 
 GMAIL = NORMALIZATIONS["gmail"]
 
@@ -166,3 +176,86 @@ def test_what_is_hashed_as_an_address_is_found_as_one(local: str) -> None:
     if identify([address], GMAIL).sha2:
         assert holds_address(address)
         assert "@example.com" not in scrub(address)
+
+
+# Placeholders: texts that stand for nobody, and their hashes
+
+TEXTS = (
+    *("undefined", "none", "null", "nil", "nan", "unknown", "(not set)", "n/a", "", "true"),
+    *("false", "#n/a", "<null>", "not_set", "00000000-0000-0000-0000-000000000000", "0" * 32),
+)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_text_and_its_hashes(text: str) -> None:
+    """A text that stands for nobody is no decision ID, and its hashes identify nobody either."""
+    for variant in (text, text.upper(), text.title(), text.capitalize()):
+        assert is_placeholder(variant)
+        assert is_placeholder(f" {variant}\n")
+        assert decision_id(f" {variant}\t") is (UNUSABLE if text else None)
+        for junk in (md5(variant), sha256(variant).upper()):
+            assert identify([junk], NORMALIZATIONS["gmail"]) == Identity(None, None, ("email",))
+
+
+@pytest.mark.parametrize("text", ["NaN", "[object Object]"])
+def test_spellings_of_programs(text: str) -> None:
+    """JavaScript's own spellings are hashed as they are."""
+    assert md5(text) in JUNK_HASHES
+    assert is_placeholder(text)
+
+
+@pytest.mark.parametrize("text", [LI_DID, MD5, SHA2, "nobody", "null-1", "x" * 1_000, "1"])
+def test_what_is_none(text: str) -> None:
+    assert not is_placeholder(text)
+    assert text not in JUNK_HASHES
+
+
+def test_hashes_of_zeros() -> None:
+    """Some programs write zeros where they have no hash."""
+    assert {"0" * 32, "0" * 64} <= JUNK_HASHES
+    assert is_placeholder("0" * 64)
+
+
+# Event IDs: pseudonyms in place of addresses, and IDs derived from a record's values
+
+
+def test_pseudonym() -> None:
+    """An event ID that is an address always becomes the same UUIDv5; any text becomes one."""
+    assert pseudonym("ann@example.com") == "4c7aab8b-f19c-5457-80db-57d99e6ad08f"
+    assert len(pseudonym("\ud800@example.com")) == 36
+
+
+@given(st.text(), st.lists(st.one_of(st.text(), st.integers(), st.none()), max_size=3))
+def test_ids_are_those_of_pythons_module(text: str, values: list[Any]) -> None:
+    """They do not change as long as the name does not, which is JSON for derived IDs."""
+    assert pseudonym(text) == str(uuid.uuid5(NAMESPACE, text.encode(errors="replace").decode()))
+    name = json.dumps([text, *values], separators=(",", ":"))
+    assert derive_event_id(text, values) == str(uuid.uuid5(NAMESPACE, name))
+
+
+def test_derived_ids_differ_by_values_and_streams() -> None:
+    """Different values, orders, nestings and streams have different IDs."""
+    values = [["1", "2"], ["12"], ["1,2"], ["2", "1"], [["1", "2"]]]
+    ids = {derive_event_id("orders", one) for one in values}
+    assert len(ids | {derive_event_id("orders2", ["1", "2"])}) == 6
+
+
+def test_derived_ids_do_not_depend_on_the_order_of_members() -> None:
+    """JSON objects have no order."""
+    assert derive_event_id("s", [{"a": 1, "b": {"c": 2, "d": 3}}]) == derive_event_id(
+        "s", [{"b": {"d": 3, "c": 2}, "a": 1}]
+    )
+
+
+@pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: {"a": inner}])
+def test_derived_ids_read_values_to_the_limit_of_nesting(wrap: Any) -> None:
+    """A difference at the deepest level counts; what lies deeper is left out."""
+
+    def derived(value: Any, depth: int) -> str:
+        for _ in range(depth):
+            value = wrap(value)
+        return derive_event_id("s", [value])
+
+    assert derived(1, 50) != derived(2, 50)
+    assert derived(1, 51) == derived(2, 51)
+    assert derived(1, 400) == derived(2, 400)

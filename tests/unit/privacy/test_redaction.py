@@ -1,16 +1,27 @@
-"""Redaction of values for dead letters."""
+"""Redaction of values for dead letters, and of log lines with any handler and formatter."""
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
-from collections.abc import Callable
+import io
+import logging
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 from unit_support import sha256
 
-from target_liveintent.privacy.redaction import redact_column, redact_columns, redact_value
+from target_liveintent.privacy.redaction import (
+    hide_token,
+    protect_logging,
+    redact_column,
+    redact_columns,
+    redact_value,
+    without_secrets,
+)
 
 ADDRESS = "ann@example.com"
 HASH = sha256(ADDRESS)
@@ -77,3 +88,104 @@ def test_a_column_that_needs_no_redaction_is_not_listed() -> None:
     columns = {"a": "plain"}
     redact_column(columns, "a")
     assert columns == {"a": "plain"}
+
+
+# Log lines
+
+TOKEN = "t0ken+of/these tests"
+
+
+@pytest.fixture
+def logger() -> Iterator[logging.Logger]:
+    """Return a logger without handlers, which passes nothing on."""
+    logger = logging.getLogger("test_logs")
+    logger.propagate = False
+    logger.setLevel(logging.INFO)
+    yield logger
+    logger.handlers.clear()
+    logger.propagate = True
+
+
+def handler(logger: logging.Logger, formatter: logging.Formatter | None) -> io.StringIO:
+    """Add a handler to a logger, and return what it writes."""
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(formatter)
+    logger.addHandler(handler)
+    return written
+
+
+@pytest.mark.parametrize(
+    ("formatter", "line"),
+    [
+        (None, "order of {} is sent\n"),
+        (logging.Formatter("%(levelname)s: %(message)s"), "INFO: order of {} is sent\n"),
+    ],
+    ids=["no-formatter", "formatter"],
+)
+def test_addresses_are_redacted(
+    logger: logging.Logger, formatter: logging.Formatter | None, line: str
+) -> None:
+    """A hash replaces an address, also where the handler has no formatter of its own."""
+    written = handler(logger, formatter)
+    protect_logging(logger)
+    logger.info("order of %s is sent", ADDRESS)
+    assert written.getvalue() == line.format(sha256(ADDRESS))
+
+
+def test_tracebacks_are_redacted(logger: logging.Logger) -> None:
+    """An exception of a library may contain an address."""
+    written = handler(logger, None)
+    protect_logging(logger)
+    try:
+        int(ADDRESS)
+    except ValueError:
+        logger.exception("failed")
+    assert "Traceback" in written.getvalue()
+    assert ADDRESS not in written.getvalue()
+
+
+def test_protecting_twice_redacts_once(logger: logging.Logger) -> None:
+    """A second target in a process wraps no formatter again."""
+    handler(logger, None)
+    protect_logging(logger)
+    before = [one.formatter for one in logger.handlers]
+    protect_logging(logger)
+    assert [one.formatter for one in logger.handlers] == before
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        *(TOKEN, quote(TOKEN, safe=""), quote_plus(TOKEN), f"Bearer {TOKEN}"),
+        *(base64.b64encode(f"{before}{TOKEN}".encode()).decode() for before in ("", "Bearer ")),
+    ],
+)
+def test_the_token_is_hidden_in_every_spelling(spelling: str) -> None:
+    """A URL or a header may encode the token."""
+    hide_token(TOKEN)
+    assert without_secrets(f"before {spelling} after") == "before *** after"
+
+
+@pytest.mark.parametrize(
+    ("token", "line"),
+    [
+        *((token, "the token of x7q9z2 is stale") for token in ("", "t", "token")),
+        ("x7q9z2", "the token of *** is stale"),
+    ],
+)
+def test_a_short_token_garbles_no_line(token: str, line: str) -> None:
+    """Up to five characters stand in too many words to be replaced; six are a secret."""
+    hide_token(token)
+    assert without_secrets("the token of x7q9z2 is stale") == line
+
+
+def test_warnings_of_urllib3_are_not_logged(logger: logging.Logger) -> None:
+    """They have headers of the answer in them; its errors are logged."""
+    urllib3 = logging.getLogger("urllib3")
+    before = urllib3.level
+    urllib3.setLevel(logging.DEBUG)
+    protect_logging(logger)
+    enabled = [urllib3.isEnabledFor(level) for level in (logging.WARNING, logging.ERROR)]
+    urllib3.setLevel(before)
+    assert enabled == [False, True]
