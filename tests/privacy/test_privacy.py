@@ -46,7 +46,7 @@ from target_liveintent.delivery.model import Batch, BatchResult
 from target_liveintent.privacy.identity import digests, identify
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.singer.reader import decode_message
-from target_liveintent.store import account_of, letter_of, open_store
+from target_liveintent.store import letter_of, open_store
 from target_liveintent.store.ledger import Ledger
 from target_liveintent.target import TargetLiveIntent
 
@@ -684,7 +684,7 @@ def objects(folder: Path) -> dict[str, Any]:
     store = open_store(settings, "run-1")
     claims = store.claim({0: [made]})
     store.reject(rejected)
-    ledger = Ledger(account_of(settings))
+    ledger = Ledger(settings.account)
     ledger.reserve(ledger.divide(ledger.keyed({0: [made]}), {}, ())[1])
     letter = letter_of(rejected, settings, "run-1", 0.0)
     store.close()
@@ -699,7 +699,7 @@ def objects(folder: Path) -> dict[str, Any]:
         "Rejection of a map": builder.reject_unmapped("value", record, "KeyError"),
         "Batch": batch_,
         "BatchResult": BatchResult(
-            batch_, [made], [made], [made.rejected("unconfirmed", None, None)]
+            batch_, [made], [0.0], [made], [made.rejected("unconfirmed", None, None)]
         ),
         "Answer": Answer(Verdict.REFUSED, "HTTP 400", 400),
         "Identity": identify([ADDRESS], str.lower),
