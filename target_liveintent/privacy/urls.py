@@ -84,7 +84,7 @@ def clean_url(url: str, kept: Callable[[str], str | None] = _all_but_secrets) ->
 def _is_plain(url: str) -> bool:
     """Return whether the names of all parameters stand there as they are, and none is a secret."""
     _, _, query = url.partition("?")
-    if "?" in query or "#" in url or "%" in url or ";" in url or may_hold_address(query):
+    if "?" in query or "#" in url or ";" in url or may_hold_address(query):
         return False
     names = [parameter.partition("=")[0] for parameter in query.split("&")]
     return not any(map(_is_credential, names))

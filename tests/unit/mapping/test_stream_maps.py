@@ -156,9 +156,12 @@ def test_an_unknown_name(expression: str) -> None:
         assert raised.value.__suppress_context__
 
 
-@pytest.mark.parametrize("expression", ["total", "_['total']", "[total for e in email][0]"])
+@pytest.mark.parametrize(
+    "expression",
+    ["total", "_['total']", "[total for e in email][0]", "self", "[self for e in 'x']"],
+)
 def test_a_name_that_only_the_schema_knows(expression: str) -> None:
-    """Rejects the record that lacks it, and no other."""
+    """Rejects the record that lacks it, and no other; so does `self` for a column that is new."""
     (own,) = plans({"orders": {"x": expression}})
     with pytest.raises(MappingFailedError) as raised:
         mapped(own, {name: value for name, value in RECORD.items() if name != "total"})
