@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from typing import IO, Any
 
 from target_liveintent.clock import Clock
@@ -33,14 +34,24 @@ class LiveLine:
     def draw(self, words: str) -> None:
         """Draw the line with these words."""
         if self._line is None:
-            from tqdm import tqdm  # noqa: PLC0415 (only terminals need it)
-            from tqdm.contrib.logging import logging_redirect_tqdm  # noqa: PLC0415
-
-            self._redirected.enter_context(logging_redirect_tqdm())  # Log lines go above it.
-            self._line = tqdm(
-                file=self._terminal, bar_format="{desc}", leave=False, dynamic_ncols=True
-            )
+            self._line = self._open()
         self._line.set_description_str(words)
+
+    def _open(self) -> Any:
+        from tqdm import tqdm  # noqa: PLC0415 (only terminals need it)
+        from tqdm.contrib.logging import logging_redirect_tqdm  # noqa: PLC0415
+
+        self._redirected.enter_context(logging_redirect_tqdm())  # Log lines go above it.
+        # tqdm draws nothing on a terminal that reports a size of 0.
+        width, _ = os.get_terminal_size(self._terminal.fileno())
+        return tqdm(
+            file=self._terminal,
+            bar_format="{desc}",
+            leave=False,
+            ncols=80,
+            nrows=24,
+            dynamic_ncols=width > 0,  # Replaces both, at each drawing.
+        )
 
     def close(self) -> None:
         """Remove the line."""
