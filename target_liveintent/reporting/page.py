@@ -16,9 +16,22 @@ from target_liveintent.files import replace_file
 from target_liveintent.privacy import without_secrets
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting import verdict, words
-from target_liveintent.reporting.overview import CONVERSIONS, FIGURES, Compared, DayOfRuns, Overview
+from target_liveintent.reporting.overview import (
+    BOTH_HASHES,
+    CONVERSIONS,
+    DEAD_LETTERS,
+    DECISION_ID,
+    FIGURES,
+    TOTAL_VALUE,
+    Compared,
+    DayOfRuns,
+    Number,
+    Overview,
+)
 from target_liveintent.run import FIELDS, counted
 
+_CHARTED = (CONVERSIONS, DEAD_LETTERS, BOTH_HASHES, DECISION_ID, TOTAL_VALUE)
+"""The figures of the large charts, in their order."""
 _LEAST_DAYS = 2
 """Days from which on there is something to draw."""
 _MOST_LINES = 12
@@ -56,6 +69,8 @@ def _rendered(template: str, overview: Overview) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"code": _code, "number": "{:,}".format}
+    drawn = [one for name in _CHARTED for one in overview.figures if one.figure == name]
+    charts = [chart for one in drawn if (chart := chart_of(overview, one))]
     status, headline = verdict.headline(overview)
     return environment.get_template(template).render(
         overview=overview,
@@ -65,6 +80,7 @@ def _rendered(template: str, overview: Overview) -> str:
         say=verdict,
         words=words,
         chart_of=chart_of,
+        charts=charts,
         counted=counted,
         reasons=REASONS,
         fields=FIELDS,
@@ -121,9 +137,10 @@ def chart_of(overview: Overview, one: Compared, most: int = 0) -> Chart | None:
 
     It is None if there are too few days.
     """
-    if sum(point.value is not None for point in one.days) < _LEAST_DAYS:
-        return None
     days = [*zip(overview.days, one.days, strict=True)][-most:]
+    known = [float(point.value) for _, point in days if point.value is not None]
+    if len(known) < _LEAST_DAYS:
+        return None
     specials = [day.special if one.figure == CONVERSIONS else 0 for day, _ in days]
     numbers = [float(point.value or 0) for _, point in days]
     ends = [*numbers, *(number + more for number, more in zip(numbers, specials, strict=True))]
@@ -131,7 +148,7 @@ def chart_of(overview: Overview, one: Compared, most: int = 0) -> Chart | None:
     high = 1.0 if FIGURES[one.figure].is_share else max(map(abs, ends)) or 1.0
     changed = {change.day for change in overview.changes}
 
-    def say(number: float | None) -> str:
+    def say(number: Number | None) -> str:
         return verdict.figure_words(one.figure, number)
 
     columns = [
@@ -141,15 +158,15 @@ def chart_of(overview: Overview, one: Compared, most: int = 0) -> Chart | None:
             usual=None if (of := point.usual) is None else (of.low / high, of.high / high),
             is_gap=not day.runs and day is not overview.days[-1],
             is_marked=day.day in changed,
-            tip=_tip(day, special, verdict.range_words(one.figure, point.usual), say(number)),
+            tip=_tip(day, special, verdict.range_words(one.figure, point.usual), say(point.value)),
         )
         for (day, point), number, special in zip(days, numbers, specials, strict=True)
     ]
     title = verdict.title_of(one)
     return Chart(
         title=title,
-        summary=f"{title}, {counted(len(days), 'day')}: from {say(min(numbers))} to"
-        f" {say(max(numbers))}, today {say(numbers[-1])}",
+        summary=f"{title}, {counted(len(days), 'day')}: from {say(min(known))} to"
+        f" {say(max(known))}, today {say(days[-1][1].value)}",
         is_line=FIGURES[one.figure].is_share,
         high=say(high) if max(ends) else say(0),
         low=min(0.0, *ends) / high,

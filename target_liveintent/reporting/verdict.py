@@ -90,7 +90,10 @@ _SAID = {
     ),
     "new_reason": (
         "Conversions could not be sent for a new reason.",
-        f"Ask {_OPERATOR} to find the cause.",
+        (
+            f"Ask {_OPERATOR} to fix the cause, and to send again what can be sent. LiveIntent"
+            " accepts the conversions of today until {until}."
+        ),
     ),
     "late": (
         "Conversions are sent later than usual.",
@@ -138,10 +141,9 @@ def headline(overview: Overview) -> tuple[str, str]:
         return BAD, "Some conversions are no longer sent." if is_of_others else _about(cause)[0]
     conversions = overview.figure(CONVERSIONS)
     worse = [one.worse.since for one in overview.figures if one.worse and one.is_still_worse]
-    is_old = overview.as_of - last.ended_at > dt.timedelta(days=1)
     known = (
         (last.ending == STOPPED, CALM, "The last run was stopped before its end."),
-        (is_old, CALM, "There was no run in the last 24 hours."),
+        (_is_old(overview, last), CALM, "There was no run in the last 24 hours."),
         (conversions.usual is None, CALM, "No run failed so far."),
         (worse, CALM, f"Something has been worse since {day_words(min(worse or [dt.date.max]))}."),
         (conversions.verdict == LOW, CALM, "Fewer conversions than usual were sent."),
@@ -150,6 +152,10 @@ def headline(overview: Overview) -> tuple[str, str]:
         (True, GOOD, EVERYTHING_USUAL),
     )
     return next((status, words) for holds, status, words in known if holds)
+
+
+def _is_old(overview: Overview, last: RunRecord) -> bool:
+    return overview.as_of - last.ended_at > dt.timedelta(days=1)
 
 
 def what_to_do(overview: Overview) -> str:
@@ -162,6 +168,8 @@ def what_to_do(overview: Overview) -> str:
         return f"{_about(cause)[1].format(until=until)} {waits}".rstrip()
     if last is not None and last.ending == STOPPED:
         return "Nothing to do: the next run sends what this run did not send."
+    if last is not None and _is_old(overview, last):
+        return _SAID[NO_RUN][1]
     if lost and overview.figure(CONVERSIONS).usual is None:  # Nobody knows what is usual.
         return f"Ask {_OPERATOR} why {lost:,} could not be sent."
     return "Nothing to do."
@@ -187,7 +195,7 @@ def _what_waits(cause: Cause, now: dt.datetime) -> str:
 def health_line(overview: Overview) -> str:
     """Return whether all is usual, or what is not, and since when."""
     if overview.causes:
-        named = [cause_words(overview, one) for one in overview.causes[:_MOST_NAMED]]
+        named = [_cause_words(overview, one) for one in overview.causes[:_MOST_NAMED]]
         more = len(overview.causes) - _MOST_NAMED
         return "; ".join([*named, *([f"and {more:,} more"] if more > 0 else [])])
     last = overview.last_run
@@ -197,8 +205,16 @@ def health_line(overview: Overview) -> str:
     return f"{headline(overview)[1]}{ended} {comparison(overview)}"
 
 
-def cause_words(overview: Overview, cause: Cause) -> str:
-    """Return a cause in one line, with the moment since when it is there."""
+def causes(overview: Overview, most: int) -> list[str]:
+    """Return a line for each of the first causes: since when it is there, and what to do."""
+    shown = overview.causes[:most]
+    lines = [f"{_cause_words(overview, one)}. {one.what_to_do}".strip() for one in shown]
+    if hidden := len(overview.causes[most:]):
+        lines.append(f"And {counted(hidden, 'more finding')}: report --format=json lists all.")
+    return lines
+
+
+def _cause_words(overview: Overview, cause: Cause) -> str:
     since = f" (since {moment(cause.since, overview.as_of.tzinfo)})" if cause.since else ""
     return f"{' '.join(cause.words.rstrip('.').split())}{since}"
 
@@ -277,6 +293,11 @@ def compared(one: Compared) -> str:
     if one.verdict == AS_USUAL:
         return f"as usual ({usual})"
     return f"{_WORDS[one.verdict]} than usual ({usual})"
+
+
+def change_words(overview: Overview) -> list[str]:
+    """Return what changed on a day, for each such day."""
+    return [f"{day_words(one.day)}: {'; '.join(one.words)}" for one in overview.changes]
 
 
 def worse_words(overview: Overview) -> Iterator[str]:

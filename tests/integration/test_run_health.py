@@ -58,7 +58,7 @@ def test_after_a_failed_run(target: Launcher) -> None:
     assert lines[0].startswith(
         "LiveIntent refused the access key. Account a-1b2c at 127.0.0.1, pixel 12345"
     )
-    for words in ("What to do: ", failed.run_id, "2 conversions in the last 24 hours"):
+    for words in ("Do what the message says", failed.run_id, "2 conversions in the last 24 hours"):
         assert str(words) in shown.stdout
     assert WRONG_TOKEN["auth_token"] not in shown.stdout
     send(target, 31)

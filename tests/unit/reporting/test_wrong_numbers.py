@@ -48,7 +48,7 @@ def test_a_first_run_with_rows_of_five_days() -> None:
     found = overview(runs)
     assert "No conversion" not in headline(found)[1]
     assert "\n264 conversions in the last 24 hours" in "\n".join(as_lines(found))
-    assert "Conversions that LiveIntent has\n264" in top(runs)
+    assert "Conversions sent\n264" in top(runs)
     assert found.months[0].delivered == found.last_24_hours.delivered == 264
 
 
@@ -99,6 +99,16 @@ def test_unusual_is_not_as_usual() -> None:
     assert health_line(found).startswith("Fewer conversions than usual were sent. The last run")
 
 
+def test_without_conversions_there_is_no_share() -> None:
+    """The chart of a share leaves out a day without conversions, in place of 0 %."""
+    runs = [*daily(20, 1), run(at(0), streams={"orders": shop(0)})]
+    assert "[With both hashes, 21 days: from 100 % to 100 %, today -]" in top(runs)
+
+
+def test_no_run_for_days_is_something_to_do() -> None:
+    assert "the schedule still starts the runs" in what_to_do(overview(daily(40, 3)))
+
+
 # Any history
 
 
@@ -144,7 +154,7 @@ def _check(seed: int) -> None:
     assert re.search(rf"^{sent:,} conversions? in the last 24 hours", text, re.MULTILINE)
     assert f"Could not be sent in the last 24 hours: {period.could_not_be_sent:,}" in text
     if seed % 20 == 0 and "In the last 24 hours" in (shown := readable(page(found))):
-        assert f"Conversions that LiveIntent has\n{sent:,}\n" in shown
+        assert f"Conversions sent\n{sent:,}\n" in shown
         assert f"Could not be sent\n{period.could_not_be_sent:,}\n" in shown
         assert do in shown
         assert said in shown
