@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from singer_sdk.exceptions import MissingKeyPropertiesError
-from singer_sdk.sinks import Sink
-from singer_sdk.target_base import Target
 
 from target_liveintent.conversions import EventBuilder, Rejection, lasting_keys, watch_zone
 from target_liveintent.mapping import RecordConverter, Stream, StreamPlan
@@ -16,9 +15,33 @@ from target_liveintent.run import Run
 from target_liveintent.settings import Settings
 from target_liveintent.singer import RecordValidator
 
+_logger = logging.getLogger("target-liveintent")
 
-class _RunSink(Sink):
-    """What all sinks have in common: they count the records of a stream for a run.
+
+class SkippedSink:
+    """Counts the records of a stream that gives no events.
+
+    Attributes:
+        columns: The columns of a record that are needed; None for all.
+    """
+
+    columns: frozenset[str] | None = frozenset()
+
+    def __init__(self, plan: StreamPlan, run: Run) -> None:
+        self._counts = run.counts.of(plan.stream)
+        self._is_filtered = plan.named and plan.transform is None
+
+    def process_record(self, _: dict[str, Any]) -> None:
+        """Count a record."""
+        self._counts.read += 1
+        if self._is_filtered:
+            self._counts.filtered += 1
+        else:
+            self._counts.unmapped += 1
+
+
+class LiveIntentSink:
+    """Converts the records of one stream.
 
     Attributes:
         columns: The columns of a record that are needed; None for all.
@@ -27,52 +50,20 @@ class _RunSink(Sink):
     columns: frozenset[str] | None
 
     def __init__(
-        self, target: Target, stream: Stream, plan: StreamPlan, run: Run, settings: Settings
-    ) -> None:
-        # (The SDK copies and changes the schema that it is given, and needs only the names.)
-        names: dict[str, Any] = {"properties": {name: {} for name in stream.schema["properties"]}}
-        super().__init__(target, stream.name, names, stream.keys)
-        self._plan = plan
-        self._run = run
-        self._settings = settings
-        self._counts = run.counts.of(plan.stream)
-
-    def get_validator(self) -> None:
-        """Keep the SDK from validating records: sinks do if the user asks for it."""
-
-    def process_batch(self, *_: Any) -> None:
-        """Do nothing: the run has batches of its own."""
-
-
-class SkippedSink(_RunSink):
-    """Counts the records of a stream that gives no events."""
-
-    columns = frozenset()
-
-    def process_record(self, *_: Any) -> None:
-        """Count a record."""
-        self._counts.read += 1
-        if self._plan.named and self._plan.transform is None:
-            self._counts.filtered += 1
-        else:
-            self._counts.unmapped += 1
-
-
-class LiveIntentSink(_RunSink):
-    """Converts the records of one stream."""
-
-    def __init__(  # noqa: PLR0913, PLR0917 (what the converter needs comes on top)
         self,
-        target: Target,
         stream: Stream,
         plan: StreamPlan,
         run: Run,
         settings: Settings,
         suppressions: Suppressions,
     ) -> None:
-        super().__init__(target, stream, plan, run, settings)
+        self._stream = stream
+        self._plan = plan
+        self._run = run
+        self._settings = settings
+        self._counts = counts = run.counts.of(plan.stream)
+        self._failed_columns: set[str] = set()
         self._schema_check = RecordValidator(stream.schema) if settings.validate_records else None
-        counts = self._counts
         defaults = watch_zone(settings.events, counts.note_zone_use)
         builder = EventBuilder(stream.name, plan.properties, stream.keys, defaults, suppressions)
         builder.causes = counts.causes
@@ -85,7 +76,7 @@ class LiveIntentSink(_RunSink):
         else:
             self.columns = plan.reads.union(stream.keys, plan.deletion_columns)
 
-    def process_record(self, record: dict[str, Any], *_: Any) -> None:
+    def process_record(self, record: dict[str, Any]) -> None:
         """Convert a record, and pass the result to the run.
 
         Raises:
@@ -102,14 +93,14 @@ class LiveIntentSink(_RunSink):
         """Fail in the SDK's way if keys are missing; warn once if an expression fails."""
         if rejection.reason == "missing_key" and self._settings.fail_on_rejection:
             msg = (
-                f"a record of stream '{self.stream_name}' has no event_id, and at least one of"
-                f" the key properties ({', '.join(self.key_properties)}) is missing: map event_id"
+                f"a record of stream '{self._stream.name}' has no event_id, and at least one of"
+                f" the key properties ({', '.join(self._stream.keys)}) is missing: map event_id"
             )
             raise MissingKeyPropertiesError(msg)
         column = str(rejection.field)
-        if rejection.reason == "mapping_failed" and column not in self._warned_missing_fields:
-            self._warned_missing_fields.add(column)
-            self.logger.warning(
+        if rejection.reason == "mapping_failed" and column not in self._failed_columns:
+            self._failed_columns.add(column)
+            _logger.warning(
                 "the expression for '%s' in the map of '%s' failed for a record (%s). Each"
                 " record for which the expression fails becomes a dead letter. To read a column"
                 " that only some records have, use get('name')",

@@ -32,7 +32,6 @@ from target_liveintent.singer import Message, MessageReader
 from target_liveintent.sinks import (
     LiveIntentSink,
     SkippedSink,
-    StreamSink,
     needed_columns,
     process_in,
 )
@@ -43,7 +42,6 @@ class TargetLiveIntent(Target):
 
     name = "target-liveintent"
     config_jsonschema = config.SCHEMA
-    default_sink_class = LiveIntentSink
     capabilities: ClassVar[list[Any]] = [
         PluginCapabilities.ABOUT,
         PluginCapabilities.BATCH,
@@ -128,7 +126,6 @@ class TargetLiveIntent(Target):
         self.streams = singer.StreamRegistry(
             stream_maps_of(settings), settings.events, settings.presets, self.logger
         )
-        self._sinks = singer.StreamsThatCame[StreamSink]()
 
     def _open_store(self, *, send_again: bool) -> store.RunStore:
         settings = self.settings
@@ -294,10 +291,10 @@ class TargetLiveIntent(Target):
         if registered is None:
             return
         stream, plans = registered
-        sinks = self._sinks[stream.name] = [
-            LiveIntentSink(self, stream, plan, self.run, self.settings, self._suppressions)
+        sinks = [
+            LiveIntentSink(stream, plan, self.run, self.settings, self._suppressions)
             if gives_events
-            else SkippedSink(self, stream, plan, self.run, self.settings)
+            else SkippedSink(plan, self.run)
             for plan, gives_events in plans
         ]
         columns = needed_columns(sinks, stream)
@@ -305,12 +302,8 @@ class TargetLiveIntent(Target):
         if self.streams.has_events:
             self.run.gate.awaits_stream = False
 
-    def _process_record_message(self, message: Message) -> None:  # type: ignore[override]
-        """Refuse a record that came before the SCHEMA of its stream; sinks get all others."""
-        self._sinks[singer.stream_of(message)]
-
     def _process_batch_message(self, message: Message) -> None:  # type: ignore[override]
-        process = process_in(self._sinks[singer.stream_of(message)])
+        process = self.message_reader.process_of(message)
         for record in singer.batch_records(message.encoding or {}, message.manifest or []):
             process(record)
             self.run.tick()

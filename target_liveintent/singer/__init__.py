@@ -4,11 +4,11 @@ from target_liveintent.singer.batch_files import batch_records
 from target_liveintent.singer.explaining import explain as explain_input
 from target_liveintent.singer.explaining import write_config
 from target_liveintent.singer.failures import failure_text, readable_failures
-from target_liveintent.singer.reader import Message, MessageReader, state_of, stream_of
+from target_liveintent.singer.reader import Message, MessageReader, state_of
 from target_liveintent.singer.replaying import letters_to_replay, replay_letters
 from target_liveintent.singer.signals import STOP_SECONDS, StopSignals
 from target_liveintent.singer.standard_io import StateOutput, check_standard_streams
-from target_liveintent.singer.streams import StreamRegistry, StreamsThatCame
+from target_liveintent.singer.streams import StreamRegistry
 from target_liveintent.singer.validation import RecordValidator
 
 __all__ = [
@@ -19,7 +19,6 @@ __all__ = [
     "StateOutput",
     "StopSignals",
     "StreamRegistry",
-    "StreamsThatCame",
     "batch_records",
     "check_standard_streams",
     "explain_input",
@@ -28,6 +27,5 @@ __all__ = [
     "readable_failures",
     "replay_letters",
     "state_of",
-    "stream_of",
     "write_config",
 ]

@@ -39,6 +39,7 @@ from target_liveintent.singer.batch_files import batch_records
 from target_liveintent.singer.expectation import compare
 from target_liveintent.singer.reader import (
     Message,
+    StreamsThatCame,
     decode_message,
     decode_object,
     lines,
@@ -48,7 +49,6 @@ from target_liveintent.singer.reader import (
     without_mark,
 )
 from target_liveintent.singer.streams import (
-    StreamsThatCame,
     refuse_own_stream,
     stream_described,
     unmapped_message,
@@ -166,7 +166,7 @@ class Inspector:
         self._extracted = 0.0  # When the tap read the last row, if it says so.
         self._as_of: float | None = None
         self._taken: list[tuple[Explained, dict[str, Any]]] = []
-        self.streams = StreamsThatCame[Explained]()
+        self.streams = StreamsThatCame[list[Explained]]()
         self.is_catalog = False
         self.records = 0
 

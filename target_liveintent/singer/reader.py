@@ -15,9 +15,10 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
-from typing import IO, Any, Literal, NamedTuple, NoReturn, TypedDict
+from typing import IO, Any, Literal, NamedTuple, NoReturn, TypedDict, TypeVar
 
 import msgspec
+from singer_sdk.exceptions import RecordsWithoutSchemaException
 from singer_sdk.io_base import GenericSingerReader
 
 from target_liveintent.errors import InputError
@@ -52,6 +53,24 @@ class RecordLine(msgspec.Struct, gc=False):
     record: dict[str, Any]
 
 
+_Of = TypeVar("_Of")
+
+
+class StreamsThatCame(dict[str, _Of]):
+    """Something for each stream whose SCHEMA has come.
+
+    Asking for another stream raises a `RecordsWithoutSchemaException`.
+    """
+
+    def __missing__(self, stream: str) -> NoReturn:
+        """Blame the tap."""
+        msg = (
+            f"the tap sent a record of stream '{stream}' before it sent the stream's SCHEMA:"
+            " report this to the maintainers of the tap"
+        )
+        raise RecordsWithoutSchemaException(msg)
+
+
 class _Expected(NamedTuple):
     """How the RECORDs of a stream are decoded, and what takes their records."""
 
@@ -82,7 +101,7 @@ class MessageReader(GenericSingerReader[str]):
     def __init__(self, tick: Callable[[], None]) -> None:
         super().__init__()
         self._tick = tick
-        self._streams: dict[str, _Expected] = {}
+        self._streams = StreamsThatCame[_Expected]()
         self._marked: set[str] = set()  # Streams with a byte order mark in the name of a column.
         self._expected = _NOTHING  # Nearly every line is of the stream of the RECORD before.
         self.stopped = False
@@ -107,6 +126,14 @@ class MessageReader(GenericSingerReader[str]):
         else:
             self._streams[stream] = _Expected(decode, process)
 
+    def process_of(self, message: Message) -> Callable[[dict[str, Any]], None]:
+        """Return what takes the records of a message's stream.
+
+        Raises:
+            RecordsWithoutSchemaException: If no SCHEMA of the stream has come.
+        """
+        return self._streams[stream_of(message)].process
+
     def process_lines(
         self, file_input: IO[str] | None, callbacks: dict[str, Callable[[Any], None]]
     ) -> Counter[str]:
@@ -114,12 +141,12 @@ class MessageReader(GenericSingerReader[str]):
 
         Args:
             file_input: The input.
-            callbacks: What takes a `Message`, by its type. That of RECORD only gets those of
-                streams for which no columns are selected.
+            callbacks: What takes a `Message`, by its type, but for RECORDs.
 
         Raises:
             InputError: If a line is not a Singer message. The message has the line's number, never
                 its content.
+            RecordsWithoutSchemaException: If a RECORD comes before the SCHEMA of its stream.
         """
         counts: Counter[str] = Counter()
         records = 0
@@ -148,6 +175,9 @@ class MessageReader(GenericSingerReader[str]):
 
     def _process_line(self, line: bytes, callbacks: dict[str, Callable[[Any], None]]) -> str:
         message = decode_message(line)
+        if message.type == "RECORD":
+            self._process_record(message, line)
+            return message.type
         callback = callbacks.get(message.type)
         if callback is None:
             refuse_type(message)
@@ -156,20 +186,16 @@ class MessageReader(GenericSingerReader[str]):
             if _MARK.search(line):
                 self._marked.add(stream_of(message))
                 message = decode_message(without_mark(line))
-        if message.type != "RECORD":
-            callback(message)
-            return message.type
+        callback(message)
+        return message.type
+
+    def _process_record(self, message: Message, line: bytes) -> None:
         stream = stream_of(message)
         if not message.record:
             msg = "the RECORD message has no record"
             raise InputError(msg)
-        expected = self._streams.get(stream)
-        if expected is None:
-            callback(message)
-        else:
-            self._expected = expected
-            expected.process(_decode(expected.decode, line).record)
-        return message.type
+        self._expected = expected = self._streams[stream]
+        expected.process(_decode(expected.decode, line).record)
 
     def drain(self, file_input: IO[str] | None, goes_on: Callable[[], bool]) -> None:
         """Read the rest of the input without using it, for as long as `goes_on` returns True."""

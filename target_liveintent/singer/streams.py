@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable
-from typing import NamedTuple, NoReturn, TypeVar
-
-from singer_sdk.exceptions import RecordsWithoutSchemaException
+from typing import NamedTuple, NoReturn
 
 from target_liveintent.conversions import (
     DEAD_LETTERS,
@@ -33,23 +31,6 @@ from target_liveintent.mapping import (
 )
 from target_liveintent.settings import EventDefaults
 from target_liveintent.singer.reader import Message, decode_object, stream_of
-
-_Of = TypeVar("_Of")
-
-
-class StreamsThatCame(dict[str, list[_Of]]):
-    """A list for each stream whose SCHEMA has come.
-
-    Asking for another stream raises a `RecordsWithoutSchemaException`.
-    """
-
-    def __missing__(self, stream: str) -> NoReturn:
-        """Blame the tap."""
-        msg = (
-            f"the tap sent a record of stream '{stream}' before it sent the stream's SCHEMA:"
-            " report this to the maintainers of the tap"
-        )
-        raise RecordsWithoutSchemaException(msg)
 
 
 class Registered(NamedTuple):

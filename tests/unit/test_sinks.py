@@ -40,13 +40,9 @@ def started(**settings: Any) -> TargetLiveIntent:
 
 
 def made(
-    target: TargetLiveIntent,
-    kind: type[Any] = LiveIntentSink,
-    stream: Stream = ORDERS,
-    plan: StreamPlan = PLAN,
-) -> Any:
-    given = () if kind is SkippedSink else (Suppressions(None),)
-    return kind(target, stream, plan, target.run, target.settings, *given)
+    target: TargetLiveIntent, stream: Stream = ORDERS, plan: StreamPlan = PLAN
+) -> LiveIntentSink:
+    return LiveIntentSink(stream, plan, target.run, target.settings, Suppressions(None))
 
 
 @pytest.mark.parametrize(
@@ -63,7 +59,7 @@ def test_columns(plan: StreamPlan, keys: tuple[str, ...], columns: set[str] | No
     """A sink needs what its map reads, the keys, and what marks deleted rows; or all of it."""
     target, stream = started(), ORDERS._replace(keys=keys)
     assert made(target, stream=stream, plan=plan).columns == columns
-    assert made(target, SkippedSink, stream, plan).columns == frozenset()
+    assert SkippedSink(plan, target.run).columns == frozenset()
     checked = started(validate_records=True)
     assert made(checked, stream=stream, plan=plan).columns is None
 
@@ -76,7 +72,7 @@ def test_columns(plan: StreamPlan, keys: tuple[str, ...], columns: set[str] | No
 def test_skipped_records_are_counted(plan: StreamPlan, counted: str) -> None:
     """A stream that the user drops is filtered; any other that gives no events is unmapped."""
     target = started()
-    made(target, SkippedSink, plan=plan).process_record({"id": 1})
+    SkippedSink(plan, target.run).process_record({"id": 1})
     counts = target.run.counts.of("orders")
     assert (counts.read, getattr(counts, counted), counts.unsettled) == (1, 1, 0)
 
@@ -185,13 +181,3 @@ def test_state_without_a_stream_that_gives_events(
     with pytest.raises(StreamMappingError) if count else contextlib.nullcontext():
         target.process(io.StringIO(f'{given}\n{{"type": "STATE", "value": 1}}\n'))
     assert capsys.readouterr().out == ("" if count else "1\n")
-
-
-@pytest.mark.parametrize("limit", [1, None])
-def test_a_stream_that_does_not_come(limit: int | None, caplog: pytest.LogCaptureFixture) -> None:
-    """It is missed at the end of the input, and not where a run stops reading before."""
-    target = started(stream_maps={"ordres": {"ip": "ip"}}, limit=limit)
-    record = {"id": 1, "event_time": int(time.time()) - 60, "email": "ann@example.com"}
-    target.listen(io.StringIO(messages("orders", COLUMNS, record)))
-    assert target.run.counts.of("orders").delivered == 1
-    assert ("did you mean 'orders'?" in caplog.text) == (limit is None)

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import IO, TYPE_CHECKING, Any
 
 import pytest
+from singer_sdk.exceptions import RecordsWithoutSchemaException
 
 from target_liveintent.errors import InputError
 from target_liveintent.singer import reader
@@ -19,7 +20,6 @@ from target_liveintent.singer.reader import (
     MessageReader,
     RecordLine,
     decode_message,
-    decode_object,
     lines,
     state_of,
 )
@@ -35,12 +35,13 @@ class Recorder:
         self.messages: list[Any] = []
         self.ticks = 0
         self.reader = MessageReader(self._tick)
+        self.select("s")
 
     def _tick(self) -> None:
         self.ticks += 1
 
     def select(self, stream: str, *columns: str) -> None:
-        """Select columns of a stream."""
+        """Select columns of a stream, as a SCHEMA does; all without a name."""
         self.reader.select_columns(stream, columns or None, functools.partial(self._add, stream))
 
     def _add(self, stream: str, record: dict[str, Any]) -> None:
@@ -52,9 +53,8 @@ class Recorder:
             source = io.StringIO(source)
         elif isinstance(source, bytes):
             source = _pipe(source)
-        kinds = ("SCHEMA", "RECORD", "STATE", "BATCH", "ACTIVATE_VERSION")
+        kinds = ("SCHEMA", "STATE", "BATCH", "ACTIVATE_VERSION")
         callbacks: dict[str, Callable[[Any], None]] = dict.fromkeys(kinds, self.messages.append)
-        callbacks["RECORD"] = lambda one: self._add(one.stream, decode_object(one.record))
         try:
             self.reader.process_lines(source, callbacks)
         finally:
@@ -304,13 +304,13 @@ def test_only_the_columns_that_are_needed() -> None:
     content = "".join(
         [
             *(record("s", a=number, b=2) for number in range(3)),
-            *(record("t", a=3, b=4), record("u", a=5, b=6), record("s", a=7, b=8)),
+            *(record("t", a=3, b=4), record("s", a=7, b=8)),
             *(record("s", a=float("nan"), b=9), record("s", b=10)),
         ]
     )
     assert [(message.stream, message.record) for message in found.read(content)] == [
         *(("s", {"a": number}) for number in range(3)),
-        *(("t", {"a": 3, "b": 4}), ("u", {"a": 5, "b": 6}), ("s", {"a": 7})),
+        *(("t", {"a": 3, "b": 4}), ("s", {"a": 7})),
         *(("s", {"a": None}), ("s", {})),
     ]
 
@@ -322,7 +322,7 @@ def test_a_schema_changes_the_columns() -> None:
     content = STREAM[0].decode() + "\n" + record("s", a=1, b=2) * 2
     counts = found.reader.process_lines(
         io.StringIO(content * 2),
-        {"SCHEMA": lambda _: found.select("s", next(columns)), "RECORD": pytest.fail},
+        {"SCHEMA": lambda _: found.select("s", next(columns))},
     )
     records = [one.record for one in found.messages]
     assert records == [{"a": 1}, {"a": 1}, {"b": 2}, {"b": 2}]
@@ -351,7 +351,6 @@ def test_a_byte_order_mark(mark: str, columns: tuple[str, ...] | None) -> None:
     )
     callbacks: dict[str, Any] = {
         "SCHEMA": take_schema,
-        "RECORD": records.append,
         "STATE": lambda message: states.append(state_of(message)),
     }
     found.process_lines(io.StringIO(content), callbacks)
@@ -372,15 +371,22 @@ def test_a_byte_order_mark(mark: str, columns: tuple[str, ...] | None) -> None:
         ('{"type":"SURPRISE"}', "the message has the unknown type 'SURPRISE'"),
     ],
 )
-@pytest.mark.parametrize("known", [(), ("s",)])
-def test_malformed_messages(line: str, said: str, known: tuple[str, ...]) -> None:
-    """A malformed RECORD is rejected with its line, whether its stream is known or not."""
+def test_malformed_messages(line: str, said: str) -> None:
+    """The line of a malformed message is named."""
     found = Recorder()
-    for stream in known:
-        found.select(stream, "a")
     with pytest.raises(InputError, match=f"line 2 of the input: .*{said}"):
         found.read(record("s", a=1) + line + "\n")
     assert len(found.messages) == 1
+
+
+def test_a_record_before_its_schema() -> None:
+    """It is an error of the tap, whether it comes in a line or in a file of a BATCH."""
+    found = Recorder()
+    with pytest.raises(RecordsWithoutSchemaException, match="a record of stream 'returns' before"):
+        found.read(record("returns", a=1))
+    with pytest.raises(RecordsWithoutSchemaException, match="a record of stream 'returns' before"):
+        found.reader.process_of(Message("BATCH", "returns"))
+    assert found.messages == []
 
 
 def test_a_state_does_not_slow_the_next_record(monkeypatch: pytest.MonkeyPatch) -> None:

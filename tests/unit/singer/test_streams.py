@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 from preset_records import sample
-from singer_sdk.exceptions import RecordsWithoutSchemaException
 from unit_support import ACCOUNT, BARE, DEFAULTS
 
 from target_liveintent.config import settings_of
@@ -21,7 +20,6 @@ from target_liveintent.singer.streams import (
     MELTANO_TEST_STREAM,
     Stream,
     StreamRegistry,
-    StreamsThatCame,
 )
 
 if TYPE_CHECKING:
@@ -68,15 +66,6 @@ def test_a_stream_of_events() -> None:
     assert stream == Stream("orders", {"properties": {name: {} for name in EVENT}}, ("id",))
     assert (plan.properties, gives_events) == (EVENT, True)
     assert found.streams.has_events
-
-
-def test_a_stream_that_has_not_come() -> None:
-    """It is an error of the tap."""
-    sinks = StreamsThatCame[str]({"orders": []})
-    assert sinks["orders"] == []
-    with pytest.raises(RecordsWithoutSchemaException, match="a record of stream 'returns' before"):
-        sinks["returns"]
-    assert list(sinks) == ["orders"]
 
 
 def test_a_schema_again_changes_nothing() -> None:
