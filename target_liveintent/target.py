@@ -146,15 +146,26 @@ class TargetLiveIntent(Target):
                 settings.history_days,
             )
         if opened.former is not None and self._replay is None:
+            self._warn_of_former(opened.database, *opened.former)
+        return opened
+
+    def _warn_of_former(
+        self, database: store.Database, customer_id: str, pixel_id: int | None
+    ) -> None:
+        """Warn if the runs before this one have sent events for another customer or pixel."""
+        settings = self.settings
+        former = dataclasses.replace(settings, customer_id=customer_id, pixel_id=pixel_id)
+        if events := reporting.events_sent(database, former):
             self.logger.warning(
-                "this is the first run for customer ID %s and pixel %s; the last run was for"
-                " customer ID %s and pixel %s. Events that it has sent are sent again if the input"
-                " has them. If you have changed customer_id or pixel_id by mistake, stop this run",
+                "this is the first run for customer ID %s and pixel %s. The runs for customer ID %s"
+                " and pixel %s in the store have sent %s, which are sent again if the input has"
+                " them. If you have changed customer_id or pixel_id by mistake, stop this run",
                 settings.customer_id,
                 settings.pixel_id,
-                *opened.former,
+                customer_id,
+                pixel_id,
+                counted(events, "event"),
             )
-        return opened
 
     # What the SDK must not do by itself
 

@@ -8,6 +8,7 @@ from target_liveintent.reporting.history import (
     STOPPED,
     USUAL,
     Ending,
+    events_sent,
 )
 from target_liveintent.reporting.letters import look_at as look_at_letters
 from target_liveintent.reporting.page import as_lines as overview_lines
@@ -24,6 +25,7 @@ __all__ = [
     "USUAL",
     "Ending",
     "RunReporter",
+    "events_sent",
     "health_line",
     "keep_failure",
     "look_at_letters",

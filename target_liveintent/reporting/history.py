@@ -296,6 +296,12 @@ def _record_in(stored: StoredRun, settings: Settings) -> RunRecord | None:
     return record if record.format == FORMAT else None
 
 
+def events_sent(database: Database, settings: Settings) -> int:
+    """Return how many events all runs in the store have sent for the account and pixel."""
+    stored = runs_in(database, settings, since=0)
+    return total_of(filter(None, (_record_in(one, settings) for one in stored))).delivered
+
+
 def stored_text(run: RunRecord) -> str:
     """Return the JSON of a run for the store, without secrets."""
     return without_secrets(msgspec.json.encode(run).decode())

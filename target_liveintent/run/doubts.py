@@ -186,12 +186,12 @@ def what_to_do(reason: str, streams: Mapping[str, StreamCounts]) -> str:
     concerned = {name: one for name, one in streams.items() if one.rejected[reason]}
     hints = [hint for name, one in concerned.items() if (hint := _no_identity_hint(name, one))]
     if hints and len(hints) == len(concerned):
-        meaning = NO_IDENTITY  # These are no guests.
+        meaning = NO_IDENTITY  # The hints say the rest.
     return " ".join([meaning, *hints])
 
 
 def _no_identity_hint(stream: str, counts: StreamCounts) -> str:
-    """Return what is wrong with the map of a stream with guests; empty if nothing seems to be."""
+    """Return why a stream has events that identify nobody; empty if a page may identify them."""
     hashed = _hashed(counts)
     if not hashed:
         return f"No e-mail address is mapped in stream {stream}: map email, md5 or sha2."
@@ -200,6 +200,11 @@ def _no_identity_hint(stream: str, counts: StreamCounts) -> str:
         return (
             f"In stream {stream}, almost no event has a usable value in {columns}: check what is"
             f" mapped to {columns}."
+        )
+    if "source_url" in counts.mapped:
+        return (
+            f"In stream {stream}, these are usually guest orders; their URLs in source_url have no"
+            " li_did."
         )
     return ""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any
 
@@ -90,14 +89,15 @@ def letters_to_replay(
     """
     found: Iterator[tuple[LetterKey, str]]
     if source is not None:
-        letters = (imported(record, settings) for record in letters_of(source))
+        # All are read before one is imported: of a file that cannot be read, nothing is.
+        letters = [imported(record, settings) for record in letters_of(source)]
         if store is None:
             yield from ((one.key, dict(one.record)) for one in letters)
             return
-        keys: set[LetterKey] = set()
-        while some := list(itertools.islice(letters, _MOST_IMPORTED)):
-            store.import_letters(some)
-            keys.update(one.key for one in some)
+        for start in range(0, len(letters), _MOST_IMPORTED):
+            store.import_letters(letters[start : start + _MOST_IMPORTED])
+        keys = {one.key for one in letters}
+        letters.clear()
         # (A letter that is rejected again is of this run, too, and may have another key.)
         of_run = letters_in(store.database, store.number, of_run=True)
         found = (one for one in of_run if one[0] in keys)

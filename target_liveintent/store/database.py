@@ -17,6 +17,8 @@ from target_liveintent.store.layout import VERSION, Row, Step
 _T = TypeVar("_T")
 _STOP_SECONDS = 0.5
 """Seconds for which a run that was told to stop still waits for another try."""
+_ANSWER_SECONDS = 1.5
+"""Seconds for which such a run waits for an answer of a database."""
 _SILENT_SECONDS = 1.0
 """Seconds of a wait after which the log says what is waited for."""
 _LOCK_MILLISECONDS = 200
@@ -60,6 +62,12 @@ class Waiting:
         self._began = self._clock.monotonic()
         self._has_warned = False
         self.reason = ""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run was told to stop, and has waited for an answer for long enough."""
+        has_waited = self._clock.monotonic() - self._began >= _ANSWER_SECONDS
+        return has_waited and (self._is_stopped() or self.has_ended)
 
     def again(self, reason: str, most: float, pause: float) -> bool:
         """Wait some seconds before the next try; return False after `most` seconds in all."""

@@ -11,15 +11,17 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
+from psycopg.abc import PQGen
 
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.privacy import hide_token
 from target_liveintent.store.database import Answers, Database, Then, Waiting
 from target_liveintent.store.layout import FURTHER, TABLES, Row, Step
 
+_T = TypeVar("_T")
 _CREATING = 0x4C495354
 """The number of the lock that runs take while they create the tables: the letters "LIST"."""
 _NOW = "extract(epoch FROM clock_timestamp())"
@@ -60,6 +62,32 @@ _CONFIGURATION_WORDS = (
 _NAMES = ", ".join(f"'{table.name}'" for table in TABLES)
 
 
+class _Connection(psycopg.Connection[Any]):
+    """A connection on which a run that was told to stop waits only a little for an answer.
+
+    Attributes:
+        waiting: Says when a wait is over.
+    """
+
+    waiting = Waiting()
+
+    def wait(self, gen: PQGen[_T], *args: Any, **kwargs: Any) -> _T:
+        """Wait for an answer; psycopg looks several times a second whether there is one."""
+        return super().wait(self._watched(gen), *args, **kwargs)
+
+    def _watched(self, gen: PQGen[_T]) -> PQGen[_T]:
+        try:
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                if not ready and self.waiting.is_over:
+                    raise psycopg.OperationalError(_NO_ANSWER)
+                wanted = gen.send(ready)
+        except StopIteration as end:
+            answer: _T = end.value
+            return answer
+
+
 class PostgresStore(Database):
     """A PostgreSQL database.
 
@@ -90,7 +118,7 @@ class PostgresStore(Database):
         logging.getLogger("psycopg").setLevel(logging.CRITICAL)
         self._parameters, self._secrets = _parameters(url)
         self._retry_seconds = retry_seconds
-        self._connection: psycopg.Connection[Any] | None = None
+        self._connection: _Connection | None = None
         self._open(reads_only=reads_only)
 
     @property
@@ -101,9 +129,10 @@ class PostgresStore(Database):
             if self.waiting.has_ended:
                 raise psycopg.OperationalError(_GONE)
             # A pooler between the run and the database may not know prepared statements.
-            self._connection = psycopg.connect(
+            self._connection = _Connection.connect(
                 self._parameters, autocommit=True, prepare_threshold=None
             )
+            self._connection.waiting = self.waiting
         return self._connection
 
     def _prepare(self) -> None:

@@ -59,8 +59,9 @@ def test_another_pixel(to_server: Launcher, server: FaultyServer) -> None:
         now = {"customer_id": "a-1b2c", "pixel_id": 2001, **changes}
         assert warning.startswith(
             f"this is the first run for customer ID {now['customer_id']} and pixel"
-            f" {now['pixel_id']}; the last run was for customer ID a-1b2c and pixel"
-            f" {2001 if 'pixel_id' in changes else 2002}. Events that it has sent are sent again"
+            f" {now['pixel_id']}. The runs for customer ID a-1b2c and pixel"
+            f" {2001 if 'pixel_id' in changes else 2002} in the store have sent 3 events, which are"
+            " sent again"
         )
         # Two loaders may share a store: of a pixel that is known, nothing is said.
         assert to_server.run(*messages, **{**settings, **changes}).warnings == []

@@ -232,6 +232,9 @@ def test_the_warning() -> None:
 UNMAPPED = "No e-mail address is mapped in stream orders: map email, md5 or sha2."
 IDLE = "In stream orders, almost no event has a usable value in {0}: check what is mapped to {0}."
 GUESTS = REASONS["no_identity"].meaning
+PAGES = (
+    "In stream orders, these are usually guest orders; their URLs in source_url have no li_did."
+)
 
 
 @pytest.mark.parametrize(
@@ -246,13 +249,18 @@ GUESTS = REASONS["no_identity"].meaning
             f"{NO_IDENTITY} {IDLE.format('email, md5')}",
         ),
         (found(9, 9, email_empty=9), GUESTS),
+        (found(9, 9, "email source_url", email_empty=9), f"{NO_IDENTITY} {PAGES}"),
+        (found(9, 9, "source_url"), f"{NO_IDENTITY} {UNMAPPED}"),
         (found(10, 9, email_empty=9), GUESTS),
         (found(100, 97, email_empty=97), GUESTS),
         (found(10, 5, "email md5", email_empty=10, md5_empty=5), GUESTS),
     ],
 )
 def test_advice_on_no_identity(one: StreamCounts, said: str) -> None:
-    """Guests are blamed only where an e-mail column is mapped, and gives something."""
+    """Guests are blamed only where an e-mail column is mapped, and gives something.
+
+    Nobody is told to map a page that is mapped.
+    """
     assert what_to_do("no_identity", {"orders": one}) == said
 
 
