@@ -171,7 +171,7 @@ OWN_WORK = 50e-6
 
 
 LATENCY = 0.05
-RATES = {0.01: 10_000, LATENCY: 4_000}
+RATES = {0.01: 10_000, LATENCY: 5_000}
 """Events a second, by the seconds of a round trip."""
 
 

@@ -207,3 +207,25 @@ def test_reading_changes_nothing(in_file: Stores, is_open: bool) -> None:
     with pytest.raises(StorageError, match="read-only"):
         list(database.read("DELETE FROM dead_letter"))
     database.close()
+
+
+def test_other_readers_disturb_nothing(in_file: Stores) -> None:
+    """A program may read for long while a run writes."""
+    store = in_file()
+    with contextlib.closing(sqlite3.connect(in_file.place, isolation_level=None)) as other:
+        other.execute("BEGIN")
+        assert other.execute("SELECT count(*) FROM event").fetchall() == [(0,)]
+        send(store, 0, *events(100))
+        store.write(durable=True)
+        store.close()
+    assert in_file.sql("SELECT count(*) FROM event") == [(100,)]
+
+
+def test_nothing_stays_of_a_deleted_row(in_file: Stores) -> None:
+    """Neither in the file nor in the file beside it: a person can be forgotten."""
+    store, mark = in_file(), "known-by-nobody-else"
+    store.reject(rejection(mark))
+    store.write()
+    send(store, 0, event(mark))
+    store.close()
+    assert mark.encode() not in Path(in_file.place).read_bytes()
