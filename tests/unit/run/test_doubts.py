@@ -232,9 +232,7 @@ def test_the_warning() -> None:
 UNMAPPED = "No e-mail address is mapped in stream orders: map email, md5 or sha2."
 IDLE = "In stream orders, almost no event has a usable value in {0}: check what is mapped to {0}."
 GUESTS = REASONS["no_identity"].meaning
-PAGES = (
-    "In stream orders, these are usually guest orders; their URLs in source_url have no li_did."
-)
+PAGES = "In stream orders, these are usually guest orders; their URLs in source_url have no li_did."
 
 
 @pytest.mark.parametrize(
