@@ -21,6 +21,7 @@ from target_liveintent.config import settings_of
 from target_liveintent.reporting.history import FORMAT, RunRecord, history_of
 from target_liveintent.reporting.overview import overview_of
 from target_liveintent.reporting.page import write_page
+from target_liveintent.reporting.rules import judge
 from target_liveintent.run import FIELDS, Amount, StreamCounts
 from target_liveintent.sandbox import Sandbox
 
@@ -112,7 +113,12 @@ def shop_runs() -> list[RunRecord]:
 def write_report(path: Path) -> None:
     """Write the report of the made-up shop."""
     given = {"customer_id": "a-1b2c", "auth_token": "none", "pixel_id": 12345}
-    history = history_of(shop_runs(), NOW.date())
+    runs = shop_runs()
+    for number in range(-BAD_HOURS, 0):
+        before = history_of(runs[:number], NOW.date())
+        judgement = judge(before, runs[number], NOW.tzinfo or dt.timezone.utc)
+        runs[number].unusual = [one for found in judgement.values() for one in found]
+    history = history_of(runs, NOW.date())
     write_page(overview_of(history, settings_of(given), NOW.timestamp()), str(path))
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from target_liveintent.reporting.history import FAILED, STOPPED, RunRecord, Unusual
+from target_liveintent.reasons import REASONS
+from target_liveintent.reporting.history import DIGESTED, FAILED, STOPPED, RunRecord, Unusual
 from target_liveintent.reporting.words import age_words, percent
 from target_liveintent.run import ALL_SOURCES, StreamCounts, counted
 
@@ -15,8 +16,6 @@ NO_RUN, UNUSUAL = "no_run", "unusual"
 """Causes of bad health, beside `FAILED`."""
 _FORGOTTEN = dt.timedelta(days=2)
 """After this time, a failure does not count any more if other streams came since then."""
-_DIGESTED = ("presets", "stream_maps")
-"""Settings of which the history has only a digest."""
 _TOLERATED = 0.05
 """The share of conversions that may lack something before it is mentioned."""
 _FRESH = 0.5
@@ -76,8 +75,28 @@ def causes_of(
     """
     yield from _failed([run for run in scheduled if run.ending != STOPPED])
     yield from _too_old(scheduled, now, max_age)
-    for one in sorted(unusual, key=lambda one: one.since):
+    for one in _problems(unusual):
         yield Cause(UNUSUAL, f"{one.stream}: {one.words}", one.since, "", one.rule)
+
+
+def _problems(unusual: Iterable[Unusual]) -> list[Unusual]:
+    """Return what is unusual, the oldest first; dead letters of a new reason are one problem."""
+    found = list(unusual)
+    many = {one.stream for one in found if one.rule == "dead_letters"}
+    new = [
+        one
+        for one in found
+        if one.rule == "new_reason"
+        and one.stream in many
+        and (one.subject not in REASONS or REASONS[one.subject].letter)
+    ]
+    for one in new:
+        found.remove(one)
+    for n, one in enumerate(found):
+        if one.rule == "dead_letters":
+            moments = [one.since, *(other.since for other in new if other.stream == one.stream)]
+            found[n] = msgspec.structs.replace(one, since=min(moments))
+    return sorted(found, key=lambda one: one.since)
 
 
 def _failed(judged: Sequence[RunRecord]) -> Iterator[Cause]:
@@ -158,7 +177,7 @@ def changes_of(usual_runs: Iterable[RunRecord]) -> list[Change]:
         before[streams] = new
         for name in sorted(old.keys() & new.keys()):
             if old[name] != new[name]:
-                became = "" if name in _DIGESTED else f": {old[name]} became {new[name]}"
+                became = "" if name in DIGESTED else f": {old[name]} became {new[name]}"
                 words = f"`{name}`{became}" if became else f"`{name}` changed"
                 found.setdefault(run.day, {})[words] = None
     return [Change(day, list(words)) for day, words in reversed(found.items())]

@@ -38,7 +38,7 @@ _SHOWN = (
     "validate_records",
 )
 """Settings that matter to the figures and whose values are kept."""
-_DIGESTED = ("presets", "stream_maps")
+DIGESTED = ("presets", "stream_maps")
 """The same, but their text is the user's: only a digest tells whether they changed."""
 _DIGITS = 12
 _KILLED = "the run was killed, or the machine was switched off"
@@ -153,7 +153,7 @@ def settings_that_matter(settings: Settings) -> dict[str, str]:
     """Return the settings whose change can change the figures, without secrets."""
     names = {name: str(getattr(settings, name)) for name in _SHOWN}
     names["suppression_path"] = "not set" if settings.suppression_path is None else "set"
-    return names | {name: _digest(getattr(settings, name)) for name in _DIGESTED}
+    return names | {name: _digest(getattr(settings, name)) for name in DIGESTED}
 
 
 def _digest(value: object) -> str:

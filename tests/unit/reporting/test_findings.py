@@ -21,7 +21,7 @@ from reporting_support import (
 )
 
 from target_liveintent.reporting.findings import NO_RUN
-from target_liveintent.reporting.history import FAILED, RunRecord
+from target_liveintent.reporting.history import FAILED, RunRecord, Unusual
 from target_liveintent.reporting.overview import overview_of
 from target_liveintent.reporting.rules import judge
 
@@ -67,6 +67,19 @@ def test_a_failure_of_a_stream_that_does_not_come_any_more_is_forgotten() -> Non
     runs = [*daily(40, 4), run(at(3, 13), **BROKEN, **VISITS)]
     assert [one.cause for one in overview([*runs, *daily(3, 1)]).causes] == [FAILED]
     assert overview([*runs, *daily(3)]).causes == []
+
+
+def test_dead_letters_of_a_new_reason_are_one_problem() -> None:
+    """It began with the first of them; a new reason of records that are dropped is another."""
+    found = [
+        Unusual("new_reason", "orders", "no_consent", at(0, 10), "some were not sent"),
+        Unusual("new_reason", "orders", "invalid_source", at(0, 9), "two were not sent"),
+        Unusual("dead_letters", "orders", "", at(0, 11), "forty could not be sent"),
+    ]
+    shown = overview([*daily(40, 1), run(at(0), unusual=found)])
+    causes = [(one.subject, one.since) for one in shown.causes]
+    assert causes == [("dead_letters", at(0, 9)), ("new_reason", at(0, 10))]
+    assert shown.unusual == found
 
 
 def test_no_run() -> None:

@@ -153,7 +153,7 @@ SITUATIONS: dict[str, Situation] = {
     "good again": Situation(fewer_hashes(98)),
     "several currencies": Situation(daily(20, streams={"orders": shop(values=CURRENCIES)})),
     "everything is wrong": Situation(
-        everything_is_wrong(), f"failed no_run {'unusual ' * len(RULES)}", HOUR
+        everything_is_wrong(), f"failed no_run {'unusual ' * (len(RULES) - 1)}", HOUR
     ),
 }
 DETAILED = ("all is usual", "no history", "the first run", "everything is wrong")
