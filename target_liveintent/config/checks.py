@@ -38,6 +38,10 @@ GONE = {
     "replay_unconfirmed": "use the option --unconfirmed of the command replay",
 }
 """Settings that are gone, and what to do in place of each."""
+_WRITTEN = ("store", "report_path", "metrics_path")
+"""The settings that name files which a run writes."""
+_PATHS = ("auth_token_path", "suppression_path", *_WRITTEN)
+"""The settings that name files."""
 _VALIDATOR = Draft202012Validator(SCHEMA)
 _LIBPQ = re.compile(r"\b(?:host|hostaddr|user|password|dbname|service)\s*=")
 """A connection string of libpq, in the form that is no URL."""
@@ -45,20 +49,35 @@ _LIBPQ = re.compile(r"\b(?:host|hostaddr|user|password|dbname|service)\s*=")
 
 def problems(config: Mapping[str, Any]) -> list[str]:
     """Return the problems of a configuration, one line each, without the values of settings."""
-    given = {name: value for name, value in config.items() if value is not None}
+    return checked(config)[1]
+
+
+def checked(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return the settings that are given and right, ready to use, and the problems of the others.
+
+    Null means "not set". Relative paths start at the root of a Meltano project.
+    """
+    given = {name: _clean(value) for name, value in config.items() if value is not None}
     errors = [error for error in _VALIDATOR.iter_errors(given) if error.path]  # (Of a value.)
     found = [*_gone_problems(given), *_missing_problems(given), *_schema_problems(errors)]
     # The other checks expect values of the right type, so they see no setting that is wrong.
     wrong = {error.path[0] for error in errors}
-    sound: dict[str, Any] = {
-        name: value.strip() if isinstance(value, str) else value
-        for name, value in given.items()
-        if name not in wrong
-    }
+    known = {"store": Settings.store, **given}
+    sound = {n: known[n] for n in SCHEMA["properties"] if n in known and n not in wrong}
+    for name in sound.keys() & {*_PATHS}:
+        if not is_url(sound[name]):
+            sound[name] = in_project(sound[name])
     for check in (_token_problems, _url_problems, _zone_problems, _path_problems, _store_problems):
         found += check(sound)
     found += map_problems(sound.get("stream_maps", {}), sound.get("presets", {}))
-    return list(dict.fromkeys(found))
+    return sound, list(dict.fromkeys(found))
+
+
+def _clean(value: Any) -> Any:
+    """Remove what files and JSON add to a value: the line end of a secret, the `.0` of 12345.0."""
+    if isinstance(value, str):
+        return value.strip()
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _gone_problems(given: Mapping[str, Any]) -> Iterator[str]:
@@ -91,7 +110,7 @@ def _token_problems(given: Mapping[str, Any]) -> Iterator[str]:
         yield "settings 'auth_token' and 'auth_token_path' are both set: remove one of them"
     elif "auth_token_path" in given:
         try:
-            read_token(in_project(given["auth_token_path"]))
+            read_token(given["auth_token_path"])
         except ConfigurationError as error:
             yield str(error)
     elif "auth_token" in given and not is_usable_token(given["auth_token"]):
@@ -130,19 +149,17 @@ def _zone_problems(given: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _path_problems(given: Mapping[str, Any]) -> Iterator[str]:
-    paths = {"store": Settings.store, **given}
     names: dict[str, str] = {}
-    for name in ("auth_token_path", "suppression_path", "store", "report_path", "metrics_path"):
-        may_be_url = name in {"suppression_path", "store"}
-        if name not in paths or (may_be_url and is_url(paths[name])):
+    for name in _PATHS:
+        if name not in given or (name in {"suppression_path", "store"} and is_url(given[name])):
             continue
-        place = _real_path(in_project(paths[name]))
+        place = _real_path(given[name])
         if names.setdefault(place, name) != name:  # A run would destroy what the other one keeps.
             yield (
                 f"settings '{names[place]}' and '{name}' name the same file: give each setting its"
                 " own file"
             )
-        if name in {"store", "report_path", "metrics_path"} and not _is_for_a_file(Path(place)):
+        if name in _WRITTEN and not _is_for_a_file(Path(place)):
             yield (
                 f"setting '{name}' must name an ordinary file, in a folder that exists, and no"
                 " folder or device such as /dev/null. Create the folder, correct the path, or"
@@ -166,7 +183,7 @@ def _is_for_a_file(path: Path) -> bool:
 
 def _store_problems(given: Mapping[str, Any]) -> Iterator[str]:
     """Check the URL of a database, without showing it; the run asks the database at its start."""
-    url = given.get("store", Settings.store)
+    url = given.get("store", "")
     scheme, _, rest = url.partition("://")
     before_host = rest.partition("?")[0].rpartition("@")[0]
     is_wrong_url = is_url(url) and (scheme not in {"postgresql", "postgres"} or not rest)

@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 
-from target_liveintent.config.checks import GONE, problems
+from target_liveintent.config.checks import GONE, checked
 from target_liveintent.config.schema import SCHEMA
 from target_liveintent.delivery import read_token
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.mapping import did_you_mean
-from target_liveintent.settings import Settings, in_project, is_url
+from target_liveintent.settings import Settings
 
 PREFIX = "TARGET_LIVEINTENT_"
 """What the names of the environment variables of settings begin with."""
@@ -22,8 +22,6 @@ _TYPES = {
     **{name: schema["type"][0] for name, schema in SCHEMA["properties"].items()},
 }
 """The types of all settings that can be given, those that are gone included."""
-_PATHS = ("auth_token_path", "store", "suppression_path", "report_path", "metrics_path")
-"""The settings that name files."""
 _SPLITS = {"stream_maps": 1, "stream_map_config": -1}
 """The settings that hold objects in objects, with the number of dots at which a name is split: the
 name of a column has no dot, but the name of its stream can have dots."""
@@ -36,25 +34,12 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
     Raises:
         ConfigurationError: With everything that is wrong, in one line.
     """
-    if found := problems(config):
+    values, found = checked(config)
+    if found:
         raise ConfigurationError("; ".join(found))
-    values = {
-        name: _clean(config[name]) for name in SCHEMA["properties"] if config.get(name) is not None
-    }
-    values.setdefault("store", Settings.store)
-    for name in _PATHS:
-        if name in values and not is_url(values[name]):
-            values[name] = in_project(values[name])
     if "auth_token_path" in values:
         values["auth_token"] = read_token(values["auth_token_path"])
     return Settings(**values)
-
-
-def _clean(value: Any) -> Any:
-    """Remove what files and JSON add to a value: the line end of a secret, the `.0` of 12345.0."""
-    if isinstance(value, str):
-        return value.strip()
-    return int(value) if isinstance(value, float) else value
 
 
 def read_config(path: str) -> dict[str, Any]:

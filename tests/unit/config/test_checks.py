@@ -55,9 +55,9 @@ MISPLACED = (
 COLUMNS = "must be a list of column names"
 WRONG: list[tuple[Any, ...]] = [
     ("customer_id", "a-b", "c-1b2c", "a-1b2", "a-1b2cd", "A-1B2C", "", 5),
-    ("auth_token", "must be a string that is not empty", "", 5),
+    ("auth_token", "must be a string that is not empty", "", "   ", 5),
     ("auth_token", "printable ASCII characters", "s3cr3t n", "s3cr3t\nen", "s3cr3t\x00en"),
-    ("auth_token", "printable ASCII characters", "s3cr3tö", "   ", "s3cr3t\u2028en"),
+    ("auth_token", "printable ASCII characters", "s3cr3tö", "s3cr3t\u2028en"),
     ("pixel_id", "an integer from 1", "12345", 1.5, True, 2**63),
     ("default_source", "one of web, app, offline", "pos", "WEB"),
     ("timezone", "IANA", "Mars/Olympus", "", "../UTC", "Europe"),
@@ -153,7 +153,7 @@ def test_a_wrong_value(name: str, said: str, value: Any) -> None:
 
 
 RIGHT: list[tuple[Any, ...]] = [
-    ("customer_id", "b-zzzz", "a-0000"),
+    ("customer_id", "b-zzzz", "a-0000", " a-1b2c\n"),
     ("pixel_id", 1),
     ("batch_size_rows", 1, 100),
     ("max_concurrent_requests", 1, 256),
