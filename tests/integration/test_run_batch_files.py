@@ -75,16 +75,3 @@ def test_what_cannot_be_read(target: Launcher) -> None:
     assert "/nowhere/rows.jsonl" in run.last_line
     assert len([line for line in run.err if "ERROR" in line.text]) == 1
     assert "Traceback" not in run.log
-
-
-def test_a_broken_file(target: Launcher) -> None:
-    """A broken BATCH file ends the run without STATE, and what is in it is not shown."""
-    path = write(target.folder / "rows", rows(12))
-    with path.open("a") as file:
-        file.write("jane@example.com\n")
-    run = target.run(schema("orders", COLUMNS), batch(path), state(1), stream_maps=MAPS)
-    assert (run.code, run.states) == (1, [])
-    assert str(path) in run.last_line
-    assert "@example.com" not in run.log
-    assert "bug" not in run.log
-    assert "Traceback" not in run.log

@@ -30,30 +30,6 @@ if TYPE_CHECKING:
     from target_liveintent.sandbox import Sandbox
 
 
-def test_version(target: Launcher) -> None:
-    """--version prints name and version, and needs no settings."""
-    run = target.command("--version").wait()
-    assert run.code == 0
-    assert run.stdout.startswith("target-liveintent v")
-
-
-DESCRIPTION = "Delivers conversion events to LiveIntent's Conversions API."
-
-
-def test_about_json(target: Launcher) -> None:
-    """--about --format=json shows exactly the settings that do something, with descriptions."""
-    run = target.command("--about", "--format=json", forks=target.forks).wait()
-    assert run.code == 0
-    about = json.loads(run.stdout)
-    assert about["description"] == DESCRIPTION
-    properties = about["settings"]["properties"]
-    assert properties.keys() == SCHEMA["properties"].keys()
-    assert all(properties[name].get("description") for name in properties)
-    assert about["settings"]["required"] == ["customer_id"]
-    secret = {name for name, one in properties.items() if one.get("secret")}
-    assert secret == {"auth_token", "store"}
-
-
 # Environment variables
 
 

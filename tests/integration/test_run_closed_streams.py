@@ -13,18 +13,19 @@ if TYPE_CHECKING:
 FILES = {"store": "own.sqlite", "metrics_path": "run.prom", "report_path": "report.html"}
 
 
-@pytest.mark.parametrize(
-    ("closed", "last_line"),
-    [
-        (">&-", "standard output is closed: remove >&- from the command"),
-        ("2>&-", None),
-        ("<&-", "standard input is closed: remove <&- from the command"),
-    ],
-    ids=["output", "error", "input"],
+INPUT, OUTPUT = (
+    f"standard {name}put is closed: remove {sign}&- from the command"
+    for name, sign in (("in", "<"), ("out", ">"))
 )
-@pytest.mark.parametrize("is_run", [True, False], ids=["run", "command"])
+
+
+@pytest.mark.parametrize(
+    ("is_run", "closed", "said"),
+    [(True, ">&-", [OUTPUT]), (True, "2>&-", []), (True, "<&-", [INPUT]), (False, ">&-", [OUTPUT])],
+    ids=["output", "error", "input", "command"],
+)
 def test_closed(
-    target: Launcher, sandbox: Sandbox, closed: str, last_line: str | None, is_run: bool
+    target: Launcher, sandbox: Sandbox, is_run: bool, closed: str, said: list[str]
 ) -> None:
     """A closed stream ends the program before anything is sent or made, in one line if possible."""
     config = target.config(**FILES)
@@ -33,5 +34,5 @@ def test_closed(
     done = target.in_shell(f'exec "$@" {closed}', *arguments, given=given)
     assert (done.returncode, done.stdout, sandbox.stats.requests) == (1, b"", 0)
     assert list(target.folder.iterdir()) == [config]
-    said = [text.split("|", 3)[-1].strip() for text in done.stderr.decode().splitlines()]
-    assert said == ([last_line] if last_line else [])
+    shown = done.stderr.decode().splitlines()
+    assert [text.split("|", 3)[-1].strip() for text in shown] == said

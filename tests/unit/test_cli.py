@@ -245,6 +245,7 @@ def test_about_for_people(program: Program, arguments: str) -> None:
     """The settings are in groups."""
     shown = program(*arguments.split()).output
     assert shown.startswith("target-liveintent v")
+    assert "\nDelivers conversion events to LiveIntent's Conversions API.\n" in shown
     assert [heading for heading in GROUPS.values() if f"\n\n{heading}:\n" not in shown] == []
 
 
@@ -370,11 +371,6 @@ def test_explain_without_input(program: Program, given: str, said: str) -> None:
     """It says so, and fails, whatever the settings are."""
     done = program("explain", given=given, customer_id="a-1b2c")
     assert (done.exit_code, said in done.output) == (1, True)
-
-
-def test_explain_a_file(program: Program) -> None:
-    Path("records").write_text(json.dumps(SCHEMA))
-    assert "5 (setting pixel_id)" in program("explain", "records", **EVENTS).output
 
 
 def test_explain_for_programs(program: Program) -> None:
