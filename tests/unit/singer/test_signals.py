@@ -20,6 +20,7 @@ StopSignals = runpy.run_path(sys.argv[1])["StopSignals"]  # Without the package,
 logging.basicConfig(format="%(levelname)s %(message)s")
 waits = lambda: "it waits for a test"
 signals = StopSignals(logging.getLogger(), waits, "run it again (run 1)", 0.2)
+signals._end.__func__.__globals__["_LOG_SECONDS"] = {log_seconds}
 for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, lambda number, _: signals.note(number))
 print("started", flush=True)
@@ -31,9 +32,13 @@ FULL = "while True: os.write(2, bytes(4096))"
 
 
 def run(hang: str, *numbers: int, read_log: bool = True) -> tuple[int, str, float]:
-    """Send signals; return the exit code, standard error, and how many seconds it took."""
+    """Send signals; return the exit code, standard error, and how many seconds it took.
+
+    A log that is read has time to be written, as the machine may be busy.
+    """
+    program = PROGRAM.format(hang=hang, log_seconds=15 if read_log else 0.5)
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM.format(hang=hang), signals.__file__],
+        [sys.executable, "-c", program, signals.__file__],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
