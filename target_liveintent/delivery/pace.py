@@ -11,11 +11,11 @@ follows refusals, and there is none before the first.
 | a round of them took twice as long as the best one | times 0.7, then as above | |
 | a fourth such round, although the window is narrower | as before them | |
 | the first refusal | | times 0.45, again and again until two are taken in a row |
-| a refusal in this search, after one was taken | | times 0.6 |
+| a refusal in this search, after one was taken | | times 0.75 |
 | a refusal later | | times 0.91 |
 | the same, after three starts or fewer | | to 0.91 of what was used of it |
 | four to eight refusals in ten answers | | a probe: times 4 for ten requests |
-| the API took as large a share of the probe | | 0.7 of that of the probe; no cut for half refused |
+| the API took as large a share of the probe | | 0.6 of that of the probe; no cut for half refused |
 | the API took a smaller share of the probe | | as before the probe |
 | eight failures in a row: an outage | 1 | as above, but one request in 3 to 13 seconds at least |
 | the first request taken after it | from 2 | none: the search for a limit begins anew |
@@ -29,6 +29,7 @@ After a `Retry-After` nothing starts before its end.
 A limit takes the same number of requests at any rate above it. Where a share is refused by chance,
 or because of other clients, slower requests are refused as often: a probe tells these cases apart.
 Others who share a limit get less then, as the run cannot know whether they would ask for more.
+Tasks that know how many they are begin lower, and find their shares before the first probe.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ CUT = 0.91
 """The factor of a cut. A rate just below the limit is the best one, so cuts are small."""
 STEEP_CUT = 0.45
 """The factor of a cut while the limit may be anywhere below: it finds it with few requests."""
-GENTLE_CUT = 0.6
+GENTLE_CUT = 0.75
 """The factor in a search in which a request was taken: the limit is near, or chance refuses."""
 FOUND = 2
 """Requests taken since a cut that end the search for a limit. One may be luck: where others share
@@ -87,8 +88,8 @@ OUTAGE_SECONDS = 8.0
 for a low limit, where refusals come within milliseconds, has as many in a row within a second. It
 would begin anew after each request that is taken."""
 SAMPLE = 10
-"""The answers whose share of refusals begins a probe, and those that end it. Only answers after a
-search count."""
+"""The answers whose share of refusals begins a probe, and those that end it. Those of a search count
+once a request was taken in it."""
 FEWEST_REFUSED, MOST_REFUSED = 0.4, 0.8
 """The shares from which on, and up to which, they do. One client alone at a limit has fewer."""
 PROBE_RATE = 4.0
@@ -100,12 +101,12 @@ SAME = 0.5
 BELIEVED = 100
 """Answers for which the result of a probe counts."""
 REST = 40
-"""Answers after a probe that found a limit, before another one."""
+"""Answers after a probe that found a limit, before another one; for tasks, before the first one."""
 ALLOWED = 0.55
 """The share of refusals that leads to no cut while they are by chance."""
-EXCESS = 2.0
+EXCESS = 3.0
 """Refusals beyond that for which the rate is cut."""
-EXCESS_CUT = 0.7
+EXCESS_CUT = 0.6
 """The factor of such a cut, and of the rate after a probe by that of the probe."""
 NARROWER = 0.7
 """The factor of the window if answers are slow."""
@@ -234,6 +235,7 @@ class Pace:
     Args:
         ceiling: The most requests in flight.
         per_minute: The most requests in a minute.
+        tasks: How many such paces share the API's limit, and know it.
         jitter: Returns a random number from 0 to 1.
     """
 
@@ -242,6 +244,7 @@ class Pace:
         ceiling: int,
         *,
         per_minute: int | None = None,
+        tasks: int = 1,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.in_flight = 0
@@ -262,10 +265,11 @@ class Pace:
         self._is_near = False  # Whether a request was taken in this search.
         self._cut_at = -math.inf
         self._starts_since_cut = self._taken_since_cut = 0
-        # Since the search, whether requests were taken, and at which rate.
+        # Since the first request of a search that was taken, whether requests were taken, and at which rate.
         self._recent: deque[tuple[bool, float]] = deque(maxlen=SAMPLE)
         self._probe: _Probe | None = None
-        self._rests = 0  # Answers until the next probe may begin.
+        self._guess = GUESS / tasks
+        self._rests = REST if tasks > 1 else 0  # Answers until the next probe may begin.
         self._believed = 0  # Answers for which refusals count as chance.
         self._excess = 0.0  # Refusals beyond the allowed share meanwhile.
 
@@ -343,7 +347,7 @@ class Pace:
     def _doubt(self, now: float, *, taken: bool) -> None:
         """Take an answer for what it says of that; begin or end a probe."""
         self._rests -= 1
-        if self._searching or not self._limit:
+        if not self._limit or (self._searching and not self._is_near):
             self._recent.clear()
             return
         if self._believed:
@@ -364,6 +368,7 @@ class Pace:
             if LEAST_PROBE_RATE * highest <= fast < math.inf:
                 self._probe = _Probe(fast, rate, share)
                 self._recent.clear()
+                self._searching = False
                 self._set_limit(fast, fast, now, now)
 
     def _end_probe(self, probe: _Probe, now: float, *, by_chance: bool) -> None:
@@ -448,7 +453,7 @@ class Pace:
             if not self._searching:
                 self._searching = True
                 self._is_near = False
-            rate = GUESS * (self.in_flight + 1) / max(min(latency, self._window.best), INSTANT)
+            rate = self._guess * (self.in_flight + 1) / max(min(latency, self._window.best), INSTANT)
         return min(rate, self._cap)
 
     def _cut(self, rate: float, now: float, retry_after: float) -> None:

@@ -254,7 +254,11 @@ def most_batches(settings: Settings) -> int:
 
 
 def delivery_of(
-    settings: Settings, client: Client, clock: Clock, refusals: Refusals | None = None
+    settings: Settings,
+    client: Client,
+    clock: Clock,
+    refusals: Refusals | None = None,
+    tasks: int = 1,
 ) -> DeliveryPool:
     """Return the threads that deliver the batches of a run by one client.
 
@@ -263,9 +267,10 @@ def delivery_of(
         client: Makes the requests.
         clock: Tells the time.
         refusals: Judges refusals; one that knows of no other run if it is None.
+        tasks: How many tasks share the API's limit.
     """
     most = most_connections(settings.max_concurrent_requests)
     size = most_batches(settings)
-    pace = Pace(most, per_minute=settings.max_requests_per_minute)
+    pace = Pace(most, per_minute=settings.max_requests_per_minute, tasks=tasks)
     machine = DeliveryMachine(settings, pace, refusals or Refusals(), size)
     return DeliveryPool(machine, client, clock, most, size)

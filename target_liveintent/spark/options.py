@@ -63,6 +63,7 @@ class Job(NamedTuple):
 
     Attributes:
         settings: The settings. Each task has its share of the requests of the write.
+        tasks: How many tasks share them.
         stream: The name under which the records are counted.
         keys: The columns that event IDs are derived from.
         columns: The columns that are needed: how the DataFrame spells each, by its own name.
@@ -71,6 +72,7 @@ class Job(NamedTuple):
     """
 
     settings: Settings
+    tasks: int
     stream: str
     keys: tuple[str, ...]
     columns: dict[str, str]
@@ -126,7 +128,7 @@ def job_of(options: Mapping[str, str], columns: Sequence[str]) -> Job:
     wanted = FACT_COLUMNS if is_replay else (*_KNOWN, *keys) if keys else tuple(names)
     needed = {name: given for name, given in names.items() if name in wanted}
     path = own["outcomes_path"].rstrip("/")
-    return Job(settings, stream, keys, needed, path, own["write_id"], is_replay)
+    return Job(settings, tasks, stream, keys, needed, path, own["write_id"], is_replay)
 
 
 def _problems(options: Mapping[str, str], *, is_replay: bool) -> Iterator[str]:

@@ -78,7 +78,7 @@ class _Task:
         self._outcomes = TaskOutcomes(settings, attempt, table, store)
         self._refusals = SharedRefusals()
         client = Client(settings)  # Also in a dry run: it hides the token.
-        delivery = delivery_of(settings, client, SYSTEM_CLOCK, self._refusals)
+        delivery = delivery_of(settings, client, SYSTEM_CLOCK, self._refusals, job.tasks)
         parts = RunParts(
             SYSTEM_CLOCK,
             DryRun(LOGGER, SYSTEM_CLOCK) if settings.dry_run else delivery,

@@ -60,7 +60,7 @@ class Bucket:
 def test_a_rate_limit(server: Recorder, tmp_path: Path, outcomes: Path) -> None:
     """No task fails of it, nothing is sent twice, and at most 40 % of the requests are refused."""
     server.answer = Bucket(A_SECOND, burst=10)
-    given = options(server.url, outcomes, concurrent_tasks=None, max_retry_seconds=60)
+    given = options(server.url, outcomes, concurrent_tasks=TASKS, max_retry_seconds=60)
     with closing(Spark(tmp_path, f"local[{TASKS}]")) as spark:  # There, no task is tried again.
         spark.do("write", sql=query(ROWS, TASKS), options=given)
     statuses = Counter(request.reply.status for request in server.requests)

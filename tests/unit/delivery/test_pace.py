@@ -108,11 +108,12 @@ def test_a_cap() -> None:
 # Refusals that do not depend on the rate
 
 
-def _in_doubt(ceiling: int = 64) -> tuple[Pace, float]:
-    """Return a pace of which half of the requests were refused after a search, and the time."""
-    pace = Pace(ceiling, jitter=lambda: 0.5)
+def _in_doubt(ceiling: int = 64, tasks: int = 1) -> tuple[Pace, float]:
+    """Return a pace and the time, after so many refusals that a probe may begin."""
+    pace = Pace(ceiling, tasks=tasks, jitter=lambda: 0.5)
     at = _ask_when_due(pace, 0.0, *[TAKEN] * law.ROUND, LIMITED, *[TAKEN] * law.FOUND)
-    return pace, _ask_when_due(pace, at, *[LIMITED, TAKEN] * (law.SAMPLE // 2))
+    answers = [LIMITED, TAKEN] * law.SAMPLE  # The last one of the search counts, too.
+    return pace, _ask_when_due(pace, at, *answers[: law.SAMPLE - 1])
 
 
 @pytest.mark.parametrize(("taken", "by_chance"), [(3, True), (2, False)])
@@ -129,7 +130,7 @@ def test_what_a_probe_shows(taken: int, by_chance: bool) -> None:
     at = _ask_when_due(pace, at, *[LIMITED, TAKEN] * 20)
     assert pace.rate >= before  # As many as before are refused, without a cut.
     before = pace.rate
-    _ask_when_due(pace, at, *[LIMITED] * 4)
+    _ask_when_due(pace, at, *[LIMITED] * 7)
     assert pace.rate < 0.8 * before
 
 
@@ -137,6 +138,21 @@ def test_a_probe_that_cannot_be_fast_is_not_begun() -> None:
     """Where few requests may be in flight, a limit would take as many as before."""
     pace, _ = _in_doubt(1)
     assert pace.rate < 10.0
+
+
+def test_tasks_begin_lower_and_find_their_shares_before_a_probe() -> None:
+    """Eight that share a limit are refused because of each other."""
+    one, task = _pace(), Pace(64, tasks=8, jitter=lambda: 0.5)
+    for pace in (one, task):
+        _ask(pace, 0.0, LIMITED)
+    assert task.rate == pytest.approx(one.rate / 8)
+    pace, at = _in_doubt(tasks=8)
+    rates = []
+    for _ in range(law.REST):
+        rates.append(pace.rate)
+        at = _ask_when_due(pace, at, LIMITED, TAKEN)
+    probe = next(n for n in range(1, law.REST) if rates[n] > 2 * rates[n - 1])
+    assert 2 * probe + law.SAMPLE + law.ROUND >= law.REST - 2
 
 
 # Failures that are no refusals, and failures in a row
