@@ -54,6 +54,7 @@ class Verdict(enum.Enum):
     DENIED = enum.auto()  # The token or the customer ID is wrong.
     ROTATED = enum.auto()  # Denied, but the token's file holds another one: send again at once.
     LIMITED = enum.auto()  # It came too fast, or there are too many at once: try again later.
+    STARVED = enum.auto()  # This machine has no file descriptor for it: try again later.
     FAULT = enum.auto()  # Something went wrong at the API or on the way: try again later.
     UNKNOWN = enum.auto()  # Not in the contract.
     UNREACHABLE = enum.auto()  # No answer: a certificate or a proxy must be set right first.

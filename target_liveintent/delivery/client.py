@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from target_liveintent.delivery.api import Answer, Verdict, judge, seconds_to_wait
-from target_liveintent.delivery.network_faults import NetworkFault
+from target_liveintent.delivery.network_faults import NetworkFault, explain
 from target_liveintent.delivery.transport import Route, find_route
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.privacy import hide_token
@@ -52,30 +52,32 @@ class Client:
         if reply.status >= HTTPStatus.BAD_REQUEST:
             wait = seconds_to_wait(reply.headers, self._settings.max_retry_seconds)
         answer = judge(reply.status, reply.body, event_ids, wait)
-        if answer.verdict is Verdict.DENIED and self._is_rotated(token):
-            return msgspec.structs.replace(answer, verdict=Verdict.ROTATED)
-        return answer
+        return self._denied(token, answer) if answer.verdict is Verdict.DENIED else answer
 
-    def _is_rotated(self, denied: str) -> bool:
-        """Return whether there is another token than the one that was denied; read its file."""
+    def _denied(self, denied: str, answer: Answer) -> Answer:
+        """Find out whether there is another token than the one that was denied; read its file."""
+        rotated = msgspec.structs.replace(answer, verdict=Verdict.ROTATED)
         with self._rotating:
             if self._token != denied:  # Another thread has read it in the meantime.
-                return True
+                return rotated
             if self._settings.auth_token_path is None:
-                return False
+                return answer
             try:
                 token = read_token(self._settings.auth_token_path)
-            except ConfigurationError:  # It is being replaced, or gone: there is no new token.
-                return False
+            except ConfigurationError as error:
+                # It is being replaced, or gone: there is no new token. Or it cannot be opened now.
+                fault = explain(error)
+                is_starved = fault.verdict is Verdict.STARVED
+                return Answer(fault.verdict, fault.in_words) if is_starved else answer
             hide_token(token)
             if token == denied:
-                return False
+                return answer
             self._token = token
             _logger.info(
                 "the API denied access, but the file of auth_token_path now contains another"
                 " token, so the run continues with that token"
             )
-            return True
+            return rotated
 
 
 def is_usable_token(token: str) -> bool:

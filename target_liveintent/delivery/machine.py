@@ -26,6 +26,7 @@ when the API accepts a request that is made later, or at the end of the input. |
 | 413, several events | It is halved. No event is at fault. Requests that are as large as this one \
 are halved before they are sent. |
 | 408, 425, 429 or 503, or no answer in time | It is sent again. |
+| no file descriptor is left | It is sent again, after other batches. |
 | another 5xx, or no connection | It is sent again, after other parts and batches. |
 | ten such failures while the API accepts other requests, several events | It is halved. |
 | ten of them (twenty if one is a 429 or 503), one event | The event becomes a dead letter \
@@ -77,7 +78,11 @@ _SAMPLES_BEFORE_MORE_INPUT = 3
 _SILENT_INTERVALS = 2
 """Times `flush_interval_seconds` without a batch after which the input is as good as over. After
 one, a batch of the last records may still be open; after two, it would have come."""
-_SIGNALS = {Verdict.LIMITED: Signal.LIMITED, Verdict.FAULT: Signal.FAULT}
+_SIGNALS = {
+    Verdict.LIMITED: Signal.LIMITED,
+    Verdict.STARVED: Signal.LIMITED,
+    Verdict.FAULT: Signal.FAULT,
+}
 """The verdicts after which the same part is sent again later. The API took all other requests."""
 
 
@@ -455,6 +460,10 @@ class DeliveryMachine:
         without an acceptance.
         """
         part = job.parts[0]
+        if answer.verdict is Verdict.STARVED:  # That says nothing of the events.
+            job.deferred_at = (self._accepted, self._requests)
+            job.ready_at = min(now + _FIRST_PAUSE, self._outage.ends_at)
+            return
         self._count_fault(job, part, answer)
         late_at = self._outage.since + _LATE * self._outage.budget
         is_late = now >= late_at and self._drained and self.unsent <= _FEW_LEFT

@@ -87,7 +87,7 @@ _FAULTS: tuple[tuple[type[BaseException], Verdict, str], ...] = (
     (BaseException, Verdict.FAULT, "the connection failed"),
 )
 _MORE_DESCRIPTORS = "Raise the limit on open files (ulimit -n), or lower max_concurrent_requests"
-_STARVED = NetworkFault(Verdict.LIMITED, "no file descriptors are left", _MORE_DESCRIPTORS)
+_STARVED = NetworkFault(Verdict.STARVED, "no file descriptors are left", _MORE_DESCRIPTORS)
 _NO_PROXY = NetworkFault(Verdict.FAULT, "the proxy could not connect")
 _UNUSABLE = "this machine cannot send requests to the API: "
 WRONG_CERTIFICATES = NetworkFault(

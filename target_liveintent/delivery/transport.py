@@ -252,7 +252,7 @@ def find_route(settings: Settings) -> Route | NetworkFault:
         context = _trusting(*_certificates())
     except OSError as fault:
         starved = explain(fault)  # There may be a descriptor for the file later.
-        return starved if starved.verdict is Verdict.LIMITED else WRONG_CERTIFICATES
+        return starved if starved.verdict is Verdict.STARVED else WRONG_CERTIFICATES
     proxy = None if is_loopback(url) else select_proxy(url, get_environ_proxies(url, None))
     try:
         pool = _connections_by(proxy, context).connection_from_url(url)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from target_liveintent.delivery import Batch, BatchResult
 
-STARVED = Reply(0.0, Answer(Verdict.LIMITED, "no file descriptors are left"), [])
+STARVED = Reply(0.0, Answer(Verdict.STARVED, "no file descriptors are left"), [])
 
 
 class SimulatedDelivery:

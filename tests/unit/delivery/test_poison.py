@@ -104,6 +104,14 @@ def test_a_single_event_with_nothing_after_it(failure: Answer) -> None:
     assert results[1].undelivered == []
 
 
+def test_a_lack_of_descriptors_blames_no_event() -> None:
+    """However often the same request is not made for want of one, while others are accepted."""
+    starved = Answer(Verdict.STARVED, "no file descriptors are left")
+    sent = send(300, failing_on({7}, starved), 64, batch_size=1, max_retry_seconds=20)
+    assert isinstance(sent.failure, OutageError)
+    assert (sent.refused, len(sent.delivered)) == (set(), 299)
+
+
 @pytest.mark.parametrize("rate", [0.1, 0.02, 0.005])
 def test_a_strict_limit_blames_no_event(rate: float) -> None:
     """However few requests a limit lets through, what waits for it is delivered."""
