@@ -198,8 +198,9 @@ def shared(burst: int, seeds: range = MANY_SEEDS) -> Iterator[Figure]:
 def divided(burst: int, seeds: range = SEEDS) -> Iterator[Figure]:
     """Simulate eight tasks of Spark that send 30,000 rows through a token bucket of 10 a second.
 
-    Each has a pace of its own that knows how many there are. A task whose requests are all refused for `max_retry_seconds` fails,
-    and Spark sends its rows again; the aim for that is 60 seconds.
+    Each has a pace of its own, which knows how many there are. A task whose requests are all
+    refused for `max_retry_seconds` fails, and Spark sends its rows again; the aim for that is 60
+    seconds.
     """
     rows, tasks, rate = 30_000, 8, 10
     batches = [-(-rows // tasks // 100)] * tasks

@@ -101,7 +101,7 @@ SAME = 0.5
 BELIEVED = 100
 """Answers for which the result of a probe counts."""
 REST = 40
-"""Answers after a probe that found a limit, before another one; for tasks, before the first one."""
+"""Answers after a probe that found a limit, before another one; tasks begin with such a rest."""
 ALLOWED = 0.55
 """The share of refusals that leads to no cut while they are by chance."""
 EXCESS = 3.0
@@ -265,7 +265,7 @@ class Pace:
         self._is_near = False  # Whether a request was taken in this search.
         self._cut_at = -math.inf
         self._starts_since_cut = self._taken_since_cut = 0
-        # Since the first request of a search that was taken, whether requests were taken, and at which rate.
+        # Since a search took its first request, whether requests were taken, and at which rate.
         self._recent: deque[tuple[bool, float]] = deque(maxlen=SAMPLE)
         self._probe: _Probe | None = None
         self._guess = GUESS / tasks
@@ -453,7 +453,8 @@ class Pace:
             if not self._searching:
                 self._searching = True
                 self._is_near = False
-            rate = self._guess * (self.in_flight + 1) / max(min(latency, self._window.best), INSTANT)
+            seconds = max(min(latency, self._window.best), INSTANT)
+            rate = self._guess * (self.in_flight + 1) / seconds
         return min(rate, self._cap)
 
     def _cut(self, rate: float, now: float, retry_after: float) -> None:

@@ -20,12 +20,17 @@ from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
 from target_liveintent.delivery.network_faults import most_connections
 from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.refusals import Refusals
+from target_liveintent.errors import DeliveryError
 from target_liveintent.settings import Settings
 
 _FEWEST_EVENTS = 1_600
 """Events that may be here at the same time at least: so many are there to be compared when the API
 refuses some, also where few requests are in flight or batches are small."""
 
+_NO_THREAD = (
+    "this system lets the run start no thread, so the run cannot send anything. Raise the limit on"
+    " processes and threads (ulimit -u, or the limit of the container)"
+)
 _MOST_AWAY = 2.0
 """Seconds after which the main thread counts as away: it takes results at least once a second."""
 
@@ -91,10 +96,10 @@ class DeliveryPool:
         """Hand over a batch; the pool must not be full."""
         self.in_flight += 1
         with self._lock:
-            if not self._has_timer:
-                self._new_thread(self._watch).start()
-                self._has_timer = True
             self._machine.add(batch)
+            self._has_timer = self._has_timer or self._start(self._watch)
+            if not self._has_timer:
+                self._machine.fail(DeliveryError(_NO_THREAD))
             self._see()
             self._hand_out()
 
@@ -149,7 +154,8 @@ class DeliveryPool:
     def _hand_out(self, *, keep: bool = False) -> Request | None:
         """Hand out the requests that are due, no more than there are threads for.
 
-        One that waited for a thread could be sent when its events have got too old.
+        One that waited for a thread could be sent when its events have got too old. If no more
+        threads can be started, those that there are make all requests.
 
         Args:
             keep: Whether to return the first one instead, as the calling thread makes it.
@@ -166,8 +172,14 @@ class DeliveryPool:
                 kept = step
                 continue
             if self._threads < self._busy:
-                self._new_thread(self._work).start()
-                self._threads += 1
+                if self._start(self._work):
+                    self._threads += 1
+                else:
+                    self._most_threads = max(self._threads, 1)
+            if not self._threads:
+                self._busy -= 1
+                self._machine.fail(DeliveryError(_NO_THREAD), step)
+                break
             self._requests.put(step)
         self._pass_on()
         self._set_timer(due)
@@ -235,8 +247,8 @@ class DeliveryPool:
                 else:
                     self._clock.wait(self._changed.wait, min(left, threading.TIMEOUT_MAX))
 
-    def _new_thread(self, work: Callable[[], None]) -> threading.Thread:
-        """Return a thread; `take` raises what goes wrong in it, so that the run ends."""
+    def _start(self, work: Callable[[], None]) -> bool:
+        """Start a thread, if that is possible; `take` raises what goes wrong in it."""
 
         def run() -> None:
             try:
@@ -245,7 +257,11 @@ class DeliveryPool:
                 self._finished.put(failure)
 
         # A daemon, so that a request that hangs cannot keep a stopped run from ending.
-        return threading.Thread(target=run, name="delivery", daemon=True)
+        try:
+            threading.Thread(target=run, name="delivery", daemon=True).start()
+        except RuntimeError:  # The system gives no more threads.
+            return False
+        return True
 
 
 def most_batches(settings: Settings) -> int:

@@ -157,6 +157,32 @@ def test_threads_are_used_again(pool_of: PoolOf) -> None:
     assert len(threads) <= 2
 
 
+@pytest.mark.parametrize("allowed", [0, 1, 2, 3])
+def test_too_few_threads(pool_of: PoolOf, monkeypatch: pytest.MonkeyPatch, allowed: int) -> None:
+    """With one for requests beside the one that keeps the time, all is delivered, one by one.
+
+    With fewer, the run fails, and its last line names the cause: `take` must not wait for ever.
+    """
+    start, started = threading.Thread.start, []
+
+    def start_few(thread: threading.Thread) -> None:
+        if len(started) >= allowed:
+            msg = "can't start new thread"
+            raise RuntimeError(msg)
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_few)
+    pool = pool_of()
+    submit(pool, 8)
+    results = [take(pool) for _ in range(8)]
+    failures = {str(result.failure) for result in results if result.failure}
+    assert [words.partition(" no thread, ")[0] for words in failures] == (
+        ["this system lets the run start"] if allowed < 2 else []
+    )
+    assert (pool.in_flight, len(started)) == (0, allowed)
+
+
 @pytest.mark.parametrize("waits", [False, True])
 def test_threads_end(pool_of: PoolOf, waits: bool) -> None:
     """A process that makes one run after the other, as Spark's does, gathers no threads.
