@@ -88,8 +88,8 @@ OUTAGE_SECONDS = 8.0
 for a low limit, where refusals come within milliseconds, has as many in a row within a second. It
 would begin anew after each request that is taken."""
 SAMPLE = 10
-"""The answers whose share of refusals begins a probe, and those that end it. Those of a search count
-once a request was taken in it."""
+"""The answers whose share of refusals begins a probe, and those that end it. Those of a search
+count once a request was taken in it."""
 FEWEST_REFUSED, MOST_REFUSED = 0.4, 0.8
 """The shares from which on, and up to which, they do. One client alone at a limit has fewer."""
 PROBE_RATE = 4.0
