@@ -3,7 +3,7 @@
 from target_liveintent.conversions.builder import EventBuilder, lasting_keys, window_end
 from target_liveintent.conversions.coerce import (
     UNUSABLE,
-    Unreadable,
+    Unusable,
     currency_code,
     exact,
     local_amount,
@@ -49,7 +49,7 @@ __all__ = [
     "EventBuilder",
     "LetterKey",
     "Rejection",
-    "Unreadable",
+    "Unusable",
     "Usual",
     "compiled",
     "currency_code",

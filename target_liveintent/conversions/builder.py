@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from target_liveintent.conversions import coerce
-from target_liveintent.conversions.coerce import UNUSABLE, cause_of
+from target_liveintent.conversions.coerce import UNUSABLE, Unusable, cause_of
 from target_liveintent.conversions.decisions import decision_id, decision_id_of_url
 from target_liveintent.conversions.fields import (
     FIELDS,
@@ -223,7 +223,7 @@ class EventBuilder:
     ) -> tuple[str, bool]:
         """Return the event's ID, and whether it distinguishes the record from all others."""
         given = coerce.text(columns.pop("event_id", None))
-        if given is UNUSABLE:
+        if isinstance(given, Unusable):
             count(left_out, "event_id")
         elif given is not None:
             return (pseudonym(given) if holds_address(given) else given), True
@@ -282,7 +282,7 @@ class EventBuilder:
         event_time = coerce.unix_time(columns.get("event_time"), self.defaults.zone)
         if event_time is None:
             _reject("missing_event_time", "event_time")
-        if event_time is UNUSABLE:
+        if isinstance(event_time, Unusable):
             cause = cause_of(columns["event_time"], "is not a time")
             _reject("invalid_event_time", "event_time", cause)
         if event_time < now - 1:

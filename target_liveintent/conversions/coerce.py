@@ -8,45 +8,36 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import enum
 import math
 import re
 import unicodedata
 import uuid
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from target_liveintent.conversions.model import DAY, WINDOWS
 from target_liveintent.privacy import LONGEST_TEXT
 from target_liveintent.settings import EventDefaults
 
 
-class _Unusable(enum.Enum):
-    UNUSABLE = "unusable"
-
-    def __str__(self) -> str:
-        """Return what stands in the dead letter if an expression gave this for a column."""
-        return self.value
-
-
-UNUSABLE: Final = _Unusable.UNUSABLE
-Unusable = Literal[_Unusable.UNUSABLE]
-
-
 @dataclasses.dataclass(frozen=True)
-class Unreadable:
-    """What a helper of expressions returns for a value that it cannot read; no event can have it.
+class Unusable:
+    """Stands for a value that cannot be read, so that no event can have it.
 
     Attributes:
-        cause: Why it cannot be read, with the value's shape and without its data.
+        cause: Why it cannot be read, with the value's shape and without its data, if a helper of
+            expressions has read it; what reads a column of an event has its words in `FIELDS`.
     """
 
-    cause: str
+    cause: str = ""
 
     def __str__(self) -> str:
         """Return what stands in the dead letter if an expression gave this for a column."""
-        return str(UNUSABLE)
+        return "unusable"
+
+
+UNUSABLE: Final = Unusable()
 
 
 _LONGEST_SHAPE = 24
@@ -64,7 +55,7 @@ def shape(value: Any) -> str:
 
 def cause_of(value: Any, unusable: str) -> str:
     """Return why a value cannot be used, without its data: `"99.99" is not a whole number`."""
-    return value.cause if isinstance(value, Unreadable) else f"{shape(value)} {unusable}"
+    return value.cause if isinstance(value, Unusable) else f"{shape(value)} {unusable}"
 
 
 # Texts that stand for null: a stream map's str(null) is `None`; taps write `null` and `NaN`.

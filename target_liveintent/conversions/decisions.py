@@ -23,7 +23,7 @@ def decision_id(value: Any) -> str | Unusable | None:
     plain = text(value)
     if plain is None:  # (`text` takes `null` for null, and here it is to be counted.)
         return UNUSABLE if isinstance(value, str) and value.strip() else None
-    return UNUSABLE if plain is UNUSABLE or is_placeholder(plain) else plain
+    return UNUSABLE if isinstance(plain, Unusable) or is_placeholder(plain) else plain
 
 
 def decision_id_of_url(url: str) -> str | Unusable | None:

@@ -24,7 +24,7 @@ import msgspec
 
 from target_liveintent.conversions import coerce
 from target_liveintent.conversions.builder import EventBuilder, count
-from target_liveintent.conversions.coerce import UNUSABLE
+from target_liveintent.conversions.coerce import UNUSABLE, Unusable
 from target_liveintent.conversions.decisions import decision_id_of_url
 from target_liveintent.conversions.fields import OPTIONAL, ConversionEvent, PurchaseData, UserData
 from target_liveintent.conversions.model import DAY, DEAD_LETTERS, MARGIN, WINDOWS, Conversion
@@ -241,7 +241,7 @@ def _reader(coercion: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
     def read(value: Any) -> Any:
         sent = coercion(value)
-        if sent is UNUSABLE or (isinstance(sent, str) and holds_address(sent)):
+        if isinstance(sent, Unusable) or (isinstance(sent, str) and holds_address(sent)):
             raise _OddError
         return sent
 
@@ -258,7 +258,8 @@ def _page_reader(builder: EventBuilder, pages: dict[str, Page]) -> Callable[[str
     def page(url: str | None) -> Page:
         if url is None:
             return None, None, None
-        if len(url) > LONGEST_TEXT or (found := decision_id_of_url(url)) is UNUSABLE:
+        found = decision_id_of_url(url) if len(url) <= LONGEST_TEXT else UNUSABLE
+        if isinstance(found, Unusable):
             raise _OddError
         cleaned = clean_url(url, builder.kept_parameters)
         as_read = cleaned, read(cleaned), found

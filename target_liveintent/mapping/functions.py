@@ -15,7 +15,7 @@ from typing import Any
 
 from target_liveintent.conversions import (
     UNUSABLE,
-    Unreadable,
+    Unusable,
     currency_code,
     local_amount,
     shape,
@@ -88,7 +88,7 @@ def coalesce(*values: Any) -> Any:
     return None
 
 
-def minor_units(amount: Any, currency: Any) -> Decimal | Unreadable | None:
+def minor_units(amount: Any, currency: Any) -> Decimal | Unusable | None:
     """Convert an integer amount in minor units, such as cents, to a decimal amount.
 
     The amount gets the decimals of its currency (ISO 4217): 1250 is `12.50` in USD, `1250` in JPY,
@@ -99,12 +99,12 @@ def minor_units(amount: Any, currency: Any) -> Decimal | Unreadable | None:
         return None
     whole = _whole(amount)
     if whole is None:
-        return Unreadable(f"{shape(amount)} is not a whole number, as minor_units expects")
+        return Unusable(f"{shape(amount)} is not a whole number, as minor_units expects")
     code = currency_code(currency)
     exponent = _EXPONENTS.get(code) if isinstance(code, str) else None
     if exponent is None:
         given = "it is blank" if code is None else f"{shape(currency)} is not in ISO 4217"
-        return Unreadable(f"minor_units cannot use the currency, because {given}")
+        return Unusable(f"minor_units cannot use the currency, because {given}")
     # A Decimal made from text is exact, regardless of the precision of the context.
     return Decimal(f"{whole}E-{exponent}")
 
@@ -144,7 +144,7 @@ def amount(value: Any, decimal: str = ",") -> Any:
     found = local_amount(value, decimal)
     sign = "comma" if decimal == "," else "point"
     if found is UNUSABLE:
-        return Unreadable(f"{shape(value)} is not a number with a decimal {sign}")
+        return Unusable(f"{shape(value)} is not a number with a decimal {sign}")
     return found
 
 
@@ -183,8 +183,8 @@ def excel_time(value: Any) -> Any:
     days = amount(value, ".")
     if days is None:
         return None
-    if isinstance(days, Unreadable) or not _EXCEL_2000 <= days < _EXCEL_2100:
-        return Unreadable(f"{shape(value)} is not a serial number of Excel from 2000 to 2099")
+    if isinstance(days, Unusable) or not _EXCEL_2000 <= days < _EXCEL_2100:
+        return Unusable(f"{shape(value)} is not a serial number of Excel from 2000 to 2099")
     return _EXCEL_DAY_0 + dt.timedelta(seconds=round(float(days) * 86_400))
 
 
@@ -200,7 +200,7 @@ def parse_time(value: Any, form: str) -> Any:
     try:
         return dt.datetime.strptime(str(plain), form)  # noqa: DTZ007 (the setting `timezone` applies)
     except ValueError:
-        return Unreadable(f"{shape(value)} does not have the form {form}")
+        return Unusable(f"{shape(value)} does not have the form {form}")
 
 
 def lower(value: Any) -> Any:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from target_liveintent.conversions import lasting_keys, missing_columns, unix_time
+from target_liveintent.conversions import lasting_keys, missing_columns
 from target_liveintent.mapping.converter import Stream
 from target_liveintent.mapping.functions import minor_units
 from target_liveintent.mapping.presets import likely_preset, preset_columns
@@ -66,12 +65,10 @@ class Proposal(NamedTuple):
     Attributes:
         stream: The stream that it is for.
         lines: What each column is computed from.
-        has_local_times: Whether the times that were seen have no zone.
     """
 
     stream: str
     lines: tuple[Line, ...]
-    has_local_times: bool = False
 
     @property
     def expressions(self) -> dict[str, str]:
@@ -130,7 +127,7 @@ def propose(stream: Stream, records: Sequence[Mapping[str, Any]] = ()) -> Propos
             names = ", ".join(".".join(column.path) for column in others)
             lines.append(Line("", None, f"{field}: not recognized; candidates: {names}"))
     lines.append(Line("__else__", "__NULL__", "no other column leaves this machine"))
-    return Proposal(stream.name, tuple(lines), times is not None and _is_local(times))
+    return Proposal(stream.name, tuple(lines))
 
 
 def _filter(columns: Iterable[Column]) -> Iterator[Line]:
@@ -223,14 +220,6 @@ def _source(column: Column | None) -> Line:
     return Line("source", "'web'", "or 'app', or 'offline' for sales in shops")
 
 
-def _is_local(times: Column) -> bool:
-    """Return whether times have no zone: they are other moments in another zone."""
-    if time_call(times.samples) != "{}":
-        return True
-    zones = dt.timezone.utc, dt.timezone(dt.timedelta(hours=1))
-    return any(len({unix_time(value, zone) for zone in zones}) > 1 for value in times.samples)
-
-
 def advise_map(
     stream: Stream,
     defaults: EventDefaults,
@@ -274,15 +263,13 @@ def config_text(streams: Sequence[tuple[Stream, Sequence[Mapping[str, Any]]]]) -
     sales = [one for one in usable if "value" in one.expressions or one.stream in presets]
     chosen = sales or usable or list(proposals.values())[:1]
     others = [name for name in proposals if name not in {one.stream for one in chosen}]
-    is_local = any(one.has_local_times for one in chosen if one.stream not in presets)
-    zone = "the zone of the times, which have none: such as Europe/Berlin" if is_local else ""
     lines = [
         "# Proposed by target-liveintent explain. Fill in the three blanks, and check each line.",
         "customer_id: # the ID of your account at LiveIntent",
         "auth_token: # its token, if not in the variable TARGET_LIVEINTENT_AUTH_TOKEN",
         "pixel_id: # the number of your conversion pixel",
         "# api_url: http://127.0.0.1:8086 # to send to the sandbox first",
-        f"timezone: UTC # {zone or 'the zone of times that have none'}",
+        "timezone: UTC # the zone of times that have none, such as Europe/Berlin",
     ]
     if presets:
         lines.append("presets: # ready maps")

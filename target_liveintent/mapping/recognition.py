@@ -11,13 +11,13 @@ import functools
 import itertools
 import pathlib
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from target_liveintent.conversions import (
-    UNUSABLE,
-    Unreadable,
+    Unusable,
     currency_code,
     local_amount,
     unix_time,
@@ -135,10 +135,8 @@ def words_of(name: str) -> frozenset[str]:
     """Return the words of a name, abbreviations in full: `custMail` is `customer` and `email`."""
     meanings = table().words
     parts = re.findall(r"[^\W_]+", _CAMEL.sub(" ", name))
-    text = " ".join(itertools.chain.from_iterable(_pieces(part.lower()) for part in parts))
-    for several in (key for key in meanings if " " in key):
-        text = re.sub(rf"\b{several}\b", meanings[several], text)
-    return frozenset(" ".join(meanings.get(word, word) for word in text.split()).split())
+    words = itertools.chain.from_iterable(_pieces(part.lower()) for part in parts)
+    return frozenset(" ".join(meanings.get(word, word) for word in words).split())
 
 
 def _pieces(word: str) -> list[str]:
@@ -170,17 +168,15 @@ def columns_of(stream: Stream, records: Sequence[Mapping[str, Any]] = ()) -> lis
         stream: The stream.
         records: Its first records.
     """
-    samples: dict[Path, list[Any]] = {}
+    samples: defaultdict[Path, list[Any]] = defaultdict(list)
     for record in records[:MAX_SAMPLES]:
         for path, value in _values(record):
-            samples.setdefault(path, []).append(value)
+            samples[path].append(value)
     types = dict(_described(stream.schema))
     # What the SCHEMA calls an object may hold more than it says.
     paths = itertools.islice(dict.fromkeys([*types, *samples]), _MOST_COLUMNS)
     return [
         Column(path, words_of(" ".join(path)), types.get(path, frozenset()), (*samples[path],))
-        if path in samples
-        else Column(path, words_of(" ".join(path)), types[path], ())
         for path in paths
         if types.get(path) != frozenset(["array"]) and not path[0].startswith(("_sdc_", "_smart_"))
     ]
@@ -252,7 +248,7 @@ def is_scalar(value: Any) -> bool:
 
 
 def _is_read(result: Any) -> bool:
-    return not isinstance(result, Unreadable) and result not in {None, UNUSABLE}
+    return result is not None and not isinstance(result, Unusable)
 
 
 def _is_unix_time(value: Any) -> bool:
@@ -403,6 +399,5 @@ def _rank(field: str, column: Column, own: frozenset[str]) -> tuple[int, ...] | 
     beside = one.also | table().neutral | own
     for place, name in enumerate(one.names):
         if name <= last and words - name <= beside:
-            is_text = field == "event_time" and column.types == {"string"}
-            return place, len(column.path), is_text, len(words - name)
+            return place, len(column.path), len(words - name)
     return None

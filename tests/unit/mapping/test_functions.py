@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from unit_support import DEFAULTS, NOW, body, conversion, letter, name_of_huge, order
 
-from target_liveintent.conversions import EventBuilder, Unreadable
+from target_liveintent.conversions import EventBuilder, Unusable
 from target_liveintent.mapping.functions import (
     amount,
     coalesce,
@@ -112,7 +112,7 @@ NO_CURRENCIES: list[Any] = [
 )
 def test_minor_units_of_nothing_known(amount: Any, currency: Any) -> None:
     """Nothing is guessed: the value is left out, and the cause is known."""
-    assert isinstance(minor_units(amount, currency), Unreadable)
+    assert isinstance(minor_units(amount, currency), Unusable)
 
 
 @pytest.mark.parametrize("amount", [None, "", " ", "null", math.nan, Decimal("NaN")])
@@ -163,7 +163,7 @@ def test_number() -> None:
         7,
         None,
     )
-    assert isinstance(number("12,5"), Unreadable)
+    assert isinstance(number("12,5"), Unusable)
 
 
 @pytest.mark.parametrize("serial", [46354.67, "46354.67", Decimal("46354.67")])
@@ -176,7 +176,7 @@ def test_excel_time(serial: Any) -> None:
 @pytest.mark.parametrize("value", [36525, 73051, "x", True, "2026-11-28", math.inf])
 def test_no_excel_time(value: Any) -> None:
     """Only serial numbers of this century are times."""
-    assert isinstance(excel_time(value), Unreadable)
+    assert isinstance(excel_time(value), Unusable)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_no_excel_time(value: Any) -> None:
 def test_parse_time(value: Any, form: str) -> None:
     assert parse_time(value, form) == dt.datetime(2026, 11, 28, 16, 4, 48)  # noqa: DTZ001 (local)
     assert parse_time("", form) is None
-    assert parse_time("28/11", form) == Unreadable(f'"99/99" does not have the form {form}')
+    assert parse_time("28/11", form) == Unusable(f'"99/99" does not have the form {form}')
 
 
 NOON = dt.datetime(2026, 8, 1, 12)  # noqa: DTZ001 (a time without a zone)

@@ -254,13 +254,3 @@ def test_a_configuration() -> None:
     assert "people" in yaml.safe_load(config_text([(people, ())]))["stream_maps"]
     nothing = config_text([(stream_of("a b:t c:t"), ())])
     assert "event_time: not recognized; candidates: b, c" in nothing
-
-
-@pytest.mark.parametrize(
-    ("time", "is_local"),
-    [("2026-11-01 10:00:00", True), ("2026-11-01T10:00:00Z", False), ("28.11.2026", True)],
-)
-def test_the_zone_of_a_configuration(time: str, *, is_local: bool) -> None:
-    """Where the times have no zone, the configuration asks for it."""
-    text = config_text([(stream_of("id placed_on email"), [{"placed_on": time}])])
-    assert ("the zone of the times, which have none" in text) is is_local
