@@ -24,7 +24,7 @@ import msgspec
 
 from target_liveintent.conversions import coerce
 from target_liveintent.conversions.builder import EventBuilder, count
-from target_liveintent.conversions.coerce import UNUSABLE, Unusable
+from target_liveintent.conversions.coerce import UNUSABLE, UUID_FORM, Unusable
 from target_liveintent.conversions.decisions import decision_id_of_url
 from target_liveintent.conversions.fields import OPTIONAL, ConversionEvent, PurchaseData, UserData
 from target_liveintent.conversions.model import DAY, DEAD_LETTERS, MARGIN, WINDOWS, Conversion
@@ -48,6 +48,8 @@ _REMEMBERED = 1_024
 """Texts of a column that are remembered with what they were read as."""
 _SENT_AS_IS = re.compile(r"(?!(?:None|null|NULL|NaN|nan)\Z)[0-9A-Za-z_.:/#-]{1,128}")
 """Texts from which no rule changes anything, such as most IDs."""
+_UUID = re.compile(rf"(?!0{{8}}-){UUID_FORM.pattern}")
+"""UUIDs but for some that a source may write in place of one, such as that of zeros alone."""
 
 
 class _OddError(Exception):
@@ -306,6 +308,7 @@ def _derivation(builder: EventBuilder) -> Callable[[Mapping[str, Any]], str]:
 _TESTS: dict[str, tuple[type, Callable[[Any], object]]] = {
     "event_id": (str, _SENT_AS_IS.fullmatch),
     "order_id": (str, _SENT_AS_IS.fullmatch),
+    "decision_id": (str, _UUID.fullmatch),
     "value": (float, math.isfinite),
 }
 """Columns with another value in most records: the usual type, and what is sent as it is."""

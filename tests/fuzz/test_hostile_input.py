@@ -199,6 +199,7 @@ def test_strange_values_that_are_refused(target: Launcher) -> None:
     assert (running.code, running.states[-1]) == (0, 2), running.log[-3000:]
     assert running.summary["total"].reasons == {"invalid_event_time": len(STRANGE)}
     assert len(running.letters) == len(STRANGE)
+    assert max(len(json.dumps(letter, default=str)) for letter in running.letters) < 100_000
     assert peak < SMALL
 
 

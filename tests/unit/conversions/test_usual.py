@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 BERLIN = DEFAULTS._replace(zone=zoneinfo.ZoneInfo("Europe/Berlin"))
 PAGE = "https://shop.example/p?a=1"
+ZERO = "00000000-0000-0000-0000-000000000000"
 
 
 def is_usual(
@@ -126,7 +127,7 @@ ODD: list[tuple[dict[str, Any], dict[str, Any]]] = [
     *(({"ip": ip}, {}) for ip in ("10.1.1.1", "fe80::1", "::1", "x")),
     *(({name: ADDRESS}, {}) for name in ("order_id", "user_agent", "source_url", "app_bundle")),
     *(({"source_url": url}, {}) for url in (f"{PAGE}&li_did=x", "/" + "x" * 8_192, 5)),
-    ({"decision_id": "undefined"}, {}),
+    *(({"decision_id": nobody}, {}) for nobody in ("undefined", ZERO)),
     ({}, {"stream": DEAD_LETTERS}),
     ({"eventId": "1"}, {}),
 ]
@@ -205,7 +206,9 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     ),
     "pixel_id": st.sampled_from([1, "44489", 0, None, 1.0, "x"]),
     "source": st.sampled_from(["web", "WEB", "offline", "shop", None, ""]),
-    "decision_id": st.one_of(texts, st.sampled_from([LI_DID, "undefined", None, 0])),
+    "decision_id": st.one_of(
+        texts, st.sampled_from([LI_DID, LI_DID.upper(), ZERO, "undefined", None, 0])
+    ),
     "email": st.one_of(texts, st.sampled_from([ADDRESS, f" {ADDRESS} ", "é@ü.example", MD5, None])),
     "md5": st.sampled_from([MD5, MD5.upper(), SHA2, "x", None, "0" * 32, ADDRESS]),
     "sha2": st.sampled_from([SHA2, SHA2.title(), MD5, "", None, "f" * 64, 5]),
@@ -216,7 +219,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     ),
     "user_agent": texts,
     "idfa": st.sampled_from([LI_DID, LI_DID.upper(), "0" * 8, None]),
-    "aaid": st.sampled_from([LI_DID, "00000000-0000-0000-0000-000000000000", ""]),
+    "aaid": st.sampled_from([LI_DID, ZERO, ""]),
     "tracking_enabled": st.sampled_from([True, 0, 1, "false", "2", 1.0, None]),
     "currency": st.sampled_from(["USD", "usd", " EUR", "EURO", "", None, 5, "ÄÖÜ"]),
     "value": st.one_of(
