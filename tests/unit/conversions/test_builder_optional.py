@@ -33,17 +33,7 @@ OPTIONAL = {
     "decision_id": (["x"], ("decisionId",)),
 }
 """Each optional column with a value that cannot be read, and the place of its field."""
-ADDRESSES = [
-    *("ann@example.com", "ANN@EXAMPLE.COM", "x ann@example.com y", '"ann lee"@example.com'),
-    *(r"ann\u0040example.com", "ann&#64;example.com", "ann&commat;example.com"),
-    *("ann\uff20example.com", "ann\ufe6bexample.com", "ann@localhost", "ann@[10.1.2.3]"),
-    "https://shop.example/for/ann%40example.com?a=1",
-    "https://shop.example/for/ann%2540example.com#a",
-    "https://shop.example/for/ann%26%2364%3Bexample.com",
-    "https://shop.example/?ann%40example.com",
-    "https://shop.example/?ann@example.com=1",
-    "https://shop.example/?a=1&e=ann&#64;example.com",
-]
+ADDRESS = "ann@example.com"
 
 
 def without(column: str) -> Any:
@@ -61,15 +51,23 @@ def test_a_column_with_nothing_usable_is_left_out(column: str) -> None:
     assert last in place
     for empty in (None, "", "  ", "None", "null", "NaN", float("nan"), Decimal("NaN")):
         assert body({**FULL, column: empty}) == without(column)
-    for unusable in (OPTIONAL[column][0], ADDRESSES[0], HUGE):
+    for unusable in (OPTIONAL[column][0], ADDRESS, HUGE):
         assert counted({**FULL, column: unusable}) == (without(column), {column: 1})
 
 
-@pytest.mark.parametrize("column", ["user_agent", "source_url", "decision_id"])
-@pytest.mark.parametrize("value", ADDRESSES)
-def test_columns_with_an_address_are_left_out_and_counted(column: str, value: str) -> None:
-    """However an address is written, it is not sent."""
-    assert counted({**FULL, column: value}) == (without(column), {column: 1})
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(f"x {ADDRESS} y", r"ann\u0040example.com"),
+        "https://shop.example/for/ann%2540example.com#a",
+        "https://shop.example/?ann%40example.com",
+        "https://shop.example/?ann@example.com=1",
+        "https://shop.example/?a=1&e=ann&#64;example.com",
+    ],
+)
+def test_a_page_with_an_address_is_left_out_and_counted(value: str) -> None:
+    """Wherever cleaning leaves one; `test_escapes.py` has all ways to write an address."""
+    assert counted({**FULL, "source_url": value}) == (without("source_url"), {"source_url": 1})
 
 
 QUERIES = [
