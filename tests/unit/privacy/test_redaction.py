@@ -6,6 +6,7 @@ import base64
 import datetime as dt
 import io
 import logging
+import uuid
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
@@ -39,6 +40,11 @@ HASH = sha256(ADDRESS)
         (dt.date(2026, 8, 1), "2026-08-01"),
         (dt.datetime(2026, 8, 1, tzinfo=dt.timezone.utc), "2026-08-01T00:00:00+00:00"),
         (dt.time(1, 2), "01:02:00"),
+        (dt.timedelta(1), "1 day, 0:00:00"),
+        (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        (b"\xff", "b'\\xff'"),
+        (Decimal("NaN"), "NaN"),
+        ({"\ud800": {1}}, {"?": "{1}"}),
         ("plain", "plain"),
         ("a\ud800", "a?"),
         (f"to {ADDRESS}", f"to {HASH}"),
