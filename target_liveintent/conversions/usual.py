@@ -184,7 +184,8 @@ def _optional(builder: EventBuilder) -> Iterator[str]:
 def _read(name: str) -> str:
     """Return the line that reads a column."""
     given = f"given_{name}"
-    code = f"remembered_{name}({given}) if type({given}) is str else read_{name}({given})"
+    other = f"None if {given} is None else read_{name}({given})"
+    code = f"remembered_{name}({given}) if type({given}) is str else {other}"
     if name in _TESTS:
         kind = _TESTS[name][0].__name__
         code = f"{given} if type({given}) is {kind} and is_usual_{name}({given}) else {code}"
@@ -243,7 +244,7 @@ def _reader(coercion: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
     def read(value: Any) -> Any:
         sent = coercion(value)
-        if isinstance(sent, Unusable) or (isinstance(sent, str) and holds_address(sent)):
+        if sent is UNUSABLE or (isinstance(sent, str) and holds_address(sent)):
             raise _OddError
         return sent
 
