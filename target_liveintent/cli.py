@@ -33,9 +33,9 @@ from target_liveintent.singer import (
 from target_liveintent.target import TargetLiveIntent
 
 _UNWELL = 3
-"""The exit code of `health` if something is not well."""
+"""The exit code of `health` if something is not normal."""
 _NO_ACCOUNT = {"customer_id": "a-0000"}
-"""The account of commands that can do without one."""
+"""The account of commands that need none."""
 _STAND_IN = {"auth_token": "none"}
 """The token of commands that send nothing."""
 _OF_RUNS = ("auth_token_path", "metrics_path", "report_path")
@@ -55,7 +55,7 @@ class _Program(click.Group):
             return super().main(*args, **kwargs)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Refuse a command that is written as an option, as all were once: `--explain`."""
+        """Refuse a command that is written as an option, such as `--explain`."""
         for argument in args:
             name = argument.partition("=")[0]
             if name.startswith("--") and name[2:] in self.commands:
@@ -97,7 +97,7 @@ def _given(files: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that a run would have, without a check."""
     given = config.with_environment(files, os.environ)
     hide_token(str(given.get("auth_token", "")))
-    with contextlib.suppress(ConfigurationError):  # Nothing is sent, so it need not be there.
+    with contextlib.suppress(ConfigurationError):  # The file need not exist here.
         hide_token(read_token(str(given.get("auth_token_path", ""))))
     return {name: value for name, value in given.items() if value is not None}
 
@@ -106,7 +106,7 @@ def _given(files: Mapping[str, Any]) -> dict[str, Any]:
 def _opened(
     files: Mapping[str, Any], *, to_change: bool = False, **options: str | None
 ) -> Iterator[tuple[Settings, store.Database]]:
-    """Give the settings and the store, perhaps an empty one, to a command that sends nothing.
+    """Yield the settings and the store, which may be empty, to a command that sends nothing.
 
     It needs no token, and no file of a run but those that are among its options.
     """
@@ -213,7 +213,7 @@ def _named() -> str:
 
 @contextlib.contextmanager
 def _run(files: Mapping[str, Any], options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Log the beginning of a run, and give what `TargetLiveIntent` takes.
+    """Log the beginning of a run, and yield the arguments of `TargetLiveIntent`.
 
     Options have the names of settings, and win over them.
     """
@@ -229,7 +229,7 @@ def _run(files: Mapping[str, Any], options: Mapping[str, Any]) -> Iterator[dict[
 
 
 def _command(name: str, example: str) -> Callable[[Callable[..., Any]], click.Command]:
-    """Return what makes a function a subcommand that takes `--config`, with an example."""
+    """Return a decorator that makes a function a subcommand with `--config` and an example."""
 
     def decorate(function: Callable[..., Any]) -> click.Command:
         epilog = f"Example: target-liveintent {example}"

@@ -70,7 +70,7 @@ def open_anywhere(url: str) -> IO[bytes]:
 
 
 def _reason(error: Exception) -> str:
-    """Return why a file cannot be read, in words that hold nothing of its URL."""
+    """Return why a file cannot be read, without any part of its URL."""
     if isinstance(error, FileNotFoundError):
         return "it does not exist"
     if isinstance(error, PermissionError):

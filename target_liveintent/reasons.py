@@ -175,7 +175,7 @@ AFTER_BUILDING = frozenset(
     {"no_identity", "refused_by_api", "not_processed", "api_error", "unconfirmed"}
     | {"over_limit", "already_sent"}
 )
-"""The reasons of records of which all columns were read: nothing else was wrong with them."""
+"""The reasons of records whose columns were all read, because nothing else was wrong."""
 MAY_HAVE_COUNTED = frozenset({"unconfirmed", "api_error"})
 """The reasons of events that LiveIntent may have counted, which `--unconfirmed` sends."""
 NEVER_TAKEN = frozenset(name for name, reason in REASONS.items() if reason.is_bad).difference(

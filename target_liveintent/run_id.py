@@ -22,5 +22,5 @@ def new_run_id(clock: Clock = SYSTEM_CLOCK) -> str:
 
 
 def run_named(run_id: str) -> str:
-    """Return what the last line of a log ends in."""
+    """Return the end of the last line of a log, which names the run."""
     return f" (run {run_id})"

@@ -243,7 +243,7 @@ class Settings:
 
     @property
     def has_database_server(self) -> bool:
-        """Whether the store is a PostgreSQL database, and no file."""
+        """Whether the store is a PostgreSQL database, and not a file."""
         return is_url(self.store)
 
     @functools.cached_property
@@ -281,7 +281,7 @@ def endpoint(api_url: str, customer_id: str) -> str:
 
 
 def in_project(path: str) -> str:
-    """Return where a path of the settings leads: in a Meltano project, it starts at its root."""
+    """Resolve a path of the settings, which starts at the root in a Meltano project."""
     return os.path.join(os.environ.get("MELTANO_PROJECT_ROOT", ""), path)  # noqa: PTH118
 
 

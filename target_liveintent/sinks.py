@@ -1,4 +1,4 @@
-"""The sinks: what is done with the records of one stream, for one of its plans."""
+"""The sinks, which process the records of a stream, each by one of its plans."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class TargetLiveIntent(Target):
         for warning in config.warnings_of(self.config):
             self.logger.warning(warning)
         self.settings = settings = config.settings_of(self.config)
-        if replay is not None:  # It reaches its end whatever the dead letters are like.
+        if replay is not None:  # A replay reaches its end, whatever the dead letters contain.
             self.settings = settings = dataclasses.replace(
                 settings, max_dead_letter_percent=100, on_rejection="dead_letter"
             )
@@ -109,7 +109,7 @@ class TargetLiveIntent(Target):
             outcomes = store.DryStore(database, settings, self.run_id, send_again=send_again)
             parts = RunParts(SYSTEM_CLOCK, DryRun(self.logger, SYSTEM_CLOCK), outcomes)
         else:
-            # An API that accepts nothing may do so as only the bad events are left to be replayed.
+            # The API may accept nothing because only bad events are left to be replayed.
             refusals = Refusals(accepted=replay is not None)
             delivery = delivery_of(settings, client, SYSTEM_CLOCK, refusals)
             parts = RunParts(SYSTEM_CLOCK, delivery, self._store)
@@ -222,7 +222,7 @@ class TargetLiveIntent(Target):
         )
 
     def _do(self, read: Callable[[], None]) -> None:
-        """Do the run, whose input is read by a function; report on it, and close the store."""
+        """Run a function that reads the input, report on the run, and close the store."""
         # Records make no reference cycles, and imported modules stay to the end. So the garbage
         # collector finds nothing; without this, it costs 0.06 s at the exit and 5 % of a run.
         gc.freeze()
@@ -266,7 +266,7 @@ class TargetLiveIntent(Target):
             kept = None if self.streams.has_only_test else self._store
             self._reporter.end(self.run.counts, ending, kept)
         if self._store is not None:
-            with contextlib.suppress(StorageError):  # The run has said what is wrong with it.
+            with contextlib.suppress(StorageError):  # The run has reported what is wrong.
                 self._store.close(forget=self.streams.has_only_test)
 
     def _stop_reading(self) -> None:

@@ -37,14 +37,14 @@ GONE = {
     "replay_other_accounts": "use the option --other-accounts of the command replay",
     "replay_unconfirmed": "use the option --unconfirmed of the command replay",
 }
-"""Settings that are gone, and what to do in place of each."""
+"""Settings that no longer exist, and what to do instead of each."""
 _WRITTEN = ("store", "report_path", "metrics_path")
 """The settings that name files which a run writes."""
 _PATHS = ("auth_token_path", "suppression_path", *_WRITTEN)
 """The settings that name files."""
 _VALIDATOR = Draft202012Validator(SCHEMA)
 _LIBPQ = re.compile(r"\b(?:host|hostaddr|user|password|dbname|service)\s*=")
-"""A connection string of libpq, in the form that is no URL."""
+"""A connection string of libpq that is not a URL."""
 
 
 def problems(config: Mapping[str, Any]) -> list[str]:
@@ -58,7 +58,7 @@ def checked(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     Null means "not set". Relative paths start at the root of a Meltano project.
     """
     given = {name: _clean(value) for name, value in config.items() if value is not None}
-    errors = [error for error in _VALIDATOR.iter_errors(given) if error.path]  # (Of a value.)
+    errors = [error for error in _VALIDATOR.iter_errors(given) if error.path]  # (In a setting.)
     found = [*_gone_problems(given), *_missing_problems(given), *_schema_problems(errors)]
     # The other checks expect values of the right type, so they see no setting that is wrong.
     wrong = {error.path[0] for error in errors}
@@ -168,15 +168,15 @@ def _path_problems(given: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _real_path(place: str) -> str:
-    """Return a path without links; the root, which is no file, if no file can have it."""
+    """Resolve the links of a path; return the root if no file can have this path."""
     try:
         return os.path.realpath(place)
-    except ValueError:  # It holds a NUL, or a character that no file name can hold.
+    except ValueError:  # It contains a NUL, or a character that file names cannot contain.
         return os.sep
 
 
 def _is_for_a_file(path: Path) -> bool:
-    """Return whether a file can be written at a path, or is there."""
+    """Return whether a path names a file that exists or can be created."""
     # (Another run may create the file at any time: so what is there is looked at last.)
     return path.parent.is_dir() and (not path.exists() or path.is_file())
 
@@ -190,7 +190,7 @@ def _store_problems(given: Mapping[str, Any]) -> Iterator[str]:
     # (A connection string in words may hold a password, so it must not become the name of a file.)
     if is_wrong_url or (_LIBPQ.search(url) and not is_url(url)):
         yield "setting 'store' must be a path, or a URL such as postgresql://user@host/database"
-    elif set("@/?#[]") & set(before_host):  # Else a part of it is taken for the host.
+    elif set("@/?#[]") & set(before_host):  # Otherwise, a part of it is read as the host.
         yield (
             "the user or the password in setting 'store' contains special characters: write %40 for"
             " @, %2F for /, %3F for ? and %23 for #"

@@ -16,12 +16,12 @@ from target_liveintent.mapping import did_you_mean
 from target_liveintent.settings import Settings
 
 PREFIX = "TARGET_LIVEINTENT_"
-"""What the names of the environment variables of settings begin with."""
+"""The beginning of the names of environment variables of settings."""
 _TYPES = {
     **dict.fromkeys(GONE, "string"),
     **{name: schema["type"][0] for name, schema in SCHEMA["properties"].items()},
 }
-"""The types of all settings that can be given, those that are gone included."""
+"""The types of all settings that can be given, including those that no longer exist."""
 _SPLITS = {"stream_maps": 1, "stream_map_config": -1}
 """The settings that hold objects in objects, with the number of dots at which a name is split: the
 name of a column has no dot, but the name of its stream can have dots."""
@@ -68,7 +68,7 @@ def read_config(path: str) -> dict[str, Any]:
 
 
 def with_environment(given: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
-    """Return the settings of files with those of environment variables, which win.
+    """Add the settings of environment variables, which take precedence over files.
 
     Meltano flattens objects for the environment, so that not all of an object can be told. So an
     object of a file wins over its variable.
@@ -86,7 +86,7 @@ def with_environment(given: Mapping[str, Any], environment: Mapping[str, str]) -
 
 
 def _nested(flat: dict[str, Any], splits: int) -> dict[str, Any]:
-    """Return the object that Meltano has flattened for an environment variable.
+    """Rebuild an object that Meltano has flattened for an environment variable.
 
     Of `{"orders": {"email": "mail"}}`, the variable has `{"orders.email": "mail"}`. An object that
     has objects in it is not flattened, and is returned as it is.

@@ -1,4 +1,4 @@
-"""IP addresses of buyers: those that are reached over the internet, and no others."""
+"""Reads IP addresses of buyers, and accepts only public ones."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ _NOT_PUBLIC = re.compile(
     r"(?:0|10|127|22[4-9]|2[3-5][0-9])[.]|192[.](?:0[.]0|168)[.]|169[.]254[.]"
     r"|172[.](?:1[6-9]|2[0-9]|3[01])[.]|100[.](?:6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7])[.]"
 )
-"""IPv4 networks of machines that are not reached over the internet, in the registry of IANA: their
-addresses are those of proxies, tills and offices, and tell no buyer from another. The ranges for
-documentation pass."""
+"""IPv4 networks that are not public, in the registry of IANA. Their addresses are those of proxies,
+tills and offices, and do not distinguish buyers. The ranges for documentation are accepted."""
 _PUBLIC_IPV6 = 0b001
 """The first three bits of all public IPv6 addresses, 2000::/3, from which IANA assigns networks."""
 _MAPPED = bytes(10) + b"\xff\xff"
-"""The beginning of an IPv6 address that stands for the IPv4 address behind it."""
+"""The beginning of an IPv6 address that contains an IPv4 address."""
 
 
 def ip(value: Any) -> str | Unusable | None:

@@ -142,7 +142,7 @@ class EventBuilder:
         """
         columns = self._columns(mapped)
         notes = self._take_decision_id(columns)
-        # The columns that the identity is made of do not stay among the others.
+        # The columns of which the identity is made are removed from the others.
         candidates = [columns.pop(name, None) for name in self.hashed]
         identity = identify(candidates, self.normalize, self.hashed)
         for note in identity.notes:
@@ -289,7 +289,7 @@ class EventBuilder:
             return event_time
         if event_time > now + MARGIN:
             _reject("event_in_future", "event_time")
-        # The API wants a time before that of sending; a clock may be ahead by the margin.
+        # The API requires a time before that of sending; a clock may be ahead by the margin.
         return int(now) - 1
 
     def _required(self, columns: Mapping[str, Any], name: str, read: Callable[[Any], Any]) -> Any:

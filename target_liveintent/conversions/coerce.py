@@ -33,7 +33,7 @@ class Unusable:
     cause: str = ""
 
     def __str__(self) -> str:
-        """Return what stands in the dead letter if an expression gave this for a column."""
+        """Return the text for the dead letter if an expression returned this for a column."""
         return "unusable"
 
 
@@ -83,9 +83,9 @@ _ZERO_UUID = str(uuid.UUID(int=0))
 _CURRENCY_LENGTH = 3
 _FLAGS = {"true": 1, "1": 1, "false": 0, "0": 0}
 _UNITS = (1, 1_000, 1_000_000)
-"""What a second has in the units of Unix times: seconds, milliseconds, microseconds."""
+"""How many units of a Unix time are a second: seconds, milliseconds, microseconds."""
 _YEAR_2000, _YEAR_2100 = 946_684_800, 4_102_444_800
-"""Numbers that are earlier or later in every unit are no Unix times, but dates in another form."""
+"""Numbers that are earlier or later in each unit are not Unix times, but dates in another form."""
 
 
 def text(value: Any) -> str | Unusable | None:  # noqa: PLR0911 (a table of types)
@@ -320,5 +320,5 @@ class _WatchedZone(dt.tzinfo):
 
 
 def watch_zone(defaults: EventDefaults, note_use: Callable[[], None]) -> EventDefaults:
-    """Return the defaults with a zone that reports each event time that is read in it."""
+    """Return the defaults with a zone that reports each event time that depends on it."""
     return defaults._replace(zone=_WatchedZone(defaults.zone, note_use))

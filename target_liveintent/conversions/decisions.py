@@ -21,7 +21,7 @@ _LONGEST_SEPARATOR = len("%" + "25" * 4 + "3F")
 def decision_id(value: Any) -> str | Unusable | None:
     """Return a decision ID as text; a placeholder such as `undefined` is unusable."""
     plain = text(value)
-    if plain is None:  # (`text` takes `null` for null, and here it is to be counted.)
+    if plain is None:  # (`text` treats `null` as null, but here it must be counted.)
         return UNUSABLE if isinstance(value, str) and value.strip() else None
     return UNUSABLE if isinstance(plain, Unusable) or is_placeholder(plain) else plain
 
@@ -34,7 +34,7 @@ def decision_id_of_url(url: str) -> str | Unusable | None:
 
     This is inferred: LiveIntent's own pixel stores that parameter as "decision id".
     """
-    if "li_did" not in url:  # As most URLs.
+    if "li_did" not in url:  # This is so for most URLs.
         return None
     found: str | Unusable | None = None
     least_encoded = len(url)
@@ -49,7 +49,7 @@ def decision_id_of_url(url: str) -> str | Unusable | None:
 
 
 def _begins_parameter(url: str, start: int) -> bool:
-    """Return whether a name that starts there is whole: `old_li_did` is another parameter."""
+    """Return whether a parameter's name starts here: `old_li_did` is another parameter."""
     if start == 0 or url[start - 1] in _SEPARATORS:
         return True
     return bool(_ENCODED_SEPARATOR.search(url, max(0, start - _LONGEST_SEPARATOR), start))

@@ -1,4 +1,4 @@
-"""The one table of what an event is made of, and what a stream must have for it.
+"""The table of an event's fields, and what a stream must have to fill them.
 
 Everything else follows from `FIELDS`: the columns of stream maps and dead letters, the event as the
 API accepts it, and which columns the builder may leave out. `docs/reference/columns.md` explains
@@ -103,7 +103,7 @@ OPTIONAL = {field.name: field.coerce for field in FIELDS if field.coerce}
 READ_COLUMNS = frozenset(place[0] for field in FIELDS for place in field.places)
 """The names in a mapped record that are read, in both spellings."""
 IDENTIFYING = (*IDENTITY_COLUMNS, "decision_id", "source_url")
-"""The columns that say whose conversion it is; the URL of a page may hold a decision ID."""
+"""The columns that identify the person. The URL of a page may contain a decision ID."""
 _LACKS_PIXEL = "pixel_id (column or setting)"
 _LACKS_SOURCE = "source (column, or the setting default_source)"
 SETTING_FOR = {_LACKS_PIXEL: "pixel_id", _LACKS_SOURCE: "default_source"}
@@ -111,7 +111,7 @@ SETTING_FOR = {_LACKS_PIXEL: "pixel_id", _LACKS_SOURCE: "default_source"}
 
 
 def _struct(name: str, path: tuple[str, ...], *objects: Field) -> Any:
-    """Make the struct of the fields right below a path, those that the API requires first.
+    """Make the struct of the fields directly below a path; required fields come first.
 
     Its members have the names of our columns; in the JSON they have the API's names.
     """
@@ -138,7 +138,7 @@ ConversionEvent = _struct(
 
 
 def event_of(values: Mapping[str, Any]) -> Any:
-    """Return the event of values by the names of our columns; what is absent is not sent."""
+    """Build an event from values by our names of columns; absent columns are not sent."""
 
     def made(struct: Any, **objects: Any) -> Any:
         names = [name for name in struct.__struct_fields__ if name in values]

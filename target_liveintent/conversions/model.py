@@ -13,12 +13,11 @@ DELIVERED_EVENTS = "liveintent_delivered"
 """The name of the stream that the command `delivered` prints; it is for databases."""
 DAY = 86_400
 WINDOWS = {"web": 7 * DAY, "app": 7 * DAY, "offline": 30 * DAY}
-"""Seconds before sending within which an event must have happened, by its source.
-
-Source: LiveIntent's guide.
-"""
+"""The greatest age of an event when it is sent, in seconds, by its source, as in LiveIntent's
+guide."""
 MARGIN = 60
-"""Seconds before the end of its window at which an event is too old, and accepted clock skew."""
+"""Seconds before the end of its window from which an event is too old. Also the accepted clock
+skew."""
 
 Event: TypeAlias = Any
 """A `fields.ConversionEvent`: a class that follows from a table, so that mypy cannot know it."""

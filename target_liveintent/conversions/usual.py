@@ -1,4 +1,4 @@
-"""The usual way to build a conversion: one generated function a stream, for records as most are.
+"""Builds the conversions of usual records by a function that is generated for each stream.
 
 `EventBuilder` defines the rules. The function that is generated here makes the same conversion in
 less than half of the time, because its code names the columns of the stream one after the other. It
@@ -42,12 +42,12 @@ Usual: TypeAlias = Callable[[dict[str, Any], float, dict[str, int]], Conversion 
 does. Returns the conversion; None if the stream's filter drops the record. An odd record raises an
 error of any kind."""
 Page: TypeAlias = tuple[str | None, str | None, str | None]
-"""A page's URL as a dead letter has it, and as it is sent; the decision ID in it."""
+"""A page's URL for a dead letter, the same for the API, and the decision ID in it."""
 
 _REMEMBERED = 1_024
-"""Texts of a column that are remembered with what they were read as."""
+"""How many texts of a column are remembered with their results."""
 _SENT_AS_IS = re.compile(r"(?!(?:None|null|NULL|NaN|nan)\Z)[0-9A-Za-z_.:/#-]{1,128}")
-"""Texts from which no rule changes anything, such as most IDs."""
+"""Texts that no rule changes, such as most IDs."""
 _UUID = re.compile(rf"(?!0{{8}}-){UUID_FORM.pattern}")
 """UUIDs but for some that a source may write in place of one, such as that of zeros alone."""
 
@@ -68,7 +68,7 @@ def usual_way(
     test: str | None = None,
     empty: Iterable[str] = (),
 ) -> Usual:
-    """Generate the function of a stream. If the stream has no usual records, all of them are odd.
+    """Generate the function of a stream. It treats all records as odd if none can be usual.
 
     Args:
         builder: The careful way.
@@ -108,7 +108,7 @@ def compiled(source: str, names: Mapping[str, Any], mode: str) -> Any:
 def _lines(
     builder: EventBuilder, inputs: Mapping[str, str], test: str | None, empty: Iterable[str]
 ) -> Iterator[str]:
-    """Yield the lines of a function, as `EventBuilder.build` does its work."""
+    """Yield the lines of the function, in the order in which `EventBuilder.build` works."""
     there = builder.places.keys()
     for column in empty:
         yield f"if record.get({column!r}) is not None: odd()"
@@ -147,7 +147,7 @@ def _lines(
 
 
 def _identity(builder: EventBuilder) -> Iterator[str]:
-    """Yield the lines that hash the address. The usual record has nothing else beside it."""
+    """Yield the lines that hash the address, the only identity of a usual record."""
     yield "identity = None"
     if "email" in builder.hashed:
         alone = [f"given_{name} is None" for name in builder.hashed if name != "email"]
@@ -199,7 +199,7 @@ def _call(name: str, struct: Any, **objects: str) -> str:
 
 
 def _names(builder: EventBuilder) -> dict[str, Any]:
-    """Return what the names in the lines mean that are no columns."""
+    """Return the values of the names in the lines that are not columns."""
     pages: dict[str, Page] = {}
     names: dict[str, Any] = {
         "Conversion": Conversion,
@@ -240,7 +240,7 @@ def _names(builder: EventBuilder) -> dict[str, Any]:
 
 
 def _reader(coercion: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Return a coercion that raises an error for what an event cannot have."""
+    """Return a coercion that raises an error for a value that an event cannot have."""
 
     def read(value: Any) -> Any:
         sent = coercion(value)
@@ -252,7 +252,7 @@ def _reader(coercion: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _page_reader(builder: EventBuilder, pages: dict[str, Page]) -> Callable[[str | None], Page]:
-    """Return what reads a page's URL, and remembers URLs from which nothing has to be removed.
+    """Return a reader of page URLs, which remembers URLs that need no change.
 
     What is removed may be an address, which must not stay in memory.
     """
@@ -276,7 +276,7 @@ def _page_reader(builder: EventBuilder, pages: dict[str, Page]) -> Callable[[str
 
 
 def _time_reader(zone: dt.tzinfo) -> Callable[[Any], int]:
-    """Return what reads an event time."""
+    """Return a reader of event times."""
 
     def time(value: Any) -> int:
         if type(value) is str and not value[26:27].isdigit():  # (It rounds a seventh digit.)
@@ -295,7 +295,7 @@ def _time_reader(zone: dt.tzinfo) -> Callable[[Any], int]:
 
 
 def _derivation(builder: EventBuilder) -> Callable[[Mapping[str, Any]], str]:
-    """Return what derives an event's ID from the key properties of its record."""
+    """Return a function that derives an event ID from the key properties of a record."""
 
     def derived_id(record: Mapping[str, Any]) -> str:
         keys = [coerce.text(record[key]) for key in builder.lasting_keys]
@@ -312,4 +312,4 @@ _TESTS: dict[str, tuple[type, Callable[[Any], object]]] = {
     "decision_id": (str, _UUID.fullmatch),
     "value": (float, math.isfinite),
 }
-"""Columns with another value in most records: the usual type, and what is sent as it is."""
+"""Columns with a different value in most records: the usual type, and what is sent unchanged."""

@@ -41,7 +41,7 @@ from target_liveintent.privacy import without_secrets
 from target_liveintent.settings import Settings
 
 _MAX_DETAIL = 500
-"""Characters of what a refusal says that are kept."""
+"""How many characters of a refusal's text are kept."""
 
 
 class Verdict(enum.Enum):
@@ -52,7 +52,7 @@ class Verdict(enum.Enum):
     UNCONFIRMED = enum.auto()  # An unknown part was processed: a 200 with any other body.
     REFUSED = enum.auto()  # Nothing was processed because of at least one event.
     DENIED = enum.auto()  # The token or the customer ID is wrong.
-    ROTATED = enum.auto()  # Denied, but the token's file holds another one: send again at once.
+    ROTATED = enum.auto()  # Denied, but the token's file has another one: send again at once.
     LIMITED = enum.auto()  # It came too fast, or there are too many at once: try again later.
     STARVED = enum.auto()  # This machine has no file descriptor for it: try again later.
     FAULT = enum.auto()  # Something went wrong at the API or on the way: try again later.
@@ -62,7 +62,7 @@ class Verdict(enum.Enum):
 
 _VERDICTS = {
     204: Verdict.ACCEPTED,
-    200: Verdict.UNCONFIRMED,  # Unless its body says more, see `judge`.
+    200: Verdict.UNCONFIRMED,  # Unless its body says more: see `judge`.
     **dict.fromkeys((400, 413, 422), Verdict.REFUSED),
     **dict.fromkeys((401, 403), Verdict.DENIED),
     **dict.fromkeys(range(500, 600), Verdict.FAULT),
@@ -98,14 +98,14 @@ class Answer(msgspec.Struct, frozen=True):
 
     @property
     def in_words(self) -> str:
-        """Its detail, and how long the API asks to wait."""
+        """The detail of the answer, and how long the API asks to wait."""
         if not self.retry_after:
             return self.detail
         return f"{self.detail} (Retry-After {self.retry_after:.0f} seconds)"
 
     @property
     def is_throttled(self) -> bool:
-        """Whether the API answered that it takes no more now, so that no event is at fault."""
+        """Whether the API answered that requests come too fast, so that no event is at fault."""
         return self.verdict is Verdict.LIMITED and self.status is not None
 
 
@@ -131,10 +131,10 @@ _RESETS = (
     ("RateLimit-Reset", re.compile(r"^\s*(\d+)\s*$")),
     ("X-RateLimit-Reset", re.compile(r"^\s*(\d+)\s*$")),
 )
-"""Where an answer says in how many seconds, or at which Unix time, a limit begins anew. `RateLimit`
-is from a draft of the IETF (draft-ietf-httpapi-ratelimit-headers), which changed its form."""
+"""Headers that say in how many seconds, or at which Unix time, a limit is reset. `RateLimit` is
+from a draft of the IETF (draft-ietf-httpapi-ratelimit-headers), which changed its form."""
 _EARLIEST_TIME = 1_000_000_000
-"""Numbers from which on a reset is a Unix time, and not a number of seconds."""
+"""A reset with this number or more is a Unix time, and not a number of seconds."""
 
 
 def _seconds(value: str) -> float | None:
@@ -193,7 +193,7 @@ _SLOWER = (
 
 
 def ended_by(answer: Answer, settings: Settings, *, accepted: bool) -> DeliveryError:
-    """Return the end of a run by an answer after which it sends nothing more.
+    """Return the error for an answer after which a run sends nothing more.
 
     Args:
         answer: The answer: access is denied, the API is unreachable, or the answer is unknown.
@@ -224,7 +224,7 @@ def ended_by(answer: Answer, settings: Settings, *, accepted: bool) -> DeliveryE
 
 
 def outage(answer: Answer, settings: Settings) -> OutageError:
-    """Return the end of a run of which the API accepts nothing for `max_retry_seconds`."""
+    """Return the error that ends a run if the API accepts nothing for `max_retry_seconds`."""
     budget = settings.max_retry_seconds
     if (answer.retry_after or 0.0) > budget:
         what = f"the API asks to wait for longer than max_retry_seconds ({budget}) allows"
@@ -235,7 +235,7 @@ def outage(answer: Answer, settings: Settings) -> OutageError:
 
 
 def stopped(last_fault: Answer | None, settings: Settings) -> DeliveryError:
-    """Return the end of a run that was stopped before everything was sent.
+    """Return the error that ends a run which was stopped before it had sent everything.
 
     Args:
         last_fault: The last answer, if the API accepted nothing since then.
@@ -249,7 +249,7 @@ def stopped(last_fault: Answer | None, settings: Settings) -> DeliveryError:
 
 
 def all_refused(requests: int, detail: str) -> AllRefusedError:
-    """Return the end of a run whose settings are wrong.
+    """Return the error that ends a run whose settings are wrong.
 
     Args:
         requests: How many requests in a row were refused.
@@ -260,7 +260,7 @@ def all_refused(requests: int, detail: str) -> AllRefusedError:
 
 
 def refused_as_a_whole(what: str, detail: str) -> str:
-    """Return the line that explains why nothing is accepted: what happened, what the API said."""
+    """Return a line that explains why the API accepts nothing: what happened, what it answered."""
     cause = "check pixel_id and customer_id"
     if detail.startswith("HTTP 413"):
         cause = (

@@ -65,7 +65,7 @@ class Client:
             try:
                 token = read_token(self._settings.auth_token_path)
             except ConfigurationError as error:
-                # It is being replaced, or gone: there is no new token. Or it cannot be opened now.
+                # It is being replaced, or is missing. Or it cannot be opened now.
                 fault = explain(error)
                 is_starved = fault.verdict is Verdict.STARVED
                 return Answer(fault.verdict, fault.in_words) if is_starved else answer

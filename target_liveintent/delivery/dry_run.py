@@ -30,7 +30,7 @@ class DryRun:
         return len(self._finished)
 
     def submit(self, batch: Batch) -> None:
-        """Show what there is still to show, and finish the batch."""
+        """Log events, unless enough have been shown, and finish the batch."""
         for conversion in batch.conversions[: _SHOWN - self._shown]:
             self._shown += 1
             self._logger.info("would send: %s", conversion.body.decode())

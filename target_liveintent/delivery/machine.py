@@ -56,16 +56,16 @@ from target_liveintent.delivery.refusals import MOST_SAMPLES, Refusals
 from target_liveintent.settings import Settings
 
 _MOST_FAULTS = 10
-"""Faults that count against a part, after which it is halved or, if it is one event, given up."""
+"""After this number of faults that count, a part is halved, and a single event is given up."""
 _MOST_THROTTLED = 20
-"""The same for a single event if one of the answers was a 429 or 503: a limit may give those by
-chance, but not so often while it takes other requests."""
+"""The same for a single event if one of the answers was a 429 or 503. A limit may cause these by
+chance, but not so often while the API accepts other requests."""
 _FEW_FAULTS = 3
-"""Faults of a single event, with nothing else to send, before the end of the budget."""
+"""The same for a single event near the end of the budget, if nothing else is left to send."""
 _FEW_LEFT = 3
-"""Batches at the end of a run whose failing events are found in the time of an outage."""
+"""In at most so many batches at the end of a run, failing events are found within the budget."""
 _LATE = 0.25
-"""The share of the time of an outage after which these batches are halved."""
+"""The share of the budget after which these batches are halved."""
 _FIRST_PAUSE = 0.2
 """Seconds for which a batch rests after the first fault that counts; each further one doubles them
 and adds as many."""
@@ -74,16 +74,17 @@ _SHORTEST_TIMEOUT = 5.0
 """Seconds that each request may take, however little of the budget is left: an API that comes back
 from an outage may be slow."""
 _SAMPLES_BEFORE_MORE_INPUT = 3
-"""Samples of one batch before other batches are waited for, if some may come."""
+"""How many samples one batch gives before the run waits for other batches."""
 _SILENT_INTERVALS = 2
-"""Times `flush_interval_seconds` without a batch after which the input is as good as over. After
-one, a batch of the last records may still be open; after two, it would have come."""
+"""After so many times `flush_interval_seconds` without a batch, the input is treated as ended.
+After one, a batch of the last records may still be open; after two, it would have come."""
 _SIGNALS = {
     Verdict.LIMITED: Signal.LIMITED,
     Verdict.STARVED: Signal.LIMITED,
     Verdict.FAULT: Signal.FAULT,
 }
-"""The verdicts after which the same part is sent again later. The API took all other requests."""
+"""The verdicts after which the same part is sent again later. All others show that the API
+works."""
 
 
 class Request(NamedTuple):
@@ -143,15 +144,15 @@ class Outage:
             self._quiet_until = max(self._quiet_until, now + answer.retry_after)
 
     def forget(self) -> None:
-        """Note that it is over, or that nothing is left to send that would show whether it is."""
+        """Forget the outage: it is over, or no further request can show whether it is over."""
         self.since = math.inf
         self.last_fault = None
 
     def taken(self, started_at: float, now: float) -> None:
-        """Note that the API took a request now, also if it refused its events."""
+        """Note that the API processed a request now, even if it refused the events."""
         self.taken_at = now
         if started_at < self._told_at and now < self._quiet_until:
-            self.since = now  # It was under way when the API asked to wait, and shows nothing.
+            self.since = now  # It was in flight when the API asked to wait, and shows nothing.
         else:
             self.forget()
 
@@ -206,12 +207,12 @@ class DeliveryMachine:
         self._finish_jobs()
 
     def drain(self) -> None:
-        """Note that no batch is added before those that are here are finished."""
+        """Note that no batch will be added until all present ones are finished."""
         self._drained = True
         self._finish_jobs()
 
     def stop(self, at: float) -> None:
-        """Make no request after this time; an earlier one stays."""
+        """Make no request after this time, or after an earlier one that was set before."""
         self._ends_at = min(self._ends_at, at)
 
     def fail(self, failure: Exception, request: Request | None = None) -> None:
@@ -228,7 +229,7 @@ class DeliveryMachine:
         self._finish_jobs()
 
     def give_up(self) -> None:
-        """End the delivery, and wait for no answer: what is known of each batch is its result."""
+        """End the delivery without waiting for answers; each batch has the result known so far."""
         self.fail(api.stopped(self._outage.last_fault, self._settings))
         for job in list(self._jobs):
             self._finish(job)
@@ -244,7 +245,7 @@ class DeliveryMachine:
             self._outage.taken(request.started_at, now)
             self._take(request, answer)
         else:
-            job.samples -= request.is_sample  # It says nothing of the event.
+            job.samples -= request.is_sample  # The answer says nothing about the event.
             self._retry(request, answer, now)
         self._finish_jobs()
 
@@ -280,7 +281,7 @@ class DeliveryMachine:
 
     @property
     def unsent(self) -> int:
-        """How many batches are not sent yet as a whole."""
+        """How many batches are not completely sent yet."""
         # What is sent stays here only while the refusal of an event is not proven.
         return sum(not job.is_sent for job in self._jobs)
 
@@ -302,7 +303,7 @@ class DeliveryMachine:
         return status
 
     def _note_silence(self, now: float) -> float:
-        """Take a silent input for its end, if that fails no run; return when it will be silent."""
+        """Treat a silent input as its end if this fails no run; return when the silence begins."""
         if self._silent_at is None:
             self._silent_at = now + _SILENT_INTERVALS * self._settings.flush_interval_seconds
         if self._drained or not self._jobs:
@@ -325,19 +326,19 @@ class DeliveryMachine:
         return math.inf if start is None else start
 
     def _next_job(self, now: float, unix_time: float) -> Job | None:
-        """Return the job of which a request is made now, and get its first part ready."""
+        """Choose the job for the next request, and prepare its first part."""
         while job := self._sample(now) if self._refusals.suspects else self._oldest(now):
             job.drop_old(unix_time)
             while job.parts and self._is_too_large(job.parts[0].events):
                 job.halve()
-                job.drop_old(unix_time)  # The first part may be another one now.
+                job.drop_old(unix_time)  # The first part may be a different one now.
             if job.parts:
                 return job
             self._finish_jobs()
         return None
 
     def _oldest(self, now: float) -> Job | None:
-        """Return the oldest job of which a request may be made now.
+        """Return the oldest job whose next request may be made now.
 
         Those that seem to be at fault come last, the one that waits longest first.
         """
@@ -359,7 +360,7 @@ class DeliveryMachine:
         return next((job for job in untried if job.is_waiting), None)
 
     def _sample(self, now: float) -> Job | None:
-        """Return the job of which a single event is sent next, as far away from others as possible.
+        """Choose the job whose single event is sent next, far away from the previous samples.
 
         None if there is no event, or if it is better to wait until there are other batches.
         """
@@ -399,7 +400,7 @@ class DeliveryMachine:
     # What an answer means
 
     def _take(self, request: Request, answer: Answer) -> None:
-        """Do what the answer to a request that the API took asks for."""
+        """Act on an answer that is neither a fault nor throttling."""
         match answer.verdict:
             case Verdict.ACCEPTED | Verdict.PARTLY:
                 self._accepted += 1
@@ -486,7 +487,7 @@ class DeliveryMachine:
         job.ready_at = min(now + pause, self._outage.ends_at)
 
     def _count_fault(self, job: Job, part: Part, answer: Answer) -> None:
-        """Count a fault of a part, if it speaks against its events."""
+        """Count a fault of a part if its events may be the cause."""
         good, others = self._accepted - part.accepted, self._throttled - part.throttled
         if answer.is_throttled:
             part.was_throttled = True
@@ -498,7 +499,7 @@ class DeliveryMachine:
         part.accepted, part.throttled = self._accepted, self._throttled
 
     def _all_fail(self, job: Job) -> bool:
-        """Return whether all other batches seem to be at fault as well, so that none goes first."""
+        """Return whether all other batches fail as well, so that none of them goes first."""
         others = (one for one in self._jobs if one.parts and one is not job)
         return all(one.deferred_at[0] == self._accepted for one in others)
 
@@ -510,7 +511,7 @@ class DeliveryMachine:
         return job.blamed_at is not None and self._newest_accepted > job.blamed_at
 
     def _give_up_last(self, answer: Answer) -> bool:
-        """Give up the last events of a run, if they are to blame; return whether they are.
+        """Give up the last events of a run if they cause the faults; return whether they do.
 
         They are if only single events are left on which the API fails, while it accepted others.
         """
@@ -556,7 +557,7 @@ class DeliveryMachine:
                 job.prove_refusals()
 
     def _finish(self, job: Job) -> None:
-        """Return the last result of a job; it has failed if anything of it has no outcome."""
+        """Return the last result of a job, which has failed if an event has no outcome."""
         self._jobs.remove(job)
         has_outcomes = job.is_sent and not job.refused
         self.finished.append(job.finished(None if has_outcomes else self._failure))

@@ -11,7 +11,7 @@ from target_liveintent.conversions import Conversion, Rejection
 from target_liveintent.delivery.api import Answer, Verdict
 
 _GOLDEN_RATIO = 0.618
-"""Its multiples, without their integer part, lie far from each other."""
+"""The fractional parts of its multiples are far away from each other."""
 _expires_at = operator.attrgetter("expires_at")
 
 
@@ -66,7 +66,7 @@ class BatchResult(msgspec.Struct, eq=False):
     is_last: bool = True
 
     def split_off(self) -> BatchResult:
-        """Return what was delivered as a result that is not the last one, and keep the rest."""
+        """Return a first result with the events delivered so far, and keep the others."""
         part = BatchResult(
             self.batch,
             delivered=self.delivered,
@@ -133,7 +133,7 @@ class Job:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a request of it is to be made, and none is in flight."""
+        """Whether the job has something to send, and no request in flight."""
         return bool(self.parts) and not self.in_flight
 
     @property
@@ -149,7 +149,7 @@ class Job:
     # What becomes of the first part
 
     def drop_old(self, unix_time: float) -> None:
-        """Give the events that are too old their outcome; one such event spoils a whole request."""
+        """Reject the events that are too old, because one of them makes a whole request fail."""
         while self.parts and unix_time >= min(map(_expires_at, self.parts[0].events)):
             events = self.parts[0].events
             young = [event for event in events if unix_time < event.expires_at]
@@ -158,7 +158,7 @@ class Job:
                 event.rejected("event_too_old", "event_time", None) for event in old
             ]
             if young:
-                self._other_half = None  # The part proves nothing of it any more.
+                self._other_half = None  # The part no longer proves that it has a bad event.
                 self.parts[0].events = young
             else:
                 self._settle()
@@ -179,7 +179,7 @@ class Job:
         self._settle(all_good=answer.verdict is Verdict.ACCEPTED)
 
     def refuse(self, answer: Answer, newest: int) -> None:
-        """Note that the API refused the part; a single event is found bad by that."""
+        """Note that the API refused the part; if it is a single event, this event is bad."""
         self.refused_at = newest
         events = self.parts[0].events
         if len(events) > 1:
@@ -211,7 +211,7 @@ class Job:
         self._sort()
 
     def take_sample(self) -> None:
-        """Send a single event next; each time it lies somewhere else in the batch."""
+        """Send a single event next, each time from another place in the batch."""
         self.samples += 1
         self._other_half = None
         part = max(self.parts, key=lambda part: len(part.events))

@@ -27,10 +27,10 @@ if sys.platform != "win32":
 # Users filter log lines by this name, so it does not depend on where this module is.
 _logger = logging.getLogger("target_liveintent.client")
 NETWORK_FAULTS = (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, UnicodeError)
-"""What a connection raises for a network fault; `explain` puts it into words. A `UnicodeError` is
-one for the look-up of a host of which a part is empty or too long."""
+"""The exceptions of a connection for a network fault, which `explain` describes. Looking up a host
+raises a `UnicodeError` if a part of its name is empty or too long."""
 _SPARE = 16
-"""File descriptors that connections leave: for the store, the report, metrics, the resolver."""
+"""File descriptors that connections leave to the store, the report, metrics and the resolver."""
 
 
 class NetworkFault(NamedTuple):
@@ -107,11 +107,11 @@ NO_SOCKS = NetworkFault(
 )
 _API, _PROXY = ("API", "api_url"), ("proxy", "HTTPS_PROXY")
 _NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}
-"""OpenSSL's reasons when what comes back is no TLS; which one depends on its version."""
+"""OpenSSL's reasons if an answer is not TLS. Its version decides which one it gives."""
 _CONNECT_REFUSED = re.compile(r"Tunnel connection failed: (\d{3})\b")
-"""How the standard library says which status a proxy gave in place of 200. It says so only here."""
+"""The message in which the standard library names the status of a proxy. Only this text has it."""
 _PASSING = {408, 425, 429}
-"""Statuses below 500 with which a proxy refuses now, and may not later."""
+"""Statuses below 500 of a proxy that may accept later."""
 _NOT_YET_VALID, _EXPIRED, _OTHER_HOST, _OTHER_ADDRESS = 9, 10, 62, 64
 """OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID, _CERT_HAS_EXPIRED, _HOSTNAME_MISMATCH and
 _IP_ADDRESS_MISMATCH."""
@@ -167,7 +167,7 @@ def _causes(fault: BaseException) -> Iterator[BaseException]:
 
 
 def most_connections(wanted: int) -> int:
-    """Return how many connections may be open: at least one, and at most so many as are wanted."""
+    """Return how many of the wanted connections this machine allows, but at least one."""
     if sys.platform == "win32":  # Windows has no limit as low as that.
         return wanted
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

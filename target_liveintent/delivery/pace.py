@@ -54,60 +54,68 @@ class Signal(enum.Enum):
 CUT = 0.91
 """The factor of a cut. A rate just below the limit is the best one, so cuts are small."""
 STEEP_CUT = 0.45
-"""The factor of a cut while the limit may be anywhere below: it finds it with few requests."""
+"""The factor of a cut while the limit may be anywhere below: this finds it with few requests."""
 GENTLE_CUT = 0.75
-"""The factor in a search in which a request was taken: the limit is near, or chance refuses."""
+"""The factor in a search in which a request was taken: the limit is near, or refusals are
+random."""
 FOUND = 2
-"""Requests taken since a cut that end the search for a limit. One may be luck: where others share
-the limit, it may be the only one that they left over."""
+"""How many requests must be taken after a cut to end the search for a limit. One may be taken by
+chance: other clients that share the limit may have left only this one."""
 GUESS = 1.25
-"""The factor of the first rate in use: a search soon corrects a high guess, but not a low one."""
+"""The first limit, relative to the rate in use. A search soon corrects a high guess, but not a low
+one."""
 CLIMB = 2.5
-"""Least seconds of a climb: by time, not by answers, clients that share a limit become equals."""
+"""The least seconds of a climb. Because it depends on time, and not on answers, clients that share
+a limit get equal rates."""
 CLIMB_AT_ONE = 6.0
 """Seconds of a climb at one request a second, where it costs one request in five."""
 REPAID = 2.0
-"""Seconds that each second of `Retry-After` adds to a climb, as refusals cost so much more."""
+"""Seconds that each second of `Retry-After` adds to a climb, because refusals cost more then."""
 GONE = 3.0
-"""How far a rate climbs without a refusal, in climbs, until no limit is known any more."""
+"""After so many climbs without a refusal, no limit is known any more."""
 FEW = 3
-"""Starts since the last cut after which the rate is cut to what was used of it, if that is less: a
-`Retry-After` left no time for more. The limit is higher than that, so the climb rests halfway to
-where it was refused, at the geometric mean."""
+"""After at most so many starts since the last cut, the rate is cut to the rate that was really
+used: a `Retry-After` left no time for more. The limit is higher than this, so the climb rests
+halfway to the refused rate, at the geometric mean."""
 LEAST_RATE = 1 / 60
 """The least requests a second, where failures do not come in a row."""
 FIRST_GAP, LONGEST_GAP = 3.0, 13.2
-"""The most seconds between requests when failures in a row begin, each of which adds a sixth, and
-at all: 300 seconds of outage cost up to 100 requests, and 15 show its end."""
+"""The longest pause between requests at the first failures in a row, each of which adds a sixth,
+and the longest pause of all, in seconds. An outage of 300 seconds costs up to 100 requests, and its
+end is found within 15 seconds."""
 FAULTS = 5
-"""Failures in a row from which on a fault counts as a refusal: by chance, 1 in 100 at 40 %."""
+"""From so many failures in a row, a fault counts as a refusal. If 40 % fail by chance, 1 in 100
+series is as long."""
 OUTAGE = 8
 """Failures in a row that are an outage."""
 OUTAGE_SECONDS = 8.0
-"""Seconds of failures that are an outage even if only one request was taken before them. A search
-for a low limit, where refusals come within milliseconds, has as many in a row within a second. It
-would begin anew after each request that is taken."""
+"""Failures for so many seconds are an outage even if only one request was taken before them. In a
+search for a low limit, refusals come within milliseconds, so there are as many in a row within a
+second. Without this time, the search would start again after each request that is taken."""
 SAMPLE = 10
 """The answers whose share of refusals begins a probe, and those that end it. Those of a search
 count once a request was taken in it."""
 FEWEST_REFUSED, MOST_REFUSED = 0.4, 0.8
-"""The shares from which on, and up to which, they do. One client alone at a limit has fewer."""
+"""The least and the greatest share of refusals that begins a probe. A single client at a limit has
+fewer."""
 PROBE_RATE = 4.0
-"""The rate of a probe, by the highest one in doubt."""
+"""The rate of a probe, relative to the highest rate of these answers."""
 LEAST_PROBE_RATE = 2.5
-"""The same, if no more requests may be in flight. With less, a probe shows nothing."""
+"""The least such rate, if the number of requests in flight limits it. With less, a probe shows
+nothing."""
 SAME = 0.5
-"""The factor by which the share of requests that are taken may fall in a probe, by chance."""
+"""How much of the share of accepted requests must remain in a probe: less is not chance."""
 BELIEVED = 100
-"""Answers for which the result of a probe counts."""
+"""For so many answers, the result of a probe counts."""
 REST = 40
 """Answers after a probe that found a limit, before another one; tasks begin with such a rest."""
 ALLOWED = 0.55
-"""The share of refusals that leads to no cut while they are by chance."""
+"""The share of refusals that leads to no cut while refusals are random."""
 EXCESS = 3.0
-"""Refusals beyond that for which the rate is cut."""
+"""The number of refusals beyond this share after which the rate is cut."""
 EXCESS_CUT = 0.6
-"""The factor of such a cut, and of the rate after a probe by that of the probe."""
+"""The factor of such a cut. After a probe, the factor from the rate of the probe to the new
+rate."""
 NARROWER = 0.7
 """The factor of the window if answers are slow."""
 SLOW = 2.0
@@ -115,13 +123,13 @@ SLOW = 2.0
 SLOW_ROUNDS = 3
 """Slow rounds in a row after which a narrower window must have helped."""
 RELIEF = 0.7
-"""The factor of the latency that shows that it has."""
+"""The factor by which the latency must fall to show this."""
 ROUND = 8
-"""The fewest answers in a round, so that their median says something."""
+"""The fewest answers in a round, so that their median is reliable."""
 SPREAD = 0.25
-"""The share of the time between two starts that is random: clients do not march in step."""
+"""The random share of the time between two starts, so that clients do not start together."""
 INSTANT = 0.001
-"""Seconds that a time by which a rate is measured has at least."""
+"""The shortest time over which a rate is measured, in seconds."""
 
 
 class Window:
@@ -156,7 +164,7 @@ class Window:
         self._width = min(max(1.0, width), self._ceiling)
 
     def answered(self, started_at: float, now: float, *, was_full: bool, is_limited: bool) -> None:
-        """Widen it while answers are as fast as ever, and narrow it if a round is slow.
+        """Widen the window while answers stay fast, and narrow it after a slow round.
 
         Args:
             started_at: When the request started; before the window was last narrowed, it says
@@ -208,7 +216,7 @@ class _Limit(NamedTuple):
     climb: float
 
     def rate(self, now: float) -> float:
-        """Return the rate: a cubic curve, as in TCP, which is steep far from `refused` only."""
+        """Return the rate: a cubic curve, as in TCP, which is flat near `refused`."""
         climbs = max(0.0, now - self.since) / self.climb
         if climbs >= GONE:
             return math.inf
@@ -289,7 +297,7 @@ class Pace:
         return self._last_start + 1 / self._cap
 
     def next_start(self) -> float | None:
-        """Return when the next request may start; None for not before an answer.
+        """Return when the next request may start; None if an answer must come first.
 
         A full window holds it back for a time only, as all requests in flight may be hanging. It
         does not hold back a probe.
@@ -301,7 +309,7 @@ class Pace:
         return max(due, self._last_start + LONGEST_GAP) if self.in_flight < self._ceiling else None
 
     def started(self, now: float) -> None:
-        """Note that a request starts. It may do so earlier than `next_start` says.
+        """Note that a request starts, which may be earlier than `next_start` says.
 
         It must not do so before `allowed_at`.
         """
@@ -345,7 +353,7 @@ class Pace:
     # Whether refusals depend on the rate
 
     def _doubt(self, now: float, *, taken: bool) -> None:
-        """Take an answer for what it says of that; begin or end a probe."""
+        """Judge by an answer whether refusals depend on the rate; begin or end a probe."""
         self._rests -= 1
         if not self._limit or (self._searching and not self._is_near):
             self._recent.clear()
@@ -372,7 +380,7 @@ class Pace:
                 self._set_limit(fast, fast, now, now)
 
     def _end_probe(self, probe: _Probe, now: float, *, by_chance: bool) -> None:
-        """Continue with what a probe has shown."""
+        """End a probe, and set the limit by its result."""
         self._probe = None
         self._recent.clear()
         self._believed = BELIEVED if by_chance else 0
@@ -386,9 +394,9 @@ class Pace:
     # Requests that were taken, and failures
 
     def _note_taken(self, started_at: float, now: float) -> None:
-        """End a row of failures, and let the rate climb."""
+        """End a series of failures, and let the rate climb."""
         if started_at < self._failing_since:
-            return  # It says nothing of the time since then.
+            return  # The answer says nothing about the time since then.
         is_long = now - self._failing_since > OUTAGE_SECONDS
         ends_outage = is_long and not self._has_begun
         self._has_begun = True
@@ -397,7 +405,7 @@ class Pace:
             self._taken = 0
         self._taken += 1
         self._failures = 0
-        if started_at >= self._quiet_since:  # Others were under way before the `Retry-After`.
+        if started_at >= self._quiet_since:  # Others started before the `Retry-After`.
             self._quiet_until = -math.inf
         if not self._limit or started_at < self._cut_at:
             return
@@ -407,7 +415,7 @@ class Pace:
             self._searching = False
         if math.isinf(self._limit.since):
             self._limit = self._limit._replace(since=now)
-            if ends_outage:  # What still hangs from it is not a refusal, and delays nothing.
+            if ends_outage:  # Requests that still hang are no refusals.
                 self._limit = None
                 self._cut_at = now
                 self._window.set(self.in_flight + 2.0)
@@ -415,7 +423,7 @@ class Pace:
     def _note_failure(
         self, started_at: float, now: float, retry_after: float, *, limited: bool
     ) -> None:
-        """Slow down for what failed; a fault says nothing of a limit unless they come in a row."""
+        """Slow down after a failure. Faults show a limit only if several come in a row."""
         if not self._failures:
             self._failing_since = started_at
         self._failures += 1
@@ -444,7 +452,7 @@ class Pace:
             self._set_limit(rate, rate * EXCESS_CUT, now, now)
 
     def _used_rate(self, now: float, latency: float) -> float:
-        """Return the rate that led to a refusal, for what is known of it.
+        """Estimate the rate that led to a refusal.
 
         A timeout takes much longer than an answer, so its latency alone says too low a rate.
         """
@@ -476,7 +484,7 @@ class Pace:
     def _set_limit(
         self, refused: float, start: float, since: float, now: float, longer: float = 0.0
     ) -> None:
-        """Set the limit after a cut or a probe; see `_Limit`. The climb takes so much longer."""
+        """Set the limit after a cut or a probe; see `_Limit`. `longer` is added to the climb."""
         climb = max(CLIMB, CLIMB_AT_ONE / math.sqrt(refused)) + longer
         self._limit = _Limit(refused, start, since, climb)
         self._cut_at = now

@@ -24,8 +24,8 @@ from target_liveintent.errors import DeliveryError
 from target_liveintent.settings import Settings
 
 _FEWEST_EVENTS = 1_600
-"""Events that may be here at the same time at least: so many are there to be compared when the API
-refuses some, also where few requests are in flight or batches are small."""
+"""How many events the pool holds at least, even if few requests are in flight or batches are small.
+They are compared when the API refuses some."""
 
 _NO_THREAD = (
     "this system lets the run start no thread, so the run cannot send anything. Raise the limit on"
@@ -76,7 +76,7 @@ class DeliveryPool:
 
     @property
     def full(self) -> bool:
-        """Whether as many batches are here as may be.
+        """Whether the pool has as many batches as it may have.
 
         One that only waits for the proof that its refused events are bad does not count.
         """
@@ -104,7 +104,7 @@ class DeliveryPool:
             self._hand_out()
 
     def drain(self) -> None:
-        """Note that no batch is submitted before those that are here have come back."""
+        """Note that no batch will be submitted until all present ones have come back."""
         with self._lock:
             self._machine.drain()
             self._hand_out()
@@ -117,7 +117,7 @@ class DeliveryPool:
             self._is_taking = True
         try:
             result = self._finished.get(seconds > 0, seconds or None)
-            while result is None and not seconds:  # It hides no result from who does not wait.
+            while result is None and not seconds:  # This skips a wake-up.
                 result = self._finished.get(block=False)
         except queue.Empty:
             return None
@@ -140,7 +140,7 @@ class DeliveryPool:
             self._hand_out()
 
     def close(self) -> None:
-        """Let the threads end, as the process may go on for long after this run."""
+        """End the threads, because the process may continue for a long time after this run."""
         with self._lock:
             self._closed = True
             self._machine.give_up()
@@ -161,7 +161,7 @@ class DeliveryPool:
             keep: Whether to return the first one instead, as the calling thread makes it.
         """
         kept = None
-        due = math.inf  # Where no thread is free, an answer comes first.
+        due = math.inf  # If no thread is free, an answer must come first.
         while self._busy < self._most_threads:
             step = self._ask()
             if not isinstance(step, Request):
@@ -186,7 +186,7 @@ class DeliveryPool:
         return kept
 
     def _see(self) -> bool:
-        """Note that the main thread is here; return whether it was away for long."""
+        """Note that the main thread calls; return whether its last call was long ago."""
         before, self._seen_at = self._seen_at, self._clock.monotonic()
         return self._seen_at - before > _MOST_AWAY
 
@@ -199,13 +199,13 @@ class DeliveryPool:
         return self._machine.next(self._clock.monotonic(), self._clock.time())
 
     def _set_timer(self, due: float) -> None:
-        """See to it that the machine is asked again at this time."""
+        """Let a thread ask the machine again at this time."""
         if due < self._wakes_at:
             self._wakes_at = due
             self._changed.notify()
 
     def _pass_on(self) -> None:
-        """Give the main thread what is finished."""
+        """Give finished results to the main thread."""
         while self._machine.finished:
             self._finished.put(self._machine.finished.popleft())
 
@@ -226,7 +226,7 @@ class DeliveryPool:
             answer = failure
         with self._lock:
             self._busy -= 1
-            if self._closed:  # Nobody waits for it any more.
+            if self._closed:  # Nobody waits for the result any more.
                 return None
             if isinstance(answer, Exception):
                 self._machine.fail(answer, request)

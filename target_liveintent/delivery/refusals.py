@@ -12,12 +12,12 @@ before its request was made.
 from __future__ import annotations
 
 _SUSPICIOUS = 8
-"""Refusals in a row after which only samples are sent: one bad event in a batch causes seven."""
+"""After so many refusals in a row, only samples are sent. One bad event in a batch causes seven."""
 MOST_SAMPLES = 4
 """Samples in flight at the same time: enough to be fast, few enough to stop in time."""
 _REFUSALS_THAT_PROVE = 92
-"""Refusals in a row that prove wrong settings: with what is in flight then, under 100 requests in a
-run of which nothing is accepted, and under 200 otherwise."""
+"""So many refusals in a row prove that settings are wrong. With the requests in flight, a run makes
+fewer than 100 requests if nothing was accepted, and otherwise fewer than 200."""
 _SAMPLES_THAT_PROVE = 30
 """How many of them must be samples: refusals of one batch may have one cause."""
 MOST_UNPROVEN = 100
@@ -26,8 +26,8 @@ although nothing is left to compare them with."""
 MOST_UNPROVEN_OF_NONE = 9
 """The same for a run in which nothing was accepted."""
 _MOST_WITHOUT_WORD = 1_000
-"""Refused requests after which one of several runs ends, if none of them was accepted by then: so
-many that bad events which happen to come first end no run, and a wrong pixel ID still does."""
+"""After so many refused requests, one of several runs ends if no request was accepted. Bad events
+that happen to come first do not end a run, but a wrong pixel ID does."""
 
 
 class Refusals:
@@ -79,7 +79,7 @@ class Refusals:
         self._in_a_row.append((newest, is_sample))
 
     def has_passed(self, newest: int) -> bool:
-        """Return whether a request was accepted that was made after a refusal came.
+        """Return whether the API accepted a request that was made after the refusal arrived.
 
         Args:
             newest: As in `refuse`.
@@ -87,12 +87,12 @@ class Refusals:
         return self._newest_accepted > newest
 
     def allows_unproven(self, events: int) -> bool:
-        """Return whether so many more refused events may be bad although nothing proves it."""
+        """Return whether so many more refused events may become dead letters without a proof."""
         most = MOST_UNPROVEN if self.accepted else MOST_UNPROVEN_OF_NONE
         return self._unproven + events <= most
 
     def leave_unproven(self, events: int) -> None:
-        """Note that so many refused events were found bad although nothing proves it.
+        """Note that so many refused events become dead letters without a proof.
 
         That may happen several times in a run: batches wait for each other.
         """
@@ -100,7 +100,7 @@ class Refusals:
 
 
 class SharedRefusals(Refusals):
-    """Counts refusals in one of several runs with the same settings, whose caller judges over all.
+    """Counts refusals in one of several runs with the same settings; the caller judges all runs.
 
     Once the settings are known to be right, no refusal ends the run. The caller sets `accepted`
     when it learns that; that is safe while other threads use the machine. Until then, refused
@@ -113,5 +113,5 @@ class SharedRefusals(Refusals):
         return not self.accepted and self.in_a_row >= _MOST_WITHOUT_WORD
 
     def allows_unproven(self, events: int) -> bool:  # noqa: ARG002 (however many they are)
-        """Return whether refused events may be bad although nothing proves it."""
+        """Return whether refused events may become dead letters without a proof."""
         return not self.proves_wrong

@@ -53,14 +53,14 @@ from target_liveintent.settings import Settings, is_loopback
 _MAX_BODY = 65_536
 """Bytes of a body that are read. A longer one is not an answer of this API."""
 _NEAR = 0.05
-"""Seconds by which a socket's timeout may differ from the time that is left: setting it is a system
-call, at which a busy main thread may take the interpreter away for 5 ms."""
+"""By so many seconds, a socket's timeout may differ from the time that is left. Setting it is a
+system call, after which a thread may wait 5 ms for the interpreter."""
 _ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS
 _COMPRESSED = frozenset({"gzip", "x-gzip", "deflate"})
 
 
 class _Deadline(threading.local):
-    """When the request of this thread ends, in seconds of `time.monotonic`."""
+    """The deadline of this thread's request, in seconds of `time.monotonic`."""
 
     ends_at = float("inf")
 
@@ -77,7 +77,7 @@ _deadline = _Deadline()
 
 
 class _Limited(socket.socket):
-    """A socket each of whose steps ends at the deadline."""
+    """A socket whose steps all end at the deadline."""
 
     def _limit(self) -> None:
         left, timeout = _deadline.left, self.gettimeout()
@@ -169,7 +169,7 @@ class Route:
             pool.ConnectionCls = type(kind.__name__, (_Dialing, kind), {})
 
     def post(self, token: str, body: bytes, seconds: float) -> Reply | NetworkFault:
-        """Send a request, and return the answer, or why there is none, after so many seconds.
+        """Send a request, and return the answer or the fault within so many seconds.
 
         Once a connection was made, a certificate or a proxy is a fault that may pass.
         """
@@ -264,7 +264,7 @@ def find_route(settings: Settings) -> Route | NetworkFault:
 
 
 def _connections_by(proxy: str | None, context: ssl.SSLContext) -> urllib3.PoolManager:
-    """Return what makes connections, by a proxy if there is one.
+    """Return a manager of connections, through a proxy if there is one.
 
     A proxy that is reached over https is trusted by the same certificates as the API.
     """
@@ -279,7 +279,7 @@ def _connections_by(proxy: str | None, context: ssl.SSLContext) -> urllib3.PoolM
 
 
 def _trusting(file: str | None, folder: str | None) -> ssl.SSLContext:
-    """Return TLS that trusts the certificates of a file and of a folder.
+    """Return a TLS context that trusts the certificates of a file and of a folder.
 
     Raises:
         OSError: If they cannot be used.
@@ -294,7 +294,7 @@ def _trusting(file: str | None, folder: str | None) -> ssl.SSLContext:
 
 
 def _certificates() -> tuple[str | None, str | None]:
-    """Return the file and the folder of certificates that the environment names, or requests'.
+    """Return the file and the folder of certificates: of the environment, or of `requests`.
 
     One of them may be None. The folder may be several, as OpenSSL has it.
     """

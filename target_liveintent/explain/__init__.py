@@ -1,4 +1,4 @@
-"""What becomes of a stream and its first records: noted, and described for people and programs."""
+"""Notes what a stream and its first records become, and describes it for people and programs."""
 
 from target_liveintent.explain.description import (
     AbsentStream,

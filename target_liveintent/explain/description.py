@@ -131,7 +131,7 @@ class AbsentStream(msgspec.Struct):
 
 
 class Expectation(msgspec.Struct):
-    """How what the input becomes compares with the file of `--expect`.
+    """The comparison of the input's result with the file of `--expect`.
 
     Attributes:
         written: Whether the file did not exist, and is written now.
@@ -146,7 +146,7 @@ class Expectation(msgspec.Struct):
 
     @property
     def met(self) -> bool:
-        """Whether the input becomes what the file says."""
+        """Whether the result is what the file says."""
         return not (self.written or self.difference)
 
 
@@ -168,7 +168,7 @@ class Explanation(msgspec.Struct):
 
     @property
     def is_good(self) -> bool:
-        """Whether a run would not fail, and the expectation, if there is one, is met."""
+        """Whether a run would succeed, and the result is as expected, if something is expected."""
         return not self.failures and (self.expectation is None or self.expectation.met)
 
 
@@ -259,7 +259,7 @@ _OF_PAGE = "li_did of source_url"
 
 
 def _mapped(name: str, path: tuple[str, ...], plan: StreamPlan) -> str:
-    """Return the expressions and columns of which the first with a value fills a field."""
+    """Return the expressions and columns for a field; the first that has a value fills it."""
     sources = []
     for place in (name, *path[:1]):
         if place in plan.origins:
@@ -274,7 +274,7 @@ def _mapped(name: str, path: tuple[str, ...], plan: StreamPlan) -> str:
 
 
 def _default(column: str, explained: Explained, settings: Settings) -> str:
-    """Return what fills a field that no column of the map fills; empty if nothing does."""
+    """Return what fills a field that the map does not fill; empty if nothing does."""
     events, keys = settings.events, lasting_keys(explained.stream.keys)
     derived = f"the key properties {', '.join(keys)}" if keys else "the whole mapped record"
     defaults = {
@@ -329,5 +329,5 @@ def _records(explained: Explained, converted: int) -> Records:
 
 def _first(rejection: Rejection) -> FirstRejected:
     detail = rejection.detail and scrub(rejection.detail)
-    keys = rejection.keys if REASONS[rejection.reason].letter else None  # A deleted row is gone.
+    keys = rejection.keys if REASONS[rejection.reason].letter else None  # No row is left.
     return FirstRejected(rejection.event_id, rejection.field, detail, keys)

@@ -1,4 +1,4 @@
-"""What one map makes of a stream and its records, noted as the records are converted."""
+"""Notes what one map makes of a stream and its records, while it converts them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Explained(msgspec.Struct):
     mistake: str | None = None
 
     def with_schema(self, stream: Stream, plan: StreamPlan) -> Explained:
-        """Return the same after a later SCHEMA, which does not change what became of records."""
+        """Return a copy for a later SCHEMA, with the records that were noted so far."""
         return msgspec.structs.replace(
             self, stream=stream, plan=plan, missing=[], converter=None, validator=None
         )
@@ -100,7 +100,7 @@ class Explained(msgspec.Struct):
         """Return the Unix time of a record's event, if it has one."""
         try:
             return self.converter.event_time(record) if self.converter else None
-        except StreamMappingError:  # `add` tells of it.
+        except StreamMappingError:  # `add` reports the failure.
             return None
 
     def add(self, record: dict[str, Any], violation: str | None = None) -> None:

@@ -105,7 +105,7 @@ class StreamPlan(NamedTuple):
 
     @property
     def deletion_columns(self) -> tuple[str, ...]:
-        """The columns that mark a deleted row, but for those that the map reads itself."""
+        """The columns that mark a deleted row, except those that the map reads."""
         texts = " ".join(origin.text for origin in self.origins.values())
         return tuple(name for name in DELETION_COLUMNS if not re.search(rf"\b{name}\b", texts))
 

@@ -1,4 +1,4 @@
-"""Compiles stream-map expressions once to Python code that means what the SDK's evaluator does.
+"""Compiles the expressions of stream maps to Python code that acts as the SDK's evaluator does.
 
 For each record, the SDK walks the tree of each expression, which takes about 3 µs even for a bare
 column. This module turns each tree into code. Operators that the evaluator guards become calls of
@@ -43,8 +43,8 @@ _KEPT = (
     *(ast.BoolOp, ast.Constant, ast.IfExp, ast.UnaryOp),
     *(ast.List, ast.Set, ast.Slice, ast.Tuple),
 )
-"""Nodes of which only the parts are compiled. Other nodes have a method of `_Rewriter`, or are left
-to the evaluator."""
+"""Nodes that stay as they are, except for their parts. For other nodes, there is a method of
+`_Rewriter`, or the evaluator is used."""
 
 
 def _md5(string: str) -> str:
@@ -127,7 +127,7 @@ class Compiler:
 
 
 class _NotCompiledError(Exception):
-    """An expression has to be evaluated."""
+    """An expression cannot be compiled, and has to be evaluated."""
 
 
 def _call(function: str, *arguments: ast.expr) -> ast.Call:
@@ -170,7 +170,7 @@ class _Rewriter(ast.NodeTransformer):
         return ast.unparse(ast.fix_missing_locations(self.visit(tree.value)))
 
     def visit(self, node: ast.AST) -> Any:
-        """Keep what is in the table, and visit other nodes by their type."""
+        """Keep a node whose type is in the table, and visit other nodes by their type."""
         if isinstance(node, _KEPT):
             return self.generic_visit(node)
         method = getattr(self, f"visit_{type(node).__name__}", None)
@@ -264,7 +264,7 @@ class _Rewriter(ast.NodeTransformer):
         return _constant_text(node.args[0]) if len(node.args) == 1 and not node.keywords else None
 
     def _get(self, path: str) -> ast.expr:
-        """Return the code of a `get` with a known path. It reads only the column of its start."""
+        """Return the code of a `get` with a known path. It reads only the path's first column."""
         column, *steps = path.split(".")
         value = ast.Call(self._getting(column), [ast.Constant(column)], [])
         rest = ast.Tuple([ast.Constant(step) for step in steps], ast.Load())
@@ -290,7 +290,7 @@ class _Rewriter(ast.NodeTransformer):
 
 
 def _is_record(node: ast.expr) -> bool:
-    return isinstance(node, ast.Name) and node.id in {"_", "record"}  # The SDK's names for it.
+    return isinstance(node, ast.Name) and node.id in {"_", "record"}  # The SDK's names of it.
 
 
 def _is_singleton(node: ast.expr) -> bool:

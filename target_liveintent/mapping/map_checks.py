@@ -101,4 +101,4 @@ _MAP_OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "__key_properties__": (_is_list_of_texts, "a list of column names"),
     "__filter__": _COLUMN,
 }
-"""What the options of one stream's map must be. A misspelled one would pass for a column."""
+"""The types of the options of one stream's map. A misspelled option would be read as a column."""

@@ -28,9 +28,9 @@ from target_liveintent.privacy import scrub
 from target_liveintent.settings import EventDefaults
 
 _FEWEST_UNIQUE = 10
-"""Values of a column from which on they say whether it may be the ID of a record, or a status."""
+"""How many values of a column are needed to judge whether it may be an ID or a status."""
 _MOST_KINDS = 8
-"""Different values that a status may have."""
+"""How many different values a status may have."""
 _PLAIN = {
     "email": "the address or its hash; addresses are hashed on this machine",
     "order_id": "your order number",
@@ -44,7 +44,7 @@ _PLAIN = {
 }
 """The columns that are mapped as they are, with the comment of their line."""
 _SUFFICIENT = ("email", "decision_id", "source_url")
-"""The columns of which one must be there: each can say whose conversion it is."""
+"""The columns that can identify the person. One of them must exist."""
 
 
 class Line(NamedTuple):
@@ -142,7 +142,7 @@ def _filter(columns: Iterable[Column]) -> Iterator[Line]:
 
 
 def _statuses(columns: Iterable[Column], found: Mapping[str, Column]) -> Iterator[Line]:
-    """Name columns of which a filter may read that an order was paid, and not cancelled."""
+    """Name columns by which a filter may select paid orders that were not cancelled."""
     others = [column for column in columns if column not in found.values()]
     statuses = [column for column in others if "status" in column.words]
     statuses += [column for column in others if column not in statuses and _is_kind(column)]
@@ -152,7 +152,7 @@ def _statuses(columns: Iterable[Column], found: Mapping[str, Column]) -> Iterato
 
 
 def _is_kind(column: Column) -> bool:
-    """Return whether the first values are a few words, as those of a status are."""
+    """Return whether the first values are a few words, like the values of a status."""
     texts = {value for value in column.samples if isinstance(value, str) and value.isalpha()}
     is_text = column.fits(lambda value: value in texts)
     return is_text and len(column.samples) >= _FEWEST_UNIQUE and 1 < len(texts) <= _MOST_KINDS
@@ -245,7 +245,7 @@ def advise_map(
 
 
 def config_text(streams: Sequence[tuple[Stream, Sequence[Mapping[str, Any]]]]) -> str:
-    """Return a complete configuration as YAML: only what no one but its owner knows is blank.
+    """Return a complete configuration as YAML. Only values that its owner must add are blank.
 
     It sends the streams that look like sales; where none has an amount, all that have a time and a
     person.

@@ -1,4 +1,4 @@
-"""Finds out what an expression reads of a record, as far as its text says."""
+"""Finds out which columns and paths an expression reads, as far as its text shows them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Path = tuple[str, ...]
 Reads = frozenset[frozenset[Path]]
 """What an expression reads: groups of paths, and of each group it needs one. The paths within a
 `coalesce` or an `or` are one group; any other path is a group of its own."""
-_RECORD_NAMES = {"_", "record"}  # The SDK's names for it.
+_RECORD_NAMES = {"_", "record"}  # The SDK's names for the record.
 _CONDITIONS = (ast.Compare, ast.UnaryOp)
 
 
 def reads_of(tree: ast.AST, other_names: Collection[str]) -> Reads:
-    """Return what an expression reads; nothing, if it is nested too deeply to be looked through.
+    """Return what an expression reads; nothing if it is nested too deeply.
 
     Args:
         tree: The expression.
@@ -49,19 +49,19 @@ def _groups(node: ast.AST, others: Collection[str]) -> Iterator[frozenset[Path]]
 
 
 def _parts(node: ast.AST) -> Iterable[ast.AST]:
-    """Return the pieces of an expression; of a method, what it is called of, and not its name."""
+    """Return the pieces of an expression; of a method call, the object, but not the name."""
     if not isinstance(node, ast.Call):
         return ast.iter_child_nodes(node)
     called: ast.expr | None = node.func
     if isinstance(node.func, ast.Attribute):
         called = node.func.value
-    elif isinstance(node.func, ast.Name):  # A `get` that is left has a path that is computed.
+    elif isinstance(node.func, ast.Name):  # A `get` that still is here has a computed path.
         called = ast.Name("record", ast.Load()) if node.func.id == GET else None
     return [*([called] if called else ()), *node.args, *node.keywords]
 
 
 def _alternatives(node: ast.AST, others: Collection[str]) -> list[ast.expr]:
-    """Return the values of which a piece of an expression is one; empty if it has no choice."""
+    """Return the values among which a piece such as `a or b` chooses; empty if it does not."""
     match node:
         case ast.Call(func=ast.Name(id="coalesce"), args=values):
             return values

@@ -33,14 +33,14 @@ from target_liveintent.mapping.functions import (
 from target_liveintent.mapping.reads import Path
 
 MAX_SAMPLES = 50
-"""The first records of a stream whose values are looked at."""
+"""How many of the first records of a stream are read for their values."""
 _MOST_COLUMNS = 2_000
 _DEEPEST = 4
-"""Steps of a path that is looked at."""
+"""The longest path that is considered, in steps."""
 _FITTING = 0.8
 """The share of a column's first values that must have the shape of what it should hold."""
 _SMALL = 1_000
-"""Integers whose median is below this are not taken for amounts in cents."""
+"""Integers with a median below this are not treated as amounts in cents."""
 _CAMEL = re.compile(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _DATES = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d")
 _TIMES = ("", " %H:%M", " %H:%M:%S", ", %H:%M", " %I:%M %p", " %I:%M:%S %p")
@@ -48,7 +48,7 @@ TIME_FORMS = (
     *("%Y%m%d%H%M%S", "%Y%m%d%H%M", "%Y%m%d", "%Y%m%dT%H%M%SZ", "%Y%m%dT%H%M%S"),
     *map("".join, itertools.product(_DATES, _TIMES)),
 )
-"""The forms of times for `parse_time` that are tried."""
+"""The formats of times that are tried with `parse_time`."""
 _TIME_LIKE = re.compile(r"\d[\d ./:,TZAPMapm-]{5,24}", re.ASCII)
 
 _Types = frozenset[str]
@@ -235,7 +235,7 @@ _TEXT_SHAPES = {
 
 
 def shape_of(field: str) -> Shape:
-    """Return whether a value looks like what a column of an event holds."""
+    """Return a function that says whether a value looks like one of an event's column."""
     if field in _TEXT_SHAPES:
         compiled = re.compile(_TEXT_SHAPES[field], re.DOTALL)
         return lambda value: compiled.fullmatch(str(value).strip()) is not None
@@ -316,7 +316,7 @@ def are_cents(samples: Sequence[Any]) -> bool:
 
 _IDS = ("event_id", "order_id")
 _BY_SHAPE = ("event_time", "email", "currency", "ip", "user_agent", "decision_id")
-"""What the only column with values of its shape surely holds, whatever its name is."""
+"""If only one column has values of such a shape, it holds this column, whatever its name is."""
 _TIME_TYPES = {"date-time", "date"}
 _SCALARS = {"string", "integer", "number"}
 _TYPES = {
@@ -381,7 +381,7 @@ def _type_fits(field: str, types: frozenset[str]) -> bool:
 
 
 def _rank(field: str, column: Column, own: frozenset[str]) -> tuple[int, ...] | None:
-    """Return how likely a column is by its name, the smallest first; None if the name is another.
+    """Return the rank of a column by its name, the best rank first; None if the name does not fit.
 
     Args:
         field: The column of an event.
@@ -394,7 +394,7 @@ def _rank(field: str, column: Column, own: frozenset[str]) -> tuple[int, ...] | 
     if field == "value":
         words -= table().minor | table().currencies
     if field == "event_time" and {"date"} < words <= own | {"date"}:
-        return -1, len(column.path), column.types == {"string"}  # As the date of a payment.
+        return -1, len(column.path), column.types == {"string"}  # Such as a payment's date.
     last = words_of(column.path[-1]) if field in _IDS else words
     beside = one.also | table().neutral | own
     for place, name in enumerate(one.names):

@@ -24,7 +24,7 @@ def did_you_mean(name: str, known_names: Iterable[str]) -> str:
 
 
 def did_you_mean_stream(name: str, known_names: Iterable[str]) -> str:
-    """Return the same for a stream, which need not be misspelled: a tap has many that no map names.
+    """Return such a sentence for a stream. No map needs to name all streams of a tap.
 
     So the last words have to be similar: `order_items` is not `orders` misspelled.
     """
@@ -124,7 +124,7 @@ def lacking_for_events(
 def unknown_read(
     column: str, path: Path, place: int, known_steps: Iterable[str]
 ) -> tuple[str, str]:
-    """Return the sentence on a path that the tap's schema does not have, and its end.
+    """Return a sentence about a path that the tap's schema does not have, and its ending.
 
     The schema lacks the step at one place of the path, and has the known steps there.
     """

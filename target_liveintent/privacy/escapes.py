@@ -10,7 +10,7 @@ import re
 from urllib.parse import unquote
 
 _INVISIBLE = r"[\u00ad\u200b-\u200f\u2060\ufeff]"
-"""Soft hyphens, spaces without width, marks of order: what copying from a page brings along."""
+"""Soft hyphens, zero-width spaces and direction marks, which come with text copied from a page."""
 _ESCAPE = re.compile(
     r"\\{1,8}(?:U0000[0-9a-fA-F]{4}|[uU][0-9a-fA-F]{4}|[xX][0-9a-fA-F]{2})"
     r"|&(?:#[0-9]{1,32}|#[xX][0-9a-fA-F]{1,32}|[A-Za-z]{2,31}(?=;));?"
@@ -30,7 +30,7 @@ _LEVELS = 4
 
 
 def may_hold_address(text: str) -> bool:
-    """Return whether a text has a sign of an @; this costs little, and most texts have none."""
+    """Return whether a text may contain an @, plain or escaped; this check is cheap."""
     return (
         "@" in text
         or "%" in text
@@ -55,7 +55,7 @@ def may_have_escapes(text: str) -> bool:
 
 
 def decoded_text(text: str) -> tuple[str, list[tuple[int, int]]]:
-    """Decode a text as often as it takes, and normalize wide and invisible characters.
+    """Decode a text until nothing is escaped, and normalize wide and invisible characters.
 
     Returns:
         The decoded text, and for each of its characters where it begins and ends in the text.

@@ -107,7 +107,7 @@ def identify(
     normalize: Callable[[str], str],
     columns: Sequence[str] = IDENTITY_COLUMNS,
 ) -> Identity:
-    """Make one identity of the values of the columns `email`, `md5` and `sha2`, or some of these.
+    """Make one identity of the values in the columns `email`, `md5` and `sha2`.
 
     The first candidate is the most trusted, but a raw address in any of them wins over a given
     hash. The length of a hash decides whether it is the md5 or the sha2. All other texts, and the
@@ -201,7 +201,7 @@ def pseudonym(text: str) -> str:
 
 
 def derive_event_id(stream: str, values: Iterable[Any]) -> str:
-    """Derive a UUIDv5 for a record without an event ID, so that it has it each time it is sent.
+    """Derive a UUIDv5 for a record without an event ID. It is the same in each run.
 
     The JSON-like values distinguish it from all other records of the stream.
     """

@@ -1,4 +1,4 @@
-"""The one table of values that stand for nobody, and the hashes that they have."""
+"""Placeholders, such as `undefined`, which identify nobody, and their hashes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _TEXTS = (
     *("true", "false", "0"),
     *(str(uuid.UUID(int=0)), "0" * 32, "0" * 64),
 )
-"""What sources write, or hash, in place of an ID or an address that they do not have."""
+"""Texts that sources write, or hash, instead of an ID or an address that they do not have."""
 _PLACEHOLDERS = frozenset(text.strip().lower() for text in _TEXTS)
 _LONGEST = max(map(len, _PLACEHOLDERS))
 
@@ -25,5 +25,5 @@ JUNK_HASHES = frozenset(
 
 
 def is_placeholder(text: str) -> bool:
-    """Return whether a text stands for nobody, in any case and with any space around it."""
+    """Return whether a text is a placeholder, in any case and with any spaces around it."""
     return len(text) <= _LONGEST and text.strip().lower() in _PLACEHOLDERS

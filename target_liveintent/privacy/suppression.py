@@ -10,7 +10,7 @@ from target_liveintent.privacy.identity import Identity, digests
 
 
 class Suppressions:
-    """The people who must not be sent, as hashes: of an address those in every normalization.
+    """The people who must not be sent, as the hashes of each normalization of an address.
 
     Args:
         path: The setting `suppression_path`: a path, or the URL of a file on another file system.
@@ -28,7 +28,7 @@ class Suppressions:
                 for number, line in enumerate(lines, 1):
                     self._add(line.strip(), number)
         except OSError as error:
-            name = "" if "://" in path else f" '{path}'"  # There may be credentials in a URL.
+            name = "" if "://" in path else f" '{path}'"  # A URL may contain credentials.
             msg = f"suppression_path{name} cannot be read: {error.strerror}"
             raise ConfigurationError(msg) from None
         except UnicodeDecodeError:

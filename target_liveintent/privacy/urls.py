@@ -48,7 +48,7 @@ def _attribution(parameter: str) -> str | None:
 
 
 def _own_name(name: str) -> str:
-    """Return a name without what comes before it in a fragment, or where semicolons separate."""
+    """Return a parameter's name without what precedes it in a fragment or before a semicolon."""
     return name.rpartition("?")[2].rpartition(";")[2]
 
 
@@ -57,8 +57,8 @@ URL_PARAMETERS: dict[str, Callable[[str], str | None]] = {
     "attribution": _attribution,
     "none": lambda _: None,
 }
-"""The values of the setting `source_url_parameters`: what is left of a parameter, None if nothing
-is."""
+"""The values of the setting `source_url_parameters`, each with a function that cleans a parameter,
+or returns None to remove it."""
 
 
 def clean_url(url: str, kept: Callable[[str], str | None] = _all_but_secrets) -> str:
@@ -82,7 +82,7 @@ def clean_url(url: str, kept: Callable[[str], str | None] = _all_but_secrets) ->
 
 
 def _is_plain(url: str) -> bool:
-    """Return whether the names of all parameters stand there as they are, and none is a secret."""
+    """Return whether no name of a parameter is escaped, and none means a secret."""
     _, _, query = url.partition("?")
     if "?" in query or "#" in url or ";" in url or may_hold_address(query):
         return False

@@ -1,4 +1,4 @@
-"""What to look at in a history: why not all is well, what changed, and what LiveIntent lacks."""
+"""Finds in a history what needs attention: problems, changes, and missing identifiers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from target_liveintent.run import ALL_SOURCES, StreamCounts, counted
 NO_RUN, UNUSUAL = "no_run", "unusual"
 """Causes of bad health, beside `FAILED`."""
 _FORGOTTEN = dt.timedelta(days=2)
-"""After this time, a failure does not count any more if other streams came since then."""
+"""After this time, a failure no longer counts if runs with other streams have succeeded."""
 _TOLERATED = 0.05
 """The share of conversions that may lack something before it is mentioned."""
 _FRESH = 0.5
@@ -42,7 +42,7 @@ _GAPS = (
 
 
 class Cause(msgspec.Struct, frozen=True):
-    """Why not all is well.
+    """A problem: why not everything is as usual.
 
     Attributes:
         cause: `failed`, `no_run` or `unusual`.
@@ -65,7 +65,7 @@ def causes_of(
     now: dt.datetime,
     max_age: dt.timedelta | None = None,
 ) -> Iterator[Cause]:
-    """Yield what is not well, the worst first.
+    """Yield the problems, the worst first.
 
     Args:
         scheduled: The runs that a schedule started, in the order in which they ended.
@@ -105,7 +105,7 @@ def _failed(judged: Sequence[RunRecord]) -> Iterator[Cause]:
         return
     first, last = failed[-1], failed[0]
     of, where = "", ""
-    if last is not judged[-1]:  # Another loader ran well since then, with streams of its own.
+    if last is not judged[-1]:  # Another loader, with streams of its own, has succeeded since then.
         of = " of " + ", ".join(sorted({stream for run in failed for stream in run.streams}))
         where = f" (run {last.run_id})"
     runs = "The last run" if len(failed) == 1 else f"The last {len(failed):,} runs"
@@ -119,7 +119,7 @@ def _failed(judged: Sequence[RunRecord]) -> Iterator[Cause]:
 
 
 def _not_made_up_for(runs: Sequence[RunRecord]) -> list[RunRecord]:
-    """Return the failed runs after which none did well with streams of theirs, the newest first.
+    """Return the failed runs whose streams no later run has sent, the newest first.
 
     Two loaders may send different streams of one pixel; then a good run of one does not show that
     the other works. But what did not come for long may have another name by now.
@@ -184,7 +184,7 @@ def changes_of(usual_runs: Iterable[RunRecord]) -> list[Change]:
 
 
 def advise(recent: StreamCounts) -> list[str]:
-    """Return a sentence for each thing to change, what would help most first.
+    """Return a sentence for each improvement, the most useful first.
 
     Args:
         recent: What the usual runs of the last 30 days did.

@@ -1,4 +1,4 @@
-"""The history: what each run leaves in the store, and the days that its runs make.
+"""The history: the figures that each run keeps in the store, grouped by days.
 
 Increase `FORMAT` when the meaning of a field changes.
 """
@@ -28,7 +28,7 @@ DONE, FAILED, STOPPED = "done", "failed", "stopped"
 USUAL, CANARY, REPLAY, BACKFILL = "usual", "canary", "replay", "backfill"
 """The kinds of runs; only runs of the kind `usual` say what is usual."""
 SCHEDULED = (USUAL, BACKFILL)
-"""Kinds of runs that a schedule starts; others are somebody's at a terminal."""
+"""Kinds of runs that a schedule starts. A person starts the others."""
 _SHOWN = (
     "timezone",
     "default_source",
@@ -39,7 +39,7 @@ _SHOWN = (
 )
 """Settings that matter to the figures and whose values are kept."""
 DIGESTED = ("presets", "stream_maps")
-"""The same, but their text is the user's: only a digest tells whether they changed."""
+"""The same for settings with the user's own text, of which only a digest is kept."""
 _DIGITS = 12
 _KILLED = "the run was killed, or the machine was switched off"
 
@@ -72,12 +72,12 @@ class Unusual(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What it is about: two that have the same key are the same fault."""
+        """What it is about: two entries with the same key describe the same problem."""
         return self.rule, self.stream, self.subject
 
 
 class RunRecord(msgspec.Struct, omit_defaults=True):
-    """What a run leaves: the JSON in the column `figures`.
+    """The record of a run: the JSON in the column `figures`.
 
     Attributes:
         format: `FORMAT`.
@@ -129,7 +129,7 @@ def record_of(  # noqa: PLR0913 (an argument for each thing that it is made of)
     now: float,
     repeated: Counter[str] | None = None,
 ) -> RunRecord:
-    """Return what a run leaves that ended at the Unix time `now`."""
+    """Return the record of a run that ended at the Unix time `now`."""
     ended_at = dt.datetime.fromtimestamp(int(now), dt.timezone.utc)
     return RunRecord(
         format=FORMAT,
@@ -216,7 +216,7 @@ class Day(NamedTuple):
 
 
 class History(NamedTuple):
-    """What is known of one account and pixel.
+    """The runs and days of one account and pixel.
 
     Attributes:
         days: The days on which runs ended, the oldest first; the last may be today, so far. At most
@@ -232,7 +232,7 @@ class History(NamedTuple):
 
     @property
     def usual_runs(self) -> list[RunRecord]:
-        """The runs that say what is usual, in the order in which they ended."""
+        """The runs from which usual figures are computed, in the order in which they ended."""
         return [run for one in self.days for run in one.usual_runs]
 
     def plus(self, run: RunRecord) -> History:
@@ -241,9 +241,9 @@ class History(NamedTuple):
 
 
 def history_of(runs: Iterable[RunRecord], today: dt.date) -> History:
-    """Return the history that runs make."""
+    """Return the history that consists of these runs."""
     first = today - dt.timedelta(days=DAYS_READ)
-    last = today + dt.timedelta(days=1)  # As it is in other time zones; later, a clock was wrong.
+    last = today + dt.timedelta(days=1)  # Another zone may have this day already.
     by_day: dict[dt.date, list[RunRecord]] = {}
     for run in sorted(runs, key=lambda run: (run.ended_at, run.run_id)):
         if first <= run.day <= last:
@@ -259,7 +259,7 @@ def history_of(runs: Iterable[RunRecord], today: dt.date) -> History:
 
 
 def read_history(database: Database, settings: Settings, today: dt.date) -> History:
-    """Return what is known of the account and the pixel of the settings.
+    """Read the history of the account and the pixel of the settings.
 
     Args:
         database: The store.
@@ -284,7 +284,7 @@ _decode = msgspec.json.Decoder(RunRecord, dec_hook=_counter).decode
 
 
 def _record_in(stored: StoredRun, settings: Settings) -> RunRecord | None:
-    """Return what a run left; None if another version wrote it. A run without figures failed."""
+    """Return the record of a run; None if another version wrote it. Without figures, it failed."""
     if stored.figures is None:
         at = dt.datetime.fromtimestamp(stored.last_seen, dt.timezone.utc)
         day = at.astimezone(settings.events.zone).date()

@@ -31,7 +31,7 @@ _PROSPECT_OF = {
 }
 _MOST_EXAMPLES = 3
 _LONGEST_TEXT = 300
-"""Characters of a value that is shown."""
+"""How many characters of a value are shown."""
 _UNKNOWN = (
     "This version does not know the reason: a newer version wrote the dead letter, or somebody"
     " has edited the dead letter."
@@ -87,7 +87,7 @@ class ReasonLetters(msgspec.Struct, frozen=True):
 
 
 class Addressee(msgspec.Struct, frozen=True):
-    """Whom letters were written for; all is None where they do not say."""
+    """The account and the pixel that letters were written for; None if a letter names none."""
 
     customer_id: str | None
     api_host: str | None
@@ -199,7 +199,7 @@ def _text(value: Any) -> str | None:
     """
     if value is None:
         return None
-    redacted = redact_value(value)  # Before the text is cut, where half an address would be left.
+    redacted = redact_value(value)  # Before a cut could leave half of an address.
     text = redacted if isinstance(redacted, str) else _encode(redacted).decode()
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
 

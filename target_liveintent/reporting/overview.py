@@ -1,4 +1,4 @@
-"""What the history says of an account and pixel as of now: the JSON of `report --format=json`.
+"""The overview of the history of an account and pixel: the JSON of `report --format=json`.
 
 docs/reference/cli.md describes the fields. Increase `VERSION` when the meaning of one changes.
 Nothing in this module reads a clock or a file.
@@ -53,7 +53,7 @@ DECISION_ID, LATE, DEAD_LETTERS = "decision_id", "late", "dead_letters"
 TOTAL_VALUE, AVERAGE_VALUE = "total_value", "average_value"
 Number = int | float | Decimal
 _MONTHS = 3
-"""Months that the 91 days before today cover to their first day."""
+"""How many months, including the present one, the 91 days before today cover in any case."""
 _MOST_CURRENCIES = 4
 """Currencies whose values are compared with usual days."""
 _THIRTY = 30
@@ -107,14 +107,14 @@ FIGURES: dict[str, Figure] = {
 
 
 class Point(msgspec.Struct, frozen=True):
-    """A figure on a day: None where no run came, or where the day does not have it."""
+    """A figure on a day; None if there was no run, or the day does not have the figure."""
 
     value: Number | None = None
     usual: Range | None = None
 
 
 class Compared(msgspec.Struct, frozen=True):
-    """A figure of the last 24 hours against what is usual.
+    """A figure of the last 24 hours, compared with what is usual.
 
     Attributes:
         figure: A name of `FIGURES`.
@@ -181,7 +181,7 @@ class ComparedStream(msgspec.Struct, frozen=True):
 
 
 class Worth(msgspec.Struct, frozen=True):
-    """Values in one currency, empty for none: how many conversions have one, and their sum."""
+    """The conversions with a value in one currency, or without one (empty), and their sum."""
 
     currency: str
     conversions: int
@@ -189,7 +189,7 @@ class Worth(msgspec.Struct, frozen=True):
 
 
 class Period(msgspec.Struct, frozen=True):
-    """What LiveIntent got in a month or in 24 hours, by runs of all kinds.
+    """What LiveIntent received in a month or in 24 hours, from runs of all kinds.
 
     Attributes:
         first_day: The first day of it, or of the history.
@@ -219,7 +219,7 @@ class Period(msgspec.Struct, frozen=True):
 
 
 def period_of(first_day: dt.date, runs: Iterable[RunRecord]) -> Period:
-    """Return what LiveIntent got by some runs."""
+    """Return what LiveIntent received from some runs."""
     real = list(runs)
     total = total_of(real)
     values = [Worth(name, one.conversions, one.total) for name, one in total.values.items()]
@@ -252,7 +252,7 @@ class DayOfRuns(msgspec.Struct, frozen=True):
 
 
 class Overview(msgspec.Struct):
-    """What the history says of one account and pixel.
+    """The overview of the history of one account and pixel.
 
     Attributes:
         version: `VERSION`.
@@ -302,7 +302,7 @@ class Overview(msgspec.Struct):
 def overview_of(
     history: History, settings: Settings, at: float, max_age: dt.timedelta | None = None
 ) -> Overview:
-    """Return what a history says.
+    """Return the overview of a history.
 
     Args:
         history: The history of the account and pixel.
@@ -411,7 +411,7 @@ class _Gathered:
         )
 
     def reasons(self, now: Period) -> list[ComparedReason]:
-        """Return the records that could not be sent by reason, given the last 24 hours."""
+        """Return by reason how many records could not be sent; `now` is the last 24 hours."""
         days = {day: total_of(one.runs).letters for day, one in self.days.items()}
         found = [
             ComparedReason(
@@ -440,7 +440,7 @@ class _Gathered:
         return sorted(found, key=lambda one: (-one.thirty_days, one.stream))
 
     def months(self) -> list[Period]:
-        """Return what LiveIntent got month by month."""
+        """Return what LiveIntent received in each month."""
         found: dict[dt.date, list[RunRecord]] = {}
         for run in self.runs:
             found.setdefault(run.day.replace(day=1), []).append(run)
@@ -462,7 +462,7 @@ def _letters_of(reason: str, one: StreamCounts) -> float:
 
 
 def _verdict(figure: Figure, now: Number | None, usual: Range | None) -> str | None:
-    """Return how a figure compares with its range; a difference that nobody sees is none."""
+    """Compare a figure with its range, both rounded as they are shown."""
     if now is None or usual is None:
         return None
     digits = 2 if figure.is_share or figure.of_currency else 0

@@ -33,7 +33,7 @@ from target_liveintent.run import FIELDS, counted
 _CHARTED = (CONVERSIONS, DEAD_LETTERS, BOTH_HASHES, DECISION_ID, TOTAL_VALUE)
 """The figures of the large charts, in their order."""
 _LEAST_DAYS = 2
-"""Days from which on there is something to draw."""
+"""The least number of days for a chart."""
 _MOST_LINES = 12
 
 
@@ -93,7 +93,7 @@ def _code(sentence: str) -> Markup:
 
 
 class Column(NamedTuple):
-    """A day of a chart; numbers are parts of the highest one.
+    """A day of a chart; its numbers are fractions of the chart's highest number.
 
     Attributes:
         value: The number; None if there is none.
@@ -133,7 +133,7 @@ class Chart(NamedTuple):
 
 
 def chart_of(overview: Overview, one: Compared, most: int = 0) -> Chart | None:
-    """Return the chart of a figure, of the last days if `most` says how many.
+    """Return the chart of a figure, for at most `most` of the last days.
 
     It is None if there are too few days.
     """

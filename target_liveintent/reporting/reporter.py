@@ -38,7 +38,7 @@ def read_overview(
     max_age: dt.timedelta | None = None,
     clock: Clock = SYSTEM_CLOCK,
 ) -> Overview:
-    """Return what the history in the store says.
+    """Return the overview of the history in the store.
 
     Args:
         settings: The settings of the runs.
@@ -55,7 +55,7 @@ def read_overview(
 
 
 def keep_failure(message: str, settings: Settings, run_id: str, program: str) -> None:
-    """Keep a run that failed before it could begin, if there is a store already.
+    """Record a run that failed before it could begin, if the store exists.
 
     Otherwise, nobody who asks for the health of the runs would learn of it.
     """
@@ -147,7 +147,7 @@ class RunReporter:
         It is None if the store cannot be used.
         """
         settings, history, judgement = self._settings, History([]), NOT_JUDGED
-        is_stopped = ending.kind == STOPPED  # Whoever stops a run waits for a page at most.
+        is_stopped = ending.kind == STOPPED  # It reads the history only for the page.
         try:
             record = record_of(
                 counts,

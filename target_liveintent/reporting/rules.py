@@ -1,4 +1,4 @@
-"""The rules of what is unusual, and what is unusual at the end of a run, by these rules.
+"""The rules that decide what is unusual at the end of a run.
 
 A rule judges the last 24 hours of a stream against its usual days, and yields what it finds; a new
 rule is a function and its line in `RULES`. A rule asks for a clear difference, for one that the
@@ -28,25 +28,28 @@ from target_liveintent.reporting.words import money, money_in, percent, share_wo
 from target_liveintent.run import FIELDS, OTHERS, StreamCounts, counted
 
 Judgement = Mapping[tuple[str, str], list[Unusual]]
-"""What is unusual, by rule and stream; empty where all is usual, absent where nothing is judged."""
+"""What is unusual, by rule and stream: empty if all is usual, absent if it was not judged."""
 NOT_JUDGED: Judgement = MappingProxyType({})
 _MOST_NAMED = 5
-"""Findings of a rule and stream that a line names."""
+"""How many findings of a rule and stream a line names."""
 _FEW = 0.5
 _HOLIDAY = 0.7
-"""What a holiday leaves of the usual conversions."""
+"""The share of the usual conversions that a holiday leaves."""
 _FELL = 0.8
 _TIMES = 10
 _LEAST_VALUES = 5
-"""Values of a currency of which the average is judged."""
+"""The least number of values in a currency for judging their average."""
 _NEW_SHARE, _KNOWN_SHARE = 0.05, 0.005
-"""The share of the conversions from which on a currency is noticed, and below which it is new."""
+"""The least share of conversions for a currency to be noticed, and the share below which it was
+new."""
 _RARE = 1e-3
-"""How improbable a count must be: so few conversions even on a holiday, so many dead letters."""
+"""A count is unusual if its probability is below this: of so few conversions, even on a holiday, or
+of so many dead letters."""
 _VERY_RARE = 1e-6
-"""How improbable a share must be; a run judges up to a dozen shares."""
+"""A share is unusual if its probability is below this. A run judges up to a dozen shares."""
 _MOST_CERTAIN = 0.95
-"""The share that is expected at most: that all conversions had a column proves no law."""
+"""The greatest share that is expected. That all conversions had a column does not mean that all
+must."""
 
 
 class Finding(NamedTuple):
@@ -110,7 +113,7 @@ def new_currency(case: Case) -> Iterator[Finding]:
 
 
 def lost_coverage(case: Case) -> Iterator[Finding]:
-    """Find columns that a fifth fewer of the conversions have."""
+    """Find columns whose share of conversions fell by a fifth or more."""
     count = case.now.delivered
     for column in FIELDS:
         if column == "both":  # It falls with one of the hashes.
@@ -162,7 +165,7 @@ def all_late(case: Case) -> Iterator[Finding]:
 
 
 def _chance(having: int, count: int, usual: Range) -> float:
-    """Return how probable it is that so few of all have what a usual share of them has."""
+    """Return the probability that so few conversions have something, given the usual share."""
     expected = count * min(usual.middle, _MOST_CERTAIN)
     return chance_of_so_few(having, expected, count) if having < expected else 1.0
 
@@ -294,7 +297,7 @@ def unusual_now(history: History) -> list[Unusual]:
 
 
 def _gone(days: Iterable[Day], run: RunRecord) -> list[str]:
-    """Return the streams that came before with all streams of a run, and that the run lacks.
+    """Return the streams that usually come together with those of this run, and are absent.
 
     What came without these is another loader's, which its own runs judge. So is what came while
     runs with the streams of this one did.

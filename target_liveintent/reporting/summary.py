@@ -21,11 +21,11 @@ from target_liveintent.run import (
 from target_liveintent.settings import Settings
 
 _LEAST_EVENTS_TO_WARN = 10
-"""Delivered events from which on a column that is always empty is probably a mistake."""
+"""With at least so many delivered events, a column that is always empty is probably a mistake."""
 _LEAST_DROPPED_TO_WARN = 10
-"""Records without consent from which on it is probably a mistake if a stream has no others."""
+"""With at least so many records without consent, and no others, there is probably a mistake."""
 _MOST_ACCOUNTS = 5
-"""Other accounts that a warning names."""
+"""How many other accounts a warning names."""
 
 
 def lines(counts: RunCounts) -> Iterator[str]:
@@ -93,7 +93,7 @@ def _lost(stream: str, one: StreamCounts, *, dry_run: bool) -> Iterator[str]:
     """Return how many records of a stream were lost, for each reason that is not usual."""
     lost = {reason: n for reason, n in one.rejected.items() if REASONS[reason].is_bad}
     without_consent = one.dropped["no_consent"]
-    # Consent is judged before all but these.
+    # Consent is judged before all other reasons except these.
     unjudged = one.filtered + one.unmapped + one.rejected["mapping_failed"] + one.dropped["deleted"]
     if without_consent >= _LEAST_DROPPED_TO_WARN and one.read == unjudged + without_consent:
         lost["no_consent"] = without_consent
@@ -117,7 +117,7 @@ def _accounts(others: Counter[str]) -> str:
 
 
 def _unused_zone(counts: RunCounts, timezone: str) -> Iterator[str]:
-    """Say that the setting does nothing for any stream; the run that wrote dead letters did so."""
+    """Warn if `timezone` has no effect on any stream. Before a replay, another run has warned."""
     streams = {name: one for name, one in counts.streams.items() if name != DEAD_LETTERS}
     if not any(one.zone_uses for one in streams.values()):
         read_times = [
@@ -136,7 +136,7 @@ def advice(counts: RunCounts, place: str | None) -> Iterator[str]:
         place: Where dead letters are; None to say nothing of it.
     """
     for stream, one in counts.streams.items():
-        named = idle(one)  # By a warning.
+        named = idle(one)  # A warning says this already.
         yield from (
             f"{stream}: {column} is empty in all events. To see what is mapped to this"
             " column, and which names are misspelled, run target-liveintent explain"

@@ -13,18 +13,18 @@ import msgspec
 from target_liveintent.run import HOUR, StreamCounts, add
 
 LEAST_DAYS = 14
-"""Days of history from which on there is something usual."""
+"""The least days of history that show what is usual."""
 LOW, HIGH = "low", "high"
 _HOURS = 24
 _FOUR_WEEKS, _EIGHT_WEEKS = 28, 56
 _LEAST_WEEKDAYS = 4
-"""How many Mondays say what is usual on a Monday; with fewer, all days do."""
+"""The least number of Mondays that show what is usual on a Monday; with fewer, all days count."""
 _LEAST_LENGTH = 4
-"""Days that a figure has to be worse: a few are so by chance."""
+"""For at least so many days, a figure must be worse: a few days are worse by chance."""
 _LEAST_CHANGE = 0.05
-"""By how much of the usual figure they have to be worse, at least."""
+"""By at least this share of the usual figure, they must be worse."""
 _AGAINST = 4
-"""How many worse days make up for one that is not."""
+"""How many worse days outweigh one day that is not worse."""
 
 
 class Range(msgspec.Struct, frozen=True):
@@ -43,7 +43,7 @@ Timed = tuple[dt.datetime, StreamCounts]
 
 
 def comparable(samples: Iterable[Sample[Figure]], day: dt.date) -> list[Figure]:
-    """Return the figures that say what is usual on a day: of days before it.
+    """Return the figures of the earlier days that show what is usual on a day.
 
     Those are the same weekdays of eight weeks, once there are four of them; before, they are all
     days of four weeks.
@@ -79,7 +79,7 @@ class Case(NamedTuple):
     days: Sequence[Sequence[StreamCounts]]
 
     def usual(self, figure: Callable[[StreamCounts], float | None]) -> Range | None:
-        """Return the range that takes in those of all groups; the middle is the lowest one.
+        """Return the range that includes those of all groups; its middle is their lowest middle.
 
         Args:
             figure: Returns the figure of a day, or None if the day does not have it.
@@ -125,7 +125,7 @@ def is_recent(ended_at: dt.datetime, now: dt.datetime) -> bool:
 
 
 def chance_of_so_few(count: float, expected: float, of: float = math.inf) -> float:
-    """Return at most how probable it is to count so few where more are expected.
+    """Return an upper bound for the probability of so small a count where more is expected.
 
     It is Chernoff's bound, and exact for a count of 0.
 
@@ -148,7 +148,7 @@ def chance_of_so_few(count: float, expected: float, of: float = math.inf) -> flo
 
 
 class Worse(msgspec.Struct, frozen=True):
-    """Since which day a figure has been worse, its middle before, and its middle since then."""
+    """The day since which a figure has been worse, and its medians before and since."""
 
     since: dt.date
     before: float

@@ -40,7 +40,7 @@ GOOD, CALM, BAD = "good", "calm", "bad"
 """How things are."""
 EVERYTHING_USUAL = "Everything is as usual."
 _MOST_NAMED = 3
-"""Causes that the line of `health` names: it becomes the subject of a mail."""
+"""How many causes the line of `health` names, which becomes the subject of a mail."""
 _OPERATOR = "the person who runs the pipeline"
 _TAKEN_FOR = dt.timedelta(seconds=WINDOWS["web"])
 _TAKEN_BACK = "nobody can take back the values that LiveIntent already has."
@@ -121,7 +121,7 @@ _WORDS = {LOW: "lower", HIGH: "higher"}
 
 
 def _about(cause: Cause) -> tuple[str, str]:
-    """Return what is said of a cause, and what to do about it."""
+    """Return the sentences about a cause: what happened, and what to do."""
     if cause.cause == FAILED:
         _, _, message = cause.words.partition(": ")
         return next(
@@ -176,7 +176,7 @@ def what_to_do(overview: Overview) -> str:
 
 
 def _what_waits(cause: Cause, now: dt.datetime) -> str:
-    """Return whether anything is lost that could not be sent since a moment.
+    """Return whether conversions that could not be sent are lost, or until when they are not.
 
     STATE covers what was delivered only, so the next run reads the rest again.
     """
@@ -193,7 +193,7 @@ def _what_waits(cause: Cause, now: dt.datetime) -> str:
 
 
 def health_line(overview: Overview) -> str:
-    """Return whether all is usual, or what is not, and since when."""
+    """Return a line that says whether everything is normal, or what is not, and since when."""
     if overview.causes:
         named = [_cause_words(overview, one) for one in overview.causes[:_MOST_NAMED]]
         more = len(overview.causes) - _MOST_NAMED
@@ -206,7 +206,7 @@ def health_line(overview: Overview) -> str:
 
 
 def causes(overview: Overview, most: int) -> list[str]:
-    """Return a line for each of the first causes: since when it is there, and what to do."""
+    """Return a line for each of the first causes: what, since when, and what to do."""
     shown = overview.causes[:most]
     lines = [f"{_cause_words(overview, one)}. {one.what_to_do}".strip() for one in shown]
     if hidden := len(overview.causes[most:]):
@@ -223,7 +223,7 @@ def _cause_words(overview: Overview, cause: Cause) -> str:
 
 
 def top_period(overview: Overview) -> tuple[Period, RunRecord | None]:
-    """Return what the top is about: the last 24 hours, or the last run of a short history."""
+    """Return the period that the top is about: 24 hours, or the last run of a short history."""
     run, recent = overview.last_run, overview.last_24_hours
     days = [one for one in overview.days if one.runs or one.special]
     if run is None or recent.delivered or len(days) > 1:
@@ -249,14 +249,14 @@ def comparison(overview: Overview) -> str:
 
 
 def special_words(period: Period) -> str:
-    """Return which conversions are not those of regular runs; empty if all are, or none is."""
+    """Return how many conversions are not of regular runs; empty for none or all of them."""
     if not 0 < period.special < period.delivered:
         return ""
     return f"{period.special:,} of them sent by hand, or of earlier days"
 
 
 def name_of(one: Compared) -> str:
-    """Return what a figure is called, with its currency."""
+    """Return the name of a figure, with its currency."""
     is_money = FIGURES[one.figure].of_currency
     return f"{NAMES[one.figure]} {money_in(one.subject)}" if is_money else NAMES[one.figure]
 
@@ -282,7 +282,7 @@ def range_words(figure: str, usual: Range | None) -> str:
 
 
 def compared(one: Compared) -> str:
-    """Return how a figure compares with usual; empty if that is not known."""
+    """Return in words how a figure compares with usual days; empty if this is not known."""
     if one.usual is None or one.verdict is None:
         return ""
     if one.is_still_worse and one.worse is not None:

@@ -23,9 +23,9 @@ _LEAST_POWER, _MOST_POWER = -9, 15
 """Amounts below and above these powers of ten are not money."""
 _MOST_DIGITS = 30
 _digits = Context(prec=100)
-"""More digits than the sum of a history's amounts has."""
+"""Exact, because no sum of amounts has so many digits."""
 _rough = Context(prec=15)
-"""The digits of an average that no money has."""
+"""Rounds off the digits of an average that are too small for money."""
 
 
 class Amount(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -68,7 +68,7 @@ class Amount(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def average(self) -> Decimal:
-        """The average value, to two digits after the point, or two that say something."""
+        """The average value, rounded to two decimals; if it is small, to two significant digits."""
         mean = self.mean
         if abs(mean) >= _HUGE:
             return _rough.plus(mean).normalize()

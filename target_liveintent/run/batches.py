@@ -37,7 +37,7 @@ class Batches:
         self.reserved: deque[Batch] = deque()
 
     def __bool__(self) -> bool:
-        """Return whether a batch that is not open any more waits for something."""
+        """Return whether a closed batch waits for something."""
         return bool(self.full or self.waiting or self.reserved)
 
     def add(self, stream: str, conversion: Conversion) -> bool:
@@ -50,18 +50,18 @@ class Batches:
         return len(batch.conversions) >= self._size
 
     def close(self, stream: str) -> None:
-        """Put no more events into a stream's open batch, if it has one."""
+        """Close the open batch of a stream, if there is one."""
         if stream in self._open:
             self.full.append(self._open.pop(stream))
 
     def close_opened_before(self, moment: float) -> None:
-        """Put no more events into batches that were opened before, or at, a monotonic time."""
+        """Close the batches that were opened at or before a monotonic time."""
         overdue = [name for name, one in self._open.items() if one.opened_at <= moment]
         for stream in overdue:
             self.close(stream)
 
     def divide(self, claims: Iterable[tuple[Batch, Claim]]) -> None:
-        """Put the events of batches where they belong; all of them come before the same STATEs."""
+        """Divide batches into reserved and waiting events, which hold back the same STATEs."""
         claims = list(claims)
         claimed = {batch.number for batch, _ in claims}
         self.full = [one for one in self.full if one.number not in claimed]

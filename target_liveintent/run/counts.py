@@ -32,10 +32,10 @@ FIELDS = {
 """What coverage counts, each in words."""
 ALL_SOURCES = ("web", "app", "offline")
 _MOST_CAUSES = 200
-"""Different causes of one stream that are counted."""
+"""How many different causes of one stream are counted."""
 _SHOWN_SOURCE = re.compile(r"(?!(?:.*\d){5})[\w-]{1,24}")
-"""What a wrong source must look like to be shown: one word of at most four digits. The column may
-be mapped to a wrong one, that of phone numbers, say."""
+"""A wrong source is shown only if it is one word with at most four digits. Perhaps the map reads a
+wrong column, such as phone numbers."""
 
 
 def _counter() -> Any:
@@ -97,7 +97,7 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
         self.zone_uses += 1
 
     def reject(self, rejection: Rejection) -> None:
-        """Count a dead letter, and how its event time or its source is written if that is why."""
+        """Count a dead letter, and how its event time or source is written if this is the cause."""
         self.rejected[rejection.reason] += 1
         cause = None
         if rejection.reason in {"event_too_old", "event_in_future"}:
@@ -186,7 +186,7 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
         return self.delivered + self.dropped["already_sent"]
 
     def having(self, field: str, sources: Iterable[str] = ALL_SOURCES) -> int:
-        """Return how many delivered events of some sources have one of `FIELDS`, or are there."""
+        """Return how many delivered events of some sources have a field, or how many there are."""
         return sum(self.coverage.get(source, {}).get(field, 0) for source in sources)
 
     @property
@@ -228,7 +228,7 @@ def _copy(value: Any) -> Any:
 
 
 class ReservedByOther(NamedTuple):
-    """What waits because another run has reserved it in the store.
+    """Events and records that wait because another run has reserved the events in the store.
 
     Attributes:
         events: How many events wait.

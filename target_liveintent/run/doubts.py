@@ -17,11 +17,11 @@ from target_liveintent.run.amounts import OTHERS, counted
 from target_liveintent.run.counts import RunCounts, StreamCounts
 
 _SHARE = 0.05
-"""The share of events above which a column that is left out is more than an exception."""
+"""If a larger share of the events lack a column, this is not an exception."""
 _LEAST = 5
-"""Records of a stream from which on there is a warning."""
+"""The least number of records of a stream for a warning."""
 _FROM_THE_FIRST = ("value", "currency")
-"""The columns of which one lost value is a warning: what was sent cannot be corrected."""
+"""Even one lost value of these columns is a warning, because what was sent cannot be corrected."""
 _HINTS = {
     "value": ". In the map, amount(x, decimal=',') reads texts such as 1.234,50, and amount(x,"
     " decimal='.') texts such as 1'234.50",
@@ -29,20 +29,20 @@ _HINTS = {
 _NO_EVENT_ID = "event_id empty"
 _UNTIMELY = ("event_too_old", "event_in_future")
 _MOST_UNKNOWN = 5
-"""Unknown currencies that are named."""
+"""How many unknown currencies are named."""
 _NEARLY_ALL = 0.98
-"""The share of events from which on a column that gave nothing is probably a mistake. Shops of
-guests and of tills have an address for a few."""
+"""If at least this share of the events has no value in a column, there is probably a mistake. Shops
+where guests order, and tills, have a few addresses."""
 _MOST = 0.5
-"""The share of events for which a column must stand in for one that is empty."""
+"""For at least this share of the events, another column must have a value if one is empty."""
 _LEAST_EVENTS_TO_WARN = 50
 _LEAST_EVENTS_TO_ADVISE = 10
 _LEAST_RECORDS_TO_FAIL = 100
-"""Records from which on the share of dead letters is judged at the end of a run."""
+"""With at least so many records, the share of dead letters is judged at the end of a run."""
 _LEAST_RECORDS_AT_STATE = 1_000
 """The same before a STATE is written: a few bad rows at the start say little about a run."""
 _LEAST_LOST_TO_FAIL = 10
-"""Dead letters from which on a run fails that delivers nothing."""
+"""With at least so many dead letters, a run fails if it delivers nothing."""
 _UNLIMITED = 100
 """The percentage that turns both rules about dead letters off."""
 
@@ -66,7 +66,7 @@ def warnings_of(counts: StreamCounts, least_filtered: int = _LEAST) -> Iterator[
     yield from _currencies(counts)
     for column in idle(counts):
         unusable, empty = _without(counts, column)
-        if unusable <= empty:  # Otherwise `_left_out` says it.
+        if unusable <= empty:  # Otherwise, `_left_out` warns about it.
             yield (
                 f"in {unusable + empty} of {counts.events} events, the column {column} did not"
                 f" identify a person ({empty} empty, {unusable} unusable). Check what is mapped to"

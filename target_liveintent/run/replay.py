@@ -72,7 +72,7 @@ class ReplayConverter(RecordConverter):
         columns = to_replay(record)
         result = super().convert(columns, violation)
         if isinstance(result, Rejection) and not REASONS[result.reason].letter:
-            return result  # Who must not be sent is not kept either.
+            return result  # The data of people who must not be sent are not kept either.
         reason = self._why_not_sent(record, columns)
         if reason is None:
             return result

@@ -27,13 +27,15 @@ _T = TypeVar("_T")
 _TICK = 1.0
 """The most seconds between two checks of what is due."""
 _RESERVED_AT_ONCE = 16
-"""Full batches that are reserved at once: then a store that answers after 50 ms is fast enough."""
+"""How many full batches are reserved at once, so that a store that answers in 50 ms is fast
+enough."""
 _WRITTEN_AFTER = 0.5
-"""Seconds after which what was confirmed is written, if the store is not asked anyway."""
+"""After so many seconds, the confirmed events are written if no other transaction has done it."""
 _MOST_WAITING = 64
-"""Batches that may wait for the outcome of equal events before nothing more is read."""
+"""How many batches may wait for the outcome of equal events. With more, the run reads no
+further."""
 _MOST_REJECTED = 4_000
-"""Dead letters that wait in memory for the next transaction."""
+"""How many dead letters may wait in memory for the next transaction."""
 _FAILED_GRACE = 5.0
 """Seconds for which a run that has failed waits for requests in flight."""
 _STOP_RETRIES = 5.0
@@ -122,7 +124,7 @@ class Run:
     # What comes in
 
     def take(self, stream: str, result: Conversion | Rejection | None) -> None:
-        """Give a record its outcome, or put its event on the way.
+        """Give a record its outcome, or put its event into a batch.
 
         Its result is None if the user's map filters it.
 
@@ -150,7 +152,7 @@ class Run:
         if self._left is not None:
             self._left -= 1
             if self._left == 0:
-                self._send_all()  # What was delivered before makes room for others.
+                self._send_all()  # Events that were delivered before leave room for others.
             if self._left == 0:
                 self._parts.stop_reading()
 
@@ -158,7 +160,7 @@ class Run:
         """Drop a record, keep it as a dead letter, or end the run because of it."""
         counts = self.counts.of(stream)
         if rejection.reason == "event_too_old" and stream == DEAD_LETTERS:
-            # The replay had to wait, and no other one can send it.
+            # The replay had to wait, and no other replay can send it.
             rejection = msgspec.structs.replace(rejection, reason="expired")
         if not REASONS[rejection.reason].letter:
             counts.dropped[rejection.reason] += 1
@@ -209,7 +211,7 @@ class Run:
             self.counts.elsewhere = ReservedByOther(events_there, others[0], since)
 
     def _hand_over(self) -> None:
-        """Give delivery what is reserved; wait while it is full."""
+        """Give reserved batches to delivery; wait while delivery is full."""
         while self._batches.reserved:
             while self._delivery.full:
                 self._settle_one(_TICK)
@@ -217,7 +219,7 @@ class Run:
             self._delivery.submit(self._batches.reserved.popleft())
 
     def _join(self) -> None:
-        """Wait until nothing is in flight, nor waits for the outcome of equal events."""
+        """Wait until no event is in flight or waits for the outcome of an equal event."""
         while True:
             self._reserve()
             self._hand_over()
@@ -268,7 +270,7 @@ class Run:
                 raise
 
     def _judge(self) -> None:
-        """Fail if too many records became dead letters, or nothing but those."""
+        """Fail if too many records became dead letters, or if nothing was delivered."""
         percent = self._settings.max_dead_letter_percent
         if problem := too_many_rejected(self.counts, percent, at_end=self._at_end):
             self.gate.is_closed = True
@@ -394,7 +396,7 @@ class Run:
             self._advance_state()
 
     def abandon(self, failure: BaseException) -> None:
-        """End a run that has failed: settle what can be settled, write the STATE that is true.
+        """End a failed run: settle the batches that can be settled, and write a correct STATE.
 
         Unless delivery or the store is at fault, what was read before is delivered.
 
@@ -422,7 +424,7 @@ class Run:
         stopped = self._stop_requested_at is not None
         self._delivery.stop(0.0)
         self._settle_within(0.0 if stopped else _FAILED_GRACE)
-        self._delivery.close()  # Then what is known of the rest comes back as well.
+        self._delivery.close()  # Then the known outcomes of the rest come back as well.
         self._check_due()
 
     def _close(self) -> None:

@@ -32,27 +32,27 @@ class StateGate:
         self._written: str | None = None
 
     def open_batch(self, beside: int | None = None) -> int:
-        """Return the number of a new batch. One beside another holds back the same STATEs."""
+        """Return the number of a new batch. It holds back the same STATEs as the one `beside`."""
         number = self._next
         self._next += 1
         self._unfinished[number] = number if beside is None else self._unfinished[beside]
         return number
 
     def finish_batch(self, number: int, *, rejected: bool = False) -> None:
-        """Note that all of a batch has its outcome; if rejected, STATE waits for `release`."""
+        """Note that a batch has its outcomes; if it has rejections, STATE waits for `release`."""
         place = self._unfinished.pop(number)
         if rejected and not self._released:
             self._withheld = min(self._withheld, place)
 
     def withhold(self) -> None:
-        """Let no STATE pass the record that was just read before `release`."""
+        """Hold back each STATE after the record that was just read, until `release`."""
         if not self._released and self._withheld == math.inf:  # It holds back all later STATEs.
             self._withheld = self._next
             self._next += 1
 
     @property
     def withholds(self) -> bool:
-        """Whether a STATE waits that may be written after `release`, if nothing else holds it."""
+        """Whether a STATE waits for `release`. It may wait for batches as well."""
         return self._withheld < math.inf and bool(self._held) and self._is_open
 
     @property
@@ -60,7 +60,7 @@ class StateGate:
         return not (self.is_closed or self.awaits_stream)
 
     def release(self) -> None:
-        """Let STATEs pass rejected records, from now on."""
+        """From now on, let rejected records hold back no STATE."""
         self._released = True
         self._withheld = math.inf
 

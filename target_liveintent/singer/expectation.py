@@ -16,7 +16,7 @@ from target_liveintent.explain import Expectation, Explained
 from target_liveintent.privacy import scrub, without_secrets
 
 _MOST_PARTS = 100
-"""Events and rejections whose difference is shown."""
+"""How many events and rejections are shown with their difference."""
 _Recording = dict[str, dict[str, msgspec.Raw]]
 """What each stream becomes: its counts, events and rejections, each by a name. It is the file."""
 
@@ -109,7 +109,7 @@ def _difference(before: _Recording, now: _Recording, path: str) -> Iterator[str]
         yield f"@@ {stream}: {name} @@"
         was, is_now = (parts.get((stream, name), "").splitlines() for parts in (old, new))
         diff = difflib.unified_diff(was, is_now, n=1_000, lineterm="")
-        yield from itertools.islice(diff, 3, None)  # Its own heading says less than ours.
+        yield from itertools.islice(diff, 3, None)  # Its own heading says less.
     if not differing:
         yield "@@ the same in another order @@"
     if hidden := differing[_MOST_PARTS:]:

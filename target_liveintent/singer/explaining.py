@@ -56,8 +56,8 @@ from target_liveintent.singer.streams import (
 from target_liveintent.singer.validation import RecordValidator
 
 _CLOCK_AFTER = 2
-"""Seconds after the newest event at which a recording is judged: the API wants a time before that
-of sending, and a younger event would be given one."""
+"""A recording is judged so many seconds after its newest event, because the API requires an event
+time before the time of sending."""
 _NO_INPUT = (
     "no input: explain needs a Singer stream or a tap's catalog, in a FILE or on standard input"
 )
@@ -261,7 +261,7 @@ class Inspector:
         return time.time() if self._as_of is None else self._as_of
 
     def _register(self, stream: Stream) -> None:
-        if not isinstance(stream.schema.get("properties"), dict):  # (Of a catalog.)
+        if not isinstance(stream.schema.get("properties"), dict):  # (In a catalog.)
             return
         known = self.streams.get(stream.name)
         if known is not None and known[0].stream == stream:

@@ -40,7 +40,7 @@ def readable_failures(logger: logging.Logger, ending: str = "") -> Iterator[None
             frames = "".join(traceback.format_tb(failure.__traceback__))
             logger.error("this is a bug. Please report it with these lines:\n%s", frames)  # noqa: TRY400
         text = failure_text(failure)
-        if "\n" in text:  # It ends in a block to paste.
+        if "\n" in text:  # The message ends with a block of lines to paste.
             ending = ending and f" #{ending}"
         logger.error("%s%s", text, ending)  # noqa: TRY400
         sys.exit(2 if isinstance(failure, ConfigurationError) else 1)

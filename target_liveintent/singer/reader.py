@@ -27,8 +27,8 @@ _CHUNK_BYTES = 262_144
 """Bytes that are read at once; with more, the lines of a chunk do not stay in the CPU's cache."""
 _WAIT_SECONDS = 1.0
 _LINES_PER_TICK = 100
-"""Lines between two calls of `goes_on` for an input that cannot be waited for, such as a file in
-memory."""
+"""How many lines of an input that never blocks, such as a file in memory, lie between two calls of
+`goes_on`."""
 
 
 class Message(msgspec.Struct):
@@ -72,7 +72,7 @@ class StreamsThatCame(dict[str, _Of]):
 
 
 class _Expected(NamedTuple):
-    """How the RECORDs of a stream are decoded, and what takes their records."""
+    """How the RECORDs of a stream are decoded, and which function takes their records."""
 
     decode: Callable[[bytes], RecordLine]
     process: Callable[[dict[str, Any]], None]
@@ -261,7 +261,7 @@ def state_of(message: Message) -> str:
 
 
 def lines(file_input: IO[str], goes_on: Callable[[], bool]) -> Iterator[bytes]:
-    """Return the lines of an input until `goes_on` is False, which is asked once a second."""
+    """Return the lines of an input until `goes_on`, called once a second, returns False."""
     try:
         descriptor = file_input.fileno()
         select.select([descriptor], [], [], 0)

@@ -20,9 +20,9 @@ from target_liveintent.singer.reader import decode_message, decode_object, lines
 from target_liveintent.store import RunStore, imported, letters_in, open_for_reading
 
 _MOST_IMPORTED = 1_000
-"""Dead letters of a file that go into one transaction."""
+"""How many dead letters of a file are written in one transaction."""
 _MOST_REFUSED = 100
-"""Refused events at which a replay fails if the API has accepted none."""
+"""After so many refused events, a replay fails if the API has accepted none."""
 
 
 def replay_letters(

@@ -1,4 +1,4 @@
-"""What a signal does to a run: it stops in order, or at once where it cannot."""
+"""What a signal does to a run: it stops in an orderly way if it can, otherwise at once."""
 
 from __future__ import annotations
 

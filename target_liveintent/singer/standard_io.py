@@ -59,7 +59,7 @@ def _write_all(output: TextIO, text: str) -> None:
     rest = text.encode()
     while rest:
         written = buffer.write(rest)
-        if written is None:  # Nobody reads, and the descriptor is one that does not wait.
+        if written is None:  # Nobody reads, and the descriptor does not block.
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         rest = rest[written:]
     buffer.flush()

@@ -93,7 +93,7 @@ class StreamRegistry:
         return Registered(stream, plans)
 
     def warn_at_end(self) -> None:
-        """Warn if nothing came, and about streams that a map names and only similar ones came."""
+        """Warn if nothing came, and if for a map, only a stream with a similar name came."""
         for name, hint in absent_streams(self._maps.names, self._schemas):
             if hint:
                 self._warn_once(
@@ -124,7 +124,7 @@ class StreamRegistry:
         return plan, gives_events
 
     def _check_plan(self, stream: Stream, plan: StreamPlan) -> bool:
-        """Return whether events can be built; raise an error if the user wants them in vain."""
+        """Return whether events can be built; raise an error if they cannot but are wanted."""
         if stream.name == MELTANO_TEST_STREAM:
             return False
         refuse_own_stream(stream.name)

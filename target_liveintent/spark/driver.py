@@ -62,7 +62,7 @@ def explain(frame: Any, options: Mapping[str, object]) -> None:
 
 
 def end(job: Job, run_id: str, results: Sequence[TaskResult], *, tasks: int) -> RunError | None:
-    """Judge a write that is over, log its counts, and keep it in the history if there is one.
+    """Judge a finished write, log its counts, and keep it in the history if there is one.
 
     Args:
         job: The write.

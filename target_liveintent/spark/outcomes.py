@@ -121,7 +121,7 @@ class FactTable:
 
 @contextlib.contextmanager
 def _failures_named(action: str) -> Iterator[None]:
-    """Turn what a file system raises into an error that names the option."""
+    """Turn an exception of a file system into an error that names the option."""
     try:
         yield
     except (OSError, ValueError, NotImplementedError, pa.ArrowException) as error:

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 _ROWS = 1_000
-"""Rows that are in memory as Python objects at the same time."""
+"""How many rows are in memory as Python objects at the same time."""
 _VIOLATION = "Python cannot represent a value of this row"
 Row = tuple[dict[str, Any], str | None]
 """The values of a row by column, and what is wrong with the row as a whole."""
@@ -32,7 +32,7 @@ def records_of(batch: pa.RecordBatch, columns: Mapping[str, str]) -> Iterator[li
 
 
 def _records(rows: pa.RecordBatch) -> list[Row]:
-    """Return rows. A value that Python cannot represent is a violation of its row alone."""
+    """Return rows. A value that Python cannot represent makes only its own row invalid."""
     try:
         return [(values, None) for values in rows.to_pylist()]
     except Exception:  # noqa: BLE001 (pyarrow raises many kinds: then look for the row)

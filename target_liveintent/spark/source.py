@@ -24,7 +24,7 @@ from target_liveintent.spark.outcomes import Attempt
 from target_liveintent.spark.task import LOGGER, TaskResult, configure_logging, deliver, table_of
 
 _BATCHES = 10
-"""Micro-batches of which one that the API has accepted shows that the settings are right."""
+"""If the API accepted an event in one of so many last micro-batches, the settings are right."""
 
 
 @dataclasses.dataclass

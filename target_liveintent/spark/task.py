@@ -56,7 +56,7 @@ def deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> Ta
         kind, where = type(error).__name__, f"{place.filename}, line {place.lineno}"
         msg = f"the task ended with an unexpected {kind} in {where}"
         failure = RunError(msg)
-    raise type(failure)(str(failure))  # Outside of the handler: Spark shows a chain whole.
+    raise type(failure)(str(failure))  # Not in the handler: Spark shows the chain.
 
 
 class _Task:
@@ -102,7 +102,7 @@ class _Task:
         return RecordConverter(plan, builder, counts.left_out)
 
     def deliver(self, batches: Iterable[pa.RecordBatch]) -> TaskResult:
-        """Deliver the rows to their end; what was sent is written down also if that fails."""
+        """Deliver all rows; write what was sent even if the delivery fails."""
         run = self._run
         try:
             for batch in read_ahead(batches, run.tick):
@@ -120,7 +120,7 @@ class _Task:
         return TaskResult(self._attempt, run.counts)
 
     def _take(self, row: Row) -> None:
-        """Give a row its outcome, or put its event on the way."""
+        """Give a row its outcome, or put its event into a batch."""
         counts, is_replay = self._counts, self._job.is_replay
         result = self._replayed(row[0]) if is_replay else self._converter.convert(*row)
         counts.read += 1
@@ -144,13 +144,13 @@ class _Task:
             return None
         try:
             record = _decode_record(text)
-        except msgspec.MsgspecError:  # Somebody has changed it.
+        except msgspec.MsgspecError:  # Somebody has changed the table.
             record = {}
         result = self._converter.convert(record)
         return result and msgspec.structs.replace(result, stream=str(record.get("stream")))
 
     def _learn(self) -> None:
-        """Learn from the table if the API accepts what other tasks send; called once a second."""
+        """Look in the table whether the API accepts events of other tasks; called once a second."""
         refusals = self._refusals
         if refusals.suspects and not refusals.accepted:
             refusals.accepted = has_accepted(self._job, self._attempt)

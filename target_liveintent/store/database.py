@@ -30,7 +30,7 @@ Then = Callable[[Answers], Sequence[Step]]
 
 
 class Waiting:
-    """Says what is waited for, and ends the wait of a run that was told to stop.
+    """Waits between attempts, says for what, and waits no longer when the run must stop.
 
     Args:
         clock: Measures the wait.
@@ -58,7 +58,7 @@ class Waiting:
         self.begin()
 
     def begin(self) -> None:
-        """Note the first try of something, or its end: nothing is waited for yet, or any more."""
+        """Note that something is tried for the first time, or is done: nothing is waited for."""
         self._began = self._clock.monotonic()
         self._has_warned = False
         self.reason = ""
@@ -116,7 +116,7 @@ class Database(abc.ABC):
         self.is_new = self._is_open = False
 
     def _open(self, *, reads_only: bool) -> None:
-        """Check whose tables there are, and create them if there are none."""
+        """Check that the tables belong to this store, and create them if there are none."""
         try:
             self.is_new = not self._retried(self._has_tables)
             if not reads_only:
@@ -203,14 +203,14 @@ class Database(abc.ABC):
 
     @abc.abstractmethod
     def _wait_after(self, error: Any, tries: int) -> tuple[str, float, float] | None:
-        """Return what `Waiting.again` takes if a failure, after other tries, may pass."""
+        """Return the arguments of `Waiting.again` if an error may pass; otherwise None."""
 
     @abc.abstractmethod
     def _words(self, error: Any) -> str:
-        """Return what is wrong, in the words of a user and without secrets."""
+        """Describe an error in words for users, without secrets."""
 
     def _failure(self, error: Any) -> RunError:
-        """Return what ends the run: if the store never opened, a setting must be changed."""
+        """Return the error that ends the run: about a setting if the store never opened."""
         if not self._is_open and self._wait_after(error, 0) is None:
             return self._refusal(self._words(error))
         return StorageError(f"{self._name} cannot be used: {self._words(error)}")

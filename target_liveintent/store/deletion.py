@@ -1,4 +1,4 @@
-"""Deletes rows for which somebody asks: dead letters by their reason, and all about people."""
+"""Deletes rows on request: dead letters by their reason, and all rows about people."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LETTERS = (
     " AND pixel_id IN (coalesce(?, pixel_id), 0)"
 )
 _OF_PERSON = (
-    # Besides the columns of hashes, a dead letter has them where an address was replaced.
+    # Besides the columns of hashes, a dead letter has hashes where an address was replaced.
     ("dead_letter WHERE lower(CAST(record AS TEXT)) LIKE ?", "%{}%"),
     ("delivered WHERE md5 = ?", "{}"),
     ("delivered WHERE sha2 = ?", "{}"),

@@ -68,7 +68,7 @@ _SCHEMA_MESSAGE = {
 }
 _MOST_POWER = 1_000
 _PAGE = 5_000
-"""Rows that are read at once."""
+"""How many rows are read at once."""
 _ORDER = ("sent_at", "stream", "event_id", "pixel_id")
 _SQL = {
     "pixel_id": "delivered.pixel_id",

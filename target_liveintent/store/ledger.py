@@ -22,8 +22,8 @@ TIME_BYTES = 5
 HASH_BYTES = 11
 """The bytes of a key that hold the hash."""
 RECENT = 50_000
-"""Events whose hashes are kept in memory: they are known whatever else changes in a record. Of
-older ones, the key must be found in the store, and it begins with a time."""
+"""How many events have their hashes in memory, so that they are recognized whatever else changes in
+a record. The keys of older events, which begin with a time, must be found in the store."""
 
 
 class Claim(NamedTuple):
@@ -44,7 +44,7 @@ class Claim(NamedTuple):
 
 
 class Division(NamedTuple):
-    """Which events of some batches are sent.
+    """Which events of some batches are sent, and which are not.
 
     Attributes:
         claims: What is known of each batch.
@@ -138,7 +138,7 @@ class Ledger:
         return Division(claims, {number: keys for number, keys in reserved.items() if keys})
 
     def reserve(self, reserved: Mapping[int, list[bytes]]) -> None:
-        """Note that the store has taken reservations."""
+        """Note that the store has saved reservations."""
         self._reserved |= reserved
         self._underway.update(key[TIME_BYTES:] for keys in reserved.values() for key in keys)
 

@@ -50,9 +50,9 @@ SCHEMA_MESSAGE = {
 }
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 _LONGEST_ID = 200
-"""Characters of a part of a key; of a longer one, a hash stands for the rest."""
+"""The longest part of a key, in characters. In a longer one, a hash replaces the rest."""
 _PAGE = 1_000
-"""Dead letters that are read at once."""
+"""How many dead letters are read at once."""
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
@@ -140,7 +140,7 @@ def _key_of(record: Mapping[str, Any], settings: Settings) -> LetterKey:
     named = record.get("written_for", {})
     own = positive_integer(record.get("pixel_id"))
     pixel_id = positive_integer(named.get("pixel_id")) if own is None else own
-    # Where no map was applied, it might have given another pixel.
+    # If no map was applied, the map might have chosen another pixel.
     is_mapped = record.get("keys") is None
     return LetterKey(
         storable(str(named.get("customer_id", settings.customer_id))),

@@ -1,4 +1,4 @@
-"""From the setting `store` to what it names: a file of SQLite's, or a PostgreSQL database.
+"""Opens what the setting `store` names: an SQLite file or a PostgreSQL database.
 
 All functions raise a `ConfigurationError` if the setting names something that is no store, and a
 `StorageError` if a database cannot be reached.
@@ -41,7 +41,7 @@ def open_for_writing(
 
 
 def open_for_reading(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Database:
-    """Open the store to read it, without a change; if no run has used it yet, an empty one."""
+    """Open the store only for reading; return an empty one if no run has used it yet."""
     if settings.has_database_server or Path(settings.store).exists():
         database = _open(settings, clock, Waiting(clock), reads_only=True)
         if not database.is_new:
@@ -51,7 +51,7 @@ def open_for_reading(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Databas
 
 
 def empty_store(clock: Clock = SYSTEM_CLOCK) -> Database:
-    """Return a store that has nothing, and that nobody else sees."""
+    """Return an empty store that only this process sees."""
     return SqliteStore(IN_MEMORY, clock, Waiting(clock))
 
 

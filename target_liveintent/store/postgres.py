@@ -50,7 +50,7 @@ _BEGIN = (
 )
 _LOCK_TAKEN = "55P03"
 _PASSING = ("53300", "40001", "40P01")
-"""Errors that another try does not have: too many connections, a serialization, a deadlock."""
+"""Errors that may not happen again: too many connections, a failed serialization, a deadlock."""
 _CONFIGURATION_WORDS = (
     "authentication failed",
     "does not exist",
@@ -197,7 +197,7 @@ class PostgresStore(Database):
         return text
 
     def _is_refused(self, error: psycopg.Error) -> bool:
-        """Return whether no connection is possible with these settings; that has no error code."""
+        """Return whether the settings prevent a connection, for which there is no error code."""
         is_first = error.sqlstate is None and not self._is_open
         is_wrong = is_first and any(one in str(error) for one in _CONFIGURATION_WORDS)
         return is_wrong or _needs_password(error)
@@ -231,7 +231,7 @@ def _in_postgres(step: Step) -> tuple[str, list[Any]]:
 
 
 def _parameters(url: str) -> tuple[str, list[str]]:
-    """Return what is connected with, and what of it no message shows."""
+    """Return the parameters of the connection, and those that no message may show."""
     try:
         given: Mapping[str, Any] = psycopg.conninfo.conninfo_to_dict(url)
     except psycopg.Error:

@@ -1,4 +1,4 @@
-"""What a run tells the store and asks of it: all that is new goes into one transaction.
+"""The store as a run uses it: everything new is written in one transaction.
 
 A run asks the store about the events of full batches, and tells it once a second what it has
 learned. Before a STATE, one durable transaction holds the outcome of everything that was read
@@ -25,12 +25,12 @@ from target_liveintent.store.ledger import HASH_BYTES, TIME_BYTES, Claim, Divisi
 from target_liveintent.store.letters import DeadLetter, keys_of, letter_of
 
 LAPSE = 30
-"""Seconds after which the reservations of a run lapse that does not renew them: it has died."""
+"""After so many seconds, the reservations of a run expire if it does not renew them."""
 KEPT = 30 * DAY
 """Seconds for which a key stays after its event has expired, in case the clock is wrong."""
 _RENEWED_AFTER = 5.0
-"""Seconds after which a run that has nothing to write renews its reservations, and looks whether
-they held: a run that is suspended for long loses them."""
+"""After so many seconds without writing, a run renews its reservations, and checks whether it still
+has them: a run that is suspended for long loses them."""
 _ADD_RUN = (
     "INSERT INTO run (id, kind, customer_id, api_host, pixel_id, started_at, alive_until)"
     " VALUES (?, ?, ?, ?, ?, {now}, {now} + ?) ON CONFLICT (id) DO NOTHING"
@@ -154,13 +154,13 @@ class RunStore:
     # Outcomes
 
     def reject(self, rejection: Rejection) -> None:
-        """Keep a record as a dead letter, or nothing of it, in the place of its earlier letter."""
+        """Replace the earlier dead letter of a record by a new one, or by none."""
         if rejection.letter is not None:
             self._letters.pop(rejection.letter, None)
             self._dropped.append(rejection.letter)
         if REASONS[rejection.reason].letter:
             letter = letter_of(rejection, self._settings, self._run_id, self._clock.time())
-            is_other = rejection.letter not in {None, letter.key}  # It takes the place of another.
+            is_other = rejection.letter not in {None, letter.key}  # It replaces another letter.
             self.repeated_letters[rejection.reason] += is_other or letter.key in self._letters
             self._letters[letter.key] = letter
 
@@ -268,7 +268,7 @@ class RunStore:
         return division.claims
 
     def _save_ledger(self) -> None:
-        """Note what the API has confirmed, whatever else cannot be written: a full disk, a value.
+        """Save what the API has confirmed, even if the rest cannot be written (as on a full disk).
 
         Otherwise the next run would send these events again.
         """
@@ -316,19 +316,19 @@ class RunStore:
         try:
             self._exchange(durable=True, releases=True)
         except StorageError:
-            if not failed_before:  # Otherwise it has been said.
+            if not failed_before:  # Otherwise, the failure has been reported.
                 raise
 
     def finish(self, ending: str, figures: str) -> None:
         """Keep how the run ended, and its figures as JSON."""
-        if self._has_failed:  # Nobody waits for it once more.
+        if self._has_failed:  # Nobody waits for the store again.
             msg = "the store could not be used at the end of the run"
             raise StorageError(msg)
         values = [self._clock.time(), ending, figures, self.number]
         self.database.transact([Step(_END_RUN, values)])
 
     def close(self, *, forget: bool = False) -> None:
-        """Close the database. Nothing is kept of a task, or of a run to forget."""
+        """Close the database; delete the row of a task, or of a run to forget."""
         try:
             if (forget or self._is_task) and not self._has_failed:
                 self.database.transact([Step(_END_TASK, [self.number])])

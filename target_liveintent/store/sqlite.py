@@ -1,4 +1,4 @@
-"""The store in a file of SQLite's."""
+"""The store in an SQLite file."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from target_liveintent.store.database import Answers, Database, Then, Waiting
 from target_liveintent.store.layout import FURTHER, TABLES, Row, Step
 
 IN_MEMORY = ":memory:"
-"""Stands for a path: a store that has nothing, and that nobody else sees."""
+"""In place of a path, this names an empty store that only this process sees."""
 _VALUES_AT_ONCE = 900
-"""Values of one statement: older releases of SQLite take 999."""
+"""How many values one statement may have. Older releases of SQLite accept 999."""
 _AUXILIARY_BYTES = 64 * 1024
 """Free bytes that SQLite needs beside the file: one of its auxiliary files has 32 KB."""
 _LOCK_SECONDS = 30.0
@@ -42,7 +42,7 @@ _PRAGMAS = (
 
 
 class SqliteStore(Database):
-    """A file of SQLite's.
+    """An SQLite file.
 
     Args:
         path: The file, or `IN_MEMORY`. A new file can be read by its owner only.
@@ -63,7 +63,7 @@ class SqliteStore(Database):
         super().__init__(f"store '{path}'", waiting)
         self._path = os.path.realpath(path)
         self._folder = os.path.dirname(self._path)  # noqa: PTH120
-        self._identity: os.stat_result | None = None  # Of the file.
+        self._identity: os.stat_result | None = None  # Which file it is.
         self._reserve: IO[bytes] | None = None
         address = IN_MEMORY
         if path != IN_MEMORY:
@@ -101,7 +101,7 @@ class SqliteStore(Database):
             self._db.execute(f"PRAGMA {pragma}")
         super()._prepare()
         if self._identity is not None:
-            # Without free space, or on a file system that cannot, there is no reserve.
+            # Without free space, or if the file system cannot reserve it, there is no reserve.
             with contextlib.suppress(OSError):
                 self._reserve = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
                 os.posix_fallocate(self._reserve.fileno(), 0, _RESERVED_BYTES)

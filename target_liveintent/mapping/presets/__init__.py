@@ -85,7 +85,7 @@ def preset_columns(name: str) -> Mapping[str, Any]:
 def shipped_columns(
     presets: Mapping[str, str], stream_maps: Mapping[str, Any]
 ) -> dict[str, frozenset[str]]:
-    """Return for each stream with a preset the columns that the user's own map leaves to it."""
+    """Return, for each stream with a preset, its columns that the user's map does not replace."""
     found = {}
     for stream, name in presets.items():
         own = stream_maps.get(stream)
