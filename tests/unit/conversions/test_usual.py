@@ -101,6 +101,7 @@ USUAL: list[tuple[dict[str, Any], dict[str, Any]]] = [
     *(({"currency": text}, {}) for text in ("usd", "EUR")),
     ({"user_agent": "Mozilla/5.0 (ü)", "app_bundle": "a.b", "tracking_enabled": "false"}, {}),
     ({"source_url": f"{PAGE}&key=secret#x"}, {}),
+    ({"source_url": "/" + "x" * 8_191}, {}),
 ]
 
 
