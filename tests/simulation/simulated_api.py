@@ -24,7 +24,7 @@ FAILURES = {"500": 500, "502": 502, "504": 504, "503": 503, "429": 429, "408": 4
 back, nothing was processed), `lost` (the events were processed, but the answer does not come back)
 and `slow` (it comes late, or too late)."""
 _BY_CHANCE = (*FAILURES, "reset", "silence", "lost", "lost", "slow", "slow")
-FAULTY = frozenset({Verdict.FAULT, Verdict.LIMITED})
+FAULTY = frozenset({Verdict.FAULT, Verdict.LIMITED, Verdict.STARVED})
 """The verdicts after which the same events are sent again."""
 WRONG_SETTINGS = "pixelId is unknown"
 """What the API says if the settings are wrong."""
