@@ -8,8 +8,8 @@ from typing import Any
 
 from singer_sdk.exceptions import MissingKeyPropertiesError
 
-from target_liveintent.conversions import EventBuilder, Rejection, lasting_keys, watch_zone
-from target_liveintent.mapping import RecordConverter, Stream, StreamPlan
+from target_liveintent.conversions import Rejection, lasting_keys
+from target_liveintent.mapping import Stream, StreamPlan
 from target_liveintent.privacy import Suppressions
 from target_liveintent.run import Run
 from target_liveintent.settings import Settings
@@ -64,11 +64,7 @@ class LiveIntentSink:
         self._counts = counts = run.counts.of(plan.stream)
         self._failed_columns: set[str] = set()
         self._schema_check = RecordValidator(stream.schema) if settings.validate_records else None
-        defaults = watch_zone(settings.events, counts.note_zone_use)
-        builder = EventBuilder(stream.name, plan.properties, stream.keys, defaults, suppressions)
-        builder.causes = counts.causes
-        counts.mapped |= builder.identifying
-        self._converter = RecordConverter(plan, builder, counts.left_out)
+        self._converter = counts.converter(stream, plan, settings.events, suppressions)
         # Without keys, a derived event ID is made of the whole mapped record.
         needs_all = plan.passes_others and not lasting_keys(stream.keys)
         if plan.reads is None or needs_all or self._schema_check is not None:

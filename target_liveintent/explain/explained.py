@@ -11,10 +11,8 @@ import msgspec
 
 from target_liveintent.conversions import (
     Conversion,
-    EventBuilder,
     Rejection,
     missing_columns_message,
-    watch_zone,
 )
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping import (
@@ -26,7 +24,12 @@ from target_liveintent.mapping import (
 )
 from target_liveintent.privacy import Suppressions
 from target_liveintent.reasons import REASONS
-from target_liveintent.run import RunCounts, StreamCounts, add, too_many_rejected
+from target_liveintent.run import (
+    RunCounts,
+    StreamCounts,
+    add,
+    too_many_rejected,
+)
 from target_liveintent.settings import EventDefaults, Settings
 
 
@@ -78,13 +81,7 @@ class Explained(msgspec.Struct):
             suppressions: The people to whom nothing is sent.
             now: Returns the Unix time at which a record is judged.
         """
-        counts, stream = self.counts, self.stream
-        watched = watch_zone(defaults, counts.note_zone_use)
-        properties = self.plan.properties
-        builder = EventBuilder(stream.name, properties, stream.keys, watched, suppressions)
-        builder.causes = counts.causes
-        counts.mapped |= builder.identifying
-        self.converter = RecordConverter(self.plan, builder, counts.left_out, now)
+        self.converter = self.counts.converter(self.stream, self.plan, defaults, suppressions, now)
 
     @property
     def gives_events(self) -> bool:

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import bisect
 import re
+import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
-from target_liveintent.conversions import DAY, DEAD_LETTERS, Event, Rejection, shape
+from target_liveintent.conversions import (
+    DAY,
+    DEAD_LETTERS,
+    Event,
+    EventBuilder,
+    Rejection,
+    shape,
+    watch_zone,
+)
+from target_liveintent.mapping import RecordConverter, Stream, StreamPlan
+from target_liveintent.privacy import Suppressions
 from target_liveintent.reasons import AFTER_BUILDING
 from target_liveintent.run.amounts import Amount, Amounts, add_amounts
+from target_liveintent.settings import EventDefaults
 
 HOUR = 3_600
 FIELDS = {
@@ -91,6 +103,29 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
     within_two_days: int = 0
 
     # What is counted
+
+    def converter(
+        self,
+        stream: Stream,
+        plan: StreamPlan,
+        defaults: EventDefaults,
+        suppressions: Suppressions,
+        now: Callable[[], float] = time.time,
+    ) -> RecordConverter:
+        """Return what converts the records of the stream, and counts here what it notices of them.
+
+        Args:
+            stream: The stream.
+            plan: What is done with its records.
+            defaults: The settings of events.
+            suppressions: The people to whom nothing is sent.
+            now: Returns the Unix time at which a record is judged.
+        """
+        watched = watch_zone(defaults, self.note_zone_use)
+        builder = EventBuilder(stream.name, plan.properties, stream.keys, watched, suppressions)
+        builder.causes = self.causes
+        self.mapped |= builder.identifying
+        return RecordConverter(plan, builder, self.left_out, now)
 
     def note_zone_use(self) -> None:
         """Count an event time that is read in the zone of the setting `timezone`."""

@@ -15,10 +15,10 @@ import msgspec
 import pyarrow as pa
 
 from target_liveintent.clock import SYSTEM_CLOCK
-from target_liveintent.conversions import Conversion, EventBuilder, Rejection, watch_zone
+from target_liveintent.conversions import Conversion, Rejection
 from target_liveintent.delivery import Client, DryRun, SharedRefusals, delivery_of, read_ahead
 from target_liveintent.errors import DeliveryError, RunError
-from target_liveintent.mapping import RecordConverter, StreamPlan
+from target_liveintent.mapping import RecordConverter, Stream, StreamPlan
 from target_liveintent.privacy import Suppressions, protect_logging
 from target_liveintent.reasons import REASONS
 from target_liveintent.run import Outcomes, ReplayChoice, ReplayConverter, Run, RunCounts, RunParts
@@ -95,11 +95,8 @@ class _Task:
         if job.is_replay:
             return ReplayConverter(settings, suppressions, ReplayChoice(), counts.left_out)
         plan = StreamPlan.without_map(job.stream, job.columns)
-        defaults = watch_zone(settings.events, counts.note_zone_use)
-        builder = EventBuilder(job.stream, plan.properties, job.keys, defaults, suppressions)
-        builder.causes = counts.causes
-        counts.mapped = builder.identifying
-        return RecordConverter(plan, builder, counts.left_out)
+        stream = Stream(job.stream, {}, job.keys)
+        return counts.converter(stream, plan, settings.events, suppressions)
 
     def deliver(self, batches: Iterable[pa.RecordBatch]) -> TaskResult:
         """Deliver all rows; write what was sent even if the delivery fails."""
