@@ -11,6 +11,7 @@ from unit_support import (
     FULL,
     HUGE,
     LI_DID,
+    NOW,
     body,
     conversion,
     counted,
@@ -18,6 +19,8 @@ from unit_support import (
     order,
     sent_again,
 )
+
+from target_liveintent.conversions.builder import EventBuilder
 
 OPTIONAL = {
     "ip": ("203.0.113", ("userData", "ip")),
@@ -120,3 +123,22 @@ def test_the_setting_source_url_parameters(mode: dict[str, str], left: str) -> N
     assert event["decisionId"] == LI_DID
     assert letter(made)["source_url"] == f"https://shop.example/p{left}"
     assert sent_again(made, **mode) == made.body
+
+
+def test_the_longest_page_is_cleaned() -> None:
+    """A longer one is left out whole."""
+    page = "https://shop.example/?key=1&a="
+    longest = page + "x" * (8_192 - len(page))
+    assert body(order(source_url=longest))["purchaseData"] == {
+        "sourceUrl": longest.replace("key=1&", "")
+    }
+    assert counted(order(source_url=f"{longest}x"))[1] == {"source_url": 1}
+
+
+def test_causes_are_bounded() -> None:
+    """Values of many forms do not fill the memory."""
+    builder = EventBuilder("orders", [*order(), "value"], (), DEFAULTS)
+    for number in range(300):
+        record = order(value=f"{number:09b}".replace("0", "a-").replace("1", "9-"))
+        builder.build(record, record, NOW, {})
+    assert len(builder.causes) == 200

@@ -128,6 +128,7 @@ ODD: list[tuple[dict[str, Any], dict[str, Any]]] = [
     *(({"ip": ip}, {}) for ip in ("10.1.1.1", "fe80::1", "::1", "x")),
     *(({name: ADDRESS}, {}) for name in ("order_id", "user_agent", "source_url", "app_bundle")),
     *(({"source_url": url}, {}) for url in (f"{PAGE}&li_did=x", "/" + "x" * 8_192, 5)),
+    ({"source_url": f"{PAGE}&key={'x' * 8_192}"}, {}),
     *(({"decision_id": nobody}, {}) for nobody in ("undefined", ZERO)),
     ({}, {"stream": DEAD_LETTERS}),
     ({"eventId": "1"}, {}),
