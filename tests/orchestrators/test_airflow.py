@@ -58,4 +58,4 @@ def test_a_failure_and_the_run_after_it(airflow: Airflow, shop: Shop, sandbox: S
     )
     replayed = airflow.run("dags", "test", "liveintent_replay")
     assert replayed.code == 0, replayed.said
-    assert "2 dead letters" in replayed.said
+    assert "total: read 2, " in replayed.said

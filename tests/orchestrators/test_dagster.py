@@ -69,7 +69,7 @@ def test_a_failure_and_the_run_after_it(dagster: Dagster, shop: Shop, sandbox: S
     )
     replayed = dagster.execute("liveintent_replay")
     assert replayed.code == 0, replayed.said
-    assert "2 dead letters" in replayed.said
+    assert "total: read 2, " in replayed.said
 
 
 def test_the_failure_has_the_code(dagster: Dagster) -> None:
@@ -83,7 +83,7 @@ def test_the_failure_has_the_code(dagster: Dagster) -> None:
     )
     assert done.code == 0, done.said
     assert (
-        "SHOWN 3 meltano invoke target-liveintent:health --max-age 3: there is no run" in done.said
+        "SHOWN 3 meltano invoke target-liveintent:health --max-age 3: There is no run" in done.said
     )
 
 
