@@ -335,9 +335,10 @@ def print_dead_letters(files: dict[str, Any], style: str, reasons: tuple[str, ..
     would do. With --format=singer, it prints the dead letters as a Singer stream, which you can
     edit, and send with the command replay.
     """
-    notes = list(config.warnings_of(_given(files)))
+    given = _given(files)
+    notes = list(config.warnings_of(given))
     choice = ReplayChoice()
-    if not reasons and "customer_id" not in _given(files):
+    if not reasons and "customer_id" not in given:
         files = {**_NO_ACCOUNT, **files}
         choice = ReplayChoice(other_accounts=True)
         notes.append(
