@@ -30,12 +30,13 @@ _RESERVED_AT_ONCE = 16
 """How many full batches are reserved at once, so that a store that answers in 50 ms is fast
 enough."""
 _WRITTEN_AFTER = 0.5
-"""After so many seconds, the confirmed events are written if no other transaction has done it."""
+"""After so many seconds, what is new is written."""
 _MOST_WAITING = 64
 """How many batches may wait for the outcome of equal events. With more, the run reads no
 further."""
-_MOST_REJECTED = 4_000
-"""How many dead letters may wait in memory for the next transaction."""
+_MOST_UNWRITTEN = 5_000
+"""How many outcomes may wait in memory to be written. Those of many events take less time together:
+a database writes whole pages."""
 _FAILED_GRACE = 5.0
 """Seconds for which a run that has failed waits for requests in flight."""
 _STOP_RETRIES = 5.0
@@ -112,7 +113,8 @@ class Run:
         self._outcomes = parts.outcomes
         self._batches = Batches(self.gate, settings.batch_size_rows, parts.clock)
         self._left = settings.limit  # Events that may still be sent; None without a limit.
-        self._unwritten_rejections = 0
+        self._unwritten = 0  # Outcomes that the store has not written yet.
+        self._written_at = parts.clock.monotonic()
         self._store_asked_at, self._store_took = parts.clock.monotonic(), 0.0
         self._at_end = False
         self._failed = False
@@ -137,7 +139,7 @@ class Run:
             self._reject(stream, result)
             if result.reason in NEVER_TAKEN:
                 self.gate.withhold()
-            if self._unwritten_rejections >= _MOST_REJECTED:
+            if self._unwritten >= _MOST_UNWRITTEN:
                 self._write()
         else:
             self.counts.of(stream).filtered += 1
@@ -169,7 +171,7 @@ class Run:
         if self._settings.fail_on_rejection:
             raise TooManyRejectedError(_explain(rejection))
         self._outcomes.reject(rejection)
-        self._unwritten_rejections += 1
+        self._unwritten += 1
         counts.reject(rejection)
 
     # What goes out
@@ -279,7 +281,7 @@ class Run:
     def _write(self, *, durable: bool = False) -> None:
         """Let the store write what was noted."""
         self._ask_store(lambda: self._outcomes.write(durable=durable))
-        self._unwritten_rejections = 0
+        self._unwritten, self._written_at = 0, self._store_asked_at
 
     def _ask_store(self, ask: Callable[[], _T]) -> _T:
         """Ask the store something, and note how long that takes."""
@@ -298,8 +300,9 @@ class Run:
         """Settle what has finished, without waiting."""
         while self._settle_one(0.0):
             pass
-        is_due = self._store_has_rested(max(_WRITTEN_AFTER, self._store_took))
-        if is_due and not self._has_given_up:
+        passed = self._clock.monotonic() - self._written_at
+        is_due = passed >= max(_WRITTEN_AFTER, self._store_took)
+        if (is_due or self._unwritten >= _MOST_UNWRITTEN) and not self._has_given_up:
             self._write()
 
     def _settle_within(self, seconds: float) -> bool:
@@ -323,6 +326,7 @@ class Run:
         self.counts.retries += result.retries
         events = [conversion.event for conversion in result.delivered]
         self.counts.of(result.batch.stream).deliver(events, result.sent_at)
+        self._unwritten += len(events)
         self.counts.throttled += result.throttled
         self.counts.unproven += result.unproven
         self._outcomes.deliver(result.delivered, result.sent_at)

@@ -9,7 +9,7 @@ as well; a reservation ends when its batch has its outcome.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -43,6 +43,10 @@ class Claim(NamedTuple):
     other_run: str | None = None
 
 
+Reserved = dict[bytes, bytes]
+"""The keys of events of a batch, by their hashes."""
+
+
 class Division(NamedTuple):
     """Which events of some batches are sent, and which are not.
 
@@ -52,7 +56,7 @@ class Division(NamedTuple):
     """
 
     claims: dict[int, Claim]
-    reserved: dict[int, list[bytes]]
+    reserved: dict[int, Reserved]
 
 
 class Ledger:
@@ -71,8 +75,8 @@ class Ledger:
         # The hashes of recent events. The older ones are dropped at once when there are too many.
         self._recent: set[bytes] = set()
         self._less_recent: set[bytes] = set()
-        self._reserved: dict[int, list[bytes]] = {}  # The keys of what has no outcome, by batch.
-        self._underway: set[bytes] = set()  # Their hashes.
+        self._reserved: dict[int, Reserved] = {}  # What has no outcome, by batch.
+        self._underway: set[bytes] = set()  # The hashes of it.
         self.confirmed: list[bytes] = []
         self.ended: list[int] = []
 
@@ -80,87 +84,106 @@ class Ledger:
         """Know the newest events that were delivered before, by their keys."""
         self._less_recent = {key[TIME_BYTES:] for key in newest}
 
-    def keyed(
-        self, batches: Mapping[int, Sequence[Conversion]]
-    ) -> list[tuple[int, bytes, Conversion]]:
-        """Return each event with its batch and its key.
+    def keys_of(self, conversions: Iterable[Conversion]) -> list[bytes]:
+        """Return the keys of events.
 
-        The key says when the event expires, and then has a hash of what identifies the event.
+        A key says when the event expires, and then has a hash of what identifies the event.
         """
         stream, pixel_id = None, None
-        found = []
-        for number, conversions in batches.items():
-            for conversion in conversions:
-                event = conversion.event
-                if conversion.stream != stream or event.pixel_id != pixel_id:
-                    stream, pixel_id = conversion.stream, event.pixel_id
-                    common = self._account.copy()
-                    # (A dead letter of a stream whose name holds an address has another name.)
-                    common.update(f"\0{pixel_id}\0{scrub(stream)}\0".encode(errors="replace"))
-                hashed = common.copy()
-                hashed.update(event.event_id.encode(errors="replace"))
-                key = conversion.expires_at.to_bytes(TIME_BYTES, "big") + hashed.digest()
-                found.append((number, key, conversion))
-        return found
+        keys = []
+        for conversion in conversions:
+            event = conversion.event
+            if conversion.stream != stream or event.pixel_id != pixel_id:
+                stream, pixel_id = conversion.stream, event.pixel_id
+                common = self._account.copy()
+                # (A dead letter of a stream whose name holds an address has another name.)
+                common.update(f"\0{pixel_id}\0{scrub(stream)}\0".encode(errors="replace"))
+            hashed = common.copy()
+            hashed.update(event.event_id.encode(errors="replace"))
+            keys.append(conversion.expires_at.to_bytes(TIME_BYTES, "big") + hashed.digest())
+        return keys
 
     def divide(
         self,
-        events: Iterable[tuple[int, bytes, Conversion]],
+        batches: Mapping[int, Sequence[Conversion]],
+        keys: Mapping[int, Sequence[bytes]],
         others: Mapping[bytes, str],
-        delivered: Collection[bytes],
+        delivered: set[bytes],
     ) -> Division:
         """Decide which events are sent. This changes nothing; see `reserve`.
 
         Args:
-            events: The events, as `keyed` returns them.
+            batches: The events, by the numbers of their batches.
+            keys: The keys of each batch.
             others: The hashes that other runs have reserved, each with the ID of a run.
             delivered: The keys that the store has.
         """
-        claims: dict[int, Claim] = {}
-        reserved: dict[int, list[bytes]] = {}
-        mine: set[bytes] = set()
-        underway, recent, less_recent = self._underway, self._recent, self._less_recent
-        for number, key, conversion in events:
-            if number not in claims:
-                claims[number], reserved[number] = Claim([], [], []), []
-            claim, hashed = claims[number], key[TIME_BYTES:]
-            if hashed in recent or hashed in less_recent or key in delivered:
+        division = Division({}, {})
+        taken: set[bytes] = set()  # The hashes of earlier batches.
+        for number, conversions in batches.items():
+            claim, mine = Claim([*conversions], [], []), _by_hash(keys[number])
+            met = (self._recent, self._less_recent, self._underway, taken, others)
+            is_new = delivered.isdisjoint(keys[number]) and all(map(mine.keys().isdisjoint, met))
+            # Most events are new, which sets find out in a third of the time.
+            if len(mine) < len(conversions) or not is_new:
+                events = zip(conversions, keys[number], strict=True)
+                claim, mine = self._divided(events, taken, others, delivered)
+            division.claims[number] = claim
+            if mine:
+                division.reserved[number] = mine
+                taken.update(mine)
+        return division
+
+    def _divided(
+        self,
+        events: Iterable[tuple[Conversion, bytes]],
+        taken: set[bytes],
+        others: Mapping[bytes, str],
+        delivered: set[bytes],
+    ) -> tuple[Claim, Reserved]:
+        """Decide event by event about a batch, given the hashes that earlier batches have taken."""
+        claim, mine = Claim([], [], []), Reserved()
+        for conversion, key in events:
+            hashed = key[TIME_BYTES:]
+            if hashed in self._recent or hashed in self._less_recent or key in delivered:
                 claim.sent.append(conversion)
-            elif hashed in underway or hashed in mine:
+            elif hashed in self._underway or hashed in taken or hashed in mine:
                 claim.waiting.append(conversion)
             elif hashed in others:
                 claim.waiting.append(conversion)
-                claims[number] = claim._replace(other_run=others[hashed])
+                claim = claim._replace(other_run=others[hashed])
             else:
-                mine.add(hashed)
                 claim.mine.append(conversion)
-                reserved[number].append(key)
-        return Division(claims, {number: keys for number, keys in reserved.items() if keys})
+                mine[hashed] = key
+        return claim, mine
 
-    def reserve(self, reserved: Mapping[int, list[bytes]]) -> None:
+    def reserve(self, reserved: Mapping[int, Reserved]) -> None:
         """Note that the store has saved reservations."""
         self._reserved |= reserved
-        self._underway.update(key[TIME_BYTES:] for keys in reserved.values() for key in keys)
+        self._underway.update(*reserved.values())
 
     @property
     def reserved(self) -> list[bytes]:
         """The keys of all events that the run has reserved, and that have no outcome."""
-        return [key for keys in self._reserved.values() for key in keys]
+        return [key for keys in self._reserved.values() for key in keys.values()]
 
     def confirm(self, number: int, confirmed: Sequence[Conversion], *, is_last: bool) -> None:
         """Note which events of a batch the API has confirmed; the last ones end its reservation."""
         reserved = self._reserved.pop(number)
-        # (Usually these are all events of the batch, and their keys are known.)
-        is_all = len(confirmed) == len(reserved)
-        keys = reserved if is_all else [key for _, key, _ in self.keyed({number: confirmed})]
+        done, rest = reserved, Reserved()
+        if len(confirmed) < len(reserved):  # (Usually these are all events of the batch.)
+            done = _by_hash(self.keys_of(confirmed))
+            rest = {hashed: key for hashed, key in reserved.items() if hashed not in done}
         if len(self._recent) >= RECENT:
             self._less_recent, self._recent = self._recent, set()
-        self._recent.update([key[TIME_BYTES:] for key in keys])
-        self.confirmed += keys
+        self._recent.update(done)
+        self.confirmed += done.values()
+        self._underway.difference_update(reserved if is_last else done)
         if is_last:
             self.ended.append(number)
-            keys = reserved
         else:
-            done = set(keys)
-            self._reserved[number] = [key for key in reserved if key not in done]
-        self._underway.difference_update([key[TIME_BYTES:] for key in keys])
+            self._reserved[number] = rest
+
+
+def _by_hash(keys: Iterable[bytes]) -> Reserved:
+    return {key[TIME_BYTES:]: key for key in keys}

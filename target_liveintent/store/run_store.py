@@ -8,6 +8,7 @@ before that STATE.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -115,6 +116,7 @@ class RunStore:
         self._send_again = send_again
         self._renewed_at = clock.monotonic()
         self._has_failed = False
+        self._has_letters = True  # Until the store has answered.
         self._ledger = Ledger(self._account)
         self._clear()
         self.number = self.expired_letters = 0
@@ -127,8 +129,7 @@ class RunStore:
     def _clear(self) -> None:
         """Forget the outcomes that were noted."""
         self._letters: dict[LetterKey, DeadLetter] = {}
-        self._dropped: list[LetterKey] = []
-        self._settled: list[Conversion] = []
+        self._settled: list[LetterKey] = []  # Of letters that must go.
         self._delivered: dict[Row, Row] = {}
         self._ledger.confirmed, self._ledger.ended = [], []
 
@@ -157,7 +158,7 @@ class RunStore:
         """Replace the earlier dead letter of a record by a new one, or by none."""
         if rejection.letter is not None:
             self._letters.pop(rejection.letter, None)
-            self._dropped.append(rejection.letter)
+            self._settled.append(rejection.letter)
         if REASONS[rejection.reason].letter:
             letter = letter_of(rejection, self._settings, self._run_id, self._clock.time())
             is_other = rejection.letter not in {None, letter.key}  # It replaces another letter.
@@ -166,11 +167,11 @@ class RunStore:
 
     def _settle(self, conversions: Sequence[Conversion]) -> None:
         """Delete the dead letters of events that LiveIntent has."""
-        if self._letters:
-            for conversion in conversions:
-                for key in keys_of(conversion, self._account):
-                    self._letters.pop(key, None)
-        self._settled += conversions
+        if self._has_letters or self._letters:  # Otherwise, the keys need not be made.
+            keys = [key for one in conversions for key in keys_of(one, self._account)]
+            self._settled += keys
+            for key in keys:
+                self._letters.pop(key, None)
 
     def deliver(self, conversions: Sequence[Conversion], sent_at: Sequence[float]) -> None:
         """Delete the dead letters of events that LiveIntent has now, and keep a row of each."""
@@ -189,7 +190,7 @@ class RunStore:
 
         No number of a batch comes twice in a run, unless nothing of the batch was reserved.
         """
-        claims = self._exchange(batches)
+        claims = self._exchange(batches, writes=False)
         if self._must_renew:  # The answer came so late that the reservations may have expired.
             self._exchange()
         for claim in claims.values():
@@ -200,7 +201,7 @@ class RunStore:
 
     def write(self, *, durable: bool = False) -> None:
         """Write what is new, and renew the reservations; if durable, it survives a power cut."""
-        outcomes = (self._letters, self._dropped, self._settled, self._delivered)
+        outcomes = (self._letters, self._settled, self._delivered)
         pending = (*outcomes, self._ledger.confirmed, self._ledger.ended)
         if durable or any(pending) or self._must_renew:
             self._exchange(durable=durable)
@@ -213,38 +214,39 @@ class RunStore:
         self,
         batches: Mapping[int, Sequence[Conversion]] | None = None,
         *,
+        writes: bool = True,
         durable: bool = False,
         releases: bool = False,
     ) -> dict[int, Claim]:
-        """Reserve the events of batches, write what is new, and perhaps end all reservations."""
+        """Reserve the events of batches, or write what is new; perhaps end all reservations."""
         began, renews = self._clock.monotonic(), self._must_renew
-        events = self._ledger.keyed(batches or {})
+        batches = batches or {}
+        keys = {number: self._ledger.keys_of(batch) for number, batch in batches.items()}
         own = self._ledger.reserved if renews else []
         is_lost, division, repeated = False, Division({}, {}), Counter[str]()
 
         def steps(answers: Answers) -> list[Step]:
             nonlocal is_lost, division, repeated
-            has_letters, reserved, delivered, letters = answers
+            letter, reserved, delivered, letters = answers
+            self._has_letters = bool(letter or self._letters)
             others = _reserved_by(reserved)
             known = {k for k, run in delivered if run == self.number or not self._send_again}
             repeated = Counter(self._letters[LetterKey(*key)].reason for key in letters)
             is_lost = any(key in known or key[TIME_BYTES:] in others for key in own)
-            division = self._ledger.divide(events, others, known)
-            hashes = {
-                number: b"".join(key[TIME_BYTES:] for key in keys)
-                for number, keys in division.reserved.items()
-            }
+            division = self._ledger.divide(batches, keys, others, known)
+            mine = [(self.number, n, b"".join(one)) for n, one in division.reserved.items()]
             return [
-                *self._news(has_letters=bool(has_letters)),
-                RESERVATION.put([(self.number, *one) for one in hashes.items()]),
+                Step(_RENEW, [LAPSE, self.number]),
+                *(self._news() if writes else []),
+                RESERVATION.put(mine),
                 *([Step(_RELEASE_ALL, [self.number])] if releases else []),
             ]
 
         questions = [
             Step(_HAS_LETTERS),
             Step(_OF_OTHERS, [self.number, 2 * LAPSE]),
-            _known([*(key for _, key, _ in events), *own]),
-            DEAD_LETTER.find(list(self._letters), ", ".join(LetterKey._fields)),
+            _known([*itertools.chain(*keys.values()), *own]),
+            DEAD_LETTER.find(list(self._letters) if writes else [], ", ".join(LetterKey._fields)),
         ]
         self._has_failed = True
         try:
@@ -255,7 +257,8 @@ class RunStore:
         self._has_failed = False
         self.repeated_letters += repeated
         self._ledger.reserve(division.reserved)
-        self._clear()
+        if writes:
+            self._clear()
         if renews:
             self._renewed_at = began
         if is_lost:
@@ -279,7 +282,8 @@ class RunStore:
 
     def _confirmed(self) -> list[Step]:
         """Return the steps that note what the API has confirmed, and end reservations."""
-        rows = [(key, self.number) for key in dict.fromkeys(self._ledger.confirmed)]
+        # In their order, so that those on one page of the database are written together.
+        rows = [(key, self.number) for key in sorted({*self._ledger.confirmed})]
         before = max(0, int(self._clock.time()) - KEPT).to_bytes(TIME_BYTES, "big")
         return [
             EVENT.put(rows, keeps_old=not self._send_again),
@@ -289,12 +293,9 @@ class RunStore:
             RESERVATION.remove([(self.number, number) for number in self._ledger.ended]),
         ]
 
-    def _news(self, *, has_letters: bool) -> list[Step]:
-        """Return the steps that write what is new, and renew the reservations."""
-        steps = [Step(_RENEW, [LAPSE, self.number]), *self._confirmed()]
-        if has_letters:  # Otherwise, their keys need not be made.
-            settled = [key for one in self._settled for key in keys_of(one, self._account)]
-            steps.append(DEAD_LETTER.remove([*settled, *self._dropped]))
+    def _news(self) -> list[Step]:
+        """Return the steps that write what is new."""
+        steps = [*self._confirmed(), DEAD_LETTER.remove(self._settled)]
         if self._letters:
             now = self._clock.time()
             rows = [letter.row(self.number, now) for letter in self._letters.values()]
@@ -360,11 +361,11 @@ class DryStore(RunStore):
         self, batches: Mapping[int, Sequence[Conversion]] | None = None, **_: bool
     ) -> dict[int, Claim]:
         """Say what a run would send, and forget what it would write."""
-        events = self._ledger.keyed(batches or {})
-        known = (
-            [] if self._send_again else self.database.read(*_known([key for _, key, _ in events]))
-        )
-        division = self._ledger.divide(events, {}, {key for key, _ in known})
+        batches = batches or {}
+        keys = {number: self._ledger.keys_of(batch) for number, batch in batches.items()}
+        asked = [] if self._send_again else itertools.chain(*keys.values())
+        known = {key for key, _ in self.database.read(*_known(asked))}
+        division = self._ledger.divide(batches, keys, {}, known)
         self._ledger.reserve(division.reserved)
         self._clear()
         return division.claims

@@ -27,8 +27,9 @@ _LOCK_SECONDS = 30.0
 _LOCKED = "another program locks the file of the store"
 _PAUSE = 0.05
 """Seconds between two tries, as SQLite does not wait for every lock."""
-_RESERVED_BYTES = 4 * 1024 * 1024
-"""Bytes of the disk that are reserved for what the API confirms while the disk is full."""
+_RESERVES = (20_000_000, 4_000_000)
+"""Bytes of the disk to reserve for what the API confirms while the disk is full, the first if there
+are so many. Each of 5,000 keys of a large store may be on another page of 4 KB."""
 _PRAGMAS = (
     # A commit survives SIGKILL without an fsync; before STATE, `_transact` makes it survive a
     # power cut.
@@ -102,9 +103,11 @@ class SqliteStore(Database):
         super()._prepare()
         if self._identity is not None:
             # Without free space, or if the file system cannot reserve it, there is no reserve.
-            with contextlib.suppress(OSError):
-                self._reserve = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
-                os.posix_fallocate(self._reserve.fileno(), 0, _RESERVED_BYTES)
+            for size in _RESERVES:
+                with contextlib.suppress(OSError):
+                    self._reserve = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
+                    os.posix_fallocate(self._reserve.fileno(), 0, size)
+                    break
 
     def _transact(self, steps: Sequence[Step], then: Then | None, *, durable: bool) -> Answers:
         self._check_identity()
@@ -119,9 +122,11 @@ class SqliteStore(Database):
     def _do(self, step: Step) -> list[Row]:
         if step.rows is None:
             return self._db.execute(step.sql.format(now="now()"), step.values).fetchall()
-        found: list[Row] = []
         mark = f"({', '.join('?' * len(step.types))})"
-        # One statement for many rows takes half the time of one for each.
+        if step.sql.startswith("INSERT"):
+            self._db.executemany(step.sql.format(rows=f"VALUES {mark}"), step.rows)
+            return []
+        found: list[Row] = []
         at_once = (_VALUES_AT_ONCE - len(step.values)) // len(step.types)
         for start in range(0, len(step.rows), at_once):
             rows = step.rows[start : start + at_once]

@@ -152,7 +152,7 @@ def test_letters_of_a_file_are_read_once(to_server: Launcher, server: FaultyServ
     options = ("exported", "--other-accounts")
     one = {
         "target_liveintent.store.letters:_PAGE": 1,
-        "target_liveintent.run.run:_MOST_REJECTED": 1,
+        "target_liveintent.run.run:_MOST_UNWRITTEN": 1,
     }
     again = to_server.ask("replay", *options, constants=one, customer_id="b-zzzz")
     assert (again.code, server.requests) == (0, [])

@@ -59,7 +59,7 @@ def test_a_durable_write_is_for_state_only() -> None:
 
 def test_many_dead_letters_do_not_wait_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """From a number of them on, they are written, also before a second has passed."""
-    monkeypatch.setattr("target_liveintent.run.run._MOST_REJECTED", 3)
+    monkeypatch.setattr("target_liveintent.run.run._MOST_UNWRITTEN", 3)
     fake = FakeRun()
     kept = fake.outcomes.kept["reject"]
     for count, expected in ((2, 0), (1, 3), (2, 3), (2, 6)):

@@ -74,6 +74,7 @@ def test_a_lock_that_ends(stores: Stores) -> None:
     reason = REASONS[stores.is_postgres]
     assert (seen, waits.reason) == ({reason}, "")
     assert waits.warnings == [f"{reason}; the run waits for up to 30 seconds"]
+    store.write()
     assert stores.letters() == [("2", "invalid_source", 1)]
     assert stores.sql("SELECT count(*) FROM delivered") == [(1,)]
 
