@@ -243,7 +243,7 @@ def _finite(value: float | Decimal) -> float | Decimal | Unusable:
 
 def exact(value: float | Decimal) -> Decimal:
     """Return an amount with the digits that are sent."""
-    return value if isinstance(value, Decimal) else Decimal(repr(value))
+    return Decimal(str(value))
 
 
 def positive_integer(value: Any) -> int | Unusable | None:

@@ -5,9 +5,8 @@ A wrong unit shows in these figures: cents that were taken for euros make a high
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Sequence
-from decimal import Context, Decimal
+from decimal import Context, Decimal, localcontext
 
 import msgspec
 
@@ -48,7 +47,8 @@ class Amount(msgspec.Struct, frozen=True, omit_defaults=True):
         """Return the figures of at least one value."""
         lowest = exact(min(values))
         negative = sum(value < 0 for value in values) if lowest < 0 else 0
-        total = functools.reduce(_digits.add, map(exact, values), Decimal(0))
+        with localcontext(_digits):
+            total = sum(map(exact, values), Decimal(0))
         return cls(len(values), total, lowest, exact(max(values)), negative)
 
     def __add__(self, other: Amount) -> Amount:

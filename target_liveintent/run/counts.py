@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import bisect
+import operator
 import re
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar
@@ -42,6 +43,13 @@ FIELDS = {
     "currency": "currency",
 }
 """What coverage counts, each in words."""
+_READ = {
+    **dict.fromkeys(("md5", "sha2", "ip", "user_agent", "idfa", "aaid"), "user_data."),
+    **dict.fromkeys(("order_id", "value", "currency"), "purchase_data."),
+    "decision_id": "",
+}
+"""The fields of an event that this takes, each with the object that it is in."""
+_values = operator.attrgetter(*(f"{place}{name}" for name, place in _READ.items()))
 ALL_SOURCES = ("web", "app", "offline")
 _MOST_CAUSES = 200
 """How many different causes of one stream are counted."""
@@ -154,35 +162,31 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
         self.within_an_hour += bisect.bisect_right(ages, HOUR)
         self.within_a_day += bisect.bisect_right(ages, DAY)
         self.within_two_days += bisect.bisect_right(ages, 2 * DAY)
-        combinations: Counter[tuple[Any, ...]] = Counter()
-        values: dict[str | None, list[float | Decimal]] = {}
-        for event in events:  # Each event pays for this, so nothing is called.
-            user, purchase = event.user_data, event.purchase_data
-            has_md5, has_sha2, value = user.md5 is not None, user.sha2 is not None, purchase.value
-            combinations[
-                event.source,
-                has_md5,
-                has_sha2,
-                has_md5 and has_sha2,
-                event.decision_id is not None,
-                user.ip is not None,
-                user.user_agent is not None,
-                user.idfa is not None or user.aaid is not None,
-                purchase.order_id is not None,
-                value is not None,
-                purchase.currency is not None,
-            ] += 1
+        by_source: defaultdict[str, list[Event]] = defaultdict(list)
+        for event in events:
+            by_source[event.source].append(event)
+        for source, found in by_source.items():
+            self._cover(source, found)
+
+    def _cover(self, source: str, events: Sequence[Event]) -> None:
+        """Count which fields events of a source have, and add up their values."""
+        known = self.coverage.setdefault(source, dict.fromkeys(("events", *FIELDS), 0))
+        # The values of each field, which take half the time of the fields of each event.
+        fields = dict(zip(_READ, zip(*map(_values, events), strict=True), strict=True))
+        lacking = {name: values.count(None) for name, values in fields.items()}
+        no_hash, lacking["device_id"] = (
+            [*zip(fields[one], fields[other], strict=True)].count((None, None))
+            for one, other in (("md5", "sha2"), ("idfa", "aaid"))
+        )
+        lacking["both"] = lacking["md5"] + lacking["sha2"] - no_hash
+        known["events"] += len(events)
+        for name in FIELDS:
+            known[name] += len(events) - lacking[name]
+        values: defaultdict[str, list[float | Decimal]] = defaultdict(list)
+        for value, currency in zip(fields["value"], fields["currency"], strict=True):
             if value is not None:
-                if purchase.currency in values:
-                    values[purchase.currency] += (value,)
-                else:
-                    values[purchase.currency] = [value]
-        for (source, *has), count in combinations.items():
-            known = self.coverage.setdefault(source, dict.fromkeys(("events", *FIELDS), 0))
-            known["events"] += count
-            for name, there in zip(FIELDS, has, strict=True):
-                known[name] += count * there
-        add_amounts(self.values, ((name or "", Amount.of(found)) for name, found in values.items()))
+                values[currency or ""].append(value)
+        add_amounts(self.values, ((name, Amount.of(found)) for name, found in values.items()))
 
     # What the figures say
 

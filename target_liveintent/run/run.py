@@ -408,23 +408,23 @@ class Run:
             RunError: If that fails as well.
         """
         self._failed = True
-        if isinstance(failure, StorageError):
-            self.gate.is_closed = True
         try:
             if isinstance(failure, (DeliveryError, StorageError)):
-                self._give_up()
+                self._give_up(failure)
                 return
             try:
                 self._settle_all()
-            except DeliveryError:
-                self._give_up()
+            except (DeliveryError, StorageError) as second:
+                self._give_up(second)
                 raise
         finally:  # Even if this failure is not the only one.
             self._close()
 
-    def _give_up(self) -> None:
+    def _give_up(self, failure: DeliveryError | StorageError) -> None:
         """Send nothing more, and settle what is known of the rest."""
         self._has_given_up = True
+        if isinstance(failure, StorageError):
+            self.gate.is_closed = True
         stopped = self._stop_requested_at is not None
         self._delivery.stop(0.0)
         self._settle_within(0.0 if stopped else _FAILED_GRACE)

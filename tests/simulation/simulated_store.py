@@ -132,7 +132,8 @@ class SimulatedDatabase(SqliteStore):
         self._db.execute(f"SAVEPOINT {name}")
         try:
             answers = [self._do(step) for step in steps]
-            for step in then(answers) if then else ():
+            more = then(answers) if then else ()
+            for step in more:
                 self._do(step)
             self._refuse_if_full()
         except BaseException:
@@ -140,7 +141,8 @@ class SimulatedDatabase(SqliteStore):
             self._db.execute(f"RELEASE {name}")
             raise
         before = self.kept
-        self._keep()
+        if any(step.sql.startswith("INSERT INTO event ") for step in (*steps, *more)):
+            self._keep()  # Others only reserve events.
         self.is_durable = durable
         if durable or not self._signals.may_kill:
             self._db.execute("COMMIT")
