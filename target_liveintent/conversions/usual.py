@@ -155,8 +155,7 @@ def _identity(builder: EventBuilder) -> Iterator[str]:
         yield "    identity = hash_address(given_email.strip(), normalize)"
     candidates = "".join(f"given_{name}, " for name in builder.hashed)
     yield f"if identity is None: identity = identify(({candidates}), normalize, hashed)"
-    yield "for note in identity.notes:"
-    yield "    if note in hashed: odd()"
+    yield "if not hashed_notes.isdisjoint(identity.notes): odd()"
     yield "sent_md5 = identity.md5"
     yield "sent_sha2 = identity.sha2"
     if builder.suppressions:
@@ -213,6 +212,7 @@ def _names(builder: EventBuilder) -> dict[str, Any]:
         "derived_id": _derivation(builder),
         "hash_address": hash_address,
         "hashed": builder.hashed,
+        "hashed_notes": frozenset(builder.hashed),
         "identify": identify,
         "lifetimes": {source: window - MARGIN for source, window in WINDOWS.items()},
         "normalize": builder.normalize,

@@ -21,6 +21,8 @@ _SMALL = Decimal("0.01")
 _LEAST_POWER, _MOST_POWER = -9, 15
 """Amounts below and above these powers of ten are not money."""
 _MOST_DIGITS = 30
+_MOST_CENTS = 10**12
+"""Amounts below this have at most 15 digits with their cents."""
 _digits = Context(prec=100)
 """Exact, because no sum of amounts has so many digits."""
 _rough = Context(prec=15)
@@ -45,11 +47,15 @@ class Amount(msgspec.Struct, frozen=True, omit_defaults=True):
     @classmethod
     def of(cls, values: Sequence[float | Decimal]) -> Amount:
         """Return the figures of at least one value."""
-        lowest = exact(min(values))
+        lowest, highest = exact(min(values)), exact(max(values))
         negative = sum(value < 0 for value in values) if lowest < 0 else 0
-        with localcontext(_digits):
-            total = sum(map(exact, values), Decimal(0))
-        return cls(len(values), total, lowest, exact(max(values)), negative)
+        total = None
+        if lowest > -_MOST_CENTS and highest < _MOST_CENTS:
+            total = _sum_of_cents(values)
+        if total is None:
+            with localcontext(_digits):
+                total = sum(map(exact, values), Decimal(0))
+        return cls(len(values), total, lowest, highest, negative)
 
     def __add__(self, other: Amount) -> Amount:
         """Return the figures of both together."""
@@ -74,6 +80,18 @@ class Amount(msgspec.Struct, frozen=True, omit_defaults=True):
             return _rough.plus(mean).normalize()
         places = Decimal(f"{mean:.1e}") if 0 < abs(mean) < _SMALL else _SMALL
         return mean.quantize(places, context=_digits)
+
+
+def _sum_of_cents(values: Sequence[float | Decimal]) -> Decimal | None:
+    """Return the exact sum of floats with at most two decimals, in a third of the time.
+
+    It is None for other values. A float that equals a number of cents divided by 100 is what these
+    digits are read as; floats tell 15 digits apart.
+    """
+    cents = [round(value * 100) for value in values]
+    if [number / 100 for number in cents] != values:
+        return None
+    return Decimal(sum(cents)).scaleb(-2)
 
 
 Amounts = dict[str, Amount]
