@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from target_liveintent.conversions import lasting_keys, missing_columns
-from target_liveintent.mapping.converter import Stream
-from target_liveintent.mapping.functions import minor_units
+from target_liveintent.mapping.converter import FILTER, Stream
+from target_liveintent.mapping.functions import is_true, minor_units
 from target_liveintent.mapping.presets import likely_preset, preset_columns
 from target_liveintent.mapping.recognition import (
     Column,
@@ -18,7 +18,6 @@ from target_liveintent.mapping.recognition import (
     are_cents,
     candidates,
     columns_of,
-    is_flag,
     recognize,
     table,
     time_call,
@@ -27,36 +26,9 @@ from target_liveintent.mapping.recognition import (
 from target_liveintent.privacy import scrub
 from target_liveintent.settings import EventDefaults
 
-_FEWEST_UNIQUE = 10
-"""How many values of a column are needed to judge whether it may be an ID or a status."""
-_MOST_KINDS = 8
-"""How many different values a status may have."""
-_PLAIN = {
-    "email": "the address or its hash; addresses are hashed on this machine",
-    "order_id": "your order number",
-    "ip": "the buyer's IP address",
-    "user_agent": "the buyer's browser",
-    "source_url": "the li_did in this URL identifies guests",
-    "decision_id": "LiveIntent's decision ID",
-    "idfa": "Apple's advertising ID",
-    "aaid": "Android's advertising ID",
-    "app_bundle": "the app's bundle ID",
-}
-"""The columns that are mapped as they are, with the comment of their line."""
 _SUFFICIENT = ("email", "decision_id", "source_url")
 """The columns that can identify the person. One of them must exist."""
-
-
-class Line(NamedTuple):
-    """A line of a proposed map.
-
-    Attributes:
-        expression: What fills the column; None for a line that is only a comment.
-    """
-
-    column: str
-    expression: str | None
-    comment: str
+_YAML_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 
 
 class Proposal(NamedTuple):
@@ -64,30 +36,30 @@ class Proposal(NamedTuple):
 
     Attributes:
         stream: The stream that it is for.
-        lines: What each column is computed from.
+        expressions: What each column is computed from.
+        remarks: What a person has to know or to choose.
     """
 
     stream: str
-    lines: tuple[Line, ...]
-
-    @property
-    def expressions(self) -> dict[str, str]:
-        """The expressions by column."""
-        return {line.column: line.expression for line in self.lines if line.expression is not None}
+    expressions: dict[str, str]
+    remarks: list[str]
 
     @property
     def gives_events(self) -> bool:
         """Whether time and person are known, which each event needs."""
-        found = self.expressions
-        return "event_time" in found and any(column in found for column in _SUFFICIENT)
+        found = self.expressions.keys()
+        return "event_time" in found and not found.isdisjoint(_SUFFICIENT)
 
     def as_yaml(self, name: str) -> list[str]:
         """Return the entry of `stream_maps` under a name, with a comment on each line."""
-        lines = [f"  {name}: # the map of this stream"]
-        for column, expression, comment in self.lines:
-            written = "#" if expression is None else f"{column}: {_yaml(expression)} #"
-            lines.append(f"    {written} {_one_line(comment)}")
-        return lines
+        comments = {column: field.comment for column, field in table().fields.items()}
+        comments |= {FILTER: "no test orders, and none that do not count"}
+        return [
+            f"  {name}: # the map of this stream",
+            *(f"    # {_one_line(remark)}" for remark in self.remarks),
+            *(f"    {c}: {_yaml(text)} # {comments[c]}" for c, text in self.expressions.items()),
+            "    __else__: __NULL__ # no other column leaves this machine",
+        ]
 
 
 def propose(stream: Stream, records: Sequence[Mapping[str, Any]] = ()) -> Proposal:
@@ -103,121 +75,86 @@ def propose(stream: Stream, records: Sequence[Mapping[str, Any]] = ()) -> Propos
         for field in table().fields
         if (column := recognize(field, columns, stream.name)) is not None
     }
-    lines = [*_filter(columns), *_statuses(columns, found), _event_id(columns, found, stream.keys)]
-    times = found.get("event_time")
-    if times is not None:
-        call = time_call(times.samples) or "{}"
-        lines.append(Line("event_time", call.format(times.expression), "when it happened"))
-    lines += [
-        Line(field, found[field].expression, comment)
-        for field, comment in _PLAIN.items()
-        if field in found
-    ]
-    lines += _amount(columns, found)
-    if "order_id" not in found and "order" in words_of(stream.name):
-        lines += [line._replace(column="order_id") for line in lines if line.column == "event_id"]
-    lines.append(_source(found.get("source")))
-    if (consent := found.get("consent")) is not None:
-        lines.append(
-            Line("", None, f"consent: {consent.expression} # to send only buyers who agreed")
-        )
-    mapped = {line.column for line in lines}
+    made = {field: column.expression for field, column in found.items()}
+    made |= {"source": "'web'"}
+    remarks = [*_statuses(columns, found), *_event_id(columns, made, stream.keys)]
+    if tests := [*_tests(columns)]:
+        made[FILTER] = " and ".join(tests)
+    if (times := found.get("event_time")) is not None:
+        made["event_time"] = (time_call(times.samples) or "{}").format(times.expression)
+    if "value" in found:
+        remarks += _amount(found["value"], columns, made)
+    if "order_id" not in made and "event_id" in made and "order" in words_of(stream.name):
+        made["order_id"] = made["event_id"]
+    if (source := found.get("source")) is not None and source.samples:
+        made["source"] = f"lower({source.expression})"
     for field in table().fields:
-        if field not in mapped and (others := candidates(field, columns)):
+        if field not in found and (others := candidates(field, columns)):
             names = ", ".join(".".join(column.path) for column in others)
-            lines.append(Line("", None, f"{field}: not recognized; candidates: {names}"))
-    lines.append(Line("__else__", "__NULL__", "no other column leaves this machine"))
-    return Proposal(stream.name, tuple(lines))
+            remarks.append(f"{field}: not recognized; candidates: {names}")
+    order = (FILTER, *table().fields)
+    return Proposal(stream.name, {one: made[one] for one in order if one in made}, remarks)
 
 
-def _filter(columns: Iterable[Column]) -> Iterator[Line]:
-    """Propose a filter against test orders and deleted ones."""
-    known, tests = table(), []
+def _tests(columns: Iterable[Column]) -> Iterator[str]:
+    """Yield conditions against test orders and deleted ones."""
+    known = table()
+    meanings = {frozenset(name.split()): meaning for name, meaning in known.filters.items()}
     for column in columns:
-        meaning = known.filters.get(column.words - known.filters_also - known.neutral)
-        if meaning is not None and "date-time" not in column.types and column.fits(is_flag):
-            tests.append(f"{'' if meaning else 'not '}is_true({column.expression})")
-    if tests:
-        yield Line("__filter__", " and ".join(tests), "no test orders, and none that do not count")
+        meaning = meanings.get(column.words - known.filters_also - known.neutral)
+        if meaning is not None and "date-time" not in column.types and column.fits(_is_flag):
+            yield f"{'' if meaning else 'not '}is_true({column.expression})"
 
 
-def _statuses(columns: Iterable[Column], found: Mapping[str, Column]) -> Iterator[Line]:
+def _is_flag(value: Any) -> bool:
+    try:
+        is_true(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _statuses(columns: Iterable[Column], found: Mapping[str, Column]) -> Iterator[str]:
     """Name columns by which a filter may select paid orders that were not cancelled."""
-    others = [column for column in columns if column not in found.values()]
-    statuses = [column for column in others if "status" in column.words]
-    statuses += [column for column in others if column not in statuses and _is_kind(column)]
+    statuses = [one for one in columns if "status" in one.words and one not in found.values()]
     if statuses:
         names = ", ".join(column.expression for column in statuses[:3])
-        yield Line("", None, f"a filter can also read {names}, to leave out what was cancelled")
+        yield f"a filter can also read {names}, to leave out what was cancelled"
 
 
-def _is_kind(column: Column) -> bool:
-    """Return whether the first values are a few words, like the values of a status."""
-    texts = {value for value in column.samples if isinstance(value, str) and value.isalpha()}
-    is_text = column.fits(lambda value: value in texts)
-    return is_text and len(column.samples) >= _FEWEST_UNIQUE and 1 < len(texts) <= _MOST_KINDS
+def _event_id(
+    columns: Iterable[Column], made: dict[str, str], keys: Sequence[str]
+) -> Iterator[str]:
+    """Make the event ID the key; say what it is derived from if there is none."""
+    if lasting := lasting_keys(keys):
+        made.pop("event_id", None)
+        if key := [one.expression for one in columns if one.path == lasting]:
+            made["event_id"] = key[0]
+        else:
+            yield f"event_id: derived from the keys {', '.join(lasting)}"
+    elif "event_id" not in made:
+        yield "event_id: derived from the whole record, as no name is known"
 
 
-def _event_id(columns: Sequence[Column], found: Mapping[str, Column], keys: Sequence[str]) -> Line:
-    """Return the line of the event ID: the key, or a column that looks like one."""
-    lasting = lasting_keys(keys)
-    if len(lasting) == 1:
-        key = next((one for one in columns if one.path == lasting), None)
-        if key is not None:
-            return Line("event_id", key.expression, "the key of the stream")
-    if lasting:
-        return Line("", None, f"event_id: derived from the keys {', '.join(lasting)}")
-    column = found.get("event_id")
-    if column is not None:
-        return Line("event_id", column.expression, "this must be different in each record")
-    unique = [one.expression for one in columns if one not in found.values() and _is_unique(one)]
-    advice = f"; these differ in all first records: {', '.join(unique[:3])}" if unique else ""
-    return Line("", None, f"event_id: derived from the whole record, as no name is known{advice}")
-
-
-def _is_unique(column: Column) -> bool:
-    """Return whether the first values are many, and no two of them are equal."""
-    texts = {str(value) for value in column.samples if isinstance(value, (str, int))}
-    return len(texts) == len(column.samples) >= _FEWEST_UNIQUE
-
-
-def _amount(columns: Iterable[Column], found: Mapping[str, Column]) -> Iterator[Line]:
-    """Propose the value and its currency, which come from the same object if there is one."""
-    value, currency = found.get("value"), found.get("currency")
-    code = None if currency is None else currency.expression
-    if value is not None:
+def _amount(value: Column, columns: Iterable[Column], made: dict[str, str]) -> Iterator[str]:
+    """Make the value, and the currency of the same object if there is one."""
+    if len(value.path) > 1:
         beside = [
             one._replace(words=words_of(one.path[-1]))
             for one in columns
             if one.path[:-1] == value.path[:-1]
         ]
-        if len(value.path) > 1 and (own := recognize("currency", beside, "")):
-            code = own.expression
-        named = value.words & table().currencies
-        if code is None and len(named) == 1:
-            code = repr(next(iter(named)).upper())
-        yield _value(value, code)
-    if code is not None:
-        yield Line("currency", code, "three letters, such as USD")
-
-
-def _value(value: Column, code: str | None) -> Line:
+        if own := recognize("currency", beside, ""):
+            made["currency"] = own.expression
     are_whole = value.fits(lambda sample: minor_units(sample, "USD").__class__ is Decimal)
-    named = not value.words.isdisjoint(table().minor)
-    if not are_whole or not (named or (value.types == {"integer"} and are_cents(value.samples))):
-        call = amount_call(value.samples).format(value.expression)
-        return Line("value", call, "the amount, refunds not deducted")
-    if code is None:
-        name = ".".join(value.path)
-        return Line("", None, f"value: {name} is in cents, but no column has the currency")
-    comment = "cents, by its name" if named else "check that these integers are cents"
-    return Line("value", f"minor_units({value.expression}, {code})", comment)
-
-
-def _source(column: Column | None) -> Line:
-    if column is not None and column.samples:
-        return Line("source", f"lower({column.expression})", "web, app or offline")
-    return Line("source", "'web'", "or 'app', or 'offline' for sales in shops")
+    is_minor = bool(value.words & table().minor)
+    if not are_whole or not (is_minor or (value.types == {"integer"} and are_cents(value.samples))):
+        made["value"] = amount_call(value.samples).format(value.expression)
+    elif "currency" in made:
+        made["value"] = f"minor_units({value.expression}, {made['currency']})"
+    else:
+        del made["value"]
+        yield f"value: {'.'.join(value.path)} is in cents, but no column has the currency"
 
 
 def advise_map(
@@ -261,8 +198,7 @@ def config_text(streams: Sequence[tuple[Stream, Sequence[Mapping[str, Any]]]]) -
     }
     usable = [one for one in proposals.values() if one.gives_events or one.stream in presets]
     sales = [one for one in usable if "value" in one.expressions or one.stream in presets]
-    chosen = sales or usable or list(proposals.values())[:1]
-    others = [name for name in proposals if name not in {one.stream for one in chosen}]
+    chosen = {one.stream: one for one in sales or usable or list(proposals.values())[:1]}
     lines = [
         "# Proposed by target-liveintent explain. Fill in the three blanks, and check each line.",
         "customer_id: # the ID of your account at LiveIntent",
@@ -273,16 +209,15 @@ def config_text(streams: Sequence[tuple[Stream, Sequence[Mapping[str, Any]]]]) -
     ]
     if presets:
         lines.append("presets: # ready maps")
-        lines += [
-            f"  {_yaml(name)}: {preset} # to see it, run target-liveintent preset {preset}"
-            for name, preset in presets.items()
-        ]
+    for name, preset in presets.items():
+        lines.append(f"  {_yaml(name)}: {preset} # run target-liveintent preset {preset}")
     lines += ["stream_maps: # what is sent", "  __else__: __NULL__ # no other stream is sent"]
-    for one in chosen:
-        if one.stream not in presets:
-            lines += one.as_yaml(_yaml(one.stream))
+    for name, one in chosen.items():
+        lines += [] if name in presets else one.as_yaml(_yaml(name))
     lines += [
-        f"  # not proposed, because it has no amount or no person: {_yaml(x)}" for x in others
+        f"  # not proposed, because it has no amount or no person: {_yaml(name)}"
+        for name in proposals
+        if name not in chosen
     ]
     return "\n".join(lines) + "\n"
 
@@ -301,6 +236,3 @@ def _yaml(text: str) -> str:
     """Return a text as YAML reads it: in quotes where YAML would take it for something else."""
     plain = re.fullmatch(r"[A-Za-z_][\w .,()'\\/%-]*(?<! )", text, re.ASCII)
     return text if plain and text.lower() not in _YAML_WORDS else json.dumps(text)
-
-
-_YAML_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}

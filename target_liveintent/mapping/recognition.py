@@ -1,7 +1,7 @@
 """Recognizes what the columns of a tap hold, by their names, their types and their first values.
 
-The names are in `recognized.yaml`. A column that does not surely hold something is a candidate, and
-a person chooses.
+The names and shapes are in `recognized.yaml`. A column that does not surely hold something is a
+candidate, and a person chooses.
 """
 
 from __future__ import annotations
@@ -16,20 +16,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from target_liveintent.conversions import (
-    Unusable,
-    currency_code,
-    local_amount,
-    unix_time,
-)
+import msgspec
+
+from target_liveintent.conversions import Unusable, currency_code, local_amount, unix_time
 from target_liveintent.mapping.converter import Stream
-from target_liveintent.mapping.functions import (
-    CURRENCIES,
-    coalesce,
-    excel_time,
-    is_true,
-    parse_time,
-)
+from target_liveintent.mapping.functions import CURRENCIES, coalesce, excel_time, parse_time
 from target_liveintent.mapping.reads import Path
 
 MAX_SAMPLES = 50
@@ -41,17 +32,45 @@ _FITTING = 0.8
 """The share of a column's first values that must have the shape of what it should hold."""
 _SMALL = 1_000
 """Integers with a median below this are not treated as amounts in cents."""
+_MOST_CANDIDATES = 5
 _CAMEL = re.compile(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _DATES = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d")
 _TIMES = ("", " %H:%M", " %H:%M:%S", ", %H:%M", " %I:%M %p", " %I:%M:%S %p")
-TIME_FORMS = (
+_FORMS = (
     *("%Y%m%d%H%M%S", "%Y%m%d%H%M", "%Y%m%d", "%Y%m%dT%H%M%SZ", "%Y%m%dT%H%M%S"),
     *map("".join, itertools.product(_DATES, _TIMES)),
 )
 """The formats of times that are tried with `parse_time`."""
-_TIME_LIKE = re.compile(r"\d[\d ./:,TZAPMapm-]{5,24}", re.ASCII)
+_TIME_TYPES = {"date-time", "date"}
+_SCALARS = {"string", "integer", "number"}
+_TYPES = {
+    **dict.fromkeys(("event_id", "order_id", "event_time", "value"), _SCALARS),
+    "consent": {"boolean", "string", "integer"},
+}
+"""The types of columns that can hold a column of an event; the others must be texts."""
 
-_Types = frozenset[str]
+
+class Field(msgspec.Struct, frozen=True):
+    """A column of an event, as `recognized.yaml` describes it."""
+
+    comment: str
+    names: tuple[str, ...] = ()
+    also: frozenset[str] = frozenset()
+    never: frozenset[str] = frozenset()
+    core: frozenset[str] = frozenset()
+    shape: str | None = None
+    by_shape: bool = False
+
+
+class Table(msgspec.Struct, frozen=True):
+    """The content of `recognized.yaml`."""
+
+    words: dict[str, str]
+    neutral: frozenset[str]
+    minor: frozenset[str]
+    fields: dict[str, Field]
+    filters_also: frozenset[str]
+    filters: dict[str, bool]
 
 
 class Column(NamedTuple):
@@ -60,8 +79,7 @@ class Column(NamedTuple):
     Attributes:
         path: The steps to it.
         words: The words of all steps.
-        types: The JSON types that the SCHEMA allows, and `date-time` or `date`; empty if it does
-            not say.
+        types: The JSON types and formats that the SCHEMA allows; empty if it does not say.
         samples: Its first values that are not empty.
     """
 
@@ -82,53 +100,23 @@ class Column(NamedTuple):
         return sum(map(shape, self.samples)) >= len(self.samples) * _FITTING
 
 
-class _Field(NamedTuple):
-    """A column of an event, as `recognized.yaml` describes it."""
-
-    names: tuple[frozenset[str], ...]
-    also: frozenset[str]
-    never: frozenset[str]
-    core: frozenset[str]
-
-
-class _Table(NamedTuple):
-    """What `recognized.yaml` has."""
-
-    words: Mapping[str, str]
-    neutral: frozenset[str]
-    minor: frozenset[str]
-    currencies: frozenset[str]
-    fields: Mapping[str, _Field]
-    filters: Mapping[frozenset[str], bool]
-    filters_also: frozenset[str]
-    known: frozenset[str]
+@functools.cache
+def table() -> Table:
+    """Return the content of `recognized.yaml`."""
+    return msgspec.yaml.decode(
+        pathlib.Path(__file__).with_name("recognized.yaml").read_bytes(), type=Table
+    )
 
 
 @functools.cache
-def table() -> _Table:
-    """Return the content of `recognized.yaml`."""
-    import yaml  # noqa: PLC0415 (importing it takes longer than importing this whole package)
-
-    text = pathlib.Path(__file__).with_name("recognized.yaml").read_text(encoding="utf-8")
-    raw = yaml.safe_load(text)
-    fields = {
-        name: _Field(
-            tuple(frozenset(phrase.split()) for phrase in one["names"].split(",")),
-            frozenset(one["also"].split()),
-            frozenset(one["never"].split()),
-            frozenset(one.get("core", "").split()),
-        )
-        for name, one in raw["fields"].items()
-    }
-    filters = {frozenset(words.split()): meaning for words, meaning in raw["filters"].items()}
-    sets = [*filters, *(one.also for one in fields.values())]
-    sets += [name for one in fields.values() for name in one.names]
-    minor, neutral = frozenset(raw["minor"].split()), frozenset(raw["neutral"].split())
-    known = frozenset(raw["words"]).union(*sets, minor, neutral)
-    currencies = frozenset(raw["currencies"].split())
-    filters_also = frozenset(raw["filters_also"].split())
-    known |= filters_also
-    return _Table(raw["words"], neutral, minor, currencies, fields, filters, filters_also, known)
+def _known_words() -> re.Pattern[str]:
+    """Return a pattern that finds the words of the table, the longest first."""
+    known = table()
+    phrases = itertools.chain(known.filters, *(one.names for one in known.fields.values()))
+    words = known.words.keys() | known.neutral | known.minor | known.filters_also
+    words |= {word for phrase in phrases for word in phrase.split()}
+    words = words.union(*(one.also for one in known.fields.values()))
+    return re.compile("|".join(sorted((w for w in words if len(w) > 1), key=len, reverse=True)))
 
 
 def words_of(name: str) -> frozenset[str]:
@@ -144,21 +132,8 @@ def _pieces(word: str) -> list[str]:
 
     The plural of a known word is its singular.
     """
-    known = table().known
-    if word in known:
-        return [word]
-    if word.endswith("s") and word[:-1] in known:
-        return [word[:-1]]
-    best: dict[int, list[str]] = {0: []}
-    for end in range(2, len(word) + 1):
-        found = [
-            [*best[start], word[start:end]]
-            for start in best
-            if end - start > 1 and word[start:end] in known
-        ]
-        if found:
-            best[end] = min(found, key=len)
-    return best.get(len(word), [word])
+    found = _known_words().findall(word)
+    return found if "".join(found) in {word, word.removesuffix("s")} else [word]
 
 
 def columns_of(stream: Stream, records: Sequence[Mapping[str, Any]] = ()) -> list[Column]:
@@ -192,99 +167,45 @@ def _values(record: Mapping[str, Any], outer: Path = ()) -> Iterator[tuple[Path,
             yield path, value
 
 
-def _described(schema: Mapping[str, Any], outer: Path = ()) -> Iterator[tuple[Path, _Types]]:
-    properties = schema.get("properties")
-    for name, inner in properties.items() if isinstance(properties, Mapping) else ():
-        path, parts = (*outer, name), list(_alternatives(inner))
-        nested = [found for part in parts for found in _described(part, path)]
-        if nested and len(path) < _DEEPEST and "." not in name:
-            yield from nested
-        elif types := frozenset(itertools.chain.from_iterable(map(_types, parts))) - {"null"}:
-            if types != {"object"}:
-                yield path, types
-        else:
-            yield path, frozenset()
+def _described(schema: Any, path: Path = ()) -> Iterator[tuple[Path, frozenset[str]]]:
+    """Yield the columns of a SCHEMA, also those inside objects, with their types and formats."""
+    kinds = [schema, *(schema.get("anyOf") or ())] if isinstance(schema, Mapping) else []
+    kinds = [kind for kind in kinds if isinstance(kind, Mapping)]
+    inner: dict[str, Any] = {}
+    for kind in kinds:
+        inner |= kind.get("properties") or {}
+    if inner and len(path) < _DEEPEST and not (path and "." in path[-1]):
+        for name, one in inner.items():
+            yield from _described(one, (*path, name))
+        return
+    given = [kind.get("type") or [] for kind in kinds]
+    types = {kind.get("format") for kind in kinds} - {None}
+    types |= {name for one in given for name in ([one] if isinstance(one, str) else one)}
+    if path and types - {"null"} != {"object"}:
+        yield path, frozenset(types - {"null"})
 
 
-def _alternatives(schema: Any) -> Iterator[Mapping[str, Any]]:
-    if isinstance(schema, Mapping):
-        yield schema
-        for word in ("anyOf", "oneOf", "allOf"):
-            for inner in schema.get(word) or ():
-                yield from _alternatives(inner)
+# Shapes of values
 
 
-def _types(schema: Mapping[str, Any]) -> list[str]:
-    given = schema.get("type") or []
-    form = schema.get("format")
-    times = [form] if form in {"date-time", "date"} else []
-    return [*([given] if isinstance(given, str) else given), *times]
-
-
-# Shapes of values, by the column of an event that should have them
-
-Shape = Callable[[Any], bool]
-_TEXT_SHAPES = {
-    "email": r"[^@\s]+@[^@\s]+\.[^@\s]+|[0-9a-fA-F]{32}|[0-9a-fA-F]{64}",
-    "ip": r"(\d{1,3}\.){3}\d{1,3}(,.*)?|[0-9a-fA-F]{0,4}(:[0-9a-fA-F]{0,4}){2,7}(,.*)?",
-    "user_agent": r"[A-Za-z]{3,}/\d+\.\d.* .*",
-    "source_url": r"(https?:/)?/.*",
-    "decision_id": r".*\w{8}-\w{4}-\w{4}-\w{4}-\w{12}",
-    "source": r"(?i:web|app|offline)",
-}
-
-
-def shape_of(field: str) -> Shape:
-    """Return a function that says whether a value looks like one of an event's column."""
-    if field in _TEXT_SHAPES:
-        compiled = re.compile(_TEXT_SHAPES[field], re.DOTALL)
-        return lambda value: compiled.fullmatch(str(value).strip()) is not None
-    return _SHAPES.get(field, is_scalar)
-
-
-def is_scalar(value: Any) -> bool:
-    """Return whether a value is a text or a number."""
-    return isinstance(value, (str, int, float, Decimal)) and not isinstance(value, bool)
-
-
-def _is_read(result: Any) -> bool:
-    return result is not None and not isinstance(result, Unusable)
-
-
-def _is_unix_time(value: Any) -> bool:
-    return _is_read(unix_time(value, dt.timezone.utc))
-
-
-def _has_form(value: Any, form: str) -> bool:
-    return _is_read(parse_time(value, form))
-
-
-def _is_time(value: Any) -> bool:
-    if _is_unix_time(value) or _is_read(excel_time(value)):
-        return True
-    looks_like_one = _TIME_LIKE.fullmatch(str(value).strip())  # Trying all forms takes a while.
-    return looks_like_one is not None and any(_has_form(value, form) for form in TIME_FORMS)
+def _looks_like(field: str, value: Any) -> bool:
+    """Return whether a value looks like one of an event's column."""
+    if isinstance(value, bool) or not isinstance(value, (str, int, float, Decimal)):
+        return False
+    if field == "value":
+        return _is_amount(value)
+    if field == "currency":
+        return currency_code(value) in CURRENCIES
+    shape = table().fields[field].shape
+    return shape is None or re.fullmatch(shape, str(value).strip(), re.DOTALL) is not None
 
 
 def _is_amount(value: Any) -> bool:
     return any(_is_read(local_amount(value, sign)) for sign in ".,")
 
 
-_SHAPES: dict[str, Shape] = {
-    "event_time": _is_time,
-    "value": _is_amount,
-    "currency": lambda value: currency_code(value) in CURRENCIES,
-    "consent": lambda value: is_flag(value) or str(value).lower() == "granted",
-}
-
-
-def is_flag(value: Any) -> bool:
-    """Return whether `is_true` reads a value."""
-    try:
-        is_true(value)
-    except ValueError:
-        return False
-    return True
+def _is_read(result: Any) -> bool:
+    return result is not None and not isinstance(result, Unusable)
 
 
 def time_call(samples: Sequence[Any]) -> str | None:
@@ -292,9 +213,11 @@ def time_call(samples: Sequence[Any]) -> str | None:
 
     It is None if there is no such call, or if several read different times: `03/04/2026`.
     """
-    if all(map(_is_unix_time, samples)):
+    if all(_is_read(unix_time(value, dt.timezone.utc)) for value in samples):
         return "{}"
-    forms = [form for form in TIME_FORMS if all(_has_form(value, form) for value in samples)]
+    if not all(str(value).strip()[:1].isdigit() for value in samples):
+        return None  # Trying all forms takes a while.
+    forms = [x for x in _FORMS if all(_is_read(parse_time(value, x)) for value in samples)]
     if len(forms) == 1:
         return f"parse_time({{}}, {forms[0]!r})"
     return "excel_time({})" if all(_is_read(excel_time(value)) for value in samples) else None
@@ -308,47 +231,51 @@ def amount_call(samples: Sequence[Any]) -> str:
 
 def are_cents(samples: Sequence[Any]) -> bool:
     """Return whether integers may be amounts in cents: they are not all small."""
-    numbers = sorted(float(v) for v in samples if isinstance(v, (int, float, Decimal)))
-    return not numbers or abs(numbers[len(numbers) // 2]) >= _SMALL
+    numbers = sorted(abs(float(v)) for v in samples if isinstance(v, (int, float, Decimal)))
+    return not numbers or numbers[len(numbers) // 2] >= _SMALL
 
 
 # Recognition
 
-_IDS = ("event_id", "order_id")
-_BY_SHAPE = ("event_time", "email", "currency", "ip", "user_agent", "decision_id")
-"""If only one column has values of such a shape, it holds this column, whatever its name is."""
-_TIME_TYPES = {"date-time", "date"}
-_SCALARS = {"string", "integer", "number"}
-_TYPES = {
-    **dict.fromkeys((*_IDS, "event_time", "value"), _SCALARS),
-    "consent": {"boolean", "string", "integer"},
-}
-"""The types of columns that can hold a column of an event; the others must be texts."""
-_MOST_CANDIDATES = 5
-
 
 def recognize(field: str, columns: Iterable[Column], stream: str) -> Column | None:
     """Return the column of a tap that surely holds a column of an event; None if none does."""
-    fitting = [one for one in columns if _may_hold(field, one) and not _is_excluded(field, one)]
+    fitting = [column for column in columns if _may_hold(field, column)]
     own = words_of(stream)
     ranks = [(rank, n) for n, one in enumerate(fitting) if (rank := _rank(field, one, own))]
     if ranks:
         return fitting[min(ranks)[1]]
-    shaped = [one for one in fitting if _is_typical(field, one)]
+    shaped = [column for column in fitting if _is_typical(field, column)]
     return shaped[0] if len(shaped) == 1 else None
 
 
 def candidates(field: str, columns: Iterable[Column]) -> list[Column]:
     """Return the columns of which a person may choose one, the likeliest first."""
-    core = table().fields[field].core
+    one = table().fields[field]
     found = [
         column
         for column in columns
         if _type_fits(field, column.types)
-        and (column.words & core or _is_typical(field, column))
-        and column.fits(shape_of(field))
+        and (column.words & one.core or (_is_typical(field, column) and _may_hold(field, column)))
     ]
-    return sorted(found, key=lambda column: _is_excluded(field, column))[:_MOST_CANDIDATES]
+    return sorted(found, key=lambda column: bool(column.words & one.never))[:_MOST_CANDIDATES]
+
+
+def _may_hold(field: str, column: Column) -> bool:
+    """Return whether name, types and values allow that a column holds a column of an event."""
+    if column.words & table().fields[field].never or not _type_fits(field, column.types):
+        return False
+    if field == "event_time":
+        return time_call(column.samples) is not None
+    if field == "event_id" and len(set(column.samples)) < len(column.samples):
+        return False
+    return column.fits(functools.partial(_looks_like, field))
+
+
+def _type_fits(field: str, types: frozenset[str]) -> bool:
+    if not types.isdisjoint(_TIME_TYPES):
+        return field == "event_time"
+    return not types or not types.isdisjoint(_TYPES.get(field, {"string"}))
 
 
 def _is_typical(field: str, column: Column) -> bool:
@@ -358,26 +285,7 @@ def _is_typical(field: str, column: Column) -> bool:
     """
     if field == "event_time" and column.samples:
         return not column.fits(_is_amount)
-    return field in _BY_SHAPE and bool(column.samples or "date-time" in column.types)
-
-
-def _is_excluded(field: str, column: Column) -> bool:
-    return not column.words.isdisjoint(table().fields[field].never)
-
-
-def _may_hold(field: str, column: Column) -> bool:
-    """Return whether types and values allow that a column holds a column of an event."""
-    if not _type_fits(field, column.types) or not column.fits(shape_of(field)):
-        return False
-    if field == "event_time":
-        return time_call(column.samples) is not None
-    return field != "event_id" or len(set(column.samples)) == len(column.samples)
-
-
-def _type_fits(field: str, types: frozenset[str]) -> bool:
-    if not types.isdisjoint(_TIME_TYPES):
-        return field == "event_time"
-    return not types or not types.isdisjoint(_TYPES.get(field, {"string"}))
+    return table().fields[field].by_shape and bool(column.samples or "date-time" in column.types)
 
 
 def _rank(field: str, column: Column, own: frozenset[str]) -> tuple[int, ...] | None:
@@ -392,12 +300,13 @@ def _rank(field: str, column: Column, own: frozenset[str]) -> tuple[int, ...] | 
     if field == "event_time" and ("date-time" in column.types or column.samples):
         words |= {"date"}
     if field == "value":
-        words -= table().minor | table().currencies
+        words -= table().minor
     if field == "event_time" and {"date"} < words <= own | {"date"}:
         return -1, len(column.path), column.types == {"string"}  # Such as a payment's date.
-    last = words_of(column.path[-1]) if field in _IDS else words
+    last = words_of(column.path[-1]) if field in {"event_id", "order_id"} else words
     beside = one.also | table().neutral | own
-    for place, name in enumerate(one.names):
+    for place, phrase in enumerate(one.names):
+        name = frozenset(phrase.split())
         if name <= last and words - name <= beside:
             return place, len(column.path), len(words - name)
     return None
