@@ -17,13 +17,14 @@ from target_liveintent.conversions import (
     usual_way,
 )
 from target_liveintent.mapping.functions import coalesce
-from target_liveintent.mapping.reads import Reads
 
 FILTER = "__filter__"
 """The key of a map's filter, among its columns."""
 DELETION_COLUMNS = ("_sdc_deleted_at", "_sdc_lsn_deleted_at")
 """The columns in which log-based taps say when a row was deleted in the source."""
 
+Path = tuple[str, ...]
+"""A column, and the steps into it. The empty path is the whole record."""
 MELTANO_TEST_STREAM = "meltano_test_stream"
 """The stream that `meltano config test target-liveintent` sends. It is read, and never sent on."""
 
@@ -56,21 +57,20 @@ class Expression(NamedTuple):
     Attributes:
         column: The column that it computes, or `__filter__`.
         text: The expression.
-        reads: What it reads, as far as that is known.
+        reads: What it reads: groups of paths, and of each group it needs one. The paths within a
+            `coalesce` or an `or` are one group; any other path is a group of its own.
         compute: Computes its value for a record.
         code: It, as Python code that reads `record`.
         columns: The columns of a record that it needs; None if that is not known.
-        names: The columns without which it fails.
         is_shipped: Whether it is a preset's, and not the user's own.
     """
 
     column: str
     text: str
-    reads: Reads
+    reads: frozenset[frozenset[Path]]
     compute: Callable[[dict[str, Any]], Any]
     code: str
     columns: frozenset[str] | None = frozenset()
-    names: frozenset[str] = frozenset()
     is_shipped: bool = False
 
 

@@ -23,13 +23,13 @@ from typing import Any
 import simpleeval
 
 from target_liveintent.conversions import compiled
-from target_liveintent.mapping.converter import FILTER, Expression
+from target_liveintent.mapping.converter import FILTER, Expression, Path
 from target_liveintent.mapping.functions import ALSO_COLUMNS, FUNCTIONS, GET, getter, walk
-from target_liveintent.mapping.reads import reads_of
 
 Row = dict[str, Any]
 
 _RECORD = ast.Name("record", ast.Load())
+_GET_OF_RECORD = ast.Attribute(_RECORD, "get", ast.Load())
 _GUARDS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: simpleeval.safe_add,
     ast.Mult: simpleeval.safe_mult,
@@ -40,7 +40,7 @@ _GUARDS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 _PLAIN = (ast.Sub, ast.Div, ast.FloorDiv, ast.Mod, ast.BitXor, ast.BitOr, ast.BitAnd)
 _KEPT = (
     *(ast.boolop, ast.cmpop, ast.expr_context, ast.unaryop),
-    *(ast.BoolOp, ast.Constant, ast.IfExp, ast.UnaryOp),
+    *(ast.Constant, ast.IfExp, ast.UnaryOp),
     *(ast.List, ast.Set, ast.Slice, ast.Tuple),
 )
 """Nodes that stay as they are, except for their parts. For other nodes, there is a method of
@@ -80,7 +80,6 @@ class Compiler:
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values = values
         self._evaluator = simpleeval.EvalWithCompoundTypes(functions=dict(_FUNCTIONS))
-        self._other_names = _FUNCTIONS.keys() | values.keys()
         self.environment: dict[str, Any] = {
             "_attribute": _attribute,
             "_getter": getter,
@@ -97,25 +96,26 @@ class Compiler:
             ValueError: If it is no Python.
         """
         try:
-            tree = ast.parse(text).body[0]
+            tree, original = ast.parse(text).body[0], ast.parse(text).body[0]
         except (SyntaxError, IndexError):
             msg = f"Failed to parse expression {text}."
             raise ValueError(msg) from None
-        reads = reads_of(tree, self._other_names)
-        rewriter = _Rewriter(self._values, column)
+        rewriter = _Rewriter(self._values, column, tree)
         try:
-            code = rewriter.rewrite(ast.parse(text).body[0])
+            code = rewriter.rewrite(tree)
             # It may be nested too deeply for Python's parser, also within the code of a function.
             ast.parse(f"((({code})))")
-        except (_NotCompiledError, RecursionError, SyntaxError, MemoryError):
+        except (RecursionError, SyntaxError, MemoryError):
+            code, rewriter.reads = None, []
+        reads = frozenset(rewriter.reads)
+        if code is None:
             name = f"_e_{len(self.environment)}"
-            evaluate = functools.partial(self._evaluate, column, text, tree)
+            evaluate = functools.partial(self._evaluate, column, text, original)
             self.environment[name] = evaluate
             return Expression(column, text.strip(), reads, evaluate, f"{name}(record)", None)
         compute = compiled(f"lambda record: ({code})", self.environment, "eval")
-        columns = None if rewriter.reads_all else frozenset(rewriter.columns)
-        names = frozenset(rewriter.names)
-        return Expression(column, text.strip(), reads, compute, code, columns, names)
+        columns = None if any(() in group for group in reads) else frozenset(rewriter.columns)
+        return Expression(column, text.strip(), reads, compute, code, columns)
 
     def _evaluate(self, column: str, text: str, tree: ast.stmt, record: Row) -> Any:
         """Evaluate an expression with the names that the SDK gives it."""
@@ -124,10 +124,6 @@ class Compiler:
         self._evaluator.names = {**record, **shared, **self._values, **own}
         self._evaluator.functions[GET] = getter(record)
         return self._evaluator.eval(text, previously_parsed=tree)
-
-
-class _NotCompiledError(Exception):
-    """An expression cannot be compiled, and has to be evaluated."""
 
 
 def _call(function: str, *arguments: ast.expr) -> ast.Call:
@@ -153,50 +149,70 @@ def _attribute(value: Any, name: str) -> Any:
 class _Rewriter(ast.NodeTransformer):
     """Rewrites one expression, and notes what it reads.
 
-    Raises:
-        _NotCompiledError: For a node that is neither kept nor has a method here.
+    Attributes:
+        columns: The columns of a record that may be read.
+        reads: The groups of paths that are read, as an `Expression` has them.
     """
 
-    def __init__(self, values: Mapping[str, Any], column: str) -> None:
+    def __init__(self, values: Mapping[str, Any], column: str, tree: ast.stmt) -> None:
         self._values = values
         self._column = column
+        self._bound = {
+            node.id
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        }
+        self._is_compiled = isinstance(tree, ast.Expr)
         self.columns: set[str] = set()
-        self.names: set[str] = set()
-        self.reads_all = False
+        self.reads: list[frozenset[Path]] = []
 
-    def rewrite(self, tree: ast.stmt) -> str:
-        if not isinstance(tree, ast.Expr):
-            raise _NotCompiledError
-        return ast.unparse(ast.fix_missing_locations(self.visit(tree.value)))
+    def rewrite(self, tree: ast.stmt) -> str | None:
+        """Return the code; None if the evaluator has to be used."""
+        made = self.generic_visit(tree)
+        return ast.unparse(ast.fix_missing_locations(made)) if self._is_compiled else None
 
     def visit(self, node: ast.AST) -> Any:
         """Keep a node whose type is in the table, and visit other nodes by their type."""
         if isinstance(node, _KEPT):
             return self.generic_visit(node)
-        method = getattr(self, f"visit_{type(node).__name__}", None)
-        if method is None:
-            raise _NotCompiledError
+        method = getattr(self, f"visit_{type(node).__name__}", self._refuse)
         return method(node)
 
-    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+    def _refuse(self, node: ast.AST) -> Any:
+        """Leave a node to the evaluator, and note what its parts read."""
+        self._is_compiled = False
+        return self.generic_visit(node)
+
+    def visit_Compare(self, node: ast.Compare) -> Any:
         # Whether two equal constants are one object depends on who compiles them.
         for operator, side in zip(node.ops, node.comparators, strict=True):
             if isinstance(operator, (ast.Is, ast.IsNot)) and not _is_singleton(side):
-                raise _NotCompiledError
+                return self._refuse(node)
         return self.generic_visit(node)
 
-    def visit_Dict(self, node: ast.Dict) -> ast.AST:
-        if None in node.keys:
-            raise _NotCompiledError
-        return self.generic_visit(node)
+    def visit_Dict(self, node: ast.Dict) -> Any:
+        return self._refuse(node) if None in node.keys else self.generic_visit(node)
 
-    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
-        left, right = self.visit(node.left), self.visit(node.right)
+    def visit_BoolOp(self, node: ast.BoolOp) -> Any:
+        """Of the values of an `or`, unless they are conditions, one is enough."""
+        conditions = [isinstance(value, (ast.Compare, ast.UnaryOp)) for value in node.values]
+        if isinstance(node.op, ast.And) or any(conditions):
+            return self.generic_visit(node)
+        return self._choice(self.generic_visit, node)
+
+    def _choice(self, visit: Callable[[Any], Any], node: ast.AST) -> Any:
+        """Visit a node, and note all that it reads as one group."""
+        outer, self.reads = self.reads, []
+        made = visit(node)
+        group: frozenset[Path] = frozenset().union(*self.reads)
+        self.reads = [*outer, group] if group else outer
+        return made
+
+    def visit_BinOp(self, node: ast.BinOp) -> Any:
         if type(node.op) in _GUARDS:
+            left, right = self.visit(node.left), self.visit(node.right)
             return _call(f"_{type(node.op).__name__}", left, right)
-        if isinstance(node.op, _PLAIN):
-            return ast.BinOp(left, node.op, right)
-        raise _NotCompiledError
+        return self.generic_visit(node) if isinstance(node.op, _PLAIN) else self._refuse(node)
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         """Resolve a name in this order: a name of the SDK, a column, a function.
@@ -205,8 +221,10 @@ class _Rewriter(ast.NodeTransformer):
         that their bare names are only columns.
         """
         if _is_record(node):
-            self.reads_all = True
+            self._note()
             return _RECORD
+        if node.id in self._bound:
+            return node
         if node.id in self._values:
             return ast.Name(f"_v_{node.id}", ast.Load())
         if node.id == "self":
@@ -214,17 +232,18 @@ class _Rewriter(ast.NodeTransformer):
         # Where a record lacks a column `amount`, the helper must not stand in for it unnoticed.
         if node.id in _FUNCTIONS and node.id not in ALSO_COLUMNS:
             return self._if_present(node.id, self._function(node.id))
-        return self._required(node.id)
+        self._note(node.id)
+        return self._at(node.id)
+
+    def _note(self, *path: str) -> None:
+        self.columns.update(path[:1])
+        self.reads.append(frozenset([path]))
 
     def _function(self, name: str) -> ast.expr:
         if name != GET:
             return ast.Name(f"_f_{name}", ast.Load())
-        self.reads_all = True  # It may be called with any path.
+        self._note()  # It may be called with any path.
         return _call("_getter", _RECORD)
-
-    def _required(self, column: str) -> ast.expr:
-        self.names.add(column)
-        return self._at(column)
 
     def _at(self, column: str) -> ast.expr:
         self.columns.add(column)
@@ -234,59 +253,54 @@ class _Rewriter(ast.NodeTransformer):
         present = ast.Compare(ast.Constant(column), [ast.In()], [_RECORD])
         return ast.IfExp(present, self._at(column), otherwise)
 
-    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+    def visit_Subscript(self, node: ast.Subscript) -> Any:
         column = _constant_text(node.slice)
         if _is_record(node.value) and column is not None:
-            return self._required(column)
-        return ast.Subscript(self.visit(node.value), self.visit(node.slice), ast.Load())
+            self._note(column)
+            return self._at(column)
+        return self.generic_visit(node)
 
-    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+    def visit_Attribute(self, node: ast.Attribute) -> Any:
         prefixes = tuple(simpleeval.DISALLOW_PREFIXES)
         if node.attr.startswith(prefixes) or node.attr in simpleeval.DISALLOW_METHODS:
-            raise _NotCompiledError
+            return self._refuse(node)
         return _call("_attribute", self.visit(node.value), ast.Constant(node.attr))
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        if (path := self._constant_path(node)) is not None:
-            return self._get(path)
-        arguments = [self.visit(argument) for argument in node.args]
-        keywords = []
-        for keyword in node.keywords:
-            if keyword.arg is None:
-                raise _NotCompiledError
-            keywords.append(ast.keyword(keyword.arg, self.visit(keyword.value)))
-        return ast.Call(self._called(node), arguments, keywords)
+    def visit_Call(self, node: ast.Call) -> Any:
+        if isinstance(node.func, ast.Name) and node.func.id == "coalesce":
+            return self._choice(self._visit_call, node)
+        return self._visit_call(node)
 
-    def _constant_path(self, node: ast.Call) -> str | None:
-        """Return the path of a call `get('a.b')`; None for other calls and for computed paths."""
-        if not isinstance(node.func, ast.Name) or node.func.id != GET:
-            return None
-        return _constant_text(node.args[0]) if len(node.args) == 1 and not node.keywords else None
+    def _visit_call(self, node: ast.Call) -> Any:
+        path = _constant_text(node.args[0]) if node.args else None
+        is_alone = len(node.args) == 1 and not node.keywords
+        if isinstance(node.func, ast.Name) and node.func.id == GET and path and is_alone:
+            return self._get(path)
+        if any(keyword.arg is None for keyword in node.keywords):
+            return self._refuse(node)
+        called = self._called(node.func, path)
+        arguments = [self.visit(argument) for argument in node.args]
+        keywords = [ast.keyword(one.arg, self.visit(one.value)) for one in node.keywords]
+        return ast.Call(called, arguments, keywords)
 
     def _get(self, path: str) -> ast.expr:
         """Return the code of a `get` with a known path. It reads only the path's first column."""
         column, *steps = path.split(".")
-        value = ast.Call(self._getting(column), [ast.Constant(column)], [])
+        self._note(column, *steps)
+        value = ast.Call(_GET_OF_RECORD, [ast.Constant(column)], [])
         rest = ast.Tuple([ast.Constant(step) for step in steps], ast.Load())
         return _call("_walk", value, rest) if steps else value
 
-    def _getting(self, column: str) -> ast.expr:
-        """Return the method `get` of the record, for a call with a known column."""
-        self.columns.add(column)
-        return ast.Attribute(_RECORD, "get", ast.Load())
-
-    def _called(self, node: ast.Call) -> ast.expr:
-        function = node.func
+    def _called(self, function: ast.expr, argument: str | None) -> Any:
         if isinstance(function, ast.Attribute):
-            column = _constant_text(node.args[0]) if node.args else None
-            if function.attr == "get" and _is_record(function.value) and column is not None:
-                return self._getting(column)
-            attribute: ast.expr = self.visit(function)
-            return attribute
+            if function.attr != "get" or not _is_record(function.value) or argument is None:
+                return self.visit(function)
+            self._note(argument)
+            return _GET_OF_RECORD
         # The evaluator calls functions only, never the value of a column of the same name.
-        if not isinstance(function, ast.Name) or function.id not in _FUNCTIONS:
-            raise _NotCompiledError
-        return self._function(function.id)
+        if isinstance(function, ast.Name) and function.id in _FUNCTIONS:
+            return self._function(function.id)
+        return self._refuse(function)
 
 
 def _is_record(node: ast.expr) -> bool:

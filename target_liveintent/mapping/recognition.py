@@ -19,9 +19,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from target_liveintent.conversions import Unusable, currency_code, local_amount, unix_time
-from target_liveintent.mapping.converter import Stream
+from target_liveintent.mapping.converter import Path, Stream
 from target_liveintent.mapping.functions import CURRENCIES, coalesce, excel_time, parse_time
-from target_liveintent.mapping.reads import Path
 
 MAX_SAMPLES = 50
 """How many of the first records of a stream are read for their values."""

@@ -146,9 +146,9 @@ def _absent_name(failure: Exception, expression: Expression) -> str | None:
     """Return the name whose absence made an expression fail; None if another reason did."""
     if isinstance(failure, simpleeval.NameNotDefined):
         return str(failure.name)
-    if isinstance(failure, KeyError) and failure.args[0] in {*expression.names, "self"}:
-        return str(failure.args[0])
-    return None
+    name = failure.args[0] if isinstance(failure, KeyError) else None
+    is_read = name == "self" or any((name,) in group for group in expression.reads)
+    return name if is_read else None
 
 
 class StreamMaps:

@@ -10,8 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from target_liveintent.conversions import FIELDS, READ_COLUMNS, SETTING_FOR, missing_columns
-from target_liveintent.mapping.converter import Expression, StreamPlan
-from target_liveintent.mapping.reads import Path
+from target_liveintent.mapping.converter import Expression, Path, StreamPlan
 from target_liveintent.settings import EventDefaults, Settings
 
 

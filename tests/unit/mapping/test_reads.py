@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import ast
-
 import pytest
 
-from target_liveintent.mapping.reads import Path, reads_of
-
-OTHERS = {"get", "coalesce", "lower", "str", "config"}
+from target_liveintent.mapping.converter import Path
+from target_liveintent.mapping.expressions import Compiler
 
 
 def missing(expression: str, *known: Path) -> list[str]:
     """Return what an expression reads, of which only some paths are known."""
-    groups = reads_of(ast.parse(expression), OTHERS)
+    groups = Compiler({"config": {}}).compile("x", expression).reads
     found = [path for group in groups if group.isdisjoint({(), *known}) for path in group]
     return sorted(".".join(path) for path in set(found))
 
 
 PATHS = {
     "": ("config['a'] + self + 'a'", "'a' in _", "str(record)", "'web'"),
-    "a": ("a", "get('a')", "_.get('a')", "record.get('a', '')", "_['a']", "get(a)"),
+    "a": (
+        *("a", "get('a')", "_.get('a')", "record.get('a', '')", "_['a']", "get(a)"),
+        *("a['b'].c", "((_.get('a') or {}).get('b') or {}).get('c')", "[a.b for x in 'y']"),
+    ),
     "a.b": ("_.get('a.b')",),
     "a.b.0": ("get('a.b.0')",),
-    "a.b.c": (
-        *("a['b'].c", "((_.get('a') or {}).get('b') or {}).get('c')"),
-        "get('a').get('b', {}).get('c')",
-    ),
     "a b": (
         *("_.get('a', b)", "lower(get('a')) + a.strip() + str(x=b)", "f'{a} {b}'", "a[b]"),
         "{'x': 'web'}.get(lower(get('a')), b)",
@@ -39,7 +35,7 @@ ALTERNATIVES = {
         *("coalesce(get('a'), get('b'))", "coalesce(get('b'), get('a'))", "coalesce()"),
         *("coalesce(get('b'), 'x', get('a'))", "coalesce(coalesce(get('b'), get('a')), get('c'))"),
         *("coalesce(lower(get('b')), get('a'))", "coalesce(get('b'), [x for x in _][0])"),
-        *("coalesce(get('b'), get(str(config)))", "get('b') or get('a')", "_.get('b', a)"),
+        *("coalesce(get('b'), get(str(config)))", "get('b') or get('a')"),
     ),
     "b": (
         *("coalesce(get('b'), 'x', True)", "coalesce(get('b'), get('a')) + get('b')"),
@@ -48,7 +44,7 @@ ALTERNATIVES = {
     ),
     "b c": (
         *("coalesce(get('b'), get('c'))", "coalesce(get('b') + 'x', get('c'))"),
-        *("get('b') or get('c')", "_.get('b', get('c'))"),
+        "get('b') or get('c')",
     ),
 }
 
@@ -72,4 +68,4 @@ def test_alternatives(expression: str, paths: str) -> None:
 
 def test_a_long_expression() -> None:
     """One that is nested too deeply is no reason to refuse a map."""
-    assert reads_of(ast.parse(" + ".join(["a"] * 2_000)), OTHERS) == frozenset()
+    assert Compiler({}).compile("x", " + ".join(["a"] * 2_000)).reads == frozenset()

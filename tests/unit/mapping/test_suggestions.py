@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 from typing import Any
 
 import pytest
 
-from target_liveintent.mapping.converter import Expression
-from target_liveintent.mapping.reads import reads_of
+from target_liveintent.mapping.expressions import Compiler
 from target_liveintent.mapping.suggestions import (
     absent_streams,
     did_you_mean,
@@ -59,8 +57,7 @@ def test_misspelled_streams(names: str) -> None:
 
 def unknown(expression: str, schema: dict[str, Any]) -> list[str]:
     """Return what is said of an expression for `value`."""
-    reads = reads_of(ast.parse(expression), {"get", "coalesce"})
-    origins = {"value": Expression("value", expression, reads, str, "0")}
+    origins = {"value": Compiler({}).compile("value", expression)}
     return ["".join(found) for found in doubtful_reads(origins, schema)]
 
 
