@@ -297,8 +297,8 @@ def _misspelled(explained: Explained) -> Iterator[str]:
     for column, origin in plan.origins.items():
         is_optional = origin.is_shipped and column != "event_time"
         note = " (The preset reads this column only if it exists.)" if is_optional else ""
-        for said, end in doubtful_reads({column: origin}, explained.stream.schema):
-            yield f"{said}{end}{note}"
+        for said in doubtful_reads({column: origin}, explained.stream.schema):
+            yield f"{said}{note}"
 
 
 def _records(explained: Explained, converted: int) -> Records:

@@ -21,7 +21,6 @@ from target_liveintent.mapping.stream_maps import StreamMaps, stream_maps_of
 from target_liveintent.mapping.suggestions import (
     absent_streams,
     did_you_mean,
-    did_you_mean_stream,
     doubtful_reads,
     lacking_for_events,
     settings_to_set,
@@ -44,7 +43,6 @@ __all__ = [
     "advise_map",
     "config_text",
     "did_you_mean",
-    "did_you_mean_stream",
     "dots_advice",
     "doubtful_reads",
     "lacking_for_events",

@@ -123,9 +123,9 @@ class StreamMap:
         kind, name = type(failure).__name__, _absent_name(failure, expression)
         if name is not None and name not in record:
             if name not in self._columns and name != "self":
-                said, end = unknown_read(expression.column, (name,), 0, self._columns)
+                said = unknown_read(expression.column, (name,), 0, self._columns)
                 return StreamMappingError(
-                    f"the map of '{self._name}' has a mistake: {said}{end} To read a column"
+                    f"the map of '{self._name}' has a mistake: {said} To read a column"
                     " that only some records have, use get('name')."
                 )
             kind = "NameNotDefined"  # As the SDK calls it.

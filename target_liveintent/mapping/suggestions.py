@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-import itertools
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -13,55 +12,18 @@ from target_liveintent.conversions import FIELDS, READ_COLUMNS, SETTING_FOR, mis
 from target_liveintent.mapping.converter import Expression, Path, StreamPlan
 from target_liveintent.settings import EventDefaults, Settings
 
+_SIMILAR = 0.75
+"""The least similarity of two names, by `difflib`: `pixel` and `pixel_id` have 0.77."""
+
 
 def did_you_mean(name: str, known_names: Iterable[str]) -> str:
     """Return the end of a sentence that suggests the most similar known name; empty if none is.
 
-    The first words do not make names similar that end in others: `guest_email`, `guest_name`.
+    Upper and lower case are equal.
     """
-    return _is_it(_nearest_ending(name, known_names))
-
-
-def did_you_mean_stream(name: str, known_names: Iterable[str]) -> str:
-    """Return such a sentence for a stream. No map needs to name all streams of a tap.
-
-    So the last words have to be similar: `order_items` is not `orders` misspelled.
-    """
-    return did_you_mean(
-        name, (known for known in known_names if _similar(_words(name)[-1], _words(known)[-1]))
-    )
-
-
-def _nearest_ending(name: str, known_names: Iterable[str]) -> str | None:
-    return nearest(name, (known for known in known_names if _ends_alike(name, known)))
-
-
-def _is_it(name: str | None) -> str:
-    return f"; did you mean '{name}'?" if name else ""
-
-
-def _ends_alike(name: str, known: str) -> bool:
-    """Return whether two names are similar without the first words that they share."""
-    words, others = _words(name), _words(known)
-    pairs = zip(words, others)  # noqa: B905 (one of them may be longer)
-    shared = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
-    rest, other = "_".join(words[shared:]), "_".join(others[shared:])
-    return shared == 0 or not (rest and other) or _similar(rest, other)
-
-
-def _words(name: str) -> list[str]:
-    return re.findall(r"[^\W_]+", name.lower()) or [name]
-
-
-def _similar(word: str, other: str) -> bool:
-    return bool(difflib.get_close_matches(word, [other]))
-
-
-def nearest(name: str, known_names: Iterable[str]) -> str | None:
-    """Return the known name that is most similar, regardless of case; None if none is."""
     names = {known.lower(): known for known in known_names}
-    similar = difflib.get_close_matches(name.lower(), names, 1)
-    return names[similar[0]] if similar else None
+    similar = difflib.get_close_matches(name.lower(), names, 1, _SIMILAR)
+    return f"; did you mean '{names[similar[0]]}'?" if similar else ""
 
 
 _TAPS_OWN = "_sdc_"
@@ -71,15 +33,13 @@ _OPENING = {"patternProperties", "propertyNames", "$ref", "anyOf", "oneOf", "all
 """What a JSON schema may say of properties without listing them."""
 
 
-def doubtful_reads(
-    origins: Mapping[str, Expression], schema: Mapping[str, Any]
-) -> Iterator[tuple[str, str]]:
+def doubtful_reads(origins: Mapping[str, Expression], schema: Mapping[str, Any]) -> Iterator[str]:
     """Return a sentence for each path that an expression reads and the tap's schema does not have.
 
     Another sentence is about a value that is read from a column in cents, by its name, and that is
-    not converted. Each comes with its end, a hint or a full stop. A path is all right if it has an
-    alternative, by `coalesce` or `or`, that the schema does have. Nothing is said of the columns
-    `_sdc_…`, which taps add by the way in which they replicate.
+    not converted. A path is all right if it has an alternative, by `coalesce` or `or`, that the
+    schema does have. Nothing is said of the columns `_sdc_…`, which taps add by the way in which
+    they replicate.
     """
     for column, origin in origins.items():
         absent: dict[Path, tuple[int, Collection[str]]] = {}
@@ -87,13 +47,15 @@ def doubtful_reads(
             found = {path: step for path in group if (step := _absent_step(path, schema))}
             if len(found) == len(group):
                 absent |= found
-        for path, step in sorted(absent.items(), key=lambda one: one[0]):
-            yield unknown_read(column, path, *step)
+        for path, (place, known_steps) in sorted(absent.items()):
+            yield unknown_read(column, path, place, known_steps)
         if column == "value" and not _CONVERSION.search(origin.text):
             for path in sorted({path for group in origin.reads for path in group}):
                 if path and _IN_CENTS.search(path[-1]):
-                    said = f"'value' reads '{'.'.join(path)}', whose name means cents"
-                    yield said, ", as an amount. To convert it, use minor_units(amount, currency)."
+                    yield (
+                        f"'value' reads '{'.'.join(path)}', whose name means cents, as an amount."
+                        " To convert it, use minor_units(amount, currency)."
+                    )
 
 
 def lacking_for_events(
@@ -120,16 +82,13 @@ def lacking_for_events(
     return lacking
 
 
-def unknown_read(
-    column: str, path: Path, place: int, known_steps: Iterable[str]
-) -> tuple[str, str]:
-    """Return a sentence about a path that the tap's schema does not have, and its ending.
+def unknown_read(column: str, path: Path, place: int, known_steps: Iterable[str]) -> str:
+    """Return a sentence about a path of which the tap's schema does not have the step at a place.
 
-    The schema lacks the step at one place of the path, and has the known steps there.
+    The schema has the known steps there.
     """
-    said = f"'{column}' reads '{'.'.join(path)}', which is not in the tap's SCHEMA"
-    similar = _nearest_ending(path[place], known_steps)
-    return said, _is_it(similar and ".".join((*path[:place], similar, *path[place + 1 :]))) or "."
+    hint = did_you_mean(path[place], known_steps) or "."
+    return f"'{column}' reads '{'.'.join(path)}', which is not in the tap's SCHEMA{hint}"
 
 
 def _absent_step(path: Path, schema: Mapping[str, Any]) -> tuple[int, Collection[str]] | None:
@@ -159,7 +118,7 @@ def unknown_columns(stream: str, columns: Iterable[str]) -> Iterator[str]:
     """Return a sentence for each column of a map that no event has."""
     for column in columns:
         if column not in READ_COLUMNS:
-            hint = _is_it(nearest(column, (field.name for field in FIELDS)))
+            hint = did_you_mean(column, (field.name for field in FIELDS))
             yield f"the map of '{stream}' sets '{column}', but events have no such column{hint}"
 
 
@@ -168,7 +127,7 @@ def absent_streams(names: Collection[str], streams: Collection[str]) -> Iterator
     others = [x for x in streams if not any(fnmatch.fnmatch(x, name) for name in names)]
     for name in names:
         if not any(fnmatch.fnmatch(stream, name) for stream in streams):
-            yield name, did_you_mean_stream(name, others)
+            yield name, did_you_mean(name, others)
 
 
 def unused_zone(timezone: str, streams: Sequence[str]) -> Iterator[str]:

@@ -23,7 +23,7 @@ from target_liveintent.mapping import (
     StreamPlan,
     absent_streams,
     advise_map,
-    did_you_mean_stream,
+    did_you_mean,
     doubtful_reads,
     lacking_for_events,
     settings_to_set,
@@ -147,19 +147,15 @@ class StreamRegistry:
     def _warn_of_unknown_reads(self, stream: Stream, plan: StreamPlan) -> None:
         """Warn about paths in the user's own expressions that the tap's schema does not have."""
         own = {name: origin for name, origin in plan.origins.items() if not origin.is_shipped}
-        for said, end in doubtful_reads(own, stream.schema):
-            self._warn_once(
-                f"in the map of '{plan.stream}', {said}{end}", about=f"{plan.stream}: {said}"
-            )
+        for said in doubtful_reads(own, stream.schema):
+            self._warn_once(f"in the map of '{plan.stream}', {said}")
 
     def _warn_if_skipped(self, stream: Stream, plan: StreamPlan) -> None:
         """Warn about a stream that no map names, unless the user has said that it is not used."""
         names = self._maps.names
         if plan.transform is None or stream.name in names:  # `__else__`, or only copies use it.
             return
-        hint = did_you_mean_stream(
-            stream.name, [name for name in names if name not in self._schemas]
-        )
+        hint = did_you_mean(stream.name, [name for name in names if name not in self._schemas])
         self._warn_once(
             f"stream '{stream.name}' is skipped: no stream map names it{hint}",
             about=f"skipped {stream.name}",  # The hint may be another one at the next SCHEMA.

@@ -10,7 +10,6 @@ from target_liveintent.mapping.expressions import Compiler
 from target_liveintent.mapping.suggestions import (
     absent_streams,
     did_you_mean,
-    did_you_mean_stream,
     doubtful_reads,
     unknown_columns,
 )
@@ -22,14 +21,13 @@ from target_liveintent.mapping.suggestions import (
         ("ordres", ["orders", "people"], "orders"),
         ("ORDERS", ["orders"], "orders"),
         ("orders", ["Orders"], "Orders"),
-        ("orders", ["people"], None),
-        ("orders", [], None),
-        # Names of which only the first words are the same are not suggested.
-        ("guest_mial", ["guest_name", "guest_mail"], "guest_mail"),
-        ("guest_email", ["guest_name"], None),
-        ("created", ["created_at"], "created_at"),
         ("createdAt", ["created_at"], "created_at"),
-        ("__", ["_"], "_"),
+        ("guest_mial", ["guest_name", "guest_mail"], "guest_mail"),
+        # What has only some words in common is something else.
+        ("guest_email", ["guest_name"], None),
+        ("order_items", ["orders"], None),
+        ("orders", ["people", "orders_archive"], None),
+        ("orders", [], None),
     ],
 )
 def test_did_you_mean(name: str, known: list[str], near: str | None) -> None:
@@ -37,28 +35,10 @@ def test_did_you_mean(name: str, known: list[str], near: str | None) -> None:
     assert did_you_mean(name, known) == (f"; did you mean '{near}'?" if near else "")
 
 
-MISSPELLED = (  # A letter, the case or the schema before it may be wrong.
-    *("ordres orders", "order orders", "public-ordres public-orders", "orders public-orders"),
-    *("Public-Orders public-orders", "Sales.Order sales-orders"),
-)
-OTHERS = (  # Streams that begin alike are other streams, not misspelled ones.
-    *("public-users public-orders", "public-order_items public-orders", "order_items orders"),
-    *("orders_archive orders", "customers customer_orders", "orders_eu orders_us"),
-    *("orders-1 orders-2", "people orders", "public- public-orders"),
-)
-
-
-@pytest.mark.parametrize("names", [*MISSPELLED, *OTHERS])
-def test_misspelled_streams(names: str) -> None:
-    for name, known in (names.split(), reversed(names.split())):
-        hint = f"; did you mean '{known}'?" if names in MISSPELLED else ""
-        assert did_you_mean_stream(name, [known]) == hint
-
-
 def unknown(expression: str, schema: dict[str, Any]) -> list[str]:
     """Return what is said of an expression for `value`."""
     origins = {"value": Compiler({}).compile("value", expression)}
-    return ["".join(found) for found in doubtful_reads(origins, schema)]
+    return list(doubtful_reads(origins, schema))
 
 
 PRICE = {"type": "object", "properties": {"amount": {}, "any": {"type": "object"}}}
@@ -67,18 +47,15 @@ PRICE = {"type": "object", "properties": {"amount": {}, "any": {"type": "object"
 @pytest.mark.parametrize(
     ("path", "hint"),
     [
-        ("price.amout", "; did you mean 'price.amount'?"),
-        ("price.amout.x", "; did you mean 'price.amount.x'?"),
-        ("prise.amount", "; did you mean 'price.amount'?"),
+        ("price.amout", "; did you mean 'amount'?"),
+        ("price.amout.x", "; did you mean 'amount'?"),
+        ("prise.amount", "; did you mean 'price'?"),
         ("zzz", "."),
         ("price.0", "."),
     ],
 )
 def test_unknown_reads(path: str, hint: str) -> None:
-    """Each step of a path must be in the tap's schema, as far as the schema lists properties.
-
-    What is suggested is the whole path, as it is to be written.
-    """
+    """Each step of a path must be in the tap's schema, as far as the schema lists properties."""
     schema = {"type": "object", "properties": {"price": PRICE}}
     for closed in (schema, {**schema, "additionalProperties": False}):
         assert unknown(f"get('{path}')", closed) == [
@@ -158,7 +135,7 @@ def test_unknown_columns() -> None:
         # A stream that did not come is similar only to streams that no map names.
         (["ordres", "orders"], "orders", [("ordres", "")]),
         (["ordres", "ord*"], "orders", [("ordres", "")]),
-        (["public-users"], "public-orders", [("public-users", "")]),
+        (["users"], "public-orders", [("users", "")]),
     ],
 )
 def test_absent_streams(named: list[str], came: str, absent: list[tuple[str, str]]) -> None:

@@ -179,7 +179,7 @@ MISREAD = {**MAP, "email": "get('guest_mial')", "value": "get('total.amout')"}
         # So is a path that the SCHEMA does not have, also when other columns come.
         (
             {"orders": MISREAD},
-            [("orders", ("created", "id")), ("orders", ("created", "guest_mail"))],
+            [("orders", ("created", "id")), ("orders", ("created", "id", "more"))],
             [
                 READS.format("orders", "email", "guest_mial", "."),
                 READS.format("orders", "value", "total.amout", "."),
