@@ -69,7 +69,7 @@ def checked(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
             sound[name] = in_project(sound[name])
     for check in (_token_problems, _url_problems, _zone_problems, _path_problems, _store_problems):
         found += check(sound)
-    found += map_problems(sound.get("stream_maps", {}), sound.get("presets", {}))
+    found += map_problems(sound.get("stream_maps", {}))
     return sound, list(dict.fromkeys(found))
 
 

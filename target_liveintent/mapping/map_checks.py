@@ -6,39 +6,29 @@ Each problem is one line that names the entry and what it must be, and never its
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from target_liveintent.conversions import READ_COLUMNS
+from target_liveintent.mapping.converter import FILTER
 from target_liveintent.mapping.presets import NULL_VALUES
 from target_liveintent.mapping.suggestions import did_you_mean
 
 
-def map_problems(stream_maps: Mapping[str, Any], presets: Iterable[str] = ()) -> Iterator[str]:
-    """Yield the problems of the settings `stream_maps` and `presets`."""
-    for name in presets:
-        if name.startswith("__"):
-            yield (
-                f"setting 'presets.{name}' does not name a stream: in presets, each key must be"
-                " the name of a stream"
-            )
+def map_problems(stream_maps: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the problems of the setting `stream_maps`."""
     for name, definition in stream_maps.items():
         where = f"stream_maps.{name}"
-        if name == "__else__":
-            if not _is_null(definition):
-                yield f"setting '{where}' must be null or '__NULL__'"
-        elif name.startswith("__"):
+        if name.startswith("__") and name != "__else__":
             yield (
                 f"setting '{where}' is in the wrong place: a key of stream_maps must be the name of"
                 " a stream, or __else__. If this key is an option, move it into the map of a stream"
             )
-        elif isinstance(definition, dict):
+        elif isinstance(definition, dict) and name != "__else__":
             yield from _column_problems(where, definition)
         elif not _is_null(definition):
-            yield (
-                f"setting '{where}' must be null, '__NULL__', or an object whose keys are column"
-                " names"
-            )
+            or_map = "" if name == "__else__" else ", or an object whose keys are column names"
+            yield f"setting '{where}' must be null or '__NULL__'{or_map}"
 
 
 def dots_advice(stream: str) -> str:
@@ -57,10 +47,7 @@ def _column_problems(where: str, definition: Mapping[str, Any]) -> Iterator[str]
             yield f"setting '{where}.{column}' is not an option of a stream map{near}"
         elif isinstance(value, dict) and column not in (*READ_COLUMNS, *_MAP_OPTIONS):
             advice = dots_advice(f"{where}.{column}".partition(".")[2])
-            yield (
-                f"setting '{where}.{column}' is an object, but must be an expression that"
-                f" computes a column. {advice}"
-            )
+            yield f"setting '{where}.{column}' must be an expression. {advice}"
         elif not is_valid(value):
             yield f"setting '{where}.{column}' must be {wanted}"
 
@@ -97,8 +84,7 @@ _COLUMN = (
 _MAP_OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "__else__": (_is_null, "null or '__NULL__'"),
     "__source__": (_is_text, "text"),
-    "__alias__": (_is_text, "text"),
     "__key_properties__": (_is_list_of_texts, "a list of column names"),
-    "__filter__": _COLUMN,
+    FILTER: _COLUMN,
 }
 """The types of the options of one stream's map. A misspelled option would be read as a column."""

@@ -57,7 +57,7 @@ class StreamMap:
         shipped: Collection[str] = (),
     ) -> None:
         rows = {FILTER: options.get(FILTER), **options}
-        keys = rows.pop("__key_properties__", None) or []
+        rows.pop("__key_properties__", None)  # The keys are those of the tap.
         self._passes_others = rows.pop("__else__", ...) is ...
         self._name = name
         self._columns = columns
@@ -71,9 +71,6 @@ class StreamMap:
         passed = [one for one in columns if one not in self._dropped] if self._passes_others else []
         computed = [column for column in self._expressions if column != FILTER]
         properties = tuple(dict.fromkeys([*passed, *computed]))
-        if missing := [key for key in keys if key not in properties]:
-            msg = f"__key_properties__ names columns that are not there: {', '.join(missing)}"
-            raise ValueError(msg)
         self.plan = StreamPlan(
             name,
             named=True,
@@ -201,10 +198,7 @@ class StreamMaps:
             if definition in NULL_VALUES:
                 own = StreamPlan(stream, named=True)
                 continue
-            alias = options.pop("__alias__", None)
             counted_as = stream if source is None else name
-            if alias is not None:
-                counted_as = _alias(alias, stream)
             names = {"__stream_name__": counted_as, "__original_stream_name__": stream}
             values = {"config": self._config, **names}
             shipped = self._shipped.get(name, ())
@@ -221,11 +215,11 @@ class StreamMaps:
 
     def _check_dots(self, stream: str) -> None:
         """Refuse `A: {B: __NULL__}` if a stream `A.B` came: Meltano makes it of `A.B: __NULL__`."""
-        parts = stream.split(".")
-        for number in range(1, len(parts) if stream not in self._definitions else 0):
-            name, column = ".".join(parts[:number]), ".".join(parts[number:])
-            definition = self._definitions.get(name)
-            if isinstance(definition, dict) and definition.get(column, ...) in NULL_VALUES:
+        for name, definition in self._definitions.items():
+            column = stream.removeprefix(f"{name}.")
+            if column == stream or stream in self._definitions or not isinstance(definition, dict):
+                continue
+            if definition.get(column, ...) in NULL_VALUES:
                 msg = f"the map of '{name}' drops '{column}'. {dots_advice(stream)}"
                 raise StreamMappingError(msg)
 
@@ -235,17 +229,3 @@ def stream_maps_of(settings: Settings) -> StreamMaps:
     presets, own = settings.presets, settings.stream_maps
     maps = expand_presets(presets, own)
     return StreamMaps(maps, settings.stream_map_config, shipped_columns(presets, own))
-
-
-def _alias(expression: str, stream: str) -> str:
-    """Return the new name of a stream; text that is no expression stands for itself."""
-    try:
-        return str(simpleeval.simple_eval(expression, names={"__stream_name__": stream}))
-    except simpleeval.NameNotDefined:
-        return expression
-    except Exception as error:  # noqa: BLE001 (expressions may do anything)
-        msg = (
-            f"the __alias__ of stream '{stream}' cannot be computed ({type(error).__name__}):"
-            " correct the expression"
-        )
-        raise StreamMappingError(msg) from None

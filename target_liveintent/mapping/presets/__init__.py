@@ -86,13 +86,11 @@ def shipped_columns(
     presets: Mapping[str, str], stream_maps: Mapping[str, Any]
 ) -> dict[str, frozenset[str]]:
     """Return, for each stream with a preset, its columns that the user's map does not replace."""
-    found = {}
-    for stream, name in presets.items():
-        own = stream_maps.get(stream)
-        found[stream] = frozenset(preset_columns(name)).difference(
-            own if isinstance(own, dict) else ()
-        )
-    return found
+    own = {stream: one for stream, one in stream_maps.items() if isinstance(one, dict)}
+    return {
+        stream: frozenset(preset_columns(name)).difference(own.get(stream, ()))
+        for stream, name in presets.items()
+    }
 
 
 def likely_preset(columns: Iterable[str]) -> str | None:
