@@ -40,8 +40,8 @@ _GUARDS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 _PLAIN = (ast.Sub, ast.Div, ast.FloorDiv, ast.Mod, ast.BitXor, ast.BitOr, ast.BitAnd)
 _KEPT = (
     *(ast.boolop, ast.cmpop, ast.expr_context, ast.unaryop),
-    *(ast.Constant, ast.IfExp, ast.UnaryOp),
-    *(ast.List, ast.Set, ast.Slice, ast.Tuple),
+    *(ast.Compare, ast.Constant, ast.IfExp, ast.UnaryOp),
+    *(ast.Dict, ast.List, ast.Set, ast.Slice, ast.Tuple),
 )
 """Nodes that stay as they are, except for their parts. For other nodes, there is a method of
 `_Rewriter`, or the evaluator is used."""
@@ -183,16 +183,6 @@ class _Rewriter(ast.NodeTransformer):
         self._is_compiled = False
         return self.generic_visit(node)
 
-    def visit_Compare(self, node: ast.Compare) -> Any:
-        # Whether two equal constants are one object depends on who compiles them.
-        for operator, side in zip(node.ops, node.comparators, strict=True):
-            if isinstance(operator, (ast.Is, ast.IsNot)) and not _is_singleton(side):
-                return self._refuse(node)
-        return self.generic_visit(node)
-
-    def visit_Dict(self, node: ast.Dict) -> Any:
-        return self._refuse(node) if None in node.keys else self.generic_visit(node)
-
     def visit_BoolOp(self, node: ast.BoolOp) -> Any:
         """Of the values of an `or`, unless they are conditions, one is enough."""
         conditions = [isinstance(value, (ast.Compare, ast.UnaryOp)) for value in node.values]
@@ -305,10 +295,6 @@ class _Rewriter(ast.NodeTransformer):
 
 def _is_record(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id in {"_", "record"}  # The SDK's names of it.
-
-
-def _is_singleton(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and (node.value is None or isinstance(node.value, bool))
 
 
 def _constant_text(node: ast.expr) -> str | None:

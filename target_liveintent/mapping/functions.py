@@ -31,7 +31,6 @@ _INDEX = re.compile(r"-?\d{1,9}", re.ASCII)
 _UTC_TIME = re.compile(
     r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d[\d:.,]*)\s?(?:[Zz]|[+-]00(?::?00)?)", re.ASCII
 )
-_INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _INT64 = 2**63
 _EXCEL_DAY_0 = dt.datetime(1899, 12, 30)  # noqa: DTZ001 (a local time)
 _EXCEL_2000, _EXCEL_2100 = 36_526, 73_051
@@ -95,10 +94,10 @@ def minor_units(amount: Any, currency: Any) -> Decimal | Unusable | None:
     `1.250` in KWD. If the amount is not a whole number, or the currency cannot be read, the event
     is sent without this value, and the run counts the missing value.
     """
-    if text(amount) is None:
+    number = local_amount(amount, ".")
+    if number is None:
         return None
-    whole = _whole(amount)
-    if whole is None:
+    if isinstance(number, Unusable) or not -_INT64 < number < _INT64 or number % 1:
         return Unusable(f"{shape(amount)} is not a whole number, as minor_units expects")
     code = currency_code(currency)
     exponent = _EXPONENTS.get(code) if isinstance(code, str) else None
@@ -106,19 +105,7 @@ def minor_units(amount: Any, currency: Any) -> Decimal | Unusable | None:
         given = "it is blank" if code is None else f"{shape(currency)} is not in ISO 4217"
         return Unusable(f"minor_units cannot use the currency, because {given}")
     # A Decimal made from text is exact, regardless of the precision of the context.
-    return Decimal(f"{whole}E-{exponent}")
-
-
-def _whole(amount: Any) -> int | None:
-    if isinstance(amount, str) and _INTEGER.fullmatch(amount.strip()):
-        return int(amount)
-    if isinstance(amount, bool) or not isinstance(amount, (int, float, Decimal)):
-        return None
-    try:
-        is_small = -_INT64 < amount < _INT64
-    except ArithmeticError:  # A Decimal that is NaN or has a huge exponent.
-        return None
-    return int(amount) if is_small and amount == int(amount) else None
+    return Decimal(f"{int(number)}E-{exponent}")
 
 
 def local_time(value: Any) -> Any:

@@ -287,7 +287,7 @@ def _is_typical(field: str, column: Column) -> bool:
     return table().fields[field].by_shape and bool(column.samples or "date-time" in column.types)
 
 
-def _rank(field: str, column: Column, own: frozenset[str]) -> tuple[int, ...] | None:
+def _rank(field: str, column: Column, own: frozenset[str]) -> tuple[int, int] | None:
     """Return the rank of a column by its name, the best rank first; None if the name does not fit.
 
     Args:
@@ -296,16 +296,14 @@ def _rank(field: str, column: Column, own: frozenset[str]) -> tuple[int, ...] | 
         own: The words of the stream's name, which may stand beside each name.
     """
     one, words = table().fields[field], column.words
-    if field == "event_time" and ("date-time" in column.types or column.samples):
-        words |= {"date"}
+    if field == "event_time" and {"date"} < words <= own | {"date"}:
+        return -1, column.types == {"string"}  # Such as a payment's date.
     if field == "value":
         words -= table().minor
-    if field == "event_time" and {"date"} < words <= own | {"date"}:
-        return -1, len(column.path), column.types == {"string"}  # Such as a payment's date.
     last = words_of(column.path[-1]) if field in {"event_id", "order_id"} else words
     beside = one.also | table().neutral | own
     for place, phrase in enumerate(one.names):
         name = frozenset(phrase.split())
         if name <= last and words - name <= beside:
-            return place, len(column.path), len(words - name)
+            return place, len(words - name)
     return None

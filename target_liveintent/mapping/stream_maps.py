@@ -8,7 +8,6 @@ misspelled name does not send a whole table.
 
 from __future__ import annotations
 
-import copy
 import fnmatch
 import types
 from collections.abc import Collection, Mapping
@@ -26,7 +25,7 @@ from target_liveintent.mapping.converter import (
 )
 from target_liveintent.mapping.expressions import Compiler
 from target_liveintent.mapping.map_checks import dots_advice
-from target_liveintent.mapping.presets import NULL_VALUES, expand_presets, shipped_columns
+from target_liveintent.mapping.presets import NULL_VALUES, expand_presets
 from target_liveintent.mapping.suggestions import unknown_read
 from target_liveintent.settings import Settings
 
@@ -163,11 +162,10 @@ class StreamMaps:
         config: Mapping[str, Any],
         shipped: Mapping[str, Collection[str]] = types.MappingProxyType({}),
     ) -> None:
+        self._definitions = {name: one for name, one in definitions.items() if name != "__else__"}
+        self._drops_others = "__else__" in definitions
+        self._config = config
         self._shipped = shipped
-        self._definitions = copy.deepcopy(dict(definitions))
-        self._config = dict(config)
-        self._drops_others = "__else__" in self._definitions
-        self._definitions.pop("__else__", None)
 
     @property
     def names(self) -> list[str]:
@@ -226,6 +224,5 @@ class StreamMaps:
 
 def stream_maps_of(settings: Settings) -> StreamMaps:
     """Return the maps of the settings, including those of their presets."""
-    presets, own = settings.presets, settings.stream_maps
-    maps = expand_presets(presets, own)
-    return StreamMaps(maps, settings.stream_map_config, shipped_columns(presets, own))
+    maps, shipped = expand_presets(settings.presets, settings.stream_maps)
+    return StreamMaps(maps, settings.stream_map_config, shipped)

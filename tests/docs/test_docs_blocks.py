@@ -46,7 +46,7 @@ def _is_settings(text: str) -> None:
     settings = yaml.safe_load(text)
     assert set(settings) <= set(config.SCHEMA["properties"])
     assert config.problems(ACCOUNT | settings) == []
-    definitions = expand_presets(settings.get("presets", {}), settings.get("stream_maps", {}))
+    definitions, _ = expand_presets(settings.get("presets", {}), settings.get("stream_maps", {}))
     maps = StreamMaps(definitions, settings.get("stream_map_config", {}))
     for stream in definitions:
         if stream != "__else__":

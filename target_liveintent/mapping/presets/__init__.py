@@ -56,20 +56,26 @@ def preset_text(name: str) -> str:
     return pathlib.Path(__file__).with_name(f"{name}.yaml").read_text(encoding="utf-8")
 
 
-def expand_presets(presets: Mapping[str, str], stream_maps: Mapping[str, Any]) -> dict[str, Any]:
+def expand_presets(
+    presets: Mapping[str, str], stream_maps: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, frozenset[str]]]:
     """Combine the settings `presets` and `stream_maps`.
 
     Column by column, the user's own map takes precedence over the stream's preset; a null in it
     removes the preset's column or filter.
+
+    Returns:
+        The maps, and for each stream with a preset, the columns that are the preset's.
     """
-    expanded = dict(stream_maps)
+    expanded, shipped = dict(stream_maps), {}
     for stream, name in presets.items():
-        own = stream_maps.get(stream, {})
+        own, preset = stream_maps.get(stream, {}), preset_columns(name)
         if isinstance(own, dict):  # (Otherwise it is null, which drops the stream.)
-            merged = {**preset_columns(name), **own}
-            removed = {c for c in preset_columns(name) if merged[c] in NULL_VALUES} - {"__else__"}
-            expanded[stream] = {c: text for c, text in merged.items() if c not in removed}
-    return expanded
+            merged = {**preset, **own}
+            removed = {one for one in preset if merged[one] in NULL_VALUES} - {"__else__"}
+            expanded[stream] = {one: text for one, text in merged.items() if one not in removed}
+            shipped[stream] = frozenset(preset).difference(own)
+    return expanded, shipped
 
 
 @functools.cache
@@ -80,17 +86,6 @@ def preset_columns(name: str) -> Mapping[str, Any]:
     columns: Mapping[str, Any]
     ((_, columns),) = yaml.safe_load(preset_text(name))["stream_maps"].items()
     return columns
-
-
-def shipped_columns(
-    presets: Mapping[str, str], stream_maps: Mapping[str, Any]
-) -> dict[str, frozenset[str]]:
-    """Return, for each stream with a preset, its columns that the user's map does not replace."""
-    own = {stream: one for stream, one in stream_maps.items() if isinstance(one, dict)}
-    return {
-        stream: frozenset(preset_columns(name)).difference(own.get(stream, ()))
-        for stream, name in presets.items()
-    }
 
 
 def likely_preset(columns: Iterable[str]) -> str | None:

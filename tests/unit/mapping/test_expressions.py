@@ -175,10 +175,7 @@ ATOMS = [
     *("customer.get('email')", "customer.nobody", "customer.orders[1]", "customer['orders'][::-1]"),
     # No expressions at all.
     *("pass", "del id", "import os", "raise id"),
-    # Whether constants are one object depends on who compiles them.
-    *("1000 is 1000", "1.5 is 1.5", "(1, 2) is (1, 2)", "'a b' is not 'a b'", "() is ()"),
-    *("None is None", "is_test is False", "... is ...", "email is None is False", "1 is True"),
-    *("[1000 is 1000 for t in 'x']", "total is 1.5 or id", "b'a b' is b'a b'", "-1.5 is -1.5"),
+    *("None is None", "is_test is False", "email is None is False", "email is not None"),
     # The helper functions, where a column may have the name of one.
     *("get('id')", "get('customer.email')", "get('customer.name.first')"),
     *("get('customer.orders.1')", "get('customer.orders.-1')", "get('customer.orders.9')"),
@@ -380,7 +377,7 @@ def reached() -> Iterator[str]:
 
 
 CONNECTIVES = st.sampled_from(
-    ("+", "-", "*", "/", "//", "%", "<", "==", "in", "not in", "is", "is not", "and", "or", "|")
+    ("+", "-", "*", "/", "//", "%", "<", "==", "in", "not in", "and", "or", "|")
 )
 TEMPLATES = (
     *("({0} {3} {1})", "({0} {3} {1} {4} {2})", "({0} if {1} else {2})", "(not {0})", "(-{0})"),

@@ -40,7 +40,7 @@ def plan(
 ) -> StreamPlan:
     """What is done with a preset's stream, the user's own columns included."""
     stream, _, record, _ = sample(name, NOW)
-    maps = expand_presets({stream: name}, {stream: dict(own)} if own is not None else {})
+    maps, _ = expand_presets({stream: name}, {stream: dict(own)} if own is not None else {})
     schema = {"type": "object", "properties": {column: {} for column in record}}
     (made,) = StreamMaps(maps, config or {}).plans(stream, schema)
     return made
@@ -393,8 +393,8 @@ def test_columns_that_a_null_takes_away(null: Any) -> None:
 def test_a_stream_that_only_a_copy_uses(null: Any) -> None:
     """A stream that is null stays out, preset or not; `__source__` is an option like any other."""
     own_maps = {"orders": null, "sales": {"__source__": "orders"}}
-    maps = StreamMaps(expand_presets({"orders": "shopify", "sales": "shopify"}, own_maps), {})
-    own, copied = maps.plans("orders", {"type": "object", "properties": {}})
+    maps, _ = expand_presets({"orders": "shopify", "sales": "shopify"}, own_maps)
+    own, copied = StreamMaps(maps, {}).plans("orders", {"type": "object", "properties": {}})
     assert (own.named, own.transform, copied.stream) == (True, None, "sales")
     assert "event_time" in copied.properties
 
@@ -403,12 +403,13 @@ def test_the_settings_are_not_changed() -> None:
     """Neither the user's, nor what is remembered of the file."""
     own = {"orders": {"ip": None}}
     for _ in range(2):
-        maps = expand_presets({"orders": "shopify", "more": "shopify"}, own)
+        maps, shipped = expand_presets({"orders": "shopify", "more": "shopify"}, own)
+        assert shipped["more"] - shipped["orders"] == {"ip"}
         assert "ip" not in maps["orders"]
         assert "ip" in maps["more"]
         maps["more"].clear()
     assert own == {"orders": {"ip": None}}
-    assert expand_presets({}, own) == own
+    assert expand_presets({}, own) == (own, {})
 
 
 # Which preset

@@ -60,7 +60,7 @@ def test_a_column_that_no_event_has(total: Any) -> None:
 def test_the_records_of_taps_are_usual(name: str) -> None:
     """So are nearly all without a value, but for those that become no event."""
     stream, keys, record, _ = sample(name, NOW)
-    definition = expand_presets({stream: name}, {})[stream]
+    definition = expand_presets({stream: name}, {})[0][stream]
     made = converter(definition, record, tuple(keys), stream)
     assert is_usual(made, record)
     usual, odd = 0, []
