@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from target_liveintent.conversions.addresses import ip
-from target_liveintent.conversions.coerce import amount, currency_code, device_id, flag, text
+from target_liveintent.conversions.coerce import amount, currency_code, device_id, flag, ip, text
 from target_liveintent.conversions.decisions import decision_id
 from target_liveintent.privacy import IDENTITY_COLUMNS
 from target_liveintent.settings import EventDefaults

@@ -13,10 +13,10 @@ from target_liveintent.privacy.identity import (
     hash_address,
     holds_address,
     identify,
+    is_placeholder,
     pseudonym,
     scrub,
 )
-from target_liveintent.privacy.placeholders import is_placeholder
 from target_liveintent.privacy.redaction import (
     LONGEST_TEXT,
     hide_token,

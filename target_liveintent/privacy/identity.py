@@ -22,7 +22,6 @@ from target_liveintent.privacy.escapes import (
     may_hold_address,
     without_invisible,
 )
-from target_liveintent.privacy.placeholders import JUNK_HASHES
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://conversions.liveintent.com/target-liveintent")
 """The namespace of every UUIDv5 made here. With another one, every event would get a new ID."""
@@ -54,6 +53,23 @@ _ADDRESS_WITHIN = re.compile(
     rf"|(?i:localhost)(?![\w-])|{_IPV4}(?![\w-]|[.][0-9])"
     rf"|\[(?:{_IPV4}|(?i:ipv6:)[0-9a-fA-F:.]{{2,45}})\])"
 )
+_TEXTS = (
+    *("", " ", "null", "(null)", "None", "(none)", "nil", "NaN", "undefined", "unknown"),
+    *("n/a", "#n/a", "na", "not set", "(not set)", "not_set", "[object Object]", "-", "<null>"),
+    *("true", "false", "0"),
+    *(str(uuid.UUID(int=0)), "0" * 32, "0" * 64),
+)
+"""Texts that sources write, or hash, instead of an ID or an address that they do not have."""
+_PLACEHOLDERS = frozenset(text.strip().lower() for text in _TEXTS)
+_LONGEST = max(map(len, _PLACEHOLDERS))
+
+JUNK_HASHES = frozenset(
+    algorithm(variant.encode(), usedforsecurity=False).hexdigest()
+    for text in _TEXTS
+    for variant in (text, text.lower(), text.upper(), text.capitalize(), text.title())
+    for algorithm in (hashlib.md5, hashlib.sha256)
+) | {text for text in _TEXTS if len(text) in (32, 64)}
+"""The hashes of these texts in their usual cases, and those of zeros alone: in lower case."""
 MAX_NESTING = 50
 """Levels of lists and objects in a value; what lies deeper is left out."""
 IDENTITY_COLUMNS = ("email", "md5", "sha2")
@@ -161,6 +177,11 @@ def hash_address(text: str, normalize: Callable[[str], str]) -> Identity | None:
     return Identity(
         hashlib.md5(address, usedforsecurity=False).hexdigest(), hashlib.sha256(address).hexdigest()
     )
+
+
+def is_placeholder(text: str) -> bool:
+    """Return whether a text is a placeholder, in any case and with any spaces around it."""
+    return len(text) <= _LONGEST and text.strip().lower() in _PLACEHOLDERS
 
 
 def holds_address(text: str) -> bool:

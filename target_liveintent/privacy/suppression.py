@@ -27,18 +27,13 @@ class Suppressions:
             with io.TextIOWrapper(open_anywhere(path), encoding="utf-8-sig") as lines:
                 for number, line in enumerate(lines, 1):
                     self._add(line.strip(), number)
-        except OSError as error:
-            name = "" if "://" in path else f" '{path}'"  # A URL may contain credentials.
-            msg = f"suppression_path{name} cannot be read: {error.strerror}"
-            raise ConfigurationError(msg) from None
-        except UnicodeDecodeError:
-            msg = (
-                "the file of suppression_path is not UTF-8 text: save the file as UTF-8 text, with"
-                " one e-mail address or e-mail hash on each line"
+        except (OSError, ValueError) as error:  # (A URL may contain credentials.)
+            name = "" if "://" in path else f" {path!a}"
+            reason = getattr(error, "strerror", None) or (
+                "it must be the path of a file in UTF-8, with one e-mail address or e-mail hash on"
+                " each line"
             )
-            raise ConfigurationError(msg) from None
-        except ValueError:
-            msg = "suppression_path is not a valid path"
+            msg = f"suppression_path{name} cannot be read: {reason}"
             raise ConfigurationError(msg) from None
 
     def _add(self, text: str, number: int) -> None:

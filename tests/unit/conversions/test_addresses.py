@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from target_liveintent.conversions.addresses import ip
-from target_liveintent.conversions.coerce import UNUSABLE
+from target_liveintent.conversions.coerce import UNUSABLE, ip
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,7 @@ import pytest
 from unit_support import DEFAULTS, HUGE, LI_DID, name_of_huge
 
 from target_liveintent.conversions import coerce, watch_zone
-from target_liveintent.conversions.addresses import ip
-from target_liveintent.conversions.coerce import UNUSABLE, unix_time
+from target_liveintent.conversions.coerce import UNUSABLE, ip, unix_time
 
 UTC = dt.timezone.utc
 ZERO = uuid.UUID(int=0)

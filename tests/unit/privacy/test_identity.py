@@ -15,16 +15,17 @@ from target_liveintent.conversions.coerce import UNUSABLE
 from target_liveintent.conversions.decisions import decision_id
 from target_liveintent.privacy.identity import (
     IDENTITY_COLUMNS,
+    JUNK_HASHES,
     NAMESPACE,
     NORMALIZATIONS,
     Identity,
     derive_event_id,
     holds_address,
     identify,
+    is_placeholder,
     pseudonym,
     scrub,
 )
-from target_liveintent.privacy.placeholders import JUNK_HASHES, is_placeholder
 
 GMAIL = NORMALIZATIONS["gmail"]
 
