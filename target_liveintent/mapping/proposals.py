@@ -32,13 +32,7 @@ _YAML_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 
 
 class Proposal(NamedTuple):
-    """A proposed map.
-
-    Attributes:
-        stream: The stream that it is for.
-        expressions: What each column is computed from.
-        remarks: What a person has to know or to choose.
-    """
+    """A proposed map of a stream, with remarks for the person who has to check it."""
 
     stream: str
     expressions: dict[str, str]
@@ -63,12 +57,7 @@ class Proposal(NamedTuple):
 
 
 def propose(stream: Stream, records: Sequence[Mapping[str, Any]] = ()) -> Proposal:
-    """Propose a map of the columns of a stream that are recognized.
-
-    Args:
-        stream: The stream.
-        records: Its first records.
-    """
+    """Propose a map of the columns of a stream and its first records that are recognized."""
     columns = columns_of(stream, records)
     found = {
         field: column
@@ -184,11 +173,8 @@ def advise_map(
 def config_text(streams: Sequence[tuple[Stream, Sequence[Mapping[str, Any]]]]) -> str:
     """Return a complete configuration as YAML. Only values that its owner must add are blank.
 
-    It sends the streams that look like sales; where none has an amount, all that have a time and a
-    person.
-
-    Args:
-        streams: The streams of an input, with their first records.
+    Of the streams, each with its first records, it sends those that look like sales; where none has
+    an amount, all that have a time and a person.
     """
     proposals = {stream.name: propose(stream, records) for stream, records in streams}
     presets = {

@@ -136,12 +136,7 @@ def _pieces(word: str) -> list[str]:
 
 
 def columns_of(stream: Stream, records: Sequence[Mapping[str, Any]] = ()) -> list[Column]:
-    """Return the columns of a stream that hold values, and those inside objects.
-
-    Args:
-        stream: The stream.
-        records: Its first records.
-    """
+    """Return the columns of a stream and of its first records, and those inside objects."""
     samples: defaultdict[Path, list[Any]] = defaultdict(list)
     for record in records[:MAX_SAMPLES]:
         for path, value in _values(record):
@@ -290,10 +285,7 @@ def _is_typical(field: str, column: Column) -> bool:
 def _rank(field: str, column: Column, own: frozenset[str]) -> tuple[int, int] | None:
     """Return the rank of a column by its name, the best rank first; None if the name does not fit.
 
-    Args:
-        field: The column of an event.
-        column: The column of the tap.
-        own: The words of the stream's name, which may stand beside each name.
+    The own words of the stream's name may stand beside each name.
     """
     one, words = table().fields[field], column.words
     if field == "event_time" and {"date"} < words <= own | {"date"}:

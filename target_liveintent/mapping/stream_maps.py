@@ -30,30 +30,24 @@ from target_liveintent.mapping.suggestions import unknown_read
 from target_liveintent.settings import Settings
 
 
-class StreamMap:
-    """One entry of `stream_maps`, applied to one stream.
+class _Map:
+    """One entry of `stream_maps`, applied to one stream with the columns of the tap's schema.
 
     Args:
         name: The name under which the records are counted.
         options: The entry.
-        values: What names mean in its expressions that are neither columns nor functions.
-        columns: The columns of the tap's schema.
+        compiler: Compiles its expressions; raises a `ValueError` if one cannot be used.
+        columns: The columns.
         shipped: The columns whose expressions are a preset's.
-
-    Raises:
-        ValueError: If the entry cannot be used.
-
-    Attributes:
-        plan: What is done with the records.
     """
 
     def __init__(
         self,
         name: str,
         options: Mapping[str, Any],
-        values: Mapping[str, Any],
+        compiler: Compiler,
         columns: Collection[str],
-        shipped: Collection[str] = (),
+        shipped: Collection[str],
     ) -> None:
         rows = {FILTER: options.get(FILTER), **options}
         rows.pop("__key_properties__", None)  # The keys are those of the tap.
@@ -61,7 +55,6 @@ class StreamMap:
         self._name = name
         self._columns = columns
         self._dropped = {column for column, text in rows.items() if text in NULL_VALUES}
-        compiler = Compiler(values)
         self._expressions = {
             column: compiler.compile(column, text)._replace(is_shipped=column in shipped)
             for column, text in rows.items()
@@ -198,17 +191,17 @@ class StreamMaps:
                 continue
             counted_as = stream if source is None else name
             names = {"__stream_name__": counted_as, "__original_stream_name__": stream}
-            values = {"config": self._config, **names}
+            compiler = Compiler({"config": self._config, **names})
             shipped = self._shipped.get(name, ())
             try:
-                made = StreamMap(counted_as, options, values, properties, shipped)
+                plan = _Map(counted_as, options, compiler, properties, shipped).plan
             except Exception as error:  # noqa: BLE001 (Python's parser raises many kinds)
                 msg = f"the stream map of '{stream}' cannot be used: {error}"
                 raise StreamMappingError(msg) from None
             if source is None:
-                own = made.plan
+                own = plan
             else:
-                copies.append(made.plan)
+                copies.append(plan)
         return [own, *copies]
 
     def _check_dots(self, stream: str) -> None:
