@@ -64,7 +64,7 @@ _EMPTY_TEXTS = frozenset({"", "None", "null", "NULL", "NaN", "nan"})
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _INT64 = 2**63
 _LONGEST_ID_BITS = 128
-_LONGEST_INTEGER = 100  # Digits, with zeros in front.
+_WHOLE = re.compile(r"0*(\d{1,19})(?:\.0)?", re.ASCII)
 _TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)"
     r"(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s?(Z|z|[+-]\d\d(?::?\d\d)?)?)?",
@@ -77,8 +77,8 @@ _AMOUNT = re.compile(
     re.ASCII,
 )
 _SPACED_THOUSANDS = re.compile(r"(?<=\d)[ '\u2019](?=\d)", re.ASCII)
-_SPACES = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2212": "-"})
-_DECIMAL_SIGNS = {".": {}, ",": str.maketrans(",.", ".,")}
+_SPACES: dict[int, Any] = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2212": "-"})
+_DECIMAL_SIGNS = {".": _SPACES, ",": _SPACES | str.maketrans(",.", ".,")}
 UUID_FORM = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _ZERO_UUID = str(uuid.UUID(int=0))
 _CURRENCY_LENGTH = 3
@@ -195,27 +195,15 @@ def _time_of_number(value: float | Decimal) -> int | Unusable | None:
     return UNUSABLE
 
 
-def _is_nan(value: float | Decimal) -> bool:
-    if isinstance(value, Decimal):
-        return value.is_nan()
-    return isinstance(value, float) and math.isnan(value)
+def _is_nan(value: Any) -> bool:
+    return value.is_nan() if isinstance(value, Decimal) else value != value  # noqa: PLR0124
 
 
-def amount(value: Any) -> float | Decimal | Unusable | None:
-    """Return a finite number with its digits: of `"$12.50"`, `"1,234.50"`, but not `"12,50"`."""
-    if isinstance(value, str):
-        return _amount_of_text(value.strip())
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
-        return UNUSABLE
-    return None if _is_nan(value) else _finite(value)
+def amount(value: Any, decimal: str = ".") -> float | Decimal | Unusable | None:
+    """Return a finite number with its digits; of text, the decimal sign has to be known.
 
-
-def local_amount(value: Any, decimal: str) -> float | Decimal | Unusable | None:
-    """Return a finite number with its digits, of text whose decimal sign is known.
-
-    With `,`: `"1.234,50"`, `"1 234,50"` and `"12,50 €"`, but not `"12.50"`.
+    With `.`: `"$12.50"`, `"1,234.50"` and `"12.50 $"`, but not `"12,50"`. With `,`: `"12,50"`,
+    `"1.234,50"` and `"1 234,50 €"`, but not `"12.50"`.
 
     Raises:
         ValueError: If the decimal sign is neither `,` nor `.`.
@@ -224,23 +212,29 @@ def local_amount(value: Any, decimal: str) -> float | Decimal | Unusable | None:
         msg = "the decimal sign must be ',' or '.'"
         raise ValueError(msg)
     if not isinstance(value, str):
-        return amount(value)
-    plain = value.translate(_SPACES).translate(_DECIMAL_SIGNS[decimal]).strip()
-    if plain and unicodedata.category(plain[-1]) == "Sc":  # The number follows its symbol below.
-        plain = plain[-1] + plain[:-1].rstrip()
-    return _amount_of_text(_SPACED_THOUSANDS.sub(",", plain))
-
-
-def _amount_of_text(value: str) -> float | Decimal | Unusable | None:
-    if value in _EMPTY_TEXTS:
+        is_number = isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
+        if is_number and not _is_nan(value):
+            return _finite(value)
+        return None if is_number or value is None else UNUSABLE
+    if decimal == "," or not value.isascii():  # (To translate a text takes a while.)
+        value = value.translate(_DECIMAL_SIGNS[decimal])
+    plain = value.strip()
+    if plain in _EMPTY_TEXTS:
         return None
-    found = _AMOUNT.fullmatch(value)
+    found = _AMOUNT.fullmatch(plain) or _AMOUNT.fullmatch(_tidied(plain))
     if found is None:
         return UNUSABLE
     sign, symbol, inner_sign, digits = found.groups()
     if (sign and inner_sign) or (symbol.strip() and unicodedata.category(symbol) != "Sc"):
         return UNUSABLE
     return _finite(Decimal((sign or inner_sign) + digits.replace(",", "")))
+
+
+def _tidied(plain: str) -> str:
+    """Return a text with its symbol in front, and its thousands in the usual form."""
+    if unicodedata.category(plain[-1]) == "Sc":
+        plain = plain[-1] + plain[:-1].rstrip()
+    return _SPACED_THOUSANDS.sub(",", plain)
 
 
 def _finite(value: float | Decimal) -> float | Decimal | Unusable:
@@ -263,10 +257,9 @@ def positive_integer(value: Any) -> int | Unusable | None:
     """Return an integer from 1 to 2^63-1, which may come as `44489.0` or as text."""
     if not isinstance(plain := text(value), str):
         return plain
-    whole = plain.removesuffix(".0")
-    if not (whole.isascii() and whole.isdigit() and len(whole) <= _LONGEST_INTEGER):
-        return UNUSABLE
-    return int(whole) if 0 < int(whole) < _INT64 else UNUSABLE
+    found = _WHOLE.fullmatch(plain)
+    number = int(found[1]) if found else 0
+    return number if 0 < number < _INT64 else UNUSABLE
 
 
 def source(value: Any) -> str | Unusable | None:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import unquote
 
 from target_liveintent.conversions.coerce import UNUSABLE, UUID_FORM, Unusable, text
 from target_liveintent.privacy import is_placeholder
 
-_PARAMETER = re.compile(
-    rf"li_did(=|%(?:25){{0,4}}3[dD])(?:({UUID_FORM.pattern})(?![\w.-]))?", re.ASCII
-)
-"""The parameter, and its value if that is a UUID; also in a URL that is itself a parameter, and
-encoded as such."""
-_SEPARATORS = frozenset("?&;#/ ")
-_ENCODED_SEPARATOR = re.compile(r"%(?:25){0,4}(?:3[fFbB]|26|23|2[fF]|20)\Z")
-_LONGEST_SEPARATOR = len("%" + "25" * 4 + "3F")
+_PARAMETER = re.compile(rf"(?:^|[?&;#/ ])li_did=(?:({UUID_FORM.pattern})(?![\w.-]))?", re.ASCII)
+"""The parameter, and its value if that is a UUID. `old_li_did` is another parameter."""
+_LEVELS = 5
+"""How often a URL in a parameter may be encoded, plus one."""
 
 
 def decision_id(value: Any) -> str | Unusable | None:
@@ -37,19 +34,11 @@ def decision_id_of_url(url: str) -> str | Unusable | None:
     if "li_did" not in url:  # This is so for most URLs.
         return None
     found: str | Unusable | None = None
-    least_encoded = len(url)
-    for parameter in _PARAMETER.finditer(url):
-        if _begins_parameter(url, parameter.start()):
-            sign, value = parameter.groups()
-            if value is None or is_placeholder(value):
-                found = found or UNUSABLE
-            elif len(sign) < least_encoded:
-                found, least_encoded = value, len(sign)
+    for _ in range(_LEVELS):
+        for parameter in _PARAMETER.finditer(url):
+            value: str | None = parameter[1]
+            if value is not None and not is_placeholder(value):
+                return value
+            found = UNUSABLE
+        url = unquote(url)
     return found
-
-
-def _begins_parameter(url: str, start: int) -> bool:
-    """Return whether a parameter's name starts here: `old_li_did` is another parameter."""
-    if start == 0 or url[start - 1] in _SEPARATORS:
-        return True
-    return bool(_ENCODED_SEPARATOR.search(url, max(0, start - _LONGEST_SEPARATOR), start))

@@ -17,10 +17,10 @@ from target_liveintent.conversions import (
     UNUSABLE,
     Unusable,
     currency_code,
-    local_amount,
     shape,
     text,
 )
+from target_liveintent.conversions import amount as read_amount
 from target_liveintent.files import word_table
 
 GET = "get"
@@ -94,7 +94,7 @@ def minor_units(amount: Any, currency: Any) -> Decimal | Unusable | None:
     `1.250` in KWD. If the amount is not a whole number, or the currency cannot be read, the event
     is sent without this value, and the run counts the missing value.
     """
-    number = local_amount(amount, ".")
+    number = read_amount(amount, ".")
     if number is None:
         return None
     if isinstance(number, Unusable) or not -_INT64 < number < _INT64 or number % 1:
@@ -128,7 +128,7 @@ def amount(value: Any, decimal: str = ",") -> Any:
     blank text becomes null. If a text cannot be read, the event is sent without this value, and the
     run counts the missing value.
     """
-    found = local_amount(value, decimal)
+    found = read_amount(value, decimal)
     sign = "comma" if decimal == "," else "point"
     if found is UNUSABLE:
         return Unusable(f"{shape(value)} is not a number with a decimal {sign}")

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from target_liveintent.conversions import Unusable, currency_code, local_amount, unix_time
+from target_liveintent.conversions import Unusable, currency_code, unix_time
+from target_liveintent.conversions import amount as read_amount
 from target_liveintent.mapping.converter import Path, Stream
 from target_liveintent.mapping.functions import CURRENCIES, coalesce, excel_time, parse_time
 
@@ -195,7 +196,7 @@ def _looks_like(field: str, value: Any) -> bool:
 
 
 def _is_amount(value: Any) -> bool:
-    return any(_is_read(local_amount(value, sign)) for sign in ".,")
+    return any(_is_read(read_amount(value, sign)) for sign in ".,")
 
 
 def _is_read(result: Any) -> bool:
@@ -219,7 +220,7 @@ def time_call(samples: Sequence[Any]) -> str | None:
 
 def amount_call(samples: Sequence[Any]) -> str:
     """Return the call that reads the amounts of a column, with `{}` for the column."""
-    points, commas = (sum(_is_read(local_amount(v, sign)) for v in samples) for sign in ".,")
+    points, commas = (sum(_is_read(read_amount(v, sign)) for v in samples) for sign in ".,")
     return "amount({})" if commas > points else "{}"
 
 
