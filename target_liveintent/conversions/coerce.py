@@ -82,7 +82,10 @@ _DECIMAL_SIGNS = {".": _SPACES, ",": _SPACES | str.maketrans(",.", ".,")}
 UUID_FORM = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _ZERO_UUID = str(uuid.UUID(int=0))
 _CURRENCY_LENGTH = 3
-_FLAGS = {"true": 1, "1": 1, "false": 0, "0": 0}
+_FLAGS = {
+    **dict.fromkeys(("true", "t", "yes", "y", "1"), 1),
+    **dict.fromkeys(("false", "f", "no", "n", "0"), 0),
+}
 _UNITS = (1, 1_000, 1_000_000)
 """How many units of a Unix time are a second: seconds, milliseconds, microseconds."""
 _YEAR_2000, _YEAR_2100 = 946_684_800, 4_102_444_800
@@ -319,7 +322,7 @@ def device_id(value: Any) -> str | Unusable | None:
 
 
 def flag(value: Any) -> int | Unusable | None:
-    """Return 0 or 1 for a boolean, 0, 1, or the text of one."""
+    """Return 0 or 1 for a boolean, 0, 1, or a text that means yes or no."""
     if not isinstance(plain := text(value), str):
         return plain
     return _FLAGS.get(plain.lower(), UNUSABLE)

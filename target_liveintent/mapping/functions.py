@@ -17,6 +17,7 @@ from target_liveintent.conversions import (
     UNUSABLE,
     Unusable,
     currency_code,
+    flag,
     shape,
     text,
 )
@@ -34,11 +35,6 @@ _UTC_TIME = re.compile(
 _INT64 = 2**63
 _EXCEL_DAY_0 = dt.datetime(1899, 12, 30)  # noqa: DTZ001 (a local time)
 _EXCEL_2000, _EXCEL_2100 = 36_526, 73_051
-_MEANINGS = {
-    **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
-    **dict.fromkeys(("false", "f", "no", "n", "0"), False),
-}
-"""What texts mean to `is_true`, in lower case."""
 _EXPONENTS = {
     code: int(exponent)
     for exponent, codes in word_table(pathlib.Path(__file__).with_name("currencies.txt")).items()
@@ -152,14 +148,11 @@ def is_true(value: Any) -> bool:
     Raises:
         ValueError: If the value means neither yes nor no.
     """
-    plain = text(value)
-    if plain is None:
-        return False
-    meaning = _MEANINGS.get(str(plain).lower())
-    if meaning is None:
+    meaning = flag(value)
+    if meaning is UNUSABLE:
         msg = "is_true can read true/false, yes/no, t/f, y/n and 1/0"
         raise ValueError(msg)
-    return meaning
+    return meaning == 1
 
 
 def excel_time(value: Any) -> Any:
