@@ -17,11 +17,10 @@ from target_liveintent.mapping import (
     FILTER,
     StreamPlan,
     advise_map,
-    doubtful_reads,
     likely_preset,
+    misspelled,
     propose,
     settings_to_set,
-    unknown_columns,
     unused_zone,
 )
 from target_liveintent.privacy import scrub
@@ -251,7 +250,8 @@ def _describe_fields(described: ExplainedStream, explained: Explained, settings:
     if plan.reads is not None:
         used = plan.reads.union(explained.stream.keys, described.deleted_by)
         described.unused_columns = sorted(set(columns) - used)
-    described.misspelled = list(_misspelled(explained))
+    found = misspelled(plan, explained.stream.schema, presets=True)
+    described.misspelled = [f"{said[0].upper()}{said[1:]}" for said in found]
 
 
 _NOTES = {"email": "  (normalized and hashed, never sent)", "consent": "  (never sent)"}
@@ -287,18 +287,6 @@ def _default(column: str, explained: Explained, settings: Settings) -> str:
 
 def _one_line(expression: str) -> str:
     return " ".join(expression.split())
-
-
-def _misspelled(explained: Explained) -> Iterator[str]:
-    """Name columns that no event has, and columns that expressions read and the tap lacks."""
-    plan = explained.plan
-    for unknown in unknown_columns(plan.stream, plan.computed):
-        yield f"{unknown[0].upper()}{unknown[1:]}"
-    for column, origin in plan.origins.items():
-        is_optional = origin.is_shipped and column != "event_time"
-        note = " (The preset reads this column only if it exists.)" if is_optional else ""
-        for said in doubtful_reads({column: origin}, explained.stream.schema):
-            yield f"{said}{note}"
 
 
 def _records(explained: Explained, converted: int) -> Records:

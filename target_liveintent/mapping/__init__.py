@@ -21,10 +21,9 @@ from target_liveintent.mapping.stream_maps import StreamMaps, stream_maps_of
 from target_liveintent.mapping.suggestions import (
     absent_streams,
     did_you_mean,
-    doubtful_reads,
     lacking_for_events,
+    misspelled,
     settings_to_set,
-    unknown_columns,
     unused_zone,
 )
 
@@ -44,14 +43,13 @@ __all__ = [
     "config_text",
     "did_you_mean",
     "dots_advice",
-    "doubtful_reads",
     "lacking_for_events",
     "likely_preset",
     "map_problems",
+    "misspelled",
     "preset_text",
     "propose",
     "settings_to_set",
     "stream_maps_of",
-    "unknown_columns",
     "unused_zone",
 ]

@@ -99,11 +99,6 @@ class StreamPlan(NamedTuple):
     environment: Mapping[str, Any] = types.MappingProxyType({})
 
     @property
-    def computed(self) -> tuple[str, ...]:
-        """The columns that the map computes."""
-        return tuple(column for column in self.origins if column != FILTER)
-
-    @property
     def deletion_columns(self) -> tuple[str, ...]:
         """The columns that mark a deleted row, except those that the map reads."""
         texts = " ".join(origin.text for origin in self.origins.values())

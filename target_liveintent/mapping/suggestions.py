@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from target_liveintent.conversions import FIELDS, READ_COLUMNS, SETTING_FOR, missing_columns
-from target_liveintent.mapping.converter import Expression, Path, StreamPlan
+from target_liveintent.mapping.converter import FILTER, Path, StreamPlan
 from target_liveintent.settings import EventDefaults, Settings
 
 _SIMILAR = 0.75
@@ -33,28 +33,38 @@ _OPENING = {"patternProperties", "propertyNames", "$ref", "anyOf", "oneOf", "all
 """What a JSON schema may say of properties without listing them."""
 
 
-def doubtful_reads(origins: Mapping[str, Expression], schema: Mapping[str, Any]) -> Iterator[str]:
-    """Return a sentence for each path that an expression reads and the tap's schema does not have.
+def misspelled(
+    plan: StreamPlan, schema: Mapping[str, Any], *, presets: bool = False
+) -> Iterator[str]:
+    """Return a sentence for each name in the map of a stream that is probably a mistake.
 
-    Another sentence is about a value that is read from a column in cents, by its name, and that is
-    not converted. A path is all right if it has an alternative, by `coalesce` or `or`, that the
-    schema does have. Nothing is said of the columns `_sdc_…`, which taps add by the way in which
-    they replicate.
+    These are columns that no event has, and paths that the tap's schema does not have, unless
+    `coalesce` or `or` gives an alternative that it does have. Nothing is said of the columns
+    `_sdc_…`, which taps add by the way in which they replicate, and of what presets read only if
+    `presets` is true. A further sentence is about a value that is read from a column in cents, by
+    its name, and that is not converted.
     """
-    for column, origin in origins.items():
+    for column, origin in plan.origins.items():
+        where = f"the map of '{plan.stream}'"
+        if column not in {FILTER, *READ_COLUMNS}:
+            hint = did_you_mean(column, (field.name for field in FIELDS))
+            yield f"{where} sets '{column}', but events have no such column{hint}"
+        if origin.is_shipped and not presets:
+            continue
+        note = " (The preset reads this column only if it exists.)" if origin.is_shipped else ""
         absent: dict[Path, tuple[int, Collection[str]]] = {}
         for group in origin.reads:
             found = {path: step for path in group if (step := _absent_step(path, schema))}
             if len(found) == len(group):
                 absent |= found
         for path, (place, known_steps) in sorted(absent.items()):
-            yield unknown_read(column, path, place, known_steps)
+            yield f"in {where}, {unknown_read(column, path, place, known_steps)}{note}"
         if column == "value" and not _CONVERSION.search(origin.text):
             for path in sorted({path for group in origin.reads for path in group}):
                 if path and _IN_CENTS.search(path[-1]):
                     yield (
-                        f"'value' reads '{'.'.join(path)}', whose name means cents, as an amount."
-                        " To convert it, use minor_units(amount, currency)."
+                        f"in {where}, 'value' reads '{'.'.join(path)}', whose name means cents, as"
+                        " an amount. To convert it, use minor_units(amount, currency)."
                     )
 
 
@@ -112,14 +122,6 @@ def _absent_step(path: Path, schema: Mapping[str, Any]) -> tuple[int, Collection
 
 def _allows_others(schema: Mapping[str, Any]) -> bool:
     return not _OPENING.isdisjoint(schema) or schema.get("additionalProperties", False) is not False
-
-
-def unknown_columns(stream: str, columns: Iterable[str]) -> Iterator[str]:
-    """Return a sentence for each column of a map that no event has."""
-    for column in columns:
-        if column not in READ_COLUMNS:
-            hint = did_you_mean(column, (field.name for field in FIELDS))
-            yield f"the map of '{stream}' sets '{column}', but events have no such column{hint}"
 
 
 def absent_streams(names: Collection[str], streams: Collection[str]) -> Iterator[tuple[str, str]]:

@@ -24,10 +24,9 @@ from target_liveintent.mapping import (
     absent_streams,
     advise_map,
     did_you_mean,
-    doubtful_reads,
     lacking_for_events,
+    misspelled,
     settings_to_set,
-    unknown_columns,
 )
 from target_liveintent.settings import EventDefaults
 from target_liveintent.singer.reader import Message, decode_object, stream_of
@@ -116,9 +115,8 @@ class StreamRegistry:
 
     def _checked(self, stream: Stream, plan: StreamPlan) -> tuple[StreamPlan, bool]:
         """Return a plan, and whether it gives events; warn about what is probably misspelled."""
-        for problem in unknown_columns(plan.stream, plan.computed):
+        for problem in misspelled(plan, stream.schema):
             self._warn_once(problem)
-        self._warn_of_unknown_reads(stream, plan)
         gives_events = self._check_plan(stream, plan)
         self.has_events |= gives_events or stream.name == MELTANO_TEST_STREAM
         return plan, gives_events
@@ -143,12 +141,6 @@ class StreamRegistry:
             msg = f"{missing_columns_message(plan.stream, missing)} {advice}"
             raise StreamMappingError(msg)
         return False
-
-    def _warn_of_unknown_reads(self, stream: Stream, plan: StreamPlan) -> None:
-        """Warn about paths in the user's own expressions that the tap's schema does not have."""
-        own = {name: origin for name, origin in plan.origins.items() if not origin.is_shipped}
-        for said in doubtful_reads(own, stream.schema):
-            self._warn_once(f"in the map of '{plan.stream}', {said}")
 
     def _warn_if_skipped(self, stream: Stream, plan: StreamPlan) -> None:
         """Warn about a stream that no map names, unless the user has said that it is not used."""

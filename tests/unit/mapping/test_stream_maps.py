@@ -188,12 +188,11 @@ def test_the_event_id_of_a_record_that_cannot_be_mapped(
 def test_what_columns_are_computed_from() -> None:
     """The plan has the text of each expression and what it reads, the filter first."""
     (own,) = plans({"orders": {"x": "get('customer.email') ", "__filter__": "paid", "id": None}})
-    assert own.computed == ("x",)
     assert list(own.origins) == ["__filter__", "x"]
     assert own.origins["x"].text == "get('customer.email')"
     assert own.origins["x"].reads == {frozenset({("customer", "email")})}
     (other,) = plans({})
-    assert (other.computed, dict(other.origins)) == ((), {})
+    assert dict(other.origins) == {}
 
 
 def test_the_maps_of_a_configuration() -> None:

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from target_liveintent.mapping.converter import StreamPlan
 from target_liveintent.mapping.expressions import Compiler
 from target_liveintent.mapping.suggestions import (
     absent_streams,
     did_you_mean,
-    doubtful_reads,
-    unknown_columns,
+    misspelled,
 )
 
 
@@ -37,8 +37,8 @@ def test_did_you_mean(name: str, known: list[str], near: str | None) -> None:
 
 def unknown(expression: str, schema: dict[str, Any]) -> list[str]:
     """Return what is said of an expression for `value`."""
-    origins = {"value": Compiler({}).compile("value", expression)}
-    return list(doubtful_reads(origins, schema))
+    plan = StreamPlan("s", True, origins={"value": Compiler({}).compile("value", expression)})
+    return [said.removeprefix("in the map of 's', ") for said in misspelled(plan, schema)]
 
 
 PRICE = {"type": "object", "properties": {"amount": {}, "any": {"type": "object"}}}
@@ -119,8 +119,9 @@ def test_cents_that_are_not_converted(expression: str, column: str | None) -> No
 def test_unknown_columns() -> None:
     """A column that no event has is named; the API's own spelling is known."""
     said = "the map of 'orders' sets '{}', but events have no such column{}"
-    columns = ["value", "eventId", "valeu", "event_date", "zzz"]
-    assert list(unknown_columns("orders", columns)) == [
+    columns = ["value", "eventId", "valeu", "event_date", "zzz", "__filter__"]
+    plan = StreamPlan("orders", True, origins={c: Compiler({}).compile(c, "1") for c in columns})
+    assert list(misspelled(plan, {})) == [
         said.format("valeu", "; did you mean 'value'?"),
         said.format("event_date", "; did you mean 'event_time'?"),
         said.format("zzz", ""),

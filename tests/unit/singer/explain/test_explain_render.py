@@ -84,8 +84,9 @@ def test_columns_that_identify_nobody() -> None:
 
 MAPPED = {"orders": {**OWN, "email": "emial", "pixel": "7"}, "poeple": OWN, "__else__": None}
 MISTAKES = """\
+In the map of 'orders', 'email' reads 'emial', which is not in the tap's SCHEMA; \
+did you mean 'email'?
 The map of 'orders' sets 'pixel', but events have no such column; did you mean 'pixel_id'?
-'email' reads 'emial', which is not in the tap's SCHEMA; did you mean 'email'?
 A stream map names this stream, but the input has no such stream; did you mean 'people'?
 """.splitlines()
 
