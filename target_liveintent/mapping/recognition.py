@@ -168,7 +168,8 @@ def _described(schema: Any, path: Path = ()) -> Iterator[tuple[Path, frozenset[s
     kinds = [kind for kind in kinds if isinstance(kind, Mapping)]
     inner: dict[str, Any] = {}
     for kind in kinds:
-        inner |= kind.get("properties") or {}
+        if isinstance(properties := kind.get("properties"), Mapping):
+            inner |= properties
     if inner and len(path) < _DEEPEST and not (path and "." in path[-1]):
         for name, one in inner.items():
             yield from _described(one, (*path, name))
