@@ -27,8 +27,9 @@ class Suppressions:
             with io.TextIOWrapper(open_anywhere(path), encoding="utf-8-sig") as lines:
                 for number, line in enumerate(lines, 1):
                     self._add(line.strip(), number)
-        except (OSError, ValueError) as error:  # (A URL may contain credentials.)
-            name = "" if "://" in path else f" {path!a}"
+        except (OSError, ValueError) as error:
+            is_shown = isinstance(error, OSError) and "://" not in path  # (For credentials.)
+            name = f" '{path}'" if is_shown else ""
             reason = getattr(error, "strerror", None) or (
                 "it must be the path of a file in UTF-8, with one e-mail address or e-mail hash on"
                 " each line"
