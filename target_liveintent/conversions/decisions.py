@@ -9,7 +9,9 @@ from urllib.parse import unquote
 from target_liveintent.conversions.coerce import UNUSABLE, UUID_FORM, Unusable, text
 from target_liveintent.privacy import is_placeholder
 
-_PARAMETER = re.compile(rf"(?:^|[?&;#/ ])li_did=(?:({UUID_FORM.pattern})(?![\w.-]))?", re.ASCII)
+_PARAMETER = re.compile(  # (A pattern that begins with a plain text is fast.)
+    rf"li_did=(?<![^?&;#/ ]li_did=)(?:({UUID_FORM.pattern})(?![\w.-]))?", re.ASCII
+)
 """The parameter, and its value if that is a UUID. `old_li_did` is another parameter."""
 _LEVELS = 5
 """How often a URL in a parameter may be encoded, plus one."""
