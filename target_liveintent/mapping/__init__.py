@@ -9,7 +9,16 @@ from target_liveintent.mapping.converter import (
     StreamPlan,
 )
 from target_liveintent.mapping.functions import CURRENCIES
-from target_liveintent.mapping.map_checks import dots_advice, map_problems
+from target_liveintent.mapping.map_checks import (
+    absent_streams,
+    did_you_mean,
+    dots_advice,
+    lacking_for_events,
+    map_problems,
+    misspelled,
+    settings_to_set,
+    unused_zone,
+)
 from target_liveintent.mapping.presets import (
     PRESETS,
     likely_preset,
@@ -18,14 +27,6 @@ from target_liveintent.mapping.presets import (
 from target_liveintent.mapping.proposals import advise_map, config_text, propose
 from target_liveintent.mapping.recognition import MAX_SAMPLES
 from target_liveintent.mapping.stream_maps import StreamMaps, stream_maps_of
-from target_liveintent.mapping.suggestions import (
-    absent_streams,
-    did_you_mean,
-    lacking_for_events,
-    misspelled,
-    settings_to_set,
-    unused_zone,
-)
 
 __all__ = [
     "CURRENCIES",

@@ -1,18 +1,44 @@
-"""Checks the setting `stream_maps`; the SDK would find most mistakes only when a SCHEMA comes.
+"""What is wrong with a map, in sentences for people, and what was probably meant.
 
-Each problem is one line that names the entry and what it must be, and never its value.
+The SDK would find most mistakes in the setting `stream_maps` only when a SCHEMA comes; each of its
+problems is one line that names the entry and what it must be, and never its value. What a map names
+in vain is known with the SCHEMA; a run and `explain` say it in the same words.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Mapping
+import difflib
+import fnmatch
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from target_liveintent.conversions import READ_COLUMNS
-from target_liveintent.mapping.converter import FILTER
+from target_liveintent.conversions import FIELDS, READ_COLUMNS, SETTING_FOR, missing_columns
+from target_liveintent.mapping.converter import FILTER, Path, StreamPlan
 from target_liveintent.mapping.presets import NULL_VALUES
-from target_liveintent.mapping.suggestions import did_you_mean
+from target_liveintent.settings import EventDefaults, Settings
+
+_SIMILAR = 0.75
+"""The least similarity of two names, by `difflib`: `pixel` and `pixel_id` have 0.77."""
+_TAPS_OWN = "_sdc_"
+_IN_CENTS = re.compile(r"(?i:(?<![a-z])(?:cents?|pence|pennies|minor)(?![a-z]))|Cents?(?![a-z])")
+_CONVERSION = re.compile(r"minor_units|[*/]")
+_OPENING = {"patternProperties", "propertyNames", "$ref", "anyOf", "oneOf", "allOf", "if"}
+"""What a JSON schema may say of properties without listing them."""
+
+
+def did_you_mean(name: str, known_names: Iterable[str]) -> str:
+    """Return the end of a sentence that suggests the most similar known name; empty if none is.
+
+    Upper and lower case are equal.
+    """
+    names = {known.lower(): known for known in known_names}
+    similar = difflib.get_close_matches(name.lower(), names, 1, _SIMILAR)
+    return f"; did you mean '{names[similar[0]]}'?" if similar else ""
+
+
+# The setting
 
 
 def map_problems(stream_maps: Mapping[str, Any]) -> Iterator[str]:
@@ -88,3 +114,125 @@ _MAP_OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
     FILTER: _COLUMN,
 }
 """The types of the options of one stream's map. A misspelled option would be read as a column."""
+
+
+# Maps and the SCHEMA
+
+
+def misspelled(
+    plan: StreamPlan, schema: Mapping[str, Any], *, presets: bool = False
+) -> Iterator[str]:
+    """Return a sentence for each name in the map of a stream that is probably a mistake.
+
+    These are columns that no event has, and paths that the tap's schema does not have, unless
+    `coalesce` or `or` gives an alternative that it does have. Nothing is said of the columns
+    `_sdc_…`, which taps add by the way in which they replicate, and of what presets read only if
+    `presets` is true. A further sentence is about a value that is read from a column in cents, by
+    its name, and that is not converted.
+    """
+    for column, origin in plan.origins.items():
+        where = f"the map of '{plan.stream}'"
+        if column not in {FILTER, *READ_COLUMNS}:
+            hint = did_you_mean(column, (field.name for field in FIELDS))
+            yield f"{where} sets '{column}', but events have no such column{hint}"
+        if origin.is_shipped and not presets:
+            continue
+        note = " (The preset reads this column only if it exists.)" if origin.is_shipped else ""
+        absent: dict[Path, tuple[int, Collection[str]]] = {}
+        for group in origin.reads:
+            found = {path: step for path in group if (step := _absent_step(path, schema))}
+            if len(found) == len(group):
+                absent |= found
+        for path, (place, known_steps) in sorted(absent.items()):
+            yield f"in {where}, {unknown_read(column, path, place, known_steps)}{note}"
+        if column == "value" and not _CONVERSION.search(origin.text):
+            for path in sorted({path for group in origin.reads for path in group}):
+                if path and _IN_CENTS.search(path[-1]):
+                    yield (
+                        f"in {where}, 'value' reads '{'.'.join(path)}', whose name means cents, as"
+                        " an amount. To convert it, use minor_units(amount, currency)."
+                    )
+
+
+def lacking_for_events(
+    plan: StreamPlan, schema: Mapping[str, Any], defaults: EventDefaults
+) -> list[str]:
+    """List in phrases what a mapped stream lacks, so that its records cannot produce an event.
+
+    A preset reads what some sources have and others lack. But each event needs a time: if the tap's
+    schema has none of the columns that the preset reads for it, the preset does not fit the stream.
+    Its filter could then leave out every record without a word.
+    """
+    lacking = missing_columns(plan.properties, defaults)
+    origin = plan.origins.get("event_time")
+    has_other = "eventTime" in plan.properties  # The API's spelling.
+    if origin is not None and origin.is_shipped and not has_other:
+        paths = {path for group in origin.reads for path in group}
+        if paths and all(_absent_step(path, schema) for path in paths):
+            names = " or ".join(sorted(".".join(path) for path in paths))
+            lacking.insert(
+                0,
+                f"event_time (the preset reads it from {names}, but the tap's SCHEMA has no such"
+                " column: remove the preset of this stream)",
+            )
+    return lacking
+
+
+def unknown_read(column: str, path: Path, place: int, known_steps: Iterable[str]) -> str:
+    """Return a sentence about a path of which the tap's schema does not have the step at a place.
+
+    The schema has the known steps there.
+    """
+    hint = did_you_mean(path[place], known_steps) or "."
+    return f"'{column}' reads '{'.'.join(path)}', which is not in the tap's SCHEMA{hint}"
+
+
+def _absent_step(path: Path, schema: Mapping[str, Any]) -> tuple[int, Collection[str]] | None:
+    """Return which step of a path the tap's schema does not have, and what it has in its place.
+
+    It is None if the schema has the path, or does not say what there is: where it lists no
+    properties, allows additional ones, or is put together from several schemas.
+    """
+    if path and path[0].startswith(_TAPS_OWN):
+        return None
+    inner: Any = schema
+    for place, step in enumerate(path):
+        properties = inner.get("properties") if isinstance(inner, dict) else None
+        if not isinstance(properties, dict) or not properties or _allows_others(inner):
+            return None
+        if step not in properties:
+            return place, properties
+        inner = properties[step]
+    return None
+
+
+def _allows_others(schema: Mapping[str, Any]) -> bool:
+    return not _OPENING.isdisjoint(schema) or schema.get("additionalProperties", False) is not False
+
+
+def absent_streams(names: Collection[str], streams: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Return the names and patterns of maps that match no stream of the tap, each with a hint."""
+    others = [x for x in streams if not any(fnmatch.fnmatch(x, name) for name in names)]
+    for name in names:
+        if not any(fnmatch.fnmatch(stream, name) for stream in streams):
+            yield name, did_you_mean(name, others)
+
+
+def unused_zone(timezone: str, streams: Sequence[str]) -> Iterator[str]:
+    """Return a sentence if the setting `timezone` was used for no event time of these streams."""
+    if streams and timezone.casefold() != Settings.timezone.casefold():
+        yield (
+            f"setting 'timezone' has no effect on the event times of {', '.join(streams)},"
+            " because each of these times has its own time zone or is a Unix time. Some taps,"
+            " such as tap-postgres, mark local times as UTC. If your tap does this, map"
+            " event_time with local_time(…), so that the setting applies"
+        )
+
+
+def settings_to_set(missing: Sequence[str]) -> str | None:
+    """Return a sentence with the settings that supply all that a stream lacks; None if none can."""
+    if not SETTING_FOR.keys() >= set(missing):
+        return None
+    names = (SETTING_FOR[column] for column in missing)
+    named = (f"{name} (TARGET_LIVEINTENT_{name.upper()} in the environment)" for name in names)
+    return f"Set {' and '.join(named)}."

@@ -24,9 +24,8 @@ from target_liveintent.mapping.converter import (
     StreamPlan,
 )
 from target_liveintent.mapping.expressions import Compiler
-from target_liveintent.mapping.map_checks import dots_advice
+from target_liveintent.mapping.map_checks import dots_advice, unknown_read
 from target_liveintent.mapping.presets import NULL_VALUES, expand_presets
-from target_liveintent.mapping.suggestions import unknown_read
 from target_liveintent.settings import Settings
 
 

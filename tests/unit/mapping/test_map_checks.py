@@ -8,7 +8,7 @@ import pytest
 
 from target_liveintent.mapping.converter import StreamPlan
 from target_liveintent.mapping.expressions import Compiler
-from target_liveintent.mapping.suggestions import (
+from target_liveintent.mapping.map_checks import (
     absent_streams,
     did_you_mean,
     misspelled,
