@@ -99,17 +99,34 @@ def lines_of(stream: Stream, *records: dict[str, Any]) -> str:
         ("date", {"date": "23/04/2026"}, "event_time: parse_time(get('date'), '%d/%m/%Y')"),
         ("updated_at:t", {}, "event_time: not recognized; candidates: updated_at"),
         ("total_cents:i", {}, "value: total_cents is in cents, but no column has the currency"),
+        ("total_cents:i currency", {}, "minor_units(get('total_cents'), get('currency'))"),
         # Small integers are not taken for cents.
         ("total:i currency", {"total": 49, "currency": "EUR"}, "value: get('total')"),
         ("total currency", {"total": "1.234,5", "currency": "EUR"}, "value: amount(get('total'))"),
         ("consent:b", {}, "consent: not recognized; candidates: consent"),
         ("payment_status", {}, "a filter can also read get('payment_status')"),
+        ("id:i order_no", {}, "order_id: get('order_no')"),
+        ("uuid", {}, "order_id: get('uuid')"),  # The stream is `orders`.
         ("a b", {"a": "x", "b": "2026-08-01 10:00"}, "event_time: get('b')"),
     ],
 )
 def test_what_values_say(columns: str, values: dict[str, Any], said: str) -> None:
     """Values decide what names leave open; where several columns fit, a person chooses."""
     assert said in lines_of(stream_of(columns), values)
+
+
+@pytest.mark.parametrize("column", ["deleted:t", "is_test"])
+def test_a_filter_reads_only_flags(column: str) -> None:
+    """A time of deletion, or a text that means neither yes nor no, is none."""
+    records = [{"is_test": "maybe"}] if column == "is_test" else []
+    assert "__filter__" not in lines_of(stream_of(column), *records)
+
+
+def test_a_schema_of_alternatives() -> None:
+    """Some taps write the types of a time as `anyOf`."""
+    described = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]}
+    stream = Stream("s", {"properties": {"x": described, "y": {"type": "string"}}}, ())
+    assert propose(stream).expressions["event_time"] == "get('x')"
 
 
 @pytest.mark.parametrize("value", ["B/50000", "web/2026", "SKU/1 x"])
