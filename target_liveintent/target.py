@@ -22,7 +22,7 @@ from singer_sdk.target_base import Target
 from target_liveintent import config, reporting, singer, store
 from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.conversions import DEAD_LETTERS
-from target_liveintent.delivery import Client, DryRun, Refusals, delivery_of
+from target_liveintent.delivery import Client, DryClient, Refusals, delivery_of
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.mapping import stream_maps_of
 from target_liveintent.privacy import Suppressions, hide_token
@@ -103,16 +103,15 @@ class TargetLiveIntent(Target):
         self._reporter = reporting.RunReporter(
             settings, program, self.logger, sys.stderr, run_id=self.run_id
         )
+        # The API may accept nothing because only bad events are left to be replayed.
+        refusals = Refusals(accepted=replay is not None)
+        sender = DryClient(self.logger) if settings.dry_run else client
+        delivery = delivery_of(settings, sender, SYSTEM_CLOCK, refusals)
         self._store = None if settings.dry_run else self._open_store(send_again=send_again)
-        if self._store is None:
-            database = store.open_for_reading(settings)
-            outcomes = store.DryStore(database, settings, self.run_id, send_again=send_again)
-            parts = RunParts(SYSTEM_CLOCK, DryRun(self.logger, SYSTEM_CLOCK), outcomes)
-        else:
-            # The API may accept nothing because only bad events are left to be replayed.
-            refusals = Refusals(accepted=replay is not None)
-            delivery = delivery_of(settings, client, SYSTEM_CLOCK, refusals)
-            parts = RunParts(SYSTEM_CLOCK, delivery, self._store)
+        outcomes = self._store or store.DryStore(
+            store.open_for_reading(settings), settings, self.run_id, send_again=send_again
+        )
+        parts = RunParts(SYSTEM_CLOCK, delivery, outcomes)
         self.run = Run(
             settings,
             parts._replace(

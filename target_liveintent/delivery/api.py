@@ -97,13 +97,6 @@ class Answer(msgspec.Struct, frozen=True):
         return self.verdict is Verdict.REFUSED and not too_large
 
     @property
-    def in_words(self) -> str:
-        """The detail of the answer, and how long the API asks to wait."""
-        if not self.retry_after:
-            return self.detail
-        return f"{self.detail} (Retry-After {self.retry_after:.0f} seconds)"
-
-    @property
     def is_throttled(self) -> bool:
         """Whether the API answered that requests come too fast, so that no event is at fault."""
         return self.verdict is Verdict.LIMITED and self.status is not None
@@ -185,13 +178,6 @@ def _detail(body: bytes) -> str:
 # The exceptions with which delivery ends a run
 
 
-_LATER = "The next run sends the events that were not delivered"
-_SLOWER = (
-    "The API is limiting the rate. The next run sends the events that were not delivered. If"
-    " LiveIntent has told you a limit, set max_requests_per_minute to that value"
-)
-
-
 def ended_by(answer: Answer, settings: Settings, *, accepted: bool) -> DeliveryError:
     """Return the error for an answer after which a run sends nothing more.
 
@@ -200,18 +186,12 @@ def ended_by(answer: Answer, settings: Settings, *, accepted: bool) -> DeliveryE
         settings: The settings.
         accepted: Whether the API accepted events before.
     """
+    where = _where(settings)
     if answer.verdict is Verdict.UNREACHABLE:
-        return SetUpError(answer.detail + _where(settings))
+        return SetUpError(answer.detail + where)
     if answer.verdict is not Verdict.DENIED:
         msg = f"the API gave an unexpected answer: {answer.detail}. Check api_url and customer_id"
-        return DeliveryError(msg + _where(settings))
-    if settings.auth_token_path is None:
-        advice = "Ask your account manager for the current auth_token"
-    else:
-        advice = (
-            "The run has read the file of auth_token_path again, and the file still contains"
-            " this token. Ask your account manager for the current token"
-        )
+        return DeliveryError(msg + where)
     msg = f"the API denied access ({answer.detail})"
     if accepted and answer.status == HTTPStatus.FORBIDDEN:
         msg += (
@@ -220,57 +200,42 @@ def ended_by(answer: Answer, settings: Settings, *, accepted: bool) -> DeliveryE
         )
     else:
         msg += ". The token may have been rotated, or may belong to another customer_id"
-    return AccessDeniedError(f"{msg}. {advice}{_where(settings)}")
+    advice = "Ask your account manager for the current token, and replace that of auth_token, or"
+    return AccessDeniedError(f"{msg}. {advice} in the file of auth_token_path{where}")
 
 
 def outage(answer: Answer, settings: Settings) -> OutageError:
     """Return the error that ends a run if the API accepts nothing for `max_retry_seconds`."""
-    budget = settings.max_retry_seconds
-    if (answer.retry_after or 0.0) > budget:
-        what = f"the API asks to wait for longer than max_retry_seconds ({budget}) allows"
-    else:
-        what = f"the API accepted nothing for {budget} seconds (max_retry_seconds)"
-    advice = _SLOWER if answer.is_throttled else _LATER
-    return OutageError(f"{what}: {answer.in_words}{_where(settings)}. {advice}")
+    budget, asked = settings.max_retry_seconds, answer.retry_after or 0.0
+    what = f"the API accepted nothing for {budget} seconds (max_retry_seconds)"
+    if asked > budget:
+        what = f"the API asks to wait for {asked:.0f} seconds; max_retry_seconds is {budget}"
+    later = "The next run sends the events that were not delivered"
+    return OutageError(f"{what}: {answer.detail}{_where(settings)}. {later}")
 
 
-def stopped(last_fault: Answer | None, settings: Settings) -> DeliveryError:
+def stopped(last_fault: Answer | None) -> DeliveryError:
     """Return the error that ends a run which was stopped before it had sent everything.
 
     Args:
         last_fault: The last answer, if the API accepted nothing since then.
-        settings: The settings.
     """
-    if last_fault is None:
-        msg = "the run was stopped"
-        return DeliveryError(msg)
-    msg = f"the run was stopped during an outage of the API: {last_fault.in_words}"
-    return OutageError(msg + _where(settings))
+    outage = f" during an outage of the API: {last_fault.detail}" if last_fault else ""
+    return DeliveryError(f"the run was stopped{outage}")
 
 
-def all_refused(requests: int, detail: str) -> AllRefusedError:
-    """Return the error that ends a run whose settings are wrong.
+def all_refused(what: str, detail: str) -> AllRefusedError:
+    """Return the error that ends a run because the API accepts nothing.
 
     Args:
-        requests: How many requests in a row were refused.
-        detail: What the API said about the last one.
+        what: What happened.
+        detail: What the API answered.
     """
-    msg = refused_as_a_whole(f"the API refused {requests} requests in a row", detail)
-    return AllRefusedError(msg)
-
-
-def refused_as_a_whole(what: str, detail: str) -> str:
-    """Return a line that explains why the API accepts nothing: what happened, what it answered."""
-    cause = "check pixel_id and customer_id"
-    if detail.startswith("HTTP 413"):
-        cause = (
-            "set batch_size_rows to a smaller number, and check whether a proxy refuses large"
-            " requests"
-        )
-    return (
-        f"{what} ({detail}). The cause may be in the settings, not in the events: {cause}. The next"
-        " run sends all events that were neither delivered nor written as dead letters. If this"
-        " run is a replay, it keeps the dead letters that it has not sent"
+    return AllRefusedError(
+        f"{what} ({detail}). The cause may be in the settings, not in the events: check pixel_id"
+        " and customer_id; after HTTP 413, set batch_size_rows to a smaller number. The next run"
+        " sends all events that were neither delivered nor written as dead letters. If this run is"
+        " a replay, it keeps the dead letters that it has not sent"
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from target_liveintent.delivery.api import Answer, Verdict, judge, seconds_to_wait
-from target_liveintent.delivery.network_faults import NetworkFault, explain
+from target_liveintent.delivery.network_faults import explain
 from target_liveintent.delivery.transport import Route, find_route
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.privacy import hide_token
@@ -21,6 +21,8 @@ from target_liveintent.settings import Settings
 _logger = logging.getLogger("target_liveintent.client")
 _MAX_BYTES = 65_536
 """Bytes of a token's file that are read; a longer file cannot be a token."""
+_SHOWN = 5
+"""Events that a dry run shows."""
 
 
 class Client:
@@ -31,7 +33,7 @@ class Client:
         self._settings = settings
         self._token = settings.auth_token
         self._rotating = threading.Lock()
-        self._route: Route | NetworkFault | None = None  # Found with the first request.
+        self._route: Route | Answer | None = None  # Found with the first request.
         self._finding = threading.Lock()
 
     def post(self, body: bytes, event_ids: Iterable[str], seconds: float) -> Answer:
@@ -46,8 +48,8 @@ class Client:
                 self._route = find_route(self._settings)
             route = self._route
         reply = route.post(token, body, seconds) if isinstance(route, Route) else route
-        if isinstance(reply, NetworkFault):
-            return Answer(reply.verdict, reply.in_words)
+        if isinstance(reply, Answer):
+            return reply
         wait = None
         if reply.status >= HTTPStatus.BAD_REQUEST:
             wait = seconds_to_wait(reply.headers, self._settings.max_retry_seconds)
@@ -56,28 +58,39 @@ class Client:
 
     def _denied(self, denied: str, answer: Answer) -> Answer:
         """Find out whether there is another token than the one that was denied; read its file."""
-        rotated = msgspec.structs.replace(answer, verdict=Verdict.ROTATED)
         with self._rotating:
-            if self._token != denied:  # Another thread has read it in the meantime.
-                return rotated
-            if self._settings.auth_token_path is None:
+            if self._token == denied and self._settings.auth_token_path is not None:
+                try:
+                    token = read_token(self._settings.auth_token_path)
+                except ConfigurationError as error:
+                    # It is being replaced, or is missing. Or it cannot be opened now.
+                    fault = explain(error)
+                    return fault if fault.verdict is Verdict.STARVED else answer
+                hide_token(token)
+                if token != denied:
+                    self._token = token
+                    _logger.info(
+                        "the API denied access, but the file of auth_token_path now contains"
+                        " another token, so the run continues with that token"
+                    )
+            if self._token == denied:
                 return answer
-            try:
-                token = read_token(self._settings.auth_token_path)
-            except ConfigurationError as error:
-                # It is being replaced, or is missing. Or it cannot be opened now.
-                fault = explain(error)
-                is_starved = fault.verdict is Verdict.STARVED
-                return Answer(fault.verdict, fault.in_words) if is_starved else answer
-            hide_token(token)
-            if token == denied:
-                return answer
-            self._token = token
-            _logger.info(
-                "the API denied access, but the file of auth_token_path now contains another"
-                " token, so the run continues with that token"
-            )
-            return rotated
+            return msgspec.structs.replace(answer, verdict=Verdict.ROTATED)
+
+
+class DryClient:
+    """Takes the place of `Client` in a dry run: shows the first events, and sends nothing."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._left = iter(range(_SHOWN))
+
+    def post(self, body: bytes, event_ids: Iterable[str], seconds: float) -> Answer:  # noqa: ARG002
+        """Log events, unless enough have been shown, and accept them all."""
+        events = msgspec.json.decode(body, type=list[msgspec.Raw])
+        for event, _ in zip(events, self._left, strict=False):
+            self._logger.info("would send: %s", bytes(event).decode())
+        return Answer(Verdict.ACCEPTED, "a dry run")
 
 
 def is_usable_token(token: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import NamedTuple
 
@@ -83,22 +84,16 @@ class Part(msgspec.Struct, eq=False):
 
     Attributes:
         events: At least one.
-        faults: How many of its requests failed.
-        counted: How many of them count against its events: those between which the API accepted
-            other requests; a 429 or 503 only if no other request got one.
-        was_throttled: Whether one of the answers was a 429 or 503.
-        accepted: How many requests of the run were accepted until the last fault,
-        throttled: and how many got a 429 or 503.
-        postponed_at: The number of the run's newest request when it was last postponed.
+        faults: How many of its requests failed. One counts only if the API accepted another that
+            was made after the fault before it, and a 429 or 503 only as a quarter.
+        failed_at: The number of the run's newest request when one last failed; -1 before.
+        ready_at: Monotonic seconds before which it is not sent again.
     """
 
     events: list[Conversion]
-    faults: int = 0
-    counted: int = 0
-    was_throttled: bool = False
-    accepted: int = 0
-    throttled: int = 0
-    postponed_at: int = 0
+    faults: float = 0.0
+    failed_at: int = -1
+    ready_at: float = 0.0
 
 
 class Job:
@@ -110,11 +105,9 @@ class Job:
         refused: The events whose refusal is not proven yet.
         refused_at: The number of the run's newest request when the API last refused one of it; None
             if it did not.
+        failed_at: The number of the run's newest request when one of it first failed; infinite
+            before.
         in_flight: Whether a request is in flight.
-        ready_at: Monotonic seconds before which it is not sent again after a fault.
-        deferred_at: How many requests of the run were accepted when a part of it last seemed to be
-            at fault, and how many were made. Other batches go first until one more is accepted.
-        blamed_at: The number of the run's newest request when that first happened.
         samples: How many single events of it were sent as samples.
     """
 
@@ -123,10 +116,8 @@ class Job:
         self.parts = [Part(batch.conversions)]
         self.refused: list[Rejection] = []
         self.refused_at: int | None = None
+        self.failed_at = math.inf
         self.in_flight = False
-        self.ready_at = 0.0
-        self.deferred_at = (-1, 0)
-        self.blamed_at: int | None = None
         self.samples = 0
         # The second part, if it has a bad event should the API accept all events of the first.
         self._other_half: Part | None = None
@@ -154,9 +145,7 @@ class Job:
             events = self.parts[0].events
             young = [event for event in events if unix_time < event.expires_at]
             old = [event for event in events if unix_time >= event.expires_at]
-            self.result.undelivered += [
-                event.rejected("event_too_old", "event_time", None) for event in old
-            ]
+            self._reject(old, "event_too_old", field="event_time")
             if young:
                 self._other_half = None  # The part no longer proves that it has a bad event.
                 self.parts[0].events = young
@@ -169,10 +158,7 @@ class Job:
         if answer.verdict is Verdict.ACCEPTED:
             self.result.confirmed += delivered
         else:
-            left_out = [event for event in delivered if event.event_id in named]
-            self.result.undelivered += [
-                event.rejected("not_processed", None, None) for event in left_out
-            ]
+            self._reject([one for one in delivered if one.event_id in named], "not_processed")
             delivered = [event for event in delivered if event.event_id not in named]
         self.result.delivered += delivered
         self.result.sent_at += [sent_at] * len(delivered)
@@ -190,8 +176,7 @@ class Job:
 
     def give_up(self, reason: str, detail: str | None) -> None:
         """Give the events of the part this outcome."""
-        events = self.parts[0].events
-        self.result.undelivered += [event.rejected(reason, None, detail) for event in events]
+        self._reject(self.parts[0].events, reason, detail)
         self._settle()
 
     def halve(self, *, has_bad_event: bool = False) -> None:
@@ -204,9 +189,8 @@ class Job:
         if not has_bad_event:
             self._sort()
 
-    def postpone(self, newest: int) -> None:
-        """Send all other parts before this one; `newest` is the number of the newest request."""
-        self.parts[0].postponed_at = newest
+    def postpone(self) -> None:
+        """Send all other parts before this one, which has failed."""
         self._other_half = None
         self._sort()
 
@@ -228,13 +212,14 @@ class Job:
         self.result.undelivered += self.refused
         self.refused = []
 
-    def finished(self, failure: Exception | None = None) -> BatchResult:
-        """Return the last result; what is undelivered is in the order of the records."""
-        if self.result.undelivered:
-            place = {event.event_id: n for n, event in enumerate(self.result.batch.conversions)}
-            self.result.undelivered.sort(key=lambda one: place[one.event_id])
-        self.result.failure = failure
-        return self.result
+    def _reject(
+        self,
+        events: list[Conversion],
+        reason: str,
+        detail: str | None = None,
+        field: str | None = None,
+    ) -> None:
+        self.result.undelivered += [event.rejected(reason, field, detail) for event in events]
 
     def _settle(self, *, all_good: bool = False) -> None:
         """Remove the part, as its events have their outcome."""
@@ -246,7 +231,7 @@ class Job:
             self._sort()
 
     def _sort(self) -> None:
-        self.parts.sort(key=lambda part: (part.postponed_at, -len(part.events)))
+        self.parts.sort(key=lambda part: (part.failed_at, -len(part.events)))
 
 
 class DeliveryStatus(NamedTuple):
@@ -257,15 +242,13 @@ class DeliveryStatus(NamedTuple):
         waiting: How many of them wait for a request to start.
         window: The most requests that may be in flight now.
         rate: The most requests a second that may start now; None if there is no limit.
-        reason: Why they wait, in words; None if only for requests before them.
-        since: Since when there is this reason, in monotonic seconds.
-        is_outage: Whether the API accepts nothing now.
+        fault: The last answer, in words, if the API accepts nothing now.
+        since: Since when that is so, in monotonic seconds.
     """
 
     batches: int = 0
     waiting: int = 0
     window: int = 0
     rate: float | None = None
-    reason: str | None = None
+    fault: str | None = None
     since: float = 0.0
-    is_outage: bool = False

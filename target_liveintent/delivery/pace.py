@@ -51,34 +51,30 @@ class Signal(enum.Enum):
     FAULT = enum.auto()  # Anything else that went wrong: 500, 502, 504, no connection.
 
 
-CUT = 0.91
-"""The factor of a cut. A rate just below the limit is the best one, so cuts are small."""
-STEEP_CUT = 0.45
-"""The factor of a cut while the limit may be anywhere below: this finds it with few requests."""
-GENTLE_CUT = 0.75
-"""The factor in a search in which a request was taken: the limit is near, or refusals are
-random."""
+# Cuts and the search for a limit
+CUT = 0.91  # The factor of a cut. A rate just below the limit is the best one, so cuts are small.
+STEEP_CUT = 0.45  # While the limit may be anywhere below: this finds it with few requests.
+GENTLE_CUT = 0.75  # In a search in which a request was taken: the limit is near.
+EXCESS_CUT = 0.6  # After a probe, and if too many are refused while refusals are random.
 FOUND = 2
 """How many requests must be taken after a cut to end the search for a limit. One may be taken by
 chance: other clients that share the limit may have left only this one."""
 GUESS = 1.25
 """The first limit, relative to the rate in use. A search soon corrects a high guess, but not a low
 one."""
-CLIMB = 2.5
-"""The least seconds of a climb. Because it depends on time, and not on answers, clients that share
-a limit get equal rates."""
-CLIMB_AT_ONE = 6.0
-"""Seconds of a climb at one request a second, where it costs one request in five."""
-REPAID = 2.0
-"""Seconds that each second of `Retry-After` adds to a climb, because refusals cost more then."""
-GONE = 3.0
-"""After so many climbs without a refusal, no limit is known any more."""
 FEW = 3
 """After at most so many starts since the last cut, the rate is cut to the rate that was really
 used: a `Retry-After` left no time for more. The limit is higher than this, so the climb rests
 halfway to the refused rate, at the geometric mean."""
-LEAST_RATE = 1 / 60
-"""The least requests a second, where failures do not come in a row."""
+LEAST_RATE = 1 / 60  # The least requests a second, where failures do not come in a row.
+
+# Climbs depend on time, and not on answers: so clients that share a limit get equal rates.
+CLIMB = 2.5  # The least seconds of a climb.
+CLIMB_AT_ONE = 6.0  # Seconds at one request a second, where it costs one request in five.
+REPAID = 2.0  # Seconds for each second of `Retry-After`, because refusals cost more then.
+GONE = 3.0  # After so many climbs without a refusal, no limit is known any more.
+
+# Failures in a row
 FIRST_GAP, LONGEST_GAP = 3.0, 13.2
 """The longest pause between requests at the first failures in a row, each of which adds a sixth,
 and the longest pause of all, in seconds. An outage of 300 seconds costs up to 100 requests, and its
@@ -86,50 +82,34 @@ end is found within 15 seconds."""
 FAULTS = 5
 """From so many failures in a row, a fault counts as a refusal. If 40 % fail by chance, 1 in 100
 series is as long."""
-OUTAGE = 8
-"""Failures in a row that are an outage."""
+OUTAGE = 8  # Failures in a row that are an outage.
 OUTAGE_SECONDS = 8.0
 """Failures for so many seconds are an outage even if only one request was taken before them. In a
 search for a low limit, refusals come within milliseconds, so there are as many in a row within a
 second. Without this time, the search would start again after each request that is taken."""
+
+# Probes
 SAMPLE = 10
 """The answers whose share of refusals begins a probe, and those that end it. Those of a search
 count once a request was taken in it."""
-FEWEST_REFUSED, MOST_REFUSED = 0.4, 0.8
-"""The least and the greatest share of refusals that begins a probe. A single client at a limit has
-fewer."""
-PROBE_RATE = 4.0
-"""The rate of a probe, relative to the highest rate of these answers."""
-LEAST_PROBE_RATE = 2.5
-"""The least such rate, if the number of requests in flight limits it. With less, a probe shows
-nothing."""
-SAME = 0.5
-"""How much of the share of accepted requests must remain in a probe: less is not chance."""
-BELIEVED = 100
-"""For so many answers, the result of a probe counts."""
-REST = 40
-"""Answers after a probe that found a limit, before another one; tasks begin with such a rest."""
-ALLOWED = 0.55
-"""The share of refusals that leads to no cut while refusals are random."""
-EXCESS = 3.0
-"""The number of refusals beyond this share after which the rate is cut."""
-EXCESS_CUT = 0.6
-"""The factor of such a cut. After a probe, the factor from the rate of the probe to the new
-rate."""
-NARROWER = 0.7
-"""The factor of the window if answers are slow."""
-SLOW = 2.0
-"""The factor between medians of latencies that chance does not explain."""
-SLOW_ROUNDS = 3
-"""Slow rounds in a row after which a narrower window must have helped."""
-RELIEF = 0.7
-"""The factor by which the latency must fall to show this."""
-ROUND = 8
-"""The fewest answers in a round, so that their median is reliable."""
-SPREAD = 0.25
-"""The random share of the time between two starts, so that clients do not start together."""
-INSTANT = 0.001
-"""The shortest time over which a rate is measured, in seconds."""
+FEWEST_REFUSED, MOST_REFUSED = 0.4, 0.8  # Begin a probe. A single client at a limit has fewer.
+PROBE_RATE = 4.0  # The rate of a probe, relative to the highest rate of these answers.
+LEAST_PROBE_RATE = 2.5  # If requests in flight limit it more than that, a probe shows nothing.
+SAME = 0.5  # How much of the share of accepted requests must remain: less is not chance.
+BELIEVED = 100  # For so many answers, the result of a probe counts.
+REST = 40  # Answers after a probe that found a limit, before another one, and of tasks at first.
+ALLOWED = 0.55  # The share of refusals that leads to no cut while refusals are random,
+EXCESS = 3.0  # and the number of refusals beyond this share that leads to one.
+
+# The window
+ROUND = 8  # The fewest answers in a round, so that their median is reliable.
+SLOW = 2.0  # The factor between medians of latencies that chance does not explain.
+NARROWER = 0.7  # The factor of the window after a slow round.
+SLOW_ROUNDS = 3  # Slow rounds in a row after which a narrower window must have helped,
+RELIEF = 0.7  # that is, the latency must have fallen by this factor.
+
+SPREAD = 0.25  # The random share of the time between two starts: clients do not start together.
+INSTANT = 0.001  # The shortest time over which a rate is measured, in seconds.
 
 
 class Window:
@@ -201,19 +181,12 @@ class Window:
 
 
 class _Limit(NamedTuple):
-    """The rate since a cut, in requests a second.
+    """The rate since a cut, in requests a second."""
 
-    Attributes:
-        refused: The rate at which a request was refused, or a lower one at which a climb rests.
-        start: The rate after it.
-        since: When a request was taken after it, and the climb began; infinite before that.
-        climb: How many seconds the climb takes.
-    """
-
-    refused: float
-    start: float
-    since: float
-    climb: float
+    refused: float  # Where a request was refused, or a lower rate at which a climb rests.
+    start: float  # After the cut.
+    since: float  # When a request was taken, and the climb began; infinite before that.
+    climb: float  # How many seconds the climb takes.
 
     def rate(self, now: float) -> float:
         """Return the rate: a cubic curve, as in TCP, which is flat near `refused`."""
@@ -224,17 +197,11 @@ class _Limit(NamedTuple):
 
 
 class _Probe(NamedTuple):
-    """Requests at a higher rate show whether refusals depend on the rate.
-
-    Attributes:
-        rate: The higher rate.
-        before: The rate before it.
-        share: The share of requests that were taken before it.
-    """
+    """Requests at a higher rate show whether refusals depend on the rate."""
 
     rate: float
-    before: float
-    share: float
+    before: float  # The rate before it,
+    share: float  # and the share of requests that were taken.
 
 
 class Pace:
@@ -268,7 +235,6 @@ class Pace:
         self._failures = 0  # In a row,
         self._failing_since = -math.inf  # and when the first one started.
         self._taken = 0  # Since the last outage; at first, of all.
-        self._has_begun = False  # Whether any request was taken.
         self._searching = False
         self._is_near = False  # Whether a request was taken in this search.
         self._cut_at = -math.inf
@@ -398,12 +364,11 @@ class Pace:
         if started_at < self._failing_since:
             return  # The answer says nothing about the time since then.
         is_long = now - self._failing_since > OUTAGE_SECONDS
-        ends_outage = is_long and not self._has_begun
-        self._has_begun = True
-        if self._failures >= OUTAGE:
+        is_outage = self._failures >= OUTAGE
+        ends_outage = is_long and not self._taken
+        if is_outage:
             ends_outage = is_long or self._taken > 1
-            self._taken = 0
-        self._taken += 1
+        self._taken = 1 if is_outage else self._taken + 1
         self._failures = 0
         if started_at >= self._quiet_since:  # Others started before the `Retry-After`.
             self._quiet_until = -math.inf

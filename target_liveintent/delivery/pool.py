@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from target_liveintent.clock import Clock
 from target_liveintent.delivery.api import Answer
-from target_liveintent.delivery.client import Client
+from target_liveintent.delivery.client import Client, DryClient
 from target_liveintent.delivery.machine import DeliveryMachine, Request
 from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
 from target_liveintent.delivery.network_faults import most_connections
@@ -53,7 +53,12 @@ class DeliveryPool:
     """
 
     def __init__(
-        self, machine: DeliveryMachine, client: Client, clock: Clock, threads: int, size: int
+        self,
+        machine: DeliveryMachine,
+        client: Client | DryClient,
+        clock: Clock,
+        threads: int,
+        size: int,
     ) -> None:
         self._machine = machine
         self._client = client
@@ -271,7 +276,7 @@ def most_batches(settings: Settings) -> int:
 
 def delivery_of(
     settings: Settings,
-    client: Client,
+    client: Client | DryClient,
     clock: Clock,
     refusals: Refusals | None = None,
     tasks: int = 1,
@@ -287,6 +292,7 @@ def delivery_of(
     """
     most = most_connections(settings.max_concurrent_requests)
     size = most_batches(settings)
-    pace = Pace(most, per_minute=settings.max_requests_per_minute, tasks=tasks)
+    per_minute = None if settings.dry_run else settings.max_requests_per_minute
+    pace = Pace(most, per_minute=per_minute, tasks=tasks)
     machine = DeliveryMachine(settings, pace, refusals or Refusals(), size)
     return DeliveryPool(machine, client, clock, most, size)

@@ -36,10 +36,15 @@ class Refusals:
     Args:
         accepted: Whether the settings are known to be right, because the API accepted events that
             another run with the same settings sent.
+        shared: Whether several runs with the same settings take place, which the caller judges.
+            Once the settings are known to be right, no refusal ends the run then: the caller sets
+            `accepted`, which is safe while other threads use the machine. Until then, refused
+            events still become dead letters, which the caller keeps or throws away.
     """
 
-    def __init__(self, *, accepted: bool = False) -> None:
+    def __init__(self, *, accepted: bool = False, shared: bool = False) -> None:
         self.accepted = accepted
+        self._shared = shared
         self._newest_accepted = 0
         self._unproven = 0
         # For each refusal in a row, the number of the newest request when it came, and whether it
@@ -58,7 +63,9 @@ class Refusals:
 
     @property
     def proves_wrong(self) -> bool:
-        """Whether so many samples were refused that the settings must be wrong."""
+        """Whether so many requests were refused that the settings must be wrong."""
+        if self._shared:
+            return not self.accepted and self.in_a_row >= _MOST_WITHOUT_WORD
         samples = sum(is_sample for _, is_sample in self._in_a_row)
         return samples >= _SAMPLES_THAT_PROVE and self.in_a_row >= _REFUSALS_THAT_PROVE
 
@@ -78,16 +85,14 @@ class Refusals:
         """
         self._in_a_row.append((newest, is_sample))
 
-    def has_passed(self, newest: int) -> bool:
-        """Return whether the API accepted a request that was made after the refusal arrived.
-
-        Args:
-            newest: As in `refuse`.
-        """
-        return self._newest_accepted > newest
+    def accepted_after(self, request: float) -> bool:
+        """Return whether the API accepted one that was made after the request of this number."""
+        return self._newest_accepted > request
 
     def allows_unproven(self, events: int) -> bool:
         """Return whether so many more refused events may become dead letters without a proof."""
+        if self._shared:
+            return not self.proves_wrong
         most = MOST_UNPROVEN if self.accepted else MOST_UNPROVEN_OF_NONE
         return self._unproven + events <= most
 
@@ -97,21 +102,3 @@ class Refusals:
         That may happen several times in a run: batches wait for each other.
         """
         self._unproven += events
-
-
-class SharedRefusals(Refusals):
-    """Counts refusals in one of several runs with the same settings; the caller judges all runs.
-
-    Once the settings are known to be right, no refusal ends the run. The caller sets `accepted`
-    when it learns that; that is safe while other threads use the machine. Until then, refused
-    events still become dead letters, which the caller keeps or throws away.
-    """
-
-    @property
-    def proves_wrong(self) -> bool:
-        """Whether so many requests were refused that the run must end."""
-        return not self.accepted and self.in_a_row >= _MOST_WITHOUT_WORD
-
-    def allows_unproven(self, events: int) -> bool:  # noqa: ARG002 (however many they are)
-        """Return whether refused events may become dead letters without a proof."""
-        return not self.proves_wrong

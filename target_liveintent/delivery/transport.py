@@ -28,26 +28,16 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from requests.utils import (
-    DEFAULT_CA_BUNDLE_PATH,
-    get_environ_proxies,
-    select_proxy,
-)
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
 from urllib3.connection import HTTPConnection
 from urllib3.util import create_urllib3_context, parse_url
 
-from target_liveintent.delivery.api import Verdict
-from target_liveintent.delivery.network_faults import (
-    NETWORK_FAULTS,
-    NO_SOCKS,
-    WRONG_CERTIFICATES,
-    WRONG_PROXY,
-    NetworkFault,
-    explain,
-)
+from target_liveintent.delivery.api import Answer, Verdict
+from target_liveintent.delivery.network_faults import NETWORK_FAULTS, explain
 from target_liveintent.settings import Settings, is_loopback
 
 _MAX_BODY = 65_536
@@ -55,6 +45,16 @@ _MAX_BODY = 65_536
 _NEAR = 0.05
 """By so many seconds, a socket's timeout may differ from the time that is left. Setting it is a
 system call, after which a thread may wait 5 ms for the interpreter."""
+_WRONG_CERTIFICATES = Answer(
+    Verdict.UNREACHABLE,
+    "this machine cannot send requests to the API: the certificate file does not exist or cannot be"
+    " used. Correct REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE or SSL_CERT_FILE",
+)
+_WRONG_PROXY = Answer(
+    Verdict.UNREACHABLE,
+    "this machine cannot send requests to the API: the environment variable HTTPS_PROXY contains a"
+    " URL that cannot be used. Correct it; for a SOCKS proxy, run: pip install 'requests[socks]'",
+)
 _ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS
 _COMPRESSED = frozenset({"gzip", "x-gzip", "deflate"})
 
@@ -168,8 +168,8 @@ class Route:
         if kind._new_conn is HTTPConnection._new_conn:  # noqa: SLF001 (a SOCKS proxy has its own)
             pool.ConnectionCls = type(kind.__name__, (_Dialing, kind), {})
 
-    def post(self, token: str, body: bytes, seconds: float) -> Reply | NetworkFault:
-        """Send a request, and return the answer or the fault within so many seconds.
+    def post(self, token: str, body: bytes, seconds: float) -> Reply | Answer:
+        """Send a request, and return what came back, or what a fault means, within so many seconds.
 
         Once a connection was made, a certificate or a proxy is a fault that may pass.
         """
@@ -190,7 +190,8 @@ class Route:
             connection.close()
             found = explain(fault, by_proxy=by_proxy)
             is_passing = self._was_connected and found.verdict is Verdict.UNREACHABLE
-            return NetworkFault(Verdict.FAULT, found.what) if is_passing else found
+            verdict = Verdict.FAULT if is_passing else found.verdict
+            return msgspec.structs.replace(found, verdict=verdict)
         # Only an answer that was read to its end leaves the connection to the next request. After a
         # 1xx, which is taken for the answer, the real one follows.
         if response.isclosed() and not response.will_close and response.status >= HTTPStatus.OK:
@@ -242,24 +243,19 @@ def _read(response: http.client.HTTPResponse) -> bytes:
         raise http.client.HTTPException from error
 
 
-def find_route(settings: Settings) -> Route | NetworkFault:
-    """Find the way to the API, by the proxies and certificates of the environment.
-
-    Return why there is none if a proxy or a file of certificates cannot be used.
-    """
+def find_route(settings: Settings) -> Route | Answer:
+    """Return the way to the API by the environment, or why its proxy or certificates give none."""
     url = requests.Request("POST", settings.url).prepare().url or ""
     try:
         context = _trusting(*_certificates())
     except OSError as fault:
         starved = explain(fault)  # There may be a descriptor for the file later.
-        return starved if starved.verdict is Verdict.STARVED else WRONG_CERTIFICATES
+        return starved if starved.verdict is Verdict.STARVED else _WRONG_CERTIFICATES
     proxy = None if is_loopback(url) else select_proxy(url, get_environ_proxies(url, None))
     try:
         pool = _connections_by(proxy, context).connection_from_url(url)
-    except requests.exceptions.InvalidSchema:
-        return NO_SOCKS
-    except (requests.exceptions.InvalidURL, urllib3.exceptions.HTTPError):
-        return WRONG_PROXY
+    except (ValueError, urllib3.exceptions.HTTPError):  # A `ValueError` is from requests.
+        return _WRONG_PROXY
     return Route(pool, url)
 
 

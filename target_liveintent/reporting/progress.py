@@ -117,28 +117,16 @@ class Progress:
         )
 
     def _show_wait(self, status: DeliveryStatus, now: float) -> None:
-        """Log a line if there is a reason to wait, at the first wait and once a minute then."""
-        if status.reason is None or now < self._next_wait:
+        """Log a line if the API accepts nothing, at the first wait and once a minute then."""
+        if status.fault is None or not status.waiting or now < self._next_wait:
             return
         self._next_wait = now + _WAIT_INTERVAL
-        pace = None if status.rate is None else _three_digits(status.rate)
-        rate = f", and at most {pace} per second" if pace else ""
-        seconds = max(1, round(now - status.since))  # The first second is over soon.
-        if status.is_outage:
-            level, said = logging.WARNING, f"the API has accepted nothing for {seconds} s"
-            then = "When this time reaches max_retry_seconds, the run fails"
-        else:
-            level, said = logging.INFO, f"the API has made the run wait for {seconds} s"
-            then = "The run continues by itself"
-        self._logger.log(
-            level,
-            "%s: %s. %s. Batches that wait: %d. Requests: now at most %d in flight%s",
-            said,
-            status.reason,
-            then,
+        self._logger.warning(
+            "the API has accepted nothing for %d s: %s. When this time reaches max_retry_seconds,"
+            " the run fails. Batches that wait: %d",
+            max(1, round(now - status.since)),  # The first second is over soon.
+            status.fault,
             status.waiting,
-            status.window,
-            rate,
         )
 
     def close(self) -> None:

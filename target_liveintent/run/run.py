@@ -13,7 +13,7 @@ import msgspec
 
 from target_liveintent.clock import Clock
 from target_liveintent.conversions import DEAD_LETTERS, Conversion, Rejection
-from target_liveintent.delivery import BatchResult, Delivery, DeliveryStatus
+from target_liveintent.delivery import BatchResult, DeliveryPool, DeliveryStatus
 from target_liveintent.errors import DeliveryError, StorageError, TooManyRejectedError
 from target_liveintent.reasons import NEVER_TAKEN, REASONS
 from target_liveintent.run.batches import Batches
@@ -86,7 +86,7 @@ class RunParts(NamedTuple):
     """
 
     clock: Clock
-    delivery: Delivery
+    delivery: DeliveryPool
     outcomes: Outcomes
     write_state: Callable[[str], None] = lambda _: None
     stop_reading: Callable[[], None] = lambda: None

@@ -9,8 +9,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from target_liveintent.delivery import MOST_UNPROVEN_OF_NONE, refused_as_a_whole
-from target_liveintent.errors import AllRefusedError, RunError, TooManyRejectedError
+from target_liveintent.delivery import MOST_UNPROVEN_OF_NONE, all_refused
+from target_liveintent.errors import RunError, TooManyRejectedError
 from target_liveintent.explain import (
     MAX_RECORDS,
     Explained,
@@ -104,7 +104,7 @@ def _problem(job: Job, attempt: Attempt, counts: RunCounts) -> RunError | None:
     is_suspicious = refused > MOST_UNPROVEN_OF_NONE and not counts.has_taken
     if is_suspicious and not has_accepted(job, attempt):
         said = f"{refused} events were refused"
-        return AllRefusedError(refused_as_a_whole("the API accepted no event of this write", said))
+        return all_refused("the API accepted no event of this write", said)
     delivered = f"The write operation delivered {counted(total.delivered, 'event')}."
     if total.rejected and not (job.outcomes_path or settings.dry_run):
         reasons = ", ".join(f"{reason} {n}" for reason, n in total.rejected.most_common())

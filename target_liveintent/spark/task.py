@@ -16,13 +16,14 @@ import pyarrow as pa
 
 from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.conversions import Conversion, Rejection
-from target_liveintent.delivery import Client, DryRun, SharedRefusals, delivery_of, read_ahead
+from target_liveintent.delivery import Client, DryClient, Refusals, delivery_of
 from target_liveintent.errors import DeliveryError, RunError
 from target_liveintent.mapping import RecordConverter, Stream, StreamPlan
 from target_liveintent.privacy import Suppressions, protect_logging
 from target_liveintent.reasons import REASONS
 from target_liveintent.run import Outcomes, ReplayChoice, ReplayConverter, Run, RunCounts, RunParts
 from target_liveintent.run_id import new_run_id
+from target_liveintent.spark.ahead import read_ahead
 from target_liveintent.spark.options import FACT_COLUMNS, Job
 from target_liveintent.spark.outcomes import REJECTED, Attempt, FactTable, Sent, TaskOutcomes
 from target_liveintent.spark.rows import Row, records_of
@@ -76,12 +77,13 @@ class _Task:
             opened = open_store(settings, new_run_id(), kind=TASK, waiting=waiting)
             store = resources.enter_context(contextlib.closing(opened))
         self._outcomes = TaskOutcomes(settings, attempt, table, store)
-        self._refusals = SharedRefusals()
+        self._refusals = Refusals(shared=True)
         client = Client(settings)  # Also in a dry run: it hides the token.
-        delivery = delivery_of(settings, client, SYSTEM_CLOCK, self._refusals, job.tasks)
+        sender = DryClient(LOGGER) if settings.dry_run else client
+        delivery = delivery_of(settings, sender, SYSTEM_CLOCK, self._refusals, job.tasks)
         parts = RunParts(
             SYSTEM_CLOCK,
-            DryRun(LOGGER, SYSTEM_CLOCK) if settings.dry_run else delivery,
+            delivery,
             self._outcomes,
             on_progress=lambda *_: self._learn(),
         )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MOST_FAULTS = 10
 """Faults of a single event before it may become a dead letter."""
-FEWEST_FAULTS = 3
+FEWEST_FAULTS = 1
 """The same if it is all that is left, and nothing was taken for `max_retry_seconds`."""
 
 

@@ -39,8 +39,8 @@ LONGEST_RUN = 6 * 3_600.0
 A_MINUTE = 59.999
 """Sums of times may be wrong by a millisecond."""
 MOST_IDLE_ASKS = 3
-MOST_FAULTS_ALONE = 40
-"""Faults of an event, each after others were accepted: 10 or 20 (429, 503), and those before it was
+MOST_FAULTS_ALONE = 60
+"""Faults of an event, each after others were accepted: 10 or 40 (429, 503), and those before it was
 a sample."""
 THROTTLING = frozenset({"answers", "limit", "outages"})
 """Faults for which any event may get a 429 or 503, and not only one on which the API fails."""
@@ -130,9 +130,7 @@ class RequestChecks:
             self._note_fault(request, answer, now)
             return
         run.taken_at = now
-        # What was under way when the API asked to wait does not show that it takes more.
-        is_told = request.started_at < run.quiet_since and now < run.quiet_until
-        run.failing_since = now if is_told else math.inf
+        run.failing_since = math.inf
         run.failing_requests = 0
         if request.started_at >= run.quiet_since:  # The API works again, whatever it asked for.
             run.quiet_until = -math.inf

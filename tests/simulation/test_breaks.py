@@ -11,7 +11,7 @@ import pytest
 from simulation import violation_in
 
 from target_liveintent.delivery import BatchResult
-from target_liveintent.delivery.machine import DeliveryMachine, Outage
+from target_liveintent.delivery.machine import DeliveryMachine
 from target_liveintent.delivery.model import Job
 from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.refusals import Refusals
@@ -48,7 +48,7 @@ def judge_ages_once(job: Job, unix_time: float) -> None:
         DROP_OLD(job, unix_time)
 
 
-def lose_the_part(job: Job, _: int) -> None:
+def lose_the_part(job: Job) -> None:
     job.parts.pop(0)
 
 
@@ -128,7 +128,10 @@ BREAKS = {
         Job, "drop_old", judge_ages_once, "no event is sent when it is too old"
     ),
     "a refusal is final at once": Break(
-        Refusals, "has_passed", lambda *_: True, "a refusal is proven by what is accepted after it"
+        Refusals,
+        "accepted_after",
+        lambda *_: True,
+        "a refusal is proven by what is accepted after it",
     ),
     "a retry loses a part": Break(
         Job,
@@ -164,7 +167,10 @@ BREAKS = {
         Pace, "answered", ignore_retry_after, "nothing is sent before the end of Retry-After"
     ),
     "an outage never ends a run": Break(
-        Outage, "ends_at", property(lambda _: float("inf")), "an outage ends the run in time"
+        DeliveryMachine,
+        "_outage_ends_at",
+        property(lambda _: float("inf")),
+        "an outage ends the run in time",
     ),
     "the settings are never found wrong": Break(
         Refusals, "proves_wrong", property(lambda _: False), "wrong settings end the run in time"

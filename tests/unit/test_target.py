@@ -13,7 +13,7 @@ import pytest
 from unit_support import ACCOUNT
 
 from target_liveintent import singer
-from target_liveintent.delivery.dry_run import DryRun
+from target_liveintent.delivery.client import DryClient
 from target_liveintent.delivery.pool import DeliveryPool
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.privacy.redaction import without_secrets
@@ -70,10 +70,10 @@ def test_the_kind_of_a_run(kind: str, limit: int | None, replay: ReplayChoice | 
 
 
 @pytest.mark.parametrize("replay", [None, ReplayChoice()])
-def test_a_dry_run_has_neither_threads_nor_files(folder: Path, replay: ReplayChoice | None) -> None:
+def test_a_dry_run_has_no_files(folder: Path, replay: ReplayChoice | None) -> None:
     """It hides the token all the same."""
     parts = parts_of(made(replay, dry_run=True, auth_token="t0ken-of-a-dry-run"))
-    assert isinstance(parts.delivery, DryRun)
+    assert isinstance(parts.delivery._client, DryClient)  # noqa: SLF001
     assert isinstance(parts.outcomes, DryStore)
     assert list(folder.iterdir()) == []
     assert without_secrets("with t0ken-of-a-dry-run") == "with ***"

@@ -16,7 +16,7 @@ from fakes import batch, deliver, settings
 from loopback import NO_CONTENT, answer_with, loopback
 
 from target_liveintent.delivery.api import Answer, Verdict, seconds_to_wait
-from target_liveintent.delivery.client import Client
+from target_liveintent.delivery.client import Client, DryClient
 from target_liveintent.delivery.transport import find_route
 from target_liveintent.errors import SetUpError
 
@@ -176,10 +176,9 @@ def test_faults_to_retry() -> None:
     assert [cut, nobody] == [Answer(Verdict.FAULT, "the connection failed")] * 2
 
 
-PROXY = "the environment variable HTTPS_PROXY contains a URL that cannot be used. Correct the var"
-KIND = (
-    "the proxy needs a package that is not installed. For a SOCKS proxy, run: pip install"
-    " 'requests[socks]'"
+PROXY = (
+    "the environment variable HTTPS_PROXY contains a URL that cannot be used. Correct it; for a"
+    " SOCKS proxy, run: pip install 'requests[socks]'"
 )
 CERTIFICATES = "the certificate file does not exist or cannot be used. Correct REQUESTS_CA_BUNDLE,"
 
@@ -190,7 +189,7 @@ CERTIFICATES = "the certificate file does not exist or cannot be used. Correct R
         ("https_proxy", "http://:80", PROXY),
         ("https_proxy", "https://", PROXY),
         ("https_proxy", "foo://127.0.0.1:9", PROXY),
-        ("https_proxy", "socks5://127.0.0.1:9", KIND),
+        ("https_proxy", "socks5://127.0.0.1:9", PROXY),
         ("REQUESTS_CA_BUNDLE", "no-such-file.pem", CERTIFICATES),
         ("REQUESTS_CA_BUNDLE", __file__, CERTIFICATES),
         ("SSL_CERT_FILE", "no-such-file.pem", CERTIFICATES),
@@ -211,6 +210,15 @@ def test_a_set_up_that_cannot_be_used(
     assert isinstance(result.failure, SetUpError)
     assert f"this machine cannot send requests to the API: {words}" in str(result.failure)
     assert (result.requests, result.retries) == (1, 0)
+
+
+def test_a_dry_run(caplog: pytest.LogCaptureFixture) -> None:
+    """It accepts everything, and shows five events, however they lie in batches."""
+    caplog.set_level("INFO")
+    client = DryClient(logging.getLogger("test"))
+    for body in (b'[{"a":1},{},{}]', b"[{},{},{},{}]"):
+        assert client.post(body, ["1"], 1.0).verdict is Verdict.ACCEPTED
+    assert caplog.messages == ['would send: {"a":1}', *["would send: {}"] * 4]
 
 
 # Tokens

@@ -16,8 +16,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from target_liveintent.delivery import transport
-from target_liveintent.delivery.api import Verdict
-from target_liveintent.delivery.network_faults import NetworkFault
+from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.transport import Reply, Route, find_route
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ def assert_ends_in_time(route: Route, seconds: float = LIMIT, body: bytes = b"[{
     """Check that a request ends at its limit, and why."""
     start = time.monotonic()
     reply = route.post("a-token", body, seconds)
-    assert reply == NetworkFault(Verdict.LIMITED, "no answer came in time")
+    assert reply == Answer(Verdict.LIMITED, "no answer came in time")
     assert LIMIT - 0.01 <= time.monotonic() - start < 3.0
 
 
@@ -300,7 +299,7 @@ def test_an_address_that_answers(addresses: list[str]) -> None:
 def test_no_address_that_answers(host: str, what: str) -> None:
     """A host whose name is none, or is not known, is a network fault, which may pass."""
     reply = route_to(443, "https", host).post("a-token", b"[{}]", 5.0)
-    assert reply == NetworkFault(Verdict.FAULT, what)
+    assert reply == Answer(Verdict.FAULT, what)
 
 
 # urllib3

@@ -113,7 +113,7 @@ MISMATCH = "IP address mismatch, certificate is not valid for '127.0.0.1'"
         (
             lambda: tls("a.example.com"),
             f"{UNTRUSTED} API: {MISMATCH}. ",
-            "Check the host in api_url",
+            "and the host in api_url",
         ),
         (None, f"the API {PLAIN} ", "Check the scheme and the port in api_url"),
     ],
@@ -131,9 +131,9 @@ def test_a_certificate(posts: Posts, server_tls: Tls, words: str, advice: str) -
 @pytest.mark.parametrize(
     ("status", "advice"),
     [
-        ("403 Forbidden", "Check HTTPS_PROXY, and ask the owner of the proxy"),
-        ("407 Proxy Authentication Required", "Put the user and the password into HTTPS_PROXY"),
-        ("404 Not Found", "Check HTTPS_PROXY"),
+        ("403 Forbidden", "Check the user and the password in"),
+        ("407 Proxy Authentication Required", "Check the user and the password in"),
+        ("404 Not Found", "Check the user and the password in"),
     ],
 )
 def test_a_proxy_that_refuses(posts: Posts, status: str, advice: str) -> None:
@@ -174,7 +174,7 @@ def test_a_certificate_after_a_good_one(
     with serving(server, lambda: contexts.pop(0)) as port:
         answers = posts(port, 3)
     assert [answer.verdict for answer in answers] == verdicts
-    assert answers[1].detail == f"{UNTRUSTED} API: certificate has expired"
+    assert answers[1].detail.startswith(f"{UNTRUSTED} API: certificate has expired. ")
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,8 @@ def test_a_proxy_that_cannot_now(
     with serving(proxy(*statuses)) as port:
         answers = posts(port, len(statuses), scheme="http")
     assert [answer.verdict for answer in answers] == verdicts
-    assert [answer.detail for answer in answers if answer.verdict is FAULT] == [detail]
+    (fault,) = (answer.detail for answer in answers if answer.verdict is FAULT)
+    assert fault.startswith(detail)
 
 
 def test_a_proxy_that_is_not_there(posts: Posts) -> None:

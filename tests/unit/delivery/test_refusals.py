@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from target_liveintent.delivery.refusals import Refusals, SharedRefusals
+from target_liveintent.delivery.refusals import Refusals
 
 
 def refusals(requests: int = 0, samples: int = 0, *, accepted: bool = True) -> Refusals:
@@ -66,7 +66,7 @@ def test_an_acceptance_renews_what_needs_no_proof() -> None:
 )
 def test_one_of_several_runs(times: int, accepted: bool, proves: bool) -> None:
     """Many bad events may come first; only if no run is accepted for long, the run ends."""
-    given = SharedRefusals()
+    given = Refusals(shared=True)
     for _ in range(times):
         given.refuse(1, is_sample=True)
     given.accepted = accepted
