@@ -112,7 +112,7 @@ BREAKS: tuple[Break, ...] = (
     Break(
         "a 413 is treated as proof of a bad event",
         "delivery/model.py",
-        "self.halve(has_bad_event=answer.proves_bad_event)",
+        "self.halve(has_bad_event=not is_too_large)",
         "self.halve(has_bad_event=True)",
         ("unit/delivery/test_machine.py::test_a_request_that_is_too_large_blames_no_event",),
     ),

@@ -91,12 +91,6 @@ class Answer(msgspec.Struct, frozen=True):
     not_processed: frozenset[str] = frozenset()
 
     @property
-    def proves_bad_event(self) -> bool:
-        """Whether at least one event is at fault, and not the size of the request (413)."""
-        too_large = self.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-        return self.verdict is Verdict.REFUSED and not too_large
-
-    @property
     def is_throttled(self) -> bool:
         """Whether the API answered that requests come too fast, so that no event is at fault."""
         return self.verdict is Verdict.LIMITED and self.status is not None
@@ -181,10 +175,8 @@ def _detail(body: bytes) -> str:
 def ended_by(answer: Answer, settings: Settings, *, accepted: bool) -> DeliveryError:
     """Return the error for an answer after which a run sends nothing more.
 
-    Args:
-        answer: The answer: access is denied, the API is unreachable, or the answer is unknown.
-        settings: The settings.
-        accepted: Whether the API accepted events before.
+    Access is denied (after the API had accepted events, or not), the API is unreachable, or the
+    answer is unknown.
     """
     where = _where(settings)
     if answer.verdict is Verdict.UNREACHABLE:
@@ -215,22 +207,13 @@ def outage(answer: Answer, settings: Settings) -> OutageError:
 
 
 def stopped(last_fault: Answer | None) -> DeliveryError:
-    """Return the error that ends a run which was stopped before it had sent everything.
-
-    Args:
-        last_fault: The last answer, if the API accepted nothing since then.
-    """
+    """Return the error that ends a run which was stopped, maybe in an outage with this answer."""
     outage = f" during an outage of the API: {last_fault.detail}" if last_fault else ""
     return DeliveryError(f"the run was stopped{outage}")
 
 
 def all_refused(what: str, detail: str) -> AllRefusedError:
-    """Return the error that ends a run because the API accepts nothing.
-
-    Args:
-        what: What happened.
-        detail: What the API answered.
-    """
+    """Return the error that ends a run because of what happened, and what the API answered."""
     return AllRefusedError(
         f"{what} ({detail}). The cause may be in the settings, not in the events: check pixel_id"
         " and customer_id; after HTTP 413, set batch_size_rows to a smaller number. The next run"

@@ -11,7 +11,6 @@ from pathlib import Path
 import msgspec
 
 from target_liveintent.delivery.api import Answer, Verdict, judge, seconds_to_wait
-from target_liveintent.delivery.network_faults import explain
 from target_liveintent.delivery.transport import Route, find_route
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.privacy import hide_token
@@ -62,10 +61,8 @@ class Client:
             if self._token == denied and self._settings.auth_token_path is not None:
                 try:
                     token = read_token(self._settings.auth_token_path)
-                except ConfigurationError as error:
-                    # It is being replaced, or is missing. Or it cannot be opened now.
-                    fault = explain(error)
-                    return fault if fault.verdict is Verdict.STARVED else answer
+                except ConfigurationError:  # It is being replaced, or is missing.
+                    return answer
                 hide_token(token)
                 if token != denied:
                     self._token = token

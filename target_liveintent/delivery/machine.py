@@ -83,51 +83,31 @@ works."""
 
 
 class Request(NamedTuple):
-    """A request to make.
+    """A request to make."""
 
-    Attributes:
-        number: Its place in the order of the run's requests, counted from 1.
-        job: The delivery of its batch.
-        conversions: What is sent, 1 to 100 events.
-        seconds: How long it may take.
-        is_sample: Whether it only serves to find out if the settings are wrong.
-        started_at: When it starts.
-        sent_at: The same as a Unix time.
-        body: The JSON array of the events.
-    """
-
-    number: int
+    number: int  # Its place in the order of the run's requests, counted from 1.
     job: Job
-    conversions: list[Conversion]
-    seconds: float
-    is_sample: bool
+    conversions: list[Conversion]  # 1 to 100.
+    seconds: float  # How long it may take.
+    is_sample: bool  # It only serves to find out if the settings are wrong.
     started_at: float
-    sent_at: float
-    body: bytes
+    sent_at: float  # The same as a Unix time.
+    body: bytes  # The JSON array of the events.
 
 
 class DeliveryMachine:
-    """Delivers the batches of a run.
-
-    Args:
-        settings: The settings of the run.
-        pace: Says when a request may start.
-        refusals: Says whether the API refuses everything.
-        size: The most batches that are here at the same time; the caller adds no more.
-
-    Attributes:
-        finished: The results that the caller has not taken yet.
-    """
+    """Delivers the batches of a run; no more than `size` of them are here at the same time."""
 
     def __init__(self, settings: Settings, pace: Pace, refusals: Refusals, size: int) -> None:
-        self.finished: deque[BatchResult] = deque()
+        self.finished: deque[BatchResult] = deque()  # The results, which the caller takes.
         self._settings = settings
         self._pace = pace
         self._refusals = refusals
         self._size = size
         self._jobs: list[Job] = []  # The oldest first.
         self._drained = False
-        self._silent_at: float | None = None  # When the input counts as silent.
+        self._silence = _SILENT_INTERVALS * settings.flush_interval_seconds
+        self._silent_at = 0.0  # When the input counts as silent; 0 if that is to be computed.
         self._ends_at = math.inf
         self._failure: Exception | None = None
         self._in_flight = 0
@@ -143,7 +123,7 @@ class DeliveryMachine:
     def add(self, batch: Batch) -> None:
         """Take a batch to deliver."""
         self._drained = False
-        self._silent_at = None
+        self._silent_at = 0.0
         self._jobs.append(Job(batch))
         self._finish_jobs()
 
@@ -157,11 +137,9 @@ class DeliveryMachine:
         self._ends_at = min(self._ends_at, at)
 
     def fail(self, failure: Exception, request: Request | None = None) -> None:
-        """End the delivery; a second failure changes nothing. Answers are still taken.
+        """End the delivery, for example because a request ended without an answer.
 
-        Args:
-            failure: Why.
-            request: The request that ended without an answer, if that is the reason.
+        A second failure changes nothing. Answers are still taken.
         """
         if request is not None:
             request.job.in_flight = False
@@ -200,8 +178,12 @@ class DeliveryMachine:
         """
         if self._failure is not None:
             return math.inf
-        silent_at = self._note_silence(now)
-        start = self._start() if now < self._ends_at else math.inf
+        self._silent_at = self._silent_at or now + self._silence
+        is_silent = now >= self._silent_at and not self._drained and self._refusals.accepted
+        if is_silent and self._refusals.allows_unproven(self._undecided):
+            self.drain()  # The input is as good as over, and that fails no run.
+        has_ended = now >= self._ends_at
+        start = math.inf if has_ended else self._start()
         if start <= now:
             job = self._next_job(now, unix_time)
             if job is not None:
@@ -210,16 +192,14 @@ class DeliveryMachine:
             start = min((at for at in resting if at > now), default=math.inf)
             if math.isinf(start) and self._in_flight == 0:
                 self._forget_outage()  # No further request can show whether it is over.
-        # A batch may wait for more input, or for its end: either may come before the run's end.
-        is_open = math.isinf(start) and not self._drained and now < self._ends_at
-        if start > self._ends_at and not (is_open or self._in_flight) and self._jobs:
+        if math.isinf(start) and not (self._in_flight or self._drained or has_ended):
+            # More input, or its end, may come before the end of the run.
+            is_next = bool(self._jobs) and now < self._silent_at
+            start = self._silent_at if is_next else self._ends_at
+        elif start > self._ends_at and self._jobs and not self._in_flight:
             self.fail(api.stopped(self._last_fault))
             return math.inf
-        if now >= self._ends_at:
-            return start
-        if math.isinf(start) and self._jobs and not self._in_flight:
-            start = silent_at
-        return min(start, self._ends_at)
+        return start if has_ended else min(start, self._ends_at)
 
     @property
     def unsent(self) -> int:
@@ -236,18 +216,6 @@ class DeliveryMachine:
             fault=self._last_fault.detail if self._last_fault else None,
             since=self._outage_since,
         )
-
-    def _note_silence(self, now: float) -> float:
-        """Treat a silent input as its end if this fails no run; return when the silence begins."""
-        if self._silent_at is None:
-            self._silent_at = now + _SILENT_INTERVALS * self._settings.flush_interval_seconds
-        if self._drained or not self._jobs:
-            return math.inf
-        if now < self._silent_at:
-            return self._silent_at
-        if self._refusals.accepted and self._refusals.allows_unproven(self._undecided):
-            self.drain()
-        return math.inf
 
     def _start(self) -> float:
         """Return when the next request may start; infinite if that depends on an answer."""
@@ -381,10 +349,8 @@ class DeliveryMachine:
     def _note_fault(self, job: Job, part: Part, answer: Answer, now: float) -> None:
         """Count a fault of a part, and let it rest.
 
-        A part that gets faults again and again while other requests are accepted is halved, and a
-        single event is given up. At the end of a run there may be nothing to compare a batch with
-        but its own parts. So it is halved in any case when a quarter of `max_retry_seconds` is over
-        without an acceptance.
+        At the end of a run there may be nothing to compare a batch with but its own parts. So it is
+        halved in any case when a quarter of `max_retry_seconds` is over without an acceptance.
         """
         passed, part.failed_at = part.failed_at, self._requests
         if answer.verdict is Verdict.STARVED:  # That says nothing of the events.
@@ -443,7 +409,7 @@ class DeliveryMachine:
         if not self._refusals.allows_unproven(events):
             self._failure = self._all_refused(str(unproven[-1].refused[-1].detail))
             return
-        self._refusals.leave_unproven(events)
+        self._refusals.unproven += events
         for job in unproven:
             job.result.unproven += len(job.refused)
             job.prove_refusals()

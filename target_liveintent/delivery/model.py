@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from http import HTTPStatus
 from typing import NamedTuple
 
 import msgspec
@@ -17,19 +18,12 @@ _expires_at = operator.attrgetter("expires_at")
 
 
 class Batch(msgspec.Struct, eq=False):
-    """Conversions of one stream that are sent together.
+    """Conversions of one stream that are sent together."""
 
-    Attributes:
-        number: Its place in the order in which the run opened batches, counted from 0.
-        stream: The name under which its conversions are counted.
-        opened_at: `Clock.monotonic()`, in seconds, when its first conversion came.
-        conversions: 1 to 100 conversions, in the order of their records.
-    """
-
-    number: int
+    number: int  # Its place in the order in which the run opened batches, counted from 0.
     stream: str
-    opened_at: float
-    conversions: list[Conversion]
+    opened_at: float  # Monotonic seconds when its first conversion came.
+    conversions: list[Conversion]  # 1 to 100, in the order of their records.
 
 
 class BatchResult(msgspec.Struct, eq=False):
@@ -39,19 +33,16 @@ class BatchResult(msgspec.Struct, eq=False):
     back in several results. So the ledger learns in time what the API has confirmed.
 
     Attributes:
-        delivered: The conversions that the API processed.
         sent_at: Unix time, in seconds, at which each of `delivered` was sent.
         confirmed: Those of `delivered` that a 204 confirmed. A 200 that names the others does not.
-        undelivered: Those that were not delivered, with the reason and what the API said.
-        unproven: How many of them the API refused although nothing that was sent later was
+        unproven: How many of `undelivered` the API refused although nothing that was sent later was
             accepted: the input had ended, and nothing was left to compare them with.
         requests: The number of POSTs, retries included.
         retries: How many of them were sent again because of a fault.
         throttled: How many of them the API did not accept because they came too fast (429, 503).
         failure: The exception that ended the delivery early. A conversion that is then neither
             delivered nor refused has no outcome.
-        is_last: Whether the batch is finished now. If not, the result has only delivered events,
-            and the next one of the batch has what came after it.
+        is_last: Whether the batch is finished now. If not, the result has only delivered events.
     """
 
     batch: Batch
@@ -103,10 +94,8 @@ class Job:
         result: What became of the batch since its last result.
         parts: The events without an outcome; the first part is sent next.
         refused: The events whose refusal is not proven yet.
-        refused_at: The number of the run's newest request when the API last refused one of it; None
-            if it did not.
-        failed_at: The number of the run's newest request when one of it first failed; infinite
-            before.
+        refused_at: The number of the run's newest request when the API last refused one of it.
+        failed_at: The same when one of it first failed; infinite before.
         in_flight: Whether a request is in flight.
         samples: How many single events of it were sent as samples.
     """
@@ -143,13 +132,12 @@ class Job:
         """Reject the events that are too old, because one of them makes a whole request fail."""
         while self.parts and unix_time >= min(map(_expires_at, self.parts[0].events)):
             events = self.parts[0].events
-            young = [event for event in events if unix_time < event.expires_at]
             old = [event for event in events if unix_time >= event.expires_at]
-            self._reject(old, "event_too_old", field="event_time")
-            if young:
-                self._other_half = None  # The part no longer proves that it has a bad event.
-                self.parts[0].events = young
-            else:
+            rejections = (one.rejected("event_too_old", "event_time", None) for one in old)
+            self.result.undelivered += rejections
+            self.parts[0].events = [event for event in events if unix_time < event.expires_at]
+            self._other_half = None  # The part no longer proves that the other has a bad event.
+            if not self.parts[0].events:
                 self._settle()
 
     def accept(self, answer: Answer, sent_at: float) -> None:
@@ -158,8 +146,11 @@ class Job:
         if answer.verdict is Verdict.ACCEPTED:
             self.result.confirmed += delivered
         else:
-            self._reject([one for one in delivered if one.event_id in named], "not_processed")
+            left_out = [event for event in delivered if event.event_id in named]
             delivered = [event for event in delivered if event.event_id not in named]
+            self.result.undelivered += [
+                one.rejected("not_processed", None, None) for one in left_out
+            ]
         self.result.delivered += delivered
         self.result.sent_at += [sent_at] * len(delivered)
         self._settle(all_good=answer.verdict is Verdict.ACCEPTED)
@@ -169,14 +160,16 @@ class Job:
         self.refused_at = newest
         events = self.parts[0].events
         if len(events) > 1:
-            self.halve(has_bad_event=answer.proves_bad_event)
+            is_too_large = answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+            self.halve(has_bad_event=not is_too_large)
         else:
             self.refused.append(events[0].rejected("refused_by_api", None, answer.detail))
             self._settle()
 
     def give_up(self, reason: str, detail: str | None) -> None:
         """Give the events of the part this outcome."""
-        self._reject(self.parts[0].events, reason, detail)
+        events = self.parts[0].events
+        self.result.undelivered += [event.rejected(reason, None, detail) for event in events]
         self._settle()
 
     def halve(self, *, has_bad_event: bool = False) -> None:
@@ -212,15 +205,6 @@ class Job:
         self.result.undelivered += self.refused
         self.refused = []
 
-    def _reject(
-        self,
-        events: list[Conversion],
-        reason: str,
-        detail: str | None = None,
-        field: str | None = None,
-    ) -> None:
-        self.result.undelivered += [event.rejected(reason, field, detail) for event in events]
-
     def _settle(self, *, all_good: bool = False) -> None:
         """Remove the part, as its events have their outcome."""
         right, self._other_half = self._other_half, None
@@ -235,20 +219,11 @@ class Job:
 
 
 class DeliveryStatus(NamedTuple):
-    """How far delivery is.
+    """How far delivery is."""
 
-    Attributes:
-        batches: How many batches were submitted whose last result was not taken yet.
-        waiting: How many of them wait for a request to start.
-        window: The most requests that may be in flight now.
-        rate: The most requests a second that may start now; None if there is no limit.
-        fault: The last answer, in words, if the API accepts nothing now.
-        since: Since when that is so, in monotonic seconds.
-    """
-
-    batches: int = 0
-    waiting: int = 0
-    window: int = 0
-    rate: float | None = None
-    fault: str | None = None
-    since: float = 0.0
+    batches: int = 0  # Those that were submitted and whose last result was not taken yet.
+    waiting: int = 0  # Those of them that wait for a request to start.
+    window: int = 0  # The most requests that may be in flight now.
+    rate: float | None = None  # The most a second that may start; None if there is no limit.
+    fault: str | None = None  # The last answer, in words, if the API accepts nothing now,
+    since: float = 0.0  # and since when, in monotonic seconds.

@@ -113,20 +113,14 @@ INSTANT = 0.001  # The shortest time over which a rate is measured, in seconds.
 
 
 class Window:
-    """How many requests may be in flight.
+    """How many requests may be in flight, at most `ceiling`.
 
     If answers stay slow in a narrower window, it is not the number of requests that makes them
     slow: the API is slower than before, or this machine is busy.
-
-    Args:
-        ceiling: The most requests in flight.
-
-    Attributes:
-        best: The least latency of a round, in seconds.
     """
 
     def __init__(self, ceiling: int) -> None:
-        self.best = math.inf
+        self.best = math.inf  # The least latency of a round, in seconds.
         self._ceiling = ceiling
         self._width = min(2.0, ceiling)
         self._latencies: list[float] = []  # Of this round.
@@ -147,14 +141,13 @@ class Window:
         """Widen the window while answers stay fast, and narrow it after a slow round.
 
         Args:
-            started_at: When the request started; before the window was last narrowed, it says
-                nothing.
+            started_at: When the request started.
             now: The present time.
             was_full: Whether as many requests were in flight as may; if not, a wider window would
                 change nothing.
             is_limited: Whether a limit of the rate is known.
         """
-        if started_at < self._narrowed_at:
+        if started_at < self._narrowed_at:  # It says nothing of the narrower window.
             return
         slowly = is_limited or self._was_slow
         if was_full and not slowly:
@@ -288,14 +281,7 @@ class Pace:
     def answered(
         self, started_at: float, now: float, signal: Signal, retry_after: float | None = None
     ) -> None:
-        """Note that a request has its answer, or will get none.
-
-        Args:
-            started_at: When the request started.
-            now: The present time.
-            signal: What the answer means.
-            retry_after: How many seconds the API asks to wait.
-        """
+        """Note that a request has its answer, or will get none; `retry_after` is in seconds."""
         was_full = self.in_flight >= self.window
         self.in_flight -= 1
         is_taken = signal is Signal.TAKEN
@@ -349,13 +335,10 @@ class Pace:
         """End a probe, and set the limit by its result."""
         self._probe = None
         self._recent.clear()
-        self._believed = BELIEVED if by_chance else 0
-        self._rests = 0 if by_chance else REST
+        self._believed, self._rests = (BELIEVED, 0) if by_chance else (0, REST)
         self._excess = 0.0
-        if by_chance:
-            self._set_limit(probe.rate, probe.rate * EXCESS_CUT, now, now)
-        else:
-            self._set_limit(probe.before, probe.before * CUT, now, now)
+        rate, factor = (probe.rate, EXCESS_CUT) if by_chance else (probe.before, CUT)
+        self._set_limit(rate, rate * factor, now, now)
 
     # Requests that were taken, and failures
 

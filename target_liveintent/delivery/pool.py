@@ -8,7 +8,9 @@ STATE) are kept on the main thread alone and need no locks.
 from __future__ import annotations
 
 import math
+import os
 import queue
+import sys
 import threading
 from collections.abc import Callable
 
@@ -17,11 +19,13 @@ from target_liveintent.delivery.api import Answer
 from target_liveintent.delivery.client import Client, DryClient
 from target_liveintent.delivery.machine import DeliveryMachine, Request
 from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
-from target_liveintent.delivery.network_faults import most_connections
 from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import DeliveryError
 from target_liveintent.settings import Settings
+
+if sys.platform != "win32":
+    import resource
 
 _FEWEST_EVENTS = 1_600
 """How many events the pool holds at least, even if few requests are in flight or batches are small.
@@ -31,6 +35,8 @@ _NO_THREAD = (
     "this system lets the run start no thread, so the run cannot send anything. Raise the limit on"
     " processes and threads (ulimit -u, or the limit of the container)"
 )
+_SPARE = 16
+"""File descriptors that connections leave to the store, the report, metrics and the resolver."""
 _MOST_AWAY = 2.0
 """Seconds after which the main thread counts as away: it takes results at least once a second."""
 
@@ -42,10 +48,7 @@ class DeliveryPool:
     keeps the first of them for itself, so that a busy thread needs nobody to wake it.
 
     Args:
-        machine: Decides what is sent, and when.
-        client: Makes the requests.
-        clock: Tells the machine the time.
-        threads: The most threads.
+        threads: The most threads that make requests.
         size: The most batches that may be here at the same time.
 
     Attributes:
@@ -274,6 +277,20 @@ def most_batches(settings: Settings) -> int:
     return max(settings.max_concurrent_requests, _FEWEST_EVENTS // settings.batch_size_rows)
 
 
+def most_connections(wanted: int) -> int:
+    """Return how many of the wanted connections this machine allows, but at least one."""
+    if sys.platform == "win32":  # Windows has no limit as low as that.
+        return wanted
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        used = len(os.listdir("/dev/fd"))  # noqa: PTH208 (only their number counts)
+    except OSError:  # The folder does not exist, or no descriptor is left to read it.
+        return wanted
+    if most == resource.RLIM_INFINITY:
+        return wanted
+    return min(wanted, max(1, most - used - _SPARE))
+
+
 def delivery_of(
     settings: Settings,
     client: Client | DryClient,
@@ -281,15 +298,7 @@ def delivery_of(
     refusals: Refusals | None = None,
     tasks: int = 1,
 ) -> DeliveryPool:
-    """Return the threads that deliver the batches of a run by one client.
-
-    Args:
-        settings: The settings.
-        client: Makes the requests.
-        clock: Tells the time.
-        refusals: Judges refusals; one that knows of no other run if it is None.
-        tasks: How many tasks share the API's limit.
-    """
+    """Return the threads that deliver the batches of a run, one of `tasks` that share a limit."""
     most = most_connections(settings.max_concurrent_requests)
     size = most_batches(settings)
     per_minute = None if settings.dry_run else settings.max_requests_per_minute

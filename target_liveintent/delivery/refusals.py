@@ -34,19 +34,20 @@ class Refusals:
     """Counts refusals in a row.
 
     Args:
-        accepted: Whether the settings are known to be right, because the API accepted events that
-            another run with the same settings sent.
-        shared: Whether several runs with the same settings take place, which the caller judges.
-            Once the settings are known to be right, no refusal ends the run then: the caller sets
-            `accepted`, which is safe while other threads use the machine. Until then, refused
-            events still become dead letters, which the caller keeps or throws away.
+        accepted: Whether the settings are known to be right.
+        shared: Whether this is one of several runs with the same settings, which the caller judges.
+            It sets `accepted` once one of them has found the settings right, which is safe while
+            other threads use the machine; then no refusal ends the run. Until then, refused events
+            still become dead letters, which the caller keeps or throws away.
     """
 
     def __init__(self, *, accepted: bool = False, shared: bool = False) -> None:
         self.accepted = accepted
         self._shared = shared
         self._newest_accepted = 0
-        self._unproven = 0
+        # How many events became dead letters without a proof since the API last accepted a request.
+        # That may happen several times in a run: batches wait for each other.
+        self.unproven = 0
         # For each refusal in a row, the number of the newest request when it came, and whether it
         # was the refusal of a sample.
         self._in_a_row: list[tuple[int, bool]] = []
@@ -73,16 +74,11 @@ class Refusals:
         """Note that the API accepted events of the request with this number."""
         self.accepted = True
         self._newest_accepted = max(self._newest_accepted, request)
-        self._unproven = 0
+        self.unproven = 0
         self._in_a_row = [refusal for refusal in self._in_a_row if refusal[0] >= request]
 
     def refuse(self, newest: int, *, is_sample: bool) -> None:
-        """Note a refusal.
-
-        Args:
-            newest: The number of the newest request that was made until now.
-            is_sample: Whether a single event was sent as a sample.
-        """
+        """Note the refusal of a request, maybe of a sample; `newest` was made last until now."""
         self._in_a_row.append((newest, is_sample))
 
     def accepted_after(self, request: float) -> bool:
@@ -94,11 +90,4 @@ class Refusals:
         if self._shared:
             return not self.proves_wrong
         most = MOST_UNPROVEN if self.accepted else MOST_UNPROVEN_OF_NONE
-        return self._unproven + events <= most
-
-    def leave_unproven(self, events: int) -> None:
-        """Note that so many refused events become dead letters without a proof.
-
-        That may happen several times in a run: batches wait for each other.
-        """
-        self._unproven += events
+        return self.unproven + events <= most

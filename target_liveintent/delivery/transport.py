@@ -1,4 +1,4 @@
-"""The way to the API: its connections, and one exchange of a request and an answer.
+"""The way to the API: its connections, one exchange of a request and an answer, and faults.
 
 requests and urllib3 decide about proxies and certificates, and connect. The request itself goes
 over an open connection as one piece, and http.client reads the answer: urllib3's own way to send a
@@ -11,12 +11,16 @@ waiting for ever. The deadline does not limit the look-up of the host's name.
 
 Private names of urllib3 are `HTTPConnectionPool._new_conn`, which makes a connection with its proxy
 and certificates, and `HTTPConnection._new_conn`, which opens its socket.
+
+Nothing of a fault's own text is shown, as it could hold anything.
 """
 
 from __future__ import annotations
 
+import errno
 import http.client
 import os
+import re
 import socket
 import ssl
 import threading
@@ -37,7 +41,6 @@ from urllib3.connection import HTTPConnection
 from urllib3.util import create_urllib3_context, parse_url
 
 from target_liveintent.delivery.api import Answer, Verdict
-from target_liveintent.delivery.network_faults import NETWORK_FAULTS, explain
 from target_liveintent.settings import Settings, is_loopback
 
 _MAX_BODY = 65_536
@@ -45,6 +48,29 @@ _MAX_BODY = 65_536
 _NEAR = 0.05
 """By so many seconds, a socket's timeout may differ from the time that is left. Setting it is a
 system call, after which a thread may wait 5 ms for the interpreter."""
+_NETWORK_FAULTS = (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, UnicodeError)
+"""The exceptions of a connection for a network fault, which `explain` describes. Looking up a host
+raises a `UnicodeError` if a part of its name is empty or too long."""
+_FAULTS: tuple[tuple[type[BaseException], Verdict, str], ...] = (
+    (socket.gaierror, Verdict.FAULT, "the host name was not found"),
+    (urllib3.exceptions.ConnectTimeoutError, Verdict.FAULT, "the connection timed out"),
+    (TimeoutError, Verdict.LIMITED, "no answer came in time"),
+    (ssl.SSLError, Verdict.FAULT, "the TLS handshake failed"),
+    (BaseException, Verdict.FAULT, "the connection failed"),
+)
+_STARVED = Answer(
+    Verdict.STARVED,
+    "no file descriptors are left. Raise the limit on open files (ulimit -n), or lower"
+    " max_concurrent_requests",
+)
+_NO_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}
+"""This process, or the machine, has as many files and connections open as it may."""
+_NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}
+"""OpenSSL's reasons if an answer is not TLS. Its version decides which one it gives."""
+_CONNECT_REFUSED = re.compile(r"Tunnel connection failed: (\d{3})\b")
+"""The message in which the standard library names the status of a proxy. Only this text has it."""
+_PASSING = {408, 425, 429}
+"""Statuses below 500 of a proxy that may accept later."""
 _WRONG_CERTIFICATES = Answer(
     Verdict.UNREACHABLE,
     "this machine cannot send requests to the API: the certificate file does not exist or cannot be"
@@ -142,12 +168,7 @@ class Reply(NamedTuple):
 
 
 class Route:
-    """The way to the API.
-
-    Args:
-        pool: Makes connections, with the proxy and the certificates of the environment.
-        url: The URL of the API.
-    """
+    """The way to the API; `pool` makes connections, by the proxy and certificates of users."""
 
     def __init__(self, pool: urllib3.HTTPConnectionPool, url: str) -> None:
         self._was_connected = False  # With its TLS handshake.
@@ -185,7 +206,7 @@ class Route:
             response = http.client.HTTPResponse(connection.sock, method="POST")
             response.begin()
             content = _read(response)
-        except NETWORK_FAULTS as fault:
+        except _NETWORK_FAULTS as fault:
             by_proxy = connection.proxy is not None and not connection.has_connected_to_proxy
             connection.close()
             found = explain(fault, by_proxy=by_proxy)
@@ -243,6 +264,45 @@ def _read(response: http.client.HTTPResponse) -> bytes:
         raise http.client.HTTPException from error
 
 
+def explain(fault: BaseException, *, by_proxy: bool = False) -> Answer:
+    """Return what a fault of a connection means; `by_proxy` says that it has no proxy yet."""
+    whose, setting = ("proxy", "HTTPS_PROXY") if by_proxy else ("API", "api_url")
+    faults = (fault, fault.__cause__)  # A SOCKS proxy's connection wraps the cause.
+    if any(isinstance(one, OSError) and one.errno in _NO_DESCRIPTORS for one in faults):
+        return _STARVED
+    if isinstance(fault, ssl.SSLCertVerificationError):
+        said = fault.verify_message.rstrip(".")  # OpenSSL's words, with nothing but a host in them.
+        return Answer(
+            Verdict.UNREACHABLE,
+            f"this machine does not accept the certificate of the {whose}: {said}. Check this"
+            f" machine's clock, and the host in {setting}. If your company's network inspects TLS,"
+            " or the server is your own, set REQUESTS_CA_BUNDLE (or SSL_CERT_FILE) to a file with"
+            " the certificate of the authority that issued the server's certificate",
+        )
+    if isinstance(fault, ssl.SSLError) and fault.reason in _NOT_TLS:
+        return Answer(
+            Verdict.UNREACHABLE,
+            f"the {whose} does not answer over https, and may be using plain http. Check the scheme"
+            f" and the port in {setting}",
+        )
+    refusal = _CONNECT_REFUSED.match(str(fault)) if isinstance(fault, OSError) else None
+    status = int(refusal[1]) if refusal else HTTPStatus.BAD_GATEWAY
+    if status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _PASSING:
+        return Answer(
+            Verdict.UNREACHABLE,
+            f"the proxy refused to connect (HTTP {status}). Check the user and the password in"
+            " HTTPS_PROXY (http://user:password@host:port), and ask the owner of the proxy to allow"
+            " the host of api_url",
+        )
+    if by_proxy and not isinstance(fault, TimeoutError):
+        return Answer(Verdict.FAULT, "the proxy could not connect")
+    return next(
+        Answer(verdict, words)
+        for kind, verdict, words in _FAULTS
+        if any(isinstance(one, kind) for one in faults)
+    )
+
+
 def find_route(settings: Settings) -> Route | Answer:
     """Return the way to the API by the environment, or why its proxy or certificates give none."""
     url = requests.Request("POST", settings.url).prepare().url or ""
@@ -284,16 +344,11 @@ def _trusting(file: str | None, folder: str | None) -> ssl.SSLContext:
     context.check_hostname = True
     context.sslsocket_class = _LimitedTls
     context.load_verify_locations(file, folder)
-    if folder and not any(map(os.path.isdir, folder.split(os.pathsep))):
-        raise FileNotFoundError
     return context
 
 
 def _certificates() -> tuple[str | None, str | None]:
-    """Return the file and the folder of certificates: of the environment, or of `requests`.
-
-    One of them may be None. The folder may be several, as OpenSSL has it.
-    """
+    """Return the file and the folder, or folders, of certificates; one of them may be None."""
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         if path := os.environ.get(name):
             return (None, path) if Path(path).is_dir() else (path, None)

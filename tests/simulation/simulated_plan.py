@@ -79,59 +79,35 @@ class Ending(NamedTuple):
 
 @dataclasses.dataclass
 class Plan:
-    """What happens in a history.
-
-    Attributes:
-        faults: Those of `FAULTS` that it has.
-        settings: The settings of its runs.
-        records: How many records the tap sends.
-        unmapped: The records that a wrong map rejects: none, or all up to one of them.
-        gap: Seconds between two messages, at most.
-        latency: Seconds that an answer takes, on average.
-        descriptors: The most connections that the system lets the process have. In the last run
-            there is no such limit.
-        poison_status: What the API answers to such an event.
-        fault_share: The share of requests that get a fault by chance.
-        unclear_share: The share of requests that get an unclear 200.
-        names_bad: Whether a 200 names the bad events, in place of a 400 for the whole batch.
-        largest: Bytes of the largest request that the API takes.
-        wrong_from: When the settings become wrong, in simulated seconds; None for never.
-        denied_from: When the API denies access, in simulated seconds; None for never.
-        denied_status: What it answers then.
-        full_after: Dead letters after which the disk is full; None for never.
-        store_goes: Whether nothing at all can be written then, as if the store were gone.
-        store_seconds: Seconds that a transaction of the store takes.
-        send_again: Whether the runs send what earlier ones delivered once more.
-        endings: How each run ends from outside. There is one more run, which nothing ends.
-    """
+    """What happens in a history."""
 
     seed: int
-    faults: frozenset[str]
-    settings: Settings
-    records: int
-    gap: float
-    latency: float
-    send_again: bool
+    faults: frozenset[str]  # Those of `FAULTS` that it has.
+    settings: Settings  # Of its runs.
+    records: int  # How many records the tap sends.
+    gap: float  # Seconds between two messages, at most.
+    latency: float  # Seconds that an answer takes, on average.
+    send_again: bool  # Whether the runs send what earlier ones delivered once more.
     streams: int
-    unmapped: range
+    unmapped: range  # The records that a wrong map rejects: none, or all up to one of them.
     bad_share: float
     bad_stretch: range
     poison_share: float
-    poison_status: int
-    fault_share: float
-    unclear_share: float
-    names_bad: bool
-    largest: float
+    poison_status: int  # What the API answers to such an event.
+    fault_share: float  # The share of requests that get a fault by chance,
+    unclear_share: float  # or an unclear 200.
+    names_bad: bool  # Whether a 200 names the bad events, in place of a 400 for the whole batch.
+    largest: float  # Bytes of the largest request that the API takes.
     limit: Limit | None
     outages: list[Outage]
-    wrong_from: float | None
-    denied_from: float | None
-    denied_status: int
-    full_after: int | None
-    store_goes: bool
-    store_seconds: float
-    endings: list[Ending]
-    descriptors: int
+    wrong_from: float | None  # When the settings become wrong, in simulated seconds.
+    denied_from: float | None  # When the API denies access, in simulated seconds,
+    denied_status: int  # and what it answers then.
+    full_after: int | None  # Dead letters after which the disk is full; None for never.
+    store_goes: bool  # Whether nothing at all can be written then, as if the store were gone.
+    store_seconds: float  # Seconds that a transaction of the store takes.
+    endings: list[Ending]  # How each run ends from outside. Nothing ends the one after them.
+    descriptors: int  # The most connections that the system allows; the last run has no limit.
 
 
 def plan_of(seed: int) -> Plan:

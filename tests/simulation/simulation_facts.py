@@ -42,84 +42,48 @@ def require(is_kept: object, rule: str, found: object = None) -> None:
 
 
 class RunFacts:
-    """What is known of one run. Events are named by the places of their records.
-
-    Attributes:
-        run_id: Its ID.
-        first: The number of records before its first one.
-        read: How many records it has read.
-        requests: How many requests it has made.
-        retried: How many of them got a fault.
-        throttled: How many of them came too fast.
-        accepted: Events that the API accepted in a clear answer.
-        confirmed: Those of them that were accepted by a 204.
-        came_back: Those of them that a result has named.
-        unclear: Events of an unclear 200.
-        outcomes: What became of each event: `delivered` or a reason.
-        letters: How many dead letters each record got.
-        batches: The batches in delivery, by number.
-        untold: Events of which the store must be told next, each with the call that tells it.
-        finished: The numbers of the batches that have come back as a whole.
-        on_their_way: Events in requests without an answer.
-        in_flight: How many requests have no answer yet.
-        starts: When the requests of the last minute started, if there is a cap.
-        last_start: When the newest request started.
-        taken_at: When the API last took a request.
-        failing_since: Since when each request got a fault; infinite if that is not so.
-        failing_requests: How many requests started since then.
-        longest_failing: The most seconds for which each request got a fault.
-        longest_asked: The most seconds that the API asked to wait.
-        newest_accepted: When the newest request started that was accepted.
-        faults_alone: How often each event got a fault alone after others were accepted, and how
-            many were accepted at the last time.
-        refused_at: When each event was last in a request that was refused.
-        quiet_since: When the last `Retry-After` came,
-        quiet_until: and until when it counts.
-        stop_at: Until when requests may start.
-        signalled_at: When SIGTERM came.
-        is_ending: Whether the input has ended.
-        drained: Whether delivery knows that nothing more comes for now.
-        submitted_at: When the last batch was handed over.
-        failed_at: When it failed.
-        wrong: How many answers said that the settings are wrong.
-        is_denied: Whether the API denied access, or gave an unknown answer.
-        idle_asks: How often in a row a caller was told to ask again at a time that is over.
-    """
+    """What is known of one run. Events are named by the places of their records."""
 
     def __init__(self, run_id: str, first: int, started_at: float) -> None:
         self.run_id = run_id
-        self.first = first
+        self.first = first  # The number of records before its first one.
         self.started_at = started_at
-        self.read = self.requests = self.retried = self.throttled = 0
-        self.accepted: set[int] = set()
-        self.confirmed: set[int] = set()
-        self.came_back: set[int] = set()
-        self.unclear: set[int] = set()
-        self.outcomes: dict[int, str] = {}
-        self.letters: Counter[int] = Counter()
-        self.batches: dict[int, Batch] = {}
+        self.read = self.requests = 0  # How many records it has read, and requests it has made.
+        self.retried = self.throttled = 0  # How many of them got a fault, or came too fast.
+        self.accepted: set[int] = set()  # In a clear answer;
+        self.confirmed: set[int] = set()  # those of them that were accepted by a 204,
+        self.came_back: set[int] = set()  # and those that a result has named.
+        self.unclear: set[int] = set()  # Events of an unclear 200.
+        self.outcomes: dict[int, str] = {}  # Of each event: `delivered` or a reason.
+        self.letters: Counter[int] = Counter()  # How many dead letters each record got.
+        self.batches: dict[int, Batch] = {}  # Those in delivery, by number.
+        self.finished: set[int] = set()  # The numbers of those that have come back as a whole.
+        # Events of which the store must be told next, each with the call that tells it.
         self.untold: set[tuple[str, Key]] = set()
-        self.finished: set[int] = set()
-        self.on_their_way: set[int] = set()
+        self.on_their_way: set[int] = set()  # Events in requests without an answer.
         self.keys_on_their_way: set[Key] = set()
-        self.in_flight = 0
-        self.starts: deque[float] = deque()
+        self.in_flight = 0  # How many requests have no answer yet.
+        self.starts: deque[float] = deque()  # Of the requests of the last minute, if capped.
         self.last_start = started_at
-        self.taken_at = -math.inf
-        self.failing_since = math.inf
-        self.failing_requests = 0
-        self.longest_failing = self.longest_asked = 0.0
-        self.newest_accepted = -math.inf
-        self.refused_at: dict[int, float] = {}
+        self.taken_at = -math.inf  # When the API last took a request.
+        self.failing_since = math.inf  # Since when each request got a fault, if that is so.
+        self.failing_requests = 0  # How many requests started since then.
+        self.longest_failing = 0.0  # The most seconds for which each request got a fault,
+        self.longest_asked = 0.0  # and the most that the API asked to wait.
+        self.newest_accepted = -math.inf  # When the newest request started that was accepted.
+        self.refused_at: dict[int, float] = {}  # When each event was last in a refused request.
+        # How often each event got a fault alone after others were accepted, and how many were.
         self.faults_alone: dict[int, tuple[int, int]] = {}
-        self.quiet_since = self.quiet_until = -math.inf
-        self.stop_at = math.inf
-        self.signalled_at: float | None = None
-        self.failed_at: float | None = None
-        self.submitted_at = started_at
-        self.is_ending = self.drained = self.is_denied = False
-        self.wrong = 0
-        self.idle_asks = 0
+        self.quiet_since = self.quiet_until = -math.inf  # The last `Retry-After`.
+        self.stop_at = math.inf  # Until when requests may start.
+        self.signalled_at: float | None = None  # When SIGTERM came,
+        self.failed_at: float | None = None  # and when the run failed.
+        self.submitted_at = started_at  # When the last batch was handed over.
+        self.is_ending = False  # Whether the input has ended.
+        self.drained = False  # Whether delivery knows that nothing more comes for now.
+        self.is_denied = False  # Whether the API denied access, or gave an unknown answer.
+        self.wrong = 0  # How many answers said that the settings are wrong.
+        self.idle_asks = 0  # In a row, of callers that were told a time that is over.
 
 
 class Facts:

@@ -36,12 +36,6 @@ def test_statuses(status: int, verdict: Verdict) -> None:
     assert answer == Answer(verdict, f"HTTP {status}", status, 3.0 if is_repeated else None)
 
 
-def test_what_proves_a_bad_event() -> None:
-    """A refusal does, unless the request was only too large; no other answer does."""
-    proving = {status for status in VERDICTS if judge(status, b"", ["1"]).proves_bad_event}
-    assert proving == {400, 422}
-
-
 NAMING_ONE = (b'["e1"]', b'["e1", "e1"]', b'\n [ "e1" ] \r\n', rb'["\u00651"]')
 UNCLEAR = (
     *(b'["e1", "e2"]', b'["e1", "e3"]', b'["e1", null]', b'["e1", 1]', b'["e1", ["e2"]]'),

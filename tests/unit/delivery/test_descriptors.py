@@ -5,22 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import urllib3
 from fakes import settings
-from loopback import NO_CONTENT, answer_with, loopback
 
 from target_liveintent.delivery.api import Verdict
 from target_liveintent.delivery.client import Client
-from target_liveintent.delivery.network_faults import explain, most_connections
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from target_liveintent.delivery.pool import most_connections
+from target_liveintent.delivery.transport import explain
 
 resource = pytest.importorskip("resource")
-DENIED = answer_with("401 Unauthorized")
 EMFILE = OSError(errno.EMFILE, "Too many open files")
 NO_DESCRIPTORS = (
     "no file descriptors are left. Raise the limit on open files (ulimit -n), or lower"
@@ -67,24 +63,6 @@ def test_a_connection_without_a_descriptor(where: str, monkeypatch: pytest.Monke
     monkeypatch.setattr(where, fail)
     answer = Client(settings(api_url="http://127.0.0.1:9")).post(b"[{}]", ["1"], 60.0)
     assert (answer.verdict, answer.detail) == (Verdict.STARVED, NO_DESCRIPTORS)
-
-
-def test_a_denied_token_without_a_descriptor(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its file may have a new token, so the token is not called denied before the file was read."""
-    path = tmp_path / "token"
-    path.write_text("old-token")
-    with loopback(DENIED, NO_CONTENT) as server:
-        given = settings(api_url=server.url, auth_token=None, auth_token_path=str(path))
-        client = Client(given)
-        path.write_text("new-token")
-        with monkeypatch.context() as patch:
-            patch.setattr("pathlib.Path.open", fail)
-            answers = [client.post(b"[{}]", ["1"], 60.0)]
-        answers += [client.post(b"[{}]", ["1"], 60.0)]
-    verdicts = [answer.verdict for answer in answers]
-    assert (verdicts, answers[0].detail) == ([Verdict.STARVED, Verdict.ACCEPTED], NO_DESCRIPTORS)
 
 
 @pytest.mark.parametrize(

@@ -7,54 +7,44 @@ import pytest
 from target_liveintent.delivery.refusals import Refusals
 
 
-def refusals(requests: int = 0, samples: int = 0, *, accepted: bool = True) -> Refusals:
+def refusals(requests: int = 0, samples: int = 0) -> Refusals:
     """Return what is known after refusals in a row, each after a request of its own."""
-    given = Refusals(accepted=accepted)
+    given = Refusals(accepted=True)
     for n in range(1, requests + samples + 1):
         given.refuse(n, is_sample=n > requests)
     return given
 
 
-@pytest.mark.parametrize(("times", "suspects"), [(7, False), (8, True)])
-def test_when_samples_are_sent(times: int, suspects: bool) -> None:
-    """After eight refusals in a row: one bad event in a batch causes seven."""
-    assert refusals(times).suspects == suspects
+@pytest.mark.parametrize(
+    ("requests", "samples", "suspects", "wrong"),
+    [
+        # One bad event in a batch causes seven refusals in a row.
+        (7, 0, False, False),
+        (8, 0, True, False),
+        # Many refusals, of which enough are samples, prove that the settings are wrong.
+        (62, 30, True, True),
+        (63, 29, True, False),
+        (61, 30, True, False),
+    ],
+)
+def test_refusals_in_a_row(requests: int, samples: int, suspects: bool, wrong: bool) -> None:
+    """After some, samples are sent; after many, the settings are wrong."""
+    given = refusals(requests, samples)
+    assert (given.suspects, given.proves_wrong) == (suspects, wrong)
 
 
-@pytest.mark.parametrize(("made_after", "in_a_row"), [(9, 0), (8, 8)])
+@pytest.mark.parametrize(("made_after", "in_a_row"), [(9, 0), (8, 1)])
 def test_what_ends_it(made_after: int, in_a_row: int) -> None:
     """An accepted request that was made after the refusals came; others overtake each other."""
-    given = Refusals()
-    for _ in range(8):
-        given.refuse(8, is_sample=False)
+    given = refusals(8)
     given.accept(made_after)
-    assert (given.in_a_row, given.suspects) == (in_a_row, in_a_row > 0)
-
-
-@pytest.mark.parametrize(
-    ("requests", "samples", "wrong"),
-    [(62, 30, True), (63, 29, False), (61, 30, False), (0, 92, True), (0, 91, False)],
-)
-def test_what_proves_wrong_settings(requests: int, samples: int, wrong: bool) -> None:
-    """Many refusals in a row, of which enough are samples."""
-    assert refusals(requests, samples).proves_wrong == wrong
-
-
-def test_an_acceptance_clears_samples() -> None:
-    """The proof begins again after an acceptance."""
-    given = refusals(samples=92)
-    given.accept(93)
-    for n in range(93, 184):
-        given.refuse(n, is_sample=True)
-    assert not given.proves_wrong
-    given.refuse(184, is_sample=True)
-    assert given.proves_wrong
+    assert (given.in_a_row, given.suspects) == (in_a_row, False)
 
 
 def test_an_acceptance_renews_what_needs_no_proof() -> None:
     """Refused events that were left unproven count until the API accepts something again."""
     given = Refusals(accepted=True)
-    given.leave_unproven(60)
+    given.unproven += 60
     assert not given.allows_unproven(41)
     given.accept(1)
     assert given.allows_unproven(41)
