@@ -95,7 +95,8 @@ class TargetLiveIntent(Target):
         program = f"{self.name} {self.plugin_version}"
         try:  # Before the store: if a file cannot be read, the run must not create any.
             self._suppressions = Suppressions(settings.suppression_path)
-            client = Client(settings)  # Also in a dry run: it checks the settings.
+            is_dry = settings.dry_run
+            client = DryClient(settings, self.logger) if is_dry else Client(settings)
         except ConfigurationError as failure:
             if replay is None:
                 reporting.keep_failure(str(failure), settings, self.run_id, program)
@@ -105,8 +106,7 @@ class TargetLiveIntent(Target):
         )
         # The API may accept nothing because only bad events are left to be replayed.
         refusals = Refusals(accepted=replay is not None)
-        sender = DryClient(self.logger) if settings.dry_run else client
-        delivery = delivery_of(settings, sender, SYSTEM_CLOCK, refusals)
+        delivery = delivery_of(settings, client, SYSTEM_CLOCK, refusals)
         self._store = None if settings.dry_run else self._open_store(send_again=send_again)
         outcomes = self._store or store.DryStore(
             store.open_for_reading(settings), settings, self.run_id, send_again=send_again

@@ -75,10 +75,11 @@ class Client:
             return msgspec.structs.replace(answer, verdict=Verdict.ROTATED)
 
 
-class DryClient:
-    """Takes the place of `Client` in a dry run: shows the first events, and sends nothing."""
+class DryClient(Client):
+    """Shows the first events in a dry run, and sends nothing."""
 
-    def __init__(self, logger: logging.Logger) -> None:
+    def __init__(self, settings: Settings, logger: logging.Logger) -> None:
+        super().__init__(settings)
         self._logger = logger
         self._left = iter(range(_SHOWN))
 

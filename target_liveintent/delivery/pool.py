@@ -10,22 +10,19 @@ from __future__ import annotations
 import math
 import os
 import queue
-import sys
+import resource
 import threading
 from collections.abc import Callable
 
 from target_liveintent.clock import Clock
 from target_liveintent.delivery.api import Answer
-from target_liveintent.delivery.client import Client, DryClient
+from target_liveintent.delivery.client import Client
 from target_liveintent.delivery.machine import DeliveryMachine, Request
 from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
 from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import DeliveryError
 from target_liveintent.settings import Settings
-
-if sys.platform != "win32":
-    import resource
 
 _FEWEST_EVENTS = 1_600
 """How many events the pool holds at least, even if few requests are in flight or batches are small.
@@ -56,12 +53,7 @@ class DeliveryPool:
     """
 
     def __init__(
-        self,
-        machine: DeliveryMachine,
-        client: Client | DryClient,
-        clock: Clock,
-        threads: int,
-        size: int,
+        self, machine: DeliveryMachine, client: Client, clock: Clock, threads: int, size: int
     ) -> None:
         self._machine = machine
         self._client = client
@@ -279,8 +271,6 @@ def most_batches(settings: Settings) -> int:
 
 def most_connections(wanted: int) -> int:
     """Return how many of the wanted connections this machine allows, but at least one."""
-    if sys.platform == "win32":  # Windows has no limit as low as that.
-        return wanted
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         used = len(os.listdir("/dev/fd"))  # noqa: PTH208 (only their number counts)
@@ -293,7 +283,7 @@ def most_connections(wanted: int) -> int:
 
 def delivery_of(
     settings: Settings,
-    client: Client | DryClient,
+    client: Client,
     clock: Clock,
     refusals: Refusals | None = None,
     tasks: int = 1,

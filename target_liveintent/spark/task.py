@@ -78,9 +78,8 @@ class _Task:
             store = resources.enter_context(contextlib.closing(opened))
         self._outcomes = TaskOutcomes(settings, attempt, table, store)
         self._refusals = Refusals(shared=True)
-        client = Client(settings)  # Also in a dry run: it hides the token.
-        sender = DryClient(LOGGER) if settings.dry_run else client
-        delivery = delivery_of(settings, sender, SYSTEM_CLOCK, self._refusals, job.tasks)
+        client = DryClient(settings, LOGGER) if settings.dry_run else Client(settings)
+        delivery = delivery_of(settings, client, SYSTEM_CLOCK, self._refusals, job.tasks)
         parts = RunParts(
             SYSTEM_CLOCK,
             delivery,

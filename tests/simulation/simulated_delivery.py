@@ -20,7 +20,7 @@ from target_liveintent.delivery.machine import DeliveryMachine, Request
 if TYPE_CHECKING:
     from simulated_api import SimulatedApi
     from simulated_process import Signals, SimulatedClock
-    from simulation_checks import Checks
+    from simulation import Checks
 
     from target_liveintent.delivery import Batch, BatchResult
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from simulated_feed import Key
     from simulated_process import SimulatedClock
-    from simulation_checks import Checks
+    from simulation import Checks
 
     from target_liveintent.conversions import Conversion, Rejection
 

@@ -17,8 +17,10 @@ from simulated_feed import Feed, Record, State
 from simulated_plan import Ending, Plan, plan_of
 from simulated_process import KilledError, Signals, SimulatedClock
 from simulated_store import SimulatedDatabase, WatchedStore
-from simulation_checks import Checks
-from simulation_facts import ViolationError, require
+from simulation_ends import EndChecks
+from simulation_facts import Facts, RunFacts, ViolationError, require
+from simulation_outcomes import OutcomeChecks
+from simulation_requests import RequestChecks
 
 from target_liveintent.delivery.machine import DeliveryMachine
 from target_liveintent.delivery.pace import Pace
@@ -38,6 +40,31 @@ ENDED_BY_RECORDS = frozenset({"AllRefusedError", "TooManyRejectedError"})
 """How runs may end because of their records, if many of those are bad."""
 TICK = 1.0
 """The most seconds between two looks at what is due, while the tap sends nothing."""
+
+
+class Checks:
+    """All checks of a history.
+
+    Attributes:
+        facts: What they know.
+    """
+
+    def __init__(
+        self, plan: Plan, feed: Feed, api: SimulatedApi, database: SimulatedDatabase
+    ) -> None:
+        self.facts = Facts(plan, feed, api, database)
+        self.requests = RequestChecks(self.facts)
+        self.outcomes = OutcomeChecks(self.facts)
+        self.end = EndChecks(self.facts)
+
+    @property
+    def run(self) -> RunFacts:
+        """What is known of the present run."""
+        return self.facts.run
+
+    def run_started(self, run_id: str, now: float) -> None:
+        """Start with a new run, which goes on after the last STATE."""
+        self.facts.run = RunFacts(run_id, self.facts.covered, now)
 
 
 class History:

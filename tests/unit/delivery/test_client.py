@@ -210,7 +210,7 @@ def test_a_set_up_that_cannot_be_used(
 def test_a_dry_run(caplog: pytest.LogCaptureFixture) -> None:
     """It accepts everything, and shows five events, however they lie in batches."""
     caplog.set_level("INFO")
-    client = DryClient(logging.getLogger("test"))
+    client = DryClient(settings(), logging.getLogger("test"))
     for body in (b'[{"a":1},{},{}]', b"[{},{},{},{}]"):
         assert client.post(body, ["1"], 1.0).verdict is Verdict.ACCEPTED
     assert caplog.messages == ['would send: {"a":1}', *["would send: {}"] * 4]
