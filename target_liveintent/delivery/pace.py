@@ -140,12 +140,7 @@ class Window:
     def answered(self, started_at: float, now: float, *, was_full: bool, is_limited: bool) -> None:
         """Widen the window while answers stay fast, and narrow it after a slow round.
 
-        Args:
-            started_at: When the request started.
-            now: The present time.
-            was_full: Whether as many requests were in flight as may; if not, a wider window would
-                change nothing.
-            is_limited: Whether a limit of the rate is known.
+        Where fewer requests were in flight than may be, a wider one would change nothing.
         """
         if started_at < self._narrowed_at:  # It says nothing of the narrower window.
             return

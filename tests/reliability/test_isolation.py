@@ -202,7 +202,7 @@ def test_any_share_of_bad_events() -> None:
             assert sent.states == ["first"]
 
 
-@pytest.mark.parametrize("limit", [1, 7, 30, 50, 99])
+@pytest.mark.parametrize("limit", [1, 30, 99])
 def test_too_many_bytes_blame_nobody(limit: int) -> None:
     """A 413 says nothing about any event: where one half goes, the other is asked about whole."""
     sent = send(Api(lambda _, ids: len(ids) > limit, 413), HUNDRED)

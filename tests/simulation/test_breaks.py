@@ -188,7 +188,7 @@ BREAKS = {
         Run, "_write", lambda run, **_: WRITE(run), "what STATE covers survives a power cut"
     ),
     "the store forgets what is confirmed of a part of a batch": Break(
-        Ledger, "confirm", forget_parts, "what the store knows is not sent again"
+        Ledger, "confirm", forget_parts, "the store has what was confirmed"
     ),
     "a delivered event keeps its dead letter": Break(
         RunStore, "_settle", lambda *_: None, "the store has the dead letters"

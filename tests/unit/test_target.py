@@ -72,7 +72,9 @@ def test_the_kind_of_a_run(kind: str, limit: int | None, replay: ReplayChoice | 
 @pytest.mark.parametrize("replay", [None, ReplayChoice()])
 def test_a_dry_run_has_no_files(folder: Path, replay: ReplayChoice | None) -> None:
     """It hides the token all the same."""
-    parts = parts_of(made(replay, dry_run=True, auth_token="t0ken-of-a-dry-run"))
+    how = {"auth_token": "t0ken-of-a-dry-run", "max_requests_per_minute": 1}
+    parts = parts_of(made(replay, dry_run=True, **how))
+    assert parts.delivery.status.rate is None
     assert isinstance(parts.delivery._client, DryClient)  # noqa: SLF001
     assert isinstance(parts.outcomes, DryStore)
     assert list(folder.iterdir()) == []

@@ -358,19 +358,6 @@ def test_a_request_takes_no_longer_than_the_budget() -> None:
 # A batch with an event on which the API fails
 
 
-@pytest.mark.parametrize("batches", [200, 1])
-def test_an_event_on_which_the_api_fails(batches: int) -> None:
-    """A batch that gets only faults is halved, and compared with others or with its own halves."""
-    given = [" ".join(f"{number}-{n}" for n in range(6)) for number in range(batches)]
-    machine = machine_with(*given, max_concurrent_requests=1)
-    bad = f"{batches // 2}-3"
-    client = FakeClient(lambda ids: FAULT if bad in ids else ACCEPTED)
-    results = drive(machine, client, FakeClock())
-    assert failures(results) == {None}
-    assert undelivered(*results) == [(bad, "api_error")]
-    assert sorted(client.accepted) == sorted({*" ".join(given).split()} - {bad})
-
-
 @pytest.mark.parametrize(("failure", "times"), [(FAULT, 10), (LIMITED, 40)])
 def test_how_many_failures_blame_an_event(failure: Answer, times: int) -> None:
     """Ten, or forty if they may be due to a limit, between which the API accepts others."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from fakes import (
@@ -19,7 +19,7 @@ from fakes import (
 
 from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.machine import DeliveryMachine
-from target_liveintent.delivery.pool import DeliveryPool, delivery_of, most_batches
+from target_liveintent.delivery.pool import DeliveryPool, most_batches
 from target_liveintent.errors import DeliveryError
 
 if TYPE_CHECKING:
@@ -276,34 +276,6 @@ def test_a_machine_that_raises_in_a_thread(
         take(pool)
 
 
-def test_a_machine_that_raises() -> None:
-    """A bug in the machine ends the run, instead of leaving it to wait for ever."""
-
-    class Broken:
-        finished: tuple[()] = ()
-
-        def add(self, _: Any) -> None:
-            """Take it."""
-
-        def next(self, *_: float) -> float:
-            msg = "a bug"
-            raise ValueError(msg)
-
-    pool = DeliveryPool(Broken(), FakeClient(lambda _: ACCEPTED), CLOCK, 1, 1)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="a bug"):
-        pool.submit(batch("1"))
-
-
-def test_a_stop(pool_of: PoolOf) -> None:
-    """After a stop, batches come back as not sent."""
-    client = FakeClient(lambda _: ACCEPTED)
-    pool = pool_of(client)
-    pool.stop(0.0)
-    submit(pool, 1)
-    assert isinstance(take(pool).failure, DeliveryError)
-    assert client.posted == []
-
-
 def test_a_pool_is_full(pool_of: PoolOf) -> None:
     """The pool takes as many batches as it may hold."""
     client = HeldClient()
@@ -331,15 +303,6 @@ def test_a_refused_batch_leaves_room(pool_of: PoolOf) -> None:
     assert pool.in_flight == 1
     pool.drain()
     assert take(pool).unproven == 1
-
-
-def test_one_request_at_a_time() -> None:
-    """The size of a pool does not depend on how many requests may be in flight."""
-    given = settings(max_concurrent_requests=1)
-    pool = delivery_of(given, FakeClient(lambda _: ACCEPTED), CLOCK)
-    submit(pool, 16)
-    assert [take(pool).batch.number for _ in range(16)] == list(range(16))
-    pool.close()
 
 
 @pytest.mark.parametrize(
