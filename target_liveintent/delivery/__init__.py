@@ -1,5 +1,6 @@
 """How batches reach the Conversions API."""
 
+from target_liveintent.delivery.ahead import read_ahead
 from target_liveintent.delivery.api import all_refused
 from target_liveintent.delivery.client import Client, DryClient, is_usable_token, read_token
 from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
@@ -18,5 +19,6 @@ __all__ = [
     "all_refused",
     "delivery_of",
     "is_usable_token",
+    "read_ahead",
     "read_token",
 ]

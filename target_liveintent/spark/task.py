@@ -16,14 +16,13 @@ import pyarrow as pa
 
 from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.conversions import Conversion, Rejection
-from target_liveintent.delivery import Client, DryClient, Refusals, delivery_of
+from target_liveintent.delivery import Client, DryClient, Refusals, delivery_of, read_ahead
 from target_liveintent.errors import DeliveryError, RunError
 from target_liveintent.mapping import RecordConverter, Stream, StreamPlan
 from target_liveintent.privacy import Suppressions, protect_logging
 from target_liveintent.reasons import REASONS
 from target_liveintent.run import Outcomes, ReplayChoice, ReplayConverter, Run, RunCounts, RunParts
 from target_liveintent.run_id import new_run_id
-from target_liveintent.spark.ahead import read_ahead
 from target_liveintent.spark.options import FACT_COLUMNS, Job
 from target_liveintent.spark.outcomes import REJECTED, Attempt, FactTable, Sent, TaskOutcomes
 from target_liveintent.spark.rows import Row, records_of
