@@ -44,8 +44,8 @@ class Break(NamedTuple):
 BREAKS: tuple[Break, ...] = (
     Break(
         "STATE is written before delivery",
-        "run/state_gate.py",
-        "oldest = min((self._next, self._withheld, *self._unfinished.values()))",
+        "run/batches.py",
+        "oldest = min((self._next, *self._unfinished.values()))",
         "oldest = self._next",
         (
             "reliability/test_isolation.py::test_breaker",
@@ -92,7 +92,7 @@ BREAKS: tuple[Break, ...] = (
     Break(
         "confirmed events are not recorded",
         "store/run_store.py",
-        "rows = [(key, self.number) for key in dict.fromkeys(self._ledger.confirmed)]",
+        "rows = [(key, self.number) for key in sorted({*self._ledger.confirmed})]",
         "rows: list[Row] = []",
         (
             "reliability/test_kills.py::test_kill_campaign",
@@ -102,8 +102,8 @@ BREAKS: tuple[Break, ...] = (
     Break(
         "events that another run has reserved are sent",
         "store/run_store.py",
-        "others = _reserved_by(reserved)",
-        "others: dict[bytes, str] = {}",
+        "for hashes, run_id in reserved",
+        "for hashes, run_id in ()",
         (
             "integration/test_run_store_shared.py::test_runs_over_the_same_events",
             "unit/store/test_ledger.py::test_two_runs",
@@ -163,10 +163,10 @@ BREAKS: tuple[Break, ...] = (
     Break(
         "a stopped or failed run writes STATE for everything that it read",
         "run/run.py",
-        "        self._failed = True\n        if isinstance",
+        "        self._failed = True\n        try:\n            if isinstance",
         "        self._failed = True\n"
         "        self.gate.due = lambda: self.gate._held.pop()[1] if self.gate._held else None\n"
-        "        if isinstance",
+        "        try:\n            if isinstance",
         (
             "reliability/test_isolation.py::test_breaker",
             "reliability/test_outages.py::test_stopped_in_an_outage",

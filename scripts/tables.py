@@ -86,13 +86,8 @@ def functions() -> str:
 
 
 def delivered() -> str:
-    """Return a table of the columns of the delivered events as CSV."""
-    return _table(("column", ""), _meanings(delivered_rows.CSV_COLUMNS))
-
-
-def delivered_stream() -> str:
-    """Return a table of the columns of the delivered events as a Singer stream."""
-    meanings = {name: meaning for name, (_, meaning) in delivered_rows.SINGER_COLUMNS.items()}
+    """Return a table of the columns of the delivered events."""
+    meanings = {name: meaning for name, (_, meaning) in delivered_rows.COLUMNS.items()}
     return _table(("column", ""), _meanings(meanings))
 
 

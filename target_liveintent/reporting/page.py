@@ -28,7 +28,7 @@ from target_liveintent.reporting.overview import (
     Number,
     Overview,
 )
-from target_liveintent.run import FIELDS, counted
+from target_liveintent.run import FIELDS, counted, money
 
 _CHARTED = (CONVERSIONS, DEAD_LETTERS, BOTH_HASHES, DECISION_ID, TOTAL_VALUE)
 """The figures of the large charts, in their order."""
@@ -68,7 +68,7 @@ def _rendered(template: str, overview: Overview) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"code": _code, "number": "{:,}".format}
+    environment.filters |= {"code": _code, "number": "{:,}".format, "money": money}
     drawn = [one for name in _CHARTED for one in overview.figures if one.figure == name]
     charts = [chart for one in drawn if (chart := chart_of(overview, one))]
     status, headline = verdict.headline(overview)

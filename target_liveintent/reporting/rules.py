@@ -24,8 +24,8 @@ from target_liveintent.reporting.usual import (
     case_of,
     chance_of_so_few,
 )
-from target_liveintent.reporting.words import money, money_in, percent, share_words, usual_words
-from target_liveintent.run import FIELDS, OTHERS, StreamCounts, counted
+from target_liveintent.reporting.words import percent, share_words, usual_words
+from target_liveintent.run import FIELDS, OTHERS, StreamCounts, counted, money, money_in
 
 Judgement = Mapping[tuple[str, str], list[Unusual]]
 """What is unusual, by rule and stream: empty if all is usual, absent if it was not judged."""

@@ -13,8 +13,6 @@ from target_liveintent.run import (
     StreamCounts,
     counted,
     currency_figures,
-    idle,
-    most_frequent,
     warnings_of,
     what_to_do,
 )
@@ -24,8 +22,6 @@ _LEAST_EVENTS_TO_WARN = 10
 """With at least so many delivered events, a column that is always empty is probably a mistake."""
 _LEAST_DROPPED_TO_WARN = 10
 """With at least so many records without consent, and no others, there is probably a mistake."""
-_MOST_ACCOUNTS = 5
-"""How many other accounts a warning names."""
 
 
 def lines(counts: RunCounts) -> Iterator[str]:
@@ -80,12 +76,12 @@ def warnings(counts: RunCounts, timezone: str = Settings.timezone) -> Iterator[s
             " replay the dead letters. If you correct pixel_id, replay them with"
             " --other-accounts, because they still belong to the old pixel"
         )
-    if counts.other_accounts:
+    if others := counts.total.not_replayed["other_account"]:
         yield (
-            f"this replay does not send {counted(counts.other_accounts.total(), 'dead letter')}"
-            f" of another account or pixel ({_accounts(counts.other_accounts)}). To send them,"
-            " replay them with the settings of their own account and pixel. To send them with"
-            " the settings of this replay instead, use the option --other-accounts"
+            f"this replay does not send {counted(others, 'dead letter')} of another account or"
+            " pixel; the last lines of dead-letters name these. To send them, replay them with the"
+            " settings of their own account and pixel. To send them with the settings of this"
+            " replay instead, use the option --other-accounts"
         )
 
 
@@ -101,19 +97,10 @@ def _lost(stream: str, one: StreamCounts, *, dry_run: bool) -> Iterator[str]:
     if nothing and dry_run:
         nothing = ". No event of this stream would be delivered"
     for reason, count in lost.items():
-        source = most_frequent(one.causes, reason) if reason == "invalid_source" else ""
-        values = f" (most often {source})" if source else ""
         yield (
             f"{stream}: {count:,} of {counted(one.read, 'record')} not delivered because of"
-            f" {reason}{values}{nothing}. The summary at the end of the log says what to do"
+            f" {reason}{nothing}. The summary at the end of the log says what to do"
         )
-
-
-def _accounts(others: Counter[str]) -> str:
-    shown = [f"{count} for {name}" for name, count in others.most_common(_MOST_ACCOUNTS)]
-    if hidden := len(others) - len(shown):
-        shown.append(f"and {counted(hidden, 'other')}")
-    return "; ".join(shown)
 
 
 def _unused_zone(counts: RunCounts, timezone: str) -> Iterator[str]:
@@ -136,12 +123,11 @@ def advice(counts: RunCounts, place: str | None) -> Iterator[str]:
         place: Where dead letters are; None to say nothing of it.
     """
     for stream, one in counts.streams.items():
-        named = idle(one)  # A warning says this already.
         yield from (
             f"{stream}: {column} is empty in all events. To see what is mapped to this"
             " column, and which names are misspelled, run target-liveintent explain"
             for column in one.always_empty
-            if column not in named and one.delivered >= _LEAST_EVENTS_TO_WARN
+            if one.delivered >= _LEAST_EVENTS_TO_WARN
         )
     total = counts.total
     for reason, count in total.not_sent.most_common():

@@ -29,12 +29,10 @@ from target_liveintent.reporting.usual import HIGH, LEAST_DAYS, LOW, Range
 from target_liveintent.reporting.words import (
     day_words,
     moment,
-    money,
-    money_in,
     share_words,
     usual_words,
 )
-from target_liveintent.run import counted
+from target_liveintent.run import counted, money, money_in
 
 GOOD, CALM, BAD = "good", "calm", "bad"
 """How things are."""

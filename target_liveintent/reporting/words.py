@@ -1,18 +1,14 @@
-"""Numbers and moments in words: shares, amounts, ranges, ages and days."""
+"""Numbers and moments in words: shares, ranges, ages and days."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from decimal import Decimal
 
 from target_liveintent.reporting.usual import Range
-from target_liveintent.run import amount_words, counted
+from target_liveintent.run import counted
 
 _AGE_UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
-_WHOLE_FROM = 10_000
-"""Amounts from which on cents do not matter."""
-_HUGE_DIGITS = 15
 
 
 def percent(part: int, whole: int) -> str:
@@ -28,19 +24,6 @@ def share_words(share: float) -> str:
     if rounded == 100 and share < 1:  # noqa: PLR2004 (percent)
         return "more than 99 %"
     return f"{rounded} %"
-
-
-def money(number: float | Decimal) -> str:
-    """Return an amount, without cents where it is large."""
-    value = Decimal(number)
-    if value.adjusted() >= _HUGE_DIGITS:
-        return amount_words(value)
-    return f"{value:,.0f}" if abs(value) >= _WHOLE_FROM else f"{value:,.2f}"
-
-
-def money_in(currency: str) -> str:
-    """Return which values are meant: "in EUR"."""
-    return f"in {currency}" if currency else "without a currency"
 
 
 def usual_words(usual: Range, words: Callable[[float], str]) -> str:

@@ -4,9 +4,10 @@ from target_liveintent.run.amounts import (
     OTHERS,
     Amount,
     CurrencyFigures,
-    amount_words,
     counted,
     currency_figures,
+    money,
+    money_in,
 )
 from target_liveintent.run.counts import (
     ALL_SOURCES,
@@ -18,13 +19,11 @@ from target_liveintent.run.counts import (
     add,
 )
 from target_liveintent.run.doubts import (
-    idle,
-    most_frequent,
     too_many_rejected,
     warnings_of,
     what_to_do,
 )
-from target_liveintent.run.replay import ReplayChoice, ReplayConverter, addressee
+from target_liveintent.run.replay import ReplayChoice, ReplayConverter
 from target_liveintent.run.run import Outcomes, Run, RunParts
 
 __all__ = [
@@ -43,12 +42,10 @@ __all__ = [
     "RunParts",
     "StreamCounts",
     "add",
-    "addressee",
-    "amount_words",
     "counted",
     "currency_figures",
-    "idle",
-    "most_frequent",
+    "money",
+    "money_in",
     "too_many_rejected",
     "warnings_of",
     "what_to_do",

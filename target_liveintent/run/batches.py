@@ -1,4 +1,13 @@
-"""The batches of a run: they fill, wait until their events are reserved, and are handed over."""
+"""The batches of a run, and which STATE may be written; `Run` writes it, in `_advance_state`.
+
+Batches are numbered as they are opened. They fill, wait until their events are reserved, and are
+handed over. Every record read before a STATE is in a batch with a smaller number than the next
+batch to be opened, or has its outcome already. So a STATE may be written once all batches with
+smaller numbers are finished, unless the gate is closed as a whole.
+
+A run that delivers nothing and rejects many records fails without STATE. So from the first rejected
+record on, no STATE is written until something is delivered.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +17,74 @@ from collections.abc import Iterable
 from target_liveintent.clock import Clock
 from target_liveintent.conversions import Conversion
 from target_liveintent.delivery import Batch
-from target_liveintent.run.state_gate import StateGate
 from target_liveintent.store import Claim
 
 
-class Batches:
-    """The batches that delivery does not have yet.
+class StateGate:
+    """Holds STATEs back until every record before them has its outcome.
 
-    Args:
-        gate: Numbers batches, so that STATE waits for them.
-        size: The most events of a batch.
-        clock: Tells when a batch was opened.
+    Attributes:
+        is_closed: Whether no STATE may be written any more.
+        awaits_stream: Whether no STATE may be written yet, as no stream that gives events has come.
+    """
+
+    def __init__(self) -> None:
+        self.is_closed = self.awaits_stream = False
+        self._next = 0
+        self._unfinished: dict[int, int] = {}  # Places among the batches, by number.
+        self._is_withheld = self._is_released = False
+        self._held: deque[tuple[int, str]] = deque()
+        self._written: str | None = None
+
+    def open_batch(self, beside: int | None = None) -> int:
+        """Return the number of a new batch. It holds back the same STATEs as the one `beside`."""
+        number = self._next
+        self._next += 1
+        self._unfinished[number] = number if beside is None else self._unfinished[beside]
+        return number
+
+    def finish_batch(self, number: int) -> None:
+        """Note that each record of a batch has its outcome."""
+        del self._unfinished[number]
+
+    def withhold(self) -> None:
+        """Hold back each STATE until `release`."""
+        self._is_withheld = not self._is_released
+
+    def release(self) -> None:
+        """From now on, let `withhold` hold back no STATE."""
+        self._is_released, self._is_withheld = True, False
+
+    @property
+    def withholds(self) -> bool:
+        """Whether a STATE waits for `release`. It may wait for batches as well."""
+        return self._is_withheld and bool(self._held) and not self.is_closed
+
+    def hold(self, state: str) -> None:
+        """Remember a STATE that was just read; it stands for everything read before it."""
+        if self._held and self._held[-1][0] == self._next:
+            self._held.pop()  # It waits for the same batches, so only the newer one matters.
+        self._held.append((self._next, state))
+
+    def due(self) -> str | None:
+        """Return the newest STATE that may be written, unless it was the last to be returned.
+
+        The caller writes it; the gate does not return it a second time.
+        """
+        if self.is_closed or self.awaits_stream or self._is_withheld:
+            return None
+        oldest = min((self._next, *self._unfinished.values()))
+        state = None
+        while self._held and self._held[0][0] <= oldest:
+            state = self._held.popleft()[1]
+        if state is None or state == self._written:
+            return None
+        self._written = state
+        return state
+
+
+class Batches:
+    """The batches, of at most `size` events, that delivery does not have yet.
 
     Attributes:
         full: They take no more events, and wait to be reserved.

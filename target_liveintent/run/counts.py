@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bisect
 import operator
-import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -53,9 +52,8 @@ _values = operator.attrgetter(*(f"{place}{name}" for name, place in _READ.items(
 ALL_SOURCES = ("web", "app", "offline")
 _MOST_CAUSES = 200
 """How many different causes of one stream are counted."""
-_SHOWN_SOURCE = re.compile(r"(?!(?:.*\d){5})[\w-]{1,24}")
-"""A wrong source is shown only if it is one word with at most four digits. Perhaps the map reads a
-wrong column, such as phone numbers."""
+OUT_OF_RANGE = ("event_too_old", "event_in_future")
+"""The reasons of event times that are out of range."""
 
 
 def _counter() -> Any:
@@ -69,27 +67,22 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
 
     Attributes:
         read: Records that came. A record that several maps use counts once for each.
-        filtered: Records that the user's map filters.
         unmapped: Records of streams that no map names.
-        delivered: Records whose events the API processed.
         not_replayed: Dead letters that were carried over, by reason.
-        dropped: Records that are not to be sent, by reason: `deleted`, `no_consent`, `suppressed`,
-            `already_sent`, `over_limit`, `expired`.
+        dropped: Records that are not to be sent, by reason.
         rejected: Dead letters, by reason.
         repeated: Those of them that the store had before, by reason: rows that came again. (Of
             several streams, the first one that has the reason has them.)
         zone_uses: How many event times were read in the zone of the setting `timezone`.
         left_out: Events that lack a column, by column: `value` if it could not be used,
             `value empty` if it was empty.
-        causes: Why columns were left out, how times out of range are written, and what wrong
-            sources are; each text begins with the column or the reason.
+        causes: Why columns were left out, and how times out of range are written; each text begins
+            with the column or the reason.
         mapped: The columns of the stream that say whose conversion it is.
         values: The values of the delivered events, by currency.
         coverage: How many delivered events have each of `FIELDS`, by source; `events` is how many
             there are.
         within_an_hour: How many of them were sent within an hour of their event time.
-        within_a_day: The same for a day.
-        within_two_days: The same for two days.
     """
 
     read: int = 0
@@ -122,12 +115,7 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
     ) -> RecordConverter:
         """Return what converts the records of the stream, and counts here what it notices of them.
 
-        Args:
-            stream: The stream.
-            plan: What is done with its records.
-            defaults: The settings of events.
-            suppressions: The people to whom nothing is sent.
-            now: Returns the Unix time at which a record is judged.
+        `now` returns the Unix time at which a record is judged.
         """
         watched = watch_zone(defaults, self.note_zone_use)
         builder = EventBuilder(stream.name, plan.properties, stream.keys, watched, suppressions)
@@ -140,19 +128,12 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
         self.zone_uses += 1
 
     def reject(self, rejection: Rejection) -> None:
-        """Count a dead letter, and how its event time or source is written if this is the cause."""
+        """Count a dead letter, and how its event time is written if this is the cause."""
         self.rejected[rejection.reason] += 1
-        cause = None
-        if rejection.reason in {"event_too_old", "event_in_future"}:
-            cause = shape(rejection.columns.get("event_time"))
-        elif rejection.reason == "invalid_source":
-            source = rejection.columns.get("source")
-            text = "none" if source is None else str(source).strip()
-            cause = text if _SHOWN_SOURCE.fullmatch(text) else None
-        if cause is not None:
-            named = f"{rejection.reason}: {cause}"
-            if named in self.causes or len(self.causes) < _MOST_CAUSES:
-                self.causes[named] += 1
+        if rejection.reason in OUT_OF_RANGE:
+            cause = f"{rejection.reason}: {shape(rejection.columns.get('event_time'))}"
+            if cause in self.causes or len(self.causes) < _MOST_CAUSES:
+                self.causes[cause] += 1
 
     def deliver(self, events: Sequence[Event], sent_at: Sequence[float]) -> None:
         """Count events that LiveIntent has, each with the Unix time at which it was sent."""
@@ -267,13 +248,7 @@ def _copy(value: Any) -> Any:
 
 
 class ReservedByOther(NamedTuple):
-    """Events and records that wait because another run has reserved the events in the store.
-
-    Attributes:
-        events: How many events wait.
-        run_id: The other run, or one of them.
-        since: Since when, in monotonic seconds.
-    """
+    """Events that wait because another run has reserved them, since when in monotonic seconds."""
 
     events: int
     run_id: str
@@ -281,21 +256,13 @@ class ReservedByOther(NamedTuple):
 
 
 class RunCounts:
-    """The figures of a run.
-
-    Args:
-        dry_run: Whether events are only shown.
-        seconds: How long the run has taken already.
-        clock: Measures how long it takes from now on.
+    """The figures of a run, which has taken some seconds already.
 
     Attributes:
-        streams: The figures of each stream, by the name under which it is counted.
         requests: The number of POSTs, retries included.
         retries: How many of them were sent again because of a fault.
         throttled: How many of them the API did not accept because they came too fast (429, 503).
         unproven: Dead letters of refused events that nothing was left to compare with.
-        other_accounts: Dead letters that a replay leaves to other accounts or pixels, by their
-            names in words.
         elsewhere: What waits for another run now; None if nothing does.
     """
 
@@ -307,7 +274,6 @@ class RunCounts:
         self.retries = 0
         self.throttled = 0
         self.unproven = 0
-        self.other_accounts: Counter[str] = Counter()
         self.elsewhere: ReservedByOther | None = None
         self.dry_run = dry_run
         self._clock = clock
@@ -326,7 +292,6 @@ class RunCounts:
         self.retries += other.retries
         self.throttled += other.throttled
         self.unproven += other.unproven
-        self.other_accounts.update(other.other_accounts)
         for stream, counts in other.streams.items():
             add(self.of(stream), counts)
 

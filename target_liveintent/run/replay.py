@@ -15,24 +15,17 @@ from target_liveintent.conversions import (
     window_end,
 )
 from target_liveintent.mapping import RecordConverter, StreamPlan
-from target_liveintent.privacy import Suppressions, scrub
+from target_liveintent.privacy import Suppressions
 from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
 from target_liveintent.settings import Settings
 from target_liveintent.store import PROPERTIES
 
 _JUDGED_AGAIN = "event_too_old"
 """The reason of events that are sent if the window is open with the settings of the replay."""
-_LONGEST_NAME = 120
-"""Characters of an account that a log line shows: a user may have edited the dead letter."""
 
 
 class ReplayChoice(NamedTuple):
-    """Which dead letters a replay also sends.
-
-    Attributes:
-        unconfirmed: Those that LiveIntent may have counted.
-        other_accounts: Those that were written for another account or pixel.
-    """
+    """Whether a replay also sends dead letters that are unconfirmed, or of other accounts."""
 
     unconfirmed: bool = False
     other_accounts: bool = False
@@ -42,13 +35,7 @@ class ReplayConverter(RecordConverter):
     """Converts dead letters, without stream maps, and rejects those that a replay does not send.
 
     Where it rejects one for a reason that `is_kept`, the dead letter stays in the store as it is.
-
-    Args:
-        settings: The settings of the replay.
-        suppressions: The people who must not be sent.
-        choice: The options of the replay.
-        left_out: Counts the columns that cannot be used.
-        now: Returns the Unix time.
+    `left_out` counts the columns that cannot be used.
     """
 
     def __init__(
@@ -111,13 +98,3 @@ def to_replay(record: Mapping[str, Any]) -> dict[str, Any]:
     scrubbed = record.get("scrubbed")
     left_out = scrubbed if isinstance(scrubbed, list) else []
     return {name: value for name, value in record.items() if name not in left_out}
-
-
-def addressee(record: Mapping[str, Any]) -> str:
-    """Return in words the account and the pixel that a dead letter names."""
-    named = record["written_for"]
-    words = f"{named.get('customer_id')} at {named.get('api_host')}"
-    if named.get("pixel_id") is not None:
-        words += f", pixel {named['pixel_id']}"
-    shown = scrub(words)[:_LONGEST_NAME]
-    return shown if shown.isprintable() else ascii(shown)

@@ -16,10 +16,9 @@ from target_liveintent.conversions import DEAD_LETTERS, Conversion, Rejection
 from target_liveintent.delivery import BatchResult, DeliveryPool, DeliveryStatus
 from target_liveintent.errors import DeliveryError, StorageError, TooManyRejectedError
 from target_liveintent.reasons import NEVER_TAKEN, REASONS
-from target_liveintent.run.batches import Batches
+from target_liveintent.run.batches import Batches, StateGate
 from target_liveintent.run.counts import ReservedByOther, RunCounts
 from target_liveintent.run.doubts import too_many_rejected
-from target_liveintent.run.state_gate import StateGate
 from target_liveintent.settings import Settings
 from target_liveintent.store import Claim
 
@@ -79,10 +78,9 @@ class RunParts(NamedTuple):
     """What a run works with.
 
     Attributes:
-        outcomes: Keeps the outcome of each record.
         write_state: Writes a STATE. Without it, the engine itself remembers what is done.
         stop_reading: Called when the setting `limit` is reached.
-        on_progress: Called about once a second with the counts, and how far delivery is.
+        on_progress: Called about once a second.
     """
 
     clock: Clock
@@ -94,12 +92,7 @@ class RunParts(NamedTuple):
 
 
 class Run:
-    """One run: records go in, and each gets its outcome.
-
-    Attributes:
-        counts: The records by outcome.
-        gate: Holds STATE back.
-    """
+    """One run: records go in, and each gets its outcome."""
 
     def __init__(self, settings: Settings, parts: RunParts) -> None:
         self.counts = RunCounts(dry_run=settings.dry_run, clock=parts.clock)
@@ -348,8 +341,9 @@ class Run:
             return  # The first rejection has ended the run; these events have no outcome.
         for rejection in result.undelivered:
             self._reject(result.batch.stream, rejection)
-        rejected = not NEVER_TAKEN.isdisjoint(one.reason for one in result.undelivered)
-        self.gate.finish_batch(result.batch.number, rejected=rejected)
+            if rejection.reason in NEVER_TAKEN:
+                self.gate.withhold()
+        self.gate.finish_batch(result.batch.number)
 
     # How it ends
 

@@ -10,17 +10,11 @@ import msgspec
 from target_liveintent.conversions import DEAD_LETTERS, LetterKey, Rejection
 from target_liveintent.errors import AllRefusedError, InputError
 from target_liveintent.reasons import REASONS
-from target_liveintent.run import (
-    ReplayConverter,
-    Run,
-    addressee,
-)
+from target_liveintent.run import ReplayConverter, Run
 from target_liveintent.settings import Settings
 from target_liveintent.singer.reader import decode_message, decode_object, lines
 from target_liveintent.store import RunStore, imported, letters_in, open_for_reading
 
-_MOST_IMPORTED = 1_000
-"""How many dead letters of a file are written in one transaction."""
 _MOST_REFUSED = 100
 """After so many refused events, a replay fails if the API has accepted none."""
 
@@ -57,8 +51,6 @@ def replay_letter(
         return
     if isinstance(result, Rejection) and REASONS[result.reason].is_kept:
         counts.not_replayed[result.reason] += 1
-        if result.reason == "other_account":
-            run.counts.other_accounts[addressee(record)] += 1
         return
     # If it is refused again, its dead letter names the stream that it came from.
     result = msgspec.structs.replace(result, stream=str(record.get("stream")), letter=key)
@@ -87,26 +79,18 @@ def letters_to_replay(
         settings: The settings.
         store: The store; None in a dry run.
     """
-    found: Iterator[tuple[LetterKey, str]]
     if source is not None:
         # All are read before one is imported: of a file that cannot be read, nothing is.
-        letters = [imported(record, settings) for record in letters_of(source)]
-        if store is None:
-            yield from ((one.key, dict(one.record)) for one in letters)
-            return
-        for start in range(0, len(letters), _MOST_IMPORTED):
-            store.import_letters(letters[start : start + _MOST_IMPORTED])
-        keys = {one.key for one in letters}
-        letters.clear()
-        # (A letter that is rejected again is of this run, too, and may have another key.)
-        of_run = letters_in(store.database, store.number, of_run=True)
-        found = (one for one in of_run if one[0] in keys)
-    elif store is not None:  # A letter that is rejected again may get a key behind this one.
-        found = letters_in(store.database, store.number)
-    else:
-        database = open_for_reading(settings)
-        found = letters_in(database)
-    for key, text in found:
+        letters = {one.key: one for one in (imported(r, settings) for r in letters_of(source))}
+        if store is not None:
+            store.import_letters(letters.values())
+        yield from ((key, dict(one.record)) for key, one in letters.items())
+        return
+    # A letter that is rejected again may get a key behind this one.
+    database, run = (
+        (open_for_reading(settings), 0) if store is None else (store.database, store.number)
+    )
+    for key, text in letters_in(database, run):
         yield key, decode_object(text.encode())
 
 

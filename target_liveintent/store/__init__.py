@@ -1,7 +1,6 @@
 """The store: which events were delivered, the dead letters, and the history of runs."""
 
 from target_liveintent.store.database import Database, Waiting
-from target_liveintent.store.deletion import delete_letters, forget_people
 from target_liveintent.store.delivered import as_csv as delivered_as_csv
 from target_liveintent.store.delivered import as_messages as delivered_as_messages
 from target_liveintent.store.delivered import delivered_in
@@ -9,22 +8,22 @@ from target_liveintent.store.ledger import Claim
 from target_liveintent.store.letters import (
     PROPERTIES,
     SCHEMA_MESSAGE,
+    delete_letters,
+    forget_people,
     imported,
     letter_of,
     letters_in,
 )
 from target_liveintent.store.letters import as_messages as letters_as_messages
-from target_liveintent.store.opening import (
-    empty_store,
-    open_for_reading,
-    open_for_writing,
-    open_store,
-)
 from target_liveintent.store.run_store import (
     TASK,
     DryStore,
     RunStore,
     StoredRun,
+    empty_store,
+    open_for_reading,
+    open_for_writing,
+    open_store,
     runs_in,
 )
 

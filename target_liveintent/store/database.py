@@ -17,8 +17,6 @@ from target_liveintent.store.layout import VERSION, Row, Step
 _T = TypeVar("_T")
 _STOP_SECONDS = 0.5
 """Seconds for which a run that was told to stop still waits for another try."""
-_ANSWER_SECONDS = 1.5
-"""Seconds for which such a run waits for an answer of a database."""
 _SILENT_SECONDS = 1.0
 """Seconds of a wait after which the log says what is waited for."""
 _LOCK_MILLISECONDS = 200
@@ -33,9 +31,7 @@ class Waiting:
     """Waits between attempts, says for what, and waits no longer when the run must stop.
 
     Args:
-        clock: Measures the wait.
-        sleep: Waits between two tries.
-        is_stopped: Returns whether the run was told to stop; then nothing is waited for.
+        is_stopped: Returns whether the run was told to stop; then it waits only for a moment.
         warn: Takes a message when a wait takes longer.
 
     Attributes:
@@ -63,12 +59,6 @@ class Waiting:
         self._has_warned = False
         self.reason = ""
 
-    @property
-    def is_over(self) -> bool:
-        """Whether the run was told to stop, and has waited for an answer for long enough."""
-        has_waited = self._clock.monotonic() - self._began >= _ANSWER_SECONDS
-        return has_waited and (self._is_stopped() or self.has_ended)
-
     def again(self, reason: str, most: float, pause: float) -> bool:
         """Wait some seconds before the next try; return False after `most` seconds in all."""
         waited = self._clock.monotonic() - self._began
@@ -87,15 +77,8 @@ class Database(abc.ABC):
     """A database with the tables of the store.
 
     All methods raise a `StorageError` if the database cannot be used; the constructors of the two
-    databases raise a `ConfigurationError` if another setting is needed.
-
-    Args:
-        name: What messages call it.
-        waiting: How it waits for other programs, and for a database that is gone.
-
-    Attributes:
-        waiting: The same.
-        is_new: Whether no run had used it before.
+    databases raise a `ConfigurationError` if another setting is needed. `is_new` says whether no
+    run had used it before. Messages call it by its `name`.
     """
 
     _errors: tuple[type[Exception], ...]
@@ -104,7 +87,7 @@ class Database(abc.ABC):
     """The query for the names of the tables that are there."""
     _lock: Sequence[str]
     """The statements that begin a transaction in which only one run creates the tables."""
-    _tables: Sequence[str]
+    _creation: Sequence[str]
     """The statements that create the tables."""
     _foreign: str
     """What is wrong with tables of another program."""
@@ -145,7 +128,7 @@ class Database(abc.ABC):
             for sql in self._lock:
                 self._do(Step(sql))
             if not self._has_tables():  # Unless another run was faster.
-                for sql in self._tables:
+                for sql in self._creation:
                     self._do(Step(sql))
             self._do(Step("COMMIT"))
 
@@ -154,11 +137,9 @@ class Database(abc.ABC):
     ) -> Answers:
         """Do all steps, or none, and return the answer of each.
 
-        Args:
-            steps: The steps.
-            then: Returns more steps of the transaction, given the answers; they answer nothing. It
-                is called again if the transaction must be done again.
-            durable: Whether the transaction, and all before it, survive a power cut.
+        `then` returns more steps of the transaction, given the answers; they answer nothing. It is
+        called again if the transaction must be done again. A durable transaction survives a power
+        cut, and so do all before it.
         """
         return self._retried(lambda: self._transact(steps, then, durable=durable))
 
@@ -171,7 +152,6 @@ class Database(abc.ABC):
 
         What is done must be the same when it is done twice: the answer to a COMMIT can be lost.
         """
-        tries = 0
         self.waiting.begin()
         try:
             while True:
@@ -179,13 +159,12 @@ class Database(abc.ABC):
                     return work()
                 except self._errors as error:
                     self._roll_back()
-                    wait = self._wait_after(error, tries)
-                    if wait is None or not self.waiting.again(*wait):
-                        raise self._failure(error) from None
+                    wait, failure = self._wait_after(error), self._failure(error)
                 except BaseException:
                     self._roll_back()
                     raise
-                tries += 1
+                if wait is None or not self.waiting.again(*wait):
+                    raise failure
         finally:
             self.waiting.begin()
 
@@ -202,7 +181,7 @@ class Database(abc.ABC):
         """Undo what was begun."""
 
     @abc.abstractmethod
-    def _wait_after(self, error: Any, tries: int) -> tuple[str, float, float] | None:
+    def _wait_after(self, error: Any) -> tuple[str, float, float] | None:
         """Return the arguments of `Waiting.again` if an error may pass; otherwise None."""
 
     @abc.abstractmethod
@@ -211,7 +190,7 @@ class Database(abc.ABC):
 
     def _failure(self, error: Any) -> RunError:
         """Return the error that ends the run: about a setting if the store never opened."""
-        if not self._is_open and self._wait_after(error, 0) is None:
+        if not self._is_open and self._wait_after(error) is None:
             return self._refusal(self._words(error))
         return StorageError(f"{self._name} cannot be used: {self._words(error)}")
 

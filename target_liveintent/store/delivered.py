@@ -17,24 +17,16 @@ from target_liveintent.store.database import Database
 from target_liveintent.store.layout import Row
 from target_liveintent.store.letters import storable, stored_id, stored_stream
 
-CSV_COLUMNS = {
-    "event_time": "When the conversion happened, in UTC: `2026-08-01T16:00:00Z`.",
-    "order_id": "Your order number.",
-    "source": "`web`, `app` or `offline`.",
-    "device_id": "The `idfa`, or the `aaid` if the event has no `idfa`.",
-    "email_hash": "The `md5`, or the `sha2` if the event has no `md5`.",
-    "value": "The amount, with the digits that were sent.",
-    "currency": "The three-letter currency code, such as `USD`.",
-}
-"""The headings, each with a sentence for the documentation."""
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 (the rows say that it is UTC)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 """The characters that start a formula in a spreadsheet, and the apostrophe that prevents one."""
+_NAMES = ("event_id", "stream", "order_id")
+"""The columns that may have any text."""
 
 _KEY = {"type": "string"}
 _TEXT = {"type": ["string", "null"]}
 _TIME = {"type": "string", "format": "date-time"}
-SINGER_COLUMNS: dict[str, tuple[dict[str, Any], str]] = {
+COLUMNS: dict[str, tuple[dict[str, Any], str]] = {
     "event_id": (
         _KEY,
         "The event's ID. Together with `stream` and `pixel_id`, it identifies the event.",
@@ -55,7 +47,7 @@ SINGER_COLUMNS: dict[str, tuple[dict[str, Any], str]] = {
     "idfa": (_TEXT, "The device ID of an Apple device."),
     "aaid": (_TEXT, "The device ID of an Android device."),
 }
-"""The columns of the Singer stream, each with its JSON schema and a sentence for the pages."""
+"""The columns, each with its JSON schema and a sentence for the pages."""
 _SCHEMA_MESSAGE = {
     "type": "SCHEMA",
     "stream": DELIVERED_EVENTS,
@@ -63,7 +55,7 @@ _SCHEMA_MESSAGE = {
     "key_properties": ["event_id", "stream", "pixel_id"],
     "schema": {
         "type": "object",
-        "properties": {name: schema for name, (schema, _) in SINGER_COLUMNS.items()},
+        "properties": {name: schema for name, (schema, _) in COLUMNS.items()},
     },
 }
 _MOST_POWER = 1_000
@@ -78,7 +70,7 @@ _SQL = {
 }
 """The columns that have another name in the table."""
 _READ = (
-    f"SELECT {', '.join(_SQL.get(name, name) for name in SINGER_COLUMNS)}"  # noqa: S608
+    f"SELECT {', '.join(_SQL.get(name, name) for name in COLUMNS)}"  # noqa: S608
     " FROM delivered LEFT JOIN run ON run.number = delivered.run"
     " WHERE delivered.customer_id = ? AND delivered.api_host = ?"
     " AND (sent_at, stream, event_id, delivered.pixel_id) > (?, ?, ?, ?)"
@@ -115,32 +107,29 @@ def _amount(value: float | Decimal | None) -> str | None:
 
 
 def delivered_in(database: Database, account: Account, since: float) -> Iterator[dict[str, Any]]:
-    """Yield the delivered events that an account sent since a Unix time, the oldest first."""
+    """Yield the delivered events that an account sent since a Unix time, the oldest first.
+
+    They are given by column; an amount is text, which has the digits that were sent.
+    """
     last: list[Any] = [since, "", "", -1]
     while page := database.read(_READ, [*account, *last, _PAGE]):
         for row in page:
-            event = dict(zip(SINGER_COLUMNS, row, strict=True))
+            event = dict(zip(COLUMNS, row, strict=True))
+            last = [event[name] for name in _ORDER]
+            event["event_time"] = _utc(event["event_time"])
+            event["sent_at"] = _utc(event["sent_at"], "milliseconds")
             yield event
-        last = [event[name] for name in _ORDER]
 
 
 def as_csv(events: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """Yield the lines of a CSV with the columns that LiveIntent compares."""
-    yield ",".join(CSV_COLUMNS)
+    """Yield the lines of a CSV. A spreadsheet must not take a text for a formula."""
+    yield ",".join(COLUMNS)
     for event in events:
-        order_id = event["order_id"] or ""
-        line = (
-            _utc(event["event_time"]),
-            # A spreadsheet must not take an order number for a formula.
-            f"'{order_id}" if order_id.startswith(_FORMULA) else order_id,
-            event["source"],
-            event["idfa"] or event["aaid"],
-            event["md5"] or event["sha2"],
-            event["value"],
-            event["currency"],
-        )
+        for name in _NAMES:
+            if (event[name] or "").startswith(_FORMULA):
+                event[name] = f"'{event[name]}"
         text = io.StringIO()
-        csv.writer(text, lineterminator="").writerow(line)
+        csv.writer(text, lineterminator="").writerow(event.values())
         yield text.getvalue()
 
 
@@ -148,12 +137,9 @@ def as_messages(events: Iterable[dict[str, Any]]) -> Iterator[str]:
     """Yield the lines of a Singer stream, which any target for a database loads."""
     yield _encode(_SCHEMA_MESSAGE).decode()
     for event in events:
-        columns = event | {
-            "event_time": _utc(event["event_time"]),
-            "sent_at": _utc(event["sent_at"], "milliseconds"),
-            "value": event["value"] and msgspec.Raw(event["value"].encode()),
-        }
-        record = {name: value for name, value in columns.items() if value is not None}
+        record = {name: value for name, value in event.items() if value is not None}
+        if "value" in record:
+            record["value"] = msgspec.Raw(record["value"].encode())
         yield _encode({"type": "RECORD", "stream": DELIVERED_EVENTS, "record": record}).decode()
 
 

@@ -27,7 +27,7 @@ from target_liveintent.conversions import (
 from target_liveintent.privacy import redact_columns, scrub
 from target_liveintent.settings import Account, Settings
 from target_liveintent.store.database import Database
-from target_liveintent.store.layout import Row
+from target_liveintent.store.layout import Row, Step
 
 _TEXT = {"type": ["string", "null"]}
 PROPERTIES: dict[str, Any] = {
@@ -48,7 +48,8 @@ SCHEMA_MESSAGE = {
     "key_properties": ["event_id", "stream", "time"],  # For databases, not for replays.
     "schema": {"type": "object", "properties": PROPERTIES},
 }
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
+_LAST_TIME = 253_402_300_799
+"""The last second of the year 9999, as Unix time."""
 _LONGEST_ID = 200
 """The longest part of a key, in characters. In a longer one, a hash replaces the rest."""
 _PAGE = 1_000
@@ -61,32 +62,24 @@ class DeadLetter(NamedTuple):
 
     Attributes:
         record: The columns of the stream of dead letters.
+        window_end: Unix time from which on its event is too old; None if that is not known.
     """
 
     key: LetterKey
     record: Mapping[str, Any]
+    window_end: int | None
 
     @property
     def reason(self) -> str:
         """Why it was not sent."""
         return storable(str(self.record.get("reason")))
 
-    def row(self, run: int, now: float = 0.0) -> Row:
-        """Return the row of the table, written by the run of this number.
-
-        The Unix time `now` takes the place of a time that somebody has made unreadable.
-        """
-        record, key = self.record, self.key
-        texts = (_text_or_none(record.get(name)) for name in ("field", "detail"))
-        return (
-            *key,
-            self.reason,
-            *texts,
-            _unix_time(record.get("time")) or int(now),
-            _unix_time(record.get("window_end")),
-            run,
-            _encode(record).decode(),
-        )
+    def row(self, run: int, now: float) -> Row:
+        """Return the row that the run of this number writes at a Unix time."""
+        told = (self.record.get(name) for name in ("field", "detail"))
+        texts = (None if value is None else storable(str(value)) for value in told)
+        record = _encode(self.record).decode()
+        return (*self.key, self.reason, *texts, int(now), self.window_end, run, record)
 
 
 def letter_of(rejection: Rejection, settings: Settings, run_id: str, now: float) -> DeadLetter:
@@ -101,13 +94,13 @@ def letter_of(rejection: Rejection, settings: Settings, run_id: str, now: float)
         "reason": rejection.reason,
         "field": rejection.field and scrub(rejection.field),
         "stream": scrub(rejection.stream),
-        "time": _iso(int(now)),
+        "time": _iso(now),
         "run_id": run_id,
     }
-    closes = window_end(columns, settings.events)
-    if closes is not None and (end := _iso(closes)) is not None:
-        record["window_end"] = end
-        if detail is None and closes <= now:
+    end = _window_end(columns, settings)
+    if end is not None:
+        record["window_end"] = _iso(end)
+        if detail is None and end <= now:
             detail = "its window has closed"
     if detail is not None:
         record["detail"] = scrub(detail)
@@ -119,7 +112,7 @@ def letter_of(rejection: Rejection, settings: Settings, run_id: str, now: float)
         record["written_for"] = account
     if rejection.keys is not None:
         record["keys"] = rejection.keys
-    return DeadLetter(_key_of(record, settings), record)
+    return DeadLetter(_key_of(record, settings), record, end)
 
 
 def imported(record: Mapping[str, Any], settings: Settings) -> DeadLetter:
@@ -132,7 +125,17 @@ def imported(record: Mapping[str, Any], settings: Settings) -> DeadLetter:
         if name in known and not isinstance(known[name], kind):
             del known[name]
     known |= redact_columns(known)
-    return DeadLetter(_key_of(known, settings), known)
+    return DeadLetter(_key_of(known, settings), known, _window_end(known, settings))
+
+
+def _window_end(columns: Mapping[str, Any], settings: Settings) -> int | None:
+    """Return when the window of an event closes; None if that is after the year 9999."""
+    end = window_end(columns, settings.events)
+    return None if end is None or end > _LAST_TIME else end
+
+
+def _iso(unix_time: float) -> str:
+    return dt.datetime.fromtimestamp(int(unix_time), dt.timezone.utc).isoformat()
 
 
 def _key_of(record: Mapping[str, Any], settings: Settings) -> LetterKey:
@@ -184,44 +187,22 @@ def storable(text: str) -> str:
     return text.encode(errors="replace").decode().replace("\0", "�")
 
 
-def _text_or_none(value: Any) -> str | None:
-    return None if value is None else storable(str(value))
-
-
-def _unix_time(value: Any) -> int | None:
-    try:
-        return int(msgspec.convert(value, dt.datetime).timestamp())
-    except (msgspec.ValidationError, OverflowError):
-        return None
-
-
-def _iso(unix_time: int) -> str | None:
-    """Return a time as text; None after the year 9999."""
-    try:
-        return (_EPOCH + dt.timedelta(seconds=unix_time)).isoformat(timespec="seconds")
-    except OverflowError:
-        return None
-
-
 # In the database
 
 _KEY = ", ".join(LetterKey._fields)
 _READ = (
     f"SELECT {_KEY}, CAST(record AS TEXT) FROM dead_letter"  # noqa: S608
-    f" WHERE ({_KEY}) > (?, ?, ?, ?, ?) AND (run = ?) = ? ORDER BY {_KEY} LIMIT ?"
+    f" WHERE ({_KEY}) > (?, ?, ?, ?, ?) AND run <> ? ORDER BY {_KEY} LIMIT ?"
 )
 
 
-def letters_in(
-    database: Database, run: int = 0, *, of_run: bool = False
-) -> Iterator[tuple[LetterKey, str]]:
+def letters_in(database: Database, run: int = 0) -> Iterator[tuple[LetterKey, str]]:
     """Yield the keys of dead letters, in their order, and their columns as JSON.
 
-    Each comes once, also while a run writes. They are those that the run of this number has
-    written, if `of_run`; otherwise all others. (The numbers of runs begin with 1.)
+    Each comes once, also while a run writes, but none that the run of this number has written.
     """
     last: Sequence[Any] = ("", "", "", "", -1)
-    while page := database.read(_READ, [*last, run, of_run, _PAGE]):
+    while page := database.read(_READ, [*last, run, _PAGE]):
         for *key, record in page:
             yield LetterKey(*key), record
         last = page[-1][:-1]
@@ -232,3 +213,42 @@ def as_messages(records: Iterable[str]) -> Iterator[str]:
     yield _encode(SCHEMA_MESSAGE).decode()
     for record in records:
         yield f'{{"type":"RECORD","stream":"{DEAD_LETTERS}","record":{record}}}'
+
+
+_OF_REASON = (
+    "dead_letter WHERE customer_id = ? AND api_host = ? AND reason = ?"
+    " AND pixel_id IN (coalesce(?, pixel_id), 0)"
+)
+_OF_PERSON = (
+    # Besides the columns of hashes, a dead letter has hashes where an address was replaced.
+    ("dead_letter WHERE lower(CAST(record AS TEXT)) LIKE ?", "%{}%"),
+    ("delivered WHERE md5 = ?", "{}"),
+    ("delivered WHERE sha2 = ?", "{}"),
+)
+
+
+def delete_letters(database: Database, settings: Settings, reason: str) -> int:
+    """Delete the dead letters of an account and pixel that have a reason; return their number.
+
+    Without the setting `pixel_id`, those of all pixels go.
+    """
+    return _delete(database, [(_OF_REASON, [*settings.account, reason, settings.pixel_id])])
+
+
+def forget_people(database: Database, hashes: Iterable[str]) -> int:
+    """Delete each row of dead letters and delivered events that has one of these hashes.
+
+    Returns:
+        How many rows were deleted.
+    """
+    found = [(rows, [text.format(one)]) for one in sorted(hashes) for rows, text in _OF_PERSON]
+    return _delete(database, found)
+
+
+def _delete(database: Database, which: Iterable[tuple[str, list[Any]]]) -> int:
+    steps = []
+    for rows, values in which:
+        steps.append(Step(f"SELECT count(*) FROM {rows}", values))  # noqa: S608 (constants)
+        steps.append(Step(f"DELETE FROM {rows}", values))  # noqa: S608
+    answers = database.transact(steps, durable=True)
+    return sum(rows[0][0] for rows in answers[::2])

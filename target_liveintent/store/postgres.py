@@ -9,19 +9,17 @@ the machines may differ.
 from __future__ import annotations
 
 import logging
-import re
+import os
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import psycopg
-from psycopg.abc import PQGen
 
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.privacy import hide_token
 from target_liveintent.store.database import Answers, Database, Then, Waiting
-from target_liveintent.store.layout import FURTHER, TABLES, Row, Step
+from target_liveintent.store.layout import Row, Step, creation
 
-_T = TypeVar("_T")
 _CREATING = 0x4C495354
 """The number of the lock that runs take while they create the tables: the letters "LIST"."""
 _NOW = "extract(epoch FROM clock_timestamp())"
@@ -30,7 +28,7 @@ _LOCK_SECONDS = 30.0
 _LOCKED = "another program locks the tables of the store"
 _GONE = "the database of the store cannot be reached"
 _NO_ANSWER = "the database of the store has not answered"
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+_PAUSE = 0.5
 """Seconds between two tries to reach a database."""
 _CONNECTING = {
     "connect_timeout": "2",
@@ -49,62 +47,30 @@ _BEGIN = (
     "SELECT version FROM store FOR UPDATE",
 )
 _LOCK_TAKEN = "55P03"
-_PASSING = ("53300", "40001", "40P01")
-"""Errors that may not happen again: too many connections, a failed serialization, a deadlock."""
 _CONFIGURATION_WORDS = (
     "authentication failed",
+    "no password supplied",
     "does not exist",
     "no pg_hba.conf entry",
     "could not translate host name",
     "invalid",
 )
 """Words of failed connections that only another setting can fix; these have no error code."""
-_NAMES = ", ".join(f"'{table.name}'" for table in TABLES)
-
-
-class _Connection(psycopg.Connection[Any]):
-    """A connection on which a run that was told to stop waits only a little for an answer.
-
-    Attributes:
-        waiting: Says when a wait is over.
-    """
-
-    waiting = Waiting()
-
-    def wait(self, gen: PQGen[_T], *args: Any, **kwargs: Any) -> _T:
-        """Wait for an answer; psycopg looks several times a second whether there is one."""
-        return super().wait(self._watched(gen), *args, **kwargs)
-
-    def _watched(self, gen: PQGen[_T]) -> PQGen[_T]:
-        try:
-            wanted = next(gen)
-            while True:
-                ready = yield wanted
-                if not ready and self.waiting.is_over:
-                    raise psycopg.OperationalError(_NO_ANSWER)
-                wanted = gen.send(ready)
-        except StopIteration as end:
-            answer: _T = end.value
-            return answer
 
 
 class PostgresStore(Database):
-    """A PostgreSQL database.
+    """A PostgreSQL database. What its URL lacks, libpq finds: `PGPASSWORD`, `~/.pgpass`.
 
-    Args:
-        url: The setting `store`. What it lacks, libpq finds: `PGPASSWORD`, `~/.pgpass`.
-        retry_seconds: How long a database that cannot be reached is tried again.
-        waiting: How it waits for other programs, and for a database that is gone.
-        reads_only: Whether nothing may change.
+    If it cannot be reached, it is tried again for `retry_seconds`.
     """
 
     _errors = (psycopg.Error,)
     _find_tables = (
-        f"SELECT relname FROM pg_class WHERE relname IN ({_NAMES})"  # noqa: S608 (constants)
-        " AND relnamespace = current_schema()::regnamespace"
+        "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND"
+        " relname IN ('store', 'event', 'reservation', 'run', 'dead_letter', 'delivered')"
     )
     _lock = ("BEGIN", f"SELECT pg_advisory_xact_lock({_CREATING})")
-    _tables = (*(table.creation for table in TABLES), *FURTHER)
+    _creation = creation()
     _foreign = (
         "it has tables of another program with the names that the store needs. Name another schema"
         " in the URL: postgresql://user@host/database?options=-csearch_path%3Dliveintent"
@@ -114,11 +80,11 @@ class PostgresStore(Database):
         self, url: str, retry_seconds: float, waiting: Waiting, *, reads_only: bool = False
     ) -> None:
         super().__init__("the database named in store", waiting)
-        # Its warnings name the user; what they say is raised as well.
+        # What its warnings say is raised as well.
         logging.getLogger("psycopg").setLevel(logging.CRITICAL)
-        self._parameters, self._secrets = _parameters(url)
+        self._parameters = _parameters(url)
         self._retry_seconds = retry_seconds
-        self._connection: _Connection | None = None
+        self._connection: psycopg.Connection[Any] | None = None
         self._open(reads_only=reads_only)
 
     @property
@@ -129,17 +95,16 @@ class PostgresStore(Database):
             if self.waiting.has_ended:
                 raise psycopg.OperationalError(_GONE)
             # A pooler between the run and the database may not know prepared statements.
-            self._connection = _Connection.connect(
+            self._connection = psycopg.connect(
                 self._parameters, autocommit=True, prepare_threshold=None
             )
-            self._connection.waiting = self.waiting
         return self._connection
 
     def _prepare(self) -> None:
         try:
             super()._prepare()
         except psycopg.errors.InsufficientPrivilege:
-            sql = ";\n".join(self._tables)
+            sql = ";\n".join(self._creation)
             why = (
                 "the user may not create tables. Ask the owner of the schema to execute this SQL,"
                 f" and to grant SELECT, INSERT, UPDATE and DELETE on these tables:\n{sql};"
@@ -179,39 +144,21 @@ class PostgresStore(Database):
             except psycopg.Error:
                 self.close()
 
-    def _wait_after(self, error: psycopg.Error, tries: int) -> tuple[str, float, float] | None:
-        if error.sqlstate == _LOCK_TAKEN:
+    def _wait_after(self, error: psycopg.Error) -> tuple[str, float, float] | None:
+        state = error.sqlstate
+        if state == _LOCK_TAKEN:
             return _LOCKED, _LOCK_SECONDS, 0.0
-        if not _is_lost(error) or self._is_refused(error):
-            return None
-        return _GONE, self._retry_seconds, min(_FIRST_PAUSE * 2**tries, _LONGEST_PAUSE)
+        if state is None:  # There is no connection.
+            is_wrong = any(one in str(error) for one in _CONFIGURATION_WORDS)
+            may_pass = self._is_open or not is_wrong
+        else:
+            may_pass = state.startswith(("08", "57P"))  # The connection is gone.
+        return (_GONE, self._retry_seconds, _PAUSE) if may_pass else None
 
     def _words(self, error: psycopg.Error) -> str:
-        """Return what is wrong in one line, without the names of the connection."""
-        words = (error.diag.message_primary or str(error) or type(error).__name__).split()
-        text = " ".join(words)
-        for secret in self._secrets:
-            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
-        if _needs_password(error):
-            text += ". The database asks for a password: set PGPASSWORD, or use ~/.pgpass"
-        return text
-
-    def _is_refused(self, error: psycopg.Error) -> bool:
-        """Return whether the settings prevent a connection, for which there is no error code."""
-        is_first = error.sqlstate is None and not self._is_open
-        is_wrong = is_first and any(one in str(error) for one in _CONFIGURATION_WORDS)
-        return is_wrong or _needs_password(error)
-
-
-def _needs_password(error: psycopg.Error) -> bool:
-    """Return whether the database asks for a password, and there is none."""
-    return error.pgconn is not None and error.pgconn.needs_password
-
-
-def _is_lost(error: psycopg.Error) -> bool:
-    """Return whether the connection is gone or was never there: the database may come back."""
-    state = error.sqlstate
-    return state is None or state.startswith(("08", "57P")) or state in _PASSING
+        """Return what is wrong in one line. It never has the password."""
+        words = error.diag.message_primary or str(error) or type(error).__name__
+        return " ".join(words.split())
 
 
 def _rows_of(cursors: Sequence[psycopg.Cursor[Any]]) -> Answers:
@@ -230,19 +177,12 @@ def _in_postgres(step: Step) -> tuple[str, list[Any]]:
     return sql.replace("?", "%s"), [*step.values, *columns]
 
 
-def _parameters(url: str) -> tuple[str, list[str]]:
-    """Return the parameters of the connection, and those that no message may show."""
+def _parameters(url: str) -> str:
+    """Return the parameters of the connection. From now on, no message shows the password."""
     try:
         given: Mapping[str, Any] = psycopg.conninfo.conninfo_to_dict(url)
     except psycopg.Error:
         msg = "setting 'store' must be a path, or a URL such as postgresql://user@host/database"
         raise ConfigurationError(msg) from None
-    environment = {
-        one.keyword.decode(): one.val.decode()
-        for one in psycopg.pq.Conninfo.get_defaults()
-        if one.val is not None
-    }
-    used = {name: str(value) for name, value in {**environment, **given}.items()}
-    secrets = [used[name] for name in ("password", "user") if used.get(name)]
-    hide_token(used.get("password", ""))
-    return psycopg.conninfo.make_conninfo("", **{**_CONNECTING, **given}), secrets
+    hide_token(str(given.get("password") or os.environ.get("PGPASSWORD", "")))
+    return psycopg.conninfo.make_conninfo("", **{**_CONNECTING, **given})

@@ -11,6 +11,7 @@ import contextlib
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
@@ -19,11 +20,12 @@ from target_liveintent.errors import StorageError
 from target_liveintent.reasons import REASONS
 from target_liveintent.settings import Settings
 from target_liveintent.store import ledger
-from target_liveintent.store.database import Answers, Database
+from target_liveintent.store.database import Answers, Database, Waiting
 from target_liveintent.store.delivered import delivered_row
 from target_liveintent.store.layout import DEAD_LETTER, DELIVERED, EVENT, RESERVATION, Row, Step
 from target_liveintent.store.ledger import HASH_BYTES, TIME_BYTES, Claim, Division, Ledger
 from target_liveintent.store.letters import DeadLetter, keys_of, letter_of
+from target_liveintent.store.sqlite import IN_MEMORY, SqliteStore
 
 LAPSE = 30
 """After so many seconds, the reservations of a run expire if it does not renew them."""
@@ -75,6 +77,8 @@ _RUNS = (
     " AND customer_id = ? AND api_host = ? AND coalesce(pixel_id, 0) = ? AND started_at >= ?"
     " AND (ended_at IS NOT NULL OR alive_until < {now}) ORDER BY started_at, id"
 )
+_MOST_IMPORTED = 1_000
+"""How many dead letters are imported in one transaction."""
 TASK = "task"
 """The kind of a task of a Spark write, of which nothing is kept."""
 
@@ -87,7 +91,6 @@ class RunStore:
         send_again: Whether events that other runs delivered are sent once more.
 
     Attributes:
-        number: The number of the run in the store.
         former: The customer ID and the pixel of the last run, if all runs before this one were for
             others; else None.
         expired_letters: How many dead letters were deleted because they were too old.
@@ -142,14 +145,13 @@ class RunStore:
             Step(_NUMBER, [run_id]),
             Step(_NEWEST, [ledger.RECENT]),
             Step(_FORMER, [account.host, run_id, *account, pixel_id or 0, run_id]),
-            Step(_COUNT_OLD, kept),
             Step(_FORGET_DEAD),
         ]
         if not self._is_task:
-            steps += [Step(delete, kept) for delete in _DELETE_OLD]
-        _, ((self.number,),), newest, former, ((old,),), *_ = self.database.transact(steps)
+            steps += [Step(sql, kept) for sql in (_COUNT_OLD, *_DELETE_OLD)]
+        _, ((self.number,),), newest, former, _, *old = self.database.transact(steps)
         self.former = former[0] if former else None
-        self.expired_letters = 0 if self._is_task else old
+        self.expired_letters = old[0][0][0] if old else 0
         return newest
 
     # Outcomes
@@ -223,15 +225,18 @@ class RunStore:
         batches = batches or {}
         keys = {number: self._ledger.keys_of(batch) for number, batch in batches.items()}
         own = self._ledger.reserved if renews else []
-        is_lost, division, repeated = False, Division({}, {}), Counter[str]()
+        is_lost, division = False, Division({}, {})
 
         def steps(answers: Answers) -> list[Step]:
-            nonlocal is_lost, division, repeated
-            letter, reserved, delivered, letters = answers
+            nonlocal is_lost, division
+            letter, reserved, delivered, _ = answers
             self._has_letters = bool(letter or self._letters)
-            others = _reserved_by(reserved)
+            others = {
+                hashes[start : start + HASH_BYTES]: run_id
+                for hashes, run_id in reserved
+                for start in range(0, len(hashes), HASH_BYTES)
+            }
             known = {k for k, run in delivered if run == self.number or not self._send_again}
-            repeated = Counter(self._letters[LetterKey(*key)].reason for key in letters)
             is_lost = any(key in known or key[TIME_BYTES:] in others for key in own)
             division = self._ledger.divide(batches, keys, others, known)
             mine = [(self.number, n, b"".join(one)) for n, one in division.reserved.items()]
@@ -250,12 +255,12 @@ class RunStore:
         ]
         self._has_failed = True
         try:
-            self.database.transact(questions, steps, durable=durable)
+            *_, letters = self.database.transact(questions, steps, durable=durable)
         except StorageError:
             self._save_ledger()
             raise
         self._has_failed = False
-        self.repeated_letters += repeated
+        self.repeated_letters.update(self._letters[LetterKey(*key)].reason for key in letters)
         self._ledger.reserve(division.reserved)
         if writes:
             self._clear()
@@ -306,8 +311,10 @@ class RunStore:
 
     def import_letters(self, letters: Iterable[DeadLetter]) -> None:
         """Keep dead letters that were exported, each in the place of the one with the same key."""
-        self._letters |= {one.key: one for one in letters}
-        self._exchange()
+        rest = list(letters)
+        for start in range(0, len(rest), _MOST_IMPORTED):
+            self._letters |= {one.key: one for one in rest[start : start + _MOST_IMPORTED]}
+            self._exchange()
 
     def release(self) -> None:
         """Write what is new, and end all reservations of the run."""
@@ -335,15 +342,6 @@ class RunStore:
                 self.database.transact([Step(_END_TASK, [self.number])])
         finally:
             self.database.close()
-
-
-def _reserved_by(others: Iterable[Row]) -> dict[bytes, str]:
-    """Return the hashes that other runs have reserved, each with the ID of a run."""
-    return {
-        hashes[start : start + HASH_BYTES]: run_id
-        for hashes, run_id in others
-        for start in range(0, len(hashes), HASH_BYTES)
-    }
 
 
 def _known(keys: Iterable[bytes]) -> Step:
@@ -376,13 +374,9 @@ class DryStore(RunStore):
 
 
 class StoredRun(NamedTuple):
-    """A run that is over.
+    """A run that is over. Its figures are JSON; None if it was killed.
 
-    Attributes:
-        id: Its ID.
-        kind: What kind of run it was meant to be.
-        last_seen: Unix time, in seconds, until which it was certainly there.
-        figures: Its figures as JSON; None if it was killed.
+    Until the Unix time `last_seen`, it was certainly there.
     """
 
     id: str
@@ -395,3 +389,55 @@ def runs_in(database: Database, settings: Settings, since: float) -> Iterator[St
     """Yield the runs of an account and pixel that began since a Unix time, the oldest first."""
     for row in database.read(_RUNS, [*settings.account, settings.pixel_id or 0, since]):
         yield StoredRun(*row)
+
+
+# Opening a store. All functions raise a `ConfigurationError` if the setting `store` names no store,
+# and a `StorageError` if a database cannot be reached.
+
+
+def open_store(  # noqa: PLR0913 (an argument for each option)
+    settings: Settings,
+    run_id: str,
+    clock: Clock = SYSTEM_CLOCK,
+    *,
+    kind: str = "usual",
+    waiting: Waiting | None = None,
+    send_again: bool = False,
+) -> RunStore:
+    """Open the store for a run that sends events; create it if there is none. See `RunStore`."""
+    database = open_for_writing(settings, clock, waiting)
+    try:
+        return RunStore(database, settings, run_id, clock, kind=kind, send_again=send_again)
+    except BaseException:
+        database.close()
+        raise
+
+
+def open_for_writing(
+    settings: Settings, clock: Clock = SYSTEM_CLOCK, waiting: Waiting | None = None
+) -> Database:
+    """Open the database of the store; create it if there is none."""
+    return _open(settings, clock, waiting or Waiting(clock), reads_only=False)
+
+
+def open_for_reading(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Database:
+    """Open the store only for reading; return an empty one if no run has used it yet."""
+    if settings.has_database_server or Path(settings.store).exists():
+        database = _open(settings, clock, Waiting(clock), reads_only=True)
+        if not database.is_new:
+            return database
+        database.close()
+    return empty_store(clock)
+
+
+def empty_store(clock: Clock = SYSTEM_CLOCK) -> Database:
+    """Return an empty store that only this process sees."""
+    return SqliteStore(IN_MEMORY, clock, Waiting(clock))
+
+
+def _open(settings: Settings, clock: Clock, waiting: Waiting, *, reads_only: bool) -> Database:
+    if not settings.has_database_server:
+        return SqliteStore(settings.store, clock, waiting, reads_only=reads_only)
+    from target_liveintent.store.postgres import PostgresStore  # noqa: PLC0415 (its libraries)
+
+    return PostgresStore(settings.store, settings.max_retry_seconds, waiting, reads_only=reads_only)

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from target_liveintent.clock import Clock
 from target_liveintent.errors import StorageError
 from target_liveintent.store.database import Answers, Database, Then, Waiting
-from target_liveintent.store.layout import FURTHER, TABLES, Row, Step
+from target_liveintent.store.layout import Row, Step, creation
 
 IN_MEMORY = ":memory:"
 """In place of a path, this names an empty store that only this process sees."""
@@ -43,19 +43,16 @@ _PRAGMAS = (
 
 
 class SqliteStore(Database):
-    """An SQLite file.
+    """An SQLite file, or `IN_MEMORY`. A new file can be read by its owner only.
 
-    Args:
-        path: The file, or `IN_MEMORY`. A new file can be read by its owner only.
-        clock: The clock of this machine, which all runs that use the file share.
-        waiting: How it waits for other programs that lock the file.
-        reads_only: Whether nothing may change. The file must exist then.
+    All runs that use the file share the clock of this machine. If nothing may change, the file must
+    exist.
     """
 
     _errors = (OSError, sqlite3.Error)
     _find_tables = "SELECT name FROM sqlite_master"
     _lock = ("BEGIN IMMEDIATE",)
-    _tables = (*(table.creation_in_sqlite for table in TABLES), *FURTHER)
+    _creation = creation(in_sqlite=True)
     _foreign = "the file is a database of another program. Set store to another file"
 
     def __init__(
@@ -64,14 +61,11 @@ class SqliteStore(Database):
         super().__init__(f"store '{path}'", waiting)
         self._path = os.path.realpath(path)
         self._folder = os.path.dirname(self._path)  # noqa: PTH120
-        self._identity: os.stat_result | None = None  # Which file it is.
         self._reserve: IO[bytes] | None = None
+        self._identity: os.stat_result | None = None
         address = IN_MEMORY
         if path != IN_MEMORY:
-            try:
-                self._identity = self._find(reads_only=reads_only)
-            except OSError as error:
-                raise self._failure(error) from None
+            self._identity = self._find(reads_only=reads_only)
             address = f"file:{quote(self._path)}?mode=rw"
         self._db = sqlite3.connect(
             address,
@@ -88,8 +82,11 @@ class SqliteStore(Database):
     def _find(self, *, reads_only: bool) -> os.stat_result:
         """Create the file if there is none; return which file it is."""
         flags = os.O_RDONLY if reads_only else os.O_RDWR | os.O_CREAT
-        # (Without O_NONBLOCK, a FIFO would block.)
-        file = os.open(self._path, flags | os.O_NONBLOCK, 0o600)
+        try:
+            # (Without O_NONBLOCK, a FIFO would block.)
+            file = os.open(self._path, flags | os.O_NONBLOCK, 0o600)
+        except OSError as error:
+            raise self._failure(error) from None
         identity = os.fstat(file)
         os.close(file)  # Before SQLite opens it: a close drops the locks of the process.
         if not stat.S_ISREG(identity.st_mode):
@@ -164,11 +161,7 @@ class SqliteStore(Database):
         self.free_reserve()
         self._db.close()
 
-    def _wait_after(
-        self,
-        error: Exception,
-        tries: int,  # noqa: ARG002 (the pause stays the same)
-    ) -> tuple[str, float, float] | None:
+    def _wait_after(self, error: Exception) -> tuple[str, float, float] | None:
         return (_LOCKED, _LOCK_SECONDS, _PAUSE) if "locked" in str(error) else None
 
     def _words(self, error: Exception) -> str:

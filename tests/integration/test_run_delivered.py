@@ -54,7 +54,7 @@ def test_what_was_confirmed(to_server: Launcher, server: FaultyServer) -> None:
     sent = {e["purchaseData"]["orderId"]: e for request in server.requests for e in request.events}
     for row in found:
         event = sent[row["order_id"]]
-        assert row["email_hash"] == event["userData"]["md5"]
+        assert row["md5"] == event["userData"]["md5"]
         moment = dt.datetime.fromisoformat(row["event_time"].replace("Z", "+00:00"))
         assert moment.timestamp() == event["eventTime"]
 

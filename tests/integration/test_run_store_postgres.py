@@ -39,7 +39,7 @@ PASSWORD = "s3cret/4711@of#guarded"
 SPELLINGS = (PASSWORD, "s3cret%2F4711%40of%23guarded", "4711")
 SAYS_SOON = OFTEN | {
     "target_liveintent.store.database:_SILENT_SECONDS": 0.05,
-    "target_liveintent.store.postgres:_LONGEST_PAUSE": 0.05,
+    "target_liveintent.store.postgres:_PAUSE": 0.05,
 }
 """Constants of a run that says soon that it waits for the database."""
 GONE = "the database of the store cannot be reached; the run waits for up to 20 seconds"

@@ -16,10 +16,9 @@ from target_liveintent.delivery.model import Job
 from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.run import run, too_many_rejected
-from target_liveintent.run.batches import Batches
+from target_liveintent.run.batches import Batches, StateGate
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.run.run import Run
-from target_liveintent.run.state_gate import StateGate
 from target_liveintent.store import RunStore
 from target_liveintent.store.ledger import Ledger
 

@@ -34,6 +34,7 @@ from target_liveintent.store import (
     open_for_writing,
     open_store,
 )
+from target_liveintent.store.delivered import COLUMNS
 from target_liveintent.target import TargetLiveIntent
 
 CONFIG = {**ACCOUNT, "pixel_id": 4711, "default_source": "web", "keep_delivered": True}
@@ -413,7 +414,7 @@ def _keep_signals() -> Iterator[None]:
         ("dead-letters --format=json", 0, '"letters": 0,'),
         ("dead-letters --format=singer", 0, '{"type":"SCHEMA","stream":"liveintent_dead_letters"'),
         ("dead-letters --delete=no_identity", 0, "no_identity: deleted 0 dead letters"),
-        ("delivered", 0, "event_time,order_id,source,device_id,email_hash,value,currency"),
+        ("delivered", 0, ",".join(COLUMNS)),
         ("delivered --format=singer", 0, '{"type":"SCHEMA","stream":"liveintent_delivered"'),
         ("forget", 0, "deleted 0 rows"),
         ("report", 0, "There has been no run yet."),
@@ -492,10 +493,10 @@ def letters() -> list[str]:
 
 
 def delivered(program: Program, *arguments: str, **settings: Any) -> list[str]:
-    """Return the order numbers of the delivered events that are printed."""
+    """Return the IDs of the delivered events that are printed."""
     done = program("delivered", *arguments, **{**CONFIG, **settings})
     assert done.exit_code == 0, done.output
-    return [line.split(",")[1] for line in done.output.splitlines()[1:]]
+    return [line.split(",")[0] for line in done.output.splitlines()[1:]]
 
 
 def test_dead_letters(program: Program) -> None:

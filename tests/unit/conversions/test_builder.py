@@ -339,7 +339,7 @@ def test_an_address_as_key_does_not_show() -> None:
     record = order(event_id=..., event_time=None)
     rejected = rejection(record, raw={"email": ADDRESS}, keys=["email"])
     assert uuid.UUID(rejected.event_id).version == 5
-    assert "ohn.Doe" not in repr(letter_of(rejected, SETTINGS, "run-1", NOW).row(1))
+    assert "ohn.Doe" not in repr(letter_of(rejected, SETTINGS, "run-1", NOW).row(1, NOW))
 
 
 @pytest.mark.parametrize("value", [{1: "x", "a": "y", None: 0}, HUGE], ids=["keys", "huge"])

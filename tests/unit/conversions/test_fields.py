@@ -184,7 +184,7 @@ def test_nothing_else_of_the_record_is_sent_or_kept() -> None:
     made = conversion(record)
     refused = made.rejected("refused_by_api", None, None)
     assert b"hush" not in made.body
-    assert "hush" not in repr(letter_of(refused, SETTINGS, "run-1", NOW).row(1))
+    assert "hush" not in repr(letter_of(refused, SETTINGS, "run-1", NOW).row(1, NOW))
 
 
 @pytest.mark.parametrize(

@@ -55,8 +55,8 @@ def look(
     settings = dataclasses.replace(settings, store=str(folder / "store.sqlite"))
     store = open_store(settings, "run-1", FakeClock())
     with contextlib.closing(store):
-        keys = (LetterKey("a-1b2c", "a host", "orders", f"{n:04}", 1) for n in range(len(letters)))
-        store.import_letters(map(DeadLetter, keys, letters))
+        keys = [LetterKey("a-1b2c", "a host", "orders", f"{n:04}", 1) for n in range(len(letters))]
+        store.import_letters(DeadLetter(*one, None) for one in zip(keys, letters, strict=True))
         return look_at(store.database, settings, choice, ["a note"], lambda: NOW)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import math
 import random
-from decimal import Decimal
 
 import pytest
 
@@ -115,18 +114,6 @@ def test_the_chance_of_so_few() -> None:
 def test_shares(part: int, whole: int, said: str) -> None:
     """None and all are said only where that is exact."""
     assert words.percent(part, whole) == said
-
-
-@pytest.mark.parametrize(
-    ("amount", "said"),
-    [
-        *[("0", "0.00"), ("9999.994", "9,999.99"), ("10000.5", "10,000"), ("-12345.6", "-12,346")],
-        ("1e300", "1.000e+300"),
-    ],
-)
-def test_money(amount: str, said: str) -> None:
-    """A large amount has no cents."""
-    assert words.money(Decimal(amount)) == said
 
 
 def test_ranges_and_ages() -> None:

@@ -15,9 +15,9 @@ from target_liveintent.run.amounts import (
     Amount,
     Amounts,
     CurrencyFigures,
-    amount_words,
     counted,
     currency_figures,
+    money,
 )
 from target_liveintent.run.counts import StreamCounts, add
 
@@ -46,15 +46,19 @@ def test_counted(count: int, words: str) -> None:
 
 def test_figures() -> None:
     """Each currency has how many conversions, their average, the lowest and the highest value."""
-    found = amounts(*of("usd", "10", 2.5, 3), *of("EUR", "7.25"), {"currency": "EUR"})
-    assert currency_figures(found) == [
-        CurrencyFigures("USD", 3, Decimal("5.17"), Decimal("2.5"), Decimal(10), 0),
-        CurrencyFigures("EUR", 1, *[Decimal("7.25")] * 3, 0),
+    found = currency_figures(
+        amounts(*of("usd", "10", 2.5, -3), *of("EUR", "7.25"), {"value": 5}, {})
+    )
+    assert found == [
+        CurrencyFigures("USD", 3, Decimal("3.16666666666667"), Decimal(-3), Decimal(10)),
+        CurrencyFigures("", 1, *[Decimal(5)] * 3),
+        CurrencyFigures("EUR", 1, *[Decimal("7.25")] * 3),
     ]
-    assert [one.words for one in currency_figures(found)] == [
-        "3 conversions in USD, average value 5.17, lowest value 2.50, highest value 10.00",
+    assert [one.words for one in found if one.currency] == [
+        "3 conversions in USD, average value 3.17, lowest value -3.00, highest value 10.00",
         "1 conversion in EUR, average value 7.25, lowest value 7.25, highest value 7.25",
     ]
+    assert found[1].words.startswith("1 conversion without a currency, average value 5.00, lowest")
 
 
 def test_batches_add_up() -> None:
@@ -91,50 +95,15 @@ def test_a_currency_is_any_three_letters() -> None:
     [
         ([0.1] * 10, "0.10"),
         (["0.1", 0.2, 1], "0.43"),
-        ([1e308, 1e308], "1E+308"),
-        ([2**62, "1"], "2.30584300921369E+18"),
-        (["0.004", "0.005"], "0.0045"),
+        ([1e308, 1e308], "1.000e+308"),
+        (["0.004", "0.005"], "0.00"),
         ([0, 0], "0.00"),
-        (["1e-300"], "1.0E-300"),
         ([Decimal("1E-999999999"), 2], "1.00"),
+        (["9999.994"], "9,999.99"),
+        (["-12345.6"], "-12,346"),
     ],
 )
 def test_averages(values: list[Any], average: str) -> None:
-    """Numbers of all types are added without loss, and none is too large or too small."""
+    """Numbers of all types are added without loss; none is too large or too small for words."""
     (found,) = currency_figures(amounts(*of("USD", *values)))
-    assert str(found.average_value) == average
-
-
-def test_unusual_values() -> None:
-    """Negative values count; those without a currency have a line of their own, at the end."""
-    found = amounts({"value": 5}, *of("USD", -5, 0, 20), {}, {"currency": "USD"})
-    usd, without = (one.words for one in currency_figures(found))
-    words = "average value 5.00, lowest value -5.00, highest value 20.00, 1 of them below zero"
-    assert usd == f"3 conversions in USD, {words}"
-    assert without.startswith("1 conversion without a currency, average value 5.00")
-
-
-@pytest.mark.parametrize(
-    ("amount", "words"),
-    [
-        ("12.5", "12.50"),
-        ("1234567", "1,234,567.00"),
-        ("1.255", "1.255"),
-        ("0.001", "0.001"),
-        ("-0.5", "-0.50"),
-        ("0", "0.00"),
-        ("1e15", "1.000e+15"),
-        ("1E-20", "1.000e-20"),
-        ("1E-999999999", "1.000e-999999999"),
-        ("0E+999999999", "0.00"),
-        ("-0.0", "0.00"),
-        ("1.5", "1.50"),
-        ("1.500", "1.50"),
-        ("1." + "9" * 5_000, "2.00"),
-        ("0.000000001", "0.000000001"),
-        ("1." + "0" * 27 + "1", "1." + "0" * 27 + "1"),  # As many digits as are shown.
-    ],
-)
-def test_amounts_in_words(amount: str, words: str) -> None:
-    """An amount keeps its digits, and has two after the point at least."""
-    assert amount_words(Decimal(amount)) == words
+    assert money(found.average_value) == average

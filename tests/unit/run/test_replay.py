@@ -125,12 +125,6 @@ def test_the_options(letter: dict[str, Any], choice: str, outcome: str) -> None:
     assert replayed(letter, **{choice: True}).outcome == outcome
 
 
-def test_other_accounts_are_named() -> None:
-    """A dead letter of another account counts by the account's name as well."""
-    counts = replayed(OF_OTHERS).fake.run.counts
-    assert counts.other_accounts == {"b-9z9z at api.example.com, pixel 7": 1}
-
-
 def test_no_column_that_holds_a_hash_of_an_address_is_sent() -> None:
     """Such a hash is no order ID; nor does any stream map change a dead letter."""
     letter = {**GOOD, "order_id": "0" * 64, "currency": "EUR", "scrubbed": ["order_id"]}

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from target_liveintent.run.state_gate import StateGate
+from target_liveintent.run.batches import StateGate
 
 
 def test_a_state_that_a_newer_one_replaces_is_not_kept() -> None:
@@ -43,25 +43,13 @@ def test_the_same_state_again_says_nothing() -> None:
     assert gate.due() is None
 
 
-def test_no_state_passes_a_rejected_batch() -> None:
-    """A batch that ends in dead letters holds STATE back like a rejected record."""
-    gate = StateGate()
-    first, second = gate.open_batch(), gate.open_batch()
-    gate.hold("a")
-    gate.finish_batch(first, rejected=True)
-    gate.finish_batch(second)
-    assert gate.due() is None
-    gate.release()
-    assert gate.due() == "a"
-
-
 class AnyOrder(RuleBasedStateMachine):
     """A gate beside the plainest way to say what it must do.
 
     Attributes:
-        held: For each STATE, the batches and the rejected records that it waits for.
+        held: For each STATE, the batches that it waits for.
         unfinished: The batches that are on their way.
-        rejected: What was rejected before anything was delivered.
+        has_rejected: Whether a record was rejected before anything was delivered.
         written: The place of the newest STATE that was due.
     """
 
@@ -70,8 +58,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.gate = StateGate()
         self.held: list[set[int]] = []
         self.unfinished: list[int] = []
-        self.rejected: set[int] = set()
-        self.has_delivered = False
+        self.has_rejected = self.has_delivered = False
         self.written = -1
 
     @rule(choice=st.none() | st.integers(0, 50))
@@ -85,48 +72,39 @@ class AnyOrder(RuleBasedStateMachine):
                 waits.add(self.unfinished[-1])
 
     @precondition(lambda self: self.unfinished)
-    @rule(choice=st.integers(0, 50), rejected=st.booleans())
-    def finish(self, choice: int, rejected: bool) -> None:
-        batch = self.unfinished.pop(choice % len(self.unfinished))
-        self.gate.finish_batch(batch, rejected=rejected)
-        if rejected and not self.has_delivered:
-            self.rejected.add(batch)
+    @rule(choice=st.integers(0, 50))
+    def finish(self, choice: int) -> None:
+        self.gate.finish_batch(self.unfinished.pop(choice % len(self.unfinished)))
         self.due()
 
     @rule()
     def hold(self) -> None:
         self.gate.hold(str(len(self.held)))
-        self.held.append({*self.unfinished, *self.rejected})
+        self.held.append({*self.unfinished})
 
     @rule()
     def withhold(self) -> None:
         self.gate.withhold()
-        if not self.has_delivered:
-            self.rejected.add(-1)
+        self.has_rejected = not self.has_delivered
 
     @precondition(lambda self: len(self.held) > 3)  # So that much is rejected before it.
     @rule()
     def release(self) -> None:
         self.gate.release()
-        self.has_delivered = True
-        self.rejected.clear()
+        self.has_delivered, self.has_rejected = True, False
 
     @rule(which=st.sampled_from(["is_closed", "awaits_stream"]), value=st.booleans())
     def close(self, which: str, value: bool) -> None:
         setattr(self.gate, which, value)
 
-    @property
-    def closed(self) -> bool:
-        return self.gate.is_closed or self.gate.awaits_stream
-
     @rule()
     def due(self) -> None:
         """The newest STATE that is true is due, if it was not written."""
-        some_waits = self.written < len(self.held) - 1 and not self.closed
-        assert self.gate.withholds == (bool(self.rejected) and some_waits)
-        waiting = {*self.unfinished, *self.rejected}
-        true = [n for n, waits in enumerate(self.held) if waits.isdisjoint(waiting)]
-        newest = -1 if self.closed else max(true, default=-1)
+        some_waits = self.written < len(self.held) - 1 and not self.gate.is_closed
+        assert self.gate.withholds == (self.has_rejected and some_waits)
+        true = [n for n, waits in enumerate(self.held) if waits.isdisjoint(self.unfinished)]
+        closed = self.gate.is_closed or self.gate.awaits_stream or self.has_rejected
+        newest = -1 if closed else max(true, default=-1)
         assert self.gate.due() == (str(newest) if newest > self.written else None)
         self.written = max(self.written, newest)
 
@@ -134,7 +112,7 @@ class AnyOrder(RuleBasedStateMachine):
         """At the end, the last STATE is written."""
         self.gate.is_closed = self.gate.awaits_stream = False
         while self.unfinished:
-            self.finish(0, rejected=False)
+            self.finish(0)
         self.release()
         self.due()
         assert self.written == len(self.held) - 1

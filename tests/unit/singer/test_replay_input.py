@@ -56,9 +56,8 @@ def given(tmp_path: Path) -> Settings:
     return dataclasses.replace(SETTINGS, store=str(tmp_path / "store.sqlite"))
 
 
-def test_a_bad_line_in_a_file(given: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bad_line_in_a_file(given: Settings) -> None:
     """It ends the replay before anything is sent, and before any letter is kept."""
-    monkeypatch.setattr("target_liveintent.singer.replaying._MOST_IMPORTED", 1)
     with contextlib.closing(open_store(given, "run-1")) as store:
         source = io.StringIO(line({"event_id": "1"}) + "junk\n")
         with pytest.raises(InputError):

@@ -15,9 +15,8 @@ from target_liveintent.config import settings_of
 from target_liveintent.conversions.fields import event_of
 from target_liveintent.conversions.model import Conversion, LetterKey, Rejection
 from target_liveintent.run_id import new_run_id
-from target_liveintent.store import RunStore, Waiting
+from target_liveintent.store import RunStore, Waiting, open_for_writing
 from target_liveintent.store.layout import Step
-from target_liveintent.store.opening import open_for_writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
