@@ -32,24 +32,27 @@ class Amount(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         total: Their exact sum.
+        negative: How many of them are below zero.
     """
 
     conversions: int
     total: Decimal = Decimal(0)
     lowest: Decimal = Decimal(0)
     highest: Decimal = Decimal(0)
+    negative: int = 0
 
     @classmethod
     def of(cls, values: Sequence[float | Decimal]) -> Amount:
         """Return the figures of at least one value."""
         lowest, highest = exact(min(values)), exact(max(values))
+        negative = sum(value < 0 for value in values) if lowest < 0 else 0
         total = None
         if lowest > -_MOST_CENTS and highest < _MOST_CENTS:
             total = _sum_of_cents(values)
         if total is None:
             with localcontext(_digits):
                 total = sum(map(exact, values), Decimal(0))
-        return cls(len(values), total, lowest, highest)
+        return cls(len(values), total, lowest, highest, negative)
 
     def __add__(self, other: Amount) -> Amount:
         """Return the figures of both together."""
@@ -58,6 +61,7 @@ class Amount(msgspec.Struct, frozen=True, omit_defaults=True):
             _digits.add(self.total, other.total),
             min(self.lowest, other.lowest),
             max(self.highest, other.highest),
+            self.negative + other.negative,
         )
 
     @property
@@ -103,6 +107,7 @@ class CurrencyFigures(msgspec.Struct):
     average_value: Decimal
     lowest_value: Decimal
     highest_value: Decimal
+    negative_values: int
 
     @property
     def words(self) -> str:
@@ -110,16 +115,18 @@ class CurrencyFigures(msgspec.Struct):
         conversions = counted(self.conversions, "conversion")
         if self.currency == OTHERS:
             return f"{conversions} in other currencies"
+        below = f", {self.negative_values:,} of them below zero" if self.negative_values else ""
         return (
             f"{conversions} {money_in(self.currency)}, average value {money(self.average_value)},"
             f" lowest value {money(self.lowest_value)}, highest value {money(self.highest_value)}"
+            f"{below}"
         )
 
 
 def currency_figures(amounts: Amounts) -> list[CurrencyFigures]:
     """Return the figures of each currency, those of the most conversions first."""
     found = [
-        CurrencyFigures(name, one.conversions, one.mean, one.lowest, one.highest)
+        CurrencyFigures(name, one.conversions, one.mean, one.lowest, one.highest, one.negative)
         for name, one in amounts.items()
     ]
     return sorted(found, key=lambda one: (-one.conversions, one.currency))

@@ -8,7 +8,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -220,10 +220,7 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
         return self.delivered - self.within_an_hour
 
 
-Figures = TypeVar("Figures", bound=msgspec.Struct)
-
-
-def add(total: Figures, *more: Figures) -> Figures:
+def add(total: StreamCounts, *more: StreamCounts) -> StreamCounts:
     """Add figures to a total, field by field, and return it.
 
     Numbers and amounts are added up, also negative ones; so are those of dictionaries, by their

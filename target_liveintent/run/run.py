@@ -112,7 +112,6 @@ class Run:
         self._at_end = False
         self._failed = False
         self._has_given_up = False  # Nothing more is sent after a failure of delivery or the store.
-        self._later_failure: Exception | None = None
         self._next_check = parts.clock.monotonic()
         self._stop_requested_at: float | None = None
 
@@ -174,7 +173,10 @@ class Run:
         self._batches.close(stream)
         # A store may answer slowly. So it is asked less than half of the time, unless so many
         # batches are full that asking is worth it.
-        is_idle = not self._delivery.in_flight and self._store_has_rested(self._store_took)
+        is_idle = (
+            not self._delivery.in_flight
+            and self._clock.monotonic() - self._store_asked_at >= self._store_took
+        )
         if is_idle or len(self._batches.full) >= _RESERVED_AT_ONCE:
             self._reserve()
         self._hand_over()
@@ -284,9 +286,6 @@ class Run:
         self._store_took = self._store_asked_at - start
         return answer
 
-    def _store_has_rested(self, seconds: float) -> bool:
-        return self._clock.monotonic() - self._store_asked_at >= seconds
-
     # What comes back
 
     def _collect(self) -> None:
@@ -333,8 +332,7 @@ class Run:
         if result.failure is not None:
             # An isolation that was cut short proves nothing about the events that it refused. The
             # batch stays unfinished, so no STATE passes it.
-            self._later_failure = self._later_failure or result.failure
-            if not self._failed:
+            if not self._has_given_up:
                 raise result.failure
             return
         if self._failed and self._settings.fail_on_rejection and result.undelivered:
@@ -386,8 +384,6 @@ class Run:
     def _settle_all(self) -> None:
         self._at_end = True
         self._send_all()
-        if self._later_failure is not None:
-            raise self._later_failure
         if not self._failed:
             self._judge()
             self.gate.release()
@@ -408,13 +404,13 @@ class Run:
                 return
             try:
                 self._settle_all()
-            except (DeliveryError, StorageError) as second:
+            except Exception as second:
                 self._give_up(second)
                 raise
         finally:  # Even if this failure is not the only one.
             self._close()
 
-    def _give_up(self, failure: DeliveryError | StorageError) -> None:
+    def _give_up(self, failure: Exception) -> None:
         """Send nothing more, and settle what is known of the rest."""
         self._has_given_up = True
         if isinstance(failure, StorageError):

@@ -50,12 +50,13 @@ def test_figures() -> None:
         amounts(*of("usd", "10", 2.5, -3), *of("EUR", "7.25"), {"value": 5}, {})
     )
     assert found == [
-        CurrencyFigures("USD", 3, Decimal("3.16666666666667"), Decimal(-3), Decimal(10)),
-        CurrencyFigures("", 1, *[Decimal(5)] * 3),
-        CurrencyFigures("EUR", 1, *[Decimal("7.25")] * 3),
+        CurrencyFigures("USD", 3, Decimal("3.16666666666667"), Decimal(-3), Decimal(10), 1),
+        CurrencyFigures("", 1, *[Decimal(5)] * 3, 0),
+        CurrencyFigures("EUR", 1, *[Decimal("7.25")] * 3, 0),
     ]
+    ends = "lowest value -3.00, highest value 10.00"
     assert [one.words for one in found if one.currency] == [
-        "3 conversions in USD, average value 3.17, lowest value -3.00, highest value 10.00",
+        f"3 conversions in USD, average value 3.17, {ends}, 1 of them below zero",
         "1 conversion in EUR, average value 7.25, lowest value 7.25, highest value 7.25",
     ]
     assert found[1].words.startswith("1 conversion without a currency, average value 5.00, lowest")
