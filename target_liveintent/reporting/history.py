@@ -18,7 +18,7 @@ from target_liveintent.conversions import DAY, DEAD_LETTERS
 from target_liveintent.privacy import without_secrets
 from target_liveintent.run import RunCounts, StreamCounts, add
 from target_liveintent.settings import Settings
-from target_liveintent.store import Database, StoredRun, runs_in
+from target_liveintent.store import Database, runs_in
 
 FORMAT = 1
 DAYS_READ = 91
@@ -283,14 +283,15 @@ def _counter(_: Any, value: Any) -> Any:
 _decode = msgspec.json.Decoder(RunRecord, dec_hook=_counter).decode
 
 
-def _record_in(stored: StoredRun, settings: Settings) -> RunRecord | None:
+def _record_in(stored: tuple[Any, ...], settings: Settings) -> RunRecord | None:
     """Return the record of a run; None if another version wrote it. Without figures, it failed."""
-    if stored.figures is None:
-        at = dt.datetime.fromtimestamp(stored.last_seen, dt.timezone.utc)
+    run_id, kind, last_seen, figures = stored
+    if figures is None:
+        at = dt.datetime.fromtimestamp(last_seen, dt.timezone.utc)
         day = at.astimezone(settings.events.zone).date()
-        return RunRecord(FORMAT, stored.id, at, at, day, stored.kind, FAILED, "", _KILLED)
+        return RunRecord(FORMAT, run_id, at, at, day, kind, FAILED, "", _KILLED)
     try:
-        record = _decode(stored.figures)
+        record = _decode(figures)
     except msgspec.DecodeError:
         return None
     return record if record.format == FORMAT else None

@@ -10,9 +10,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions import DAY, Conversion, LetterKey, Rejection
@@ -373,22 +372,13 @@ class DryStore(RunStore):
         self.database.close()
 
 
-class StoredRun(NamedTuple):
-    """A run that is over. Its figures are JSON; None if it was killed.
+def runs_in(database: Database, settings: Settings, since: float) -> list[Row]:
+    """Return the runs of an account and pixel that began since a Unix time and are over.
 
-    Until the Unix time `last_seen`, it was certainly there.
+    Each has its ID, its kind, the Unix time until which it was certainly there, and its figures as
+    JSON: None if it was killed. The oldest comes first.
     """
-
-    id: str
-    kind: str
-    last_seen: float
-    figures: str | None
-
-
-def runs_in(database: Database, settings: Settings, since: float) -> Iterator[StoredRun]:
-    """Yield the runs of an account and pixel that began since a Unix time, the oldest first."""
-    for row in database.read(_RUNS, [*settings.account, settings.pixel_id or 0, since]):
-        yield StoredRun(*row)
+    return database.read(_RUNS, [*settings.account, settings.pixel_id or 0, since])
 
 
 # Opening a store. All functions raise a `ConfigurationError` if the setting `store` names no store,

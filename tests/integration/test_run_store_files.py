@@ -69,18 +69,6 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def test_a_lock_during_a_run(target: Launcher, sandbox: Sandbox) -> None:
-    """The run says what it waits for, writes no STATE meanwhile, and goes on afterwards."""
-    run = begin(target)
-    with locked(target.store):
-        run.send(*numbered(2)[1:], state(2))
-        wait_until(lambda: WAITS in run.log, "its warning")
-        assert (run.states, sandbox.stats.accepted) == ([1], 1)
-    run.close_input().wait()
-    assert (run.code, run.states, run.warnings) == (0, [1, 2], [WAITS])
-    assert sandbox.stats.accepted == 2
-
-
 def test_a_run_that_waits_for_a_lock_is_stopped(target: Launcher) -> None:
     """SIGTERM ends it within two seconds, without a further STATE, and it says what was wrong."""
     run = begin(target)
@@ -181,14 +169,3 @@ def test_a_read_only_folder(to_server: Launcher, server: FaultyServer, read_only
     assert (done.returncode, done.stdout, server.requests) == (2, "", [])
     assert "the file or its folder is read-only" in done.stderr.splitlines()[-1]
     assert [path.name for path in read_only.iterdir()] == [STORE]
-
-
-def test_a_read_only_file(to_server: Launcher, server: FaultyServer) -> None:
-    """Nothing is sent, and the file stays as it is."""
-    assert to_server.run(schema()).code == 0
-    to_server.store.chmod(0o400)
-    before = to_server.store_files
-    done = run_in(to_server.folder, to_server)
-    assert (done.returncode, done.stdout, server.requests) == (2, "", [])
-    assert f"store '{STORE}' cannot be used: Permission denied" in done.stderr.splitlines()[-1]
-    assert to_server.store_files == before

@@ -90,27 +90,6 @@ def test_a_dry_run_only_reads(target: Launcher, store: Path | str) -> None:
     assert target.store_files == files
 
 
-# What is not remembered
-
-
-def test_a_failed_run_remembers_what_was_confirmed(
-    to_server: Launcher, server: FaultyServer
-) -> None:
-    """Whatever ended the run, the next one goes on where it stopped."""
-    server.answer = lambda request: Reply(401) if "order-4" in request.ids else Reply()
-    messages = [schema(columns=WITH_ID), *numbered(8), state(1)]
-    how = {"batch_size_rows": 2, "max_concurrent_requests": 1}
-    first = to_server.run(*messages, **how)
-    assert (first.code, first.states) == (1, [])
-    done = list(server.accepted)
-    assert count(to_server.store, "event") == len(done) >= 4
-    server.answer = lambda _: Reply()
-    again = to_server.run(*messages, **how)
-    assert (again.code, again.states) == (0, [1])
-    assert sorted(server.accepted) == [f"order-{n}" for n in range(8)]
-    assert again.summary["total"].drops == {"already_sent": len(done)}
-
-
 # Replay
 
 

@@ -125,7 +125,7 @@ def test_the_history(stores: Stores) -> None:
     settings = stores.settings()
     found = list(runs_in(stores.database(clock), settings, 0.0))
     names = dict(stores.sql("SELECT number, id FROM run"))
-    assert [(one.id, one.figures) for one in found] == [
+    assert [(run_id, figures) for run_id, _, _, figures in found] == [
         (names[done.number], '{"a": 1}'),
         (names[killed.number], None),
     ]
