@@ -11,7 +11,27 @@ pytest.importorskip("benchmarks", reason="the benchmarks are not in the source d
 from benchmarks import pace_cases
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+
+    from syrupy.assertion import SnapshotAssertion
+
+    Check = Callable[[Iterable[pace_cases.Figure]], None]
+
+
+@pytest.fixture
+def assert_met(snapshot: SnapshotAssertion) -> Check:
+    """Return a check of figures against their aims, and against the golden file.
+
+    Any change of the law shows in the golden file.
+    """
+
+    def check(figures: Iterable[pace_cases.Figure]) -> None:
+        found = list(figures)
+        _assert_met(found)
+        said = (f"{one.what}: {' '.join(f'{n:.4g}' for n in one.values)}" for one in found)
+        assert "\n".join(said) == snapshot
+
+    return check
 
 
 def _assert_met(figures: Iterable[pace_cases.Figure]) -> None:
@@ -24,19 +44,19 @@ def _assert_met(figures: Iterable[pace_cases.Figure]) -> None:
 
 
 @pytest.mark.parametrize("limit", pace_cases.LIMITS, ids=lambda limit: limit.name)
-def test_limits(limit: pace_cases.Limit) -> None:
+def test_limits(limit: pace_cases.Limit, assert_met: Check) -> None:
     """A run finds a limit in time, with few refusals, and is never taken for an outage."""
-    _assert_met(pace_cases.limited(limit))
+    assert_met(pace_cases.limited(limit))
 
 
-def test_a_queue() -> None:
+def test_a_queue(assert_met: Check) -> None:
     """An API that serves four at a time is busy, and answers soon."""
-    _assert_met(pace_cases.queueing())
+    assert_met(pace_cases.queueing())
 
 
-def test_no_limit() -> None:
+def test_no_limit(assert_met: Check) -> None:
     """Ordinary spread of latencies does not slow a run down."""
-    _assert_met(pace_cases.unlimited())
+    assert_met(pace_cases.unlimited())
 
 
 @pytest.mark.slow
@@ -57,10 +77,10 @@ def test_three_runs_share_a_limit_without_bursts() -> None:
 
 
 @pytest.mark.parametrize("burst", [10, 1])
-def test_eight_tasks_share_a_limit(burst: int) -> None:
+def test_eight_tasks_share_a_limit(burst: int, assert_met: Check) -> None:
     """All is sent, few requests are refused, and no task goes without for so long that it fails."""
     figures = list(pace_cases.divided(burst))
-    _assert_met(figures)
+    assert_met(figures)
     *_, silence = figures
     assert max(silence.values) < 60  # With each seed: a task that fails sends its rows again.
 
@@ -72,41 +92,43 @@ def test_two_tasks_are_as_fast_as_one_run() -> None:
 
 
 @pytest.mark.parametrize(("share", "aim"), [(0.1, 60), (0.25, 60), (0.4, 600)])
-def test_random_faults(share: float, aim: float) -> None:
+def test_random_faults(share: float, aim: float, assert_met: Check) -> None:
     """Random faults do not drive the pace towards zero."""
-    _assert_met(pace_cases.faulty(share, aim))
+    assert_met(pace_cases.faulty(share, aim))
 
 
 @pytest.mark.parametrize(("share", "aim"), pace_cases.BY_CHANCE)
-def test_refusals_by_chance(share: float, aim: float) -> None:
+def test_refusals_by_chance(share: float, aim: float, assert_met: Check) -> None:
     """Refusals that do not depend on the rate of a run do not let it crawl."""
-    _assert_met(pace_cases.by_chance(share, aim))
+    assert_met(pace_cases.by_chance(share, aim))
 
 
-def test_refusals_by_chance_at_a_limit() -> None:
+def test_refusals_by_chance_at_a_limit(assert_met: Check) -> None:
     """A limit is found although half of the requests below it are refused as well."""
-    _assert_met(pace_cases.half_of_ten(10))
+    assert_met(pace_cases.half_of_ten(10))
 
 
 @pytest.mark.parametrize(("rate", "taken", "refused"), pace_cases.BESIDE)
-def test_another_client_at_the_same_limit(rate: float, taken: float, refused: float) -> None:
+def test_another_client_at_the_same_limit(
+    rate: float, taken: float, refused: float, assert_met: Check
+) -> None:
     """A run gets a share of a limit that another client uses without regard to it."""
-    _assert_met(pace_cases.beside(rate, taken, refused))
+    assert_met(pace_cases.beside(rate, taken, refused))
 
 
-def test_a_busy_machine() -> None:
+def test_a_busy_machine(assert_met: Check) -> None:
     """Answers that are late because of the run's own machine do not slow it down further."""
-    _assert_met(pace_cases.busy())
+    assert_met(pace_cases.busy())
 
 
 @pytest.mark.parametrize(("share", "aim"), pace_cases.REFUSING)
-def test_random_refusals(share: float, aim: float) -> None:
+def test_random_refusals(share: float, aim: float, assert_met: Check) -> None:
     """Random refusals with a `Retry-After` do not let a run crawl."""
-    _assert_met(pace_cases.refusing(share, 2, aim))
+    assert_met(pace_cases.refusing(share, 2, aim))
 
 
 @pytest.mark.parametrize("kind", pace_cases.OUTAGES)
 @pytest.mark.parametrize("length", [5, 60, 300])
-def test_outages(kind: str, length: float) -> None:
+def test_outages(kind: str, length: float, assert_met: Check) -> None:
     """An outage costs few requests, and its end is noticed soon; after it, speed comes back."""
-    _assert_met(pace_cases.outage(kind, length))
+    assert_met(pace_cases.outage(kind, length))
