@@ -2,8 +2,8 @@
 
 The maps mean what they mean to the SDK, and a test compares them with the SDK's own. The
 differences: an expression that fails rejects one record and does not end the run; a mapped stream
-needs no `__key_properties__`; and a plan says whether a map names the stream at all, so that a
-misspelled name does not send a whole table.
+needs no `__key_properties__`, and cannot have an `__alias__`; and a plan says whether a map names
+the stream at all, so that a misspelled name does not send a whole table.
 """
 
 from __future__ import annotations
