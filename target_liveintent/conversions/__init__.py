@@ -16,8 +16,8 @@ from target_liveintent.conversions.coerce import (
 )
 from target_liveintent.conversions.fields import (
     FIELDS,
+    FROM_SETTINGS,
     READ_COLUMNS,
-    SETTING_FOR,
     missing_columns,
     missing_columns_message,
 )
@@ -40,9 +40,9 @@ __all__ = [
     "DEAD_LETTERS",
     "DELIVERED_EVENTS",
     "FIELDS",
+    "FROM_SETTINGS",
     "MARGIN",
     "READ_COLUMNS",
-    "SETTING_FOR",
     "UNUSABLE",
     "WINDOWS",
     "Conversion",

@@ -103,10 +103,10 @@ READ_COLUMNS = frozenset(place[0] for field in FIELDS for place in field.places)
 """The names in a mapped record that are read, in both spellings."""
 IDENTIFYING = (*IDENTITY_COLUMNS, "decision_id", "source_url")
 """The columns that identify the person. The URL of a page may contain a decision ID."""
-_LACKS_PIXEL = "pixel_id (column or setting)"
-_LACKS_SOURCE = "source (column, or the setting default_source)"
-SETTING_FOR = {_LACKS_PIXEL: "pixel_id", _LACKS_SOURCE: "default_source"}
-"""Maps a phrase of `missing_columns` to the setting that can supply what is missing."""
+_LACKS_PIXEL = "pixel_id (a column, or the setting pixel_id)"
+_LACKS_SOURCE = "source (a column, or the setting default_source)"
+FROM_SETTINGS = frozenset({_LACKS_PIXEL, _LACKS_SOURCE})
+"""The phrases of `missing_columns` about what settings can supply."""
 
 
 def _struct(name: str, path: tuple[str, ...], *objects: Field) -> Any:

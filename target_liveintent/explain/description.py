@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from target_liveintent.conversions import FIELDS, Rejection, lasting_keys
+from target_liveintent.conversions import FIELDS, FROM_SETTINGS, Rejection, lasting_keys
 from target_liveintent.explain.explained import Explained
 from target_liveintent.mapping import (
     FILTER,
@@ -20,7 +20,6 @@ from target_liveintent.mapping import (
     likely_preset,
     misspelled,
     propose,
-    settings_to_set,
     unused_zone,
 )
 from target_liveintent.privacy import scrub
@@ -224,11 +223,9 @@ def _use(plan: StreamPlan) -> str:
 
 def _advice(explained: Explained, settings: Settings, *, in_use: bool) -> str | None:
     stream, missing = explained.stream, explained.missing
-    if missing and (advice := settings_to_set(missing)):
-        return advice
     columns = stream.schema["properties"]
     is_unnamed = explained.plan.transform is not None and not explained.plan.named
-    if missing or (is_unnamed and likely_preset(columns)):
+    if not FROM_SETTINGS.issuperset(missing) or (is_unnamed and likely_preset(columns)):
         return advise_map(stream, settings.events, in_use=in_use, records=explained.samples)
     return None
 

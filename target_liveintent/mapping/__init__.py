@@ -16,7 +16,6 @@ from target_liveintent.mapping.map_checks import (
     lacking_for_events,
     map_problems,
     misspelled,
-    settings_to_set,
     unused_zone,
 )
 from target_liveintent.mapping.presets import (
@@ -50,7 +49,6 @@ __all__ = [
     "misspelled",
     "preset_text",
     "propose",
-    "settings_to_set",
     "stream_maps_of",
     "unused_zone",
 ]

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from target_liveintent.conversions import FIELDS, READ_COLUMNS, SETTING_FOR, missing_columns
+from target_liveintent.conversions import FIELDS, READ_COLUMNS, missing_columns
 from target_liveintent.mapping.converter import FILTER, Path, StreamPlan
 from target_liveintent.mapping.presets import NULL_VALUES
 from target_liveintent.settings import EventDefaults, Settings
@@ -227,12 +227,3 @@ def unused_zone(timezone: str, streams: Sequence[str]) -> Iterator[str]:
             " such as tap-postgres, mark local times as UTC. If your tap does this, map"
             " event_time with local_time(…), so that the setting applies"
         )
-
-
-def settings_to_set(missing: Sequence[str]) -> str | None:
-    """Return a sentence with the settings that supply all that a stream lacks; None if none can."""
-    if not SETTING_FOR.keys() >= set(missing):
-        return None
-    names = (SETTING_FOR[column] for column in missing)
-    named = (f"{name} (TARGET_LIVEINTENT_{name.upper()} in the environment)" for name in names)
-    return f"Set {' and '.join(named)}."

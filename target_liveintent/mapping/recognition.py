@@ -53,7 +53,7 @@ _TYPES = {
 class Field(msgspec.Struct, frozen=True):
     """A column of an event, as `recognized.yaml` describes it."""
 
-    comment: str
+    comment: str = ""
     names: tuple[str, ...] = ()
     also: frozenset[str] = frozenset()
     never: frozenset[str] = frozenset()

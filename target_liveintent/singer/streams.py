@@ -13,6 +13,7 @@ from typing import NamedTuple, NoReturn
 from target_liveintent.conversions import (
     DEAD_LETTERS,
     DELIVERED_EVENTS,
+    FROM_SETTINGS,
     missing_columns_message,
 )
 from target_liveintent.errors import InputError, StreamMappingError
@@ -26,7 +27,6 @@ from target_liveintent.mapping import (
     did_you_mean,
     lacking_for_events,
     misspelled,
-    settings_to_set,
 )
 from target_liveintent.settings import EventDefaults
 from target_liveintent.singer.reader import Message, decode_object, stream_of
@@ -132,13 +132,12 @@ class StreamRegistry:
         if not plan.named:
             self._warn_if_skipped(stream, plan)
         elif plan.transform is not None:
-            advice = settings_to_set(missing)
-            if advice is None:
+            msg = missing_columns_message(plan.stream, missing)
+            if not FROM_SETTINGS.issuperset(missing):
                 in_use = stream.name in self._preset_streams
                 suggested = advise_map(stream, self._defaults, in_use=in_use)
                 columns = ", ".join(stream.schema["properties"])
-                advice = f"The stream has these columns: {columns}. {suggested}"
-            msg = f"{missing_columns_message(plan.stream, missing)} {advice}"
+                msg = f"{msg} The stream has these columns: {columns}. {suggested}"
             raise StreamMappingError(msg)
         return False
 

@@ -24,7 +24,7 @@ from unit_support import (
 
 from target_liveintent.conversions.coerce import exact
 from target_liveintent.conversions.fields import (
-    SETTING_FOR,
+    FROM_SETTINGS,
     first_value,
     missing_columns,
     missing_columns_message,
@@ -136,15 +136,15 @@ def test_what_a_setting_can_supply() -> None:
     """The settings supply exactly the phrases that disappear when they are set."""
     missing = missing_columns([], BARE)
     supplied = set(missing) - set(missing_columns([], DEFAULTS))
-    assert {phrase: SETTING_FOR[phrase] for phrase in supplied} == SETTING_FOR
-    assert set(SETTING_FOR.values()) == {"pixel_id", "default_source"}
+    assert supplied == FROM_SETTINGS
 
 
 def test_the_message() -> None:
     """It names the stream and everything that is missing."""
     assert missing_columns_message("orders", missing_columns(["email"], BARE)) == (
         "stream 'orders' cannot produce any event: it lacks event_time;"
-        " pixel_id (column or setting); source (column, or the setting default_source)."
+        " pixel_id (a column, or the setting pixel_id);"
+        " source (a column, or the setting default_source)."
     )
 
 

@@ -118,7 +118,7 @@ def test_columns_without_a_value() -> None:
 def test_what_only_settings_lack() -> None:
     """They are named, and no map that would be in vain."""
     text = "\n".join(printed(schema(EVENT), pixel_id=None, default_source=None))
-    assert "  Set pixel_id (TARGET_LIVEINTENT_PIXEL_ID in the environment) and default_so" in text
+    assert "it lacks pixel_id (a column, or the setting pixel_id); source (a column, or" in text
     assert "A map to start from" not in text
 
 
