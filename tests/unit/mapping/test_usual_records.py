@@ -93,33 +93,37 @@ def test_a_deep_expression(depth: int) -> None:
     convert_both_ways(made, RECORD)
 
 
+PAGED = {**MAP, "source_url": "coalesce(get('page'), '/')", "ip": "_.get('ip')"}
+DEFINITIONS: list[dict[str, Any] | None] = [
+    None,
+    {},
+    SHOWN,
+    MAP,
+    {**MAP, "__filter__": "total > 5 and config['shop'] == 'x'"},
+    {**MAP, "email": "get('mail').strip()", "value": "[t for t in [total]][0]"},
+    {**MAP, "event_id": "f'{id}-{__stream_name__}'", "user_agent": "'a' 'b' + id"},
+    PAGED,
+    {**MAP, "value": "amount(total)", "order_id": "str(id) if total is 1 else md5(id)"},
+    {"email": "mail", "event_time": "at", "mail": None},
+    {**MAP, "event_time": "datetime.datetime.strptime('2026-07-31', '%Y-%m-%d').isoformat()"},
+]
+CHANGES: list[dict[str, Any]] = [
+    {},
+    *({"total": total} for total in (None, "12.50", "x", 7, 1e300)),
+    *({"id": key} for key in (None, 7, "a b", [1], ADDRESS)),
+    *({"at": at} for at in (None, "2026-07-31T10:00:00", "soon")),
+    *({"mail": mail} for mail in (None, "", "x", f" {ADDRESS} ", 5)),
+    *({"_sdc_deleted_at": at} for at in (None, "", "2026-07-31T00:00:00Z")),
+    {"page": "https://shop.example/?li_did=x"},
+    {"event_id": "own", "email": ADDRESS, "event_time": TIME, "value": 1, "page": "/x"},
+]
+
+
 @pytest.mark.parametrize(
-    "definition",
+    ("definition", "changes"),
     [
-        None,
-        {},
-        SHOWN,
-        MAP,
-        {**MAP, "__filter__": "total > 5 and config['shop'] == 'x'"},
-        {**MAP, "email": "get('mail').strip()", "value": "[t for t in [total]][0]"},
-        {**MAP, "event_id": "f'{id}-{__stream_name__}'", "user_agent": "'a' 'b' + id"},
-        {**MAP, "source_url": "coalesce(get('page'), '/')", "ip": "_.get('ip')"},
-        {**MAP, "value": "amount(total)", "order_id": "str(id) if total is 1 else md5(id)"},
-        {"email": "mail", "event_time": "at", "mail": None},
-        {**MAP, "event_time": "datetime.datetime.strptime('2026-07-31', '%Y-%m-%d').isoformat()"},
-    ],
-)
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        *({"total": total} for total in (None, "12.50", "x", 7, 1e300)),
-        *({"id": key} for key in (None, 7, "a b", [1], ADDRESS)),
-        *({"at": at} for at in (None, "2026-07-31T10:00:00", "soon")),
-        *({"mail": mail} for mail in (None, "", "x", f" {ADDRESS} ", 5)),
-        *({"_sdc_deleted_at": at} for at in (None, "", "2026-07-31T00:00:00Z")),
-        {"page": "https://shop.example/?li_did=x"},
-        {"event_id": "own", "email": ADDRESS, "event_time": TIME, "value": 1, "page": "/x"},
+        *((one, {}) for one in DEFINITIONS),
+        *((one, changes) for changes in CHANGES for one in (None, SHOWN, PAGED)),
     ],
 )
 def test_both_ways_map_the_same(definition: Any, changes: dict[str, Any]) -> None:
