@@ -290,6 +290,8 @@ def _rank(field: str, column: Column, own: frozenset[str]) -> tuple[int, int] | 
     The own words of the stream's name may stand beside each name.
     """
     one, words = table().fields[field], column.words
+    if field == "event_time" and ("date-time" in column.types or column.samples):
+        words |= {"date"}
     if field == "event_time" and {"date"} < words <= own | {"date"}:
         return -1, column.types == {"string"}  # Such as a payment's date.
     if field == "value":
