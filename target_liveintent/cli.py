@@ -293,9 +293,8 @@ def print_explanation(
     nothing. The exit code is 1 if a run over the same input would fail. The command does not check
     the token, nor whether a run can use the store.
     """
-    stand_ins = {**_NO_ACCOUNT, **_STAND_IN}
     if new_config is not None:
-        print_lines(write_config(source or sys.stdin, config.settings_of(stand_ins), new_config))
+        print_lines(write_config(source or sys.stdin, new_config))
         return
     given = _given(files)
     warned = list(config.warnings_of(given))
@@ -303,7 +302,7 @@ def print_explanation(
         print_lines(warned)
     if not given.get("auth_token"):  # The file of the token need not be on this machine.
         given.pop("auth_token_path", None)
-    checked = config.settings_of(stand_ins | given)
+    checked = config.settings_of({**_NO_ACCOUNT, **_STAND_IN, **given})
     explained = explain_input(
         source or sys.stdin, checked, stream_maps_of(checked), checked.presets, expected
     )

@@ -32,39 +32,22 @@ _MAX_EXAMPLES = 3
 _HASH = re.compile(r'"(md5|sha2)":"([0-9a-f]{6})[0-9a-f]+"')
 
 
-class FirstRejected(msgspec.Struct):
-    """The first record that is rejected for a reason.
+class Rejected(msgspec.Struct):
+    """Records that are rejected, or dropped, for one reason.
 
     Attributes:
-        field: The column at fault.
-        detail: More about the reason, without addresses.
-        keys: The values of the tap's key properties, where the columns are not known.
+        first: The first of them: its `event_id`, the `field` at fault, a `detail` without
+            addresses, and the values of the `keys`, where the columns are not known.
     """
-
-    event_id: str
-    field: str | None
-    detail: str | None
-    keys: dict[str, Any] | None
-
-
-class Rejected(msgspec.Struct):
-    """Records that are rejected, or dropped, for one reason."""
 
     reason: str
     records: int
     meaning: str
-    first: FirstRejected
+    first: dict[str, Any]
 
 
 class Records(msgspec.Struct):
-    """The records of a stream by what would become of them.
-
-    Attributes:
-        always_empty: The columns of the map that are empty in all events.
-        left_out: How often a column could not be used, or was empty (`value empty`).
-        currencies: The values of the events that would be sent.
-        examples: The first events, with shortened hashes.
-    """
+    """The records of a stream by what would become of them; the examples have shortened hashes."""
 
     read: int
     sent: int
@@ -82,22 +65,12 @@ class ExplainedStream(msgspec.Struct):
     """What one map makes of a stream.
 
     Attributes:
-        stream: The tap's name of it.
         counted_as: The name under which its records are counted.
-        preset: The preset in use.
         use: `mapped`, `as it is` (without a map), `dropped` (by a map), or `skipped` (no map names
             it).
-        deleted_by: The columns that mark a row which was deleted in the source, and is dropped.
-        only_if: The filter of the map.
         fields: What fills each field that something fills.
-        empty_fields: The other fields.
-        unused_columns: Columns of the tap that no expression reads.
-        misspelled: What the map names in vain, a sentence each.
-        lacks: What the stream lacks to give events; empty if it can give them.
-        advice: How to map the stream, or which settings to set.
         records: None if no record of it was read.
         warnings: What is wrong with the values of the records, a sentence each.
-        ends_run: Why a run would end at one of its records.
     """
 
     stream: str
@@ -118,11 +91,7 @@ class ExplainedStream(msgspec.Struct):
 
 
 class AbsentStream(msgspec.Struct):
-    """A stream that a map names, and that is not in the input.
-
-    Attributes:
-        similar: A sentence with the stream of nearly that name; None if there is none.
-    """
+    """A stream that a map names, and that is not in the input, and perhaps a similar name."""
 
     stream: str
     similar: str | None
@@ -133,7 +102,7 @@ class Expectation(msgspec.Struct):
 
     Attributes:
         written: Whether the file did not exist, and is written now.
-        difference: A unified diff from the file to what the input becomes; empty if they are equal.
+        difference: A diff from the file to what the input becomes; empty if they are equal.
     """
 
     file: str
@@ -149,13 +118,7 @@ class Expectation(msgspec.Struct):
 
 
 class Explanation(msgspec.Struct):
-    """All that `explain` says.
-
-    Attributes:
-        notes: About the settings and the input as a whole.
-        failures: Why a run over the same input would fail; empty if it would not.
-        expectation: None without `--expect`.
-    """
+    """All that `explain` says: sentences about the input, its streams, and why a run would fail."""
 
     notes: list[str]
     streams: list[ExplainedStream]
@@ -312,7 +275,12 @@ def _records(explained: Explained, converted: int) -> Records:
     )
 
 
-def _first(rejection: Rejection) -> FirstRejected:
+def _first(rejection: Rejection) -> dict[str, Any]:
     detail = rejection.detail and scrub(rejection.detail)
     keys = rejection.keys if REASONS[rejection.reason].letter else None  # No row is left.
-    return FirstRejected(rejection.event_id, rejection.field, detail, keys)
+    return {
+        "event_id": rejection.event_id,
+        "field": rejection.field,
+        "detail": detail,
+        "keys": keys,
+    }

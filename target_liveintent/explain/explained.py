@@ -9,27 +9,12 @@ from typing import Any
 
 import msgspec
 
-from target_liveintent.conversions import (
-    Conversion,
-    Rejection,
-    missing_columns_message,
-)
+from target_liveintent.conversions import Conversion, Rejection, missing_columns_message
 from target_liveintent.errors import StreamMappingError
-from target_liveintent.mapping import (
-    MAX_SAMPLES,
-    MELTANO_TEST_STREAM,
-    RecordConverter,
-    Stream,
-    StreamPlan,
-)
+from target_liveintent.mapping import MELTANO_TEST_STREAM, RecordConverter, Stream, StreamPlan
 from target_liveintent.privacy import Suppressions
 from target_liveintent.reasons import REASONS
-from target_liveintent.run import (
-    RunCounts,
-    StreamCounts,
-    add,
-    too_many_rejected,
-)
+from target_liveintent.run import RunCounts, StreamCounts, add, too_many_rejected
 from target_liveintent.settings import EventDefaults, Settings
 
 
@@ -43,7 +28,7 @@ class Explained(msgspec.Struct):
             for it.
         counts: The figures that a run over these records would have; what a map drops counts as
             `unmapped`.
-        samples: The first records, for suggestions.
+        samples: The records, for suggestions.
         ids: The ID of each event.
         events: The JSON of each event.
         rejections: All rejections, those of dropped records too.
@@ -62,25 +47,13 @@ class Explained(msgspec.Struct):
     rejections: list[Rejection] = []
     mistake: str | None = None
 
-    def with_schema(self, stream: Stream, plan: StreamPlan) -> Explained:
-        """Return a copy for a later SCHEMA, with the records that were noted so far."""
-        return msgspec.structs.replace(
-            self, stream=stream, plan=plan, missing=[], converter=None, validator=None
-        )
-
     def convert_records(
         self,
         defaults: EventDefaults,
         suppressions: Suppressions,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Let records become events from now on.
-
-        Args:
-            defaults: The settings of events.
-            suppressions: The people to whom nothing is sent.
-            now: Returns the Unix time at which a record is judged.
-        """
+        """Let records become events, judged as of the Unix time that `now` returns."""
         self.converter = self.counts.converter(self.stream, self.plan, defaults, suppressions, now)
 
     @property
@@ -103,14 +76,11 @@ class Explained(msgspec.Struct):
     def add(self, record: dict[str, Any], violation: str | None = None) -> None:
         """Convert a record as a run would, and note its outcome.
 
-        Args:
-            record: The record.
-            violation: What is wrong with it as a whole, if that is known already.
+        A `violation` is what is wrong with the record as a whole, if that is known already.
         """
         counts = self.counts
         counts.read += 1
-        if len(self.samples) < MAX_SAMPLES:
-            self.samples.append(record)
+        self.samples.append(record)
         if self.converter is None:
             counts.unmapped += 1
             return

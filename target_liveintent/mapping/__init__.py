@@ -24,14 +24,12 @@ from target_liveintent.mapping.presets import (
     preset_text,
 )
 from target_liveintent.mapping.proposals import advise_map, config_text, propose
-from target_liveintent.mapping.recognition import MAX_SAMPLES
 from target_liveintent.mapping.stream_maps import StreamMaps, stream_maps_of
 
 __all__ = [
     "CURRENCIES",
     "DELETION_COLUMNS",
     "FILTER",
-    "MAX_SAMPLES",
     "MELTANO_TEST_STREAM",
     "PRESETS",
     "RecordConverter",

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.history import DIGESTED, FAILED, STOPPED, RunRecord, Unusual
 from target_liveintent.reporting.words import age_words, percent
 from target_liveintent.run import ALL_SOURCES, StreamCounts, counted
@@ -22,20 +21,12 @@ _FRESH = 0.5
 """The share that should be sent within an hour; LiveIntent's guide advises it for all events."""
 _WEB, _APP = ("web",), ("app",)
 _GAPS = (
-    (
-        "both",
-        ALL_SOURCES,
-        "without both hashes of the address: supply the address as `email`.",
-    ),
+    ("both", ALL_SOURCES, "without both hashes of the address: supply the address as `email`."),
     ("ip", _WEB + _APP, "without an IP address: supply the buyer's IP address as `ip`."),
     ("user_agent", _WEB + _APP, "without the name of the browser: supply it as `user_agent`."),
     ("device_id", _APP, "without a device ID: supply it as `idfa` (Apple) or `aaid` (Android)."),
     ("decision_id", _WEB, "without a decision ID: supply the URL of the page as `source_url`."),
-    (
-        "order_id",
-        ALL_SOURCES,
-        "without an order ID, so nobody can compare it: supply `order_id`.",
-    ),
+    ("order_id", ALL_SOURCES, "without an order ID, so nobody can compare it: supply `order_id`."),
     ("value", ALL_SOURCES, "without a value: supply the value as `value`."),
 )
 """Columns that conversions of some sources should have, and what to do; the most useful first."""
@@ -75,79 +66,52 @@ def causes_of(
     """
     yield from _failed([run for run in scheduled if run.ending != STOPPED])
     yield from _too_old(scheduled, now, max_age)
-    for one in _problems(unusual):
+    # What many records have in common matters more than that a few have a new reason.
+    for one in sorted(unusual, key=lambda one: (one.rule == "new_reason", one.since)):
         yield Cause(UNUSUAL, f"{one.stream}: {one.words}", one.since, "", one.rule)
 
 
-def _problems(unusual: Iterable[Unusual]) -> list[Unusual]:
-    """Return what is unusual, the oldest first; dead letters of a new reason are one problem."""
-    found = list(unusual)
-    many = {one.stream for one in found if one.rule == "dead_letters"}
-    new = [
-        one
-        for one in found
-        if one.rule == "new_reason"
-        and one.stream in many
-        and (one.subject not in REASONS or REASONS[one.subject].letter)
-    ]
-    for one in new:
-        found.remove(one)
-    for n, one in enumerate(found):
-        if one.rule == "dead_letters":
-            moments = [one.since, *(other.since for other in new if other.stream == one.stream)]
-            found[n] = msgspec.structs.replace(one, since=min(moments))
-    return sorted(found, key=lambda one: one.since)
-
-
 def _failed(judged: Sequence[RunRecord]) -> Iterator[Cause]:
-    failed = _not_made_up_for(judged)
-    if not failed:
-        return
-    first, last = failed[-1], failed[0]
-    of, where = "", ""
-    if last is not judged[-1]:  # Another loader, with streams of its own, has succeeded since then.
-        of = " of " + ", ".join(sorted({stream for run in failed for stream in run.streams}))
-        where = f" (run {last.run_id})"
-    runs = "The last run" if len(failed) == 1 else f"The last {len(failed):,} runs"
-    yield Cause(
-        FAILED,
-        f"{runs}{of} failed{where}: {last.message}",
-        first.ended_at,
-        "Do what the message says. The next scheduled run sends the missing conversions.",
-        of.removeprefix(" of "),
-    )
-
-
-def _not_made_up_for(runs: Sequence[RunRecord]) -> list[RunRecord]:
-    """Return the failed runs whose streams no later run has sent, the newest first.
+    """Yield a problem if there are failed runs whose streams no later run has sent.
 
     Two loaders may send different streams of one pixel; then a good run of one does not show that
     the other works. But what did not come for long may have another name by now.
     """
-    found: list[RunRecord] = []
+    failed: list[RunRecord] = []
     well: set[str] = set()
-    for run in reversed(runs):
-        if run.ending == FAILED:
-            is_over = not run.streams or not well.isdisjoint(run.streams)
-            is_recent = runs[-1].ended_at - run.ended_at < _FORGOTTEN
-            if not well or (is_recent and not is_over):
-                found.append(run)
-        elif not run.streams:  # Nobody knows whose run it was.
-            break
-        else:
+    for run in reversed(judged):
+        if run.ending != FAILED:
             well.update(run.streams)
-    return found
+            if not run.streams:  # Nobody knows whose run it was.
+                break
+        elif not well or (
+            judged[-1].ended_at - run.ended_at < _FORGOTTEN
+            and run.streams
+            and well.isdisjoint(run.streams)
+        ):
+            failed.append(run)
+    if failed:
+        streams = ", ".join(sorted({name for run in failed for name in run.streams}))
+        if failed[0] is judged[-1]:  # Otherwise, another loader has succeeded since then.
+            streams = ""
+        runs = "run" if len(failed) == 1 else f"{len(failed):,} runs"
+        yield Cause(
+            FAILED,
+            f"The last {runs}{streams and f' of {streams}'} failed: {failed[0].message}",
+            failed[-1].ended_at,
+            "Do what the message says. The next scheduled run sends the missing conversions.",
+            streams,
+        )
 
 
 def _too_old(
     scheduled: Sequence[RunRecord], now: dt.datetime, max_age: dt.timedelta | None
 ) -> Iterator[Cause]:
     what_to_do = "Check whether the schedule still starts the run, and read the log of the run."
-    if not scheduled:
-        yield Cause(NO_RUN, "There is no run in the history", None, what_to_do)
-        return
-    last = scheduled[-1].ended_at
-    if max_age is not None and now - last > max_age:
+    last = scheduled[-1].ended_at if scheduled else None
+    if last is None:
+        yield Cause(NO_RUN, "There is no run in the history", last, what_to_do)
+    elif max_age is not None and now - last > max_age:
         age = age_words((now - last).total_seconds())
         yield Cause(NO_RUN, f"There has been no run for {age}", last, what_to_do)
 
@@ -177,9 +141,8 @@ def changes_of(usual_runs: Iterable[RunRecord]) -> list[Change]:
         before[streams] = new
         for name in sorted(old.keys() & new.keys()):
             if old[name] != new[name]:
-                became = "" if name in DIGESTED else f": {old[name]} became {new[name]}"
-                words = f"`{name}`{became}" if became else f"`{name}` changed"
-                found.setdefault(run.day, {})[words] = None
+                said = " changed" if name in DIGESTED else f": {old[name]} became {new[name]}"
+                found.setdefault(run.day, {})[f"`{name}`{said}"] = None
     return [Change(day, list(words)) for day, words in reversed(found.items())]
 
 

@@ -56,7 +56,6 @@ class Unusual(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         rule: The name of the rule, such as `conversions`.
-        stream: The stream.
         subject: The reason, column or currency; empty where the rule has none.
         since: When a run found it first; later runs that find it again keep this time.
         words: What is unusual, in a sentence without the stream.
@@ -70,31 +69,16 @@ class Unusual(msgspec.Struct, frozen=True, omit_defaults=True):
     words: str
     said: bool = False
 
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """What it is about: two entries with the same key describe the same problem."""
-        return self.rule, self.stream, self.subject
-
 
 class RunRecord(msgspec.Struct, omit_defaults=True):
     """The record of a run: the JSON in the column `figures`.
 
+    docs/reference/store-tables.md describes all fields.
+
     Attributes:
-        format: `FORMAT`.
-        run_id: The ID of the run.
-        started_at: When it began, in UTC.
-        ended_at: When it ended, in UTC.
         day: The day on which it ended, in the zone of the setting `timezone`.
-        kind: `USUAL` or another kind.
-        ending: How it ended: `DONE`, `FAILED` or `STOPPED`.
-        message: What the last line of its log says, None if it ended well.
-        version: The program's name and version.
         settings: The settings that matter, by name, without secrets or personal data.
-        requests: The number of POSTs, retries included.
-        retries: How many of them were sent again because of a fault.
-        throttled: How many of them the API did not accept because they came too fast.
         streams: The figures of each stream whose SCHEMA came.
-        unusual: What was unusual at its end.
     """
 
     format: int
@@ -261,10 +245,7 @@ def history_of(runs: Iterable[RunRecord], today: dt.date) -> History:
 def read_history(database: Database, settings: Settings, today: dt.date) -> History:
     """Read the history of the account and the pixel of the settings.
 
-    Args:
-        database: The store.
-        settings: The settings.
-        today: The last day, in the zone of the settings.
+    Its last day is `today`, in the zone of the settings.
 
     Raises:
         StorageError: If the store cannot be read.

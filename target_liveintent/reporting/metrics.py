@@ -11,7 +11,7 @@ import logging
 from target_liveintent.clock import Clock
 from target_liveintent.delivery import DeliveryStatus
 from target_liveintent.privacy import without_secrets
-from target_liveintent.reporting.rules import NOT_JUDGED, Judgement
+from target_liveintent.reporting.rules import RULES, Judgement
 from target_liveintent.run import RunCounts
 
 METRICS = {
@@ -48,10 +48,8 @@ class MetricsFile:
     """The file of metrics.
 
     Args:
-        path: The setting `metrics_path`.
         interval: Seconds between two writes.
         logger: Takes one warning if the file cannot be written, which does not end the run.
-        run_id: The ID of the run.
     """
 
     def __init__(
@@ -71,12 +69,11 @@ class MetricsFile:
         now = self._clock.monotonic()
         if now - self._written_at >= self._interval:
             self._written_at = now
-            self._write(counts, status, {"ended_at": 0, "success": 0})
+            self._write(counts, status, {"ended_at": 0, "success": 0}, {})
 
-    def end(self, counts: RunCounts, *, success: bool, judgement: Judgement = NOT_JUDGED) -> None:
+    def end(self, counts: RunCounts, *, success: bool, judgement: Judgement) -> None:
         """Write how the run ended, and what is unusual."""
-        now = self._clock.time()
-        figures = {"ended_at": now, "success": float(success)}
+        figures = {"ended_at": self._clock.time(), "success": float(success)}
         self._write(counts, DeliveryStatus(), figures, judgement)
 
     def _write(
@@ -84,7 +81,7 @@ class MetricsFile:
         counts: RunCounts,
         status: DeliveryStatus,
         figures: dict[str, float],
-        judgement: Judgement = NOT_JUDGED,
+        judgement: Judgement,
     ) -> None:
         # Imported here because only runs with metrics need it.
         from prometheus_client import CollectorRegistry, Gauge, write_to_textfile  # noqa: PLC0415
@@ -101,8 +98,10 @@ class MetricsFile:
         for name, figure in (figures | {"started_at": self._started_at}).items():
             gauges[name].set(figure)
         gauges["run_info"].labels(self._run_id).set(1)
-        for (rule, stream_name), found in judgement.items():
-            gauges["unusual"].labels(rule, stream_name).set(bool(found))
+        for name, found in judgement.items():
+            for rule in RULES:
+                is_unusual = any(one.rule == rule for one in found)
+                gauges["unusual"].labels(rule, name).set(is_unusual)
         for name, stream in counts.streams.items():
             shown = without_secrets(name)
             for outcome in _OUTCOMES:

@@ -1,13 +1,12 @@
 """The overview of the history of an account and pixel: the JSON of `report --format=json`.
 
-docs/reference/cli.md describes the fields. Increase `VERSION` when the meaning of one changes.
+docs/reference/cli.md describes all fields. Increase `VERSION` when the meaning of one changes.
 Nothing in this module reads a clock or a file.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from functools import partial
@@ -32,13 +31,16 @@ from target_liveintent.reporting.usual import (
     LEAST_DAYS,
     LOW,
     Case,
+    Number,
     Range,
     Sample,
     Worse,
     case_of,
     comparable,
     is_recent,
+    mean_value,
     range_of,
+    share,
     worse_since,
 )
 from target_liveintent.run import StreamCounts, add
@@ -48,10 +50,7 @@ VERSION = 1
 DAYS_SHOWN = 90
 """Days of the charts, today included."""
 AS_USUAL = "as_usual"
-CONVERSIONS, BOTH_HASHES, EMAIL_HASH = "conversions", "both_hashes", "email_hash"
-DECISION_ID, LATE, DEAD_LETTERS = "decision_id", "late", "dead_letters"
-TOTAL_VALUE, AVERAGE_VALUE = "total_value", "average_value"
-Number = int | float | Decimal
+CONVERSIONS, DEAD_LETTERS = "conversions", "dead_letters"
 _MONTHS = 3
 """How many months, including the present one, the 91 days before today cover in any case."""
 _MOST_CURRENCIES = 4
@@ -63,7 +62,7 @@ class Figure(NamedTuple):
     """A figure.
 
     Attributes:
-        name: In the JSON.
+        name: What people call it; a currency can follow.
         of: Returns it, None where there is nothing to compute it from; the first argument is the
             currency.
         worse: Whether it is worse when it is `LOW` or `HIGH`; None if neither is.
@@ -78,32 +77,25 @@ class Figure(NamedTuple):
     of_currency: bool = False
 
 
-def _share(part: Callable[[StreamCounts], int]) -> Callable[[str, StreamCounts], Number | None]:
-    return lambda _, one: part(one) / one.delivered if one.delivered else None
+def _share_of(name: str, part: Callable[[StreamCounts], int], worse: str = LOW) -> Figure:
+    return Figure(name, lambda _, one: share(part(one), one.delivered), worse, is_share=True)
 
 
 def _total(currency: str, one: StreamCounts) -> Number:
     return one.values[currency].total if currency in one.values else Decimal(0)
 
 
-def _average(currency: str, one: StreamCounts) -> Number | None:
-    return one.values[currency].mean if currency in one.values else None
-
-
 FIGURES: dict[str, Figure] = {
-    one.name: one
-    for one in (
-        Figure(CONVERSIONS, lambda _, one: one.delivered),
-        Figure(BOTH_HASHES, _share(lambda one: one.having("both")), is_share=True),
-        Figure(EMAIL_HASH, _share(lambda one: one.with_email_hash), is_share=True),
-        Figure(DECISION_ID, _share(lambda one: one.having("decision_id")), is_share=True),
-        Figure(LATE, _share(lambda one: one.late), HIGH, is_share=True),
-        Figure(DEAD_LETTERS, lambda _, one: one.letters.total(), HIGH),
-        Figure(TOTAL_VALUE, _total, of_currency=True),
-        Figure(AVERAGE_VALUE, _average, None, of_currency=True),
-    )
+    CONVERSIONS: Figure("Conversions", lambda _, one: one.delivered),
+    "both_hashes": _share_of("With both hashes", lambda one: one.having("both")),
+    "email_hash": _share_of("With a hash of an e-mail address", lambda one: one.with_email_hash),
+    "decision_id": _share_of("With a decision ID", lambda one: one.having("decision_id")),
+    "late": _share_of("Sent more than an hour late", lambda one: one.late, HIGH),
+    DEAD_LETTERS: Figure("Could not be sent", lambda _, one: one.letters.total(), HIGH),
+    "total_value": Figure("Value", _total, of_currency=True),
+    "average_value": Figure("Average value", mean_value, None, of_currency=True),
 }
-"""The figures by name, in the order in which they are shown."""
+"""The figures by their names in the JSON, in the order in which they are shown."""
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -117,12 +109,10 @@ class Compared(msgspec.Struct, frozen=True):
     """A figure of the last 24 hours, compared with what is usual.
 
     Attributes:
-        figure: A name of `FIGURES`.
+        figure: A key of `FIGURES`.
         subject: The currency; empty where a figure has none.
-        now: Of the last 24 hours; None if they do not have it.
-        usual: None before `LEAST_DAYS` days of history.
-        verdict: `AS_USUAL`, `LOW` or `HIGH`; None without `now` or `usual`.
-        worse: None if it is not worse than before.
+        worse: None if it is not worse than before, or was good in the last 24 hours. The worse days
+            become the usual ones after a while; then, "as usual" would be wrong.
         days: The figure of each day of `Overview.days`.
     """
 
@@ -135,30 +125,22 @@ class Compared(msgspec.Struct, frozen=True):
     days: list[Point]
 
     @property
-    def is_worse(self) -> bool:
-        """Whether the last 24 hours are worse than usual."""
-        return self.verdict is not None and self.verdict == FIGURES[self.figure].worse
+    def kind(self) -> Figure:
+        """Which figure it is."""
+        return FIGURES[self.figure]
 
     @property
-    def is_still_worse(self) -> bool:
-        """Whether it is still as bad as it has been for days.
-
-        The worse days become the usual ones after a while. Then, "as usual" would be wrong.
-        """
-        if self.worse is None or self.now is None:
-            return False
-        now = float(self.now)
-        return abs(now - self.worse.before) >= abs(now - self.worse.after)
+    def is_worse(self) -> bool:
+        """Whether the last 24 hours are worse than usual, or than before it has been worse."""
+        is_now = self.verdict is not None and self.verdict == self.kind.worse
+        return is_now or self.worse is not None
 
 
 class ComparedReason(msgspec.Struct, frozen=True):
     """Records that could not be sent for one reason, in runs of all kinds.
 
     Attributes:
-        reason: A reason.
-        now: How many there were in the last 24 hours.
-        usual: Of usual runs; None before `LEAST_DAYS` days of history.
-        thirty_days: How many there were in the last 30 days, today included.
+        usual: Of usual runs.
         last_day: The last day that had one.
         days: How many there were on each day of `Overview.days`; None where no run came.
     """
@@ -193,11 +175,7 @@ class Period(msgspec.Struct, frozen=True):
 
     Attributes:
         first_day: The first day of it, or of the history.
-        delivered: Conversions.
-        special: How many of them came by canaries, replays and backfills.
-        with_email_hash: How many have a hash of an e-mail address.
-        with_both_hashes: How many have both.
-        with_decision_id: How many have a decision ID.
+        special: How many conversions came by canaries, replays and backfills.
         not_sent: Records that could not be sent, by reason, the most frequent first; one that came
             again counts once.
         values: Their values, the most frequent currency first.
@@ -218,7 +196,7 @@ class Period(msgspec.Struct, frozen=True):
         return sum(self.not_sent.values())
 
 
-def period_of(first_day: dt.date, runs: Iterable[RunRecord]) -> Period:
+def _period(first_day: dt.date, runs: Iterable[RunRecord]) -> Period:
     """Return what LiveIntent received from some runs."""
     real = list(runs)
     total = total_of(real)
@@ -226,7 +204,7 @@ def period_of(first_day: dt.date, runs: Iterable[RunRecord]) -> Period:
     return Period(
         first_day=first_day,
         delivered=total.delivered,
-        special=sum(run.total.delivered for run in real if run.kind != USUAL),
+        special=total_of(run for run in real if run.kind != USUAL).delivered,
         with_email_hash=total.with_email_hash,
         with_both_hashes=total.having("both"),
         with_decision_id=total.having("decision_id"),
@@ -236,13 +214,9 @@ def period_of(first_day: dt.date, runs: Iterable[RunRecord]) -> Period:
 
 
 class DayOfRuns(msgspec.Struct, frozen=True):
-    """The runs of a day.
+    """The runs of a day, those that count as usual (0 is a gap); how many of them failed.
 
-    Attributes:
-        day: In the zone of the setting `timezone`.
-        runs: Runs that count as usual; 0 is a gap.
-        failed: How many of them failed.
-        special: Conversions by canaries, replays and backfills.
+    `special` are the conversions by canaries, replays and backfills.
     """
 
     day: dt.date
@@ -255,27 +229,15 @@ class Overview(msgspec.Struct):
     """The overview of the history of one account and pixel.
 
     Attributes:
-        version: `VERSION`.
-        account: The customer ID and the API host.
-        pixel_id: The setting of this name.
-        timezone: The zone of the days.
-        as_of: When this was found out.
         first_day: The first day of the history, as far as it is read; None if it is empty.
         comparable_from: The day from which on there is something usual; None if it is empty.
         last_run: The newest run that a schedule started, or else of any kind.
         causes: What keeps `health` from exit code 0, the worst first.
-        unusual: What was unusual at the end of the last run that judged it.
-        advice: What would help most, first.
-        last_24_hours: What LiveIntent got in this time.
-        figures: The figures of the last 24 hours and of each day.
         reasons: The dead letters by reason, the most frequent of 30 days first.
         streams: The conversions by stream, the most frequent of 30 days first.
-        months: This month and the two before it, as far as there is history, the newest first.
         days: The last 90 days, or those since the first day; the last one is today.
-        changes: Changes of the settings and of the version, the newest first.
     """
 
-    version: int
     account: str
     pixel_id: int | None
     timezone: str
@@ -293,6 +255,7 @@ class Overview(msgspec.Struct):
     months: list[Period]
     days: list[DayOfRuns]
     changes: list[Change]
+    version: int = VERSION
 
     def figure(self, name: str, subject: str = "") -> Compared:
         """Return the figure of a name and subject."""
@@ -302,10 +265,10 @@ class Overview(msgspec.Struct):
 def overview_of(
     history: History, settings: Settings, at: float, max_age: dt.timedelta | None = None
 ) -> Overview:
-    """Return the overview of a history.
+    """Return the overview of the history of an account and pixel.
 
     Args:
-        history: The history of the account and pixel.
+        history: The history.
         settings: The settings of the runs.
         at: The moment, in Unix seconds.
         max_age: How old the last run may be; None if that is not judged.
@@ -313,13 +276,11 @@ def overview_of(
     now = dt.datetime.fromtimestamp(at, settings.events.zone)
     gathered = _Gathered(history, now)
     first = gathered.first_day
-    recent = [run for run in history.runs if is_recent(run.ended_at, now)]
-    last_24_hours = period_of((now - dt.timedelta(hours=23)).date(), recent)
+    last_24_hours = _period((now - dt.timedelta(hours=23)).date(), gathered.recent)
     scheduled = [run for run in history.runs if run.kind in SCHEDULED]
     unusual = unusual_now(history)
     month = [run for run in history.usual_runs if run.day >= gathered.month_ago]
     return Overview(
-        version=VERSION,
         account=f"{settings.customer_id} at {settings.api_host}",
         pixel_id=settings.pixel_id,
         timezone=str(now.tzinfo),
@@ -334,7 +295,7 @@ def overview_of(
         figures=gathered.figures(),
         reasons=gathered.reasons(last_24_hours),
         streams=gathered.streams(),
-        months=gathered.months(),
+        months=gathered.months(history.runs),
         days=[gathered.day(day) for day in gathered.shown],
         changes=changes_of(history.usual_runs),
     )
@@ -345,28 +306,28 @@ class _Gathered:
 
     def __init__(self, history: History, now: dt.datetime) -> None:
         self.now, self.today = now, now.date()
-        self.runs, self.usual_runs = history.runs, history.usual_runs
         # Where runs have another `timezone`, the newest may be of tomorrow.
         self.days = {one.day: one for one in history.days if one.day <= self.today}
+        self.recent = [run for run in history.runs if is_recent(run.ended_at, now)]
         self.first_day = min(self.days, default=None)
+        self.month_ago = self.today - dt.timedelta(days=_THIRTY - 1)
         first = self.today - dt.timedelta(days=DAYS_SHOWN - 1)
         first = max(first, self.first_day or self.today)
         self.shown = [first + dt.timedelta(days=n) for n in range((self.today - first).days + 1)]
-        self.samples = [
-            (day, add(StreamCounts(), *one.usual.values()))
-            for day, one in self.days.items()
-            if one.usual_runs
-        ]
-        self.case = self._case(self.samples, lambda run: run.total)
-        self.month_ago = self.today - dt.timedelta(days=_THIRTY - 1)
+        self.samples, self.case = self._case(lambda streams: add(StreamCounts(), *streams.values()))
 
     def _case(
-        self, samples: list[Sample[StreamCounts]], of: Callable[[RunRecord], StreamCounts]
-    ) -> Case:
-        """Return the last 24 hours beside days before them, if there is enough history."""
-        recent = [run for run in self.usual_runs if is_recent(run.ended_at, self.now)]
-        timed = [(run.ended_at, of(run)) for run in recent]
-        return case_of(samples if self._is_comparable(self.today) else [], timed, self.now)
+        self, of: Callable[[dict[str, StreamCounts]], StreamCounts]
+    ) -> tuple[list[Sample[StreamCounts]], Case]:
+        """Return the days that have usual runs, and the last 24 hours beside those before them.
+
+        Without enough history, there are no days in the case.
+        """
+        samples = [(day, of(one.usual)) for day, one in self.days.items() if one.usual_runs]
+        usual = [run for run in self.recent if run.kind == USUAL]
+        timed = [(run.ended_at, of(run.streams)) for run in usual]
+        before = samples if self._is_comparable(self.today) else []
+        return samples, case_of(before, timed, self.now)
 
     def _is_comparable(self, day: dt.date) -> bool:
         return self.first_day is not None and (day - self.first_day).days >= LEAST_DAYS
@@ -380,33 +341,32 @@ class _Gathered:
 
     def figures(self) -> list[Compared]:
         """Return all figures against what is usual."""
-        known: Counter[str] = Counter()
-        for _, one in self.samples:
-            known.update({name: value.conversions for name, value in one.values.items()})
-        currencies = [currency for currency, _ in known.most_common(_MOST_CURRENCIES)]
+        values = add(StreamCounts(), *(one for _, one in self.samples)).values
+        known = sorted(values, key=lambda name: -values[name].conversions)[:_MOST_CURRENCIES]
         return [
-            self._compared(figure, currency)
-            for figure in FIGURES.values()
-            for currency in (currencies if figure.of_currency else [""])
+            self._compared(name, figure, currency)
+            for name, figure in FIGURES.items()
+            for currency in (known if figure.of_currency else [""])
         ]
 
-    def _compared(self, figure: Figure, currency: str) -> Compared:
-        values = {day: figure.of(currency, one) for day, one in self.samples}
+    def _compared(self, name: str, figure: Figure, currency: str) -> Compared:
+        of = partial(figure.of, currency)
+        values = {day: of(one) for day, one in self.samples}
         numbers = [(day, float(value)) for day, value in values.items() if value is not None]
+        now, usual = of(self.case.now), self.case.usual(of)
         finished = [one for one in numbers if one[0] < self.today]
-        now = figure.of(currency, self.case.now)
-        usual = self.case.usual(partial(_as_float, partial(figure.of, currency)))
+        worse = worse_since(finished, figure.worse)
         ranges = {
             day: range_of(comparable(numbers, day)) if self._is_comparable(day) else None
             for day in self.shown
         }
         return Compared(
-            figure=figure.name,
+            figure=name,
             subject=currency,
             now=now,
             usual=usual,
             verdict=_verdict(figure, now, usual),
-            worse=worse_since(finished, figure.worse, is_share=figure.is_share),
+            worse=worse if worse and now is not None and worse.includes(float(now)) else None,
             days=[Point(values.get(day), ranges[day]) for day in self.shown],
         )
 
@@ -430,34 +390,26 @@ class _Gathered:
         """Return the conversions by stream."""
         found = []
         for stream in {name for one in self.days.values() for name in one.usual}:
-            samples = [
-                (day, self.days[day].usual.get(stream, StreamCounts())) for day, _ in self.samples
-            ]
-            case = self._case(samples, partial(_figures_of, stream))
+            samples, case = self._case(partial(_figures_of, stream))
             usual = case.usual(lambda one: one.delivered)
             thirty_days = sum(one.delivered for day, one in samples if day >= self.month_ago)
             found.append(ComparedStream(stream, case.now.delivered, usual, thirty_days))
         return sorted(found, key=lambda one: (-one.thirty_days, one.stream))
 
-    def months(self) -> list[Period]:
+    def months(self, runs: Iterable[RunRecord]) -> list[Period]:
         """Return what LiveIntent received in each month."""
         found: dict[dt.date, list[RunRecord]] = {}
-        for run in self.runs:
+        for run in runs:
             found.setdefault(run.day.replace(day=1), []).append(run)
         newest = sorted(found.items(), reverse=True)[:_MONTHS]
-        return [period_of(max(month, self.first_day or month), runs) for month, runs in newest]
+        return [_period(max(month, self.first_day or month), runs) for month, runs in newest]
 
 
-def _as_float(of: Callable[[StreamCounts], Number | None], one: StreamCounts) -> float | None:
-    number = of(one)
-    return None if number is None else float(number)
+def _figures_of(stream: str, streams: dict[str, StreamCounts]) -> StreamCounts:
+    return streams.get(stream, StreamCounts())
 
 
-def _figures_of(stream: str, run: RunRecord) -> StreamCounts:
-    return run.streams.get(stream, StreamCounts())
-
-
-def _letters_of(reason: str, one: StreamCounts) -> float:
+def _letters_of(reason: str, one: StreamCounts) -> int:
     return one.letters[reason]
 
 

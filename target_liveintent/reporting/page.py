@@ -1,7 +1,7 @@
 """Renders an overview by templates: a page, which needs no network and no script, or a few lines.
 
-The charts are drawn in parts of their highest number: upwards negative, as SVG counts, and a day is
-one unit wide.
+The coordinates of a chart are its numbers: upwards negative, as SVG counts, and a day is one unit
+wide.
 """
 
 from __future__ import annotations
@@ -17,20 +17,15 @@ from target_liveintent.privacy import without_secrets
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting import verdict, words
 from target_liveintent.reporting.overview import (
-    BOTH_HASHES,
     CONVERSIONS,
-    DEAD_LETTERS,
-    DECISION_ID,
-    FIGURES,
-    TOTAL_VALUE,
     Compared,
     DayOfRuns,
-    Number,
     Overview,
+    Point,
 )
 from target_liveintent.run import FIELDS, counted, money
 
-_CHARTED = (CONVERSIONS, DEAD_LETTERS, BOTH_HASHES, DECISION_ID, TOTAL_VALUE)
+_CHARTED = ("conversions", "dead_letters", "both_hashes", "decision_id", "total_value")
 """The figures of the large charts, in their order."""
 _LEAST_DAYS = 2
 """The least number of days for a chart."""
@@ -81,6 +76,7 @@ def _rendered(template: str, overview: Overview) -> str:
         words=words,
         chart_of=chart_of,
         charts=charts,
+        changed={change.day for change in overview.changes},
         counted=counted,
         reasons=REASONS,
         fields=FIELDS,
@@ -92,44 +88,24 @@ def _code(sentence: str) -> Markup:
     return Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(sentence))))  # noqa: S704
 
 
-class Column(NamedTuple):
-    """A day of a chart; its numbers are fractions of the chart's highest number.
-
-    Attributes:
-        value: The number; None if there is none.
-        special: What other runs add to it.
-        usual: The ends of the usual range; None if nothing is usual.
-        is_gap: Whether there was no regular run.
-        is_marked: Whether a setting or the version changed.
-        tip: All of it in words.
-    """
-
-    value: float | None
-    special: float
-    usual: tuple[float, float] | None
-    is_gap: bool
-    is_marked: bool
-    tip: str
-
-
 class Chart(NamedTuple):
     """A chart of days.
 
     Attributes:
-        title: What it shows.
+        figure: What it shows.
         summary: The same with its numbers, for screen readers.
-        is_line: Whether a line is drawn, as for shares, and not bars.
+        most: The number that is as high as the chart.
         high: The highest number in words.
-        low: The lowest number, as a part of the highest; at most 0.
-        columns: The days.
+        low: The lowest number; at most 0.
+        days: The days: the runs of each, its number and what was usual, and what other runs sent.
     """
 
-    title: str
+    figure: Compared
     summary: str
-    is_line: bool
+    most: float
     high: str
     low: float
-    columns: list[Column]
+    days: list[tuple[DayOfRuns, Point, int]]
 
 
 def chart_of(overview: Overview, one: Compared, most: int = 0) -> Chart | None:
@@ -137,43 +113,22 @@ def chart_of(overview: Overview, one: Compared, most: int = 0) -> Chart | None:
 
     It is None if there are too few days.
     """
-    days = [*zip(overview.days, one.days, strict=True)][-most:]
-    known = [float(point.value) for _, point in days if point.value is not None]
+    shown = [*zip(overview.days, one.days, strict=True)][-most:]
+    known = [float(point.value) for _, point in shown if point.value is not None]
     if len(known) < _LEAST_DAYS:
         return None
-    specials = [day.special if one.figure == CONVERSIONS else 0 for day, _ in days]
-    numbers = [float(point.value or 0) for _, point in days]
-    ends = [*numbers, *(number + more for number, more in zip(numbers, specials, strict=True))]
-    ends += [end for _, point in days if (usual := point.usual) for end in (usual.low, usual.high)]
-    high = 1.0 if FIGURES[one.figure].is_share else max(map(abs, ends)) or 1.0
-    changed = {change.day for change in overview.changes}
-
-    def say(number: Number | None) -> str:
-        return verdict.figure_words(one.figure, number)
-
-    columns = [
-        Column(
-            value=None if point.value is None else number / high,
-            special=special / high,
-            usual=None if (of := point.usual) is None else (of.low / high, of.high / high),
-            is_gap=not day.runs and day is not overview.days[-1],
-            is_marked=day.day in changed,
-            tip=_tip(day, special, verdict.range_words(one.figure, point.usual), say(point.value)),
-        )
-        for (day, point), number, special in zip(days, numbers, specials, strict=True)
-    ]
-    title = verdict.title_of(one)
-    return Chart(
-        title=title,
-        summary=f"{title}, {counted(len(days), 'day')}: from {say(min(known))} to"
-        f" {say(max(known))}, today {say(days[-1][1].value)}",
-        is_line=FIGURES[one.figure].is_share,
-        high=say(high) if max(ends) else say(0),
-        low=min(0.0, *ends) / high,
-        columns=columns,
+    days = [(day, point, day.special * (one.figure == CONVERSIONS)) for day, point in shown]
+    ends = [float(point.value or 0) + more for _, point, others in days for more in (0, others)]
+    ends += [end for _, point in shown if (usual := point.usual) for end in (usual.low, usual.high)]
+    low, high, today = (
+        verdict.figure_words(one.figure, n) for n in (min(known), max(known), shown[-1][1].value)
     )
-
-
-def _tip(day: DayOfRuns, special: int, usual: str, number: str) -> str:
-    others = f" and {special:,} by other runs" if special else ""
-    return f"{words.day_words(day.day)}: {number}{others}; usual: {usual}"
+    return Chart(
+        figure=one,
+        summary=f"{verdict.name_of(one)}, {counted(len(days), 'day')}: from {low} to {high},"
+        f" today {today}",
+        most=1.0 if one.kind.is_share else max(map(abs, ends)) or 1.0,
+        high=verdict.figure_words(one.figure, 1.0 if one.kind.is_share else max(0.0, *ends)),
+        low=min(0.0, *ends),
+        days=days,
+    )

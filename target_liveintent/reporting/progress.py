@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 from typing import IO, Any
 
 from target_liveintent.clock import Clock
@@ -42,16 +41,7 @@ class LiveLine:
         from tqdm.contrib.logging import logging_redirect_tqdm  # noqa: PLC0415
 
         self._redirected.enter_context(logging_redirect_tqdm())  # Log lines go above it.
-        # tqdm draws nothing on a terminal that reports a size of 0.
-        width, _ = os.get_terminal_size(self._terminal.fileno())
-        return tqdm(
-            file=self._terminal,
-            bar_format="{desc}",
-            leave=False,
-            ncols=80,
-            nrows=24,
-            dynamic_ncols=width > 0,  # Replaces both, at each drawing.
-        )
+        return tqdm(file=self._terminal, bar_format="{desc}", leave=False, dynamic_ncols=True)
 
     def close(self) -> None:
         """Remove the line."""
@@ -65,10 +55,8 @@ class Progress:
     """Shows how far a run is while it is running; nothing at first, as short runs need no progress.
 
     Args:
-        logger: Takes the log lines.
         interval: Seconds between two log lines.
         line: The live line, which replaces the log lines; None if there is no terminal.
-        clock: Measures the interval.
     """
 
     def __init__(
@@ -79,18 +67,18 @@ class Progress:
         self._line = line
         self._clock = clock
         self._shown_at, self._delivered = clock.monotonic(), 0
-        self._next_wait = self._next_of_other = 0.0
+        self._next_wait = 0.0
 
     def update(self, counts: RunCounts, status: DeliveryStatus) -> None:
         """Show what is due; called at least about once a second."""
         now = self._clock.monotonic()
-        self._show_wait(status, now)
-        self._show_other_run(counts.elsewhere, now)
+        if now >= self._next_wait:
+            self._show_wait(status, counts.elsewhere, now)
         if now - self._shown_at < self._interval:
             return
         total = counts.total
         rate = (total.delivered - self._delivered) / (now - self._shown_at)
-        pace = "" if status.rate is None else f", {_three_digits(status.rate)} requests/s at most"
+        pace = "" if status.rate is None else f", {status.rate:,.2f} requests/s at most"
         words = (
             f"{total.read:,} read, {total.delivered:,} delivered ({rate:,.0f}/s),"
             f" {total.rejected.total():,} rejected, {status.batches} in flight"
@@ -102,39 +90,31 @@ class Progress:
         else:
             self._line.draw(words)
 
-    def _show_other_run(self, elsewhere: ReservedByOther | None, now: float) -> None:
-        """Log a line if another run is waited for, and it is time."""
-        if elsewhere is None or now < max(self._next_of_other, elsewhere.since + _LASTING):
-            return
-        self._next_of_other = now + _WAIT_INTERVAL
-        self._logger.info(
-            "run %s is sending the same events (%d) and has reserved them in the store; this"
-            " run has been waiting for %d s. If that run has crashed, its reservation expires"
-            " within 30 seconds, and this run then sends the events",
-            elsewhere.run_id,
-            elsewhere.events,
-            now - elsewhere.since,
-        )
-
-    def _show_wait(self, status: DeliveryStatus, now: float) -> None:
-        """Log a line if the API accepts nothing, at the first wait and once a minute then."""
-        if status.fault is None or not status.waiting or now < self._next_wait:
+    def _show_wait(
+        self, status: DeliveryStatus, elsewhere: ReservedByOther | None, now: float
+    ) -> None:
+        """Log why the run waits, at the first wait and once a minute then."""
+        level = logging.INFO
+        if status.fault is not None and status.waiting:
+            level = logging.WARNING
+            seconds = max(1, round(now - status.since))  # The first second is over soon.
+            words = (
+                f"the API has accepted nothing for {seconds} s: {status.fault}. When this time"
+                " reaches max_retry_seconds, the run fails"
+            )
+        elif elsewhere is not None and now >= elsewhere.since + _LASTING:
+            words = (
+                f"run {elsewhere.run_id} is sending the same events ({elsewhere.events}) and has"
+                " reserved them in the store; this run has been waiting for"
+                f" {now - elsewhere.since:.0f} s. If that run has crashed, its reservation expires"
+                " within 30 seconds, and this run then sends the events"
+            )
+        else:
             return
         self._next_wait = now + _WAIT_INTERVAL
-        self._logger.warning(
-            "the API has accepted nothing for %d s: %s. When this time reaches max_retry_seconds,"
-            " the run fails. Batches that wait: %d",
-            max(1, round(now - status.since)),  # The first second is over soon.
-            status.fault,
-            status.waiting,
-        )
+        self._logger.log(level, "%s", words)
 
     def close(self) -> None:
         """Remove the live line."""
         if self._line is not None:
             self._line.close()
-
-
-def _three_digits(rate: float) -> str:
-    """Return a rate with three significant digits, and without an exponent."""
-    return f"{float(f'{rate:.3g}'):g}"

@@ -14,7 +14,6 @@ from target_liveintent.reporting import summary
 from target_liveintent.reporting.history import (
     DONE,
     FAILED,
-    STOPPED,
     Ending,
     History,
     read_history,
@@ -25,7 +24,7 @@ from target_liveintent.reporting.metrics import MetricsFile
 from target_liveintent.reporting.overview import Overview, overview_of
 from target_liveintent.reporting.page import write_page
 from target_liveintent.reporting.progress import LiveLine, Progress
-from target_liveintent.reporting.rules import NOT_JUDGED, Judgement, judge, lines
+from target_liveintent.reporting.rules import Judgement, judge, lines
 from target_liveintent.run import RunCounts
 from target_liveintent.run_id import run_named
 from target_liveintent.settings import Settings
@@ -40,11 +39,7 @@ def read_overview(
 ) -> Overview:
     """Return the overview of the history in the store.
 
-    Args:
-        settings: The settings of the runs.
-        database: The store.
-        max_age: How old the last run may be.
-        clock: Tells the time.
+    The age of the last run is judged if there is a `max_age`.
 
     Raises:
         StorageError: If the store cannot be read.
@@ -74,12 +69,9 @@ class RunReporter:
     """Writes the progress, the metrics, the summary and the report of a run.
 
     Args:
-        settings: The settings of the run.
         program: The program's name and version.
         logger: Takes progress, the summary, and warnings about files that cannot be written.
         stream: Standard error; a terminal shows progress as one live line.
-        clock: Tells the time.
-        run_id: The ID of the run.
         place: Where dead letters are, for the summary; None to say nothing of it.
     """
 
@@ -116,11 +108,8 @@ class RunReporter:
 
         The last line of a run that is done ends in its ID; after others, the caller logs more.
 
-        Args:
-            counts: The counts of the run.
-            ending: How it ended.
-            store: The store; None for a run of which it keeps nothing, and which writes no page,
-                so that the page of the last real run stays.
+        Without a store, the history keeps nothing of the run, and the page of the last real run
+        stays.
         """
         self._progress.close()
         is_done = ending.kind == DONE
@@ -128,26 +117,26 @@ class RunReporter:
             self._logger.warning(warning)
         advice = summary.advice(counts, self._place)
         closing = [(logging.INFO, line) for line in (*summary.lines(counts), *advice)]
-        kept = None if store is None else self._keep(counts, ending, store)
-        judgement = NOT_JUDGED if kept is None else kept[1]
+        history, judgement = self._keep(counts, ending, store)
         closing += [(logging.WARNING, line) for line in lines(judgement)]
         if self._metrics:
             self._metrics.end(counts, success=is_done, judgement=judgement)
-        if kept is not None and self._settings.report_path is not None:
-            closing.append(self._write_page(kept[0], self._settings.report_path))
+        if history is not None and self._settings.report_path is not None:
+            closing.append(self._write_page(history, self._settings.report_path))
         for number, (level, line) in enumerate(closing, 1):
             is_last = is_done and number == len(closing)
             self._logger.log(level, "%s%s", line, run_named(self._run_id) if is_last else "")
 
     def _keep(
-        self, counts: RunCounts, ending: Ending, store: RunStore
-    ) -> tuple[History, Judgement] | None:
+        self, counts: RunCounts, ending: Ending, store: RunStore | None
+    ) -> tuple[History | None, Judgement]:
         """Keep the figures of the run; return the history with it, and what is unusual.
 
-        It is None if the store cannot be used.
+        The history is None without a store, and if the store cannot be used.
         """
-        settings, history, judgement = self._settings, History([]), NOT_JUDGED
-        is_stopped = ending.kind == STOPPED  # It reads the history only for the page.
+        if store is None:
+            return None, {}
+        settings = self._settings
         try:
             record = record_of(
                 counts,
@@ -158,16 +147,14 @@ class RunReporter:
                 now=self._clock.time(),
                 repeated=store.repeated_letters,
             )
-            if not is_stopped or settings.report_path is not None:
-                history = read_history(store.database, settings, record.day)
-            if not is_stopped:
-                judgement = judge(history, record, settings.events.zone)
+            history = read_history(store.database, settings, record.day)
+            judgement = judge(history, record, settings.events.zone)
             record.unusual = [one for found in judgement.values() for one in found]
             store.finish(record.ending, stored_text(record))
         except Exception as failure:  # noqa: BLE001 (events are delivered, and STATE is written)
             why = str(failure) if isinstance(failure, RunError) else type(failure).__name__
             self._logger.warning("%s, so the history does not have the figures of this run", why)
-            return None
+            return None, {}
         return history.plus(record), judgement
 
     def _write_page(self, history: History, path: str) -> tuple[int, str]:

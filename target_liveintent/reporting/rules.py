@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from target_liveintent.reasons import REASONS
@@ -23,15 +22,14 @@ from target_liveintent.reporting.usual import (
     Sample,
     case_of,
     chance_of_so_few,
+    mean_value,
+    share,
 )
 from target_liveintent.reporting.words import percent, share_words, usual_words
 from target_liveintent.run import FIELDS, OTHERS, StreamCounts, counted, money, money_in
 
-Judgement = Mapping[tuple[str, str], list[Unusual]]
-"""What is unusual, by rule and stream: empty if all is usual, absent if it was not judged."""
-NOT_JUDGED: Judgement = MappingProxyType({})
-_MOST_NAMED = 5
-"""How many findings of a rule and stream a line names."""
+Judgement = dict[str, list[Unusual]]
+"""What is unusual, by stream: empty if all is usual, absent if the stream was not judged."""
 _FEW = 0.5
 _HOLIDAY = 0.7
 """The share of the usual conversions that a holiday leaves."""
@@ -76,7 +74,7 @@ def few_conversions(case: Case) -> Iterator[Finding]:
 def other_average(case: Case) -> Iterator[Finding]:
     """Find an average value that differs by ten times or more."""
     for currency, value in case.now.values.items():
-        usual = case.usual(functools.partial(_average, currency))
+        usual = case.usual(functools.partial(mean_value, currency))
         if usual is None or usual.middle <= 0 or value.conversions < _LEAST_VALUES:
             continue
         average = float(value.mean)
@@ -88,11 +86,6 @@ def other_average(case: Case) -> Iterator[Finding]:
                 f" hours, but {usual_words(usual, money)} is usual. Check whether the unit of the"
                 " column 'value' has changed, for example to cents",
             )
-
-
-def _average(currency: str, figures: StreamCounts) -> float | None:
-    value = figures.values.get(currency)
-    return None if value is None else float(value.mean)
 
 
 def new_currency(case: Case) -> Iterator[Finding]:
@@ -115,10 +108,8 @@ def new_currency(case: Case) -> Iterator[Finding]:
 def lost_coverage(case: Case) -> Iterator[Finding]:
     """Find columns whose share of conversions fell by a fifth or more."""
     count = case.now.delivered
-    for column in FIELDS:
-        if column == "both":  # It falls with one of the hashes.
-            continue
-        usual = case.usual(functools.partial(_share, column))
+    for column in [name for name in FIELDS if name != "both"]:  # (It falls with the hashes.)
+        usual = case.usual(functools.partial(_share_having, column))
         having = case.now.having(column)
         if usual is None or having >= count * min(usual.middle * _FELL, usual.low):
             continue
@@ -131,8 +122,8 @@ def lost_coverage(case: Case) -> Iterator[Finding]:
             )
 
 
-def _share(column: str, figures: StreamCounts) -> float | None:
-    return figures.having(column) / figures.delivered if figures.delivered else None
+def _share_having(column: str, figures: StreamCounts) -> float | None:
+    return share(figures.having(column), figures.delivered)
 
 
 def new_reason(case: Case) -> Iterator[Finding]:
@@ -152,7 +143,8 @@ def _meaning(reason: str) -> str:
 
 def all_late(case: Case) -> Iterator[Finding]:
     """Find that no conversion is sent within an hour of its event time any more."""
-    usual, count = case.usual(_fresh_share), case.now.delivered
+    usual = case.usual(lambda one: share(one.within_an_hour, one.delivered))
+    count = case.now.delivered
     if usual is None or not usual.low or not count or case.now.within_an_hour:
         return
     if _chance(0, count, usual) < _VERY_RARE:
@@ -170,19 +162,15 @@ def _chance(having: int, count: int, usual: Range) -> float:
     return chance_of_so_few(having, expected, count) if having < expected else 1.0
 
 
-def _fresh_share(figures: StreamCounts) -> float | None:
-    return figures.within_an_hour / figures.delivered if figures.delivered else None
-
-
 def more_dead_letters(case: Case) -> Iterator[Finding]:
     """Find more records that could not be sent, and a larger share of them."""
     letters, sent = case.now.letters, case.now.delivered
     count, tried = letters.total(), letters.total() + sent
-    usual, share = case.usual(lambda one: one.letters.total()), case.usual(_letter_share)
-    if usual is None or share is None:
+    usual, part = case.usual(lambda one: one.letters.total()), case.usual(_letter_share)
+    if usual is None or part is None:
         return
     # Of more conversions, or in two daily runs within 24 hours, more cannot be sent.
-    expected = max(1.0, usual.high, share.high * tried)
+    expected = max(1.0, usual.high, part.high * tried)
     if count > expected and chance_of_so_few(sent, tried - expected, tried) < _RARE:
         reason, most = max(letters.items(), key=lambda one: (one[1], one[0]))
         yield Finding(
@@ -196,7 +184,7 @@ def more_dead_letters(case: Case) -> Iterator[Finding]:
 
 def _letter_share(figures: StreamCounts) -> float | None:
     letters = figures.letters.total()
-    return letters / (letters + figures.delivered) if letters + figures.delivered else None
+    return share(letters, letters + figures.delivered)
 
 
 RULES: dict[str, Callable[[Case], Iterator[Finding]]] = {
@@ -215,42 +203,33 @@ RULES: dict[str, Callable[[Case], Iterator[Finding]]] = {
 
 
 def judge(history: History, run: RunRecord, zone: dt.tzinfo) -> Judgement:
-    """Return what is unusual at the end of a run, which is judged if it is a usual one.
+    """Return what is unusual at the end of a run; one of another kind, or stopped, is not judged.
 
     Args:
         history: What was there before it.
         run: The run; its own streams are judged, and those that its loader no longer has.
         zone: The zone of the days.
     """
-    if run.kind != USUAL:
-        return NOT_JUDGED
-    judgement: dict[tuple[str, str], list[Unusual]] = {}
+    judgement: Judgement = {}
+    if run.kind != USUAL or run.ending == STOPPED:
+        return judgement
     now = run.ended_at.astimezone(zone)
-    today = now.date()
-    since = {one.key: one.since for one in unusual_now(history)}
-    said = {
-        (one.rule, one.stream)
-        for day in history.days[-2:]
-        if day.day == today
-        for other in day.runs
-        for one in other.unusual
-        if one.said
-    }
+    since = {(one.rule, one.stream, one.subject): one.since for one in unusual_now(history)}
+    before = [one for other in history.runs if other.day == now.date() for one in other.unusual]
+    said = {(one.rule, one.stream) for one in before if one.said}
     for stream in (*run.streams, *_gone(history.days, run)):
-        case = _case(history.days, run, stream, now)
-        if case is None:
-            continue
-        for rule, find in RULES.items():
-            judgement[rule, stream] = [
+        if case := _case(history.days, run, stream, now):
+            judgement[stream] = [
                 Unusual(
                     rule=rule,
                     stream=stream,
-                    subject=one.subject,
-                    since=since.get((rule, stream, one.subject), run.ended_at),
-                    words=one.words,
+                    subject=subject,
+                    since=since.get((rule, stream, subject), run.ended_at),
+                    words=words,
                     said=(rule, stream) not in said,
                 )
-                for one in find(case)
+                for rule, find in RULES.items()
+                for subject, words in find(case)
             ]
     return judgement
 
@@ -276,11 +255,10 @@ def _case(days: Iterable[Day], run: RunRecord, stream: str, now: dt.datetime) ->
 
 def lines(judgement: Judgement) -> Iterator[str]:
     """Yield a line for each rule and stream that found something and has not said so today."""
-    for (_, stream), found in judgement.items():
-        if found and found[0].said:
-            words = "; ".join(one.words for one in found[:_MOST_NAMED])
-            more = len(found) - _MOST_NAMED
-            yield f"{stream}: unusual: {words}{f'; and {more} more' if more > 0 else ''}"
+    for stream, found in judgement.items():
+        for rule in RULES:
+            if words := [one.words for one in found if one.rule == rule and one.said]:
+                yield f"{stream}: unusual: {'; '.join(words)}"
 
 
 def unusual_now(history: History) -> list[Unusual]:
@@ -296,21 +274,17 @@ def unusual_now(history: History) -> list[Unusual]:
     return [one for of_stream in found.values() for one in of_stream]
 
 
-def _gone(days: Iterable[Day], run: RunRecord) -> list[str]:
+def _gone(days: Sequence[Day], run: RunRecord) -> list[str]:
     """Return the streams that usually come together with those of this run, and are absent.
 
     What came without these is another loader's, which its own runs judge. So is what came while
     runs with the streams of this one did.
     """
-    newest: dict[str, Day] = {}
-    for day in days:
-        newest |= dict.fromkeys(day.usual, day)
-    lacking = {name: day for name, day in newest.items() if name not in run.streams}
-    own, gone = run.streams.keys(), []
-    for day in {one.day: one for one in lacking.values()}.values():
-        usual = [one.streams.keys() for one in day.usual_runs]
-        for stream in sorted(name for name, last in lacking.items() if last is day):
-            *_, last = (n for n, streams in enumerate(usual) if stream in streams)
-            if own <= usual[last] and own not in usual[:last]:
-                gone.append(stream)
+    own, gone = set(run.streams), []
+    for stream in sorted({name for day in days for name in day.usual} - own):
+        last = next(day for day in reversed(days) if stream in day.usual)
+        usual = [set(one.streams) for one in last.usual_runs]
+        newest = max(n for n, streams in enumerate(usual) if stream in streams)
+        if own <= usual[newest] and own not in usual[:newest]:
+            gone.append(stream)
     return gone

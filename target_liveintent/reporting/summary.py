@@ -64,28 +64,19 @@ def _names(counter: Counter[str]) -> str:
 def warnings(counts: RunCounts, timezone: str = Settings.timezone) -> Iterator[str]:
     """Return what may be wrong with a run that ended well, given the setting `timezone`."""
     for stream, one in counts.streams.items():
-        yield from _lost(stream, one, dry_run=counts.dry_run)
+        yield from _lost(stream, one)
         yield from (f"{stream}: {line}" for line in warnings_of(one))
     yield from _unused_zone(counts, timezone)
     if counts.unproven:
         yield (
-            f"the API refused {counted(counts.unproven, 'event')} at the end of the input, or"
-            " before a pause of the tap. There were no later events with which the run could"
-            " compare them, so it could not tell what was wrong: the events or the settings. The"
-            " refused events became dead letters. If the events look right, check pixel_id, then"
-            " replay the dead letters. If you correct pixel_id, replay them with"
-            " --other-accounts, because they still belong to the old pixel"
-        )
-    if others := counts.total.not_replayed["other_account"]:
-        yield (
-            f"this replay does not send {counted(others, 'dead letter')} of another account or"
-            " pixel; the last lines of dead-letters name these. To send them, replay them with the"
-            " settings of their own account and pixel. To send them with the settings of this"
-            " replay instead, use the option --other-accounts"
+            f"the API refused {counted(counts.unproven, 'event')} when there were no later events"
+            " left to compare them with, so the cause may be in the events or in the settings. They"
+            " became dead letters. If they look right, check pixel_id, then replay them; if you"
+            " correct pixel_id, with --other-accounts, because they still belong to the old pixel"
         )
 
 
-def _lost(stream: str, one: StreamCounts, *, dry_run: bool) -> Iterator[str]:
+def _lost(stream: str, one: StreamCounts) -> Iterator[str]:
     """Return how many records of a stream were lost, for each reason that is not usual."""
     lost = {reason: n for reason, n in one.rejected.items() if REASONS[reason].is_bad}
     without_consent = one.dropped["no_consent"]
@@ -93,13 +84,10 @@ def _lost(stream: str, one: StreamCounts, *, dry_run: bool) -> Iterator[str]:
     unjudged = one.filtered + one.unmapped + one.rejected["mapping_failed"] + one.dropped["deleted"]
     if without_consent >= _LEAST_DROPPED_TO_WARN and one.read == unjudged + without_consent:
         lost["no_consent"] = without_consent
-    nothing = "" if one.taken or one.unsettled else ". No event of this stream was delivered"
-    if nothing and dry_run:
-        nothing = ". No event of this stream would be delivered"
     for reason, count in lost.items():
         yield (
             f"{stream}: {count:,} of {counted(one.read, 'record')} not delivered because of"
-            f" {reason}{nothing}. The summary at the end of the log says what to do"
+            f" {reason}. The summary at the end of the log says what to do"
         )
 
 
@@ -130,25 +118,11 @@ def advice(counts: RunCounts, place: str | None) -> Iterator[str]:
             if one.delivered >= _LEAST_EVENTS_TO_WARN
         )
     total = counts.total
-    for reason, count in total.not_sent.most_common():
+    for reason, count in (total.not_sent + total.not_replayed).most_common():
         yield f"{reason} {count}: {what_to_do(reason, counts.streams)}"
-    remaining = total.rejected + total.not_replayed
-    if counts.dry_run or place is None or not remaining:
-        return
-    if counts.is_replay:
-        yield (
-            f"the dead letters that this replay did not send stay in {place}{_names(remaining)}."
-            " Before the next replay, do what the page 'Reasons' of the documentation says about"
-            " the reasons in the brackets above. Otherwise, the next replay has the same result"
-        )
-    elif any(REASONS[reason].replayed for reason in total.rejected):
+    if (total.rejected or total.not_replayed) and place is not None and not counts.dry_run:
         yield (
             f"dead letters are in {place}; to see what to do, and which dead letters a replay"
             " can send, run target-liveintent dead-letters (in Meltano: meltano invoke"
             " target-liveintent:dead-letters)"
-        )
-    elif total.rejected:
-        yield (
-            f"dead letters are in {place}, but a replay cannot send any of them; the page"
-            " 'Reasons' of the documentation explains why"
         )

@@ -6,6 +6,7 @@ import datetime as dt
 import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -35,11 +36,20 @@ class Range(msgspec.Struct, frozen=True):
     high: float
 
 
+Number = int | float | Decimal
 Figure = TypeVar("Figure")
 Sample = tuple[dt.date, Figure]
 """A day with usual runs, and a figure or all figures of it."""
-Timed = tuple[dt.datetime, StreamCounts]
-"""When a usual run ended, and its figures."""
+
+
+def share(part: int, whole: int) -> float | None:
+    """Return which share of a whole a part is; None if there is no whole."""
+    return part / whole if whole else None
+
+
+def mean_value(currency: str, figures: StreamCounts) -> Decimal | None:
+    """Return the average value of conversions in a currency; None if there are none."""
+    return figures.values[currency].mean if currency in figures.values else None
 
 
 def comparable(samples: Iterable[Sample[Figure]], day: dt.date) -> list[Figure]:
@@ -78,13 +88,15 @@ class Case(NamedTuple):
     past: StreamCounts
     days: Sequence[Sequence[StreamCounts]]
 
-    def usual(self, figure: Callable[[StreamCounts], float | None]) -> Range | None:
+    def usual(self, figure: Callable[[StreamCounts], Number | None]) -> Range | None:
         """Return the range that includes those of all groups; its middle is their lowest middle.
 
         Args:
             figure: Returns the figure of a day, or None if the day does not have it.
         """
-        numbers = ([n for one in days if (n := figure(one)) is not None] for days in self.days)
+        numbers = (
+            [float(n) for one in days if (n := figure(one)) is not None] for days in self.days
+        )
         ranges = [found for group in numbers if (found := range_of(group))]
         if not ranges:
             return None
@@ -93,13 +105,15 @@ class Case(NamedTuple):
 
 
 def case_of(
-    samples: Sequence[Sample[StreamCounts]], recent: Iterable[Timed], now: dt.datetime
+    samples: Sequence[Sample[StreamCounts]],
+    recent: Iterable[tuple[dt.datetime, StreamCounts]],
+    now: dt.datetime,
 ) -> Case:
     """Return the last 24 hours beside what was before.
 
     Args:
         samples: The days before today that have usual runs.
-        recent: The usual runs of yesterday and today.
+        recent: The usual runs of yesterday and today: when each ended, and its figures.
         now: When the 24 hours end, in the zone of the days.
     """
     today = now.date()
@@ -154,10 +168,12 @@ class Worse(msgspec.Struct, frozen=True):
     before: float
     after: float
 
+    def includes(self, number: float) -> bool:
+        """Return whether a number is rather one of the worse ones than of those before."""
+        return abs(number - self.before) >= abs(number - self.after)
 
-def worse_since(
-    samples: Sequence[Sample[float]], worse: str | None, *, is_share: bool
-) -> Worse | None:
+
+def worse_since(samples: Sequence[Sample[float]], worse: str | None) -> Worse | None:
     """Return since which day a figure has been worse, up to now; None if it is not.
 
     The days since then are outside of the range that was usual before, nearly all of them. So the
@@ -166,30 +182,27 @@ def worse_since(
     Args:
         samples: The figure on finished days, the oldest first.
         worse: Whether it is worse when it is `LOW` or `HIGH`; None if neither is.
-        is_share: Whether it is a share, which has no weekly rhythm.
     """
     if worse is None:
         return None
     sign = 1 if worse == LOW else -1
     found, best = None, _LEAST_LENGTH - 1
     for start in range(len(samples) - _LEAST_LENGTH, LEAST_DAYS - 1, -1):
-        before, after = samples[max(0, start - _FOUR_WEEKS) : start], samples[start:]
-        old = [sign * figure for _, figure in before]
-        new = [sign * figure for _, figure in after]
-        middle = statistics.median(old)
-        if middle - statistics.median(new) <= _LEAST_CHANGE * abs(middle):
+        earlier, after = samples[:start], samples[start:]
+        before, first = earlier[-_FOUR_WEEKS:], after[0][0]
+        middle, now = (statistics.median(n for _, n in days) for days in (before, after))
+        if sign * (middle - now) <= _LEAST_CHANGE * abs(middle):
             continue
-        if not is_share:
-            earlier, first = samples[:start], after[0][0]
-            old = [sign * (n - _usual(earlier, first, day)) for day, n in before]
-            new = [sign * (n - _usual(earlier, first, day)) for day, n in after]
+        old, new = (
+            [sign * (n - _usual(earlier, first, day)) for day, n in days]
+            for days in (before, after)
+        )
         usual = range_of(old)
         if usual is None or new[0] >= usual.low or new[-1] >= usual.low:
             continue
         score = sum(1 if n < usual.low else -_AGAINST for n in new)
         if score > best:
-            best = score
-            found = Worse(after[0][0], abs(middle), abs(statistics.median(f for _, f in after)))
+            best, found = score, Worse(first, middle, now)
     return found
 
 

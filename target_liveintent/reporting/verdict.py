@@ -6,26 +6,17 @@ import datetime as dt
 from collections.abc import Iterator
 
 from target_liveintent.conversions import DAY, WINDOWS
-from target_liveintent.reporting.findings import NO_RUN, UNUSUAL, Cause
-from target_liveintent.reporting.history import DONE, FAILED, STOPPED, RunRecord
+from target_liveintent.reporting.findings import NO_RUN, Cause
+from target_liveintent.reporting.history import FAILED, STOPPED
 from target_liveintent.reporting.overview import (
     AS_USUAL,
-    AVERAGE_VALUE,
-    BOTH_HASHES,
     CONVERSIONS,
-    DEAD_LETTERS,
-    DECISION_ID,
-    EMAIL_HASH,
     FIGURES,
-    LATE,
-    TOTAL_VALUE,
     Compared,
-    Number,
     Overview,
     Period,
-    period_of,
 )
-from target_liveintent.reporting.usual import HIGH, LEAST_DAYS, LOW, Range
+from target_liveintent.reporting.usual import HIGH, LOW, Number, Range
 from target_liveintent.reporting.words import (
     day_words,
     moment,
@@ -37,8 +28,6 @@ from target_liveintent.run import counted, money, money_in
 GOOD, CALM, BAD = "good", "calm", "bad"
 """How things are."""
 EVERYTHING_USUAL = "Everything is as usual."
-_MOST_NAMED = 3
-"""How many causes the line of `health` names, which becomes the subject of a mail."""
 _OPERATOR = "the person who runs the pipeline"
 _TAKEN_FOR = dt.timedelta(seconds=WINDOWS["web"])
 _TAKEN_BACK = "nobody can take back the values that LiveIntent already has."
@@ -55,17 +44,18 @@ _SAID = {
         "LiveIntent refused every conversion.",
         f"Ask {_OPERATOR} to check the account and the pixel.",
     ),
-    FAILED: ("The last run failed.", f"Ask {_OPERATOR} to find the cause."),
+    FAILED: ("A run failed.", f"Ask {_OPERATOR} to find the cause."),
     NO_RUN: (
         "The runs have stopped.",
         f"Ask {_OPERATOR} whether the schedule still starts the runs.",
     ),
     "dead_letters": (
         "More conversions than usual could not be sent.",
-        (
-            f"Ask {_OPERATOR} to fix the cause, and to send these conversions again. LiveIntent"
-            " accepts the conversions of today until {until}."
-        ),
+        f"Ask {_OPERATOR} to fix the cause, and to send these conversions again.",
+    ),
+    "new_reason": (
+        "Conversions could not be sent for a new reason.",
+        f"Ask {_OPERATOR} to fix the cause, and to send again what can be sent.",
     ),
     "conversions": (
         "Far fewer conversions than usual were sent.",
@@ -73,10 +63,7 @@ _SAID = {
     ),
     "average_value": (
         "The values are much higher or lower than usual.",
-        (
-            f"Ask {_OPERATOR} soon whether the values now come in another unit, such as cents:"
-            f" {_TAKEN_BACK}"
-        ),
+        f"Ask {_OPERATOR} soon whether the values are in another unit, such as cents: {_TAKEN_BACK}",
     ),
     "new_currency": (
         "Conversions have a new currency.",
@@ -86,13 +73,6 @@ _SAID = {
         "Conversions lack something that they usually have.",
         f"Ask {_OPERATOR} whether your shop still supplies it.",
     ),
-    "new_reason": (
-        "Conversions could not be sent for a new reason.",
-        (
-            f"Ask {_OPERATOR} to fix the cause, and to send again what can be sent. LiveIntent"
-            " accepts the conversions of today until {until}."
-        ),
-    ),
     "late": (
         "Conversions are sent later than usual.",
         f"Ask {_OPERATOR} whether conversions are now sent less often.",
@@ -101,17 +81,8 @@ _SAID = {
 """What is said of a cause, and what to do: by how the message of a failed run begins, by the cause,
 or by the rule that found something unusual."""
 _UNKNOWN = ("The last 24 hours are unusual.", f"Ask {_OPERATOR} to find the cause.")
-NAMES = {
-    CONVERSIONS: "conversions",
-    BOTH_HASHES: "with both hashes",
-    EMAIL_HASH: "with a hash of an e-mail address",
-    DECISION_ID: "with a decision ID",
-    LATE: "sent more than an hour late",
-    DEAD_LETTERS: "could not be sent",
-    TOTAL_VALUE: "value",
-    AVERAGE_VALUE: "average value",
-}
-"""What the figures are called."""
+_WAIT = (FAILED, NO_RUN, "dead_letters", "new_reason")
+"""Causes and rules because of which conversions wait, which LiveIntent accepts for some days."""
 _WORDS = {LOW: "lower", HIGH: "higher"}
 
 
@@ -122,38 +93,40 @@ def _about(cause: Cause) -> tuple[str, str]:
     """Return the sentences about a cause: what happened, and what to do."""
     if cause.cause == FAILED:
         _, _, message = cause.words.partition(": ")
-        return next(
-            (said for start, said in _SAID.items() if message.startswith(start)), _SAID[FAILED]
-        )
+        return next((_SAID[start] for start in _SAID if message.startswith(start)), _SAID[FAILED])
     return _SAID.get(cause.cause) or _SAID.get(cause.subject, _UNKNOWN)
 
 
 def headline(overview: Overview) -> tuple[str, str]:
     """Return how things are: `GOOD`, `CALM` or `BAD`, and in a few words."""
-    last = overview.last_run
+    return next(_headlines(overview))
+
+
+def _headlines(overview: Overview) -> Iterator[tuple[str, str]]:
+    """Yield what can be said of an overview, the most important first."""
+    last, conversions = overview.last_run, overview.figure(CONVERSIONS)
     if last is None:
-        return CALM, "There has been no run yet."
-    if overview.causes:
-        cause = overview.causes[0]
-        is_of_others = cause.cause == FAILED and last.ending == DONE
-        return BAD, "Some conversions are no longer sent." if is_of_others else _about(cause)[0]
-    conversions = overview.figure(CONVERSIONS)
-    worse = [one.worse.since for one in overview.figures if one.worse and one.is_still_worse]
-    known = (
-        (last.ending == STOPPED, CALM, "The last run was stopped before its end."),
-        (_is_old(overview, last), CALM, "There was no run in the last 24 hours."),
-        (conversions.usual is None, CALM, "No run failed so far."),
-        (worse, CALM, f"Something has been worse since {day_words(min(worse or [dt.date.max]))}."),
-        (conversions.verdict == LOW, CALM, "Fewer conversions than usual were sent."),
-        (conversions.verdict == HIGH, CALM, "More conversions than usual were sent."),
-        (any(one.verdict in {LOW, HIGH} for one in overview.figures), GOOD, "Nothing is wrong."),
-        (True, GOOD, EVERYTHING_USUAL),
-    )
-    return next((status, words) for holds, status, words in known if holds)
+        yield CALM, "There has been no run yet."
+    for cause in overview.causes:
+        yield BAD, _about(cause)[0]
+    if last is not None and last.ending == STOPPED:
+        yield CALM, "The last run was stopped before its end."
+    if _is_old(overview):
+        yield CALM, "There was no run in the last 24 hours."
+    if conversions.usual is None:
+        yield CALM, "No run failed so far."
+    if since := [one.worse.since for one in overview.figures if one.worse]:
+        yield CALM, f"Something has been worse since {day_words(min(since))}."
+    if conversions.verdict == LOW:
+        yield CALM, "Fewer conversions than usual were sent."
+    if any(one.verdict in {LOW, HIGH} for one in overview.figures):
+        yield GOOD, "Nothing is wrong."
+    yield GOOD, EVERYTHING_USUAL
 
 
-def _is_old(overview: Overview, last: RunRecord) -> bool:
-    return overview.as_of - last.ended_at > dt.timedelta(days=1)
+def _is_old(overview: Overview) -> bool:
+    last = overview.last_run
+    return last is not None and overview.as_of - last.ended_at > dt.timedelta(days=1)
 
 
 def what_to_do(overview: Overview) -> str:
@@ -161,41 +134,44 @@ def what_to_do(overview: Overview) -> str:
     last, lost = overview.last_run, overview.last_24_hours.could_not_be_sent
     if overview.causes:
         cause = overview.causes[0]
-        until = day_words((overview.as_of + _TAKEN_FOR).date())
-        waits = "" if cause.cause == UNUSUAL else _what_waits(cause, overview.as_of)
-        return f"{_about(cause)[1].format(until=until)} {waits}".rstrip()
+        return " ".join([_about(cause)[1], *_until(cause, overview.as_of)])
     if last is not None and last.ending == STOPPED:
         return "Nothing to do: the next run sends what this run did not send."
-    if last is not None and _is_old(overview, last):
+    if _is_old(overview):
         return _SAID[NO_RUN][1]
     if lost and overview.figure(CONVERSIONS).usual is None:  # Nobody knows what is usual.
         return f"Ask {_OPERATOR} why {lost:,} could not be sent."
     return "Nothing to do."
 
 
-def _what_waits(cause: Cause, now: dt.datetime) -> str:
-    """Return whether conversions that could not be sent are lost, or until when they are not.
-
-    STATE covers what was delivered only, so the next run reads the rest again.
-    """
-    if cause.since is None:
-        return ""
+def _until(cause: Cause, now: dt.datetime) -> Iterator[str]:
+    """Yield until when LiveIntent accepts the conversions that wait because of a cause."""
+    if cause.since is None or not {cause.cause, cause.subject} & {*_WAIT}:
+        return
     last = (cause.since + _TAKEN_FOR).astimezone(now.tzinfo)
-    if now >= last:
+    if now < last:
+        yield f"Until {day_words(last.date())}, LiveIntent accepts the conversions that wait."
+    else:
         days = WINDOWS["web"] // DAY
-        return f"LiveIntent no longer accepts conversions that are older than {days} days."
-    return (
-        "The first run that succeeds sends the conversions that wait; none is lost before"
-        f" {day_words(last.date())}."
-    )
+        yield f"LiveIntent no longer accepts conversions that are older than {days} days."
+
+
+def causes(overview: Overview, most: int) -> list[str]:
+    """Return sentences about each of the first causes: what, since when, and what to do."""
+    zone, lines = overview.as_of.tzinfo, []
+    for one in overview.causes[:most]:
+        since = f" (since {moment(one.since, zone)})" if one.since else ""
+        words = " ".join(one.words.rstrip(".").split())
+        lines.append(f"{words}{since}. {one.what_to_do}".strip())
+    if hidden := len(overview.causes[most:]):
+        lines.append(f"And {counted(hidden, 'more finding')}: report --format=json lists all.")
+    return lines
 
 
 def health_line(overview: Overview) -> str:
     """Return a line that says whether everything is normal, or what is not, and since when."""
     if overview.causes:
-        named = [_cause_words(overview, one) for one in overview.causes[:_MOST_NAMED]]
-        more = len(overview.causes) - _MOST_NAMED
-        return "; ".join([*named, *([f"and {more:,} more"] if more > 0 else [])])
+        return " ".join(causes(overview, 2))
     last = overview.last_run
     ended = (
         f" The last run ended at {moment(last.ended_at, overview.as_of.tzinfo)}." if last else ""
@@ -203,30 +179,7 @@ def health_line(overview: Overview) -> str:
     return f"{headline(overview)[1]}{ended} {comparison(overview)}"
 
 
-def causes(overview: Overview, most: int) -> list[str]:
-    """Return a line for each of the first causes: what, since when, and what to do."""
-    shown = overview.causes[:most]
-    lines = [f"{_cause_words(overview, one)}. {one.what_to_do}".strip() for one in shown]
-    if hidden := len(overview.causes[most:]):
-        lines.append(f"And {counted(hidden, 'more finding')}: report --format=json lists all.")
-    return lines
-
-
-def _cause_words(overview: Overview, cause: Cause) -> str:
-    since = f" (since {moment(cause.since, overview.as_of.tzinfo)})" if cause.since else ""
-    return f"{' '.join(cause.words.rstrip('.').split())}{since}"
-
-
 # What the last 24 hours brought, and how figures compare
-
-
-def top_period(overview: Overview) -> tuple[Period, RunRecord | None]:
-    """Return the period that the top is about: 24 hours, or the last run of a short history."""
-    run, recent = overview.last_run, overview.last_24_hours
-    days = [one for one in overview.days if one.runs or one.special]
-    if run is None or recent.delivered or len(days) > 1:
-        return recent, None
-    return period_of(run.day, [run]), run
 
 
 def comparison(overview: Overview) -> str:
@@ -235,15 +188,7 @@ def comparison(overview: Overview) -> str:
     sent = counted(period.delivered, "conversion") + " in the last 24 hours"
     if special := special_words(period):
         sent += f" ({special})"
-    if one.usual is not None:
-        usual = range_words(CONVERSIONS, one.usual)
-        return f"{sent}; {usual} {'is' if usual == '1' else 'are'} usual."
-    if overview.comparable_from is None:
-        return f"{sent}."
-    return (
-        f"{sent}. From {day_words(overview.comparable_from)} on, after {LEAST_DAYS} days of"
-        " history, each figure is compared with what is usual."
-    )
+    return f"{sent}{f'; usual: {range_words(CONVERSIONS, one.usual)}' if one.usual else ''}."
 
 
 def special_words(period: Period) -> str:
@@ -255,14 +200,7 @@ def special_words(period: Period) -> str:
 
 def name_of(one: Compared) -> str:
     """Return the name of a figure, with its currency."""
-    is_money = FIGURES[one.figure].of_currency
-    return f"{NAMES[one.figure]} {money_in(one.subject)}" if is_money else NAMES[one.figure]
-
-
-def title_of(one: Compared) -> str:
-    """Return the name of a figure with a capital."""
-    name = name_of(one)
-    return f"{name[0].upper()}{name[1:]}"
+    return f"{one.kind.name} {money_in(one.subject)}" if one.kind.of_currency else one.kind.name
 
 
 def figure_words(figure: str, number: Number | None) -> str:
@@ -283,14 +221,17 @@ def compared(one: Compared) -> str:
     """Return in words how a figure compares with usual days; empty if this is not known."""
     if one.usual is None or one.verdict is None:
         return ""
-    if one.is_still_worse and one.worse is not None:
+    if one.worse is not None:
         before = figure_words(one.figure, one.worse.before)
-        how = _WORDS[FIGURES[one.figure].worse or LOW]
-        return f"{how} than before {day_words(one.worse.since)} ({before})"
+        return f"{_worse(one)} than before {day_words(one.worse.since)} ({before})"
     usual = range_words(one.figure, one.usual)
     if one.verdict == AS_USUAL:
         return f"as usual ({usual})"
     return f"{_WORDS[one.verdict]} than usual ({usual})"
+
+
+def _worse(one: Compared) -> str:
+    return _WORDS[one.kind.worse or LOW]
 
 
 def change_words(overview: Overview) -> list[str]:
@@ -306,11 +247,10 @@ def worse_words(overview: Overview) -> Iterator[str]:
             continue
         since = one.worse.since
         before, after = (figure_words(one.figure, n) for n in (one.worse.before, one.worse.after))
-        a_day = "" if FIGURES[one.figure].is_share else " a day"
-        how = _WORDS[FIGURES[one.figure].worse or LOW]
+        a_day = "" if one.kind.is_share else " a day"
         words = changed.get(since, []) + changed.get(since - dt.timedelta(days=1), [])
         cause = f" On this day or the day before, this changed: {'; '.join(words)}."
         yield (
-            f"{title_of(one)}: {how} since {day_words(since)}, {after}{a_day} instead"
+            f"{name_of(one)}: {_worse(one)} since {day_words(since)}, {after}{a_day} instead"
             f" of {before}.{cause if words else ''}"
         )

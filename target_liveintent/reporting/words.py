@@ -27,13 +27,9 @@ def share_words(share: float) -> str:
 
 
 def usual_words(usual: Range, words: Callable[[float], str]) -> str:
-    """Return a usual range: "190 to 260", or "83 to 86 %"."""
+    """Return a usual range: "190 to 260"."""
     low, high = words(usual.low), words(usual.high)
-    if low == high:
-        return low
-    if low[0].isdigit() and high[0].isdigit():
-        low = low.removesuffix(" %")
-    return f"{low} to {high}"
+    return low if low == high else f"{low} to {high}"
 
 
 def age_words(seconds: float) -> str:
@@ -41,7 +37,7 @@ def age_words(seconds: float) -> str:
     for unit, name in _AGE_UNITS:
         if seconds >= unit:
             return counted(int(seconds // unit), name)
-    return "less than a second"
+    return "0 seconds"
 
 
 def moment(at: dt.datetime, zone: dt.tzinfo | None) -> str:

@@ -6,17 +6,14 @@ with the parts that a run uses: stream maps, validator and record converter.
 
 from __future__ import annotations
 
-import datetime as dt
 import itertools
-import math
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
 import msgspec
 
-from target_liveintent.conversions import MARGIN
 from target_liveintent.errors import InputError, StorageError
 from target_liveintent.explain import (
     MAX_RECORDS,
@@ -87,35 +84,53 @@ def explain(
         RunError: If the input or the file cannot be used. The message has the number of a line, not
             its content.
     """
-    inspector = Inspector(settings, maps, from_recording=expected is not None)
-    notes = list(inspector.read(source))
+    found = read_input(source)
+    if found.records and (limit := settings.limit):
+        found.notes.append(
+            f"explain ignores the setting limit. A run would send at most {limit:,} events."
+        )
+    plans = converted(found, settings, maps, from_recording=expected is not None)
     return Explanation(
-        notes=notes,
-        streams=[describe(one, settings, in_use) for one in inspector.plans],
+        notes=found.notes,
+        streams=[describe(one, settings, in_use) for one in plans],
         absent_streams=[
             AbsentStream(name, similar or None)
-            for name, similar in absent_streams(maps.names, inspector.streams)
+            for name, similar in absent_streams(maps.names, found.streams)
         ],
-        failures=list(_problems(inspector, settings, maps)),
-        expectation=None if expected is None else compare(inspector.plans, expected),
+        failures=list(_problems(found, plans, settings, maps)),
+        expectation=None if expected is None else compare(plans, expected),
     )
 
 
-def write_config(source: IO[str], settings: Settings, path: str) -> Iterator[str]:
+def _problems(
+    found: Input, plans: Sequence[Explained], settings: Settings, maps: StreamMaps
+) -> Iterator[str]:
+    """Yield a sentence for each reason for which a run over the same input would fail."""
+    yield from run_problems(plans, settings)
+    is_judged = found.records or found.is_catalog
+    if is_judged and not any(one.gives_events or one.is_refused for one in plans):
+        yield unmapped_message(found.streams, maps.names)
+
+
+def write_config(source: IO[str], path: str) -> Iterator[str]:
     """Write a configuration for the streams of an input; yields lines to print.
 
     Args:
         source: A Singer stream or a tap's catalog.
-        settings: Any settings.
         path: The new file, which only its owner can read, because it will hold a token.
 
     Raises:
         InputError: If the input has no stream.
         StorageError: If the file exists already, or cannot be written.
     """
-    inspector = Inspector(settings, StreamMaps({}, {}))
-    yield from inspector.read(source)
-    text = config_text([(one.stream, one.samples) for one in inspector.plans])
+    found = read_input(source)
+    yield from found.notes
+    text = config_text(
+        [
+            (stream, [record for of, record in found.records if of == name])
+            for name, stream in found.streams.items()
+        ]
+    )
     try:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
@@ -133,158 +148,79 @@ def write_config(source: IO[str], settings: Settings, path: str) -> Iterator[str
     )
 
 
-def _problems(inspector: Inspector, settings: Settings, maps: StreamMaps) -> Iterator[str]:
-    """Yield a sentence for each reason for which a run over the same input would fail."""
-    plans = inspector.plans
-    yield from run_problems(plans, settings)
-    is_judged = inspector.records or inspector.is_catalog
-    if is_judged and not any(one.gives_events or one.is_refused for one in plans):
-        yield unmapped_message(inspector.streams, maps.names)
+# What an input has
 
 
-class Inspector:
-    """Reads an input, and notes what each map makes of each stream and its first records.
-
-    Args:
-        settings: The settings.
-        maps: The stream maps.
-        from_recording: Whether ages are judged as of the newest event, and not as of now.
+class Input(msgspec.Struct):
+    """What is read of an input.
 
     Attributes:
-        streams: What each map makes of a stream, by the tap's name of the stream.
+        streams: The streams by the tap's names of them, each as its last SCHEMA describes it.
+        records: The first records, each with the name of its stream.
         is_catalog: Whether the input was a catalog, which has no records.
-        records: How many records were read.
+        notes: What there is to say about the reading, a sentence each.
     """
 
-    def __init__(
-        self, settings: Settings, maps: StreamMaps, *, from_recording: bool = False
-    ) -> None:
-        self._settings = settings
-        self._maps = maps
-        self._suppressions = Suppressions(settings.suppression_path)
-        self._from_recording = from_recording
-        self._extracted = 0.0  # When the tap read the last row, if it says so.
-        self._as_of: float | None = None
-        self._taken: list[tuple[Explained, dict[str, Any]]] = []
-        self.streams = StreamsThatCame[list[Explained]]()
-        self.is_catalog = False
-        self.records = 0
+    streams: StreamsThatCame[Stream]
+    records: list[tuple[str, dict[str, Any]]] = []
+    is_catalog: bool = False
+    notes: list[str] = []
 
-    def read(self, source: IO[str]) -> Iterator[str]:
-        """Read a Singer stream, or else a catalog; yields lines to print about the reading.
 
-        Raises:
-            InputError: If it is neither, or has no stream.
-        """
-        numbered = enumerate(lines(source, lambda: True), 1)
-        filled = ((number, without_mark(line)) for number, line in numbered if line.strip())
-        first = next(filled, None)
-        if first is None:
-            raise InputError(_NO_INPUT)
-        if _is_message(first[1]):
-            self._read_messages(itertools.chain([first], filled))
-        else:
-            self.is_catalog = True
-            for stream in _catalog(b"\n".join([first[1], *(line for _, line in filled)])):
-                self._register(stream)
-            yield "The input is a catalog, so there are no records to test the maps with."
-        if not self.streams:
-            raise InputError(_NO_STREAM)
-        if self.records >= MAX_RECORDS:
-            yield f"Only the first {MAX_RECORDS:,} records were read."
-        if self.records and (limit := self._settings.limit):
-            yield f"explain ignores the setting limit. A run would send at most {limit:,} events."
-        if self._from_recording:
-            self._as_of = self._newest() + _CLOCK_AFTER
-        for explained, record in self._taken:
-            explained.add(record)
+def read_input(source: IO[str]) -> Input:
+    """Read a Singer stream, or else a catalog.
 
-    def _read_messages(self, numbered: Iterable[tuple[int, bytes]]) -> None:
-        for number, line in numbered:
-            try:
-                self._process(decode_message(line))
-            except InputError as error:
-                msg = f"line {number} of the input: {error}"
-                raise InputError(msg) from None
-            if self.records >= MAX_RECORDS:
-                break
-
-    @property
-    def plans(self) -> list[Explained]:
-        """What each map makes of each stream."""
-        return [explained for plans in self.streams.values() for explained in plans]
-
-    def _process(self, message: Message) -> None:
-        match message.type:
-            case "SCHEMA":
-                self._register(stream_described(stream_of(message), message))
-            case "RECORD":
-                self._note_extracted(message.time_extracted)
-                self._take(stream_of(message), decode_object(message.record))
-            case "BATCH":
-                stream = stream_of(message)
-                for record in batch_records(message.encoding or {}, message.manifest or []):
-                    self._take(stream, record)
-            case "STATE":
-                state_of(message)  # A run refuses one without a value.
-            case "ACTIVATE_VERSION":
-                pass
-            case _:
-                refuse_type(message)
-
-    def _take(self, stream: str, record: dict[str, Any]) -> None:
-        if self.records < MAX_RECORDS:
-            self.records += 1
-            self._taken += ((explained, record) for explained in self.streams[stream])
-
-    def _note_extracted(self, moment: Any) -> None:
+    Raises:
+        InputError: If it is neither, or has no stream.
+    """
+    numbered = enumerate(lines(source, lambda: True), 1)
+    filled = ((number, without_mark(line)) for number, line in numbered if line.strip())
+    first = next(filled, None)
+    if first is None:
+        raise InputError(_NO_INPUT)
+    found = Input(StreamsThatCame(), is_catalog=not _is_message(first[1]))
+    if found.is_catalog:
+        for stream in _catalog(b"\n".join([first[1], *(line for _, line in filled)])):
+            if isinstance(stream.schema.get("properties"), dict):
+                _register(found, stream)
+        found.notes.append("The input is a catalog, so there are no records to test the maps with.")
+    for number, line in itertools.chain([] if found.is_catalog else [first], filled):
         try:
-            read_at = msgspec.convert(moment, dt.datetime)
-        except msgspec.ValidationError:
-            return
-        if read_at.tzinfo is None:  # No result may depend on the zone of this machine.
-            read_at = read_at.replace(tzinfo=dt.timezone.utc)
-        self._extracted = max(read_at.timestamp(), self._extracted)
+            _process(found, decode_message(line))
+        except InputError as error:
+            msg = f"line {number} of the input: {error}"
+            raise InputError(msg) from None
+        if len(found.records) >= MAX_RECORDS:
+            found.notes.append(f"Only the first {MAX_RECORDS:,} records were read.")
+            break
+    if not found.streams:
+        raise InputError(_NO_STREAM)
+    return found
 
-    def _newest(self) -> int:
-        """Return the Unix time of the newest event.
 
-        A planned event, such as the day on which a sale is expected to close, does not count beside
-        others: it is later than the tap's reading, and a run rejects it.
-        """
-        times = [explained.event_time(record) for explained, record in self._taken]
-        known = [time for time in times if time is not None]
-        latest = self._extracted + MARGIN if self._extracted else math.inf
-        return max([time for time in known if time <= latest] or known, default=0)
+def _process(found: Input, message: Message) -> None:
+    match message.type:
+        case "SCHEMA":
+            _register(found, stream_described(stream_of(message), message))
+        case "RECORD":
+            stream = found.streams[stream_of(message)].name
+            found.records.append((stream, decode_object(message.record)))
+        case "BATCH":
+            stream = found.streams[stream_of(message)].name
+            records = batch_records(message.encoding or {}, message.manifest or [])
+            free = MAX_RECORDS - len(found.records)
+            found.records += ((stream, record) for record in itertools.islice(records, free))
+        case "STATE":
+            state_of(message)  # A run refuses one without a value.
+        case "ACTIVATE_VERSION":
+            pass
+        case _:
+            refuse_type(message)
 
-    def _clock(self) -> float:
-        return time.time() if self._as_of is None else self._as_of
 
-    def _register(self, stream: Stream) -> None:
-        if not isinstance(stream.schema.get("properties"), dict):  # (In a catalog.)
-            return
-        known = self.streams.get(stream.name)
-        if known is not None and known[0].stream == stream:
-            return
-        plans = self._maps.plans(stream.name, stream.schema)
-        made = known or [Explained(stream, plan) for plan in plans]
-        self.streams[stream.name] = [
-            self._explained(one.with_schema(stream, plan))
-            for one, plan in zip(made, plans, strict=True)
-        ]
-
-    def _explained(self, explained: Explained) -> Explained:
-        stream, plan = explained.stream, explained.plan
-        refuse_own_stream(stream.name)
-        if plan.transform is None:
-            return explained
-        defaults = self._settings.events
-        explained.missing = lacking_for_events(plan, stream.schema, defaults)
-        if not explained.missing:
-            explained.convert_records(defaults, self._suppressions, self._clock)
-            if self._settings.validate_records:
-                explained.validator = RecordValidator(stream.schema)
-        return explained
+def _register(found: Input, stream: Stream) -> None:
+    refuse_own_stream(stream.name)
+    found.streams[stream.name] = stream
 
 
 def _is_message(line: bytes) -> bool:
@@ -316,3 +252,39 @@ def _catalog(text: bytes) -> list[Stream]:
         Stream(entry.tap_stream_id, entry.schema, tuple(entry.key_properties or ()))
         for entry in entries
     ]
+
+
+# What becomes of it
+
+
+def converted(
+    found: Input, settings: Settings, maps: StreamMaps, *, from_recording: bool = False
+) -> list[Explained]:
+    """Return what each map makes of each stream and its records.
+
+    The age of an event is judged as of now, or `from_recording` as of the newest event: so the
+    result of a recording never changes.
+    """
+    as_of, suppressions = 0.0, Suppressions(settings.suppression_path)
+    now: Callable[[], float] = (lambda: as_of) if from_recording else time.time
+    plans = [
+        Explained(stream, plan)
+        for stream in found.streams.values()
+        for plan in maps.plans(stream.name, stream.schema)
+    ]
+    for one in plans:
+        if one.plan.transform is not None:
+            one.missing = lacking_for_events(one.plan, one.stream.schema, settings.events)
+            if not one.missing:
+                one.convert_records(settings.events, suppressions, now)
+                if settings.validate_records:
+                    one.validator = RecordValidator(one.stream.schema)
+    of_plans = [
+        (one, record) for name, record in found.records for one in plans if one.stream.name == name
+    ]
+    if from_recording:
+        times = (one.event_time(record) for one, record in of_plans)
+        as_of = max((time for time in times if time is not None), default=0) + _CLOCK_AFTER
+    for one, record in of_plans:
+        one.add(record)
+    return plans

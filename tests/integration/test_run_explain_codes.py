@@ -73,7 +73,8 @@ def test_batch_files_and_a_schema_that_changes(target: Launcher) -> None:
     path = target.folder / "batch.jsonl"
     path.write_bytes(lines(order(n)["record"] for n in range(3)))
     few = ("id", "event_time", "email")
-    explained = target.explain(schema(columns=few), order(4), schema(), batch(path))
+    poor = order(4, value=..., currency=...)
+    explained = target.explain(schema(columns=few), poor, schema(), batch(path))
     assert explained.code == 0
     assert "Of 4 records, 4 would be sent" in explained.stdout
     assert "3 conversions in USD, average value 12.50" in explained.stdout

@@ -51,7 +51,7 @@ def test_after_a_failed_run(target: Launcher) -> None:
     asked = target.ask("health")
     assert asked.code == 3
     assert asked.stdout.startswith("The last 2 runs failed: the API denied access")
-    assert re.search(r"\(since \d{4}-\d\d-\d\d \d\d:\d\d UTC\)$", asked.stdout)
+    assert re.search(r"\(since \d{4}-\d\d-\d\d \d\d:\d\d UTC\)\. Do what the", asked.stdout)
     shown = target.ask("report", "--format=text")
     lines = shown.stdout.splitlines()
     assert (shown.code, len(lines) <= 12) == (0, True)

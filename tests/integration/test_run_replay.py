@@ -127,11 +127,9 @@ def test_letters_of_another_pixel(to_server: Launcher, server: FaultyServer) -> 
     assert (other.code, server.requests, other.letters) == (0, [], first.letters)
     total = other.summary["total"]
     assert (total.read, total.not_replayed, total.not_settled) == (1, 1, 0)
-    assert "the dead letters that this replay did not send stay in the store" in other.log
-    (warning,) = other.warnings
-    assert warning.startswith(
-        "this replay does not send 1 dead letter of another account or pixel; the last lines"
-    )
+    assert other.warnings == []
+    assert "other_account 1: The dead letter belongs to another account" in other.log
+    assert other.last_line.startswith("dead letters are in the store; to see what to do")
     exported = to_server.exported()
     own = to_server.ask("replay", pixel_id=2001)
     assert (own.code, own.warnings, own.letters) == (0, [], [])

@@ -13,13 +13,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from target_liveintent.delivery.model import DeliveryStatus
 from target_liveintent.reporting.history import Unusual
 from target_liveintent.reporting.metrics import METRICS, MetricsFile
+from target_liveintent.reporting.rules import RULES
 from target_liveintent.run.counts import RunCounts
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 FAULT = Unusual("conversions", "orders", "", dt.datetime.now(tz=dt.timezone.utc), "words")
-JUDGEMENT = {("conversions", "orders"): [FAULT], ("late", "orders"): []}
+JUDGEMENT = {"orders": [FAULT]}
 STATUS = DeliveryStatus(batches=2, window=5, rate=1.5)
 
 
@@ -80,8 +81,7 @@ def test_the_end_of_a_run(path: Path, clock: FakeClock, success: bool) -> None:
         "records not_replayed orders": 4,
         "not_sent no_identity orders": 2,
         "not_sent suppressed orders": 1,
-        "unusual conversions orders": 1,
-        "unusual late orders": 0,
+        **{f"unusual {rule} orders": rule == "conversions" for rule in RULES},
         "requests": 7,
         "retries": 3,
         "throttled": 2,
@@ -115,8 +115,8 @@ def test_a_file_that_cannot_be_written(
 ) -> None:
     """The run goes on after one warning."""
     file = metrics(tmp_path / "gone" / "run.prom", clock)
-    file.end(report(clock), success=True)
-    file.end(report(clock), success=True)
+    for _ in range(2):
+        file.end(report(clock), success=True, judgement={})
     (line,) = caplog.messages
     assert "metrics_path" in line
     assert "No such file" in line

@@ -27,6 +27,7 @@ from target_liveintent.privacy import hide_token
 from target_liveintent.reporting.history import Unusual
 from target_liveintent.reporting.page import as_lines, chart_of, page, write_page
 from target_liveintent.reporting.rules import RULES
+from target_liveintent.reporting.usual import Range
 from target_liveintent.reporting.verdict import health_line
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ SITUATIONS: dict[str, Situation] = {
     "good again": Situation(fewer_hashes(98)),
     "several currencies": Situation(daily(20, streams={"orders": shop(values=CURRENCIES)})),
     "everything is wrong": Situation(
-        everything_is_wrong(), f"failed no_run {'unusual ' * (len(RULES) - 1)}", HOUR
+        everything_is_wrong(), f"failed no_run {'unusual ' * len(RULES)}", HOUR
     ),
 }
 DETAILED = ("all is usual", "no history", "the first run", "everything is wrong")
@@ -203,19 +204,19 @@ def test_names_are_text(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_charts_are_drawn_in_parts_of_the_highest_number() -> None:
-    """That of all days, with what other runs sent; a refund is below zero."""
+def test_charts() -> None:
+    """They are as high as the highest number, with what other runs sent; a refund is below zero."""
     found = overview([*daily(20), run(at(0, 13), "replay", streams={"orders": shop(300)})])
     chart = chart_of(found, found.figure("conversions"))
     assert chart is not None
-    first, *_, last = chart.columns
-    assert (first.value, first.special, first.usual, chart.low) == (0.25, 0, None, 0)
-    assert (last.value, last.special, last.usual) == (0.25, 0.75, (0.25, 0.25))
+    assert (chart.most, chart.low, chart.high) == (400, 0, "400")
+    _, point, others = chart.days[-1]
+    assert (point.value, others, point.usual) == (100, 300, Range(100, 100, 100))
     refunds = {"EUR": amount(100, -400)}
     found = overview(daily(20, streams={"orders": shop(values=refunds)}))
     chart = chart_of(found, found.figure("total_value", "EUR"))
     assert chart is not None
-    assert (chart.columns[0].value, chart.low) == (-1, -1)
+    assert (chart.most, chart.low, chart.high) == (400, -400, "0.00")
 
 
 def test_an_amount_without_end_is_drawn() -> None:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from target_liveintent.config import settings_of
 from target_liveintent.mapping.stream_maps import StreamMaps
 from target_liveintent.printing import lines_of
-from target_liveintent.singer.explaining import Inspector, explain
+from target_liveintent.singer.explaining import converted, explain, read_input
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from target_liveintent.explain import Explanation
+    from target_liveintent.explain import Explained, Explanation
     from target_liveintent.settings import Settings
 
 ACCOUNT = {"customer_id": "a-1b2c", "auth_token": "made-up-token"}
@@ -33,8 +33,8 @@ def schema(columns: Iterable[str] | dict[str, Any], keys: Sequence[str] = ()) ->
     return {**message, "key_properties": list(keys)}
 
 
-def record(columns: dict[str, Any], stream: str = "orders", **members: Any) -> dict[str, Any]:
-    return {"type": "RECORD", "stream": stream, "record": columns, **members}
+def record(columns: dict[str, Any], stream: str = "orders") -> dict[str, Any]:
+    return {"type": "RECORD", "stream": stream, "record": columns}
 
 
 def source(messages: Iterable[dict[str, Any]]) -> io.StringIO:
@@ -46,11 +46,12 @@ def inspected(
     maps: dict[str, Any] | None = None,
     recorded: bool = False,
     **changes: Any,
-) -> Inspector:
-    """Let an inspector read messages, and check that it says nothing of them."""
-    inspector = Inspector(settings(**changes), StreamMaps(maps or {}, {}), from_recording=recorded)
-    assert list(inspector.read(source(messages))) == []
-    return inspector
+) -> list[Explained]:
+    """Return what becomes of the messages of an input of which nothing is to be said."""
+    found = read_input(source(messages))
+    assert found.notes == []
+    given = StreamMaps(maps or {}, {})
+    return converted(found, settings(**changes), given, from_recording=recorded)
 
 
 def explained(

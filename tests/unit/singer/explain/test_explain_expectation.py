@@ -16,13 +16,12 @@ if TYPE_CHECKING:
 
     from syrupy.assertion import SnapshotAssertion
 
-    from target_liveintent.explain import Expectation
-    from target_liveintent.singer.explaining import Inspector
+    from target_liveintent.explain import Expectation, Explained
 
 COLUMNS = ("event_id", "event_time", "email", "order_id", "value")
 
 
-def recorded(*records: dict[str, Any]) -> Inspector:
+def recorded(*records: dict[str, Any]) -> list[Explained]:
     """Read and convert a recording of these records."""
     good = {"event_id": "1", "event_time": TIME, "email": ADDRESS}
     messages = [schema(COLUMNS), *(record({**good, **one}) for one in records)]
@@ -36,8 +35,8 @@ def path(tmp_path: Path) -> Path:
 
 def compared(path: Path, before: list[dict[str, Any]], now: list[dict[str, Any]]) -> Expectation:
     """Compare what records become now with what others became before."""
-    assert compare(recorded(*before).plans, str(path)).written
-    return compare(recorded(*now).plans, str(path))
+    assert compare(recorded(*before), str(path)).written
+    return compare(recorded(*now), str(path))
 
 
 def test_the_same(path: Path) -> None:
@@ -53,7 +52,6 @@ DIFFERENT: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
     "digits": ([{"value": "1.5"}], [{"value": "1.50"}]),
     # Events of one ID are compared one by one, in their order.
     "equal event IDs": ([{"order_id": "7"}] * 2, [{"order_id": "7"}, {"order_id": "8"}]),
-    "another order": ([ONE, TWO], [TWO, ONE]),
 }
 
 
@@ -77,7 +75,7 @@ def test_many_differences(path: Path) -> None:
 def test_nothing_is_expected_of_nothing(path: Path) -> None:
     """A recording that is lost must not pass."""
     with pytest.raises(InputError, match="--expect needs records, but the input has none"):
-        compare(recorded().plans, str(path))
+        compare(recorded(), str(path))
     assert not path.exists()
 
 
@@ -86,11 +84,11 @@ def test_a_file_of_another_kind(path: Path, text: str) -> None:
     """It is named, and not replaced."""
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(InputError, match="was not written by --expect"):
-        compare(recorded({}).plans, str(path))
+        compare(recorded({}), str(path))
     assert path.read_bytes() == text.encode("latin-1")
 
 
 @pytest.mark.parametrize("name", ["", "new/x"])
 def test_a_file_that_cannot_be_used(tmp_path: Path, name: str) -> None:
     with pytest.raises(StorageError, match="cannot be read or written"):
-        compare(recorded({}).plans, str(tmp_path / name))
+        compare(recorded({}), str(tmp_path / name))

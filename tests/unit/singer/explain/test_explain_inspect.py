@@ -16,9 +16,8 @@ from target_liveintent.conversions import DEAD_LETTERS, DELIVERED_EVENTS
 from target_liveintent.errors import InputError
 from target_liveintent.explain.description import describe
 from target_liveintent.explain.explained import Explained
-from target_liveintent.mapping.stream_maps import StreamMaps
 from target_liveintent.run import StreamCounts
-from target_liveintent.singer.explaining import Inspector
+from target_liveintent.singer.explaining import read_input
 
 RECORD = {"id": 1, "event_time": TIME, "email": ADDRESS, "value": ""}
 
@@ -26,7 +25,7 @@ RECORD = {"id": 1, "event_time": TIME, "email": ADDRESS, "value": ""}
 def explained(*changes: dict[str, Any], **columns: str | None) -> Explained:
     """Return what a map with these columns makes of a recording of records with these changes."""
     messages = [schema(RECORD, keys=["id"]), *(record({**RECORD, **one}) for one in changes)]
-    (made,) = inspected(*messages, maps={"orders": columns}, recorded=True).plans
+    (made,) = inspected(*messages, maps={"orders": columns}, recorded=True)
     return made
 
 
@@ -77,7 +76,7 @@ def test_events_with_one_id() -> None:
 def test_a_byte_order_mark() -> None:
     """The first heading of a CSV may begin with one; the column is known without it."""
     marked = {f"\ufeff{name}": value for name, value in RECORD.items()}
-    (made,) = inspected(schema(marked), record(marked), recorded=True).plans
+    (made,) = inspected(schema(marked), record(marked), recorded=True)
     assert (outcomes(made.counts), made.counts.always_empty) == ({"sent": 1}, ["value"])
 
 
@@ -90,7 +89,7 @@ def test_a_mistake_ends_the_stream() -> None:
 
 def test_a_stream_that_a_map_drops() -> None:
     """It lacks nothing, because it is not to give events, and its records are not counted."""
-    (made,) = inspected(schema(["id"]), record(RECORD), maps={"orders": None}).plans
+    (made,) = inspected(schema(["id"]), record(RECORD), maps={"orders": None})
     assert (made.missing, made.converter, outcomes(made.counts)) == ([], None, {})
 
 
@@ -102,10 +101,9 @@ def test_a_catalog_with_a_line_like_a_message() -> None:
         "tap_stream_id": "orders",
         "schema": {{"properties": {{"id": {{"anyOf": [\n{lines}\n]}}}}}}
     }}]}}"""
-    inspector = Inspector(settings(), StreamMaps({}, {}))
-    (said,) = inspector.read(io.StringIO(catalog))
-    assert said.startswith("The input is a catalog")
-    assert inspector.plans[0].stream.schema["properties"]["id"]["anyOf"] == kinds
+    found = read_input(io.StringIO(catalog))
+    assert [note.partition(",")[0] for note in found.notes] == ["The input is a catalog"]
+    assert found.streams["orders"].schema["properties"]["id"]["anyOf"] == kinds
 
 
 @pytest.mark.parametrize(
@@ -114,8 +112,8 @@ def test_a_catalog_with_a_line_like_a_message() -> None:
 def test_validation_is_a_setting(validate: bool, reason: str) -> None:
     """Records are validated only where a run would do it."""
     columns = {"id": {"type": "integer"}, "event_time": {}, "email": {}}
-    inspector = inspected(schema(columns), record({"id": "one"}), validate_records=validate)
-    assert outcomes(inspector.plans[0].counts) == {reason: 1}
+    (made,) = inspected(schema(columns), record({"id": "one"}), validate_records=validate)
+    assert outcomes(made.counts) == {reason: 1}
 
 
 ORDERS = {"tap_stream_id": "orders", "schema": {"properties": {"id": {}}}}
@@ -138,18 +136,16 @@ ORDERS = {"tap_stream_id": "orders", "schema": {"properties": {"id": {}}}}
 )
 def test_neither_a_stream_nor_a_catalog(text: str) -> None:
     """Anything else is refused in one line."""
-    inspector = Inspector(settings(), StreamMaps({}, {}))
     with pytest.raises(InputError, match="neither a Singer stream nor a tap's catalog"):
-        list(inspector.read(io.StringIO(text)))
+        read_input(io.StringIO(text))
 
 
 def test_a_tap_that_goes_on_and_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """After many records, nothing more is read."""
     monkeypatch.setattr("target_liveintent.singer.explaining.MAX_RECORDS", 5)
-    inspector = Inspector(settings(), StreamMaps({}, {}))
     given = source([schema(["email"]), *[record({})] * 5]).getvalue()
-    said = list(inspector.read(io.StringIO(f"{given}\njunk\n")))
-    assert (said, inspector.records) == (["Only the first 5 records were read."], 5)
+    found = read_input(io.StringIO(f"{given}\njunk\n"))
+    assert (found.notes, len(found.records)) == (["Only the first 5 records were read."], 5)
 
 
 PEOPLE = {**schema(["id"]), "stream": "people"}
@@ -191,9 +187,8 @@ def test_a_state_without_a_value() -> None:
 
 def test_junk_after_a_stream() -> None:
     """It is no line of a catalog, but one that ends a run."""
-    inspector = Inspector(settings(), StreamMaps({}, {}))
     with pytest.raises(InputError, match=r"line 2 of the input: .*not valid JSON"):
-        list(inspector.read(io.StringIO(json.dumps(schema(["id"])) + "\njunk\n")))
+        read_input(io.StringIO(json.dumps(schema(["id"])) + "\njunk\n"))
 
 
 @pytest.mark.parametrize("stream", [DEAD_LETTERS, DELIVERED_EVENTS])
@@ -207,8 +202,7 @@ def test_streams_of_the_own_commands(stream: str, maps: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("records", "said"), [(2, ["explain ignores the setting limit"]), (0, [])])
 def test_the_limit_is_left_aside(records: int, said: list[str]) -> None:
     """All records are looked at, and a line says so, unless there are none."""
-    inspector = Inspector(settings(limit=1), StreamMaps({}, {}))
-    notes = inspector.read(source([schema(["email"]), *[record({})] * records]))
+    notes = explanation_of(schema(["email"]), *[record({})] * records, limit=1).notes
     assert [note.partition(". A run would send")[0] for note in notes] == said
 
 
@@ -216,33 +210,19 @@ def at(event_time: Any, **columns: Any) -> dict[str, Any]:
     return {"event_time": event_time, **columns}
 
 
-READ = {"time_extracted": "2026-08-01T16:00:00Z"}
-WITHOUT_A_ZONE = {"time_extracted": "2026-08-01T16:00:00"}
-LATE = {"sent": 1, "event_in_future": 1}
-
-
 @pytest.mark.parametrize(
     ("records", "expected"),
     [
         ([at(1_001_000_000), at(1_001_000_000 - 6 * DAY)], {"sent": 2}),
         ([at(1_001_000_000), at(1_001_000_000 - 7 * DAY)], {"sent": 1, "event_too_old": 1}),
-        # Read on 1 August 2026; the second is planned for 31 December.
-        ([at("2026-08-01", **READ), at("2026-12-31", **READ)], LATE),
-        ([at("2026-12-31", time_extracted="2026-08-01T16:00:00+02:00")], {"sent": 1}),
-        (
-            [at(f"2026-08-01T16:{time}Z", **WITHOUT_A_ZONE) for time in ("01:00", "02:05")],
-            LATE,
-        ),
-        ([at("2026-08-01", time_extracted=when) for when in ("some day", None)], {"sent": 2}),
         ([at("?")], {"invalid_event_time": 1}),
         ([at(1_001_000_000, email=None), at(1_000_900_000, email="?")], {"no_identity": 2}),
     ],
 )
 def test_ages_of_a_recording(records: list[dict[str, Any]], expected: dict[str, int]) -> None:
-    """The newest event is the clock, but for what was planned when the tap read it."""
+    """The newest event is the clock."""
     messages = [schema(("id", "event_time", "email"), keys=["id"])]
     for number, given in enumerate(records):
-        columns = {"id": number, "email": ADDRESS, **given}
-        members = {name: columns.pop(name) for name in ("time_extracted",) if name in columns}
-        messages.append(record(columns, **members))
-    assert outcomes(inspected(*messages, recorded=True).plans[0].counts) == expected
+        messages.append(record({"id": number, "email": ADDRESS, **given}))
+    (made,) = inspected(*messages, recorded=True)
+    assert outcomes(made.counts) == expected
