@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import pty
 import signal
+import struct
+import termios
 import threading
 from typing import TYPE_CHECKING
 
@@ -82,11 +85,12 @@ def test_progress_on_a_terminal(to_server: Launcher, server: FaultyServer) -> No
     source = to_server.folder / "input.singer"
     source.write_bytes(lines([schema(), *orders(150), state(1)]))
     ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 120, 0, 0))
     with source.open("rb") as stdin, open(os.devnull, "wb") as nobody:  # noqa: PTH123
         run = to_server.forks.start(
             ["--config", str(to_server.config())],
             to_server.folder,
-            {**to_server.env, "TERM": "xterm", "COLUMNS": "120"},
+            {**to_server.env, "TERM": "xterm"},
             (stdin.fileno(), nobody.fileno(), theirs),
             OFTEN,
         )
