@@ -30,7 +30,7 @@ GOOD, CALM, BAD = "good", "calm", "bad"
 EVERYTHING_USUAL = "Everything is as usual."
 _OPERATOR = "the person who runs the pipeline"
 _TAKEN_FOR = dt.timedelta(seconds=WINDOWS["web"])
-_TAKEN_BACK = "nobody can take back the values that LiveIntent already has."
+_TAKEN_BACK = "nobody can take back the values that LiveIntent has."
 _SAID = {
     "the API denied access": (
         "LiveIntent refused the access key.",
@@ -63,7 +63,7 @@ _SAID = {
     ),
     "average_value": (
         "The values are much higher or lower than usual.",
-        f"Ask {_OPERATOR} soon whether the values are in another unit, such as cents: {_TAKEN_BACK}",
+        f"Ask {_OPERATOR} soon whether the values have another unit, such as cents: {_TAKEN_BACK}",
     ),
     "new_currency": (
         "Conversions have a new currency.",
