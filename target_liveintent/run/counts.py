@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import copy
 import operator
 import time
 from collections import Counter, defaultdict
@@ -235,13 +236,9 @@ def add(total: StreamCounts, *more: StreamCounts) -> StreamCounts:
 def _sum(one: Any, more: Any) -> Any:
     if isinstance(one, dict):
         for key, value in more.items():
-            one[key] = _sum(one[key], value) if key in one else _copy(value)
+            one[key] = _sum(one[key], value) if key in one else copy.copy(value)
         return one
     return one | more if isinstance(one, frozenset) else one + more
-
-
-def _copy(value: Any) -> Any:
-    return dict(value) if isinstance(value, dict) else value
 
 
 class ReservedByOther(NamedTuple):

@@ -318,8 +318,6 @@ class RunStore:
     def release(self) -> None:
         """Write what is new, and end all reservations of the run."""
         failed_before = self._has_failed
-        if failed_before:
-            self.database.waiting.has_ended = True
         try:
             self._exchange(durable=True, releases=True)
         except StorageError:
