@@ -19,6 +19,8 @@ _SHARE = 0.05
 """If a larger share of the events lack a column, this is not an exception."""
 _LEAST = 5
 """The least number of records of a stream for a warning."""
+_FROM_THE_FIRST = ("value", "currency")
+"""Even one lost value of these columns is a warning, because what was sent cannot be corrected."""
 _LEAST_RECORDS_TO_FAIL = 100
 """With at least so many records, the share of dead letters is judged at the end of a run."""
 _LEAST_RECORDS_AT_STATE = 1_000
@@ -72,11 +74,12 @@ def warnings_of(counts: StreamCounts, least_filtered: int = _LEAST) -> Iterator[
 def _many(counts: StreamCounts, left_out: str) -> int:
     """Return how many events lack a column, if this is more than an exception; otherwise 0."""
     count = min(counts.left_out[left_out], counts.events)
-    return count if count >= _LEAST and count > counts.events * _SHARE else 0
+    is_frequent = count >= _LEAST and count > counts.events * _SHARE
+    return count if is_frequent or left_out in _FROM_THE_FIRST else 0
 
 
 def _most_frequent(counts: StreamCounts, about: str) -> str:
-    """Return the most frequent cause of something, a column or a reason; empty without one."""
+    """Return a colon and the most frequent cause about a column or a reason; empty without one."""
     found = [(n, cause) for cause, n in counts.causes.items() if cause.startswith(f"{about}: ")]
     return max(found)[1].removeprefix(about) if found else ""
 
