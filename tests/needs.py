@@ -15,7 +15,6 @@ import sys
 from pathlib import Path
 
 import browser_support
-import mariadb_server
 import postgres_server
 import pytest
 
@@ -43,10 +42,6 @@ def _browser() -> str | None:
     return None if browser_support.program() else not_installed("Chromium")
 
 
-def _mariadb() -> str | None:
-    return None if mariadb_server.is_installed() else not_installed("MariaDB")
-
-
 def _postgres() -> str | None:
     return None if postgres_server.initdb() else not_installed("PostgreSQL")
 
@@ -57,7 +52,7 @@ def _spark() -> str | None:
     return None if shutil.which("java") else not_installed("Java")
 
 
-MISSING = {"browser": _browser, "mariadb": _mariadb, "postgres": _postgres, "spark": _spark}
+MISSING = {"browser": _browser, "postgres": _postgres, "spark": _spark}
 
 
 @functools.cache

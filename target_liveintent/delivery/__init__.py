@@ -1,7 +1,5 @@
 """How batches reach the Conversions API."""
 
-from target_liveintent.delivery.ahead import read_ahead
-from target_liveintent.delivery.api import all_refused
 from target_liveintent.delivery.client import Client, DryClient, is_usable_token, read_token
 from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
 from target_liveintent.delivery.pool import DeliveryPool, delivery_of
@@ -16,9 +14,7 @@ __all__ = [
     "DeliveryStatus",
     "DryClient",
     "Refusals",
-    "all_refused",
     "delivery_of",
     "is_usable_token",
-    "read_ahead",
     "read_token",
 ]

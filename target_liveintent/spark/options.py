@@ -21,11 +21,9 @@ from target_liveintent.errors import ConfigurationError, StreamMappingError
 from target_liveintent.mapping import DELETION_COLUMNS
 from target_liveintent.settings import Settings
 
-OWN = ("stream_name", "key_properties", "concurrent_tasks", "outcomes_path", "write_id")
-"""The options that only Spark has."""
 FACT_COLUMNS = ("outcome", "record")
 """The columns by which rows of the table of outcomes are recognized."""
-_KNOWN = (*sorted(READ_COLUMNS), *DELETION_COLUMNS)
+_EVENT_COLUMNS = (*sorted(READ_COLUMNS), *DELETION_COLUMNS)
 _NEVER = "(?!)"
 _RULES = {
     "stream_name": (
@@ -86,7 +84,7 @@ def names_of(columns: Iterable[str], keys: Iterable[str] = ()) -> dict[str, str]
 
     Spark takes `VALUE` and `value` for the same column, and Snowflake writes names in capitals.
     """
-    known = {name.lower(): name for name in (*keys, *_KNOWN)}
+    known = {name.lower(): name for name in (*keys, *_EVENT_COLUMNS)}
     return {known.get(name.lower(), name): name for name in columns}
 
 
@@ -97,21 +95,28 @@ def job_of(options: Mapping[str, str], columns: Sequence[str]) -> Job:
         ConfigurationError: If options are wrong; its one line names all of them.
         StreamMappingError: If the columns can never give an event.
     """
-    own = {name: options.get(name, "").strip() for name in OWN}
+    own = {name: options.get(name, "").strip() for name in _RULES}
     is_replay = set(FACT_COLUMNS) <= {name.lower() for name in columns}
-    stream = DEAD_LETTERS if is_replay else own["stream_name"]
-    texts = [] if is_replay else [key.strip() for key in own["key_properties"].split(",")]
-    keys = tuple(names_of(filter(None, texts)))
+    texts = "" if is_replay else options.get("key_properties", "")
+    keys = tuple(names_of(key.strip() for key in texts.split(",") if key.strip()))
     names = names_of(columns, FACT_COLUMNS if is_replay else keys)
-    given = config.from_texts({k: v for k, v in options.items() if k == "store" or k not in _RULES})
-    found = [*_problems(options, is_replay=is_replay), *config.problems(given)]
+    required = set() if is_replay else {"stream_name"}
+    if "max_requests_per_minute" in options:
+        required.add("concurrent_tasks")
+    found = [
+        f"option '{name}' {rule}"
+        for name, (pattern, rule) in _RULES.items()
+        if name in {*options, *required} and not re.fullmatch(pattern, own[name], re.ASCII)
+    ]
     if same := {*columns} - {*names.values()}:
         found.append(f"columns differ from others only in upper and lower case: {', '.join(same)}")
     if unknown := {*keys} - {*names}:
         found.append(f"option 'key_properties' names unknown columns: {', '.join(unknown)}")
-    if found:
+    given = config.from_texts({k: v for k, v in options.items() if k == "store" or k not in _RULES})
+    if found := [*found, *config.problems(given)]:
         raise ConfigurationError("; ".join(found))
     settings = config.settings_of(given)
+    stream = DEAD_LETTERS if is_replay else own["stream_name"]
     if not is_replay and (missing := missing_columns(names, settings.events)):
         msg = (
             f"{missing_columns_message(stream, missing)} The columns of the DataFrame are:"
@@ -125,22 +130,13 @@ def job_of(options: Mapping[str, str], columns: Sequence[str]) -> Job:
         max_concurrent_requests=max(1, settings.max_concurrent_requests // tasks),
     )
     # Without keys, event IDs may be derived from all columns.
-    wanted = FACT_COLUMNS if is_replay else (*_KNOWN, *keys) if keys else tuple(names)
+    wanted = FACT_COLUMNS if is_replay else (*_EVENT_COLUMNS, *keys) if keys else names
     needed = {name: given for name, given in names.items() if name in wanted}
     path = own["outcomes_path"].rstrip("/")
     return Job(settings, tasks, stream, keys, needed, path, own["write_id"], is_replay)
 
 
-def _problems(options: Mapping[str, str], *, is_replay: bool) -> Iterator[str]:
-    checked = {*options, *([] if is_replay else ["stream_name"])}
-    if "max_requests_per_minute" in options:
-        checked.add("concurrent_tasks")
-    for name, (pattern, rule) in _RULES.items():
-        if name in checked and not re.fullmatch(pattern, options.get(name, "").strip(), re.ASCII):
-            yield f"option '{name}' {rule}"
-
-
 def warnings_of(options: Iterable[str]) -> Iterator[str]:
     """Yield a warning for each option that is probably misspelled."""
-    known = {*OWN, *_RULES, "checkpointlocation", "path"}  # The last two are options of Spark.
+    known = {*_RULES, "key_properties", "checkpointlocation", "path"}  # (The last two: Spark's.)
     return config.warnings_of({name: "" for name in options if name.lower() not in known})

@@ -22,12 +22,13 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
-from target_liveintent.conversions import Conversion, EventBuilder, Rejection, positive_integer
+from target_liveintent.conversions import Conversion, Rejection, unix_time
 from target_liveintent.errors import StorageError
 from target_liveintent.privacy import scrub
 from target_liveintent.reasons import REASONS
 from target_liveintent.run import Outcomes
 from target_liveintent.settings import Settings, is_url
+from target_liveintent.spark.options import Job
 from target_liveintent.store import Claim, letter_of
 
 DELIVERED, REJECTED, DROPPED = "delivered", "rejected", "dropped"
@@ -46,11 +47,29 @@ _EMPTY = "write=none/empty.parquet"
 _SECONDS = 1.5
 """Seconds after which rows are written. A run looks once a second, at the answers of the API and at
 what is due, so a row is in the table at the latest 3 seconds after the answer."""
-_MOST_ROWS = 50_000
-"""Rows that are written at once, however early."""
 _encode = msgspec.json.Encoder(decimal_format="number").encode
-Sent = dict[tuple[str, str, int, str], set[str]]
+Sent = Mapping[tuple[str, str, int, str], set[str]]
 """The IDs of events that were delivered, by customer ID, host, pixel and stream."""
+
+
+class Attempt(NamedTuple):
+    """An attempt at a task.
+
+    Attributes:
+        run_id: The ID of this execution of the write.
+        write: The ID of the write, by which a later attempt finds what it has delivered.
+        batches: The IDs of this and of earlier micro-batches; empty outside of a streaming query.
+        partition: The number of the partition.
+        is_first: Whether the write has a new ID, and Spark has not tried the task before.
+        began_at: The Unix time at which the attempt began.
+    """
+
+    run_id: str
+    write: str
+    batches: tuple[str, ...]
+    partition: int
+    is_first: bool
+    began_at: float
 
 
 class FactTable:
@@ -99,14 +118,25 @@ class FactTable:
             if begun != path:
                 self._files.move(begun, path)
 
-    def delivered(self, write: str, partition: int | None = None) -> Sent:
-        """Return which events a write has delivered.
+    def sent_before(self, attempt: Attempt) -> Sent:
+        """Return which events earlier attempts of the same write have delivered.
 
-        Args:
-            write: The write.
-            partition: Read nothing unless this partition has rows; None for any.
+        A first attempt reads nothing unless its partition has rows, as a write may have many
+        partitions. If Spark begins a stage again, attempts are the first once more.
         """
-        sent: Sent = defaultdict(set)
+        return self._delivered(attempt.write, attempt.partition if attempt.is_first else None)
+
+    def has_accepted(self, attempt: Attempt, settings: Settings) -> bool:
+        """Return whether the API accepted an event of the write, or of a micro-batch before it."""
+        return any(
+            (customer_id, host) == settings.account and settings.pixel_id in {None, pixel}
+            for write in (attempt.write, *attempt.batches)
+            for customer_id, host, pixel, _ in self._delivered(write)
+        )
+
+    def _delivered(self, write: str, partition: int | None = None) -> Sent:
+        """Return which events a write has delivered, if this partition has rows, or any has."""
+        sent = defaultdict(set)
         columns = ["customer_id", "host", "pixel", "stream", "event_id"]
         with _failures_named("read"), contextlib.suppress(FileNotFoundError):
             folder = f"{self._root}/write={write}"
@@ -116,7 +146,13 @@ class FactTable:
                 for batch in rows.to_batches(columns=columns, filter=is_delivered):
                     for *key, event_id in zip(*batch.to_pydict().values(), strict=True):
                         sent[tuple(key)].add(event_id)
-        return dict(sent)
+        return sent
+
+
+def table_of(job: Job, *, create: bool = False) -> FactTable | None:
+    """Return the table of outcomes; None without one. A dry run keeps no outcomes."""
+    is_kept = job.outcomes_path and not job.settings.dry_run
+    return FactTable(job.outcomes_path, create=create) if is_kept else None
 
 
 @contextlib.contextmanager
@@ -133,35 +169,8 @@ def _failures_named(action: str) -> Iterator[None]:
         raise StorageError(msg) from None
 
 
-class Attempt(NamedTuple):
-    """An attempt at a task.
-
-    Attributes:
-        run_id: The ID of this execution of the write.
-        write: The ID of the write, by which a later attempt finds what it has delivered.
-        batches: The IDs of this and of earlier micro-batches; empty outside of a streaming query.
-        partition: The number of the partition.
-        is_first: Whether the write has a new ID, and Spark has not tried the task before.
-        began_at: The Unix time at which the attempt began.
-    """
-
-    run_id: str
-    write: str
-    batches: tuple[str, ...]
-    partition: int
-    is_first: bool
-    began_at: float
-
-
 class TaskOutcomes:
-    """Keeps the outcomes of a task; see `run.Outcomes`.
-
-    Args:
-        settings: The settings of the task.
-        attempt: The attempt at the task.
-        table: The table of outcomes; None without one.
-        store: The store that all writes share.
-        clock: Tells the time.
+    """Keeps the outcomes of a task, in the table and in the store: see `run.Outcomes`.
 
     Attributes:
         positions: The number of each record in its partition, by event ID. The caller sets it
@@ -178,10 +187,9 @@ class TaskOutcomes:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.positions: dict[str, int] = {}
+        self.confirm = store.confirm
         self._settings, self._attempt = settings, attempt
         self._table, self._store, self._clock = table, store, clock
-        self.confirm = store.confirm
-        self._times = EventBuilder("", ("event_time",), (), settings.events)
         self._rows: list[dict[str, Any]] = []
         self._since = 0.0
 
@@ -202,20 +210,14 @@ class TaskOutcomes:
 
     def reject(self, rejection: Rejection) -> None:
         """Note a record that is not sent, with the redacted record if it may be kept."""
-        own = positive_integer(rejection.columns.get("pixel_id"))
-        time = self._times.event_time_of(rejection.columns)
-        values: dict[str, Any] = {
-            "pixel": own if isinstance(own, int) else self._settings.pixel_id,
-            "event_time": None if time is None else time * 1_000_000,
-            "reason": rejection.reason,
-        }
-        if not REASONS[rejection.reason].letter:
-            self._add(rejection, DROPPED, **values)
-            return
-        run_id, now = self._attempt.run_id, self._clock.time()
-        record = letter_of(rejection, self._settings, run_id, now).record
-        kept = {"detail": record.get("detail"), "record": _encode(record).decode()}
-        self._add(rejection, REJECTED, **values, **kept)
+        settings, reason = self._settings, rejection.reason
+        outcome = REJECTED if REASONS[reason].letter else DROPPED
+        key, record = letter_of(rejection, settings, self._attempt.run_id, self._clock.time())
+        time = unix_time(rejection.columns.get("event_time"), settings.events.zone)
+        values: dict[str, Any] = {"event_time": time * 1_000_000 if isinstance(time, int) else None}
+        if outcome == REJECTED:
+            values |= {"detail": record.get("detail"), "record": _encode(record).decode()}
+        self._add(rejection, outcome, pixel=key.pixel_id or None, reason=reason, **values)
 
     def _add(self, event: Conversion | Rejection, outcome: str, **values: Any) -> None:
         """Add a row, with times in microseconds; columns without a value stay empty."""
@@ -224,14 +226,10 @@ class TaskOutcomes:
             return
         if not self._rows:
             self._since = self._clock.monotonic()
-        values["outcome"], values["stream"] = outcome, event.stream
-        values["event_id"] = event.event_id
+        values |= {"outcome": outcome, "stream": event.stream, "event_id": event.event_id}
         values["run_id"], values["partition"] = self._attempt.run_id, self._attempt.partition
-        values["customer_id"] = self._settings.customer_id
-        values["host"] = self._settings.api_host
+        values["customer_id"], values["host"] = self._settings.account
         self._rows.append(values)
-        if len(self._rows) >= _MOST_ROWS:
-            self._write_rows()
 
     def write(self, *, durable: bool = False) -> None:
         """Write the rows that are due, and what the store must know."""

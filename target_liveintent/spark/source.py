@@ -17,11 +17,12 @@ from pyspark.sql.datasource import (
 from pyspark.sql.types import StructType
 
 from target_liveintent.errors import ConfigurationError, RunError
+from target_liveintent.run import RunCounts
 from target_liveintent.run_id import new_run_id
 from target_liveintent.spark.driver import end
 from target_liveintent.spark.options import job_of, warnings_of
-from target_liveintent.spark.outcomes import Attempt
-from target_liveintent.spark.task import LOGGER, TaskResult, configure_logging, deliver, table_of
+from target_liveintent.spark.outcomes import Attempt, table_of
+from target_liveintent.spark.task import LOGGER, configure_logging, deliver
 
 _BATCHES = 10
 """If the API accepted an event in one of so many last micro-batches, the settings are right."""
@@ -29,9 +30,10 @@ _BATCHES = 10
 
 @dataclasses.dataclass
 class TaskMessage(WriterCommitMessage):  # type: ignore[misc]
-    """Carries the result of a task to the driver."""
+    """Tells the driver of an attempt that has succeeded, and its counts."""
 
-    result: TaskResult
+    attempt: Attempt
+    counts: RunCounts
 
 
 class LiveIntentDataSource(DataSource):  # type: ignore[misc]
@@ -91,7 +93,7 @@ class Writer(DataSourceArrowWriter, DataSourceStreamArrowWriter):  # type: ignor
             is_first=write == self._run_id and context.attemptNumber() == 0,
             began_at=time.time(),
         )
-        return TaskMessage(deliver(job, attempt, iterator))
+        return TaskMessage(attempt, deliver(job, attempt, iterator))
 
     def commit(self, messages: list[TaskMessage | None], *_: int) -> None:
         """End a write whose tasks are all done.
@@ -109,5 +111,5 @@ class Writer(DataSourceArrowWriter, DataSourceStreamArrowWriter):  # type: ignor
 
     def _end(self, messages: list[TaskMessage | None]) -> RunError | None:
         configure_logging()
-        results = [message.result for message in messages if message is not None]
-        return end(job_of(*self._given), self._run_id, results, tasks=len(messages))
+        done = [(one.attempt, one.counts) for one in messages if one is not None]
+        return end(job_of(*self._given), self._run_id, done, tasks=len(messages))

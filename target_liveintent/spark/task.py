@@ -9,14 +9,14 @@ import sys
 import traceback
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import pyarrow as pa
 
 from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.conversions import Conversion, Rejection
-from target_liveintent.delivery import Client, DryClient, Refusals, delivery_of, read_ahead
+from target_liveintent.delivery import Client, DryClient, Refusals, delivery_of
 from target_liveintent.errors import DeliveryError, RunError
 from target_liveintent.mapping import RecordConverter, Stream, StreamPlan
 from target_liveintent.privacy import Suppressions, protect_logging
@@ -24,26 +24,19 @@ from target_liveintent.reasons import REASONS
 from target_liveintent.run import Outcomes, ReplayChoice, ReplayConverter, Run, RunCounts, RunParts
 from target_liveintent.run_id import new_run_id
 from target_liveintent.spark.options import FACT_COLUMNS, Job
-from target_liveintent.spark.outcomes import REJECTED, Attempt, FactTable, Sent, TaskOutcomes
-from target_liveintent.spark.rows import Row, records_of
-from target_liveintent.store import TASK, DryStore, Waiting, empty_store, open_store
+from target_liveintent.spark.outcomes import REJECTED, Attempt, TaskOutcomes, table_of
+from target_liveintent.spark.rows import Row, rows_of
+from target_liveintent.store import TASK, DryStore, empty_store, open_store
 
 LOGGER = logging.getLogger("target_liveintent.spark")
 _decode_record = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
 
 
-class TaskResult(NamedTuple):
-    """What became of a partition: the attempt that succeeded, its counts, and its history."""
-
-    attempt: Attempt
-    counts: RunCounts
-
-
-def deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> TaskResult:
-    """Deliver the records of a partition.
+def deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> RunCounts:
+    """Deliver the rows of a partition, and return their outcomes.
 
     Raises:
-        RunError: If a record has no outcome. The message holds nothing of a record.
+        RunError: If a row has no outcome. The message holds nothing of a row.
     """
     failure: RunError
     try:
@@ -51,11 +44,10 @@ def deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> Ta
             return _Task(job, attempt, resources).deliver(batches)
     except RunError as error:
         failure = error
-    except Exception as error:  # noqa: BLE001 (its text could hold what is in a record)
+    except Exception as error:  # noqa: BLE001 (its text could hold what is in a row)
         place = traceback.extract_tb(error.__traceback__)[-1]
         kind, where = type(error).__name__, f"{place.filename}, line {place.lineno}"
-        msg = f"the task ended with an unexpected {kind} in {where}"
-        failure = RunError(msg)
+        failure = RunError(f"the task ended with an unexpected {kind} in {where}")
     raise type(failure)(str(failure))  # Not in the handler: Spark shows the chain.
 
 
@@ -64,18 +56,14 @@ class _Task:
 
     def __init__(self, job: Job, attempt: Attempt, resources: contextlib.ExitStack) -> None:
         self._job, self._attempt, settings = job, attempt, job.settings
-        table, self._sent = table_of(job), Sent()
-        if table is not None:
-            # If Spark begins a stage again, attempts are the first once more, but they left rows.
-            known_by = attempt.partition if attempt.is_first else None
-            self._sent = table.delivered(attempt.write, known_by)
+        self._table = table_of(job)
+        self._sent = {} if self._table is None else self._table.sent_before(attempt)
         store: Outcomes = DryStore(empty_store(), settings, attempt.run_id)
         if settings.has_database_server and not settings.dry_run:
             # Attempts at tasks are separate in the store, as runs are.
-            waiting = Waiting(warn=LOGGER.warning)
-            opened = open_store(settings, new_run_id(), kind=TASK, waiting=waiting)
+            opened = open_store(settings, new_run_id(), kind=TASK)
             store = resources.enter_context(contextlib.closing(opened))
-        self._outcomes = TaskOutcomes(settings, attempt, table, store)
+        self._outcomes = TaskOutcomes(settings, attempt, self._table, store)
         self._refusals = Refusals(shared=True)
         client = DryClient(settings, LOGGER) if settings.dry_run else Client(settings)
         delivery = delivery_of(settings, client, SYSTEM_CLOCK, self._refusals, job.tasks)
@@ -85,36 +73,31 @@ class _Task:
             self._outcomes,
             on_progress=lambda *_: self._learn(),
         )
-        # The driver judges the share of rejected records over all tasks.
+        # The driver judges the share of rejected rows over all tasks.
         self._run = Run(dataclasses.replace(settings, max_dead_letter_percent=100), parts)
         self._counts = self._run.counts.of(job.stream)
-        self._converter = self._converter_of(Suppressions(settings.suppression_path))
-
-    def _converter_of(self, suppressions: Suppressions) -> RecordConverter:
-        job, counts, settings = self._job, self._counts, self._job.settings
+        suppressions = Suppressions(settings.suppression_path)
+        self._converter: RecordConverter
         if job.is_replay:
-            return ReplayConverter(settings, suppressions, ReplayChoice(), counts.left_out)
-        plan = StreamPlan.without_map(job.stream, job.columns)
-        stream = Stream(job.stream, {}, job.keys)
-        return counts.converter(stream, plan, settings.events, suppressions)
+            left_out = self._counts.left_out
+            self._converter = ReplayConverter(settings, suppressions, ReplayChoice(), left_out)
+        else:
+            stream = Stream(job.stream, {}, job.keys)
+            plan = StreamPlan.without_map(job.stream, job.columns)
+            self._converter = self._counts.converter(stream, plan, settings.events, suppressions)
 
-    def deliver(self, batches: Iterable[pa.RecordBatch]) -> TaskResult:
+    def deliver(self, batches: Iterable[pa.RecordBatch]) -> RunCounts:
         """Deliver all rows; write what was sent even if the delivery fails."""
         run = self._run
         try:
-            for batch in read_ahead(batches, run.tick):
-                for rows in records_of(batch, self._job.columns):
-                    for row in rows:
-                        self._take(row)
-                    run.tick()
+            for row in rows_of(batches, self._job.columns, run.tick):
+                self._take(row)
             run.finish()
         except BaseException:
-            try:
+            with contextlib.suppress(Exception):  # (The user must fix the first failure.)
                 run.abandon(DeliveryError())  # Another attempt sends the rest.
-            except Exception as second:  # noqa: BLE001 (the user must fix the first failure)
-                LOGGER.warning("a second failure followed: %s", type(second).__name__)
             raise
-        return TaskResult(self._attempt, run.counts)
+        return run.counts
 
     def _take(self, row: Row) -> None:
         """Give a row its outcome, or put its event into a batch."""
@@ -139,34 +122,15 @@ class _Task:
         outcome, text = (values[name] for name in FACT_COLUMNS)
         if outcome != REJECTED or text is None:
             return None
-        try:
-            record = _decode_record(text)
-        except msgspec.MsgspecError:  # Somebody has changed the table.
-            record = {}
+        record = _decode_record(text)
         result = self._converter.convert(record)
         return result and msgspec.structs.replace(result, stream=str(record.get("stream")))
 
     def _learn(self) -> None:
         """Look in the table whether the API accepts events of other tasks; called once a second."""
         refusals = self._refusals
-        if refusals.suspects and not refusals.accepted:
-            refusals.accepted = has_accepted(self._job, self._attempt)
-
-
-def table_of(job: Job, *, create: bool = False) -> FactTable | None:
-    """Return the table of outcomes; None without one. A dry run keeps no outcomes."""
-    is_kept = job.outcomes_path and not job.settings.dry_run
-    return FactTable(job.outcomes_path, create=create) if is_kept else None
-
-
-def has_accepted(job: Job, attempt: Attempt) -> bool:
-    """Return whether the API accepted an event of the write, or of a micro-batch before it."""
-    table, settings = table_of(job), job.settings
-    return table is not None and any(
-        (customer_id, host) == settings.account and settings.pixel_id in {None, pixel}
-        for write in (attempt.write, *attempt.batches)
-        for customer_id, host, pixel, _ in table.delivered(write)
-    )
+        if refusals.suspects and not refusals.accepted and self._table is not None:
+            refusals.accepted = self._table.has_accepted(self._attempt, self._job.settings)
 
 
 def configure_logging() -> None:

@@ -6,7 +6,7 @@ import html.parser
 import re
 import subprocess
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 from browser_support import faint, overflow
@@ -34,59 +34,34 @@ def of_the_site(test: Callable[..., None]) -> Callable[..., None]:
     return pytest.mark.site(pytest.mark.usefixtures("_site")(test))
 
 
-class Links(html.parser.HTMLParser):
-    """What a page loads, where it leads, and which anchors it has."""
+class Loads(html.parser.HTMLParser):
+    """What a page loads."""
 
     def __init__(self, page: Path) -> None:
         super().__init__()
         self.loads: list[str] = []
-        self.leads: list[str] = []
-        self.anchors: set[str] = set()
         self.feed(page.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
-        self.anchors |= {value for name in ("id", "name") if (value := given.get(name))}
         if tag in {"script", "img", "iframe", "source", "video"} and given.get("src"):
             self.loads.append(given["src"] or "")
         if tag == "link" and given.get("href") and given.get("rel") not in {"next", "prev"}:
             self.loads.append(given["href"] or "")
-        if tag == "a" and given.get("href"):
-            self.leads.append(given["href"] or "")
-
-
-def built() -> list[Path]:
-    return sorted(SITE.rglob("*.html"))
 
 
 @of_the_site
 def test_nothing_is_loaded_from_elsewhere() -> None:
     """No page asks another host for a script, a style, a font or a picture."""
-    assert len(built()) > 15
-    for page in built():
-        loads = Links(page).loads
+    built = sorted(SITE.rglob("*.html"))
+    assert len(built) > 15
+    for page in built:
+        loads = Loads(page).loads
         assert loads, page
         assert [url for url in loads if urlsplit(url).scheme or url.startswith("//")] == [], page
     styles = [style.read_text(encoding="utf-8") for style in SITE.rglob("*.css")]
     for style in styles:
         assert re.findall(r"(?:url\(|@import\s*)['\"]?(?:https?:)?//[^)'\"]+", style) == []
-
-
-@of_the_site
-def test_links_lead_somewhere() -> None:
-    """Each link of the built pages leads to a page, and an anchor, that is there."""
-    pages = {page: Links(page) for page in built()}
-    for page, links in pages.items():
-        if page.name == "404.html":  # Its links start at the site's root.
-            continue
-        for link in links.leads:
-            parts = urlsplit(link)
-            if parts.scheme:
-                continue
-            target = page if not parts.path else (page.parent / unquote(parts.path)).resolve()
-            assert target.exists(), f"{page.name}: {link}"
-            if parts.fragment and target.suffix == ".html":
-                assert unquote(parts.fragment) in pages[target].anchors | {"__"}, link
 
 
 _LINK = re.compile(r"\]\(([^)\s]+)\)")

@@ -5,13 +5,17 @@ Runs in .venv-spark. Its arguments are the Spark master and the configuration, a
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import sys
+import urllib.request
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import SparkSession
 
+from target_liveintent.spark import driver
 from target_liveintent.spark.source import LiveIntentDataSource
 
 if TYPE_CHECKING:
@@ -43,13 +47,8 @@ def write_to(spark: SparkSession, sql: str, table: str, options: dict[str, Any])
 
 def explain(spark: SparkSession, sql: str, options: dict[str, Any]) -> str:
     """What a write of a query would do."""
-    import contextlib
-    import io
-
-    import target_liveintent.spark
-
     with contextlib.redirect_stdout(io.StringIO()) as said:
-        target_liveintent.spark.explain(spark.sql(sql), options)
+        driver.explain(spark.sql(sql), options)
     return said.getvalue()
 
 
@@ -66,8 +65,6 @@ def save(spark: SparkSession, sql: str, path: str) -> None:
 
 def plan(spark: SparkSession, sql: str, options: dict[str, Any]) -> str:
     """What Spark says of writes so far, in its pages and its API, and of one as it is planned."""
-    import urllib.request
-
     write(spark, sql, options)
     web = spark.sparkContext.uiWebUrl
     application = f"api/v1/applications/{spark.sparkContext.applicationId}"

@@ -1,4 +1,4 @@
-"""Tasks that share a limit, partitions of every shape, and a million rows; they take minutes."""
+"""Tasks that share a limit, and partitions of every shape; they take minutes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,7 @@ from spark_support import NOW, Recorder, Spark, closing, facts, options, query
 
 pytest.importorskip("benchmarks", reason="they are not in the source distribution")
 
-import msgspec
-
 from benchmarks.processes import Api
-from benchmarks.tally import Tally
-from target_liveintent.privacy.identity import NORMALIZATIONS, identify
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +30,6 @@ PART = (
     " FROM range({first}, {end}, 1, 1)"
 )
 EVEN = [7] * 4 + [6] * 12
-MILLION = 1_000_000
 SHAPES = {"skewed": [90, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1], "merged": [100]}
 
 
@@ -90,35 +85,3 @@ def test_partitions_of_other_shapes(tmp_path: Path, outcomes: Path) -> None:
         even = seconds(spark, EVEN)
         for name, shape in SHAPES.items():
             assert seconds(spark, shape) <= 2 * even, name
-
-
-def expected(rows: int) -> Tally:
-    """What must arrive, by plain Python."""
-    tally = Tally()
-    events = []
-    for n in range(rows):
-        who = identify([f"buyer{n}@example.com"], NORMALIZATIONS["gmail"])
-        user = {"md5": who.md5, "sha2": who.sha2}
-        purchase = {"value": n % 100 + 0.25}
-        event = {"eventId": str(n), "eventTime": NOW - 3600 + n % 1000}
-        events.append({**event, "userData": user, "purchaseData": purchase})
-        if len(events) == 1_000:
-            tally.add(msgspec.json.encode(events))
-            events.clear()
-    return tally
-
-
-def test_a_million_rows_of_parquet(spark: Spark, tmp_path: Path, outcomes: Path) -> None:
-    """Each of 1,000,000 rows arrives once and right, by a sum over all of them."""
-    source = str(tmp_path / "orders.parquet")
-    spark.do("save", sql=query(MILLION, 8, more=", string(id) AS event_id"), path=source)
-    with Api() as api:
-        spark.do(
-            "write",
-            sql=f"SELECT * FROM parquet.`{source}`",  # noqa: S608
-            options=options(api.url, outcomes),
-        )
-        tally = api.take()
-    assert (tally.events, tally.largest) == (MILLION, 100)
-    assert tally.digest == expected(MILLION).digest
-    assert facts(outcomes, "rejected") == []

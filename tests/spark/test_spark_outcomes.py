@@ -107,25 +107,12 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
 
 
 def test_a_table_in_a_bucket(store: Store, server: Recorder, tmp_path: Path) -> None:
-    """It is an object for each task, in a bucket that exists; none is created."""
+    """It is an object for each task, in a bucket that exists; none is created.
+
+    A refused PUT fails the write, and the message has the reason.
+    """
     bucket = f"bucket-{uuid.uuid4().hex}"
     given = options(server.url, tmp_path, write_id="w1") | {"outcomes_path": f"s3a://{bucket}/out"}
-    with closing(Spark(tmp_path)) as spark:
-        said = spark.failure("write", sql=query(100, email=MIXED), options=given)
-        assert "StorageError: option 'outcomes_path': the table of outcomes cannot be" in said
-        assert server.requests == []
-        store.client.create_bucket(Bucket=bucket)
-        spark.do("write", sql=query(100, email=MIXED), options=given)
-        spark.do("write", sql=query(110, 2), options=given)
-    assert sorted(ids(server)) == sorted(event_ids(range(110)))
-    folders = Counter(name.rpartition("/")[0] for name in store.objects(bucket))
-    assert folders == {"out/write=none": 1, "out/write=w1": 4 + 2}
-
-
-def test_a_table_that_cannot_be_written(store: Store, server: Recorder, tmp_path: Path) -> None:
-    """A refused PUT fails the write, and the message has the reason."""
-    bucket = f"bucket-{uuid.uuid4().hex}"
-    store.client.create_bucket(Bucket=bucket)
 
     def delete_bucket(_: Request) -> Reply:
         for name in store.objects(bucket):
@@ -134,9 +121,17 @@ def test_a_table_that_cannot_be_written(store: Store, server: Recorder, tmp_path
         server.answer = lambda _: Reply()
         return Reply()
 
-    server.answer = delete_bucket
-    given = options(server.url, tmp_path) | {"outcomes_path": f"s3://{bucket}/out"}
     with closing(Spark(tmp_path / "app")) as spark:
-        said = spark.failure("write", sql=query(10, 1), options=given)
-    assert len(server.events) == 10
+        said = spark.failure("write", sql=query(100, email=MIXED), options=given)
+        assert "StorageError: option 'outcomes_path': the table of outcomes cannot be" in said
+        assert server.requests == []
+        store.client.create_bucket(Bucket=bucket)
+        spark.do("write", sql=query(100, email=MIXED), options=given)
+        spark.do("write", sql=query(110, 2), options=given)
+        assert sorted(ids(server)) == sorted(event_ids(range(110)))
+        folders = Counter(name.rpartition("/")[0] for name in store.objects(bucket))
+        assert folders == {"out/write=none": 1, "out/write=w1": 4 + 2}
+        server.answer = delete_bucket
+        said = spark.failure("write", sql=query(10, 1), options=given | {"write_id": "w2"})
+    assert len(server.events) == 120
     assert re.search("the table of outcomes cannot be written: .*NO_SUCH_BUCKET", said)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from write_support import facts
+from write_support import ATTEMPT, facts
 
 from target_liveintent.errors import StorageError
 from target_liveintent.spark.outcomes import FactTable
@@ -29,35 +29,25 @@ def row(event_id: str, outcome: str = "delivered", **values: Any) -> dict[str, A
     return {**account, "event_id": event_id, "outcome": outcome, **values}
 
 
-def add(table: FactTable, write: str, partition: int, rows: list[dict[str, Any]]) -> None:
-    table.add(f"write={write}/{partition:05}-{uuid.uuid4().hex}.parquet", rows)
+def add(table: FactTable, write: str, partition: int, *rows: dict[str, Any]) -> None:
+    table.add(f"write={write}/{partition:05}-{uuid.uuid4().hex}.parquet", list(rows))
 
 
 def test_rows(table: FactTable, outcomes: Path) -> None:
     """They are there for any reader, with their write; an empty table can be read as well."""
     assert facts(outcomes) == []
-    add(table, "w1", 3, [row("1", sent_at=1_500_000), row("2", "rejected", record="{}")])
+    add(table, "w1", 3, row("1", sent_at=1_500_000), row("2", "rejected", record="{}"))
     first, second = facts(outcomes)
     assert (first["write"], first["event_id"], first["sent_at"].timestamp()) == ("w1", "1", 1.5)
     assert (second["record"], second["sent_at"]) == ("{}", None)
-
-
-def test_files_are_whole(table: FactTable, outcomes: Path) -> None:
-    """A writer that is killed leaves a name that no reader looks at; nobody else may read them."""
-    add(table, "w1", 0, [row("1")])
-    (outcomes / "write=w1" / "_begun-00000-x.parquet").write_bytes(b"half")
-    add(table, "w1", 0, [row("1")])
-    assert len(facts(outcomes)) == 2
-    assert table.delivered("w1") == {("a-1b2c", "127.0.0.1", 1, "orders"): {"1"}}
-    whole = list(outcomes.glob("write=*/[!_]*"))
-    assert {path.stat().st_mode & 0o777 for path in whole} == {0o600}
+    assert {path.stat().st_mode & 0o777 for path in outcomes.glob("write=*/*")} == {0o600}
 
 
 def test_a_file_appears_at_once(table: FactTable, outcomes: Path) -> None:
-    """Its name is the last thing that is written."""
+    """A writer that is killed before the last step leaves a name that no reader looks at."""
 
-    class Stopped:
-        """A file system whose process is killed just before it renames the file."""
+    class Killed:
+        """A file system whose process ends just before it renames a file."""
 
         def __init__(self, files: Any) -> None:
             self._files = files
@@ -67,22 +57,22 @@ def test_a_file_appears_at_once(table: FactTable, outcomes: Path) -> None:
                 raise KeyboardInterrupt
             return getattr(self._files, name)
 
-    table._files = Stopped(table._files)  # noqa: SLF001
+    table._files = Killed(table._files)  # noqa: SLF001
     with pytest.raises(KeyboardInterrupt):
-        add(table, "w1", 0, [row("1")])
+        add(table, "w1", 0, row("1"))
+    (begun,) = (outcomes / "write=w1").iterdir()
+    begun.write_bytes(b"half")
+    table = FactTable(str(outcomes))
     assert facts(outcomes) == []
+    assert table.sent_before(ATTEMPT._replace(write="w1")) == {}
 
 
 def test_what_a_write_has_delivered(table: FactTable) -> None:
     """By account, pixel and stream; not what others have delivered, or what was rejected."""
-    add(
-        table,
-        "w1",
-        0,
-        [row("1"), row("2", pixel=2), row("3", stream="others"), row("4", "dropped")],
-    )
-    add(table, "w1", 1, [row("5", customer_id="b-2c3d"), row("6", host="api.example.com")])
-    add(table, "w2", 0, [row("7")])
+    others = [row("2", pixel=2), row("3", stream="others"), row("4", "dropped")]
+    add(table, "w1", 0, row("1"), *others)
+    add(table, "w1", 1, row("5", customer_id="b-2c3d"), row("6", host="api.example.com"))
+    add(table, "w2", 0, row("7"))
     here = ("a-1b2c", "127.0.0.1")
     expected = {
         (*here, 1, "orders"): {"1"},
@@ -91,31 +81,30 @@ def test_what_a_write_has_delivered(table: FactTable) -> None:
         ("b-2c3d", "127.0.0.1", 1, "orders"): {"5"},
         ("a-1b2c", "api.example.com", 1, "orders"): {"6"},
     }
-    assert table.delivered("w1") == table.delivered("w1", partition=1) == expected
-    assert table.delivered("w1", partition=2) == table.delivered("w3") == {}
+    for write, partition, is_first, found in (
+        ("w1", 2, False, expected),
+        ("w1", 1, True, expected),
+        ("w1", 2, True, {}),
+        ("w3", 0, False, {}),
+    ):
+        attempt = ATTEMPT._replace(write=write, partition=partition, is_first=is_first)
+        assert table.sent_before(attempt) == found
 
 
-@pytest.mark.parametrize("url", ["nope://bucket/x", "s3://"])
-def test_urls_that_name_nothing(url: str) -> None:
-    with pytest.raises(StorageError, match="'outcomes_path': the table of outcomes cannot be used"):
-        FactTable(url, create=True)
-
-
-def test_a_full_disk(table: FactTable, outcomes: Path) -> None:
-    """The system's words are in the message. No file appears."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
-    try:
-        with pytest.raises(StorageError, match=r"cannot be written: .*File too large"):
-            add(table, "w1", 0, [row(str(number)) for number in range(5_000)])
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert facts(outcomes) == []
-
-
-def test_an_address_in_a_path(tmp_path: Path) -> None:
-    """It is in no message."""
+def test_what_cannot_be_used(table: FactTable, outcomes: Path, tmp_path: Path) -> None:
+    """The message names the option, without an address; nothing of a file that failed appears."""
+    for url in ("nope://bucket/x", "s3://"):
+        with pytest.raises(StorageError, match="'outcomes_path': the table of outcomes cannot be"):
+            FactTable(url, create=True)
     (tmp_path / "ann@example.com").write_text("a file")
     with pytest.raises(StorageError, match="cannot be written: ") as raised:
         FactTable(str(tmp_path / "ann@example.com"), create=True)
     assert "ann@" not in str(raised.value)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+    try:
+        with pytest.raises(StorageError, match=r"cannot be written: .*File too large"):
+            add(table, "w1", 0, *(row(str(number)) for number in range(5_000)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert facts(outcomes) == []

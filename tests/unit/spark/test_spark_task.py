@@ -18,7 +18,6 @@ from write_support import ATTEMPT, COLUMNS, batch, facts, make_job, pa, pq
 
 from target_liveintent.errors import AccessDeniedError, AllRefusedError, RunError, StorageError
 from target_liveintent.privacy.identity import derive_event_id
-from target_liveintent.reporting import summary
 from target_liveintent.spark.task import LOGGER, configure_logging, deliver
 from target_liveintent.store import open_for_reading
 
@@ -43,7 +42,7 @@ def test_a_partition(sandbox: Sandbox, outcomes: Path) -> None:
     """Each row is counted by its outcome; batches of Arrow are not those of the API."""
     job = make_job(outcomes, api_url=sandbox.url)
     batches = [batch(0, 150), batch(150, 60), batch(210, 1, email=[None])]
-    counts = deliver(job, ATTEMPT, batches).counts.streams["orders"]
+    counts = deliver(job, ATTEMPT, batches).streams["orders"]
     assert (counts.read, counts.delivered, counts.unsettled) == (211, 210, 0)
     assert counts.rejected == {"no_identity": 1}
     assert sorted(request.events for request in sandbox.requests) == [10, 100, 100]
@@ -58,28 +57,24 @@ def test_a_partition(sandbox: Sandbox, outcomes: Path) -> None:
 def test_columns_in_any_case(sandbox: Sandbox) -> None:
     """The events are the same, with keys or with IDs that are derived from all columns."""
     names = ("id", "event_time", "email", "value", "currency", "userData")
-    now = int(time.time()) - 3600
+    values = ([1, 2], [int(time.time()) - 3600] * 2, ["a@example.com"] * 2, [1.5, None])
+    users = pa.array([{"ip": "192.0.2.1"}, None])
     for keys in ("id", ""):
         for columns in (names, [names[0], *(name.upper() for name in names[1:])]):
-            values = ([1, 2], [now] * 2, ["a@example.com"] * 2, [1.5, None], ["usd", "eur"])
-            users = pa.array([{"ip": "192.0.2.1"}, None])
             job = make_job(None, *columns, api_url=sandbox.url, key_properties=keys)
-            rows = dict(zip(columns, (*values, users), strict=True))
+            rows = dict(zip(columns, (*values, ["usd", "eur"], users), strict=True))
             deliver(job, ATTEMPT, [pa.RecordBatch.from_pydict(rows)])
     events = sandbox.events
     assert [event["purchaseData"].get("value") for event in events[:2]] == [1.5, None]
     assert events[0]["userData"]["ip"] == "192.0.2.1"
-    assert events[:2] == events[2:4]
-    assert events[4:6] == events[6:]
+    assert (events[:2], events[4:6]) == (events[2:4], events[6:])
 
 
 @pytest.mark.parametrize(
     ("name", "column", "outcome"),
     [
         ("_sdc_deleted_at", pa.array(["2026-07-31"]), {"dropped": {"deleted": 1}}),
-        ("ip", pa.array(["nowhere"]), {"left_out": {"ip": 1}, "delivered": 1}),
         ("value", pa.array([1], pa.duration("s")), {"left_out": {"value": 1}, "delivered": 1}),
-        ("user_agent", pa.array([b"x"]), {"left_out": {"user_agent": 1}, "delivered": 1}),
         ("currency", pa.array([["USD"]]), {"left_out": {"currency": 1}, "delivered": 1}),
         ("email", pa.array([b"x"]), {"rejected": {"no_identity": 1}}),
         ("event_time", pa.array([1], pa.time64("us")), {"rejected": {"invalid_event_time": 1}}),
@@ -90,22 +85,20 @@ def test_values_that_cannot_be_used(
 ) -> None:
     """Whatever their type is, they end no task."""
     job = make_job(outcomes, *dict.fromkeys([*COLUMNS, name]), api_url=sandbox.url)
-    counts = deliver(job, ATTEMPT, [batch(0, 1, **{name: column})]).counts.streams["orders"]
+    counts = deliver(job, ATTEMPT, [batch(0, 1, **{name: column})]).streams["orders"]
     for attribute, expected in outcome.items():
         assert getattr(counts, attribute) == expected
     assert counts.unsettled == 0
 
 
 def test_the_zone_of_the_settings(sandbox: Sandbox) -> None:
-    """Only a timestamp_ntz is of the zone of the settings; the driver warns if none was."""
+    """Only a timestamp_ntz is of the zone of the settings."""
     job = make_job(None, api_url=sandbox.url, timezone="Asia/Tokyo")
     moment = dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=1)
     for kind, uses in ((pa.timestamp("us", "UTC"), 0), (pa.timestamp("us"), 2)):
         times = pa.array([moment.replace(tzinfo=None)] * 2, pa.timestamp("us")).cast(kind)
-        result = deliver(job, ATTEMPT, [batch(0, 2, event_time=times)])
-        counts = result.counts.streams["orders"]
+        counts = deliver(job, ATTEMPT, [batch(0, 2, event_time=times)]).streams["orders"]
         assert (counts.delivered, counts.zone_uses) == (2, uses)
-        assert len(list(summary.warnings(result.counts, "Asia/Tokyo"))) == (uses == 0)
 
 
 def test_a_folder_that_is_not_shared(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -168,12 +161,12 @@ def test_refused_rows(outcomes: Path) -> None:
     with FaultyServer(lambda request: Reply(400 if bad & {*request.ids} else 204)) as server:
         job = make_job(outcomes, api_url=server.url)
         for first, count, refused in ((2_000, 300, 300), (0, 1_000, 20)):
-            counts = deliver(job, ATTEMPT, [batch(first, count)]).counts.total
+            counts = deliver(job, ATTEMPT, [batch(first, count)]).total
             assert counts.rejected == {"refused_by_api": refused}
             assert counts.delivered == count - refused
 
 
-@pytest.mark.parametrize("write", ["run-1", "query-6", "query-5", "query-4", "another"])
+@pytest.mark.parametrize("write", ["run-1", "query-5", "another"])
 def test_wrong_settings_end_a_task(outcomes: Path, write: str) -> None:
     """Not if another task, or a micro-batch before this one, shows that the API accepts events."""
     batches = ("query-6", "query-5") if write.startswith("query") else ()
@@ -183,12 +176,12 @@ def test_wrong_settings_end_a_task(outcomes: Path, write: str) -> None:
         deliver(make_job(outcomes, api_url=server.url), other, [batch(9_000, 1)])
         server.answer = lambda _: Reply(400, delay=0.01)  # A task looks once a second.
         job = make_job(outcomes, api_url=server.url)
-        if write in {"query-4", "another"}:
+        if write == "another":
             with pytest.raises(AllRefusedError):
                 deliver(job, attempt, [batch(0, 5_000)])
             assert 1_000 <= len(server.requests) <= 1_015
         else:
-            counts = deliver(job, attempt, [batch(0, 1_200)]).counts.total
+            counts = deliver(job, attempt, [batch(0, 1_200)]).total
             assert counts.rejected == {"refused_by_api": 1_200}
 
 
@@ -205,20 +198,12 @@ def test_the_next_attempt(outcomes: Path) -> None:
         assert len(facts(outcomes)) == 200
         server.answer = lambda _: Reply()
         again = ATTEMPT._replace(partition=7, is_first=False)
-        counts = deliver(job, again, [batch(100, 250)]).counts.total
+        counts = deliver(job, again, [batch(100, 250)]).total
         assert (counts.delivered, counts.dropped) == (150, {"already_sent": 100})
         # Spark begins the stage again: the attempt counts as the first, but not the partition.
-        counts = deliver(job, ATTEMPT, [batch(100, 400)]).counts.total
+        counts = deliver(job, ATTEMPT, [batch(100, 400)]).total
         assert (counts.delivered, counts.dropped) == (150, {"already_sent": 250})
     assert len(server.delivered) == len(server.accepted) == len(facts(outcomes)) == 500
-
-
-def test_a_first_attempt_reads_nothing(sandbox: Sandbox, outcomes: Path) -> None:
-    """A write of many partitions would read its whole table for each of them."""
-    job = make_job(outcomes, api_url=sandbox.url)
-    for partition in (0, 1):
-        counts = deliver(job, ATTEMPT._replace(partition=partition), [batch(0, 10)]).counts.total
-        assert counts.delivered == 10
 
 
 @pytest.mark.parametrize(
@@ -236,35 +221,31 @@ def test_others_have_delivered(sandbox: Sandbox, outcomes: Path, change: dict[st
     deliver(make_job(outcomes, *columns, api_url=sandbox.url), ATTEMPT, rows)
     with FaultyServer(lambda _: Reply()) as server:
         job = make_job(outcomes, *columns, api_url=server.url, **change)
-        assert deliver(job, again, rows).counts.total.delivered == 10
+        assert deliver(job, again, rows).total.delivered == 10
 
 
 def test_a_replay(sandbox: Sandbox, outcomes: Path) -> None:
-    """Only rejected rows go, with their IDs and streams; a changed record ends nothing."""
+    """Only rejected rows go, with their IDs and streams, and not those of another pixel."""
     old = [int(time.time()) - 8 * 86_400] * 3
     deliver(make_job(outcomes, api_url=sandbox.url), ATTEMPT, [batch(0, 2)])
     deliver(make_job(outcomes, api_url=sandbox.url), ATTEMPT, [batch(2, 3, event_time=old)])
     others = make_job(outcomes, api_url=sandbox.url, pixel_id="777")
     deliver(others, ATTEMPT, [batch(5, 3, event_time=old)])
     rows = pq.read_table(outcomes)
-    changed = {"outcome": ["rejected"] * 2, "record": ["{", None], "event_id": ["x", "y"]}
     names = [*rows.schema.names, "OTHER"]
     job = make_job(outcomes, *names, api_url=sandbox.url, default_source="offline", stream_name="x")
     batches = [*rows.append_column("OTHER", rows["stream"]).to_batches()]
-    counts = deliver(job, ATTEMPT._replace(write="again"), batches).counts.total
+    counts = deliver(job, ATTEMPT._replace(write="again"), batches).total
     assert (counts.read, counts.delivered, counts.filtered) == (8, 3, 2)
     assert counts.not_replayed == {"other_account": 3}
     again = [row for row in facts(outcomes) if row["write"] == "again"]
     assert {row["event_id"] for row in again} == ids(range(2, 5))
     assert {(row["stream"], row["outcome"]) for row in again} == {("orders", "delivered")}
-    job = make_job(outcomes, *changed, api_url=sandbox.url)
-    counts = deliver(job, ATTEMPT, [pa.RecordBatch.from_pydict(changed)]).counts.total
-    assert (counts.rejected.total(), counts.filtered) == (1, 1)
 
 
 def test_a_dry_run_keeps_nothing(sandbox: Sandbox, outcomes: Path) -> None:
     job = make_job(outcomes, api_url=sandbox.url, dry_run="true")
-    assert deliver(job, ATTEMPT, [batch(0, 10)]).counts.total.delivered == 10
+    assert deliver(job, ATTEMPT, [batch(0, 10)]).total.delivered == 10
     assert (sandbox.stats.requests, outcomes.exists()) == (0, False)
 
 
@@ -281,7 +262,7 @@ def test_tasks_share_a_store(sandbox: Sandbox, outcomes: Path, store_url: str) -
     rows = batch(100, 100)  # Once, as their times depend on the clock.
     with ThreadPoolExecutor() as pool:
         done = list(pool.map(lambda one: deliver(job, one, [rows]), other))
-    counts = [one.counts.total for one in done]
+    counts = [one.total for one in done]
     assert sum(one.delivered for one in counts) == 80
     assert sum(one.dropped["already_sent"] for one in counts) == 120
     assert sandbox.stats.duplicates == 0

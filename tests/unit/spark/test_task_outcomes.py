@@ -105,16 +105,6 @@ def test_when_rows_are_written(table: FactTable, tmp_path: Path) -> None:
     assert len(facts(tmp_path / "outcomes")) == 2
 
 
-def test_many_rows_are_written_at_once(
-    table: FactTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("target_liveintent.spark.outcomes._MOST_ROWS", 2)
-    outcomes = outcomes_of(table)
-    for name in "12345":
-        outcomes.reject(rejection(name, "no_consent"))
-    assert len(facts(tmp_path / "outcomes")) == 4
-
-
 def test_without_a_table() -> None:
     """Nothing is kept, also not in memory."""
     outcomes = outcomes_of(None)
@@ -123,25 +113,6 @@ def test_without_a_table() -> None:
     outcomes.reject(rejection("2"))
     outcomes.release()
     assert outcomes.positions == {}
-
-
-def test_what_another_write_has_delivered(
-    table: FactTable, tmp_path: Path, open_run: Callable[..., RunStore]
-) -> None:
-    """The store knows it, and it is a row; what the task confirms, other tasks know."""
-    known, new = (conversion(order(event_id=name)) for name in ("known", "new"))
-    other = open_run("other")
-    other.claim({0: [known]})
-    other.confirm(0, [known], is_last=True)
-    other.write()
-    outcomes = outcomes_of(table, open_run("task"))
-    assert outcomes.claim({0: [known, new]}) == {0: Claim([new], [], [known])}
-    outcomes.confirm(0, [new], is_last=True)
-    outcomes.write(durable=True)
-    assert open_run("third").claim({0: [new]}) == {0: Claim([], [], [new])}
-    outcomes.release()
-    (row,) = facts(tmp_path / "outcomes")
-    assert (row["event_id"], row["outcome"], row["reason"]) == ("known", "dropped", "already_sent")
 
 
 def test_a_delivered_event_has_no_dead_letter_in_the_store(

@@ -12,8 +12,7 @@ pa = pytest.importorskip("pyarrow", reason="an extra")
 pq = pytest.importorskip("pyarrow.parquet", reason="an extra")
 
 from target_liveintent.spark.options import Job, job_of  # noqa: E402
-from target_liveintent.spark.outcomes import Attempt  # noqa: E402
-from target_liveintent.spark.task import table_of  # noqa: E402
+from target_liveintent.spark.outcomes import Attempt, table_of  # noqa: E402
 
 COLUMNS = ["id", "event_time", "email"]
 OPTIONS = {
