@@ -18,7 +18,7 @@ from target_liveintent.privacy import Suppressions
 from target_liveintent.reporting import DONE, FAILED, REPLAY, USUAL, Ending, RunReporter
 from target_liveintent.run import RunCounts, counted, too_many_rejected
 from target_liveintent.spark.options import Job, job_of, names_of, warnings_of
-from target_liveintent.spark.outcomes import Attempt, table_of
+from target_liveintent.spark.outcomes import Attempt, FactTable
 from target_liveintent.spark.rows import rows_of
 from target_liveintent.spark.task import LOGGER
 from target_liveintent.store import open_store
@@ -102,13 +102,12 @@ def _problem(
             " repeat the write, and report this bug"
         )
     refused = total.rejected["refused_by_api"]
-    if refused > MOST_UNPROVEN_OF_NONE and not counts.has_taken:
-        table = table_of(job)
-        if table is None or not table.has_accepted(attempts[0], settings):
-            return AllRefusedError(
-                f"the API accepted no event of this write ({refused} events were refused). The"
-                " cause may be in the settings, not in the events: check pixel_id and customer_id"
-            )
+    is_suspicious = refused > MOST_UNPROVEN_OF_NONE and not counts.has_taken
+    if is_suspicious and not FactTable(job.outcomes_path).has_accepted(attempts[0], settings):
+        return AllRefusedError(
+            f"the API accepted no event of this write ({refused} events were refused). The cause"
+            " may be in the settings, not in the events: check pixel_id and customer_id"
+        )
     delivered = f"The write operation delivered {counted(total.delivered, 'event')}."
     if total.rejected and not (job.outcomes_path or settings.dry_run):
         reasons = ", ".join(f"{reason} {n}" for reason, n in total.rejected.most_common())

@@ -65,7 +65,7 @@ class Job(NamedTuple):
         stream: The name under which the records are counted.
         keys: The columns that event IDs are derived from.
         columns: The columns that are needed: how the DataFrame spells each, by its own name.
-        outcomes_path: The option, or empty; so is `write_id`.
+        outcomes_path: The option, or empty; so is `write_id`. A dry run keeps no outcomes.
         is_replay: Whether the rows come from the table of outcomes.
     """
 
@@ -132,7 +132,7 @@ def job_of(options: Mapping[str, str], columns: Sequence[str]) -> Job:
     # Without keys, event IDs may be derived from all columns.
     wanted = FACT_COLUMNS if is_replay else (*_EVENT_COLUMNS, *keys) if keys else names
     needed = {name: given for name, given in names.items() if name in wanted}
-    path = own["outcomes_path"].rstrip("/")
+    path = "" if settings.dry_run else own["outcomes_path"].rstrip("/")
     return Job(settings, tasks, stream, keys, needed, path, own["write_id"], is_replay)
 
 

@@ -28,7 +28,6 @@ from target_liveintent.privacy import scrub
 from target_liveintent.reasons import REASONS
 from target_liveintent.run import Outcomes
 from target_liveintent.settings import Settings, is_url
-from target_liveintent.spark.options import Job
 from target_liveintent.store import Claim, letter_of
 
 DELIVERED, REJECTED, DROPPED = "delivered", "rejected", "dropped"
@@ -76,7 +75,7 @@ class FactTable:
     """The table that the option `outcomes_path` names.
 
     Args:
-        url: A path, or a URL that pyarrow has a file system for.
+        url: A path, or a URL that pyarrow has a file system for. If it is empty, nothing is kept.
         create: Whether the table is created. The driver does that, before a task starts.
 
     Raises:
@@ -84,8 +83,10 @@ class FactTable:
     """
 
     def __init__(self, url: str, *, create: bool = False) -> None:
+        self._files, self._root = fs.LocalFileSystem(), url
+        if not url:
+            return
         with _failures_named("used"):
-            self._files, self._root = fs.LocalFileSystem(), url
             if is_url(url):
                 url = url.replace("s3a://", "s3://", 1)
                 self._files, self._root = fs.FileSystem.from_uri(url)
@@ -101,6 +102,8 @@ class FactTable:
 
     def add(self, name: str, rows: list[dict[str, Any]]) -> None:
         """Add rows in a file of this name; they appear all at once."""
+        if not self._root:
+            return
         content = pa.BufferOutputStream()
         pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), content)
         path = begun = f"{self._root}/{name}"
@@ -136,8 +139,10 @@ class FactTable:
 
     def _delivered(self, write: str, partition: int | None = None) -> Sent:
         """Return which events a write has delivered, if this partition has rows, or any has."""
-        sent = defaultdict(set)
+        sent: Sent = defaultdict(set)
         columns = ["customer_id", "host", "pixel", "stream", "event_id"]
+        if not self._root:
+            return sent
         with _failures_named("read"), contextlib.suppress(FileNotFoundError):
             folder = f"{self._root}/write={write}"
             rows = ds.dataset(folder, schema=SCHEMA, format="parquet", filesystem=self._files)
@@ -147,12 +152,6 @@ class FactTable:
                     for *key, event_id in zip(*batch.to_pydict().values(), strict=True):
                         sent[tuple(key)].add(event_id)
         return sent
-
-
-def table_of(job: Job, *, create: bool = False) -> FactTable | None:
-    """Return the table of outcomes; None without one. A dry run keeps no outcomes."""
-    is_kept = job.outcomes_path and not job.settings.dry_run
-    return FactTable(job.outcomes_path, create=create) if is_kept else None
 
 
 @contextlib.contextmanager
@@ -182,7 +181,7 @@ class TaskOutcomes:
         self,
         settings: Settings,
         attempt: Attempt,
-        table: FactTable | None,
+        table: FactTable,
         store: Outcomes,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
@@ -222,8 +221,6 @@ class TaskOutcomes:
     def _add(self, event: Conversion | Rejection, outcome: str, **values: Any) -> None:
         """Add a row, with times in microseconds; columns without a value stay empty."""
         values["position"] = self.positions.pop(event.event_id, None)
-        if self._table is None:
-            return
         if not self._rows:
             self._since = self._clock.monotonic()
         values |= {"outcome": outcome, "stream": event.stream, "event_id": event.event_id}
@@ -245,7 +242,7 @@ class TaskOutcomes:
             self._store.release()
 
     def _write_rows(self) -> None:
-        if self._table is not None and self._rows:
+        if self._rows:
             attempt, unique = self._attempt, uuid.uuid4().hex
             name = f"write={attempt.write}/{attempt.partition:05}-{unique}.parquet"
             self._table.add(name, self._rows)

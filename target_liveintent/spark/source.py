@@ -21,7 +21,7 @@ from target_liveintent.run import RunCounts
 from target_liveintent.run_id import new_run_id
 from target_liveintent.spark.driver import end
 from target_liveintent.spark.options import job_of, warnings_of
-from target_liveintent.spark.outcomes import Attempt, table_of
+from target_liveintent.spark.outcomes import Attempt, FactTable
 from target_liveintent.spark.task import LOGGER, configure_logging, deliver
 
 _BATCHES = 10
@@ -70,7 +70,7 @@ class Writer(DataSourceArrowWriter, DataSourceStreamArrowWriter):  # type: ignor
             LOGGER.warning(warning)
         self._given = dict(options), schema.fieldNames()
         self._run_id = new_run_id()
-        table_of(job_of(*self._given), create=True)
+        FactTable(job_of(*self._given).outcomes_path, create=True)
 
     def write(self, iterator: Iterator[pa.RecordBatch]) -> TaskMessage:
         """Deliver a partition; runs in a task.

@@ -24,7 +24,7 @@ from target_liveintent.reasons import REASONS
 from target_liveintent.run import Outcomes, ReplayChoice, ReplayConverter, Run, RunCounts, RunParts
 from target_liveintent.run_id import new_run_id
 from target_liveintent.spark.options import FACT_COLUMNS, Job
-from target_liveintent.spark.outcomes import REJECTED, Attempt, TaskOutcomes, table_of
+from target_liveintent.spark.outcomes import REJECTED, Attempt, FactTable, TaskOutcomes
 from target_liveintent.spark.rows import Row, rows_of
 from target_liveintent.store import TASK, DryStore, empty_store, open_store
 
@@ -56,8 +56,8 @@ class _Task:
 
     def __init__(self, job: Job, attempt: Attempt, resources: contextlib.ExitStack) -> None:
         self._job, self._attempt, settings = job, attempt, job.settings
-        self._table = table_of(job)
-        self._sent = {} if self._table is None else self._table.sent_before(attempt)
+        self._table = FactTable(job.outcomes_path)
+        self._sent = self._table.sent_before(attempt)
         store: Outcomes = DryStore(empty_store(), settings, attempt.run_id)
         if settings.has_database_server and not settings.dry_run:
             # Attempts at tasks are separate in the store, as runs are.
@@ -129,7 +129,7 @@ class _Task:
     def _learn(self) -> None:
         """Look in the table whether the API accepts events of other tasks; called once a second."""
         refusals = self._refusals
-        if refusals.suspects and not refusals.accepted and self._table is not None:
+        if refusals.suspects and not refusals.accepted:
             refusals.accepted = self._table.has_accepted(self._attempt, self._job.settings)
 
 

@@ -1,4 +1,4 @@
-"""The files, tests, classes and functions that the documentation names exist."""
+"""What the documentation names exists, and its URLs have no password."""
 
 from __future__ import annotations
 
@@ -84,3 +84,16 @@ def test_the_table_of_columns_is_that_of_the_code() -> None:
     page = (DOCS / "reference" / "columns.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \| `?([\w.]*)`? +\| \S", page, re.MULTILINE)
     assert rows == [(field.name, field.wire_name) for field in FIELDS]
+
+
+def test_no_password_in_a_url() -> None:
+    """Meltano Hub would show it, as the name of the setting does not say that it is secret."""
+    # (Meltano's own database, `postgresql+psycopg://…`, is not the target's.)
+    with_password = re.compile(r"postgres(?:ql)?://[^\s/@:]*:[^\s/@]+@")
+    assert with_password.search("URL=postgresql://user:password@host/database")
+    places = ("*.md", "docs/**/*.md", "examples/**/*", "hub/*", "meltano.yml")
+    files = {path for place in places for path in ROOT.glob(place) if path.is_file()}
+    read = {path for path in files if ".meltano" not in path.parts}
+    assert len(read) > 40
+    assert [p for p in read if with_password.search(p.read_text("utf-8", "replace"))] == []
+    assert not with_password.search(str(SCHEMA))

@@ -1,4 +1,4 @@
-"""A Meltano project with plugins installed, and what its tap reads."""
+"""The target as it is released, an account, and what a tap reads."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from integration_support import STORE
-from meltano_support import CONSTRAINED, ROOT, TABLE, Project, copy_of_the_repositorys
+from meltano_support import CONSTRAINED, ROOT, TABLE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,15 +26,6 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> str:
     subprocess.run([*command, "--disable-pip-version-check"], check=True, timeout=120)
     (built,) = folder.glob("target_liveintent-*.whl")
     return f"{CONSTRAINED} {built}"
-
-
-@pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The project, with the tap and the target installed."""
-    project = copy_of_the_repositorys(tmp_path_factory.mktemp("meltano"))
-    installed = project.run("install", "tap-postgres", "target-liveintent")
-    assert installed.returncode == 0, installed.stderr
-    return project
 
 
 @pytest.fixture

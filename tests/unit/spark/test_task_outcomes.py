@@ -37,7 +37,7 @@ def table(tmp_path: Path) -> FactTable:
 
 
 def outcomes_of(
-    table: FactTable | None, store: Outcomes | None = None, clock: FakeClock | None = None
+    table: FactTable, store: Outcomes | None = None, clock: FakeClock | None = None
 ) -> TaskOutcomes:
     none = DryStore(empty_store(), SETTINGS, "run-1")
     return TaskOutcomes(SETTINGS, ATTEMPT, table, store or none, clock or FakeClock())
@@ -105,16 +105,6 @@ def test_when_rows_are_written(table: FactTable, tmp_path: Path) -> None:
     assert len(facts(tmp_path / "outcomes")) == 2
 
 
-def test_without_a_table() -> None:
-    """Nothing is kept, also not in memory."""
-    outcomes = outcomes_of(None)
-    outcomes.positions |= {"1": 0, "2": 1}
-    outcomes.deliver([event("1")], [NOW])
-    outcomes.reject(rejection("2"))
-    outcomes.release()
-    assert outcomes.positions == {}
-
-
 def test_a_delivered_event_has_no_dead_letter_in_the_store(
     open_run: Callable[..., RunStore],
 ) -> None:
@@ -124,7 +114,7 @@ def test_a_delivered_event_has_no_dead_letter_in_the_store(
     for one in events[:3]:
         run.reject(one.rejected("refused_by_api", None, None))
     run.write()
-    outcomes = outcomes_of(None, open_run("task"))
+    outcomes = outcomes_of(FactTable(""), open_run("task"))
     outcomes.deliver(events[:2], [NOW] * 2)
     outcomes.reject(events[3].rejected("refused_by_api", None, None))
     outcomes.write()

@@ -12,7 +12,7 @@ pa = pytest.importorskip("pyarrow", reason="an extra")
 pq = pytest.importorskip("pyarrow.parquet", reason="an extra")
 
 from target_liveintent.spark.options import Job, job_of  # noqa: E402
-from target_liveintent.spark.outcomes import Attempt, table_of  # noqa: E402
+from target_liveintent.spark.outcomes import Attempt, FactTable  # noqa: E402
 
 COLUMNS = ["id", "event_time", "email"]
 OPTIONS = {
@@ -30,7 +30,7 @@ def make_job(outcomes: Path | None, *columns: str, **options: str) -> Job:
     """Return a write whose table of outcomes is there."""
     given = OPTIONS | ({} if outcomes is None else {"outcomes_path": str(outcomes)}) | options
     job = job_of(given, [*(columns or COLUMNS)])
-    table_of(job, create=True)
+    FactTable(job.outcomes_path, create=True)
     return job
 
 
