@@ -15,17 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
-from preset_records import sample
+from meltano_support import MELTANO, ROOT, environment, replaying_tap
+from preset_records import Sample, sample
 
 import hub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PROGRAMS = Path(sys.executable).parent
-MELTANO = ROOT / ".venv-meltano" / "bin" / "meltano"
 SANDBOX_URL = "http://127.0.0.1:8086"
 """Where the pages have the sandbox; in tests, it takes a free port."""
 PIXEL = 12345
@@ -94,14 +93,14 @@ def blocks(page: Path) -> list[Block]:
 # A project
 
 
-def _shop(now: float) -> list[dict[str, Any]]:
+def _shop(now: float) -> list[Sample]:
     """Orders of a shop: three to send, a guest's, one that is not paid, one that is too old."""
-    good = sample("shopify", now).record
+    good = sample("shopify", now)
 
-    def order(number: int, **changes: Any) -> dict[str, Any]:
+    def order(number: int, **changes: Any) -> Sample:
         own = {"id": f"gid://shopify/Order/{number}", "name": f"#{number}"}
         own |= {"legacyResourceId": number, "email": f"buyer{number}@example.com"}
-        return {**good, **own, **changes}
+        return good._replace(record={**good.record, **own, **changes})
 
     guest = {"email": None, "customer": None, "customerJourneySummary": None}
     old = {"processedAt": "2020-01-01T00:00:00Z", "createdAt": "2020-01-01T00:00:00Z"}
@@ -159,12 +158,7 @@ class Project:
         return path
 
     def _make_tap(self) -> None:
-        data = self.folder / ".shop.json"
-        streams = {"orders": {"keys": ["id"], "records": _shop(time.time())}}
-        data.write_text(json.dumps(streams), encoding="utf-8")
-        replay = ROOT / "tests" / "meltano" / "replay_tap.py"
-        command = f'#!/bin/sh\nexec "{sys.executable}" "{replay}" "{data}" "$@"\n'
-        tap = self._program("tap-shopify", command)
+        tap = replaying_tap(self._programs, _shop(time.time()), "tap-shopify")
         found = subprocess.run(
             [tap, "--config", "-", "--discover"], capture_output=True, text=True, check=True
         )
@@ -222,10 +216,12 @@ class Project:
         if command.startswith("liveintent-sandbox"):
             return self._start_sandbox(command)
         script = command.replace(SANDBOX_URL, self.url)
+        # Its programs come first, before those of this machine.
+        places = (self._programs, PROGRAMS, MELTANO.parent, os.environ["PATH"])
         return subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],
             cwd=self.folder,
-            env=self.environment,
+            env=environment(PATH=":".join(map(str, places))),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -233,23 +229,6 @@ class Project:
             timeout=120,
             check=False,
         )
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What its commands have: its programs, and none of this machine's settings."""
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("MELTANO", "TAP_", "TARGET_", "VIRTUAL_ENV", "PYTEST"))
-        }
-        places = (self._programs, PROGRAMS, MELTANO.parent, kept["PATH"])
-        return kept | {
-            "PATH": ":".join(map(str, places)),
-            "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "0",
-            "MELTANO_CLI_DISABLE_VERSION_CHECK": "1",
-            "NO_COLOR": "1",
-            "NO_PROXY": "127.0.0.1",
-        }
 
     def _start_sandbox(self, command: str) -> subprocess.CompletedProcess[str]:
         """Leave a sandbox running, on a free port, as in a terminal of its own."""

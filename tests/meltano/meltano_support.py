@@ -37,6 +37,21 @@ EMPTY = {
 """A project without plugins."""
 
 
+def environment(**settings: str) -> dict[str, str]:
+    """Return what commands have: Meltano, these settings, and none of this machine's."""
+    others = ("MELTANO", "TAP_", "TARGET_", "VIRTUAL_ENV", "PYTEST")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
+    return {
+        **kept,
+        "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "0",
+        "MELTANO_CLI_DISABLE_VERSION_CHECK": "1",
+        "NO_COLOR": "1",
+        "NO_PROXY": "127.0.0.1",
+        "PATH": f"{MELTANO.parent}:{kept['PATH']}",
+        **settings,
+    }
+
+
 class Project:
     """A folder to run Meltano in, with state and plugins of its own."""
 
@@ -64,23 +79,11 @@ class Project:
     def _call(
         self, command: Sequence[str | Path], settings: Mapping[str, str]
     ) -> subprocess.CompletedProcess[str]:
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("MELTANO", "TAP_", "TARGET_", "VIRTUAL_ENV"))
-        }
-        environment |= {
-            "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "0",
-            "MELTANO_CLI_DISABLE_VERSION_CHECK": "1",
-            "NO_COLOR": "1",
-            "NO_PROXY": "127.0.0.1",
-            "PATH": f"{MELTANO.parent}:{environment['PATH']}",
-            **settings,
-        }
         return subprocess.run(
             command,
             cwd=self.folder,
-            env=environment,
+            env=environment(**settings),
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=300,
@@ -189,7 +192,7 @@ def block_of(document: Path, kind: str) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def replaying_tap(folder: Path, samples: Iterable[Sample]) -> Path:
+def replaying_tap(folder: Path, samples: Iterable[Sample], name: str = "replaying-tap") -> Path:
     """A program that stands in for a tap: it sends samples, where Meltano selects them."""
     data = folder / "replayed.json"
     streams: dict[str, Any] = {}
@@ -197,7 +200,7 @@ def replaying_tap(folder: Path, samples: Iterable[Sample]) -> Path:
         stream = streams.setdefault(sample.stream, {"keys": sample.keys, "records": []})
         stream["records"].append(sample.record)
     data.write_text(json.dumps(streams), encoding="utf-8")
-    program = folder / "replaying-tap"
+    program = folder / name
     replay = Path(__file__).with_name("replay_tap.py")
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{replay}" "{data}" "$@"\n')
     program.chmod(0o755)

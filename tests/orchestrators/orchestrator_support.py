@@ -7,10 +7,12 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from docs_support import MELTANO, ROOT, Project
+from meltano_support import MELTANO, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from docs_support import Project
 
     from target_liveintent.sandbox import Sandbox
 
