@@ -211,7 +211,8 @@ class TaskOutcomes:
         """Note a record that is not sent, with the redacted record if it may be kept."""
         settings, reason = self._settings, rejection.reason
         outcome = REJECTED if REASONS[reason].letter else DROPPED
-        key, record = letter_of(rejection, settings, self._attempt.run_id, self._clock.time())
+        now = self._clock.time()
+        key, record, _ = letter_of(rejection, settings, self._attempt.run_id, now)
         time = unix_time(rejection.columns.get("event_time"), settings.events.zone)
         values: dict[str, Any] = {"event_time": time * 1_000_000 if isinstance(time, int) else None}
         if outcome == REJECTED:

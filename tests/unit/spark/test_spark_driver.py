@@ -128,12 +128,11 @@ def test_rejected_rows_without_a_table(dry_run: str) -> None:
 # The history
 
 
-def history(job: Job) -> list[dict[str, Any]]:
-    """Return the entries of the history."""
-    database = open_for_reading(job.settings)
-    with contextlib.closing(database):
+def history(job: Job) -> list[tuple[str, dict[str, Any]]]:
+    """Return the kinds of the runs in the history, and their figures."""
+    with contextlib.closing(open_for_reading(job.settings)) as database:
         runs = list(runs_in(database, job.settings, 0.0))
-    return [json.loads(figures or "") for *_, figures in runs]
+    return [(kind, json.loads(figures or "")) for _, kind, _, figures in runs]
 
 
 @pytest.mark.postgres
@@ -149,7 +148,8 @@ def test_the_history_of_a_write(
     ]
     assert end(job, "x", [*results, done(read=0)], tasks=3) is None
     assert isinstance(end(job, "run-2", [], tasks=1), RunError)
-    entry, failed = history(job)
+    (kind, entry), (_, failed) = history(job)
+    assert kind == "usual"
     assert (entry["run_id"], entry["ending"]) == ("run-1", "done")
     assert (failed["run_id"], failed["ending"]) == ("run-2", "failed")
     (stream,) = entry["streams"].values()
