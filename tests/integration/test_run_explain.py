@@ -95,10 +95,3 @@ def test_a_catalog(to_server: Launcher) -> None:
     assert "Stream orders\n" in run.stdout
     assert r"Stream a\x1b[2J\nStream forged" in run.stdout
     assert "\x1b" not in run.stdout
-
-
-def test_neither_a_stream_nor_a_catalog(to_server: Launcher) -> None:
-    """Anything else is refused in one line."""
-    run = explain(to_server, "no JSON\n")
-    assert run.code == 1
-    assert "neither a Singer stream nor a tap's catalog" in run.last_line
