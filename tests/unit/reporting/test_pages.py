@@ -212,6 +212,9 @@ def test_charts() -> None:
     assert (chart.most, chart.low, chart.high) == (400, 0, "400")
     _, point, others = chart.days[-1]
     assert (point.value, others, point.usual) == (100, 300, Range(100, 100, 100))
+    chart = chart_of(found, found.figure("decision_id"))
+    assert chart is not None
+    assert chart.days[-1][2] == 0
     refunds = {"EUR": amount(100, -400)}
     found = overview(daily(20, streams={"orders": shop(values=refunds)}))
     chart = chart_of(found, found.figure("total_value", "EUR"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from explain_support import explained as explanation_of
@@ -18,6 +18,9 @@ from target_liveintent.explain.description import describe
 from target_liveintent.explain.explained import Explained
 from target_liveintent.run import StreamCounts
 from target_liveintent.singer.explaining import read_input
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 RECORD = {"id": 1, "event_time": TIME, "email": ADDRESS, "value": ""}
 
@@ -100,9 +103,10 @@ def test_a_catalog_with_a_line_like_a_message() -> None:
     catalog = f"""{{"streams": [{{
         "tap_stream_id": "orders",
         "schema": {{"properties": {{"id": {{"anyOf": [\n{lines}\n]}}}}}}
-    }}]}}"""
+    }}, {{"tap_stream_id": "without_columns", "schema": {{}}}}]}}"""
     found = read_input(io.StringIO(catalog))
     assert [note.partition(",")[0] for note in found.notes] == ["The input is a catalog"]
+    assert list(found.streams) == ["orders"]
     assert found.streams["orders"].schema["properties"]["id"]["anyOf"] == kinds
 
 
@@ -140,10 +144,14 @@ def test_neither_a_stream_nor_a_catalog(text: str) -> None:
         read_input(io.StringIO(text))
 
 
-def test_a_tap_that_goes_on_and_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After many records, nothing more is read."""
+def test_a_tap_that_goes_on_and_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """After many records, nothing more is read, neither of a file nor of the input."""
     monkeypatch.setattr("target_liveintent.singer.explaining.MAX_RECORDS", 5)
-    given = source([schema(["email"]), *[record({})] * 5]).getvalue()
+    file = tmp_path / "batch.jsonl"
+    file.write_text("{}\n" * 9)
+    batch = {"type": "BATCH", "stream": "orders", "manifest": [file.as_uri()]}
+    batch["encoding"] = {"format": "jsonl"}
+    given = source([schema(["email"]), record({}), record({}), batch]).getvalue()
     found = read_input(io.StringIO(f"{given}\njunk\n"))
     assert (found.notes, len(found.records)) == (["Only the first 5 records were read."], 5)
 
