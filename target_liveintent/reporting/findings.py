@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
+from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.history import DIGESTED, FAILED, STOPPED, RunRecord, Unusual
 from target_liveintent.reporting.words import age_words, percent
 from target_liveintent.run import ALL_SOURCES, StreamCounts, counted
@@ -67,8 +68,17 @@ def causes_of(
     yield from _failed([run for run in scheduled if run.ending != STOPPED])
     yield from _too_old(scheduled, now, max_age)
     # What many records have in common matters more than that a few have a new reason.
-    for one in sorted(unusual, key=lambda one: (one.rule == "new_reason", one.since)):
-        yield Cause(UNUSUAL, f"{one.stream}: {one.words}", one.since, "", one.rule)
+    found = sorted(unusual, key=lambda one: (one.rule == "new_reason", one.since))
+    for one in found:
+        since = [one.since]
+        if one.rule == "dead_letters":  # They may be many since the first one of a new reason.
+            since += [new.since for new in found if new.stream == one.stream and _is_letter(new)]
+        yield Cause(UNUSUAL, f"{one.stream}: {one.words}", min(since), "", one.rule)
+
+
+def _is_letter(one: Unusual) -> bool:
+    """Return whether it is a new reason of dead letters."""
+    return one.rule == "new_reason" and (one.subject not in REASONS or REASONS[one.subject].letter)
 
 
 def _failed(judged: Sequence[RunRecord]) -> Iterator[Cause]:
