@@ -39,7 +39,7 @@ def test_commands(account: dict[str, str], sandbox: Sandbox, tmp_path: Path) -> 
         assert done.returncode == code, done.stderr[-3000:]
         return done.stdout + done.stderr
 
-    assert "There is no run in the history\n" in invoke("health --max-age 3", code=3)
+    assert "There is no run in the history. " in invoke("health --max-age 3", code=3)
     assert "would be delivered 1" in invoke("replay letters.singer --dry-run")
     assert sandbox.events == []
     assert "dead-lettered 1 (invalid_source 1)" in invoke("replay letters.singer")

@@ -105,7 +105,7 @@ def test_what_delivery_counts() -> None:
     assert (counts.requests, counts.retries, counts.throttled, counts.unproven) == (6, 2, 4, 1)
     assert "6 requests, 2 retries, 4 throttled" in list(summary.lines(counts))[-1]
     *_, unproven = summary.warnings(counts)
-    assert unproven.startswith("the API refused 1 event at the end of the input, or before a pause")
+    assert unproven.startswith("the API refused 1 event when there were no later events left")
 
 
 # What is due
