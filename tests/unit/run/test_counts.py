@@ -323,6 +323,15 @@ SITUATIONS = {
     "no consent, but of guests": Situation(
         orders(read=30, rejected={"no_identity": 10}, dropped=WITHOUT_CONSENT)
     ),
+    "a column that is always empty, in few events": Situation(
+        orders(read=9, delivered=9, left_out={"value empty": 9})
+    ),
+    "no consent, but of one record": Situation(
+        orders(read=21, delivered=1, dropped=WITHOUT_CONSENT)
+    ),
+    "no consent, beside rows that were filtered and deleted": Situation(
+        orders(read=30, filtered=5, dropped={**WITHOUT_CONSENT, "deleted": 5})
+    ),
     "a zone that is never used": Situation(ZONED, timezone="Europe/Berlin"),
     "a zone that one stream uses": Situation(
         {**ZONED, "bookings": IN_THE_ZONE}, timezone="Europe/Berlin"
