@@ -66,7 +66,8 @@ def test_a_bad_line_in_a_file(given: Settings) -> None:
 
 
 def test_a_dry_run_of_a_file(given: Settings) -> None:
-    """It shows what would become of the file's dead letters, and keeps none of them."""
-    found = letters_to_replay(io.StringIO(line({"event_id": "1"})), given, None)
-    assert [record["event_id"] for _, record in found] == ["1"]
+    """It shows what would become of each of the file's dead letters once, and keeps none."""
+    first, second = ({"event_id": "1", "reason": reason} for reason in ("a", "b"))
+    found = letters_to_replay(io.StringIO(line(first) + line(second)), given, None)
+    assert [record for _, record in found] == [second]
     assert not Path(given.store).exists()

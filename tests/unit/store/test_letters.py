@@ -309,13 +309,14 @@ def test_a_window_that_has_closed(
     ],
 )
 def test_the_end_of_the_window(event_time: int, end: str | None) -> None:
-    """The letter and its row have it."""
+    """The letter and its row have it, also after it was exported and imported."""
     columns = {"event_time": event_time, "source": "web"}
     letter = letter_of(rejection("1", columns=columns), SETTINGS, "run-1", NOW)
     assert letter.record.get("window_end") == end
     row = dict(zip(DEAD_LETTER.columns, letter.row(1, NOW), strict=True))
     window = None if end is None else dt.datetime.fromisoformat(end).timestamp()
     assert row["window_end"] == window
+    assert imported(letter.record, SETTINGS).window_end == window
 
 
 def test_a_letter_without_an_account(stores: Stores) -> None:
