@@ -33,17 +33,11 @@ _RESET = Answer(Verdict.FAULT, "the connection failed")
 
 
 class Reply(NamedTuple):
-    """What the network brings back.
+    """What the network brings back."""
 
-    Attributes:
-        seconds: After how long.
-        answer: What the client makes of it.
-        processed: The events that the API processed, whatever it answers.
-    """
-
-    seconds: float
-    answer: Answer
-    processed: list[Conversion]
+    seconds: float  # After how long.
+    answer: Answer  # What the client makes of it.
+    processed: list[Conversion]  # The events that the API processed, whatever it answers.
 
 
 class SimulatedApi:

@@ -25,28 +25,18 @@ def _event(event_id: str, order_id: str) -> Event:
 
 
 class Record(NamedTuple):
-    """A record, as it was converted.
+    """A record, as it was converted."""
 
-    Attributes:
-        place: Its place among the records, counted from 0.
-        result: None if the user's map filters it.
-    """
-
-    place: int
+    place: int  # Among the records, counted from 0.
     stream: str
-    result: Conversion | Rejection | None
+    result: Conversion | Rejection | None  # None if the user's map filters it.
 
 
 class State(NamedTuple):
-    """A STATE.
+    """A STATE."""
 
-    Attributes:
-        place: The number of records before it.
-        text: Its value, by which a run finds where to go on.
-    """
-
-    place: int
-    text: str
+    place: int  # The number of records before it.
+    text: str  # Its value, by which a run finds where to go on.
 
 
 Message: TypeAlias = Record | State

@@ -34,47 +34,28 @@ SLOWEST = 2
 
 
 class Limit(NamedTuple):
-    """A token bucket in front of the API.
+    """A token bucket in front of the API."""
 
-    Attributes:
-        rate: Requests a second.
-        burst: Requests at once.
-        status: What the others get: 429 or 503.
-        retry_after: Seconds that they are asked to wait; None if they are not.
-    """
-
-    rate: float
-    burst: int
-    status: int
-    retry_after: float | None
+    rate: float  # Requests a second.
+    burst: int  # Requests at once.
+    status: int  # What the others get: 429 or 503.
+    retry_after: float | None  # Seconds that they are asked to wait.
 
 
 class Outage(NamedTuple):
-    """A time in which the API takes nothing.
-
-    Attributes:
-        start: When it begins, in seconds of the simulated clock.
-        end: When it is over.
-        kind: A key of `simulated_api.FAILURES`.
-        retry_after: Seconds that each request is asked to wait; None if it is not.
-    """
+    """A time in which the API takes nothing, in seconds of the simulated clock."""
 
     start: float
     end: float
-    kind: str
-    retry_after: float | None
+    kind: str  # A key of `simulated_api.FAILURES`.
+    retry_after: float | None  # Seconds that each request is asked to wait.
 
 
 class Ending(NamedTuple):
-    """Where a run is ended from outside.
+    """Where a run is ended from outside; None for never."""
 
-    Attributes:
-        stop_at: The step at which SIGTERM comes; None for never.
-        kill_at: The step at which SIGKILL comes; None for never.
-    """
-
-    stop_at: int | None = None
-    kill_at: int | None = None
+    stop_at: int | None = None  # The step at which SIGTERM comes.
+    kill_at: int | None = None  # The step at which SIGKILL comes.
 
 
 @dataclasses.dataclass

@@ -104,19 +104,12 @@ def open_at_the_end(gate: StateGate, beside: int | None = None) -> int:
 
 
 class Break(NamedTuple):
-    """A rule of the code that is broken.
+    """A rule of the code that is broken."""
 
-    Attributes:
-        owner: The class, or module, in which something is replaced.
-        name: Its name.
-        broken: What takes its place.
-        rule: The check that notices.
-    """
-
-    owner: Any
+    owner: Any  # The class, or module, in which something is replaced.
     name: str
-    broken: Any
-    rule: str
+    broken: Any  # What takes its place.
+    rule: str  # The check that notices.
 
 
 BREAKS = {

@@ -32,24 +32,14 @@ class Asked(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """What became of a run.
-
-    Attributes:
-        requests: How many requests were made.
-        delivered: The numbers of the events that were delivered, in order.
-        refused: Those of the events that became dead letters.
-        unproven: How many of them nothing was left to compare with.
-        failure: What ended the run.
-        reasons: Why events became dead letters.
-        seconds: How long it took.
-    """
+    """What became of a run."""
 
     requests: int
-    delivered: list[int]
-    refused: set[int]
-    unproven: int
-    failure: Exception | None
-    reasons: set[str]
+    delivered: list[int]  # The numbers of the events, in order.
+    refused: set[int]  # Those of the events that became dead letters.
+    unproven: int  # How many of them nothing was left to compare with.
+    failure: Exception | None  # What ended the run.
+    reasons: set[str]  # Why events became dead letters.
     seconds: float
 
 
