@@ -135,9 +135,10 @@ class Job:
             old = [event for event in events if unix_time >= event.expires_at]
             rejections = (one.rejected("event_too_old", "event_time", None) for one in old)
             self.result.undelivered += rejections
-            self.parts[0].events = [event for event in events if unix_time < event.expires_at]
             self._other_half = None  # The part no longer proves that the other has a bad event.
-            if not self.parts[0].events:
+            if young := [event for event in events if unix_time < event.expires_at]:
+                self.parts[0] = Part(young)  # The old events may have caused its faults.
+            else:
                 self._settle()
 
     def accept(self, answer: Answer, sent_at: float) -> None:
@@ -192,11 +193,10 @@ class Job:
         self.samples += 1
         self._other_half = None
         part = max(self.parts, key=lambda part: len(part.events))
-        if len(part.events) == 1:
-            self.parts.remove(part)
-        else:
-            place = int(self.samples * _GOLDEN_RATIO % 1 * len(part.events))
-            events, part.events = part.events, [*part.events[:place], *part.events[place + 1 :]]
+        self.parts.remove(part)
+        if len(events := part.events) > 1:
+            place = int(self.samples * _GOLDEN_RATIO % 1 * len(events))
+            self.parts.append(Part([*events[:place], *events[place + 1 :]]))
             part = Part([events[place]])
         self.parts.insert(0, part)
 

@@ -54,6 +54,9 @@ class RequestChecks:
         self._settings = facts.settings
         per_minute = facts.settings.max_requests_per_minute
         self._least_gap = 60 / per_minute if per_minute else 0.0
+        # Many events that always get a 429 or 503 look like a limit, and like an outage at the end.
+        plan = facts.plan
+        self._looks_limited = "poison" in plan.faults and plan.poison_status != 500
 
     def started(self, request: Request, now: float, unix_time: float) -> None:
         """Check what is sent, and when."""
@@ -229,7 +232,7 @@ class RequestChecks:
 
     def _check_outage(self, now: float) -> None:
         run = self._facts.run
-        few = run.failing_requests <= MOST_FAILING
+        few = run.failing_requests <= MOST_FAILING or self._looks_limited
         require(few, "an outage costs at most 100 requests", run.failing_since)
         longest = self._settings.max_retry_seconds + FEW_SECONDS + self._least_gap
         in_time = now <= run.failing_since + longest

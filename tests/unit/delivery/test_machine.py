@@ -358,6 +358,21 @@ def test_a_request_takes_no_longer_than_the_budget() -> None:
 # A batch with an event on which the API fails
 
 
+def test_faults_of_a_part_do_not_blame_what_is_left_of_it() -> None:
+    """Where an event grew too old, it may have caused the faults, and not the other one."""
+    machine = machine_with("bad@1000 good")
+    now = NOW
+    for number in range(1, 12):
+        machine.add(batch(f"other-{number}", number=number))
+        for _ in range(2):
+            now += 60
+            sent = request(machine, now)
+            is_bad = any(one.event_id == "bad" for one in sent.conversions)
+            is_last = number > 8 and sent.job.result.batch.number == 0
+            machine.answered(sent, FAULT if is_bad or is_last else ACCEPTED, now + 0.1)
+    assert undelivered(*machine.finished) == []
+
+
 @pytest.mark.parametrize(("failure", "times"), [(FAULT, 10), (LIMITED, 40)])
 def test_how_many_failures_blame_an_event(failure: Answer, times: int) -> None:
     """Ten, or forty if they may be due to a limit, between which the API accepts others."""
