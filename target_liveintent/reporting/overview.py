@@ -196,7 +196,7 @@ class Period(msgspec.Struct, frozen=True):
         return sum(self.not_sent.values())
 
 
-def _period(first_day: dt.date, runs: Iterable[RunRecord]) -> Period:
+def period_of(first_day: dt.date, runs: Iterable[RunRecord]) -> Period:
     """Return what LiveIntent received from some runs."""
     real = list(runs)
     total = total_of(real)
@@ -276,7 +276,7 @@ def overview_of(
     now = dt.datetime.fromtimestamp(at, settings.events.zone)
     gathered = _Gathered(history, now)
     first = gathered.first_day
-    last_24_hours = _period((now - dt.timedelta(hours=23)).date(), gathered.recent)
+    last_24_hours = period_of((now - dt.timedelta(hours=23)).date(), gathered.recent)
     scheduled = [run for run in history.runs if run.kind in SCHEDULED]
     unusual = unusual_now(history)
     month = [run for run in history.usual_runs if run.day >= gathered.month_ago]
@@ -402,7 +402,7 @@ class _Gathered:
         for run in runs:
             found.setdefault(run.day.replace(day=1), []).append(run)
         newest = sorted(found.items(), reverse=True)[:_MONTHS]
-        return [_period(max(month, self.first_day or month), runs) for month, runs in newest]
+        return [period_of(max(month, self.first_day or month), runs) for month, runs in newest]
 
 
 def _figures_of(stream: str, streams: dict[str, StreamCounts]) -> StreamCounts:

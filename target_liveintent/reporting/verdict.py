@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from target_liveintent.conversions import DAY, WINDOWS
 from target_liveintent.reporting.findings import NO_RUN, Cause
-from target_liveintent.reporting.history import FAILED, STOPPED
+from target_liveintent.reporting.history import FAILED, STOPPED, RunRecord
 from target_liveintent.reporting.overview import (
     AS_USUAL,
     CONVERSIONS,
@@ -15,6 +15,7 @@ from target_liveintent.reporting.overview import (
     Compared,
     Overview,
     Period,
+    period_of,
 )
 from target_liveintent.reporting.usual import HIGH, LOW, Number, Range
 from target_liveintent.reporting.words import (
@@ -180,6 +181,15 @@ def health_line(overview: Overview) -> str:
 
 
 # What the last 24 hours brought, and how figures compare
+
+
+def top_period(overview: Overview) -> tuple[Period, RunRecord | None]:
+    """Return the period that the top is about: 24 hours, or the last run of a short history."""
+    run, recent = overview.last_run, overview.last_24_hours
+    days = [one for one in overview.days if one.runs or one.special]
+    if run is None or recent.delivered or len(days) > 1:
+        return recent, None
+    return period_of(run.day, [run]), run
 
 
 def comparison(overview: Overview) -> str:
