@@ -16,10 +16,10 @@ from singer_sdk.plugin_base import _plugin_log_level
 
 from target_liveintent import config, reporting, store
 from target_liveintent.delivery import read_token
-from target_liveintent.errors import ConfigurationError, InputError, StorageError
+from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.mapping import PRESETS, preset_text, stream_maps_of
 from target_liveintent.printing import json_text, lines_of, print_json_lines, print_lines
-from target_liveintent.privacy import digests, hide_token, protect_logging
+from target_liveintent.privacy import digests_in, hide_token, protect_logging
 from target_liveintent.reasons import REASONS
 from target_liveintent.run import ReplayChoice, counted
 from target_liveintent.run_id import new_run_id, run_named
@@ -32,15 +32,12 @@ from target_liveintent.singer import (
 )
 from target_liveintent.target import TargetLiveIntent
 
-_UNWELL = 3
-"""The exit code of `health` if something is not normal."""
 _NO_ACCOUNT = {"customer_id": "a-0000"}
 """The account of commands that need none."""
-_STAND_IN = {"auth_token": "none"}
+_NO_TOKEN = {"auth_token": "none", "auth_token_path": None}
 """The token of commands that send nothing."""
-_OF_RUNS = ("auth_token_path", "metrics_path", "report_path")
-"""The settings that name files which only runs use."""
 _LOGGER = TargetLiveIntent.logger
+_NAMED = f"{TargetLiveIntent.name} v{TargetLiveIntent.plugin_version}"
 
 
 class _Program(click.Group):
@@ -86,10 +83,9 @@ _with_config = click.option(
     is_eager=True,
     metavar="FILE",
     callback=_read_files,
-    help="A file with settings in JSON or YAML. You can give this option several times; a later"
-    " file takes precedence. Environment variables such as TARGET_LIVEINTENT_PIXEL_ID take"
-    " precedence over files, but not if the setting is an object. (ENV, which Meltano and Singer"
-    " know, is allowed and adds nothing.)",
+    help="A file with settings in JSON or YAML. You can repeat this option; a later file takes"
+    " precedence. Environment variables such as TARGET_LIVEINTENT_PIXEL_ID take precedence over"
+    " files, but not if the setting is an object. (ENV, as in Meltano and Singer, adds nothing.)",
 )
 
 
@@ -110,8 +106,8 @@ def _opened(
 
     It needs no token, and no file of a run but those that are among its options.
     """
-    given = {**dict.fromkeys(_OF_RUNS), **_STAND_IN} | options
-    settings = config.settings_of(_given(files) | given)
+    needless = {**_NO_TOKEN, "metrics_path": None, "report_path": None}
+    settings = config.settings_of(_given(files) | needless | options)
     database = store.open_for_reading(settings)
     if to_change and not database.is_new:
         database.close()
@@ -130,17 +126,12 @@ def _show(style: str, found: Any, lines: Callable[[Any], Iterable[str]]) -> None
 
 # Runs
 
+_flag = partial(click.option, is_flag=True)
+_path_option = partial(click.option, type=click.Path(dir_okay=False), metavar="FILE")
 _limit = click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Send only N events, then stop, as with the setting limit.",
+    "--limit", type=click.IntRange(min=1), metavar="N", help="Send only N events, then stop."
 )
-_dry_run = click.option(
-    "--dry-run",
-    is_flag=True,
-    help="Show what would be sent, and change nothing, as with the setting dry_run.",
-)
+_dry_run = _flag("--dry-run", help="Show what would be sent, and change nothing.")
 
 
 @click.group(
@@ -151,28 +142,15 @@ _dry_run = click.option(
     epilog="Example: tap-shop | target-liveintent --config liveintent.yml --dry-run",
 )
 @click.version_option(package_name=TargetLiveIntent.name, message="%(package)s v%(version)s")
-@click.option("--about", is_flag=True, help="Show the settings and capabilities.")
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["text", "json", "markdown"]),
-    help="The format of --about.",
-)
+@_flag("--about", help="Show the settings and capabilities.")
+@click.option("--format", "style", type=click.Choice(["text", "json", "markdown"]))
 @_with_config
 @click.option(
-    "--input",
-    "source",
-    type=click.File("r"),
-    metavar="FILE",
-    help="The file to read Singer messages from. The default is standard input.",
+    "--input", "source", type=click.File("r"), metavar="FILE", help="Read FILE, not standard input."
 )
 @_dry_run
 @_limit
-@click.option(
-    "--send-again",
-    is_flag=True,
-    help="Also send events that were delivered before, once more.",
-)
+@_flag("--send-again", help="Also send events that were delivered before, once more.")
 @click.pass_context
 def main(  # noqa: PLR0913 (an argument for each option)
     ctx: click.Context,
@@ -201,31 +179,20 @@ def main(  # noqa: PLR0913 (an argument for each option)
         if style in {"json", "markdown"}:
             TargetLiveIntent.print_about(style)
         else:
-            print_lines([_named(), str(TargetLiveIntent.__doc__), *config.about_lines()])
+            print_lines([_NAMED, str(TargetLiveIntent.__doc__), *config.about_lines()])
         return
     with _run(files, options) as run:
         TargetLiveIntent(**run, send_again=send_again).process(source)
 
 
-def _named() -> str:
-    return f"{TargetLiveIntent.name} v{TargetLiveIntent.plugin_version}"
-
-
 @contextlib.contextmanager
 def _run(files: Mapping[str, Any], options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Log the beginning of a run, and yield the arguments of `TargetLiveIntent`.
-
-    Options have the names of settings, and win over them.
-    """
+    """Log the beginning of a run, and yield arguments of `TargetLiveIntent`; options win."""
     run_id = new_run_id()
-    _LOGGER.info("%s, run %s", _named(), run_id)
+    _LOGGER.info("%s, run %s", _NAMED, run_id)
     with readable_failures(_LOGGER, run_named(run_id)):
-        given = config.with_environment(files, os.environ)
-        if changed := [name for name, value in files.items() if given[name] != value]:
-            variables = ", ".join(config.PREFIX + name.upper() for name in changed)
-            _LOGGER.info("environment variables that differ from --config win: %s", variables)
-        given |= {name: value for name, value in options.items() if value}
-        yield {"config": given, "run_id": run_id}
+        given = {name: value for name, value in options.items() if value}
+        yield {"config": config.with_environment(files, os.environ) | given, "run_id": run_id}
 
 
 def _command(name: str, example: str) -> Callable[[Callable[..., Any]], click.Command]:
@@ -263,21 +230,16 @@ def print_preset(files: dict[str, Any], name: str | None) -> None:  # noqa: ARG0
 
 @_command("explain", "--config liveintent.yml explain records.singer")
 @_source
-@click.option(
+@_path_option(
     "--expect",
     "expected",
-    type=click.Path(dir_okay=False),
-    metavar="FILE",
     help="Compare the result with the expected result in FILE, and exit with code 1 if they differ."
     " If FILE does not exist, write the result to FILE, and exit with code 1.",
 )
-@click.option(
+@_path_option(
     "--write-config",
     "new_config",
-    type=click.Path(dir_okay=False),
-    metavar="FILE",
-    help="Propose a configuration for the streams of the input, and write it to the new FILE as"
-    " YAML. This needs no --config.",
+    help="Propose a configuration for the input, and write it to the new FILE, without --config.",
 )
 @_with_format("text", "json")
 def print_explanation(
@@ -293,19 +255,17 @@ def print_explanation(
     nothing. The exit code is 1 if a run over the same input would fail. The command does not check
     the token, nor whether a run can use the store.
     """
+    source = source or sys.stdin
     if new_config is not None:
-        print_lines(write_config(source or sys.stdin, new_config))
+        print_lines(write_config(source, new_config))
         return
     given = _given(files)
     warned = list(config.warnings_of(given))
     if style == "text":
         print_lines(warned)
-    if not given.get("auth_token"):  # The file of the token need not be on this machine.
-        given.pop("auth_token_path", None)
-    checked = config.settings_of({**_NO_ACCOUNT, **_STAND_IN, **given})
-    explained = explain_input(
-        source or sys.stdin, checked, stream_maps_of(checked), checked.presets, expected
-    )
+    settings = config.settings_of({**_NO_ACCOUNT, **given, **_NO_TOKEN})
+    maps = stream_maps_of(settings)
+    explained = explain_input(source, settings, maps, settings.presets, expected)
     if style == "json":
         explained.notes[:0] = warned
     _show(style, explained, partial(lines_of, "explain/explanation.txt"))
@@ -324,8 +284,7 @@ def print_explanation(
     multiple=True,
     type=click.Choice(sorted(name for name, reason in REASONS.items() if reason.letter)),
     metavar="REASON",
-    help="Delete the dead letters of this account and pixel that have this reason. You can give"
-    " this option several times.",
+    help="Delete the dead letters of this account and pixel that have REASON. You can repeat this.",
 )
 def print_dead_letters(files: dict[str, Any], style: str, reasons: tuple[str, ...]) -> None:
     """Show the dead letters by reason and stream.
@@ -334,51 +293,29 @@ def print_dead_letters(files: dict[str, Any], style: str, reasons: tuple[str, ..
     would do. With --format=singer, it prints the dead letters as a Singer stream, which you can
     edit, and send with the command replay.
     """
-    given = _given(files)
-    notes = list(config.warnings_of(given))
-    choice = ReplayChoice()
-    if not reasons and "customer_id" not in given:
-        files = {**_NO_ACCOUNT, **files}
-        choice = ReplayChoice(other_accounts=True)
-        notes.append(
-            "setting 'customer_id' is missing, so this command cannot tell which dead letters"
-            " belong to another account: pass the settings of the target with --config."
-        )
     with _opened(files, to_change=bool(reasons)) as (settings, database):
         if reasons:
-            print_lines(_delete_letters(database, settings, reasons))
+            for reason in dict.fromkeys(reasons):
+                count = store.delete_letters(database, settings, reason)
+                print_lines([f"{reason}: deleted {counted(count, 'dead letter')}"])
         elif style == "singer":
             records = (text for _, text in store.letters_in(database))
             print_json_lines(store.letters_as_messages(records))
         else:
-            found = reporting.look_at_letters(database, settings, choice, notes)
+            notes = list(config.warnings_of(_given(files)))
+            found = reporting.look_at_letters(database, settings, ReplayChoice(), notes)
             _show(style, found, partial(lines_of, "reporting/templates/dead_letters.txt"))
-
-
-def _delete_letters(
-    database: store.Database, settings: Settings, reasons: Iterable[str]
-) -> Iterator[str]:
-    """Delete the dead letters of an account and pixel that have some reasons; yields lines."""
-    for reason in dict.fromkeys(reasons):
-        count = store.delete_letters(database, settings, reason)
-        yield f"{reason}: deleted {counted(count, 'dead letter')}"
 
 
 @_command("replay", "--config liveintent.yml replay --dry-run")
 @_source
 @_dry_run
 @_limit
-@click.option(
-    "--unconfirmed",
-    is_flag=True,
-    help="Also send the dead letters that LiveIntent may have counted: those with the reasons"
-    " unconfirmed and api_error.",
-)
-@click.option(
+@_flag("--unconfirmed", help="Also send what LiveIntent may have counted (unconfirmed, api_error).")
+@_flag(
     "--other-accounts",
-    is_flag=True,
-    help="Also send the dead letters that were written for another account (customer ID and API"
-    " host) or pixel. The replay sends them to the account and pixel of the settings.",
+    help="Also send the dead letters of other accounts (customer ID and API host) and pixels. The"
+    " replay sends them to the account and pixel of the settings.",
 )
 def replay(
     files: dict[str, Any],
@@ -430,14 +367,7 @@ def forget(files: dict[str, Any]) -> None:
     Each line is an e-mail address, or the MD5 or SHA-256 of one. The command deletes dead
     letters and delivered events of all accounts, and stores no address.
     """
-    hashes: set[str] = set()
-    for number, line in enumerate(sys.stdin, 1):
-        if text := line.strip():
-            found = digests(text)
-            if not found:
-                msg = f"line {number} is neither an e-mail address nor the hash of one"
-                raise InputError(msg)
-            hashes |= found
+    hashes = set(digests_in(sys.stdin))
     with _opened({**_NO_ACCOUNT, **files}, to_change=True) as (_, database):
         rows = store.forget_people(database, hashes)
     print_lines([f"deleted {counted(rows, 'row')}"])
@@ -464,7 +394,7 @@ def print_health(files: dict[str, Any], max_age: float | None) -> None:
         overview = reporting.read_overview(settings, database, limit)
     print_lines([reporting.health_line(overview)])
     if overview.causes:
-        sys.exit(_UNWELL)
+        sys.exit(3)
 
 
 @_command("report", "--config liveintent.yml report page.html")

@@ -1,17 +1,5 @@
 """The exceptions that end a run, named by what the user can do about them.
 
-RunError
-├── ConfigurationError      a setting is wrong: change it (exit code 2)
-├── InputError              the tap's output cannot be read: fix the tap
-├── StorageError            a file cannot be written: check free space and permissions
-├── StreamMappingError      a stream map does not fit its stream: fix the map
-├── DeliveryError           the API does not take the events
-│   ├── AccessDeniedError   the token or the customer ID is wrong, or the token was rotated
-│   ├── SetUpError          a certificate or a proxy stands in the way to the API: set it right
-│   ├── OutageError         the API was down for `max_retry_seconds`: run again later
-│   └── AllRefusedError     the API refuses every event: check the pixel ID and the customer ID
-└── TooManyRejectedError    records were rejected, and the settings say that this ends the run
-
 Their messages are one line for people to read; only a `StreamMappingError` may add a block to
 paste. They never hold personal data or the token.
 """

@@ -18,24 +18,17 @@ class Reason(NamedTuple):
             healthy run has, such as guests without an address, do not.
         replayed: Whether a replay sends the dead letter.
         letter: Whether a dead letter is written; records that must not be kept are only counted.
-        of_letter: The meaning where a replay gives the reason to a dead letter, to which no stream
-            map applies; empty where `meaning` serves.
     """
 
     meaning: str
     is_bad: bool = True
     replayed: bool = True
     letter: bool = True
-    of_letter: str = ""
 
     @property
     def is_kept(self) -> bool:
         """Whether a dead letter that a replay does not send for this reason stays in the store."""
         return self.letter and not self.replayed
-
-    def advice(self, *, replay: bool) -> str:
-        """Return what happened and what to do about it, in a replay or in another run."""
-        return (replay and self.of_letter) or self.meaning
 
 
 def _dropped(meaning: str) -> Reason:
@@ -47,17 +40,13 @@ REASONS: dict[str, Reason] = {
     "missing_event_time": Reason(
         "The record has no event time. Map `event_time` to a column that is always filled, and load"
         " the rows again with the tap. A replay does not help, because a dead letter keeps the"
-        " values of the old mapping.",
-        of_letter="The dead letter has no event time, and no setting supplies one. Load the row"
-        " again with the tap.",
+        " values of the old mapping."
     ),
     "invalid_event_time": Reason(
         "The event time cannot be read. Map `event_time` to an ISO 8601 time, or to Unix seconds,"
         " milliseconds or microseconds from 2000 to 2099. For serial numbers of Excel, such as"
         " 46354.67, write `excel_time(x)`; for texts such as 20261128150428 or 28.11.2026, write"
-        " `parse_time(x, '%Y%m%d%H%M%S')` or `parse_time(x, '%d.%m.%Y')`.",
-        of_letter="The event time of the dead letter cannot be read. Correct it in the dead letter"
-        " (ISO 8601 or Unix seconds), or load the row again with the tap.",
+        " `parse_time(x, '%Y%m%d%H%M%S')` or `parse_time(x, '%d.%m.%Y')`."
     ),
     "event_too_old": Reason(
         "The event is older than the API accepts. The limit is 7 days, or 30 days for source"
@@ -72,29 +61,21 @@ REASONS: dict[str, Reason] = {
     "event_in_future": Reason(
         "The event time is more than one minute later than the clock of this machine. Check"
         " `timezone` and the column that is mapped to `event_time`. This column must not contain"
-        " planned dates, because only an action that has already happened is a conversion.",
-        of_letter="The event time is more than one minute later than the clock of this machine."
-        " Check `timezone`. The event time must not be a planned date.",
+        " planned dates, because only an action that has already happened is a conversion."
     ),
     "no_identity": Reason(
         f"{NO_IDENTITY} Guest orders often have none. If nothing is mapped to `source_url`, map it:"
         " it contains the decision ID of customers who came from a click in an e-mail. If a value"
         " is present but cannot be used, `detail` in the dead letter names the column.",
         is_bad=False,
-        of_letter="The dead letter has neither an e-mail hash nor a decision ID that can be used,"
-        " and a replay cannot add one. Delete the dead letter, or load the row again with the tap.",
     ),
     "invalid_source": Reason(
         "The source is missing, or it is not `web`, `app` or `offline`. Map `source`, or set"
-        " `default_source`.",
-        of_letter="If the source is missing, set `default_source`. If it is not `web`, `app` or"
-        " `offline`, correct it in the dead letter.",
+        " `default_source`."
     ),
     "invalid_pixel_id": Reason(
         "The pixel ID is missing, or it is not a positive integer. Set `pixel_id`, or map the"
-        " column.",
-        of_letter="If the pixel ID is missing, set `pixel_id`. If it is not a positive integer,"
-        " correct it in the dead letter.",
+        " column."
     ),
     "missing_key": Reason(
         "The record has no event ID, and the program cannot derive one, because some key properties"
@@ -107,8 +88,6 @@ REASONS: dict[str, Reason] = {
         " Nothing is sent twice. A replay cannot send the dead letter, because it"
         " contains only the key properties.",
         replayed=False,
-        of_letter="The dead letter contains only the key properties, so a replay cannot send it."
-        " Load the row again with the tap.",
     ),
     "schema_violation": Reason(
         "The record does not match the schema that the tap sent for its stream. This is checked"

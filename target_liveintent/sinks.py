@@ -19,13 +19,10 @@ _logger = logging.getLogger("target-liveintent")
 
 
 class SkippedSink:
-    """Counts the records of a stream that gives no events.
-
-    Attributes:
-        columns: The columns of a record that are needed; None for all.
-    """
+    """Counts the records of a stream that gives no events."""
 
     columns: frozenset[str] | None = frozenset()
+    """The columns of a record that are needed; None for all."""
 
     def __init__(self, plan: StreamPlan, run: Run) -> None:
         self._counts = run.counts.of(plan.stream)
@@ -41,13 +38,7 @@ class SkippedSink:
 
 
 class LiveIntentSink:
-    """Converts the records of one stream.
-
-    Attributes:
-        columns: The columns of a record that are needed; None for all.
-    """
-
-    columns: frozenset[str] | None
+    """Converts the records of one stream by a plan."""
 
     def __init__(
         self,
@@ -68,7 +59,7 @@ class LiveIntentSink:
         # Without keys, a derived event ID is made of the whole mapped record.
         needs_all = plan.passes_others and not lasting_keys(stream.keys)
         if plan.reads is None or needs_all or self._schema_check is not None:
-            self.columns = None
+            self.columns: frozenset[str] | None = None
         else:
             self.columns = plan.reads.union(stream.keys, plan.deletion_columns)
 
@@ -86,7 +77,7 @@ class LiveIntentSink:
         self._run.take(self._plan.stream, result)
 
     def _check_rejection(self, rejection: Rejection) -> None:
-        """Fail in the SDK's way if keys are missing; warn once if an expression fails."""
+        """Fail in the SDK's way if keys are missing; name each expression that fails, once."""
         if rejection.reason == "missing_key" and self._settings.fail_on_rejection:
             msg = (
                 f"a record of stream '{self._stream.name}' has no event_id, and at least one of"
@@ -97,9 +88,7 @@ class LiveIntentSink:
         if rejection.reason == "mapping_failed" and column not in self._failed_columns:
             self._failed_columns.add(column)
             _logger.warning(
-                "the expression for '%s' in the map of '%s' failed for a record (%s). Each"
-                " record for which the expression fails becomes a dead letter. To read a column"
-                " that only some records have, use get('name')",
+                "the expression for '%s' in the map of '%s' failed for a record (%s)",
                 column,
                 self._plan.stream,
                 rejection.detail,

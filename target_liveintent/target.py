@@ -7,14 +7,14 @@ The path of a record: `MessageReader` → `LiveIntentSink.process_record` → `R
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import gc
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
 from types import FrameType
 from typing import IO, Any, ClassVar
 
+import msgspec
 from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabilities
 from singer_sdk.target_base import Target
@@ -26,15 +26,10 @@ from target_liveintent.delivery import Client, DryClient, Refusals, delivery_of
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.mapping import stream_maps_of
 from target_liveintent.privacy import Suppressions, hide_token
-from target_liveintent.run import ReplayChoice, ReplayConverter, Run, RunParts, counted
+from target_liveintent.run import ReplayChoice, ReplayConverter, Run, RunParts
 from target_liveintent.run_id import new_run_id, run_named
 from target_liveintent.singer import Message, MessageReader
-from target_liveintent.sinks import (
-    LiveIntentSink,
-    SkippedSink,
-    needed_columns,
-    process_in,
-)
+from target_liveintent.sinks import LiveIntentSink, SkippedSink, needed_columns, process_in
 
 
 class TargetLiveIntent(Target):
@@ -49,7 +44,6 @@ class TargetLiveIntent(Target):
         PluginCapabilities.STRUCTURED_LOGGING,
         TargetCapabilities.VALIDATE_RECORDS,
     ]
-    stop_seconds: ClassVar[float] = singer.STOP_SECONDS
     message_reader: MessageReader
 
     def __init__(
@@ -77,7 +71,7 @@ class TargetLiveIntent(Target):
             self.logger.warning(warning)
         self.settings = settings = config.settings_of(self.config)
         if replay is not None:  # A replay reaches its end, whatever the dead letters contain.
-            self.settings = settings = dataclasses.replace(
+            self.settings = settings = msgspec.structs.replace(
                 settings, max_dead_letter_percent=100, on_rejection="dead_letter"
             )
         hide_token(settings.auth_token)
@@ -89,11 +83,12 @@ class TargetLiveIntent(Target):
             else "run the replay again to send the rest"
         ) + run_named(self.run_id)
         self._output = singer.StateOutput()
-        self._signals = singer.StopSignals(
-            self.logger, self._what_waits, self._then, self.stop_seconds
+        self._signals = singer.StopSignals(self.logger, self._what_waits, self._then)
+        self._waiting = store.Waiting(
+            is_stopped=lambda: self._signals.received is not None, warn=self.logger.warning
         )
         program = f"{self.name} {self.plugin_version}"
-        try:  # Before the store: if a file cannot be read, the run must not create any.
+        try:  # Before the store: if the file cannot be read, the run must not create any.
             self._suppressions = Suppressions(settings.suppression_path)
             is_dry = settings.dry_run
             client = DryClient(settings, self.logger) if is_dry else Client(settings)
@@ -111,15 +106,15 @@ class TargetLiveIntent(Target):
         outcomes = self._store or store.DryStore(
             store.open_for_reading(settings), settings, self.run_id, send_again=send_again
         )
-        parts = RunParts(SYSTEM_CLOCK, delivery, outcomes)
-        self.run = Run(
-            settings,
-            parts._replace(
-                write_state=self._output.write,
-                stop_reading=self._stop_reading,
-                on_progress=self._reporter.progress,
-            ),
+        parts = RunParts(
+            SYSTEM_CLOCK,
+            delivery,
+            outcomes,
+            write_state=self._output.write,
+            stop_reading=self._stop_reading,
+            on_progress=self._reporter.progress,
         )
+        self.run = Run(settings, parts)
         self.run.gate.awaits_stream = True
         self.message_reader = MessageReader(self.run.tick)
         self.streams = singer.StreamRegistry(
@@ -129,42 +124,13 @@ class TargetLiveIntent(Target):
     def _open_store(self, *, send_again: bool) -> store.RunStore:
         settings = self.settings
         kind = reporting.USUAL if settings.limit is None else reporting.CANARY
+        kind = kind if self._replay is None else reporting.REPLAY
         opened = store.open_store(
-            settings,
-            self.run_id,
-            kind=kind if self._replay is None else reporting.REPLAY,
-            waiting=store.Waiting(
-                is_stopped=lambda: self._signals.received is not None, warn=self.logger.warning
-            ),
-            send_again=send_again,
+            settings, self.run_id, kind=kind, waiting=self._waiting, send_again=send_again
         )
-        if opened.expired_letters:
-            self.logger.warning(
-                "%s older than history_days (%d) went out of the store",
-                counted(opened.expired_letters, "dead letter"),
-                settings.history_days,
-            )
-        if opened.former is not None and self._replay is None:
-            self._warn_of_former(opened.database, *opened.former)
+        for warning in reporting.warnings_at_start(opened, settings, kind):
+            self.logger.warning(warning)
         return opened
-
-    def _warn_of_former(
-        self, database: store.Database, customer_id: str, pixel_id: int | None
-    ) -> None:
-        """Warn if the runs before this one have sent events for another customer or pixel."""
-        settings = self.settings
-        former = dataclasses.replace(settings, customer_id=customer_id, pixel_id=pixel_id)
-        if events := reporting.events_sent(database, former):
-            self.logger.warning(
-                "this is the first run for customer ID %s and pixel %s. The runs for customer ID %s"
-                " and pixel %s in the store have sent %s, which are sent again if the input has"
-                " them. If you have changed customer_id or pixel_id by mistake, stop this run",
-                settings.customer_id,
-                settings.pixel_id,
-                customer_id,
-                pixel_id,
-                counted(events, "event"),
-            )
 
     # What the SDK must not do by itself
 
@@ -195,14 +161,11 @@ class TargetLiveIntent(Target):
             RunError: If not every record that was read has an outcome.
             SystemExit: After a signal, with 128 plus its number.
         """
-
-        def read() -> None:
+        with self._running():
             self.listen(file_input)
             if self.run.limit_reached and self._signals.received is None:
                 # Meltano fails a run whose target stops reading before the tap stops writing.
                 self.message_reader.drain(file_input, lambda: self._signals.received is None)
-
-        self._do(read)
 
     def replay(self, source: IO[str] | None = None) -> None:
         """Deliver the dead letters of the store, or of a file, which is imported first.
@@ -216,28 +179,28 @@ class TargetLiveIntent(Target):
         converter = ReplayConverter(self.settings, self._suppressions, choice, left_out)
         letters = singer.letters_to_replay(source, self.settings, self._store)
         reader = self.message_reader
-        self._do(
-            lambda: singer.replay_letters(self.run, converter, letters, lambda: reader.stopped)
-        )
+        with self._running():
+            singer.replay_letters(self.run, converter, letters, lambda: reader.stopped)
 
-    def _do(self, read: Callable[[], None]) -> None:
-        """Run a function that reads the input, report on the run, and close the store."""
+    @contextlib.contextmanager
+    def _running(self) -> Iterator[None]:
+        """Take signals while the input is read; then report on the run, and close the store."""
         # Records make no reference cycles, and imported modules stay to the end. So the garbage
         # collector finds nothing; without this, it costs 0.06 s at the exit and 5 % of a run.
         gc.freeze()
         gc.set_threshold(50_000)
         super()._setup_signal_handlers()
-        ending = reporting.Ending(reporting.DONE)
+        said = None
         try:
-            read()
+            yield
         except BaseException as failure:
-            ending = reporting.Ending(reporting.FAILED, singer.failure_text(failure))
+            said = singer.failure_text(failure)
             self._abandon(failure)
             if self._signals.received is None:
                 raise
-            self.logger.warning(ending.message)
+            self.logger.warning(said)
         finally:
-            self._end(ending)
+            self._end(said)
             self._signals.close()
         if (number := self._signals.received) is not None:
             self.logger.warning("stopped by %s; %s", signal.Signals(number).name, self._then)
@@ -249,44 +212,37 @@ class TargetLiveIntent(Target):
         except Exception as second:  # noqa: BLE001 (the user must fix the first one)
             self.logger.warning("a second failure followed: %s", singer.failure_text(second))
 
-    def _end(self, ending: reporting.Ending) -> None:
+    def _end(self, failure: str | None) -> None:
         """Report how the run ended, and close the store."""
+        ending = reporting.Ending(reporting.DONE if failure is None else reporting.FAILED, failure)
         if (number := self._signals.received) is not None:
-            said = f"stopped by {signal.Signals(number).name}"
-            said += f"; {ending.message}" if ending.message else ""
+            said = "; ".join(filter(None, (f"stopped by {signal.Signals(number).name}", failure)))
             ending = reporting.Ending(reporting.STOPPED, said)
-        if self.streams.has_only_test and ending.kind == reporting.DONE:
+        is_test = self.streams.has_only_test
+        if is_test and ending.kind == reporting.DONE:
             self.logger.info(
                 "meltano config test: the settings are right, and the store can be opened. Nothing"
                 " was sent, and the store keeps nothing of this test%s",
                 run_named(self.run_id),
             )
         else:
-            kept = None if self.streams.has_only_test else self._store
-            self._reporter.end(self.run.counts, ending, kept)
+            self._reporter.end(self.run.counts, ending, None if is_test else self._store)
         if self._store is not None:
             with contextlib.suppress(StorageError):  # The run has reported what is wrong.
-                self._store.close(forget=self.streams.has_only_test)
+                self._store.close(forget=is_test)
 
     def _stop_reading(self) -> None:
         self.message_reader.stopped = True
-        if self._replay is not None:
-            then = "The remaining dead letters stay in the store"
-        else:
-            then = (
-                "The run does not read the rest of the input, and writes no STATE. So the next run"
-                " reads the whole input again, and sends only the events that this run did not"
-                " deliver"
-            )
         limit = self.settings.limit
-        self.logger.info("the limit of %s events (setting 'limit') is reached. %s", limit, then)
+        self.logger.info(
+            "the limit of %s events (setting 'limit') is reached; %s", limit, self._then
+        )
 
     def _what_waits(self) -> str:
         """Return what keeps a stopped run from ending, as a clause."""
         if self._output.waiting:
             return "no program has read STATE from standard output"
-        reason = "" if self._store is None else self._store.database.waiting.reason
-        return reason or "the cause is unknown"
+        return self._waiting.reason or "the cause is unknown"
 
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Note a signal; the main loop stops after the message that it is processing."""

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 import requests
-from jsonschema import Draft202012Validator, ValidationError
 
 from target_liveintent.config.schema import SCHEMA, expected
 from target_liveintent.delivery import is_usable_token, read_token
 from target_liveintent.errors import ConfigurationError
-from target_liveintent.mapping import did_you_mean, dots_advice, map_problems
-from target_liveintent.settings import Settings, endpoint, in_project, is_loopback, is_url
+from target_liveintent.mapping import did_you_mean, map_problems
+from target_liveintent.settings import Settings, is_loopback, is_url
 
 _STORE = "set store to the path of a file, or to the URL of a PostgreSQL database"
 GONE = {
@@ -38,52 +38,118 @@ GONE = {
     "replay_unconfirmed": "use the option --unconfirmed of the command replay",
 }
 """Settings that no longer exist, and what to do instead of each."""
+OBJECTS = {"presets": 0, "stream_maps": 1, "stream_map_config": -1}
+"""The settings that are objects, with the number of dots, from the end of a flattened name, that
+separate levels: the name of a column has no dot, but the name of its stream can have dots."""
 _WRITTEN = ("store", "report_path", "metrics_path")
 """The settings that name files which a run writes."""
 _PATHS = ("auth_token_path", "suppression_path", *_WRITTEN)
 """The settings that name files."""
-_VALIDATOR = Draft202012Validator(SCHEMA)
+_TYPES = {field.name: field.type for field in msgspec.structs.fields(Settings)}
 _LIBPQ = re.compile(r"\b(?:host|hostaddr|user|password|dbname|service)\s*=")
 """A connection string of libpq that is not a URL."""
 
 
+def settings_of(config: Mapping[str, Any]) -> Settings:
+    """Check a configuration, and return it as settings that nobody can change.
+
+    Raises:
+        ConfigurationError: With everything that is wrong, in one line.
+    """
+    settings, found = _checked(config)
+    if found:
+        raise ConfigurationError("; ".join(found))
+    return settings
+
+
 def problems(config: Mapping[str, Any]) -> list[str]:
     """Return the problems of a configuration, one line each, without the values of settings."""
-    return checked(config)[1]
+    return _checked(config)[1]
 
 
-def checked(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return the settings that are given and right, ready to use, and the problems of the others.
+def warnings_of(names: Iterable[str]) -> Iterator[str]:
+    """Yield a warning for each name of a setting that does not exist."""
+    for name in names:
+        if name not in _TYPES and name not in GONE and not _is_flattened(name):
+            near = did_you_mean(name, _TYPES)
+            yield f"setting '{name}' is unknown and has no effect{near}"
 
-    Null means "not set". Relative paths start at the root of a Meltano project.
+
+def _read_value(name: str, value: Any) -> Any:
+    """Convert the value of a setting, or a text for it, to the type of the setting.
+
+    Texts lose the space around them, such as the line end of a secret.
+
+    Raises:
+        msgspec.DecodeError: If it does not fit.
     """
-    given = {name: _clean(value) for name, value in config.items() if value is not None}
-    errors = [error for error in _VALIDATOR.iter_errors(given) if error.path]  # (In a setting.)
-    found = [*_gone_problems(given), *_missing_problems(given), *_schema_problems(errors)]
-    # The other checks expect values of the right type, so they see no setting that is wrong.
-    wrong = {error.path[0] for error in errors}
-    known = {"store": Settings.store, **given}
-    sound = {n: known[n] for n in SCHEMA["properties"] if n in known and n not in wrong}
-    for name in sound.keys() & {*_PATHS}:
-        if not is_url(sound[name]):
-            sound[name] = in_project(sound[name])
-    for check in (_token_problems, _url_problems, _zone_problems, _path_problems, _store_problems):
-        found += check(sound)
-    found += map_problems(sound.get("stream_maps", {}))
-    return sound, list(dict.fromkeys(found))
-
-
-def _clean(value: Any) -> Any:
-    """Remove what files and JSON add to a value: the line end of a secret, the `.0` of 12345.0."""
     if isinstance(value, str):
-        return value.strip()
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+        value = value.strip()
+        if name in OBJECTS:
+            value = msgspec.json.decode(value, type=dict[str, Any])
+    return msgspec.convert(value, _TYPES[name], strict=False)
 
 
-def _gone_problems(given: Mapping[str, Any]) -> Iterator[str]:
-    for name, instead in GONE.items():
+def _checked(config: Mapping[str, Any]) -> tuple[Settings, list[str]]:
+    """Return the settings, with the defaults of those that are wrong, and what is wrong.
+
+    Null means "not set".
+    """
+    given = {name: value for name, value in config.items() if value is not None}
+    values, wrong = _converted(given)
+    found = [*_name_problems(config), *_missing_problems(given), *wrong]
+    if "auth_token" in values and "auth_token_path" in values:
+        found.append("settings 'auth_token' and 'auth_token_path' are both set: remove one of them")
+    elif "auth_token_path" in values:
+        try:
+            values["auth_token"] = read_token(values["auth_token_path"])
+        except ConfigurationError as error:
+            found.append(str(error))
+    elif "auth_token" in values and not is_usable_token(values["auth_token"]):
+        found.append(
+            "setting 'auth_token' must consist of printable ASCII characters, without spaces"
+        )
+    settings = Settings(**values)
+    for check in (_url_problems, _zone_problems, _path_problems, _store_problems, map_problems):
+        found += check(settings)
+    return settings, found
+
+
+def _converted(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return the settings that can be converted to their types, and the problems of the others.
+
+    Relative paths start at the root of a Meltano project.
+    """
+    values: dict[str, Any] = {"customer_id": "", "store": SCHEMA["properties"]["store"]["default"]}
+    found = []
+    for name, schema in SCHEMA["properties"].items():
         if name in given:
-            yield f"setting '{name}' no longer exists: {instead}"
+            try:
+                values[name] = _read_value(name, given[name])
+            except (msgspec.DecodeError, RecursionError):  # Its text can have the value.
+                near = did_you_mean(str(given[name]), schema.get("enum", []))
+                found.append(f"setting '{name}' must be {expected(schema)}{near}")
+    root = os.environ.get("MELTANO_PROJECT_ROOT", "")
+    for name in values.keys() & {*_PATHS}:
+        if not is_url(values[name]):
+            values[name] = os.path.join(root, values[name])  # noqa: PTH118 (it may be absolute)
+    return values, found
+
+
+def _is_flattened(name: str) -> bool:
+    group, dot, _ = name.partition(".")
+    return bool(dot) and group in OBJECTS
+
+
+def _name_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in config.items():
+        if name in GONE and value is not None:
+            yield f"setting '{name}' no longer exists: {GONE[name]}"
+        elif _is_flattened(name):
+            group, _, path = name.partition(".")
+            steps = [group, *path.rsplit(".", OBJECTS[group])]
+            form = ": {".join(steps) + ": …" + "}" * (len(steps) - 1)
+            yield f"setting '{name}' has no effect in this form: write {form}"
 
 
 def _missing_problems(given: Mapping[str, Any]) -> Iterator[str]:
@@ -94,31 +160,8 @@ def _missing_problems(given: Mapping[str, Any]) -> Iterator[str]:
         yield "setting 'auth_token' or 'auth_token_path' is required"
 
 
-def _schema_problems(errors: Iterable[ValidationError]) -> Iterator[str]:
-    for error in errors:
-        path = ".".join(map(str, error.path))
-        end = ""
-        if isinstance(error.instance, str):
-            end = did_you_mean(error.instance, error.schema.get("enum", []))
-        elif isinstance(error.instance, dict) and path.startswith("presets."):
-            end = f". {dots_advice('.'.join([path.partition('.')[2], *error.instance][:2]))}"
-        yield f"setting '{path}' must be {expected(error.schema)}{end}"
-
-
-def _token_problems(given: Mapping[str, Any]) -> Iterator[str]:
-    if "auth_token" in given and "auth_token_path" in given:
-        yield "settings 'auth_token' and 'auth_token_path' are both set: remove one of them"
-    elif "auth_token_path" in given:
-        try:
-            read_token(given["auth_token_path"])
-        except ConfigurationError as error:
-            yield str(error)
-    elif "auth_token" in given and not is_usable_token(given["auth_token"]):
-        yield "setting 'auth_token' must consist of printable ASCII characters, without spaces"
-
-
-def _url_problems(given: Mapping[str, Any]) -> Iterator[str]:
-    if not _is_usable_url(given.get("api_url", Settings.api_url)):
+def _url_problems(settings: Settings) -> Iterator[str]:
+    if not _is_usable_url(settings.api_url, settings.url):
         yield (
             "setting 'api_url' must be an https URL that has a host, and neither a user name, a"
             " password nor a query (the part after ?). Plain http is allowed only for loopback"
@@ -126,11 +169,11 @@ def _url_problems(given: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _is_usable_url(url: str) -> bool:
+def _is_usable_url(url: str, endpoint: str) -> bool:
     try:
         parts = urlsplit(url)
         # A URL that requests cannot call would otherwise fail at the first event.
-        requests.Request("POST", endpoint(url, "a-1b2c")).prepare()
+        requests.Request("POST", endpoint).prepare()
         has_host = bool(parts.hostname) and parts.port != 0  # (`port` raises if it is no number.)
     except (ValueError, requests.RequestException):
         return False
@@ -139,21 +182,25 @@ def _is_usable_url(url: str) -> bool:
     return is_secret and has_host and not has_more and url.isprintable() and " " not in url
 
 
-def _zone_problems(given: Mapping[str, Any]) -> Iterator[str]:
+def _zone_problems(settings: Settings) -> Iterator[str]:
     try:
-        zoneinfo.ZoneInfo(given.get("timezone", Settings.timezone))
+        zoneinfo.ZoneInfo(settings.timezone)
     except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
         yield (
             "setting 'timezone' must be the IANA name of a time zone, such as Europe/Berlin or UTC"
         )
 
 
-def _path_problems(given: Mapping[str, Any]) -> Iterator[str]:
+def _path_problems(settings: Settings) -> Iterator[str]:
     names: dict[str, str] = {}
     for name in _PATHS:
-        if name not in given or (name in {"suppression_path", "store"} and is_url(given[name])):
+        path = getattr(settings, name)
+        if not path or (name in {"suppression_path", "store"} and is_url(path)):
             continue
-        place = _real_path(given[name])
+        try:
+            place = os.path.realpath(path)
+        except ValueError:  # It contains a character that file names cannot contain, such as NUL.
+            place = os.sep
         if names.setdefault(place, name) != name:  # A run would destroy what the other one keeps.
             yield (
                 f"settings '{names[place]}' and '{name}' name the same file: give each setting its"
@@ -167,23 +214,15 @@ def _path_problems(given: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
-def _real_path(place: str) -> str:
-    """Resolve the links of a path; return the root if no file can have this path."""
-    try:
-        return os.path.realpath(place)
-    except ValueError:  # It contains a NUL, or a character that file names cannot contain.
-        return os.sep
-
-
 def _is_for_a_file(path: Path) -> bool:
     """Return whether a path names a file that exists or can be created."""
     # (Another run may create the file at any time: so what is there is looked at last.)
     return path.parent.is_dir() and (not path.exists() or path.is_file())
 
 
-def _store_problems(given: Mapping[str, Any]) -> Iterator[str]:
+def _store_problems(settings: Settings) -> Iterator[str]:
     """Check the URL of a database, without showing it; the run asks the database at its start."""
-    url = given.get("store", "")
+    url = settings.store
     scheme, _, rest = url.partition("://")
     before_host = rest.partition("?")[0].rpartition("@")[0]
     is_wrong_url = is_url(url) and (scheme not in {"postgresql", "postgres"} or not rest)

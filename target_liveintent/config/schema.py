@@ -2,56 +2,50 @@
 
 from __future__ import annotations
 
-import dataclasses
+import inspect
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from target_liveintent.conversions import WINDOWS
+import msgspec
+
 from target_liveintent.mapping import PRESETS
-from target_liveintent.privacy import NORMALIZATIONS, URL_PARAMETERS
-from target_liveintent.settings import GROUPS, Settings
+from target_liveintent.settings import Settings
 
-_JSON_TYPES = {
-    "str": "string",
-    "int": "integer",
-    "bool": "boolean",
-    "Mapping[str, str]": "object",
-    "Mapping[str, Any]": "object",
+_HEADING = re.compile(r"^(\w.+):\n((?:    .+\n?)+)", re.MULTILINE)
+_SETTING = re.compile(r"^    (\w+): (.+(?:\n     .+)*)", re.MULTILINE)
+_GROUPS = {
+    heading: {name: " ".join(text.split()) for name, text in _SETTING.findall(listed)}
+    for heading, listed in _HEADING.findall(inspect.cleandoc(Settings.__doc__ or ""))
 }
-"""The types by the annotations in `Settings`."""
-_ALLOWED_VALUES: dict[str, dict[str, Any]] = {
-    "default_source": {"enum": list(WINDOWS)},
-    "email_normalization": {"enum": list(NORMALIZATIONS)},
-    "source_url_parameters": {"enum": list(URL_PARAMETERS)},
-    "presets": {"additionalProperties": {"type": "string", "enum": list(PRESETS)}},
-}
-"""The rules of settings whose allowed values other rooms define."""
-_NO_VALUE = (dataclasses.MISSING, None, "")
+"""The descriptions of the settings by the groups in the docstring of `Settings`."""
 
 
-def _is_required(field: dataclasses.Field[Any]) -> bool:
-    return field.default is field.default_factory is dataclasses.MISSING
+def _schema() -> dict[str, Any]:
+    """Return the schema that msgspec makes of `Settings`, in the form that Meltano's tools read.
 
-
-def _property(field: dataclasses.Field[Any]) -> dict[str, Any]:
-    """Return the schema of one setting. Null means "not set", so an optional one may be null."""
-    kind = _JSON_TYPES[str(field.type).removesuffix(" | None")]
+    They expect a type and a description for each setting. Null means "not set", so each setting but
+    a required one may be null.
+    """
+    schema: dict[str, Any] = msgspec.json.schema(Settings)["$defs"]["Settings"]
+    properties: dict[str, Any] = {}
+    for name, text in (pair for group in _GROUPS.values() for pair in group.items()):
+        given = schema["properties"][name]
+        rules = {"type": "string", **given.pop("anyOf", [given])[0], **given}
+        rules["type"] = [rules["type"], *([] if name in schema["required"] else ["null"])]
+        if rules.get("default") in (None, "", {}):
+            rules.pop("default", None)
+        properties[name] = {**rules, "description": text}
+    properties["presets"]["additionalProperties"] = {"type": "string", "enum": list(PRESETS)}
     return {
-        "type": [kind] if _is_required(field) else [kind, "null"],
-        **field.metadata["rules"],
-        **({"writeOnly": True} if field.metadata["rules"].get("secret") else {}),
-        **_ALLOWED_VALUES.get(field.name, {}),
-        **({} if field.default in _NO_VALUE else {"default": field.default}),
-        "description": field.metadata["description"],
+        "type": "object",
+        "properties": properties,
+        "required": schema["required"],
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
     }
 
 
-SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {field.name: _property(field) for field in dataclasses.fields(Settings)},
-    "required": [field.name for field in dataclasses.fields(Settings) if _is_required(field)],
-    "$schema": "https://json-schema.org/draft/2020-12/schema",
-}
+SCHEMA = _schema()
 """The JSON schema of all settings, which Meltano and `--about --format=json` show."""
 
 
@@ -77,15 +71,14 @@ def settings_by_group() -> dict[str, list[tuple[str, str, str]]]:
 
     The default is `required` if there must be a value.
     """
-    groups: dict[str, list[tuple[str, str, str]]] = {}
-    for name, schema in SCHEMA["properties"].items():
-        if name in GROUPS:
-            group = groups[GROUPS[name]] = []
-        default = "required" if name in SCHEMA["required"] else str(schema.get("default", ""))
-        options = ", ".join(f"`{option}`" for option in schema.get("enum", []))
-        description = schema["description"] + (f" One of {options}." if options else "")
-        group.append((name, default.lower(), description))
-    return groups
+    return {heading: [_shown(name) for name in group] for heading, group in _GROUPS.items()}
+
+
+def _shown(name: str) -> tuple[str, str, str]:
+    schema = SCHEMA["properties"][name]
+    default = "required" if name in SCHEMA["required"] else str(schema.get("default", ""))
+    options = ", ".join(f"`{option}`" for option in schema.get("enum", []))
+    return name, default.lower(), schema["description"] + (f" One of {options}." if options else "")
 
 
 def about_lines() -> Iterator[str]:

@@ -12,7 +12,6 @@ from target_liveintent.mapping.functions import CURRENCIES
 from target_liveintent.mapping.map_checks import (
     absent_streams,
     did_you_mean,
-    dots_advice,
     lacking_for_events,
     map_problems,
     misspelled,
@@ -40,7 +39,6 @@ __all__ = [
     "advise_map",
     "config_text",
     "did_you_mean",
-    "dots_advice",
     "lacking_for_events",
     "likely_preset",
     "map_problems",

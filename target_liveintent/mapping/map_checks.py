@@ -16,7 +16,7 @@ from typing import Any
 
 from target_liveintent.conversions import FIELDS, READ_COLUMNS, missing_columns
 from target_liveintent.mapping.converter import FILTER, Path, StreamPlan
-from target_liveintent.mapping.presets import NULL_VALUES
+from target_liveintent.mapping.presets import NULL_VALUES, PRESETS
 from target_liveintent.settings import EventDefaults, Settings
 
 _SIMILAR = 0.75
@@ -38,11 +38,21 @@ def did_you_mean(name: str, known_names: Iterable[str]) -> str:
     return f"; did you mean '{names[similar[0]]}'?" if similar else ""
 
 
-# The setting
+# The settings
 
 
-def map_problems(stream_maps: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the problems of the setting `stream_maps`."""
+def map_problems(settings: Settings) -> Iterator[str]:
+    """Yield the problems of the settings `presets` and `stream_maps`."""
+    for name, preset in settings.presets.items():
+        if not isinstance(preset, str) or preset not in PRESETS:
+            near = did_you_mean(preset, PRESETS) if isinstance(preset, str) else ""
+            if isinstance(preset, dict):
+                near = f". {dots_advice('.'.join([name, *preset][:2]))}"
+            yield f"setting 'presets.{name}' must be one of {', '.join(PRESETS)}{near}"
+    yield from _stream_problems(settings.stream_maps)
+
+
+def _stream_problems(stream_maps: Mapping[str, Any]) -> Iterator[str]:
     for name, definition in stream_maps.items():
         where = f"stream_maps.{name}"
         if name.startswith("__") and name != "__else__":
@@ -220,7 +230,7 @@ def absent_streams(names: Collection[str], streams: Collection[str]) -> Iterator
 
 def unused_zone(timezone: str, streams: Sequence[str]) -> Iterator[str]:
     """Return a sentence if the setting `timezone` was used for no event time of these streams."""
-    if streams and timezone.casefold() != Settings.timezone.casefold():
+    if streams and timezone.casefold() != "utc":
         yield (
             f"setting 'timezone' has no effect on the event times of {', '.join(streams)},"
             " because each of these times has its own time zone or is a Unix time. Some taps,"

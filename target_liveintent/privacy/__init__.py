@@ -9,7 +9,6 @@ from target_liveintent.privacy.identity import (
     NORMALIZATIONS,
     Identity,
     derive_event_id,
-    digests,
     hash_address,
     holds_address,
     identify,
@@ -26,7 +25,7 @@ from target_liveintent.privacy.redaction import (
     redact_value,
     without_secrets,
 )
-from target_liveintent.privacy.suppression import Suppressions
+from target_liveintent.privacy.suppression import Suppressions, digests_in
 from target_liveintent.privacy.urls import URL_PARAMETERS, clean_url
 
 __all__ = [
@@ -38,7 +37,7 @@ __all__ = [
     "Suppressions",
     "clean_url",
     "derive_event_id",
-    "digests",
+    "digests_in",
     "hash_address",
     "hide_token",
     "holds_address",

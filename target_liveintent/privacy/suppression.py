@@ -1,10 +1,11 @@
-"""The suppression list: a file of addresses or hashes of people who must not be sent."""
+"""Lists of people by addresses or hashes, such as a file of those who must not be sent."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable, Iterator
 
-from target_liveintent.errors import ConfigurationError
+from target_liveintent.errors import ConfigurationError, InputError
 from target_liveintent.files import open_anywhere
 from target_liveintent.privacy.identity import Identity, digests
 
@@ -25,8 +26,10 @@ class Suppressions:
             return
         try:
             with io.TextIOWrapper(open_anywhere(path), encoding="utf-8-sig") as lines:
-                for number, line in enumerate(lines, 1):
-                    self._add(line.strip(), number)
+                self._hashes.update(map(bytes.fromhex, digests_in(lines)))
+        except InputError as error:
+            msg = f"suppression_path: {error}"
+            raise ConfigurationError(msg) from None
         except (OSError, ValueError) as error:
             is_shown = isinstance(error, OSError) and "://" not in path  # (For credentials.)
             name = f" '{path}'" if is_shown else ""
@@ -36,16 +39,6 @@ class Suppressions:
             )
             msg = f"suppression_path{name} cannot be read: {reason}"
             raise ConfigurationError(msg) from None
-
-    def _add(self, text: str, number: int) -> None:
-        found = digests(text) if text else set()
-        if not found and text and not text.startswith("#"):
-            msg = (
-                f"line {number} of suppression_path is neither an e-mail address nor an e-mail"
-                " hash: correct or delete the line"
-            )
-            raise ConfigurationError(msg)
-        self._hashes.update(map(bytes.fromhex, found))
 
     def __bool__(self) -> bool:
         """Return whether the list has any entry."""
@@ -57,3 +50,23 @@ class Suppressions:
             digest is not None and bytes.fromhex(digest) in self._hashes
             for digest in (identity.md5, identity.sha2)
         )
+
+
+def digests_in(lines: Iterable[str]) -> Iterator[str]:
+    """Yield the hashes of people, each of whom has a line with an address or the hash of one.
+
+    Blank lines, and those that begin with `#`, name nobody.
+
+    Raises:
+        InputError: If a line is anything else. The message has its number, and not the line.
+    """
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        found = digests(text) if text else set()
+        if not found and text and not text.startswith("#"):
+            msg = (
+                f"line {number} is neither an e-mail address nor the hash of one: correct or delete"
+                " the line"
+            )
+            raise InputError(msg)
+        yield from found

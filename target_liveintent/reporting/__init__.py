@@ -8,7 +8,7 @@ from target_liveintent.reporting.history import (
     STOPPED,
     USUAL,
     Ending,
-    events_sent,
+    warnings_at_start,
 )
 from target_liveintent.reporting.letters import look_at as look_at_letters
 from target_liveintent.reporting.page import as_lines as overview_lines
@@ -25,11 +25,11 @@ __all__ = [
     "USUAL",
     "Ending",
     "RunReporter",
-    "events_sent",
     "health_line",
     "keep_failure",
     "look_at_letters",
     "overview_lines",
     "read_overview",
+    "warnings_at_start",
     "write_page",
 ]

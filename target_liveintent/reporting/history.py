@@ -9,16 +9,16 @@ import datetime as dt
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
 
 from target_liveintent.conversions import DAY, DEAD_LETTERS
 from target_liveintent.privacy import without_secrets
-from target_liveintent.run import RunCounts, StreamCounts, add
+from target_liveintent.run import RunCounts, StreamCounts, add, counted
 from target_liveintent.settings import Settings
-from target_liveintent.store import Database, runs_in
+from target_liveintent.store import Database, RunStore, runs_in
 
 FORMAT = 1
 DAYS_READ = 91
@@ -278,10 +278,26 @@ def _record_in(stored: tuple[Any, ...], settings: Settings) -> RunRecord | None:
     return record if record.format == FORMAT else None
 
 
-def events_sent(database: Database, settings: Settings) -> int:
-    """Return how many events all runs in the store have sent for the account and pixel."""
-    stored = runs_in(database, settings, since=0)
-    return total_of(filter(None, (_record_in(one, settings) for one in stored))).delivered
+def warnings_at_start(store: RunStore, settings: Settings, kind: str) -> Iterator[str]:
+    """Yield what a user should know about the store before a run of a kind sends anything."""
+    if store.expired_letters:
+        yield (
+            f"{counted(store.expired_letters, 'dead letter')} older than history_days"
+            f" ({settings.history_days}) went out of the store"
+        )
+    if store.former is None or kind == REPLAY:
+        return
+    customer_id, pixel_id = store.former
+    former = msgspec.structs.replace(settings, customer_id=customer_id, pixel_id=pixel_id)
+    stored = runs_in(store.database, former, since=0)
+    sent = total_of(filter(None, (_record_in(one, former) for one in stored))).delivered
+    if sent:
+        yield (
+            f"this is the first run for customer ID {settings.customer_id} and pixel"
+            f" {settings.pixel_id}. The runs for customer ID {customer_id} and pixel {pixel_id} in"
+            f" the store have sent {counted(sent, 'event')}, which are sent again if the input has"
+            " them. If you have changed customer_id or pixel_id by mistake, stop this run"
+        )
 
 
 def stored_text(run: RunRecord) -> str:

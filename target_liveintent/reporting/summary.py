@@ -16,7 +16,6 @@ from target_liveintent.run import (
     warnings_of,
     what_to_do,
 )
-from target_liveintent.settings import Settings
 
 _LEAST_EVENTS_TO_WARN = 10
 """With at least so many delivered events, a column that is always empty is probably a mistake."""
@@ -61,7 +60,7 @@ def _names(counter: Counter[str]) -> str:
     return f" ({named})" if named else ""
 
 
-def warnings(counts: RunCounts, timezone: str = Settings.timezone) -> Iterator[str]:
+def warnings(counts: RunCounts, timezone: str = "UTC") -> Iterator[str]:
     """Return what may be wrong with a run that ended well, given the setting `timezone`."""
     for stream, one in counts.streams.items():
         yield from _lost(stream, one)

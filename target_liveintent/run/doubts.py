@@ -92,9 +92,8 @@ def what_to_do(reason: str, streams: Mapping[str, StreamCounts]) -> str:
         streams: The figures of all streams. For `no_identity`, the advice depends on what is mapped
             in them; not in a replay, as no map applies to dead letters.
     """
-    replay = streams.keys() == {DEAD_LETTERS}
-    meaning = REASONS[reason].advice(replay=replay)
-    if replay or reason != "no_identity":
+    meaning = REASONS[reason].meaning
+    if reason != "no_identity" or streams.keys() == {DEAD_LETTERS}:
         return meaning
     concerned = {name: one for name, one in streams.items() if one.rejected[reason]}
     hints = [hint for name, one in concerned.items() if (hint := _no_identity_hint(name, one))]

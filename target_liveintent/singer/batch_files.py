@@ -17,7 +17,7 @@ from target_liveintent.singer.reader import decode_object, without_mark
 def batch_records(encoding: Mapping[str, Any], manifest: Iterable[str]) -> Iterator[dict[str, Any]]:
     """Yield the records of a BATCH message, without reading a whole file at once.
 
-    The `encoding` has a `format` and a `compression`; the `manifest` holds the URLs of files.
+    The `encoding` has a `format` and a `compression`; the `manifest` holds URLs or paths of files.
 
     Raises:
         InputError: If a file cannot be read or is of a kind that is not supported. The message does
@@ -25,8 +25,9 @@ def batch_records(encoding: Mapping[str, Any], manifest: Iterable[str]) -> Itera
     """
     kind, compression = str(encoding.get("format")), str(encoding.get("compression") or "none")
     for url in manifest:
-        place, name = _place(url)
+        name = "a BATCH file"
         try:
+            place, name = _place(url)
             if kind == "jsonl" and compression in {"none", "gzip"}:
                 yield from _json_lines(place, name, compressed=compression == "gzip")
             elif kind == "parquet":
@@ -38,7 +39,7 @@ def batch_records(encoding: Mapping[str, Any], manifest: Iterable[str]) -> Itera
                     " parquet: set one of these formats in the tap's batch_config"
                 )
                 raise InputError(msg)
-        except (OSError, EOFError, zlib.error) as error:
+        except (OSError, EOFError, ValueError, zlib.error) as error:
             reason = getattr(error, "strerror", None) or type(error).__name__
             msg = f"{name} cannot be read: {reason}"
             raise InputError(msg) from None
@@ -46,20 +47,11 @@ def batch_records(encoding: Mapping[str, Any], manifest: Iterable[str]) -> Itera
 
 def _place(url: str) -> tuple[str, str]:
     """Return what `open_anywhere` takes for a URL, and how messages name the file."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        parts = None
-    if parts is None or not parts.scheme or "\0" in url or "%00" in url:
-        msg = (
-            "the BATCH message names a file with an invalid URL: report this to the maintainers of"
-            " the tap"
-        )
-        raise InputError(msg)
-    if parts.scheme != "file":
+    parts = urlsplit(url)
+    if parts.scheme not in {"", "file"}:
         return url, f"a BATCH file at {parts.scheme}://"
-    path = urllib.request.url2pathname(parts.path)
-    return path, f"the BATCH file '{path}'"
+    path = urllib.request.url2pathname(parts.path) if parts.scheme else url
+    return path, f"the BATCH file {path!r}"
 
 
 def _json_lines(place: str, name: str, *, compressed: bool) -> Iterator[dict[str, Any]]:
@@ -88,14 +80,9 @@ def _parquet_rows(place: str, name: str) -> Iterator[dict[str, Any]]:
         with open_anywhere(place) as raw, pq.ParquetFile(raw) as file:
             for group in range(file.num_row_groups):
                 yield from file.read_row_group(group).to_pylist()
-    except pa.ArrowInvalid:
-        msg = f"{name} is not a Parquet file"
-    except (pa.ArrowException, ArithmeticError, ValueError) as error:
-        # Their texts hold values. Python has no time before the year 1 or of nanoseconds.
+    except (pa.ArrowException, ArithmeticError, ValueError) as error:  # (Their texts hold values.)
         msg = (
-            f"{name} has a value that Python cannot represent ({type(error).__name__}), such as a"
-            " time beyond the year 9999: leave its column out in the tap, or write it as text"
+            f"{name} is not a Parquet file, or has a value that Python cannot represent, such as a"
+            f" time beyond the year 9999 ({type(error).__name__})"
         )
-    else:
-        return
-    raise InputError(msg)
+        raise InputError(msg) from None

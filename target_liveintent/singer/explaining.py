@@ -46,11 +46,11 @@ from target_liveintent.singer.reader import (
     without_mark,
 )
 from target_liveintent.singer.streams import (
+    RecordValidator,
     refuse_own_stream,
     stream_described,
     unmapped_message,
 )
-from target_liveintent.singer.validation import RecordValidator
 
 _CLOCK_AFTER = 2
 """A recording is judged so many seconds after its newest event, because the API requires an event

@@ -29,23 +29,15 @@ class StopSignals:
         logger: Takes the line about a run that does not stop.
         what_waits: Returns a clause that says why the run has not stopped.
         then: Says how what is left gets sent; the end of the last line of the log.
-        seconds: How long the run may take to stop.
 
     Attributes:
         received: The number of the first signal; None until then.
     """
 
-    def __init__(
-        self,
-        logger: logging.Logger,
-        what_waits: Callable[[], str],
-        then: str,
-        seconds: float = STOP_SECONDS,
-    ) -> None:
+    def __init__(self, logger: logging.Logger, what_waits: Callable[[], str], then: str) -> None:
         self._logger = logger
         self._what_waits = what_waits
         self._then = then
-        self._seconds = seconds
         self._received_at = 0.0
         self._is_over = False
         self.received: int | None = None
@@ -60,7 +52,7 @@ class StopSignals:
             self.received, self._received_at = number, now
             if not self._is_over:
                 signal.signal(signal.SIGALRM, lambda *_: self._end(number))
-                signal.setitimer(signal.ITIMER_REAL, self._seconds)
+                signal.setitimer(signal.ITIMER_REAL, STOP_SECONDS)
             return True
         if now - self._received_at > _REPEATED_SECONDS:
             os._exit(128 + number)
@@ -80,7 +72,7 @@ class StopSignals:
                 "the signal %s told the run to stop, but the run did not end within %d seconds: %s."
                 " The process ends now; %s",
                 signal.Signals(number).name,
-                self._seconds,
+                STOP_SECONDS,
                 self._what_waits(),
                 self._then,
             )

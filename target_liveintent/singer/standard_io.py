@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from typing import TextIO
 
 from target_liveintent.errors import StorageError
-
-_CLOSED = {
-    "stdin": "standard input is closed: remove <&- from the command",
-    "stdout": "standard output is closed: remove >&- from the command",
-    "stderr": "standard error is closed, so nobody can see the log: remove 2>&- from the command",
-}
 
 
 def check_standard_streams() -> None:
@@ -21,8 +14,10 @@ def check_standard_streams() -> None:
 
     What is meant for standard error would then be written into the store.
     """
-    for name, msg in _CLOSED.items():
-        if getattr(sys, name) is None:
+    streams = {"input": sys.stdin, "output": sys.stdout, "error": sys.stderr}
+    for name, stream in streams.items():
+        if stream is None:
+            msg = f"standard {name} is closed: remove <&-, >&- or 2>&- from the command"
             raise StorageError(msg)
 
 
@@ -49,17 +44,13 @@ class StateOutput:
 
 
 def _write_all(output: TextIO, text: str) -> None:
-    buffer = getattr(output, "buffer", None)
-    if buffer is None:  # A file in memory.
+    output.flush()
+    try:
+        descriptor = output.fileno()
+    except OSError:  # A file in memory.
         output.write(text)
         return
-    # With PYTHONUNBUFFERED, a write that a signal interrupts writes a part and returns its length;
-    # a text file would lose the rest.
-    output.flush()
+    # With PYTHONUNBUFFERED, a text file would lose the rest if a signal interrupts the write.
     rest = text.encode()
     while rest:
-        written = buffer.write(rest)
-        if written is None:  # Nobody reads, and the descriptor does not block.
-            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-        rest = rest[written:]
-    buffer.flush()
+        rest = rest[os.write(descriptor, rest) :]

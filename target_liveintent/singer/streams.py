@@ -1,14 +1,16 @@
 """Registers the streams of a run: SCHEMA messages in, the plans for each stream's records out.
 
-It also finds out whether events can be built from a stream, and warns about streams and columns
-that are probably misspelled, each once.
+It also finds out whether events can be built from a stream, warns once about each stream and column
+that is probably misspelled, and validates records against a SCHEMA.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable
-from typing import NamedTuple, NoReturn
+from typing import Any, NoReturn
+
+from singer_sdk.exceptions import InvalidJSONSchema
 
 from target_liveintent.conversions import (
     DEAD_LETTERS,
@@ -28,19 +30,9 @@ from target_liveintent.mapping import (
     lacking_for_events,
     misspelled,
 )
+from target_liveintent.privacy import scrub
 from target_liveintent.settings import EventDefaults
 from target_liveintent.singer.reader import Message, decode_object, stream_of
-
-
-class Registered(NamedTuple):
-    """What a SCHEMA has registered: a stream, and what is done with its records.
-
-    Attributes:
-        plans: Each plan, and whether events can be built by it.
-    """
-
-    stream: Stream
-    plans: list[tuple[StreamPlan, bool]]
 
 
 class StreamRegistry:
@@ -71,8 +63,12 @@ class StreamRegistry:
         self._warned: set[str] = set()
         self.has_events = False
 
-    def register(self, message: Message) -> Registered | None:
-        """Register the stream of a SCHEMA message; None if the same SCHEMA has come before.
+    def register(self, message: Message) -> tuple[Stream, list[tuple[StreamPlan, bool]]] | None:
+        """Register the stream of a SCHEMA message.
+
+        Returns:
+            The stream, and its plans, each with whether it gives events. None if the same SCHEMA
+            has come before.
 
         Raises:
             InputError: If the message is malformed.
@@ -89,7 +85,7 @@ class StreamRegistry:
             msg = f"the SCHEMA of stream '{name}' is nested too deeply"
             raise InputError(msg) from None
         self._schemas[name] = known
-        return Registered(stream, plans)
+        return stream, plans
 
     def warn_at_end(self) -> None:
         """Warn if nothing came, and if for a map, only a stream with a similar name came."""
@@ -160,16 +156,11 @@ class StreamRegistry:
 
 def refuse_own_stream(name: str) -> None:
     """Raise an `InputError` for a stream that this program has printed itself."""
-    if name == DELIVERED_EVENTS:
+    if name in {DELIVERED_EVENTS, DEAD_LETTERS}:
         msg = (
-            f"LiveIntent already has the events of the stream '{DELIVERED_EVENTS}'. Load this"
-            " stream into a database instead"
-        )
-        raise InputError(msg)
-    if name == DEAD_LETTERS:
-        msg = (
-            f"the input is the stream '{DEAD_LETTERS}': to send dead letters, use target-liveintent"
-            " replay FILE, or target-liveintent replay - for standard input"
+            f"the stream '{name}' comes from this program, and is no input of a run. To send dead"
+            " letters, use target-liveintent replay FILE, or target-liveintent replay - for"
+            " standard input"
         )
         raise InputError(msg)
 
@@ -192,3 +183,34 @@ def stream_described(name: str, message: Message) -> Stream:
         )
         raise InputError(msg)
     return Stream(name, schema, tuple(message.key_properties or ()))
+
+
+class RecordValidator:
+    """Validates records against the tap's SCHEMA, for `validate_records`.
+
+    Raises:
+        InvalidJSONSchema: If the schema is not a JSON schema.
+    """
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        import jsonschema_rs  # noqa: PLC0415 (only needed where records are validated)
+
+        try:
+            self._validator = jsonschema_rs.validator_for(schema, retriever=_fetch_nothing)
+        except ValueError:
+            msg = "the tap's SCHEMA is not a valid JSON schema"
+            raise InvalidJSONSchema(msg) from None
+
+    def violation(self, record: dict[str, Any]) -> str | None:
+        """Return the place and the rule where a record breaks the schema; None if it does not."""
+        for error in self._validator.iter_errors(record):
+            place = ".".join(str(step) for step in error.instance_path) or "the record"
+            msg = f"{place} breaks the rule '{error.schema_path[-1]}'"
+            return scrub(msg)
+        return None
+
+
+def _fetch_nothing(uri: str) -> Any:
+    """Rejects references to other schemas: a tap's schema must not cause network traffic."""
+    msg = f"{uri} is not fetched"
+    raise ValueError(msg)

@@ -5,10 +5,11 @@ They are the target's settings as text, and a few that only Spark has.
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
+
+import msgspec
 
 from target_liveintent import config
 from target_liveintent.conversions import (
@@ -112,7 +113,8 @@ def job_of(options: Mapping[str, str], columns: Sequence[str]) -> Job:
         found.append(f"columns differ from others only in upper and lower case: {', '.join(same)}")
     if unknown := {*keys} - {*names}:
         found.append(f"option 'key_properties' names unknown columns: {', '.join(unknown)}")
-    given = config.from_texts({k: v for k, v in options.items() if k == "store" or k not in _RULES})
+    ours = {name: text for name, text in options.items() if name == "store" or name not in _RULES}
+    given = {name: text for name, text in ours.items() if text.strip()}
     if found := [*found, *config.problems(given)]:
         raise ConfigurationError("; ".join(found))
     settings = config.settings_of(given)
@@ -124,7 +126,7 @@ def job_of(options: Mapping[str, str], columns: Sequence[str]) -> Job:
         )
         raise StreamMappingError(msg)
     tasks, per_minute = int(own["concurrent_tasks"] or 1), settings.max_requests_per_minute
-    settings = dataclasses.replace(
+    settings = msgspec.structs.replace(
         settings,
         max_requests_per_minute=per_minute and max(1, per_minute // tasks),
         max_concurrent_requests=max(1, settings.max_concurrent_requests // tasks),
@@ -139,4 +141,4 @@ def job_of(options: Mapping[str, str], columns: Sequence[str]) -> Job:
 def warnings_of(options: Iterable[str]) -> Iterator[str]:
     """Yield a warning for each option that is probably misspelled."""
     known = {*_RULES, "key_properties", "checkpointlocation", "path"}  # (The last two: Spark's.)
-    return config.warnings_of({name: "" for name in options if name.lower() not in known})
+    return config.warnings_of(name for name in options if name.lower() not in known)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 import sys
 import traceback
@@ -74,7 +73,7 @@ class _Task:
             on_progress=lambda *_: self._learn(),
         )
         # The driver judges the share of rejected rows over all tasks.
-        self._run = Run(dataclasses.replace(settings, max_dead_letter_percent=100), parts)
+        self._run = Run(msgspec.structs.replace(settings, max_dead_letter_percent=100), parts)
         self._counts = self._run.counts.of(job.stream)
         suppressions = Suppressions(settings.suppression_path)
         self._converter: RecordConverter

@@ -14,8 +14,8 @@ FILES = {"store": "own.sqlite", "metrics_path": "run.prom", "report_path": "repo
 
 
 INPUT, OUTPUT = (
-    f"standard {name}put is closed: remove {sign}&- from the command"
-    for name, sign in (("in", "<"), ("out", ">"))
+    f"standard {name} is closed: remove <&-, >&- or 2>&- from the command"
+    for name in ("input", "output")
 )
 
 

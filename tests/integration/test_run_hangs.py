@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 QUICK: dict[str, Any] = {
     "batch_size_rows": 1,
-    "constants": OFTEN | {"target_liveintent.target:TargetLiveIntent.stop_seconds": 1.0},
+    "constants": OFTEN | {"target_liveintent.singer.signals:STOP_SECONDS": 1.0},
 }
 """A run that has less time to stop: 1 second instead of 19."""
 PIPE = 65_536

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
+import msgspec
 import pytest
 
-from target_liveintent.config import settings_of
-from target_liveintent.settings import endpoint, is_loopback
+from target_liveintent.config import SCHEMA, settings_of
+from target_liveintent.conversions import WINDOWS
+from target_liveintent.privacy import NORMALIZATIONS, URL_PARAMETERS
+from target_liveintent.settings import is_loopback
 
 SECRET = "s3cr3t-T0ken-of-ours"
 GOOD: dict[str, Any] = {"customer_id": "a-1b2c", "auth_token": SECRET}
@@ -24,7 +26,7 @@ def test_the_repr_hides_the_token() -> None:
     given["store"] = f"postgresql://loader:{SECRET}@db.example.com/l"
     settings = settings_of(given)
     assert SECRET not in repr(settings) + str(settings)
-    assert "pixel_id=7" in repr(settings)
+    assert "a-1b2c" in repr(settings)
     assert (settings.auth_token, settings.stream_map_config) == (SECRET, {"salt": SECRET})
     assert settings.store == given["store"]
     with pytest.raises(AttributeError):  # A setting cannot change during the run.
@@ -41,10 +43,19 @@ def test_the_repr_hides_the_token() -> None:
         ("https://x.example/{customer_id}", "https://x.example/a-1b2c"),
     ],
 )
-def test_endpoint(api_url: str, url: str) -> None:
+def test_url(api_url: str, url: str) -> None:
     """A base URL, or with `{customer_id}` the whole of it."""
-    assert endpoint(api_url, "a-1b2c") == url
     assert settings_of({**GOOD, "api_url": api_url}).url == url
+
+
+def test_choices() -> None:
+    """The schema allows what the other rooms can do."""
+    for name, table in {
+        "default_source": WINDOWS,
+        "email_normalization": NORMALIZATIONS,
+        "source_url_parameters": URL_PARAMETERS,
+    }.items():
+        assert SCHEMA["properties"][name]["enum"] == sorted(table)
 
 
 def test_loopback() -> None:
@@ -59,7 +70,7 @@ def test_derived_values_follow_a_replaced_setting() -> None:
     """A copy with another value does not keep what was derived from the old one."""
     settings = settings_of({**GOOD, "pixel_id": 7})
     assert settings.events.pixel_id == 7
-    other = dataclasses.replace(settings, pixel_id=8, customer_id="b-2c3d", on_rejection="fail")
+    other = msgspec.structs.replace(settings, pixel_id=8, customer_id="b-2c3d", on_rejection="fail")
     assert other.events == settings.events._replace(pixel_id=8)
     assert other.url.endswith("/conversions/b-2c3d")
     assert (settings.fail_on_rejection, other.fail_on_rejection) == (False, True)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
 import signal
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -165,22 +163,3 @@ def test_the_last_line_after_a_signal(
     with pytest.raises(SystemExit, match="143"):
         target.process(None) if replay is None else target.replay()
     assert log[-1] == f"stopped by SIGTERM; {then} (run {target.run_id})"
-
-
-@pytest.mark.parametrize(("seconds", "ends"), [(0.1, []), (2.1, [128 + signal.SIGTERM])])
-def test_a_second_signal(monkeypatch: pytest.MonkeyPatch, seconds: float, ends: list[int]) -> None:
-    """A second signal ends the process at once, unless it came together with the first."""
-    ended: list[int] = []
-    monkeypatch.setattr(os, "_exit", ended.append)
-    real = time.monotonic
-    target = made()
-
-    def listen(_: object) -> None:
-        signal.raise_signal(signal.SIGINT)
-        monkeypatch.setattr(time, "monotonic", lambda: real() + seconds)
-        stop()
-
-    monkeypatch.setattr(target, "listen", listen)
-    with pytest.raises(SystemExit):
-        target.process(None)
-    assert ended == ends

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from target_liveintent.config import SCHEMA, checks, problems, with_environment
+from target_liveintent.config import SCHEMA, checks, problems, warnings_of, with_environment
 from target_liveintent.mapping import PRESETS
-from target_liveintent.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,13 +57,13 @@ WRONG: list[tuple[Any, ...]] = [
     ("auth_token", "must be a string that is not empty", "", "   ", 5),
     ("auth_token", "printable ASCII characters", "s3cr3t n", "s3cr3t\nen", "s3cr3t\x00en"),
     ("auth_token", "printable ASCII characters", "s3cr3tö", "s3cr3t\u2028en"),
-    ("pixel_id", "an integer from 1", "12345", 1.5, True, 2**63),
-    ("default_source", "one of web, app, offline", "pos", "WEB"),
+    ("pixel_id", "an integer from 1", SECRET, "1.5", 1.5, True, 2**63, "0"),
+    ("default_source", "one of app, offline, web", "pos", "WEB"),
     ("timezone", "IANA", "Mars/Olympus", "", "../UTC", "Europe"),
     ("timezone", "must be a string", 5),
-    ("email_normalization", "one of gmail, all_domains, lowercase", "none"),
+    ("email_normalization", "one of all_domains, gmail, lowercase", "none"),
     ("source_url_parameters", "one of all_but_secrets, attribution, none", "all"),
-    ("batch_size_rows", "an integer from 1 to 100", 0, 101, "100"),
+    ("batch_size_rows", "an integer from 1 to 100", 0, 101, "101"),
     ("max_concurrent_requests", "an integer from 1 to 256", 0, 257),
     ("max_requests_per_minute", "an integer of at least 1", 0),
     ("flush_interval_seconds", "an integer of at least 1", 0, -5),
@@ -87,8 +86,8 @@ WRONG: list[tuple[Any, ...]] = [
     ("metrics_path", NO_FILE, "s3://s3cr3t/run.prom"),
     ("report_path", NO_FILE, "s3://AKIA1:s3cr3t@bucket/a.html", "file:///s3cr3t.html"),
     ("validate_records", "a boolean", "yes"),
-    ("dry_run", "a boolean", 1),
-    ("stream_maps", "an object", "x", []),
+    ("dry_run", "a boolean", "maybe", 2),
+    ("stream_maps", "an object", "x", [], "{", "[]", "[" * 100_000),
     ("stream_map_config", "an object", "x"),
     ("presets", "an object", "shopify"),
     # The token never travels in the clear, and not to where the URL only seems to point.
@@ -153,7 +152,8 @@ def test_a_wrong_value(name: str, said: str, value: Any) -> None:
 
 RIGHT: list[tuple[Any, ...]] = [
     ("customer_id", "b-zzzz", "a-0000", " a-1b2c\n"),
-    ("pixel_id", 1),
+    ("pixel_id", 1, 12345.0, "12345"),
+    ("dry_run", True, "True", "false", "0"),
     ("batch_size_rows", 1, 100),
     ("max_concurrent_requests", 1, 256),
     ("max_retry_seconds", 0),
@@ -229,7 +229,7 @@ def test_no_value_is_ever_shown(name: str, value: Any) -> None:
     [
         ("store", "a", "metrics_path", "a"),
         ("store", "folder/../a", "metrics_path", "./a"),
-        ("store", None, "metrics_path", Settings.store),
+        ("store", None, "metrics_path", "liveintent.sqlite"),
         ("suppression_path", "third", "store", "third"),
         ("suppression_path", "a.html", "report_path", "a.html"),
         ("store", "there", "metrics_path", "symlink"),
@@ -283,7 +283,7 @@ def test_a_password_of_the_database_that_is_not_encoded(password: str) -> None:
     [
         {},
         {"store": "a.sqlite", "metrics_path": "a.prom", "report_path": "a.html"},
-        {"store": "postgresql://db.example.com/l", "metrics_path": Settings.store},
+        {"store": "postgresql://db.example.com/l", "metrics_path": "liveintent.sqlite"},
     ],
 )
 def test_settings_that_go_together(settings: dict[str, Any]) -> None:
@@ -302,49 +302,55 @@ def test_a_token_file_that_cannot_be_used(tmp_path: Path, content: bytes | None)
         assert not shown or shown not in line
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "module", "extra"),
-    [
-        ("store", "postgresql://db.example.com/l", "psycopg", "postgres"),
-    ],
-)
-def test_a_library_that_is_not_installed(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str, module: str, extra: str
-) -> None:
+def test_a_library_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The problem is found before anything is sent, and the message has the command that helps."""
-    monkeypatch.setitem(sys.modules, module, None)
-    (line,) = problems({**GOOD, name: value})
-    assert f"setting '{name}' needs a library that is not installed" in line
-    assert f"pip install 'target-liveintent[{extra}]'" in line
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    (line,) = problems({**GOOD, "store": "postgresql://db.example.com/l"})
+    assert "setting 'store' needs a library that is not installed" in line
+    assert "pip install 'target-liveintent[postgres]'" in line
     assert problems(GOOD) == []
 
 
-# Settings that are gone
-
-GONE: dict[str, tuple[Any, str]] = {
-    "dead_letter_path": ("letters.singer", "see the command dead-letters"),
-    "delivered_path": ("s3cr3t.csv", "set keep_delivered to true, and use the command delivered"),
-    "history_path": ("s3://s3cr3t/history", "remove the setting"),
-    "ledger": (False, "use the option --send-again"),
-    "ledger_password": ("s3cr3t", "set PGPASSWORD, or write the password into the URL of store"),
-    "ledger_path": ("ledger.sqlite", "set store to the path of a file"),
-    "ledger_url": ("postgresql://u:s3cr3t@db.example.com/l", "to the URL of a PostgreSQL database"),
-    "on_invalid": ("fail", "set on_rejection"),
-    "replay_other_accounts": (True, "use the option --other-accounts of the command replay"),
-    "replay_unconfirmed": (True, "use the option --unconfirmed of the command replay"),
-}
+# Names that are no setting
 
 
 @pytest.mark.parametrize("name", checks.GONE)
 def test_a_setting_that_is_gone(name: str) -> None:
     """It ends the run, also as a text, and the one line says what does its work now."""
-    value, instead = GONE[name]
-    (line,) = problems({**GOOD, name: value})
-    assert line.startswith(f"setting '{name}' no longer exists: ")
-    assert instead in line
-    assert "s3cr3t" not in line
+    line = f"setting '{name}' no longer exists: {checks.GONE[name]}"
+    variables = {f"TARGET_LIVEINTENT_{name.upper()}": SECRET}
+    for given in ({**GOOD, name: False}, with_environment(GOOD, variables)):
+        assert problems(given) == [line]
     assert problems({**GOOD, name: None}) == []
-    assert problems(with_environment(GOOD, {f"TARGET_LIVEINTENT_{name.upper()}": str(value)}))
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("stream_maps.orders.event_id", "stream_maps: {orders: {event_id: …}}"),
+        ("stream_maps.public.orders.email", "stream_maps: {public.orders: {email: …}}"),
+        ("stream_maps.__else__", "stream_maps: {__else__: …}"),
+        ("stream_map_config.a.b", "stream_map_config: {a: {b: …}}"),
+        ("presets.public.orders", "presets: {public.orders: …}"),
+    ],
+)
+def test_a_flattened_setting(name: str, form: str) -> None:
+    """It would have no effect, so that other events would be sent than the user wants."""
+    for value in (SECRET, None):
+        assert problems({**GOOD, name: value}) == [
+            f"setting '{name}' has no effect in this form: write {form}"
+        ]
+    assert list(warnings_of([name])) == []
+
+
+def test_unknown_settings() -> None:
+    """A misspelled setting is named, with the nearest that exists."""
+    names = (*GOOD, "batch_size_row", "on_invalid", "zzz", "orders.email")
+    assert list(warnings_of(names)) == [
+        "setting 'batch_size_row' is unknown and has no effect; did you mean 'batch_size_rows'?",
+        "setting 'zzz' is unknown and has no effect",
+        "setting 'orders.email' is unknown and has no effect",
+    ]
 
 
 # Several problems
@@ -353,7 +359,7 @@ WRONG_OF_EACH_KIND: dict[str, Any] = {
     "customer_id": "c-1b2c",
     "batch_size_rows": 0,
     "report_path": "report.htm",
-    "limit": "5",
+    "limit": "five",
     "auth_token": "to ken",
     "api_url": "https://",
     "timezone": "Mars/Olympus",

@@ -11,16 +11,14 @@ from target_liveintent.config import (
     PREFIX,
     SCHEMA,
     about_lines,
-    from_texts,
     problems,
     read_config,
     settings_by_group,
     settings_of,
-    warnings_of,
     with_environment,
 )
 from target_liveintent.errors import ConfigurationError
-from target_liveintent.settings import GROUPS, Settings
+from target_liveintent.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,22 +83,10 @@ def test_a_token_in_a_file(tmp_path: Path, content: str) -> None:
     assert SECRET not in repr(settings)
 
 
-def test_unknown_settings() -> None:
-    """A misspelled setting is named, with the nearest that exists, and without its value.
-
-    Of one that is gone, the checks say more.
-    """
-    given = {**GOOD, "batch_size_row": SECRET, "on_invalid": "fail", "zzz": 1}
-    assert list(warnings_of(given)) == [
-        "setting 'batch_size_row' is unknown and has no effect; did you mean 'batch_size_rows'?",
-        "setting 'zzz' is unknown and has no effect",
-    ]
-
-
 def test_groups() -> None:
     """People read about each setting once, under six headings, in the order of the schema."""
     groups = settings_by_group()
-    assert list(groups) == list(GROUPS.values())
+    assert len(groups) == 6
     shown = [one for group in groups.values() for one in group]
     assert [name for name, *_ in shown] == list(SCHEMA["properties"])
     assert [name for name, *_ in groups["You need these"]] == [
@@ -162,33 +148,7 @@ def test_a_file_that_cannot_be_used(tmp_path: Path, content: Any, said: str) -> 
     assert str(raised.value) == f"the configuration file '{path}' {said}"
 
 
-# Texts, and environment variables
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "value"),
-    [
-        ("customer_id", " a-1b2c\n", "a-1b2c"),
-        ("pixel_id", "12345", 12345),
-        ("dry_run", "True", True),
-        ("validate_records", "0", False),
-        ("stream_maps", '{"orders": null}', {"orders": None}),
-        ("timezone", "5", "5"),
-        # What does not fit stays text, which a check of the settings names.
-        ("pixel_id", SECRET, SECRET),
-        ("max_retry_seconds", "1.5", "1.5"),
-        ("dry_run", "maybe", "maybe"),
-        ("stream_maps", "{", "{"),
-        ("stream_maps", "[]", "[]"),
-        ("stream_maps", "[" * 100_000, "[" * 100_000),
-    ],
-)
-def test_texts(name: str, text: str, value: Any) -> None:
-    """Each text becomes a value of its setting's type; an empty or unknown one sets nothing."""
-    assert from_texts({name: text, "limit": " ", "unknown": "x"}) == {name: value}
-    assert bool(problems({**GOOD, name: value})) == (
-        value == text.strip() and name != "customer_id"
-    )
+# Environment variables
 
 
 FROM_FILE = {"pixel_id": 1, "timezone": "UTC", "stream_maps": {"a": {}}}
@@ -198,7 +158,7 @@ FROM_FILE = {"pixel_id": 1, "timezone": "UTC", "stream_maps": {"a": {}}}
     ("variables", "changed"),
     [
         ({}, {}),
-        ({"PIXEL_ID": "2", "DRY_RUN": "true"}, {"pixel_id": 2, "dry_run": True}),
+        ({"PIXEL_ID": "2", "DRY_RUN": "True"}, {"pixel_id": "2", "dry_run": "True"}),
         ({"PIXEL_ID": "", "TIMEZONE": " ", "UNKNOWN": "1"}, {}),
         ({"STREAM_MAPS": '{"b": {}}'}, {}),
         ({"STREAM_MAPS": "no object"}, {}),
@@ -275,7 +235,7 @@ def test_relative_paths_start_at_the_project(
     assert settings.auth_token == SECRET
     for name, path in paths.items():
         assert (tmp_path / getattr(settings, name)) == where / path
-    assert tmp_path / settings_of(GOOD).store == where / Settings.store
+    assert tmp_path / settings_of(GOOD).store == where / "liveintent.sqlite"
 
 
 def test_other_places_do_not_start_at_the_project(

@@ -151,7 +151,7 @@ def test_a_file_elsewhere() -> None:
     ("url", "said"),
     [
         (f"memory://{SECRET}/people.txt", "it does not exist"),
-        (f"memory://{SECRET}/bad.txt", "line 1 of suppression_path is neither"),
+        (f"memory://{SECRET}/bad.txt", "suppression_path: line 1 is neither"),
         (f"unheard-of://u:{SECRET}@example.com/people.txt", "ValueError"),
         (f"gs://{SECRET}/a", "files at gs:// need a package of fsspec that is not installed"),
     ],

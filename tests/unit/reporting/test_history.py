@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import datetime as dt
 import json
 import sqlite3
@@ -58,11 +57,11 @@ class Runs:
 
     def __init__(self, folder: Path) -> None:
         self.clock = FakeClock()
-        self.settings = dataclasses.replace(SETTINGS, store=str(folder / "store.sqlite"))
+        self.settings = msgspec.structs.replace(SETTINGS, store=str(folder / "store.sqlite"))
 
     def add(self, name: str, ended_at: dt.datetime, left: Any = LEFT, **changes: Any) -> None:
         """Add a run of a minute, with the text of its figures; None lets it be killed."""
-        settings = dataclasses.replace(self.settings, **changes)
+        settings = msgspec.structs.replace(self.settings, **changes)
         self.clock.now = ended_at.timestamp() - 60
         with contextlib.closing(open_store(settings, name, self.clock)) as store:
             if left is not None:
@@ -114,7 +113,7 @@ def test_runs_are_read(runs: Runs) -> None:
 
 def test_the_day_is_one_of_the_zone_of_the_settings(runs: Runs) -> None:
     """So the runs of 91 days are read wherever that is, and long ones as well."""
-    settings = dataclasses.replace(runs.settings, timezone="Asia/Tokyo")
+    settings = msgspec.structs.replace(runs.settings, timezone="Asia/Tokyo")
     first = dt.datetime.combine(days_before(91), dt.time(), zoneinfo.ZoneInfo("Asia/Tokyo"))
     one = named("a", first.astimezone(dt.timezone.utc), orders=figures())
     one.day = first.date()
@@ -137,7 +136,7 @@ def test_runs_of_others_are_not_read(runs: Runs, changes: dict[str, Any]) -> Non
     runs.add("other", at(TODAY, 2), **changes)
     runs.add("killed", at(TODAY, 3), None, **changes)
     assert names(runs.read()) == ["mine"]
-    theirs = dataclasses.replace(runs.settings, **changes)
+    theirs = msgspec.structs.replace(runs.settings, **changes)
     assert names(runs.read(theirs)) == ["other", "killed"]
 
 

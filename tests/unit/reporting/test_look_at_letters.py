@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -52,7 +51,7 @@ def look(
     choice: ReplayChoice = ReplayChoice(),  # noqa: B008 (it does not change)
 ) -> DeadLetters:
     """Look at a store with these letters, which may be what nobody writes."""
-    settings = dataclasses.replace(settings, store=str(folder / "store.sqlite"))
+    settings = msgspec.structs.replace(settings, store=str(folder / "store.sqlite"))
     store = open_store(settings, "run-1", FakeClock())
     with contextlib.closing(store):
         keys = (
@@ -99,7 +98,7 @@ def test_what_a_replay_does(
     found = look(
         tmp_path,
         letter(**changes),
-        settings=dataclasses.replace(SETTINGS, **given),
+        settings=msgspec.structs.replace(SETTINGS, **given),
         choice=ReplayChoice(**chosen),
     )
     assert [name for name, letters in found.replay.items() if letters] == [expected]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -361,25 +360,6 @@ def test_a_clean_summary_alarms_nobody(name: str) -> None:
     text = "\n".join(summary.lines(SITUATIONS[name].report)).lower()
     assert "error" not in text
     assert "exception" not in text
-
-
-def test_nothing_in_a_replay_speaks_of_maps() -> None:
-    """No stream map applies to dead letters, so a map is no advice; another run is told of it."""
-    never = {"missing_key", "schema_violation", "mapping_failed", "event_too_old", "other_account"}
-    rejected = Counter({*KINDS} - never - {*DROPPED})
-    dropped = Counter({*DROPPED} - {"deleted"})  # A dead letter has no column for that.
-    read = len(rejected) + len(dropped)
-    replay = Situation(replayed(read=read, rejected=rejected, dropped=dropped))
-    lines = [*replay.advice(), *summary.warnings(replay.report)]
-    assert {line.partition(" ")[0] for line in lines} >= {*rejected, *dropped}
-    for reason in ("missing_event_time", "invalid_source"):
-        for bad in (100, 12):
-            failing = Situation(replayed(read=bad, rejected={reason: bad}))
-            lines.append(too_many_rejected(failing.report, 50, at_end=True) or "no problem")
-    assert "no problem" not in lines
-    assert not [line for line in lines if re.search(r"\bmap", line, re.IGNORECASE)]
-    other = replay._replace(streams={**replay.streams, "orders": times(read=1)})
-    assert any("Map `event_time`" in line for line in other.advice())
 
 
 def test_many_causes() -> None:

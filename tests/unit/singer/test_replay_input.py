@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import io
 import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from unit_support import SETTINGS
 
@@ -53,7 +53,7 @@ def test_a_line_that_is_no_dead_letter(bad: str, said: str) -> None:
 
 @pytest.fixture
 def given(tmp_path: Path) -> Settings:
-    return dataclasses.replace(SETTINGS, store=str(tmp_path / "store.sqlite"))
+    return msgspec.structs.replace(SETTINGS, store=str(tmp_path / "store.sqlite"))
 
 
 def test_a_bad_line_in_a_file(given: Settings) -> None:

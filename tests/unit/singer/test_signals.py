@@ -19,8 +19,8 @@ import logging, os, runpy, signal, sys, time
 StopSignals = runpy.run_path(sys.argv[1])["StopSignals"]  # Without the package, it starts at once.
 logging.basicConfig(format="%(levelname)s %(message)s")
 waits = lambda: "it waits for a test"
-signals = StopSignals(logging.getLogger(), waits, "run it again (run 1)", 0.2)
-signals._end.__func__.__globals__["_LOG_SECONDS"] = {log_seconds}
+signals = StopSignals(logging.getLogger(), waits, "run it again (run 1)")
+signals._end.__func__.__globals__.update(STOP_SECONDS=0.2, _LOG_SECONDS={log_seconds})
 for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, lambda number, _: signals.note(number))
 print("started", flush=True)

@@ -11,7 +11,7 @@ import pytest
 from singer_sdk.exceptions import InvalidJSONSchema
 from unit_support import sha256
 
-from target_liveintent.singer.validation import RecordValidator
+from target_liveintent.singer.streams import RecordValidator
 
 SCHEMA: dict[str, Any] = {
     "type": "object",

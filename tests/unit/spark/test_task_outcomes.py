@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from fakes import FakeClock, event, rejection
 from unit_support import NOW, SETTINGS, conversion, order
@@ -46,7 +46,7 @@ def outcomes_of(
 @pytest.fixture
 def open_run(tmp_path: Path) -> Iterator[Callable[..., RunStore]]:
     """Return how to open the store for a run or a task; the jobs share it."""
-    settings = dataclasses.replace(SETTINGS, store=str(tmp_path / "store.sqlite"))
+    settings = msgspec.structs.replace(SETTINGS, store=str(tmp_path / "store.sqlite"))
     with contextlib.ExitStack() as stack:
 
         def make(name: str, kind: str = TASK) -> RunStore:

@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from store_support import Stores, claim, event, events, rejection, said, send
 
@@ -101,7 +102,7 @@ def test_files_that_are_no_store(in_file: Stores, make: Callable[[Path], object]
 def test_paths_that_no_file_has(tmp_path: Path, path: str) -> None:
     stores = Stores(str(tmp_path / "x"))
     settings = stores.settings()
-    object.__setattr__(settings, "store", str(tmp_path / path))
+    settings = msgspec.structs.replace(settings, store=str(tmp_path / path))
     stores.settings = lambda **_: settings  # type: ignore[method-assign]
     with pytest.raises(ConfigurationError, match="cannot be used"):
         stores()
