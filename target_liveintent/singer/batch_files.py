@@ -51,7 +51,9 @@ def _place(url: str) -> tuple[str, str]:
     if parts.scheme not in {"", "file"}:
         return url, f"a BATCH file at {parts.scheme}://"
     path = urllib.request.url2pathname(parts.path) if parts.scheme else url
-    return path, f"the BATCH file {path!r}"
+    if not path.isprintable():  # It would forge lines of the log, and NUL is in no path.
+        raise ValueError
+    return path, f"the BATCH file '{path}'"
 
 
 def _json_lines(place: str, name: str, *, compressed: bool) -> Iterator[dict[str, Any]]:

@@ -215,7 +215,7 @@ BAD: list[tuple[str | bytes, str]] = [
     (f'{{"type":"{ADDRESS}"}}', "the unknown type '?'"),
     (batch("file:///x", "zip"), "supports only jsonl (plain or gzip) and parquet"),
     (batch(f"file://[{ADDRESS}"), "a BATCH file cannot be read: ValueError"),
-    (batch(f"file:///{ADDRESS}%00"), "cannot be read: ValueError"),
+    (batch(f"file:///{ADDRESS}%00"), "a BATCH file cannot be read: ValueError"),
     (f'{{"type":"STATE","value":{{"{ADDRESS}":]}}}}', "not valid JSON"),
     (b'{"type":"STATE","value":{"%b":"\xff"}}' % ADDRESS.encode(), "not valid UTF-8"),
     (full(user_agent='"\ud800"').encode(errors="surrogatepass"), "not valid UTF-8"),
