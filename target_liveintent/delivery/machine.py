@@ -316,11 +316,7 @@ class DeliveryMachine:
         request.job.refuse(answer, self._requests)
         few = self._drained and self._refusals.allows_unproven(self._undecided)
         if self._refusals.proves_wrong and not few:
-            self.fail(self._all_refused(answer.detail))
-
-    def _all_refused(self, detail: str) -> Exception:
-        said = f"the API refused {self._refusals.in_a_row} requests in a row"
-        return api.all_refused(said, detail)
+            self.fail(api.all_refused(self._refusals.in_a_row, answer.detail))
 
     # What a fault means
 
@@ -407,7 +403,8 @@ class DeliveryMachine:
         unproven = [job for job in self._jobs if job.refused]
         events = sum(len(job.refused) for job in unproven)
         if not self._refusals.allows_unproven(events):
-            self._failure = self._all_refused(str(unproven[-1].refused[-1].detail))
+            detail = str(unproven[-1].refused[-1].detail)
+            self._failure = api.all_refused(self._refusals.in_a_row, detail)
             return
         self._refusals.unproven += events
         for job in unproven:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from fakes import ACCEPTED, FAULT, LIMITED, FakeClient, FakeClock, answers, batch, drive, machine_of
 from sending import Asked, one_at_a_time, send
+from unit_support import NOW
 
 from target_liveintent.delivery.api import Answer, Verdict
+from target_liveintent.delivery.machine import Request
 from target_liveintent.errors import OutageError
 
 if TYPE_CHECKING:
@@ -85,6 +87,27 @@ def test_what_comes_after_events_that_were_given_up() -> None:
     machine.add(batch("later", number=1))
     (second,) = drive(machine, answers(FAULT, ACCEPTED), clock)
     assert (second.failure, len(second.delivered)) == (None, 1)
+
+
+def test_an_event_that_did_not_fail_alone() -> None:
+    """At the end, no event is blamed for the faults of a request that had others in it."""
+    machine = machine_of(max_retry_seconds=60)
+    machine.add(batch("1", "2"))
+    machine.add(batch("good", number=1))
+    machine.drain()
+    for seconds, took, answer in (
+        (0, 1, FAULT),
+        (2, 1, ACCEPTED),
+        (15, 1, FAULT),
+        (31, 1, FAULT),
+        (60, 16, FAULT),
+    ):
+        sent = machine.next(NOW + seconds, NOW)
+        assert isinstance(sent, Request)
+        machine.answered(sent, answer, NOW + seconds + took)
+    assert len(sent.conversions) == 1
+    results = [result for result in machine.finished if result.batch.number == 0]
+    assert [(type(one.failure), one.undelivered) for one in results] == [(OutageError, [])]
 
 
 @pytest.mark.parametrize("failure", [FAULT, BUSY])
