@@ -215,10 +215,11 @@ def stopped(last_fault: Answer | None) -> DeliveryError:
 def all_refused(requests: int, detail: str) -> AllRefusedError:
     """Return the error that ends a run after so many refusals in a row, the last with `detail`."""
     return AllRefusedError(
-        f"the API refused {requests} requests in a row ({detail}). The cause may be in the settings,"
-        " not in the events: check pixel_id and customer_id; after HTTP 413, set batch_size_rows to a smaller number. The next run"
-        " sends all events that were neither delivered nor written as dead letters. If this run is"
-        " a replay, it keeps the dead letters that it has not sent"
+        f"the API refused {requests} requests in a row ({detail}). The cause may be in the"
+        " settings, not in the events: check pixel_id and customer_id; after HTTP 413, set"
+        " batch_size_rows to a smaller number. The next run sends all events that were neither"
+        " delivered nor written as dead letters. If this run is a replay, it keeps the dead letters"
+        " that it has not sent"
     )
 
 
