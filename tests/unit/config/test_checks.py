@@ -87,7 +87,7 @@ WRONG: list[tuple[Any, ...]] = [
     ("report_path", NO_FILE, "s3://AKIA1:s3cr3t@bucket/a.html", "file:///s3cr3t.html"),
     ("validate_records", "a boolean", "yes"),
     ("dry_run", "a boolean", "maybe", 2),
-    ("stream_maps", "an object", "x", [], "{", "[]", "[" * 100_000),
+    ("stream_maps", "an object", "x", [], "{", "[]", '{"a":' * 100_000),
     ("stream_map_config", "an object", "x"),
     ("presets", "an object", "shopify"),
     # The token never travels in the clear, and not to where the URL only seems to point.

@@ -18,6 +18,7 @@ from target_liveintent.config import (
     with_environment,
 )
 from target_liveintent.errors import ConfigurationError
+from target_liveintent.mapping import PRESETS
 from target_liveintent.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,6 +42,15 @@ def test_what_is_secret() -> None:
     for mark in ("secret", "writeOnly"):
         marked = {name for name, schema in SCHEMA["properties"].items() if schema.get(mark)}
         assert marked == {"auth_token", "store"}
+
+
+def test_what_meltano_reads() -> None:
+    """A default that means "not set" is none, and each preset is offered."""
+    properties = SCHEMA["properties"]
+    without = {name for name, schema in properties.items() if "default" not in schema}
+    assert without >= {"customer_id", "auth_token", "pixel_id", "stream_maps"}
+    assert properties["history_days"]["default"] == 400
+    assert properties["presets"]["additionalProperties"]["enum"] == list(PRESETS)
 
 
 def test_null_is_no_value() -> None:
