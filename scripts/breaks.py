@@ -78,7 +78,7 @@ BREAKS: tuple[Break, ...] = (
         "self._outcomes.confirm(number, result.confirmed, is_last=is_last)",
         "self._outcomes.confirm(number, result.batch.conversions, is_last=is_last)",
         (
-            "reliability/test_partial.py::test_replay",
+            "reliability/test_partial.py::test_every_body",
             "reliability/test_partial.py::test_the_store_knows_only_what_a_204_confirmed",
         ),
     ),
@@ -138,7 +138,6 @@ BREAKS: tuple[Break, ...] = (
         (
             "reliability/test_faults.py::test_every_fault",
             "reliability/test_partial.py::test_every_body",
-            "reliability/test_partial.py::test_replay",
         ),
     ),
     Break(

@@ -1,18 +1,13 @@
 """Certificates of a made-up authority, and servers' TLS with them."""
 
-from __future__ import annotations
-
 import datetime as dt
 import hashlib
 import ssl
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import trustme
 from cryptography import x509
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @lru_cache(1)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
-from browser_support import launch, opened
+from browser_support import OpenPage, launch, opened
 from needs import pytest_runtest_setup
 from postgres_server import Postgres, running
 from xdist.scheduler import LoadScopeScheduling
@@ -16,9 +17,6 @@ from xdist.scheduler import LoadScopeScheduling
 from target_liveintent.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from browser_support import OpenPage
     from playwright.sync_api import Browser
 
 __all__ = ["pytest_runtest_setup"]

@@ -1,7 +1,5 @@
 """Virtual environments of programs that single tests need."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

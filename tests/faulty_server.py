@@ -4,24 +4,20 @@ It shares no code with the target, listens on a free port, and keeps connections
 of the request, `FaultyServer.answer`, decides what becomes of each; it may be replaced at any time.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json
+import ssl
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from faulty_connection import Connection
 from typing_extensions import Self
-
-if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Callable, Collection, Mapping
 
 DAY = 86_400
 WINDOWS = {"web": 7 * DAY, "app": 7 * DAY, "offline": 30 * DAY}
@@ -220,11 +216,6 @@ class FaultyServer:
         return Counter(
             request.reply.fault for request in list(self.requests) if request.reply.fault
         )
-
-    @property
-    def sent(self) -> int:
-        """The number of events that arrived, each time counted."""
-        return sum(len(request.ids) for request in list(self.requests))
 
     @property
     def unexcused(self) -> list[str]:

@@ -1,15 +1,11 @@
-"""The reservations in a store, seen from outside."""
-
-from __future__ import annotations
+"""The tables of a store, seen from outside."""
 
 import contextlib
 import sqlite3
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import psycopg
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def ask(store: Path | str, sql: str, *values: Any) -> list[Any]:
@@ -26,17 +22,6 @@ def ask(store: Path | str, sql: str, *values: Any) -> list[Any]:
             return done.fetchall() if done.description else []
     with contextlib.closing(sqlite3.connect(store, timeout=20)) as file, file:
         return file.execute(sql, values).fetchall()
-
-
-def let_claims_lapse(store: Path | str, run_id: str = "%") -> None:
-    """Let the reservations of a dead run, or of all runs, lapse at once, as half a minute does.
-
-    Args:
-        store: The path of a file, or the URL of a database.
-        run_id: Whose reservations.
-    """
-    if isinstance(store, str) or store.exists():
-        ask(store, "UPDATE run SET alive_until = 0 WHERE id LIKE ?", run_id)
 
 
 def is_connected(url: str, name: str) -> bool:

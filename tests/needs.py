@@ -6,8 +6,6 @@ An environment is set up when the first test needs it. A test whose program is n
 and its line names the script that installs it.
 """
 
-from __future__ import annotations
-
 import functools
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """S3 on loopback: moto's server."""
 
-from __future__ import annotations
-
 import logging
 
 _CREDENTIALS = {

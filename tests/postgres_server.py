@@ -1,19 +1,13 @@
 """A PostgreSQL server of our own, from the programs on this machine."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil
 import socket
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 GUARDED = "guarded_user"
 """The one user, for a test to create, whom the server asks for a password."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 DROPS = {"deleted", "no_consent", "suppressed", "already_sent", "over_limit", "expired"}
 """The reasons for which a record is dropped; the others make it a dead letter."""

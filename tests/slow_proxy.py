@@ -1,13 +1,10 @@
 """A TCP proxy on loopback that lets a server seem far away."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from typing_extensions import Self
 
 
 class SlowProxy:

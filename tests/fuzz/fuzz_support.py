@@ -1,15 +1,14 @@
 """A whole target in memory that is fed with any bytes, and the promises that must hold for them."""
 
-from __future__ import annotations
-
 import errno
 import json
 import logging
 import os
 import threading
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from unittest import mock
 
+from integration_support import batch, schema, state
 from singer_sdk.exceptions import (
     InvalidJSONSchema,
     MissingKeyPropertiesError,
@@ -19,11 +18,9 @@ from unit_support import convert_both_ways
 
 from target_liveintent.errors import RunError, StreamMappingError
 from target_liveintent.mapping.converter import RecordConverter
+from target_liveintent.run.counts import StreamCounts
 from target_liveintent.singer import batch_files
 from target_liveintent.target import TargetLiveIntent
-
-if TYPE_CHECKING:
-    from target_liveintent.run.counts import StreamCounts
 
 MARK = "fuzz.q9x7"
 ADDRESS = f"{MARK}@leaky.example"
@@ -55,19 +52,14 @@ VARIANTS: list[dict[str, Any]] = [
 ]
 
 
-def _schema(stream: str, *columns: str) -> dict[str, Any]:
-    properties = {"properties": {name: {} for name in columns}}
-    return {"type": "SCHEMA", "stream": stream, "schema": properties, "key_properties": ["id"]}
-
-
 def _record(stream: str, **columns: Any) -> dict[str, Any]:
     return {"type": "RECORD", "stream": stream, "record": columns}
 
 
 _URL = "https://u:p@x.example/?key=1&utm_source=a#b"
 _MESSAGES = (
-    _schema("orders", *COLUMNS),
-    {**_schema("mapped", *COLUMNS, "consent"), "key_properties": []},
+    schema("orders", COLUMNS),
+    schema("mapped", (*COLUMNS, "consent"), ()),
     _record("orders", id=1, event_time=1_790_000_000, email=ADDRESS, value=87.10, source_url=_URL),
     _record(
         "mapped",
@@ -78,14 +70,9 @@ _MESSAGES = (
         consent="yes",
     ),
     _record("orders", id=[{"a": -1e-9}], event_time=9_999_999_999_999),
-    {"type": "STATE", "value": {"bookmarks": {"orders": {"v": 1.10}}}},
+    state({"bookmarks": {"orders": {"v": 1.10}}}),
     {"type": "ACTIVATE_VERSION", "stream": "orders", "version": 5},
-    {
-        "type": "BATCH",
-        "stream": "orders",
-        "encoding": {"format": "jsonl", "compression": "gzip"},
-        "manifest": ["file:///x/%00", "file://[x"],
-    },
+    batch("file:///x/%00", "file://[x", compression="gzip"),
 )
 SEEDS = [json.dumps(message).encode() for message in _MESSAGES]
 

@@ -1,11 +1,8 @@
 """Any input of a tap is handled, or ends the run in one clear line that shows no address."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 
-import pytest
 from fuzz_support import ADDRESS, SEEDS, VARIANTS, feed
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -124,12 +121,3 @@ def test_any_messages(sent: list[dict[str, Any]], variant: dict[str, Any]) -> No
     for before in (started, []):
         lines = [json.dumps(message, ensure_ascii=bool(before)) for message in [*before, *sent]]
         feed("\n".join(lines).encode(errors="surrogatepass"), **variant)
-
-
-# Records
-
-
-@pytest.mark.parametrize("seed", SEEDS, ids=range(len(SEEDS)))
-def test_seeds(seed: bytes) -> None:
-    """Each seed passes by itself."""
-    feed(b"\n".join([*SEEDS[:2], seed]))

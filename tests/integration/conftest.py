@@ -1,20 +1,14 @@
 """A target to start, where it finds its API, and where its store is."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from integration_fixtures import forks, server, to_server
+from integration_forks import Forks
 from integration_support import STORE, Launcher
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from integration_forks import Forks
-
-    from target_liveintent.sandbox import Sandbox
+from target_liveintent.sandbox import Sandbox
 
 __all__ = ["forks", "server", "to_server"]
 

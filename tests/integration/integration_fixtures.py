@@ -1,17 +1,12 @@
 """Fixtures for folders whose tests start targets: their parent, and an API that takes all."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from faulty_server import FaultyServer
 from integration_forks import Forks
 from integration_support import OPTIONS, Launcher
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture(scope="session")

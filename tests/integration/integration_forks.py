@@ -5,8 +5,6 @@ A parent that has imported the package forks a process for each target, which th
 own. Tests of the command line itself start the interpreter anew.
 """
 
-from __future__ import annotations
-
 import functools
 import gc
 import importlib
@@ -19,11 +17,9 @@ import socket
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 _SIZE = 8
 

@@ -1,7 +1,5 @@
 """The target as a process of its own, and Singer messages for it."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -11,25 +9,18 @@ import subprocess
 import sys
 import threading
 import time
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import IO, Any
 
-from run_counts import RunCounts
+from integration_forks import Forked, Forks
+from run_counts import Counts, RunCounts
+from typing_extensions import Self
 
-from target_liveintent.clock import Clock
 from target_liveintent.config import settings_of
 from target_liveintent.conversions import DEAD_LETTERS
 from target_liveintent.run_id import new_run_id
 from target_liveintent.store import imported, open_store
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-    from pathlib import Path
-
-    from integration_forks import Forked, Forks
-    from run_counts import Counts
-    from typing_extensions import Self
-
-    from target_liveintent.store import RunStore
 
 Message = dict[str, Any]
 
@@ -154,13 +145,6 @@ def wait_until(condition: Callable[[], Any], what: str, patience: float = PATIEN
 # The process
 
 
-class Line(NamedTuple):
-    """A line of output, and when it appeared, by `time.monotonic()`."""
-
-    text: str
-    at: float
-
-
 class Running:
     """A target in a process of its own.
 
@@ -172,7 +156,8 @@ class Running:
         stdin: A file to read from, in place of a pipe.
         read_stdout: Whether anybody reads what it writes to standard output.
         forks: What to fork it from; without it, a new interpreter is started.
-        constants: Of a forked target: new values of constants, by `module:NAME`.
+        constants: Of a forked target: new values of constants, by the module that reads them, as
+            `module:NAME`: a reservation lapses, or a timeout ends, after as long as a test waits.
     """
 
     def __init__(
@@ -211,8 +196,8 @@ class Running:
         self.stdin = os.fdopen(pipes[0][1], "wb")
         self.stdout_pipe = os.fdopen(pipes[1][0], "rb")
         self.stderr_pipe = os.fdopen(pipes[2][0], "rb")
-        self.out: list[Line] = []
-        self.err: list[Line] = []
+        self.out: list[str] = []
+        self.err: list[str] = []
         self._on_stdout = on_stdout
         self._readers = [
             threading.Thread(target=self._read, args=pair, daemon=True)
@@ -221,12 +206,12 @@ class Running:
         for reader in self._readers:
             reader.start()
 
-    def _read(self, stream: IO[bytes], into: list[Line]) -> None:
+    def _read(self, stream: IO[bytes], into: list[str]) -> None:
         for raw in stream:
             text = raw.decode().rstrip("\n")
             if into is self.out and self._on_stdout is not None:
                 self._on_stdout(text)
-            into.append(Line(text, time.monotonic()))
+            into.append(text)
 
     def send(self, *messages: Message | str | bytes) -> Self:
         """Write messages to standard input, which stays open."""
@@ -266,11 +251,6 @@ class Running:
             with contextlib.suppress(OSError):
                 pipe.close()
 
-    def started(self) -> Self:
-        """Wait until the target has read its settings and is about to read messages."""
-        wait_until(lambda: "Skipping parse of env var settings" in self.log, "the start")
-        return self
-
     # What came out
 
     @property
@@ -282,22 +262,22 @@ class Running:
     @property
     def stdout(self) -> str:
         """Standard output so far."""
-        return "\n".join(line.text for line in list(self.out))
+        return "\n".join(list(self.out))
 
     @property
     def states(self) -> list[Any]:
         """The STATEs written so far."""
-        return [json.loads(line.text) for line in list(self.out)]
+        return [json.loads(line) for line in list(self.out)]
 
     @property
     def log(self) -> str:
         """Standard error so far."""
-        return "\n".join(line.text for line in list(self.err))
+        return "\n".join(list(self.err))
 
     @property
     def run_id(self) -> str | None:
         """The ID of the run, from the first line of standard error; None if there is no run."""
-        found = re.search(r", run ([0-9a-f-]{36})$", next(iter(self.err)).text)
+        found = re.search(r", run ([0-9a-f-]{36})$", next(iter(self.err)))
         return found and found[1]
 
     @property
@@ -306,7 +286,7 @@ class Running:
 
         The line of each run must end in its ID.
         """
-        line = list(self.err)[-1].text.split("|", 3)[-1].strip()
+        line = self.texts[-1]
         if self.run_id is None:
             return line
         assert line.endswith(f" (run {self.run_id})"), line
@@ -315,12 +295,12 @@ class Running:
     @property
     def texts(self) -> list[str]:
         """The log lines, without the logger's prefix."""
-        return [line.text.split("|", 3)[-1].strip() for line in list(self.err)]
+        return [line.split("|", 3)[-1].strip() for line in list(self.err)]
 
     @property
     def warnings(self) -> list[str]:
         """The log lines at WARNING and above, in words."""
-        rows = [line.text.split("|", 3) for line in list(self.err)]
+        rows = [line.split("|", 3) for line in list(self.err)]
         return [row[3].strip() for row in rows if len(row) == 4 and row[1].strip() != "INFO"]
 
     @property
@@ -347,8 +327,7 @@ class Running:
     @property
     def totals(self) -> list[str]:
         """The words of the summary's last line, in a list: one line after a run that ended."""
-        texts = (line.text.split("|", 3)[-1].strip() for line in list(self.err))
-        return [text for text in texts if text.startswith("total: read ")]
+        return [text for text in self.texts if text.startswith("total: read ")]
 
 
 def read_store(path: Path, query: str) -> list[tuple[Any, ...]]:
@@ -366,15 +345,7 @@ def read_letters(path: Path) -> list[dict[str, Any]]:
     return [json.loads(record) for (record,) in found]
 
 
-class Past(Clock):
-    """A clock that is so many days late."""
-
-    def __init__(self, days_ago: int) -> None:
-        self._late = days_ago * DAY
-
-    def time(self) -> float:
-        """Return a Unix time in the past."""
-        return super().time() - self._late
+_HOW = {"env", "on_stdout", "stdin", "read_stdout", "constants"}
 
 
 class Launcher:
@@ -383,11 +354,12 @@ class Launcher:
     Args:
         folder: Where they run, and their home.
         api_url: The setting, unless a test gives another.
-        forks: What to fork them from.
+        forks: What to fork them from; a test may set it to None.
     """
 
     def __init__(self, folder: Path, api_url: str, forks: Forks) -> None:
-        self.forks = forks
+        folder.mkdir(parents=True, exist_ok=True)
+        self.forks: Forks | None = forks
         self.folder = folder
         self.api_url = api_url
         self._started: list[Running] = []
@@ -433,50 +405,35 @@ class Launcher:
         return path
 
     def command(self, *arguments: str, env: Mapping[str, str] | None = None, **how: Any) -> Running:
-        """Start a target with any arguments, in a new interpreter."""
-        how.setdefault("forks", None)
+        """Start a target with any arguments, in a new interpreter; `how` is as of `Running`."""
         running = Running(arguments, self.folder, {**self.env, **(env or {})}, **how)
         self._started.append(running)
         return running
 
-    def start(
-        self,
-        *,
-        env: Mapping[str, str] | None = None,
-        on_stdout: Callable[[str], None] | None = None,
-        stdin: IO[bytes] | None = None,
-        read_stdout: bool = True,
-        constants: Mapping[str, Any] | None = None,
-        options: Iterable[str] = (),
-        **settings: Any,
-    ) -> Running:
-        """Start a target that waits for messages, with options such as `--send-again`.
+    def start(self, *arguments: str, **given: Any) -> Running:
+        """Start a run, or a command, with a configuration file.
 
-        `constants` gives constants of the package new values, by `module:NAME` (the module that
-        reads the constant): a reservation lapses, or a timeout ends, after as long as a test waits.
+        Args:
+            arguments: A command, such as `replay`, and options, such as `--send-again`.
+            given: Settings, an environment as `env`, and how it is started, as of `Running`.
         """
-        config = self.config(**settings)
-        how = {"on_stdout": on_stdout, "stdin": stdin, "read_stdout": read_stdout}
-        how["constants"] = constants
-        return self.command("--config", str(config), *options, env=env, forks=self.forks, **how)
+        how = {name: given.pop(name) for name in _HOW & given.keys()}
+        return self.command(
+            "--config", str(self.config(**given)), *arguments, forks=self.forks, **how
+        )
 
     def run(
         self,
         *messages: Message | str | bytes,
-        env: Mapping[str, str] | None = None,
-        on_stdout: Callable[[str], None] | None = None,
-        patience: float = PATIENCE,
-        constants: Mapping[str, Any] | None = None,
         options: Iterable[str] = (),
-        **settings: Any,
+        patience: float = PATIENCE,
+        **given: Any,
     ) -> Running:
         """Run a target over messages, with options such as `--send-again`, to its end."""
         source = self.folder / f"input-{len(self._started)}.singer"
         source.write_bytes(lines(messages))
         with source.open("rb") as stdin:
-            how = {"env": env, "on_stdout": on_stdout, "constants": constants}
-            running = self.start(stdin=stdin, options=options, **how, **settings)
-            return running.wait(patience)
+            return self.start(*options, stdin=stdin, **given).wait(patience)
 
     def in_shell(
         self, script: str, *arguments: str, given: bytes
@@ -493,47 +450,15 @@ class Launcher:
             timeout=60,
         )
 
-    def ask(
-        self,
-        *arguments: str,
-        env: Mapping[str, str] | None = None,
-        patience: float = PATIENCE,
-        constants: Mapping[str, Any] | None = None,
-        **settings: Any,
-    ) -> Running:
-        """Run a command with a configuration file to its end, such as `health` or `replay`."""
-        run = self.begin(*arguments, env=env, constants=constants, **settings)
-        return run.close_input().wait(patience)
-
-    def begin(
-        self,
-        *arguments: str,
-        env: Mapping[str, str] | None = None,
-        constants: Mapping[str, Any] | None = None,
-        **settings: Any,
-    ) -> Running:
-        """Start a command with a configuration file."""
-        how = {"env": env, "forks": self.forks, "constants": constants}
-        return self.command("--config", str(self.config(**settings)), *arguments, **how)
-
-    @contextlib.contextmanager
-    def earlier_run(self, days_ago: int = 0) -> Iterator[RunStore]:
-        """Give the store to what stands for an earlier run of the account."""
-        values = {**SETTINGS, "api_url": self.api_url, "store": str(self.store)}
-        opened = open_store(settings_of(values), new_run_id(), Past(days_ago))
-        with contextlib.closing(opened) as store:
-            yield store
+    def ask(self, *arguments: str, patience: float = PATIENCE, **given: Any) -> Running:
+        """Run a command to its end, such as `health` or `replay`."""
+        return self.start(*arguments, **given).close_input().wait(patience)
 
     def put_letters(self, *letters: Message) -> None:
-        """Put dead letters into the store."""
-        with self.earlier_run() as store:
-            settings = settings_of({**SETTINGS, "api_url": self.api_url})
+        """Put dead letters into the store, as an earlier run of the account."""
+        settings = settings_of({**SETTINGS, "api_url": self.api_url, "store": str(self.store)})
+        with contextlib.closing(open_store(settings, new_run_id())) as store:
             store.import_letters(imported(one["record"], settings) for one in letters)
-
-    def age(self, table: str, column: str, days: float) -> None:
-        """Make the rows of a table so many days older."""
-        with contextlib.closing(sqlite3.connect(self.store)) as database, database:
-            database.execute(f"UPDATE {table} SET {column} = {column} - {days * DAY}")  # noqa: S608
 
     def exported(self, **settings: Any) -> str:
         """Return the dead letters as the stream that a command prints for people to edit."""

@@ -1,7 +1,5 @@
 """Records as the taps of the presets write them, with made-up people, and the events of them."""
 
-from __future__ import annotations
-
 import copy
 import datetime as dt
 import hashlib
@@ -55,6 +53,26 @@ def hashes(address: str) -> dict[str, str]:
     }
 
 
+def _event(
+    event_id: str, at: str, source: str, purchase: Record | None = None, **user: str
+) -> Record:
+    """An event of the buyer, who came by the click of an ad if there is a purchase."""
+    decision = {} if purchase is None else {"decisionId": LI_DID}
+    identity = hashes("buyer@example.com")
+    return {
+        "eventId": event_id,
+        "eventTime": unix(at),
+        "source": source,
+        **decision,
+        "userData": {**identity, **user},
+        "purchaseData": purchase or {},
+    }
+
+
+def _purchase(currency: str, value: float, order_id: str, page: str) -> Record:
+    return {"currency": currency, "value": value, "orderId": order_id, "sourceUrl": page}
+
+
 def _money(amount: float, currency: str, presented: float, presentment: str) -> Record:
     return {
         "shopMoney": {"amount": amount, "currencyCode": currency},
@@ -97,19 +115,8 @@ def _shopify(now: float) -> Sample:
         "updatedAt": f"{at['changed']}.000000Z",
         "_sdc_shop_name": "Example Shop",
     }
-    event = {
-        "eventId": record["id"],
-        "eventTime": unix(at["placed"]),
-        "source": "web",
-        "decisionId": LI_DID,
-        "userData": {**hashes("buyer@example.com"), "ip": "192.0.2.7"},
-        "purchaseData": {
-            "currency": "USD",
-            "value": 87.28,
-            "orderId": "#1007",
-            "sourceUrl": PAGE,
-        },
-    }
+    purchase = _purchase("USD", 87.28, "#1007", PAGE)
+    event = _event(record["id"], at["placed"], "web", purchase, ip="192.0.2.7")
     return Sample("orders", ["id"], record, event)
 
 
@@ -145,19 +152,9 @@ def _shopify_rest(now: float) -> Sample:
         },
         "updated_at": f"{at['changed']}+00:00",
     }
-    event = {
-        "eventId": "820982911946154508",
-        "eventTime": unix(at["placed"]),
-        "source": "web",
-        "decisionId": LI_DID,
-        "userData": {**hashes("buyer@example.com"), "ip": "192.0.2.7", "ua": BROWSER},
-        "purchaseData": {
-            "currency": "USD",
-            "value": 87.28,
-            "orderId": "#1007",
-            "sourceUrl": record["landing_site"],
-        },
-    }
+    purchase = _purchase("USD", 87.28, "#1007", record["landing_site"])
+    user = {"ip": "192.0.2.7", "ua": BROWSER}
+    event = _event("820982911946154508", at["placed"], "web", purchase, **user)
     return Sample("orders", ["id"], record, event)
 
 
@@ -186,19 +183,10 @@ def _opportunity(now: float) -> Sample:
         "Client_IP__c": "192.0.2.7",
         "User_Agent__c": BROWSER,
     }
-    event = {
-        "eventId": record["Id"],
-        "eventTime": unix(at["paid"]),
-        "source": "offline",
-        "decisionId": LI_DID,
-        "userData": {**hashes("buyer@example.com"), "ip": "192.0.2.7", "ua": BROWSER},
-        "purchaseData": {
-            "currency": "EUR",
-            "value": 12000.5,
-            "orderId": "00004501",
-            "sourceUrl": "https://www.example.com/demo?utm_source=liveintent",
-        },
-    }
+    page = "https://www.example.com/demo?utm_source=liveintent"
+    purchase = _purchase("EUR", 12000.5, "00004501", page)
+    user = {"ip": "192.0.2.7", "ua": BROWSER}
+    event = _event(record["Id"], at["paid"], "offline", purchase, **user)
     return Sample("Opportunity", ["Id"], record, event)
 
 
@@ -220,13 +208,7 @@ def _lead(now: float) -> Sample:
         "LI_Decision_Id__c": LI_DID,
         "Landing_Page__c": PAGE,
     }
-    event = {
-        "eventId": record["Id"],
-        "eventTime": unix(at["created"]),
-        "source": "web",
-        "userData": hashes("buyer@example.com"),
-        "purchaseData": {},
-    }
+    event = _event(record["Id"], at["created"], "web")
     return Sample("Lead", ["Id"], record, event)
 
 
@@ -262,19 +244,9 @@ def _stripe(now: float) -> Sample:
         "updated": f"{at['changed']}.000000Z",
         "updated_by_event_type": "charge.updated",
     }
-    event = {
-        "eventId": record["id"],
-        "eventTime": unix(at["placed"]),
-        "source": "web",
-        "decisionId": LI_DID,
-        "userData": {**hashes("buyer@example.com"), "ip": "192.0.2.7", "ua": BROWSER},
-        "purchaseData": {
-            "currency": "USD",
-            "value": 125.5,
-            "orderId": "W-9001",
-            "sourceUrl": "https://shop.example.com/checkout/1",
-        },
-    }
+    purchase = _purchase("USD", 125.5, "W-9001", "https://shop.example.com/checkout/1")
+    user = {"ip": "192.0.2.7", "ua": BROWSER}
+    event = _event(record["id"], at["placed"], "web", purchase, **user)
     return Sample("charges", ["id"], record, event)
 
 
@@ -301,24 +273,9 @@ def _postgres(now: float) -> Sample:
         "is_test": False,
         "_sdc_deleted_at": None,
     }
-    event = {
-        "eventId": record["id"],
-        "eventTime": unix(at["paid"]),
-        "source": "app",
-        "decisionId": LI_DID,
-        "userData": {
-            **hashes("buyer@example.com"),
-            "ip": "192.0.2.7",
-            "ua": BROWSER,
-            "idfa": "8b6f6a0c-6f1c-4d7e-9a51-0c4f7b0b1d2e",
-        },
-        "purchaseData": {
-            "currency": "JPY",
-            "value": 420.18,
-            "orderId": "100005",
-            "sourceUrl": PAGE,
-        },
-    }
+    purchase = _purchase("JPY", 420.18, "100005", PAGE)
+    user = {"ip": "192.0.2.7", "ua": BROWSER, "idfa": "8b6f6a0c-6f1c-4d7e-9a51-0c4f7b0b1d2e"}
+    event = _event(record["id"], at["paid"], "app", purchase, **user)
     return Sample("public-orders", ["id"], record, event)
 
 

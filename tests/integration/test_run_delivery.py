@@ -1,26 +1,31 @@
-"""Batches, connections, retries and the answers that end a run."""
+"""Batches, connections, refusals, retries, and the answers that end a run."""
 
-from __future__ import annotations
-
+import contextlib
+import json
+import resource
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from faulty_server import Reply, Request
+import pytest
+from certificates import self_signed_tls, tls, trusted
+from faulty_server import FaultyServer, Reply, Request
+from integration_forks import Forks
 from integration_support import (
     CUSTOMER,
     TOKEN,
+    WITH_ID,
+    Launcher,
+    lines,
+    numbered,
     order,
     orders,
+    read_letters,
     schema,
     state,
     wait_until,
 )
 
-if TYPE_CHECKING:
-    from faulty_server import FaultyServer
-    from integration_support import Launcher
-
-    from target_liveintent.sandbox import Sandbox
+from target_liveintent.sandbox import Sandbox
 
 # Batches
 
@@ -37,26 +42,6 @@ def test_batches(target: Launcher, sandbox: Sandbox) -> None:
 
 
 # Connections
-
-
-def test_concurrency(to_server: Launcher, server: FaultyServer) -> None:
-    """Requests in flight reach max_concurrent_requests, never more, on kept connections."""
-    most = 3
-    together = threading.Event()
-
-    def answer(_: Request) -> Reply:
-        # Each answer waits for a moment until as many requests as may be are there.
-        if server.busy >= most:
-            together.set()
-        together.wait(0.5)
-        return Reply(delay=0.03)  # So that one too many would show.
-
-    server.answer = answer
-    run = to_server.run(schema(), *orders(60), batch_size_rows=5, max_concurrent_requests=most)
-    assert run.code == 0
-    assert server.busiest == most
-    assert (len(server.accepted), len(server.requests)) == (60, 12)
-    assert server.connections <= most
 
 
 def test_back_pressure(to_server: Launcher, server: FaultyServer) -> None:
@@ -89,24 +74,15 @@ def test_back_pressure(to_server: Launcher, server: FaultyServer) -> None:
 
 
 def test_request(to_server: Launcher, server: FaultyServer) -> None:
-    """A request goes to the customer's path with the token, as a JSON array.
-
-    On loopback, no proxy of the environment is used, and no netrc replaces the token.
-    """
-    netrc = to_server.folder / ".netrc"
-    netrc.write_text("default login somebody password secret\n")
-    netrc.chmod(0o600)
+    """A request goes to the customer's path with the token, as a JSON array, and to no proxy."""
     names = ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY")
     env = dict.fromkeys(names, "http://127.0.0.1:9") | {"no_proxy": "", "NO_PROXY": ""}
-    for more in ({}, {"NETRC": str(netrc)}):
-        assert (
-            to_server.run(schema(), order(1), env=env | more, options=("--send-again",)).code == 0
-        )
-        request = server.requests.pop()
-        assert (request.path, server.requests) == (f"/conversions/{CUSTOMER}", [])
-        assert request.headers["Authorization"] == f"Bearer {TOKEN}"
-        assert request.headers["Content-Type"] == "application/json"
-        assert len(request.events) == 1
+    assert to_server.run(schema(), order(1), env=env).code == 0
+    (request,) = server.requests
+    assert request.path == f"/conversions/{CUSTOMER}"
+    assert request.headers["Authorization"] == f"Bearer {TOKEN}"
+    assert request.headers["Content-Type"] == "application/json"
+    assert len(request.events) == 1
 
 
 # Answers that end a run
@@ -143,3 +119,85 @@ def test_a_rotated_token(to_server: Launcher, server: FaultyServer) -> None:
     assert run.log.count(told) == 1
     assert TOKEN not in run.log
     assert new not in run.log
+
+
+def test_certificates(tmp_path: Path, forks: Forks) -> None:
+    """Events go to an API whose authority SSL_CERT_FILE names.
+
+    Where the certificate is not accepted, a run ends at once, whatever `max_retry_seconds` says,
+    and its last line names the cause.
+    """
+    folder = tmp_path / "run"
+    folder.mkdir()
+    launcher = Launcher(folder, "https://127.0.0.1:9", forks)
+    bundles = {"REQUESTS_CA_BUNDLE": "", "CURL_CA_BUNDLE": "", "SSL_CERT_DIR": ""}
+    launcher.env |= bundles | {"SSL_CERT_FILE": str(trusted(tmp_path))}
+    messages = (schema(), order(1), state(1))
+    with contextlib.closing(launcher):
+        with FaultyServer(tls=tls()) as server:
+            run = launcher.run(*messages, api_url=server.url)
+        assert (run.code, run.states, len(server.accepted)) == (0, [1], 1)
+        with FaultyServer(tls=self_signed_tls()) as server:
+            how = {"api_url": server.url, "max_retry_seconds": 280}
+            run = launcher.run(*messages, options=["--send-again"], **how)
+    assert (run.code, run.states, run.letters, run.requests) == (1, [], [], 1)
+    assert "signed certificate. Check this machine's clock" in run.last_line
+    assert "Traceback" not in run.log
+    assert server.requests == []
+
+
+# Refusals
+
+
+def test_one_bad_event(target: Launcher, sandbox: Sandbox) -> None:
+    """One bad event in 100 is found in about 11 requests, and the others are delivered once."""
+    bad = 99
+    sandbox.add_faults({"kind": "refuse", "event_ids": [f"order-{bad}"], "times": None})
+    run = target.run(schema(columns=WITH_ID), *numbered(100), state(1))
+    assert (run.code, run.states) == (0, [1])
+    assert {e["eventId"] for e in sandbox.events} == {f"order-{n}" for n in range(99)}
+    assert (sandbox.stats.accepted, sandbox.stats.duplicates) == (99, 0)
+    (letter,) = run.letters
+    assert (letter["event_id"], letter["reason"]) == (f"order-{bad}", "refused_by_api")
+    assert "refused by a scripted fault" in json.dumps(letter)
+    assert run.requests == sandbox.stats.requests <= 15
+
+
+# A machine that gives few file descriptors, or none
+
+FILES = {
+    "store": "own.sqlite",
+    "metrics_path": "run.prom",
+    "report_path": "report.html",
+}
+
+
+def test_a_low_limit_of_open_files(to_server: Launcher, server: FaultyServer) -> None:
+    """A run goes on with fewer requests in flight, and has descriptors for all its files."""
+    server.answer = lambda _: Reply(delay=0.02)
+    config = str(to_server.config(batch_size_rows=1, keep_delivered=True, **FILES))
+    guest = order(200, email=None)
+    given = lines([schema(columns=WITH_ID), *numbered(200), guest, state({"n": 1})])
+    run = to_server.in_shell('ulimit -n 30; exec "$@"', "--config", config, given=given)
+    log = run.stderr.decode()
+    assert (run.returncode, run.stdout) == (0, b'{"n": 1}\n'), log
+    assert sorted(server.accepted) == sorted(f"order-{n}" for n in range(200))
+    assert 2 <= server.busiest <= 12
+    (letter,) = read_letters(to_server.folder / "own.sqlite")
+    assert letter["reason"] == "no_identity"
+    assert all((to_server.folder / name).exists() for name in FILES.values())
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="prlimit is part of Linux")
+def test_no_descriptor_at_all(to_server: Launcher, server: FaultyServer) -> None:
+    """The run ends after `max_retry_seconds`, says what to do, and writes no STATE."""
+    run = to_server.start(max_retry_seconds=1, stream_maps={"orders": {}})
+    run.send(schema("mark", ("id",)))
+    wait_until(lambda: "'mark'" in run.log, "the warning that no map names this stream")
+    resource.prlimit(run.process.pid, resource.RLIMIT_NOFILE, (3, 3))
+    run.send(schema(columns=WITH_ID), *numbered(3), state({"n": 1})).close_input().wait()
+    assert (run.code, run.states, server.requests, run.letters) == (1, [], [], []), run.log
+    assert run.last_line.startswith(
+        "the API accepted nothing for 1 seconds (max_retry_seconds): no file descriptors are left."
+    )
+    assert "Raise the limit on open files (ulimit -n)" in run.last_line

@@ -1,97 +1,224 @@
-"""`explain`: what it prints about streams and their first records, and that it sends nothing."""
-
-from __future__ import annotations
+"""`explain`: what it shows, that it sends nothing, and that it fails where a run would fail."""
 
 import json
+import stat
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from integration_support import schema, state
+import pytest
+import yaml
+from faulty_server import FaultyServer
+from integration_support import Launcher, Running, batch, lines, order, orders, schema, state
 
-if TYPE_CHECKING:
-    from faulty_server import FaultyServer
-    from integration_support import Launcher, Message, Running
+from target_liveintent.sandbox import Sandbox
 
-COLUMNS = ("id", "created", "email", "total", "page", "note")
-MAP = {
-    "__filter__": "total > 0",
-    "__else__": "__NULL__",
-    "event_time": "created",
-    "email": "email",
-    "value": "total",
-    "source_url": "page",
-}
-ORDERS = schema("orders", COLUMNS)
-
-
-def explain(launcher: Launcher, *messages: Message | str, **settings: Any) -> Running:
-    """Explain messages, with a configuration that names no account."""
-    given = {"stream_maps": {"orders": MAP}, "pixel_id": 7, "default_source": "web"}
-    given |= {"customer_id": ..., "auth_token": ..., "api_url": ...}
-    return launcher.explain(*messages, **given | settings)
-
-
-def indented(run: Running) -> list[str]:
-    """Return what is printed of streams, line by line."""
-    return [line.strip() for line in run.stdout.splitlines() if line.startswith("  ")]
-
-
-def sale(number: int, **changes: Any) -> dict[str, Any]:
-    made = {
-        "id": number,
-        "created": int(time.time()) - 60,
-        "email": "Jane.Doe@Example.com",
-        "total": 12.5,
-        "page": "https://shop.example.com/?utm_source=mail",
-    }
-    return {"type": "RECORD", "stream": "orders", "record": {**made, **changes}}
+MAP = {"event_id": "str(id)", "event_time": "event_time", "email": "email", "__else__": None}
+VALUED = {**MAP, "value": "value", "currency": "currency", "__filter__": "value > 0"}
 
 
 def test_records(to_server: Launcher, server: FaultyServer) -> None:
     """Its first records are shown as events, or counted by reason with what to do about it."""
-    run = explain(
-        to_server,
-        ORDERS,
-        *(sale(n) for n in range(5)),
-        sale(6, total=0),
-        sale(7, email=None),
-        sale(8, email=""),
-        sale(9, created="yesterday"),
-        sale(10, total="free"),
-        state(1),
+    wrong = ({"value": 0}, {"email": None}, {"email": ""}, {"event_time": "?"}, {"value": "free"})
+    run = to_server.explain(
+        *(schema(), *orders(5), *(order(n, **one) for n, one in enumerate(wrong, 6)), state(1)),
+        customer_id=...,
+        auth_token=...,
+        api_url=...,  # It needs no account.
+        stream_maps={"orders": VALUED},
     )
-    assert run.code == 0
-    assert "Of 10 records, 5 would be sent, 1 filtered, 4 rejected." in run.stdout
-    assert "no_identity (2)" in run.stdout
-    assert "invalid_event_time (1), first event: " in run.stdout
-    assert "column event_time" in run.stdout
-    assert "mapping_failed (1), first event: " in run.stdout
-    assert '__filter__ (TypeError), key properties {"id":10}' in run.stdout
-    examples = [json.loads(line) for line in indented(run) if line.startswith("{")]
-    assert [[len(e["userData"][name]) for name in ("md5", "sha2")] for e in examples] == [
-        [7, 7]
-    ] * 3
-    assert "example.com" in examples[0]["purchaseData"]["sourceUrl"]
-    assert "jane" not in (run.stdout + run.log).lower()
+    assert run.code == 0, run.log
+    for said in (
+        "Of 10 records, 5 would be sent, 1 filtered, 4 rejected.",
+        "no_identity (2)",
+        "invalid_event_time (1), first event: ",
+        "column event_time",
+        '__filter__ (TypeError), key properties {"id":10}',
+    ):
+        assert said in run.stdout
+    shown = map(str.strip, run.stdout.splitlines())
+    events = [json.loads(line) for line in shown if line.startswith("{")]
+    assert [len(e["userData"]["md5"]) for e in events] == [7] * 3  # The hashes are shortened.
+    assert "buyer" not in run.stdout + run.log
     assert server.requests == []
     made = {path.name for path in to_server.folder.iterdir()}
     assert made == {"config-0.json", "explained.singer"}
 
 
-def entry(**changes: Any) -> dict[str, Any]:
-    return {"tap_stream_id": "orders", "schema": ORDERS["schema"], **changes}
+# The exit code
+
+ONLY_ORDERS = {"stream_maps": {"orders": MAP}}
+NO_ORDERS = {"stream_maps": {"orders": None, "__else__": None}}
+FAIL = {"on_rejection": "fail"}
+PEOPLE = schema("people", ("id",))
+ONE = [schema(), order(1)]
+MANY_BAD = [schema(), *orders(40), *orders(99, event_time="?")]
+
+INPUTS: dict[str, tuple[list[Any], dict[str, Any]]] = {
+    "good": ([schema(), *orders(3), state(1)], {}),
+    "a stream that is refused": ([schema("orders", ("id", "name"))], {}),
+    "a setting that it lacks": ([schema()], {"default_source": None}),
+    "a second schema that is refused": ([schema(), *orders(2), schema(columns=("id",))], {}),
+    "no stream that gives events": ([PEOPLE, order(1, "people")], ONLY_ORDERS),
+    "all streams are dropped": (ONE, NO_ORDERS),
+    "a misspelled column": (ONE, {"stream_maps": {"orders": {**MAP, "ip": "zzz"}}}),
+    "a rejection that ends the run": ([schema(), order(1, event_time="?")], FAIL),
+    "a drop that does not end the run": (
+        [schema(columns=("id", "event_time", "email", "consent")), order(1, consent=False)],
+        FAIL,
+    ),
+    "too many dead letters": (MANY_BAD, {}),
+    "as many as are allowed": (MANY_BAD, {"max_dead_letter_percent": 100}),
+    "a record before its schema": ([schema(), order(1, "people")], {}),
+    "a line that is no message": ([schema(), "no JSON\n"], {}),
+    "a batch file that is not there": ([schema(), batch("file:///nowhere/batch.jsonl")], {}),
+    "versions": ([schema(), {"type": "ACTIVATE_VERSION", "stream": "orders"}, order(1)], {}),
+    "Meltano's test": (
+        [schema("meltano_test_stream", ("id",)), order(1, "meltano_test_stream")],
+        {},
+    ),
+}
 
 
-def test_a_catalog(to_server: Launcher) -> None:
-    """A tap's catalog is explained with all its streams, without records.
+@pytest.mark.parametrize("name", INPUTS)
+def test_exit_code(target: Launcher, name: str) -> None:
+    """The exit code of an explanation is 1 where that of a run is, and it says why."""
+    messages, settings = INPUTS[name]
+    run = target.run(*messages, **settings)
+    assert run.code in {0, 1}, run.log
+    explained = target.explain(*messages, **settings)
+    assert explained.code == run.code, explained.stdout + explained.log
+    if run.code == 1:
+        why = explained.stdout + explained.log
+        assert "A run over this input would fail: " in why or explained.last_line in run.last_line
+    if name == "no stream that gives events":  # The line begins as the last line of the run does.
+        assert explained.stdout.endswith(f"A run over this input would fail: {run.last_line}")
+
+
+@pytest.mark.parametrize("settings", [ONLY_ORDERS, NO_ORDERS], ids=["mapped", "dropped"])
+def test_a_catalog(target: Launcher, settings: dict[str, Any]) -> None:
+    """Of a catalog, at least one stream must give events: there are no records to wait for.
 
     Characters of a name that cannot be printed are escaped, and stay on their line.
     """
     names = ("orders", "a\x1b[2J\nStream forged")
-    streams = [entry(tap_stream_id=name, key_properties=["id"]) for name in names]
-    run = explain(to_server, json.dumps({"streams": streams}, indent=2) + "\n")
-    assert run.code == 0, run.log
-    assert "The input is a catalog" in run.stdout
-    assert "Stream orders\n" in run.stdout
-    assert r"Stream a\x1b[2J\nStream forged" in run.stdout
-    assert "\x1b" not in run.stdout
+    entry = {"schema": schema()["schema"], "key_properties": ["id"]}
+    streams = [{"tap_stream_id": name, **entry} for name in names]
+    explained = target.explain(json.dumps({"streams": streams}, indent=2) + "\n", **settings)
+    assert explained.code == (settings is NO_ORDERS)
+    assert "The input is a catalog" in explained.stdout
+    assert r"Stream a\x1b[2J\nStream forged" in explained.stdout
+
+
+def test_batch_files_and_a_schema_that_changes(target: Launcher) -> None:
+    """Records of files, and those after another SCHEMA, are explained and counted like others."""
+    path = target.folder / "batch.jsonl"
+    path.write_bytes(lines(one["record"] for one in orders(3)))
+    few = ("id", "event_time", "email")
+    poor = order(4, value=..., currency=...)
+    explained = target.explain(schema(columns=few), poor, schema(), batch(path))
+    assert explained.code == 0
+    assert "Of 4 records, 4 would be sent" in explained.stdout
+    assert "3 conversions in USD, average value 12.50" in explained.stdout
+
+
+# Expectations
+
+NEWEST = 1_700_000_000
+"""The time of the newest event of a recording: years ago."""
+RECORDING = [
+    schema(),
+    *(order(n, event_time=NEWEST - n, value=7.25) for n in range(1, 4)),
+    order(4, event_time=NEWEST, email=None),
+    order(5, event_time=NEWEST, value=0),
+]
+
+
+def test_an_expectation(target: Launcher) -> None:
+    """A file is made of what a recording becomes; then each difference fails, and is shown.
+
+    An expectation that is met does not excuse a stream that a run refuses.
+    """
+
+    def explained(*messages: Any, file: str = "expected.json", **columns: Any) -> Running:
+        maps = {"orders": {**VALUED, **columns}, "people": {"order_id": "id", "__else__": None}}
+        options = ("--expect", file)
+        return target.explain(*RECORDING, *messages, options=options, stream_maps=maps)
+
+    first = explained()
+    assert first.code == 1
+    said = "did not exist, so this command created the file (events: 3, rejections: 1)"
+    assert said in first.stdout
+    text = (target.folder / "expected.json").read_text()
+    assert "@" not in text
+    parts = json.loads(text)["orders"]
+    assert parts["records"] == {"read": 5, "filtered": 1}
+    assert parts["rejection 4"] == {"reason": "no_identity"}
+    assert len(parts["event 3"]["userData"]["sha2"]) == 64
+    assert explained().code == 0
+    changed = explained(value="value * 100 if id == 3 else value")
+    assert changed.code == 1
+    diff = [line for line in changed.stdout.splitlines() if line[:2] in {"@@", "- ", "+ "}]
+    assert [" ".join(line.split()) for line in diff] == [
+        *("@@ orders: event 3 @@", '- "value": 7.25', '+ "value": 725.00'),
+    ]
+    assert "If the new result is right, delete 'expected.json'" in changed.stdout
+    runs = [explained(PEOPLE, file="people.json") for _ in range(2)]
+    assert [run.code for run in runs] == [1, 1]
+    assert "would fail: stream 'people' cannot produce any event" in runs[1].stdout
+    assert "The result is what" in runs[1].stdout
+
+
+# The first hour with one's own table, as a CSV file has it: everything is text
+
+TABLE = (
+    *("order_ref", "cust_mail", "placed_on", "gross_total_cents", "cur", "is_test", "landing_url"),
+    *("_sdc_path", "_sdc_line_number"),
+)
+
+
+def row(number: int, is_test: str = "0") -> dict[str, Any]:
+    """Return a RECORD of a row of `orders.csv`."""
+    record = {
+        "order_ref": f"A-{number}",
+        "cust_mail": f"buyer{number}@example.com",
+        "placed_on": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(time.time() - 7200)),
+        "gross_total_cents": str(1000 + number),
+        "cur": "EUR",
+        "is_test": is_test,
+        "landing_url": "https://shop.example.com/?utm_source=mail",
+        "_sdc_path": "orders.csv",
+        "_sdc_line_number": number,
+    }
+    return {"type": "RECORD", "stream": "orders", "record": record}
+
+
+def test_a_first_configuration(target: Launcher, sandbox: Sandbox) -> None:
+    """With three blanks filled in, the proposed configuration delivers the table."""
+    messages = [
+        schema(columns=TABLE, keys=TABLE[-2:]),
+        *(*map(row, range(20)), row(20, is_test="1"), state(1)),
+    ]
+    source = target.folder / "orders.singer"
+    source.write_text("\n".join(map(json.dumps, messages)))
+    arguments = ("explain", source.name, "--write-config", "liveintent.yaml")
+    run = target.command(*arguments).close_input().wait()
+    assert (run.code, run.log) == (0, "")
+    assert "The proposed configuration is in 'liveintent.yaml'." in run.stdout
+    written = target.folder / "liveintent.yaml"
+    assert stat.S_IMODE(written.stat().st_mode) == 0o600
+    config = yaml.safe_load(written.read_text())
+    blanks = {name: ... for name, value in config.items() if value is None}
+    assert blanks.keys() == {"customer_id", "auth_token", "pixel_id"}
+    filled = {name: value for name, value in config.items() if name not in blanks}
+    run = target.run(*messages, **filled, default_source=...)
+    assert (run.code, sandbox.stats.accepted, run.warnings) == (0, 20, [])
+    assert {event["eventId"] for event in sandbox.events} == {f"A-{n}" for n in range(20)}
+    assert sandbox.events[0]["purchaseData"]["currency"] == "EUR"
+    assert sum(event["purchaseData"]["value"] for event in sandbox.events) == 201.9
+    # A file is never overwritten.
+    run = target.command(*arguments).close_input().wait()
+    assert (run.code, yaml.safe_load(written.read_text())) == (1, config)
+    assert "cannot write 'liveintent.yaml': File exists" in run.last_line
+    run = target.command("explain", "--write-config", "other.yaml").close_input().wait()
+    assert (run.code, (target.folder / "other.yaml").exists()) == (1, False)
+    assert "no input" in run.last_line

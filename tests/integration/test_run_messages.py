@@ -1,58 +1,53 @@
-"""What each kind of message does, and what is logged about streams that cannot be sent."""
+"""What each kind of message does, which STATE is written and when, and what comes of streams."""
 
-from __future__ import annotations
-
+import gzip
+import json
 import re
-from typing import TYPE_CHECKING, Any
+import threading
+import time
 
 import pytest
 import yaml
-from integration_support import WITH_ID, numbered, order, read_store, schema, state
+from faulty_server import FaultyServer, Reply, Request
+from integration_support import (
+    OFTEN,
+    WITH_ID,
+    Launcher,
+    batch,
+    lines,
+    numbered,
+    order,
+    orders,
+    read_store,
+    schema,
+    state,
+    wait_until,
+)
 
-if TYPE_CHECKING:
-    from faulty_server import FaultyServer
-    from integration_support import Launcher
-
-    from target_liveintent.sandbox import Sandbox
-
-SHOP = ("id", "created_at", "customer_email", "total", "currency", "client_ip")
-
-
-def shop_order(number: int, stream: str = "public-orders", **columns: Any) -> dict[str, Any]:
-    """Return the RECORD of an order in the shape of a shop's table."""
-    plain = order(number)["record"]
-    record = {
-        "id": number,
-        "created_at": plain["event_time"],
-        "customer_email": plain["email"],
-        "total": 87.28,
-        "currency": "usd",
-        "client_ip": "203.0.113.7",
-    }
-    return {"type": "RECORD", "stream": stream, "record": record | columns}
-
+from target_liveintent.sandbox import Sandbox
 
 # Streams that cannot produce any event
 
 
 @pytest.mark.parametrize(
-    ("stream", "columns", "key"),
+    ("stream", "columns"),
     [
-        ("shop.orders", SHOP, "id"),
-        ("orders", ("Order ID", "createdAt", "Email"), "Order ID"),
+        ("shop.orders", ("id", "created_at", "customer_email", "total", "currency", "client_ip")),
+        ("orders", ("Order ID", "createdAt", "Email")),
     ],
     ids=["dotted", "spaced-key"],
 )
 def test_block_to_paste(
-    target: Launcher, sandbox: Sandbox, stream: str, columns: tuple[str, ...], key: str
+    target: Launcher, sandbox: Sandbox, stream: str, columns: tuple[str, ...]
 ) -> None:
     """The block of the message, pasted as it is into the settings, sends the stream."""
-    messages = [schema(stream, columns, [key]), shop_order(7, stream)]
-    record = messages[1]["record"]
-    filled = {key: 7, "createdAt": record["created_at"]} | dict.fromkeys(
-        ("email", "Email"), record["customer_email"]
-    )
-    messages[1]["record"] = {name: ({**record, **filled})[name] for name in columns}
+    plain = order(7)["record"]
+    values = (7, plain["event_time"], plain["email"], 87.28, "usd", "203.0.113.7")
+    record = dict(zip(columns, values, strict=False))
+    messages = [
+        schema(stream, columns, columns[:1]),
+        {"type": "RECORD", "stream": stream, "record": record},
+    ]
     failed = target.run(*messages)
     assert failed.code == 1
     block = failed.log[failed.log.index("stream_maps:") :]
@@ -67,16 +62,6 @@ def test_block_to_paste(
 
 
 # Streams that no map names
-
-
-def test_nothing_else_leaves(to_server: Launcher, server: FaultyServer) -> None:
-    """Columns that are none of an event's never leave the machine."""
-    columns = (*WITH_ID, "note", "phone", "userData")
-    extra = {"note": "call Jane", "phone": "+1-555-0100", "userData": {"name": "Jane"}}
-    run = to_server.run(schema(columns=columns), *numbered(1, **extra))
-    assert run.code == 0
-    text = str(server.requests[0].events)
-    assert not any(word in text for word in ("Jane", "555-0100", "note", "phone", "@", "buyer"))
 
 
 def test_meltano_test(target: Launcher, sandbox: Sandbox) -> None:
@@ -141,3 +126,104 @@ def test_schema_change(to_server: Launcher, server: FaultyServer) -> None:
     assert server.accepted == [f"order-{n}" for n in range(9)]
     sent = [e["purchaseData"].get("currency") for p in server.requests for e in p.events]
     assert sent == [None] * 3 + ["EUR"] * 3 + [None] * 3
+
+
+# BATCH files
+
+
+def test_json_lines(to_server: Launcher, server: FaultyServer) -> None:
+    """The records of BATCH files go through map and filter, and no raw address is sent."""
+    folder = to_server.folder / "some folder"
+    folder.mkdir()
+    files = [folder / "a.jsonl.gz", folder / "b.jsonl.gz"]
+    for file, numbers in zip(files, ((130,), (130, 250)), strict=True):
+        records = (one["record"] for one in orders(*numbers))
+        file.write_bytes(gzip.compress(lines(records)))
+    maps = {"orders": {"event_id": "'o-' + str(id)", "__filter__": "id > 9"}}
+    run = to_server.run(schema(), batch(*files, compression="gzip"), state(1), stream_maps=maps)
+    assert (run.code, run.states, run.letters) == (0, [1], [])
+    assert sorted(server.accepted) == sorted(f"o-{n}" for n in range(10, 250))
+    assert "@" not in json.dumps([p.events for p in server.requests])
+    assert max(len(p.events) for p in server.requests) == 100
+    counts = run.summary["orders"]
+    assert (counts.read, counts.filtered, counts.delivered) == (250, 10, 240)
+
+
+# STATE
+
+
+def with_states(count: int) -> list[dict[str, object]]:
+    """Return that many orders, each followed by a STATE that says how many came before it."""
+    return [part for n, m in enumerate(numbered(count)) for part in (m, state(n + 1))]
+
+
+def test_state_waits_for_the_oldest_batch(to_server: Launcher, server: FaultyServer) -> None:
+    """A batch that hangs holds back the STATE after it, though later batches are delivered."""
+    gate = threading.Event()
+
+    def answer(request: Request) -> Reply:
+        if "order-4" in request.ids:
+            server.hold(gate)
+        return Reply()
+
+    server.answer = answer
+    run = to_server.start(batch_size_rows=2, constants=OFTEN)
+    run.send(schema(columns=WITH_ID), *with_states(12))
+    wait_until(lambda: len(server.accepted) == 10, "the other batches")
+    wait_until(lambda: run.states and run.states[-1] == 4, "the STATE before the one that hangs")
+    # A record more, and its delivery, after which a STATE that is due would have been written.
+    run.send(*(order(f"x{n}", event_id=f"x{n}") for n in range(2)))
+    wait_until(lambda: "x1" in server.accepted, "the batch after it")
+    assert run.states[-1] == 4
+    gate.set()
+    wait_until(lambda: run.states[-1] == 12, "the STATE of all")
+    run.close_input().wait()
+    assert (run.code, run.states[-1]) == (0, 12)
+    assert run.states == sorted(run.states)
+
+
+def test_silent_tap(target: Launcher, sandbox: Sandbox) -> None:
+    """On a silent tap, what waits is sent after the interval, and its STATE is written soon.
+
+    A STATE that waits for nothing is written soon as well, and the same one is not written twice.
+    """
+    run = target.start(flush_interval_seconds=1, constants=OFTEN)
+    run.send(schema(), state({"n": 0}))
+    wait_until(lambda: run.out, "STATE while standard input is open")
+    began = time.monotonic()
+    run.send(order(1), state({"n": 1}))
+    wait_until(lambda: len(run.out) == 2, "STATE while standard input is open")
+    assert time.monotonic() - began >= 0.9
+    assert sandbox.stats.accepted == 1
+    assert run.send(state({"n": 1})).close_input().wait().code == 0
+    assert run.states == [{"n": 0}, {"n": 1}]
+
+
+# Standard streams that are closed, as `>&-` does in a shell
+
+FILES = {"store": "own.sqlite", "metrics_path": "run.prom", "report_path": "report.html"}
+
+
+INPUT, OUTPUT = (
+    f"standard {name} is closed: remove <&-, >&- or 2>&- from the command"
+    for name in ("input", "output")
+)
+
+
+@pytest.mark.parametrize(
+    ("is_run", "closed", "said"),
+    [(True, ">&-", [OUTPUT]), (True, "2>&-", []), (True, "<&-", [INPUT]), (False, ">&-", [OUTPUT])],
+    ids=["output", "error", "input", "command"],
+)
+def test_closed(
+    target: Launcher, sandbox: Sandbox, is_run: bool, closed: str, said: list[str]
+) -> None:
+    """A closed stream ends the program before anything is sent or made, in one line if possible."""
+    config = target.config(**FILES)
+    arguments = ("--config", str(config)) if is_run else ("preset", "shopify")
+    given = lines([schema(), order(1), state(1)])
+    done = target.in_shell(f'exec "$@" {closed}', *arguments, given=given)
+    assert (done.returncode, done.stdout, sandbox.stats.requests) == (1, b"", 0)
+    assert list(target.folder.iterdir()) == [config]
+    shown = done.stderr.decode().splitlines()
+    assert [text.split("|", 3)[-1].strip() for text in shown] == said

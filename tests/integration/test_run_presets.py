@@ -1,21 +1,14 @@
 """Presets in the running target: records in their taps' shapes, to the sandbox and its rules."""
 
-from __future__ import annotations
-
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from integration_support import schema, state
-from preset_records import changed, sample
+from integration_support import Launcher, Message, Running, schema, state
+from preset_records import Record, Sample, changed, sample
 
 from target_liveintent.mapping.presets import PRESETS
-
-if TYPE_CHECKING:
-    from integration_support import Launcher, Message, Running
-    from preset_records import Record, Sample
-
-    from target_liveintent.sandbox import Sandbox
+from target_liveintent.sandbox import Sandbox
 
 NAMES = list(PRESETS)
 

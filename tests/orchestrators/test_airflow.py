@@ -1,15 +1,10 @@
 """The DAGs of orchestrators.md, run by Airflow itself."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 from environments import environment_with
 from orchestrator_support import EXAMPLES, Ended, Shop, fails_and_recovers
 
-if TYPE_CHECKING:
-    from target_liveintent.sandbox import Sandbox
+from target_liveintent.sandbox import Sandbox
 
 pytestmark = [pytest.mark.meltano, pytest.mark.orchestrators, pytest.mark.slow]
 

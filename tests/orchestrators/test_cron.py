@@ -1,20 +1,15 @@
 """The crontab of orchestrators.md: cron takes it, and its lines work in cron's bare environment."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from needs import not_installed
 from orchestrator_support import EXAMPLES, Ended, Shop, fails_and_recovers
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from target_liveintent.sandbox import Sandbox
+from target_liveintent.sandbox import Sandbox
 
 pytestmark = [pytest.mark.meltano, pytest.mark.slow]
 

@@ -1,22 +1,17 @@
 """The jobs of orchestrators.md, run by Dagster itself."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from environments import environment_with
 from integration_support import wait_until
 from orchestrator_support import EXAMPLES, Ended, Shop, fails_and_recovers
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from target_liveintent.sandbox import Sandbox
+from target_liveintent.sandbox import Sandbox
 
 pytestmark = [pytest.mark.meltano, pytest.mark.orchestrators, pytest.mark.slow]
 

@@ -1,19 +1,14 @@
 """The units of orchestrators.md: systemd takes them, and their commands do what they are for."""
 
-from __future__ import annotations
-
 import shlex
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from orchestrator_support import EXAMPLES, Ended, Shop, fails_and_recovers
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from target_liveintent.sandbox import Sandbox
+from target_liveintent.sandbox import Sandbox
 
 pytestmark = [pytest.mark.meltano, pytest.mark.slow]
 

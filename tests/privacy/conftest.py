@@ -1,16 +1,10 @@
 """A target to start, which says everything that it can be made to say."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
+from faulty_server import FaultyServer
 from integration_fixtures import forks, server, to_server
+from integration_support import Launcher
 from privacy_support import Watched
-
-if TYPE_CHECKING:
-    from faulty_server import FaultyServer
-    from integration_support import Launcher
 
 __all__ = ["forks", "server", "target", "to_server"]
 

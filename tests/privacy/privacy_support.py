@@ -1,23 +1,17 @@
 """A buyer and a token that can be recognised in any spelling, and a search for them."""
 
-from __future__ import annotations
-
 import base64
 import html
 import json
 import re
 import stat
 import urllib.parse
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
-from integration_support import SETTINGS, order, schema
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from faulty_server import FaultyServer
-    from integration_support import Launcher, Running
+from faulty_server import FaultyServer
+from integration_support import SETTINGS, Launcher, Running, order, schema
 
 ADDRESS = "Zoe.Q9x7+Tag@Leaky-Shop.Example"
 TOKEN = "t0k/s3cr3t+of-us=="

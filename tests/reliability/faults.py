@@ -1,20 +1,13 @@
 """Faults for campaigns: the same seed fails the same requests in the same way, in any order."""
 
-from __future__ import annotations
-
 import email.utils
 import json
 import random
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection
 
-from faulty_server import Reply
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-
-    from faulty_server import Request
+from faulty_server import Reply, Request
 
 UNCLEAR = (b"", b"[]", b'{"processed": 3}', b'["nobody"]', b"[1, 2]", b"ok", b"\xff\xfe", b"null")
 """Bodies of a 200 that do not say what was processed."""
@@ -22,11 +15,11 @@ JUNK = (b"", b"<html>no</html>", b"\x00\xff\xfe", b'{"errors":', b"x" * 70_000)
 """Bodies of other answers: they mean nothing."""
 
 
-def _status(status: int) -> Callable[[random.Random, Request], Reply]:
-    def make(rng: random.Random, _: Request) -> Reply:
-        return Reply(status, rng.choice(JUNK), skipped=None)
+Fault = Callable[[random.Random, Request], Reply]
 
-    return make
+
+def _status(status: int) -> Fault:
+    return lambda rng, _: Reply(status, rng.choice(JUNK), skipped=None)
 
 
 def _wait_seconds(rng: random.Random, _: Request) -> Reply:
@@ -43,25 +36,9 @@ def _reset(_: random.Random, __: Request) -> Reply:
     return Reply(None, skipped=None)
 
 
-def _lost(_: random.Random, __: Request) -> Reply:
-    return Reply(None)
-
-
-def _slow(rng: random.Random, _: Request) -> Reply:
-    return Reply(delay=1.4, skipped=rng.choice(((), None)))
-
-
 def _garbage(rng: random.Random, _: Request) -> Reply:
     raw = rng.choice((b"\x16\x03\x01 no HTTP\r\n\r\n", b"HTTP/1.1 twohundred\r\n\r\n", b"\r\n"))
     return Reply(raw=raw, skipped=rng.choice(((), None)))
-
-
-def _truncated(_: random.Random, __: Request) -> Reply:
-    return Reply(raw=b"HTTP/1.1 503 Broken\r\nContent-Length: 500\r\n\r\nhalf", skipped=None)
-
-
-def _false_gzip(rng: random.Random, _: Request) -> Reply:
-    return Reply(502, b"this is no gzip", {"Content-Encoding": "gzip"}, skipped=None)
 
 
 def _partial(rng: random.Random, request: Request) -> Reply:
@@ -75,21 +52,19 @@ def _unclear(rng: random.Random, _: Request) -> Reply:
     return Reply(200, rng.choice(UNCLEAR))
 
 
-KINDS: dict[str, tuple[int, Callable[[random.Random, Request], Reply]]] = {
-    "500": (2, _status(500)),
-    "502": (2, _status(502)),
-    "503": (2, _status(503)),
-    "504": (2, _status(504)),
-    "408": (1, _status(408)),
-    "425": (1, _status(425)),
+_TRUNCATED = Reply(raw=b"HTTP/1.1 503 Broken\r\nContent-Length: 500\r\n\r\nhalf", skipped=None)
+_FALSE_GZIP = Reply(502, b"this is no gzip", {"Content-Encoding": "gzip"}, skipped=None)
+KINDS: dict[str, tuple[int, Fault]] = {
+    **{f"{status}": (2, _status(status)) for status in (500, 502, 503, 504)},
+    **{f"{status}": (1, _status(status)) for status in (408, 425)},
     "wait seconds": (2, _wait_seconds),
     "wait until": (2, _wait_date),
     "reset": (3, _reset),
-    "lost": (3, _lost),
-    "slow": (2, _slow),
+    "lost": (3, lambda *_: Reply(None)),
+    "slow": (2, lambda rng, _: Reply(delay=1.4, skipped=rng.choice(((), None)))),
     "garbage": (2, _garbage),
-    "truncated": (1, _truncated),
-    "false gzip": (1, _false_gzip),
+    "truncated": (1, lambda *_: _TRUNCATED),
+    "false gzip": (1, lambda *_: _FALSE_GZIP),
     "partial": (1, _partial),
     "unclear": (1, _unclear),
 }

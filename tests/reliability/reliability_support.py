@@ -1,7 +1,5 @@
 """What the campaigns share: input, and a watch over STATE."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -9,22 +7,18 @@ import random
 import sqlite3
 import time
 import traceback
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
-from faulty_server import FaultyServer
-from integration_support import STORE, Launcher, read_store
+from faulty_server import FaultyServer, Reply, Request
+from integration_forks import Forks
+from integration_support import STORE, Launcher, Running, read_store
+from run_counts import Counts
 
 from target_liveintent.store.ledger import HASH_BYTES
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-
-    from faulty_server import Reply, Request
-    from integration_forks import Forks
-    from integration_support import Running
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG = os.environ.get("LONG", "") not in {"", "0"}
@@ -120,16 +114,16 @@ class Feed:
             event_time = self.expires[name(n)] + 60 - 7 * DAY
         return (
             f'{{"type":"RECORD","stream":"orders","record":{{"id":{n},"event_id":"{name(n)}",'
-            f'"event_time":{event_time},"email":{address},"value":{n % 9000 / 100}}}}}\n'
+            f'"event_time":{event_time},"email":{address},"value":{n % 9000 / 100}}}}}'
         )
 
     def lines(self, start: int = 0, end: int | None = None) -> Iterator[str]:
         """The messages of a tap that goes on from a bookmark."""
-        yield SCHEMA + "\n"
+        yield SCHEMA
         for n in range(start, self.count if end is None else end):
             yield self._lines[n]
             if n + 1 in self._state_after:
-                yield f'{{"type":"STATE","value":{{"n":{n + 1}}}}}\n'
+                yield f'{{"type":"STATE","value":{{"n":{n + 1}}}}}'
 
 
 # The store, seen from outside
@@ -222,46 +216,9 @@ class Watch:
 SETTINGS: dict[str, Any] = {"request_timeout_seconds": 1, "max_retry_seconds": 120}
 
 
-def launcher(folder: Path, server: FaultyServer, forks: Forks) -> Launcher:
-    """Return what starts targets in a folder of their own, from this tree."""
-    folder.mkdir(parents=True, exist_ok=True)
-    launcher = Launcher(folder, server.url, forks)
-    launcher.env["PYTHONPATH"] = os.pathsep.join(
-        [str(ROOT), *filter(None, [launcher.env.get("PYTHONPATH")])]
-    )
-    return launcher
-
-
-def start(
-    target: Launcher,
-    *,
-    forked: bool = True,
-    stdin: Any = None,
-    on_stdout: Callable[[str], None] | None = None,
-    env: Mapping[str, str] | None = None,
-    **settings: Any,
-) -> Running:
-    """Start a target: forked, or as `python -m target_liveintent` in a new interpreter."""
-    how = {"stdin": stdin, "on_stdout": on_stdout, "env": env}
-    settings = {**SETTINGS, **settings}
-    if forked:
-        return target.start(**how, **settings)
-    return target.command("--config", str(target.config(**settings)), **how)
-
-
-def run_file(
-    target: Launcher,
-    lines: Iterable[str],
-    *,
-    patience: float = 60.0,
-    **how: Any,
-) -> Running:
+def run_file(target: Launcher, lines: Iterable[str], **given: Any) -> Running:
     """Run a target over messages from a file, to its end."""
-    source = target.folder / "input.singer"
-    with source.open("w", encoding="utf-8") as file:
-        file.writelines(lines)
-    with source.open("rb") as stdin:
-        return start(target, stdin=stdin, **how).wait(patience)
+    return target.run(*lines, **{"patience": 60.0, **SETTINGS, **given})
 
 
 def run_against(
@@ -269,46 +226,29 @@ def run_against(
     folder: Path,
     forks: Forks,
     lines: Iterable[str],
-    **how: Any,
+    *,
+    forked: bool = True,
+    **given: Any,
 ) -> tuple[Running, Watch, FaultyServer]:
     """Run a target over messages against an API of its own, to its end, and watch its STATE."""
     with FaultyServer(rule) as server:
-        target = launcher(folder, server, forks)
+        target = Launcher(folder, server.url, forks)
+        if not forked:  # `python -m target_liveintent` in a new interpreter
+            target.forks = None
         watch = Watch(server, folder)
-        run = run_file(target, lines, on_stdout=watch.look, **how)
+        run = run_file(target, lines, on_stdout=watch.look, **given)
         target.close()
     return run, watch, server
 
 
-def summary(run: Running) -> dict[str, int]:
-    """Return the counts of a run that is over, by word; reasons among them."""
-    total = run.summary["total"]
-    counts = {
-        "read": total.read,
-        "filtered": total.filtered,
-        "unmapped": total.unmapped,
-        "delivered": total.delivered,
-        "dead-lettered": total.dead_lettered,
-        "dropped": total.dropped,
-        "not replayed": total.not_replayed,
-        "not settled": total.not_settled,
-    }
-    others = {
-        "requests": run.counts.requests,
-        "retries": run.counts.retries,
-        "throttled": run.counts.throttled,
-    }
-    return {**counts, **total.reasons, **total.drops, **others}
-
-
-def assert_adds_up(run: Running, read: int | None = None) -> dict[str, int]:
-    """Check that each record that was read has one outcome, by the run's own account."""
+def assert_adds_up(run: Running, read: int | None = None) -> Counts:
+    """Check that each record that was read has one outcome, by the run's own account; return it."""
     assert len(run.totals) == 1, run.log
-    total, totals = run.summary["total"], summary(run)
-    assert total.adds_up, totals
+    total = run.summary["total"]
+    assert total.adds_up, total
     assert ("not settled" in run.totals[0]) == bool(total.not_settled), run.log
-    assert read is None or totals["read"] == read, totals
-    return totals
+    assert read is None or total.read == read, total
+    return total
 
 
 def assert_true_letters(server: FaultyServer, feed: Feed, store: Path | str) -> None:

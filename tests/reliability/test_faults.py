@@ -1,16 +1,16 @@
 """An API that fails half of all requests: nothing is lost, and nothing repeated in vain."""
 
-from __future__ import annotations
-
 import functools
 import itertools
+import random
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from faults import KINDS, Faults
 from faulty_server import FaultyServer, Reply, Request
-from integration_support import DAY, numbered, schema, state
+from integration_forks import Forks
+from integration_support import DAY, Launcher, numbered, schema, state
 from reliability_support import (
     COLUMNS,
     LONG,
@@ -18,18 +18,12 @@ from reliability_support import (
     assert_adds_up,
     assert_true_letters,
     in_parallel,
-    launcher,
     letters_by_id,
     lost,
     name,
     run_against,
-    start,
+    run_file,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from integration_forks import Forks
 
 RATES = (0.0, 0.1, 0.3, 0.5) if LONG else (0.2,)
 EVENTS = 6_000 if LONG else 1_000
@@ -59,12 +53,12 @@ def campaign(folder: Path, forks: Forks, rate: float, seed: int, *, forked: bool
     assert not server.delivered & set(letters)
     assert_true_letters(server, feed, watch.store)
     totals = assert_adds_up(run, EVENTS)
-    assert totals["delivered"] == len(server.delivered) == EVENTS - len(letters)
-    assert totals["dead-lettered"] == len(letters)
-    assert totals["requests"] == len(server.requests)
+    assert totals.delivered == len(server.delivered) == EVENTS - len(letters)
+    assert totals.dead_lettered == len(letters)
+    assert run.requests == len(server.requests)
     faults = server.faults
     retried = sum(n for fault, n in faults.items() if fault not in NOT_RETRIED)
-    assert totals["retries"] + totals["throttled"] == retried
+    assert run.counts.retries + run.counts.throttled == retried
     assert bool(faults) == bool(rate)
 
 
@@ -85,13 +79,13 @@ def test_every_fault(tmp_path: Path, forks: Forks) -> None:
     """Each kind of fault alone, twice in a row, costs nothing but time."""
 
     def try_one(kind: str) -> None:
-        left = itertools.count()
+        seen = itertools.count()
 
         def rule(request: Request) -> Reply:
-            n = next(left)
-            if n >= 2:
+            if (number := next(seen)) >= 2:
                 return Reply()
-            return KINDS[kind][1](_Seeded(n), request)._replace(fault=kind)
+            rng = random.Random(number)  # noqa: S311
+            return KINDS[kind][1](rng, request)._replace(fault=kind)
 
         feed = Feed(4, 1, every=1, mixed=False)
         run, watch, server = run_against(rule, tmp_path / kind, forks, feed.lines())
@@ -106,22 +100,6 @@ def test_every_fault(tmp_path: Path, forks: Forks) -> None:
             assert server.delivered == {name(n) for n in range(4)}
 
     in_parallel(try_one, KINDS, at_once=8)
-
-
-class _Seeded:
-    """Choices in turn, in place of random ones."""
-
-    def __init__(self, turn: int) -> None:
-        self._turn = turn
-
-    def choice(self, options: tuple[object, ...]) -> object:
-        return options[self._turn % len(options)]
-
-    def randrange(self, start: int, _: int) -> int:
-        return start
-
-    def sample(self, options: list[str], count: int) -> list[str]:
-        return options[:count]
 
 
 def test_redirect(tmp_path: Path, forks: Forks) -> None:
@@ -153,9 +131,12 @@ def test_age_before_a_retry(tmp_path: Path, forks: Forks) -> None:
         messages[4]["record"]["event_time"] = int(time.time()) + 2 + 60 - days * DAY
         replies = iter([Reply(503, headers={"Retry-After": "3"}, skipped=None)])
         with FaultyServer(lambda _: next(replies, Reply())) as server:
-            target = launcher(tmp_path / source, server, forks)
-            run = start(target, default_source=source)
-            run.send(schema(columns=COLUMNS), *messages, state({"n": 10})).close_input().wait()
+            target = Launcher(tmp_path / source, server.url, forks)
+            run = run_file(
+                target,
+                [schema(columns=COLUMNS), *messages, state({"n": 10})],
+                default_source=source,
+            )
             target.close()
         assert (run.code, run.states) == (0, [{"n": 10}])
         first, second = server.requests

@@ -1,16 +1,17 @@
 """What it costs to find bad events, and how soon a run ends that is refused as a whole."""
 
-from __future__ import annotations
-
 import functools
+import itertools
 import random
-import time
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+from fakes import ACCEPTED, REFUSED, FakeClient, FakeRun, RealClock, event, settings
 from faults import Faults
 from faulty_server import Reply, Request
-from integration_support import SETTINGS
+from integration_forks import Forks
 from reliability_support import (
     LONG,
     ROOT,
@@ -22,100 +23,62 @@ from reliability_support import (
     run_against,
 )
 
-from target_liveintent.clock import SYSTEM_CLOCK
-from target_liveintent.config import settings_of
-from target_liveintent.conversions.fields import event_of
-from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.pool import delivery_of
 from target_liveintent.errors import AllRefusedError
-from target_liveintent.run.run import Run, RunParts
-from target_liveintent.store import DryStore, empty_store
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
-    from pathlib import Path
-
-    from integration_forks import Forks
 
 TRIALS = 3_000 if LONG else 300
 MOST_AFTER_THE_SWITCH = 100
 MOST_LETTERS = 30
-REFUSED = Reply(400, b'{"errors": [{"message": "unknown pixel"}]}', skipped=None)
+NO = Reply(400, b'{"errors": [{"message": "unknown pixel"}]}', skipped=None)
+
+
+LARGE = Answer(Verdict.REFUSED, "HTTP 413", 413)
 
 
 # The cost, through the real run and delivery, with an API in memory in place of the client
-
-
-class Api:
-    """Refuses each request that holds a bad event, or that is refused for another reason.
-
-    Args:
-        refuses: Says so of a request, by its number and its events.
-        status: Of refusals.
-    """
-
-    def __init__(self, refuses: Callable[[int, list[str]], bool], status: int = 400) -> None:
-        self.posted: list[list[str]] = []
-        self.accepted: list[str] = []
-        self._refuses = refuses
-        self._status = status
-
-    def post(self, body: bytes, event_ids: Collection[str], within: float) -> Answer:
-        """Answer as the client does."""
-        ids = list(event_ids)
-        self.posted.append(ids)
-        if self._refuses(len(self.posted), ids):
-            return Answer(Verdict.REFUSED, f"HTTP {self._status}: bad", self._status)
-        self.accepted += ids
-        return Answer(Verdict.ACCEPTED, "HTTP 204", 204)
-
-
-class Letters(DryStore):
-    """Only remembers who became a dead letter."""
-
-    def __init__(self) -> None:
-        super().__init__(empty_store(), settings_of(SETTINGS), "run-1")
-        self.ids: set[str] = set()
-
-    def reject(self, rejection: Rejection) -> None:
-        """Remember the event."""
-        self.ids.add(rejection.event_id)
 
 
 class Sent(NamedTuple):
     """What became of events that were sent.
 
     Attributes:
-        api: What it got.
-        letters: The IDs of the events that became dead letters.
+        posted: The events of each request.
+        accepted: What the API accepted.
+        letters: The events that became dead letters.
         states: What was written.
         failure: What ended the run.
     """
 
-    api: Api
+    posted: list[list[str]]
+    accepted: list[str]
     letters: set[str]
     states: list[str]
     failure: AllRefusedError | None
 
 
-def send(api: Api, events: Iterable[str]) -> Sent:
-    """Send events through a run of its own; a first batch, of one event, is accepted."""
-    settings = settings_of(
-        {**SETTINGS, "max_concurrent_requests": 1, "max_dead_letter_percent": 100}
+def send(
+    refuses: Callable[[int, list[str]], bool], events: Iterable[str], refusal: Answer = REFUSED
+) -> Sent:
+    """Send events through a run of its own; a first batch, of one event, is accepted.
+
+    Args:
+        refuses: Whether the API refuses a request, by its number and its events.
+        events: Their IDs, which have five characters, as all events must have the same size.
+        refusal: The answer then.
+    """
+    client = FakeClient(
+        lambda ids: refusal if refuses(len(client.posted), ids) else ACCEPTED,
     )
-    states: list[str] = []
-    letters = Letters()
-    delivery = delivery_of(settings, api, SYSTEM_CLOCK)
-    run = Run(settings, RunParts(SYSTEM_CLOCK, delivery, letters, states.append))
-    later = int(time.time()) + 86_400
-    failure = None
+    changes = {"max_concurrent_requests": 1, "max_dead_letter_percent": 100}
+    clock = RealClock()
+    delivery = delivery_of(settings(**changes), client, clock)
+    fake = FakeRun(parts={"clock": clock, "delivery": delivery}, **changes)
+    run, failure = fake.run, None
     try:
-        for n, event in enumerate(["first", *events]):
-            given = {"event_id": event, "event_time": 1, "pixel_id": 1, "source": "web"}
-            given["order_id"] = "-" * (9 - len(event))  # All events have the same size.
-            run.take("orders", Conversion("orders", event_of(given), later, {"event_id": event}))
-            if n == 0:
+        for one in ["first", *events]:
+            run.take("orders", event(one))
+            if one == "first":
                 run.submit("orders")
                 run.gate.hold("first")
         run.gate.hold("all")
@@ -123,20 +86,21 @@ def send(api: Api, events: Iterable[str]) -> Sent:
     except AllRefusedError as error:
         failure = error
         run.abandon(error)
-    return Sent(api, letters.ids, states, failure)
+    letters = {one.event_id for one in fake.outcomes.rejections}
+    return Sent(client.posted, client.accepted, letters, fake.states, failure)
 
 
 def cost(bad: set[str], events: list[str]) -> tuple[int, Sent]:
     """Return how many requests a batch takes, having checked what became of its events."""
-    sent = send(Api(lambda _, ids: not bad.isdisjoint(ids)), events)
+    sent = send(lambda _, ids: not bad.isdisjoint(ids), events)
     assert sent.failure is None
     assert sent.states[-1] == "all"
     assert sent.letters == bad
-    assert sorted(sent.api.accepted) == sorted({"first", *events} - bad)
-    return len(sent.api.posted) - 1, sent
+    assert sorted(sent.accepted) == sorted({"first", *events} - bad)
+    return len(sent.posted) - 1, sent
 
 
-HUNDRED = [name(n) for n in range(100)]
+HUNDRED = [f"{n:05}" for n in range(100)]
 COSTS = {1: 11.2, 2: 19.1, 5: 38.1, 20: 98.0}
 
 
@@ -161,43 +125,25 @@ def test_cost(count: int) -> None:
         assert f"| {count} | {COSTS[count]:.1f} |" in docs.read_text(encoding="utf-8")
 
 
-PATTERNS = {
-    "every second": set(HUNDRED[::2]),
-    "every second, from the other end": set(HUNDRED[1::2]),
-    "every third": set(HUNDRED[::3]),
-    "the first": {HUNDRED[0]},
-    "the last": {HUNDRED[-1]},
-    "a row in the middle": set(HUNDRED[40:60]),
-    "neighbours": {HUNDRED[49], HUNDRED[50]},
-    "all but every fifth": set(HUNDRED) - set(HUNDRED[::5]),
-}
-
-
-@pytest.mark.parametrize("bad", PATTERNS.values(), ids=list(PATTERNS))
-def test_never_over_199(bad: set[str]) -> None:
-    """However bad events lie in a batch, no event is asked about twice in vain."""
-    requests, sent = cost(bad, HUNDRED)
-    assert requests <= 199
-    posted = [tuple(ids) for ids in sent.api.posted]
-    assert len(set(posted)) == len(posted)
-
-
 def test_any_share_of_bad_events() -> None:
-    """Batches of any size with any share of bad events: within the budget, and none is lost."""
+    """Batches of any size with any share of bad events: within the budget, and none is lost.
+
+    No event is asked about twice in vain.
+    """
     rng = random.Random(1)  # noqa: S311
     for _ in range(TRIALS // 3):
         events = HUNDRED[: rng.randint(1, 100)]
         share = rng.random()
         bad = {event for event in events if rng.random() < share}
-        api = Api(lambda _, ids, bad=bad: not bad.isdisjoint(ids))
-        sent = send(api, events)
-        assert len(api.posted) - 1 <= 2 * len(events) - 1 or not bad
-        assert len(set(api.accepted)) == len(api.accepted)
-        assert not bad & set(api.accepted)
+        sent = send(lambda _, ids, bad=bad: not bad.isdisjoint(ids), events)
+        assert len(sent.posted) - 1 <= 2 * len(events) - 1 or not bad
+        assert len({tuple(ids) for ids in sent.posted}) == len(sent.posted)
+        assert len(set(sent.accepted)) == len(sent.accepted)
+        assert not bad & set(sent.accepted)
         assert sent.letters <= bad
         if sent.failure is None:
             assert sent.letters == bad
-            assert set(api.accepted) == {"first", *events} - bad
+            assert set(sent.accepted) == {"first", *events} - bad
         else:
             assert sent.states == ["first"]
 
@@ -205,11 +151,11 @@ def test_any_share_of_bad_events() -> None:
 @pytest.mark.parametrize("limit", [1, 30, 99])
 def test_too_many_bytes_blame_nobody(limit: int) -> None:
     """A 413 says nothing about any event: where one half goes, the other is asked about whole."""
-    sent = send(Api(lambda _, ids: len(ids) > limit, 413), HUNDRED)
+    sent = send(lambda _, ids: len(ids) > limit, HUNDRED, LARGE)
     assert (sent.failure, sent.letters) == (None, set())
-    assert sorted(sent.api.accepted) == sorted(["first", *HUNDRED])
+    assert sorted(sent.accepted) == sorted(["first", *HUNDRED])
     assert sent.states[-1] == "all"
-    assert len(sent.api.posted) - 1 <= 199
+    assert len(sent.posted) - 1 <= 199
 
 
 def test_cost_over_the_wire(tmp_path: Path, forks: Forks) -> None:
@@ -219,7 +165,7 @@ def test_cost_over_the_wire(tmp_path: Path, forks: Forks) -> None:
     bad = {name(100 * n + rng.randrange(100)) for n in range(20)}
 
     def rule(request: Request) -> Reply:
-        return REFUSED if bad.intersection(request.ids) else Reply()
+        return NO if bad.intersection(request.ids) else Reply()
 
     run, watch, server = run_against(rule, tmp_path, forks, feed.lines())
     assert (run.code, watch.problems, watch.bookmark) == (0, [], 2_000)
@@ -231,24 +177,6 @@ def test_cost_over_the_wire(tmp_path: Path, forks: Forks) -> None:
 # The breaker
 
 
-class Switch:
-    """An API that refuses everything from one of its requests on.
-
-    Args:
-        at: Which request.
-        poison: Events that it refuses in any case.
-    """
-
-    def __init__(self, at: int, poison: Collection[str] = ()) -> None:
-        self._at = at
-        self._before = Faults(0, 0.0, poison=poison)
-        self._seen = 0
-
-    def __call__(self, request: Request) -> Reply:
-        self._seen += 1
-        return REFUSED if self._seen > self._at else self._before(request)
-
-
 def refused_for_good(
     folder: Path, forks: Forks, at: int, at_once: int, *, batch: int = 100, poison: bool = False
 ) -> None:
@@ -257,9 +185,12 @@ def refused_for_good(
     feed = Feed(10_000 if batch > 1 else 4_000, 2, every=10, mixed=False)
     poisoned = {name(n) for n in range(7, feed.count, 50)} if poison else set()
     size = {"batch_size_rows": batch, "max_concurrent_requests": at_once}
-    run, watch, server = run_against(
-        Switch(at, poisoned), folder / case, forks, feed.lines(), **size
-    )
+    before, seen = Faults(0, 0.0, poison=poisoned), itertools.count()
+
+    def rule(request: Request) -> Reply:
+        return NO if next(seen) >= at else before(request)
+
+    run, watch, server = run_against(rule, folder / case, forks, feed.lines(), **size)
     assert run.code == 1, (case, run.log)
     asked = len(server.requests) - at
     assert asked <= MOST_AFTER_THE_SWITCH, f"{case}: {asked} requests"
@@ -292,11 +223,12 @@ def test_breaker_among_bad_events(tmp_path: Path, forks: Forks) -> None:
 )
 def test_switch_amid_an_isolation(at: int, bad: int) -> None:
     """The API begins to refuse everything while the one bad event of a batch is looked for."""
-    api = Api(lambda count, ids: count > at or name(bad) in ids)
-    sent = send(api, [name(n) for n in range(1_500)])
-    assert len(api.posted) - at <= MOST_AFTER_THE_SWITCH
-    assert len(sent.letters - {name(bad)}) <= MOST_LETTERS
-    assert not sent.letters & set(api.accepted)
+    bad_event = f"{bad:05}"
+    events = [f"{n:05}" for n in range(1_500)]
+    sent = send(lambda count, ids: count > at or bad_event in ids, events)
+    assert len(sent.posted) - at <= MOST_AFTER_THE_SWITCH
+    assert len(sent.letters - {bad_event}) <= MOST_LETTERS
+    assert not sent.letters & set(sent.accepted)
     assert sent.states[-1:] != ["all"]
     assert sent.failure is not None
     assert "pixel_id" in str(sent.failure)

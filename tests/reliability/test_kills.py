@@ -9,12 +9,15 @@ import re
 import signal
 import threading
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from faults import Faults
 from faulty_server import SURE_WITHIN, FaultyServer, Reply, Request
-from integration_support import SETTINGS, wait_until
+from integration_forks import Forks
+from integration_support import SETTINGS, Launcher, Running, wait_until
 from ledger_claims import is_connected
 from reliability_support import (
     LONG,
@@ -24,26 +27,17 @@ from reliability_support import (
     assert_true_letters,
     bury,
     in_parallel,
-    launcher,
     letters_by_id,
     lost,
     name,
     number,
     reserved,
     rows,
-    start,
-    summary,
 )
+from reliability_support import SETTINGS as DEFAULTS
 
 from target_liveintent.config import settings_of
 from target_liveintent.delivery.pool import most_batches
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from integration_forks import Forks
-    from integration_support import Running
 
 EVENTS = 40_000 if LONG else 6_000
 CAMPAIGNS = 7 if LONG else 2
@@ -118,6 +112,7 @@ class Campaign:
         self.beside: set[str] = set()  # The tokens of runs that went on beside another one.
         self.gone: dict[str, float] = {}  # When a run had ended, or was told to, by token.
         self.runs = 0
+        self.feedings: dict[Running, Feeding] = {}
 
     def _rule(self, request: Request) -> Reply:
         if plan := self.trouble(request):
@@ -130,7 +125,7 @@ class Campaign:
     def going(self) -> Any:
         """Run the API."""
         with self.server:
-            self.target = launcher(self._folder, self.server, self._forks)
+            self.target = Launcher(self._folder, self.server.url, self._forks)
             self.watch = Watch(self.server, self.store)
             try:
                 yield
@@ -145,8 +140,8 @@ class Campaign:
 
     def start(
         self, upto: int = EVENTS, *, close: bool = True, watch: Watch | None = None
-    ) -> tuple[Running, Feeding]:
-        """Start a run that goes on from the last STATE.
+    ) -> Running:
+        """Start a run that goes on from the last STATE, and feed it.
 
         Args:
             upto: Where its input ends.
@@ -157,17 +152,17 @@ class Campaign:
         if isinstance(self.store, str):
             name = self._connection(f"run-{self.runs}")
             self.settings["store"] = f"{self.store}&application_name={name}"
-        run = start(
-            self.target,
+        run = self.target.start(
             on_stdout=(watch or self.watch).look,
             batch_size_rows=BATCH,
             max_concurrent_requests=AT_ONCE,
             auth_token=f"run-{self.runs}",
             max_dead_letter_percent=100,  # Faults pick whole batches, and runs are short.
             keep_delivered=True,
-            **self.settings,
+            **DEFAULTS | self.settings,
         )
-        return run, Feeding(self, run, upto, close=close)
+        self.feedings[run] = Feeding(self, run, upto, close=close)
+        return run
 
     def _connection(self, token: str) -> str:
         """What a run's connection to the database is called."""
@@ -211,13 +206,14 @@ class Campaign:
             self.trouble = none
             self.server.release()
         run.wait(30)
+        self.feedings.pop(run).join()
         took = time.monotonic() - at
         assert took < SOON, f"{numbers} took {took:.1f} s: {run.log}"
         assert run.code in {CODES[one] for one in numbers}, (numbers, run.code, run.log)
         self.trouble = none
         self.end_reservations(run, token, in_order=run.code >= 0)
         self.server.release()
-        settled = run.code > 0 and not assert_adds_up(run)["not settled"]
+        settled = run.code > 0 and not assert_adds_up(run).not_settled
         if run.code > 0 and not lasting and not self._failed(token, at):
             assert settled or self._sent_to_the_end(token, at), run.log
         self.gone[token] = at
@@ -275,9 +271,9 @@ class Campaign:
     def finish(self) -> None:
         """Let the last run come to its end, and judge all of them."""
         self.latency = 0.0
-        run, feeding = self.start()
+        run = self.start()
         run.wait(240)
-        feeding.join()
+        self.feedings.pop(run).join()
         assert run.code == 0, run.log
         assert self.watch.bookmark == EVENTS
         assert_adds_up(run)
@@ -388,7 +384,7 @@ class Feeding:
     def _feed(self) -> None:
         with contextlib.suppress(OSError, ValueError):  # It was killed, and its pipe closed.
             for line in self._lines:
-                self._run.stdin.write(line.encode())
+                self._run.stdin.write(line.encode() + b"\n")
             self._run.stdin.flush()
             if self._close:
                 self._run.stdin.close()
@@ -434,19 +430,17 @@ class Trouble:
 def mid_parse(campaign: Campaign, number: int) -> None:
     """While records flow and requests are answered."""
     first = campaign.rng.randrange(1, 60)
-    run, feeding = campaign.start()
+    run = campaign.start()
     wait_until(lambda: campaign.requests() >= first, "requests")
     campaign.signal(run, number)
-    feeding.join()
 
 
 def mid_request(campaign: Campaign, number: int) -> None:
     """While requests wait for their answers: processed already, or never to be."""
     trouble = campaign.plan(campaign.rng.randrange(40), campaign.rng.choice(HELD))
-    run, feeding = campaign.start()
+    run = campaign.start()
     wait_until(trouble.began, "a request that waits")
     campaign.signal(run, number)
-    feeding.join()
 
 
 def in_back_off(campaign: Campaign, number: int) -> None:
@@ -454,48 +448,43 @@ def in_back_off(campaign: Campaign, number: int) -> None:
     wait = campaign.rng.choice(({}, {"Retry-After": "100"}, {"Retry-After": "2"}))
     lasting = campaign.rng.random() < 0.5
     trouble = campaign.plan(campaign.rng.randrange(40), Reply(503, headers=wait, skipped=None))
-    run, feeding = campaign.start()
+    run = campaign.start()
     wait_until(trouble.began, "a failure")
     campaign.signal(run, number, lasting=lasting or bool(wait))
-    feeding.join()
 
 
 def in_the_final_drain(campaign: Campaign, number: int) -> None:
     """After the end of the input, while the last answers are awaited."""
     upto = min(EVENTS, campaign.fresh() + campaign.rng.randrange(BATCH, AT_ONCE * BATCH))
     trouble = campaign.plan(0, campaign.rng.choice(HELD))
-    run, feeding = campaign.start(upto)
-    assert feeding.done.wait(20)
+    run = campaign.start(upto)
+    assert campaign.feedings[run].done.wait(20)
     wait_until(trouble.began, "the last requests")
     campaign.signal(run, number)
-    feeding.join()
 
 
 def idle(campaign: Campaign, number: int) -> None:
     """While the tap is silent: events wait for their batch to fill, or all is done."""
     before = campaign.watch.bookmark
     upto = min(EVENTS, before + campaign.rng.randrange(300, 600))
-    run, feeding = campaign.start(upto, close=False)
-    assert feeding.done.wait(20)
+    run = campaign.start(upto, close=False)
+    assert campaign.feedings[run].done.wait(20)
     wait_until(lambda: campaign.requests() or campaign.watch.bookmark > before, "the start", 90)
     states = [state for state in campaign.feed.states if state <= upto]
     if campaign.rng.random() < 0.5 and states and states[-1] > campaign.watch.bookmark:
         wait_until(lambda: campaign.watch.bookmark == states[-1], "STATE on a silent tap", 90)
     campaign.signal(run, number)
-    feeding.join()
 
 
 def twice_in_a_row(campaign: Campaign, number: int) -> None:
     """A second signal while the first is obeyed, and the next run killed at its first request."""
     trouble = campaign.plan(campaign.rng.randrange(20), HELD[0])
-    run, feeding = campaign.start()
+    run = campaign.start()
     wait_until(trouble.began, "a request that waits")
     campaign.signal(run, campaign.rng.choice(ORDERLY), number)
-    feeding.join()
-    run, feeding = campaign.start()
+    run = campaign.start()
     wait_until(lambda: campaign.requests() > 0, "the first request after it", 90)
     campaign.signal(run, signal.SIGKILL)
-    feeding.join()
 
 
 def beside_another(campaign: Campaign, number: int) -> None:
@@ -505,19 +494,18 @@ def beside_another(campaign: Campaign, number: int) -> None:
     trouble = campaign.plan(campaign.rng.randrange(10), campaign.rng.choice(HELD))
     campaign.trouble = trouble.only(f"run-{campaign.runs + 1}")
     watch = campaign.another_watch()
-    run, feeding = campaign.start(beyond + 300)
+    run = campaign.start(beyond + 300)
     token = f"run-{campaign.runs}"
     wait_until(trouble.began, "a request that waits")
-    other, feeding_other = campaign.start(upto, watch=watch)
+    other = campaign.start(upto, watch=watch)
     campaign.beside.add(f"run-{campaign.runs}")
     # It sends what it alone has read, unless so much of the rest waits that it reads no further.
     said = "has reserved them in the store"
     wait_until(lambda: campaign.requests() > 0 or said in other.log, "the other run", 90)
     campaign.signal(run, number, token=token)
-    feeding.join()
     other.wait(60)
     campaign.gone[f"run-{campaign.runs}"] = time.monotonic()
-    feeding_other.join()
+    campaign.feedings.pop(other).join()
     assert other.code == 0, other.log
     assert_adds_up(other)
     assert watch.bookmark == upto
@@ -606,11 +594,10 @@ def test_signal_in_a_long_back_off(tmp_path: Path, forks: Forks, number: int) ->
     wait = {"Retry-After": "600"}
     with campaign.going():
         campaign.plan(3, Reply(503, headers=wait, skipped=None))
-        run, feeding = campaign.start()
+        run = campaign.start()
         wait_until(lambda: campaign.requests() >= 4, "a request that has to wait")
         began = time.monotonic()
         campaign.signal(run, number, lasting=True)
         assert time.monotonic() - began < 7
-        feeding.join()
-        assert summary(run)["not settled"] > 0
+        assert run.summary["total"].not_settled > 0
         campaign.finish()

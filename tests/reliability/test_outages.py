@@ -1,29 +1,21 @@
 """An API that is away for long, cannot be found, or shuts the door: the run ends soon and truly."""
 
-from __future__ import annotations
-
-import itertools
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from faulty_server import FaultyServer, Reply, Request
+from faulty_server import FaultyServer, Reply, Request, in_turn
+from integration_forks import Forks
+from integration_support import Launcher, Running
 from reliability_support import (
     Feed,
     Watch,
     assert_adds_up,
     in_parallel,
-    launcher,
     letters_by_id,
     name,
     run_against,
     run_file,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from integration_forks import Forks
-    from integration_support import Running
 
 BUDGET = 2
 """The setting max_retry_seconds."""
@@ -40,7 +32,7 @@ def assert_out(run: Running, watch: Watch, why: str) -> None:
     assert not letters_by_id(watch.store)
     assert "Traceback" not in run.log
     totals = assert_adds_up(run)
-    assert totals["not settled"] > 0
+    assert totals.not_settled > 0
 
 
 def test_outage(tmp_path: Path, forks: Forks) -> None:
@@ -57,18 +49,10 @@ def test_outage(tmp_path: Path, forks: Forks) -> None:
     def outlive(kind: str) -> None:
         plan, why = outages[kind]
         feed = Feed(4_000, 1, mixed=False)
-        seen = itertools.count()
-        began_at: list[float] = []
-
-        def rule(_: Request) -> Reply:
-            if next(seen) < 5:
-                return Reply()
-            began_at.append(time.monotonic())
-            return plan
-
+        rule = in_turn(*[Reply()] * 5, then=plan)
         settings = {"batch_size_rows": 20, "max_retry_seconds": BUDGET}
         run, watch, server = run_against(rule, tmp_path / kind, forks, feed.lines(), **settings)
-        took = time.monotonic() - began_at[0]
+        took = time.monotonic() - server.requests[5].seen
         assert took < BUDGET + A_FEW, f"{kind}: {took:.1f} s"
         assert_out(run, watch, why)
         assert len(server.requests) <= 5 + 100
@@ -101,15 +85,7 @@ def test_token_revoked(tmp_path: Path, forks: Forks) -> None:
     """A token that is revoked in mid-run stops all sending: only what is in flight is denied."""
 
     def revoke(status: int) -> None:
-        count = itertools.count()
-        denied: list[float] = []
-
-        def rule(_: Request) -> Reply:
-            if next(count) < 30:
-                return Reply(delay=0.02)
-            denied.append(time.monotonic())
-            return Reply(status, skipped=None)
-
+        rule = in_turn(*[Reply(delay=0.02)] * 30, then=Reply(status, skipped=None))
         lines = Feed(4_000, 1, mixed=False).lines()
         how = {"batch_size_rows": 20, "max_concurrent_requests": 8}
         run, watch, server = run_against(rule, tmp_path / str(status), forks, lines, **how)
@@ -118,9 +94,10 @@ def test_token_revoked(tmp_path: Path, forks: Forks) -> None:
         assert watch.problems == []
         assert not letters_by_id(watch.store)
         assert_adds_up(run)
+        denied = server.requests[30:]
         assert len(denied) <= 8
         # The beat is the earliest moment at which a request can have come.
-        assert [one for one in server.requests if one.at > denied[0] + 0.1] == []
+        assert [one for one in denied if one.at > denied[0].seen + 0.1] == []
 
     in_parallel(revoke, (401, 403))
 
@@ -128,13 +105,8 @@ def test_token_revoked(tmp_path: Path, forks: Forks) -> None:
 def test_stopped_in_an_outage(tmp_path: Path, forks: Forks) -> None:
     """The run that ends in an outage leaves STATE so that the next run sends the rest, once."""
     feed = Feed(1_000, 1, every=5, mixed=False)
-    count = itertools.count()
-
-    def rule(_: Request) -> Reply:
-        return Reply() if next(count) < 7 else Reply(503, skipped=None)
-
-    with FaultyServer(rule) as server:
-        target = launcher(tmp_path, server, forks)
+    with FaultyServer(in_turn(*[Reply()] * 7, then=Reply(503, skipped=None))) as server:
+        target = Launcher(tmp_path, server.url, forks)
         watch = Watch(server, tmp_path)
         first = run_file(
             target, feed.lines(), on_stdout=watch.look, batch_size_rows=20, max_retry_seconds=1

@@ -1,17 +1,24 @@
 """A replay that is killed and repeated: each letter is delivered once, or left once."""
 
-from __future__ import annotations
-
 import random
 import re
 import signal
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from faulty_server import Reply, Request
-from integration_support import DAY, dead_letter, dead_letter_lines, wait_until
+from faulty_server import FaultyServer, Reply, Request
+from integration_support import (
+    DAY,
+    Launcher,
+    Message,
+    Running,
+    dead_letter,
+    dead_letter_lines,
+    wait_until,
+)
 from ledger_claims import is_connected
 from reliability_support import (
     LONG,
@@ -20,13 +27,6 @@ from reliability_support import (
     reserved,
     rows,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from faulty_server import FaultyServer
-    from integration_support import Launcher, Message, Running
 
 LETTER_COUNT = 10_000 if LONG else 1_000
 KILLS = 100 if LONG else 6
@@ -89,7 +89,7 @@ class Replays:
         settings = {"batch_size_rows": BATCH, "max_concurrent_requests": AT_ONCE}
         if isinstance(self._store, str):
             settings["store"] = f"{self._store}&application_name={self._application}"
-        return self._target.begin("replay", *arguments, **settings)
+        return self._target.start("replay", *arguments, **settings)
 
     @property
     def _application(self) -> str:
@@ -129,15 +129,17 @@ class Replays:
     "store", ["file", pytest.param("postgres", marks=[pytest.mark.postgres, pytest.mark.slow])]
 )
 def test_kills_and_repetitions(
-    target: Launcher, server: FaultyServer, store: str, request: pytest.FixtureRequest
+    to_server: Launcher, server: FaultyServer, store: str, request: pytest.FixtureRequest
 ) -> None:
     """Only what was in flight when a replay was killed may go a second time."""
     rng = random.Random(7)  # noqa: S311
     given = list(letters(LETTER_COUNT, rng))
-    (target.folder / "letters.singer").write_bytes(dead_letter_lines(*given))
-    place = target.folder if store == "file" else request.getfixturevalue("new_store_url")()
-    assert target.run(**({} if store == "file" else {"store": place})).code == 0  # It creates it.
-    replays = Replays(target, server, place, rng)
+    (to_server.folder / "letters.singer").write_bytes(dead_letter_lines(*given))
+    place = to_server.folder if store == "file" else request.getfixturevalue("new_store_url")()
+    assert (
+        to_server.run(**({} if store == "file" else {"store": place})).code == 0
+    )  # It creates it.
+    replays = Replays(to_server, server, place, rng)
     for number in range(KILLS):
         replays.kill(*(["letters.singer"] if number % 3 == 0 else []))
     replays.finish("letters.singer")

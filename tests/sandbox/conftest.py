@@ -1,22 +1,17 @@
 """Fixtures: a running sandbox, and ways to send to it."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 from integration_fixtures import forks
+from integration_forks import Forks
 from integration_support import Launcher
 from sandbox_support import NOW, TOKEN, Call, Post
 
 from target_liveintent.sandbox import Sandbox
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from integration_forks import Forks
 
 __all__ = ["forks", "target"]
 

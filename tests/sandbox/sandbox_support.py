@@ -1,7 +1,5 @@
 """Helpers of the sandbox's tests: the events that they send, and reading error bodies."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from typing import Any

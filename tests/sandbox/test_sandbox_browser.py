@@ -7,18 +7,15 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from browser_support import faint, overflow
-from integration_support import orders, schema
+from browser_support import OpenPage, faint, overflow
+from integration_support import Launcher, orders, schema
 from playwright.sync_api import expect
-from sandbox_support import NOW, event
+from sandbox_support import NOW, Post, event
 
 from target_liveintent.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from browser_support import OpenPage
-    from integration_support import Launcher
     from playwright.sync_api import Locator, Page
-    from sandbox_support import Post
 
 pytestmark = pytest.mark.browser
 
@@ -71,21 +68,6 @@ def test_filters(sandbox: Sandbox, post: Post, open_page: OpenPage) -> None:
         page.reload()
         expect(page.get_by_label("Search events")).to_have_value("e-2")
         expect_events(page, "e-2")
-
-
-def test_opens_events(sandbox: Sandbox, post: Post, open_page: OpenPage) -> None:
-    """An event can be opened, and is shown as it arrived, with markup as text."""
-    sent = event({"purchaseData.orderId": HOSTILE}, eventId="e-1")
-    post([sent])
-    post([event({"purchaseData": {HOSTILE: HOSTILE}}, eventId=HOSTILE, source=HOSTILE)])
-    with open_page(sandbox.url) as page:
-        expect_events(page, HOSTILE, "e-1")
-        assert page.locator("img").count() == 0
-        page.get_by_role("link", name="e-1").press("Enter")
-        assert json.loads(page.locator("#event-0 pre").inner_text()) == sent
-        page.go_back()
-        page.locator("#events a").first.click()
-        expect(page.locator("#event-0 pre")).to_contain_text(HOSTILE)
 
 
 def test_switches_faults(own_sandbox: Sandbox, target: Launcher, open_page: OpenPage) -> None:

@@ -1,23 +1,16 @@
 """The API's rules: what the sandbox accepts and refuses."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import jsonschema_rs
 import msgspec
 import pytest
-from sandbox_support import DAY, NOW, event, events, messages
+from sandbox_support import DAY, NOW, Call, Post, event, events, messages
 
+from target_liveintent.sandbox import Sandbox
 from target_liveintent.sandbox.contract import SCHEMAS, broken_rules
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sandbox_support import Call, Post
-
-    from target_liveintent.sandbox import Sandbox
 
 UUID = "6D92078A-8246-4BA4-AE5B-76104861E7DC"
 NO_HASH = {"userData": {"ip": "192.0.2.1"}}
@@ -55,12 +48,18 @@ EARLIER = "must be earlier than the moment of sending"
 SOURCES = ' one of "web", "app" or "offline"'
 IP = " valid under any of the schemas listed in the 'anyOf' keyword"
 
+REQUIRED = ("eventId", "eventTime", "pixelId", "source", "userData", "purchaseData")
+STRINGS = (
+    *("eventId", "decisionId", "purchaseData.currency", "purchaseData.orderId"),
+    *("purchaseData.appBundle", "purchaseData.sourceUrl"),
+    *(f"userData.{name}" for name in ("md5", "sha2", "ip", "ua", "idfa", "aaid")),
+)
+
 # Changes to a valid event, the field that the message names, and the ends of the rules.
 REFUSED: list[tuple[dict[str, Any], str, list[str]]] = [
-    ({"eventId": ...}, "", ['"eventId" is a required property']),
-    ({"eventId": 5}, "eventId", [STRING]),
+    *(({name: ...}, "", [f'"{name}" is a required property']) for name in REQUIRED),
+    *(({name: 5}, name, [STRING]) for name in STRINGS),
     ({"eventId": ""}, "eventId", [" shorter than 1 character"]),
-    ({"eventTime": ...}, "", ['"eventTime" is a required property']),
     ({"eventTime": "1799999000"}, "eventTime", [INTEGER]),
     ({"eventTime": 1799999000.5}, "eventTime", [INTEGER, WHOLE]),
     ({"eventTime": 1799999000.0}, "eventTime", [WHOLE]),
@@ -69,45 +68,30 @@ REFUSED: list[tuple[dict[str, Any], str, list[str]]] = [
     ({"eventTime": int(NOW) + 1}, "eventTime", [EARLIER]),
     ({"eventTime": int(NOW) - 7 * DAY}, "eventTime", ["older than 7 days"]),
     ({"source": "offline", "eventTime": int(NOW) - 30 * DAY}, "eventTime", ["than 30 days"]),
-    ({"pixelId": ...}, "", ['"pixelId" is a required property']),
     ({"pixelId": "12345"}, "pixelId", [INTEGER]),
     ({"pixelId": True}, "pixelId", [INTEGER]),
     ({"pixelId": 12345.0}, "pixelId", [WHOLE]),
-    ({"source": ...}, "", ['"source" is a required property']),
     ({"source": "store"}, "source", [SOURCES]),
     ({"source": 1}, "source", [STRING, SOURCES]),
     ({**NO_HASH, "decisionId": ...}, "", ['"decisionId" is a required property']),
     ({**NO_HASH, "decisionId": ""}, "decisionId", [" shorter than 1 character"]),
-    ({"decisionId": 7}, "decisionId", [STRING]),
-    ({"userData": ...}, "", ['"userData" is a required property']),
     ({"userData": []}, "userData", [OBJECT]),
     ({"userData.email": "a@b.example"}, "userData", ["('email' was unexpected)"]),
     ({"userData.md5": "29A1DF4646CB3417C19994A59A3E022A"}, "userData.md5", ["{32}$"]),
     ({"userData.md5": "29a1"}, "userData.md5", ["{32}$"]),
-    ({"userData.md5": 29}, "userData.md5", [STRING]),
     ({"userData.sha2": "ab" * 16}, "userData.sha2", ["{64}$"]),
-    ({"userData.sha2": 1}, "userData.sha2", [STRING]),
     ({"userData.ip": "192.0.2.256"}, "userData.ip", [IP]),
     ({"userData.ip": "2001:db8:::1"}, "userData.ip", [IP]),
-    ({"userData.ip": 1}, "userData.ip", [STRING]),
-    ({"userData.ua": 1}, "userData.ua", [STRING]),
     ({"userData.idfa": "6D92078A"}, "userData.idfa", ["uuid"]),
-    ({"userData.idfa": 6}, "userData.idfa", [STRING]),
     ({"userData.aaid": "6D92078A"}, "userData.aaid", ["uuid"]),
-    ({"userData.aaid": 6}, "userData.aaid", [STRING]),
     ({"userData.trackingEnabled": 2}, "userData.trackingEnabled", [" one of 0 or 1"]),
     ({"userData.trackingEnabled": True}, "userData.trackingEnabled", [INTEGER, "0 or 1"]),
     ({"userData.trackingEnabled": 1.0}, "userData.trackingEnabled", [WHOLE]),
-    ({"purchaseData": ...}, "", ['"purchaseData" is a required property']),
     ({"purchaseData": 9}, "purchaseData", [OBJECT]),
     ({"purchaseData.tax": 1}, "purchaseData", ["('tax' was unexpected)"]),
     ({"purchaseData.currency": "usd"}, "purchaseData.currency", ["{3}$"]),
     ({"purchaseData.currency": "USD\n"}, "purchaseData.currency", ["{3}$"]),
-    ({"purchaseData.currency": 840}, "purchaseData.currency", [STRING]),
     ({"purchaseData.value": "42.50"}, "purchaseData.value", [NUMBER]),
-    ({"purchaseData.orderId": 1001}, "purchaseData.orderId", [STRING]),
-    ({"purchaseData.appBundle": 1}, "purchaseData.appBundle", [STRING]),
-    ({"purchaseData.sourceUrl": 1}, "purchaseData.sourceUrl", [STRING]),
     ({"amount": 1}, "", ["('amount' was unexpected)"]),
 ]
 FIELDS = [

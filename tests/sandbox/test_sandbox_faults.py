@@ -1,18 +1,13 @@
 """Scripted faults as a client sees them."""
 
-from __future__ import annotations
-
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import requests
-from sandbox_support import event, events, messages
+from sandbox_support import Call, Post, event, events, messages
 
 from target_liveintent.sandbox import Sandbox
-
-if TYPE_CHECKING:
-    from sandbox_support import Call, Post
 
 
 def statuses(post: Post, times: int) -> list[int]:

@@ -1,21 +1,15 @@
 """The page over HTTP: what it shows and hides, filters, batches."""
 
-from __future__ import annotations
-
 import html
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from sandbox_support import TOKEN, event, events
+from sandbox_support import TOKEN, Call, Post, event, events
 
+from target_liveintent.sandbox import Sandbox
 from target_liveintent.sandbox.page import MASK, mask_addresses
-
-if TYPE_CHECKING:
-    from sandbox_support import Call, Post
-
-    from target_liveintent.sandbox import Sandbox
 
 ADDRESS = "jane.doe@example.com"
 STATIC = ("/static/style.css", "/static/page.js")

@@ -1,24 +1,23 @@
-"""Starting and stopping the sandbox from Python, and what it keeps."""
-
-from __future__ import annotations
+"""Starting and stopping the sandbox, from Python and as `liveintent-sandbox`; what it keeps."""
 
 import os
+import re
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 import pytest
-from sandbox_support import NOW, event, events
+import requests
+from sandbox_support import NOW, Call, Post, event, events
 
 from target_liveintent.sandbox import Sandbox
-
-if TYPE_CHECKING:
-    from sandbox_support import Call, Post
 
 
 def test_starts_many_times(call: Call) -> None:
@@ -71,11 +70,7 @@ def test_is_independent() -> None:
         "print([m for m in sys.modules.keys() - before if m.startswith('target_liveintent.')\n"
         "       and not m.startswith('target_liveintent.sandbox')])"
     )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
-    )
-    assert done.stdout.strip() == "[]"
+    assert run(code=code) == (0, "[]\n", "")
 
 
 def test_stats(sandbox: Sandbox, post: Post, call: Call) -> None:
@@ -154,3 +149,72 @@ def test_other_paths(sandbox: Sandbox, call: Call, method: str, path: str, statu
     assert answer.status_code == status
     assert answer.json()["error"]
     assert sandbox.requests == []
+
+
+# The program `liveintent-sandbox`
+
+START = "from target_liveintent.sandbox.cli import main; main()"
+BLOCK = """
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == {name!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+def command(arguments: Sequence[str], code: str | None = None) -> dict[str, Any]:
+    program = ["-c", code] if code else ["-m", "target_liveintent.sandbox"]
+    return {
+        "args": [sys.executable, "-W", "error", *program, *arguments],
+        "env": {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        "text": True,
+    }
+
+
+def run(*arguments: str, code: str | None = None) -> tuple[int, str, str]:
+    options = command(arguments, code)
+    done = subprocess.run(**options, capture_output=True, timeout=20, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signals between processes")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serves_until_a_signal(http: requests.Session, number: signal.Signals) -> None:
+    """It prints one line with its address, serves there, and ends with 0 at a signal."""
+    options = command(["--port", "0", "--customer-id", "b-0000", "--auth-token", "t0"])
+    with subprocess.Popen(**options, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        found = re.fullmatch(
+            r"Sandbox of the LiveIntent Conversions API on (http://127\.0\.0\.1:\d+) "
+            r"\(customer b-0000, token t0\)\. Page: \1/\n",
+            line,
+        )
+        assert found, line
+        assert http.get(f"{found[1]}/stats", timeout=5).json()["requests"] == 0
+        process.send_signal(number)
+        rest, errors = process.communicate(timeout=5)
+    assert (process.returncode, rest, errors) == (0, "", "")
+
+
+def test_refuses_to_start(sandbox: Sandbox) -> None:
+    """An option that does not work ends the program with an error that says why."""
+    port = str(urlsplit(sandbox.url).port)
+    for arguments, code, message in (
+        (["--customer-id", "x"], 1, "Error: customer ID 'x' does not match "),
+        (["--port", port], 1, f"Error: The sandbox cannot listen on port {port}: "),
+        (["--port", "65536"], 2, "Invalid value for '--port'"),
+    ):
+        found, output, errors = run(*arguments)
+        assert (found, output) == (code, "")
+        assert message in errors
+
+
+@pytest.mark.parametrize("name", ["jinja2", "starlette", "uvicorn"])
+def test_without_the_extra(name: str) -> None:
+    """Without the extra's packages, the program says how to install them."""
+    code, output, errors = run(code=BLOCK.format(name=name) + START)
+    assert (code, output, errors.count("\n")) == (1, "", 1)
+    assert "pip install 'target-liveintent[sandbox]'" in errors

@@ -1,24 +1,19 @@
 """The SDK's standard suite for targets, against the sandbox."""
 
-from __future__ import annotations
-
 import os
 import time
+from collections.abc import Iterator
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from singer_sdk.testing import get_target_test_class
 from singer_sdk.testing.runners import TargetTestRunner
 
+from target_liveintent.sandbox import Sandbox
 from target_liveintent.store import RunStore, open_store
 from target_liveintent.target import TargetLiveIntent
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from target_liveintent.sandbox import Sandbox
 
 # The suite's streams are no conversions: constants make them some. `fail` lets a record that
 # cannot be sent end a run in the SDK's own exceptions, which the suite expects.

@@ -1,7 +1,5 @@
 """Stand-ins for what delivery and runs are given: clock, client, delivery, store."""
 
-from __future__ import annotations
-
 import logging
 import math
 from collections import defaultdict, deque

@@ -1,7 +1,5 @@
 """The command line: commands and options, configuration files, exit codes, what is printed."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import logging

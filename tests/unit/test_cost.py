@@ -4,8 +4,6 @@ This is not a timing test. It fails when somebody adds a check that each event p
 may be raised for a good reason. What the calls mean in time is in docs/performance.md.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import gc
 import io

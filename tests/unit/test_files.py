@@ -1,19 +1,15 @@
 """Files that a run replaces, and files that it reads from any file system."""
 
-from __future__ import annotations
-
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import fsspec
 import pytest
 
 from target_liveintent.files import open_anywhere, replace_file
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SECRET = "s3cr3t"
 

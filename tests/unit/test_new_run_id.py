@@ -1,32 +1,21 @@
 """The ID of a run."""
 
-from __future__ import annotations
-
 import uuid
 
-from target_liveintent.clock import Clock
+from fakes import FakeClock
+
 from target_liveintent.run_id import new_run_id
-
-
-class ClockAt(Clock):
-    """A clock that stands still."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-
-    def time(self) -> float:
-        return self._seconds
 
 
 def test_an_id_is_a_uuid_of_version_7_that_begins_with_the_time() -> None:
     """Anybody's library reads the ID, and the time is in it."""
-    found = uuid.UUID(new_run_id(ClockAt(1_700_000_000.123)))
+    found = uuid.UUID(new_run_id(FakeClock(1_700_000_000.123)))
     assert (found.version, found.variant) == (7, uuid.RFC_4122)
     assert found.int >> 80 == 1_700_000_000_123
 
 
 def test_ids_differ_and_those_of_later_runs_sort_behind() -> None:
     """A listing by name is one by time; hundreds of containers may start in one millisecond."""
-    ids = [new_run_id(ClockAt(1_700_000_000 + n / 1_000_000)) for n in range(2000)]
+    ids = [new_run_id(FakeClock(1_700_000_000 + n / 1_000_000)) for n in range(2000)]
     assert sorted(ids) == ids
-    assert len({*ids, *(new_run_id(ClockAt(1_700_000_000)) for _ in range(1000))}) == 3000
+    assert len({*ids, *(new_run_id(FakeClock(1_700_000_000)) for _ in range(1000))}) == 3000

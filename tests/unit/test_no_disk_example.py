@@ -1,7 +1,5 @@
 """The example without a disk: its CronJob, workflow and project fit together, and keep no file."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """What `scripts/test` does with the name of a test, before it installs anything."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 from pathlib import Path

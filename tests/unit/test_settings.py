@@ -1,7 +1,5 @@
 """The frozen settings: what follows from them, and what their `repr` hides."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec

@@ -1,13 +1,12 @@
 """The sinks: the columns that they need, and what they count."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from singer_sdk.exceptions import MissingKeyPropertiesError
@@ -18,9 +17,6 @@ from target_liveintent.mapping.converter import DELETION_COLUMNS, StreamPlan
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.sinks import LiveIntentSink, SkippedSink, needed_columns
 from target_liveintent.target import TargetLiveIntent
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ACCOUNT = {"customer_id": "a-1b2c", "auth_token": "made-up", "pixel_id": 1, "default_source": "web"}
 COLUMNS = ("id", "event_time", "email")

@@ -1,11 +1,10 @@
 """A target: what it works with, as the settings and the command say, and what a signal does."""
 
-from __future__ import annotations
-
 import io
 import signal
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from unit_support import ACCOUNT
@@ -15,14 +14,9 @@ from target_liveintent.delivery.client import DryClient
 from target_liveintent.delivery.pool import DeliveryPool
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.privacy.redaction import without_secrets
-from target_liveintent.run import ReplayChoice
+from target_liveintent.run import ReplayChoice, RunParts
 from target_liveintent.store import DryStore, RunStore
 from target_liveintent.target import TargetLiveIntent
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from target_liveintent.run import RunParts
 
 JANE = "jane.roe+x@example.com"
 

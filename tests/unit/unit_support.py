@@ -1,11 +1,7 @@
 """Builds the records, events and dead letters of several unit tests."""
 
-from __future__ import annotations
-
-import contextlib
 import datetime as dt
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -234,15 +230,3 @@ def sent_again(result: Conversion | Rejection, **options: Any) -> bytes:
     again = replayed(result, **options)
     assert isinstance(again, Conversion), again
     return again.body
-
-
-def open_files() -> Counter[str]:
-    """Return what the descriptors of this process are open for.
-
-    The numbers of descriptors say less: whoever lists them opens one.
-    """
-    found: Counter[str] = Counter()
-    for path in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            found[str(path.readlink())] += 1
-    return found

@@ -1,16 +1,13 @@
 """The usual way gives what the careful way gives, or leaves the record to it."""
 
-from __future__ import annotations
-
 import datetime as dt
 import types
 import zoneinfo
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from unit_support import (
     ADDRESS,
     BARE,
@@ -33,12 +30,8 @@ from unit_support import (
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import DEAD_LETTERS, Conversion
 from target_liveintent.conversions.usual import compiled, usual_way
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from target_liveintent.privacy import Suppressions
-    from target_liveintent.settings import EventDefaults
+from target_liveintent.privacy import Suppressions
+from target_liveintent.settings import EventDefaults
 
 BERLIN = DEFAULTS._replace(zone=zoneinfo.ZoneInfo("Europe/Berlin"))
 PAGE = "https://shop.example/p?a=1"
@@ -179,91 +172,6 @@ def test_no_address_is_remembered() -> None:
     for number in range(2_000):
         usual(order(source_url=f"{PAGE}&n={number}"), NOW, {})
         assert len(usual.__globals__["pages"]) <= 1_024
-
-
-# Any record, of values that are usual, nearly usual, and odd
-
-texts = st.one_of(
-    st.sampled_from(
-        [
-            *("", " ", "None", "nan", "null", "7", " 7", "a b", "x" * 130, "x@y.example", "%40"),
-            *("\\", "a&b", "\u00e9", "\ud800", "\u200b", "a\nb", '"', "#1", "gid://shop/Order/1"),
-        ]
-    ),
-    st.text(max_size=6),
-)
-moments = st.datetimes(dt.datetime(2026, 7, 24), dt.datetime(2026, 8, 2))  # noqa: DTZ001
-forms = ["", "Z", "z", "+02:00", "-0330", "+00", ".5Z", ".123456+00:00", ".1234567", " +01:00"]
-written = st.builds(
-    lambda at, form, sep, cut: f"{at:%Y-%m-%d}{sep}{at:%H:%M:%S}"[:cut] + form,
-    moments,
-    st.sampled_from(forms),
-    st.sampled_from("T t"),
-    st.sampled_from([19, 19, 19, 16, 10]),
-)
-VALUES: dict[str, st.SearchStrategy[Any]] = {
-    "event_id": st.one_of(texts, st.integers(), st.just(...)),
-    "event_time": st.one_of(
-        written, moments, st.integers(int(NOW) - 9 * DAY, int(NOW) + 90), texts, st.floats()
-    ),
-    "pixel_id": st.sampled_from([1, "44489", 0, None, 1.0, "x"]),
-    "source": st.sampled_from(["web", "WEB", "offline", "shop", None, ""]),
-    "decision_id": st.one_of(
-        texts, st.sampled_from([LI_DID, LI_DID.upper(), ZERO, "undefined", None, 0])
-    ),
-    "email": st.one_of(texts, st.sampled_from([ADDRESS, f" {ADDRESS} ", "é@ü.example", MD5, None])),
-    "md5": st.sampled_from([MD5, MD5.upper(), SHA2, "x", None, "0" * 32, ADDRESS]),
-    "sha2": st.sampled_from([SHA2, SHA2.title(), MD5, "", None, "f" * 64, 5]),
-    "ip": st.one_of(
-        st.ip_addresses().map(str),
-        st.ip_addresses(network="2001::/16").map(lambda one: one.exploded),
-        st.sampled_from(["", None, "10.0.0.1, 203.0.113.7", "1.2.3.4 ", "::ffff:203.0.113.7", 5]),
-    ),
-    "user_agent": texts,
-    "idfa": st.sampled_from([LI_DID, LI_DID.upper(), "0" * 8, None]),
-    "aaid": st.sampled_from([LI_DID, ZERO, ""]),
-    "tracking_enabled": st.sampled_from([True, 0, 1, "false", "2", 1.0, None]),
-    "currency": st.sampled_from(["USD", "usd", " EUR", "EURO", "", None, 5, "ÄÖÜ"]),
-    "value": st.one_of(
-        st.floats(), st.decimals(), st.integers(), st.sampled_from(["1", "$1.50", "1,5", None, ""])
-    ),
-    "order_id": st.one_of(texts, st.integers(), st.floats()),
-    "source_url": st.one_of(
-        texts,
-        st.sampled_from(
-            [
-                *(PAGE, CLICK_URL, f"{CLICK_URL}&token=x", f"{PAGE}&li_did=x", f"{PAGE}#key=1"),
-                *(f"{PAGE}&e=a%40b.example", f"https://u:p@shop.example/?li_did={LI_DID}", 5),
-                *("/p;sid=1?utm_source=a", f"{PAGE}&li_did=undefined", " /p?key=1 ", None),
-            ]
-        ),
-    ),
-    "app_bundle": texts,
-    "consent": st.sampled_from([True, "yes", "no", None, False, 1, "GRANTED"]),
-    "id": st.one_of(texts, st.integers(), st.none()),
-    "no": st.one_of(texts, st.none(), st.just(...)),
-}
-changes = st.lists(st.sampled_from([*VALUES]), max_size=7, unique=True).flatmap(
-    lambda names: st.fixed_dictionaries({name: VALUES[name] for name in names})
-)
-choices = st.builds(
-    lambda normalization, parameters, zone, source: DEFAULTS._replace(
-        normalization=normalization, url_parameters=parameters, zone=zone, source=source
-    ),
-    st.sampled_from(["gmail", "all_domains", "lowercase"]),
-    st.sampled_from(["all_but_secrets", "attribution", "none"]),
-    st.sampled_from([dt.timezone.utc, zoneinfo.ZoneInfo("America/New_York")]),
-    st.sampled_from(["web", "offline", None]),
-)
-
-
-@given(changes, choices, st.sampled_from([(), ("id",), ("id", "no")]))
-@settings(max_examples=500)
-def test_both_ways_give_the_same(
-    changed: dict[str, Any], defaults: EventDefaults, keys: tuple[str, ...]
-) -> None:
-    """Whenever the usual way gives an event, the careful way gives the same bytes and counts."""
-    is_usual(order(**changed), keys=keys, defaults=defaults)
 
 
 # The code that is generated

@@ -1,6 +1,4 @@
-"""A run that cannot stop when it is told to: it is ended in time, and STATE stays true."""
-
-from __future__ import annotations
+"""A run that is told to stop, wherever it is: it ends in time, and STATE stays true."""
 
 import fcntl
 import json
@@ -10,16 +8,66 @@ import struct
 import termios
 import threading
 import time
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import pytest
-from integration_support import OFTEN, WITH_ID, numbered, schema, state, wait_until
+from faulty_server import FaultyServer, Reply
+from integration_support import (
+    OFTEN,
+    WITH_ID,
+    Launcher,
+    Running,
+    batch,
+    lines,
+    numbered,
+    schema,
+    state,
+    wait_until,
+)
+from postgres_server import Postgres
 
-if TYPE_CHECKING:
-    from integration_support import Launcher, Running
-    from postgres_server import Postgres
+from target_liveintent.sandbox import Sandbox
 
-    from target_liveintent.sandbox import Sandbox
+MAPS = {"orders": {}}
+
+
+def read_all(run: Running, mark: str = "mark") -> None:
+    """Wait until everything that was sent so far has been read."""
+    run.send(schema(mark, ("id",)))
+    wait_until(lambda: f"'{mark}'" in run.log, "the warning that no map names the marking stream")
+
+
+def test_idle(target: Launcher, sandbox: Sandbox) -> None:
+    """On an idle input, a signal delivers what waits, writes its STATE and ends, within seconds."""
+    run = target.start(flush_interval_seconds=600, stream_maps=MAPS)
+    run.send(schema(columns=WITH_ID), *numbered(3), state({"n": 3}))
+    read_all(run)
+    assert sandbox.stats.requests == 0
+    run.signal(signal.SIGINT).wait(5)
+    assert (run.code, run.states) == (130, [{"n": 3}])
+    assert sandbox.stats.accepted == 3
+    assert run.summary["total"].delivered == 3
+
+
+def test_signal_in_a_batch_file(to_server: Launcher, server: FaultyServer) -> None:
+    """In the midst of a BATCH file, a signal stops reading, and no STATE passes the file."""
+    server.answer = lambda _: Reply(held=True)
+    path = to_server.folder / "rows.jsonl"
+    path.write_bytes(lines(m["record"] for m in numbered(3000)))
+    run = to_server.start(batch_size_rows=5, max_concurrent_requests=2, stream_maps=MAPS)
+    run.send(schema(columns=WITH_ID), state(0), batch(path), state(1))
+    wait_until(lambda: server.busy == 2, "requests of the file")
+    run.signal(signal.SIGTERM)
+    server.answer = lambda _: Reply()
+    server.release()
+    run.wait()
+    assert run.code == 143
+    assert 1 not in run.states
+    assert 0 < len(server.accepted) < 3000
+    assert run.summary["total"].adds_up
+
+
+# A run that cannot stop
 
 QUICK: dict[str, Any] = {
     "batch_size_rows": 1,
@@ -64,8 +112,8 @@ def test_nobody_reads_standard_output(target: Launcher, sandbox: Sandbox) -> Non
     gate.set()
     run.wait()
     whole, torn = run.out
-    assert json.loads(whole.text) == {"n": 1}
-    assert 0 < len(torn.text) < 3 * PIPE
+    assert json.loads(whole) == {"n": 1}
+    assert 0 < len(torn) < 3 * PIPE
     assert sandbox.stats.accepted == 2
 
 
