@@ -350,6 +350,7 @@ class DryStore(RunStore):
     """Stands in for the store in a dry run: knows what was delivered, and writes nothing."""
 
     def _begin(self, kind: str) -> list[Row]:  # noqa: ARG002 (there is no row of the run)
+        self._has_letters = False  # It deletes none.
         return self.database.read(_NEWEST, [ledger.RECENT])
 
     def _exchange(
