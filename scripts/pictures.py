@@ -84,7 +84,8 @@ def shop_runs() -> list[RunRecord]:
         sent = round(14 * WEEK[ended_at.weekday()] * chance.gauss(1, 0.25))
         bad = round(sent * 0.4) if hour < BAD_HOURS else int(chance.random() < GUESTS)
         hashes, dollars = round(sent * chance.uniform(0.9, 0.97)), sent // 4
-        counts = StreamCounts(read=sent + bad, delivered=sent, within_an_hour=sent - 1)
+        counts = StreamCounts(read=sent + bad, delivered=sent)
+        counts.within_an_hour, counts.within_a_day, counts.within_two_days = sent - 1, sent, sent
         counts.rejected["invalid_source" if hour < BAD_HOURS else "no_identity"] = bad
         counts.coverage["web"] = dict.fromkeys(("events", *FIELDS), sent) | {
             **dict.fromkeys(("md5", "sha2", "both"), hashes),

@@ -28,6 +28,7 @@ from target_liveintent.settings import EventDefaults
 
 _SUFFICIENT = ("email", "decision_id", "source_url")
 """The columns that can identify the person. One of them must exist."""
+_MOST_NAMED = 3
 _YAML_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 
 
@@ -122,7 +123,9 @@ def _event_id(
         else:
             yield f"event_id: derived from the keys {', '.join(lasting)}"
     elif "event_id" not in made:
-        yield "event_id: derived from the whole record, as no name is known"
+        unique = [one.expression for one in columns if one.is_unique][:_MOST_NAMED]
+        differ = f"; these differ in all first records: {', '.join(unique)}" if unique else ""
+        yield f"event_id: derived from the whole record, as no name is known{differ}"
 
 
 def _amount(value: Column, columns: Iterable[Column], made: dict[str, str]) -> Iterator[str]:

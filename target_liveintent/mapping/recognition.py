@@ -28,6 +28,7 @@ MAX_SAMPLES = 50
 _MOST_COLUMNS = 2_000
 _DEEPEST = 4
 """The longest path that is considered, in steps."""
+_FEWEST_UNIQUE = 10
 _FITTING = 0.8
 """The share of a column's first values that must have the shape of what it should hold."""
 _SMALL = 1_000
@@ -98,6 +99,12 @@ class Column(NamedTuple):
     def fits(self, shape: Callable[[Any], bool]) -> bool:
         """Return whether nearly all values have a shape."""
         return sum(map(shape, self.samples)) >= len(self.samples) * _FITTING
+
+    @property
+    def is_unique(self) -> bool:
+        """Whether there are many first values, and no two of them are equal."""
+        texts = {str(value) for value in self.samples if isinstance(value, (str, int))}
+        return len(texts) == len(self.samples) >= _FEWEST_UNIQUE
 
 
 @functools.cache
@@ -252,9 +259,14 @@ def candidates(field: str, columns: Iterable[Column]) -> list[Column]:
         column
         for column in columns
         if _type_fits(field, column.types)
-        and (column.words & one.core or (_is_typical(field, column) and _may_hold(field, column)))
+        and (column.words & one.core or (_has_shape(field, column) and _may_hold(field, column)))
     ]
     return sorted(found, key=lambda column: bool(column.words & one.never))[:_MOST_CANDIDATES]
+
+
+def _has_shape(field: str, column: Column) -> bool:
+    """Return whether the values of a column may say what it holds, whatever its name is."""
+    return _is_typical(field, column) or bool(table().fields[field].shape and column.samples)
 
 
 def _may_hold(field: str, column: Column) -> bool:

@@ -69,7 +69,10 @@ def causes_of(
     yield from _too_old(scheduled, now, max_age)
     # What many records have in common matters more than that a few have a new reason.
     found = sorted(unusual, key=lambda one: (one.rule == "new_reason", one.since))
+    many = {one.stream for one in found if one.rule == "dead_letters"}
     for one in found:
+        if one.stream in many and _is_letter(one):
+            continue  # It is one problem with the many dead letters.
         since = [one.since]
         if one.rule == "dead_letters":  # They may be many since the first one of a new reason.
             since += [new.since for new in found if new.stream == one.stream and _is_letter(new)]

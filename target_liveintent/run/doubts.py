@@ -109,7 +109,7 @@ def _no_identity_hint(stream: str, counts: StreamCounts) -> str:
     if "source_url" in counts.mapped:
         return (
             f"In stream {stream}, these are usually guest orders; their URLs in source_url have no"
-            " li_did."
+            " li_did that is a UUID."
         )
     return ""
 

@@ -56,7 +56,8 @@ _CLOCK_AFTER = 2
 """A recording is judged so many seconds after its newest event, because the API requires an event
 time before the time of sending."""
 _NO_INPUT = (
-    "no input: explain needs a Singer stream or a tap's catalog, in a FILE or on standard input"
+    "no input: the tap has written nothing, because it ended early or no stream is selected in it,"
+    " or the FILE is empty. explain needs a Singer stream or a tap's catalog"
 )
 _NO_STREAM = (
     "the input has no records and no SCHEMA, so there is nothing to explain. If the tap found"
@@ -143,8 +144,8 @@ def write_config(source: IO[str], path: str) -> Iterator[str]:
         stream.write(text)
     yield (
         f"The proposed configuration is in '{path}'. Fill in customer_id, auth_token and pixel_id,"
-        " and check each line of the map. To see what a run would send, explain the same input"
-        f" with --config {path}"
+        " set timezone to the zone of times that have none, and check each line of the map. To see"
+        f" what a run would send, explain the same input with --config {path}"
     )
 
 

@@ -344,7 +344,7 @@ def test_explain_checks_the_settings(program: Program, wrong: dict[str, Any]) ->
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("", "no input: explain needs a Singer stream or a tap's catalog, in a FILE or on"),
+        ("", "no input: the tap has written nothing, because it ended early or no stream is"),
         ('{"type": "STATE", "value": 1}', "the input has no records and no SCHEMA, so there is"),
     ],
 )

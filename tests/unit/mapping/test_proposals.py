@@ -94,6 +94,7 @@ def lines_of(stream: Stream, *records: dict[str, Any]) -> str:
         ("mail_1 mail_2", {}, "email: not recognized; candidates: mail_1, mail_2"),
         ("a b", dict.fromkeys("ab", "x@example.com"), "email: not recognized; candidates: a, b"),
         ("email", {"email": "Jane"}, "email: not recognized; candidates: email"),
+        ("a", {"a": "https://x.example/"}, "source_url: not recognized; candidates: a"),
         # Which of the two is the month is not known.
         ("date", {"date": "03/04/2026"}, "event_time: not recognized; candidates: date"),
         ("date", {"date": "23/04/2026"}, "event_time: parse_time(get('date'), '%d/%m/%Y')"),
@@ -157,6 +158,14 @@ def test_the_event_id(keys: tuple[str, ...], event_id: str | None) -> None:
     """The key identifies an event; its position in a file never does."""
     proposal = propose(stream_of("id:i order_no created_at:t email", *keys))
     assert proposal.expressions.get("event_id") == event_id
+
+
+def test_columns_that_may_be_the_event_id() -> None:
+    """Without a known name, columns whose values differ in ten records or more are named."""
+    rows = [{"a": f"A{n}", "b": n // 2, "c": n} for n in range(10)]
+    stream = Stream("x", schema_of("a b c"), ())
+    assert "these differ in all first records: get('a'), get('c')" in lines_of(stream, *rows)
+    assert "these differ" not in lines_of(stream, *rows[:9])
 
 
 def test_an_event_id_differs_in_each_record() -> None:

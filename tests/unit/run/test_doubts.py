@@ -130,7 +130,10 @@ def test_values_without_a_currency() -> None:
 
 UNMAPPED = "No e-mail address is mapped in stream orders: map email, md5 or sha2."
 GUESTS = REASONS["no_identity"].meaning
-PAGES = "In stream orders, these are usually guest orders; their URLs in source_url have no li_did."
+PAGES = (
+    "In stream orders, these are usually guest orders; their URLs in source_url have no li_did that"
+    " is a UUID."
+)
 
 
 def unidentified(mapped: str, count: int = 9) -> StreamCounts:
