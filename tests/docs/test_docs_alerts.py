@@ -1,14 +1,14 @@
 """The commands of how-to/alerts.md that tell somebody, against a receiver on this machine."""
 
-from __future__ import annotations
-
 import contextlib
 import datetime as dt
 import json
 import os
 import re
 import subprocess
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
@@ -19,10 +19,6 @@ from reporting_support import figures, run
 from target_liveintent.config import settings_of
 from target_liveintent.reporting.history import stored_text
 from target_liveintent.store import open_store
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 PAGE = DOCS / "how-to" / "alerts.md"
 EXCUSE = "run by tests/docs/test_docs_alerts.py"

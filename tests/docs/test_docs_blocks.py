@@ -1,13 +1,13 @@
 """Every command and configuration of the documentation, run against the sandbox."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -22,10 +22,6 @@ from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.presets import expand_presets
 from target_liveintent.mapping.stream_maps import StreamMaps
 from target_liveintent.privacy.suppression import Suppressions
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 PAGES = pages()
 ACCOUNT = {"customer_id": "a-1b2c", "auth_token": "made-up", "pixel_id": 12345}

@@ -1,11 +1,10 @@
 """The recipes for consent strings, on strings that are made here by the layout of their bits."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
 import yaml
@@ -13,9 +12,6 @@ from docs_support import DOCS, blocks
 
 from target_liveintent.conversions.coerce import consent
 from target_liveintent.mapping.stream_maps import StreamMaps
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
 
 PAGE = DOCS / "how-to" / "consent-strings.md"
 DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"

@@ -1,17 +1,12 @@
 """Troubleshooting quotes only what the program says, and is short."""
 
-from __future__ import annotations
-
 import ast
 import fnmatch
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 from docs_support import DOCS, ROOT
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 PAGE = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
 MOST_WORDS = 2_500

@@ -1,7 +1,5 @@
 """What the documentation names exists, and its URLs have no password."""
 
-from __future__ import annotations
-
 import functools
 import re
 

@@ -1,14 +1,12 @@
 """README.md: its install line works, its versions are the tested ones, and it is short."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
 import subprocess
 import sys
 from importlib import metadata
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 import yaml
@@ -16,9 +14,6 @@ from docs_support import ROOT, blocks
 from needs import not_installed
 
 import hub
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 README = ROOT / "README.md"
 TEXT = README.read_text(encoding="utf-8")

@@ -1,22 +1,15 @@
 """The site: built strictly, whole without a network, readable wide and narrow, light and dark."""
 
-from __future__ import annotations
-
 import html.parser
 import re
 import subprocess
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from browser_support import faint, overflow
+from browser_support import OpenPage, faint, overflow
 from docs_support import DOCS, ROOT
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
-
-    from browser_support import OpenPage
 
 SITE = ROOT / "build" / "site"
 

@@ -1,12 +1,11 @@
 """The queries and the tables of store-tables.md, on a filled store of each kind."""
 
-from __future__ import annotations
-
 import datetime as dt
 import json
 import re
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from docs_support import DOCS, blocks
@@ -14,9 +13,6 @@ from ledger_claims import ask
 
 from target_liveintent.config import settings_of
 from target_liveintent.store import open_for_writing
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PAGE = DOCS / "reference" / "store-tables.md"
 EXCUSE = "run by tests/docs/test_docs_store.py"

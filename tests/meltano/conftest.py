@@ -1,21 +1,15 @@
 """The target as it is released, an account, and what a tap reads."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from integration_support import STORE
 from meltano_support import CONSTRAINED, ROOT, TABLE
+from postgres_server import Postgres
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from postgres_server import Postgres
-
-    from target_liveintent.sandbox import Sandbox
+from target_liveintent.sandbox import Sandbox
 
 
 @pytest.fixture(scope="session")

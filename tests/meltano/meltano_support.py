@@ -1,7 +1,5 @@
 """A Meltano project, and a PostgreSQL server of our own."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -9,21 +7,17 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
+from postgres_server import Postgres
+from preset_records import Sample
 
 import hub
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from postgres_server import Postgres
-    from preset_records import Sample
-
-    from target_liveintent.sandbox import Sandbox
+from target_liveintent.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]
 MELTANO = ROOT / ".venv-meltano" / "bin" / "meltano"

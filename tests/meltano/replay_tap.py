@@ -5,8 +5,6 @@ It discovers, sends only what the catalog selects, and sends nothing that its bo
     replay_tap.py FILE --config CONFIG [--discover | --catalog CATALOG] [--state STATE]
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -1,20 +1,14 @@
 """The commands of the definition: Meltano passes them no configuration, but its environment."""
 
-from __future__ import annotations
-
 import json
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from meltano_support import project_of
 
+from target_liveintent.sandbox import Sandbox
 from target_liveintent.store import letters_as_messages
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from target_liveintent.sandbox import Sandbox
 
 pytestmark = pytest.mark.meltano
 

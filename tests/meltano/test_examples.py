@@ -1,9 +1,8 @@
 """The example projects, by their READMEs' own commands; a tap that needs an account is replayed."""
 
-from __future__ import annotations
-
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from integration_support import STORE, read_letters
@@ -17,14 +16,10 @@ from meltano_support import (
     replaying_tap,
     seen,
 )
+from postgres_server import Postgres
 from preset_records import Record, Sample, changed, sample
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from postgres_server import Postgres
-
-    from target_liveintent.sandbox import Sandbox
+from target_liveintent.sandbox import Sandbox
 
 pytestmark = [pytest.mark.meltano, pytest.mark.slow]
 

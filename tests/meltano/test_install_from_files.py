@@ -1,19 +1,14 @@
 """The target from a wheel, with extras, with and without an index: docs/how-to/install.md."""
 
-from __future__ import annotations
-
 import re
+import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 from meltano_support import CONSTRAINED, MELTANO, ROOT, Project, changed_text, empty_project
 
 import hub
-
-if TYPE_CHECKING:
-    import subprocess
 
 pytestmark = [pytest.mark.meltano, pytest.mark.slow]
 

@@ -1,21 +1,14 @@
 """The repository's own project: `meltano config test`, and the demo."""
 
-from __future__ import annotations
-
 import datetime as dt
 import re
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
-from meltano_support import ROOT, copy_of_the_repositorys
+from meltano_support import ROOT, Project, copy_of_the_repositorys
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from meltano_support import Project
-
-    from target_liveintent.sandbox import Sandbox
+from target_liveintent.sandbox import Sandbox
 
 pytestmark = [pytest.mark.meltano, pytest.mark.slow]
 

@@ -1,9 +1,9 @@
 """Ways to get the target into a project: by reference, from a Hub, by a lock file."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -16,11 +16,6 @@ from meltano_support import (
 )
 
 import hub
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
 
 pytestmark = [pytest.mark.meltano, pytest.mark.slow]
 

@@ -3,13 +3,11 @@
 The pages about the sandbox and the schedule go on with its project.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
 from collections import Counter
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 import yaml
@@ -19,11 +17,7 @@ from meltano_support import MELTANO, ROOT, Project, changed_text
 from needs import not_installed
 
 import hub
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from target_liveintent.sandbox import Sandbox
+from target_liveintent.sandbox import Sandbox
 
 pytestmark = [pytest.mark.meltano, pytest.mark.slow]
 

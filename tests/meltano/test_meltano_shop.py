@@ -1,21 +1,14 @@
 """A replayed shop through Meltano: names of streams, an old setting, a failed `--full-refresh`."""
 
-from __future__ import annotations
-
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
-from meltano_support import ROOT, blocks, replayed_shop
-from preset_records import sample
+from meltano_support import ROOT, Project, blocks, replayed_shop
+from preset_records import Sample, sample
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from meltano_support import Project
-    from preset_records import Sample
-
-    from target_liveintent.sandbox import Sandbox
+from target_liveintent.sandbox import Sandbox
 
 pytestmark = pytest.mark.meltano
 

@@ -1,24 +1,17 @@
 """Real taps on real sources: a database whose log tells of each change, and a file of text."""
 
-from __future__ import annotations
-
 import datetime as dt
 import hashlib
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import yaml
 from meltano_support import ROOT, installed, project_of
 from needs import not_installed
-from postgres_server import wal2json
+from postgres_server import Postgres, wal2json
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from postgres_server import Postgres
-
-    from target_liveintent.sandbox import Sandbox
+from target_liveintent.sandbox import Sandbox
 
 pytestmark = [pytest.mark.meltano, pytest.mark.slow]
 

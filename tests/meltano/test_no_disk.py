@@ -1,24 +1,17 @@
 """The example without a disk: what Kubernetes and GitHub read is right, and runs keep no file."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from environments import environment_with
 from ledger_claims import count
 from meltano_support import ROOT, Project, changed_text, copy_of_an_example, expected, seen
+from postgres_server import Postgres
 
 import hub
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from postgres_server import Postgres
-
-    from target_liveintent.sandbox import Sandbox
+from target_liveintent.sandbox import Sandbox
 
 pytestmark = [pytest.mark.meltano, pytest.mark.slow]
 

@@ -1,9 +1,9 @@
 """Two accounts by two loaders that inherit, as docs/how-to/two-accounts.md has them."""
 
-from __future__ import annotations
-
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,10 +12,6 @@ from meltano_support import EMPTY, ROOT, Project, block_of, locked_target, repla
 from preset_records import Sample
 
 from target_liveintent.sandbox import Sandbox
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = [pytest.mark.meltano, pytest.mark.slow]
 

@@ -3,24 +3,18 @@
 The target that loads them is MeltanoLabs' target-postgres, and the server a real one.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
-from meltano_support import ROOT, Project, block_of, blocks, target_program
+from meltano_support import ROOT, Postgres, Project, block_of, blocks, target_program
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from meltano_support import Postgres
-
-    from target_liveintent.sandbox import Sandbox
+from target_liveintent.sandbox import Sandbox
 
 pytestmark = [pytest.mark.meltano, pytest.mark.postgres, pytest.mark.slow]
 

@@ -1,20 +1,15 @@
 """The project that the examples have in /srv/shop, and what a scheduler sees of it."""
 
-from __future__ import annotations
-
 import os
 import subprocess
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from docs_support import Project
 from meltano_support import MELTANO, ROOT
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from docs_support import Project
-
-    from target_liveintent.sandbox import Sandbox
+from target_liveintent.sandbox import Sandbox
 
 EXAMPLES = ROOT / "examples"
 PLACE = "/srv/shop"

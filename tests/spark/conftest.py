@@ -1,15 +1,10 @@
 """One Spark application for most tests, a cluster for those of failures."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from spark_support import Cluster, Recorder, Spark, closing
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,5 @@
 """Spark as processes of its own: an application, a standalone cluster, and what to send."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -10,20 +8,16 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import pytest
-from faulty_server import FaultyServer, Reply
+from faulty_server import FaultyServer, Reply, Request
 from integration_support import wait_until
 
 from target_liveintent.privacy.identity import derive_event_id
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from faulty_server import Request
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".venv-spark" / "bin" / "python"

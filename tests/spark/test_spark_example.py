@@ -1,21 +1,17 @@
 """The example, run as its page says; and the same rows through Meltano."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from integration_support import STORE, read_letters
 from meltano_support import changed_text, copy_of_the_repositorys
 from spark_support import PYTHON, ROOT, Recorder, Spark, environment, facts, options
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from target_liveintent.sandbox import Sandbox
+from target_liveintent.sandbox import Sandbox
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 

@@ -3,14 +3,12 @@
 LONG=1 sends 5,000,000 rows instead of 300,000 where executors are killed.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import sys
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from faulty_server import FaultyServer, Reply, Request
@@ -29,9 +27,6 @@ from spark_support import (
     options,
     query,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 

@@ -1,11 +1,8 @@
 """Tasks that share a limit, and partitions of every shape; they take minutes."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING
 
 import pytest
 from faulty_server import Reply
@@ -13,12 +10,11 @@ from spark_support import NOW, Recorder, Spark, closing, facts, options, query
 
 pytest.importorskip("benchmarks", reason="they are not in the source distribution")
 
+from pathlib import Path
+
+from faulty_server import Request
+
 from benchmarks.processes import Api
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from faulty_server import Request
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 

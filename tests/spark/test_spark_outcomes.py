@@ -1,14 +1,13 @@
 """The table of outcomes: while a write runs, in a later attempt, in a replay, in S3."""
 
-from __future__ import annotations
-
 import re
 import uuid
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from faulty_server import Reply
+from faulty_server import Reply, Request
 from object_store import Store
 from spark_support import (
     MIXED,
@@ -26,12 +25,6 @@ from spark_support import (
     query,
     refusing,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from faulty_server import Request
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 

@@ -1,10 +1,8 @@
 """One test of each kind of promise: a batch, a stream, failures, and privacy."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from faulty_server import Reply
@@ -21,9 +19,6 @@ from spark_support import (
     query,
     refusing,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.spark
 

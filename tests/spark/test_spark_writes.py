@@ -1,9 +1,9 @@
 """DataFrames in, conversions out: the ways in which Spark's users write, and what is checked."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -19,10 +19,6 @@ from spark_support import (
     options,
     query,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 

@@ -3,20 +3,16 @@
 The tables here have each wrong setting; `tests/integration` has one of each kind in a process.
 """
 
-from __future__ import annotations
-
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from target_liveintent.config import SCHEMA, checks, problems, warnings_of, with_environment
 from target_liveintent.mapping import PRESETS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 SECRET = "s3cr3t-T0ken-of-ours"
 GOOD: dict[str, Any] = {"customer_id": "a-1b2c", "auth_token": SECRET}

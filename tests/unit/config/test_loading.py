@@ -1,9 +1,8 @@
 """Loading: settings from texts and files, with defaults, into `Settings`."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,9 +19,6 @@ from target_liveintent.config import (
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.mapping import PRESETS
 from target_liveintent.settings import Settings
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SECRET = "s3cr3t-T0ken-of-ours"
 GOOD: dict[str, Any] = {"customer_id": "a-1b2c", "auth_token": SECRET}

@@ -1,7 +1,5 @@
 """Rejections, defaults and the age of events; consent and suppression; event IDs."""
 
-from __future__ import annotations
-
 import datetime as dt
 import uuid
 import zoneinfo

@@ -1,7 +1,5 @@
 """Dead letters of events and rejections, and the events that a replay builds from them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """The identity of an event: hashes, and decision IDs where there are none."""
 
-from __future__ import annotations
-
 from typing import Any
 from urllib.parse import quote
 

@@ -1,7 +1,5 @@
 """Optional columns: what is sent, what is left out, and what is counted."""
 
-from __future__ import annotations
-
 from decimal import Decimal
 from typing import Any
 

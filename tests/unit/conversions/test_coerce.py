@@ -1,7 +1,5 @@
 """Coercions as tables: what taps send, what the API takes, and what cannot be read."""
 
-from __future__ import annotations
-
 import datetime as dt
 import uuid
 import zoneinfo

@@ -1,7 +1,5 @@
 """Decision IDs of records and of pages: what is one, and where in a URL it may be."""
 
-from __future__ import annotations
-
 import time
 import uuid
 from typing import Any

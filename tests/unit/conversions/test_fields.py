@@ -1,7 +1,5 @@
 """The table of fields: columns and their places, what a stream must have, and the exact JSON."""
 
-from __future__ import annotations
-
 from decimal import Decimal
 from typing import Any
 

@@ -1,17 +1,13 @@
 """Servers on this machine that give fixed or slow answers over real connections."""
 
-from __future__ import annotations
-
 import contextlib
 import http.client
 import socket
+import ssl
 import threading
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Callable, Iterator
-    from email.message import Message
+from collections.abc import Callable, Iterator
+from email.message import Message
+from typing import NamedTuple
 
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
 

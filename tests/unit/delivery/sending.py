@@ -1,23 +1,17 @@
 """Delivers events by a machine, with requests side by side, on a clock that is simulated."""
 
-from __future__ import annotations
-
 import heapq
 import itertools
 import random
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from fakes import event, machine_of
 from unit_support import NOW
 
+from target_liveintent.delivery.api import Answer
 from target_liveintent.delivery.machine import Request
-from target_liveintent.delivery.model import Batch
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from target_liveintent.delivery.api import Answer
-    from target_liveintent.delivery.model import BatchResult
+from target_liveintent.delivery.model import Batch, BatchResult
 
 LATENCY = 0.1
 """Seconds until the API answers."""

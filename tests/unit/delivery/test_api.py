@@ -1,7 +1,5 @@
 """What each answer of the API means."""
 
-from __future__ import annotations
-
 import pytest
 
 from target_liveintent.delivery.api import Answer, Verdict, judge

@@ -1,17 +1,12 @@
 """No row stops the rows behind it: bad events wherever they are, and settings that are wrong."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Collection
 
 import pytest
 from fakes import ACCEPTED, REFUSED
 from sending import one_at_a_time, send
 
 from target_liveintent.errors import AllRefusedError
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
 ROWS: dict[str, tuple[int, Collection[int]]] = {
     "300 in a row": (5_000, range(1_010, 1_310)),

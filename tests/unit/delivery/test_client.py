@@ -1,7 +1,5 @@
 """One attempt, over real connections to a server on this machine."""
 
-from __future__ import annotations
-
 import gzip
 import logging
 import os
@@ -9,7 +7,8 @@ import socket
 import time
 from email.message import Message
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes import batch, deliver, settings
@@ -19,9 +18,6 @@ from target_liveintent.delivery.api import Answer, Verdict, seconds_to_wait
 from target_liveintent.delivery.client import Client, DryClient
 from target_liveintent.delivery.transport import find_route
 from target_liveintent.errors import SetUpError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 DENIED = answer_with("401 Unauthorized")
 

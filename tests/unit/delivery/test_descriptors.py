@@ -1,7 +1,5 @@
 """A system that gives few file descriptors: the run has fewer requests in flight, or waits."""
 
-from __future__ import annotations
-
 import errno
 import os
 import socket

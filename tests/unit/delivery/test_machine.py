@@ -1,10 +1,9 @@
 """The delivery of batches: what is sent, sent again, and given up, and how a run ends."""
 
-from __future__ import annotations
-
 import itertools
 import math
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes import (
@@ -34,9 +33,6 @@ from target_liveintent.errors import (
     DeliveryError,
     OutageError,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 DENIED = Answer(Verdict.DENIED, "HTTP 403", 403)
 LARGE = Answer(Verdict.REFUSED, "HTTP 413", 413)

@@ -1,7 +1,5 @@
 """Rules of the pace that its aims do not show (tests/reliability/test_pace_targets.py)."""
 
-from __future__ import annotations
-
 import pytest
 
 from target_liveintent.delivery import pace as law

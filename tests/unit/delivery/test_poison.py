@@ -1,9 +1,7 @@
 """Events on which the API always fails do not stop a run, and limits and outages blame no event."""
 
-from __future__ import annotations
-
 import random
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 from fakes import ACCEPTED, FAULT, LIMITED, FakeClient, FakeClock, answers, batch, drive, machine_of
@@ -13,9 +11,6 @@ from unit_support import NOW
 from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.machine import Request
 from target_liveintent.errors import OutageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 BUSY = Answer(Verdict.LIMITED, "HTTP 503", 503)
 SILENT = Answer(Verdict.LIMITED, "no answer came in time")

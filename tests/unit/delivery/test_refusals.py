@@ -1,7 +1,5 @@
 """Whether the API refuses everything, or only bad events."""
 
-from __future__ import annotations
-
 import pytest
 
 from target_liveintent.delivery.refusals import Refusals

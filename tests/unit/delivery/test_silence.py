@@ -1,7 +1,5 @@
 """A tap that stays open and sends nothing holds STATE back no longer than one that has ended."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,16 +1,11 @@
 """The token in a file: read with care, and never shown."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from target_liveintent.delivery import is_usable_token, read_token
 from target_liveintent.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TOKEN = "s3cr3t-T0ken-of-ours"
 

@@ -1,7 +1,5 @@
 """The converter: what becomes of a record on its way through map and event builder."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Compiled stream maps against the SDK's evaluator: the same results, and the same refusals."""
 
-from __future__ import annotations
-
 import ast
 import copy
 import datetime as dt
@@ -9,8 +7,9 @@ import functools
 import json
 import re
 import types
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -18,16 +17,10 @@ from hypothesis import strategies as st
 from singer_sdk.mapper import CustomStreamMap
 
 from target_liveintent.errors import StreamMappingError
-from target_liveintent.mapping.converter import MappingFailedError
+from target_liveintent.mapping.converter import MappingFailedError, Path, StreamPlan
 from target_liveintent.mapping.expressions import Compiler
 from target_liveintent.mapping.functions import FUNCTIONS, getter
 from target_liveintent.mapping.stream_maps import StreamMaps
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from target_liveintent.mapping.converter import Path, StreamPlan
-
 
 COLUMNS = (
     *("id", "total", "email", "customer", "tags", "is_test", "self", "int", "a b", "config"),

@@ -1,7 +1,5 @@
 """The helper functions of expressions: null-safe, exact, and never guessing."""
 
-from __future__ import annotations
-
 import datetime as dt
 import math
 from decimal import Decimal

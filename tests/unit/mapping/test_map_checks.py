@@ -1,7 +1,5 @@
 """Suggestions: misspelled names, and columns that are not there."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,14 +1,13 @@
 """The presets: what they make of records in their taps' shapes, and how they meet own maps."""
 
-from __future__ import annotations
-
 import copy
 import functools
 import operator
 import pathlib
 import re
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import pytest
@@ -21,13 +20,9 @@ from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.conversions.model import Conversion
 from target_liveintent.mapping import RecordConverter, presets
+from target_liveintent.mapping.converter import StreamPlan
 from target_liveintent.mapping.presets import NULL_VALUES, PRESETS, expand_presets, likely_preset
 from target_liveintent.mapping.stream_maps import StreamMaps
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from target_liveintent.mapping.converter import StreamPlan
 
 ACCOUNT = {"customer_id": "a-1b2c", "auth_token": "x"}
 NAMES = list(PRESETS)

@@ -1,9 +1,7 @@
 """Proposed maps: what they recognize in real tables, and that they can be used as they are."""
 
-from __future__ import annotations
-
 import pathlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
@@ -11,13 +9,10 @@ from unit_support import DEFAULTS
 
 from target_liveintent.config import problems
 from target_liveintent.conversions.fields import missing_columns
-from target_liveintent.mapping.converter import Stream
+from target_liveintent.mapping.converter import Stream, StreamPlan
 from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.mapping.proposals import advise_map, config_text, propose, setting_name
 from target_liveintent.mapping.stream_maps import StreamMaps
-
-if TYPE_CHECKING:
-    from target_liveintent.mapping.converter import StreamPlan
 
 TYPES = {"s": "string", "i": "integer", "n": "number", "b": "boolean", "o": "object"}
 TIMES = ("t", "d")

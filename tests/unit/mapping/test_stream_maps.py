@@ -1,7 +1,5 @@
 """Stream maps: which records go through which map, as in the SDK, and what a failure means."""
 
-from __future__ import annotations
-
 import copy
 import logging
 from decimal import Decimal

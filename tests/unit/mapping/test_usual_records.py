@@ -1,10 +1,9 @@
 """Records of taps take the usual way, and give the same in it, whatever their map computes."""
 
-from __future__ import annotations
-
 import json
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from preset_records import sample
@@ -15,9 +14,6 @@ from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.presets import PRESETS, expand_presets
 from target_liveintent.mapping.stream_maps import StreamMaps
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 SHOWN = {"event_id": "id", "event_time": "at", "email": "mail", "__else__": None}
 MAP: dict[str, Any] = {**SHOWN, "value": "float(total)", "__filter__": "total is not None"}

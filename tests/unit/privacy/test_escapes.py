@@ -1,7 +1,5 @@
 """Addresses in texts, plain or in the escapes of JSON, HTML and URLs, and how they are scrubbed."""
 
-from __future__ import annotations
-
 import html
 import json
 import time

@@ -1,7 +1,5 @@
 """E-mail addresses and hashes: hashing, given hashes, placeholders, and IDs of events."""
 
-from __future__ import annotations
-
 import json
 import uuid
 from typing import Any

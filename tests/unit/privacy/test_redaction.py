@@ -1,7 +1,5 @@
 """Redaction of values for dead letters, and of log lines with any handler and formatter."""
 
-from __future__ import annotations
-
 import base64
 import datetime as dt
 import io

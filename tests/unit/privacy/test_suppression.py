@@ -1,7 +1,5 @@
 """The suppression list: which entries count, and which files are refused."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Page URLs: credentials and addresses are removed, and the rest stays, byte for byte."""
 
-from __future__ import annotations
-
 import time
 from urllib.parse import quote
 

@@ -1,7 +1,5 @@
 """What is not well, and since when; what changed; which runs and days an overview is about."""
 
-from __future__ import annotations
-
 import datetime as dt
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a run leaves in the history, and what is read of it: which runs and days, and their sums."""
 
-from __future__ import annotations
-
 import contextlib
 import datetime as dt
 import json
@@ -9,8 +7,10 @@ import sqlite3
 import time
 import zoneinfo
 from collections import Counter
+from collections.abc import Iterator
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,6 +18,7 @@ from fakes import FakeClock
 from reporting_support import MONDAY as TODAY
 from reporting_support import MadeUpRun, days_before, figures, named, reporter, shop
 from reporting_support import on as at
+from syrupy.assertion import SnapshotAssertion
 from unit_support import DAY, SETTINGS, TIME
 
 from target_liveintent.conversions.model import DEAD_LETTERS
@@ -37,16 +38,8 @@ from target_liveintent.reporting.history import (
     total_of,
 )
 from target_liveintent.reporting.reporter import read_overview
-from target_liveintent.store import open_for_reading, open_for_writing, open_store
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from syrupy.assertion import SnapshotAssertion
-
-    from target_liveintent.settings import Settings
-    from target_liveintent.store import Database
+from target_liveintent.settings import Settings
+from target_liveintent.store import Database, open_for_reading, open_for_writing, open_store
 
 LEFT = object()
 """Stands for the figures that a run of the tests leaves."""

@@ -1,13 +1,13 @@
 """What `dead-letters` finds: which groups there are, what a replay would do, what is printed."""
 
-from __future__ import annotations
-
 import contextlib
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from fakes import FakeClock
+from syrupy.assertion import SnapshotAssertion
 from unit_support import ADDRESS, DAY, NOW, SETTINGS, SHA2, TIME, order, rejection, sha256
 from unit_support import letter as letter_of
 
@@ -16,15 +16,9 @@ from target_liveintent.printing import lines_of
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.letters import PROSPECTS, DeadLetters, Example, look_at
 from target_liveintent.run import ReplayChoice
+from target_liveintent.settings import Settings
 from target_liveintent.store import empty_store, open_store
 from target_liveintent.store.letters import DeadLetter, imported
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from syrupy.assertion import SnapshotAssertion
-
-    from target_liveintent.settings import Settings
 
 ACCOUNT = {"customer_id": "a-1b2c", "api_host": "conversions.liveintent.com", "pixel_id": 4711}
 

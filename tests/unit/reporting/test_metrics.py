@@ -1,10 +1,8 @@
 """The file of metrics, read as Prometheus reads it."""
 
-from __future__ import annotations
-
 import datetime as dt
 import logging
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from fakes import FakeClock
@@ -15,9 +13,6 @@ from target_liveintent.reporting.history import Unusual
 from target_liveintent.reporting.metrics import METRICS, MetricsFile
 from target_liveintent.reporting.rules import RULES
 from target_liveintent.run.counts import RunCounts
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FAULT = Unusual("conversions", "orders", "", dt.datetime.now(tz=dt.timezone.utc), "words")
 JUDGEMENT = {"orders": [FAULT]}

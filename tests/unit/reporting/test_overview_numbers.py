@@ -3,23 +3,20 @@
 Golden pages have the numbers of reasons, streams, months and changes.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import statistics
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from reporting_support import NOW, TODAY, ZONE, at, overview, random_runs
 from reporting_support import run as entry
 
-if TYPE_CHECKING:
-    from target_liveintent.reporting.history import RunRecord
-    from target_liveintent.reporting.overview import Overview
-    from target_liveintent.reporting.usual import Range
-    from target_liveintent.run import StreamCounts
+from target_liveintent.reporting.history import RunRecord
+from target_liveintent.reporting.overview import Overview
+from target_liveintent.reporting.usual import Range
+from target_liveintent.run import StreamCounts
 
 Runs = list["RunRecord"]
 Of = Callable[[Any], Any]

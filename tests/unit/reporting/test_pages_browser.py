@@ -1,23 +1,14 @@
 """The pages of a history in a real browser."""
 
-from __future__ import annotations
-
 import functools
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
-from browser_support import faint, overflow
+from browser_support import OpenPage, faint, overflow
 from reporting_support import at, daily, overview, random_runs, run, shop
 
-from target_liveintent.reporting.history import Unusual
+from target_liveintent.reporting.history import RunRecord, Unusual
 from target_liveintent.reporting.page import page
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from browser_support import OpenPage
-
-    from target_liveintent.reporting.history import RunRecord
 
 pytestmark = pytest.mark.browser
 

@@ -1,7 +1,5 @@
 """Progress: what the log line and the live line say, and how often."""
 
-from __future__ import annotations
-
 import logging
 from unittest import mock
 

@@ -1,7 +1,5 @@
 """The end of a run: what its log, its files, its page and the store have then, and nothing else."""
 
-from __future__ import annotations
-
 import contextlib
 import datetime as dt
 import fcntl
@@ -10,7 +8,8 @@ import os
 import pty
 import struct
 import termios
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes import FakeClock
@@ -29,9 +28,6 @@ from target_liveintent.reporting.history import (
 )
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.store import open_for_reading, open_store
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 STATUS = DeliveryStatus(batches=4, waiting=1)
 

@@ -1,17 +1,17 @@
 """The rules of what is unusual: where each begins, and what it says."""
 
-from __future__ import annotations
-
 import datetime as dt
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 from reporting_support import MONDAY as TODAY
 from reporting_support import amount, day, days_before, figures, usual_days
 from reporting_support import named as run
 from reporting_support import on as at
+from syrupy.assertion import SnapshotAssertion
 
 from target_liveintent.reporting.history import (
     BACKFILL,
@@ -23,11 +23,6 @@ from target_liveintent.reporting.history import (
 )
 from target_liveintent.reporting.rules import RULES, judge, lines, unusual_now
 from target_liveintent.run import StreamCounts
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from syrupy.assertion import SnapshotAssertion
 
 UTC = dt.timezone.utc
 

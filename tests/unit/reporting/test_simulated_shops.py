@@ -1,7 +1,5 @@
 """Simulated shops: no false warnings in 60 days, and each planted fault is found within a day."""
 
-from __future__ import annotations
-
 import copy
 import datetime as dt
 import functools

@@ -1,7 +1,5 @@
 """Since when a figure has been worse, how improbable a count is, and numbers in words."""
 
-from __future__ import annotations
-
 import datetime as dt
 import math
 import random

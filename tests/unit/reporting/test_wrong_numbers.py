@@ -1,13 +1,10 @@
 """Numbers and sentences that were wrong once, and a check that they agree in any history."""
 
-from __future__ import annotations
-
 import datetime as dt
 import random
 import re
 from collections import Counter
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 import pytest
 from reporting_support import (
@@ -24,6 +21,7 @@ from reporting_support import (
     shop,
 )
 
+from target_liveintent.reporting.history import RunRecord
 from target_liveintent.reporting.overview import overview_of
 from target_liveintent.reporting.page import as_lines, page
 from target_liveintent.reporting.verdict import (
@@ -32,9 +30,6 @@ from target_liveintent.reporting.verdict import (
     health_line,
     what_to_do,
 )
-
-if TYPE_CHECKING:
-    from target_liveintent.reporting.history import RunRecord
 
 
 def top(runs: list[RunRecord]) -> str:

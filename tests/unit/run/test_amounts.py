@@ -1,7 +1,5 @@
 """The values of conversions by currency: exact, in plain words, and with a word of warning."""
 
-from __future__ import annotations
-
 import pickle
 from decimal import Decimal
 from typing import Any

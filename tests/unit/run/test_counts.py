@@ -1,23 +1,18 @@
 """The counts of a run: they add up, they are judged fairly, and they alarm nobody."""
 
-from __future__ import annotations
-
 from collections import Counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import pytest
 from fakes import FakeClock
+from syrupy.assertion import SnapshotAssertion
 
 from target_liveintent.conversions import DEAD_LETTERS, Rejection
 from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
 from target_liveintent.reporting import summary
 from target_liveintent.run.counts import RunCounts, StreamCounts
 from target_liveintent.run.doubts import too_many_rejected
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from syrupy.assertion import SnapshotAssertion
 
 LETTER, KEPT = "has a dead letter", "has a dead letter, which no replay sends"
 KINDS = {

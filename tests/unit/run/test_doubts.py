@@ -1,7 +1,5 @@
 """Warnings about what the records of a stream had in common."""
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import Any
 

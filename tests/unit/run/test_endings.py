@@ -1,7 +1,5 @@
 """How runs end: well, after a failure, and after a stop."""
 
-from __future__ import annotations
-
 import threading
 import time
 

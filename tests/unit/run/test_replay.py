@@ -1,7 +1,5 @@
 """What becomes of each dead letter that a replay reads."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import msgspec

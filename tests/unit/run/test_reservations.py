@@ -1,18 +1,11 @@
 """What a run asks the store before it sends events, and in which order batches are sent."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 from fakes import FakeRun, deliver_all, event, read, send
 
+from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
 from target_liveintent.errors import DeliveryError, StorageError
-from target_liveintent.run.counts import ReservedByOther
-
-if TYPE_CHECKING:
-    from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
-    from target_liveintent.run.counts import RunCounts
+from target_liveintent.run.counts import ReservedByOther, RunCounts
 
 
 def test_a_full_batch_is_handed_over() -> None:

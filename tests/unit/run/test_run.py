@@ -1,20 +1,15 @@
 """The outcome of each record of a run, whose clock, delivery and store are fakes."""
 
-from __future__ import annotations
-
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from fakes import FakeRun, deliver_all, event, read, refuse, reject, rejection, send
 
 from target_liveintent.conversions.model import DEAD_LETTERS, Rejection
+from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
 from target_liveintent.errors import InputError, TooManyRejectedError
 from target_liveintent.reporting import summary
-
-if TYPE_CHECKING:
-    from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
-
 
 # The outcome of each record
 

@@ -1,7 +1,5 @@
 """Which STATE may be written: only what is true, the newest that is, and each once."""
 
-from __future__ import annotations
-
 import gc
 import weakref
 

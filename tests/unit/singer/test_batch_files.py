@@ -1,7 +1,5 @@
 """Files of BATCH messages: record by record, and a readable line for what cannot be read."""
 
-from __future__ import annotations
-
 import datetime as dt
 import gzip
 import re
@@ -9,16 +7,14 @@ import sys
 import urllib.request
 from collections.abc import Callable
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
 
 from target_liveintent.errors import InputError
 from target_liveintent.singer.batch_files import batch_records
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 JSONL = {"format": "jsonl"}
 GZIP = {"format": "jsonl", "compression": "gzip"}

@@ -1,7 +1,5 @@
 """The reference of the command line names each field of the JSON that its commands print."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

@@ -1,14 +1,13 @@
 """Lines of a tap's output: every kind of message, every kind of junk, and none of it shown."""
 
-from __future__ import annotations
-
 import functools
 import io
 import json
 import os
 import threading
+from collections.abc import Callable
 from decimal import Decimal
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import pytest
 from singer_sdk.exceptions import RecordsWithoutSchemaException
@@ -23,9 +22,6 @@ from target_liveintent.singer.reader import (
     lines,
     state_of,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class Recorder:

@@ -1,7 +1,5 @@
 """What a replay reads from a file."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json

@@ -1,7 +1,5 @@
 """What a signal does to a process that stops, and to one that hangs; in processes of their own."""
 
-from __future__ import annotations
-
 import logging
 import signal
 import subprocess

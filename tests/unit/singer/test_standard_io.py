@@ -1,7 +1,5 @@
 """Standard input and output: streams that are closed, and STATE that cannot be written."""
 
-from __future__ import annotations
-
 import os
 import select
 import subprocess

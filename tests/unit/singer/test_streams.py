@@ -1,9 +1,7 @@
 """The registry of streams: what it registers, what it refuses, and what it warns about."""
 
-from __future__ import annotations
-
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,6 +11,7 @@ from unit_support import ACCOUNT, BARE, DEFAULTS
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.model import DEAD_LETTERS, DELIVERED_EVENTS
 from target_liveintent.errors import InputError, StreamMappingError
+from target_liveintent.mapping.converter import StreamPlan
 from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.mapping.stream_maps import stream_maps_of
 from target_liveintent.singer.reader import Message
@@ -21,9 +20,6 @@ from target_liveintent.singer.streams import (
     Stream,
     StreamRegistry,
 )
-
-if TYPE_CHECKING:
-    from target_liveintent.mapping.converter import StreamPlan
 
 EVENT = ("id", "event_time", "email")
 MAP = {"event_time": "created", "email": "mail", "__else__": "__NULL__"}

@@ -1,7 +1,5 @@
 """Validation of records: the place and the rule are named, and never the value."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from decimal import Decimal

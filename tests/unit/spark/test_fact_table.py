@@ -1,7 +1,5 @@
 """The table of outcomes in a folder: whole files, what they say, and what can go wrong."""
 
-from __future__ import annotations
-
 import resource
 import uuid
 from pathlib import Path

@@ -1,31 +1,25 @@
 """What the driver says before a write and after it, without Spark."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import logging
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
+from typing_extensions import Self
 from write_support import ATTEMPT, OPTIONS, batch, make_job, pa
 
 from target_liveintent.errors import AllRefusedError, ConfigurationError, RunError
 from target_liveintent.run import RunCounts, StreamCounts, add
+from target_liveintent.sandbox import Sandbox
 from target_liveintent.spark.driver import end, explain
 from target_liveintent.spark.options import Job
 from target_liveintent.spark.outcomes import Attempt
 from target_liveintent.spark.task import deliver
 from target_liveintent.store import open_for_reading, runs_in
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from typing_extensions import Self
-
-    from target_liveintent.sandbox import Sandbox
 
 IN_STREAM = ATTEMPT._replace(write="query-5", batches=("query-5", "query-4"))
 

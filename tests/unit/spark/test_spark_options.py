@@ -1,17 +1,13 @@
 """The options of a Spark write: which settings there are, and what goes to the tasks."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from write_support import COLUMNS, OPTIONS
 
 from target_liveintent.errors import ConfigurationError, StreamMappingError
 from target_liveintent.spark.options import Job, job_of, warnings_of
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MARKS = ("_sdc_deleted_at", "_sdc_lsn_deleted_at")
 

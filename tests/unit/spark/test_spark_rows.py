@@ -1,19 +1,15 @@
 """Rows of Arrow as records: in order, in UTC, and without what Python cannot hold."""
 
-from __future__ import annotations
-
 import datetime as dt
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from write_support import pa
 
 from target_liveintent.spark.options import names_of
 from target_liveintent.spark.rows import Row, rows_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 LATE = 253_402_300_800_000_000  # The year 10000, in microseconds.
 WORDS = "Python cannot represent a value of this row"

@@ -1,15 +1,15 @@
 """One task of a Spark write, without Spark: a partition in, counts and rows of outcomes out."""
 
-from __future__ import annotations
-
 import datetime as dt
 import io
 import json
 import logging
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from faulty_server import FaultyServer, Reply, in_turn
@@ -18,14 +18,9 @@ from write_support import ATTEMPT, COLUMNS, batch, facts, make_job, pa, pq
 
 from target_liveintent.errors import AccessDeniedError, AllRefusedError, RunError, StorageError
 from target_liveintent.privacy.identity import derive_event_id
+from target_liveintent.sandbox import Sandbox
 from target_liveintent.spark.task import LOGGER, configure_logging, deliver
 from target_liveintent.store import open_for_reading
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from target_liveintent.sandbox import Sandbox
 
 
 @pytest.fixture

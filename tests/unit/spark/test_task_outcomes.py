@@ -1,10 +1,9 @@
 """The outcomes of a task: what becomes of each record, in the table and in a store."""
 
-from __future__ import annotations
-
 import contextlib
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -13,6 +12,7 @@ from unit_support import NOW, SETTINGS, conversion, order
 from write_support import ATTEMPT, facts
 
 from target_liveintent.errors import StorageError
+from target_liveintent.run import Outcomes
 from target_liveintent.spark.outcomes import FactTable, TaskOutcomes
 from target_liveintent.store import (
     TASK,
@@ -23,12 +23,6 @@ from target_liveintent.store import (
     letters_in,
     open_store,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from target_liveintent.run import Outcomes
 
 
 @pytest.fixture

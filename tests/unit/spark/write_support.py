@@ -1,7 +1,5 @@
 """Options of a write, attempts at its tasks, rows, and what the table of outcomes has of them."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 from typing import Any

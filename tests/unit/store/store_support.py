@@ -1,12 +1,11 @@
 """Stores over one database, each as a run of its own."""
 
-from __future__ import annotations
-
 import itertools
 import sqlite3
 import time
+from collections.abc import Callable
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 
@@ -15,15 +14,11 @@ from target_liveintent.config import settings_of
 from target_liveintent.conversions.fields import event_of
 from target_liveintent.conversions.model import Conversion, LetterKey, Rejection
 from target_liveintent.run_id import new_run_id
+from target_liveintent.settings import Settings
 from target_liveintent.store import RunStore, Waiting, open_for_writing
+from target_liveintent.store.database import Database
 from target_liveintent.store.layout import Step
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from target_liveintent.settings import Settings
-    from target_liveintent.store.database import Database
-    from target_liveintent.store.ledger import Claim
+from target_liveintent.store.ledger import Claim
 
 LATER = int(time.time()) + 86_400
 GIVEN = {"customer_id": "a-1b2c", "auth_token": "a-token-of-unit-tests", "pixel_id": 1}

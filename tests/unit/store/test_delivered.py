@@ -1,20 +1,15 @@
 """Rows of delivered events, what `forget` deletes, and the rows of runs."""
 
-from __future__ import annotations
-
 import csv
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from fakes import FakeClock
 from store_support import MD5, Stores, event, rejection, said, send
 
-from target_liveintent.store import DryStore, forget_people, runs_in
+from target_liveintent.store import DryStore, RunStore, forget_people, runs_in
 from target_liveintent.store.delivered import as_csv, as_messages, delivered_in
-
-if TYPE_CHECKING:
-    from target_liveintent.store import RunStore
 
 SENT = 1_785_600_000.25
 SHA2 = "06a240d11cc201676da976f7b49341181fd180da37cbe40a77432c0a366c80c3"

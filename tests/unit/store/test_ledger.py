@@ -1,21 +1,16 @@
 """Which events a run must send: those that no run has sent, or is sending now."""
 
-from __future__ import annotations
-
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from fakes import FakeClock
-from store_support import LATER, claim, event, events, fail_next, ids, said, send
+from store_support import LATER, Stores, claim, event, events, fail_next, ids, said, send
 
 from target_liveintent.errors import StorageError
 from target_liveintent.store import ledger, run_store
 from target_liveintent.store.database import Step
 from target_liveintent.store.run_store import LAPSE
-
-if TYPE_CHECKING:
-    from store_support import Stores
 
 DAY = 86_400
 

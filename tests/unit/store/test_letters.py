@@ -1,19 +1,17 @@
 """Dead letters as rows: which row a record has, and when the row goes."""
 
-from __future__ import annotations
-
 import datetime as dt
 import json
 import time
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import pytest
 from fakes import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
-from store_support import MD5, claim, event, fail_next, rejection, said, send
+from store_support import MD5, Stores, claim, event, fail_next, rejection, said, send
 from unit_support import NOW, SETTINGS
 
 from target_liveintent.conversions.model import LetterKey
@@ -28,9 +26,6 @@ from target_liveintent.store.letters import (
     storable,
     stored_stream,
 )
-
-if TYPE_CHECKING:
-    from store_support import Stores
 
 DAY = 86_400
 

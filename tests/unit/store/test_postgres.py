@@ -1,27 +1,20 @@
 """The store in PostgreSQL: who may use it, what it does when it is gone, and what it never says."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import socket
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
 from fakes import FakeClock
-from postgres_server import GUARDED
+from postgres_server import GUARDED, Postgres
 from store_support import Stores, claim, event, events, said, send
 
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.privacy import without_secrets
 from target_liveintent.store import Waiting, open_for_reading
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from postgres_server import Postgres
 
 pytestmark = pytest.mark.postgres
 

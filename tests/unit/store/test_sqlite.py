@@ -1,27 +1,20 @@
 """The store in a file: which files it takes, and what it does when the file fails."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sqlite3
 import stat
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 from store_support import Stores, claim, event, events, rejection, said, send
 
 from target_liveintent.errors import ConfigurationError, StorageError
-from target_liveintent.store import open_for_reading
+from target_liveintent.store import RunStore, open_for_reading
 from target_liveintent.store.layout import Step
 from target_liveintent.store.sqlite import SqliteStore
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from target_liveintent.store import RunStore
 
 
 def test_a_new_file(in_file: Stores) -> None:

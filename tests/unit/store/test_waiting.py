@@ -1,9 +1,7 @@
 """What a run does while another program uses the store, in a file and in a database."""
 
-from __future__ import annotations
-
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 from fakes import FakeClock
@@ -11,9 +9,6 @@ from store_support import Stores, claim, event, rejection, said
 
 from target_liveintent.errors import StorageError
 from target_liveintent.store import Waiting
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 REASONS = {
     False: "another program locks the file of the store",

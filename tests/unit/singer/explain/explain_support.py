@@ -1,21 +1,16 @@
 """Builds the input and the settings of the tests of `explain`."""
 
-from __future__ import annotations
-
 import io
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from target_liveintent.config import settings_of
+from target_liveintent.explain import Explained, Explanation
 from target_liveintent.mapping.stream_maps import StreamMaps
 from target_liveintent.printing import lines_of
+from target_liveintent.settings import Settings
 from target_liveintent.singer.explaining import converted, explain, read_input
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from target_liveintent.explain import Explained, Explanation
-    from target_liveintent.settings import Settings
 
 ACCOUNT = {"customer_id": "a-1b2c", "auth_token": "made-up-token"}
 EVENTS = {"pixel_id": 1, "default_source": "web"}

@@ -1,22 +1,16 @@
 """How what a recording becomes is compared with the file of `--expect`."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from explain_support import inspected, record, schema
+from syrupy.assertion import SnapshotAssertion
 from unit_support import ADDRESS, TIME
 
 from target_liveintent.errors import InputError, StorageError
+from target_liveintent.explain import Expectation, Explained
 from target_liveintent.singer.expectation import compare
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from syrupy.assertion import SnapshotAssertion
-
-    from target_liveintent.explain import Expectation, Explained
 
 COLUMNS = ("event_id", "event_time", "email", "order_id", "value")
 

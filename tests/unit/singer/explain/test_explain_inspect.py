@@ -1,11 +1,10 @@
 """What `explain` notes about the records of a stream."""
 
-from __future__ import annotations
-
 import io
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from explain_support import explained as explanation_of
@@ -18,9 +17,6 @@ from target_liveintent.explain.description import describe
 from target_liveintent.explain.explained import Explained
 from target_liveintent.run import StreamCounts
 from target_liveintent.singer.explaining import read_input
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 RECORD = {"id": 1, "event_time": TIME, "email": ADDRESS, "value": ""}
 

@@ -1,21 +1,17 @@
 """What `explain` prints about the fields of a stream."""
 
-from __future__ import annotations
-
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from explain_support import explained, printed, record, schema, settings, source
 from preset_records import sample
+from syrupy.assertion import SnapshotAssertion
 from unit_support import TIME
 
 from target_liveintent.mapping.stream_maps import stream_maps_of
 from target_liveintent.printing import lines_of
 from target_liveintent.singer.explaining import explain
-
-if TYPE_CHECKING:
-    from syrupy.assertion import SnapshotAssertion
 
 EVENT = ("event_time", "email")
 OWN = {"event_time": "event_time", "email": "email", "__else__": None}
