@@ -28,6 +28,7 @@ from target_liveintent.run import counted, money, money_in
 
 GOOD, CALM, BAD = "good", "calm", "bad"
 """How things are."""
+NO_FAILURE = "No run failed so far."
 EVERYTHING_USUAL = "Everything is as usual."
 _OPERATOR = "the person who runs the pipeline"
 _TAKEN_FOR = dt.timedelta(seconds=WINDOWS["web"])
@@ -115,7 +116,7 @@ def _headlines(overview: Overview) -> Iterator[tuple[str, str]]:
     if _is_old(overview):
         yield CALM, "There was no run in the last 24 hours."
     if conversions.usual is None:
-        yield CALM, "No run failed so far."
+        yield CALM, NO_FAILURE
     if since := [one.worse.since for one in overview.figures if one.worse]:
         yield CALM, f"Something has been worse since {day_words(min(since))}."
     if conversions.verdict == LOW:
@@ -123,6 +124,15 @@ def _headlines(overview: Overview) -> Iterator[tuple[str, str]]:
     if any(one.verdict in {LOW, HIGH} for one in overview.figures):
         yield GOOD, "Nothing is wrong."
     yield GOOD, EVERYTHING_USUAL
+
+
+def page_headline(overview: Overview) -> str:
+    """Return the headline of the page, which says what was sent as long as nothing is usual."""
+    (period, _), (_, words) = top_period(overview), headline(overview)
+    if words != NO_FAILURE or not period.delivered:
+        return words
+    sent, lost = counted(period.delivered, "conversion"), period.could_not_be_sent
+    return f"{sent} sent{f', {lost:,} could not be sent' if lost else ''}."
 
 
 def _is_old(overview: Overview) -> bool:
@@ -151,7 +161,7 @@ def _until(cause: Cause, now: dt.datetime) -> Iterator[str]:
         return
     last = (cause.since + _TAKEN_FOR).astimezone(now.tzinfo)
     if now < last:
-        yield f"Until {day_words(last.date())}, LiveIntent accepts the conversions that wait."
+        yield f"LiveIntent accepts these conversions until {day_words(last.date())}, and no later."
     else:
         days = WINDOWS["web"] // DAY
         yield f"LiveIntent no longer accepts conversions that are older than {days} days."
