@@ -66,7 +66,7 @@ class Field(msgspec.Struct, frozen=True):
 class Table(msgspec.Struct, frozen=True):
     """The content of `recognized.yaml`."""
 
-    words: dict[str, str]
+    words: dict[str, list[str]]
     neutral: frozenset[str]
     minor: frozenset[str]
     fields: dict[str, Field]
@@ -116,11 +116,17 @@ def table() -> Table:
 
 
 @functools.cache
+def _meanings() -> dict[str, str]:
+    """Return what the words of the table mean that mean others."""
+    return {word: meaning for meaning, words in table().words.items() for word in words}
+
+
+@functools.cache
 def _known_words() -> re.Pattern[str]:
     """Return a pattern that finds the words of the table, the longest first."""
     known = table()
     phrases = itertools.chain(known.filters, *(one.names for one in known.fields.values()))
-    words = known.words.keys() | known.neutral | known.minor | known.filters_also
+    words = _meanings().keys() | known.neutral | known.minor | known.filters_also
     words |= {word for phrase in phrases for word in phrase.split()}
     words = words.union(*(one.also for one in known.fields.values()))
     return re.compile("|".join(sorted((w for w in words if len(w) > 1), key=len, reverse=True)))
@@ -128,7 +134,7 @@ def _known_words() -> re.Pattern[str]:
 
 def words_of(name: str) -> frozenset[str]:
     """Return the words of a name, abbreviations in full: `custMail` is `customer` and `email`."""
-    meanings = table().words
+    meanings = _meanings()
     parts = re.findall(r"[^\W_]+", _CAMEL.sub(" ", name))
     words = itertools.chain.from_iterable(_pieces(part.lower()) for part in parts)
     return frozenset(" ".join(meanings.get(word, word) for word in words).split())
