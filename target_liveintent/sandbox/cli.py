@@ -45,5 +45,5 @@ def main(port: int, customer_id: str, auth_token: str) -> None:
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
-        msg = f"The sandbox cannot listen on port {port}: {error.strerror}"
+        msg = f"The sandbox cannot listen on port {port}: {error.strerror}. Try another --port"
         raise click.ClickException(msg) from error
