@@ -1,6 +1,6 @@
 """The store as a run uses it: everything new is written in one transaction.
 
-A run asks the store about the events of full batches, and tells it once a second what it has
+A run asks the store about the events of full batches, and tells it twice a second what it has
 learned. Before a STATE, one durable transaction holds the outcome of everything that was read
 before that STATE.
 """
