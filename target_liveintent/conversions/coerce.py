@@ -246,8 +246,6 @@ def _finite(value: float | Decimal) -> float | Decimal | Unusable:
         finite = math.isfinite(float(value))
     except OverflowError:
         finite = False
-    if isinstance(value, int) and abs(value) >= _INT64:  # More than the JSON encoder takes.
-        value = Decimal(value)
     return value if finite else UNUSABLE
 
 

@@ -63,12 +63,10 @@ def redact_value(value: Any, depth: int = 0) -> Any:  # noqa: PLR0911 (a table o
         return {_redact_text(str(k)): redact_value(v, depth + 1) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [redact_value(inner, depth + 1) for inner in value]
-    if value is None or isinstance(value, float):
+    if value is None or isinstance(value, (float, int)):
         return value
     if isinstance(value, Decimal):
         return value if value.is_finite() else str(value)
-    if isinstance(value, int):  # The JSON encoder takes at most 64 bits.
-        return value if abs(value) < 2**63 else Decimal(value)
     if isinstance(value, (dt.date, dt.time)):
         return value.isoformat()
     return _redact_text(str(value))

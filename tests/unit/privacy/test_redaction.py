@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+import msgspec
 import pytest
 from unit_support import sha256
 
@@ -56,11 +57,9 @@ def test_values(value: Any, written: Any) -> None:
 
 
 def test_integers_beyond_64_bits() -> None:
-    """The JSON encoder writes them as decimals only."""
+    """They are written with all their digits."""
     for value in (2**63, -(2**63), 10**30):
-        written = redact_value(value)
-        assert isinstance(written, Decimal)
-        assert written == value
+        assert msgspec.json.encode(redact_value(value)) == str(value).encode()
 
 
 def test_long_texts() -> None:
