@@ -97,8 +97,8 @@ def test_calls(made: Callable[[], TargetLiveIntent], monkeypatch: pytest.MonkeyP
     few, many, again = (calls(made(), n) for n in (1_000, 2_000, 3_000))
     a_thousand = {kind: many[kind] - few[kind] for kind in AT_MOST}
     others = {kind: again[kind] - many[kind] for kind in AT_MOST}
-    # (How many numbers of keys the store compares depends on the hashes of the events.)
-    assert a_thousand == pytest.approx(others, rel=0.01)
+    # (How often the main thread takes results depends on the other threads.)
+    assert a_thousand == pytest.approx(others, rel=0.1)
     assert all(a_thousand[kind] <= limit * 1_000 for kind, limit in AT_MOST.items()), a_thousand
 
 

@@ -4,7 +4,10 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.skipif(not (ROOT / "scripts").exists(), reason="not a checkout")
 
 
 def run(pattern: str) -> subprocess.CompletedProcess[str]:

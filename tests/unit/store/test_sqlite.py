@@ -151,6 +151,7 @@ def test_a_full_disk(in_file: Stores) -> None:
     store.database.transact([Step(f"PRAGMA max_page_count = {pages + 4}")])
     with pytest.raises(StorageError, match="the disk is full"):
         store.write()
+    assert store.database._reserve.closed  # type: ignore[attr-defined]  # noqa: SLF001
     assert said(claim(in_file(), 0, *events(100)))[2] == [str(n) for n in range(100)]
     assert in_file.letters() == []
     store.database.transact([Step("PRAGMA max_page_count = 100000")])
