@@ -11,6 +11,7 @@ from syrupy.assertion import SnapshotAssertion
 from target_liveintent.conversions import DEAD_LETTERS, Rejection
 from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
 from target_liveintent.reporting import summary
+from target_liveintent.run.amounts import Amount
 from target_liveintent.run.counts import RunCounts, StreamCounts
 from target_liveintent.run.doubts import too_many_rejected
 
@@ -230,6 +231,9 @@ class Situation(NamedTuple):
         return [*summary.advice(self.report, "liveintent.sqlite")]
 
 
+TWO, ONE = Amount.of([1.5, 2.25]), Amount.of([7.0])
+
+
 def times(**counts: Any) -> StreamCounts:
     """Return the counts of a stream; dictionaries are counters."""
     for name, value in counts.items():
@@ -304,6 +308,9 @@ SITUATIONS = {
     ),
     "dead letters of other accounts": Situation(
         replayed(read=10, not_replayed={"other_account": 10})
+    ),
+    "values in two currencies": Situation(
+        {"orders": StreamCounts(read=3, delivered=3, values={"EUR": TWO, "USD": ONE})}
     ),
     "a replay": Situation(
         replayed(read=3, rejected={"no_identity": 2}, not_replayed={"api_error": 1})

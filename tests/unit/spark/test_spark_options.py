@@ -32,6 +32,7 @@ def test_texts_become_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert not settings.has_database_server
     assert job(store="postgresql://db.example.com/l").settings.has_database_server
     assert "sandbox-token" not in repr(job())
+    assert job(timezone=" ").settings.timezone == "UTC"
 
 
 @pytest.mark.parametrize(
