@@ -54,7 +54,8 @@ STOP_RETRIES = 5.0
 SOON = 8.0
 """Seconds within which a signal ends a run: 5 of retrying, and some for a busy machine."""
 LOOKS = 2.5
-"""Seconds within which an answer is booked: a look a second, and some for a busy machine."""
+"""Seconds within which the store has what the API confirmed: half a second, and some for a busy
+machine."""
 
 
 class Ended(NamedTuple):
