@@ -18,6 +18,7 @@ from target_liveintent.delivery.api import Answer, Verdict, seconds_to_wait
 from target_liveintent.delivery.client import Client, DryClient
 from target_liveintent.delivery.transport import find_route
 from target_liveintent.errors import SetUpError
+from target_liveintent.privacy import without_secrets
 
 DENIED = answer_with("401 Unauthorized")
 
@@ -249,6 +250,7 @@ def test_a_token_that_is_denied(
     ]
     lines = [(line.name, line.levelname) for line in caplog.records]
     assert lines == [("target_liveintent.client", "INFO")] * is_rotated
+    assert without_secrets(second) == "***"
 
 
 def test_a_token_without_a_file() -> None:
