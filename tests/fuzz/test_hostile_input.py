@@ -1,8 +1,7 @@
 """Hostile lines end in a clear line or a rejection, soon and in bounded memory.
 
-One of each kind goes through a process. The others go through a target in memory, which is faster;
-`fuzz_support.feed` checks there that nothing is shown. Lines that the reader refuses by itself are
-in `tests/unit/singer/test_reader.py`.
+One of each kind goes through a process. Lines that the reader refuses by itself are in
+`tests/unit/singer/test_reader.py`; `test_fuzz.py` has any others.
 """
 
 import contextlib
@@ -15,7 +14,6 @@ from typing import Any
 
 import pytest
 from faulty_server import FaultyServer
-from fuzz_support import ADDRESS, feed
 from integration_support import (
     TOKEN,
     WITH_ID,
@@ -167,33 +165,6 @@ def test_strange_values(to_server: Launcher, server: FaultyServer) -> None:
     assert peak < SMALL
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"validate_records": True},
-        {"on_rejection": "fail"},
-        {"stream_maps": {"orders": {"event_id": "str(event_id)", "value": "_.get('value')"}}},
-    ],
-    ids=["validate", "fail", "maps"],
-)
-def test_strange_values_in_any_mode(settings: dict[str, Any]) -> None:
-    """No strange value ends a run in another mode either."""
-    fed = feed(lines([*START, *strange()]), **settings)
-    assert (fed.failure, fed.total.read) == (None, len(STRANGE) + 1)
-
-
-def test_strange_values_that_are_refused(to_server: Launcher) -> None:
-    """Each fits into a dead letter of its size."""
-    good = f'"event_time":{now()},'
-    refused = [line.replace(good, '"event_time":"?",') for line in strange()]
-    running, peak = run(to_server, *START, *refused, state(2), max_dead_letter_percent=100)
-    assert (running.code, running.states[-1]) == (0, 2), running.log[-3000:]
-    assert running.summary["total"].reasons == {"invalid_event_time": len(STRANGE)}
-    assert len(running.letters) == len(STRANGE)
-    assert max(len(json.dumps(letter, default=str)) for letter in running.letters) < 100_000
-    assert peak < SMALL
-
-
 # Lines that are no messages of a tap
 
 
@@ -203,77 +174,3 @@ def test_a_line_that_ends_a_run(to_server: Launcher, server: FaultyServer) -> No
     assert clear(running), running.log[-3000:]
     assert (running.states, len(server.accepted)) == ([1], 1)
     assert peak < SMALL
-
-
-EITHER: dict[str, str | bytes] = {
-    "deep": nested(100_000),
-    "deep-objects": nested(100_000, '{"a":', "}"),
-    "huge-integer": "1" * 100_000,
-    "huge-exponent": "1e" + "9" * 40,
-    "tiny-exponent": "-1e-" + "9" * 40,
-    "utf8": b'"%b\xff"' % ADDRESS.encode(),
-    "surrogates": b'"\xed\xa0\x80"',
-}
-
-
-@pytest.mark.parametrize("column", ["value", "order_id", "id", "nowhere"])
-@pytest.mark.parametrize("content", EITHER.values(), ids=EITHER)
-def test_lines_that_may_end_the_run(content: str | bytes, column: str) -> None:
-    """What no reader can hold is a clear line, a rejection or left out; unread, it may pass."""
-    columns = {"id": "7", "event_time": str(now()), "email": '"a@b.com"', column: "?"}
-    body = ",".join(f'"{name}":{text}' for name, text in columns.items())
-    text = content.encode() if isinstance(content, str) else content
-    fed = feed(lines([*START, record(f"{{{body}}}").encode().replace(b"?", text)]))
-    assert fed.total.read == 2 or "line 4" in (fed.failure or "")
-
-
-# SCHEMAs that are none
-
-GOOD: dict[str, Any] = {"id": {}, "event_time": {}, "email": {}}
-
-
-def deep(depth: int) -> dict[str, Any]:
-    return {"properties": {"a": deep(depth - 1)}} if depth else {}
-
-
-def of_email(definition: Any) -> dict[str, Any]:
-    """Return a schema whose column `email` is defined so."""
-    return {"properties": {**GOOD, "email": definition}}
-
-
-SCHEMAS: dict[str, Any] = {
-    "null": None,
-    "list": [ADDRESS],
-    "true": True,
-    "empty": {},
-    "properties-list": {"properties": [ADDRESS]},
-    "properties-null": {"properties": None},
-    "column-number": of_email(5),
-    "column-null": of_email(None),
-    "column-list": of_email(["string"]),
-    "type-unknown": of_email({"type": ADDRESS}),
-    "type-object": of_email({"type": {"a": 1}}),
-    "pattern": of_email({"pattern": "(("}),
-    "pattern-slow": of_email({"pattern": "^(a+)+$"}),
-    "format": of_email({"format": [ADDRESS]}),
-    "ref-nowhere": of_email({"$ref": "#/definitions/nowhere"}),
-    "ref-self": {**of_email({"$ref": "#"}), "$ref": "#"},
-    "ref-loop": of_email({"$ref": "#/properties/email"}),
-    "ref-file": of_email({"$ref": "file:///etc/passwd"}),
-    "dialect": {"$schema": f"https://nowhere.invalid/{ADDRESS}", "properties": GOOD},
-    "deep": {"properties": {**GOOD, "note": deep(400)}},
-    "wide": {"properties": {**GOOD, **{f"c{n}": {"type": "string"} for n in range(5_000)}}},
-    "allOf": {"properties": GOOD, "allOf": ADDRESS},
-    "required": {"properties": GOOD, "required": "id"},
-}
-
-
-@pytest.mark.parametrize(("validate", "mapped"), [(False, False), (True, True)])
-@pytest.mark.parametrize("definition", SCHEMAS.values(), ids=SCHEMAS)
-def test_schemas_that_are_none(definition: Any, validate: bool, mapped: bool) -> None:
-    """Each gives events all the same, rejections, or one clear line; the API's rules come later."""
-    maps = {"orders": {"event_id": "str(_.get('id'))", "email": "email"}} if mapped else {}
-    message = {"type": "SCHEMA", "stream": "orders", "schema": definition, "key_properties": []}
-    sent = [message, order(1, email="a" * 30 + "!@example.com"), state(1)]
-    fed = feed(lines(sent), validate_records=validate, stream_maps=maps)
-    assert fed.failure is not None or fed.total.read == 1

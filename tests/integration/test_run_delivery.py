@@ -1,24 +1,20 @@
-"""Batches, connections, refusals, retries, and the answers that end a run."""
+"""Certificates, a refused batch, and a machine that gives few file descriptors."""
 
 import contextlib
 import json
 import resource
-import threading
 from pathlib import Path
 
 import pytest
 from certificates import self_signed_tls, tls, trusted
-from faulty_server import FaultyServer, Reply, Request
+from faulty_server import FaultyServer, Reply
 from integration_forks import Forks
 from integration_support import (
-    CUSTOMER,
-    TOKEN,
     WITH_ID,
     Launcher,
     lines,
     numbered,
     order,
-    orders,
     read_letters,
     schema,
     state,
@@ -26,99 +22,6 @@ from integration_support import (
 )
 
 from target_liveintent.sandbox import Sandbox
-
-# Batches
-
-
-def test_batches(target: Launcher, sandbox: Sandbox) -> None:
-    """Events go in batches of at most 100, one sink a stream, however streams are mixed."""
-    messages = [schema(), schema("returns")]
-    for n in range(230):
-        messages += [order(n), order(f"r{n}", "returns")]
-    run = target.run(*messages, state({"done": 1}))
-    assert (run.code, run.states) == (0, [{"done": 1}])
-    assert sandbox.stats.accepted == 460
-    assert sorted(r.events or 0 for r in sandbox.requests) == [30, 30, 100, 100, 100, 100]
-
-
-# Connections
-
-
-def test_back_pressure(to_server: Launcher, server: FaultyServer) -> None:
-    """While no request is answered, the target stops reading instead of piling records up."""
-    gate = threading.Event()
-
-    def answer(_: Request) -> Reply:
-        server.hold(gate)
-        return Reply()
-
-    server.answer = answer
-    padding = "x" * 2000
-    run = to_server.start(max_concurrent_requests=2, batch_size_rows=10)
-    wrote = threading.Event()
-
-    def feed() -> None:
-        run.send(schema(), *orders(2000, padding=padding))
-        wrote.set()
-
-    feeder = threading.Thread(target=feed)
-    feeder.start()
-    wait_until(lambda: server.busy == 2, "both requests")
-    assert not wrote.wait(0.5)  # 4 MB do not fit into a pipe
-    gate.set()
-    assert wrote.wait(20)
-    feeder.join()
-    run.close_input().wait()
-    assert run.code == 0
-    assert len(server.accepted) == 2000
-
-
-def test_request(to_server: Launcher, server: FaultyServer) -> None:
-    """A request goes to the customer's path with the token, as a JSON array, and to no proxy."""
-    names = ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY")
-    env = dict.fromkeys(names, "http://127.0.0.1:9") | {"no_proxy": "", "NO_PROXY": ""}
-    assert to_server.run(schema(), order(1), env=env).code == 0
-    (request,) = server.requests
-    assert request.path == f"/conversions/{CUSTOMER}"
-    assert request.headers["Authorization"] == f"Bearer {TOKEN}"
-    assert request.headers["Content-Type"] == "application/json"
-    assert len(request.events) == 1
-
-
-# Answers that end a run
-
-
-def test_a_rotated_token(to_server: Launcher, server: FaultyServer) -> None:
-    """A token file is read once more, and the run goes on with the new token."""
-    at_once = 8
-    file = to_server.folder / "token"
-    file.write_text(f"{TOKEN}\n")
-    new = "a-new-token-after-rotation"
-    lock, rotated = threading.Lock(), False
-
-    def answer(request: Request) -> Reply:
-        nonlocal rotated
-        with lock:
-            if not rotated and len(server.requests) > at_once:
-                file.write_text(f"{new}\n")
-                rotated = True
-        valid = new if rotated else TOKEN
-        return Reply() if request.headers["Authorization"] == f"Bearer {valid}" else Reply(401)
-
-    server.answer = answer
-    own = {"auth_token": ..., "auth_token_path": str(file), "max_concurrent_requests": at_once}
-    run = to_server.run(schema(), *orders(2_000), state(1), **own)
-    assert (run.code, run.states, run.letters) == (0, [1], [])
-    used = [p.headers["Authorization"] for p in server.requests]
-    assert set(used) == {f"Bearer {TOKEN}", f"Bearer {new}"}
-    assert len(used) <= 20 + at_once  # Each request in flight was denied at most once.
-    told = (
-        "the API denied access, but the file of auth_token_path now contains another token, so the"
-        " run continues with that token"
-    )
-    assert run.log.count(told) == 1
-    assert TOKEN not in run.log
-    assert new not in run.log
 
 
 def test_certificates(tmp_path: Path, forks: Forks) -> None:
@@ -144,9 +47,6 @@ def test_certificates(tmp_path: Path, forks: Forks) -> None:
     assert "signed certificate. Check this machine's clock" in run.last_line
     assert "Traceback" not in run.log
     assert server.requests == []
-
-
-# Refusals
 
 
 def test_one_bad_event(target: Launcher, sandbox: Sandbox) -> None:

@@ -1,7 +1,6 @@
 """`target-liveintent replay`: sends what can be sent, and leaves the rest, each letter once."""
 
 import json
-import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,7 +20,6 @@ from integration_support import (
     state,
     wait_until,
 )
-from ledger_claims import count
 
 from target_liveintent.sandbox import Sandbox
 
@@ -116,21 +114,6 @@ def test_letters_of_another_pixel(to_server: Launcher, server: FaultyServer) -> 
     assert sent == [("order-1", 2001), ("order-1", 2002)]
 
 
-def test_letters_of_a_file_are_read_once(to_server: Launcher, server: FaultyServer) -> None:
-    """Also if a letter is rejected again, for an account whose letters come behind its own."""
-    first = to_server.run(schema(columns=WITH_ID), *(order(n, email=None) for n in range(3)))
-    assert [letter["reason"] for letter in first.letters] == ["no_identity"] * 3
-    (to_server.folder / "exported").write_text(to_server.exported())
-    options = ("exported", "--other-accounts")
-    one = {
-        "target_liveintent.store.letters:_PAGE": 1,
-        "target_liveintent.run.run:_MOST_UNWRITTEN": 1,
-    }
-    again = to_server.ask("replay", *options, constants=one, customer_id="b-zzzz")
-    assert (again.code, server.requests) == (0, [])
-    assert again.summary["total"].read == 3
-
-
 def by_prospect(target: Launcher, **settings: Any) -> dict[str, int]:
     """Return what `dead-letters` says that a replay would do."""
     shown = json.loads(target.ask("dead-letters", "--format=json", **settings).stdout)
@@ -175,38 +158,6 @@ def test_all_are_refused(to_server: Launcher, server: FaultyServer) -> None:
     assert run.summary["total"].adds_up
     assert to_server.ask("replay").letters == []
     assert sorted(server.accepted) == sorted(several(100))
-
-
-def test_sigterm_leaves_what_was_not_sent(to_server: Launcher, server: FaultyServer) -> None:
-    """A replay that is stopped leaves all that has no outcome."""
-    to_server.put_letters(*letters(*several(300)))
-    server.answer = lambda _: Reply(held=len(server.requests) >= 3)
-    constants = {"target_liveintent.run.run:_STOP_GRACE": 0.2}
-    how = {"batch_size_rows": 10, "max_concurrent_requests": 2}
-    run = to_server.start("replay", constants=constants, **how)
-    wait_until(lambda: server.all_held and len(server.delivered) >= 10, "the first letters")
-    run.signal(signal.SIGTERM).wait()
-    assert run.code == 143
-    assert "run the replay again to send the rest" in run.log
-    assert "STATE" not in run.log
-    assert to_server.letters.keys() == {*several(300)} - server.delivered
-
-
-# Beside other runs
-
-
-def test_two_replays_at_once(to_server: Launcher, server: FaultyServer) -> None:
-    """Each dead letter is sent by one of them, and both succeed."""
-    to_server.put_letters(*letters(*several(10)))
-    server.answer = lambda _: Reply(held=True)
-    first = to_server.start("replay")
-    wait_until(lambda: server.all_held, "a request")
-    second = to_server.start("replay", constants=OFTEN).close_input()
-    wait_until(lambda: count(to_server.store, "run") == 3, "the second replay")
-    server.answer = lambda _: Reply()
-    server.release()
-    assert (first.wait().code, second.wait().code) == (0, 0)
-    assert (sorted(server.accepted), to_server.letters) == (several(10), {})
 
 
 EVENTS = 10_000

@@ -64,17 +64,6 @@ def test_lock_file(hub_url: str, tmp_path: Path) -> None:
     assert json.loads((ROOT / hub.LOCK).read_text(encoding="utf-8")) == locked
 
 
-def test_the_definition_by_reference(tmp_path: Path) -> None:
-    """The very file that the Hub gets is what `--from-ref` takes, as the Hub's tests call it."""
-    project, reference = empty_project(tmp_path), str(ROOT / hub.DEFINITION)
-    command = ("add", "--no-install", "--from-ref", reference, "loaders", hub.NAME)
-    done = project.run(*command, MELTANO_HUB_URL="http://127.0.0.1:9")
-    assert done.returncode == 0, done.stdout + done.stderr
-    (loader,) = project.load()["plugins"]["loaders"]
-    left_out = NOT_FOR_PROJECTS - {"supported_python_versions"}
-    assert loader == {k: value for k, value in hub.definition().items() if k not in left_out}
-
-
 @pytest.mark.parametrize("path", PROJECTS, ids=lambda path: path.parent.name)
 def test_projects_are_valid(path: Path) -> None:
     """Meltano's schema takes each project, the target's definition in place, and its schedule."""

@@ -1,7 +1,6 @@
 """No raw address and no token surfaces, whatever goes wrong: output and every file are searched."""
 
 import base64
-import gzip
 import json
 import os
 import urllib.parse
@@ -23,7 +22,6 @@ from integration_support import (
     wait_until,
 )
 from ledger_claims import count
-from postgres_server import GUARDED, Postgres
 from privacy_support import (
     ADDRESS,
     COLUMNS,
@@ -183,28 +181,6 @@ def test_mapping_errors(target: Watched) -> None:
     assert run.summary["total"].reasons["mapping_failed"] >= 9
 
 
-@pytest.mark.parametrize(
-    "maps",
-    [
-        {"orders": {"__alias__": ADDRESS, "email": "email"}},
-        {"orders": {"email": f"'{ADDRESS}"}},
-        {"orders": {"email": ADDRESS.split("@")}},
-        {"orders": {"__else__": ADDRESS}},
-        {"orders": {"__key_properties__": ADDRESS}},
-        {"orders": TOKEN},
-        {"__else__": TOKEN},
-    ],
-    ids=str,
-)
-def test_maps_that_do_not_fit(target: Watched, maps: dict[str, Any]) -> None:
-    """What is wrong with a map is said without what is in it."""
-    secrets = {"stream_map_config": {"token": TOKEN}}
-    run = target.run(hostile_schema(), hostile(1), stream_maps=maps, **secrets)
-    target.assert_private(run)
-    assert run.code in {1, 2}
-    assert "Traceback" not in run.log
-
-
 NAMES: dict[str, list[Any]] = {
     "stream": [schema(ADDRESS), order(1, ADDRESS), order(2, ADDRESS, event_time=None)],
     "stream-never": [schema(ADDRESS, ("id",))],
@@ -220,60 +196,6 @@ def test_names_that_are_addresses(target: Watched, messages: list[Any]) -> None:
     """Streams and columns may be named after people, by whoever pivots a mailbox."""
     run = target.run(*messages, state(1))
     target.assert_private(run)
-    assert "this is a bug" not in run.log
-
-
-def test_letters_of_a_stream_named_after_somebody(target: Watched) -> None:
-    """The dead letter goes when the event is delivered, though the store has another name."""
-    run = target.run(schema(ADDRESS), order(1, ADDRESS, event_time=None))
-    assert [letter["reason"] for letter in run.letters] == ["missing_event_time"]
-    run = target.run(schema(ADDRESS), order(1, ADDRESS))
-    target.assert_private(run)
-    assert (run.code, run.letters) == (0, [])
-
-
-# BATCH files
-
-
-LINE = json.dumps(hostile(1)["record"]).encode()
-PACKED = gzip.compress(LINE * 50, mtime=0)
-FILES: dict[str, tuple[bytes, dict[str, str]]] = {
-    "good": (LINE, {}),
-    "torn": (LINE[:-20], {}),
-    "flate": (
-        PACKED[:20] + bytes(byte ^ 0x55 for byte in PACKED[20:40]) + PACKED[40:],
-        {"compression": "gzip"},
-    ),
-    "parquet": (b"PAR1" + LINE, {"form": "parquet"}),
-}
-
-
-@pytest.mark.parametrize("kind", FILES)
-def test_batch_files(target: Watched, kind: str) -> None:
-    """What is in a file that cannot be read is not shown either."""
-    content, encoding = FILES[kind]
-    path = target.write("rows", content)
-    run = target.run(hostile_schema(), batch(path, **encoding), state(1))
-    target.assert_private(run)
-    assert run.code == (0 if kind == "good" else 1)
-    assert "this is a bug" not in run.log
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        f"file:///nowhere/{ADDRESS}.jsonl",
-        f"https://u:{TOKEN}@127.0.0.1:9/{ADDRESS}",
-        f"file://[{ADDRESS}",
-        f"{ADDRESS}",
-    ],
-    ids=["nowhere", "https", "bracket", "no-url"],
-)
-def test_names_of_batch_files(target: Watched, url: str) -> None:
-    """A file may be named after its owner, and a URL may hold a key."""
-    run = target.run(hostile_schema(), batch(url), state(1))
-    target.assert_private(run)
-    assert (run.code, run.states) == (1, [])
     assert "this is a bug" not in run.log
 
 
@@ -321,45 +243,6 @@ def test_answers_that_echo(target: Watched, server: FaultyServer, status: int) -
     target.assert_private(run)
     assert (run.code, run.states) == (0, [1])
     assert len(run.letters) == len(BODIES)
-
-
-@pytest.mark.parametrize("status", [307, 401, 404, 408, 413, 422, 429, 503])
-def test_every_status_that_echoes(target: Watched, server: FaultyServer, status: int) -> None:
-    """Whatever ends the run, its last line says the status, and not what came with it."""
-    server.answer = lambda _: Reply(status, BODIES[0], HEADERS)
-    run = target.run(hostile_schema(), *(hostile(n, event_id=f"e{n}") for n in range(10)), state(1))
-    target.assert_private(run)
-    assert (run.code, run.states) == (1, [])
-    assert str(status) in run.last_line
-    assert "this is a bug" not in run.log
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"X-A": f"1\r\n{ECHO}\r\nX-B: 2"},
-        {"X-A": f"1\r\n {ECHO}"},
-        {"X-A": f"\r\n: {ECHO}"},
-        {"Content-Encoding": ECHO},
-        {"Content-Encoding": "gzip"},
-        {"Transfer-Encoding": ECHO},
-        {ADDRESS: TOKEN},
-    ],
-    ids=["no-colon", "folded", "no-name", "encoding", "no-gzip", "transfer", "name"],
-)
-def test_broken_headers_that_echo(
-    target: Watched, server: FaultyServer, headers: dict[str, str]
-) -> None:
-    """The HTTP library complains of them in words of its own."""
-    server.answer = lambda request: Reply(
-        400 if "bad" in request.ids else 204, ECHO.encode(), headers
-    )
-    events = [hostile(1), hostile(2, event_id="bad")]
-    settings = {"request_timeout_seconds": 2, "batch_size_rows": 1}
-    run = target.run(hostile_schema(), *events, state(1), **settings)
-    target.assert_private(run)
-    assert "this is a bug" not in run.log
-    assert "Traceback" not in run.log
 
 
 # Faults of our own
@@ -418,37 +301,6 @@ def test_bugs(target: Watched, place: str) -> None:
     assert (run.code, run.stdout) == (1, "")
     assert "unexpected" in run.last_line
     assert "planted with" not in run.log
-
-
-# The command line and the settings
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "code"),
-    [
-        ("pixel_id", TOKEN, 2),
-        ("auth_tokne", TOKEN, 0),
-        ("suppression_path", "people.txt", 2),
-        ("store", "people.txt", 2),
-    ],
-)
-def test_settings_that_end_a_run(target: Watched, name: str, value: str, code: int) -> None:
-    """The line that names a setting shows neither its value nor what is in its file."""
-    target.write("people.txt", f"a@example.com\n{ADDRESS},\n{ADDRESS}\n")
-    run = target.run(schema(), **{name: value})
-    target.assert_private(run)
-    assert run.code == code
-    assert name in run.log
-
-
-@pytest.mark.parametrize("wrong", ["file", "option"])
-def test_wrong_command_lines(target: Watched, wrong: str) -> None:
-    """A file that is no JSON object, or a mistyped option, is named; nothing else is shown."""
-    config = target.config(*([f'{{"auth_token": "{TOKEN}",'] if wrong == "file" else []))
-    options = ["--nope"] if wrong == "option" else []
-    run = target.command("--config", config, *options, forked=False).wait()
-    target.assert_private(run)
-    assert run.code == 2
 
 
 # People who must not be sent
@@ -575,20 +427,6 @@ def rows_of(store: Path | str) -> str:
             found += read_store(store, query)
     assert found
     return repr(found)
-
-
-@pytest.mark.postgres
-@pytest.mark.parametrize("place", ["store", "PGPASSWORD"])
-def test_passwords_that_are_wrong(target: Watched, postgres: Postgres, place: str) -> None:
-    """The line that ends the run does not show the password."""
-    password = f":{SECRET}" if place == "store" else ""
-    target.env["PGPASSWORD"] = "" if password else SECRET
-    url = f"postgresql://{GUARDED}{password}@127.0.0.1:{postgres.port}/postgres"
-    run = target.run(hostile_schema(), hostile(1), state(1), store=url)
-    for one in (run, target.ask("dead-letters", store=url)):
-        target.assert_private(one)
-        assert (one.code, one.stdout) == (2, "")
-        assert "password authentication failed" in one.log
 
 
 # Objects

@@ -3,16 +3,13 @@
 import functools
 import itertools
 import random
-import time
 from pathlib import Path
 
 import pytest
 from faults import KINDS, Faults
-from faulty_server import FaultyServer, Reply, Request
+from faulty_server import Reply, Request
 from integration_forks import Forks
-from integration_support import DAY, Launcher, numbered, schema, state
 from reliability_support import (
-    COLUMNS,
     LONG,
     Feed,
     assert_adds_up,
@@ -22,7 +19,6 @@ from reliability_support import (
     lost,
     name,
     run_against,
-    run_file,
 )
 
 RATES = (0.0, 0.1, 0.3, 0.5) if LONG else (0.2,)
@@ -121,29 +117,3 @@ def test_redirect(tmp_path: Path, forks: Forks) -> None:
     assert name(200) not in server.delivered
     assert not letters_by_id(tmp_path)
     assert_adds_up(run)
-
-
-def test_age_before_a_retry(tmp_path: Path, forks: Forks) -> None:
-    """An event that grows too old in a back-off is not sent again, and does not sink the others."""
-
-    def outlive(source: str, days: int) -> None:
-        messages = numbered(10)
-        messages[4]["record"]["event_time"] = int(time.time()) + 2 + 60 - days * DAY
-        replies = iter([Reply(503, headers={"Retry-After": "3"}, skipped=None)])
-        with FaultyServer(lambda _: next(replies, Reply())) as server:
-            target = Launcher(tmp_path / source, server.url, forks)
-            run = run_file(
-                target,
-                [schema(columns=COLUMNS), *messages, state({"n": 10})],
-                default_source=source,
-            )
-            target.close()
-        assert (run.code, run.states) == (0, [{"n": 10}])
-        first, second = server.requests
-        assert len(first.ids) == 10
-        assert second.ids == [event for event in first.ids if event != "order-4"]
-        assert server.problems == []
-        (letter,) = run.letters
-        assert (letter["event_id"], letter["reason"]) == ("order-4", "event_too_old")
-
-    in_parallel(outlive, [("web", 7), ("offline", 30)])

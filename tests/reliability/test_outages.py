@@ -3,9 +3,9 @@
 import time
 from pathlib import Path
 
-from faulty_server import FaultyServer, Reply, Request, in_turn
+from faulty_server import Reply, in_turn
 from integration_forks import Forks
-from integration_support import Launcher, Running
+from integration_support import Running
 from reliability_support import (
     Feed,
     Watch,
@@ -14,7 +14,6 @@ from reliability_support import (
     letters_by_id,
     name,
     run_against,
-    run_file,
 )
 
 BUDGET = 2
@@ -63,24 +62,6 @@ def test_outage(tmp_path: Path, forks: Forks) -> None:
     in_parallel(outlive, outages, at_once=6)
 
 
-def test_outage_that_passes(tmp_path: Path, forks: Forks) -> None:
-    """An outage shorter than the budget costs time only: nothing is sent twice."""
-    until = [0.0]
-
-    def rule(_: Request) -> Reply:
-        until[0] = until[0] or time.monotonic() + 1
-        return Reply(503, skipped=None) if time.monotonic() < until[0] else Reply()
-
-    lines = Feed(60, 1, mixed=False).lines()  # More would take long: the pace climbs slowly.
-    run, watch, server = run_against(rule, tmp_path, forks, lines, batch_size_rows=10)
-    assert (run.code, watch.problems, watch.bookmark) == (0, [], 60)
-    assert server.repeats == []
-    assert len(server.delivered) == 60
-
-
-# Access denied
-
-
 def test_token_revoked(tmp_path: Path, forks: Forks) -> None:
     """A token that is revoked in mid-run stops all sending: only what is in flight is denied."""
 
@@ -100,24 +81,3 @@ def test_token_revoked(tmp_path: Path, forks: Forks) -> None:
         assert [one for one in denied if one.at > denied[0].seen + 0.1] == []
 
     in_parallel(revoke, (401, 403))
-
-
-def test_stopped_in_an_outage(tmp_path: Path, forks: Forks) -> None:
-    """The run that ends in an outage leaves STATE so that the next run sends the rest, once."""
-    feed = Feed(1_000, 1, every=5, mixed=False)
-    with FaultyServer(in_turn(*[Reply()] * 7, then=Reply(503, skipped=None))) as server:
-        target = Launcher(tmp_path, server.url, forks)
-        watch = Watch(server, tmp_path)
-        first = run_file(
-            target, feed.lines(), on_stdout=watch.look, batch_size_rows=20, max_retry_seconds=1
-        )
-        assert first.code == 1
-        server.answer = lambda _: Reply()
-        again = run_file(
-            target, feed.lines(watch.bookmark), on_stdout=watch.look, batch_size_rows=20
-        )
-        target.close()
-    assert (again.code, watch.problems, watch.bookmark) == (0, [], 1_000)
-    assert len(server.delivered) == 1_000
-    # Seven batches of twenty: the last STATE lies in one of them, so few come again.
-    assert len(server.unexcused) <= 7 * 20

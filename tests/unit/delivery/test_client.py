@@ -36,8 +36,13 @@ def posts(client: Client, count: int) -> list[Answer]:
 # Requests
 
 
-def test_requests() -> None:
-    """POSTs to the customer's URL, with the token and the JSON array, over one connection."""
+def test_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """POSTs to the customer's URL, with the token and the JSON array, over one connection.
+
+    No proxy stands between the target and a server on this machine.
+    """
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
     with loopback(NO_CONTENT) as server:
         got = posts(Client(settings(api_url=server.url)), 3)
     assert got == [Answer(Verdict.ACCEPTED, "HTTP 204", 204)] * 3
