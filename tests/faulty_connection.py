@@ -52,9 +52,7 @@ class Connection(asyncio.Protocol):
             return
         self._buffer = rest[length:]
         request = self._request = self._server.take(head, rest[:length])
-        self._server.decide(request, lambda: self._decided(request))
-
-    def _decided(self, request: Request) -> None:
+        self._server.decide(request)
         if request.reply.held:
             self._server.keep(lambda: self._finish(request))
         elif request.reply.delay:

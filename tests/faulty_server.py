@@ -12,7 +12,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import msgspec
@@ -150,7 +149,6 @@ class FaultyServer:
 
     Args:
         answer: Decides about each request, in the order in which they arrive.
-        waits: Whether `answer` may wait, as in `hold`: each call has a thread of its own then.
         tls: What makes it an API over https; None for plain http.
 
     Attributes:
@@ -170,7 +168,6 @@ class FaultyServer:
         self,
         answer: Callable[[Request], Reply] = accept,
         *,
-        waits: bool = False,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.answer = answer
@@ -184,12 +181,10 @@ class FaultyServer:
         self.problems: list[str] = []
         self.connections = self.busy = self.busiest = 0
         self.beat = (time.monotonic(), time.time())
-        self._threads = ThreadPoolExecutor(128) if waits else None
         self._processed: dict[str, Request] = {}
         self._open: set[Connection] = set()
         self._held: list[Callable[[], None]] = []
         self._started = threading.Event()
-        self._closed = threading.Event()
 
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
@@ -198,12 +193,9 @@ class FaultyServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._closed.set()
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(10)
         assert not self._thread.is_alive()
-        if self._threads:
-            self._threads.shutdown(wait=False, cancel_futures=True)
 
     @property
     def url(self) -> str:
@@ -225,11 +217,6 @@ class FaultyServer:
             for event, before, _ in list(self.repeats)
             if before.answered_at is not None and before.sure
         ]
-
-    def hold(self, gate: threading.Event) -> None:
-        """Wait, in `answer`, for a gate or for the end of the test."""
-        while not gate.wait(0.02) and not self._closed.is_set():
-            pass
 
     @property
     def all_held(self) -> bool:
@@ -295,20 +282,15 @@ class FaultyServer:
         self.busiest = max(self.busiest, self.busy)
         return request
 
-    def decide(self, request: Request, go_on: Callable[[], None]) -> None:
-        """Decide about a request, and go on when its reply is known."""
-        if self._threads is None:
-            self._process(request, self.answer(request))
-            go_on()
-            return
-        deciding = self._loop.run_in_executor(self._threads, self.answer, request)
-
-        def decided(done: asyncio.Future[Reply]) -> None:
-            if not done.cancelled():
-                self._process(request, done.result())
-                go_on()
-
-        deciding.add_done_callback(decided)
+    def decide(self, request: Request) -> None:
+        """Decide about a request."""
+        request.reply = reply = self.answer(request)
+        if reply.status == 204:
+            self.accepted += request.ids
+        for event in request.processed:
+            if (before := self._processed.get(event)) is not None:
+                self.repeats.append((event, before, request))
+            self._processed[event] = request
 
     def _inspect(self, request: Request, events: list[_Event]) -> None:
         if not 1 <= len(events) <= MOST_EVENTS:
@@ -319,15 +301,6 @@ class FaultyServer:
             late = request.arrived - (event.event_time + WINDOWS.get(event.source, 0) - MARGIN)
             if late > ON_ITS_WAY:
                 self.problems.append(f"{event.event_id} was sent {late:.1f} s after it expired")
-
-    def _process(self, request: Request, reply: Reply) -> None:
-        request.reply = reply
-        if reply.status == 204:
-            self.accepted += request.ids
-        for event in request.processed:
-            if (before := self._processed.get(event)) is not None:
-                self.repeats.append((event, before, request))
-            self._processed[event] = request
 
     def answered(self, request: Request) -> None:
         """Note that the answer of a request goes out."""

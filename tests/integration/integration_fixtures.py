@@ -20,7 +20,7 @@ def forks() -> Iterator[Forks]:
 @pytest.fixture
 def server() -> Iterator[FaultyServer]:
     """Serve an API that accepts everything, until a test gives it another answer."""
-    with FaultyServer(waits=True) as server:
+    with FaultyServer() as server:
         yield server
 
 

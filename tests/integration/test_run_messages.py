@@ -3,12 +3,11 @@
 import gzip
 import json
 import re
-import threading
 import time
 
 import pytest
 import yaml
-from faulty_server import FaultyServer, Reply, Request
+from faulty_server import FaultyServer, Reply
 from integration_support import (
     OFTEN,
     WITH_ID,
@@ -159,23 +158,16 @@ def with_states(count: int) -> list[dict[str, object]]:
 
 def test_state_waits_for_the_oldest_batch(to_server: Launcher, server: FaultyServer) -> None:
     """A batch that hangs holds back the STATE after it, though later batches are delivered."""
-    gate = threading.Event()
-
-    def answer(request: Request) -> Reply:
-        if "order-4" in request.ids:
-            server.hold(gate)
-        return Reply()
-
-    server.answer = answer
+    server.answer = lambda request: Reply(held="order-4" in request.ids)
     run = to_server.start(batch_size_rows=2, constants=OFTEN)
     run.send(schema(columns=WITH_ID), *with_states(12))
-    wait_until(lambda: len(server.accepted) == 10, "the other batches")
+    wait_until(lambda: len(server.delivered) == 10, "the other batches")
     wait_until(lambda: run.states and run.states[-1] == 4, "the STATE before the one that hangs")
     # A record more, and its delivery, after which a STATE that is due would have been written.
     run.send(*(order(f"x{n}", event_id=f"x{n}") for n in range(2)))
-    wait_until(lambda: "x1" in server.accepted, "the batch after it")
+    wait_until(lambda: "x1" in server.delivered, "the batch after it")
     assert run.states[-1] == 4
-    gate.set()
+    server.release()
     wait_until(lambda: run.states[-1] == 12, "the STATE of all")
     run.close_input().wait()
     assert (run.code, run.states[-1]) == (0, 12)

@@ -1,10 +1,9 @@
 """Runs that share a store at the same time, in a file and in a database: each event goes once."""
 
-import threading
 from pathlib import Path
 from typing import Any
 
-from faulty_server import FaultyServer, Reply, Request
+from faulty_server import FaultyServer, Reply
 from integration_support import (
     OFTEN,
     WITH_ID,
@@ -60,27 +59,19 @@ def test_a_run_waits_for_another_one(
     to_server: Launcher, server: FaultyServer, store: Path | str
 ) -> None:
     """It says for which, writes no STATE meanwhile, and sends nothing that the other one sends."""
-    gate = threading.Event()
-
-    def answer(_: Request) -> Reply:
-        server.hold(gate)
-        return Reply()
-
-    server.answer = answer
+    server.answer = lambda _: Reply(held=True)
     messages = [schema(columns=WITH_ID), *numbered(3), state(1)]
     first = to_server.start(batch_size_rows=3, store=str(store)).send(*messages)
-    try:
-        wait_until(lambda: server.requests, "the request")
-        second = to_server.start(constants=AT_ONCE, store=str(store))
-        second.send(*messages).close_input()
-        said = (
-            f"run {first.run_id} is sending the same events (3) and has reserved them in the store;"
-            " this run has been waiting for 0 s"
-        )
-        wait_until(lambda: said in second.log, "its line")
-        assert second.states == []
-    finally:
-        gate.set()
+    wait_until(lambda: server.all_held, "the request")
+    second = to_server.start(constants=AT_ONCE, store=str(store))
+    second.send(*messages).close_input()
+    said = (
+        f"run {first.run_id} is sending the same events (3) and has reserved them in the store;"
+        " this run has been waiting for 0 s"
+    )
+    wait_until(lambda: said in second.log, "its line")
+    assert second.states == []
+    server.release()
     second.wait()
     first.close_input().wait()
     assert (first.code, second.code, second.states) == (0, 0, [1])
