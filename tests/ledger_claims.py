@@ -1,6 +1,7 @@
 """The tables of a store, seen from outside."""
 
 import contextlib
+import json
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import psycopg
 
 
 def ask(store: Path | str, sql: str, *values: Any) -> list[Any]:
-    """Execute a statement, and return the rows that it gives.
+    """Execute a statement, and return the rows that it gives: none if there is no store yet.
 
     Args:
         store: The path of a file, or the URL of a database.
@@ -20,8 +21,17 @@ def ask(store: Path | str, sql: str, *values: Any) -> list[Any]:
         with psycopg.connect(store) as database:
             done = database.execute(sql.replace("?", "%s"), values)
             return done.fetchall() if done.description else []
+    if not store.exists():
+        return []
     with contextlib.closing(sqlite3.connect(store, timeout=20)) as file, file:
-        return file.execute(sql, values).fetchall()
+        has_tables = file.execute("SELECT 1 FROM sqlite_master").fetchall()
+        return file.execute(sql, values).fetchall() if has_tables else []
+
+
+def read_letters(store: Path | str) -> list[dict[str, Any]]:
+    """Return the dead letters of a store, in the order in which runs wrote them."""
+    query = "SELECT CAST(record AS TEXT) FROM dead_letter ORDER BY written_at, run, event_id"
+    return [json.loads(record) for (record,) in ask(store, query)]
 
 
 def is_connected(url: str, name: str) -> bool:

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import re
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from integration_forks import Forked, Forks
+from ledger_claims import read_letters
 from run_counts import Counts, RunCounts
 from typing_extensions import Self
 
@@ -328,21 +328,6 @@ class Running:
     def totals(self) -> list[str]:
         """The words of the summary's last line, in a list: one line after a run that ended."""
         return [text for text in self.texts if text.startswith("total: read ")]
-
-
-def read_store(path: Path, query: str) -> list[tuple[Any, ...]]:
-    """Return the rows of a query; none if there is no store, or if a run is just creating it."""
-    if not path.exists():
-        return []
-    with contextlib.closing(sqlite3.connect(path)) as database:
-        has_tables = database.execute("SELECT 1 FROM sqlite_master").fetchall()
-        return database.execute(query).fetchall() if has_tables else []
-
-
-def read_letters(path: Path) -> list[dict[str, Any]]:
-    """Return the dead letters of a store, in the order in which runs wrote them."""
-    found = read_store(path, "SELECT record FROM dead_letter ORDER BY written_at, run, event_id")
-    return [json.loads(record) for (record,) in found]
 
 
 _HOW = {"env", "on_stdout", "stdin", "read_stdout", "constants"}

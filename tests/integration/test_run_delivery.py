@@ -15,11 +15,11 @@ from integration_support import (
     lines,
     numbered,
     order,
-    read_letters,
     schema,
     state,
     wait_until,
 )
+from ledger_claims import read_letters
 
 from target_liveintent.sandbox import Sandbox
 

@@ -17,11 +17,11 @@ from integration_support import (
     numbered,
     order,
     orders,
-    read_store,
     schema,
     state,
     wait_until,
 )
+from ledger_claims import ask
 
 from target_liveintent.sandbox import Sandbox
 
@@ -82,7 +82,7 @@ def test_meltano_test(target: Launcher, sandbox: Sandbox) -> None:
     assert run.last_line.startswith(
         "meltano config test: the settings are right, and the store can be opened. Nothing was"
     )
-    assert read_store(target.store, "SELECT * FROM run") == []
+    assert ask(target.store, "SELECT * FROM run") == []
     assert not (target.folder / "report.html").exists()
     assert target.ask("health").stdout.startswith("There is no run in the history. ")
     assert not re.search("error|exception", run.log + run.stdout, re.IGNORECASE)

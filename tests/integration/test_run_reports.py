@@ -18,7 +18,6 @@ from integration_support import (
     numbered,
     order,
     orders,
-    read_store,
     schema,
     state,
     wait_until,
@@ -90,11 +89,11 @@ def test_all_places_name_the_run(to_server: Launcher) -> None:
     assert run.last_line == "the report is in report.html"
     assert run.log.count(run.run_id) == 2
     assert [letter["run_id"] for letter in run.letters] == [run.run_id]
-    (row,) = read_store(to_server.store, "SELECT id, ending, figures FROM run")
+    (row,) = ask(to_server.store, "SELECT id, ending, figures FROM run")
     assert (*row[:2], json.loads(row[2])["run_id"]) == (run.run_id, "done", run.run_id)
     query = "SELECT DISTINCT run.id FROM {} JOIN run ON run.number = run"
     for table in ("event", "dead_letter", "delivered"):
-        assert read_store(to_server.store, query.format(table)) == [(run.run_id,)]
+        assert ask(to_server.store, query.format(table)) == [(run.run_id,)]
     assert f"Run <code>{run.run_id}</code>" in (to_server.folder / "report.html").read_text()
     metrics = (to_server.folder / "liveintent.prom").read_text()
     assert f'target_liveintent_run_info{{run_id="{run.run_id}"}} 1.0\n' in metrics

@@ -19,11 +19,10 @@ from integration_support import (
     numbered,
     order,
     orders,
-    read_letters,
-    read_store,
     schema,
     state,
 )
+from ledger_claims import ask, read_letters
 from object_store import Store
 from run_counts import RunCounts
 
@@ -106,7 +105,7 @@ def test_environment(to_server: Launcher, server: FaultyServer) -> None:
     store = to_server.folder / "store-of-env.sqlite"
     (letter,) = read_letters(store)
     assert letter["reason"] == "schema_violation"
-    assert len(read_store(store, "SELECT * FROM delivered")) == 3
+    assert len(ask(store, "SELECT * FROM delivered")) == 3
 
 
 # A configuration file

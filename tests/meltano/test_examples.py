@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from integration_support import STORE, read_letters
+from integration_support import STORE
+from ledger_claims import read_letters
 from meltano_support import (
     ROOT,
     Project,

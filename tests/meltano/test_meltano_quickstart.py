@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 from docs_support import PROGRAMS, SANDBOX_URL, Block, blocks, unseen
-from integration_support import STORE, read_letters
+from integration_support import STORE
+from ledger_claims import read_letters
 from meltano_support import MELTANO, ROOT, Project, changed_text
 from needs import not_installed
 

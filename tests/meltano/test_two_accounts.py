@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
-from integration_support import STORE, read_store
+from integration_support import STORE
+from ledger_claims import ask
 from meltano_support import EMPTY, ROOT, Project, block_of, locked_target, replayed
 from preset_records import Sample
 
@@ -60,7 +61,7 @@ def ids(sandbox: Sandbox) -> list[str]:
 
 def letters(project: Project) -> list[tuple[str, str]]:
     query = "SELECT customer_id, event_id FROM dead_letter ORDER BY customer_id"
-    return read_store(project.folder / STORE, query)
+    return ask(project.folder / STORE, query)
 
 
 def test_each_account_gets_its_own(shop: Project, sandboxes: tuple[Sandbox, Sandbox]) -> None:

@@ -7,7 +7,6 @@ import urllib.parse
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from faulty_server import FaultyServer, Reply, Request
 from integration_support import (
@@ -16,12 +15,11 @@ from integration_support import (
     lines,
     order,
     orders,
-    read_store,
     schema,
     state,
     wait_until,
 )
-from ledger_claims import count
+from ledger_claims import ask, count
 from privacy_support import (
     ADDRESS,
     COLUMNS,
@@ -419,12 +417,7 @@ def rows_of(store: Path | str) -> str:
     """Return all rows of a store as text."""
     found = []
     for table in ("run", "event", "reservation", "dead_letter", "delivered"):
-        query = f"SELECT * FROM {table}"  # noqa: S608 (constants)
-        if isinstance(store, str):
-            with psycopg.connect(store) as database:
-                found += database.execute(query).fetchall()
-        else:
-            found += read_store(store, query)
+        found += ask(store, f"SELECT * FROM {table}")  # noqa: S608 (constants)
     assert found
     return repr(found)
 

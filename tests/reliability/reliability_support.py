@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from faulty_server import FaultyServer, Reply, Request
 from integration_forks import Forks
-from integration_support import STORE, Launcher, Running, read_store
+from integration_support import STORE, Launcher, Running
+from ledger_claims import ask, read_letters
 from run_counts import Counts
 
 from target_liveintent.store.ledger import HASH_BYTES
@@ -136,16 +136,13 @@ def rows(store: Path | str, query: str) -> list[tuple[Any, ...]]:
         store: The folder of an SQLite file, or the URL of a PostgreSQL database.
         query: The query.
     """
-    if isinstance(store, Path):
-        return read_store(store / STORE, query)
-    with psycopg.connect(store) as database:
-        return database.execute(query).fetchall()
+    return ask(store / STORE if isinstance(store, Path) else store, query)
 
 
 def letters_by_id(store: Path | str) -> dict[str, dict[str, Any]]:
     """The dead letters by event ID."""
-    found = rows(store, "SELECT event_id, CAST(record AS TEXT) FROM dead_letter")
-    return {event: json.loads(record) for event, record in found}
+    found = read_letters(store / STORE if isinstance(store, Path) else store)
+    return {letter["event_id"]: letter for letter in found}
 
 
 def reserved(store: Path | str, run_id: str) -> int:
@@ -160,8 +157,7 @@ def bury(store: Path | str, run_id: str) -> None:
     A file is checked for damage, and left as the run has left it, so that the next run recovers it.
     """
     if isinstance(store, str):
-        with psycopg.connect(store) as database:
-            database.execute("UPDATE run SET alive_until = 0 WHERE id = %s", [run_id])
+        ask(store, "UPDATE run SET alive_until = 0 WHERE id = ?", run_id)
         return
     url = f"file:{store / STORE}"
     reader = sqlite3.connect(f"{url}?mode=ro", uri=True)  # Closed last, it moves nothing.

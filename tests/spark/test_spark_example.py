@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from integration_support import STORE, read_letters
+from integration_support import STORE
+from ledger_claims import read_letters
 from meltano_support import changed_text, copy_of_the_repositorys
 from spark_support import PYTHON, ROOT, Recorder, Spark, environment, facts, options
 
