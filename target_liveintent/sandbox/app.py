@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from target_liveintent.sandbox import page
-from target_liveintent.sandbox.contract import OPENAPI, Contract, Outcome
+from target_liveintent.sandbox.contract import Contract, Outcome
 from target_liveintent.sandbox.store import Store
 
 JSON = "application/json"
@@ -52,7 +51,6 @@ class App:
             routes=[
                 Route("/conversions/{customer_id}", self._receive, methods=["POST"]),
                 Route("/{customer_id}/events", self._receive, methods=["POST"]),
-                Route("/openapi.json", self._show_openapi),
                 Route("/stats", self._show_stats),
                 Route("/events", self._list_events),
                 Route("/events", self._reset, methods=["DELETE"]),
@@ -69,7 +67,6 @@ class App:
 
     async def _receive(self, request: Request) -> Response:
         now = self._clock()
-        started = time.perf_counter()
         try:
             body = await request.body()
         except ClientDisconnect:
@@ -82,22 +79,18 @@ class App:
             if not self._is_stopping():
                 await asyncio.sleep(_TICK)
         await asyncio.sleep(delay % _TICK)
-        latency = time.perf_counter() - started
-        self._store.add(items, answer, body=body, received_at=now, latency=latency)
+        self._store.add(items, answer, body=body, received_at=now)
         if answer.status is None:
             return _Drop()
         return Response(answer.body, answer.status, answer.headers, JSON if answer.body else None)
-
-    async def _show_openapi(self, _: Request) -> Response:
-        return _json(OPENAPI)
 
     async def _show_stats(self, _: Request) -> Response:
         return _json(self._store.stats)
 
     async def _list_events(self, request: Request) -> Response:
         query = msgspec.structs.replace(_query(request), outcome=Outcome.ACCEPTED)
-        rows = page.matching_rows(self._store, query)
-        return _json({"events": [row.event for row in rows]})
+        events = [item.event for item in page.matching_items(self._store, query)]
+        return _json({"total": self._store.stats.accepted, "events": events})
 
     async def _reset(self, _: Request) -> Response:
         self._store.reset()
@@ -122,21 +115,16 @@ class App:
         return Response(status_code=204)
 
     async def _show_page(self, request: Request) -> Response:
-        version = f'"{self._store.version}"'
-        if request.headers.get("If-None-Match") == version:
-            return Response(status_code=304)
         context = page.index_values(self._store, _query(request))
         context["customer_id"] = self._contract.customer_id
-        headers = {**page.HEADERS, "ETag": version}
-        return page.TEMPLATES.TemplateResponse(request, "index.html", context, headers=headers)
+        return page.response(request, "index.html", context)
 
     async def _show_batch(self, request: Request) -> Response:
         number = request.path_params["number"]
         found = next((one for one in self._store.requests if one.number == number), None)
         if found is None:
             raise HTTPException(404, "the sandbox has no such batch, or no longer has it")
-        context = {"batch": found, "rows": page.rows_of(found)}
-        return page.TEMPLATES.TemplateResponse(request, "batch.html", context, headers=page.HEADERS)
+        return page.response(request, "batch.html", {"batch": found})
 
     async def _send_file(self, request: Request) -> Response:
         name = request.path_params["name"]

@@ -34,8 +34,8 @@ _WINDOW_DAYS = 7
 _OFFLINE_WINDOW_DAYS = 30
 _MAX_PROBLEMS = 10
 """Most problems to find in one request."""
-_MAX_ECHO = 60
-"""Most characters of an offending value in a message."""
+MAX_MESSAGE = 150
+"""Most characters of a message."""
 
 Event = dict[str, Any]
 """One conversion event as it arrived, decoded from JSON."""
@@ -51,34 +51,6 @@ class Outcome(str, Enum):
     DROPPED = "dropped"
 
 
-class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """Why the answer to a request is not a plain 204.
-
-    Attributes:
-        rule: The rule that is broken, in words.
-        index: The position of the event in the request; None for the whole request.
-        event_id: The ID of this event, if it has one.
-        field: The dotted path of the field; empty for the whole event.
-        value: The offending value as JSON, if there is one.
-    """
-
-    rule: str
-    index: int | None = None
-    event_id: str | None = None
-    field: str = ""
-    value: str | None = None
-
-    @property
-    def message(self) -> str:
-        """The problem in one line; like the messages of a real API, it repeats the value."""
-        if self.index is None:
-            return self.rule
-        where = f"events[{self.index}].{self.field}".removesuffix(".")
-        got = "" if self.value is None else f", got {shorten(self.value, _MAX_ECHO)}"
-        whose = "" if self.event_id is None else f" (eventId {self.event_id})"
-        return f"{where}: {self.rule}{got}{whose}"
-
-
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to one request.
 
@@ -91,7 +63,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     status: int | None
     accepted: Sequence[int] = ()
-    problems: Sequence[Problem] = ()
+    problems: Sequence[str] = ()
     body: bytes = b""
     headers: Mapping[str, str] = {}
 
@@ -111,38 +83,54 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
         body is not an array, or if the request is refused before it is read.
         """
         if authorization != f"Bearer {self.auth_token}":
-            return refuse(401, Problem(rule="the token is missing or wrong")), []
+            return refuse(401, "the token is missing or wrong"), []
         if customer_id != self.customer_id:
-            problem = Problem(rule="the token does not belong to this customer ID")
-            return refuse(403, problem), []
+            return refuse(403, "the token does not belong to this customer ID"), []
         try:
             batch = msgspec.json.decode(body)
             problems = list(islice(broken_rules(batch, now), _MAX_PROBLEMS))
         # Text that is not UTF-8 and arrays nested thousands deep raise Python's own exceptions, and
         # the validator a ValueError at some 250 levels. NaN and Infinity are not JSON.
         except (ValueError, RecursionError) as error:
-            return refuse(400, Problem(rule=f"body: invalid JSON: {error}")), []
+            return refuse(400, f"body: invalid JSON: {error}"), []
         if problems:
             return refuse(400, *problems), batch if isinstance(batch, list) else []
         accepted = range(len(batch))
         return Answer(outcome=Outcome.ACCEPTED, status=204, accepted=accepted), batch
 
 
-def broken_rules(batch: Any, now: float) -> Iterator[Problem]:
+def broken_rules(batch: Any, now: float) -> Iterator[str]:
     """Yield the rules that a batch breaks if it arrives at `now`, in Unix seconds."""
     # To ask whether a batch is valid takes a fraction of the time of a search for errors.
     if not _BATCH.is_valid(batch):
         for error in _BATCH.iter_errors(batch):
-            yield _problem(batch, error.instance_path, error.message, error.instance)
+            yield problem(batch, error.message, *error.instance_path)
     if isinstance(batch, list):
         for index, event in enumerate(batch):
             for path, rule in _other_rules(event, now):
-                yield _problem(batch, [index, *path], rule, lookup(event, path))
+                yield problem(batch, rule, index, *path)
+
+
+def problem(batch: Any, rule: str, *path: str | int) -> str:
+    """Return in one line which rule the value at a path in a batch breaks.
+
+    Like the messages of a real API, it repeats the value, and names the event by its ID.
+    """
+    if not path:
+        return f"body: {rule}"
+    index, *fields = path
+    event = batch[index]
+    value, event_id = lookup(event, fields), lookup(event, ("eventId",))
+    where = ".".join((f"events[{index}]", *map(str, fields)))
+    is_shown = fields and not isinstance(value, dict | list)
+    got = f", got {msgspec.json.encode(value).decode()}" if is_shown else ""
+    whose = f" (eventId {event_id})" if isinstance(event_id, str) else ""
+    return f"{where}: {rule}{got}{whose}"
 
 
 def refuse(
     status: int,
-    *problems: Problem,
+    *problems: str,
     outcome: Outcome = Outcome.REFUSED,
     headers: Mapping[str, str] | None = None,
 ) -> Answer:
@@ -152,8 +140,8 @@ def refuse(
     not published.
     """
     errors = [
-        {"httpStatus": status, "message": problem.message, "errorCode": str(status)}
-        for problem in problems
+        {"httpStatus": status, "message": shorten(one, MAX_MESSAGE), "errorCode": str(status)}
+        for one in problems
     ]
     body = msgspec.json.encode({"errors": errors})
     return Answer(
@@ -161,7 +149,7 @@ def refuse(
     )
 
 
-def lookup(event: object, path: Sequence[str]) -> Any:
+def lookup(event: object, path: Sequence[str | int]) -> Any:
     """Return the value at a path in nested objects, or None if it is missing."""
     for key in path:
         event = event.get(key) if isinstance(event, dict) else None
@@ -171,22 +159,6 @@ def lookup(event: object, path: Sequence[str]) -> Any:
 def shorten(text: str, most: int) -> str:
     """Return a text with at most this many characters."""
     return text if len(text) <= most else text[:most] + "…"
-
-
-def _problem(batch: Any, path: Sequence[str | int], rule: str, value: object) -> Problem:
-    """Return a rule that the value at this path in a batch breaks."""
-    if not path:
-        return Problem(rule=f"body: {rule}")
-    index, *fields = path
-    event_id = lookup(batch[index], ("eventId",))
-    is_container = isinstance(value, dict | list)
-    return Problem(
-        rule=rule,
-        field=".".join(map(str, fields)),
-        value=None if is_container else msgspec.json.encode(value).decode(),
-        index=int(index),
-        event_id=event_id if isinstance(event_id, str) else None,
-    )
 
 
 def _other_rules(event: object, now: float) -> Iterator[tuple[Sequence[str], str]]:

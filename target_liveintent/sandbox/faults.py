@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
-from target_liveintent.sandbox.contract import Answer, Event, Outcome, Problem, lookup, refuse
+from target_liveintent.sandbox.contract import Answer, Event, Outcome, lookup, problem, refuse
 
 Accepted = Mapping[int, Event]
 """The events of a request that are accepted unless a fault prevents it, by their positions."""
@@ -40,8 +40,8 @@ class Status(_Fault, kw_only=True, tag="status"):
 
     def answer(self, accepted: Accepted) -> Answer:  # noqa: ARG002 - other kinds use it
         """Return the answer that takes the place of the regular one."""
-        problem = Problem(rule=f"scripted fault: status {self.status}")
-        return refuse(self.status, problem, outcome=Outcome.FAULT, headers=self.headers)
+        said = f"scripted fault: status {self.status}"
+        return refuse(self.status, said, outcome=Outcome.FAULT, headers=self.headers)
 
 
 class Drop(_Fault, kw_only=True, tag="drop"):
@@ -51,12 +51,11 @@ class Drop(_Fault, kw_only=True, tag="drop"):
 
     def answer(self, accepted: Accepted) -> Answer:
         """Return an answer without a status."""
-        rule = f"scripted fault: connection dropped {self.when} processing"
         return Answer(
             outcome=Outcome.DROPPED,
             status=None,
             accepted=tuple(accepted) if self.when == "after" else (),
-            problems=(Problem(rule=rule),),
+            problems=(f"scripted fault: connection dropped {self.when} processing",),
         )
 
 
@@ -77,7 +76,10 @@ class _AboutEvents(_Fault, kw_only=True):
 
     def matches(self, accepted: Accepted) -> bool:
         """Return whether the fault is about any of these events."""
-        return any(map(self._selects, accepted.values()))
+        return bool(self._selected(accepted))
+
+    def _selected(self, accepted: Accepted) -> list[int]:
+        return [index for index, event in accepted.items() if self._selects(event)]
 
     def _selects(self, event: Event) -> bool:
         return event["eventId"] in self.event_ids or (
@@ -85,20 +87,14 @@ class _AboutEvents(_Fault, kw_only=True):
             and all(lookup(event, path.split(".")) == value for path, value in self.where.items())
         )
 
-    def _problems(self, accepted: Accepted, rule: str) -> list[Problem]:
-        return [
-            Problem(rule=rule, index=index, event_id=event["eventId"])
-            for index, event in accepted.items()
-            if self._selects(event)
-        ]
-
 
 class Refuse(_AboutEvents, kw_only=True, tag="refuse"):
     """Answers 400 to a batch that contains one of the given events."""
 
     def answer(self, accepted: Accepted) -> Answer:
         """Return a refusal that names the given events."""
-        return refuse(400, *self._problems(accepted, "refused by a scripted fault"))
+        rule = "refused by a scripted fault"
+        return refuse(400, *(problem(accepted, rule, n) for n in self._selected(accepted)))
 
 
 class Partial(_AboutEvents, kw_only=True, tag="partial"):
@@ -106,13 +102,13 @@ class Partial(_AboutEvents, kw_only=True, tag="partial"):
 
     def answer(self, accepted: Accepted) -> Answer:
         """Return an answer of partial success."""
-        problems = self._problems(accepted, "scripted fault: not processed")
+        selected = self._selected(accepted)
         return Answer(
             outcome=Outcome.PARTIAL,
             status=200,
-            accepted=sorted(accepted.keys() - {problem.index for problem in problems}),
-            problems=problems,
-            body=msgspec.json.encode([problem.event_id for problem in problems]),
+            accepted=sorted(accepted.keys() - selected),
+            problems=[problem(accepted, "scripted fault: not processed", n) for n in selected],
+            body=msgspec.json.encode([accepted[n]["eventId"] for n in selected]),
         )
 
 

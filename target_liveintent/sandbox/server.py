@@ -36,7 +36,6 @@ class Sandbox(Store):
         customer_id: The only customer ID that it knows.
         auth_token: The only token that it accepts.
         clock: Returns the time in Unix seconds, from which the age of events is measured.
-        max_requests: Most accepted requests to keep, and most others. Counts stay exact beyond it.
 
     Raises:
         ValueError: If the customer ID is malformed.
@@ -49,13 +48,12 @@ class Sandbox(Store):
         customer_id: str = "a-1b2c",
         auth_token: str = "sandbox-token",  # noqa: S107 - made up
         clock: Callable[[], float] = time.time,
-        max_requests: int = 1_000,
     ) -> None:
         """Check the options without starting the server."""
         if not re.fullmatch(_CUSTOMER_ID, customer_id):
             msg = f"customer ID {customer_id!r} does not match {_CUSTOMER_ID}"
             raise ValueError(msg)
-        super().__init__(max_requests)
+        super().__init__()
         self._port = port
         self._contract = Contract(customer_id=customer_id, auth_token=auth_token)
         self._clock = clock

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from itertools import chain, count
@@ -12,8 +11,12 @@ from typing import Any
 
 import msgspec
 
-from target_liveintent.sandbox.contract import Answer, Event, Outcome
+from target_liveintent.sandbox.contract import Answer, Event, Outcome, lookup
 from target_liveintent.sandbox.faults import Fault, Latency
+
+_KEPT = 1_000
+"""How many accepted requests are kept, and how many others. So accepted ones, however many, never
+displace a refused one, which users look for."""
 
 
 class LoggedRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,29 +25,46 @@ class LoggedRequest(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         number: Its number, from 1.
         received_at: When it arrived, in Unix seconds.
-        latency: Seconds until the answer, including scripted latency.
-        answer: The answer.
         events: How many events it contained.
         body: Its body; "[]" if it was not read as an array.
     """
 
     number: int
     received_at: float
-    latency: float
     answer: Answer
     events: int
     body: bytes
 
     @property
-    def items(self) -> list[msgspec.Raw]:
-        """The items in the body, each as the JSON that arrived."""
-        return msgspec.json.decode(self.body, type=list[msgspec.Raw])
+    def items(self) -> list[Item]:
+        """The items in the body."""
+        raw = msgspec.json.decode(self.body, type=list[msgspec.Raw])
+        return [Item(self, n, bytes(one), msgspec.json.decode(one)) for n, one in enumerate(raw)]
+
+
+class Item(msgspec.Struct, frozen=True):
+    """One item in the body of a request: an event, or any other JSON value.
+
+    Attributes:
+        index: Its position in the request.
+        json: The JSON that arrived.
+        event: The same, decoded.
+    """
+
+    batch: LoggedRequest
+    index: int
+    json: bytes
+    event: Any
 
     @property
-    def accepted_events(self) -> list[Event]:
-        """The events that count as received, as they arrived."""
-        items = self.items
-        return [msgspec.json.decode(items[index]) for index in self.answer.accepted]
+    def outcome(self) -> Outcome:
+        """ACCEPTED if the item was accepted, otherwise the outcome of the request."""
+        answer = self.batch.answer
+        return Outcome.ACCEPTED if self.index in answer.accepted else answer.outcome
+
+    def at(self, path: str) -> Any:
+        """Return the value at a dotted path."""
+        return lookup(self.event, path.split("."))
 
 
 class Stats(msgspec.Struct):
@@ -73,10 +93,6 @@ class Stats(msgspec.Struct):
 class Store:
     """Keeps what arrived and the active faults. Safe to use from any thread.
 
-    Args:
-        max_requests: The most accepted requests to keep, and the most others. So accepted ones,
-            however many, never displace a refused one, which users look for.
-
     Attributes:
         stats: Exact counts, also of what is no longer kept.
         faults: The active faults, by their numbers, in the order in which they apply. `times` is
@@ -86,13 +102,11 @@ class Store:
     stats: Stats
     faults: dict[int, Fault]
 
-    def __init__(self, max_requests: int) -> None:
+    def __init__(self) -> None:
         """Start empty."""
         self._lock = threading.Lock()
-        self._accepted: deque[LoggedRequest] = deque(maxlen=max_requests)
-        self._others: deque[LoggedRequest] = deque(maxlen=max_requests)
-        self._started = time.time_ns()
-        self._changes = 0
+        self._accepted: deque[LoggedRequest] = deque(maxlen=_KEPT)
+        self._others: deque[LoggedRequest] = deque(maxlen=_KEPT)
         self._fault_numbers = count(1)
         self.reset()
 
@@ -104,17 +118,8 @@ class Store:
             self._accepted.clear()
             self._others.clear()
             self._seen: set[int] = set()
-            self._changes += 1
 
-    def add(
-        self,
-        items: Sequence[Any],
-        answer: Answer,
-        *,
-        body: bytes,
-        received_at: float,
-        latency: float,
-    ) -> None:
+    def add(self, items: Sequence[Any], answer: Answer, *, body: bytes, received_at: float) -> None:
         """Add a request, whose body has these items, with its answer."""
         accepted = [items[index] for index in answer.accepted]
         with self._lock:
@@ -122,7 +127,6 @@ class Store:
             request = LoggedRequest(
                 number=self.stats.requests,
                 received_at=received_at,
-                latency=latency,
                 answer=answer,
                 events=len(items),
                 body=body if items else b"[]",
@@ -143,12 +147,6 @@ class Store:
             users = (event["userData"] for event in accepted)
             purchases = (event["purchaseData"] for event in accepted)
             self.stats.coverage.update(chain.from_iterable(chain(accepted, users, purchases)))
-            self._changes += 1
-
-    @property
-    def version(self) -> str:
-        """A text that changes with every change, and with every start of the sandbox."""
-        return f"{self._started}.{self._changes}"
 
     @property
     def requests(self) -> list[LoggedRequest]:
@@ -159,7 +157,8 @@ class Store:
     @property
     def events(self) -> list[Event]:
         """The accepted events that are kept, as they arrived, oldest first."""
-        return [event for request in self.requests for event in request.accepted_events]
+        items = (item for request in self.requests for item in request.items)
+        return [item.event for item in items if item.outcome is Outcome.ACCEPTED]
 
     def add_faults(self, *descriptions: object) -> None:
         """Script faults, each described by a JSON object as in POST /faults.
@@ -171,13 +170,11 @@ class Store:
         with self._lock:
             added = {next(self._fault_numbers): fault for fault in faults}
             self.faults = self.faults | added  # not in place: the page may read it just now
-            self._changes += 1
 
     def remove_faults(self, number: int | None = None) -> None:
         """Remove the fault with this number, or all faults."""
         with self._lock:
             self.faults = {n: fault for n, fault in self.faults.items() if number not in (n, None)}
-            self._changes += 1
 
     def apply_faults(self, items: Sequence[Any], regular: Answer) -> tuple[Answer, float]:
         """Return the answer to a request and its delay in seconds, and use up faults.

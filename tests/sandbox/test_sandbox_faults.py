@@ -41,13 +41,12 @@ def test_drop(sandbox: Sandbox, post: Post, when: str, source: str, accepted: in
 
 
 def test_latencies_add_up(sandbox: Sandbox, post: Post) -> None:
-    """Latencies add up, combine with other faults, and appear in the log."""
+    """Latencies add up, and combine with other faults."""
     delay = {"kind": "latency", "seconds": 0.06}
     sandbox.add_faults(delay, {"kind": "status", "status": 500}, delay)
     started = time.monotonic()
     assert post([event()]).status_code == 500
     assert time.monotonic() - started >= 0.12
-    assert sandbox.requests[0].latency >= 0.12
     assert sandbox.faults == {}
 
 
