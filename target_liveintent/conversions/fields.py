@@ -81,7 +81,8 @@ FIELDS = (
         "currency",
         "purchaseData.currency",
         currency_code,
-        unusable="is not a three-letter code, such as EUR",
+        unusable="is not a code of exactly three letters: write, for example, \"'EUR'\" in the map,"
+        " or translate other words with {'EURO': 'EUR'}.get(get('currency'))",
     ),
     Field(
         "value",

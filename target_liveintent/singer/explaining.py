@@ -55,6 +55,7 @@ from target_liveintent.singer.streams import (
 _CLOCK_AFTER = 2
 """A recording is judged so many seconds after its newest event, because the API requires an event
 time before the time of sending."""
+_DELIMITERS = {";": "a semicolon", "\t": "a tab", "|": "a vertical bar", ",": "a comma"}
 _NO_INPUT = (
     "no input: the tap has written nothing, because it ended early or no stream is selected in it,"
     " or the FILE is empty. explain needs a Singer stream or a tap's catalog"
@@ -196,7 +197,20 @@ def read_input(source: IO[str]) -> Input:
             break
     if not found.streams:
         raise InputError(_NO_STREAM)
+    found.notes += filter(None, map(_wrong_delimiter, found.streams.values()))
     return found
+
+
+def _wrong_delimiter(stream: Stream) -> str | None:
+    """Say so if the only column looks like a whole line of a CSV."""
+    columns = list(stream.schema["properties"])
+    marks = [name for mark, name in _DELIMITERS.items() if mark in columns[0]] if columns else []
+    if len(columns) != 1 or not marks:
+        return None
+    return (
+        f"Stream {stream.name} has only one column, '{columns[0]}'. It looks like several: tell the"
+        f" tap that {marks[0]} separates the columns of the file."
+    )
 
 
 def _process(found: Input, message: Message) -> None:

@@ -1,4 +1,4 @@
-"""The quickstart for a reader without a shop: the tap on the page, and all that follows.
+"""The quickstart for a reader without a shop: the tap with invented orders, and all that follows.
 
 The pages about the sandbox and the schedule go on with its project.
 """
@@ -23,6 +23,7 @@ from target_liveintent.sandbox import Sandbox
 pytestmark = [pytest.mark.meltano, pytest.mark.slow]
 
 PAGE = ROOT / "docs" / "quickstart.md"
+TAP = ROOT / "examples" / "quickstart" / "tap_orders.py"
 SANDBOX = blocks(ROOT / "docs" / "how-to" / "sandbox.md")
 WITHOUT_MELTANO = [b for b in blocks(ROOT / "docs" / "how-to" / "schedule.md") if b.excuse]
 BLOCKS = [*blocks(PAGE), *WITHOUT_MELTANO, *SANDBOX]
@@ -64,8 +65,7 @@ class Reader:
 
     def explain(self, tap: str) -> str:
         """What `explain` says of a tap without a map, as the page calls it."""
-        (found,) = re.findall(r"`(meltano invoke YOUR-TAP[^`]*)`", PAGE.read_text(encoding="utf-8"))
-        command = " ".join(found.split()).replace("meltano invoke YOUR-TAP", tap)
+        command = text_of("sh", ":explain").replace("meltano invoke tap-shopify", tap)
         return self.project.shell(command).stdout
 
     def write(self, name: str, text: str) -> None:
@@ -96,7 +96,7 @@ class Reader:
 
 
 def _project(folder: Path, sandbox: Sandbox, wheel: str) -> Reader:
-    """The project, as the page has it before its section "Map, check, send"."""
+    """The project, as the page has it before its section "Map"."""
     _, init, add = text_of("sh", "meltano init").splitlines()
     done = Project(folder).shell(init)
     assert done.returncode == 0, done.stderr
@@ -106,9 +106,10 @@ def _project(folder: Path, sandbox: Sandbox, wheel: str) -> Reader:
     reader.run(changed_text(add, {f"{hub.FILES}/{hub.DEFINITION}": str(reference)}))
 
     reader.write(".env", text_of("ini", "CUSTOMER_ID"))
-    reader.write("tap_orders.py", text_of("python", "SCHEMA"))
+    public = f"{hub.FILES}/{TAP.relative_to(ROOT)}"
+    reader.run(changed_text(text_of("sh", "chmod"), {public: TAP.as_uri()}))
     reader.change_project({"plugins:\n": "plugins:\n" + text_of("yaml", "tap-orders")})
-    said = reader.run(text_of("sh", "chmod"))
+    said = reader.run("meltano invoke tap-orders")
     types = re.findall(r'^\{"type": "(\w+)"', said, re.MULTILINE)
     assert Counter(types) == {"SCHEMA": 1, "RECORD": 6, "STATE": 1}
     return reader
@@ -123,11 +124,13 @@ def test_without_a_shop(sandbox: Sandbox, wheel: str, tmp_path: Path) -> None:
     reader = _project(tmp_path, sandbox, wheel)
     assert "set `presets: {orders: shopify}`" in reader.explain("meltano invoke tap-orders")
     other = {"processedAt": "placed", "displayFinancialStatus": "state", "sourceName": "origin"}
-    reader.write("other_tap.py", changed_text(text_of("python", "SCHEMA"), other))
+    reader.write("other_tap.py", changed_text(TAP.read_text(encoding="utf-8"), other))
     said = reader.explain("python3 other_tap.py")
     assert unseen("A map to start from:\nstream_maps:\norders:\nevent_id: get('id')\n", said) == []
 
-    reader.go_through(BLOCKS[place("sh", "presets '") : len(blocks(PAGE))])
+    loader = f"  - name: {hub.NAME}\n"
+    reader.change_project({loader: loader + text_of("yaml", "presets:")})
+    reader.go_through(BLOCKS[place("sh", ":explain") : len(blocks(PAGE))])
     orders = [f"gid://shopify/Order/{number}" for number in (1001, 1002, 1003)]
     assert sorted(event["eventId"] for event in sandbox.events) == orders
     letters = read_letters(reader.project.folder / STORE)

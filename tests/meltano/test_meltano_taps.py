@@ -122,7 +122,7 @@ def test_a_file_of_text(account: dict[str, str], sandbox: Sandbox, tmp_path: Pat
 
     PyPI has this tap; MeltanoLabs' tap-csv is not there.
     """
-    page = (ROOT / "docs" / "my-own-table.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
     text = page.partition('```yaml title="meltano.yml"\n')[2].partition("```")[0]
     (tap,) = yaml.safe_load(text)["extractors"]
     tap["executable"] = str(installed(tmp_path / "tap", tap["name"], tap.pop("pip_url")))

@@ -39,7 +39,7 @@ ORDER = order(value=1, currency="USD", ip="203.0.113.9", email="ann@example.com"
         ("email", 4711, '"9999" is neither an e-mail address nor a hash of one'),
         ("ip", "10.0.0.5", '"99.9.9.9" is not a public IP address'),
         ("value", "99,50", '"99,99" is not a number with a decimal point'),
-        ("currency", "Euro", '"x" is not a three-letter code, such as EUR'),
+        ("currency", "Euro", '"x" is not a code of exactly three letters: write, for example, '),
         ("order_id", [1], "a value of the type list is not a text"),
         ("order_id", "jane@example.com", '"x@x.x" is not a text, or has an e-mail address in it'),
     ],

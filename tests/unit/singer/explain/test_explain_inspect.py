@@ -152,6 +152,25 @@ def test_a_tap_that_goes_on_and_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert (found.notes, len(found.records)) == (["Only the first 5 records were read."], 5)
 
 
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        (
+            ["id;paid_at;email"],
+            "'id;paid_at;email'. It looks like several: tell the tap that a semi",
+        ),
+        (["id\tpaid_at"], "tell the tap that a tab separates"),
+        (["id"], None),
+        (["id;", "email"], None),
+    ],
+)
+def test_a_wrong_delimiter(columns: list[str], said: str | None) -> None:
+    """One column whose name is a whole line of a CSV is pointed at."""
+    notes = read_input(source([schema(columns)])).notes
+    assert [said in note for note in notes if said] == [True] * len(notes)
+    assert len(notes) == (said is not None)
+
+
 PEOPLE = {**schema(["id"]), "stream": "people"}
 ONLY_ORDERS = {"orders": {"event_time": "event_time", "email": "email"}, "__else__": None}
 GOOD = [schema(["event_time", "email"]), record({"event_time": time.time() - 60, "email": ADDRESS})]
