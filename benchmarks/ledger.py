@@ -159,7 +159,7 @@ def _settings(path: Path) -> Settings:
 def opening_ms(path: Path) -> float:
     """Return how many milliseconds it takes to open a store and to ask about an event."""
     from target_liveintent.conversions import Conversion  # noqa: PLC0415 (not for the table)
-    from target_liveintent.conversions.fields import event_of  # noqa: PLC0415
+    from target_liveintent.conversions.model import event_of  # noqa: PLC0415
 
     sent = {"event_id": "1", "event_time": int(time.time()), "pixel_id": PIXEL_ID, "source": "web"}
     event = Conversion("orders", event_of(sent), int(time.time()) + 86_400, {})

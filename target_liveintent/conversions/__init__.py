@@ -15,9 +15,9 @@ from target_liveintent.conversions.coerce import (
     watch_zone,
 )
 from target_liveintent.conversions.fields import (
+    COLUMNS,
     FIELDS,
     FROM_SETTINGS,
-    READ_COLUMNS,
     missing_columns,
     missing_columns_message,
 )
@@ -25,7 +25,6 @@ from target_liveintent.conversions.model import (
     DAY,
     DEAD_LETTERS,
     DELIVERED_EVENTS,
-    MARGIN,
     WINDOWS,
     Conversion,
     Event,
@@ -36,13 +35,12 @@ from target_liveintent.conversions.model import (
 from target_liveintent.conversions.usual import Usual, compiled, usual_way
 
 __all__ = [
+    "COLUMNS",
     "DAY",
     "DEAD_LETTERS",
     "DELIVERED_EVENTS",
     "FIELDS",
     "FROM_SETTINGS",
-    "MARGIN",
-    "READ_COLUMNS",
     "UNUSABLE",
     "WINDOWS",
     "Conversion",

@@ -7,29 +7,19 @@ in which nothing is odd.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
-
-import msgspec
 
 from target_liveintent.conversions import coerce
 from target_liveintent.conversions.coerce import UNUSABLE, Unusable, cause_of
-from target_liveintent.conversions.decisions import decision_id, decision_id_of_url
-from target_liveintent.conversions.fields import (
-    FIELDS,
-    IDENTIFYING,
-    OPTIONAL,
-    event_of,
-    first_value,
-    places_of,
-)
+from target_liveintent.conversions.fields import FIELDS, IDENTIFYING, OPTIONAL
 from target_liveintent.conversions.model import (
     DEAD_LETTERS,
     MARGIN,
     WINDOWS,
     Conversion,
     Rejection,
-    with_hashes,
+    event_of,
 )
 from target_liveintent.privacy import (
     IDENTITY_COLUMNS,
@@ -82,17 +72,11 @@ class EventBuilder:
         suppressions: The people who must not be sent.
 
     Attributes:
-        stream: The stream.
-        keys: The tap's key properties.
-        lasting_keys: Those that identify a record.
-        defaults: What the settings supply to events.
-        suppressions: The people who must not be sent; None if there are none.
-        places: Our columns that the stream has, each with its places in a record.
-        normalize: Normalizes an address.
+        lasting_keys: The key properties that identify a record.
+        columns: Our columns that the stream has.
         kept_parameters: What stays of a parameter of a page's URL.
-        identifying: The columns of the stream that say whose conversion it is.
+        identifying: The columns that say whose conversion it is.
         hashed: Those of which an identity is made.
-        counted_if_empty: The optional columns that are counted where they are empty.
         causes: Counts why columns were left out: `value: "9,99" is not a number`, without data.
     """
 
@@ -104,23 +88,18 @@ class EventBuilder:
         defaults: EventDefaults,
         suppressions: Suppressions | None = None,
     ) -> None:
+        there = set(properties)
         self.stream = stream
-        self.keys = tuple(key_properties)
+        self._keys = tuple(key_properties)
         self.lasting_keys = lasting_keys(key_properties)
-        self.causes: dict[str, int] = {}
         self.defaults = defaults
         self.suppressions = suppressions or None
-        self.places = places_of(properties)
+        self.columns = tuple(field.name for field in FIELDS if field.name in there)
         self.normalize = NORMALIZATIONS[defaults.normalization]
         self.kept_parameters = URL_PARAMETERS[defaults.url_parameters]
-        self.identifying = frozenset(name for name in IDENTIFYING if name in self.places)
-        self.hashed = tuple(name for name in IDENTITY_COLUMNS if name in self.places)
-        # The SCHEMA of dead letters has all columns, a dead letter only those that had a value.
-        self.counted_if_empty = frozenset(
-            name
-            for name, places in self.places.items()
-            if (name,) in places and stream != DEAD_LETTERS
-        )
+        self.identifying = frozenset(IDENTIFYING).intersection(there)
+        self.hashed = tuple(name for name in IDENTITY_COLUMNS if name in there)
+        self.causes: dict[str, int] = {}
 
     def build(
         self,
@@ -143,23 +122,32 @@ class EventBuilder:
         columns = self._columns(mapped)
         notes = self._take_decision_id(columns)
         # The columns of which the identity is made are removed from the others.
-        candidates = [columns.pop(name, None) for name in self.hashed]
-        identity = identify(candidates, self.normalize, self.hashed)
-        for note in identity.notes:
-            if note in self.hashed:
-                self._count_cause(note, candidates[self.hashed.index(note)])
-        identity = msgspec.structs.replace(identity, notes=(*identity.notes, *notes))
-        event_id, is_unique = self._event_id(columns, mapped, raw, left_out)
+        candidates = {name: columns.pop(name, None) for name in self.hashed}
+        identity = identify(candidates.values(), self.normalize, self.hashed)
+        notes += identity.notes
+        for name, value in candidates.items():
+            if name in identity.notes:
+                self._count_cause(name, value)
+        event_id, is_unique = self._event_id(columns, mapped, raw, notes)
+        values: dict[str, Any] = {"event_id": event_id, "md5": identity.md5, "sha2": identity.sha2}
         try:
             self._check_allowed(columns, identity)
             if violation is not None:
                 _reject("schema_violation", None, violation)
             if not is_unique:
                 _reject("missing_key", "event_id")
-            return self._conversion(event_id, columns, identity, now, left_out)
+            values["event_time"] = self._event_time(columns, now)
+            values |= self._required_values(columns)
+            expires_at = values["event_time"] + WINDOWS[values["source"]] - MARGIN
+            if now >= expires_at:
+                _reject("event_too_old", "event_time")
+            values |= self._optional_values(columns, notes)
+            self._count(notes, left_out)
+            _check_identity(values, notes)
+            return Conversion(self.stream, event_of(values), expires_at, columns)
         except _RejectedError as error:
             reason, field, detail = error.args
-            redacted = redact_columns(with_hashes(columns, identity.md5, identity.sha2))
+            redacted = redact_columns({**columns, "md5": identity.md5, "sha2": identity.sha2})
             return Rejection(self.stream, event_id, reason, field, redacted, detail)
 
     def event_time_of(self, mapped: Mapping[str, Any]) -> int | None:
@@ -186,17 +174,17 @@ class EventBuilder:
             event_id: The event ID that the map gives, if it gives one. With it, the dead letter
                 disappears when a corrected map delivers the event.
         """
-        event_id, _ = self._event_id({"event_id": event_id}, raw, raw, {})
-        keys = {name: redact_value(raw[name]) for name in self.keys if name in raw}
+        event_id, _ = self._event_id({"event_id": event_id}, raw, raw, [])
+        keys = {name: redact_value(raw[name]) for name in self._keys if name in raw}
         return Rejection(self.stream, event_id, reason, field, {}, detail, keys)
 
     def _columns(self, mapped: Mapping[str, Any]) -> dict[str, Any]:
         """Return our columns of a mapped record that have a value."""
-        columns = {name: first_value(mapped, places) for name, places in self.places.items()}
-        return {name: value for name, value in columns.items() if value is not None}
+        values = {name: mapped.get(name) for name in self.columns}
+        return {name: value for name, value in values.items() if value is not None}
 
     def _take_decision_id(self, columns: dict[str, Any]) -> list[str]:
-        """Take a decision ID out of the page's URL, and clean the URL; return what to count.
+        """Take a decision ID out of the page's URL, and clean the URL; return what to note.
 
         The record's own decision ID comes first if it can be sent. Cleaning may remove the
         parameter that has the page's.
@@ -206,7 +194,8 @@ class EventBuilder:
             return []
         if len(page) <= LONGEST_TEXT:
             columns["source_url"] = clean_url(page, self.kept_parameters)
-        given, found = decision_id(columns.get("decision_id")), decision_id_of_url(page)
+        given = coerce.decision_id(columns.get("decision_id"))
+        found = coerce.decision_id_of_url(page)
         if found is None or (isinstance(given, str) and not holds_address(given)):
             return []
         if found is UNUSABLE:
@@ -219,16 +208,16 @@ class EventBuilder:
         columns: dict[str, Any],
         mapped: Mapping[str, Any],
         raw: Mapping[str, Any],
-        left_out: dict[str, int],
+        notes: list[str],
     ) -> tuple[str, bool]:
         """Return the event's ID, and whether it distinguishes the record from all others."""
         given = coerce.text(columns.pop("event_id", None))
         if isinstance(given, Unusable):
-            count(left_out, "event_id")
+            notes.append("event_id")
         elif given is not None:
             return (pseudonym(given) if holds_address(given) else given), True
-        elif "event_id" in self.counted_if_empty:
-            count(left_out, "event_id empty")
+        elif "event_id" in self.columns:
+            notes.append("event_id empty")
         names = self.lasting_keys
         keys = [coerce.text(raw.get(key)) for key in names]
         if any(key not in raw for key in names) or all(key is None for key in keys):
@@ -242,41 +231,11 @@ class EventBuilder:
     def _check_allowed(self, columns: Mapping[str, Any], identity: Identity) -> None:
         """Reject a record of a person who must not be sent; this comes before all other checks."""
         # A dead letter has the column only if its stream had it.
-        needs_consent = "consent" in self.places and self.stream != DEAD_LETTERS
+        needs_consent = "consent" in self.columns and self.stream != DEAD_LETTERS
         if (needs_consent or "consent" in columns) and not coerce.consent(columns.get("consent")):
             _reject("no_consent", "consent")
         if self.suppressions and self.suppressions.contains(identity):
             _reject("suppressed", None)
-
-    def _conversion(
-        self,
-        event_id: str,
-        columns: dict[str, Any],
-        identity: Identity,
-        now: float,
-        left_out: dict[str, int],
-    ) -> Conversion:
-        event_time = self._event_time(columns, now)
-        source = self._required(columns, "source", coerce.source)
-        pixel_id = self._required(columns, "pixel_id", coerce.positive_integer)
-        expires_at = event_time + WINDOWS[source] - MARGIN
-        if now >= expires_at:
-            _reject("event_too_old", "event_time")
-        for note in identity.notes:
-            if self.stream != DEAD_LETTERS or not note.endswith(" empty"):
-                count(left_out, note)
-        values = self._optional_values(columns, left_out)
-        if identity.md5 is None and identity.sha2 is None and "decision_id" not in values:
-            _reject("no_identity", None, _unusable(identity.notes, columns))
-        values |= {
-            "event_id": event_id,
-            "event_time": event_time,
-            "pixel_id": pixel_id,
-            "source": source,
-            "md5": identity.md5,
-            "sha2": identity.sha2,
-        }
-        return Conversion(self.stream, event_of(values), expires_at, columns)
 
     def _event_time(self, columns: Mapping[str, Any], now: float) -> int:
         event_time = coerce.unix_time(columns.get("event_time"), self.defaults.zone)
@@ -292,29 +251,38 @@ class EventBuilder:
         # The API requires a time before that of sending; a clock may be ahead by the margin.
         return int(now) - 1
 
-    def _required(self, columns: Mapping[str, Any], name: str, read: Callable[[Any], Any]) -> Any:
-        value = read(columns.get(name))
-        if value is None:
-            value = getattr(self.defaults, name)
-        if value is None or value is UNUSABLE:
-            _reject(f"invalid_{name}", name)
-        return value
+    def _required_values(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+        """Return source and pixel, which the settings give where the record has none."""
+        source, pixel_id = columns.get("source"), columns.get("pixel_id")
+        values = {"source": coerce.source(source), "pixel_id": coerce.positive_integer(pixel_id)}
+        for name, value in values.items():
+            if value is None:
+                values[name] = getattr(self.defaults, name)
+            if values[name] is None or value is UNUSABLE:
+                _reject(f"invalid_{name}", name)
+        return values
 
-    def _optional_values(self, columns: dict[str, Any], left_out: dict[str, int]) -> dict[str, Any]:
+    def _optional_values(self, columns: dict[str, Any], notes: list[str]) -> dict[str, Any]:
         """Return the values that can be sent; redact the others for a dead letter."""
         values = {}
         for name, read in OPTIONAL.items():
             value = read(columns.get(name))
             if value is None:
-                if name in self.counted_if_empty:
-                    count(left_out, f"{name} empty")
+                if name in self.columns:
+                    notes.append(f"{name} empty")
             elif value is UNUSABLE or (isinstance(value, str) and holds_address(value)):
-                count(left_out, name)
+                notes.append(name)
                 self._count_cause(name, columns[name])
                 redact_column(columns, name)
             else:
                 values[name] = value
         return values
+
+    def _count(self, notes: Iterable[str], left_out: dict[str, int]) -> None:
+        for note in notes:
+            # The SCHEMA of dead letters has all columns, a dead letter those that had a value.
+            if self.stream != DEAD_LETTERS or not note.endswith(" empty"):
+                count(left_out, note)
 
     def _count_cause(self, name: str, value: Any) -> None:
         cause = f"{name}: {cause_of(value, _UNUSABLE[name])}"
@@ -322,13 +290,12 @@ class EventBuilder:
             count(self.causes, cause)
 
 
-def _unusable(notes: Sequence[str], columns: Mapping[str, Any]) -> str | None:
-    """Return which columns hold a value that identifies nobody; None if all of them are empty."""
-    found = [name for name in IDENTIFYING if name in notes]
-    # The record has no usable decision ID, so one that is there cannot be used.
-    if "decision_id" not in found and decision_id(columns.get("decision_id")) is not None:
-        found.append("decision_id")
-    return f"the value of {' and of '.join(found)} cannot be used" if found else None
+def _check_identity(values: Mapping[str, Any], notes: Iterable[str]) -> None:
+    """Reject an event that identifies nobody, and name the columns that cannot be used."""
+    if values["md5"] is None and values["sha2"] is None and "decision_id" not in values:
+        found = [name for name in IDENTIFYING if name in notes]
+        detail = f"the value of {' and of '.join(found)} cannot be used" if found else None
+        _reject("no_identity", None, detail)
 
 
 def count(left_out: dict[str, int], name: str) -> None:

@@ -16,9 +16,10 @@ import uuid
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final
+from urllib.parse import unquote
 
 from target_liveintent.conversions.model import DAY, WINDOWS
-from target_liveintent.privacy import LONGEST_TEXT
+from target_liveintent.privacy import LONGEST_TEXT, is_placeholder
 from target_liveintent.settings import EventDefaults
 
 
@@ -41,9 +42,6 @@ class Unusable:
 UNUSABLE: Final = Unusable()
 
 
-_LONGEST_SHAPE = 24
-
-
 def shape(value: Any) -> str:
     """Return how a value is written, without its data: digits are 9, and letters are x."""
     is_huge = isinstance(value, int) and value.bit_length() > _LONGEST_ID_BITS
@@ -61,13 +59,14 @@ def cause_of(value: Any, unusable: str) -> str:
 
 # Texts that stand for null: a stream map's str(null) is `None`; taps write `null` and `NaN`.
 _EMPTY_TEXTS = frozenset({"", "None", "null", "NULL", "NaN", "nan"})
+_LONGEST_SHAPE = 24
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _INT64 = 2**63
 _LONGEST_ID_BITS = 128
 _WHOLE = re.compile(r"0*(\d{1,19})(?:\.0)?", re.ASCII)
 _TIME = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)"
-    r"(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s?(Z|z|[+-]\d\d(?::?\d\d)?)?)?",
+    r"(\d{4}-\d\d-\d\d)"
+    r"(?:[Tt ](\d\d:\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s?(?:([Zz])|([+-]\d\d)(?::?(\d\d))?)?)?",
     re.ASCII,
 )
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
@@ -81,6 +80,12 @@ _SPACES: dict[int, Any] = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2212":
 _DECIMAL_SIGNS = {".": _SPACES, ",": _SPACES | str.maketrans(",.", ".,")}
 UUID_FORM = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _ZERO_UUID = str(uuid.UUID(int=0))
+_LI_DID = re.compile(  # (A pattern that begins with a plain text is fast.)
+    rf"li_did=(?<![^?&;#/ ]li_did=)(?:({UUID_FORM.pattern})(?![\w.-]))?", re.ASCII
+)
+"""The parameter, and its value if that is a UUID. `old_li_did` is another parameter."""
+_LEVELS = 5
+"""How often a URL in a parameter may be encoded, plus one."""
 _CURRENCY_LENGTH = 3
 _FLAGS = {
     **dict.fromkeys(("true", "t", "yes", "y", "1"), 1),
@@ -159,25 +164,14 @@ def _time_of_text(value: str, zone: dt.tzinfo) -> int | Unusable | None:
     if value in _EMPTY_TEXTS:
         return None
     if found := _TIME.fullmatch(value):
-        *parts, fraction, offset = found.groups()
-        year, month, day, hour, minute, second = (int(part or 0) for part in parts)
-        micro = int((fraction or "")[:6].ljust(6, "0"))
+        day, minute, second, fraction, utc, hours, minutes = found.groups()
+        there = "+00:00" if utc else f"{hours}:{minutes or '00'}" if hours else ""
+        time = f"{minute or '00:00'}:{second or '00'}.{(fraction or '')[:6]:0<6}{there}"
         try:
-            there = _offset(offset) if offset else zone
-            return unix_seconds(
-                dt.datetime(year, month, day, hour, minute, second, micro, there), zone
-            )
+            return unix_seconds(dt.datetime.fromisoformat(f"{day}T{time}"), zone)
         except ValueError:
             return UNUSABLE
     return _time_of_number(Decimal(value)) if _NUMBER.fullmatch(value) else UNUSABLE
-
-
-def _offset(offset: str) -> dt.timezone:
-    if offset in "Zz":
-        return dt.timezone.utc
-    digits = offset[1:].replace(":", "").ljust(4, "0")
-    gap = dt.timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
-    return dt.timezone(-gap if offset[0] == "-" else gap)
 
 
 def unix_seconds(moment: dt.datetime, zone: dt.tzinfo) -> int | Unusable:
@@ -333,6 +327,35 @@ def consent(value: Any) -> bool:
     """Return whether consent is given: true, 1, `yes` or `granted`; everything else means no."""
     plain = text(value)
     return isinstance(plain, str) and plain.lower() in _GRANTED
+
+
+def decision_id(value: Any) -> str | Unusable | None:
+    """Return a decision ID as text; a placeholder such as `undefined` is unusable."""
+    plain = text(value)
+    if plain is None:  # (`text` treats `null` as null, but here it must be counted.)
+        return UNUSABLE if isinstance(value, str) and value.strip() else None
+    return UNUSABLE if isinstance(plain, Unusable) or is_placeholder(plain) else plain
+
+
+def decision_id_of_url(url: str) -> str | Unusable | None:
+    """Return the UUID in the parameter `li_did` of a URL, None without the parameter.
+
+    It may be in the query, in the fragment, and in a URL that is itself a parameter. The least
+    encoded one with a UUID counts. Without any, the parameter is unusable.
+
+    This is inferred: LiveIntent's own pixel stores that parameter as "decision id".
+    """
+    if "li_did" not in url:  # This is so for most URLs.
+        return None
+    found: str | Unusable | None = None
+    for _ in range(_LEVELS):
+        for parameter in _LI_DID.finditer(url):
+            value: str | None = parameter[1]
+            if value is not None and not is_placeholder(value):
+                return value
+            found = UNUSABLE
+        url = unquote(url)
+    return found
 
 
 class _WatchedZone(dt.tzinfo):

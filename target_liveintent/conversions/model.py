@@ -1,9 +1,13 @@
-"""Age windows, and the two results of a record: a `Conversion` or a `Rejection`."""
+"""The event as the API accepts it, its age windows, and what becomes of a record.
+
+The result of a record is a `Conversion` or a `Rejection`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from decimal import Decimal
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -19,11 +23,53 @@ MARGIN = 60
 """Seconds before the end of its window from which an event is too old. Also the accepted clock
 skew."""
 
-Event: TypeAlias = Any
-"""A `fields.ConversionEvent`: a class that follows from a table, so that mypy cannot know it."""
-
 # A Decimal is written as a JSON number with the digits that it came with.
 _encode: Callable[[Any], bytes] = msgspec.json.Encoder(decimal_format="number").encode
+
+
+class UserData(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """The object `userData`. As in the others, members have the names of our columns."""
+
+    md5: str | None = None
+    sha2: str | None = None
+    ip: str | None = None
+    user_agent: str | None = msgspec.field(default=None, name="ua")
+    idfa: str | None = None
+    aaid: str | None = None
+    tracking_enabled: int | None = msgspec.field(default=None, name="trackingEnabled")
+
+
+class PurchaseData(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename="camel"):
+    """The object `purchaseData`."""
+
+    currency: str | None = None
+    value: float | Decimal | None = None
+    order_id: str | None = None
+    source_url: str | None = None
+    app_bundle: str | None = None
+
+
+class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename="camel"):
+    """An event as it is sent; members in the order of the JSON."""
+
+    event_id: str
+    event_time: int
+    pixel_id: int
+    source: str
+    user_data: UserData
+    purchase_data: PurchaseData
+    decision_id: str | None = None
+
+
+def event_of(values: Mapping[str, Any]) -> Event:
+    """Build an event from values by our names of columns; absent columns are not sent."""
+
+    def made(struct: Any, **objects: Any) -> Any:
+        names = [name for name in struct.__struct_fields__ if name in values]
+        return struct(**{name: values[name] for name in names}, **objects)
+
+    event: Event = made(Event, user_data=made(UserData), purchase_data=made(PurchaseData))
+    return event
 
 
 class LetterKey(NamedTuple):
@@ -61,14 +107,12 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
     @property
     def event_id(self) -> str:
         """The event's ID."""
-        event_id: str = self.event.event_id
-        return event_id
+        return self.event.event_id
 
     @property
     def pixel_id(self) -> int:
         """The pixel that the event is for."""
-        pixel_id: int = self.event.pixel_id
-        return pixel_id
+        return self.event.pixel_id
 
     @property
     def body(self) -> bytes:
@@ -78,7 +122,7 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
     def rejected(self, reason: str, field: str | None, detail: str | None) -> Rejection:
         """Convert a conversion that cannot be sent after all to a `Rejection`."""
         user = self.event.user_data
-        columns = with_hashes(self.columns, user.md5, user.sha2)
+        columns = {**self.columns, "md5": user.md5, "sha2": user.sha2}
         return Rejection(
             self.stream, self.event_id, reason, field, columns, detail, letter=self.letter
         )
@@ -105,11 +149,6 @@ class Rejection(msgspec.Struct, frozen=True):
     detail: str | None = None
     keys: dict[str, Any] | None = None
     letter: LetterKey | None = None
-
-
-def with_hashes(columns: Mapping[str, Any], md5: str | None, sha2: str | None) -> dict[str, Any]:
-    """Put the hashes of an identity back into the columns that it was taken out of."""
-    return {**columns, "md5": md5, "sha2": sha2}
 
 
 def request_body(conversions: Iterable[Conversion]) -> bytes:

@@ -24,10 +24,18 @@ import msgspec
 
 from target_liveintent.conversions import coerce
 from target_liveintent.conversions.builder import EventBuilder, count
-from target_liveintent.conversions.coerce import UNUSABLE, UUID_FORM, Unusable
-from target_liveintent.conversions.decisions import decision_id_of_url
-from target_liveintent.conversions.fields import OPTIONAL, ConversionEvent, PurchaseData, UserData
-from target_liveintent.conversions.model import DAY, DEAD_LETTERS, MARGIN, WINDOWS, Conversion
+from target_liveintent.conversions.coerce import UNUSABLE, UUID_FORM, Unusable, decision_id_of_url
+from target_liveintent.conversions.fields import OPTIONAL
+from target_liveintent.conversions.model import (
+    DAY,
+    DEAD_LETTERS,
+    MARGIN,
+    WINDOWS,
+    Conversion,
+    Event,
+    PurchaseData,
+    UserData,
+)
 from target_liveintent.privacy import (
     LONGEST_TEXT,
     clean_url,
@@ -78,8 +86,7 @@ def usual_way(
         test: Python code of the stream's filter.
         empty: The tap's columns that have no value in a usual record.
     """
-    own_names = all(places == ((name,),) for name, places in builder.places.items())
-    if builder.stream == DEAD_LETTERS or not own_names or "event_time" not in builder.places:
+    if builder.stream == DEAD_LETTERS or "event_time" not in builder.columns:
         return _odd
     lines = [*_lines(builder, inputs, test, empty)]
     source = "\n    ".join(["def build(record, now, left_out):", *lines])
@@ -109,7 +116,7 @@ def _lines(
     builder: EventBuilder, inputs: Mapping[str, str], test: str | None, empty: Iterable[str]
 ) -> Iterator[str]:
     """Yield the lines of the function, in the order in which `EventBuilder.build` works."""
-    there = builder.places.keys()
+    there = builder.columns
     for column in empty:
         yield f"if record.get({column!r}) is not None: odd()"
     if test is not None:
@@ -135,10 +142,10 @@ def _lines(
     yield "for note in identity.notes: count(left_out, note)"
     if "event_id" in there:
         yield "if has_no_id: count(left_out, 'event_id empty')"
-    for name in (name for name in OPTIONAL if name in builder.counted_if_empty):
+    for name in (name for name in OPTIONAL if name in there):
         yield f"if sent_{name} is None: count(left_out, {name + ' empty'!r})"
     user, purchase = _call("UserData", UserData), _call("PurchaseData", PurchaseData)
-    event = _call("ConversionEvent", ConversionEvent, user_data=user, purchase_data=purchase)
+    event = _call("Event", Event, user_data=user, purchase_data=purchase)
     kept = [name for name in there if name not in builder.hashed and name != "event_id"]
     if "source_url" in there and "decision_id" not in there:  # The page may have one.
         kept.append("decision_id")
@@ -164,7 +171,7 @@ def _identity(builder: EventBuilder) -> Iterator[str]:
 
 def _optional(builder: EventBuilder) -> Iterator[str]:
     """Yield the lines that read the optional columns, and check that the event has an identity."""
-    there = builder.places.keys()
+    there = builder.columns
     for name in OPTIONAL:
         if name not in there:
             yield f"sent_{name} = None"
@@ -202,7 +209,7 @@ def _names(builder: EventBuilder) -> dict[str, Any]:
     pages: dict[str, Page] = {}
     names: dict[str, Any] = {
         "Conversion": Conversion,
-        "ConversionEvent": ConversionEvent,
+        "Event": Event,
         "PurchaseData": PurchaseData,
         "UserData": UserData,
         "consent": coerce.consent,

@@ -200,7 +200,7 @@ def _describe_fields(described: ExplainedStream, explained: Explained, settings:
     if FILTER in plan.origins:
         described.only_if = _one_line(plan.origins[FILTER].text)
     for field in FIELDS:
-        source = _mapped(field.name, field.path, plan) or _default(field.name, explained, settings)
+        source = _mapped(field.name, plan) or _default(field.name, explained, settings)
         if source and field.name == "event_time" and explained.counts.zone_uses:
             source += f"  (times without a zone are in {settings.timezone}: setting timezone)"
         if source:
@@ -210,7 +210,7 @@ def _describe_fields(described: ExplainedStream, explained: Explained, settings:
     if plan.reads is not None:
         used = plan.reads.union(explained.stream.keys, described.deleted_by)
         described.unused_columns = sorted(set(columns) - used)
-    found = misspelled(plan, explained.stream.schema, presets=True)
+    found = misspelled(plan, explained.stream.schema)
     described.misspelled = [f"{said[0].upper()}{said[1:]}" for said in found]
 
 
@@ -218,19 +218,16 @@ _NOTES = {"email": "  (normalized and hashed, never sent)", "consent": "  (never
 _OF_PAGE = "li_did of source_url"
 
 
-def _mapped(name: str, path: tuple[str, ...], plan: StreamPlan) -> str:
-    """Return the expressions and columns for a field; the first that has a value fills it."""
+def _mapped(name: str, plan: StreamPlan) -> str:
+    """Return the expression or column for a field, and what fills it if that has no value."""
     sources = []
-    for place in (name, *path[:1]):
-        if place in plan.origins:
-            sources.append(_one_line(plan.origins[place].text))
-        elif place in plan.properties:
-            same = "the column of the same name"
-            sources.append(same if place == name else f"the column {place}")
+    if name in plan.origins:
+        sources.append(_one_line(plan.origins[name].text))
+    elif name in plan.properties:
+        sources.append("the column of the same name")
     if name == "decision_id" and "source_url" in plan.properties:
         sources.append(_OF_PAGE)
-    note = _NOTES.get(name, "") if sources else ""
-    return ", else ".join(dict.fromkeys(sources)) + note
+    return ", else ".join(sources) + (_NOTES.get(name, "") if sources else "")
 
 
 def _default(column: str, explained: Explained, settings: Settings) -> str:

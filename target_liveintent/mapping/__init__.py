@@ -12,16 +12,11 @@ from target_liveintent.mapping.functions import CURRENCIES
 from target_liveintent.mapping.map_checks import (
     absent_streams,
     did_you_mean,
-    lacking_for_events,
     map_problems,
     misspelled,
     unused_zone,
 )
-from target_liveintent.mapping.presets import (
-    PRESETS,
-    likely_preset,
-    preset_text,
-)
+from target_liveintent.mapping.presets import PRESETS, likely_preset, preset_text
 from target_liveintent.mapping.proposals import advise_map, config_text, propose
 from target_liveintent.mapping.stream_maps import StreamMaps, stream_maps_of
 
@@ -39,7 +34,6 @@ __all__ = [
     "advise_map",
     "config_text",
     "did_you_mean",
-    "lacking_for_events",
     "likely_preset",
     "map_problems",
     "misspelled",

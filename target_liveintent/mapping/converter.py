@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from target_liveintent.conversions import (
-    READ_COLUMNS,
+    COLUMNS,
     Conversion,
     EventBuilder,
     Rejection,
-    Usual,
     usual_way,
 )
 from target_liveintent.mapping.functions import coalesce
@@ -56,13 +55,12 @@ class Expression(NamedTuple):
 
     Attributes:
         column: The column that it computes, or `__filter__`.
-        text: The expression.
         reads: What it reads: groups of paths, and of each group it needs one. The paths within a
-            `coalesce` or an `or` are one group; any other path is a group of its own.
+            `coalesce` or an `or` are one group; any other path is a group of its own. Empty for a
+            preset's expression, which may read what not every source has.
         compute: Computes its value for a record.
         code: It, as Python code that reads `record`.
         columns: The columns of a record that it needs; None if that is not known.
-        is_shipped: Whether it is a preset's, and not the user's own.
     """
 
     column: str
@@ -71,7 +69,6 @@ class Expression(NamedTuple):
     compute: Callable[[dict[str, Any]], Any]
     code: str
     columns: frozenset[str] | None = frozenset()
-    is_shipped: bool = False
 
 
 class StreamPlan(NamedTuple):
@@ -109,9 +106,8 @@ class StreamPlan(NamedTuple):
         cls, stream: str, properties: Iterable[str], *, named: bool = True
     ) -> StreamPlan:
         """Return the plan of a stream whose records are used as they are."""
-        return cls(
-            stream, named, tuple(properties), passes_others=True, reads=READ_COLUMNS, transform=dict
-        )
+        columns = tuple(properties)
+        return cls(stream, named, columns, passes_others=True, reads=COLUMNS, transform=dict)
 
 
 class RecordConverter:
@@ -129,11 +125,14 @@ class RecordConverter:
     ) -> None:
         assert plan.transform is not None  # noqa: S101 (a dropped stream needs no converter)
         self._transform = plan.transform
-        self._usual = _usual_way(plan, builder)
         self._deletion_columns = plan.deletion_columns
         self._builder = builder
         self._left_out = left_out
         self._now = now
+        code = {name: f"record.get({name!r})" for name in builder.columns}
+        code |= {name: origin.code for name, origin in plan.origins.items()}
+        test, empty = code.pop(FILTER, None), plan.deletion_columns
+        self._usual = usual_way(builder, code, plan.environment, test=test, empty=empty)
 
     def event_time(self, record: dict[str, Any]) -> int | None:
         """Return the Unix time of a record's event; None if it has none, or will be dropped."""
@@ -183,14 +182,6 @@ class RecordConverter:
         if mapped is None:
             return None
         return self._builder.build(mapped, record, self._now(), self._left_out, violation)
-
-
-def _usual_way(plan: StreamPlan, builder: EventBuilder) -> Usual:
-    """Return the usual way of a stream."""
-    code = {name: f"record.get({name!r})" for name in builder.places}
-    code |= {name: origin.code for name, origin in plan.origins.items()}
-    test = code.pop(FILTER, None)
-    return usual_way(builder, code, plan.environment, test=test, empty=plan.deletion_columns)
 
 
 def _is_set(value: Any) -> bool:

@@ -14,10 +14,10 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from target_liveintent.conversions import FIELDS, READ_COLUMNS, missing_columns
+from target_liveintent.conversions import COLUMNS, FIELDS
 from target_liveintent.mapping.converter import FILTER, Path, StreamPlan
 from target_liveintent.mapping.presets import NULL_VALUES, PRESETS
-from target_liveintent.settings import EventDefaults, Settings
+from target_liveintent.settings import Settings
 
 _SIMILAR = 0.75
 """The least similarity of two names, by `difflib`: `pixel` and `pixel_id` have 0.77."""
@@ -81,7 +81,7 @@ def _column_problems(where: str, definition: Mapping[str, Any]) -> Iterator[str]
         if column not in _MAP_OPTIONS and column.startswith("__") and column.endswith("__"):
             near = did_you_mean(column, _MAP_OPTIONS)
             yield f"setting '{where}.{column}' is not an option of a stream map{near}"
-        elif isinstance(value, dict) and column not in (*READ_COLUMNS, *_MAP_OPTIONS):
+        elif isinstance(value, dict) and column not in (*COLUMNS, *_MAP_OPTIONS):
             advice = dots_advice(f"{where}.{column}".partition(".")[2])
             yield f"setting '{where}.{column}' must be an expression. {advice}"
         elif not is_valid(value):
@@ -129,32 +129,26 @@ _MAP_OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
 # Maps and the SCHEMA
 
 
-def misspelled(
-    plan: StreamPlan, schema: Mapping[str, Any], *, presets: bool = False
-) -> Iterator[str]:
+def misspelled(plan: StreamPlan, schema: Mapping[str, Any]) -> Iterator[str]:
     """Return a sentence for each name in the map of a stream that is probably a mistake.
 
     These are columns that no event has, and paths that the tap's schema does not have, unless
     `coalesce` or `or` gives an alternative that it does have. Nothing is said of the columns
-    `_sdc_…`, which taps add by the way in which they replicate, and of what presets read only if
-    `presets` is true. A further sentence is about a value that is read from a column in cents, by
-    its name, and that is not converted.
+    `_sdc_…`, which taps add by the way in which they replicate. A further sentence is about a value
+    that is read from a column in cents, by its name, and that is not converted.
     """
+    where = f"the map of '{plan.stream}'"
     for column, origin in plan.origins.items():
-        where = f"the map of '{plan.stream}'"
-        if column not in {FILTER, *READ_COLUMNS}:
+        if column not in {FILTER, *COLUMNS}:
             hint = did_you_mean(column, (field.name for field in FIELDS))
             yield f"{where} sets '{column}', but events have no such column{hint}"
-        if origin.is_shipped and not presets:
-            continue
-        note = " (The preset reads this column only if it exists.)" if origin.is_shipped else ""
         absent: dict[Path, tuple[int, Collection[str]]] = {}
         for group in origin.reads:
             found = {path: step for path in group if (step := _absent_step(path, schema))}
             if len(found) == len(group):
                 absent |= found
         for path, (place, known_steps) in sorted(absent.items()):
-            yield f"in {where}, {unknown_read(column, path, place, known_steps)}{note}"
+            yield f"in {where}, {unknown_read(column, path, place, known_steps)}"
         if column == "value" and not _CONVERSION.search(origin.text):
             for path in sorted({path for group in origin.reads for path in group}):
                 if path and _IN_CENTS.search(path[-1]):
@@ -162,30 +156,6 @@ def misspelled(
                         f"in {where}, 'value' reads '{'.'.join(path)}', whose name means cents, as"
                         " an amount. To convert it, use minor_units(amount, currency)."
                     )
-
-
-def lacking_for_events(
-    plan: StreamPlan, schema: Mapping[str, Any], defaults: EventDefaults
-) -> list[str]:
-    """List in phrases what a mapped stream lacks, so that its records cannot produce an event.
-
-    A preset reads what some sources have and others lack. But each event needs a time: if the tap's
-    schema has none of the columns that the preset reads for it, the preset does not fit the stream.
-    Its filter could then leave out every record without a word.
-    """
-    lacking = missing_columns(plan.properties, defaults)
-    origin = plan.origins.get("event_time")
-    has_other = "eventTime" in plan.properties  # The API's spelling.
-    if origin is not None and origin.is_shipped and not has_other:
-        paths = {path for group in origin.reads for path in group}
-        if paths and all(_absent_step(path, schema) for path in paths):
-            names = " or ".join(sorted(".".join(path) for path in paths))
-            lacking.insert(
-                0,
-                f"event_time (the preset reads it from {names}, but the tap's SCHEMA has no such"
-                " column: remove the preset of this stream)",
-            )
-    return lacking
 
 
 def unknown_read(column: str, path: Path, place: int, known_steps: Iterable[str]) -> str:
@@ -208,16 +178,13 @@ def _absent_step(path: Path, schema: Mapping[str, Any]) -> tuple[int, Collection
     inner: Any = schema
     for place, step in enumerate(path):
         properties = inner.get("properties") if isinstance(inner, dict) else None
-        if not isinstance(properties, dict) or not properties or _allows_others(inner):
+        is_open = not properties or inner.get("additionalProperties", False) is not False
+        if not isinstance(properties, dict) or is_open or not _OPENING.isdisjoint(inner):
             return None
         if step not in properties:
             return place, properties
         inner = properties[step]
     return None
-
-
-def _allows_others(schema: Mapping[str, Any]) -> bool:
-    return not _OPENING.isdisjoint(schema) or schema.get("additionalProperties", False) is not False
 
 
 def absent_streams(names: Collection[str], streams: Collection[str]) -> Iterator[tuple[str, str]]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import simpleeval
 
-from target_liveintent.conversions import READ_COLUMNS
+from target_liveintent.conversions import COLUMNS
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping.converter import (
     FILTER,
@@ -24,7 +24,7 @@ from target_liveintent.mapping.converter import (
     StreamPlan,
 )
 from target_liveintent.mapping.expressions import Compiler
-from target_liveintent.mapping.map_checks import dots_advice, unknown_read
+from target_liveintent.mapping.map_checks import unknown_read
 from target_liveintent.mapping.presets import NULL_VALUES, expand_presets
 from target_liveintent.settings import Settings
 
@@ -55,32 +55,27 @@ class _Map:
         self._columns = columns
         self._dropped = {column for column, text in rows.items() if text in NULL_VALUES}
         self._expressions = {
-            column: compiler.compile(column, text)._replace(is_shipped=column in shipped)
+            column: compiler.compile(column, text)
             for column, text in rows.items()
             if column not in self._dropped
         }
+        for column in self._expressions.keys() & set(shipped):
+            self._expressions[column] = self._expressions[column]._replace(reads=frozenset())
         passed = [one for one in columns if one not in self._dropped] if self._passes_others else []
         computed = [column for column in self._expressions if column != FILTER]
-        properties = tuple(dict.fromkeys([*passed, *computed]))
+        needed = [expression.columns for expression in self._expressions.values()]
+        known = [one for one in needed if one is not None]
+        passed_on: frozenset[str] = COLUMNS if self._passes_others else frozenset()
         self.plan = StreamPlan(
             name,
             named=True,
-            properties=properties,
+            properties=tuple(dict.fromkeys([*passed, *computed])),
             passes_others=self._passes_others,
-            reads=self._reads(),
+            reads=passed_on.union(*known) if len(known) == len(needed) else None,
             transform=self._transform,
             origins=self._expressions,
             environment=compiler.environment,
         )
-
-    def _reads(self) -> frozenset[str] | None:
-        """Return the columns of a record that the map needs; None for all."""
-        found = READ_COLUMNS if self._passes_others else frozenset()
-        for expression in self._expressions.values():
-            if expression.columns is None:
-                return None
-            found |= expression.columns
-        return found
 
     def _transform(self, record: dict[str, Any]) -> dict[str, Any] | None:
         """Map one record.
@@ -174,7 +169,6 @@ class StreamMaps:
         Raises:
             StreamMappingError: If a map does not fit.
         """
-        self._check_dots(stream)
         properties = schema.get("properties", {})
         own = StreamPlan.without_map(stream, properties, named=not self._definitions)
         if self._drops_others:
@@ -202,16 +196,6 @@ class StreamMaps:
             else:
                 copies.append(plan)
         return [own, *copies]
-
-    def _check_dots(self, stream: str) -> None:
-        """Refuse `A: {B: __NULL__}` if a stream `A.B` came: Meltano makes it of `A.B: __NULL__`."""
-        for name, definition in self._definitions.items():
-            column = stream.removeprefix(f"{name}.")
-            if column == stream or stream in self._definitions or not isinstance(definition, dict):
-                continue
-            if definition.get(column, ...) in NULL_VALUES:
-                msg = f"the map of '{name}' drops '{column}'. {dots_advice(stream)}"
-                raise StreamMappingError(msg)
 
 
 def stream_maps_of(settings: Settings) -> StreamMaps:

@@ -13,8 +13,8 @@ import msgspec
 
 from target_liveintent import config
 from target_liveintent.conversions import (
+    COLUMNS,
     DEAD_LETTERS,
-    READ_COLUMNS,
     missing_columns,
     missing_columns_message,
 )
@@ -24,7 +24,7 @@ from target_liveintent.settings import Settings
 
 FACT_COLUMNS = ("outcome", "record")
 """The columns by which rows of the table of outcomes are recognized."""
-_EVENT_COLUMNS = (*sorted(READ_COLUMNS), *DELETION_COLUMNS)
+_EVENT_COLUMNS = (*sorted(COLUMNS), *DELETION_COLUMNS)
 _NEVER = "(?!)"
 _RULES = {
     "stream_name": (

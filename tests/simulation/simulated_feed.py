@@ -6,7 +6,7 @@ import random
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from target_liveintent.conversions import Conversion, Event, Rejection
-from target_liveintent.conversions.fields import event_of
+from target_liveintent.conversions.model import event_of
 
 if TYPE_CHECKING:
     from simulated_plan import Plan

@@ -11,8 +11,7 @@ from unit_support import ACCOUNT, NOW
 
 from target_liveintent.clock import Clock
 from target_liveintent.config import settings_of
-from target_liveintent.conversions.fields import event_of
-from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.conversions.model import Conversion, Rejection, event_of
 from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.machine import DeliveryMachine, Request
 from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus

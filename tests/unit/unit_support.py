@@ -121,7 +121,7 @@ def both_ways(
     left_out: dict[str, int] = {}
     causes = dict(builder.causes)
     result = builder.build(mapped, raw, now, left_out)
-    inputs = {name: f"record['mapped'].get({name!r})" for name in builder.places}
+    inputs = {name: f"record['mapped'].get({name!r})" for name in builder.columns}
     build_usual = usual_way(builder, inputs, {})
     counted: dict[str, int] = {}
     try:

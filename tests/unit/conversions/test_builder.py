@@ -187,12 +187,11 @@ def test_no_consent_before_suppression(tmp_path: Path) -> None:
         {"email": ..., "md5": MD5.upper()},
         {"email": ..., "sha2": SHA2},
         {"email": ..., "md5": ADDRESS},
-        {"email": ..., "userData": {"sha2": SHA2}},
         {"email": "johndoe@gmail.com", "sha2": "b" * 64},
     ],
 )
 def test_every_identity_of_a_person_is_suppressed(identity: dict[str, Any], tmp_path: Path) -> None:
-    """The list applies in every column and spelling that an identity may have."""
+    """The list applies in every column that an identity may have."""
     rejected = rejection(order(**identity), suppressions=suppressing(tmp_path, ADDRESS))
     assert (rejected.reason, rejected.field) == ("suppressed", None)
     conversion(order(**identity), suppressions=suppressing(tmp_path, "other@example.com"))

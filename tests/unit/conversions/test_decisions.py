@@ -8,8 +8,7 @@ from urllib.parse import quote
 import pytest
 from unit_support import LI_DID
 
-from target_liveintent.conversions.coerce import UNUSABLE
-from target_liveintent.conversions.decisions import decision_id, decision_id_of_url
+from target_liveintent.conversions.coerce import UNUSABLE, decision_id, decision_id_of_url
 
 OTHER = "0e2f6f0c-5d0c-4f3e-9c57-2f0f3c6f2b11"
 ZERO = "00000000-0000-0000-0000-000000000000"

@@ -1,4 +1,4 @@
-"""The table of fields: columns and their places, what a stream must have, and the exact JSON."""
+"""The table of columns: what a stream must have, and the exact JSON."""
 
 from decimal import Decimal
 from typing import Any
@@ -23,73 +23,12 @@ from unit_support import (
 from target_liveintent.conversions.coerce import exact
 from target_liveintent.conversions.fields import (
     FROM_SETTINGS,
-    first_value,
     missing_columns,
     missing_columns_message,
-    places_of,
 )
 from target_liveintent.conversions.model import MARGIN, WINDOWS, Rejection, request_body
 from target_liveintent.settings import EventDefaults
 from target_liveintent.store import letter_of
-
-
-def test_places() -> None:
-    """Our name comes before the API's spelling; columns that a stream lacks have no place."""
-    assert places_of(["source", "ip", "userData", "eventId", "note"]) == {
-        "event_id": (("eventId",),),
-        "source": (("source",),),
-        "md5": (("userData", "md5"),),
-        "sha2": (("userData", "sha2"),),
-        "ip": (("ip",), ("userData", "ip")),
-        "user_agent": (("userData", "ua"),),
-        "idfa": (("userData", "idfa"),),
-        "aaid": (("userData", "aaid"),),
-        "tracking_enabled": (("userData", "trackingEnabled"),),
-    }
-
-
-@pytest.mark.parametrize(
-    ("record", "value"),
-    [
-        ({"ip": 1, "userData": {"ip": 2}}, 1),
-        ({"ip": None, "userData": {"ip": 2}}, 2),
-        ({"userData": {"ip": 0}}, 0),
-        ({"userData": {"ip": None}}, None),
-        *(({"userData": other}, None) for other in ("text", 5, [{"ip": 1}], {})),
-        ({}, None),
-    ],
-)
-def test_the_first_value(record: dict[str, Any], value: Any) -> None:
-    """Null counts as absent, and a record may lack a place."""
-    assert first_value(record, [("ip",), ("userData", "ip")]) == value
-
-
-def test_the_api_spelling_is_accepted() -> None:
-    """A tap that sends LiveIntent's own event gets the same event."""
-    record = {
-        "eventId": "1007",
-        "eventTime": "2026-07-31T12:13:20Z",
-        "pixelId": "12345",
-        "source": "app",
-        "decisionId": LI_DID,
-        "userData": {
-            "md5": MD5.upper(),
-            "sha2": SHA2,
-            "ip": "203.0.113.7",
-            "ua": "Mozilla/5.0",
-            "idfa": LI_DID,
-            "aaid": LI_DID,
-            "trackingEnabled": "true",
-        },
-        "purchaseData": {
-            "currency": "USD",
-            "value": "87.10",
-            "orderId": "1007",
-            "appBundle": "com.example.shop",
-            "sourceUrl": "https://shop.example/p?a=1",
-        },
-    }
-    assert conversion(record).body == conversion(FULL).body
 
 
 def test_columns_that_the_schema_does_not_name_are_not_read() -> None:
@@ -109,9 +48,6 @@ ALL = ["event_time", "email", "pixel_id", "source"]
         *((["event_time", name], DEFAULTS, []) for name in ("email", "md5", "sha2", "decision_id")),
         (["event_time", "source_url"], DEFAULTS, []),
         (ALL, BARE, []),
-        (["eventTime", "userData", "pixelId", "source"], BARE, []),
-        (["eventTime", "decisionId"], DEFAULTS, []),
-        (["eventTime", "purchaseData"], DEFAULTS, []),
         (["email"], DEFAULTS, ["event_time"]),
         (["event_time"], DEFAULTS, ["email"]),
         (["event_time", "ip", "idfa"], DEFAULTS, ["email"]),
@@ -174,8 +110,7 @@ def test_nothing_else_of_the_record_is_sent_or_kept() -> None:
     record = order(
         note="hush",
         order_status_url="https://shop.example/hush",
-        userData={"name": "hush", "email": "hush@example.com", "ua": "UA"},
-        purchaseData={"items": ["hush"], "orderId": "9"},
+        userData={"ua": "hush", "email": "hush@example.com"},
         _sdc_extracted_at="hush",
         Email="hush@example.com",
     )

@@ -214,23 +214,3 @@ def test_a_map_that_does_not_fit() -> None:
     """A map that cannot be used ends the run in one of our own exceptions, one readable line."""
     with pytest.raises(StreamMappingError, match="the stream map of 'orders' cannot be used"):
         plans({"orders": {"x": "a b"}})
-
-
-@pytest.mark.parametrize(
-    ("stream", "drops"),
-    [("Sales.Old", "Sales"), ("a.b.Old", "a.b"), ("Old", ""), ("Sales.New", ""), ("x.Old", "")],
-)
-def test_a_null_that_can_mean_two_things(stream: str, drops: str) -> None:
-    """Through Meltano, `Sales.Old: __NULL__` is the same as `Sales: {Old: __NULL__}`."""
-    drop = {"email": "email", "Old": "__NULL__"}
-    maps = StreamMaps({"Sales": drop, "a.b": drop, "x.Old": {}, "x": drop}, {})
-    if not drops:
-        maps.plans(stream, SCHEMA)
-        return
-    with pytest.raises(StreamMappingError) as raised:
-        maps.plans(stream, SCHEMA)
-    assert str(raised.value).startswith(f"the map of '{drops}' drops 'Old'. If '{stream}' is")
-    assert str(raised.value).endswith(f"write ? in place of each dot: '{stream.replace('.', '?')}'")
-    spelled = StreamMaps({"*": {"email": "email"}, stream.replace(".", "?"): "__NULL__"}, {})
-    (plan,) = spelled.plans(stream, SCHEMA)
-    assert (plan.named, plan.transform) == (True, None)

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit_support import ADDRESS, LI_DID, MD5, SHA2, md5, sha256
 
-from target_liveintent.conversions.coerce import UNUSABLE
-from target_liveintent.conversions.decisions import decision_id
+from target_liveintent.conversions.coerce import UNUSABLE, decision_id
 from target_liveintent.privacy.identity import (
     IDENTITY_COLUMNS,
     JUNK_HASHES,

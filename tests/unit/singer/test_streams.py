@@ -235,43 +235,6 @@ def test_what_a_preset_reads_in_vain(name: str, caplog: pytest.LogCaptureFixture
     ]
 
 
-def test_a_preset_that_does_not_fit(caplog: pytest.LogCaptureFixture) -> None:
-    """If no column holds its event time, the stream is another one than the preset is for.
-
-    Its filter could drop every row without a word, and STATE would pass them.
-    """
-    streams = Registering(presets={"orders": "postgres_orders"})
-    with pytest.raises(StreamMappingError) as raised:
-        streams.send("orders", ("id", "placed_at", "email"))
-    assert str(raised.value).startswith(
-        "stream 'orders' cannot produce any event: it lacks event_time (the preset reads it from"
-        " created_at or paid_at, but the tap's SCHEMA has no such column: remove the preset of this"
-        " stream). The stream has these columns: id, placed_at, email. A map to start from:"
-    )
-    assert "event_time: get('placed_at')" in str(raised.value)
-    for columns in (("id", "paid_at", "email"), ("id", "created_at", "email")):
-        Registering(presets={"orders": "postgres_orders"}).send("orders", columns)
-    assert caplog.messages == []
-
-
-@pytest.mark.parametrize(
-    ("preset", "own", "columns"),
-    [
-        ("shopify", {"eventTime": "get('placed')"}, ("id", "placed", "email")),
-        ("shopify", {"event_time": "placed"}, ("id", "placed", "email")),
-        ("stripe_charges", {"event_time": "get('created')"}, ("id", "status")),
-        ("salesforce_opportunity", {}, ("Id", "CloseDate", "Contact_Email__c")),
-    ],
-)
-def test_a_preset_whose_event_time_can_be_read(
-    preset: str, own: dict[str, str], columns: tuple[str, ...]
-) -> None:
-    """The user's own column counts, even in the words of the preset; so does any alternative."""
-    streams = Registering({"orders": own} if own else {}, presets={"orders": preset})
-    streams.send("orders", columns)
-    assert streams.streams.has_events
-
-
 def test_absent_streams(caplog: pytest.LogCaptureFixture) -> None:
     """A stream that did not come is named if one that came is similar."""
     found = Registering({"ordres": MAP, "refunds": MAP})

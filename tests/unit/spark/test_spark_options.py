@@ -114,10 +114,10 @@ def test_unknown_options() -> None:
         (["ID", "Event_Time", "EMAIL", "Note"], None, (), ("ID", "event_time", "email", "Note")),
         # A record has our spelling, whatever that of the columns is.
         (
-            ["ID", "EVENT_TIME", "Email", "VALUE", "EventId", "USERDATA", "NOTE"],
+            ["ID", "EVENT_TIME", "Email", "VALUE", "NOTE"],
             "id",
             ("id",),
-            ("id", "event_time", "email", "value", "eventId", "userData"),
+            ("id", "event_time", "email", "value"),
         ),
         # The task drops deleted rows, so it needs the columns in which a tap marks them.
         ([*COLUMNS, *MARKS], "id", ("id",), (*COLUMNS, *MARKS)),

@@ -11,8 +11,7 @@ import psycopg
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.config import settings_of
-from target_liveintent.conversions.fields import event_of
-from target_liveintent.conversions.model import Conversion, LetterKey, Rejection
+from target_liveintent.conversions.model import Conversion, LetterKey, Rejection, event_of
 from target_liveintent.run_id import new_run_id
 from target_liveintent.settings import Settings
 from target_liveintent.store import RunStore, Waiting, open_for_writing

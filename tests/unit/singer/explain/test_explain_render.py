@@ -176,16 +176,6 @@ def test_a_preset(given: dict[str, Any], said: str) -> None:
     assert any("presets:" in line for line in lines) == said.startswith("`presets")
 
 
-def test_what_a_preset_reads_in_vain() -> None:
-    """It is no mistake; but a column with a similar name may be the one that is meant."""
-    opening = schema(("id", "created_at", "customer_emial"))
-    lines = with_presets(opening, presets={"orders": "postgres_orders"})
-    (said,) = [line for line in lines if "'customer_email', which" in line]
-    assert said.endswith(
-        "; did you mean 'customer_emial'? (The preset reads this column only if it exists.)"
-    )
-
-
 def with_presets(message: dict[str, Any], **given: Any) -> list[str]:
     """Explain a SCHEMA with the maps of these settings."""
     used = settings(**given)
