@@ -87,7 +87,6 @@ class ExplainedStream(msgspec.Struct):
     advice: str | None = None
     records: Records | None = None
     warnings: list[str] = msgspec.field(default_factory=list)
-    ends_run: str | None = None
 
 
 class AbsentStream(msgspec.Struct):
@@ -141,7 +140,6 @@ def describe(
     described = ExplainedStream(stream.name, plan.stream, in_use.get(stream.name), _use(plan))
     described.lacks = explained.missing
     described.advice = _advice(explained, settings, in_use=stream.name in in_use)
-    described.ends_run = explained.mistake
     if plan.transform is not None:
         _describe_fields(described, explained, settings)
     counts = explained.counts

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 
 from target_liveintent.conversions import Conversion, Rejection, missing_columns_message
-from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping import MELTANO_TEST_STREAM, RecordConverter, Stream, StreamPlan
 from target_liveintent.privacy import Suppressions
 from target_liveintent.reasons import REASONS
@@ -32,7 +31,6 @@ class Explained(msgspec.Struct):
         ids: The ID of each event.
         events: The JSON of each event.
         rejections: All rejections, those of dropped records too.
-        mistake: The error that would end a run.
     """
 
     stream: Stream
@@ -45,7 +43,6 @@ class Explained(msgspec.Struct):
     ids: list[str] = []
     events: list[bytes] = []
     rejections: list[Rejection] = []
-    mistake: str | None = None
 
     def convert_records(
         self,
@@ -68,10 +65,7 @@ class Explained(msgspec.Struct):
 
     def event_time(self, record: dict[str, Any]) -> int | None:
         """Return the Unix time of a record's event, if it has one."""
-        try:
-            return self.converter.event_time(record) if self.converter else None
-        except StreamMappingError:  # `add` reports the failure.
-            return None
+        return self.converter.event_time(record) if self.converter else None
 
     def add(self, record: dict[str, Any], violation: str | None = None) -> None:
         """Convert a record as a run would, and note its outcome.
@@ -84,15 +78,9 @@ class Explained(msgspec.Struct):
         if self.converter is None:
             counts.unmapped += 1
             return
-        if self.mistake:
-            return
         if violation is None and self.validator:
             violation = self.validator.violation(record)
-        try:
-            result = self.converter.convert(record, violation)
-        except StreamMappingError as mistake:
-            self.mistake = str(mistake)
-            return
+        result = self.converter.convert(record, violation)
         if isinstance(result, Conversion):
             self.ids.append(result.event.event_id)
             self.events.append(result.body)
@@ -115,8 +103,6 @@ def run_problems(plans: Sequence[Explained], settings: Settings) -> Iterator[str
         add(counts.of(name), explained.counts)
         if explained.is_refused:
             yield missing_columns_message(name, explained.missing)
-        if explained.mistake:
-            yield explained.mistake
         if settings.fail_on_rejection:
             for reason in itertools.islice(explained.counts.rejected, 1):
                 yield f"a record of '{name}' is rejected as {reason}, and on_rejection is 'fail'"

@@ -12,6 +12,7 @@ from target_liveintent.mapping.functions import CURRENCIES
 from target_liveintent.mapping.map_checks import (
     absent_streams,
     did_you_mean,
+    lacking_for_events,
     map_problems,
     misspelled,
     unused_zone,
@@ -34,6 +35,7 @@ __all__ = [
     "advise_map",
     "config_text",
     "did_you_mean",
+    "lacking_for_events",
     "likely_preset",
     "map_problems",
     "misspelled",

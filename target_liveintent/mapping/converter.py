@@ -61,6 +61,7 @@ class Expression(NamedTuple):
         compute: Computes its value for a record.
         code: It, as Python code that reads `record`.
         columns: The columns of a record that it needs; None if that is not known.
+        names: Those of them that it reads by their names, so that it fails without them.
     """
 
     column: str
@@ -69,6 +70,7 @@ class Expression(NamedTuple):
     compute: Callable[[dict[str, Any]], Any]
     code: str
     columns: frozenset[str] | None = frozenset()
+    names: frozenset[str] = frozenset()
 
 
 class StreamPlan(NamedTuple):
@@ -154,10 +156,6 @@ class RecordConverter:
         Args:
             record: The record.
             violation: How the record breaks the tap's schema.
-
-        Raises:
-            StreamMappingError: If the map reads a column that neither the record nor the tap's
-                schema has.
         """
         if violation is None:
             try:

@@ -90,34 +90,23 @@ class Compiler:
         }
 
     def compile(self, column: str, text: str) -> Expression:
-        """Compile an expression.
-
-        Raises:
-            ValueError: If it is no Python.
-        """
-        try:
-            tree, original = ast.parse(text).body[0], ast.parse(text).body[0]
-        except (SyntaxError, IndexError):
-            msg = f"Failed to parse expression {text}."
-            raise ValueError(msg) from None
+        """Compile an expression; raises a `ValueError` or a `SyntaxError` if it cannot be used."""
+        text = text.strip()
+        tree, original = (ast.parse(text, mode="eval").body for _ in range(2))
         rewriter = _Rewriter(self._values, column, tree)
-        try:
-            code = rewriter.rewrite(tree)
-            # It may be nested too deeply for Python's parser, also within the code of a function.
-            ast.parse(f"((({code})))")
-        except (RecursionError, SyntaxError, MemoryError):
-            code, rewriter.reads = None, []
-        reads = frozenset(rewriter.reads)
+        code = rewriter.rewrite(tree)
+        ast.parse(f"((({code})))")  # Within a function, Python takes fewer brackets.
+        reads, names = frozenset(rewriter.reads), frozenset(rewriter.names)
         if code is None:
             name = f"_e_{len(self.environment)}"
             evaluate = functools.partial(self._evaluate, column, text, original)
             self.environment[name] = evaluate
-            return Expression(column, text.strip(), reads, evaluate, f"{name}(record)", None)
+            return Expression(column, text, reads, evaluate, f"{name}(record)", None, names)
         compute = compiled(f"lambda record: ({code})", self.environment, "eval")
         columns = None if any(() in group for group in reads) else frozenset(rewriter.columns)
-        return Expression(column, text.strip(), reads, compute, code, columns)
+        return Expression(column, text, reads, compute, code, columns, names)
 
-    def _evaluate(self, column: str, text: str, tree: ast.stmt, record: Row) -> Any:
+    def _evaluate(self, column: str, text: str, tree: ast.expr, record: Row) -> Any:
         """Evaluate an expression with the names that the SDK gives it."""
         own = {"self": record[column]} if column in record and column != FILTER else {}
         shared = {"_": record, "record": record}
@@ -151,10 +140,11 @@ class _Rewriter(ast.NodeTransformer):
 
     Attributes:
         columns: The columns of a record that may be read.
+        names: Those of them that are read by their names.
         reads: The groups of paths that are read, as an `Expression` has them.
     """
 
-    def __init__(self, values: Mapping[str, Any], column: str, tree: ast.stmt) -> None:
+    def __init__(self, values: Mapping[str, Any], column: str, tree: ast.expr) -> None:
         self._values = values
         self._column = column
         self._bound = {
@@ -162,13 +152,14 @@ class _Rewriter(ast.NodeTransformer):
             for node in ast.walk(tree)
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
         }
-        self._is_compiled = isinstance(tree, ast.Expr)
+        self._is_compiled = True
         self.columns: set[str] = set()
+        self.names: set[str] = set()
         self.reads: list[frozenset[Path]] = []
 
-    def rewrite(self, tree: ast.stmt) -> str | None:
+    def rewrite(self, tree: ast.expr) -> str | None:
         """Return the code; None if the evaluator has to be used."""
-        made = self.generic_visit(tree)
+        made = self.visit(tree)
         return ast.unparse(ast.fix_missing_locations(made)) if self._is_compiled else None
 
     def visit(self, node: ast.AST) -> Any:
@@ -222,8 +213,7 @@ class _Rewriter(ast.NodeTransformer):
         # Where a record lacks a column `amount`, the helper must not stand in for it unnoticed.
         if node.id in _FUNCTIONS and node.id not in ALSO_COLUMNS:
             return self._if_present(node.id, self._function(node.id))
-        self._note(node.id)
-        return self._at(node.id)
+        return self._named(node.id)
 
     def _note(self, *path: str) -> None:
         self.columns.update(path[:1])
@@ -234,6 +224,11 @@ class _Rewriter(ast.NodeTransformer):
             return ast.Name(f"_f_{name}", ast.Load())
         self._note()  # It may be called with any path.
         return _call("_getter", _RECORD)
+
+    def _named(self, column: str) -> ast.expr:
+        self.names.add(column)
+        self._note(column)
+        return self._at(column)
 
     def _at(self, column: str) -> ast.expr:
         self.columns.add(column)
@@ -246,8 +241,7 @@ class _Rewriter(ast.NodeTransformer):
     def visit_Subscript(self, node: ast.Subscript) -> Any:
         column = _constant_text(node.slice)
         if _is_record(node.value) and column is not None:
-            self._note(column)
-            return self._at(column)
+            return self._named(column)
         return self.generic_visit(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> Any:

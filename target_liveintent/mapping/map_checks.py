@@ -14,10 +14,10 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from target_liveintent.conversions import COLUMNS, FIELDS
+from target_liveintent.conversions import COLUMNS, FIELDS, missing_columns
 from target_liveintent.mapping.converter import FILTER, Path, StreamPlan
 from target_liveintent.mapping.presets import NULL_VALUES, PRESETS
-from target_liveintent.settings import Settings
+from target_liveintent.settings import EventDefaults, Settings
 
 _SIMILAR = 0.75
 """The least similarity of two names, by `difflib`: `pixel` and `pixel_id` have 0.77."""
@@ -148,7 +148,11 @@ def misspelled(plan: StreamPlan, schema: Mapping[str, Any]) -> Iterator[str]:
             if len(found) == len(group):
                 absent |= found
         for path, (place, known_steps) in sorted(absent.items()):
-            yield f"in {where}, {unknown_read(column, path, place, known_steps)}"
+            hint = did_you_mean(path[place], known_steps) or "."
+            yield (
+                f"in {where}, '{column}' reads '{'.'.join(path)}', which is not in the tap's"
+                f" SCHEMA{hint}"
+            )
         if column == "value" and not _CONVERSION.search(origin.text):
             for path in sorted({path for group in origin.reads for path in group}):
                 if path and _IN_CENTS.search(path[-1]):
@@ -158,13 +162,21 @@ def misspelled(plan: StreamPlan, schema: Mapping[str, Any]) -> Iterator[str]:
                     )
 
 
-def unknown_read(column: str, path: Path, place: int, known_steps: Iterable[str]) -> str:
-    """Return a sentence about a path of which the tap's schema does not have the step at a place.
+def lacking_for_events(
+    plan: StreamPlan, schema: Mapping[str, Any], defaults: EventDefaults
+) -> list[str]:
+    """List in phrases what a mapped stream lacks, so that its records cannot produce an event.
 
-    The schema has the known steps there.
+    An expression that names a column which the tap's schema does not have would fail for each of
+    them.
     """
-    hint = did_you_mean(path[place], known_steps) or "."
-    return f"'{column}' reads '{'.'.join(path)}', which is not in the tap's SCHEMA{hint}"
+    lacking = missing_columns(plan.properties, defaults)
+    for column, origin in plan.origins.items():
+        for name in sorted(origin.names):
+            if absent := _absent_step((name,), schema):
+                hint = did_you_mean(name, absent[1]).replace("; ", " (").replace("?", "?)")
+                lacking.append(f"'{name}', which '{column}' reads{hint}")
+    return lacking
 
 
 def _absent_step(path: Path, schema: Mapping[str, Any]) -> tuple[int, Collection[str]] | None:

@@ -13,30 +13,22 @@ import types
 from collections.abc import Collection, Mapping
 from typing import Any
 
-import simpleeval
-
 from target_liveintent.conversions import COLUMNS
 from target_liveintent.errors import StreamMappingError
-from target_liveintent.mapping.converter import (
-    FILTER,
-    Expression,
-    MappingFailedError,
-    StreamPlan,
-)
+from target_liveintent.mapping.converter import FILTER, MappingFailedError, StreamPlan
 from target_liveintent.mapping.expressions import Compiler
-from target_liveintent.mapping.map_checks import unknown_read
 from target_liveintent.mapping.presets import NULL_VALUES, expand_presets
 from target_liveintent.settings import Settings
 
 
 class _Map:
-    """One entry of `stream_maps`, applied to one stream with the columns of the tap's schema.
+    """One entry of `stream_maps`, applied to one stream.
 
     Args:
         name: The name under which the records are counted.
         options: The entry.
         compiler: Compiles its expressions; raises a `ValueError` if one cannot be used.
-        columns: The columns.
+        columns: The columns of the tap's schema.
         shipped: The columns whose expressions are a preset's.
     """
 
@@ -51,40 +43,33 @@ class _Map:
         rows = {FILTER: options.get(FILTER), **options}
         rows.pop("__key_properties__", None)  # The keys are those of the tap.
         self._passes_others = rows.pop("__else__", ...) is ...
-        self._name = name
-        self._columns = columns
         self._dropped = {column for column, text in rows.items() if text in NULL_VALUES}
         self._expressions = {
             column: compiler.compile(column, text)
             for column, text in rows.items()
             if column not in self._dropped
         }
-        for column in self._expressions.keys() & set(shipped):
-            self._expressions[column] = self._expressions[column]._replace(reads=frozenset())
-        passed = [one for one in columns if one not in self._dropped] if self._passes_others else []
-        computed = [column for column in self._expressions if column != FILTER]
-        needed = [expression.columns for expression in self._expressions.values()]
-        known = [one for one in needed if one is not None]
-        passed_on: frozenset[str] = COLUMNS if self._passes_others else frozenset()
+        passed = columns if self._passes_others else ()
+        properties = [column for column in passed if column not in self._dropped]
+        read: set[str | None] = {*COLUMNS} if self._passes_others else set()
+        for column, expression in self._expressions.items():
+            read |= {None} if expression.columns is None else expression.columns
+            if column in shipped:
+                self._expressions[column] = expression._replace(reads=frozenset())
+        properties += [column for column in self._expressions if column != FILTER]
         self.plan = StreamPlan(
             name,
             named=True,
-            properties=tuple(dict.fromkeys([*passed, *computed])),
+            properties=tuple(dict.fromkeys(properties)),
             passes_others=self._passes_others,
-            reads=passed_on.union(*known) if len(known) == len(needed) else None,
+            reads=None if None in read else frozenset(filter(None, read)),
             transform=self._transform,
             origins=self._expressions,
             environment=compiler.environment,
         )
 
     def _transform(self, record: dict[str, Any]) -> dict[str, Any] | None:
-        """Map one record.
-
-        Raises:
-            MappingFailedError: If one of the expressions fails.
-            StreamMappingError: If an expression names a column that neither the record nor the
-                tap's schema has.
-        """
+        """Map one record; raises a `MappingFailedError` if one of the expressions fails."""
         row = dict(record) if self._passes_others else {}
         for column in self._dropped:
             row.pop(column, None)
@@ -92,27 +77,13 @@ class _Map:
             try:
                 value = expression.compute(record)
             except Exception as failure:  # noqa: BLE001 (an expression may raise anything)
-                raise self._failure(expression, failure, record) from None
+                kind = type(failure).__name__
+                raise MappingFailedError(column, kind, self._event_id(record)) from None
             if column != FILTER:
                 row[column] = value
             elif not value:
                 return None
         return row or None
-
-    def _failure(
-        self, expression: Expression, failure: Exception, record: dict[str, Any]
-    ) -> Exception:
-        """Return the error for an expression that fails; it names the column that is absent."""
-        kind, name = type(failure).__name__, _absent_name(failure, expression)
-        if name is not None and name not in record:
-            if name not in self._columns and name != "self":
-                said = unknown_read(expression.column, (name,), 0, self._columns)
-                return StreamMappingError(
-                    f"the map of '{self._name}' has a mistake: {said} To read a column"
-                    " that only some records have, use get('name')."
-                )
-            kind = "NameNotDefined"  # As the SDK calls it.
-        return MappingFailedError(expression.column, kind, self._event_id(record))
 
     def _event_id(self, record: dict[str, Any]) -> Any:
         """Return the event ID that the map gives to a record; None if it gives none, or fails."""
@@ -123,15 +94,6 @@ class _Map:
             return expression.compute(record)
         except Exception:  # noqa: BLE001 (an expression of the user may raise anything)
             return None
-
-
-def _absent_name(failure: Exception, expression: Expression) -> str | None:
-    """Return the name whose absence made an expression fail; None if another reason did."""
-    if isinstance(failure, simpleeval.NameNotDefined):
-        return str(failure.name)
-    name = failure.args[0] if isinstance(failure, KeyError) else None
-    is_read = name == "self" or any((name,) in group for group in expression.reads)
-    return name if is_read else None
 
 
 class StreamMaps:
@@ -169,8 +131,8 @@ class StreamMaps:
         Raises:
             StreamMappingError: If a map does not fit.
         """
-        properties = schema.get("properties", {})
-        own = StreamPlan.without_map(stream, properties, named=not self._definitions)
+        columns = schema.get("properties", {})
+        own = StreamPlan.without_map(stream, columns, named=not self._definitions)
         if self._drops_others:
             own = StreamPlan(stream, named=False)
         copies = []
@@ -187,7 +149,7 @@ class StreamMaps:
             compiler = Compiler({"config": self._config, **names})
             shipped = self._shipped.get(name, ())
             try:
-                plan = _Map(counted_as, options, compiler, properties, shipped).plan
+                plan = _Map(counted_as, options, compiler, columns, shipped).plan
             except Exception as error:  # noqa: BLE001 (Python's parser raises many kinds)
                 msg = f"the stream map of '{stream}' cannot be used: {error}"
                 raise StreamMappingError(msg) from None

@@ -14,7 +14,6 @@ from typing import IO, Any
 
 import msgspec
 
-from target_liveintent.conversions import missing_columns
 from target_liveintent.errors import InputError, StorageError
 from target_liveintent.explain import (
     MAX_RECORDS,
@@ -24,7 +23,13 @@ from target_liveintent.explain import (
     describe,
     run_problems,
 )
-from target_liveintent.mapping import Stream, StreamMaps, absent_streams, config_text
+from target_liveintent.mapping import (
+    Stream,
+    StreamMaps,
+    absent_streams,
+    config_text,
+    lacking_for_events,
+)
 from target_liveintent.privacy import Suppressions
 from target_liveintent.settings import Settings
 from target_liveintent.singer.batch_files import batch_records
@@ -284,7 +289,7 @@ def converted(
     ]
     for one in plans:
         if one.plan.transform is not None:
-            one.missing = missing_columns(one.plan.properties, settings.events)
+            one.missing = lacking_for_events(one.plan, one.stream.schema, settings.events)
             if not one.missing:
                 one.convert_records(settings.events, suppressions, now)
                 if settings.validate_records:

@@ -16,7 +16,6 @@ from target_liveintent.conversions import (
     DEAD_LETTERS,
     DELIVERED_EVENTS,
     FROM_SETTINGS,
-    missing_columns,
     missing_columns_message,
 )
 from target_liveintent.errors import InputError, StreamMappingError
@@ -28,6 +27,7 @@ from target_liveintent.mapping import (
     absent_streams,
     advise_map,
     did_you_mean,
+    lacking_for_events,
     misspelled,
 )
 from target_liveintent.privacy import scrub
@@ -122,7 +122,7 @@ class StreamRegistry:
         if stream.name == MELTANO_TEST_STREAM:
             return False
         refuse_own_stream(stream.name)
-        missing = missing_columns(plan.properties, self._defaults)
+        missing = lacking_for_events(plan, stream.schema, self._defaults)
         if not missing:
             return True
         if not plan.named:

@@ -7,7 +7,6 @@ from unit_support import ADDRESS, DEFAULTS, MD5, NOW, TIME
 
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import Conversion, Rejection
-from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping.converter import (
     DELETION_COLUMNS,
     Expression,
@@ -27,9 +26,6 @@ def mapped(record: dict[str, Any]) -> dict[str, Any] | None:
     if record["id"] == "failing":
         column, kind = "value", "TypeError"
         raise MappingFailedError(column, kind)
-    if record["id"] == "misspelled":
-        msg = "a mistake"
-        raise StreamMappingError(msg)
     return {"event_time": record["at"], "email": record["mail"], "value": record["total"]}
 
 
@@ -77,11 +73,6 @@ def test_a_rejection(key: Any, violation: str | None, rejected: tuple[Any, ...])
     result = converter().convert({**RECORD, "id": key}, violation)
     assert isinstance(result, Rejection)
     assert (result.reason, result.field, result.detail, result.keys) == rejected
-
-
-def test_a_mistake_in_the_map_ends_the_run() -> None:
-    with pytest.raises(StreamMappingError):
-        converted(id="misspelled")
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,14 @@
 from typing import Any
 
 import pytest
+from unit_support import DEFAULTS
 
 from target_liveintent.mapping.converter import StreamPlan
 from target_liveintent.mapping.expressions import Compiler
 from target_liveintent.mapping.map_checks import (
     absent_streams,
     did_you_mean,
+    lacking_for_events,
     misspelled,
 )
 
@@ -61,6 +63,7 @@ def test_unknown_reads(path: str, hint: str) -> None:
         ]
 
 
+NAMED = ("emial", "_['emial']", "[emial for e in email][0]", "coalesce(emial, email)")
 OPENINGS: list[dict[str, Any]] = [
     *({"additionalProperties": True}, {"additionalProperties": {"type": "string"}}),
     *({"patternProperties": {"^x_": {}}}, {"$ref": "#/definitions/price"}),
@@ -124,6 +127,26 @@ def test_unknown_columns() -> None:
         said.format("event_date", "; did you mean 'event_time'?"),
         said.format("zzz", ""),
     ]
+
+
+@pytest.mark.parametrize(
+    ("expression", "lacks"),
+    [
+        *((one, "'emial', which '{}' reads (did you mean 'email'?)") for one in NAMED),
+        ("coalesce(zzz, email)", "'zzz', which '{}' reads"),
+        *((one, None) for one in ("get('emial')", "_.get('emial')", "email", "self", "lower")),
+        *((one, None) for one in ("[x for x in email][0]", "config", "_sdc_deleted_at", "_")),
+    ],
+)
+def test_a_name_that_is_in_no_record(expression: str, lacks: str | None) -> None:
+    """It ends the run before the first record; with `get`, a column may be absent."""
+    schema = {"properties": {"email": {}}}
+    for column in ("event_time", "__filter__"):
+        made = Compiler({"config": {}}).compile(column, expression)
+        plan = StreamPlan("s", True, ("event_time", "email"), origins={column: made})
+        wanted = [] if lacks is None else [lacks.format(column)]
+        assert lacking_for_events(plan, schema, DEFAULTS) == wanted
+        assert lacking_for_events(plan, {**schema, "additionalProperties": True}, DEFAULTS) == []
 
 
 @pytest.mark.parametrize(

@@ -137,30 +137,23 @@ def test_what_is_given_is_not_changed() -> None:
     assert given == before
 
 
-@pytest.mark.parametrize("expression", ["emial", "_['emial']", "[emial for e in email][0]"])
-def test_an_unknown_name(expression: str) -> None:
-    """Ends the run if neither record nor SCHEMA has it, and says which is near and what to do."""
-    for column in ("x", "__filter__"):
-        (own,) = plans({"orders": {column: expression}})
-        with pytest.raises(StreamMappingError) as raised:
-            mapped(own)
-        said = str(raised.value)
-        assert f"the map of 'orders' has a mistake: '{column}' reads 'emial', which is" in said
-        assert "did you mean 'email'?" in said
-        assert "get('emial')" not in said  # That would hide the mistake.
-        assert raised.value.__suppress_context__
-
-
 @pytest.mark.parametrize(
     "expression",
     ["total", "_['total']", "[total for e in email][0]", "self", "[self for e in 'x']"],
 )
-def test_a_name_that_only_the_schema_knows(expression: str) -> None:
-    """Rejects the record that lacks it, and no other; so does `self` for a column that is new."""
+def test_a_name_that_a_record_lacks(expression: str) -> None:
+    """Rejects this record, and no other; so does `self` for a column that is new."""
     (own,) = plans({"orders": {"x": expression}})
     with pytest.raises(MappingFailedError) as raised:
         mapped(own, {name: value for name, value in RECORD.items() if name != "total"})
-    assert (raised.value.column, raised.value.kind) == ("x", "NameNotDefined")
+    assert raised.value.column == "x"
+
+
+@pytest.mark.parametrize("expression", ["a b", "+".join(["total"] * 300), "pass"])
+def test_what_is_no_expression(expression: str) -> None:
+    """A map that cannot be used ends the run in one of our own exceptions, one readable line."""
+    with pytest.raises(StreamMappingError, match="the stream map of 'orders' cannot be used: "):
+        plans({"orders": {"x": expression}})
 
 
 @pytest.mark.parametrize(
@@ -208,9 +201,3 @@ def test_the_maps_of_a_configuration() -> None:
     (own,) = maps.plans("orders", copy.deepcopy(SCHEMA))
     assert mapped(own) == {**RECORD, "x": "berlin"}
     assert stream_maps_of(settings_of(ACCOUNT)).names == []
-
-
-def test_a_map_that_does_not_fit() -> None:
-    """A map that cannot be used ends the run in one of our own exceptions, one readable line."""
-    with pytest.raises(StreamMappingError, match="the stream map of 'orders' cannot be used"):
-        plans({"orders": {"x": "a b"}})

@@ -81,14 +81,6 @@ def test_nearly_all_orders_are_usual() -> None:
     assert isinstance(made.convert(records[0]), Conversion)
 
 
-@pytest.mark.parametrize("depth", [10, 50, 90, 94, 95, 96, 97, 98, 99, 100, 150, 195, 199, 300])
-def test_a_deep_expression(depth: int) -> None:
-    """However deeply an expression is nested, its map can be used; the evaluator takes the rest."""
-    deep = "+".join(["total"] * depth)
-    made = converter({**MAP, "value": deep, "__filter__": f"{deep} > 1"}, RECORD)
-    convert_both_ways(made, RECORD)
-
-
 PAGED = {**MAP, "source_url": "coalesce(get('page'), '/')", "ip": "_.get('ip')"}
 DEFINITIONS: list[dict[str, Any] | None] = [
     None,

@@ -79,13 +79,6 @@ def test_a_byte_order_mark() -> None:
     assert (outcomes(made.counts), made.counts.always_empty) == ({"sent": 1}, ["value"])
 
 
-def test_a_mistake_ends_the_stream() -> None:
-    """After an error that would end a run, no further record counts."""
-    made = explained({}, {"id": 0}, {}, value="value if id else emial")
-    assert "'value' reads 'emial'" in str(made.mistake)
-    assert outcomes(made.counts) == {"sent": 1}
-
-
 def test_a_stream_that_a_map_drops() -> None:
     """It lacks nothing, because it is not to give events, and its records are not counted."""
     (made,) = inspected(schema(["id"]), record(RECORD), maps={"orders": None})

@@ -18,7 +18,7 @@ OWN = {"event_time": "event_time", "email": "email", "__else__": None}
 MANY = [*EVENT, *(f"x{n:02}" for n in range(13))]
 ALL = (*EVENT, "pixel_id", "source")
 MARKED = (*EVENT, "_sdc_deleted_at")
-CREATED = {"event_time": "(get('created')\n  or created)", "email": "emial"}
+CREATED = {"event_time": "(get('created')\n  or created)", "email": "get('emial')"}
 SITUATIONS: dict[str, tuple[dict[str, Any], ...]] = {
     # An address and a consent are marked, because they stay here.
     "what is never sent": (schema((*EVENT, "consent", "value")), {}),
@@ -72,7 +72,7 @@ def test_columns_that_identify_nobody() -> None:
     )
 
 
-MAPPED = {"orders": {**OWN, "email": "emial", "pixel": "7"}, "poeple": OWN, "__else__": None}
+MAPPED = {"orders": {**OWN, "email": "get('emial')", "pixel": "7"}, "poeple": OWN, "__else__": None}
 MISTAKES = """\
 In the map of 'orders', 'email' reads 'emial', which is not in the tap's SCHEMA; \
 did you mean 'email'?
