@@ -24,7 +24,6 @@ from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.conversions import DEAD_LETTERS
 from target_liveintent.delivery import Client, DryClient, Refusals, delivery_of
 from target_liveintent.errors import ConfigurationError, StorageError
-from target_liveintent.mapping import stream_maps_of
 from target_liveintent.privacy import Suppressions, hide_token
 from target_liveintent.run import ReplayChoice, ReplayConverter, Run, RunParts
 from target_liveintent.run_id import new_run_id, run_named
@@ -117,9 +116,7 @@ class TargetLiveIntent(Target):
         self.run = Run(settings, parts)
         self.run.gate.awaits_stream = True
         self.message_reader = MessageReader(self.run.tick)
-        self.streams = singer.StreamRegistry(
-            stream_maps_of(settings), settings.events, settings.presets, self.logger
-        )
+        self.streams = singer.StreamRegistry(settings, self.logger)
 
     def _open_store(self, *, send_again: bool) -> store.RunStore:
         settings = self.settings

@@ -4,17 +4,16 @@
 may contain; both replace addresses with `scrub`.
 """
 
+from target_liveintent.privacy.addresses import holds_address, scrub
 from target_liveintent.privacy.identity import (
     IDENTITY_COLUMNS,
     NORMALIZATIONS,
     Identity,
     derive_event_id,
     hash_address,
-    holds_address,
     identify,
     is_placeholder,
     pseudonym,
-    scrub,
 )
 from target_liveintent.privacy.redaction import (
     LONGEST_TEXT,

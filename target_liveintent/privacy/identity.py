@@ -16,43 +16,14 @@ from typing import Any
 
 import msgspec
 
-from target_liveintent.privacy.escapes import (
-    decoded_text,
-    may_have_escapes,
-    may_hold_address,
-    without_invisible,
-)
+from target_liveintent.privacy.addresses import ADDRESS, ASCII_ADDRESS, without_invisible
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://conversions.liveintent.com/target-liveintent")
 """The namespace of every UUIDv5 made here. With another one, every event would get a new ID."""
 _NAMED = hashlib.sha1(NAMESPACE.bytes, usedforsecurity=False)
-
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str).encode
-
 _GMAIL = ("@gmail.com", "@googlemail.com")
 _HASH = re.compile(r"[0-9a-fA-F]{32}(?:[0-9a-fA-F]{32})?")
-_DOMAIN = r"(?:[\w-]{1,63}[.]){1,10}(?:[^\W\d_]{2,63}|xn--[\w-]{2,59})"
-_LOCAL = r"[\w\u0300-\u036f.%+'!#$*^`{}~-]"
-# `_ADDRESS_WITHIN` accepts the last character before the @ as well, so that every text that is
-# hashed as an address is also found as one. UTF-8 cannot encode the surrogates that JSON may hold.
-_ADDRESS = re.compile(rf"[^\s@<>()\[\],;:\"\\\ud800-\udfff]{{0,127}}{_LOCAL}@{_DOMAIN}")
-# The same for the characters of ASCII, in two thirds of the time: Python looks up a set in a table
-# if it has no classes such as \w.
-_ASCII_ADDRESS = re.compile(
-    r"[^\t-\r\x1c- @<>()\[\],;:\"\\]{0,127}[A-Za-z0-9_.%+'!#$*^`{}~-]"
-    r"@(?:[A-Za-z0-9_-]{1,63}[.]){1,10}(?:[A-Za-z]{2,63}|xn--[A-Za-z0-9_-]{2,59})"
-)
-# All repetitions are bounded, so that a long text without an address costs linear time. In a URL,
-# %40 is an @ (%2540 in a URL that is itself a parameter), %2E a dot, and %C3%BC a letter.
-_LETTER_CODE = r"%(?:25){0,8}[89a-fA-F][0-9a-fA-F]"
-_IPV4 = r"[0-9]{1,3}(?:[.][0-9]{1,3}){3}"
-_ADDRESS_WITHIN = re.compile(
-    rf"(?:\"[^\"\n]{{1,64}}\"|{_LOCAL}{{1,128}})(?:@|%(?:25){{0,8}}40)"
-    rf"(?:(?:(?:[\w-]|{_LETTER_CODE}){{1,63}}(?:[.]|%(?:25){{0,8}}2[eE])){{1,10}}"
-    rf"(?:(?:[^\W\d_]|{_LETTER_CODE}){{2,63}}|xn--[\w-]{{2,59}})"
-    rf"|(?i:localhost)(?![\w-])|{_IPV4}(?![\w-]|[.][0-9])"
-    rf"|\[(?:{_IPV4}|(?i:ipv6:)[0-9a-fA-F:.]{{2,45}})\])"
-)
 _TEXTS = (
     *("", " ", "null", "(null)", "None", "(none)", "nil", "NaN", "undefined", "unknown"),
     *("n/a", "#n/a", "na", "not set", "(not set)", "not_set", "[object Object]", "-", "<null>"),
@@ -62,7 +33,6 @@ _TEXTS = (
 """Texts that sources write, or hash, instead of an ID or an address that they do not have."""
 _PLACEHOLDERS = frozenset(text.strip().lower() for text in _TEXTS)
 _LONGEST = max(map(len, _PLACEHOLDERS))
-
 JUNK_HASHES = frozenset(
     algorithm(variant.encode(), usedforsecurity=False).hexdigest()
     for text in _TEXTS
@@ -103,7 +73,7 @@ def _without_dots_and_plus(lowered: str) -> str:
 
 
 def _gmail(address: str) -> str:
-    lowered = address.strip().lower()
+    lowered = _lower(address)
     return _without_dots_and_plus(lowered) if lowered.endswith(_GMAIL) else lowered
 
 
@@ -164,10 +134,10 @@ def digests(text: str) -> set[str]:
 def hash_address(text: str, normalize: Callable[[str], str]) -> Identity | None:
     """Return the hashes of an address without spaces around it; None if the text is no address."""
     if text.isascii():
-        found = _ASCII_ADDRESS.fullmatch(text)
+        found = ASCII_ADDRESS.fullmatch(text)
     else:
         text = without_invisible(text)
-        found = _ADDRESS.fullmatch(text)
+        found = ADDRESS.fullmatch(text)
     if found is None:
         return None
     normalized = normalize(text)
@@ -182,38 +152,6 @@ def hash_address(text: str, normalize: Callable[[str], str]) -> Identity | None:
 def is_placeholder(text: str) -> bool:
     """Return whether a text is a placeholder, in any case and with any spaces around it."""
     return len(text) <= _LONGEST and text.strip().lower() in _PLACEHOLDERS
-
-
-def holds_address(text: str) -> bool:
-    """Return whether the text contains an e-mail address, plain or escaped in any usual way."""
-    if not may_hold_address(text):
-        return False
-    if not may_have_escapes(text):
-        return "@" in text and _ADDRESS_WITHIN.search(text) is not None
-    return any(_ADDRESS_WITHIN.search(reading) for reading in (text, decoded_text(text)[0]))
-
-
-def scrub(text: str) -> str:
-    """Replace each e-mail address in a text with the SHA-256 of its lower-case form."""
-    if not may_hold_address(text):
-        return text
-    if not may_have_escapes(text):
-        return _ADDRESS_WITHIN.sub(lambda found: _digest(found[0]), text)
-    found = {one.span(): one[0] for one in _ADDRESS_WITHIN.finditer(text)}
-    decoded, places = decoded_text(text)
-    for one in _ADDRESS_WITHIN.finditer(decoded):
-        found[places[one.start()][0], places[one.end() - 1][1]] = one[0]
-    written: list[str] = []
-    done = 0
-    for (start, end), address in sorted(found.items(), key=lambda one: (one[0][0], -one[0][1])):
-        if start >= done:  # Else both are parts of one address.
-            written += (text[done:start], _digest(address))
-        done = max(done, end)
-    return "".join((*written, text[done:]))
-
-
-def _digest(address: str) -> str:
-    return hashlib.sha256(_lower(address).encode(errors="replace")).hexdigest()
 
 
 def pseudonym(text: str) -> str:

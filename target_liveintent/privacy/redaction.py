@@ -15,7 +15,8 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from target_liveintent.privacy.identity import MAX_NESTING, scrub
+from target_liveintent.privacy.addresses import scrub
+from target_liveintent.privacy.identity import MAX_NESTING
 
 LONGEST_TEXT = 8_192
 """Characters; a longer text is not a value: no order ID, page or browser is that long."""
@@ -31,7 +32,7 @@ _QUIET = {
         logging.WARNING,
     ),
 }
-"""The lowest level of what libraries log, whatever the configuration of the log says of them."""
+"""The lowest level of what libraries log, whatever the setting of the log's level."""
 _spellings: set[str] = set()
 
 
@@ -55,7 +56,7 @@ def redact_column(columns: dict[str, Any], name: str) -> None:
         columns["scrubbed"] = [*columns.get("scrubbed", ()), name]
 
 
-def redact_value(value: Any, depth: int = 0) -> Any:  # noqa: PLR0911 (a table of types)
+def redact_value(value: Any, depth: int = 0) -> Any:
     """Return a value as a dead letter may hold it; what is nested too deeply becomes None."""
     if depth > MAX_NESTING:
         return None
@@ -63,10 +64,9 @@ def redact_value(value: Any, depth: int = 0) -> Any:  # noqa: PLR0911 (a table o
         return {_redact_text(str(k)): redact_value(v, depth + 1) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [redact_value(inner, depth + 1) for inner in value]
-    if value is None or isinstance(value, (float, int)):
+    is_number = isinstance(value, Decimal) and value.is_finite()
+    if value is None or is_number or isinstance(value, (float, int)):
         return value
-    if isinstance(value, Decimal):
-        return value if value.is_finite() else str(value)
     if isinstance(value, (dt.date, dt.time)):
         return value.isoformat()
     return _redact_text(str(value))
@@ -105,10 +105,8 @@ class _Redacting(logging.Formatter):
 
 def protect_logging(logger: logging.Logger | None = None) -> None:
     """Redact what the handlers of a logger, by default the root logger, write from now on."""
-    known = list(logging.Logger.manager.loggerDict)
     for library, level in _QUIET.items():
-        for name in (library, *(one for one in known if one.startswith(f"{library}."))):
-            logging.getLogger(name).setLevel(level)
+        logging.getLogger(library).setLevel(level)
     for handler in (logger or logging.getLogger()).handlers:
         if not isinstance(handler.formatter, _Redacting):
             handler.setFormatter(_Redacting(handler.formatter or logging.Formatter()))

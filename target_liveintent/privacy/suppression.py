@@ -13,11 +13,8 @@ from target_liveintent.privacy.identity import Identity, digests
 class Suppressions:
     """The people who must not be sent, as the hashes of each normalization of an address.
 
-    Args:
-        path: The setting `suppression_path`: a path, or the URL of a file on another file system.
-
-    Raises:
-        ConfigurationError: If any part of the file cannot be read: a run must not send without it.
+    `path` is the setting `suppression_path`. If any part of the file cannot be read, this raises a
+    `ConfigurationError`: a run must not send without it.
     """
 
     def __init__(self, path: str | None) -> None:
@@ -31,12 +28,8 @@ class Suppressions:
             msg = f"suppression_path: {error}"
             raise ConfigurationError(msg) from None
         except (OSError, ValueError) as error:
-            is_shown = isinstance(error, OSError) and "://" not in path  # (For credentials.)
-            name = f" '{path}'" if is_shown else ""
-            reason = getattr(error, "strerror", None) or (
-                "it must be the path of a file in UTF-8, with one e-mail address or e-mail hash on"
-                " each line"
-            )
+            name = "" if "://" in path else f" {path!r}"  # (A URL may hold credentials.)
+            reason = getattr(error, "strerror", None) or "it must be a text file in UTF-8"
             msg = f"suppression_path{name} cannot be read: {reason}"
             raise ConfigurationError(msg) from None
 
@@ -55,18 +48,13 @@ class Suppressions:
 def digests_in(lines: Iterable[str]) -> Iterator[str]:
     """Yield the hashes of people, each of whom has a line with an address or the hash of one.
 
-    Blank lines, and those that begin with `#`, name nobody.
-
-    Raises:
-        InputError: If a line is anything else. The message has its number, and not the line.
+    Blank lines, and those that begin with `#`, name nobody. For any other line, this raises an
+    `InputError` with its number, and not the line.
     """
     for number, line in enumerate(lines, 1):
         text = line.strip()
         found = digests(text) if text else set()
         if not found and text and not text.startswith("#"):
-            msg = (
-                f"line {number} is neither an e-mail address nor the hash of one: correct or delete"
-                " the line"
-            )
+            msg = f"line {number} is neither an e-mail address nor the hash of one: correct it"
             raise InputError(msg)
         yield from found

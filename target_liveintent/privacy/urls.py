@@ -13,30 +13,30 @@ from collections.abc import Callable
 from urllib.parse import unquote
 
 from target_liveintent.files import word_table
-from target_liveintent.privacy.escapes import may_hold_address
-from target_liveintent.privacy.identity import holds_address
+from target_liveintent.privacy.addresses import holds_address
 
 _USER_INFO = re.compile(r"^(\s*(?:[a-z][a-z0-9+.-]*:)?//)[^/?#]*@", re.IGNORECASE)
 _USER_INFO_WITHIN = re.compile(r"//[^/?#\s]*@")
-_NAME_WITHIN = re.compile(r"[?&;#]([^=&;?#]{1,64})=")
+_NAME_WITHIN = re.compile(r"[?&;#]([^=&;?#]+)=")
 _PATH_PARAMETER = re.compile(r";([^;/=]{1,64}=[^;/]*)")
 _WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+")
 _NAMES = word_table(pathlib.Path(__file__).with_name("parameters.txt"))
 """What names of parameters mean: `secret`, `harmless` and `click`."""
 _SECRET_PREFIXES = ("x-amz-", "x-goog-")
 _ALWAYS_ATTRIBUTION = re.compile(r"li_did|utm_.*", re.IGNORECASE)
-_NEEDS_A_LOOK = re.compile(r"[@%=\\＠﹫]")  # noqa: RUF001
+_ODD = re.compile(r"[@\\%](?:(?<!%)|(?:25){0,8}(?:3[dD]|40|5[cC]|26|[eE][fF]))")
+"""An @, a \\ or an encoded =, or what may be decoded to one. Without them, and in ASCII, a value
+holds no address, and nothing encoded that matters."""
 _LEVELS = 3
 """A URL in a parameter is searched as it came, and after each of two percent-decodings."""
 
 
 def _all_but_secrets(parameter: str) -> str | None:
-    name, _, value = parameter.partition("=")
-    if _is_credential(_own_name(name)):
+    name, equals_sign, value = parameter.partition("=")
+    if equals_sign and _is_credential(name):
         return None
-    if _NEEDS_A_LOOK.search(value) and (holds_address(value) or _contains_credential(value)):
-        return None
-    return parameter
+    is_odd = "=" in value or _ODD.search(value) or not value.isascii()
+    return None if is_odd and (holds_address(value) or _contains_credential(value)) else parameter
 
 
 def _attribution(parameter: str) -> str | None:
@@ -82,17 +82,12 @@ def clean_url(url: str, kept: Callable[[str], str | None] = _all_but_secrets) ->
 
 
 def _is_plain(url: str) -> bool:
-    """Return whether no name of a parameter is escaped, and none means a secret."""
-    _, _, query = url.partition("?")
-    if "?" in query or "#" in url or ";" in url or may_hold_address(query):
-        return False
-    names = [parameter.partition("=")[0] for parameter in query.split("&")]
-    return not any(map(_is_credential, names))
+    """Return whether no name of a parameter means a secret, and nothing is odd."""
+    is_odd = _ODD.search(url) or not url.isascii()
+    return not is_odd and not any(map(_is_credential, _NAME_WITHIN.findall(url)))
 
 
 def _sendable(mark: str, text: str, kept: Callable[[str], str | None]) -> str:
-    if "=" not in text and kept is _all_but_secrets:
-        return mark + text
     parameters = [left for one in text.split("&") if (left := kept(one)) is not None]
     return mark + "&".join(parameters) if parameters else ""
 
@@ -104,7 +99,7 @@ def _is_attribution(name: str) -> bool:
 @functools.lru_cache(maxsize=1024)
 def _is_credential(name: str) -> bool:
     """Return whether a parameter's name means a secret: `key`, `orderKey`, `user[token]`."""
-    plain = unquote(name)
+    plain = unquote(_own_name(name))
     if _is_attribution(plain):
         return False
     words = [word.lower() for word in _WORD.findall(plain)]
@@ -118,8 +113,5 @@ def _contains_credential(value: str) -> bool:
     for _ in range(_LEVELS):
         if _USER_INFO_WITHIN.search(value) or any(map(_is_credential, _NAME_WITHIN.findall(value))):
             return True
-        decoded = unquote(value)
-        if decoded == value:
-            return False
-        value = decoded
+        value = unquote(value)
     return False

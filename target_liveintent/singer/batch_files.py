@@ -6,7 +6,7 @@ import gzip
 import urllib.request
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 from target_liveintent.errors import InputError
@@ -24,21 +24,24 @@ def batch_records(encoding: Mapping[str, Any], manifest: Iterable[str]) -> Itera
             not have the URL of a file that is elsewhere, because there may be credentials in it.
     """
     kind, compression = str(encoding.get("format")), str(encoding.get("compression") or "none")
+    if kind != "parquet" and (kind != "jsonl" or compression not in {"none", "gzip"}):
+        msg = (
+            f"the BATCH message has the format '{kind}' with the compression '{compression}', but"
+            " the target supports only jsonl (plain or gzip) and parquet: set one of these formats"
+            " in the tap's batch_config"
+        )
+        raise InputError(msg)
     for url in manifest:
         name = "a BATCH file"
         try:
             place, name = _place(url)
-            if kind == "jsonl" and compression in {"none", "gzip"}:
-                yield from _json_lines(place, name, compressed=compression == "gzip")
-            elif kind == "parquet":
-                yield from _parquet_rows(place, name)
-            else:
-                msg = (
-                    f"the BATCH message has the format '{kind}' with the compression"
-                    f" '{compression}', but the target supports only jsonl (plain or gzip) and"
-                    " parquet: set one of these formats in the tap's batch_config"
-                )
-                raise InputError(msg)
+            with open_anywhere(place) as file:
+                if kind == "parquet":
+                    yield from _parquet_rows(file, name)
+                elif compression == "gzip":
+                    yield from _json_lines(gzip.GzipFile(fileobj=file), name)
+                else:
+                    yield from _json_lines(file, name)
         except (OSError, EOFError, ValueError, zlib.error) as error:
             reason = getattr(error, "strerror", None) or type(error).__name__
             msg = f"{name} cannot be read: {reason}"
@@ -51,24 +54,21 @@ def _place(url: str) -> tuple[str, str]:
     if parts.scheme not in {"", "file"}:
         return url, f"a BATCH file at {parts.scheme}://"
     path = urllib.request.url2pathname(parts.path) if parts.scheme else url
-    if not path.isprintable():  # It would forge lines of the log, and NUL is in no path.
-        raise ValueError
-    return path, f"the BATCH file '{path}'"
+    return path, f"the BATCH file {path!r}"
 
 
-def _json_lines(place: str, name: str, *, compressed: bool) -> Iterator[dict[str, Any]]:
-    with open_anywhere(place) as raw:
-        for number, line in enumerate(gzip.GzipFile(fileobj=raw) if compressed else raw, 1):
-            if line.isspace():
-                continue
-            try:
-                yield decode_object(without_mark(line))
-            except InputError as error:
-                msg = f"line {number} of {name}: {error}"
-                raise InputError(msg) from None
+def _json_lines(file: Iterable[bytes], name: str) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(file, 1):
+        if line.isspace():
+            continue
+        try:
+            yield decode_object(without_mark(line))
+        except InputError as error:
+            msg = f"line {number} of {name}: {error}"
+            raise InputError(msg) from None
 
 
-def _parquet_rows(place: str, name: str) -> Iterator[dict[str, Any]]:
+def _parquet_rows(file: IO[bytes], name: str) -> Iterator[dict[str, Any]]:
     try:
         import pyarrow as pa  # noqa: PLC0415 (an extra)
         import pyarrow.parquet as pq  # noqa: PLC0415
@@ -79,9 +79,9 @@ def _parquet_rows(place: str, name: str) -> Iterator[dict[str, Any]]:
         )
         raise InputError(msg) from None
     try:
-        with open_anywhere(place) as raw, pq.ParquetFile(raw) as file:
-            for group in range(file.num_row_groups):
-                yield from file.read_row_group(group).to_pylist()
+        with pq.ParquetFile(file) as table:
+            for group in range(table.num_row_groups):
+                yield from table.read_row_group(group).to_pylist()
     except (pa.ArrowException, ArithmeticError, ValueError) as error:  # (Their texts hold values.)
         msg = (
             f"{name} is not a Parquet file, or has a value that Python cannot represent, such as a"

@@ -29,9 +29,7 @@ _EXPECTED_FAILURES = (
 def readable_failures(logger: logging.Logger, ending: str = "") -> Iterator[None]:
     """End the process on a failure: with exit code 2 if a setting is wrong, else with 1.
 
-    Args:
-        logger: Takes the line that describes the failure.
-        ending: What this line ends in.
+    The logger takes the line that describes the failure; `ending` is added to it.
     """
     try:
         yield

@@ -42,28 +42,16 @@ class Message(msgspec.Struct):
     value: msgspec.Raw = msgspec.Raw()
     encoding: dict[str, Any] | None = None
     manifest: list[str] | None = None
-    time_extracted: Any = None
-
-
-class RecordLine(msgspec.Struct, gc=False):
-    """A RECORD message, with the columns of its record that are needed."""
-
-    type: str
-    stream: str
-    record: dict[str, Any]
 
 
 _Of = TypeVar("_Of")
 
 
 class StreamsThatCame(dict[str, _Of]):
-    """Something for each stream whose SCHEMA has come.
-
-    Asking for another stream raises a `RecordsWithoutSchemaException`.
-    """
+    """Something for each stream whose SCHEMA has come."""
 
     def __missing__(self, stream: str) -> NoReturn:
-        """Blame the tap."""
+        """Raise a `RecordsWithoutSchemaException`."""
         msg = (
             f"the tap sent a record of stream '{stream}' before it sent the stream's SCHEMA:"
             " report this to the maintainers of the tap"
@@ -74,12 +62,14 @@ class StreamsThatCame(dict[str, _Of]):
 class _Expected(NamedTuple):
     """How the RECORDs of a stream are decoded, and which function takes their records."""
 
-    decode: Callable[[bytes], RecordLine]
+    decode: Callable[[bytes], Any]
     process: Callable[[dict[str, Any]], None]
 
 
 _MARK = re.compile(rb'"(?:\xef\xbb\xbf|\\ufeff)', re.IGNORECASE)
 """A byte order mark at the beginning of a text in JSON, such as the first heading of a CSV."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half of a character, which UTF-8 cannot encode."""
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError)
 _decode_message = msgspec.json.Decoder(Message).decode
 # Decimal keeps the digits that the tap sent, as the SDK's reader does.
@@ -87,10 +77,7 @@ _decode_object = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
 
 
 class MessageReader(GenericSingerReader[str]):
-    """Reads messages and passes each to its callback.
-
-    Args:
-        tick: Called at least once a second.
+    """Reads messages and passes each to its callback; calls `tick` at least once a second.
 
     Attributes:
         stopped: Set it to True to stop reading.
@@ -114,24 +101,16 @@ class MessageReader(GenericSingerReader[str]):
     ) -> None:
         """Pass the records of a stream to a function from now on.
 
-        Args:
-            stream: The stream.
-            columns: The columns that are decoded; all if None. The decoder is faster if they have
-                the order in which they come.
-            process: Takes each record.
+        Only these columns are decoded, or all if None. This is faster if they have the order in
+        which they come.
         """
         decode = line_decoder(stream, columns)
-        if stream in self._marked:
-            self._streams[stream] = _Expected(lambda line: decode(without_mark(line)), process)
-        else:
-            self._streams[stream] = _Expected(decode, process)
+        marked = stream in self._marked
+        decode_line = (lambda line: decode(without_mark(line))) if marked else decode
+        self._streams[stream] = _Expected(decode_line, process)
 
     def process_of(self, message: Message) -> Callable[[dict[str, Any]], None]:
-        """Return what takes the records of a message's stream.
-
-        Raises:
-            RecordsWithoutSchemaException: If no SCHEMA of the stream has come.
-        """
+        """Return what takes the records of a message's stream."""
         return self._streams[stream_of(message)].process
 
     def process_lines(
@@ -139,14 +118,11 @@ class MessageReader(GenericSingerReader[str]):
     ) -> Counter[str]:
         """Read all messages of the input (None: standard input), and count them by type.
 
-        Args:
-            file_input: The input.
-            callbacks: What takes a `Message`, by its type, but for RECORDs.
+        The callbacks take a `Message` each, by its type, except for RECORDs.
 
         Raises:
             InputError: If a line is not a Singer message. The message has the line's number, never
                 its content.
-            RecordsWithoutSchemaException: If a RECORD comes before the SCHEMA of its stream.
         """
         counts: Counter[str] = Counter()
         records = 0
@@ -176,7 +152,8 @@ class MessageReader(GenericSingerReader[str]):
     def _process_line(self, line: bytes, callbacks: dict[str, Callable[[Any], None]]) -> str:
         message = decode_message(line)
         if message.type == "RECORD":
-            self._process_record(message, line)
+            self._expected = expected = self._streams[stream_of(message)]
+            expected.process(_decode(expected.decode, line).record)
             return message.type
         callback = callbacks.get(message.type)
         if callback is None:
@@ -188,14 +165,6 @@ class MessageReader(GenericSingerReader[str]):
                 message = decode_message(without_mark(line))
         callback(message)
         return message.type
-
-    def _process_record(self, message: Message, line: bytes) -> None:
-        stream = stream_of(message)
-        if not message.record:
-            msg = "the RECORD message has no record"
-            raise InputError(msg)
-        self._expected = expected = self._streams[stream]
-        expected.process(_decode(expected.decode, line).record)
 
     def drain(self, file_input: IO[str] | None, goes_on: Callable[[], bool]) -> None:
         """Read the rest of the input without using it, for as long as `goes_on` returns True."""
@@ -247,26 +216,19 @@ def stream_of(message: Message) -> str:
 def state_of(message: Message) -> str:
     """Return a STATE as the tap wrote it, so that no number in it can change.
 
-    Raises:
-        InputError: If it has no value, or one that is not UTF-8.
+    Raises an `InputError` if it has no value, or one that is not UTF-8.
     """
     if not message.value:
         msg = "the STATE message has no value"
         raise InputError(msg)
-    try:
-        return bytes(message.value).decode()
-    except UnicodeDecodeError:
-        msg = "the line is not valid UTF-8"
-        raise InputError(msg) from None
+    return _utf8(message.value)
 
 
 def lines(file_input: IO[str], goes_on: Callable[[], bool]) -> Iterator[bytes]:
     """Return the lines of an input until `goes_on`, called once a second, returns False."""
     try:
         descriptor = file_input.fileno()
-        select.select([descriptor], [], [], 0)
-    except (OSError, ValueError, AttributeError):
-        # A file in memory, or (on Windows) an input that select cannot wait for.
+    except (OSError, AttributeError):  # A file in memory.
         return _plain_lines(file_input, goes_on)
     return _waited_lines(descriptor, goes_on)
 
@@ -304,23 +266,18 @@ def decode_message(line: bytes) -> Message:
     return message
 
 
-def line_decoder(stream: str, columns: Sequence[str] | None) -> Callable[[bytes], RecordLine]:
+def line_decoder(stream: str, columns: Sequence[str] | None) -> Callable[[bytes], Any]:
     """Return a decoder of lines that fails on all but the RECORDs of one stream.
 
     It decodes these columns, or all if None. With 10 of 200 columns, skipping the others takes a
     third of the time.
     """
-    record = _record_type(columns)
+    record: Any = dict[str, Any]
+    if columns is not None:
+        record = TypedDict("Columns", dict.fromkeys(columns, Any), total=False)  # type: ignore[misc] # (not literal)
     fields = [("type", Literal["RECORD"]), ("stream", Literal[stream]), ("record", record)]
-    line: type[RecordLine] = msgspec.defstruct("Line", fields, bases=(RecordLine,), gc=False)  # type: ignore[assignment]
+    line = msgspec.defstruct("Line", fields, gc=False)
     return msgspec.json.Decoder(line, float_hook=Decimal).decode
-
-
-def _record_type(columns: Sequence[str] | None) -> Any:
-    if columns is None:
-        return dict[str, Any]
-    members = dict.fromkeys(columns, Any)
-    return TypedDict("Columns", members, total=False)  # type: ignore[operator] # (not literal)
 
 
 def decode_object(text: bytes | msgspec.Raw) -> dict[str, Any]:
@@ -333,48 +290,39 @@ def _decode(decode: Callable[[Any], Any], text: bytes | msgspec.Raw) -> Any:
     try:
         return decode(text)
     except _UNREADABLE:
-        strict = _strict_json(bytes(text))
+        loose = _utf8(text)
     try:
-        return decode(strict)
+        return decode(_strict_json(loose))
     except msgspec.ValidationError as error:
         # The error has types and places, never a value.
         msg = f"the line is not a valid Singer message: {error}"
-    except (msgspec.DecodeError, RecursionError, ArithmeticError):
+    except json.JSONDecodeError as error:
+        msg = f"the line is not valid JSON: {error.msg} (character {error.pos})"
+    except (*_UNREADABLE, ValueError):
         msg = "the line is nested too deeply, or contains a number that is too long"
     raise InputError(msg)
 
 
-def _strict_json(line: bytes) -> bytes:
-    """Convert what Python's json module writes to strict JSON.
-
-    NaN, infinities and texts with lone surrogates become null.
-    """
+def _utf8(text: bytes | msgspec.Raw) -> str:
     try:
-        loose = json.loads(line.decode(), parse_float=Decimal, parse_constant=lambda _: None)
-        return _encode(_without_surrogates(loose))
+        return bytes(text).decode()
     except UnicodeDecodeError:
         msg = "the line is not valid UTF-8"
-    except RecursionError:
-        msg = "the line is nested too deeply"
-    except json.JSONDecodeError as error:
-        msg = f"the line is not valid JSON: {error.msg} (character {error.pos})"
-    except (ValueError, ArithmeticError):
-        msg = "the line contains a number that is too long"
-    raise InputError(msg)
+        raise InputError(msg) from None
+
+
+def _strict_json(line: str) -> bytes:
+    """Convert what Python's json module writes: NaN, infinities and lone surrogates become null."""
+    loose = json.loads(line, parse_float=Decimal, parse_constant=lambda _: None)
+    return _encode(_without_surrogates(loose))
 
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def _without_surrogates(value: Any) -> Any:
-    if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return None
-        return value
     if isinstance(value, dict):
         return {_without_surrogates(k) or "": _without_surrogates(v) for k, v in value.items()}
     if isinstance(value, list):
         return [_without_surrogates(inner) for inner in value]
-    return value
+    return None if isinstance(value, str) and _SURROGATE.search(value) else value

@@ -8,15 +8,12 @@ from typing import IO, Any
 import msgspec
 
 from target_liveintent.conversions import DEAD_LETTERS, LetterKey, Rejection
-from target_liveintent.errors import AllRefusedError, InputError
+from target_liveintent.errors import InputError
 from target_liveintent.reasons import REASONS
 from target_liveintent.run import ReplayConverter, Run
 from target_liveintent.settings import Settings
-from target_liveintent.singer.reader import decode_message, decode_object, lines
+from target_liveintent.singer.reader import Message, MessageReader, decode_object
 from target_liveintent.store import RunStore, imported, letters_in, open_for_reading
-
-_MOST_REFUSED = 100
-"""After so many refused events, a replay fails if the API has accepted none."""
 
 
 def replay_letters(
@@ -25,48 +22,25 @@ def replay_letters(
     letters: Iterable[tuple[LetterKey, dict[str, Any]]],
     is_stopped: Callable[[], bool],
 ) -> None:
-    """Give each dead letter its outcome, until the end or `is_stopped`.
+    """Send each dead letter, drop it, or leave it in the store, until the end or `is_stopped`.
 
     Raises:
         RunError: If not every dead letter that was read has an outcome.
     """
+    counts = run.counts.of(DEAD_LETTERS)
     for key, record in letters:
-        replay_letter(run, converter, key, record)
+        counts.read += 1
+        result = converter.convert(record)
+        if isinstance(result, Rejection) and REASONS[result.reason].is_kept:
+            counts.not_replayed[result.reason] += 1
+        elif result is not None:
+            # If it is refused again, its dead letter names the stream that it came from.
+            stream = str(record.get("stream"))
+            run.take(DEAD_LETTERS, msgspec.structs.replace(result, stream=stream, letter=key))
         run.tick()
-        check_refusals(run)
         if is_stopped():
             break
     run.finish()
-    check_refusals(run)
-
-
-def replay_letter(
-    run: Run, converter: ReplayConverter, key: LetterKey, record: dict[str, Any]
-) -> None:
-    """Send a dead letter, drop it, or leave it in the store."""
-    counts = run.counts.of(DEAD_LETTERS)
-    counts.read += 1
-    result = converter.convert(record)
-    if result is None:
-        return
-    if isinstance(result, Rejection) and REASONS[result.reason].is_kept:
-        counts.not_replayed[result.reason] += 1
-        return
-    # If it is refused again, its dead letter names the stream that it came from.
-    result = msgspec.structs.replace(result, stream=str(record.get("stream")), letter=key)
-    run.take(DEAD_LETTERS, result)
-
-
-def check_refusals(run: Run) -> None:
-    """Fail if the API has refused many events of a replay, and has accepted none."""
-    refused = run.counts.total.rejected["refused_by_api"]
-    if refused >= _MOST_REFUSED and not run.counts.has_taken:
-        msg = (
-            f"the API refused all {refused} events that the replay has sent, so the cause may"
-            " be in the settings: check pixel_id and customer_id, then start the replay again."
-            " The dead letters are in the store"
-        )
-        raise AllRefusedError(msg)
 
 
 def letters_to_replay(
@@ -94,23 +68,18 @@ def letters_to_replay(
         yield key, decode_object(text.encode())
 
 
-def letters_of(source: IO[str]) -> Iterator[dict[str, Any]]:
-    """Yield the dead letters of a Singer stream.
+def letters_of(source: IO[str]) -> list[dict[str, Any]]:
+    """Return the dead letters of a Singer stream; raises an error if it has anything else."""
+    found: list[dict[str, Any]] = []
+    reader = MessageReader(lambda: None)
+    reader.select_columns(DEAD_LETTERS, None, found.append)
+    reader.process_lines(source, {"SCHEMA": _check_stream})
+    return found
 
-    Raises:
-        InputError: If a line is no dead letter.
-    """
-    for number, line in enumerate(lines(source, lambda: True), 1):
-        if not line.strip():
-            continue
-        try:
-            message = decode_message(line)
-            record = decode_object(message.record) if message.type == "RECORD" else None
-        except InputError as error:
-            msg = f"line {number} of the dead letters cannot be read: {error}"
-            raise InputError(msg) from None
-        if message.stream != DEAD_LETTERS or message.type not in {"SCHEMA", "RECORD"}:
-            msg = f"line {number} is no message of the stream {DEAD_LETTERS}"
-            raise InputError(msg)
-        if record is not None:
-            yield record
+
+def _check_stream(message: Message) -> None:
+    if message.stream != DEAD_LETTERS:
+        msg = (
+            f"the file is not a stream of {DEAD_LETTERS}, which dead-letters --format=singer prints"
+        )
+        raise InputError(msg)

@@ -7,7 +7,7 @@ that is probably misspelled, and validates records against a SCHEMA.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from singer_sdk.exceptions import InvalidJSONSchema
@@ -22,42 +22,29 @@ from target_liveintent.errors import InputError, StreamMappingError
 from target_liveintent.mapping import (
     MELTANO_TEST_STREAM,
     Stream,
-    StreamMaps,
     StreamPlan,
     absent_streams,
     advise_map,
     did_you_mean,
     lacking_for_events,
     misspelled,
+    stream_maps_of,
 )
 from target_liveintent.privacy import scrub
-from target_liveintent.settings import EventDefaults
+from target_liveintent.settings import Settings
 from target_liveintent.singer.reader import Message, decode_object, stream_of
 
 
 class StreamRegistry:
-    """The streams that the tap has sent so far.
-
-    Args:
-        maps: The stream maps.
-        defaults: The defaults that the settings give to events.
-        preset_streams: The streams that use a preset.
-        logger: Takes the warnings.
+    """The streams that the tap has sent so far; the logger takes the warnings about them.
 
     Attributes:
         has_events: Whether there is a stream whose records can become events, or Meltano's test.
     """
 
-    def __init__(
-        self,
-        maps: StreamMaps,
-        defaults: EventDefaults,
-        preset_streams: Collection[str],
-        logger: logging.Logger,
-    ) -> None:
-        self._maps = maps
-        self._defaults = defaults
-        self._preset_streams = preset_streams
+    def __init__(self, settings: Settings, logger: logging.Logger) -> None:
+        self._maps = stream_maps_of(settings)
+        self._settings = settings
         self._logger = logger
         self._schemas: dict[str, tuple[bytes, list[str] | None]] = {}
         self._warned: set[str] = set()
@@ -80,22 +67,23 @@ class StreamRegistry:
             return None
         try:
             stream = stream_described(name, message)
-            plans = [self._checked(stream, plan) for plan in self._maps.plans(name, stream.schema)]
+            plans = self._maps.plans(name, stream.schema)
+            checked = [(plan, self._gives_events(stream, plan)) for plan in plans]
         except RecursionError:
             msg = f"the SCHEMA of stream '{name}' is nested too deeply"
             raise InputError(msg) from None
         self._schemas[name] = known
-        return stream, plans
+        return stream, checked
 
     def warn_at_end(self) -> None:
         """Warn if nothing came, and if for a map, only a stream with a similar name came."""
         for name, hint in absent_streams(self._maps.names, self._schemas):
             if hint:
-                self._warn_once(
-                    f"a stream map names '{name}', but the input has no such stream{hint}"
+                self._logger.warning(
+                    "a stream map names '%s', but the input has no such stream%s", name, hint
                 )
         if not self._schemas:
-            self._warn_once(
+            self._logger.warning(
                 "the input contains neither a record nor a SCHEMA, because the tap ended early or"
                 " no stream is selected in the tap. Check the tap's log, or run the tap alone"
             )
@@ -109,48 +97,44 @@ class StreamRegistry:
         """End a run without a stream whose records can become events: a `StreamMappingError`."""
         raise StreamMappingError(unmapped_message(self._schemas, self._maps.names))
 
-    def _checked(self, stream: Stream, plan: StreamPlan) -> tuple[StreamPlan, bool]:
-        """Return a plan, and whether it gives events; warn about what is probably misspelled."""
-        for problem in misspelled(plan, stream.schema):
-            self._warn_once(problem)
-        gives_events = self._check_plan(stream, plan)
-        self.has_events |= gives_events or stream.name == MELTANO_TEST_STREAM
-        return plan, gives_events
+    def _gives_events(self, stream: Stream, plan: StreamPlan) -> bool:
+        """Return whether a plan gives events; warn about what is probably misspelled.
 
-    def _check_plan(self, stream: Stream, plan: StreamPlan) -> bool:
-        """Return whether events can be built; raise an error if they cannot but are wanted."""
+        Raises:
+            StreamMappingError: If the user wants events from the stream, but it can give none.
+        """
+        for problem in misspelled(plan, stream.schema):
+            self._warn_once(problem, problem)
         if stream.name == MELTANO_TEST_STREAM:
+            self.has_events = True
             return False
         refuse_own_stream(stream.name)
-        missing = lacking_for_events(plan, stream.schema, self._defaults)
-        if not missing:
-            return True
-        if not plan.named:
-            self._warn_if_skipped(stream, plan)
-        elif plan.transform is not None:
-            msg = missing_columns_message(plan.stream, missing)
-            if not FROM_SETTINGS.issuperset(missing):
-                in_use = stream.name in self._preset_streams
-                suggested = advise_map(stream, self._defaults, in_use=in_use)
-                columns = ", ".join(stream.schema["properties"])
-                msg = f"{msg} The stream has these columns: {columns}. {suggested}"
-            raise StreamMappingError(msg)
-        return False
+        missing = lacking_for_events(plan, stream.schema, self._settings.events)
+        if missing and plan.named and plan.transform is not None:
+            raise StreamMappingError(self._missing_message(stream, plan, missing))
+        # With `__else__`, or if only copies use a stream, the user knows that it is not used.
+        if missing and plan.transform is not None and stream.name not in self._maps.names:
+            others = [name for name in self._maps.names if name not in self._schemas]
+            hint = did_you_mean(stream.name, others)
+            self._warn_once(  # (The hint may be another one at the next SCHEMA.)
+                f"skipped {stream.name}",
+                f"stream '{stream.name}' is skipped: no stream map names it{hint}",
+            )
+        self.has_events |= not missing
+        return not missing
 
-    def _warn_if_skipped(self, stream: Stream, plan: StreamPlan) -> None:
-        """Warn about a stream that no map names, unless the user has said that it is not used."""
-        names = self._maps.names
-        if plan.transform is None or stream.name in names:  # `__else__`, or only copies use it.
-            return
-        hint = did_you_mean(stream.name, [name for name in names if name not in self._schemas])
-        self._warn_once(
-            f"stream '{stream.name}' is skipped: no stream map names it{hint}",
-            about=f"skipped {stream.name}",  # The hint may be another one at the next SCHEMA.
-        )
+    def _missing_message(self, stream: Stream, plan: StreamPlan, missing: list[str]) -> str:
+        msg = missing_columns_message(plan.stream, missing)
+        if FROM_SETTINGS.issuperset(missing):
+            return msg
+        columns = ", ".join(stream.schema["properties"])
+        in_use = stream.name in self._settings.presets
+        advice = advise_map(stream, self._settings.events, in_use=in_use)
+        return f"{msg} The stream has these columns: {columns}. {advice}"
 
-    def _warn_once(self, text: str, about: str | None = None) -> None:
-        if (about or text) not in self._warned:
-            self._warned.add(about or text)
+    def _warn_once(self, about: str, text: str) -> None:
+        if about not in self._warned:
+            self._warned.add(about)
             self._logger.warning("%s", text)
 
 
@@ -188,15 +172,15 @@ def stream_described(name: str, message: Message) -> Stream:
 class RecordValidator:
     """Validates records against the tap's SCHEMA, for `validate_records`.
 
-    Raises:
-        InvalidJSONSchema: If the schema is not a JSON schema.
+    Raises an `InvalidJSONSchema` if the schema is not a JSON schema.
     """
 
     def __init__(self, schema: dict[str, Any]) -> None:
         import jsonschema_rs  # noqa: PLC0415 (only needed where records are validated)
 
+        others: dict[str, Any] = {}  # A tap's schema must not cause network traffic.
         try:
-            self._validator = jsonschema_rs.validator_for(schema, retriever=_fetch_nothing)
+            self._validator = jsonschema_rs.validator_for(schema, retriever=others.__getitem__)
         except ValueError:
             msg = "the tap's SCHEMA is not a valid JSON schema"
             raise InvalidJSONSchema(msg) from None
@@ -205,12 +189,5 @@ class RecordValidator:
         """Return the place and the rule where a record breaks the schema; None if it does not."""
         for error in self._validator.iter_errors(record):
             place = ".".join(str(step) for step in error.instance_path) or "the record"
-            msg = f"{place} breaks the rule '{error.schema_path[-1]}'"
-            return scrub(msg)
+            return scrub(f"{place} breaks the rule '{error.schema_path[-1]}'")
         return None
-
-
-def _fetch_nothing(uri: str) -> Any:
-    """Rejects references to other schemas: a tap's schema must not cause network traffic."""
-    msg = f"{uri} is not fetched"
-    raise ValueError(msg)

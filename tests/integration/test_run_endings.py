@@ -71,7 +71,7 @@ def test_signal_in_a_batch_file(to_server: Launcher, server: FaultyServer) -> No
 
 QUICK: dict[str, Any] = {
     "batch_size_rows": 1,
-    "constants": OFTEN | {"target_liveintent.singer.signals:STOP_SECONDS": 1.0},
+    "constants": OFTEN | {"target_liveintent.singer.process:STOP_SECONDS": 1.0},
 }
 """A run that has less time to stop: 1 second instead of 19."""
 PIPE = 65_536

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from target_liveintent import config
-from target_liveintent.singer.signals import STOP_SECONDS
+from target_liveintent.singer.process import STOP_SECONDS
 
 hub = pytest.importorskip("hub", reason="not a checkout")
 

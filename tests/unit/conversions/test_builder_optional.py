@@ -65,7 +65,7 @@ def test_a_column_with_nothing_usable_is_left_out(column: str) -> None:
     ],
 )
 def test_a_page_with_an_address_is_left_out_and_counted(value: str) -> None:
-    """Wherever cleaning leaves one; `test_escapes.py` has all ways to write an address."""
+    """Wherever cleaning leaves one; `test_addresses.py` has all ways to write an address."""
     assert counted({**FULL, "source_url": value}) == (without("source_url"), {"source_url": 1})
 
 

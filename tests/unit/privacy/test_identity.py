@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from unit_support import ADDRESS, LI_DID, MD5, SHA2, md5, sha256
 
 from target_liveintent.conversions.coerce import UNUSABLE, decision_id
+from target_liveintent.privacy.addresses import holds_address, scrub
 from target_liveintent.privacy.identity import (
     IDENTITY_COLUMNS,
     JUNK_HASHES,
@@ -17,11 +18,9 @@ from target_liveintent.privacy.identity import (
     NORMALIZATIONS,
     Identity,
     derive_event_id,
-    holds_address,
     identify,
     is_placeholder,
     pseudonym,
-    scrub,
 )
 
 GMAIL = NORMALIZATIONS["gmail"]

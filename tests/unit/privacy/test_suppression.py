@@ -119,7 +119,7 @@ def test_a_bad_line_is_named_by_its_number(tmp_path: Path, line: str) -> None:
 @pytest.mark.parametrize("content", [b"a@example.com\n\xff\xfe\n", "a@b.com".encode("utf-16")])
 def test_text_in_another_encoding(tmp_path: Path, content: bytes) -> None:
     """A file that is not UTF-8 is refused, and not shown."""
-    with pytest.raises(ConfigurationError, match="must be the path of a file in UTF-8"):
+    with pytest.raises(ConfigurationError, match="must be a text file in UTF-8"):
         load(tmp_path, content)
 
 

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from unit_support import LI_DID
 
-from target_liveintent.privacy.identity import holds_address
+from target_liveintent.privacy.addresses import holds_address
 from target_liveintent.privacy.urls import URL_PARAMETERS, clean_url
 
 PAGE = "https://shop.example/p"

@@ -4,14 +4,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pytest
-from fakes import FakeRun, refuse
+from fakes import FakeRun
 from unit_support import DAY, NOW, SETTINGS
 
 from target_liveintent.conversions import DEAD_LETTERS, LetterKey
-from target_liveintent.errors import AllRefusedError
 from target_liveintent.privacy import Suppressions
 from target_liveintent.run.replay import ReplayChoice, ReplayConverter
-from target_liveintent.singer.replaying import check_refusals, replay_letter
+from target_liveintent.singer.replaying import replay_letters
 
 GOOD = {
     "stream": "orders",
@@ -47,8 +46,7 @@ class Replayed(NamedTuple):
 def replayed(letter: dict[str, Any], **choice: bool) -> Replayed:
     """Replay a dead letter."""
     fake = FakeRun()
-    replay_letter(fake.run, converter(**choice), KEY, letter)
-    fake.run.finish()
+    replay_letters(fake.run, converter(**choice), [(KEY, letter)], lambda: False)
     counts = fake.run.counts.of(DEAD_LETTERS)
     assert (counts.read, counts.unsettled, [*fake.run.counts.streams]) == (1, 0, [DEAD_LETTERS])
     if counts.delivered:
@@ -129,27 +127,3 @@ def test_no_column_that_holds_a_hash_of_an_address_is_sent() -> None:
     (batch,) = replayed(letter).fake.delivery.submitted
     body = msgspec.json.decode(batch.conversions[0].body)
     assert body["purchaseData"] == {"currency": "EUR"}
-
-
-def test_too_many_refusals_end_a_replay() -> None:
-    """From a hundred on, the settings are probably wrong, unless something was accepted."""
-
-    def refuse_all(given: Any) -> Any:
-        return refuse(given, *(one.event_id for one in given.conversions if one.event_id != "ok"))
-
-    fake = FakeRun(deliver=refuse_all, batch_size_rows=1)
-    converts = converter()
-
-    def process(*names: str) -> None:
-        for name in names:
-            key = KEY._replace(event_id=name)
-            replay_letter(fake.run, converts, key, {**GOOD, "event_id": name})
-            fake.run.tick()
-            check_refusals(fake.run)
-
-    process(*map(str, range(99)))
-    with pytest.raises(AllRefusedError, match="refused all 100 events"):
-        process("99")
-    process("ok")
-    check_refusals(fake.run)
-    assert fake.run.counts.of(DEAD_LETTERS).rejected == {"refused_by_api": 100}

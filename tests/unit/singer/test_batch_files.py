@@ -54,16 +54,10 @@ def test_lines(stored: Stored, encoding: dict[str, Any], content: bytes) -> None
     assert str(found[0]["total"]) == "87.10"
 
 
-def test_a_byte_order_mark(stored: Stored) -> None:
-    """It is taken off the name of a column."""
-    found = list(batch_records(JSONL, [stored(b'{"\xef\xbb\xbfid":1}\n{"\\ufeffid":2}')]))
-    assert found == [{"id": 1}, {"id": 2}]
-
-
 def test_several_files(stored: Stored) -> None:
-    """Files are read in the order of the manifest; an empty file has no records."""
-    urls = [stored(b'{"n":3}', "3"), stored(b"", "empty"), stored(b'{"n":1}', "1")]
-    assert list(batch_records(JSONL, urls)) == [{"n": 3}, {"n": 1}]
+    """Files are read in the order of the manifest; a byte order mark is no part of a column."""
+    urls = [stored(b'{"\xef\xbb\xbfid":1}', "1"), stored(b"", "2"), stored(b'{"\\ufeffid":2}', "3")]
+    assert list(batch_records(JSONL, urls)) == [{"id": 1}, {"id": 2}]
     assert list(batch_records(JSONL, [])) == []
 
 
@@ -102,14 +96,11 @@ def test_junk_names_file_and_line_and_shows_nothing(stored: Stored, line: bytes)
     assert "\n" not in message
 
 
-@pytest.mark.parametrize(
-    ("encoding", "content"), [(JSONL, LINES), (GZIP, gzip.compress(LINES, mtime=0))]
-)
-def test_files_elsewhere(encoding: dict[str, Any], content: bytes) -> None:
+def test_a_file_elsewhere() -> None:
     """The URL of a file on another file system is read in the same way."""
     memory = fsspec.filesystem("memory")
-    memory.pipe_file("/taps/a.jsonl", content)
-    assert list(batch_records(encoding, ["memory://taps/a.jsonl"])) == RECORDS
+    memory.pipe_file("/taps/a.jsonl", gzip.compress(LINES, mtime=0))
+    assert list(batch_records(GZIP, ["memory://taps/a.jsonl"])) == RECORDS
     memory.rm("/taps", recursive=True)
 
 
@@ -117,10 +108,8 @@ def test_files_elsewhere(encoding: dict[str, Any], content: bytes) -> None:
     ("url", "said"),
     [
         *((path, f"'{path}' cannot be read: No such file") for path in ("/data/a", "a.jsonl")),
-        *(
-            (url, "a BATCH file cannot be read: ValueError")
-            for url in ("file://[x", "file:///a%00")
-        ),
+        ("file://[x", "a BATCH file cannot be read: ValueError"),
+        ("file:///a%00%0Ab", r"file '/a\x00\nb' cannot be read: ValueError"),
         ("file:///nowhere/missing.jsonl", "missing.jsonl' cannot be read: No such file"),
         ("file:///etc", "'/etc' cannot be read: Is a directory"),
         # A URL may hold credentials.
@@ -139,15 +128,11 @@ def test_files_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, url: str, sa
 
 
 @pytest.mark.parametrize(
-    "encoding",
-    [
-        *({}, {"format": "csv"}, {"format": None}, {"format": ["jsonl"]}),
-        *({**JSONL, "compression": "zstd"}, {**JSONL, "compression": ["gzip"]}),
-    ],
+    "encoding", [{}, {"format": "csv"}, {"format": ["jsonl"]}, {**JSONL, "compression": "zstd"}]
 )
 def test_other_formats_are_refused(stored: Stored, encoding: dict[str, Any]) -> None:
     """The line says what can be read."""
-    with pytest.raises(InputError, match="jsonl"):
+    with pytest.raises(InputError, match=r"supports only jsonl \(plain or gzip\) and parquet"):
         list(batch_records(encoding, [stored(LINES)]))
 
 
@@ -202,10 +187,7 @@ def test_parquet(tmp_path: Path, scheme: str) -> None:
     memory.rm(str(path))
 
 
-@pytest.mark.parametrize(
-    ("kind", "number"),
-    [("timestamp[us]", -(10**17)), ("date32[day]", 10**8), ("duration[s]", 10**18)],
-)
+@pytest.mark.parametrize(("kind", "number"), [("timestamp[us]", -(10**17)), ("date32[day]", 10**8)])
 def test_parquet_with_a_value_that_python_does_not_have(
     stored: Stored, kind: str, number: int
 ) -> None:

@@ -1,13 +1,12 @@
 """Lines of a tap's output: every kind of message, every kind of junk, and none of it shown."""
 
-import functools
 import io
 import json
 import os
 import threading
 from collections.abc import Callable
 from decimal import Decimal
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import pytest
 from singer_sdk.exceptions import RecordsWithoutSchemaException
@@ -17,11 +16,18 @@ from target_liveintent.singer import reader
 from target_liveintent.singer.reader import (
     Message,
     MessageReader,
-    RecordLine,
     decode_message,
     lines,
     state_of,
 )
+
+
+class Record(NamedTuple):
+    """A record that was handed over."""
+
+    stream: str
+    record: dict[str, Any]
+    type: str = "RECORD"
 
 
 class Recorder:
@@ -38,10 +44,9 @@ class Recorder:
 
     def select(self, stream: str, *columns: str) -> None:
         """Select columns of a stream, as a SCHEMA does; all without a name."""
-        self.reader.select_columns(stream, columns or None, functools.partial(self._add, stream))
-
-    def _add(self, stream: str, record: dict[str, Any]) -> None:
-        self.messages.append(RecordLine("RECORD", stream, record))
+        self.reader.select_columns(
+            stream, columns or None, lambda record: self.messages.append(Record(stream, record))
+        )
 
     def read(self, source: str | bytes | IO[str]) -> list[Any]:
         """Read text, bytes (through a pipe) or a file."""
@@ -96,48 +101,31 @@ def test_every_message_type(through: str, end: bytes) -> None:
     assert found[1].record == {"id": 1}
     assert bytes(found[2].value) == b'{"a":1.10}'
     assert found[4].manifest == ["file:///x"]
-
-
-def test_empty_input() -> None:
-    """An empty input has no messages."""
     assert Recorder().read("") == Recorder().read(b"") == []
 
 
 def test_lines_that_come_in_pieces() -> None:
-    """A line longer than any buffer, and a character cut in two, are put together."""
-    big = "ü" * 200_000
-    line = record_line(json.dumps({"a": big}, ensure_ascii=False).encode())
-    found = Recorder().read(b"\n".join([line, STREAM[2], line]) + b"\n")
-    assert [message.type for message in found] == ["RECORD", "STATE", "RECORD"]
-    assert found[0].record == found[2].record == {"a": big}
-
-
-def test_many_small_lines() -> None:
-    """None is lost where chunks meet."""
-    content = b"".join(record_line(b'{"i":%d}' % number) + b"\n" for number in range(20_000))
-    found = Recorder().read(content)
-    assert [message.record["i"] for message in found] == list(range(20_000))
+    """No line is lost where chunks meet, also if it is longer than any, or cut in a character."""
+    small = [{"i": number} for number in range(20_000)]
+    records = [{"a": "ü" * 200_000}, *small, {"a": "ü" * 200_000}]
+    lines_ = [json.dumps(one, ensure_ascii=False).encode() for one in records]
+    found = Recorder().read(b"".join(record_line(line) + b"\n" for line in lines_))
+    assert [message.record for message in found] == records
 
 
 @pytest.mark.parametrize(
     ("content", "record"),
     [
         # Numbers with a fraction are Decimals with the digits that came.
-        (b'{"a":87.10,"b":1e2}', {"a": Decimal("87.10"), "b": Decimal("1E+2")}),
-        (
-            b'{"a":5,"b":12345678901234567890.123}',
-            {"a": 5, "b": Decimal("12345678901234567890.123")},
-        ),
+        (b'{"a":87.10,"b":1e2,"c":5}', {"a": Decimal("87.10"), "b": Decimal("1E+2"), "c": 5}),
+        (b'{"a":12345678901234567890.123}', {"a": Decimal("12345678901234567890.123")}),
         (b'{"a":-0.0}', {"a": Decimal("-0.0")}),
         # Taps write NaN, infinities and lone surrogates: they are nothing, and the rest is kept.
-        (b'{"a":NaN}', {"a": None}),
         (b'{"a":Infinity,"b":-Infinity}', {"a": None, "b": None}),
-        (b'{"a":"\\ud800"}', {"a": None}),
         (b'{"a":["x","\\udfff"],"b":{"c":"\\ud83d"}}', {"a": ["x", None], "b": {"c": None}}),
         (b'{"a":"\\ud83d\\ude00"}', {"a": "\U0001f600"}),
         (b'{"a":NaN,"b":87.10}', {"a": None, "b": Decimal("87.10")}),
         (b'{"a":1,"a":2}', {"a": 2}),
-        (b'{"a":%d}' % 10**29, {"a": 10**29}),
         (b'{"a":NaN,"b":%d}' % 10**29, {"a": None, "b": 10**29}),
         (b'{"a":"\\u0000"}', {"a": "\x00"}),
         (b'{"":1}', {"": 1}),
@@ -325,8 +313,10 @@ def test_a_schema_changes_the_columns() -> None:
     assert counts == {"SCHEMA": 2, "RECORD": 4}
 
 
-@pytest.mark.parametrize("mark", ["\ufeff", "\\ufeff", "\\uFEFF"])
-@pytest.mark.parametrize("columns", [("id",), None])
+@pytest.mark.parametrize(
+    ("mark", "columns"),
+    [*((mark, ("id",)) for mark in ("\ufeff", "\\ufeff", "\\uFEFF")), ("\ufeff", None)],
+)
 def test_a_byte_order_mark(mark: str, columns: tuple[str, ...] | None) -> None:
     """It is taken off the name of a column, as a CSV may have it, and stays in a STATE."""
     found = MessageReader(lambda: None)
@@ -360,10 +350,8 @@ def test_a_byte_order_mark(mark: str, columns: tuple[str, ...] | None) -> None:
     ("line", "said"),
     [
         ('{"type":"RECORD","record":{}}', "the RECORD message has no stream"),
-        ('{"type":"RECORD","stream":"","record":{}}', "the RECORD message has no stream"),
         ('{"type":"RECORD","stream":"a\\nb","record":{}}', "characters that cannot be printed"),
-        ('{"type":"RECORD","stream":"s"}', "the RECORD message has no record"),
-        ('{"type":"RECORD","stream":"s","record":null}', "not a valid Singer message"),
+        ('{"type":"RECORD","stream":"s"}', "not a valid Singer message"),
         ('{"type":"SURPRISE"}', "the message has the unknown type 'SURPRISE'"),
     ],
 )

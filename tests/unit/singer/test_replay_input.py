@@ -17,35 +17,33 @@ from target_liveintent.singer.replaying import letters_of, letters_to_replay
 from target_liveintent.store import SCHEMA_MESSAGE, letters_in, open_store
 
 
-def line(record: Any, stream: str = DEAD_LETTERS, **members: Any) -> str:
-    return json.dumps({"type": "RECORD", "stream": stream, "record": record, **members}) + "\n"
+def line(record: Any, **members: Any) -> str:
+    message = {"type": "RECORD", "stream": DEAD_LETTERS, "record": record, **members}
+    return json.dumps(message) + "\n"
 
 
 def test_dead_letters_are_read() -> None:
     """SCHEMAs and blank lines between them do not matter, nor does a last line without an end."""
     head = json.dumps(SCHEMA_MESSAGE) + "\n"
     text = head + line({"event_id": "1"}) + "\n" + head + line({"event_id": "2"}, extra=1).rstrip()
-    assert list(letters_of(io.StringIO(text))) == [{"event_id": "1"}, {"event_id": "2"}]
-    assert list(letters_of(io.StringIO(""))) == []
+    assert letters_of(io.StringIO(text)) == [{"event_id": "1"}, {"event_id": "2"}]
+    assert letters_of(io.StringIO("")) == []
 
 
 @pytest.mark.parametrize(
-    ("bad", "said"),
+    "bad",
     [
-        (line({"note": "s3cr3t"}, "orders"), f"is no message of the stream {DEAD_LETTERS}"),
-        (line(1, type="STATE", value="s3cr3t"), f"is no message of the stream {DEAD_LETTERS}"),
-        (line(["s3cr3t"]), "of the dead letters cannot be read"),
-        ("s3cr3t\n", "of the dead letters cannot be read"),
-        (line({"note": "s3cr3t"})[:-9], "of the dead letters cannot be read"),
+        json.dumps({**SCHEMA_MESSAGE, "stream": "orders"}),
+        line(1, type="STATE", value="s3cr3t"),
+        line(["s3cr3t"]),
+        line({"note": "s3cr3t"})[:-9],
     ],
-    ids=["stream", "state", "list", "text", "cut"],
+    ids=["stream", "state", "list", "cut"],
 )
-def test_a_line_that_is_no_dead_letter(bad: str, said: str) -> None:
-    """The message names the line, and does not show it; those before are read."""
-    found = letters_of(io.StringIO(line({"event_id": "1"}) + bad))
-    assert next(found) == {"event_id": "1"}
-    with pytest.raises(InputError, match=f"^line 2 {said}") as raised:
-        next(found)
+def test_a_line_that_is_no_dead_letter(bad: str) -> None:
+    """The message names the line, and does not show it."""
+    with pytest.raises(InputError, match="line 2 of the input: ") as raised:
+        letters_of(io.StringIO(line({"event_id": "1"}) + bad))
     assert "s3cr3t" not in str(raised.value)
 
 

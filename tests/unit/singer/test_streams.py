@@ -1,27 +1,32 @@
 """The registry of streams: what it registers, what it refuses, and what it warns about."""
 
 import logging
+import subprocess
+import sys
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pytest
 from preset_records import sample
-from unit_support import ACCOUNT, BARE, DEFAULTS
+from singer_sdk.exceptions import InvalidJSONSchema
+from unit_support import ACCOUNT, sha256
 
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.model import DEAD_LETTERS, DELIVERED_EVENTS
 from target_liveintent.errors import InputError, StreamMappingError
 from target_liveintent.mapping.converter import StreamPlan
 from target_liveintent.mapping.presets import PRESETS
-from target_liveintent.mapping.stream_maps import stream_maps_of
 from target_liveintent.singer.reader import Message
 from target_liveintent.singer.streams import (
     MELTANO_TEST_STREAM,
+    RecordValidator,
     Stream,
     StreamRegistry,
 )
 
 EVENT = ("id", "event_time", "email")
+DEFAULTS: dict[str, Any] = {"pixel_id": 4711, "default_source": "web"}
 MAP = {"event_time": "created", "email": "mail", "__else__": "__NULL__"}
 
 
@@ -29,15 +34,10 @@ class Registering:
     """A registry, and what it has registered."""
 
     def __init__(
-        self,
-        maps: dict[str, Any] | None = None,
-        defaults: Any = DEFAULTS,
-        presets: dict[str, str] | None = None,
+        self, maps: dict[str, Any] | None = None, presets: dict[str, str] | None = None, **more: Any
     ) -> None:
-        given = {**ACCOUNT, "stream_maps": maps, "presets": presets}
-        stream_maps = stream_maps_of(settings_of(given))
-        logger = logging.getLogger("test-of-streams")
-        self.streams = StreamRegistry(stream_maps, defaults, {"charges"}, logger)
+        given = {**ACCOUNT, **DEFAULTS, "stream_maps": maps, "presets": presets, **more}
+        self.streams = StreamRegistry(settings_of(given), logging.getLogger("test-of-streams"))
         self.plans: list[StreamPlan] = []
         self.gives_events: list[bool] = []
 
@@ -103,7 +103,7 @@ def test_malformed_schemas(message: Message, said: str) -> None:
 
 def test_a_stream_that_the_user_wants_but_gives_no_events() -> None:
     """The error says what the stream lacks, and suggests settings or a map."""
-    found = Registering(defaults=BARE)
+    found = Registering(default_source=None)
     with pytest.raises(StreamMappingError) as raised:
         found.send("orders")
     assert str(raised.value).endswith("source (a column, or the setting default_source).")
@@ -116,13 +116,14 @@ def test_a_stream_that_the_user_wants_but_gives_no_events() -> None:
     assert not found.streams.has_events
 
 
-@pytest.mark.parametrize(("stream", "is_advised"), [("payments", True), ("charges", False)])
-def test_a_preset_is_advised_once(stream: str, is_advised: bool) -> None:
+@pytest.mark.parametrize("is_in_use", [False, True])
+def test_a_preset_is_advised_once(is_in_use: bool) -> None:
     """A stream that uses a preset already is not advised to use it."""
     columns = ("amount_captured", "receipt_email", "livemode", "payment_method_details")
+    presets = {"charges": "stripe_charges"} if is_in_use else {}
     with pytest.raises(StreamMappingError) as raised:
-        Registering().send(stream, columns)
-    assert ("stripe_charges" in str(raised.value)) == is_advised
+        Registering(presets=presets).send("charges", columns)
+    assert ("`presets: {charges: stripe_charges}`" in str(raised.value)) == (not is_in_use)
 
 
 MAPPED = ("created", "mail")
@@ -240,7 +241,6 @@ def test_absent_streams(caplog: pytest.LogCaptureFixture) -> None:
     found = Registering({"ordres": MAP, "refunds": MAP})
     found.send("orders")
     found.streams.warn_at_end()
-    found.streams.warn_at_end()
     assert caplog.messages == [
         "a stream map names 'ordres', but the input has no such stream; did you mean 'orders'?"
     ]
@@ -256,3 +256,61 @@ def test_a_run_without_mapped_streams() -> None:
         "no stream in the input (people) is mapped to events. The stream maps name only these"
         " streams: orders, x*"
     )
+
+
+# Validation of records: the place and the rule are named, and never the value
+
+RULES: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "integer"},
+        "total": {"type": "number", "multipleOf": 0.01},
+        "customer": {"type": "object", "properties": {"email": {"type": "string"}}},
+        "tags": {"type": "array", "items": {"enum": ["a", "b"]}},
+        "ann@example.com": {"type": "integer"},
+    },
+    "required": ["id"],
+}
+
+
+@pytest.mark.parametrize(
+    ("record", "violation"),
+    [
+        ({"id": 1, "total": Decimal("87.10"), "customer": {"email": "x"}, "tags": ["a"]}, None),
+        ({"id": 1, "unknown": "x"}, None),
+        ({"id": "ann@example.com"}, "id breaks the rule 'type'"),
+        ({"id": 1, "customer": {"email": 5}}, "customer.email breaks the rule 'type'"),
+        ({"id": 1, "tags": ["a", "ann@example.com"]}, "tags.1 breaks the rule 'enum'"),
+        ({}, "the record breaks the rule 'required'"),
+        # A column can have the name of a person.
+        ({"id": 1, "ann@example.com": "x"}, f"{sha256('ann@example.com')} breaks the rule 'type'"),
+    ],
+    ids=["right", "unknown", "value", "inner", "item", "missing", "address"],
+)
+def test_violations(record: dict[str, Any], violation: str | None) -> None:
+    """The first violation is named by its place and its rule."""
+    assert RecordValidator(RULES).violation(record) == violation
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "text"},
+        {"properties": {"id": 5}},
+        {"$ref": "http://127.0.0.1:9/schema.json"},
+        {"$ref": "file:///etc/passwd"},
+    ],
+    ids=["type", "properties", "remote", "file"],
+)
+def test_schemas_that_cannot_be_used(schema: dict[str, Any]) -> None:
+    """A schema that is wrong, or refers to another place, ends the run; nothing is fetched."""
+    with pytest.raises(InvalidJSONSchema, match="the tap's SCHEMA is not a valid JSON schema"):
+        RecordValidator(schema)
+
+
+def test_libraries_that_few_runs_need() -> None:
+    """Without presets, validation, a report and metrics, a run loads nothing of what these need."""
+    names = {"yaml", "jsonschema_rs", "jinja2", "prometheus_client", "tqdm"}
+    code = f"import sys, target_liveintent.target; print({names} & {{*sys.modules}})"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "set()"

@@ -1,13 +1,16 @@
-"""What a signal does to a run: it stops in an orderly way if it can, otherwise at once."""
+"""The process of a run: its standard streams, and what a signal does to it."""
 
 from __future__ import annotations
 
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from typing import NoReturn
+
+from target_liveintent.errors import StorageError
 
 STOP_SECONDS = 19.0
 """Seconds after the first signal at which the process ends in any case: 20 are promised."""
@@ -15,6 +18,52 @@ _REPEATED_SECONDS = 2.0
 """Seconds after which another signal ends the process at once; Meltano sends two for one Ctrl-C."""
 _LOG_SECONDS = 0.5
 """Seconds that the last log line may take, as standard error may be full as well."""
+
+
+def check_standard_streams() -> None:
+    """Raise a `StorageError` if one is closed: the next file that is opened would take its place.
+
+    What is meant for standard error would then be written into the store.
+    """
+    for name, stream in (("input", sys.stdin), ("output", sys.stdout), ("error", sys.stderr)):
+        if stream is None:
+            msg = f"standard {name} is closed: remove <&-, >&- or 2>&- from the command"
+            raise StorageError(msg)
+
+
+class StateOutput:
+    """Writes STATE to standard output.
+
+    Attributes:
+        waiting: Whether a STATE is being written at this moment; for long, if nobody reads it.
+    """
+
+    waiting = False
+
+    def write(self, state: str) -> None:
+        """Write a STATE; raises a `StorageError` if that is not possible."""
+        self.waiting = True
+        try:
+            _write_all(f"{state}\n")
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # So that nothing is flushed at exit.
+            msg = f"STATE cannot be written to standard output: {error.strerror}"
+            raise StorageError(msg) from None
+        finally:
+            self.waiting = False
+
+
+def _write_all(text: str) -> None:
+    sys.stdout.flush()
+    try:
+        descriptor = sys.stdout.fileno()
+    except OSError:  # A file in memory.
+        sys.stdout.write(text)
+        return
+    # With PYTHONUNBUFFERED, a text file would lose the rest if a signal interrupts the write.
+    rest = text.encode()
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
 
 
 class StopSignals:

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit_support import sha256
 
-from target_liveintent.privacy.escapes import decoded_text
-from target_liveintent.privacy.identity import NORMALIZATIONS, holds_address, identify, scrub
+from target_liveintent.privacy.addresses import decoded_text, holds_address, scrub
+from target_liveintent.privacy.identity import NORMALIZATIONS, identify
 from target_liveintent.privacy.redaction import redact_columns, without_secrets
 
 ANN = "ann@example.com"
