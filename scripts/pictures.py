@@ -94,6 +94,7 @@ def shop_runs() -> list[RunRecord]:
         for currency, part, price in (("EUR", sent - dollars, 52), ("USD", dollars, 41)):
             total = Decimal(round(100 * part * price * chance.gauss(1, 0.1))) / 100
             counts.values[currency] = Amount(part, total, total, total)
+        missing = {"EUR": Decimal(bad * 52)} if bad else {}
         runs.append(
             RunRecord(
                 format=FORMAT,
@@ -106,6 +107,7 @@ def shop_runs() -> list[RunRecord]:
                 version="target-liveintent 0.1.0",
                 requests=1,
                 streams={"orders": counts},
+                missing=missing,
             )
         )
     return runs

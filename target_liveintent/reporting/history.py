@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import msgspec
@@ -79,6 +80,7 @@ class RunRecord(msgspec.Struct, omit_defaults=True):
         day: The day on which it ended, in the zone of the setting `timezone`.
         settings: The settings that matter, by name, without secrets or personal data.
         streams: The figures of each stream whose SCHEMA came.
+        missing: The values of its dead letters, by currency, without those of rows that came again.
     """
 
     format: int
@@ -95,6 +97,7 @@ class RunRecord(msgspec.Struct, omit_defaults=True):
     retries: int = 0
     throttled: int = 0
     streams: dict[str, StreamCounts] = {}
+    missing: dict[str, Decimal] = {}
     unusual: list[Unusual] = []
 
     @property

@@ -34,14 +34,12 @@ from target_liveintent.reporting.usual import (
     Number,
     Range,
     Sample,
-    Worse,
     case_of,
     comparable,
     is_recent,
     mean_value,
     range_of,
     share,
-    worse_since,
 )
 from target_liveintent.run import StreamCounts, add
 from target_liveintent.settings import Settings
@@ -50,7 +48,7 @@ VERSION = 1
 DAYS_SHOWN = 90
 """Days of the charts, today included."""
 AS_USUAL = "as_usual"
-CONVERSIONS, DEAD_LETTERS = "conversions", "dead_letters"
+CONVERSIONS, DEAD_LETTERS, TOTAL_VALUE = "conversions", "dead_letters", "total_value"
 _MONTHS = 3
 """How many months, including the present one, the 91 days before today cover in any case."""
 _MOST_CURRENCIES = 4
@@ -92,7 +90,7 @@ FIGURES: dict[str, Figure] = {
     "decision_id": _share_of("With a decision ID", lambda one: one.having("decision_id")),
     "late": _share_of("Sent more than an hour late", lambda one: one.late, HIGH),
     DEAD_LETTERS: Figure("Could not be sent", lambda _, one: one.letters.total(), HIGH),
-    "total_value": Figure("Value", _total, of_currency=True),
+    TOTAL_VALUE: Figure("Value", _total, of_currency=True),
     "average_value": Figure("Average value", mean_value, None, of_currency=True),
 }
 """The figures by their names in the JSON, in the order in which they are shown."""
@@ -111,8 +109,6 @@ class Compared(msgspec.Struct, frozen=True):
     Attributes:
         figure: A key of `FIGURES`.
         subject: The currency; empty where a figure has none.
-        worse: None if it is not worse than before, or was good in the last 24 hours. The worse days
-            become the usual ones after a while; then, "as usual" would be wrong.
         days: The figure of each day of `Overview.days`.
     """
 
@@ -121,7 +117,6 @@ class Compared(msgspec.Struct, frozen=True):
     now: Number | None
     usual: Range | None
     verdict: str | None
-    worse: Worse | None
     days: list[Point]
 
     @property
@@ -131,9 +126,8 @@ class Compared(msgspec.Struct, frozen=True):
 
     @property
     def is_worse(self) -> bool:
-        """Whether the last 24 hours are worse than usual, or than before it has been worse."""
-        is_now = self.verdict is not None and self.verdict == self.kind.worse
-        return is_now or self.worse is not None
+        """Whether the last 24 hours are worse than usual."""
+        return self.verdict is not None and self.verdict == self.kind.worse
 
 
 class ComparedReason(msgspec.Struct, frozen=True):
@@ -142,7 +136,6 @@ class ComparedReason(msgspec.Struct, frozen=True):
     Attributes:
         usual: Of usual runs.
         last_day: The last day that had one.
-        days: How many there were on each day of `Overview.days`; None where no run came.
     """
 
     reason: str
@@ -150,7 +143,6 @@ class ComparedReason(msgspec.Struct, frozen=True):
     usual: Range | None
     thirty_days: int
     last_day: dt.date
-    days: list[int | None]
 
 
 class ComparedStream(msgspec.Struct, frozen=True):
@@ -178,7 +170,8 @@ class Period(msgspec.Struct, frozen=True):
         special: How many conversions came by canaries, replays and backfills.
         not_sent: Records that could not be sent, by reason, the most frequent first; one that came
             again counts once.
-        values: Their values, the most frequent currency first.
+        missing: The values of those records by currency, where they have both.
+        values: The values of the conversions, the most frequent currency first.
     """
 
     first_day: dt.date
@@ -188,6 +181,7 @@ class Period(msgspec.Struct, frozen=True):
     with_both_hashes: int
     with_decision_id: int
     not_sent: dict[str, int]
+    missing: dict[str, Decimal]
     values: list[Worth]
 
     @property
@@ -201,6 +195,9 @@ def period_of(first_day: dt.date, runs: Iterable[RunRecord]) -> Period:
     real = list(runs)
     total = total_of(real)
     values = [Worth(name, one.conversions, one.total) for name, one in total.values.items()]
+    missing: dict[str, Decimal] = {}
+    for currency, value in (one for run in real for one in run.missing.items()):
+        missing[currency] = missing.get(currency, Decimal(0)) + value
     return Period(
         first_day=first_day,
         delivered=total.delivered,
@@ -209,6 +206,7 @@ def period_of(first_day: dt.date, runs: Iterable[RunRecord]) -> Period:
         with_both_hashes=total.having("both"),
         with_decision_id=total.having("decision_id"),
         not_sent=dict(total.letters.most_common()),
+        missing=missing,
         values=sorted(values, key=lambda one: (-one.conversions, one.currency)),
     )
 
@@ -354,8 +352,6 @@ class _Gathered:
         values = {day: of(one) for day, one in self.samples}
         numbers = [(day, float(value)) for day, value in values.items() if value is not None]
         now, usual = of(self.case.now), self.case.usual(of)
-        finished = [one for one in numbers if one[0] < self.today]
-        worse = worse_since(finished, figure.worse)
         ranges = {
             day: range_of(comparable(numbers, day)) if self._is_comparable(day) else None
             for day in self.shown
@@ -366,7 +362,6 @@ class _Gathered:
             now=now,
             usual=usual,
             verdict=_verdict(figure, now, usual),
-            worse=worse if worse and now is not None and worse.includes(float(now)) else None,
             days=[Point(values.get(day), ranges[day]) for day in self.shown],
         )
 
@@ -380,7 +375,6 @@ class _Gathered:
                 usual=self.case.usual(partial(_letters_of, reason)),
                 thirty_days=sum(days[day][reason] for day in days if day >= self.month_ago),
                 last_day=max(day for day, letters in days.items() if letters[reason]),
-                days=[days[day][reason] if day in days else None for day in self.shown],
             )
             for reason in {reason for letters in days.values() for reason in letters}
         ]

@@ -19,7 +19,6 @@ from target_liveintent.reporting import verdict, words
 from target_liveintent.reporting.overview import (
     CONVERSIONS,
     Compared,
-    DayOfRuns,
     Overview,
     Point,
 )
@@ -27,6 +26,7 @@ from target_liveintent.run import FIELDS, counted, money
 
 _CHARTED = ("conversions", "dead_letters", "both_hashes", "decision_id", "total_value")
 """The figures of the large charts, in their order."""
+NOW = "last 24 hours"
 _LEAST_DAYS = 2
 """The least number of days for a chart."""
 _MOST_LINES = 12
@@ -76,7 +76,6 @@ def _rendered(template: str, overview: Overview) -> str:
         words=words,
         chart_of=chart_of,
         charts=charts,
-        changed={change.day for change in overview.changes},
         counted=counted,
         reasons=REASONS,
         fields=FIELDS,
@@ -88,8 +87,18 @@ def _code(sentence: str) -> Markup:
     return Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(sentence))))  # noqa: S704
 
 
+class Bar(NamedTuple):
+    """A day of a chart: its number, what was usual, and how many conversions other runs sent."""
+
+    label: str
+    point: Point
+    others: int
+    is_gap: bool
+    is_changed: bool
+
+
 class Chart(NamedTuple):
-    """A chart of days.
+    """A chart of days, the last of which is the last 24 hours, as everywhere at the top.
 
     Attributes:
         figure: What it shows.
@@ -97,7 +106,6 @@ class Chart(NamedTuple):
         most: The number that is as high as the chart.
         high: The highest number in words.
         low: The lowest number; at most 0.
-        days: The days: the runs of each, its number and what was usual, and what other runs sent.
     """
 
     figure: Compared
@@ -105,7 +113,7 @@ class Chart(NamedTuple):
     most: float
     high: str
     low: float
-    days: list[tuple[DayOfRuns, Point, int]]
+    bars: list[Bar]
 
 
 def chart_of(overview: Overview, one: Compared, most: int = 0) -> Chart | None:
@@ -113,22 +121,36 @@ def chart_of(overview: Overview, one: Compared, most: int = 0) -> Chart | None:
 
     It is None if there are too few days.
     """
-    shown = [*zip(overview.days, one.days, strict=True)][-most:]
-    known = [float(point.value) for _, point in shown if point.value is not None]
+    changed = {change.day for change in overview.changes}
+    has_others = one.figure == CONVERSIONS
+    bars = [
+        Bar(
+            words.day_words(day.day),
+            point,
+            day.special * has_others,
+            not day.runs,
+            day.day in changed,
+        )
+        for day, point in zip(overview.days, one.days, strict=True)
+    ]
+    others = overview.last_24_hours.special * has_others
+    now = Point(one.now, one.usual)
+    bars[-1] = bars[-1]._replace(label=NOW, point=now, others=others, is_gap=False)
+    bars = bars[-most:]
+    known = [float(bar.point.value) for bar in bars if bar.point.value is not None]
     if len(known) < _LEAST_DAYS:
         return None
-    days = [(day, point, day.special * (one.figure == CONVERSIONS)) for day, point in shown]
-    ends = [float(point.value or 0) + more for _, point, others in days for more in (0, others)]
-    ends += [end for _, point in shown if (usual := point.usual) for end in (usual.low, usual.high)]
-    low, high, today = (
-        verdict.figure_words(one.figure, n) for n in (min(known), max(known), shown[-1][1].value)
+    ends = [float(bar.point.value or 0) + more for bar in bars for more in (0, bar.others)]
+    ends += [end for bar in bars if (usual := bar.point.usual) for end in (usual.low, usual.high)]
+    low, high, last = (
+        verdict.figure_words(one.figure, n) for n in (min(known), max(known), one.now)
     )
     return Chart(
         figure=one,
-        summary=f"{verdict.name_of(one)}, {counted(len(days), 'day')}: from {low} to {high},"
-        f" today {today}",
+        summary=f"{verdict.name_of(one)}, {counted(len(bars), 'day')}: from {low} to {high};"
+        f" {NOW}: {last}",
         most=1.0 if one.kind.is_share else max(map(abs, ends)) or 1.0,
         high=verdict.figure_words(one.figure, 1.0 if one.kind.is_share else max(0.0, *ends)),
         low=min(0.0, *ends),
-        days=days,
+        bars=bars,
     )

@@ -66,8 +66,8 @@ class Progress:
         self._interval = interval if line is None else _REDRAW
         self._line = line
         self._clock = clock
-        self._shown_at, self._delivered = clock.monotonic(), 0
-        self._next_wait = 0.0
+        self._shown_at = self._next_wait = clock.monotonic()
+        self._delivered = 0
 
     def update(self, counts: RunCounts, status: DeliveryStatus) -> None:
         """Show what is due; called at least about once a second."""

@@ -147,6 +147,7 @@ class RunReporter:
                 now=self._clock.time(),
                 repeated=store.repeated_letters,
             )
+            record.missing = store.missing
             history = read_history(store.database, settings, record.day)
             judgement = judge(history, record, settings.events.zone)
             record.unusual = [one for found in judgement.values() for one in found]

@@ -1,4 +1,4 @@
-"""What is usual: comparable days, the range of a figure over them, chance, and lasting changes."""
+"""What is usual: comparable days, the range of a figure over them, and chance."""
 
 from __future__ import annotations
 
@@ -20,12 +20,6 @@ _HOURS = 24
 _FOUR_WEEKS, _EIGHT_WEEKS = 28, 56
 _LEAST_WEEKDAYS = 4
 """The least number of Mondays that show what is usual on a Monday; with fewer, all days count."""
-_LEAST_LENGTH = 4
-"""For at least so many days, a figure must be worse: a few days are worse by chance."""
-_LEAST_CHANGE = 0.05
-"""By at least this share of the usual figure, they must be worse."""
-_AGAINST = 4
-"""How many worse days outweigh one day that is not worse."""
 
 
 class Range(msgspec.Struct, frozen=True):
@@ -138,75 +132,20 @@ def is_recent(ended_at: dt.datetime, now: dt.datetime) -> bool:
     return hour - _HOURS < ended_at.timestamp() // HOUR <= hour
 
 
-def chance_of_so_few(count: float, expected: float, of: float = math.inf) -> float:
-    """Return an upper bound for the probability of so small a count where more is expected.
+def chance_of_so_few(count: float, expected: float, of: float | None = None) -> float:
+    """Return an upper bound for the probability of a count that is smaller than expected.
 
     It is Chernoff's bound, and exact for a count of 0.
 
     Args:
-        count: What was counted, at most `expected`.
+        count: What was counted.
         expected: What is expected.
-        of: Out of how many, each of which counts or not; unlimited for what comes by chance.
+        of: Out of how many, each of which counts or not; None for what comes by chance.
     """
-    exponent = count - expected if of == math.inf else 0.0
+    if of is None:
+        exponent = count - expected
+    else:
+        exponent = (of - count) * math.log((of - expected) / (of - count))
     if count > 0:
         exponent += count * math.log(expected / count)
-    if of != math.inf and count < of:
-        if expected >= of:
-            return 0.0
-        exponent += (of - count) * math.log((of - expected) / (of - count))
     return math.exp(exponent)
-
-
-# A lasting change
-
-
-class Worse(msgspec.Struct, frozen=True):
-    """The day since which a figure has been worse, and its medians before and since."""
-
-    since: dt.date
-    before: float
-    after: float
-
-    def includes(self, number: float) -> bool:
-        """Return whether a number is rather one of the worse ones than of those before."""
-        return abs(number - self.before) >= abs(number - self.after)
-
-
-def worse_since(samples: Sequence[Sample[float]], worse: str | None) -> Worse | None:
-    """Return since which day a figure has been worse, up to now; None if it is not.
-
-    The days since then are outside of the range that was usual before, nearly all of them. So the
-    answer stays the same while they become the new usual ones.
-
-    Args:
-        samples: The figure on finished days, the oldest first.
-        worse: Whether it is worse when it is `LOW` or `HIGH`; None if neither is.
-    """
-    if worse is None:
-        return None
-    sign = 1 if worse == LOW else -1
-    found, best = None, _LEAST_LENGTH - 1
-    for start in range(len(samples) - _LEAST_LENGTH, LEAST_DAYS - 1, -1):
-        earlier, after = samples[:start], samples[start:]
-        before, first = earlier[-_FOUR_WEEKS:], after[0][0]
-        middle, now = (statistics.median(n for _, n in days) for days in (before, after))
-        if sign * (middle - now) <= _LEAST_CHANGE * abs(middle):
-            continue
-        old, new = (
-            [sign * (n - _usual(earlier, first, day)) for day, n in days]
-            for days in (before, after)
-        )
-        usual = range_of(old)
-        if usual is None or new[0] >= usual.low or new[-1] >= usual.low:
-            continue
-        score = sum(1 if n < usual.low else -_AGAINST for n in new)
-        if score > best:
-            best, found = score, Worse(first, middle, now)
-    return found
-
-
-def _usual(earlier: Sequence[Sample[float]], first: dt.date, day: dt.date) -> float:
-    """Return what was usual on the weekday of a day, before the first day."""
-    same = first + dt.timedelta(days=(day - first).days % 7)
-    return statistics.median(comparable(earlier, same))

@@ -12,6 +12,7 @@ from target_liveintent.reporting.overview import (
     AS_USUAL,
     CONVERSIONS,
     FIGURES,
+    TOTAL_VALUE,
     Compared,
     Overview,
     Period,
@@ -117,8 +118,6 @@ def _headlines(overview: Overview) -> Iterator[tuple[str, str]]:
         yield CALM, "There was no run in the last 24 hours."
     if conversions.usual is None:
         yield CALM, NO_FAILURE
-    if since := [one.worse.since for one in overview.figures if one.worse]:
-        yield CALM, f"Something has been worse since {day_words(min(since))}."
     if conversions.verdict == LOW:
         yield CALM, "Fewer conversions than usual were sent."
     if any(one.verdict in {LOW, HIGH} for one in overview.figures):
@@ -202,6 +201,18 @@ def top_period(overview: Overview) -> tuple[Period, RunRecord | None]:
     return period_of(run.day, [run]), run
 
 
+def totals(overview: Overview, period: Period) -> Iterator[tuple[str, Number]]:
+    """Yield the value in each currency, also of those that usual days have and the period has not.
+
+    The most frequent currency comes first.
+    """
+    found = {one.currency: one.total for one in period.values}
+    yield from found.items()
+    for one in overview.figures:
+        if one.figure == TOTAL_VALUE and one.subject not in found and one.usual:
+            yield one.subject, 0
+
+
 def comparison(overview: Overview) -> str:
     """Return the conversions of the last 24 hours and what is usual, in a sentence."""
     one, period = overview.figure(CONVERSIONS), overview.last_24_hours
@@ -241,36 +252,12 @@ def compared(one: Compared) -> str:
     """Return in words how a figure compares with usual days; empty if this is not known."""
     if one.usual is None or one.verdict is None:
         return ""
-    if one.worse is not None:
-        before = figure_words(one.figure, one.worse.before)
-        return f"{_worse(one)} than before {day_words(one.worse.since)} ({before})"
     usual = range_words(one.figure, one.usual)
     if one.verdict == AS_USUAL:
         return f"as usual ({usual})"
     return f"{_WORDS[one.verdict]} than usual ({usual})"
 
 
-def _worse(one: Compared) -> str:
-    return _WORDS[one.kind.worse or LOW]
-
-
 def change_words(overview: Overview) -> list[str]:
     """Return what changed on a day, for each such day."""
     return [f"{day_words(one.day)}: {'; '.join(one.words)}" for one in overview.changes]
-
-
-def worse_words(overview: Overview) -> Iterator[str]:
-    """Yield a sentence for each figure that has been worse for days, and what changed then."""
-    changed = {one.day: one.words for one in overview.changes}
-    for one in overview.figures:
-        if one.worse is None:
-            continue
-        since = one.worse.since
-        before, after = (figure_words(one.figure, n) for n in (one.worse.before, one.worse.after))
-        a_day = "" if one.kind.is_share else " a day"
-        words = changed.get(since, []) + changed.get(since - dt.timedelta(days=1), [])
-        cause = f" On this day or the day before, this changed: {'; '.join(words)}."
-        yield (
-            f"{name_of(one)}: {_worse(one)} since {day_words(since)}, {after}{a_day} instead"
-            f" of {before}.{cause if words else ''}"
-        )

@@ -11,10 +11,21 @@ import contextlib
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
-from target_liveintent.conversions import DAY, Conversion, LetterKey, Rejection
+from target_liveintent.conversions import (
+    DAY,
+    Conversion,
+    LetterKey,
+    Rejection,
+    Unusable,
+    amount,
+    currency_code,
+    exact,
+)
 from target_liveintent.errors import StorageError
 from target_liveintent.reasons import REASONS
 from target_liveintent.settings import Settings
@@ -94,6 +105,7 @@ class RunStore:
             others; else None.
         expired_letters: How many dead letters were deleted because they were too old.
         repeated_letters: Dead letters of this run that the store had before, by reason.
+        missing: The sum of the values of the others, by currency, where they have both.
 
     Raises:
         StorageError: From all methods that read or write, if the database cannot be used.
@@ -124,6 +136,7 @@ class RunStore:
         self.number = self.expired_letters = 0
         self.former: tuple[str, int | None] | None = None
         self.repeated_letters: Counter[str] = Counter()
+        self.missing: dict[str, Decimal] = {}
         newest = self._begin(kind)
         if not send_again:
             self._ledger.remember(key for (key,) in newest)
@@ -131,6 +144,7 @@ class RunStore:
     def _clear(self) -> None:
         """Forget the outcomes that were noted."""
         self._letters: dict[LetterKey, DeadLetter] = {}
+        self._new: dict[LetterKey, Mapping[str, Any]] = {}  # Letters that are perhaps no repeats.
         self._settled: list[LetterKey] = []  # Of letters that must go.
         self._delivered: dict[Row, Row] = {}
         self._ledger.confirmed, self._ledger.ended = [], []
@@ -163,7 +177,10 @@ class RunStore:
         if REASONS[rejection.reason].letter:
             letter = letter_of(rejection, self._settings, self._run_id, self._clock.time())
             is_other = rejection.letter not in {None, letter.key}  # It replaces another letter.
-            self.repeated_letters[rejection.reason] += is_other or letter.key in self._letters
+            if is_other or letter.key in self._letters:
+                self.repeated_letters[rejection.reason] += 1
+            else:
+                self._new[letter.key] = letter.record
             self._letters[letter.key] = letter
 
     def _settle(self, conversions: Sequence[Conversion]) -> None:
@@ -259,9 +276,9 @@ class RunStore:
             self._save_ledger()
             raise
         self._has_failed = False
-        self.repeated_letters.update(self._letters[LetterKey(*key)].reason for key in letters)
         self._ledger.reserve(division.reserved)
         if writes:
+            self._count_letters({LetterKey(*key) for key in letters})
             self._clear()
         if renews:
             self._renewed_at = began
@@ -273,6 +290,14 @@ class RunStore:
             )
             raise StorageError(msg)
         return division.claims
+
+    def _count_letters(self, known: set[LetterKey]) -> None:
+        """Count the dead letters that were in the store before, and what the others are worth."""
+        self.repeated_letters.update(self._letters[key].reason for key in known)
+        for record in (one for key, one in self._new.items() if key not in known):
+            value, currency = amount(record.get("value")), currency_code(record.get("currency"))
+            if not isinstance(value, Unusable | None) and isinstance(currency, str):
+                self.missing[currency] = self.missing.get(currency, Decimal(0)) + exact(value)
 
     def _save_ledger(self) -> None:
         """Save what the API has confirmed, even if the rest cannot be written (as on a full disk).

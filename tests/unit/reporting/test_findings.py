@@ -91,6 +91,7 @@ def test_no_run() -> None:
     assert causes() == []
     assert causes(max_age=30 * HOUR) == []
     assert causes(max_age=29 * HOUR) == [NO_RUN]
+    assert causes(max_age=NOW - at(1)) == []
     assert causes(run(at(0, 17), "replay"), max_age=29 * HOUR) == [NO_RUN]
     assert causes(run(at(0, 17), **BROKEN), max_age=HOUR) == [FAILED]
     assert overview([]).last_run is None

@@ -78,6 +78,9 @@ FEW, AVERAGE, LATE = ("conversions", ""), ("average_value", "EUR"), ("late", "")
 LETTERS = ("dead_letters", "")
 MD5, DECISION_ID = ("coverage", "md5"), ("coverage", "decision_id")
 NOTHING = orders(0, values={})
+NO_SALES = orders(0, not_sent={}, values={})
+NO_SALES_BUT_LETTERS = orders(0, not_sent={"no_identity": 9}, values={})
+"""There is no usual share of what could not be sent, so nothing is compared with it."""
 USUAL = usual_days(20, orders())
 CLEAN = usual_days(20, orders(not_sent={}))
 OF_20 = usual_days(20, orders(20))
@@ -109,6 +112,7 @@ CASES: list[tuple[StreamCounts, list[Day], list[tuple[str, str]]]] = [
     (two_currencies(951, 49), USUAL, []),
     (two_currencies(950, 50), USUAL, [("new_currency", "JPY")]),
     (two_currencies(6, 4), OF_20, []),
+    (two_currencies(5, 5), usual_days(20, orders(10)), [("new_currency", "JPY")]),
     (two_currencies(700, 300), usual_days(20, two_currencies(995, 5)), []),
     (two_currencies(700, 300), usual_days(20, two_currencies(996, 4)), [("new_currency", "JPY")]),
     (two_currencies(700, 300), usual_days(20, orders(values={})), []),
@@ -122,6 +126,7 @@ CASES: list[tuple[StreamCounts, list[Day], list[tuple[str, str]]]] = [
     (orders(not_sent={"no_identity": 500}, repeated=Counter(no_identity=470)), USUAL, []),
     (orders(not_sent={"no_identity": 1}), CLEAN, [("new_reason", "no_identity")]),
     (orders(not_sent={"no_identity": 9}), CLEAN, [("new_reason", "no_identity"), LETTERS]),
+    (NO_SALES_BUT_LETTERS, usual_days(20, NO_SALES), [("new_reason", "no_identity")]),
     (orders(not_sent={"no_consent": 1}), USUAL, [("new_reason", "no_consent")]),
     (orders(not_sent={"of_tomorrow": 1}), USUAL, [("new_reason", "of_tomorrow")]),
     (orders(within_an_hour=1), USUAL, []),

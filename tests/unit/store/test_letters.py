@@ -41,6 +41,31 @@ def test_a_record_that_is_rejected_again(stores: Stores) -> None:
         assert stores.letters() == [("1", reason, 1), ("2", "invalid_event_time", 1)]
 
 
+def test_what_is_missing(stores: Stores) -> None:
+    """Dead letters have the value that an event would have; of rows that come again, none."""
+    columns = [
+        {"value": "$12.50", "currency": " eur "},
+        {"value": 0.1, "currency": "EUR"},
+        {"value": -3, "currency": "USD"},
+        *({"value": "x", "currency": "EUR"}, {"value": 5}, {"value": 5, "currency": "?"}, {}),
+    ]
+    missing: list[dict[str, Decimal]] = []
+    for _ in range(2):
+        store = stores()
+        for number, one in enumerate(columns):
+            store.reject(rejection(str(number), columns=one))
+        store.reject(rejection("0", columns=columns[0]))
+        store.write()
+        missing.append(store.missing)
+        assert store.repeated_letters == {"invalid_event_time": 8 if missing[1:] else 1}
+    assert missing == [{"EUR": Decimal("12.60"), "USD": Decimal(-3)}, {}]
+    store.reject(rejection("new", columns=columns[1]))
+    store.claim({})
+    assert store.missing == {}  # It is counted when it is written.
+    store.write()
+    assert store.missing == {"EUR": Decimal("0.1")}
+
+
 def test_what_a_row_has(stores: Stores) -> None:
     """Columns for queries, and the columns of the stream of dead letters as JSON."""
     store = stores(FakeClock())
