@@ -121,8 +121,9 @@ def test_a_preset_is_advised_once(is_in_use: bool) -> None:
     """A stream that uses a preset already is not advised to use it."""
     columns = ("amount_captured", "receipt_email", "livemode", "payment_method_details")
     presets = {"charges": "stripe_charges"} if is_in_use else {}
+    maps = {"charges": {"event_time": None}} if is_in_use else None
     with pytest.raises(StreamMappingError) as raised:
-        Registering(presets=presets).send("charges", columns)
+        Registering(presets=presets, stream_maps=maps).send("charges", columns)
     assert ("`presets: {charges: stripe_charges}`" in str(raised.value)) == (not is_in_use)
 
 
