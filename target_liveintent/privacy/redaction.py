@@ -32,7 +32,7 @@ _QUIET = {
         logging.WARNING,
     ),
 }
-"""The lowest level of what libraries log, whatever the setting of the log's level."""
+"""The lowest level of what libraries log, whatever the configuration of the log says of them."""
 _spellings: set[str] = set()
 
 
@@ -105,8 +105,10 @@ class _Redacting(logging.Formatter):
 
 def protect_logging(logger: logging.Logger | None = None) -> None:
     """Redact what the handlers of a logger, by default the root logger, write from now on."""
+    known = list(logging.Logger.manager.loggerDict)
     for library, level in _QUIET.items():
-        logging.getLogger(library).setLevel(level)
+        for name in (library, *(one for one in known if one.startswith(f"{library}."))):
+            logging.getLogger(name).setLevel(level)
     for handler in (logger or logging.getLogger()).handlers:
         if not isinstance(handler.formatter, _Redacting):
             handler.setFormatter(_Redacting(handler.formatter or logging.Formatter()))

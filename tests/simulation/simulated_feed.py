@@ -107,7 +107,7 @@ class Feed:
     @staticmethod
     def _copy(event: Conversion, place: int) -> Conversion:
         """Return what a tap that sends a row twice makes of its event."""
-        size = len(event.event.purchase_data.order_id)
+        size = len(event.event.purchase_data.order_id or "")
         copied = _event(event.event_id, f"{place:{size}}")
         return Conversion(event.stream, copied, event.expires_at, {"order_id": str(place)})
 
