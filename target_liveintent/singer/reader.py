@@ -273,7 +273,7 @@ def line_decoder(stream: str, columns: Sequence[str] | None) -> Callable[[bytes]
     third of the time.
     """
     members = dict.fromkeys(columns or (), Any)
-    known: Any = TypedDict("Columns", members, total=False)  # type: ignore[operator] # (not literal)
+    known: Any = TypedDict("Columns", members, total=False)  # type: ignore[misc] # (not literal)
     record = dict[str, Any] if columns is None else known
     fields = [("type", Literal["RECORD"]), ("stream", Literal[stream]), ("record", record)]
     line = msgspec.defstruct("Line", fields, gc=False)
