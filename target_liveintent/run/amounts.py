@@ -28,12 +28,7 @@ _rough = Context(prec=15)
 
 
 class Amount(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The values of conversions in one currency.
-
-    Attributes:
-        total: Their exact sum.
-        negative: How many of them are below zero.
-    """
+    """The values of conversions in one currency, with their exact sum."""
 
     conversions: int
     total: Decimal = Decimal(0)
@@ -96,11 +91,7 @@ def add_amounts(amounts: Amounts, more: Iterable[tuple[str, Amount]]) -> None:
 
 
 class CurrencyFigures(msgspec.Struct):
-    """The values of conversions in one currency, for JSON; amounts are text.
-
-    Attributes:
-        currency: Three letters, empty without a currency.
-    """
+    """The values of conversions in one currency, which may be empty, for JSON."""
 
     currency: str
     conversions: int

@@ -64,26 +64,15 @@ def _counter() -> Any:
 class StreamCounts(msgspec.Struct, omit_defaults=True):
     """What came of the records of one stream, in one run or in several.
 
-    `read` is the sum of the outcomes at a good end.
+    `read` is the sum of the outcomes at a good end. docs/reference/store-tables.md describes the
+    figures.
 
     Attributes:
         read: Records that came. A record that several maps use counts once for each.
-        unmapped: Records of streams that no map names.
-        not_replayed: Dead letters that were carried over, by reason.
-        dropped: Records that are not to be sent, by reason.
-        rejected: Dead letters, by reason.
-        repeated: Those of them that the store had before, by reason: rows that came again. (Of
-            several streams, the first one that has the reason has them.)
-        zone_uses: How many event times were read in the zone of the setting `timezone`.
-        left_out: Events that lack a column, by column: `value` if it could not be used,
-            `value empty` if it was empty.
+        repeated: Dead letters that the store had before. (Of several streams, the first one that
+            has the reason has them.)
         causes: Why columns were left out, and how times out of range are written; each text begins
             with the column or the reason.
-        mapped: The columns of the stream that say whose conversion it is.
-        values: The values of the delivered events, by currency.
-        coverage: How many delivered events have each of `FIELDS`, by source; `events` is how many
-            there are.
-        within_an_hour: How many of them were sent within an hour of their event time.
     """
 
     read: int = 0
@@ -114,18 +103,14 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
         suppressions: Suppressions,
         now: Callable[[], float] = time.time,
     ) -> RecordConverter:
-        """Return what converts the records of the stream, and counts here what it notices of them.
-
-        `now` returns the Unix time at which a record is judged.
-        """
-        watched = watch_zone(defaults, self.note_zone_use)
+        """Return what converts the records of the stream, and counts here what it notices."""
+        watched = watch_zone(defaults, self._note_zone_use)
         builder = EventBuilder(stream.name, plan.properties, stream.keys, watched, suppressions)
         builder.causes = self.causes
         self.mapped |= builder.identifying
         return RecordConverter(plan, builder, self.left_out, now)
 
-    def note_zone_use(self) -> None:
-        """Count an event time that is read in the zone of the setting `timezone`."""
+    def _note_zone_use(self) -> None:
         self.zone_uses += 1
 
     def reject(self, rejection: Rejection) -> None:
@@ -222,11 +207,7 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
 
 
 def add(total: StreamCounts, *more: StreamCounts) -> StreamCounts:
-    """Add figures to a total, field by field, and return it.
-
-    Numbers and amounts are added up, also negative ones; so are those of dictionaries, by their
-    keys. Sets are united.
-    """
+    """Add figures to a total, those of dictionaries by their keys; return the total."""
     for one in more:
         for name in total.__struct_fields__:
             setattr(total, name, _sum(getattr(total, name), getattr(one, name)))
@@ -275,10 +256,9 @@ class RunCounts:
 
     def of(self, stream: str) -> StreamCounts:
         """Return the figures of one stream, which are made when first asked for."""
-        counts = self.streams.get(stream)
-        if counts is None:
-            counts = self.streams[stream] = StreamCounts()
-        return counts
+        if stream not in self.streams:
+            self.streams[stream] = StreamCounts()
+        return self.streams[stream]
 
     def add(self, other: RunCounts) -> None:
         """Add the figures of another run."""

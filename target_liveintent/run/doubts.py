@@ -32,10 +32,7 @@ _UNLIMITED = 100
 
 
 def warnings_of(counts: StreamCounts, least_filtered: int = _LEAST) -> Iterator[str]:
-    """Yield what is probably wrong with a stream, in sentences without its name.
-
-    From `least_filtered` records on, a filter that removes all of them is doubtful.
-    """
+    """Yield what is probably wrong with a stream, in sentences without its name."""
     for field in FIELDS:
         if count := _many(counts, field.name):
             yield (
@@ -87,10 +84,8 @@ def _most_frequent(counts: StreamCounts, about: str) -> str:
 def what_to_do(reason: str, streams: Mapping[str, StreamCounts]) -> str:
     """Return what happened to records that were not sent for a reason, and what to do about it.
 
-    Args:
-        reason: The reason.
-        streams: The figures of all streams. For `no_identity`, the advice depends on what is mapped
-            in them; not in a replay, as no map applies to dead letters.
+    For `no_identity`, it depends on what is mapped in the streams, but not in a replay, as no map
+    applies to dead letters.
     """
     meaning = REASONS[reason].meaning
     if reason != "no_identity" or streams.keys() == {DEAD_LETTERS}:

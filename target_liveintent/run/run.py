@@ -33,9 +33,11 @@ _WRITTEN_AFTER = 0.5
 _MOST_WAITING = 64
 """How many batches may wait for the outcome of equal events. With more, the run reads no
 further."""
-_MOST_UNWRITTEN = 5_000
+_MOST_UNWRITTEN = 20_000
 """How many outcomes may wait in memory to be written. Those of many events take less time together:
-a database writes whole pages."""
+a database writes whole pages, and the keys of events in random order are each on another page."""
+_LETTER = 4
+"""A dead letter counts as so many outcomes, because it takes more memory."""
 _FAILED_GRACE = 5.0
 """Seconds for which a run that has failed waits for requests in flight."""
 _STOP_RETRIES = 5.0
@@ -49,14 +51,11 @@ class Outcomes(Protocol):
     """Keeps the outcome of each record, and knows what was delivered before.
 
     `RunStore` keeps them in the store, `DryStore` keeps nothing, and a task of Spark has files.
-    What is noted becomes durable by `claim` and `write`, which raise a `StorageError` if they fail.
+    What is noted is kept by `claim`, `write` and `release`, which raise a `StorageError`.
     """
 
     def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> Mapping[int, Claim]:
-        """Reserve the events of batches, by the numbers of the batches, before they are sent.
-
-        Those that were sent before have their outcome.
-        """
+        """Reserve the events of batches, by number; those that were sent have their outcome."""
 
     def deliver(self, conversions: Sequence[Conversion], sent_at: Sequence[float]) -> None:
         """Note events that LiveIntent has, and the Unix time at which each was sent."""
@@ -109,7 +108,7 @@ class Run:
         self._unwritten = 0  # Outcomes that the store has not written yet.
         self._written_at = parts.clock.monotonic()
         self._store_asked_at, self._store_took = parts.clock.monotonic(), 0.0
-        self._at_end = False
+        self._at_end = self._is_judged = False
         self._failed = False
         self._has_given_up = False  # Nothing more is sent after a failure of delivery or the store.
         self._next_check = parts.clock.monotonic()
@@ -118,9 +117,7 @@ class Run:
     # What comes in
 
     def take(self, stream: str, result: Conversion | Rejection | None) -> None:
-        """Give a record its outcome, or put its event into a batch.
-
-        Its result is None if the user's map filters it.
+        """Give a record its outcome, or put its event into a batch; None was filtered by the map.
 
         Raises:
             RunError: If the rejection ends the run, or delivery fails.
@@ -129,15 +126,12 @@ class Run:
             self._add(stream, result)
         elif isinstance(result, Rejection):
             self._reject(stream, result)
-            if result.reason in NEVER_TAKEN:
-                self.gate.withhold()
             if self._unwritten >= _MOST_UNWRITTEN:
                 self._write()
         else:
             self.counts.of(stream).filtered += 1
 
     def _add(self, stream: str, conversion: Conversion) -> None:
-        """Put a conversion into its stream's batch; send the batch when it is full."""
         if self._left == 0:
             self.counts.of(stream).dropped["over_limit"] += 1
             return
@@ -163,7 +157,7 @@ class Run:
         if self._settings.fail_on_rejection:
             raise TooManyRejectedError(_explain(rejection))
         self._outcomes.reject(rejection)
-        self._unwritten += 1
+        self._unwritten += _LETTER
         counts.reject(rejection)
 
     # What goes out
@@ -252,11 +246,10 @@ class Run:
 
     def _advance_state(self) -> None:
         """Write the STATE that is due. STATE is written nowhere else."""
-        if self.counts.has_taken:
-            self.gate.release()
-        state = self.gate.due()
+        withholds = self._withholds_state
+        state = None if withholds else self.gate.due()
         # A run that delivers nothing must not read a million bad records.
-        if state is not None or self.gate.withholds:
+        if state is not None or (withholds and self.gate.holds):
             self._judge()
         if state is not None:
             try:
@@ -266,6 +259,13 @@ class Run:
                 self.gate.is_closed = True
                 raise
 
+    @property
+    def _withholds_state(self) -> bool:
+        """Whether a record was rejected, and nothing is delivered: then the run may still fail."""
+        streams = self.counts.streams.values()
+        is_doubtful = any(not NEVER_TAKEN.isdisjoint(one.rejected) for one in streams)
+        return is_doubtful and not (self._is_judged or self.counts.has_taken)
+
     def _judge(self) -> None:
         """Fail if too many records became dead letters, or if nothing was delivered."""
         percent = self._settings.max_dead_letter_percent
@@ -274,12 +274,10 @@ class Run:
             raise TooManyRejectedError(problem)
 
     def _write(self, *, durable: bool = False) -> None:
-        """Let the store write what was noted."""
         self._ask_store(lambda: self._outcomes.write(durable=durable))
         self._unwritten, self._written_at = 0, self._store_asked_at
 
     def _ask_store(self, ask: Callable[[], _T]) -> _T:
-        """Ask the store something, and note how long that takes."""
         start = self._clock.monotonic()
         answer = ask()
         self._store_asked_at = self._clock.monotonic()
@@ -339,8 +337,6 @@ class Run:
             return  # The first rejection has ended the run; these events have no outcome.
         for rejection in result.undelivered:
             self._reject(result.batch.stream, rejection)
-            if rejection.reason in NEVER_TAKEN:
-                self.gate.withhold()
         self.gate.finish_batch(result.batch.number)
 
     # How it ends
@@ -373,11 +369,7 @@ class Run:
             raise DeliveryError(msg)
 
     def finish(self) -> None:
-        """Deliver what was read and write the last STATE.
-
-        Raises:
-            RunError: If not everything that was read has its outcome.
-        """
+        """Deliver what was read and write the last STATE; raise a `RunError` if that fails."""
         self._settle_all()
         self._close()
 
@@ -386,16 +378,14 @@ class Run:
         self._send_all()
         if not self._failed:
             self._judge()
-            self.gate.release()
+            self._is_judged = True
             self._advance_state()
 
     def abandon(self, failure: BaseException) -> None:
         """End a failed run: settle the batches that can be settled, and write a correct STATE.
 
-        Unless delivery or the store is at fault, what was read before is delivered.
-
-        Raises:
-            RunError: If that fails as well.
+        Unless delivery or the store is at fault, what was read before is delivered; a second
+        failure is raised.
         """
         self._failed = True
         try:

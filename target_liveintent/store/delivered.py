@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import datetime as dt
 import io
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
@@ -15,9 +14,8 @@ from target_liveintent.conversions import DELIVERED_EVENTS, Conversion, exact
 from target_liveintent.settings import Account
 from target_liveintent.store.database import Database
 from target_liveintent.store.layout import Row
-from target_liveintent.store.letters import storable, stored_id, stored_stream
+from target_liveintent.store.letters import storable, stored_id, stored_stream, utc
 
-_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 (the rows say that it is UTC)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 """The characters that start a formula in a spreadsheet, and the apostrophe that prevents one."""
 _NAMES = ("event_id", "stream", "order_id")
@@ -116,8 +114,8 @@ def delivered_in(database: Database, account: Account, since: float) -> Iterator
         for row in page:
             event = dict(zip(COLUMNS, row, strict=True))
             last = [event[name] for name in _ORDER]
-            event["event_time"] = _utc(event["event_time"])
-            event["sent_at"] = _utc(event["sent_at"], "milliseconds")
+            event["event_time"] = utc(event["event_time"])
+            event["sent_at"] = utc(event["sent_at"], "milliseconds")
             yield event
 
 
@@ -141,7 +139,3 @@ def as_messages(events: Iterable[dict[str, Any]]) -> Iterator[str]:
         if "value" in record:
             record["value"] = msgspec.Raw(record["value"].encode())
         yield _encode({"type": "RECORD", "stream": DELIVERED_EVENTS, "record": record}).decode()
-
-
-def _utc(unix_time: float, precision: str = "seconds") -> str:
-    return f"{(_EPOCH + dt.timedelta(seconds=unix_time)).isoformat(timespec=precision)}Z"

@@ -166,14 +166,10 @@ def _rows_of(cursors: Sequence[psycopg.Cursor[Any]]) -> Answers:
 
 
 def _in_postgres(step: Step) -> tuple[str, list[Any]]:
-    """Return a step in PostgreSQL's words, with its values."""
-    columns: list[Any] = []
-    if step.rows is not None:
-        columns = [list(column) for column in zip(*step.rows, strict=True)] or [[]] * len(
-            step.types
-        )
+    """Return a step in PostgreSQL's words, with its values: an array for each column of rows."""
     arrays = ", ".join(f"?::{kind}[]" for kind in step.types)
     sql = step.sql.format(rows=f"SELECT * FROM unnest({arrays})", now=_NOW)  # noqa: S608 (types)
+    columns = [[row[n] for row in step.rows or ()] for n in range(len(step.types))]
     return sql.replace("?", "%s"), [*step.values, *columns]
 
 

@@ -33,7 +33,7 @@ from target_liveintent.store import ledger
 from target_liveintent.store.database import Answers, Database, Waiting
 from target_liveintent.store.delivered import delivered_row
 from target_liveintent.store.layout import DEAD_LETTER, DELIVERED, EVENT, RESERVATION, Row, Step
-from target_liveintent.store.ledger import HASH_BYTES, TIME_BYTES, Claim, Division, Ledger
+from target_liveintent.store.ledger import HASH_BYTES, TIME_BYTES, Claim, Ledger, Reserved
 from target_liveintent.store.letters import DeadLetter, keys_of, letter_of
 from target_liveintent.store.sqlite import IN_MEMORY, SqliteStore
 
@@ -48,8 +48,6 @@ _ADD_RUN = (
     "INSERT INTO run (id, kind, customer_id, api_host, pixel_id, started_at, alive_until)"
     " VALUES (?, ?, ?, ?, ?, {now}, {now} + ?) ON CONFLICT (id) DO NOTHING"
 )
-_NUMBER = "SELECT number FROM run WHERE id = ?"
-_RENEW = "UPDATE run SET alive_until = {now} + ? WHERE number = ?"
 _NEWEST = "SELECT key FROM event ORDER BY key DESC LIMIT ?"
 _OF_OTHERS = (
     "SELECT reservation.hashes, run.id FROM reservation JOIN run ON run.number = reservation.run"
@@ -59,27 +57,21 @@ _OF_OTHERS = (
 _EXPIRE = (
     "DELETE FROM event WHERE key IN (SELECT key FROM event WHERE key < ? ORDER BY key LIMIT ?)"
 )
-_HAS_LETTERS = "SELECT 1 FROM dead_letter LIMIT 1"
-_RELEASE_ALL = "DELETE FROM reservation WHERE run = ?"
 _END_RUN = (
     "UPDATE run SET alive_until = {now}, ended_at = ?, ending = ?, figures = ? WHERE number = ?"
 )
-_FORGET_DEAD = (
-    "DELETE FROM reservation WHERE run IN"
-    " (SELECT number FROM run WHERE alive_until < {now} - 86400)"
-)
-"""Until then, a run that has only stood still can take its reservations up again."""
-_END_TASK = "DELETE FROM run WHERE number = ?"
 _FORMER = (
     "SELECT customer_id, pixel_id FROM run WHERE kind <> 'task' AND api_host = ? AND id <> ?"
     " AND NOT EXISTS (SELECT 1 FROM run AS own WHERE own.customer_id = ? AND own.api_host = ?"
     " AND coalesce(own.pixel_id, 0) = ? AND own.id <> ?) ORDER BY number DESC LIMIT 1"
 )
 """The last run, if all runs before this one were for other customers or pixels."""
-_COUNT_OLD = "SELECT count(*) FROM dead_letter WHERE written_at < {now} - ?"
-_DELETE_OLD = (
+_TIDY_UP = (
+    "SELECT count(*) FROM dead_letter WHERE written_at < {now} - ?",
     "DELETE FROM dead_letter WHERE written_at < {now} - ?",
     "DELETE FROM delivered WHERE sent_at < {now} - ?",
+    # (Until then, a run that has only stood still can take its reservations up again.)
+    "DELETE FROM reservation WHERE run IN (SELECT number FROM run WHERE alive_until < {now} - ?)",
     "DELETE FROM run WHERE started_at < {now} - ? AND coalesce(ended_at, alive_until) < {now}",
 )
 _RUNS = (
@@ -88,13 +80,17 @@ _RUNS = (
     " AND (ended_at IS NOT NULL OR alive_until < {now}) ORDER BY started_at, id"
 )
 _MOST_IMPORTED = 1_000
-"""How many dead letters are imported in one transaction."""
+_SAVED_AT_ONCE = 500
+"""How many keys are saved in one transaction when the disk is full. Each may be on another page of
+4 KB, so they need half of the reserved space."""
 TASK = "task"
 """The kind of a task of a Spark write, of which nothing is kept."""
 
 
 class RunStore:
     """The store, as one run uses it.
+
+    All methods that read or write raise a `StorageError` if the database cannot be used.
 
     Args:
         kind: `usual`, `replay`, `canary` (a run with the setting `limit`), or `TASK`.
@@ -106,9 +102,6 @@ class RunStore:
         expired_letters: How many dead letters were deleted because they were too old.
         repeated_letters: Dead letters of this run that the store had before, by reason.
         missing: The sum of the values of the others, by currency, where they have both.
-
-    Raises:
-        StorageError: From all methods that read or write, if the database cannot be used.
     """
 
     def __init__(  # noqa: PLR0913 (an argument for each option)
@@ -121,12 +114,9 @@ class RunStore:
         kind: str = "usual",
         send_again: bool = False,
     ) -> None:
-        self.database = database
-        self._settings = settings
-        self._account = settings.account
-        self._run_id = run_id
-        self._is_task = kind == TASK
-        self._clock = clock
+        self.database, self._clock = database, clock
+        self._settings, self._account = settings, settings.account
+        self._run_id, self._is_task = run_id, kind == TASK
         self._send_again = send_again
         self._renewed_at = clock.monotonic()
         self._has_failed = False
@@ -142,7 +132,6 @@ class RunStore:
             self._ledger.remember(key for (key,) in newest)
 
     def _clear(self) -> None:
-        """Forget the outcomes that were noted."""
         self._letters: dict[LetterKey, DeadLetter] = {}
         self._new: dict[LetterKey, Mapping[str, Any]] = {}  # Letters that are perhaps no repeats.
         self._settled: list[LetterKey] = []  # Of letters that must go.
@@ -155,14 +144,13 @@ class RunStore:
         run_id, account, pixel_id = self._run_id, self._account, self._settings.pixel_id
         steps = [
             Step(_ADD_RUN, [run_id, kind, *account, pixel_id, LAPSE]),
-            Step(_NUMBER, [run_id]),
+            Step("SELECT number FROM run WHERE id = ?", [run_id]),
             Step(_NEWEST, [ledger.RECENT]),
             Step(_FORMER, [account.host, run_id, *account, pixel_id or 0, run_id]),
-            Step(_FORGET_DEAD),
         ]
         if not self._is_task:
-            steps += [Step(sql, kept) for sql in (_COUNT_OLD, *_DELETE_OLD)]
-        _, ((self.number,),), newest, former, _, *old = self.database.transact(steps)
+            steps += [Step(sql, kept) for sql in _TIDY_UP]
+        _, ((self.number,),), newest, former, *old = self.database.transact(steps)
         self.former = former[0] if former else None
         self.expired_letters = old[0][0][0] if old else 0
         return newest
@@ -200,14 +188,11 @@ class RunStore:
                 self._delivered[row[: len(DELIVERED.key)]] = row
 
     def confirm(self, number: int, confirmed: Sequence[Conversion], *, is_last: bool) -> None:
-        """Note which events of a batch the API has confirmed; see `Ledger.confirm`."""
+        """Note which events of a batch the API has confirmed."""
         self._ledger.confirm(number, confirmed, is_last=is_last)
 
     def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> dict[int, Claim]:
-        """Reserve the events of batches before they are sent; delete the letters of those sent.
-
-        No number of a batch comes twice in a run, unless nothing of the batch was reserved.
-        """
+        """Reserve the events of batches before they are sent; delete the letters of those sent."""
         claims = self._exchange(batches, writes=False)
         if self._must_renew:  # The answer came so late that the reservations may have expired.
             self._exchange()
@@ -236,15 +221,15 @@ class RunStore:
         durable: bool = False,
         releases: bool = False,
     ) -> dict[int, Claim]:
-        """Reserve the events of batches, or write what is new; perhaps end all reservations."""
         began, renews = self._clock.monotonic(), self._must_renew
         batches = batches or {}
         keys = {number: self._ledger.keys_of(batch) for number, batch in batches.items()}
         own = self._ledger.reserved if renews else []
-        is_lost, division = False, Division({}, {})
+        is_lost = False
+        claims, mine = dict[int, Claim](), dict[int, Reserved]()
 
         def steps(answers: Answers) -> list[Step]:
-            nonlocal is_lost, division
+            nonlocal is_lost, claims, mine
             letter, reserved, delivered, _ = answers
             self._has_letters = bool(letter or self._letters)
             others = {
@@ -254,19 +239,24 @@ class RunStore:
             }
             known = {k for k, run in delivered if run == self.number or not self._send_again}
             is_lost = any(key in known or key[TIME_BYTES:] in others for key in own)
-            division = self._ledger.divide(batches, keys, others, known)
-            mine = [(self.number, n, b"".join(one)) for n, one in division.reserved.items()]
+            claims, mine = self._ledger.divide(batches, keys, others, known)
             return [
-                Step(_RENEW, [LAPSE, self.number]),
+                Step(
+                    "UPDATE run SET alive_until = {now} + ? WHERE number = ?", [LAPSE, self.number]
+                ),
                 *(self._news() if writes else []),
-                RESERVATION.put(mine),
-                *([Step(_RELEASE_ALL, [self.number])] if releases else []),
+                RESERVATION.put([(self.number, n, b"".join(one)) for n, one in mine.items()]),
+                *(
+                    [Step("DELETE FROM reservation WHERE run = ?", [self.number])]
+                    if releases
+                    else []
+                ),
             ]
 
         questions = [
-            Step(_HAS_LETTERS),
+            Step("SELECT 1 FROM dead_letter LIMIT 1"),
             Step(_OF_OTHERS, [self.number, 2 * LAPSE]),
-            _known([*itertools.chain(*keys.values()), *own]),
+            EVENT.find([(key,) for key in itertools.chain(*keys.values(), own)], "key, run"),
             DEAD_LETTER.find(list(self._letters) if writes else [], ", ".join(LetterKey._fields)),
         ]
         self._has_failed = True
@@ -276,7 +266,7 @@ class RunStore:
             self._save_ledger()
             raise
         self._has_failed = False
-        self._ledger.reserve(division.reserved)
+        self._ledger.reserve(mine)
         if writes:
             self._count_letters({LetterKey(*key) for key in letters})
             self._clear()
@@ -289,7 +279,7 @@ class RunStore:
                 " continue: start the run again"
             )
             raise StorageError(msg)
-        return division.claims
+        return claims
 
     def _count_letters(self, known: set[LetterKey]) -> None:
         """Count the dead letters that were in the store before, and what the others are worth."""
@@ -306,25 +296,32 @@ class RunStore:
         """
         self.database.waiting.has_ended = True
         self.database.free_reserve()
+        rows, ended = self._confirmed(), [(self.number, one) for one in self._ledger.ended]
+        parts = [rows[n : n + _SAVED_AT_ONCE] for n in range(0, len(rows), _SAVED_AT_ONCE)]
+        steps = [EVENT.put(part, keeps_old=not self._send_again) for part in parts]
         with contextlib.suppress(StorageError):
-            self.database.transact(self._confirmed())
+            for step in [*steps, RESERVATION.remove(ended)]:
+                self.database.transact([step])
 
-    def _confirmed(self) -> list[Step]:
-        """Return the steps that note what the API has confirmed, and end reservations."""
-        # In their order, so that those on one page of the database are written together.
-        rows = [(key, self.number) for key in sorted({*self._ledger.confirmed})]
+    def _confirmed(self) -> list[Row]:
+        """Return the rows of the events that the API has confirmed.
+
+        In their order, those on one page of the database are written together.
+        """
+        return [(key, self.number) for key in sorted({*self._ledger.confirmed})]
+
+    def _news(self) -> list[Step]:
+        """Return the steps that write what is new."""
+        rows = self._confirmed()
         before = max(0, int(self._clock.time()) - KEPT).to_bytes(TIME_BYTES, "big")
-        return [
+        steps = [
             EVENT.put(rows, keeps_old=not self._send_again),
             # However wrong the clock is, a run of which nothing is accepted removes nothing. A few
             # at a time keep the pause short.
             Step(_EXPIRE, [before, 2 * len(rows)]),
             RESERVATION.remove([(self.number, number) for number in self._ledger.ended]),
+            DEAD_LETTER.remove(self._settled),
         ]
-
-    def _news(self) -> list[Step]:
-        """Return the steps that write what is new."""
-        steps = [*self._confirmed(), DEAD_LETTER.remove(self._settled)]
         if self._letters:
             now = self._clock.time()
             rows = [letter.row(self.number, now) for letter in self._letters.values()]
@@ -354,21 +351,15 @@ class RunStore:
         if self._has_failed:  # Nobody waits for the store again.
             msg = "the store could not be used at the end of the run"
             raise StorageError(msg)
-        values = [self._clock.time(), ending, figures, self.number]
-        self.database.transact([Step(_END_RUN, values)])
+        self.database.transact([Step(_END_RUN, [self._clock.time(), ending, figures, self.number])])
 
     def close(self, *, forget: bool = False) -> None:
         """Close the database; delete the row of a task, or of a run to forget."""
         try:
             if (forget or self._is_task) and not self._has_failed:
-                self.database.transact([Step(_END_TASK, [self.number])])
+                self.database.transact([Step("DELETE FROM run WHERE number = ?", [self.number])])
         finally:
             self.database.close()
-
-
-def _known(keys: Iterable[bytes]) -> Step:
-    """Return the step that answers which events were delivered, and by which run."""
-    return EVENT.find([(key,) for key in keys], "key, run")
 
 
 class DryStore(RunStore):
@@ -385,11 +376,13 @@ class DryStore(RunStore):
         batches = batches or {}
         keys = {number: self._ledger.keys_of(batch) for number, batch in batches.items()}
         asked = [] if self._send_again else itertools.chain(*keys.values())
-        known = {key for key, _ in self.database.read(*_known(asked))}
-        division = self._ledger.divide(batches, keys, {}, known)
-        self._ledger.reserve(division.reserved)
+        known = {
+            key for (key,) in self.database.read(*EVENT.find([(key,) for key in asked], "key"))
+        }
+        claims, mine = self._ledger.divide(batches, keys, {}, known)
+        self._ledger.reserve(mine)
         self._clear()
-        return division.claims
+        return claims
 
     def release(self) -> None:
         """Close the store."""

@@ -256,8 +256,7 @@ ZONED = {
     "empty": times(read=1, unmapped=1),
     "planned": times(read=1, rejected={"event_in_future": 1}),
 }
-IN_THE_ZONE = times(read=1, delivered=1)
-IN_THE_ZONE.note_zone_use()
+IN_THE_ZONE = times(read=1, delivered=1, zone_uses=1)
 WITHOUT_CONSENT = {"no_consent": 20}
 SITUATIONS = {
     "nothing was read": Situation({}),

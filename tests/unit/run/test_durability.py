@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from typing import TYPE_CHECKING
 
 import pytest
 from fakes import FakeRun, deliver_all, read, refuse, reject, rejection, send
@@ -12,9 +11,6 @@ from unit_support import NOW
 
 from target_liveintent.delivery.model import BatchResult
 from target_liveintent.errors import StorageError, TooManyRejectedError
-
-if TYPE_CHECKING:
-    pass
 
 # The order
 
@@ -59,7 +55,7 @@ def test_a_durable_write_is_for_state_only() -> None:
 
 def test_many_dead_letters_do_not_wait_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """From a number of them on, they are written, also before a second has passed."""
-    monkeypatch.setattr("target_liveintent.run.run._MOST_UNWRITTEN", 3)
+    monkeypatch.setattr("target_liveintent.run.run._MOST_UNWRITTEN", 12)
     fake = FakeRun()
     kept = fake.outcomes.kept["reject"]
     for count, expected in ((2, 0), (1, 3), (2, 3), (2, 6)):

@@ -1,7 +1,6 @@
 """The store in PostgreSQL: who may use it, what it does when it is gone, and what it never says."""
 
 import contextlib
-import logging
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -202,9 +201,3 @@ def test_the_password_is_hidden(monkeypatch: pytest.MonkeyPatch, place: str) -> 
     with pytest.raises(StorageError):
         Stores(f"postgresql://{user}@127.0.0.1:9/x")(waiting=Waiting(is_stopped=lambda: True))
     assert without_secrets(f"of {password}") == "of ***"
-
-
-def test_no_secret_is_logged(in_database: Stores, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
-    send(in_database(), 0, event())
-    assert "s3cret" not in caplog.text
