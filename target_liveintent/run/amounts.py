@@ -68,8 +68,7 @@ class Amount(msgspec.Struct, frozen=True, omit_defaults=True):
 def _sum_of_cents(values: Sequence[float | Decimal]) -> Decimal | None:
     """Return the exact sum of floats with at most two decimals, in a third of the time.
 
-    It is None for other values. A float that equals a number of cents divided by 100 is what these
-    digits are read as; floats tell 15 digits apart.
+    None for others. A float that equals cents divided by 100 is what these digits are read as.
     """
     cents = [round(value * 100) for value in values]
     if [number / 100 for number in cents] != values:
@@ -82,7 +81,7 @@ Amounts = dict[str, Amount]
 
 
 def add_amounts(amounts: Amounts, more: Iterable[tuple[str, Amount]]) -> None:
-    """Add the values of further conversions, whose number of currencies is not limited."""
+    """Add the values of further conversions, in any number of currencies."""
     for currency, amount in more:
         if currency not in amounts and len(amounts) >= MOST_CURRENCIES:
             currency, amount = OTHERS, Amount(amount.conversions)  # noqa: PLW2901

@@ -44,17 +44,15 @@ FIELDS = {
 }
 """What coverage counts, each in words."""
 _READ = {
-    **dict.fromkeys(("md5", "sha2", "ip", "user_agent", "idfa", "aaid"), "user_data."),
-    **dict.fromkeys(("order_id", "value", "currency"), "purchase_data."),
-    "decision_id": "",
+    **{name: f"user_data.{name}" for name in ("md5", "sha2", "ip", "user_agent", "idfa", "aaid")},
+    **{name: f"purchase_data.{name}" for name in ("order_id", "value", "currency")},
+    "decision_id": "decision_id",
 }
-"""The fields of an event that this takes, each with the object that it is in."""
-_values = operator.attrgetter(*(f"{place}{name}" for name, place in _READ.items()))
+"""The fields of an event that this takes, each with its place in the event."""
+_values = operator.attrgetter(*_READ.values())
 ALL_SOURCES = ("web", "app", "offline")
 _MOST_CAUSES = 200
-"""How many different causes of one stream are counted."""
 OUT_OF_RANGE = ("event_too_old", "event_in_future")
-"""The reasons of event times that are out of range."""
 
 
 def _counter() -> Any:
@@ -136,7 +134,6 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
             self._cover(source, found)
 
     def _cover(self, source: str, events: Sequence[Event]) -> None:
-        """Count which fields events of a source have, and add up their values."""
         known = self.coverage.setdefault(source, dict.fromkeys(("events", *FIELDS), 0))
         # The values of each field, which take half the time of the fields of each event.
         fields = dict(zip(_READ, zip(*map(_values, events), strict=True), strict=True))
@@ -234,21 +231,15 @@ class RunCounts:
     """The figures of a run, which has taken some seconds already.
 
     Attributes:
-        requests: The number of POSTs, retries included.
-        retries: How many of them were sent again because of a fault.
-        throttled: How many of them the API did not accept because they came too fast (429, 503).
         unproven: Dead letters of refused events that nothing was left to compare with.
-        elsewhere: What waits for another run now; None if nothing does.
+        elsewhere: What waits for another run now.
     """
 
     def __init__(
         self, *, dry_run: bool = False, seconds: float = 0.0, clock: Clock = SYSTEM_CLOCK
     ) -> None:
         self.streams: dict[str, StreamCounts] = {}
-        self.requests = 0
-        self.retries = 0
-        self.throttled = 0
-        self.unproven = 0
+        self.requests = self.retries = self.throttled = self.unproven = 0
         self.elsewhere: ReservedByOther | None = None
         self.dry_run = dry_run
         self._clock = clock

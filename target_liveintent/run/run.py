@@ -26,13 +26,11 @@ _T = TypeVar("_T")
 _TICK = 1.0
 """The most seconds between two checks of what is due."""
 _RESERVED_AT_ONCE = 16
-"""How many full batches are reserved at once, so that a store that answers in 50 ms is fast
-enough."""
+"""How many full batches are reserved at once, for a store that answers in 50 ms."""
 _WRITTEN_AFTER = 0.5
 """After so many seconds, what is new is written."""
 _MOST_WAITING = 64
-"""How many batches may wait for the outcome of equal events. With more, the run reads no
-further."""
+"""With more batches that wait for the outcome of equal events, the run reads no further."""
 _MOST_UNWRITTEN = 20_000
 """How many outcomes may wait in memory to be written. Those of many events take less time together:
 a database writes whole pages, and the keys of events in random order are each on another page."""
@@ -74,19 +72,13 @@ class Outcomes(Protocol):
 
 
 class RunParts(NamedTuple):
-    """What a run works with.
-
-    Attributes:
-        write_state: Writes a STATE. Without it, the engine itself remembers what is done.
-        stop_reading: Called when the setting `limit` is reached.
-        on_progress: Called about once a second.
-    """
+    """What a run works with. Without `write_state`, the engine itself remembers what is done."""
 
     clock: Clock
     delivery: DeliveryPool
     outcomes: Outcomes
     write_state: Callable[[str], None] = lambda _: None
-    stop_reading: Callable[[], None] = lambda: None
+    stop_reading: Callable[[], None] = lambda: None  # When the setting `limit` is reached.
     on_progress: Callable[[RunCounts, DeliveryStatus], None] = lambda *_: None
 
 
@@ -145,7 +137,6 @@ class Run:
                 self._parts.stop_reading()
 
     def _reject(self, stream: str, rejection: Rejection) -> None:
-        """Drop a record, keep it as a dead letter, or end the run because of it."""
         counts = self.counts.of(stream)
         if rejection.reason == "event_too_old" and stream == DEAD_LETTERS:
             # The replay had to wait, and no other replay can send it.
@@ -179,7 +170,6 @@ class Run:
         self._collect()
 
     def _send_all(self) -> None:
-        """Send all batches, those that are not full included, and wait for their outcomes."""
         self._batches.close_opened_before(self._clock.monotonic())
         self._join()
 
@@ -202,7 +192,6 @@ class Run:
             self.counts.elsewhere = ReservedByOther(events_there, others[0], since)
 
     def _hand_over(self) -> None:
-        """Give reserved batches to delivery; wait while delivery is full."""
         while self._batches.reserved:
             while self._delivery.full:
                 self._settle_one(_TICK)
@@ -238,7 +227,6 @@ class Run:
         self._check_due()
 
     def _check_due(self) -> None:
-        """Obey a stop, settle what has finished, write the STATE that is due, show progress."""
         self._obey_stop()
         self._collect()
         self._advance_state()
@@ -267,7 +255,6 @@ class Run:
         return is_doubtful and not (self._is_judged or self.counts.has_taken)
 
     def _judge(self) -> None:
-        """Fail if too many records became dead letters, or if nothing was delivered."""
         percent = self._settings.max_dead_letter_percent
         if problem := too_many_rejected(self.counts, percent, at_end=self._at_end):
             self.gate.is_closed = True
@@ -287,7 +274,6 @@ class Run:
     # What comes back
 
     def _collect(self) -> None:
-        """Settle what has finished, without waiting."""
         while self._settle_one(0.0):
             pass
         passed = self._clock.monotonic() - self._written_at
@@ -311,7 +297,6 @@ class Run:
         return result is not None
 
     def _settle(self, result: BatchResult) -> None:
-        """Count a result of a batch; raise its failure, which ends the run."""
         self.counts.requests += result.requests
         self.counts.retries += result.retries
         events = [conversion.event for conversion in result.delivered]
@@ -357,15 +342,16 @@ class Run:
             return
         passed = self._clock.monotonic() - self._stop_requested_at
         self._delivery.stop(_STOP_RETRIES - passed)
-        in_flight, elsewhere = self._delivery.in_flight, self.counts.elsewhere
-        if elsewhere is not None and passed > _STOP_RETRIES and not in_flight:
-            msg = (
-                f"the run was stopped while it was waiting for run {elsewhere.run_id}, which is"
-                f" sending the same events ({elsewhere.events}) and has reserved them in the store"
+        doing = f"still sending batches ({self._delivery.in_flight})"
+        most, elsewhere = _STOP_GRACE, self.counts.elsewhere
+        if elsewhere is not None and not self._delivery.in_flight:
+            doing = (
+                f"waiting for run {elsewhere.run_id}, which is sending the same events"
+                f" ({elsewhere.events}) and has reserved them in the store"
             )
-            raise DeliveryError(msg)
-        if passed > _STOP_GRACE:
-            msg = f"the run was stopped while it was still sending batches ({in_flight})"
+            most = _STOP_RETRIES
+        if passed > most:
+            msg = f"the run was stopped while it was {doing}"
             raise DeliveryError(msg)
 
     def finish(self) -> None:
@@ -401,7 +387,6 @@ class Run:
             self._close()
 
     def _give_up(self, failure: Exception) -> None:
-        """Send nothing more, and settle what is known of the rest."""
         self._has_given_up = True
         if isinstance(failure, StorageError):
             self.gate.is_closed = True

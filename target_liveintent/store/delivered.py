@@ -18,8 +18,7 @@ from target_liveintent.store.letters import storable, stored_id, stored_stream, 
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 """The characters that start a formula in a spreadsheet, and the apostrophe that prevents one."""
-_NAMES = ("event_id", "stream", "order_id")
-"""The columns that may have any text."""
+_ANY_TEXT = ("event_id", "stream", "order_id")
 
 _KEY = {"type": "string"}
 _TEXT = {"type": ["string", "null"]}
@@ -81,19 +80,12 @@ def delivered_row(conversion: Conversion, sent_at: float, account: Account, run:
     """Return the row of an event that the run of this number sent at a Unix time."""
     event = conversion.event
     user, purchase = event.user_data, event.purchase_data
-    texts = (purchase.currency, user.md5, user.sha2, event.decision_id, user.idfa, user.aaid)
+    order_id = purchase.order_id and storable(purchase.order_id)
     return (
-        *account,
-        stored_stream(conversion.stream),
-        stored_id(event.event_id),
-        event.pixel_id,
-        run,
-        sent_at,
-        event.event_time,
-        event.source,
-        purchase.order_id and storable(purchase.order_id),
-        _amount(purchase.value),
-        *texts,
+        *(*account, stored_stream(conversion.stream), stored_id(event.event_id), event.pixel_id),
+        *(run, sent_at, event.event_time, event.source),
+        *(order_id, _amount(purchase.value), purchase.currency),
+        *(user.md5, user.sha2, event.decision_id, user.idfa, user.aaid),
     )
 
 
@@ -105,9 +97,9 @@ def _amount(value: float | Decimal | None) -> str | None:
 
 
 def delivered_in(database: Database, account: Account, since: float) -> Iterator[dict[str, Any]]:
-    """Yield the delivered events that an account sent since a Unix time, the oldest first.
+    """Yield the columns of the events that an account sent since a Unix time, the oldest first.
 
-    They are given by column; an amount is text, which has the digits that were sent.
+    An amount is text, which has the digits that were sent.
     """
     last: list[Any] = [since, "", "", -1]
     while page := database.read(_READ, [*account, *last, _PAGE]):
@@ -123,7 +115,7 @@ def as_csv(events: Iterable[dict[str, Any]]) -> Iterator[str]:
     """Yield the lines of a CSV. A spreadsheet must not take a text for a formula."""
     yield ",".join(COLUMNS)
     for event in events:
-        for name in _NAMES:
+        for name in _ANY_TEXT:
             if (event[name] or "").startswith(_FORMULA):
                 event[name] = f"'{event[name]}"
         text = io.StringIO()

@@ -27,14 +27,11 @@ a record. The keys of older events, which begin with a time, must be found in th
 
 
 class Claim(NamedTuple):
-    """What the ledger says of the events of a batch.
+    """What the ledger says of the events of a batch: which this run must send now, and which not.
 
     Attributes:
-        mine: Those that this run must send now.
-        waiting: Those that are on their way already, in this run or in another one. Their outcome
-            is not known yet: ask again.
-        sent: Those that were delivered before.
-        other_run: A run that has reserved some of `waiting`, if it is not this one.
+        waiting: Those that are on their way already, in this run or in another one: ask again.
+        other_run: A run that has reserved some of these, if it is not this one.
     """
 
     mine: list[Conversion]
@@ -92,7 +89,7 @@ class Ledger:
         others: Mapping[bytes, str],
         delivered: set[bytes],
     ) -> tuple[dict[int, Claim], dict[int, Reserved]]:
-        """Decide which events are sent, and which of them to reserve; see `reserve`.
+        """Decide which events are sent; return also what to reserve. This changes nothing.
 
         Args:
             batches: The events, by the numbers of their batches.

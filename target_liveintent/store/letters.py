@@ -109,10 +109,7 @@ def letter_of(rejection: Rejection, settings: Settings, run_id: str, now: float)
 
 
 def imported(record: Mapping[str, Any], settings: Settings) -> DeadLetter:
-    """Return a dead letter that was exported, and perhaps edited. Addresses are removed again.
-
-    One that names no account belongs to that of the settings.
-    """
+    """Return a dead letter that was exported, and perhaps edited. Addresses are removed again."""
     known = {name: value for name, value in record.items() if name in PROPERTIES}
     for name, kind in (("scrubbed", list), ("written_for", dict)):
         if name in known and not isinstance(known[name], kind):
@@ -144,10 +141,10 @@ def _key_of(record: Mapping[str, Any], settings: Settings) -> LetterKey:
 
 
 def keys_of(conversion: Conversion, account: Account) -> tuple[LetterKey, ...]:
-    """Return the keys of the dead letters that an event may have, from this run or an earlier one.
+    """Return the keys of the dead letters that an event may have.
 
-    It may have become a dead letter while it had no usable pixel. A replay knows the letter of
-    which it made the event; the key may be that of another account.
+    Such a letter may be of a time when it had no usable pixel. A replay knows the letter of which
+    it made the event, which may be that of another account.
     """
     stream, event_id = stored_stream(conversion.stream), stored_id(conversion.event_id)
     pixels = (conversion.pixel_id, 0)
@@ -185,9 +182,9 @@ _READ = (
 
 
 def letters_in(database: Database, run: int = 0) -> Iterator[tuple[LetterKey, str]]:
-    """Yield the keys of dead letters, in their order, and their columns as JSON.
+    """Yield the keys of dead letters and their columns as JSON, but none that a run has written.
 
-    Each comes once, also while a run writes, but none that the run of this number has written.
+    Each comes once, also while runs write.
     """
     last: Sequence[Any] = ("", "", "", "", -1)
     while page := database.read(_READ, [*last, run, _PAGE]):
@@ -216,9 +213,10 @@ _OF_PERSON = (
 
 
 def delete_letters(database: Database, settings: Settings, reason: str) -> int:
-    """Delete the dead letters of an account and pixel that have a reason; return their number.
+    """Delete the dead letters of an account and pixel (without the setting, of all pixels).
 
-    Without the setting `pixel_id`, those of all pixels go.
+    Returns:
+        How many had this reason.
     """
     return _delete(database, [(_OF_REASON, [*settings.account, reason, settings.pixel_id])])
 

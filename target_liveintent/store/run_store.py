@@ -48,6 +48,7 @@ _ADD_RUN = (
     "INSERT INTO run (id, kind, customer_id, api_host, pixel_id, started_at, alive_until)"
     " VALUES (?, ?, ?, ?, ?, {now}, {now} + ?) ON CONFLICT (id) DO NOTHING"
 )
+_RENEW = "UPDATE run SET alive_until = {now} + ? WHERE number = ?"
 _NEWEST = "SELECT key FROM event ORDER BY key DESC LIMIT ?"
 _OF_OTHERS = (
     "SELECT reservation.hashes, run.id FROM reservation JOIN run ON run.number = reservation.run"
@@ -164,15 +165,13 @@ class RunStore:
             self._settled.append(rejection.letter)
         if REASONS[rejection.reason].letter:
             letter = letter_of(rejection, self._settings, self._run_id, self._clock.time())
-            is_other = rejection.letter not in {None, letter.key}  # It replaces another letter.
-            if is_other or letter.key in self._letters:
+            if letter.key in self._letters:
                 self.repeated_letters[rejection.reason] += 1
             else:
                 self._new[letter.key] = letter.record
             self._letters[letter.key] = letter
 
     def _settle(self, conversions: Sequence[Conversion]) -> None:
-        """Delete the dead letters of events that LiveIntent has."""
         if self._has_letters or self._letters:  # Otherwise, the keys need not be made.
             keys = [key for one in conversions for key in keys_of(one, self._account)]
             self._settled += keys
@@ -228,7 +227,7 @@ class RunStore:
         is_lost = False
         claims, mine = dict[int, Claim](), dict[int, Reserved]()
 
-        def steps(answers: Answers) -> list[Step]:
+        def changes(answers: Answers) -> list[Step]:
             nonlocal is_lost, claims, mine
             letter, reserved, delivered, _ = answers
             self._has_letters = bool(letter or self._letters)
@@ -240,18 +239,14 @@ class RunStore:
             known = {k for k, run in delivered if run == self.number or not self._send_again}
             is_lost = any(key in known or key[TIME_BYTES:] in others for key in own)
             claims, mine = self._ledger.divide(batches, keys, others, known)
-            return [
-                Step(
-                    "UPDATE run SET alive_until = {now} + ? WHERE number = ?", [LAPSE, self.number]
-                ),
-                *(self._news() if writes else []),
-                RESERVATION.put([(self.number, n, b"".join(one)) for n, one in mine.items()]),
-                *(
-                    [Step("DELETE FROM reservation WHERE run = ?", [self.number])]
-                    if releases
-                    else []
-                ),
-            ]
+            steps = self._news() if writes else []
+            steps.append(Step(_RENEW, [LAPSE, self.number]))
+            steps.append(
+                RESERVATION.put([(self.number, n, b"".join(one)) for n, one in mine.items()])
+            )
+            if releases:
+                steps.append(Step("DELETE FROM reservation WHERE run = ?", [self.number]))
+            return steps
 
         questions = [
             Step("SELECT 1 FROM dead_letter LIMIT 1"),
@@ -261,7 +256,7 @@ class RunStore:
         ]
         self._has_failed = True
         try:
-            *_, letters = self.database.transact(questions, steps, durable=durable)
+            *_, letters = self.database.transact(questions, changes, durable=durable)
         except StorageError:
             self._save_ledger()
             raise
@@ -304,14 +299,10 @@ class RunStore:
                 self.database.transact([step])
 
     def _confirmed(self) -> list[Row]:
-        """Return the rows of the events that the API has confirmed.
-
-        In their order, those on one page of the database are written together.
-        """
+        # In their order, those on one page of the database are written together.
         return [(key, self.number) for key in sorted({*self._ledger.confirmed})]
 
     def _news(self) -> list[Step]:
-        """Return the steps that write what is new."""
         rows = self._confirmed()
         before = max(0, int(self._clock.time()) - KEPT).to_bytes(TIME_BYTES, "big")
         steps = [
@@ -390,10 +381,10 @@ class DryStore(RunStore):
 
 
 def runs_in(database: Database, settings: Settings, since: float) -> list[Row]:
-    """Return the runs of an account and pixel that began since a Unix time and are over.
+    """Return the runs of an account and pixel that began since a Unix time and are over, in order.
 
     Each has its ID, its kind, the Unix time until which it was certainly there, and its figures as
-    JSON: None if it was killed. The oldest comes first.
+    JSON: None if it was killed.
     """
     return database.read(_RUNS, [*settings.account, settings.pixel_id or 0, since])
 

@@ -21,7 +21,6 @@ IN_MEMORY = ":memory:"
 _VALUES_AT_ONCE = 900
 """How many values one statement may have. Older releases of SQLite accept 999."""
 _LOCK_SECONDS = 30.0
-"""Seconds for which a run waits for another program that locks the file."""
 _LOCKED = "another program locks the file of the store"
 _PAUSE = 0.05
 """Seconds between two tries, as SQLite does not wait for every lock."""
