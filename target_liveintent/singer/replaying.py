@@ -34,9 +34,7 @@ def replay_letters(
         if isinstance(result, Rejection) and REASONS[result.reason].is_kept:
             counts.not_replayed[result.reason] += 1
         elif result is not None:
-            # If it is refused again, its dead letter names the stream that it came from.
-            stream = str(record.get("stream"))
-            run.take(DEAD_LETTERS, msgspec.structs.replace(result, stream=stream, letter=key))
+            run.take(DEAD_LETTERS, msgspec.structs.replace(result, letter=key))
         run.tick()
         if is_stopped():
             break

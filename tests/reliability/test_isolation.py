@@ -1,4 +1,4 @@
-"""How soon a run ends that is refused as a whole; `test_bad_rows.py` has what a bad event costs."""
+"""How soon a run ends that is refused as a whole."""
 
 import functools
 import itertools
