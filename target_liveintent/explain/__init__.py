@@ -3,10 +3,11 @@
 from target_liveintent.explain.description import (
     AbsentStream,
     Expectation,
+    Explained,
     Explanation,
     describe,
+    run_problems,
 )
-from target_liveintent.explain.explained import Explained, run_problems
 
 MAX_RECORDS = 10_000
 """Records that are read: enough to show what a map does, and read within seconds."""

@@ -1,20 +1,30 @@
-"""What `explain` says about an input, as values: printed as text, or as one JSON object.
+"""What one map makes of a stream and its records, and what `explain` says about it, as values.
 
-docs/reference/cli.md describes the fields. Increase `VERSION` when the meaning of one changes.
+They are printed as text, or as one JSON object. docs/reference/cli.md describes the fields.
+Increase `VERSION` when the meaning of one changes.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from target_liveintent.conversions import FIELDS, FROM_SETTINGS, Rejection, lasting_keys
-from target_liveintent.explain.explained import Explained
+from target_liveintent.conversions import (
+    FIELDS,
+    FROM_SETTINGS,
+    Conversion,
+    Rejection,
+    lasting_keys,
+    missing_columns_message,
+)
 from target_liveintent.mapping import (
     FILTER,
+    MELTANO_TEST_STREAM,
+    RecordConverter,
+    Stream,
     StreamPlan,
     advise_map,
     likely_preset,
@@ -24,7 +34,16 @@ from target_liveintent.mapping import (
 )
 from target_liveintent.privacy import scrub
 from target_liveintent.reasons import REASONS
-from target_liveintent.run import CurrencyFigures, currency_figures, warnings_of, what_to_do
+from target_liveintent.run import (
+    CurrencyFigures,
+    RunCounts,
+    StreamCounts,
+    add,
+    currency_figures,
+    too_many_rejected,
+    warnings_of,
+    what_to_do,
+)
 from target_liveintent.settings import Settings
 
 VERSION = 1
@@ -32,12 +51,68 @@ _MAX_EXAMPLES = 3
 _HASH = re.compile(r'"(md5|sha2)":"([0-9a-f]{6})[0-9a-f]+"')
 
 
-class Rejected(msgspec.Struct):
-    """Records that are rejected, or dropped, for one reason.
+class Explained(msgspec.Struct):
+    """What one map makes of a stream and its records.
 
     Attributes:
-        first: The first of them: its `event_id`, the `field` at fault, a `detail` without
-            addresses, and the values of the `keys`, where the columns are not known.
+        missing: What the stream lacks to give events.
+        converter: None if the records cannot become events.
+        counts: The figures of a run over these records; what a map drops counts as `unmapped`.
+        rejections: Those of dropped records too.
+    """
+
+    stream: Stream
+    plan: StreamPlan
+    missing: list[str] = []
+    converter: RecordConverter | None = None
+    counts: StreamCounts = msgspec.field(default_factory=StreamCounts)
+    samples: list[dict[str, Any]] = []
+    conversions: list[Conversion] = []
+    rejections: list[Rejection] = []
+
+    @property
+    def gives_events(self) -> bool:
+        """Whether records of the stream can become events, or it is Meltano's test."""
+        return self.converter is not None or self.stream.name == MELTANO_TEST_STREAM
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether a run ends because the user wants events of a stream that cannot give them."""
+        return bool(self.missing) and self.plan.named and not self.gives_events
+
+    def event_time(self, record: dict[str, Any]) -> int | None:
+        """Return the Unix time of a record's event, if it has one."""
+        return self.converter.event_time(record) if self.converter else None
+
+    def add(self, record: dict[str, Any], violation: str | None = None) -> None:
+        """Convert a record as a run would; `violation` is what is wrong with it as a whole."""
+        counts = self.counts
+        counts.read += 1
+        self.samples.append(record)
+        if self.converter is None:
+            counts.unmapped += 1
+            return
+        result = self.converter.convert(record, violation)
+        if isinstance(result, Conversion):
+            self.conversions.append(result)
+            counts.deliver([result.event], [result.event.event_time])
+        elif result is None:
+            counts.filtered += 1
+        else:
+            self.rejections.append(result)
+            if REASONS[result.reason].letter:
+                counts.reject(result)
+            else:
+                counts.dropped[result.reason] += 1
+
+
+# What is said
+
+
+class Rejected(msgspec.Struct):
+    """Records that are rejected, or dropped, for one reason, and the first of them.
+
+    Its `detail` has no addresses; `keys` are there where the columns are not known.
     """
 
     reason: str
@@ -153,7 +228,8 @@ def _warnings(explained: Explained, settings: Settings) -> Iterator[str]:
     counts = explained.counts
     yield from warnings_of(counts, least_filtered=1)
     yield from _keys_are_positions(explained)
-    if repeated := len(explained.ids) - len(set(explained.ids)):
+    ids = {one.event_id for one in explained.conversions}
+    if repeated := len(explained.conversions) - len(ids):
         yield (
             f"{repeated:,} of {counts.delivered:,} events have the event ID of another"
             " one, and a run sends only one of each. If they are different conversions, map"
@@ -246,9 +322,7 @@ def _one_line(expression: str) -> str:
 
 def _records(explained: Explained, converted: int) -> Records:
     counts = explained.counts
-    first: dict[str, Rejection] = {}
-    for rejection in explained.rejections:
-        first.setdefault(rejection.reason, rejection)
+    first = {one.reason: one for one in reversed(explained.rejections)}
     streams = {explained.plan.stream: counts}
     return Records(
         read=converted,
@@ -264,8 +338,8 @@ def _records(explained: Explained, converted: int) -> Records:
         left_out=dict(sorted(counts.left_out.items())),
         currencies=currency_figures(counts.values),
         examples=[
-            msgspec.Raw(_HASH.sub(r'"\1":"\2…"', body.decode()).encode())
-            for body in explained.events[:_MAX_EXAMPLES]
+            msgspec.Raw(_HASH.sub(r'"\1":"\2…"', one.body.decode()).encode())
+            for one in explained.conversions[:_MAX_EXAMPLES]
         ],
     )
 
@@ -279,3 +353,19 @@ def _first(rejection: Rejection) -> dict[str, Any]:
         "detail": detail,
         "keys": keys,
     }
+
+
+def run_problems(plans: Sequence[Explained], settings: Settings) -> Iterator[str]:
+    """Yield a sentence for each stream that ends a run, and for too many dead letters."""
+    counts = RunCounts()
+    for explained in plans:
+        name = explained.plan.stream
+        add(counts.of(name), explained.counts)
+        if explained.is_refused:
+            yield missing_columns_message(name, explained.missing)
+        if settings.fail_on_rejection and explained.counts.rejected:
+            reason = next(iter(explained.counts.rejected))
+            yield f"a record of '{name}' is rejected as {reason}, and on_rejection is 'fail'"
+    percent = settings.max_dead_letter_percent
+    if problem := too_many_rejected(counts, percent, at_end=True):
+        yield problem

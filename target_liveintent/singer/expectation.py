@@ -35,7 +35,7 @@ def compare(plans: Sequence[Explained], path: str) -> Expectation:
     text = without_secrets(_formatted(recording)) + "\n"
     events, rejections = (
         sum(map(len, lists))
-        for lists in ((one.events for one in plans), (one.rejections for one in plans))
+        for lists in ((one.conversions for one in plans), (one.rejections for one in plans))
     )
     expectation = Expectation(path, events, rejections)
     try:
@@ -74,8 +74,8 @@ def _recording(plans: Sequence[Explained]) -> dict[str, dict[str, Any]]:
 def _parts(explained: Explained) -> Iterator[tuple[str, Any]]:
     counts = explained.counts
     yield "records", {"read": counts.read, "filtered": counts.filtered}
-    for event_id, body in zip(explained.ids, explained.events, strict=True):
-        yield f"event {event_id}", msgspec.Raw(body)
+    for event in explained.conversions:
+        yield f"event {event.event_id}", msgspec.Raw(event.body)
     for one in explained.rejections:
         detail = one.detail and scrub(one.detail)
         said = {"reason": one.reason, "field": one.field, "detail": detail}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
 
 import msgspec
@@ -75,12 +75,8 @@ def explain(
 ) -> Explanation:
     """Explain what a run would do with a Singer stream or a tap's catalog.
 
-    Args:
-        source: The input.
-        settings: The settings.
-        maps: The stream maps.
-        in_use: The setting `presets`.
-        expected: A file to compare with; then ages are judged as of the newest event.
+    `in_use` is the setting `presets`, and `expected` a file to compare with; then ages are judged
+    as of the newest event.
 
     Raises:
         RunError: If the input or the file cannot be used. The message has the number of a line, not
@@ -92,6 +88,10 @@ def explain(
             f"explain ignores the setting limit. A run would send at most {limit:,} events."
         )
     plans = converted(found, settings, maps, from_recording=expected is not None)
+    failures = list(run_problems(plans, settings))
+    is_judged = found.records or found.is_catalog
+    if is_judged and not any(one.gives_events or one.is_refused for one in plans):
+        failures.append(unmapped_message(found.streams, maps.names))
     return Explanation(
         notes=found.notes,
         streams=[describe(one, settings, in_use) for one in plans],
@@ -99,27 +99,15 @@ def explain(
             AbsentStream(name, similar or None)
             for name, similar in absent_streams(maps.names, found.streams)
         ],
-        failures=list(_problems(found, plans, settings, maps)),
+        failures=failures,
         expectation=None if expected is None else compare(plans, expected),
     )
-
-
-def _problems(
-    found: Input, plans: Sequence[Explained], settings: Settings, maps: StreamMaps
-) -> Iterator[str]:
-    """Yield a sentence for each reason for which a run over the same input would fail."""
-    yield from run_problems(plans, settings)
-    is_judged = found.records or found.is_catalog
-    if is_judged and not any(one.gives_events or one.is_refused for one in plans):
-        yield unmapped_message(found.streams, maps.names)
 
 
 def write_config(source: IO[str], path: str) -> Iterator[str]:
     """Write a configuration for the streams of an input; yields lines to print.
 
-    Args:
-        source: A Singer stream or a tap's catalog.
-        path: The new file, which only its owner can read, because it will hold a token.
+    Only its owner can read the new file, because it will hold a token.
 
     Raises:
         InputError: If the input has no stream.
@@ -136,10 +124,7 @@ def write_config(source: IO[str], path: str) -> Iterator[str]:
     try:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
-        msg = (
-            f"--write-config cannot write '{path}': {error.strerror}. Give it the name of a new"
-            " file"
-        )
+        msg = f"--write-config cannot write '{path}': {error.strerror}. Name a new file"
         raise StorageError(msg) from None
     with os.fdopen(file, "w", encoding="utf-8") as stream:
         stream.write(text)
@@ -154,13 +139,9 @@ def write_config(source: IO[str], path: str) -> Iterator[str]:
 
 
 class Input(msgspec.Struct):
-    """What is read of an input.
+    """What is read of an input: the last SCHEMA of each stream, and the first records.
 
-    Attributes:
-        streams: The streams by the tap's names of them, each as its last SCHEMA describes it.
-        records: The first records, each with the name of its stream.
-        is_catalog: Whether the input was a catalog, which has no records.
-        notes: What there is to say about the reading, a sentence each.
+    Each record comes with the name of its stream. A catalog has no records.
     """
 
     streams: StreamsThatCame[Stream]
@@ -287,13 +268,17 @@ def converted(
         for stream in found.streams.values()
         for plan in maps.plans(stream.name, stream.schema)
     ]
+    validators: dict[str, RecordValidator] = {}
     for one in plans:
-        if one.plan.is_used:
-            one.missing = lacking_for_events(one.plan, one.stream.schema, settings.events)
+        stream, plan = one.stream, one.plan
+        if plan.is_used:
+            one.missing = lacking_for_events(plan, stream.schema, settings.events)
             if not one.missing:
-                one.convert_records(settings.events, suppressions, now)
+                one.converter = one.counts.converter(
+                    stream, plan, settings.events, suppressions, now
+                )
                 if settings.validate_records:
-                    one.validator = RecordValidator(one.stream.schema)
+                    validators[stream.name] = RecordValidator(stream.schema)
     of_plans = [
         (one, record) for name, record in found.records for one in plans if one.stream.name == name
     ]
@@ -301,5 +286,6 @@ def converted(
         times = (one.event_time(record) for one, record in of_plans)
         as_of = max((time for time in times if time is not None), default=0) + _CLOCK_AFTER
     for one, record in of_plans:
-        one.add(record)
+        validator = validators.get(one.stream.name)
+        one.add(record, validator.violation(record) if validator else None)
     return plans

@@ -36,7 +36,10 @@ def explain(frame: Any, options: Mapping[str, object]) -> None:
     columns: dict[str, Any] = {name: {} for name in names_of(frame.columns, job.keys)}
     stream = Stream(job.stream, {"properties": columns}, job.keys)
     explained = Explained(stream, StreamPlan.without_map(job.stream, job.columns))
-    explained.convert_records(job.settings.events, Suppressions(job.settings.suppression_path))
+    suppressions = Suppressions(job.settings.suppression_path)
+    explained.converter = explained.counts.converter(
+        stream, explained.plan, job.settings.events, suppressions
+    )
     for batch in frame.limit(MAX_RECORDS).toArrow().to_batches():
         for row in rows_of(batch, job.columns):
             explained.add(*row)

@@ -14,7 +14,7 @@ from unit_support import ADDRESS, DAY, TIME
 from target_liveintent.conversions import DEAD_LETTERS, DELIVERED_EVENTS
 from target_liveintent.errors import InputError
 from target_liveintent.explain.description import describe
-from target_liveintent.explain.explained import Explained
+from target_liveintent.explain import Explained
 from target_liveintent.run import StreamCounts
 from target_liveintent.singer.explaining import read_input
 
@@ -54,7 +54,7 @@ def test_outcomes() -> None:
 def test_events() -> None:
     """Each event is kept as it would be sent, and three are shown with shortened hashes."""
     made = explained(*({"id": number} for number in range(5)))
-    assert len(made.events) == 5
+    assert len(made.conversions) == 5
     records = describe(made, settings(), {}).records
     assert records is not None
     examples = [bytes(example).decode() for example in records.examples]
