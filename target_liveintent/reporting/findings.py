@@ -14,6 +14,7 @@ from target_liveintent.run import ALL_SOURCES, StreamCounts, counted
 
 NO_RUN, UNUSUAL = "no_run", "unusual"
 """Causes of bad health, beside `FAILED`."""
+_NO_RUN_ADVICE = "Check whether the schedule still starts the run, and read the log of the run."
 _FORGOTTEN = dt.timedelta(days=2)
 """After this time, a failure no longer counts if runs with other streams have succeeded."""
 _TOLERATED = 0.05
@@ -34,14 +35,13 @@ _GAPS = (
 
 
 class Cause(msgspec.Struct, frozen=True):
-    """A problem: why not everything is as usual.
+    """A problem: why not everything is as usual, for those who run the program.
 
     Attributes:
         cause: `failed`, `no_run` or `unusual`.
-        words: What is not well, for those who run the program.
-        since: Since when; None if nobody knows.
-        what_to_do: What they do about it; empty if `words` say it.
-        subject: What it is about: the rule of something unusual, or the streams that failed.
+        since: None if nobody knows.
+        what_to_do: Empty if `words` say it.
+        subject: The rule of something unusual, or the streams that failed.
     """
 
     cause: str
@@ -57,16 +57,13 @@ def causes_of(
     now: dt.datetime,
     max_age: dt.timedelta | None = None,
 ) -> Iterator[Cause]:
-    """Yield the problems, the worst first.
-
-    Args:
-        scheduled: The runs that a schedule started, in the order in which they ended.
-        unusual: What is unusual.
-        now: The moment.
-        max_age: How old the last run may be; None if that is not judged.
-    """
+    """Yield the problems of runs that a schedule started, the worst first."""
     yield from _failed([run for run in scheduled if run.ending != STOPPED])
-    yield from _too_old(scheduled, now, max_age)
+    last = scheduled[-1].ended_at if scheduled else None
+    if last is None or (max_age is not None and now - last > max_age):
+        age = last and age_words((now - last).total_seconds())
+        words = f"There has been no run for {age}" if age else "There is no run in the history"
+        yield Cause(NO_RUN, words, last, _NO_RUN_ADVICE)
     # What many records have in common matters more than that a few have a new reason.
     found = sorted(unusual, key=lambda one: (one.rule == "new_reason", one.since))
     many = {one.stream for one in found if one.rule == "dead_letters"}
@@ -117,33 +114,11 @@ def _failed(judged: Sequence[RunRecord]) -> Iterator[Cause]:
         )
 
 
-def _too_old(
-    scheduled: Sequence[RunRecord], now: dt.datetime, max_age: dt.timedelta | None
-) -> Iterator[Cause]:
-    what_to_do = "Check whether the schedule still starts the run, and read the log of the run."
-    last = scheduled[-1].ended_at if scheduled else None
-    if last is None:
-        yield Cause(NO_RUN, "There is no run in the history", last, what_to_do)
-    elif max_age is not None and now - last > max_age:
-        age = age_words((now - last).total_seconds())
-        yield Cause(NO_RUN, f"There has been no run for {age}", last, what_to_do)
-
-
-class Change(msgspec.Struct, frozen=True):
-    """A day on which the settings or the version changed, and what changed, in words."""
-
-    day: dt.date
-    words: list[str]
-
-
-def changes_of(usual_runs: Iterable[RunRecord]) -> list[Change]:
-    """Return the changes, the newest first.
+def changes_of(usual_runs: Iterable[RunRecord]) -> dict[dt.date, list[str]]:
+    """Return what changed in the settings or the version on a day, the newest first.
 
     A run is compared with the one before it that had the same streams: two loaders of the same
     pixel may have different settings.
-
-    Args:
-        usual_runs: Runs in the order in which they ended.
     """
     before: dict[frozenset[str], dict[str, str]] = {}
     found: dict[dt.date, dict[str, None]] = {}
@@ -156,7 +131,7 @@ def changes_of(usual_runs: Iterable[RunRecord]) -> list[Change]:
             if old[name] != new[name]:
                 said = " changed" if name in DIGESTED else f": {old[name]} became {new[name]}"
                 found.setdefault(run.day, {})[f"`{name}`{said}"] = None
-    return [Change(day, list(words)) for day, words in reversed(found.items())]
+    return {day: list(words) for day, words in reversed(found.items())}
 
 
 def advise(recent: StreamCounts) -> list[str]:

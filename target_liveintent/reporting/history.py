@@ -31,12 +31,8 @@ USUAL, CANARY, REPLAY, BACKFILL = "usual", "canary", "replay", "backfill"
 SCHEDULED = (USUAL, BACKFILL)
 """Kinds of runs that a schedule starts. A person starts the others."""
 _SHOWN = (
-    "timezone",
-    "default_source",
-    "email_normalization",
-    "source_url_parameters",
-    "on_rejection",
-    "validate_records",
+    *("timezone", "default_source", "email_normalization", "source_url_parameters"),
+    *("on_rejection", "validate_records"),
 )
 """Settings that matter to the figures and whose values are kept."""
 DIGESTED = ("presets", "stream_maps")
@@ -187,13 +183,9 @@ def by_stream(runs: Iterable[RunRecord]) -> dict[str, StreamCounts]:
 
 
 class Day(NamedTuple):
-    """One day of one account and pixel.
+    """The runs of a day in the order in which they ended, and the sum of the usual ones by stream.
 
-    Attributes:
-        day: In the zone of the setting `timezone`.
-        runs: The runs that ended on it, in the order in which they ended.
-        usual_runs: Those of them that say what is usual.
-        usual: The sum of the usual runs, by stream.
+    The day is one of the zone of the setting `timezone`.
     """
 
     day: dt.date
@@ -203,11 +195,9 @@ class Day(NamedTuple):
 
 
 class History(NamedTuple):
-    """The runs and days of one account and pixel.
+    """The days of one account and pixel on which runs ended, the oldest first.
 
-    Attributes:
-        days: The days on which runs ended, the oldest first; the last may be today, so far. At most
-            91 of them are before today.
+    The last may be today, so far; at most 91 are before today.
     """
 
     days: list[Day]

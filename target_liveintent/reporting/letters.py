@@ -50,11 +50,9 @@ class Example(msgspec.Struct, frozen=True):
 
 
 class StreamLetters(msgspec.Struct):
-    """The dead letters of one stream, for one reason.
+    """The dead letters of one stream, for one reason; times are in UTC, in ISO 8601.
 
-    Attributes:
-        first: When the first of them was written, in UTC in ISO 8601.
-        replay: How many there are by what a replay does with them, in the order of `PROSPECTS`.
+    `replay` is how many there are by what a replay does with them.
     """
 
     stream: str
@@ -117,14 +115,9 @@ def look_at(
     notes: Iterable[str],
     now: Callable[[], float] = time.time,
 ) -> DeadLetters:
-    """Count the dead letters of the store.
+    """Count the dead letters of the store, judged as a replay with the same settings would.
 
-    Args:
-        database: The store.
-        settings: Those of a replay.
-        choice: What the replay would also send.
-        notes: Sentences about the settings.
-        now: Returns the Unix time as of which the letters are judged.
+    The notes are sentences about the settings.
 
     Raises:
         ConfigurationError: If the file of `suppression_path` cannot be read.

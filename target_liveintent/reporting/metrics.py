@@ -45,11 +45,9 @@ _OUTCOMES = ("read", "delivered", "filtered", "unmapped", "not_replayed", "rejec
 
 
 class MetricsFile:
-    """The file of metrics.
+    """The file of metrics, which is written again after an interval in seconds.
 
-    Args:
-        interval: Seconds between two writes.
-        logger: Takes one warning if the file cannot be written, which does not end the run.
+    If it cannot be written, the logger gets one warning, and the run goes on.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from target_liveintent.reporting.findings import Cause, Change, advise, causes_of, changes_of
+from target_liveintent.reporting.findings import Cause, advise, causes_of, changes_of
 from target_liveintent.reporting.history import (
     FAILED,
     SCHEDULED,
@@ -57,15 +57,13 @@ _THIRTY = 30
 
 
 class Figure(NamedTuple):
-    """A figure.
+    """A figure, of each currency or of all conversions.
 
     Attributes:
         name: What people call it; a currency can follow.
         of: Returns it, None where there is nothing to compute it from; the first argument is the
             currency.
         worse: Whether it is worse when it is `LOW` or `HIGH`; None if neither is.
-        is_share: Whether it is a share of the conversions.
-        of_currency: Whether each currency has one.
     """
 
     name: str
@@ -104,12 +102,9 @@ class Point(msgspec.Struct, frozen=True):
 
 
 class Compared(msgspec.Struct, frozen=True):
-    """A figure of the last 24 hours, compared with what is usual.
+    """A figure of the last 24 hours, compared with what is usual, and of `Overview.days`.
 
-    Attributes:
-        figure: A key of `FIGURES`.
-        subject: The currency; empty where a figure has none.
-        days: The figure of each day of `Overview.days`.
+    `figure` is a key of `FIGURES`, and `subject` the currency, empty where a figure has none.
     """
 
     figure: str
@@ -130,25 +125,13 @@ class Compared(msgspec.Struct, frozen=True):
         return self.verdict is not None and self.verdict == self.kind.worse
 
 
-class ComparedReason(msgspec.Struct, frozen=True):
-    """Records that could not be sent for one reason, in runs of all kinds.
+class Part(msgspec.Struct, frozen=True):
+    """A stream's conversions, or the records that could not be sent for one reason.
 
-    Attributes:
-        usual: Of usual runs.
-        last_day: The last day that had one.
+    They are those of the last 24 hours, of a usual day, and of the last 30 days.
     """
 
-    reason: str
-    now: int
-    usual: Range | None
-    thirty_days: int
-    last_day: dt.date
-
-
-class ComparedStream(msgspec.Struct, frozen=True):
-    """Conversions of a stream in the last 24 hours and on a usual day, and in the last 30 days."""
-
-    stream: str
+    name: str
     now: int
     usual: Range | None
     thirty_days: int
@@ -167,7 +150,7 @@ class Period(msgspec.Struct, frozen=True):
 
     Attributes:
         first_day: The first day of it, or of the history.
-        special: How many conversions came by canaries, replays and backfills.
+        special: How many conversions came by runs that are not usual.
         not_sent: Records that could not be sent, by reason, the most frequent first; one that came
             again counts once.
         missing: The values of those records by currency, where they have both.
@@ -212,10 +195,7 @@ def period_of(first_day: dt.date, runs: Iterable[RunRecord]) -> Period:
 
 
 class DayOfRuns(msgspec.Struct, frozen=True):
-    """The runs of a day, those that count as usual (0 is a gap); how many of them failed.
-
-    `special` are the conversions by canaries, replays and backfills.
-    """
+    """The usual runs of a day (0 is a gap), those that failed, and what other runs sent."""
 
     day: dt.date
     runs: int
@@ -231,9 +211,9 @@ class Overview(msgspec.Struct):
         comparable_from: The day from which on there is something usual; None if it is empty.
         last_run: The newest run that a schedule started, or else of any kind.
         causes: What keeps `health` from exit code 0, the worst first.
-        reasons: The dead letters by reason, the most frequent of 30 days first.
-        streams: The conversions by stream, the most frequent of 30 days first.
+        reasons: Why records could not be sent, in runs of all kinds.
         days: The last 90 days, or those since the first day; the last one is today.
+        changes: What changed in the settings or the version, by day, the newest first.
     """
 
     account: str
@@ -248,11 +228,11 @@ class Overview(msgspec.Struct):
     advice: list[str]
     last_24_hours: Period
     figures: list[Compared]
-    reasons: list[ComparedReason]
-    streams: list[ComparedStream]
+    reasons: list[Part]
+    streams: list[Part]
     months: list[Period]
     days: list[DayOfRuns]
-    changes: list[Change]
+    changes: dict[dt.date, list[str]]
     version: int = VERSION
 
     def figure(self, name: str, subject: str = "") -> Compared:
@@ -263,13 +243,9 @@ class Overview(msgspec.Struct):
 def overview_of(
     history: History, settings: Settings, at: float, max_age: dt.timedelta | None = None
 ) -> Overview:
-    """Return the overview of the history of an account and pixel.
+    """Return the overview of a history at a Unix time.
 
-    Args:
-        history: The history.
-        settings: The settings of the runs.
-        at: The moment, in Unix seconds.
-        max_age: How old the last run may be; None if that is not judged.
+    Without `max_age`, it is not judged how old the last run is.
     """
     now = dt.datetime.fromtimestamp(at, settings.events.zone)
     gathered = _Gathered(history, now)
@@ -365,30 +341,29 @@ class _Gathered:
             days=[Point(values.get(day), ranges[day]) for day in self.shown],
         )
 
-    def reasons(self, now: Period) -> list[ComparedReason]:
+    def reasons(self, now: Period) -> list[Part]:
         """Return by reason how many records could not be sent; `now` is the last 24 hours."""
         days = {day: total_of(one.runs).letters for day, one in self.days.items()}
-        found = [
-            ComparedReason(
-                reason=reason,
-                now=now.not_sent.get(reason, 0),
-                usual=self.case.usual(partial(_letters_of, reason)),
-                thirty_days=sum(days[day][reason] for day in days if day >= self.month_ago),
-                last_day=max(day for day, letters in days.items() if letters[reason]),
+        reasons = {reason for letters in days.values() for reason in letters}
+        return _most_frequent_first(
+            Part(
+                reason,
+                now.not_sent.get(reason, 0),
+                self.case.usual(partial(_letters_of, reason)),
+                sum(days[day][reason] for day in days if day >= self.month_ago),
             )
-            for reason in {reason for letters in days.values() for reason in letters}
-        ]
-        return sorted(found, key=lambda one: (-one.thirty_days, one.reason))
+            for reason in reasons
+        )
 
-    def streams(self) -> list[ComparedStream]:
-        """Return the conversions by stream."""
+    def streams(self) -> list[Part]:
+        """Return the conversions of usual runs by stream."""
         found = []
         for stream in {name for one in self.days.values() for name in one.usual}:
             samples, case = self._case(partial(_figures_of, stream))
             usual = case.usual(lambda one: one.delivered)
             thirty_days = sum(one.delivered for day, one in samples if day >= self.month_ago)
-            found.append(ComparedStream(stream, case.now.delivered, usual, thirty_days))
-        return sorted(found, key=lambda one: (-one.thirty_days, one.stream))
+            found.append(Part(stream, case.now.delivered, usual, thirty_days))
+        return _most_frequent_first(found)
 
     def months(self, runs: Iterable[RunRecord]) -> list[Period]:
         """Return what LiveIntent received in each month."""
@@ -397,6 +372,10 @@ class _Gathered:
             found.setdefault(run.day.replace(day=1), []).append(run)
         newest = sorted(found.items(), reverse=True)[:_MONTHS]
         return [period_of(max(month, self.first_day or month), runs) for month, runs in newest]
+
+
+def _most_frequent_first(parts: Iterable[Part]) -> list[Part]:
+    return sorted(parts, key=lambda one: (-one.thirty_days, one.name))
 
 
 def _figures_of(stream: str, streams: dict[str, StreamCounts]) -> StreamCounts:

@@ -121,7 +121,6 @@ def chart_of(overview: Overview, one: Compared, most: int = 0) -> Chart | None:
 
     It is None if there are too few days.
     """
-    changed = {change.day for change in overview.changes}
     has_others = one.figure == CONVERSIONS
     bars = [
         Bar(
@@ -129,7 +128,7 @@ def chart_of(overview: Overview, one: Compared, most: int = 0) -> Chart | None:
             point,
             day.special * has_others,
             not day.runs,
-            day.day in changed,
+            day.day in overview.changes,
         )
         for day, point in zip(overview.days, one.days, strict=True)
     ]

@@ -22,49 +22,22 @@ _LASTING = 5.0
 """Seconds after which a wait for another run is worth a line; most end sooner."""
 
 
-class LiveLine:
-    """A line at the bottom of a terminal that is drawn again and again."""
-
-    def __init__(self, terminal: IO[str]) -> None:
-        self._terminal = terminal
-        self._line: Any = None
-        self._redirected = contextlib.ExitStack()
-
-    def draw(self, words: str) -> None:
-        """Draw the line with these words."""
-        if self._line is None:
-            self._line = self._open()
-        self._line.set_description_str(words)
-
-    def _open(self) -> Any:
-        from tqdm import tqdm  # noqa: PLC0415 (only terminals need it)
-        from tqdm.contrib.logging import logging_redirect_tqdm  # noqa: PLC0415
-
-        self._redirected.enter_context(logging_redirect_tqdm())  # Log lines go above it.
-        return tqdm(file=self._terminal, bar_format="{desc}", leave=False, dynamic_ncols=True)
-
-    def close(self) -> None:
-        """Remove the line."""
-        if self._line is not None:
-            self._line.close()
-            self._redirected.close()
-            self._line = None
-
-
 class Progress:
     """Shows how far a run is while it is running; nothing at first, as short runs need no progress.
 
     Args:
         interval: Seconds between two log lines.
-        line: The live line, which replaces the log lines; None if there is no terminal.
+        terminal: Where a live line replaces the log lines; None if there is no terminal.
     """
 
     def __init__(
-        self, logger: logging.Logger, interval: float, line: LiveLine | None, clock: Clock
+        self, logger: logging.Logger, interval: float, terminal: IO[str] | None, clock: Clock
     ) -> None:
         self._logger = logger
-        self._interval = interval if line is None else _REDRAW
-        self._line = line
+        self._interval = interval if terminal is None else _REDRAW
+        self._terminal = terminal
+        self._line: Any = None
+        self._opened = contextlib.ExitStack()
         self._clock = clock
         self._shown_at = self._next_wait = clock.monotonic()
         self._delivered = 0
@@ -85,10 +58,20 @@ class Progress:
             f" ({status.waiting} waiting), {counts.retries:,} retries{pace}"
         )
         self._shown_at, self._delivered = now, total.delivered
-        if self._line is None:
+        if self._terminal is None:
             self._logger.info("so far: %s", words)
         else:
-            self._line.draw(words)
+            self._draw(words, self._terminal)
+
+    def _draw(self, words: str, terminal: IO[str]) -> None:
+        if self._line is None:
+            from tqdm import tqdm  # noqa: PLC0415 (only terminals need it)
+            from tqdm.contrib.logging import logging_redirect_tqdm  # noqa: PLC0415
+
+            self._opened.enter_context(logging_redirect_tqdm())  # Log lines go above it.
+            bar = tqdm(file=terminal, bar_format="{desc}", leave=False, dynamic_ncols=True)
+            self._line = self._opened.enter_context(bar)
+        self._line.set_description_str(words)
 
     def _show_wait(
         self, status: DeliveryStatus, elsewhere: ReservedByOther | None, now: float
@@ -116,5 +99,4 @@ class Progress:
 
     def close(self) -> None:
         """Remove the live line."""
-        if self._line is not None:
-            self._line.close()
+        self._opened.close()

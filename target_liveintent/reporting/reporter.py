@@ -23,7 +23,7 @@ from target_liveintent.reporting.history import (
 from target_liveintent.reporting.metrics import MetricsFile
 from target_liveintent.reporting.overview import Overview, overview_of
 from target_liveintent.reporting.page import write_page
-from target_liveintent.reporting.progress import LiveLine, Progress
+from target_liveintent.reporting.progress import Progress
 from target_liveintent.reporting.rules import Judgement, judge, lines
 from target_liveintent.run import RunCounts
 from target_liveintent.run_id import run_named
@@ -37,9 +37,7 @@ def read_overview(
     max_age: dt.timedelta | None = None,
     clock: Clock = SYSTEM_CLOCK,
 ) -> Overview:
-    """Return the overview of the history in the store.
-
-    The age of the last run is judged if there is a `max_age`.
+    """Return the overview of the history in the store, as `overview_of` does.
 
     Raises:
         StorageError: If the store cannot be read.
@@ -93,8 +91,7 @@ class RunReporter:
         self._clock = clock
         self._run_id = run_id
         interval, path = settings.flush_interval_seconds, settings.metrics_path
-        line = LiveLine(stream) if stream.isatty() else None
-        self._progress = Progress(logger, interval, line, clock)
+        self._progress = Progress(logger, interval, stream if stream.isatty() else None, clock)
         self._metrics = path and MetricsFile(path, interval, logger, clock, run_id=run_id)
 
     def progress(self, counts: RunCounts, status: DeliveryStatus) -> None:
@@ -130,10 +127,7 @@ class RunReporter:
     def _keep(
         self, counts: RunCounts, ending: Ending, store: RunStore | None
     ) -> tuple[History | None, Judgement]:
-        """Keep the figures of the run; return the history with it, and what is unusual.
-
-        The history is None without a store, and if the store cannot be used.
-        """
+        """Keep the figures of the run; return the history with it, if any, and what is unusual."""
         if store is None:
             return None, {}
         settings = self._settings

@@ -203,12 +203,10 @@ RULES: dict[str, Callable[[Case], Iterator[Finding]]] = {
 
 
 def judge(history: History, run: RunRecord, zone: dt.tzinfo) -> Judgement:
-    """Return what is unusual at the end of a run; one of another kind, or stopped, is not judged.
+    """Return what is unusual at the end of a run, given the history before it.
 
-    Args:
-        history: What was there before it.
-        run: The run; its own streams are judged, and those that its loader no longer has.
-        zone: The zone of the days.
+    Its own streams are judged, and those that its loader no longer has. A run of another kind, or
+    one that was stopped, is not judged.
     """
     judgement: Judgement = {}
     if run.kind != USUAL or run.ending == STOPPED:

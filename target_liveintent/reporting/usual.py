@@ -69,13 +69,10 @@ def range_of(figures: Iterable[float]) -> Range | None:
 
 
 class Case(NamedTuple):
-    """The last 24 hours of usual runs, beside what was before.
+    """The last 24 hours of usual runs, and all that was before them in the history.
 
-    Attributes:
-        now: The figures of the last 24 hours.
-        past: Those of all that was before them, as far as the history is read.
-        days: Groups of days that say what is usual today; and yesterday, if the 24 hours began
-            there.
+    `days` are groups of days that say what is usual today; and yesterday, if the 24 hours began
+    there.
     """
 
     now: StreamCounts
@@ -85,8 +82,7 @@ class Case(NamedTuple):
     def usual(self, figure: Callable[[StreamCounts], Number | None]) -> Range | None:
         """Return the range that includes those of all groups; its middle is their lowest middle.
 
-        Args:
-            figure: Returns the figure of a day, or None if the day does not have it.
+        A day for which `figure` is None does not have it.
         """
         numbers = (
             [float(n) for one in days if (n := figure(one)) is not None] for days in self.days
@@ -135,12 +131,8 @@ def is_recent(ended_at: dt.datetime, now: dt.datetime) -> bool:
 def chance_of_so_few(count: float, expected: float, of: float | None = None) -> float:
     """Return an upper bound for the probability of a count that is smaller than expected.
 
-    It is Chernoff's bound, and exact for a count of 0.
-
-    Args:
-        count: What was counted.
-        expected: What is expected.
-        of: Out of how many, each of which counts or not; None for what comes by chance.
+    It is Chernoff's bound, and exact for a count of 0. `of` is out of how many, each of which
+    counts or not; None for what comes at any time.
     """
     if of is None:
         exponent = count - expected

@@ -260,4 +260,4 @@ def compared(one: Compared) -> str:
 
 def change_words(overview: Overview) -> list[str]:
     """Return what changed on a day, for each such day."""
-    return [f"{day_words(one.day)}: {'; '.join(one.words)}" for one in overview.changes]
+    return [f"{day_words(day)}: {'; '.join(words)}" for day, words in overview.changes.items()]

@@ -174,7 +174,7 @@ def test_changes(runs: list[Any], expected: dict[str, list[str]]) -> None:
     """Each is there on its day, the newest first; of maps, the history has only a digest."""
     both = sorted([*daily(10, 5), *daily(4, 3), *runs], key=lambda one: one.ended_at)
     found = overview(both).changes
-    assert [(one.day.isoformat(), one.words) for one in found] == list(expected.items())
+    assert [(day.isoformat(), words) for day, words in found.items()] == list(expected.items())
 
 
 # Which runs and days

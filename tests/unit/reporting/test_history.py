@@ -150,7 +150,7 @@ def test_a_killed_run_counts_as_failed(runs: Runs) -> None:
     assert [(one.cause, one.words) for one in overview.causes] == [
         ("failed", "The last run failed: the run was killed, or the machine was switched off")
     ]
-    assert overview.changes == []
+    assert overview.changes == {}
 
 
 def test_entries_of_other_versions_are_ignored(runs: Runs) -> None:

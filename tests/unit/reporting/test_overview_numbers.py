@@ -147,7 +147,7 @@ def test_a_reason_of_earlier_days() -> None:
     entries = [entry(at(back)) for back in range(20)]
     entries[10].streams["orders"].rejected["no_identity"] = 3
     (found,) = overview(entries).reasons
-    assert (found.reason, found.now, found.thirty_days) == ("no_identity", 0, 3)
+    assert (found.name, found.now, found.thirty_days) == ("no_identity", 0, 3)
 
 
 def test_the_version_of_the_json(whole: Overview) -> None:
