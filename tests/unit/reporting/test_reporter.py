@@ -8,6 +8,7 @@ import os
 import pty
 import struct
 import termios
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from target_liveintent.delivery.model import DeliveryStatus
 from target_liveintent.reporting.history import (
     DONE,
     FAILED,
-    STOPPED,
     Ending,
     History,
     read_history,
@@ -82,14 +82,6 @@ def unusual(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [one.getMessage() for one in warnings if "unusual" in one.getMessage()]
 
 
-def test_a_run_leaves_its_figures_without_a_report(runs: Runs, tmp_path: Path) -> None:
-    """No other file is made."""
-    runs.run(3)
-    (left,) = runs.history().runs
-    assert (left.run_id, left.streams["orders"].within_an_hour) == ("0190-0001", 3)
-    assert {path.name.partition("-")[0] for path in tmp_path.iterdir()} == {"store.sqlite"}
-
-
 def test_the_last_lines_say_what_is_unusual(
     runs: Runs, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
@@ -123,31 +115,11 @@ def test_rows_that_come_again_are_known(runs: Runs) -> None:
     counts.of("orders").read = counts.of("orders").rejected["no_identity"] = 19
     with contextlib.closing(open_store(settings_of(runs.given), "run-1", runs.clock)) as store:
         store.repeated_letters["no_identity"] = 18
+        store.missing["EUR"] = Decimal(7)
         reporter(runs.clock, **runs.given).end(counts, Ending(DONE), store)
     (left,) = runs.history().runs
     assert left.streams["orders"].repeated == {"no_identity": 18}
-
-
-@pytest.mark.parametrize(
-    ("ending", "changes", "days"),
-    [
-        (None, {"customer_id": "b-1b2c"}, 15),
-        (None, {"pixel_id": 5}, 15),
-        (Ending(STOPPED, "stopped by SIGTERM"), {}, 16),
-    ],
-)
-def test_which_runs_are_not_compared(
-    runs: Runs,
-    caplog: pytest.LogCaptureFixture,
-    ending: Ending | None,
-    changes: dict[str, Any],
-    days: int,
-) -> None:
-    """Those of other accounts and pixels, and one whose end somebody waits for."""
-    runs.days(15)
-    runs.run(0, ending, **changes)
-    assert unusual(caplog) == []
-    assert len(runs.history().days) == days
+    assert left.missing == {"EUR": 7}
 
 
 def test_a_store_that_cannot_be_used_any_more_is_a_warning(

@@ -196,10 +196,18 @@ def test_the_24_hours_take_in_yesterday() -> None:
 def test_other_runs_are_neither_judged_nor_usual(kind: str) -> None:
     """They are not judged, do not count as usual, and do not fill the 24 hours."""
     other = run("x", at(TODAY, 11), kind, orders=orders())
-    assert judge(History(usual_days(20, orders())), other, UTC) == {}
+    assert judge(History(USUAL), other, UTC) == {}
     days = [day(one.day, run("x", at(one.day), kind, orders=orders())) for one in USUAL]
     assert found(NOTHING, days) == {}
     assert FEW in found(NOTHING, [*USUAL, day(TODAY, other)])
+
+
+def test_a_run_that_was_stopped_is_not_judged() -> None:
+    """What it did not send, the next run does."""
+    stopped = run("x", at(TODAY, 11), orders=NOTHING)
+    assert judge(History(USUAL), stopped, UTC)["orders"]
+    stopped.ending = "stopped"
+    assert judge(History(USUAL), stopped, UTC) == {}
 
 
 def days_of(*streams: str) -> list[Day]:
