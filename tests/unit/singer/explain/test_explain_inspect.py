@@ -13,8 +13,8 @@ from unit_support import ADDRESS, DAY, TIME
 
 from target_liveintent.conversions import DEAD_LETTERS, DELIVERED_EVENTS
 from target_liveintent.errors import InputError
-from target_liveintent.explain.description import describe
 from target_liveintent.explain import Explained
+from target_liveintent.explain.description import describe
 from target_liveintent.run import StreamCounts
 from target_liveintent.singer.explaining import read_input
 
