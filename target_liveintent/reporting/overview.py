@@ -7,7 +7,7 @@ Nothing in this module reads a clock or a file.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from functools import partial
 from typing import NamedTuple
@@ -16,13 +16,12 @@ import msgspec
 
 from target_liveintent.reporting.findings import Cause, advise, causes_of, changes_of
 from target_liveintent.reporting.history import (
-    FAILED,
     SCHEDULED,
     USUAL,
     Day,
     History,
     RunRecord,
-    Unusual,
+    by_stream,
     total_of,
 )
 from target_liveintent.reporting.rules import unusual_now
@@ -160,7 +159,6 @@ class Period(msgspec.Struct, frozen=True):
     first_day: dt.date
     delivered: int
     special: int
-    with_email_hash: int
     with_both_hashes: int
     with_decision_id: int
     not_sent: dict[str, int]
@@ -185,7 +183,6 @@ def period_of(first_day: dt.date, runs: Iterable[RunRecord]) -> Period:
         first_day=first_day,
         delivered=total.delivered,
         special=total_of(run for run in real if run.kind != USUAL).delivered,
-        with_email_hash=total.with_email_hash,
         with_both_hashes=total.having("both"),
         with_decision_id=total.having("decision_id"),
         not_sent=dict(total.letters.most_common()),
@@ -195,11 +192,10 @@ def period_of(first_day: dt.date, runs: Iterable[RunRecord]) -> Period:
 
 
 class DayOfRuns(msgspec.Struct, frozen=True):
-    """The usual runs of a day (0 is a gap), those that failed, and what other runs sent."""
+    """The number of usual runs of a day (0 is a gap), and how much other runs sent."""
 
     day: dt.date
     runs: int
-    failed: int
     special: int
 
 
@@ -224,7 +220,6 @@ class Overview(msgspec.Struct):
     comparable_from: dt.date | None
     last_run: RunRecord | None
     causes: list[Cause]
-    unusual: list[Unusual]
     advice: list[str]
     last_24_hours: Period
     figures: list[Compared]
@@ -252,8 +247,6 @@ def overview_of(
     first = gathered.first_day
     last_24_hours = period_of((now - dt.timedelta(hours=23)).date(), gathered.recent)
     scheduled = [run for run in history.runs if run.kind in SCHEDULED]
-    unusual = unusual_now(history)
-    month = [run for run in history.usual_runs if run.day >= gathered.month_ago]
     return Overview(
         account=f"{settings.customer_id} at {settings.api_host}",
         pixel_id=settings.pixel_id,
@@ -262,9 +255,8 @@ def overview_of(
         first_day=first,
         comparable_from=None if first is None else first + dt.timedelta(days=LEAST_DAYS),
         last_run=[None, *history.runs, *scheduled][-1],
-        causes=list(causes_of(scheduled, unusual, now, max_age)),
-        unusual=unusual,
-        advice=advise(total_of(month)),
+        causes=list(causes_of(scheduled, unusual_now(history), now, max_age)),
+        advice=advise(total_of(run for run in gathered.month if run.kind == USUAL)),
         last_24_hours=last_24_hours,
         figures=gathered.figures(),
         reasons=gathered.reasons(last_24_hours),
@@ -284,7 +276,8 @@ class _Gathered:
         self.days = {one.day: one for one in history.days if one.day <= self.today}
         self.recent = [run for run in history.runs if is_recent(run.ended_at, now)]
         self.first_day = min(self.days, default=None)
-        self.month_ago = self.today - dt.timedelta(days=_THIRTY - 1)
+        month_ago = self.today - dt.timedelta(days=_THIRTY - 1)
+        self.month = [run for run in history.runs if run.day >= month_ago]
         first = self.today - dt.timedelta(days=DAYS_SHOWN - 1)
         first = max(first, self.first_day or self.today)
         self.shown = [first + dt.timedelta(days=n) for n in range((self.today - first).days + 1)]
@@ -310,8 +303,7 @@ class _Gathered:
         """Return what is shown of the runs of a day."""
         found = self.days.get(day, Day(day, [], [], {}))
         special = total_of(run for run in found.runs if run.kind != USUAL).delivered
-        failed = sum(run.ending == FAILED for run in found.usual_runs)
-        return DayOfRuns(day, len(found.usual_runs), failed, special)
+        return DayOfRuns(day, len(found.usual_runs), special)
 
     def figures(self) -> list[Compared]:
         """Return all figures against what is usual."""
@@ -343,27 +335,20 @@ class _Gathered:
 
     def reasons(self, now: Period) -> list[Part]:
         """Return by reason how many records could not be sent; `now` is the last 24 hours."""
-        days = {day: total_of(one.runs).letters for day, one in self.days.items()}
-        reasons = {reason for letters in days.values() for reason in letters}
-        return _most_frequent_first(
-            Part(
-                reason,
-                now.not_sent.get(reason, 0),
-                self.case.usual(partial(_letters_of, reason)),
-                sum(days[day][reason] for day in days if day >= self.month_ago),
-            )
-            for reason in reasons
-        )
+        return [
+            Part(reason, now.not_sent.get(reason, 0), self.case.usual(partial(_letters, reason)), n)
+            for reason, n in _largest_first(total_of(self.month).letters)
+        ]
 
     def streams(self) -> list[Part]:
         """Return the conversions of usual runs by stream."""
-        found = []
-        for stream in {name for one in self.days.values() for name in one.usual}:
-            samples, case = self._case(partial(_figures_of, stream))
-            usual = case.usual(lambda one: one.delivered)
-            thirty_days = sum(one.delivered for day, one in samples if day >= self.month_ago)
-            found.append(Part(stream, case.now.delivered, usual, thirty_days))
-        return _most_frequent_first(found)
+        found = by_stream(run for run in self.month if run.kind == USUAL)
+        sent = {stream: one.delivered for stream, one in found.items()}
+        cases = {stream: self._case(partial(_figures_of, stream))[1] for stream in sent}
+        return [
+            Part(stream, cases[stream].now.delivered, cases[stream].usual(_delivered), n)
+            for stream, n in _largest_first(sent)
+        ]
 
     def months(self, runs: Iterable[RunRecord]) -> list[Period]:
         """Return what LiveIntent received in each month."""
@@ -374,15 +359,19 @@ class _Gathered:
         return [period_of(max(month, self.first_day or month), runs) for month, runs in newest]
 
 
-def _most_frequent_first(parts: Iterable[Part]) -> list[Part]:
-    return sorted(parts, key=lambda one: (-one.thirty_days, one.name))
+def _largest_first(numbers: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(numbers.items(), key=lambda one: (-one[1], one[0]))
 
 
 def _figures_of(stream: str, streams: dict[str, StreamCounts]) -> StreamCounts:
     return streams.get(stream, StreamCounts())
 
 
-def _letters_of(reason: str, one: StreamCounts) -> int:
+def _delivered(one: StreamCounts) -> int:
+    return one.delivered
+
+
+def _letters(reason: str, one: StreamCounts) -> int:
     return one.letters[reason]
 
 
