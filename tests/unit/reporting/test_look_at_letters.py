@@ -206,4 +206,4 @@ def test_no_letters(tmp_path: Path) -> None:
     for found in (look(tmp_path), nothing):
         assert as_lines(found) == ["a note", "There are no dead letters in the store."]
         assert (found.letters, found.reasons, found.written_for, found.first) == (0, [], [], None)
-        assert found.replay == dict.fromkeys(PROSPECTS, 0)
+        assert (found.replay, found.version) == (dict.fromkeys(PROSPECTS, 0), 1)
