@@ -54,15 +54,11 @@ def test_python_files_exist() -> None:
 
 
 def test_tests_exist() -> None:
+    """In the file that is named, if it is."""
     named = _named(r"\btest_\w+\b(?!\.py)")
-    assert len(named) > 30
+    assert len(named) > 20
     assert [test for test in named if test[1] not in _defined("tests")] == []
-
-
-def test_tests_are_in_the_files_that_are_named() -> None:
-    named = _named(r"\btest_\w+\.py::test_\w+")
-    assert len(named) > 10
-    for page, place in named:
+    for page, place in _named(r"\btest_\w+\.py::test_\w+"):
         file, _, test = place.partition("::")
         (path,) = (ROOT / "tests").rglob(file)
         assert f"\ndef {test}(" in path.read_text(encoding="utf-8"), f"{page}: {place}"
