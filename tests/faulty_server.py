@@ -67,13 +67,10 @@ class Request(msgspec.Struct, eq=False):
     """A request as it arrived, and what became of it.
 
     Attributes:
-        head: The request line and the headers.
-        body: The body.
-        ids: The IDs of the events.
         seen: When the server read it, by `time.monotonic()`.
         at: The earliest moment at which it can have arrived, by `time.monotonic()`.
         arrived: The same moment by `time.time()`.
-        reply: What was decided; until then, nothing of it is processed.
+        reply: What was decided.
         answered_at: When its answer was handed to the network; None if it was lost.
         sure: Whether the answer came so early that the client cannot have given up on it.
     """
@@ -145,11 +142,7 @@ def in_turn(*replies: Reply, then: Reply | None = None) -> Callable[[Request], R
 
 
 class FaultyServer:
-    """The server, in a thread of its own.
-
-    Args:
-        answer: Decides about each request, in the order in which they arrive.
-        tls: What makes it an API over https; None for plain http.
+    """The server, in a thread of its own; `answer` decides about the requests as they arrive.
 
     Attributes:
         requests: All requests, from the moment at which they arrive.
@@ -159,9 +152,7 @@ class FaultyServer:
         named: Event IDs by what the status-200 answers said of them: `named`, `unclear`.
         repeats: Events that were processed again: ID, request before, request now.
         problems: What is wrong with requests that must not have been sent.
-        connections: The number of connections that clients have opened.
-        busy: The number of requests that wait for their answer.
-        busiest: The largest value of `busy` so far.
+        busy: The number of requests that wait for their answer; `busiest` is the largest so far.
     """
 
     def __init__(

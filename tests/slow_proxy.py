@@ -10,13 +10,7 @@ from typing_extensions import Self
 class SlowProxy:
     """Passes bytes on to a port of this machine, each way after half of a round trip.
 
-    Args:
-        port: Of the server.
-        seconds: That a round trip takes.
-
-    Attributes:
-        port: Of the proxy.
-        round_trips: How often a client has sent something after the server did.
+    It counts as a round trip that a client sends something after the server did.
     """
 
     def __init__(self, port: int, seconds: float) -> None:

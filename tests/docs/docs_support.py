@@ -52,14 +52,9 @@ def pages() -> list[Path]:
 
 
 class Block(NamedTuple):
-    """A fenced block.
+    """A fenced block, without its indentation; the title is the file that it is.
 
-    Attributes:
-        kind: Its language.
-        title: The file that it is, if it says so.
-        text: What is in it, without the indentation of the list that it stands in.
-        excuse: Why it cannot run here, from the comment before it.
-        line: Where it stands.
+    The excuse says why it cannot run here, from the comment before it.
     """
 
     kind: str
@@ -115,14 +110,10 @@ def _shop(now: float) -> list[Sample]:
 
 
 class Project:
-    """A folder with what a page takes for granted.
+    """A folder with what a page takes for granted; its sandbox takes the place of the page's.
 
     It has a tap that replays a shop's orders, the settings of the quickstart for Meltano
     (`meltano.yml`, `.env`) and without it (`liveintent.json`, `shopify.json`, `catalog.json`).
-
-    Args:
-        folder: An empty folder.
-        url: The sandbox that takes the place of the one that the pages start.
     """
 
     def __init__(self, folder: Path, url: str) -> None:

@@ -146,7 +146,7 @@ def wait_until(condition: Callable[[], Any], what: str, patience: float = PATIEN
 
 
 class Running:
-    """A target in a process of its own.
+    """A target in a process of its own, forked, or without `forks` in a new interpreter.
 
     Args:
         arguments: Of `python -m target_liveintent`.
@@ -155,9 +155,8 @@ class Running:
         on_stdout: Called with each line of standard output the moment it appears.
         stdin: A file to read from, in place of a pipe.
         read_stdout: Whether anybody reads what it writes to standard output.
-        forks: What to fork it from; without it, a new interpreter is started.
-        constants: Of a forked target: new values of constants, by the module that reads them, as
-            `module:NAME`: a reservation lapses, or a timeout ends, after as long as a test waits.
+        forks: What to fork it from.
+        constants: Of a forked target, as in `Forks.start`.
     """
 
     def __init__(
@@ -334,13 +333,7 @@ _HOW = {"env", "on_stdout", "stdin", "read_stdout", "constants"}
 
 
 class Launcher:
-    """Starts targets in a folder of their own, and sees to it that none is left over.
-
-    Args:
-        folder: Where they run, and their home.
-        api_url: The setting, unless a test gives another.
-        forks: What to fork them from; a test may set it to None.
-    """
+    """Starts targets in a folder of their own, and sees to it that none is left over."""
 
     def __init__(self, folder: Path, api_url: str, forks: Forks) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -396,11 +389,9 @@ class Launcher:
         return running
 
     def start(self, *arguments: str, **given: Any) -> Running:
-        """Start a run, or a command, with a configuration file.
+        """Start a run, or a command such as `replay`, with a configuration file.
 
-        Args:
-            arguments: A command, such as `replay`, and options, such as `--send-again`.
-            given: Settings, an environment as `env`, and how it is started, as of `Running`.
+        `given` are settings, an environment as `env`, and how it is started, as of `Running`.
         """
         how = {name: given.pop(name) for name in _HOW & given.keys()}
         return self.command(

@@ -113,10 +113,7 @@ def empty_project(folder: Path) -> Project:
 def project_of(folder: Path, tap: dict[str, Any], **config: Any) -> Project:
     """A project of a tap that is there already, and of the target as it is here.
 
-    Args:
-        folder: Where.
-        tap: Its definition for Meltano, without what follows from its name.
-        config: The settings of the target, beside those of the environment.
+    The tap is as Meltano defines it, without what follows from its name; `config` is the target's.
     """
     loader = {
         "name": hub.NAME,

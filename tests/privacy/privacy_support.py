@@ -82,11 +82,7 @@ def hostile_schema(**typed: Any) -> dict[str, Any]:
 
 
 class Watched:
-    """A launcher whose targets talk as much as they can.
-
-    Attributes:
-        folder: Where they run.
-    """
+    """A launcher whose targets talk as much as they can."""
 
     def __init__(self, launcher: Launcher, server: FaultyServer) -> None:
         self._launcher = launcher

@@ -57,14 +57,7 @@ def letters(count: int, rng: random.Random) -> Iterator[Message]:
 
 
 class Replays:
-    """Replays of the letters in a file and in the store; the API answers some time later.
-
-    Args:
-        target: Starts them.
-        server: The API.
-        store: The folder of the store's file, or the URL of its database.
-        rng: Makes all choices.
-    """
+    """Replays of the letters in a file and in the store; the API answers some time later."""
 
     def __init__(
         self, target: Launcher, server: FaultyServer, store: Path | str, rng: random.Random

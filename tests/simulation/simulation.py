@@ -43,11 +43,7 @@ TICK = 1.0
 
 
 class Checks:
-    """All checks of a history.
-
-    Attributes:
-        facts: What they know.
-    """
+    """All checks of a history, and the facts that they know."""
 
     def __init__(
         self, plan: Plan, feed: Feed, api: SimulatedApi, database: SimulatedDatabase

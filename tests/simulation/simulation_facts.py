@@ -24,11 +24,7 @@ SILENT_INTERVALS = 2
 
 
 class ViolationError(AssertionError):
-    """A rule was broken.
-
-    Attributes:
-        rule: The rule.
-    """
+    """A rule was broken."""
 
     def __init__(self, rule: str, found: object) -> None:
         super().__init__(f"{rule}; found {found!r}")
