@@ -41,7 +41,6 @@ class Reply(NamedTuple):
         skipped: The IDs of the events that are not processed; None means all of them.
         fault: A name under which the counts list this reply; empty if nothing is wrong.
         delay: Seconds before the answer.
-        drip: Seconds between two bytes of the body, or of `raw`.
         held: Whether the answer waits for `FaultyServer.release`.
         raw: Bytes that take the place of an HTTP answer; the connection ends after them.
     """
@@ -52,7 +51,6 @@ class Reply(NamedTuple):
     skipped: Collection[str] | None = ()
     fault: str = ""
     delay: float = 0.0
-    drip: float = 0.0
     held: bool = False
     raw: bytes | None = None
 
@@ -170,7 +168,7 @@ class FaultyServer:
         self.named: dict[str, set[str]] = {"named": set(), "unclear": set()}
         self.repeats: list[tuple[str, Request, Request]] = []
         self.problems: list[str] = []
-        self.connections = self.busy = self.busiest = 0
+        self.busy = self.busiest = 0
         self.beat = (time.monotonic(), time.time())
         self._processed: dict[str, Request] = {}
         self._open: set[Connection] = set()
@@ -246,7 +244,6 @@ class FaultyServer:
 
     def join(self, connection: Connection) -> None:
         """Note a new connection."""
-        self.connections += 1
         self._open.add(connection)
 
     def leave(self, connection: Connection) -> None:

@@ -26,15 +26,12 @@ SILENT_INTERVALS = 2
 class ViolationError(AssertionError):
     """A rule was broken."""
 
-    def __init__(self, rule: str, found: object) -> None:
-        super().__init__(f"{rule}; found {found!r}")
-        self.rule = rule
-
 
 def require(is_kept: object, rule: str, found: object = None) -> None:
     """Raise `ViolationError` if a rule is not kept."""
     if not is_kept:
-        raise ViolationError(rule, found)
+        msg = f"{rule}; found {found!r}"
+        raise ViolationError(msg)
 
 
 class RunFacts:
