@@ -9,16 +9,7 @@ import pytest
 from certificates import self_signed_tls, tls, trusted
 from faulty_server import FaultyServer, Reply
 from integration_forks import Forks
-from integration_support import (
-    WITH_ID,
-    Launcher,
-    lines,
-    numbered,
-    order,
-    schema,
-    state,
-    wait_until,
-)
+from integration_support import WITH_ID, Launcher, lines, numbered, order, schema, state, wait_until
 from ledger_claims import read_letters
 
 from target_liveintent.sandbox import Sandbox

@@ -5,14 +5,7 @@ from collections import Counter
 from typing import Any
 
 from faulty_server import FaultyServer, Reply, Request
-from integration_support import (
-    DAY,
-    Launcher,
-    order,
-    orders,
-    schema,
-    state,
-)
+from integration_support import DAY, Launcher, order, orders, schema, state
 
 from target_liveintent.sandbox import Sandbox
 

@@ -9,11 +9,7 @@ import jsonschema
 import pytest
 import yaml
 from faulty_server import FaultyServer, Reply, Request
-from meltano_support import (
-    MELTANO,
-    ROOT,
-    empty_project,
-)
+from meltano_support import MELTANO, ROOT, empty_project
 
 import hub
 

@@ -9,16 +9,7 @@ from typing import Any
 
 import pytest
 from faulty_server import FaultyServer, Reply, Request
-from integration_support import (
-    STORE,
-    batch,
-    lines,
-    order,
-    orders,
-    schema,
-    state,
-    wait_until,
-)
+from integration_support import STORE, batch, lines, order, orders, schema, state, wait_until
 from ledger_claims import ask, count
 from privacy_support import (
     ADDRESS,

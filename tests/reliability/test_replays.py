@@ -20,13 +20,7 @@ from integration_support import (
     wait_until,
 )
 from ledger_claims import is_connected
-from reliability_support import (
-    LONG,
-    bury,
-    letters_by_id,
-    reserved,
-    rows,
-)
+from reliability_support import LONG, bury, letters_by_id, reserved, rows
 
 LETTER_COUNT = 10_000 if LONG else 1_000
 KILLS = 100 if LONG else 6

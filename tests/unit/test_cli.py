@@ -25,12 +25,7 @@ from target_liveintent.errors import ConfigurationError, InputError
 from target_liveintent.mapping.presets import PRESETS, preset_text
 from target_liveintent.printing import json_text, printable
 from target_liveintent.run import ReplayChoice
-from target_liveintent.store import (
-    letters_in,
-    open_for_reading,
-    open_for_writing,
-    open_store,
-)
+from target_liveintent.store import letters_in, open_for_reading, open_for_writing, open_store
 from target_liveintent.store.delivered import COLUMNS
 from target_liveintent.target import TargetLiveIntent
 
