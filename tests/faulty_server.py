@@ -7,7 +7,6 @@ of the request, `FaultyServer.answer`, decides what becomes of each; it may be r
 import asyncio
 import contextlib
 import json
-import ssl
 import threading
 import time
 from collections import Counter
@@ -153,14 +152,8 @@ class FaultyServer:
         busy: The number of requests that wait for their answer; `busiest` is the largest so far.
     """
 
-    def __init__(
-        self,
-        answer: Callable[[Request], Reply] = accept,
-        *,
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
+    def __init__(self, answer: Callable[[Request], Reply] = accept) -> None:
         self.answer = answer
-        self._tls = tls
         self.requests: list[Request] = []
         self.arrivals: Counter[str] = Counter()
         self.accepted: list[str] = []
@@ -189,7 +182,7 @@ class FaultyServer:
     @property
     def url(self) -> str:
         """The address, without a slash at the end."""
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def faults(self) -> Counter[str]:
@@ -225,7 +218,7 @@ class FaultyServer:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         server = await self._loop.create_server(
-            lambda: Connection(self), "127.0.0.1", 0, backlog=128, ssl=self._tls
+            lambda: Connection(self), "127.0.0.1", 0, backlog=128
         )
         self.port: int = server.sockets[0].getsockname()[1]
         self._started.set()

@@ -26,11 +26,6 @@ from target_liveintent.sandbox import Sandbox
 COLUMNS = (*WITH_ID, "source", "pixel_id")
 
 
-def several(amount: int, name: str = "e") -> list[str]:
-    """Return event IDs."""
-    return [f"{name}{n}" for n in range(amount)]
-
-
 def letters(*event_ids: str) -> list[Message]:
     """Return dead letters with these event IDs; of `bad` ones, the source is unknown."""
     return [
@@ -156,7 +151,6 @@ def test_all_are_refused(to_server: Launcher, server: FaultyServer) -> None:
     run = to_server.ask("replay", limit=4)
     assert (run.code, len(server.accepted), len(run.letters)) == (0, 4, 97)
     assert "the limit of 4 events (setting 'limit') is reached; run the replay again" in run.log
-    assert run.summary["total"].adds_up
     assert to_server.ask("replay").letters == []
     assert sorted(server.accepted) == sorted(several(101))
 
