@@ -36,7 +36,6 @@ class Connection(asyncio.Protocol):
         self._end()
 
     def drop(self) -> None:
-        """End the connection at once."""
         self._transport.abort()
 
     def data_received(self, data: bytes) -> None:

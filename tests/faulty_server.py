@@ -84,7 +84,6 @@ class Request(msgspec.Struct, eq=False):
 
     @property
     def path(self) -> str:
-        """The path and query of its URL."""
         return self.head.split(b" ", 2)[1].decode()
 
     @property
@@ -100,7 +99,6 @@ class Request(msgspec.Struct, eq=False):
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """The events, decoded."""
         return json.loads(self.body)
 
     @property
@@ -113,7 +111,6 @@ class Request(msgspec.Struct, eq=False):
 
 
 def accept(_: Request) -> Reply:
-    """Take everything."""
     return Reply()
 
 
@@ -186,7 +183,6 @@ class FaultyServer:
 
     @property
     def faults(self) -> Counter[str]:
-        """The number of replies by the name of their fault."""
         return Counter(
             request.reply.fault for request in list(self.requests) if request.reply.fault
         )
@@ -206,7 +202,6 @@ class FaultyServer:
         return 0 < self.busy == len(self._held)
 
     def release(self) -> None:
-        """Send the answers that are held."""
         self._loop.call_soon_threadsafe(self._release)
 
     def _release(self) -> None:
@@ -236,19 +231,15 @@ class FaultyServer:
     # What connections report
 
     def join(self, connection: Connection) -> None:
-        """Note a new connection."""
         self._open.add(connection)
 
     def leave(self, connection: Connection) -> None:
-        """Forget a connection."""
         self._open.discard(connection)
 
     def keep(self, go_on: Callable[[], None]) -> None:
-        """Keep an answer until `release`."""
         self._held.append(go_on)
 
     def take(self, head: bytes, body: bytes) -> Request:
-        """Note a request that has arrived."""
         seen = time.monotonic()
         try:
             events = msgspec.json.decode(body, type=list[_Event])
@@ -264,7 +255,6 @@ class FaultyServer:
         return request
 
     def decide(self, request: Request) -> None:
-        """Decide about a request."""
         request.reply = reply = self.answer(request)
         if reply.status == 204:
             self.accepted += request.ids
@@ -284,7 +274,6 @@ class FaultyServer:
                 self.problems.append(f"{event.event_id} was sent {late:.1f} s after it expired")
 
     def answered(self, request: Request) -> None:
-        """Note that the answer of a request goes out."""
         request.answered_at = time.monotonic()
         request.sure = request.answered_at - request.at < SURE_WITHIN
         if request.reply.status == 200 and not request.reply.skipped:

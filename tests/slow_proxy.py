@@ -22,7 +22,6 @@ class SlowProxy:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def __enter__(self) -> Self:
-        """Listen."""
         self._thread.start()
         serving = asyncio.start_server(self._serve, "127.0.0.1", 0)
         self._server = asyncio.run_coroutine_threadsafe(serving, self._loop).result(10)
@@ -30,7 +29,6 @@ class SlowProxy:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop."""
         asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)

@@ -46,7 +46,6 @@ def shop_project(folder: Path, api_url: str) -> Iterator[Project]:
 
 
 def pages() -> list[Path]:
-    """The pages whose blocks run here."""
     found = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
     return [page for page in found if page.name not in ELSEWHERE]
 
@@ -74,7 +73,6 @@ _BLOCK = re.compile(
 
 
 def blocks(page: Path) -> list[Block]:
-    """The fenced blocks of a page."""
     text = page.read_text(encoding="utf-8")
     found = []
     for match in _BLOCK.finditer(text):
@@ -130,7 +128,6 @@ class Project:
 
     @property
     def account(self) -> dict[str, Any]:
-        """The sandbox's account, as settings."""
         return {
             "customer_id": "a-1b2c",
             "auth_token": "sandbox-token",
@@ -242,7 +239,6 @@ class Project:
         return subprocess.CompletedProcess(command, 0, said.replace(self.url, SANDBOX_URL))
 
     def close(self) -> None:
-        """Stop the sandboxes that this project started."""
         for sandbox in self._sandboxes:
             sandbox.send_signal(signal.SIGINT)
             assert sandbox.wait(10) == 0

@@ -52,7 +52,6 @@ class Shop(NamedTuple):
             assert run.code == (ending == "failed"), run.log
 
     def run(self, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
-        """Run a command where the page says that it runs."""
         given = self.account.items()
         settings = {f"TARGET_LIVEINTENT_{name}".upper(): str(value) for name, value in given}
         here = [text.replace("/srv/shop", str(self.folder)) for text in command]
@@ -116,7 +115,6 @@ def cron_command() -> list[str]:
 
 
 def kubernetes_command() -> list[str]:
-    """Return what the job runs."""
     job = yaml.safe_load(block("yaml", "liveintent-health.yaml").text)
     assert (job["apiVersion"], job["kind"]) == ("batch/v1", "CronJob")
     (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]

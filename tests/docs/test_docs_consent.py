@@ -57,7 +57,6 @@ def _says_yes(*columns: str) -> Callable[..., bool]:
 
 
 def _read(settings: dict[str, Any]) -> set[str]:
-    """Return the columns that a recipe for consent reads."""
     return set(re.findall(r"get\('(\w+)'\)", settings["stream_maps"]["orders"]["consent"]))
 
 

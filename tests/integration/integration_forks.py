@@ -33,27 +33,22 @@ class Forked:
         self._ended = threading.Event()
 
     def poll(self) -> int | None:
-        """Return the exit code, or None while it runs."""
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end."""
         if not self._ended.wait(timeout):
             raise subprocess.TimeoutExpired("target", timeout or 0)
         assert self.returncode is not None
         return self.returncode
 
     def send_signal(self, number: int) -> None:
-        """Send a signal, if it still runs."""
         if self.returncode is None:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """End it."""
         self.send_signal(signal.SIGKILL)
 
     def end(self, code: int) -> None:
-        """Take note of its end."""
         self.returncode = code
         self._ended.set()
 
@@ -105,7 +100,6 @@ class Forks:
             return self._started[count]
 
     def close(self) -> None:
-        """End the parent."""
         self._socket.shutdown(socket.SHUT_RDWR)
         self._listener.join(5)
         self._socket.close()

@@ -99,7 +99,6 @@ WITH_ID = ("id", "event_id", "event_time", "email", "value", "currency")
 
 
 def state(value: Any) -> Message:
-    """Return a STATE message."""
     return {"type": "STATE", "value": value}
 
 
@@ -214,12 +213,10 @@ class Running:
         return self
 
     def close_input(self) -> Self:
-        """End the input."""
         self.stdin.close()
         return self
 
     def signal(self, number: int) -> Self:
-        """Send a signal."""
         self.process.send_signal(number)
         return self
 
@@ -249,23 +246,19 @@ class Running:
 
     @property
     def code(self) -> int:
-        """The exit code."""
         assert self.process.returncode is not None
         return self.process.returncode
 
     @property
     def stdout(self) -> str:
-        """Standard output so far."""
         return "\n".join(list(self.out))
 
     @property
     def states(self) -> list[Any]:
-        """The STATEs written so far."""
         return [json.loads(line) for line in list(self.out)]
 
     @property
     def log(self) -> str:
-        """Standard error so far."""
         return "\n".join(list(self.err))
 
     @property
@@ -310,12 +303,10 @@ class Running:
 
     @property
     def summary(self) -> dict[str, Counts]:
-        """The counts of records at the end, by stream, and `total`."""
         return self.counts.streams
 
     @property
     def requests(self) -> int:
-        """The number of requests, retries included."""
         return self.counts.requests
 
     @property
@@ -446,6 +437,5 @@ class Launcher:
         return self.ask("explain", source.name, *options, **settings)
 
     def close(self) -> None:
-        """End what is left over."""
         for running in self._started:
             running.kill()

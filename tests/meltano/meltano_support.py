@@ -54,12 +54,10 @@ class Project:
         self.settings = folder / "meltano.yml"
 
     def load(self) -> dict[str, Any]:
-        """Read its settings."""
         settings: dict[str, Any] = yaml.safe_load(self.settings.read_text(encoding="utf-8"))
         return settings
 
     def save(self, settings: dict[str, Any]) -> None:
-        """Write its settings."""
         self.settings.write_text(yaml.safe_dump(settings), encoding="utf-8")
 
     def run(self, *args: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -104,7 +102,6 @@ def copy_of_an_example(name: str, folder: Path, pip_url: str) -> Project:
 
 
 def empty_project(folder: Path) -> Project:
-    """A project without plugins."""
     project = Project(folder)
     project.save(EMPTY)
     return project

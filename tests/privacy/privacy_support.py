@@ -105,14 +105,12 @@ class Watched:
         }
 
     def write(self, name: str, content: str | bytes) -> Path:
-        """Write a file that the search leaves out: it is the user's own."""
         path = self.folder / name
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         self.mine.add(name)
         return path
 
     def run(self, *messages: Any, **settings: Any) -> Running:
-        """Run a target over messages."""
         running = self._launcher.run(*messages, env=self.env, **self.settings(**settings))
         self.mine |= {path.name for path in self.folder.glob("config-*")}
         self.mine |= {path.name for path in self.folder.glob("input-*")}

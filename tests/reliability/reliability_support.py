@@ -31,12 +31,10 @@ LIFE = 200 if LONG else 14
 
 
 def name(number: int) -> str:
-    """Return the event ID of a record."""
     return f"e{number}"
 
 
 def number(event_id: str) -> int:
-    """Return the number of a record."""
     return int(event_id[1:])
 
 

@@ -45,7 +45,6 @@ class Signals:
 
     @property
     def may_kill(self) -> bool:
-        """Whether the process may get SIGKILL."""
         return self._ending.kill_at is not None
 
     def step(self) -> None:

@@ -55,7 +55,6 @@ class Checks:
 
     @property
     def run(self) -> RunFacts:
-        """What is known of the present run."""
         return self.facts.run
 
     def run_started(self, run_id: str, now: float) -> None:
