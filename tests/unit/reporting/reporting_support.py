@@ -198,7 +198,8 @@ def random_runs(seed: int = 1, days: int = 110, size: int = 300) -> list[RunReco
                 some = {reason: chance.randrange(n + 1) for reason, n in one.rejected.items()}
                 one.repeated = Counter(some)
             kind, moment = chance.choice(_KINDS), at(back, hour, chance.randrange(60))
-            runs.append(run(moment, kind, streams=streams, version=version))
+            missing = {"EUR": Decimal(hour)} if back % 2 else {}
+            runs.append(run(moment, kind, streams=streams, version=version, missing=missing))
     return runs
 
 

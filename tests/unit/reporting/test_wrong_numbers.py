@@ -130,11 +130,13 @@ def _check(seed: int) -> None:
         letters.subtract(one.repeated)
     worth = sum((one.values["EUR"].total for one in streams if "EUR" in one.values), Decimal(0))
     both = sum(one.coverage["web"]["both"] for one in streams)
+    missing = sum(one.missing.get("EUR", Decimal(0)) for one in recent)
 
     period = found.last_24_hours
     assert (period.delivered, period.could_not_be_sent) == (sent, sum(letters.values()))
     assert sum(one.total for one in period.values if one.currency == "EUR") == worth
     assert sum(one.now for one in found.reasons) == period.could_not_be_sent
+    assert period.missing.get("EUR", 0) == missing
     assert period.with_both_hashes == both
     status, said = headline(found)
     do, line, text = what_to_do(found), health_line(found), "\n".join(as_lines(found))
@@ -149,9 +151,11 @@ def _check(seed: int) -> None:
     assert said != "Fewer conversions than usual were sent." or verdict == "low"
     assert re.search(rf"^{sent:,} conversions? in the last 24 hours", text, re.MULTILINE)
     assert f"Could not be sent in the last 24 hours: {period.could_not_be_sent:,}" in text
+    assert (f"; value: {missing:.2f} EUR." in text) == bool(missing)
     if seed % 20 == 0 and "In the last 24 hours" in (shown := readable(page(found))):
         assert f"Conversions sent\n{sent:,}\n" in shown
         assert f"Could not be sent\n{period.could_not_be_sent:,}\n" in shown
+        assert (f"\n{missing:.2f} EUR\ntheir value, as far as" in shown) == bool(missing)
         assert do in shown
         assert page_headline(found) in shown
 
