@@ -248,7 +248,7 @@ def overview_of(
     last_24_hours = period_of((now - dt.timedelta(hours=23)).date(), gathered.recent)
     scheduled = [run for run in history.runs if run.kind in SCHEDULED]
     return Overview(
-        account=f"{settings.customer_id} at {settings.api_host}",
+        account=f"{settings.customer_id} at {settings.account.host}",
         pixel_id=settings.pixel_id,
         timezone=str(now.tzinfo),
         as_of=now,
