@@ -42,6 +42,8 @@ from target_liveintent.settings import EventDefaults
 _UNUSABLE = {field.name: field.unusable for field in FIELDS}
 _POSITION = re.compile(r"_+(?:sdc_|smart_|file|line|row|path|sheet)\w*")
 """Columns that taps add to say where in a file a row stood, and when they read it."""
+_LAST_TIME = 253_402_300_799
+"""The last second of the year 9999, as Unix time."""
 _MOST_CAUSES = 200
 
 
@@ -307,7 +309,7 @@ def window_end(columns: Mapping[str, Any], defaults: EventDefaults) -> int | Non
     """Return the Unix time from which on an event of these columns is too old to be sent.
 
     Where no source is known, it may be one with the longest window. None if the event time is
-    absent or cannot be read.
+    absent or cannot be read, or if the end is after the year 9999.
     """
     event_time = coerce.unix_time(columns.get("event_time"), defaults.zone)
     if not isinstance(event_time, int):
@@ -316,4 +318,5 @@ def window_end(columns: Mapping[str, Any], defaults: EventDefaults) -> int | Non
     if source is None:
         source = defaults.source
     window = WINDOWS[source] if isinstance(source, str) else max(WINDOWS.values())
-    return event_time + window - MARGIN
+    end = event_time + window - MARGIN
+    return end if end <= _LAST_TIME else None

@@ -2,7 +2,6 @@
 
 from target_liveintent.run.amounts import (
     OTHERS,
-    Amount,
     CurrencyFigures,
     counted,
     currency_figures,
@@ -31,7 +30,6 @@ __all__ = [
     "FIELDS",
     "HOUR",
     "OTHERS",
-    "Amount",
     "CurrencyFigures",
     "Outcomes",
     "ReplayChoice",

@@ -28,12 +28,7 @@ _rough = Context(prec=15)
 
 
 class Amount(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The values of conversions in one currency.
-
-    Attributes:
-        total: Their exact sum.
-        negative: How many of them are below zero.
-    """
+    """The values of conversions in one currency, with their exact sum."""
 
     conversions: int
     total: Decimal = Decimal(0)
@@ -73,8 +68,7 @@ class Amount(msgspec.Struct, frozen=True, omit_defaults=True):
 def _sum_of_cents(values: Sequence[float | Decimal]) -> Decimal | None:
     """Return the exact sum of floats with at most two decimals, in a third of the time.
 
-    It is None for other values. A float that equals a number of cents divided by 100 is what these
-    digits are read as; floats tell 15 digits apart.
+    None for others. A float that equals cents divided by 100 is what these digits are read as.
     """
     cents = [round(value * 100) for value in values]
     if [number / 100 for number in cents] != values:
@@ -87,7 +81,7 @@ Amounts = dict[str, Amount]
 
 
 def add_amounts(amounts: Amounts, more: Iterable[tuple[str, Amount]]) -> None:
-    """Add the values of further conversions, whose number of currencies is not limited."""
+    """Add the values of further conversions, in any number of currencies."""
     for currency, amount in more:
         if currency not in amounts and len(amounts) >= MOST_CURRENCIES:
             currency, amount = OTHERS, Amount(amount.conversions)  # noqa: PLW2901
@@ -96,11 +90,7 @@ def add_amounts(amounts: Amounts, more: Iterable[tuple[str, Amount]]) -> None:
 
 
 class CurrencyFigures(msgspec.Struct):
-    """The values of conversions in one currency, for JSON; amounts are text.
-
-    Attributes:
-        currency: Three letters, empty without a currency.
-    """
+    """The values of conversions in one currency, which may be empty, for JSON."""
 
     currency: str
     conversions: int

@@ -4,9 +4,6 @@ Batches are numbered as they are opened. They fill, wait until their events are 
 handed over. Every record read before a STATE is in a batch with a smaller number than the next
 batch to be opened, or has its outcome already. So a STATE may be written once all batches with
 smaller numbers are finished, unless the gate is closed as a whole.
-
-A run that delivers nothing and rejects many records fails without STATE. So from the first rejected
-record on, no STATE is written until something is delivered.
 """
 
 from __future__ import annotations
@@ -32,7 +29,6 @@ class StateGate:
         self.is_closed = self.awaits_stream = False
         self._next = 0
         self._unfinished: dict[int, int] = {}  # Places among the batches, by number.
-        self._is_withheld = self._is_released = False
         self._held: deque[tuple[int, str]] = deque()
         self._written: str | None = None
 
@@ -47,31 +43,23 @@ class StateGate:
         """Note that each record of a batch has its outcome."""
         del self._unfinished[number]
 
-    def withhold(self) -> None:
-        """Hold back each STATE until `release`."""
-        self._is_withheld = not self._is_released
-
-    def release(self) -> None:
-        """From now on, let `withhold` hold back no STATE."""
-        self._is_released, self._is_withheld = True, False
-
-    @property
-    def withholds(self) -> bool:
-        """Whether a STATE waits for `release`. It may wait for batches as well."""
-        return self._is_withheld and bool(self._held) and not self.is_closed
-
     def hold(self, state: str) -> None:
         """Remember a STATE that was just read; it stands for everything read before it."""
         if self._held and self._held[-1][0] == self._next:
             self._held.pop()  # It waits for the same batches, so only the newer one matters.
         self._held.append((self._next, state))
 
+    @property
+    def holds(self) -> bool:
+        """Whether a STATE waits that may be written one day."""
+        return bool(self._held) and not self.is_closed
+
     def due(self) -> str | None:
         """Return the newest STATE that may be written, unless it was the last to be returned.
 
         The caller writes it; the gate does not return it a second time.
         """
-        if self.is_closed or self.awaits_stream or self._is_withheld:
+        if self.is_closed or self.awaits_stream:
             return None
         oldest = min((self._next, *self._unfinished.values()))
         state = None
@@ -122,16 +110,15 @@ class Batches:
 
     def close_opened_before(self, moment: float) -> None:
         """Close the batches that were opened at or before a monotonic time."""
-        overdue = [name for name, one in self._open.items() if one.opened_at <= moment]
-        for stream in overdue:
+        for stream in [name for name, one in self._open.items() if one.opened_at <= moment]:
             self.close(stream)
 
     def divide(self, claims: Iterable[tuple[Batch, Claim]]) -> None:
-        """Divide batches into reserved and waiting events, which hold back the same STATEs."""
-        claims = list(claims)
-        claimed = {batch.number for batch, _ in claims}
-        self.full = [one for one in self.full if one.number not in claimed]
-        self.waiting = [one for one in self.waiting if one.number not in claimed]
+        """Divide all full and waiting batches, which hold back the same STATEs afterwards.
+
+        Events that this run must send are reserved now, others wait; those sent have their outcome.
+        """
+        self.full, self.waiting = [], []
         for batch, claim in claims:
             rest = batch
             if claim.mine:

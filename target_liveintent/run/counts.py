@@ -44,17 +44,15 @@ FIELDS = {
 }
 """What coverage counts, each in words."""
 _READ = {
-    **dict.fromkeys(("md5", "sha2", "ip", "user_agent", "idfa", "aaid"), "user_data."),
-    **dict.fromkeys(("order_id", "value", "currency"), "purchase_data."),
-    "decision_id": "",
+    **{name: f"user_data.{name}" for name in ("md5", "sha2", "ip", "user_agent", "idfa", "aaid")},
+    **{name: f"purchase_data.{name}" for name in ("order_id", "value", "currency")},
+    "decision_id": "decision_id",
 }
-"""The fields of an event that this takes, each with the object that it is in."""
-_values = operator.attrgetter(*(f"{place}{name}" for name, place in _READ.items()))
+"""The fields of an event that this takes, each with its place in the event."""
+_values = operator.attrgetter(*_READ.values())
 ALL_SOURCES = ("web", "app", "offline")
 _MOST_CAUSES = 200
-"""How many different causes of one stream are counted."""
 OUT_OF_RANGE = ("event_too_old", "event_in_future")
-"""The reasons of event times that are out of range."""
 
 
 def _counter() -> Any:
@@ -64,26 +62,15 @@ def _counter() -> Any:
 class StreamCounts(msgspec.Struct, omit_defaults=True):
     """What came of the records of one stream, in one run or in several.
 
-    `read` is the sum of the outcomes at a good end.
+    `read` is the sum of the outcomes at a good end. docs/reference/store-tables.md describes the
+    figures.
 
     Attributes:
         read: Records that came. A record that several maps use counts once for each.
-        unmapped: Records of streams that no map names.
-        not_replayed: Dead letters that were carried over, by reason.
-        dropped: Records that are not to be sent, by reason.
-        rejected: Dead letters, by reason.
-        repeated: Those of them that the store had before, by reason: rows that came again. (Of
-            several streams, the first one that has the reason has them.)
-        zone_uses: How many event times were read in the zone of the setting `timezone`.
-        left_out: Events that lack a column, by column: `value` if it could not be used,
-            `value empty` if it was empty.
+        repeated: Dead letters that the store had before. (Of several streams, the first one that
+            has the reason has them.)
         causes: Why columns were left out, and how times out of range are written; each text begins
             with the column or the reason.
-        mapped: The columns of the stream that say whose conversion it is.
-        values: The values of the delivered events, by currency.
-        coverage: How many delivered events have each of `FIELDS`, by source; `events` is how many
-            there are.
-        within_an_hour: How many of them were sent within an hour of their event time.
     """
 
     read: int = 0
@@ -114,18 +101,14 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
         suppressions: Suppressions,
         now: Callable[[], float] = time.time,
     ) -> RecordConverter:
-        """Return what converts the records of the stream, and counts here what it notices of them.
-
-        `now` returns the Unix time at which a record is judged.
-        """
-        watched = watch_zone(defaults, self.note_zone_use)
+        """Return what converts the records of the stream, and counts here what it notices."""
+        watched = watch_zone(defaults, self._note_zone_use)
         builder = EventBuilder(stream.name, plan.properties, stream.keys, watched, suppressions)
         builder.causes = self.causes
         self.mapped |= builder.identifying
         return RecordConverter(plan, builder, self.left_out, now)
 
-    def note_zone_use(self) -> None:
-        """Count an event time that is read in the zone of the setting `timezone`."""
+    def _note_zone_use(self) -> None:
         self.zone_uses += 1
 
     def reject(self, rejection: Rejection) -> None:
@@ -151,7 +134,6 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
             self._cover(source, found)
 
     def _cover(self, source: str, events: Sequence[Event]) -> None:
-        """Count which fields events of a source have, and add up their values."""
         known = self.coverage.setdefault(source, dict.fromkeys(("events", *FIELDS), 0))
         # The values of each field, which take half the time of the fields of each event.
         fields = dict(zip(_READ, zip(*map(_values, events), strict=True), strict=True))
@@ -222,11 +204,7 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
 
 
 def add(total: StreamCounts, *more: StreamCounts) -> StreamCounts:
-    """Add figures to a total, field by field, and return it.
-
-    Numbers and amounts are added up, also negative ones; so are those of dictionaries, by their
-    keys. Sets are united.
-    """
+    """Add figures to a total, those of dictionaries by their keys; return the total."""
     for one in more:
         for name in total.__struct_fields__:
             setattr(total, name, _sum(getattr(total, name), getattr(one, name)))
@@ -253,21 +231,15 @@ class RunCounts:
     """The figures of a run, which has taken some seconds already.
 
     Attributes:
-        requests: The number of POSTs, retries included.
-        retries: How many of them were sent again because of a fault.
-        throttled: How many of them the API did not accept because they came too fast (429, 503).
         unproven: Dead letters of refused events that nothing was left to compare with.
-        elsewhere: What waits for another run now; None if nothing does.
+        elsewhere: What waits for another run now.
     """
 
     def __init__(
         self, *, dry_run: bool = False, seconds: float = 0.0, clock: Clock = SYSTEM_CLOCK
     ) -> None:
         self.streams: dict[str, StreamCounts] = {}
-        self.requests = 0
-        self.retries = 0
-        self.throttled = 0
-        self.unproven = 0
+        self.requests = self.retries = self.throttled = self.unproven = 0
         self.elsewhere: ReservedByOther | None = None
         self.dry_run = dry_run
         self._clock = clock
@@ -275,10 +247,9 @@ class RunCounts:
 
     def of(self, stream: str) -> StreamCounts:
         """Return the figures of one stream, which are made when first asked for."""
-        counts = self.streams.get(stream)
-        if counts is None:
-            counts = self.streams[stream] = StreamCounts()
-        return counts
+        if stream not in self.streams:
+            self.streams[stream] = StreamCounts()
+        return self.streams[stream]
 
     def add(self, other: RunCounts) -> None:
         """Add the figures of another run."""

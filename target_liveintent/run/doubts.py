@@ -16,9 +16,8 @@ from target_liveintent.run.amounts import counted
 from target_liveintent.run.counts import OUT_OF_RANGE, RunCounts, StreamCounts
 
 _SHARE = 0.05
-"""If a larger share of the events lack a column, this is not an exception."""
+"""If more events lack a column, this is not an exception, from `_LEAST` events on."""
 _LEAST = 5
-"""The least number of records of a stream for a warning."""
 _FROM_THE_FIRST = ("value", "currency")
 """Even one lost value of these columns is a warning, because what was sent cannot be corrected."""
 _LEAST_RECORDS_TO_FAIL = 100
@@ -32,10 +31,7 @@ _UNLIMITED = 100
 
 
 def warnings_of(counts: StreamCounts, least_filtered: int = _LEAST) -> Iterator[str]:
-    """Yield what is probably wrong with a stream, in sentences without its name.
-
-    From `least_filtered` records on, a filter that removes all of them is doubtful.
-    """
+    """Yield what is probably wrong with a stream, in sentences without its name."""
     for field in FIELDS:
         if count := _many(counts, field.name):
             yield (
@@ -72,14 +68,12 @@ def warnings_of(counts: StreamCounts, least_filtered: int = _LEAST) -> Iterator[
 
 
 def _many(counts: StreamCounts, left_out: str) -> int:
-    """Return how many events lack a column, if this is more than an exception; otherwise 0."""
     count = min(counts.left_out[left_out], counts.events)
     is_frequent = count >= _LEAST and count > counts.events * _SHARE
     return count if is_frequent or left_out in _FROM_THE_FIRST else 0
 
 
 def _most_frequent(counts: StreamCounts, about: str) -> str:
-    """Return a colon and the most frequent cause about a column or a reason; empty without one."""
     found = [(n, cause) for cause, n in counts.causes.items() if cause.startswith(f"{about}: ")]
     return max(found)[1].removeprefix(about) if found else ""
 
@@ -87,10 +81,8 @@ def _most_frequent(counts: StreamCounts, about: str) -> str:
 def what_to_do(reason: str, streams: Mapping[str, StreamCounts]) -> str:
     """Return what happened to records that were not sent for a reason, and what to do about it.
 
-    Args:
-        reason: The reason.
-        streams: The figures of all streams. For `no_identity`, the advice depends on what is mapped
-            in them; not in a replay, as no map applies to dead letters.
+    For `no_identity`, it depends on what is mapped in the streams, but not in a replay, as no map
+    applies to dead letters.
     """
     meaning = REASONS[reason].meaning
     if reason != "no_identity" or streams.keys() == {DEAD_LETTERS}:
@@ -103,7 +95,6 @@ def what_to_do(reason: str, streams: Mapping[str, StreamCounts]) -> str:
 
 
 def _no_identity_hint(stream: str, counts: StreamCounts) -> str:
-    """Return why a stream has events that identify nobody; empty if a page may identify them."""
     if counts.mapped.isdisjoint(IDENTITY_COLUMNS):
         return f"No e-mail address is mapped in stream {stream}: map email, md5 or sha2."
     if "source_url" in counts.mapped:

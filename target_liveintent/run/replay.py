@@ -55,7 +55,7 @@ class ReplayConverter(RecordConverter):
     def convert(
         self, record: dict[str, Any], violation: str | None = None
     ) -> Conversion | Rejection | None:
-        """Convert a dead letter."""
+        """Convert a dead letter, or say why it is not sent."""
         columns = to_replay(record)
         result = super().convert(columns, violation)
         if isinstance(result, Rejection) and not REASONS[result.reason].letter:
@@ -66,7 +66,6 @@ class ReplayConverter(RecordConverter):
         return Rejection(str(record.get("stream")), str(record.get("event_id")), reason, None, {})
 
     def _why_not_sent(self, record: Mapping[str, Any], columns: Mapping[str, Any]) -> str | None:
-        """Return the reason for which a dead letter is not sent; None if it is sent."""
         if not self._choice.other_accounts and self._is_for_another(record):
             return "other_account"
         end = window_end(columns, self._settings.events)
@@ -79,7 +78,6 @@ class ReplayConverter(RecordConverter):
         return None if self._choice.unconfirmed and code in MAY_HAVE_COUNTED else code
 
     def _is_for_another(self, record: Mapping[str, Any]) -> bool:
-        """Return whether a dead letter names another account, or goes to another pixel."""
         named = record.get("written_for")
         if not isinstance(named, dict):
             return False

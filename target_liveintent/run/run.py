@@ -26,16 +26,16 @@ _T = TypeVar("_T")
 _TICK = 1.0
 """The most seconds between two checks of what is due."""
 _RESERVED_AT_ONCE = 16
-"""How many full batches are reserved at once, so that a store that answers in 50 ms is fast
-enough."""
+"""How many full batches are reserved at once, for a store that answers in 50 ms."""
 _WRITTEN_AFTER = 0.5
 """After so many seconds, what is new is written."""
 _MOST_WAITING = 64
-"""How many batches may wait for the outcome of equal events. With more, the run reads no
-further."""
-_MOST_UNWRITTEN = 5_000
+"""With more batches that wait for the outcome of equal events, the run reads no further."""
+_MOST_UNWRITTEN = 20_000
 """How many outcomes may wait in memory to be written. Those of many events take less time together:
-a database writes whole pages."""
+a database writes whole pages, and the keys of events in random order are each on another page."""
+_LETTER = 4
+"""A dead letter counts as so many outcomes, because it takes more memory."""
 _FAILED_GRACE = 5.0
 """Seconds for which a run that has failed waits for requests in flight."""
 _STOP_RETRIES = 5.0
@@ -49,14 +49,11 @@ class Outcomes(Protocol):
     """Keeps the outcome of each record, and knows what was delivered before.
 
     `RunStore` keeps them in the store, `DryStore` keeps nothing, and a task of Spark has files.
-    What is noted becomes durable by `claim` and `write`, which raise a `StorageError` if they fail.
+    What is noted is kept by `claim`, `write` and `release`, which raise a `StorageError`.
     """
 
     def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> Mapping[int, Claim]:
-        """Reserve the events of batches, by the numbers of the batches, before they are sent.
-
-        Those that were sent before have their outcome.
-        """
+        """Reserve the events of batches, by number; those that were sent have their outcome."""
 
     def deliver(self, conversions: Sequence[Conversion], sent_at: Sequence[float]) -> None:
         """Note events that LiveIntent has, and the Unix time at which each was sent."""
@@ -75,19 +72,13 @@ class Outcomes(Protocol):
 
 
 class RunParts(NamedTuple):
-    """What a run works with.
-
-    Attributes:
-        write_state: Writes a STATE. Without it, the engine itself remembers what is done.
-        stop_reading: Called when the setting `limit` is reached.
-        on_progress: Called about once a second.
-    """
+    """What a run works with. Without `write_state`, the engine itself remembers what is done."""
 
     clock: Clock
     delivery: DeliveryPool
     outcomes: Outcomes
     write_state: Callable[[str], None] = lambda _: None
-    stop_reading: Callable[[], None] = lambda: None
+    stop_reading: Callable[[], None] = lambda: None  # When the setting `limit` is reached.
     on_progress: Callable[[RunCounts, DeliveryStatus], None] = lambda *_: None
 
 
@@ -109,7 +100,7 @@ class Run:
         self._unwritten = 0  # Outcomes that the store has not written yet.
         self._written_at = parts.clock.monotonic()
         self._store_asked_at, self._store_took = parts.clock.monotonic(), 0.0
-        self._at_end = False
+        self._at_end = self._is_judged = False
         self._failed = False
         self._has_given_up = False  # Nothing more is sent after a failure of delivery or the store.
         self._next_check = parts.clock.monotonic()
@@ -118,9 +109,7 @@ class Run:
     # What comes in
 
     def take(self, stream: str, result: Conversion | Rejection | None) -> None:
-        """Give a record its outcome, or put its event into a batch.
-
-        Its result is None if the user's map filters it.
+        """Give a record its outcome, or put its event into a batch; None was filtered by the map.
 
         Raises:
             RunError: If the rejection ends the run, or delivery fails.
@@ -129,15 +118,12 @@ class Run:
             self._add(stream, result)
         elif isinstance(result, Rejection):
             self._reject(stream, result)
-            if result.reason in NEVER_TAKEN:
-                self.gate.withhold()
             if self._unwritten >= _MOST_UNWRITTEN:
                 self._write()
         else:
             self.counts.of(stream).filtered += 1
 
     def _add(self, stream: str, conversion: Conversion) -> None:
-        """Put a conversion into its stream's batch; send the batch when it is full."""
         if self._left == 0:
             self.counts.of(stream).dropped["over_limit"] += 1
             return
@@ -151,7 +137,6 @@ class Run:
                 self._parts.stop_reading()
 
     def _reject(self, stream: str, rejection: Rejection) -> None:
-        """Drop a record, keep it as a dead letter, or end the run because of it."""
         counts = self.counts.of(stream)
         if rejection.reason == "event_too_old" and stream == DEAD_LETTERS:
             # The replay had to wait, and no other replay can send it.
@@ -163,7 +148,7 @@ class Run:
         if self._settings.fail_on_rejection:
             raise TooManyRejectedError(_explain(rejection))
         self._outcomes.reject(rejection)
-        self._unwritten += 1
+        self._unwritten += _LETTER
         counts.reject(rejection)
 
     # What goes out
@@ -185,7 +170,6 @@ class Run:
         self._collect()
 
     def _send_all(self) -> None:
-        """Send all batches, those that are not full included, and wait for their outcomes."""
         self._batches.close_opened_before(self._clock.monotonic())
         self._join()
 
@@ -208,7 +192,6 @@ class Run:
             self.counts.elsewhere = ReservedByOther(events_there, others[0], since)
 
     def _hand_over(self) -> None:
-        """Give reserved batches to delivery; wait while delivery is full."""
         while self._batches.reserved:
             while self._delivery.full:
                 self._settle_one(_TICK)
@@ -244,7 +227,6 @@ class Run:
         self._check_due()
 
     def _check_due(self) -> None:
-        """Obey a stop, settle what has finished, write the STATE that is due, show progress."""
         self._obey_stop()
         self._collect()
         self._advance_state()
@@ -252,11 +234,10 @@ class Run:
 
     def _advance_state(self) -> None:
         """Write the STATE that is due. STATE is written nowhere else."""
-        if self.counts.has_taken:
-            self.gate.release()
-        state = self.gate.due()
+        withholds = self._withholds_state
+        state = None if withholds else self.gate.due()
         # A run that delivers nothing must not read a million bad records.
-        if state is not None or self.gate.withholds:
+        if state is not None or (withholds and self.gate.holds):
             self._judge()
         if state is not None:
             try:
@@ -266,20 +247,24 @@ class Run:
                 self.gate.is_closed = True
                 raise
 
+    @property
+    def _withholds_state(self) -> bool:
+        """Whether a record was rejected, and nothing is delivered: then the run may still fail."""
+        streams = self.counts.streams.values()
+        is_doubtful = any(not NEVER_TAKEN.isdisjoint(one.rejected) for one in streams)
+        return is_doubtful and not (self._is_judged or self.counts.has_taken)
+
     def _judge(self) -> None:
-        """Fail if too many records became dead letters, or if nothing was delivered."""
         percent = self._settings.max_dead_letter_percent
         if problem := too_many_rejected(self.counts, percent, at_end=self._at_end):
             self.gate.is_closed = True
             raise TooManyRejectedError(problem)
 
     def _write(self, *, durable: bool = False) -> None:
-        """Let the store write what was noted."""
         self._ask_store(lambda: self._outcomes.write(durable=durable))
         self._unwritten, self._written_at = 0, self._store_asked_at
 
     def _ask_store(self, ask: Callable[[], _T]) -> _T:
-        """Ask the store something, and note how long that takes."""
         start = self._clock.monotonic()
         answer = ask()
         self._store_asked_at = self._clock.monotonic()
@@ -289,7 +274,6 @@ class Run:
     # What comes back
 
     def _collect(self) -> None:
-        """Settle what has finished, without waiting."""
         while self._settle_one(0.0):
             pass
         passed = self._clock.monotonic() - self._written_at
@@ -313,7 +297,6 @@ class Run:
         return result is not None
 
     def _settle(self, result: BatchResult) -> None:
-        """Count a result of a batch; raise its failure, which ends the run."""
         self.counts.requests += result.requests
         self.counts.retries += result.retries
         events = [conversion.event for conversion in result.delivered]
@@ -339,8 +322,6 @@ class Run:
             return  # The first rejection has ended the run; these events have no outcome.
         for rejection in result.undelivered:
             self._reject(result.batch.stream, rejection)
-            if rejection.reason in NEVER_TAKEN:
-                self.gate.withhold()
         self.gate.finish_batch(result.batch.number)
 
     # How it ends
@@ -361,23 +342,20 @@ class Run:
             return
         passed = self._clock.monotonic() - self._stop_requested_at
         self._delivery.stop(_STOP_RETRIES - passed)
-        in_flight, elsewhere = self._delivery.in_flight, self.counts.elsewhere
-        if elsewhere is not None and passed > _STOP_RETRIES and not in_flight:
-            msg = (
-                f"the run was stopped while it was waiting for run {elsewhere.run_id}, which is"
-                f" sending the same events ({elsewhere.events}) and has reserved them in the store"
+        doing = f"still sending batches ({self._delivery.in_flight})"
+        most, elsewhere = _STOP_GRACE, self.counts.elsewhere
+        if elsewhere is not None and not self._delivery.in_flight:
+            doing = (
+                f"waiting for run {elsewhere.run_id}, which is sending the same events"
+                f" ({elsewhere.events}) and has reserved them in the store"
             )
-            raise DeliveryError(msg)
-        if passed > _STOP_GRACE:
-            msg = f"the run was stopped while it was still sending batches ({in_flight})"
+            most = _STOP_RETRIES
+        if passed > most:
+            msg = f"the run was stopped while it was {doing}"
             raise DeliveryError(msg)
 
     def finish(self) -> None:
-        """Deliver what was read and write the last STATE.
-
-        Raises:
-            RunError: If not everything that was read has its outcome.
-        """
+        """Deliver what was read and write the last STATE; raise a `RunError` if that fails."""
         self._settle_all()
         self._close()
 
@@ -386,16 +364,14 @@ class Run:
         self._send_all()
         if not self._failed:
             self._judge()
-            self.gate.release()
+            self._is_judged = True
             self._advance_state()
 
     def abandon(self, failure: BaseException) -> None:
         """End a failed run: settle the batches that can be settled, and write a correct STATE.
 
-        Unless delivery or the store is at fault, what was read before is delivered.
-
-        Raises:
-            RunError: If that fails as well.
+        Unless delivery or the store is at fault, what was read before is delivered; a second
+        failure is raised.
         """
         self._failed = True
         try:
@@ -411,7 +387,6 @@ class Run:
             self._close()
 
     def _give_up(self, failure: Exception) -> None:
-        """Send nothing more, and settle what is known of the rest."""
         self._has_given_up = True
         if isinstance(failure, StorageError):
             self.gate.is_closed = True

@@ -7,7 +7,6 @@ from target_liveintent.store.delivered import delivered_in
 from target_liveintent.store.ledger import Claim
 from target_liveintent.store.letters import (
     PROPERTIES,
-    SCHEMA_MESSAGE,
     delete_letters,
     forget_people,
     imported,
@@ -28,7 +27,6 @@ from target_liveintent.store.run_store import (
 
 __all__ = [
     "PROPERTIES",
-    "SCHEMA_MESSAGE",
     "TASK",
     "Claim",
     "Database",

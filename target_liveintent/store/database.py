@@ -30,10 +30,6 @@ Then = Callable[[Answers], Sequence[Step]]
 class Waiting:
     """Waits between attempts, says for what, and waits no longer when the run must stop.
 
-    Args:
-        is_stopped: Returns whether the run was told to stop; then it waits only for a moment.
-        warn: Takes a message when a wait takes longer.
-
     Attributes:
         reason: What is waited for at this moment, as a clause; empty if nothing is.
         has_ended: Whether nothing is waited for any more, because the run has waited in vain.
@@ -82,15 +78,10 @@ class Database(abc.ABC):
     """
 
     _errors: tuple[type[Exception], ...]
-    """What its statements raise."""
     _find_tables: str
-    """The query for the names of the tables that are there."""
-    _lock: Sequence[str]
-    """The statements that begin a transaction in which only one run creates the tables."""
+    _lock: Sequence[str]  # Begins a transaction in which only one run creates the tables.
     _creation: Sequence[str]
-    """The statements that create the tables."""
-    _foreign: str
-    """What is wrong with tables of another program."""
+    _foreign: str  # What is wrong with tables of another program.
 
     def __init__(self, name: str, waiting: Waiting) -> None:
         self._name = name
@@ -99,7 +90,6 @@ class Database(abc.ABC):
         self.is_new = self._is_open = False
 
     def _open(self, *, reads_only: bool) -> None:
-        """Check that the tables belong to this store, and create them if there are none."""
         try:
             self.is_new = not self._retried(self._has_tables)
             if not reads_only:
@@ -123,7 +113,6 @@ class Database(abc.ABC):
         raise self._refusal(self._foreign)
 
     def _prepare(self) -> None:
-        """Create the tables if there are none."""
         if self.is_new:
             for sql in self._lock:
                 self._do(Step(sql))
@@ -169,17 +158,11 @@ class Database(abc.ABC):
             self.waiting.begin()
 
     @abc.abstractmethod
-    def _transact(self, steps: Sequence[Step], then: Then | None, *, durable: bool) -> Answers:
-        """Do all steps, or none, as `transact` does, but only once."""
-
+    def _transact(self, steps: Sequence[Step], then: Then | None, *, durable: bool) -> Answers: ...
     @abc.abstractmethod
-    def _do(self, step: Step) -> list[Row]:
-        """Do one step, and return its rows."""
-
+    def _do(self, step: Step) -> list[Row]: ...
     @abc.abstractmethod
-    def _roll_back(self) -> None:
-        """Undo what was begun."""
-
+    def _roll_back(self) -> None: ...
     @abc.abstractmethod
     def _wait_after(self, error: Any) -> tuple[str, float, float] | None:
         """Return the arguments of `Waiting.again` if an error may pass; otherwise None."""

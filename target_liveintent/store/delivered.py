@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import datetime as dt
 import io
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
@@ -15,13 +14,11 @@ from target_liveintent.conversions import DELIVERED_EVENTS, Conversion, exact
 from target_liveintent.settings import Account
 from target_liveintent.store.database import Database
 from target_liveintent.store.layout import Row
-from target_liveintent.store.letters import storable, stored_id, stored_stream
+from target_liveintent.store.letters import storable, stored_id, stored_stream, utc
 
-_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 (the rows say that it is UTC)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 """The characters that start a formula in a spreadsheet, and the apostrophe that prevents one."""
-_NAMES = ("event_id", "stream", "order_id")
-"""The columns that may have any text."""
+_ANY_TEXT = ("event_id", "stream", "order_id")
 
 _KEY = {"type": "string"}
 _TEXT = {"type": ["string", "null"]}
@@ -83,19 +80,12 @@ def delivered_row(conversion: Conversion, sent_at: float, account: Account, run:
     """Return the row of an event that the run of this number sent at a Unix time."""
     event = conversion.event
     user, purchase = event.user_data, event.purchase_data
-    texts = (purchase.currency, user.md5, user.sha2, event.decision_id, user.idfa, user.aaid)
+    order_id = purchase.order_id and storable(purchase.order_id)
     return (
-        *account,
-        stored_stream(conversion.stream),
-        stored_id(event.event_id),
-        event.pixel_id,
-        run,
-        sent_at,
-        event.event_time,
-        event.source,
-        purchase.order_id and storable(purchase.order_id),
-        _amount(purchase.value),
-        *texts,
+        *(*account, stored_stream(conversion.stream), stored_id(event.event_id), event.pixel_id),
+        *(run, sent_at, event.event_time, event.source),
+        *(order_id, _amount(purchase.value), purchase.currency),
+        *(user.md5, user.sha2, event.decision_id, user.idfa, user.aaid),
     )
 
 
@@ -107,17 +97,17 @@ def _amount(value: float | Decimal | None) -> str | None:
 
 
 def delivered_in(database: Database, account: Account, since: float) -> Iterator[dict[str, Any]]:
-    """Yield the delivered events that an account sent since a Unix time, the oldest first.
+    """Yield the columns of the events that an account sent since a Unix time, the oldest first.
 
-    They are given by column; an amount is text, which has the digits that were sent.
+    An amount is text, which has the digits that were sent.
     """
     last: list[Any] = [since, "", "", -1]
     while page := database.read(_READ, [*account, *last, _PAGE]):
         for row in page:
             event = dict(zip(COLUMNS, row, strict=True))
             last = [event[name] for name in _ORDER]
-            event["event_time"] = _utc(event["event_time"])
-            event["sent_at"] = _utc(event["sent_at"], "milliseconds")
+            event["event_time"] = utc(event["event_time"])
+            event["sent_at"] = utc(event["sent_at"], "milliseconds")
             yield event
 
 
@@ -125,7 +115,7 @@ def as_csv(events: Iterable[dict[str, Any]]) -> Iterator[str]:
     """Yield the lines of a CSV. A spreadsheet must not take a text for a formula."""
     yield ",".join(COLUMNS)
     for event in events:
-        for name in _NAMES:
+        for name in _ANY_TEXT:
             if (event[name] or "").startswith(_FORMULA):
                 event[name] = f"'{event[name]}"
         text = io.StringIO()
@@ -141,7 +131,3 @@ def as_messages(events: Iterable[dict[str, Any]]) -> Iterator[str]:
         if "value" in record:
             record["value"] = msgspec.Raw(record["value"].encode())
         yield _encode({"type": "RECORD", "stream": DELIVERED_EVENTS, "record": record}).decode()
-
-
-def _utc(unix_time: float, precision: str = "seconds") -> str:
-    return f"{(_EPOCH + dt.timedelta(seconds=unix_time)).isoformat(timespec=precision)}Z"

@@ -29,10 +29,7 @@ Row = tuple[Any, ...]
 class Step(NamedTuple):
     """A statement of SQL, whose answer is the rows that it returns.
 
-    Attributes:
-        values: The values for `?`.
-        rows: Any number of rows, for `{rows}`; None for a statement without this word.
-        types: The types of their columns.
+    It has values for `?`, or any number of rows for `{rows}`, whose columns have these types.
     """
 
     sql: str
@@ -51,12 +48,7 @@ def creation(*, in_sqlite: bool = False) -> list[str]:
 
 
 class Table:
-    """A table with a key.
-
-    Attributes:
-        key: The types of the columns of its key, by name; these columns come first.
-        columns: The same of all columns.
-    """
+    """A table, with the types of the columns of its key, which come first, and of all columns."""
 
     def __init__(self, name: str, *key: str) -> None:
         self._name = name
@@ -67,10 +59,7 @@ class Table:
         self.key = {column: self.columns[column] for column in key}
 
     def put(self, rows: Sequence[Row], *, keeps_old: bool = False) -> Step:
-        """Return the step that inserts complete rows with different keys.
-
-        A row that has one of these keys stays if `keeps_old`; otherwise it is replaced.
-        """
+        """Return the step that inserts rows with different keys, or replaces those there."""
         changes = [f"{name} = excluded.{name}" for name in self.columns if name not in self.key]
         action = "NOTHING" if keeps_old else f"UPDATE SET {', '.join(changes)}"
         sql = (

@@ -27,14 +27,11 @@ a record. The keys of older events, which begin with a time, must be found in th
 
 
 class Claim(NamedTuple):
-    """What the ledger says of the events of a batch.
+    """What the ledger says of the events of a batch: which this run must send now, and which not.
 
     Attributes:
-        mine: Those that this run must send now.
-        waiting: Those that are on their way already, in this run or in another one. Their outcome
-            is not known yet: ask again.
-        sent: Those that were delivered before.
-        other_run: A run that has reserved some of `waiting`, if it is not this one.
+        waiting: Those that are on their way already, in this run or in another one: ask again.
+        other_run: A run that has reserved some of these, if it is not this one.
     """
 
     mine: list[Conversion]
@@ -47,23 +44,8 @@ Reserved = dict[bytes, bytes]
 """The keys of events of a batch, by their hashes."""
 
 
-class Division(NamedTuple):
-    """Which events of some batches are sent, and which are not.
-
-    Attributes:
-        claims: What is known of each batch.
-        reserved: The keys of those of its events that are sent, if there are any.
-    """
-
-    claims: dict[int, Claim]
-    reserved: dict[int, Reserved]
-
-
 class Ledger:
     """Decides which events a run sends, from what it remembers and what the store says.
-
-    Args:
-        account: Events of another account have other keys.
 
     Attributes:
         confirmed: The keys of events that the API has confirmed: the store must learn them.
@@ -85,10 +67,7 @@ class Ledger:
         self._less_recent = {key[TIME_BYTES:] for key in newest}
 
     def keys_of(self, conversions: Iterable[Conversion]) -> list[bytes]:
-        """Return the keys of events.
-
-        A key says when the event expires, and then has a hash of what identifies the event.
-        """
+        """Return the keys of events: when each expires, and a hash of what identifies it."""
         stream, pixel_id = None, None
         keys = []
         for conversion in conversions:
@@ -109,8 +88,8 @@ class Ledger:
         keys: Mapping[int, Sequence[bytes]],
         others: Mapping[bytes, str],
         delivered: set[bytes],
-    ) -> Division:
-        """Decide which events are sent. This changes nothing; see `reserve`.
+    ) -> tuple[dict[int, Claim], dict[int, Reserved]]:
+        """Decide which events are sent; return also what to reserve. This changes nothing.
 
         Args:
             batches: The events, by the numbers of their batches.
@@ -118,7 +97,7 @@ class Ledger:
             others: The hashes that other runs have reserved, each with the ID of a run.
             delivered: The keys that the store has.
         """
-        division = Division({}, {})
+        claims, reserved = dict[int, Claim](), dict[int, Reserved]()
         taken: set[bytes] = set()  # The hashes of earlier batches.
         for number, conversions in batches.items():
             claim, mine = Claim([*conversions], [], []), _by_hash(keys[number])
@@ -128,11 +107,11 @@ class Ledger:
             if len(mine) < len(conversions) or not is_new:
                 events = zip(conversions, keys[number], strict=True)
                 claim, mine = self._divided(events, taken, others, delivered)
-            division.claims[number] = claim
+            claims[number] = claim
             if mine:
-                division.reserved[number] = mine
+                reserved[number] = mine
                 taken.update(mine)
-        return division
+        return claims, reserved
 
     def _divided(
         self,
@@ -141,7 +120,6 @@ class Ledger:
         others: Mapping[bytes, str],
         delivered: set[bytes],
     ) -> tuple[Claim, Reserved]:
-        """Decide event by event about a batch, given the hashes that earlier batches have taken."""
         claim, mine = Claim([], [], []), Reserved()
         for conversion, key in events:
             hashed = key[TIME_BYTES:]

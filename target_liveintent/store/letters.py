@@ -39,17 +39,13 @@ PROPERTIES: dict[str, Any] = {
     "keys": {"type": ["object", "null"]},
     "scrubbed": {"type": ["array", "null"]},
 }
-"""The columns of the stream of dead letters. "keys" has the tap's key properties where nothing else
-identifies the row; "scrubbed" names the columns in which a hash replaces an address; "written_for"
-has `customer_id` and `api_host`, and `pixel_id` where the setting gave it."""
+"""The columns of the stream of dead letters, which docs/reference/store-tables.md describes."""
 SCHEMA_MESSAGE = {
     "type": "SCHEMA",
     "stream": DEAD_LETTERS,
     "key_properties": ["event_id", "stream", "time"],  # For databases, not for replays.
     "schema": {"type": "object", "properties": PROPERTIES},
 }
-_LAST_TIME = 253_402_300_799
-"""The last second of the year 9999, as Unix time."""
 _LONGEST_ID = 200
 """The longest part of a key, in characters. In a longer one, a hash replaces the rest."""
 _PAGE = 1_000
@@ -83,10 +79,7 @@ class DeadLetter(NamedTuple):
 
 
 def letter_of(rejection: Rejection, settings: Settings, run_id: str, now: float) -> DeadLetter:
-    """Return the dead letter of a rejection at a Unix time, without addresses.
-
-    The settings are those with which the event would have been sent.
-    """
+    """Return the dead letter of a rejection at a Unix time, without addresses."""
     columns, detail = rejection.columns, rejection.detail
     record = {
         "event_id": rejection.event_id,
@@ -94,12 +87,12 @@ def letter_of(rejection: Rejection, settings: Settings, run_id: str, now: float)
         "reason": rejection.reason,
         "field": rejection.field and scrub(rejection.field),
         "stream": scrub(rejection.stream),
-        "time": _iso(now),
+        "time": utc(now),
         "run_id": run_id,
     }
-    end = _window_end(columns, settings)
+    end = window_end(columns, settings.events)
     if end is not None:
-        record["window_end"] = _iso(end)
+        record["window_end"] = utc(end)
         if detail is None and end <= now:
             detail = "its window has closed"
     if detail is not None:
@@ -116,26 +109,19 @@ def letter_of(rejection: Rejection, settings: Settings, run_id: str, now: float)
 
 
 def imported(record: Mapping[str, Any], settings: Settings) -> DeadLetter:
-    """Return a dead letter that was exported, and perhaps edited. Addresses are removed again.
-
-    One that names no account belongs to that of the settings.
-    """
+    """Return a dead letter that was exported, and perhaps edited. Addresses are removed again."""
     known = {name: value for name, value in record.items() if name in PROPERTIES}
     for name, kind in (("scrubbed", list), ("written_for", dict)):
         if name in known and not isinstance(known[name], kind):
             del known[name]
     known |= redact_columns(known)
-    return DeadLetter(_key_of(known, settings), known, _window_end(known, settings))
+    return DeadLetter(_key_of(known, settings), known, window_end(known, settings.events))
 
 
-def _window_end(columns: Mapping[str, Any], settings: Settings) -> int | None:
-    """Return when the window of an event closes; None if that is after the year 9999."""
-    end = window_end(columns, settings.events)
-    return None if end is None or end > _LAST_TIME else end
-
-
-def _iso(unix_time: float) -> str:
-    return dt.datetime.fromtimestamp(int(unix_time), dt.timezone.utc).isoformat()
+def utc(unix_time: float, precision: str = "seconds") -> str:
+    """Return a Unix time as text."""
+    time = dt.datetime.fromtimestamp(unix_time, dt.timezone.utc)
+    return time.isoformat(timespec=precision).replace("+00:00", "Z")
 
 
 def _key_of(record: Mapping[str, Any], settings: Settings) -> LetterKey:
@@ -155,10 +141,10 @@ def _key_of(record: Mapping[str, Any], settings: Settings) -> LetterKey:
 
 
 def keys_of(conversion: Conversion, account: Account) -> tuple[LetterKey, ...]:
-    """Return the keys of the dead letters that an event may have, from this run or an earlier one.
+    """Return the keys of the dead letters that an event may have.
 
-    It may have become a dead letter while it had no usable pixel. A replay knows the letter of
-    which it made the event; the key may be that of another account.
+    Such a letter may be of a time when it had no usable pixel. A replay knows the letter of which
+    it made the event, which may be that of another account.
     """
     stream, event_id = stored_stream(conversion.stream), stored_id(conversion.event_id)
     pixels = (conversion.pixel_id, 0)
@@ -175,9 +161,8 @@ def stored_stream(name: str) -> str:
 def stored_id(text: str) -> str:
     """Return a text as a part of a key has it: an index of PostgreSQL takes no long ones."""
     text = storable(text)
-    if len(text) <= _LONGEST_ID:
-        return text
-    return f"{text[:_LONGEST_ID]}…{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+    start, rest = text[:_LONGEST_ID], text[_LONGEST_ID:]
+    return f"{start}…{hashlib.sha256(rest.encode()).hexdigest()[:32]}" if rest else start
 
 
 def storable(text: str) -> str:
@@ -197,9 +182,9 @@ _READ = (
 
 
 def letters_in(database: Database, run: int = 0) -> Iterator[tuple[LetterKey, str]]:
-    """Yield the keys of dead letters, in their order, and their columns as JSON.
+    """Yield the keys of dead letters and their columns as JSON, but none that a run has written.
 
-    Each comes once, also while a run writes, but none that the run of this number has written.
+    Each comes once, also while runs write.
     """
     last: Sequence[Any] = ("", "", "", "", -1)
     while page := database.read(_READ, [*last, run, _PAGE]):
@@ -228,27 +213,22 @@ _OF_PERSON = (
 
 
 def delete_letters(database: Database, settings: Settings, reason: str) -> int:
-    """Delete the dead letters of an account and pixel that have a reason; return their number.
+    """Delete the dead letters of an account and pixel (without the setting, of all pixels).
 
-    Without the setting `pixel_id`, those of all pixels go.
+    Returns:
+        How many had this reason.
     """
     return _delete(database, [(_OF_REASON, [*settings.account, reason, settings.pixel_id])])
 
 
 def forget_people(database: Database, hashes: Iterable[str]) -> int:
-    """Delete each row of dead letters and delivered events that has one of these hashes.
-
-    Returns:
-        How many rows were deleted.
-    """
+    """Delete the dead letters and delivered events that have a hash; return their number."""
     found = [(rows, [text.format(one)]) for one in sorted(hashes) for rows, text in _OF_PERSON]
     return _delete(database, found)
 
 
 def _delete(database: Database, which: Iterable[tuple[str, list[Any]]]) -> int:
-    steps = []
-    for rows, values in which:
-        steps.append(Step(f"SELECT count(*) FROM {rows}", values))  # noqa: S608 (constants)
-        steps.append(Step(f"DELETE FROM {rows}", values))  # noqa: S608
+    actions = ("SELECT count(*)", "DELETE")
+    steps = [Step(f"{act} FROM {rows}", values) for rows, values in which for act in actions]
     answers = database.transact(steps, durable=True)
     return sum(rows[0][0] for rows in answers[::2])

@@ -24,12 +24,10 @@ _CREATING = 0x4C495354
 """The number of the lock that runs take while they create the tables: the letters "LIST"."""
 _NOW = "extract(epoch FROM clock_timestamp())"
 _LOCK_SECONDS = 30.0
-"""Seconds for which a run waits for another program that locks the tables."""
 _LOCKED = "another program locks the tables of the store"
 _GONE = "the database of the store cannot be reached"
 _NO_ANSWER = "the database of the store has not answered"
 _PAUSE = 0.5
-"""Seconds between two tries to reach a database."""
 _CONNECTING = {
     "connect_timeout": "2",
     "application_name": "target-liveintent",
@@ -156,7 +154,7 @@ class PostgresStore(Database):
         return (_GONE, self._retry_seconds, _PAUSE) if may_pass else None
 
     def _words(self, error: psycopg.Error) -> str:
-        """Return what is wrong in one line. It never has the password."""
+        # In one line, which never has the password.
         words = error.diag.message_primary or str(error) or type(error).__name__
         return " ".join(words.split())
 
@@ -166,14 +164,10 @@ def _rows_of(cursors: Sequence[psycopg.Cursor[Any]]) -> Answers:
 
 
 def _in_postgres(step: Step) -> tuple[str, list[Any]]:
-    """Return a step in PostgreSQL's words, with its values."""
-    columns: list[Any] = []
-    if step.rows is not None:
-        columns = [list(column) for column in zip(*step.rows, strict=True)] or [[]] * len(
-            step.types
-        )
+    """Return a step in PostgreSQL's words, with its values: an array for each column of rows."""
     arrays = ", ".join(f"?::{kind}[]" for kind in step.types)
     sql = step.sql.format(rows=f"SELECT * FROM unnest({arrays})", now=_NOW)  # noqa: S608 (types)
+    columns = [[row[n] for row in step.rows or ()] for n in range(len(step.types))]
     return sql.replace("?", "%s"), [*step.values, *columns]
 
 

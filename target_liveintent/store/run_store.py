@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions import (
@@ -33,7 +32,7 @@ from target_liveintent.store import ledger
 from target_liveintent.store.database import Answers, Database, Waiting
 from target_liveintent.store.delivered import delivered_row
 from target_liveintent.store.layout import DEAD_LETTER, DELIVERED, EVENT, RESERVATION, Row, Step
-from target_liveintent.store.ledger import HASH_BYTES, TIME_BYTES, Claim, Division, Ledger
+from target_liveintent.store.ledger import HASH_BYTES, TIME_BYTES, Claim, Ledger, Reserved
 from target_liveintent.store.letters import DeadLetter, keys_of, letter_of
 from target_liveintent.store.sqlite import IN_MEMORY, SqliteStore
 
@@ -48,7 +47,6 @@ _ADD_RUN = (
     "INSERT INTO run (id, kind, customer_id, api_host, pixel_id, started_at, alive_until)"
     " VALUES (?, ?, ?, ?, ?, {now}, {now} + ?) ON CONFLICT (id) DO NOTHING"
 )
-_NUMBER = "SELECT number FROM run WHERE id = ?"
 _RENEW = "UPDATE run SET alive_until = {now} + ? WHERE number = ?"
 _NEWEST = "SELECT key FROM event ORDER BY key DESC LIMIT ?"
 _OF_OTHERS = (
@@ -59,27 +57,21 @@ _OF_OTHERS = (
 _EXPIRE = (
     "DELETE FROM event WHERE key IN (SELECT key FROM event WHERE key < ? ORDER BY key LIMIT ?)"
 )
-_HAS_LETTERS = "SELECT 1 FROM dead_letter LIMIT 1"
-_RELEASE_ALL = "DELETE FROM reservation WHERE run = ?"
 _END_RUN = (
     "UPDATE run SET alive_until = {now}, ended_at = ?, ending = ?, figures = ? WHERE number = ?"
 )
-_FORGET_DEAD = (
-    "DELETE FROM reservation WHERE run IN"
-    " (SELECT number FROM run WHERE alive_until < {now} - 86400)"
-)
-"""Until then, a run that has only stood still can take its reservations up again."""
-_END_TASK = "DELETE FROM run WHERE number = ?"
 _FORMER = (
     "SELECT customer_id, pixel_id FROM run WHERE kind <> 'task' AND api_host = ? AND id <> ?"
     " AND NOT EXISTS (SELECT 1 FROM run AS own WHERE own.customer_id = ? AND own.api_host = ?"
     " AND coalesce(own.pixel_id, 0) = ? AND own.id <> ?) ORDER BY number DESC LIMIT 1"
 )
 """The last run, if all runs before this one were for other customers or pixels."""
-_COUNT_OLD = "SELECT count(*) FROM dead_letter WHERE written_at < {now} - ?"
-_DELETE_OLD = (
+_TIDY_UP = (
+    "SELECT count(*) FROM dead_letter WHERE written_at < {now} - ?",
     "DELETE FROM dead_letter WHERE written_at < {now} - ?",
     "DELETE FROM delivered WHERE sent_at < {now} - ?",
+    # (Until then, a run that has only stood still can take its reservations up again.)
+    "DELETE FROM reservation WHERE run IN (SELECT number FROM run WHERE alive_until < {now} - ?)",
     "DELETE FROM run WHERE started_at < {now} - ? AND coalesce(ended_at, alive_until) < {now}",
 )
 _RUNS = (
@@ -88,13 +80,17 @@ _RUNS = (
     " AND (ended_at IS NOT NULL OR alive_until < {now}) ORDER BY started_at, id"
 )
 _MOST_IMPORTED = 1_000
-"""How many dead letters are imported in one transaction."""
+_SAVED_AT_ONCE = 500
+"""How many keys are saved in one transaction when the disk is full. Each may be on another page of
+4 KB, so they need half of the reserved space."""
 TASK = "task"
 """The kind of a task of a Spark write, of which nothing is kept."""
 
 
 class RunStore:
     """The store, as one run uses it.
+
+    All methods that read or write raise a `StorageError` if the database cannot be used.
 
     Args:
         kind: `usual`, `replay`, `canary` (a run with the setting `limit`), or `TASK`.
@@ -106,9 +102,6 @@ class RunStore:
         expired_letters: How many dead letters were deleted because they were too old.
         repeated_letters: Dead letters of this run that the store had before, by reason.
         missing: The sum of the values of the others, by currency, where they have both.
-
-    Raises:
-        StorageError: From all methods that read or write, if the database cannot be used.
     """
 
     def __init__(  # noqa: PLR0913 (an argument for each option)
@@ -121,15 +114,11 @@ class RunStore:
         kind: str = "usual",
         send_again: bool = False,
     ) -> None:
-        self.database = database
-        self._settings = settings
-        self._account = settings.account
-        self._run_id = run_id
-        self._is_task = kind == TASK
-        self._clock = clock
+        self.database, self._clock = database, clock
+        self._settings, self._account = settings, settings.account
+        self._run_id, self._is_task = run_id, kind == TASK
         self._send_again = send_again
         self._renewed_at = clock.monotonic()
-        self._has_failed = False
         self._has_letters = True  # Until the store has answered.
         self._ledger = Ledger(self._account)
         self._clear()
@@ -142,9 +131,7 @@ class RunStore:
             self._ledger.remember(key for (key,) in newest)
 
     def _clear(self) -> None:
-        """Forget the outcomes that were noted."""
         self._letters: dict[LetterKey, DeadLetter] = {}
-        self._new: dict[LetterKey, Mapping[str, Any]] = {}  # Letters that are perhaps no repeats.
         self._settled: list[LetterKey] = []  # Of letters that must go.
         self._delivered: dict[Row, Row] = {}
         self._ledger.confirmed, self._ledger.ended = [], []
@@ -155,14 +142,13 @@ class RunStore:
         run_id, account, pixel_id = self._run_id, self._account, self._settings.pixel_id
         steps = [
             Step(_ADD_RUN, [run_id, kind, *account, pixel_id, LAPSE]),
-            Step(_NUMBER, [run_id]),
+            Step("SELECT number FROM run WHERE id = ?", [run_id]),
             Step(_NEWEST, [ledger.RECENT]),
             Step(_FORMER, [account.host, run_id, *account, pixel_id or 0, run_id]),
-            Step(_FORGET_DEAD),
         ]
         if not self._is_task:
-            steps += [Step(sql, kept) for sql in (_COUNT_OLD, *_DELETE_OLD)]
-        _, ((self.number,),), newest, former, _, *old = self.database.transact(steps)
+            steps += [Step(sql, kept) for sql in _TIDY_UP]
+        _, ((self.number,),), newest, former, *old = self.database.transact(steps)
         self.former = former[0] if former else None
         self.expired_letters = old[0][0][0] if old else 0
         return newest
@@ -176,15 +162,10 @@ class RunStore:
             self._settled.append(rejection.letter)
         if REASONS[rejection.reason].letter:
             letter = letter_of(rejection, self._settings, self._run_id, self._clock.time())
-            is_other = rejection.letter not in {None, letter.key}  # It replaces another letter.
-            if is_other or letter.key in self._letters:
-                self.repeated_letters[rejection.reason] += 1
-            else:
-                self._new[letter.key] = letter.record
+            self.repeated_letters[rejection.reason] += letter.key in self._letters
             self._letters[letter.key] = letter
 
     def _settle(self, conversions: Sequence[Conversion]) -> None:
-        """Delete the dead letters of events that LiveIntent has."""
         if self._has_letters or self._letters:  # Otherwise, the keys need not be made.
             keys = [key for one in conversions for key in keys_of(one, self._account)]
             self._settled += keys
@@ -200,14 +181,11 @@ class RunStore:
                 self._delivered[row[: len(DELIVERED.key)]] = row
 
     def confirm(self, number: int, confirmed: Sequence[Conversion], *, is_last: bool) -> None:
-        """Note which events of a batch the API has confirmed; see `Ledger.confirm`."""
+        """Note which events of a batch the API has confirmed."""
         self._ledger.confirm(number, confirmed, is_last=is_last)
 
     def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> dict[int, Claim]:
-        """Reserve the events of batches before they are sent; delete the letters of those sent.
-
-        No number of a batch comes twice in a run, unless nothing of the batch was reserved.
-        """
+        """Reserve the events of batches before they are sent; delete the letters of those sent."""
         claims = self._exchange(batches, writes=False)
         if self._must_renew:  # The answer came so late that the reservations may have expired.
             self._exchange()
@@ -236,15 +214,15 @@ class RunStore:
         durable: bool = False,
         releases: bool = False,
     ) -> dict[int, Claim]:
-        """Reserve the events of batches, or write what is new; perhaps end all reservations."""
         began, renews = self._clock.monotonic(), self._must_renew
         batches = batches or {}
         keys = {number: self._ledger.keys_of(batch) for number, batch in batches.items()}
         own = self._ledger.reserved if renews else []
-        is_lost, division = False, Division({}, {})
+        is_lost = False
+        claims, mine = dict[int, Claim](), dict[int, Reserved]()
 
-        def steps(answers: Answers) -> list[Step]:
-            nonlocal is_lost, division
+        def changes(answers: Answers) -> list[Step]:
+            nonlocal is_lost, claims, mine
             letter, reserved, delivered, _ = answers
             self._has_letters = bool(letter or self._letters)
             others = {
@@ -254,29 +232,29 @@ class RunStore:
             }
             known = {k for k, run in delivered if run == self.number or not self._send_again}
             is_lost = any(key in known or key[TIME_BYTES:] in others for key in own)
-            division = self._ledger.divide(batches, keys, others, known)
-            mine = [(self.number, n, b"".join(one)) for n, one in division.reserved.items()]
-            return [
-                Step(_RENEW, [LAPSE, self.number]),
-                *(self._news() if writes else []),
-                RESERVATION.put(mine),
-                *([Step(_RELEASE_ALL, [self.number])] if releases else []),
-            ]
+            claims, mine = self._ledger.divide(batches, keys, others, known)
+            steps = self._news() if writes else []
+            steps.append(Step(_RENEW, [LAPSE, self.number]))
+            steps.append(
+                RESERVATION.put([(self.number, n, b"".join(one)) for n, one in mine.items()])
+            )
+            if releases:
+                steps.append(Step("DELETE FROM reservation WHERE run = ?", [self.number]))
+            return steps
 
         questions = [
-            Step(_HAS_LETTERS),
+            Step("SELECT 1 FROM dead_letter LIMIT 1"),
             Step(_OF_OTHERS, [self.number, 2 * LAPSE]),
-            _known([*itertools.chain(*keys.values()), *own]),
+            EVENT.find([(key,) for key in itertools.chain(*keys.values(), own)], "key, run"),
             DEAD_LETTER.find(list(self._letters) if writes else [], ", ".join(LetterKey._fields)),
         ]
-        self._has_failed = True
         try:
-            *_, letters = self.database.transact(questions, steps, durable=durable)
+            *_, letters = self.database.transact(questions, changes, durable=durable)
         except StorageError:
             self._save_ledger()
             raise
-        self._has_failed = False
-        self._ledger.reserve(division.reserved)
+        self.database.waiting.has_ended = False
+        self._ledger.reserve(mine)
         if writes:
             self._count_letters({LetterKey(*key) for key in letters})
             self._clear()
@@ -289,12 +267,12 @@ class RunStore:
                 " continue: start the run again"
             )
             raise StorageError(msg)
-        return division.claims
+        return claims
 
     def _count_letters(self, known: set[LetterKey]) -> None:
         """Count the dead letters that were in the store before, and what the others are worth."""
         self.repeated_letters.update(self._letters[key].reason for key in known)
-        for record in (one for key, one in self._new.items() if key not in known):
+        for record in (one.record for key, one in self._letters.items() if key not in known):
             value, currency = amount(record.get("value")), currency_code(record.get("currency"))
             if not isinstance(value, Unusable | None) and isinstance(currency, str):
                 self.missing[currency] = self.missing.get(currency, Decimal(0)) + exact(value)
@@ -306,32 +284,30 @@ class RunStore:
         """
         self.database.waiting.has_ended = True
         self.database.free_reserve()
+        rows, ended = self._confirmed(), [(self.number, one) for one in self._ledger.ended]
+        parts = [rows[n : n + _SAVED_AT_ONCE] for n in range(0, len(rows), _SAVED_AT_ONCE)]
+        steps = [EVENT.put(part, keeps_old=not self._send_again) for part in parts]
         with contextlib.suppress(StorageError):
-            self.database.transact(self._confirmed())
+            for step in [*steps, RESERVATION.remove(ended)]:
+                self.database.transact([step])
 
-    def _confirmed(self) -> list[Step]:
-        """Return the steps that note what the API has confirmed, and end reservations."""
-        # In their order, so that those on one page of the database are written together.
-        rows = [(key, self.number) for key in sorted({*self._ledger.confirmed})]
-        before = max(0, int(self._clock.time()) - KEPT).to_bytes(TIME_BYTES, "big")
+    def _confirmed(self) -> list[Row]:
+        # In their order, those on one page of the database are written together.
+        return [(key, self.number) for key in sorted({*self._ledger.confirmed})]
+
+    def _news(self) -> list[Step]:
+        rows, now = self._confirmed(), self._clock.time()
+        before = max(0, int(now) - KEPT).to_bytes(TIME_BYTES, "big")
         return [
             EVENT.put(rows, keeps_old=not self._send_again),
             # However wrong the clock is, a run of which nothing is accepted removes nothing. A few
             # at a time keep the pause short.
             Step(_EXPIRE, [before, 2 * len(rows)]),
             RESERVATION.remove([(self.number, number) for number in self._ledger.ended]),
+            DEAD_LETTER.remove(self._settled),
+            DEAD_LETTER.put([letter.row(self.number, now) for letter in self._letters.values()]),
+            DELIVERED.put([*self._delivered.values()]),
         ]
-
-    def _news(self) -> list[Step]:
-        """Return the steps that write what is new."""
-        steps = [*self._confirmed(), DEAD_LETTER.remove(self._settled)]
-        if self._letters:
-            now = self._clock.time()
-            rows = [letter.row(self.number, now) for letter in self._letters.values()]
-            steps.append(DEAD_LETTER.put(rows))
-        if self._delivered:
-            steps.append(DELIVERED.put(list(self._delivered.values())))
-        return steps
 
     def import_letters(self, letters: Iterable[DeadLetter]) -> None:
         """Keep dead letters that were exported, each in the place of the one with the same key."""
@@ -342,7 +318,7 @@ class RunStore:
 
     def release(self) -> None:
         """Write what is new, and end all reservations of the run."""
-        failed_before = self._has_failed
+        failed_before = self.database.waiting.has_ended
         try:
             self._exchange(durable=True, releases=True)
         except StorageError:
@@ -351,24 +327,18 @@ class RunStore:
 
     def finish(self, ending: str, figures: str) -> None:
         """Keep how the run ended, and its figures as JSON."""
-        if self._has_failed:  # Nobody waits for the store again.
+        if self.database.waiting.has_ended:
             msg = "the store could not be used at the end of the run"
             raise StorageError(msg)
-        values = [self._clock.time(), ending, figures, self.number]
-        self.database.transact([Step(_END_RUN, values)])
+        self.database.transact([Step(_END_RUN, [self._clock.time(), ending, figures, self.number])])
 
     def close(self, *, forget: bool = False) -> None:
         """Close the database; delete the row of a task, or of a run to forget."""
         try:
-            if (forget or self._is_task) and not self._has_failed:
-                self.database.transact([Step(_END_TASK, [self.number])])
+            if (forget or self._is_task) and not self.database.waiting.has_ended:
+                self.database.transact([Step("DELETE FROM run WHERE number = ?", [self.number])])
         finally:
             self.database.close()
-
-
-def _known(keys: Iterable[bytes]) -> Step:
-    """Return the step that answers which events were delivered, and by which run."""
-    return EVENT.find([(key,) for key in keys], "key, run")
 
 
 class DryStore(RunStore):
@@ -385,11 +355,13 @@ class DryStore(RunStore):
         batches = batches or {}
         keys = {number: self._ledger.keys_of(batch) for number, batch in batches.items()}
         asked = [] if self._send_again else itertools.chain(*keys.values())
-        known = {key for key, _ in self.database.read(*_known(asked))}
-        division = self._ledger.divide(batches, keys, {}, known)
-        self._ledger.reserve(division.reserved)
+        known = {
+            key for (key,) in self.database.read(*EVENT.find([(key,) for key in asked], "key"))
+        }
+        claims, mine = self._ledger.divide(batches, keys, {}, known)
+        self._ledger.reserve(mine)
         self._clear()
-        return division.claims
+        return claims
 
     def release(self) -> None:
         """Close the store."""
@@ -397,10 +369,10 @@ class DryStore(RunStore):
 
 
 def runs_in(database: Database, settings: Settings, since: float) -> list[Row]:
-    """Return the runs of an account and pixel that began since a Unix time and are over.
+    """Return the runs of an account and pixel that began since a Unix time and are over, in order.
 
     Each has its ID, its kind, the Unix time until which it was certainly there, and its figures as
-    JSON: None if it was killed. The oldest comes first.
+    JSON: None if it was killed.
     """
     return database.read(_RUNS, [*settings.account, settings.pixel_id or 0, since])
 

@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import os
 import sqlite3
-import stat
 import tempfile
 from collections.abc import Sequence
 from typing import IO
@@ -21,22 +20,18 @@ IN_MEMORY = ":memory:"
 """In place of a path, this names an empty store that only this process sees."""
 _VALUES_AT_ONCE = 900
 """How many values one statement may have. Older releases of SQLite accept 999."""
-_AUXILIARY_BYTES = 64 * 1024
-"""Free bytes that SQLite needs beside the file: one of its auxiliary files has 32 KB."""
 _LOCK_SECONDS = 30.0
-"""Seconds for which a run waits for another program that locks the file."""
 _LOCKED = "another program locks the file of the store"
 _PAUSE = 0.05
 """Seconds between two tries, as SQLite does not wait for every lock."""
-_RESERVES = (20_000_000, 4_000_000)
-"""Bytes of the disk to reserve for what the API confirms while the disk is full, the first if there
-are so many. Each of 5,000 keys of a large store may be on another page of 4 KB."""
+_RESERVE = 4_000_000
+"""Bytes of the disk to reserve for what the API confirms while the disk is full."""
 _PRAGMAS = (
     # A commit survives SIGKILL without an fsync; before STATE, `_transact` makes it survive a
     # power cut.
     "journal_mode = WAL",
     # Fewer checkpoints write each page less often. More would slow down the recovery.
-    "wal_autocheckpoint = 4000",
+    "wal_autocheckpoint = 10000",
     "secure_delete = ON",
     "cache_size = -8000",  # 8 MB.
 )
@@ -65,7 +60,7 @@ class SqliteStore(Database):
         self._identity: os.stat_result | None = None
         address = IN_MEMORY
         if path != IN_MEMORY:
-            self._identity = self._find(reads_only=reads_only)
+            self._identity = self._find()
             address = f"file:{quote(self._path)}?mode=rw"
         self._db = sqlite3.connect(
             address,
@@ -79,20 +74,14 @@ class SqliteStore(Database):
             self._db.execute("PRAGMA query_only = ON")
         self._open(reads_only=reads_only)
 
-    def _find(self, *, reads_only: bool) -> os.stat_result:
+    def _find(self) -> os.stat_result:
         """Create the file if there is none; return which file it is."""
-        flags = os.O_RDONLY if reads_only else os.O_RDWR | os.O_CREAT
         try:
-            # (Without O_NONBLOCK, a FIFO would block.)
-            file = os.open(self._path, flags | os.O_NONBLOCK, 0o600)
+            # Before SQLite opens it: a close drops the locks of the process.
+            os.close(os.open(self._path, os.O_RDONLY | os.O_CREAT, 0o600))
+            return os.stat(self._path)  # noqa: PTH116
         except OSError as error:
             raise self._failure(error) from None
-        identity = os.fstat(file)
-        os.close(file)  # Before SQLite opens it: a close drops the locks of the process.
-        if not stat.S_ISREG(identity.st_mode):
-            why = "it is no ordinary file"
-            raise self._refusal(why)
-        return identity
 
     def _prepare(self) -> None:
         for pragma in _PRAGMAS:
@@ -100,11 +89,9 @@ class SqliteStore(Database):
         super()._prepare()
         if self._identity is not None:
             # Without free space, or if the file system cannot reserve it, there is no reserve.
-            for size in _RESERVES:
-                with contextlib.suppress(OSError):
-                    self._reserve = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
-                    os.posix_fallocate(self._reserve.fileno(), 0, size)
-                    break
+            with contextlib.suppress(OSError):
+                self._reserve = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
+                os.posix_fallocate(self._reserve.fileno(), 0, _RESERVE)
 
     def _transact(self, steps: Sequence[Step], then: Then | None, *, durable: bool) -> Answers:
         self._check_identity()
@@ -120,16 +107,12 @@ class SqliteStore(Database):
         if step.rows is None:
             return self._db.execute(step.sql.format(now="now()"), step.values).fetchall()
         mark = f"({', '.join('?' * len(step.types))})"
-        if step.sql.startswith("INSERT"):
-            self._db.executemany(step.sql.format(rows=f"VALUES {mark}"), step.rows)
-            return []
         found: list[Row] = []
-        at_once = (_VALUES_AT_ONCE - len(step.values)) // len(step.types)
+        at_once = _VALUES_AT_ONCE // len(step.types)
         for start in range(0, len(step.rows), at_once):
             rows = step.rows[start : start + at_once]
-            sql = step.sql.format(rows=f"VALUES {', '.join([mark] * len(rows))}", now="now()")
-            values = [*step.values, *itertools.chain.from_iterable(rows)]
-            found += self._db.execute(sql, values)
+            sql = step.sql.format(rows=f"VALUES {', '.join([mark] * len(rows))}")
+            found += self._db.execute(sql, [*itertools.chain.from_iterable(rows)])
         return found
 
     def _roll_back(self) -> None:
@@ -152,13 +135,15 @@ class SqliteStore(Database):
             raise StorageError(msg)
 
     def free_reserve(self) -> None:
-        """Give the reserved part of the disk back."""
+        """Give the reserved space back; each transaction leaves its space to the next one."""
         if self._reserve is not None:
             self._reserve.close()
+            self._db.execute("PRAGMA wal_autocheckpoint = 1")
 
     def close(self) -> None:
         """Close the file."""
-        self.free_reserve()
+        if self._reserve is not None:
+            self._reserve.close()
         self._db.close()
 
     def _wait_after(self, error: Exception) -> tuple[str, float, float] | None:
@@ -170,16 +155,10 @@ class SqliteStore(Database):
             return "another program, such as another run, keeps the file locked"
         if "not a database" in text or "malformed" in text:
             return f"{text}. Restore the file, or move it away: then the next run creates a new one"
-        if "full" in text or self._is_full():
+        if "full" in text:
             return "the disk is full"
+        if "I/O error" in text:
+            return f"the disk is full, or has a fault ({text})"
         if "readonly" in text or "unable to open" in text:
-            return "the file or its folder is read-only"
+            return "the file or its folder is read-only, or the disk is full"
         return text
-
-    def _is_full(self) -> bool:
-        """Return whether SQLite cannot create its auxiliary files; it does not say so."""
-        try:
-            disk = os.statvfs(self._folder)
-        except OSError:  # There is no such folder.
-            return False
-        return disk.f_bavail * disk.f_frsize < _AUXILIARY_BYTES

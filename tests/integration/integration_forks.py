@@ -59,11 +59,7 @@ class Forked:
 
 
 class Forks:
-    """The parent of all forked targets of a test session.
-
-    Args:
-        options: Of its interpreter, such as `-W error`.
-    """
+    """The parent of all forked targets of a test session, with options such as `-W error`."""
 
     def __init__(self, options: Sequence[str]) -> None:
         ours, theirs = socket.socketpair()
@@ -88,15 +84,10 @@ class Forks:
         streams: tuple[int, int, int],
         constants: Mapping[str, Any],
     ) -> Forked:
-        """Start a target.
+        """Start a target with the arguments of `python -m target_liveintent`.
 
-        Args:
-            arguments: Of `python -m target_liveintent`.
-            folder: Where it runs.
-            env: Its environment.
-            streams: Descriptors of its standard streams.
-            constants: New values of the package's constants, by `module:NAME` or
-                `module:Class.name`, so that a test does not wait for a time that a user never sets.
+        It has new values of the package's constants, by `module:NAME` or `module:Class.name`, so
+        that a test does not wait for a time that a user never sets.
         """
         what = {
             "arguments": list(arguments),

@@ -64,7 +64,7 @@ def finish_before_writing(run: Run, result: BatchResult) -> None:
 
 
 def release_at_the_end_of_input(run: Run) -> None:
-    run.gate.release()
+    run._is_judged = True
     SEND_ALL(run)
 
 
@@ -135,9 +135,9 @@ BREAKS = {
         DeliveryMachine, "_finish", finish_twice, "a batch comes back once"
     ),
     "a rejected record holds no STATE back": Break(
-        StateGate,
-        "withhold",
-        lambda _: None,
+        Run,
+        "_withholds_state",
+        property(lambda _: False),
         "until something is delivered, no STATE passes a rejected record",
     ),
     "STATE passes rejected records as soon as the input ends": Break(

@@ -106,3 +106,11 @@ def test_averages(values: list[Any], average: str) -> None:
     """Numbers of all types are added without loss; none is too large or too small for words."""
     (found,) = currency_figures(amounts(*of("USD", *values)))
     assert money(found.average_value) == average
+
+
+def test_usual_amounts_are_added_up_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of amounts with cents, only the lowest and the highest become exact numbers one by one."""
+    made: list[float] = []
+    monkeypatch.setattr("target_liveintent.run.amounts.exact", lambda one: made.append(one) or one)
+    assert Amount.of([12.25, 0.1, 99.99]).total == Decimal("112.34")
+    assert made == [0.1, 99.99]

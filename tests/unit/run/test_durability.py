@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from typing import TYPE_CHECKING
 
 import pytest
 from fakes import FakeRun, deliver_all, read, refuse, reject, rejection, send
@@ -12,9 +11,6 @@ from unit_support import NOW
 
 from target_liveintent.delivery.model import BatchResult
 from target_liveintent.errors import StorageError, TooManyRejectedError
-
-if TYPE_CHECKING:
-    pass
 
 # The order
 
@@ -59,7 +55,7 @@ def test_a_durable_write_is_for_state_only() -> None:
 
 def test_many_dead_letters_do_not_wait_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """From a number of them on, they are written, also before a second has passed."""
-    monkeypatch.setattr("target_liveintent.run.run._MOST_UNWRITTEN", 3)
+    monkeypatch.setattr("target_liveintent.run.run._MOST_UNWRITTEN", 12)
     fake = FakeRun()
     kept = fake.outcomes.kept["reject"]
     for count, expected in ((2, 0), (1, 3), (2, 3), (2, 6)):
@@ -120,9 +116,17 @@ def test_no_state_after_a_failed_write(failing: str) -> None:
     assert fake.outcomes.kept["reject"] == ["0"]
 
 
-def test_no_state_after_a_bug_in_a_durable_write() -> None:
+@pytest.mark.parametrize("failing", ["durable write", "STATE"])
+def test_no_state_after_a_bug(failing: str) -> None:
     """Whatever is raised, nobody knows what is durable, although delivery continues to the end."""
-    fake = FakeRun(failing="durable write")
+    states: list[str] = []
+
+    def write_state(state: str) -> None:
+        states.append(state)
+        raise fake.outcomes.failure
+
+    parts = {"write_state": write_state} if failing == "STATE" else {}
+    fake = FakeRun(failing=failing, parts=parts)
     fake.outcomes.failure = ValueError("a bug")
     fake.run.gate.hold("1")
     with pytest.raises(ValueError, match="a bug") as raised:
@@ -130,26 +134,8 @@ def test_no_state_after_a_bug_in_a_durable_write() -> None:
     read(fake, "1")
     fake.run.gate.hold("2")
     fake.run.abandon(raised.value)
-    assert (fake.submitted, fake.states) == ([["1"]], [])
-
-
-def test_no_state_after_one_that_failed() -> None:
-    """A STATE that could not be written is not followed by another."""
-    states: list[str] = []
-
-    def write(state: str) -> None:
-        states.append(state)
-        if len(states) == 1:
-            msg = "STATE cannot be written"
-            raise StorageError(msg)
-
-    fake = FakeRun(parts={"write_state": write})
-    fake.run.gate.hold("1")
-    with pytest.raises(StorageError) as raised:
-        fake.run.finish()
-    fake.run.gate.hold("2")
-    fake.run.abandon(raised.value)
-    assert states == ["1"]
+    assert fake.submitted == [["1"]]
+    assert [*states, *fake.states] == ["1"] * (failing == "STATE")
 
 
 def test_what_comes_back_after_a_failed_write_is_told_at_the_end() -> None:

@@ -47,7 +47,6 @@ class AnyOrder(RuleBasedStateMachine):
     Attributes:
         held: For each STATE, the batches that it waits for.
         unfinished: The batches that are on their way.
-        has_rejected: Whether a record was rejected before anything was delivered.
         written: The place of the newest STATE that was due.
     """
 
@@ -56,7 +55,6 @@ class AnyOrder(RuleBasedStateMachine):
         self.gate = StateGate()
         self.held: list[set[int]] = []
         self.unfinished: list[int] = []
-        self.has_rejected = self.has_delivered = False
         self.written = -1
 
     @rule(choice=st.none() | st.integers(0, 50))
@@ -80,17 +78,6 @@ class AnyOrder(RuleBasedStateMachine):
         self.gate.hold(str(len(self.held)))
         self.held.append({*self.unfinished})
 
-    @rule()
-    def withhold(self) -> None:
-        self.gate.withhold()
-        self.has_rejected = not self.has_delivered
-
-    @precondition(lambda self: len(self.held) > 3)  # So that much is rejected before it.
-    @rule()
-    def release(self) -> None:
-        self.gate.release()
-        self.has_delivered, self.has_rejected = True, False
-
     @rule(which=st.sampled_from(["is_closed", "awaits_stream"]), value=st.booleans())
     def close(self, which: str, value: bool) -> None:
         setattr(self.gate, which, value)
@@ -98,10 +85,10 @@ class AnyOrder(RuleBasedStateMachine):
     @rule()
     def due(self) -> None:
         """The newest STATE that is true is due, if it was not written."""
-        some_waits = self.written < len(self.held) - 1 and not self.gate.is_closed
-        assert self.gate.withholds == (self.has_rejected and some_waits)
+        some_waits = self.written < len(self.held) - 1
+        assert self.gate.holds == (some_waits and not self.gate.is_closed)
         true = [n for n, waits in enumerate(self.held) if waits.isdisjoint(self.unfinished)]
-        closed = self.gate.is_closed or self.gate.awaits_stream or self.has_rejected
+        closed = self.gate.is_closed or self.gate.awaits_stream
         newest = -1 if closed else max(true, default=-1)
         assert self.gate.due() == (str(newest) if newest > self.written else None)
         self.written = max(self.written, newest)
@@ -111,7 +98,6 @@ class AnyOrder(RuleBasedStateMachine):
         self.gate.is_closed = self.gate.awaits_stream = False
         while self.unfinished:
             self.finish(0)
-        self.release()
         self.due()
         assert self.written == len(self.held) - 1
 

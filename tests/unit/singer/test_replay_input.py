@@ -14,7 +14,8 @@ from target_liveintent.conversions import DEAD_LETTERS
 from target_liveintent.errors import InputError
 from target_liveintent.settings import Settings
 from target_liveintent.singer.replaying import letters_of, letters_to_replay
-from target_liveintent.store import SCHEMA_MESSAGE, letters_in, open_store
+from target_liveintent.store import letters_in, open_store
+from target_liveintent.store.letters import SCHEMA_MESSAGE
 
 
 def line(record: Any, **members: Any) -> str:

@@ -1,6 +1,5 @@
 """Stores over one database, each as a run of its own."""
 
-import itertools
 import sqlite3
 import time
 from collections.abc import Callable
@@ -58,17 +57,12 @@ def key(event_id: str = "1", pixel_id: int = 1) -> LetterKey:
 
 
 class Stores:
-    """Opens stores over one database, each as a run of its own, and closes them all.
-
-    Args:
-        place: The setting `store`.
-    """
+    """Opens stores over one database, each as a run of its own, and closes them all."""
 
     def __init__(self, place: str) -> None:
         self.place = place
         self.is_postgres = "://" in place
         self._open: list[Database] = []
-        self._numbers = itertools.count()
 
     def settings(self, **changes: Any) -> Settings:
         """Return settings with this store."""

@@ -18,7 +18,10 @@ DAY = 86_400
 def test_the_next_run_knows_what_was_sent(stores: Stores) -> None:
     """Also under another ID of the run, and in any batch."""
     assert ids(send(stores(), 0, *events(3))) == ["0", "1", "2"]
-    assert said(claim(stores(), 7, *events(1, 5))) == (["3", "4"], [], ["1", "2"])
+    other = stores()
+    assert said(claim(other, 7, *events(1, 5))) == (["3", "4"], [], ["1", "2"])
+    assert said(claim(other, 8, *events(3))) == ([], [], ["0", "1", "2"])
+    assert stores.sql("SELECT batch FROM reservation") == [(7,)]  # Nothing of the other is sent.
 
 
 @pytest.mark.parametrize(
@@ -94,6 +97,15 @@ def test_a_run_that_died(stores: Stores) -> None:
     assert said(claim(two, 0, *events(2))) == ([], ["0", "1"], [])
     stores.suspend(one, 3)
     assert said(claim(two, 1, *events(2))) == (["0", "1"], [], [])
+
+
+@pytest.mark.parametrize(("seconds", "holds"), [(20, True), (40, False)])
+def test_a_clock_that_was_set_back(stores: Stores, seconds: float, *, holds: bool) -> None:
+    """By a little, it ends no reservation; by much, it makes none hold for long."""
+    one, two = stores(), stores()
+    claim(one, 0, event())
+    stores.suspend(one, -seconds)
+    assert said(claim(two, 0, event()))[holds] == ["1"]
 
 
 def test_a_run_that_ends(stores: Stores) -> None:

@@ -7,14 +7,12 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import pytest
-from store_support import Stores, claim, event, events, rejection, said, send
+from store_support import Stores, claim, event, events, fail_next, rejection, said, send
 
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.store import RunStore, open_for_reading
 from target_liveintent.store.layout import Step
-from target_liveintent.store.sqlite import SqliteStore
 
 
 def test_a_new_file(in_file: Stores) -> None:
@@ -91,16 +89,6 @@ def test_files_that_are_no_store(in_file: Stores, make: Callable[[Path], object]
     assert (path.stat().st_mode, path.is_file() and path.read_bytes()) == before
 
 
-@pytest.mark.parametrize("path", ["no/such/folder/store.sqlite"])
-def test_paths_that_no_file_has(tmp_path: Path, path: str) -> None:
-    stores = Stores(str(tmp_path / "x"))
-    settings = stores.settings()
-    settings = msgspec.structs.replace(settings, store=str(tmp_path / path))
-    stores.settings = lambda **_: settings  # type: ignore[method-assign]
-    with pytest.raises(ConfigurationError, match="cannot be used"):
-        stores()
-
-
 @pytest.mark.parametrize("how", ["deleted", "moved", "replaced"])
 def test_a_file_that_is_gone(in_file: Stores, tmp_path: Path, how: str) -> None:
     """SQLite would write on into the old file, so the run ends before the next STATE."""
@@ -138,7 +126,7 @@ def send_many(store: RunStore) -> None:
 
 
 def test_a_full_disk(in_file: Stores) -> None:
-    """What the API has confirmed is noted in space that was reserved; the rest is not lost either.
+    """What the API has confirmed is noted, and the rest is not lost either.
 
     The next run has the dead letters again, as no STATE has passed them.
     """
@@ -151,7 +139,6 @@ def test_a_full_disk(in_file: Stores) -> None:
     store.database.transact([Step(f"PRAGMA max_page_count = {pages + 4}")])
     with pytest.raises(StorageError, match="the disk is full"):
         store.write()
-    assert store.database._reserve.closed  # type: ignore[attr-defined]  # noqa: SLF001
     assert said(claim(in_file(), 0, *events(100)))[2] == [str(n) for n in range(100)]
     assert in_file.letters() == []
     store.database.transact([Step("PRAGMA max_page_count = 100000")])
@@ -159,28 +146,30 @@ def test_a_full_disk(in_file: Stores) -> None:
     assert len(in_file.letters()) == 900
 
 
-def test_space_is_reserved_and_given_back(in_file: Stores) -> None:
-    """The reserved space has no name, so nothing of it stays after a kill."""
+def test_the_reserve(in_file: Stores) -> None:
+    """Space is reserved for what was confirmed, however many pages of a large store have its keys.
+
+    The reserved space has no name, so nothing of it stays after a kill.
+    """
     store = in_file()
     reserve = store.database._reserve  # type: ignore[attr-defined]  # noqa: SLF001
-    assert os.fstat(reserve.fileno()).st_blocks * 512 >= 4 * 1024 * 1024
-    for _ in range(2):
-        store.database.free_reserve()
+    assert os.fstat(reserve.fileno()).st_blocks * 512 >= 4_000_000
+    in_file.sql(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000)"
+        " INSERT INTO event SELECT randomblob(16), 1 FROM n"
+    )
+    with contextlib.closing(sqlite3.connect(in_file.place)) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    given = [event(str(n), expires_at=n * 366_503_875 % 2**40) for n in range(3_000)]
+    store.confirm(0, claim(store, 0, *given).mine, is_last=True)
+    fail_next(store, at=0)
+    with pytest.raises(StorageError):
+        store.write()
     assert reserve.closed
+    assert Path(f"{in_file.place}-wal").stat().st_size < 4_000_000
+    assert in_file.sql("SELECT count(*) FROM event") == [(203_000,)]
     store.close()
     assert len(list(Path(in_file.place).parent.iterdir())) == 1
-
-
-def test_a_disk_that_is_full_at_the_start(
-    in_file: Stores, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """SQLite says only that it cannot read or write."""
-    in_file().close()
-    monkeypatch.setattr(SqliteStore, "_is_full", lambda _: True)
-    (tmp_path / "store.sqlite-wal").mkdir()  # So that SQLite cannot create the file.
-    for opens in (in_file, lambda: open_for_reading(in_file.settings())):
-        with pytest.raises(ConfigurationError, match="cannot be used: the disk is full"):
-            opens()
 
 
 def test_no_store_is_created_for_reading(in_file: Stores) -> None:
