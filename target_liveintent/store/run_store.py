@@ -391,7 +391,7 @@ def open_store(  # noqa: PLR0913 (an argument for each option)
     send_again: bool = False,
 ) -> RunStore:
     """Open the store for a run that sends events; create it if there is none. See `RunStore`."""
-    database = open_for_writing(settings, clock, waiting)
+    database = open_database(settings, clock, waiting)
     try:
         return RunStore(database, settings, run_id, clock, kind=kind, send_again=send_again)
     except BaseException:
@@ -399,17 +399,26 @@ def open_store(  # noqa: PLR0913 (an argument for each option)
         raise
 
 
-def open_for_writing(
-    settings: Settings, clock: Clock = SYSTEM_CLOCK, waiting: Waiting | None = None
+def open_database(
+    settings: Settings,
+    clock: Clock = SYSTEM_CLOCK,
+    waiting: Waiting | None = None,
+    *,
+    reads_only: bool = False,
 ) -> Database:
-    """Open the database of the store; create it if there is none."""
-    return _open(settings, clock, waiting or Waiting(clock), reads_only=False)
+    """Open the database of the store; create it if there is none, and it is not only read."""
+    waiting = waiting or Waiting(clock)
+    if not settings.has_database_server:
+        return SqliteStore(settings.store, clock, waiting, reads_only=reads_only)
+    from target_liveintent.store.postgres import PostgresStore  # noqa: PLC0415 (its libraries)
+
+    return PostgresStore(settings.store, settings.max_retry_seconds, waiting, reads_only=reads_only)
 
 
 def open_for_reading(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Database:
     """Open the store only for reading; return an empty one if no run has used it yet."""
     if settings.has_database_server or Path(settings.store).exists():
-        database = _open(settings, clock, Waiting(clock), reads_only=True)
+        database = open_database(settings, clock, reads_only=True)
         if not database.is_new:
             return database
         database.close()
@@ -419,11 +428,3 @@ def open_for_reading(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Databas
 def empty_store(clock: Clock = SYSTEM_CLOCK) -> Database:
     """Return an empty store that only this process sees."""
     return SqliteStore(IN_MEMORY, clock, Waiting(clock))
-
-
-def _open(settings: Settings, clock: Clock, waiting: Waiting, *, reads_only: bool) -> Database:
-    if not settings.has_database_server:
-        return SqliteStore(settings.store, clock, waiting, reads_only=reads_only)
-    from target_liveintent.store.postgres import PostgresStore  # noqa: PLC0415 (its libraries)
-
-    return PostgresStore(settings.store, settings.max_retry_seconds, waiting, reads_only=reads_only)

@@ -27,8 +27,8 @@ from target_liveintent.printing import json_text, printable
 from target_liveintent.run import ReplayChoice
 from target_liveintent.store import (
     letters_in,
+    open_database,
     open_for_reading,
-    open_for_writing,
     open_store,
 )
 from target_liveintent.store.delivered import COLUMNS
@@ -612,7 +612,7 @@ def test_a_line_that_names_nobody(program: Program) -> None:
 
 def test_a_store_without_runs(program: Program) -> None:
     """As without a store, nothing is known."""
-    open_for_writing(settings_of(CONFIG)).close()
+    open_database(settings_of(CONFIG)).close()
     health, report = (program(*name.split(), **CONFIG) for name in ("health", "report a.html"))
     assert health.exit_code == 3
     assert health.output.startswith("There is no run in the history. Check whether the schedule")

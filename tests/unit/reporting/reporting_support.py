@@ -32,7 +32,8 @@ from target_liveintent.reporting.history import (
 )
 from target_liveintent.reporting.overview import overview_of
 from target_liveintent.reporting.reporter import RunReporter
-from target_liveintent.run import FIELDS, Amount, StreamCounts
+from target_liveintent.run import FIELDS, StreamCounts
+from target_liveintent.run.amounts import Amount
 from target_liveintent.run.counts import RunCounts
 
 if TYPE_CHECKING:
