@@ -27,7 +27,7 @@ from benchmarks.processes import FailedRunError
 from target_liveintent.config import settings_of
 from target_liveintent.run_id import new_run_id
 from target_liveintent.settings import Settings
-from target_liveintent.store import open_for_writing, open_store
+from target_liveintent.store import open_database, open_store
 from target_liveintent.store.ledger import HASH_BYTES, TIME_BYTES
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def measure(folder: Path, keys: int, url: str | None = None) -> Measured:
 
 def fill(path: Path, count: int) -> None:
     """Write a store with so many keys, the newest of which expire in a week."""
-    open_for_writing(_settings(path)).close()
+    open_database(_settings(path)).close()
     db = sqlite3.connect(path)
     db.execute("PRAGMA journal_mode = OFF")
     db.execute("PRAGMA synchronous = OFF")

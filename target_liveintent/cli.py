@@ -109,7 +109,7 @@ def _opened(
     database = store.open_for_reading(settings)
     if to_change and not database.is_new:
         database.close()
-        database = store.open_for_writing(settings)
+        database = store.open_database(settings)
     with contextlib.closing(database):
         yield settings, database
 

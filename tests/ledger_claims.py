@@ -10,10 +10,7 @@ import psycopg
 
 
 def ask(store: Path | str, sql: str, *values: Any) -> list[Any]:
-    """Execute a statement in a file, or in a database by its URL; `?` stands for each value.
-
-    It returns the rows that the statement gives: none if there is no store yet.
-    """
+    """Execute a statement with `?` for each value; return its rows: none if there is no store."""
     if isinstance(store, str):
         with psycopg.connect(store) as database:
             done = database.execute(sql.replace("?", "%s"), values)

@@ -19,8 +19,8 @@ from target_liveintent.store.run_store import (
     DryStore,
     RunStore,
     empty_store,
+    open_database,
     open_for_reading,
-    open_for_writing,
     open_store,
     runs_in,
 )
@@ -43,8 +43,8 @@ __all__ = [
     "letter_of",
     "letters_as_messages",
     "letters_in",
+    "open_database",
     "open_for_reading",
-    "open_for_writing",
     "open_store",
     "runs_in",
 ]

@@ -228,9 +228,7 @@ def forget_people(database: Database, hashes: Iterable[str]) -> int:
 
 
 def _delete(database: Database, which: Iterable[tuple[str, list[Any]]]) -> int:
-    steps = []
-    for rows, values in which:
-        steps.append(Step(f"SELECT count(*) FROM {rows}", values))  # noqa: S608 (constants)
-        steps.append(Step(f"DELETE FROM {rows}", values))  # noqa: S608
+    actions = ("SELECT count(*)", "DELETE")
+    steps = [Step(f"{act} FROM {rows}", values) for rows, values in which for act in actions]
     answers = database.transact(steps, durable=True)
     return sum(rows[0][0] for rows in answers[::2])

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions import (
@@ -120,7 +119,6 @@ class RunStore:
         self._run_id, self._is_task = run_id, kind == TASK
         self._send_again = send_again
         self._renewed_at = clock.monotonic()
-        self._has_failed = False
         self._has_letters = True  # Until the store has answered.
         self._ledger = Ledger(self._account)
         self._clear()
@@ -134,7 +132,6 @@ class RunStore:
 
     def _clear(self) -> None:
         self._letters: dict[LetterKey, DeadLetter] = {}
-        self._new: dict[LetterKey, Mapping[str, Any]] = {}  # Letters that are perhaps no repeats.
         self._settled: list[LetterKey] = []  # Of letters that must go.
         self._delivered: dict[Row, Row] = {}
         self._ledger.confirmed, self._ledger.ended = [], []
@@ -165,10 +162,7 @@ class RunStore:
             self._settled.append(rejection.letter)
         if REASONS[rejection.reason].letter:
             letter = letter_of(rejection, self._settings, self._run_id, self._clock.time())
-            if letter.key in self._letters:
-                self.repeated_letters[rejection.reason] += 1
-            else:
-                self._new[letter.key] = letter.record
+            self.repeated_letters[rejection.reason] += letter.key in self._letters
             self._letters[letter.key] = letter
 
     def _settle(self, conversions: Sequence[Conversion]) -> None:
@@ -254,13 +248,12 @@ class RunStore:
             EVENT.find([(key,) for key in itertools.chain(*keys.values(), own)], "key, run"),
             DEAD_LETTER.find(list(self._letters) if writes else [], ", ".join(LetterKey._fields)),
         ]
-        self._has_failed = True
         try:
             *_, letters = self.database.transact(questions, changes, durable=durable)
         except StorageError:
             self._save_ledger()
             raise
-        self._has_failed = False
+        self.database.waiting.has_ended = False
         self._ledger.reserve(mine)
         if writes:
             self._count_letters({LetterKey(*key) for key in letters})
@@ -279,7 +272,7 @@ class RunStore:
     def _count_letters(self, known: set[LetterKey]) -> None:
         """Count the dead letters that were in the store before, and what the others are worth."""
         self.repeated_letters.update(self._letters[key].reason for key in known)
-        for record in (one for key, one in self._new.items() if key not in known):
+        for record in (one.record for key, one in self._letters.items() if key not in known):
             value, currency = amount(record.get("value")), currency_code(record.get("currency"))
             if not isinstance(value, Unusable | None) and isinstance(currency, str):
                 self.missing[currency] = self.missing.get(currency, Decimal(0)) + exact(value)
@@ -303,23 +296,18 @@ class RunStore:
         return [(key, self.number) for key in sorted({*self._ledger.confirmed})]
 
     def _news(self) -> list[Step]:
-        rows = self._confirmed()
-        before = max(0, int(self._clock.time()) - KEPT).to_bytes(TIME_BYTES, "big")
-        steps = [
+        rows, now = self._confirmed(), self._clock.time()
+        before = max(0, int(now) - KEPT).to_bytes(TIME_BYTES, "big")
+        return [
             EVENT.put(rows, keeps_old=not self._send_again),
             # However wrong the clock is, a run of which nothing is accepted removes nothing. A few
             # at a time keep the pause short.
             Step(_EXPIRE, [before, 2 * len(rows)]),
             RESERVATION.remove([(self.number, number) for number in self._ledger.ended]),
             DEAD_LETTER.remove(self._settled),
+            DEAD_LETTER.put([letter.row(self.number, now) for letter in self._letters.values()]),
+            DELIVERED.put([*self._delivered.values()]),
         ]
-        if self._letters:
-            now = self._clock.time()
-            rows = [letter.row(self.number, now) for letter in self._letters.values()]
-            steps.append(DEAD_LETTER.put(rows))
-        if self._delivered:
-            steps.append(DELIVERED.put(list(self._delivered.values())))
-        return steps
 
     def import_letters(self, letters: Iterable[DeadLetter]) -> None:
         """Keep dead letters that were exported, each in the place of the one with the same key."""
@@ -330,7 +318,7 @@ class RunStore:
 
     def release(self) -> None:
         """Write what is new, and end all reservations of the run."""
-        failed_before = self._has_failed
+        failed_before = self.database.waiting.has_ended
         try:
             self._exchange(durable=True, releases=True)
         except StorageError:
@@ -339,7 +327,7 @@ class RunStore:
 
     def finish(self, ending: str, figures: str) -> None:
         """Keep how the run ended, and its figures as JSON."""
-        if self._has_failed:  # Nobody waits for the store again.
+        if self.database.waiting.has_ended:
             msg = "the store could not be used at the end of the run"
             raise StorageError(msg)
         self.database.transact([Step(_END_RUN, [self._clock.time(), ending, figures, self.number])])
@@ -347,7 +335,7 @@ class RunStore:
     def close(self, *, forget: bool = False) -> None:
         """Close the database; delete the row of a task, or of a run to forget."""
         try:
-            if (forget or self._is_task) and not self._has_failed:
+            if (forget or self._is_task) and not self.database.waiting.has_ended:
                 self.database.transact([Step("DELETE FROM run WHERE number = ?", [self.number])])
         finally:
             self.database.close()
@@ -403,7 +391,7 @@ def open_store(  # noqa: PLR0913 (an argument for each option)
     send_again: bool = False,
 ) -> RunStore:
     """Open the store for a run that sends events; create it if there is none. See `RunStore`."""
-    database = open_for_writing(settings, clock, waiting)
+    database = open_database(settings, clock, waiting)
     try:
         return RunStore(database, settings, run_id, clock, kind=kind, send_again=send_again)
     except BaseException:
@@ -411,17 +399,26 @@ def open_store(  # noqa: PLR0913 (an argument for each option)
         raise
 
 
-def open_for_writing(
-    settings: Settings, clock: Clock = SYSTEM_CLOCK, waiting: Waiting | None = None
+def open_database(
+    settings: Settings,
+    clock: Clock = SYSTEM_CLOCK,
+    waiting: Waiting | None = None,
+    *,
+    reads_only: bool = False,
 ) -> Database:
-    """Open the database of the store; create it if there is none."""
-    return _open(settings, clock, waiting or Waiting(clock), reads_only=False)
+    """Open the database of the store; create it if there is none, and it is not only read."""
+    waiting = waiting or Waiting(clock)
+    if not settings.has_database_server:
+        return SqliteStore(settings.store, clock, waiting, reads_only=reads_only)
+    from target_liveintent.store.postgres import PostgresStore  # noqa: PLC0415 (its libraries)
+
+    return PostgresStore(settings.store, settings.max_retry_seconds, waiting, reads_only=reads_only)
 
 
 def open_for_reading(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Database:
     """Open the store only for reading; return an empty one if no run has used it yet."""
     if settings.has_database_server or Path(settings.store).exists():
-        database = _open(settings, clock, Waiting(clock), reads_only=True)
+        database = open_database(settings, clock, reads_only=True)
         if not database.is_new:
             return database
         database.close()
@@ -431,11 +428,3 @@ def open_for_reading(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Databas
 def empty_store(clock: Clock = SYSTEM_CLOCK) -> Database:
     """Return an empty store that only this process sees."""
     return SqliteStore(IN_MEMORY, clock, Waiting(clock))
-
-
-def _open(settings: Settings, clock: Clock, waiting: Waiting, *, reads_only: bool) -> Database:
-    if not settings.has_database_server:
-        return SqliteStore(settings.store, clock, waiting, reads_only=reads_only)
-    from target_liveintent.store.postgres import PostgresStore  # noqa: PLC0415 (its libraries)
-
-    return PostgresStore(settings.store, settings.max_retry_seconds, waiting, reads_only=reads_only)

@@ -121,18 +121,15 @@ class SqliteStore(Database):
 
     def _check_identity(self) -> None:
         """Fail if the path names another file by now: SQLite would write on into the old one."""
-        if self._identity is None:
-            return
-        try:
-            is_same = os.path.samestat(self._identity, os.stat(self._path))  # noqa: PTH116
-        except FileNotFoundError:
-            is_same = False
-        if not is_same:
-            msg = (
-                f"the file of the {self._name} was deleted, moved or replaced during the run. Put"
-                " it back, and start the run again"
-            )
-            raise StorageError(msg)
+        with contextlib.suppress(FileNotFoundError):
+            first = self._identity
+            if first is None or os.path.samestat(first, os.stat(self._path)):  # noqa: PTH116
+                return
+        msg = (
+            f"the file of the {self._name} was deleted, moved or replaced during the run. Put it"
+            " back, and start the run again"
+        )
+        raise StorageError(msg)
 
     def free_reserve(self) -> None:
         """Give the reserved space back; each transaction leaves its space to the next one."""

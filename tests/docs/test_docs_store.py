@@ -12,7 +12,7 @@ from docs_support import DOCS, blocks
 from ledger_claims import ask
 
 from target_liveintent.config import settings_of
-from target_liveintent.store import open_for_writing
+from target_liveintent.store import open_database
 
 PAGE = DOCS / "reference" / "store-tables.md"
 EXCUSE = "run by tests/docs/test_docs_store.py"
@@ -116,7 +116,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
     path: Path | str = tmp_path / "liveintent.sqlite"
     if request.param == "postgres":
         path = request.getfixturevalue("store_url")
-    open_for_writing(settings_of({**SETTINGS, "store": str(path)})).close()
+    open_database(settings_of({**SETTINGS, "store": str(path)})).close()
     for table, rows in ROWS.items():
         for row in rows:
             values = {**ACCOUNT, **row}
@@ -152,7 +152,7 @@ def _same(value: Any, wanted: Any) -> bool:
 def test_columns(tmp_path: Path) -> None:
     """The page names each table, each column of it, and no other."""
     path = tmp_path / "liveintent.sqlite"
-    open_for_writing(settings_of({**SETTINGS, "store": str(path)})).close()
+    open_database(settings_of({**SETTINGS, "store": str(path)})).close()
     query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
     tables = [name for (name,) in ask(path, query)]
     found = re.findall(

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty_server import FaultyServer, Reply, Request, in_turn
+from faulty_server import FaultyServer, Reply, Request
 from integration_support import (
     DAY,
     OFTEN,
@@ -97,25 +97,6 @@ def test_another_pixel(to_server: Launcher, server: FaultyServer) -> None:
     assert to_server.run(*messages, **settings).warnings == []
     assert to_server.ask("replay", **{**settings, "pixel_id": 2003}).warnings == []
     assert sum(len(one.events) for one in server.requests) == 9
-
-
-def test_a_replay_knows_what_was_delivered(to_server: Launcher, server: FaultyServer) -> None:
-    """Letters count under their source stream: what was delivered since is skipped."""
-    server.answer = in_turn(Reply(200, b'["order-1", "order-2"]'))
-    messages = [schema(columns=WITH_ID), *numbered(3), state(1)]
-    first = to_server.run(*messages)
-    assert first.summary["total"].reasons == {"not_processed": 2}
-    (to_server.folder / "exported").write_text(to_server.exported())
-    # The order came again, with its next edit, before anybody replayed.
-    assert to_server.run(schema(columns=WITH_ID), numbered(2)[1]).code == 0
-    replay = to_server.ask("replay", "exported")
-    assert (replay.code, replay.letters) == (0, [])
-    assert server.accepted == ["order-1", "order-2"]
-    assert replay.summary["total"].drops == {"already_sent": 1}
-    # And what a replay delivered, the tap's own rows know.
-    again = to_server.run(*messages)
-    assert server.accepted == ["order-1", "order-2", "order-0"]
-    assert again.summary["total"].drops == {"already_sent": 2}
 
 
 def test_what_was_confirmed(to_server: Launcher, server: FaultyServer) -> None:

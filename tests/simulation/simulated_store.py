@@ -115,7 +115,7 @@ class SimulatedDatabase(SqliteStore):
         self._most_letters = None if full_after is None else len(self.kept.letters) + full_after
         self._goes = goes
         self.is_durable = True
-        self.is_unwritable = False
+        self.is_unwritable = self.waiting.has_ended = False
         self.told_events: list[Key] = []
         self.told_letters: list[tuple[LetterName, Letter | None]] = []
 

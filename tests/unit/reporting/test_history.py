@@ -38,7 +38,7 @@ from target_liveintent.reporting.history import (
 )
 from target_liveintent.reporting.reporter import read_overview
 from target_liveintent.settings import Settings
-from target_liveintent.store import Database, open_for_reading, open_for_writing, open_store
+from target_liveintent.store import Database, open_database, open_for_reading, open_store
 
 LEFT = object()
 """Stands for the figures that a run of the tests leaves."""
@@ -89,7 +89,7 @@ def test_a_first_day(runs: Runs) -> None:
     for _ in range(2):
         history = runs.read()
         assert (history.days, history.runs) == ([], [])
-        open_for_writing(runs.settings).close()
+        open_database(runs.settings).close()
 
 
 def test_runs_are_read(runs: Runs) -> None:

@@ -1,6 +1,5 @@
 """Stores over one database, each as a run of its own."""
 
-import itertools
 import sqlite3
 import time
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from target_liveintent.config import settings_of
 from target_liveintent.conversions.model import Conversion, LetterKey, Rejection, event_of
 from target_liveintent.run_id import new_run_id
 from target_liveintent.settings import Settings
-from target_liveintent.store import RunStore, Waiting, open_for_writing
+from target_liveintent.store import RunStore, Waiting, open_database
 from target_liveintent.store.database import Database
 from target_liveintent.store.layout import Step
 from target_liveintent.store.ledger import Claim
@@ -58,17 +57,12 @@ def key(event_id: str = "1", pixel_id: int = 1) -> LetterKey:
 
 
 class Stores:
-    """Opens stores over one database, each as a run of its own, and closes them all.
-
-    Args:
-        place: The setting `store`.
-    """
+    """Opens stores over one database, each as a run of its own, and closes them all."""
 
     def __init__(self, place: str) -> None:
         self.place = place
         self.is_postgres = "://" in place
         self._open: list[Database] = []
-        self._numbers = itertools.count()
 
     def settings(self, **changes: Any) -> Settings:
         """Return settings with this store."""
@@ -78,7 +72,7 @@ class Stores:
         self, clock: Clock = SYSTEM_CLOCK, waiting: Waiting | None = None, **changes: Any
     ) -> Database:
         """Open the database alone."""
-        database = open_for_writing(self.settings(**changes), clock, waiting)
+        database = open_database(self.settings(**changes), clock, waiting)
         self._open.append(database)
         return database
 

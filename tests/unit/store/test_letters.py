@@ -158,7 +158,7 @@ def test_a_replayed_letter(stores: Stores, outcome: str) -> None:
     assert stores.letters() == kept
 
 
-@pytest.mark.parametrize("at", range(11))
+@pytest.mark.parametrize("at", range(12))
 def test_a_transaction_that_fails(stores: Stores, at: int) -> None:
     """It does nothing but to note what was confirmed; the next one does all of it."""
     store = stores(keep_delivered=True)

@@ -139,11 +139,15 @@ def test_a_full_disk(in_file: Stores) -> None:
     store.database.transact([Step(f"PRAGMA max_page_count = {pages + 4}")])
     with pytest.raises(StorageError, match="the disk is full"):
         store.write()
+    with pytest.raises(StorageError, match="could not be used at the end"):
+        store.finish("failed", "{}")
     assert said(claim(in_file(), 0, *events(100)))[2] == [str(n) for n in range(100)]
     assert in_file.letters() == []
     store.database.transact([Step("PRAGMA max_page_count = 100000")])
     store.write()
     assert len(in_file.letters()) == 900
+    store.finish("failed", "{}")
+    assert in_file.sql("SELECT ending FROM run WHERE number = ?", store.number) == [("failed",)]
 
 
 def test_the_reserve(in_file: Stores) -> None:

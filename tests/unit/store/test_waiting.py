@@ -18,16 +18,7 @@ REASONS = {
 
 
 class Waits(Waiting):
-    """Waits by a clock that only its pauses move.
-
-    Attributes:
-        clock: The clock.
-        pauses: How many there were.
-        seconds: How long each of them takes.
-        then: Called after each pause.
-        stopped: Whether the run was told to stop.
-        warnings: What it has said.
-    """
+    """Waits by a clock that only its pauses move; `then` is called after each of them."""
 
     def __init__(self, seconds: float) -> None:
         self.clock = FakeClock()
