@@ -26,7 +26,8 @@ from benchmarks.pace_simulation import (
     Reply,
     simulate,
 )
-from target_liveintent.delivery.pace import Pace, Signal
+from target_liveintent.delivery.api import Verdict
+from target_liveintent.delivery.pace import Pace
 
 SEEDS = range(20)
 MANY_SEEDS = range(60)
@@ -89,7 +90,7 @@ class Limit(NamedTuple):
     time: float | None
     refused: float | None
     burst: int = 1
-    retry_after: float | None = None
+    retry_after: float = 0.0
     silence: float = 300.0
 
     @property
@@ -129,12 +130,12 @@ REFUSING = ((0.02, 180), (0.1, 1_200))
 
 Of these seconds, the run waits for 40 and 220 because of `Retry-After`."""
 OUTAGES = {
-    "503": Reply(0.05, Signal.LIMITED),
-    "500": Reply(0.05, Signal.FAULT),
-    "no connection": Reply(0.001, Signal.FAULT),
-    "no answer in 3 s": Reply(3.0, Signal.LIMITED),
-    "no answer in 30 s": Reply(30.0, Signal.LIMITED),
-    "503, Retry-After: 10": Reply(0.05, Signal.LIMITED, 10.0),
+    "503": Reply(0.05, Verdict.LIMITED),
+    "500": Reply(0.05, Verdict.FAULT),
+    "no connection": Reply(0.001, Verdict.FAULT),
+    "no answer in 3 s": Reply(3.0, Verdict.LIMITED),
+    "no answer in 30 s": Reply(30.0, Verdict.LIMITED),
+    "503, Retry-After: 10": Reply(0.05, Verdict.LIMITED, 10.0),
 }
 
 
@@ -215,7 +216,7 @@ def divided(burst: int, seeds: range = SEEDS) -> Iterator[Figure]:
         ends = [client.begins_at + client.seconds for client in clients]
         times.append(max(ends) / (sum(batches) / rate))
         requests = [one.signal for client in clients for one in client.exchanges]
-        refused.append(100 * requests.count(Signal.LIMITED) / len(requests))
+        refused.append(100 * requests.count(Verdict.LIMITED) / len(requests))
         silences.append(
             max(one.longest_silence(end) for one, end in zip(clients, ends, strict=True))
         )
@@ -254,7 +255,7 @@ def refusing(
     times = []
     for seed in map(random.Random, seeds):
         client = _client(seed, 1000)
-        kinds = [(Signal.LIMITED, retry_after)]
+        kinds = [(Verdict.LIMITED, retry_after)]
         simulate(RandomFaults(seed, share, OpenRoad(seed), kinds), [client])
         times.append(client.seconds)
     case = f"{share:.0%} random refusals, Retry-After: {retry_after:.0f}"
@@ -266,7 +267,7 @@ def by_chance(share: float, aim: float, seeds: range = MANY_SEEDS) -> Iterator[F
     times = []
     for seed in map(random.Random, seeds):
         client = _client(seed, 200)
-        kinds = [(Signal.LIMITED, None)]
+        kinds = [(Verdict.LIMITED, 0.0)]
         simulate(RandomFaults(seed, share, OpenRoad(seed), kinds), [client])
         times.append(client.seconds)
     yield Figure(f"{share:.0%} refused at random", "200 batches, s", times, aim, is_median=True)
@@ -278,7 +279,7 @@ def half_of_ten(burst: int, seeds: range = MANY_SEEDS) -> Iterator[Figure]:
     for seed in map(random.Random, seeds):
         client = _client(seed, 200)
         api = Bucket(seed, [(0, 10)], burst)
-        simulate(RandomFaults(seed, 0.5, api, [(Signal.LIMITED, None)]), [client])
+        simulate(RandomFaults(seed, 0.5, api, [(Verdict.LIMITED, 0.0)]), [client])
         times.append(client.seconds)
     case = f"10 a second in bursts of {burst}, half refused at random"
     aim = 100 if burst > 1 else None
@@ -321,7 +322,7 @@ def outage(kind: str, length: float, seeds: range = range(3)) -> Iterator[Figure
         simulate(Outage(OpenRoad(seed), begin, end, reply), [client], until=end + 60)
         first = min(one.started_at for one in client.exchanges if one.started_at >= end)
         late.append(first - end)
-        failed.append(sum(one.signal is not Signal.TAKEN for one in client.exchanges))
+        failed.append(sum(one.signal is not Verdict.ACCEPTED for one in client.exchanges))
         recovery.append(client.taken(end)[500].answered_at - first)
     # If the outage is over before its first answer, the run cannot notice its end.
     hanging = length < reply.seconds

@@ -15,7 +15,8 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from target_liveintent.delivery.pace import Pace, Signal
+from target_liveintent.delivery.api import Verdict
+from target_liveintent.delivery.pace import Pace
 
 SPREAD = 0.2
 """The spread of the seconds to an answer: the standard deviation of their logarithm."""
@@ -25,8 +26,8 @@ class Reply(NamedTuple):
     """An answer of a simulated API, and the seconds from the request to it."""
 
     seconds: float
-    signal: Signal
-    retry_after: float | None = None
+    signal: Verdict
+    retry_after: float = 0.0
 
 
 Api = Callable[[float], Reply]
@@ -42,7 +43,7 @@ class OpenRoad:
 
     def __call__(self, now: float) -> Reply:  # noqa: ARG002 (as an `Api`)
         """Take the request."""
-        return Reply(self._seconds * self._seed.lognormvariate(0, SPREAD), Signal.TAKEN)
+        return Reply(self._seconds * self._seed.lognormvariate(0, SPREAD), Verdict.ACCEPTED)
 
 
 class Bucket:
@@ -60,7 +61,7 @@ class Bucket:
         seed: random.Random,
         rates: Iterable[tuple[float, float]],
         burst: int = 1,
-        retry_after: float | None = None,
+        retry_after: float = 0.0,
     ) -> None:
         self._take = OpenRoad(seed, 0.05)
         self._rates = list(rates)
@@ -76,7 +77,7 @@ class Bucket:
         self._filled_at = now
         reply = self._take(now)
         if self._level < 1:
-            return Reply(reply.seconds, Signal.LIMITED, self._retry_after)
+            return Reply(reply.seconds, Verdict.LIMITED, self._retry_after)
         self._level -= 1
         return reply
 
@@ -109,8 +110,8 @@ class FixedWindows:
         if taken <= self._most:
             return reply
         # Retry-After has whole seconds; a server rounds them up.
-        wait = float(int(self._seconds - age) + 1) if self._tells else None
-        return Reply(reply.seconds, Signal.LIMITED, wait)
+        wait = float(int(self._seconds - age) + 1) if self._tells else 0.0
+        return Reply(reply.seconds, Verdict.LIMITED, wait)
 
 
 class Beside:
@@ -170,10 +171,10 @@ class Queue:
         """Take the request: it is done when those before it are."""
         done = max(now, heapq.heappop(self._free_at)) + self._seconds
         heapq.heappush(self._free_at, done)
-        return Reply(done - now, Signal.TAKEN)
+        return Reply(done - now, Verdict.ACCEPTED)
 
 
-Kind = tuple[Signal, float | None]
+Kind = tuple[Verdict, float]
 """What a fault means, and its `Retry-After`."""
 
 
@@ -185,10 +186,10 @@ class RandomFaults:
     """
 
     KINDS: tuple[Kind, ...] = (
-        (Signal.FAULT, None),
-        (Signal.LIMITED, None),
-        (Signal.LIMITED, 0.0),
-        (Signal.FAULT, None),
+        (Verdict.FAULT, 0.0),
+        (Verdict.LIMITED, 0.0),
+        (Verdict.LIMITED, 0.0),
+        (Verdict.FAULT, 0.0),
     )
 
     def __init__(
@@ -229,7 +230,7 @@ class Exchange(NamedTuple):
 
     started_at: float
     answered_at: float
-    signal: Signal
+    signal: Verdict
 
 
 @dataclasses.dataclass
@@ -261,9 +262,9 @@ class Client:
             heapq.heappush(self._waiting, heapq.heappop(self._postponed)[1])
         return heapq.heappop(self._waiting) if self._waiting else None
 
-    def back(self, batch: int, now: float, signal: Signal) -> None:
+    def back(self, batch: int, now: float, signal: Verdict) -> None:
         """Put a batch back that was not taken."""
-        if signal is Signal.LIMITED:
+        if signal is Verdict.LIMITED:
             heapq.heappush(self._waiting, batch)
         else:
             faults = self._faults[batch] = self._faults.get(batch, 0) + 1
@@ -278,13 +279,13 @@ class Client:
         return [
             one
             for one in self.exchanges
-            if one.signal is Signal.TAKEN and since <= one.answered_at < until
+            if one.signal is Verdict.ACCEPTED and since <= one.answered_at < until
         ]
 
     @property
     def refused(self) -> float:
         """The share of requests that were refused."""
-        refused = sum(one.signal is Signal.LIMITED for one in self.exchanges)
+        refused = sum(one.signal is Verdict.LIMITED for one in self.exchanges)
         return refused / max(1, len(self.exchanges))
 
     @property
@@ -347,7 +348,7 @@ def simulate(api: Api, clients: Iterable[Client], until: float = 3600.0) -> None
             started_at, reply = request.started_at, request.reply
             client.pace.answered(started_at, now, reply.signal, reply.retry_after)
             client.exchanges.append(Exchange(started_at, now, reply.signal))
-            if reply.signal is not Signal.TAKEN:
+            if reply.signal is not Verdict.ACCEPTED:
                 client.back(request.batch, now, reply.signal)
         _start(client, now, api, agenda)
 
@@ -357,7 +358,7 @@ def _start(client: Client, now: float, api: Api, agenda: _Agenda) -> None:
     while (batch := client.next_batch(now)) is not None:
         at = client.pace.next_start()
         if at is None or at > now:
-            client.back(batch, now, Signal.LIMITED)
+            client.back(batch, now, Verdict.LIMITED)
             break
         client.pace.started(now)
         reply = api(now)

@@ -7,7 +7,10 @@ of the request, `FaultyServer.answer`, decides what becomes of each; it may be r
 import asyncio
 import contextlib
 import json
+import re
+import socket
 import ssl
+import struct
 import threading
 import time
 from collections import Counter
@@ -15,7 +18,6 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
-from faulty_connection import Connection
 from typing_extensions import Self
 
 DAY = 86_400
@@ -29,6 +31,7 @@ ON_ITS_WAY = 1.0
 """Seconds that may pass between the target's check of an event's age and the request's arrival."""
 
 _BEAT = 0.02
+_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
 class Reply(NamedTuple):
@@ -41,7 +44,6 @@ class Reply(NamedTuple):
         skipped: The IDs of the events that are not processed; None means all of them.
         fault: A name under which the counts list this reply; empty if nothing is wrong.
         delay: Seconds before the answer.
-        drip: Seconds between two bytes of the body, or of `raw`.
         held: Whether the answer waits for `FaultyServer.release`.
         raw: Bytes that take the place of an HTTP answer; the connection ends after them.
     """
@@ -52,7 +54,6 @@ class Reply(NamedTuple):
     skipped: Collection[str] | None = ()
     fault: str = ""
     delay: float = 0.0
-    drip: float = 0.0
     held: bool = False
     raw: bytes | None = None
 
@@ -144,6 +145,84 @@ def in_turn(*replies: Reply, then: Reply | None = None) -> Callable[[Request], R
     return answer
 
 
+class Connection(asyncio.Protocol):
+    """One client's connection; its requests come one after the other."""
+
+    def __init__(self, server: "FaultyServer") -> None:
+        self._server = server
+        self._buffer = b""
+        self._timer: asyncio.TimerHandle | None = None
+        self._request: Request | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._server.join(self)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._server.leave(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._transport.close()  # If the client ended it, Python 3.10 warns of an open transport.
+        self._end()
+
+    def drop(self) -> None:
+        """End the connection at once."""
+        self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head, found, rest = self._buffer.partition(b"\r\n\r\n")
+        if not found:
+            return
+        bound = _LENGTH.search(head)
+        length = int(bound[1]) if bound else 0
+        if len(rest) < length:
+            return
+        self._buffer = rest[length:]
+        request = self._request = self._server.take(head, rest[:length])
+        self._server.decide(request)
+        if request.reply.held:
+            self._server.keep(lambda: self._finish(request))
+        elif request.reply.delay:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(request.reply.delay, self._finish, request)
+        else:
+            self._finish(request)
+
+    def _end(self) -> None:
+        if self._request is not None:
+            self._request = None
+            self._server.busy -= 1
+
+    def _finish(self, request: Request) -> None:
+        if self._request is not request or self._transport.is_closing():
+            return
+        reply = request.reply
+        if reply.raw is not None:
+            self._transport.write(reply.raw)
+            self._transport.close()
+        elif reply.status == 0:
+            self._transport.close()
+        elif reply.status is None:
+            linger = struct.pack("ii", 1, 0)  # The client sees a reset, not an orderly end.
+            self._transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, linger
+            )
+            self._transport.abort()
+        else:
+            self._server.answered(request)
+            self._transport.write(_head(reply) + reply.body)
+        self._end()
+
+
+def _head(reply: Reply) -> bytes:
+    given = "".join(f"{name}: {value}\r\n" for name, value in reply.headers.items())
+    if reply.status != 204:
+        given += f"Content-Length: {len(reply.body)}\r\n"
+    return f"HTTP/1.1 {reply.status} Decided\r\n{given}\r\n".encode()
+
+
 class FaultyServer:
     """The server, in a thread of its own.
 
@@ -159,7 +238,6 @@ class FaultyServer:
         named: Event IDs by what the status-200 answers said of them: `named`, `unclear`.
         repeats: Events that were processed again: ID, request before, request now.
         problems: What is wrong with requests that must not have been sent.
-        connections: The number of connections that clients have opened.
         busy: The number of requests that wait for their answer.
         busiest: The largest value of `busy` so far.
     """
@@ -179,7 +257,7 @@ class FaultyServer:
         self.named: dict[str, set[str]] = {"named": set(), "unclear": set()}
         self.repeats: list[tuple[str, Request, Request]] = []
         self.problems: list[str] = []
-        self.connections = self.busy = self.busiest = 0
+        self.busy = self.busiest = 0
         self.beat = (time.monotonic(), time.time())
         self._processed: dict[str, Request] = {}
         self._open: set[Connection] = set()
@@ -255,7 +333,6 @@ class FaultyServer:
 
     def join(self, connection: Connection) -> None:
         """Note a new connection."""
-        self.connections += 1
         self._open.add(connection)
 
     def leave(self, connection: Connection) -> None:

@@ -70,25 +70,19 @@ _VERDICTS = {
 }
 
 
-_REPEATED = {Verdict.FAULT, Verdict.LIMITED}
-"""The verdicts after which the same events are sent again, not before `Retry-After`."""
+REPEATED = {Verdict.FAULT, Verdict.LIMITED, Verdict.STARVED}
+"""The verdicts after which the same events are sent again later. All others show that the API
+works."""
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What came back for one POST.
-
-    Attributes:
-        detail: One line for people, without addresses and without the token.
-        status: The HTTP status; None if there was no answer.
-        retry_after: Seconds that the API asks to wait, by `Retry-After`; None if it does not.
-        not_processed: The event IDs that a 200 names.
-    """
+    """What came back for one POST."""
 
     verdict: Verdict
-    detail: str
-    status: int | None = None
-    retry_after: float | None = None
-    not_processed: frozenset[str] = frozenset()
+    detail: str  # One line for people, without addresses and without the token.
+    status: int | None = None  # None if there was no answer.
+    retry_after: float = 0.0  # Seconds that the API asks to wait before the events are sent again.
+    not_processed: frozenset[str] = frozenset()  # The event IDs that a 200 names.
 
     @property
     def is_throttled(self) -> bool:
@@ -96,30 +90,26 @@ class Answer(msgspec.Struct, frozen=True):
         return self.verdict is Verdict.LIMITED and self.status is not None
 
 
-def seconds_to_wait(headers: Message, longest: float) -> float | None:
-    """Return the seconds that an answer asks to wait, or None if it does not.
+def seconds_to_wait(headers: Message, longest: float) -> float:
+    """Return the seconds that an answer asks to wait.
 
     `Retry-After` says so. Where it is absent, other headers say when a limit begins anew: the time
     is not longer than `longest` then, as the API may take requests before.
     """
     if (value := headers.get("Retry-After", "").strip()) and (asked := _seconds(value)) is not None:
         return asked
-    for name, pattern in _RESETS:
-        if found := pattern.search(headers.get(name, "")):
-            seconds = _seconds(found[1]) or 0.0
+    for name in ("RateLimit", "RateLimit-Reset", "X-RateLimit-Reset"):
+        if found := _RESET.search(headers.get(name, "")):
+            seconds = float(found[1])
             if seconds >= _EARLIEST_TIME:
                 seconds = max(0.0, seconds - time.time())
             return min(seconds, longest)
-    return None
+    return 0.0
 
 
-_RESETS = (
-    ("RateLimit", re.compile(r"\b(?:t|reset)=(\d+)")),
-    ("RateLimit-Reset", re.compile(r"^\s*(\d+)\s*$")),
-    ("X-RateLimit-Reset", re.compile(r"^\s*(\d+)\s*$")),
-)
-"""Headers that say in how many seconds, or at which Unix time, a limit is reset. `RateLimit` is
-from a draft of the IETF (draft-ietf-httpapi-ratelimit-headers), which changed its form."""
+_RESET = re.compile(r"(?:^\s*|\b(?:t|reset)=)(\d+)")
+"""In how many seconds, or at which Unix time, a limit is reset: alone, or in the header `RateLimit`
+of a draft of the IETF (draft-ietf-httpapi-ratelimit-headers), which changed its form."""
 _EARLIEST_TIME = 1_000_000_000
 """A reset with this number or more is a Unix time, and not a number of seconds."""
 
@@ -135,9 +125,7 @@ def _seconds(value: str) -> float | None:
     return max(0.0, until - time.time())
 
 
-def judge(
-    status: int, body: bytes, event_ids: Iterable[str], retry_after: float | None = None
-) -> Answer:
+def judge(status: int, body: bytes, event_ids: Iterable[str], retry_after: float = 0.0) -> Answer:
     """Return what an HTTP answer to these events means; nothing is known of its body."""
     verdict = _VERDICTS.get(status, Verdict.UNKNOWN)
     detail = f"HTTP {status}"
@@ -145,7 +133,7 @@ def judge(
         return Answer(Verdict.PARTLY, detail, status, not_processed=named)
     if verdict is Verdict.REFUSED and (said := _detail(body)):
         detail = f"{detail}: {said}"
-    return Answer(verdict, detail, status, retry_after if verdict in _REPEATED else None)
+    return Answer(verdict, detail, status, retry_after if verdict in REPEATED else 0.0)
 
 
 def _not_processed(body: bytes, event_ids: Iterable[str]) -> frozenset[str]:
@@ -173,11 +161,7 @@ def _detail(body: bytes) -> str:
 
 
 def ended_by(answer: Answer, settings: Settings, *, accepted: bool) -> DeliveryError:
-    """Return the error for an answer after which a run sends nothing more.
-
-    Access is denied (after the API had accepted events, or not), the API is unreachable, or the
-    answer is unknown.
-    """
+    """Return the error for an answer that ends a run, before or after events were accepted."""
     where = _where(settings)
     if answer.verdict is Verdict.UNREACHABLE:
         return SetUpError(answer.detail + where)
@@ -198,7 +182,7 @@ def ended_by(answer: Answer, settings: Settings, *, accepted: bool) -> DeliveryE
 
 def outage(answer: Answer, settings: Settings) -> OutageError:
     """Return the error that ends a run if the API accepts nothing for `max_retry_seconds`."""
-    budget, asked = settings.max_retry_seconds, answer.retry_after or 0.0
+    budget, asked = settings.max_retry_seconds, answer.retry_after
     what = f"the API accepted nothing for {budget} seconds (max_retry_seconds)"
     if asked > budget:
         what = f"the API asks to wait for {asked:.0f} seconds; max_retry_seconds is {budget}"

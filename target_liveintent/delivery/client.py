@@ -31,9 +31,8 @@ class Client:
         hide_token(settings.auth_token)
         self._settings = settings
         self._token = settings.auth_token
-        self._rotating = threading.Lock()
         self._route: Route | Answer | None = None  # Found with the first request.
-        self._finding = threading.Lock()
+        self._lock = threading.Lock()
 
     def post(self, body: bytes, event_ids: Iterable[str], seconds: float) -> Answer:
         """Send a JSON array of events once.
@@ -42,22 +41,22 @@ class Client:
         Never raises for what the network or the API does.
         """
         token = self._token
-        with self._finding:
+        with self._lock:
             if not isinstance(self._route, Route):
                 self._route = find_route(self._settings)
             route = self._route
         reply = route.post(token, body, seconds) if isinstance(route, Route) else route
         if isinstance(reply, Answer):
             return reply
-        wait = None
-        if reply.status >= HTTPStatus.BAD_REQUEST:
-            wait = seconds_to_wait(reply.headers, self._settings.max_retry_seconds)
+        is_error = reply.status >= HTTPStatus.BAD_REQUEST
+        longest = self._settings.max_retry_seconds
+        wait = seconds_to_wait(reply.headers, longest) if is_error else 0.0
         answer = judge(reply.status, reply.body, event_ids, wait)
         return self._denied(token, answer) if answer.verdict is Verdict.DENIED else answer
 
     def _denied(self, denied: str, answer: Answer) -> Answer:
         """Find out whether there is another token than the one that was denied; read its file."""
-        with self._rotating:
+        with self._lock:
             if self._token == denied and self._settings.auth_token_path is not None:
                 try:
                     token = read_token(self._settings.auth_token_path)
@@ -100,8 +99,7 @@ def read_token(path: str) -> str:
     """Return the token that a file holds, without the white space around it.
 
     Raises:
-        ConfigurationError: If the file holds no usable token; the message does not show its
-            content.
+        ConfigurationError: If it holds no usable token; the message shows nothing of the file.
     """
     try:
         with Path(path).open("rb") as file:

@@ -47,9 +47,9 @@ from typing import NamedTuple
 
 from target_liveintent.conversions import Conversion, request_body
 from target_liveintent.delivery import api
-from target_liveintent.delivery.api import Answer, Verdict
-from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus, Job, Part
-from target_liveintent.delivery.pace import Pace, Signal
+from target_liveintent.delivery.api import REPEATED, Answer, Verdict
+from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus, Job
+from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.refusals import MOST_SAMPLES, Refusals
 from target_liveintent.settings import Settings
 
@@ -61,10 +61,6 @@ _FEW_LEFT = 3
 """In at most so many batches at the end of a run, failing events are found within the budget."""
 _LATE = 0.25
 """The share of the budget after which these batches are halved."""
-_FIRST_PAUSE = 0.2
-"""Seconds for which a part rests after the first fault that counts; each further one doubles them
-and adds as many."""
-_LONGEST_PAUSE = 10.0
 _SHORTEST_TIMEOUT = 5.0
 """Seconds that each request may take, however little of the budget is left: an API that comes back
 from an outage may be slow."""
@@ -73,13 +69,6 @@ _SAMPLES_BEFORE_MORE_INPUT = 3
 _SILENT_INTERVALS = 2
 """After so many times `flush_interval_seconds` without a batch, the input is treated as ended.
 After one, a batch of the last records may still be open; after two, it would have come."""
-_SIGNALS = {
-    Verdict.LIMITED: Signal.LIMITED,
-    Verdict.STARVED: Signal.LIMITED,
-    Verdict.FAULT: Signal.FAULT,
-}
-"""The verdicts after which the same part is sent again later. All others show that the API
-works."""
 
 
 class Request(NamedTuple):
@@ -136,14 +125,8 @@ class DeliveryMachine:
         """Make no request after this time, or after an earlier one that was set before."""
         self._ends_at = min(self._ends_at, at)
 
-    def fail(self, failure: Exception, request: Request | None = None) -> None:
-        """End the delivery, for example because a request ended without an answer.
-
-        A second failure changes nothing. Answers are still taken.
-        """
-        if request is not None:
-            request.job.in_flight = False
-            self._in_flight -= 1
+    def fail(self, failure: Exception) -> None:
+        """End the delivery. A second failure changes nothing. Answers are still taken."""
         self._failure = self._failure or failure
         self._finish_jobs()
 
@@ -158,15 +141,14 @@ class DeliveryMachine:
         job = request.job
         job.in_flight = False
         self._in_flight -= 1
-        signal = _SIGNALS.get(answer.verdict, Signal.TAKEN)
-        self._pace.answered(request.started_at, now, signal, answer.retry_after)
-        if signal is Signal.TAKEN:
+        self._pace.answered(request.started_at, now, answer.verdict, answer.retry_after)
+        if answer.verdict in REPEATED:
+            job.samples -= request.is_sample  # The answer says nothing about the event.
+            self._retry(request, answer, now)
+        else:
             self._taken_at = now
             self._forget_outage()
             self._take(request, answer)
-        else:
-            job.samples -= request.is_sample  # The answer says nothing about the event.
-            self._retry(request, answer, now)
         self._finish_jobs()
 
     # What to do
@@ -202,14 +184,20 @@ class DeliveryMachine:
         return start if has_ended else min(start, self._ends_at)
 
     @property
+    def is_full(self) -> bool:
+        """Whether it has as many batches as it may have, of which something is left to send."""
+        return self.unsent >= self._size
+
+    @property
     def unsent(self) -> int:
         """How many batches are not completely sent yet."""
         # What is sent stays here only while the refusal of an event is not proven.
-        return sum(not job.is_sent for job in self._jobs)
+        return sum(bool(job.parts) for job in self._jobs)
 
     def status(self) -> DeliveryStatus:
         """Return how far the delivery is, and whether there is an outage."""
         return DeliveryStatus(
+            batches=len(self._jobs),
             waiting=sum(job.is_waiting for job in self._jobs),
             window=self._pace.window,
             rate=self._pace.rate,
@@ -269,7 +257,7 @@ class DeliveryMachine:
         job = min(ready, key=lambda job: (job.refused_at is not None, job.samples), default=None)
         if job is None:
             return None
-        more_may_come = not self._drained and self.unsent < self._size
+        more_may_come = not self._drained and not self.is_full
         if more_may_come and job.samples >= _SAMPLES_BEFORE_MORE_INPUT:
             return None
         job.take_sample()
@@ -296,7 +284,6 @@ class DeliveryMachine:
     # What an answer means
 
     def _take(self, request: Request, answer: Answer) -> None:
-        """Act on an answer that is neither a fault nor throttling."""
         match answer.verdict:
             case Verdict.ACCEPTED | Verdict.PARTLY:
                 self._refusals.accept(request.number)
@@ -336,18 +323,19 @@ class DeliveryMachine:
         job.result.retries += not answer.is_throttled
         self._outage_since = min(self._outage_since, max(request.started_at, self._taken_at))
         self._last_fault = answer
-        is_asked_too_much = (answer.retry_after or 0.0) > self._settings.max_retry_seconds
+        is_asked_too_much = answer.retry_after > self._settings.max_retry_seconds
         if is_asked_too_much or (now >= self._outage_ends_at and not self._give_up_last(answer)):
             self.fail(api.outage(answer, self._settings))
         elif job.parts:
-            self._note_fault(job, job.parts[0], answer, now)
+            self._note_fault(job, answer, now)
 
-    def _note_fault(self, job: Job, part: Part, answer: Answer, now: float) -> None:
+    def _note_fault(self, job: Job, answer: Answer, now: float) -> None:
         """Count a fault of a part, and let it rest.
 
         At the end of a run there may be nothing to compare a batch with but its own parts. So it is
         halved in any case when a quarter of `max_retry_seconds` is over without an acceptance.
         """
+        part = job.parts[0]
         passed, part.failed_at = part.failed_at, self._requests
         if answer.verdict is Verdict.STARVED:  # That says nothing of the events.
             return
@@ -362,8 +350,7 @@ class DeliveryMachine:
             job.give_up("api_error", answer.detail)
         elif is_late or part.faults >= 1:
             job.postpone()
-            pause = min(_FIRST_PAUSE * (2**part.faults - 1), _LONGEST_PAUSE)
-            part.ready_at = min(now + pause, self._outage_ends_at)
+            part.ready_at = min(now + part.faults, self._outage_ends_at)  # A second for each.
 
     def _give_up_last(self, answer: Answer) -> bool:
         """Give up the last events of a run if they cause the faults; return whether they do.
@@ -390,7 +377,7 @@ class DeliveryMachine:
         for job in self._jobs:
             if job.refused and self._refusals.accepted_after(job.refused_at or 0):
                 job.prove_refusals()
-        if self._drained and self._failure is None and all(job.is_sent for job in self._jobs):
+        if self._drained and self._failure is None and not self.unsent:
             self._end_input()
         for job in [job for job in self._jobs if not job.in_flight]:
             if self._failure is not None or not (job.parts or job.refused):
@@ -401,12 +388,11 @@ class DeliveryMachine:
     def _end_input(self) -> None:
         """Decide about refused events when nothing is left to compare them with."""
         unproven = [job for job in self._jobs if job.refused]
-        events = sum(len(job.refused) for job in unproven)
-        if not self._refusals.allows_unproven(events):
+        if not self._refusals.allows_unproven(self._undecided):
             detail = str(unproven[-1].refused[-1].detail)
             self._failure = api.all_refused(self._refusals.in_a_row, detail)
             return
-        self._refusals.unproven += events
+        self._refusals.unproven += self._undecided
         for job in unproven:
             job.result.unproven += len(job.refused)
             job.prove_refusals()
@@ -414,8 +400,8 @@ class DeliveryMachine:
     def _finish(self, job: Job) -> None:
         """Return the last result of a job, which has failed if an event has no outcome."""
         self._jobs.remove(job)
-        has_outcomes = job.is_sent and not job.refused
-        job.result.failure = None if has_outcomes else self._failure
+        if job.parts or job.refused:
+            job.result.failure = self._failure
         self.finished.append(job.result)
 
     @property

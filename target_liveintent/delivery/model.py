@@ -31,83 +31,50 @@ class BatchResult(msgspec.Struct, eq=False):
 
     A batch of which only a part is delivered for now, because the rest is refused or fails, comes
     back in several results. So the ledger learns in time what the API has confirmed.
-
-    Attributes:
-        sent_at: Unix time, in seconds, at which each of `delivered` was sent.
-        confirmed: Those of `delivered` that a 204 confirmed. A 200 that names the others does not.
-        unproven: How many of `undelivered` the API refused although nothing that was sent later was
-            accepted: the input had ended, and nothing was left to compare them with.
-        requests: The number of POSTs, retries included.
-        retries: How many of them were sent again because of a fault.
-        throttled: How many of them the API did not accept because they came too fast (429, 503).
-        failure: The exception that ended the delivery early. A conversion that is then neither
-            delivered nor refused has no outcome.
-        is_last: Whether the batch is finished now. If not, the result has only delivered events.
     """
 
     batch: Batch
     delivered: list[Conversion] = msgspec.field(default_factory=list)
-    sent_at: list[float] = msgspec.field(default_factory=list)
-    confirmed: list[Conversion] = msgspec.field(default_factory=list)
+    sent_at: list[float] = msgspec.field(default_factory=list)  # The Unix time of each of these.
+    confirmed: list[Conversion] = msgspec.field(default_factory=list)  # Those of them with a 204.
     undelivered: list[Rejection] = msgspec.field(default_factory=list)
-    unproven: int = 0
-    requests: int = 0
-    retries: int = 0
-    throttled: int = 0
-    failure: Exception | None = None
-    is_last: bool = True
+    unproven: int = 0  # How many of these were refused, and nothing was left to compare them with.
+    requests: int = 0  # The number of POSTs, retries included.
+    retries: int = 0  # How many of them were sent again because of a fault.
+    throttled: int = 0  # How many of them came too fast for the API (429, 503).
+    failure: Exception | None = None  # It ended the delivery before all events had an outcome.
+    is_last: bool = True  # Whether the batch is finished. If not, it has only delivered events.
 
     def split_off(self) -> BatchResult:
         """Return a first result with the events delivered so far, and keep the others."""
-        part = BatchResult(
-            self.batch,
-            delivered=self.delivered,
-            sent_at=self.sent_at,
-            confirmed=self.confirmed,
-            is_last=False,
-        )
+        done = self.delivered, self.sent_at, self.confirmed
         self.delivered, self.sent_at, self.confirmed = [], [], []
-        return part
+        return BatchResult(self.batch, *done, is_last=False)
 
 
 class Part(msgspec.Struct, eq=False):
-    """Events that are sent together, and how often that failed.
-
-    Attributes:
-        events: At least one.
-        faults: How many of its requests failed. One counts only if the API accepted another that
-            was made after the fault before it, and a 429 or 503 only as a quarter.
-        failed_at: The number of the run's newest request when one last failed; -1 before.
-        ready_at: Monotonic seconds before which it is not sent again.
-    """
+    """Events that are sent together, at least one, and how often that failed."""
 
     events: list[Conversion]
+    # Failed requests. One counts only if the API accepted another that was made after the fault
+    # before it, and a 429 or 503 only as a quarter.
     faults: float = 0.0
-    failed_at: int = -1
-    ready_at: float = 0.0
+    failed_at: int = -1  # The number of the run's newest request when one last failed.
+    ready_at: float = 0.0  # Monotonic seconds before which it is not sent again.
 
 
 class Job:
-    """The delivery of one batch.
-
-    Attributes:
-        result: What became of the batch since its last result.
-        parts: The events without an outcome; the first part is sent next.
-        refused: The events whose refusal is not proven yet.
-        refused_at: The number of the run's newest request when the API last refused one of it.
-        failed_at: The same when one of it first failed; infinite before.
-        in_flight: Whether a request is in flight.
-        samples: How many single events of it were sent as samples.
-    """
+    """The delivery of one batch."""
 
     def __init__(self, batch: Batch) -> None:
-        self.result = BatchResult(batch)
-        self.parts = [Part(batch.conversions)]
-        self.refused: list[Rejection] = []
+        self.result = BatchResult(batch)  # What became of the batch since its last result.
+        self.parts = [Part(batch.conversions)]  # Without an outcome; the first one is sent next.
+        self.refused: list[Rejection] = []  # The events whose refusal is not proven yet.
+        # The number of the run's newest request when the API last refused one of this batch,
         self.refused_at: int | None = None
-        self.failed_at = math.inf
-        self.in_flight = False
-        self.samples = 0
+        self.failed_at = math.inf  # and when one of it first failed.
+        self.in_flight = False  # Whether a request is in flight, with the first part.
+        self.samples = 0  # How many single events of it were sent as samples.
         # The second part, if it has a bad event should the API accept all events of the first.
         self._other_half: Part | None = None
 
@@ -115,11 +82,6 @@ class Job:
     def is_waiting(self) -> bool:
         """Whether the job has something to send, and no request in flight."""
         return bool(self.parts) and not self.in_flight
-
-    @property
-    def is_sent(self) -> bool:
-        """Whether nothing is left to send."""
-        return not (self.parts or self.in_flight)
 
     @property
     def undecided(self) -> int:
@@ -221,7 +183,7 @@ class Job:
 class DeliveryStatus(NamedTuple):
     """How far delivery is."""
 
-    batches: int = 0  # Those that were submitted and whose last result was not taken yet.
+    batches: int = 0  # Those that are not finished.
     waiting: int = 0  # Those of them that wait for a request to start.
     window: int = 0  # The most requests that may be in flight now.
     rate: float | None = None  # The most a second that may start; None if there is no limit.

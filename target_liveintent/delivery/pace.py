@@ -34,7 +34,6 @@ Tasks that know how many they are begin lower, and find their shares before the 
 
 from __future__ import annotations
 
-import enum
 import math
 import random
 import statistics
@@ -42,14 +41,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-
-class Signal(enum.Enum):
-    """What an answer means for the pace."""
-
-    TAKEN = enum.auto()  # The API works: it accepted the events, or refused them for what they are.
-    LIMITED = enum.auto()  # Too many requests, or too slow an answer: 429, 503, a timeout.
-    FAULT = enum.auto()  # Anything else that went wrong: 500, 502, 504, no connection.
-
+from target_liveintent.delivery.api import REPEATED, Verdict
 
 # Cuts and the search for a limit
 CUT = 0.91  # The factor of a cut. A rate just below the limit is the best one, so cuts are small.
@@ -197,7 +189,6 @@ class Pace:
 
     Args:
         ceiling: The most requests in flight.
-        per_minute: The most requests in a minute.
         tasks: How many such paces share the API's limit, and know it.
         jitter: Returns a random number from 0 to 1.
     """
@@ -274,21 +265,21 @@ class Pace:
         self._schedule(now)
 
     def answered(
-        self, started_at: float, now: float, signal: Signal, retry_after: float | None = None
+        self, started_at: float, now: float, verdict: Verdict, retry_after: float = 0.0
     ) -> None:
         """Note that a request has its answer, or will get none; `retry_after` is in seconds."""
         was_full = self.in_flight >= self.window
         self.in_flight -= 1
-        is_taken = signal is Signal.TAKEN
-        if signal is not Signal.FAULT and not retry_after and started_at >= self._cut_at:
+        is_taken = verdict not in REPEATED
+        if verdict is not Verdict.FAULT and not retry_after and started_at >= self._cut_at:
             self._doubt(now, taken=is_taken)
         if is_taken:
             self._note_taken(started_at, now)
             is_limited = self._limit is not None
             self._window.answered(started_at, now, was_full=was_full, is_limited=is_limited)
         else:
-            limited = signal is Signal.LIMITED or bool(retry_after)
-            self._note_failure(started_at, now, retry_after or 0.0, limited=limited)
+            limited = verdict is not Verdict.FAULT or retry_after > 0
+            self._note_failure(started_at, now, retry_after, limited=limited)
         self._schedule(now)
 
     def _schedule(self, now: float) -> None:

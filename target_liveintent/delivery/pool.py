@@ -15,7 +15,6 @@ import threading
 from collections.abc import Callable
 
 from target_liveintent.clock import Clock
-from target_liveintent.delivery.api import Answer
 from target_liveintent.delivery.client import Client
 from target_liveintent.delivery.machine import DeliveryMachine, Request
 from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
@@ -43,36 +42,27 @@ class DeliveryPool:
 
     Whoever has used the machine hands out the requests that are due. A thread that has its answer
     keeps the first of them for itself, so that a busy thread needs nobody to wake it.
-
-    Args:
-        threads: The most threads that make requests.
-        size: The most batches that may be here at the same time.
-
-    Attributes:
-        in_flight: How many batches were submitted whose last result was not taken yet.
     """
 
     def __init__(
-        self, machine: DeliveryMachine, client: Client, clock: Clock, threads: int, size: int
+        self, machine: DeliveryMachine, client: Client, clock: Clock, threads: int
     ) -> None:
         self._machine = machine
         self._client = client
         self._clock = clock
         self._most_threads = threads
-        self._size = size
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         # What threads without work wait for: a request, or None to end.
         self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
-        self._finished: queue.SimpleQueue[BatchResult | Exception | None] = queue.SimpleQueue()
-        self._threads = 0
+        self._finished: queue.SimpleQueue[BatchResult | None] = queue.SimpleQueue()
+        self._threads = 0  # Those that make requests. Another one asks the machine when
+        self._wakes_at = math.inf  # it must be asked again.
         self._busy = 0  # Requests that are handed out and not answered yet.
-        self._wakes_at = math.inf  # When the machine must be asked again.
-        self._has_timer = False  # Whether there is a thread that does so.
         self._closed = False
         self._seen_at = clock.monotonic()  # When the main thread was last here.
         self._is_taking = False
-        self.in_flight = 0
+        self.in_flight = 0  # The batches whose last result was not taken yet.
 
     @property
     def full(self) -> bool:
@@ -80,25 +70,23 @@ class DeliveryPool:
 
         One that only waits for the proof that its refused events are bad does not count.
         """
-        if self.in_flight < self._size:
-            return False
         with self._lock:
-            return self._machine.unsent >= self._size
+            return self._machine.is_full
 
     @property
     def status(self) -> DeliveryStatus:
         """How far delivery is."""
         with self._lock:
-            status = self._machine.status()
-        return status._replace(batches=self.in_flight)
+            return self._machine.status()
 
     def submit(self, batch: Batch) -> None:
         """Hand over a batch; the pool must not be full."""
         self.in_flight += 1
         with self._lock:
             self._machine.add(batch)
-            self._has_timer = self._has_timer or self._start(self._watch)
-            if not self._has_timer:
+            if not self._threads and self._start(self._watch) and self._start(self._work):
+                self._threads = 1
+            if not self._threads:
                 self._machine.fail(DeliveryError(_NO_THREAD))
             self._see()
             self._hand_out()
@@ -123,8 +111,6 @@ class DeliveryPool:
             return None
         finally:
             self._seen_at, self._is_taking = self._clock.monotonic(), False
-        if isinstance(result, Exception):
-            raise result
         if result is not None and result.is_last:
             self.in_flight -= 1
         return result
@@ -145,20 +131,17 @@ class DeliveryPool:
             self._closed = True
             self._machine.give_up()
             self._pass_on()
-            self._changed.notify()
+            self._changed.notify_all()
         for _ in range(self._threads):
             self._requests.put(None)
 
     # With the lock
 
     def _hand_out(self, *, keep: bool = False) -> Request | None:
-        """Hand out the requests that are due, no more than there are threads for.
+        """Hand out the requests that are due, or return the first one if the caller makes it.
 
-        One that waited for a thread could be sent when its events have got too old. If no more
-        threads can be started, those that there are make all requests.
-
-        Args:
-            keep: Whether to return the first one instead, as the calling thread makes it.
+        They are no more than there are threads for, as the events of one that waited for a thread
+        could get too old. If no more threads can be started, those that there are make all.
         """
         kept = None
         due = math.inf  # If no thread is free, an answer must come first.
@@ -175,14 +158,12 @@ class DeliveryPool:
                 if self._start(self._work):
                     self._threads += 1
                 else:
-                    self._most_threads = max(self._threads, 1)
-            if not self._threads:
-                self._busy -= 1
-                self._machine.fail(DeliveryError(_NO_THREAD), step)
-                break
+                    self._most_threads = self._threads
             self._requests.put(step)
         self._pass_on()
-        self._set_timer(due)
+        if due < self._wakes_at:
+            self._wakes_at = due
+            self._changed.notify_all()
         return kept
 
     def _see(self) -> bool:
@@ -197,12 +178,6 @@ class DeliveryPool:
         if away > _MOST_AWAY and not self._is_taking:
             return math.inf
         return self._machine.next(self._clock.monotonic(), self._clock.time())
-
-    def _set_timer(self, due: float) -> None:
-        """Let a thread ask the machine again at this time."""
-        if due < self._wakes_at:
-            self._wakes_at = due
-            self._changed.notify()
 
     def _pass_on(self) -> None:
         """Give finished results to the main thread."""
@@ -219,19 +194,12 @@ class DeliveryPool:
     def _make(self, request: Request) -> Request | None:
         """Make a request, and return the next one if one is due."""
         event_ids = (conversion.event_id for conversion in request.conversions)
-        answer: Answer | Exception
-        try:
-            answer = self._client.post(request.body, event_ids, request.seconds)
-        except Exception as failure:  # noqa: BLE001 (the main thread ends the run with it)
-            answer = failure
+        answer = self._client.post(request.body, event_ids, request.seconds)
         with self._lock:
             self._busy -= 1
             if self._closed:  # Nobody waits for the result any more.
                 return None
-            if isinstance(answer, Exception):
-                self._machine.fail(answer, request)
-            else:
-                self._machine.answered(request, answer, self._clock.monotonic())
+            self._machine.answered(request, answer, self._clock.monotonic())
             return self._hand_out(keep=True)
 
     def _watch(self) -> None:
@@ -248,13 +216,16 @@ class DeliveryPool:
                     self._clock.wait(self._changed.wait, min(left, threading.TIMEOUT_MAX))
 
     def _start(self, work: Callable[[], None]) -> bool:
-        """Start a thread, if that is possible; `take` raises what goes wrong in it."""
+        """Start a thread, if that is possible; a bug in it ends the delivery."""
 
         def run() -> None:
             try:
                 work()
-            except Exception as failure:  # noqa: BLE001 (`take` raises it)
-                self._finished.put(failure)
+            except Exception as failure:  # noqa: BLE001 (the main thread ends the run with it)
+                with self._lock:
+                    self._machine.fail(failure)
+                    self._machine.give_up()  # Nobody answers this thread's request any more.
+                    self._pass_on()
 
         # A daemon, so that a request that hangs cannot keep a stopped run from ending.
         try:
@@ -290,8 +261,7 @@ def delivery_of(
 ) -> DeliveryPool:
     """Return the threads that deliver the batches of a run, one of `tasks` that share a limit."""
     most = most_connections(settings.max_concurrent_requests)
-    size = most_batches(settings)
     per_minute = None if settings.dry_run else settings.max_requests_per_minute
     pace = Pace(most, per_minute=per_minute, tasks=tasks)
-    machine = DeliveryMachine(settings, pace, refusals or Refusals(), size)
-    return DeliveryPool(machine, client, clock, most, size)
+    machine = DeliveryMachine(settings, pace, refusals or Refusals(), most_batches(settings))
+    return DeliveryPool(machine, client, clock, most)

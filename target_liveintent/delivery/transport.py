@@ -9,8 +9,9 @@ host, the answer of a proxy, each TLS handshake, sending, and each byte of the a
 sockets limit each step only, so a server that sends a byte now and then would keep a request
 waiting for ever. The deadline does not limit the look-up of the host's name.
 
-Private names of urllib3 are `HTTPConnectionPool._new_conn`, which makes a connection with its proxy
-and certificates, and `HTTPConnection._new_conn`, which opens its socket.
+Private names that others own are `HTTPConnectionPool._new_conn`, which makes a connection with its
+proxy and certificates, and `HTTPConnection._new_conn`, which opens its socket, of urllib3; and
+`HTTPResponse._read_status`, with which http.client reads the answer of a proxy.
 
 Nothing of a fault's own text is shown, as it could hold anything.
 """
@@ -20,13 +21,11 @@ from __future__ import annotations
 import errno
 import http.client
 import os
-import re
 import socket
 import ssl
 import threading
 import time
 import weakref
-import zlib
 from email.message import Message
 from http import HTTPStatus
 from pathlib import Path
@@ -67,8 +66,6 @@ _NO_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}
 """This process, or the machine, has as many files and connections open as it may."""
 _NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}
 """OpenSSL's reasons if an answer is not TLS. Its version decides which one it gives."""
-_CONNECT_REFUSED = re.compile(r"Tunnel connection failed: (\d{3})\b")
-"""The message in which the standard library names the status of a proxy. Only this text has it."""
 _PASSING = {408, 425, 429}
 """Statuses below 500 of a proxy that may accept later."""
 _WRONG_CERTIFICATES = Answer(
@@ -81,34 +78,24 @@ _WRONG_PROXY = Answer(
     "this machine cannot send requests to the API: the environment variable HTTPS_PROXY contains a"
     " URL that cannot be used. Correct it; for a SOCKS proxy, run: pip install 'requests[socks]'",
 )
-_ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS
-_COMPRESSED = frozenset({"gzip", "x-gzip", "deflate"})
+_deadline = threading.local()
+"""In `ends_at`, the deadline of this thread's request, in seconds of `time.monotonic`."""
 
 
-class _Deadline(threading.local):
-    """The deadline of this thread's request, in seconds of `time.monotonic`."""
-
-    ends_at = float("inf")
-
-    @property
-    def left(self) -> float:
-        """The seconds that are left; raises a `TimeoutError` if there are none."""
-        left = self.ends_at - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        return left
-
-
-_deadline = _Deadline()
+def _seconds_left() -> float:
+    left: float = _deadline.ends_at - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
 
 
 class _Limited(socket.socket):
     """A socket whose steps all end at the deadline."""
 
     def _limit(self) -> None:
-        left, timeout = _deadline.left, self.gettimeout()
-        if timeout is None or abs(timeout - left) > _NEAR:
-            self.settimeout(left if left < float("inf") else None)
+        left = _seconds_left()
+        if abs((self.gettimeout() or 0.0) - left) > _NEAR:
+            self.settimeout(left)
 
     def recv(self, *args: Any) -> bytes:
         self._limit()
@@ -140,23 +127,31 @@ class _Dialing(HTTPConnection):
 
     def _new_conn(self) -> socket.socket:
         host = self.host.strip("[]")
-        found = socket.getaddrinfo(host, self.port, 0, socket.SOCK_STREAM)
-        for n, (*how, _, address) in enumerate(found):
-            sock = _Limited(*how)
-            try:
-                for option in self.socket_options or ():
-                    sock.setsockopt(*option)
-                # An address that does not answer must leave time for the others.
-                sock.settimeout(_deadline.left / (len(found) - n))
-                sock.connect(address)
-            except OSError as fault:
-                sock.close()
-                last = fault
-            else:
-                return sock
-        if isinstance(last, TimeoutError):
-            raise urllib3.exceptions.ConnectTimeoutError from last
-        raise last
+        addresses = socket.getaddrinfo(host, self.port, 0, socket.SOCK_STREAM)
+        share = _seconds_left() / len(addresses)  # One that does not answer leaves time for others.
+        try:
+            connected = socket.create_connection((host, self.port), share)
+        except TimeoutError as fault:
+            raise urllib3.exceptions.ConnectTimeoutError from fault
+        sock = _Limited(fileno=connected.detach())
+        sock.settimeout(share)
+        for option in self.socket_options or ():
+            sock.setsockopt(*option)
+        return sock
+
+
+class _ProxyRefusedError(OSError):
+    """A proxy refuses to connect; the only argument is the status."""
+
+
+class _ProxyResponse(http.client.HTTPResponse):
+    """The answer of a proxy to CONNECT; http.client tells its status in an English message only."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        version, status, reason = super()._read_status()  # type: ignore[misc]
+        if status != HTTPStatus.OK:
+            raise _ProxyRefusedError(status)
+        return version, status, reason
 
 
 class Reply(NamedTuple):
@@ -231,6 +226,7 @@ class Route:
             connection.close()
         connection = self._pool._new_conn()  # noqa: SLF001 (see above)
         if self._pool.proxy is not None:  # Always a tunnel, as plain http is for loopback only.
+            connection.response_class = _ProxyResponse
             connection.set_tunnel(
                 self._pool.host,
                 self._pool.port,
@@ -246,22 +242,11 @@ def _close(connections: list[HTTPConnection]) -> None:
 
 
 def _read(response: http.client.HTTPResponse) -> bytes:
-    """Read the body of an answer, as far as an answer of this API can be long.
-
-    Raises:
-        http.client.HTTPException: If it is not complete, or not compressed as it says.
-    """
+    """Read the body of an answer, as far as an answer of this API can be long."""
     body = response.read(_MAX_BODY)
     if response.length and len(body) < _MAX_BODY:
         raise http.client.IncompleteRead(body)
-    # A proxy may compress an answer although the request says that it must not. The status counts
-    # also where the encoding is unknown, or is a wrong word such as UTF-8.
-    if response.headers.get("Content-Encoding", "").strip().lower() not in _COMPRESSED:
-        return body
-    try:
-        return zlib.decompressobj(_ZLIB_OR_GZIP).decompress(body, _MAX_BODY)
-    except zlib.error as error:
-        raise http.client.HTTPException from error
+    return body
 
 
 def explain(fault: BaseException, *, by_proxy: bool = False) -> Answer:
@@ -285,8 +270,8 @@ def explain(fault: BaseException, *, by_proxy: bool = False) -> Answer:
             f"the {whose} does not answer over https, and may be using plain http. Check the scheme"
             f" and the port in {setting}",
         )
-    refusal = _CONNECT_REFUSED.match(str(fault)) if isinstance(fault, OSError) else None
-    status = int(refusal[1]) if refusal else HTTPStatus.BAD_GATEWAY
+    is_refusal = isinstance(fault, _ProxyRefusedError)
+    status = fault.args[0] if is_refusal else HTTPStatus.BAD_GATEWAY
     if status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _PASSING:
         return Answer(
             Verdict.UNREACHABLE,
@@ -294,7 +279,7 @@ def explain(fault: BaseException, *, by_proxy: bool = False) -> Answer:
             " HTTPS_PROXY (http://user:password@host:port), and ask the owner of the proxy to allow"
             " the host of api_url",
         )
-    if by_proxy and not isinstance(fault, TimeoutError):
+    if is_refusal or (by_proxy and not isinstance(fault, TimeoutError)):
         return Answer(Verdict.FAULT, "the proxy could not connect")
     return next(
         Answer(verdict, words)
@@ -306,8 +291,11 @@ def explain(fault: BaseException, *, by_proxy: bool = False) -> Answer:
 def find_route(settings: Settings) -> Route | Answer:
     """Return the way to the API by the environment, or why its proxy or certificates give none."""
     url = requests.Request("POST", settings.url).prepare().url or ""
+    context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
+    context.check_hostname = True
+    context.sslsocket_class = _LimitedTls
     try:
-        context = _trusting(*_certificates())
+        context.load_verify_locations(*_certificates())
     except OSError as fault:
         starved = explain(fault)  # There may be a descriptor for the file later.
         return starved if starved.verdict is Verdict.STARVED else _WRONG_CERTIFICATES
@@ -332,19 +320,6 @@ def _connections_by(proxy: str | None, context: ssl.SSLContext) -> urllib3.PoolM
     how = {"proxy_ssl_context": context} if parse_url(proxy).scheme == "https" else {}
     found: urllib3.PoolManager = HTTPAdapter().proxy_manager_for(proxy, ssl_context=context, **how)
     return found
-
-
-def _trusting(file: str | None, folder: str | None) -> ssl.SSLContext:
-    """Return a TLS context that trusts the certificates of a file and of a folder.
-
-    Raises:
-        OSError: If they cannot be used.
-    """
-    context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
-    context.check_hostname = True
-    context.sslsocket_class = _LimitedTls
-    context.load_verify_locations(file, folder)
-    return context
 
 
 def _certificates() -> tuple[str | None, str | None]:

@@ -89,7 +89,7 @@ class SimulatedApi:
             return Reply(seconds, answer, [])
         if rng.random() < plan.fault_share:
             failed = self._fail(rng.choice(_BY_CHANCE), conversions, now, seconds)
-            return _asking_to_wait(failed, rng.choice((None, None, 0.0, 2.0)))
+            return _asking_to_wait(failed, rng.choice((0.0, 0.0, 0.0, 2.0)))
         return self._judge(conversions, now, seconds)
 
     def _has_token(self, now: float) -> bool:
@@ -144,7 +144,7 @@ class SimulatedApi:
         return None
 
 
-def _asking_to_wait(reply: Reply, retry_after: float | None) -> Reply:
+def _asking_to_wait(reply: Reply, retry_after: float) -> Reply:
     """Add a `Retry-After`, if the reply is a failure with a status."""
     if reply.answer.status is None or reply.answer.verdict not in FAULTY:
         return reply

@@ -39,7 +39,7 @@ class Limit(NamedTuple):
     rate: float  # Requests a second.
     burst: int  # Requests at once.
     status: int  # What the others get: 429 or 503.
-    retry_after: float | None  # Seconds that they are asked to wait.
+    retry_after: float  # Seconds that they are asked to wait.
 
 
 class Outage(NamedTuple):
@@ -48,7 +48,7 @@ class Outage(NamedTuple):
     start: float
     end: float
     kind: str  # A key of `simulated_api.FAILURES`.
-    retry_after: float | None  # Seconds that each request is asked to wait.
+    retry_after: float  # Seconds that each request is asked to wait.
 
 
 class Ending(NamedTuple):
@@ -172,7 +172,7 @@ def _limit(rng: random.Random) -> Limit:
     rate = rng.choice((0.5, 1.0, 5.0, 40.0))
     status = rng.choice((429, 503))
     return Limit(
-        rate, rng.choice((1, 1, 10)), status, rng.choice((None, None, 0.0, 1.0, 30.0, 900.0))
+        rate, rng.choice((1, 1, 10)), status, rng.choice((0.0, 0.0, 0.0, 1.0, 30.0, 900.0))
     )
 
 
@@ -183,7 +183,7 @@ def _outages(rng: random.Random, seconds: float) -> list[Outage]:
         start = end + rng.uniform(0, rng.choice((0.5, seconds + 1)))
         end = start + rng.choice((2.0, 15.0, 50.0, 290.0, 2_000.0))
         kind = rng.choice(("500", "503", "429", "reset", "silence"))
-        outages.append(Outage(start, end, kind, rng.choice((None, None, 5.0, 30.0, 900.0))))
+        outages.append(Outage(start, end, kind, rng.choice((0.0, 0.0, 5.0, 30.0, 900.0))))
     return outages
 
 

@@ -79,8 +79,8 @@ def accept_all(job: Job, answer: Any, sent_at: float) -> None:
     ACCEPT(job, answer, sent_at)
 
 
-def ignore_retry_after(pace: Pace, started_at: float, now: float, signal: Any, _: Any) -> None:
-    ANSWERED(pace, started_at, now, signal)
+def ignore_retry_after(pace: Pace, started_at: float, now: float, verdict: Any, _: Any) -> None:
+    ANSWERED(pace, started_at, now, verdict)
 
 
 def send_what_waits(batches: Batches, claims: Iterable[tuple[Batch, Claim]]) -> None:

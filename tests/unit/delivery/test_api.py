@@ -31,7 +31,7 @@ def test_statuses(status: int, verdict: Verdict) -> None:
     """Each status has one verdict, and any other status is unknown."""
     answer = judge(status, b"", ["1"], 3.0)
     is_repeated = verdict in {Verdict.FAULT, Verdict.LIMITED}
-    assert answer == Answer(verdict, f"HTTP {status}", status, 3.0 if is_repeated else None)
+    assert answer == Answer(verdict, f"HTTP {status}", status, 3.0 if is_repeated else 0.0)
 
 
 NAMING_ONE = (b'["e1"]', b'["e1", "e1"]', b'\n [ "e1" ] \r\n', rb'["\u00651"]')

@@ -6,7 +6,7 @@ import inspect
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from certificates import tls, trusted
@@ -110,31 +110,23 @@ SLOW = {
     "100": dripping(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
     "headers of 100": dripping(b"HTTP/1.1 100 Continue\r\n", b"X: y\r\n"),
     "flood": flood,
+    "stop": stop,
+    "not read": lambda _, ended: ended.wait(5),
 }
-"""Servers whose answers come byte by byte, or for ever."""
+"""Servers whose answers come byte by byte, or for ever, or that read no request."""
+LONG_BODY = b"x" * 30_000_000
 
 
 @pytest.mark.parametrize(
     ("scheme", "server"),
-    [*(("http", name) for name in SLOW), ("https", "body"), ("https", "flood")],
+    [*(("http", name) for name in SLOW), *(("https", name) for name in ("body", "not read"))],
 )
 def test_an_answer_that_does_not_end(scheme: str, server: str) -> None:
-    """It takes no longer than an answer may take."""
+    """It takes no longer than an answer may take; the last wait is as long as others leave it."""
+    seconds = 2.0 if server == "stop" else LIMIT
+    body = LONG_BODY if server == "not read" else b"[{}]"
     with serving(SLOW[server], tls if scheme == "https" else None) as port:
-        assert_ends_in_time(route_to(port, scheme))
-
-
-def test_an_answer_that_stops() -> None:
-    """The last wait is shorter than the limit if others came before it."""
-    with serving(stop) as port:
-        assert_ends_in_time(route_to(port), 2.0)
-
-
-@pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_request_that_is_not_read(scheme: str) -> None:
-    """A server that does not read the request is given up in time, too."""
-    with serving(lambda _, ended: ended.wait(5), tls if scheme == "https" else None) as port:
-        assert_ends_in_time(route_to(port, scheme), body=b"x" * 30_000_000)
+        assert_ends_in_time(route_to(port, scheme), seconds, body)
 
 
 def test_a_handshake_that_drips() -> None:
@@ -194,21 +186,7 @@ def test_a_slow_proxy(
         assert_ends_in_time(route_to(443, "https", "api.example.com"), seconds)
 
 
-# Requests and answers
-
-
-def test_a_request_is_sent_in_one_piece() -> None:
-    """The headers do not go by themselves, so that a TLS record holds the whole request."""
-    records = []
-
-    def record(connection: socket.socket, _: threading.Event) -> None:
-        records.append(connection.recv(65_536))
-        connection.sendall(NO_CONTENT)
-
-    with serving(record, tls) as port:
-        assert status_of(route_to(port, "https"), 5.0) == 204
-    assert records[0].startswith(b"POST /")
-    assert records[0].endswith(b"\r\n\r\n[{}]")
+# Connections that are used again
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -227,7 +205,7 @@ def test_each_request_has_its_own_time(scheme: str) -> None:
     with serving(patient, tls if scheme == "https" else None) as port:
         route = route_to(port, scheme)
         assert [status_of(route, seconds) for seconds in (1.0, 5.0)] == [204] * 2
-        assert_ends_in_time(route, body=b"x" * 30_000_000)
+        assert_ends_in_time(route, body=LONG_BODY)
     assert len(connections) == 1
 
 
@@ -243,50 +221,38 @@ def test_an_answer_that_another_one_may_follow(status: str) -> None:
 # Addresses
 
 
-@pytest.fixture
-def addresses(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the addresses of localhost; this takes the place of a resolver."""
-    found: list[str] = []
-
-    def look_up(host: str, port: int, *_: object) -> list[tuple[object, ...]]:
-        return [
-            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
-            for address in (found if host == "localhost" else [host])
-        ]
-
-    monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    return found
-
-
-def test_an_address_that_does_not_answer(
-    addresses: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The first address of a host leaves time for the others."""
-    addresses += ["127.0.0.2", "127.0.0.1"]
+def test_addresses_that_do_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They share the time, and the one that is connected has all the time that is left."""
+    connect, look_up = socket.create_connection, socket.getaddrinfo
     shares = []
 
-    def connect(sock: socket.socket, where: tuple[str, int]) -> None:
-        shares.append(sock.gettimeout())
-        if where[0] == "127.0.0.2":
-            raise TimeoutError
-        socket.socket.connect(sock, where)
+    def look_up_twice(*given: Any, **how: Any) -> list[Any]:
+        return look_up(*given, **how) * 2
 
-    monkeypatch.setattr(f"{transport.__name__}._Limited.connect", connect)
-    with serving(accept) as port:
-        assert status_of(route_to(port, host="localhost"), LONG) == 204
-    assert shares == pytest.approx([LONG / 2, LONG], abs=1.0)
-
-
-def test_an_address_that_answers(addresses: list[str]) -> None:
-    """The first address that is connected has all the time that is left."""
-    addresses += ["127.0.0.1", "127.0.0.2"]
+    def connect_late(where: tuple[str, int], seconds: float) -> socket.socket:
+        shares.append(seconds)
+        return connect(where, seconds)
 
     def slow_tls() -> ssl.SSLContext:
         threading.Event().wait(1.2)
-        return tls("localhost")
+        return tls()
 
+    monkeypatch.setattr(socket, "getaddrinfo", look_up_twice)
+    monkeypatch.setattr(socket, "create_connection", connect_late)
     with serving(accept, slow_tls) as port:
-        assert status_of(route_to(port, "https", "localhost"), 2.0) == 204
+        assert status_of(route_to(port, "https"), 2.0) == 204
+    assert shares == pytest.approx([1.0], abs=0.2)
+
+
+def test_an_address_that_is_not_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That says more of the way than of the API, which may have too much to do."""
+
+    def connect(*_: Any) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    reply = route_to(9).post("a-token", b"[{}]", 5.0)
+    assert reply == Answer(Verdict.FAULT, "the connection timed out")
 
 
 @pytest.mark.parametrize(
@@ -310,3 +276,5 @@ def test_private_names_of_urllib3(owner: type) -> None:
     """They are as `transport.py` uses them; if this fails, a new urllib3 has changed them."""
     assert list(inspect.signature(owner._new_conn).parameters) == ["self"]  # type: ignore[attr-defined]  # noqa: SLF001
     assert "self._new_conn()" in inspect.getsource(HTTPSConnection.connect)
+    assert "response_class(" in inspect.getsource(HTTPSConnection._tunnel)  # type: ignore[attr-defined]  # noqa: SLF001
+    assert "response._read_status()" in inspect.getsource(HTTPSConnection._tunnel)  # type: ignore[attr-defined]  # noqa: SLF001

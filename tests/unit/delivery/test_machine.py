@@ -1,8 +1,6 @@
 """The delivery of batches: what is sent, sent again, and given up, and how a run ends."""
 
-import itertools
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +18,6 @@ from fakes import (
     event,
     machine_of,
     refusing,
-    whole,
 )
 from unit_support import NOW
 
@@ -116,42 +113,35 @@ def test_what_one_answer_says(
     assert result.failure is None
 
 
-def test_the_body_is_an_array() -> None:
-    """The events of a batch are sent as one JSON array."""
-    machine = machine_of()
-    given = batch("1", "2")
-    machine.add(given)
-    one, two = (conversion.body for conversion in given.conversions)
-    assert request(machine).body == b"[" + one + b"," + two + b"]"
-
-
-ROTATED_WORDS = "denied access (HTTP 403). The token may have been rotated"
-STOPPED_WORDS = "denied access (HTTP 403) after it had accepted events. A firewall or a limit"
-
-
 @pytest.mark.parametrize(
-    ("given", "words"), [([DENIED], ROTATED_WORDS), ([ACCEPTED, DENIED], STOPPED_WORDS)]
+    ("given", "failure", "words"),
+    [
+        (
+            [DENIED],
+            AccessDeniedError,
+            "denied access (HTTP 403). The token may have been rotated, or may belong to another",
+        ),
+        (
+            [ACCEPTED, DENIED],
+            AccessDeniedError,
+            "denied access (HTTP 403) after it had accepted events. A firewall or a limit may have",
+        ),
+        (
+            [Answer(Verdict.UNKNOWN, "HTTP 302", 302)],
+            DeliveryError,
+            "the API gave an unexpected answer: HTTP 302. Check api_url",
+        ),
+    ],
 )
-def test_access_is_denied(tmp_path: Path, given: list[Answer], words: str) -> None:
-    """A 403 ends the run, with words that fit what came before."""
-    path = tmp_path / "token"
-    path.write_text("a-token")
-    advice = "Ask your account manager for the current token"
-    for how in ({}, {"auth_token_path": str(path), "auth_token": None}):
-        *_, last = drive(machine_with(*"12"[: len(given)], **how), answers(*given), FakeClock())
-        assert isinstance(last.failure, AccessDeniedError)
-        for part in (words, advice, "customer_id a-1b2c"):
-            assert part in str(last.failure)
-        assert (last.requests, undelivered(last)) == (1, [])
-
-
-def test_an_unknown_answer() -> None:
-    """An answer that the contract does not know ends the run at once."""
-    result = deliver(batch("1"), answers(Answer(Verdict.UNKNOWN, "HTTP 302", 302)))
-    assert failures([result]) == {DeliveryError}
-    assert "the API gave an unexpected answer: HTTP 302. Check api_url" in str(result.failure)
-    assert "api_url http://127.0.0.1:9" in str(result.failure)
-    assert (result.requests, result.retries) == (1, 0)
+def test_answers_that_end_the_run(given: list[Answer], failure: type, words: str) -> None:
+    """They do so at once, with words that fit what came before."""
+    *_, last = drive(machine_with(*"12"[: len(given)]), answers(*given), FakeClock())
+    assert failures([last]) == {failure}
+    advice = "Ask your account manager for the current token, and replace that of auth_token"
+    assert (advice in str(last.failure)) is (failure is AccessDeniedError)
+    for part in (words, "(api_url http://127.0.0.1:9, customer_id a-1b2c)"):
+        assert part in str(last.failure)
+    assert (last.requests, last.retries, undelivered(last)) == (1, 0, [])
 
 
 # Which batch is next
@@ -173,8 +163,9 @@ def test_an_unknown_answer() -> None:
         ("1@-10 2", [ROTATED, ACCEPTED], "2 | 2", ["1"]),
         # If all events grow too old, nothing more is sent, and nothing failed.
         ("1@5 2@5", [WAIT], "1 2", ["1", "2"]),
-        # A half of which nothing is left to send proves nothing: the other one is sent whole.
+        # A half that lost events to their age proves nothing: the other one is sent whole.
         ("1@5 2@5 3 4", [REFUSED, WAIT, ACCEPTED], "1 2 3 4 | 1 2 | 3 4", ["1", "2"]),
+        ("1@5 2 3 4", [REFUSED, WAIT, ACCEPTED, ACCEPTED], "1 2 3 4 | 1 2 | 2 | 3 4", ["1"]),
     ],
 )
 def test_what_is_sent_next(
@@ -232,17 +223,16 @@ def test_which_part_is_sent_next(events: str, given: list[Answer], posted: str) 
 
 
 @pytest.mark.parametrize(
-    ("given", "counts", "waits"),
+    ("given", "counts", "is_at_once"),
     [
-        # After a token rotation the request is sent again at once.
-        ([ROTATED, ROTATED], (3, 2, 0), []),
+        ([ROTATED, ROTATED], (3, 2, 0), True),
         # What came too fast is no retry for a fault.
-        ([LIMITED, FAULT, LIMITED], (4, 1, 2), None),
+        ([LIMITED, FAULT, LIMITED], (4, 1, 2), False),
     ],
     ids=["rotated", "too-fast"],
 )
 def test_what_is_counted(
-    given: list[Answer], counts: tuple[int, int, int], waits: list[float] | None
+    given: list[Answer], counts: tuple[int, int, int], is_at_once: bool
 ) -> None:
     """The requests of a batch, those that were retries, and those that came too fast.
 
@@ -253,35 +243,23 @@ def test_what_is_counted(
     assert clock.now - result.sent_at[0] < 0.1
     assert (result.requests, result.retries, result.throttled) == counts
     assert (delivered(result), result.failure) == (["1"], None)
-    assert waits is None or clock.waits == waits
+    assert (clock.waits == []) is is_at_once
 
 
 # Outages
 
 
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        (FAULT, "HTTP 500 (api_url"),
-        (LIMITED, "HTTP 429 (api_url"),
-    ],
-    ids=["fault", "limit"],
-)
-def test_an_outage_ends_the_run(given: Answer, words: str) -> None:
+@pytest.mark.parametrize("seconds", [20, 0])
+@pytest.mark.parametrize("given", [FAULT, LIMITED], ids=["fault", "limit"])
+def test_an_outage_ends_the_run(given: Answer, seconds: int) -> None:
     """The run goes on for `max_retry_seconds`, and says so; no event is blamed for the outage."""
     clock = FakeClock()
-    machine = machine_with("1", "2", max_retry_seconds=20)
+    machine = machine_with("1", "2", max_retry_seconds=seconds)
     results = drive(machine, FakeClient(lambda _: given), clock)
     assert (failures(results), undelivered(*results)) == ({OutageError}, [])
-    for text in ("the API accepted nothing for 20 seconds (max_retry_seconds): ", words):
-        assert text in str(results[0].failure)
-    assert 20.0 <= clock.now - NOW < 22.0
-
-
-def test_no_patience() -> None:
-    """With `max_retry_seconds` 0 the first fault ends the run."""
-    result = deliver(batch("1"), answers(FAULT), max_retry_seconds=0)
-    assert (failures([result]), result.requests) == ({OutageError}, 1)
+    words = f"the API accepted nothing for {seconds} seconds (max_retry_seconds): {given.detail} ("
+    assert words in str(results[0].failure)
+    assert seconds <= clock.now - NOW < seconds + 2.0
 
 
 @pytest.mark.parametrize("seconds", [60, 61])
@@ -298,29 +276,6 @@ def test_a_retry_after_beyond_the_budget_ends_the_run(seconds: int) -> None:
         assert words in str(result.failure)
 
 
-def test_the_last_request_of_the_budget_keeps_the_cap() -> None:
-    """It is made as soon as `max_requests_per_minute` allows one, and no sooner."""
-    clock = FakeClock()
-    capped = {"max_retry_seconds": 20, "max_requests_per_minute": 1}
-    result = deliver(batch("1"), answers(LIMITED, ACCEPTED), clock, **capped)
-    assert (delivered(result), clock.waits[0]) == (["1"], 60.0)
-
-
-def test_progress_is_no_outage() -> None:
-    """While the API accepts anything, no batch fails for having waited."""
-    clock, turn = FakeClock(), itertools.cycle([ACCEPTED, LIMITED])
-
-    def answer_slowly(_: list[str]) -> Answer:
-        clock.now += 7.0
-        return next(turn)
-
-    names = map(str, range(16))
-    machine = machine_with(*names, max_concurrent_requests=1, max_retry_seconds=20)
-    results = drive(machine, FakeClient(answer_slowly), clock)
-    assert (len(results), failures(results)) == (16, {None})
-    assert clock.now - NOW > 200
-
-
 def test_an_outage_that_nothing_tests() -> None:
     """While there is nothing to send, no outage goes on: a later fault is the first of another."""
     machine = machine_with("1@5", max_retry_seconds=60)
@@ -331,15 +286,6 @@ def test_an_outage_that_nothing_tests() -> None:
     assert sent.seconds == 30
     machine.answered(sent, FAULT, NOW + 101)
     assert [result.failure for result in machine.finished] == [None]
-
-
-def test_an_outage_begins_after_the_last_request_that_was_taken() -> None:
-    """A request that started long ago and fails late does not date it back."""
-    machine = machine_with("1", "2", max_retry_seconds=60)
-    late, taken = request(machine), request(machine)
-    machine.answered(taken, REFUSED, NOW + 100)
-    machine.answered(late, FAULT, NOW + 101)
-    assert (list(machine.finished), machine.status().since) == ([], NOW + 100)
 
 
 def test_a_request_takes_no_longer_than_the_budget() -> None:
@@ -396,21 +342,13 @@ def test_the_message_if_everything_is_too_large() -> None:
     assert "after HTTP 413, set batch_size_rows" in str(result.failure)
 
 
-def test_a_request_that_is_too_large_blames_no_event() -> None:
-    """After a 413 both halves are sent, and no event is at fault."""
-    client = FakeClient(lambda ids: LARGE if len(ids) > 2 else ACCEPTED)
-    result = deliver(batch("1", "2", "3", "4"), client, accepted=True)
-    assert client.posted == [["1", "2", "3", "4"], ["1", "2"], ["3", "4"]]
-    assert (len(result.delivered), result.undelivered) == (4, [])
-
-
 # What it says of itself
 
 
 def test_why_batches_wait() -> None:
     """The status names an outage, and since when it is so, and the rate at a limit."""
     machine = machine_with(*map(str, range(16)), accepted=True)
-    assert machine.status() == DeliveryStatus(0, 16, 2, None, None, math.inf)
+    assert machine.status() == DeliveryStatus(16, 16, 2, None, None, math.inf)
     fault, other = request(machine), request(machine)
     machine.answered(fault, FAULT, NOW + 1)
     down = machine.status()
@@ -449,19 +387,6 @@ def test_a_stop_while_the_api_is_down() -> None:
     assert (clock.waits, result.requests) == ([], 1)
 
 
-@pytest.mark.parametrize("names", ["12", "123"], ids=["all-sent", "one-waits"])
-def test_after_a_stop_answers_are_waited_for(names: str) -> None:
-    """Once the time of a stop has passed, only the answers that are on their way matter."""
-    machine = machine_with(*names)
-    first = request(machine)
-    machine.stop(NOW + 5.0)
-    request(machine)
-    assert machine.next(NOW, NOW) == NOW + 5.0
-    assert machine.next(NOW + 5.0, NOW + 5.0) == math.inf
-    machine.answered(first, ACCEPTED, NOW + 6.0)
-    assert [delivered(result) for result in machine.finished] == [["1"]]
-
-
 @pytest.mark.parametrize(
     ("input_ends", "failure", "unproven"),
     [
@@ -489,35 +414,6 @@ def test_a_stop_while_a_refused_event_waits_for_others(
     assert len(result.undelivered) == unproven
 
 
-def test_what_is_known_when_answers_are_not_waited_for_any_more() -> None:
-    """All batches come back, with what became of their parts."""
-    machine = machine_with("1 2", "3", accepted=True)
-    first, _ = request(machine), request(machine)
-    machine.answered(first, REFUSED, NOW)
-    answer(machine, ACCEPTED)
-    machine.give_up()
-    results = whole(machine.finished)
-    assert [(delivered(one), one.requests) for one in results] == [(["1"], 2), ([], 1)]
-    assert failures(results) == {DeliveryError}
-
-
-def test_what_is_delivered_does_not_wait_for_the_rest_of_its_batch() -> None:
-    """A kill between a part and the end of its batch repeats nothing that was confirmed."""
-    machine = machine_with("1 2 3 4", accepted=True)
-    answer(machine, REFUSED, ACCEPTED)
-    (first,) = machine.finished
-    assert (delivered(first), first.sent_at, first.is_last) == (["1", "2"], [NOW] * 2, False)
-    assert first.confirmed == first.delivered
-    assert (first.requests, first.undelivered) == (0, [])  # They come with the last result.
-    answer(machine, FAULT)
-    assert list(machine.finished) == [first]
-    answer(machine, ACCEPTED, ACCEPTED, now=NOW + 60)
-    _, second, last = machine.finished
-    assert (delivered(second), second.is_last) == (["4"], False)
-    assert (delivered(last), last.confirmed, last.is_last) == (["3"], last.delivered, True)
-    assert (last.requests, last.retries) == (5, 1)
-
-
 def test_answers_after_the_end_are_taken() -> None:
     """A request that is in flight when the run ends still counts if it is accepted.
 
@@ -529,6 +425,7 @@ def test_answers_after_the_end_are_taken() -> None:
     assert [result.batch.number for result in machine.finished] == [0]
     machine.answered(second, ACCEPTED, NOW)
     assert [delivered(result) for result in machine.finished] == [[], ["2"]]
+    machine.give_up()  # A second failure changes nothing.
     machine.add(batch("3", number=2))
     denied, accepted, late = (result.failure for result in machine.finished)
     assert (accepted, late, type(denied)) == (None, denied, AccessDeniedError)
@@ -536,6 +433,32 @@ def test_answers_after_the_end_are_taken() -> None:
 
 
 # Refusals
+
+
+def refuse_all(machine: DeliveryMachine, now: float) -> float:
+    """Refuse what is sent now; return when the machine wants to be asked again."""
+    while isinstance(step := machine.next(now, now), Request):
+        machine.answered(step, REFUSED, now)
+    return step
+
+
+@pytest.mark.parametrize(
+    ("events", "accepted", "is_over"),
+    [(1, True, True), (60, True, True), (1, False, False), (101, True, False)],
+)
+def test_a_tap_that_is_silent(events: int, accepted: bool, is_over: bool) -> None:
+    """After twice `flush_interval_seconds`, refused events get their outcome, as at the end.
+
+    Not where the end of the input would fail the run, or nothing was accepted.
+    """
+    names = " ".join(map(str, range(events)))
+    machine = machine_with(names, accepted=accepted, flush_interval_seconds=10)
+    for seconds in (0, 19):
+        assert refuse_all(machine, NOW + seconds) == NOW + 20
+        assert list(machine.finished) == []
+    assert refuse_all(machine, NOW + 20) == math.inf
+    found = [(one.failure, len(one.undelivered), one.unproven) for one in machine.finished]
+    assert found == [(None, events, events)] * is_over
 
 
 def test_a_refusal_is_proven_by_a_later_acceptance() -> None:

@@ -3,9 +3,10 @@
 import pytest
 
 from target_liveintent.delivery import pace as law
-from target_liveintent.delivery.pace import Pace, Signal
+from target_liveintent.delivery.api import Verdict
+from target_liveintent.delivery.pace import Pace
 
-TAKEN, LIMITED, FAULT = Signal
+TAKEN, LIMITED, FAULT = Verdict.ACCEPTED, Verdict.LIMITED, Verdict.FAULT
 
 
 def _pace(ceiling: int = 64, *, per_minute: int | None = None, jitter: float = 0.5) -> Pace:
@@ -13,18 +14,18 @@ def _pace(ceiling: int = 64, *, per_minute: int | None = None, jitter: float = 0
 
 
 def _ask(
-    pace: Pace, at: float, signal: Signal, retry_after: float | None = None, seconds: float = 0.1
+    pace: Pace, at: float, verdict: Verdict, retry_after: float = 0.0, seconds: float = 0.1
 ) -> float:
     """Start a request, answer it, and return the time of the answer."""
     pace.started(at)
-    pace.answered(at, at + seconds, signal, retry_after)
+    pace.answered(at, at + seconds, verdict, retry_after)
     return at + seconds
 
 
-def _ask_when_due(pace: Pace, at: float, *signals: Signal, seconds: float = 0.1) -> float:
+def _ask_when_due(pace: Pace, at: float, *verdicts: Verdict, seconds: float = 0.1) -> float:
     """Start requests when they may start from now on, and return the time of the last answer."""
-    for signal in signals:
-        at = _ask(pace, max(at, pace.next_start()), signal, seconds=seconds)
+    for verdict in verdicts:
+        at = _ask(pace, max(at, pace.next_start()), verdict, seconds=seconds)
     return at
 
 
@@ -159,8 +160,8 @@ def test_tasks_begin_lower_and_find_their_shares_before_a_probe() -> None:
 def test_a_few_faults_change_nothing() -> None:
     pace, at = _pace(), 0.0
     for _ in range(20):
-        for signal in (*[FAULT] * (law.FAULTS - 1), TAKEN):
-            at = _ask(pace, at, signal)
+        for verdict in (*[FAULT] * (law.FAULTS - 1), TAKEN):
+            at = _ask(pace, at, verdict)
     assert (pace.rate, pace.window) == (None, 2)
 
 
@@ -181,15 +182,15 @@ def test_several_faults_in_a_row_count_as_a_refusal(under_way: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("signal", "jitter"), [(LIMITED, 0.0), (LIMITED, 0.5), (LIMITED, 1.0), (FAULT, 0.5)]
+    ("verdict", "jitter"), [(LIMITED, 0.0), (LIMITED, 0.5), (LIMITED, 1.0), (FAULT, 0.5)]
 )
-def test_nothing_starts_before_the_end_of_a_retry_after(signal: Signal, jitter: float) -> None:
+def test_nothing_starts_before_the_end_of_a_retry_after(verdict: Verdict, jitter: float) -> None:
     """The longest one counts; a fault with one is a refusal."""
     pace = _pace(jitter=jitter)
     for _ in range(3):
         pace.started(0.0)
     for seconds in (30.0, 2.0):
-        pace.answered(0.0, 0.1, signal, seconds)
+        pace.answered(0.0, 0.1, verdict, seconds)
     pace.answered(0.0, 0.1, TAKEN)
     assert 30.1 <= pace.next_start() < 31.0
     assert pace.rate is not None
