@@ -175,7 +175,10 @@ def test_wrong_settings(at_once: int, batch_size: int, good: int) -> None:
     answer = lambda asked: REFUSED if asked.number > good else ACCEPTED  # noqa: E731
     sent = send(600 * batch_size + 4_400, answer, at_once, batch_size=batch_size)
     assert isinstance(sent.failure, AllRefusedError)
-    assert "check pixel_id and customer_id" in str(sent.failure)
+    words = (
+        "check pixel_id and customer_id; after HTTP 413, set batch_size_rows to a smaller number"
+    )
+    assert words in str(sent.failure)
     assert sent.requests - good <= (200 if good else 100)
     assert sent.rejected == set()
 

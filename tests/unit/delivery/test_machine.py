@@ -315,6 +315,17 @@ def test_faults_of_a_part_do_not_blame_what_is_left_of_it() -> None:
     assert undelivered(*machine.finished) == []
 
 
+def test_an_event_that_fails_rests_a_second_for_each_fault() -> None:
+    """An API that fails on it for less than a minute makes it no dead letter."""
+    machine, now = machine_with("bad"), NOW
+    for faults in (1, 2, 3):
+        machine.answered(request(machine, now), FAULT, now)
+        machine.add(batch(f"good-{faults}", number=faults))
+        answer(machine, ACCEPTED, now=now)
+        assert machine.next(now, now) == now + faults
+        now += faults
+
+
 @pytest.mark.parametrize(("failure", "times"), [(FAULT, 10), (LIMITED, 40)])
 def test_how_many_failures_blame_an_event(failure: Answer, times: int) -> None:
     """Ten, or forty if they may be due to a limit, between which the API accepts others."""
@@ -330,16 +341,6 @@ def test_how_many_failures_blame_an_event(failure: Answer, times: int) -> None:
             failed += is_bad
             machine.answered(sent, failure if is_bad else ACCEPTED, now + 0.1)
     assert failed == times
-
-
-# Sizes
-
-
-def test_the_message_if_everything_is_too_large() -> None:
-    """It names the setting for sizes."""
-    result = deliver(batch(*map(str, range(20))), FakeClient(lambda _: LARGE))
-    assert failures([result]) == {AllRefusedError}
-    assert "after HTTP 413, set batch_size_rows" in str(result.failure)
 
 
 # What it says of itself
