@@ -150,10 +150,12 @@ def test_several_faults_in_a_row_count_as_a_refusal(under_way: bool) -> None:
 # What the API asks to wait
 
 
-def test_clients_do_not_all_start_at_the_end_of_a_retry_after() -> None:
+@pytest.mark.parametrize("verdict", [LIMITED, FAULT])
+def test_clients_do_not_all_start_at_the_end_of_a_retry_after(verdict: Verdict) -> None:
+    """A fault with a `Retry-After` is a refusal as well."""
     paces = [_pace(jitter=jitter) for jitter in (0.0, 1.0, 0.5)]
     for pace in paces:
-        _ask(pace, 0.0, LIMITED, 30.0)
+        _ask(pace, 0.0, verdict, 30.0)
     early, late, at = (pace.next_start() for pace in paces)
     assert late - early == pytest.approx(0.5 / paces[0].rate)
     pace.started(at)
