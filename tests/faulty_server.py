@@ -7,6 +7,10 @@ of the request, `FaultyServer.answer`, decides what becomes of each; it may be r
 import asyncio
 import contextlib
 import json
+import re
+import socket
+import ssl
+import struct
 import threading
 import time
 from collections import Counter
@@ -14,7 +18,6 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
-from faulty_connection import Connection
 from typing_extensions import Self
 
 DAY = 86_400
@@ -28,6 +31,7 @@ ON_ITS_WAY = 1.0
 """Seconds that may pass between the target's check of an event's age and the request's arrival."""
 
 _BEAT = 0.02
+_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
 class Reply(NamedTuple):
@@ -64,10 +68,13 @@ class Request(msgspec.Struct, eq=False):
     """A request as it arrived, and what became of it.
 
     Attributes:
+        head: The request line and the headers.
+        body: The body.
+        ids: The IDs of the events.
         seen: When the server read it, by `time.monotonic()`.
         at: The earliest moment at which it can have arrived, by `time.monotonic()`.
         arrived: The same moment by `time.time()`.
-        reply: What was decided.
+        reply: What was decided; until then, nothing of it is processed.
         answered_at: When its answer was handed to the network; None if it was lost.
         sure: Whether the answer came so early that the client cannot have given up on it.
     """
@@ -84,6 +91,7 @@ class Request(msgspec.Struct, eq=False):
 
     @property
     def path(self) -> str:
+        """The path and query of its URL."""
         return self.head.split(b" ", 2)[1].decode()
 
     @property
@@ -99,6 +107,7 @@ class Request(msgspec.Struct, eq=False):
 
     @property
     def events(self) -> list[dict[str, Any]]:
+        """The events, decoded."""
         return json.loads(self.body)
 
     @property
@@ -111,6 +120,7 @@ class Request(msgspec.Struct, eq=False):
 
 
 def accept(_: Request) -> Reply:
+    """Take everything."""
     return Reply()
 
 
@@ -135,8 +145,90 @@ def in_turn(*replies: Reply, then: Reply | None = None) -> Callable[[Request], R
     return answer
 
 
+class Connection(asyncio.Protocol):
+    """One client's connection; its requests come one after the other."""
+
+    def __init__(self, server: "FaultyServer") -> None:
+        self._server = server
+        self._buffer = b""
+        self._timer: asyncio.TimerHandle | None = None
+        self._request: Request | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._server.join(self)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._server.leave(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._transport.close()  # If the client ended it, Python 3.10 warns of an open transport.
+        self._end()
+
+    def drop(self) -> None:
+        """End the connection at once."""
+        self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head, found, rest = self._buffer.partition(b"\r\n\r\n")
+        if not found:
+            return
+        bound = _LENGTH.search(head)
+        length = int(bound[1]) if bound else 0
+        if len(rest) < length:
+            return
+        self._buffer = rest[length:]
+        request = self._request = self._server.take(head, rest[:length])
+        self._server.decide(request)
+        if request.reply.held:
+            self._server.keep(lambda: self._finish(request))
+        elif request.reply.delay:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(request.reply.delay, self._finish, request)
+        else:
+            self._finish(request)
+
+    def _end(self) -> None:
+        if self._request is not None:
+            self._request = None
+            self._server.busy -= 1
+
+    def _finish(self, request: Request) -> None:
+        if self._request is not request or self._transport.is_closing():
+            return
+        reply = request.reply
+        if reply.raw is not None:
+            self._transport.write(reply.raw)
+            self._transport.close()
+        elif reply.status == 0:
+            self._transport.close()
+        elif reply.status is None:
+            linger = struct.pack("ii", 1, 0)  # The client sees a reset, not an orderly end.
+            self._transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, linger
+            )
+            self._transport.abort()
+        else:
+            self._server.answered(request)
+            self._transport.write(_head(reply) + reply.body)
+        self._end()
+
+
+def _head(reply: Reply) -> bytes:
+    given = "".join(f"{name}: {value}\r\n" for name, value in reply.headers.items())
+    if reply.status != 204:
+        given += f"Content-Length: {len(reply.body)}\r\n"
+    return f"HTTP/1.1 {reply.status} Decided\r\n{given}\r\n".encode()
+
+
 class FaultyServer:
-    """The server, in a thread of its own; `answer` decides about the requests as they arrive.
+    """The server, in a thread of its own.
+
+    Args:
+        answer: Decides about each request, in the order in which they arrive.
+        tls: What makes it an API over https; None for plain http.
 
     Attributes:
         requests: All requests, from the moment at which they arrive.
@@ -146,11 +238,18 @@ class FaultyServer:
         named: Event IDs by what the status-200 answers said of them: `named`, `unclear`.
         repeats: Events that were processed again: ID, request before, request now.
         problems: What is wrong with requests that must not have been sent.
-        busy: The number of requests that wait for their answer; `busiest` is the largest so far.
+        busy: The number of requests that wait for their answer.
+        busiest: The largest value of `busy` so far.
     """
 
-    def __init__(self, answer: Callable[[Request], Reply] = accept) -> None:
+    def __init__(
+        self,
+        answer: Callable[[Request], Reply] = accept,
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.answer = answer
+        self._tls = tls
         self.requests: list[Request] = []
         self.arrivals: Counter[str] = Counter()
         self.accepted: list[str] = []
@@ -179,10 +278,11 @@ class FaultyServer:
     @property
     def url(self) -> str:
         """The address, without a slash at the end."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def faults(self) -> Counter[str]:
+        """The number of replies by the name of their fault."""
         return Counter(
             request.reply.fault for request in list(self.requests) if request.reply.fault
         )
@@ -202,6 +302,7 @@ class FaultyServer:
         return 0 < self.busy == len(self._held)
 
     def release(self) -> None:
+        """Send the answers that are held."""
         self._loop.call_soon_threadsafe(self._release)
 
     def _release(self) -> None:
@@ -213,7 +314,7 @@ class FaultyServer:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         server = await self._loop.create_server(
-            lambda: Connection(self), "127.0.0.1", 0, backlog=128
+            lambda: Connection(self), "127.0.0.1", 0, backlog=128, ssl=self._tls
         )
         self.port: int = server.sockets[0].getsockname()[1]
         self._started.set()
@@ -231,15 +332,19 @@ class FaultyServer:
     # What connections report
 
     def join(self, connection: Connection) -> None:
+        """Note a new connection."""
         self._open.add(connection)
 
     def leave(self, connection: Connection) -> None:
+        """Forget a connection."""
         self._open.discard(connection)
 
     def keep(self, go_on: Callable[[], None]) -> None:
+        """Keep an answer until `release`."""
         self._held.append(go_on)
 
     def take(self, head: bytes, body: bytes) -> Request:
+        """Note a request that has arrived."""
         seen = time.monotonic()
         try:
             events = msgspec.json.decode(body, type=list[_Event])
@@ -255,6 +360,7 @@ class FaultyServer:
         return request
 
     def decide(self, request: Request) -> None:
+        """Decide about a request."""
         request.reply = reply = self.answer(request)
         if reply.status == 204:
             self.accepted += request.ids
@@ -274,6 +380,7 @@ class FaultyServer:
                 self.problems.append(f"{event.event_id} was sent {late:.1f} s after it expired")
 
     def answered(self, request: Request) -> None:
+        """Note that the answer of a request goes out."""
         request.answered_at = time.monotonic()
         request.sure = request.answered_at - request.at < SURE_WITHIN
         if request.reply.status == 200 and not request.reply.skipped:

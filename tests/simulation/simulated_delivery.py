@@ -1,6 +1,8 @@
-"""Takes the place of `DeliveryPool`: the same machine, without threads and sockets.
+"""Threads, network and time of a history: the real `DeliveryPool`, whose time is simulated.
 
-Its time is simulated: whoever waits lets the clock move on to the next thing that happens.
+Whoever waits lets the clock move on to the next thing that happens. What happens one thing after
+another are *steps*. A step is where a signal may arrive: a message, a start or an end of a request,
+a result that is taken, a transaction of the store.
 """
 
 from __future__ import annotations
@@ -8,18 +10,22 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from collections import deque
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 from simulated_api import Reply
+from simulated_feed import EPOCH
 
-from target_liveintent.delivery import DeliveryStatus
+from target_liveintent.clock import Clock
+from target_liveintent.delivery import DeliveryPool, DeliveryStatus
 from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.machine import DeliveryMachine, Request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from simulated_api import SimulatedApi
-    from simulated_process import Signals, SimulatedClock
+    from simulated_plan import Ending
     from simulation import Checks
 
     from target_liveintent.delivery import Batch, BatchResult
@@ -27,12 +33,47 @@ if TYPE_CHECKING:
 STARVED = Reply(0.0, Answer(Verdict.STARVED, "no file descriptors are left"), [])
 
 
-class SimulatedDelivery:
-    """Delivers batches in simulated time; see `DeliveryPool`.
+class KilledError(BaseException):
+    """The process got SIGKILL: nothing of it goes on."""
+
+
+class SimulatedClock(Clock):
+    """A clock that moves when the simulator says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0  # Seconds since the beginning of the history.
+
+    def time(self) -> float:
+        return EPOCH + self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class Signals:
+    """Counts steps, and sends the signals of a plan."""
+
+    def __init__(self, ending: Ending) -> None:
+        self.on_stop: Callable[[], None] = lambda: None  # What SIGTERM calls, again and again.
+        self.may_kill = ending.kill_at is not None
+        self._stop_at = math.inf if ending.stop_at is None else ending.stop_at
+        self._kill_at = math.inf if ending.kill_at is None else ending.kill_at
+        self._steps = 0
+
+    def step(self) -> None:
+        """Note a step; a signal may come now. A process that was killed does nothing more."""
+        self._steps += 1
+        if self._steps >= self._kill_at:
+            raise KilledError
+        if self._steps >= self._stop_at:
+            self.on_stop()
+
+
+class SimulatedDelivery(DeliveryPool):
+    """Delivers batches in simulated time.
 
     Args:
         machine: Decides what is sent, and when.
-        size: The most batches that may be here at the same time.
         descriptors: The most connections; a request that has none is not made.
     """
 
@@ -43,99 +84,83 @@ class SimulatedDelivery:
         clock: SimulatedClock,
         signals: Signals,
         checks: Checks,
-        size: int,
+        threads: int,
         descriptors: int,
     ) -> None:
-        self.in_flight = 0
-        self._machine = machine
+        client = SimpleNamespace(post=lambda *_: self._answer)
+        super().__init__(machine, cast("Any", client), clock, threads)
+        self._answer: Answer
         self._api = api
-        self._clock = clock
+        self._clock: SimulatedClock = clock
         self._signals = signals
         self._checks = checks
-        self._size = size
         self._descriptors = descriptors
         self._on_their_way: list[tuple[float, int, Request, Answer]] = []
         self._numbers = itertools.count()
-        self._finished: deque[BatchResult | None] = deque()
-        self._closed = False
-        self._ask_again_at = -math.inf
-
-    @property
-    def full(self) -> bool:
-        return self.in_flight >= self._size and self._machine.unsent >= self._size
 
     @property
     def status(self) -> DeliveryStatus:
-        return DeliveryStatus(batches=self.in_flight)  # (The machine's takes a tenth of the time.)
+        return DeliveryStatus()  # (The machine's takes a tenth of the time.)
 
     def submit(self, batch: Batch) -> None:
         self._signals.step()
-        self.in_flight += 1
         self._checks.outcomes.submitted(batch, self._clock.now)
-        self._machine.add(batch)
-        self._note_change()
+        super().submit(batch)
 
     def drain(self) -> None:
         self._checks.run.drained = True
-        self._machine.drain()
-        self._note_change()
+        super().drain()
 
     def take(self, seconds: float) -> BatchResult | None:
-        if not self._finished and seconds > 0:
+        if seconds > 0:
             self.pass_time(seconds, until_finished=True)
-        result = self._finished.popleft() if self._finished else None
-        while result is None and not seconds and self._finished:
-            result = self._finished.popleft()
+        result = super().take(0.0 if self._finished.empty() else seconds)
         if result is not None:
-            self.in_flight -= result.is_last
             self._checks.outcomes.result(result, self._clock.time())
             self._signals.step()
         return result
 
-    def wake(self) -> None:
-        self._finished.append(None)
-
     def stop(self, seconds: float) -> None:
-        self._machine.stop(self._clock.now + seconds)
-        self._note_change()
+        super().stop(seconds)
         self._checks.requests.stopped(self._clock.now + seconds)
 
     def close(self) -> None:
         self._signals.step()
-        self._closed = True
-        self._machine.give_up()
-        self._pass_on()
+        super().close()
 
     def pass_time(self, seconds: float, *, until_finished: bool = False) -> None:
-        """Let time pass, at most until a batch is finished if that is asked for."""
+        """Let time pass, at most until there is a result if that is asked for."""
         end = self._clock.now + seconds
-        while not (until_finished and self._finished):
-            self._start_requests()
+        while not (until_finished and not self._finished.empty()):
             answer_at = self._on_their_way[0][0] if self._on_their_way else math.inf
-            next_at = min(self._ask_again_at, answer_at)
-            if until_finished and self._finished:
-                return
+            next_at = min(self._wakes_at, answer_at)
             if next_at > end or self._closed:
                 self._clock.now = end
                 self._checks.requests.time_passed(end, is_waiting=self._machine.unsent > 0)
                 return
             self._clock.now = max(self._clock.now, next_at)
-            if answer_at <= self._clock.now:
+            if self._wakes_at <= self._clock.now:
+                self._wakes_at = math.inf
+                with self._lock:
+                    self._hand_out()
+            else:
                 self._answer_next()
 
-    def _start_requests(self) -> None:
-        """Start all requests that are due."""
-        while self._ask_again_at <= self._clock.now and not self._closed:
-            step = self._machine.next(self._clock.now, self._clock.time())
-            self._pass_on()
-            if isinstance(step, Request):
-                self._start(step)
-            else:
-                self._ask_again_at = step
-                is_waiting = self._machine.unsent > 0
-                self._checks.requests.idle(step, self._clock.now, is_waiting=is_waiting)
+    # In place of threads
 
-    def _start(self, request: Request) -> None:
+    def _start(self, _: Callable[[], None]) -> bool:
+        return True
+
+    def _ask(self) -> Request | float:
+        step = super()._ask()
+        if isinstance(step, Request):
+            self._send(step)
+        else:
+            is_waiting = self._machine.unsent > 0
+            self._checks.requests.idle(step, self._clock.now, is_waiting=is_waiting)
+        return step
+
+    def _send(self, request: Request) -> None:
         self._signals.step()
         now = self._clock.now
         self._checks.requests.started(request, now, self._clock.time())
@@ -148,20 +173,13 @@ class SimulatedDelivery:
         heapq.heappush(self._on_their_way, arrives)
 
     def _answer_next(self) -> None:
-        _, _, request, answer = heapq.heappop(self._on_their_way)
+        _, _, request, self._answer = heapq.heappop(self._on_their_way)
         self._signals.step()
-        self._checks.requests.answered(request, answer, self._clock.now)
-        self._machine.answered(request, answer, self._clock.now)
-        self._note_change()
+        self._checks.requests.answered(request, self._answer, self._clock.now)
+        self._make(request)
         self._checks.outcomes.answered(request)
 
-    def _note_change(self) -> None:
-        """Ask the machine what to do now, after it was told of something."""
-        self._ask_again_at = -math.inf
-        self._pass_on()
-
     def _pass_on(self) -> None:
-        while self._machine.finished:
-            result = self._machine.finished.popleft()
+        for result in self._machine.finished:
             self._checks.outcomes.finished(result, self._clock.now)
-            self._finished.append(result)
+        super()._pass_on()

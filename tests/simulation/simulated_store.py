@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from simulated_delivery import Signals
 from simulated_feed import event_key
 from simulated_plan import Ending
-from simulated_process import Signals
 
 from target_liveintent.errors import StorageError
 from target_liveintent.reasons import REASONS
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Mapping, Sequence
 
+    from simulated_delivery import SimulatedClock
     from simulated_feed import Key
-    from simulated_process import SimulatedClock
     from simulation import Checks
 
     from target_liveintent.conversions import Conversion, Rejection

@@ -12,14 +12,12 @@ import random
 from typing import TYPE_CHECKING, Any, cast
 
 from simulated_api import SimulatedApi
-from simulated_delivery import SimulatedDelivery
+from simulated_delivery import KilledError, Signals, SimulatedClock, SimulatedDelivery
 from simulated_feed import Feed, Record, State
 from simulated_plan import Ending, Plan, plan_of
-from simulated_process import KilledError, Signals, SimulatedClock
 from simulated_store import SimulatedDatabase, WatchedStore
-from simulation_ends import EndChecks
 from simulation_facts import Facts, RunFacts, ViolationError, require
-from simulation_outcomes import OutcomeChecks
+from simulation_outcomes import EndChecks, OutcomeChecks
 from simulation_requests import RequestChecks
 
 from target_liveintent.delivery.machine import DeliveryMachine
@@ -117,13 +115,13 @@ class History:
     def _delivery(self, signals: Signals) -> SimulatedDelivery:
         """Make what `delivery_of` makes, but without chance, threads and sockets."""
         plan, settings = self._plan, self._plan.settings
-        most, size = settings.max_concurrent_requests, most_batches(settings)
+        most = settings.max_concurrent_requests
         per_minute = settings.max_requests_per_minute
         pace = Pace(most, per_minute=per_minute, jitter=self._rng.random)
-        machine = DeliveryMachine(settings, pace, Refusals(), size)
+        machine = DeliveryMachine(settings, pace, Refusals(), most_batches(settings))
         descriptors = 256 if self._api.heals else plan.descriptors
         return SimulatedDelivery(
-            machine, self._api, self._clock, signals, self._checks, size, descriptors
+            machine, self._api, self._clock, signals, self._checks, most, descriptors
         )
 
     def _parts(self, run_id: str, delivery: SimulatedDelivery, signals: Signals) -> RunParts:

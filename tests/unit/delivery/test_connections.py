@@ -110,31 +110,23 @@ SLOW = {
     "100": dripping(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
     "headers of 100": dripping(b"HTTP/1.1 100 Continue\r\n", b"X: y\r\n"),
     "flood": flood,
+    "stop": stop,
+    "not read": lambda _, ended: ended.wait(5),
 }
-"""Servers whose answers come byte by byte, or for ever."""
+"""Servers whose answers come byte by byte, or for ever, or that read no request."""
+LONG_BODY = b"x" * 30_000_000
 
 
 @pytest.mark.parametrize(
     ("scheme", "server"),
-    [*(("http", name) for name in SLOW), ("https", "body"), ("https", "flood")],
+    [*(("http", name) for name in SLOW), *(("https", name) for name in ("body", "not read"))],
 )
 def test_an_answer_that_does_not_end(scheme: str, server: str) -> None:
-    """It takes no longer than an answer may take."""
+    """It takes no longer than an answer may take; the last wait is as long as others leave it."""
+    seconds = 2.0 if server == "stop" else LIMIT
+    body = LONG_BODY if server == "not read" else b"[{}]"
     with serving(SLOW[server], tls if scheme == "https" else None) as port:
-        assert_ends_in_time(route_to(port, scheme))
-
-
-def test_an_answer_that_stops() -> None:
-    """The last wait is shorter than the limit if others came before it."""
-    with serving(stop) as port:
-        assert_ends_in_time(route_to(port), 2.0)
-
-
-@pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_request_that_is_not_read(scheme: str) -> None:
-    """A server that does not read the request is given up in time, too."""
-    with serving(lambda _, ended: ended.wait(5), tls if scheme == "https" else None) as port:
-        assert_ends_in_time(route_to(port, scheme), body=b"x" * 30_000_000)
+        assert_ends_in_time(route_to(port, scheme), seconds, body)
 
 
 def test_a_handshake_that_drips() -> None:
@@ -213,7 +205,7 @@ def test_each_request_has_its_own_time(scheme: str) -> None:
     with serving(patient, tls if scheme == "https" else None) as port:
         route = route_to(port, scheme)
         assert [status_of(route, seconds) for seconds in (1.0, 5.0)] == [204] * 2
-        assert_ends_in_time(route, body=b"x" * 30_000_000)
+        assert_ends_in_time(route, body=LONG_BODY)
     assert len(connections) == 1
 
 

@@ -41,13 +41,6 @@ def _fill(pace: Pace, at: float) -> int:
 # How many requests may be in flight
 
 
-def test_the_window_starts_with_two() -> None:
-    pace = _pace()
-    assert pace.next_start() < 0.0
-    assert _fill(pace, 0.0) == 2
-    assert pace.next_start() == law.LONGEST_GAP
-
-
 def test_the_ceiling_holds() -> None:
     pace = _pace(1)
     assert _fill(pace, 0.0) == 1
@@ -60,36 +53,12 @@ def test_the_ceiling_holds() -> None:
 # How many requests may start in a second
 
 
-def test_there_is_no_rate_before_a_refusal() -> None:
-    pace = _pace()
-    at = _ask_when_due(pace, 0.0, *[TAKEN] * 200)
-    assert pace.rate is None
-    assert pace.next_start() <= at
-
-
-def test_the_first_refusal_cuts_the_rate_in_use() -> None:
-    pace = _pace()
-    _fill(pace, 0.0)
-    pace.answered(0.0, 0.1, LIMITED)
-    assert pace.rate == pytest.approx(law.GUESS * 2 / 0.1 * law.STEEP_CUT)
-    assert pace.next_start() == pytest.approx(1 / pace.rate)
-
-
 def test_a_timeout_is_no_measure_of_the_rate() -> None:
     """It lasts much longer than the answers by which the rate in use is known."""
     pace = _pace()
     at = _ask_when_due(pace, 0.0, *[TAKEN] * law.ROUND)
     _ask(pace, at, LIMITED, seconds=30.0)
     assert pace.rate == pytest.approx(law.GUESS / 0.1 * law.STEEP_CUT)
-
-
-@pytest.mark.parametrize(
-    ("jitter", "share"), [(0.0, 1 - law.SPREAD / 2), (1.0, 1 + law.SPREAD / 2)]
-)
-def test_starts_are_not_in_step(jitter: float, share: float) -> None:
-    pace = _pace(jitter=jitter)
-    _ask(pace, 0.0, LIMITED)
-    assert pace.next_start() == pytest.approx(share / pace.rate)
 
 
 def test_a_cap() -> None:
@@ -181,25 +150,12 @@ def test_several_faults_in_a_row_count_as_a_refusal(under_way: bool) -> None:
 # What the API asks to wait
 
 
-@pytest.mark.parametrize(
-    ("verdict", "jitter"), [(LIMITED, 0.0), (LIMITED, 0.5), (LIMITED, 1.0), (FAULT, 0.5)]
-)
-def test_nothing_starts_before_the_end_of_a_retry_after(verdict: Verdict, jitter: float) -> None:
-    """The longest one counts; a fault with one is a refusal."""
-    pace = _pace(jitter=jitter)
-    for _ in range(3):
-        pace.started(0.0)
-    for seconds in (30.0, 2.0):
-        pace.answered(0.0, 0.1, verdict, seconds)
-    pace.answered(0.0, 0.1, TAKEN)
-    assert 30.1 <= pace.next_start() < 31.0
-    assert pace.rate is not None
-
-
-def test_clients_do_not_all_start_at_the_end_of_a_retry_after() -> None:
+@pytest.mark.parametrize("verdict", [LIMITED, FAULT])
+def test_clients_do_not_all_start_at_the_end_of_a_retry_after(verdict: Verdict) -> None:
+    """A fault with a `Retry-After` is a refusal as well."""
     paces = [_pace(jitter=jitter) for jitter in (0.0, 1.0, 0.5)]
     for pace in paces:
-        _ask(pace, 0.0, LIMITED, 30.0)
+        _ask(pace, 0.0, verdict, 30.0)
     early, late, at = (pace.next_start() for pace in paces)
     assert late - early == pytest.approx(0.5 / paces[0].rate)
     pace.started(at)

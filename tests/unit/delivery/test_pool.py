@@ -128,35 +128,21 @@ def test_a_batch_there_and_back(pool_of: PoolOf) -> None:
 
 
 def test_requests_side_by_side(pool_of: PoolOf) -> None:
-    """As many requests as the machine asks for are made at once, each by a thread of its own."""
+    """As many requests as the machine asks for are made at once, by threads that are used again."""
     together = threading.Barrier(2)
-    names: set[str] = set()
-
-    def answer(_: list[str]) -> Answer:
-        together.wait(PATIENCE)
-        names.add(threading.current_thread().name)
-        assert threading.current_thread() is not threading.main_thread()
-        return ACCEPTED
-
-    pool = pool_of(answer)
-    submit(pool, 4)
-    assert numbers(pool, 4) == [0, 1, 2, 3]
-    assert names == {"delivery"}
-
-
-def test_threads_are_used_again(pool_of: PoolOf) -> None:
-    """A thread that is free makes the next request."""
     threads = set()
 
     def answer(_: list[str]) -> Answer:
+        together.wait(PATIENCE)
         threads.add(threading.current_thread())
         return ACCEPTED
 
     pool = pool_of(answer)
     for _ in range(20):
-        submit(pool, 1)
-        take(pool)
-    assert len(threads) <= 2
+        submit(pool, 2)
+        assert numbers(pool, 2) == [0, 1]
+    assert {thread.name for thread in threads} == {"delivery"}
+    assert len(threads) == 2
 
 
 @pytest.mark.parametrize("allowed", [0, 1, 2, 3])
