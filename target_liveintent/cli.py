@@ -32,10 +32,8 @@ from target_liveintent.singer import (
 )
 from target_liveintent.target import TargetLiveIntent
 
-_NO_ACCOUNT = {"customer_id": "a-0000"}
-"""The account of commands that need none."""
-_NO_TOKEN = {"auth_token": "none", "auth_token_path": None}
-"""The token of commands that send nothing."""
+_NO_ACCOUNT = {"customer_id": "a-0000"}  # Of commands that need none.
+_NO_TOKEN = {"auth_token": "none", "auth_token_path": None}  # Of commands that send nothing.
 _LOGGER = TargetLiveIntent.logger
 _NAMED = f"{TargetLiveIntent.name} v{TargetLiveIntent.plugin_version}"
 
@@ -138,7 +136,6 @@ _dry_run = _flag("--dry-run", help="Show what would be sent, and change nothing.
     cls=_Program,
     name="target-liveintent",
     invoke_without_command=True,
-    context_settings={"help_option_names": ["--help"]},
     epilog="Example: tap-shop | target-liveintent --config liveintent.yml --dry-run",
 )
 @click.version_option(package_name=TargetLiveIntent.name, message="%(package)s v%(version)s")
@@ -175,24 +172,24 @@ def main(  # noqa: PLR0913 (an argument for each option)
     if style and not about:
         msg = "--format needs --about, or stands behind a command"
         raise click.UsageError(msg)
-    if about:
-        if style in {"json", "markdown"}:
-            TargetLiveIntent.print_about(style)
-        else:
-            print_lines([_NAMED, str(TargetLiveIntent.__doc__), *config.about_lines()])
-        return
-    with _run(files, options) as run:
-        TargetLiveIntent(**run, send_again=send_again).process(source)
+    if about and style in {"json", "markdown"}:
+        TargetLiveIntent.print_about(style)
+    elif about:
+        print_lines([_NAMED, str(TargetLiveIntent.__doc__), *config.about_lines()])
+    else:
+        _run(files, options, source, send_again=send_again)
 
 
-@contextlib.contextmanager
-def _run(files: Mapping[str, Any], options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Log the beginning of a run, and yield arguments of `TargetLiveIntent`; options win."""
+def _run(
+    files: Mapping[str, Any], options: Mapping[str, Any], source: IO[str] | None, **how: Any
+) -> None:
+    """Run a target, made with `how`, over an input; options win over other settings."""
     run_id = new_run_id()
     _LOGGER.info("%s, run %s", _NAMED, run_id)
     with readable_failures(_LOGGER, run_named(run_id)):
-        given = {name: value for name, value in options.items() if value}
-        yield {"config": config.with_environment(files, os.environ) | given, "run_id": run_id}
+        given = config.with_environment(files, os.environ)
+        given |= {name: value for name, value in options.items() if value}
+        TargetLiveIntent(config=given, run_id=run_id, **how).process(source)
 
 
 def _command(name: str, example: str) -> Callable[[Callable[..., Any]], click.Command]:
@@ -210,9 +207,6 @@ _source = click.argument("source", type=click.File("r"), metavar="[FILE]", requi
 
 def _with_format(*styles: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return click.option("--format", "style", type=click.Choice(styles), default=styles[0])
-
-
-# Before a run
 
 
 @_command("preset", "preset shopify")
@@ -260,20 +254,14 @@ def print_explanation(
         print_lines(write_config(source, new_config))
         return
     given = _given(files)
-    warned = list(config.warnings_of(given))
-    if style == "text":
-        print_lines(warned)
     settings = config.settings_of({**_NO_ACCOUNT, **given, **_NO_TOKEN})
-    maps = stream_maps_of(settings)
-    explained = explain_input(source, settings, maps, settings.presets, expected)
-    if style == "json":
-        explained.notes[:0] = warned
+    explained = explain_input(
+        source, settings, stream_maps_of(settings), settings.presets, expected
+    )
+    explained.notes[:0] = config.warnings_of(given)
     _show(style, explained, partial(lines_of, "explain/explanation.txt"))
     if not explained.is_good:
         sys.exit(1)
-
-
-# Dead letters
 
 
 @_command("dead-letters", "--config liveintent.yml dead-letters --format=json")
@@ -302,7 +290,7 @@ def print_dead_letters(files: dict[str, Any], style: str, reasons: tuple[str, ..
             records = (text for _, text in store.letters_in(database))
             print_json_lines(store.letters_as_messages(records))
         else:
-            notes = list(config.warnings_of(_given(files)))
+            notes = [*config.warnings_of(_given(files))]
             found = reporting.look_at_letters(database, settings, ReplayChoice(), notes)
             _show(style, found, partial(lines_of, "reporting/templates/dead_letters.txt"))
 
@@ -332,12 +320,7 @@ def replay(
     dead-letters --format=singer has printed, edited or not: its dead letters are put into the
     store, and sent.
     """
-    choice = ReplayChoice(unconfirmed, other_accounts)
-    with _run(files, options) as run:
-        TargetLiveIntent(**run, replay=choice).replay(source)
-
-
-# Delivered events and people
+    _run(files, options, source, replay=ReplayChoice(unconfirmed, other_accounts))
 
 
 @_command("delivered", "--config liveintent.yml delivered --since 2026-08-01 > delivered.csv")
@@ -373,9 +356,6 @@ def forget(files: dict[str, Any]) -> None:
     print_lines([f"deleted {counted(rows, 'row')}"])
 
 
-# The history
-
-
 @_command("health", "--config liveintent.yml health --max-age 26")
 @click.option(
     "--max-age",
@@ -389,8 +369,8 @@ def print_health(files: dict[str, Any], max_age: float | None) -> None:
     The exit code is 3 if the last run failed, or if something is unusual, such as more dead letters
     than usual.
     """
-    limit = None if max_age is None else dt.timedelta(hours=max_age)
     with _opened(files) as (settings, database):
+        limit = None if max_age is None else dt.timedelta(hours=max_age)
         overview = reporting.read_overview(settings, database, limit)
     print_lines([reporting.health_line(overview)])
     if overview.causes:
@@ -407,14 +387,11 @@ def print_report(files: dict[str, Any], path: str | None, style: str | None) -> 
     file of the page; the default is report_path. Without either of them, and with --format=text,
     the command prints at most 12 lines; with --format=json, it prints the figures.
     """
-    if style in {"text", "json"} and path:
-        msg = f"a PATH has no effect with --format={style}: remove one of them"
-        raise click.UsageError(msg)
     place = path or _given(files).get("report_path")
     style = style or ("html" if place else "text")
-    if style == "html" and place is None:
-        msg = "the page needs the path of a file: give it after report, or set report_path"
-        raise ConfigurationError(msg)
+    if (path and style != "html") or (style == "html" and place is None):
+        msg = "html needs a PATH, or report_path; text and json are printed, and take no PATH"
+        raise click.UsageError(msg)
     with _opened(files, report_path=place if style == "html" else None) as (settings, database):
         overview = reporting.read_overview(settings, database)
     if style != "html":

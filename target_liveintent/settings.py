@@ -20,24 +20,13 @@ from msgspec import Meta
 Text = Annotated[str, Meta(min_length=1)]
 Secret = Annotated[Text, Meta(extra_json_schema={"secret": True, "writeOnly": True})]
 Positive = Annotated[int, Meta(ge=1)]
-UpTo100 = Annotated[int, Meta(ge=1, le=100)]
-UpTo256 = Annotated[int, Meta(ge=1, le=256)]
-PixelId = Annotated[int, Meta(ge=1, le=2**63 - 1)]
-CustomerId = Annotated[str, Meta(pattern="^[a-b]-[0-9a-z]{4}$")]
-"""Source: LiveIntent's guide."""
-HtmlPath = Annotated[str, Meta(pattern=r"^.+\.html$")]
-"""The path of a page: a browser shows files of this name."""
 
 
 class EventDefaults(NamedTuple):
     """What the settings supply to an event whose record lacks it.
 
-    Attributes:
-        zone: The time zone of times that are written without one.
-        normalization: How addresses are normalized before they are hashed: a key of
-            `privacy.NORMALIZATIONS`.
-        url_parameters: What stays of the parameters of a page's URL: a key of
-            `privacy.URL_PARAMETERS`.
+    `zone` is that of times without one; `normalization` is a key of `privacy.NORMALIZATIONS`, and
+    `url_parameters` one of `privacy.URL_PARAMETERS`.
     """
 
     pixel_id: int | None
@@ -48,7 +37,7 @@ class EventDefaults(NamedTuple):
 
 
 class Account(NamedTuple):
-    """Whose events a run sends: the setting, and the name of the API's host without a port."""
+    """Whose events a run sends: the setting, and the API's host, in lower case, without a port."""
 
     customer_id: str
     host: str
@@ -132,10 +121,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             reads all records again, and does not send these events again.
     """
 
-    customer_id: CustomerId
+    customer_id: Annotated[str, Meta(pattern="^[a-b]-[0-9a-z]{4}$")]  # Source: LiveIntent's guide.
     auth_token: Secret = ""
     auth_token_path: Text | None = None
-    pixel_id: PixelId | None = None
+    pixel_id: Annotated[int, Meta(ge=1, le=2**63 - 1)] | None = None
     default_source: Literal["web", "app", "offline"] | None = None
     # The SDK's schema of stream maps cannot be used: a part of it is not a valid JSON schema, so
     # that a wrong `__else__` would end in a traceback. `mapping.map_problems` checks them instead.
@@ -146,8 +135,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     email_normalization: Literal["gmail", "all_domains", "lowercase"] = "gmail"
     source_url_parameters: Literal["all_but_secrets", "attribution", "none"] = "all_but_secrets"
     suppression_path: Text | None = None
-    batch_size_rows: UpTo100 = 100  # Source: LiveIntent's guide.
-    max_concurrent_requests: UpTo256 = 64
+    batch_size_rows: Annotated[int, Meta(ge=1, le=100)] = 100  # Source: LiveIntent's guide.
+    max_concurrent_requests: Annotated[int, Meta(ge=1, le=256)] = 64
     max_requests_per_minute: Positive | None = None
     flush_interval_seconds: Positive = 60
     request_timeout_seconds: Positive = 30
@@ -158,7 +147,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     store: Secret = "liveintent.sqlite"
     keep_delivered: bool = False
     history_days: Positive = 400
-    report_path: HtmlPath | None = None
+    report_path: Annotated[str, Meta(pattern=r"^.+\.html$")] | None = None  # As browsers expect.
     metrics_path: Text | None = None
     api_url: str = "https://conversions.liveintent.com"
     dry_run: bool = False
@@ -181,30 +170,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return is_url(self.store)
 
     @functools.cached_property
-    def api_host(self) -> str:
-        """The name of the host that events are posted to, in lower case and without the port."""
-        return urlsplit(self.url).hostname or ""
-
-    @functools.cached_property
     def account(self) -> Account:
         """Whose events are sent."""
-        return Account(self.customer_id, self.api_host)
+        return Account(self.customer_id, urlsplit(self.url).hostname or "")
 
     @functools.cached_property
     def events(self) -> EventDefaults:
         """What the settings supply to an event."""
+        zone, url_parameters = zoneinfo.ZoneInfo(self.timezone), self.source_url_parameters
         return EventDefaults(
-            pixel_id=self.pixel_id,
-            source=self.default_source,
-            zone=zoneinfo.ZoneInfo(self.timezone),
-            normalization=self.email_normalization,
-            url_parameters=self.source_url_parameters,
+            self.pixel_id, self.default_source, zone, self.email_normalization, url_parameters
         )
-
-    @property
-    def fail_on_rejection(self) -> bool:
-        """Whether a record that cannot be sent ends the run."""
-        return self.on_rejection == "fail"
 
 
 def is_url(path: str) -> bool:

@@ -78,31 +78,22 @@ class LiveIntentSink:
 
     def _check_rejection(self, rejection: Rejection) -> None:
         """Fail in the SDK's way if keys are missing; name each expression that fails, once."""
-        if rejection.reason == "missing_key" and self._settings.fail_on_rejection:
-            msg = (
-                f"a record of stream '{self._stream.name}' has no event_id, and at least one of"
-                f" the key properties ({', '.join(self._stream.keys)}) is missing: map event_id"
-            )
+        if rejection.reason == "missing_key" and self._settings.on_rejection == "fail":
+            keys = ", ".join(self._stream.keys)
+            msg = f"a record of stream '{self._stream.name}' lacks a key ({keys}): map event_id"
             raise MissingKeyPropertiesError(msg)
         column = str(rejection.field)
         if rejection.reason == "mapping_failed" and column not in self._failed_columns:
             self._failed_columns.add(column)
-            _logger.warning(
-                "the expression for '%s' in the map of '%s' failed for a record (%s)",
-                column,
-                self._plan.stream,
-                rejection.detail,
-            )
+            said = f"the expression for '{column}' in the map of '{self._plan.stream}' failed"
+            _logger.warning("%s for a record (%s)", said, rejection.detail)
 
 
 StreamSink = SkippedSink | LiveIntentSink
 
 
 def needed_columns(sinks: Sequence[StreamSink], stream: Stream) -> list[str] | None:
-    """Return the columns that the sinks of a stream need, in the SCHEMA's order; None for all.
-
-    The columns that the SCHEMA does not have come last.
-    """
+    """Return the columns that sinks need, in the SCHEMA's order, and others last; None for all."""
     needed: frozenset[str] = frozenset()
     for sink in sinks:
         if sink.columns is None:

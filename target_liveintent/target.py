@@ -23,7 +23,7 @@ from target_liveintent import config, reporting, singer, store
 from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.conversions import DEAD_LETTERS
 from target_liveintent.delivery import Client, DryClient, Refusals, delivery_of
-from target_liveintent.errors import ConfigurationError, StorageError
+from target_liveintent.errors import StorageError
 from target_liveintent.privacy import Suppressions, hide_token
 from target_liveintent.run import ReplayChoice, ReplayConverter, Run, RunParts
 from target_liveintent.run_id import new_run_id, run_named
@@ -53,13 +53,13 @@ class TargetLiveIntent(Target):
         send_again: bool = False,
         **kwargs: Any,
     ) -> None:
-        """Make the parts of a run.
+        """Make the parts of a run; no environment variable is read.
 
         Args:
             run_id: The ID of the run; None for a new one.
             replay: Which dead letters `replay` sends; None for a run that reads a tap's output.
             send_again: Whether events that were delivered before are sent once more.
-            kwargs: The arguments of the SDK's `Target`. No environment variable is read.
+            kwargs: The arguments of the SDK's `Target`.
 
         Raises:
             ConfigurationError: If a setting is absent or wrong.
@@ -76,25 +76,18 @@ class TargetLiveIntent(Target):
         hide_token(settings.auth_token)
         self.run_id = run_id or new_run_id()
         self._replay = replay
-        self._then = (
-            "the next run continues from the last STATE"
-            if replay is None
-            else "run the replay again to send the rest"
-        ) + run_named(self.run_id)
+        then = "the next run continues from the last STATE"
+        then = then if replay is None else "run the replay again to send the rest"
+        self._then = then + run_named(self.run_id)
         self._output = singer.StateOutput()
         self._signals = singer.StopSignals(self.logger, self._what_waits, self._then)
         self._waiting = store.Waiting(
             is_stopped=lambda: self._signals.received is not None, warn=self.logger.warning
         )
+        # Before the store: if the file cannot be read, the run must not create any.
+        self._suppressions = Suppressions(settings.suppression_path)
+        client = DryClient(settings, self.logger) if settings.dry_run else Client(settings)
         program = f"{self.name} {self.plugin_version}"
-        try:  # Before the store: if the file cannot be read, the run must not create any.
-            self._suppressions = Suppressions(settings.suppression_path)
-            is_dry = settings.dry_run
-            client = DryClient(settings, self.logger) if is_dry else Client(settings)
-        except ConfigurationError as failure:
-            if replay is None:
-                reporting.keep_failure(str(failure), settings, self.run_id, program)
-            raise
         self._reporter = reporting.RunReporter(
             settings, program, self.logger, sys.stderr, run_id=self.run_id
         )
@@ -152,32 +145,28 @@ class TargetLiveIntent(Target):
     # The run
 
     def process(self, file_input: IO[str] | None) -> None:
-        """Read the input (None: standard input) to its end, or to a signal, and deliver it.
+        """Read an input to its end, or to a signal, and deliver it.
+
+        Args:
+            file_input: A tap's output (None: standard input). In a replay, dead letters, which are
+                imported first (None: those of the store).
 
         Raises:
             RunError: If not every record that was read has an outcome.
             SystemExit: After a signal, with 128 plus its number.
         """
+        reader = self.message_reader
         with self._running():
+            if self._replay is not None:
+                left_out = self.run.counts.of(DEAD_LETTERS).left_out
+                how = ReplayConverter(self.settings, self._suppressions, self._replay, left_out)
+                letters = singer.letters_to_replay(file_input, self.settings, self._store)
+                singer.replay_letters(self.run, how, letters, lambda: reader.stopped)
+                return
             self.listen(file_input)
             if self.run.limit_reached and self._signals.received is None:
                 # Meltano fails a run whose target stops reading before the tap stops writing.
-                self.message_reader.drain(file_input, lambda: self._signals.received is None)
-
-    def replay(self, source: IO[str] | None = None) -> None:
-        """Deliver the dead letters of the store, or of a file, which is imported first.
-
-        Raises:
-            RunError: If not every dead letter that was read has an outcome.
-            SystemExit: After a signal, with 128 plus its number.
-        """
-        choice = self._replay or ReplayChoice()
-        left_out = self.run.counts.of(DEAD_LETTERS).left_out
-        converter = ReplayConverter(self.settings, self._suppressions, choice, left_out)
-        letters = singer.letters_to_replay(source, self.settings, self._store)
-        reader = self.message_reader
-        with self._running():
-            singer.replay_letters(self.run, converter, letters, lambda: reader.stopped)
+                reader.drain(file_input, lambda: self._signals.received is None)
 
     @contextlib.contextmanager
     def _running(self) -> Iterator[None]:
@@ -211,18 +200,19 @@ class TargetLiveIntent(Target):
 
     def _end(self, failure: str | None) -> None:
         """Report how the run ended, and close the store."""
-        ending = reporting.Ending(reporting.DONE if failure is None else reporting.FAILED, failure)
+        kind, said = (reporting.FAILED if failure else reporting.DONE), failure
         if (number := self._signals.received) is not None:
-            said = "; ".join(filter(None, (f"stopped by {signal.Signals(number).name}", failure)))
-            ending = reporting.Ending(reporting.STOPPED, said)
+            kind, said = reporting.STOPPED, f"stopped by {signal.Signals(number).name}"
+            said += f"; {failure}" if failure else ""
         is_test = self.streams.has_only_test
-        if is_test and ending.kind == reporting.DONE:
+        if is_test and kind == reporting.DONE:
             self.logger.info(
                 "meltano config test: the settings are right, and the store can be opened. Nothing"
                 " was sent, and the store keeps nothing of this test%s",
                 run_named(self.run_id),
             )
         else:
+            ending = reporting.Ending(kind, said)
             self._reporter.end(self.run.counts, ending, None if is_test else self._store)
         if self._store is not None:
             with contextlib.suppress(StorageError):  # The run has reported what is wrong.
@@ -230,10 +220,8 @@ class TargetLiveIntent(Target):
 
     def _stop_reading(self) -> None:
         self.message_reader.stopped = True
-        limit = self.settings.limit
-        self.logger.info(
-            "the limit of %s events (setting 'limit') is reached; %s", limit, self._then
-        )
+        said = f"the limit of {self.settings.limit} events (setting 'limit') is reached"
+        self.logger.info("%s; %s", said, self._then)
 
     def _what_waits(self) -> str:
         """Return what keeps a stopped run from ending, as a clause."""

@@ -1,11 +1,15 @@
-"""The settings: their JSON schema, the checks of given values, and their loading."""
+"""The settings: their JSON schema, their loading, and the checks of given values."""
 
-from target_liveintent.config.checks import problems, settings_of, warnings_of
-from target_liveintent.config.loading import PREFIX, read_config, with_environment
+from target_liveintent.config.checks import (
+    problems,
+    read_config,
+    settings_of,
+    warnings_of,
+    with_environment,
+)
 from target_liveintent.config.schema import SCHEMA, about_lines, settings_by_group
 
 __all__ = [
-    "PREFIX",
     "SCHEMA",
     "about_lines",
     "problems",

@@ -1,4 +1,4 @@
-"""The checks of a configuration, before a run reads any input.
+"""A configuration, from files and environment variables, and its checks before a run reads input.
 
 Each problem is one line that names the setting and what it must be, and never the value that was
 given: it may be a mistyped secret.
@@ -24,6 +24,8 @@ from target_liveintent.errors import ConfigurationError
 from target_liveintent.mapping import did_you_mean, map_problems
 from target_liveintent.settings import Settings, is_loopback, is_url
 
+_PREFIX = "TARGET_LIVEINTENT_"
+_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 _STORE = "set store to the path of a file, or to the URL of a PostgreSQL database"
 GONE = {
     "dead_letter_path": "dead letters are in the store now: see the command dead-letters",
@@ -50,6 +52,72 @@ _LIBPQ = re.compile(r"\b(?:host|hostaddr|user|password|dbname|service)\s*=")
 """A connection string of libpq that is not a URL."""
 
 
+def read_config(path: str) -> dict[str, Any]:
+    """Return the settings of a file of `--config`, which is JSON or YAML.
+
+    Raises:
+        ConfigurationError: If the file cannot be read. The message shows nothing of its content.
+    """
+    try:
+        text = Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf")
+    except OSError as error:
+        msg = f"the configuration file '{path}' cannot be read: {error.strerror}"
+        raise ConfigurationError(msg) from None
+    try:
+        return _decode_object(text)
+    except msgspec.DecodeError:
+        pass
+    import yaml  # noqa: PLC0415 (importing it takes longer than importing this whole package)
+
+    try:
+        # As JSON, a date is text, and a key is always text.
+        return _decode_object(msgspec.json.encode(yaml.safe_load(text)))
+    except (yaml.YAMLError, msgspec.DecodeError, TypeError, ValueError, RecursionError):
+        msg = f"the configuration file '{path}' is neither a JSON object nor a YAML mapping"
+        raise ConfigurationError(msg) from None
+
+
+def with_environment(given: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    """Add the settings of environment variables, as texts, which take precedence over files.
+
+    An empty variable sets nothing. Meltano flattens objects for the environment, so that not all of
+    an object can be told. So an object of a file wins over its variable.
+    """
+    names = (*SCHEMA["properties"], *GONE)
+    texts = ((name, environment.get(_PREFIX + name.upper(), "").strip()) for name in names)
+    found: dict[str, Any] = {name: text for name, text in texts if text}
+    for name in found.keys() & OBJECTS:
+        if given.get(name) is None:
+            found[name] = _nested(found[name], OBJECTS[name])
+        else:
+            del found[name]
+    return {**given, **found}
+
+
+def _nested(text: str, splits: int) -> Any:
+    """Read an object, which Meltano may have flattened; return what is not JSON as it is.
+
+    Of `{"orders": {"email": "mail"}}`, the variable has `{"orders.email": "mail"}`. An object that
+    has objects in it is not flattened.
+    """
+    try:
+        flat = _decode_object(text)
+    except (msgspec.DecodeError, RecursionError):
+        return text
+    if any(isinstance(value, dict) for value in flat.values()):
+        return flat
+    nested: dict[str, Any] = {}
+    for name, value in flat.items():
+        *path, last = name.rsplit(".", splits)
+        inner = nested
+        for step in path:
+            inner = inner.setdefault(step, {})
+            if not isinstance(inner, dict):  # A name is both: the rules for maps will say so.
+                return flat
+        inner[last] = value
+    return nested
+
+
 def settings_of(config: Mapping[str, Any]) -> Settings:
     """Check a configuration, and return it as settings that nobody can change.
 
@@ -70,18 +138,15 @@ def problems(config: Mapping[str, Any]) -> list[str]:
 def warnings_of(names: Iterable[str]) -> Iterator[str]:
     """Yield a warning for each name of a setting that does not exist."""
     for name in names:
-        if name not in _TYPES and name not in GONE and not _is_flattened(name):
+        if name not in {*_TYPES, *GONE} and name.partition(".")[0] not in OBJECTS:
             near = did_you_mean(name, _TYPES)
             yield f"setting '{name}' is unknown and has no effect{near}"
 
 
 def _read_value(name: str, value: Any) -> Any:
-    """Convert the value of a setting, or a text for it, to the type of the setting.
+    """Convert the value of a setting, or a text for it, or raise a `DecodeError`.
 
     Texts lose the space around them, such as the line end of a secret.
-
-    Raises:
-        msgspec.DecodeError: If it does not fit.
     """
     if isinstance(value, str):
         value = value.strip()
@@ -136,17 +201,12 @@ def _converted(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     return values, found
 
 
-def _is_flattened(name: str) -> bool:
-    group, dot, _ = name.partition(".")
-    return bool(dot) and group in OBJECTS
-
-
 def _name_problems(config: Mapping[str, Any]) -> Iterator[str]:
     for name, value in config.items():
+        group, dot, path = name.partition(".")
         if name in GONE and value is not None:
             yield f"setting '{name}' no longer exists: {GONE[name]}"
-        elif _is_flattened(name):
-            group, _, path = name.partition(".")
+        elif dot and group in OBJECTS:
             steps = [group, *path.rsplit(".", OBJECTS[group])]
             form = ": {".join(steps) + ": …" + "}" * (len(steps) - 1)
             yield f"setting '{name}' has no effect in this form: write {form}"
@@ -161,7 +221,17 @@ def _missing_problems(given: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _url_problems(settings: Settings) -> Iterator[str]:
-    if not _is_usable_url(settings.api_url, settings.url):
+    url = settings.api_url
+    try:
+        parts = urlsplit(url)
+        # A URL that requests cannot call would otherwise fail at the first event.
+        requests.Request("POST", settings.url).prepare()
+        is_usable = bool(parts.hostname) and parts.port != 0  # (`port` raises if it is no number.)
+        is_secret = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(url))
+    except (ValueError, requests.RequestException):
+        is_usable = is_secret = False
+    has_more = set("@?# ") & set(url) or not url.isprintable()
+    if not is_usable or not is_secret or has_more:
         yield (
             "setting 'api_url' must be an https URL that has a host, and neither a user name, a"
             " password nor a query (the part after ?). Plain http is allowed only for loopback"
@@ -169,26 +239,11 @@ def _url_problems(settings: Settings) -> Iterator[str]:
         )
 
 
-def _is_usable_url(url: str, endpoint: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        # A URL that requests cannot call would otherwise fail at the first event.
-        requests.Request("POST", endpoint).prepare()
-        has_host = bool(parts.hostname) and parts.port != 0  # (`port` raises if it is no number.)
-    except (ValueError, requests.RequestException):
-        return False
-    is_secret = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(url))
-    has_more = parts.username or parts.password or parts.query or parts.fragment
-    return is_secret and has_host and not has_more and url.isprintable() and " " not in url
-
-
 def _zone_problems(settings: Settings) -> Iterator[str]:
     try:
         zoneinfo.ZoneInfo(settings.timezone)
     except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
-        yield (
-            "setting 'timezone' must be the IANA name of a time zone, such as Europe/Berlin or UTC"
-        )
+        yield "setting 'timezone' must be an IANA name, such as Europe/Berlin or UTC"
 
 
 def _path_problems(settings: Settings) -> Iterator[str]:
@@ -201,23 +256,19 @@ def _path_problems(settings: Settings) -> Iterator[str]:
             place = os.path.realpath(path)
         except ValueError:  # It contains a character that file names cannot contain, such as NUL.
             place = os.sep
+        file = Path(place)
         if names.setdefault(place, name) != name:  # A run would destroy what the other one keeps.
             yield (
                 f"settings '{names[place]}' and '{name}' name the same file: give each setting its"
                 " own file"
             )
-        if name in _WRITTEN and not _is_for_a_file(Path(place)):
+        # (Another run may create the file at any time: so what is there is looked at last.)
+        is_file = file.parent.is_dir() and (not file.exists() or file.is_file())
+        if name in _WRITTEN and not is_file:
             yield (
                 f"setting '{name}' must name an ordinary file, in a folder that exists, and no"
-                " folder or device such as /dev/null. Create the folder, correct the path, or"
-                " remove the setting"
+                " folder or device. Create the folder, correct the path, or remove the setting"
             )
-
-
-def _is_for_a_file(path: Path) -> bool:
-    """Return whether a path names a file that exists or can be created."""
-    # (Another run may create the file at any time: so what is there is looked at last.)
-    return path.parent.is_dir() and (not path.exists() or path.is_file())
 
 
 def _store_problems(settings: Settings) -> Iterator[str]:

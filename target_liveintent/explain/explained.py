@@ -103,7 +103,7 @@ def run_problems(plans: Sequence[Explained], settings: Settings) -> Iterator[str
         add(counts.of(name), explained.counts)
         if explained.is_refused:
             yield missing_columns_message(name, explained.missing)
-        if settings.fail_on_rejection:
+        if settings.on_rejection == "fail":
             for reason in itertools.islice(explained.counts.rejected, 1):
                 yield f"a record of '{name}' is rejected as {reason}, and on_rejection is 'fail'"
     percent = settings.max_dead_letter_percent

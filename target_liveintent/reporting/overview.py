@@ -279,7 +279,7 @@ def overview_of(
     unusual = unusual_now(history)
     month = [run for run in history.usual_runs if run.day >= gathered.month_ago]
     return Overview(
-        account=f"{settings.customer_id} at {settings.api_host}",
+        account=f"{settings.customer_id} at {settings.account.host}",
         pixel_id=settings.pixel_id,
         timezone=str(now.tzinfo),
         as_of=now,

@@ -84,7 +84,8 @@ class ReplayConverter(RecordConverter):
         if not isinstance(named, dict):
             return False
         settings = self._settings
-        ours: dict[str, Any] = {"customer_id": settings.customer_id, "api_host": settings.api_host}
+        host = settings.account.host
+        ours: dict[str, Any] = {"customer_id": settings.customer_id, "api_host": host}
         if positive_integer(record.get("pixel_id")) is None:  # It is sent to the setting's pixel.
             ours["pixel_id"] = settings.pixel_id
         return any(named.get(name) not in (None, value) for name, value in ours.items())

@@ -160,7 +160,7 @@ class Run:
             counts.dropped[rejection.reason] += 1
             self._outcomes.reject(rejection)
             return
-        if self._settings.fail_on_rejection:
+        if self._settings.on_rejection == "fail":
             raise TooManyRejectedError(_explain(rejection))
         self._outcomes.reject(rejection)
         self._unwritten += 1
@@ -335,7 +335,7 @@ class Run:
             if not self._has_given_up:
                 raise result.failure
             return
-        if self._failed and self._settings.fail_on_rejection and result.undelivered:
+        if self._failed and self._settings.on_rejection == "fail" and result.undelivered:
             return  # The first rejection has ended the run; these events have no outcome.
         for rejection in result.undelivered:
             self._reject(result.batch.stream, rejection)

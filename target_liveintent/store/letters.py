@@ -105,7 +105,7 @@ def letter_of(rejection: Rejection, settings: Settings, run_id: str, now: float)
     if detail is not None:
         record["detail"] = scrub(detail)
     pixel_id = positive_integer(columns.get("pixel_id"))
-    account = {"customer_id": settings.customer_id, "api_host": settings.api_host}
+    account = {"customer_id": settings.customer_id, "api_host": settings.account.host}
     if pixel_id is None and settings.pixel_id is not None:
         record["written_for"] = {**account, "pixel_id": settings.pixel_id}
     elif isinstance(pixel_id, int):
@@ -147,7 +147,7 @@ def _key_of(record: Mapping[str, Any], settings: Settings) -> LetterKey:
     is_mapped = record.get("keys") is None
     return LetterKey(
         storable(str(named.get("customer_id", settings.customer_id))),
-        storable(str(named.get("api_host", settings.api_host))),
+        storable(str(named.get("api_host", settings.account.host))),
         stored_id(str(record.get("stream"))),
         stored_id(str(record.get("event_id"))),
         pixel_id if is_mapped and isinstance(pixel_id, int) else 0,

@@ -104,7 +104,7 @@ class EndChecks:
         if isinstance(failure, AllRefusedError):
             return run.wrong > 0 or self._could_be_wrong()
         if isinstance(failure, TooManyRejectedError):
-            return facts.settings.fail_on_rejection or self._are_many_rejected(counts)
+            return facts.settings.on_rejection == "fail" or self._are_many_rejected(counts)
         if isinstance(failure, StorageError):
             return facts.database.is_unwritable
         if isinstance(failure, AccessDeniedError):

@@ -92,7 +92,7 @@ WRONG: list[tuple[Any, ...]] = [
         URL,
         *("", "conversions.liveintent.com", "//conversions.liveintent.com", "https://"),
         *("https:///x", "ftp://x.example", "file:///etc/passwd", "https://x.example:99999"),
-        *("https://x.example:port", "https://[x.example", "https://x.example?a=s3cr3t"),
+        *("https://x.example:port", "http://[x.example", "https://x.example?a=s3cr3t"),
         *("https://x.example#s3cr3t", "http://x.example#@127.0.0.1", "https://x .example"),
         *("https://x.example/a b", "http://x.example", "http://conversions.liveintent.com"),
         *("http://0.0.0.0", "http://10.0.0.1", "http://127.0.0.1.x.example"),

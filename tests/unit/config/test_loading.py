@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from target_liveintent.config import (
-    PREFIX,
     SCHEMA,
     about_lines,
     problems,
@@ -21,6 +20,7 @@ from target_liveintent.mapping import PRESETS
 from target_liveintent.settings import Settings
 
 SECRET = "s3cr3t-T0ken-of-ours"
+PREFIX = "TARGET_LIVEINTENT_"
 GOOD: dict[str, Any] = {"customer_id": "a-1b2c", "auth_token": SECRET}
 
 

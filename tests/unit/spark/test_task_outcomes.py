@@ -67,7 +67,7 @@ def test_each_record_has_a_row(table: FactTable, tmp_path: Path) -> None:
     outcomes.release()
     first, second, third = facts(tmp_path / "outcomes")
     place = {"write": "run-1", "run_id": "run-1", "partition": 0}
-    account = {"customer_id": SETTINGS.customer_id, "host": SETTINGS.api_host, "pixel": 4711}
+    account = {"customer_id": SETTINGS.customer_id, "host": SETTINGS.account.host, "pixel": 4711}
     for row in (first, second):
         assert place.items() | account.items() <= row.items()
     assert (first["position"], first["event_id"], first["outcome"]) == (0, "1", "delivered")
