@@ -46,9 +46,10 @@ def test_loads_only_its_own_files(post: Post, call: Call, path: str) -> None:
         assert TOKEN.partition(" ")[2] not in answer.text
 
 
-@pytest.mark.parametrize("path", ["/static/nothing", "/static/..%2fapp.py", "/batches/1"])
-def test_shows_nothing_else(call: Call, path: str) -> None:
+@pytest.mark.parametrize("path", ["/static/nothing", "/static/..%2fapp.py", "/batches/0"])
+def test_shows_nothing_else(post: Post, call: Call, path: str) -> None:
     """No other files are served, and no batches that did not arrive."""
+    post([event()])
     answer = call(path)
     assert (answer.status_code, list(answer.json())) == (404, ["error"])
 

@@ -274,18 +274,6 @@ def test_a_password_of_the_database_that_is_not_encoded(password: str) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {},
-        {"store": "a.sqlite", "metrics_path": "a.prom", "report_path": "a.html"},
-        {"store": "postgresql://db.example.com/l", "metrics_path": "liveintent.sqlite"},
-    ],
-)
-def test_settings_that_go_together(settings: dict[str, Any]) -> None:
-    assert problems({**GOOD, **settings}) == []
-
-
 @pytest.mark.parametrize("content", [None, b"", b"\n", b"to ken", b"a\nb", b"\xff", b"t\xc3\xb6k"])
 def test_a_token_file_that_cannot_be_used(tmp_path: Path, content: bytes | None) -> None:
     """It is named by its setting, and its content is not shown."""

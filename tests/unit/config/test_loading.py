@@ -41,18 +41,15 @@ def test_what_is_secret() -> None:
 
 
 def test_what_meltano_reads() -> None:
-    """A default that means "not set" is none, and each preset is offered."""
+    """A default that means "not set" is none; null means it, too; and each preset is offered."""
     properties = SCHEMA["properties"]
+    assert [name for name, one in properties.items() if "null" not in one["type"]] == [
+        "customer_id"
+    ]
     without = {name for name, schema in properties.items() if "default" not in schema}
     assert without >= {"customer_id", "auth_token", "pixel_id", "stream_maps"}
     assert properties["history_days"]["default"] == 400
     assert properties["presets"]["additionalProperties"]["enum"] == list(PRESETS)
-
-
-def test_null_is_no_value() -> None:
-    """Each setting can be null, which means that it is not set, but for the one that is needed."""
-    schemas = SCHEMA["properties"].items()
-    assert [name for name, schema in schemas if "null" not in schema["type"]] == ["customer_id"]
 
 
 def test_everything_that_is_wrong_in_one_line() -> None:
