@@ -154,7 +154,6 @@ class Running:
         env: Its environment.
         on_stdout: Called with each line of standard output the moment it appears.
         stdin: A file to read from, in place of a pipe.
-        read_stdout: Whether anybody reads what it writes to standard output.
         forks: What to fork it from; without it, a new interpreter is started.
         constants: Of a forked target: new values of constants, by the module that reads them, as
             `module:NAME`: a reservation lapses, or a timeout ends, after as long as a test waits.
@@ -168,16 +167,12 @@ class Running:
         *,
         on_stdout: Callable[[str], None] | None = None,
         stdin: IO[bytes] | None = None,
-        read_stdout: bool = True,
         forks: Forks | None = None,
         constants: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = folder
         self._arguments = list(arguments)
         pipes = [os.pipe() for _ in range(3)]
-        if not read_stdout:
-            os.close(pipes[1][0])
-            pipes[1] = (os.open(os.devnull, os.O_RDONLY), pipes[1][1])
         theirs = (pipes[0][0] if stdin is None else stdin.fileno(), pipes[1][1], pipes[2][1])
         self.process: subprocess.Popen[bytes] | Forked
         if forks is not None:
@@ -330,7 +325,7 @@ class Running:
         return [text for text in self.texts if text.startswith("total: read ")]
 
 
-_HOW = {"env", "on_stdout", "stdin", "read_stdout", "constants"}
+_HOW = {"env", "on_stdout", "stdin", "constants"}
 
 
 class Launcher:

@@ -1,5 +1,6 @@
 """Starting and stopping the sandbox, from Python and as `liveintent-sandbox`; what it keeps."""
 
+import itertools
 import os
 import re
 import signal
@@ -35,10 +36,11 @@ def test_starts_many_times(call: Call) -> None:
 
 def test_answers_without_delay(post: Post) -> None:
     """Answers are not delayed by Nagle's algorithm, which would take 40 ms for each."""
-    started = time.monotonic()
+    times = [time.monotonic()]
     for _ in range(20):
         post([])
-    assert time.monotonic() - started < 0.6
+        times.append(time.monotonic())
+    assert min(after - before for before, after in itertools.pairwise(times)) < 0.03
 
 
 def test_survives_a_client_that_disconnects(call: Call, caplog: pytest.LogCaptureFixture) -> None:
@@ -143,14 +145,6 @@ def test_other_paths(sandbox: Sandbox, call: Call, method: str, path: str, statu
 # The program `liveintent-sandbox`
 
 START = "from target_liveintent.sandbox.cli import main; main()"
-BLOCK = """
-import sys
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == {name!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-sys.meta_path.insert(0, Blocker())
-"""
 
 
 def command(arguments: Sequence[str], code: str | None = None) -> dict[str, Any]:
@@ -204,6 +198,6 @@ def test_refuses_to_start(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize("name", ["jinja2", "starlette", "uvicorn"])
 def test_without_the_extra(name: str) -> None:
     """Without the extra's packages, the program says how to install them."""
-    code, output, errors = run(code=BLOCK.format(name=name) + START)
+    code, output, errors = run(code=f"import sys; sys.modules[{name!r}] = None; {START}")
     assert (code, output, errors.count("\n")) == (1, "", 1)
     assert "pip install 'target-liveintent[sandbox]'" in errors
