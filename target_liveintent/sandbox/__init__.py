@@ -2,25 +2,11 @@
 
 It checks what the API checks, keeps the events that it accepts, and fails on request. It shares no
 code with the rest of the package, so that each of them reveals the other's mistakes.
-
-`Sandbox` needs the extra `sandbox`. It is imported on first use, so that the command line can say
-how to install the extra when it is missing.
 """
 
-from __future__ import annotations
+import contextlib
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
+with contextlib.suppress(ModuleNotFoundError):  # The command line says how to install the extra.
     from target_liveintent.sandbox.server import Sandbox
 
 __all__ = ["Sandbox"]
-
-
-def __getattr__(name: str) -> object:
-    """Import `Sandbox` on first use."""
-    if name != "Sandbox":
-        raise AttributeError(name)
-    from target_liveintent.sandbox.server import Sandbox  # noqa: PLC0415 - see the module
-
-    return Sandbox

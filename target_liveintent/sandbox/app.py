@@ -28,11 +28,7 @@ _TICK = 0.1  # seconds between two looks at whether the server stops, during a s
 class App:
     """The sandbox as an ASGI application, `asgi`.
 
-    Args:
-        contract: Answers requests, apart from faults.
-        store: Keeps what arrives, and the faults.
-        clock: Returns the time in Unix seconds.
-        is_stopping: Returns whether the server stops, which ends scripted latencies.
+    The clock returns Unix seconds. If the server stops (`is_stopping`), scripted latencies end.
     """
 
     def __init__(
