@@ -109,35 +109,6 @@ def test_adds_faults(sandbox: Sandbox, open_page: OpenPage) -> None:
 
 
 @pytest.mark.slow
-def test_deletes_all(sandbox: Sandbox, post: Post, open_page: OpenPage) -> None:
-    """Everything is deleted once that is confirmed; what comes then is shown."""
-    post([event(eventId="before")])
-    with open_page(sandbox.url) as page:
-        for answer in ("dismiss", "accept"):
-            expect_events(page, "before")
-            page.once("dialog", lambda dialog, answer=answer: getattr(dialog, answer)())
-            page.get_by_role("button", name="Delete all").click()
-        expect(page.get_by_text("No event has arrived yet")).to_be_visible()
-        post([event(eventId="after")])
-        expect_events(page, "after")
-
-
-@pytest.mark.slow
-def test_leaves_what_somebody_works_on(sandbox: Sandbox, post: Post, open_page: OpenPage) -> None:
-    """News takes neither the focus from a row nor the text from a field."""
-    post([event(eventId="first")])
-    with open_page(sandbox.url) as page:
-        page.get_by_text("Add another fault").click()
-        page.get_by_label("Faults as JSON").fill("[")
-        page.get_by_role("link", name="first").focus()
-        for n in range(3):
-            post([event(eventId=f"next-{n}")])
-            expect(page.get_by_role("link", name=f"next-{n}")).to_be_visible()
-        expect(page.get_by_role("link", name="first")).to_be_focused()
-        expect(page.get_by_label("Faults as JSON")).to_have_value("[")
-
-
-@pytest.mark.slow
 def test_shows_when_the_sandbox_stops(post: Post, open_page: OpenPage) -> None:
     """When the sandbox stops, the page says so; when it starts again, the page recovers."""
     with Sandbox() as first:

@@ -99,17 +99,6 @@ def test_one_run_at_a_time() -> None:
     assert WORKFLOW[True]["schedule"] == [{"cron": spec["schedule"]}]
 
 
-def test_the_token_is_where_it_is_looked_for() -> None:
-    """The file that is mounted is the one of the secret, and the one that the setting names."""
-    (volume,), (mount,) = POD["volumes"], CONTAINER["volumeMounts"]
-    assert (volume["name"], mount["readOnly"]) == (mount["name"], True)
-    folder, _, key = in_kubernetes()["TARGET_LIVEINTENT_AUTH_TOKEN_PATH"].rpartition("/")
-    assert folder == mount["mountPath"]
-    name = volume["secret"]["secretName"]
-    assert f"kubectl create secret generic {name} --from-file={key}=liveintent.token\n" in README
-    assert "kubectl create secret generic liveintent --from-env-file=.env\n" in README
-
-
 def test_the_files_that_are_named() -> None:
     """What the image is made of and README.md names is there; nothing secret is copied."""
     copied = re.findall(r"^COPY \S+ (\S+) ", DOCKERFILE, re.MULTILINE)

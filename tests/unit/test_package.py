@@ -28,12 +28,6 @@ def test_links_of_the_description_are_absolute() -> None:
     assert all(f"/raw/v{version}/" in picture for picture in pictures)
 
 
-def test_where_to_go_from_the_index() -> None:
-    """Documentation, source, changes and issues have links of their own."""
-    named = [url.partition(", ")[0] for url in ABOUT.get_all("Project-URL") or []]
-    assert named == ["Homepage", "Documentation", "Source", "Changelog", "Issues"]
-
-
 WORKFLOW = Path(__file__).parents[2] / ".github" / "workflows" / "test.yml"
 
 
