@@ -216,6 +216,9 @@ class Project:
         if command.startswith("liveintent-sandbox"):
             return self._start_sandbox(command)
         script = command.replace(SANDBOX_URL, self.url)
+        if "meltano" in script and not (self.folder / ".meltano" / "meltano.db").exists():
+            # As `meltano init` does. Otherwise, two programs of a pipe may make the same tables.
+            script = f"meltano state list > /dev/null 2>&1\n{script}"
         # Its programs come first, before those of this machine.
         places = (self._programs, PROGRAMS, MELTANO.parent, os.environ["PATH"])
         return subprocess.run(
