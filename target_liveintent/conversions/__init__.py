@@ -32,7 +32,7 @@ from target_liveintent.conversions.model import (
     Rejection,
     request_body,
 )
-from target_liveintent.conversions.usual import Usual, compiled, usual_way
+from target_liveintent.conversions.usual import compiled, usual_way
 
 __all__ = [
     "COLUMNS",
@@ -49,7 +49,6 @@ __all__ = [
     "LetterKey",
     "Rejection",
     "Unusable",
-    "Usual",
     "amount",
     "compiled",
     "currency_code",

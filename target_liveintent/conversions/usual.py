@@ -207,30 +207,23 @@ def _call(name: str, struct: Any, **objects: str) -> str:
 def _names(builder: EventBuilder) -> dict[str, Any]:
     """Return the values of the names in the lines that are not columns."""
     pages: dict[str, Page] = {}
-    names: dict[str, Any] = {
-        "Conversion": Conversion,
-        "Event": Event,
-        "PurchaseData": PurchaseData,
-        "UserData": UserData,
-        "consent": coerce.consent,
-        "count": count,
+    same: tuple[Any, ...] = (
+        *(Conversion, Event, PurchaseData, UserData, float, str, type),
+        *(coerce.consent, count, hash_address, identify),
+    )
+    names: dict[str, Any] = {one.__name__: one for one in same} | {
         "default_pixel_id": builder.defaults.pixel_id,
         "default_source": builder.defaults.source,
         "derived_id": _derivation(builder),
-        "hash_address": hash_address,
         "hashed": builder.hashed,
         "hashed_notes": frozenset(builder.hashed),
-        "identify": identify,
         "lifetimes": {source: window - MARGIN for source, window in WINDOWS.items()},
         "normalize": builder.normalize,
         "odd": _odd,
         "page": _page_reader(builder, pages),
         "pages": pages,
-        "str": str,
         "stream": builder.stream,
         "time": _time_reader(builder.defaults.zone),
-        "float": float,
-        "type": type,
     }
     if builder.suppressions:
         names["suppressed"] = builder.suppressions.contains

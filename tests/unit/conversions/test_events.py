@@ -1,0 +1,539 @@
+"""Events: identity, optional columns, the exact JSON, and the dead letters of what is not sent."""
+
+import uuid
+from decimal import Decimal
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from unit_support import (
+    ADDRESS,
+    BARE,
+    CLICK_URL,
+    DAY,
+    DEFAULTS,
+    FULL,
+    HUGE,
+    LI_DID,
+    MD5,
+    NOW,
+    SETTINGS,
+    SHA2,
+    body,
+    conversion,
+    counted,
+    letter,
+    order,
+    rejection,
+    replayed,
+    sent_again,
+    sha256,
+)
+
+from target_liveintent.conversions.builder import EventBuilder
+from target_liveintent.conversions.fields import (
+    FIELDS,
+    FROM_SETTINGS,
+    missing_columns,
+)
+from target_liveintent.conversions.model import (
+    DEAD_LETTERS,
+    MARGIN,
+    WINDOWS,
+    Rejection,
+    request_body,
+)
+from target_liveintent.settings import EventDefaults
+from target_liveintent.store import letter_of
+
+HASHED = {"md5": MD5, "sha2": SHA2}
+SHOP = "https://shop.example/"
+ZERO = str(uuid.UUID(int=0))
+
+
+@pytest.mark.parametrize("column", ["email", "md5", "sha2"])
+def test_an_address_in_any_column(column: str) -> None:
+    """A raw address is hashed in each of the three columns."""
+    assert body({**order(email=...), column: ADDRESS})["userData"] == HASHED
+
+
+@pytest.mark.parametrize(
+    ("hashes", "left_out"),
+    [
+        ({"md5": "a" * 32, "sha2": "b" * 64}, {"conflict": 1}),
+        ({"md5": "0" * 32, "sha2": sha256("null")}, {"md5": 1, "sha2": 1}),
+    ],
+)
+def test_hashes_beside_an_address(hashes: dict[str, str], left_out: dict[str, int]) -> None:
+    """The address wins over a hash that contradicts it; a junk hash is not a contradiction."""
+    made, found = counted(order(**hashes))
+    assert (made["userData"], found) == (HASHED, left_out)
+
+
+def test_the_setting_email_normalization() -> None:
+    """The builder uses the normalization of the settings."""
+    made = body(order(), defaults=DEFAULTS._replace(normalization="lowercase"))
+    assert made["userData"]["sha2"] == sha256(ADDRESS.lower())
+
+
+# Decision IDs
+
+
+@pytest.mark.parametrize(
+    ("identity", "decision_id", "user_data"),
+    [
+        ({"decision_id": " any-Thing "}, "any-Thing", HASHED),
+        ({"email": None, "decision_id": "any-Thing"}, "any-Thing", {}),
+        ({"email": None}, LI_DID, {}),
+        ({"email": None, "md5": MD5}, LI_DID, {"md5": MD5}),
+        ({"email": "guest"}, LI_DID, {}),
+        ({}, LI_DID, HASHED),
+    ],
+)
+def test_the_decision_id(
+    identity: dict[str, Any], decision_id: str, user_data: dict[str, str]
+) -> None:
+    """The column's text, or that of the click in the URL; with or without a hashed e-mail."""
+    made = body(order(**identity, source_url=CLICK_URL))
+    assert (made["decisionId"], made["userData"]) == (decision_id, user_data)
+    assert made["purchaseData"]["sourceUrl"] == CLICK_URL
+
+
+@pytest.mark.parametrize(
+    "unusable", ["null", "Undefined", "(NOT SET)", " Nil\t", ZERO, "ann@example.com", ["x"]]
+)
+def test_an_unusable_decision_id(unusable: Any) -> None:
+    """It identifies nobody, and is counted; it does not hide the one in the URL."""
+    made, left_out = counted(order(decision_id=unusable))
+    assert ("decisionId" in made, left_out) == (False, {"decision_id": 1})
+    without_address = order(email=..., decision_id=unusable)
+    assert counted(without_address) == ("no_identity", {"decision_id": 1})
+    clicked = {**without_address, "source_url": CLICK_URL}
+    made, left_out = counted(clicked)
+    assert (made["decisionId"], left_out) == (LI_DID, {"decision_id": 1})
+    assert letter(conversion(clicked))["decision_id"] == LI_DID
+
+
+@pytest.mark.parametrize("empty", [None, "", " "])
+def test_an_empty_decision_id_leaves_the_url(empty: Any) -> None:
+    """The one in the URL is sent, and nothing is counted."""
+    made, left_out = counted(order(decision_id=empty, source_url=CLICK_URL))
+    assert (made["decisionId"], left_out) == (LI_DID, {})
+
+
+@pytest.mark.parametrize("value", ["undefined", "", "abc", ZERO])
+def test_an_unusable_decision_id_of_the_url_is_counted(value: str) -> None:
+    """A page whose `li_did` is none identifies nobody, and the summary says so."""
+    page = f"{SHOP}?li_did={value}"
+    reason = counted(order(email=..., source_url=page))
+    assert reason == ("no_identity", {"decision_id": 1})
+    made, left_out = counted(order(decision_id="undefined", source_url=page))
+    assert ("decisionId" in made, left_out) == (False, {"decision_id": 1})
+    made, left_out = counted(order(decision_id="d-1", source_url=page))
+    assert (made["decisionId"], left_out) == ("d-1", {})
+
+
+@pytest.mark.parametrize(
+    ("columns", "unusable"),
+    [
+        ({"email": None}, None),
+        ({"email": "", "decision_id": " "}, None),
+        ({"email": ..., "ip": "203.0.113.7", "idfa": LI_DID, "aaid": LI_DID}, None),
+        ({"email": ..., "source_url": f"{SHOP}?li_did=x"}, "decision_id"),
+        ({"email": "Ann Smith"}, "email"),
+        ({"email": sha256("")}, "email"),
+        ({"email": None, "md5": "0" * 31}, "md5"),
+        ({"email": 5, "decision_id": "null"}, "email and of decision_id"),
+        ({"email": None, "decision_id": ADDRESS}, "decision_id"),
+        ({"email": ..., "decision_id": ["x"]}, "decision_id"),
+    ],
+)
+def test_a_rejection_names_the_columns_that_cannot_be_used(
+    columns: dict[str, Any], unusable: str | None
+) -> None:
+    """A guest without any value is told from a column with wrong values, which are not shown."""
+    rejected = rejection(order(**columns))
+    detail = unusable and f"the value of {unusable} cannot be used"
+    found = (rejected.reason, rejected.field, rejected.event_id, rejected.detail)
+    assert found == ("no_identity", None, "1007", detail)
+
+
+def test_the_decision_id_of_a_parameter_that_is_removed() -> None:
+    """It is read before the URL is cleaned, and a replay sends it again."""
+    inner = quote(f"{SHOP}?li_did={LI_DID}&e=ann@example.com", safe="")
+    record = order(email=None, source_url=f"https://x.example/?next={inner}")
+    event = body(record)
+    assert event["decisionId"] == LI_DID
+    assert event["purchaseData"] == {"sourceUrl": "https://x.example/"}
+    assert sent_again(conversion(record)) == conversion(record).body
+
+
+@pytest.mark.parametrize(
+    ("page", "sent", "left_out"),
+    [
+        (f"{CLICK_URL}&x={'x' * 10_000}", {}, {"source_url": 1}),
+        (f"{CLICK_URL}&e=ann@example.com", {"sourceUrl": CLICK_URL}, {}),
+        (f"{CLICK_URL}&e=ann%40example.com", {"sourceUrl": CLICK_URL}, {}),
+        (f"{SHOP}for/ann@example.com?a=1&li_did={LI_DID}", {}, {"source_url": 1}),
+        (f"{SHOP}for/ann%40example.com?a=1&li_did={LI_DID}", {}, {"source_url": 1}),
+    ],
+)
+def test_the_decision_id_of_a_page_that_is_not_sent_whole(
+    page: str, sent: dict[str, str], left_out: dict[str, int]
+) -> None:
+    """A page that is too long or has an address gives its decision ID all the same."""
+    made, found = counted(order(email=..., source_url=page))
+    assert (made["decisionId"], made["purchaseData"], found) == (LI_DID, sent, left_out)
+
+
+@pytest.mark.parametrize(
+    ("columns", "left_out"),
+    [
+        ({"email": None}, {"email empty": 1}),
+        ({"email": " "}, {"email empty": 1}),
+        ({"email": "Ann Smith"}, {"email": 1}),
+        ({"email": 5, "md5": None}, {"email": 1, "md5 empty": 1}),
+        ({"email": None, "md5": MD5}, {"email empty": 1}),
+        ({"email": ..., "sha2": None}, {"sha2 empty": 1}),
+        ({"email": ADDRESS, "md5": None, "sha2": ""}, {}),
+    ],
+)
+def test_columns_that_identify_nobody(columns: dict[str, Any], left_out: dict[str, int]) -> None:
+    """Without an address, each column that gives no hash is counted, also for a `no_identity`."""
+    assert counted(order(**columns))[1] == left_out
+    assert counted(order(decision_id="d", **columns))[1] == left_out
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"email": None, "event_time": None},
+        {"email": None, "event_time": 10**9},
+        {"email": None, "consent": "no"},
+        {"source_url": f"{SHOP}?li_did=undefined", "event_time": "2020-01-01T00:00:00Z"},
+    ],
+)
+def test_records_that_become_no_event_lack_no_identity(changes: dict[str, Any]) -> None:
+    """Whose address was deleted because they do not agree say nothing of the others."""
+    reason, left_out = counted(order(**changes))
+    assert isinstance(reason, str)
+    assert left_out == {}
+
+
+def test_the_columns_that_identify() -> None:
+    """The builder says which of its stream's columns do."""
+    for columns, found in (
+        (["event_time", "email", "source_url"], {"email", "source_url"}),
+        (["md5", "decision_id", "ip"], {"md5", "decision_id"}),
+        (["event_time"], set()),
+    ):
+        assert EventBuilder("orders", columns, (), DEFAULTS).identifying == found
+
+
+# Optional columns
+
+OPTIONAL = {
+    "ip": ("203.0.113", ("userData", "ip")),
+    "user_agent": (["x"], ("userData", "ua")),
+    "idfa": ("x", ("userData", "idfa")),
+    "aaid": ("x", ("userData", "aaid")),
+    "tracking_enabled": ("maybe", ("userData", "trackingEnabled")),
+    "currency": ("dollars", ("purchaseData", "currency")),
+    "value": ("12,50", ("purchaseData", "value")),
+    "order_id": ({"a": 1}, ("purchaseData", "orderId")),
+    "source_url": (["x"], ("purchaseData", "sourceUrl")),
+    "app_bundle": ("\ud800", ("purchaseData", "appBundle")),
+    "decision_id": (["x"], ("decisionId",)),
+}
+"""Each optional column with a value that cannot be read, and the place of its field."""
+
+
+def without(column: str) -> Any:
+    """Return the full event without a column, by which all else is what it was."""
+    return body({name: value for name, value in FULL.items() if name != column})
+
+
+@pytest.mark.parametrize("column", OPTIONAL)
+def test_a_column_with_nothing_usable_is_left_out(column: str) -> None:
+    """Empty values are never sent as null; what cannot be read or has an address is counted."""
+    *path, last = OPTIONAL[column][1]
+    place = body(FULL)
+    for step in path:
+        place = place[step]
+    assert last in place
+    for empty in (None, "", "  ", "None", "null", "NaN", float("nan"), Decimal("NaN")):
+        assert body({**FULL, column: empty}) == without(column)
+    for unusable in (OPTIONAL[column][0], "ann@example.com", HUGE):
+        assert counted({**FULL, column: unusable}) == (without(column), {column: 1})
+
+
+QUERIES = [
+    ("https://shop.example/?e=ann%40example.com", "https://shop.example/"),
+    ("https://shop.example/?a=1&u=%3Fe%3Dann%2540example.com", "https://shop.example/?a=1"),
+    ("https://shop.example/?key=wc_1&a=1", "https://shop.example/?a=1"),
+    ("https://u:p@shop.example/?a=1", "https://shop.example/?a=1"),
+]
+
+
+@pytest.mark.parametrize(("value", "sent"), QUERIES)
+def test_page_urls_lose_what_must_not_be_sent(value: str, sent: str) -> None:
+    """The rest of the URL is sent; dead letter and replay have this rest."""
+    event, left_out = counted(order(source_url=value))
+    assert (event["purchaseData"], left_out) == ({"sourceUrl": sent}, {})
+    made = conversion(order(source_url=value))
+    assert letter(made)["source_url"] == sent
+    assert sent_again(made) == made.body
+
+
+@pytest.mark.parametrize(
+    ("mode", "left"),
+    [
+        ({}, f"?a=1&li_did={LI_DID}&gclid=x#top"),
+        ({"url_parameters": "all_but_secrets"}, f"?a=1&li_did={LI_DID}&gclid=x#top"),
+        ({"url_parameters": "attribution"}, f"?li_did={LI_DID}&gclid=x"),
+        ({"url_parameters": "none"}, ""),
+    ],
+)
+def test_the_setting_source_url_parameters(mode: dict[str, str], left: str) -> None:
+    """It says what stays of the page; the decision ID is sent all the same, by a replay too."""
+    page = f"https://shop.example/p?a=1&code=s3cr3t&li_did={LI_DID}&gclid=x#top"
+    record, defaults = order(email=None, source_url=page), DEFAULTS._replace(**mode)
+    event, made = body(record, defaults=defaults), conversion(record, defaults=defaults)
+    assert event["purchaseData"] == {"sourceUrl": f"https://shop.example/p{left}"}
+    assert event["decisionId"] == LI_DID
+    assert letter(made)["source_url"] == f"https://shop.example/p{left}"
+    assert sent_again(made, **mode) == made.body
+
+
+def test_the_longest_page_is_cleaned() -> None:
+    """A longer one is left out whole."""
+    page = "https://shop.example/?key=1&a="
+    longest = page + "x" * (8_192 - len(page))
+    assert body(order(source_url=longest))["purchaseData"] == {
+        "sourceUrl": longest.replace("key=1&", "")
+    }
+    assert counted(order(source_url=f"{longest}x"))[1] == {"source_url": 1}
+
+
+def test_causes_are_bounded() -> None:
+    """Values of many forms do not fill the memory."""
+    builder = EventBuilder("orders", [*order(), "value"], (), DEFAULTS)
+    for number in range(300):
+        record = order(value=f"{number:09b}".replace("0", "a-").replace("1", "9-"))
+        builder.build(record, record, NOW, {})
+    assert len(builder.causes) == 200
+
+
+# Dead letters
+
+ADDED = {"reason", "field", "stream", "time", "run_id", "detail", "written_for"}
+"""What a dead letter has beside the columns of its record."""
+
+
+def test_dead_letters_have_the_columns_as_mapped() -> None:
+    """A dead letter has the columns as they came, with hashes in place of the address."""
+    record = letter(conversion({**FULL, "value": "$87.10"}))
+    wanted = {**FULL, "value": "$87.10", "order_id": 1007, "md5": MD5, "sha2": SHA2}
+    del wanted["email"]
+    assert {name: record[name] for name in wanted} == wanted
+    assert set(record) - {*wanted} <= {*ADDED, "window_end"}
+
+
+def test_dead_letters_contain_no_settings() -> None:
+    """A corrected pixel ID must take effect on replay: it is not among the columns."""
+    for columns in (conversion(order()).columns, rejection(order(event_time=None)).columns):
+        assert {"pixel_id", "source", "email"}.isdisjoint(columns)
+
+
+def test_dead_letters_contain_the_sha256_of_other_addresses() -> None:
+    """Support can compare a dead letter with other systems by the hash."""
+    made = conversion(order(order_id="for Ann@Example.com"))
+    assert letter(made)["order_id"] == f"for {sha256('ann@example.com')}"
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        FULL,
+        order(),
+        order(event_id=...),
+        order(email=None, source_url=CLICK_URL),
+        order(order_id="ann@example.com", user_agent="curl ann@example.com"),
+        order(source_url="https://shop.example/for/ann@example.com"),
+    ],
+)
+def test_a_replay_gives_the_same_event(record: dict[str, Any]) -> None:
+    """Byte for byte; a column that was left out for the address in it stays out."""
+    made = conversion(record)
+    assert sent_again(made) == made.body
+
+
+def test_a_replay_takes_corrected_settings() -> None:
+    """A record that was rejected because of a setting is sent once the setting is right."""
+    again = sent_again(rejection(order(), defaults=BARE), pixel_id=99, source="offline")
+    assert again.startswith(b'{"eventId":"1007",')
+    assert b'"pixelId":99,"source":"offline"' in again
+
+
+@pytest.mark.parametrize("decision_id", ["ann@example.com", "for ann@example.com"])
+def test_a_replay_does_not_make_an_identity_of_an_address(decision_id: str) -> None:
+    """An address in `decision_id` is not a decision ID, and neither is its hash."""
+    again = replayed(rejection(order(email=None, decision_id=decision_id)))
+    assert isinstance(again, Rejection)
+    assert again.reason == "no_identity"
+
+
+def test_a_failed_mapping_shows_keys_only() -> None:
+    """The dead letter of a record that the map cannot read has its keys only, without addresses."""
+    raw = {"id": 7, "who": "Ann@Example.com", "secret": "hush"}
+    builder = EventBuilder("orders", ["event_time"], ["id", "who"], DEFAULTS)
+    rejected = builder.reject_unmapped("value", raw, "KeyError")
+    assert (rejected.reason, rejected.field, rejected.columns) == ("mapping_failed", "value", {})
+    record = letter(rejected)
+    assert record["keys"] == {"id": 7, "who": sha256("ann@example.com")}
+    assert record["detail"] == "KeyError"
+    assert set(record) == {*ADDED, "event_id", "keys"}
+    assert "hush" not in repr(letter_of(rejected, SETTINGS, "run-1", NOW).row(1, NOW))
+
+
+def test_a_failed_mapping_has_the_event_id_of_the_map() -> None:
+    """Without one, it has the ID that is derived from the keys."""
+    builder = EventBuilder("orders", ["event_id", "event_time"], ["id"], DEFAULTS)
+    given = builder.reject_unmapped("value", {"id": 7}, "KeyError", event_id="order-7")
+    derived = builder.reject_unmapped("value", {"id": 7}, "KeyError")
+    assert (given.event_id, given.keys) == ("order-7", {"id": 7})
+    assert (
+        derived.event_id
+        == rejection(order(event_id=...), raw={"id": 7}, keys=["id"], violation="x").event_id
+    )
+
+
+def test_a_schema_violation_keeps_id_and_columns() -> None:
+    """A record that breaks the tap's schema can be replayed."""
+    rule = "value breaks the rule 'type'"
+    rejected = rejection(FULL, violation=rule)
+    found = (rejected.reason, rejected.event_id, rejected.field, rejected.detail)
+    assert found == ("schema_violation", "1007", None, rule)
+    assert letter(rejected)["detail"] == rule
+    assert sent_again(rejected) == conversion(FULL).body
+
+
+def test_what_a_dead_letter_lacks_is_not_counted() -> None:
+    """The SCHEMA of dead letters has all columns, so an absent one is not the map's mistake."""
+    columns = [field.name for field in FIELDS]
+    for record in (order(), order(email=None)):
+        assert counted(record, stream=DEAD_LETTERS, properties=columns)[1] == {}
+
+
+# The SCHEMA, and events on the wire
+
+
+def test_columns_that_the_schema_does_not_name_are_not_read() -> None:
+    """Columns are resolved once, when the SCHEMA arrives."""
+    properties = ["event_id", "event_time", "email"]
+    assert body(order(currency="USD"), properties=properties) == body(order())
+
+
+# What a stream must have so that events can be built from its records
+
+ALL = ["event_time", "email", "pixel_id", "source"]
+
+
+@pytest.mark.parametrize(
+    ("properties", "defaults", "missing"),
+    [
+        *((["event_time", name], DEFAULTS, []) for name in ("email", "md5", "sha2", "decision_id")),
+        (["event_time", "source_url"], DEFAULTS, []),
+        (ALL, BARE, []),
+        (["email"], DEFAULTS, ["event_time"]),
+        (["event_time"], DEFAULTS, ["email"]),
+        (["event_time", "ip", "idfa"], DEFAULTS, ["email"]),
+        (["event_time", "email"], BARE, ["pixel_id", "source"]),
+        (["event_time", "email", "pixel_id"], BARE, ["source"]),
+        ([], BARE, ALL),
+        (["created_at", "Email"], DEFAULTS, ["event_time", "email"]),
+    ],
+)
+def test_missing_columns(
+    properties: list[str], defaults: EventDefaults, missing: list[str]
+) -> None:
+    """Everything that a stream lacks has a phrase of its own."""
+    phrases = missing_columns(properties, defaults)
+    assert len(phrases) == len(missing)
+    assert all(name in phrase for phrase, name in zip(phrases, missing, strict=True))
+
+
+def test_what_a_setting_can_supply() -> None:
+    """The settings supply exactly the phrases that disappear when they are set."""
+    missing = missing_columns([], BARE)
+    supplied = set(missing) - set(missing_columns([], DEFAULTS))
+    assert supplied == FROM_SETTINGS
+
+
+# Events on the wire: the exact JSON
+
+
+def test_the_json_of_a_full_event() -> None:
+    """An event with every field, byte for byte as in the API's guide, the digits kept."""
+    assert conversion(FULL).body.decode() == (
+        '{"eventId":"1007","eventTime":1785500000,"pixelId":12345,"source":"app",'
+        f'"userData":{{"md5":"{MD5}","sha2":"{SHA2}","ip":"203.0.113.7","ua":"Mozilla/5.0",'
+        f'"idfa":"{LI_DID}","aaid":"{LI_DID}","trackingEnabled":1}},'
+        '"purchaseData":{"currency":"USD","value":87.10,"orderId":"1007",'
+        '"sourceUrl":"https://shop.example/p?a=1","appBundle":"com.example.shop"},'
+        f'"decisionId":"{LI_DID}"}}'
+    )
+
+
+def test_the_json_of_the_smallest_event() -> None:
+    """Both objects are required; fields without a value are absent."""
+    assert conversion(order()).body.decode() == (
+        '{"eventId":"1007","eventTime":1785500000,"pixelId":4711,"source":"web",'
+        f'"userData":{{"md5":"{MD5}","sha2":"{SHA2}"}},"purchaseData":{{}}}}'
+    )
+
+
+def test_nothing_else_of_the_record_is_sent_or_kept() -> None:
+    """Columns that the API does not know never leave the machine."""
+    record = order(
+        note="hush",
+        order_status_url="https://shop.example/hush",
+        userData={"ua": "hush", "email": "hush@example.com"},
+        _sdc_extracted_at="hush",
+        Email="hush@example.com",
+    )
+    made = conversion(record)
+    refused = made.rejected("refused_by_api", None, None)
+    assert b"hush" not in made.body
+    assert "hush" not in repr(letter_of(refused, SETTINGS, "run-1", NOW).row(1, NOW))
+
+
+def test_a_request_has_events_in_their_order() -> None:
+    events = [conversion(order(event_id=number)) for number in range(3)]
+    assert request_body(events) == b"[%b]" % b",".join(event.body for event in events)
+    assert request_body([]) == b"[]"
+
+
+# Conversions and rejections as values, and the age windows
+
+
+def test_the_windows_are_those_of_the_guide() -> None:
+    """Seven days online, thirty days offline, and a minute of margin."""
+    assert WINDOWS == {"web": 7 * DAY, "app": 7 * DAY, "offline": 30 * DAY}
+    assert tuple(WINDOWS) == ("web", "app", "offline")
+    assert MARGIN == 60
+
+
+@pytest.mark.parametrize("detail", [None, "the API says no"])
+def test_a_conversion_that_is_refused_becomes_a_rejection(detail: str | None) -> None:
+    """It keeps its ID and its columns, with hashes in place of the address."""
+    made = conversion(order(order_id="7"), stream="sales")
+    assert made.rejected("refused_by_api", "order_id", detail) == Rejection(
+        "sales",
+        "1007",
+        "refused_by_api",
+        "order_id",
+        {"event_time": made.columns["event_time"], "order_id": "7", "md5": MD5, "sha2": SHA2},
+        detail,
+    )
+    assert ADDRESS not in repr(made)
