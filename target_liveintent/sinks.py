@@ -26,7 +26,7 @@ class SkippedSink:
 
     def __init__(self, plan: StreamPlan, run: Run) -> None:
         self._counts = run.counts.of(plan.stream)
-        self._is_filtered = plan.named and plan.transform is None
+        self._is_filtered = plan.named and not plan.is_used
 
     def process_record(self, _: dict[str, Any]) -> None:
         """Count a record."""

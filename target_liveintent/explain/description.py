@@ -140,7 +140,7 @@ def describe(
     described = ExplainedStream(stream.name, plan.stream, in_use.get(stream.name), _use(plan))
     described.lacks = explained.missing
     described.advice = _advice(explained, settings, in_use=stream.name in in_use)
-    if plan.transform is not None:
+    if plan.is_used:
         _describe_fields(described, explained, settings)
     counts = explained.counts
     if converted := counts.read - counts.unmapped - counts.unsettled:
@@ -177,7 +177,7 @@ def _keys_are_positions(explained: Explained) -> Iterator[str]:
 
 
 def _use(plan: StreamPlan) -> str:
-    if plan.transform is None:
+    if not plan.is_used:
         return "dropped" if plan.named else "skipped"
     return "mapped" if plan.origins else "as it is"
 
@@ -185,7 +185,7 @@ def _use(plan: StreamPlan) -> str:
 def _advice(explained: Explained, settings: Settings, *, in_use: bool) -> str | None:
     stream, missing = explained.stream, explained.missing
     columns = stream.schema["properties"]
-    is_unnamed = explained.plan.transform is not None and not explained.plan.named
+    is_unnamed = explained.plan.is_used and not explained.plan.named
     if not FROM_SETTINGS.issuperset(missing) or (is_unnamed and likely_preset(columns)):
         return advise_map(stream, settings.events, in_use=in_use, records=explained.samples)
     return None

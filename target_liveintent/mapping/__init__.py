@@ -1,13 +1,6 @@
 """Maps the records of a tap to the columns of an event."""
 
-from target_liveintent.mapping.converter import (
-    DELETION_COLUMNS,
-    FILTER,
-    MELTANO_TEST_STREAM,
-    RecordConverter,
-    Stream,
-    StreamPlan,
-)
+from target_liveintent.mapping.expressions import FILTER
 from target_liveintent.mapping.functions import CURRENCIES
 from target_liveintent.mapping.map_checks import (
     absent_streams,
@@ -19,7 +12,15 @@ from target_liveintent.mapping.map_checks import (
 )
 from target_liveintent.mapping.presets import PRESETS, likely_preset, preset_text
 from target_liveintent.mapping.proposals import advise_map, config_text, propose
-from target_liveintent.mapping.stream_maps import StreamMaps, stream_maps_of
+from target_liveintent.mapping.stream_maps import (
+    DELETION_COLUMNS,
+    MELTANO_TEST_STREAM,
+    RecordConverter,
+    Stream,
+    StreamMaps,
+    StreamPlan,
+    stream_maps_of,
+)
 
 __all__ = [
     "CURRENCIES",

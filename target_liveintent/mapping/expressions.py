@@ -18,14 +18,17 @@ import hashlib
 import json
 import types
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import simpleeval
 
 from target_liveintent.conversions import compiled
-from target_liveintent.mapping.converter import FILTER, Expression, Path
 from target_liveintent.mapping.functions import ALSO_COLUMNS, FUNCTIONS, GET, getter, walk
 
+FILTER = "__filter__"
+"""The key of a map's filter, among its columns."""
+Path = tuple[str, ...]
+"""A column, and the steps into it. The empty path is the whole record."""
 Row = dict[str, Any]
 
 _RECORD = ast.Name("record", ast.Load())
@@ -65,6 +68,29 @@ _FUNCTIONS: dict[str, Any] = {
     **FUNCTIONS,
 }
 """The functions and modules that the SDK offers to expressions, and the helpers."""
+
+
+class Expression(NamedTuple):
+    """An expression of a map.
+
+    Attributes:
+        column: The column that it computes, or `__filter__`.
+        reads: What it reads: groups of paths, and of each group it needs one. The paths within a
+            `coalesce` or an `or` are one group; any other path is a group of its own. Empty for a
+            preset's expression, which may read what not every source has.
+        compute: Computes its value for a record.
+        code: It, as Python code that reads `record`.
+        columns: The columns of a record that it needs; None if that is not known.
+        names: Those of them that it reads by their names, so that it fails without them.
+    """
+
+    column: str
+    text: str
+    reads: frozenset[frozenset[Path]]
+    compute: Callable[[dict[str, Any]], Any]
+    code: str
+    columns: frozenset[str] | None = frozenset()
+    names: frozenset[str] = frozenset()
 
 
 class Compiler:

@@ -15,8 +15,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import Any
 
 from target_liveintent.conversions import COLUMNS, FIELDS, missing_columns
-from target_liveintent.mapping.converter import FILTER, Path, StreamPlan
+from target_liveintent.mapping.expressions import FILTER, Path
 from target_liveintent.mapping.presets import NULL_VALUES, PRESETS
+from target_liveintent.mapping.stream_maps import StreamPlan
 from target_liveintent.settings import EventDefaults, Settings
 
 _SIMILAR = 0.75

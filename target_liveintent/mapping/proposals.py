@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from target_liveintent.conversions import lasting_keys, missing_columns
-from target_liveintent.mapping.converter import FILTER, Stream
+from target_liveintent.mapping.expressions import FILTER
 from target_liveintent.mapping.functions import is_true, minor_units
 from target_liveintent.mapping.presets import likely_preset, preset_columns
 from target_liveintent.mapping.recognition import (
@@ -23,6 +23,7 @@ from target_liveintent.mapping.recognition import (
     time_call,
     words_of,
 )
+from target_liveintent.mapping.stream_maps import Stream
 from target_liveintent.privacy import scrub
 from target_liveintent.settings import EventDefaults
 

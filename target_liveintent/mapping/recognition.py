@@ -20,8 +20,9 @@ import msgspec
 
 from target_liveintent.conversions import Unusable, currency_code, unix_time
 from target_liveintent.conversions import amount as read_amount
-from target_liveintent.mapping.converter import Path, Stream
+from target_liveintent.mapping.expressions import Path
 from target_liveintent.mapping.functions import CURRENCIES, coalesce, excel_time, parse_time
+from target_liveintent.mapping.stream_maps import Stream
 
 MAX_SAMPLES = 50
 """How many of the first records of a stream are read for their values."""
@@ -51,7 +52,7 @@ _TYPES = {
 """The types of columns that can hold a column of an event; the others must be texts."""
 
 
-class Field(msgspec.Struct, frozen=True):
+class Field(msgspec.Struct):
     """A column of an event, as `recognized.yaml` describes it."""
 
     comment: str = ""
@@ -63,7 +64,7 @@ class Field(msgspec.Struct, frozen=True):
     by_shape: bool = False
 
 
-class Table(msgspec.Struct, frozen=True):
+class Table(msgspec.Struct):
     """The content of `recognized.yaml`."""
 
     words: dict[str, list[str]]
@@ -307,13 +308,11 @@ def _rank(field: str, column: Column, own: frozenset[str]) -> tuple[int, int] | 
 
     The own words of the stream's name may stand beside each name.
     """
-    one, words = table().fields[field], column.words
+    one, words = table().fields[field], column.words - table().minor
     if field == "event_time" and ("date-time" in column.types or column.samples):
         words |= {"date"}
     if field == "event_time" and {"date"} < words <= own | {"date"}:
         return -1, column.types == {"string"}  # Such as a payment's date.
-    if field == "value":
-        words -= table().minor
     last = words_of(column.path[-1]) if field in {"event_id", "order_id"} else words
     beside = one.also | table().neutral | own
     for place, phrase in enumerate(one.names):

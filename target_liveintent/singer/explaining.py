@@ -288,7 +288,7 @@ def converted(
         for plan in maps.plans(stream.name, stream.schema)
     ]
     for one in plans:
-        if one.plan.transform is not None:
+        if one.plan.is_used:
             one.missing = lacking_for_events(one.plan, one.stream.schema, settings.events)
             if not one.missing:
                 one.convert_records(settings.events, suppressions, now)

@@ -110,10 +110,10 @@ class StreamRegistry:
             return False
         refuse_own_stream(stream.name)
         missing = lacking_for_events(plan, stream.schema, self._settings.events)
-        if missing and plan.named and plan.transform is not None:
+        if missing and plan.named and plan.is_used:
             raise StreamMappingError(self._missing_message(stream, plan, missing))
         # With `__else__`, or if only copies use a stream, the user knows that it is not used.
-        if missing and plan.transform is not None and stream.name not in self._maps.names:
+        if missing and plan.is_used and stream.name not in self._maps.names:
             others = [name for name in self._maps.names if name not in self._schemas]
             hint = did_you_mean(stream.name, others)
             self._warn_once(  # (The hint may be another one at the next SCHEMA.)

@@ -91,7 +91,7 @@ def test_the_page_lists_these_names() -> None:
     assert sorted(named) == [*PUBLIC]
 
 
-CORE = ("config", "conversions.builder", "delivery.client", "mapping.converter", "run.run", "spark")
+CORE = ("config", "conversions.builder", "delivery.client", "mapping", "run.run", "spark")
 
 
 def test_the_core_loads_neither_the_sdk_nor_spark() -> None:

@@ -13,7 +13,7 @@ from singer_sdk.exceptions import MissingKeyPropertiesError
 
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping import Stream
-from target_liveintent.mapping.converter import DELETION_COLUMNS, StreamPlan
+from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, StreamPlan
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.sinks import LiveIntentSink, SkippedSink, needed_columns
 from target_liveintent.target import TargetLiveIntent
@@ -22,7 +22,7 @@ ACCOUNT = {"customer_id": "a-1b2c", "auth_token": "made-up", "pixel_id": 1, "def
 COLUMNS = ("id", "event_time", "email")
 SCHEMA: dict[str, Any] = {"properties": {name: {} for name in COLUMNS}}
 ORDERS = Stream("orders", SCHEMA, ("id",))
-PLAN = StreamPlan("orders", True, COLUMNS, True, frozenset({"event_time"}), transform=dict)
+PLAN = StreamPlan("orders", True, True, COLUMNS, True, frozenset({"event_time"}))
 DROPPED = StreamPlan("orders", named=True)
 
 

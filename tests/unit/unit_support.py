@@ -14,7 +14,7 @@ from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.conversions.model import DEAD_LETTERS, Conversion, Rejection
 from target_liveintent.conversions.usual import usual_way
-from target_liveintent.mapping.converter import RecordConverter
+from target_liveintent.mapping.stream_maps import RecordConverter
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.run.replay import to_replay
 from target_liveintent.settings import EventDefaults

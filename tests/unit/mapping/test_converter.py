@@ -7,44 +7,33 @@ from unit_support import ADDRESS, DEFAULTS, MD5, NOW, TIME
 
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import Conversion, Rejection
-from target_liveintent.mapping.converter import (
+from target_liveintent.mapping.stream_maps import (
     DELETION_COLUMNS,
-    Expression,
-    MappingFailedError,
     RecordConverter,
+    StreamMaps,
     StreamPlan,
 )
 
-COLUMNS = ("event_time", "email", "value")
+MAP: dict[str, Any] = {
+    "__filter__": "id != 'filtered'",
+    "event_time": "at",
+    "email": "mail",
+    "value": "total if id != 'failing' else int(mail)",
+    "__else__": None,
+}
 RECORD = {"id": 7, "at": TIME, "mail": ADDRESS, "total": "12.50"}
 
 
-def mapped(record: dict[str, Any]) -> dict[str, Any] | None:
-    """Map a record as a stream map does."""
-    if record["id"] == "filtered":
-        return None
-    if record["id"] == "failing":
-        column, kind = "value", "TypeError"
-        raise MappingFailedError(column, kind)
-    return {"event_time": record["at"], "email": record["mail"], "value": record["total"]}
+def converter(definition: dict[str, Any], now: float = NOW) -> RecordConverter:
+    names = dict.fromkeys((*RECORD, *DELETION_COLUMNS))
+    (plan,) = StreamMaps({"orders": definition}, {}).plans("orders", {"properties": names})
+    builder = EventBuilder("orders", plan.properties, ("id",), DEFAULTS, None)
+    return RecordConverter(plan, builder, {}, lambda: now)
 
 
-def plan_that_reads(*expressions: str) -> StreamPlan:
-    """Return a plan whose map drops what it does not name, and computes notes from expressions."""
-    origins = {
-        f"note_{n}": Expression(f"note_{n}", text, frozenset(), str, "0")
-        for n, text in enumerate(expressions)
-    }
-    return StreamPlan("orders", True, COLUMNS, transform=mapped, origins=origins)
-
-
-def converter(plan: StreamPlan | None = None, now: float = NOW) -> RecordConverter:
-    builder = EventBuilder("orders", COLUMNS, ("id",), DEFAULTS, None)
-    return RecordConverter(plan or plan_that_reads(), builder, {}, lambda: now)
-
-
-def converted(plan: StreamPlan | None = None, **columns: Any) -> Any:
-    return converter(plan).convert({**RECORD, **columns})
+def converted(*, violation: str | None = None, order_id: str = "'7'", **columns: Any) -> Any:
+    """Return what becomes of a record with these columns; `order_id` is an expression."""
+    return converter({**MAP, "order_id": order_id}).convert({**RECORD, **columns}, violation)
 
 
 def test_a_conversion() -> None:
@@ -64,13 +53,13 @@ BREACH = "id breaks the rule 'type'"
     ("key", "violation", "rejected"),
     [
         # The column and the kind of the failure, and the keys of the record.
-        ("failing", None, ("mapping_failed", "value", "TypeError", {"id": "failing"})),
+        ("failing", None, ("mapping_failed", "value", "ValueError", {"id": "failing"})),
         (7, BREACH, ("schema_violation", None, BREACH, None)),
     ],
 )
 def test_a_rejection(key: Any, violation: str | None, rejected: tuple[Any, ...]) -> None:
     """A failing expression, and a record that breaks the tap's schema, reject the record."""
-    result = converter().convert({**RECORD, "id": key}, violation)
+    result = converted(id=key, violation=violation)
     assert isinstance(result, Rejection)
     assert (result.reason, result.field, result.detail, result.keys) == rejected
 
@@ -78,7 +67,6 @@ def test_a_rejection(key: Any, violation: str | None, rejected: tuple[Any, ...])
 @pytest.mark.parametrize(
     ("changes", "event_time"),
     [
-        ({}, TIME),
         ({"at": "2026-08-01T16:00:00Z"}, 1_785_600_000),
         ({"mail": None}, TIME),
         *(({"at": at}, None) for at in ("soon", None)),
@@ -89,7 +77,7 @@ def test_a_rejection(key: Any, violation: str | None, rejected: tuple[Any, ...])
 )
 def test_the_event_time_of_a_record(changes: dict[str, Any], event_time: int | None) -> None:
     """It is that of its event, also if the record is rejected, but not if its row was deleted."""
-    assert converter(now=0.0).event_time({**RECORD, **changes}) == event_time
+    assert converter(MAP, now=0.0).event_time({**RECORD, **changes}) == event_time
 
 
 # Rows that were deleted in the source
@@ -116,24 +104,25 @@ def test_a_row_that_is_there_is_not_dropped(empty: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "expression",
-    ["_sdc_deleted_at", "get('_sdc_deleted_at')", "[x for x in [_['_sdc_deleted_at']]][0]"],
+    ("expression", "decides"),
+    [
+        *((one, True) for one in ("_sdc_deleted_at", "get('_sdc_deleted_at')")),
+        ("[x for x in [_['_sdc_deleted_at']]][0]", True),
+        *((f"get('{one}')", False) for one in ("my_sdc_deleted_at", "_sdc_deleted_at_2")),
+    ],
 )
-def test_a_map_that_reads_the_column_decides_itself(expression: str) -> None:
+def test_a_map_that_reads_the_column_decides_itself(expression: str, decides: bool) -> None:
     """That goes for one of the columns: the other still marks a deleted row."""
-    plan = plan_that_reads("email", expression)
-    assert plan.deletion_columns == ("_sdc_lsn_deleted_at",)
-    assert isinstance(converted(plan, _sdc_deleted_at=WHEN), Conversion)
-    assert converted(plan, _sdc_lsn_deleted_at=WHEN).reason == "deleted"
+    result = converted(order_id=expression, **{FIRST: WHEN})
+    assert isinstance(result, Conversion) == decides
+    assert converted(order_id=expression, **{SECOND: WHEN}).reason == "deleted"
 
 
-def test_a_column_of_a_similar_name_is_another() -> None:
-    plan = plan_that_reads("my_sdc_deleted_at", "_sdc_deleted_at_2")
-    assert plan.deletion_columns == DELETION_COLUMNS
-
-
-def test_records_without_a_map_are_judged_too() -> None:
-    plan, record = StreamPlan.without_map("orders", COLUMNS), {"event_time": TIME, "email": ADDRESS}
-    assert plan.passes_others
-    assert isinstance(converted(plan, **record), Conversion)
-    assert converted(plan, **record, _sdc_deleted_at=WHEN).reason == "deleted"
+def test_records_without_a_map() -> None:
+    """They are judged as they are; one without columns is rejected like any other."""
+    plan = StreamPlan.without_map("orders", ("event_time", "email"))
+    made = RecordConverter(plan, EventBuilder("orders", plan.properties, (), DEFAULTS), {})
+    for record, reason in (({}, "missing_event_time"), ({FIRST: WHEN}, "deleted")):
+        result = made.convert(record)
+        assert isinstance(result, Rejection)
+        assert result.reason == reason

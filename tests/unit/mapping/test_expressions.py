@@ -17,10 +17,9 @@ from hypothesis import strategies as st
 from singer_sdk.mapper import CustomStreamMap
 
 from target_liveintent.errors import StreamMappingError
-from target_liveintent.mapping.converter import MappingFailedError, Path, StreamPlan
-from target_liveintent.mapping.expressions import Compiler
+from target_liveintent.mapping.expressions import Compiler, Path
 from target_liveintent.mapping.functions import FUNCTIONS, getter
-from target_liveintent.mapping.stream_maps import StreamMaps
+from target_liveintent.mapping.stream_maps import MappingFailedError, StreamMaps, StreamPlan
 
 COLUMNS = (
     *("id", "total", "email", "customer", "tags", "is_test", "self", "int", "a b", "config"),
@@ -145,9 +144,7 @@ def plan(definition: dict[str, Any], config: dict[str, Any] | None = None) -> St
 
 def made_of(definition: dict[str, Any], record: dict[str, Any]) -> dict[str, Any] | None:
     """Return what a map makes of a record."""
-    transform = plan(definition).transform
-    assert transform is not None
-    return transform(record)
+    return plan(definition).transform(record)
 
 
 ATOMS = [

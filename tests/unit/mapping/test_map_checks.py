@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from unit_support import DEFAULTS
 
-from target_liveintent.mapping.converter import StreamPlan
 from target_liveintent.mapping.expressions import Compiler
 from target_liveintent.mapping.map_checks import (
     absent_streams,
@@ -13,6 +12,7 @@ from target_liveintent.mapping.map_checks import (
     lacking_for_events,
     misspelled,
 )
+from target_liveintent.mapping.stream_maps import StreamPlan
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_name_that_is_in_no_record(expression: str, lacks: str | None) -> None
     schema = {"properties": {"email": {}}}
     for column in ("event_time", "__filter__"):
         made = Compiler({"config": {}}).compile(column, expression)
-        plan = StreamPlan("s", True, ("event_time", "email"), origins={column: made})
+        plan = StreamPlan("s", True, properties=("event_time", "email"), origins={column: made})
         wanted = [] if lacks is None else [lacks.format(column)]
         assert lacking_for_events(plan, schema, DEFAULTS) == wanted
         assert lacking_for_events(plan, {**schema, "additionalProperties": True}, DEFAULTS) == []

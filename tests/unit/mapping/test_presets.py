@@ -20,9 +20,8 @@ from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.conversions.model import Conversion
 from target_liveintent.mapping import RecordConverter, presets
-from target_liveintent.mapping.converter import StreamPlan
 from target_liveintent.mapping.presets import NULL_VALUES, PRESETS, expand_presets, likely_preset
-from target_liveintent.mapping.stream_maps import StreamMaps
+from target_liveintent.mapping.stream_maps import StreamMaps, StreamPlan
 
 ACCOUNT = {"customer_id": "a-1b2c", "auth_token": "x"}
 NAMES = list(PRESETS)
@@ -52,7 +51,6 @@ def outcome(
 ) -> Any:
     """The event of a record without its pixel, or "filtered", or the reason of its rejection."""
     made = plan(name, own, config) if own or config else _plain(name)
-    assert made.transform is not None
     # As the reader does: other columns are not even decoded, and fractions are Decimals.
     decoded = _decode(msgspec.json.encode(record))
     if made.reads is not None:
@@ -390,7 +388,7 @@ def test_a_stream_that_only_a_copy_uses(null: Any) -> None:
     own_maps = {"orders": null, "sales": {"__source__": "orders"}}
     maps, _ = expand_presets({"orders": "shopify", "sales": "shopify"}, own_maps)
     own, copied = StreamMaps(maps, {}).plans("orders", {"type": "object", "properties": {}})
-    assert (own.named, own.transform, copied.stream) == (True, None, "sales")
+    assert (own.named, own.is_used, copied.stream) == (True, False, "sales")
     assert "event_time" in copied.properties
 
 

@@ -11,9 +11,8 @@ from unit_support import ADDRESS, DEFAULTS, NOW, TIME, convert_both_ways
 
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import Conversion, Rejection
-from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.presets import PRESETS, expand_presets
-from target_liveintent.mapping.stream_maps import StreamMaps
+from target_liveintent.mapping.stream_maps import RecordConverter, StreamMaps
 
 SHOWN = {"event_id": "id", "event_time": "at", "email": "mail", "__else__": None}
 MAP: dict[str, Any] = {**SHOWN, "value": "float(total)", "__filter__": "total is not None"}

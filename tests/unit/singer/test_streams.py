@@ -15,8 +15,8 @@ from unit_support import ACCOUNT, sha256
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.model import DEAD_LETTERS, DELIVERED_EVENTS
 from target_liveintent.errors import InputError, StreamMappingError
-from target_liveintent.mapping.converter import StreamPlan
 from target_liveintent.mapping.presets import PRESETS
+from target_liveintent.mapping.stream_maps import StreamPlan
 from target_liveintent.singer.reader import Message
 from target_liveintent.singer.streams import (
     MELTANO_TEST_STREAM,
