@@ -2,24 +2,22 @@
 
 from target_liveintent.conversions.builder import EventBuilder, lasting_keys, window_end
 from target_liveintent.conversions.coerce import (
+    COLUMNS,
+    FIELDS,
+    FROM_SETTINGS,
     UNUSABLE,
     Unusable,
     amount,
     currency_code,
     exact,
     flag,
+    missing_columns,
+    missing_columns_message,
     positive_integer,
     shape,
     text,
     unix_time,
     watch_zone,
-)
-from target_liveintent.conversions.fields import (
-    COLUMNS,
-    FIELDS,
-    FROM_SETTINGS,
-    missing_columns,
-    missing_columns_message,
 )
 from target_liveintent.conversions.model import (
     DAY,

@@ -11,8 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from target_liveintent.conversions import coerce
-from target_liveintent.conversions.coerce import UNUSABLE, Unusable, cause_of
-from target_liveintent.conversions.fields import FIELDS, IDENTIFYING, OPTIONAL
+from target_liveintent.conversions.coerce import (
+    FIELDS,
+    IDENTIFYING,
+    OPTIONAL,
+    UNUSABLE,
+    Unusable,
+    cause_of,
+)
 from target_liveintent.conversions.model import (
     DEAD_LETTERS,
     MARGIN,

@@ -1,7 +1,8 @@
-"""Coercions of what a tap sends to what the API accepts: one pure function for each type.
+"""The columns of a mapped record, and coercions of what a tap sends to what the API accepts.
 
-Each function returns the coerced value, None where the column is empty, or `UNUSABLE` where it
-holds something that cannot be read. None of them raises, and none of them guesses.
+`FIELDS` is the table of the columns; `docs/reference/columns.md` explains them to users. There is
+one pure function for each type. It returns the coerced value, None where the column is empty, or
+`UNUSABLE` where it holds something that cannot be read. None of them raises, and none guesses.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ import re
 import socket
 import unicodedata
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
 from target_liveintent.conversions.model import DAY, WINDOWS
-from target_liveintent.privacy import LONGEST_TEXT, is_placeholder
+from target_liveintent.privacy import IDENTITY_COLUMNS, LONGEST_TEXT, is_placeholder
 from target_liveintent.settings import EventDefaults
 
 
@@ -369,13 +370,92 @@ class _WatchedZone(dt.tzinfo):
         self._note_use()
         return self._zone.utcoffset(moment)
 
-    def dst(self, moment: dt.datetime | None) -> dt.timedelta | None:
-        return self._zone.dst(moment)
+    def dst(self, _: dt.datetime | None) -> None:
+        return None
 
-    def tzname(self, moment: dt.datetime | None) -> str | None:
-        return self._zone.tzname(moment)
+    def tzname(self, _: dt.datetime | None) -> None:
+        return None
 
 
 def watch_zone(defaults: EventDefaults, note_use: Callable[[], None]) -> EventDefaults:
     """Return the defaults with a zone that reports each event time that depends on it."""
     return defaults._replace(zone=_WatchedZone(defaults.zone, note_use))
+
+
+# The table of columns
+
+_NO_HASH = "is not a hash of an e-mail address"
+_NO_UUID = "is not a UUID"
+
+
+class Field(NamedTuple):
+    """A column of a mapped record, in stream maps and dead letters.
+
+    Attributes:
+        coerce: Makes the API's value of the tap's value; the event lacks the field where that
+            fails. None where the builder needs more than a coercion.
+        unusable: What is said of a value that cannot be used.
+    """
+
+    name: str
+    coerce: Callable[[Any], Any] | None = None
+    unusable: str = "is not a text, or has an e-mail address in it"
+
+
+FIELDS = (
+    Field("event_id"),
+    Field("event_time"),
+    Field("pixel_id"),
+    Field("source"),
+    Field("decision_id", decision_id, _NO_UUID),
+    Field("email", unusable="is neither an e-mail address nor a hash of one"),
+    Field("md5", unusable=_NO_HASH),
+    Field("sha2", unusable=_NO_HASH),
+    Field("ip", ip, "is not a public IP address"),
+    Field("user_agent", text),
+    Field("idfa", device_id, _NO_UUID),
+    Field("aaid", device_id, _NO_UUID),
+    Field("tracking_enabled", flag, "is neither a Boolean nor 0 or 1"),
+    Field(
+        "currency",
+        currency_code,
+        "is not a code of exactly three letters: write, for example, \"'EUR'\" in the map, or"
+        " translate other words with {'EURO': 'EUR'}.get(get('currency'))",
+    ),
+    Field("value", amount, "is not a number with a decimal point"),
+    Field("order_id", text),
+    Field("source_url", text),
+    Field("app_bundle", text),
+    Field("consent"),
+)
+"""In the order of the documentation. The address and the consent are never sent."""
+
+COLUMNS = frozenset(field.name for field in FIELDS)
+OPTIONAL = {field.name: field.coerce for field in FIELDS if field.coerce}
+"""The columns that are left out where they cannot be read, each with its coercion."""
+IDENTIFYING = (*IDENTITY_COLUMNS, "decision_id", "source_url")
+"""The columns that identify the person. The URL of a page may contain a decision ID."""
+_LACKS_PIXEL = "pixel_id (a column, or the setting pixel_id)"
+_LACKS_SOURCE = "source (a column, or the setting default_source)"
+FROM_SETTINGS = frozenset({_LACKS_PIXEL, _LACKS_SOURCE})
+"""The phrases of `missing_columns` about what settings can supply."""
+
+
+def missing_columns(properties: Iterable[str], defaults: EventDefaults) -> list[str]:
+    """List in phrases what a mapped stream lacks, so that its records cannot produce an event."""
+    there = set(properties)
+    missing = []
+    if "event_time" not in there:
+        missing.append("event_time")
+    if there.isdisjoint(IDENTIFYING):
+        missing.append("one of " + ", ".join(IDENTIFYING))
+    if "pixel_id" not in there and defaults.pixel_id is None:
+        missing.append(_LACKS_PIXEL)
+    if "source" not in there and defaults.source is None:
+        missing.append(_LACKS_SOURCE)
+    return missing
+
+
+def missing_columns_message(stream: str, missing: Iterable[str]) -> str:
+    """Say in a sentence why a stream cannot produce any event."""
+    return f"stream '{stream}' cannot produce any event: it lacks {'; '.join(missing)}."

@@ -24,8 +24,13 @@ import msgspec
 
 from target_liveintent.conversions import coerce
 from target_liveintent.conversions.builder import EventBuilder, count
-from target_liveintent.conversions.coerce import UNUSABLE, UUID_FORM, Unusable, decision_id_of_url
-from target_liveintent.conversions.fields import OPTIONAL
+from target_liveintent.conversions.coerce import (
+    OPTIONAL,
+    UNUSABLE,
+    UUID_FORM,
+    Unusable,
+    decision_id_of_url,
+)
 from target_liveintent.conversions.model import (
     DAY,
     DEAD_LETTERS,

@@ -11,7 +11,7 @@ import msgspec
 
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.fields import FIELDS
+from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.model import DEAD_LETTERS, Conversion, Rejection
 from target_liveintent.conversions.usual import usual_way
 from target_liveintent.mapping.stream_maps import RecordConverter

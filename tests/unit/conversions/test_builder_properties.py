@@ -28,7 +28,7 @@ from unit_support import (
     replayed,
 )
 
-from target_liveintent.conversions.fields import FIELDS
+from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.reasons import REASONS
 from target_liveintent.sandbox.contract import broken_rules

@@ -31,7 +31,7 @@ from unit_support import (
 )
 
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.fields import (
+from target_liveintent.conversions.coerce import (
     FIELDS,
     FROM_SETTINGS,
     missing_columns,

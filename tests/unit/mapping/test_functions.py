@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from unit_support import DEFAULTS, NOW, body, conversion, letter, name_of_huge, order
+from unit_support import DEFAULTS, NOW, name_of_huge, order
 
 from target_liveintent.conversions import EventBuilder, Unusable
 from target_liveintent.mapping.functions import (
@@ -154,16 +154,6 @@ def test_is_true_of_nothing_known(value: Any) -> None:
         is_true(value)
 
 
-def test_number() -> None:
-    assert (number("12"), number("1,234.5"), number(7), number(" ")) == (
-        12,
-        Decimal("1234.5"),
-        7,
-        None,
-    )
-    assert isinstance(number("12,5"), Unusable)
-
-
 @pytest.mark.parametrize("serial", [46354.67, "46354.67", Decimal("46354.67")])
 def test_excel_time(serial: Any) -> None:
     """Days since 1899-12-30, as Excel counts them, with the time as the fraction."""
@@ -223,19 +213,23 @@ def test_local_time(value: Any, wanted: Any) -> None:
     assert (made, type(made)) == (wanted, type(wanted))
 
 
-def test_amount() -> None:
-    """Without another decimal sign it is a comma, and numbers stay as they are."""
-    assert amount("1.234,50") == Decimal("1234.50")
-    assert amount("1,234.50", decimal=".") == Decimal("1234.50")
-    assert (amount(None), amount(7), amount(Decimal("1.50"))) == (None, 7, Decimal("1.50"))
-
-
-def test_an_amount_that_cannot_be_read_is_no_null() -> None:
-    """An event that goes without it counts the column, as if the tap had sent nonsense."""
-    left_out: dict[str, int] = {}
-    sent = body(order(value=amount("12.50")), left_out=left_out)
-    assert (sent["purchaseData"], left_out) == ({}, {"value": 1})
-    assert letter(conversion(order(value=amount("12.50"))))["value"] == "unusable"
+@pytest.mark.parametrize(
+    ("made", "wanted"),
+    [
+        # Without another decimal sign it is a comma, and numbers stay as they are.
+        (amount("1.234,50"), Decimal("1234.50")),
+        (amount("1,234.50", decimal="."), Decimal("1234.50")),
+        *((amount(value), value) for value in (None, 7, Decimal("1.50"))),
+        *((number(value), 12) for value in ("12", 12)),
+        (number(" "), None),
+        # What cannot be read is no null: an event that goes without it counts the column.
+        (str(amount("12.50")), "unusable"),
+        (amount("12.50"), Unusable('"99.99" is not a number with a decimal comma')),
+        (number("12,5"), Unusable('"99,9" is not a number with a decimal point')),
+    ],
+)
+def test_amounts(made: Any, wanted: Any) -> None:
+    assert made == wanted
 
 
 @pytest.mark.parametrize("value", [None, 5, [1]])

@@ -17,7 +17,7 @@ from unit_support import BARE, NOW, convert_both_ways
 
 from target_liveintent.config import SCHEMA, problems
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.fields import FIELDS
+from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.model import Conversion
 from target_liveintent.mapping import RecordConverter, presets
 from target_liveintent.mapping.presets import NULL_VALUES, PRESETS, expand_presets, likely_preset
@@ -372,14 +372,6 @@ VALUE = "get('currentTotalPriceSet.shopMoney.amount')"
 )
 def test_own_columns_go_first(own: dict[str, Any], changes: Record, wanted: Any) -> None:
     check("shopify", changes, wanted, own=own)
-
-
-@pytest.mark.parametrize("null", NULL_VALUES)
-def test_columns_that_a_null_takes_away(null: Any) -> None:
-    properties = plan("shopify").properties
-    made = plan("shopify", {"ip": null, "__else__": null, "nobody": null})
-    assert not made.passes_others
-    assert set(made.properties) == {*properties} - {"ip"}
 
 
 @pytest.mark.parametrize("null", NULL_VALUES)
