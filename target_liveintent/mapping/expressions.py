@@ -74,7 +74,6 @@ class Expression(NamedTuple):
     """An expression of a map.
 
     Attributes:
-        column: The column that it computes, or `__filter__`.
         reads: What it reads: groups of paths, and of each group it needs one. The paths within a
             `coalesce` or an `or` are one group; any other path is a group of its own. Empty for a
             preset's expression, which may read what not every source has.
@@ -84,7 +83,6 @@ class Expression(NamedTuple):
         names: Those of them that it reads by their names, so that it fails without them.
     """
 
-    column: str
     text: str
     reads: frozenset[frozenset[Path]]
     compute: Callable[[dict[str, Any]], Any]
@@ -127,10 +125,10 @@ class Compiler:
             name = f"_e_{len(self.environment)}"
             evaluate = functools.partial(self._evaluate, column, text, original)
             self.environment[name] = evaluate
-            return Expression(column, text, reads, evaluate, f"{name}(record)", None, names)
+            return Expression(text, reads, evaluate, f"{name}(record)", None, names)
         compute = compiled(f"lambda record: ({code})", self.environment, "eval")
         columns = None if any(() in group for group in reads) else frozenset(rewriter.columns)
-        return Expression(column, text, reads, compute, code, columns, names)
+        return Expression(text, reads, compute, code, columns, names)
 
     def _evaluate(self, column: str, text: str, tree: ast.expr, record: Row) -> Any:
         """Evaluate an expression with the names that the SDK gives it."""

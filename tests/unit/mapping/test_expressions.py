@@ -2,12 +2,10 @@
 
 import ast
 import copy
-import datetime as dt
 import functools
-import json
 import re
 import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -365,60 +363,19 @@ def test_what_fails_is_named(
     assert raised.value.__suppress_context__
 
 
-# What expressions can reach is asked of the values themselves, so that no method is forgotten.
+# Whatever parts an expression is put together from, it is the same to both.
 
-VALUES: dict[str, Any] = {
-    "email": "",
-    "total": Decimal(1),
-    "id": 1,
-    "float(id)": 1.0,
-    "is_test": True,
-    "customer": {},
-    "tags": [],
-    "(id, 'a')": (),
-    "{1, 2}": set(),
-    "b'ab'": b"",
-    "1j": 1j,
-    "str": str,
-    "int": int,
-    "float": float,
-    "json": json,
-    "json.JSONDecoder()": json.JSONDecoder(),
-    "json.JSONEncoder()": json.JSONEncoder(),
-    "datetime": dt,
-    "datetime.datetime": dt.datetime,
-    "datetime.date": dt.date,
-    "datetime.datetime(2026, 1, 2, 3, 4, 5, 6)": dt.datetime.fromtimestamp(0, dt.timezone.utc),
-    "datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc)": dt.datetime.max.replace(
-        tzinfo=dt.timezone.utc
-    ),
-    "datetime.date(2026, 1, 2)": dt.date.min,
-    "datetime.time(3, 4)": dt.time.min,
-    "datetime.timedelta(days=1, hours=2)": dt.timedelta.min,
-    "datetime.timezone.utc": dt.timezone.utc,
-    "datetime.date(2026, 1, 2).isocalendar()": dt.date.min.isocalendar(),
-    "datetime.datetime(2026, 1, 2).timetuple()": dt.date.min.timetuple(),
-}
-"""Expressions for a value of each kind, with one of its kind: whose attributes they have."""
-NOT_THE_SAME_TWICE = {"now", "today", "utcnow"}
-BROKEN = {"(datetime.date).replace(datetime.datetime(2026, 1, 2))"}
-"""What Python 3.11 makes of memory that is not the value's: never the same."""
-ARGUMENTS = (
-    *("", "id", "email", "'a', 'b'", "1, 'big'", "'2026-01-02', '%Y-%m-%d'", "'%Y-%m-%d'"),
-    *("2026, 1, 2", "datetime.timezone.utc", "datetime.datetime(2026, 1, 2)", "year=2025"),
+LITERALS = (
+    *("1000", "1.5", "'a b'", "(1, 2)", "None", "True", "7", "()", "b'x'", "-2.5", "...", "1j"),
+    *("{1, 2}", "str", "int", "float", "json", "json.JSONDecoder()", "json.JSONEncoder()"),
+    *("datetime", "datetime.datetime", "datetime.date", "datetime.date(2026, 1, 2)"),
+    *("datetime.datetime(2026, 1, 2, 3, 4, 5, 6)", "datetime.timedelta(days=1, hours=2)"),
+    *("datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc)", "datetime.time(3, 4)"),
+    *("datetime.timezone.utc", "datetime.date(2026, 1, 2).isocalendar()"),
+    *("datetime.datetime.strptime('2026-01-02', '%Y-%m-%d')", "float(id)", "(id, 'a')"),
+    *("datetime.datetime(2026, 1, 2).timetuple()", "email.encode('big')", "total.as_tuple()"),
 )
-"""Arguments of each kind: every attribute is called with every one of them."""
-LITERALS = ("1000", "1.5", "'a b'", "(1, 2)", "None", "True", "7", "()", "b'x'", "-2.5", "...")
-
-
-def reached() -> Iterator[str]:
-    """Each public attribute of each value, and its call with each of the arguments."""
-    for expression, value in VALUES.items():
-        for name in dir(value):
-            if name.startswith("_") or name in NOT_THE_SAME_TWICE:
-                continue
-            calls = {f"({expression}).{name}({given})" for given in ARGUMENTS}
-            yield from sorted({f"({expression}).{name}", *calls} - BROKEN)
+NAMES = ("email", "total", "id", "is_test", "customer", "tags", "_", "config", "self")
 
 
 CONNECTIVES = st.sampled_from(
@@ -438,12 +395,7 @@ def composed(part: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return st.builds(str.format, templates, part, part, part, CONNECTIVES, CONNECTIVES)
 
 
-PARTS = st.sampled_from((*VALUES, *LITERALS, "_", "config", "self", "__stream_name__"))
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_every_attribute_and_call() -> None:
-    assert differences(reached(), RECORDS[:1]) == []
+PARTS = st.sampled_from((*NAMES, *LITERALS, "__stream_name__"))
 
 
 @pytest.mark.filterwarnings("ignore")
