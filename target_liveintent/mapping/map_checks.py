@@ -176,7 +176,7 @@ def lacking_for_events(
         for name in sorted(origin.names):
             if absent := _absent_step((name,), schema):
                 hint = did_you_mean(name, absent[1]).replace("; ", " (").replace("?", "?)")
-                lacking.append(f"'{name}', which '{column}' reads{hint}")
+                lacking.append(f"the column '{name}', which '{column}' reads{hint}")
     return lacking
 
 

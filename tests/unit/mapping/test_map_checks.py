@@ -132,8 +132,8 @@ def test_unknown_columns() -> None:
 @pytest.mark.parametrize(
     ("expression", "lacks"),
     [
-        *((one, "'emial', which '{}' reads (did you mean 'email'?)") for one in NAMED),
-        ("coalesce(zzz, email)", "'zzz', which '{}' reads"),
+        *((one, "the column 'emial', which '{}' reads (did you mean 'email'?)") for one in NAMED),
+        ("coalesce(zzz, email)", "the column 'zzz', which '{}' reads"),
         *((one, None) for one in ("get('emial')", "_.get('emial')", "email", "self", "lower")),
         *((one, None) for one in ("[x for x in email][0]", "config", "_sdc_deleted_at", "_")),
     ],

@@ -374,29 +374,6 @@ def test_own_columns_go_first(own: dict[str, Any], changes: Record, wanted: Any)
     check("shopify", changes, wanted, own=own)
 
 
-@pytest.mark.parametrize("null", NULL_VALUES)
-def test_a_stream_that_only_a_copy_uses(null: Any) -> None:
-    """A stream that is null stays out, preset or not; `__source__` is an option like any other."""
-    own_maps = {"orders": null, "sales": {"__source__": "orders"}}
-    maps, _ = expand_presets({"orders": "shopify", "sales": "shopify"}, own_maps)
-    own, copied = StreamMaps(maps, {}).plans("orders", {"type": "object", "properties": {}})
-    assert (own.named, own.is_used, copied.stream) == (True, False, "sales")
-    assert "event_time" in copied.properties
-
-
-def test_the_settings_are_not_changed() -> None:
-    """Neither the user's, nor what is remembered of the file."""
-    own = {"orders": {"ip": None}}
-    for _ in range(2):
-        maps, shipped = expand_presets({"orders": "shopify", "more": "shopify"}, own)
-        assert shipped["more"] - shipped["orders"] == {"ip"}
-        assert "ip" not in maps["orders"]
-        assert "ip" in maps["more"]
-        maps["more"].clear()
-    assert own == {"orders": {"ip": None}}
-    assert expand_presets({}, own) == (own, {})
-
-
 # Which preset
 
 
