@@ -162,7 +162,7 @@ def columns_of(stream: Stream, records: Sequence[Mapping[str, Any]] = ()) -> lis
     return [
         Column(path, words_of(" ".join(path)), types.get(path, frozenset()), (*samples[path],))
         for path in paths
-        if types.get(path) != frozenset(["array"]) and not path[0].startswith(("_sdc_", "_smart_"))
+        if not path[0].startswith(("_sdc_", "_smart_"))
     ]
 
 
@@ -191,7 +191,7 @@ def _described(schema: Any, path: Path = ()) -> Iterator[tuple[Path, frozenset[s
     given = [kind.get("type") or [] for kind in kinds]
     types = {kind.get("format") for kind in kinds} - {None}
     types |= {name for one in given for name in ([one] if isinstance(one, str) else one)}
-    if path and types - {"null"} != {"object"}:
+    if path and types - {"null"} not in ({"object"}, {"array"}):
         yield path, frozenset(types - {"null"})
 
 

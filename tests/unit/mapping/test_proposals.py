@@ -117,6 +117,12 @@ def test_a_filter_reads_only_flags(column: str) -> None:
     assert "__filter__" not in lines_of(stream_of(column), *records)
 
 
+@pytest.mark.parametrize(("kind", "is_named"), [("object", 0), ("array", 0), ("string", 1)])
+def test_what_holds_other_values_is_no_column(kind: str, is_named: bool) -> None:
+    stream = Stream("s", {"properties": {"payment_status": {"type": ["null", kind]}}}, ())
+    assert ("get('payment_status')" in lines_of(stream)) == is_named
+
+
 def test_a_schema_of_alternatives() -> None:
     """Some taps write the types of a time as `anyOf`."""
     described = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]}
