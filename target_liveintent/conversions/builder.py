@@ -158,11 +158,6 @@ class EventBuilder:
             redacted = redact_columns({**columns, "md5": identity.md5, "sha2": identity.sha2})
             return Rejection(self.stream, event_id, reason, field, redacted, detail)
 
-    def event_time_of(self, mapped: Mapping[str, Any]) -> int | None:
-        """Return the Unix time of a mapped record's event; None if it has none that can be read."""
-        event_time = coerce.unix_time(self._columns(mapped).get("event_time"), self.defaults.zone)
-        return event_time if isinstance(event_time, int) else None
-
     def reject_unmapped(
         self,
         field: str,

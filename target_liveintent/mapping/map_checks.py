@@ -175,8 +175,9 @@ def lacking_for_events(
     for column, origin in plan.origins.items():
         for name in sorted(origin.names):
             if absent := _absent_step((name,), schema):
-                hint = did_you_mean(name, absent[1]).replace("; ", " (").replace("?", "?)")
-                lacking.append(f"the column '{name}', which '{column}' reads{hint}")
+                hint = did_you_mean(name, absent[1]).removeprefix("; ")
+                similar = f" ({hint})" if hint else ""
+                lacking.append(f"the column '{name}', which '{column}' reads{similar}")
     return lacking
 
 

@@ -20,6 +20,7 @@ from target_liveintent.conversions import (
     Conversion,
     EventBuilder,
     Rejection,
+    unix_time,
     usual_way,
 )
 from target_liveintent.errors import StreamMappingError
@@ -271,10 +272,11 @@ class RecordConverter:
         if any(_is_set(record.get(column)) for column in self._deletion_columns):
             return None
         try:
-            mapped = self._transform(record)
+            mapped = self._transform(record) or {}
         except MappingFailedError:
             return None
-        return None if mapped is None else self._builder.event_time_of(mapped)
+        event_time = unix_time(mapped.get("event_time"), self._builder.defaults.zone)
+        return event_time if isinstance(event_time, int) else None
 
     def convert(
         self, record: dict[str, Any], violation: str | None = None
