@@ -4,11 +4,7 @@ from target_liveintent.singer.batch_files import batch_records
 from target_liveintent.singer.explaining import explain as explain_input
 from target_liveintent.singer.explaining import write_config
 from target_liveintent.singer.failures import failure_text, readable_failures
-from target_liveintent.singer.process import (
-    StateOutput,
-    StopSignals,
-    check_standard_streams,
-)
+from target_liveintent.singer.process import StateOutput, StopSignals, check_standard_streams
 from target_liveintent.singer.reader import Message, MessageReader, state_of
 from target_liveintent.singer.replaying import letters_to_replay, replay_letters
 from target_liveintent.singer.streams import RecordValidator, StreamRegistry

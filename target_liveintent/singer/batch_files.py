@@ -73,10 +73,7 @@ def _parquet_rows(file: IO[bytes], name: str) -> Iterator[dict[str, Any]]:
         import pyarrow as pa  # noqa: PLC0415 (an extra)
         import pyarrow.parquet as pq  # noqa: PLC0415
     except ImportError:
-        msg = (
-            "the BATCH message names a Parquet file, but the library that reads such files is"
-            " not installed: run pip install 'target-liveintent[parquet]'"
-        )
+        msg = "to read Parquet files of BATCH messages, pip install 'target-liveintent[parquet]'"
         raise InputError(msg) from None
     try:
         with pq.ParquetFile(file) as table:

@@ -8,19 +8,15 @@ import sys
 import traceback
 from collections.abc import Iterator
 
-from singer_sdk.exceptions import (
-    InvalidJSONSchema,
-    MissingKeyPropertiesError,
-    RecordsWithoutSchemaException,
-)
+from singer_sdk import exceptions
 
 from target_liveintent.errors import ConfigurationError, RunError
 
 _EXPECTED_FAILURES = (
     RunError,
-    MissingKeyPropertiesError,
-    RecordsWithoutSchemaException,
-    InvalidJSONSchema,
+    exceptions.MissingKeyPropertiesError,
+    exceptions.RecordsWithoutSchemaException,
+    exceptions.InvalidJSONSchema,
 )
 """Exceptions whose text is all that the user needs."""
 

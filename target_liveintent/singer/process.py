@@ -32,13 +32,10 @@ def check_standard_streams() -> None:
 
 
 class StateOutput:
-    """Writes STATE to standard output.
-
-    Attributes:
-        waiting: Whether a STATE is being written at this moment; for long, if nobody reads it.
-    """
+    """Writes STATE to standard output."""
 
     waiting = False
+    """Whether a STATE is being written at this moment; for long, if nobody reads it."""
 
     def write(self, state: str) -> None:
         """Write a STATE; raises a `StorageError` if that is not possible."""
@@ -69,18 +66,15 @@ def _write_all(text: str) -> None:
 class StopSignals:
     """Takes the signals that stop a run.
 
-    The first one asks the run to stop, and sets an alarm. It ends the process if the run has not
-    come to its end by then, because it waits for a pipe that nobody reads or for a database that
-    does not answer. One more signal ends the process at once. The process then ends as by SIGKILL:
-    what STATE says stays true.
+    The first one, `received`, asks the run to stop, and sets an alarm. It ends the process if the
+    run has not come to its end by then, because it waits for a pipe that nobody reads or for a
+    database that does not answer. One more signal ends the process at once. The process then ends
+    as by SIGKILL: what STATE says stays true.
 
     Args:
         logger: Takes the line about a run that does not stop.
         what_waits: Returns a clause that says why the run has not stopped.
         then: Says how what is left gets sent; the end of the last line of the log.
-
-    Attributes:
-        received: The number of the first signal; None until then.
     """
 
     def __init__(self, logger: logging.Logger, what_waits: Callable[[], str], then: str) -> None:

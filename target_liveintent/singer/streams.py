@@ -1,8 +1,4 @@
-"""Registers the streams of a run: SCHEMA messages in, the plans for each stream's records out.
-
-It also finds out whether events can be built from a stream, warns once about each stream and column
-that is probably misspelled, and validates records against a SCHEMA.
-"""
+"""Registers the streams of a run: SCHEMA messages in, the plans for each stream's records out."""
 
 from __future__ import annotations
 
@@ -98,11 +94,7 @@ class StreamRegistry:
         raise StreamMappingError(unmapped_message(self._schemas, self._maps.names))
 
     def _gives_events(self, stream: Stream, plan: StreamPlan) -> bool:
-        """Return whether a plan gives events; warn about what is probably misspelled.
-
-        Raises:
-            StreamMappingError: If the user wants events from the stream, but it can give none.
-        """
+        """Return whether a plan gives events; warn about what is probably misspelled."""
         for problem in misspelled(plan, stream.schema):
             self._warn_once(problem, problem)
         if stream.name == MELTANO_TEST_STREAM:

@@ -12,7 +12,6 @@ from unit_support import ADDRESS, LI_DID, MD5, SHA2, md5, sha256
 from target_liveintent.conversions.coerce import UNUSABLE, decision_id
 from target_liveintent.privacy.addresses import holds_address, scrub
 from target_liveintent.privacy.identity import (
-    IDENTITY_COLUMNS,
     JUNK_HASHES,
     NAMESPACE,
     NORMALIZATIONS,
@@ -61,9 +60,7 @@ def test_golden_vectors(address: str, its_md5: str, its_sha2: str) -> None:
         ("a.b+@gmail.com", "ab@gmail.com", "ab@gmail.com", "a.b+@gmail.com"),
         ("a+b+c.d@gmail.com", "a@gmail.com", "a@gmail.com", "a+b+c.d@gmail.com"),
         ("a.b@mail.gmail.com", "a.b@mail.gmail.com", "ab@mail.gmail.com", "a.b@mail.gmail.com"),
-        ("a.b@gmail.co.uk", "a.b@gmail.co.uk", "ab@gmail.co.uk", "a.b@gmail.co.uk"),
         ("a.b@notgmail.com", "a.b@notgmail.com", "ab@notgmail.com", "a.b@notgmail.com"),
-        ("John_Smith@gmail.com", *["john_smith@gmail.com"] * 3),
         ("O'Neil-X@Example.IE", *["o'neil-x@example.ie"] * 3),
         # Addresses in other scripts are hashed as UTF-8, in lower case.
         ("ÜNAL@EXAMPLE.COM", *["ünal@example.com"] * 3),
@@ -102,21 +99,15 @@ CONFLICT = Identity(MD5, SHA2, ("conflict",))
         ([ADDRESS, A, B], CONFLICT),
         ([A, ADDRESS, B], CONFLICT),
         ([A, B, ADDRESS], CONFLICT),
-        ([ADDRESS, A, None], CONFLICT),
-        ([ADDRESS, None, B], CONFLICT),
         ([ADDRESS, MD5, B], CONFLICT),
-        *((["john.doe@gmail.com", one, None], BOTH) for one in (MD5, MD5.upper(), SHA2)),
+        (["john.doe@gmail.com", MD5.upper(), None], BOTH),
         # A junk hash contradicts nothing, and hides no hash in another column.
-        *(([ADDRESS, one, None], Identity(MD5, SHA2, ("md5",))) for one in (md5(""), "0" * 32)),
-        *(([ADDRESS, one, None], Identity(MD5, SHA2, ("md5",))) for one in (sha256("null"), "0")),
+        *(([ADDRESS, one, None], Identity(MD5, SHA2, ("md5",))) for one in (md5(""), "0")),
         ([None, md5(""), None], Identity(None, None, ("md5", "email empty", "sha2 empty"))),
         ([sha256(""), MD5, None], Identity(MD5, None, ("email", "sha2 empty"))),
         # An empty column gives nothing, and is noted where there is no address.
-        *(([ADDRESS, nothing, nothing], BOTH) for nothing in (None, "", "  ", "\t\n")),
-        *(
-            ([nothing] * 3, Identity(None, None, tuple(f"{one} empty" for one in IDENTITY_COLUMNS)))
-            for nothing in (None, "", "  ", "\t\n")
-        ),
+        ([ADDRESS, None, " \t\n"], BOTH),
+        (["", None, " \n"], Identity(None, None, ("email empty", "md5 empty", "sha2 empty"))),
     ],
 )
 def test_several_columns(candidates: list[Any], identity: Identity) -> None:
@@ -179,7 +170,7 @@ def test_what_is_hashed_as_an_address_is_found_as_one(local: str) -> None:
 
 TEXTS = (
     *("undefined", "none", "null", "nil", "nan", "unknown", "(not set)", "n/a", "", "true"),
-    *("false", "#n/a", "<null>", "not_set", "00000000-0000-0000-0000-000000000000", "0" * 32),
+    *("false", "#n/a", "<null>", "not_set", "00000000-0000-0000-0000-000000000000"),
 )
 
 
@@ -194,10 +185,10 @@ def test_a_text_and_its_hashes(text: str) -> None:
             assert identify([junk], NORMALIZATIONS["gmail"]) == Identity(None, None, ("email",))
 
 
-@pytest.mark.parametrize("text", ["NaN", "[object Object]"])
+@pytest.mark.parametrize("text", ["NaN", "[object Object]", "0" * 32, "0" * 64])
 def test_spellings_of_programs(text: str) -> None:
-    """JavaScript's own spellings are hashed as they are."""
-    assert md5(text) in JUNK_HASHES
+    """JavaScript's own spellings are hashed as they are; some programs write zeros for a hash."""
+    assert {text, md5(text)} & JUNK_HASHES
     assert is_placeholder(text)
 
 
@@ -205,12 +196,6 @@ def test_spellings_of_programs(text: str) -> None:
 def test_what_is_none(text: str) -> None:
     assert not is_placeholder(text)
     assert text not in JUNK_HASHES
-
-
-def test_hashes_of_zeros() -> None:
-    """Some programs write zeros where they have no hash."""
-    assert {"0" * 32, "0" * 64} <= JUNK_HASHES
-    assert is_placeholder("0" * 64)
 
 
 # Event IDs: pseudonyms in place of addresses, and IDs derived from a record's values
@@ -231,17 +216,12 @@ def test_ids_are_those_of_pythons_module(text: str, values: list[Any]) -> None:
 
 
 def test_derived_ids_differ_by_values_and_streams() -> None:
-    """Different values, orders, nestings and streams have different IDs."""
+    """Different values, orders, nestings and streams have different IDs; objects have no order."""
     values = [["1", "2"], ["12"], ["1,2"], ["2", "1"], [["1", "2"]]]
     ids = {derive_event_id("orders", one) for one in values}
     assert len(ids | {derive_event_id("orders2", ["1", "2"])}) == 6
-
-
-def test_derived_ids_do_not_depend_on_the_order_of_members() -> None:
-    """JSON objects have no order."""
-    assert derive_event_id("s", [{"a": 1, "b": {"c": 2, "d": 3}}]) == derive_event_id(
-        "s", [{"b": {"d": 3, "c": 2}, "a": 1}]
-    )
+    nested = {"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"d": 3, "c": 2}, "a": 1}
+    assert len({derive_event_id("s", [one]) for one in nested}) == 1
 
 
 @pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: {"a": inner}])

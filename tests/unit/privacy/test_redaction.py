@@ -10,14 +10,12 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-import msgspec
 import pytest
 from unit_support import sha256
 
 from target_liveintent.privacy.redaction import (
     hide_token,
     protect_logging,
-    redact_column,
     redact_columns,
     redact_value,
     without_secrets,
@@ -33,7 +31,7 @@ HASH = sha256(ADDRESS)
         (None, None),
         (True, True),
         (1.5, 1.5),
-        (2**63 - 1, 2**63 - 1),
+        (10**30, 10**30),
         (Decimal("1.10"), Decimal("1.10")),
         (Decimal("Infinity"), "Infinity"),
         (dt.date(2026, 8, 1), "2026-08-01"),
@@ -54,12 +52,6 @@ HASH = sha256(ADDRESS)
 def test_values(value: Any, written: Any) -> None:
     """JSON values stay, all others become text, and a hash replaces each address."""
     assert redact_value(value) == written
-
-
-def test_integers_beyond_64_bits() -> None:
-    """They are written with all their digits."""
-    for value in (2**63, -(2**63), 10**30):
-        assert msgspec.json.encode(redact_value(value)) == str(value).encode()
 
 
 def test_long_texts() -> None:
@@ -84,13 +76,6 @@ def test_columns() -> None:
     written = {"b": HASH, "c": 1, "d": f"to {HASH}", "e": [HASH], "scrubbed": ["b", "d"]}
     assert redact_columns(columns) == written
     assert columns["b"] == ADDRESS
-
-
-def test_a_column_that_needs_no_redaction_is_not_listed() -> None:
-    """A replay sends it again."""
-    columns = {"a": "plain"}
-    redact_column(columns, "a")
-    assert columns == {"a": "plain"}
 
 
 # Log lines
@@ -118,22 +103,14 @@ def handler(logger: logging.Logger, formatter: logging.Formatter | None) -> io.S
     return written
 
 
-@pytest.mark.parametrize(
-    ("formatter", "line"),
-    [
-        (None, "order of {} is sent\n"),
-        (logging.Formatter("%(levelname)s: %(message)s"), "INFO: order of {} is sent\n"),
-    ],
-    ids=["no-formatter", "formatter"],
-)
-def test_addresses_are_redacted(
-    logger: logging.Logger, formatter: logging.Formatter | None, line: str
-) -> None:
+def test_addresses_are_redacted(logger: logging.Logger) -> None:
     """A hash replaces an address, also where the handler has no formatter of its own."""
-    written = handler(logger, formatter)
+    plain = handler(logger, None)
+    formatted = handler(logger, logging.Formatter("%(levelname)s: %(message)s"))
     protect_logging(logger)
     logger.info("order of %s is sent", ADDRESS)
-    assert written.getvalue() == line.format(sha256(ADDRESS))
+    assert plain.getvalue() == f"order of {HASH} is sent\n"
+    assert formatted.getvalue() == f"INFO: order of {HASH} is sent\n"
 
 
 def test_tracebacks_are_redacted(logger: logging.Logger) -> None:
