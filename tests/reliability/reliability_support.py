@@ -31,22 +31,17 @@ LIFE = 200 if LONG else 14
 
 
 def name(number: int) -> str:
-    """Return the event ID of a record."""
     return f"e{number}"
 
 
 def number(event_id: str) -> int:
-    """Return the number of a record."""
     return int(event_id[1:])
 
 
 def in_parallel(job: Callable[..., Any], cases: Iterable[Any], at_once: int = AT_ONCE) -> None:
     """Do a job for several cases at once, and fail as the first fails; print how others fail.
 
-    Args:
-        job: What is done.
-        cases: Its argument, or a tuple of its arguments, each time.
-        at_once: How many at the same time.
+    A case is the job's argument, or a tuple of its arguments.
     """
     with ThreadPoolExecutor(at_once) as pool:
         futures = [pool.submit(job, *(c if isinstance(c, tuple) else (c,))) for c in cases]
@@ -71,13 +66,9 @@ SCHEMA = json.dumps(
 
 
 class Feed:
-    """Records and STATEs of a tap: the same for the same seed.
+    """Records and STATEs of a tap: the same for the same seed, a STATE `every` so many records.
 
-    Args:
-        count: Of records.
-        seed: Of what varies between them.
-        every: Records between two STATEs, on average.
-        mixed: Whether some records expire soon, are too old, have nobody, or are poison.
+    If it is mixed, some records expire soon, are too old, have nobody, or are poison.
     """
 
     def __init__(self, count: int, seed: int, *, every: int = 25, mixed: bool = True) -> None:
@@ -130,12 +121,7 @@ class Feed:
 
 
 def rows(store: Path | str, query: str) -> list[tuple[Any, ...]]:
-    """Return the rows of a query.
-
-    Args:
-        store: The folder of an SQLite file, or the URL of a PostgreSQL database.
-        query: The query.
-    """
+    """Return the rows of a query, in the file of a folder, or in a database by its URL."""
     return ask(store / STORE if isinstance(store, Path) else store, query)
 
 
@@ -174,10 +160,7 @@ def bury(store: Path | str, run_id: str) -> None:
 class Watch:
     """Looks, at the moment a STATE appears, whether everything before it has its fate.
 
-    Args:
-        server: Knows what was delivered.
-        store: Holds the dead letters, as in `rows`.
-        bookmark: The STATE with which the run begins.
+    The run begins with `bookmark`, and its dead letters are in the store, as in `rows`.
     """
 
     def __init__(self, server: FaultyServer, store: Path | str, bookmark: int = 0) -> None:

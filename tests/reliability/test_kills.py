@@ -59,14 +59,7 @@ machine."""
 
 
 class Ended(NamedTuple):
-    """A run that a signal ended.
-
-    Attributes:
-        token: Of the run.
-        bookmark: The last STATE then.
-        at: When the signal was sent.
-        settled: Whether all that was read had its fate at the end.
-    """
+    """A run that a signal ended: the last STATE then, and whether all had its fate."""
 
     token: str
     bookmark: int
@@ -142,12 +135,9 @@ class Campaign:
     def start(
         self, upto: int = EVENTS, *, close: bool = True, watch: Watch | None = None
     ) -> Running:
-        """Start a run that goes on from the last STATE, and feed it.
+        """Start a run that goes on from the last STATE, and feed it; the watch looks at its STATE.
 
-        Args:
-            upto: Where its input ends.
-            close: Whether the input ends there; else the tap is silent.
-            watch: Looks at its STATE; the campaign's own if None.
+        Unless the input is closed at its end, the tap is silent then.
         """
         self.runs += 1
         if isinstance(self.store, str):
@@ -191,13 +181,9 @@ class Campaign:
         return self.server.arrivals[f"run-{self.runs}"]
 
     def signal(self, run: Running, *numbers: int, lasting: bool = False, token: str = "") -> None:
-        """End a run by a signal or two, and note where STATE stands then.
+        """End a run, by default the last one, by a signal or two; note where STATE stands then.
 
-        Args:
-            run: The run.
-            numbers: The signals.
-            lasting: Whether the API's trouble lasts; else it passes right after the signal.
-            token: Of the run; the one that was started last if empty.
+        Unless the API's trouble is lasting, it passes right after the signal.
         """
         token = token or f"run-{self.runs}"
         at = time.monotonic()
@@ -223,10 +209,7 @@ class Campaign:
     def end_reservations(self, run: Running, token: str, *, in_order: bool) -> None:
         """Check the reservations of a run that has ended, and let them lapse.
 
-        Args:
-            run: The run.
-            token: Of the run.
-            in_order: Whether it could end them itself.
+        A run that ends in order has ended them itself.
         """
         if not self.server.requests:
             return  # There may be no store yet.
@@ -404,12 +387,7 @@ HELD = (Reply(held=True), Reply(None, skipped=None, held=True))
 
 
 class Trouble:
-    """Something that begins with one of a run's requests, and goes on.
-
-    Args:
-        first: How many requests go well before it.
-        plan: What becomes of those after it.
-    """
+    """Something that begins after the first requests of a run, and goes on."""
 
     def __init__(self, first: int, plan: Reply) -> None:
         self.left = first
@@ -529,10 +507,7 @@ MOMENTS = (
 def kill_and_resume(campaign: Campaign, numbers: tuple[int, ...], *, each: bool = True) -> None:
     """Kill a target at each moment, resume it each time, and judge the whole.
 
-    Args:
-        campaign: The campaign.
-        numbers: The signals.
-        each: Whether each signal comes at each moment; else they come in turn.
+    Unless each signal comes at each moment, they come in turn.
     """
     if each:
         moments = list(itertools.product(MOMENTS, numbers))

@@ -8,14 +8,7 @@ from typing import Any
 from faulty_server import FaultyServer, Reply, Request
 from integration_forks import Forks
 from integration_support import Launcher
-from reliability_support import (
-    Feed,
-    Watch,
-    assert_adds_up,
-    letters_by_id,
-    name,
-    run_file,
-)
+from reliability_support import Feed, Watch, assert_adds_up, letters_by_id, name, run_file
 
 BATCH = 4
 BODIES: dict[str, tuple[Callable[[list[str]], bytes], int]] = {

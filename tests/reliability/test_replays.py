@@ -20,13 +20,7 @@ from integration_support import (
     wait_until,
 )
 from ledger_claims import is_connected
-from reliability_support import (
-    LONG,
-    bury,
-    letters_by_id,
-    reserved,
-    rows,
-)
+from reliability_support import LONG, bury, letters_by_id, reserved, rows
 
 LETTER_COUNT = 10_000 if LONG else 1_000
 KILLS = 100 if LONG else 6
@@ -57,14 +51,7 @@ def letters(count: int, rng: random.Random) -> Iterator[Message]:
 
 
 class Replays:
-    """Replays of the letters in a file and in the store; the API answers some time later.
-
-    Args:
-        target: Starts them.
-        server: The API.
-        store: The folder of the store's file, or the URL of its database.
-        rng: Makes all choices.
-    """
+    """Replays of the letters in a file and in the store; the API answers some time later."""
 
     def __init__(
         self, target: Launcher, server: FaultyServer, store: Path | str, rng: random.Random
