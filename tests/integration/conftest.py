@@ -1,24 +1,12 @@
 """A target to start, where it finds its API, and where its store is."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from integration_fixtures import forks, server, to_server
-from integration_forks import Forks
-from integration_support import STORE, Launcher
+from integration_fixtures import forks, server, target, to_server
+from integration_support import STORE
 
-from target_liveintent.sandbox import Sandbox
-
-__all__ = ["forks", "server", "to_server"]
-
-
-@pytest.fixture
-def target(tmp_path: Path, sandbox: Sandbox, forks: Forks) -> Iterator[Launcher]:
-    """Start targets that send to the sandbox."""
-    launcher = Launcher(tmp_path, sandbox.url, forks)
-    yield launcher
-    launcher.close()
+__all__ = ["forks", "server", "target", "to_server"]
 
 
 @pytest.fixture(params=["file", pytest.param("database", marks=pytest.mark.postgres)])

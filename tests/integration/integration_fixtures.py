@@ -1,4 +1,4 @@
-"""Fixtures for folders whose tests start targets: their parent, and an API that takes all."""
+"""Fixtures for folders whose tests start targets: their parent, and APIs that take all."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +7,8 @@ import pytest
 from faulty_server import FaultyServer
 from integration_forks import Forks
 from integration_support import OPTIONS, Launcher
+
+from target_liveintent.sandbox import Sandbox
 
 
 @pytest.fixture(scope="session")
@@ -28,5 +30,13 @@ def server() -> Iterator[FaultyServer]:
 def to_server(tmp_path: Path, server: FaultyServer, forks: Forks) -> Iterator[Launcher]:
     """Start targets that send to the server."""
     launcher = Launcher(tmp_path, server.url, forks)
+    yield launcher
+    launcher.close()
+
+
+@pytest.fixture
+def target(tmp_path: Path, sandbox: Sandbox, forks: Forks) -> Iterator[Launcher]:
+    """Start targets that send to the sandbox."""
+    launcher = Launcher(tmp_path, sandbox.url, forks)
     yield launcher
     launcher.close()

@@ -6,15 +6,12 @@ The target that loads them is MeltanoLabs' target-postgres, and the server a rea
 import json
 import os
 import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from integration_support import WITH_ID, Launcher, Message, Running, order, schema
 from meltano_support import ROOT, Postgres, Project, block_of, blocks, target_program
-
-from target_liveintent.sandbox import Sandbox
 
 pytestmark = [pytest.mark.meltano, pytest.mark.postgres, pytest.mark.slow]
 
@@ -62,64 +59,40 @@ class Warehouse:
         return [json.loads(line, parse_float=str) for line in found.splitlines()]
 
 
-def send(folder: Path, sandbox: Sandbox, *records: dict[str, Any]) -> str:
-    """Run the target in a folder, and return its log."""
-    settings = {
-        "customer_id": "a-1b2c",
-        "auth_token": "sandbox-token",
-        "api_url": sandbox.url,
-        "pixel_id": 44489,
-        "default_source": "web",
-        "keep_delivered": True,
-    }
-    (folder / "liveintent.json").write_text(json.dumps(settings))
-    columns = {name: {} for record in records for name in record}
-    schema = {"type": "object", "properties": columns}
-    messages: list[dict[str, Any]] = [
-        {"type": "SCHEMA", "stream": "orders", "schema": schema, "key_properties": ["id"]},
-        *({"type": "RECORD", "stream": "orders", "record": record} for record in records),
-    ]
-    done = subprocess.run(
-        [sys.executable, "-m", "target_liveintent", "--config", "liveintent.json"],
-        cwd=folder,
-        input="\n".join(map(json.dumps, messages)) + "\n",
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stderr
+COLUMNS = (*WITH_ID, "order_id", "ip", "pixel_id")
 
 
-def order(number: int, **columns: Any) -> dict[str, Any]:
-    """An order of an hour ago, which can be sent."""
-    happened = int(time.time()) - 3600
-    email = f"buyer{number}@example.com"
-    good = {"id": number, "event_time": happened, "email": email, "currency": "EUR"}
-    return {**good, "event_id": f"{number}", "order_id": f"#{number}", "value": "12.50", **columns}
+def send(target: Launcher, *orders: Message) -> Running:
+    """Run the target; its configuration file is the one of the page afterwards."""
+    run = target.run(schema(columns=COLUMNS), *orders, keep_delivered=True)
+    assert run.code == 0, run.log
+    next(target.folder.glob("config-*.json")).replace(target.folder / "liveintent.json")
+    return run
 
 
-def test_two_tables(tmp_path: Path, postgres: Postgres, sandbox: Sandbox) -> None:
+def euros(number: int, **columns: Any) -> Message:
+    """Return an order that can be sent."""
+    own = {"event_id": f"{number}", "order_id": f"#{number}", "currency": "EUR", "value": "12.50"}
+    return order(number, **{**own, **columns})
+
+
+def test_two_tables(target: Launcher, postgres: Postgres) -> None:
     """Each event and each dead letter is one row, with its run, however often it is loaded."""
-    warehouse = Warehouse(tmp_path, postgres)
+    warehouse = Warehouse(target.folder, postgres)
     odd = {"value": {"amount": "1"}, "ip": ["10.0.0.1"], "pixel_id": "none"}
-    log = send(
-        warehouse.folder,
-        sandbox,
-        order(1, value="87.280"),
-        order(2, order_id="a\0b"),
-        order(3, email=None),
-        order(4, **odd),
-    )
-    run_id = log.splitlines()[0].rpartition(" ")[2]
+    changes: list[dict[str, Any]] = [
+        {"value": "87.280"},
+        {"order_id": "a\0b"},
+        {"email": None},
+        odd,
+    ]
+    run_id = send(target, *(euros(n, **one) for n, one in enumerate(changes, 1))).run_id
     warehouse.load()
     warehouse.load()
 
     sent = "SELECT * FROM marketing.liveintent_delivered ORDER BY event_id"
     first, second = warehouse.rows(sent)
-    assert (first["event_id"], first["stream"], first["pixel_id"]) == ("1", "orders", 44489)
+    assert (first["event_id"], first["stream"], first["pixel_id"]) == ("1", "orders", 12345)
     assert (first["outcome"], first["run_id"]) == ("delivered", run_id)
     assert (first["value"], first["currency"], first["order_id"]) == ("87.280", "EUR", "#1")
     assert first["event_time"] < first["sent_at"]
@@ -129,7 +102,7 @@ def test_two_tables(tmp_path: Path, postgres: Postgres, sandbox: Sandbox) -> Non
     guest, strange = warehouse.rows(letters)
     assert (guest["reason"], guest["run_id"]) == ("no_identity", run_id)
     assert guest["written_for"] == {
-        "customer_id": "a-1b2c", "api_host": "127.0.0.1", "pixel_id": 44489,
+        "customer_id": "a-1b2c", "api_host": "127.0.0.1", "pixel_id": 12345,
     }  # fmt: skip
     assert (strange["reason"], strange["pixel_id"]) == ("invalid_pixel_id", "none")
     assert json.loads(strange["value"]) == odd["value"]
@@ -140,7 +113,7 @@ def test_two_tables(tmp_path: Path, postgres: Postgres, sandbox: Sandbox) -> Non
     assert [row["reason"] for row in lacking] == ["invalid_pixel_id", "no_identity"]
 
     # The guest has become known: the event is delivered, and no longer lacking.
-    send(warehouse.folder, sandbox, order(3))
+    send(target, euros(3))
     warehouse.load()
     assert len(warehouse.rows(sent)) == 3
     assert [row["reason"] for row in warehouse.rows(queries[1])] == ["invalid_pixel_id"]

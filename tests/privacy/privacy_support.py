@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from faulty_server import FaultyServer
-from integration_support import SETTINGS, Launcher, Running, order, schema
+from integration_forks import Forks
+from integration_support import Launcher, Running, order, schema
 
 ADDRESS = "Zoe.Q9x7+Tag@Leaky-Shop.Example"
 TOKEN = "t0k/s3cr3t+of-us=="
@@ -81,71 +82,41 @@ def hostile_schema(**typed: Any) -> dict[str, Any]:
     return schema("orders", ("id", *COLUMNS, "note"), ("id",), **typed)
 
 
-class Watched:
-    """A launcher whose targets talk as much as they can.
+class Watched(Launcher):
+    """Starts targets that talk as much as they can, and searches what they leave behind."""
 
-    Attributes:
-        folder: Where they run.
-    """
-
-    def __init__(self, launcher: Launcher, server: FaultyServer) -> None:
-        self._launcher = launcher
+    def __init__(self, folder: Path, server: FaultyServer, forks: Forks) -> None:
+        super().__init__(folder, server.url, forks)
+        self.env["TARGET_LIVEINTENT_LOGLEVEL"] = "DEBUG"
         self._server = server
-        self.folder: Path = launcher.folder
-        self.forks = launcher.forks
-        self.env = {"TARGET_LIVEINTENT_LOGLEVEL": "DEBUG"}
-        self.mine: set[str] = set()
+        self._given: set[str] = set()
 
-    def settings(self, **changes: Any) -> dict[str, Any]:
-        """Return settings with the token, all that tells of a run, and a short patience."""
-        return {
-            **SETTINGS,
-            "auth_token": TOKEN,
-            "api_url": self._server.url,
-            **TOLD,
-            "max_dead_letter_percent": 100,
-            "max_retry_seconds": 0,
-            **changes,
-        }
+    def config(self, **settings: Any) -> Path:
+        """Give a target the token, all that tells of a run, and a short patience."""
+        own = {"auth_token": TOKEN, "max_dead_letter_percent": 100, "max_retry_seconds": 0}
+        return super().config(**{**own, **TOLD, **settings})
 
-    def write(self, name: str, content: str | bytes) -> Path:
-        """Write a file that the search leaves out: it is the user's own."""
+    def write(self, name: str, content: bytes) -> Path:
+        """Write a file of the user's own, which the search leaves out."""
+        self._given.add(name)
         path = self.folder / name
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-        self.mine.add(name)
+        path.write_bytes(content)
         return path
 
-    def run(self, *messages: Any, **settings: Any) -> Running:
-        """Run a target over messages."""
-        running = self._launcher.run(*messages, env=self.env, **self.settings(**settings))
-        self.mine |= {path.name for path in self.folder.glob("config-*")}
-        self.mine |= {path.name for path in self.folder.glob("input-*")}
-        return running
-
-    def command(self, *arguments: str, forked: bool = True, **env: str) -> Running:
-        """Start a target with any arguments."""
-        forks = self.forks if forked else None
-        return self._launcher.command(*arguments, env={**self.env, **env}, forks=forks)
-
-    def ask(self, *arguments: str, given: str = "", **settings: Any) -> Running:
-        """Run a command over a text to its end."""
-        run = self.command("--config", self.config(**settings), *arguments).send(given)
-        return run.close_input().wait()
-
-    def config(self, text: str | None = None, **settings: Any) -> str:
-        """Write a configuration file and return its name."""
-        values = {k: v for k, v in self.settings(**settings).items() if v is not ...}
-        return self.write("settings.json", json.dumps(values) if text is None else text).name
+    def made(self) -> list[Path]:
+        """Return the files that targets have made."""
+        files = [path for path in self.folder.rglob("*") if path.is_file()]
+        ours = ("config-", "input-")
+        return [f for f in files if f.name not in self._given and not f.name.startswith(ours)]
 
     def assert_private(self, run: Running) -> None:
         """Search output, requests and every file that was written, the store's among them."""
         places = {"standard error": run.log, "standard output": run.stdout}
         places["requests"] = json.dumps([p.events for p in self._server.requests])
-        for path in self.folder.rglob("*"):
-            if path.is_file() and path.name not in self.mine:
-                places[path.name] = path.read_bytes().decode("latin-1")
-                if path.name not in READ_BY_OTHERS:
-                    assert stat.S_IMODE(path.stat().st_mode) == 0o600, path.name
-                assert not leaks(path.name)
+        for path in self.made():
+            places[path.name] = path.read_bytes().decode("latin-1")
+            if path.name not in READ_BY_OTHERS:
+                assert stat.S_IMODE(path.stat().st_mode) == 0o600, path.name
+            assert not leaks(path.name)
         for place, text in places.items():
             assert leaks(text) == [], (place, text[:5000])

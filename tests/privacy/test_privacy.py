@@ -9,23 +9,13 @@ from typing import Any
 
 import pytest
 from faulty_server import FaultyServer, Reply, Request
-from integration_support import (
-    STORE,
-    batch,
-    lines,
-    order,
-    orders,
-    schema,
-    state,
-    wait_until,
-)
+from integration_support import STORE, batch, lines, order, orders, schema, state, wait_until
 from ledger_claims import ask, count
 from privacy_support import (
     ADDRESS,
     COLUMNS,
     SECRET,
     TOKEN,
-    WORDS,
     Watched,
     hostile,
     hostile_schema,
@@ -284,17 +274,15 @@ def test_bugs(target: Watched, place: str) -> None:
     (folder / "sitecustomize.py").chmod(0o600)
     paths = [str(folder), os.environ.get("PYTHONPATH", "")]
     maps = {"orders": {"event_time": "event_time", "email": "str(email)", "event_id": "'x'"}}
-    run = target.command(
-        "--config",
-        target.config(stream_maps=maps),
-        forked=False,
-        PLANTED_BUG=f"target_liveintent.{place}",
-        PLANTED_TEXT=f"{ADDRESS} {TOKEN}",
-        PYTHONPATH=os.pathsep.join(path for path in paths if path),
-        PYTHONDONTWRITEBYTECODE="1",
-    )
-    run.send(hostile_schema(), hostile(1), hostile(2, event_time=None), state(1))
-    run.close_input().wait(10)
+    target.env |= {
+        "PLANTED_BUG": f"target_liveintent.{place}",
+        "PLANTED_TEXT": f"{ADDRESS} {TOKEN}",
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    target.forks = None
+    messages = (hostile_schema(), hostile(1), hostile(2, event_time=None), state(1))
+    run = target.run(*messages, stream_maps=maps)
     target.assert_private(run)
     assert (run.code, run.stdout) == (1, "")
     assert "unexpected" in run.last_line
@@ -306,7 +294,7 @@ def test_bugs(target: Watched, place: str) -> None:
 
 def test_suppressed_people_are_in_no_file(target: Watched) -> None:
     """Neither the list nor whoever is on it is written anywhere."""
-    people = target.write("people.txt", f"{ADDRESS}\n")
+    people = target.write("people.txt", f"{ADDRESS}\n".encode())
     run = target.run(hostile_schema(), hostile(1), state(1), suppression_path=str(people))
     target.assert_private(run)
     assert run.summary["total"].drops == {"suppressed": 1}
@@ -320,13 +308,12 @@ def test_modes(target: Watched) -> None:
     """Whatever the umask, every file that a run makes is its owner's alone, while it runs too."""
     before = os.umask(0)
     try:
-        run = target.command("--config", target.config(batch_size_rows=1))
+        run = target.start(batch_size_rows=1)
         run.send(hostile_schema(), hostile(1), hostile(2, event_time=None), state(1))
         wait_until(lambda: run.states, "STATE")
     finally:
         os.umask(before)
-    made = {path.name for path in target.folder.iterdir()} - target.mine
-    assert made >= {STORE, f"{STORE}-shm", f"{STORE}-wal"}
+    assert {path.name for path in target.made()} >= {STORE, f"{STORE}-shm", f"{STORE}-wal"}
     assert (target.folder / f"{STORE}-wal").stat().st_size > 0
     target.assert_private(run)
     run.close_input().wait()
@@ -396,7 +383,7 @@ def test_every_command(target: Watched, server: FaultyServer, stored: dict[str, 
     assert (run.code, run.states) == (0, [1])
     done: tuple[str, ...] = ()
     for arguments in COMMANDS:
-        run = target.ask(*arguments, given=ADDRESS, **settings)
+        run = target.start(*arguments, **settings).send(ADDRESS).close_input().wait()
         target.assert_private(run)
         assert run.code in CODES.get(arguments[0], {0}), (arguments, run.log)
         assert run.stdout or arguments[0] == "replay", arguments
@@ -482,8 +469,3 @@ def test_repr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name, shown in objects(tmp_path).items():
         assert leaks(f"{shown!r} {shown!s} {[shown]}") == [], name
-
-
-def test_words_are_in_the_hostile_record() -> None:
-    """The record of these tests holds what they search for."""
-    assert set(leaks(json.dumps(hostile(1)))) == set(WORDS)
