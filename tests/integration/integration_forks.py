@@ -33,37 +33,28 @@ class Forked:
         self._ended = threading.Event()
 
     def poll(self) -> int | None:
-        """Return the exit code, or None while it runs."""
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end."""
         if not self._ended.wait(timeout):
             raise subprocess.TimeoutExpired("target", timeout or 0)
         assert self.returncode is not None
         return self.returncode
 
     def send_signal(self, number: int) -> None:
-        """Send a signal, if it still runs."""
         if self.returncode is None:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """End it."""
         self.send_signal(signal.SIGKILL)
 
     def end(self, code: int) -> None:
-        """Take note of its end."""
         self.returncode = code
         self._ended.set()
 
 
 class Forks:
-    """The parent of all forked targets of a test session.
-
-    Args:
-        options: Of its interpreter, such as `-W error`.
-    """
+    """The parent of all forked targets of a test session."""
 
     def __init__(self, options: Sequence[str]) -> None:
         ours, theirs = socket.socketpair()
@@ -88,15 +79,10 @@ class Forks:
         streams: tuple[int, int, int],
         constants: Mapping[str, Any],
     ) -> Forked:
-        """Start a target.
+        """Start a target with descriptors of its standard streams.
 
-        Args:
-            arguments: Of `python -m target_liveintent`.
-            folder: Where it runs.
-            env: Its environment.
-            streams: Descriptors of its standard streams.
-            constants: New values of the package's constants, by `module:NAME` or
-                `module:Class.name`, so that a test does not wait for a time that a user never sets.
+        `constants` are new values of the package's constants, by `module:NAME` or
+        `module:Class.name`, so that a test does not wait for a time that a user never sets.
         """
         what = {
             "arguments": list(arguments),
@@ -114,7 +100,6 @@ class Forks:
             return self._started[count]
 
     def close(self) -> None:
-        """End the parent."""
         self._socket.shutdown(socket.SHUT_RDWR)
         self._listener.join(5)
         self._socket.close()

@@ -99,7 +99,6 @@ WITH_ID = ("id", "event_id", "event_time", "email", "value", "currency")
 
 
 def state(value: Any) -> Message:
-    """Return a STATE message."""
     return {"type": "STATE", "value": value}
 
 
@@ -146,7 +145,7 @@ def wait_until(condition: Callable[[], Any], what: str, patience: float = PATIEN
 
 
 class Running:
-    """A target in a process of its own.
+    """A target in a process of its own, forked, or without `forks` in a new interpreter.
 
     Args:
         arguments: Of `python -m target_liveintent`.
@@ -154,10 +153,8 @@ class Running:
         env: Its environment.
         on_stdout: Called with each line of standard output the moment it appears.
         stdin: A file to read from, in place of a pipe.
-        read_stdout: Whether anybody reads what it writes to standard output.
-        forks: What to fork it from; without it, a new interpreter is started.
-        constants: Of a forked target: new values of constants, by the module that reads them, as
-            `module:NAME`: a reservation lapses, or a timeout ends, after as long as a test waits.
+        forks: What to fork it from.
+        constants: Of a forked target, as in `Forks.start`.
     """
 
     def __init__(
@@ -168,16 +165,12 @@ class Running:
         *,
         on_stdout: Callable[[str], None] | None = None,
         stdin: IO[bytes] | None = None,
-        read_stdout: bool = True,
         forks: Forks | None = None,
         constants: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = folder
         self._arguments = list(arguments)
         pipes = [os.pipe() for _ in range(3)]
-        if not read_stdout:
-            os.close(pipes[1][0])
-            pipes[1] = (os.open(os.devnull, os.O_RDONLY), pipes[1][1])
         theirs = (pipes[0][0] if stdin is None else stdin.fileno(), pipes[1][1], pipes[2][1])
         self.process: subprocess.Popen[bytes] | Forked
         if forks is not None:
@@ -220,12 +213,10 @@ class Running:
         return self
 
     def close_input(self) -> Self:
-        """End the input."""
         self.stdin.close()
         return self
 
     def signal(self, number: int) -> Self:
-        """Send a signal."""
         self.process.send_signal(number)
         return self
 
@@ -255,23 +246,19 @@ class Running:
 
     @property
     def code(self) -> int:
-        """The exit code."""
         assert self.process.returncode is not None
         return self.process.returncode
 
     @property
     def stdout(self) -> str:
-        """Standard output so far."""
         return "\n".join(list(self.out))
 
     @property
     def states(self) -> list[Any]:
-        """The STATEs written so far."""
         return [json.loads(line) for line in list(self.out)]
 
     @property
     def log(self) -> str:
-        """Standard error so far."""
         return "\n".join(list(self.err))
 
     @property
@@ -316,12 +303,10 @@ class Running:
 
     @property
     def summary(self) -> dict[str, Counts]:
-        """The counts of records at the end, by stream, and `total`."""
         return self.counts.streams
 
     @property
     def requests(self) -> int:
-        """The number of requests, retries included."""
         return self.counts.requests
 
     @property
@@ -330,17 +315,11 @@ class Running:
         return [text for text in self.texts if text.startswith("total: read ")]
 
 
-_HOW = {"env", "on_stdout", "stdin", "read_stdout", "constants"}
+_HOW = {"env", "on_stdout", "stdin", "constants"}
 
 
 class Launcher:
-    """Starts targets in a folder of their own, and sees to it that none is left over.
-
-    Args:
-        folder: Where they run, and their home.
-        api_url: The setting, unless a test gives another.
-        forks: What to fork them from; a test may set it to None.
-    """
+    """Starts targets in a folder of their own, and sees to it that none is left over."""
 
     def __init__(self, folder: Path, api_url: str, forks: Forks) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -396,11 +375,9 @@ class Launcher:
         return running
 
     def start(self, *arguments: str, **given: Any) -> Running:
-        """Start a run, or a command, with a configuration file.
+        """Start a run, or a command such as `replay`, with a configuration file.
 
-        Args:
-            arguments: A command, such as `replay`, and options, such as `--send-again`.
-            given: Settings, an environment as `env`, and how it is started, as of `Running`.
+        `given` are settings, an environment as `env`, and how it is started, as of `Running`.
         """
         how = {name: given.pop(name) for name in _HOW & given.keys()}
         return self.command(
@@ -460,6 +437,5 @@ class Launcher:
         return self.ask("explain", source.name, *options, **settings)
 
     def close(self) -> None:
-        """End what is left over."""
         for running in self._started:
             running.kill()

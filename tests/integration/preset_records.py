@@ -14,13 +14,9 @@ BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:142.0) Gecko/20100101 Firefox/142.
 
 
 class Sample(NamedTuple):
-    """A stream of a tap.
+    """A stream of a tap, and a record with a value in each column that the preset reads.
 
-    Attributes:
-        stream: Its name.
-        keys: Its key properties.
-        record: A record that gives an event, with a value in each column that the preset reads.
-        event: The event, without what the settings add.
+    `event` is the event of the record, without what the settings add.
     """
 
     stream: str

@@ -1,69 +1,11 @@
-"""Certificates, a refused batch, and a machine that gives few file descriptors."""
+"""A machine that gives few file descriptors, or none."""
 
-import contextlib
-import json
 import resource
-from pathlib import Path
 
 import pytest
-from certificates import self_signed_tls, tls, trusted
 from faulty_server import FaultyServer, Reply
-from integration_forks import Forks
-from integration_support import (
-    WITH_ID,
-    Launcher,
-    lines,
-    numbered,
-    order,
-    schema,
-    state,
-    wait_until,
-)
+from integration_support import WITH_ID, Launcher, lines, numbered, order, schema, state, wait_until
 from ledger_claims import read_letters
-
-from target_liveintent.sandbox import Sandbox
-
-
-def test_certificates(tmp_path: Path, forks: Forks) -> None:
-    """Events go to an API whose authority SSL_CERT_FILE names.
-
-    Where the certificate is not accepted, a run ends at once, whatever `max_retry_seconds` says,
-    and its last line names the cause.
-    """
-    folder = tmp_path / "run"
-    folder.mkdir()
-    launcher = Launcher(folder, "https://127.0.0.1:9", forks)
-    bundles = {"REQUESTS_CA_BUNDLE": "", "CURL_CA_BUNDLE": "", "SSL_CERT_DIR": ""}
-    launcher.env |= bundles | {"SSL_CERT_FILE": str(trusted(tmp_path))}
-    messages = (schema(), order(1), state(1))
-    with contextlib.closing(launcher):
-        with FaultyServer(tls=tls()) as server:
-            run = launcher.run(*messages, api_url=server.url)
-        assert (run.code, run.states, len(server.accepted)) == (0, [1], 1)
-        with FaultyServer(tls=self_signed_tls()) as server:
-            how = {"api_url": server.url, "max_retry_seconds": 280}
-            run = launcher.run(*messages, options=["--send-again"], **how)
-    assert (run.code, run.states, run.letters, run.requests) == (1, [], [], 1)
-    assert "signed certificate. Check this machine's clock" in run.last_line
-    assert "Traceback" not in run.log
-    assert server.requests == []
-
-
-def test_one_bad_event(target: Launcher, sandbox: Sandbox) -> None:
-    """One bad event in 100 is found in about 11 requests, and the others are delivered once."""
-    bad = 99
-    sandbox.add_faults({"kind": "refuse", "event_ids": [f"order-{bad}"], "times": None})
-    run = target.run(schema(columns=WITH_ID), *numbered(100), state(1))
-    assert (run.code, run.states) == (0, [1])
-    assert {e["eventId"] for e in sandbox.events} == {f"order-{n}" for n in range(99)}
-    assert (sandbox.stats.accepted, sandbox.stats.duplicates) == (99, 0)
-    (letter,) = run.letters
-    assert (letter["event_id"], letter["reason"]) == (f"order-{bad}", "refused_by_api")
-    assert "refused by a scripted fault" in json.dumps(letter)
-    assert run.requests == sandbox.stats.requests <= 15
-
-
-# A machine that gives few file descriptors, or none
 
 FILES = {
     "store": "own.sqlite",

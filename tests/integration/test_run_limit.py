@@ -3,13 +3,7 @@
 import signal
 
 from faulty_server import FaultyServer
-from integration_support import (
-    Launcher,
-    orders,
-    schema,
-    state,
-    wait_until,
-)
+from integration_support import Launcher, orders, schema, state, wait_until
 
 
 def test_limit(to_server: Launcher, server: FaultyServer) -> None:

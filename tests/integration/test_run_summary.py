@@ -5,14 +5,7 @@ from collections import Counter
 from typing import Any
 
 from faulty_server import FaultyServer, Reply, Request
-from integration_support import (
-    DAY,
-    Launcher,
-    order,
-    orders,
-    schema,
-    state,
-)
+from integration_support import DAY, Launcher, order, orders, schema, state
 
 from target_liveintent.sandbox import Sandbox
 
@@ -98,15 +91,6 @@ def test_every_fate(to_server: Launcher, server: FaultyServer) -> None:
     assert run.summary["customers"].unmapped == 3
     assert run.summary["total"].read == 86
     assert run.requests == len(server.requests)
-    lines = {text for text in run.texts if ": read " in text}
-    words = ", ".join(f"{reason} {count}" for reason, count in Counter(reasons).most_common())
-    assert lines > {
-        "dropped: read 3, filtered 3, unmapped 0, delivered 0, dead-lettered 0",
-        "customers: read 3, filtered 0, unmapped 3, delivered 0, dead-lettered 0",
-    }
-    (line,) = (x for x in lines if x.startswith("orders: read 80, filtered 8, unmapped 0, "))
-    assert f"delivered {counts.delivered}, dead-lettered 13 (" in line
-    assert sorted(line.partition("(")[2].partition(")")[0].split(", ")) == sorted(words.split(", "))
     (line,) = run.totals
     assert line.startswith(f"total: read 86, filtered 11, unmapped 3, delivered {counts.delivered}")
     assert f"; {run.requests} requests, 0 retries, " in line

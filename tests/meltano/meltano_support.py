@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import programs
 import pytest
 import yaml
 from postgres_server import Postgres
@@ -25,8 +26,8 @@ CONSTRAINED = f"--constraint {ROOT}/constraints.txt"
 """What pip is told, beside the package, to install tested versions."""
 EMPTY = {
     "project_id": "test",
-    "default_environment": "dev",
-    "environments": [{"name": "dev"}],
+    "default_environment": "prod",
+    "environments": [{"name": "prod"}],
 }
 """A project without plugins."""
 
@@ -54,12 +55,10 @@ class Project:
         self.settings = folder / "meltano.yml"
 
     def load(self) -> dict[str, Any]:
-        """Read its settings."""
         settings: dict[str, Any] = yaml.safe_load(self.settings.read_text(encoding="utf-8"))
         return settings
 
     def save(self, settings: dict[str, Any]) -> None:
-        """Write its settings."""
         self.settings.write_text(yaml.safe_dump(settings), encoding="utf-8")
 
     def run(self, *args: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -73,16 +72,7 @@ class Project:
     def _call(
         self, command: Sequence[str | Path], settings: Mapping[str, str]
     ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command,
-            cwd=self.folder,
-            env=environment(**settings),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        return programs.run(command, self.folder, environment(**settings))
 
 
 def copy_of_the_repositorys(folder: Path) -> Project:
@@ -104,7 +94,6 @@ def copy_of_an_example(name: str, folder: Path, pip_url: str) -> Project:
 
 
 def empty_project(folder: Path) -> Project:
-    """A project without plugins."""
     project = Project(folder)
     project.save(EMPTY)
     return project
@@ -113,10 +102,7 @@ def empty_project(folder: Path) -> Project:
 def project_of(folder: Path, tap: dict[str, Any], **config: Any) -> Project:
     """A project of a tap that is there already, and of the target as it is here.
 
-    Args:
-        folder: Where.
-        tap: Its definition for Meltano, without what follows from its name.
-        config: The settings of the target, beside those of the environment.
+    The tap is as Meltano defines it, without what follows from its name; `config` is the target's.
     """
     loader = {
         "name": hub.NAME,

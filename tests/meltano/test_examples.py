@@ -71,13 +71,10 @@ def without_pixel(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 class Replayed(NamedTuple):
-    """What an example's tap sends.
+    """What an example's tap sends: how many records of which preset make events, and two others.
 
-    Attributes:
-        tap: What is installed of it.
-        presets: How many records of which preset make events.
-        no_conversion: What makes a record of the first that the preset filters.
-        nobody: What makes one without an identity.
+    Of the others, which are changed records of the first preset, one is filtered, and one is
+    nobody's.
     """
 
     tap: str

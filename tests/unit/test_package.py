@@ -1,7 +1,5 @@
-"""What the package index shows of the package, what programs import, and what that loads."""
+"""What the package index shows of the package, and what an import of it loads."""
 
-import importlib
-import importlib.util
 import re
 import subprocess
 import sys
@@ -28,12 +26,6 @@ def test_links_of_the_description_are_absolute() -> None:
     assert all(f"/raw/v{version}/" in picture for picture in pictures)
 
 
-def test_where_to_go_from_the_index() -> None:
-    """Documentation, source, changes and issues have links of their own."""
-    named = [url.partition(", ")[0] for url in ABOUT.get_all("Project-URL") or []]
-    assert named == ["Homepage", "Documentation", "Source", "Changelog", "Issues"]
-
-
 WORKFLOW = Path(__file__).parents[2] / ".github" / "workflows" / "test.yml"
 
 
@@ -48,47 +40,6 @@ def test_classifiers_are_what_is_tested() -> None:
     assert job["runs-on"].startswith("ubuntu")
     systems = [one for one in classifiers if one.startswith("Operating System")]
     assert systems == ["Operating System :: POSIX :: Linux"]
-
-
-def test_the_extras_that_are_documented() -> None:
-    """Each extra has its line on the page about support, and each line its extra."""
-    tables = pytest.importorskip("tables", reason="not a checkout")
-    assert tables.EXTRAS.keys() == set(ABOUT.get_all("Provides-Extra") or [])
-
-
-# What programs import
-
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "python.md"
-PUBLIC = (
-    "target_liveintent.config.SCHEMA",
-    "target_liveintent.config.problems",
-    "target_liveintent.config.settings_of",
-    "target_liveintent.errors.RunError",
-    "target_liveintent.reasons.REASONS",
-    "target_liveintent.sandbox.Sandbox",
-    "target_liveintent.spark.driver.explain",
-    "target_liveintent.spark.source.LiveIntentDataSource",
-    "target_liveintent.target.TargetLiveIntent",
-)
-
-
-@pytest.mark.parametrize("path", PUBLIC)
-def test_a_public_name_can_be_imported(path: str) -> None:
-    """Each name is where programs import it from."""
-    place, _, name = path.rpartition(".")
-    if ".spark." in path:  # It needs libraries that the tests may lack.
-        assert importlib.util.find_spec(place)
-    else:
-        module = importlib.import_module(place)
-        assert name in getattr(module, "__all__", vars(module))
-
-
-@pytest.mark.skipif(not PAGE.exists(), reason="not a checkout")
-def test_the_page_lists_these_names() -> None:
-    """A name that is added to the page or taken from it is added here or taken from here."""
-    table = PAGE.read_text(encoding="utf-8").partition("[[[end]]]")[0]
-    named = re.findall(r"^\| `(target_liveintent\.[\w.]+)` \|", table, re.MULTILINE)
-    assert sorted(named) == [*PUBLIC]
 
 
 CORE = ("config", "conversions.builder", "delivery.client", "mapping.converter", "run.run", "spark")

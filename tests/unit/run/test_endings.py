@@ -1,27 +1,19 @@
 """How runs end: well, after a failure, and after a stop."""
 
-import threading
-import time
-
 import pytest
 from fakes import (
     FakeClock,
     FakeDelivery,
-    FakeOutcomes,
     FakeRun,
     deliver_all,
     event,
     read,
     refuse,
     send,
-    settings,
 )
 
-from target_liveintent.clock import SYSTEM_CLOCK
-from target_liveintent.delivery import Client, delivery_of
 from target_liveintent.delivery.model import BatchResult
 from target_liveintent.errors import DeliveryError, OutageError, TooManyRejectedError
-from target_liveintent.run.run import Run, RunParts
 
 
 @pytest.mark.parametrize("is_second", [False, True])
@@ -161,18 +153,3 @@ def test_a_batch_whose_hand_over_failed_is_not_lost() -> None:
     fake.run.abandon(raised.value)
     assert fake.submitted == [["1"], ["2"]]
     assert fake.run.counts.of("orders").delivered == 1
-
-
-def test_a_run_leaves_no_threads() -> None:
-    """A process that makes one run after the other, as Spark's does, gathers no threads."""
-    before = set(threading.enumerate())
-    given = settings(max_retry_seconds=0)
-    delivery = delivery_of(given, Client(given), SYSTEM_CLOCK)
-    run = Run(given, RunParts(SYSTEM_CLOCK, delivery, FakeOutcomes()))
-    run.take("orders", event("1", time.time() + 1_000))
-    with pytest.raises(DeliveryError) as raised:
-        run.finish()
-    run.abandon(raised.value)
-    for thread in set(threading.enumerate()) - before:
-        thread.join(5)
-    assert set(threading.enumerate()) <= before
