@@ -31,7 +31,6 @@ MAINTAINER = ACCOUNT.rpartition("/")[2]
 FILES = f"{REPOSITORY}/raw/main"
 DEFINITION = "hub/target-liveintent.yml"
 MAINTAINERS = "hub/maintainers.yml"
-LOGO = "hub/target-liveintent.svg"
 LOCK = f"plugins/loaders/{NAME}--{MAINTAINER}.lock"
 
 HUB_LOGO = "/assets/logos/loaders/liveintent.svg"

@@ -62,15 +62,9 @@ def opened(
 ) -> Iterator[Page]:
     """Open a page in a context of its own, and see at the end that it did nothing unseemly.
 
-    It must not have written to the console as an error, thrown, or asked another host.
-
-    Args:
-        browser: Where.
-        url: What; a file's as well.
-        width: Of the window, in CSS pixels.
-        height: The same.
-        tolerated: Parts of the errors that the test provokes.
-        options: Of Playwright's `new_context`, such as `color_scheme`.
+    It must not have written to the console as an error, thrown, or asked another host; `tolerated`
+    has parts of the errors that the test provokes. `options` are those of Playwright's
+    `new_context`.
     """
     context = browser.new_context(viewport={"width": width, "height": height}, **options)
     context.set_default_timeout(PATIENCE_MS)

@@ -9,8 +9,6 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from faulty_server import FaultyServer, Reply, Request
 
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
@@ -38,7 +36,6 @@ class Connection(asyncio.Protocol):
         self._end()
 
     def drop(self) -> None:
-        """End the connection at once."""
         self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
@@ -56,12 +53,10 @@ class Connection(asyncio.Protocol):
         if request.reply.held:
             self._server.keep(lambda: self._finish(request))
         elif request.reply.delay:
-            self._later(request.reply.delay, self._finish, request)
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(request.reply.delay, self._finish, request)
         else:
             self._finish(request)
-
-    def _later(self, seconds: float, call: Callable[..., None], *given: Any) -> None:
-        self._timer = asyncio.get_running_loop().call_later(seconds, call, *given)
 
     def _end(self) -> None:
         if self._request is not None:
@@ -72,9 +67,7 @@ class Connection(asyncio.Protocol):
         if self._request is not request or self._transport.is_closing():
             return
         reply = request.reply
-        if reply.raw is not None and reply.drip:
-            self._drip(reply.raw, reply.drip)
-        elif reply.raw is not None:
+        if reply.raw is not None:
             self._transport.write(reply.raw)
             self._transport.close()
         elif reply.status == 0:
@@ -87,16 +80,8 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
         else:
             self._server.answered(request)
-            whole = _head(reply) + reply.body
-            now = len(whole) - (len(reply.body) if reply.drip else 0)
-            self._transport.write(whole[:now])
-            self._drip(whole[now:], reply.drip)
+            self._transport.write(_head(reply) + reply.body)
         self._end()
-
-    def _drip(self, rest: bytes, seconds: float) -> None:
-        if rest:
-            self._transport.write(rest[:1])
-            self._later(seconds, self._drip, rest[1:], seconds)
 
 
 def _head(reply: Reply) -> bytes:

@@ -10,12 +10,9 @@ import psycopg
 
 
 def ask(store: Path | str, sql: str, *values: Any) -> list[Any]:
-    """Execute a statement, and return the rows that it gives: none if there is no store yet.
+    """Execute a statement in a file, or in a database by its URL; `?` stands for each value.
 
-    Args:
-        store: The path of a file, or the URL of a database.
-        sql: The statement, with `?` for each value.
-        values: The values.
+    It returns the rows that the statement gives: none if there is no store yet.
     """
     if isinstance(store, str):
         with psycopg.connect(store) as database:
@@ -35,14 +32,10 @@ def read_letters(store: Path | str) -> list[dict[str, Any]]:
 
 
 def is_connected(url: str, name: str) -> bool:
-    """Return whether a run is connected to a database.
+    """Return whether a run is connected to a database, by the name of its connections.
 
     A database executes what a run has sent before it was killed, and notices only then that nobody
     waits for the answer. So events can be reserved after the end of the process that wanted them.
-
-    Args:
-        url: The database.
-        name: The `application_name` of the run's connections.
     """
     query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = ?"
     ((found,),) = ask(url, query, name)

@@ -37,16 +37,6 @@ class Store:
         """Where a target finds the store, and its credentials."""
         return {**_CREDENTIALS, "AWS_ENDPOINT_URL": self.url}
 
-    def buckets(self) -> list[str]:
-        """The names of all buckets."""
-        return [bucket["Name"] for bucket in self.client.list_buckets()["Buckets"]]
-
-    def objects(self, bucket: str) -> dict[str, bytes]:
-        """The objects of a bucket, by their keys, in the order of a listing."""
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
-        keys = [one["Key"] for page in pages for one in page.get("Contents", [])]
-        return {key: self.client.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
-
     def close(self) -> None:
         """End it."""
         self._server.stop()

@@ -40,7 +40,6 @@ class Postgres:
         return done.stdout
 
     def start(self) -> None:
-        """Make a cluster and start it."""
         if self._user is not None:
             shutil.chown(self._folder, self._user)
         data = str(self._folder / "data")
@@ -116,7 +115,6 @@ def initdb() -> str | None:
 
 @contextlib.contextmanager
 def running() -> Iterator[Postgres]:
-    """Run a server."""
     program = initdb()
     assert program is not None
     # Not below pytest's own folder, which only its owner can enter.

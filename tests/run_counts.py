@@ -13,12 +13,7 @@ DROPS = {"deleted", "no_consent", "suppressed", "already_sent", "over_limit", "e
 
 
 class Counts(NamedTuple):
-    """The records of a stream, or of all streams, by outcome.
-
-    Attributes:
-        reasons: Dead letters by reason.
-        drops: Dropped records by reason.
-    """
+    """The records of a stream, or of all streams, by outcome; dead letters and drops by reason."""
 
     read: int
     filtered: int

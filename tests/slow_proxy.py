@@ -10,13 +10,7 @@ from typing_extensions import Self
 class SlowProxy:
     """Passes bytes on to a port of this machine, each way after half of a round trip.
 
-    Args:
-        port: Of the server.
-        seconds: That a round trip takes.
-
-    Attributes:
-        port: Of the proxy.
-        round_trips: How often a client has sent something after the server did.
+    It counts as a round trip that a client sends something after the server did.
     """
 
     def __init__(self, port: int, seconds: float) -> None:
@@ -28,7 +22,6 @@ class SlowProxy:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def __enter__(self) -> Self:
-        """Listen."""
         self._thread.start()
         serving = asyncio.start_server(self._serve, "127.0.0.1", 0)
         self._server = asyncio.run_coroutine_threadsafe(serving, self._loop).result(10)
@@ -36,7 +29,6 @@ class SlowProxy:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop."""
         asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)

@@ -14,11 +14,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import yaml
-from meltano_support import MELTANO, ROOT, environment, replaying_tap
+import programs
+from meltano_support import MELTANO, ROOT, environment, project_of, replaying_tap
 from preset_records import Sample, sample
-
-import hub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,20 +44,14 @@ def shop_project(folder: Path, api_url: str) -> Iterator[Project]:
 
 
 def pages() -> list[Path]:
-    """The pages whose blocks run here."""
     found = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
     return [page for page in found if page.name not in ELSEWHERE]
 
 
 class Block(NamedTuple):
-    """A fenced block.
+    """A fenced block, without its indentation; the title is the file that it is.
 
-    Attributes:
-        kind: Its language.
-        title: The file that it is, if it says so.
-        text: What is in it, without the indentation of the list that it stands in.
-        excuse: Why it cannot run here, from the comment before it.
-        line: Where it stands.
+    The excuse says why it cannot run here, from the comment before it.
     """
 
     kind: str
@@ -79,7 +71,6 @@ _BLOCK = re.compile(
 
 
 def blocks(page: Path) -> list[Block]:
-    """The fenced blocks of a page."""
     text = page.read_text(encoding="utf-8")
     found = []
     for match in _BLOCK.finditer(text):
@@ -115,14 +106,10 @@ def _shop(now: float) -> list[Sample]:
 
 
 class Project:
-    """A folder with what a page takes for granted.
+    """A folder with what a page takes for granted; its sandbox takes the place of the page's.
 
     It has a tap that replays a shop's orders, the settings of the quickstart for Meltano
     (`meltano.yml`, `.env`) and without it (`liveintent.json`, `shopify.json`, `catalog.json`).
-
-    Args:
-        folder: An empty folder.
-        url: The sandbox that takes the place of the one that the pages start.
     """
 
     def __init__(self, folder: Path, url: str) -> None:
@@ -139,7 +126,6 @@ class Project:
 
     @property
     def account(self) -> dict[str, Any]:
-        """The sandbox's account, as settings."""
         return {
             "customer_id": "a-1b2c",
             "auth_token": "sandbox-token",
@@ -159,10 +145,7 @@ class Project:
 
     def _make_tap(self) -> None:
         tap = replaying_tap(self._programs, _shop(time.time()), "tap-shopify")
-        found = subprocess.run(
-            [tap, "--config", "-", "--discover"], capture_output=True, text=True, check=True
-        )
-        catalog = json.loads(found.stdout)
+        catalog = json.loads(programs.run([tap, "--config", "-", "--discover"]).stdout)
         for entry in catalog["streams"][0]["metadata"]:
             entry["metadata"]["selected"] = True
         self.write("catalog.json", json.dumps(catalog))
@@ -180,12 +163,8 @@ class Project:
         )
 
     def _make_meltano_project(self) -> None:
-        lock = hub.lock() | {"executable": str(PROGRAMS / "target-liveintent"), "pip_url": None}
-        (self.folder / hub.LOCK).parent.mkdir(parents=True)
-        self.write(hub.LOCK, json.dumps(lock))
         tap = {
             "name": "tap-shopify",
-            "namespace": "tap_shopify",
             "executable": str(self._programs / "tap-shopify"),
             "capabilities": ["catalog", "discover", "state"],
             "settings": [
@@ -195,16 +174,7 @@ class Project:
             ],
             "select": ["orders.*"],
         }
-        loader = {"name": hub.NAME, "variant": hub.MAINTAINER, "config": SETTINGS}
-        project = {
-            "version": 1,
-            "project_id": "docs",
-            "default_environment": "prod",
-            "send_anonymous_usage_stats": False,
-            "environments": [{"name": "prod"}],
-            "plugins": {"extractors": [tap], "loaders": [loader]},
-        }
-        self.write("meltano.yml", yaml.safe_dump(project, sort_keys=False))
+        project_of(self.folder, tap, **SETTINGS)
         prefix = "TARGET_LIVEINTENT_"
         lines = [f"{prefix}{name.upper()}={value}\n" for name, value in self.account.items()]
         self.write(".env", "".join(lines))
@@ -218,17 +188,9 @@ class Project:
         script = command.replace(SANDBOX_URL, self.url)
         # Its programs come first, before those of this machine.
         places = (self._programs, PROGRAMS, MELTANO.parent, os.environ["PATH"])
-        return subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", script],
-            cwd=self.folder,
-            env=environment(PATH=":".join(map(str, places))),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        env = environment(PATH=":".join(map(str, places)))
+        command = ("bash", "-euo", "pipefail", "-c", script)
+        return programs.run(command, self.folder, env, timeout=120, together=True)
 
     def _start_sandbox(self, command: str) -> subprocess.CompletedProcess[str]:
         """Leave a sandbox running, on a free port, as in a terminal of its own."""
@@ -251,7 +213,6 @@ class Project:
         return subprocess.CompletedProcess(command, 0, said.replace(self.url, SANDBOX_URL))
 
     def close(self) -> None:
-        """Stop the sandboxes that this project started."""
         for sandbox in self._sandboxes:
             sandbox.send_signal(signal.SIGINT)
             assert sandbox.wait(10) == 0

@@ -1,7 +1,5 @@
 """The commands of how-to/alerts.md that tell somebody, against a receiver on this machine."""
 
-import contextlib
-import datetime as dt
 import json
 import os
 import re
@@ -10,25 +8,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import programs
 import pytest
 import yaml
 from docs_support import DOCS, PROGRAMS, ROOT, Block, blocks
 from faulty_server import FaultyServer, Reply
-from reporting_support import figures, run
-
-from target_liveintent.config import settings_of
-from target_liveintent.reporting.history import stored_text
-from target_liveintent.store import open_store
+from integration_support import Launcher, order, schema
 
 PAGE = DOCS / "how-to" / "alerts.md"
 EXCUSE = "run by tests/docs/test_docs_alerts.py"
-ACCOUNT: dict[str, Any] = {
-    "customer_id": "a-1b2c",
-    "pixel_id": 12345,
-    "api_url": "https://api.example.com",
-}
-MESSAGE = "the API denied access (401). The token may have been rotated"
-GOOD, BAD = ("done", "done"), ("done", "failed", "failed")
+MESSAGE = "the API denied access (HTTP 401). The token may have been rotated"
+GOOD, BAD = ("done",), ("done", "failed", "failed")
 """How the last runs ended."""
 
 
@@ -43,29 +33,28 @@ def block(kind: str, title: str | None = None) -> Block:
 class Shop(NamedTuple):
     """A folder as the page has it in /srv/shop, and the server to which apprise posts."""
 
-    folder: Path
+    target: Launcher
     receiver: FaultyServer
 
+    @property
+    def folder(self) -> Path:
+        return self.target.folder
+
+    @property
+    def account(self) -> dict[str, Any]:
+        return {"customer_id": "a-1b2c", "pixel_id": 12345, "api_url": self.target.api_url}
+
     def leave_runs(self, *endings: str) -> None:
-        """Leave an hourly run for each ending in a new store; the last was half an hour ago."""
-        store = self.folder / "liveintent.sqlite"
-        store.unlink(missing_ok=True)
-        settings = settings_of({**ACCOUNT, "auth_token": "none", "store": str(store)})
-        now = dt.datetime.now(dt.timezone.utc).replace(microsecond=0) - dt.timedelta(minutes=30)
-        for back, ending in enumerate(reversed(endings)):
-            left = run(
-                now - dt.timedelta(hours=back),
-                run_id=f"0-{back}",
-                ending=ending,
-                message=MESSAGE if ending == "failed" else None,
-                streams={"orders": figures(10, within_an_hour=10)},
-            )
-            with contextlib.closing(open_store(settings, left.run_id)) as opened:
-                opened.finish(ending, stored_text(left))
+        """Leave a run for each ending in a new store."""
+        self.target.store.unlink(missing_ok=True)
+        for number, ending in enumerate(endings):
+            wrong = {"auth_token": "wr0ng-token"} if ending == "failed" else {}
+            run = self.target.run(schema(), order(number), **wrong)
+            assert run.code == (ending == "failed"), run.log
 
     def run(self, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
-        """Run a command where the page says that it runs."""
-        settings = {f"TARGET_LIVEINTENT_{name}".upper(): str(ACCOUNT[name]) for name in ACCOUNT}
+        given = self.account.items()
+        settings = {f"TARGET_LIVEINTENT_{name}".upper(): str(value) for name, value in given}
         here = [text.replace("/srv/shop", str(self.folder)) for text in command]
         own = {
             "PATH": f"{self.folder / '.venv' / 'bin'}:{os.environ['PATH']}",
@@ -73,16 +62,7 @@ class Shop(NamedTuple):
             "HOME": str(self.folder),
             "APPRISE_URLS": f"json://127.0.0.1:{self.receiver.port}/",
         }
-        return subprocess.run(
-            here,
-            cwd=self.folder,
-            env={**settings, **own, **env},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        return programs.run(here, self.folder, {**settings, **own, **env}, timeout=120)
 
     def heard(self) -> tuple[str, str]:
         """Return the title and the text of the only alert."""
@@ -96,23 +76,25 @@ def assert_says_why(text: str) -> None:
     """See that a text is for people on call."""
     lines = text.splitlines()
     assert len(lines) <= 12
-    account = "LiveIntent refused the access key. Account a-1b2c at api.example.com"
+    account = "LiveIntent refused the access key. Account a-1b2c at 127.0.0.1"
     assert lines[0].startswith(account)
     assert MESSAGE in text
-    assert "Last run: 0-0, failed" in text
+    assert re.search(r"Last run: [0-9a-f-]{36}, failed", text)
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
+def shop(target: Launcher) -> Iterator[Shop]:
+    tmp_path = target.folder
     programs = tmp_path / ".venv" / "bin"
     programs.mkdir(parents=True)
     for name in ("target-liveintent", "apprise"):
         (programs / name).symlink_to(PROGRAMS / name)
-    (tmp_path / "liveintent.json").write_text(json.dumps(ACCOUNT), encoding="utf-8")
     (tmp_path / "tell").write_text(block("sh", "tell").text, encoding="utf-8")
     (tmp_path / "tell").chmod(0o755)
     with FaultyServer(lambda _: Reply(200)) as receiver:
-        yield Shop(tmp_path, receiver)
+        shop = Shop(target, receiver)
+        (tmp_path / "liveintent.json").write_text(json.dumps(shop.account), encoding="utf-8")
+        yield shop
 
 
 def cron_command() -> list[str]:
@@ -125,7 +107,6 @@ def cron_command() -> list[str]:
 
 
 def kubernetes_command() -> list[str]:
-    """Return what the job runs."""
     job = yaml.safe_load(block("yaml", "liveintent-health.yaml").text)
     assert (job["apiVersion"], job["kind"]) == ("batch/v1", "CronJob")
     (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
@@ -155,7 +136,7 @@ def test_a_job_that_tells(shop: Shop, command: Callable[[], list[str]], code: in
     title, text = shop.heard()
     assert title.startswith("LiveIntent: The last 2 runs failed: the API denied access")
     assert_says_why(text)
-    wrong = {**ACCOUNT, "timezone": "Mars/Olympus"}
+    wrong = {**shop.account, "timezone": "Mars/Olympus"}
     (shop.folder / "liveintent.json").write_text(json.dumps(wrong), encoding="utf-8")
     shop.run(*command(), TARGET_LIVEINTENT_TIMEZONE="Mars/Olympus")
     title, text = shop.heard()

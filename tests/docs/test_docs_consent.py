@@ -1,7 +1,6 @@
 """The recipes for consent strings, on strings that are made here by the layout of their bits."""
 
 import itertools
-import json
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -59,7 +58,6 @@ def _says_yes(*columns: str) -> Callable[..., bool]:
 
 
 def _read(settings: dict[str, Any]) -> set[str]:
-    """Return the columns that a recipe for consent reads."""
     return set(re.findall(r"get\('(\w+)'\)", settings["stream_maps"]["orders"]["consent"]))
 
 
@@ -109,14 +107,3 @@ def test_the_table_of_purposes(purpose: int) -> None:
     place, bit = (int(row[purpose - 1]) for row in rows)
     for given in ({purpose}, set(range(1, 25)) - {purpose}):
         assert bool(DIGITS.index(tcf(given)[place]) & bit) is (purpose in given)
-
-
-def test_examples_are_strings_of_their_kind() -> None:
-    """The examples of the page have the answers that the page says they have."""
-    records = [json.loads(block.text) for block in blocks(PAGE) if block.title == "record"]
-    (string,) = [record["tc_string"] for record in records if record.get("tc_string")]
-    bits = "".join(format(DIGITS.index(digit), "06b") for digit in string)
-    assert {n for n, bit in enumerate(bits[152:176], 1) if bit == "1"} >= {1, 7}
-    (section,) = [record["gpp"].split("~")[1] for record in records if record.get("gpp")]
-    answers = format(DIGITS.index(section[3]), "06b")
-    assert "01" in {answers[:2], answers[2:4], answers[4:]}

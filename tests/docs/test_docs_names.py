@@ -1,11 +1,24 @@
-"""What the documentation names exists, and its URLs have no password."""
+"""What the documentation names exists and works: paths, tests, code, messages, versions."""
 
+import ast
+import fnmatch
 import functools
+import os
 import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
 
+import programs
 import pytest
-from docs_support import DOCS, ROOT
+import yaml
+from docs_support import DOCS, ROOT, blocks
+from needs import not_installed
 
+import hub
 from target_liveintent.config import SCHEMA
 from target_liveintent.conversions import FIELDS
 
@@ -54,15 +67,11 @@ def test_python_files_exist() -> None:
 
 
 def test_tests_exist() -> None:
+    """In the file that is named, if it is."""
     named = _named(r"\btest_\w+\b(?!\.py)")
-    assert len(named) > 30
+    assert len(named) > 20
     assert [test for test in named if test[1] not in _defined("tests")] == []
-
-
-def test_tests_are_in_the_files_that_are_named() -> None:
-    named = _named(r"\btest_\w+\.py::test_\w+")
-    assert len(named) > 10
-    for page, place in named:
+    for page, place in _named(r"\btest_\w+\.py::test_\w+"):
         file, _, test = place.partition("::")
         (path,) = (ROOT / "tests").rglob(file)
         assert f"\ndef {test}(" in path.read_text(encoding="utf-8"), f"{page}: {place}"
@@ -95,3 +104,84 @@ def test_no_password_in_a_url() -> None:
     assert len(read) > 40
     assert [p for p in read if with_password.search(p.read_text("utf-8", "replace"))] == []
     assert not with_password.search(str(SCHEMA))
+
+
+# Troubleshooting
+
+TROUBLES = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+OF_OTHERS = {'cannot be written in the "ErrorIfExists" mode', "read 0"}
+"""What Spark says, and a part of a summary."""
+
+# The code at the beginning of an entry or of a row, if it is more than a word.
+_HEADS = re.findall(r"^(?:- |\| )((?:`[^`\n]+`(?:, )?)+)", TROUBLES, re.MULTILINE)
+QUOTED = [text for head in _HEADS for text in re.findall("`([^`]+)`", head) if " " in text]
+
+
+def _texts() -> Iterator[str]:
+    """Yield the texts of the package, with `…` for what is filled in."""
+    for path in (ROOT / "target_liveintent").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = (p.value if isinstance(p, ast.Constant) else "…" for p in node.values)
+                yield "".join(map(str, parts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield re.sub("%[sdr]", "…", node.value)
+
+
+TEXTS = [*_texts()]
+
+
+@pytest.mark.parametrize("text", sorted({*QUOTED} - OF_OTHERS))
+def test_the_program_says_it(text: str) -> None:
+    """Whoever searches the page for a part of a message finds the words of the program."""
+    assert len(QUOTED) > 15
+    pattern = "*" + re.sub(r"([\[*?])", r"[\1]", text).replace("…", "*") + "*"
+    assert fnmatch.filter(TEXTS, pattern) != []
+
+
+# README.md
+
+README = ROOT / "README.md"
+README_TEXT = README.read_text(encoding="utf-8")
+TWO_SCREENS = 110
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("git") is None, reason=not_installed("git"))
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a clone")
+def test_install(tmp_path: Path) -> None:
+    """The first command installs the target; this clone takes the place of the public one."""
+    (install,) = (block for block in blocks(README) if "pip install" in block.text)
+    assert install.excuse == "run by tests/docs/test_docs_names.py"
+    subprocess.run([sys.executable, "-m", "venv", tmp_path], check=True, timeout=120)
+    # What the target needs comes from the index, as in any other environment.
+    pip = tmp_path / "bin" / "pip"
+    pip.write_text(f'#!/bin/sh\nexec {tmp_path}/bin/python -m pip "$@" --no-deps\n', "utf-8")
+    environment = os.environ | {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.{ROOT.as_uri()}.insteadOf",
+        "GIT_CONFIG_VALUE_0": hub.REPOSITORY,
+        "PATH": f"{tmp_path}/bin:{os.environ['PATH']}",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    }
+    done = programs.run(["bash", "-e", "-c", install.text], tmp_path, environment)
+    assert done.returncode == 0, done.stderr
+    assert "Successfully installed target-liveintent-" in done.stdout
+    assert (tmp_path / "bin" / "target-liveintent").exists()
+
+
+def test_versions() -> None:
+    """The versions that it names are those of the package, and of the projects."""
+    classifiers = metadata.metadata(hub.NAME).get_all("Classifier") or []
+    pythons = [c.rpartition(" ")[2] for c in classifiers if re.search(r"Python :: 3\.\d+$", c)]
+    assert f"Python {pythons[0]} to {pythons[-1]}," in README_TEXT
+    assert f"Python {pythons[0]} or newer" in README_TEXT
+    project = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
+    assert f"Meltano {project['requires_meltano'].removeprefix('>=')} or newer" in README_TEXT
+
+
+def test_two_screens() -> None:
+    """README.md is short, and has the two commands that do all the set-up."""
+    assert len(README_TEXT.splitlines()) <= TWO_SCREENS
+    commands = [line.split()[0] for line in blocks(README)[0].text.splitlines()]
+    assert commands == ["scripts/demo", "scripts/test"]

@@ -78,13 +78,7 @@ SEEDS = [json.dumps(message).encode() for message in _MESSAGES]
 
 
 class Fed(NamedTuple):
-    """What a target made of its input.
-
-    Attributes:
-        failure: The last line of a run that failed.
-        log: Everything that was logged.
-        total: The counts of all streams.
-    """
+    """What a target made of its input: the last line, if it failed, all of the log, the counts."""
 
     failure: str | None
     log: str
@@ -108,12 +102,7 @@ def _no_file(_: str) -> None:
 
 
 def feed(data: bytes, **settings: Any) -> Fed:
-    """Run a target over an input to its end.
-
-    Args:
-        data: The input, as a tap may write it.
-        settings: Settings in addition to the usual ones; it is a dry run.
-    """
+    """Run a target over an input to its end, as a dry run."""
     logged = _Lines()
     target = TargetLiveIntent(config={**_SETTINGS, **settings})
     loggers = [target.logger, logging.getLogger("singer_sdk"), logging.getLogger("py.warnings")]

@@ -14,16 +14,7 @@ from typing import Any
 
 import pytest
 from faulty_server import FaultyServer
-from integration_support import (
-    TOKEN,
-    WITH_ID,
-    Launcher,
-    Running,
-    lines,
-    order,
-    schema,
-    state,
-)
+from integration_support import TOKEN, WITH_ID, Launcher, Running, lines, order, schema, state
 
 MEGABYTE = 1_000_000
 SOON = 10.0

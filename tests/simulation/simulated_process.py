@@ -23,11 +23,7 @@ class KilledError(BaseException):
 
 
 class SimulatedClock(Clock):
-    """A clock that moves when the simulator says so.
-
-    Attributes:
-        now: Seconds since the beginning of the history.
-    """
+    """A clock that moves when the simulator says so; it shows the seconds of the history."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -40,11 +36,7 @@ class SimulatedClock(Clock):
 
 
 class Signals:
-    """Counts steps, and sends the signals of a plan.
-
-    Attributes:
-        on_stop: What SIGTERM calls, again and again.
-    """
+    """Counts steps, and sends the signals of a plan; SIGTERM calls `on_stop`, again and again."""
 
     def __init__(self, ending: Ending) -> None:
         self.steps = 0
@@ -53,7 +45,6 @@ class Signals:
 
     @property
     def may_kill(self) -> bool:
-        """Whether the process may get SIGKILL."""
         return self._ending.kill_at is not None
 
     def step(self) -> None:

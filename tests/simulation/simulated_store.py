@@ -189,7 +189,6 @@ class SimulatedDatabase(SqliteStore):
     # What the tables have
 
     def count(self, table: str) -> int:
-        """Return the number of rows of a table."""
         ((rows,),) = self._db.execute(f"SELECT count(*) FROM {table}")  # noqa: S608
         return int(rows)
 
@@ -201,7 +200,6 @@ class SimulatedDatabase(SqliteStore):
 
     @property
     def letters(self) -> dict[LetterName, Letter]:
-        """The dead letters of the table."""
         query = (
             "SELECT stream, event_id, json_extract(record, '$.order_id'), reason FROM dead_letter"
         )

@@ -43,11 +43,7 @@ TICK = 1.0
 
 
 class Checks:
-    """All checks of a history.
-
-    Attributes:
-        facts: What they know.
-    """
+    """All checks of a history, and the facts that they know."""
 
     def __init__(
         self, plan: Plan, feed: Feed, api: SimulatedApi, database: SimulatedDatabase
@@ -59,7 +55,6 @@ class Checks:
 
     @property
     def run(self) -> RunFacts:
-        """What is known of the present run."""
         return self.facts.run
 
     def run_started(self, run_id: str, now: float) -> None:

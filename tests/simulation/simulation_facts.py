@@ -24,21 +24,14 @@ SILENT_INTERVALS = 2
 
 
 class ViolationError(AssertionError):
-    """A rule was broken.
-
-    Attributes:
-        rule: The rule.
-    """
-
-    def __init__(self, rule: str, found: object) -> None:
-        super().__init__(f"{rule}; found {found!r}")
-        self.rule = rule
+    """A rule was broken."""
 
 
 def require(is_kept: object, rule: str, found: object = None) -> None:
     """Raise `ViolationError` if a rule is not kept."""
     if not is_kept:
-        raise ViolationError(rule, found)
+        msg = f"{rule}; found {found!r}"
+        raise ViolationError(msg)
 
 
 class RunFacts:

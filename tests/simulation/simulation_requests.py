@@ -59,7 +59,6 @@ class RequestChecks:
         self._looks_limited = "poison" in plan.faults and plan.poison_status != 500
 
     def started(self, request: Request, now: float, unix_time: float) -> None:
-        """Check what is sent, and when."""
         run, events = self._facts.run, request.conversions
         require(1 <= len(events) <= MOST_EVENTS, "a request has 1 to 100 events", len(events))
         for event in events:
@@ -189,7 +188,6 @@ class RequestChecks:
             require(faults < MOST_FAULTS_ALONE, rule, self._facts.feed.records[place])
 
     def stopped(self, at: float) -> None:
-        """Note until when requests may start."""
         self._facts.run.stop_at = min(self._facts.run.stop_at, at)
 
     # Waits

@@ -7,18 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from spark_support import (
-    NOW,
-    ROOT,
-    TOKEN,
-    Recorder,
-    Source,
-    Spark,
-    event_ids,
-    ids,
-    options,
-    query,
-)
+from spark_support import NOW, ROOT, TOKEN, Recorder, Source, Spark, event_ids, ids, options, query
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
