@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import programs
 import pytest
 
 _FOLDER = Path(__file__).parents[1] / "build" / "environments"
@@ -22,9 +23,7 @@ def environment_with(name: str, *requirements: str) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", folder], check=True, timeout=120)
         pip = [folder / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check"]
-        done = subprocess.run(
-            [*pip, *requirements], capture_output=True, text=True, timeout=1200, check=False
-        )
+        done = programs.run([*pip, *requirements], timeout=1200)
         if done.returncode != 0:
             pytest.skip(f"{', '.join(requirements)} cannot be installed: {done.stderr[-500:]}")
         made_from.write_text(wanted, encoding="utf-8")

@@ -9,7 +9,6 @@ import contextlib
 import json
 import re
 import socket
-import ssl
 import struct
 import threading
 import time
@@ -68,13 +67,10 @@ class Request(msgspec.Struct, eq=False):
     """A request as it arrived, and what became of it.
 
     Attributes:
-        head: The request line and the headers.
-        body: The body.
-        ids: The IDs of the events.
         seen: When the server read it, by `time.monotonic()`.
         at: The earliest moment at which it can have arrived, by `time.monotonic()`.
         arrived: The same moment by `time.time()`.
-        reply: What was decided; until then, nothing of it is processed.
+        reply: What was decided.
         answered_at: When its answer was handed to the network; None if it was lost.
         sure: Whether the answer came so early that the client cannot have given up on it.
     """
@@ -91,7 +87,6 @@ class Request(msgspec.Struct, eq=False):
 
     @property
     def path(self) -> str:
-        """The path and query of its URL."""
         return self.head.split(b" ", 2)[1].decode()
 
     @property
@@ -107,7 +102,6 @@ class Request(msgspec.Struct, eq=False):
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """The events, decoded."""
         return json.loads(self.body)
 
     @property
@@ -120,7 +114,6 @@ class Request(msgspec.Struct, eq=False):
 
 
 def accept(_: Request) -> Reply:
-    """Take everything."""
     return Reply()
 
 
@@ -224,11 +217,7 @@ def _head(reply: Reply) -> bytes:
 
 
 class FaultyServer:
-    """The server, in a thread of its own.
-
-    Args:
-        answer: Decides about each request, in the order in which they arrive.
-        tls: What makes it an API over https; None for plain http.
+    """The server, in a thread of its own; `answer` decides about the requests as they arrive.
 
     Attributes:
         requests: All requests, from the moment at which they arrive.
@@ -238,18 +227,11 @@ class FaultyServer:
         named: Event IDs by what the status-200 answers said of them: `named`, `unclear`.
         repeats: Events that were processed again: ID, request before, request now.
         problems: What is wrong with requests that must not have been sent.
-        busy: The number of requests that wait for their answer.
-        busiest: The largest value of `busy` so far.
+        busy: The number of requests that wait for their answer; `busiest` is the largest so far.
     """
 
-    def __init__(
-        self,
-        answer: Callable[[Request], Reply] = accept,
-        *,
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
+    def __init__(self, answer: Callable[[Request], Reply] = accept) -> None:
         self.answer = answer
-        self._tls = tls
         self.requests: list[Request] = []
         self.arrivals: Counter[str] = Counter()
         self.accepted: list[str] = []
@@ -278,11 +260,10 @@ class FaultyServer:
     @property
     def url(self) -> str:
         """The address, without a slash at the end."""
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def faults(self) -> Counter[str]:
-        """The number of replies by the name of their fault."""
         return Counter(
             request.reply.fault for request in list(self.requests) if request.reply.fault
         )
@@ -302,7 +283,6 @@ class FaultyServer:
         return 0 < self.busy == len(self._held)
 
     def release(self) -> None:
-        """Send the answers that are held."""
         self._loop.call_soon_threadsafe(self._release)
 
     def _release(self) -> None:
@@ -314,7 +294,7 @@ class FaultyServer:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         server = await self._loop.create_server(
-            lambda: Connection(self), "127.0.0.1", 0, backlog=128, ssl=self._tls
+            lambda: Connection(self), "127.0.0.1", 0, backlog=128
         )
         self.port: int = server.sockets[0].getsockname()[1]
         self._started.set()
@@ -332,19 +312,15 @@ class FaultyServer:
     # What connections report
 
     def join(self, connection: Connection) -> None:
-        """Note a new connection."""
         self._open.add(connection)
 
     def leave(self, connection: Connection) -> None:
-        """Forget a connection."""
         self._open.discard(connection)
 
     def keep(self, go_on: Callable[[], None]) -> None:
-        """Keep an answer until `release`."""
         self._held.append(go_on)
 
     def take(self, head: bytes, body: bytes) -> Request:
-        """Note a request that has arrived."""
         seen = time.monotonic()
         try:
             events = msgspec.json.decode(body, type=list[_Event])
@@ -360,7 +336,6 @@ class FaultyServer:
         return request
 
     def decide(self, request: Request) -> None:
-        """Decide about a request."""
         request.reply = reply = self.answer(request)
         if reply.status == 204:
             self.accepted += request.ids
@@ -380,7 +355,6 @@ class FaultyServer:
                 self.problems.append(f"{event.event_id} was sent {late:.1f} s after it expired")
 
     def answered(self, request: Request) -> None:
-        """Note that the answer of a request goes out."""
         request.answered_at = time.monotonic()
         request.sure = request.answered_at - request.at < SURE_WITHIN
         if request.reply.status == 200 and not request.reply.skipped:

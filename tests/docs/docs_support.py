@@ -14,11 +14,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import yaml
-from meltano_support import MELTANO, ROOT, environment, replaying_tap
+import programs
+from meltano_support import MELTANO, ROOT, environment, project_of, replaying_tap
 from preset_records import Sample, sample
-
-import hub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -147,10 +145,7 @@ class Project:
 
     def _make_tap(self) -> None:
         tap = replaying_tap(self._programs, _shop(time.time()), "tap-shopify")
-        found = subprocess.run(
-            [tap, "--config", "-", "--discover"], capture_output=True, text=True, check=True
-        )
-        catalog = json.loads(found.stdout)
+        catalog = json.loads(programs.run([tap, "--config", "-", "--discover"]).stdout)
         for entry in catalog["streams"][0]["metadata"]:
             entry["metadata"]["selected"] = True
         self.write("catalog.json", json.dumps(catalog))
@@ -168,12 +163,8 @@ class Project:
         )
 
     def _make_meltano_project(self) -> None:
-        lock = hub.lock() | {"executable": str(PROGRAMS / "target-liveintent"), "pip_url": None}
-        (self.folder / hub.LOCK).parent.mkdir(parents=True)
-        self.write(hub.LOCK, json.dumps(lock))
         tap = {
             "name": "tap-shopify",
-            "namespace": "tap_shopify",
             "executable": str(self._programs / "tap-shopify"),
             "capabilities": ["catalog", "discover", "state"],
             "settings": [
@@ -183,16 +174,7 @@ class Project:
             ],
             "select": ["orders.*"],
         }
-        loader = {"name": hub.NAME, "variant": hub.MAINTAINER, "config": SETTINGS}
-        project = {
-            "version": 1,
-            "project_id": "docs",
-            "default_environment": "prod",
-            "send_anonymous_usage_stats": False,
-            "environments": [{"name": "prod"}],
-            "plugins": {"extractors": [tap], "loaders": [loader]},
-        }
-        self.write("meltano.yml", yaml.safe_dump(project, sort_keys=False))
+        project_of(self.folder, tap, **SETTINGS)
         prefix = "TARGET_LIVEINTENT_"
         lines = [f"{prefix}{name.upper()}={value}\n" for name, value in self.account.items()]
         self.write(".env", "".join(lines))
@@ -209,17 +191,9 @@ class Project:
             script = f"meltano state list > /dev/null 2>&1\n{script}"
         # Its programs come first, before those of this machine.
         places = (self._programs, PROGRAMS, MELTANO.parent, os.environ["PATH"])
-        return subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", script],
-            cwd=self.folder,
-            env=environment(PATH=":".join(map(str, places))),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        env = environment(PATH=":".join(map(str, places)))
+        command = ("bash", "-euo", "pipefail", "-c", script)
+        return programs.run(command, self.folder, env, timeout=120, together=True)
 
     def _start_sandbox(self, command: str) -> subprocess.CompletedProcess[str]:
         """Leave a sandbox running, on a free port, as in a terminal of its own."""

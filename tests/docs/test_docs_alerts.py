@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import programs
 import pytest
 import yaml
 from docs_support import DOCS, PROGRAMS, ROOT, Block, blocks
@@ -61,16 +62,7 @@ class Shop(NamedTuple):
             "HOME": str(self.folder),
             "APPRISE_URLS": f"json://127.0.0.1:{self.receiver.port}/",
         }
-        return subprocess.run(
-            here,
-            cwd=self.folder,
-            env={**settings, **own, **env},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        return programs.run(here, self.folder, {**settings, **own, **env}, timeout=120)
 
     def heard(self) -> tuple[str, str]:
         """Return the title and the text of the only alert."""

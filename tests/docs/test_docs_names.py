@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
+import programs
 import pytest
 import yaml
 from docs_support import DOCS, ROOT, blocks
@@ -166,15 +167,7 @@ def test_install(tmp_path: Path) -> None:
         "PATH": f"{tmp_path}/bin:{os.environ['PATH']}",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     }
-    done = subprocess.run(
-        ["bash", "-e", "-c", install.text],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = programs.run(["bash", "-e", "-c", install.text], tmp_path, environment)
     assert done.returncode == 0, done.stderr
     assert "Successfully installed target-liveintent-" in done.stdout
     assert (tmp_path / "bin" / "target-liveintent").exists()

@@ -2,11 +2,11 @@
 
 import html.parser
 import re
-import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import programs
 import pytest
 from browser_support import OpenPage, faint, overflow
 from docs_support import DOCS, ROOT
@@ -16,9 +16,7 @@ SITE = ROOT / "build" / "site"
 
 @pytest.fixture(scope="session")
 def _site() -> None:
-    done = subprocess.run(
-        [ROOT / "scripts" / "docs"], capture_output=True, text=True, timeout=120, check=False
-    )
+    done = programs.run([ROOT / "scripts" / "docs"], timeout=120)
     assert done.returncode == 0, done.stderr
 
 

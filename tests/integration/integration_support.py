@@ -153,9 +153,8 @@ class Running:
         env: Its environment.
         on_stdout: Called with each line of standard output the moment it appears.
         stdin: A file to read from, in place of a pipe.
-        forks: What to fork it from; without it, a new interpreter is started.
-        constants: Of a forked target: new values of constants, by the module that reads them, as
-            `module:NAME`: a reservation lapses, or a timeout ends, after as long as a test waits.
+        forks: What to fork it from.
+        constants: Of a forked target, as in `Forks.start`.
     """
 
     def __init__(

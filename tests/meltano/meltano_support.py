@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import programs
 import pytest
 import yaml
 from postgres_server import Postgres
@@ -25,8 +26,8 @@ CONSTRAINED = f"--constraint {ROOT}/constraints.txt"
 """What pip is told, beside the package, to install tested versions."""
 EMPTY = {
     "project_id": "test",
-    "default_environment": "dev",
-    "environments": [{"name": "dev"}],
+    "default_environment": "prod",
+    "environments": [{"name": "prod"}],
 }
 """A project without plugins."""
 
@@ -71,16 +72,7 @@ class Project:
     def _call(
         self, command: Sequence[str | Path], settings: Mapping[str, str]
     ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command,
-            cwd=self.folder,
-            env=environment(**settings),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        return programs.run(command, self.folder, environment(**settings))
 
 
 def copy_of_the_repositorys(folder: Path) -> Project:

@@ -2,9 +2,9 @@
 
 import datetime as dt
 import re
-import subprocess
 from pathlib import Path
 
+import programs
 import pytest
 from meltano_support import ROOT, Project, copy_of_the_repositorys
 
@@ -39,9 +39,7 @@ def test_config_test(project: Project, account: dict[str, str], sandbox: Sandbox
 
 def test_demo() -> None:
     """The demo runs, shows what arrived and why the rest did not, and accounts for each order."""
-    done = subprocess.run(
-        [ROOT / "scripts" / "demo"], capture_output=True, text=True, timeout=600, check=False
-    )
+    done = programs.run([ROOT / "scripts" / "demo"], timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     summary = r"read (\d+), filtered (\d+), unmapped 0, delivered (\d+), dead-lettered (\d+)"
     found = re.search(summary, done.stdout)

@@ -1,9 +1,9 @@
 """The example without a disk: what Kubernetes and GitHub read is right, and runs keep no file."""
 
 import shutil
-import subprocess
 from pathlib import Path
 
+import programs
 import pytest
 from environments import environment_with
 from ledger_claims import count
@@ -34,13 +34,8 @@ CHECKS = {
 def test_who_reads_it_takes_it(name: str) -> None:
     """Each key is one that Kubernetes or GitHub knows, with a value of its type."""
     program, *options = CHECKS[name]
-    done = subprocess.run(
-        [environment_with("checkers", *CHECKERS) / program, *options, EXAMPLE / name],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    checker = environment_with("checkers", *CHECKERS) / program
+    done = programs.run([checker, *options, EXAMPLE / name])
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -1,11 +1,11 @@
 """The project that the examples have in /srv/shop, and what a scheduler sees of it."""
 
 import os
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import programs
 from docs_support import Project
 from meltano_support import MELTANO, ROOT
 
@@ -58,17 +58,7 @@ class Shop:
         self, command: Sequence[str | Path], env: Mapping[str, str], folder: Path | None = None
     ) -> Ended:
         """Run a command with this environment and no other; output and errors come together."""
-        done = subprocess.run(
-            command,
-            cwd=folder or self.folder,
-            env={**self.kept, **env},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        done = programs.run(command, folder or self.folder, {**self.kept, **env}, together=True)
         return Ended(done.returncode, done.stdout)
 
     @property

@@ -2,9 +2,9 @@
 
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
+import programs
 import pytest
 from needs import not_installed
 from orchestrator_support import EXAMPLES, Ended, Shop, fails_and_recovers
@@ -46,11 +46,10 @@ def test_one_at_a_time(shop: Shop, sandbox: Sandbox) -> None:
 @pytest.mark.skipif(shutil.which("crontab") is None, reason=not_installed("cron"))
 def test_cron_takes_it(tmp_path: Path) -> None:
     """The program that installs a crontab finds nothing wrong with it, and would find a mistake."""
-    usage = subprocess.run(["crontab", "-h"], capture_output=True, text=True, check=False)
-    check = "-T" if "-T" in usage.stdout + usage.stderr else "-n"  # Debian's cron has -n.
+    usage = programs.run(["crontab", "-h"], together=True).stdout
+    check = "-T" if "-T" in usage else "-n"  # Debian's cron has -n.
     for text, right in ((TEXT, True), (TEXT.replace("\n47 ", "\n67 "), False)):
         path = tmp_path / "crontab"
         path.write_text(text, encoding="utf-8")
-        command = ["crontab", check, path]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = programs.run(["crontab", check, path])
         assert (done.returncode == 0) == right, done.stderr

@@ -2,9 +2,9 @@
 
 import shlex
 import shutil
-import subprocess
 from pathlib import Path
 
+import programs
 import pytest
 from orchestrator_support import EXAMPLES, Ended, Shop, fails_and_recovers
 
@@ -62,13 +62,9 @@ def test_systemd_takes_them(shop: Shop, tmp_path: Path) -> None:
     assert len(UNITS) == 5
 
     def verify() -> tuple[int, str]:
-        done = subprocess.run(
-            ["systemd-analyze", "verify", *sorted(folder.iterdir())],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.returncode, done.stdout + done.stderr
+        command = ("systemd-analyze", "verify", *sorted(folder.iterdir()))
+        done = programs.run(command, together=True)
+        return done.returncode, done.stdout
 
     assert verify() == (0, "")
     timer = folder / "liveintent.timer"

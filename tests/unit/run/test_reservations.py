@@ -95,18 +95,6 @@ def test_an_event_whose_first_was_not_delivered() -> None:
     assert (counts.delivered, counts.dropped) == (1, {"already_sent": 1})
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 100])
-def test_two_maps_that_make_the_same_event(size: int) -> None:
-    """One of them is sent, and the others count as sent already."""
-    fake = FakeRun(batch_size_rows=size)
-    for name in "1234":
-        for stream in ("orders", "leads", "clicks"):
-            fake.run.take(stream, event(name))
-        fake.run.take("people", event(f"person {name}"))
-    fake.run.finish()
-    assert fake.run.counts.total.dropped == {"already_sent": 8}
-
-
 @pytest.mark.parametrize("size", [1, 2, 100])
 def test_the_limit_counts_what_is_sent(size: int) -> None:
     """What was delivered before makes room for others below the limit."""
