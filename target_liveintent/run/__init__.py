@@ -24,13 +24,14 @@ from target_liveintent.run.doubts import (
     what_to_do,
 )
 from target_liveintent.run.replay import ReplayChoice, ReplayConverter
-from target_liveintent.run.run import Outcomes, Run, RunParts
+from target_liveintent.run.run import TICK, Outcomes, Run, RunParts
 
 __all__ = [
     "ALL_SOURCES",
     "FIELDS",
     "HOUR",
     "OTHERS",
+    "TICK",
     "Amount",
     "CurrencyFigures",
     "Outcomes",

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import msgspec
+
 from target_liveintent.conversions import (
     DEAD_LETTERS,
     Conversion,
@@ -55,15 +57,14 @@ class ReplayConverter(RecordConverter):
     def convert(
         self, record: dict[str, Any], violation: str | None = None
     ) -> Conversion | Rejection | None:
-        """Convert a dead letter."""
-        columns = to_replay(record)
+        """Convert a dead letter; the result is of the stream that it came from."""
+        columns, stream = to_replay(record), str(record.get("stream"))
         result = super().convert(columns, violation)
-        if isinstance(result, Rejection) and not REASONS[result.reason].letter:
-            return result  # The data of people who must not be sent are not kept either.
-        reason = self._why_not_sent(record, columns)
-        if reason is None:
-            return result
-        return Rejection(str(record.get("stream")), str(record.get("event_id")), reason, None, {})
+        # (The data of people who must not be sent are not kept either.)
+        is_dropped = isinstance(result, Rejection) and not REASONS[result.reason].letter
+        if not is_dropped and (reason := self._why_not_sent(record, columns)) is not None:
+            return Rejection(stream, str(record.get("event_id")), reason, None, {})
+        return result and msgspec.structs.replace(result, stream=stream)
 
     def _why_not_sent(self, record: Mapping[str, Any], columns: Mapping[str, Any]) -> str | None:
         """Return the reason for which a dead letter is not sent; None if it is sent."""

@@ -23,7 +23,7 @@ from target_liveintent.settings import Settings
 from target_liveintent.store import Claim
 
 _T = TypeVar("_T")
-_TICK = 1.0
+TICK = 1.0
 """The most seconds between two checks of what is due."""
 _RESERVED_AT_ONCE = 16
 """How many full batches are reserved at once, so that a store that answers in 50 ms is fast
@@ -128,6 +128,9 @@ class Run:
         if type(result) is Conversion:  # Each event pays for this; `isinstance` takes longer.
             self._add(stream, result)
         elif isinstance(result, Rejection):
+            if stream == DEAD_LETTERS and REASONS[result.reason].is_kept:
+                self.counts.of(stream).not_replayed[result.reason] += 1  # Its letter stays.
+                return
             self._reject(stream, result)
             if result.reason in NEVER_TAKEN:
                 self.gate.withhold()
@@ -211,7 +214,7 @@ class Run:
         """Give reserved batches to delivery; wait while delivery is full."""
         while self._batches.reserved:
             while self._delivery.full:
-                self._settle_one(_TICK)
+                self._settle_one(TICK)
                 self._check_due()
             self._delivery.submit(self._batches.reserved.popleft())
 
@@ -221,10 +224,10 @@ class Run:
             self._reserve()
             self._hand_over()
             if self._batches.waiting and not self._delivery.in_flight:
-                self._settle_one(_TICK)  # Another run has them. A signal ends the wait.
+                self._settle_one(TICK)  # Another run has them. A signal ends the wait.
             self._delivery.drain()
             self._check_due()
-            while not self._settle_within(_TICK):
+            while not self._settle_within(TICK):
                 self._check_due()
             self._check_due()
             if not self._batches:
@@ -237,7 +240,7 @@ class Run:
         now = self._clock.monotonic()
         if now < self._next_check:
             return
-        self._next_check = now + _TICK
+        self._next_check = now + TICK
         self._batches.close_opened_before(now - self._settings.flush_interval_seconds)
         self._reserve()
         self._hand_over()

@@ -1,7 +1,4 @@
-"""The options of a write, which the driver checks before any task starts.
-
-They are the target's settings as text, and a few that only Spark has.
-"""
+"""The options of a write: the target's settings as text, and a few that only Spark has."""
 
 from __future__ import annotations
 
@@ -11,21 +8,20 @@ from typing import NamedTuple
 
 import msgspec
 
-from target_liveintent import config
-from target_liveintent.conversions import (
-    COLUMNS,
-    DEAD_LETTERS,
-    missing_columns,
-    missing_columns_message,
-)
+from target_liveintent import config, conversions
+from target_liveintent.conversions import COLUMNS, DEAD_LETTERS
 from target_liveintent.errors import ConfigurationError, StreamMappingError
 from target_liveintent.mapping import DELETION_COLUMNS
 from target_liveintent.settings import Settings
 
-FACT_COLUMNS = ("outcome", "record")
+_FACT_COLUMNS = ("outcome", "record")
 """The columns by which rows of the table of outcomes are recognized."""
 _EVENT_COLUMNS = (*sorted(COLUMNS), *DELETION_COLUMNS)
-_NEVER = "(?!)"
+_INSTEAD = {
+    "dead_letter_path audit_path": "set outcomes_path, the folder of a table of outcomes",
+    "presets stream_maps stream_map_config limit validate_records": "change the DataFrame instead",
+    "report_path metrics_path": "set store, whose history covers all tasks",
+}
 _RULES = {
     "stream_name": (
         rf"(?!{DEAD_LETTERS}$)[^\x00-\x1f\x7f@]+",
@@ -41,18 +37,11 @@ _RULES = {
     ),
     "write_id": (r"[A-Za-z][\w.-]{0,99}", "must be a letter, then letters, digits, '-', '_', '.'"),
     "store": (".*://.*", "must be the URL of a PostgreSQL database, which all machines can share"),
-    **dict.fromkeys(
-        ("dead_letter_path", "audit_path"),
-        (_NEVER, "has no effect in Spark: set outcomes_path, the folder of a table of outcomes"),
-    ),
-    **dict.fromkeys(
-        ("presets", "stream_maps", "stream_map_config", "limit", "validate_records"),
-        (_NEVER, "has no effect in Spark: change the DataFrame instead, for example its columns"),
-    ),
-    **dict.fromkeys(
-        ("report_path", "metrics_path"),
-        (_NEVER, "has no effect in Spark: set store, whose history covers all tasks"),
-    ),
+    **{
+        name: ("(?!)", f"has no effect in Spark: {instead}")
+        for names, instead in _INSTEAD.items()
+        for name in names.split()
+    },
 }
 """What the texts of options must match, as a pattern of ASCII characters and in words."""
 
@@ -61,9 +50,7 @@ class Job(NamedTuple):
     """A write, as its options and its schema describe it on one machine.
 
     Attributes:
-        settings: The settings. Each task has its share of the requests of the write.
-        tasks: How many tasks share them.
-        stream: The name under which the records are counted.
+        settings: The settings. Each of the `tasks` has its share of the requests of the write.
         keys: The columns that event IDs are derived from.
         columns: The columns that are needed: how the DataFrame spells each, by its own name.
         outcomes_path: The option, or empty; so is `write_id`. A dry run keeps no outcomes.
@@ -96,12 +83,12 @@ def job_of(options: Mapping[str, str], columns: Sequence[str]) -> Job:
         ConfigurationError: If options are wrong; its one line names all of them.
         StreamMappingError: If the columns can never give an event.
     """
-    own = {name: options.get(name, "").strip() for name in _RULES}
-    is_replay = set(FACT_COLUMNS) <= {name.lower() for name in columns}
-    texts = "" if is_replay else options.get("key_properties", "")
-    keys = tuple(names_of(key.strip() for key in texts.split(",") if key.strip()))
-    names = names_of(columns, FACT_COLUMNS if is_replay else keys)
-    required = set() if is_replay else {"stream_name"}
+    own = {name: options.get(name, "").strip() for name in (*_RULES, "key_properties")}
+    is_replay = {*_FACT_COLUMNS} <= {name.lower() for name in columns}
+    given = [] if is_replay else [key.strip() for key in own["key_properties"].split(",")]
+    keys = tuple(names_of(filter(None, given)))
+    names = names_of(columns, _FACT_COLUMNS if is_replay else keys)
+    required = {"stream_name"}
     if "max_requests_per_minute" in options:
         required.add("concurrent_tasks")
     found = [
@@ -114,16 +101,13 @@ def job_of(options: Mapping[str, str], columns: Sequence[str]) -> Job:
     if unknown := {*keys} - {*names}:
         found.append(f"option 'key_properties' names unknown columns: {', '.join(unknown)}")
     ours = {name: text for name, text in options.items() if name == "store" or name not in _RULES}
-    given = {name: text for name, text in ours.items() if text.strip()}
-    if found := [*found, *config.problems(given)]:
+    if found := [*found, *config.problems(ours)]:
         raise ConfigurationError("; ".join(found))
-    settings = config.settings_of(given)
+    settings = config.settings_of(ours)
     stream = DEAD_LETTERS if is_replay else own["stream_name"]
-    if not is_replay and (missing := missing_columns(names, settings.events)):
-        msg = (
-            f"{missing_columns_message(stream, missing)} The columns of the DataFrame are:"
-            f" {', '.join(columns)}. Add the missing columns, for example with withColumn"
-        )
+    if not is_replay and (missing := conversions.missing_columns(names, settings.events)):
+        msg = conversions.missing_columns_message(stream, missing)
+        msg += f" The columns of the DataFrame are: {', '.join(columns)}."
         raise StreamMappingError(msg)
     tasks, per_minute = int(own["concurrent_tasks"] or 1), settings.max_requests_per_minute
     settings = msgspec.structs.replace(
@@ -132,7 +116,7 @@ def job_of(options: Mapping[str, str], columns: Sequence[str]) -> Job:
         max_concurrent_requests=max(1, settings.max_concurrent_requests // tasks),
     )
     # Without keys, event IDs may be derived from all columns.
-    wanted = FACT_COLUMNS if is_replay else (*_EVENT_COLUMNS, *keys) if keys else names
+    wanted = _FACT_COLUMNS if is_replay else (*_EVENT_COLUMNS, *keys) if keys else names
     needed = {name: given for name, given in names.items() if name in wanted}
     path = "" if settings.dry_run else own["outcomes_path"].rstrip("/")
     return Job(settings, tasks, stream, keys, needed, path, own["write_id"], is_replay)

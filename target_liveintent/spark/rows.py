@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,44 +11,51 @@ from typing import Any
 
 import pyarrow as pa
 
-_ROWS = 1_000
-"""How many rows are in memory as Python objects at the same time."""
-_TICK = 1.0
-"""The most seconds between two calls of `tick`."""
-_VIOLATION = "Python cannot represent a value of this row"
+from target_liveintent.run import TICK
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 Row = tuple[dict[str, Any], str | None]
 """The values of a row by column, and what is wrong with the row as a whole."""
 
 
-def rows_of(
-    batches: Iterable[pa.RecordBatch],
-    columns: Mapping[str, str],
-    tick: Callable[[], None] = lambda: None,
-) -> Iterator[Row]:
-    """Yield the rows of batches, with the columns that are wanted.
+def rows_of(batch: pa.RecordBatch, columns: Mapping[str, str]) -> Iterator[Row]:
+    """Yield the rows of a batch. A value that Python cannot represent makes its row invalid.
 
-    Args:
-        batches: The batches. A thread reads them.
-        columns: How the batches spell each column, by the name that a record has for it.
-        tick: Does what is due. Called after some rows, and once a second while no batch comes.
+    `columns` are those that are wanted: how the batch spells each, by the name in a record.
     """
-    utc = pa.timestamp("us", "UTC")
-    for whole in _read_ahead(batches, tick):
-        batch = whole.select([*columns.values()]).rename_columns([*columns])
-        # Event IDs must not depend on the time zone of Spark's session.
-        fields = [f.with_type(utc) if getattr(f.type, "tz", None) else f for f in batch.schema]
-        batch = batch.cast(pa.schema(fields))
-        for start in range(0, batch.num_rows, _ROWS):
-            yield from _records(batch.slice(start, _ROWS))
-            tick()
+    batch = batch.select([*columns.values()])
+    try:
+        rows = [*zip(*map(_values, batch.columns), strict=True)]
+    except Exception:  # noqa: BLE001 (pyarrow raises many kinds)
+        yield from (_row(batch.slice(number, 1), columns) for number in range(batch.num_rows))
+    else:
+        yield from ((dict(zip(columns, row, strict=True)), None) for row in rows)
 
 
-def _read_ahead(
+def _row(row: pa.RecordBatch, columns: Iterable[str]) -> Row:
+    values = {}
+    for name, column in zip(columns, row.columns, strict=True):
+        with contextlib.suppress(Exception):
+            values[name] = _values(column)[0]
+    is_valid = len(values) == row.num_columns
+    return values, None if is_valid else "Python cannot represent a value of this row"
+
+
+def _values(column: pa.Array) -> list[Any]:
+    if getattr(column.type, "tz", None) is None:
+        return [*column.to_pylist()]
+    # Event IDs must not depend on the zone of Spark's session. (This is also ten times as fast.)
+    times = column.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_pylist()
+    return [None if at is None else _EPOCH + dt.timedelta(microseconds=at) for at in times]
+
+
+def read_ahead(
     batches: Iterable[pa.RecordBatch], tick: Callable[[], None]
 ) -> Iterator[pa.RecordBatch]:
     """Yield batches that a thread reads, one ahead; raise what reading them raises.
 
-    The thread ends with the process if nobody takes any more: the next batch may take an hour.
+    `tick` does what is due; it is also called while no batch comes. The thread ends with the
+    process if nobody takes any more: the next batch may take an hour.
     """
     read: queue.Queue[Any] = queue.Queue(maxsize=1)
 
@@ -61,29 +69,13 @@ def _read_ahead(
 
     threading.Thread(target=work, name="rows", daemon=True).start()
     while True:
+        tick()
         try:
-            item = read.get(timeout=_TICK)
+            item = read.get(timeout=TICK)
         except queue.Empty:
-            tick()
             continue
         if item is None:
             return
         if isinstance(item, Exception):
             raise item
         yield item
-
-
-def _records(rows: pa.RecordBatch) -> list[Row]:
-    try:
-        return [(values, None) for values in rows.to_pylist()]
-    except Exception:  # noqa: BLE001 (pyarrow raises many kinds)
-        return [_record(rows.slice(number, 1)) for number in range(rows.num_rows)]
-
-
-def _record(row: pa.RecordBatch) -> Row:
-    """Return a row; a value that Python cannot represent makes it invalid."""
-    values = {}
-    for name, column in zip(row.schema.names, row.columns, strict=True):
-        with contextlib.suppress(Exception):
-            values[name] = column[0].as_py()
-    return values, None if len(values) == row.num_columns else _VIOLATION

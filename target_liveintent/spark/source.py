@@ -8,12 +8,7 @@ from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 from pyspark import TaskContext
-from pyspark.sql.datasource import (
-    DataSource,
-    DataSourceArrowWriter,
-    DataSourceStreamArrowWriter,
-    WriterCommitMessage,
-)
+from pyspark.sql import datasource as sql
 from pyspark.sql.types import StructType
 
 from target_liveintent.errors import ConfigurationError, RunError
@@ -29,14 +24,14 @@ _BATCHES = 10
 
 
 @dataclasses.dataclass
-class TaskMessage(WriterCommitMessage):  # type: ignore[misc]
+class TaskMessage(sql.WriterCommitMessage):  # type: ignore[misc]
     """Tells the driver of an attempt that has succeeded, and its counts."""
 
     attempt: Attempt
     counts: RunCounts
 
 
-class LiveIntentDataSource(DataSource):  # type: ignore[misc]
+class LiveIntentDataSource(sql.DataSource):  # type: ignore[misc]
     """Sends the conversions of a DataFrame to LiveIntent.
 
     `writer` and `streamWriter` raise a `RunError` if options are wrong, or no event is possible.
@@ -54,7 +49,7 @@ class LiveIntentDataSource(DataSource):  # type: ignore[misc]
     streamWriter = writer  # noqa: N815 (Spark's)
 
 
-class Writer(DataSourceArrowWriter, DataSourceStreamArrowWriter):  # type: ignore[misc]
+class Writer(sql.DataSourceArrowWriter, sql.DataSourceStreamArrowWriter):  # type: ignore[misc]
     """Writes a DataFrame, or a micro-batch, at whose end Spark makes another writer.
 
     Spark sends the writer to each task. So it has the options, and not the content of files that
@@ -69,38 +64,23 @@ class Writer(DataSourceArrowWriter, DataSourceStreamArrowWriter):  # type: ignor
         for warning in warnings_of(options):
             LOGGER.warning(warning)
         self._given = dict(options), schema.fieldNames()
-        self._run_id = new_run_id()
-        FactTable(job_of(*self._given).outcomes_path, create=True)
+        self._begun = Attempt(new_run_id(), time.time(), (), 0)
+        FactTable(job_of(*self._given), create=True)
 
     def write(self, iterator: Iterator[pa.RecordBatch]) -> TaskMessage:
-        """Deliver a partition; runs in a task.
-
-        Raises:
-            RunError: If a record has no outcome.
-        """
+        """Deliver a partition, in a task; raise a `RunError` if a record has no outcome."""
         configure_logging()
         job, context = job_of(*self._given), TaskContext.get()
         query = context.getLocalProperty("sql.streaming.queryId")
         number = int(context.getLocalProperty("streaming.sql.batchId") or 0)
         # This micro-batch first, then some before it; none outside of a stream.
-        batches = tuple(f"{query}-{n}" for n in range(number, number - _BATCHES, -1) if query)
-        write = job.write_id or next(iter(batches), self._run_id)
-        attempt = Attempt(
-            run_id=self._run_id,
-            write=write,
-            batches=batches,
-            partition=context.partitionId(),
-            is_first=write == self._run_id and context.attemptNumber() == 0,
-            began_at=time.time(),
-        )
+        batches = [f"{query}-{n}" for n in range(number, number - _BATCHES, -1) if query]
+        write = job.write_id or (batches[0] if query else self._begun.run_id)
+        attempt = self._begun._replace(writes=(write, *batches), partition=context.partitionId())
         return TaskMessage(attempt, deliver(job, attempt, iterator))
 
     def commit(self, messages: list[TaskMessage | None], *_: int) -> None:
-        """End a write whose tasks are all done.
-
-        Raises:
-            RunError: If records are missing, or too many of them were refused or rejected.
-        """
+        """End a write whose tasks are all done; raise a `RunError` if it is no success."""
         if (problem := self._end(messages)) is not None:
             raise problem
 
@@ -112,4 +92,4 @@ class Writer(DataSourceArrowWriter, DataSourceStreamArrowWriter):  # type: ignor
     def _end(self, messages: list[TaskMessage | None]) -> RunError | None:
         configure_logging()
         done = [(one.attempt, one.counts) for one in messages if one is not None]
-        return end(job_of(*self._given), self._run_id, done, tasks=len(messages))
+        return end(job_of(*self._given), self._begun, done, len(messages))

@@ -1,33 +1,36 @@
-"""Delivers one partition of a write: one task."""
+"""Delivers one partition of a write: one task, whose outcomes are in the table and in a store."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 
-from target_liveintent.clock import SYSTEM_CLOCK
-from target_liveintent.conversions import Conversion, Rejection
+from target_liveintent import store
+from target_liveintent.clock import SYSTEM_CLOCK, Clock
+from target_liveintent.conversions import Conversion, Rejection, unix_time
 from target_liveintent.delivery import Client, DryClient, Refusals, delivery_of
 from target_liveintent.errors import DeliveryError, RunError
-from target_liveintent.mapping import RecordConverter, Stream, StreamPlan
+from target_liveintent.mapping import Stream, StreamPlan
 from target_liveintent.privacy import Suppressions, protect_logging
 from target_liveintent.reasons import REASONS
-from target_liveintent.run import Outcomes, ReplayChoice, ReplayConverter, Run, RunCounts, RunParts
+from target_liveintent.run import ReplayChoice, ReplayConverter, Run, RunCounts, RunParts
 from target_liveintent.run_id import new_run_id
-from target_liveintent.spark.options import FACT_COLUMNS, Job
-from target_liveintent.spark.outcomes import REJECTED, Attempt, FactTable, TaskOutcomes
-from target_liveintent.spark.rows import Row, rows_of
-from target_liveintent.store import TASK, DryStore, empty_store, open_store
+from target_liveintent.spark.options import Job
+from target_liveintent.spark.outcomes import DELIVERED, DROPPED, REJECTED, Attempt, FactTable
+from target_liveintent.spark.rows import read_ahead, rows_of
 
 LOGGER = logging.getLogger("target_liveintent.spark")
+_SECONDS = 1.5
+"""Seconds after which rows are written. A run looks once a second, at the answers of the API and at
+what is due, so a row is in the table at the latest 3 seconds after the answer."""
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 _decode_record = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
 
 
@@ -37,60 +40,68 @@ def deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> Ru
     Raises:
         RunError: If a row has no outcome. The message holds nothing of a row.
     """
-    failure: RunError
     try:
-        with contextlib.ExitStack() as resources:
-            return _Task(job, attempt, resources).deliver(batches)
-    except RunError as error:
-        failure = error
+        with contextlib.closing(_store_of(job, attempt)) as opened:
+            return Task(job, attempt, opened).run(batches)
     except Exception as error:  # noqa: BLE001 (its text could hold what is in a row)
         place = traceback.extract_tb(error.__traceback__)[-1]
-        kind, where = type(error).__name__, f"{place.filename}, line {place.lineno}"
-        failure = RunError(f"the task ended with an unexpected {kind} in {where}")
+        where = f"{type(error).__name__} in {place.filename}, line {place.lineno}"
+        unforeseen = RunError(f"the task ended with an unexpected {where}")
+        failure = error if isinstance(error, RunError) else unforeseen
     raise type(failure)(str(failure))  # Not in the handler: Spark shows the chain.
 
 
-class _Task:
-    """An attempt at a task, with what it works with; `resources` closes what it opens."""
+def _store_of(job: Job, attempt: Attempt) -> store.RunStore:
+    if job.settings.has_database_server and not job.settings.dry_run:
+        # Attempts at tasks are separate in the store, as runs are.
+        return store.open_store(job.settings, new_run_id(), kind=store.TASK)
+    return store.DryStore(store.empty_store(), job.settings, attempt.run_id)
 
-    def __init__(self, job: Job, attempt: Attempt, resources: contextlib.ExitStack) -> None:
-        self._job, self._attempt, settings = job, attempt, job.settings
-        self._table = FactTable(job.outcomes_path)
+
+class Task:
+    """An attempt at a task: gives rows to a run, and keeps their outcomes: see `run.Outcomes`."""
+
+    def __init__(
+        self, job: Job, attempt: Attempt, opened: store.RunStore, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        self._job, self._attempt, self._clock, settings = job, attempt, clock, job.settings
+        self._table, self._store = FactTable(job), opened
         self._sent = self._table.sent_before(attempt)
-        store: Outcomes = DryStore(empty_store(), settings, attempt.run_id)
-        if settings.has_database_server and not settings.dry_run:
-            # Attempts at tasks are separate in the store, as runs are.
-            opened = open_store(settings, new_run_id(), kind=TASK)
-            store = resources.enter_context(contextlib.closing(opened))
-        self._outcomes = TaskOutcomes(settings, attempt, self._table, store)
+        self.confirm = opened.confirm
         self._refusals = Refusals(shared=True)
         client = DryClient(settings, LOGGER) if settings.dry_run else Client(settings)
-        delivery = delivery_of(settings, client, SYSTEM_CLOCK, self._refusals, job.tasks)
-        parts = RunParts(
-            SYSTEM_CLOCK,
-            delivery,
-            self._outcomes,
-            on_progress=lambda *_: self._learn(),
-        )
+        delivery = delivery_of(settings, client, clock, self._refusals, job.tasks)
+        parts = RunParts(clock, delivery, self, on_progress=lambda *_: self._learn())
         # The driver judges the share of rejected rows over all tasks.
         self._run = Run(msgspec.structs.replace(settings, max_dead_letter_percent=100), parts)
         self._counts = self._run.counts.of(job.stream)
+        self._positions: dict[str, int] = {}  # Of records without an outcome, by event ID.
+        self._same = {"run_id": attempt.run_id, "partition": attempt.partition}
+        self._same |= settings.account._asdict()
+        self._rows: list[dict[str, Any]] = []  # Those that the table does not have yet.
+        self._written_at = clock.monotonic()
         suppressions = Suppressions(settings.suppression_path)
-        self._converter: RecordConverter
+        self._convert: Callable[[dict[str, Any], str | None], Conversion | Rejection | None]
         if job.is_replay:
             left_out = self._counts.left_out
-            self._converter = ReplayConverter(settings, suppressions, ReplayChoice(), left_out)
+            letters = ReplayConverter(settings, suppressions, ReplayChoice(), left_out)
+            # A row of the table has a record if this was rejected.
+            self._convert = lambda row, _: (
+                row["record"] and letters.convert(_decode_record(row["record"]))
+            )
         else:
             stream = Stream(job.stream, {}, job.keys)
             plan = StreamPlan.without_map(job.stream, job.columns)
-            self._converter = self._counts.converter(stream, plan, settings.events, suppressions)
+            converter = self._counts.converter(stream, plan, settings.events, suppressions)
+            self._convert = converter.convert
 
-    def deliver(self, batches: Iterable[pa.RecordBatch]) -> RunCounts:
+    def run(self, batches: Iterable[pa.RecordBatch]) -> RunCounts:
         """Deliver all rows; write what was sent even if the delivery fails."""
         run = self._run
         try:
-            for row in rows_of(batches, self._job.columns, run.tick):
-                self._take(row)
+            for batch in read_ahead(batches, run.tick):
+                for row in rows_of(batch, self._job.columns):
+                    self._take(*row)
             run.finish()
         except BaseException:
             with contextlib.suppress(Exception):  # (The user must fix the first failure.)
@@ -98,44 +109,80 @@ class _Task:
             raise
         return run.counts
 
-    def _take(self, row: Row) -> None:
+    def _take(self, values: dict[str, Any], violation: str | None) -> None:
         """Give a row its outcome, or put its event into a batch."""
-        counts, is_replay = self._counts, self._job.is_replay
-        result = self._replayed(row[0]) if is_replay else self._converter.convert(*row)
+        result, counts = self._convert(values, violation), self._counts
         counts.read += 1
-        if isinstance(result, Rejection) and is_replay and REASONS[result.reason].is_kept:
-            counts.not_replayed[result.reason] += 1  # The table has its outcome already.
-        elif isinstance(result, Conversion) and self._sent and self._was_sent(result):
+        if self._sent and isinstance(result, Conversion) and self._was_sent(result):
             counts.dropped["already_sent"] += 1
-        else:
-            if result is not None:
-                self._outcomes.positions[result.event_id] = counts.read - 1
-            self._run.take(self._job.stream, result)
+            return
+        if result is not None:
+            self._positions[result.event_id] = counts.read - 1
+        self._run.take(self._job.stream, result)
 
     def _was_sent(self, one: Conversion) -> bool:
-        place = (*self._job.settings.account, one.pixel_id, one.stream)
-        return one.event_id in self._sent.get(place, ())
-
-    def _replayed(self, values: dict[str, Any]) -> Conversion | Rejection | None:
-        """Convert a row of the table of outcomes; None if it has no record that was rejected."""
-        outcome, text = (values[name] for name in FACT_COLUMNS)
-        if outcome != REJECTED or text is None:
-            return None
-        record = _decode_record(text)
-        result = self._converter.convert(record)
-        return result and msgspec.structs.replace(result, stream=str(record.get("stream")))
+        return one.event_id in self._sent.get((one.pixel_id, one.stream), ())
 
     def _learn(self) -> None:
         """Look in the table whether the API accepts events of other tasks; called once a second."""
         refusals = self._refusals
         if refusals.suspects and not refusals.accepted:
-            refusals.accepted = self._table.has_accepted(self._attempt, self._job.settings)
+            refusals.accepted = self._table.has_accepted(self._attempt)
+
+    def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> Mapping[int, store.Claim]:
+        """Reserve the events of batches in the store; note those that another write has sent."""
+        claims = self._store.claim(batches)
+        for one in (one for claim in claims.values() for one in claim.sent):
+            self._add(one, DROPPED, pixel=one.pixel_id, reason="already_sent")
+        return claims
+
+    def deliver(self, conversions: Sequence[Conversion], sent_at: Sequence[float]) -> None:
+        """Note events that LiveIntent has, and the Unix time at which each was sent."""
+        self._store.deliver(conversions, sent_at)
+        for one, sent in zip(conversions, sent_at, strict=True):
+            times = {"event_time": one.event.event_time * 1_000_000, "sent_at": int(sent * 1e6)}
+            self._add(one, DELIVERED, pixel=one.pixel_id, **times)
+
+    def reject(self, rejection: Rejection) -> None:
+        """Note a record that is not sent, with the redacted record if it may be kept."""
+        settings, reason = self._job.settings, rejection.reason
+        run_id, now = self._attempt.run_id, self._clock.time()
+        key, record, _ = store.letter_of(rejection, settings, run_id, now)
+        time = unix_time(rejection.columns.get("event_time"), settings.events.zone)
+        row = {"pixel": key.pixel_id or None, "reason": reason, "detail": record.get("detail")}
+        row["event_time"] = time * 1_000_000 if isinstance(time, int) else None
+        kept = {"record": _encode(record).decode()} if REASONS[reason].letter else {}
+        self._add(rejection, REJECTED if kept else DROPPED, **row, **kept)
+
+    def _add(self, event: Conversion | Rejection, outcome: str, **row: Any) -> None:
+        """Add a row, with times in microseconds; columns without a value stay empty."""
+        row["position"] = self._positions.pop(event.event_id, None)
+        row |= {"outcome": outcome, "stream": event.stream, "event_id": event.event_id}
+        self._rows.append(self._same | row)
+
+    def write(self, *, durable: bool = False) -> None:
+        """Write the rows that are due, and what the store must know."""
+        if self._clock.monotonic() - self._written_at >= _SECONDS:
+            self._write_rows()
+        self._store.write(durable=durable)
+
+    def release(self) -> None:
+        """Write the rest, and end the reservations of the task."""
+        try:
+            self._write_rows()
+        finally:
+            self._store.release()
+
+    def _write_rows(self) -> None:
+        if self._rows:
+            self._table.add(self._attempt, self._rows)
+            self._rows, self._written_at = [], self._clock.monotonic()
 
 
 def configure_logging() -> None:
     """Log to standard error, the log of a driver or an executor, without secrets and addresses."""
     if not LOGGER.handlers:  # The root logger's are those of Spark.
-        handler = logging.StreamHandler(sys.stderr)
+        handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s liveintent: %(message)s"))
         LOGGER.addHandler(handler)
         LOGGER.setLevel(logging.INFO)

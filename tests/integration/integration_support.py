@@ -40,7 +40,7 @@ SETTINGS: dict[str, Any] = {
 
 OFTEN = {
     "target_liveintent.singer.reader:_WAIT_SECONDS": 0.02,
-    "target_liveintent.run.run:_TICK": 0.02,
+    "target_liveintent.run.run:TICK": 0.02,
 }
 """Constants of a run that looks every 20 ms, and not every second, for what there is to do."""
 

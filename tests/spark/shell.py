@@ -52,12 +52,6 @@ def explain(spark: SparkSession, sql: str, options: dict[str, Any]) -> str:
     return said.getvalue()
 
 
-def replay(spark: SparkSession, where: str, outcomes: str, options: dict[str, Any]) -> None:
-    """Send rows of the table of outcomes again."""
-    rows = spark.read.parquet(outcomes).where(where)
-    rows.write.format("liveintent").options(**options).mode("append").save()
-
-
 def save(spark: SparkSession, sql: str, path: str) -> None:
     """Keep what a query gives, as Parquet."""
     spark.sql(sql).write.mode("append").parquet(path)
@@ -112,10 +106,8 @@ def _follow(writer: DataStreamWriter, checkpoint: str) -> int:
     return len(query.recentProgress)
 
 
-def ask(spark: SparkSession, sql: str, **views: str) -> list[list[Any]]:
-    """Answer a query over folders of Parquet files, each under a name."""
-    for name, path in views.items():
-        spark.read.parquet(path).createOrReplaceTempView(name)
+def ask(spark: SparkSession, sql: str) -> list[list[Any]]:
+    """Answer a query."""
     return [[str(value) for value in row] for row in spark.sql(sql).collect()]
 
 

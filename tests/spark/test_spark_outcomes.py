@@ -37,10 +37,9 @@ def test_rejected_rows_are_sent_again(spark: Spark, server: Recorder, outcomes: 
     of_another = {"pixel_id": 777, "stream_name": "others"}
     spark.do("write", sql=early, options=options(server.url, outcomes, **of_another))
     assert len(server.events) == 5
-    again = {"default_source": "offline", "stream_name": None}  # The window of 30 days.
     before = len(spark.said())
-    given = options(server.url, outcomes, **again)
-    spark.do("replay", where="true", outcomes=str(outcomes), options=given)
+    given = options(server.url, outcomes, default_source="offline")  # The window of 30 days.
+    spark.do("write", sql=f"SELECT * FROM parquet.`{outcomes}`", options=given)  # noqa: S608
     assert sorted(ids(server)[5:]) == sorted(event_ids(range(200)))
     spark.wait_for("not replayed 200 (other_account 200)", before)
     assert Counter(row["stream"] for row in facts(outcomes, "delivered")) == {"orders": 205}

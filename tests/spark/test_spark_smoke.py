@@ -46,15 +46,22 @@ def test_a_batch(spark: Spark, server: Recorder, outcomes: Path) -> None:
     assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
 
 
-def test_secrets_are_shown_nowhere(spark: Spark, server: Recorder, outcomes: Path) -> None:
-    """Neither token nor address: not in Spark's pages, its API, plans, event logs or errors."""
+def test_a_failed_write_and_secrets(spark: Spark, server: Recorder, outcomes: Path) -> None:
+    """The error says why a write failed, and the table what was sent.
+
+    Neither token nor address is in it, or in Spark's pages, its API, plans, event logs and errors.
+    """
     source = outcomes.parent / "orders.parquet"  # The addresses are in no query.
-    spark.do("save", sql=query(100), path=str(source))
+    spark.do("save", sql=query(8_000), path=str(source))
     sql = f"SELECT * FROM parquet.`{source}`"  # noqa: S608
-    server.answer = lambda _: Reply(403)
-    token = "S3CRET-t0ken-in-an-option"
-    given = options(server.url, outcomes, auth_token=token)
+    server.answer = lambda _: Reply(403, skipped=None) if len(server.requests) > 12 else Reply()
+    token, before = "S3CRET-t0ken-in-an-option", len(spark.said())
+    given = options(server.url, outcomes, auth_token=token, max_concurrent_requests=2)
     shown = spark.failure("write", sql=sql, options=given)
+    *_, last = shown.strip().splitlines()
+    assert last.startswith("target_liveintent.errors.AccessDeniedError: the API denied access ")
+    assert set(fact_ids(outcomes, "delivered")) == server.delivered != set()
+    spark.wait_for("the write failed: ", before)
     server.answer = lambda _: Reply(204)
     pages = spark.do("plan", sql=sql, options=given)
     assert "AppendData" in pages
@@ -64,18 +71,6 @@ def test_secrets_are_shown_nowhere(spark: Spark, server: Recorder, outcomes: Pat
     for text in (shown, pages, logged, spark.said(), written):
         assert token not in text
         assert not re.search(r"buyer\d+@example", text.replace("concat('buyer', id", ""))
-
-
-def test_a_failed_write(spark: Spark, server: Recorder, outcomes: Path) -> None:
-    """The error says why, and the table says what was sent."""
-    server.answer = lambda _: Reply(403, skipped=None) if len(server.requests) > 12 else Reply()
-    given = options(server.url, outcomes, max_concurrent_requests=2)
-    before = len(spark.said())
-    said = spark.failure("write", sql=query(8_000, 4), options=given)
-    *_, last = said.strip().splitlines()
-    assert last.startswith("target_liveintent.errors.AccessDeniedError: the API denied access ")
-    assert set(fact_ids(outcomes, "delivered")) == server.delivered
-    spark.wait_for("the write failed; the counts include only the tasks that succeeded (0", before)
 
 
 def test_two_writes_of_a_batch(

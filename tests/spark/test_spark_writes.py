@@ -39,7 +39,7 @@ def test_wrong_options(spark: Spark, server: Recorder, given: dict[str, Any]) ->
     ):
         assert words in spark.failure("write", sql=query(9), options=given | wrong)
     said = spark.failure("write", sql="SELECT id, 'x' AS email FROM range(10)", options=given)
-    assert "it lacks event_time. The columns of the DataFrame are: id, email. Add the" in said
+    assert "it lacks event_time. The columns of the DataFrame are: id, email." in said
     for mode, words in {
         "overwrite": "conversions cannot be overwritten",
         None: "UNSUPPORTED_DATA_SOURCE_SAVE_MODE",

@@ -21,7 +21,7 @@ from target_liveintent.spark.outcomes import Attempt
 from target_liveintent.spark.task import deliver
 from target_liveintent.store import open_for_reading, runs_in
 
-IN_STREAM = ATTEMPT._replace(write="query-5", batches=("query-5", "query-4"))
+IN_STREAM = ATTEMPT._replace(writes=("query-5", "query-5", "query-4"))
 
 
 @pytest.fixture
@@ -42,6 +42,12 @@ def done(*, in_stream: bool = False, **counts: Any) -> tuple[Attempt, RunCounts]
     return (IN_STREAM if in_stream else ATTEMPT)._replace(began_at=time.time()), total
 
 
+def ended(job: Job, *attempts: tuple[Attempt, RunCounts], failed: int = 0) -> RunError | None:
+    """End a write in which these attempts have succeeded."""
+    begun = ATTEMPT._replace(run_id="run-2", began_at=time.time())
+    return end(job, begun, attempts, len(attempts) + failed)
+
+
 def rejected(reason: str, count: int, delivered: int = 0) -> dict[str, Any]:
     """Return the counts of records of which some have no other outcome than this reason."""
     read = count + delivered
@@ -51,21 +57,25 @@ def rejected(reason: str, count: int, delivered: int = 0) -> dict[str, Any]:
 def test_a_write_that_ends_well(job: Job, said: pytest.LogCaptureFixture) -> None:
     """The counts of the tasks are added; the log names the run."""
     good = done(read=20, delivered=20)
-    assert end(job, "x", [done(**rejected("no_identity", 1, 19)), good], tasks=2) is None
+    assert ended(job, done(**rejected("no_identity", 1, 19)), good) is None
     assert "total: read 40, filtered 0, unmapped 0, delivered 39, dead-lettered 1" in said.text
     assert "(run run-1)" in said.text
     assert "dead letters are in" not in said.text  # That is the store's.
-    assert end(job, "x", [], tasks=0) is None  # An empty DataFrame.
+    assert ended(job) is None  # An empty DataFrame.
     assert "total: read 0" in said.text
+    assert "(run run-2)" in said.text
 
 
 @pytest.mark.parametrize(
-    ("read", "tasks", "words"),
-    [(21, 1, "the counts of the tasks do not add up"), (20, 2, "tasks that succeeded (1 of 2)")],
+    ("read", "failed", "words"),
+    [
+        (21, 0, "the write failed: 0 tasks did not succeed, and 1 row of the others have no"),
+        (20, 2, "the write failed: 2 tasks did not succeed, and 0 rows of the others have no"),
+    ],
 )
-def test_records_without_an_outcome(job: Job, read: int, tasks: int, words: str) -> None:
-    problem = end(job, "x", [done(**rejected("no_identity", 1, 19) | {"read": read})], tasks=tasks)
-    assert words in str(problem)
+def test_records_without_an_outcome(job: Job, read: int, failed: int, words: str) -> None:
+    counts = rejected("no_identity", 1, 19) | {"read": read}
+    assert words in str(ended(job, done(**counts), failed=failed))
 
 
 @pytest.mark.parametrize(
@@ -85,10 +95,10 @@ def test_too_many_rejected_rows(
     job: Job, said: pytest.LogCaptureFixture, counts: dict[str, Any], words: str | None
 ) -> None:
     """They are judged over all tasks. A micro-batch would fail again and again: it warns."""
-    problem = end(job, "x", [done(**counts), done(read=0)], tasks=2)
+    problem = ended(job, done(**counts), done(read=0))
     assert (words or "None") in str(problem)
     said.clear()
-    problem = end(job, "x", [done(in_stream=True, **counts)], tasks=1)
+    problem = ended(job, done(in_stream=True, **counts))
     if counts["rejected"]["refused_by_api"] == 10 and not counts["delivered"]:
         assert isinstance(problem, AllRefusedError)
     else:
@@ -102,31 +112,21 @@ def test_an_api_that_has_accepted_events(
 ) -> None:
     """A micro-batch before this one shows it, but not one of another pixel."""
     job = make_job(tmp_path / "outcomes", api_url=sandbox.url)
-    deliver(job, ATTEMPT._replace(write=write), [batch(0, 1)])
-    refused = [done(in_stream=True, **rejected("refused_by_api", 10))]
-    assert (end(job, "x", refused, tasks=1) is None) == is_known
+    deliver(job, ATTEMPT._replace(writes=(write,)), [batch(0, 1)])
+    refused = done(in_stream=True, **rejected("refused_by_api", 10))
+    assert (ended(job, refused) is None) == is_known
     other = make_job(tmp_path / "outcomes", api_url=sandbox.url, pixel_id="777")
-    assert isinstance(end(other, "x", refused, tasks=1), AllRefusedError)
+    assert isinstance(ended(other, refused), AllRefusedError)
 
 
 @pytest.mark.parametrize("dry_run", ["false", "true"])
 def test_rejected_rows_without_a_table(dry_run: str) -> None:
     """Nothing keeps them, so the write fails, however few they are."""
     job = make_job(None, dry_run=dry_run)
-    problem = end(job, "x", [done(**rejected("no_identity", 1, 999))], tasks=1)
-    words = "1 row cannot be sent (no_identity 1), and nothing keeps them, because outcomes_path"
+    problem = ended(job, done(**rejected("no_identity", 1, 999)))
+    words = "1 row cannot be sent, and nothing keeps them: set outcomes_path, and write them again"
     assert (words in str(problem)) == (dry_run == "false")
-    assert end(job, "x", [done(read=5, delivered=5)], tasks=1) is None
-
-
-# The history
-
-
-def history(job: Job) -> list[tuple[str, dict[str, Any]]]:
-    """Return the kinds of the runs in the history, and their figures."""
-    with contextlib.closing(open_for_reading(job.settings)) as database:
-        runs = list(runs_in(database, job.settings, 0.0))
-    return [(kind, json.loads(figures or "")) for _, kind, _, figures in runs]
+    assert ended(job, done(read=5, delivered=5)) is None
 
 
 @pytest.mark.postgres
@@ -140,26 +140,17 @@ def test_the_history_of_a_write(
     results = [
         (one, deliver(job, one, [batch(2 * one.partition, 2, email=email)])) for one in attempts
     ]
-    assert end(job, "x", [*results, done(read=0)], tasks=3) is None
-    assert isinstance(end(job, "run-2", [], tasks=1), RunError)
-    (kind, entry), (_, failed) = history(job)
+    assert ended(job, *results, done(read=0)) is None
+    assert isinstance(ended(job, failed=1), RunError)
+    with contextlib.closing(open_for_reading(job.settings)) as database:
+        (_, kind, _, entry), (_, _, _, failed) = runs_in(database, job.settings, 0.0)
     assert kind == "usual"
+    entry, failed = json.loads(entry), json.loads(failed)
     assert (entry["run_id"], entry["ending"]) == ("run-1", "done")
     assert (failed["run_id"], failed["ending"]) == ("run-2", "failed")
     (stream,) = entry["streams"].values()
     assert (stream["read"], stream["delivered"], stream["within_a_day"]) == (4, 2, 2)
     assert "unusual" not in said.text
-
-
-def test_a_store_that_cannot_be_reached_is_a_warning(said: pytest.LogCaptureFixture) -> None:
-    """The events are delivered by then; a dry run has no history at all."""
-    absent = {"store": "postgresql://u:s3cr3t@127.0.0.1:9/l", "max_retry_seconds": "0"}
-    for dry_run in ("true", "false"):
-        job = make_job(None, dry_run=dry_run, **absent)
-        assert end(job, "x", [done(read=1, delivered=1)], tasks=1) is None
-        lacking = [one for one in said.messages if one.endswith("lacks this write operation")]
-        assert len(lacking) == (dry_run == "false")
-    assert "s3cr3t" not in said.text
 
 
 # What a write would do

@@ -32,7 +32,6 @@ def test_texts_become_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert not settings.has_database_server
     assert job(store="postgresql://db.example.com/l").settings.has_database_server
     assert "sandbox-token" not in repr(job())
-    assert job(timezone=" ").settings.timezone == "UTC"
 
 
 @pytest.mark.parametrize(
@@ -64,14 +63,13 @@ def test_tasks_share_the_requests(
         ({"outcomes_path": "outcomes"}, "'outcomes_path' must be an absolute path or a URL"),
         ({"outcomes_path": "sftp://me:pass@host/x"}, "'outcomes_path' must .* without credentials"),
         ({"outcomes_path": "s3://host/x?key=pass@"}, "'outcomes_path' must .* without credentials"),
-        ({"outcomes_path": "abfs://c:pass@host/x"}, "'outcomes_path' must .* without credentials"),
         ({"write_id": "2026-11-28"}, "'write_id' must be a letter, then"),
         ({"write_id": "a/../b"}, "'write_id' must be a letter, then"),
         ({"store": "liveintent.sqlite"}, "'store' must be the URL of a PostgreSQL database"),
         ({"store": "mysql://me:pass@host/x"}, "'store' must be a path, or a URL such as postgres"),
         ({"key_properties": "order"}, "'key_properties' names unknown columns: order"),
         ({"customer_id": None, "pixel_id": "0"}, "'customer_id' is required"),
-        ({"dead_letter_path": "/x"}, "'dead_letter_path' has no effect in Spark: set outcomes_pat"),
+        ({"dead_letter_path": "/x"}, "^option 'dead_letter_path' .*: set outcomes_path, the[^']*$"),
         ({"audit_path": "/x"}, "'audit_path' has no effect in Spark: set outcomes_path"),
         ({"stream_maps": "{}"}, "'stream_maps' has no effect in Spark: change the DataFrame"),
         ({"report_path": "/x"}, "'report_path' has no effect in Spark: set store"),

@@ -6,58 +6,47 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from write_support import pa
+from write_support import batch, pa
 
 from target_liveintent.spark.options import names_of
-from target_liveintent.spark.rows import Row, rows_of
+from target_liveintent.spark.rows import Row, read_ahead, rows_of
 
-LATE = 253_402_300_800_000_000  # The year 10000, in microseconds.
-WORDS = "Python cannot represent a value of this row"
+UTC = dt.timezone.utc
 
 
 def rows(**columns: Any) -> list[Row]:
     """Return the rows of columns."""
-    batch = pa.RecordBatch.from_pydict(columns)
-    return list(rows_of([batch], names_of(batch.schema.names)))
+    return list(rows_of(pa.RecordBatch.from_pydict(columns), names_of(columns)))
+
+
+def times(kind: Any, *microseconds: int | None) -> Any:
+    return pa.array(microseconds, pa.int64()).cast(kind)
 
 
 def test_rows() -> None:
-    """Each row comes once, in order, however many there are; names are those of a record."""
+    """They are in order, under the names of a record; times are in UTC, whatever the session has.
+
+    A time without a zone keeps none.
+    """
     assert rows(id=pa.array([], pa.int64())) == []
-    found = rows(ID=list(range(2_500)), EMAIL=["a@example.com"] * 2_500)
-    assert found == [({"ID": n, "email": "a@example.com"}, None) for n in range(2_500)]
+    zoned = times(pa.timestamp("us", "America/New_York"), 1_500_000, None)
+    plain = times(pa.timestamp("us"), 0, 0)
+    first, second = rows(ID=[1, 2], EVENT_TIME=zoned, EMAIL=["a", "b"], at=plain)
+    moment = dt.datetime(1970, 1, 1, 0, 0, 1, 500_000, UTC)
+    naive = dt.datetime(1970, 1, 1)  # noqa: DTZ001
+    assert first == ({"ID": 1, "event_time": moment, "email": "a", "at": naive}, None)
+    assert first[0]["event_time"].tzinfo is UTC
+    assert second == ({"ID": 2, "event_time": None, "email": "b", "at": naive}, None)
 
 
-def test_what_is_due_is_done_while_no_batch_comes() -> None:
-    """The source of a stream may wait for long."""
-    is_due = threading.Event()
-
-    def slow() -> Iterator[Any]:
-        assert is_due.wait(30)
-        yield pa.RecordBatch.from_pydict({"id": [1]})
-
-    assert list(rows_of(slow(), {"id": "id"}, is_due.set)) == [({"id": 1}, None)]
-
-
-@pytest.mark.parametrize("zone", ["UTC", "America/New_York", None])
-def test_times_are_in_utc(zone: str | None) -> None:
-    """A session of Spark's may have any zone; a time without one keeps none."""
-    ((values, _),) = rows(event_time=pa.array([0], pa.int64()).cast(pa.timestamp("us", zone)))
-    expected = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc if zone else None)
-    assert values["event_time"] == expected
-    assert str(values["event_time"].tzinfo) == str(expected.tzinfo)
-
-
-def late() -> Any:
-    """Return a time that Python can represent, and one that it cannot."""
-    return pa.array([0, LATE], pa.int64()).cast(pa.timestamp("us", "UTC"))
+LATE = times(pa.timestamp("us", "UTC"), 0, 253_402_300_800_000_000)  # The year 10000.
 
 
 @pytest.mark.parametrize(
     "column",
     [
-        late(),
-        pa.StructArray.from_arrays([late()], ["at"]),
+        LATE,
+        pa.StructArray.from_arrays([LATE], ["at"]),
         pa.array([0, 10**15]).cast(pa.duration("s")),
         pa.array([b"x", b"\xff"]).view(pa.string()),
     ],
@@ -66,4 +55,20 @@ def test_a_value_that_python_cannot_represent(column: Any) -> None:
     """It is left out, and its row is wrong, in words without the value; other rows are as usual."""
     first, second = rows(id=[1, 2], other=column)
     assert (first[0].keys(), first[1]) == ({"id", "other"}, None)
-    assert second == ({"id": 2}, WORDS)
+    assert second == ({"id": 2}, "Python cannot represent a value of this row")
+
+
+def test_what_is_due_is_done_while_no_batch_comes() -> None:
+    """The source of a stream may wait for long. What reading a batch raises is raised here."""
+    dues = threading.Semaphore(0)
+
+    def slow() -> Iterator[Any]:
+        for _ in range(2):
+            assert dues.acquire(timeout=30)
+        yield batch(0, 1)
+        raise BrokenPipeError
+
+    found = read_ahead(slow(), dues.release)
+    assert next(found).num_rows == 1
+    with pytest.raises(BrokenPipeError):
+        next(found)

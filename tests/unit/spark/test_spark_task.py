@@ -1,26 +1,39 @@
 """One task of a Spark write, without Spark: a partition in, counts and rows of outcomes out."""
 
+import contextlib
 import datetime as dt
 import io
 import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from fakes import FakeClock, event, rejection
 from faulty_server import FaultyServer, Reply, in_turn
-from unit_support import sha256
+from unit_support import NOW, SETTINGS, conversion, order, sha256
 from write_support import ATTEMPT, COLUMNS, batch, facts, make_job, pa, pq
 
 from target_liveintent.errors import AccessDeniedError, AllRefusedError, RunError, StorageError
 from target_liveintent.privacy.identity import derive_event_id
+from target_liveintent.run_id import new_run_id
 from target_liveintent.sandbox import Sandbox
-from target_liveintent.spark.task import LOGGER, configure_logging, deliver
-from target_liveintent.store import open_for_reading
+from target_liveintent.spark.outcomes import FactTable
+from target_liveintent.spark.task import LOGGER, Task, configure_logging, deliver
+from target_liveintent.store import (
+    TASK,
+    DryStore,
+    RunStore,
+    empty_store,
+    letters_in,
+    open_for_reading,
+    open_store,
+)
 
 
 @pytest.fixture
@@ -34,18 +47,37 @@ def ids(numbers: Any) -> set[str]:
 
 
 def test_a_partition(sandbox: Sandbox, outcomes: Path) -> None:
-    """Each row is counted by its outcome; batches of Arrow are not those of the API."""
-    job = make_job(outcomes, api_url=sandbox.url)
-    batches = [batch(0, 150), batch(150, 60), batch(210, 1, email=[None])]
+    """Each row has one outcome in the counts, and one in the table.
+
+    A rejected one has its record as a dead letter has it; the others have no hash at all.
+    """
+    columns = [*COLUMNS, "consent"]
+    job = make_job(outcomes, *columns, api_url=sandbox.url)
+    batches = [batch(0, 150, consent=["yes"] * 150), batch(150, 60, consent=[1] * 60)]
+    batches += [batch(210, 2, email=[None, "buyer@example.com"], consent=["yes", "no"])]
     counts = deliver(job, ATTEMPT, batches).streams["orders"]
-    assert (counts.read, counts.delivered, counts.unsettled) == (211, 210, 0)
-    assert counts.rejected == {"no_identity": 1}
+    assert (counts.read, counts.delivered, counts.unsettled) == (212, 210, 0)
+    assert (counts.rejected, counts.dropped) == ({"no_identity": 1}, {"no_consent": 1})
+    # Batches of Arrow are not those of the API.
     assert sorted(request.events for request in sandbox.requests) == [10, 100, 100]
-    rows = facts(outcomes)
-    assert {row["position"] for row in rows} == set(range(211))
-    (rejected,) = (row for row in rows if row["outcome"] == "rejected")
-    account = {"customer_id": "a-1b2c", "api_host": "127.0.0.1", "pixel_id": 12345}
-    assert json.loads(rejected["record"])["written_for"] == account
+    rows = sorted(facts(outcomes), key=lambda row: int(row["position"]))
+    assert [row["position"] for row in rows] == [*range(212)]
+    place = {"write": "run-1", "run_id": "run-1", "partition": 0, "stream": "orders"}
+    account = {"customer_id": "a-1b2c", "host": "127.0.0.1", "pixel": 12345}
+    assert all(place.items() | account.items() <= row.items() for row in rows)
+    first, *_, guest, refuses = rows
+    assert first["event_id"] == derive_event_id("orders", ["0"])
+    assert [first[name] for name in ("outcome", "reason", "record")] == ["delivered", None, None]
+    assert 3599 <= (first["sent_at"] - first["event_time"]).total_seconds() < 3660
+    assert [guest[name] for name in ("outcome", "reason")] == ["rejected", "no_identity"]
+    assert (guest["sent_at"], guest["event_time"]) == (None, first["event_time"])
+    record = json.loads(guest["record"])
+    assert (record["event_id"], record["run_id"]) == (guest["event_id"], "run-1")
+    named = {"customer_id": "a-1b2c", "api_host": "127.0.0.1", "pixel_id": 12345}
+    assert record["written_for"] == named
+    assert [refuses[name] for name in ("outcome", "reason", "detail", "record")] == [
+        *("dropped", "no_consent", None, None)
+    ]
     assert b"buyer" not in b"".join(path.read_bytes() for path in outcomes.rglob("*.parquet"))
 
 
@@ -94,14 +126,6 @@ def test_the_zone_of_the_settings(sandbox: Sandbox) -> None:
         times = pa.array([moment.replace(tzinfo=None)] * 2, pa.timestamp("us")).cast(kind)
         counts = deliver(job, ATTEMPT, [batch(0, 2, event_time=times)]).streams["orders"]
         assert (counts.delivered, counts.zone_uses) == (2, uses)
-
-
-def test_a_folder_that_is_not_shared(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A task that does not see the driver's folder sends nothing."""
-    job = make_job(tmp_path / "here", api_url=sandbox.url)
-    with pytest.raises(StorageError, match="that all machines share"):
-        deliver(job._replace(outcomes_path=str(tmp_path / "there")), ATTEMPT, [batch(0, 10)])
-    assert sandbox.stats.requests == 0
 
 
 def test_an_unforeseen_failure_is_not_shown(
@@ -173,9 +197,11 @@ def test_refused_rows(outcomes: Path) -> None:
 @pytest.mark.parametrize("write", ["run-1", "query-5", "another"])
 def test_wrong_settings_end_a_task(outcomes: Path, write: str) -> None:
     """Not if another task, or a micro-batch before this one, shows that the API accepts events."""
-    batches = ("query-6", "query-5") if write.startswith("query") else ()
-    attempt = ATTEMPT._replace(write="query-6" if batches else "run-1", batches=batches)
-    other = ATTEMPT._replace(write=write, partition=1)
+    is_stream = write.startswith("query")
+    attempt = ATTEMPT._replace(
+        writes=("query-6", "query-6", "query-5") if is_stream else ("run-1",)
+    )
+    other = ATTEMPT._replace(writes=(write,), partition=1)
     with FaultyServer(lambda _: Reply()) as server:
         deliver(make_job(outcomes, api_url=server.url), other, [batch(9_000, 1)])
         server.answer = lambda _: Reply(400, delay=0.01)  # A task looks once a second.
@@ -187,6 +213,71 @@ def test_wrong_settings_end_a_task(outcomes: Path, write: str) -> None:
         else:
             counts = deliver(job, attempt, [batch(0, 1_200)]).total
             assert counts.rejected == {"refused_by_api": 1_200}
+
+
+# The table and the store
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Callable[[str], RunStore]]:
+    """Return how to open the store for a run of a kind."""
+    settings = msgspec.structs.replace(SETTINGS, store=str(tmp_path / "store.sqlite"))
+    with contextlib.ExitStack() as stack:
+
+        def make(kind: str) -> RunStore:
+            store = open_store(settings, new_run_id(), FakeClock(), kind=kind)
+            stack.callback(store.database.close)
+            return store
+
+        yield make
+
+
+def test_when_rows_are_written(outcomes: Path) -> None:
+    """After 1.5 s, or at the end; a run looks once a second, so none waits longer than 3 s."""
+    clock, job = FakeClock(), make_job(outcomes)
+    task = Task(job, ATTEMPT, DryStore(empty_store(), job.settings, "run-1"), clock)
+    for passed, rows in ((1.0, 0), (0.5, 2), (1.4, 2), (0.1, 4)):
+        clock.now += passed
+        task.deliver([conversion(order(event_id="1"))], [NOW])
+        task.write()
+        assert len(facts(outcomes)) == rows
+    task.reject(rejection("3", "no_consent"))
+    task.release()
+    assert len(facts(outcomes)) == 5
+
+
+def test_a_delivered_event_has_no_dead_letter_in_the_store(
+    opened: Callable[[str], RunStore],
+) -> None:
+    """A run of the target has written it there. What the task rejects, the store does not get."""
+    events = [conversion(order(event_id=name)) for name in "1234"]
+    run = opened("usual")
+    for one in events[:3]:
+        run.reject(one.rejected("refused_by_api", None, None))
+    run.write()
+    task = Task(make_job(None), ATTEMPT, opened(TASK))
+    task.deliver(events[:2], [NOW] * 2)
+    task.reject(events[3].rejected("refused_by_api", None, None))
+    task.write()
+    assert [key.event_id for key, _ in letters_in(run.database)] == ["3"]
+
+
+def test_reservations_end_whatever_fails(
+    outcomes: Path, opened: Callable[[str], RunStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if the rows cannot be written."""
+    task = Task(make_job(outcomes), ATTEMPT, opened(TASK))
+    task.claim({0: [event("1")]})
+    task.reject(rejection("2", "no_consent"))
+
+    def fail(*_: object) -> None:
+        msg = "the disk is full"
+        raise StorageError(msg)
+
+    monkeypatch.setattr(FactTable, "add", fail)
+    with pytest.raises(StorageError, match="the disk is full"):
+        task.release()
+    assert opened(TASK).claim({0: [event("1")]})[0].mine
 
 
 # Attempts
@@ -201,7 +292,7 @@ def test_the_next_attempt(outcomes: Path) -> None:
             deliver(job, ATTEMPT, [batch(0, 1_000)])
         assert len(facts(outcomes)) == 200
         server.answer = lambda _: Reply()
-        again = ATTEMPT._replace(partition=7, is_first=False)
+        again = ATTEMPT._replace(partition=7, run_id="run-2")
         counts = deliver(job, again, [batch(100, 250)]).total
         assert (counts.delivered, counts.dropped) == (150, {"already_sent": 100})
         # Spark begins the stage again: the attempt counts as the first, but not the partition.
@@ -221,7 +312,7 @@ def test_the_next_attempt(outcomes: Path) -> None:
 def test_others_have_delivered(sandbox: Sandbox, outcomes: Path, change: dict[str, str]) -> None:
     """What one account, pixel or stream has delivered, another one sends under the same write."""
     columns = [*COLUMNS, "event_id"]
-    rows, again = [batch(0, 10, event_id=[*"0123456789"])], ATTEMPT._replace(is_first=False)
+    rows, again = [batch(0, 10, event_id=[*"0123456789"])], ATTEMPT._replace(run_id="run-2")
     deliver(make_job(outcomes, *columns, api_url=sandbox.url), ATTEMPT, rows)
     with FaultyServer(lambda _: Reply()) as server:
         job = make_job(outcomes, *columns, api_url=server.url, **change)
@@ -239,7 +330,7 @@ def test_a_replay(sandbox: Sandbox, outcomes: Path) -> None:
     names = [*rows.schema.names, "OTHER"]
     job = make_job(outcomes, *names, api_url=sandbox.url, default_source="offline", stream_name="x")
     batches = [*rows.append_column("OTHER", rows["stream"]).to_batches()]
-    counts = deliver(job, ATTEMPT._replace(write="again"), batches).total
+    counts = deliver(job, ATTEMPT._replace(writes=("again",)), batches).total
     assert (counts.read, counts.delivered, counts.filtered) == (8, 3, 2)
     assert counts.not_replayed == {"other_account": 3}
     again = [row for row in facts(outcomes) if row["write"] == "again"]
@@ -262,7 +353,7 @@ def test_tasks_share_a_store(sandbox: Sandbox, outcomes: Path, store_url: str) -
     shared = {"store": store_url, "keep_delivered": "true"}
     job = make_job(outcomes, api_url=sandbox.url, **shared)
     deliver(job, ATTEMPT, [batch(0, 120)])
-    other = [ATTEMPT._replace(write="w2", partition=number) for number in range(2)]
+    other = [ATTEMPT._replace(writes=("w2",), partition=number) for number in range(2)]
     rows = batch(100, 100)  # Once, as their times depend on the clock.
     with ThreadPoolExecutor() as pool:
         done = list(pool.map(lambda one: deliver(job, one, [rows]), other))

@@ -21,14 +21,14 @@ OPTIONS = {
     "stream_name": "orders",
     "key_properties": "id",
 }
-ATTEMPT = Attempt("run-1", "run-1", (), 0, is_first=True, began_at=0.0)
+ATTEMPT = Attempt("run-1", 0.0, ("run-1",), 0)
 
 
 def make_job(outcomes: Path | None, *columns: str, **options: str) -> Job:
     """Return a write whose table of outcomes is there."""
     given = OPTIONS | ({} if outcomes is None else {"outcomes_path": str(outcomes)}) | options
     job = job_of(given, [*(columns or COLUMNS)])
-    FactTable(job.outcomes_path, create=True)
+    FactTable(job, create=True)
     return job
 
 
