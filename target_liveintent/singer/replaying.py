@@ -7,9 +7,8 @@ from typing import IO, Any
 
 import msgspec
 
-from target_liveintent.conversions import DEAD_LETTERS, LetterKey, Rejection
+from target_liveintent.conversions import DEAD_LETTERS, LetterKey
 from target_liveintent.errors import InputError
-from target_liveintent.reasons import REASONS
 from target_liveintent.run import ReplayConverter, Run
 from target_liveintent.settings import Settings
 from target_liveintent.singer.reader import Message, MessageReader, decode_object
@@ -31,10 +30,7 @@ def replay_letters(
     for key, record in letters:
         counts.read += 1
         result = converter.convert(record)
-        if isinstance(result, Rejection) and REASONS[result.reason].is_kept:
-            counts.not_replayed[result.reason] += 1
-        elif result is not None:
-            run.take(DEAD_LETTERS, msgspec.structs.replace(result, letter=key))
+        run.take(DEAD_LETTERS, result and msgspec.structs.replace(result, letter=key))
         run.tick()
         if is_stopped():
             break

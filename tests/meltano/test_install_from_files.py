@@ -1,12 +1,14 @@
-"""The target from a wheel, with extras, with and without an index: docs/how-to/install.md."""
+"""The target from a wheel, with extras and without an index: docs/how-to/install.md.
+
+The path of a wheel with extras as `pip_url` is what test_no_disk.py installs.
+"""
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
-from meltano_support import CONSTRAINED, MELTANO, ROOT, Project, changed_text, empty_project
+from meltano_support import MELTANO, ROOT, Project, changed_text, empty_project
 
 import hub
 
@@ -18,8 +20,6 @@ FROM_FILE, FROM_FOLDER = (
     yaml.safe_load(text)[0]["pip_url"]
     for text in re.findall(r"^```yaml\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
 )
-EXAMPLE = FROM_FILE.partition("[")[0]
-"""The path of the wheel, as the page has it."""
 NOWHERE = "http://127.0.0.1:9"
 OFFLINE = {
     "MELTANO_HUB_URL": NOWHERE,
@@ -30,52 +30,31 @@ OFFLINE = {
 """Neither the Hub, nor the package index, nor what was downloaded before."""
 
 
-@pytest.fixture
-def built(wheel: str) -> Path:
-    """The wheel, as a file."""
-    return Path(wheel.rsplit(maxsplit=1)[-1])
-
-
-def project_with(folder: Path, pip_url: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """Add the target to a new project, by the Hub's definition as a file, and install it."""
-    folder.mkdir()
-    project = empty_project(folder)
-    (add,) = re.findall(r"`(meltano add [^`]*)`", SECTION)
-    add = " ".join(add.split()).replace("target-liveintent.yml", str(ROOT / hub.DEFINITION))
-    done = project.shell(add, **env)
-    assert done.returncode == 0, done.stdout + done.stderr
-    settings = project.load()
-    (loader,) = settings["plugins"]["loaders"]
-    loader["pip_url"] = pip_url
-    project.save(settings)
-    return project.run("install", **env)
-
-
-def has_extra(folder: Path) -> bool:
-    """Whether the target is there, with the extra for PostgreSQL."""
-    venv = folder / ".meltano" / "loaders" / hub.NAME / "venv"
-    said = Project(folder).run("invoke", hub.NAME, "--version")
-    assert said.stdout.startswith(f"{hub.NAME} v"), said.stderr
-    return bool(list(venv.glob("lib/python*/site-packages/psycopg/__init__.py")))
-
-
-def test_from_a_file(built: Path, tmp_path: Path) -> None:
-    """The path of a wheel takes extras."""
-    pip_url = changed_text(FROM_FILE, {EXAMPLE: str(built)})
-    done = project_with(tmp_path / "shop", f"{CONSTRAINED} {pip_url}")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert has_extra(tmp_path / "shop")
-
-
-def test_offline(built: Path, tmp_path: Path) -> None:
-    """A folder of wheels, and a definition from a file, are enough."""
+def test_offline(wheel: str, tmp_path: Path) -> None:
+    """A folder of wheels, and a definition from a file, are enough; the extra is there as well."""
+    built = Path(wheel.rsplit(maxsplit=1)[-1])
     (tmp_path / built.name).write_bytes(built.read_bytes())
     (fill,) = re.findall(r"^(pip .*)$", SECTION, re.MULTILINE)
     pip = f"{MELTANO.with_name('python')} -m pip --disable-pip-version-check --quiet"
-    command = changed_text(fill, {"pip ": f"{pip} ", Path(EXAMPLE).name: built.name})
+    example, _, extras = FROM_FILE.partition("[")
+    assert extras == "postgres]"
+    command = changed_text(fill, {"pip ": f"{pip} ", Path(example).name: built.name})
     filled = Project(tmp_path).shell(command, PIP_CONSTRAINT=str(ROOT / "constraints.txt"))
     assert filled.returncode == 0, filled.stdout + filled.stderr
-    pip_url = changed_text(FROM_FOLDER, {"/srv/wheels": str(tmp_path / "wheels")})
-    done = project_with(tmp_path / "shop", pip_url, **OFFLINE)
+
+    (tmp_path / "shop").mkdir()
+    project = empty_project(tmp_path / "shop")
+    (add,) = re.findall(r"`(meltano add [^`]*)`", SECTION)
+    add = " ".join(add.split()).replace("target-liveintent.yml", str(ROOT / hub.DEFINITION))
+    done = project.shell(add, **OFFLINE)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert has_extra(tmp_path / "shop")
+    settings = project.load()
+    (loader,) = settings["plugins"]["loaders"]
+    loader["pip_url"] = changed_text(FROM_FOLDER, {"/srv/wheels": str(tmp_path / "wheels")})
+    project.save(settings)
+    done = project.run("install", **OFFLINE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = project.run("invoke", hub.NAME, "--version")
+    assert said.stdout.startswith(f"{hub.NAME} v"), said.stderr
+    venv = project.folder / ".meltano" / "loaders" / hub.NAME / "venv"
+    assert list(venv.glob("lib/python*/site-packages/psycopg/__init__.py"))

@@ -23,7 +23,7 @@ class Dagster:
     """Dagster, with an instance of its own, which runs a shop's project."""
 
     def __init__(self, shop: Shop) -> None:
-        self._programs = environment_with("dagster", *REQUIREMENTS)
+        self.programs = environment_with("dagster", *REQUIREMENTS)
         self._shop = shop
         home = shop.folder.parent / "dagster"
         home.mkdir(exist_ok=True)
@@ -37,24 +37,16 @@ class Dagster:
 
     def command(self, job: str) -> list[str | Path]:
         """Return the command that executes a job."""
-        return [self._programs / "dagster", "job", "execute", "-f", FILE, "-j", job]
+        return [self.programs / "dagster", "job", "execute", "-f", FILE, "-j", job]
 
     def execute(self, job: str) -> Ended:
         """Execute a job."""
         return self._shop.run(self.command(job), self.env)
 
-    def python(self, program: str) -> Ended:
-        """Run a program by the Python that has Dagster."""
-        return self._shop.run([self._programs / "python", "-c", program], self.env)
 
-
-@pytest.fixture
-def dagster(shop: Shop) -> Dagster:
-    return Dagster(shop)
-
-
-def test_a_failure_and_the_run_after_it(dagster: Dagster, shop: Shop, sandbox: Sandbox) -> None:
+def test_a_failure_and_the_run_after_it(shop: Shop, sandbox: Sandbox) -> None:
     """The job of the run fails and recovers, and so does that of the health check."""
+    dagster = Dagster(shop)
     fails_and_recovers(
         shop,
         sandbox,
@@ -87,18 +79,20 @@ print("TICKS", first, tick())
 """
 
 
-def test_what_dagster_shows(dagster: Dagster) -> None:
+def test_what_dagster_shows(shop: Shop) -> None:
     """A failure has the last line and the exit code; no run starts while the last one goes on."""
-    done = dagster.python(PROGRAM)
+    dagster = Dagster(shop)
+    done = shop.run([dagster.programs / "python", "-c", PROGRAM], dagster.env)
     assert done.code == 0, done.said
     health = "SHOWN 3 meltano invoke target-liveintent:health --max-age 3: There is no run"
     assert health in done.said
     assert "TICKS RunRequest SkipReason" in done.said
 
 
-def test_a_stop(dagster: Dagster, shop: Shop, sandbox: Sandbox) -> None:
+def test_a_stop(shop: Shop, sandbox: Sandbox) -> None:
     """A run that Dagster stops ends by itself, and what it says last is in Dagster's log."""
     shop.keep_the_tap_open()
+    dagster = Dagster(shop)
     process = subprocess.Popen(
         dagster.command("liveintent"),
         env={**shop.kept, **dagster.env},

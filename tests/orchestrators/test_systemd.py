@@ -32,20 +32,13 @@ def by_systemd(shop: Shop, name: str) -> Ended:
 def test_a_failure_and_the_run_after_it(shop: Shop, sandbox: Sandbox) -> None:
     """The service of the run fails and recovers, and so does that of the health check.
 
-    Before the first run, `systemctl status` shows code 3, and not Meltano's 1.
+    A unit that fails starts the one that tells, with its own name; test_docs_alerts runs it.
     """
-    assert by_systemd(shop, "liveintent-health.service").code == 3
+    run, health = "liveintent.service", "liveintent-health.service"
     fails_and_recovers(
-        shop,
-        sandbox,
-        lambda: by_systemd(shop, "liveintent.service"),
-        lambda: by_systemd(shop, "liveintent-health.service"),
+        shop, sandbox, lambda: by_systemd(shop, run), lambda: by_systemd(shop, health)
     )
-
-
-def test_somebody_is_told() -> None:
-    """A unit that fails starts the one that tells, with its own name; test_docs_alerts runs it."""
-    for name in ("liveintent.service", "liveintent-health.service"):
+    for name in (run, health):
         assert settings(name)["OnFailure"] == "liveintent-tell@%n.service"
 
 

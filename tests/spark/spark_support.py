@@ -171,7 +171,7 @@ class Spark:
 
         Python workers write to the log on their own: their lines can follow the answer.
         """
-        wait_until(lambda: words in self.said()[after:], f"{words!r} in {self.log}", 60)
+        wait_until(lambda: words in self.said()[after:], f"{words!r} in {self.log}", 300)
         return self.said()[after:]
 
     def kill(self) -> None:
@@ -292,7 +292,7 @@ class Cluster:
     def _find(self, name: str, pattern: str) -> str:
         log = self._folder / f"{name}.log"
         look = lambda: re.search(pattern, log.read_text(encoding="utf-8"))  # noqa: E731
-        return str(wait_until(look, f"{pattern} in {log}", 60)[0])
+        return str(wait_until(look, f"{pattern} in {log}", 300)[0])
 
     def executors(self) -> list[int]:
         """The processes of the executors."""

@@ -55,15 +55,15 @@ def test_killed_tasks(cluster: Cluster, server: Recorder, tmp_path: Path, outcom
     given = options(server.url, outcomes, max_concurrent_requests=2)
     with closing(Spark(tmp_path / "app", cluster.url, **TOGETHER)) as spark:
         spark.begin("write", sql=query(8_000, 4, email=GUESTS), options=given)
-        wait_until(lambda: 2 in busy, "requests of both tasks", 60)
+        wait_until(lambda: 2 in busy, "requests of both tasks", 300)
         server.release()
-        wait_until(lambda: len(server.requests) >= most + 2, "requests that wait", 60)
+        wait_until(lambda: len(server.requests) >= most + 2, "requests that wait", 300)
         assert max(busy) == 2  # Each of two tasks has one request in flight.
         for task in cluster.tasks():
             os.kill(task, signal.SIGKILL)
         most += 10
         server.release()
-        wait_until(lambda: len(server.requests) >= most + 2, "more requests that wait", 60)
+        wait_until(lambda: len(server.requests) >= most + 2, "more requests that wait", 300)
         os.kill(cluster.executors()[0], signal.SIGKILL)
         most = sys.maxsize
         server.release()
@@ -94,7 +94,7 @@ def test_a_stream_is_killed_and_goes_on(
     first = Spark(tmp_path / "first")
     try:
         first.begin("stream", **source.arguments(options=source.options))
-        wait_until(lambda: len(server.requests) > 7, "a second micro-batch", 60)
+        wait_until(lambda: len(server.requests) > 7, "a second micro-batch", 300)
     finally:
         first.kill()
     wait_until(lambda: server.busy == 0, "the last answers")

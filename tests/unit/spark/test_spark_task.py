@@ -301,24 +301,6 @@ def test_the_next_attempt(outcomes: Path) -> None:
     assert len(server.delivered) == len(server.accepted) == len(facts(outcomes)) == 500
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"pixel_id": "777"},
-        {"customer_id": "b-2c3d"},
-        {"stream_name": "others", "key_properties": ""},
-    ],
-)
-def test_others_have_delivered(sandbox: Sandbox, outcomes: Path, change: dict[str, str]) -> None:
-    """What one account, pixel or stream has delivered, another one sends under the same write."""
-    columns = [*COLUMNS, "event_id"]
-    rows, again = [batch(0, 10, event_id=[*"0123456789"])], ATTEMPT._replace(run_id="run-2")
-    deliver(make_job(outcomes, *columns, api_url=sandbox.url), ATTEMPT, rows)
-    with FaultyServer(lambda _: Reply()) as server:
-        job = make_job(outcomes, *columns, api_url=server.url, **change)
-        assert deliver(job, again, rows).total.delivered == 10
-
-
 def test_a_replay(sandbox: Sandbox, outcomes: Path) -> None:
     """Only rejected rows go, with their IDs and streams, and not those of another pixel."""
     old = [int(time.time()) - 8 * 86_400] * 3
