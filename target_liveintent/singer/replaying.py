@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any
 
 import msgspec
 
 from target_liveintent.conversions import DEAD_LETTERS, LetterKey
-from target_liveintent.errors import InputError
+from target_liveintent.errors import AllRefusedError, InputError
 from target_liveintent.run import ReplayConverter, Run
 from target_liveintent.settings import Settings
 from target_liveintent.singer.reader import Message, MessageReader, decode_object
 from target_liveintent.store import RunStore, imported, letters_in, open_for_reading
+
+_MOST_REFUSED = 100
+"""So many refused events fail a replay of which the API accepts nothing."""
 
 
 def replay_letters(
@@ -35,6 +39,13 @@ def replay_letters(
         if is_stopped():
             break
     run.finish()
+    refused = counts.rejected["refused_by_api"]
+    if refused >= _MOST_REFUSED and not run.counts.has_taken:
+        msg = (
+            f"the API refused all {refused} events of the replay, so the cause may be in the"
+            " settings: check pixel_id and customer_id. The dead letters are still in the store"
+        )
+        raise AllRefusedError(msg)
 
 
 def letters_to_replay(
@@ -54,12 +65,15 @@ def letters_to_replay(
             store.import_letters(letters.values())
         yield from ((key, dict(one.record)) for key, one in letters.items())
         return
-    # A letter that is rejected again may get a key behind this one.
-    database, run = (
-        (open_for_reading(settings), 0) if store is None else (store.database, store.number)
-    )
-    for key, text in letters_in(database, run):
-        yield key, decode_object(text.encode())
+    with contextlib.ExitStack() as resources:
+        if store is None:
+            database, run = open_for_reading(settings), 0
+            resources.callback(database.close)
+        else:
+            database, run = store.database, store.number
+        # (A letter that is rejected again may get a key behind this one.)
+        for key, text in letters_in(database, run):
+            yield key, decode_object(text.encode())
 
 
 def letters_of(source: IO[str]) -> list[dict[str, Any]]:

@@ -31,7 +31,7 @@ def letter(**changes: Any) -> dict[str, Any]:
         "sha2": SHA2,
         "reason": "refused_by_api",
         "stream": "orders",
-        "time": "2026-08-01T10:00:00+00:00",
+        "time": "2026-08-01T10:00:00Z",
         "written_for": ACCOUNT,
         **changes,
     }
@@ -105,21 +105,21 @@ def test_groups(tmp_path: Path) -> None:
     """Letters are grouped by reason and stream, the most frequent first, with first and last."""
     found = look(
         tmp_path,
-        letter(reason="missing_key", time="2026-08-01T11:00:00+00:00"),
-        letter(time="2026-08-01T12:00:00+00:00", stream="carts"),
-        letter(time="2026-08-01T13:00:00+00:00"),
+        letter(reason="missing_key", time="2026-08-01T11:00:00Z"),
+        letter(time="2026-08-01T12:00:00Z", stream="carts"),
+        letter(time="2026-08-01T13:00:00Z"),
         letter(),
         letter(time=...),
     )
     assert found.letters == 5
-    assert (found.first, found.last) == ("2026-08-01T10:00:00+00:00", "2026-08-01T13:00:00+00:00")
+    assert (found.first, found.last) == ("2026-08-01T10:00:00Z", "2026-08-01T13:00:00Z")
     assert found.replay == {**dict.fromkeys(PROSPECTS, 0), "sends": 5}
     refused, missing = found.reasons
     assert (refused.reason, refused.letters) == ("refused_by_api", 4)
     assert refused.advice == REASONS["refused_by_api"].meaning
     assert [(one.stream, one.letters, one.first, one.last) for one in refused.streams] == [
-        ("orders", 3, "2026-08-01T10:00:00+00:00", "2026-08-01T13:00:00+00:00"),
-        ("carts", 1, "2026-08-01T12:00:00+00:00", "2026-08-01T12:00:00+00:00"),
+        ("orders", 3, "2026-08-01T10:00:00Z", "2026-08-01T13:00:00Z"),
+        ("carts", 1, "2026-08-01T12:00:00Z", "2026-08-01T12:00:00Z"),
     ]
     assert [(one.stream, one.letters) for one in missing.streams] == [("orders", 1)]
     assert sum(one.replay["sends"] for one in (*refused.streams, *missing.streams)) == 5
@@ -182,7 +182,7 @@ def as_lines(found: DeadLetters) -> list[str]:
 
 def test_what_is_printed(tmp_path: Path, snapshot: SnapshotAssertion) -> None:
     """Each number has its words; what does not occur is not mentioned."""
-    late = "2026-08-02T10:00:00+00:00"
+    late = "2026-08-02T10:00:00Z"
     found = look(
         tmp_path,
         letter(event_id="7", order_id="#7", field="value", detail="too much", time=late),
