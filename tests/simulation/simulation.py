@@ -8,6 +8,7 @@ TigerBeetle test in this way.
 
 from __future__ import annotations
 
+import contextlib
 import random
 from typing import TYPE_CHECKING, Any, cast
 
@@ -69,8 +70,8 @@ class History:
         self._feed = Feed(plan)
         self._api = SimulatedApi(plan, self._feed)
         self._clock = SimulatedClock()
-        self._database = SimulatedDatabase(self._clock)
-        self._checks = Checks(plan, self._feed, self._api, self._database)
+        self.database = SimulatedDatabase(self._clock)
+        self._checks = Checks(plan, self._feed, self._api, self.database)
         self._runs = 0
         self._stopped = False
         self._reads = True  # Until SIGTERM, or as many events are sent as `limit` says.
@@ -109,7 +110,7 @@ class History:
             signals.on_stop = lambda: self._stop(run)
             return self._process(run, delivery, signals)
         except KilledError:
-            self._database.crash(self._rng)
+            self.database.crash(self._rng)
             return "killed"
 
     def _delivery(self, signals: Signals) -> SimulatedDelivery:
@@ -125,7 +126,7 @@ class History:
         )
 
     def _parts(self, run_id: str, delivery: SimulatedDelivery, signals: Signals) -> RunParts:
-        plan, database = self._plan, self._database
+        plan, database = self._plan, self.database
 
         def write_state(text: str) -> None:
             signals.step()
@@ -224,7 +225,9 @@ class _Reader:
 
 def play(seed: int) -> tuple[list[str], int, float]:
     """Play the history of a seed; see `History.play`."""
-    return History(plan_of(seed)).play()
+    history = History(plan_of(seed))
+    with contextlib.closing(history.database):
+        return history.play()
 
 
 def violation_in(seed: int) -> str | None:
