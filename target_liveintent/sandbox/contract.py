@@ -1,6 +1,7 @@
 """The API's contract: what it answers to a request, apart from scripted faults. Pure functions.
 
-The rules are the schemas in `openapi.yaml`, and two that a schema cannot express.
+The rules are the schemas in `schemas.yaml`, and two that a schema cannot express: an event is in its
+window, and an integer is written without a fraction.
 """
 
 from __future__ import annotations
@@ -15,15 +16,13 @@ import jsonschema_rs
 import msgspec
 import yaml
 
-OPENAPI: Mapping[str, Any] = yaml.safe_load((files(__package__) / "openapi.yaml").read_bytes())
-"""The OpenAPI 3.1 document of the API. Its schemas are JSON Schema 2020-12."""
-
-SCHEMAS: Mapping[str, Any] = OPENAPI["components"]["schemas"]
+SCHEMAS: Mapping[str, Any] = yaml.safe_load((files(__package__) / "schemas.yaml").read_bytes())
+"""The JSON schemas of what a request has, by name."""
 
 # The validator also enforces `format`, which JSON Schema treats as an annotation by default. `mask`
 # keeps values out of its messages, which repeat them whole.
 _BATCH = jsonschema_rs.Draft202012Validator(
-    {"$ref": "#/components/schemas/ConversionBatch", "components": {"schemas": SCHEMAS}},
+    {"$ref": "#/$defs/ConversionBatch", "$defs": SCHEMAS},
     validate_formats=True,
     mask="value",
 )

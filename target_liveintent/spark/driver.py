@@ -36,16 +36,15 @@ def explain(frame: Any, options: Mapping[str, object]) -> None:
     columns: dict[str, Any] = {name: {} for name in names_of(frame.columns, job.keys)}
     stream = Stream(job.stream, {"properties": columns}, job.keys)
     explained = Explained(stream, StreamPlan.without_map(job.stream, job.columns))
-    suppressions = Suppressions(job.settings.suppression_path)
-    explained.converter = explained.counts.converter(
-        stream, explained.plan, job.settings.events, suppressions
-    )
+    settings, plan = job.settings, explained.plan
+    listed = Suppressions(settings.suppression_path)
+    explained.converter = explained.counts.converter(stream, plan, settings.events, listed)
     for batch in frame.limit(MAX_RECORDS).toArrow().to_batches():
         for row in rows_of(batch, job.columns):
             explained.add(*row)
     notes = [f"At most {MAX_RECORDS:,} rows are read."]
-    problems = list(run_problems([explained], job.settings))
-    explanation = Explanation(notes, [describe(explained, job.settings, {})], [], problems)
+    problems = list(run_problems([explained], settings))
+    explanation = Explanation(notes, [describe(explained, settings, {})], [], problems)
     print_lines([*warnings_of(texts), *lines_of("explain/explanation.txt", explanation)])
 
 
