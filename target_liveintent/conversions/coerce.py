@@ -288,7 +288,7 @@ def ip(value: Any) -> str | Unusable | None:
 
 
 def _public(plain: str) -> str | None:
-    """Return a public address in its usual form; None if the text is no public address."""
+    """Return a public IP address in its usual form; None if the text is anything else."""
     try:
         if ":" not in plain:
             socket.inet_pton(socket.AF_INET, plain)

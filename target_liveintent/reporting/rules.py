@@ -38,8 +38,8 @@ _TIMES = 10
 _LEAST_VALUES = 5
 """The least number of values in a currency for judging their average."""
 _NEW_SHARE, _KNOWN_SHARE = 0.05, 0.005
-"""The least share of conversions for a currency to be noticed, and the share below which it was
-new."""
+"""A currency is new if its share of the conversions was below the second number, and is at least
+the first number now."""
 _RARE = 1e-3
 """A count is unusual if its probability is below this: of so few conversions, even on a holiday, or
 of so many dead letters."""
