@@ -373,7 +373,7 @@ class DeliveryMachine:
     # What is finished
 
     def _finish_jobs(self) -> None:
-        """Put the results of jobs into `finished`: of those that ended, and of parts that were delivered."""
+        """Put the results of jobs that ended, and of parts that were delivered, into `finished`."""
         for job in self._jobs:
             if job.refused and self._refusals.accepted_after(job.refused_at or 0):
                 job.prove_refusals()

@@ -149,11 +149,11 @@ def misspelled(plan: StreamPlan, schema: Mapping[str, Any]) -> Iterator[str]:
             if len(found) == len(group):
                 absent |= found
         for path, (place, known_steps) in sorted(absent.items()):
+            dotted = ".".join(path)
             hint = did_you_mean(path[place], known_steps) or "."
-            yield (
-                f"in {where}, '{column}' reads '{'.'.join(path)}', which is not in the tap's"
-                f" SCHEMA{hint}"
-            )
+            if dotted in known_steps:  # `get` takes a dot for a step into an object.
+                hint = f". To read the column whose name has a dot, write _.get('{dotted}')."
+            yield f"in {where}, '{column}' reads '{dotted}', which is not in the tap's SCHEMA{hint}"
         if column == "value" and not _CONVERSION.search(origin.text):
             for path in sorted({path for group in origin.reads for path in group}):
                 if path and _IN_CENTS.search(path[-1]):

@@ -106,10 +106,14 @@ def _is_flag(value: Any) -> bool:
 
 
 def _statuses(columns: Iterable[Column], found: Mapping[str, Column]) -> Iterator[str]:
-    """Name columns by which a filter may select paid orders that were not cancelled."""
-    statuses = [one for one in columns if "status" in one.words and one not in found.values()]
-    if statuses:
-        names = ", ".join(column.expression for column in statuses[:3])
+    """Name columns by which a filter may select paid orders that were not cancelled.
+
+    If no name says which these are, they are columns with few different values.
+    """
+    others = [one for one in columns if one not in found.values()]
+    statuses = [one for one in others if "status" in one.words]
+    if statuses := statuses or [one for one in others if one.has_few_values]:
+        names = ", ".join(column.expression for column in statuses[:_MOST_NAMED])
         yield f"a filter can also read {names}, to leave out what was cancelled"
 
 

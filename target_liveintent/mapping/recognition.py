@@ -30,6 +30,7 @@ _MOST_COLUMNS = 2_000
 _DEEPEST = 4
 """The longest path that is considered, in steps."""
 _FEWEST_UNIQUE = 10
+_FEW = 6
 _FITTING = 0.8
 """The share of a column's first values that must have the shape of what it should hold."""
 _SMALL = 1_000
@@ -106,6 +107,11 @@ class Column(NamedTuple):
         """Whether there are many first values, and no two of them are equal."""
         texts = {str(value) for value in self.samples if isinstance(value, (str, int))}
         return len(texts) == len(self.samples) >= _FEWEST_UNIQUE
+
+    @property
+    def has_few_values(self) -> bool:
+        """Whether there are many first values, but few different ones."""
+        return len(self.samples) >= _FEWEST_UNIQUE and 1 < len(set(self.samples)) <= _FEW
 
 
 @functools.cache

@@ -1,7 +1,7 @@
 """The API's contract: what it answers to a request, apart from scripted faults. Pure functions.
 
-The rules are the schemas in `schemas.yaml`, and two that a schema cannot express: an event is in its
-window, and an integer is written without a fraction.
+The rules are the schemas in `schemas.yaml`, and two that a schema cannot express: an event is in
+its window, and an integer is written without a fraction.
 """
 
 from __future__ import annotations

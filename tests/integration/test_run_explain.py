@@ -44,6 +44,26 @@ def test_records(to_server: Launcher, server: FaultyServer) -> None:
     assert made == {"config-0.json", "explained.singer"}
 
 
+def test_any_names_of_columns(target: Launcher, sandbox: Sandbox) -> None:
+    """`explain` and the run read the same columns, whatever their names are."""
+    names = {"value": "Betrag (brutto)", "currency": "Währung", "order_id": "Best.-Nr."}
+    maps = {
+        **MAP,
+        **{column: f"_.get({name!r})" for column, name in names.items()},
+        "__filter__": "get('Zustand (geändert)') != 'storniert'",
+    }
+    columns = (*names.values(), "Zustand (geändert)")
+    values = [("7.5", "CHF", "A-1", "bezahlt"), ("9.5", "CHF", "A-2", "storniert")]
+    given = [order(n, **dict(zip(columns, one, strict=True))) for n, one in enumerate(values)]
+    messages = (schema(columns=("id", "event_time", "email", *columns)), *given)
+    settings = {"stream_maps": {"orders": maps}}
+    said = target.explain(*messages, **settings).stdout
+    assert "Of 2 records, 1 would be sent, 1 filtered, 0 rejected." in said
+    assert target.run(*messages, **settings).code == 0
+    (event,) = sandbox.events
+    assert event["purchaseData"] == {"currency": "CHF", "value": 7.5, "orderId": "A-1"}
+
+
 # The exit code
 
 ONLY_ORDERS = {"stream_maps": {"orders": MAP}}

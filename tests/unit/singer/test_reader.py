@@ -299,6 +299,17 @@ def test_only_the_columns_that_are_needed() -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["a b", "a.b", 'a"b', "a\\b", "Währung", "Betrag €", "金额"])
+@pytest.mark.parametrize("escaped", [True, False])
+def test_a_column_may_have_any_name(name: str, escaped: bool) -> None:
+    """Taps pass on the names of columns as the source has them, escaped or not."""
+    found = Recorder()
+    found.select("s", name)
+    message = {"type": "RECORD", "stream": "s", "record": {name: 1}}
+    content = json.dumps(message, ensure_ascii=escaped) + "\n"
+    assert [one.record for one in found.read(content)] == [{name: 1}]
+
+
 def test_a_schema_changes_the_columns() -> None:
     """The columns that are selected at a SCHEMA hold from the next record on."""
     found = Recorder()
