@@ -63,6 +63,7 @@ class Field(msgspec.Struct):
     core: frozenset[str] = frozenset()
     shape: str | None = None
     by_shape: bool = False
+    mark: str | None = None
 
 
 class Table(msgspec.Struct):
@@ -306,6 +307,9 @@ def _is_typical(field: str, column: Column) -> bool:
     """
     if field == "event_time" and column.samples:
         return not column.fits(_is_amount)
+    mark = table().fields[field].mark
+    if mark is not None and any(mark in str(value) for value in column.samples):
+        return True
     return table().fields[field].by_shape and bool(column.samples or "date-time" in column.types)
 
 

@@ -89,6 +89,7 @@ def lines_of(stream: Stream, *records: dict[str, Any]) -> str:
         ("a b", dict.fromkeys("ab", "x@example.com"), "email: not recognized; candidates: a, b"),
         ("email", {"email": "Jane"}, "email: not recognized; candidates: email"),
         ("a", {"a": "https://x.example/"}, "source_url: not recognized; candidates: a"),
+        ("a", {"a": "https://x.example/?li_did=x"}, "source_url: get('a')"),
         # Which of the two is the month is not known.
         ("date", {"date": "03/04/2026"}, "event_time: not recognized; candidates: date"),
         ("date", {"date": "23/04/2026"}, "event_time: parse_time(get('date'), '%d/%m/%Y')"),
