@@ -49,7 +49,7 @@ class Proposal(NamedTuple):
     def as_yaml(self, name: str) -> list[str]:
         """Return the entry of `stream_maps` under a name, with a comment on each line."""
         comments = {column: field.comment for column, field in table().fields.items()}
-        comments |= {FILTER: "no test orders, and none that do not count"}
+        comments |= {FILTER: "which records count"}
         return [
             f"  {name}: # the map of this stream",
             *(f"    # {_one_line(remark)}" for remark in self.remarks),
@@ -68,9 +68,9 @@ def propose(stream: Stream, records: Sequence[Mapping[str, Any]] = ()) -> Propos
     }
     made = {field: column.expression for field, column in found.items()}
     made |= {"source": "'web'"}
-    remarks = [*_statuses(columns, found), *_event_id(columns, made, stream.keys)]
     if tests := [*_tests(columns)]:
         made[FILTER] = " and ".join(tests)
+    remarks = [*_statuses(columns, found, made), *_event_id(columns, made, stream.keys)]
     if (times := found.get("event_time")) is not None:
         made["event_time"] = (time_call(times.samples) or "{}").format(times.expression)
     if "value" in found:
@@ -105,7 +105,9 @@ def _is_flag(value: Any) -> bool:
     return True
 
 
-def _statuses(columns: Iterable[Column], found: Mapping[str, Column]) -> Iterator[str]:
+def _statuses(
+    columns: Iterable[Column], found: Mapping[str, Column], made: Mapping[str, str]
+) -> Iterator[str]:
     """Name columns by which a filter may select paid orders that were not cancelled.
 
     If no name says which these are, they are columns with few different values.
@@ -114,7 +116,8 @@ def _statuses(columns: Iterable[Column], found: Mapping[str, Column]) -> Iterato
     statuses = [one for one in others if "status" in one.words]
     if statuses := statuses or [one for one in others if one.has_few_values]:
         names = ", ".join(column.expression for column in statuses[:_MOST_NAMED])
-        yield f"a filter can also read {names}, to leave out what was cancelled"
+        begin = "extend __filter__: it" if FILTER in made else "a filter"
+        yield f"{begin} can also read {names}, to leave out what was cancelled"
 
 
 def _event_id(
