@@ -62,12 +62,6 @@ def _is_crontab(text: str) -> None:
         assert re.fullmatch(r"(?:[\d*/,-]+ ){5}cd \S+ && .+", line), line
 
 
-def _is_gitignore(text: str) -> None:
-    """What the target and Meltano leave behind is covered, as in the examples."""
-    shipped = (ROOT / "examples" / "shopify" / ".gitignore").read_text(encoding="utf-8")
-    assert set(text.split()) == set(shipped.split())
-
-
 def _is_promql(text: str) -> None:
     """Expressions over metrics that there are."""
     from target_liveintent.reasons import REASONS
@@ -80,7 +74,6 @@ def _is_promql(text: str) -> None:
 
 CHECKS: dict[str, Callable[[str], Any]] = {
     "crontab": _is_crontab,
-    "gitignore": _is_gitignore,
     "ini": _is_ini,
     "json": json.loads,
     "promql": _is_promql,
