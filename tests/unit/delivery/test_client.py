@@ -102,6 +102,7 @@ def test_an_answer_in_full() -> None:
         ({"RateLimit": '"default";r=5'}, 0),
         ({"X-RateLimit-Reset": "in 40"}, 40),
         ({"X-RateLimit-Reset": "in -40"}, 0),
+        ({"X-RateLimit-Reset": "2026-11-29T13:00:00Z"}, 0),
         # The API may take requests before: the run waits no longer than it may.
         ({"X-RateLimit-Reset": "1" * 5_000}, 60),
         ({"X-RateLimit-Reset": "soon"}, 0),
