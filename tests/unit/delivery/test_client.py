@@ -159,8 +159,11 @@ def test_no_file_descriptors(where: str, number: int, monkeypatch: pytest.Monkey
     def fail(*_: Any, **__: Any) -> None:
         raise OSError(number, "Too many open files")
 
-    monkeypatch.setattr(where, fail)
-    answer = post("http://127.0.0.1:9")
+    client = Client(settings(api_url="http://127.0.0.1:9"))
+    with monkeypatch.context() as patched:
+        patched.setattr(where, fail)
+        answer = client.post(b"[]", [], 5.0)
+    assert client.post(b"[]", [], 5.0).verdict is Verdict.FAULT  # There are some again.
     assert answer.verdict is Verdict.STARVED
     assert answer.detail.startswith("no file descriptors are left. Raise the limit on open files")
 
