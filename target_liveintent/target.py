@@ -23,7 +23,7 @@ from target_liveintent import config, reporting, singer, store
 from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.conversions import DEAD_LETTERS
 from target_liveintent.delivery import Client, DryClient, Refusals, delivery_of
-from target_liveintent.errors import StorageError
+from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.privacy import Suppressions, hide_token
 from target_liveintent.run import ReplayChoice, ReplayConverter, Run, RunParts
 from target_liveintent.run_id import new_run_id, run_named
@@ -84,10 +84,14 @@ class TargetLiveIntent(Target):
         self._waiting = store.Waiting(
             is_stopped=lambda: self._signals.received is not None, warn=self.logger.warning
         )
-        # Before the store: if the file cannot be read, the run must not create any.
-        self._suppressions = Suppressions(settings.suppression_path)
-        client = DryClient(settings, self.logger) if settings.dry_run else Client(settings)
         program = f"{self.name} {self.plugin_version}"
+        try:  # Before the store: if the file cannot be read, the run must not create any.
+            self._suppressions = Suppressions(settings.suppression_path)
+        except ConfigurationError as failure:
+            if replay is None:
+                reporting.keep_failure(str(failure), settings, self.run_id, program)
+            raise
+        client = DryClient(settings, self.logger) if settings.dry_run else Client(settings)
         self._reporter = reporting.RunReporter(
             settings, program, self.logger, sys.stderr, run_id=self.run_id
         )

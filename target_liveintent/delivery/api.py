@@ -107,9 +107,10 @@ def seconds_to_wait(headers: Message, longest: float) -> float:
     return 0.0
 
 
-_RESET = re.compile(r"(?:^\s*|\b(?:t|reset)=)(\d+)")
+_RESET = re.compile(r"(?:^\s*|\b(?:t|reset)=)(\d+)(?![\d-])")
 """In how many seconds, or at which Unix time, a limit is reset: alone, or in the header `RateLimit`
-of a draft of the IETF (draft-ietf-httpapi-ratelimit-headers), which changed its form."""
+of a draft of the IETF (draft-ietf-httpapi-ratelimit-headers), which changed its form. (A date such
+as 2026-11-29 is neither.)"""
 _EARLIEST_TIME = 1_000_000_000
 """A reset with this number or more is a Unix time, and not a number of seconds."""
 

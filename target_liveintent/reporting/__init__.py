@@ -13,7 +13,7 @@ from target_liveintent.reporting.history import (
 from target_liveintent.reporting.letters import look_at as look_at_letters
 from target_liveintent.reporting.page import as_lines as overview_lines
 from target_liveintent.reporting.page import write_page
-from target_liveintent.reporting.reporter import RunReporter, read_overview
+from target_liveintent.reporting.reporter import RunReporter, keep_failure, read_overview
 from target_liveintent.reporting.verdict import health_line
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Ending",
     "RunReporter",
     "health_line",
+    "keep_failure",
     "look_at_letters",
     "overview_lines",
     "read_overview",

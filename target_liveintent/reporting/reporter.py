@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import logging
 from typing import IO
@@ -12,6 +13,7 @@ from target_liveintent.errors import RunError
 from target_liveintent.reporting import summary
 from target_liveintent.reporting.history import (
     DONE,
+    FAILED,
     Ending,
     History,
     read_history,
@@ -26,7 +28,7 @@ from target_liveintent.reporting.rules import Judgement, judge, lines
 from target_liveintent.run import RunCounts
 from target_liveintent.run_id import run_named
 from target_liveintent.settings import Settings
-from target_liveintent.store import Database, RunStore
+from target_liveintent.store import Database, RunStore, open_for_reading, open_store
 
 
 def read_overview(
@@ -43,6 +45,19 @@ def read_overview(
     now = clock.time()
     today = dt.datetime.fromtimestamp(now, settings.events.zone).date()
     return overview_of(read_history(database, settings, today), settings, now, max_age)
+
+
+def keep_failure(message: str, settings: Settings, run_id: str, program: str) -> None:
+    """Record a run that failed before it could begin, if there is a store: `health` must know."""
+    with contextlib.suppress(RunError):
+        database = open_for_reading(settings)
+        database.close()
+        if settings.dry_run or database.is_new:
+            return
+        now, ending = SYSTEM_CLOCK.time(), Ending(FAILED, message)
+        record = record_of(RunCounts(), settings, ending, run_id=run_id, version=program, now=now)
+        with contextlib.closing(open_store(settings, run_id)) as store:
+            store.finish(FAILED, stored_text(record))
 
 
 class RunReporter:

@@ -60,7 +60,7 @@ class SqliteStore(Database):
         self._identity: os.stat_result | None = None
         address = IN_MEMORY
         if path != IN_MEMORY:
-            self._identity = self._find()
+            self._identity = self._find(os.O_RDONLY if reads_only else os.O_RDWR)
             address = f"file:{quote(self._path)}?mode=rw"
         self._db = sqlite3.connect(
             address,
@@ -74,11 +74,11 @@ class SqliteStore(Database):
             self._db.execute("PRAGMA query_only = ON")
         self._open(reads_only=reads_only)
 
-    def _find(self) -> os.stat_result:
-        """Create the file if there is none; return which file it is."""
+    def _find(self, flags: int) -> os.stat_result:
+        """Open the file, or create it if there is none; return which file it is."""
         try:
             # Before SQLite opens it: a close drops the locks of the process.
-            os.close(os.open(self._path, os.O_RDONLY | os.O_CREAT, 0o600))
+            os.close(os.open(self._path, flags | os.O_CREAT, 0o600))
             return os.stat(self._path)  # noqa: PTH116
         except OSError as error:
             raise self._failure(error) from None

@@ -151,6 +151,18 @@ def test_health(target: Launcher, sandbox: Sandbox) -> None:
     assert target.ask("health").code == 0
 
 
+def test_after_a_run_that_could_not_open_its_files(target: Launcher) -> None:
+    """It has failed, and is known as such; without a store, it makes none."""
+    absent = {"suppression_path": "absent.txt"}
+    assert target.run(schema(), **absent).code == 2
+    assert not target.store.exists()
+    send(target, 1)
+    assert send(target, 11, **absent).code == 2
+    asked = target.ask("health")
+    assert asked.code == 3
+    assert asked.stdout.startswith("The last run failed: suppression_path 'absent.txt'")
+
+
 def test_a_database_that_is_down(target: Launcher) -> None:
     """It is exit code 1, which is neither good health nor bad."""
     store = "postgresql://bob-77:pw-4711@127.0.0.1:1/x"

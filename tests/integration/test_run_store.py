@@ -241,7 +241,7 @@ def run_in(folder: Path, target: Launcher, *arguments: str) -> subprocess.Comple
 
 
 def test_a_read_only_folder(to_server: Launcher, server: FaultyServer, read_only: Path) -> None:
-    """No file is made and nothing is sent, also if there is a store."""
+    """No file is made and nothing is sent, also if there is a store, or only that is read-only."""
     done = run_in(read_only, to_server)
     assert (done.returncode, done.stdout, server.requests) == (2, "", [])
     last = done.stderr.splitlines()[-1]
@@ -254,4 +254,9 @@ def test_a_read_only_folder(to_server: Launcher, server: FaultyServer, read_only
     done = run_in(read_only, to_server)
     assert (done.returncode, done.stdout, server.requests) == (2, "", [])
     assert "the file or its folder is read-only" in done.stderr.splitlines()[-1]
+    assert [path.name for path in read_only.iterdir()] == [STORE]
+    read_only.chmod(0o700)
+    (read_only / STORE).chmod(0o400)
+    done = run_in(read_only, to_server)
+    assert (done.returncode, done.stdout, server.requests) == (2, "", [])
     assert [path.name for path in read_only.iterdir()] == [STORE]

@@ -102,6 +102,7 @@ def test_an_answer_in_full() -> None:
         ({"RateLimit": '"default";r=5'}, 0),
         ({"X-RateLimit-Reset": "in 40"}, 40),
         ({"X-RateLimit-Reset": "in -40"}, 0),
+        ({"X-RateLimit-Reset": "2026-11-29T13:00:00Z"}, 0),
         # The API may take requests before: the run waits no longer than it may.
         ({"X-RateLimit-Reset": "1" * 5_000}, 60),
         ({"X-RateLimit-Reset": "soon"}, 0),
@@ -158,8 +159,11 @@ def test_no_file_descriptors(where: str, number: int, monkeypatch: pytest.Monkey
     def fail(*_: Any, **__: Any) -> None:
         raise OSError(number, "Too many open files")
 
-    monkeypatch.setattr(where, fail)
-    answer = post("http://127.0.0.1:9")
+    client = Client(settings(api_url="http://127.0.0.1:9"))
+    with monkeypatch.context() as patched:
+        patched.setattr(where, fail)
+        answer = client.post(b"[]", [], 5.0)
+    assert client.post(b"[]", [], 5.0).verdict is Verdict.FAULT  # There are some again.
     assert answer.verdict is Verdict.STARVED
     assert answer.detail.startswith("no file descriptors are left. Raise the limit on open files")
 

@@ -20,6 +20,7 @@ from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.model import Conversion
 from target_liveintent.mapping import RecordConverter, presets
+from target_liveintent.mapping.map_checks import misspelled
 from target_liveintent.mapping.presets import NULL_VALUES, PRESETS, expand_presets, likely_preset
 from target_liveintent.mapping.stream_maps import StreamMaps, StreamPlan
 
@@ -372,6 +373,15 @@ VALUE = "get('currentTotalPriceSet.shopMoney.amount')"
 )
 def test_own_columns_go_first(own: dict[str, Any], changes: Record, wanted: Any) -> None:
     check("shopify", changes, wanted, own=own)
+
+
+def test_what_a_preset_reads_is_no_mistake() -> None:
+    """Some sources lack what others have; an own column is checked."""
+    maps, shipped = expand_presets({"orders": "shopify"}, {"orders": {"value": "get('totl')"}})
+    schema = {"type": "object", "properties": {"createdAt": {}, "total": {}}}
+    (made,) = StreamMaps(maps, {}, shipped).plans("orders", schema)
+    (said,) = misspelled(made, schema)
+    assert "'value' reads 'totl'" in said
 
 
 # Which preset

@@ -32,11 +32,12 @@ ESCAPED = [
     # Letters of other widths, and characters that nobody sees.
     *("ann\uff20example.com", "ann\ufe6bexample.com", "ann@example\uff0ecom"),
     *("ann\uff20example\u3002com", "ann@exam\u00adple.com", "ann\u200b@\ufeffexample\u2060.com"),
+    "ann@example\uff61com",
     # Of URLs, alone and with the others.
     *(r"ann\u200b\u0040example.com", "ann%E2%80%8B%40example.com", "ann%5Cu0040example.com"),
     *("ann%26%2364%3Bexample.com", "ann%2526%252364%253Bexample.com", "ann%26commat%3Bexample.com"),
     *("ann%EF%BC%A0example.com", "".join(f"%{ord(one):02X}" for one in ANN)),
-    r"ann\u002540example.com",
+    *(r"ann\u002540example.com", "ann@example%2Ecom"),
 ]
 AROUND = ["{}", "<b>{}</b>, Bob", 'x: "{}"', "({}) 50%"]
 
@@ -50,6 +51,11 @@ def test_an_escaped_address_is_found_and_scrubbed(escaped: str, around: str) -> 
     text = around.format(escaped)
     assert holds_address(text)
     assert scrub(text) == without_secrets(text) == around.format(HASH)
+
+
+def test_an_address_that_only_the_text_has_as_it_came() -> None:
+    """What is decoded here is a host that ends in 1a."""
+    assert not holds_address(scrub("%20ann@127.0.0.1%61"))
 
 
 @pytest.mark.parametrize(

@@ -160,12 +160,22 @@ def test_a_short_token_garbles_no_line(token: str, line: str) -> None:
     assert without_secrets("the token of x7q9z2 is stale") == line
 
 
-def test_warnings_of_urllib3_are_not_logged(logger: logging.Logger) -> None:
-    """They have headers of the answer in them; its errors are logged."""
-    urllib3 = logging.getLogger("urllib3")
-    before = urllib3.level
-    urllib3.setLevel(logging.DEBUG)
+@pytest.mark.parametrize(
+    ("name", "lowest"),
+    [
+        # Warnings of urllib3 have headers of the answer in them; its errors are logged.
+        ("urllib3", logging.ERROR),
+        ("psycopg", logging.ERROR),
+        # A configuration of the log may name a part of a library, which logs what it signs.
+        *((name, logging.WARNING) for name in ("botocore", "botocore.auth", "aiobotocore.hooks")),
+        *((name, logging.WARNING) for name in ("s3fs", "fsspec", "gcsfs", "google.auth")),
+        *((name, logging.WARNING) for name in ("adlfs", "azure.core.pipeline")),
+    ],
+)
+def test_what_libraries_log(logger: logging.Logger, name: str, lowest: int) -> None:
+    """Tokens and headers are in it, whatever the configuration of the log says."""
+    library = logging.getLogger(name)
+    library.setLevel(logging.DEBUG)
     protect_logging(logger)
-    enabled = [urllib3.isEnabledFor(level) for level in (logging.WARNING, logging.ERROR)]
-    urllib3.setLevel(before)
-    assert enabled == [False, True]
+    levels = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
+    assert min(filter(library.isEnabledFor, levels)) == lowest

@@ -76,7 +76,8 @@ def test_batches_add_up() -> None:
 def test_sums_are_exact() -> None:
     """Amounts of any size are added up to the last digit."""
     small, large = (delivered(*of("USD", n)).values["USD"] for n in ("0.00000001", "1e30"))
-    assert (small + large).total - large.total == small.total
+    assert (small + large).total - large.total == small.total == Decimal("1e-8")
+    assert delivered(*of("USD", 0.125, 2, "-0.0001")).values["USD"].total == Decimal("2.1249")
 
 
 def test_a_currency_is_any_three_letters() -> None:

@@ -1,13 +1,15 @@
 """What becomes of each dead letter that a replay reads."""
 
+import contextlib
 from typing import Any, NamedTuple
 
 import msgspec
 import pytest
-from fakes import FakeRun
+from fakes import FakeRun, refuse
 from unit_support import DAY, NOW, SETTINGS
 
 from target_liveintent.conversions import DEAD_LETTERS, LetterKey
+from target_liveintent.errors import AllRefusedError
 from target_liveintent.privacy import Suppressions
 from target_liveintent.run.replay import ReplayChoice, ReplayConverter
 from target_liveintent.singer.replaying import replay_letters
@@ -72,6 +74,9 @@ def replayed(letter: dict[str, Any], **choice: bool) -> Replayed:
         ({**GOOD, "reason": "api_error"}, "not_replayed: api_error"),
         ({**GOOD, "reason": "mapping_failed"}, "not_replayed: mapping_failed"),
         (OF_OTHERS, "not_replayed: other_account"),
+        # The pixel of the record counts, and not the one that the setting had then.
+        ({**GOOD, "pixel_id": 9, "written_for": {"pixel_id": 7}}, "sent"),
+        ({**GOOD, "written_for": {"pixel_id": 7}}, "not_replayed: other_account"),
         # Consent is obeyed before a dead letter is kept.
         ({**UNCONFIRMED, "consent": False}, "dropped: no_consent"),
         ({**OF_OTHERS, "consent": "no"}, "dropped: no_consent"),
@@ -127,3 +132,28 @@ def test_no_column_that_holds_a_hash_of_an_address_is_sent() -> None:
     (batch,) = replayed(letter).fake.delivery.submitted
     body = msgspec.json.decode(batch.conversions[0].body)
     assert body["purchaseData"] == {"currency": "EUR"}
+
+
+@pytest.mark.parametrize(("refused", "accepted"), [(99, 0), (100, 0), (100, 1)])
+def test_many_refusals(refused: int, accepted: int) -> None:
+    """From a hundred on, the settings are probably wrong, unless something was accepted."""
+    names = [f"bad {n}" for n in range(refused)] + ["ok"] * accepted
+
+    def deliver(batch: Any) -> Any:
+        return refuse(batch, *(one.event_id for one in batch.conversions if one.event_id != "ok"))
+
+    fake = FakeRun(deliver=deliver, max_dead_letter_percent=100)
+    letters = [(KEY._replace(event_id=name), {**GOOD, "event_id": name}) for name in names]
+    is_wrong = refused == 100 and not accepted
+    fails = pytest.raises(AllRefusedError, match="refused all 100 events")
+    with fails if is_wrong else contextlib.nullcontext():
+        replay_letters(fake.run, converter(), letters, lambda: False)
+
+
+def test_a_stopped_replay() -> None:
+    """It reads no further, and sends what it has read."""
+    fake = FakeRun()
+    letters = [(KEY._replace(event_id=name), {**GOOD, "event_id": name}) for name in "abc"]
+    replay_letters(fake.run, converter(), letters, iter([False, True]).__next__)
+    assert fake.run.counts.of(DEAD_LETTERS).read == 2
+    assert fake.submitted == [["a", "b"]]

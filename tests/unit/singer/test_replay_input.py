@@ -62,6 +62,14 @@ def test_a_bad_line_in_a_file(given: Settings) -> None:
         assert list(letters_in(store.database)) == []
 
 
+def test_letters_of_a_file_are_kept(given: Settings) -> None:
+    """They are in the store before the first is sent, also those that this replay leaves."""
+    with contextlib.closing(open_store(given, "run-1")) as store:
+        texts = [line({"event_id": name, "reason": "unconfirmed"}) for name in "ab"]
+        next(letters_to_replay(io.StringIO("".join(texts)), given, store))
+        assert [key.event_id for key, _ in letters_in(store.database)] == ["a", "b"]
+
+
 def test_a_dry_run_of_a_file(given: Settings) -> None:
     """It shows what would become of each of the file's dead letters once, and keeps none."""
     first, second = ({"event_id": "1", "reason": reason} for reason in ("a", "b"))

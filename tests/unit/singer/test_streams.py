@@ -4,6 +4,7 @@ import logging
 import subprocess
 import sys
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -299,12 +300,15 @@ def test_violations(record: dict[str, Any], violation: str | None) -> None:
         {"type": "text"},
         {"properties": {"id": 5}},
         {"$ref": "http://127.0.0.1:9/schema.json"},
-        {"$ref": "file:///etc/passwd"},
+        {"$ref": "file://{}/schema.json"},
     ],
     ids=["type", "properties", "remote", "file"],
 )
-def test_schemas_that_cannot_be_used(schema: dict[str, Any]) -> None:
+def test_schemas_that_cannot_be_used(schema: dict[str, Any], tmp_path: Path) -> None:
     """A schema that is wrong, or refers to another place, ends the run; nothing is fetched."""
+    (tmp_path / "schema.json").write_text("{}")
+    if "$ref" in schema:
+        schema = {"$ref": schema["$ref"].format(tmp_path)}
     with pytest.raises(InvalidJSONSchema, match="the tap's SCHEMA is not a valid JSON schema"):
         RecordValidator(schema)
 

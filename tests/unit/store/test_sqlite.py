@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from store_support import Stores, claim, event, events, fail_next, rejection, said, send
+from store_support import MD5, Stores, claim, event, events, fail_next, rejection, said, send
 
 from target_liveintent.errors import ConfigurationError, StorageError
-from target_liveintent.store import RunStore, open_for_reading
+from target_liveintent.store import RunStore, forget_people, open_for_reading
 from target_liveintent.store.layout import Step
 
 
@@ -87,6 +87,16 @@ def test_files_that_are_no_store(in_file: Stores, make: Callable[[Path], object]
         with pytest.raises(ConfigurationError, match=why):
             opens()
     assert (path.stat().st_mode, path.is_file() and path.read_bytes()) == before
+
+
+def test_nothing_is_left_of_forgotten_people(in_file: Stores) -> None:
+    """SQLite would leave the bytes of a row where it was."""
+    store = in_file()
+    store.reject(rejection("1", columns={"md5": MD5}))
+    store.write()
+    assert forget_people(store.database, [MD5]) == 1
+    store.database.close()
+    assert MD5.encode() not in Path(in_file.place).read_bytes()
 
 
 @pytest.mark.parametrize("how", ["deleted", "moved", "replaced"])
