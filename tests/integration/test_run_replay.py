@@ -154,6 +154,10 @@ def test_all_are_refused(to_server: Launcher, server: FaultyServer) -> None:
     assert "the limit of 4 events (setting 'limit') is reached; run the replay again" in run.log
     assert to_server.ask("replay").letters == []
     assert sorted(server.accepted) == sorted(names)
+    to_server.put_letters(*letters(*(f"new{n}" for n in range(20))))
+    server.answer = lambda _: Reply(400)
+    run = to_server.ask("replay")
+    assert (run.code, len(run.letters)) == (0, 20)  # Perhaps only bad events are left.
 
 
 EVENTS = 10_000

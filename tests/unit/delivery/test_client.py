@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import urllib3
 from fakes import batch, deliver, settings
-from loopback import NO_CONTENT, answer_with, loopback
+from loopback import NO_CONTENT, answer_with, dripping, loopback, serving
 
 from target_liveintent.delivery.api import Answer, Verdict, seconds_to_wait
 from target_liveintent.delivery.client import Client, DryClient, is_usable_token, read_token
@@ -135,13 +135,15 @@ def test_a_body_without_end() -> None:
 
 
 def test_faults_to_retry() -> None:
-    """A server that hangs up without an answer, and a port at which no server listens."""
+    """A server that hangs up without an answer, or within one, and a port without a server."""
     with loopback(b"") as server:
         cut = post(server.url)
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     nobody = post(f"http://127.0.0.1:{port}")
-    assert [cut, nobody] == [Answer(Verdict.FAULT, "the connection failed")] * 2
+    with serving(dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n[]", b"", 0)) as port:
+        half = post(f"http://127.0.0.1:{port}")  # Nobody knows which events it would name.
+    assert [cut, nobody, half] == [Answer(Verdict.FAULT, "the connection failed")] * 3
 
 
 @pytest.mark.parametrize(
