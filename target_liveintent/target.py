@@ -116,13 +116,12 @@ class TargetLiveIntent(Target):
         self.streams = singer.StreamRegistry(settings, self.logger)
 
     def _open_store(self, *, send_again: bool) -> store.RunStore:
-        settings = self.settings
-        kind = reporting.USUAL if settings.limit is None else reporting.CANARY
+        kind = reporting.USUAL if self.settings.limit is None else reporting.CANARY
         kind = kind if self._replay is None else reporting.REPLAY
         opened = store.open_store(
-            settings, self.run_id, kind=kind, waiting=self._waiting, send_again=send_again
+            self.settings, self.run_id, kind=kind, waiting=self._waiting, send_again=send_again
         )
-        for warning in reporting.warnings_at_start(opened, settings, kind):
+        for warning in reporting.warnings_at_start(opened, self.settings, kind):
             self.logger.warning(warning)
         return opened
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from target_liveintent.delivery import MOST_UNPROVEN_OF_NONE
-from target_liveintent.errors import AllRefusedError, RunError, TooManyRejectedError
+from target_liveintent.errors import AllRefusedError, RunError, StorageError, TooManyRejectedError
 from target_liveintent.explain import MAX_RECORDS, Explained, Explanation, describe, run_problems
 from target_liveintent.mapping import Stream, StreamPlan
 from target_liveintent.printing import lines_of, print_lines
@@ -51,26 +51,25 @@ def explain(frame: Any, options: Mapping[str, object]) -> None:
 def end(
     job: Job, begun: Attempt, done: Sequence[tuple[Attempt, RunCounts]], tasks: int
 ) -> RunError | None:
-    """Judge a finished write, log its counts, and keep it in the history if there is one.
+    """Log the counts of a finished write, keep it in the history, and return why it has failed.
 
     `done` are the attempts that succeeded, of so many tasks, each with its counts. If there are
     none, `begun` says when the write began, and under which ID.
-
-    Returns:
-        Why it has failed; None if it has not.
     """
     settings, first = job.settings, next((attempt for attempt, _ in done), begun)
-    run_id = first.run_id
     counts = RunCounts(dry_run=settings.dry_run, seconds=time.time() - first.began_at)
     for _, more in done:
         counts.add(more)
     problem = _problem(job, first, counts, tasks - len(done))
     ending = Ending(DONE) if problem is None else Ending(FAILED, str(problem))
     program = f"target-liveintent {importlib.metadata.version('target-liveintent')}"
-    reporter = RunReporter(settings, program, LOGGER, sys.stderr, run_id=run_id, place=None)
+    reporter = RunReporter(settings, program, LOGGER, sys.stderr, run_id=first.run_id, place=None)
     store = None
     if settings.has_database_server and not settings.dry_run:
-        store = open_store(settings, run_id, kind=REPLAY if job.is_replay else USUAL)
+        try:
+            store = open_store(settings, first.run_id, kind=REPLAY if job.is_replay else USUAL)
+        except StorageError as failure:  # What was delivered must not be written again.
+            LOGGER.warning("%s, so the history lacks this write", failure)
     with contextlib.closing(store) if store else contextlib.nullcontext():
         reporter.end(counts, ending, store)
     return problem

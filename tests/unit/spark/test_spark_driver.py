@@ -129,6 +129,17 @@ def test_rejected_rows_without_a_table(dry_run: str) -> None:
     assert ended(job, done(read=5, delivered=5)) is None
 
 
+def test_a_store_that_cannot_be_reached_is_a_warning(said: pytest.LogCaptureFixture) -> None:
+    """The events are delivered by then; a dry run has no history at all."""
+    absent = {"store": "postgresql://u:s3cr3t@127.0.0.1:9/l", "max_retry_seconds": "0"}
+    for dry_run in ("true", "false"):
+        job = make_job(None, dry_run=dry_run, **absent)
+        assert ended(job, done(read=1, delivered=1)) is None
+        lacking = [one for one in said.messages if one.endswith("so the history lacks this write")]
+        assert len(lacking) == (dry_run == "false")
+    assert "s3cr3t" not in said.text
+
+
 @pytest.mark.postgres
 def test_the_history_of_a_write(
     sandbox: Sandbox, tmp_path: Path, said: pytest.LogCaptureFixture, store_url: str
