@@ -186,5 +186,7 @@ def test_versions() -> None:
 def test_two_screens() -> None:
     """README.md is short, and has the two commands that do all the set-up."""
     assert len(README_TEXT.splitlines()) <= TWO_SCREENS
+    # (The package index makes a link of a bare URL.)
+    assert "http://" not in re.sub(r"```.*?```|`[^`]*`", "", README_TEXT, flags=re.DOTALL)
     commands = [line.split()[0] for line in blocks(README)[0].text.splitlines()]
     assert commands == ["scripts/demo", "scripts/test"]

@@ -1,5 +1,6 @@
 """What a run leaves about itself: its ID, report and metrics, and what its history says later."""
 
+import contextlib
 import datetime as dt
 import json
 import re
@@ -196,7 +197,8 @@ def test_failed_stopped_and_killed_runs(to_server: Launcher, server: FaultyServe
     ask(to_server.store, query, killed.run_id)
     given = {**SETTINGS, "api_url": to_server.api_url, "store": str(to_server.store)}
     settings, today = settings_of(given), dt.datetime.now(tz=dt.timezone.utc).date()
-    (day,) = read_history(open_for_reading(settings), settings, today).days
+    with contextlib.closing(open_for_reading(settings)) as database:
+        (day,) = read_history(database, settings, today).days
     assert day.usual["orders"].delivered == 2
     assert {(one.run_id, one.ending, one.kind, one.message) for one in day.runs} == {
         (stopped.run_id, "stopped", USUAL, "stopped by SIGTERM"),

@@ -202,7 +202,8 @@ def test_letters_that_do_not_say_when(tmp_path: Path) -> None:
 
 def test_no_letters(tmp_path: Path) -> None:
     """It is the same without a store."""
-    nothing = look_at(empty_store(), SETTINGS, ReplayChoice(), ["a note"])
+    with contextlib.closing(empty_store()) as database:
+        nothing = look_at(database, SETTINGS, ReplayChoice(), ["a note"])
     for found in (look(tmp_path), nothing):
         assert as_lines(found) == ["a note", "There are no dead letters in the store."]
         assert (found.letters, found.reasons, found.written_for, found.first) == (0, [], [], None)
