@@ -103,6 +103,9 @@ def test_events(sandbox: Sandbox, post: Post, call: Call) -> None:
         ("?search=x-y", []),
     ):
         assert call(f"/events{query}").json() == {"total": 3, "events": found}
+    post(events(12))
+    answer = call("/events").json()
+    assert (answer["total"], len(answer["events"])) == (15, 10)
     for limit in ("0", "-1", "x", "1.5"):
         answer = call("/events", params={"limit": limit})
         assert (answer.status_code, list(answer.json())) == (422, ["error"])

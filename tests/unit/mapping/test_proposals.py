@@ -247,5 +247,8 @@ def test_a_configuration() -> None:
     assert yaml.safe_load(config_text([(shop, ())]))["presets"] == {"shop.orders": "shopify"}
     # Where nothing has an amount, all that can be sent is; where nothing can be, one says why.
     assert "people" in yaml.safe_load(config_text([(people, ())]))["stream_maps"]
+    without_people = stream_of("a created_at:t")
+    chosen = yaml.safe_load(config_text([(without_people, ()), (people, ())]))["stream_maps"]
+    assert chosen.keys() == {"people", "__else__"}
     nothing = config_text([(stream_of("a b:t c:t"), ())])
     assert "event_time: not recognized; candidates: b, c" in nothing
