@@ -5,11 +5,13 @@ import io
 import json
 import logging
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from singer_sdk.exceptions import MissingKeyPropertiesError
+from unit_support import databases_closed
 
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping import Stream
@@ -27,8 +29,10 @@ DROPPED = StreamPlan("orders", named=True)
 
 
 @pytest.fixture(autouse=True)
-def _without_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _without_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
+    with databases_closed(monkeypatch):
+        yield
 
 
 def started(**settings: Any) -> TargetLiveIntent:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from unit_support import ACCOUNT
+from unit_support import ACCOUNT, databases_closed
 
 from target_liveintent import singer
 from target_liveintent.delivery.client import DryClient
@@ -27,7 +27,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MELTANO_PROJECT_ROOT", raising=False)
     kept = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
-    yield tmp_path
+    with databases_closed(monkeypatch):
+        yield tmp_path
     for number, handler in kept.items():
         signal.signal(number, handler)
 

@@ -1,13 +1,16 @@
 """Builds the records, events and dead letters of several unit tests."""
 
+import contextlib
 import datetime as dt
 import hashlib
-from collections.abc import Iterable, Mapping
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.builder import EventBuilder
@@ -230,3 +233,19 @@ def sent_again(result: Conversion | Rejection, **options: Any) -> bytes:
     again = replayed(result, **options)
     assert isinstance(again, Conversion), again
     return again.body
+
+
+@contextlib.contextmanager
+def databases_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close the databases that are opened meanwhile: of a target that does not run, nobody does."""
+    opened: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def noted(*args: Any, **options: Any) -> sqlite3.Connection:
+        opened.append(connect(*args, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", noted)
+    yield
+    for database in opened:
+        database.close()
