@@ -185,7 +185,7 @@ class DeliveryMachine:
 
     @property
     def is_full(self) -> bool:
-        """Whether it has as many batches as it may have, of which something is left to send."""
+        """Whether as many batches as it may have still have something to send."""
         return self.unsent >= self._size
 
     @property

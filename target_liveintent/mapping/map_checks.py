@@ -23,7 +23,9 @@ from target_liveintent.settings import EventDefaults, Settings
 _SIMILAR = 0.75
 """The least similarity of two names, by `difflib`: `pixel` and `pixel_id` have 0.77."""
 _TAPS_OWN = "_sdc_"
-_IN_CENTS = re.compile(r"(?i:(?<![a-z])(?:cents?|pence|pennies|minor)(?![a-z]))|Cents?(?![a-z])")
+_IN_CENTS = re.compile(  # The words that `recognized.yaml` calls `minor`.
+    r"(?i:(?<![a-z])(?:cents?|ct|pence|pennies|rappen|minor)(?![a-z]))|Cents?(?![a-z])"
+)
 _CONVERSION = re.compile(r"minor_units|[*/]")
 _OPENING = {"patternProperties", "propertyNames", "$ref", "anyOf", "oneOf", "allOf", "if"}
 """What a JSON schema may say of properties without listing them."""

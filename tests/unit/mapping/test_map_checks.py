@@ -12,6 +12,7 @@ from target_liveintent.mapping.map_checks import (
     lacking_for_events,
     misspelled,
 )
+from target_liveintent.mapping.recognition import table
 from target_liveintent.mapping.stream_maps import StreamPlan
 
 
@@ -105,6 +106,7 @@ def test_known_reads(expression: str, schema: dict[str, Any]) -> None:
     ("expression", "column"),
     [
         *((name, name) for name in ("total_cents", "AMOUNT_CENTS", "totalCents", "price_minor")),
+        *((f"total_{word}", f"total_{word}") for word in sorted(table().minor)),
         ("float(get('total.cents'))", "total.cents"),
         *((name, None) for name in ("percent", "adjacent_total", "minority", "recent")),
         *((f"total_cents {end}", None) for end in ("/ 100", "* 0.01")),
