@@ -27,8 +27,8 @@ from benchmarks.processes import FailedRunError
 from target_liveintent.config import settings_of
 from target_liveintent.run_id import new_run_id
 from target_liveintent.settings import Settings
-from target_liveintent.store import open_database, open_store
 from target_liveintent.store.ledger import HASH_BYTES, TIME_BYTES
+from target_liveintent.store.run_store import open_database, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -158,8 +158,7 @@ def _settings(path: Path) -> Settings:
 
 def opening_ms(path: Path) -> float:
     """Return how many milliseconds it takes to open a store and to ask about an event."""
-    from target_liveintent.conversions import Conversion  # noqa: PLC0415 (not for the table)
-    from target_liveintent.conversions.model import event_of  # noqa: PLC0415
+    from target_liveintent.conversions.model import Conversion, event_of  # noqa: PLC0415
 
     sent = {"event_id": "1", "event_time": int(time.time()), "pixel_id": PIXEL_ID, "source": "web"}
     event = Conversion("orders", event_of(sent), int(time.time()) + 86_400, {})

@@ -22,8 +22,8 @@ from target_liveintent.reporting.history import FORMAT, RunRecord, history_of
 from target_liveintent.reporting.overview import overview_of
 from target_liveintent.reporting.page import write_page
 from target_liveintent.reporting.rules import judge
-from target_liveintent.run import FIELDS, StreamCounts
 from target_liveintent.run.amounts import Amount
+from target_liveintent.run.counts import FIELDS, StreamCounts
 from target_liveintent.sandbox import Sandbox
 
 if TYPE_CHECKING:

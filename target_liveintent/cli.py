@@ -14,22 +14,35 @@ import click
 from singer_sdk._logging import _setup_console_logging
 from singer_sdk.plugin_base import _plugin_log_level
 
-from target_liveintent import config, reporting, store
-from target_liveintent.delivery import read_token
+from target_liveintent import config
+from target_liveintent.delivery.client import read_token
 from target_liveintent.errors import ConfigurationError, StorageError
-from target_liveintent.mapping import PRESETS, preset_text, stream_maps_of
+from target_liveintent.mapping.presets import PRESETS, preset_text
+from target_liveintent.mapping.stream_maps import stream_maps_of
 from target_liveintent.printing import json_text, lines_of, print_json_lines, print_lines
-from target_liveintent.privacy import digests_in, hide_token, protect_logging
+from target_liveintent.privacy.redaction import hide_token, protect_logging
+from target_liveintent.privacy.suppression import digests_in
 from target_liveintent.reasons import REASONS
-from target_liveintent.run import ReplayChoice, counted
+from target_liveintent.reporting.letters import look_at as look_at_letters
+from target_liveintent.reporting.page import as_lines as overview_lines
+from target_liveintent.reporting.page import write_page
+from target_liveintent.reporting.reporter import read_overview
+from target_liveintent.reporting.verdict import health_line
+from target_liveintent.run.amounts import counted
+from target_liveintent.run.replay import ReplayChoice
 from target_liveintent.run_id import new_run_id, run_named
 from target_liveintent.settings import Settings
-from target_liveintent.singer import (
-    check_standard_streams,
-    explain_input,
-    readable_failures,
-    write_config,
-)
+from target_liveintent.singer.explaining import explain as explain_input
+from target_liveintent.singer.explaining import write_config
+from target_liveintent.singer.failures import readable_failures
+from target_liveintent.singer.process import check_standard_streams
+from target_liveintent.store.database import Database
+from target_liveintent.store.delivered import as_csv as delivered_as_csv
+from target_liveintent.store.delivered import as_messages as delivered_as_messages
+from target_liveintent.store.delivered import delivered_in
+from target_liveintent.store.letters import as_messages as letters_as_messages
+from target_liveintent.store.letters import delete_letters, forget_people, letters_in
+from target_liveintent.store.run_store import open_database, open_for_reading
 from target_liveintent.target import TargetLiveIntent
 
 _NO_ACCOUNT = {"customer_id": "a-0000"}  # Of commands that need none.
@@ -99,17 +112,17 @@ def _given(files: Mapping[str, Any]) -> dict[str, Any]:
 @contextlib.contextmanager
 def _opened(
     files: Mapping[str, Any], *, to_change: bool = False, **options: str | None
-) -> Iterator[tuple[Settings, store.Database]]:
+) -> Iterator[tuple[Settings, Database]]:
     """Yield the settings and the store, which may be empty, to a command that sends nothing.
 
     It needs no token, and no file of a run but those that are among its options.
     """
     needless = {**_NO_TOKEN, "metrics_path": None, "report_path": None}
     settings = config.settings_of(_given(files) | needless | options)
-    database = store.open_for_reading(settings)
+    database = open_for_reading(settings)
     if to_change and not database.is_new:
         database.close()
-        database = store.open_database(settings)
+        database = open_database(settings)
     with contextlib.closing(database):
         yield settings, database
 
@@ -284,14 +297,14 @@ def print_dead_letters(files: dict[str, Any], style: str, reasons: tuple[str, ..
     with _opened(files, to_change=bool(reasons)) as (settings, database):
         if reasons:
             for reason in dict.fromkeys(reasons):
-                count = store.delete_letters(database, settings, reason)
+                count = delete_letters(database, settings, reason)
                 print_lines([f"{reason}: deleted {counted(count, 'dead letter')}"])
         elif style == "singer":
-            records = (text for _, text in store.letters_in(database))
-            print_json_lines(store.letters_as_messages(records))
+            records = (text for _, text in letters_in(database))
+            print_json_lines(letters_as_messages(records))
         else:
             notes = [*config.warnings_of(_given(files))]
-            found = reporting.look_at_letters(database, settings, ReplayChoice(), notes)
+            found = look_at_letters(database, settings, ReplayChoice(), notes)
             _show(style, found, partial(lines_of, "reporting/templates/dead_letters.txt"))
 
 
@@ -336,11 +349,11 @@ def print_delivered(files: dict[str, Any], style: str, since: dt.datetime | None
     """Print the delivered events that the store keeps (see keep_delivered), the oldest first."""
     moment = 0.0 if since is None else since.replace(tzinfo=dt.timezone.utc).timestamp()
     with _opened(files) as (settings, database):
-        rows = store.delivered_in(database, settings.account, moment)
+        rows = delivered_in(database, settings.account, moment)
         if style == "csv":
-            print_lines(store.delivered_as_csv(rows))
+            print_lines(delivered_as_csv(rows))
         else:
-            print_json_lines(store.delivered_as_messages(rows))
+            print_json_lines(delivered_as_messages(rows))
 
 
 @_command("forget", "--config liveintent.yml forget < addresses.txt")
@@ -352,7 +365,7 @@ def forget(files: dict[str, Any]) -> None:
     """
     hashes = set(digests_in(sys.stdin))
     with _opened({**_NO_ACCOUNT, **files}, to_change=True) as (_, database):
-        rows = store.forget_people(database, hashes)
+        rows = forget_people(database, hashes)
     print_lines([f"deleted {counted(rows, 'row')}"])
 
 
@@ -371,8 +384,8 @@ def print_health(files: dict[str, Any], max_age: float | None) -> None:
     """
     with _opened(files) as (settings, database):
         limit = None if max_age is None else dt.timedelta(hours=max_age)
-        overview = reporting.read_overview(settings, database, limit)
-    print_lines([reporting.health_line(overview)])
+        overview = read_overview(settings, database, limit)
+    print_lines([health_line(overview)])
     if overview.causes:
         sys.exit(3)
 
@@ -393,12 +406,12 @@ def print_report(files: dict[str, Any], path: str | None, style: str | None) -> 
         msg = "html needs a PATH, or report_path; text and json are printed, and take no PATH"
         raise click.UsageError(msg)
     with _opened(files, report_path=place if style == "html" else None) as (settings, database):
-        overview = reporting.read_overview(settings, database)
+        overview = read_overview(settings, database)
     if style != "html":
-        _show(style, overview, reporting.overview_lines)
+        _show(style, overview, overview_lines)
         return
     try:
-        reporting.write_page(overview, str(settings.report_path))
+        write_page(overview, str(settings.report_path))
     except OSError as error:
         msg = f"the report '{settings.report_path}' cannot be written: {error.strerror}"
         raise StorageError(msg) from None

@@ -8,12 +8,13 @@ from typing import Any
 
 from singer_sdk.exceptions import MissingKeyPropertiesError
 
-from target_liveintent.conversions import Rejection, lasting_keys
-from target_liveintent.mapping import Stream, StreamPlan
-from target_liveintent.privacy import Suppressions
-from target_liveintent.run import Run
+from target_liveintent.conversions.builder import lasting_keys
+from target_liveintent.conversions.model import Rejection
+from target_liveintent.mapping.stream_maps import Stream, StreamPlan
+from target_liveintent.privacy.suppression import Suppressions
+from target_liveintent.run.run import Run
 from target_liveintent.settings import Settings
-from target_liveintent.singer import RecordValidator
+from target_liveintent.singer.streams import RecordValidator
 
 _logger = logging.getLogger("target-liveintent")
 

@@ -19,16 +19,38 @@ from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabilities
 from singer_sdk.target_base import Target
 
-from target_liveintent import config, reporting, singer, store
+from target_liveintent import config
 from target_liveintent.clock import SYSTEM_CLOCK
-from target_liveintent.conversions import DEAD_LETTERS
-from target_liveintent.delivery import Client, DryClient, Refusals, delivery_of
+from target_liveintent.conversions.model import DEAD_LETTERS
+from target_liveintent.delivery.client import Client, DryClient
+from target_liveintent.delivery.pool import delivery_of
+from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import ConfigurationError, StorageError
-from target_liveintent.privacy import Suppressions, hide_token
-from target_liveintent.run import ReplayChoice, ReplayConverter, Run, RunParts
+from target_liveintent.privacy.redaction import hide_token
+from target_liveintent.privacy.suppression import Suppressions
+from target_liveintent.reporting.history import (
+    CANARY,
+    DONE,
+    FAILED,
+    REPLAY,
+    STOPPED,
+    USUAL,
+    Ending,
+    warnings_at_start,
+)
+from target_liveintent.reporting.reporter import RunReporter, keep_failure
+from target_liveintent.run.replay import ReplayChoice, ReplayConverter
+from target_liveintent.run.run import Run, RunParts
 from target_liveintent.run_id import new_run_id, run_named
-from target_liveintent.singer import Message, MessageReader
+from target_liveintent.singer.batch_files import batch_records
+from target_liveintent.singer.failures import failure_text
+from target_liveintent.singer.process import StateOutput, StopSignals
+from target_liveintent.singer.reader import Message, MessageReader, state_of
+from target_liveintent.singer.replaying import letters_to_replay, replay_letters
+from target_liveintent.singer.streams import StreamRegistry
 from target_liveintent.sinks import LiveIntentSink, SkippedSink, needed_columns, process_in
+from target_liveintent.store.database import Waiting
+from target_liveintent.store.run_store import DryStore, RunStore, open_for_reading, open_store
 
 
 class TargetLiveIntent(Target):
@@ -79,9 +101,9 @@ class TargetLiveIntent(Target):
         then = "the next run continues from the last STATE"
         then = then if replay is None else "run the replay again to send the rest"
         self._then = then + run_named(self.run_id)
-        self._output = singer.StateOutput()
-        self._signals = singer.StopSignals(self.logger, self._what_waits, self._then)
-        self._waiting = store.Waiting(
+        self._output = StateOutput()
+        self._signals = StopSignals(self.logger, self._what_waits, self._then)
+        self._waiting = Waiting(
             is_stopped=lambda: self._signals.received is not None, warn=self.logger.warning
         )
         program = f"{self.name} {self.plugin_version}"
@@ -89,18 +111,16 @@ class TargetLiveIntent(Target):
             self._suppressions = Suppressions(settings.suppression_path)
         except ConfigurationError as failure:
             if replay is None:
-                reporting.keep_failure(str(failure), settings, self.run_id, program)
+                keep_failure(str(failure), settings, self.run_id, program)
             raise
         client = DryClient(settings, self.logger) if settings.dry_run else Client(settings)
-        self._reporter = reporting.RunReporter(
-            settings, program, self.logger, sys.stderr, run_id=self.run_id
-        )
+        self._reporter = RunReporter(settings, program, self.logger, sys.stderr, run_id=self.run_id)
         # The API may accept nothing because only bad events are left to be replayed.
         refusals = Refusals(accepted=replay is not None)
         delivery = delivery_of(settings, client, SYSTEM_CLOCK, refusals)
         self._store = None if settings.dry_run else self._open_store(send_again=send_again)
-        outcomes = self._store or store.DryStore(
-            store.open_for_reading(settings), settings, self.run_id, send_again=send_again
+        outcomes = self._store or DryStore(
+            open_for_reading(settings), settings, self.run_id, send_again=send_again
         )
         parts = RunParts(
             SYSTEM_CLOCK,
@@ -113,15 +133,15 @@ class TargetLiveIntent(Target):
         self.run = Run(settings, parts)
         self.run.gate.awaits_stream = True
         self.message_reader = MessageReader(self.run.tick)
-        self.streams = singer.StreamRegistry(settings, self.logger)
+        self.streams = StreamRegistry(settings, self.logger)
 
-    def _open_store(self, *, send_again: bool) -> store.RunStore:
-        kind = reporting.USUAL if self.settings.limit is None else reporting.CANARY
-        kind = kind if self._replay is None else reporting.REPLAY
-        opened = store.open_store(
+    def _open_store(self, *, send_again: bool) -> RunStore:
+        kind = USUAL if self.settings.limit is None else CANARY
+        kind = kind if self._replay is None else REPLAY
+        opened = open_store(
             self.settings, self.run_id, kind=kind, waiting=self._waiting, send_again=send_again
         )
-        for warning in reporting.warnings_at_start(opened, self.settings, kind):
+        for warning in warnings_at_start(opened, self.settings, kind):
             self.logger.warning(warning)
         return opened
 
@@ -163,8 +183,8 @@ class TargetLiveIntent(Target):
             if self._replay is not None:
                 left_out = self.run.counts.of(DEAD_LETTERS).left_out
                 how = ReplayConverter(self.settings, self._suppressions, self._replay, left_out)
-                letters = singer.letters_to_replay(file_input, self.settings, self._store)
-                singer.replay_letters(self.run, how, letters, lambda: reader.stopped)
+                letters = letters_to_replay(file_input, self.settings, self._store)
+                replay_letters(self.run, how, letters, lambda: reader.stopped)
                 return
             self.listen(file_input)
             if self.run.limit_reached and self._signals.received is None:
@@ -183,7 +203,7 @@ class TargetLiveIntent(Target):
         try:
             yield
         except BaseException as failure:
-            said = singer.failure_text(failure)
+            said = failure_text(failure)
             self._abandon(failure)
             if self._signals.received is None:
                 raise
@@ -199,23 +219,23 @@ class TargetLiveIntent(Target):
         try:
             self.run.abandon(failure)
         except Exception as second:  # noqa: BLE001 (the user must fix the first one)
-            self.logger.warning("a second failure followed: %s", singer.failure_text(second))
+            self.logger.warning("a second failure followed: %s", failure_text(second))
 
     def _end(self, failure: str | None) -> None:
         """Report how the run ended, and close the store."""
-        kind, said = (reporting.FAILED if failure else reporting.DONE), failure
+        kind, said = (FAILED if failure else DONE), failure
         if (number := self._signals.received) is not None:
-            kind, said = reporting.STOPPED, f"stopped by {signal.Signals(number).name}"
+            kind, said = STOPPED, f"stopped by {signal.Signals(number).name}"
             said += f"; {failure}" if failure else ""
         is_test = self.streams.has_only_test
-        if is_test and kind == reporting.DONE:
+        if is_test and kind == DONE:
             self.logger.info(
                 "meltano config test: the settings are right, and the store can be opened. Nothing"
                 " was sent, and the store keeps nothing of this test%s",
                 run_named(self.run_id),
             )
         else:
-            ending = reporting.Ending(kind, said)
+            ending = Ending(kind, said)
             self._reporter.end(self.run.counts, ending, None if is_test else self._store)
         if self._store is not None:
             with contextlib.suppress(StorageError):  # The run has reported what is wrong.
@@ -258,14 +278,14 @@ class TargetLiveIntent(Target):
 
     def _process_batch_message(self, message: Message) -> None:  # type: ignore[override]
         process = self.message_reader.process_of(message)
-        for record in singer.batch_records(message.encoding or {}, message.manifest or []):
+        for record in batch_records(message.encoding or {}, message.manifest or []):
             process(record)
             self.run.tick()
             if self.message_reader.stopped:
                 return
 
     def _process_state_message(self, message: Message) -> None:  # type: ignore[override]
-        self.run.gate.hold(singer.state_of(message))
+        self.run.gate.hold(state_of(message))
 
     def _process_activate_version_message(self, message: Message) -> None:  # type: ignore[override]
         """Ignore the message: versions of a table do not matter to conversions."""

@@ -19,9 +19,9 @@ import msgspec
 import requests
 
 from target_liveintent.config.schema import SCHEMA, expected
-from target_liveintent.delivery import is_usable_token, read_token
+from target_liveintent.delivery.client import is_usable_token, read_token
 from target_liveintent.errors import ConfigurationError
-from target_liveintent.mapping import did_you_mean, map_problems
+from target_liveintent.mapping.map_checks import did_you_mean, map_problems
 from target_liveintent.settings import Settings, is_loopback, is_url
 
 _PREFIX = "TARGET_LIVEINTENT_"

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from target_liveintent.mapping import PRESETS
+from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.settings import Settings
 
 _HEADING = re.compile(r"^(\w.+):\n((?:    .+\n?)+)", re.MULTILINE)

@@ -27,22 +27,23 @@ from target_liveintent.conversions.model import (
     Rejection,
     event_of,
 )
-from target_liveintent.privacy import (
+from target_liveintent.privacy.addresses import holds_address
+from target_liveintent.privacy.identity import (
     IDENTITY_COLUMNS,
-    LONGEST_TEXT,
     NORMALIZATIONS,
-    URL_PARAMETERS,
     Identity,
-    Suppressions,
-    clean_url,
     derive_event_id,
-    holds_address,
     identify,
     pseudonym,
+)
+from target_liveintent.privacy.redaction import (
+    LONGEST_TEXT,
     redact_column,
     redact_columns,
     redact_value,
 )
+from target_liveintent.privacy.suppression import Suppressions
+from target_liveintent.privacy.urls import URL_PARAMETERS, clean_url
 from target_liveintent.settings import EventDefaults
 
 _UNUSABLE = {field.name: field.unusable for field in FIELDS}

@@ -20,7 +20,8 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
 from target_liveintent.conversions.model import DAY, WINDOWS
-from target_liveintent.privacy import IDENTITY_COLUMNS, LONGEST_TEXT, is_placeholder
+from target_liveintent.privacy.identity import IDENTITY_COLUMNS, is_placeholder
+from target_liveintent.privacy.redaction import LONGEST_TEXT
 from target_liveintent.settings import EventDefaults
 
 

@@ -41,14 +41,10 @@ from target_liveintent.conversions.model import (
     PurchaseData,
     UserData,
 )
-from target_liveintent.privacy import (
-    LONGEST_TEXT,
-    clean_url,
-    derive_event_id,
-    hash_address,
-    holds_address,
-    identify,
-)
+from target_liveintent.privacy.addresses import holds_address
+from target_liveintent.privacy.identity import derive_event_id, hash_address, identify
+from target_liveintent.privacy.redaction import LONGEST_TEXT
+from target_liveintent.privacy.urls import clean_url
 
 Usual: TypeAlias = Callable[[dict[str, Any], float, dict[str, int]], Conversion | None]
 """Takes a record of the tap, the Unix time, and the counts of what events lack, as `EventBuilder`

@@ -37,7 +37,7 @@ from target_liveintent.errors import (
     OutageError,
     SetUpError,
 )
-from target_liveintent.privacy import without_secrets
+from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.settings import Settings
 
 _MAX_DETAIL = 500

@@ -13,7 +13,7 @@ import msgspec
 from target_liveintent.delivery.api import Answer, Verdict, judge, seconds_to_wait
 from target_liveintent.delivery.transport import Route, find_route
 from target_liveintent.errors import ConfigurationError
-from target_liveintent.privacy import hide_token
+from target_liveintent.privacy.redaction import hide_token
 from target_liveintent.settings import Settings
 
 # Users filter log lines by this name, so it does not depend on where this module is.

@@ -45,7 +45,7 @@ import math
 from collections import deque
 from typing import NamedTuple
 
-from target_liveintent.conversions import Conversion, request_body
+from target_liveintent.conversions.model import Conversion, request_body
 from target_liveintent.delivery import api
 from target_liveintent.delivery.api import REPEATED, Answer, Verdict
 from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus, Job

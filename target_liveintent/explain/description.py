@@ -12,43 +12,32 @@ from typing import Any
 
 import msgspec
 
-from target_liveintent.conversions import (
-    FIELDS,
-    FROM_SETTINGS,
-    Conversion,
-    Rejection,
-    lasting_keys,
-    missing_columns_message,
-)
-from target_liveintent.mapping import (
-    FILTER,
+from target_liveintent.conversions.builder import lasting_keys
+from target_liveintent.conversions.coerce import FIELDS, FROM_SETTINGS, missing_columns_message
+from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.mapping.expressions import FILTER
+from target_liveintent.mapping.map_checks import misspelled, unused_zone
+from target_liveintent.mapping.presets import likely_preset
+from target_liveintent.mapping.proposals import advise_map, propose
+from target_liveintent.mapping.stream_maps import (
     MELTANO_TEST_STREAM,
     RecordConverter,
     Stream,
     StreamPlan,
-    advise_map,
-    likely_preset,
-    misspelled,
-    propose,
-    unused_zone,
 )
-from target_liveintent.privacy import scrub
+from target_liveintent.privacy.addresses import scrub
 from target_liveintent.reasons import REASONS
-from target_liveintent.run import (
-    CurrencyFigures,
-    RunCounts,
-    StreamCounts,
-    add,
-    currency_figures,
-    too_many_rejected,
-    warnings_of,
-    what_to_do,
-)
+from target_liveintent.run.amounts import CurrencyFigures, currency_figures
+from target_liveintent.run.counts import RunCounts, StreamCounts, add
+from target_liveintent.run.doubts import too_many_rejected, warnings_of, what_to_do
 from target_liveintent.settings import Settings
 
 VERSION = 1
 _MAX_EXAMPLES = 3
 _HASH = re.compile(r'"(md5|sha2)":"([0-9a-f]{6})[0-9a-f]+"')
+
+MAX_RECORDS = 10_000
+"""Records that are read: enough to show what a map does, and read within seconds."""
 
 
 class Explained(msgspec.Struct):

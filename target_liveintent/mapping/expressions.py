@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import simpleeval
 
-from target_liveintent.conversions import compiled
+from target_liveintent.conversions.usual import compiled
 from target_liveintent.mapping.functions import ALSO_COLUMNS, FUNCTIONS, GET, getter, walk
 
 FILTER = "__filter__"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from target_liveintent.conversions import (
+from target_liveintent.conversions.coerce import (
     UNUSABLE,
     Unusable,
     currency_code,
@@ -21,7 +21,7 @@ from target_liveintent.conversions import (
     shape,
     text,
 )
-from target_liveintent.conversions import amount as read_amount
+from target_liveintent.conversions.coerce import amount as read_amount
 from target_liveintent.files import word_table
 
 GET = "get"

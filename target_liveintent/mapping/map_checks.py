@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from target_liveintent.conversions import COLUMNS, FIELDS, missing_columns
+from target_liveintent.conversions.coerce import COLUMNS, FIELDS, missing_columns
 from target_liveintent.mapping.expressions import FILTER, Path
 from target_liveintent.mapping.presets import NULL_VALUES, PRESETS
 from target_liveintent.mapping.stream_maps import StreamPlan

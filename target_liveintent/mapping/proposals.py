@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from target_liveintent.conversions import lasting_keys, missing_columns
+from target_liveintent.conversions.builder import lasting_keys
+from target_liveintent.conversions.coerce import missing_columns
 from target_liveintent.mapping.expressions import FILTER
 from target_liveintent.mapping.functions import is_true, minor_units
 from target_liveintent.mapping.presets import likely_preset, preset_columns
@@ -24,7 +25,7 @@ from target_liveintent.mapping.recognition import (
     words_of,
 )
 from target_liveintent.mapping.stream_maps import Stream
-from target_liveintent.privacy import scrub
+from target_liveintent.privacy.addresses import scrub
 from target_liveintent.settings import EventDefaults
 
 _SUFFICIENT = ("email", "decision_id", "source_url")

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from target_liveintent.conversions import Unusable, currency_code, unix_time
-from target_liveintent.conversions import amount as read_amount
+from target_liveintent.conversions.coerce import Unusable, currency_code, unix_time
+from target_liveintent.conversions.coerce import amount as read_amount
 from target_liveintent.mapping.expressions import Path
 from target_liveintent.mapping.functions import CURRENCIES, coalesce, excel_time, parse_time
 from target_liveintent.mapping.stream_maps import Stream

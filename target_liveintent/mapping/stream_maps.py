@@ -15,14 +15,10 @@ import types
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from target_liveintent.conversions import (
-    COLUMNS,
-    Conversion,
-    EventBuilder,
-    Rejection,
-    unix_time,
-    usual_way,
-)
+from target_liveintent.conversions.builder import EventBuilder
+from target_liveintent.conversions.coerce import COLUMNS, unix_time
+from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.conversions.usual import usual_way
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping.expressions import FILTER, Compiler, Expression
 from target_liveintent.mapping.functions import coalesce

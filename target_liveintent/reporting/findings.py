@@ -10,7 +10,8 @@ import msgspec
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.history import DIGESTED, FAILED, STOPPED, RunRecord, Unusual
 from target_liveintent.reporting.words import age_words, percent
-from target_liveintent.run import ALL_SOURCES, StreamCounts, counted
+from target_liveintent.run.amounts import counted
+from target_liveintent.run.counts import ALL_SOURCES, StreamCounts
 
 NO_RUN, UNUSUAL = "no_run", "unusual"
 """Causes of bad health, beside `FAILED`."""

@@ -15,11 +15,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from target_liveintent.conversions import DAY, DEAD_LETTERS
-from target_liveintent.privacy import without_secrets
-from target_liveintent.run import RunCounts, StreamCounts, add, counted
+from target_liveintent.conversions.model import DAY, DEAD_LETTERS
+from target_liveintent.privacy.redaction import without_secrets
+from target_liveintent.run.amounts import counted
+from target_liveintent.run.counts import RunCounts, StreamCounts, add
 from target_liveintent.settings import Settings
-from target_liveintent.store import Database, RunStore, runs_in
+from target_liveintent.store.database import Database
+from target_liveintent.store.run_store import RunStore, runs_in
 
 FORMAT = 1
 DAYS_READ = 91

@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 
 from target_liveintent.clock import Clock
-from target_liveintent.delivery import DeliveryStatus
-from target_liveintent.privacy import without_secrets
+from target_liveintent.delivery.model import DeliveryStatus
+from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.reporting.rules import RULES, Judgement
-from target_liveintent.run import RunCounts
+from target_liveintent.run.counts import RunCounts
 
 METRICS = {
     "run_info": "Always 1. The label `run_id` is the ID of the run.",

@@ -40,7 +40,7 @@ from target_liveintent.reporting.usual import (
     range_of,
     share,
 )
-from target_liveintent.run import StreamCounts, add
+from target_liveintent.run.counts import StreamCounts, add
 from target_liveintent.settings import Settings
 
 VERSION = 1

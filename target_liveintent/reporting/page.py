@@ -13,7 +13,7 @@ from typing import NamedTuple
 from markupsafe import Markup, escape
 
 from target_liveintent.files import replace_file
-from target_liveintent.privacy import without_secrets
+from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting import verdict, words
 from target_liveintent.reporting.overview import (
@@ -22,7 +22,8 @@ from target_liveintent.reporting.overview import (
     Overview,
     Point,
 )
-from target_liveintent.run import FIELDS, counted, money
+from target_liveintent.run.amounts import counted, money
+from target_liveintent.run.counts import FIELDS
 
 _CHARTED = ("conversions", "dead_letters", "both_hashes", "decision_id", "total_value")
 """The figures of the large charts, in their order."""

@@ -10,8 +10,8 @@ import logging
 from typing import IO, Any
 
 from target_liveintent.clock import Clock
-from target_liveintent.delivery import DeliveryStatus
-from target_liveintent.run import ReservedByOther, RunCounts
+from target_liveintent.delivery.model import DeliveryStatus
+from target_liveintent.run.counts import ReservedByOther, RunCounts
 
 _REDRAW = 0.5
 """Seconds between two drawings of the live line. A busy run updates it more often, and a rate over

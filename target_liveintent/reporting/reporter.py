@@ -8,7 +8,7 @@ import logging
 from typing import IO
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
-from target_liveintent.delivery import DeliveryStatus
+from target_liveintent.delivery.model import DeliveryStatus
 from target_liveintent.errors import RunError
 from target_liveintent.reporting import summary
 from target_liveintent.reporting.history import (
@@ -25,10 +25,11 @@ from target_liveintent.reporting.overview import Overview, overview_of
 from target_liveintent.reporting.page import write_page
 from target_liveintent.reporting.progress import Progress
 from target_liveintent.reporting.rules import Judgement, judge, lines
-from target_liveintent.run import RunCounts
+from target_liveintent.run.counts import RunCounts
 from target_liveintent.run_id import run_named
 from target_liveintent.settings import Settings
-from target_liveintent.store import Database, RunStore, open_for_reading, open_store
+from target_liveintent.store.database import Database
+from target_liveintent.store.run_store import RunStore, open_for_reading, open_store
 
 
 def read_overview(

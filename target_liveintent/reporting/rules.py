@@ -26,7 +26,8 @@ from target_liveintent.reporting.usual import (
     share,
 )
 from target_liveintent.reporting.words import percent, share_words, usual_words
-from target_liveintent.run import FIELDS, OTHERS, StreamCounts, counted, money, money_in
+from target_liveintent.run.amounts import OTHERS, counted, money, money_in
+from target_liveintent.run.counts import FIELDS, StreamCounts
 
 Judgement = dict[str, list[Unusual]]
 """What is unusual, by stream: empty if all is usual, absent if the stream was not judged."""

@@ -5,17 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from target_liveintent.conversions import DEAD_LETTERS
-from target_liveintent.mapping import unused_zone
+from target_liveintent.conversions.model import DEAD_LETTERS
+from target_liveintent.mapping.map_checks import unused_zone
 from target_liveintent.reasons import REASONS
-from target_liveintent.run import (
-    RunCounts,
-    StreamCounts,
-    counted,
-    currency_figures,
-    warnings_of,
-    what_to_do,
-)
+from target_liveintent.run.amounts import counted, currency_figures
+from target_liveintent.run.counts import RunCounts, StreamCounts
+from target_liveintent.run.doubts import warnings_of, what_to_do
 
 _LEAST_EVENTS_TO_WARN = 10
 """With at least so many delivered events, a column that is always empty is probably a mistake."""

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from target_liveintent.run import HOUR, StreamCounts, add
+from target_liveintent.run.counts import HOUR, StreamCounts, add
 
 LEAST_DAYS = 14
 """The least days of history that show what is usual."""

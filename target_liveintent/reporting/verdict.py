@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 
-from target_liveintent.conversions import DAY, WINDOWS
+from target_liveintent.conversions.model import DAY, WINDOWS
 from target_liveintent.reporting.findings import NO_RUN, Cause
 from target_liveintent.reporting.history import FAILED, STOPPED, RunRecord
 from target_liveintent.reporting.overview import (
@@ -25,7 +25,7 @@ from target_liveintent.reporting.words import (
     share_words,
     usual_words,
 )
-from target_liveintent.run import counted, money, money_in
+from target_liveintent.run.amounts import counted, money, money_in
 
 GOOD, CALM, BAD = "good", "calm", "bad"
 """How things are."""

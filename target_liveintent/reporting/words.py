@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable
 
 from target_liveintent.reporting.usual import Range
-from target_liveintent.run import counted
+from target_liveintent.run.amounts import counted
 
 _AGE_UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 

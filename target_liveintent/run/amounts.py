@@ -10,7 +10,7 @@ from decimal import Context, Decimal, localcontext
 
 import msgspec
 
-from target_liveintent.conversions import exact
+from target_liveintent.conversions.coerce import exact
 
 MOST_CURRENCIES = 50
 """Currencies that are told apart: a currency is any three letters."""

@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Iterable
 
 from target_liveintent.clock import Clock
-from target_liveintent.conversions import Conversion
-from target_liveintent.delivery import Batch
-from target_liveintent.store import Claim
+from target_liveintent.conversions.model import Conversion
+from target_liveintent.delivery.model import Batch
+from target_liveintent.store.ledger import Claim
 
 
 class StateGate:

@@ -14,17 +14,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
-from target_liveintent.conversions import (
-    DAY,
-    DEAD_LETTERS,
-    Event,
-    EventBuilder,
-    Rejection,
-    shape,
-    watch_zone,
-)
-from target_liveintent.mapping import RecordConverter, Stream, StreamPlan
-from target_liveintent.privacy import Suppressions
+from target_liveintent.conversions.builder import EventBuilder
+from target_liveintent.conversions.coerce import shape, watch_zone
+from target_liveintent.conversions.model import DAY, DEAD_LETTERS, Event, Rejection
+from target_liveintent.mapping.stream_maps import RecordConverter, Stream, StreamPlan
+from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import AFTER_BUILDING
 from target_liveintent.run.amounts import Amount, Amounts, add_amounts
 from target_liveintent.settings import EventDefaults

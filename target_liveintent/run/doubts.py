@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from target_liveintent.conversions import DEAD_LETTERS, FIELDS
-from target_liveintent.privacy import IDENTITY_COLUMNS
+from target_liveintent.conversions.coerce import FIELDS
+from target_liveintent.conversions.model import DEAD_LETTERS
+from target_liveintent.privacy.identity import IDENTITY_COLUMNS
 from target_liveintent.reasons import NEVER_TAKEN, NO_IDENTITY, REASONS
 from target_liveintent.run.amounts import counted
 from target_liveintent.run.counts import OUT_OF_RANGE, RunCounts, StreamCounts

@@ -8,19 +8,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from target_liveintent.conversions import (
-    DEAD_LETTERS,
-    Conversion,
-    EventBuilder,
-    Rejection,
-    positive_integer,
-    window_end,
-)
-from target_liveintent.mapping import RecordConverter, StreamPlan
-from target_liveintent.privacy import Suppressions
+from target_liveintent.conversions.builder import EventBuilder, window_end
+from target_liveintent.conversions.coerce import positive_integer
+from target_liveintent.conversions.model import DEAD_LETTERS, Conversion, Rejection
+from target_liveintent.mapping.stream_maps import RecordConverter, StreamPlan
+from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
 from target_liveintent.settings import Settings
-from target_liveintent.store import PROPERTIES
+from target_liveintent.store.letters import PROPERTIES
 
 _JUDGED_AGAIN = "event_too_old"
 """The reason of events that are sent if the window is open with the settings of the replay."""

@@ -12,15 +12,16 @@ from typing import NamedTuple, Protocol, TypeVar
 import msgspec
 
 from target_liveintent.clock import Clock
-from target_liveintent.conversions import DEAD_LETTERS, Conversion, Rejection
-from target_liveintent.delivery import BatchResult, DeliveryPool, DeliveryStatus
+from target_liveintent.conversions.model import DEAD_LETTERS, Conversion, Rejection
+from target_liveintent.delivery.model import BatchResult, DeliveryStatus
+from target_liveintent.delivery.pool import DeliveryPool
 from target_liveintent.errors import DeliveryError, StorageError, TooManyRejectedError
 from target_liveintent.reasons import NEVER_TAKEN, REASONS
 from target_liveintent.run.batches import Batches, StateGate
 from target_liveintent.run.counts import ReservedByOther, RunCounts
 from target_liveintent.run.doubts import too_many_rejected
 from target_liveintent.settings import Settings
-from target_liveintent.store import Claim
+from target_liveintent.store.ledger import Claim
 
 _T = TypeVar("_T")
 TICK = 1.0

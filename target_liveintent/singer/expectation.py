@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 
 from target_liveintent.errors import InputError, StorageError
-from target_liveintent.explain import Expectation, Explained
-from target_liveintent.privacy import scrub, without_secrets
+from target_liveintent.explain.description import Expectation, Explained
+from target_liveintent.privacy.addresses import scrub
+from target_liveintent.privacy.redaction import without_secrets
 
 _MOST_PARTS = 100
 """How many events and rejections are shown with their difference."""

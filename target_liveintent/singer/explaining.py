@@ -15,7 +15,7 @@ from typing import IO, Any
 import msgspec
 
 from target_liveintent.errors import InputError, StorageError
-from target_liveintent.explain import (
+from target_liveintent.explain.description import (
     MAX_RECORDS,
     AbsentStream,
     Explained,
@@ -23,14 +23,10 @@ from target_liveintent.explain import (
     describe,
     run_problems,
 )
-from target_liveintent.mapping import (
-    Stream,
-    StreamMaps,
-    absent_streams,
-    config_text,
-    lacking_for_events,
-)
-from target_liveintent.privacy import Suppressions
+from target_liveintent.mapping.map_checks import absent_streams, lacking_for_events
+from target_liveintent.mapping.proposals import config_text
+from target_liveintent.mapping.stream_maps import Stream, StreamMaps
+from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.settings import Settings
 from target_liveintent.singer.batch_files import batch_records
 from target_liveintent.singer.expectation import compare

@@ -8,12 +8,14 @@ from typing import IO, Any
 
 import msgspec
 
-from target_liveintent.conversions import DEAD_LETTERS, LetterKey
+from target_liveintent.conversions.model import DEAD_LETTERS, LetterKey
 from target_liveintent.errors import AllRefusedError, InputError
-from target_liveintent.run import ReplayConverter, Run
+from target_liveintent.run.replay import ReplayConverter
+from target_liveintent.run.run import Run
 from target_liveintent.settings import Settings
 from target_liveintent.singer.reader import Message, MessageReader, decode_object
-from target_liveintent.store import RunStore, imported, letters_in, open_for_reading
+from target_liveintent.store.letters import imported, letters_in
+from target_liveintent.store.run_store import RunStore, open_for_reading
 
 _MOST_REFUSED = 100
 """So many refused events fail a replay of which the API accepts nothing."""

@@ -8,25 +8,23 @@ from typing import Any, NoReturn
 
 from singer_sdk.exceptions import InvalidJSONSchema
 
-from target_liveintent.conversions import (
-    DEAD_LETTERS,
-    DELIVERED_EVENTS,
-    FROM_SETTINGS,
-    missing_columns_message,
-)
+from target_liveintent.conversions.coerce import FROM_SETTINGS, missing_columns_message
+from target_liveintent.conversions.model import DEAD_LETTERS, DELIVERED_EVENTS
 from target_liveintent.errors import InputError, StreamMappingError
-from target_liveintent.mapping import (
-    MELTANO_TEST_STREAM,
-    Stream,
-    StreamPlan,
+from target_liveintent.mapping.map_checks import (
     absent_streams,
-    advise_map,
     did_you_mean,
     lacking_for_events,
     misspelled,
+)
+from target_liveintent.mapping.proposals import advise_map
+from target_liveintent.mapping.stream_maps import (
+    MELTANO_TEST_STREAM,
+    Stream,
+    StreamPlan,
     stream_maps_of,
 )
-from target_liveintent.privacy import scrub
+from target_liveintent.privacy.addresses import scrub
 from target_liveintent.settings import Settings
 from target_liveintent.singer.reader import Message, decode_object, stream_of
 

@@ -9,19 +9,28 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from target_liveintent.delivery import MOST_UNPROVEN_OF_NONE
+from target_liveintent.delivery.refusals import MOST_UNPROVEN_OF_NONE
 from target_liveintent.errors import AllRefusedError, RunError, StorageError, TooManyRejectedError
-from target_liveintent.explain import MAX_RECORDS, Explained, Explanation, describe, run_problems
-from target_liveintent.mapping import Stream, StreamPlan
+from target_liveintent.explain.description import (
+    MAX_RECORDS,
+    Explained,
+    Explanation,
+    describe,
+    run_problems,
+)
+from target_liveintent.mapping.stream_maps import Stream, StreamPlan
 from target_liveintent.printing import lines_of, print_lines
-from target_liveintent.privacy import Suppressions
-from target_liveintent.reporting import DONE, FAILED, REPLAY, USUAL, Ending, RunReporter
-from target_liveintent.run import RunCounts, counted, too_many_rejected
+from target_liveintent.privacy.suppression import Suppressions
+from target_liveintent.reporting.history import DONE, FAILED, REPLAY, USUAL, Ending
+from target_liveintent.reporting.reporter import RunReporter
+from target_liveintent.run.amounts import counted
+from target_liveintent.run.counts import RunCounts
+from target_liveintent.run.doubts import too_many_rejected
 from target_liveintent.spark.options import Job, job_of, names_of, warnings_of
 from target_liveintent.spark.outcomes import Attempt, FactTable
 from target_liveintent.spark.rows import rows_of
 from target_liveintent.spark.task import LOGGER
-from target_liveintent.store import open_store
+from target_liveintent.store.run_store import open_store
 
 
 def explain(frame: Any, options: Mapping[str, object]) -> None:

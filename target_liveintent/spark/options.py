@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from target_liveintent import config, conversions
-from target_liveintent.conversions import COLUMNS, DEAD_LETTERS
+from target_liveintent import config
+from target_liveintent.conversions.coerce import COLUMNS, missing_columns, missing_columns_message
+from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.errors import ConfigurationError, StreamMappingError
-from target_liveintent.mapping import DELETION_COLUMNS
+from target_liveintent.mapping.stream_maps import DELETION_COLUMNS
 from target_liveintent.settings import Settings
 
 _FACT_COLUMNS = ("outcome", "record")
@@ -105,8 +106,8 @@ def job_of(options: Mapping[str, str], columns: Sequence[str]) -> Job:
         raise ConfigurationError("; ".join(found))
     settings = config.settings_of(ours)
     stream = DEAD_LETTERS if is_replay else own["stream_name"]
-    if not is_replay and (missing := conversions.missing_columns(names, settings.events)):
-        msg = conversions.missing_columns_message(stream, missing)
+    if not is_replay and (missing := missing_columns(names, settings.events)):
+        msg = missing_columns_message(stream, missing)
         msg += f" The columns of the DataFrame are: {', '.join(columns)}."
         raise StreamMappingError(msg)
     tasks, per_minute = int(own["concurrent_tasks"] or 1), settings.max_requests_per_minute

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from target_liveintent.errors import StorageError
-from target_liveintent.privacy import scrub
+from target_liveintent.privacy.addresses import scrub
 from target_liveintent.settings import is_url
 from target_liveintent.spark.options import Job
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from target_liveintent.run import TICK
+from target_liveintent.run.run import TICK
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 Row = tuple[dict[str, Any], str | None]

@@ -12,7 +12,7 @@ from pyspark.sql import datasource as sql
 from pyspark.sql.types import StructType
 
 from target_liveintent.errors import ConfigurationError, RunError
-from target_liveintent.run import RunCounts
+from target_liveintent.run.counts import RunCounts
 from target_liveintent.run_id import new_run_id
 from target_liveintent.spark.driver import end
 from target_liveintent.spark.options import job_of, warnings_of

@@ -12,19 +12,27 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from target_liveintent import store
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
-from target_liveintent.conversions import Conversion, Rejection, unix_time
-from target_liveintent.delivery import Client, DryClient, Refusals, delivery_of
+from target_liveintent.conversions.coerce import unix_time
+from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.delivery.client import Client, DryClient
+from target_liveintent.delivery.pool import delivery_of
+from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import DeliveryError, RunError
-from target_liveintent.mapping import Stream, StreamPlan
-from target_liveintent.privacy import Suppressions, protect_logging
+from target_liveintent.mapping.stream_maps import Stream, StreamPlan
+from target_liveintent.privacy.redaction import protect_logging
+from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import REASONS
-from target_liveintent.run import ReplayChoice, ReplayConverter, Run, RunCounts, RunParts
+from target_liveintent.run.counts import RunCounts
+from target_liveintent.run.replay import ReplayChoice, ReplayConverter
+from target_liveintent.run.run import Run, RunParts
 from target_liveintent.run_id import new_run_id
 from target_liveintent.spark.options import Job
 from target_liveintent.spark.outcomes import DELIVERED, DROPPED, REJECTED, Attempt, FactTable
 from target_liveintent.spark.rows import read_ahead, rows_of
+from target_liveintent.store.ledger import Claim
+from target_liveintent.store.letters import letter_of
+from target_liveintent.store.run_store import TASK, DryStore, RunStore, empty_store, open_store
 
 LOGGER = logging.getLogger("target_liveintent.spark")
 _SECONDS = 1.5
@@ -51,18 +59,18 @@ def deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> Ru
     raise type(failure)(str(failure))  # Not in the handler: Spark shows the chain.
 
 
-def _store_of(job: Job, attempt: Attempt) -> store.RunStore:
+def _store_of(job: Job, attempt: Attempt) -> RunStore:
     if job.settings.has_database_server and not job.settings.dry_run:
         # Attempts at tasks are separate in the store, as runs are.
-        return store.open_store(job.settings, new_run_id(), kind=store.TASK)
-    return store.DryStore(store.empty_store(), job.settings, attempt.run_id)
+        return open_store(job.settings, new_run_id(), kind=TASK)
+    return DryStore(empty_store(), job.settings, attempt.run_id)
 
 
 class Task:
     """An attempt at a task: gives rows to a run, and keeps their outcomes: see `run.Outcomes`."""
 
     def __init__(
-        self, job: Job, attempt: Attempt, opened: store.RunStore, clock: Clock = SYSTEM_CLOCK
+        self, job: Job, attempt: Attempt, opened: RunStore, clock: Clock = SYSTEM_CLOCK
     ) -> None:
         self._job, self._attempt, self._clock, settings = job, attempt, clock, job.settings
         self._table, self._store = FactTable(job), opened
@@ -129,7 +137,7 @@ class Task:
         if refusals.suspects and not refusals.accepted:
             refusals.accepted = self._table.has_accepted(self._attempt)
 
-    def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> Mapping[int, store.Claim]:
+    def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> Mapping[int, Claim]:
         """Reserve the events of batches in the store; note those that another write has sent."""
         claims = self._store.claim(batches)
         for one in (one for claim in claims.values() for one in claim.sent):
@@ -147,7 +155,7 @@ class Task:
         """Note a record that is not sent, with the redacted record if it may be kept."""
         settings, reason = self._job.settings, rejection.reason
         run_id, now = self._attempt.run_id, self._clock.time()
-        key, record, _ = store.letter_of(rejection, settings, run_id, now)
+        key, record, _ = letter_of(rejection, settings, run_id, now)
         time = unix_time(rejection.columns.get("event_time"), settings.events.zone)
         row = {"pixel": key.pixel_id or None, "reason": reason, "detail": record.get("detail")}
         row["event_time"] = time * 1_000_000 if isinstance(time, int) else None

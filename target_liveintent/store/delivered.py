@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from target_liveintent.conversions import DELIVERED_EVENTS, Conversion, exact
+from target_liveintent.conversions.coerce import exact
+from target_liveintent.conversions.model import DELIVERED_EVENTS, Conversion
 from target_liveintent.settings import Account
 from target_liveintent.store.database import Database
 from target_liveintent.store.layout import Row

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
-from target_liveintent.conversions import Conversion
-from target_liveintent.privacy import scrub
+from target_liveintent.conversions.model import Conversion
+from target_liveintent.privacy.addresses import scrub
 from target_liveintent.settings import Account
 
 TIME_BYTES = 5

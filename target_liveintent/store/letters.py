@@ -15,16 +15,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from target_liveintent.conversions import (
-    DEAD_LETTERS,
-    FIELDS,
-    Conversion,
-    LetterKey,
-    Rejection,
-    positive_integer,
-    window_end,
-)
-from target_liveintent.privacy import redact_columns, scrub
+from target_liveintent.conversions.builder import window_end
+from target_liveintent.conversions.coerce import FIELDS, positive_integer
+from target_liveintent.conversions.model import DEAD_LETTERS, Conversion, LetterKey, Rejection
+from target_liveintent.privacy.addresses import scrub
+from target_liveintent.privacy.redaction import redact_columns
 from target_liveintent.settings import Account, Settings
 from target_liveintent.store.database import Database
 from target_liveintent.store.layout import Row, Step

@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 
 from target_liveintent.errors import ConfigurationError
-from target_liveintent.privacy import hide_token
+from target_liveintent.privacy.redaction import hide_token
 from target_liveintent.store.database import Answers, Database, Then, Waiting
 from target_liveintent.store.layout import Row, Step, creation
 

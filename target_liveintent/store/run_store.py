@@ -15,16 +15,8 @@ from decimal import Decimal
 from pathlib import Path
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
-from target_liveintent.conversions import (
-    DAY,
-    Conversion,
-    LetterKey,
-    Rejection,
-    Unusable,
-    amount,
-    currency_code,
-    exact,
-)
+from target_liveintent.conversions.coerce import Unusable, amount, currency_code, exact
+from target_liveintent.conversions.model import DAY, Conversion, LetterKey, Rejection
 from target_liveintent.errors import StorageError
 from target_liveintent.reasons import REASONS
 from target_liveintent.settings import Settings

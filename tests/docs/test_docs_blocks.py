@@ -17,9 +17,8 @@ from needs import not_installed
 from target_liveintent import config
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import Conversion, Rejection
-from target_liveintent.mapping import Stream
 from target_liveintent.mapping.presets import expand_presets
-from target_liveintent.mapping.stream_maps import RecordConverter, StreamMaps
+from target_liveintent.mapping.stream_maps import RecordConverter, Stream, StreamMaps
 from target_liveintent.privacy.suppression import Suppressions
 
 PAGES = pages()

@@ -12,7 +12,7 @@ from docs_support import DOCS, blocks
 from ledger_claims import ask
 
 from target_liveintent.config import settings_of
-from target_liveintent.store import open_database
+from target_liveintent.store.run_store import open_database
 
 PAGE = DOCS / "reference" / "store-tables.md"
 EXCUSE = "run by tests/docs/test_docs_store.py"

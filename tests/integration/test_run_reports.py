@@ -28,7 +28,7 @@ from ledger_claims import ask
 from target_liveintent.config import settings_of
 from target_liveintent.reporting.history import USUAL, read_history
 from target_liveintent.sandbox import Sandbox
-from target_liveintent.store import open_for_reading
+from target_liveintent.store.run_store import open_for_reading
 
 REPORT = {"report_path": "run.html"}
 COLUMNS = (*WITH_ID, "order_id", "ip", "currency", "source")

@@ -32,8 +32,9 @@ from target_liveintent.delivery.model import Batch, BatchResult
 from target_liveintent.privacy.identity import digests, identify
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.singer.reader import decode_message
-from target_liveintent.store import letter_of, open_store
 from target_liveintent.store.ledger import Ledger
+from target_liveintent.store.letters import letter_of
+from target_liveintent.store.run_store import open_store
 from target_liveintent.target import TargetLiveIntent
 
 QUOTED = urllib.parse.quote(ADDRESS)

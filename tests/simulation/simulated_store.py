@@ -10,9 +10,10 @@ from simulated_plan import Ending
 
 from target_liveintent.errors import StorageError
 from target_liveintent.reasons import REASONS
-from target_liveintent.store import Claim, RunStore, Waiting
-from target_liveintent.store.database import Answers, Then
+from target_liveintent.store.database import Answers, Then, Waiting
 from target_liveintent.store.layout import Step
+from target_liveintent.store.ledger import Claim
+from target_liveintent.store.run_store import RunStore
 from target_liveintent.store.sqlite import IN_MEMORY, SqliteStore
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from simulated_feed import Key
     from simulation import Checks
 
-    from target_liveintent.conversions import Conversion, Rejection
+    from target_liveintent.conversions.model import Conversion, Rejection
 
 LetterName = tuple[str, str]
 """What identifies a dead letter: stream and event ID."""

@@ -26,9 +26,8 @@ from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.pool import most_batches
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import RunError
-from target_liveintent.run import Run
-from target_liveintent.run.run import RunParts
-from target_liveintent.store import RunStore
+from target_liveintent.run.run import Run, RunParts
+from target_liveintent.store.run_store import RunStore
 
 if TYPE_CHECKING:
     from simulated_feed import Message

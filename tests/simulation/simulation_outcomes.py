@@ -9,7 +9,7 @@ from simulated_feed import event_key, place_of, place_of_state
 from simulation_facts import SILENT_INTERVALS, require
 from simulation_requests import STOP_SECONDS
 
-from target_liveintent.conversions import Conversion, Rejection
+from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.errors import (
     AccessDeniedError,
     AllRefusedError,
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from simulated_store import Letter
     from simulation_facts import Facts
 
-    from target_liveintent.delivery import Batch, BatchResult
     from target_liveintent.delivery.machine import Request
-    from target_liveintent.run import RunCounts
+    from target_liveintent.delivery.model import Batch, BatchResult
+    from target_liveintent.run.counts import RunCounts
 
 MOST_FAULTS = 10
 """Faults of a single event before it may become a dead letter."""

@@ -10,23 +10,23 @@ from unittest import mock
 import pytest
 from simulation import violation_in
 
-from target_liveintent.delivery import BatchResult
 from target_liveintent.delivery.machine import DeliveryMachine
-from target_liveintent.delivery.model import Job
+from target_liveintent.delivery.model import BatchResult, Job
 from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.refusals import Refusals
-from target_liveintent.run import run, too_many_rejected
+from target_liveintent.run import run
 from target_liveintent.run.batches import Batches, StateGate
 from target_liveintent.run.counts import RunCounts
+from target_liveintent.run.doubts import too_many_rejected
 from target_liveintent.run.run import Run
-from target_liveintent.store import RunStore
 from target_liveintent.store.ledger import Ledger
+from target_liveintent.store.run_store import RunStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from target_liveintent.delivery import Batch
-    from target_liveintent.store import Claim
+    from target_liveintent.delivery.model import Batch
+    from target_liveintent.store.ledger import Claim
 
 MOST_HISTORIES = 500
 """As many as the suite plays; a break must be found in one of them."""

@@ -12,7 +12,7 @@ from singer_sdk.testing import get_target_test_class
 from singer_sdk.testing.runners import TargetTestRunner
 
 from target_liveintent.sandbox import Sandbox
-from target_liveintent.store import RunStore, open_store
+from target_liveintent.store.run_store import RunStore, open_store
 from target_liveintent.target import TargetLiveIntent
 
 # The suite's streams are no conversions: constants make them some. `fail` lets a record that
@@ -43,7 +43,7 @@ class TestStandardSuite(Suite):  # type: ignore[misc,valid-type]
             stores.append(open_store(*args, **options))
             return stores[-1]
 
-        monkeypatch.setattr("target_liveintent.store.open_store", opened)
+        monkeypatch.setattr("target_liveintent.target.open_store", opened)
         monkeypatch.setitem(CONFIG, "api_url", sandbox.url)
         monkeypatch.chdir(tmp_path)
         for name in list(os.environ):

@@ -21,7 +21,7 @@ from target_liveintent.errors import StorageError
 from target_liveintent.reasons import REASONS
 from target_liveintent.run.run import Run, RunParts
 from target_liveintent.settings import Settings
-from target_liveintent.store import Claim
+from target_liveintent.store.ledger import Claim
 
 LOGGER = logging.getLogger("test")
 ACCEPTED = Answer(Verdict.ACCEPTED, "HTTP 204", 204)

@@ -20,13 +20,14 @@ from unit_support import ACCOUNT, NOW, conversion, md5, order, rejection, sha256
 
 from target_liveintent import cli
 from target_liveintent.config import settings_by_group, settings_of
-from target_liveintent.conversions import Conversion, Rejection
+from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.errors import ConfigurationError, InputError
 from target_liveintent.mapping.presets import PRESETS, preset_text
 from target_liveintent.printing import json_text, printable
-from target_liveintent.run import ReplayChoice
-from target_liveintent.store import letters_in, open_for_reading, open_store
+from target_liveintent.run.replay import ReplayChoice
 from target_liveintent.store.delivered import COLUMNS
+from target_liveintent.store.letters import letters_in
+from target_liveintent.store.run_store import open_for_reading, open_store
 from target_liveintent.target import TargetLiveIntent
 
 CONFIG = {**ACCOUNT, "pixel_id": 4711, "default_source": "web", "keep_delivered": True}

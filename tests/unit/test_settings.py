@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from target_liveintent.config import SCHEMA, settings_of
-from target_liveintent.conversions import WINDOWS
-from target_liveintent.privacy import NORMALIZATIONS, URL_PARAMETERS
+from target_liveintent.conversions.model import WINDOWS
+from target_liveintent.privacy.identity import NORMALIZATIONS
+from target_liveintent.privacy.urls import URL_PARAMETERS
 from target_liveintent.settings import is_loopback
 
 SECRET = "s3cr3t-T0ken-of-ours"

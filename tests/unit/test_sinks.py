@@ -14,8 +14,7 @@ from singer_sdk.exceptions import MissingKeyPropertiesError
 from unit_support import databases_closed
 
 from target_liveintent.errors import StreamMappingError
-from target_liveintent.mapping import Stream
-from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, StreamPlan
+from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, Stream, StreamPlan
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.sinks import LiveIntentSink, SkippedSink, needed_columns
 from target_liveintent.target import TargetLiveIntent

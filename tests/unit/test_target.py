@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from unit_support import ACCOUNT, databases_closed
 
-from target_liveintent import singer
 from target_liveintent.delivery.client import DryClient
 from target_liveintent.delivery.pool import DeliveryPool
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.privacy.redaction import without_secrets
-from target_liveintent.run import ReplayChoice, RunParts
-from target_liveintent.store import DryStore, RunStore
+from target_liveintent.run.replay import ReplayChoice
+from target_liveintent.run.run import RunParts
+from target_liveintent.store.run_store import DryStore, RunStore
 from target_liveintent.target import TargetLiveIntent
 
 JANE = "jane.roe+x@example.com"
@@ -154,7 +154,7 @@ def test_the_last_line_after_a_signal(
     target = made(replay)
     log = log_of(target, monkeypatch)
     monkeypatch.setattr(target, "listen", stop)
-    monkeypatch.setattr(singer, "replay_letters", stop)
+    monkeypatch.setattr("target_liveintent.target.replay_letters", stop)
     with pytest.raises(SystemExit, match="143"):
         target.process(None)
     assert log[-1] == f"stopped by SIGTERM; {then} (run {target.run_id})"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from target_liveintent.config import SCHEMA, checks, problems, warnings_of, with_environment
-from target_liveintent.mapping import PRESETS
+from target_liveintent.mapping.presets import PRESETS
 
 SECRET = "s3cr3t-T0ken-of-ours"
 GOOD: dict[str, Any] = {"customer_id": "a-1b2c", "auth_token": SECRET}

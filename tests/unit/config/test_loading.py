@@ -16,7 +16,7 @@ from target_liveintent.config import (
     with_environment,
 )
 from target_liveintent.errors import ConfigurationError
-from target_liveintent.mapping import PRESETS
+from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.settings import Settings
 
 SECRET = "s3cr3t-T0ken-of-ours"

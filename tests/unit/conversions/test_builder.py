@@ -31,7 +31,7 @@ from unit_support import (
 
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.reasons import REASONS
-from target_liveintent.store import letter_of
+from target_liveintent.store.letters import letter_of
 
 REJECTED: list[tuple[str, str, list[Any]]] = [
     ("missing_event_time", "event_time", [None, "", "None", ...]),

@@ -13,13 +13,14 @@ import msgspec
 import pytest
 from unit_support import DEFAULTS, HUGE, LI_DID, name_of_huge
 
-from target_liveintent.conversions import coerce, watch_zone
+from target_liveintent.conversions import coerce
 from target_liveintent.conversions.coerce import (
     UNUSABLE,
     decision_id,
     decision_id_of_url,
     ip,
     unix_time,
+    watch_zone,
 )
 
 UTC = dt.timezone.utc

@@ -44,7 +44,7 @@ from target_liveintent.conversions.model import (
     request_body,
 )
 from target_liveintent.settings import EventDefaults
-from target_liveintent.store import letter_of
+from target_liveintent.store.letters import letter_of
 
 HASHED = {"md5": MD5, "sha2": SHA2}
 SHOP = "https://shop.example/"

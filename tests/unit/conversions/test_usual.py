@@ -30,7 +30,7 @@ from unit_support import (
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import DEAD_LETTERS, Conversion
 from target_liveintent.conversions.usual import compiled, usual_way
-from target_liveintent.privacy import Suppressions
+from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.settings import EventDefaults
 
 BERLIN = DEFAULTS._replace(zone=zoneinfo.ZoneInfo("Europe/Berlin"))

@@ -19,7 +19,7 @@ from target_liveintent.delivery.api import Answer, Verdict, seconds_to_wait
 from target_liveintent.delivery.client import Client, DryClient, is_usable_token, read_token
 from target_liveintent.delivery.transport import explain, find_route
 from target_liveintent.errors import ConfigurationError, SetUpError
-from target_liveintent.privacy import without_secrets
+from target_liveintent.privacy.redaction import without_secrets
 
 DENIED = answer_with("401 Unauthorized")
 

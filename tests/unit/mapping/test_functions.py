@@ -9,7 +9,8 @@ import msgspec
 import pytest
 from unit_support import DEFAULTS, NOW, name_of_huge, order
 
-from target_liveintent.conversions import EventBuilder, Unusable
+from target_liveintent.conversions.builder import EventBuilder
+from target_liveintent.conversions.coerce import Unusable
 from target_liveintent.mapping.functions import (
     amount,
     coalesce,

@@ -19,10 +19,10 @@ from target_liveintent.config import SCHEMA, problems
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.model import Conversion
-from target_liveintent.mapping import RecordConverter, presets
+from target_liveintent.mapping import presets
 from target_liveintent.mapping.map_checks import misspelled
 from target_liveintent.mapping.presets import NULL_VALUES, PRESETS, expand_presets, likely_preset
-from target_liveintent.mapping.stream_maps import StreamMaps, StreamPlan
+from target_liveintent.mapping.stream_maps import RecordConverter, StreamMaps, StreamPlan
 
 ACCOUNT = {"customer_id": "a-1b2c", "auth_token": "x"}
 NAMES = list(PRESETS)

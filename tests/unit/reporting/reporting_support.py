@@ -32,9 +32,8 @@ from target_liveintent.reporting.history import (
 )
 from target_liveintent.reporting.overview import overview_of
 from target_liveintent.reporting.reporter import RunReporter
-from target_liveintent.run import FIELDS, StreamCounts
 from target_liveintent.run.amounts import Amount
-from target_liveintent.run.counts import RunCounts
+from target_liveintent.run.counts import FIELDS, RunCounts, StreamCounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -22,7 +22,7 @@ from syrupy.assertion import SnapshotAssertion
 from unit_support import DAY, SETTINGS, TIME
 
 from target_liveintent.conversions.model import DEAD_LETTERS
-from target_liveintent.privacy import hide_token
+from target_liveintent.privacy.redaction import hide_token
 from target_liveintent.reporting.history import (
     BACKFILL,
     CANARY,
@@ -38,7 +38,8 @@ from target_liveintent.reporting.history import (
 )
 from target_liveintent.reporting.reporter import read_overview
 from target_liveintent.settings import Settings
-from target_liveintent.store import Database, open_database, open_for_reading, open_store
+from target_liveintent.store.database import Database
+from target_liveintent.store.run_store import open_database, open_for_reading, open_store
 
 LEFT = object()
 """Stands for the figures that a run of the tests leaves."""

@@ -17,7 +17,7 @@ from reporting_support import run as entry
 from target_liveintent.reporting.history import RunRecord
 from target_liveintent.reporting.overview import Overview, period_of
 from target_liveintent.reporting.usual import Range
-from target_liveintent.run import StreamCounts
+from target_liveintent.run.counts import StreamCounts
 
 Runs = list["RunRecord"]
 Of = Callable[[Any], Any]

@@ -27,7 +27,7 @@ from target_liveintent.reporting.history import (
     read_history,
 )
 from target_liveintent.run.counts import RunCounts
-from target_liveintent.store import open_for_reading, open_store
+from target_liveintent.store.run_store import open_for_reading, open_store
 
 STATUS = DeliveryStatus(batches=4, waiting=1)
 

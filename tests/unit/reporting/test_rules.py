@@ -22,7 +22,7 @@ from target_liveintent.reporting.history import (
     Unusual,
 )
 from target_liveintent.reporting.rules import RULES, judge, lines, unusual_now
-from target_liveintent.run import StreamCounts
+from target_liveintent.run.counts import StreamCounts
 
 UTC = dt.timezone.utc
 

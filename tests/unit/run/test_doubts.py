@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from unit_support import DEFAULTS, NOW, order, rejection
 
-from target_liveintent.conversions import DEAD_LETTERS, EventBuilder
+from target_liveintent.conversions.builder import EventBuilder
+from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.reasons import NO_IDENTITY, REASONS
 from target_liveintent.run.amounts import OTHERS, Amount
 from target_liveintent.run.counts import StreamCounts

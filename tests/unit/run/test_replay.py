@@ -8,9 +8,9 @@ import pytest
 from fakes import FakeRun, refuse
 from unit_support import DAY, NOW, SETTINGS
 
-from target_liveintent.conversions import DEAD_LETTERS, LetterKey
+from target_liveintent.conversions.model import DEAD_LETTERS, LetterKey
 from target_liveintent.errors import AllRefusedError
-from target_liveintent.privacy import Suppressions
+from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.run.replay import ReplayChoice, ReplayConverter
 from target_liveintent.singer.replaying import replay_letters
 

@@ -10,12 +10,12 @@ import msgspec
 import pytest
 from unit_support import SETTINGS
 
-from target_liveintent.conversions import DEAD_LETTERS
+from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.errors import InputError
 from target_liveintent.settings import Settings
 from target_liveintent.singer.replaying import letters_of, letters_to_replay
-from target_liveintent.store import letters_in, open_store
-from target_liveintent.store.letters import SCHEMA_MESSAGE
+from target_liveintent.store.letters import SCHEMA_MESSAGE, letters_in
+from target_liveintent.store.run_store import open_store
 
 
 def line(record: Any, **members: Any) -> str:

@@ -13,13 +13,13 @@ from typing_extensions import Self
 from write_support import ATTEMPT, OPTIONS, batch, make_job, pa
 
 from target_liveintent.errors import AllRefusedError, ConfigurationError, RunError
-from target_liveintent.run import RunCounts, StreamCounts, add
+from target_liveintent.run.counts import RunCounts, StreamCounts, add
 from target_liveintent.sandbox import Sandbox
 from target_liveintent.spark.driver import end, explain
 from target_liveintent.spark.options import Job
 from target_liveintent.spark.outcomes import Attempt
 from target_liveintent.spark.task import deliver
-from target_liveintent.store import open_for_reading, runs_in
+from target_liveintent.store.run_store import open_for_reading, runs_in
 
 IN_STREAM = ATTEMPT._replace(writes=("query-5", "query-5", "query-4"))
 

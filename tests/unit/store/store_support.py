@@ -13,10 +13,10 @@ from target_liveintent.config import settings_of
 from target_liveintent.conversions.model import Conversion, LetterKey, Rejection, event_of
 from target_liveintent.run_id import new_run_id
 from target_liveintent.settings import Settings
-from target_liveintent.store import RunStore, Waiting, open_database
-from target_liveintent.store.database import Database
+from target_liveintent.store.database import Database, Waiting
 from target_liveintent.store.layout import Step
 from target_liveintent.store.ledger import Claim
+from target_liveintent.store.run_store import RunStore, open_database
 
 LATER = int(time.time()) + 86_400
 GIVEN = {"customer_id": "a-1b2c", "auth_token": "a-token-of-unit-tests", "pixel_id": 1}

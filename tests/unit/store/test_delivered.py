@@ -8,8 +8,9 @@ import pytest
 from fakes import FakeClock
 from store_support import MD5, Stores, event, rejection, said, send
 
-from target_liveintent.store import DryStore, RunStore, forget_people, runs_in
 from target_liveintent.store.delivered import as_csv, as_messages, delivered_in
+from target_liveintent.store.letters import forget_people
+from target_liveintent.store.run_store import DryStore, RunStore, runs_in
 
 SENT = 1_785_600_000.25
 SHA2 = "06a240d11cc201676da976f7b49341181fd180da37cbe40a77432c0a366c80c3"

@@ -15,10 +15,10 @@ from unit_support import NOW, SETTINGS
 
 from target_liveintent.conversions.model import LetterKey
 from target_liveintent.errors import StorageError
-from target_liveintent.store import delete_letters
 from target_liveintent.store.layout import DEAD_LETTER
 from target_liveintent.store.letters import (
     as_messages,
+    delete_letters,
     imported,
     letter_of,
     letters_in,

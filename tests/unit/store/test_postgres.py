@@ -12,8 +12,9 @@ from postgres_server import GUARDED, Postgres
 from store_support import Stores, claim, event, events, said, send
 
 from target_liveintent.errors import ConfigurationError, StorageError
-from target_liveintent.privacy import without_secrets
-from target_liveintent.store import Waiting, open_for_reading
+from target_liveintent.privacy.redaction import without_secrets
+from target_liveintent.store.database import Waiting
+from target_liveintent.store.run_store import open_for_reading
 
 pytestmark = pytest.mark.postgres
 

@@ -8,7 +8,7 @@ from fakes import FakeClock
 from store_support import Stores, claim, event, rejection, said
 
 from target_liveintent.errors import StorageError
-from target_liveintent.store import Waiting
+from target_liveintent.store.database import Waiting
 
 REASONS = {
     False: "another program locks the file of the store",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from target_liveintent.config import settings_of
-from target_liveintent.explain import Explained, Explanation
+from target_liveintent.explain.description import Explained, Explanation
 from target_liveintent.mapping.stream_maps import StreamMaps
 from target_liveintent.printing import lines_of
 from target_liveintent.settings import Settings

@@ -9,7 +9,7 @@ from syrupy.assertion import SnapshotAssertion
 from unit_support import ADDRESS, TIME
 
 from target_liveintent.errors import InputError, StorageError
-from target_liveintent.explain import Expectation, Explained
+from target_liveintent.explain.description import Expectation, Explained
 from target_liveintent.singer.expectation import compare
 
 COLUMNS = ("event_id", "event_time", "email", "order_id", "value")

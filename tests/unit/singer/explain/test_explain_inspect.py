@@ -11,11 +11,10 @@ from explain_support import explained as explanation_of
 from explain_support import inspected, record, schema, settings, source
 from unit_support import ADDRESS, DAY, TIME
 
-from target_liveintent.conversions import DEAD_LETTERS, DELIVERED_EVENTS
+from target_liveintent.conversions.model import DEAD_LETTERS, DELIVERED_EVENTS
 from target_liveintent.errors import InputError
-from target_liveintent.explain import Explained
-from target_liveintent.explain.description import describe
-from target_liveintent.run import StreamCounts
+from target_liveintent.explain.description import Explained, describe
+from target_liveintent.run.counts import StreamCounts
 from target_liveintent.singer.explaining import read_input
 
 RECORD = {"id": 1, "event_time": TIME, "email": ADDRESS, "value": ""}
