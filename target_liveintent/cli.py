@@ -18,30 +18,22 @@ from target_liveintent import config
 from target_liveintent.delivery.client import read_token
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.mapping.presets import PRESETS, preset_text
-from target_liveintent.mapping.stream_maps import stream_maps_of
 from target_liveintent.printing import json_text, lines_of, print_json_lines, print_lines
 from target_liveintent.privacy.redaction import hide_token, protect_logging
 from target_liveintent.privacy.suppression import digests_in
 from target_liveintent.reasons import REASONS
-from target_liveintent.reporting.letters import look_at as look_at_letters
-from target_liveintent.reporting.page import as_lines as overview_lines
-from target_liveintent.reporting.page import write_page
+from target_liveintent.reporting import page, verdict
+from target_liveintent.reporting.letters import look_at
 from target_liveintent.reporting.reporter import read_overview
-from target_liveintent.reporting.verdict import health_line
 from target_liveintent.run.amounts import counted
 from target_liveintent.run.replay import ReplayChoice
 from target_liveintent.run_id import new_run_id, run_named
 from target_liveintent.settings import Settings
-from target_liveintent.singer.explaining import explain as explain_input
-from target_liveintent.singer.explaining import write_config
+from target_liveintent.singer import explaining
 from target_liveintent.singer.failures import readable_failures
 from target_liveintent.singer.process import check_standard_streams
+from target_liveintent.store import delivered, letters
 from target_liveintent.store.database import Database
-from target_liveintent.store.delivered import as_csv as delivered_as_csv
-from target_liveintent.store.delivered import as_messages as delivered_as_messages
-from target_liveintent.store.delivered import delivered_in
-from target_liveintent.store.letters import as_messages as letters_as_messages
-from target_liveintent.store.letters import delete_letters, forget_people, letters_in
 from target_liveintent.store.run_store import open_database, open_for_reading
 from target_liveintent.target import TargetLiveIntent
 
@@ -215,9 +207,6 @@ def _command(name: str, example: str) -> Callable[[Callable[..., Any]], click.Co
     return decorate
 
 
-_source = click.argument("source", type=click.File("r"), metavar="[FILE]", required=False)
-
-
 def _with_format(*styles: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return click.option("--format", "style", type=click.Choice(styles), default=styles[0])
 
@@ -236,7 +225,7 @@ def print_preset(files: dict[str, Any], name: str | None) -> None:  # noqa: ARG0
 
 
 @_command("explain", "--config liveintent.yml explain records.singer")
-@_source
+@click.argument("source", type=click.File("r"), metavar="[FILE]", default="-")
 @_path_option(
     "--expect",
     "expected",
@@ -251,7 +240,7 @@ def print_preset(files: dict[str, Any], name: str | None) -> None:  # noqa: ARG0
 @_with_format("text", "json")
 def print_explanation(
     files: dict[str, Any],
-    source: IO[str] | None,
+    source: IO[str],
     expected: str | None,
     new_config: str | None,
     style: str,
@@ -262,15 +251,12 @@ def print_explanation(
     nothing. The exit code is 1 if a run over the same input would fail. The command does not check
     the token, nor whether a run can use the store.
     """
-    source = source or sys.stdin
     if new_config is not None:
-        print_lines(write_config(source, new_config))
+        print_lines(explaining.write_config(source, new_config))
         return
     given = _given(files)
     settings = config.settings_of({**_NO_ACCOUNT, **given, **_NO_TOKEN})
-    explained = explain_input(
-        source, settings, stream_maps_of(settings), settings.presets, expected
-    )
+    explained = explaining.explain(source, settings, expected)
     explained.notes[:0] = config.warnings_of(given)
     _show(style, explained, partial(lines_of, "explain/explanation.txt"))
     if not explained.is_good:
@@ -297,19 +283,19 @@ def print_dead_letters(files: dict[str, Any], style: str, reasons: tuple[str, ..
     with _opened(files, to_change=bool(reasons)) as (settings, database):
         if reasons:
             for reason in dict.fromkeys(reasons):
-                count = delete_letters(database, settings, reason)
+                count = letters.delete_letters(database, settings, reason)
                 print_lines([f"{reason}: deleted {counted(count, 'dead letter')}"])
         elif style == "singer":
-            records = (text for _, text in letters_in(database))
-            print_json_lines(letters_as_messages(records))
+            records = (text for _, text in letters.letters_in(database))
+            print_json_lines(letters.as_messages(records))
         else:
             notes = [*config.warnings_of(_given(files))]
-            found = look_at_letters(database, settings, ReplayChoice(), notes)
+            found = look_at(database, settings, ReplayChoice(), notes)
             _show(style, found, partial(lines_of, "reporting/templates/dead_letters.txt"))
 
 
 @_command("replay", "--config liveintent.yml replay --dry-run")
-@_source
+@click.argument("source", type=click.File("r"), metavar="[FILE]", required=False)
 @_dry_run
 @_limit
 @_flag("--unconfirmed", help="Also send what LiveIntent may have counted (unconfirmed, api_error).")
@@ -349,11 +335,11 @@ def print_delivered(files: dict[str, Any], style: str, since: dt.datetime | None
     """Print the delivered events that the store keeps (see keep_delivered), the oldest first."""
     moment = 0.0 if since is None else since.replace(tzinfo=dt.timezone.utc).timestamp()
     with _opened(files) as (settings, database):
-        rows = delivered_in(database, settings.account, moment)
+        rows = delivered.delivered_in(database, settings.account, moment)
         if style == "csv":
-            print_lines(delivered_as_csv(rows))
+            print_lines(delivered.as_csv(rows))
         else:
-            print_json_lines(delivered_as_messages(rows))
+            print_json_lines(delivered.as_messages(rows))
 
 
 @_command("forget", "--config liveintent.yml forget < addresses.txt")
@@ -363,9 +349,8 @@ def forget(files: dict[str, Any]) -> None:
     Each line is an e-mail address, or the MD5 or SHA-256 of one. The command deletes dead
     letters and delivered events of all accounts, and stores no address.
     """
-    hashes = set(digests_in(sys.stdin))
     with _opened({**_NO_ACCOUNT, **files}, to_change=True) as (_, database):
-        rows = forget_people(database, hashes)
+        rows = letters.forget_people(database, set(digests_in(sys.stdin)))
     print_lines([f"deleted {counted(rows, 'row')}"])
 
 
@@ -383,9 +368,9 @@ def print_health(files: dict[str, Any], max_age: float | None) -> None:
     than usual.
     """
     with _opened(files) as (settings, database):
-        limit = None if max_age is None else dt.timedelta(hours=max_age)
+        limit = dt.timedelta(hours=max_age) if max_age else None
         overview = read_overview(settings, database, limit)
-    print_lines([health_line(overview)])
+    print_lines([verdict.health_line(overview)])
     if overview.causes:
         sys.exit(3)
 
@@ -408,10 +393,10 @@ def print_report(files: dict[str, Any], path: str | None, style: str | None) -> 
     with _opened(files, report_path=place if style == "html" else None) as (settings, database):
         overview = read_overview(settings, database)
     if style != "html":
-        _show(style, overview, overview_lines)
+        _show(style, overview, page.as_lines)
         return
     try:
-        write_page(overview, str(settings.report_path))
+        page.write_page(overview, str(settings.report_path))
     except OSError as error:
         msg = f"the report '{settings.report_path}' cannot be written: {error.strerror}"
         raise StorageError(msg) from None

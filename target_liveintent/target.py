@@ -7,6 +7,7 @@ The path of a record: `MessageReader` → `LiveIntentSink.process_record` → `R
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import signal
 import sys
@@ -25,20 +26,10 @@ from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.delivery.client import Client, DryClient
 from target_liveintent.delivery.pool import delivery_of
 from target_liveintent.delivery.refusals import Refusals
-from target_liveintent.errors import ConfigurationError, StorageError
-from target_liveintent.privacy.redaction import hide_token
+from target_liveintent.errors import StorageError
 from target_liveintent.privacy.suppression import Suppressions
-from target_liveintent.reporting.history import (
-    CANARY,
-    DONE,
-    FAILED,
-    REPLAY,
-    STOPPED,
-    USUAL,
-    Ending,
-    warnings_at_start,
-)
-from target_liveintent.reporting.reporter import RunReporter, keep_failure
+from target_liveintent.reporting import history
+from target_liveintent.reporting.reporter import RunReporter
 from target_liveintent.run.replay import ReplayChoice, ReplayConverter
 from target_liveintent.run.run import Run, RunParts
 from target_liveintent.run_id import new_run_id, run_named
@@ -50,7 +41,7 @@ from target_liveintent.singer.replaying import letters_to_replay, replay_letters
 from target_liveintent.singer.streams import StreamRegistry
 from target_liveintent.sinks import LiveIntentSink, SkippedSink, needed_columns, process_in
 from target_liveintent.store.database import Waiting
-from target_liveintent.store.run_store import DryStore, RunStore, open_for_reading, open_store
+from target_liveintent.store.run_store import open_store
 
 
 class TargetLiveIntent(Target):
@@ -95,7 +86,6 @@ class TargetLiveIntent(Target):
             self.settings = settings = msgspec.structs.replace(
                 settings, max_dead_letter_percent=100, on_rejection="dead_letter"
             )
-        hide_token(settings.auth_token)
         self.run_id = run_id or new_run_id()
         self._replay = replay
         then = "the next run continues from the last STATE"
@@ -106,26 +96,23 @@ class TargetLiveIntent(Target):
         self._waiting = Waiting(
             is_stopped=lambda: self._signals.received is not None, warn=self.logger.warning
         )
-        program = f"{self.name} {self.plugin_version}"
-        try:  # Before the store: if the file cannot be read, the run must not create any.
-            self._suppressions = Suppressions(settings.suppression_path)
-        except ConfigurationError as failure:
-            if replay is None:
-                keep_failure(str(failure), settings, self.run_id, program)
-            raise
         client = DryClient(settings, self.logger) if settings.dry_run else Client(settings)
+        program = f"{self.name} {self.plugin_version}"
         self._reporter = RunReporter(settings, program, self.logger, sys.stderr, run_id=self.run_id)
         # The API may accept nothing because only bad events are left to be replayed.
         refusals = Refusals(accepted=replay is not None)
         delivery = delivery_of(settings, client, SYSTEM_CLOCK, refusals)
-        self._store = None if settings.dry_run else self._open_store(send_again=send_again)
-        outcomes = self._store or DryStore(
-            open_for_reading(settings), settings, self.run_id, send_again=send_again
+        kind = history.USUAL if settings.limit is None else history.CANARY
+        kind = kind if replay is None else history.REPLAY
+        self._store = open_store(
+            settings, self.run_id, kind=kind, waiting=self._waiting, send_again=send_again
         )
+        for warning in history.warnings_at_start(self._store, settings, kind):
+            self.logger.warning(warning)
         parts = RunParts(
             SYSTEM_CLOCK,
             delivery,
-            outcomes,
+            self._store,
             write_state=self._output.write,
             stop_reading=self._stop_reading,
             on_progress=self._reporter.progress,
@@ -135,15 +122,10 @@ class TargetLiveIntent(Target):
         self.message_reader = MessageReader(self.run.tick)
         self.streams = StreamRegistry(settings, self.logger)
 
-    def _open_store(self, *, send_again: bool) -> RunStore:
-        kind = USUAL if self.settings.limit is None else CANARY
-        kind = kind if self._replay is None else REPLAY
-        opened = open_store(
-            self.settings, self.run_id, kind=kind, waiting=self._waiting, send_again=send_again
-        )
-        for warning in warnings_at_start(opened, self.settings, kind):
-            self.logger.warning(warning)
-        return opened
+    @functools.cached_property
+    def _suppressions(self) -> Suppressions:
+        """Read when the run is under way, so that the history has a run that fails for it."""
+        return Suppressions(self.settings.suppression_path)
 
     # What the SDK must not do by itself
 
@@ -223,23 +205,21 @@ class TargetLiveIntent(Target):
 
     def _end(self, failure: str | None) -> None:
         """Report how the run ended, and close the store."""
-        kind, said = (FAILED if failure else DONE), failure
+        ending = history.Ending(history.FAILED if failure else history.DONE, failure)
         if (number := self._signals.received) is not None:
-            kind, said = STOPPED, f"stopped by {signal.Signals(number).name}"
-            said += f"; {failure}" if failure else ""
+            said = f"stopped by {signal.Signals(number).name}"
+            ending = history.Ending(history.STOPPED, f"{said}; {failure}" if failure else said)
         is_test = self.streams.has_only_test
-        if is_test and kind == DONE:
+        if is_test and ending.kind == history.DONE:
             self.logger.info(
                 "meltano config test: the settings are right, and the store can be opened. Nothing"
                 " was sent, and the store keeps nothing of this test%s",
                 run_named(self.run_id),
             )
         else:
-            ending = Ending(kind, said)
             self._reporter.end(self.run.counts, ending, None if is_test else self._store)
-        if self._store is not None:
-            with contextlib.suppress(StorageError):  # The run has reported what is wrong.
-                self._store.close(forget=is_test)
+        with contextlib.suppress(StorageError):  # The run has reported what is wrong.
+            self._store.close(forget=is_test)
 
     def _stop_reading(self) -> None:
         self.message_reader.stopped = True
@@ -265,8 +245,9 @@ class TargetLiveIntent(Target):
         if registered is None:
             return
         stream, plans = registered
+        suppressions = self._suppressions  # It must be readable even if no stream gives events.
         sinks = [
-            LiveIntentSink(stream, plan, self.run, self.settings, self._suppressions)
+            LiveIntentSink(stream, plan, self.run, self.settings, suppressions)
             if gives_events
             else SkippedSink(plan, self.run)
             for plan, gives_events in plans

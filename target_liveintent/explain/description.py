@@ -7,7 +7,7 @@ Increase `VERSION` when the meaning of one changes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -196,14 +196,13 @@ class Explanation(msgspec.Struct):
         return not self.failures and (self.expectation is None or self.expectation.met)
 
 
-def describe(
-    explained: Explained, settings: Settings, in_use: Mapping[str, str]
-) -> ExplainedStream:
-    """Describe what one map makes of a stream; `in_use` is the setting `presets`."""
+def describe(explained: Explained, settings: Settings) -> ExplainedStream:
+    """Describe what one map makes of a stream."""
     stream, plan = explained.stream, explained.plan
-    described = ExplainedStream(stream.name, plan.stream, in_use.get(stream.name), _use(plan))
+    preset = settings.presets.get(stream.name)
+    described = ExplainedStream(stream.name, plan.stream, preset, _use(plan))
     described.lacks = explained.missing
-    described.advice = _advice(explained, settings, in_use=stream.name in in_use)
+    described.advice = _advice(explained, settings)
     if plan.is_used:
         _describe_fields(described, explained, settings)
     counts = explained.counts
@@ -247,11 +246,12 @@ def _use(plan: StreamPlan) -> str:
     return "mapped" if plan.origins else "as it is"
 
 
-def _advice(explained: Explained, settings: Settings, *, in_use: bool) -> str | None:
+def _advice(explained: Explained, settings: Settings) -> str | None:
     stream, missing = explained.stream, explained.missing
     columns = stream.schema["properties"]
     is_unnamed = explained.plan.is_used and not explained.plan.named
     if not FROM_SETTINGS.issuperset(missing) or (is_unnamed and likely_preset(columns)):
+        in_use = stream.name in settings.presets
         return advise_map(stream, settings.events, in_use=in_use, records=explained.samples)
     return None
 

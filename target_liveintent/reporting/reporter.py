@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import logging
 from typing import IO
@@ -13,7 +12,6 @@ from target_liveintent.errors import RunError
 from target_liveintent.reporting import summary
 from target_liveintent.reporting.history import (
     DONE,
-    FAILED,
     Ending,
     History,
     read_history,
@@ -29,7 +27,7 @@ from target_liveintent.run.counts import RunCounts
 from target_liveintent.run_id import run_named
 from target_liveintent.settings import Settings
 from target_liveintent.store.database import Database
-from target_liveintent.store.run_store import RunStore, open_for_reading, open_store
+from target_liveintent.store.run_store import RunStore
 
 
 def read_overview(
@@ -46,19 +44,6 @@ def read_overview(
     now = clock.time()
     today = dt.datetime.fromtimestamp(now, settings.events.zone).date()
     return overview_of(read_history(database, settings, today), settings, now, max_age)
-
-
-def keep_failure(message: str, settings: Settings, run_id: str, program: str) -> None:
-    """Record a run that failed before it could begin, if there is a store: `health` must know."""
-    with contextlib.suppress(RunError):
-        database = open_for_reading(settings)
-        database.close()
-        if settings.dry_run or database.is_new:
-            return
-        now, ending = SYSTEM_CLOCK.time(), Ending(FAILED, message)
-        record = record_of(RunCounts(), settings, ending, run_id=run_id, version=program, now=now)
-        with contextlib.closing(open_store(settings, run_id)) as store:
-            store.finish(FAILED, stored_text(record))
 
 
 class RunReporter:
@@ -103,8 +88,8 @@ class RunReporter:
 
         The last line of a run that is done ends in its ID; after others, the caller logs more.
 
-        Without a store, the history keeps nothing of the run, and the page of the last real run
-        stays.
+        Without a store, and of a dry run, the history keeps nothing, and the page of the last real
+        run stays.
         """
         self._progress.close()
         is_done = ending.kind == DONE
@@ -126,7 +111,7 @@ class RunReporter:
         self, counts: RunCounts, ending: Ending, store: RunStore | None
     ) -> tuple[History | None, Judgement]:
         """Keep the figures of the run; return the history with it, if any, and what is unusual."""
-        if store is None:
+        if store is None or self._settings.dry_run:
             return None, {}
         settings = self._settings
         try:

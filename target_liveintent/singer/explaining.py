@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 import msgspec
@@ -25,7 +25,7 @@ from target_liveintent.explain.description import (
 )
 from target_liveintent.mapping.map_checks import absent_streams, lacking_for_events
 from target_liveintent.mapping.proposals import config_text
-from target_liveintent.mapping.stream_maps import Stream, StreamMaps
+from target_liveintent.mapping.stream_maps import Stream, StreamMaps, stream_maps_of
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.settings import Settings
 from target_liveintent.singer.batch_files import batch_records
@@ -62,17 +62,10 @@ _NO_STREAM = (
 )
 
 
-def explain(
-    source: IO[str],
-    settings: Settings,
-    maps: StreamMaps,
-    in_use: Mapping[str, str],
-    expected: str | None = None,
-) -> Explanation:
+def explain(source: IO[str], settings: Settings, expected: str | None = None) -> Explanation:
     """Explain what a run would do with a Singer stream or a tap's catalog.
 
-    `in_use` is the setting `presets`, and `expected` a file to compare with; then ages are judged
-    as of the newest event.
+    `expected` is a file to compare with; then ages are judged as of the newest event.
 
     Raises:
         RunError: If the input or the file cannot be used. The message has the number of a line, not
@@ -83,6 +76,7 @@ def explain(
         found.notes.append(
             f"explain ignores the setting limit. A run would send at most {limit:,} events."
         )
+    maps = stream_maps_of(settings)
     plans = converted(found, settings, maps, from_recording=expected is not None)
     failures = list(run_problems(plans, settings))
     is_judged = found.records or found.is_catalog
@@ -90,7 +84,7 @@ def explain(
         failures.append(unmapped_message(found.streams, maps.names))
     return Explanation(
         notes=found.notes,
-        streams=[describe(one, settings, in_use) for one in plans],
+        streams=[describe(one, settings) for one in plans],
         absent_streams=[
             AbsentStream(name, similar or None)
             for name, similar in absent_streams(maps.names, found.streams)

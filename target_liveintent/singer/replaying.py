@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any
 
@@ -15,7 +14,7 @@ from target_liveintent.run.run import Run
 from target_liveintent.settings import Settings
 from target_liveintent.singer.reader import Message, MessageReader, decode_object
 from target_liveintent.store.letters import imported, letters_in
-from target_liveintent.store.run_store import RunStore, open_for_reading
+from target_liveintent.store.run_store import RunStore
 
 _MOST_REFUSED = 100
 """So many refused events fail a replay of which the API accepts nothing."""
@@ -51,31 +50,18 @@ def replay_letters(
 
 
 def letters_to_replay(
-    source: IO[str] | None, settings: Settings, store: RunStore | None
+    source: IO[str] | None, settings: Settings, store: RunStore
 ) -> Iterator[tuple[LetterKey, dict[str, Any]]]:
-    """Yield the dead letters of the store, or of a file; these are in the store before that.
-
-    Args:
-        source: The file; None for the dead letters of the store.
-        settings: The settings.
-        store: The store; None in a dry run.
-    """
+    """Yield the dead letters of the store, or of the file `source`, which imports them first."""
     if source is not None:
         # All are read before one is imported: of a file that cannot be read, nothing is.
         letters = {one.key: one for one in (imported(r, settings) for r in letters_of(source))}
-        if store is not None:
-            store.import_letters(letters.values())
+        store.import_letters(letters.values())
         yield from ((key, dict(one.record)) for key, one in letters.items())
         return
-    with contextlib.ExitStack() as resources:
-        if store is None:
-            database, run = open_for_reading(settings), 0
-            resources.callback(database.close)
-        else:
-            database, run = store.database, store.number
-        # (A letter that is rejected again may get a key behind this one.)
-        for key, text in letters_in(database, run):
-            yield key, decode_object(text.encode())
+    # (A letter that is rejected again may get a key behind this one.)
+    for key, text in letters_in(store.database, store.number):
+        yield key, decode_object(text.encode())
 
 
 def letters_of(source: IO[str]) -> list[dict[str, Any]]:

@@ -53,7 +53,7 @@ def explain(frame: Any, options: Mapping[str, object]) -> None:
             explained.add(*row)
     notes = [f"At most {MAX_RECORDS:,} rows are read."]
     problems = list(run_problems([explained], settings))
-    explanation = Explanation(notes, [describe(explained, settings, {})], [], problems)
+    explanation = Explanation(notes, [describe(explained, settings)], [], problems)
     print_lines([*warnings_of(texts), *lines_of("explain/explanation.txt", explanation)])
 
 

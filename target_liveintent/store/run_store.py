@@ -355,8 +355,8 @@ class DryStore(RunStore):
         self._clear()
         return claims
 
-    def release(self) -> None:
-        """Close the store."""
+    def close(self, *, forget: bool = False) -> None:  # noqa: ARG002 (there is no row of the run)
+        """Close the database."""
         self.database.close()
 
 
@@ -382,10 +382,12 @@ def open_store(  # noqa: PLR0913 (an argument for each option)
     waiting: Waiting | None = None,
     send_again: bool = False,
 ) -> RunStore:
-    """Open the store for a run that sends events; create it if there is none. See `RunStore`."""
-    database = open_database(settings, clock, waiting)
+    """Open the store for a run; create it if there is none and the run is not dry."""
+    is_dry = settings.dry_run
+    opened = open_for_reading(settings) if is_dry else open_database(settings, clock, waiting)
+    made, database = DryStore if is_dry else RunStore, opened
     try:
-        return RunStore(database, settings, run_id, clock, kind=kind, send_again=send_again)
+        return made(database, settings, run_id, clock, kind=kind, send_again=send_again)
     except BaseException:
         database.close()
         raise

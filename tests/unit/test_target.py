@@ -19,6 +19,7 @@ from target_liveintent.store.run_store import DryStore, RunStore
 from target_liveintent.target import TargetLiveIntent
 
 JANE = "jane.roe+x@example.com"
+TEST = '{"type": "SCHEMA", "stream": "meltano_test_stream", "schema": {"properties": {}}}'
 
 
 @pytest.fixture(autouse=True)
@@ -77,12 +78,9 @@ def test_a_dry_run_has_no_files(folder: Path, replay: ReplayChoice | None) -> No
 @pytest.mark.parametrize("dry_run", [False, True])
 @pytest.mark.parametrize("name", ["store", "suppression_path"])
 def test_a_file_that_cannot_be_used(folder: Path, name: str, dry_run: bool) -> None:
-    """It is found before anything is read, and the run creates no file."""
-    place = folder / "a-folder"
-    place.mkdir()
+    """It ends the run before a record is read."""
     with pytest.raises(ConfigurationError, match=name):
-        made(dry_run=dry_run, **{name: str(place)})
-    assert list(folder.iterdir()) == [place]
+        made(dry_run=dry_run, **{name: str(folder)}).process(io.StringIO(TEST))
 
 
 def test_a_replay_reaches_its_end() -> None:

@@ -73,6 +73,8 @@ def test_letters_of_a_file_are_kept(given: Settings) -> None:
 def test_a_dry_run_of_a_file(given: Settings) -> None:
     """It shows what would become of each of the file's dead letters once, and keeps none."""
     first, second = ({"event_id": "1", "reason": reason} for reason in ("a", "b"))
-    found = letters_to_replay(io.StringIO(line(first) + line(second)), given, None)
-    assert [record for _, record in found] == [second]
+    given = msgspec.structs.replace(given, dry_run=True)
+    with contextlib.closing(open_store(given, "run-1")) as store:
+        found = letters_to_replay(io.StringIO(line(first) + line(second)), given, store)
+        assert [record for _, record in found] == [second]
     assert not Path(given.store).exists()

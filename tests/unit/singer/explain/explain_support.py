@@ -7,7 +7,7 @@ from typing import Any
 
 from target_liveintent.config import settings_of
 from target_liveintent.explain.description import Explained, Explanation
-from target_liveintent.mapping.stream_maps import StreamMaps
+from target_liveintent.mapping.stream_maps import stream_maps_of
 from target_liveintent.printing import lines_of
 from target_liveintent.settings import Settings
 from target_liveintent.singer.explaining import converted, explain, read_input
@@ -45,8 +45,8 @@ def inspected(
     """Return what becomes of the messages of an input of which nothing is to be said."""
     found = read_input(source(messages))
     assert found.notes == []
-    given = StreamMaps(maps or {}, {})
-    return converted(found, settings(**changes), given, from_recording=recorded)
+    given = settings(stream_maps=maps, **changes)
+    return converted(found, given, stream_maps_of(given), from_recording=recorded)
 
 
 def explained(
@@ -56,8 +56,7 @@ def explained(
     **changes: Any,
 ) -> Explanation:
     """Explain an input."""
-    given = StreamMaps(maps or {}, {})
-    return explain(source(messages), settings(**changes), given, {}, expected)
+    return explain(source(messages), settings(stream_maps=maps, **changes), expected)
 
 
 def printed(*messages: dict[str, Any], **options: Any) -> list[str]:

@@ -54,7 +54,7 @@ def test_events() -> None:
     """Each event is kept as it would be sent, and three are shown with shortened hashes."""
     made = explained(*({"id": number} for number in range(5)))
     assert len(made.conversions) == 5
-    records = describe(made, settings(), {}).records
+    records = describe(made, settings()).records
     assert records is not None
     examples = [bytes(example).decode() for example in records.examples]
     assert len(examples) == 3
@@ -65,10 +65,10 @@ def test_events() -> None:
 def test_events_with_one_id() -> None:
     """A run sends one of them, so a warning counts the others."""
     made = explained({"id": 1}, {"id": 2, "value": 3}, {"id": 1}, {"id": 1})
-    (line,) = [one for one in describe(made, settings(), {}).warnings if "event ID" in one]
+    (line,) = [one for one in describe(made, settings()).warnings if "event ID" in one]
     assert line.startswith("2 of 4 events have the event ID of another one")
     made = explained({"id": 1}, {"id": 2})
-    assert not any("event ID" in one for one in describe(made, settings(), {}).warnings)
+    assert not any("event ID" in one for one in describe(made, settings()).warnings)
 
 
 def test_a_byte_order_mark() -> None:

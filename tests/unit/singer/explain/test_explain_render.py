@@ -9,7 +9,6 @@ from preset_records import sample
 from syrupy.assertion import SnapshotAssertion
 from unit_support import TIME
 
-from target_liveintent.mapping.stream_maps import stream_maps_of
 from target_liveintent.printing import lines_of
 from target_liveintent.singer.explaining import explain
 
@@ -174,13 +173,8 @@ def test_what_a_run_would_lose() -> None:
 def test_a_preset(given: dict[str, Any], said: str) -> None:
     """Columns that look like a preset's suggest it; one that is in use is named."""
     of = sample("stripe_charges", time.time())
-    lines = with_presets({**schema(of.record, of.keys), "stream": of.stream}, **given)
+    message = {**schema(of.record, of.keys), "stream": of.stream}
+    found = explain(source([message]), settings(**given))
+    lines = lines_of("explain/explanation.txt", found)
     assert any(said in line for line in lines)
     assert any("presets:" in line for line in lines) == said.startswith("`presets")
-
-
-def with_presets(message: dict[str, Any], **given: Any) -> list[str]:
-    """Explain a SCHEMA with the maps of these settings."""
-    used = settings(**given)
-    found = explain(source([message]), used, stream_maps_of(used), used.presets)
-    return lines_of("explain/explanation.txt", found)
