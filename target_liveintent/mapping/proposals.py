@@ -9,9 +9,9 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from target_liveintent.conversions.builder import lasting_keys
-from target_liveintent.conversions.coerce import missing_columns
+from target_liveintent.conversions.coerce import Unusable, flag, missing_columns
 from target_liveintent.mapping.expressions import FILTER
-from target_liveintent.mapping.functions import is_true, minor_units
+from target_liveintent.mapping.functions import minor_units
 from target_liveintent.mapping.presets import likely_preset, preset_columns
 from target_liveintent.mapping.recognition import (
     Column,
@@ -62,29 +62,25 @@ class Proposal(NamedTuple):
 def propose(stream: Stream, records: Sequence[Mapping[str, Any]] = ()) -> Proposal:
     """Propose a map of the columns of a stream and its first records that are recognized."""
     columns = columns_of(stream, records)
-    found = {
-        field: column
-        for field in table().fields
-        if (column := recognize(field, columns, stream.name)) is not None
-    }
-    made = {field: column.expression for field, column in found.items()}
-    made |= {"source": "'web'"}
+    fields = table().fields
+    found = {field: one for field in fields if (one := recognize(field, columns, stream.name))}
+    made = {field: column.expression for field, column in found.items()} | {"source": "'web'"}
     if tests := [*_tests(columns)]:
         made[FILTER] = " and ".join(tests)
-    remarks = [*_statuses(columns, found, made), *_event_id(columns, made, stream.keys)]
-    if (times := found.get("event_time")) is not None:
+    remarks = [*_statuses(columns, made), *_event_id(columns, made, stream.keys)]
+    if times := found.get("event_time"):
         made["event_time"] = (time_call(times.samples) or "{}").format(times.expression)
-    if "value" in found:
-        remarks += _amount(found["value"], columns, made)
-    if "order_id" not in made and "event_id" in made and "order" in words_of(stream.name):
-        made["order_id"] = made["event_id"]
-    if (source := found.get("source")) is not None and source.samples:
+    if value := found.get("value"):
+        remarks += _amount(value, columns, made)
+    if "event_id" in made and "order" in words_of(stream.name):
+        made.setdefault("order_id", made["event_id"])
+    if (source := found.get("source")) and source.samples:
         made["source"] = f"lower({source.expression})"
-    for field in table().fields:
-        if field not in found and (others := candidates(field, columns)):
+    for field in fields:
+        if field not in made and (others := candidates(field, columns)):
             names = ", ".join(".".join(column.path) for column in others)
             remarks.append(f"{field}: not recognized; candidates: {names}")
-    order = (FILTER, *table().fields)
+    order = (FILTER, *fields)
     return Proposal(stream.name, {one: made[one] for one in order if one in made}, remarks)
 
 
@@ -94,30 +90,17 @@ def _tests(columns: Iterable[Column]) -> Iterator[str]:
     meanings = {frozenset(name.split()): meaning for name, meaning in known.filters.items()}
     for column in columns:
         meaning = meanings.get(column.words - known.filters_also - known.neutral)
-        if meaning is not None and "date-time" not in column.types and column.fits(_is_flag):
+        is_flag = column.fits(lambda value: not isinstance(flag(value), Unusable))
+        if meaning is not None and is_flag and "date-time" not in column.types:
             yield f"{'' if meaning else 'not '}is_true({column.expression})"
 
 
-def _is_flag(value: Any) -> bool:
-    try:
-        is_true(value)
-    except ValueError:
-        return False
-    return True
-
-
-def _statuses(
-    columns: Iterable[Column], found: Mapping[str, Column], made: Mapping[str, str]
-) -> Iterator[str]:
-    """Name columns by which a filter may select paid orders that were not cancelled.
-
-    If no name says which these are, they are columns with few different values.
-    """
-    others = [one for one in columns if one not in found.values()]
-    statuses = [one for one in others if "status" in one.words]
-    if statuses := statuses or [one for one in others if one.has_few_values]:
-        names = ", ".join(column.expression for column in statuses[:_MOST_NAMED])
+def _statuses(columns: Iterable[Column], made: Mapping[str, str]) -> Iterator[str]:
+    """Name columns by which a filter may select paid orders that were not cancelled."""
+    statuses = [one for one in columns if "status" in one.words and "date" not in one.words]
+    if statuses:
         begin = "extend __filter__: it" if FILTER in made else "a filter"
+        names = ", ".join(column.expression for column in statuses[:_MOST_NAMED])
         yield f"{begin} can also read {names}, to leave out what was cancelled"
 
 
@@ -132,24 +115,22 @@ def _event_id(
         else:
             yield f"event_id: derived from the keys {', '.join(lasting)}"
     elif "event_id" not in made:
-        unique = [one.expression for one in columns if one.is_unique][:_MOST_NAMED]
-        differ = f"; these differ in all first records: {', '.join(unique)}" if unique else ""
-        yield f"event_id: derived from the whole record, as no name is known{differ}"
+        yield "event_id: derived from the whole record, as no column is recognized"
 
 
 def _amount(value: Column, columns: Iterable[Column], made: dict[str, str]) -> Iterator[str]:
     """Make the value, and the currency of the same object if there is one."""
-    if len(value.path) > 1:
-        beside = [
-            one._replace(words=words_of(one.path[-1]))
-            for one in columns
-            if one.path[:-1] == value.path[:-1]
-        ]
-        if own := recognize("currency", beside, ""):
-            made["currency"] = own.expression
-    are_whole = value.fits(lambda sample: minor_units(sample, "USD").__class__ is Decimal)
-    is_minor = bool(value.words & table().minor)
-    if not are_whole or not (is_minor or (value.types == {"integer"} and are_cents(value.samples))):
+    *outer, _ = value.path
+    beside = [
+        one._replace(words=words_of(one.path[-1])) for one in columns if [*one.path[:-1]] == outer
+    ]
+    if outer and (own := recognize("currency", beside, "")):
+        made["currency"] = own.expression
+    are_whole = value.fits(lambda sample: isinstance(minor_units(sample, "USD"), Decimal))
+    is_minor = value.words & table().minor or (
+        value.types == {"integer"} and are_cents(value.samples)
+    )
+    if not (are_whole and is_minor):
         made["value"] = amount_call(value.samples).format(value.expression)
     elif "currency" in made:
         made["value"] = f"minor_units({value.expression}, {made['currency']})"

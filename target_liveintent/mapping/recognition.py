@@ -11,6 +11,7 @@ import functools
 import itertools
 import pathlib
 import re
+import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -29,8 +30,6 @@ MAX_SAMPLES = 50
 _MOST_COLUMNS = 2_000
 _DEEPEST = 4
 """The longest path that is considered, in steps."""
-_FEWEST_UNIQUE = 10
-_FEW = 6
 _FITTING = 0.8
 """The share of a column's first values that must have the shape of what it should hold."""
 _SMALL = 1_000
@@ -44,7 +43,6 @@ _FORMS = (
     *map("".join, itertools.product(_DATES, _TIMES)),
 )
 """The formats of times that are tried with `parse_time`."""
-_TIME_TYPES = {"date-time", "date"}
 _SCALARS = {"string", "integer", "number"}
 _TYPES = {
     **dict.fromkeys(("event_id", "order_id", "event_time", "value"), _SCALARS),
@@ -61,7 +59,7 @@ class Field(msgspec.Struct):
     also: frozenset[str] = frozenset()
     never: frozenset[str] = frozenset()
     core: frozenset[str] = frozenset()
-    shape: str | None = None
+    shape: str = ".*"
     by_shape: bool = False
     mark: str | None = None
 
@@ -103,58 +101,45 @@ class Column(NamedTuple):
         """Return whether nearly all values have a shape."""
         return sum(map(shape, self.samples)) >= len(self.samples) * _FITTING
 
-    @property
-    def is_unique(self) -> bool:
-        """Whether there are many first values, and no two of them are equal."""
-        texts = {str(value) for value in self.samples if isinstance(value, (str, int))}
-        return len(texts) == len(self.samples) >= _FEWEST_UNIQUE
-
-    @property
-    def has_few_values(self) -> bool:
-        """Whether there are many first values, but few different ones."""
-        return len(self.samples) >= _FEWEST_UNIQUE and 1 < len(set(self.samples)) <= _FEW
-
 
 @functools.cache
 def table() -> Table:
     """Return the content of `recognized.yaml`."""
-    return msgspec.yaml.decode(
-        pathlib.Path(__file__).with_name("recognized.yaml").read_bytes(), type=Table
-    )
+    text = pathlib.Path(__file__).with_name("recognized.yaml").read_bytes()
+    return msgspec.yaml.decode(text, type=Table)
 
 
 @functools.cache
-def _meanings() -> dict[str, str]:
-    """Return what the words of the table mean that mean others."""
-    return {word: meaning for meaning, words in table().words.items() for word in words}
-
-
-@functools.cache
-def _known_words() -> re.Pattern[str]:
-    """Return a pattern that finds the words of the table, the longest first."""
+def _words() -> tuple[dict[str, str], re.Pattern[str]]:
+    """Return what words mean that mean others, and a pattern of all words, the longest first."""
     known = table()
-    phrases = itertools.chain(known.filters, *(one.names for one in known.fields.values()))
-    words = _meanings().keys() | known.neutral | known.minor | known.filters_also
-    words |= {word for phrase in phrases for word in phrase.split()}
-    words = words.union(*(one.also for one in known.fields.values()))
-    return re.compile("|".join(sorted((w for w in words if len(w) > 1), key=len, reverse=True)))
+    meanings = {word: meaning for meaning, words in known.words.items() for word in words}
+    fields = known.fields.values()
+    texts = itertools.chain(
+        meanings,
+        known.filters,
+        known.filters_also,
+        known.neutral,
+        known.minor,
+        *(one.names for one in fields),
+        *(one.also for one in fields),
+    )
+    words = {word for text in texts for word in text.split() if len(word) > 1}
+    return meanings, re.compile("|".join(sorted(words, key=len, reverse=True)))
 
 
 def words_of(name: str) -> frozenset[str]:
-    """Return the words of a name, abbreviations in full: `custMail` is `customer` and `email`."""
-    meanings = _meanings()
-    parts = re.findall(r"[^\W_]+", _CAMEL.sub(" ", name))
-    words = itertools.chain.from_iterable(_pieces(part.lower()) for part in parts)
-    return frozenset(" ".join(meanings.get(word, word) for word in words).split())
+    """Return the words of a name, abbreviations in full: `custMail` is `customer` and `email`.
 
-
-def _pieces(word: str) -> list[str]:
-    """Split a word that is written without a space, such as `createdat`, if all pieces are known.
-
-    The plural of a known word is its singular.
+    A word without spaces, such as `createdat`, is split if all its parts are known. The plural of a
+    known word is its singular.
     """
-    found = _known_words().findall(word)
-    return found if "".join(found) in {word, word.removesuffix("s")} else [word]
+    meanings, known = _words()
+    words = []
+    for part in re.findall(r"[^\W_]+", _CAMEL.sub(" ", name).lower()):
+        found = known.findall(part)
+        words += found if "".join(found) in {part, part.removesuffix("s")} else [part]
+    return frozenset(" ".join(meanings.get(word, word) for word in words).split())
 
 
 def columns_of(stream: Stream, records: Sequence[Mapping[str, Any]] = ()) -> list[Column]:
@@ -173,12 +158,16 @@ def columns_of(stream: Stream, records: Sequence[Mapping[str, Any]] = ()) -> lis
     ]
 
 
+def _has_parts(path: Path) -> bool:
+    """Return whether an expression can read what is inside the object at a path."""
+    return len(path) < _DEEPEST and not any("." in step for step in path)
+
+
 def _values(record: Mapping[str, Any], outer: Path = ()) -> Iterator[tuple[Path, Any]]:
     for name, value in record.items():
         path = (*outer, str(name))
         if isinstance(value, Mapping):
-            if len(path) < _DEEPEST and "." not in name:
-                yield from _values(value, path)
+            yield from _values(value, path) if _has_parts(path) else ()
         elif coalesce(value) is not None and not isinstance(value, (list, tuple)):
             yield path, value
 
@@ -191,15 +180,16 @@ def _described(schema: Any, path: Path = ()) -> Iterator[tuple[Path, frozenset[s
     for kind in kinds:
         if isinstance(properties := kind.get("properties"), Mapping):
             inner |= properties
-    if inner and len(path) < _DEEPEST and not (path and "." in path[-1]):
+    if inner and _has_parts(path):
         for name, one in inner.items():
             yield from _described(one, (*path, name))
         return
     given = [kind.get("type") or [] for kind in kinds]
-    types = {kind.get("format") for kind in kinds} - {None}
+    types = {kind.get("format") for kind in kinds}
     types |= {name for one in given for name in ([one] if isinstance(one, str) else one)}
-    if path and types - {"null"} not in ({"object"}, {"array"}):
-        yield path, frozenset(types - {"null"})
+    types -= {None, "null"}
+    if path and types not in ({"object"}, {"array"}):
+        yield path, frozenset(types)
 
 
 # Shapes of values
@@ -210,15 +200,11 @@ def _looks_like(field: str, value: Any) -> bool:
     if isinstance(value, bool) or not isinstance(value, (str, int, float, Decimal)):
         return False
     if field == "value":
-        return _is_amount(value)
+        return any(_is_read(read_amount(value, sign)) for sign in ".,")
     if field == "currency":
         return currency_code(value) in CURRENCIES
     shape = table().fields[field].shape
-    return shape is None or re.fullmatch(shape, str(value).strip(), re.DOTALL) is not None
-
-
-def _is_amount(value: Any) -> bool:
-    return any(_is_read(read_amount(value, sign)) for sign in ".,")
+    return re.fullmatch(shape, str(value).strip(), re.DOTALL) is not None
 
 
 def _is_read(result: Any) -> bool:
@@ -248,8 +234,8 @@ def amount_call(samples: Sequence[Any]) -> str:
 
 def are_cents(samples: Sequence[Any]) -> bool:
     """Return whether integers may be amounts in cents: they are not all small."""
-    numbers = sorted(abs(float(v)) for v in samples if isinstance(v, (int, float, Decimal)))
-    return not numbers or numbers[len(numbers) // 2] >= _SMALL
+    numbers = [abs(float(v)) for v in samples if isinstance(v, (int, float, Decimal))]
+    return not numbers or statistics.median_high(numbers) >= _SMALL
 
 
 # Recognition
@@ -272,15 +258,10 @@ def candidates(field: str, columns: Iterable[Column]) -> list[Column]:
     found = [
         column
         for column in columns
-        if _type_fits(field, column.types)
-        and (column.words & one.core or (_has_shape(field, column) and _may_hold(field, column)))
+        if (column.words & one.core and _type_fits(field, column.types))
+        or (_is_typical(field, column) and _may_hold(field, column))
     ]
     return sorted(found, key=lambda column: bool(column.words & one.never))[:_MOST_CANDIDATES]
-
-
-def _has_shape(field: str, column: Column) -> bool:
-    """Return whether the values of a column may say what it holds, whatever its name is."""
-    return _is_typical(field, column) or bool(table().fields[field].shape and column.samples)
 
 
 def _may_hold(field: str, column: Column) -> bool:
@@ -295,9 +276,9 @@ def _may_hold(field: str, column: Column) -> bool:
 
 
 def _type_fits(field: str, types: frozenset[str]) -> bool:
-    if not types.isdisjoint(_TIME_TYPES):
+    if types & {"date-time", "date"}:
         return field == "event_time"
-    return not types or not types.isdisjoint(_TYPES.get(field, {"string"}))
+    return not types or bool(types & _TYPES.get(field, {"string"}))
 
 
 def _is_typical(field: str, column: Column) -> bool:
@@ -305,15 +286,15 @@ def _is_typical(field: str, column: Column) -> bool:
 
     A number may be a time, but also an ID or a telephone number.
     """
+    one = table().fields[field]
     if field == "event_time" and column.samples:
-        return not column.fits(_is_amount)
-    mark = table().fields[field].mark
-    if mark is not None and any(mark in str(value) for value in column.samples):
+        return not column.fits(functools.partial(_looks_like, "value"))
+    if one.mark is not None and any(one.mark in str(value) for value in column.samples):
         return True
-    return table().fields[field].by_shape and bool(column.samples or "date-time" in column.types)
+    return one.by_shape and bool(column.samples or "date-time" in column.types)
 
 
-def _rank(field: str, column: Column, own: frozenset[str]) -> tuple[int, int] | None:
+def _rank(field: str, column: Column, own: frozenset[str]) -> tuple[int, int, bool] | None:
     """Return the rank of a column by its name, the best rank first; None if the name does not fit.
 
     The own words of the stream's name may stand beside each name.
@@ -321,12 +302,11 @@ def _rank(field: str, column: Column, own: frozenset[str]) -> tuple[int, int] | 
     one, words = table().fields[field], column.words - table().minor
     if field == "event_time" and ("date-time" in column.types or column.samples):
         words |= {"date"}
-    if field == "event_time" and {"date"} < words <= own | {"date"}:
-        return -1, column.types == {"string"}  # Such as a payment's date.
     last = words_of(column.path[-1]) if field in {"event_id", "order_id"} else words
     beside = one.also | table().neutral | own
     for place, phrase in enumerate(one.names):
         name = frozenset(phrase.split())
         if name <= last and words - name <= beside:
-            return place, len(words - name)
+            is_vague = field == "event_time" and column.types == {"string"}  # Such as 20261128.
+            return place, len(words - name), is_vague
     return None

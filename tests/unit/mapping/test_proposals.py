@@ -88,7 +88,7 @@ def lines_of(stream: Stream, *records: dict[str, Any]) -> str:
         ("mail_1 mail_2", {}, "email: not recognized; candidates: mail_1, mail_2"),
         ("a b", dict.fromkeys("ab", "x@example.com"), "email: not recognized; candidates: a, b"),
         ("email", {"email": "Jane"}, "email: not recognized; candidates: email"),
-        ("a", {"a": "https://x.example/"}, "source_url: not recognized; candidates: a"),
+        ("page", {"page": "7"}, "source_url: not recognized; candidates: page"),
         ("a", {"a": "https://x.example/?li_did=x"}, "source_url: get('a')"),
         # Which of the two is the month is not known.
         ("date", {"date": "03/04/2026"}, "event_time: not recognized; candidates: date"),
@@ -161,17 +161,16 @@ def test_the_event_id(keys: tuple[str, ...], event_id: str | None) -> None:
     assert proposal.expressions.get("event_id") == event_id
 
 
-def test_columns_that_may_be_the_event_id() -> None:
-    """Without a known name, columns whose values differ in ten records or more are named."""
-    rows = [{"a": f"A{n}", "b": n // 2, "c": n} for n in range(10)]
-    stream = Stream("x", schema_of("a b c"), ())
-    assert "these differ in all first records: get('a'), get('c')" in lines_of(stream, *rows)
-    assert "these differ" not in lines_of(stream, *rows[:9])
-
-
 def test_an_event_id_differs_in_each_record() -> None:
     stream = stream_of("order_no created_at:t email")
-    assert "event_id" not in propose(stream, [{"order_no": 1}, {"order_no": 1}]).expressions
+    assert "event_id: derived from the whole record" in lines_of(stream, *[{"order_no": 1}] * 2)
+
+
+def test_a_decision_id_is_no_url() -> None:
+    """Where a URL holds it, `source_url` gives it."""
+    page = "https://shop.example.com/?li_did=6d92078a-8246-4ba4-ae5b-76104861e7dc"
+    found = propose(stream_of("entry_page x"), [{"entry_page": page}]).expressions
+    assert (found.get("source_url"), found.get("decision_id")) == ("get('entry_page')", None)
 
 
 @pytest.mark.parametrize("name", PRESETS)
