@@ -1,12 +1,9 @@
 """Compiles the expressions of stream maps to Python code that acts as the SDK's evaluator does.
 
-For each record, the SDK walks the tree of each expression, which takes about 3 µs even for a bare
-column. This module turns each tree into code. Operators that the evaluator guards become calls of
-the guards themselves (simpleeval's own functions), a name becomes a lookup in the record, and the
-rest stays plain Python.
-
-The evaluator of simpleeval still handles what is rare: comprehensions, f-strings, starred items. A
-test compares the results of both with those of the SDK.
+The SDK walks the tree of each expression for each record, which takes about 3 µs even for a bare
+column. Here, operators that the evaluator guards become calls of its own guards, a name becomes a
+lookup in the record, and the rest stays plain Python. simpleeval's evaluator handles what is rare:
+comprehensions, f-strings, starred items. A test compares both with the SDK.
 """
 
 from __future__ import annotations
@@ -31,8 +28,6 @@ Path = tuple[str, ...]
 """A column, and the steps into it. The empty path is the whole record."""
 Row = dict[str, Any]
 
-_RECORD = ast.Name("record", ast.Load())
-_GET_OF_RECORD = ast.Attribute(_RECORD, "get", ast.Load())
 _GUARDS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: simpleeval.safe_add,
     ast.Mult: simpleeval.safe_mult,
@@ -40,29 +35,18 @@ _GUARDS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.LShift: simpleeval.safe_lshift,
     ast.RShift: simpleeval.safe_rshift,
 }
-_PLAIN = (ast.Sub, ast.Div, ast.FloorDiv, ast.Mod, ast.BitXor, ast.BitOr, ast.BitAnd)
 _KEPT = (
-    *(ast.boolop, ast.cmpop, ast.expr_context, ast.unaryop),
-    *(ast.Compare, ast.Constant, ast.IfExp, ast.UnaryOp),
+    *(ast.boolop, ast.cmpop, ast.expr_context, ast.operator, ast.unaryop),
+    *(ast.BoolOp, ast.Compare, ast.Constant, ast.IfExp, ast.UnaryOp),
     *(ast.Dict, ast.List, ast.Set, ast.Slice, ast.Tuple),
 )
 """Nodes that stay as they are, except for their parts. For other nodes, there is a method of
 `_Rewriter`, or the evaluator is used."""
-
-
-def _md5(string: str) -> str:
-    return hashlib.md5(string.encode(), usedforsecurity=False).hexdigest()
-
-
-def _sha256(string: str) -> str:
-    return hashlib.sha256(string.encode()).hexdigest()
-
-
 _FUNCTIONS: dict[str, Any] = {
     **simpleeval.DEFAULT_FUNCTIONS,
     **{kind.__name__: kind for kind in (bool, dict, list, set, tuple)},
-    "md5": _md5,
-    "sha256": _sha256,
+    "md5": lambda string: hashlib.md5(string.encode(), usedforsecurity=False).hexdigest(),
+    "sha256": lambda string: hashlib.sha256(string.encode()).hexdigest(),
     "datetime": simpleeval.ModuleWrapper(dt),
     "json": simpleeval.ModuleWrapper(json),
     **FUNCTIONS,
@@ -74,21 +58,21 @@ class Expression(NamedTuple):
     """An expression of a map.
 
     Attributes:
+        compute: Computes its value for a record.
+        code: It, as Python code that reads `record`.
         reads: What it reads: groups of paths, and of each group it needs one. The paths within a
             `coalesce` or an `or` are one group; any other path is a group of its own. Empty for a
             preset's expression, which may read what not every source has.
-        compute: Computes its value for a record.
-        code: It, as Python code that reads `record`.
-        columns: The columns of a record that it needs; None if that is not known.
+        columns: The columns of a record that it needs; among them None if it may need any.
         names: Those of them that it reads by their names, so that it fails without them.
     """
 
     text: str
-    reads: frozenset[frozenset[Path]]
-    compute: Callable[[dict[str, Any]], Any]
+    compute: Callable[[Row], Any]
     code: str
-    columns: frozenset[str] | None = frozenset()
-    names: frozenset[str] = frozenset()
+    reads: frozenset[frozenset[Path]]
+    columns: frozenset[str | None]
+    names: frozenset[str]
 
 
 class Compiler:
@@ -118,17 +102,18 @@ class Compiler:
         text = text.strip()
         tree, original = (ast.parse(text, mode="eval").body for _ in range(2))
         rewriter = _Rewriter(self._values, column, tree)
-        code = rewriter.rewrite(tree)
-        ast.parse(f"((({code})))")  # Within a function, Python takes fewer brackets.
-        reads, names = frozenset(rewriter.reads), frozenset(rewriter.names)
-        if code is None:
+        made = rewriter.visit(tree)
+        if rewriter.is_complete:
+            code = ast.unparse(ast.fix_missing_locations(made))
+            ast.parse(f"((({code})))")  # Within a function, Python takes fewer brackets.
+        else:
             name = f"_e_{len(self.environment)}"
-            evaluate = functools.partial(self._evaluate, column, text, original)
-            self.environment[name] = evaluate
-            return Expression(text, reads, evaluate, f"{name}(record)", None, names)
+            self.environment[name] = functools.partial(self._evaluate, column, text, original)
+            code = f"{name}(record)"
+            rewriter.columns.add(None)
         compute = compiled(f"lambda record: ({code})", self.environment, "eval")
-        columns = None if any(() in group for group in reads) else frozenset(rewriter.columns)
-        return Expression(text, reads, compute, code, columns, names)
+        reads, columns = frozenset(rewriter.reads), frozenset(rewriter.columns)
+        return Expression(text, compute, code, reads, columns, frozenset(rewriter.names))
 
     def _evaluate(self, column: str, text: str, tree: ast.expr, record: Row) -> Any:
         """Evaluate an expression with the names that the SDK gives it."""
@@ -137,10 +122,6 @@ class Compiler:
         self._evaluator.names = {**record, **shared, **self._values, **own}
         self._evaluator.functions[GET] = getter(record)
         return self._evaluator.eval(text, previously_parsed=tree)
-
-
-def _call(function: str, *arguments: ast.expr) -> ast.Call:
-    return ast.Call(ast.Name(function, ast.Load()), list(arguments), [])
 
 
 def _attribute(value: Any, name: str) -> Any:
@@ -160,12 +141,9 @@ def _attribute(value: Any, name: str) -> Any:
 
 
 class _Rewriter(ast.NodeTransformer):
-    """Rewrites one expression, and notes what it reads.
+    """Rewrites one expression, and notes what it reads, as an `Expression` has it.
 
-    Attributes:
-        columns: The columns of a record that may be read.
-        names: Those of them that are read by their names.
-        reads: The groups of paths that are read, as an `Expression` has them.
+    `is_complete` says whether the code can be used, in place of the evaluator.
     """
 
     def __init__(self, values: Mapping[str, Any], column: str, tree: ast.expr) -> None:
@@ -176,50 +154,34 @@ class _Rewriter(ast.NodeTransformer):
             for node in ast.walk(tree)
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
         }
-        self._is_compiled = True
-        self.columns: set[str] = set()
+        self.is_complete = True
+        self.columns: set[str | None] = set()
         self.names: set[str] = set()
         self.reads: list[frozenset[Path]] = []
 
-    def rewrite(self, tree: ast.expr) -> str | None:
-        """Return the code; None if the evaluator has to be used."""
-        made = self.visit(tree)
-        return ast.unparse(ast.fix_missing_locations(made)) if self._is_compiled else None
-
     def visit(self, node: ast.AST) -> Any:
         """Keep a node whose type is in the table, and visit other nodes by their type."""
-        if isinstance(node, _KEPT):
-            return self.generic_visit(node)
-        method = getattr(self, f"visit_{type(node).__name__}", self._refuse)
-        return method(node)
+        start = len(self.reads)
+        method = self.generic_visit
+        if not isinstance(node, _KEPT):
+            method = getattr(self, f"visit_{type(node).__name__}", self._refuse)
+        made = method(node)
+        if _is_choice(node) and (found := self.reads[start:]):
+            self.reads[start:] = [frozenset().union(*found)]
+        return made
 
     def _refuse(self, node: ast.AST) -> Any:
         """Leave a node to the evaluator, and note what its parts read."""
-        self._is_compiled = False
+        self.is_complete = False
         return self.generic_visit(node)
 
-    def visit_BoolOp(self, node: ast.BoolOp) -> Any:
-        """Of the values of an `or`, unless they are conditions, one is enough."""
-        conditions = [isinstance(value, (ast.Compare, ast.UnaryOp)) for value in node.values]
-        if isinstance(node.op, ast.And) or any(conditions):
-            return self.generic_visit(node)
-        return self._choice(self.generic_visit, node)
-
-    def _choice(self, visit: Callable[[Any], Any], node: ast.AST) -> Any:
-        """Visit a node, and note all that it reads as one group."""
-        outer, self.reads = self.reads, []
-        made = visit(node)
-        group: frozenset[Path] = frozenset().union(*self.reads)
-        self.reads = [*outer, group] if group else outer
-        return made
-
     def visit_BinOp(self, node: ast.BinOp) -> Any:
-        if type(node.op) in _GUARDS:
-            left, right = self.visit(node.left), self.visit(node.right)
-            return _call(f"_{type(node.op).__name__}", left, right)
-        return self.generic_visit(node) if isinstance(node.op, _PLAIN) else self._refuse(node)
+        if type(node.op) not in _GUARDS:
+            return self.generic_visit(node)
+        sides = [self.visit(node.left), self.visit(node.right)]
+        return ast.Call(_code(f"_{type(node.op).__name__}"), sides, [])
 
-    def visit_Name(self, node: ast.Name) -> ast.AST:
+    def visit_Name(self, node: ast.Name) -> ast.expr:
         """Resolve a name in this order: a name of the SDK, a column, a function.
 
         Helpers with the name of a column in many taps differ from the evaluator's functions in
@@ -227,40 +189,37 @@ class _Rewriter(ast.NodeTransformer):
         """
         if _is_record(node):
             self._note()
-            return _RECORD
+            return _code("record")
         if node.id in self._bound:
             return node
         if node.id in self._values:
-            return ast.Name(f"_v_{node.id}", ast.Load())
+            return _code(f"_v_{node.id}")
         if node.id == "self":
-            return self._if_present(self._column, self._at("self"))
+            self.columns.add("self")
+            return self._if_present(self._column, "record['self']")
         # Where a record lacks a column `amount`, the helper must not stand in for it unnoticed.
         if node.id in _FUNCTIONS and node.id not in ALSO_COLUMNS:
             return self._if_present(node.id, self._function(node.id))
         return self._named(node.id)
 
     def _note(self, *path: str) -> None:
-        self.columns.update(path[:1])
+        self.columns.add(path[0] if path else None)
         self.reads.append(frozenset([path]))
 
-    def _function(self, name: str) -> ast.expr:
+    def _function(self, name: str) -> str:
         if name != GET:
-            return ast.Name(f"_f_{name}", ast.Load())
+            return f"_f_{name}"
         self._note()  # It may be called with any path.
-        return _call("_getter", _RECORD)
+        return "_getter(record)"
 
     def _named(self, column: str) -> ast.expr:
         self.names.add(column)
         self._note(column)
-        return self._at(column)
+        return _code(f"record[{column!r}]")
 
-    def _at(self, column: str) -> ast.expr:
+    def _if_present(self, column: str, otherwise: str) -> ast.expr:
         self.columns.add(column)
-        return ast.Subscript(_RECORD, ast.Constant(column), ast.Load())
-
-    def _if_present(self, column: str, otherwise: ast.expr) -> ast.expr:
-        present = ast.Compare(ast.Constant(column), [ast.In()], [_RECORD])
-        return ast.IfExp(present, self._at(column), otherwise)
+        return _code(f"record[{column!r}] if {column!r} in record else {otherwise}")
 
     def visit_Subscript(self, node: ast.Subscript) -> Any:
         column = _constant_text(node.slice)
@@ -272,43 +231,50 @@ class _Rewriter(ast.NodeTransformer):
         prefixes = tuple(simpleeval.DISALLOW_PREFIXES)
         if node.attr.startswith(prefixes) or node.attr in simpleeval.DISALLOW_METHODS:
             return self._refuse(node)
-        return _call("_attribute", self.visit(node.value), ast.Constant(node.attr))
+        return ast.Call(_code("_attribute"), [self.visit(node.value), ast.Constant(node.attr)], [])
 
     def visit_Call(self, node: ast.Call) -> Any:
-        if isinstance(node.func, ast.Name) and node.func.id == "coalesce":
-            return self._choice(self._visit_call, node)
-        return self._visit_call(node)
-
-    def _visit_call(self, node: ast.Call) -> Any:
         path = _constant_text(node.args[0]) if node.args else None
-        is_alone = len(node.args) == 1 and not node.keywords
-        if isinstance(node.func, ast.Name) and node.func.id == GET and path and is_alone:
-            return self._get(path)
-        if any(keyword.arg is None for keyword in node.keywords):
-            return self._refuse(node)
-        called = self._called(node.func, path)
+        match node:
+            case ast.Call(func=ast.Name(id="get"), args=[_], keywords=[]) if path:
+                column, *steps = path.split(".")
+                self._note(column, *steps)
+                value = f"record.get({column!r})"
+                return _code(f"_walk({value}, {tuple(steps)!r})" if steps else value)
+            case ast.Call(keywords=keywords) if any(one.arg is None for one in keywords):
+                return self._refuse(node)
+            case ast.Call(func=ast.Attribute(value=value, attr="get")) if (
+                _is_record(value) and path is not None
+            ):
+                self._note(path)
+                function = _code("record.get")
+            case ast.Call(func=ast.Attribute()):
+                function = self.visit(node.func)
+            # The evaluator calls functions only, never the value of a column of the same name.
+            case ast.Call(func=ast.Name(id=name)) if name in _FUNCTIONS:
+                function = _code(self._function(name))
+            case _:
+                function = self._refuse(node.func)
         arguments = [self.visit(argument) for argument in node.args]
         keywords = [ast.keyword(one.arg, self.visit(one.value)) for one in node.keywords]
-        return ast.Call(called, arguments, keywords)
+        return ast.Call(function, arguments, keywords)
 
-    def _get(self, path: str) -> ast.expr:
-        """Return the code of a `get` with a known path. It reads only the path's first column."""
-        column, *steps = path.split(".")
-        self._note(column, *steps)
-        value = ast.Call(_GET_OF_RECORD, [ast.Constant(column)], [])
-        rest = ast.Tuple([ast.Constant(step) for step in steps], ast.Load())
-        return _call("_walk", value, rest) if steps else value
 
-    def _called(self, function: ast.expr, argument: str | None) -> Any:
-        if isinstance(function, ast.Attribute):
-            if function.attr != "get" or not _is_record(function.value) or argument is None:
-                return self.visit(function)
-            self._note(argument)
-            return _GET_OF_RECORD
-        # The evaluator calls functions only, never the value of a column of the same name.
-        if isinstance(function, ast.Name) and function.id in _FUNCTIONS:
-            return self._function(function.id)
-        return self._refuse(function)
+def _code(text: str) -> ast.expr:
+    return ast.parse(text, mode="eval").body
+
+
+def _is_choice(node: ast.AST) -> bool:
+    """Return whether a node has values of which one is enough: a `coalesce`, or an `or` of them.
+
+    Conditions are no such values.
+    """
+    match node:
+        case ast.Call(func=ast.Name(id="coalesce")):
+            return True
+        case ast.BoolOp(op=ast.Or()):
+            return not any(isinstance(one, (ast.Compare, ast.UnaryOp)) for one in node.values)
+    return False
 
 
 def _is_record(node: ast.expr) -> bool:

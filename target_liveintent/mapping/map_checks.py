@@ -11,12 +11,14 @@ import ast
 import difflib
 import fnmatch
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeAlias
+
+import msgspec
 
 from target_liveintent.conversions.coerce import COLUMNS, FIELDS, missing_columns
 from target_liveintent.mapping.expressions import FILTER, Path
-from target_liveintent.mapping.presets import NULL_VALUES, PRESETS
+from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.mapping.stream_maps import StreamPlan
 from target_liveintent.settings import EventDefaults, Settings
 
@@ -44,6 +46,23 @@ def did_you_mean(name: str, known_names: Iterable[str]) -> str:
 # The settings
 
 
+_Null: TypeAlias = Literal["__NULL__"] | None
+_EXPRESSION: tuple[Any, str] = (
+    str | None,
+    (
+        "a Python expression. If the expression is a fixed text, write this text in two pairs of"
+        " quotes, such as \"'web'\""
+    ),
+)
+_OPTIONS: dict[str, tuple[Any, str]] = {
+    "__else__": (_Null, "null or '__NULL__'"),
+    "__source__": (Annotated[str, msgspec.Meta(min_length=1)], "text"),
+    "__key_properties__": (list[str] | None, "a list of column names"),
+    FILTER: _EXPRESSION,
+}
+"""The types of the options of one stream's map. A misspelled option would be read as a column."""
+
+
 def map_problems(settings: Settings) -> Iterator[str]:
     """Yield the problems of the settings `presets` and `stream_maps`."""
     for name, preset in settings.presets.items():
@@ -52,11 +71,7 @@ def map_problems(settings: Settings) -> Iterator[str]:
             if isinstance(preset, dict):
                 near = f". {dots_advice('.'.join([name, *preset][:2]))}"
             yield f"setting 'presets.{name}' must be one of {', '.join(PRESETS)}{near}"
-    yield from _stream_problems(settings.stream_maps)
-
-
-def _stream_problems(stream_maps: Mapping[str, Any]) -> Iterator[str]:
-    for name, definition in stream_maps.items():
+    for name, definition in settings.stream_maps.items():
         where = f"stream_maps.{name}"
         if name.startswith("__") and name != "__else__":
             yield (
@@ -65,7 +80,7 @@ def _stream_problems(stream_maps: Mapping[str, Any]) -> Iterator[str]:
             )
         elif isinstance(definition, dict) and name != "__else__":
             yield from _column_problems(where, definition)
-        elif not _is_null(definition):
+        elif not _is_valid(definition, _Null):
             or_map = "" if name == "__else__" else ", or an object whose keys are column names"
             yield f"setting '{where}' must be null or '__NULL__'{or_map}"
 
@@ -80,53 +95,25 @@ def dots_advice(stream: str) -> str:
 
 def _column_problems(where: str, definition: Mapping[str, Any]) -> Iterator[str]:
     for column, value in definition.items():
-        is_valid, wanted = _MAP_OPTIONS.get(column, _COLUMN)
-        if column not in _MAP_OPTIONS and column.startswith("__") and column.endswith("__"):
-            near = did_you_mean(column, _MAP_OPTIONS)
+        kind, wanted = _OPTIONS.get(column, _EXPRESSION)
+        if column not in _OPTIONS and column.startswith("__") and column.endswith("__"):
+            near = did_you_mean(column, _OPTIONS)
             yield f"setting '{where}.{column}' is not an option of a stream map{near}"
-        elif isinstance(value, dict) and column not in (*COLUMNS, *_MAP_OPTIONS):
+        elif isinstance(value, dict) and column not in (*COLUMNS, *_OPTIONS):
             advice = dots_advice(f"{where}.{column}".partition(".")[2])
             yield f"setting '{where}.{column}' must be an expression. {advice}"
-        elif not is_valid(value):
+        elif not _is_valid(value, kind):
             yield f"setting '{where}.{column}' must be {wanted}"
 
 
-def _is_null(value: Any) -> bool:
-    return value in NULL_VALUES
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and value != ""
-
-
-def _is_list_of_texts(value: Any) -> bool:
-    return value is None or (isinstance(value, list) and all(isinstance(key, str) for key in value))
-
-
-def _is_null_or_expression(value: Any) -> bool:
-    if _is_null(value) or not isinstance(value, str):
-        return _is_null(value)
+def _is_valid(value: Any, kind: Any) -> bool:
     try:
-        ast.parse(value.strip(), mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        msgspec.convert(value, kind)
+        if kind is _EXPRESSION[0] and value is not None:
+            ast.parse(value.strip(), mode="eval")
+    except (msgspec.ValidationError, SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return True
-
-
-_COLUMN = (
-    _is_null_or_expression,
-    (
-        "a Python expression. If the expression is a fixed text, write this text in two pairs of"
-        " quotes, such as \"'web'\""
-    ),
-)
-_MAP_OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "__else__": (_is_null, "null or '__NULL__'"),
-    "__source__": (_is_text, "text"),
-    "__key_properties__": (_is_list_of_texts, "a list of column names"),
-    FILTER: _COLUMN,
-}
-"""The types of the options of one stream's map. A misspelled option would be read as a column."""
 
 
 # Maps and the SCHEMA

@@ -12,7 +12,7 @@ import fnmatch
 import re
 import time
 import types
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from target_liveintent.conversions.builder import EventBuilder
@@ -20,9 +20,9 @@ from target_liveintent.conversions.coerce import COLUMNS, unix_time
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.conversions.usual import usual_way
 from target_liveintent.errors import StreamMappingError
-from target_liveintent.mapping.expressions import FILTER, Compiler, Expression
+from target_liveintent.mapping.expressions import FILTER, Compiler, Expression, Row
 from target_liveintent.mapping.functions import coalesce
-from target_liveintent.mapping.presets import NULL_VALUES, expand_presets
+from target_liveintent.mapping.presets import NULL_VALUES, preset_columns
 from target_liveintent.settings import Settings
 
 DELETION_COLUMNS = ("_sdc_deleted_at", "_sdc_lsn_deleted_at")
@@ -39,18 +39,17 @@ class Stream(NamedTuple):
     keys: tuple[str, ...]
 
 
-class MappingFailedError(Exception):
-    """An expression failed for one record, for a column or for `__filter__`.
+class MappingFailed(NamedTuple):
+    """The failure of an expression for one record, for a column or for `__filter__`.
 
-    `kind` is the name of the exception. Its text could hold what is in the record. `event_id` is
-    the ID that the map gives to the event, if this expression does not fail.
+    Attributes:
+        kind: The name of the exception; its text could hold what is in the record.
+        event_id: The ID that the map gives to the event, if this expression does not fail.
     """
 
-    def __init__(self, column: str, kind: str, event_id: Any = None) -> None:
-        super().__init__(column, kind)
-        self.column = column
-        self.kind = kind
-        self.event_id = event_id
+    column: str
+    kind: str
+    event_id: Any
 
 
 class StreamPlan(NamedTuple):
@@ -94,12 +93,8 @@ class StreamPlan(NamedTuple):
             stream, named, is_used=True, properties=columns, passes_others=True, reads=COLUMNS
         )
 
-    def transform(self, record: dict[str, Any]) -> dict[str, Any] | None:
-        """Map one record; None if the map's filter drops it, or the map leaves nothing of it.
-
-        Raises:
-            MappingFailedError: If one of the expressions fails.
-        """
+    def transform(self, record: Row) -> Row | MappingFailed | None:
+        """Map one record; None if the map's filter drops it, or the map leaves nothing of it."""
         row = dict(record) if self.passes_others else {}
         for column in self.dropped:
             row.pop(column, None)
@@ -107,99 +102,53 @@ class StreamPlan(NamedTuple):
             try:
                 value = expression.compute(record)
             except Exception as failure:  # noqa: BLE001 (an expression may raise anything)
-                kind = type(failure).__name__
-                raise MappingFailedError(column, kind, self._event_id(record)) from None
+                return MappingFailed(column, type(failure).__name__, self._event_id(row, record))
             if column != FILTER:
                 row[column] = value
             elif not value:
                 return None
         return row if row or not self.origins else None
 
-    def _event_id(self, record: dict[str, Any]) -> Any:
-        """Return the event ID that the map gives to a record; None if it gives none, or fails."""
+    def _event_id(self, row: Row, record: Row) -> Any:
         if (expression := self.origins.get("event_id")) is None:
-            passes = self.passes_others and "event_id" not in self.dropped
-            return record.get("event_id") if passes else None
+            return row.get("event_id")
         try:
             return expression.compute(record)
-        except Exception:  # noqa: BLE001 (an expression of the user may raise anything)
+        except Exception:  # noqa: BLE001 (an expression may raise anything)
             return None
 
 
-def _plan_of(
-    name: str,
-    options: Mapping[str, Any],
-    compiler: Compiler,
-    columns: Iterable[str],
-    shipped: Collection[str],
-) -> StreamPlan:
-    """Return the plan of one entry of `stream_maps`, applied to one stream.
-
-    Args:
-        name: The name under which the records are counted.
-        options: The entry.
-        compiler: Compiles its expressions.
-        columns: The columns of the tap's schema.
-        shipped: The columns whose expressions are a preset's.
-    """
-    rows = {FILTER: options.get(FILTER), **options}
-    rows.pop("__key_properties__", None)  # The keys are those of the tap.
-    passes_others = rows.pop("__else__", ...) is ...
-    dropped = frozenset(column for column, text in rows.items() if text in NULL_VALUES)
-    origins = {}
-    read: set[str | None] = {*COLUMNS} if passes_others else set()
-    for column, text in rows.items():
-        if column in dropped:
-            continue
-        expression = compiler.compile(column, text)
-        read |= {None} if expression.columns is None else expression.columns
-        unchecked = expression._replace(reads=frozenset())
-        origins[column] = unchecked if column in shipped else expression
-    properties = [column for column in columns if passes_others and column not in dropped]
-    properties += [column for column in origins if column != FILTER]
-    return StreamPlan(
-        name,
-        named=True,
-        is_used=True,
-        properties=tuple(dict.fromkeys(properties)),
-        passes_others=passes_others,
-        reads=None if None in read else frozenset(filter(None, read)),
-        origins=origins,
-        dropped=dropped,
-        environment=compiler.environment,
-    )
-
-
 class StreamMaps:
-    """The maps of the configuration.
+    """The maps of the configuration, from the settings that have the names of the arguments.
 
-    Args:
-        definitions: The setting `stream_maps`.
-        config: The setting `stream_map_config`.
-        shipped: The columns of each stream whose expressions are a preset's.
+    Column by column, the user's own map takes precedence over the stream's preset; a null in it
+    removes the preset's column or filter.
     """
 
     def __init__(
         self,
-        definitions: Mapping[str, Any],
-        config: Mapping[str, Any],
-        shipped: Mapping[str, Collection[str]] = types.MappingProxyType({}),
+        stream_maps: Mapping[str, Any],
+        stream_map_config: Mapping[str, Any],
+        presets: Mapping[str, str] = types.MappingProxyType({}),
     ) -> None:
-        self._definitions = {name: one for name, one in definitions.items() if name != "__else__"}
-        self._drops_others = "__else__" in definitions
-        self._config = config
-        self._shipped = shipped
+        self._presets = presets
+        self._config = stream_map_config
+        self._drops_others = "__else__" in stream_maps
+        self._definitions = {**stream_maps, **{one: stream_maps.get(one, {}) for one in presets}}
+        self._definitions.pop("__else__", None)
 
     @property
     def names(self) -> list[str]:
         """The streams that the maps name, including patterns."""
-        sources = (
-            definition.get("__source__", name) if isinstance(definition, dict) else name
-            for name, definition in self._definitions.items()
-        )
-        return list(dict.fromkeys(sources))
+        return list(dict.fromkeys(map(self._source, self._definitions)))
 
-    def plans(self, stream: str, schema: dict[str, Any]) -> list[StreamPlan]:
+    def _source(self, name: str) -> str:
+        """Return the stream, or the pattern of streams, that an entry is for."""
+        definition = self._definitions[name]
+        source: str = definition.get("__source__", name) if isinstance(definition, dict) else name
+        return source
+
+    def plans(self, stream: str, schema: Mapping[str, Any]) -> list[StreamPlan]:
         """Return the plan of a stream, followed by one plan for each of its `__source__` copies.
 
         Raises:
@@ -211,33 +160,61 @@ class StreamMaps:
             own = StreamPlan(stream, named=False)
         copies = []
         for name, definition in self._definitions.items():
-            options = dict(definition) if isinstance(definition, dict) else {}
-            source = options.pop("__source__", None)
-            if stream != (source or name) and not fnmatch.fnmatch(stream, source or name):
+            source = self._source(name)
+            if stream != source and not fnmatch.fnmatch(stream, source):
                 continue
             if definition in NULL_VALUES:
                 own = StreamPlan(stream, named=True)
                 continue
-            counted_as = stream if source is None else name
-            names = {"__stream_name__": counted_as, "__original_stream_name__": stream}
-            compiler = Compiler({"config": self._config, **names})
-            shipped = self._shipped.get(name, ())
             try:
-                plan = _plan_of(counted_as, options, compiler, columns, shipped)
+                plan = self._plan(name, stream, columns)
             except Exception as error:  # noqa: BLE001 (Python's parser raises many kinds)
                 msg = f"the stream map of '{stream}' cannot be used: {error}"
                 raise StreamMappingError(msg) from None
-            if source is None:
-                own = plan
-            else:
+            if "__source__" in definition:
                 copies.append(plan)
+            else:
+                own = plan
         return [own, *copies]
+
+    def _plan(self, name: str, stream: str, columns: Iterable[str]) -> StreamPlan:
+        """Return the plan of an entry, applied to a stream with these columns."""
+        own: Mapping[str, Any] = self._definitions[name]
+        preset = preset_columns(self._presets[name]) if name in self._presets else {}
+        rows = {FILTER: None, **preset, **own}
+        rows.pop("__key_properties__", None)  # The keys are those of the tap.
+        counted_as = stream if rows.pop("__source__", None) is None else name
+        passes_others = rows.pop("__else__", ...) is ...
+        values = {"__stream_name__": counted_as, "__original_stream_name__": stream}
+        compiler = Compiler({"config": self._config, **values})
+        dropped = frozenset(column for column, text in rows.items() if text in NULL_VALUES)
+        origins = {
+            column: compiler.compile(column, text)
+            for column, text in rows.items()
+            if column not in dropped
+        }
+        read: set[str | None] = {*COLUMNS} if passes_others else set()
+        read.update(*(expression.columns for expression in origins.values()))
+        for column in origins.keys() & preset.keys() - own.keys():
+            origins[column] = origins[column]._replace(reads=frozenset())
+        properties = [column for column in columns if passes_others and column not in dropped]
+        properties += [column for column in origins if column != FILTER]
+        return StreamPlan(
+            counted_as,
+            named=True,
+            is_used=True,
+            properties=tuple(dict.fromkeys(properties)),
+            passes_others=passes_others,
+            reads=None if None in read else frozenset(filter(None, read)),
+            origins=origins,
+            dropped=dropped,
+            environment=compiler.environment,
+        )
 
 
 def stream_maps_of(settings: Settings) -> StreamMaps:
     """Return the maps of the settings, including those of their presets."""
-    maps, shipped = expand_presets(settings.presets, settings.stream_maps)
-    return StreamMaps(maps, settings.stream_map_config, shipped)
+    return StreamMaps(settings.stream_maps, settings.stream_map_config, settings.presets)
 
 
 class RecordConverter:
@@ -263,20 +240,16 @@ class RecordConverter:
         test, empty = code.pop(FILTER, None), plan.deletion_columns
         self._usual = usual_way(builder, code, plan.environment, test=test, empty=empty)
 
-    def event_time(self, record: dict[str, Any]) -> int | None:
+    def event_time(self, record: Row) -> int | None:
         """Return the Unix time of a record's event; None if it has none, or will be dropped."""
         if any(_is_set(record.get(column)) for column in self._deletion_columns):
             return None
-        try:
-            mapped = self._transform(record) or {}
-        except MappingFailedError:
-            return None
-        event_time = unix_time(mapped.get("event_time"), self._builder.defaults.zone)
+        mapped = self._transform(record)
+        given = mapped.get("event_time") if isinstance(mapped, dict) else None
+        event_time = unix_time(given, self._builder.defaults.zone)
         return event_time if isinstance(event_time, int) else None
 
-    def convert(
-        self, record: dict[str, Any], violation: str | None = None
-    ) -> Conversion | Rejection | None:
+    def convert(self, record: Row, violation: str | None = None) -> Conversion | Rejection | None:
         """Convert a record as the tap sent it; None if the map's filter drops it.
 
         A row that was deleted in the source is rejected before the map can hide that.
@@ -293,17 +266,16 @@ class RecordConverter:
         return self.convert_carefully(record, violation)
 
     def convert_carefully(
-        self, record: dict[str, Any], violation: str | None = None
+        self, record: Row, violation: str | None = None
     ) -> Conversion | Rejection | None:
         """Convert a record as `convert` does, but without the usual way."""
         for column in self._deletion_columns:
             if column in record and _is_set(record[column]):
                 return self._builder.reject_unmapped(column, record, reason="deleted")
-        try:
-            mapped = self._transform(record)
-        except MappingFailedError as failure:
+        mapped = self._transform(record)
+        if isinstance(mapped, MappingFailed):
             return self._builder.reject_unmapped(
-                failure.column, record, failure.kind, event_id=failure.event_id
+                mapped.column, record, mapped.kind, event_id=mapped.event_id
             )
         if mapped is None:
             return None

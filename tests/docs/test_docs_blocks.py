@@ -17,7 +17,6 @@ from needs import not_installed
 from target_liveintent import config
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import Conversion, Rejection
-from target_liveintent.mapping.presets import expand_presets
 from target_liveintent.mapping.stream_maps import RecordConverter, Stream, StreamMaps
 from target_liveintent.privacy.suppression import Suppressions
 
@@ -40,11 +39,10 @@ def _is_settings(text: str) -> None:
     settings = yaml.safe_load(text)
     assert set(settings) <= set(config.SCHEMA["properties"])
     assert config.problems(ACCOUNT | settings) == []
-    definitions, _ = expand_presets(settings.get("presets", {}), settings.get("stream_maps", {}))
-    maps = StreamMaps(definitions, settings.get("stream_map_config", {}))
-    for stream in definitions:
-        if stream != "__else__":
-            maps.plans(stream, {"properties": {"id": {}}})
+    values = (settings.get(name, {}) for name in ("stream_maps", "stream_map_config", "presets"))
+    maps = StreamMaps(*values)
+    for stream in maps.names:
+        maps.plans(stream, {"properties": {"id": {}}})
 
 
 def _is_ini(text: str) -> None:

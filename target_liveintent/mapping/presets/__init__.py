@@ -1,7 +1,7 @@
 """Ready stream maps for known taps.
 
 Each preset is a YAML file beside this module, written as a user would write it. `preset` prints
-the file, and `expand_presets` turns it into an entry of `stream_maps`.
+the file.
 """
 
 from __future__ import annotations
@@ -54,28 +54,6 @@ PRESETS = {
 def preset_text(name: str) -> str:
     """Return a preset as YAML to read and to paste, with its comments."""
     return pathlib.Path(__file__).with_name(f"{name}.yaml").read_text(encoding="utf-8")
-
-
-def expand_presets(
-    presets: Mapping[str, str], stream_maps: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, frozenset[str]]]:
-    """Combine the settings `presets` and `stream_maps`.
-
-    Column by column, the user's own map takes precedence over the stream's preset; a null in it
-    removes the preset's column or filter.
-
-    Returns:
-        The maps, and for each stream with a preset, the columns that are the preset's.
-    """
-    expanded, shipped = dict(stream_maps), {}
-    for stream, name in presets.items():
-        own, preset = stream_maps.get(stream, {}), preset_columns(name)
-        if isinstance(own, dict):  # (Otherwise it is null, which drops the stream.)
-            merged = {**preset, **own}
-            removed = {one for one in preset if merged[one] in NULL_VALUES} - {"__else__"}
-            expanded[stream] = {one: text for one, text in merged.items() if one not in removed}
-            shipped[stream] = frozenset(preset).difference(own)
-    return expanded, shipped
 
 
 @functools.cache

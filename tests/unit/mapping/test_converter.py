@@ -11,7 +11,7 @@ from unit_support import ADDRESS, DEFAULTS, MD5, NOW, TIME, convert_both_ways
 
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import Conversion, Rejection
-from target_liveintent.mapping.presets import PRESETS, expand_presets
+from target_liveintent.mapping.presets import PRESETS, preset_columns
 from target_liveintent.mapping.stream_maps import (
     DELETION_COLUMNS,
     RecordConverter,
@@ -170,8 +170,7 @@ def test_a_column_that_no_event_has(total: Any) -> None:
 def test_the_records_of_taps_are_usual(name: str) -> None:
     """So are nearly all without a value, but for those that become no event."""
     stream, keys, record, _ = sample(name, NOW)
-    definition = expand_presets({stream: name}, {})[0][stream]
-    made = converter(definition, record, tuple(keys), stream)
+    made = converter(preset_columns(name), record, tuple(keys), stream)
     assert is_usual(made, record)
     usual, odd = 0, []
     for column in record:

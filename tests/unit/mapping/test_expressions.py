@@ -1,6 +1,7 @@
 """Compiled stream maps against the SDK's evaluator: the same results, and the same refusals."""
 
 import ast
+import contextlib
 import copy
 import functools
 import re
@@ -17,7 +18,7 @@ from singer_sdk.mapper import CustomStreamMap
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping.expressions import Compiler, Path
 from target_liveintent.mapping.functions import FUNCTIONS, getter
-from target_liveintent.mapping.stream_maps import MappingFailedError, StreamMaps, StreamPlan
+from target_liveintent.mapping.stream_maps import MappingFailed, StreamMaps, StreamPlan
 
 COLUMNS = (
     *("id", "total", "email", "customer", "tags", "is_test", "self", "int", "a b", "config"),
@@ -132,7 +133,7 @@ def plan(definition: dict[str, Any], config: dict[str, Any] | None = None) -> St
     return made
 
 
-def made_of(definition: dict[str, Any], record: dict[str, Any]) -> dict[str, Any] | None:
+def made_of(definition: dict[str, Any], record: dict[str, Any]) -> Any:
     """Return what a map makes of a record."""
     return plan(definition).transform(record)
 
@@ -323,8 +324,9 @@ def test_a_column_with_the_name_of_a_helper(name: str) -> None:
 )
 def test_nothing_unsafe_is_reachable(expression: str) -> None:
     """Helpers open no door that the evaluator keeps shut."""
-    with pytest.raises((MappingFailedError, StreamMappingError)):
-        made_of({"email": expression}, {"id": 1, "customer": {"email": "x"}})
+    with contextlib.suppress(StreamMappingError):
+        made = made_of({"email": expression}, {"id": 1, "customer": {"email": "x"}})
+        assert isinstance(made, MappingFailed), made
 
 
 WRONG = {"total": "total * 2", "email": "email.strip()", "id": "tags"}
@@ -346,11 +348,7 @@ def test_what_fails_is_named(
     definition: dict[str, Any], record: dict[str, Any], column: str, kind: str
 ) -> None:
     """The failing column is named, with the kind of the failure, and nothing of the record."""
-    with pytest.raises(MappingFailedError) as raised:
-        made_of(definition, record)
-    assert (raised.value.column, raised.value.kind) == raised.value.args == (column, kind)
-    assert raised.value.__cause__ is None
-    assert raised.value.__suppress_context__
+    assert made_of(definition, record) == MappingFailed(column, kind, None)
 
 
 # Whatever parts an expression is put together from, it is the same to both.

@@ -21,7 +21,7 @@ from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.model import Conversion
 from target_liveintent.mapping import presets
 from target_liveintent.mapping.map_checks import misspelled
-from target_liveintent.mapping.presets import NULL_VALUES, PRESETS, expand_presets, likely_preset
+from target_liveintent.mapping.presets import NULL_VALUES, PRESETS, likely_preset
 from target_liveintent.mapping.stream_maps import RecordConverter, StreamMaps, StreamPlan
 
 ACCOUNT = {"customer_id": "a-1b2c", "auth_token": "x"}
@@ -35,9 +35,9 @@ def plan(
 ) -> StreamPlan:
     """What is done with a preset's stream, the user's own columns included."""
     stream, _, record, _ = sample(name, NOW)
-    maps, _ = expand_presets({stream: name}, {stream: dict(own)} if own is not None else {})
     schema = {"type": "object", "properties": {column: {} for column in record}}
-    (made,) = StreamMaps(maps, config or {}).plans(stream, schema)
+    maps = {} if own is None else {stream: own}
+    (made,) = StreamMaps(maps, config or {}, {stream: name}).plans(stream, schema)
     return made
 
 
@@ -377,9 +377,9 @@ def test_own_columns_go_first(own: dict[str, Any], changes: Record, wanted: Any)
 
 def test_what_a_preset_reads_is_no_mistake() -> None:
     """Some sources lack what others have; an own column is checked."""
-    maps, shipped = expand_presets({"orders": "shopify"}, {"orders": {"value": "get('totl')"}})
     schema = {"type": "object", "properties": {"createdAt": {}, "total": {}}}
-    (made,) = StreamMaps(maps, {}, shipped).plans("orders", schema)
+    maps = StreamMaps({"orders": {"value": "get('totl')"}}, {}, {"orders": "shopify"})
+    (made,) = maps.plans("orders", schema)
     (said,) = misspelled(made, schema)
     assert "'value' reads 'totl'" in said
 
