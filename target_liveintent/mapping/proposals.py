@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from target_liveintent.conversions.builder import lasting_keys
-from target_liveintent.conversions.coerce import Unusable, flag, missing_columns
+from target_liveintent.conversions.coerce import IDENTIFYING, Unusable, flag, missing_columns
 from target_liveintent.mapping.expressions import FILTER
 from target_liveintent.mapping.functions import minor_units
 from target_liveintent.mapping.presets import likely_preset, preset_columns
@@ -28,24 +28,32 @@ from target_liveintent.mapping.stream_maps import Stream
 from target_liveintent.privacy.addresses import scrub
 from target_liveintent.settings import EventDefaults
 
-_SUFFICIENT = ("email", "decision_id", "source_url")
-"""The columns that can identify the person. One of them must exist."""
 _MOST_NAMED = 3
+_HEAD = """\
+# Proposed by target-liveintent explain. Fill in the three blanks, and check each line.
+customer_id: # the ID of your account at LiveIntent
+auth_token: # its token, if not in the variable TARGET_LIVEINTENT_AUTH_TOKEN
+pixel_id: # the number of your conversion pixel
+# api_url: http://127.0.0.1:8086 # to send to the sandbox first
+timezone: UTC # the zone of times that have none, such as Europe/Berlin
+"""
 _YAML_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 
 
 class Proposal(NamedTuple):
-    """A proposed map of a stream, with remarks for the person who has to check it."""
+    """A preset for a stream, or a map of it, with remarks for the person who has to check it."""
 
     stream: str
+    preset: str | None
     expressions: dict[str, str]
     remarks: list[str]
 
     @property
-    def gives_events(self) -> bool:
-        """Whether time and person are known, which each event needs."""
+    def rank(self) -> int:
+        """2 for sales, 1 for other records with a time and a person, 0 for what gives no event."""
         found = self.expressions.keys()
-        return "event_time" in found and not found.isdisjoint(_SUFFICIENT)
+        gives_events = "event_time" in found and not found.isdisjoint(IDENTIFYING)
+        return 2 if self.preset else gives_events + (gives_events and "value" in found)
 
     def as_yaml(self, name: str) -> list[str]:
         """Return the entry of `stream_maps` under a name, with a comment on each line."""
@@ -81,7 +89,8 @@ def propose(stream: Stream, records: Sequence[Mapping[str, Any]] = ()) -> Propos
             names = ", ".join(".".join(column.path) for column in others)
             remarks.append(f"{field}: not recognized; candidates: {names}")
     order = (FILTER, *fields)
-    return Proposal(stream.name, {one: made[one] for one in order if one in made}, remarks)
+    expressions = {one: made[one] for one in order if one in made}
+    return Proposal(stream.name, likely_preset(stream.schema["properties"]), expressions, remarks)
 
 
 def _tests(columns: Iterable[Column]) -> Iterator[str]:
@@ -91,7 +100,7 @@ def _tests(columns: Iterable[Column]) -> Iterator[str]:
     for column in columns:
         meaning = meanings.get(column.words - known.filters_also - known.neutral)
         is_flag = column.fits(lambda value: not isinstance(flag(value), Unusable))
-        if meaning is not None and is_flag and "date-time" not in column.types:
+        if meaning is not None and is_flag and "time" not in column.types:
             yield f"{'' if meaning else 'not '}is_true({column.expression})"
 
 
@@ -150,65 +159,43 @@ def advise_map(
 
     A stream that has a preset `in_use` gets a map.
     """
-    preset = None if in_use else likely_preset(stream.schema["properties"])
-    if preset is None:
-        lines = propose(stream, records).as_yaml(setting_name(stream.name))
+    name, proposal = _yaml(scrub(stream.name).replace(".", "\\.")), propose(stream, records)
+    if in_use or proposal.preset is None:
         header = ["stream_maps:", "  __else__: __NULL__ # send no other stream"]
-        return "\n".join(["A map to start from:", *header, *lines])
-    still = missing_columns(preset_columns(preset), defaults)
+        return "\n".join(["A map to start from:", *header, *proposal.as_yaml(name)])
+    still = missing_columns(preset_columns(proposal.preset), defaults)
     also = f", and also {', and '.join(still)}" if still else ""
     return (
-        f"These columns look like those of a preset: set `presets: {{{setting_name(stream.name)}:"
-        f" {preset}}}`{also}. To see the preset, run `target-liveintent preset {preset}`."
+        f"These columns look like those of a preset: set `presets: {{{name}: {proposal.preset}}}`"
+        f"{also}. To see the preset, run `target-liveintent preset {proposal.preset}`."
     )
 
 
-def config_text(streams: Sequence[tuple[Stream, Sequence[Mapping[str, Any]]]]) -> str:
+def config_text(streams: Iterable[tuple[Stream, Sequence[Mapping[str, Any]]]]) -> str:
     """Return a complete configuration as YAML. Only values that its owner must add are blank.
 
     Of the streams, each with its first records, it sends those that look like sales; where none has
     an amount, all that have a time and a person.
     """
-    proposals = {stream.name: propose(stream, records) for stream, records in streams}
-    presets = {
-        stream.name: preset
-        for stream, _ in streams
-        if (preset := likely_preset(stream.schema["properties"])) is not None
-    }
-    usable = [one for one in proposals.values() if one.gives_events or one.stream in presets]
-    sales = [one for one in usable if "value" in one.expressions or one.stream in presets]
-    chosen = {one.stream: one for one in sales or usable or list(proposals.values())[:1]}
-    lines = [
-        "# Proposed by target-liveintent explain. Fill in the three blanks, and check each line.",
-        "customer_id: # the ID of your account at LiveIntent",
-        "auth_token: # its token, if not in the variable TARGET_LIVEINTENT_AUTH_TOKEN",
-        "pixel_id: # the number of your conversion pixel",
-        "# api_url: http://127.0.0.1:8086 # to send to the sandbox first",
-        "timezone: UTC # the zone of times that have none, such as Europe/Berlin",
+    proposals = [propose(stream, records) for stream, records in streams]
+    best = max(one.rank for one in proposals)
+    chosen = {_yaml(one.stream): one for one in proposals if one.rank == best}
+    presets = {name: one.preset for name, one in chosen.items() if one.preset}
+    lines = ["presets: # ready maps"] if presets else []
+    lines += [
+        f"  {name}: {one} # run target-liveintent preset {one}" for name, one in presets.items()
     ]
-    if presets:
-        lines.append("presets: # ready maps")
-    for name, preset in presets.items():
-        lines.append(f"  {_yaml(name)}: {preset} # run target-liveintent preset {preset}")
     lines += ["stream_maps: # what is sent", "  __else__: __NULL__ # no other stream is sent"]
     for name, one in chosen.items():
-        lines += [] if name in presets else one.as_yaml(_yaml(name))
-    lines += [
-        f"  # not proposed, because it has no amount or no person: {_yaml(name)}"
-        for name in proposals
-        if name not in chosen
-    ]
-    return "\n".join(lines) + "\n"
+        lines += [] if one.preset else one.as_yaml(name)
+    others = [_yaml(one.stream) for one in proposals if one.rank < best]
+    lines += [f"  # not proposed, because it has no amount or no person: {one}" for one in others]
+    return _HEAD + "\n".join(lines) + "\n"
 
 
 def _one_line(text: str) -> str:
     """Return a text, which may hold names of the tap, as a comment of YAML."""
     return scrub("".join(c for c in " ".join(text.split()) if c.isprintable()))
-
-
-def setting_name(stream: str) -> str:
-    """Return a stream's name as a key in `meltano.yml`, where a dot would separate levels."""
-    return _yaml(scrub(stream).replace(".", "\\."))
 
 
 def _yaml(text: str) -> str:

@@ -43,12 +43,6 @@ _FORMS = (
     *map("".join, itertools.product(_DATES, _TIMES)),
 )
 """The formats of times that are tried with `parse_time`."""
-_SCALARS = {"string", "integer", "number"}
-_TYPES = {
-    **dict.fromkeys(("event_id", "order_id", "event_time", "value"), _SCALARS),
-    "consent": {"boolean", "string", "integer"},
-}
-"""The types of columns that can hold a column of an event; the others must be texts."""
 
 
 class Field(msgspec.Struct):
@@ -59,6 +53,7 @@ class Field(msgspec.Struct):
     also: frozenset[str] = frozenset()
     never: frozenset[str] = frozenset()
     core: frozenset[str] = frozenset()
+    types: frozenset[str] = frozenset({"string"})
     shape: str = ".*"
     by_shape: bool = False
     mark: str | None = None
@@ -78,11 +73,8 @@ class Table(msgspec.Struct):
 class Column(NamedTuple):
     """A column of a tap, or a value inside an object.
 
-    Attributes:
-        path: The steps to it.
-        words: The words of all steps.
-        types: The JSON types and formats that the SCHEMA allows; empty if it does not say.
-        samples: Its first values that are not empty.
+    `words` are those of all steps of its path, `types` the JSON types that the SCHEMA allows (or
+    only `time`), and `samples` its first values that are not empty.
     """
 
     path: Path
@@ -114,16 +106,8 @@ def _words() -> tuple[dict[str, str], re.Pattern[str]]:
     """Return what words mean that mean others, and a pattern of all words, the longest first."""
     known = table()
     meanings = {word: meaning for meaning, words in known.words.items() for word in words}
-    fields = known.fields.values()
-    texts = itertools.chain(
-        meanings,
-        known.filters,
-        known.filters_also,
-        known.neutral,
-        known.minor,
-        *(one.names for one in fields),
-        *(one.also for one in fields),
-    )
+    of_fields = ([*one.names, *one.also] for one in known.fields.values())
+    texts = [*meanings, *known.filters, *known.filters_also, *itertools.chain(*of_fields)]
     words = {word for text in texts for word in text.split() if len(word) > 1}
     return meanings, re.compile("|".join(sorted(words, key=len, reverse=True)))
 
@@ -173,7 +157,7 @@ def _values(record: Mapping[str, Any], outer: Path = ()) -> Iterator[tuple[Path,
 
 
 def _described(schema: Any, path: Path = ()) -> Iterator[tuple[Path, frozenset[str]]]:
-    """Yield the columns of a SCHEMA, also those inside objects, with their types and formats."""
+    """Yield the columns of a SCHEMA, also those inside objects, with their types."""
     kinds = [schema, *(schema.get("anyOf") or ())] if isinstance(schema, Mapping) else []
     kinds = [kind for kind in kinds if isinstance(kind, Mapping)]
     inner: dict[str, Any] = {}
@@ -185,11 +169,10 @@ def _described(schema: Any, path: Path = ()) -> Iterator[tuple[Path, frozenset[s
             yield from _described(one, (*path, name))
         return
     given = [kind.get("type") or [] for kind in kinds]
-    types = {kind.get("format") for kind in kinds}
-    types |= {name for one in given for name in ([one] if isinstance(one, str) else one)}
-    types -= {None, "null"}
+    types = {name for one in given for name in ([one] if isinstance(one, str) else one)} - {"null"}
     if path and types not in ({"object"}, {"array"}):
-        yield path, frozenset(types)
+        is_time = any(kind.get("format") in {"date-time", "date"} for kind in kinds)
+        yield path, frozenset({"time"} if is_time else types)
 
 
 # Shapes of values
@@ -258,7 +241,7 @@ def candidates(field: str, columns: Iterable[Column]) -> list[Column]:
     found = [
         column
         for column in columns
-        if (column.words & one.core and _type_fits(field, column.types))
+        if (column.words & one.core and _type_fits(field, column))
         or (_is_typical(field, column) and _may_hold(field, column))
     ]
     return sorted(found, key=lambda column: bool(column.words & one.never))[:_MOST_CANDIDATES]
@@ -266,7 +249,7 @@ def candidates(field: str, columns: Iterable[Column]) -> list[Column]:
 
 def _may_hold(field: str, column: Column) -> bool:
     """Return whether name, types and values allow that a column holds a column of an event."""
-    if column.words & table().fields[field].never or not _type_fits(field, column.types):
+    if column.words & table().fields[field].never or not _type_fits(field, column):
         return False
     if field == "event_time":
         return time_call(column.samples) is not None
@@ -275,10 +258,8 @@ def _may_hold(field: str, column: Column) -> bool:
     return column.fits(functools.partial(_looks_like, field))
 
 
-def _type_fits(field: str, types: frozenset[str]) -> bool:
-    if types & {"date-time", "date"}:
-        return field == "event_time"
-    return not types or bool(types & _TYPES.get(field, {"string"}))
+def _type_fits(field: str, column: Column) -> bool:
+    return not column.types or not column.types.isdisjoint(table().fields[field].types)
 
 
 def _is_typical(field: str, column: Column) -> bool:
@@ -291,7 +272,7 @@ def _is_typical(field: str, column: Column) -> bool:
         return not column.fits(functools.partial(_looks_like, "value"))
     if one.mark is not None and any(one.mark in str(value) for value in column.samples):
         return True
-    return one.by_shape and bool(column.samples or "date-time" in column.types)
+    return one.by_shape and bool(column.samples or "time" in column.types)
 
 
 def _rank(field: str, column: Column, own: frozenset[str]) -> tuple[int, int, bool] | None:
@@ -300,7 +281,7 @@ def _rank(field: str, column: Column, own: frozenset[str]) -> tuple[int, int, bo
     The own words of the stream's name may stand beside each name.
     """
     one, words = table().fields[field], column.words - table().minor
-    if field == "event_time" and ("date-time" in column.types or column.samples):
+    if field == "event_time" and ("time" in column.types or column.samples):
         words |= {"date"}
     last = words_of(column.path[-1]) if field in {"event_id", "order_id"} else words
     beside = one.also | table().neutral | own
