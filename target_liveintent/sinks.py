@@ -58,7 +58,7 @@ class LiveIntentSink:
         self._schema_check = RecordValidator(stream.schema) if settings.validate_records else None
         self._converter = counts.converter(stream, plan, settings.events, suppressions)
         # Without keys, a derived event ID is made of the whole mapped record.
-        needs_all = plan.passes_others and not lasting_keys(stream.keys)
+        needs_all = plan.dropped is not None and not lasting_keys(stream.keys)
         if plan.reads is None or needs_all or self._schema_check is not None:
             self.columns: frozenset[str] | None = None
         else:

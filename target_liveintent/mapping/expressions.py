@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import simpleeval
 
 from target_liveintent.conversions.usual import compiled
-from target_liveintent.mapping.functions import ALSO_COLUMNS, FUNCTIONS, GET, getter, walk
+from target_liveintent.mapping.functions import FUNCTIONS, GET, getter, walk
 
 FILTER = "__filter__"
 """The key of a map's filter, among its columns."""
@@ -182,10 +182,10 @@ class _Rewriter(ast.NodeTransformer):
         return ast.Call(_code(f"_{type(node.op).__name__}"), sides, [])
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        """Resolve a name in this order: a name of the SDK, a column, a function.
+        """Resolve a name in this order: a name of the SDK, a column, a function of the SDK.
 
-        Helpers with the name of a column in many taps differ from the evaluator's functions in
-        that their bare names are only columns.
+        The bare name of a helper is only a column: where a record lacks a column `amount`, the
+        helper must not stand in for it unnoticed.
         """
         if _is_record(node):
             self._note()
@@ -197,20 +197,13 @@ class _Rewriter(ast.NodeTransformer):
         if node.id == "self":
             self.columns.add("self")
             return self._if_present(self._column, "record['self']")
-        # Where a record lacks a column `amount`, the helper must not stand in for it unnoticed.
-        if node.id in _FUNCTIONS and node.id not in ALSO_COLUMNS:
-            return self._if_present(node.id, self._function(node.id))
+        if node.id in _FUNCTIONS and node.id not in FUNCTIONS:
+            return self._if_present(node.id, f"_f_{node.id}")
         return self._named(node.id)
 
     def _note(self, *path: str) -> None:
         self.columns.add(path[0] if path else None)
         self.reads.append(frozenset([path]))
-
-    def _function(self, name: str) -> str:
-        if name != GET:
-            return f"_f_{name}"
-        self._note()  # It may be called with any path.
-        return "_getter(record)"
 
     def _named(self, column: str) -> ast.expr:
         self.names.add(column)
@@ -252,7 +245,9 @@ class _Rewriter(ast.NodeTransformer):
                 function = self.visit(node.func)
             # The evaluator calls functions only, never the value of a column of the same name.
             case ast.Call(func=ast.Name(id=name)) if name in _FUNCTIONS:
-                function = _code(self._function(name))
+                if name == GET:
+                    self._note()  # It is called with any path.
+                function = _code("_getter(record)" if name == GET else f"_f_{name}")
             case _:
                 function = self._refuse(node.func)
         arguments = [self.visit(argument) for argument in node.args]

@@ -1,7 +1,6 @@
 """Helper functions of stream-map expressions. They accept nulls and never guess.
 
-`FUNCTIONS` has them by their names, and their docstrings are also the documentation for users. All
-but `get` are plain functions of their arguments; `getter` binds `get` to a record.
+Their docstrings are also the documentation for users.
 """
 
 from __future__ import annotations
@@ -26,8 +25,6 @@ from target_liveintent.files import word_table
 
 GET = "get"
 """The name of the only function that depends on the record."""
-ALSO_COLUMNS = frozenset({"amount", "number"})
-"""The names of functions that are also those of columns in many taps."""
 _INDEX = re.compile(r"-?\d{1,9}", re.ASCII)
 _UTC_TIME = re.compile(
     r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d[\d:.,]*)\s?(?:[Zz]|[+-]00(?::?00)?)", re.ASCII
@@ -59,10 +56,7 @@ def walk(value: Any, steps: Iterable[str]) -> Any:
 
 
 def getter(record: Mapping[str, Any]) -> Callable[[str], Any]:
-    """Return the function `get` of a record.
-
-    It raises an error for anything but text, which rejects the record: the user forgot the quotes.
-    """
+    """Return the function `get` of a record; it fails for a path that is no text."""
 
     def get(path: str) -> Any:
         """Return the value at a path through objects and lists.
@@ -144,9 +138,6 @@ def is_true(value: Any) -> bool:
 
     `false`, `no`, `f`, `n`, 0 and blank values mean no. The expression fails for all other values.
     In CSV files everything is text, and for Python, the text `0` is true.
-
-    Raises:
-        ValueError: If the value means neither yes nor no.
     """
     meaning = flag(value)
     if meaning is UNUSABLE:

@@ -1,9 +1,10 @@
 """Stream maps: which maps a stream has, and what they make of its records.
 
 The maps mean what they mean to the SDK, and a test compares them with the SDK's own. The
-differences: an expression that fails rejects one record and does not end the run; a mapped stream
-needs no `__key_properties__`, and cannot have an `__alias__`; and a plan says whether a map names
-the stream at all, so that a misspelled name does not send a whole table.
+differences: an expression that fails rejects one record and does not end the run; the bare name of
+a helper is only a column; a mapped stream needs no `__key_properties__`, and cannot have an
+`__alias__`; and a plan says whether a map names the stream at all, so that a misspelled name does
+not send a whole table.
 """
 
 from __future__ import annotations
@@ -60,10 +61,9 @@ class StreamPlan(NamedTuple):
         named: Whether the user's configuration names the stream, or has no maps at all.
         is_used: Whether records of it are mapped at all.
         properties: The columns of a mapped record.
-        passes_others: Whether columns that the map does not name are passed on.
+        dropped: The columns that the map drops; None for all that it does not name.
         reads: The columns of a record that the map needs; None for all.
         origins: What the map computes each column from; the filter comes first if there is one.
-        dropped: The columns that the map drops.
         environment: What names in the code of the expressions mean.
     """
 
@@ -71,10 +71,9 @@ class StreamPlan(NamedTuple):
     named: bool
     is_used: bool = False
     properties: tuple[str, ...] = ()
-    passes_others: bool = False
+    dropped: frozenset[str] | None = None
     reads: frozenset[str] | None = frozenset()
     origins: Mapping[str, Expression] = types.MappingProxyType({})
-    dropped: frozenset[str] = frozenset()
     environment: Mapping[str, Any] = types.MappingProxyType({})
 
     @property
@@ -90,14 +89,14 @@ class StreamPlan(NamedTuple):
         """Return the plan of a stream whose records are used as they are."""
         columns = tuple(properties)
         return cls(
-            stream, named, is_used=True, properties=columns, passes_others=True, reads=COLUMNS
+            stream, named, is_used=True, properties=columns, dropped=frozenset(), reads=COLUMNS
         )
 
     def transform(self, record: Row) -> Row | MappingFailed | None:
         """Map one record; None if the map's filter drops it, or the map leaves nothing of it."""
-        row = dict(record) if self.passes_others else {}
-        for column in self.dropped:
-            row.pop(column, None)
+        row = {}
+        if (dropped := self.dropped) is not None:
+            row = {column: value for column, value in record.items() if column not in dropped}
         for column, expression in self.origins.items():
             try:
                 value = expression.compute(record)
@@ -204,10 +203,9 @@ class StreamMaps:
             named=True,
             is_used=True,
             properties=tuple(dict.fromkeys(properties)),
-            passes_others=passes_others,
+            dropped=dropped if passes_others else None,
             reads=None if None in read else frozenset(filter(None, read)),
             origins=origins,
-            dropped=dropped,
             environment=compiler.environment,
         )
 
@@ -252,11 +250,8 @@ class RecordConverter:
     def convert(self, record: Row, violation: str | None = None) -> Conversion | Rejection | None:
         """Convert a record as the tap sent it; None if the map's filter drops it.
 
-        A row that was deleted in the source is rejected before the map can hide that.
-
-        Args:
-            record: The record.
-            violation: How the record breaks the tap's schema.
+        A row that was deleted in the source is rejected before the map can hide that. `violation`
+        is how the record breaks the tap's schema.
         """
         if violation is None:
             try:

@@ -23,7 +23,7 @@ ACCOUNT = {"customer_id": "a-1b2c", "auth_token": "made-up", "pixel_id": 1, "def
 COLUMNS = ("id", "event_time", "email")
 SCHEMA: dict[str, Any] = {"properties": {name: {} for name in COLUMNS}}
 ORDERS = Stream("orders", SCHEMA, ("id",))
-PLAN = StreamPlan("orders", True, True, COLUMNS, True, frozenset({"event_time"}))
+PLAN = StreamPlan("orders", True, True, COLUMNS, frozenset(), frozenset({"event_time"}))
 DROPPED = StreamPlan("orders", named=True)
 
 
@@ -49,7 +49,7 @@ def made(
     [
         (PLAN, ("id",), {"id", "event_time", *DELETION_COLUMNS}),
         (PLAN, (), None),
-        (PLAN._replace(passes_others=False), (), {"event_time", *DELETION_COLUMNS}),
+        (PLAN._replace(dropped=None), (), {"event_time", *DELETION_COLUMNS}),
         (PLAN._replace(reads=None), ("id",), None),
     ],
     ids=["keys", "no-keys", "no-keys-mapped", "unknown"],

@@ -135,8 +135,11 @@ def test_unknown_columns() -> None:
     ("expression", "lacks"),
     [
         *((one, "the column 'emial', which '{}' reads (did you mean 'email'?)") for one in NAMED),
-        ("coalesce(zzz, email)", "the column 'zzz', which '{}' reads"),
-        *((one, None) for one in ("get('emial')", "_.get('emial')", "email", "self", "lower")),
+        *(
+            (f"coalesce({one}, email)", f"the column '{one}', which '{{}}' reads")
+            for one in ("zzz", "get")
+        ),
+        *((one, None) for one in ("get('emial')", "_.get('emial')", "email", "self", "str")),
         *((one, None) for one in ("[x for x in email][0]", "config", "_sdc_deleted_at", "_")),
     ],
 )

@@ -193,7 +193,7 @@ def accepted(stream: Stream) -> StreamPlan:
     assert settings["stream_maps"].pop("__else__") == "__NULL__"
     (own,) = StreamMaps(settings["stream_maps"], {}).plans(stream.name, stream.schema)
     assert own.named
-    assert not own.passes_others
+    assert own.dropped is None
     assert missing_columns(own.properties, DEFAULTS) == []
     return own
 
