@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import simpleeval
 
 from target_liveintent.conversions.usual import compiled
-from target_liveintent.mapping.functions import FUNCTIONS, GET, getter, walk
+from target_liveintent.mapping.functions import FUNCTIONS, getter, walk
 
 FILTER = "__filter__"
 """The key of a map's filter, among its columns."""
@@ -120,7 +120,7 @@ class Compiler:
         own = {"self": record[column]} if column in record and column != FILTER else {}
         shared = {"_": record, "record": record}
         self._evaluator.names = {**record, **shared, **self._values, **own}
-        self._evaluator.functions[GET] = getter(record)
+        self._evaluator.functions["get"] = getter(record)
         return self._evaluator.eval(text, previously_parsed=tree)
 
 
@@ -245,9 +245,9 @@ class _Rewriter(ast.NodeTransformer):
                 function = self.visit(node.func)
             # The evaluator calls functions only, never the value of a column of the same name.
             case ast.Call(func=ast.Name(id=name)) if name in _FUNCTIONS:
-                if name == GET:
+                if name == "get":
                     self._note()  # It is called with any path.
-                function = _code("_getter(record)" if name == GET else f"_f_{name}")
+                function = _code("_getter(record)" if name == "get" else f"_f_{name}")
             case _:
                 function = self._refuse(node.func)
         arguments = [self.visit(argument) for argument in node.args]

@@ -12,19 +12,10 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from target_liveintent.conversions.coerce import (
-    UNUSABLE,
-    Unusable,
-    currency_code,
-    flag,
-    shape,
-    text,
-)
-from target_liveintent.conversions.coerce import amount as read_amount
+from target_liveintent.conversions import coerce
+from target_liveintent.conversions.coerce import UNUSABLE, Unusable, shape
 from target_liveintent.files import word_table
 
-GET = "get"
-"""The name of the only function that depends on the record."""
 _INDEX = re.compile(r"-?\d{1,9}", re.ASCII)
 _UTC_TIME = re.compile(
     r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d[\d:.,]*)\s?(?:[Zz]|[+-]00(?::?00)?)", re.ASCII
@@ -32,14 +23,12 @@ _UTC_TIME = re.compile(
 _INT64 = 2**63
 _EXCEL_DAY_0 = dt.datetime(1899, 12, 30)  # noqa: DTZ001 (a local time)
 _EXCEL_2000, _EXCEL_2100 = 36_526, 73_051
-_EXPONENTS = {
+DECIMALS = {
     code: int(exponent)
     for exponent, codes in word_table(pathlib.Path(__file__).with_name("currencies.txt")).items()
     for code in codes
 }
-"""The number of decimals of each currency."""
-CURRENCIES = frozenset(_EXPONENTS)
-"""The codes of ISO 4217 for money."""
+"""The number of decimals of each currency of ISO 4217."""
 
 
 def walk(value: Any, steps: Iterable[str]) -> Any:
@@ -84,13 +73,13 @@ def minor_units(amount: Any, currency: Any) -> Decimal | Unusable | None:
     `1.250` in KWD. If the amount is not a whole number, or the currency cannot be read, the event
     is sent without this value, and the run counts the missing value.
     """
-    number = read_amount(amount, ".")
+    number = coerce.amount(amount, ".")
     if number is None:
         return None
     if isinstance(number, Unusable) or not -_INT64 < number < _INT64 or number % 1:
         return Unusable(f"{shape(amount)} is not a whole number, as minor_units expects")
-    code = currency_code(currency)
-    exponent = _EXPONENTS.get(code) if isinstance(code, str) else None
+    code = coerce.currency_code(currency)
+    exponent = DECIMALS.get(code) if isinstance(code, str) else None
     if exponent is None:
         given = "it is blank" if code is None else f"{shape(currency)} is not in ISO 4217"
         return Unusable(f"minor_units cannot use the currency, because {given}")
@@ -118,7 +107,7 @@ def amount(value: Any, decimal: str = ",") -> Any:
     blank text becomes null. If a text cannot be read, the event is sent without this value, and the
     run counts the missing value.
     """
-    found = read_amount(value, decimal)
+    found = coerce.amount(value, decimal)
     sign = "comma" if decimal == "," else "point"
     if found is UNUSABLE:
         return Unusable(f"{shape(value)} is not a number with a decimal {sign}")
@@ -139,7 +128,7 @@ def is_true(value: Any) -> bool:
     `false`, `no`, `f`, `n`, 0 and blank values mean no. The expression fails for all other values.
     In CSV files everything is text, and for Python, the text `0` is true.
     """
-    meaning = flag(value)
+    meaning = coerce.flag(value)
     if meaning is UNUSABLE:
         msg = "is_true can read true/false, yes/no, t/f, y/n and 1/0"
         raise ValueError(msg)
@@ -165,7 +154,7 @@ def parse_time(value: Any, form: str) -> Any:
     The form is one [of Python](https://docs.python.org/3/library/datetime.html#format-codes):
     `'%Y%m%d%H%M%S'` for `20261128150428`. Without a zone in the form, `timezone` applies.
     """
-    plain = text(value)
+    plain = coerce.text(value)
     if plain is None:
         return None
     try:

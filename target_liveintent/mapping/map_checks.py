@@ -34,10 +34,7 @@ _OPENING = {"patternProperties", "propertyNames", "$ref", "anyOf", "oneOf", "all
 
 
 def did_you_mean(name: str, known_names: Iterable[str]) -> str:
-    """Return the end of a sentence that suggests the most similar known name; empty if none is.
-
-    Upper and lower case are equal.
-    """
+    """Return the end of a sentence that suggests the most similar known name, if one is similar."""
     names = {known.lower(): known for known in known_names}
     similar = difflib.get_close_matches(name.lower(), names, 1, _SIMILAR)
     return f"; did you mean '{names[similar[0]]}'?" if similar else ""
@@ -69,7 +66,7 @@ def map_problems(settings: Settings) -> Iterator[str]:
         if not isinstance(preset, str) or preset not in PRESETS:
             near = did_you_mean(preset, PRESETS) if isinstance(preset, str) else ""
             if isinstance(preset, dict):
-                near = f". {dots_advice('.'.join([name, *preset][:2]))}"
+                near = f". {_dots_advice('.'.join([name, *preset][:2]))}"
             yield f"setting 'presets.{name}' must be one of {', '.join(PRESETS)}{near}"
     for name, definition in settings.stream_maps.items():
         where = f"stream_maps.{name}"
@@ -85,7 +82,7 @@ def map_problems(settings: Settings) -> Iterator[str]:
             yield f"setting '{where}' must be null or '__NULL__'{or_map}"
 
 
-def dots_advice(stream: str) -> str:
+def _dots_advice(stream: str) -> str:
     """Say how to write the name of a stream with dots, which Meltano reads as levels."""
     return (
         f"If '{stream}' is the name of a stream, its dots were read as separators between levels"
@@ -100,7 +97,7 @@ def _column_problems(where: str, definition: Mapping[str, Any]) -> Iterator[str]
             near = did_you_mean(column, _OPTIONS)
             yield f"setting '{where}.{column}' is not an option of a stream map{near}"
         elif isinstance(value, dict) and column not in (*COLUMNS, *_OPTIONS):
-            advice = dots_advice(f"{where}.{column}".partition(".")[2])
+            advice = _dots_advice(f"{where}.{column}".partition(".")[2])
             yield f"setting '{where}.{column}' must be an expression. {advice}"
         elif not _is_valid(value, kind):
             yield f"setting '{where}.{column}' must be {wanted}"
@@ -132,14 +129,14 @@ def misspelled(plan: StreamPlan, schema: Mapping[str, Any]) -> Iterator[str]:
         if column not in {FILTER, *COLUMNS}:
             hint = did_you_mean(column, (field.name for field in FIELDS))
             yield f"{where} sets '{column}', but events have no such column{hint}"
-        absent: dict[Path, tuple[int, Collection[str]]] = {}
+        absent: dict[Path, tuple[str, Collection[str]]] = {}
         for group in origin.reads:
-            found = {path: step for path in group if (step := _absent_step(path, schema))}
+            found = {path: one for path in group if (one := _absent_step(path, schema))}
             if len(found) == len(group):
                 absent |= found
-        for path, (place, known_steps) in sorted(absent.items()):
+        for path, (step, known_steps) in sorted(absent.items()):
             dotted = ".".join(path)
-            hint = did_you_mean(path[place], known_steps) or "."
+            hint = did_you_mean(step, known_steps) or "."
             if dotted in known_steps:  # `get` takes a dot for a step into an object.
                 hint = f". To read the column whose name has a dot, write _.get('{dotted}')."
             yield f"in {where}, '{column}' reads '{dotted}', which is not in the tap's SCHEMA{hint}"
@@ -157,8 +154,7 @@ def lacking_for_events(
 ) -> list[str]:
     """List in phrases what a mapped stream lacks, so that its records cannot produce an event.
 
-    An expression that names a column which the tap's schema does not have would fail for each of
-    them.
+    An expression with the name of a column that the tap's schema does not have fails for each.
     """
     lacking = missing_columns(plan.properties, defaults)
     for column, origin in plan.origins.items():
@@ -170,8 +166,8 @@ def lacking_for_events(
     return lacking
 
 
-def _absent_step(path: Path, schema: Mapping[str, Any]) -> tuple[int, Collection[str]] | None:
-    """Return which step of a path the tap's schema does not have, and what it has in its place.
+def _absent_step(path: Path, schema: Mapping[str, Any]) -> tuple[str, Collection[str]] | None:
+    """Return the step of a path that the tap's schema does not have, and what it has in its place.
 
     It is None if the schema has the path, or does not say what there is: where it lists no
     properties, allows additional ones, or is put together from several schemas.
@@ -179,13 +175,13 @@ def _absent_step(path: Path, schema: Mapping[str, Any]) -> tuple[int, Collection
     if path and path[0].startswith(_TAPS_OWN):
         return None
     inner: Any = schema
-    for place, step in enumerate(path):
+    for step in path:
         properties = inner.get("properties") if isinstance(inner, dict) else None
         is_open = not properties or inner.get("additionalProperties", False) is not False
         if not isinstance(properties, dict) or is_open or not _OPENING.isdisjoint(inner):
             return None
         if step not in properties:
-            return place, properties
+            return step, properties
         inner = properties[step]
     return None
 

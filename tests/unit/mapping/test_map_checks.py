@@ -12,7 +12,7 @@ from target_liveintent.mapping.map_checks import (
     lacking_for_events,
     misspelled,
 )
-from target_liveintent.mapping.recognition import table
+from target_liveintent.mapping.proposals import table
 from target_liveintent.mapping.stream_maps import StreamPlan
 
 
