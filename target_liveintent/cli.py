@@ -247,9 +247,9 @@ def print_explanation(
 ) -> None:
     """Show how each stream of an input would become events, or why a stream cannot.
 
-    FILE is a Singer stream or a tap's catalog; the default is standard input. The command sends
-    nothing. The exit code is 1 if a run over the same input would fail. The command does not check
-    the token, nor whether a run can use the store.
+    FILE is a Singer stream; the default is standard input. The command sends nothing. The exit code
+    is 1 if a run over the same input would fail. The command does not check the token, nor whether
+    a run can use the store.
     """
     if new_config is not None:
         print_lines(explaining.write_config(source, new_config))

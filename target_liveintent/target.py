@@ -33,9 +33,9 @@ from target_liveintent.reporting.reporter import RunReporter
 from target_liveintent.run.replay import ReplayChoice, ReplayConverter
 from target_liveintent.run.run import Run, RunParts
 from target_liveintent.run_id import new_run_id, run_named
-from target_liveintent.singer.batch_files import batch_records
+from target_liveintent.singer.batch_files import process_batch
 from target_liveintent.singer.failures import failure_text
-from target_liveintent.singer.process import StateOutput, StopSignals
+from target_liveintent.singer.process import StopSignals, write_state
 from target_liveintent.singer.reader import Message, MessageReader, state_of
 from target_liveintent.singer.replaying import letters_to_replay, replay_letters
 from target_liveintent.singer.streams import StreamRegistry
@@ -91,9 +91,8 @@ class TargetLiveIntent(Target):
         then = "the next run continues from the last STATE"
         then = then if replay is None else "run the replay again to send the rest"
         self._then = then + run_named(self.run_id)
-        self._output = StateOutput()
-        self._signals = StopSignals(self.logger, self._what_waits, self._then)
-        self._waiting = Waiting(
+        self._signals = StopSignals(self.logger, self._then)
+        waiting = Waiting(
             is_stopped=lambda: self._signals.received is not None, warn=self.logger.warning
         )
         client = DryClient(settings, self.logger) if settings.dry_run else Client(settings)
@@ -105,7 +104,7 @@ class TargetLiveIntent(Target):
         kind = history.USUAL if settings.limit is None else history.CANARY
         kind = kind if replay is None else history.REPLAY
         self._store = open_store(
-            settings, self.run_id, kind=kind, waiting=self._waiting, send_again=send_again
+            settings, self.run_id, kind=kind, waiting=waiting, send_again=send_again
         )
         for warning in history.warnings_at_start(self._store, settings, kind):
             self.logger.warning(warning)
@@ -113,7 +112,7 @@ class TargetLiveIntent(Target):
             SYSTEM_CLOCK,
             delivery,
             self._store,
-            write_state=self._output.write,
+            write_state=write_state,
             stop_reading=self._stop_reading,
             on_progress=self._reporter.progress,
         )
@@ -226,12 +225,6 @@ class TargetLiveIntent(Target):
         said = f"the limit of {self.settings.limit} events (setting 'limit') is reached"
         self.logger.info("%s; %s", said, self._then)
 
-    def _what_waits(self) -> str:
-        """Return what keeps a stopped run from ending, as a clause."""
-        if self._output.waiting:
-            return "no program has read STATE from standard output"
-        return self._waiting.reason or "the cause is unknown"
-
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Note a signal; the main loop stops after the message that it is processing."""
         if self._signals.note(signum):
@@ -258,12 +251,7 @@ class TargetLiveIntent(Target):
             self.run.gate.awaits_stream = False
 
     def _process_batch_message(self, message: Message) -> None:  # type: ignore[override]
-        process = self.message_reader.process_of(message)
-        for record in batch_records(message.encoding or {}, message.manifest or []):
-            process(record)
-            self.run.tick()
-            if self.message_reader.stopped:
-                return
+        process_batch(self.message_reader, message)
 
     def _process_state_message(self, message: Message) -> None:  # type: ignore[override]
         self.run.gate.hold(state_of(message))

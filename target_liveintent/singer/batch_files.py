@@ -11,7 +11,19 @@ from urllib.parse import urlsplit
 
 from target_liveintent.errors import InputError
 from target_liveintent.files import open_anywhere
-from target_liveintent.singer.reader import decode_object, without_mark
+from target_liveintent.singer.reader import Message, MessageReader, decode_object, without_mark
+
+
+def process_batch(reader: MessageReader, message: Message) -> None:
+    """Pass the records of a BATCH message to what takes those of its stream.
+
+    It ticks after each, and ends when the reader is stopped.
+    """
+    process = reader.process_of(message)
+    for record in batch_records(message.encoding or {}, message.manifest or []):
+        process(record)
+        if not reader.goes_on():
+            return
 
 
 def batch_records(encoding: Mapping[str, Any], manifest: Iterable[str]) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from typing import NoReturn
 
 from target_liveintent.errors import StorageError
@@ -31,23 +30,14 @@ def check_standard_streams() -> None:
             raise StorageError(msg)
 
 
-class StateOutput:
-    """Writes STATE to standard output."""
-
-    waiting = False
-    """Whether a STATE is being written at this moment; for long, if nobody reads it."""
-
-    def write(self, state: str) -> None:
-        """Write a STATE; raises a `StorageError` if that is not possible."""
-        self.waiting = True
-        try:
-            _write_all(f"{state}\n")
-        except OSError as error:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # So that nothing is flushed at exit.
-            msg = f"STATE cannot be written to standard output: {error.strerror}"
-            raise StorageError(msg) from None
-        finally:
-            self.waiting = False
+def write_state(state: str) -> None:
+    """Write a STATE to standard output; raises a `StorageError` if that is not possible."""
+    try:
+        _write_all(f"{state}\n")
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # So that nothing is flushed at exit.
+        msg = f"STATE cannot be written to standard output: {error.strerror}"
+        raise StorageError(msg) from None
 
 
 def _write_all(text: str) -> None:
@@ -73,13 +63,11 @@ class StopSignals:
 
     Args:
         logger: Takes the line about a run that does not stop.
-        what_waits: Returns a clause that says why the run has not stopped.
         then: Says how what is left gets sent; the end of the last line of the log.
     """
 
-    def __init__(self, logger: logging.Logger, what_waits: Callable[[], str], then: str) -> None:
+    def __init__(self, logger: logging.Logger, then: str) -> None:
         self._logger = logger
-        self._what_waits = what_waits
         self._then = then
         self._received_at = 0.0
         self._is_over = False
@@ -112,11 +100,11 @@ class StopSignals:
         signal.setitimer(signal.ITIMER_REAL, _LOG_SECONDS)
         try:
             self._logger.warning(
-                "the signal %s told the run to stop, but the run did not end within %d seconds: %s."
-                " The process ends now; %s",
+                "the signal %s told the run to stop, but the run did not end within %d seconds:"
+                " perhaps no program reads STATE from standard output, or the database of the store"
+                " does not answer. The process ends now; %s",
                 signal.Signals(number).name,
                 STOP_SECONDS,
-                self._what_waits(),
                 self._then,
             )
         finally:

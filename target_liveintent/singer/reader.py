@@ -129,7 +129,7 @@ class MessageReader(GenericSingerReader[str]):
         number = 0
         decode, process = self._expected
         try:
-            for line in lines(file_input or sys.stdin, self._goes_on):
+            for line in lines(file_input or sys.stdin, self.goes_on):
                 number += 1
                 try:
                     # One pass takes 0.8 µs instead of 1.2; with 200 columns 6 instead of 10.
@@ -171,7 +171,8 @@ class MessageReader(GenericSingerReader[str]):
         for _ in lines(file_input or sys.stdin, goes_on):
             pass
 
-    def _goes_on(self) -> bool:
+    def goes_on(self) -> bool:
+        """Tick; return whether the reader is not stopped."""
         self._tick()
         return not self.stopped
 

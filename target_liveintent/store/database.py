@@ -30,9 +30,7 @@ Then = Callable[[Answers], Sequence[Step]]
 class Waiting:
     """Waits between attempts, says for what, and waits no longer when the run must stop.
 
-    Attributes:
-        reason: What is waited for at this moment, as a clause; empty if nothing is.
-        has_ended: Whether nothing is waited for any more, because the run has waited in vain.
+    `has_ended` says whether nothing is waited for any more, because the run has waited in vain.
     """
 
     def __init__(
@@ -53,7 +51,6 @@ class Waiting:
         """Note that something is tried for the first time, or is done: nothing is waited for."""
         self._began = self._clock.monotonic()
         self._has_warned = False
-        self.reason = ""
 
     def again(self, reason: str, most: float, pause: float) -> bool:
         """Wait some seconds before the next try; return False after `most` seconds in all."""
@@ -61,7 +58,6 @@ class Waiting:
         most = min(most, _STOP_SECONDS) if self._is_stopped() else most
         if waited >= most or self.has_ended:
             return False
-        self.reason = reason
         if waited >= _SILENT_SECONDS and not self._has_warned:
             self._has_warned = True
             self._warn(f"{reason}; the run waits for up to {most:.0f} seconds")

@@ -26,7 +26,6 @@ _NOW = "extract(epoch FROM clock_timestamp())"
 _LOCK_SECONDS = 30.0
 _LOCKED = "another program locks the tables of the store"
 _GONE = "the database of the store cannot be reached"
-_NO_ANSWER = "the database of the store has not answered"
 _PAUSE = 0.5
 _CONNECTING = {
     "connect_timeout": "2",
@@ -88,7 +87,6 @@ class PostgresStore(Database):
     @property
     def _db(self) -> psycopg.Connection[Any]:
         """The connection, which is made if there is none, or if it was lost."""
-        self.waiting.reason = _NO_ANSWER
         if self._connection is None or self._connection.closed:
             if self.waiting.has_ended:
                 raise psycopg.OperationalError(_GONE)

@@ -114,21 +114,6 @@ def test_exit_code(target: Launcher, name: str) -> None:
         assert explained.stdout.endswith(f"A run over this input would fail: {run.last_line}")
 
 
-@pytest.mark.parametrize("settings", [ONLY_ORDERS, NO_ORDERS], ids=["mapped", "dropped"])
-def test_a_catalog(target: Launcher, settings: dict[str, Any]) -> None:
-    """Of a catalog, at least one stream must give events: there are no records to wait for.
-
-    Characters of a name that cannot be printed are escaped, and stay on their line.
-    """
-    names = ("orders", "a\x1b[2J\nStream forged")
-    entry = {"schema": schema()["schema"], "key_properties": ["id"]}
-    streams = [{"tap_stream_id": name, **entry} for name in names]
-    explained = target.explain(json.dumps({"streams": streams}, indent=2) + "\n", **settings)
-    assert explained.code == (settings is NO_ORDERS)
-    assert "The input is a catalog" in explained.stdout
-    assert r"Stream a\x1b[2J\nStream forged" in explained.stdout
-
-
 def test_batch_files_and_a_schema_that_changes(target: Launcher) -> None:
     """Records of files, and those after another SCHEMA, are explained and counted like others."""
     path = target.folder / "batch.jsonl"

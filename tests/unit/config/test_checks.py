@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from target_liveintent.config import SCHEMA, checks, problems, warnings_of, with_environment
+from target_liveintent.config import GONE, SCHEMA, problems, warnings_of, with_environment
 from target_liveintent.mapping.presets import PRESETS
 
 SECRET = "s3cr3t-T0ken-of-ours"
@@ -298,10 +298,10 @@ def test_a_library_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> Non
 # Names that are no setting
 
 
-@pytest.mark.parametrize("name", checks.GONE)
+@pytest.mark.parametrize("name", GONE)
 def test_a_setting_that_is_gone(name: str) -> None:
     """It ends the run, also as a text, and the one line says what does its work now."""
-    line = f"setting '{name}' no longer exists: {checks.GONE[name]}"
+    line = f"setting '{name}' no longer exists: {GONE[name]}"
     variables = {f"TARGET_LIVEINTENT_{name.upper()}": SECRET}
     for given in ({**GOOD, name: False}, with_environment(GOOD, variables)):
         assert problems(given) == [line]

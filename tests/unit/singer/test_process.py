@@ -14,7 +14,7 @@ import pytest
 
 from target_liveintent.errors import StorageError
 from target_liveintent.singer import process
-from target_liveintent.singer.process import StateOutput, check_standard_streams
+from target_liveintent.singer.process import check_standard_streams, write_state
 
 
 @pytest.mark.parametrize(
@@ -30,9 +30,8 @@ def test_streams_that_are_closed(monkeypatch: pytest.MonkeyPatch, name: str, sai
 
 def test_state_is_written_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     """A STATE is a line, in the text that the tap sent."""
-    output = StateOutput()
-    output.write('{"a": 1.10}')
-    output.write("{}")
+    write_state('{"a": 1.10}')
+    write_state("{}")
     assert capsys.readouterr().out == '{"a": 1.10}\n{}\n'
 
 
@@ -40,7 +39,7 @@ WRITE = """
 import runpy, signal, sys
 signal.signal(signal.SIGALRM, lambda *_: None)
 signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
-runpy.run_path(sys.argv[1])['StateOutput']().write('x' * 1_000_000)
+runpy.run_path(sys.argv[1])['write_state']('x' * 1_000_000)
 """
 """Writes a STATE while signals come."""
 
@@ -81,8 +80,7 @@ import logging, os, runpy, signal, sys, time
 
 StopSignals = runpy.run_path(sys.argv[1])["StopSignals"]
 logging.basicConfig(format="%(levelname)s %(message)s")
-waits = lambda: "it waits for a test"
-signals = StopSignals(logging.getLogger(), waits, "run it again (run 1)")
+signals = StopSignals(logging.getLogger(), "run it again (run 1)")
 signals._end.__func__.__globals__.update(STOP_SECONDS=0.2, _LOG_SECONDS={log_seconds})
 for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, lambda number, _: signals.note(number))
@@ -117,14 +115,15 @@ def run(hang: str, *numbers: int, read_log: bool = True) -> tuple[int, str, floa
 
 
 def test_a_main_thread_that_hangs() -> None:
-    """It is ended after its time, says what it waited for, and has the code of its signal.
+    """It is ended after its time, says so, and has the code of its signal.
 
     A second signal that comes soon is part of the same stop.
     """
     code, log, took = run(FOR_EVER, signal.SIGINT, signal.SIGTERM)
     said = (
         "WARNING the signal SIGINT told the run to stop, but the run did not end within 0"
-        " seconds: it waits for a test. The process ends now; run it again (run 1)"
+        " seconds: perhaps no program reads STATE from standard output, or the database of the"
+        " store does not answer. The process ends now; run it again (run 1)"
     )
     assert (code, log) == (128 + signal.SIGINT, said)
     assert 0.2 <= took < 10

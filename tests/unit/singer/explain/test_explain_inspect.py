@@ -84,20 +84,6 @@ def test_a_stream_that_a_map_drops() -> None:
     assert (made.missing, made.converter, outcomes(made.counts)) == ([], None, {})
 
 
-def test_a_catalog_with_a_line_like_a_message() -> None:
-    """Each line of a catalog belongs to it, also one that could be a Singer message."""
-    kinds = [{"type": "integer"}, {"type": "null"}]
-    lines = ",\n".join(map(json.dumps, kinds))
-    catalog = f"""{{"streams": [{{
-        "tap_stream_id": "orders",
-        "schema": {{"properties": {{"id": {{"anyOf": [\n{lines}\n]}}}}}}
-    }}, {{"tap_stream_id": "without_columns", "schema": {{}}}}]}}"""
-    found = read_input(io.StringIO(catalog))
-    assert [note.partition(",")[0] for note in found.notes] == ["The input is a catalog"]
-    assert list(found.streams) == ["orders"]
-    assert found.streams["orders"].schema["properties"]["id"]["anyOf"] == kinds
-
-
 @pytest.mark.parametrize(
     ("validate", "reason"), [(True, "schema_violation"), (False, "missing_event_time")]
 )
@@ -106,30 +92,6 @@ def test_validation_is_a_setting(validate: bool, reason: str) -> None:
     columns = {"id": {"type": "integer"}, "event_time": {}, "email": {}}
     (made,) = inspected(schema(columns), record({"id": "one"}), validate_records=validate)
     assert outcomes(made.counts) == {reason: 1}
-
-
-ORDERS = {"tap_stream_id": "orders", "schema": {"properties": {"id": {}}}}
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("no JSON\n", "{\n\n", "[1]\n"),
-        json.dumps({"streams": [ORDERS]}).replace("{}", "[" * 100_000 + "]" * 100_000),
-        *(
-            json.dumps({"streams": [one]})
-            for one in (
-                *(1, ORDERS | {"schema": None}, ORDERS | {"schema": 5}),
-                ORDERS | {"key_properties": [1]},
-            )
-        ),
-    ],
-    ids=["text", "open", "list", "deep", "no entry", "no schema", "schema", "keys"],
-)
-def test_neither_a_stream_nor_a_catalog(text: str) -> None:
-    """Anything else is refused in one line."""
-    with pytest.raises(InputError, match="neither a Singer stream nor a tap's catalog"):
-        read_input(io.StringIO(text))
 
 
 def test_a_tap_that_goes_on_and_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -142,25 +104,6 @@ def test_a_tap_that_goes_on_and_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     given = source([schema(["email"]), record({}), record({}), batch]).getvalue()
     found = read_input(io.StringIO(f"{given}\njunk\n"))
     assert (found.notes, len(found.records)) == (["Only the first 5 records were read."], 5)
-
-
-@pytest.mark.parametrize(
-    ("columns", "said"),
-    [
-        (
-            ["id;paid_at;email"],
-            "'id;paid_at;email'. It looks like several: tell the tap that a semi",
-        ),
-        (["id\tpaid_at"], "tell the tap that a tab separates"),
-        (["id"], None),
-        (["id;", "email"], None),
-    ],
-)
-def test_a_wrong_delimiter(columns: list[str], said: str | None) -> None:
-    """One column whose name is a whole line of a CSV is pointed at."""
-    notes = read_input(source([schema(columns)])).notes
-    assert [said in note for note in notes if said] == [True] * len(notes)
-    assert len(notes) == (said is not None)
 
 
 PEOPLE = {**schema(["id"]), "stream": "people"}
@@ -201,7 +144,7 @@ def test_a_state_without_a_value() -> None:
 
 
 def test_junk_after_a_stream() -> None:
-    """It is no line of a catalog, but one that ends a run."""
+    """Its line is named, as in a run."""
     with pytest.raises(InputError, match=r"line 2 of the input: .*not valid JSON"):
         read_input(io.StringIO(json.dumps(schema(["id"])) + "\njunk\n"))
 

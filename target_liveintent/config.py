@@ -1,12 +1,14 @@
-"""A configuration, from files and environment variables, and its checks before a run reads input.
+"""The settings: their JSON schema, how they are loaded, and the checks before a run reads input.
 
-Each problem is one line that names the setting and what it must be, and never the value that was
-given: it may be a mistyped secret.
+The schema, and what people read about the settings, are generated from `Settings`. Each problem is
+one line that names the setting and what it must be, and never the value that was given: it may be a
+mistyped secret.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import os
 import re
 import zoneinfo
@@ -18,10 +20,10 @@ from urllib.parse import urlsplit
 import msgspec
 import requests
 
-from target_liveintent.config.schema import SCHEMA, expected
 from target_liveintent.delivery.client import is_usable_token, read_token
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.mapping.map_checks import did_you_mean, map_problems
+from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.settings import Settings, is_loopback, is_url
 
 _PREFIX = "TARGET_LIVEINTENT_"
@@ -50,6 +52,87 @@ _PATHS = ("auth_token_path", "suppression_path", *_WRITTEN)
 _TYPES = {field.name: field.type for field in msgspec.structs.fields(Settings)}
 _LIBPQ = re.compile(r"\b(?:host|hostaddr|user|password|dbname|service)\s*=")
 """A connection string of libpq that is not a URL."""
+_HEADING = re.compile(r"^(\w.+):\n((?:    .+\n?)+)", re.MULTILINE)
+_SETTING = re.compile(r"^    (\w+): (.+(?:\n     .+)*)", re.MULTILINE)
+_GROUPS = {
+    heading: {name: " ".join(text.split()) for name, text in _SETTING.findall(listed)}
+    for heading, listed in _HEADING.findall(inspect.cleandoc(Settings.__doc__ or ""))
+}
+"""The descriptions of the settings by the groups in the docstring of `Settings`."""
+
+
+# What people and Meltano read of the settings
+
+
+def _schema() -> dict[str, Any]:
+    """Return the schema that msgspec makes of `Settings`, in the form that Meltano's tools read.
+
+    They expect a type and a description for each setting. Null means "not set", so each setting but
+    a required one may be null.
+    """
+    schema: dict[str, Any] = msgspec.json.schema(Settings)["$defs"]["Settings"]
+    properties: dict[str, Any] = {}
+    for name, text in (pair for group in _GROUPS.values() for pair in group.items()):
+        given = schema["properties"][name]
+        rules = {"type": "string", **given.pop("anyOf", [given])[0], **given}
+        rules["type"] = [rules["type"], *([] if name in schema["required"] else ["null"])]
+        if rules.get("default") in (None, "", {}):
+            rules.pop("default", None)
+        properties[name] = {**rules, "description": text}
+    properties["presets"]["additionalProperties"] = {"type": "string", "enum": list(PRESETS)}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": schema["required"],
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+    }
+
+
+SCHEMA = _schema()
+"""The JSON schema of all settings, which Meltano and `--about --format=json` show."""
+
+
+def _expected(schema: Mapping[str, Any]) -> str:
+    """Describe in words the values that the schema of a setting allows."""
+    kind = f"{'an' if schema['type'][0][0] in 'aeio' else 'a'} {schema['type'][0]}"
+    match schema:
+        case {"enum": values}:
+            return f"one of {', '.join(values)}"
+        case {"pattern": pattern}:
+            return f"text that matches the pattern {pattern}"
+        case {"minLength": _}:
+            return f"{kind} that is not empty"
+        case {"minimum": least, "maximum": most}:
+            return f"{kind} from {least} to {most}"
+        case {"minimum": least}:
+            return f"{kind} of at least {least}"
+    return kind
+
+
+def settings_by_group() -> dict[str, list[tuple[str, str, str]]]:
+    """Return the name, the default and the description of settings, by the heading of their group.
+
+    The default is `required` if there must be a value.
+    """
+    return {heading: [_shown(name) for name in group] for heading, group in _GROUPS.items()}
+
+
+def _shown(name: str) -> tuple[str, str, str]:
+    schema = SCHEMA["properties"][name]
+    default = "required" if name in SCHEMA["required"] else str(schema.get("default", ""))
+    options = ", ".join(f"`{option}`" for option in schema.get("enum", []))
+    return name, default.lower(), schema["description"] + (f" One of {options}." if options else "")
+
+
+def about_lines() -> Iterator[str]:
+    """Yield what `--about` says of the settings, by group."""
+    for heading, settings in settings_by_group().items():
+        yield from ("", f"{heading}:")
+        for name, default, description in settings:
+            yield f"  {name}{default and f' ({default})'}: {description}"
+
+
+# How they are loaded, and checked
 
 
 def read_config(path: str) -> dict[str, Any]:
@@ -193,7 +276,7 @@ def _converted(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
                 values[name] = _read_value(name, given[name])
             except (msgspec.DecodeError, RecursionError):  # Its text can have the value.
                 near = did_you_mean(str(given[name]), schema.get("enum", []))
-                found.append(f"setting '{name}' must be {expected(schema)}{near}")
+                found.append(f"setting '{name}' must be {_expected(schema)}{near}")
     root = os.environ.get("MELTANO_PROJECT_ROOT", "")
     for name in values.keys() & {*_PATHS}:
         if not is_url(values[name]):
