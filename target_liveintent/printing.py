@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -74,9 +74,4 @@ def json_text(value: Any) -> str:
 def _escaped_json(text: str) -> str:
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else _escaped(c) for c in text)
-
-
-def _escaped(character: str) -> str:
-    units = re.findall("....", character.encode("utf-16-be").hex())
-    return "".join(f"\\u{unit}" for unit in units)
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)

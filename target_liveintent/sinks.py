@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,8 +14,6 @@ from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.run.run import Run
 from target_liveintent.settings import Settings
 from target_liveintent.singer.streams import RecordValidator
-
-_logger = logging.getLogger("target-liveintent")
 
 
 class SkippedSink:
@@ -49,12 +46,10 @@ class LiveIntentSink:
         settings: Settings,
         suppressions: Suppressions,
     ) -> None:
-        self._stream = stream
-        self._plan = plan
+        self._stream, self._counted_as = stream, plan.stream
         self._run = run
-        self._settings = settings
+        self._must_fail = settings.on_rejection == "fail"
         self._counts = counts = run.counts.of(plan.stream)
-        self._failed_columns: set[str] = set()
         self._schema_check = RecordValidator(stream.schema) if settings.validate_records else None
         self._converter = counts.converter(stream, plan, settings.events, suppressions)
         # Without keys, a derived event ID is made of the whole mapped record.
@@ -68,26 +63,16 @@ class LiveIntentSink:
         """Convert a record, and pass the result to the run.
 
         Raises:
-            MissingKeyPropertiesError: If the record lacks them and `on_rejection` is `fail`.
+            MissingKeyPropertiesError: As the SDK, if a key is missing and `on_rejection` is `fail`.
         """
         self._counts.read += 1
         violation = self._schema_check.violation(record) if self._schema_check else None
         result = self._converter.convert(record, violation)
-        if isinstance(result, Rejection):
-            self._check_rejection(result)
-        self._run.take(self._plan.stream, result)
-
-    def _check_rejection(self, rejection: Rejection) -> None:
-        """Fail in the SDK's way if keys are missing; name each expression that fails, once."""
-        if rejection.reason == "missing_key" and self._settings.on_rejection == "fail":
+        if self._must_fail and isinstance(result, Rejection) and result.reason == "missing_key":
             keys = ", ".join(self._stream.keys)
             msg = f"a record of stream '{self._stream.name}' lacks a key ({keys}): map event_id"
             raise MissingKeyPropertiesError(msg)
-        column = str(rejection.field)
-        if rejection.reason == "mapping_failed" and column not in self._failed_columns:
-            self._failed_columns.add(column)
-            said = f"the expression for '{column}' in the map of '{self._plan.stream}' failed"
-            _logger.warning("%s for a record (%s)", said, rejection.detail)
+        self._run.take(self._counted_as, result)
 
 
 StreamSink = SkippedSink | LiveIntentSink

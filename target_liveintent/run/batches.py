@@ -20,13 +20,11 @@ from target_liveintent.store.ledger import Claim
 class StateGate:
     """Holds STATEs back until every record before them has its outcome.
 
-    Attributes:
-        is_closed: Whether no STATE may be written any more.
-        awaits_stream: Whether no STATE may be written yet, as no stream that gives events has come.
+    `is_closed` says whether no STATE may be written any more.
     """
 
     def __init__(self) -> None:
-        self.is_closed = self.awaits_stream = False
+        self.is_closed = False
         self._next = 0
         self._unfinished: dict[int, int] = {}  # Places among the batches, by number.
         self._held: deque[tuple[int, str]] = deque()
@@ -59,7 +57,7 @@ class StateGate:
 
         The caller writes it; the gate does not return it a second time.
         """
-        if self.is_closed or self.awaits_stream:
+        if self.is_closed:
             return None
         oldest = min((self._next, *self._unfinished.values()))
         state = None

@@ -13,9 +13,9 @@ import re
 import select
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
-from typing import IO, Any, Literal, NamedTuple, NoReturn, TypedDict, TypeVar
+from typing import IO, Any, Literal, NamedTuple, NoReturn, TypedDict
 
 import msgspec
 from singer_sdk.exceptions import RecordsWithoutSchemaException
@@ -42,21 +42,6 @@ class Message(msgspec.Struct):
     value: msgspec.Raw = msgspec.Raw()
     encoding: dict[str, Any] | None = None
     manifest: list[str] | None = None
-
-
-_Of = TypeVar("_Of")
-
-
-class StreamsThatCame(dict[str, _Of]):
-    """Something for each stream whose SCHEMA has come."""
-
-    def __missing__(self, stream: str) -> NoReturn:
-        """Raise a `RecordsWithoutSchemaException`."""
-        msg = (
-            f"the tap sent a record of stream '{stream}' before it sent the stream's SCHEMA:"
-            " report this to the maintainers of the tap"
-        )
-        raise RecordsWithoutSchemaException(msg)
 
 
 class _Expected(NamedTuple):
@@ -88,7 +73,7 @@ class MessageReader(GenericSingerReader[str]):
     def __init__(self, tick: Callable[[], None]) -> None:
         super().__init__()
         self._tick = tick
-        self._streams = StreamsThatCame[_Expected]()
+        self._streams: dict[str, _Expected] = {}
         self._marked: set[str] = set()  # Streams with a byte order mark in the name of a column.
         self._expected = _NOTHING  # Nearly every line is of the stream of the RECORD before.
         self.stopped = False
@@ -110,8 +95,18 @@ class MessageReader(GenericSingerReader[str]):
         self._streams[stream] = _Expected(decode_line, process)
 
     def process_of(self, message: Message) -> Callable[[dict[str, Any]], None]:
-        """Return what takes the records of a message's stream."""
-        return self._streams[stream_of(message)].process
+        """Return what takes the records of a message's stream, whose SCHEMA must have come."""
+        return self._expected_of(message).process
+
+    def _expected_of(self, message: Message) -> _Expected:
+        stream = stream_of(message)
+        if stream not in self._streams:
+            msg = (
+                f"the tap sent a record of stream '{stream}' before it sent the stream's SCHEMA:"
+                " report this to the maintainers of the tap"
+            )
+            raise RecordsWithoutSchemaException(msg)
+        return self._streams[stream]
 
     def process_lines(
         self, file_input: IO[str] | None, callbacks: dict[str, Callable[[Any], None]]
@@ -152,7 +147,7 @@ class MessageReader(GenericSingerReader[str]):
     def _process_line(self, line: bytes, callbacks: dict[str, Callable[[Any], None]]) -> str:
         message = decode_message(line)
         if message.type == "RECORD":
-            self._expected = expected = self._streams[stream_of(message)]
+            self._expected = expected = self._expected_of(message)
             expected.process(_decode(expected.decode, line).record)
             return message.type
         callback = callbacks.get(message.type)
@@ -226,22 +221,15 @@ def state_of(message: Message) -> str:
 
 
 def lines(file_input: IO[str], goes_on: Callable[[], bool]) -> Iterator[bytes]:
-    """Return the lines of an input until `goes_on`, called once a second, returns False."""
+    """Yield the lines of an input until `goes_on`, called once a second, returns False."""
     try:
         descriptor = file_input.fileno()
     except (OSError, AttributeError):  # A file in memory.
-        return _plain_lines(file_input, goes_on)
-    return _waited_lines(descriptor, goes_on)
-
-
-def _plain_lines(file_input: Iterable[str], goes_on: Callable[[], bool]) -> Iterator[bytes]:
-    for number, line in enumerate(file_input, 1):
-        yield line.encode(errors="surrogatepass").strip(b"\r\n")
-        if number % _LINES_PER_TICK == 0 and not goes_on():
-            return
-
-
-def _waited_lines(descriptor: int, goes_on: Callable[[], bool]) -> Iterator[bytes]:
+        for number, text in enumerate(file_input, 1):
+            yield text.encode(errors="surrogatepass").strip(b"\r\n")
+            if number % _LINES_PER_TICK == 0 and not goes_on():
+                return
+        return
     parts: list[bytes] = []  # of a line that is not complete yet
     while goes_on():
         if not select.select([descriptor], [], [], _WAIT_SECONDS)[0]:

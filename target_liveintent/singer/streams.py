@@ -41,7 +41,6 @@ class StreamRegistry:
         self._settings = settings
         self._logger = logger
         self._schemas: dict[str, tuple[bytes, list[str] | None]] = {}
-        self._warned: set[str] = set()
         self.has_events = False
 
     def register(self, message: Message) -> tuple[Stream, list[tuple[StreamPlan, bool]]] | None:
@@ -94,7 +93,7 @@ class StreamRegistry:
     def _gives_events(self, stream: Stream, plan: StreamPlan) -> bool:
         """Return whether a plan gives events; warn about what is probably misspelled."""
         for problem in misspelled(plan, stream.schema):
-            self._warn_once(problem, problem)
+            self._logger.warning("%s", problem)
         if stream.name == MELTANO_TEST_STREAM:
             self.has_events = True
             return False
@@ -106,9 +105,8 @@ class StreamRegistry:
         if missing and plan.is_used and stream.name not in self._maps.names:
             others = [name for name in self._maps.names if name not in self._schemas]
             hint = did_you_mean(stream.name, others)
-            self._warn_once(  # (The hint may be another one at the next SCHEMA.)
-                f"skipped {stream.name}",
-                f"stream '{stream.name}' is skipped: no stream map names it{hint}",
+            self._logger.warning(
+                "stream '%s' is skipped: no stream map names it%s", stream.name, hint
             )
         self.has_events |= not missing
         return not missing
@@ -121,11 +119,6 @@ class StreamRegistry:
         in_use = stream.name in self._settings.presets
         advice = advise_map(stream, self._settings.events, in_use=in_use)
         return f"{msg} The stream has these columns: {columns}. {advice}"
-
-    def _warn_once(self, about: str, text: str) -> None:
-        if about not in self._warned:
-            self._warned.add(about)
-            self._logger.warning("%s", text)
 
 
 def refuse_own_stream(name: str) -> None:

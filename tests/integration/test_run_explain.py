@@ -7,41 +7,12 @@ from typing import Any
 
 import pytest
 import yaml
-from faulty_server import FaultyServer
 from integration_support import Launcher, Running, batch, lines, order, orders, schema, state
 
 from target_liveintent.sandbox import Sandbox
 
 MAP = {"event_id": "str(id)", "event_time": "event_time", "email": "email", "__else__": None}
 VALUED = {**MAP, "value": "value", "currency": "currency", "__filter__": "value > 0"}
-
-
-def test_records(to_server: Launcher, server: FaultyServer) -> None:
-    """Its first records are shown as events, or counted by reason with what to do about it."""
-    wrong = ({"value": 0}, {"email": None}, {"email": ""}, {"event_time": "?"}, {"value": "free"})
-    run = to_server.explain(
-        *(schema(), *orders(5), *(order(n, **one) for n, one in enumerate(wrong, 6)), state(1)),
-        customer_id=...,
-        auth_token=...,
-        api_url=...,  # It needs no account.
-        stream_maps={"orders": VALUED},
-    )
-    assert run.code == 0, run.log
-    for said in (
-        "Of 10 records, 5 would be sent, 1 filtered, 4 rejected.",
-        "no_identity (2)",
-        "invalid_event_time (1), first event: ",
-        "column event_time",
-        '__filter__ (TypeError), key properties {"id":10}',
-    ):
-        assert said in run.stdout
-    shown = map(str.strip, run.stdout.splitlines())
-    events = [json.loads(line) for line in shown if line.startswith("{")]
-    assert [len(e["userData"]["md5"]) for e in events] == [7] * 3  # The hashes are shortened.
-    assert "buyer" not in run.stdout + run.log
-    assert server.requests == []
-    made = {path.name for path in to_server.folder.iterdir()}
-    assert made == {"config-0.json", "explained.singer"}
 
 
 def test_any_names_of_columns(target: Launcher, sandbox: Sandbox) -> None:

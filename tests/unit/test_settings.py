@@ -9,7 +9,6 @@ from target_liveintent.config import SCHEMA, settings_of
 from target_liveintent.conversions.model import WINDOWS
 from target_liveintent.privacy.identity import NORMALIZATIONS
 from target_liveintent.privacy.urls import URL_PARAMETERS
-from target_liveintent.settings import is_loopback
 
 SECRET = "s3cr3t-T0ken-of-ours"
 GOOD: dict[str, Any] = {"customer_id": "a-1b2c", "auth_token": SECRET}
@@ -55,14 +54,6 @@ def test_choices() -> None:
         "source_url_parameters": URL_PARAMETERS,
     }.items():
         assert SCHEMA["properties"][name]["enum"] == sorted(table)
-
-
-def test_loopback() -> None:
-    """This machine by address or name, and nothing that only looks like it."""
-    for host in ("127.0.0.1", "localhost", "[::1]"):
-        assert is_loopback(f"http://{host}:80/x")
-    for host in ("x.example", "0.0.0.0", "127.0.0.1.x.example", "localhost.x.example"):  # noqa: S104
-        assert not is_loopback(f"http://{host}/")
 
 
 def test_derived_values_follow_a_replaced_setting() -> None:

@@ -10,7 +10,6 @@ import pytest
 from unit_support import ACCOUNT, databases_closed
 
 from target_liveintent.delivery.client import DryClient
-from target_liveintent.delivery.pool import DeliveryPool
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.run.replay import ReplayChoice
@@ -40,15 +39,6 @@ def made(replay: ReplayChoice | None = None, **settings: Any) -> TargetLiveInten
 
 def parts_of(target: TargetLiveIntent) -> RunParts:
     return target.run._parts  # noqa: SLF001
-
-
-def test_the_usual_parts(folder: Path) -> None:
-    """Threads deliver, and the store is there before anything is read; only its owner reads it."""
-    parts = parts_of(made())
-    assert isinstance(parts.delivery, DeliveryPool)
-    assert isinstance(parts.outcomes, RunStore)
-    assert (folder / "liveintent.sqlite").stat().st_mode & 0o777 == 0o600
-    parts.outcomes.close()
 
 
 @pytest.mark.parametrize(

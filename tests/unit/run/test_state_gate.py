@@ -78,9 +78,9 @@ class AnyOrder(RuleBasedStateMachine):
         self.gate.hold(str(len(self.held)))
         self.held.append({*self.unfinished})
 
-    @rule(which=st.sampled_from(["is_closed", "awaits_stream"]), value=st.booleans())
-    def close(self, which: str, value: bool) -> None:
-        setattr(self.gate, which, value)
+    @rule(value=st.booleans())
+    def close(self, value: bool) -> None:
+        self.gate.is_closed = value
 
     @rule()
     def due(self) -> None:
@@ -88,14 +88,13 @@ class AnyOrder(RuleBasedStateMachine):
         some_waits = self.written < len(self.held) - 1
         assert self.gate.holds == (some_waits and not self.gate.is_closed)
         true = [n for n, waits in enumerate(self.held) if waits.isdisjoint(self.unfinished)]
-        closed = self.gate.is_closed or self.gate.awaits_stream
-        newest = -1 if closed else max(true, default=-1)
+        newest = -1 if self.gate.is_closed else max(true, default=-1)
         assert self.gate.due() == (str(newest) if newest > self.written else None)
         self.written = max(self.written, newest)
 
     def teardown(self) -> None:
         """At the end, the last STATE is written."""
-        self.gate.is_closed = self.gate.awaits_stream = False
+        self.gate.is_closed = False
         while self.unfinished:
             self.finish(0)
         self.due()

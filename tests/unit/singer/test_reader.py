@@ -310,20 +310,6 @@ def test_a_column_may_have_any_name(name: str, escaped: bool) -> None:
     assert [one.record for one in found.read(content)] == [{name: 1}]
 
 
-def test_a_schema_changes_the_columns() -> None:
-    """The columns that are selected at a SCHEMA hold from the next record on."""
-    found = Recorder()
-    columns = iter("ab")
-    content = STREAM[0].decode() + "\n" + record("s", a=1, b=2) * 2
-    counts = found.reader.process_lines(
-        io.StringIO(content * 2),
-        {"SCHEMA": lambda _: found.select("s", next(columns))},
-    )
-    records = [one.record for one in found.messages]
-    assert records == [{"a": 1}, {"a": 1}, {"b": 2}, {"b": 2}]
-    assert counts == {"SCHEMA": 2, "RECORD": 4}
-
-
 @pytest.mark.parametrize(
     ("mark", "columns"),
     [*((mark, ("id",)) for mark in ("\ufeff", "\\ufeff", "\\uFEFF")), ("\ufeff", None)],

@@ -106,35 +106,7 @@ def test_a_tap_that_goes_on_and_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert (found.notes, len(found.records)) == (["Only the first 5 records were read."], 5)
 
 
-PEOPLE = {**schema(["id"]), "stream": "people"}
-ONLY_ORDERS = {"orders": {"event_time": "event_time", "email": "email"}, "__else__": None}
 GOOD = [schema(["event_time", "email"]), record({"event_time": time.time() - 60, "email": ADDRESS})]
-
-
-@pytest.mark.parametrize(
-    ("messages", "maps", "failures"),
-    [
-        (GOOD, {}, []),
-        # One stream that gives events is enough, and a SCHEMA without records is none.
-        ([PEOPLE, record({"id": 1}, "people"), *GOOD], ONLY_ORDERS, []),
-        ([PEOPLE], ONLY_ORDERS, []),
-        (
-            [PEOPLE, record({"id": 1}, "people")],
-            ONLY_ORDERS,
-            ["no stream in the input (people)"],
-        ),
-        # A stream that a run refuses is one reason, whatever comes beside it.
-        ([*GOOD, PEOPLE], {}, ["stream 'people' cannot produce any event: it lacks event_time"]),
-        ([PEOPLE, record({"id": 1}, "people")], {}, ["stream 'people' cannot produce any event: "]),
-    ],
-)
-def test_why_a_run_would_fail(
-    messages: list[dict[str, Any]], maps: dict[str, Any], failures: list[str]
-) -> None:
-    """As a run over the same input would."""
-    found = explanation_of(*messages, maps=maps).failures
-    assert len(found) == len(failures)
-    assert all(one.startswith(begin) for one, begin in zip(found, failures, strict=True)), found
 
 
 def test_a_state_without_a_value() -> None:
