@@ -18,8 +18,8 @@ from target_liveintent.privacy.redaction import without_secrets
 
 _MOST_PARTS = 100
 """How many events and rejections are shown with their difference."""
-_Recording = dict[str, dict[str, msgspec.Raw]]
-"""What each stream becomes: its counts, events and rejections, each by a name. It is the file."""
+_Parts = dict[str, msgspec.Raw]
+"""The counts, events and rejections of each stream, by names such as `orders: event 7`."""
 
 
 def compare(plans: Sequence[Explained], path: str) -> Expectation:
@@ -32,20 +32,16 @@ def compare(plans: Sequence[Explained], path: str) -> Expectation:
     if not any(one.counts.read for one in plans):
         msg = "--expect needs records, but the input has none"
         raise InputError(msg)
-    recording = msgspec.json.encode(_recording(plans))
-    text = without_secrets(_formatted(recording)) + "\n"
-    events, rejections = (
-        sum(map(len, lists))
-        for lists in ((one.conversions for one in plans), (one.rejections for one in plans))
-    )
-    expectation = Expectation(path, events, rejections)
+    text = without_secrets(_formatted(msgspec.json.encode(_parts(plans)))) + "\n"
+    events = sum(len(one.conversions) for one in plans)
+    rejections = sum(len(one.rejections) for one in plans)
+    expectation, file = Expectation(path, events, rejections), Path(path)
     try:
-        expected = Path(path).read_bytes() if Path(path).exists() else None
-        if expected is None:
-            Path(path).write_text(text, encoding="utf-8")
+        if not file.exists():
+            file.write_text(text, encoding="utf-8")
             expectation.written = True
             return expectation
-        before, now = (msgspec.json.decode(one, type=_Recording) for one in (expected, text))
+        before, now = (msgspec.json.decode(one, type=_Parts) for one in (file.read_bytes(), text))
     except OSError as error:
         msg = f"the file of --expect, '{path}', cannot be read or written: {error.strerror}"
         raise StorageError(msg) from None
@@ -59,20 +55,18 @@ def compare(plans: Sequence[Explained], path: str) -> Expectation:
     return expectation
 
 
-def _recording(plans: Sequence[Explained]) -> dict[str, dict[str, Any]]:
-    recording: dict[str, dict[str, Any]] = {}
-    names: Counter[tuple[str, str]] = Counter()
+def _parts(plans: Sequence[Explained]) -> dict[str, Any]:
+    parts: dict[str, Any] = {}
+    times: Counter[str] = Counter()
     for explained in plans:
-        stream = explained.plan.stream
-        for name, part in _parts(explained):
-            names[stream, name] += 1
-            repeated = names[stream, name] > 1
-            named = f"{name} ({names[stream, name]})" if repeated else name
-            recording.setdefault(stream, {})[named] = part
-    return recording
+        for kind, part in _parts_of(explained):
+            name = f"{explained.plan.stream}: {kind}"
+            times[name] += 1
+            parts[f"{name} ({times[name]})" if name in parts else name] = part
+    return parts
 
 
-def _parts(explained: Explained) -> Iterator[tuple[str, Any]]:
+def _parts_of(explained: Explained) -> Iterator[tuple[str, Any]]:
     counts = explained.counts
     yield "records", {"read": counts.read, "filtered": counts.filtered}
     for event in explained.conversions:
@@ -88,22 +82,19 @@ def _formatted(text: bytes | msgspec.Raw) -> str:
     return msgspec.json.format(bytes(text), indent=2).decode()
 
 
-def _difference(before: _Recording, now: _Recording, path: str) -> Iterator[str]:
+def _difference(before: _Parts, now: _Parts, path: str) -> Iterator[str]:
     """Yield a diff of those parts that differ, each as a whole, in whatever order they are.
 
     A diff of the whole text would take minutes where each of thousands of events differs.
     """
-    old, new = (
-        {(of, name): _formatted(one) for of, parts in all_of.items() for name, one in parts.items()}
-        for all_of in (before, now)
-    )
-    differing = [part for part in {**old, **new} if old.get(part) != new.get(part)]
+    old, new = ({name: _formatted(one) for name, one in of.items()} for of in (before, now))
+    differing = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     if differing:
         yield f"--- {path}"
         yield "+++ what the input becomes now"
-    for stream, name in differing[:_MOST_PARTS]:
-        yield f"@@ {stream}: {name} @@"
-        was, is_now = (parts.get((stream, name), "").splitlines() for parts in (old, new))
+    for name in differing[:_MOST_PARTS]:
+        yield f"@@ {name} @@"
+        was, is_now = (parts.get(name, "").splitlines() for parts in (old, new))
         diff = difflib.unified_diff(was, is_now, n=1_000, lineterm="")
         yield from itertools.islice(diff, 3, None)  # Its own heading says less.
     if hidden := differing[_MOST_PARTS:]:

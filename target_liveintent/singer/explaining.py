@@ -28,10 +28,9 @@ from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.settings import Settings
 from target_liveintent.singer.batch_files import process_batch
 from target_liveintent.singer.expectation import compare
-from target_liveintent.singer.reader import Message, MessageReader, state_of, stream_of
+from target_liveintent.singer.reader import Message, MessageReader, state_of
 from target_liveintent.singer.streams import (
     RecordValidator,
-    refuse_own_stream,
     stream_described,
     unmapped_message,
 )
@@ -59,10 +58,6 @@ def explain(source: IO[str], settings: Settings, expected: str | None = None) ->
             its content.
     """
     found = read_input(source)
-    if found.records and (limit := settings.limit):
-        found.notes.append(
-            f"explain ignores the setting limit. A run would send at most {limit:,} events."
-        )
     maps = stream_maps_of(settings)
     plans = converted(found, settings, maps, from_recording=expected is not None)
     failures = list(run_problems(plans, settings))
@@ -134,10 +129,9 @@ def read_input(source: IO[str]) -> Input:
     found, reader = Input({}, [], []), MessageReader(lambda: None)
 
     def register(message: Message) -> None:
-        name = stream_of(message)
-        refuse_own_stream(name)
-        found.streams[name] = stream_described(name, message)
-        reader.select_columns(name, None, partial(take, name))
+        stream = stream_described(message)
+        found.streams[stream.name] = stream
+        reader.select_columns(stream.name, None, partial(take, stream.name))
 
     def take(stream: str, record: dict[str, Any]) -> None:
         found.records.append((stream, record))

@@ -59,7 +59,7 @@ class StreamRegistry:
         if self._schemas.get(name) == known:
             return None
         try:
-            stream = stream_described(name, message)
+            stream = stream_described(message)
             plans = self._maps.plans(name, stream.schema)
             checked = [(plan, self._gives_events(stream, plan)) for plan in plans]
         except RecursionError:
@@ -97,7 +97,6 @@ class StreamRegistry:
         if stream.name == MELTANO_TEST_STREAM:
             self.has_events = True
             return False
-        refuse_own_stream(stream.name)
         missing = lacking_for_events(plan, stream.schema, self._settings.events)
         if missing and plan.named and plan.is_used:
             raise StreamMappingError(self._missing_message(stream, plan, missing))
@@ -121,17 +120,6 @@ class StreamRegistry:
         return f"{msg} The stream has these columns: {columns}. {advice}"
 
 
-def refuse_own_stream(name: str) -> None:
-    """Raise an `InputError` for a stream that this program has printed itself."""
-    if name in {DELIVERED_EVENTS, DEAD_LETTERS}:
-        msg = (
-            f"the stream '{name}' comes from this program, and is no input of a run. To send dead"
-            " letters, use target-liveintent replay FILE, or target-liveintent replay - for"
-            " standard input"
-        )
-        raise InputError(msg)
-
-
 def unmapped_message(streams: Iterable[str], mapped: Iterable[str]) -> str:
     """Say in a sentence that no stream which came can give an event."""
     return (
@@ -140,8 +128,20 @@ def unmapped_message(streams: Iterable[str], mapped: Iterable[str]) -> str:
     )
 
 
-def stream_described(name: str, message: Message) -> Stream:
-    """Return the stream that a SCHEMA describes; raises an `InputError` if it has no properties."""
+def stream_described(message: Message) -> Stream:
+    """Return the stream that a SCHEMA describes.
+
+    Raises:
+        InputError: If it has no properties, or this program has printed the stream itself.
+    """
+    name = stream_of(message)
+    if name in {DELIVERED_EVENTS, DEAD_LETTERS}:
+        msg = (
+            f"the stream '{name}' comes from this program, and is no input of a run. To send dead"
+            " letters, use target-liveintent replay FILE, or target-liveintent replay - for"
+            " standard input"
+        )
+        raise InputError(msg)
     schema = decode_object(message.schema) if message.schema else {}
     if not isinstance(schema.get("properties"), dict):
         msg = (

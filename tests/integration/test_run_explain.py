@@ -126,10 +126,10 @@ def test_an_expectation(target: Launcher) -> None:
     assert said in first.stdout
     text = (target.folder / "expected.json").read_text()
     assert "@" not in text
-    parts = json.loads(text)["orders"]
-    assert parts["records"] == {"read": 5, "filtered": 1}
-    assert parts["rejection 4"] == {"reason": "no_identity"}
-    assert len(parts["event 3"]["userData"]["sha2"]) == 64
+    parts = json.loads(text)
+    assert parts["orders: records"] == {"read": 5, "filtered": 1}
+    assert parts["orders: rejection 4"] == {"reason": "no_identity"}
+    assert len(parts["orders: event 3"]["userData"]["sha2"]) == 64
     assert explained().code == 0
     changed = explained(value="value * 100 if id == 3 else value")
     assert changed.code == 1

@@ -22,8 +22,9 @@ from target_liveintent import cli
 from target_liveintent.config import settings_by_group, settings_of
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.errors import ConfigurationError, InputError
+from target_liveintent.explain.description import Explanation
 from target_liveintent.mapping.presets import PRESETS, preset_text
-from target_liveintent.printing import json_text, printable
+from target_liveintent.printing import json_text, lines_of, printable
 from target_liveintent.run.replay import ReplayChoice
 from target_liveintent.store.delivered import COLUMNS
 from target_liveintent.store.letters import letters_in
@@ -581,6 +582,11 @@ def test_a_report_needs_a_path(program: Program) -> None:
 def test_lines(line: str, shown: str) -> None:
     """Characters that cannot be printed are escaped; all others stay."""
     assert printable(line) == shown
+
+
+def test_templates() -> None:
+    """No text that was found out can forge a line."""
+    assert lines_of("explain/explanation.txt", Explanation(["a\nb"], [], [], [])) == [r"a\nb"]
 
 
 def test_json() -> None:

@@ -219,9 +219,8 @@ def test_the_test_of_meltano() -> None:
 def test_streams_of_the_own_commands_are_refused(stream: str) -> None:
     """Their events would be sent again, whatever the settings say of other streams."""
     said = "use target-liveintent replay FILE, or target-liveintent replay - for standard input"
-    for maps in ({}, {"__else__": "__NULL__"}, {stream: {}}):
-        with pytest.raises(InputError, match=said):
-            Registering(maps).send(stream)
+    with pytest.raises(InputError, match=said):
+        Registering({"__else__": "__NULL__"}).send(stream)
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -78,7 +78,7 @@ def test_nothing_is_expected_of_nothing(path: Path) -> None:
     assert not path.exists()
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"orders": 5}', "\xff"])
+@pytest.mark.parametrize("text", ["", "[]", "\xff"])
 def test_a_file_of_another_kind(path: Path, text: str) -> None:
     """It is named, and not replaced."""
     path.write_bytes(text.encode("latin-1"))

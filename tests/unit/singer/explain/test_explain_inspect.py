@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from explain_support import explained as explanation_of
 from explain_support import inspected, record, schema, settings, source
 from unit_support import ADDRESS, DAY, TIME
 
-from target_liveintent.conversions.model import DEAD_LETTERS, DELIVERED_EVENTS
 from target_liveintent.errors import InputError
 from target_liveintent.explain.description import Explained, describe
 from target_liveintent.run.counts import StreamCounts
@@ -119,21 +117,6 @@ def test_junk_after_a_stream() -> None:
     """Its line is named, as in a run."""
     with pytest.raises(InputError, match=r"line 2 of the input: .*not valid JSON"):
         read_input(io.StringIO(json.dumps(schema(["id"])) + "\njunk\n"))
-
-
-@pytest.mark.parametrize("stream", [DEAD_LETTERS, DELIVERED_EVENTS])
-@pytest.mark.parametrize("maps", [{}, {"orders": {}, "__else__": None}])
-def test_streams_of_the_own_commands(stream: str, maps: dict[str, Any]) -> None:
-    """A run does not take them, so there is nothing to explain."""
-    with pytest.raises(InputError, match=stream):
-        inspected({**schema(["event_id"]), "stream": stream}, maps=maps)
-
-
-@pytest.mark.parametrize(("records", "said"), [(2, ["explain ignores the setting limit"]), (0, [])])
-def test_the_limit_is_left_aside(records: int, said: list[str]) -> None:
-    """All records are looked at, and a line says so, unless there are none."""
-    notes = explanation_of(schema(["email"]), *[record({})] * records, limit=1).notes
-    assert [note.partition(". A run would send")[0] for note in notes] == said
 
 
 def at(event_time: Any, **columns: Any) -> dict[str, Any]:
