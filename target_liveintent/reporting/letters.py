@@ -40,7 +40,7 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
-class Example(msgspec.Struct, frozen=True):
+class Example(msgspec.Struct):
     """A dead letter; `keys` are there where nothing else identifies the row of the tap."""
 
     event_id: str | None
@@ -50,18 +50,16 @@ class Example(msgspec.Struct, frozen=True):
     keys: Any = None
 
 
-class StreamLetters(msgspec.Struct):
-    """The dead letters of one stream, for one reason; times are in UTC, in ISO 8601.
+class Letters(msgspec.Struct):
+    """How many dead letters there are, in all and by what a replay does with them.
 
-    `replay` is how many there are by what a replay does with them.
+    Times are in UTC, in ISO 8601.
     """
 
-    stream: str
     letters: int = 0
     first: str | None = None
     last: str | None = None
     replay: dict[str, int] = msgspec.field(default_factory=lambda: dict.fromkeys(PROSPECTS, 0))
-    examples: list[Example] = msgspec.field(default_factory=list)
 
     def add(self, letter: dict[str, Any], prospect: str) -> None:
         """Count a dead letter, given what a replay does with it."""
@@ -70,15 +68,23 @@ class StreamLetters(msgspec.Struct):
         written = _text(letter.get("time"))
         self.first = min(filter(None, (self.first, written)), default=None)
         self.last = max(filter(None, (self.last, written)), default=None)
+
+
+class StreamLetters(Letters, kw_only=True):
+    """The dead letters of one stream, for one reason."""
+
+    stream: str
+    examples: list[Example] = []
+
+    def add(self, letter: dict[str, Any], prospect: str) -> None:
+        """Count a dead letter, and show some of them."""
+        super().add(letter, prospect)
         if len(self.examples) < _MOST_EXAMPLES:
-            event_id, order_id, field, detail = (
-                _text(letter.get(name)) for name in ("event_id", "order_id", "field", "detail")
-            )
-            example = Example(event_id, order_id, field, detail, letter.get("keys"))
-            self.examples.append(example)
+            texts = {name: _text(letter.get(name)) for name in Example.__struct_fields__[:-1]}
+            self.examples.append(Example(**texts, keys=letter.get("keys")))
 
 
-class ReasonLetters(msgspec.Struct, frozen=True):
+class ReasonLetters(msgspec.Struct):
     """The dead letters that have one reason; `advice` says what happened, and what to do."""
 
     reason: str
@@ -87,7 +93,7 @@ class ReasonLetters(msgspec.Struct, frozen=True):
     streams: list[StreamLetters]
 
 
-class Addressee(msgspec.Struct, frozen=True):
+class Addressee(msgspec.Struct):
     """The account and the pixel that dead letters were written for; None without a usable pixel."""
 
     customer_id: str
@@ -96,16 +102,12 @@ class Addressee(msgspec.Struct, frozen=True):
     letters: int
 
 
-class DeadLetters(msgspec.Struct, frozen=True):
+class DeadLetters(Letters, kw_only=True):
     """All that `dead-letters` shows; the notes are sentences about the settings."""
 
     notes: list[str]
-    letters: int
-    first: str | None
-    last: str | None
-    replay: dict[str, int]
-    reasons: list[ReasonLetters]
-    written_for: list[Addressee]
+    reasons: list[ReasonLetters] = []
+    written_for: list[Addressee] = []
     version: int = VERSION
 
 
@@ -125,37 +127,26 @@ def look_at(
         StorageError: If the store cannot be read.
     """
     converter = ReplayConverter(settings, Suppressions(settings.suppression_path), choice, {}, now)
-    total, by_reason = StreamLetters(""), dict[str, dict[str, StreamLetters]]()
+    found, groups = DeadLetters(notes=[*notes]), dict[str, dict[str, StreamLetters]]()
     written_for: Counter[tuple[str, str, int]] = Counter()
     for key, record in letters_in(database):
         letter = _decode(record)
         reason, stream = (_text(letter.get(name)) or "(none)" for name in ("reason", "stream"))
-        streams = by_reason.setdefault(reason, {})
-        prospect = _prospect(converter, letter)
-        for group in (total, streams.setdefault(stream, StreamLetters(stream))):
+        streams, prospect = groups.setdefault(reason, {}), _prospect(converter, letter)
+        for group in (found, streams.setdefault(stream, StreamLetters(stream=stream))):
             group.add(letter, prospect)
         written_for[key.customer_id, key.api_host, key.pixel_id] += 1
-    reasons = [
-        ReasonLetters(
-            reason,
-            sum(one.letters for one in streams.values()),
-            REASONS[reason].meaning if reason in REASONS else _UNKNOWN,
-            sorted(streams.values(), key=lambda one: (-one.letters, one.stream)),
-        )
-        for reason, streams in by_reason.items()
+    for reason, streams in groups.items():
+        advice = REASONS[reason].meaning if reason in REASONS else _UNKNOWN
+        shown = sorted(streams.values(), key=lambda one: (-one.letters, one.stream))
+        count = sum(one.letters for one in shown)
+        found.reasons.append(ReasonLetters(reason, count, advice, shown))
+    found.reasons.sort(key=lambda one: (-one.letters, one.reason))
+    found.written_for = [
+        Addressee(customer_id, api_host, str(pixel_id) if pixel_id else None, n)
+        for (customer_id, api_host, pixel_id), n in written_for.most_common()
     ]
-    return DeadLetters(
-        notes=list(notes),
-        letters=total.letters,
-        first=total.first,
-        last=total.last,
-        replay=total.replay,
-        reasons=sorted(reasons, key=lambda one: (-one.letters, one.reason)),
-        written_for=[
-            Addressee(customer_id, api_host, str(pixel_id) if pixel_id else None, n)
-            for (customer_id, api_host, pixel_id), n in written_for.most_common()
-        ],
-    )
+    return found
 
 
 def _prospect(converter: ReplayConverter, letter: dict[str, Any]) -> str:

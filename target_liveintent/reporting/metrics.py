@@ -6,12 +6,15 @@ its mode follows the umask; it holds only numbers, names and the run ID.
 
 from __future__ import annotations
 
+import itertools
 import logging
+from collections.abc import Sequence
 
 from target_liveintent.clock import Clock
 from target_liveintent.delivery.model import DeliveryStatus
 from target_liveintent.privacy.redaction import without_secrets
-from target_liveintent.reporting.rules import RULES, Judgement
+from target_liveintent.reporting.history import Unusual
+from target_liveintent.reporting.rules import RULES
 from target_liveintent.run.counts import RunCounts
 
 METRICS = {
@@ -67,19 +70,19 @@ class MetricsFile:
         now = self._clock.monotonic()
         if now - self._written_at >= self._interval:
             self._written_at = now
-            self._write(counts, status, {"ended_at": 0, "success": 0}, {})
+            self._write(counts, status, {"ended_at": 0, "success": 0}, None)
 
-    def end(self, counts: RunCounts, *, success: bool, judgement: Judgement) -> None:
+    def end(self, counts: RunCounts, *, success: bool, unusual: Sequence[Unusual]) -> None:
         """Write how the run ended, and what is unusual."""
         figures = {"ended_at": self._clock.time(), "success": float(success)}
-        self._write(counts, DeliveryStatus(), figures, judgement)
+        self._write(counts, DeliveryStatus(), figures, unusual)
 
     def _write(
         self,
         counts: RunCounts,
         status: DeliveryStatus,
         figures: dict[str, float],
-        judgement: Judgement,
+        unusual: Sequence[Unusual] | None,
     ) -> None:
         # Imported here because only runs with metrics need it.
         from prometheus_client import CollectorRegistry, Gauge, write_to_textfile  # noqa: PLC0415
@@ -96,10 +99,11 @@ class MetricsFile:
         for name, figure in (figures | {"started_at": self._started_at}).items():
             gauges[name].set(figure)
         gauges["run_info"].labels(self._run_id).set(1)
-        for name, found in judgement.items():
-            for rule in RULES:
-                is_unusual = any(one.rule == rule for one in found)
-                gauges["unusual"].labels(rule, name).set(is_unusual)
+        if unusual is not None:
+            found = {(one.rule, one.stream) for one in unusual}
+            judged = {*map(without_secrets, counts.streams), *(stream for _, stream in found)}
+            for labels in itertools.product(RULES, judged):
+                gauges["unusual"].labels(*labels).set(labels in found)
         for name, stream in counts.streams.items():
             shown = without_secrets(name)
             for outcome in _OUTCOMES:

@@ -7,7 +7,7 @@ Nothing in this module reads a clock or a file.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import NamedTuple
@@ -18,23 +18,19 @@ from target_liveintent.reporting.findings import Cause, advise, causes_of, chang
 from target_liveintent.reporting.history import (
     SCHEDULED,
     USUAL,
-    Day,
     History,
     RunRecord,
-    by_stream,
     total_of,
 )
 from target_liveintent.reporting.rules import unusual_now
 from target_liveintent.reporting.usual import (
     HIGH,
-    LEAST_DAYS,
     LOW,
-    Case,
     Number,
     Range,
-    Sample,
     case_of,
     comparable,
+    comparable_from,
     is_recent,
     mean_value,
     range_of,
@@ -94,7 +90,10 @@ FIGURES: dict[str, Figure] = {
 
 
 class Point(msgspec.Struct, frozen=True):
-    """A figure on a day; None if there was no run, or the day does not have the figure."""
+    """A figure on a day; None if there was no run, or the day does not have the figure.
+
+    The last day is the last 24 hours.
+    """
 
     value: Number | None = None
     usual: Range | None = None
@@ -124,24 +123,13 @@ class Compared(msgspec.Struct, frozen=True):
         return self.verdict is not None and self.verdict == self.kind.worse
 
 
-class Part(msgspec.Struct, frozen=True):
-    """A stream's conversions, or the records that could not be sent for one reason.
-
-    They are those of the last 24 hours, of a usual day, and of the last 30 days.
-    """
+class Reason(msgspec.Struct, frozen=True):
+    """How many records could not be sent for one reason: now, and in the last 30 days."""
 
     name: str
     now: int
     usual: Range | None
     thirty_days: int
-
-
-class Worth(msgspec.Struct, frozen=True):
-    """The conversions with a value in one currency, or without one (empty), and their sum."""
-
-    currency: str
-    conversions: int
-    total: Decimal
 
 
 class Period(msgspec.Struct, frozen=True):
@@ -153,7 +141,7 @@ class Period(msgspec.Struct, frozen=True):
         not_sent: Records that could not be sent, by reason, the most frequent first; one that came
             again counts once.
         missing: The values of those records by currency, where they have both.
-        values: The values of the conversions, the most frequent currency first.
+        values: The same of the conversions, the most frequent first; the name of none is empty.
     """
 
     first_day: dt.date
@@ -163,7 +151,7 @@ class Period(msgspec.Struct, frozen=True):
     with_decision_id: int
     not_sent: dict[str, int]
     missing: dict[str, Decimal]
-    values: list[Worth]
+    values: dict[str, Decimal]
 
     @property
     def could_not_be_sent(self) -> int:
@@ -171,24 +159,26 @@ class Period(msgspec.Struct, frozen=True):
         return sum(self.not_sent.values())
 
 
-def period_of(first_day: dt.date, runs: Iterable[RunRecord]) -> Period:
+def period_of(first_day: dt.date, runs: Sequence[RunRecord]) -> Period:
     """Return what LiveIntent received from some runs."""
-    real = list(runs)
-    total = total_of(real)
-    values = [Worth(name, one.conversions, one.total) for name, one in total.values.items()]
-    missing: dict[str, Decimal] = {}
-    for currency, value in (one for run in real for one in run.missing.items()):
+    total, missing = total_of(runs), dict[str, Decimal]()
+    for currency, value in (one for run in runs for one in run.missing.items()):
         missing[currency] = missing.get(currency, Decimal(0)) + value
+    values = sorted(total.values.items(), key=lambda one: (-one[1].conversions, one[0]))
     return Period(
         first_day=first_day,
         delivered=total.delivered,
-        special=total_of(run for run in real if run.kind != USUAL).delivered,
+        special=_special(runs),
         with_both_hashes=total.having("both"),
         with_decision_id=total.having("decision_id"),
         not_sent=dict(total.letters.most_common()),
         missing=missing,
-        values=sorted(values, key=lambda one: (-one.conversions, one.currency)),
+        values={currency: one.total for currency, one in values},
     )
+
+
+def _special(runs: Iterable[RunRecord]) -> int:
+    return total_of(run for run in runs if run.kind != USUAL).delivered
 
 
 class DayOfRuns(msgspec.Struct, frozen=True):
@@ -208,7 +198,7 @@ class Overview(msgspec.Struct):
         last_run: The newest run that a schedule started, or else of any kind.
         causes: What keeps `health` from exit code 0, the worst first.
         reasons: Why records could not be sent, in runs of all kinds.
-        days: The last 90 days, or those since the first day; the last one is today.
+        days: The last 90 days, or those since the first day; in place of today, the last 24 hours.
         changes: What changed in the settings or the version, by day, the newest first.
     """
 
@@ -223,8 +213,7 @@ class Overview(msgspec.Struct):
     advice: list[str]
     last_24_hours: Period
     figures: list[Compared]
-    reasons: list[Part]
-    streams: list[Part]
+    reasons: list[Reason]
     months: list[Period]
     days: list[DayOfRuns]
     changes: dict[dt.date, list[str]]
@@ -244,24 +233,21 @@ def overview_of(
     """
     now = dt.datetime.fromtimestamp(at, settings.events.zone)
     gathered = _Gathered(history, now)
-    first = gathered.first_day
-    last_24_hours = period_of((now - dt.timedelta(hours=23)).date(), gathered.recent)
     scheduled = [run for run in history.runs if run.kind in SCHEDULED]
     return Overview(
         account=f"{settings.customer_id} at {settings.account.host}",
         pixel_id=settings.pixel_id,
         timezone=str(now.tzinfo),
         as_of=now,
-        first_day=first,
-        comparable_from=None if first is None else first + dt.timedelta(days=LEAST_DAYS),
+        first_day=gathered.first_day,
+        comparable_from=gathered.comparable_from if gathered.first_day else None,
         last_run=[None, *history.runs, *scheduled][-1],
         causes=list(causes_of(scheduled, unusual_now(history), now, max_age)),
         advice=advise(total_of(run for run in gathered.month if run.kind == USUAL)),
-        last_24_hours=last_24_hours,
+        last_24_hours=gathered.last_24_hours,
         figures=gathered.figures(),
-        reasons=gathered.reasons(last_24_hours),
-        streams=gathered.streams(),
-        months=gathered.months(history.runs),
+        reasons=gathered.reasons(),
+        months=gathered.months(),
         days=[gathered.day(day) for day in gathered.shown],
         changes=changes_of(history.usual_runs),
     )
@@ -271,43 +257,31 @@ class _Gathered:
     """A history by day, with what several parts of the overview need."""
 
     def __init__(self, history: History, now: dt.datetime) -> None:
-        self.now, self.today = now, now.date()
+        self.history, self.today = history, now.date()
         # Where runs have another `timezone`, the newest may be of tomorrow.
         self.days = {one.day: one for one in history.days if one.day <= self.today}
         self.recent = [run for run in history.runs if is_recent(run.ended_at, now)]
+        self.last_24_hours = period_of((now - dt.timedelta(hours=23)).date(), self.recent)
         self.first_day = min(self.days, default=None)
+        self.comparable_from = comparable_from(history.days, self.today)
         month_ago = self.today - dt.timedelta(days=_THIRTY - 1)
         self.month = [run for run in history.runs if run.day >= month_ago]
-        first = self.today - dt.timedelta(days=DAYS_SHOWN - 1)
-        first = max(first, self.first_day or self.today)
-        self.shown = [first + dt.timedelta(days=n) for n in range((self.today - first).days + 1)]
-        self.samples, self.case = self._case(lambda streams: add(StreamCounts(), *streams.values()))
-
-    def _case(
-        self, of: Callable[[dict[str, StreamCounts]], StreamCounts]
-    ) -> tuple[list[Sample[StreamCounts]], Case]:
-        """Return the days that have usual runs, and the last 24 hours beside those before them.
-
-        Without enough history, there are no days in the case.
-        """
-        samples = [(day, of(one.usual)) for day, one in self.days.items() if one.usual_runs]
-        usual = [run for run in self.recent if run.kind == USUAL]
-        timed = [(run.ended_at, of(run.streams)) for run in usual]
-        before = samples if self._is_comparable(self.today) else []
-        return samples, case_of(before, timed, self.now)
-
-    def _is_comparable(self, day: dt.date) -> bool:
-        return self.first_day is not None and (day - self.first_day).days >= LEAST_DAYS
+        back = min(DAYS_SHOWN - 1, (self.today - (self.first_day or self.today)).days)
+        self.shown = [self.today - dt.timedelta(days=n) for n in range(back, -1, -1)]
+        usual = {day: one.usual for day, one in self.days.items() if one.usual_runs}
+        self.usual = {day: add(StreamCounts(), *one.values()) for day, one in usual.items()}
+        self.case = case_of(history.days, now)
 
     def day(self, day: dt.date) -> DayOfRuns:
         """Return what is shown of the runs of a day."""
-        found = self.days.get(day, Day(day, [], [], {}))
-        special = total_of(run for run in found.runs if run.kind != USUAL).delivered
-        return DayOfRuns(day, len(found.usual_runs), special)
+        runs = self.days[day].runs if day in self.days else []
+        if day == self.today:
+            runs = self.recent
+        return DayOfRuns(day, sum(run.kind == USUAL for run in runs), _special(runs))
 
     def figures(self) -> list[Compared]:
         """Return all figures against what is usual."""
-        values = add(StreamCounts(), *(one for _, one in self.samples)).values
+        values = add(StreamCounts(), *self.usual.values()).values
         known = sorted(values, key=lambda name: -values[name].conversions)[:_MOST_CURRENCIES]
         return [
             self._compared(name, figure, currency)
@@ -317,58 +291,40 @@ class _Gathered:
 
     def _compared(self, name: str, figure: Figure, currency: str) -> Compared:
         of = partial(figure.of, currency)
-        values = {day: of(one) for day, one in self.samples}
+        values = {day: of(one) for day, one in self.usual.items()}
         numbers = [(day, float(value)) for day, value in values.items() if value is not None]
         now, usual = of(self.case.now), self.case.usual(of)
-        ranges = {
-            day: range_of(comparable(numbers, day)) if self._is_comparable(day) else None
-            for day in self.shown
-        }
+        points = [
+            Point(
+                values.get(day),
+                range_of(comparable(numbers, day)) if day >= self.comparable_from else None,
+            )
+            for day in self.shown[:-1]
+        ]
         return Compared(
             figure=name,
             subject=currency,
             now=now,
             usual=usual,
             verdict=_verdict(figure, now, usual),
-            days=[Point(values.get(day), ranges[day]) for day in self.shown],
+            days=[*points, Point(now, usual)],
         )
 
-    def reasons(self, now: Period) -> list[Part]:
-        """Return by reason how many records could not be sent; `now` is the last 24 hours."""
+    def reasons(self) -> list[Reason]:
+        """Return by reason how many records could not be sent."""
+        now, letters = self.last_24_hours.not_sent, total_of(self.month).letters
         return [
-            Part(reason, now.not_sent.get(reason, 0), self.case.usual(partial(_letters, reason)), n)
-            for reason, n in _largest_first(total_of(self.month).letters)
+            Reason(reason, now.get(reason, 0), self.case.usual(partial(_letters, reason)), n)
+            for reason, n in sorted(letters.items(), key=lambda one: (-one[1], one[0]))
         ]
 
-    def streams(self) -> list[Part]:
-        """Return the conversions of usual runs by stream."""
-        found = by_stream(run for run in self.month if run.kind == USUAL)
-        sent = {stream: one.delivered for stream, one in found.items()}
-        cases = {stream: self._case(partial(_figures_of, stream))[1] for stream in sent}
-        return [
-            Part(stream, cases[stream].now.delivered, cases[stream].usual(_delivered), n)
-            for stream, n in _largest_first(sent)
-        ]
-
-    def months(self, runs: Iterable[RunRecord]) -> list[Period]:
+    def months(self) -> list[Period]:
         """Return what LiveIntent received in each month."""
         found: dict[dt.date, list[RunRecord]] = {}
-        for run in runs:
+        for run in self.history.runs:
             found.setdefault(run.day.replace(day=1), []).append(run)
         newest = sorted(found.items(), reverse=True)[:_MONTHS]
         return [period_of(max(month, self.first_day or month), runs) for month, runs in newest]
-
-
-def _largest_first(numbers: Mapping[str, int]) -> list[tuple[str, int]]:
-    return sorted(numbers.items(), key=lambda one: (-one[1], one[0]))
-
-
-def _figures_of(stream: str, streams: dict[str, StreamCounts]) -> StreamCounts:
-    return streams.get(stream, StreamCounts())
-
-
-def _delivered(one: StreamCounts) -> int:
-    return one.delivered
 
 
 def _letters(reason: str, one: StreamCounts) -> int:

@@ -19,6 +19,7 @@ from target_liveintent.reporting import verdict, words
 from target_liveintent.reporting.overview import (
     CONVERSIONS,
     Compared,
+    DayOfRuns,
     Overview,
     Point,
 )
@@ -27,7 +28,6 @@ from target_liveintent.run.counts import FIELDS
 
 _CHARTED = ("conversions", "dead_letters", "both_hashes", "decision_id", "total_value")
 """The figures of the large charts, in their order."""
-NOW = "last 24 hours"
 _LEAST_DAYS = 2
 """The least number of days for a chart."""
 _MOST_LINES = 12
@@ -89,21 +89,18 @@ def _code(sentence: str) -> Markup:
 
 
 class Bar(NamedTuple):
-    """A day of a chart: its number, what was usual, and how many conversions other runs sent."""
+    """A day of a chart; `others` is how many conversions runs of other kinds sent."""
 
-    label: str
+    day: DayOfRuns
     point: Point
     others: int
-    is_gap: bool
-    is_changed: bool
 
 
 class Chart(NamedTuple):
     """A chart of days, the last of which is the last 24 hours, as everywhere at the top.
 
     Attributes:
-        figure: What it shows.
-        summary: The same with its numbers, for screen readers.
+        summary: The figure with its numbers, for screen readers.
         most: The number that is as high as the chart.
         high: The highest number in words.
         low: The lowest number; at most 0.
@@ -123,20 +120,8 @@ def chart_of(overview: Overview, one: Compared, most: int = 0) -> Chart | None:
     It is None if there are too few days.
     """
     has_others = one.figure == CONVERSIONS
-    bars = [
-        Bar(
-            words.day_words(day.day),
-            point,
-            day.special * has_others,
-            not day.runs,
-            day.day in overview.changes,
-        )
-        for day, point in zip(overview.days, one.days, strict=True)
-    ]
-    others = overview.last_24_hours.special * has_others
-    now = Point(one.now, one.usual)
-    bars[-1] = bars[-1]._replace(label=NOW, point=now, others=others, is_gap=False)
-    bars = bars[-most:]
+    days = zip(overview.days[-most:], one.days[-most:], strict=True)
+    bars = [Bar(day, point, day.special * has_others) for day, point in days]
     known = [float(bar.point.value) for bar in bars if bar.point.value is not None]
     if len(known) < _LEAST_DAYS:
         return None
@@ -148,7 +133,7 @@ def chart_of(overview: Overview, one: Compared, most: int = 0) -> Chart | None:
     return Chart(
         figure=one,
         summary=f"{verdict.name_of(one)}, {counted(len(bars), 'day')}: from {low} to {high};"
-        f" {NOW}: {last}",
+        f" last 24 hours: {last}",
         most=1.0 if one.kind.is_share else max(map(abs, ends)) or 1.0,
         high=verdict.figure_words(one.figure, 1.0 if one.kind.is_share else max(0.0, *ends)),
         low=min(0.0, *ends),

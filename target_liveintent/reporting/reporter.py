@@ -14,6 +14,7 @@ from target_liveintent.reporting.history import (
     DONE,
     Ending,
     History,
+    Unusual,
     read_history,
     record_of,
     stored_text,
@@ -22,7 +23,7 @@ from target_liveintent.reporting.metrics import MetricsFile
 from target_liveintent.reporting.overview import Overview, overview_of
 from target_liveintent.reporting.page import write_page
 from target_liveintent.reporting.progress import Progress
-from target_liveintent.reporting.rules import Judgement, judge, lines
+from target_liveintent.reporting.rules import judge, lines
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.run_id import run_named
 from target_liveintent.settings import Settings
@@ -97,10 +98,10 @@ class RunReporter:
             self._logger.warning(warning)
         advice = summary.advice(counts, self._place)
         closing = [(logging.INFO, line) for line in (*summary.lines(counts), *advice)]
-        history, judgement = self._keep(counts, ending, store)
-        closing += [(logging.WARNING, line) for line in lines(judgement)]
+        history, unusual = self._keep(counts, ending, store)
+        closing += [(logging.WARNING, line) for line in lines(unusual)]
         if self._metrics:
-            self._metrics.end(counts, success=is_done, judgement=judgement)
+            self._metrics.end(counts, success=is_done, unusual=unusual)
         if history is not None and self._settings.report_path is not None:
             closing.append(self._write_page(history, self._settings.report_path))
         for number, (level, line) in enumerate(closing, 1):
@@ -109,10 +110,10 @@ class RunReporter:
 
     def _keep(
         self, counts: RunCounts, ending: Ending, store: RunStore | None
-    ) -> tuple[History | None, Judgement]:
+    ) -> tuple[History | None, list[Unusual]]:
         """Keep the figures of the run; return the history with it, if any, and what is unusual."""
         if store is None or self._settings.dry_run:
-            return None, {}
+            return None, []
         settings = self._settings
         try:
             record = record_of(
@@ -126,14 +127,13 @@ class RunReporter:
             )
             record.missing = store.missing
             history = read_history(store.database, settings, record.day)
-            judgement = judge(history, record, settings.events.zone)
-            record.unusual = [one for found in judgement.values() for one in found]
+            record.unusual = judge(history, record, settings.events.zone)
             store.finish(record.ending, stored_text(record))
         except Exception as failure:  # noqa: BLE001 (events are delivered, and STATE is written)
             why = str(failure) if isinstance(failure, RunError) else type(failure).__name__
             self._logger.warning("%s, so the history does not have the figures of this run", why)
-            return None, {}
-        return history.plus(record), judgement
+            return None, []
+        return history.plus(record), record.unusual
 
     def _write_page(self, history: History, path: str) -> tuple[int, str]:
         """Write the page, and return a line for the log that says where it is."""

@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.history import STOPPED, USUAL, Day, History, RunRecord, Unusual
 from target_liveintent.reporting.usual import (
-    LEAST_DAYS,
     Case,
     Range,
-    Sample,
     case_of,
     chance_of_so_few,
     mean_value,
@@ -29,8 +28,6 @@ from target_liveintent.reporting.words import percent, share_words, usual_words
 from target_liveintent.run.amounts import OTHERS, counted, money, money_in
 from target_liveintent.run.counts import FIELDS, StreamCounts
 
-Judgement = dict[str, list[Unusual]]
-"""What is unusual, by stream: empty if all is usual, absent if the stream was not judged."""
 _FEW = 0.5
 _HOLIDAY = 0.7
 """The share of the usual conversions that a holiday leaves."""
@@ -203,61 +200,43 @@ RULES: dict[str, Callable[[Case], Iterator[Finding]]] = {
 # What is unusual at the end of a run
 
 
-def judge(history: History, run: RunRecord, zone: dt.tzinfo) -> Judgement:
+def judge(history: History, run: RunRecord, zone: dt.tzinfo) -> list[Unusual]:
     """Return what is unusual at the end of a run, given the history before it.
 
     Its own streams are judged, and those that its loader no longer has. A run of another kind, or
     one that was stopped, is not judged.
     """
-    judgement: Judgement = {}
     if run.kind != USUAL or run.ending == STOPPED:
-        return judgement
+        return []
     now = run.ended_at.astimezone(zone)
     since = {(one.rule, one.stream, one.subject): one.since for one in unusual_now(history)}
     before = [one for other in history.runs if other.day == now.date() for one in other.unusual]
     said = {(one.rule, one.stream) for one in before if one.said}
-    for stream in (*run.streams, *_gone(history.days, run)):
-        if case := _case(history.days, run, stream, now):
-            judgement[stream] = [
-                Unusual(
-                    rule=rule,
-                    stream=stream,
-                    subject=subject,
-                    since=since.get((rule, stream, subject), run.ended_at),
-                    words=words,
-                    said=(rule, stream) not in said,
-                )
-                for rule, find in RULES.items()
-                for subject, words in find(case)
-            ]
-    return judgement
+    cases = {
+        stream: case_of(history.days, now, stream, run)
+        for stream in (*run.streams, *_gone(history.days, run))
+    }
+    return [
+        Unusual(
+            rule=rule,
+            stream=stream,
+            subject=subject,
+            since=since.get((rule, stream, subject), run.ended_at),
+            words=words,
+            said=(rule, stream) not in said,
+        )
+        for stream, case in cases.items()
+        if case.days
+        for rule, find in RULES.items()
+        for subject, words in find(case)
+    ]
 
 
-def _case(days: Iterable[Day], run: RunRecord, stream: str, now: dt.datetime) -> Case | None:
-    """Return what the rules judge of a stream; None if there is too little history.
-
-    A day without usual runs is a gap; one whose runs had nothing of the stream is a zero, from the
-    first day on that had it.
-    """
-    samples: list[Sample[StreamCounts]] = []
-    recent = [run]
-    for one in days:
-        if one.day < now.date() and one.usual_runs and (samples or stream in one.usual):
-            samples.append((one.day, one.usual.get(stream, StreamCounts())))
-        if one.day >= now.date() - dt.timedelta(days=1):
-            recent += one.usual_runs
-    if len(samples) < LEAST_DAYS:
-        return None
-    timed = [(one.ended_at, one.streams[stream]) for one in recent if stream in one.streams]
-    return case_of(samples, timed, now)
-
-
-def lines(judgement: Judgement) -> Iterator[str]:
+def lines(found: Iterable[Unusual]) -> Iterator[str]:
     """Yield a line for each rule and stream that found something and has not said so today."""
-    for stream, found in judgement.items():
-        for rule in RULES:
-            if words := [one.words for one in found if one.rule == rule and one.said]:
-                yield f"{stream}: unusual: {'; '.join(words)}"
+    new = (one for one in found if one.said)
+    for (stream, _), group in itertools.groupby(new, lambda one: (one.stream, one.rule)):
+        yield f"{stream}: unusual: {'; '.join(one.words for one in group)}"
 
 
 def unusual_now(history: History) -> list[Unusual]:

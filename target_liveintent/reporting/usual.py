@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
@@ -11,6 +12,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from target_liveintent.reporting.history import Day, RunRecord
 from target_liveintent.run.counts import HOUR, StreamCounts, add
 
 LEAST_DAYS = 14
@@ -46,17 +48,21 @@ def mean_value(currency: str, figures: StreamCounts) -> Decimal | None:
     return figures.values[currency].mean if currency in figures.values else None
 
 
-def comparable(samples: Iterable[Sample[Figure]], day: dt.date) -> list[Figure]:
+def comparable(samples: Sequence[Sample[Figure]], day: dt.date) -> list[Figure]:
     """Return the figures of the earlier days that show what is usual on a day.
 
     Those are the same weekdays of eight weeks, once there are four of them; before, they are all
     days of four weeks.
     """
-    back = [((day - at).days, figure) for at, figure in samples]
-    weekdays = [figure for n, figure in back if 0 < n <= _EIGHT_WEEKS and n % 7 == 0]
+    weekdays = _same_weekdays(samples, day)
     if len(weekdays) >= _LEAST_WEEKDAYS:
         return weekdays
-    return [figure for n, figure in back if 0 < n <= _FOUR_WEEKS]
+    return [figure for at, figure in samples if 0 < (day - at).days <= _FOUR_WEEKS]
+
+
+def _same_weekdays(samples: Sequence[Sample[Figure]], day: dt.date) -> list[Figure]:
+    back = [((day - at).days, figure) for at, figure in samples]
+    return [figure for n, figure in back if 0 < n <= _EIGHT_WEEKS and n % 7 == 0]
 
 
 def range_of(figures: Iterable[float]) -> Range | None:
@@ -72,7 +78,7 @@ class Case(NamedTuple):
     """The last 24 hours of usual runs, and all that was before them in the history.
 
     `days` are groups of days that say what is usual today; and yesterday, if the 24 hours began
-    there.
+    there. Without enough history, there are none.
     """
 
     now: StreamCounts
@@ -94,31 +100,48 @@ class Case(NamedTuple):
         return Range(low, middle, max(one.high for one in ranges))
 
 
-def case_of(
-    samples: Sequence[Sample[StreamCounts]],
-    recent: Iterable[tuple[dt.datetime, StreamCounts]],
-    now: dt.datetime,
-) -> Case:
-    """Return the last 24 hours beside what was before.
+def comparable_from(days: Iterable[Day], today: dt.date) -> dt.date:
+    """Return the day from which on there is something usual: the one after 14 with usual runs.
 
-    Args:
-        samples: The days before today that have usual runs.
-        recent: The usual runs of yesterday and today: when each ended, and its figures.
-        now: When the 24 hours end, in the zone of the days.
+    A day to come is the right one if there are runs on each day until then.
     """
-    today = now.date()
-    earlier = [one for one in samples if one[0] < today - dt.timedelta(days=1)]
+    known = [one.day for one in days if one.usual_runs and one.day < today]
+    if len(known) < LEAST_DAYS:
+        return today + dt.timedelta(days=LEAST_DAYS - len(known))
+    return known[LEAST_DAYS - 1] + dt.timedelta(days=1)
+
+
+def case_of(
+    history: Sequence[Day], now: dt.datetime, stream: str | None = None, *more: RunRecord
+) -> Case:
+    """Return the last 24 hours of a stream, or of all, beside what was before.
+
+    A day without usual runs is a gap; one whose runs had nothing of the stream is a zero, from the
+    first day on that had it. The 24 hours end `now`, in the zone of the days, and `more` are usual
+    runs that are not in the history.
+    """
+
+    def of(streams: dict[str, StreamCounts]) -> StreamCounts:
+        shown = streams.values() if stream is None else [streams.get(stream, StreamCounts())]
+        return add(StreamCounts(), *shown)
+
+    today, first = now.date(), (now - dt.timedelta(hours=_HOURS - 1)).date()
+    yesterday = today - dt.timedelta(days=1)
+    known = (
+        history
+        if stream is None
+        else [*itertools.dropwhile(lambda one: stream not in one.usual, history)]
+    )
+    earlier = [(one.day, of(one.usual)) for one in known if one.usual_runs and one.day < yesterday]
     inside: list[StreamCounts] = []
     outside = [figures for _, figures in earlier]
-    for ended_at, figures in recent:
-        (inside if is_recent(ended_at, now) else outside).append(figures)
-    first = (now - dt.timedelta(hours=_HOURS - 1)).date()
-    days = [comparable(earlier, day) for day in {first, today}]
-    # As long as all days are compared, a Sunday must not be judged by them alone.
-    days += [
-        [one for at, one in earlier if (day - at).days % 7 == 0 and (day - at).days <= _EIGHT_WEEKS]
-        for day in {first, today}
-    ]
+    for run in (*(run for one in known if one.day >= yesterday for run in one.usual_runs), *more):
+        (inside if is_recent(run.ended_at, now) else outside).append(of(run.streams))
+    days = []
+    if comparable_from(known, today) <= today:
+        days = [comparable(earlier, day) for day in {first, today}]
+        # As long as all days are compared, a Sunday must not be judged by them alone.
+        days += [_same_weekdays(earlier, day) for day in {first, today}]
     return Case(add(StreamCounts(), *inside), add(StreamCounts(), *outside), days)
 
 

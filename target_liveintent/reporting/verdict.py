@@ -125,15 +125,6 @@ def _headlines(overview: Overview) -> Iterator[tuple[str, str]]:
     yield GOOD, EVERYTHING_USUAL
 
 
-def page_headline(overview: Overview) -> str:
-    """Return the headline of the page, which says what was sent as long as nothing is usual."""
-    (period, _), (_, words) = top_period(overview), headline(overview)
-    if words != NO_FAILURE or not period.delivered:
-        return words
-    sent, lost = counted(period.delivered, "conversion"), period.could_not_be_sent
-    return f"{sent} sent{f', {lost:,} could not be sent' if lost else ''}."
-
-
 def _is_old(overview: Overview) -> bool:
     last = overview.last_run
     return last is not None and overview.as_of - last.ended_at > dt.timedelta(days=1)
@@ -206,10 +197,9 @@ def totals(overview: Overview, period: Period) -> Iterator[tuple[str, Number]]:
 
     The most frequent currency comes first.
     """
-    found = {one.currency: one.total for one in period.values}
-    yield from found.items()
+    yield from period.values.items()
     for one in overview.figures:
-        if one.figure == TOTAL_VALUE and one.subject not in found and one.usual:
+        if one.figure == TOTAL_VALUE and one.subject not in period.values and one.usual:
             yield one.subject, 0
 
 
@@ -256,8 +246,3 @@ def compared(one: Compared) -> str:
     if one.verdict == AS_USUAL:
         return f"as usual ({usual})"
     return f"{_WORDS[one.verdict]} than usual ({usual})"
-
-
-def change_words(overview: Overview) -> list[str]:
-    """Return what changed on a day, for each such day."""
-    return [f"{day_words(day)}: {'; '.join(words)}" for day, words in overview.changes.items()]

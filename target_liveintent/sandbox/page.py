@@ -10,7 +10,7 @@ import re
 from datetime import datetime, timezone
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import jinja2
 import msgspec
@@ -18,13 +18,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.templating import Jinja2Templates
 
-from target_liveintent.sandbox.contract import MAX_MESSAGE, Outcome, shorten
-from target_liveintent.sandbox.faults import KINDS, SWITCHES
-from target_liveintent.sandbox.store import Item, Store
+from target_liveintent.sandbox.contract import MAX_MESSAGE, shorten
+from target_liveintent.sandbox.faults import SWITCHES
+from target_liveintent.sandbox.store import Store
 
 _FOLDER = Path(__file__).parent
-STATIC = {path.name: path.read_bytes() for path in (_FOLDER / "static").iterdir()}
-"""The files that the page loads."""
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
@@ -35,6 +33,8 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
+_SHOWN = 50
+"""How many batches and events are shown."""
 MASK = "•••@•••"
 """Takes the place of an e-mail address."""
 _WORD = re.compile(r"""[^\s"\\/?&=,;:<>()\[\]{}]+""")
@@ -42,49 +42,6 @@ _COVERAGE = (
     *("md5", "sha2", "decisionId", "ip", "ua", "idfa", "aaid"),
     *("orderId", "value", "currency", "sourceUrl"),
 )
-
-
-class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which batches and events to show, and how many of each.
-
-    Attributes:
-        outcome: The outcome of batches and events.
-        search: A text that the JSON of an event contains, as it arrived.
-    """
-
-    outcome: Outcome | None = None
-    search: str = ""
-    limit: Annotated[int, msgspec.Meta(ge=1)] = 10
-
-
-def matching_items(store: Store, query: Query) -> list[Item]:
-    """Return the newest items that match a query."""
-    part = query.search.encode()
-    # Only what may match is decoded: there may be many events.
-    items = (
-        item
-        for batch in reversed(store.requests)
-        if query.outcome in (None, Outcome.ACCEPTED, batch.answer.outcome) and part in batch.body
-        for item in reversed(batch.items)
-        if query.outcome in (None, item.outcome) and part in item.json
-    )
-    return list(islice(items, query.limit))
-
-
-def index_values(store: Store, query: Query) -> dict[str, Any]:
-    """Return the values that the template of the page shows."""
-    batches = [r for r in reversed(store.requests) if query.outcome in (None, r.answer.outcome)]
-    return {
-        "query": query,
-        "stats": store.stats,
-        "coverage": _COVERAGE,
-        "faults": store.faults,
-        "kinds": KINDS,
-        "switches": SWITCHES,
-        "outcomes": list(Outcome),
-        "batches": batches[: query.limit],
-        "items": matching_items(store, query),
-    }
 
 
 def mask_addresses(text: str) -> str:
@@ -119,7 +76,7 @@ _ENVIRONMENT = jinja2.Environment(
 )
 _ENVIRONMENT.filters |= {
     "json": lambda value: msgspec.json.encode(value).decode(),
-    "pretty": lambda raw: msgspec.json.format(raw.decode(), indent=2),
+    "pretty": lambda value: msgspec.json.format(msgspec.json.encode(value), indent=2).decode(),
     "short": _to_text,
     "message": lambda text: _to_text(text, MAX_MESSAGE),
     "time": _to_time,
@@ -130,3 +87,19 @@ _TEMPLATES = Jinja2Templates(env=_ENVIRONMENT)
 def response(request: Request, template: str, context: dict[str, Any]) -> Response:
     """Return a page that the browser may neither keep nor connect with other sites."""
     return _TEMPLATES.TemplateResponse(request, template, context, headers=_HEADERS)
+
+
+def index(request: Request, store: Store, customer_id: str) -> Response:
+    """Return the page of what arrived, with the newest batches and events."""
+    batches = store.requests[: -_SHOWN - 1 : -1]
+    items = (item for batch in batches for item in reversed(batch.items))
+    context = {
+        "customer_id": customer_id,
+        "stats": store.stats,
+        "coverage": _COVERAGE,
+        "faults": store.faults,
+        "switches": SWITCHES,
+        "batches": batches,
+        "items": list(islice(items, _SHOWN)),
+    }
+    return response(request, "index.html", context)

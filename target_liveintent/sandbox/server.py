@@ -1,25 +1,41 @@
-"""Runs the sandbox: the application on a port of this machine, in its own thread."""
+"""Runs the sandbox on a port of this machine, in its own thread, with all its HTTP routes."""
 
 from __future__ import annotations
 
-import re
+import asyncio
 import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from itertools import islice
+from typing import Annotated, Any
 
+import msgspec
 import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope, Send
 from typing_extensions import Self
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from target_liveintent.sandbox.app import ABORT, App
-from target_liveintent.sandbox.contract import SCHEMAS, Contract
+from target_liveintent.sandbox import page
+from target_liveintent.sandbox.contract import Contract
 from target_liveintent.sandbox.store import Store
 
 _HOST = "127.0.0.1"
 """Where the sandbox listens; other machines cannot reach it."""
-_CUSTOMER_ID: str = SCHEMAS["CustomerId"]["pattern"]
+_JSON = "application/json"
+_TICK = 0.1  # seconds between two looks at whether the server stops, during a scripted latency
+
+
+class _Query(msgspec.Struct, forbid_unknown_fields=True):
+    """How many accepted events to list, and a text that their JSON contains."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1)] = 10
+    search: str = ""
 
 
 class Sandbox(Store):
@@ -37,9 +53,11 @@ class Sandbox(Store):
         auth_token: The only token that it accepts.
         clock: Returns the time in Unix seconds, from which the age of events is measured.
 
-    Raises:
-        ValueError: If the customer ID is malformed.
+    Attributes:
+        url: Address of the running sandbox, without a trailing slash.
     """
+
+    url: str
 
     def __init__(
         self,
@@ -49,15 +67,11 @@ class Sandbox(Store):
         auth_token: str = "sandbox-token",  # noqa: S107 - made up
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Check the options without starting the server."""
-        if not re.fullmatch(_CUSTOMER_ID, customer_id):
-            msg = f"customer ID {customer_id!r} does not match {_CUSTOMER_ID}"
-            raise ValueError(msg)
+        """Start empty; `with` starts the server."""
         super().__init__()
         self._port = port
         self._contract = Contract(customer_id=customer_id, auth_token=auth_token)
         self._clock = clock
-        self._url: str | None = None
 
     def __enter__(self) -> Self:
         """Start the server.
@@ -70,11 +84,11 @@ class Sandbox(Store):
         # Otherwise, asyncio would leave Nagle's algorithm on, which delays answers by some 40 ms.
         bound = socket.create_server((_HOST, self._port), backlog=128)
         listener = socket.socket(fileno=bound.detach())
-        app = App(self._contract, self, self._clock, lambda: self._server.should_exit)
+        app = Starlette(routes=self._routes(), exception_handlers={HTTPException: _error_response})
         self._server = uvicorn.Server(
             uvicorn.Config(
-                app.asgi,
-                http=_Protocol,
+                app,
+                http="h11",
                 ws="none",
                 loop="asyncio",  # Behaves the same whether or not uvloop is installed.
                 lifespan="off",
@@ -93,33 +107,107 @@ class Sandbox(Store):
         )
         # A connection that a client opens before the server runs waits for it.
         self._thread.start()
-        self._url = f"http://{_HOST}:{listener.getsockname()[1]}"
+        self.url = f"http://{_HOST}:{listener.getsockname()[1]}"
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop within a second or two, after answering the requests in progress."""
-        self._url = None
         self._server.should_exit = True
         self._thread.join(timeout=5)
 
-    @property
-    def url(self) -> str:
-        """Address of the running sandbox, without a trailing slash."""
-        if self._url is None:
-            msg = "the sandbox is not running"
-            raise RuntimeError(msg)
-        return self._url
+    def _routes(self) -> list[Route | Mount]:
+        return [
+            Route("/conversions/{customer_id}", self._receive, methods=["POST"]),
+            Route("/{customer_id}/events", self._receive, methods=["POST"]),
+            Route("/stats", self._show_stats),
+            Route("/events", self._list_events),
+            Route("/events", self._reset, methods=["DELETE"]),
+            Route("/faults", self._list_faults),
+            Route("/faults", self._add_faults, methods=["POST"]),
+            Route("/faults", self._remove_faults, methods=["DELETE"]),
+            Route("/faults/{number:int}", self._remove_faults, methods=["DELETE"]),
+            Route("/", self._show_page),
+            Route("/batches/{number:int}", self._show_batch),
+            Mount("/static", StaticFiles(packages=[("target_liveintent.sandbox", "static")])),
+        ]
+
+    async def _receive(self, request: Request) -> Response:
+        now = self._clock()
+        try:
+            body = await request.body()
+        except ClientDisconnect:
+            return _Drop()
+        customer_id = request.path_params["customer_id"]
+        authorization = request.headers.get("Authorization")
+        regular, items = self._contract.answer(customer_id, authorization, body, now=now)
+        answer, delay = self.apply_faults(items, regular)
+        for _ in range(int(delay / _TICK)):
+            if not self._server.should_exit:
+                await asyncio.sleep(_TICK)
+        await asyncio.sleep(delay % _TICK)
+        self.add(items, answer, body=body, received_at=now)
+        if answer.status is None:
+            return _Drop()
+        return Response(answer.body, answer.status, answer.headers, _JSON if answer.body else None)
+
+    async def _show_stats(self, _: Request) -> Response:
+        return _json(self.stats)
+
+    async def _list_events(self, request: Request) -> Response:
+        try:
+            query = msgspec.convert(dict(request.query_params), _Query, strict=False)
+        except msgspec.ValidationError as error:
+            raise HTTPException(422, str(error)) from error
+        part = query.search.encode()
+        found = (one for one in reversed(self.events) if part in msgspec.json.encode(one))
+        return _json({"total": self.stats.accepted, "events": list(islice(found, query.limit))})
+
+    async def _reset(self, _: Request) -> Response:
+        self.reset()
+        return Response(status_code=204)
+
+    async def _list_faults(self, _: Request) -> Response:
+        return _json({"faults": self.faults})
+
+    async def _add_faults(self, request: Request) -> Response:
+        # A page of another site can make a browser post plain text here, but not JSON.
+        content_type = request.headers.get("Content-Type", "")
+        if content_type.partition(";")[0].strip().lower() != _JSON:
+            raise HTTPException(415, f"Content-Type must be {_JSON}")
+        try:
+            self.add_faults(*msgspec.json.decode(await request.body(), type=list))
+        except (ValueError, RecursionError) as error:
+            raise HTTPException(422, str(error)) from error
+        return await self._list_faults(request)
+
+    async def _remove_faults(self, request: Request) -> Response:
+        self.remove_faults(request.path_params.get("number"))
+        return Response(status_code=204)
+
+    async def _show_page(self, request: Request) -> Response:
+        return page.index(request, self, self._contract.customer_id)
+
+    async def _show_batch(self, request: Request) -> Response:
+        number = request.path_params["number"]
+        found = next((one for one in self.requests if one.number == number), None)
+        if found is None:
+            raise HTTPException(404, "the sandbox has no such batch, or no longer has it")
+        return page.response(request, "batch.html", {"batch": found})
 
 
-class _Protocol(H11Protocol):
-    """uvicorn's HTTP protocol, which also gives the application a way to abort the connection."""
+class _Drop(Response):
+    """Closes the client's connection without an answer, for which ASGI has no message."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        application = self.app
+    async def __call__(self, scope: Scope, receive: Any, send: Send) -> None:  # noqa: ARG002
+        """Abort the connection, then wait until uvicorn notices: it then expects no response."""
+        receive.__self__.transport.abort()  # `receive` is a method of uvicorn's request.
+        while (await receive())["type"] != "http.disconnect":
+            pass
 
-        async def abortable(scope: Any, receive: Any, send: Any) -> None:
-            scope[ABORT] = self.transport.abort
-            await application(scope, receive, send)
 
-        self.app = abortable
+def _json(content: object, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(content), status, media_type=_JSON)
+
+
+async def _error_response(_: Request, error: Any) -> Response:
+    return _json({"error": error.detail}, error.status_code)

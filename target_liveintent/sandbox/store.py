@@ -6,7 +6,6 @@ import threading
 from collections import Counter, deque
 from collections.abc import Sequence
 from itertools import chain, count
-from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -15,8 +14,7 @@ from target_liveintent.sandbox.contract import Answer, Event, Outcome, lookup
 from target_liveintent.sandbox.faults import Fault, Latency
 
 _KEPT = 1_000
-"""How many accepted requests are kept, and how many others. So accepted ones, however many, never
-displace a refused one, which users look for."""
+"""How many requests are kept."""
 
 
 class LoggedRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,8 +36,7 @@ class LoggedRequest(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def items(self) -> list[Item]:
         """The items in the body."""
-        raw = msgspec.json.decode(self.body, type=list[msgspec.Raw])
-        return [Item(self, n, bytes(one), msgspec.json.decode(one)) for n, one in enumerate(raw)]
+        return [Item(self, n, one) for n, one in enumerate(msgspec.json.decode(self.body))]
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -47,13 +44,11 @@ class Item(msgspec.Struct, frozen=True):
 
     Attributes:
         index: Its position in the request.
-        json: The JSON that arrived.
-        event: The same, decoded.
+        event: The item as it arrived, decoded from JSON.
     """
 
     batch: LoggedRequest
     index: int
-    json: bytes
     event: Any
 
     @property
@@ -105,8 +100,7 @@ class Store:
     def __init__(self) -> None:
         """Start empty."""
         self._lock = threading.Lock()
-        self._accepted: deque[LoggedRequest] = deque(maxlen=_KEPT)
-        self._others: deque[LoggedRequest] = deque(maxlen=_KEPT)
+        self._requests: deque[LoggedRequest] = deque(maxlen=_KEPT)
         self._fault_numbers = count(1)
         self.reset()
 
@@ -115,8 +109,7 @@ class Store:
         with self._lock:
             self.stats = Stats()
             self.faults = {}
-            self._accepted.clear()
-            self._others.clear()
+            self._requests.clear()
             self._seen: set[int] = set()
 
     def add(self, items: Sequence[Any], answer: Answer, *, body: bytes, received_at: float) -> None:
@@ -131,8 +124,7 @@ class Store:
                 events=len(items),
                 body=body if items else b"[]",
             )
-            kept = self._accepted if answer.outcome is Outcome.ACCEPTED else self._others
-            kept.append(request)
+            self._requests.append(request)
             self.stats.accepted += len(accepted)
             self.stats.arrived += len(items)
             self.stats.by_status[str(answer.status or Outcome.DROPPED.value)] += 1
@@ -152,7 +144,7 @@ class Store:
     def requests(self) -> list[LoggedRequest]:
         """The requests to the API that are kept, oldest first."""
         with self._lock:
-            return sorted((*self._accepted, *self._others), key=attrgetter("number"))
+            return list(self._requests)
 
     @property
     def events(self) -> list[Event]:

@@ -71,10 +71,7 @@ def test_report(to_server: Launcher, server: FaultyServer) -> None:
     }
     assert (counts.get("within_an_hour", 0), counts["within_a_day"]) == (0, 154)
     assert recent["missing"] == {"EUR": "0.10", "USD": "87.5"}
-    assert recent["values"] == [
-        {"currency": "EUR", "conversions": 149, "total": "14.90"},
-        {"currency": "USD", "conversions": 5, "total": "62.50"},
-    ]
+    assert recent["values"] == {"EUR": "14.90", "USD": "62.50"}
     assert last["requests"] == run.requests == len(server.requests)
     assert any("as `ip`" in line for line in found["advice"])
     assert (last["ending"], last.get("message")) == ("done", None)

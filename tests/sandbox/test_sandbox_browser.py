@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-ROLES = "button|combobox|searchbox|switch|textbox"
+ROLES = "button|switch"
 HOSTILE = "<img src=x onerror=alert(1)>&amp;</td><script>alert(2)</script>"
 
 
@@ -52,24 +51,6 @@ def test_follows_a_run(own_sandbox: Sandbox, target: Launcher, open_page: OpenPa
     assert (run.code, own_sandbox.stats.accepted) == (0, 35)
 
 
-def test_filters(sandbox: Sandbox, post: Post, open_page: OpenPage) -> None:
-    """Events are filtered while somebody types; the filters stay, also in the address."""
-    post([event(eventId="e-1"), event(eventId="e-2")])
-    post([event(eventId="e-3", source="shop")])
-    with open_page(sandbox.url) as page:
-        expect_events(page, "e-3", "e-2", "e-1")
-        page.get_by_label("Outcome").select_option("accepted")
-        expect_events(page, "e-2", "e-1")
-        page.get_by_label("Search events").fill("e-2")
-        expect_events(page, "e-2")
-        post([event(eventId="e-4")])
-        expect(tile(page, "events arrived")).to_have_text("4")
-        expect_events(page, "e-2")
-        page.reload()
-        expect(page.get_by_label("Search events")).to_have_value("e-2")
-        expect_events(page, "e-2")
-
-
 def test_switches_faults(own_sandbox: Sandbox, target: Launcher, open_page: OpenPage) -> None:
     """A target fails while a fault is switched on, and succeeds when it is off again."""
     with open_page(own_sandbox.url) as page:
@@ -89,20 +70,12 @@ def test_switches_faults(own_sandbox: Sandbox, target: Launcher, open_page: Open
     assert own_sandbox.stats.by_status["503"] >= 1
 
 
-def test_adds_faults(sandbox: Sandbox, open_page: OpenPage) -> None:
-    """Any fault can be added as JSON and removed; the page says why an invalid one is not added."""
-    with open_page(sandbox.url, tolerated=("status of 422",)) as page:
-        page.get_by_text("Add another fault").click()
-        add, listed = page.get_by_role("button", name="Add faults"), page.locator("#active li")
-        page.get_by_label("Faults as JSON").fill('[{"kind": "refuse"}]')
-        add.click()
-        expect(page.get_by_role("alert")).to_contain_text("needs `event_ids` or `where`")
-        fault = {"kind": "partial", "times": 2, "event_ids": ["e-1"]}
-        page.get_by_label("Faults as JSON").fill(json.dumps([fault]))
-        add.click()
+def test_removes_faults(sandbox: Sandbox, open_page: OpenPage) -> None:
+    """Any fault is listed, and can be removed."""
+    sandbox.add_faults({"kind": "partial", "times": 2, "event_ids": ["e-1"]})
+    with open_page(sandbox.url) as page:
+        listed = page.locator("#active li")
         expect(listed).to_contain_text('{"kind":"partial","times":2,"event_ids":["e-1"]}')
-        expect(page.get_by_role("alert")).to_have_text("")
-        assert [one.event_ids for one in sandbox.faults.values()] == [{"e-1"}]
         listed.get_by_role("button").click()
         expect(listed).to_have_count(0)
     assert sandbox.faults == {}
@@ -126,7 +99,7 @@ def test_shows_when_the_sandbox_stops(post: Post, open_page: OpenPage) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_is_readable(sandbox: Sandbox, post: Post, open_page: OpenPage, scheme: str) -> None:
-    """In light and dark mode and at any width, all is readable, and each field has a name."""
+    """In light and dark mode and at any width, all is readable, and each button has a name."""
     long = "w" * 300
     post([event({"purchaseData.orderId": long}, eventId=long, decisionId=long), event()])
     post([event(source=long), event({f"userData.{'x' * 60}": long})])
@@ -140,10 +113,9 @@ def test_is_readable(sandbox: Sandbox, post: Post, open_page: OpenPage, scheme: 
         with open_page(sandbox.url + path, color_scheme=scheme) as page:
             if path == "/":
                 expect(page.locator("#events tr")).to_have_count(7)
-                page.get_by_text("Add another fault").click()
                 tree = page.locator("body").aria_snapshot()
                 fields = re.findall(rf"^ *- (?:{ROLES}).*$", tree, re.MULTILINE)
-                assert len(fields) > 10
+                assert len(fields) > 5
                 assert [field for field in fields if '"' not in field] == []
             background = page.evaluate("getComputedStyle(document.body).backgroundColor")
             is_light = sum(map(int, re.findall(r"\d+", background))) > 3 * 128

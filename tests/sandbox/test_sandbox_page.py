@@ -1,4 +1,4 @@
-"""The page over HTTP: what it shows and hides, filters, batches."""
+"""The page over HTTP: what it shows and hides, batches."""
 
 import html
 import json
@@ -71,35 +71,15 @@ def test_shows_counts(sandbox: Sandbox, post: Post, call: Call) -> None:
     assert 'data-path="/faults/' in text
 
 
-FILTERS: list[tuple[dict[str, Any], list[str], list[str]]] = [
-    ({}, ["4", "3", "2", "1"], ["fault-1", "late-2", "late-1", "bad-2", "bad-1", "web-2", "web-1"]),
-    ({"limit": 2}, ["4", "3"], ["fault-1", "late-2"]),
-    ({"outcome": "accepted"}, ["1"], ["late-2", "web-2", "web-1"]),
-    ({"outcome": "refused"}, ["2"], ["bad-2", "bad-1"]),
-    ({"outcome": "partial"}, ["3"], ["late-1"]),
-    ({"outcome": "fault"}, ["4"], ["fault-1"]),
-    ({"outcome": "dropped"}, [], []),
-    ({"search": "late", "outcome": "accepted"}, ["1"], ["late-2"]),
-    ({"search": '"pixelId": 77'}, ["4", "3", "2", "1"], ["web-2"]),
-    ({"search": "", "outcome": "", "limit": 1}, ["4"], ["fault-1"]),
-]
-
-
-def test_filters(sandbox: Sandbox, post: Post, call: Call) -> None:
-    """Batches and events are listed newest first, and filtered by outcome and content."""
-    post([event(eventId="web-1"), event(eventId="web-2", pixelId=77)])
-    post([event(eventId="bad-1", source="shop"), event(eventId="bad-2")])
-    sandbox.add_faults({"kind": "partial", "event_ids": ["late-1"]})
-    post([event(eventId="late-1"), event(eventId="late-2")])
-    sandbox.add_faults({"kind": "status", "status": 500})
-    post([event(eventId="fault-1")])
-    for query, batches, found in FILTERS:
-        text = shown(call, **query)
-        assert ids(text) == found, query
-        assert re.findall(r'"/batches/\d+">(\d+)</a>', text) == batches, query
-    for wrong in ({"outcome": "x"}, {"limit": 0}, {"colour": "red"}):
-        answer = call("/", params=wrong)
-        assert (answer.status_code, list(answer.json())) == (422, ["error"])
+def test_lists_the_newest(post: Post, call: Call) -> None:
+    """The newest 50 batches and events are listed, the newest first."""
+    for n in range(51):
+        post([event(eventId=f"e-{n}")])
+    post([event(source="shop", eventId="bad-1"), event(eventId="bad-2")])
+    text = shown(call)
+    assert ids(text) == ["bad-2", "bad-1", *(f"e-{n}" for n in range(50, 2, -1))]
+    batches = [f"{n}" for n in range(52, 2, -1)]
+    assert re.findall(r'"/batches/\d+">(\d+)</a>', text) == batches
 
 
 def test_shows_no_address(sandbox: Sandbox, post: Post, call: Call) -> None:
@@ -109,7 +89,7 @@ def test_shows_no_address(sandbox: Sandbox, post: Post, call: Call) -> None:
     post([event(userData={ADDRESS: long}, source=ADDRESS, eventId=ADDRESS, pixelId=long)])
     sandbox.add_faults({"kind": "refuse", "event_ids": [ADDRESS], "times": 2})
     post([event(eventId=ADDRESS)])
-    for path in ("/", f"/?search={ADDRESS}", *(f"/batches/{n}" for n in (1, 2, 3))):
+    for path in ("/", *(f"/batches/{n}" for n in (1, 2, 3))):
         text = call(path).text
         assert MASK in text
         assert "jane" not in text

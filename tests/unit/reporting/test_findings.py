@@ -103,7 +103,7 @@ def judged(before: list[RunRecord], *runs: RunRecord) -> list[RunRecord]:
     """Let each run judge the history at its end, one after the other."""
     known = history(before)
     for one in runs:
-        one.unusual = [one for found in judge(known, one, ZONE).values() for one in found]
+        one.unusual = judge(known, one, ZONE)
         known = known.plus(one)
     return known.runs
 

@@ -15,7 +15,6 @@ from target_liveintent.reporting.rules import RULES
 from target_liveintent.run.counts import RunCounts
 
 FAULT = Unusual("conversions", "orders", "", dt.datetime.now(tz=dt.timezone.utc), "words")
-JUDGEMENT = {"orders": [FAULT]}
 STATUS = DeliveryStatus(batches=2, window=5, rate=1.5)
 
 
@@ -60,7 +59,7 @@ def test_the_end_of_a_run(path: Path, clock: FakeClock, success: bool) -> None:
     clock.now = 1_000.5
     file, counts = metrics(path, clock), report(clock)
     clock.now = 1_060.5
-    file.end(counts, success=success, judgement=JUDGEMENT)
+    file.end(counts, success=success, unusual=[FAULT])
     found = read(path)
     assert {name.partition(" ")[0] for name in found} == set(METRICS)
     other = {name: number for name, number in found.items() if 'of "a"' in name}
@@ -111,7 +110,7 @@ def test_a_file_that_cannot_be_written(
     """The run goes on after one warning."""
     file = metrics(tmp_path / "gone" / "run.prom", clock)
     for _ in range(2):
-        file.end(report(clock), success=True, judgement={})
+        file.end(report(clock), success=True, unusual=[])
     (line,) = caplog.messages
     assert "metrics_path" in line
     assert "No such file" in line

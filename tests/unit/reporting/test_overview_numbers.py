@@ -134,12 +134,14 @@ def test_figures(whole: Overview, number: int) -> None:
     assert found.usual is not None
     low, high = found.now < found.usual.low, found.now > found.usual.high
     assert found.verdict == ("low" if low else "high" if high else "as_usual")
-    assert [one.value for one in found.days] == [
-        pytest.approx(days[day]) if day in days else None for day in DAYS
+    *earlier, last = found.days
+    assert (last.value, last.usual) == (found.now, found.usual)
+    assert [one.value for one in earlier] == [
+        pytest.approx(days[day]) if day in days else None for day in DAYS[:-1]
     ]
     first = OLDEST + dt.timedelta(days=14)
-    assert [ends(one.usual) for one in found.days] == [
-        None if day < first else usual_on(days, day) for day in DAYS
+    assert [ends(one.usual) for one in earlier] == [
+        None if day < first else usual_on(days, day) for day in DAYS[:-1]
     ]
 
 

@@ -212,8 +212,8 @@ def test_charts() -> None:
     assert chart is not None
     assert (chart.most, chart.low, chart.high) == (411, 0, "411")
     yesterday, now = chart.bars[-2:]
-    assert (yesterday.label, yesterday.point.value, yesterday.others) == ("19 May", 111, 0)
-    assert (now.label, now.point.value, now.others) == ("last 24 hours", 111, 300)
+    assert (yesterday.day.runs, yesterday.point.value, yesterday.others) == (2, 111, 0)
+    assert (now.day.runs, now.point.value, now.others) == (2, 111, 300)
     assert now.point.usual == Range(100, 100, 100)
     chart = chart_of(found, found.figure("decision_id"), 5)
     assert chart is not None

@@ -56,8 +56,7 @@ class Shop:
         for hour in range(24):
             one = self._run(hour)
             history = History([*self.days, *([day(self._today(), *runs)] if runs else [])])
-            found = judge(history, one, dt.timezone.utc)
-            one.unusual = [unusual for group in found.values() for unusual in group]
+            one.unusual = judge(history, one, dt.timezone.utc)
             runs.append(one)
         self.days.append(day(self._today(), *runs))
         return [one.unusual for one in runs]
