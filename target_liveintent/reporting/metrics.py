@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from target_liveintent.clock import Clock
 from target_liveintent.delivery.model import DeliveryStatus
@@ -36,12 +36,8 @@ METRICS = {
     " Written only at the end of a run.",
 }
 """The gauges, without the prefix `target_liveintent_`, each with its help text."""
-_LABELS = {
-    "run_info": ["run_id"],
-    "records": ["stream", "fate"],
-    "not_sent": ["stream", "reason"],
-    "unusual": ["rule", "stream"],
-}
+_Sample = tuple[str, dict[str, str], float]
+"""A gauge, its labels, and its number."""
 _COUNTS = ("requests", "retries", "throttled", "seconds", "dry_run")
 """The gauges that are attributes of `RunCounts`."""
 _OUTCOMES = ("read", "delivered", "filtered", "unmapped", "not_replayed", "rejected", "dropped")
@@ -70,48 +66,38 @@ class MetricsFile:
         now = self._clock.monotonic()
         if now - self._written_at >= self._interval:
             self._written_at = now
-            self._write(counts, status, {"ended_at": 0, "success": 0}, None)
+            self._write(counts, status, {"ended_at": 0, "success": 0}, _records(counts))
 
     def end(self, counts: RunCounts, *, success: bool, unusual: Sequence[Unusual]) -> None:
         """Write how the run ended, and what is unusual."""
         figures = {"ended_at": self._clock.time(), "success": float(success)}
-        self._write(counts, DeliveryStatus(), figures, unusual)
+        found = (*_records(counts), *_findings(counts, unusual))
+        self._write(counts, DeliveryStatus(), figures, found)
 
     def _write(
         self,
         counts: RunCounts,
         status: DeliveryStatus,
         figures: dict[str, float],
-        unusual: Sequence[Unusual] | None,
+        labelled: Iterable[_Sample],
     ) -> None:
         # Imported here because only runs with metrics need it.
         from prometheus_client import CollectorRegistry, Gauge, write_to_textfile  # noqa: PLC0415
 
-        registry = CollectorRegistry()
-        gauges = {
-            name: Gauge(
-                f"target_liveintent_{name}", meaning, _LABELS.get(name, ()), registry=registry
-            )
-            for name, meaning in METRICS.items()
-        }
+        registry, gauges = CollectorRegistry(), dict[str, Gauge]()
         figures |= {name: getattr(counts, name) for name in _COUNTS}
         figures |= {"in_flight": status.batches, "window": status.window, "rate": status.rate or 0}
-        for name, figure in (figures | {"started_at": self._started_at}).items():
-            gauges[name].set(figure)
-        gauges["run_info"].labels(self._run_id).set(1)
-        if unusual is not None:
-            found = {(one.rule, one.stream) for one in unusual}
-            judged = {*map(without_secrets, counts.streams), *(stream for _, stream in found)}
-            for labels in itertools.product(RULES, judged):
-                gauges["unusual"].labels(*labels).set(labels in found)
-        for name, stream in counts.streams.items():
-            shown = without_secrets(name)
-            for outcome in _OUTCOMES:
-                count = getattr(stream, outcome)
-                number = count if isinstance(count, int) else count.total()
-                gauges["records"].labels(shown, outcome).inc(number)
-            for reason, count in stream.not_sent.items():
-                gauges["not_sent"].labels(shown, reason).inc(count)
+        figures |= {"started_at": self._started_at}
+        info: _Sample = ("run_info", {"run_id": self._run_id}, 1)
+        for name, labels, number in (
+            *((n, {}, one) for n, one in figures.items()),
+            info,
+            *labelled,
+        ):
+            if name not in gauges:
+                names = (f"target_liveintent_{name}", METRICS[name], [*labels])
+                gauges[name] = Gauge(*names, registry=registry)
+            (gauges[name].labels(**labels) if labels else gauges[name]).inc(number)
         try:
             write_to_textfile(self._path, registry)
         except OSError as error:
@@ -120,3 +106,21 @@ class MetricsFile:
                 self._logger.warning(
                     "metrics_path '%s' cannot be written: %s", self._path, error.strerror
                 )
+
+
+def _records(counts: RunCounts) -> Iterator[_Sample]:
+    for name, one in counts.streams.items():
+        stream = without_secrets(name)
+        for outcome in _OUTCOMES:
+            count = getattr(one, outcome)
+            number = count if isinstance(count, int) else count.total()
+            yield "records", {"stream": stream, "fate": outcome}, number
+        for reason, count in one.not_sent.items():
+            yield "not_sent", {"stream": stream, "reason": reason}, count
+
+
+def _findings(counts: RunCounts, unusual: Sequence[Unusual]) -> Iterator[_Sample]:
+    found = {(one.rule, one.stream) for one in unusual}
+    judged = {*map(without_secrets, counts.streams), *(stream for _, stream in found)}
+    for rule, stream in itertools.product(RULES, judged):
+        yield "unusual", {"rule": rule, "stream": stream}, (rule, stream) in found

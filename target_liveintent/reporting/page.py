@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 from target_liveintent.files import replace_file
 from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.reasons import REASONS
-from target_liveintent.reporting import verdict, words
+from target_liveintent.reporting import usual, verdict
 from target_liveintent.reporting.overview import (
     CONVERSIONS,
     Compared,
@@ -67,14 +67,12 @@ def _rendered(template: str, overview: Overview) -> str:
     environment.filters |= {"code": _code, "number": "{:,}".format, "money": money}
     drawn = [one for name in _CHARTED for one in overview.figures if one.figure == name]
     charts = [chart for one in drawn if (chart := chart_of(overview, one))]
-    status, headline = verdict.headline(overview)
     return environment.get_template(template).render(
         overview=overview,
         zone=overview.as_of.tzinfo,
-        status=status,
-        headline=headline,
+        verdict=verdict.verdict_of(overview),
         say=verdict,
-        words=words,
+        words=usual,
         chart_of=chart_of,
         charts=charts,
         counted=counted,

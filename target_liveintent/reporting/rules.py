@@ -22,9 +22,11 @@ from target_liveintent.reporting.usual import (
     case_of,
     chance_of_so_few,
     mean_value,
+    percent,
     share,
+    share_words,
+    usual_words,
 )
-from target_liveintent.reporting.words import percent, share_words, usual_words
 from target_liveintent.run.amounts import OTHERS, counted, money, money_in
 from target_liveintent.run.counts import FIELDS, StreamCounts
 

@@ -1,4 +1,4 @@
-"""What is usual: comparable days, the range of a figure over them, and chance."""
+"""What is usual: comparable days, the range of a figure over them, chance, and words for them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from target_liveintent.conversions.model import DAY
 from target_liveintent.reporting.history import Day, RunRecord
+from target_liveintent.run.amounts import counted
 from target_liveintent.run.counts import HOUR, StreamCounts, add
 
 LEAST_DAYS = 14
@@ -22,6 +24,8 @@ _HOURS = 24
 _FOUR_WEEKS, _EIGHT_WEEKS = 28, 56
 _LEAST_WEEKDAYS = 4
 """The least number of Mondays that show what is usual on a Monday; with fewer, all days count."""
+
+_AGE_UNITS = ((DAY, "day"), (HOUR, "hour"), (60, "minute"), (1, "second"))
 
 
 class Range(msgspec.Struct, frozen=True):
@@ -164,3 +168,45 @@ def chance_of_so_few(count: float, expected: float, of: float | None = None) -> 
     if count > 0:
         exponent += count * math.log(expected / count)
     return math.exp(exponent)
+
+
+# In words
+
+
+def percent(part: int, whole: int) -> str:
+    """Return a share; "0 %" and "100 %" mean exactly that."""
+    return share_words(part / whole) if whole else "0 %"
+
+
+def share_words(share: float) -> str:
+    """Return a share from 0 to 1 in percent; "0 %" and "100 %" mean exactly that."""
+    rounded = round(100 * share)
+    if rounded == 0 and share > 0:
+        return "less than 1 %"
+    if rounded == 100 and share < 1:  # noqa: PLR2004 (percent)
+        return "more than 99 %"
+    return f"{rounded} %"
+
+
+def usual_words(usual: Range, words: Callable[[float], str]) -> str:
+    """Return a usual range: "190 to 260"."""
+    low, high = words(usual.low), words(usual.high)
+    return low if low == high else f"{low} to {high}"
+
+
+def age_words(seconds: float) -> str:
+    """Return an age or a duration in its largest unit: "3 days"."""
+    for unit, name in _AGE_UNITS:
+        if seconds >= unit:
+            return counted(int(seconds // unit), name)
+    return "0 seconds"
+
+
+def moment(at: dt.datetime, zone: dt.tzinfo | None) -> str:
+    """Return a moment in a zone: "2026-11-26 05:17 CET"."""
+    return f"{at.astimezone(zone):%Y-%m-%d %H:%M %Z}"
+
+
+def day_words(day: dt.date) -> str:
+    """Return a day: "26 November"; the year is clear, as a history has 91 days."""
+    return f"{day.day} {day:%B}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from target_liveintent.conversions.model import DAY, WINDOWS
 from target_liveintent.reporting.findings import NO_RUN, Cause
@@ -18,8 +19,11 @@ from target_liveintent.reporting.overview import (
     Period,
     period_of,
 )
-from target_liveintent.reporting.usual import HIGH, LOW, Number, Range
-from target_liveintent.reporting.words import (
+from target_liveintent.reporting.usual import (
+    HIGH,
+    LOW,
+    Number,
+    Range,
     day_words,
     moment,
     share_words,
@@ -29,6 +33,7 @@ from target_liveintent.run.amounts import counted, money, money_in
 
 GOOD, CALM, BAD = "good", "calm", "bad"
 """How things are."""
+_NO_RUN_YET = "There has been no run yet."
 NO_FAILURE = "No run failed so far."
 EVERYTHING_USUAL = "Everything is as usual."
 _OPERATOR = "the person who runs the pipeline"
@@ -92,6 +97,14 @@ _WORDS = {LOW: "lower", HIGH: "higher"}
 # How things are, and what to do
 
 
+class Verdict(NamedTuple):
+    """How things are: `GOOD`, `CALM` or `BAD`, in a few words, and what to do now."""
+
+    status: str
+    headline: str
+    to_do: str = "Nothing to do."
+
+
 def _about(cause: Cause) -> tuple[str, str]:
     """Return the sentences about a cause: what happened, and what to do."""
     if cause.cause == FAILED:
@@ -100,49 +113,32 @@ def _about(cause: Cause) -> tuple[str, str]:
     return _SAID.get(cause.cause) or _SAID.get(cause.subject, _UNKNOWN)
 
 
-def headline(overview: Overview) -> tuple[str, str]:
-    """Return how things are: `GOOD`, `CALM` or `BAD`, and in a few words."""
-    return next(_headlines(overview))
+def verdict_of(overview: Overview) -> Verdict:
+    """Return how things are, what to do now, who does it, and until when."""
+    return next(_verdicts(overview))
 
 
-def _headlines(overview: Overview) -> Iterator[tuple[str, str]]:
+def _verdicts(overview: Overview) -> Iterator[Verdict]:
     """Yield what can be said of an overview, the most important first."""
     last, conversions = overview.last_run, overview.figure(CONVERSIONS)
-    if last is None:
-        yield CALM, "There has been no run yet."
     for cause in overview.causes:
-        yield BAD, _about(cause)[0]
+        said, to_do = _about(cause)
+        to_do = " ".join([to_do, *_until(cause, overview.as_of)])
+        yield Verdict(BAD, said, to_do) if last else Verdict(CALM, _NO_RUN_YET, to_do)
     if last is not None and last.ending == STOPPED:
-        yield CALM, "The last run was stopped before its end."
-    if _is_old(overview):
-        yield CALM, "There was no run in the last 24 hours."
+        to_do = "Nothing to do: the next run sends what this run did not send."
+        yield Verdict(CALM, "The last run was stopped before its end.", to_do)
+    if last is not None and overview.as_of - last.ended_at > dt.timedelta(days=1):
+        yield Verdict(CALM, "There was no run in the last 24 hours.", _SAID[NO_RUN][1])
     if conversions.usual is None:
-        yield CALM, NO_FAILURE
+        if lost := overview.last_24_hours.could_not_be_sent:  # Nobody knows what is usual.
+            yield Verdict(CALM, NO_FAILURE, f"Ask {_OPERATOR} why {lost:,} could not be sent.")
+        yield Verdict(CALM, NO_FAILURE)
     if conversions.verdict == LOW:
-        yield CALM, "Fewer conversions than usual were sent."
+        yield Verdict(CALM, "Fewer conversions than usual were sent.")
     if any(one.verdict in {LOW, HIGH} for one in overview.figures):
-        yield GOOD, "Nothing is wrong."
-    yield GOOD, EVERYTHING_USUAL
-
-
-def _is_old(overview: Overview) -> bool:
-    last = overview.last_run
-    return last is not None and overview.as_of - last.ended_at > dt.timedelta(days=1)
-
-
-def what_to_do(overview: Overview) -> str:
-    """Return what to do now, who does it, and until when."""
-    last, lost = overview.last_run, overview.last_24_hours.could_not_be_sent
-    if overview.causes:
-        cause = overview.causes[0]
-        return " ".join([_about(cause)[1], *_until(cause, overview.as_of)])
-    if last is not None and last.ending == STOPPED:
-        return "Nothing to do: the next run sends what this run did not send."
-    if _is_old(overview):
-        return _SAID[NO_RUN][1]
-    if lost and overview.figure(CONVERSIONS).usual is None:  # Nobody knows what is usual.
-        return f"Ask {_OPERATOR} why {lost:,} could not be sent."
-    return "Nothing to do."
+        yield Verdict(GOOD, "Nothing is wrong.")
+    yield Verdict(GOOD, EVERYTHING_USUAL)
 
 
 def _until(cause: Cause, now: dt.datetime) -> Iterator[str]:
@@ -177,7 +173,7 @@ def health_line(overview: Overview) -> str:
     ended = (
         f" The last run ended at {moment(last.ended_at, overview.as_of.tzinfo)}." if last else ""
     )
-    return f"{headline(overview)[1]}{ended} {comparison(overview)}"
+    return f"{verdict_of(overview).headline}{ended} {comparison(overview)}"
 
 
 # What the last 24 hours brought, and how figures compare

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from target_liveintent.reporting import words
+from target_liveintent.reporting import usual as words
 from target_liveintent.reporting.usual import Range, chance_of_so_few
 
 

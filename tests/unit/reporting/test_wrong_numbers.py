@@ -27,9 +27,8 @@ from target_liveintent.reporting.page import as_lines, page
 from target_liveintent.reporting.verdict import (
     EVERYTHING_USUAL,
     NO_FAILURE,
-    headline,
     health_line,
-    what_to_do,
+    verdict_of,
 )
 
 
@@ -42,7 +41,7 @@ def test_a_first_run_with_rows_of_five_days() -> None:
     """Its conversions are those of the last 24 hours, everywhere."""
     runs = [run(at(0, 16), "backfill", streams={"orders": shop(264, late=200)})]
     found = overview(runs)
-    assert "No conversion" not in headline(found)[1]
+    assert "No conversion" not in verdict_of(found).headline
     assert "\n264 conversions in the last 24 hours" in "\n".join(as_lines(found))
     assert "Conversions sent\n264" in top(runs)
     assert found.months[0].delivered == found.last_24_hours.delivered == 264
@@ -103,7 +102,7 @@ def test_without_conversions_there_is_no_share() -> None:
 
 
 def test_no_run_for_days_is_something_to_do() -> None:
-    assert "the schedule still starts the runs" in what_to_do(overview(daily(40, 3)))
+    assert "the schedule still starts the runs" in verdict_of(overview(daily(40, 3))).to_do
 
 
 # Any history
@@ -138,8 +137,8 @@ def _check(seed: int) -> None:
     assert sum(one.now for one in found.reasons) == period.could_not_be_sent
     assert period.missing.get("EUR", 0) == missing
     assert period.with_both_hashes == both
-    status, said = headline(found)
-    do, line, text = what_to_do(found), health_line(found), "\n".join(as_lines(found))
+    (status, said, do), line = verdict_of(found), health_line(found)
+    text = "\n".join(as_lines(found))
     assert len(text.splitlines()) <= 12
     assert (status == "bad") == bool(found.causes and found.last_run)
     assert not (found.causes and do.startswith("Nothing"))
