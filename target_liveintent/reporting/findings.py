@@ -36,13 +36,9 @@ _GAPS = (
 
 
 class Cause(msgspec.Struct, frozen=True):
-    """A problem: why not everything is as usual, for those who run the program.
+    """A problem, for those who run the program: `failed`, `no_run` or `unusual`.
 
-    Attributes:
-        cause: `failed`, `no_run` or `unusual`.
-        since: None if nobody knows.
-        what_to_do: Empty if `words` say it.
-        subject: The rule of something unusual, or the streams that failed.
+    The subject is the rule of something unusual, or the streams that failed.
     """
 
     cause: str
@@ -136,11 +132,7 @@ def changes_of(usual_runs: Iterable[RunRecord]) -> dict[dt.date, list[str]]:
 
 
 def advise(recent: StreamCounts) -> list[str]:
-    """Return a sentence for each improvement, the most useful first.
-
-    Args:
-        recent: What the usual runs of the last 30 days did.
-    """
+    """Return a sentence for each improvement of recent conversions, the most useful first."""
     found = []
     for column, sources, words in _GAPS:
         events = recent.having("events", sources)

@@ -54,10 +54,8 @@ class Unusual(msgspec.Struct, frozen=True, omit_defaults=True):
     """Something that is unusual in the 24 hours before the end of a run.
 
     Attributes:
-        rule: The name of the rule, such as `conversions`.
         subject: The reason, column or currency; empty where the rule has none.
         since: When a run found it first; later runs that find it again keep this time.
-        words: What is unusual, in a sentence without the stream.
         said: Whether the run that found it said it in the log: once a day for each rule.
     """
 
@@ -72,13 +70,8 @@ class Unusual(msgspec.Struct, frozen=True, omit_defaults=True):
 class RunRecord(msgspec.Struct, omit_defaults=True):
     """The record of a run: the JSON in the column `figures`.
 
-    docs/reference/store-tables.md describes all fields.
-
-    Attributes:
-        day: The day on which it ended, in the zone of the setting `timezone`.
-        settings: The settings that matter, by name, without secrets or personal data.
-        streams: The figures of each stream whose SCHEMA came.
-        missing: The values of its dead letters, by currency, without those of rows that came again.
+    docs/reference/store-tables.md describes all fields. The day is that of its end, in the zone of
+    the setting `timezone`.
     """
 
     format: int
@@ -185,10 +178,7 @@ def by_stream(runs: Iterable[RunRecord]) -> dict[str, StreamCounts]:
 
 
 class Day(NamedTuple):
-    """The runs of a day in the order in which they ended, and the sum of the usual ones by stream.
-
-    The day is one of the zone of the setting `timezone`.
-    """
+    """The runs of a day, in the order of their ends, and the sum of the usual ones by stream."""
 
     day: dt.date
     runs: list[RunRecord]
@@ -206,12 +196,12 @@ class History(NamedTuple):
 
     @property
     def runs(self) -> list[RunRecord]:
-        """All runs, in the order in which they ended."""
+        """All runs, in order."""
         return [run for one in self.days for run in one.runs]
 
     @property
     def usual_runs(self) -> list[RunRecord]:
-        """The runs from which usual figures are computed, in the order in which they ended."""
+        """The runs from which usual figures are computed, in order."""
         return [run for one in self.days for run in one.usual_runs]
 
     def plus(self, run: RunRecord) -> History:
@@ -238,9 +228,7 @@ def history_of(runs: Iterable[RunRecord], today: dt.date) -> History:
 
 
 def read_history(database: Database, settings: Settings, today: dt.date) -> History:
-    """Read the history of the account and the pixel of the settings.
-
-    Its last day is `today`, in the zone of the settings.
+    """Read the history of the account and the pixel until today, in the zone of the settings.
 
     Raises:
         StorageError: If the store cannot be read.

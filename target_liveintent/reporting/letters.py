@@ -1,7 +1,7 @@
 """What `dead-letters` shows: the dead letters of the store, judged and counted.
 
-docs/reference/cli.md describes the fields of the JSON. Increase `VERSION` when the meaning of one
-changes. However many dead letters there are, only groups of them are in memory.
+docs/reference/cli.md describes the JSON. Increase `VERSION` when the meaning of a field changes.
+However many dead letters there are, only groups of them are in memory.
 """
 
 from __future__ import annotations
@@ -24,11 +24,6 @@ from target_liveintent.store.letters import letters_in
 VERSION = 1
 PROSPECTS = ("sends", "leaves_out", "other_account", "expired", "dropped", "cannot_send")
 """What a replay with these settings does with a dead letter."""
-_PROSPECT_OF = {
-    "other_account": "other_account",
-    "expired": "expired",
-    **dict.fromkeys(MAY_HAVE_COUNTED, "leaves_out"),
-}
 _MOST_EXAMPLES = 3
 _LONGEST_TEXT = 300
 """How many characters of a value are shown."""
@@ -120,8 +115,6 @@ def look_at(
 ) -> DeadLetters:
     """Count the dead letters of the store, judged as a replay with the same settings would.
 
-    The notes are sentences about the settings.
-
     Raises:
         ConfigurationError: If the file of `suppression_path` cannot be read.
         StorageError: If the store cannot be read.
@@ -154,8 +147,11 @@ def _prospect(converter: ReplayConverter, letter: dict[str, Any]) -> str:
     result = converter.convert(letter)
     if not isinstance(result, Rejection):
         return "sends"
-    otherwise = "cannot_send" if REASONS[result.reason].letter else "dropped"
-    return _PROSPECT_OF.get(result.reason, otherwise)
+    if result.reason in PROSPECTS:
+        return result.reason
+    if result.reason in MAY_HAVE_COUNTED:
+        return "leaves_out"
+    return "cannot_send" if REASONS[result.reason].letter else "dropped"
 
 
 def _text(value: Any) -> str | None:

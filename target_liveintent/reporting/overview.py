@@ -15,13 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from target_liveintent.reporting.findings import Cause, advise, causes_of, changes_of
-from target_liveintent.reporting.history import (
-    SCHEDULED,
-    USUAL,
-    History,
-    RunRecord,
-    total_of,
-)
+from target_liveintent.reporting.history import SCHEDULED, USUAL, History, RunRecord, total_of
 from target_liveintent.reporting.rules import unusual_now
 from target_liveintent.reporting.usual import (
     HIGH,
@@ -34,8 +28,11 @@ from target_liveintent.reporting.usual import (
     is_recent,
     mean_value,
     range_of,
+    range_words,
     share,
+    share_words,
 )
+from target_liveintent.run.amounts import money, money_in
 from target_liveintent.run.counts import StreamCounts, add
 from target_liveintent.settings import Settings
 
@@ -55,9 +52,7 @@ class Figure(NamedTuple):
     """A figure, of each currency or of all conversions.
 
     Attributes:
-        name: What people call it; a currency can follow.
-        of: Returns it, None where there is nothing to compute it from; the first argument is the
-            currency.
+        of: Returns it for a currency, None where there is nothing to compute it from.
         worse: Whether it is worse when it is `LOW` or `HIGH`; None if neither is.
     """
 
@@ -90,10 +85,7 @@ FIGURES: dict[str, Figure] = {
 
 
 class Point(msgspec.Struct, frozen=True):
-    """A figure on a day; None if there was no run, or the day does not have the figure.
-
-    The last day is the last 24 hours.
-    """
+    """A figure on a day; None if there was no run, or the day does not have the figure."""
 
     value: Number | None = None
     usual: Range | None = None
@@ -102,7 +94,7 @@ class Point(msgspec.Struct, frozen=True):
 class Compared(msgspec.Struct, frozen=True):
     """A figure of the last 24 hours, compared with what is usual, and of `Overview.days`.
 
-    `figure` is a key of `FIGURES`, and `subject` the currency, empty where a figure has none.
+    The subject is the currency, empty where a figure has none.
     """
 
     figure: str
@@ -114,8 +106,30 @@ class Compared(msgspec.Struct, frozen=True):
 
     @property
     def kind(self) -> Figure:
-        """Which figure it is."""
+        """What is known of the figure."""
         return FIGURES[self.figure]
+
+    @property
+    def name(self) -> str:
+        """The name of the figure, with its currency."""
+        return (
+            f"{self.kind.name} {money_in(self.subject)}"
+            if self.kind.of_currency
+            else self.kind.name
+        )
+
+    def words(self, number: Number | None) -> str:
+        """Return a number of this figure; "-" where there is none."""
+        if number is None:
+            return "-"
+        if self.kind.is_share:
+            return share_words(float(number))
+        return money(number) if self.kind.of_currency else f"{number:,.0f}"
+
+    @property
+    def usual_words(self) -> str:
+        """The usual range: "190 to 260"; "-" where there is none."""
+        return range_words(self.usual, self.words)
 
     @property
     def is_worse(self) -> bool:
@@ -123,25 +137,14 @@ class Compared(msgspec.Struct, frozen=True):
         return self.verdict is not None and self.verdict == self.kind.worse
 
 
-class Reason(msgspec.Struct, frozen=True):
-    """How many records could not be sent for one reason: now, and in the last 30 days."""
-
-    name: str
-    now: int
-    usual: Range | None
-    thirty_days: int
-
-
 class Period(msgspec.Struct, frozen=True):
     """What LiveIntent received in a month or in 24 hours, from runs of all kinds.
 
     Attributes:
-        first_day: The first day of it, or of the history.
         special: How many conversions came by runs that are not usual.
-        not_sent: Records that could not be sent, by reason, the most frequent first; one that came
-            again counts once.
+        not_sent: Records that could not be sent, by reason; one that came again counts once.
         missing: The values of those records by currency, where they have both.
-        values: The same of the conversions, the most frequent first; the name of none is empty.
+        values: The same of the conversions; the name of no currency is empty.
     """
 
     first_day: dt.date
@@ -155,7 +158,7 @@ class Period(msgspec.Struct, frozen=True):
 
     @property
     def could_not_be_sent(self) -> int:
-        """How many records could not be sent."""
+        """The sum of `not_sent`."""
         return sum(self.not_sent.values())
 
 
@@ -197,9 +200,8 @@ class Overview(msgspec.Struct):
         comparable_from: The day from which on there is something usual; None if it is empty.
         last_run: The newest run that a schedule started, or else of any kind.
         causes: What keeps `health` from exit code 0, the worst first.
-        reasons: Why records could not be sent, in runs of all kinds.
+        reasons: How many records could not be sent in the last 30 days, by reason.
         days: The last 90 days, or those since the first day; in place of today, the last 24 hours.
-        changes: What changed in the settings or the version, by day, the newest first.
     """
 
     account: str
@@ -213,7 +215,7 @@ class Overview(msgspec.Struct):
     advice: list[str]
     last_24_hours: Period
     figures: list[Compared]
-    reasons: list[Reason]
+    reasons: dict[str, int]
     months: list[Period]
     days: list[DayOfRuns]
     changes: dict[dt.date, list[str]]
@@ -246,7 +248,7 @@ def overview_of(
         advice=advise(total_of(run for run in gathered.month if run.kind == USUAL)),
         last_24_hours=gathered.last_24_hours,
         figures=gathered.figures(),
-        reasons=gathered.reasons(),
+        reasons=dict(total_of(gathered.month).letters.most_common()),
         months=gathered.months(),
         days=[gathered.day(day) for day in gathered.shown],
         changes=changes_of(history.usual_runs),
@@ -310,14 +312,6 @@ class _Gathered:
             days=[*points, Point(now, usual)],
         )
 
-    def reasons(self) -> list[Reason]:
-        """Return by reason how many records could not be sent."""
-        now, letters = self.last_24_hours.not_sent, total_of(self.month).letters
-        return [
-            Reason(reason, now.get(reason, 0), self.case.usual(partial(_letters, reason)), n)
-            for reason, n in sorted(letters.items(), key=lambda one: (-one[1], one[0]))
-        ]
-
     def months(self) -> list[Period]:
         """Return what LiveIntent received in each month."""
         found: dict[dt.date, list[RunRecord]] = {}
@@ -325,10 +319,6 @@ class _Gathered:
             found.setdefault(run.day.replace(day=1), []).append(run)
         newest = sorted(found.items(), reverse=True)[:_MONTHS]
         return [period_of(max(month, self.first_day or month), runs) for month, runs in newest]
-
-
-def _letters(reason: str, one: StreamCounts) -> int:
-    return one.letters[reason]
 
 
 def _verdict(figure: Figure, now: Number | None, usual: Range | None) -> str | None:

@@ -1,7 +1,6 @@
 """Renders an overview by templates: a page, which needs no network and no script, or a few lines.
 
-The coordinates of a chart are its numbers: upwards negative, as SVG counts, and a day is one unit
-wide.
+A chart has its numbers as coordinates: upwards negative, as in SVG, and a day is one unit wide.
 """
 
 from __future__ import annotations
@@ -16,13 +15,7 @@ from target_liveintent.files import replace_file
 from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting import usual, verdict
-from target_liveintent.reporting.overview import (
-    CONVERSIONS,
-    Compared,
-    DayOfRuns,
-    Overview,
-    Point,
-)
+from target_liveintent.reporting.overview import CONVERSIONS, Compared, DayOfRuns, Overview, Point
 from target_liveintent.run.amounts import counted, money
 from target_liveintent.run.counts import FIELDS
 
@@ -30,7 +23,6 @@ _CHARTED = ("conversions", "dead_letters", "both_hashes", "decision_id", "total_
 """The figures of the large charts, in their order."""
 _LEAST_DAYS = 2
 """The least number of days for a chart."""
-_MOST_LINES = 12
 
 
 def write_page(overview: Overview, path: str) -> None:
@@ -49,7 +41,7 @@ def page(overview: Overview) -> str:
 
 def as_lines(overview: Overview) -> list[str]:
     """Return what happened, how many, since when, what to do, and the run ID."""
-    return _rendered("report.txt", overview).splitlines()[:_MOST_LINES]
+    return _rendered("report.txt", overview).splitlines()
 
 
 def _rendered(template: str, overview: Overview) -> str:
@@ -95,45 +87,21 @@ class Bar(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """A chart of days, the last of which is the last 24 hours, as everywhere at the top.
-
-    Attributes:
-        summary: The figure with its numbers, for screen readers.
-        most: The number that is as high as the chart.
-        high: The highest number in words.
-        low: The lowest number; at most 0.
-    """
+    """A chart of days, the last of which is the last 24 hours. It is as high as `most`."""
 
     figure: Compared
-    summary: str
-    most: float
-    high: str
-    low: float
     bars: list[Bar]
+    most: float
+    low: float
 
 
 def chart_of(overview: Overview, one: Compared, most: int = 0) -> Chart | None:
-    """Return the chart of a figure, for at most `most` of the last days.
-
-    It is None if there are too few days.
-    """
+    """Return the chart of a figure, for at most `most` of the last days; None if they are few."""
     has_others = one.figure == CONVERSIONS
     days = zip(overview.days[-most:], one.days[-most:], strict=True)
     bars = [Bar(day, point, day.special * has_others) for day, point in days]
-    known = [float(bar.point.value) for bar in bars if bar.point.value is not None]
-    if len(known) < _LEAST_DAYS:
+    if sum(bar.point.value is not None for bar in bars) < _LEAST_DAYS:
         return None
     ends = [float(bar.point.value or 0) + more for bar in bars for more in (0, bar.others)]
     ends += [end for bar in bars if (usual := bar.point.usual) for end in (usual.low, usual.high)]
-    low, high, last = (
-        verdict.figure_words(one.figure, n) for n in (min(known), max(known), one.now)
-    )
-    return Chart(
-        figure=one,
-        summary=f"{verdict.name_of(one)}, {counted(len(bars), 'day')}: from {low} to {high};"
-        f" last 24 hours: {last}",
-        most=1.0 if one.kind.is_share else max(map(abs, ends)) or 1.0,
-        high=verdict.figure_words(one.figure, 1.0 if one.kind.is_share else max(0.0, *ends)),
-        low=min(0.0, *ends),
-        bars=bars,
-    )
+    return Chart(one, bars, 1.0 if one.kind.is_share else max(0.0, *ends), min(0.0, *ends))

@@ -25,9 +25,7 @@ _LASTING = 5.0
 class Progress:
     """Shows how far a run is while it is running; nothing at first, as short runs need no progress.
 
-    Args:
-        interval: Seconds between two log lines.
-        terminal: Where a live line replaces the log lines; None if there is no terminal.
+    The interval in seconds is that of log lines; on a terminal, a live line replaces them.
     """
 
     def __init__(

@@ -37,7 +37,7 @@ def read_overview(
     max_age: dt.timedelta | None = None,
     clock: Clock = SYSTEM_CLOCK,
 ) -> Overview:
-    """Return the overview of the history in the store, as `overview_of` does.
+    """Return the overview of the history in the store.
 
     Raises:
         StorageError: If the store cannot be read.
@@ -52,7 +52,6 @@ class RunReporter:
 
     Args:
         program: The program's name and version.
-        logger: Takes progress, the summary, and warnings about files that cannot be written.
         stream: Standard error; a terminal shows progress as one live line.
         place: Where dead letters are, for the summary; None to say nothing of it.
     """

@@ -23,9 +23,9 @@ from target_liveintent.reporting.usual import (
     chance_of_so_few,
     mean_value,
     percent,
+    range_words,
     share,
     share_words,
-    usual_words,
 )
 from target_liveintent.run.amounts import OTHERS, counted, money, money_in
 from target_liveintent.run.counts import FIELDS, StreamCounts
@@ -66,7 +66,7 @@ def few_conversions(case: Case) -> Iterator[Finding]:
         yield Finding(
             "",
             f"{counted(count, 'conversion')} in the last 24 hours, but"
-            f" {usual_words(usual, '{:,.0f}'.format)} are usual. Check whether the tap still sends"
+            f" {range_words(usual, '{:,.0f}'.format)} are usual. Check whether the tap still sends"
             " all records. The run's log says why records were not sent",
         )
 
@@ -83,7 +83,7 @@ def other_average(case: Case) -> Iterator[Finding]:
             yield Finding(
                 currency,
                 f"the average value {money_in(currency)} was {money(value.mean)} in the last 24"
-                f" hours, but {usual_words(usual, money)} is usual. Check whether the unit of the"
+                f" hours, but {range_words(usual, money)} is usual. Check whether the unit of the"
                 " column 'value' has changed, for example to cents",
             )
 
@@ -117,7 +117,7 @@ def lost_coverage(case: Case) -> Iterator[Finding]:
             yield Finding(
                 column,
                 f"in the last 24 hours, {percent(having, count)} of the conversions had a value in"
-                f" {column} ({FIELDS[column]}), but {usual_words(usual, share_words)} is usual."
+                f" {column} ({FIELDS[column]}), but {range_words(usual, share_words)} is usual."
                 f" Check whether the tap still fills the column that is mapped to {column}",
             )
 
@@ -151,7 +151,7 @@ def all_late(case: Case) -> Iterator[Finding]:
         yield Finding(
             "",
             "in the last 24 hours, 0 % of the conversions were sent within an hour of their event"
-            f" time, but {usual_words(usual, share_words)} is usual. Check whether the tap takes"
+            f" time, but {range_words(usual, share_words)} is usual. Check whether the tap takes"
             " longer, or the schedule starts it less often",
         )
 
@@ -176,7 +176,7 @@ def more_dead_letters(case: Case) -> Iterator[Finding]:
         yield Finding(
             "",
             f"{counted(count, 'record')} could not be sent in the last 24 hours, but"
-            f" {usual_words(usual, '{:,.0f}'.format)} are usual;"
+            f" {range_words(usual, '{:,.0f}'.format)} are usual;"
             f" {'all' if most == count else f'{most:,}'} of them for the reason"
             f" `{reason}`{_meaning(reason)}",
         )

@@ -100,9 +100,7 @@ def _unused_zone(counts: RunCounts, timezone: str) -> Iterator[str]:
 def advice(counts: RunCounts, place: str | None) -> Iterator[str]:
     """Return what was not sent and what to do about it: a line for each reason.
 
-    Args:
-        counts: The figures of the run.
-        place: Where dead letters are; None to say nothing of it.
+    Dead letters are in the place; with None, nothing is said of it.
     """
     for stream, one in counts.streams.items():
         yield from (

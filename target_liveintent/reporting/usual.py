@@ -23,7 +23,7 @@ LOW, HIGH = "low", "high"
 _HOURS = 24
 _FOUR_WEEKS, _EIGHT_WEEKS = 28, 56
 _LEAST_WEEKDAYS = 4
-"""The least number of Mondays that show what is usual on a Monday; with fewer, all days count."""
+"""The least Mondays that show what is usual on a Monday; with fewer, all days count."""
 
 _AGE_UNITS = ((DAY, "day"), (HOUR, "hour"), (60, "minute"), (1, "second"))
 
@@ -90,10 +90,7 @@ class Case(NamedTuple):
     days: Sequence[Sequence[StreamCounts]]
 
     def usual(self, figure: Callable[[StreamCounts], Number | None]) -> Range | None:
-        """Return the range that includes those of all groups; its middle is their lowest middle.
-
-        A day for which `figure` is None does not have it.
-        """
+        """Return the range that includes those of all groups; its middle is their lowest middle."""
         numbers = (
             [float(n) for one in days if (n := figure(one)) is not None] for days in self.days
         )
@@ -174,7 +171,7 @@ def chance_of_so_few(count: float, expected: float, of: float | None = None) -> 
 
 
 def percent(part: int, whole: int) -> str:
-    """Return a share; "0 %" and "100 %" mean exactly that."""
+    """Return a share in percent."""
     return share_words(part / whole) if whole else "0 %"
 
 
@@ -188,8 +185,10 @@ def share_words(share: float) -> str:
     return f"{rounded} %"
 
 
-def usual_words(usual: Range, words: Callable[[float], str]) -> str:
-    """Return a usual range: "190 to 260"."""
+def range_words(usual: Range | None, words: Callable[[float], str]) -> str:
+    """Return a usual range: "190 to 260"; "-" where there is none."""
+    if usual is None:
+        return "-"
     low, high = words(usual.low), words(usual.high)
     return low if low == high else f"{low} to {high}"
 

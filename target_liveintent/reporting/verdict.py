@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import NamedTuple
 
 from target_liveintent.conversions.model import DAY, WINDOWS
@@ -12,24 +13,14 @@ from target_liveintent.reporting.history import FAILED, STOPPED, RunRecord
 from target_liveintent.reporting.overview import (
     AS_USUAL,
     CONVERSIONS,
-    FIGURES,
     TOTAL_VALUE,
     Compared,
     Overview,
     Period,
     period_of,
 )
-from target_liveintent.reporting.usual import (
-    HIGH,
-    LOW,
-    Number,
-    Range,
-    day_words,
-    moment,
-    share_words,
-    usual_words,
-)
-from target_liveintent.run.amounts import counted, money, money_in
+from target_liveintent.reporting.usual import HIGH, LOW, day_words, moment
+from target_liveintent.run.amounts import counted
 
 GOOD, CALM, BAD = "good", "calm", "bad"
 """How things are."""
@@ -91,7 +82,7 @@ or by the rule that found something unusual."""
 _UNKNOWN = ("The last 24 hours are unusual.", f"Ask {_OPERATOR} to find the cause.")
 _WAIT = (FAILED, NO_RUN, "dead_letters", "new_reason")
 """Causes and rules because of which conversions wait, which LiveIntent accepts for some days."""
-_WORDS = {LOW: "lower", HIGH: "higher"}
+_WORDS = {AS_USUAL: "as", LOW: "lower than", HIGH: "higher than"}
 
 
 # How things are, and what to do
@@ -188,15 +179,10 @@ def top_period(overview: Overview) -> tuple[Period, RunRecord | None]:
     return period_of(run.day, [run]), run
 
 
-def totals(overview: Overview, period: Period) -> Iterator[tuple[str, Number]]:
-    """Yield the value in each currency, also of those that usual days have and the period has not.
-
-    The most frequent currency comes first.
-    """
-    yield from period.values.items()
-    for one in overview.figures:
-        if one.figure == TOTAL_VALUE and one.subject not in period.values and one.usual:
-            yield one.subject, 0
+def totals(overview: Overview, period: Period) -> dict[str, Decimal]:
+    """Return the value in each currency, also of those that only usual days have."""
+    usual = (one.subject for one in overview.figures if one.figure == TOTAL_VALUE and one.usual)
+    return dict.fromkeys((*period.values, *usual), Decimal(0)) | period.values
 
 
 def comparison(overview: Overview) -> str:
@@ -205,7 +191,7 @@ def comparison(overview: Overview) -> str:
     sent = counted(period.delivered, "conversion") + " in the last 24 hours"
     if special := special_words(period):
         sent += f" ({special})"
-    return f"{sent}{f'; usual: {range_words(CONVERSIONS, one.usual)}' if one.usual else ''}."
+    return f"{sent}{f'; usual: {one.usual_words}' if one.usual else ''}."
 
 
 def special_words(period: Period) -> str:
@@ -215,30 +201,8 @@ def special_words(period: Period) -> str:
     return f"{period.special:,} of them sent by hand, or of earlier days"
 
 
-def name_of(one: Compared) -> str:
-    """Return the name of a figure, with its currency."""
-    return f"{one.kind.name} {money_in(one.subject)}" if one.kind.of_currency else one.kind.name
-
-
-def figure_words(figure: str, number: Number | None) -> str:
-    """Return a figure; "-" where there is none."""
-    if number is None:
-        return "-"
-    if FIGURES[figure].is_share:
-        return share_words(float(number))
-    return money(number) if FIGURES[figure].of_currency else f"{number:,.0f}"
-
-
-def range_words(figure: str, usual: Range | None) -> str:
-    """Return a usual range: "190 to 260"; "-" where there is none."""
-    return "-" if usual is None else usual_words(usual, lambda n: figure_words(figure, n))
-
-
 def compared(one: Compared) -> str:
     """Return in words how a figure compares with usual days; empty if this is not known."""
     if one.usual is None or one.verdict is None:
         return ""
-    usual = range_words(one.figure, one.usual)
-    if one.verdict == AS_USUAL:
-        return f"as usual ({usual})"
-    return f"{_WORDS[one.verdict]} than usual ({usual})"
+    return f"{_WORDS[one.verdict]} usual ({one.usual_words})"

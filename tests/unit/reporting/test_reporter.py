@@ -19,13 +19,7 @@ from unit_support import DAY
 
 from target_liveintent.config import settings_of
 from target_liveintent.delivery.model import DeliveryStatus
-from target_liveintent.reporting.history import (
-    DONE,
-    FAILED,
-    Ending,
-    History,
-    read_history,
-)
+from target_liveintent.reporting.history import DONE, FAILED, Ending, History, read_history
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.store.run_store import open_for_reading, open_store
 

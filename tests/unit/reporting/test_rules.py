@@ -13,14 +13,7 @@ from reporting_support import named as run
 from reporting_support import on as at
 from syrupy.assertion import SnapshotAssertion
 
-from target_liveintent.reporting.history import (
-    BACKFILL,
-    CANARY,
-    REPLAY,
-    Day,
-    History,
-    Unusual,
-)
+from target_liveintent.reporting.history import BACKFILL, CANARY, REPLAY, Day, History, Unusual
 from target_liveintent.reporting.rules import RULES, judge, lines, unusual_now
 from target_liveintent.run.counts import StreamCounts
 
