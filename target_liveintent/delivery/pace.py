@@ -90,6 +90,9 @@ LEAST_PROBE_RATE = 2.5  # If requests in flight limit it more than that, a probe
 SAME = 0.5  # How much of the share of accepted requests must remain: less is not chance.
 BELIEVED = 100  # For so many answers, the result of a probe counts.
 REST = 40  # Answers after a probe that found a limit, before another one, and of tasks at first.
+LOWER, REST_SECONDS = 0.5, 5.0
+"""As answers are few where the rate has fallen, after this time it is enough for another probe that
+it is so much slower than the one before."""
 ALLOWED = 0.55  # The share of refusals that leads to no cut while refusals are random,
 EXCESS = 3.0  # and the number of refusals beyond this share that leads to one.
 
@@ -222,7 +225,9 @@ class Pace:
         self._recent: deque[tuple[bool, float]] = deque(maxlen=SAMPLE)
         self._probe: _Probe | None = None
         self._guess = GUESS / tasks
-        self._rests = REST if tasks > 1 else 0  # Answers until the next probe may begin.
+        self._rests = REST if tasks > 1 else 0  # Answers until the next probe may begin. From this
+        self._probes_again_at = math.inf  # time on, it may begin before that
+        self._too_fast = 0.0  # if it is slow beside this rate of the last one.
         self._believed = 0  # Answers for which refusals count as chance.
         self._excess = 0.0  # Refusals beyond the allowed share meanwhile.
 
@@ -307,8 +312,11 @@ class Pace:
         share = sum(taken for taken, _ in self._recent) / SAMPLE
         if self._probe:
             self._end_probe(self._probe, now, by_chance=share >= SAME * self._probe.share)
-        elif self._rests <= 0 and 1 - MOST_REFUSED <= share <= 1 - FEWEST_REFUSED:
+        elif 1 - MOST_REFUSED <= share <= 1 - FEWEST_REFUSED:
             highest = max(rate for _, rate in self._recent)
+            is_lower = PROBE_RATE * highest <= LOWER * self._too_fast
+            if self._rests > 0 and not (is_lower and now >= self._probes_again_at):
+                return
             # (Zero before the first round is over, as its latency is not known.)
             fast = min(PROBE_RATE * highest, self._cap, self._ceiling / self._window.best)
             if LEAST_PROBE_RATE * highest <= fast < math.inf:
@@ -322,6 +330,7 @@ class Pace:
         self._probe = None
         self._recent.clear()
         self._believed, self._rests = (BELIEVED, 0) if by_chance else (0, REST)
+        self._too_fast, self._probes_again_at = probe.rate, now + REST_SECONDS
         self._excess = 0.0
         rate, factor = (probe.rate, EXCESS_CUT) if by_chance else (probe.before, CUT)
         self._set_limit(rate, rate * factor, now, now)

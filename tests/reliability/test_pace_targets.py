@@ -35,7 +35,10 @@ CASES: dict[str, Callable[[], Iterable[pace_cases.Figure]]] = {
         for share, aim in pace_cases.BY_CHANCE
     },
     # A limit is found although half of the requests below it are refused as well.
-    "refused by chance at a limit": case(pace_cases.half_of_ten, 10),
+    **{
+        f"refused by chance at a limit in bursts of {burst}": case(pace_cases.half_of_ten, burst)
+        for burst in (10, 1)
+    },
     # A run gets a share of a limit that another client uses without regard to it.
     **{f"beside another at {one[0]}": case(pace_cases.beside, *one) for one in pace_cases.BESIDE},
     # Answers that are late because of the run's own machine do not slow it down further.
