@@ -172,12 +172,15 @@ class DeliveryPool:
         return self._seen_at - before > _MOST_AWAY
 
     def _ask(self) -> Request | float:
+        if self._is_away():
+            return math.inf
+        return self._machine.next(self._clock.monotonic(), self._clock.time())
+
+    def _is_away(self) -> bool:
         # A main thread that waits for the store, or for whoever reads STATE, cannot write down what
         # is confirmed, and its reservations expire. So nothing more is sent meanwhile.
         away = self._clock.monotonic() - self._seen_at
-        if away > _MOST_AWAY and not self._is_taking:
-            return math.inf
-        return self._machine.next(self._clock.monotonic(), self._clock.time())
+        return away > _MOST_AWAY and not self._is_taking
 
     def _pass_on(self) -> None:
         """Give finished results to the main thread."""

@@ -156,7 +156,7 @@ class SimulatedDelivery(DeliveryPool):
         step = super()._ask()
         if isinstance(step, Request):
             self._send(step)
-        else:
+        elif not self._is_away():  # (An outage goes on while the run waits for the store.)
             is_waiting = self._machine.unsent > 0
             self._checks.requests.idle(step, self._clock.now, is_waiting=is_waiting)
         return step
