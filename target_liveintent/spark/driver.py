@@ -9,15 +9,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.delivery.refusals import MOST_UNPROVEN_OF_NONE
 from target_liveintent.errors import AllRefusedError, RunError, StorageError, TooManyRejectedError
-from target_liveintent.explain.description import (
-    MAX_RECORDS,
-    Explained,
-    Explanation,
-    describe,
-    run_problems,
-)
+from target_liveintent.explain import description
 from target_liveintent.mapping.stream_maps import Stream, StreamPlan
 from target_liveintent.printing import lines_of, print_lines
 from target_liveintent.privacy.suppression import Suppressions
@@ -44,16 +39,17 @@ def explain(frame: Any, options: Mapping[str, object]) -> None:
     job = job_of(texts, frame.columns)
     columns: dict[str, Any] = {name: {} for name in names_of(frame.columns, job.keys)}
     stream = Stream(job.stream, {"properties": columns}, job.keys)
-    explained = Explained(stream, StreamPlan.without_map(job.stream, job.columns))
-    settings, plan = job.settings, explained.plan
+    settings, plan = job.settings, StreamPlan.without_map(job.stream, job.columns)
+    explained = description.Explained(stream, plan)
     listed = Suppressions(settings.suppression_path)
     explained.converter = explained.counts.converter(stream, plan, settings.events, listed)
-    for batch in frame.limit(MAX_RECORDS).toArrow().to_batches():
+    for batch in frame.limit(description.MAX_RECORDS).toArrow().to_batches():
         for row in rows_of(batch, job.columns):
             explained.add(*row)
-    notes = [f"At most {MAX_RECORDS:,} rows are read."]
-    problems = list(run_problems([explained], settings))
-    explanation = Explanation(notes, [describe(explained, settings)], [], problems)
+    notes = [f"At most {description.MAX_RECORDS:,} rows are read."]
+    failures = list(description.run_problems([explained], settings))
+    streams = [description.describe(explained, settings)]
+    explanation = description.Explanation(notes, streams, [], failures)
     print_lines([*warnings_of(texts), *lines_of("explain/explanation.txt", explanation)])
 
 
@@ -73,10 +69,10 @@ def end(
     ending = Ending(DONE) if problem is None else Ending(FAILED, str(problem))
     program = f"target-liveintent {importlib.metadata.version('target-liveintent')}"
     reporter = RunReporter(settings, program, LOGGER, sys.stderr, run_id=first.run_id, place=None)
-    store = None
+    store, kind = None, REPLAY if job.stream == DEAD_LETTERS else USUAL
     if settings.has_database_server and not settings.dry_run:
         try:
-            store = open_store(settings, first.run_id, kind=REPLAY if job.is_replay else USUAL)
+            store = open_store(settings, first.run_id, kind=kind)
         except StorageError as failure:  # What was delivered must not be written again.
             LOGGER.warning("%s, so the history lacks this write", failure)
     with contextlib.closing(store) if store else contextlib.nullcontext():

@@ -15,8 +15,7 @@ from target_liveintent.errors import ConfigurationError, StreamMappingError
 from target_liveintent.mapping.stream_maps import DELETION_COLUMNS
 from target_liveintent.settings import Settings
 
-_FACT_COLUMNS = ("outcome", "record")
-"""The columns by which rows of the table of outcomes are recognized."""
+_FACT_COLUMNS = ("outcome", "record")  # By these, rows of the table of outcomes are recognized.
 _EVENT_COLUMNS = (*sorted(COLUMNS), *DELETION_COLUMNS)
 _INSTEAD = {
     "dead_letter_path audit_path": "set outcomes_path, the folder of a table of outcomes",
@@ -52,10 +51,9 @@ class Job(NamedTuple):
 
     Attributes:
         settings: The settings. Each of the `tasks` has its share of the requests of the write.
-        keys: The columns that event IDs are derived from.
+        stream: The name of the stream; `DEAD_LETTERS` if rows come from the table of outcomes.
         columns: The columns that are needed: how the DataFrame spells each, by its own name.
         outcomes_path: The option, or empty; so is `write_id`. A dry run keeps no outcomes.
-        is_replay: Whether the rows come from the table of outcomes.
     """
 
     settings: Settings
@@ -65,7 +63,6 @@ class Job(NamedTuple):
     columns: dict[str, str]
     outcomes_path: str
     write_id: str
-    is_replay: bool
 
 
 def names_of(columns: Iterable[str], keys: Iterable[str] = ()) -> dict[str, str]:
@@ -73,7 +70,7 @@ def names_of(columns: Iterable[str], keys: Iterable[str] = ()) -> dict[str, str]
 
     Spark takes `VALUE` and `value` for the same column, and Snowflake writes names in capitals.
     """
-    known = {name.lower(): name for name in (*keys, *_EVENT_COLUMNS)}
+    known = {name.lower(): name for name in (*keys, *_FACT_COLUMNS, *_EVENT_COLUMNS)}
     return {known.get(name.lower(), name): name for name in columns}
 
 
@@ -85,10 +82,9 @@ def job_of(options: Mapping[str, str], columns: Sequence[str]) -> Job:
         StreamMappingError: If the columns can never give an event.
     """
     own = {name: options.get(name, "").strip() for name in (*_RULES, "key_properties")}
-    is_replay = {*_FACT_COLUMNS} <= {name.lower() for name in columns}
-    given = [] if is_replay else [key.strip() for key in own["key_properties"].split(",")]
-    keys = tuple(names_of(filter(None, given)))
-    names = names_of(columns, _FACT_COLUMNS if is_replay else keys)
+    keys = tuple(names_of(filter(None, map(str.strip, own["key_properties"].split(",")))))
+    names = names_of(columns, keys)
+    is_replay = {*_FACT_COLUMNS} <= {*names}
     required = {"stream_name"}
     if "max_requests_per_minute" in options:
         required.add("concurrent_tasks")
@@ -99,7 +95,7 @@ def job_of(options: Mapping[str, str], columns: Sequence[str]) -> Job:
     ]
     if same := {*columns} - {*names.values()}:
         found.append(f"columns differ from others only in upper and lower case: {', '.join(same)}")
-    if unknown := {*keys} - {*names}:
+    if (unknown := {*keys} - {*names}) and not is_replay:
         found.append(f"option 'key_properties' names unknown columns: {', '.join(unknown)}")
     ours = {name: text for name, text in options.items() if name == "store" or name not in _RULES}
     if found := [*found, *config.problems(ours)]:
@@ -120,7 +116,7 @@ def job_of(options: Mapping[str, str], columns: Sequence[str]) -> Job:
     wanted = _FACT_COLUMNS if is_replay else (*_EVENT_COLUMNS, *keys) if keys else names
     needed = {name: given for name, given in names.items() if name in wanted}
     path = "" if settings.dry_run else own["outcomes_path"].rstrip("/")
-    return Job(settings, tasks, stream, keys, needed, path, own["write_id"], is_replay)
+    return Job(settings, tasks, stream, keys, needed, path, own["write_id"])
 
 
 def warnings_of(options: Iterable[str]) -> Iterator[str]:

@@ -13,7 +13,7 @@ import os
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -22,31 +22,23 @@ from pyarrow import fs
 
 from target_liveintent.errors import StorageError
 from target_liveintent.privacy.addresses import scrub
-from target_liveintent.settings import is_url
 from target_liveintent.spark.options import Job
 
-DELIVERED, REJECTED, DROPPED = "delivered", "rejected", "dropped"
-"""The outcomes: the API took it; it cannot be sent; it was not to be sent."""
-_TEXTS = ("run_id", "customer_id", "host", "stream", "event_id", "outcome", "reason", "detail")
-SCHEMA = pa.schema(
-    [
-        *((name, pa.string()) for name in (*_TEXTS, "record")),
-        *((name, pa.int64()) for name in ("partition", "position", "pixel")),
-        *((name, pa.timestamp("us", "UTC")) for name in ("event_time", "sent_at")),
-    ]
-)
-Sent = Mapping[tuple[int, str], set[str]]
-"""The IDs of events of an account that were delivered, by pixel and stream."""
+DELIVERED = "delivered"  # The outcome of what the API took, beside `rejected` and `dropped`.
+_COLUMNS = {
+    pa.string(): "run_id customer_id host stream event_id outcome reason detail record",
+    pa.int64(): "partition position pixel",
+    pa.timestamp("us", "UTC"): "event_time sent_at",
+}
+SCHEMA = pa.schema([(name, kind) for kind, names in _COLUMNS.items() for name in names.split()])
+Sent = Mapping[tuple[int, str], set[str]]  # The IDs of delivered events, by pixel and stream.
 
 
 class Attempt(NamedTuple):
-    """An attempt at a task.
+    """An attempt at a task, in the execution `run_id` of a write, which began at a Unix time.
 
-    Attributes:
-        run_id: The ID of this execution of the write, which began at the Unix time `began_at`.
-        writes: The ID of the write, by which a later attempt finds what it has delivered; in a
-            streaming query, then those of this and of earlier micro-batches.
-        partition: The number of the partition.
+    `writes` has the ID of the write, by which a later attempt finds what it has delivered; in a
+    streaming query, then those of this and of earlier micro-batches.
     """
 
     run_id: str
@@ -65,27 +57,23 @@ class FactTable:
     """
 
     def __init__(self, job: Job, *, create: bool = False) -> None:
-        self._settings, url = job.settings, job.outcomes_path
-        self._files, self._root = fs.LocalFileSystem(), url
-        if not url:
+        self._settings, self._root = job.settings, job.outcomes_path
+        if not self._root:
             return
         with _failures_named("used"):
-            if is_url(url):
-                url = url.replace("s3a://", "s3://", 1)
-                self._files, self._root = fs.FileSystem.from_uri(url)
+            url = self._root.replace("s3a://", "s3://", 1)
+            self._files, self._root = fs.FileSystem.from_uri(url)
             if self._files.get_file_info(f"{self._root}/write=none").type != fs.FileType.NotFound:
                 return
             if not create:
                 msg = "this machine does not find what the driver wrote there. All must share it"
                 raise FileNotFoundError(0, msg)
-        self.add(Attempt("", 0.0, ("none",), 0), [])  # Even before that, it can be read.
+        self.add(Attempt("", 0.0, ("none",), 0), SCHEMA.empty_table())  # It can be read at once.
 
-    def add(self, attempt: Attempt, rows: list[dict[str, Any]]) -> None:
-        """Add the rows of an attempt in a file, which appears as a whole."""
+    def add(self, attempt: Attempt, facts: pa.Table) -> None:
+        """Add the facts of an attempt in a file, which appears as a whole."""
         if not self._root:
             return
-        content = pa.BufferOutputStream()
-        pq.write_table(pa.Table.from_struct_array(pa.array(rows, pa.struct(SCHEMA))), content)
         folder = f"{self._root}/write={attempt.writes[0]}"
         name = f"{attempt.partition:05}-{attempt.run_id}-{uuid.uuid4().hex}.parquet"
         path = begun = f"{folder}/{name}"
@@ -94,7 +82,7 @@ class FactTable:
                 self._files.create_dir(folder)
                 begun = f"{folder}/_{name}"  # Readers ignore such a name.
             with self._files.open_output_stream(begun) as stream:
-                stream.write(content.getvalue())
+                pq.write_table(facts, stream)
             if self._files.type_name == "local":
                 with open(begun, "rb") as local:  # noqa: PTH123 (a path of pyarrow's)
                     os.fchmod(local.fileno(), 0o600)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import queue
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent import futures
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -14,8 +14,7 @@ import pyarrow as pa
 from target_liveintent.run.run import TICK
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
-Row = tuple[dict[str, Any], str | None]
-"""The values of a row by column, and what is wrong with the row as a whole."""
+Row = tuple[dict[str, Any], str | None]  # Its values by column, and what is wrong with it.
 
 
 def rows_of(batch: pa.RecordBatch, columns: Mapping[str, str]) -> Iterator[Row]:
@@ -42,11 +41,15 @@ def _row(row: pa.RecordBatch, columns: Iterable[str]) -> Row:
 
 
 def _values(column: pa.Array) -> list[Any]:
+    # (For decimals and times, `to_pylist` takes three and ten times as long.)
+    if pa.types.is_decimal(column.type):
+        texts = column.cast(pa.string()).to_pylist()
+        return [None if text is None else Decimal(text) for text in texts]
     if getattr(column.type, "tz", None) is None:
         return [*column.to_pylist()]
-    # Event IDs must not depend on the zone of Spark's session. (This is also ten times as fast.)
+    # Event IDs must not depend on the zone of Spark's session.
     times = column.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_pylist()
-    return [None if at is None else _EPOCH + dt.timedelta(microseconds=at) for at in times]
+    return [None if at is None else _EPOCH + dt.timedelta(0, 0, at) for at in times]
 
 
 def read_ahead(
@@ -54,28 +57,15 @@ def read_ahead(
 ) -> Iterator[pa.RecordBatch]:
     """Yield batches that a thread reads, one ahead; raise what reading them raises.
 
-    `tick` does what is due; it is also called while no batch comes. The thread ends with the
-    process if nobody takes any more: the next batch may take an hour.
+    `tick` does what is due; it is also called while no batch comes: the next may take an hour.
     """
-    read: queue.Queue[Any] = queue.Queue(maxsize=1)
-
-    def work() -> None:
-        try:
-            for batch in batches:
-                read.put(batch)
-            read.put(None)
-        except Exception as failure:  # noqa: BLE001 (whoever takes the batches raises it)
-            read.put(failure)
-
-    threading.Thread(target=work, name="rows", daemon=True).start()
+    rows, reader = iter(batches), futures.ThreadPoolExecutor(1)
+    reading = reader.submit(next, rows, None)
     while True:
         tick()
-        try:
-            item = read.get(timeout=TICK)
-        except queue.Empty:
-            continue
-        if item is None:
-            return
-        if isinstance(item, Exception):
-            raise item
-        yield item
+        futures.wait([reading], TICK)
+        if reading.done():
+            if (batch := reading.result()) is None:
+                return
+            reading = reader.submit(next, rows, None)
+            yield batch

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions.coerce import unix_time
-from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.conversions.model import DEAD_LETTERS, Conversion, Rejection
 from target_liveintent.delivery.client import Client, DryClient
 from target_liveintent.delivery.pool import delivery_of
 from target_liveintent.delivery.refusals import Refusals
@@ -28,7 +28,7 @@ from target_liveintent.run.replay import ReplayChoice, ReplayConverter
 from target_liveintent.run.run import Run, RunParts
 from target_liveintent.run_id import new_run_id
 from target_liveintent.spark.options import Job
-from target_liveintent.spark.outcomes import DELIVERED, DROPPED, REJECTED, Attempt, FactTable
+from target_liveintent.spark.outcomes import DELIVERED, SCHEMA, Attempt, FactTable
 from target_liveintent.spark.rows import read_ahead, rows_of
 from target_liveintent.store.ledger import Claim
 from target_liveintent.store.letters import letter_of
@@ -36,8 +36,9 @@ from target_liveintent.store.run_store import TASK, DryStore, RunStore, empty_st
 
 LOGGER = logging.getLogger("target_liveintent.spark")
 _SECONDS = 1.5
-"""Seconds after which rows are written. A run looks once a second, at the answers of the API and at
-what is due, so a row is in the table at the latest 3 seconds after the answer."""
+"""Seconds until rows are written. A run looks at answers, and at what is due, once a second, so a
+row is in the table at the latest 3 seconds after the answer."""
+_Columns = dict[str, list[Any]]
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _decode_record = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
 
@@ -63,7 +64,7 @@ def _store_of(job: Job, attempt: Attempt) -> RunStore:
     if job.settings.has_database_server and not job.settings.dry_run:
         # Attempts at tasks are separate in the store, as runs are.
         return open_store(job.settings, new_run_id(), kind=TASK)
-    return DryStore(empty_store(), job.settings, attempt.run_id)
+    return DryStore(empty_store(), job.settings, attempt.run_id, send_again=True)
 
 
 class Task:
@@ -84,13 +85,12 @@ class Task:
         self._run = Run(msgspec.structs.replace(settings, max_dead_letter_percent=100), parts)
         self._counts = self._run.counts.of(job.stream)
         self._positions: dict[str, int] = {}  # Of records without an outcome, by event ID.
-        self._same = {"run_id": attempt.run_id, "partition": attempt.partition}
-        self._same |= settings.account._asdict()
-        self._rows: list[dict[str, Any]] = []  # Those that the table does not have yet.
+        self._same = {**settings.account._asdict(), **attempt._asdict()}
+        self._facts: _Columns = {name: [] for name in SCHEMA.names}  # The table lacks these yet.
         self._written_at = clock.monotonic()
         suppressions = Suppressions(settings.suppression_path)
         self._convert: Callable[[dict[str, Any], str | None], Conversion | Rejection | None]
-        if job.is_replay:
+        if job.stream == DEAD_LETTERS:
             left_out = self._counts.left_out
             letters = ReplayConverter(settings, suppressions, ReplayChoice(), left_out)
             # A row of the table has a record if this was rejected.
@@ -105,20 +105,18 @@ class Task:
 
     def run(self, batches: Iterable[pa.RecordBatch]) -> RunCounts:
         """Deliver all rows; write what was sent even if the delivery fails."""
-        run = self._run
         try:
-            for batch in read_ahead(batches, run.tick):
+            for batch in read_ahead(batches, self._run.tick):
                 for row in rows_of(batch, self._job.columns):
                     self._take(*row)
-            run.finish()
+            self._run.finish()
         except BaseException:
             with contextlib.suppress(Exception):  # (The user must fix the first failure.)
-                run.abandon(DeliveryError())  # Another attempt sends the rest.
+                self._run.abandon(DeliveryError())  # Another attempt sends the rest.
             raise
-        return run.counts
+        return self._run.counts
 
     def _take(self, values: dict[str, Any], violation: str | None) -> None:
-        """Give a row its outcome, or put its event into a batch."""
         result, counts = self._convert(values, violation), self._counts
         counts.read += 1
         if self._sent and isinstance(result, Conversion) and self._was_sent(result):
@@ -140,33 +138,39 @@ class Task:
     def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> Mapping[int, Claim]:
         """Reserve the events of batches in the store; note those that another write has sent."""
         claims = self._store.claim(batches)
-        for one in (one for claim in claims.values() for one in claim.sent):
-            self._add(one, DROPPED, pixel=one.pixel_id, reason="already_sent")
+        sent = [one for claim in claims.values() for one in claim.sent]
+        pixels = [one.pixel_id for one in sent]
+        self._add(sent, {"pixel": pixels}, outcome="dropped", reason="already_sent")
         return claims
 
     def deliver(self, conversions: Sequence[Conversion], sent_at: Sequence[float]) -> None:
         """Note events that LiveIntent has, and the Unix time at which each was sent."""
         self._store.deliver(conversions, sent_at)
-        for one, sent in zip(conversions, sent_at, strict=True):
-            times = {"event_time": one.event.event_time * 1_000_000, "sent_at": int(sent * 1e6)}
-            self._add(one, DELIVERED, pixel=one.pixel_id, **times)
+        columns = {
+            "pixel": [one.pixel_id for one in conversions],
+            "event_time": [one.event.event_time * 1_000_000 for one in conversions],
+            "sent_at": [int(sent * 1e6) for sent in sent_at],
+        }
+        self._add(conversions, columns, outcome=DELIVERED)
 
     def reject(self, rejection: Rejection) -> None:
         """Note a record that is not sent, with the redacted record if it may be kept."""
         settings, reason = self._job.settings, rejection.reason
-        run_id, now = self._attempt.run_id, self._clock.time()
-        key, record, _ = letter_of(rejection, settings, run_id, now)
+        key, record, _ = letter_of(rejection, settings, self._attempt.run_id, self._clock.time())
         time = unix_time(rejection.columns.get("event_time"), settings.events.zone)
         row = {"pixel": key.pixel_id or None, "reason": reason, "detail": record.get("detail")}
         row["event_time"] = time * 1_000_000 if isinstance(time, int) else None
         kept = {"record": _encode(record).decode()} if REASONS[reason].letter else {}
-        self._add(rejection, REJECTED if kept else DROPPED, **row, **kept)
+        self._add([rejection], {}, outcome="rejected" if kept else "dropped", **row, **kept)
 
-    def _add(self, event: Conversion | Rejection, outcome: str, **row: Any) -> None:
-        """Add a row, with times in microseconds; columns without a value stay empty."""
-        row["position"] = self._positions.pop(event.event_id, None)
-        row |= {"outcome": outcome, "stream": event.stream, "event_id": event.event_id}
-        self._rows.append(self._same | row)
+    def _add(self, events: Sequence[Conversion | Rejection], given: _Columns, **same: Any) -> None:
+        """Note the outcome of events: columns, with times in microseconds, and what is the same."""
+        ids = [one.event_id for one in events]
+        given |= {"event_id": ids, "stream": [one.stream for one in events]}
+        given["position"] = [self._positions.pop(event_id, None) for event_id in ids]
+        same |= self._same
+        for name, values in self._facts.items():
+            values.extend(given.get(name) or [same.get(name)] * len(ids))
 
     def write(self, *, durable: bool = False) -> None:
         """Write the rows that are due, and what the store must know."""
@@ -182,9 +186,10 @@ class Task:
             self._store.release()
 
     def _write_rows(self) -> None:
-        if self._rows:
-            self._table.add(self._attempt, self._rows)
-            self._rows, self._written_at = [], self._clock.monotonic()
+        if self._facts["outcome"]:
+            self._table.add(self._attempt, pa.table(self._facts, SCHEMA))
+            self._facts = {name: [] for name in SCHEMA.names}
+            self._written_at = self._clock.monotonic()
 
 
 def configure_logging() -> None:

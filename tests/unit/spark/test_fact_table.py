@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from write_support import ATTEMPT, facts, make_job
+from write_support import ATTEMPT, facts, make_job, pa
 
 from target_liveintent.errors import StorageError
-from target_liveintent.spark.outcomes import FactTable
+from target_liveintent.spark.outcomes import SCHEMA, FactTable
 
 
 @pytest.fixture
@@ -22,16 +22,18 @@ def table(outcomes: Path) -> FactTable:
 
 
 def row(event_id: str, outcome: str = "delivered", **values: Any) -> dict[str, Any]:
-    place = {"customer_id": "a-1b2c", "host": "conversions.liveintent.com"}
-    return (
-        place | {"pixel": 1, "stream": "orders", "event_id": event_id, "outcome": outcome} | values
-    )
+    place = {"customer_id": "a-1b2c", "host": "conversions.liveintent.com", "stream": "orders"}
+    return {**place, "pixel": 1, "event_id": event_id, "outcome": outcome, **values}
+
+
+def rows(*rows: dict[str, Any]) -> Any:
+    return pa.Table.from_pylist([*rows], SCHEMA)
 
 
 def test_rows(table: FactTable, outcomes: Path) -> None:
     """They are there for any reader, with their write; an empty table can be read as well."""
     assert facts(outcomes) == []
-    table.add(ATTEMPT, [row("1", sent_at=1_500_000), row("2", "rejected", record="{}")])
+    table.add(ATTEMPT, rows(row("1", sent_at=1_500_000), row("2", "rejected", record="{}")))
     first, second = facts(outcomes)
     assert (first["write"], first["event_id"], first["sent_at"].timestamp()) == ("run-1", "1", 1.5)
     assert (second["record"], second["sent_at"]) == ("{}", None)
@@ -54,7 +56,7 @@ def test_a_file_appears_at_once(table: FactTable, outcomes: Path) -> None:
 
     table._files = Killed(table._files)  # noqa: SLF001
     with pytest.raises(KeyboardInterrupt):
-        table.add(ATTEMPT, [row("1")])
+        table.add(ATTEMPT, rows(row("1")))
     (begun,) = (outcomes / "write=run-1").iterdir()
     begun.write_bytes(b"half")
     assert facts(outcomes) == []
@@ -66,11 +68,10 @@ def test_what_a_write_has_delivered(table: FactTable) -> None:
 
     It is read if this partition, or another execution of the write, has rows.
     """
-    rows = [row("1"), row("2", pixel=2), row("3", stream="others"), row("4", "dropped")]
-    rows += [row("5", customer_id="b-2c3d"), row("6", host="api.example.com")]
-    table.add(ATTEMPT, rows)
-    table.add(ATTEMPT._replace(writes=("another",)), [row("7")])
-    table.add(ATTEMPT._replace(partition=1), [row("8")])
+    own = [row("1"), row("2", pixel=2), row("3", stream="others"), row("4", "dropped")]
+    table.add(ATTEMPT, rows(*own, row("5", customer_id="b-2c3d"), row("6", host="example.com")))
+    table.add(ATTEMPT._replace(writes=("another",)), rows(row("7")))
+    table.add(ATTEMPT._replace(partition=1), rows(row("8")))
     expected = {(1, "orders"): {"1", "8"}, (2, "orders"): {"2"}, (1, "others"): {"3"}}
     for changes, found in (
         ({}, expected),
@@ -97,7 +98,7 @@ def test_what_cannot_be_used(table: FactTable, outcomes: Path, tmp_path: Path) -
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
     try:
         with pytest.raises(StorageError, match=r"cannot be written: .*File too large"):
-            table.add(ATTEMPT, [row(str(number)) for number in range(5_000)])
+            table.add(ATTEMPT, rows(*(row(str(number)) for number in range(5_000))))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert facts(outcomes) == []

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from write_support import COLUMNS, OPTIONS
 
+from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.errors import ConfigurationError, StreamMappingError
 from target_liveintent.spark.options import Job, job_of, warnings_of
 
@@ -128,7 +129,7 @@ def test_unknown_options() -> None:
             ("event_time", "email", "order_id"),
         ),
         # Rows of the table of outcomes.
-        (["OUTCOME", "event_id", "Record", "event_time"], "id", (), ("outcome", "record")),
+        (["OUTCOME", "event_id", "Record", "event_time"], "id", ("id",), ("outcome", "record")),
     ],
 )
 def test_columns_and_keys(
@@ -137,7 +138,7 @@ def test_columns_and_keys(
     """Keys are names with commas between them; upper and lower case make no difference."""
     made = job(given, key_properties=keys)
     assert (made.keys, tuple(made.columns)) == (expected, names)
-    assert made.is_replay == ("outcome" in names)
+    assert (made.stream == DEAD_LETTERS) == ("outcome" in names)
     wanted = {name.lower() for name in names}
     assert [*made.columns.values()] == [name for name in given if name.lower() in wanted]
 
