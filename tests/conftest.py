@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
 from browser_support import OpenPage, launch, opened
+from faulty_server import FaultyServer
+from integration_support import STORE, Launcher
 from needs import pytest_runtest_setup
 from postgres_server import Postgres, running
 from xdist.scheduler import LoadScopeScheduling
@@ -95,6 +99,35 @@ def new_store_url(
 def store_url(new_store_url: Callable[[], str]) -> str:
     """Give a test a database of its own for the store."""
     return new_store_url()
+
+
+@pytest.fixture(params=["file", pytest.param("database", marks=pytest.mark.postgres)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    """Give a test a store of its own: the path of a file, or the URL of a database."""
+    if request.param == "database":
+        return str(request.getfixturevalue("store_url"))
+    return tmp_path / STORE
+
+
+@pytest.fixture
+def server() -> Iterator[FaultyServer]:
+    """Serve an API that accepts everything, until a test gives it another answer."""
+    with FaultyServer() as server:
+        yield server
+
+
+@pytest.fixture
+def to_server(tmp_path: Path, server: FaultyServer) -> Iterator[Launcher]:
+    """Start targets that send to the server."""
+    with contextlib.closing(Launcher(tmp_path, server.url)) as launcher:
+        yield launcher
+
+
+@pytest.fixture
+def target(tmp_path: Path, sandbox: Sandbox) -> Iterator[Launcher]:
+    """Start targets that send to the sandbox."""
+    with contextlib.closing(Launcher(tmp_path, sandbox.url)) as launcher:
+        yield launcher
 
 
 # Not for the session: while it runs, no other test of this thread could use asyncio.

@@ -5,11 +5,8 @@ from pathlib import Path
 
 import pytest
 from docs_support import Project, shop_project
-from integration_fixtures import forks, target
 
 from target_liveintent.sandbox import Sandbox
-
-__all__ = ["forks", "target"]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from integration_forks import Forked, Forks
+from integration_forks import Forked
 from ledger_claims import read_letters
 from run_counts import Counts, RunCounts
 from typing_extensions import Self
@@ -146,7 +146,7 @@ def wait_until(condition: Callable[[], Any], what: str, patience: float = PATIEN
 
 
 class Running:
-    """A target in a process of its own, forked, or without `forks` in a new interpreter.
+    """A target in a process of its own, which is forked, or a new interpreter.
 
     Args:
         arguments: Of `python -m target_liveintent`.
@@ -154,8 +154,8 @@ class Running:
         env: Its environment.
         on_stdout: Called with each line of standard output the moment it appears.
         stdin: A file to read from, in place of a pipe.
-        forks: What to fork it from.
-        constants: Of a forked target, as in `Forks.start`.
+        forked: Whether it is forked.
+        constants: Of a forked target, as in `Forked`.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class Running:
         *,
         on_stdout: Callable[[str], None] | None = None,
         stdin: IO[bytes] | None = None,
-        forks: Forks | None = None,
+        forked: bool = False,
         constants: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = folder
@@ -174,8 +174,8 @@ class Running:
         pipes = [os.pipe() for _ in range(3)]
         theirs = (pipes[0][0] if stdin is None else stdin.fileno(), pipes[1][1], pipes[2][1])
         self.process: subprocess.Popen[bytes] | Forked
-        if forks is not None:
-            self.process = forks.start(self._arguments, folder, env, theirs, constants or {})
+        if forked:
+            self.process = Forked(self._arguments, folder, env, theirs, constants or {})
         else:
             self.process = subprocess.Popen(
                 [sys.executable, *OPTIONS, "-m", "target_liveintent", *self._arguments],
@@ -322,9 +322,9 @@ _HOW = {"env", "on_stdout", "stdin", "constants"}
 class Launcher:
     """Starts targets in a folder of their own, and sees to it that none is left over."""
 
-    def __init__(self, folder: Path, api_url: str, forks: Forks) -> None:
+    def __init__(self, folder: Path, api_url: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.forks: Forks | None = forks
+        self.forked = True
         self.folder = folder
         self.api_url = api_url
         self._started: list[Running] = []
@@ -381,9 +381,8 @@ class Launcher:
         `given` are settings, an environment as `env`, and how it is started, as of `Running`.
         """
         how = {name: given.pop(name) for name in _HOW & given.keys()}
-        return self.command(
-            "--config", str(self.config(**given)), *arguments, forks=self.forks, **how
-        )
+        config = str(self.config(**given))
+        return self.command("--config", config, *arguments, forked=self.forked, **how)
 
     def run(
         self,

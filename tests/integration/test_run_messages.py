@@ -1,22 +1,17 @@
 """What each kind of message does, which STATE is written and when, and what comes of streams."""
 
-import gzip
-import json
 import re
 import time
 
 import pytest
-import yaml
-from faulty_server import FaultyServer, Reply
+from faulty_server import FaultyServer
 from integration_support import (
     OFTEN,
     WITH_ID,
     Launcher,
-    batch,
     lines,
     numbered,
     order,
-    orders,
     schema,
     state,
     wait_until,
@@ -25,43 +20,6 @@ from ledger_claims import ask
 
 from target_liveintent.sandbox import Sandbox
 
-# Streams that cannot produce any event
-
-
-@pytest.mark.parametrize(
-    ("stream", "columns"),
-    [
-        ("shop.orders", ("id", "created_at", "customer_email", "total", "currency", "client_ip")),
-        ("orders", ("Order ID", "createdAt", "Email")),
-    ],
-    ids=["dotted", "spaced-key"],
-)
-def test_block_to_paste(
-    target: Launcher, sandbox: Sandbox, stream: str, columns: tuple[str, ...]
-) -> None:
-    """The block of the message, pasted as it is into the settings, sends the stream."""
-    plain = order(7)["record"]
-    values = (7, plain["event_time"], plain["email"], 87.28, "usd", "203.0.113.7")
-    record = dict(zip(columns, values, strict=False))
-    messages = [
-        schema(stream, columns, columns[:1]),
-        {"type": "RECORD", "stream": stream, "record": record},
-    ]
-    failed = target.run(*messages)
-    assert failed.code == 1
-    block = failed.log[failed.log.index("stream_maps:") :]
-    maps = yaml.safe_load(block)["stream_maps"]
-    # Meltano reads a dot in a name only where a backslash stands before it.
-    maps = {name.replace("\\.", "."): definition for name, definition in maps.items()}
-    run = target.run(*messages, state(1), stream_maps=maps)
-    assert (run.code, run.states, run.letters) == (0, [1], [])
-    (event,) = sandbox.events
-    assert event["eventId"] == "7"
-    assert event["userData"].keys() >= {"md5", "sha2"}
-
-
-# Streams that no map names
-
 
 def test_meltano_test(target: Launcher, sandbox: Sandbox) -> None:
     """Meltano's test of a loader's settings succeeds, sends nothing, and has no alarming word.
@@ -69,11 +27,9 @@ def test_meltano_test(target: Launcher, sandbox: Sandbox) -> None:
     It says what it has checked, and leaves no run in the history, and no report.
     """
     stream = "meltano_test_stream"
-    typed = {"id": {"type": "integer"}, "name": {"type": "string"}, "value": {"type": "number"}}
     run = target.run(
-        schema(stream, (), **typed),
+        schema(stream, ("id", "name", "value"), ()),
         {"type": "RECORD", "stream": stream, "record": {"id": 1, "name": "Test", "value": 0.5}},
-        {"type": "RECORD", "stream": stream, "record": {"id": 2, "name": "Test", "value": 1.5}},
         report_path="report.html",
         stream_maps={"*": {"event_time": "created_at", "__else__": "__NULL__"}},
         on_rejection="fail",
@@ -86,21 +42,6 @@ def test_meltano_test(target: Launcher, sandbox: Sandbox) -> None:
     assert not (target.folder / "report.html").exists()
     assert target.ask("health").stdout.startswith("There is no run in the history. ")
     assert not re.search("error|exception", run.log + run.stdout, re.IGNORECASE)
-
-
-# The order of messages
-
-
-def test_before_schema(target: Launcher, sandbox: Sandbox) -> None:
-    """A record before its SCHEMA ends the run; what was read before it is delivered."""
-    run = target.run(schema(), order(1), state(1), order(2, "returns"), state(2))
-    assert (run.code, run.states, sandbox.stats.accepted) == (1, [1], 1)
-    assert "returns" in run.last_line
-    assert "SCHEMA" in run.last_line
-    assert "Traceback" not in run.log
-
-
-# A schema that changes
 
 
 def test_schema_change(to_server: Launcher, server: FaultyServer) -> None:
@@ -127,53 +68,6 @@ def test_schema_change(to_server: Launcher, server: FaultyServer) -> None:
     assert sent == [None] * 3 + ["EUR"] * 3 + [None] * 3
 
 
-# BATCH files
-
-
-def test_json_lines(to_server: Launcher, server: FaultyServer) -> None:
-    """The records of BATCH files go through map and filter, and no raw address is sent."""
-    folder = to_server.folder / "some folder"
-    folder.mkdir()
-    files = [folder / "a.jsonl.gz", folder / "b.jsonl.gz"]
-    for file, numbers in zip(files, ((130,), (130, 250)), strict=True):
-        records = (one["record"] for one in orders(*numbers))
-        file.write_bytes(gzip.compress(lines(records)))
-    maps = {"orders": {"event_id": "'o-' + str(id)", "__filter__": "id > 9"}}
-    run = to_server.run(schema(), batch(*files, compression="gzip"), state(1), stream_maps=maps)
-    assert (run.code, run.states, run.letters) == (0, [1], [])
-    assert sorted(server.accepted) == sorted(f"o-{n}" for n in range(10, 250))
-    assert "@" not in json.dumps([p.events for p in server.requests])
-    assert max(len(p.events) for p in server.requests) == 100
-    counts = run.summary["orders"]
-    assert (counts.read, counts.filtered, counts.delivered) == (250, 10, 240)
-
-
-# STATE
-
-
-def with_states(count: int) -> list[dict[str, object]]:
-    """Return that many orders, each followed by a STATE that says how many came before it."""
-    return [part for n, m in enumerate(numbered(count)) for part in (m, state(n + 1))]
-
-
-def test_state_waits_for_the_oldest_batch(to_server: Launcher, server: FaultyServer) -> None:
-    """A batch that hangs holds back the STATE after it, though later batches are delivered."""
-    server.answer = lambda request: Reply(held="order-4" in request.ids)
-    run = to_server.start(batch_size_rows=2, constants=OFTEN)
-    run.send(schema(columns=WITH_ID), *with_states(12))
-    wait_until(lambda: len(server.delivered) == 10, "the other batches")
-    wait_until(lambda: run.states and run.states[-1] == 4, "the STATE before the one that hangs")
-    # A record more, and its delivery, after which a STATE that is due would have been written.
-    run.send(*(order(f"x{n}", event_id=f"x{n}") for n in range(2)))
-    wait_until(lambda: "x1" in server.delivered, "the batch after it")
-    assert run.states[-1] == 4
-    server.release()
-    wait_until(lambda: run.states[-1] == 12, "the STATE of all")
-    run.close_input().wait()
-    assert (run.code, run.states[-1]) == (0, 12)
-    assert run.states == sorted(run.states)
-
-
 def test_silent_tap(target: Launcher, sandbox: Sandbox) -> None:
     """On a silent tap, what waits is sent after the interval, and its STATE is written soon.
 
@@ -194,8 +88,6 @@ def test_silent_tap(target: Launcher, sandbox: Sandbox) -> None:
 # Standard streams that are closed, as `>&-` does in a shell
 
 FILES = {"store": "own.sqlite", "metrics_path": "run.prom", "report_path": "report.html"}
-
-
 INPUT, OUTPUT = (
     f"standard {name} is closed: remove <&-, >&- or 2>&- from the command"
     for name in ("input", "output")

@@ -1,10 +1,8 @@
 """`target-liveintent replay`: sends what can be sent, and leaves the rest, each letter once."""
 
-import json
 from collections.abc import Iterator
-from typing import Any
 
-from faulty_server import FaultyServer, Reply, refusing
+from faulty_server import FaultyServer, refusing
 from integration_support import (
     DAY,
     OFTEN,
@@ -15,13 +13,10 @@ from integration_support import (
     dead_letter_lines,
     numbered,
     order,
-    orders,
     schema,
     state,
     wait_until,
 )
-
-from target_liveintent.sandbox import Sandbox
 
 COLUMNS = (*WITH_ID, "source", "pixel_id")
 
@@ -86,78 +81,7 @@ def test_letters_from_elsewhere(to_server: Launcher, server: FaultyServer) -> No
 # Whose dead letters
 
 
-def test_letters_of_another_pixel(to_server: Launcher, server: FaultyServer) -> None:
-    """Another loader's replay leaves them in the store, and says whose they are."""
-    server.answer = refusing("order-1")
-    first = to_server.run(schema(columns=WITH_ID), *numbered(3), state(1), pixel_id=2001)
-    server.answer = lambda _: Reply()
-    server.requests.clear()
-    other = to_server.ask("replay", pixel_id=2002)
-    assert (other.code, server.requests, other.letters) == (0, [], first.letters)
-    total = other.summary["total"]
-    assert (total.read, total.not_replayed, total.not_settled) == (1, 1, 0)
-    assert other.warnings == []
-    assert "other_account 1: The dead letter belongs to another account" in other.log
-    assert other.last_line.startswith("dead letters are in the store; to see what to do")
-    exported = to_server.exported()
-    own = to_server.ask("replay", pixel_id=2001)
-    assert (own.code, own.warnings, own.letters) == (0, [], [])
-    (to_server.folder / "exported").write_text(exported)
-    right = to_server.ask("replay", "exported", "--other-accounts", pixel_id=2002)
-    assert (right.code, right.letters) == (0, [])
-    sent = [(e["eventId"], e["pixelId"]) for p in server.requests for e in p.events]
-    assert sent == [("order-1", 2001), ("order-1", 2002)]
-
-
-def by_prospect(target: Launcher, **settings: Any) -> dict[str, int]:
-    """Return what `dead-letters` says that a replay would do."""
-    shown = json.loads(target.ask("dead-letters", "--format=json", **settings).stdout)
-    return {name: count for name, count in shown["replay"].items() if count}
-
-
-def test_a_replay_does_what_is_shown(target: Launcher, sandbox: Sandbox) -> None:
-    """The letters that a replay sends are as many as are shown, with the settings of then.
-
-    Stream maps change nothing in dead letters; they are sent with the event IDs that they have.
-    """
-    maps = {"stream_maps": {"*": {"event_id": "'shop-' + str(id)", "order_id": "'x' + str(id)"}}}
-    wrong = {**maps, "pixel_id": ...}
-    columns = ("id", "event_time", "email", "pixel_id")
-    run = target.run(schema(columns=columns), *orders(4), order(5, event_time="someday"), **wrong)
-    assert len(run.letters) == 5
-    assert by_prospect(target, **wrong) == {"cannot_send": 5}
-    assert by_prospect(target, **maps) == {"sends": 4, "cannot_send": 1}
-    assert target.ask("replay", **maps).code == 0
-    sent = {(one["eventId"], one["purchaseData"]["orderId"]) for one in sandbox.events}
-    assert sent == {(f"shop-{n}", f"x{n}") for n in range(4)}
-    assert by_prospect(target, **maps) == {"cannot_send": 1}
-
-
 # How it ends
-
-
-def test_all_are_refused(to_server: Launcher, server: FaultyServer) -> None:
-    """A replay fails if the API refuses 100 or more and accepts none, and keeps all of them.
-
-    With a limit, so many are sent, and the rest is left as it was; the next replay sends it.
-    """
-    names = [f"e{n}" for n in range(100)]
-    to_server.put_letters(*letters(*names))
-    server.answer = lambda _: Reply(400)
-    run = to_server.ask("replay")
-    assert (run.code, len(run.letters)) == (1, 100)
-    assert "the API refused" in run.last_line
-    assert len(server.requests) < 200
-    server.answer = lambda _: Reply()
-    run = to_server.ask("replay", limit=4)
-    assert (run.code, len(server.accepted), len(run.letters)) == (0, 4, 96)
-    assert "the limit of 4 events (setting 'limit') is reached; run the replay again" in run.log
-    assert to_server.ask("replay").letters == []
-    assert sorted(server.accepted) == sorted(names)
-    to_server.put_letters(*letters(*(f"new{n}" for n in range(20))))
-    server.answer = lambda _: Reply(400)
-    run = to_server.ask("replay")
-    assert (run.code, len(run.letters)) == (0, 20)  # Perhaps only bad events are left.
 
 
 EVENTS = 10_000

@@ -1,4 +1,4 @@
-"""The store over whole runs: what they know of each other, and its file in people's hands."""
+"""The store over whole runs: what they know of each other, and what happens to it meanwhile."""
 
 import contextlib
 import csv
@@ -6,6 +6,7 @@ import ctypes
 import datetime as dt
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from faulty_server import FaultyServer, Reply, Request
 from integration_support import (
@@ -35,6 +37,7 @@ from integration_support import (
     wait_until,
 )
 from ledger_claims import ask, count
+from postgres_server import Postgres
 
 from target_liveintent.sandbox import Sandbox
 
@@ -44,14 +47,10 @@ QUICK: dict[str, Any] = {
     | {
         "target_liveintent.store.database:_LOCK_MILLISECONDS": 20,
         "target_liveintent.store.database:_SILENT_SECONDS": 0.05,
+        "target_liveintent.store.postgres:_PAUSE": 0.05,
     },
 }
-"""A run that looks often whether a lock has ended, and says soon that it waits for it."""
-WAITS = "another program locks the file of the store; the run waits for up to 30 seconds"
-PUT_BACK = (
-    f"the file of the store '{STORE}' was deleted, moved or replaced during the run. Put it back,"
-    " and start the run again"
-)
+"""A run that looks often whether the store is there again, and says soon that it waits for it."""
 
 
 # What was delivered
@@ -149,58 +148,67 @@ def test_old_letters_go(target: Launcher) -> None:
     assert run.warnings == ["2 dead letters older than history_days (30) went out of the store"]
 
 
-# A file that is locked, gone, or read-only
+# A store that is locked, away for a while, or read-only
 
 
-def begin(target: Launcher, **how: Any) -> Running:
+def begin(target: Launcher, store: Path | str) -> Running:
     """Start a run, and wait for its first STATE."""
-    run = target.start(**{**QUICK, **how}).send(schema(columns=WITH_ID), *numbered(1), state(1))
+    run = target.start(store=str(store), **QUICK)
+    run.send(schema(columns=WITH_ID), *numbered(1), state(1))
     wait_until(lambda: run.states == [1], "the first STATE")
     return run
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Lock the file, as another program does."""
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+def locked(store: Path | str) -> Iterator[None]:
+    """Lock the store, as another program does."""
+    if isinstance(store, str):
+        with psycopg.connect(store) as database:
+            database.execute("SELECT version FROM store FOR UPDATE")
+            yield
+        return
+    with contextlib.closing(sqlite3.connect(store, isolation_level=None)) as database:
         database.execute("BEGIN IMMEDIATE")
         yield
 
 
-def test_a_lock_during_a_run(target: Launcher, sandbox: Sandbox) -> None:
+def test_a_lock_during_a_run(target: Launcher, sandbox: Sandbox, store: Path | str) -> None:
     """The run says what it waits for, writes no STATE meanwhile, and goes on afterwards.
 
-    SIGTERM ends it within two seconds, without a further STATE, and it says what was wrong.
+    SIGTERM ends it within two seconds, without a further STATE.
     """
-    run = begin(target)
-    with locked(target.store):
+    place = "tables" if isinstance(store, str) else "file"
+    waits = f"another program locks the {place} of the store; the run waits for up to 30 seconds"
+    run = begin(target, store)
+    with locked(store):
         run.send(*numbered(2)[1:], state(2))
-        wait_until(lambda: WAITS in run.log, "its warning")
+        wait_until(lambda: waits in run.log, "its warning")
         assert (run.states, sandbox.stats.accepted) == ([1], 1)
     wait_until(lambda: run.states == [1, 2], "the STATE after it")
-    assert (run.warnings, sandbox.stats.accepted) == ([WAITS], 2)
-    with locked(target.store):
+    assert (run.warnings, sandbox.stats.accepted) == ([waits], 2)
+    with locked(store):
         run.send(*numbered(3)[2:], state(3))
-        wait_until(lambda: run.log.count(WAITS) == 2, "its warning")
+        wait_until(lambda: run.log.count(waits) == 2, "its warning")
         start = time.monotonic()
         run.signal(signal.SIGTERM).wait()
         assert time.monotonic() - start < 2
     assert (run.code, run.states) == (143, [1, 2])
-    assert "another program, such as another run, keeps the file locked" in run.log
 
 
-def test_the_file_is_moved_during_a_run(target: Launcher) -> None:
-    """The run ends before the next STATE, and says what to do; the file may be put back."""
-    run = begin(target)
-    away = target.folder / "away"
-    target.store.rename(away)
-    run.send(*numbered(2)[1:], state(2)).close_input().wait()
-    assert (run.code, run.states, run.last_line) == (1, [1], PUT_BACK)
-    assert run.log.count(PUT_BACK) == 1
-    away.rename(target.store)
-    again = target.run(schema(columns=WITH_ID), *numbered(2), state(2))
-    assert (again.code, again.states) == (0, [2])
-    assert again.summary["total"].drops["already_sent"] >= 1
+@pytest.mark.postgres
+def test_a_restart_during_a_run(
+    target: Launcher, sandbox: Sandbox, postgres: Postgres, store_url: str
+) -> None:
+    """The run says what it waits for, goes on afterwards, and sends nothing twice."""
+    gone = "the database of the store cannot be reached; the run waits for up to 20 seconds"
+    run = begin(target, store_url)
+    with postgres.stopped():
+        run.send(*numbered(2)[1:], state(2))
+        wait_until(lambda: gone in run.log, "its warning")
+        assert (run.states, sandbox.stats.accepted) == ([1], 1)
+    run.close_input().wait()
+    assert (run.code, run.states, run.warnings) == (0, [1, 2], [gone])
+    assert (sandbox.stats.accepted, sandbox.stats.duplicates) == (2, 0)
 
 
 _PR_CAPBSET_DROP, _CAP_DAC_OVERRIDE = 24, 1
@@ -212,23 +220,12 @@ def obey_permissions() -> None:
         assert ctypes.CDLL(None).prctl(_PR_CAPBSET_DROP, _CAP_DAC_OVERRIDE, 0, 0, 0) == 0
 
 
-@pytest.fixture
-def read_only(tmp_path: Path) -> Iterator[Path]:
-    """Make a folder that cannot be written."""
-    folder = tmp_path / "read-only"
-    folder.mkdir()
-    folder.chmod(0o500)
-    yield folder
-    folder.chmod(0o700)
-
-
-def run_in(folder: Path, target: Launcher, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_in(folder: Path, target: Launcher) -> subprocess.CompletedProcess[str]:
     """Run over an event and a bad record, in a folder."""
     config = target.config(metrics_path=...)
-    command = [*OPTIONS, "-m", "target_liveintent", "--config", str(config), *arguments]
     messages = lines([schema(), order(1), state(1), order(2, event_time="never"), state(2)])
     return subprocess.run(
-        [sys.executable, *command],
+        [sys.executable, *OPTIONS, "-m", "target_liveintent", "--config", str(config)],
         cwd=folder,
         env=target.env,
         input=messages.decode(),
@@ -240,23 +237,23 @@ def run_in(folder: Path, target: Launcher, *arguments: str) -> subprocess.Comple
     )
 
 
-def test_a_read_only_folder(to_server: Launcher, server: FaultyServer, read_only: Path) -> None:
-    """No file is made and nothing is sent, also if there is a store, or only that is read-only."""
-    done = run_in(read_only, to_server)
-    assert (done.returncode, done.stdout, server.requests) == (2, "", [])
-    last = done.stderr.splitlines()[-1]
-    assert f"store '{STORE}' cannot be used: Permission denied" in last
-    assert not list(read_only.iterdir())
+def test_a_read_only_place(to_server: Launcher, server: FaultyServer, tmp_path: Path) -> None:
+    """No file is made and nothing is sent, whether the folder is read-only, or only the store."""
+    folder = tmp_path / "read-only"
+    folder.mkdir()
     assert len(to_server.run(schema(), order(2, event_time="never")).letters) == 1
-    read_only.chmod(0o700)
-    to_server.store.rename(read_only / STORE)
-    read_only.chmod(0o500)
-    done = run_in(read_only, to_server)
-    assert (done.returncode, done.stdout, server.requests) == (2, "", [])
-    assert "the file or its folder is read-only" in done.stderr.splitlines()[-1]
-    assert [path.name for path in read_only.iterdir()] == [STORE]
-    read_only.chmod(0o700)
-    (read_only / STORE).chmod(0o400)
-    done = run_in(read_only, to_server)
-    assert (done.returncode, done.stdout, server.requests) == (2, "", [])
-    assert [path.name for path in read_only.iterdir()] == [STORE]
+    for mode, has_store, said in (
+        (0o500, False, f"store '{STORE}' cannot be used: Permission denied"),
+        (0o500, True, "the file or its folder is read-only"),
+        (0o700, True, "the file or its folder is read-only"),
+    ):
+        folder.chmod(0o700)
+        if has_store:
+            shutil.copy(to_server.store, folder)
+            (folder / STORE).chmod(0o600 if mode == 0o500 else 0o400)
+        folder.chmod(mode)
+        done = run_in(folder, to_server)
+        folder.chmod(0o700)
+        assert (done.returncode, done.stdout, server.requests) == (2, "", [])
+        assert said in done.stderr.splitlines()[-1]
+        assert [path.name for path in folder.iterdir()] == [STORE] * has_store

@@ -99,21 +99,6 @@ def test_every_fate(to_server: Launcher, server: FaultyServer) -> None:
 # What a run says, and how it ends, if little or nothing comes of it
 
 
-def test_a_run_that_delivers_nothing(target: Launcher, sandbox: Sandbox) -> None:
-    """Twelve records of which none can be sent fail the run; the letters are kept, STATE is not."""
-    records = [order(n, source="desk" if n < 7 else "site") for n in range(12)]
-    columns = ("id", "event_time", "email", "source")
-    run = target.run(schema(columns=columns), *records, state(1))
-    assert (run.code, run.states, sandbox.stats.requests) == (1, [], 0)
-    assert [letter["reason"] for letter in run.letters] == ["invalid_source"] * 12
-    assert run.last_line.startswith("nothing was delivered, and 12 records became dead letters")
-    assert "max_dead_letter_percent" in run.last_line
-    (lost, *_) = run.warnings
-    assert lost.startswith(
-        "orders: 12 of 12 records not delivered because of invalid_source. The summary"
-    )
-
-
 def test_a_tap_that_died(target: Launcher) -> None:
     """A run to which not even a SCHEMA came says so."""
     run = target.run(state(1))

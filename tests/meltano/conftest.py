@@ -5,14 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from integration_fixtures import forks, target
 from integration_support import STORE
 from meltano_support import CONSTRAINED, ROOT, TABLE
 from postgres_server import Postgres
 
 from target_liveintent.sandbox import Sandbox
-
-__all__ = ["forks", "target"]
 
 
 @pytest.fixture(scope="session")

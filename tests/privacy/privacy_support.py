@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from faulty_server import FaultyServer
-from integration_forks import Forks
 from integration_support import Launcher, Running, order, schema
 
 ADDRESS = "Zoe.Q9x7+Tag@Leaky-Shop.Example"
@@ -85,8 +84,8 @@ def hostile_schema(**typed: Any) -> dict[str, Any]:
 class Watched(Launcher):
     """Starts targets that talk as much as they can, and searches what they leave behind."""
 
-    def __init__(self, folder: Path, server: FaultyServer, forks: Forks) -> None:
-        super().__init__(folder, server.url, forks)
+    def __init__(self, folder: Path, server: FaultyServer) -> None:
+        super().__init__(folder, server.url)
         self.env["TARGET_LIVEINTENT_LOGLEVEL"] = "DEBUG"
         self._server = server
         self._given: set[str] = set()

@@ -281,7 +281,7 @@ def test_bugs(target: Watched, place: str) -> None:
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    target.forks = None
+    target.forked = False
     messages = (hostile_schema(), hostile(1), hostile(2, event_time=None), state(1))
     run = target.run(*messages, stream_maps=maps)
     target.assert_private(run)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from faulty_server import FaultyServer, Reply, Request
-from integration_forks import Forks
 from integration_support import STORE, Launcher, Running
 from ledger_claims import ask, read_letters
 from run_counts import Counts
@@ -195,28 +194,17 @@ class Watch:
 SETTINGS: dict[str, Any] = {"request_timeout_seconds": 1, "max_retry_seconds": 120}
 
 
-def run_file(target: Launcher, lines: Iterable[str], **given: Any) -> Running:
-    """Run a target over messages from a file, to its end."""
-    return target.run(*lines, **{"patience": 60.0, **SETTINGS, **given})
-
-
 def run_against(
     rule: Callable[[Request], Reply],
     folder: Path,
-    forks: Forks,
     lines: Iterable[str],
-    *,
-    forked: bool = True,
     **given: Any,
 ) -> tuple[Running, Watch, FaultyServer]:
     """Run a target over messages against an API of its own, to its end, and watch its STATE."""
-    with FaultyServer(rule) as server:
-        target = Launcher(folder, server.url, forks)
-        if not forked:  # `python -m target_liveintent` in a new interpreter
-            target.forks = None
+    with FaultyServer(rule) as server, contextlib.closing(Launcher(folder, server.url)) as target:
         watch = Watch(server, folder)
-        run = run_file(target, lines, on_stdout=watch.look, **given)
-        target.close()
+        given = {"patience": 60.0, **SETTINGS, **given}
+        run = target.run(*lines, on_stdout=watch.look, **given)
     return run, watch, server
 
 

@@ -5,10 +5,8 @@ import itertools
 import random
 from pathlib import Path
 
-import pytest
 from faults import KINDS, Faults
 from faulty_server import Reply, Request
-from integration_forks import Forks
 from reliability_support import (
     LONG,
     Feed,
@@ -21,22 +19,20 @@ from reliability_support import (
     run_against,
 )
 
-RATES = (0.0, 0.1, 0.3, 0.5) if LONG else (0.2,)
+RATES = (0.0, 0.1, 0.3, 0.5) if LONG else (0.0, 0.2)
 EVENTS = 6_000 if LONG else 1_000
 BATCH = 20
 NOT_RETRIED = {"partial", "unclear"}
 
 
-def campaign(folder: Path, forks: Forks, rate: float, seed: int, *, forked: bool = True) -> None:
+def campaign(folder: Path, rate: float, seed: int) -> None:
     """Run a target against faults at a rate, and check all that is promised."""
     feed = Feed(EVENTS, seed)
     rule = Faults(seed, rate, in_a_row=5 if LONG else 3, poison=feed.poison)
     run, watch, server = run_against(
         rule,
         folder / f"{rate} {seed}",
-        forks,
         feed.lines(),
-        forked=forked,
         batch_size_rows=BATCH,
         max_concurrent_requests=64,
         patience=900 if LONG else 120,
@@ -58,20 +54,13 @@ def campaign(folder: Path, forks: Forks, rate: float, seed: int, *, forked: bool
     assert bool(faults) == bool(rate)
 
 
-def test_fault_campaign(tmp_path: Path, forks: Forks) -> None:
+def test_fault_campaign(tmp_path: Path) -> None:
     """If requests fail at random, every promise about events, requests, STATE and totals holds."""
     cases = [(rate, seed) for rate in RATES for seed in range(3 if LONG else 1)]
-    in_parallel(functools.partial(campaign, tmp_path, forks), cases, at_once=2)
+    in_parallel(functools.partial(campaign, tmp_path), cases, at_once=2)
 
 
-@pytest.mark.slow
-def test_fault_campaign_at_other_rates(tmp_path: Path, forks: Forks) -> None:
-    """The same without faults, and by a process that is not forked."""
-    campaign(tmp_path, forks, 0.0, 0)
-    campaign(tmp_path, forks, 0.1, 0, forked=False)
-
-
-def test_every_fault(tmp_path: Path, forks: Forks) -> None:
+def test_every_fault(tmp_path: Path) -> None:
     """Each kind of fault alone, twice in a row, costs nothing but time."""
 
     def try_one(kind: str) -> None:
@@ -84,7 +73,7 @@ def test_every_fault(tmp_path: Path, forks: Forks) -> None:
             return KINDS[kind][1](rng, request)._replace(fault=kind)
 
         feed = Feed(4, 1, every=1, mixed=False)
-        run, watch, server = run_against(rule, tmp_path / kind, forks, feed.lines())
+        run, watch, server = run_against(rule, tmp_path / kind, feed.lines())
         assert (run.code, watch.problems, watch.bookmark) == (0, [], 4), (kind, run.log)
         assert lost(server, feed, watch.store) == []
         assert server.unexcused == server.problems == []
@@ -96,24 +85,3 @@ def test_every_fault(tmp_path: Path, forks: Forks) -> None:
             assert server.delivered == {name(n) for n in range(4)}
 
     in_parallel(try_one, KINDS, at_once=8)
-
-
-def test_redirect(tmp_path: Path, forks: Forks) -> None:
-    """A redirect is neither followed nor taken for success: the run ends, and STATE is true."""
-
-    def rule(request: Request) -> Reply:
-        if name(200) in request.ids:
-            moved = {"Location": "/elsewhere"}
-            return Reply(301, headers=moved, skipped=None, fault="redirect")
-        return Reply()
-
-    lines = Feed(400, 1, every=5, mixed=False).lines()
-    run, watch, server = run_against(rule, tmp_path, forks, lines, batch_size_rows=10)
-    assert run.code == 1
-    assert "HTTP 301" in run.last_line
-    assert watch.problems == []
-    assert watch.bookmark <= 200
-    assert {request.path for request in server.requests} == {"/conversions/a-1b2c"}
-    assert name(200) not in server.delivered
-    assert not letters_by_id(tmp_path)
-    assert_adds_up(run)

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import pytest
 from faults import Faults
 from faulty_server import SURE_WITHIN, FaultyServer, Reply, Request
-from integration_forks import Forks
 from integration_support import SETTINGS, Launcher, Running, wait_until
 from ledger_claims import is_connected
 from reliability_support import (
@@ -76,7 +75,6 @@ class Campaign:
 
     Args:
         folder: Where the runs take place.
-        forks: Starts them.
         seed: Of all choices.
         rate: Share of requests that the API fails.
         url: The database of the store; without it, the store is a file.
@@ -86,7 +84,6 @@ class Campaign:
     def __init__(
         self,
         folder: Path,
-        forks: Forks,
         seed: int,
         rate: float = 0.0,
         url: str | None = None,
@@ -99,7 +96,6 @@ class Campaign:
         self._faults = Faults(seed, rate, in_a_row=2, poison=self.feed.poison)
         self.server = FaultyServer(self._rule)
         self._folder = folder
-        self._forks = forks
         self.trouble: Callable[[Request], Reply | None] = none
         self.latency = 0.15
         self.ended: list[Ended] = []
@@ -119,7 +115,7 @@ class Campaign:
     def going(self) -> Any:
         """Run the API."""
         with self.server:
-            self.target = Launcher(self._folder, self.server.url, self._forks)
+            self.target = Launcher(self._folder, self.server.url)
             self.watch = Watch(self.server, self.store)
             try:
                 yield
@@ -523,9 +519,9 @@ def kill_and_resume(campaign: Campaign, numbers: tuple[int, ...], *, each: bool 
         campaign.finish()
 
 
-def test_kill_campaign(tmp_path: Path, forks: Forks) -> None:
+def test_kill_campaign(tmp_path: Path) -> None:
     """Killed at any moment, and resumed from STATE: nothing is lost, and little is repeated."""
-    campaign = Campaign(tmp_path, forks, 5, flush_interval_seconds=1)
+    campaign = Campaign(tmp_path, 5, flush_interval_seconds=1)
     kill_and_resume(campaign, (signal.SIGKILL, signal.SIGTERM), each=False)
 
 
@@ -534,12 +530,12 @@ RATES = (0.0, 0.1)
 
 
 @pytest.mark.slow
-def test_kill_campaigns(tmp_path: Path, forks: Forks) -> None:
+def test_kill_campaigns(tmp_path: Path) -> None:
     """The same with any signal, and with an API that fails."""
 
     def one(seed: int, rate: float) -> None:
         folder = tmp_path / f"{seed}-{rate}"
-        campaign = Campaign(folder, forks, seed, rate, flush_interval_seconds=1)
+        campaign = Campaign(folder, seed, rate, flush_interval_seconds=1)
         kill_and_resume(campaign, SHARES[seed % len(SHARES)])
 
     in_parallel(one, itertools.product(range(CAMPAIGNS), RATES))
@@ -547,14 +543,12 @@ def test_kill_campaigns(tmp_path: Path, forks: Forks) -> None:
 
 @pytest.mark.postgres
 @pytest.mark.slow
-def test_kill_campaigns_in_postgres(
-    tmp_path: Path, forks: Forks, new_store_url: Callable[[], str]
-) -> None:
+def test_kill_campaigns_in_postgres(tmp_path: Path, new_store_url: Callable[[], str]) -> None:
     """The same, with the store in PostgreSQL."""
 
     def one(seed: int, rate: float, url: str) -> None:
         folder = tmp_path / f"{seed}"
-        campaign = Campaign(folder, forks, seed, rate, url, flush_interval_seconds=1)
+        campaign = Campaign(folder, seed, rate, url, flush_interval_seconds=1)
         kill_and_resume(campaign, SHARES[seed % len(SHARES)])
 
     cases = [(seed, RATES[seed % len(RATES)], new_store_url()) for seed in range(CAMPAIGNS)]
@@ -564,9 +558,9 @@ def test_kill_campaigns_in_postgres(
 @pytest.mark.parametrize(
     "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
 )
-def test_signal_in_a_long_back_off(tmp_path: Path, forks: Forks, number: int) -> None:
+def test_signal_in_a_long_back_off(tmp_path: Path, number: int) -> None:
     """A signal in a back-off of minutes ends the run within seconds."""
-    campaign = Campaign(tmp_path, forks, 4, max_retry_seconds=3600)
+    campaign = Campaign(tmp_path, 4, max_retry_seconds=3600)
     wait = {"Retry-After": "600"}
     with campaign.going():
         campaign.plan(3, Reply(503, headers=wait, skipped=None))

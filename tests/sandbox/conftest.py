@@ -1,19 +1,16 @@
 """Fixtures: a running sandbox, and ways to send to it."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
-from integration_fixtures import forks
-from integration_forks import Forks
 from integration_support import Launcher
 from sandbox_support import NOW, TOKEN, Call, Post
 
 from target_liveintent.sandbox import Sandbox
-
-__all__ = ["forks", "target"]
 
 
 @pytest.fixture(scope="session")
@@ -65,8 +62,7 @@ def post(call: Call) -> Post:
 
 
 @pytest.fixture
-def target(tmp_path: Path, own_sandbox: Sandbox, forks: Forks) -> Iterator[Launcher]:
+def target(tmp_path: Path, own_sandbox: Sandbox) -> Iterator[Launcher]:
     """Return a launcher of targets that send to `own_sandbox`, which uses the real time."""
-    launcher = Launcher(tmp_path, own_sandbox.url, forks)
-    yield launcher
-    launcher.close()
+    with contextlib.closing(Launcher(tmp_path, own_sandbox.url)) as launcher:
+        yield launcher
