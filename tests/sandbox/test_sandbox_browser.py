@@ -9,7 +9,7 @@ import pytest
 from browser_support import OpenPage, faint, overflow
 from integration_support import Launcher, orders, schema
 from playwright.sync_api import expect
-from sandbox_support import NOW, Post, event
+from sandbox_support import Post, event
 
 from target_liveintent.sandbox import Sandbox
 
@@ -79,21 +79,6 @@ def test_removes_faults(sandbox: Sandbox, open_page: OpenPage) -> None:
         listed.get_by_role("button").click()
         expect(listed).to_have_count(0)
     assert sandbox.faults == {}
-
-
-@pytest.mark.slow
-def test_shows_when_the_sandbox_stops(post: Post, open_page: OpenPage) -> None:
-    """When the sandbox stops, the page says so; when it starts again, the page recovers."""
-    with Sandbox() as first:
-        port = int(first.url.rpartition(":")[2])
-        with open_page(first.url, tolerated=("ERR_CONNECTION", "ERR_EMPTY_RESPONSE")) as page:
-            expect(page.get_by_role("status")).to_have_text("live")
-            first.__exit__()
-            expect(page.get_by_role("status")).to_have_text("the sandbox does not answer")
-            with Sandbox(port=port, clock=lambda: NOW) as second:
-                expect(page.get_by_role("status")).to_have_text("live")
-                post([event(eventId="back")], to=second)
-                expect_events(page, "back")
 
 
 @pytest.mark.slow

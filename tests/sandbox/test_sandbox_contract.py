@@ -7,7 +7,7 @@ import pytest
 from sandbox_support import DAY, NOW, Post, event, events, messages
 
 from target_liveintent.sandbox import Sandbox
-from target_liveintent.sandbox.contract import SCHEMAS, broken_rules
+from target_liveintent.sandbox.contract import broken_rules
 
 UUID = "6D92078A-8246-4BA4-AE5B-76104861E7DC"
 NO_HASH = {"userData": {"ip": "192.0.2.1"}}
@@ -15,24 +15,16 @@ NO_HASH = {"userData": {"ip": "192.0.2.1"}}
 ACCEPTED: list[dict[str, Any]] = [
     {},
     {"source": "app", "purchaseData.appBundle": "com.example.shop"},
-    {"source": "offline"},
     {"purchaseData.sourceUrl": "https://shop.example/thanks"},
     {**NO_HASH, "decisionId": "d-1"},
-    {"decisionId": "d-1"},
     {"userData": {"sha2": "ab" * 32}},
-    {"userData": {}, "decisionId": "d-1"},
     {"purchaseData": {}},
-    {"userData.ip": "192.0.2.1"},
     {"userData.ip": "2001:db8::1"},
     {"userData.ua": "Mozilla/5.0 (π)"},
-    {"userData.idfa": UUID},
     {"userData.idfa": "28757bwa-bd67-6d1c74bb-ae4d19ab5d34"},  # of LiveIntent's guide
     {"userData.aaid": UUID.lower()},
-    {"userData.trackingEnabled": 1},
     {"userData.trackingEnabled": 0},
-    {"purchaseData.value": 42},
     {"purchaseData.value": -1.25},
-    {"eventTime": int(NOW)},
     {"eventTime": int(NOW) + 1 - 7 * DAY},
     {"source": "app", "eventTime": int(NOW) + 1 - 7 * DAY},
     {"source": "offline", "eventTime": int(NOW) + 1 - 30 * DAY},
@@ -57,7 +49,6 @@ REFUSED: list[tuple[dict[str, Any], str, list[str]]] = [
     *(({name: ...}, "", [f'"{name}" is a required property']) for name in REQUIRED),
     *(({name: 5}, name, [STRING]) for name in STRINGS),
     ({"eventId": ""}, "eventId", [" shorter than 1 character"]),
-    ({"eventTime": "1799999000"}, "eventTime", [INTEGER]),
     ({"eventTime": 1799999000.5}, "eventTime", [INTEGER, WHOLE]),
     ({"eventTime": 1799999000.0}, "eventTime", [WHOLE]),
     ({"eventTime": 2**63}, "eventTime", [" the maximum of 9223372036854775807", EARLIER]),
@@ -65,36 +56,20 @@ REFUSED: list[tuple[dict[str, Any], str, list[str]]] = [
     ({"eventTime": int(NOW) + 1}, "eventTime", [EARLIER]),
     ({"eventTime": int(NOW) - 7 * DAY}, "eventTime", ["older than 7 days"]),
     ({"source": "offline", "eventTime": int(NOW) - 30 * DAY}, "eventTime", ["than 30 days"]),
-    ({"pixelId": "12345"}, "pixelId", [INTEGER]),
-    ({"pixelId": True}, "pixelId", [INTEGER]),
     ({"pixelId": 12345.0}, "pixelId", [WHOLE]),
     ({"source": "store"}, "source", [SOURCES]),
-    ({"source": 1}, "source", [STRING, SOURCES]),
     ({**NO_HASH, "decisionId": ...}, "", ['"decisionId" is a required property']),
     ({**NO_HASH, "decisionId": ""}, "decisionId", [" shorter than 1 character"]),
-    ({"userData": []}, "userData", [OBJECT]),
     ({"userData.email": "a@b.example"}, "userData", ["('email' was unexpected)"]),
     ({"userData.md5": "29A1DF4646CB3417C19994A59A3E022A"}, "userData.md5", ["{32}$"]),
-    ({"userData.md5": "29a1"}, "userData.md5", ["{32}$"]),
     ({"userData.sha2": "ab" * 16}, "userData.sha2", ["{64}$"]),
     ({"userData.ip": "192.0.2.256"}, "userData.ip", [IP]),
-    ({"userData.ip": "2001:db8:::1"}, "userData.ip", [IP]),
     ({"userData.idfa": "6D92078A"}, "userData.idfa", ["uuid"]),
-    ({"userData.aaid": "6D92078A"}, "userData.aaid", ["uuid"]),
     ({"userData.trackingEnabled": 2}, "userData.trackingEnabled", [" one of 0 or 1"]),
-    ({"userData.trackingEnabled": True}, "userData.trackingEnabled", [INTEGER, "0 or 1"]),
     ({"userData.trackingEnabled": 1.0}, "userData.trackingEnabled", [WHOLE]),
     ({"purchaseData": 9}, "purchaseData", [OBJECT]),
-    ({"purchaseData.tax": 1}, "purchaseData", ["('tax' was unexpected)"]),
-    ({"purchaseData.currency": "usd"}, "purchaseData.currency", ["{3}$"]),
     ({"purchaseData.currency": "USD\n"}, "purchaseData.currency", ["{3}$"]),
-    ({"purchaseData.value": "42.50"}, "purchaseData.value", [NUMBER]),
     ({"amount": 1}, "", ["('amount' was unexpected)"]),
-]
-FIELDS = [
-    *("eventId", "eventTime", "pixelId", "source", "decisionId", "userData", "purchaseData"),
-    *(f"userData.{name}" for name in SCHEMAS["UserData"]["properties"]),
-    *(f"purchaseData.{name}" for name in SCHEMAS["PurchaseData"]["properties"]),
 ]
 
 
@@ -111,20 +86,6 @@ def test_refuses(changes: Any, field: str, rules: list[str]) -> None:
     for found, rule in zip(broken_rules([event(), event(changes)], NOW), rules, strict=True):
         assert found.startswith(f"{where}: ")
         assert rule in found
-
-
-@pytest.mark.parametrize("path", FIELDS)
-def test_refuses_null(path: str) -> None:
-    """No field may be null."""
-    first, *_ = broken_rules([event({path: None})], NOW)
-    assert first.startswith(f"events[0].{path}: ")
-    assert ", got null" in first
-
-
-@pytest.mark.parametrize("item", [None, 1, "text", [], True])
-def test_refuses_items_that_are_not_objects(item: Any) -> None:
-    """An array may contain only objects."""
-    assert list(broken_rules([item], NOW)) == ['events[0]: value is not of type "object"']
 
 
 def test_answers_204_or_400(sandbox: Sandbox, post: Post) -> None:
@@ -152,6 +113,7 @@ def test_answers_204_or_400(sandbox: Sandbox, post: Post) -> None:
         *((body, "body: invalid JSON") for body in (b'[{"a": NaN}]', b'["\xff"]', b'["\\ud800"]')),
         *((b"[" * depth + b"]" * depth, "body: invalid JSON") for depth in (400, 100_000)),
         *((body, 'body: value is not of type "array"') for body in (b"{}", b'"text"', b"1")),
+        (b"[null]", 'events[0]: value is not of type "object"'),
         (b"[]", "body: value has less than 1 item"),
         (json.dumps(events(101)).encode(), "body: value has more than 100 items"),
     ],

@@ -128,16 +128,11 @@ def test_faults_over_http(post: Post, call: Call) -> None:
 
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"kind": "fire"}, "Invalid value 'fire'"),
-    ({"status": 500}, "missing required field `kind`"),
     ({"kind": "status"}, "missing required field `status`"),
-    ({"kind": "status", "status": 204}, "`int` >= 400"),
     ({"kind": "status", "status": 600}, "`int` <= 599"),
     ({"kind": "status", "status": 500, "header": {}}, "unknown field `header`"),
-    ({"kind": "status", "status": 500, "times": 0}, "`int` >= 1"),
-    ({"kind": "latency", "seconds": -1}, "`float` >= 0"),
     ({"kind": "drop", "when": "later"}, "Invalid enum value 'later'"),
     ({"kind": "refuse"}, "needs `event_ids` or `where`"),
-    ({"kind": "partial", "event_ids": []}, "needs `event_ids` or `where`"),
 ]
 
 
@@ -151,23 +146,4 @@ def test_rejects_an_invalid_fault(
     assert answer.status_code == 422
     assert message in answer.json()["error"]
     assert "$[1]" in answer.json()["error"]
-    with pytest.raises(ValueError, match="1"):
-        sandbox.add_faults(good, fault)
     assert sandbox.faults == {}
-
-
-@pytest.mark.parametrize(
-    ("body", "content_type", "status"),
-    [
-        *((body, "application/json", 422) for body in (b"[", b"\xff", b"{}")),
-        (b"[]", "text/plain", 415),  # what a page of another site can make a browser send
-        (b"[]", None, 415),
-    ],
-)
-def test_rejects_other_bodies_than_a_json_array(
-    call: Call, body: bytes, content_type: str | None, status: int
-) -> None:
-    """Faults must be a JSON array, declared as JSON."""
-    answer = call("/faults", "POST", data=body, headers={"Content-Type": content_type})
-    assert answer.status_code == status
-    assert answer.json()["error"]

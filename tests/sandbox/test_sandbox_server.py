@@ -1,6 +1,5 @@
 """Starting and stopping the sandbox, from Python and as `liveintent-sandbox`; what it keeps."""
 
-import itertools
 import os
 import re
 import signal
@@ -8,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,15 +32,6 @@ def test_starts_many_times(call: Call) -> None:
     assert threading.active_count() == before
 
 
-def test_answers_without_delay(post: Post) -> None:
-    """Answers are not delayed by Nagle's algorithm, which would take 40 ms for each."""
-    times = [time.monotonic()]
-    for _ in range(20):
-        post([])
-        times.append(time.monotonic())
-    assert min(after - before for before, after in itertools.pairwise(times)) < 0.03
-
-
 def test_survives_a_client_that_disconnects(call: Call, caplog: pytest.LogCaptureFixture) -> None:
     """A client that disconnects in the middle of its body causes no error and no request."""
     head = "POST /conversions/a-1b2c HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n["
@@ -54,14 +43,6 @@ def test_survives_a_client_that_disconnects(call: Call, caplog: pytest.LogCaptur
         call("/stats", to=sandbox)
     assert sandbox.requests == []
     assert caplog.records == []
-
-
-def test_customer_and_token_can_be_chosen(post: Post) -> None:
-    """The sandbox accepts the customer ID and the token from its options; it uses the real time."""
-    with Sandbox(customer_id="b-9z9z", auth_token="other") as chosen:
-        sent = [event(eventTime=int(time.time()) - 60)]
-        answer = post(sent, to=chosen, path="/conversions/b-9z9z", token="Bearer other")
-    assert answer.status_code == 204
 
 
 def test_stats(sandbox: Sandbox, post: Post, call: Call) -> None:
@@ -133,18 +114,6 @@ def test_keeps_the_newest(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (small.stats.accepted, small.stats.requests, small.stats.duplicates) == (8, 5, 0)
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "status"),
-    [("GET", "/nothing", 404), ("GET", "/conversions/a-1b2c", 405), ("PUT", "/events", 405)],
-)
-def test_other_paths(sandbox: Sandbox, call: Call, method: str, path: str, status: int) -> None:
-    """Requests to other paths and methods are answered, but do not count as requests."""
-    answer = call(path, method)
-    assert answer.status_code == status
-    assert answer.json()["error"]
-    assert sandbox.requests == []
-
-
 # The program `liveintent-sandbox`
 
 START = "from target_liveintent.sandbox.cli import main; main()"
@@ -197,9 +166,8 @@ def test_refuses_to_start(sandbox: Sandbox) -> None:
         assert message in errors
 
 
-@pytest.mark.parametrize("name", ["jinja2", "starlette", "uvicorn"])
-def test_without_the_extra(name: str) -> None:
+def test_without_the_extra() -> None:
     """Without the extra's packages, the program says how to install them."""
-    code, output, errors = run(code=f"import sys; sys.modules[{name!r}] = None; {START}")
+    code, output, errors = run(code=f"import sys; sys.modules['uvicorn'] = None; {START}")
     assert (code, output, errors.count("\n")) == (1, "", 1)
     assert "pip install 'target-liveintent[sandbox]'" in errors
