@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytest
 from faulty_server import FaultyServer
 from integration_support import TOKEN, WITH_ID, Launcher, Running, lines, order, schema, state
 
@@ -66,37 +65,26 @@ COLUMNS = (*WITH_ID, "order_id", "user_agent", "source_url", "note")
 START = [schema(columns=COLUMNS), order(1), state(1)]
 
 
-# Long lines
-
-
-@pytest.mark.parametrize(
-    "column", [pytest.param("note", id="unused", marks=pytest.mark.slow), "user_agent"]
-)
-def test_a_line_of_50_megabytes(to_server: Launcher, server: FaultyServer, column: str) -> None:
+def test_a_line_of_50_megabytes(to_server: Launcher, server: FaultyServer) -> None:
     """A record with a column of 50 MB is an event as any other, in a few copies of the line."""
     text = "x@4.0 and more " * (50 * MEGABYTE // 15)
-    running, peak = run(to_server, *START, full(**{column: f'"{text}"'}), state(2))
+    running, peak = run(to_server, *START, full(user_agent=f'"{text}"'), state(2))
     assert running.code == 0, running.log[-2000:]
     assert (running.states[-1], server.accepted[-1]) == (2, "x")
     assert peak < SMALL + 6 * 50 * MEGABYTE
 
 
-@pytest.mark.parametrize(
-    ("start", "unit", "end"),
-    [
-        (b'{"type":"RECORD","stream":"orders","record":{"a":"', b"s3cr3t ", b""),
-        pytest.param(b"", b"[", b"", marks=pytest.mark.slow),
-        pytest.param(b'{"type":"STATE","value":', b"9", b"} s3cr3t", marks=pytest.mark.slow),
-    ],
-    ids=["torn", "brackets", "digits"],
-)
-def test_junk_of_50_megabytes(to_server: Launcher, start: bytes, unit: bytes, end: bytes) -> None:
-    """What is no message is named by its number, in a few copies of the line."""
-    line = start + unit * (50 * MEGABYTE // len(unit)) + end
-    running, peak = run(to_server, *START, line, state(2))
+def test_junk_of_50_megabytes(to_server: Launcher, server: FaultyServer) -> None:
+    """What is no message ends the run in one clear line, in a few copies of the line.
+
+    What was read before it is delivered, and its STATE written.
+    """
+    start = b'{"type":"RECORD","stream":"orders","record":{"a":"'
+    junk = start + b"s3cr3t " * (50 * MEGABYTE // 7)
+    running, peak = run(to_server, *START, junk, state(2))
     assert clear(running), running.log[-2000:]
     assert "line 4" in running.last_line
-    assert running.states == [1]
+    assert (running.states, len(server.accepted)) == ([1], 1)
     assert peak < SMALL + 6 * 50 * MEGABYTE
 
 
@@ -117,25 +105,17 @@ def nested(depth: int, opening: str = "[", closing: str = "]") -> str:
 
 STRANGE: list[tuple[str, str]] = [
     ("value", "NaN"),
-    ("value", "-Infinity"),
     ("value", "1e400"),
-    ("value", "1e-400"),
     ("value", "1." + "9" * 5_000),
-    ("value", "9" * 4_000),
     ("order_id", '"\\ud800x"'),
     ("note", '{"\\udfff":1}'),
     ("user_agent", '"a\\u0000b"'),
     ("value", '1,"value":2'),
     ("event_id", '"y","event_id":"x"'),
-    ("note", nested(900)),
     ("order_id", nested(900)),
     ("user_agent", nested(900, '{"a":', "}")),
     ("order_id", "1e-99999999"),
-    ("user_agent", "-1.5E-30000000"),
-    ("order_id", "1e99999999"),
-    ("order_id", "0e-99999999"),
     ("value", "1e-999999999"),
-    ("value", "1e999999999"),
     ("source_url", json.dumps("https://x/?" + "a=b&" * 30_000 + "%" * 30_000)),
 ]
 
@@ -153,15 +133,4 @@ def test_strange_values(to_server: Launcher, server: FaultyServer) -> None:
     assert running.summary["total"].adds_up
     assert running.summary["total"].delivered == len(STRANGE) + 1
     assert max(len(request.body) for request in server.requests) < MEGABYTE
-    assert peak < SMALL
-
-
-# Lines that are no messages of a tap
-
-
-def test_a_line_that_ends_a_run(to_server: Launcher, server: FaultyServer) -> None:
-    """It ends with one clear line; what was read before is delivered, and its STATE written."""
-    running, peak = run(to_server, *START, record('{"a":"s3cr3t"'), state(2))
-    assert clear(running), running.log[-3000:]
-    assert (running.states, len(server.accepted)) == ([1], 1)
     assert peak < SMALL
