@@ -28,6 +28,11 @@ def read_letters(store: Path | str) -> list[dict[str, Any]]:
     return [json.loads(record) for (record,) in ask(store, query)]
 
 
+def letters_by_id(store: Path | str) -> dict[str, dict[str, Any]]:
+    """Return the dead letters of a store by event ID."""
+    return {letter["event_id"]: letter for letter in read_letters(store)}
+
+
 def is_connected(url: str, name: str) -> bool:
     """Return whether a run is connected to a database, by the name of its connections.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from integration_forks import Forked
-from ledger_claims import read_letters
+from ledger_claims import letters_by_id, read_letters
 from run_counts import Counts, RunCounts
 from typing_extensions import Self
 
@@ -265,7 +265,7 @@ class Running:
     @property
     def run_id(self) -> str | None:
         """The ID of the run, from the first line of standard error; None if there is no run."""
-        found = re.search(r", run ([0-9a-f-]{36})$", next(iter(self.err)))
+        found = re.search(r", run ([0-9a-f-]{36})$", next(iter(self.err), ""))
         return found and found[1]
 
     @property
@@ -353,7 +353,7 @@ class Launcher:
     @property
     def letters(self) -> dict[str, dict[str, Any]]:
         """The dead letters of the store, by event ID."""
-        return {letter["event_id"]: letter for letter in read_letters(self.store)}
+        return letters_by_id(self.store)
 
     def config(self, **settings: Any) -> Path:
         """Write a configuration file: the usual settings with changes; `...` leaves one out."""

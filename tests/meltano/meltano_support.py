@@ -75,17 +75,6 @@ class Project:
         return programs.run(command, self.folder, environment(**settings))
 
 
-def copy_of_the_repositorys(folder: Path) -> Project:
-    """The repository's own Meltano project, with the target as it is in the repository."""
-    text = (ROOT / "meltano.yml").read_text(encoding="utf-8")
-    text = changed_text(
-        text, {"--constraint constraints.txt": CONSTRAINED, "--editable .": f"--editable {ROOT}"}
-    )
-    (folder / "meltano.yml").write_text(text, encoding="utf-8")
-    shutil.copytree(ROOT / "plugins", folder / "plugins")
-    return Project(folder)
-
-
 def copy_of_an_example(name: str, folder: Path, pip_url: str) -> Project:
     """An example, with the target installed from elsewhere than the public location."""
     shutil.copytree(ROOT / "examples" / name, folder, ignore=shutil.ignore_patterns(".meltano"))

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from faulty_server import FaultyServer, Reply, Request
-from integration_support import STORE, Launcher, Running
-from ledger_claims import ask, read_letters
+from integration_support import Launcher, Running
+from ledger_claims import ask, letters_by_id
 from run_counts import Counts
 
 from target_liveintent.store.ledger import HASH_BYTES
@@ -119,21 +119,10 @@ class Feed:
 # The store, seen from outside
 
 
-def rows(store: Path | str, query: str) -> list[tuple[Any, ...]]:
-    """Return the rows of a query, in the file of a folder, or in a database by its URL."""
-    return ask(store / STORE if isinstance(store, Path) else store, query)
-
-
-def letters_by_id(store: Path | str) -> dict[str, dict[str, Any]]:
-    """The dead letters by event ID."""
-    found = read_letters(store / STORE if isinstance(store, Path) else store)
-    return {letter["event_id"]: letter for letter in found}
-
-
 def reserved(store: Path | str, run_id: str) -> int:
     """How many events a run has reserved."""
     query = "SELECT run.id, hashes FROM reservation JOIN run ON run.number = reservation.run"
-    return sum(len(hashes) for one, hashes in rows(store, query) if one == run_id) // HASH_BYTES
+    return sum(len(hashes) for one, hashes in ask(store, query) if one == run_id) // HASH_BYTES
 
 
 def bury(store: Path | str, run_id: str) -> None:
@@ -144,7 +133,7 @@ def bury(store: Path | str, run_id: str) -> None:
     if isinstance(store, str):
         ask(store, "UPDATE run SET alive_until = 0 WHERE id = ?", run_id)
         return
-    url = f"file:{store / STORE}"
+    url = f"file:{store}"
     reader = sqlite3.connect(f"{url}?mode=ro", uri=True)  # Closed last, it moves nothing.
     writer = sqlite3.connect(f"{url}?mode=rw", uri=True)
     with contextlib.closing(reader), contextlib.closing(writer):
@@ -159,7 +148,7 @@ def bury(store: Path | str, run_id: str) -> None:
 class Watch:
     """Looks, at the moment a STATE appears, whether everything before it has its fate.
 
-    The run begins with `bookmark`, and its dead letters are in the store, as in `rows`.
+    The run begins with `bookmark`, and its dead letters are in the store.
     """
 
     def __init__(self, server: FaultyServer, store: Path | str, bookmark: int = 0) -> None:
@@ -177,7 +166,7 @@ class Watch:
             self.problems.append(f"STATE {stands_for} after {self.bookmark}")
         waiting = self._undelivered(map(name, range(self.bookmark, stands_for)))
         if waiting:
-            letters = {event for (event,) in rows(self.store, "SELECT event_id FROM dead_letter")}
+            letters = {event for (event,) in ask(self.store, "SELECT event_id FROM dead_letter")}
             # A dead letter goes when its event is delivered: by another run, at this moment.
             waiting = self._undelivered(event for event in waiting if event not in letters)
         if waiting:
@@ -202,7 +191,7 @@ def run_against(
 ) -> tuple[Running, Watch, FaultyServer]:
     """Run a target over messages against an API of its own, to its end, and watch its STATE."""
     with FaultyServer(rule) as server, contextlib.closing(Launcher(folder, server.url)) as target:
-        watch = Watch(server, folder)
+        watch = Watch(server, target.store)
         given = {"patience": 60.0, **SETTINGS, **given}
         run = target.run(*lines, on_stdout=watch.look, **given)
     return run, watch, server

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from faults import KINDS, Faults
 from faulty_server import Reply, Request
+from ledger_claims import letters_by_id
 from reliability_support import (
     LONG,
     Feed,
     assert_adds_up,
     assert_true_letters,
     in_parallel,
-    letters_by_id,
     lost,
     name,
     run_against,

@@ -5,19 +5,18 @@ from __future__ import annotations
 import contextlib
 import itertools
 import random
-import re
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from faults import Faults
 from faulty_server import SURE_WITHIN, FaultyServer, Reply, Request
-from integration_support import SETTINGS, Launcher, Running, wait_until
-from ledger_claims import is_connected
+from integration_support import SETTINGS, STORE, Launcher, Running, wait_until
+from ledger_claims import ask, is_connected, letters_by_id
 from reliability_support import (
     LONG,
     Feed,
@@ -26,12 +25,10 @@ from reliability_support import (
     assert_true_letters,
     bury,
     in_parallel,
-    letters_by_id,
     lost,
     name,
     number,
     reserved,
-    rows,
 )
 from reliability_support import SETTINGS as DEFAULTS
 
@@ -91,7 +88,7 @@ class Campaign:
     ) -> None:
         self.rng = random.Random(seed)  # noqa: S311
         self.feed = Feed(EVENTS, seed)
-        self.store: Path | str = url or folder
+        self.store: Path | str = url or folder / STORE
         self.settings = settings
         self._faults = Faults(seed, rate, in_a_row=2, poison=self.feed.poison)
         self.server = FaultyServer(self._rule)
@@ -209,12 +206,11 @@ class Campaign:
         """
         if not self.server.requests:
             return  # There may be no store yet.
-        found = re.search(r"run ([0-9a-f]{8}-[0-9a-f-]{27})", run.log)
-        if found is None:  # It was killed before it could say so, let alone reserve anything.
+        if run.run_id is None:  # It was killed before it could say so, let alone reserve anything.
             assert not self.server.arrivals[token], run.log
             return
         if in_order:
-            assert reserved(self.store, found[1]) == 0, run.log
+            assert reserved(self.store, run.run_id) == 0, run.log
             return
         if isinstance(store := self.store, str):
             name = self._connection(token)
@@ -222,9 +218,9 @@ class Campaign:
         requests = [r for r in self.server.requests if r.token == token]
         answered = {event for r in requests if r.answered_at is not None for event in r.ids}
         in_flight = {event for r in requests for event in r.ids} - answered
-        held = reserved(self.store, found[1])
+        held = reserved(self.store, run.run_id)
         assert held >= len(in_flight - self.feed.expires.keys()), run.log
-        bury(self.store, found[1])  # Nobody waits for half a minute after each kill.
+        bury(self.store, run.run_id)  # Nobody waits for half a minute after each kill.
 
     def _sent_to_the_end(self, token: str, at: float) -> bool:
         """Whether a run used the time that it has after a signal, as it may need on a busy machine.
@@ -295,9 +291,9 @@ class Campaign:
             ended = ends.get(request.token)
             if ended is None or ended.settled or request.answered_at < ended.at - LOOKS:
                 known.update(request.ids if request.sure else ())
-        ((count,),) = rows(self.store, "SELECT count(*) FROM event")
+        ((count,),) = ask(self.store, "SELECT count(*) FROM event")
         assert len(known) <= count <= len(possible)
-        delivered = {event for (event,) in rows(self.store, "SELECT event_id FROM delivered")}
+        delivered = {event for (event,) in ask(self.store, "SELECT event_id FROM delivered")}
         assert known <= delivered <= self.server.delivered
         # An event is delivered, or a dead letter, unless the tap sends it again when it is too old.
         assert not known & letters_by_id(self.store).keys() - self.feed.expires.keys()
@@ -532,26 +528,22 @@ RATES = (0.0, 0.1)
 @pytest.mark.slow
 def test_kill_campaigns(tmp_path: Path) -> None:
     """The same with any signal, and with an API that fails."""
-
-    def one(seed: int, rate: float) -> None:
-        folder = tmp_path / f"{seed}-{rate}"
-        campaign = Campaign(folder, seed, rate, flush_interval_seconds=1)
-        kill_and_resume(campaign, SHARES[seed % len(SHARES)])
-
-    in_parallel(one, itertools.product(range(CAMPAIGNS), RATES))
+    _campaigns(tmp_path, itertools.product(range(CAMPAIGNS), RATES, [None]))
 
 
 @pytest.mark.postgres
 @pytest.mark.slow
 def test_kill_campaigns_in_postgres(tmp_path: Path, new_store_url: Callable[[], str]) -> None:
     """The same, with the store in PostgreSQL."""
+    _campaigns(tmp_path, ((n, RATES[n % len(RATES)], new_store_url()) for n in range(CAMPAIGNS)))
 
-    def one(seed: int, rate: float, url: str) -> None:
-        folder = tmp_path / f"{seed}"
-        campaign = Campaign(folder, seed, rate, url, flush_interval_seconds=1)
+
+def _campaigns(folder: Path, cases: Iterable[tuple[int, float, str | None]]) -> None:
+    def one(seed: int, rate: float, url: str | None) -> None:
+        place = folder / f"{seed}-{rate}"
+        campaign = Campaign(place, seed, rate, url, flush_interval_seconds=1)
         kill_and_resume(campaign, SHARES[seed % len(SHARES)])
 
-    cases = [(seed, RATES[seed % len(RATES)], new_store_url()) for seed in range(CAMPAIGNS)]
     in_parallel(one, cases)
 
 

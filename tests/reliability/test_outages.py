@@ -6,12 +6,12 @@ from pathlib import Path
 
 from faults import Faults
 from faulty_server import Reply, Request, in_turn
+from ledger_claims import letters_by_id
 from reliability_support import (
     LONG,
     Feed,
     assert_adds_up,
     in_parallel,
-    letters_by_id,
     name,
     run_against,
 )

@@ -30,7 +30,7 @@ ACCEPTED: list[dict[str, Any]] = [
     {"source": "offline", "eventTime": int(NOW) + 1 - 30 * DAY},
 ]
 
-INTEGER, NUMBER = ' of type "integer"', ' of type "number"'
+INTEGER = ' of type "integer"'
 OBJECT, STRING = ' of type "object"', ' of type "string"'
 WHOLE = "must be an integer without a fraction"
 EARLIER = "must be earlier than the moment of sending"

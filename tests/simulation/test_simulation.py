@@ -10,7 +10,6 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from simulated_plan import FAULTS, plan_of
 from simulation import play, violation_in
 
 if TYPE_CHECKING:
@@ -55,11 +54,3 @@ def test_histories_stay_the_same(snapshot: SnapshotAssertion) -> None:
     """
     played = (play(seed) for seed in range(7_000, 7_060))
     assert "\n".join(f"{' '.join(runs)} {n} {time:.3f}" for runs, n, time in played) == snapshot
-
-
-def test_plans() -> None:
-    """Each kind of fault is met alone, and all are met at once."""
-    kinds = {plan_of(seed).faults for seed in range(1_000)}
-
-    assert {frozenset({fault}) for fault in FAULTS} <= kinds
-    assert frozenset(FAULTS) in kinds

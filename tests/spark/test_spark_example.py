@@ -2,15 +2,10 @@
 
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
-from integration_support import STORE
-from ledger_claims import read_letters
-from meltano_support import changed_text, copy_of_the_repositorys
-from spark_support import PYTHON, ROOT, Recorder, Spark, environment, facts, options
+from spark_support import PYTHON, ROOT, Spark, environment, facts
 
 from target_liveintent.sandbox import Sandbox
 
@@ -18,13 +13,6 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 ROWS = 5_000
 # The stream map `orders` of meltano.yml, as DataFrame columns.
-QUERY = """
-SELECT id, created_at AS event_time, IF(channel = 'store', 'offline', channel) AS source,
-    coalesce(nullif(email, ''), loyalty_hash) AS email, client_ip AS ip, user_agent, idfa, aaid,
-    ad_tracking AS tracking_enabled, currency, total AS value, string(order_number) AS order_id,
-    landing_url AS source_url, app_bundle
-FROM json.`{file}` WHERE status = 'paid' AND NOT is_test
-"""
 
 
 @pytest.fixture
@@ -73,40 +61,3 @@ def test_the_example(
     fates = f"delivered {sandbox.stats.accepted}, dead-lettered {len(facts(outcomes, 'rejected'))}"
     assert fates in done.stderr
     assert "@" not in done.stdout + done.stderr
-
-
-@pytest.mark.meltano
-def test_same_events(
-    spark: Spark, server: Recorder, orders: Path, tmp_path: Path, outcomes: Path
-) -> None:
-    """Events and dead letters are the same, byte for byte; the IDs are derived from the key."""
-    project = copy_of_the_repositorys(tmp_path)
-    maps = project.settings.read_text(encoding="utf-8")
-    derived = changed_text(maps, {"            event_id: id\n": ""})
-    project.settings.write_text(derived, encoding="utf-8")
-    installed = project.run("install", "tap-jsonl", "target-liveintent")
-    assert installed.returncode == 0, installed.stderr
-    done = project.run(
-        *("run", "--no-install", "--full-refresh", "tap-jsonl", "target-liveintent"),
-        TAP_JSONL_PATH=str(orders),
-        TARGET_LIVEINTENT_CUSTOMER_ID="a-1b2c",
-        TARGET_LIVEINTENT_AUTH_TOKEN="token",
-        TARGET_LIVEINTENT_PIXEL_ID="12345",
-        TARGET_LIVEINTENT_API_URL=server.url,
-        TARGET_LIVEINTENT_STORE=str(tmp_path / STORE),
-    )
-    assert done.returncode == 0, done.stderr
-    by_target = Counter(server.events)
-    server.events.clear()
-
-    spark.do("write", sql=QUERY.format(file=orders), options=options(server.url, outcomes))
-    assert Counter(server.events) == by_target
-    assert max(by_target.values()) == 1
-    assert by_target.total() > ROWS / 2
-
-    def fates(left: list[dict[str, Any]]) -> Counter[tuple[str, str]]:
-        return Counter((letter["event_id"], letter["reason"]) for letter in left)
-
-    found = fates(facts(outcomes, "rejected"))
-    assert found == fates(read_letters(tmp_path / STORE))
-    assert len({reason for _, reason in found}) > 2
