@@ -55,6 +55,8 @@ Page: TypeAlias = tuple[str | None, str | None, str | None]
 
 _REMEMBERED = 1_024
 """How many texts of a column are remembered with their results."""
+_LONGEST_TIME = 26
+"""Characters of a time without an offset whose seconds have six digits."""
 _SENT_AS_IS = re.compile(r"(?!(?:None|null|NULL|NaN|nan)\Z)[0-9A-Za-z_.:/#-]{1,128}")
 """Texts that no rule changes, such as most IDs."""
 _UUID = re.compile(rf"(?!0{{8}}-){UUID_FORM.pattern}")
@@ -163,7 +165,7 @@ def _identity(builder: EventBuilder) -> Iterator[str]:
         yield "    identity = hash_address(given_email.strip(), normalize)"
     candidates = "".join(f"given_{name}, " for name in builder.hashed)
     yield f"if identity is None: identity = identify(({candidates}), normalize, hashed)"
-    yield "if not hashed_notes.isdisjoint(identity.notes): odd()"
+    yield "if identity.notes and not hashed_notes.isdisjoint(identity.notes): odd()"
     yield "sent_md5 = identity.md5"
     yield "sent_sha2 = identity.sha2"
     if builder.suppressions:
@@ -200,9 +202,9 @@ def _read(name: str) -> str:
 
 
 def _call(name: str, struct: Any, **objects: str) -> str:
-    """Return the code that makes a struct of an event."""
+    """Return the code that makes a struct of an event. Names of arguments would take longer."""
     members = {member: f"sent_{member}" for member in struct.__struct_fields__} | objects
-    return f"{name}({', '.join(f'{member}={code}' for member, code in members.items())})"
+    return f"{name}({', '.join(members.values())})"
 
 
 def _names(builder: EventBuilder) -> dict[str, Any]:
@@ -280,7 +282,8 @@ def _time_reader(zone: dt.tzinfo) -> Callable[[Any], int]:
     """Return a reader of event times."""
 
     def time(value: Any) -> int:
-        if type(value) is str and not value[26:27].isdigit():  # (It rounds a seventh digit.)
+        # (A seventh digit of a second would be rounded.)
+        if type(value) is str and (len(value) <= _LONGEST_TIME or not value[26].isdigit()):
             try:
                 passed = msgspec.convert(value, dt.datetime) - coerce.EPOCH
             except (msgspec.ValidationError, UnicodeError, TypeError):  # Another form, or no zone.
@@ -312,5 +315,6 @@ _TESTS: dict[str, tuple[type, Callable[[Any], object]]] = {
     "order_id": (str, _SENT_AS_IS.fullmatch),
     "decision_id": (str, _UUID.fullmatch),
     "value": (float, math.isfinite),
+    "source": (str, WINDOWS.__contains__),
 }
 """Columns with a different value in most records: the usual type, and what is sent unchanged."""

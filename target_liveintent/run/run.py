@@ -116,7 +116,10 @@ class Run:
             RunError: If the rejection ends the run, or delivery fails.
         """
         if type(result) is Conversion:  # Each event pays for this; `isinstance` takes longer.
-            self._add(stream, result)
+            if self._left is not None:
+                self._add_limited(stream, result)
+            elif self._batches.add(stream, result):
+                self.submit(stream)
         elif isinstance(result, Rejection):
             if stream == DEAD_LETTERS and REASONS[result.reason].is_kept:
                 self.counts.of(stream).not_replayed[result.reason] += 1  # Its letter stays.
@@ -127,7 +130,8 @@ class Run:
         else:
             self.counts.of(stream).filtered += 1
 
-    def _add(self, stream: str, conversion: Conversion) -> None:
+    def _add_limited(self, stream: str, conversion: Conversion) -> None:
+        """Put an event into its batch, unless the setting `limit` is reached."""
         if self._left == 0:
             self.counts.of(stream).dropped["over_limit"] += 1
             return

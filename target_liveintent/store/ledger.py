@@ -78,7 +78,7 @@ class Ledger:
                 # (A dead letter of a stream whose name holds an address has another name.)
                 common.update(f"\0{pixel_id}\0{scrub(stream)}\0".encode(errors="replace"))
             hashed = common.copy()
-            hashed.update(event.event_id.encode(errors="replace"))
+            hashed.update(event.event_id.encode())
             keys.append(conversion.expires_at.to_bytes(TIME_BYTES, "big") + hashed.digest())
         return keys
 
