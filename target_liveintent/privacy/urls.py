@@ -83,7 +83,8 @@ def clean_url(url: str, kept: Callable[[str], str | None] = _all_but_secrets) ->
 
 def _is_plain(url: str) -> bool:
     """Return whether no name of a parameter means a secret, and nothing is odd."""
-    is_odd = _ODD.search(url) or not url.isascii()
+    may_be_odd = "%" in url or "@" in url or "\\" in url  # A look for one sign is fast.
+    is_odd = (may_be_odd and _ODD.search(url)) or not url.isascii()
     return not is_odd and not any(map(_is_credential, _NAME_WITHIN.findall(url)))
 
 
