@@ -31,7 +31,6 @@ from target_liveintent.run_id import new_run_id, run_named
 from target_liveintent.settings import Settings
 from target_liveintent.singer import explaining
 from target_liveintent.singer.failures import readable_failures
-from target_liveintent.singer.process import check_standard_streams
 from target_liveintent.store import delivered, letters
 from target_liveintent.store.database import Database
 from target_liveintent.store.run_store import open_database, open_for_reading
@@ -51,7 +50,6 @@ class _Program(click.Group):
         _setup_console_logging(log_level=_plugin_log_level(plugin_name=TargetLiveIntent.name))
         protect_logging()
         with readable_failures(_LOGGER):
-            check_standard_streams()
             return super().main(*args, **kwargs)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -69,10 +69,6 @@ class Explained(msgspec.Struct):
         """Whether a run ends because the user wants events of a stream that cannot give them."""
         return bool(self.missing) and self.plan.named and not self.gives_events
 
-    def event_time(self, record: dict[str, Any]) -> int | None:
-        """Return the Unix time of a record's event, if it has one."""
-        return self.converter.event_time(record) if self.converter else None
-
     def add(self, record: dict[str, Any], violation: str | None = None) -> None:
         """Convert a record as a run would; `violation` is what is wrong with it as a whole."""
         counts = self.counts

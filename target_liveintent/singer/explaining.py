@@ -184,7 +184,7 @@ def converted(
         (one, record) for name, record in found.records for one in plans if one.stream.name == name
     ]
     if from_recording:
-        times = (one.event_time(record) for one, record in of_plans)
+        times = (one.converter.event_time(record) for one, record in of_plans if one.converter)
         as_of = max((time for time in times if time is not None), default=0) + _CLOCK_AFTER
     for one, record in of_plans:
         validator = validators.get(one.stream.name)

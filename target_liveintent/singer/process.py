@@ -19,17 +19,6 @@ _LOG_SECONDS = 0.5
 """Seconds that the last log line may take, as standard error may be full as well."""
 
 
-def check_standard_streams() -> None:
-    """Raise a `StorageError` if one is closed: the next file that is opened would take its place.
-
-    What is meant for standard error would then be written into the store.
-    """
-    for name, stream in (("input", sys.stdin), ("output", sys.stdout), ("error", sys.stderr)):
-        if stream is None:
-            msg = f"standard {name} is closed: remove <&-, >&- or 2>&- from the command"
-            raise StorageError(msg)
-
-
 def write_state(state: str) -> None:
     """Write a STATE to standard output; raises a `StorageError` if that is not possible."""
     try:

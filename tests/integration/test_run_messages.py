@@ -8,7 +8,6 @@ from integration_support import (
     OFTEN,
     WITH_ID,
     Launcher,
-    lines,
     numbered,
     order,
     schema,
@@ -82,16 +81,3 @@ def test_silent_tap(target: Launcher, sandbox: Sandbox) -> None:
     assert sandbox.stats.accepted == 1
     assert run.send(state({"n": 1})).close_input().wait().code == 0
     assert run.states == [{"n": 0}, {"n": 1}]
-
-
-def test_a_closed_standard_output(target: Launcher, sandbox: Sandbox) -> None:
-    """It ends the program before anything is sent or made, in one line."""
-    config = target.config(store="own.sqlite", report_path="report.html")
-    given = lines([schema(), order(1), state(1)])
-    for arguments in (("--config", str(config)), ("preset", "shopify")):
-        done = target.in_shell('exec "$@" >&-', *arguments, given=given)
-        assert (done.returncode, done.stdout, sandbox.stats.requests) == (1, b"", 0)
-        assert list(target.folder.iterdir()) == [config]
-        said = "standard output is closed: remove <&-, >&- or 2>&- from the command\n"
-        assert done.stderr.decode().endswith(f" {said}")
-        assert done.stderr.count(b"\n") == 1

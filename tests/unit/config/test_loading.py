@@ -52,16 +52,6 @@ def test_what_meltano_reads() -> None:
     assert properties["presets"]["additionalProperties"]["enum"] == list(PRESETS)
 
 
-def test_everything_that_is_wrong_in_one_line() -> None:
-    """The user can fix all of it at once."""
-    with pytest.raises(ConfigurationError) as raised:
-        settings_of({"customer_id": "x", "batch_size_rows": 0, "on_rejection": "stop"})
-    message = str(raised.value)
-    assert "\n" not in message
-    for name in ("customer_id", "auth_token", "batch_size_rows", "on_rejection"):
-        assert f"'{name}'" in message
-
-
 @pytest.mark.parametrize(
     ("name", "given", "used"),
     [

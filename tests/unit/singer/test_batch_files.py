@@ -96,14 +96,6 @@ def test_junk_names_file_and_line_and_shows_nothing(stored: Stored, line: bytes)
     assert "\n" not in message
 
 
-def test_a_file_elsewhere() -> None:
-    """The URL of a file on another file system is read in the same way."""
-    memory = fsspec.filesystem("memory")
-    memory.pipe_file("/taps/a.jsonl", gzip.compress(LINES, mtime=0))
-    assert list(batch_records(GZIP, ["memory://taps/a.jsonl"])) == RECORDS
-    memory.rm("/taps", recursive=True)
-
-
 @pytest.mark.parametrize(
     ("url", "said"),
     [

@@ -206,18 +206,6 @@ def test_states_that_are_none(value: bytes, said: str) -> None:
     assert "s3cr3t" not in str(raised.value)
 
 
-def test_errors_of_handlers_name_the_line() -> None:
-    """What is found wrong later, in the record itself, is of that line too."""
-
-    def handle(message: Message) -> None:
-        msg = "no good"
-        raise InputError(msg)
-
-    source = io.StringIO("\n" + STREAM[2].decode())
-    with pytest.raises(InputError, match=r"line 2 .*no good"):
-        MessageReader(lambda: None).process_lines(source, {"STATE": handle})
-
-
 def test_a_reader_that_is_stopped_reads_no_further() -> None:
     """After a signal nothing more is handed over."""
     found = Recorder()

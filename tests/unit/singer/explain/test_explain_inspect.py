@@ -1,7 +1,6 @@
 """What `explain` notes about the records of a stream."""
 
 import io
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -69,13 +68,6 @@ def test_events_with_one_id() -> None:
     assert not any("event ID" in one for one in describe(made, settings()).warnings)
 
 
-def test_a_byte_order_mark() -> None:
-    """The first heading of a CSV may begin with one; the column is known without it."""
-    marked = {f"\ufeff{name}": value for name, value in RECORD.items()}
-    (made,) = inspected(schema(marked), record(marked), recorded=True)
-    assert (outcomes(made.counts), made.counts.always_empty) == ({"sent": 1}, ["value"])
-
-
 def test_a_stream_that_a_map_drops() -> None:
     """It lacks nothing, because it is not to give events, and its records are not counted."""
     (made,) = inspected(schema(["id"]), record(RECORD), maps={"orders": None})
@@ -111,12 +103,6 @@ def test_a_state_without_a_value() -> None:
     """A run refuses it."""
     with pytest.raises(InputError, match=r"line 3 of the input: .*STATE"):
         inspected(*GOOD, {"type": "STATE"})
-
-
-def test_junk_after_a_stream() -> None:
-    """Its line is named, as in a run."""
-    with pytest.raises(InputError, match=r"line 2 of the input: .*not valid JSON"):
-        read_input(io.StringIO(json.dumps(schema(["id"])) + "\njunk\n"))
 
 
 def at(event_time: Any, **columns: Any) -> dict[str, Any]:
