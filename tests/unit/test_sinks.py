@@ -129,13 +129,14 @@ def test_two_maps_of_one_stream(own: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("limit", [None, 1])
 def test_the_end_of_an_input(caplog: pytest.LogCaptureFixture, limit: int | None) -> None:
-    """A map whose stream did not come is reported, unless the run stops before the end."""
+    """A map whose stream did not come is named if one is similar, unless the run stops before."""
     caplog.set_level(logging.INFO)
-    target = started(stream_maps={"ordres": {"ip": "ip"}}, limit=limit)
+    target = started(stream_maps={"ordres": {"ip": "ip"}, "refunds": {}}, limit=limit)
     record = {"id": 1, "event_time": int(time.time()), "email": "a@example.com"}
     target.listen(io.StringIO(messages("orders", COLUMNS, record)))
-    absent = [one for one in caplog.messages if one.startswith("a stream map names 'ordres'")]
-    assert len(absent) == (limit is None)
+    said = "a stream map names 'ordres', but the input has no such stream; did you mean 'orders'?"
+    absent = [one for one in caplog.messages if one.startswith("a stream map names")]
+    assert absent == ([said] if limit is None else [])
 
 
 @pytest.mark.parametrize("count", [0, 1])
@@ -145,7 +146,8 @@ def test_state_without_a_stream_that_gives_events(
     """If records came, the maps are for other streams: the run fails, and no STATE passes them."""
     target = TargetLiveIntent(config={**ACCOUNT, "stream_maps": {"orders": {"ip": "ip"}}})
     given = messages("people", ("id",), *[{"id": 1}] * count)
-    failing = pytest.raises(StreamMappingError, match=r"no stream in the input \(people\)")
+    said = r"no stream in the input \(people\) is mapped to events.* only these streams: orders$"
+    failing = pytest.raises(StreamMappingError, match=said)
     with failing if count else contextlib.nullcontext():
         target.process(io.StringIO(f'{given}\n{{"type": "STATE", "value": 1}}\n'))
     assert capsys.readouterr().out == ("" if count else "1\n")

@@ -20,7 +20,6 @@ from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.mapping.stream_maps import StreamPlan
 from target_liveintent.singer.reader import Message
 from target_liveintent.singer.streams import (
-    MELTANO_TEST_STREAM,
     RecordValidator,
     Stream,
     StreamRegistry,
@@ -189,14 +188,6 @@ def test_warnings(
     assert found.streams.has_events == any(gives_events)
 
 
-def test_the_test_of_meltano() -> None:
-    """It is accepted with any columns, gives no events, and does not fail the run."""
-    found = Registering({"orders": MAP})
-    found.send(MELTANO_TEST_STREAM, ("id", "name"))
-    assert found.streams.has_events
-    assert found.gives_events == [False]
-
-
 @pytest.mark.parametrize("stream", [DEAD_LETTERS, DELIVERED_EVENTS])
 def test_streams_of_the_own_commands_are_refused(stream: str) -> None:
     """Their events would be sent again, whatever the settings say of other streams."""
@@ -217,28 +208,6 @@ def test_what_a_preset_reads_in_vain(name: str, caplog: pytest.LogCaptureFixture
     assert caplog.messages == [
         READS.format("orders", "order_id", "numbr", DID_YOU_MEAN.format("number"))
     ]
-
-
-def test_absent_streams(caplog: pytest.LogCaptureFixture) -> None:
-    """A stream that did not come is named if one that came is similar."""
-    found = Registering({"ordres": MAP, "refunds": MAP})
-    found.send("orders")
-    found.streams.warn_at_end()
-    assert caplog.messages == [
-        "a stream map names 'ordres', but the input has no such stream; did you mean 'orders'?"
-    ]
-
-
-def test_a_run_without_mapped_streams() -> None:
-    """The error names the streams that came, and those of the maps."""
-    found = Registering({"orders": MAP, "x*": MAP})
-    found.send("people", ("id",))
-    with pytest.raises(StreamMappingError) as raised:
-        found.streams.fail_unmapped()
-    assert str(raised.value) == (
-        "no stream in the input (people) is mapped to events. The stream maps name only these"
-        " streams: orders, x*"
-    )
 
 
 # Validation of records: the place and the rule are named, and never the value
