@@ -356,6 +356,18 @@ def test_explain_for_programs(program: Program) -> None:
     assert found["notes"][0].startswith("setting 'pixl_id' is unknown")
 
 
+def test_explain_compares(program: Program) -> None:
+    """Only an expectation that is met is a success."""
+    record = {"id": 1, "event_time": int(time.time()) - 60, "email": JANE}
+    lines = (SCHEMA, {"type": "RECORD", "stream": "orders", "record": record})
+    Path("records").write_text("\n".join(map(json.dumps, lines)))
+    codes = []
+    for changes in ({}, {}, {"pixel_id": 6}):
+        arguments = ("explain", "records", "--expect=expected.json")
+        codes.append(program(*arguments, **EVENTS | changes).exit_code)
+    assert codes == [1, 0, 1]
+
+
 # Without a store
 
 
