@@ -129,24 +129,6 @@ def test_a_stranger_after_a_signal(monkeypatch: pytest.MonkeyPatch, where: str) 
 
 
 @pytest.mark.parametrize(
-    ("is_writing", "reason", "said"),
-    [
-        (False, None, "the cause is unknown"),
-        (False, "a lock of a test", "a lock of a test"),
-        (True, "a lock of a test", "no program has read STATE from standard output"),
-    ],
-)
-def test_why_a_stopped_run_does_not_end(
-    monkeypatch: pytest.MonkeyPatch, is_writing: bool, reason: str | None, said: str
-) -> None:
-    """It waits for whoever should read STATE, for the store, or for nothing that is known."""
-    target = made()
-    monkeypatch.setattr(target._output, "waiting", is_writing)  # noqa: SLF001
-    monkeypatch.setattr(target._waiting, "reason", reason)  # noqa: SLF001
-    assert target._signals._what_waits() == said  # noqa: SLF001
-
-
-@pytest.mark.parametrize(
     ("replay", "then"),
     [
         (None, "the next run continues from the last STATE"),
