@@ -101,11 +101,11 @@ def record_of(  # noqa: PLR0913 (an argument for each thing that it is made of)
     counts: RunCounts,
     settings: Settings,
     ending: Ending,
+    store: RunStore,
     *,
     run_id: str,
     version: str,
     now: float,
-    repeated: Counter[str] | None = None,
 ) -> RunRecord:
     """Return the record of a run that ended at the Unix time `now`."""
     ended_at = dt.datetime.fromtimestamp(int(now), dt.timezone.utc)
@@ -123,7 +123,8 @@ def record_of(  # noqa: PLR0913 (an argument for each thing that it is made of)
         requests=counts.requests,
         retries=counts.retries,
         throttled=counts.throttled,
-        streams=_figures(counts, repeated or Counter()),
+        streams=_figures(counts, store.repeated_letters),
+        missing=store.missing,
     )
 
 
@@ -227,16 +228,15 @@ def history_of(runs: Iterable[RunRecord], today: dt.date) -> History:
 # In the store
 
 
-def read_history(database: Database, settings: Settings, today: dt.date) -> History:
-    """Read the history of the account and the pixel until today, in the zone of the settings.
+def read_history(database: Database, settings: Settings, now: float) -> History:
+    """Read the history of the account and the pixel until today; `now` is a Unix time.
 
     Raises:
         StorageError: If the store cannot be read.
     """
-    midnight = dt.datetime.combine(today, dt.time(), settings.events.zone)
     # (A run may begin on the day before that on which it ends.)
-    since = midnight.timestamp() - (DAYS_READ + 2) * DAY
-    stored = runs_in(database, settings, since)
+    stored = runs_in(database, settings, now - (DAYS_READ + 3) * DAY)
+    today = dt.datetime.fromtimestamp(now, settings.events.zone).date()
     return history_of(filter(None, (_record_in(one, settings) for one in stored)), today)
 
 

@@ -112,11 +112,8 @@ class Compared(msgspec.Struct, frozen=True):
     @property
     def name(self) -> str:
         """The name of the figure, with its currency."""
-        return (
-            f"{self.kind.name} {money_in(self.subject)}"
-            if self.kind.of_currency
-            else self.kind.name
-        )
+        currency = f" {money_in(self.subject)}" if self.kind.of_currency else ""
+        return f"{self.kind.name}{currency}"
 
     def words(self, number: Number | None) -> str:
         """Return a number of this figure; "-" where there is none."""
@@ -296,13 +293,12 @@ class _Gathered:
         values = {day: of(one) for day, one in self.usual.items()}
         numbers = [(day, float(value)) for day, value in values.items() if value is not None]
         now, usual = of(self.case.now), self.case.usual(of)
-        points = [
-            Point(
-                values.get(day),
-                range_of(comparable(numbers, day)) if day >= self.comparable_from else None,
-            )
-            for day in self.shown[:-1]
-        ]
+        ranges = {
+            day: range_of(comparable(numbers, day))
+            for day in self.shown
+            if day >= self.comparable_from
+        }
+        points = [Point(values.get(day), ranges.get(day)) for day in self.shown[:-1]]
         return Compared(
             figure=name,
             subject=currency,

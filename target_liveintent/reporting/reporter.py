@@ -43,8 +43,7 @@ def read_overview(
         StorageError: If the store cannot be read.
     """
     now = clock.time()
-    today = dt.datetime.fromtimestamp(now, settings.events.zone).date()
-    return overview_of(read_history(database, settings, today), settings, now, max_age)
+    return overview_of(read_history(database, settings, now), settings, now, max_age)
 
 
 class RunReporter:
@@ -113,19 +112,12 @@ class RunReporter:
         """Keep the figures of the run; return the history with it, if any, and what is unusual."""
         if store is None or self._settings.dry_run:
             return None, []
-        settings = self._settings
+        settings, now = self._settings, self._clock.time()
         try:
             record = record_of(
-                counts,
-                settings,
-                ending,
-                run_id=self._run_id,
-                version=self._program,
-                now=self._clock.time(),
-                repeated=store.repeated_letters,
+                counts, settings, ending, store, run_id=self._run_id, version=self._program, now=now
             )
-            record.missing = store.missing
-            history = read_history(store.database, settings, record.day)
+            history = read_history(store.database, settings, now)
             record.unusual = judge(history, record, settings.events.zone)
             store.finish(record.ending, stored_text(record))
         except Exception as failure:  # noqa: BLE001 (events are delivered, and STATE is written)

@@ -158,13 +158,11 @@ def causes(overview: Overview, most: int) -> list[str]:
 
 def health_line(overview: Overview) -> str:
     """Return a line that says whether everything is normal, or what is not, and since when."""
-    if overview.causes:
-        return " ".join(causes(overview, 2))
     last = overview.last_run
-    ended = (
-        f" The last run ended at {moment(last.ended_at, overview.as_of.tzinfo)}." if last else ""
-    )
-    return f"{verdict_of(overview).headline}{ended} {comparison(overview)}"
+    if overview.causes or last is None:
+        return " ".join(causes(overview, 2))
+    ended = f"The last run ended at {moment(last.ended_at, overview.as_of.tzinfo)}."
+    return f"{verdict_of(overview).headline} {ended} {comparison(overview)}"
 
 
 # What the last 24 hours brought, and how figures compare

@@ -9,6 +9,7 @@ import io
 import logging
 import random
 import re
+import types
 import zoneinfo
 from collections import Counter
 from decimal import Decimal
@@ -251,9 +252,10 @@ class MadeUpRun:
             counts.read += count
         return self
 
-    def record(self, ending: Ending = Ending(DONE), **others: Any) -> RunRecord:  # noqa: B008
+    def record(self, ending: Ending = Ending(DONE), **repeated: int) -> RunRecord:  # noqa: B008
+        store: Any = types.SimpleNamespace(repeated_letters=Counter(repeated), missing={})
         names = {"run_id": "run-1", "version": "target-liveintent 0"}
-        return record_of(self.counts, self.settings, ending, **names, now=NOW_UNIX, **others)
+        return record_of(self.counts, self.settings, ending, store, **names, now=NOW_UNIX)
 
 
 def reporter(

@@ -6,7 +6,6 @@ import json
 import sqlite3
 import time
 import zoneinfo
-from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -67,7 +66,7 @@ class Runs:
         """Read the history of today."""
         settings = settings or self.settings
         with self.reading() as database:
-            return read_history(database, settings, TODAY)
+            return read_history(database, settings, at(TODAY).timestamp())
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Database]:
@@ -219,7 +218,7 @@ def test_what_a_run_leaves(snapshot: SnapshotAssertion) -> None:
     run = MadeUpRun().deliver(40).deliver(3, "visits", source="offline", at=TIME + 20 * DAY)
     run.deliver(2, value="1e15", currency="JPY").deliver(1, currency=None)
     run.reject("orders", no_identity=2, no_consent=3).reject("visits", invalid_source=1)
-    left = run.record(repeated=Counter(no_identity=1))
+    left = run.record(no_identity=1)
     assert msgspec.json.format(msgspec.json.encode(left), indent=1).decode() == snapshot
     orders, visits = left.streams["orders"], left.streams["visits"]
     assert (orders.delivered, orders.with_email_hash, orders.having("decision_id")) == (43, 43, 43)

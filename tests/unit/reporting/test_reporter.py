@@ -1,7 +1,6 @@
 """The end of a run: what its log, its files, its page and the store have then, and nothing else."""
 
 import contextlib
-import datetime as dt
 import fcntl
 import logging
 import os
@@ -58,11 +57,10 @@ class Runs:
 
     def history(self) -> History:
         settings = settings_of(self.given)
-        today = dt.datetime.fromtimestamp(self.clock.now, dt.timezone.utc).date()
         database = open_for_reading(settings, self.clock)
         assert database is not None
         with contextlib.closing(database):
-            return read_history(database, settings, today)
+            return read_history(database, settings, self.clock.now)
 
 
 @pytest.fixture
