@@ -123,8 +123,9 @@ def case_of(
     """
 
     def of(streams: dict[str, StreamCounts]) -> StreamCounts:
-        shown = streams.values() if stream is None else [streams.get(stream, StreamCounts())]
-        return add(StreamCounts(), *shown)
+        if stream is None:
+            return add(StreamCounts(), *streams.values())
+        return streams.get(stream, StreamCounts())
 
     today, first = now.date(), (now - dt.timedelta(hours=_HOURS - 1)).date()
     yesterday = today - dt.timedelta(days=1)
