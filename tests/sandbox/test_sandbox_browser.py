@@ -70,17 +70,6 @@ def test_switches_faults(own_sandbox: Sandbox, target: Launcher, open_page: Open
     assert own_sandbox.stats.by_status["503"] >= 1
 
 
-def test_removes_faults(sandbox: Sandbox, open_page: OpenPage) -> None:
-    """Any fault is listed, and can be removed."""
-    sandbox.add_faults({"kind": "partial", "times": 2, "event_ids": ["e-1"]})
-    with open_page(sandbox.url) as page:
-        listed = page.locator("#active li")
-        expect(listed).to_contain_text('{"kind":"partial","times":2,"event_ids":["e-1"]}')
-        listed.get_by_role("button").click()
-        expect(listed).to_have_count(0)
-    assert sandbox.faults == {}
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_is_readable(sandbox: Sandbox, post: Post, open_page: OpenPage, scheme: str) -> None:

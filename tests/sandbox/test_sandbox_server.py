@@ -92,16 +92,6 @@ def test_events(sandbox: Sandbox, post: Post, call: Call) -> None:
         assert (answer.status_code, list(answer.json())) == (422, ["error"])
 
 
-def test_requests(sandbox: Sandbox, post: Post) -> None:
-    """The log of requests says when each arrived, what it contained, and how it was answered."""
-    post(events(2))
-    post([event(source="shop")], token=None)
-    accepted, denied = sandbox.requests
-    assert (accepted.number, accepted.received_at, accepted.events) == (1, NOW, 2)
-    assert (denied.number, denied.answer.status, denied.events) == (2, 401, 0)
-    assert denied.answer.problems == ("the token is missing or wrong",)
-
-
 def test_keeps_the_newest(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the newest requests are kept; counts are exact."""
     monkeypatch.setattr(store, "_KEPT", 2)

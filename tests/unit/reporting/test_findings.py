@@ -218,4 +218,5 @@ def test_the_run_that_has_just_ended() -> None:
     found = overview_of(known, SETTINGS, at(0, 12).timestamp())
     assert (found.days[-1].runs, found.figure("conversions").now) == (2, 200)
     assert (found.last_run, found.as_of) == (last, at(0, 12))
-    assert (found.account, found.pixel_id) == ("a-1b2c at api.example.com", 4711)
+    account = ("a-1b2c at api.example.com", 4711)
+    assert (found.account, found.pixel_id, found.version) == (*account, 1)

@@ -91,19 +91,6 @@ def test_the_end_of_a_run(path: Path, clock: FakeClock, success: bool) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["run.prom"]
 
 
-def test_while_a_run_goes_on(path: Path, clock: FakeClock) -> None:
-    """The file is written at each interval, and says that the run is not over."""
-    file, counts = metrics(path, clock), report(clock)
-    for seconds, is_written in ((0, False), (59, False), (1, True), (59, False), (1, True)):
-        clock.now += seconds
-        path.unlink(missing_ok=True)
-        file.update(counts, STATUS)
-        assert path.exists() == is_written
-    found = read(path)
-    assert (found["in_flight"], found["ended_at"], found["success"]) == (2, 0, 0)
-    assert (found["window"], found["rate"]) == (5, 1.5)
-
-
 def test_a_file_that_cannot_be_written(
     tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -7,7 +7,6 @@ import datetime as dt
 import statistics
 from collections import Counter
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from reporting_support import NOW, TODAY, ZONE, at, overview, random_runs
 from reporting_support import run as entry
 
 from target_liveintent.reporting.history import RunRecord
-from target_liveintent.reporting.overview import Overview, period_of
+from target_liveintent.reporting.overview import Overview
 from target_liveintent.reporting.usual import Range
 from target_liveintent.run.counts import StreamCounts
 
@@ -150,15 +149,3 @@ def test_a_reason_of_earlier_days() -> None:
     entries[10].streams["orders"].rejected["no_identity"] = 3
     found = overview(entries)
     assert (found.reasons, found.last_24_hours.not_sent) == ({"no_identity": 3}, {})
-
-
-def test_the_version_of_the_json(whole: Overview) -> None:
-    """Programs that read it recognize its form by this number."""
-    assert whole.version == 1
-
-
-def test_what_the_missing_records_are_worth() -> None:
-    """The runs of a period add up, by currency."""
-    worth = ({"EUR": Decimal(5)}, {"EUR": Decimal("2.5"), "USD": Decimal(1)}, {})
-    runs = [entry(NOW, missing=one) for one in worth]
-    assert period_of(TODAY, runs).missing == {"EUR": Decimal("7.5"), "USD": Decimal(1)}

@@ -84,16 +84,6 @@ def test_a_wait(
     assert [(record.levelname, record.message) for record in caplog.records] == expected
 
 
-def test_a_line_a_minute(caplog: pytest.LogCaptureFixture) -> None:
-    """After the first line of a wait, one comes each minute."""
-    clock = FakeClock()
-    progress = Progress(LOGGER, 1_000, None, clock)
-    for _ in range(121):
-        progress.update(RunCounts(), DeliveryStatus(9, 7, 1, None, "HTTP 503", NOW - 1))
-        clock.now += 1
-    assert [line.split()[6] for line in caplog.messages] == ["1", "61", "121"]
-
-
 def test_a_wait_for_another_run(caplog: pytest.LogCaptureFixture) -> None:
     """It is logged once it lasts, and once a minute after that."""
     caplog.set_level(logging.INFO)

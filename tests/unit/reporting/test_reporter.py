@@ -7,7 +7,6 @@ import os
 import pty
 import struct
 import termios
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from target_liveintent.reporting.history import DONE, FAILED, Ending, History, r
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.store.run_store import open_for_reading, open_store
 
-STATUS = DeliveryStatus(batches=4, waiting=1)
+STATUS = DeliveryStatus(batches=4, waiting=1, window=5, rate=1.5)
 
 
 @pytest.fixture(autouse=True)
@@ -101,19 +100,6 @@ def test_the_last_lines_say_what_is_unusual(
     assert last.endswith("run.html (run 0190-0012)")
 
 
-def test_rows_that_come_again_are_known(runs: Runs) -> None:
-    """The store says which dead letters it had before, so that they are not counted twice."""
-    counts = RunCounts()
-    counts.of("orders").read = counts.of("orders").rejected["no_identity"] = 19
-    with contextlib.closing(open_store(settings_of(runs.given), "run-1", runs.clock)) as store:
-        store.repeated_letters["no_identity"] = 18
-        store.missing["EUR"] = Decimal(7)
-        reporter(runs.clock, **runs.given).end(counts, Ending(DONE), store)
-    (left,) = runs.history().runs
-    assert left.streams["orders"].repeated == {"no_identity": 18}
-    assert left.missing == {"EUR": 7}
-
-
 def test_a_store_that_cannot_be_used_any_more_is_a_warning(
     runs: Runs, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
@@ -143,7 +129,9 @@ def test_progress_and_metrics_follow_a_run(
     clock.now += 60
     reports.progress(RunCounts(), STATUS)
     assert "4 in flight (1 waiting)" in caplog.text
-    assert "target_liveintent_in_flight 4.0\n" in path.read_text()
+    shown = path.read_text()
+    for name, number in (("in_flight", 4), ("window", 5), ("rate", 1.5), ("success", 0)):
+        assert f"target_liveintent_{name} {float(number)}\n" in shown
     for kind, success in ((DONE, 1), (FAILED, 0)):
         reports.end(RunCounts(), Ending(kind), None)
         assert f"target_liveintent_success {success}.0\n" in path.read_text()
