@@ -199,7 +199,7 @@ def random_runs(seed: int = 1, days: int = 110, size: int = 300) -> list[RunReco
                 some = {reason: chance.randrange(n + 1) for reason, n in one.rejected.items()}
                 one.repeated = Counter(some)
             kind, moment = chance.choice(_KINDS), at(back, hour, chance.randrange(60))
-            missing = {"EUR": Decimal(hour)} if back % 2 else {}
+            missing = {"EUR": Decimal(hour)} if hour > 3 else {}
             runs.append(run(moment, kind, streams=streams, version=version, missing=missing))
     return runs
 

@@ -63,6 +63,7 @@ def test_the_end_of_a_run(path: Path, clock: FakeClock, success: bool) -> None:
     found = read(path)
     assert {name.partition(" ")[0] for name in found} == set(METRICS)
     other = {name: number for name, number in found.items() if 'of "a"' in name}
+    assert sum(name.startswith("unusual ") for name in other) == len(RULES)
     assert {name: n for name, n in other.items() if n} == {'records read of "a"\\\n': 3}
     assert {name: number for name, number in found.items() if name not in other} == {
         "run_info run-1": 1,
