@@ -66,7 +66,7 @@ def causes_of(
     many = {one.stream for one in found if one.rule == "dead_letters"}
     for one in found:
         if one.stream in many and _is_letter(one):
-            continue  # It is one problem with the many dead letters.
+            continue  # A new reason is one problem with the many dead letters.
         since = [one.since]
         if one.rule == "dead_letters":  # They may be many since the first one of a new reason.
             since += [new.since for new in found if new.stream == one.stream and _is_letter(new)]
@@ -74,7 +74,6 @@ def causes_of(
 
 
 def _is_letter(one: Unusual) -> bool:
-    """Return whether it is a new reason of dead letters."""
     return one.rule == "new_reason" and (one.subject not in REASONS or REASONS[one.subject].letter)
 
 
@@ -98,9 +97,9 @@ def _failed(judged: Sequence[RunRecord]) -> Iterator[Cause]:
         ):
             failed.append(run)
     if failed:
-        streams = ", ".join(sorted({name for run in failed for name in run.streams}))
-        if failed[0] is judged[-1]:  # Otherwise, another loader has succeeded since then.
-            streams = ""
+        # Where the last run did not fail, another loader has succeeded since then.
+        others = [] if failed[0] is judged[-1] else failed
+        streams = ", ".join(sorted({name for run in others for name in run.streams}))
         runs = "run" if len(failed) == 1 else f"{len(failed):,} runs"
         yield Cause(
             FAILED,

@@ -132,12 +132,10 @@ def settings_that_matter(settings: Settings) -> dict[str, str]:
     """Return the settings whose change can change the figures, without secrets."""
     names = {name: str(getattr(settings, name)) for name in _SHOWN}
     names["suppression_path"] = "not set" if settings.suppression_path is None else "set"
-    return names | {name: _digest(getattr(settings, name)) for name in DIGESTED}
-
-
-def _digest(value: object) -> str:
-    text = json.dumps(value, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+    for name in DIGESTED:
+        text = json.dumps(getattr(settings, name), sort_keys=True, default=str)
+        names[name] = hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+    return names
 
 
 def _kind(counts: RunCounts, settings: Settings) -> str:
@@ -167,15 +165,6 @@ def _figures(counts: RunCounts, repeated: Counter[str]) -> dict[str, StreamCount
 def total_of(runs: Iterable[RunRecord]) -> StreamCounts:
     """Return the sum of all streams of some runs."""
     return add(StreamCounts(), *(one for run in runs for one in run.streams.values()))
-
-
-def by_stream(runs: Iterable[RunRecord]) -> dict[str, StreamCounts]:
-    """Return the sum of runs by stream."""
-    sums: dict[str, StreamCounts] = {}
-    for run in runs:
-        for stream, one in run.streams.items():
-            add(sums.setdefault(stream, StreamCounts()), one)
-    return sums
 
 
 class Day(NamedTuple):
@@ -221,7 +210,10 @@ def history_of(runs: Iterable[RunRecord], today: dt.date) -> History:
     days = []
     for day, found in sorted(by_day.items()):
         usual = [run for run in found if run.kind == USUAL]
-        days.append(Day(day, found, usual, by_stream(usual)))
+        sums: dict[str, StreamCounts] = {}
+        for stream, one in (item for run in usual for item in run.streams.items()):
+            add(sums.setdefault(stream, StreamCounts()), one)
+        days.append(Day(day, found, usual, sums))
     return History(days)
 
 
@@ -229,7 +221,7 @@ def history_of(runs: Iterable[RunRecord], today: dt.date) -> History:
 
 
 def read_history(database: Database, settings: Settings, now: float) -> History:
-    """Read the history of the account and the pixel until today; `now` is a Unix time.
+    """Read the history of the account and the pixel until the Unix time `now`.
 
     Raises:
         StorageError: If the store cannot be read.
@@ -240,11 +232,7 @@ def read_history(database: Database, settings: Settings, now: float) -> History:
     return history_of(filter(None, (_record_in(one, settings) for one in stored)), today)
 
 
-def _counter(_: Any, value: Any) -> Any:
-    return Counter(value)
-
-
-_decode = msgspec.json.Decoder(RunRecord, dec_hook=_counter).decode
+_decode = msgspec.json.Decoder(RunRecord, dec_hook=lambda _, value: Counter(value)).decode
 
 
 def _record_in(stored: tuple[Any, ...], settings: Settings) -> RunRecord | None:

@@ -26,11 +26,7 @@ _LEAST_DAYS = 2
 
 
 def write_page(overview: Overview, path: str) -> None:
-    """Replace the page at a path.
-
-    Raises:
-        OSError: If the file cannot be written.
-    """
+    """Replace the page at a path; raise an `OSError` if it cannot be written."""
     replace_file(Path(path), without_secrets(page(overview)))
 
 

@@ -1,7 +1,4 @@
-"""Shows how far a run is, and what it waits for.
-
-On a terminal, that is one live line; otherwise, log lines at intervals.
-"""
+"""Shows how far a run is, and what it waits for, in one live line or in log lines."""
 
 from __future__ import annotations
 

@@ -37,11 +37,7 @@ def read_overview(
     max_age: dt.timedelta | None = None,
     clock: Clock = SYSTEM_CLOCK,
 ) -> Overview:
-    """Return the overview of the history in the store.
-
-    Raises:
-        StorageError: If the store cannot be read.
-    """
+    """Return the overview of the history in the store; raise a `StorageError` if this fails."""
     now = clock.time()
     return overview_of(read_history(database, settings, now), settings, now, max_age)
 
@@ -50,7 +46,6 @@ class RunReporter:
     """Writes the progress, the metrics, the summary and the report of a run.
 
     Args:
-        program: The program's name and version.
         stream: Standard error; a terminal shows progress as one live line.
         place: Where dead letters are, for the summary; None to say nothing of it.
     """

@@ -166,7 +166,8 @@ def more_dead_letters(case: Case) -> Iterator[Finding]:
     """Find more records that could not be sent, and a larger share of them."""
     letters, sent = case.now.letters, case.now.delivered
     count, tried = letters.total(), letters.total() + sent
-    usual, part = case.usual(lambda one: one.letters.total()), case.usual(_letter_share)
+    usual = case.usual(lambda one: one.letters.total())
+    part = case.usual(lambda one: share(n := one.letters.total(), n + one.delivered))
     if usual is None or part is None:
         return
     # Of more conversions, or in two daily runs within 24 hours, more cannot be sent.
@@ -180,11 +181,6 @@ def more_dead_letters(case: Case) -> Iterator[Finding]:
             f" {'all' if most == count else f'{most:,}'} of them for the reason"
             f" `{reason}`{_meaning(reason)}",
         )
-
-
-def _letter_share(figures: StreamCounts) -> float | None:
-    letters = figures.letters.total()
-    return share(letters, letters + figures.delivered)
 
 
 RULES: dict[str, Callable[[Case], Iterator[Finding]]] = {

@@ -89,12 +89,10 @@ def _unused_zone(counts: RunCounts, timezone: str) -> Iterator[str]:
     """Warn if `timezone` has no effect on any stream. Before a replay, another run has warned."""
     streams = {name: one for name, one in counts.streams.items() if name != DEAD_LETTERS}
     if not any(one.zone_uses for one in streams.values()):
-        read_times = [
-            name
-            for name, one in streams.items()
-            if one.delivered or one.rejected["event_in_future"]
-        ]
-        yield from unused_zone(timezone, read_times)
+        timed = (
+            n for n, one in streams.items() if one.delivered or one.rejected["event_in_future"]
+        )
+        yield from unused_zone(timezone, [*timed])
 
 
 def advice(counts: RunCounts, place: str | None) -> Iterator[str]:

@@ -24,7 +24,6 @@ from target_liveintent.run.amounts import counted
 
 GOOD, CALM, BAD = "good", "calm", "bad"
 """How things are."""
-_NO_RUN_YET = "There has been no run yet."
 NO_FAILURE = "No run failed so far."
 EVERYTHING_USUAL = "Everything is as usual."
 _OPERATOR = "the person who runs the pipeline"
@@ -115,7 +114,9 @@ def _verdicts(overview: Overview) -> Iterator[Verdict]:
     for cause in overview.causes:
         said, to_do = _about(cause)
         to_do = " ".join([to_do, *_until(cause, overview.as_of)])
-        yield Verdict(BAD, said, to_do) if last else Verdict(CALM, _NO_RUN_YET, to_do)
+        if last is None:
+            yield Verdict(CALM, "There has been no run yet.", to_do)
+        yield Verdict(BAD, said, to_do)
     if last is not None and last.ending == STOPPED:
         to_do = "Nothing to do: the next run sends what this run did not send."
         yield Verdict(CALM, "The last run was stopped before its end.", to_do)

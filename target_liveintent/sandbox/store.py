@@ -18,14 +18,7 @@ _KEPT = 1_000
 
 
 class LoggedRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One request in the log.
-
-    Attributes:
-        number: Its number, from 1.
-        received_at: When it arrived, in Unix seconds.
-        events: How many events it contained.
-        body: Its body; "[]" if it was not read as an array.
-    """
+    """A request, with the Unix time of its arrival; its body is "[]" if it was read as no array."""
 
     number: int
     received_at: float
@@ -40,12 +33,7 @@ class LoggedRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Item(msgspec.Struct, frozen=True):
-    """One item in the body of a request: an event, or any other JSON value.
-
-    Attributes:
-        index: Its position in the request.
-        event: The item as it arrived, decoded from JSON.
-    """
+    """One item in the body of a request: an event, or any other JSON value."""
 
     batch: LoggedRequest
     index: int
