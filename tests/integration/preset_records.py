@@ -295,25 +295,21 @@ def changed(record: Record, changes: dict[str, Any]) -> Record:
     record = copy.deepcopy(record)
     for path, value in changes.items():
         *steps, last = path.split(".")
-        inner = record
+        inner: Any = record
         for step in steps:
-            inner = inner[step]
+            inner = inner[int(step) if isinstance(inner, list) else step]
+        place = int(last) if isinstance(inner, list) else last
         if value is ...:
-            del inner[last]
+            del inner[place]
         else:
-            inner[last] = value
+            inner[place] = value
     return record
 
 
-def paths(value: Any, prefix: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+def paths(value: Any) -> list[str]:
     """All paths to something within a value, objects and lists included."""
-    if isinstance(value, dict):
-        items: list[tuple[Any, Any]] = list(value.items())
-    elif isinstance(value, list):
-        items = list(enumerate(value))
-    else:
-        return []
+    items = dict(enumerate(value)) if isinstance(value, list) else value
     found = []
-    for step, inner in items:
-        found += [(*prefix, step), *paths(inner, (*prefix, step))]
+    for step, inner in items.items() if isinstance(items, dict) else ():
+        found += [f"{step}", *(f"{step}.{path}" for path in paths(inner))]
     return found

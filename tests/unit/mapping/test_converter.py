@@ -16,7 +16,6 @@ from target_liveintent.mapping.stream_maps import (
     DELETION_COLUMNS,
     RecordConverter,
     StreamMaps,
-    StreamPlan,
 )
 
 MAP: dict[str, Any] = {
@@ -76,22 +75,6 @@ def test_a_rejection(key: Any, violation: str | None, rejected: tuple[Any, ...])
     assert (result.reason, result.field, result.detail, result.keys) == rejected
 
 
-@pytest.mark.parametrize(
-    ("changes", "event_time"),
-    [
-        ({"at": "2026-08-01T16:00:00Z"}, 1_785_600_000),
-        ({"mail": None}, TIME),
-        *(({"at": at}, None) for at in ("soon", None)),
-        *(({"id": key}, None) for key in ("filtered", "failing")),
-        ({"_sdc_deleted_at": "2026-08-02T00:00:00Z"}, None),
-        ({"_sdc_deleted_at": None}, TIME),
-    ],
-)
-def test_the_event_time_of_a_record(changes: dict[str, Any], event_time: int | None) -> None:
-    """It is that of its event, also if the record is rejected, but not if its row was deleted."""
-    assert converter(MAP, now=0.0).event_time({**RECORD, **changes}) == event_time
-
-
 # Rows that were deleted in the source
 
 WHEN = "2026-07-31T00:00:00+00:00"
@@ -128,16 +111,6 @@ def test_a_map_that_reads_the_column_decides_itself(expression: str, decides: bo
     result = converted(order_id=expression, **{FIRST: WHEN})
     assert isinstance(result, Conversion) == decides
     assert converted(order_id=expression, **{SECOND: WHEN}).reason == "deleted"
-
-
-def test_records_without_a_map() -> None:
-    """They are judged as they are; one without columns is rejected like any other."""
-    plan = StreamPlan.without_map("orders", ("event_time", "email"))
-    made = RecordConverter(plan, EventBuilder("orders", plan.properties, (), DEFAULTS), {})
-    for record, reason in (({}, "missing_event_time"), ({FIRST: WHEN}, "deleted")):
-        result = made.convert(record)
-        assert isinstance(result, Rejection)
-        assert result.reason == reason
 
 
 # Records of taps take the usual way, and give the same in it, whatever their map computes
@@ -201,6 +174,7 @@ DEFINITIONS: list[dict[str, Any] | None] = [
     SHOWN,
     USUAL,
     {**USUAL, "__filter__": "total > 5 and config['shop'] == 'x'"},
+    {**USUAL, "__filter__": "False if total else 1 > 0"},
     {**USUAL, "email": "get('mail').strip()", "value": "[t for t in [total]][0]"},
     {**USUAL, "event_id": "f'{id}-{__stream_name__}'", "user_agent": "'a' 'b' + id"},
     PAGED,

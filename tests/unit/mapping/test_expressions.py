@@ -194,13 +194,6 @@ def test_the_same_as_the_evaluator(expressions: list[str]) -> None:
     assert differences(expressions, RECORDS) == []
 
 
-@pytest.mark.parametrize("number", [7, 8])
-def test_a_filter_with_a_condition(number: int) -> None:
-    """A filter may be a conditional expression, which needs brackets in compiled code."""
-    definition = {"__filter__": "True if id < 8 else 1 > 2", "__else__": None, "id": "id"}
-    assert made_of(definition, {"id": number}) == ({"id": 7} if number == 7 else None)
-
-
 READS: dict[str | None, tuple[str, ...]] = {
     "": ("'web'",),
     "total": (

@@ -7,16 +7,9 @@ from typing import Any
 
 import pytest
 from singer_sdk.mapper import PluginMapper, RemoveRecordTransform
-from unit_support import ACCOUNT
 
-from target_liveintent.config import settings_of
 from target_liveintent.errors import StreamMappingError
-from target_liveintent.mapping.stream_maps import (
-    MappingFailed,
-    StreamMaps,
-    StreamPlan,
-    stream_maps_of,
-)
+from target_liveintent.mapping.stream_maps import MappingFailed, StreamMaps, StreamPlan
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -63,6 +56,7 @@ MAPS: list[tuple[dict[str, Any], list[bool]]] = [
     ({"orders": {"x": "None", "__else__": None}}, [True]),
     ({"orders": {"x": "f'{config} {__stream_name__} {_}'", "y": "[t for t in _]"}}, [True]),
     ({"orders": {"__filter__": "total is not None and total > 10", "x": "md5(email)"}}, [True]),
+    ({"orders": {"x": "int(email)", "__filter__": "not paid"}}, [True]),  # It comes first.
     # Null drops a column, `__else__` null all that the map does not name, keys as well.
     *(({"orders": {"email": null, "x": "self if 0 else 1"}}, [True]) for null in NULLS),
     *(({"orders": {"mail": "email", "__else__": null}}, [True]) for null in NULLS),
@@ -173,30 +167,3 @@ def test_the_event_id_of_a_record_that_cannot_be_mapped(
     (plan,) = plans({"orders": {"x": "1 / 0", **own}})
     failed = MappingFailed("x", "ZeroDivisionError", event_id)
     assert mapped(plan, {**RECORD, "event_id": "given"}) == failed
-
-
-def test_what_columns_are_computed_from() -> None:
-    """The plan has the text of each expression and what it reads, the filter first."""
-    (own,) = plans({"orders": {"x": "get('customer.email') ", "__filter__": "paid", "id": None}})
-    assert list(own.origins) == ["__filter__", "x"]
-    assert own.origins["x"].text == "get('customer.email')"
-    assert own.origins["x"].reads == {frozenset({("customer", "email")})}
-    (other,) = plans({})
-    assert dict(other.origins) == {}
-
-
-def test_the_maps_of_a_configuration() -> None:
-    """Presets, maps and the values that maps use come from three settings.
-
-    A copy is known by its source.
-    """
-    settings = {
-        "presets": {"charges": "stripe_charges"},
-        "stream_maps": {"orders": {"x": "config['shop']"}, "copy": {"__source__": "leads"}},
-        "stream_map_config": {"shop": "berlin"},
-    }
-    maps = stream_maps_of(settings_of({**ACCOUNT, **settings}))
-    assert set(maps.names) == {"orders", "leads", "charges"}
-    (own,) = maps.plans("orders", copy.deepcopy(SCHEMA))
-    assert mapped(own) == {**RECORD, "x": "berlin"}
-    assert stream_maps_of(settings_of(ACCOUNT)).names == []
