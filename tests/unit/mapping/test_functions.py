@@ -7,9 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from unit_support import DEFAULTS, NOW, name_of_huge, order
+from unit_support import name_of_huge
 
-from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.coerce import Unusable
 from target_liveintent.mapping.functions import (
     amount,
@@ -94,9 +93,8 @@ def test_minor_units(amount: Any, currency: str, value: str) -> None:
 
 
 NO_AMOUNTS: list[Any] = [
-    *("x", "12.50", "9" * 19, True, [1], {}, 12.5, Decimal("12.5"), 10**5000),
-    *(math.inf, Decimal("-Infinity"), Decimal("1E999999")),
-    *(Decimal("9E+999999999999"), 10**400, 2**63),
+    *("x", "12.50", "9" * 19, True, [1], 12.5, Decimal("12.5"), 10**5000, math.inf, 2**63),
+    Decimal("9E+999999999999"),
 ]
 NO_CURRENCIES: list[Any] = [
     *(None, "", "USDT", "XYZ", "XAU", "XXX", "us", "dollars", "$", 840, ["USD"]),
@@ -131,11 +129,7 @@ def test_minor_units_of_a_blank_amount(amount: Any) -> None:
 )
 def test_why_minor_units_are_left_out(amount: Any, currency: Any, cause: str) -> None:
     """The cause shows how the value is written, and none of its data."""
-    left_out: dict[str, int] = {}
-    builder = EventBuilder("orders", [*order(), "value"], ["id"], DEFAULTS)
-    record = order(value=minor_units(amount, currency))
-    builder.build(record, record, NOW, left_out)
-    assert (left_out, builder.causes) == ({"value": 1}, {f"value: {cause}": 1})
+    assert minor_units(amount, currency) == Unusable(cause)
 
 
 YES: list[Any] = [True, 1, 1.0, "1", "true", "TRUE", " t ", "yes", "Y"]

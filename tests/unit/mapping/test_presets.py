@@ -156,17 +156,12 @@ VARIANTS: dict[str, list[tuple[Record, Any]]] = {
         ({"sourceName": "shopify_draft_order"}, {"userData.ip": ...}),
         ({"sourceName": None}, "invalid_source"),
         ({f"{SHOP_MONEY}.amount": None}, {"purchaseData.value": ...}),
-        ({f"{SHOP_MONEY}.currencyCode": None}, {"purchaseData.currency": ...}),
-        ({"originalTotalPriceSet.presentmentMoney": None}, {}),
-        ({"processedAt": "2019-07-31T00:00:00.000000Z"}, "event_too_old"),
-        ({"clientIp": "::ffff:192.0.2.9"}, {"userData.ip": "192.0.2.9"}),
     ],
     "shopify_rest": [
         ({"test": True}, "filtered"),
         ({"cancelled_at": "2026-07-31T21:51:39-04:00"}, "filtered"),
         *each("financial_status", "pending", "authorized", "expired", "voided", "refunded"),
         *each("financial_status", "unpaid", None),
-        ({"financial_status": "paid"}, {}),
         ({"email": "", "contact_email": None}, hashed("account@example.com")),
         ({"email": "", "contact_email": None, "customer": ...}, NO_HASHES | {"decisionId": LI_DID}),
         ({"email": "", "contact_email": "", "customer": ..., "landing_site": None}, "no_identity"),
@@ -177,7 +172,6 @@ VARIANTS: dict[str, list[tuple[Record, Any]]] = {
             {"source": "offline", **NO_CLIENT, "purchaseData.sourceUrl": ..., "decisionId": ...},
         ),
         ({"source_name": "android"}, {"source": "app"}),
-        ({"source_name": "580111"}, {}),
         ({"source_name": None}, "invalid_source"),
         ({"browser_ip": None}, {"userData.ip": "192.0.2.8"}),
         ({"landing_site": PAGE}, {"purchaseData.sourceUrl": PAGE}),
@@ -185,10 +179,8 @@ VARIANTS: dict[str, list[tuple[Record, Any]]] = {
     "salesforce_opportunity": [
         ({"IsWon": False}, "filtered"),
         ({"IsDeleted": True}, "filtered"),
-        ({"Contact_Email__c": None}, NO_HASHES),
         ({"Contact_Email__c": None, "LI_Decision_Id__c": None}, "no_identity"),
         ({"CurrencyIsoCode": ...}, {"purchaseData.currency": ...}),
-        ({"Amount": None}, {"purchaseData.value": ...}),
         (
             {"LastStageChangeDate": ..., "CloseDate": "2026-07-30T00:00:00.000000Z"},
             {"eventTime": 1_785_369_600},
@@ -214,7 +206,6 @@ VARIANTS: dict[str, list[tuple[Record, Any]]] = {
         *each("HasOptedOutOfEmail", True, None, ..., wanted="no_consent"),
         ({"IsEmailBounced": True}, "no_identity"),
         ({"IsConverted": False, "ConvertedDate": None}, {}),
-        ({"CreatedDate": None}, "missing_event_time"),
     ],
     "stripe_charges": [
         *each("status", "failed", "pending"),
@@ -247,11 +238,9 @@ VARIANTS: dict[str, list[tuple[Record, Any]]] = {
         ({"channel": "pos"}, {"source": "offline"}),
         ({"channel": " web "}, {"source": "web"}),
         *each("channel", "phone", None, wanted="invalid_source"),
-        ({"total": "$12.50"}, {"purchaseData.value": 12.5}),
         *each("client.session.consent", False, 0, "false", "no", "denied", wanted="no_consent"),
         *each("client.session.consent", None, "", "yes", wanted={}),
         *each("client", None, '{"ip": "x"}', wanted=NO_DEVICE),
-        ({"paid_at": "9999-12-31T23:59:59.999999+00:00"}, "event_in_future"),
     ],
 }
 

@@ -132,17 +132,6 @@ def test_what_is_given_is_not_changed() -> None:
     assert given == before
 
 
-@pytest.mark.parametrize(
-    "expression",
-    ["total", "_['total']", "[total for e in email][0]", "self", "[self for e in 'x']"],
-)
-def test_a_name_that_a_record_lacks(expression: str) -> None:
-    """Rejects this record, and no other; so does `self` for a column that is new."""
-    (own,) = plans({"orders": {"x": expression}})
-    failed = mapped(own, {name: value for name, value in RECORD.items() if name != "total"})
-    assert (type(failed), failed.column) == (MappingFailed, "x")
-
-
 @pytest.mark.parametrize("expression", ["a b", "+".join(["total"] * 300), "pass"])
 def test_what_is_no_expression(expression: str) -> None:
     """A map that cannot be used ends the run in one of our own exceptions, one readable line."""
