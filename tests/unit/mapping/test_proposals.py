@@ -100,7 +100,7 @@ def lines_of(stream: Stream, *records: dict[str, Any]) -> str:
         ("total:i currency", {"total": 49, "currency": "EUR"}, "value: get('total')"),
         ("total currency", {"total": "1.234,5", "currency": "EUR"}, "value: amount(get('total'))"),
         ("consent:b", {}, "consent: not recognized; candidates: consent"),
-        ("payment_status", {}, "a filter can also read get('payment_status')"),
+        *((one, {}, f"a filter can also read get('{one}')") for one in ("pay_status", "dealstage")),
         ("id:i order_no", {}, "order_id: get('order_no')"),
         ("uuid", {}, "order_id: get('uuid')"),  # The stream is `orders`.
         ("a b", {"a": "x", "b": "2026-08-01 10:00"}, "event_time: get('b')"),
@@ -109,6 +109,13 @@ def lines_of(stream: Stream, *records: dict[str, Any]) -> str:
 def test_what_values_say(columns: str, values: dict[str, Any], said: str) -> None:
     """Values decide what names leave open; where several columns fit, a person chooses."""
     assert said in lines_of(stream_of(columns), values)
+
+
+def test_the_currency_of_an_amount() -> None:
+    """It is that of the same object, and then no other one is a candidate."""
+    text = lines_of(stream_of("fee.amount:n fee.currency total.amount:n total.currency"))
+    assert "currency: get('total.currency')" in text
+    assert "currency: not recognized" not in text
 
 
 @pytest.mark.parametrize("column", ["deleted:t", "is_test"])
@@ -240,10 +247,12 @@ def test_a_configuration() -> None:
     assert {name for name, value in config.items() if value is None} == BLANKS
     assert config["stream_maps"]["orders"]["value"] == "get('total')"
     assert "people" not in config["stream_maps"]
+    assert "# not proposed, because it has no amount or no person: people\n" in text
     assert all("#" in line for line in text.splitlines())
     filled = {**config, "customer_id": "a-1b2c", "auth_token": "x", "pixel_id": 1}
     assert problems(filled) == []
-    assert yaml.safe_load(config_text([(shop, ())]))["presets"] == {"shop.orders": "shopify"}
+    config = yaml.safe_load(config_text([(people, ()), (shop, ())]))
+    assert (config["presets"], len(config["stream_maps"])) == ({"shop.orders": "shopify"}, 1)
     # Where nothing has an amount, all that can be sent is; where nothing can be, one says why.
     assert "people" in yaml.safe_load(config_text([(people, ())]))["stream_maps"]
     without_people = stream_of("a created_at:t")

@@ -57,6 +57,7 @@ MAPS: list[tuple[dict[str, Any], list[bool]]] = [
     ({"orders": {"x": "f'{config} {__stream_name__} {_}'", "y": "[t for t in _]"}}, [True]),
     ({"orders": {"__filter__": "total is not None and total > 10", "x": "md5(email)"}}, [True]),
     ({"orders": {"x": "int(email)", "__filter__": "not paid"}}, [True]),  # It comes first.
+    ({"orders": {"__filter__": "paid", "__else__": None}}, [True]),
     # Null drops a column, `__else__` null all that the map does not name, keys as well.
     *(({"orders": {"email": null, "x": "self if 0 else 1"}}, [True]) for null in NULLS),
     *(({"orders": {"mail": "email", "__else__": null}}, [True]) for null in NULLS),
