@@ -47,6 +47,18 @@ def test_outcomes() -> None:
     assert counts.left_out == {"value empty": 2}
 
 
+def test_events() -> None:
+    """Each event is kept as it would be sent, and three are shown with shortened hashes."""
+    made = explained(*({"id": number} for number in range(5)))
+    assert len(made.conversions) == 5
+    records = describe(made, settings()).records
+    assert records is not None
+    examples = [bytes(example).decode() for example in records.examples]
+    assert len(examples) == 3
+    assert '"md5":"29a1df…"' in examples[0]
+    assert "06a240d11cc2" not in examples[0]
+
+
 def test_events_with_one_id() -> None:
     """A run sends one of them, so a warning counts the others."""
     made = explained({"id": 1}, {"id": 2, "value": 3}, {"id": 1}, {"id": 1})
@@ -103,6 +115,9 @@ def at(event_time: Any, **columns: Any) -> dict[str, Any]:
         ([at(1_001_000_000), at(1_001_000_000 - 6 * DAY)], {"sent": 2}),
         ([at(1_001_000_000), at(1_001_000_000 - 7 * DAY)], {"sent": 1, "event_too_old": 1}),
         ([at("?")], {"invalid_event_time": 1}),
+        # A row that was deleted is no event, and neither is one that the map cannot read.
+        ([at(1_001_000_000), at(1_009_000_000, _sdc_deleted_at="2026")], {"sent": 1, "deleted": 1}),
+        ([at(1_001_000_000), at(1_009_000_000, email=7)], {"sent": 1, "mapping_failed": 1}),
         ([at(1_001_000_000, email=None), at(1_000_900_000, email="?")], {"no_identity": 2}),
     ],
 )
@@ -111,5 +126,6 @@ def test_ages_of_a_recording(records: list[dict[str, Any]], expected: dict[str, 
     messages = [schema(("id", "event_time", "email"), keys=["id"])]
     for number, given in enumerate(records):
         messages.append(record({"id": number, "email": ADDRESS, **given}))
-    (made,) = inspected(*messages, recorded=True)
+    maps = {"orders": {"email": "email.strip() if email else None"}}
+    (made,) = inspected(*messages, maps=maps, recorded=True)
     assert outcomes(made.counts) == expected
