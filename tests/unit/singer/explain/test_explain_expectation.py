@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from explain_support import inspected, record, schema
+from explain_support import explained, inspected, record, schema
 from syrupy.assertion import SnapshotAssertion
 from unit_support import ADDRESS, TIME
 
@@ -91,3 +91,13 @@ def test_a_file_of_another_kind(path: Path, text: str) -> None:
 def test_a_file_that_cannot_be_used(tmp_path: Path, name: str) -> None:
     with pytest.raises(StorageError, match="cannot be read or written"):
         compare(recorded({}), str(tmp_path / name))
+
+
+def test_a_stream_that_is_refused_is_not_excused(path: Path) -> None:
+    """A run would fail, although the result is what is expected."""
+    people = {**schema(("id",)), "stream": "people"}
+    event = record({"event_id": "1", "event_time": TIME, "email": ADDRESS})
+    for _ in range(2):
+        found = explained(schema(COLUMNS), event, people, expected=str(path))
+    assert found.expectation is not None
+    assert (found.expectation.met, found.is_good) == (True, False)
