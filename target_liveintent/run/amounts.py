@@ -41,9 +41,8 @@ class Amount(msgspec.Struct, frozen=True, omit_defaults=True):
         """Return the figures of at least one value."""
         lowest, highest = exact(min(values)), exact(max(values))
         negative = sum(value < 0 for value in values) if lowest < 0 else 0
-        total = None
-        if lowest > -_MOST_CENTS and highest < _MOST_CENTS:
-            total = _sum_of_cents(values)
+        is_usual = lowest > -_MOST_CENTS and highest < _MOST_CENTS
+        total = _sum_of_cents(values) if is_usual else None
         if total is None:
             with localcontext(_digits):
                 total = sum(map(exact, values), Decimal(0))
@@ -66,10 +65,7 @@ class Amount(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def _sum_of_cents(values: Sequence[float | Decimal]) -> Decimal | None:
-    """Return the exact sum of floats with at most two decimals, in a third of the time.
-
-    None for others. A float that equals cents divided by 100 is what these digits are read as.
-    """
+    """Return the exact sum of floats with at most two decimals; None for others. It saves time."""
     cents = [round(value * 100) for value in values]
     if [number / 100 for number in cents] != values:
         return None

@@ -1,9 +1,8 @@
 """The batches of a run, and which STATE may be written; `Run` writes it, in `_advance_state`.
 
-Batches are numbered as they are opened. They fill, wait until their events are reserved, and are
-handed over. Every record read before a STATE is in a batch with a smaller number than the next
-batch to be opened, or has its outcome already. So a STATE may be written once all batches with
-smaller numbers are finished, unless the gate is closed as a whole.
+Batches are numbered as they are opened. Every record read before a STATE is in a batch with a
+smaller number than the next one to be opened, or has its outcome already. So a STATE may be written
+once all batches with smaller numbers are finished.
 """
 
 from __future__ import annotations
@@ -18,13 +17,10 @@ from target_liveintent.store.ledger import Claim
 
 
 class StateGate:
-    """Holds STATEs back until every record before them has its outcome.
-
-    `is_closed` says whether no STATE may be written any more.
-    """
+    """Holds STATEs back until every record before them has its outcome."""
 
     def __init__(self) -> None:
-        self.is_closed = False
+        self.is_closed = False  # Whether no STATE may be written any more.
         self._next = 0
         self._unfinished: dict[int, int] = {}  # Places among the batches, by number.
         self._held: deque[tuple[int, str]] = deque()
@@ -53,10 +49,7 @@ class StateGate:
         return bool(self._held) and not self.is_closed
 
     def due(self) -> str | None:
-        """Return the newest STATE that may be written, unless it was the last to be returned.
-
-        The caller writes it; the gate does not return it a second time.
-        """
+        """Return the newest STATE that may be written, unless it was the last to be returned."""
         if self.is_closed:
             return None
         oldest = min((self._next, *self._unfinished.values()))
@@ -70,23 +63,17 @@ class StateGate:
 
 
 class Batches:
-    """The batches, of at most `size` events, that delivery does not have yet.
-
-    Attributes:
-        full: They take no more events, and wait to be reserved.
-        waiting: Their events are on their way already, in this run or in another one; they wait for
-            the outcome.
-        reserved: They wait to be handed over.
-    """
+    """The batches, of at most `size` events, that delivery does not have yet."""
 
     def __init__(self, gate: StateGate, size: int, clock: Clock) -> None:
         self._gate = gate
         self._size = size
         self._clock = clock
         self._open: dict[str, Batch] = {}
-        self.full: list[Batch] = []
+        self.full: list[Batch] = []  # They wait to be reserved.
+        # Their events are on their way, in this run or another one; they wait for the outcome.
         self.waiting: list[Batch] = []
-        self.reserved: deque[Batch] = deque()
+        self.reserved: deque[Batch] = deque()  # They wait to be handed over.
 
     def __bool__(self) -> bool:
         """Return whether a closed batch waits for something."""

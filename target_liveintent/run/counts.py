@@ -55,15 +55,8 @@ def _counter() -> Any:
 class StreamCounts(msgspec.Struct, omit_defaults=True):
     """What came of the records of one stream, in one run or in several.
 
-    `read` is the sum of the outcomes at a good end. docs/reference/store-tables.md describes the
-    figures.
-
-    Attributes:
-        read: Records that came. A record that several maps use counts once for each.
-        repeated: Dead letters that the store had before. (Of several streams, the first one that
-            has the reason has them.)
-        causes: Why columns were left out, and how times out of range are written; each text begins
-            with the column or the reason.
+    `read` is the sum of the outcomes at a good end; a record that several maps use counts once for
+    each. docs/reference/store-tables.md describes the figures.
     """
 
     read: int = 0
@@ -73,9 +66,11 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
     not_replayed: Counter[str] = _counter()
     dropped: Counter[str] = _counter()
     rejected: Counter[str] = _counter()
-    repeated: Counter[str] = _counter()
+    repeated: Counter[str] = _counter()  # Dead letters that the store had before.
     zone_uses: int = 0
     left_out: Counter[str] = _counter()
+    # Why columns were left out, and how times out of range are written; each text begins with the
+    # column or the reason.
     causes: Counter[str] = _counter()
     mapped: frozenset[str] = frozenset()
     values: Amounts = {}
@@ -227,19 +222,15 @@ class ReservedByOther(NamedTuple):
 
 
 class RunCounts:
-    """The figures of a run, which has taken some seconds already.
-
-    Attributes:
-        unproven: Dead letters of refused events that nothing was left to compare with.
-        elsewhere: What waits for another run now.
-    """
+    """The figures of a run, which has taken some seconds already."""
 
     def __init__(
         self, *, dry_run: bool = False, seconds: float = 0.0, clock: Clock = SYSTEM_CLOCK
     ) -> None:
         self.streams: dict[str, StreamCounts] = {}
-        self.requests = self.retries = self.throttled = self.unproven = 0
-        self.elsewhere: ReservedByOther | None = None
+        self.requests = self.retries = self.throttled = 0
+        self.unproven = 0  # Dead letters of refused events that nothing was left to compare with.
+        self.elsewhere: ReservedByOther | None = None  # What waits for another run now.
         self.dry_run = dry_run
         self._clock = clock
         self._started = clock.monotonic() - seconds

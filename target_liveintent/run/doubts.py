@@ -1,8 +1,4 @@
-"""What is probably a mistake in the records of a stream, what to do about it, and why a run fails.
-
-Columns are left out, a filter removes all records, times are out of range, or values have no
-currency.
-"""
+"""What is probably a mistake in the records of a stream, what to do about it, why a run fails."""
 
 from __future__ import annotations
 
@@ -80,19 +76,14 @@ def _most_frequent(counts: StreamCounts, about: str) -> str:
 
 
 def what_to_do(reason: str, streams: Mapping[str, StreamCounts]) -> str:
-    """Return what happened to records that were not sent for a reason, and what to do about it.
-
-    For `no_identity`, it depends on what is mapped in the streams, but not in a replay, as no map
-    applies to dead letters.
-    """
+    """Return what happened to records that were not sent for a reason, and what to do about it."""
     meaning = REASONS[reason].meaning
     if reason != "no_identity" or streams.keys() == {DEAD_LETTERS}:
-        return meaning
-    concerned = {name: one for name, one in streams.items() if one.rejected[reason]}
-    hints = [hint for name, one in concerned.items() if (hint := _no_identity_hint(name, one))]
-    if hints and len(hints) == len(concerned):
+        return meaning  # (No map applies to dead letters.)
+    hints = [_no_identity_hint(name, one) for name, one in streams.items() if one.rejected[reason]]
+    if hints and all(hints):
         meaning = NO_IDENTITY  # The hints say the rest.
-    return " ".join([meaning, *hints])
+    return " ".join([meaning, *filter(None, hints)])
 
 
 def _no_identity_hint(stream: str, counts: StreamCounts) -> str:

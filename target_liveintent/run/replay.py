@@ -29,11 +29,7 @@ class ReplayChoice(NamedTuple):
 
 
 class ReplayConverter(RecordConverter):
-    """Converts dead letters, without stream maps, and rejects those that a replay does not send.
-
-    Where it rejects one for a reason that `is_kept`, the dead letter stays in the store as it is.
-    `left_out` counts the columns that cannot be used.
-    """
+    """Converts dead letters, without stream maps, and rejects those that a replay does not send."""
 
     def __init__(
         self,
@@ -86,10 +82,7 @@ class ReplayConverter(RecordConverter):
 
 
 def to_replay(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the record that a replay sends for a dead letter.
-
-    It lacks the columns in which a hash replaced an address: such a hash is not an order ID.
-    """
+    """Return a dead letter without the columns in which a hash replaced an address."""
     scrubbed = record.get("scrubbed")
     left_out = scrubbed if isinstance(scrubbed, list) else []
     return {name: value for name, value in record.items() if name not in left_out}

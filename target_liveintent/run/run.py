@@ -1,7 +1,7 @@
 """The loop of a run: records come in, each gets its outcome, and STATE is written after that.
 
-Free of Singer and of the SDK. All of it runs on the main thread. A conversion goes into a batch; a
-full batch is reserved in the store and handed to delivery; its result gives each event an outcome.
+All of it runs on the main thread. A conversion goes into a batch; a full batch is reserved in the
+store and handed to delivery; its result gives each event an outcome.
 """
 
 from __future__ import annotations
@@ -110,11 +110,7 @@ class Run:
     # What comes in
 
     def take(self, stream: str, result: Conversion | Rejection | None) -> None:
-        """Give a record its outcome, or put its event into a batch; None was filtered by the map.
-
-        Raises:
-            RunError: If the rejection ends the run, or delivery fails.
-        """
+        """Give a record its outcome, or put its event into a batch; a map has filtered None."""
         if type(result) is Conversion:  # Each event pays for this; `isinstance` takes longer.
             if self._left is not None:
                 self._add_limited(stream, result)
@@ -215,9 +211,9 @@ class Run:
                 self._settle_one(TICK)  # Another run has them. A signal ends the wait.
             self._delivery.drain()
             self._check_due()
-            while not self._settle_within(TICK):
+            while self._delivery.in_flight:
+                self._settle_within(TICK)
                 self._check_due()
-            self._check_due()
             if not self._batches:
                 break
 
@@ -289,34 +285,31 @@ class Run:
         if (is_due or self._unwritten >= _MOST_UNWRITTEN) and not self._has_given_up:
             self._write()
 
-    def _settle_within(self, seconds: float) -> bool:
-        """Settle until time is up or delivery is woken; return whether nothing is in flight."""
+    def _settle_within(self, seconds: float) -> None:
+        """Settle until time is up, delivery is woken, or nothing is in flight."""
         end = self._clock.monotonic() + seconds
         while self._delivery.in_flight and (left := end - self._clock.monotonic()) > 0:
             if not self._settle_one(left):
                 break
-        return not self._delivery.in_flight
 
     def _settle_one(self, seconds: float) -> bool:
-        """Take a result of a batch; return False if there was none in time."""
+        """Settle a result of a batch; return False if there was none in time."""
         result = self._delivery.take(seconds)
-        if result is not None:
-            self._settle(result)
-        return result is not None
-
-    def _settle(self, result: BatchResult) -> None:
-        self.counts.requests += result.requests
-        self.counts.retries += result.retries
+        if result is None:
+            return False
+        counts, number = self.counts, result.batch.number
+        counts.requests += result.requests
+        counts.retries += result.retries
+        counts.throttled += result.throttled
+        counts.unproven += result.unproven
         events = [conversion.event for conversion in result.delivered]
-        self.counts.of(result.batch.stream).deliver(events, result.sent_at)
+        counts.of(result.batch.stream).deliver(events, result.sent_at)
         self._unwritten += len(events)
-        self.counts.throttled += result.throttled
-        self.counts.unproven += result.unproven
         self._outcomes.deliver(result.delivered, result.sent_at)
-        number, is_last = result.batch.number, result.is_last
-        self._outcomes.confirm(number, result.confirmed, is_last=is_last)
-        if is_last:
+        self._outcomes.confirm(number, result.confirmed, is_last=result.is_last)
+        if result.is_last:
             self._conclude(result)
+        return True
 
     def _conclude(self, result: BatchResult) -> None:
         """Give refused events their outcome, and finish the batch; raise its failure."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import abc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
@@ -19,8 +19,11 @@ _STOP_SECONDS = 0.5
 """Seconds for which a run that was told to stop still waits for another try."""
 _SILENT_SECONDS = 1.0
 """Seconds of a wait after which the log says what is waited for."""
+LOCK_SECONDS = 30.0
 _LOCK_MILLISECONDS = 200
 """How long a database waits for a lock at a time, so that a signal can end the wait."""
+_PAGE = 1_000
+"""How many rows are read at once."""
 _NEWER = "a newer version of target-liveintent wrote the store. Upgrade target-liveintent"
 
 Answers = list[list[Row]]
@@ -48,7 +51,7 @@ class Waiting:
         self.begin()
 
     def begin(self) -> None:
-        """Note that something is tried for the first time, or is done: nothing is waited for."""
+        """Note that nothing is waited for yet, or any more."""
         self._began = self._clock.monotonic()
         self._has_warned = False
 
@@ -66,11 +69,10 @@ class Waiting:
 
 
 class Database(abc.ABC):
-    """A database with the tables of the store.
+    """A database with the tables of the store, of which messages speak by a `name`.
 
-    All methods raise a `StorageError` if the database cannot be used; the constructors of the two
-    databases raise a `ConfigurationError` if another setting is needed. `is_new` says whether no
-    run had used it before. Messages call it by its `name`.
+    All methods raise a `StorageError` if it cannot be used; constructors raise a
+    `ConfigurationError` if another setting is needed. `is_new`: no run had used it before.
     """
 
     _errors: tuple[type[Exception], ...]
@@ -120,11 +122,10 @@ class Database(abc.ABC):
     def transact(
         self, steps: Sequence[Step], then: Then | None = None, *, durable: bool = False
     ) -> Answers:
-        """Do all steps, or none, and return the answer of each.
+        """Do all steps, or none, and return the rows that each answers with.
 
-        `then` returns more steps of the transaction, given the answers; they answer nothing. It is
-        called again if the transaction must be done again. A durable transaction survives a power
-        cut, and so do all before it.
+        Given the answers, `then` returns more steps, whose own are lost. It is called again if the
+        transaction is done again. A durable one survives a power cut, and so do all before it.
         """
         return self._retried(lambda: self._transact(steps, then, durable=durable))
 
@@ -132,11 +133,17 @@ class Database(abc.ABC):
         """Return the rows of a query, which has the same parts as a step; nothing stays locked."""
         return self._retried(lambda: self._do(Step(sql, *how)))
 
-    def _retried(self, work: Callable[[], _T]) -> _T:
-        """Do something; after a failure that may pass, wait and do it again.
+    def pages(self, sql: str, after: Sequence[Any], *values: Any) -> Iterator[Row]:
+        """Yield the rows of a sorted query, also while runs write; its first columns sort it.
 
-        What is done must be the same when it is done twice: the answer to a COMMIT can be lost.
+        Those come after the values `after`, which are the first of the query's.
         """
+        while page := self.read(f"{sql} LIMIT {_PAGE}", [*after, *values]):
+            yield from page
+            after = page[-1][: len(after)]
+
+    def _retried(self, work: Callable[[], _T]) -> _T:
+        """Do something, and again after a failure that may pass: a COMMIT's answer can be lost."""
         self.waiting.begin()
         try:
             while True:

@@ -57,9 +57,7 @@ _SCHEMA_MESSAGE = {
     },
 }
 _MOST_POWER = 1_000
-_PAGE = 5_000
-"""How many rows are read at once."""
-_ORDER = ("sent_at", "stream", "event_id", "pixel_id")
+_ORDER = "sent_at, stream, event_id, delivered.pixel_id"
 _SQL = {
     "pixel_id": "delivered.pixel_id",
     "outcome": "'delivered'",
@@ -68,11 +66,9 @@ _SQL = {
 }
 """The columns that have another name in the table."""
 _READ = (
-    f"SELECT {', '.join(_SQL.get(name, name) for name in COLUMNS)}"  # noqa: S608
-    " FROM delivered LEFT JOIN run ON run.number = delivered.run"
-    " WHERE delivered.customer_id = ? AND delivered.api_host = ?"
-    " AND (sent_at, stream, event_id, delivered.pixel_id) > (?, ?, ?, ?)"
-    " ORDER BY sent_at, stream, event_id, delivered.pixel_id LIMIT ?"
+    f"SELECT {_ORDER}, {', '.join(_SQL.get(name, name) for name in COLUMNS)}"  # noqa: S608
+    f" FROM delivered LEFT JOIN run ON run.number = delivered.run WHERE ({_ORDER}) > (?, ?, ?, ?)"
+    f" AND delivered.customer_id = ? AND delivered.api_host = ? ORDER BY {_ORDER}"
 )
 _encode = msgspec.json.Encoder().encode
 
@@ -102,14 +98,11 @@ def delivered_in(database: Database, account: Account, since: float) -> Iterator
 
     An amount is text, which has the digits that were sent.
     """
-    last: list[Any] = [since, "", "", -1]
-    while page := database.read(_READ, [*account, *last, _PAGE]):
-        for row in page:
-            event = dict(zip(COLUMNS, row, strict=True))
-            last = [event[name] for name in _ORDER]
-            event["event_time"] = utc(event["event_time"])
-            event["sent_at"] = utc(event["sent_at"], "milliseconds")
-            yield event
+    for _, _, _, _, *row in database.pages(_READ, (since, "", "", -1), *account):
+        event = dict(zip(COLUMNS, row, strict=True))
+        event["event_time"] = utc(event["event_time"])
+        event["sent_at"] = utc(event["sent_at"], "milliseconds")
+        yield event
 
 
 def as_csv(events: Iterable[dict[str, Any]]) -> Iterator[str]:

@@ -1,10 +1,7 @@
 """The tables of the store, which `tables.sql` creates, and statements about their rows.
 
-The SQL of a step is the same for each database, and so are the types, but for those of
-`_IN_SQLITE`. It has `?` for a value, and these words, for which each database has its own text:
-
-`{now}`      the Unix time by the clock that all runs share
-`{rows}`     the rows of the step, after INSERT INTO … (…), or between brackets after IN
+The SQL of a step is the same for each database. It has `?` for a value, `{now}` for the Unix time
+by the clock that all runs share, and `{rows}`, after INSERT INTO … (…) or in IN (…), for its rows.
 """
 
 from __future__ import annotations
@@ -27,10 +24,7 @@ Row = tuple[Any, ...]
 
 
 class Step(NamedTuple):
-    """A statement of SQL, whose answer is the rows that it returns.
-
-    It has values for `?`, or any number of rows for `{rows}`, whose columns have these types.
-    """
+    """A statement of SQL with values for `?`, or rows for `{rows}` with columns of these types."""
 
     sql: str
     values: Sequence[Any] = ()
@@ -58,13 +52,12 @@ class Table:
         self.columns = {column: kind for column, kind in pairs if column != "PRIMARY"}
         self.key = {column: self.columns[column] for column in key}
 
-    def put(self, rows: Sequence[Row], *, keeps_old: bool = False) -> Step:
+    def put(self, rows: Sequence[Row]) -> Step:
         """Return the step that inserts rows with different keys, or replaces those there."""
         changes = [f"{name} = excluded.{name}" for name in self.columns if name not in self.key]
-        action = "NOTHING" if keeps_old else f"UPDATE SET {', '.join(changes)}"
         sql = (
             f"INSERT INTO {self._name} ({', '.join(self.columns)}) {{rows}}"
-            f" ON CONFLICT ({', '.join(self.key)}) DO {action}"
+            f" ON CONFLICT ({', '.join(self.key)}) DO UPDATE SET {', '.join(changes)}"
         )
         return Step(sql, (), rows, list(self.columns.values()))
 

@@ -1,8 +1,8 @@
 """Dead letters: the records that could not be sent, for a person to look at and for a replay.
 
-A dead letter keeps the event ID, so that a replay sends the same event. It holds no address, and
-its columns hold nothing that came from the settings, so that a corrected setting takes effect. It
-names the account and the pixel that it was written for, so that no replay delivers it to another.
+A dead letter keeps the event ID, so that a replay sends the same event. Its columns hold nothing
+that came from the settings, so that a corrected setting takes effect. It names the account and the
+pixel that it was written for, so that no replay delivers it to another.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -43,34 +43,22 @@ SCHEMA_MESSAGE = {
 }
 _LONGEST_ID = 200
 """The longest part of a key, in characters. In a longer one, a hash replaces the rest."""
-_PAGE = 1_000
-"""How many dead letters are read at once."""
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class DeadLetter(NamedTuple):
-    """A dead letter as the store keeps it.
-
-    Attributes:
-        record: The columns of the stream of dead letters.
-        window_end: Unix time from which on its event is too old; None if that is not known.
-    """
+    """A dead letter as the store keeps it."""
 
     key: LetterKey
-    record: Mapping[str, Any]
-    window_end: int | None
-
-    @property
-    def reason(self) -> str:
-        """Why it was not sent."""
-        return storable(str(self.record.get("reason")))
+    record: Mapping[str, Any]  # The columns of the stream of dead letters.
+    window_end: int | None  # Unix time from which on its event is too old, if that is known.
 
     def row(self, run: int, now: float) -> Row:
         """Return the row that the run of this number writes at a Unix time."""
-        told = (self.record.get(name) for name in ("field", "detail"))
-        texts = (None if value is None else storable(str(value)) for value in told)
+        told = (self.record.get(name) for name in ("reason", "field", "detail"))
+        reason, *texts = (None if value is None else storable(str(value)) for value in told)
         record = _encode(self.record).decode()
-        return (*self.key, self.reason, *texts, int(now), self.window_end, run, record)
+        return (*self.key, reason or "", *texts, int(now), self.window_end, run, record)
 
 
 def letter_of(rejection: Rejection, settings: Settings, run_id: str, now: float) -> DeadLetter:
@@ -138,8 +126,7 @@ def _key_of(record: Mapping[str, Any], settings: Settings) -> LetterKey:
 def keys_of(conversion: Conversion, account: Account) -> tuple[LetterKey, ...]:
     """Return the keys of the dead letters that an event may have.
 
-    Such a letter may be of a time when it had no usable pixel. A replay knows the letter of which
-    it made the event, which may be that of another account.
+    It may have had no usable pixel then; and a replay makes events of letters of other accounts.
     """
     stream, event_id = stored_stream(conversion.stream), stored_id(conversion.event_id)
     pixels = (conversion.pixel_id, 0)
@@ -172,7 +159,7 @@ def storable(text: str) -> str:
 _KEY = ", ".join(LetterKey._fields)
 _READ = (
     f"SELECT {_KEY}, CAST(record AS TEXT) FROM dead_letter"  # noqa: S608
-    f" WHERE ({_KEY}) > (?, ?, ?, ?, ?) AND run <> ? ORDER BY {_KEY} LIMIT ?"
+    f" WHERE ({_KEY}) > (?, ?, ?, ?, ?) AND run <> ? ORDER BY {_KEY}"
 )
 
 
@@ -181,11 +168,8 @@ def letters_in(database: Database, run: int = 0) -> Iterator[tuple[LetterKey, st
 
     Each comes once, also while runs write.
     """
-    last: Sequence[Any] = ("", "", "", "", -1)
-    while page := database.read(_READ, [*last, run, _PAGE]):
-        for *key, record in page:
-            yield LetterKey(*key), record
-        last = page[-1][:-1]
+    for *key, record in database.pages(_READ, ("", "", "", "", -1), run):
+        yield LetterKey(*key), record
 
 
 def as_messages(records: Iterable[str]) -> Iterator[str]:
@@ -208,11 +192,7 @@ _OF_PERSON = (
 
 
 def delete_letters(database: Database, settings: Settings, reason: str) -> int:
-    """Delete the dead letters of an account and pixel (without the setting, of all pixels).
-
-    Returns:
-        How many had this reason.
-    """
+    """Delete the dead letters of an account and pixel (or all pixels) with a reason; count them."""
     return _delete(database, [(_OF_REASON, [*settings.account, reason, settings.pixel_id])])
 
 

@@ -1,9 +1,7 @@
 """The store in a PostgreSQL database, which runs on many machines may share.
 
-A transaction goes to the database in one or two pieces, so it takes as many round trips.
-Transactions that write go one after another: each begins by locking the row with the version. So
-what one of them reads is what all before it have written. Time is the database's, as the clocks of
-the machines may differ.
+A transaction takes one or two round trips. Each that writes begins by locking the row with the
+version, so it reads what all before it have written. The clock is the database's.
 """
 
 from __future__ import annotations
@@ -17,13 +15,12 @@ import psycopg
 
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.privacy.redaction import hide_token
-from target_liveintent.store.database import Answers, Database, Then, Waiting
+from target_liveintent.store.database import LOCK_SECONDS, Answers, Database, Then, Waiting
 from target_liveintent.store.layout import Row, Step, creation
 
 _CREATING = 0x4C495354
 """The number of the lock that runs take while they create the tables: the letters "LIST"."""
 _NOW = "extract(epoch FROM clock_timestamp())"
-_LOCK_SECONDS = 30.0
 _LOCKED = "another program locks the tables of the store"
 _GONE = "the database of the store cannot be reached"
 _PAUSE = 0.5
@@ -56,10 +53,7 @@ _CONFIGURATION_WORDS = (
 
 
 class PostgresStore(Database):
-    """A PostgreSQL database. What its URL lacks, libpq finds: `PGPASSWORD`, `~/.pgpass`.
-
-    If it cannot be reached, it is tried again for `retry_seconds`.
-    """
+    """A PostgreSQL database. What its URL lacks, libpq finds: `PGPASSWORD`, `~/.pgpass`."""
 
     _errors = (psycopg.Error,)
     _find_tables = (
@@ -114,16 +108,14 @@ class PostgresStore(Database):
             for text in _BEGIN:
                 db.execute(text.format(**words))
             cursors = [db.execute(*_in_postgres(step)) for step in steps]
-            if then is None:
-                db.execute("COMMIT")
-            else:  # It takes one more round trip.
+            answers: Answers = []
+            if then is not None:  # It takes one more round trip.
                 pipeline.sync()
                 answers = _rows_of(cursors)
                 for step in then(answers):
                     db.execute(*_in_postgres(step))
-                db.execute("COMMIT")
-                return answers
-        return _rows_of(cursors)
+            db.execute("COMMIT")
+        return answers or _rows_of(cursors)
 
     def _do(self, step: Step) -> list[Row]:
         return _rows_of([self._db.execute(*_in_postgres(step))])[0]
@@ -143,7 +135,7 @@ class PostgresStore(Database):
     def _wait_after(self, error: psycopg.Error) -> tuple[str, float, float] | None:
         state = error.sqlstate
         if state == _LOCK_TAKEN:
-            return _LOCKED, _LOCK_SECONDS, 0.0
+            return _LOCKED, LOCK_SECONDS, 0.0
         if state is None:  # There is no connection.
             is_wrong = any(one in str(error) for one in _CONFIGURATION_WORDS)
             may_pass = self._is_open or not is_wrong

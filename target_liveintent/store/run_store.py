@@ -1,18 +1,18 @@
 """The store as a run uses it: everything new is written in one transaction.
 
-A run asks the store about the events of full batches, and tells it twice a second what it has
-learned. Before a STATE, one durable transaction holds the outcome of everything that was read
-before that STATE.
+Before a STATE, that transaction is durable: it holds the outcome of everything read before.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions.coerce import Unusable, amount, currency_code, exact
@@ -21,10 +21,10 @@ from target_liveintent.errors import StorageError
 from target_liveintent.reasons import REASONS
 from target_liveintent.settings import Settings
 from target_liveintent.store import ledger
-from target_liveintent.store.database import Answers, Database, Waiting
+from target_liveintent.store.database import Answers, Database, Then, Waiting
 from target_liveintent.store.delivered import delivered_row
 from target_liveintent.store.layout import DEAD_LETTER, DELIVERED, EVENT, RESERVATION, Row, Step
-from target_liveintent.store.ledger import HASH_BYTES, TIME_BYTES, Claim, Ledger, Reserved
+from target_liveintent.store.ledger import HASH_BYTES, TIME_BYTES, Claim, Ledger
 from target_liveintent.store.letters import DeadLetter, keys_of, letter_of
 from target_liveintent.store.sqlite import IN_MEMORY, SqliteStore
 
@@ -75,6 +75,10 @@ _MOST_IMPORTED = 1_000
 _SAVED_AT_ONCE = 500
 """How many keys are saved in one transaction when the disk is full. Each may be on another page of
 4 KB, so they need half of the reserved space."""
+_LOST = (
+    "this run was suspended for so long that its reservations in the store expired, and another run"
+    " has sent or reserved the same events. This run cannot continue: start the run again"
+)
 TASK = "task"
 """The kind of a task of a Spark write, of which nothing is kept."""
 
@@ -82,18 +86,9 @@ TASK = "task"
 class RunStore:
     """The store, as one run uses it.
 
-    All methods that read or write raise a `StorageError` if the database cannot be used.
-
     Args:
         kind: `usual`, `replay`, `canary` (a run with the setting `limit`), or `TASK`.
         send_again: Whether events that other runs delivered are sent once more.
-
-    Attributes:
-        former: The customer ID and the pixel of the last run, if all runs before this one were for
-            others; else None.
-        expired_letters: How many dead letters were deleted because they were too old.
-        repeated_letters: Dead letters of this run that the store had before, by reason.
-        missing: The sum of the values of the others, by currency, where they have both.
     """
 
     def __init__(  # noqa: PLR0913 (an argument for each option)
@@ -113,10 +108,15 @@ class RunStore:
         self._renewed_at = clock.monotonic()
         self._has_letters = True  # Until the store has answered.
         self._ledger = Ledger(self._account)
+        self.confirm = self._ledger.confirm
         self._clear()
-        self.number = self.expired_letters = 0
+        self.number = 0
+        self.expired_letters = 0  # Those that were deleted because they were too old.
+        # The customer ID and the pixel of the last run, if all before were for others.
         self.former: tuple[str, int | None] | None = None
+        # Dead letters of this run that the store had before, by reason;
         self.repeated_letters: Counter[str] = Counter()
+        # and the values of the others by currency, where they have both.
         self.missing: dict[str, Decimal] = {}
         newest = self._begin(kind)
         if not send_again:
@@ -148,7 +148,7 @@ class RunStore:
     # Outcomes
 
     def reject(self, rejection: Rejection) -> None:
-        """Replace the earlier dead letter of a record by a new one, or by none."""
+        """Note a record that is not sent: it replaces its dead letter by a new one, or by none."""
         if rejection.letter is not None:
             self._letters.pop(rejection.letter, None)
             self._settled.append(rejection.letter)
@@ -157,7 +157,7 @@ class RunStore:
             self.repeated_letters[rejection.reason] += letter.key in self._letters
             self._letters[letter.key] = letter
 
-    def _settle(self, conversions: Sequence[Conversion]) -> None:
+    def _remove_letters(self, conversions: Sequence[Conversion]) -> None:
         if self._has_letters or self._letters:  # Otherwise, the keys need not be made.
             keys = [key for one in conversions for key in keys_of(one, self._account)]
             self._settled += keys
@@ -165,16 +165,12 @@ class RunStore:
                 self._letters.pop(key, None)
 
     def deliver(self, conversions: Sequence[Conversion], sent_at: Sequence[float]) -> None:
-        """Delete the dead letters of events that LiveIntent has now, and keep a row of each."""
-        self._settle(conversions)
+        """Note events that LiveIntent has, and the Unix time at which each was sent."""
+        self._remove_letters(conversions)
         if self._settings.keep_delivered:
             for conversion, moment in zip(conversions, sent_at, strict=True):
                 row = delivered_row(conversion, moment, self._account, self.number)
                 self._delivered[row[: len(DELIVERED.key)]] = row
-
-    def confirm(self, number: int, confirmed: Sequence[Conversion], *, is_last: bool) -> None:
-        """Note which events of a batch the API has confirmed."""
-        self._ledger.confirm(number, confirmed, is_last=is_last)
 
     def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> dict[int, Claim]:
         """Reserve the events of batches before they are sent; delete the letters of those sent."""
@@ -182,16 +178,15 @@ class RunStore:
         if self._must_renew:  # The answer came so late that the reservations may have expired.
             self._exchange()
         for claim in claims.values():
-            self._settle(claim.sent)
+            self._remove_letters(claim.sent)
         return claims
 
     # Transactions
 
     def write(self, *, durable: bool = False) -> None:
         """Write what is new, and renew the reservations; if durable, it survives a power cut."""
-        outcomes = (self._letters, self._settled, self._delivered)
-        pending = (*outcomes, self._ledger.confirmed, self._ledger.ended)
-        if durable or any(pending) or self._must_renew:
+        new = (self._letters, self._settled, self._delivered)
+        if durable or self._must_renew or any((*new, self._ledger.confirmed, self._ledger.ended)):
             self._exchange(durable=durable)
 
     @property
@@ -211,25 +206,24 @@ class RunStore:
         keys = {number: self._ledger.keys_of(batch) for number, batch in batches.items()}
         own = self._ledger.reserved if renews else []
         is_lost = False
-        claims, mine = dict[int, Claim](), dict[int, Reserved]()
+        claims = dict[int, Claim]()
 
         def changes(answers: Answers) -> list[Step]:
-            nonlocal is_lost, claims, mine
-            letter, reserved, delivered, _ = answers
+            nonlocal is_lost, claims
+            letter, taken, delivered, _ = answers
             self._has_letters = bool(letter or self._letters)
             others = {
                 hashes[start : start + HASH_BYTES]: run_id
-                for hashes, run_id in reserved
+                for hashes, run_id in taken
                 for start in range(0, len(hashes), HASH_BYTES)
             }
             known = {k for k, run in delivered if run == self.number or not self._send_again}
             is_lost = any(key in known or key[TIME_BYTES:] in others for key in own)
-            claims, mine = self._ledger.divide(batches, keys, others, known)
+            claims = self._ledger.divide(batches, keys, others, known)
+            reserved = {n: b"".join(one.keys) for n, one in claims.items() if one.keys}
             steps = self._news() if writes else []
             steps.append(Step(_RENEW, [LAPSE, self.number]))
-            steps.append(
-                RESERVATION.put([(self.number, n, b"".join(one)) for n, one in mine.items()])
-            )
+            steps.append(RESERVATION.put([(self.number, *one) for one in reserved.items()]))
             if releases:
                 steps.append(Step("DELETE FROM reservation WHERE run = ?", [self.number]))
             return steps
@@ -240,30 +234,29 @@ class RunStore:
             EVENT.find([(key,) for key in itertools.chain(*keys.values(), own)], "key, run"),
             DEAD_LETTER.find(list(self._letters) if writes else [], ", ".join(LetterKey._fields)),
         ]
-        try:
-            *_, letters = self.database.transact(questions, changes, durable=durable)
-        except StorageError:
-            self._save_ledger()
-            raise
-        self.database.waiting.has_ended = False
-        self._ledger.reserve(mine)
+        *_, letters = self._transact(questions, changes, durable=durable)
+        self._ledger.reserve(claims)
         if writes:
             self._count_letters({LetterKey(*key) for key in letters})
             self._clear()
         if renews:
             self._renewed_at = began
         if is_lost:
-            msg = (
-                "this run was suspended for so long that its reservations in the store expired,"
-                " and another run has sent or reserved the same events. This run cannot"
-                " continue: start the run again"
-            )
-            raise StorageError(msg)
+            raise StorageError(_LOST)
         return claims
+
+    def _transact(self, questions: list[Step], changes: Then, *, durable: bool) -> Answers:
+        try:
+            answers = self.database.transact(questions, changes, durable=durable)
+        except StorageError:
+            self._save_ledger()
+            raise
+        self.database.waiting.has_ended = False
+        return answers
 
     def _count_letters(self, known: set[LetterKey]) -> None:
         """Count the dead letters that were in the store before, and what the others are worth."""
-        self.repeated_letters.update(self._letters[key].reason for key in known)
+        self.repeated_letters.update(str(self._letters[key].record["reason"]) for key in known)
         for record in (one.record for key, one in self._letters.items() if key not in known):
             value, currency = amount(record.get("value")), currency_code(record.get("currency"))
             if not isinstance(value, Unusable | None) and isinstance(currency, str):
@@ -277,8 +270,8 @@ class RunStore:
         self.database.waiting.has_ended = True
         self.database.free_reserve()
         rows, ended = self._confirmed(), [(self.number, one) for one in self._ledger.ended]
-        parts = [rows[n : n + _SAVED_AT_ONCE] for n in range(0, len(rows), _SAVED_AT_ONCE)]
-        steps = [EVENT.put(part, keeps_old=not self._send_again) for part in parts]
+        parts = range(0, len(rows), _SAVED_AT_ONCE)
+        steps = [EVENT.put(rows[start : start + _SAVED_AT_ONCE]) for start in parts]
         with contextlib.suppress(StorageError):
             for step in [*steps, RESERVATION.remove(ended)]:
                 self.database.transact([step])
@@ -291,7 +284,7 @@ class RunStore:
         rows, now = self._confirmed(), self._clock.time()
         before = max(0, int(now) - KEPT).to_bytes(TIME_BYTES, "big")
         return [
-            EVENT.put(rows, keeps_old=not self._send_again),
+            EVENT.put(rows),
             # However wrong the clock is, a run of which nothing is accepted removes nothing. A few
             # at a time keep the pause short.
             Step(_EXPIRE, [before, 2 * len(rows)]),
@@ -337,23 +330,15 @@ class DryStore(RunStore):
     """Stands in for the store in a dry run: knows what was delivered, and writes nothing."""
 
     def _begin(self, kind: str) -> list[Row]:  # noqa: ARG002 (there is no row of the run)
-        self._has_letters = False  # It deletes none.
+        self._renewed_at = math.inf  # There are no reservations either.
         return self.database.read(_NEWEST, [ledger.RECENT])
 
-    def _exchange(
-        self, batches: Mapping[int, Sequence[Conversion]] | None = None, **_: bool
-    ) -> dict[int, Claim]:
-        """Say what a run would send, and forget what it would write."""
-        batches = batches or {}
-        keys = {number: self._ledger.keys_of(batch) for number, batch in batches.items()}
-        asked = [] if self._send_again else itertools.chain(*keys.values())
-        known = {
-            key for (key,) in self.database.read(*EVENT.find([(key,) for key in asked], "key"))
-        }
-        claims, mine = self._ledger.divide(batches, keys, {}, known)
-        self._ledger.reserve(mine)
-        self._clear()
-        return claims
+    def _transact(self, questions: list[Step], changes: Then, *, durable: bool) -> Answers:  # noqa: ARG002
+        """Ask which events were delivered, and forget what a run would write."""
+        _, _, events, _ = questions
+        answers: Answers = [[], [], self.database.read(*events), []]
+        changes(answers)
+        return answers
 
     def close(self, *, forget: bool = False) -> None:  # noqa: ARG002 (there is no row of the run)
         """Close the database."""
@@ -363,8 +348,7 @@ class DryStore(RunStore):
 def runs_in(database: Database, settings: Settings, since: float) -> list[Row]:
     """Return the runs of an account and pixel that began since a Unix time and are over, in order.
 
-    Each has its ID, its kind, the Unix time until which it was certainly there, and its figures as
-    JSON: None if it was killed.
+    Each is its ID, kind, last Unix time at which it was there, and figures as JSON (None: killed).
     """
     return database.read(_RUNS, [*settings.account, settings.pixel_id or 0, since])
 
@@ -373,23 +357,20 @@ def runs_in(database: Database, settings: Settings, since: float) -> list[Row]:
 # and a `StorageError` if a database cannot be reached.
 
 
-def open_store(  # noqa: PLR0913 (an argument for each option)
+def open_store(
     settings: Settings,
     run_id: str,
     clock: Clock = SYSTEM_CLOCK,
-    *,
-    kind: str = "usual",
     waiting: Waiting | None = None,
-    send_again: bool = False,
+    **options: Any,
 ) -> RunStore:
-    """Open the store for a run; create it if there is none and the run is not dry."""
-    is_dry = settings.dry_run
+    """Open the store for a run, with options of `RunStore`; or create it, unless the run is dry."""
+    is_dry, made = settings.dry_run, DryStore if settings.dry_run else RunStore
     opened = open_for_reading(settings) if is_dry else open_database(settings, clock, waiting)
-    made, database = DryStore if is_dry else RunStore, opened
     try:
-        return made(database, settings, run_id, clock, kind=kind, send_again=send_again)
+        return made(opened, settings, run_id, clock, **options)
     except BaseException:
-        database.close()
+        opened.close()
         raise
 
 

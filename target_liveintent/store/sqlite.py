@@ -8,19 +8,19 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
 from target_liveintent.clock import Clock
 from target_liveintent.errors import StorageError
-from target_liveintent.store.database import Answers, Database, Then, Waiting
+from target_liveintent.store.database import LOCK_SECONDS, Answers, Database, Then, Waiting
 from target_liveintent.store.layout import Row, Step, creation
 
 IN_MEMORY = ":memory:"
 """In place of a path, this names an empty store that only this process sees."""
 _VALUES_AT_ONCE = 900
 """How many values one statement may have. Older releases of SQLite accept 999."""
-_LOCK_SECONDS = 30.0
 _LOCKED = "another program locks the file of the store"
 _PAUSE = 0.05
 """Seconds between two tries, as SQLite does not wait for every lock."""
@@ -38,11 +38,7 @@ _PRAGMAS = (
 
 
 class SqliteStore(Database):
-    """An SQLite file, or `IN_MEMORY`. A new file can be read by its owner only.
-
-    All runs that use the file share the clock of this machine. If nothing may change, the file must
-    exist.
-    """
+    """An SQLite file, which must exist if it is only read, or `IN_MEMORY`."""
 
     _errors = (OSError, sqlite3.Error)
     _find_tables = "SELECT name FROM sqlite_master"
@@ -55,7 +51,6 @@ class SqliteStore(Database):
     ) -> None:
         super().__init__(f"store '{path}'", waiting)
         self._path = os.path.realpath(path)
-        self._folder = os.path.dirname(self._path)  # noqa: PTH120
         self._reserve: IO[bytes] | None = None
         self._identity: os.stat_result | None = None
         address = IN_MEMORY
@@ -90,7 +85,7 @@ class SqliteStore(Database):
         if self._identity is not None:
             # Without free space, or if the file system cannot reserve it, there is no reserve.
             with contextlib.suppress(OSError):
-                self._reserve = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
+                self._reserve = tempfile.TemporaryFile(dir=Path(self._path).parent)  # noqa: SIM115
                 os.posix_fallocate(self._reserve.fileno(), 0, _RESERVE)
 
     def _transact(self, steps: Sequence[Step], then: Then | None, *, durable: bool) -> Answers:
@@ -147,7 +142,7 @@ class SqliteStore(Database):
         self._db.close()
 
     def _wait_after(self, error: Exception) -> tuple[str, float, float] | None:
-        return (_LOCKED, _LOCK_SECONDS, _PAUSE) if "locked" in str(error) else None
+        return (_LOCKED, LOCK_SECONDS, _PAUSE) if "locked" in str(error) else None
 
     def _words(self, error: Exception) -> str:
         text = getattr(error, "strerror", None) or str(error)

@@ -400,7 +400,7 @@ def objects(folder: Path) -> dict[str, Any]:
     store.reject(rejected)
     ledger = Ledger(settings.account)
     keys = ledger.keys_of([made])
-    ledger.reserve(ledger.divide({0: [made]}, {0: keys}, {}, set())[1])
+    ledger.reserve(ledger.divide({0: [made]}, {0: keys}, {}, set()))
     letter = letter_of(rejected, settings, "run-1", 0.0)
     store.close()
     target = TargetLiveIntent(config={**given, "dry_run": True})

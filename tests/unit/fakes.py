@@ -257,7 +257,7 @@ class FakeOutcomes:
         return {number: self._claim(number, given) for number, given in batches.items()}
 
     def _claim(self, number: int, given: Sequence[Conversion]) -> Claim:
-        claim = Claim([], [], [])
+        claim = Claim([], [], [], {})
         other = None
         for one in given:
             name = one.event_id

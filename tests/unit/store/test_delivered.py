@@ -51,7 +51,7 @@ def test_which_rows_are_read(
     stores: Stores, kept: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those of one account, sent since a time, in several pages."""
-    monkeypatch.setattr("target_liveintent.store.delivered._PAGE", 1)
+    monkeypatch.setattr("target_liveintent.store.database._PAGE", 1)
     kept.deliver([event("4")], [SENT + 10])
     kept.write()
     assert [row["event_id"] for row in rows(stores)] == ["1", "2", "3", "4"]

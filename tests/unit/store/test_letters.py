@@ -193,7 +193,7 @@ def test_a_map_that_failed(stores: Stores) -> None:
 
 def test_each_letter_is_read_once(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also while a run writes some of them again."""
-    monkeypatch.setattr("target_liveintent.store.letters._PAGE", 2)
+    monkeypatch.setattr("target_liveintent.store.database._PAGE", 2)
     store = stores()
     for n in range(5):
         store.reject(rejection(str(n)))
