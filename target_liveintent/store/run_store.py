@@ -111,12 +111,11 @@ class RunStore:
         self.confirm = self._ledger.confirm
         self._clear()
         self.number = 0
-        self.expired_letters = 0  # Those that were deleted because they were too old.
+        self.expired_letters = 0  # They were deleted because they were too old.
         # The customer ID and the pixel of the last run, if all before were for others.
         self.former: tuple[str, int | None] | None = None
-        # Dead letters of this run that the store had before, by reason;
+        # Dead letters of this run that the store had before, by reason; what the others are worth.
         self.repeated_letters: Counter[str] = Counter()
-        # and the values of the others by currency, where they have both.
         self.missing: dict[str, Decimal] = {}
         newest = self._begin(kind)
         if not send_again:
@@ -365,10 +364,10 @@ def open_store(
     **options: Any,
 ) -> RunStore:
     """Open the store for a run, with options of `RunStore`; or create it, unless the run is dry."""
-    is_dry, made = settings.dry_run, DryStore if settings.dry_run else RunStore
+    is_dry = settings.dry_run
     opened = open_for_reading(settings) if is_dry else open_database(settings, clock, waiting)
     try:
-        return made(opened, settings, run_id, clock, **options)
+        return (DryStore if is_dry else RunStore)(opened, settings, run_id, clock, **options)
     except BaseException:
         opened.close()
         raise

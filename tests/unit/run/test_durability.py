@@ -203,17 +203,6 @@ def test_the_percentage_is_judged_before_a_state(delivered: bool) -> None:
     assert fake.states == ["0"] * delivered
 
 
-@pytest.mark.parametrize("dry_run", [False, True])
-def test_the_percentage_is_judged_at_the_end(dry_run: bool) -> None:
-    """Too many dead letters fail the run at its end, without STATE; a dry run as well."""
-    fake = FakeRun(dry_run=dry_run)
-    reject(fake, 120)
-    fake.run.gate.hold("1")
-    with pytest.raises(TooManyRejectedError, match="120 of 120"):
-        fake.run.finish()
-    assert fake.states == []
-
-
 def test_a_dry_run_writes_no_state() -> None:
     """What a dry run reads has no outcome, so its STATE is not true."""
     fake = FakeRun(dry_run=True)
@@ -221,15 +210,3 @@ def test_a_dry_run_writes_no_state() -> None:
     fake.run.gate.hold("1")
     fake.run.finish()
     assert (fake.states, fake.run.counts.of("orders").delivered) == ([], 1)
-
-
-def test_a_canary_writes_no_state() -> None:
-    """What a canary sends is sent again with everything else, so its STATE is not true."""
-    stopped: list[bool] = []
-    fake = FakeRun(limit=2, parts={"stop_reading": lambda: stopped.append(True)})
-    read(fake, *"123")
-    fake.run.gate.hold("1")
-    fake.run.finish()
-    assert (fake.states, stopped, fake.run.limit_reached) == ([], [True], True)
-    counts = fake.run.counts.of("orders")
-    assert (counts.delivered, counts.dropped) == (2, {"over_limit": 1})

@@ -1,10 +1,10 @@
 """What a run asks the store before it sends events, and in which order batches are sent."""
 
 import pytest
-from fakes import FakeRun, deliver_all, event, read, send
+from fakes import FakeRun, deliver_all, event, read
 
 from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
-from target_liveintent.errors import DeliveryError, StorageError
+from target_liveintent.errors import DeliveryError
 from target_liveintent.run.counts import ReservedByOther, RunCounts
 
 
@@ -67,15 +67,6 @@ def test_what_was_delivered_before_is_not_sent(
     assert fake.states == ["1"]
 
 
-def test_the_first_of_equal_events_goes_first() -> None:
-    """Equal events that fill a batch wait until the batch with the first of them was sent."""
-    fake = FakeRun(batch_size_rows=3)
-    read(fake, *"12111")
-    assert fake.submitted == [["1", "2"]]
-    fake.run.finish()
-    assert fake.run.counts.of("orders").dropped == {"already_sent": 3}
-
-
 def test_an_event_whose_first_was_not_delivered() -> None:
     """Equal events are sent one after the other until one of them is delivered."""
     tries: list[str] = []
@@ -97,10 +88,14 @@ def test_an_event_whose_first_was_not_delivered() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 100])
 def test_the_limit_counts_what_is_sent(size: int) -> None:
-    """What was delivered before makes room for others below the limit."""
-    fake = FakeRun("1", "2", limit=2, batch_size_rows=size)
+    """What was delivered before makes room for others below the limit; no STATE is written."""
+    stopped: list[bool] = []
+    parts = {"stop_reading": lambda: stopped.append(True)}
+    fake = FakeRun("1", "2", limit=2, batch_size_rows=size, parts=parts)
     read(fake, *"12345")
+    fake.run.gate.hold("1")
     fake.run.finish()
+    assert (fake.states, stopped) == ([], [True])
     assert [name for names in fake.submitted for name in names] == ["3", "4"]
     assert fake.run.limit_reached
     assert fake.run.counts.of("orders").dropped == {"already_sent": 2, "over_limit": 1}
@@ -224,17 +219,3 @@ def test_too_many_repeats_are_not_read_on() -> None:
     for _ in range(200):
         read(fake, "1")
     assert fake.run.counts.of("orders").dropped["already_sent"] > 64
-
-
-def test_what_cannot_be_reserved_is_not_sent() -> None:
-    """A store that fails ends the run, and no STATE is written."""
-    fake = FakeRun(batch_size_rows=2)
-    send(fake, "0", "1")
-    fake.outcomes.failing = "claim"
-    read(fake, "8")
-    fake.run.gate.hold("1")
-    with pytest.raises(StorageError, match="the disk is full") as raised:
-        fake.run.finish()
-    fake.run.abandon(raised.value)
-    assert (fake.submitted, fake.states) == ([["0", "1"]], [])
-    assert fake.happened[-1] == "release"

@@ -1,6 +1,5 @@
 """The outcome of each record of a run, whose clock, delivery and store are fakes."""
 
-import itertools
 from typing import Any
 
 import pytest
@@ -8,7 +7,7 @@ from fakes import FakeRun, deliver_all, event, read, refuse, reject, rejection, 
 
 from target_liveintent.conversions.model import DEAD_LETTERS, Rejection
 from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
-from target_liveintent.errors import InputError, TooManyRejectedError
+from target_liveintent.errors import TooManyRejectedError
 from target_liveintent.reporting import summary
 
 # The outcome of each record
@@ -173,16 +172,6 @@ def test_state_does_not_wait_for_everyday_reasons(reason: str) -> None:
     assert fake.states == ["1"]
 
 
-def test_state_waits_after_a_refusal() -> None:
-    """What the API refuses holds STATE back too, until it accepts something."""
-    fake = FakeRun(deliver=lambda given: refuse(given, "1"))
-    for name, states in (("1", []), ("2", ["2"])):
-        send(fake, name)
-        fake.run.gate.hold(name)
-        fake.tick()
-        assert fake.states == states
-
-
 def test_what_was_sent_already_lets_state_go() -> None:
     """What was delivered before counts as delivered, so STATE goes out."""
     fake = FakeRun("1")
@@ -196,10 +185,13 @@ def test_what_was_sent_already_lets_state_go() -> None:
     assert fake.states == ["2"]
 
 
-@pytest.mark.parametrize(("count", "percent", "fails"), [(9, 50, 0), (10, 50, 1), (10, 100, 0)])
-def test_a_run_that_delivers_nothing(count: int, percent: int, fails: int) -> None:
+@pytest.mark.parametrize(
+    ("count", "percent", "fails", "dry"),
+    [(9, 50, False, False), (10, 50, True, False), (10, 100, False, False), (10, 50, True, True)],
+)
+def test_a_run_that_delivers_nothing(count: int, percent: int, *, fails: bool, dry: bool) -> None:
     """From ten rejected records on, it fails without STATE; the dead letters are written."""
-    fake = FakeRun(max_dead_letter_percent=percent)
+    fake = FakeRun(max_dead_letter_percent=percent, dry_run=dry)
     reject(fake, count)
     fake.run.gate.hold("1")
     if fails:
@@ -211,30 +203,3 @@ def test_a_run_that_delivers_nothing(count: int, percent: int, fails: int) -> No
     assert fake.states == ([] if fails else ["1"])
     assert len(fake.outcomes.kept["reject"]) == count
     assert fake.happened[-1] == "release"
-
-
-def test_the_end_is_judged_when_all_is_settled() -> None:
-    """Ten rejected records do not fail a run whose first delivery comes at its end."""
-    looks = itertools.count()
-
-    def deliver_late(*_: Any) -> None:
-        if next(looks) == 3:
-            fake.delivery.finish(deliver_all(fake.delivery.submitted[0]))
-
-    fake = FakeRun(deliver=None, parts={"on_progress": deliver_late})
-    reject(fake, 10)
-    fake.run.gate.hold("1")
-    send(fake, "1")
-    fake.run.gate.hold("2")
-    fake.run.finish()
-    assert next(looks) > 3
-    assert fake.states == ["2"]
-
-
-def test_a_run_that_fails_keeps_state_back() -> None:
-    """A run that fails for another reason before its first delivery writes no STATE either."""
-    fake = FakeRun()
-    reject(fake, 1)
-    fake.run.gate.hold("1")
-    fake.run.abandon(InputError("not JSON"))
-    assert fake.states == []

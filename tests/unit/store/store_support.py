@@ -96,15 +96,14 @@ class Stores:
         database.close()
         return rows
 
+    def connection(self) -> psycopg.Connection | sqlite3.Connection:
+        """Connect as another program."""
+        return psycopg.connect(self.place) if self.is_postgres else sqlite3.connect(self.place)
+
     def lock(self) -> Callable[[], None]:
         """Lock the store as another program does; return what ends that."""
-        other: psycopg.Connection | sqlite3.Connection
-        if self.is_postgres:
-            other = psycopg.connect(self.place)
-            other.execute("SELECT version FROM store FOR UPDATE")
-        else:
-            other = sqlite3.connect(self.place, isolation_level=None)
-            other.execute("BEGIN IMMEDIATE")
+        other, in_postgres = self.connection(), "SELECT version FROM store FOR UPDATE"
+        other.execute(in_postgres if self.is_postgres else "BEGIN IMMEDIATE")
 
         def end() -> None:
             other.rollback()

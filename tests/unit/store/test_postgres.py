@@ -1,6 +1,5 @@
 """The store in PostgreSQL: who may use it, what it does when it is gone, and what it never says."""
 
-import contextlib
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +13,6 @@ from store_support import Stores, claim, event, events, said, send
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.store.database import Waiting
-from target_liveintent.store.run_store import open_for_reading
 
 pytestmark = pytest.mark.postgres
 
@@ -27,18 +25,13 @@ def in_database(new_store_url: Callable[[], str]) -> Iterator[Stores]:
     stores.close()
 
 
-def connection(stores: Stores) -> psycopg.Connection:
-    """Connect as another program."""
-    return psycopg.connect(stores.place)
-
-
 def test_a_connection_that_is_lost(in_database: Stores) -> None:
     """A transaction that may have been lost is done again, and does nothing twice."""
     store = in_database()
     mine = claim(store, 0, *events(2)).mine
     store.confirm(0, mine, is_last=True)
     for number, do in enumerate((store.write, lambda: claim(store, 1, event("9")))):
-        with connection(in_database) as other:
+        with psycopg.connect(in_database.place) as other:
             other.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <>"
                 " pg_backend_pid() AND application_name = 'target-liveintent'"
@@ -147,33 +140,6 @@ def test_a_user_who_may_not_create_tables(in_database: Stores, postgres: Postgre
     stores.close()
     postgres.sql(f"DROP OWNED BY {GUARDED}")
     postgres.sql(f"DROP ROLE {GUARDED}")
-
-
-@pytest.mark.parametrize(
-    ("sql", "why"),
-    [
-        ("CREATE TABLE event (id int)", "tables of another program.*Name another schema in"),
-        ("CREATE TABLE store (name text)", "tables of another program"),
-        ("CREATE TABLE store (version int)", "tables of another program"),
-        (
-            "CREATE TABLE store (version int); INSERT INTO store VALUES (99)",
-            "a newer version of target-liveintent wrote the store",
-        ),
-    ],
-)
-def test_tables_that_are_no_store(in_database: Stores, sql: str, why: str) -> None:
-    with connection(in_database) as other:
-        other.execute(sql)
-    with pytest.raises(ConfigurationError, match=why):
-        in_database()
-
-
-def test_no_table_is_created_for_reading(in_database: Stores) -> None:
-    with contextlib.closing(open_for_reading(in_database.settings())) as database:
-        assert database.read("SELECT count(*) FROM run") == [(0,)]
-    with connection(in_database) as other:
-        found = other.execute("SELECT to_regclass('store')").fetchall()
-    assert found == [(None,)]
 
 
 def test_a_database_that_accepts_a_connection_and_is_silent() -> None:

@@ -1,5 +1,6 @@
 """What a run does while another program uses the store, in a file and in a database."""
 
+import contextlib
 import threading
 from collections.abc import Callable
 
@@ -7,8 +8,9 @@ import pytest
 from fakes import FakeClock
 from store_support import Stores, claim, event, rejection, said
 
-from target_liveintent.errors import StorageError
+from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.store.database import Waiting
+from target_liveintent.store.run_store import open_for_reading
 
 REASONS = {
     False: "another program locks the file of the store",
@@ -123,3 +125,24 @@ def test_runs_create_the_tables_at_once(stores: Stores) -> None:
         thread.join()
     assert failures == []
     assert stores.sql("SELECT count(*), max(number) FROM run") == [(4, 4)]
+
+
+@pytest.mark.parametrize(
+    ("sql", "why"),
+    [
+        ("CREATE TABLE event (id int)", "of another program"),
+        ("CREATE TABLE store (name text)", "of another program"),
+        ("CREATE TABLE store (version int)", "of another program"),
+        ("CREATE TABLE store (version int); INSERT INTO store VALUES (99)", "a newer version"),
+    ],
+)
+def test_tables_that_are_no_store(stores: Stores, sql: str, why: str) -> None:
+    """Neither a run nor a command that reads takes them, and they stay as they are."""
+    with contextlib.closing(stores.connection()) as other:
+        for one in sql.split(";"):
+            other.execute(one)
+        other.commit()
+    for opens in (stores, lambda: open_for_reading(stores.settings())):
+        with pytest.raises(ConfigurationError, match=why) as info:
+            opens()
+    assert "Name another schema" in str(info.value) or not stores.is_postgres or "newer" in why
