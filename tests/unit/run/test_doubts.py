@@ -8,7 +8,6 @@ import pytest
 from unit_support import DEFAULTS, NOW, order, rejection
 
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.reasons import NO_IDENTITY, REASONS
 from target_liveintent.run.amounts import OTHERS, Amount
 from target_liveintent.run.counts import StreamCounts
@@ -76,16 +75,12 @@ def test_causes_are_bounded() -> None:
     assert len(counts.causes) <= 200
 
 
-@pytest.mark.parametrize(("empty", "warns"), [(4, False), (5, True)])
-def test_an_empty_event_id(empty: int, *, warns: bool) -> None:
+def test_an_empty_event_id() -> None:
     """It falls back to the keys, which is counted, and a warning if it happens often."""
-    records = [{**ORDER, "event_id": None, "order_id": n} for n in range(empty)]
-    counts = counts_of(*records, *[ORDER] * 20)
-    assert counts.left_out["event_id empty"] == empty
-    said = list(warnings_of(counts))
-    assert [one.partition(",")[0] for one in said] == (
-        [f"event_id is empty in {empty} of {20 + empty} events"] if warns else []
-    )
+    records = [{**ORDER, "event_id": None, "order_id": n} for n in range(5)]
+    assert list(warnings_of(counts_of(*records[:4], *[ORDER] * 20))) == []
+    (said,) = warnings_of(counts_of(*records, *[ORDER] * 20))
+    assert said.startswith("event_id is empty in 5 of 25 events, so ")
 
 
 @pytest.mark.parametrize(
@@ -173,13 +168,3 @@ def test_advice_for_several_streams() -> None:
     assert said("shop", "orders", "leads") == f"{GUESTS} {UNMAPPED}"
     assert said("orders", "leads") == f"{NO_IDENTITY} {UNMAPPED}"
     assert said("shop", "leads") == GUESTS
-
-
-@pytest.mark.parametrize("reason", sorted(REASONS))
-def test_advice_on_any_reason(reason: str) -> None:
-    """It depends on nothing but the reason, unless a map may be wrong; a replay has none."""
-    given = {"orders": unidentified("")}
-    if reason != "no_identity":
-        assert what_to_do(reason, given) == REASONS[reason].meaning
-    replay = {DEAD_LETTERS: unidentified("")}
-    assert what_to_do(reason, replay) == REASONS[reason].meaning

@@ -122,22 +122,16 @@ def test_what_is_known_of_batches_that_are_left_behind_is_counted(has_failed: bo
 
 
 def test_a_stopped_run_retries_for_a_while() -> None:
-    """Delivery is stopped five seconds after the first request to stop, and not later."""
+    """Delivery is stopped five seconds after the first request to stop, which ends its wait."""
     fake = FakeRun()
     start = fake.clock.now
     fake.run.request_stop()
+    assert fake.delivery.woken == 1
     fake.tick()
     fake.run.request_stop()
     fake.tick()
     assert fake.clock.now == start + 2.0
     assert fake.delivery.stopped == [4.0, 3.0]
-
-
-def test_a_stop_ends_the_wait_for_a_result() -> None:
-    """A run that waits for a result obeys a stop at once, and not at its next tick."""
-    fake = FakeRun()
-    fake.run.request_stop()
-    assert fake.delivery.woken == 1
 
 
 def test_a_batch_whose_hand_over_failed_is_not_lost() -> None:

@@ -1,7 +1,7 @@
 """What becomes of each dead letter that a replay reads."""
 
 import contextlib
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import pytest
@@ -33,20 +33,8 @@ def converter(**choice: bool) -> ReplayConverter:
     return ReplayConverter(SETTINGS, Suppressions(None), ReplayChoice(**choice), {}, lambda: NOW)
 
 
-class Replayed(NamedTuple):
-    """What a replay does with a dead letter.
-
-    Attributes:
-        fake: The run, at its end.
-        outcome: `sent`, or the reason for which it was not, with what becomes of the letter.
-    """
-
-    fake: FakeRun
-    outcome: str
-
-
-def replayed(letter: dict[str, Any], **choice: bool) -> Replayed:
-    """Replay a dead letter."""
+def replayed(letter: dict[str, Any], **choice: bool) -> tuple[FakeRun, str]:
+    """Replay a dead letter; return the run, and `sent` or what becomes of the letter, and why."""
     fake = FakeRun()
     replay_letters(fake.run, converter(**choice), [(KEY, letter)], lambda: False)
     counts = fake.run.counts.of(DEAD_LETTERS)
@@ -54,11 +42,11 @@ def replayed(letter: dict[str, Any], **choice: bool) -> Replayed:
     if counts.delivered:
         ((sent,),) = [batch.conversions for batch in fake.delivery.submitted]
         assert (sent.stream, sent.letter) == ("orders", KEY)
-        return Replayed(fake, "sent")
+        return fake, "sent"
     assert fake.submitted == []
     for kind in ("not_replayed", "dropped", "rejected"):
         for reason in getattr(counts, kind):
-            return Replayed(fake, f"{kind}: {reason}")
+            return fake, f"{kind}: {reason}"
     pytest.fail("the dead letter has no outcome")
 
 
@@ -123,13 +111,13 @@ def test_what_becomes_of_a_dead_letter(letter: dict[str, Any], outcome: str) -> 
 )
 def test_the_options(letter: dict[str, Any], choice: str, outcome: str) -> None:
     """Each option sends what it names, and nothing else."""
-    assert replayed(letter, **{choice: True}).outcome == outcome
+    assert replayed(letter, **{choice: True})[1] == outcome
 
 
 def test_no_column_that_holds_a_hash_of_an_address_is_sent() -> None:
     """Such a hash is no order ID; nor does any stream map change a dead letter."""
     letter = {**GOOD, "order_id": "0" * 64, "currency": "EUR", "scrubbed": ["order_id"]}
-    (batch,) = replayed(letter).fake.delivery.submitted
+    (batch,) = replayed(letter)[0].delivery.submitted
     body = msgspec.json.decode(batch.conversions[0].body)
     assert body["purchaseData"] == {"currency": "EUR"}
 

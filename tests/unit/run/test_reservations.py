@@ -3,7 +3,7 @@
 import pytest
 from fakes import FakeRun, deliver_all, event, read
 
-from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
+from target_liveintent.delivery.model import DeliveryStatus
 from target_liveintent.errors import DeliveryError
 from target_liveintent.run.counts import ReservedByOther, RunCounts
 
@@ -65,25 +65,6 @@ def test_what_was_delivered_before_is_not_sent(
     assert fake.run.counts.of("orders").dropped == {"already_sent": len(already_sent)}
     assert fake.outcomes.kept["confirm"] == [*"".join(sent)]
     assert fake.states == ["1"]
-
-
-def test_an_event_whose_first_was_not_delivered() -> None:
-    """Equal events are sent one after the other until one of them is delivered."""
-    tries: list[str] = []
-
-    def deliver(given: Batch) -> BatchResult:
-        result = deliver_all(given)
-        tries.append("1")
-        if len(tries) < 3:
-            result.delivered, result.confirmed, result.sent_at = [], [], []
-        return result
-
-    fake = FakeRun(deliver=deliver)
-    read(fake, *"1111")
-    fake.run.finish()
-    assert fake.submitted == [["1"], ["1"], ["1"]]
-    counts = fake.run.counts.of("orders")
-    assert (counts.delivered, counts.dropped) == (1, {"already_sent": 1})
 
 
 @pytest.mark.parametrize("size", [1, 2, 100])

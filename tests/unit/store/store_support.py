@@ -10,7 +10,7 @@ import psycopg
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.config import settings_of
-from target_liveintent.conversions.model import Conversion, LetterKey, Rejection, event_of
+from target_liveintent.conversions.model import Conversion, Rejection, event_of
 from target_liveintent.run_id import new_run_id
 from target_liveintent.settings import Settings
 from target_liveintent.store.database import Database, Waiting
@@ -49,11 +49,6 @@ def rejection(event_id: str = "1", reason: str = "invalid_event_time", **more: A
     """Return a record that cannot be sent."""
     columns = more.pop("columns", {"order_id": event_id, "md5": MD5})
     return Rejection("orders", event_id, reason, "event_time", columns, **more)
-
-
-def key(event_id: str = "1", pixel_id: int = 1) -> LetterKey:
-    """Return the key of the dead letter of an event."""
-    return LetterKey("a-1b2c", "conversions.liveintent.com", "orders", event_id, pixel_id)
 
 
 class Stores:

@@ -169,17 +169,6 @@ def test_an_answer_that_comes_late(stores: Stores, is_renewal: bool) -> None:
         claim(one, 0, event())
 
 
-def test_a_run_renews_its_reservations(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also if nothing is new."""
-    monkeypatch.setattr("target_liveintent.store.run_store._RENEWED_AFTER", 0.0)
-    one, two = stores(), stores()
-    claim(one, 0, event())
-    stores.suspend(one, 29)
-    one.write()
-    stores.suspend(one, 20)
-    assert said(claim(two, 0, event())) == ([], ["1"], [])
-
-
 def test_keys_go_long_after_the_event_has_expired(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
