@@ -13,16 +13,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
+from target_liveintent.conversions import model
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.coerce import shape, watch_zone
-from target_liveintent.conversions.model import (
-    DAY,
-    DEAD_LETTERS,
-    Event,
-    PurchaseData,
-    Rejection,
-    UserData,
-)
 from target_liveintent.mapping.stream_maps import RecordConverter, Stream, StreamPlan
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import AFTER_BUILDING
@@ -99,7 +92,7 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
     def _note_zone_use(self) -> None:
         self.zone_uses += 1
 
-    def reject(self, rejection: Rejection) -> None:
+    def reject(self, rejection: model.Rejection) -> None:
         """Count a dead letter, and how its event time is written if this is the cause."""
         self.rejected[rejection.reason] += 1
         if rejection.reason in OUT_OF_RANGE:
@@ -107,28 +100,27 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
             if cause in self.causes or len(self.causes) < _MOST_CAUSES:
                 self.causes[cause] += 1
 
-    def deliver(self, events: Sequence[Event], sent_at: Sequence[float]) -> None:
+    def deliver(self, events: Sequence[model.Event], sent_at: Sequence[float]) -> None:
         """Count events that LiveIntent has, each with the Unix time at which it was sent."""
         self.delivered += len(events)
         ages = [at - event.event_time for event, at in zip(events, sent_at, strict=True)]
         ages.sort()
         self.within_an_hour += bisect.bisect_right(ages, HOUR)
-        self.within_a_day += bisect.bisect_right(ages, DAY)
-        self.within_two_days += bisect.bisect_right(ages, 2 * DAY)
-        by_source: defaultdict[str, list[Event]] = defaultdict(list)
+        self.within_a_day += bisect.bisect_right(ages, model.DAY)
+        self.within_two_days += bisect.bisect_right(ages, 2 * model.DAY)
+        by_source: defaultdict[str, list[model.Event]] = defaultdict(list)
         for event in events:
             by_source[event.source].append(event)
         for source, found in by_source.items():
             self._cover(source, found)
 
-    def _cover(self, source: str, events: Sequence[Event]) -> None:
+    def _cover(self, source: str, events: Sequence[model.Event]) -> None:
         known = self.coverage.setdefault(source, dict.fromkeys(("events", *FIELDS), 0))
         # The values of each field, which take half the time of the fields of each event.
         fields: dict[str, Sequence[Any]] = {"decision_id": [one.decision_id for one in events]}
-        for struct, objects in (
-            (UserData, [one.user_data for one in events]),
-            (PurchaseData, [one.purchase_data for one in events]),
-        ):
+        users = [one.user_data for one in events]
+        purchases = [one.purchase_data for one in events]
+        for struct, objects in ((model.UserData, users), (model.PurchaseData, purchases)):
             values = zip(*map(msgspec.structs.astuple, objects), strict=True)
             fields |= zip(struct.__struct_fields__, values, strict=True)
         lacking = {name: 0 if all(found) else found.count(None) for name, found in fields.items()}
@@ -258,7 +250,7 @@ class RunCounts:
     @property
     def is_replay(self) -> bool:
         """Whether the run read dead letters, which are not mapped, and nothing else."""
-        return self.streams.keys() == {DEAD_LETTERS}
+        return self.streams.keys() == {model.DEAD_LETTERS}
 
     @property
     def seconds(self) -> float:
