@@ -40,8 +40,7 @@ from target_liveintent.errors import (
 from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.settings import Settings
 
-_MAX_DETAIL = 500
-"""How many characters of a refusal's text are kept."""
+_MAX_DETAIL = 500  # How many characters of a refusal's text are kept.
 
 
 class Verdict(enum.Enum):
@@ -68,11 +67,8 @@ _VERDICTS = {
     **dict.fromkeys(range(500, 600), Verdict.FAULT),
     **dict.fromkeys((408, 425, 429, 503), Verdict.LIMITED),
 }
-
-
+# After these, the same events are sent again later. All others show that the API works.
 REPEATED = {Verdict.FAULT, Verdict.LIMITED, Verdict.STARVED}
-"""The verdicts after which the same events are sent again later. All others show that the API
-works."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -90,29 +86,38 @@ class Answer(msgspec.Struct, frozen=True):
         return self.verdict is Verdict.LIMITED and self.status is not None
 
 
-def seconds_to_wait(headers: Message, longest: float) -> float:
+# A header that says when a limit begins anew, and the one that says how many requests it has left.
+_RESETS = {
+    "RateLimit": "RateLimit",
+    "RateLimit-Reset": "RateLimit-Remaining",
+    "X-RateLimit-Reset": "X-RateLimit-Remaining",
+}
+_RESET = re.compile(r"(?:^\s*|\b(?:t|reset)=)(\d+)(?![\d-])")
+"""In how many seconds, or at which Unix time: alone, or in the header `RateLimit` of a draft of the
+IETF (draft-ietf-httpapi-ratelimit-headers), which changed its form. (A date such as 2026-11-29 is
+neither.)"""
+_LEFT = re.compile(r"(?:^\s*|\b(?:r|remaining)=)0*[1-9]")
+_EARLIEST_TIME = 1_000_000_000  # From here on, a reset is a Unix time, and no number of seconds.
+
+
+def seconds_to_wait(status: int, headers: Message, longest: float) -> float:
     """Return the seconds that an answer asks to wait.
 
-    `Retry-After` says so. Where it is absent, other headers say when a limit begins anew: the time
-    is not longer than `longest` then, as the API may take requests before.
+    `Retry-After` says so. Where it is absent, a 429 or 503 may say when a limit begins anew, at
+    most `longest`, as the API may take requests before. APIs say this in all of their answers: one
+    that has requests left was not given because of the limit.
     """
     if (value := headers.get("Retry-After", "").strip()) and (asked := _seconds(value)) is not None:
         return asked
-    for name in ("RateLimit", "RateLimit-Reset", "X-RateLimit-Reset"):
-        if found := _RESET.search(headers.get(name, "")):
-            seconds = float(found[1])
-            if seconds >= _EARLIEST_TIME:
-                seconds = max(0.0, seconds - time.time())
-            return min(seconds, longest)
+    if _VERDICTS.get(status) is Verdict.LIMITED:
+        for name, left in _RESETS.items():
+            found = _RESET.search(headers.get(name, ""))
+            if found and not _LEFT.search(headers.get(left, "")):
+                seconds = float(found[1])
+                if seconds >= _EARLIEST_TIME:
+                    seconds = max(0.0, seconds - time.time())
+                return min(seconds, longest)
     return 0.0
-
-
-_RESET = re.compile(r"(?:^\s*|\b(?:t|reset)=)(\d+)(?![\d-])")
-"""In how many seconds, or at which Unix time, a limit is reset: alone, or in the header `RateLimit`
-of a draft of the IETF (draft-ietf-httpapi-ratelimit-headers), which changed its form. (A date such
-as 2026-11-29 is neither.)"""
-_EARLIEST_TIME = 1_000_000_000
-"""A reset with this number or more is a Unix time, and not a number of seconds."""
 
 
 def _seconds(value: str) -> float | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable
-from http import HTTPStatus
 from pathlib import Path
 
 import msgspec
@@ -18,10 +17,8 @@ from target_liveintent.settings import Settings
 
 # Users filter log lines by this name, so it does not depend on where this module is.
 _logger = logging.getLogger("target_liveintent.client")
-_MAX_BYTES = 65_536
-"""Bytes of a token's file that are read; a longer file cannot be a token."""
-_SHOWN = 5
-"""Events that a dry run shows."""
+_MAX_BYTES = 65_536  # Of a token's file; a longer one cannot be a token.
+_SHOWN = 5  # Events that a dry run shows.
 
 
 class Client:
@@ -48,10 +45,9 @@ class Client:
         reply = route.post(token, body, seconds) if isinstance(route, Route) else route
         if isinstance(reply, Answer):
             return reply
-        is_error = reply.status >= HTTPStatus.BAD_REQUEST
-        longest = self._settings.max_retry_seconds
-        wait = seconds_to_wait(reply.headers, longest) if is_error else 0.0
-        answer = judge(reply.status, reply.body, event_ids, wait)
+        status, headers, content = reply
+        wait = seconds_to_wait(status, headers, self._settings.max_retry_seconds)
+        answer = judge(status, content, event_ids, wait)
         return self._denied(token, answer) if answer.verdict is Verdict.DENIED else answer
 
     def _denied(self, denied: str, answer: Answer) -> Answer:

@@ -53,19 +53,15 @@ from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.refusals import MOST_SAMPLES, Refusals
 from target_liveintent.settings import Settings
 
-_MOST_FAULTS = 10.0
-"""After this number of faults that count, a part is halved, and a single event is given up."""
-_THROTTLED = 0.25
-"""How much a 429 or 503 counts: a limit may cause many by chance, and not only the events."""
-_FEW_LEFT = 3
-"""In at most so many batches at the end of a run, failing events are found within the budget."""
-_LATE = 0.25
-"""The share of the budget after which these batches are halved."""
+_MOST_FAULTS = 10.0  # That count; then a part is halved, and a single event is given up.
+_THROTTLED = 0.25  # What a 429 or 503 counts: a limit may cause many by chance.
+# In at most so many batches at the end of a run, failing events are found within the budget: after
+# this share of it, the batches are halved.
+_FEW_LEFT, _LATE = 3, 0.25
+# Seconds that each request may take, however little of the budget is left: an API that comes back
+# from an outage may be slow.
 _SHORTEST_TIMEOUT = 5.0
-"""Seconds that each request may take, however little of the budget is left: an API that comes back
-from an outage may be slow."""
-_SAMPLES_BEFORE_MORE_INPUT = 3
-"""How many samples one batch gives before the run waits for other batches."""
+_SAMPLES_BEFORE_MORE_INPUT = 3  # Of one batch; then the run waits for other batches.
 _SILENT_INTERVALS = 2
 """After so many times `flush_interval_seconds` without a batch, the input is treated as ended.
 After one, a batch of the last records may still be open; after two, it would have come."""
@@ -190,8 +186,7 @@ class DeliveryMachine:
 
     @property
     def unsent(self) -> int:
-        """How many batches are not completely sent yet."""
-        # What is sent stays here only while the refusal of an event is not proven.
+        """How many batches do more than wait for the proof that their refused events are bad."""
         return sum(bool(job.parts) for job in self._jobs)
 
     def status(self) -> DeliveryStatus:
@@ -226,10 +221,7 @@ class DeliveryMachine:
         return None
 
     def _oldest(self, now: float) -> Job | None:
-        """Return the oldest job whose next request may be made now.
-
-        Those that seem to be at fault come last, the one that waits longest first.
-        """
+        """Return the oldest job with a request to make, but those that seem at fault last."""
         reserve = self._reserve(now)
         deferred = []
         for job in self._jobs:
@@ -248,10 +240,7 @@ class DeliveryMachine:
         return next((job for job in untried if job.is_waiting), None)
 
     def _sample(self, now: float) -> Job | None:
-        """Choose the job whose single event is sent next, far away from the previous samples.
-
-        None if there is no event, or if it is better to wait until there are other batches.
-        """
+        """Choose the job that gives a sample; None if there is none, or none before more input."""
         waiting = [job for job in reversed(self._jobs) if job.is_waiting]
         ready = (job for job in waiting if job.parts[0].ready_at <= now)
         job = min(ready, key=lambda job: (job.refused_at is not None, job.samples), default=None)
@@ -407,4 +396,5 @@ class DeliveryMachine:
     @property
     def _undecided(self) -> int:
         """The number of events without an outcome."""
-        return sum(job.undecided for job in self._jobs)
+        left = (len(part.events) for job in self._jobs for part in job.parts)
+        return sum(left) + sum(len(job.refused) for job in self._jobs)

@@ -12,8 +12,7 @@ import msgspec
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.delivery.api import Answer, Verdict
 
-_GOLDEN_RATIO = 0.618
-"""The fractional parts of its multiples are far away from each other."""
+_GOLDEN_RATIO = 0.618  # The fractional parts of its multiples are far away from each other.
 _expires_at = operator.attrgetter("expires_at")
 
 
@@ -29,8 +28,7 @@ class Batch(msgspec.Struct, eq=False):
 class BatchResult(msgspec.Struct, eq=False):
     """The outcome of a batch, or what was delivered of it so far.
 
-    A batch of which only a part is delivered for now, because the rest is refused or fails, comes
-    back in several results. So the ledger learns in time what the API has confirmed.
+    The rest may be refused, or fail, for long, and the ledger must learn what is confirmed.
     """
 
     batch: Batch
@@ -82,11 +80,6 @@ class Job:
     def is_waiting(self) -> bool:
         """Whether the job has something to send, and no request in flight."""
         return bool(self.parts) and not self.in_flight
-
-    @property
-    def undecided(self) -> int:
-        """The number of events without an outcome."""
-        return sum(len(part.events) for part in self.parts) + len(self.refused)
 
     # What becomes of the first part
 

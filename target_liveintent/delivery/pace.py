@@ -48,16 +48,14 @@ CUT = 0.91  # The factor of a cut. A rate just below the limit is the best one, 
 STEEP_CUT = 0.45  # While the limit may be anywhere below: this finds it with few requests.
 GENTLE_CUT = 0.75  # In a search in which a request was taken: the limit is near.
 EXCESS_CUT = 0.6  # After a probe, and if too many are refused while refusals are random.
+# So many requests taken after a cut end the search for a limit: other clients that share the limit
+# may have left only one.
 FOUND = 2
-"""How many requests must be taken after a cut to end the search for a limit. One may be taken by
-chance: other clients that share the limit may have left only this one."""
-GUESS = 1.25
-"""The first limit, relative to the rate in use. A search soon corrects a high guess, but not a low
-one."""
+GUESS = 1.25  # The first limit, by the rate in use. A search corrects a high guess, not a low one.
+# After at most so many starts since the last cut, the rate is cut to the rate that was really used:
+# a `Retry-After` left no time for more. The limit is higher than this, so the climb rests halfway
+# to the refused rate, at the geometric mean.
 FEW = 3
-"""After at most so many starts since the last cut, the rate is cut to the rate that was really
-used: a `Retry-After` left no time for more. The limit is higher than this, so the climb rests
-halfway to the refused rate, at the geometric mean."""
 LEAST_RATE = 1 / 60  # The least requests a second, where failures do not come in a row.
 
 # Climbs depend on time, and not on answers: so clients that share a limit get equal rates.
@@ -67,23 +65,19 @@ REPAID = 2.0  # Seconds for each second of `Retry-After`, because refusals cost 
 GONE = 3.0  # After so many climbs without a refusal, no limit is known any more.
 
 # Failures in a row
+# The longest pause between requests at the first failures in a row, each of which adds a sixth, and
+# the longest of all, in seconds. An outage of 300 seconds costs up to 100 requests, and its end is
+# found within 15 seconds.
 FIRST_GAP, LONGEST_GAP = 3.0, 13.2
-"""The longest pause between requests at the first failures in a row, each of which adds a sixth,
-and the longest pause of all, in seconds. An outage of 300 seconds costs up to 100 requests, and its
-end is found within 15 seconds."""
-FAULTS = 5
-"""From so many failures in a row, a fault counts as a refusal. If 40 % fail by chance, 1 in 100
-series is as long."""
-OUTAGE = 8  # Failures in a row that are an outage.
+FAULTS = 5  # So many count as a refusal. If 40 % fail by chance, 1 in 100 series is as long.
+OUTAGE = 8  # So many are an outage.
+# Failures for so many seconds are an outage even if only one request was taken before them. In a
+# search for a low limit, as many refusals in a row come within a second: without this time, the
+# search would start again after each request that is taken.
 OUTAGE_SECONDS = 8.0
-"""Failures for so many seconds are an outage even if only one request was taken before them. In a
-search for a low limit, refusals come within milliseconds, so there are as many in a row within a
-second. Without this time, the search would start again after each request that is taken."""
 
 # Probes
-SAMPLE = 10
-"""The answers whose share of refusals begins a probe, and those that end it. Those of a search
-count once a request was taken in it."""
+SAMPLE = 10  # The answers whose share of refusals begins a probe, and those that end it.
 FEWEST_REFUSED, MOST_REFUSED = 0.4, 0.8  # Begin a probe. A single client at a limit has fewer.
 PROBE_RATE = 4.0  # The rate of a probe, relative to the highest rate of these answers.
 LEAST_PROBE_RATE = 2.5  # If requests in flight limit it more than that, a probe shows nothing.
@@ -259,10 +253,7 @@ class Pace:
         return max(due, self._last_start + LONGEST_GAP) if self.in_flight < self._ceiling else None
 
     def started(self, now: float) -> None:
-        """Note that a request starts, which may be earlier than `next_start` says.
-
-        It must not do so before `allowed_at`.
-        """
+        """Note a start, maybe earlier than `next_start` says, but not before `allowed_at`."""
         self.in_flight += 1
         self._starts_since_cut += 1
         self._last_start = now
@@ -395,10 +386,7 @@ class Pace:
             self._set_limit(rate, rate * EXCESS_CUT, now, now)
 
     def _used_rate(self, now: float, latency: float) -> float:
-        """Estimate the rate that led to a refusal.
-
-        A timeout takes much longer than an answer, so its latency alone says too low a rate.
-        """
+        """Estimate the rate that led to a refusal (by the latency of a timeout, it is too low)."""
         rate = self._limit.rate(now) if self._limit else math.inf
         if math.isinf(rate):
             if not self._searching:

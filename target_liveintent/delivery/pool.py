@@ -23,18 +23,14 @@ from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import DeliveryError
 from target_liveintent.settings import Settings
 
-_FEWEST_EVENTS = 1_600
-"""How many events the pool holds at least, even if few requests are in flight or batches are small.
-They are compared when the API refuses some."""
+_FEWEST_EVENTS = 1_600  # The pool holds at least so many, to compare them if some are refused.
 
 _NO_THREAD = (
     "this system lets the run start no thread, so the run cannot send anything. Raise the limit on"
     " processes and threads (ulimit -u, or the limit of the container)"
 )
-_SPARE = 16
-"""File descriptors that connections leave to the store, the report, metrics and the resolver."""
-_MOST_AWAY = 2.0
-"""Seconds after which the main thread counts as away: it takes results at least once a second."""
+_SPARE = 16  # File descriptors for the store, the report, metrics and the resolver.
+_MOST_AWAY = 2.0  # Seconds; otherwise the main thread takes results at least once a second.
 
 
 class DeliveryPool:
@@ -60,16 +56,12 @@ class DeliveryPool:
         self._wakes_at = math.inf  # it must be asked again.
         self._busy = 0  # Requests that are handed out and not answered yet.
         self._closed = False
-        self._seen_at = clock.monotonic()  # When the main thread was last here.
-        self._is_taking = False
+        self._away_since = clock.monotonic()  # When the main thread was last here.
         self.in_flight = 0  # The batches whose last result was not taken yet.
 
     @property
     def full(self) -> bool:
-        """Whether the pool has as many batches as it may have.
-
-        One that only waits for the proof that its refused events are bad does not count.
-        """
+        """Whether the pool has as many batches as it may have."""
         with self._lock:
             return self._machine.is_full
 
@@ -88,7 +80,7 @@ class DeliveryPool:
                 self._threads = 1
             if not self._threads:
                 self._machine.fail(DeliveryError(_NO_THREAD))
-            self._see()
+            self._away_since = self._clock.monotonic()
             self._hand_out()
 
     def drain(self) -> None:
@@ -100,9 +92,9 @@ class DeliveryPool:
     def take(self, seconds: float) -> BatchResult | None:
         """Take a result; None if there was none in time, or `wake` ended the wait."""
         with self._lock:
-            if self._see():
+            was_away, self._away_since = self._is_away(), math.inf
+            if was_away:
                 self._hand_out()
-            self._is_taking = True
         try:
             result = self._finished.get(seconds > 0, seconds or None)
             while result is None and not seconds:  # This skips a wake-up.
@@ -110,7 +102,7 @@ class DeliveryPool:
         except queue.Empty:
             return None
         finally:
-            self._seen_at, self._is_taking = self._clock.monotonic(), False
+            self._away_since = self._clock.monotonic()
         if result is not None and result.is_last:
             self.in_flight -= 1
         return result
@@ -166,21 +158,17 @@ class DeliveryPool:
             self._changed.notify_all()
         return kept
 
-    def _see(self) -> bool:
-        """Note that the main thread calls; return whether its last call was long ago."""
-        before, self._seen_at = self._seen_at, self._clock.monotonic()
-        return self._seen_at - before > _MOST_AWAY
+    def _is_away(self) -> bool:
+        """Whether the main thread waits for the store, or for whoever reads STATE.
+
+        It cannot write down what is confirmed, and its reservations expire: nothing more is sent.
+        """
+        return self._clock.monotonic() - self._away_since > _MOST_AWAY
 
     def _ask(self) -> Request | float:
         if self._is_away():
             return math.inf
         return self._machine.next(self._clock.monotonic(), self._clock.time())
-
-    def _is_away(self) -> bool:
-        # A main thread that waits for the store, or for whoever reads STATE, cannot write down what
-        # is confirmed, and its reservations expire. So nothing more is sent meanwhile.
-        away = self._clock.monotonic() - self._seen_at
-        return away > _MOST_AWAY and not self._is_taking
 
     def _pass_on(self) -> None:
         """Give finished results to the main thread."""

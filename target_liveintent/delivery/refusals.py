@@ -11,20 +11,16 @@ before its request was made.
 
 from __future__ import annotations
 
+# After so many refusals in a row, only samples are sent. One bad event in a batch causes seven.
 _SUSPICIOUS = 8
-"""After so many refusals in a row, only samples are sent. One bad event in a batch causes seven."""
-MOST_SAMPLES = 4
-"""Samples in flight at the same time: enough to be fast, few enough to stop in time."""
+MOST_SAMPLES = 4  # In flight at the same time: enough to be fast, few enough to stop in time.
 _REFUSALS_THAT_PROVE = 92
 """So many refusals in a row prove that settings are wrong. With the requests in flight, a run makes
 fewer than 100 requests if nothing was accepted, and otherwise fewer than 200."""
-_SAMPLES_THAT_PROVE = 30
-"""How many of them must be samples: refusals of one batch may have one cause."""
-MOST_UNPROVEN = 100
-"""Refused events at the end of the input that become dead letters after an acceptance in the run,
-although nothing is left to compare them with."""
-MOST_UNPROVEN_OF_NONE = 9
-"""The same for a run in which nothing was accepted."""
+_SAMPLES_THAT_PROVE = 30  # Among them: refusals of one batch may have one cause.
+# At the end of the input, so many refused events become dead letters, although nothing is left to
+# compare them with: after an acceptance in the run, and otherwise.
+MOST_UNPROVEN, MOST_UNPROVEN_OF_NONE = 100, 9
 _MOST_WITHOUT_WORD = 1_000
 """After so many refused requests, one of several runs ends if no request was accepted. Bad events
 that happen to come first do not end a run, but a wrong pixel ID does."""
@@ -35,21 +31,17 @@ class Refusals:
 
     Args:
         accepted: Whether the settings are known to be right.
-        shared: Whether this is one of several runs with the same settings, which the caller judges.
-            It sets `accepted` once one of them has found the settings right, which is safe while
-            other threads use the machine; then no refusal ends the run. Until then, refused events
-            still become dead letters, which the caller keeps or throws away.
+        shared: Whether this is one of several runs with the same settings. The caller judges them:
+            it sets `accepted` (at any time) once one of them was accepted; then no refusal ends the
+            run. Until then, it must keep the dead letters of refused events apart.
     """
 
     def __init__(self, *, accepted: bool = False, shared: bool = False) -> None:
         self.accepted = accepted
         self._shared = shared
         self._newest_accepted = 0
-        # How many events became dead letters without a proof since the API last accepted a request.
-        # That may happen several times in a run: batches wait for each other.
-        self.unproven = 0
-        # For each refusal in a row, the number of the newest request when it came, and whether it
-        # was the refusal of a sample.
+        self.unproven = 0  # Events that became dead letters without a proof since then.
+        # For each refusal in a row, the number of the newest request, and whether it is a sample's.
         self._in_a_row: list[tuple[int, bool]] = []
 
     @property

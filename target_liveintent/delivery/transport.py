@@ -7,7 +7,8 @@ request takes twice the time.
 A *deadline* limits all steps of a request together: the attempts to connect to each address of the
 host, the answer of a proxy, each TLS handshake, sending, and each byte of the answer. Timeouts of
 sockets limit each step only, so a server that sends a byte now and then would keep a request
-waiting for ever. The deadline does not limit the look-up of the host's name.
+waiting for ever. The deadline limits neither the look-up of the host's name nor all the steps of a
+SOCKS proxy together.
 
 Private names that others own are `HTTPConnectionPool._new_conn`, which makes a connection with its
 proxy and certificates, and `HTTPConnection._new_conn`, which opens its socket, of urllib3; and
@@ -18,6 +19,7 @@ Nothing of a fault's own text is shown, as it could hold anything.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import http.client
 import os
@@ -29,7 +31,7 @@ import weakref
 from email.message import Message
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import requests
@@ -42,16 +44,16 @@ from urllib3.util import create_urllib3_context, parse_url
 from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.settings import Settings, is_loopback
 
-_MAX_BODY = 65_536
-"""Bytes of a body that are read. A longer one is not an answer of this API."""
+_MAX_BODY = 65_536  # Bytes of a body that are read. A longer one is not an answer of this API.
 _NEAR = 0.05
 """By so many seconds, a socket's timeout may differ from the time that is left. Setting it is a
 system call, after which a thread may wait 5 ms for the interpreter."""
-_NETWORK_FAULTS = (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, UnicodeError)
-"""The exceptions of a connection for a network fault, which `explain` describes. Looking up a host
-raises a `UnicodeError` if a part of its name is empty or too long."""
+_NETWORK_FAULTS = (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError)
+"""Exceptions for faults of the network. A `ValueError` comes from the look-up of a host, of
+which a part is empty or too long, or from http.client, if a chunk has a negative size."""
 _FAULTS: tuple[tuple[type[BaseException], Verdict, str], ...] = (
     (socket.gaierror, Verdict.FAULT, "the host name was not found"),
+    (urllib3.exceptions.NewConnectionError, Verdict.FAULT, "the connection failed"),
     (urllib3.exceptions.ConnectTimeoutError, Verdict.FAULT, "the connection timed out"),
     (TimeoutError, Verdict.LIMITED, "no answer came in time"),
     (ssl.SSLError, Verdict.FAULT, "the TLS handshake failed"),
@@ -62,12 +64,10 @@ _STARVED = Answer(
     "no file descriptors are left. Raise the limit on open files (ulimit -n), or lower"
     " max_concurrent_requests",
 )
-_NO_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}
-"""This process, or the machine, has as many files and connections open as it may."""
+_NO_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}  # Of this process, or of the machine.
+# OpenSSL's reasons if an answer is not TLS. Its version decides which one it gives.
 _NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}
-"""OpenSSL's reasons if an answer is not TLS. Its version decides which one it gives."""
-_PASSING = {408, 425, 429}
-"""Statuses below 500 of a proxy that may accept later."""
+_PASSING = {408, 425, 429}  # Statuses below 500 of a proxy that may accept later.
 _WRONG_CERTIFICATES = Answer(
     Verdict.UNREACHABLE,
     "this machine cannot send requests to the API: the certificate file does not exist or cannot be"
@@ -78,8 +78,7 @@ _WRONG_PROXY = Answer(
     "this machine cannot send requests to the API: the environment variable HTTPS_PROXY contains a"
     " URL that cannot be used. Correct it; for a SOCKS proxy, run: pip install 'requests[socks]'",
 )
-_deadline = threading.local()
-"""In `ends_at`, the deadline of this thread's request, in seconds of `time.monotonic`."""
+_deadline = threading.local()  # `ends_at`, of this thread's request, in monotonic seconds.
 
 
 def _seconds_left() -> float:
@@ -126,40 +125,23 @@ class _Dialing(HTTPConnection):
     """A connection that divides the time among the addresses of its host."""
 
     def _new_conn(self) -> socket.socket:
-        host = self.host.strip("[]")
-        addresses = socket.getaddrinfo(host, self.port, 0, socket.SOCK_STREAM)
-        share = _seconds_left() / len(addresses)  # One that does not answer leaves time for others.
-        try:
-            connected = socket.create_connection((host, self.port), share)
-        except TimeoutError as fault:
-            raise urllib3.exceptions.ConnectTimeoutError from fault
-        sock = _Limited(fileno=connected.detach())
-        sock.settimeout(share)
-        for option in self.socket_options or ():
-            sock.setsockopt(*option)
+        addresses = socket.getaddrinfo(self.host.strip("[]"), self.port, 0, socket.SOCK_STREAM)
+        self.timeout = _seconds_left() / len(addresses)
+        sock = _Limited(fileno=super()._new_conn().detach())
+        sock.settimeout(self.timeout)
         return sock
 
 
 class _ProxyRefusedError(OSError):
-    """A proxy refuses to connect; the only argument is the status."""
+    """A proxy refuses to connect; the only argument is the status, which http.client hides."""
 
 
 class _ProxyResponse(http.client.HTTPResponse):
-    """The answer of a proxy to CONNECT; http.client tells its status in an English message only."""
-
     def _read_status(self) -> tuple[str, int, str]:
         version, status, reason = super()._read_status()  # type: ignore[misc]
         if status != HTTPStatus.OK:
             raise _ProxyRefusedError(status)
         return version, status, reason
-
-
-class Reply(NamedTuple):
-    """What came back for a request."""
-
-    status: int
-    headers: Message
-    body: bytes
 
 
 class Route:
@@ -184,8 +166,8 @@ class Route:
         if kind._new_conn is HTTPConnection._new_conn:  # noqa: SLF001 (a SOCKS proxy has its own)
             pool.ConnectionCls = type(kind.__name__, (_Dialing, kind), {})
 
-    def post(self, token: str, body: bytes, seconds: float) -> Reply | Answer:
-        """Send a request, and return what came back, or what a fault means, within so many seconds.
+    def post(self, token: str, body: bytes, seconds: float) -> tuple[int, Message, bytes] | Answer:
+        """Return the status, headers and body of an answer, or what a fault means, in this time.
 
         Once a connection was made, a certificate or a proxy is a fault that may pass.
         """
@@ -196,34 +178,37 @@ class Route:
                 connection.timeout = seconds
                 connection.connect()
                 self._was_connected = True
-            # In one piece: at each system call, a busy main thread may take the interpreter away.
-            connection.sock.sendall(self._head % (token.encode(), len(body)) + body)
+            # If the API hangs up before the end, it may have answered before, as with a 413.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                # In one piece: at each system call, a busy main thread may take the interpreter.
+                connection.sock.sendall(self._head % (token.encode(), len(body)) + body)
             response = http.client.HTTPResponse(connection.sock, method="POST")
             response.begin()
-            content = _read(response)
+            content = response.read(_MAX_BODY)
+            if response.length and len(content) < _MAX_BODY:
+                raise http.client.IncompleteRead(content)
         except _NETWORK_FAULTS as fault:
             by_proxy = connection.proxy is not None and not connection.has_connected_to_proxy
             connection.close()
             found = explain(fault, by_proxy=by_proxy)
-            is_passing = self._was_connected and found.verdict is Verdict.UNREACHABLE
-            verdict = Verdict.FAULT if is_passing else found.verdict
-            return msgspec.structs.replace(found, verdict=verdict)
+            if self._was_connected and found.verdict is Verdict.UNREACHABLE:
+                return msgspec.structs.replace(found, verdict=Verdict.FAULT)
+            return found
         # Only an answer that was read to its end leaves the connection to the next request. After a
         # 1xx, which is taken for the answer, the real one follows.
         if response.isclosed() and not response.will_close and response.status >= HTTPStatus.OK:
             self._open.append(connection)
         else:
             connection.close()
-        return Reply(response.status, response.headers, content)
+        return response.status, response.headers, content
 
     def _connection(self) -> Any:
         """Return an open connection, or one that is to be connected."""
         connection: Any
-        while self._open:
-            connection = self._open.pop()
-            if connection.is_connected:
-                return connection
-            connection.close()
+        with contextlib.suppress(IndexError):  # None is open, or another thread was faster.
+            while not (connection := self._open.pop()).is_connected:
+                connection.close()
+            return connection
         connection = self._pool._new_conn()  # noqa: SLF001 (see above)
         if self._pool.proxy is not None:  # Always a tunnel, as plain http is for loopback only.
             connection.response_class = _ProxyResponse
@@ -239,14 +224,6 @@ class Route:
 def _close(connections: list[HTTPConnection]) -> None:
     for connection in connections:
         connection.close()
-
-
-def _read(response: http.client.HTTPResponse) -> bytes:
-    """Read the body of an answer, as far as an answer of this API can be long."""
-    body = response.read(_MAX_BODY)
-    if response.length and len(body) < _MAX_BODY:
-        raise http.client.IncompleteRead(body)
-    return body
 
 
 def explain(fault: BaseException, *, by_proxy: bool = False) -> Answer:
@@ -308,10 +285,7 @@ def find_route(settings: Settings) -> Route | Answer:
 
 
 def _connections_by(proxy: str | None, context: ssl.SSLContext) -> urllib3.PoolManager:
-    """Return a manager of connections, through a proxy if there is one.
-
-    A proxy that is reached over https is trusted by the same certificates as the API.
-    """
+    """A proxy that is reached over https is trusted by the same certificates as the API."""
     if proxy is None:
         return urllib3.PoolManager(ssl_context=context)
     proxy = proxy if "://" in proxy else f"http://{proxy}"

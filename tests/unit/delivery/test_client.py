@@ -99,21 +99,35 @@ def test_an_answer_in_full() -> None:
         ({"Retry-After": "7", "RateLimit-Reset": "9"}, 7),
         ({"ratelimit": "limit=100, remaining=0, reset=9"}, 9),
         ({"RateLimit": '"default";r=0;t=9'}, 9),
-        ({"RateLimit": '"default";r=5'}, 0),
+        ({"RateLimit": '"default";r=5;t=9'}, 0),
         ({"X-RateLimit-Reset": "in 40"}, 40),
         ({"X-RateLimit-Reset": "in -40"}, 0),
         ({"X-RateLimit-Reset": "2026-11-29T13:00:00Z"}, 0),
         # The API may take requests before: the run waits no longer than it may.
         ({"X-RateLimit-Reset": "1" * 5_000}, 60),
         ({"X-RateLimit-Reset": "soon"}, 0),
+        # An answer that may be followed by others at once was not given because of the limit.
+        ({"X-RateLimit-Reset": "40", "X-RateLimit-Remaining": "0"}, 40),
+        ({"X-RateLimit-Reset": "40", "X-RateLimit-Remaining": "07"}, 0),
+        ({"RateLimit-Reset": "40", "RateLimit-Remaining": "4999"}, 0),
+        ({"RateLimit": "limit=100, remaining=1, reset=9"}, 0),
     ],
 )
 def test_how_long_the_api_asks_to_wait(given: dict[str, str], seconds: float) -> None:
-    """Other headers count where there is no `Retry-After`; `in …` stands for a moment."""
+    """Other headers count where there is no `Retry-After`; `in …` stands for a moment.
+
+    Many APIs send them with each answer: with others than a 429 or 503 they mean nothing.
+    """
     headers = Message()
     for name, value in given.items():
         headers[name] = _moment(value) if value.startswith("in ") else value
-    assert seconds_to_wait(headers, 60) == pytest.approx(seconds, abs=20 if seconds > 9 else 0)
+    wanted = pytest.approx(seconds, abs=20 if seconds > 9 else 0)
+    assert [seconds_to_wait(status, headers, 60) for status in (429, 503)] == [wanted] * 2
+    alone = Message()
+    alone["Retry-After"] = headers.get("Retry-After", "")
+    assert seconds_to_wait(500, headers, 60) == pytest.approx(
+        seconds_to_wait(503, alone, 60), abs=1
+    )
 
 
 def _moment(text: str) -> str:
@@ -126,7 +140,7 @@ def test_a_body_without_end() -> None:
     """Of a body, only as much is read as an answer of this API can have."""
     with loopback(answer_with("400 Bad Request", b"x" * 1_000_000)) as server:
         answer = post(server.url)
-        body = find_route(settings(api_url=server.url)).post("a-token", b"[]", 5.0).body
+        _, _, body = find_route(settings(api_url=server.url)).post("a-token", b"[]", 5.0)
     assert (answer.verdict, answer.detail) == (Verdict.REFUSED, "HTTP 400: " + "x" * 500)
     assert len(body) == 65_536
 
@@ -143,13 +157,15 @@ def test_faults_to_retry() -> None:
     nobody = post(f"http://127.0.0.1:{port}")
     with serving(dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n[]", b"", 0)) as port:
         half = post(f"http://127.0.0.1:{port}")  # Nobody knows which events it would name.
-    assert [cut, nobody, half] == [Answer(Verdict.FAULT, "the connection failed")] * 3
+    with loopback(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n") as server:
+        negative = post(server.url)
+    assert [cut, nobody, half, negative] == [Answer(Verdict.FAULT, "the connection failed")] * 4
 
 
 @pytest.mark.parametrize(
     "where",
     [
-        "socket.create_connection",
+        "urllib3.util.connection.create_connection",
         "socket.getaddrinfo",
         "ssl.SSLContext.load_verify_locations",  # Its file is not wrong then.
     ],

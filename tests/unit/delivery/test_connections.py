@@ -14,10 +14,11 @@ from fakes import settings
 from loopback import NO_CONTENT, accept, dripping, loopback, received, serving
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.util import connection
 
 from target_liveintent.delivery import transport
 from target_liveintent.delivery.api import Answer, Verdict
-from target_liveintent.delivery.transport import Reply, Route, find_route
+from target_liveintent.delivery.transport import Route, find_route
 
 if TYPE_CHECKING:
     import ssl
@@ -74,8 +75,8 @@ def route_to(port: int, scheme: str = "http", host: str = "127.0.0.1") -> Route:
 def status_of(route: Route, seconds: float = LIMIT, body: bytes = b"[{}]") -> int:
     """Post once, read the whole answer, and return its status."""
     reply = route.post("a-token", body, seconds)
-    assert isinstance(reply, Reply)
-    return reply.status
+    assert isinstance(reply, tuple), reply
+    return reply[0]
 
 
 def assert_ends_in_time(route: Route, seconds: float = LIMIT, body: bytes = b"[{}]") -> None:
@@ -218,27 +219,38 @@ def test_an_answer_that_another_one_may_follow(status: str) -> None:
     assert server.connections == [1, 1]
 
 
+def test_an_answer_before_the_end_of_the_request() -> None:
+    """A server that hangs up on a request that is too large has said so before."""
+
+    def refuse(connection: socket.socket, _: threading.Event) -> None:
+        connection.recv(65_536)
+        connection.sendall(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n")
+
+    with serving(refuse) as port:
+        assert status_of(route_to(port), 5.0, LONG_BODY) == 413
+
+
 # Addresses
 
 
 def test_addresses_that_do_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """They share the time, and the one that is connected has all the time that is left."""
-    connect, look_up = socket.create_connection, socket.getaddrinfo
+    connect, look_up = connection.create_connection, socket.getaddrinfo
     shares = []
 
     def look_up_twice(*given: Any, **how: Any) -> list[Any]:
         return look_up(*given, **how) * 2
 
-    def connect_late(where: tuple[str, int], seconds: float) -> socket.socket:
+    def connect_late(where: tuple[str, int], seconds: float, **how: Any) -> socket.socket:
         shares.append(seconds)
-        return connect(where, seconds)
+        return connect(where, seconds, **how)
 
     def slow_tls() -> ssl.SSLContext:
         threading.Event().wait(1.2)
         return tls()
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up_twice)
-    monkeypatch.setattr(socket, "create_connection", connect_late)
+    monkeypatch.setattr(connection, "create_connection", connect_late)
     with serving(accept, slow_tls) as port:
         assert status_of(route_to(port, "https"), 2.0) == 204
     assert shares == pytest.approx([1.0], abs=0.2)
@@ -247,10 +259,10 @@ def test_addresses_that_do_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_address_that_is_not_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     """That says more of the way than of the API, which may have too much to do."""
 
-    def connect(*_: Any) -> None:
+    def connect(*_: Any, **__: Any) -> None:
         raise TimeoutError
 
-    monkeypatch.setattr(socket, "create_connection", connect)
+    monkeypatch.setattr(connection, "create_connection", connect)
     reply = route_to(9).post("a-token", b"[{}]", 5.0)
     assert reply == Answer(Verdict.FAULT, "the connection timed out")
 
