@@ -77,15 +77,10 @@ class EventBuilder:
         stream: The tap's name of the stream; derived event IDs depend on it.
         properties: The names of the columns after mapping.
         key_properties: The tap's key properties, read from the record before mapping.
-        defaults: What the settings supply to events.
-        suppressions: The people who must not be sent.
 
     Attributes:
-        lasting_keys: The key properties that identify a record.
-        columns: Our columns that the stream has.
-        kept_parameters: What stays of a parameter of a page's URL.
-        identifying: The columns that say whose conversion it is.
-        hashed: Those of which an identity is made.
+        columns: Our columns that the stream has; `identifying` are those that say whose conversion
+            it is, and of those that are `hashed`, an identity is made.
         causes: Counts why columns were left out: `value: "9,99" is not a number`, without data.
     """
 
@@ -170,13 +165,8 @@ class EventBuilder:
     ) -> Rejection:
         """Reject a record to which the map was not applied; only its keys are known.
 
-        Args:
-            field: The column at fault.
-            raw: The record as the tap sent it.
-            detail: More about the reason.
-            reason: The reason.
-            event_id: The event ID that the map gives, if it gives one. With it, the dead letter
-                disappears when a corrected map delivers the event.
+        With the event ID that the map gives, if it gives one, the dead letter disappears when a
+        corrected map delivers the event.
         """
         event_id, _ = self._event_id({"event_id": event_id}, raw, raw, [])
         keys = {name: redact_value(raw[name]) for name in self._keys if name in raw}

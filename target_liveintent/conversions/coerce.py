@@ -392,15 +392,13 @@ _NO_UUID = "is not a UUID"
 class Field(NamedTuple):
     """A column of a mapped record, in stream maps and dead letters.
 
-    Attributes:
-        coerce: Makes the API's value of the tap's value; the event lacks the field where that
-            fails. None where the builder needs more than a coercion.
-        unusable: What is said of a value that cannot be used.
+    `coerce` makes the API's value of the tap's value; the event lacks the field where that fails.
+    It is None where the builder needs more than a coercion.
     """
 
     name: str
     coerce: Callable[[Any], Any] | None = None
-    unusable: str = "is not a text, or has an e-mail address in it"
+    unusable: str = "is not a text, or has an e-mail address in it"  # Said of an unusable value.
 
 
 FIELDS = (

@@ -73,36 +73,26 @@ def event_of(values: Mapping[str, Any]) -> Event:
 
 
 class LetterKey(NamedTuple):
-    """What identifies a dead letter in the store.
-
-    Attributes:
-        pixel_id: The pixel that the event is for; 0 if the record has no usable one.
-        event_id: The event's ID, or a hash of the record if it has none.
-    """
+    """What identifies a dead letter in the store."""
 
     customer_id: str
     api_host: str
     stream: str
-    event_id: str
-    pixel_id: int
+    event_id: str  # A hash of the record if it has none.
+    pixel_id: int  # 0 if the record has no usable one.
 
 
 class Conversion(msgspec.Struct, frozen=True, gc=False):
     """An event that is ready to be sent.
 
-    Attributes:
-        stream: The tap's name of the stream that it came from.
-        event: The event as it is sent.
-        expires_at: Unix time from which on it is too old to be sent.
-        columns: The mapped columns for a dead letter, without those that the identity was made of.
-        letter: The dead letter that a replay made it of.
+    `columns` has the mapped columns for a dead letter, without those that the identity was made of.
     """
 
-    stream: str
+    stream: str  # The tap's name of it.
     event: Event
-    expires_at: int
+    expires_at: int  # Unix time from which on it is too old to be sent.
     columns: dict[str, Any]
-    letter: LetterKey | None = None
+    letter: LetterKey | None = None  # The dead letter that a replay made it of.
 
     @property
     def event_id(self) -> str:
@@ -129,26 +119,16 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
 
 
 class Rejection(msgspec.Struct, frozen=True):
-    """A record that cannot be sent.
-
-    Attributes:
-        event_id: Its ID; derived where the record has none, so that a replay keeps it.
-        reason: A code of `reasons.REASONS`.
-        field: The column at fault.
-        columns: The mapped columns for the dead letter, with hashes in place of the address.
-        detail: More about the reason, without addresses.
-        keys: The values of the tap's key properties, where the columns are not known.
-        letter: The dead letter that a replay made it of.
-    """
+    """A record that cannot be sent."""
 
     stream: str
-    event_id: str
-    reason: str
-    field: str | None
-    columns: dict[str, Any]
-    detail: str | None = None
-    keys: dict[str, Any] | None = None
-    letter: LetterKey | None = None
+    event_id: str  # Derived where the record has none, so that a replay keeps it.
+    reason: str  # A code of `reasons.REASONS`.
+    field: str | None  # The column at fault.
+    columns: dict[str, Any]  # Those for the dead letter, with hashes in place of the address.
+    detail: str | None = None  # More about the reason, without addresses.
+    keys: dict[str, Any] | None = None  # The tap's key properties, if the columns are not known.
+    letter: LetterKey | None = None  # The dead letter that a replay made it of.
 
 
 def request_body(conversions: Iterable[Conversion]) -> bytes:
