@@ -26,17 +26,8 @@ REASONS = {"no_identity": 0.04, "already_sent": 0.05, "event_too_old": 0.01}
 class Shop:
     """A shop whose conversions come by chance, with a rhythm, and are sent by hourly runs.
 
-    Args:
-        a_day: Conversions on a usual day.
-        seed: Of its chances.
-
-    Attributes:
-        days: What the history has of the days that are over.
-        sold: The share of the usual conversions that come, as on a holiday.
-        having: The share of conversions that have each field.
-        reasons: How many are not sent for each reason, as a share of the conversions.
-        fresh: The share that is sent within an hour.
-        unit: What the values are multiplied by.
+    `sold` is the share of the usual conversions that come, `having` and `fresh` are shares of
+    conversions, `reasons` of records that are not sent; values are multiplied by `unit`.
     """
 
     def __init__(self, a_day: int, seed: int) -> None:
