@@ -83,13 +83,11 @@ class StreamPlan(NamedTuple):
         return tuple(name for name in DELETION_COLUMNS if not re.search(rf"\b{name}\b", texts))
 
     @classmethod
-    def without_map(
-        cls, stream: str, properties: Iterable[str], *, named: bool = True
-    ) -> StreamPlan:
+    def without_map(cls, stream: str, properties: Iterable[str]) -> StreamPlan:
         """Return the plan of a stream whose records are used as they are."""
-        columns = tuple(properties)
+        columns, none = tuple(properties), frozenset[str]()
         return cls(
-            stream, named, is_used=True, properties=columns, dropped=frozenset(), reads=COLUMNS
+            stream, named=True, is_used=True, properties=columns, dropped=none, reads=COLUMNS
         )
 
     def transform(self, record: Row) -> Row | MappingFailed | None:
@@ -154,7 +152,7 @@ class StreamMaps:
             StreamMappingError: If a map does not fit.
         """
         columns = schema.get("properties", {})
-        own = StreamPlan.without_map(stream, columns, named=not self._definitions)
+        own = StreamPlan.without_map(stream, columns)._replace(named=not self._definitions)
         if self._drops_others:
             own = StreamPlan(stream, named=False)
         copies = []
