@@ -4,7 +4,7 @@ Its first line of output is its URL. For each line of input it writes, as JSON, 
 arrived since the previous line. It exits at the end of its input, and so never outlives the
 benchmark.
 
-    python -m benchmarks.api [--latency SECONDS] [--workers N] [--certificate FILE]
+    python -m benchmarks.api [--latency SECONDS] [--workers N] [--certificate FILE] [--count]
 """
 
 from __future__ import annotations
@@ -33,12 +33,15 @@ class Server:
         latency: Seconds before each answer.
         workers: How many requests it serves at the same time; 0 for any number.
         certificate: A file with a certificate and its key, to speak TLS; None for plain HTTP.
+        counts: Whether events are only counted, and not read.
 
     Attributes:
         tally: What has arrived since the last line of input.
     """
 
-    def __init__(self, latency: float, workers: int, certificate: str | None = None) -> None:
+    def __init__(
+        self, latency: float, workers: int, certificate: str | None = None, *, counts: bool = False
+    ) -> None:
         """Start with an empty tally."""
         self.tally = Tally()
         self._tls: ssl.SSLContext | None = None
@@ -46,6 +49,7 @@ class Server:
             self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             self._tls.load_cert_chain(certificate)
         self._latency = latency
+        self._counts = counts
         self._free_at = [0.0] * workers  # When each worker has served what is queued; a heap.
 
     async def serve(self) -> None:
@@ -60,6 +64,17 @@ class Server:
         loop.add_reader(sys.stdin, self._read_input, end)
         await end.wait()
         loop.remove_reader(sys.stdin)
+
+    def take(self, body: bytes) -> None:
+        """Add a request to the tally.
+
+        Raises:
+            msgspec.MsgspecError: If the body is not an array of events.
+        """
+        if self._counts:
+            self.tally.count(body)
+        else:
+            self.tally.add(body)
 
     def answer_time(self, now: float) -> float:
         """Return when a request that arrives now has its answer."""
@@ -96,7 +111,7 @@ class _Connection(asyncio.Protocol):
             return
         self._buffer = b""
         try:
-            self._server.tally.add(body)
+            self._server.take(body)
         except msgspec.MsgspecError:
             self._transport.write(_REFUSED)
         else:
@@ -111,8 +126,10 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
     parser.add_argument("--workers", type=int, default=0, help="requests at a time; 0: any number")
     parser.add_argument("--certificate", help="a file with a certificate and its key, for TLS")
+    parser.add_argument("--count", action="store_true", help="count events, and do not read them")
     given = parser.parse_args()
-    asyncio.run(Server(given.latency, given.workers, given.certificate).serve())
+    server = Server(given.latency, given.workers, given.certificate, counts=given.count)
+    asyncio.run(server.serve())
 
 
 if __name__ == "__main__":

@@ -139,18 +139,26 @@ class Api:
         workers: How many requests it serves at the same time, each for `latency` seconds; the
             others queue. 0 for any number.
         certificate: A file with a certificate and its key, to speak TLS; None for plain HTTP.
+        counts: Whether events are only counted, and not read.
 
     Attributes:
         url: Its address.
     """
 
     def __init__(
-        self, latency: float = 0.0, workers: int = 0, certificate: Path | None = None
+        self,
+        latency: float = 0.0,
+        workers: int = 0,
+        certificate: Path | None = None,
+        *,
+        counts: bool = False,
     ) -> None:
         """Start nothing yet."""
         self._arguments: list[object] = ["--latency", latency, "--workers", workers]
         if certificate is not None:
             self._arguments += ["--certificate", certificate]
+        if counts:
+            self._arguments.append("--count")
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:

@@ -2,15 +2,19 @@
 
 Runs in .venv-spark: `scripts/benchmark --spark`. Spark runs each task in a thread on this machine,
 so the result shows how tasks share the API, not how they share the machine: with 100 ms per answer,
-they mostly wait. Writes `benchmarks/spark.json`, from which the page is generated.
+they mostly wait. Writes `benchmarks/spark.json`, from which the page is generated. With `--shapes`,
+it only prints the throughput of even and of skewed partitions, three times in turns.
 """
 
 from __future__ import annotations
 
+import resource
 import statistics
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -231,16 +235,20 @@ def _points(spark: Session, bench: Bench) -> list[Point]:
     return points
 
 
-def _shapes(spark: Session) -> list[Shape]:
-    most = _ROWS * 9 // 10
-    even = spark.rows(0, _ROWS, EVEN)
-    frames = {
+def _frames(spark: Session, rows: int) -> dict[str, Any]:
+    """Return as many orders, in partitions of several shapes."""
+    most = rows * 9 // 10
+    even = spark.rows(0, rows, EVEN)
+    return {
         f"{EVEN} even partitions": even,
-        "one partition has 90 %": spark.rows(0, most, 1).union(spark.rows(most, _ROWS, EVEN - 1)),
+        "one partition has 90 %": spark.rows(0, most, 1).union(spark.rows(most, rows, EVEN - 1)),
         "merged into one partition": even.coalesce(1),
     }
+
+
+def _shapes(spark: Session) -> list[Shape]:
     found = []
-    for what, frame in frames.items():
+    for what, frame in _frames(spark, _ROWS).items():
         show_progress(f"Spark, {_ROWS:,} rows, {what}")
         free = spark.write(frame, _ROWS, LATENCY)
         shared = spark.write(frame, _ROWS, LATENCY, {"concurrent_tasks": EVEN})
@@ -269,8 +277,37 @@ def _cost(spark: Session, *, tls: bool) -> tuple[float, float]:
     return python / _ROWS * 1e6, java / _ROWS * 1e6
 
 
+def _print_shapes() -> None:
+    """Print throughput and CPU time of even and skewed partitions, in turns."""
+    rows = 2 * _ROWS
+    with tempfile.TemporaryDirectory(prefix="target-liveintent-benchmark-") as folder:
+        spark = Session(Path(folder), EVEN)
+        warm = _ROWS_PER_TASK * EVEN
+        spark.write(spark.rows(0, warm, EVEN), warm, 0.0)  # Starts all workers.
+        even, skewed, _ = _frames(spark, rows).items()
+        for what, frame in (even, skewed) * 3:
+            before = (*cpu(), _cpu_of_apis())
+            written = spark.write(frame, rows, LATENCY)
+            used = zip((*cpu(), _cpu_of_apis()), before, strict=True)
+            python, java, api = ((after - b) / rows * 1e6 for after, b in used)
+            print(
+                f"{what}: {rows / written.seconds:,.0f} events a second; CPU time per event:"
+                f" {python:.1f} µs in Python, {java:.1f} µs in the JVM, {api:.1f} µs in the API",
+                flush=True,
+            )
+
+
+def _cpu_of_apis() -> float:
+    """Return the seconds of CPU time of the APIs that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def main() -> None:
     """Measure, and write and print the results."""
+    if sys.argv[1:] == ["--shapes"]:
+        _print_shapes()
+        return
     with tempfile.TemporaryDirectory(prefix="target-liveintent-benchmark-") as folder:
         spark, bench = Session(Path(folder), EVEN), Bench(Path(folder))
         warm = _ROWS_PER_TASK * EVEN

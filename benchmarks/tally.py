@@ -65,6 +65,14 @@ class Tally(msgspec.Struct):
             facts = f"{event.event_id} {event.event_time} {user.md5} {user.sha2} {value}"
             self.digest += zlib.crc32(facts.encode())
 
+    def count(self, body: bytes) -> None:
+        """Add a request without reading its events, which takes a tenth of the time."""
+        events = body.count(b'"eventId":')
+        self.events += events
+        self.requests += 1
+        self.size += len(body)
+        self.largest = max(self.largest, events)
+
     def problem(self, count: int, expected: Tally) -> str | None:
         """Return what is wrong with a run, or None.
 
