@@ -3,6 +3,7 @@
 import datetime as dt
 import threading
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -26,17 +27,18 @@ def times(kind: Any, *microseconds: int | None) -> Any:
 def test_rows() -> None:
     """They are in order, under the names of a record; times are in UTC, whatever the session has.
 
-    A time without a zone keeps none.
+    A time without a zone keeps none, and a decimal its digits.
     """
     assert rows(id=pa.array([], pa.int64())) == []
     zoned = times(pa.timestamp("us", "America/New_York"), 1_500_000, None)
     plain = times(pa.timestamp("us"), 0, 0)
-    first, second = rows(ID=[1, 2], EVENT_TIME=zoned, EMAIL=["a", "b"], at=plain)
+    amounts = pa.array([Decimal("0.50"), None], pa.decimal128(20, 2))
+    first, second = rows(id=[1, 2], EVENT_TIME=zoned, Value=amounts, at=plain)
     moment = dt.datetime(1970, 1, 1, 0, 0, 1, 500_000, UTC)
     naive = dt.datetime(1970, 1, 1)  # noqa: DTZ001
-    assert first == ({"ID": 1, "event_time": moment, "email": "a", "at": naive}, None)
-    assert first[0]["event_time"].tzinfo is UTC
-    assert second == ({"ID": 2, "event_time": None, "email": "b", "at": naive}, None)
+    assert first == ({"id": 1, "event_time": moment, "value": Decimal("0.5"), "at": naive}, None)
+    assert (first[0]["event_time"].tzinfo, str(first[0]["value"])) == (UTC, "0.50")
+    assert second == ({"id": 2, "event_time": None, "value": None, "at": naive}, None)
 
 
 LATE = times(pa.timestamp("us", "UTC"), 0, 253_402_300_800_000_000)  # The year 10000.

@@ -246,6 +246,18 @@ def test_when_rows_are_written(outcomes: Path) -> None:
     assert len(facts(outcomes)) == 5
 
 
+def test_tasks_that_share_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each one's pace knows how many they are, so that together they find the limit of the API."""
+    given: list[Any] = []
+    monkeypatch.setattr(
+        "target_liveintent.spark.task.delivery_of", lambda *args: given.extend(args)
+    )
+    job = make_job(None, concurrent_tasks="8")
+    with contextlib.closing(DryStore(empty_store(), job.settings, "run-1")) as store:
+        Task(job, ATTEMPT, store)
+    assert given[-1] == 8
+
+
 def test_a_delivered_event_has_no_dead_letter_in_the_store(
     opened: Callable[[str], RunStore],
 ) -> None:
