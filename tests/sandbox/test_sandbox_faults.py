@@ -147,3 +147,19 @@ def test_rejects_an_invalid_fault(
     assert message in answer.json()["error"]
     assert "$[1]" in answer.json()["error"]
     assert sandbox.faults == {}
+
+
+def test_what_is_refused_over_http(call: Call) -> None:
+    """Faults must be a JSON array, declared as JSON; what is not there is not shown.
+
+    (A page of another site can make a browser send text, but not JSON.)
+    """
+    for path in ("/batches/0", "/static/..%2fserver.py"):
+        assert call(path).status_code == 404
+    for body, content_type, status in (
+        (b"[", "application/json", 422),
+        (b"[]", "text/plain", 415),
+        (b"[]", None, 415),
+    ):
+        answer = call("/faults", "POST", data=body, headers={"Content-Type": content_type})
+        assert (answer.status_code, list(answer.json())) == (status, ["error"])
