@@ -474,4 +474,5 @@ def _one_line(text: str) -> str:
 def _yaml(text: str) -> str:
     """Return a text as YAML reads it: in quotes where YAML would take it for something else."""
     plain = re.fullmatch(r"[A-Za-z_][\w .,()'\\/%-]*(?<! )", text, re.ASCII)
-    return text if plain and text.lower() not in _YAML_WORDS else json.dumps(text)
+    is_plain = plain and text.lower() not in _YAML_WORDS
+    return text if is_plain else json.dumps(text, ensure_ascii=not text.isprintable())

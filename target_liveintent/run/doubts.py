@@ -23,6 +23,7 @@ _LEAST_RECORDS_AT_STATE = 1_000
 """The same before a STATE is written: a few bad rows at the start say little about a run."""
 _LEAST_LOST_TO_FAIL = 10
 """With at least so many dead letters, a run fails if it delivers nothing."""
+_HINTS = {"decision_id": ", or the li_did in source_url: it must be a UUID"}
 _UNLIMITED = 100
 """The percentage that turns both rules about dead letters off."""
 
@@ -34,6 +35,7 @@ def warnings_of(counts: StreamCounts, least_filtered: int = _LEAST) -> Iterator[
             yield (
                 f"{field.name} is left out of {count:,} of {counts.events:,} events"
                 f"{_most_frequent(counts, field.name)}. Check what is mapped to {field.name}"
+                f"{_HINTS.get(field.name, '')}"
             )
     if count := _many(counts, "event_id empty"):
         yield (

@@ -468,7 +468,8 @@ def delivered(program: Program, *arguments: str, **settings: Any) -> list[str]:
     """Return the IDs of the delivered events that are printed."""
     done = program("delivered", *arguments, **{**CONFIG, **settings})
     assert done.exit_code == 0, done.output
-    return [line.split(",")[0] for line in done.output.splitlines()[1:]]
+    assert ("keep_delivered is off" in done.stderr) == (settings.get("keep_delivered") is False)
+    return [line.split(",")[0] for line in done.stdout.splitlines()[1:]]
 
 
 def test_dead_letters(program: Program) -> None:
@@ -539,6 +540,7 @@ def test_delivered_events_since_a_time(program: Program, since: str, names: str)
     """The time is one in UTC, wherever that is; an event that was sent at that moment is there."""
     fill(*map(good, "123"))
     assert delivered(program, f"--since={since}") == [*names]
+    assert delivered(program, f"--since={since}", keep_delivered=False) == [*names]
 
 
 @pytest.mark.parametrize(
