@@ -545,21 +545,3 @@ def _campaigns(folder: Path, cases: Iterable[tuple[int, float, str | None]]) -> 
         kill_and_resume(campaign, SHARES[seed % len(SHARES)])
 
     in_parallel(one, cases)
-
-
-@pytest.mark.parametrize(
-    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
-)
-def test_signal_in_a_long_back_off(tmp_path: Path, number: int) -> None:
-    """A signal in a back-off of minutes ends the run within seconds."""
-    campaign = Campaign(tmp_path, 4, max_retry_seconds=3600)
-    wait = {"Retry-After": "600"}
-    with campaign.going():
-        campaign.plan(3, Reply(503, headers=wait, skipped=None))
-        run = campaign.start()
-        wait_until(lambda: campaign.requests() >= 4, "a request that has to wait")
-        began = time.monotonic()
-        campaign.signal(run, number, lasting=True)
-        assert time.monotonic() - began < 7
-        assert run.summary["total"].not_settled > 0
-        campaign.finish()

@@ -21,8 +21,6 @@ from target_liveintent.delivery.transport import explain, find_route
 from target_liveintent.errors import ConfigurationError, SetUpError
 from target_liveintent.privacy.redaction import without_secrets
 
-DENIED = answer_with("401 Unauthorized")
-
 
 def post(url: str, **changes: Any) -> Answer:
     """Post a batch of one event by a client of its own."""
@@ -277,12 +275,6 @@ def test_a_token_that_is_denied(
     lines = [(line.name, line.levelname) for line in caplog.records]
     assert lines == [("target_liveintent.client", "INFO")] * is_rotated
     assert without_secrets(second) == "***"
-
-
-def test_a_token_without_a_file() -> None:
-    """Without a file of the token, a denial is a denial."""
-    with loopback(DENIED) as server:
-        assert post(server.url).verdict is Verdict.DENIED
 
 
 def test_usable_tokens() -> None:

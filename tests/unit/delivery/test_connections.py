@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import socket
 import threading
 import time
@@ -12,8 +11,6 @@ import pytest
 from certificates import tls, trusted
 from fakes import settings
 from loopback import NO_CONTENT, accept, dripping, loopback, received, serving
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util import connection
 
 from target_liveintent.delivery import transport
@@ -128,12 +125,6 @@ def test_an_answer_that_does_not_end(scheme: str, server: str) -> None:
     body = LONG_BODY if server == "not read" else b"[{}]"
     with serving(SLOW[server], tls if scheme == "https" else None) as port:
         assert_ends_in_time(route_to(port, scheme), seconds, body)
-
-
-def test_a_handshake_that_drips() -> None:
-    """A TLS handshake that comes byte by byte takes no longer either."""
-    with serving(SHAKING_HANDS) as port:
-        assert_ends_in_time(route_to(port, "https"))
 
 
 # Proxies
@@ -278,15 +269,3 @@ def test_no_address_that_answers(host: str, what: str) -> None:
     """A host whose name is none, or is not known, is a network fault, which may pass."""
     reply = route_to(443, "https", host).post("a-token", b"[{}]", 5.0)
     assert reply == Answer(Verdict.FAULT, what)
-
-
-# urllib3
-
-
-@pytest.mark.parametrize("owner", [HTTPConnectionPool, HTTPSConnectionPool, HTTPConnection])
-def test_private_names_of_urllib3(owner: type) -> None:
-    """They are as `transport.py` uses them; if this fails, a new urllib3 has changed them."""
-    assert list(inspect.signature(owner._new_conn).parameters) == ["self"]  # type: ignore[attr-defined]  # noqa: SLF001
-    assert "self._new_conn()" in inspect.getsource(HTTPSConnection.connect)
-    assert "response_class(" in inspect.getsource(HTTPSConnection._tunnel)  # type: ignore[attr-defined]  # noqa: SLF001
-    assert "response._read_status()" in inspect.getsource(HTTPSConnection._tunnel)  # type: ignore[attr-defined]  # noqa: SLF001

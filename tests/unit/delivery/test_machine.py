@@ -24,6 +24,7 @@ from unit_support import NOW
 from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.machine import DeliveryMachine, Request
 from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
+from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import (
     AccessDeniedError,
     AllRefusedError,
@@ -364,28 +365,25 @@ def test_why_batches_wait() -> None:
 # The end
 
 
-@pytest.mark.parametrize("later", [[], [NOW + 100]], ids=["once", "twice"])
-def test_a_stop_sends_nothing_more(later: list[float]) -> None:
-    """After the time of the earliest stop, batches come back as not sent."""
-    machine = machine_with("1")
-    for at in (NOW, *later):
+@pytest.mark.parametrize(
+    ("stops", "given", "said"),
+    [
+        ([NOW], [], "the run was stopped"),
+        ([NOW, NOW + 100], [], "the run was stopped"),
+        # A wait that would outlast the stop is not begun; the last answer is named.
+        ([NOW + 5.0], [WAIT], "the run was stopped during an outage of the API: HTTP 429"),
+    ],
+    ids=["once", "twice", "outage"],
+)
+def test_a_stop(stops: list[float], given: list[Answer], said: str) -> None:
+    """After the time of the earliest stop, nothing more is sent."""
+    machine, clock = machine_with("1"), FakeClock()
+    for at in stops:
         machine.stop(at)
-    client = answers()
-    (result,) = drive(machine, client, FakeClock())
+    (result,) = drive(machine, answers(*given), clock)
     assert failures([result]) == {DeliveryError}
-    assert str(result.failure) == "the run was stopped"
-    assert client.posted == []
-
-
-def test_a_stop_while_the_api_is_down() -> None:
-    """A wait that would outlast the stop is not begun; the last answer is named."""
-    clock = FakeClock()
-    machine = machine_with("1")
-    machine.stop(NOW + 5.0)
-    (result,) = drive(machine, answers(WAIT), clock)
-    assert failures([result]) == {DeliveryError}
-    assert str(result.failure) == "the run was stopped during an outage of the API: HTTP 429"
-    assert (clock.waits, result.requests) == ([], 1)
+    assert str(result.failure) == said
+    assert (clock.waits, result.requests) == ([], len(given))
 
 
 @pytest.mark.parametrize(
@@ -518,3 +516,36 @@ def test_the_end_of_the_input(bad: int, accepted: bool, ends: bool) -> None:
     assert ends or failures(results) == {None}
     assert len(undelivered(*results)) == (0 if ends else bad)
     assert ends or sum(result.unproven for result in results) == bad
+
+
+@pytest.mark.parametrize(
+    ("requests", "samples", "suspects", "wrong"),
+    [
+        # One bad event in a batch causes seven refusals in a row.
+        (7, 0, False, False),
+        (8, 0, True, False),
+        # Many refusals, of which enough are samples, prove that the settings are wrong.
+        (62, 30, True, True),
+        (63, 29, True, False),
+        (61, 30, True, False),
+    ],
+)
+def test_refusals_in_a_row(requests: int, samples: int, suspects: bool, wrong: bool) -> None:
+    """After some, samples are sent; after many, the settings are wrong."""
+    given = Refusals(accepted=True)
+    for n in range(requests + samples):
+        given.refuse(n, is_sample=n >= requests)
+    assert (given.suspects, given.proves_wrong) == (suspects, wrong)
+
+
+@pytest.mark.parametrize(
+    ("times", "accepted", "proves"),
+    [(999, False, False), (1_000, False, True), (2_000, True, False)],
+)
+def test_one_of_several_runs(times: int, accepted: bool, proves: bool) -> None:
+    """Many bad events may come first; only if no run is accepted for long, the run ends."""
+    given = Refusals(shared=True)
+    for _ in range(times):
+        given.refuse(1, is_sample=True)
+    given.accepted = accepted
+    assert (given.proves_wrong, given.allows_unproven(10**6)) == (proves, not proves)

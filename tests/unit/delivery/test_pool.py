@@ -33,43 +33,10 @@ if TYPE_CHECKING:
     PoolOf = Callable[..., DeliveryPool]
 
 
-class WatchedClock(RealClock):
-    """A clock that says when something waits for a time.
-
-    Attributes:
-        waits: Is set then; whoever waits gives its lock back only after that.
-    """
-
-    def __init__(self) -> None:
-        self.waits = threading.Event()
-
-    def wait(self, wait: Callable[[float], object], seconds: float) -> None:
-        self.waits.set()
-        super().wait(wait, seconds)
-
-
 CLOCK = RealClock()
 WAIT = Answer(Verdict.LIMITED, "HTTP 429", 429, retry_after=9.0)
 PATIENCE = 5.0
 """Seconds after which a test fails that waits for a thread."""
-
-
-class HeldClient(FakeClient):
-    """A client whose answers do not come before a test says so.
-
-    Attributes:
-        called: Is set when a request has begun.
-        release: Lets the answers come.
-    """
-
-    def __init__(self) -> None:
-        self.called, self.release = threading.Event(), threading.Event()
-        super().__init__(self._accept)
-
-    def _accept(self, _: list[str]) -> Answer:
-        self.called.set()
-        self.release.wait(PATIENCE)
-        return ACCEPTED
 
 
 @pytest.fixture
@@ -114,19 +81,6 @@ def numbers(pool: DeliveryPool, count: int) -> list[int]:
     return sorted(take(pool).batch.number for _ in range(count))
 
 
-def test_a_batch_there_and_back(pool_of: PoolOf) -> None:
-    """A batch is in flight until its result is taken."""
-    pool = pool_of()
-    given = batch("1", "2")
-    pool.submit(given)
-    assert pool.in_flight == 1
-    result = take(pool)
-    assert result.batch is given
-    assert [one.event_id for one in result.delivered] == ["1", "2"]
-    assert pool.in_flight == 0
-    assert [pool.take(seconds) for seconds in (0.0, 0.01)] == [None, None]
-
-
 def test_requests_side_by_side(pool_of: PoolOf) -> None:
     """As many requests as the machine asks for are made at once, by threads that are used again."""
     together = threading.Barrier(2)
@@ -143,6 +97,8 @@ def test_requests_side_by_side(pool_of: PoolOf) -> None:
         assert numbers(pool, 2) == [0, 1]
     assert {thread.name for thread in threads} == {"delivery"}
     assert len(threads) == 2
+    assert pool.in_flight == 0
+    assert [pool.take(seconds) for seconds in (0.0, 0.01)] == [None, None]
 
 
 @pytest.mark.parametrize("allowed", [0, 1, 2, 3])
@@ -172,17 +128,23 @@ def test_too_few_threads(pool_of: PoolOf, monkeypatch: pytest.MonkeyPatch, allow
 
 
 @pytest.mark.parametrize("waits", [False, True])
-def test_threads_end(pool_of: PoolOf, waits: bool) -> None:
+def test_threads_end(pool_of: PoolOf, monkeypatch: pytest.MonkeyPatch, waits: bool) -> None:
     """A process that makes one run after the other, as Spark's does, gathers no threads.
 
     The thread that keeps the time ends as well, however late the next request is due.
     """
     before = set(threading.enumerate())
-    clock = WatchedClock()
-    pool = pool_of(lambda _: WAIT if waits else ACCEPTED, clock)
+    has_begun = threading.Event()
+
+    def watched(_: Clock, wait: Callable[[float], object], seconds: float) -> None:
+        has_begun.set()  # Whoever waits gives its lock back only after that.
+        wait(seconds)
+
+    monkeypatch.setattr(RealClock, "wait", watched)
+    pool = pool_of(lambda _: WAIT if waits else ACCEPTED)
     submit(pool, 3)
     if waits:
-        assert clock.waits.wait(PATIENCE)
+        assert has_begun.wait(PATIENCE)
     else:
         numbers(pool, 3)
     pool.close()
@@ -224,18 +186,6 @@ def test_nothing_is_sent_while_the_main_thread_is_away(pool_of: PoolOf) -> None:
     assert take(pool).batch.conversions[0].event_id == "late"
 
 
-def test_a_wait_is_woken(pool_of: PoolOf) -> None:
-    """A wake-up ends a wait for a result, and takes no batch back."""
-    client = HeldClient()
-    pool = pool_of(client)
-    submit(pool, 1)
-    pool.wake()
-    assert pool.take(60.0) is None
-    assert pool.in_flight == 1
-    client.release.set()
-    take(pool)
-
-
 @pytest.mark.parametrize(("owner", "method"), [(FakeClient, "post"), (DeliveryMachine, "answered")])
 def test_a_bug_in_a_thread(
     pool_of: PoolOf, monkeypatch: pytest.MonkeyPatch, owner: type, method: str
@@ -253,30 +203,20 @@ def test_a_bug_in_a_thread(
 
 
 def test_a_pool_is_full(pool_of: PoolOf) -> None:
-    """The pool takes as many batches as it may hold."""
-    client = HeldClient()
-    pool = pool_of(client, size=3)
-    submit(pool, 3)
-    assert pool.full
-    client.release.set()
-    numbers(pool, 3)
-    assert not pool.full
-
-
-def test_a_refused_batch_leaves_room(pool_of: PoolOf) -> None:
     """A batch that waits for the proof that its event is bad is in flight, but takes no room."""
-    answered = threading.Semaphore(0)
+    release = threading.Event()
 
     def answer(_: list[str]) -> Answer:
-        answered.release()
+        release.wait(PATIENCE)
         return REFUSED
 
-    pool = pool_of(answer, size=1)
-    submit(pool, 1)
-    assert answered.acquire(timeout=PATIENCE)
-    while pool.full:  # The answer is there in a moment.
+    pool = pool_of(answer, size=3)
+    submit(pool, 3)
+    assert pool.full
+    release.set()
+    while pool.full:  # The answers are there in a moment.
         pass
-    assert pool.in_flight == 1
+    assert pool.in_flight == 3
     pool.drain()
     assert take(pool).unproven == 1
 
@@ -302,20 +242,27 @@ def test_connections_leave_descriptors_for_files(
     assert most_connections(64) == most
 
 
-@pytest.mark.parametrize("woken", [False, True])
-def test_what_is_known_at_the_end(pool_of: PoolOf, woken: bool) -> None:
+def test_what_is_known_at_the_end(pool_of: PoolOf) -> None:
     """A closed pool gives back the batches whose answers are not there; those are left out.
 
-    A signal that comes while a run fails hides no result.
+    A signal ends a wait for a result; one that comes while a run fails hides no result.
     """
-    client = HeldClient()
-    pool = pool_of(client)
+    called, release = threading.Event(), threading.Event()
+
+    def answer(_: list[str]) -> Answer:
+        called.set()
+        release.wait(PATIENCE)
+        return ACCEPTED
+
+    pool = pool_of(answer)
     submit(pool, 1)
-    assert client.called.wait(PATIENCE)
-    if woken:
-        pool.wake()
+    assert called.wait(PATIENCE)
+    pool.wake()
+    assert pool.take(60.0) is None
+    assert pool.in_flight == 1
+    pool.wake()
     pool.close()
-    client.release.set()
+    release.set()
     result = pool.take(0.0)
     assert result is not None
     assert (result.requests, result.delivered) == (1, [])
