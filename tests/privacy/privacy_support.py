@@ -13,15 +13,13 @@ from typing import Any
 from faulty_server import FaultyServer
 from integration_support import Launcher, Running, order, schema
 
+from target_liveintent.conversions.coerce import FIELDS
+
 ADDRESS = "Zoe.Q9x7+Tag@Leaky-Shop.Example"
 TOKEN = "t0k/s3cr3t+of-us=="
 SECRET = "s3cr3t"
 WORDS = ("zoe.q9x7", "leaky-shop", "s3cr3t+of-us", "s3cr3t")
-COLUMNS = (
-    "event_id", "event_time", "pixel_id", "source", "decision_id", "email", "md5", "sha2", "ip",
-    "user_agent", "idfa", "aaid", "tracking_enabled", "currency", "value", "order_id",
-    "source_url", "app_bundle", "consent",
-)  # fmt: skip
+COLUMNS = tuple(field.name for field in FIELDS)
 TOLD = {"report_path": "report.html", "metrics_path": "run.prom", "keep_delivered": True}
 """What tells of a run, beside the store: searched in every test."""
 READ_BY_OTHERS = {"run.prom", "expected.json"}

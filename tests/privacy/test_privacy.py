@@ -112,9 +112,6 @@ def test_wrong_values(target: Watched, mode: dict[str, Any]) -> None:
 MAPS: dict[str, dict[str, Any]] = {
     "value": {"value": "float(email)"},
     "key": {"value": "_['nope-' + email]"},
-    "attribute": {"value": "email.nope"},
-    "call": {"value": "email()"},
-    "math": {"value": "email / 2"},
     "date": {"event_time": "datetime.datetime.fromisoformat(email)"},
     "json": {"value": "json.loads(email)"},
     "filter": {"__filter__": "email > 5"},
@@ -137,7 +134,7 @@ def test_mapping_errors(target: Watched) -> None:
     run = target.run(hostile_schema(), hostile(1), state(1), stream_maps=maps, **secrets)
     target.assert_private(run)
     assert (run.code, run.states) == (0, [1])
-    assert run.summary["total"].reasons["mapping_failed"] >= 9
+    assert run.summary["total"].reasons["mapping_failed"] >= 6
 
 
 ODD: dict[str, list[Any]] = {

@@ -7,7 +7,7 @@ import urllib.parse
 import zoneinfo
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
@@ -189,10 +189,6 @@ def _letter(result: Conversion | Rejection) -> list[str]:
     return [str(value) for value in letter_of(result, SETTINGS, "run-1", NOW).row(1, NOW)]
 
 
-def _no_constant(name: str) -> NoReturn:
-    pytest.fail(f"{name} is no JSON")
-
-
 @settings(pinned, max_examples=450)
 @given(records, defaults, keys)
 @example({"event_time": TIME, "email": "aqz@bb.com", "value": Decimal("NaN")}, DEFAULTS, ())
@@ -212,7 +208,7 @@ def test_any_record(
     again = build(dict(reversed(record.items())), defaults=chosen, keys=key_properties)
     assert result.event_id == again.event_id
     if isinstance(result, Conversion):
-        event = json.loads(result.body, parse_constant=_no_constant)
+        event = json.loads(result.body, parse_constant=pytest.fail)
         assert list(broken_rules([event], NOW)) == []
         assert event["eventId"] == result.event_id
         assert NOW < result.expires_at <= NOW + 30 * DAY
@@ -223,7 +219,7 @@ def test_any_record(
         assert result.field is None or result.field in NAMES
         assert result.event_id
     *_, text = _letter(result)
-    written = json.loads(text, parse_constant=_no_constant)
+    written = json.loads(text, parse_constant=pytest.fail)
     assert set(written) <= {*NAMES, *ADDED} - {"email"}
     assert written["event_id"] == result.event_id
     assert decode_object(text.encode())["event_id"] == result.event_id
@@ -246,15 +242,11 @@ def test_no_address_leaves(
     key_properties: tuple[str, ...],
 ) -> None:
     """An address in any column is neither in the event nor in the dead letter, in any spelling."""
-    quoted = urllib.parse.quote(address)
     record[column] = dress(address)
     result = build(record, keys=key_properties)
     body = result.body.decode() if isinstance(result, Conversion) else ""
     text = " ".join([*_letter(result), body]).lower()
-    for spelling in {address, quoted, urllib.parse.quote(quoted)}:
-        assert spelling.lower() not in text
-    assert "qz@" not in text
-    assert "qz%40" not in text
+    assert not re.search("qz(?:@|%40|%2540)", text)
 
 
 json_values = st.recursive(

@@ -24,15 +24,20 @@ from target_liveintent.conversions.coerce import (
 )
 
 UTC = dt.timezone.utc
+EAST, WEST = (dt.timezone(dt.timedelta(hours=hours)) for hours in (14, -14))
 ZERO = uuid.UUID(int=0)
 READ: list[Callable[[Any], Any]] = [
     *(coerce.text, coerce.amount, coerce.positive_integer, coerce.source, coerce.currency_code),
     *(ip, coerce.device_id, coerce.flag, lambda value: coerce.unix_time(value, UTC)),
+    lambda value: coerce.unix_time(value, EAST),
+    lambda value: coerce.unix_time(value, WEST),
 ]
 ODD: list[Any] = [
     *(HUGE, -HUGE, Decimal("sNaN"), Decimal("-NaN"), Decimal("1E+999999"), Decimal("1E-999999")),
     *(Decimal("Infinity"), 1e308, 5e-324, "9" * 6_000, "\ud800", "\x00", b"\xff", [], {}, ZERO),
-    *(dt.datetime.max, dt.date.min, dt.time.max, object()),  # noqa: DTZ901
+    *(dt.datetime.min, dt.datetime.max, dt.date.min, dt.time.max, object()),  # noqa: DTZ901
+    *("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59.999999-14:00"),
+    dt.datetime(1, 1, 1, tzinfo=EAST),
 ]
 
 
@@ -49,24 +54,16 @@ def test_nothing_raises_and_what_means_nothing_is_absent(read: Callable[[Any], A
     ("value", "plain"),
     [
         (1007.0, "1007"),
-        (1007, "1007"),
-        (-7, "-7"),
-        (0, "0"),
         (Decimal("1007.0"), "1007"),
-        (Decimal("1007.00"), "1007"),
         (Decimal("1E+3"), "1000"),
         (Decimal("10.50"), "10.50"),
         (10.5, "10.5"),
-        (5710301790323, "5710301790323"),
-        ("#1007", "#1007"),
-        ("gid://shopify/Order/1007", "gid://shopify/Order/1007"),
         (" x ", "x"),
         ("Ünïcode", "Ünïcode"),
         (True, "true"),
         (False, "false"),
         (dt.date(2026, 8, 1), "2026-08-01"),
         (uuid.UUID(LI_DID), LI_DID),
-        ("nobody", "nobody"),
         (2**127 - 1, str(2**127 - 1)),
         (2**127, UNUSABLE),
         (-(2**127), UNUSABLE),
@@ -130,19 +127,11 @@ AMOUNTS: list[tuple[Any, str]] = [
     ("$-5", "-5"),
     ("+5", "5"),
     ("€12", "12"),
-    ("£0.99", "0.99"),
-    ("  12 ", "12"),
     ("007.50", "7.50"),
     (Decimal("87.10"), "87.10"),
-    (Decimal(-3), "-3"),
-    (Decimal("0.1000"), "0.1000"),
     (87.28, "87.28"),
-    (0.1, "0.1"),
     (0, "0"),
     (0.0, "0.0"),
-    (-5, "-5"),
-    (1_234, "1234"),
-    (12345678901234567890, "12345678901234567890"),
     (Decimal("12345678901234567890.12"), "12345678901234567890.12"),
     *((number, str(number)) for number in (2**63, -(2**63), 10**19, 10**25)),
     *((str(number), str(number)) for number in (2**63, -(2**63), 10**19, 10**25)),
@@ -266,10 +255,6 @@ NEW_YORK_TIMES: list[tuple[Any, int]] = [
     ("2026-01-15T12:00:00", unix(2026, 1, 15, 17)),
     ("2026-07-15T12:00", unix(2026, 7, 15, 16)),
     (dt.datetime(2026, 7, 15, 12), unix(2026, 7, 15, 16)),  # noqa: DTZ001 (that is the case)
-    ("2026-03-08T01:59:59", unix(2026, 3, 8, 6, 59, 59)),
-    ("2026-03-08T03:00:00", unix(2026, 3, 8, 7)),
-    ("2026-11-01T00:59:59", unix(2026, 11, 1, 4, 59, 59)),
-    ("2026-11-01T02:00:00", unix(2026, 11, 1, 7)),
     # An hour that the clock leaves out, and the first of two equal ones.
     ("2026-03-08T02:30:00", unix(2026, 3, 8, 7, 30)),
     ("2026-11-01T01:30:00", unix(2026, 11, 1, 5, 30)),
@@ -307,26 +292,6 @@ def test_times_in_a_zone(value: Any, seconds: int) -> None:
 def test_unusable_times(value: Any) -> None:
     """Everything that cannot be read is unusable; nothing is guessed, and nothing raises."""
     assert coerce.unix_time(value, UTC) is UNUSABLE
-
-
-KIRITIMATI = zoneinfo.ZoneInfo("Pacific/Kiritimati")
-EAST, WEST = (dt.timezone(dt.timedelta(hours=hours)) for hours in (14, -14))
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        *(dt.datetime.min, dt.datetime.max, dt.date.min, dt.date.max),  # noqa: DTZ901 (naive)
-        *("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59.999999-14:00"),
-        *("9999-12-31T23:59:59+00:00", dt.datetime(1, 1, 1, tzinfo=EAST)),
-        dt.datetime(9999, 12, 31, 23, tzinfo=WEST),
-    ],
-)
-def test_the_ends_of_the_calendar(value: Any) -> None:
-    """Neither a database's infinity, the year 9999, nor the year 1 ends a run, in any zone."""
-    for zone in (UTC, NEW_YORK, KIRITIMATI):
-        seconds = coerce.unix_time(value, zone)
-        assert seconds is UNUSABLE or isinstance(seconds, int)
 
 
 # Whether the zone of the settings is used: only by times that have none of their own
@@ -368,6 +333,12 @@ def test_uses_of_the_zone(uses: int, value: Any) -> None:
         (None, [None, ""]),
         (UNUSABLE, ["203.0.113", "203.0.113.256", "203.0.113.7:443", "203.0.113.0/24", "unknown"]),
         (UNUSABLE, ["[2001:db8::1]", "2001:db8::1%eth0", 3405803783, True, b"\xcb\x00\x71\x07"]),
+        # Of the addresses that proxies have written one after the other, the first public one.
+        ("203.0.113.9", ["203.0.113.9, 10.0.0.1", "203.0.113.9,198.51.100.2"]),
+        ("203.0.113.9", ["10.0.0.1, 203.0.113.9", "unknown, 203.0.113.9"]),
+        ("203.0.113.9", ["::ffff:10.0.0.1, ::ffff:203.0.113.9"]),
+        ("2001:db8::7", [" , 127.0.0.1 ,, 2001:DB8::7 , 203.0.113.9"]),
+        (UNUSABLE, ["10.0.0.1, 192.168.0.1", "10.0.0.1,", ",", "203.0.113.9 10.0.0.1"]),
     ],
 )
 def test_ip(address: Any, values: list[Any]) -> None:
@@ -407,26 +378,6 @@ def test_addresses_that_are_nobodys(
         assert ip(f" {inside}\n") is UNUSABLE
     for outside in (before, after):
         assert outside is None or ip(outside) == outside
-
-
-@pytest.mark.parametrize(
-    ("chain", "address"),
-    [
-        ("203.0.113.9, 10.0.0.1", "203.0.113.9"),
-        ("203.0.113.9,198.51.100.2", "203.0.113.9"),
-        ("10.0.0.1, 203.0.113.9", "203.0.113.9"),
-        ("unknown, 203.0.113.9", "203.0.113.9"),
-        (" , 127.0.0.1 ,, 2001:DB8::7 , 203.0.113.9", "2001:db8::7"),
-        ("::ffff:10.0.0.1, ::ffff:203.0.113.9", "203.0.113.9"),
-        ("10.0.0.1, 192.168.0.1", UNUSABLE),
-        ("10.0.0.1,", UNUSABLE),
-        (",", UNUSABLE),
-        ("203.0.113.9 10.0.0.1", UNUSABLE),
-    ],
-)
-def test_chains(chain: str, address: Any) -> None:
-    """Of the addresses that proxies have written one after the other, the first public one."""
-    assert ip(chain) == address
 
 
 # Decision IDs of records and of pages: what is one, and where in a URL it may be
@@ -476,11 +427,6 @@ def test_the_places_in_a_url(page: str) -> None:
         assert decision_id_of_url(start + page.format(LI_DID)) == LI_DID
 
 
-@pytest.mark.parametrize("page", ["?li_did={}", "li_did={}&a=1"])
-def test_a_parameter_alone(page: str) -> None:
-    assert decision_id_of_url(page.format(LI_DID)) == LI_DID
-
-
 @pytest.mark.parametrize("times", range(5))
 def test_a_url_in_a_parameter(times: int) -> None:
     """It is found however often it is encoded, with any parameter before it."""
@@ -492,50 +438,30 @@ def test_a_url_in_a_parameter(times: int) -> None:
     assert decision_id_of_url(f"{SHOP}/go?{inner}") == LI_DID
 
 
-def test_lower_case_codes() -> None:
-    """Some programs write codes in lower case."""
-    page = nested(f"li_did={LI_DID}", 1).replace("%3D", "%3d")
-    assert decision_id_of_url(page) == LI_DID
-    assert decision_id_of_url(page.replace("%26", "%3f")) == LI_DID
-
-
 @pytest.mark.parametrize(
-    "page",
+    ("read", "pages"),
     [
-        f"{nested(f'li_did={OTHER}', 1)}&li_did={LI_DID}",
-        f"{nested(f'li_did={LI_DID}', 1)}&li_did=undefined",
-        nested(f"li_did={OTHER}", 2) + nested(f"li_did={LI_DID}", 1),
-        f"{SHOP}/?li_did={LI_DID}&li_did={OTHER}",
+        (LI_DID, [f"?li_did={LI_DID}", f"li_did={LI_DID}&a=1"]),
+        # The least encoded one: it is more likely that of the page's visitor.
+        (LI_DID, [f"{nested(f'li_did={OTHER}', 1)}&li_did={LI_DID}"]),
+        (LI_DID, [f"{nested(f'li_did={LI_DID}', 1)}&li_did=undefined"]),
+        (LI_DID, [nested(f"li_did={OTHER}", 2) + nested(f"li_did={LI_DID}", 1)]),
+        (LI_DID, [f"{SHOP}/?li_did={LI_DID}&li_did={OTHER}"]),
+        # Codes in lower case.
+        (LI_DID, [nested(f"li_did={LI_DID}", 1).replace("%3D", "%3d").replace("%26", "%3f")]),
+        # It is there, so the caller counts it, but it identifies nobody.
+        (UNUSABLE, [f"{SHOP}/?li_did={one}" for one in ("", "abc", "undefined", ZERO)]),
+        (UNUSABLE, [f"{SHOP}/?li_did=%28not%20set%29", f"{SHOP}/#li_did=null"]),
+        (UNUSABLE, [f"{SHOP}/?li_did={LI_DID}0", nested("li_did=undefined", 2)]),
+        # Only a parameter of exactly this name has a decision ID.
+        (None, ["", SHOP, f"{SHOP}/li_did", f"{SHOP}/li_did/{LI_DID}", f"{SHOP}/?li_did"]),
+        (None, [f"{SHOP}/?{name}li_did={LI_DID}" for name in ("x", "x_", "x-", "x.")]),
+        (None, [f"{SHOP}/?{name}={LI_DID}" for name in ("li_didx", "did", "x%5Fli_did")]),
     ],
 )
-def test_the_least_encoded_one_counts(page: str) -> None:
-    """The page's own parameter is more likely that of its visitor than one of another URL."""
-    assert decision_id_of_url(page) == LI_DID
-
-
-@pytest.mark.parametrize(
-    "page",
-    [
-        *(f"{SHOP}/?li_did={value}" for value in ("", "abc", "undefined", ZERO, f"{LI_DID}0")),
-        *(f"{SHOP}/?li_did=%28not%20set%29", f"{SHOP}/#li_did=null", nested("li_did=undefined", 2)),
-    ],
-)
-def test_a_parameter_that_is_no_uuid(page: str) -> None:
-    """It is there, so the caller counts it, but it identifies nobody."""
-    assert decision_id_of_url(page) is UNUSABLE
-
-
-@pytest.mark.parametrize(
-    "page",
-    [
-        *("", SHOP, f"{SHOP}/li_did", f"{SHOP}/li_did/{LI_DID}", f"{SHOP}/?li_did"),
-        *(f"{SHOP}/?{name}={LI_DID}" for name in ("xli_did", "x_li_did", "x-li_did", "li_didx")),
-        *(f"{SHOP}/?{name}={LI_DID}" for name in ("did", "x.li_did", "x%5Fli_did")),
-    ],
-)
-def test_other_parameters(page: str) -> None:
-    """Only a parameter of exactly this name has a decision ID."""
-    assert decision_id_of_url(page) is None
+def test_decision_id_of_url(read: Any, pages: list[str]) -> None:
+    """The first UUID of that parameter; none, or one that cannot be used."""
+    assert [decision_id_of_url(page) for page in pages] == [read] * len(pages)
 
 
 @pytest.mark.parametrize("piece", ["li_did", "li_did=", "%25", "?li_did=a", "li_did%25"])

@@ -13,7 +13,7 @@ from unit_support import sha256
 
 from target_liveintent.privacy.addresses import decoded_text, holds_address, scrub
 from target_liveintent.privacy.identity import NORMALIZATIONS, identify
-from target_liveintent.privacy.redaction import redact_columns, without_secrets
+from target_liveintent.privacy.redaction import without_secrets
 
 ANN = "ann@example.com"
 HASH = sha256(ANN)
@@ -125,11 +125,6 @@ def test_no_false_alarms(text: str) -> None:
     """A text with an @ or with escapes is not yet an address, and stays as it is."""
     assert not holds_address(text)
     assert scrub(text) == text
-
-
-def test_a_dead_letter_names_the_column() -> None:
-    """A replay leaves the column out, as it does for a plain address."""
-    assert redact_columns({"order_id": JSON}) == {"order_id": HASH, "scrubbed": ["order_id"]}
 
 
 escapes = st.sampled_from(

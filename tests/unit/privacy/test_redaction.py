@@ -29,20 +29,15 @@ HASH = sha256(ADDRESS)
     ("value", "written"),
     [
         (None, None),
-        (True, True),
         (1.5, 1.5),
-        (10**30, 10**30),
         (Decimal("1.10"), Decimal("1.10")),
         (Decimal("Infinity"), "Infinity"),
         (dt.date(2026, 8, 1), "2026-08-01"),
-        (dt.datetime(2026, 8, 1, tzinfo=dt.timezone.utc), "2026-08-01T00:00:00+00:00"),
         (dt.time(1, 2), "01:02:00"),
         (dt.timedelta(1), "1 day, 0:00:00"),
         (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
         (b"\xff", "b'\\xff'"),
-        (Decimal("NaN"), "NaN"),
         ({"\ud800": {1}}, {"?": "{1}"}),
-        ("plain", "plain"),
         ("a\ud800", "a?"),
         (f"to {ADDRESS}", f"to {HASH}"),
         ([ADDRESS, (ADDRESS,)], [HASH, [HASH]]),
@@ -72,7 +67,7 @@ def test_the_limit_of_nesting(wrap: Callable[[Any], Any]) -> None:
 
 def test_columns() -> None:
     """Empty columns are left out, and those with a replaced address are listed."""
-    columns = {"a": None, "b": ADDRESS, "c": 1, "d": f"to {ADDRESS}", "e": [ADDRESS]}
+    columns = {"a": None, "b": ADDRESS, "c": 1, "d": r"to ann\u0040example.com", "e": [ADDRESS]}
     written = {"b": HASH, "c": 1, "d": f"to {HASH}", "e": [HASH], "scrubbed": ["b", "d"]}
     assert redact_columns(columns) == written
     assert columns["b"] == ADDRESS
@@ -104,34 +99,20 @@ def handler(logger: logging.Logger, formatter: logging.Formatter | None) -> io.S
 
 
 def test_addresses_are_redacted(logger: logging.Logger) -> None:
-    """A hash replaces an address, also where the handler has no formatter of its own."""
+    """A hash replaces it, in tracebacks too, and where the handler has no formatter of its own."""
     plain = handler(logger, None)
     formatted = handler(logger, logging.Formatter("%(levelname)s: %(message)s"))
     protect_logging(logger)
-    logger.info("order of %s is sent", ADDRESS)
-    assert plain.getvalue() == f"order of {HASH} is sent\n"
-    assert formatted.getvalue() == f"INFO: order of {HASH} is sent\n"
-
-
-def test_tracebacks_are_redacted(logger: logging.Logger) -> None:
-    """An exception of a library may contain an address."""
-    written = handler(logger, None)
-    protect_logging(logger)
+    before = [one.formatter for one in logger.handlers]
+    protect_logging(logger)  # A second target in a process wraps no formatter again.
+    assert [one.formatter for one in logger.handlers] == before
     try:
         int(ADDRESS)
     except ValueError:
-        logger.exception("failed")
-    assert "Traceback" in written.getvalue()
-    assert ADDRESS not in written.getvalue()
-
-
-def test_protecting_twice_redacts_once(logger: logging.Logger) -> None:
-    """A second target in a process wraps no formatter again."""
-    handler(logger, None)
-    protect_logging(logger)
-    before = [one.formatter for one in logger.handlers]
-    protect_logging(logger)
-    assert [one.formatter for one in logger.handlers] == before
+        logger.exception("order of %s is sent", ADDRESS)
+    for written, start in ((plain, ""), (formatted, "ERROR: ")):
+        assert written.getvalue().startswith(f"{start}order of {HASH} is sent\nTraceback")
+        assert ADDRESS not in written.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from unit_support import LI_DID
 
-from target_liveintent.privacy.addresses import holds_address
 from target_liveintent.privacy.urls import URL_PARAMETERS, clean_url
 
 PAGE = "https://shop.example/p"
@@ -61,7 +60,6 @@ def test_names_that_only_look_like_secrets(name: str) -> None:
 @pytest.mark.parametrize(
     ("url", "left"),
     [
-        ("?key=s3cr3t", ""),
         ("?a=1&key=s3cr3t&b=2", "?a=1&b=2"),
         ("?a=1&key=s3=cr3t=&token", "?a=1&token"),
         ("?key=s3cr3t#top", "#top"),
@@ -73,11 +71,16 @@ def test_names_that_only_look_like_secrets(name: str) -> None:
         (";v=1;sid=s3cr3t/x;w=2?a=1", ";v=1/x;w=2?a=1"),
         # User name and password stand before the host.
         *((f"?u={quote(url)}", "") for url in ("https://u:s3cr3t@localhost", "//s3cr3t@shop/x")),
+        ("https://user:pw@shop.example/p?a=1#x", "https://shop.example/p?a=1#x"),
+        ("https://@shop.example/", "https://shop.example/"),
+        ("http://user:p%40w@127.0.0.1:81/", "http://127.0.0.1:81/"),
+        ("//user:pw@shop.example/p", "//shop.example/p"),
     ],
 )
 def test_the_rest_of_a_url_stays(url: str, left: str) -> None:
     """Of a URL only the parameter with the secret is removed, wherever it stands."""
-    assert clean_url(PAGE + url) == PAGE + left
+    start = "" if "//" in left else PAGE
+    assert clean_url(start + url) == start + left
 
 
 @pytest.mark.parametrize(
@@ -102,20 +105,6 @@ def test_secrets_are_removed_anywhere(url: str) -> None:
     assert "s3cr3t" not in clean_url(url)
 
 
-@pytest.mark.parametrize(
-    ("url", "left"),
-    [
-        ("https://user:pw@shop.example/p?a=1#x", "https://shop.example/p?a=1#x"),
-        ("https://@shop.example/", "https://shop.example/"),
-        ("http://user:p%40w@127.0.0.1:81/", "http://127.0.0.1:81/"),
-        ("//user:pw@shop.example/p", "//shop.example/p"),
-    ],
-)
-def test_user_and_password_are_removed(url: str, left: str) -> None:
-    """User name and password before the host are removed."""
-    assert clean_url(url) == left
-
-
 # Attribution, and everything else
 
 KEPT = [
@@ -131,7 +120,7 @@ KEPT = [
     *(f"{PAGE};v=1;w?utm_source=x", f"{PAGE}?a=1&token", f"{PAGE}?q=summer%20sale%21&x=a%26b"),
     *(f"{PAGE}?a&b=&=c&&d=1&", f"{PAGE}?a=%zz&b=%&c=+%20", f"{PAGE}?li_did={LI_DID}"),
     f"{PAGE}?li_did={LI_DID}&utm_source=li&utm_medium=e%20mail+x&utm_campaign=%C3%BC",
-    f"{PAGE}?LI_DID=x&UTM_Source=A",
+    *(f"{PAGE}?LI_DID=x&UTM_Source=A", f"{PAGE}/ann@example.com?a=1", f"{PAGE}?ann@example.com"),
     f"{PAGE}?utm_key=1&utm_token=2&utm_signature=3&utm_id=a%40b",
     f"{PAGE}?gclid=Cj0-_x&fbclid=IwAR&msclkid=1&ttclid=2&_kx=a.b",
     f"{PAGE}?keyword=a&monkey=b&tokens=3&signatures=4&keys=5&author=d&design=e",
@@ -169,15 +158,6 @@ def test_parameters_with_an_address_are_removed(name: str, value: str) -> None:
         assert (
             clean_url(f"{PAGE}{mark}a=1&u=https://x.example/?{name}={value}") == f"{PAGE}{mark}a=1"
         )
-
-
-@pytest.mark.parametrize(
-    "url", [f"{PAGE}/ann@example.com?a=1", f"{PAGE}?ann@example.com", f"{PAGE}#ann@example.com"]
-)
-def test_an_address_outside_of_values_stays_visible(url: str) -> None:
-    """The event builder then finds it, and leaves out the whole URL."""
-    assert clean_url(url) == url
-    assert holds_address(clean_url(url))
 
 
 @pytest.mark.parametrize("hidden", ["?key=s3cr3t", "https://s3cr3t@shop/x"])
@@ -249,8 +229,6 @@ def test_long_urls_take_no_time(query: str) -> None:
 @pytest.mark.parametrize(
     ("url", "attribution", "none"),
     [
-        (PAGE, PAGE, PAGE),
-        (f"{PAGE}?a=1&b=2", PAGE, PAGE),
         (f"{PAGE}?a=1&li_did={LI_DID}&b", f"{PAGE}?li_did={LI_DID}", PAGE),
         (f"{PAGE}?utm_source=a&UTM_Term=&x=1", f"{PAGE}?utm_source=a&UTM_Term=", PAGE),
         (f"{PAGE}?gclid=a&fbclid=b&msclkid=c&q=d", f"{PAGE}?gclid=a&fbclid=b&msclkid=c", PAGE),
