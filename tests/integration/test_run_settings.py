@@ -130,11 +130,12 @@ def test_dry_run(target: Launcher, sandbox: Sandbox) -> None:
     """A dry run posts nothing, writes no STATE and no letters, and shows events and summary."""
     messages = numbered(20)
     messages[3]["record"]["event_time"] = "?"
-    run = target.run(schema(columns=WITH_ID), *messages, state(1), dry_run=True)
+    how = {"dry_run": True, "batch_size_rows": 2, "max_concurrent_requests": 1}
+    run = target.run(schema(columns=WITH_ID), *messages, state(1), **how)
     assert (run.code, run.stdout, sandbox.stats.requests) == (0, "", 0)
     assert not target.store.exists()
     shown = re.findall(r"INFO .*?(\{\"eventId.*\})$", run.log, re.MULTILINE)
-    assert [json.loads(e)["eventId"] for e in shown[:3]] == ["order-0", "order-1", "order-2"]
+    assert [json.loads(e)["eventId"] for e in shown] == [f"order-{n}" for n in (0, 1, 2, 4, 5)]
     assert not [secret for secret in ("@", TOKEN) if secret in run.log]
     total = run.summary["total"]
     assert (total.read, total.reasons, total.adds_up) == (20, {"invalid_event_time": 1}, True)

@@ -16,7 +16,7 @@ from fakes import batch, deliver, settings
 from loopback import NO_CONTENT, answer_with, dripping, loopback, serving
 
 from target_liveintent.delivery.api import Answer, Verdict, seconds_to_wait
-from target_liveintent.delivery.client import Client, DryClient, is_usable_token, read_token
+from target_liveintent.delivery.client import Client, is_usable_token, read_token
 from target_liveintent.delivery.transport import explain, find_route
 from target_liveintent.errors import ConfigurationError, SetUpError
 from target_liveintent.privacy.redaction import without_secrets
@@ -69,16 +69,18 @@ def test_an_answer_in_full() -> None:
         answer_with("429 Too Many Requests", b"", "Retry-After: 7"),
         answer_with("400 Bad Request", b'{"errors": [{"message": "no pixel"}]}'),
         answer_with("200 OK", b"\x8b\x02?", "Content-Encoding: gzip", "RateLimit-Reset: 9"),
+        answer_with("401 Unauthorized"),  # There is no file of the token.
         answer_with("302 Found", b"", "Location: /elsewhere"),
     ) as server:
-        got = posts(Client(settings(api_url=server.url)), 4)
+        got = posts(Client(settings(api_url=server.url)), 5)
     assert got == [
         Answer(Verdict.LIMITED, "HTTP 429", 429, 7.0),
         Answer(Verdict.REFUSED, "HTTP 400: no pixel", 400),
         Answer(Verdict.UNCONFIRMED, "HTTP 200", 200),
+        Answer(Verdict.DENIED, "HTTP 401", 401),
         Answer(Verdict.UNKNOWN, "HTTP 302", 302),
     ]
-    assert server.connections == [4]
+    assert server.connections == [5]
 
 
 @pytest.mark.parametrize(
@@ -224,15 +226,6 @@ def test_a_set_up_that_cannot_be_used(
     assert isinstance(result.failure, SetUpError)
     assert f"this machine cannot send requests to the API: {words}" in str(result.failure)
     assert (result.requests, result.retries) == (1, 0)
-
-
-def test_a_dry_run(caplog: pytest.LogCaptureFixture) -> None:
-    """It accepts everything, and shows five events, however they lie in batches."""
-    caplog.set_level("INFO")
-    client = DryClient(settings(), logging.getLogger("test"))
-    for body in (b'[{"a":1},{},{}]', b"[{},{},{},{}]"):
-        assert client.post(body, ["1"], 1.0).verdict is Verdict.ACCEPTED
-    assert caplog.messages == ['would send: {"a":1}', *["would send: {}"] * 4]
 
 
 # Tokens

@@ -538,6 +538,25 @@ def test_refusals_in_a_row(requests: int, samples: int, suspects: bool, wrong: b
     assert (given.suspects, given.proves_wrong) == (suspects, wrong)
 
 
+@pytest.mark.parametrize(("made_after", "in_a_row"), [(9, 0), (8, 1)])
+def test_what_ends_a_row_of_refusals(made_after: int, in_a_row: int) -> None:
+    """An accepted request that was made after the refusals came; others overtake each other."""
+    given = Refusals()
+    for n in range(1, 9):
+        given.refuse(n, is_sample=False)
+    given.accept(made_after)
+    assert (given.in_a_row, given.suspects) == (in_a_row, False)
+
+
+def test_an_acceptance_renews_what_needs_no_proof() -> None:
+    """Refused events that were left unproven count until the API accepts something again."""
+    given = Refusals(accepted=True)
+    given.unproven += 60
+    assert not given.allows_unproven(41)
+    given.accept(1)
+    assert given.allows_unproven(41)
+
+
 @pytest.mark.parametrize(
     ("times", "accepted", "proves"),
     [(999, False, False), (1_000, False, True), (2_000, True, False)],
