@@ -7,7 +7,6 @@ import sqlite3
 import time
 import zoneinfo
 from collections.abc import Iterator
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -81,17 +80,6 @@ def runs(tmp_path: Path) -> Runs:
 
 def names(history: History) -> list[str]:
     return [one.run_id for one in history.runs]
-
-
-def test_runs_are_read(runs: Runs) -> None:
-    """They are grouped by days, and each is there."""
-    for name, day in (("a", days_before(2)), ("b", TODAY), ("c", TODAY)):
-        runs.add(name, at(day, ord(name) - ord("a")))
-    history = runs.read()
-    assert [(one.day, one.usual["orders"].delivered) for one in history.days] == [
-        *((days_before(2), 100), (TODAY, 200)),
-    ]
-    assert names(history) == ["a", "b", "c"]
 
 
 def test_the_day_is_one_of_the_zone_of_the_settings(runs: Runs) -> None:
@@ -211,11 +199,6 @@ def test_what_a_run_leaves(snapshot: SnapshotAssertion) -> None:
     run.reject("orders", no_identity=2, no_consent=3).reject("visits", invalid_source=1)
     left = run.record(no_identity=1)
     assert msgspec.json.format(msgspec.json.encode(left), indent=1).decode() == snapshot
-    orders, visits = left.streams["orders"], left.streams["visits"]
-    assert (orders.delivered, orders.with_email_hash, orders.having("decision_id")) == (43, 43, 43)
-    assert (orders.late, visits.delivered, visits.late) == (0, 3, 3)
-    assert left.total.letters == {"no_identity": 1, "invalid_source": 1}
-    assert orders.values["JPY"].total == Decimal("2e15")
 
 
 def test_what_is_known_of_the_run() -> None:

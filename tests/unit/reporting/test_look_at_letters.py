@@ -13,7 +13,6 @@ from unit_support import letter as letter_of
 
 from target_liveintent.conversions.model import LetterKey
 from target_liveintent.printing import lines_of
-from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.letters import PROSPECTS, DeadLetters, Example, look_at
 from target_liveintent.run.replay import ReplayChoice
 from target_liveintent.settings import Settings
@@ -101,30 +100,6 @@ def test_what_a_replay_does(
 # Groups
 
 
-def test_groups(tmp_path: Path) -> None:
-    """Letters are grouped by reason and stream, the most frequent first, with first and last."""
-    found = look(
-        tmp_path,
-        letter(reason="missing_key", time="2026-08-01T11:00:00Z"),
-        letter(time="2026-08-01T12:00:00Z", stream="carts"),
-        letter(time="2026-08-01T13:00:00Z"),
-        letter(),
-        letter(time=...),
-    )
-    assert found.letters == 5
-    assert (found.first, found.last) == ("2026-08-01T10:00:00Z", "2026-08-01T13:00:00Z")
-    assert found.replay == {**dict.fromkeys(PROSPECTS, 0), "sends": 5}
-    refused, missing = found.reasons
-    assert (refused.reason, refused.letters) == ("refused_by_api", 4)
-    assert refused.advice == REASONS["refused_by_api"].meaning
-    assert [(one.stream, one.letters, one.first, one.last) for one in refused.streams] == [
-        ("orders", 3, "2026-08-01T10:00:00Z", "2026-08-01T13:00:00Z"),
-        ("carts", 1, "2026-08-01T12:00:00Z", "2026-08-01T12:00:00Z"),
-    ]
-    assert [(one.stream, one.letters) for one in missing.streams] == [("orders", 1)]
-    assert sum(one.replay["sends"] for one in (*refused.streams, *missing.streams)) == 5
-
-
 def test_an_unknown_reason(tmp_path: Path) -> None:
     """A reason that this version does not know is shown, and so is a letter without one."""
     found = look(tmp_path, letter(reason="new"), letter(reason=..., stream=...))
@@ -190,14 +165,9 @@ def test_what_is_printed(tmp_path: Path, snapshot: SnapshotAssertion) -> None:
         *[letter()] * 997,
         *[letter(**OLD), letter(**OTHER_PIXEL)] * 2,
         letter(**OLD, written_for=..., reason="no_identity", stream="carts"),
+        letter(stream="carts", time=...),
     )
     assert "\n".join(as_lines(found)) == snapshot
-
-
-def test_letters_that_do_not_say_when(tmp_path: Path) -> None:
-    """Where no letter has a time, no line has one."""
-    lines = as_lines(look(tmp_path, letter(time=...)))
-    assert lines[:2] == ["a note", "Dead letters in the store: 1"]
 
 
 def test_no_letters(tmp_path: Path) -> None:
