@@ -113,6 +113,11 @@ def test_changes(runs: list[Any], expected: dict[str, list[str]]) -> None:
 # Which runs and days
 
 
+def test_the_days_that_are_shown() -> None:
+    """None is before the history begins; today is the last, also without runs."""
+    assert [one.runs for one in overview(daily(5, 2)).days] == [1, 1, 1, 1, 0, 0]
+
+
 def test_who_asks_in_another_zone_hears_of_the_newest_runs() -> None:
     """Where it is tomorrow already, a run is the last one, and counts in the last 24 hours."""
     newest = run(NOW - dt.timedelta(minutes=30), ending="failed", message="x")
