@@ -4,7 +4,7 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from reporting_support import NAMES, NOW, TODAY, at, daily, overview, run, shop
+from reporting_support import NAMES, NOW, TODAY, at, daily, history, overview, run, shop
 
 from target_liveintent.reporting.findings import NO_RUN
 from target_liveintent.reporting.history import FAILED, Unusual
@@ -79,7 +79,7 @@ def test_no_run() -> None:
     assert causes(max_age=NOW - at(1)) == []
     assert causes(run(at(0, 17), "replay"), max_age=29 * HOUR) == [NO_RUN]
     assert causes(run(at(0, 17), **BROKEN), max_age=HOUR) == [FAILED]
-    assert overview([]).last_run is None
+    assert (overview([]).last_run, overview([]).version) == (None, 1)
 
 
 # What changed
@@ -128,3 +128,10 @@ def test_who_asks_in_another_zone_hears_of_the_newest_runs() -> None:
     assert [one.cause for one in found.causes] == ["failed"]
     assert found.figure("conversions").now == 100
     assert found.days[-1].day == TODAY
+
+
+def test_the_run_that_has_just_ended() -> None:
+    """It is in the overview of its own page, as the last of its day."""
+    last = run(at(0, 12))
+    found = overview(history([*daily(3, 1), run(at(0, 9))]).plus(last).runs)
+    assert (found.last_run, found.days[-1].runs) == (last, 2)
