@@ -314,6 +314,13 @@ def test_explain(program: Program) -> None:
     assert here() == {"config.json"}
 
 
+def test_explain_reads_the_environment(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a run, the environment takes precedence over files, where it has the prefix."""
+    monkeypatch.setenv("TARGET_LIVEINTENT_PIXEL_ID", "8")
+    monkeypatch.setenv("PIXEL_ID", "9")
+    assert "8 (setting pixel_id)" in explained(program).output
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
