@@ -98,6 +98,8 @@ def _run(
         os.close(stream)
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
     warnings.simplefilter("error")
+    # The SDK says at import that Python 3.10 is at its end of life.
+    warnings.filterwarnings("ignore", ".*end of life", FutureWarning)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(env)
