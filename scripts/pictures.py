@@ -120,7 +120,7 @@ def write_report(path: Path) -> None:
     runs = shop_runs()
     for number in range(-BAD_HOURS, 0):
         before = history_of(runs[:number], NOW.date())
-        runs[number].unusual = judge(before, runs[number], dt.timezone.utc)
+        runs[number].unusual = judge(before, runs[number], dt.timezone.utc) or []
     history = history_of(runs, NOW.date())
     write_page(overview_of(history, settings_of(given), NOW.timestamp()), str(path))
 

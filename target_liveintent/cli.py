@@ -50,6 +50,9 @@ class _Program(click.Group):
         _setup_console_logging(log_level=_plugin_log_level(plugin_name=TargetLiveIntent.name))
         protect_logging()
         with readable_failures(_LOGGER):
+            if None in (sys.stdin, sys.stdout, sys.stderr):  # A file would take its place.
+                msg = "a standard stream is closed: remove <&-, >&- or 2>&- from the command"
+                raise StorageError(msg)
             return super().main(*args, **kwargs)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -330,11 +333,9 @@ def replay(
     " 2026-08-01T16:00:00.",
 )
 def print_delivered(files: dict[str, Any], style: str, since: dt.datetime | None) -> None:
-    """Print the delivered events that the store keeps (see keep_delivered), the oldest first."""
+    """Print the delivered events that runs with keep_delivered have kept, the oldest first."""
     moment = 0.0 if since is None else since.replace(tzinfo=dt.timezone.utc).timestamp()
     with _opened(files) as (settings, database):
-        if not settings.keep_delivered:
-            click.echo("keep_delivered is off, so runs keep no such rows.", err=True)
         rows = delivered.delivered_in(database, settings.account, moment)
         if style == "csv":
             print_lines(delivered.as_csv(rows))

@@ -30,11 +30,9 @@ def printable(line: str) -> str:
 
 
 def lines_of(template: str, found: Any) -> list[str]:
-    """Return the lines of a text template of the package.
+    """Return the lines of a text template, by its path in the package: what a command has found.
 
-    Args:
-        template: Its path in the package, such as `explain/explanation.txt`.
-        found: What a command has found out. No text of it can forge a line.
+    No text in `found` can forge a line.
     """
     # Imported here because only a command that prints text needs it.
     import jinja2  # noqa: PLC0415

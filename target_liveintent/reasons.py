@@ -49,11 +49,11 @@ REASONS: dict[str, Reason] = {
         " `parse_time(x, '%Y%m%d%H%M%S')` or `parse_time(x, '%d.%m.%Y')`."
     ),
     "event_too_old": Reason(
-        "The event is older than the API accepts, so it can no longer be sent. The limit is 7 days,"
-        " or 30 days for source `offline`; this program rejects events one minute before this"
-        " limit. This is normal for a first run over older rows, and does no harm. In later runs,"
-        " this reason means that the tap or the schedule runs too late. A replay drops the dead"
-        " letter as `expired`.",
+        "The event is older than the API accepts. The limit is 7 days, or 30 days for source"
+        " `offline`; this program rejects events one minute before this limit. This is normal for a"
+        " first run over older rows, and does no harm. In later runs, this reason means that the"
+        " tap or the schedule runs too late. A replay drops the dead letter as `expired`, unless"
+        " it has no `source` and `default_source` is `offline` by now.",
         is_bad=False,
         replayed=False,
     ),

@@ -25,8 +25,8 @@ Positive = Annotated[int, Meta(ge=1)]
 class EventDefaults(NamedTuple):
     """What the settings supply to an event whose record lacks it.
 
-    `zone` is that of times without one; `normalization` is a key of `privacy.NORMALIZATIONS`, and
-    `url_parameters` one of `privacy.URL_PARAMETERS`.
+    `zone` is that of times without one; `normalization` is a key of `NORMALIZATIONS` (privacy), and
+    `url_parameters` one of `URL_PARAMETERS`.
     """
 
     pixel_id: int | None
@@ -127,7 +127,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     pixel_id: Annotated[int, Meta(ge=1, le=2**63 - 1)] | None = None
     default_source: Literal["web", "app", "offline"] | None = None
     # The SDK's schema of stream maps cannot be used: a part of it is not a valid JSON schema, so
-    # that a wrong `__else__` would end in a traceback. `mapping.map_problems` checks them instead.
+    # that a wrong `__else__` would end in a traceback. `mapping.map_checks` checks them instead.
     presets: Mapping[str, Any] = {}
     stream_maps: Mapping[str, Any] = {}
     stream_map_config: Mapping[str, Any] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +16,8 @@ from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.run.run import Run
 from target_liveintent.settings import Settings
 from target_liveintent.singer.streams import RecordValidator
+
+_LOGGER = logging.getLogger("target-liveintent")
 
 
 class SkippedSink:
@@ -49,6 +53,7 @@ class LiveIntentSink:
         self._stream, self._counted_as = stream, plan.stream
         self._run = run
         self._must_fail = settings.on_rejection == "fail"
+        self._warn_once = functools.cache(_LOGGER.warning)
         self._counts = counts = run.counts.of(plan.stream)
         self._schema_check = RecordValidator(stream.schema) if settings.validate_records else None
         self._converter = counts.converter(stream, plan, settings.events, suppressions)
@@ -72,6 +77,9 @@ class LiveIntentSink:
             keys = ", ".join(self._stream.keys)
             msg = f"a record of stream '{self._stream.name}' lacks a key ({keys}): map event_id"
             raise MissingKeyPropertiesError(msg)
+        if isinstance(result, Rejection) and result.reason == "mapping_failed":
+            said = "the expression for '%s' in the map of '%s' failed for a record (%s)"
+            self._warn_once(said, result.field, self._counted_as, result.detail)
         self._run.take(self._counted_as, result)
 
 

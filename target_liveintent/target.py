@@ -67,11 +67,8 @@ class TargetLiveIntent(Target):
     ) -> None:
         """Make the parts of a run; no environment variable is read.
 
-        Args:
-            run_id: The ID of the run; None for a new one.
-            replay: Which dead letters `replay` sends; None for a run that reads a tap's output.
-            send_again: Whether events that were delivered before are sent once more.
-            kwargs: The arguments of the SDK's `Target`.
+        With `replay`, dead letters are sent in place of a tap's output; with `send_again`, events
+        that were delivered before are sent once more. `kwargs` are those of the SDK's `Target`.
 
         Raises:
             ConfigurationError: If a setting is absent or wrong.
@@ -185,9 +182,10 @@ class TargetLiveIntent(Target):
     def _read(self, file_input: IO[str] | None) -> None:
         """Read an input to its end, or to a signal."""
         reader = self.message_reader
+        listed = self._suppressions  # A run fails without it, even if no stream comes.
         if self._replay is not None:
             left_out = self.run.counts.of(DEAD_LETTERS).left_out
-            how = ReplayConverter(self.settings, self._suppressions, self._replay, left_out)
+            how = ReplayConverter(self.settings, listed, self._replay, left_out)
             letters = letters_to_replay(file_input, self.settings, self._store)
             replay_letters(self.run, how, letters, lambda: reader.stopped)
             return
@@ -232,9 +230,8 @@ class TargetLiveIntent(Target):
         if registered is None:
             return
         stream, plans = registered
-        suppressions = self._suppressions  # It must be readable even if no stream gives events.
         sinks = [
-            LiveIntentSink(stream, plan, self.run, self.settings, suppressions)
+            LiveIntentSink(stream, plan, self.run, self.settings, self._suppressions)
             if gives_events
             else SkippedSink(plan, self.run)
             for plan, gives_events in plans

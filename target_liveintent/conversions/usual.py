@@ -81,13 +81,10 @@ def usual_way(
 ) -> Usual:
     """Generate the function of a stream. It treats all records as odd if none can be usual.
 
-    Args:
-        builder: The careful way.
-        inputs: For each column of the stream, Python code of its value in `record`. Columns that no
-            event has are computed, too, because a record is rejected if that fails.
-        environment: What other names in this code mean. All of them begin with an underscore.
-        test: Python code of the stream's filter.
-        empty: The tap's columns that have no value in a usual record.
+    `inputs` has Python code of each column's value in `record`. Columns that no event has are
+    computed, too, because a record is rejected if that fails. `environment` says what other names
+    in this code mean, which begin with an underscore. `test` is the code of the stream's filter,
+    and `empty` are the tap's columns that have no value in a usual record.
     """
     if builder.stream == DEAD_LETTERS or "event_time" not in builder.columns:
         return _odd

@@ -96,6 +96,7 @@ _RESET = re.compile(r"(?:^\s*|\b(?:t|reset)=)(\d+)(?![\d-])")
 """In how many seconds, or at which Unix time: alone, or in the header `RateLimit` of a draft of the
 IETF (draft-ietf-httpapi-ratelimit-headers), which changed its form. (A date such as 2026-11-29 is
 neither.)"""
+_LIMIT = re.compile(r',(?=\s*")')  # Its newer form has a list of limits, each with its name.
 _LEFT = re.compile(r"(?:^\s*|\b(?:r|remaining)=)0*[1-9]")
 _EARLIEST_TIME = 1_000_000_000  # From here on, a reset is a Unix time, and no number of seconds.
 
@@ -103,20 +104,24 @@ _EARLIEST_TIME = 1_000_000_000  # From here on, a reset is a Unix time, and no n
 def seconds_to_wait(status: int, headers: Message, longest: float) -> float:
     """Return the seconds that an answer asks to wait.
 
-    `Retry-After` says so. Where it is absent, a 429 or 503 may say when a limit begins anew, at
-    most `longest`, as the API may take requests before. APIs say this in all of their answers: one
-    that has requests left was not given because of the limit.
+    `Retry-After` says so. Where it is absent, an answer for a limit (429, 503, …) may say when the
+    limit begins anew, at most `longest`, as the API may take requests before. APIs say this in all
+    of their answers: one that has requests left was not given because of the limit.
     """
     if (value := headers.get("Retry-After", "").strip()) and (asked := _seconds(value)) is not None:
         return asked
     if _VERDICTS.get(status) is Verdict.LIMITED:
         for name, left in _RESETS.items():
-            found = _RESET.search(headers.get(name, ""))
-            if found and not _LEFT.search(headers.get(left, "")):
-                seconds = float(found[1])
-                if seconds >= _EARLIEST_TIME:
-                    seconds = max(0.0, seconds - time.time())
-                return min(seconds, longest)
+            limits = _LIMIT.split(headers.get(name, ""))
+            lefts = limits if left == name else [headers.get(left, "")]
+            found = [
+                _RESET.search(limit)
+                for limit, rest in zip(limits, lefts, strict=True)
+                if not _LEFT.search(rest)
+            ]
+            if resets := [float(reset[1]) for reset in found if reset]:
+                waits = (at - time.time() if at >= _EARLIEST_TIME else at for at in resets)
+                return min(max(0.0, *waits), longest)
     return 0.0
 
 

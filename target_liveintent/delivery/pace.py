@@ -184,10 +184,8 @@ class _Probe(NamedTuple):
 class Pace:
     """When the next request may start. All times are seconds of one monotonic clock.
 
-    Args:
-        ceiling: The most requests in flight.
-        tasks: How many such paces share the API's limit, and know it.
-        jitter: Returns a random number from 0 to 1.
+    At most `ceiling` requests are in flight; `tasks` such paces share the API's limit, and know it.
+    `jitter` returns a random number from 0 to 1.
     """
 
     def __init__(

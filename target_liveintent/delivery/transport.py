@@ -178,15 +178,19 @@ class Route:
                 connection.timeout = seconds
                 connection.connect()
                 self._was_connected = True
-            # If the API hangs up before the end, it may have answered before, as with a 413.
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            hung_up: OSError | None = None
+            try:
                 # In one piece: at each system call, a busy main thread may take the interpreter.
                 connection.sock.sendall(self._head % (token.encode(), len(body)) + body)
+            except (BrokenPipeError, ConnectionResetError) as fault:
+                hung_up = fault  # The API may have refused the request before, as with a 413.
             response = http.client.HTTPResponse(connection.sock, method="POST")
             response.begin()
             content = response.read(_MAX_BODY)
             if response.length and len(content) < _MAX_BODY:
                 raise http.client.IncompleteRead(content)
+            if hung_up and response.status < HTTPStatus.BAD_REQUEST:
+                raise hung_up  # It has not read all events.
         except _NETWORK_FAULTS as fault:
             by_proxy = connection.proxy is not None and not connection.has_connected_to_proxy
             connection.close()

@@ -78,11 +78,8 @@ class Expression(NamedTuple):
 class Compiler:
     """Compiles the expressions of a map.
 
-    Args:
-        values: What names mean that are neither columns nor functions, such as `config`.
-
-    Attributes:
-        environment: What names in the code mean; all of them begin with an underscore.
+    `values` are what names mean that are neither columns nor functions, such as `config`;
+    `environment` is what names in the code mean, which begin with an underscore.
     """
 
     def __init__(self, values: Mapping[str, Any]) -> None:
@@ -119,9 +116,16 @@ class Compiler:
         """Evaluate an expression with the names that the SDK gives it."""
         own = {"self": record[column]} if column in record and column != FILTER else {}
         shared = {"_": record, "record": record}
-        self._evaluator.names = {**record, **shared, **self._values, **own}
+        self._evaluator.names = _Names({**record, **shared, **self._values, **own})
         self._evaluator.functions["get"] = getter(record)
         return self._evaluator.eval(text, previously_parsed=tree)
+
+
+class _Names(dict[str, Any]):
+    """The names of an expression. Without this, simpleeval takes a function for one that lacks."""
+
+    def __missing__(self, name: str) -> Any:
+        raise simpleeval.NameNotDefined(name, "")
 
 
 def _attribute(value: Any, name: str) -> Any:

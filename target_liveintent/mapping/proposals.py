@@ -124,7 +124,8 @@ def _words() -> tuple[dict[str, str], re.Pattern[str]]:
     known = table()
     meanings = {word: meaning for meaning, words in known.words.items() for word in words}
     of_fields = ([*one.names, *one.also] for one in known.fields.values())
-    texts = [*meanings, *known.filters, *known.filters_also, *itertools.chain(*of_fields)]
+    others = (known.filters, known.filters_also, known.minor, known.neutral)
+    texts = itertools.chain(meanings, *others, *of_fields)
     words = {word for text in texts for word in text.split() if len(word) > 1}
     return meanings, re.compile("|".join(sorted(words, key=len, reverse=True)))
 
@@ -361,7 +362,7 @@ def propose(stream: Stream, records: Sequence[Mapping[str, Any]] = ()) -> Propos
     if (source := found.get("source")) and source.samples:
         made["source"] = f"lower({source.expression})"
     for field in fields:
-        if field not in made and (others := _candidates(field, columns)):
+        if field not in {*found, *made} and (others := _candidates(field, columns)):
             names = ", ".join(".".join(column.path) for column in others)
             remarks.append(f"{field}: not recognized; candidates: {names}")
     order = (FILTER, *fields)
@@ -448,11 +449,12 @@ def config_text(streams: Iterable[tuple[Stream, Sequence[Mapping[str, Any]]]]) -
     """Return a complete configuration as YAML. Only values that its owner must add are blank.
 
     Of the streams, each with its first records, it sends those that look like sales; where none has
-    an amount, all that have a time and a person.
+    an amount, all that have a time and a person; where none has these either, the first one.
     """
     proposals = [propose(stream, records) for stream, records in streams]
     best = max(one.rank for one in proposals)
-    chosen = {_yaml(one.stream): one for one in proposals if one.rank == best}
+    sent = [one for one in proposals if one.rank == best] if best else proposals[:1]
+    chosen = {_yaml(one.stream): one for one in sent}
     presets = {name: one.preset for name, one in chosen.items() if one.preset}
     lines = ["presets: # ready maps"] if presets else []
     lines += [
@@ -461,7 +463,7 @@ def config_text(streams: Iterable[tuple[Stream, Sequence[Mapping[str, Any]]]]) -
     lines += ["stream_maps: # what is sent", "  __else__: __NULL__ # no other stream is sent"]
     for name, one in chosen.items():
         lines += [] if one.preset else one.as_yaml(name)
-    others = [_yaml(one.stream) for one in proposals if one.rank < best]
+    others = [name for one in proposals if (name := _yaml(one.stream)) not in chosen]
     lines += [f"  # not proposed, because it has no amount or no person: {one}" for one in others]
     return _HEAD + "\n".join(lines) + "\n"
 

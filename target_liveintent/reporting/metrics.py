@@ -68,7 +68,7 @@ class MetricsFile:
             self._written_at = now
             self._write(counts, status, {"ended_at": 0, "success": 0}, _records(counts))
 
-    def end(self, counts: RunCounts, *, success: bool, unusual: Sequence[Unusual]) -> None:
+    def end(self, counts: RunCounts, *, success: bool, unusual: Sequence[Unusual] | None) -> None:
         """Write how the run ended, and what is unusual."""
         figures = {"ended_at": self._clock.time(), "success": float(success)}
         found = (*_records(counts), *_findings(counts, unusual))
@@ -119,7 +119,9 @@ def _records(counts: RunCounts) -> Iterator[_Sample]:
             yield "not_sent", {"stream": stream, "reason": reason}, count
 
 
-def _findings(counts: RunCounts, unusual: Sequence[Unusual]) -> Iterator[_Sample]:
+def _findings(counts: RunCounts, unusual: Sequence[Unusual] | None) -> Iterator[_Sample]:
+    if unusual is None:  # Nothing was judged.
+        return
     found = {(one.rule, one.stream) for one in unusual}
     judged = {*map(without_secrets, counts.streams), *(stream for _, stream in found)}
     for rule, stream in itertools.product(RULES, judged):

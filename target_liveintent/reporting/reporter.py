@@ -45,9 +45,8 @@ def read_overview(
 class RunReporter:
     """Writes the progress, the metrics, the summary and the report of a run.
 
-    Args:
-        stream: Standard error; a terminal shows progress as one live line.
-        place: Where dead letters are, for the summary; None to say nothing of it.
+    If `stream` is a terminal, it shows progress as one live line. `place` says where dead letters
+    are; None to say nothing of it.
     """
 
     def __init__(  # noqa: PLR0913 (an argument for each thing that it reports on or to)
@@ -92,7 +91,7 @@ class RunReporter:
         advice = summary.advice(counts, self._place)
         closing = [(logging.INFO, line) for line in (*summary.lines(counts), *advice)]
         history, unusual = self._keep(counts, ending, store)
-        closing += [(logging.WARNING, line) for line in lines(unusual)]
+        closing += [(logging.WARNING, line) for line in lines(unusual or ())]
         if self._metrics:
             self._metrics.end(counts, success=is_done, unusual=unusual)
         if history is not None and self._settings.report_path is not None:
@@ -103,23 +102,24 @@ class RunReporter:
 
     def _keep(
         self, counts: RunCounts, ending: Ending, store: RunStore | None
-    ) -> tuple[History | None, list[Unusual]]:
-        """Keep the figures of the run; return the history with it, if any, and what is unusual."""
+    ) -> tuple[History | None, list[Unusual] | None]:
+        """Keep the figures of the run; return the history with it and what is unusual, if any."""
         if store is None or self._settings.dry_run:
-            return None, []
+            return None, None
         settings, now = self._settings, self._clock.time()
         try:
             record = record_of(
                 counts, settings, ending, store, run_id=self._run_id, version=self._program, now=now
             )
             history = read_history(store.database, settings, now)
-            record.unusual = judge(history, record, settings.events.zone)
+            unusual = judge(history, record, settings.events.zone)
+            record.unusual = unusual or []
             store.finish(record.ending, stored_text(record))
         except Exception as failure:  # noqa: BLE001 (events are delivered, and STATE is written)
             why = str(failure) if isinstance(failure, RunError) else type(failure).__name__
             self._logger.warning("%s, so the history does not have the figures of this run", why)
-            return None, []
-        return history.plus(record), record.unusual
+            return None, None
+        return history.plus(record), unusual
 
     def _write_page(self, history: History, path: str) -> tuple[int, str]:
         """Write the page, and return a line for the log that says where it is."""

@@ -198,14 +198,14 @@ RULES: dict[str, Callable[[Case], Iterator[Finding]]] = {
 # What is unusual at the end of a run
 
 
-def judge(history: History, run: RunRecord, zone: dt.tzinfo) -> list[Unusual]:
+def judge(history: History, run: RunRecord, zone: dt.tzinfo) -> list[Unusual] | None:
     """Return what is unusual at the end of a run, given the history before it.
 
     Its own streams are judged, and those that its loader no longer has. A run of another kind, or
-    one that was stopped, is not judged.
+    one that was stopped, is not judged: None.
     """
     if run.kind != USUAL or run.ending == STOPPED:
-        return []
+        return None
     now = run.ended_at.astimezone(zone)
     since = {(one.rule, one.stream, one.subject): one.since for one in unusual_now(history)}
     before = [one for other in history.runs if other.day == now.date() for one in other.unusual]

@@ -24,7 +24,7 @@ from target_liveintent.run.amounts import counted
 
 GOOD, CALM, BAD = "good", "calm", "bad"
 """How things are."""
-ENDED_WELL = "The last run ended well."
+NO_PROBLEM = "No problem is known so far."
 EVERYTHING_USUAL = "Everything is as usual."
 _OPERATOR = "the person who runs the pipeline"
 _TAKEN_FOR = dt.timedelta(seconds=WINDOWS["web"])
@@ -124,8 +124,8 @@ def _verdicts(overview: Overview) -> Iterator[Verdict]:
         yield Verdict(CALM, "There was no run in the last 24 hours.", _SAID[NO_RUN][1])
     if conversions.usual is None:
         if lost := overview.last_24_hours.could_not_be_sent:  # Nobody knows what is usual.
-            yield Verdict(CALM, ENDED_WELL, f"Ask {_OPERATOR} why {lost:,} could not be sent.")
-        yield Verdict(CALM, ENDED_WELL)
+            yield Verdict(CALM, NO_PROBLEM, f"Ask {_OPERATOR} why {lost:,} could not be sent.")
+        yield Verdict(CALM, NO_PROBLEM)
     if conversions.verdict == LOW:
         yield Verdict(CALM, "Fewer conversions than usual were sent.")
     if any(one.verdict in {LOW, HIGH} for one in overview.figures):

@@ -45,16 +45,8 @@ class Sandbox(Store):
             ...  # send events to f"{sandbox.url}/conversions/a-1b2c"
             assert sandbox.stats.accepted == 3
 
-    What arrived stays readable after the block, and the sandbox can be started again.
-
-    Args:
-        port: Port to listen on; 0 takes a free one.
-        customer_id: The only customer ID that it knows.
-        auth_token: The only token that it accepts.
-        clock: Returns the time in Unix seconds, from which the age of events is measured.
-
-    Attributes:
-        url: Address of the running sandbox, without a trailing slash.
+    What arrived stays readable after the block, and the sandbox can be started again. The port 0
+    means any free one; `clock` returns the Unix time as of which events have an age.
     """
 
     url: str
@@ -159,7 +151,8 @@ class Sandbox(Store):
         except msgspec.ValidationError as error:
             raise HTTPException(422, str(error)) from error
         part = query.search.encode()
-        found = (one for one in reversed(self.events) if part in msgspec.json.encode(one))
+        newest = (one for kept in reversed(self.requests) for one in reversed(kept.accepted))
+        found = (one for one in newest if part in msgspec.json.encode(one))
         return _json({"total": self.stats.accepted, "events": list(islice(found, query.limit))})
 
     async def _reset(self, _: Request) -> Response:

@@ -31,6 +31,11 @@ class LoggedRequest(msgspec.Struct, frozen=True, kw_only=True):
         """The items in the body."""
         return [Item(self, n, one) for n, one in enumerate(msgspec.json.decode(self.body))]
 
+    @property
+    def accepted(self) -> list[Event]:
+        """The accepted events in the body."""
+        return [item.event for item in self.items if item.outcome is Outcome.ACCEPTED]
+
 
 class Item(msgspec.Struct, frozen=True):
     """One item in the body of a request: an event, or any other JSON value."""
@@ -137,8 +142,7 @@ class Store:
     @property
     def events(self) -> list[Event]:
         """The accepted events that are kept, as they arrived, oldest first."""
-        items = (item for request in self.requests for item in request.items)
-        return [item.event for item in items if item.outcome is Outcome.ACCEPTED]
+        return [event for request in self.requests for event in request.accepted]
 
     def add_faults(self, *descriptions: object) -> None:
         """Script faults, each described by a JSON object as in POST /faults.
@@ -159,11 +163,8 @@ class Store:
     def apply_faults(self, items: Sequence[Any], regular: Answer) -> tuple[Answer, float]:
         """Return the answer to a request and its delay in seconds, and use up faults.
 
-        The first matching fault that replaces the answer applies; latencies add up.
-
-        Args:
-            items: The items in the body.
-            regular: The answer without faults.
+        The first matching fault that replaces the answer applies; latencies add up. `items` are
+        those in the body, and `regular` is the answer without faults.
         """
         answer, delay = None, 0.0
         with self._lock:

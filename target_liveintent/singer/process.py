@@ -48,11 +48,8 @@ class StopSignals:
     The first one, `received`, asks the run to stop, and sets an alarm. It ends the process if the
     run has not come to its end by then, because it waits for a pipe that nobody reads or for a
     database that does not answer. One more signal ends the process at once. The process then ends
-    as by SIGKILL: what STATE says stays true.
-
-    Args:
-        logger: Takes the line about a run that does not stop.
-        then: Says how what is left gets sent; the end of the last line of the log.
+    as by SIGKILL: what STATE says stays true. Its last line of the log ends in `then`, which says
+    how what is left gets sent.
     """
 
     def __init__(self, logger: logging.Logger, then: str) -> None:

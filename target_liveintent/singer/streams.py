@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterable
 from typing import Any, NoReturn
@@ -40,6 +41,7 @@ class StreamRegistry:
         self._maps = stream_maps_of(settings)
         self._settings = settings
         self._logger = logger
+        self._warn_once = functools.cache(logger.warning)  # SCHEMAs come again.
         self._schemas: dict[str, tuple[bytes, list[str] | None]] = {}
         self.has_events = False
 
@@ -93,7 +95,7 @@ class StreamRegistry:
     def _gives_events(self, stream: Stream, plan: StreamPlan) -> bool:
         """Return whether a plan gives events; warn about what is probably misspelled."""
         for problem in misspelled(plan, stream.schema):
-            self._logger.warning("%s", problem)
+            self._warn_once("%s", problem)
         if stream.name == MELTANO_TEST_STREAM:
             self.has_events = True
             return False
@@ -104,9 +106,7 @@ class StreamRegistry:
         if missing and plan.is_used and stream.name not in self._maps.names:
             others = [name for name in self._maps.names if name not in self._schemas]
             hint = did_you_mean(stream.name, others)
-            self._logger.warning(
-                "stream '%s' is skipped: no stream map names it%s", stream.name, hint
-            )
+            self._warn_once("stream '%s' is skipped: no stream map names it%s", stream.name, hint)
         self.has_events |= not missing
         return not missing
 

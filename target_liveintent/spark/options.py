@@ -70,7 +70,7 @@ def names_of(columns: Iterable[str], keys: Iterable[str] = ()) -> dict[str, str]
 
     Spark takes `VALUE` and `value` for the same column, and Snowflake writes names in capitals.
     """
-    known = {name.lower(): name for name in (*keys, *_FACT_COLUMNS, *_EVENT_COLUMNS)}
+    known = {name.lower(): name for name in (*keys, *_EVENT_COLUMNS)}
     return {known.get(name.lower(), name): name for name in columns}
 
 
@@ -83,8 +83,8 @@ def job_of(options: Mapping[str, str], columns: Sequence[str]) -> Job:
     """
     own = {name: options.get(name, "").strip() for name in (*_RULES, "key_properties")}
     keys = tuple(names_of(filter(None, map(str.strip, own["key_properties"].split(",")))))
-    names = names_of(columns, keys)
-    is_replay = {*_FACT_COLUMNS} <= {*names}
+    is_replay = {*_FACT_COLUMNS} <= {name.lower() for name in columns}
+    names = names_of(columns, _FACT_COLUMNS if is_replay else keys)
     required = {"stream_name"}
     if "max_requests_per_minute" in options:
         required.add("concurrent_tasks")

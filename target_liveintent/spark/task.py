@@ -68,7 +68,7 @@ def _store_of(job: Job, attempt: Attempt) -> RunStore:
 
 
 class Task:
-    """An attempt at a task: gives rows to a run, and keeps their outcomes: see `run.Outcomes`."""
+    """An attempt at a task: gives rows to a run, and keeps their outcomes: see `Outcomes`."""
 
     def __init__(
         self, job: Job, attempt: Attempt, opened: RunStore, clock: Clock = SYSTEM_CLOCK

@@ -255,7 +255,7 @@ class RunStore:
 
     def _count_letters(self, known: set[LetterKey]) -> None:
         """Count the dead letters that were in the store before, and what the others are worth."""
-        self.repeated_letters.update(str(self._letters[key].record["reason"]) for key in known)
+        self.repeated_letters.update(str(self._letters[key].record.get("reason")) for key in known)
         for record in (one.record for key, one in self._letters.items() if key not in known):
             value, currency = amount(record.get("value")), currency_code(record.get("currency"))
             if not isinstance(value, Unusable | None) and isinstance(currency, str):

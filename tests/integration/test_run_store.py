@@ -114,7 +114,7 @@ def test_what_was_confirmed(to_server: Launcher, server: FaultyServer) -> None:
     messages = [schema(columns=(*WITH_ID, "order_id")), *orders, state(1)]
     run = to_server.run(*messages, keep_delivered=True)
     assert (run.code, run.states) == (0, [1])
-    shown = to_server.ask("delivered", keep_delivered=True)
+    shown = to_server.ask("delivered")
     assert (shown.code, shown.log) == (0, "")
     found = [row["order_id"] for row in csv.DictReader(shown.stdout.splitlines())]
     assert sorted(found) == sorted({f"#{n}" for n in range(200)} - {"#7", "#150", "#151"})

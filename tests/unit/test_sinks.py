@@ -105,12 +105,14 @@ def messages(stream: str, columns: tuple[str, ...], *records: dict[str, Any]) ->
     return "\n".join(map(json.dumps, given))
 
 
-def test_a_whole_run() -> None:
-    """Messages go from the input to the sinks and the run."""
+def test_a_whole_run(caplog: pytest.LogCaptureFixture) -> None:
+    """Messages go to the sinks and the run; an expression that fails is named once."""
     target = started(stream_maps={"orders": {"ip": "1 / zero"}})
     records = [{"id": number, "zero": 0} for number in (1, 2)]
     target.listen(io.StringIO(messages("orders", (*COLUMNS, "zero"), *records)))
     assert target.run.counts.of("orders").rejected == {"mapping_failed": 2}
+    said = "the expression for 'ip' in the map of 'orders' failed for a record"
+    assert [said in line for line in caplog.messages].count(True) == 1
 
 
 @pytest.mark.parametrize("own", [{"event_id": "'lead-' + str(id)"}, {}], ids=["own", "derived"])

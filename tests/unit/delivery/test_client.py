@@ -100,6 +100,8 @@ def test_an_answer_in_full() -> None:
         ({"ratelimit": "limit=100, remaining=0, reset=9"}, 9),
         ({"RateLimit": '"default";r=0;t=9'}, 9),
         ({"RateLimit": '"default";r=5;t=9'}, 0),
+        ({"RateLimit": '"burst";r=0;t=2, "daily";r=500;t=50'}, 2),
+        ({"RateLimit": '"burst";r=5;t=1, "daily";r=0;t=40'}, 40),
         ({"X-RateLimit-Reset": "in 40"}, 40),
         ({"X-RateLimit-Reset": "in -40"}, 0),
         ({"X-RateLimit-Reset": "2026-11-29T13:00:00Z"}, 0),

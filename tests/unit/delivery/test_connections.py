@@ -221,6 +221,19 @@ def test_an_answer_before_the_end_of_the_request() -> None:
         assert status_of(route_to(port), 5.0, LONG_BODY) == 413
 
 
+def test_a_success_before_the_end_of_the_request() -> None:
+    """A server that has not read all events has not accepted them, whatever it says."""
+
+    def accept(connection: socket.socket, _: threading.Event) -> None:
+        connection.recv(300)
+        connection.sendall(NO_CONTENT)
+
+    with serving(accept) as port:
+        reply = route_to(port).post("a-token", LONG_BODY, 5.0)
+    assert isinstance(reply, Answer)
+    assert reply.verdict is Verdict.FAULT
+
+
 # Addresses
 
 

@@ -279,6 +279,7 @@ def test_a_column_with_the_name_of_a_helper(name: str) -> None:
     definition = {"email": name, "id": f"[{name} for t in 'x'][0]", "total": "lower(strip(' A'))"}
     mapped = {name: "mine", "email": "mine", "id": "mine", "total": "a"}
     assert made_of(definition, {name: "mine"}) == mapped
+    assert isinstance(made_of({"email": f"f'{{{name}}}'"}, {}), MappingFailed)
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,8 @@ def lines_of(stream: Stream, *records: dict[str, Any]) -> str:
         ("date", {"date": "23/04/2026"}, "event_time: parse_time(get('date'), '%d/%m/%Y')"),
         ("updated_at:t", {}, "event_time: not recognized; candidates: updated_at"),
         ("total_cents:i", {}, "value: total_cents is in cents, but no column has the currency"),
+        ("totalcents:i currency", {}, "minor_units(get('totalcents'), get('currency'))"),
+        ("emailinfo", {}, "email: get('emailinfo')"),
         ("total_cents:i currency", {}, "minor_units(get('total_cents'), get('currency'))"),
         # Small integers are not taken for cents.
         ("total:i currency", {"total": 49, "currency": "EUR"}, "value: get('total')"),
@@ -113,6 +115,7 @@ def test_what_values_say(columns: str, values: dict[str, Any], said: str) -> Non
 
 def test_the_currency_of_an_amount() -> None:
     """It is that of the same object, and then no other one is a candidate."""
+    assert "value: not recognized" not in lines_of(stream_of("total_cents:i"))
     text = lines_of(stream_of("fee.amount:n fee.currency total.amount:n total.currency"))
     assert "currency: get('total.currency')" in text
     assert "currency: not recognized" not in text
@@ -258,5 +261,6 @@ def test_a_configuration() -> None:
     without_people = stream_of("a created_at:t")
     chosen = yaml.safe_load(config_text([(without_people, ()), (people, ())]))["stream_maps"]
     assert chosen.keys() == {"people", "__else__"}
-    nothing = config_text([(stream_of("a b:t c:t"), ())])
+    nothing = config_text([(stream_of("a b:t c:t"), ()), (stream_of("a", name="other"), ())])
+    assert "no person: other" in nothing
     assert "event_time: not recognized; candidates: b, c" in nothing

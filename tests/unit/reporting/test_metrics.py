@@ -79,6 +79,8 @@ def test_the_end_of_a_run(tmp_path: Path) -> None:
         "dry_run": 0,
     }
     assert [file.name for file in path.parent.iterdir()] == ["run.prom"]
+    file.end(counts, success=True, unusual=None)  # Nothing was judged.
+    assert not [name for name in read(path) if name.startswith("unusual")]
 
 
 def test_a_file_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

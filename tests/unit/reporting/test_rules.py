@@ -190,7 +190,7 @@ def test_the_24_hours_take_in_yesterday() -> None:
 def test_other_runs_are_neither_judged_nor_usual(kind: str) -> None:
     """They are not judged, do not count as usual, and do not fill the 24 hours."""
     other = run("x", at(TODAY, 11), kind, orders=orders())
-    assert judge(History(USUAL), other, UTC) == []
+    assert judge(History(USUAL), other, UTC) is None
     days = [day(one.day, run("x", at(one.day), kind, orders=orders())) for one in USUAL]
     assert found(NOTHING, days) == {}
     assert FEW in found(NOTHING, [*USUAL, day(TODAY, other)])
@@ -201,7 +201,7 @@ def test_a_run_that_was_stopped_is_not_judged() -> None:
     stopped = run("x", at(TODAY, 11), orders=NOTHING)
     assert judge(History(USUAL), stopped, UTC)
     stopped.ending = "stopped"
-    assert judge(History(USUAL), stopped, UTC) == []
+    assert judge(History(USUAL), stopped, UTC) is None
 
 
 def days_of(*streams: str) -> list[Day]:

@@ -47,7 +47,7 @@ class Shop:
         for hour in range(24):
             one = self._run(hour)
             history = History([*self.days, *([day(self._today(), *runs)] if runs else [])])
-            one.unusual = judge(history, one, dt.timezone.utc)
+            one.unusual = judge(history, one, dt.timezone.utc) or []
             runs.append(one)
         self.days.append(day(self._today(), *runs))
         return [one.unusual for one in runs]

@@ -12,8 +12,8 @@ from reporting_support import NOW, SETTINGS, history, random_runs, readable
 from target_liveintent.reporting.overview import overview_of
 from target_liveintent.reporting.page import as_lines, page
 from target_liveintent.reporting.verdict import (
-    ENDED_WELL,
     EVERYTHING_USUAL,
+    NO_PROBLEM,
     health_line,
     verdict_of,
 )
@@ -67,7 +67,7 @@ def _check(seed: int) -> None:
         assert f"Could not be sent\n{period.could_not_be_sent:,}\n" in shown
         assert (f"\n{missing:.2f} EUR\ntheir value, as far as" in shown) == bool(missing)
         assert do in shown
-        assert (said if said != ENDED_WELL else "conversion") in shown
+        assert (said if said != NO_PROBLEM else "conversion") in shown
 
 
 @pytest.mark.parametrize("group", range(4))

@@ -152,6 +152,13 @@ WRONG_COLUMN = "the map of 'orders' sets 'valeu', but events have no such column
             [SKIPPED.format("orders2", "")],
             [True, False],
         ),
+        # A tap that changes its SCHEMA in turns is told once.
+        (
+            {"orders": MAP},
+            [("orders", MAPPED), *[("orders2", ("id",)), ("orders2", ("id", "x"))] * 2],
+            [SKIPPED.format("orders2", "")],
+            [True, *[False] * 4],
+        ),
         # A stream that only a copy uses is skipped without a warning: a map names it.
         ({"copy": COPY}, [("orders", MAPPED)], [], [False, True]),
         # Null for a stream, or for the others, drops it without a warning.

@@ -144,6 +144,14 @@ def test_a_replayed_letter(stores: Stores) -> None:
     assert stores.letters() == [("2", "invalid_event_time", 1)]
 
 
+def test_a_letter_without_a_reason(stores: Stores) -> None:
+    """Whoever edits an export may remove it; the letter can be imported twice all the same."""
+    letter = imported({"stream": "orders", "event_id": "1"}, stores.settings())
+    for _ in range(2):
+        stores().import_letters([letter])
+    assert len(stores.letters()) == 1
+
+
 @pytest.mark.parametrize("at", range(12))
 def test_a_transaction_that_fails(stores: Stores, at: int) -> None:
     """It does nothing but to note what was confirmed; the next one does all of it."""
