@@ -97,7 +97,7 @@ def test_page(page: Path, request: pytest.FixtureRequest) -> None:
     said, project = "", None
     for block in blocks(page):
         where = f"{_name(page)}:{block.line}"
-        is_file = (block.title or "").endswith((".json", ".py"))
+        is_file = (block.title or "").endswith((".json", ".py", "us.env"))
         if is_file or block.kind in {"sh", "python"}:
             project = project or request.getfixturevalue("project")
         if is_file:
@@ -110,7 +110,7 @@ def test_page(page: Path, request: pytest.FixtureRequest) -> None:
             assert unseen(block.text, said) == [], f"{where}\n{said}"
         elif block.kind == "python" and not is_file:
             _run_python(block.text, project, where)
-        elif not is_file or block.kind == "json":
+        elif not is_file or block.kind in {"json", "ini"}:
             assert block.kind in CHECKS, f"{where}: a block of the kind '{block.kind}'"
             try:
                 CHECKS[block.kind](block.text)
