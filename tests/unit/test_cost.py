@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from unit_support import databases_closed
 
 from target_liveintent.singer.reader import line_decoder
 from target_liveintent.target import TargetLiveIntent
@@ -60,7 +61,9 @@ def stream(count: int) -> str:
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Callable[[], TargetLiveIntent]:
+def made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], TargetLiveIntent]]:
     """Return a function that makes a target which sends nothing."""
     config = {
         "customer_id": "a-1b2c",
@@ -70,7 +73,8 @@ def made(tmp_path: Path) -> Callable[[], TargetLiveIntent]:
         "stream_maps": {"orders": MAP},
         "store": str(tmp_path / "store.sqlite"),
     }
-    return lambda: TargetLiveIntent(config=config)
+    with databases_closed(monkeypatch):
+        yield lambda: TargetLiveIntent(config=config)
 
 
 def calls(target: TargetLiveIntent, count: int) -> dict[str, int]:

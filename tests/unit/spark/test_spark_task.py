@@ -235,14 +235,15 @@ def opened(tmp_path: Path) -> Iterator[Callable[[str], RunStore]]:
 def test_when_rows_are_written(outcomes: Path) -> None:
     """After 1.5 s, or at the end; a run looks once a second, so none waits longer than 3 s."""
     clock, job = FakeClock(), make_job(outcomes)
-    task = Task(job, ATTEMPT, DryStore(empty_store(), job.settings, "run-1"), clock)
-    for passed, rows in ((1.0, 0), (0.5, 2), (1.4, 2), (0.1, 4)):
-        clock.now += passed
-        task.deliver([conversion(order(event_id="1"))], [NOW])
-        task.write()
-        assert len(facts(outcomes)) == rows
-    task.reject(rejection("3", "no_consent"))
-    task.release()
+    with contextlib.closing(DryStore(empty_store(), job.settings, "run-1")) as store:
+        task = Task(job, ATTEMPT, store, clock)
+        for passed, rows in ((1.0, 0), (0.5, 2), (1.4, 2), (0.1, 4)):
+            clock.now += passed
+            task.deliver([conversion(order(event_id="1"))], [NOW])
+            task.write()
+            assert len(facts(outcomes)) == rows
+        task.reject(rejection("3", "no_consent"))
+        task.release()
     assert len(facts(outcomes)) == 5
 
 
