@@ -181,8 +181,13 @@ class DeliveryMachine:
 
     @property
     def is_full(self) -> bool:
-        """Whether as many batches as it may have still have something to send."""
-        return self.unsent >= self._size
+        """Whether twice as many batches as may be in flight still have something to send.
+
+        While events of a batch have failed, more may come, to compare them with others.
+        """
+        failed = any(one.refused_at is not None or one.failed_at < math.inf for one in self._jobs)
+        most = self._size if failed else 2 * self._pace.window
+        return self.unsent >= min(most, self._size)
 
     @property
     def unsent(self) -> int:

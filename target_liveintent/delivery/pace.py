@@ -36,7 +36,6 @@ from __future__ import annotations
 
 import math
 import random
-import statistics
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
@@ -139,7 +138,7 @@ class Window:
         self._latencies.append(now - started_at)
         if len(self._latencies) < max(ROUND, self.width):
             return
-        latency = statistics.median(self._latencies)
+        latency = sorted(self._latencies)[len(self._latencies) // 2]
         self._latencies.clear()
         self.best = min(latency, self.best)
         if latency <= SLOW * self.best:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
+from itertools import islice
 from typing import NamedTuple
 
 from target_liveintent.conversions.model import Conversion
@@ -119,8 +120,8 @@ class Ledger:
         reserved = self._reserved.pop(number)
         is_whole = len(confirmed) == len(reserved)  # Usually.
         done = reserved if is_whole else _by_hash(self.keys_of(confirmed))
-        if len(self._recent) >= 2 * RECENT:
-            self._recent = dict.fromkeys([*self._recent][RECENT:])
+        if (count := len(self._recent)) >= 1.5 * RECENT:  # A dict of twice as many is far larger.
+            self._recent = dict.fromkeys(islice(self._recent, count - RECENT, None))
         self._recent.update(dict.fromkeys(done))
         self.confirmed += done.values()
         self._underway.difference_update(reserved if is_last else done)

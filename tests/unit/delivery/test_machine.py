@@ -460,6 +460,21 @@ def test_a_tap_that_is_silent(events: int, accepted: bool, is_over: bool) -> Non
     assert found == [(None, events, events)] * is_over
 
 
+@pytest.mark.parametrize(
+    ("given", "size", "most"),
+    [(ACCEPTED, 16, 4), (ACCEPTED, 3, 3), (REFUSED, 16, 16), (FAULT, 16, 16), (LIMITED, 16, 16)],
+)
+def test_how_many_batches_may_wait(given: Answer, size: int, most: int) -> None:
+    """Twice as many as may be in flight; more to compare with, once events of one have failed."""
+    machine = machine_with("0 1", size=size)
+    machine.answered(request(machine), given, NOW)
+    number = 0
+    while not machine.is_full:
+        number += 1
+        machine.add(batch(str(number), number=number))
+    assert machine.unsent == most
+
+
 def test_a_refusal_is_proven_by_a_later_acceptance() -> None:
     """An event is a dead letter once the API has accepted a request made after its refusal."""
     machine = machine_with("bad", "good", accepted=True)
