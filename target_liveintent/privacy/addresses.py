@@ -36,7 +36,7 @@ _ESCAPE = re.compile(
     r"|(?:%[89a-fA-F][0-9a-fA-F]){1,16}|%[0-7][0-9a-fA-F]"
     rf"|{_INVISIBLE}{{1,16}}"
 )
-_HAS_INVISIBLE = re.compile(_INVISIBLE)
+INVISIBLE = re.compile(_INVISIBLE)
 _WIDE = str.maketrans("＠﹫．。｡", "@@...")  # noqa: RUF001 (these look like others)
 # Percent codes are usual in URLs, so they only matter where an @ is, or may be behind them: `%40`,
 # or `\`, `&` and the wide characters.
@@ -89,11 +89,6 @@ def _may_hold_address(text: str) -> bool:
 def _may_have_escapes(text: str) -> bool:
     """Return whether an address in a text may have escapes, so that it has to be decoded."""
     return not text.isascii() or _SIGN.search(text) is not None or ("%" in text and "@" in text)
-
-
-def without_invisible(text: str) -> str:
-    """Return a text without the characters that nobody sees."""
-    return _HAS_INVISIBLE.sub("", text)
 
 
 def decoded_text(text: str) -> tuple[str, list[tuple[int, int]]]:

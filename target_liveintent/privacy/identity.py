@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from target_liveintent.privacy.addresses import ADDRESS, ASCII_ADDRESS, without_invisible
+from target_liveintent.privacy.addresses import ADDRESS, ASCII_ADDRESS, INVISIBLE
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://conversions.liveintent.com/target-liveintent")
 """The namespace of every UUIDv5 made here. With another one, every event would get a new ID."""
@@ -134,7 +134,7 @@ def hash_address(text: str, normalize: Callable[[str], str]) -> Identity | None:
     if text.isascii():
         found = ASCII_ADDRESS.fullmatch(text)
     else:
-        text = without_invisible(text)
+        text = INVISIBLE.sub("", text)
         found = ADDRESS.fullmatch(text)
     if found is None:
         return None

@@ -152,7 +152,9 @@ class MessageReader(GenericSingerReader[str]):
             return message.type
         callback = callbacks.get(message.type)
         if callback is None:
-            refuse_type(message)
+            kind = message.type[:40] if message.type.isidentifier() else "?"
+            msg = f"the message has the unknown type '{kind}'"
+            raise InputError(msg)
         if message.type == "SCHEMA":
             self._expected = _NOTHING  # It may change what is expected.
             if _MARK.search(line):
@@ -186,13 +188,6 @@ def _nothing(_: Any) -> NoReturn:
 
 
 _NOTHING = _Expected(_nothing, _nothing)
-
-
-def refuse_type(message: Message) -> NoReturn:
-    """Raise an `InputError` for a message of a type that Singer does not have."""
-    kind = message.type[:40] if message.type.isidentifier() else "?"
-    msg = f"the message has the unknown type '{kind}'"
-    raise InputError(msg)
 
 
 def stream_of(message: Message) -> str:
