@@ -13,10 +13,15 @@ from typing import Any
 import msgspec
 
 from target_liveintent.conversions.builder import lasting_keys
-from target_liveintent.conversions.coerce import FIELDS, FROM_SETTINGS, missing_columns_message
+from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.mapping.expressions import FILTER
-from target_liveintent.mapping.map_checks import misspelled, unused_zone
+from target_liveintent.mapping.map_checks import (
+    FROM_SETTINGS,
+    lacking_message,
+    misspelled,
+    unused_zone,
+)
 from target_liveintent.mapping.presets import likely_preset
 from target_liveintent.mapping.proposals import advise_map, propose
 from target_liveintent.mapping.stream_maps import (
@@ -246,7 +251,7 @@ def _advice(explained: Explained, settings: Settings) -> str | None:
     stream, missing = explained.stream, explained.missing
     columns = stream.schema["properties"]
     is_unnamed = explained.plan.is_used and not explained.plan.named
-    if not FROM_SETTINGS.issuperset(missing) or (is_unnamed and likely_preset(columns)):
+    if not set(missing) <= FROM_SETTINGS.keys() or (is_unnamed and likely_preset(columns)):
         in_use = stream.name in settings.presets
         return advise_map(stream, settings.events, in_use=in_use, records=explained.samples)
     return None
@@ -347,7 +352,7 @@ def run_problems(plans: Sequence[Explained], settings: Settings) -> Iterator[str
         name = explained.plan.stream
         add(counts.of(name), explained.counts)
         if explained.is_refused:
-            yield missing_columns_message(name, explained.missing)
+            yield lacking_message(name, explained.missing)
         if settings.on_rejection == "fail" and explained.counts.rejected:
             reason = next(iter(explained.counts.rejected))
             yield f"a record of '{name}' is rejected as {reason}, and on_rejection is 'fail'"

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
-from target_liveintent.conversions.coerce import COLUMNS, FIELDS, missing_columns
+from target_liveintent.conversions.coerce import COLUMNS, FIELDS, IDENTIFYING
 from target_liveintent.mapping.expressions import FILTER, Path
 from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.mapping.stream_maps import StreamPlan
@@ -31,6 +31,11 @@ _IN_CENTS = re.compile(  # The words that `recognized.yaml` calls `minor`.
 _CONVERSION = re.compile(r"minor_units|[*/]")
 _OPENING = {"patternProperties", "propertyNames", "$ref", "anyOf", "oneOf", "allOf", "if"}
 """What a JSON schema may say of properties without listing them."""
+FROM_SETTINGS = {
+    "pixel_id (a column, or the setting pixel_id)": "pixel_id",
+    "source (a column, or the setting default_source)": "source",
+}
+"""What `lacking_for_events` says of the columns that settings can supply."""
 
 
 def did_you_mean(name: str, known_names: Iterable[str]) -> str:
@@ -149,6 +154,11 @@ def misspelled(plan: StreamPlan, schema: Mapping[str, Any]) -> Iterator[str]:
                     )
 
 
+def lacking_message(stream: str, lacking: Iterable[str]) -> str:
+    """Say in a sentence why a stream cannot produce any event."""
+    return f"stream '{stream}' cannot produce any event: it lacks {'; '.join(lacking)}."
+
+
 def lacking_for_events(
     plan: StreamPlan, schema: Mapping[str, Any], defaults: EventDefaults
 ) -> list[str]:
@@ -156,7 +166,13 @@ def lacking_for_events(
 
     An expression with the name of a column that the tap's schema does not have fails for each.
     """
-    lacking = missing_columns(plan.properties, defaults)
+    there = set(plan.properties)
+    lacking = [] if "event_time" in there else ["event_time"]
+    if there.isdisjoint(IDENTIFYING):
+        lacking.append("one of " + ", ".join(IDENTIFYING))
+    for phrase, name in FROM_SETTINGS.items():
+        if name not in there and getattr(defaults, name) is None:
+            lacking.append(phrase)
     for column, origin in plan.origins.items():
         for name in sorted(origin.names):
             if absent := _absent_step((name,), schema):

@@ -24,8 +24,9 @@ from target_liveintent.conversions import coerce
 from target_liveintent.conversions.builder import lasting_keys
 from target_liveintent.mapping import functions
 from target_liveintent.mapping.expressions import FILTER, Path
+from target_liveintent.mapping.map_checks import lacking_for_events
 from target_liveintent.mapping.presets import likely_preset, preset_columns
-from target_liveintent.mapping.stream_maps import Stream
+from target_liveintent.mapping.stream_maps import Stream, StreamPlan
 from target_liveintent.privacy.addresses import scrub
 from target_liveintent.settings import EventDefaults
 
@@ -437,7 +438,8 @@ def advise_map(
     if in_use or proposal.preset is None:
         header = ["stream_maps:", "  __else__: __NULL__ # send no other stream"]
         return "\n".join(["A map to start from:", *header, *proposal.as_yaml(name)])
-    still = coerce.missing_columns(preset_columns(proposal.preset), defaults)
+    plan = StreamPlan.without_map(stream.name, preset_columns(proposal.preset))
+    still = lacking_for_events(plan, {}, defaults)
     also = f", and also {', and '.join(still)}" if still else ""
     return (
         f"These columns look like those of a preset: set `presets: {{{name}: {proposal.preset}}}`"

@@ -9,13 +9,14 @@ from typing import Any, NoReturn
 
 from singer_sdk.exceptions import InvalidJSONSchema
 
-from target_liveintent.conversions.coerce import FROM_SETTINGS, missing_columns_message
-from target_liveintent.conversions.model import DEAD_LETTERS, DELIVERED_EVENTS
+from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.errors import InputError, StreamMappingError
 from target_liveintent.mapping.map_checks import (
+    FROM_SETTINGS,
     absent_streams,
     did_you_mean,
     lacking_for_events,
+    lacking_message,
     misspelled,
 )
 from target_liveintent.mapping.proposals import advise_map
@@ -28,6 +29,7 @@ from target_liveintent.mapping.stream_maps import (
 from target_liveintent.privacy.addresses import scrub
 from target_liveintent.settings import Settings
 from target_liveintent.singer.reader import Message, decode_object, stream_of
+from target_liveintent.store.delivered import DELIVERED_EVENTS
 
 
 class StreamRegistry:
@@ -60,13 +62,9 @@ class StreamRegistry:
         known = (bytes(message.schema), message.key_properties)
         if self._schemas.get(name) == known:
             return None
-        try:
-            stream = stream_described(message)
-            plans = self._maps.plans(name, stream.schema)
-            checked = [(plan, self._gives_events(stream, plan)) for plan in plans]
-        except RecursionError:
-            msg = f"the SCHEMA of stream '{name}' is nested too deeply"
-            raise InputError(msg) from None
+        stream = stream_described(message)
+        plans = self._maps.plans(name, stream.schema)
+        checked = [(plan, self._gives_events(stream, plan)) for plan in plans]
         self._schemas[name] = known
         return stream, checked
 
@@ -111,8 +109,8 @@ class StreamRegistry:
         return not missing
 
     def _missing_message(self, stream: Stream, plan: StreamPlan, missing: list[str]) -> str:
-        msg = missing_columns_message(plan.stream, missing)
-        if FROM_SETTINGS.issuperset(missing):
+        msg = lacking_message(plan.stream, missing)
+        if set(missing) <= FROM_SETTINGS.keys():
             return msg
         columns = ", ".join(stream.schema["properties"])
         in_use = stream.name in self._settings.presets

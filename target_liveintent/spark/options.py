@@ -9,10 +9,11 @@ from typing import NamedTuple
 import msgspec
 
 from target_liveintent import config
-from target_liveintent.conversions.coerce import COLUMNS, missing_columns, missing_columns_message
+from target_liveintent.conversions.coerce import COLUMNS
 from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.errors import ConfigurationError, StreamMappingError
-from target_liveintent.mapping.stream_maps import DELETION_COLUMNS
+from target_liveintent.mapping.map_checks import lacking_for_events, lacking_message
+from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, StreamPlan
 from target_liveintent.settings import Settings
 
 _FACT_COLUMNS = ("outcome", "record")  # By these, rows of the table of outcomes are recognized.
@@ -102,8 +103,9 @@ def job_of(options: Mapping[str, str], columns: Sequence[str]) -> Job:
         raise ConfigurationError("; ".join(found))
     settings = config.settings_of(ours)
     stream = DEAD_LETTERS if is_replay else own["stream_name"]
-    if not is_replay and (missing := missing_columns(names, settings.events)):
-        msg = missing_columns_message(stream, missing)
+    plan = StreamPlan.without_map(stream, names)
+    if not is_replay and (lacking := lacking_for_events(plan, {}, settings.events)):
+        msg = lacking_message(stream, lacking)
         msg += f" The columns of the DataFrame are: {', '.join(columns)}."
         raise StreamMappingError(msg)
     tasks, per_minute = int(own["concurrent_tasks"] or 1), settings.max_requests_per_minute

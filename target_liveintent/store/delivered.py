@@ -11,12 +11,14 @@ from typing import Any
 import msgspec
 
 from target_liveintent.conversions.coerce import exact
-from target_liveintent.conversions.model import DELIVERED_EVENTS, Conversion
+from target_liveintent.conversions.model import Conversion
 from target_liveintent.settings import Account
 from target_liveintent.store.database import Database
 from target_liveintent.store.layout import Row
 from target_liveintent.store.letters import storable, stored_id, stored_stream, utc
 
+DELIVERED_EVENTS = "liveintent_delivered"
+"""The name of the stream that the command `delivered` prints; it is for databases."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 """The characters that start a formula in a spreadsheet, and the apostrophe that prevents one."""
 _ANY_TEXT = ("event_id", "stream", "order_id")

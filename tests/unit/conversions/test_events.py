@@ -1,6 +1,7 @@
 """Events: identity, optional columns, the exact JSON, and the dead letters of what is not sent."""
 
 import uuid
+from collections import Counter
 from decimal import Decimal
 from typing import Any
 
@@ -29,18 +30,12 @@ from unit_support import (
 )
 
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.coerce import (
-    FIELDS,
-    FROM_SETTINGS,
-    IDENTIFYING,
-    missing_columns,
-)
+from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.model import (
     DEAD_LETTERS,
     Rejection,
     request_body,
 )
-from target_liveintent.settings import EventDefaults
 from target_liveintent.store.letters import letter_of
 
 HASHED = {"md5": MD5, "sha2": SHA2}
@@ -219,7 +214,7 @@ def test_causes_are_bounded() -> None:
     builder = EventBuilder("orders", [*order(), "value"], (), DEFAULTS)
     for number in range(300):
         record = order(value=f"{number:09b}".replace("0", "a-").replace("1", "9-"))
-        builder.build(record, record, NOW, {})
+        builder.build(record, record, NOW, Counter())
     assert len(builder.causes) == 200
 
 
@@ -311,40 +306,6 @@ def test_columns_that_the_schema_does_not_name_are_not_read() -> None:
     """Columns are resolved once, when the SCHEMA arrives."""
     properties = ["event_id", "event_time", "email"]
     assert body(order(currency="USD"), properties=properties) == body(order())
-
-
-# What a stream must have so that events can be built from its records
-
-ALL = ["event_time", "email", "pixel_id", "source"]
-
-
-@pytest.mark.parametrize(
-    ("properties", "defaults", "missing"),
-    [
-        *((["event_time", name], DEFAULTS, []) for name in IDENTIFYING),
-        (ALL, BARE, []),
-        (["email"], DEFAULTS, ["event_time"]),
-        (["event_time", "ip", "idfa"], DEFAULTS, ["email"]),
-        (["event_time", "email"], BARE, ["pixel_id", "source"]),
-        (["event_time", "email", "pixel_id"], BARE, ["source"]),
-        ([], BARE, ALL),
-        (["created_at", "Email"], DEFAULTS, ["event_time", "email"]),
-    ],
-)
-def test_missing_columns(
-    properties: list[str], defaults: EventDefaults, missing: list[str]
-) -> None:
-    """Everything that a stream lacks has a phrase of its own."""
-    phrases = missing_columns(properties, defaults)
-    assert len(phrases) == len(missing)
-    assert all(name in phrase for phrase, name in zip(phrases, missing, strict=True))
-
-
-def test_what_a_setting_can_supply() -> None:
-    """The settings supply exactly the phrases that disappear when they are set."""
-    missing = missing_columns([], BARE)
-    supplied = set(missing) - set(missing_columns([], DEFAULTS))
-    assert supplied == FROM_SETTINGS
 
 
 # Events on the wire: the exact JSON

@@ -3,10 +3,12 @@
 from typing import Any
 
 import pytest
-from unit_support import DEFAULTS
+from unit_support import BARE, DEFAULTS
 
+from target_liveintent.conversions.coerce import IDENTIFYING
 from target_liveintent.mapping.expressions import Compiler
 from target_liveintent.mapping.map_checks import (
+    FROM_SETTINGS,
     absent_streams,
     did_you_mean,
     lacking_for_events,
@@ -14,6 +16,7 @@ from target_liveintent.mapping.map_checks import (
 )
 from target_liveintent.mapping.proposals import table
 from target_liveintent.mapping.stream_maps import StreamPlan
+from target_liveintent.settings import EventDefaults
 
 
 @pytest.mark.parametrize(
@@ -163,3 +166,42 @@ def test_a_name_that_is_in_no_record(expression: str, lacks: str | None) -> None
 )
 def test_absent_streams(named: list[str], came: str, absent: list[tuple[str, str]]) -> None:
     assert list(absent_streams(named, [came])) == absent
+
+
+# What a stream must have so that events can be built from its records
+
+ALL = ["event_time", "email", "pixel_id", "source"]
+
+
+def lacking(properties: list[str], defaults: EventDefaults) -> list[str]:
+    """Return what a stream with these columns lacks."""
+    return lacking_for_events(StreamPlan.without_map("s", properties), {}, defaults)
+
+
+@pytest.mark.parametrize(
+    ("properties", "defaults", "missing"),
+    [
+        *((["event_time", name], DEFAULTS, []) for name in IDENTIFYING),
+        (ALL, BARE, []),
+        (["email"], DEFAULTS, ["event_time"]),
+        (["event_time", "ip", "idfa"], DEFAULTS, ["email"]),
+        (["event_time", "email"], BARE, ["pixel_id", "source"]),
+        (["event_time", "email", "pixel_id"], BARE, ["source"]),
+        ([], BARE, ALL),
+        (["created_at", "Email"], DEFAULTS, ["event_time", "email"]),
+    ],
+)
+def test_missing_columns(
+    properties: list[str], defaults: EventDefaults, missing: list[str]
+) -> None:
+    """Everything that a stream lacks has a phrase of its own."""
+    phrases = lacking(properties, defaults)
+    assert len(phrases) == len(missing)
+    assert all(name in phrase for phrase, name in zip(phrases, missing, strict=True))
+
+
+def test_what_a_setting_can_supply() -> None:
+    """The settings supply exactly the phrases that disappear when they are set."""
+    missing = lacking([], BARE)
+    supplied = set(missing) - set(lacking([], DEFAULTS))
+    assert supplied == FROM_SETTINGS.keys()

@@ -8,7 +8,7 @@ import yaml
 from unit_support import DEFAULTS
 
 from target_liveintent.config import problems
-from target_liveintent.conversions.coerce import missing_columns
+from target_liveintent.mapping.map_checks import lacking_for_events
 from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.mapping.proposals import advise_map, config_text, propose
 from target_liveintent.mapping.stream_maps import Stream, StreamMaps, StreamPlan
@@ -204,7 +204,7 @@ def accepted(stream: Stream) -> StreamPlan:
     (own,) = StreamMaps(settings["stream_maps"], {}).plans(stream.name, stream.schema)
     assert own.named
     assert own.dropped is None
-    assert missing_columns(own.properties, DEFAULTS) == []
+    assert lacking_for_events(own, stream.schema, DEFAULTS) == []
     return own
 
 

@@ -14,7 +14,7 @@ from singer_sdk.exceptions import InvalidJSONSchema
 from unit_support import ACCOUNT, sha256
 
 from target_liveintent.config import settings_of
-from target_liveintent.conversions.model import DEAD_LETTERS, DELIVERED_EVENTS
+from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.errors import InputError, StreamMappingError
 from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.mapping.stream_maps import StreamPlan
@@ -24,6 +24,7 @@ from target_liveintent.singer.streams import (
     Stream,
     StreamRegistry,
 )
+from target_liveintent.store.delivered import DELIVERED_EVENTS
 
 EVENT = ("id", "event_time", "email")
 DEFAULTS: dict[str, Any] = {"pixel_id": 4711, "default_source": "web"}
