@@ -7,18 +7,11 @@ in which nothing is odd.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from target_liveintent.conversions import coerce
-from target_liveintent.conversions.coerce import (
-    FIELDS,
-    IDENTIFYING,
-    OPTIONAL,
-    UNUSABLE,
-    Unusable,
-    cause_of,
-)
 from target_liveintent.conversions.model import (
     DEAD_LETTERS,
     MARGIN,
@@ -46,7 +39,7 @@ from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.privacy.urls import URL_PARAMETERS, clean_url
 from target_liveintent.settings import EventDefaults
 
-_UNUSABLE = {field.name: field.unusable for field in FIELDS}
+_UNUSABLE = {field.name: field.unusable for field in coerce.FIELDS}
 _POSITION = re.compile(r"_+(?:sdc_|smart_|file|line|row|path|sheet)\w*")
 """Columns that taps add to say where in a file a row stood, and when they read it."""
 _LAST_TIME = 253_402_300_799
@@ -98,19 +91,21 @@ class EventBuilder:
         self.lasting_keys = lasting_keys(key_properties)
         self.defaults = defaults
         self.suppressions = suppressions or None
-        self.columns = tuple(field.name for field in FIELDS if field.name in there)
+        self.columns = tuple(field.name for field in coerce.FIELDS if field.name in there)
+        # The SCHEMA of dead letters has all columns, a dead letter those that had a value.
+        self._expected = frozenset() if stream == DEAD_LETTERS else frozenset(self.columns)
         self.normalize = NORMALIZATIONS[defaults.normalization]
         self.kept_parameters = URL_PARAMETERS[defaults.url_parameters]
-        self.identifying = frozenset(IDENTIFYING).intersection(there)
+        self.identifying = frozenset(coerce.IDENTIFYING).intersection(there)
         self.hashed = tuple(name for name in IDENTITY_COLUMNS if name in there)
-        self.causes: dict[str, int] = {}
+        self.causes = Counter[str]()
 
     def build(
         self,
         mapped: Mapping[str, Any],
         raw: Mapping[str, Any],
         now: float,
-        left_out: dict[str, int],
+        left_out: Counter[str],
         violation: str | None = None,
     ) -> Conversion | Rejection:
         """Build the conversion of one mapped record, or reject the record.
@@ -123,15 +118,13 @@ class EventBuilder:
                 empty` if there is none; `conflict` counts hashes that contradict the address.
             violation: How the record breaks the tap's schema.
         """
-        columns = self._columns(mapped)
+        columns = {one: mapped[one] for one in self.columns if mapped.get(one) is not None}
         notes = self._take_decision_id(columns)
         # The columns of which the identity is made are removed from the others.
-        candidates = {name: columns.pop(name, None) for name in self.hashed}
-        identity = identify(candidates.values(), self.normalize, self.hashed)
+        hashed = [one for one in self.hashed if one in columns or one in self._expected]
+        candidates = {name: columns.pop(name, None) for name in hashed}
+        identity = identify(candidates.values(), self.normalize, hashed)
         notes += identity.notes
-        for name, value in candidates.items():
-            if name in identity.notes:
-                self._count_cause(name, value)
         event_id, is_unique = self._event_id(columns, mapped, raw, notes)
         values: dict[str, Any] = {"event_id": event_id, "md5": identity.md5, "sha2": identity.sha2}
         try:
@@ -145,9 +138,15 @@ class EventBuilder:
             expires_at = values["event_time"] + WINDOWS[values["source"]] - MARGIN
             if now >= expires_at:
                 _reject("event_too_old", "event_time")
+            for name in hashed:
+                if name in identity.notes:
+                    self._count_cause(name, candidates[name])
             values |= self._optional_values(columns, notes)
-            self._count(notes, left_out)
-            _check_identity(values, notes)
+            left_out.update(notes)
+            if values["md5"] is None and values["sha2"] is None and "decision_id" not in values:
+                found = [name for name in coerce.IDENTIFYING if name in notes]
+                detail = f"the value of {' and of '.join(found)} cannot be used" if found else None
+                _reject("no_identity", None, detail)
             return Conversion(self.stream, event_of(values), expires_at, columns)
         except _RejectedError as error:
             reason, field, detail = error.args
@@ -172,11 +171,6 @@ class EventBuilder:
         keys = {name: redact_value(raw[name]) for name in self._keys if name in raw}
         return Rejection(self.stream, event_id, reason, field, {}, detail, keys)
 
-    def _columns(self, mapped: Mapping[str, Any]) -> dict[str, Any]:
-        """Return our columns of a mapped record that have a value."""
-        values = {name: mapped.get(name) for name in self.columns}
-        return {name: value for name, value in values.items() if value is not None}
-
     def _take_decision_id(self, columns: dict[str, Any]) -> list[str]:
         """Take a decision ID out of the page's URL, and clean the URL; return what to note.
 
@@ -192,7 +186,7 @@ class EventBuilder:
         found = coerce.decision_id_of_url(page)
         if found is None or (isinstance(given, str) and not holds_address(given)):
             return []
-        if found is UNUSABLE:
+        if found is coerce.UNUSABLE:
             return ["decision_id"] if given is None else []
         columns["decision_id"] = found
         return [] if given is None else ["decision_id"]
@@ -206,11 +200,11 @@ class EventBuilder:
     ) -> tuple[str, bool]:
         """Return the event's ID, and whether it distinguishes the record from all others."""
         given = coerce.text(columns.pop("event_id", None))
-        if isinstance(given, Unusable):
+        if isinstance(given, coerce.Unusable):
             notes.append("event_id")
         elif given is not None:
             return (pseudonym(given) if holds_address(given) else given), True
-        elif "event_id" in self.columns:
+        elif "event_id" in self._expected:
             notes.append("event_id empty")
         names = self.lasting_keys
         keys = [coerce.text(raw.get(key)) for key in names]
@@ -218,15 +212,15 @@ class EventBuilder:
             own = {name: value for name, value in mapped.items() if lasting_keys([name])}
             return derive_event_id(self.stream, [own]), not names
         values = [
-            raw[name] if key is UNUSABLE else key for name, key in zip(names, keys, strict=True)
+            raw[name] if key is coerce.UNUSABLE else key
+            for name, key in zip(names, keys, strict=True)
         ]
         return derive_event_id(self.stream, values), True
 
     def _check_allowed(self, columns: Mapping[str, Any], identity: Identity) -> None:
         """Reject a record of a person who must not be sent; this comes before all other checks."""
-        # A dead letter has the column only if its stream had it.
-        needs_consent = "consent" in self.columns and self.stream != DEAD_LETTERS
-        if (needs_consent or "consent" in columns) and not coerce.consent(columns.get("consent")):
+        is_asked = "consent" in columns or "consent" in self._expected
+        if is_asked and not coerce.consent(columns.get("consent")):
             _reject("no_consent", "consent")
         if self.suppressions and self.suppressions.contains(identity):
             _reject("suppressed", None)
@@ -235,8 +229,8 @@ class EventBuilder:
         event_time = coerce.unix_time(columns.get("event_time"), self.defaults.zone)
         if event_time is None:
             _reject("missing_event_time", "event_time")
-        if isinstance(event_time, Unusable):
-            cause = cause_of(columns["event_time"], "is not a time")
+        if isinstance(event_time, coerce.Unusable):
+            cause = coerce.cause_of(columns["event_time"], "is not a time")
             _reject("invalid_event_time", "event_time", cause)
         if event_time < now - 1:
             return event_time
@@ -247,24 +241,23 @@ class EventBuilder:
 
     def _required_values(self, columns: Mapping[str, Any]) -> dict[str, Any]:
         """Return source and pixel, which the settings give where the record has none."""
-        source, pixel_id = columns.get("source"), columns.get("pixel_id")
-        values = {"source": coerce.source(source), "pixel_id": coerce.positive_integer(pixel_id)}
-        for name, value in values.items():
-            if value is None:
-                values[name] = getattr(self.defaults, name)
-            if values[name] is None or value is UNUSABLE:
+        values = {}
+        for name in ("source", "pixel_id"):
+            value = coerce.COERCIONS[name](columns.get(name))
+            values[name] = getattr(self.defaults, name) if value is None else value
+            if values[name] in (None, coerce.UNUSABLE):
                 _reject(f"invalid_{name}", name)
         return values
 
     def _optional_values(self, columns: dict[str, Any], notes: list[str]) -> dict[str, Any]:
         """Return the values that can be sent; redact the others for a dead letter."""
         values = {}
-        for name, read in OPTIONAL.items():
-            value = read(columns.get(name))
+        for name in coerce.OPTIONAL:
+            value = coerce.COERCIONS[name](columns.get(name))
             if value is None:
-                if name in self.columns:
+                if name in self._expected:
                     notes.append(f"{name} empty")
-            elif value is UNUSABLE or (isinstance(value, str) and holds_address(value)):
+            elif value is coerce.UNUSABLE or (isinstance(value, str) and holds_address(value)):
                 notes.append(name)
                 self._count_cause(name, columns[name])
                 redact_column(columns, name)
@@ -272,29 +265,10 @@ class EventBuilder:
                 values[name] = value
         return values
 
-    def _count(self, notes: Iterable[str], left_out: dict[str, int]) -> None:
-        for note in notes:
-            # The SCHEMA of dead letters has all columns, a dead letter those that had a value.
-            if self.stream != DEAD_LETTERS or not note.endswith(" empty"):
-                count(left_out, note)
-
     def _count_cause(self, name: str, value: Any) -> None:
-        cause = f"{name}: {cause_of(value, _UNUSABLE[name])}"
+        cause = f"{name}: {coerce.cause_of(value, _UNUSABLE[name])}"
         if cause in self.causes or len(self.causes) < _MOST_CAUSES:
-            count(self.causes, cause)
-
-
-def _check_identity(values: Mapping[str, Any], notes: Iterable[str]) -> None:
-    """Reject an event that identifies nobody, and name the columns that cannot be used."""
-    if values["md5"] is None and values["sha2"] is None and "decision_id" not in values:
-        found = [name for name in IDENTIFYING if name in notes]
-        detail = f"the value of {' and of '.join(found)} cannot be used" if found else None
-        _reject("no_identity", None, detail)
-
-
-def count(left_out: dict[str, int], name: str) -> None:
-    """Count an event that lacks something."""
-    left_out[name] = left_out.get(name, 0) + 1
+            self.causes[cause] += 1
 
 
 def window_end(columns: Mapping[str, Any], defaults: EventDefaults) -> int | None:
@@ -306,9 +280,7 @@ def window_end(columns: Mapping[str, Any], defaults: EventDefaults) -> int | Non
     event_time = coerce.unix_time(columns.get("event_time"), defaults.zone)
     if not isinstance(event_time, int):
         return None
-    source = coerce.source(columns.get("source"))
-    if source is None:
-        source = defaults.source
-    window = WINDOWS[source] if isinstance(source, str) else max(WINDOWS.values())
+    source = coerce.source(columns.get("source")) or defaults.source
+    window = WINDOWS.get(str(source), max(WINDOWS.values()))
     end = event_time + window - MARGIN
     return end if end <= _LAST_TIME else None

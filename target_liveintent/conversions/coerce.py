@@ -14,7 +14,7 @@ import re
 import socket
 import unicodedata
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
@@ -22,7 +22,6 @@ from urllib.parse import unquote
 from target_liveintent.conversions.model import DAY, WINDOWS
 from target_liveintent.privacy.identity import IDENTITY_COLUMNS, is_placeholder
 from target_liveintent.privacy.redaction import LONGEST_TEXT
-from target_liveintent.settings import EventDefaults
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,14 +80,13 @@ _SPACED_THOUSANDS = re.compile(r"(?<=\d)[ '\u2019](?=\d)", re.ASCII)
 _SPACES: dict[int, Any] = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2212": "-"})
 _DECIMAL_SIGNS = {".": _SPACES, ",": _SPACES | str.maketrans(",.", ".,")}
 UUID_FORM = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_ZERO_UUID = str(uuid.UUID(int=0))
 _LI_DID = re.compile(  # (A pattern that begins with a plain text is fast.)
     rf"li_did=(?<![^?&;#/ ]li_did=)(?:({UUID_FORM.pattern})(?![\w.-]))?", re.ASCII
 )
 """The parameter, and its value if that is a UUID. `old_li_did` is another parameter."""
 _LEVELS = 5
 """How often a URL in a parameter may be encoded, plus one."""
-_CURRENCY_LENGTH = 3
+_CURRENCY = re.compile(r"[A-Za-z]{3}")
 _FLAGS = {
     **dict.fromkeys(("true", "t", "yes", "y", "1"), 1),
     **dict.fromkeys(("false", "f", "no", "n", "0"), 0),
@@ -270,9 +268,7 @@ def currency_code(value: Any) -> str | Unusable | None:
     """Return three letters in upper case."""
     if not isinstance(plain := text(value), str):
         return plain
-    if len(plain) == _CURRENCY_LENGTH and plain.isascii() and plain.isalpha():
-        return plain.upper()
-    return UNUSABLE
+    return plain.upper() if _CURRENCY.fullmatch(plain) else UNUSABLE
 
 
 def ip(value: Any) -> str | Unusable | None:
@@ -312,14 +308,13 @@ def device_id(value: Any) -> str | Unusable | None:
         return plain
     if not UUID_FORM.fullmatch(plain):
         return UNUSABLE
-    return None if plain == _ZERO_UUID else plain
+    return None if is_placeholder(plain) else plain
 
 
 def flag(value: Any) -> int | Unusable | None:
     """Return 0 or 1 for a boolean, 0, 1, or a text that means yes or no."""
-    if not isinstance(plain := text(value), str):
-        return plain
-    return _FLAGS.get(plain.lower(), UNUSABLE)
+    plain = text(value)
+    return _FLAGS.get(plain.lower(), UNUSABLE) if isinstance(plain, str) else plain
 
 
 _GRANTED = frozenset({"true", "1", "yes", "granted"})
@@ -327,8 +322,7 @@ _GRANTED = frozenset({"true", "1", "yes", "granted"})
 
 def consent(value: Any) -> bool:
     """Return whether consent is given: true, 1, `yes` or `granted`; everything else means no."""
-    plain = text(value)
-    return isinstance(plain, str) and plain.lower() in _GRANTED
+    return str(text(value)).lower() in _GRANTED
 
 
 def decision_id(value: Any) -> str | Unusable | None:
@@ -360,27 +354,23 @@ def decision_id_of_url(url: str) -> str | Unusable | None:
     return found
 
 
-class _WatchedZone(dt.tzinfo):
+@dataclasses.dataclass(frozen=True)
+class WatchedZone(dt.tzinfo):
     """A zone that reports each use. `unix_time` asks it about times without an offset only."""
 
-    def __init__(self, zone: dt.tzinfo, note_use: Callable[[], None]) -> None:
-        self._zone = zone
-        self._note_use = note_use
+    zone: dt.tzinfo
+    note_use: Callable[[], None]
 
     def utcoffset(self, moment: dt.datetime | None) -> dt.timedelta | None:
-        self._note_use()
-        return self._zone.utcoffset(moment)
+        """Report a use."""
+        self.note_use()
+        return self.zone.utcoffset(moment)
 
     def dst(self, _: dt.datetime | None) -> None:
-        return None
+        """Return None: it does not matter here."""
 
     def tzname(self, _: dt.datetime | None) -> None:
-        return None
-
-
-def watch_zone(defaults: EventDefaults, note_use: Callable[[], None]) -> EventDefaults:
-    """Return the defaults with a zone that reports each event time that depends on it."""
-    return defaults._replace(zone=_WatchedZone(defaults.zone, note_use))
+        """Return None: it does not matter here."""
 
 
 # The table of columns
@@ -392,8 +382,7 @@ _NO_UUID = "is not a UUID"
 class Field(NamedTuple):
     """A column of a mapped record, in stream maps and dead letters.
 
-    `coerce` makes the API's value of the tap's value; the event lacks the field where that fails.
-    It is None where the builder needs more than a coercion.
+    `coerce` makes the API's value of the tap's value. It is None where the builder needs more.
     """
 
     name: str
@@ -402,10 +391,10 @@ class Field(NamedTuple):
 
 
 FIELDS = (
-    Field("event_id"),
+    Field("event_id", text),
     Field("event_time"),
-    Field("pixel_id"),
-    Field("source"),
+    Field("pixel_id", positive_integer),
+    Field("source", source),
     Field("decision_id", decision_id, _NO_UUID),
     Field("email", unusable="is neither an e-mail address nor a hash of one"),
     Field("md5", unusable=_NO_HASH),
@@ -430,31 +419,8 @@ FIELDS = (
 """In the order of the documentation. The address and the consent are never sent."""
 
 COLUMNS = frozenset(field.name for field in FIELDS)
-OPTIONAL = {field.name: field.coerce for field in FIELDS if field.coerce}
-"""The columns that are left out where they cannot be read, each with its coercion."""
+COERCIONS = {field.name: field.coerce for field in FIELDS if field.coerce}
+OPTIONAL = tuple(name for name in COERCIONS if name not in {"event_id", "pixel_id", "source"})
+"""The columns that are left out where they cannot be read."""
 IDENTIFYING = (*IDENTITY_COLUMNS, "decision_id", "source_url")
 """The columns that identify the person. The URL of a page may contain a decision ID."""
-_LACKS_PIXEL = "pixel_id (a column, or the setting pixel_id)"
-_LACKS_SOURCE = "source (a column, or the setting default_source)"
-FROM_SETTINGS = frozenset({_LACKS_PIXEL, _LACKS_SOURCE})
-"""The phrases of `missing_columns` about what settings can supply."""
-
-
-def missing_columns(properties: Iterable[str], defaults: EventDefaults) -> list[str]:
-    """List in phrases what a mapped stream lacks, so that its records cannot produce an event."""
-    there = set(properties)
-    missing = []
-    if "event_time" not in there:
-        missing.append("event_time")
-    if there.isdisjoint(IDENTIFYING):
-        missing.append("one of " + ", ".join(IDENTIFYING))
-    if "pixel_id" not in there and defaults.pixel_id is None:
-        missing.append(_LACKS_PIXEL)
-    if "source" not in there and defaults.source is None:
-        missing.append(_LACKS_SOURCE)
-    return missing
-
-
-def missing_columns_message(stream: str, missing: Iterable[str]) -> str:
-    """Say in a sentence why a stream cannot produce any event."""
-    return f"stream '{stream}' cannot produce any event: it lacks {'; '.join(missing)}."

@@ -13,8 +13,6 @@ import msgspec
 
 DEAD_LETTERS = "liveintent_dead_letters"
 """The name of the stream of dead letters, which the command `replay` reads."""
-DELIVERED_EVENTS = "liveintent_delivered"
-"""The name of the stream that the command `delivered` prints; it is for databases."""
 DAY = 86_400
 WINDOWS = {"web": 7 * DAY, "app": 7 * DAY, "offline": 30 * DAY}
 """The greatest age of an event when it is sent, in seconds, by its source, as in LiveIntent's
@@ -64,12 +62,11 @@ class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename="c
 def event_of(values: Mapping[str, Any]) -> Event:
     """Build an event from values by our names of columns; absent columns are not sent."""
 
-    def made(struct: Any, **objects: Any) -> Any:
-        names = [name for name in struct.__struct_fields__ if name in values]
-        return struct(**{name: values[name] for name in names}, **objects)
+    def of(struct: type[msgspec.Struct]) -> dict[str, Any]:
+        return {name: values[name] for name in struct.__struct_fields__ if name in values}
 
-    event: Event = made(Event, user_data=made(UserData), purchase_data=made(PurchaseData))
-    return event
+    user, purchase = UserData(**of(UserData)), PurchaseData(**of(PurchaseData))
+    return Event(**of(Event), user_data=user, purchase_data=purchase)
 
 
 class LetterKey(NamedTuple):
@@ -98,11 +95,6 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
     def event_id(self) -> str:
         """The event's ID."""
         return self.event.event_id
-
-    @property
-    def pixel_id(self) -> int:
-        """The pixel that the event is for."""
-        return self.event.pixel_id
 
     @property
     def body(self) -> bytes:

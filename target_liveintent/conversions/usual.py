@@ -17,14 +17,16 @@ import functools
 import math
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NoReturn, TypeAlias
 
 import msgspec
 
 from target_liveintent.conversions import coerce
-from target_liveintent.conversions.builder import EventBuilder, count
+from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.coerce import (
+    COERCIONS,
     OPTIONAL,
     UNUSABLE,
     UUID_FORM,
@@ -46,7 +48,7 @@ from target_liveintent.privacy.identity import derive_event_id, hash_address, id
 from target_liveintent.privacy.redaction import LONGEST_TEXT
 from target_liveintent.privacy.urls import clean_url
 
-Usual: TypeAlias = Callable[[dict[str, Any], float, dict[str, int]], Conversion | None]
+Usual: TypeAlias = Callable[[dict[str, Any], float, Counter[str]], Conversion | None]
 """Takes a record of the tap, the Unix time, and the counts of what events lack, as `EventBuilder`
 does. Returns the conversion; None if the stream's filter drops the record. An odd record raises an
 error of any kind."""
@@ -63,12 +65,9 @@ _UUID = re.compile(rf"(?!0{{8}}-){UUID_FORM.pattern}")
 """UUIDs but for some that a source may write in place of one, such as that of zeros alone."""
 
 
-class _OddError(Exception):
-    """Says that `EventBuilder` has to build the event of a record."""
-
-
 def _odd(*_: Any) -> NoReturn:
-    raise _OddError
+    """Say that `EventBuilder` has to build the event of a record."""
+    raise ValueError
 
 
 def usual_way(
@@ -126,24 +125,21 @@ def _lines(
     if "consent" in there:
         yield "if given_consent is not True and not consent(given_consent): odd()"
     yield from _identity(builder)
-    if "event_id" in there:
-        yield _read("event_id")
-        yield "has_no_id = sent_event_id is None"
-        yield "if has_no_id: sent_event_id = derived_id(record)"
-    else:
-        yield "sent_event_id = derived_id(record)"
+    yield _read("event_id", there)
+    yield "has_no_id = sent_event_id is None"
+    yield "if has_no_id: sent_event_id = derived_id(record)"
     yield "sent_event_time = time(given_event_time)"
     for name in ("source", "pixel_id"):
-        yield _read(name) if name in there else f"sent_{name} = None"
+        yield _read(name, there)
         yield f"if sent_{name} is None: sent_{name} = default_{name}"
     yield "expires_at = sent_event_time + lifetimes[sent_source]"
     yield "if sent_pixel_id is None or sent_event_time >= now - 1 or expires_at <= now: odd()"
     yield from _optional(builder)
-    yield "for note in identity.notes: count(left_out, note)"
+    yield "for note in identity.notes: left_out[note] += 1"
     if "event_id" in there:
-        yield "if has_no_id: count(left_out, 'event_id empty')"
+        yield "if has_no_id: left_out['event_id empty'] += 1"
     for name in (name for name in OPTIONAL if name in there):
-        yield f"if sent_{name} is None: count(left_out, {name + ' empty'!r})"
+        yield f"if sent_{name} is None: left_out[{name + ' empty'!r}] += 1"
     user, purchase = _call("UserData", UserData), _call("PurchaseData", PurchaseData)
     event = _call("Event", Event, user_data=user, purchase_data=purchase)
     kept = [name for name in there if name not in builder.hashed and name != "event_id"]
@@ -173,10 +169,8 @@ def _optional(builder: EventBuilder) -> Iterator[str]:
     """Yield the lines that read the optional columns, and check that the event has an identity."""
     there = builder.columns
     for name in OPTIONAL:
-        if name not in there:
-            yield f"sent_{name} = None"
-        elif name != "source_url":
-            yield _read(name)
+        if name != "source_url" or name not in there:
+            yield _read(name, there)
     if "source_url" in there:
         if "decision_id" not in there:
             yield "given_decision_id = None"
@@ -187,8 +181,10 @@ def _optional(builder: EventBuilder) -> Iterator[str]:
     yield "if sent_md5 is None and sent_sha2 is None and sent_decision_id is None: odd()"
 
 
-def _read(name: str) -> str:
-    """Return the line that reads a column."""
+def _read(name: str, there: Collection[str]) -> str:
+    """Return the line that reads a column, if it is there."""
+    if name not in there:
+        return f"sent_{name} = None"
     given = f"given_{name}"
     other = f"None if {given} is None else read_{name}({given})"
     code = f"remembered_{name}({given}) if type({given}) is str else {other}"
@@ -209,7 +205,7 @@ def _names(builder: EventBuilder) -> dict[str, Any]:
     pages: dict[str, Page] = {}
     same: tuple[Any, ...] = (
         *(Conversion, Event, PurchaseData, UserData, float, str, type),
-        *(coerce.consent, count, hash_address, identify),
+        *(coerce.consent, hash_address, identify),
     )
     names: dict[str, Any] = {one.__name__: one for one in same} | {
         "default_pixel_id": builder.defaults.pixel_id,
@@ -227,13 +223,7 @@ def _names(builder: EventBuilder) -> dict[str, Any]:
     }
     if builder.suppressions:
         names["suppressed"] = builder.suppressions.contains
-    coercions: dict[str, Callable[[Any], Any]] = {
-        "event_id": coerce.text,
-        "source": coerce.source,
-        "pixel_id": coerce.positive_integer,
-        **OPTIONAL,
-    }
-    for name, coercion in coercions.items():
+    for name, coercion in COERCIONS.items():
         read = names[f"read_{name}"] = _reader(coercion)
         names[f"remembered_{name}"] = functools.lru_cache(_REMEMBERED)(read)
     return names | {f"is_usual_{name}": test for name, (_, test) in _TESTS.items()}
@@ -245,7 +235,7 @@ def _reader(coercion: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def read(value: Any) -> Any:
         sent = coercion(value)
         if sent is UNUSABLE or (isinstance(sent, str) and holds_address(sent)):
-            raise _OddError
+            _odd()
         return sent
 
     return read
@@ -263,7 +253,7 @@ def _page_reader(builder: EventBuilder, pages: dict[str, Page]) -> Callable[[str
             return None, None, None
         found = decision_id_of_url(url) if len(url) <= LONGEST_TEXT else UNUSABLE
         if isinstance(found, Unusable):
-            raise _OddError
+            _odd()
         cleaned = clean_url(url, builder.kept_parameters)
         as_read = cleaned, read(cleaned), found
         if cleaned == url:
@@ -289,7 +279,7 @@ def _time_reader(zone: dt.tzinfo) -> Callable[[Any], int]:
                 return passed.days * DAY + passed.seconds
         read = coerce.unix_time(value, zone)
         if not isinstance(read, int):
-            raise _OddError
+            _odd()
         return read
 
     return time
@@ -301,7 +291,7 @@ def _derivation(builder: EventBuilder) -> Callable[[Mapping[str, Any]], str]:
     def derived_id(record: Mapping[str, Any]) -> str:
         keys = [coerce.text(record[key]) for key in builder.lasting_keys]
         if UNUSABLE in keys or not any(keys):
-            raise _OddError
+            _odd()
         return derive_event_id(builder.stream, keys)
 
     return derived_id

@@ -13,11 +13,12 @@ import fnmatch
 import re
 import time
 import types
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.coerce import COLUMNS, unix_time
+from target_liveintent.conversions.coerce import COLUMNS
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.conversions.usual import usual_way
 from target_liveintent.errors import StreamMappingError
@@ -223,7 +224,7 @@ class RecordConverter:
         self,
         plan: StreamPlan,
         builder: EventBuilder,
-        left_out: dict[str, int],
+        left_out: Counter[str],
         now: Callable[[], float] = time.time,
     ) -> None:
         self._transform = plan.transform
@@ -235,15 +236,6 @@ class RecordConverter:
         code |= {name: origin.code for name, origin in plan.origins.items()}
         test, empty = code.pop(FILTER, None), plan.deletion_columns
         self._usual = usual_way(builder, code, plan.environment, test=test, empty=empty)
-
-    def event_time(self, record: Row) -> int | None:
-        """Return the Unix time of a record's event; None if it has none, or will be dropped."""
-        if any(_is_set(record.get(column)) for column in self._deletion_columns):
-            return None
-        mapped = self._transform(record)
-        given = mapped.get("event_time") if isinstance(mapped, dict) else None
-        event_time = unix_time(given, self._builder.defaults.zone)
-        return event_time if isinstance(event_time, int) else None
 
     def convert(self, record: Row, violation: str | None = None) -> Conversion | Rejection | None:
         """Convert a record as the tap sent it; None if the map's filter drops it.

@@ -119,7 +119,8 @@ def look_at(
         ConfigurationError: If the file of `suppression_path` cannot be read.
         StorageError: If the store cannot be read.
     """
-    converter = ReplayConverter(settings, Suppressions(settings.suppression_path), choice, {}, now)
+    suppressions = Suppressions(settings.suppression_path)
+    converter = ReplayConverter(settings, suppressions, choice, Counter(), now)
     found, groups = DeadLetters(notes=[*notes]), dict[str, dict[str, StreamLetters]]()
     written_for: Counter[tuple[str, str, int]] = Counter()
     for key, record in letters_in(database):

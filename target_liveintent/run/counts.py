@@ -15,7 +15,7 @@ import msgspec
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions import model
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.coerce import shape, watch_zone
+from target_liveintent.conversions.coerce import WatchedZone, shape
 from target_liveintent.mapping.stream_maps import RecordConverter, Stream, StreamPlan
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import AFTER_BUILDING
@@ -83,7 +83,7 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
         now: Callable[[], float] = time.time,
     ) -> RecordConverter:
         """Return what converts the records of the stream, and counts here what it notices."""
-        watched = watch_zone(defaults, self._note_zone_use)
+        watched = defaults._replace(zone=WatchedZone(defaults.zone, self._note_zone_use))
         builder = EventBuilder(stream.name, plan.properties, stream.keys, watched, suppressions)
         builder.causes = self.causes
         self.mapped |= builder.identifying

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -36,7 +37,7 @@ class ReplayConverter(RecordConverter):
         settings: Settings,
         suppressions: Suppressions,
         choice: ReplayChoice,
-        left_out: dict[str, int],
+        left_out: Counter[str],
         now: Callable[[], float] = time.time,
     ) -> None:
         plan = StreamPlan.without_map(DEAD_LETTERS, PROPERTIES)

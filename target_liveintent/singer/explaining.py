@@ -6,12 +6,14 @@ reader, stream maps, validator and record converter.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import IO, Any, NamedTuple
 
+from target_liveintent.conversions.coerce import unix_time
 from target_liveintent.errors import InputError, StorageError
 from target_liveintent.explain.description import (
     MAX_RECORDS,
@@ -162,7 +164,7 @@ def converted(
     The age of an event is judged as of now, or `from_recording` as of the newest event: so the
     result of a recording never changes.
     """
-    as_of, suppressions = 0.0, Suppressions(settings.suppression_path)
+    as_of, suppressions = -math.inf, Suppressions(settings.suppression_path)
     now: Callable[[], float] = (lambda: as_of) if from_recording else time.time
     plans = [
         Explained(stream, plan)
@@ -183,9 +185,11 @@ def converted(
     of_plans = [
         (one, record) for name, record in found.records for one in plans if one.stream.name == name
     ]
-    if from_recording:
-        times = (one.converter.event_time(record) for one, record in of_plans if one.converter)
-        as_of = max((time for time in times if time is not None), default=0) + _CLOCK_AFTER
+    if from_recording:  # (Before all times, each event is in the future. So nothing is counted.)
+        results = [one.converter.convert(record) for one, record in of_plans if one.converter]
+        given = (result.columns.get("event_time") for result in results if result)
+        times = [unix_time(at, settings.events.zone) for at in given]
+        as_of = max((at for at in times if isinstance(at, int)), default=0) + _CLOCK_AFTER
     for one, record in of_plans:
         validator = validators.get(one.stream.name)
         one.add(record, validator.violation(record) if validator else None)

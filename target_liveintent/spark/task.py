@@ -127,7 +127,7 @@ class Task:
         self._run.take(self._job.stream, result)
 
     def _was_sent(self, one: Conversion) -> bool:
-        return one.event_id in self._sent.get((one.pixel_id, one.stream), ())
+        return one.event_id in self._sent.get((one.event.pixel_id, one.stream), ())
 
     def _learn(self) -> None:
         """Look in the table whether the API accepts events of other tasks; called once a second."""
@@ -139,7 +139,7 @@ class Task:
         """Reserve the events of batches in the store; note those that another write has sent."""
         claims = self._store.claim(batches)
         sent = [one for claim in claims.values() for one in claim.sent]
-        pixels = [one.pixel_id for one in sent]
+        pixels = [one.event.pixel_id for one in sent]
         self._add(sent, {"pixel": pixels}, outcome="dropped", reason="already_sent")
         return claims
 
@@ -147,7 +147,7 @@ class Task:
         """Note events that LiveIntent has, and the Unix time at which each was sent."""
         self._store.deliver(conversions, sent_at)
         columns = {
-            "pixel": [one.pixel_id for one in conversions],
+            "pixel": [one.event.pixel_id for one in conversions],
             "event_time": [one.event.event_time * 1_000_000 for one in conversions],
             "sent_at": [int(sent * 1e6) for sent in sent_at],
         }

@@ -129,7 +129,7 @@ def keys_of(conversion: Conversion, account: Account) -> tuple[LetterKey, ...]:
     It may have had no usable pixel then; and a replay makes events of letters of other accounts.
     """
     stream, event_id = stored_stream(conversion.stream), stored_id(conversion.event_id)
-    pixels = (conversion.pixel_id, 0)
+    pixels = (conversion.event.pixel_id, 0)
     own = tuple(LetterKey(*account, stream, event_id, pixel) for pixel in pixels)
     return own if conversion.letter is None else (*own, conversion.letter)
 

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -176,7 +177,7 @@ def _converted(settings: dict[str, Any], record: dict[str, Any]) -> Conversion |
     stream = Stream(name, {"properties": {key: {} for key in record}}, ("id",))
     (plan,) = maps.plans(stream.name, stream.schema)
     builder = EventBuilder(stream.name, plan.properties, (), checked.events, Suppressions(None))
-    return RecordConverter(plan, builder, {}, lambda: NOW).convert(record)
+    return RecordConverter(plan, builder, Counter(), lambda: NOW).convert(record)
 
 
 # What is not run here

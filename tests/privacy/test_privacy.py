@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import urllib.parse
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -385,10 +386,10 @@ def objects(folder: Path) -> dict[str, Any]:
     database = f"postgresql://loader:{SECRET}@db.example.com/liveintent"
     record = hostile(1)["record"]
     builder = EventBuilder("orders", list(record), ["id"], settings.events)
-    made = builder.build(record, record, record["event_time"] + 10.0, {})
+    made = builder.build(record, record, record["event_time"] + 10.0, Counter())
     assert isinstance(made, Conversion)
     bad = {**record, "event_time": ADDRESS}
-    rejected = builder.build(bad, bad, record["event_time"] + 10.0, {})
+    rejected = builder.build(bad, bad, record["event_time"] + 10.0, Counter())
     assert isinstance(rejected, Rejection)
     (folder / "people.txt").write_text(f"{ADDRESS}\n")
     batch_ = Batch(1, "orders", 0.0, [made])

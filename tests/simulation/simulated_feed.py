@@ -129,7 +129,7 @@ def place_of_state(text: str) -> int:
 
 def event_key(conversion: Conversion) -> Key:
     """Return what identifies an event among all events of an account."""
-    return conversion.pixel_id, conversion.stream, conversion.event_id
+    return conversion.event.pixel_id, conversion.stream, conversion.event_id
 
 
 def place_of(conversion: Conversion | Rejection) -> int:

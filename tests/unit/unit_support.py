@@ -4,6 +4,7 @@ import contextlib
 import datetime as dt
 import hashlib
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -94,7 +95,7 @@ def build(
     properties: Iterable[str] | None = None,
     defaults: EventDefaults = DEFAULTS,
     now: float = NOW,
-    left_out: dict[str, int] | None = None,
+    left_out: Counter[str] | None = None,
     suppressions: Suppressions | None = None,
     violation: str | None = None,
 ) -> Conversion | Rejection:
@@ -105,7 +106,7 @@ def build(
     columns = list(record) if properties is None else properties
     builder = EventBuilder(stream, columns, tuple(keys), defaults, suppressions)
     raw = record if raw is None else raw
-    counted: dict[str, int] = {} if left_out is None else left_out
+    counted = Counter[str]() if left_out is None else left_out
     if violation is None:
         result, counts, _ = both_ways(builder, record, raw, now)
         counted.update(counts)
@@ -121,12 +122,12 @@ def both_ways(
     Returns:
         The result, the counts of what the event lacks, and whether the usual way gives it.
     """
-    left_out: dict[str, int] = {}
+    left_out = Counter[str]()
     causes = dict(builder.causes)
     result = builder.build(mapped, raw, now, left_out)
     inputs = {name: f"record['mapped'].get({name!r})" for name in builder.columns}
     build_usual = usual_way(builder, inputs, {})
-    counted: dict[str, int] = {}
+    counted = Counter[str]()
     try:
         usual = build_usual({**raw, "mapped": mapped}, now, counted)
     except Exception:  # noqa: BLE001 (an odd record may raise anything)
@@ -190,7 +191,7 @@ def body(record: Mapping[str, Any], **options: Any) -> Any:
 
 def counted(record: Mapping[str, Any], **options: Any) -> tuple[Any, dict[str, int]]:
     """Return a record's decoded event, or why it is rejected, and the counts of what it lacks."""
-    left_out: dict[str, int] = {}
+    left_out = Counter[str]()
     result = build(record, left_out=left_out, **options)
     if isinstance(result, Rejection):
         return result.reason, left_out
@@ -225,7 +226,7 @@ def replayed(
         record["consent"] = consent
     columns = [field.name for field in FIELDS if field.name != "email"]
     builder = EventBuilder(DEAD_LETTERS, columns, [], DEFAULTS._replace(**defaults), suppressions)
-    return builder.build(record, record, NOW, {})
+    return builder.build(record, record, NOW, Counter())
 
 
 def sent_again(result: Conversion | Rejection, **options: Any) -> bytes:

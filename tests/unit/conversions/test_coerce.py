@@ -11,16 +11,16 @@ from urllib.parse import quote
 
 import msgspec
 import pytest
-from unit_support import DEFAULTS, HUGE, LI_DID, name_of_huge
+from unit_support import HUGE, LI_DID, name_of_huge
 
 from target_liveintent.conversions import coerce
 from target_liveintent.conversions.coerce import (
     UNUSABLE,
+    WatchedZone,
     decision_id,
     decision_id_of_url,
     ip,
     unix_time,
-    watch_zone,
 )
 
 UTC = dt.timezone.utc
@@ -317,8 +317,8 @@ BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
 def test_uses_of_the_zone(uses: int, value: Any) -> None:
     """A time without a zone uses it once, and means the same with the watch as without."""
     used: list[None] = []
-    watched = watch_zone(DEFAULTS._replace(zone=BERLIN), lambda: used.append(None))
-    assert unix_time(value, watched.zone) == unix_time(value, BERLIN)
+    watched = WatchedZone(BERLIN, lambda: used.append(None))
+    assert unix_time(value, watched) == unix_time(value, BERLIN)
     assert len(used) == uses
 
 

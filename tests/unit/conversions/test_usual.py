@@ -3,6 +3,7 @@
 import datetime as dt
 import types
 import zoneinfo
+from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -142,14 +143,14 @@ def test_people_who_must_not_be_sent(tmp_path: Path) -> None:
 def test_records_follow_each_other() -> None:
     """What is remembered of a text is not taken for another value."""
     texts = ("1", "true", "1.0", " 1", "USD", "usd", PAGE, CLICK_URL, "$5", "0")
-    kept: dict[str, Any] = {}
+    kept = Counter[str]()
     columns = ("order_id", "user_agent", "tracking_enabled", "currency", "value", "source_url")
     builder = EventBuilder("orders", [*order(), *columns], (), DEFAULTS, None)
     usual = usual_way(builder, {name: f"record.get({name!r})" for name in builder.columns}, {})
     for column in columns:
         for value in (*texts, 1, True, 1.0, Decimal(1), 0, False, None) * 2:
             record = order(**{column: value})
-            careful = builder.build(record, record, NOW, {})
+            careful = builder.build(record, record, NOW, Counter())
             try:
                 made = usual(record, NOW, kept)
             except Exception:  # noqa: BLE001, S112 (the record is odd)
@@ -165,10 +166,10 @@ def test_no_address_is_remembered() -> None:
     usual: Any = usual_way(builder, {name: f"record[{name!r}]" for name in builder.columns}, {})
     for url in (f"{PAGE}&e=ann%40hidden.example", PAGE, f"{PAGE}&key=1"):
         for _ in range(2):
-            usual(order(source_url=url), NOW, {})
+            usual(order(source_url=url), NOW, Counter())
     assert list(usual.__globals__["pages"]) == [PAGE]
     for number in range(2_000):
-        usual(order(source_url=f"{PAGE}&n={number}"), NOW, {})
+        usual(order(source_url=f"{PAGE}&n={number}"), NOW, Counter())
         assert len(usual.__globals__["pages"]) <= 1_024
 
 
@@ -183,12 +184,12 @@ def test_a_column_cannot_be_taken_for_a_name_of_the_code() -> None:
     for name in names:
         inputs = {column: f"record[{name!r}].get({column!r})" for column in builder.columns}
         usual = usual_way(builder, inputs, {}, test=f"record[{name!r}]", empty=[f"{name}x"])
-        made = usual({name: order()}, NOW, {})
+        made = usual({name: order()}, NOW, Counter())
         assert made is not None
         assert made.body == conversion(order()).body
-        assert usual({name: {}}, NOW, {}) is None
+        assert usual({name: {}}, NOW, Counter()) is None
         with pytest.raises(Exception, match=r"^$"):
-            usual({name: order(), f"{name}x": 1}, NOW, {})
+            usual({name: order(), f"{name}x": 1}, NOW, Counter())
 
 
 @pytest.mark.parametrize("mode", ["eval", "exec"])

@@ -1,6 +1,7 @@
 """The converter: what becomes of a record on its way through map and event builder."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -39,7 +40,7 @@ def converter(
     maps = {} if definition is None else {stream: definition}
     (plan,) = StreamMaps(maps, {"shop": "x"}).plans(stream, {"properties": dict.fromkeys(columns)})
     builder = EventBuilder(stream, plan.properties, keys, DEFAULTS)
-    return RecordConverter(plan, builder, {}, lambda: now)
+    return RecordConverter(plan, builder, Counter(), lambda: now)
 
 
 def converted(*, violation: str | None = None, order_id: str = "'7'", **columns: Any) -> Any:
@@ -124,7 +125,7 @@ def is_usual(made: RecordConverter, record: dict[str, Any]) -> bool:
     """Return whether the usual way knows what becomes of a record."""
     convert_both_ways(made, record)
     try:
-        made._usual(record, NOW, {})  # noqa: SLF001 (what is tested)
+        made._usual(record, NOW, Counter())  # noqa: SLF001 (what is tested)
     except Exception:  # noqa: BLE001 (an odd record may raise anything)
         return False
     return True

@@ -3,6 +3,7 @@
 import functools
 import pathlib
 import re
+from collections import Counter
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -57,7 +58,7 @@ def outcome(
         decoded = {column: decoded[column] for column in decoded if column in needed}
     stream, keys, _, _ = sample(name, NOW)
     builder = EventBuilder(stream, made.properties, keys, BARE._replace(pixel_id=4711))
-    result = convert_both_ways(RecordConverter(made, builder, {}, lambda: NOW), decoded)
+    result = convert_both_ways(RecordConverter(made, builder, Counter(), lambda: NOW), decoded)
     if not isinstance(result, Conversion):
         return "filtered" if result is None else result.reason
     event = msgspec.json.decode(result.body)

@@ -1,6 +1,7 @@
 """What becomes of each dead letter that a replay reads."""
 
 import contextlib
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -30,7 +31,9 @@ KEY = LetterKey("a-1b2c", "conversions.liveintent.com", "orders", "1", 4711)
 
 def converter(**choice: bool) -> ReplayConverter:
     """Return what converts the dead letters of a replay with these options."""
-    return ReplayConverter(SETTINGS, Suppressions(None), ReplayChoice(**choice), {}, lambda: NOW)
+    return ReplayConverter(
+        SETTINGS, Suppressions(None), ReplayChoice(**choice), Counter(), lambda: NOW
+    )
 
 
 def replayed(letter: dict[str, Any], **choice: bool) -> tuple[FakeRun, str]:

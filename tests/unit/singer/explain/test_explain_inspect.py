@@ -119,13 +119,15 @@ def at(event_time: Any, **columns: Any) -> dict[str, Any]:
         ([at(1_001_000_000), at(1_009_000_000, _sdc_deleted_at="2026")], {"sent": 1, "deleted": 1}),
         ([at(1_001_000_000), at(1_009_000_000, email=7)], {"sent": 1, "mapping_failed": 1}),
         ([at(1_001_000_000, email=None), at(1_000_900_000, email="?")], {"no_identity": 2}),
+        ([at("1969-12-31T12:00:00Z", email="?")], {"no_identity": 1}),
     ],
 )
 def test_ages_of_a_recording(records: list[dict[str, Any]], expected: dict[str, int]) -> None:
-    """The newest event is the clock."""
+    """The newest event is the clock. To find it counts nothing."""
     messages = [schema(("id", "event_time", "email"), keys=["id"])]
     for number, given in enumerate(records):
         messages.append(record({"id": number, "email": ADDRESS, **given}))
     maps = {"orders": {"email": "email.strip() if email else None"}}
     (made,) = inspected(*messages, maps=maps, recorded=True)
     assert outcomes(made.counts) == expected
+    assert {*made.counts.left_out.values(), *made.counts.causes.values()} <= {1}
