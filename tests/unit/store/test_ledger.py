@@ -1,5 +1,6 @@
 """Which events a run must send: those that no run has sent, or is sending now."""
 
+import sys
 import time
 from typing import Any
 
@@ -44,6 +45,19 @@ def test_a_changed_record(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> No
         [],
         ["new", "old"],
     )
+
+
+def test_memory(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run remembers of its events does not grow with their number: the newest of them."""
+    monkeypatch.setattr(ledger, "RECENT", 150)
+    store = stores()
+    blocks = []
+    for number in range(31):
+        send(store, number, *events(100 * number, 100 * number + 100))
+        blocks.append(sys.getallocatedblocks())
+    assert max(blocks[10:]) < blocks[9] + 500
+    changed = [event(str(number), expires_at=LATER + 5) for number in range(2_950, 3_100)]
+    assert claim(store, 31, *changed).sent == changed
 
 
 def test_equal_events_of_a_run(stores: Stores) -> None:
