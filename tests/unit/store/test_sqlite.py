@@ -6,6 +6,7 @@ import sqlite3
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from store_support import MD5, Stores, claim, event, events, fail_next, rejection, said, send
@@ -64,8 +65,16 @@ def test_files_that_are_no_store(in_file: Stores, make: Callable[[Path], object]
     assert (path.stat().st_mode, path.is_file() and path.read_bytes()) == before
 
 
-def test_nothing_stays_of_a_deleted_row(in_file: Stores) -> None:
+def test_nothing_stays_of_a_deleted_row(in_file: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite would leave its bytes where it was: a person can be forgotten."""
+    connect = sqlite3.connect
+
+    def as_usual(*args: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*args, **options)
+        connection.execute("PRAGMA secure_delete = OFF")  # Some builds of SQLite turn it on.
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", as_usual)
     store, mark = in_file(), "known-by-nobody-else"
     store.reject(rejection("1", columns={"md5": MD5}))
     store.reject(rejection(mark))
