@@ -106,11 +106,20 @@ def lines_of(stream: Stream, *records: dict[str, Any]) -> str:
         ("id:i order_no", {}, "order_id: get('order_no')"),
         ("uuid", {}, "order_id: get('uuid')"),  # The stream is `orders`.
         ("a b", {"a": "x", "b": "2026-08-01 10:00"}, "event_time: get('b')"),
+        # An object may hold more than its SCHEMA says.
+        ("buyer:o", {"buyer": {"email": "a@example.com"}}, "email: get('buyer.email')"),
+        ("currency", {"currency": "ZZZ"}, "currency: not recognized; candidates: currency"),
     ],
 )
 def test_what_values_say(columns: str, values: dict[str, Any], said: str) -> None:
     """Values decide what names leave open; where several columns fit, a person chooses."""
     assert said in lines_of(stream_of(columns), values)
+
+
+@pytest.mark.parametrize("record", [{"_sdc_email": "a@example.com"}, {"a.b": {"email": "x"}}])
+def test_columns_that_no_map_should_read(record: dict[str, Any]) -> None:
+    """What a tap adds, and what is in an object whose name has a dot, are not proposed."""
+    assert "email" not in lines_of(stream_of("_sdc_email id"), record)
 
 
 def test_the_currency_of_an_amount() -> None:
