@@ -53,14 +53,20 @@ def test_a_durable_write_is_for_state_only() -> None:
     assert "durable write" not in fake.happened
 
 
-def test_many_dead_letters_do_not_wait_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From a number of them on, they are written, also before a second has passed."""
+def test_many_outcomes_do_not_wait_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a number of them on, they are written, also before a second has passed.
+
+    A dead letter counts as four.
+    """
     monkeypatch.setattr("target_liveintent.run.run._MOST_UNWRITTEN", 12)
     fake = FakeRun()
     kept = fake.outcomes.kept["reject"]
     for count, expected in ((2, 0), (1, 3), (2, 3), (2, 6)):
         reject(fake, count)
         assert len(kept) == expected
+    for events, writes in (("0123456", 2), ("7", 3)):  # A letter waits already.
+        send(fake, *events)
+        assert fake.happened.count("write") == writes
 
 
 def in_two_parts() -> FakeRun:
