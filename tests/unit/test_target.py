@@ -52,6 +52,11 @@ def test_the_kind_of_a_run(kind: str, limit: int | None, replay: ReplayChoice | 
     store.close()
 
 
+def test_a_setting_that_does_not_exist(caplog: pytest.LogCaptureFixture) -> None:
+    made(dry_run=True, pixel=1)
+    assert "setting 'pixel' is unknown and has no effect" in caplog.text
+
+
 @pytest.mark.parametrize("replay", [None, ReplayChoice()])
 def test_a_dry_run_has_no_files(folder: Path, replay: ReplayChoice | None) -> None:
     """It hides the token all the same."""
