@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import logging
+import uuid
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -33,14 +34,16 @@ _QUIET = {
     ),
 }
 """The lowest level of what libraries log, whatever the configuration of the log says of them."""
+_TEXTS = (dt.date, uuid.UUID)
+"""Types of values that can also be read from their text."""
 _spellings: set[str] = set()
 
 
 def redact_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns as a dead letter may hold them: JSON values without addresses and nulls.
 
-    A further column, `scrubbed`, lists the columns in which a hash stands for an address: a replay
-    leaves them out, as the event did.
+    A further column, `scrubbed`, lists those whose text is another one than came, such as one with
+    a hash in place of an address: no replay sends them.
     """
     written = {name: value for name, value in columns.items() if value is not None}
     for name in list(written):
@@ -51,8 +54,8 @@ def redact_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
 def redact_column(columns: dict[str, Any], name: str) -> None:
     """Redact one column in place."""
     before = columns[name]
-    columns[name] = redact_value(before)
-    if isinstance(before, str) and columns[name] != before:
+    columns[name] = written = redact_value(before)
+    if isinstance(written, str) and written != before and not isinstance(before, _TEXTS):
         columns["scrubbed"] = [*columns.get("scrubbed", ()), name]
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from target_liveintent.conversions.builder import EventBuilder, window_end
-from target_liveintent.conversions.coerce import positive_integer
+from target_liveintent.conversions.coerce import Unusable, positive_integer
 from target_liveintent.conversions.model import DEAD_LETTERS, Conversion, Rejection
 from target_liveintent.mapping.stream_maps import RecordConverter, StreamPlan
 from target_liveintent.privacy.suppression import Suppressions
@@ -20,6 +20,7 @@ from target_liveintent.store.letters import PROPERTIES
 
 _JUDGED_AGAIN = "event_too_old"
 """The reason of events that are sent if the window is open with the settings of the replay."""
+_NOT_KEPT = Unusable("the dead letter does not have the value that came")
 
 
 class ReplayChoice(NamedTuple):
@@ -83,7 +84,7 @@ class ReplayConverter(RecordConverter):
 
 
 def to_replay(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a dead letter without the columns in which a hash replaced an address."""
+    """Return a dead letter in which those columns are unusable whose text is not what came."""
     scrubbed = record.get("scrubbed")
-    left_out = scrubbed if isinstance(scrubbed, list) else []
-    return {name: value for name, value in record.items() if name not in left_out}
+    names = scrubbed if isinstance(scrubbed, list) else []
+    return {name: _NOT_KEPT if name in names else value for name, value in record.items()}

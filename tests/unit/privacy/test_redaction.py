@@ -66,10 +66,14 @@ def test_the_limit_of_nesting(wrap: Callable[[Any], Any]) -> None:
 
 
 def test_columns() -> None:
-    """Empty columns are left out, and those with a replaced address are listed."""
+    """Empty columns are left out, and those with another text than came are listed."""
     columns = {"a": None, "b": ADDRESS, "c": 1, "d": r"to ann\u0040example.com", "e": [ADDRESS]}
     written = {"b": HASH, "c": 1, "d": f"to {HASH}", "e": [HASH], "scrubbed": ["b", "d"]}
     assert redact_columns(columns) == written
+    day, of_nothing = dt.date(2026, 8, 1), uuid.UUID(int=0)
+    assert redact_columns({"a": day, "b": of_nothing}) == {"a": str(day), "b": str(of_nothing)}
+    odd = {"a": dt.time(9), "b": b"7", "c": Decimal("Infinity"), "d": object()}
+    assert redact_columns(odd)["scrubbed"] == [*odd]
     assert columns["b"] == ADDRESS
 
 

@@ -81,6 +81,8 @@ def replayed(letter: dict[str, Any], **choice: bool) -> tuple[FakeRun, str]:
         ({**GOOD, "reason": "event_too_old"}, "sent"),
         # Somebody may have taken its event ID out: then one is derived.
         ({name: value for name, value in GOOD.items() if name != "event_id"}, "sent"),
+        # Its text is not what came, so that the setting's source does not stand for it.
+        ({**GOOD, "source": "web", "scrubbed": ["source"]}, "rejected: invalid_source"),
         # A reason that this version does not know keeps nothing from being sent.
         ({**GOOD, "reason": "of_the_future"}, "sent"),
     ],
