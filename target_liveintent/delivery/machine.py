@@ -62,6 +62,7 @@ _FEW_LEFT, _LATE = 3, 0.25
 # from an outage may be slow.
 _SHORTEST_TIMEOUT = 5.0
 _SAMPLES_BEFORE_MORE_INPUT = 3  # Of one batch; then the run waits for other batches.
+_FEWEST = 16  # So many batches may wait at least: fewer make the main thread wait too often.
 _SILENT_INTERVALS = 2
 """After so many times `flush_interval_seconds` without a batch, the input is treated as ended.
 After one, a batch of the last records may still be open; after two, it would have come."""
@@ -181,12 +182,12 @@ class DeliveryMachine:
 
     @property
     def is_full(self) -> bool:
-        """Whether twice as many batches as may be in flight still have something to send.
+        """Whether enough batches still have something to send: twice as many as may be in flight.
 
         While events of a batch have failed, more may come, to compare them with others.
         """
         failed = any(one.refused_at is not None or one.failed_at < math.inf for one in self._jobs)
-        most = self._size if failed else 2 * self._pace.window
+        most = self._size if failed else max(_FEWEST, 2 * self._pace.window)
         return self.unsent >= min(most, self._size)
 
     @property

@@ -462,17 +462,29 @@ def test_a_tap_that_is_silent(events: int, accepted: bool, is_over: bool) -> Non
 
 @pytest.mark.parametrize(
     ("given", "size", "most"),
-    [(ACCEPTED, 16, 4), (ACCEPTED, 3, 3), (REFUSED, 16, 16), (FAULT, 16, 16), (LIMITED, 16, 16)],
+    [(ACCEPTED, 64, 16), (ACCEPTED, 3, 3), (REFUSED, 64, 64), (FAULT, 64, 64), (LIMITED, 64, 64)],
 )
 def test_how_many_batches_may_wait(given: Answer, size: int, most: int) -> None:
-    """Twice as many as may be in flight; more to compare with, once events of one have failed."""
+    """A few; more to compare with, once events of one have failed."""
     machine = machine_with("0 1", size=size)
     machine.answered(request(machine), given, NOW)
-    number = 0
-    while not machine.is_full:
-        number += 1
-        machine.add(batch(str(number), number=number))
+    fill(machine)
     assert machine.unsent == most
+
+
+def fill(machine: DeliveryMachine) -> None:
+    while not machine.is_full:
+        machine.add(batch("1"))
+
+
+def test_more_batches_wait_if_more_may_be_in_flight() -> None:
+    machine = machine_of(size=64)
+    while machine.status().window < 20:
+        fill(machine)
+        for sent in [request(machine) for _ in range(machine.status().window)]:
+            machine.answered(sent, ACCEPTED, NOW)
+    fill(machine)
+    assert machine.unsent == 40
 
 
 def test_a_refusal_is_proven_by_a_later_acceptance() -> None:
