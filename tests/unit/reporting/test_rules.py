@@ -22,7 +22,8 @@ UTC = dt.timezone.utc
 
 def orders(count: int = 1_000, **changes: Any) -> StreamCounts:
     """Return the figures of a usual day, or of another one."""
-    share = {name: round(count * part) for name, part in {"md5": 0.9, "decision_id": 0.3}.items()}
+    shares = {"md5": 0.9, "both": 0.9, "decision_id": 0.3}
+    share = {name: round(count * part) for name, part in shares.items()}
     usual = {
         "within_an_hour": round(count * 0.9),
         "having": share,
@@ -83,7 +84,7 @@ ALWAYS = usual_days(20, orders(having={"md5": 1_000, "decision_id": 300}))
 SOME_WITHOUT_SALES = [*USUAL[:-3], *usual_days(3, NO_SALES)]
 """Days without conversions have no shares to compare with."""
 SMALL_AT_TIMES = varied(lambda n, _: 1_000 if n % 4 else 100)
-SMALL_ON_MONDAYS = varied(lambda _, one: 1_000 if one.weekday() else 300, 35, 23)
+SMALL_ON_MONDAYS = varied(lambda _, one: 1_000 if one.weekday() else 300, 35)
 """A shop that sells little on Mondays is not judged by other weekdays, after four weeks."""
 GAP = day(days_before(40), run("x", at(days_before(40)), visits=orders()))
 OTHERS = day(days_before(5), run("x", at(days_before(5)), visits=orders()))
@@ -101,6 +102,9 @@ CASES: list[tuple[StreamCounts, list[Day], list[tuple[str, str]]]] = [
     (values(1_000, 5_010), USUAL, []),
     (values(4, 4_000), USUAL, []),
     (values(5, 5_000), USUAL, [AVERAGE]),
+    (values(1_000, 0), usual_days(20, values(1_000, 0)), []),
+    (values(1_000, 10_000), usual_days(20, values(1_000, 1_000)), [AVERAGE]),
+    (values(1_000, 0, "others"), USUAL, []),
     (values(1_000, 9_000_000, "USD"), USUAL, [("new_currency", "USD")]),
     (two_currencies(700, 300), USUAL, [("new_currency", "JPY")]),
     (two_currencies(951, 49), USUAL, []),
@@ -158,17 +162,19 @@ def test_each_rule_has_its_own_wording(snapshot: SnapshotAssertion) -> None:
         400,
         values={"EUR": amount(340, 1_700_000), "JPY": amount(60, 3)},
         having={"md5": 360, "decision_id": 20},
-        not_sent={"no_consent": 7, "no_identity": 200},
+        not_sent={"no_consent": 1, "no_identity": 199, "event_too_old": 2},
         within_an_hour=0,
     )
     texts = found(now)
     assert {rule for rule, _ in texts} == RULES.keys()
     assert "\n".join(texts.values()) == snapshot
+    assert "; all of them for" in found(orders(not_sent={"no_identity": 65}))[LETTERS]
 
 
 def test_weekdays_are_compared_after_four_weeks() -> None:
     """If all days were compared, 300 conversions on a Monday would be few."""
-    assert list(found(orders(140), SMALL_ON_MONDAYS, hour=23)) == [FEW]
+    for hour, usual in ((23, "300"), (22, "300 to 1,000")):  # Before 23:00, Sunday counts as well.
+        assert f"but {usual} are usual" in found(orders(140), SMALL_ON_MONDAYS, hour)[FEW]
     assert list(found(orders(300), SMALL_ON_MONDAYS, hour=23)) == []
 
 
@@ -255,6 +261,7 @@ def test_what_is_usual_again_is_forgotten(stream: str, ending: str, is_forgotten
     bad.unusual, later.streams, later.ending = [fault], {stream: orders()}, ending
     assert unusual_now(History([day(TODAY, bad)])) == [fault]
     assert unusual_now(History([day(TODAY, bad, later)])) == ([] if is_forgotten else [fault])
+    assert unusual_now(History([day(TODAY, bad), *days_of("visits")[:2]])) == []
 
 
 def test_a_line_for_each_rule() -> None:
