@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 from reporting_support import NAMES, NOW, TODAY, at, daily, history, overview, run, shop
 
-from target_liveintent.reporting.findings import NO_RUN
+from target_liveintent.reporting.findings import NO_RUN, advise
 from target_liveintent.reporting.history import FAILED, Unusual
+from target_liveintent.reporting.verdict import top_period, verdict_of
+from target_liveintent.run.counts import ALL_SOURCES, FIELDS, StreamCounts
 
-HOUR = dt.timedelta(hours=1)
+HOUR, MINUTE = dt.timedelta(hours=1), dt.timedelta(minutes=1)
 BROKEN = {"ending": "failed", "message": "the API denied access (401): renew the token"}
 VISITS = {"streams": {"visits": shop(0)}}
 BOTH = {"streams": {"visits": shop(), "orders": shop()}}
@@ -48,9 +50,9 @@ def test_what_makes_up_for_a_failure(runs: list[Any], is_well: bool) -> None:
 
 def test_a_failure_of_a_stream_that_does_not_come_any_more_is_forgotten() -> None:
     """After two days: it may have another name by now."""
-    runs = [*daily(40, 4), run(at(3, 13), **BROKEN, **VISITS)]
-    assert [one.cause for one in overview([*runs, *daily(3, 1)]).causes] == [FAILED]
-    assert overview([*runs, *daily(3)]).causes == []
+    runs = [*daily(40, 3), run(at(2), **BROKEN, **VISITS)]
+    assert overview([*runs, run(at(1)), run(at(0, 12, 4))]).causes[0].cause == FAILED
+    assert overview([*runs, *daily(1)]).causes == []
 
 
 def test_the_order_of_what_is_unusual() -> None:
@@ -80,6 +82,27 @@ def test_no_run() -> None:
     assert causes(run(at(0, 17), "replay"), max_age=29 * HOUR) == [NO_RUN]
     assert causes(run(at(0, 17), **BROKEN), max_age=HOUR) == [FAILED]
     assert (overview([]).last_run, overview([]).version) == (None, 1)
+
+
+def test_moments_from_which_something_else_is_said() -> None:
+    """A day after the last run, and seven days after a failure."""
+    good, bad = daily(40, 1), [*daily(40, 8), run(at(7), **BROKEN)]
+    for runs, now, before, after in (
+        (good, at(0), "Fewer conversions than usual", "There was no run in the last 24 hours."),
+        (bad, at(0, 12, 4), "accepts these conversions until 20 May", "no longer accepts"),
+    ):
+        assert before in " ".join(verdict_of(overview(runs, now)))
+        assert after in " ".join(verdict_of(overview(runs, now + MINUTE)))
+
+
+def test_what_would_help() -> None:
+    """What more than five percent lack is said, and that more than half were sent late."""
+    said = "24, 20 web and app, 22 web and app, 12 app, 9 web, 39, 42, 151"
+    for more, late, expected in ((0, 150, []), (1, 151, said.split(", "))):
+        one = {"events": 100} | {name: 95 - n * more for n, name in enumerate(FIELDS, 1)}
+        counts = StreamCounts(delivered=300, within_an_hour=300 - late)
+        counts.coverage = dict.fromkeys(ALL_SOURCES, one)
+        assert [line.partition(" conversions (")[0] for line in advise(counts)] == expected
 
 
 # What changed
@@ -114,8 +137,13 @@ def test_changes(runs: list[Any], expected: dict[str, list[str]]) -> None:
 
 
 def test_the_days_that_are_shown() -> None:
-    """None is before the history begins; today is the last, also without runs."""
+    """None is before the history begins; today is the last, also without runs.
+
+    The top of the page is about the last run only if the history has no other day.
+    """
     assert [one.runs for one in overview(daily(5, 2)).days] == [1, 1, 1, 1, 0, 0]
+    runs = [run(at(3), "backfill"), run(at(2))]
+    assert [top_period(overview(some))[1] for some in (runs[:1], runs)] == [runs[0], None]
 
 
 def test_who_asks_in_another_zone_hears_of_the_newest_runs() -> None:
