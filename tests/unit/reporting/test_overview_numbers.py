@@ -144,8 +144,10 @@ def test_figures(whole: Overview, number: int) -> None:
     ]
 
 
-def test_a_reason_of_earlier_days() -> None:
-    entries = [entry(at(back)) for back in range(20)]
-    entries[10].streams["orders"].rejected["no_identity"] = 3
+def test_reasons_of_thirty_days_and_three_months() -> None:
+    entries = [entry(at(back)) for back in range(90)]
+    for back in (29, 30):
+        entries[back].streams["orders"].rejected["no_identity"] = back
     found = overview(entries)
-    assert (found.reasons, found.last_24_hours.not_sent) == ({"no_identity": 3}, {})
+    assert (found.reasons, found.last_24_hours.not_sent) == ({"no_identity": 29}, {})
+    assert [one.first_day.month for one in found.months] == [5, 4, 3]

@@ -71,6 +71,7 @@ ELSEWHERE = (
     ("status", "expected"),
     [
         (DeliveryStatus(batches=9, waiting=7), []),
+        (DeliveryStatus(batches=9, fault="HTTP 503"), []),
         (DeliveryStatus(9, 7, 1, None, "HTTP 503"), [("WARNING", OUTAGE)]),
     ],
 )

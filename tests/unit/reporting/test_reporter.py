@@ -130,8 +130,10 @@ def test_progress_and_metrics_follow_a_run(
     reports.progress(RunCounts(), STATUS)
     assert "4 in flight (1 waiting)" in caplog.text
     shown = path.read_text()
-    for name, number in (("in_flight", 4), ("window", 5), ("rate", 1.5), ("success", 0)):
-        assert f"target_liveintent_{name} {float(number)}\n" in shown
+    for gauge in ("in_flight 4.0", "window 5.0", "rate 1.5", "success 0.0", "ended_at 0.0"):
+        assert f"target_liveintent_{gauge}\n" in shown
+    reports.progress(RunCounts(), STATUS._replace(batches=5))
+    assert path.read_text() == shown
     for kind, success in ((DONE, 1), (FAILED, 0)):
         reports.end(RunCounts(), Ending(kind), None)
         assert f"target_liveintent_success {success}.0\n" in path.read_text()
