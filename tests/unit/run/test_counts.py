@@ -50,12 +50,13 @@ def _report(
     delivered: int = 0,
     dropped: Mapping[str, int] | None = None,
     *,
-    filtered: int = 0,
+    others: int = 0,
     **rejected: int,
 ) -> RunCounts:
     report = RunCounts()
     counts = report.of("orders")
-    counts.read, counts.delivered, counts.filtered = read, delivered, filtered
+    counts.read, counts.delivered = read, delivered
+    counts.filtered = counts.unmapped = counts.not_replayed["other_account"] = others
     counts.dropped.update(dropped or {})
     counts.rejected.update(rejected)
     return report
@@ -103,8 +104,8 @@ def test_reasons() -> None:
             if reason != "already_sent"
             for percent, said in ((50, None), (49, "50 of 100"))
         ),
-        (_report(1_100, 50, filtered=1_000, invalid_source=50), 50, None),
-        (_report(1_100, 50, filtered=1_000, invalid_source=50), 49, "50 of 100"),
+        (_report(3_100, 50, others=1_000, invalid_source=50), 50, None),
+        (_report(3_100, 50, others=1_000, invalid_source=50), 49, "50 of 100"),
         # If nothing is delivered, ten are too many, unless the percentage is 100.
         (_report(10, invalid_source=10), 99, "nothing was delivered"),
         (_report(91, 1, invalid_source=90), 50, None),
@@ -155,14 +156,14 @@ def test_the_total_is_the_sum_of_streams() -> None:
             mapped=frozenset(columns),
         )
 
-    ours = Situation({"a": counts(1, "email")}, {"requests": 2, "retries": 1}).report
-    theirs = Situation(
-        {"a": counts(1, "md5"), "b": counts(1)}, {"requests": 7, "retries": 4}
-    ).report
+    names = ("requests", "retries", "throttled", "unproven")
+    ours = Situation({"a": counts(1, "email")}, dict.fromkeys(names, 2)).report
+    both = {"a": counts(1, "md5"), "b": counts(1)}
+    theirs = Situation(both, dict.fromkeys(names, 7)).report
     ours.add(theirs)
     assert ours.of("a") == counts(2, "email", "md5")
     assert ours.total == counts(3, "email", "md5")
-    assert (ours.total.unsettled, ours.requests, ours.retries) == (0, 9, 5)
+    assert [ours.total.unsettled, *(getattr(ours, name) for name in names)] == [0, 9, 9, 9, 9]
 
 
 def test_records_that_became_events() -> None:
