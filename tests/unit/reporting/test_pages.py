@@ -102,7 +102,7 @@ FIRST_RUN = run(
 )
 """A first run with rows of five days, of which some with a value could not be sent."""
 LATE_DAYS = shop(late=90, values={"EUR": amount(100, "4999.96")})
-ROUNDED = {"orders": shop(values={"EUR": amount(100, "5000.004")})}
+ROUNDED = {"orders": shop(values={"EUR": amount(100, "5000.004")})}  # Shown as 5,000.
 VISITS = {"streams": {"visits": shop(0)}}
 MANY = Unusual("dead_letters", "orders", "", at(0, 10), "14 records could not be sent")
 SITUATIONS: dict[str, Situation] = {
@@ -119,7 +119,6 @@ SITUATIONS: dict[str, Situation] = {
     "a replay beside": Situation(after(40, today(), run(at(0, 13), "replay"))),
     "no run for days": Situation(daily(40, 3)),
     "no run for too long": Situation(daily(40, 2), "no_run", 3 * HOUR),
-    # Amounts are compared as they are shown.
     "stopped": Situation(after(40, today(13, ROUNDED, **STOPPED))),
     "failed": Situation(
         after(40, today(9, **DENIED, **NOTHING), today(10, **DENIED, **NOTHING)), "failed"

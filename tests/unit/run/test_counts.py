@@ -271,9 +271,9 @@ SITUATIONS = {
     "a dry run of a replay": Situation({DEAD_LETTERS: REPLAYED}, {"dry_run": True}),
     "no consent: only in the first two, there is a mistake": Situation(
         {
-            "all": times(read=10, dropped={"no_consent": 10}),
+            "all": times(read=13, rejected={"mapping_failed": 3}, dropped={"no_consent": 10}),
             "all others were filtered or deleted": times(
-                read=30, filtered=5, dropped={"no_consent": 20, "deleted": 5}
+                read=34, filtered=5, unmapped=4, dropped={"no_consent": 20, "deleted": 5}
             ),
             "few": times(read=9, dropped={"no_consent": 9}),
             "guests": times(read=30, rejected={"no_identity": 10}, dropped={"no_consent": 20}),

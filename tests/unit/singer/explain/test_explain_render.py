@@ -110,13 +110,13 @@ def test_what_conversions_are_worth() -> None:
         assert line in lines
 
 
-@pytest.mark.parametrize("zone", ["+00:00", ""])
+@pytest.mark.parametrize("zone", ["+00:00", "", "?"])
 def test_the_setting_timezone(zone: str) -> None:
     """It is named where times need it; where none does, a warning says that it has no effect."""
     at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() - 86_400))
     lines = printed(schema(ALL), sale(event_time=f"{at}{zone}"), timezone="Asia/Tokyo")
     warned = "WARNING: setting 'timezone' has no effect on the event times of orders, because "
-    assert any(warned in line for line in lines) == bool(zone)
+    assert any(warned in line for line in lines) == (zone == "+00:00")
     noted = "  (times without a zone are in Asia/Tokyo: setting timezone)"
     named = [line.split()[0] for line in lines if line.endswith(noted)]
     assert named == ([] if zone else ["event_time"])
@@ -126,9 +126,10 @@ def test_what_a_run_would_lose() -> None:
     """A filter that removes everything, and keys that are places in a file, are warned of."""
     opening = schema((*EVENT, "is_test", "order_ref"), keys=["_sdc_path", "_sdc_line_number"])
     sales = [sale(is_test="0", order_ref=f"A-{number}") for number in range(5)]
-    own = {**OWN, "__filter__": "not get('is_test')"}
-    lines = printed(opening, *sales, maps={"orders": own})
-    assert "  WARNING: the filter of the map removes all 5 records. " in "\n".join(lines)
+    own = {**OWN, "event_id": "order_ref", "__filter__": "not get('is_test')"}
+    lines = printed(opening, sales[0], maps={"orders": own})
+    (line,) = [one for one in lines if "WARNING" in one]
+    assert line.startswith("  WARNING: the filter of the map removes all ")
     lines = printed(opening, *sales, maps={"orders": OWN})
     assert (
         "  WARNING: the key properties _sdc_path, _sdc_line_number only say where in a file a"
