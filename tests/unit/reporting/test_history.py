@@ -17,7 +17,7 @@ from reporting_support import MONDAY as TODAY
 from reporting_support import MadeUpRun, days_before, figures, named, reporter, shop
 from reporting_support import on as at
 from syrupy.assertion import SnapshotAssertion
-from unit_support import DAY, SETTINGS, TIME
+from unit_support import DAY, MD5, SETTINGS, TIME
 
 from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.privacy.redaction import hide_token
@@ -194,9 +194,9 @@ def test_a_day_has_the_sums_of_its_usual_runs() -> None:
 
 def test_what_a_run_leaves(snapshot: SnapshotAssertion) -> None:
     """The figures are those of the summary and of the report, kept apart by stream."""
-    run = MadeUpRun().deliver(40).deliver(3, "visits", source="offline", at=TIME + 20 * DAY)
-    run.deliver(2, value="1e15", currency="JPY").deliver(1, currency=None)
-    run.reject("orders", no_identity=2, no_consent=3).reject("visits", no_identity=1)
+    run = MadeUpRun().deliver(40, email=None, md5=MD5).reject(no_identity=2, no_consent=3)
+    run.deliver(3, "visits", source="offline", at=TIME + 20 * DAY).reject("visits", no_identity=1)
+    run.deliver(2, value="1e15", currency="JPY").deliver(1, currency=None, email=None)
     run.counts.of("orders").causes["value: x"] = 1  # The user's texts are left out.
     left = run.record(no_identity=1)
     assert msgspec.json.format(msgspec.json.encode(left), indent=1).decode() == snapshot

@@ -14,7 +14,8 @@ from target_liveintent.reporting.metrics import METRICS, MetricsFile
 from target_liveintent.reporting.rules import RULES
 from target_liveintent.run.counts import RunCounts
 
-FAULT = Unusual("conversions", "orders", "", dt.datetime.now(tz=dt.timezone.utc), "words")
+NAMES, NOW = ("orders", "gone"), dt.datetime.now(tz=dt.timezone.utc)
+FAULTS = [Unusual("conversions", name, "", NOW, "words") for name in NAMES]
 
 
 def report(clock: FakeClock) -> RunCounts:
@@ -48,7 +49,7 @@ def test_the_end_of_a_run(tmp_path: Path) -> None:
     clock.now = 1_000.5
     file, counts = metrics(path, clock), report(clock)
     clock.now = 1_060.5
-    file.end(counts, success=True, unusual=[FAULT])
+    file.end(counts, success=True, unusual=FAULTS)
     found = read(path)
     assert {name.partition(" ")[0] for name in found} == set(METRICS)
     other = {name: number for name, number in found.items() if 'of "a"' in name}
@@ -65,7 +66,7 @@ def test_the_end_of_a_run(tmp_path: Path) -> None:
         "records not_replayed orders": 4,
         "not_sent no_identity orders": 2,
         "not_sent suppressed orders": 1,
-        **{f"unusual {rule} orders": rule == "conversions" for rule in RULES},
+        **{f"unusual {rule} {one}": rule == "conversions" for rule in RULES for one in NAMES},
         "requests": 7,
         "retries": 3,
         "throttled": 2,
