@@ -135,7 +135,6 @@ CASES: list[tuple[StreamCounts, list[Day], list[tuple[str, str]]]] = [
     (orders(7), OF_20, []),
     (NOTHING, OF_20, [FEW]),
     (NOTHING, usual_days(20, orders(5)), []),
-    (orders(2, having={}), OF_20, [FEW]),
     (orders(1, having={}), ALWAYS, [FEW]),
     (orders(9, having={}), ALWAYS, [FEW, MD5]),
     (orders(), SOME_WITHOUT_SALES, []),
