@@ -207,7 +207,7 @@ def describe(explained: Explained, settings: Settings) -> ExplainedStream:
     if plan.is_used:
         _describe_fields(described, explained, settings)
     counts = explained.counts
-    if converted := counts.read - counts.unmapped - counts.unsettled:
+    if converted := counts.read - counts.unmapped:
         described.records = _records(explained, converted)
         described.warnings = list(_warnings(explained, settings))
     return described
