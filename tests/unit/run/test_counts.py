@@ -266,7 +266,7 @@ SITUATIONS = {
     "values in two currencies": Situation(
         {"orders": StreamCounts(read=3, delivered=3, values={"EUR": TWO, "USD": ONE})}
     ),
-    "a replay": Situation({DEAD_LETTERS: REPLAYED}),
+    "a replay": Situation({DEAD_LETTERS: times(read=2, not_replayed={"other_account": 2})}),
     "a dry run of a replay": Situation({DEAD_LETTERS: REPLAYED}, {"dry_run": True}),
     "no consent: only in the first two, there is a mistake": Situation(
         {
@@ -300,6 +300,7 @@ def test_what_a_run_says(name: str, snapshot: SnapshotAssertion) -> None:
     lines += [f"warnings: {line}" for line in summary.warnings(report, situation.timezone)]
     lines += [f"advice: {line}" for line in summary.advice(report, "liveintent.sqlite")]
     assert "\n".join(lines) == snapshot
+    assert "dead letters are in" not in "\n".join(summary.advice(report, None))
 
 
 @pytest.mark.parametrize("name", ["nothing was read", "a zone that is never used"])
