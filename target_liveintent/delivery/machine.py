@@ -93,7 +93,7 @@ class DeliveryMachine:
         self._jobs: list[Job] = []  # The oldest first.
         self._drained = False
         self._silence = _SILENT_INTERVALS * settings.flush_interval_seconds
-        self._silent_at = 0.0  # When the input counts as silent; 0 if that is to be computed.
+        self._silent_at: float | None = None  # When the input counts as silent, once computed.
         self._ends_at = math.inf
         self._failure: Exception | None = None
         self._in_flight = 0
@@ -109,7 +109,7 @@ class DeliveryMachine:
     def add(self, batch: Batch) -> None:
         """Take a batch to deliver."""
         self._drained = False
-        self._silent_at = 0.0
+        self._silent_at = None
         self._jobs.append(Job(batch))
         self._finish_jobs()
 

@@ -116,9 +116,9 @@ class _Limited(socket.socket):
 class _LimitedTls(_Limited, ssl.SSLSocket):
     """The same over TLS."""
 
-    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 (as in ssl)
+    def do_handshake(self, *args: Any) -> None:
         self._limit()
-        super().do_handshake(block)
+        super().do_handshake(*args)
 
 
 class _Dialing(HTTPConnection):

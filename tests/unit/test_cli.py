@@ -272,6 +272,7 @@ def test_a_replay(
     [
         (ConfigurationError("wrong"), (2, "wrong")),
         (InputError("odd"), (1, "odd")),
+        (InputError("odd: paste\nthis: 1"), (1, "this: 1 #")),
         (RecordsWithoutSchemaException("early"), (1, "early")),
         (ValueError("ann@example.com"), (1, "the run ended with an unexpected ValueError")),
     ],

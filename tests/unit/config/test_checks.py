@@ -95,6 +95,7 @@ WRONG: list[tuple[Any, ...]] = [
         *("https://x.example:port", "http://[x.example", "https://x.example?a=s3cr3t"),
         *("https://x.example#s3cr3t", "http://x.example#@127.0.0.1", "https://x .example"),
         *("https://x.example/a b", "http://x.example", "http://conversions.liveintent.com"),
+        *("https://x.example:0", "https://x.example/\u200b"),
         *("http://0.0.0.0", "http://10.0.0.1", "http://127.0.0.1.x.example"),
         *("http://localhost.x.example", "http://x.example/127.0.0.1"),
         *("http://localhost@x.example", "http://127.0.0.1:80@x.example"),
@@ -148,7 +149,8 @@ def test_a_wrong_value(name: str, said: str, value: Any) -> None:
 
 RIGHT: list[tuple[Any, ...]] = [
     ("customer_id", "b-zzzz", "a-0000", " a-1b2c\n"),
-    ("pixel_id", 1, 12345.0, "12345"),
+    ("pixel_id", 1, 12345.0, "12345", 2**63 - 1),
+    ("limit", 1),
     ("dry_run", True, "True", "false", "0"),
     ("batch_size_rows", 1, 100),
     ("max_concurrent_requests", 1, 256),
@@ -169,7 +171,7 @@ RIGHT: list[tuple[Any, ...]] = [
         *("https://conversions.liveintent.com", "https://conversions.liveintent.com/"),
         *("https://proxy.example:8443/prefix", "https://x.example/{customer_id}/events"),
         *("http://127.0.0.1:8086", "http://127.9.9.9", "http://localhost:8086/"),
-        *("http://LOCALHOST", "http://[::1]:8086"),
+        *("http://LOCALHOST", "http://[::1]:8086", "http://api.localhost"),
     ),
     (
         "stream_maps",

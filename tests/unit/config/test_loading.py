@@ -48,7 +48,8 @@ def test_what_meltano_reads() -> None:
     ]
     without = {name for name, schema in properties.items() if "default" not in schema}
     assert without >= {"customer_id", "auth_token", "pixel_id", "stream_maps"}
-    assert properties["history_days"]["default"] == 400
+    numbers = [one["default"] for one in properties.values() if type(one.get("default")) is int]
+    assert numbers == [100, 64, 60, 30, 300, 50, 400]
     assert properties["presets"]["additionalProperties"]["enum"] == list(PRESETS)
 
 
@@ -88,7 +89,9 @@ def test_groups() -> None:
     ]
     assert len(shown) <= 29
     text = "\n".join(about_lines())
-    assert "\nPace:\n  batch_size_rows (100): How many events" in text
+    assert "\nPace:\n  batch_size_rows (100): How many events a request may contain" in text
+    assert " 1 to 100.\n" in text
+    assert "no source. One of `app`, `offline`, `web`.\n" in text
 
 
 # Files

@@ -211,14 +211,14 @@ def test_an_answer_that_another_one_may_follow(status: str) -> None:
 
 
 def test_an_answer_before_the_end_of_the_request() -> None:
-    """A server that hangs up on a request that is too large has said so before."""
+    """A server that hangs up on a request that it refuses has said so before."""
 
     def refuse(connection: socket.socket, _: threading.Event) -> None:
         connection.recv(65_536)
-        connection.sendall(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n")
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
 
     with serving(refuse) as port:
-        assert status_of(route_to(port), 5.0, LONG_BODY) == 413
+        assert status_of(route_to(port), 5.0, LONG_BODY) == 400
 
 
 def test_a_success_before_the_end_of_the_request() -> None:

@@ -178,7 +178,7 @@ def test_a_certificate_after_a_good_one(
     [
         # A proxy whose refusal may pass,
         (["502 Bad Gateway"], [FAULT], "the proxy could not connect"),
-        (["503 Busy"], [FAULT], "the proxy could not connect"),
+        (["500 Broken"], [FAULT], "the proxy could not connect"),
         (["429 Too Many Requests"], [FAULT], "the proxy could not connect"),
         # and one that refuses after it has connected.
         (

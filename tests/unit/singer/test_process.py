@@ -117,6 +117,12 @@ def test_a_main_thread_that_hangs() -> None:
     assert 0.2 <= took < 10
 
 
+def test_another_signal_later() -> None:
+    """It ends the process at once, with the code of that signal and no word."""
+    hang = "os.kill(os.getpid(), signal.SIGINT); signals._received_at -= 2.1"
+    assert run(f"{hang}; os.kill(os.getpid(), signal.SIGTERM)\n{FOR_EVER}")[:2] == (143, "")
+
+
 def test_a_standard_error_that_is_full() -> None:
     """It is ended although nobody reads the log."""
     code, _, took = run(FULL, signal.SIGTERM, read_log=False)

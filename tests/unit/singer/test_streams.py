@@ -196,6 +196,13 @@ def test_warnings(
     assert found.streams.has_events == any(gives_events)
 
 
+def test_an_input_without_a_stream(caplog: pytest.LogCaptureFixture) -> None:
+    """The run does well, so a warning says that the tap may have failed."""
+    Registering().streams.warn_at_end()
+    (said,) = caplog.messages
+    assert said.startswith("the input contains neither a record nor a SCHEMA, because the tap")
+
+
 @pytest.mark.parametrize("stream", [DEAD_LETTERS, DELIVERED_EVENTS])
 def test_streams_of_the_own_commands_are_refused(stream: str) -> None:
     """Their events would be sent again, whatever the settings say of other streams."""

@@ -144,7 +144,7 @@ def test_an_unforeseen_failure_is_not_shown(
             raise
 
     for known, said in (
-        ("", r"unexpected ValueError in .*\.py, line \d"),
+        ("", r"unexpected ValueError in .*test_spark_task\.py, line \d"),
         ("a reason", "a reason"),
     ):
         with pytest.raises(RunError, match=said) as raised:
