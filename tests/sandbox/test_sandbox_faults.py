@@ -43,9 +43,9 @@ def test_drop(sandbox: Sandbox, post: Post, when: str, source: str, accepted: in
 def test_latencies_add_up(sandbox: Sandbox, post: Post) -> None:
     """Latencies add up, and combine with other faults."""
     delay = {"kind": "latency", "seconds": 0.06}
-    sandbox.add_faults(delay, {"kind": "status", "status": 500}, delay)
+    sandbox.add_faults(delay, {"kind": "status", "status": 599}, delay)
     started = time.monotonic()
-    assert post([event()]).status_code == 500
+    assert post([event()]).status_code == 599
     assert time.monotonic() - started >= 0.12
     assert sandbox.faults == {}
 
@@ -129,7 +129,10 @@ def test_faults_over_http(post: Post, call: Call) -> None:
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"kind": "fire"}, "Invalid value 'fire'"),
     ({"kind": "status"}, "missing required field `status`"),
+    ({"kind": "status", "status": 399}, "`int` >= 400"),
     ({"kind": "status", "status": 600}, "`int` <= 599"),
+    ({"kind": "status", "status": 500, "times": 0}, "`int` >= 1"),
+    ({"kind": "latency", "seconds": 600.1}, "`float` <= 600"),
     ({"kind": "status", "status": 500, "header": {}}, "unknown field `header`"),
     ({"kind": "drop", "when": "later"}, "Invalid enum value 'later'"),
     ({"kind": "refuse"}, "needs `event_ids` or `where`"),
@@ -141,7 +144,7 @@ def test_rejects_an_invalid_fault(
     sandbox: Sandbox, call: Call, fault: dict[str, Any], message: str
 ) -> None:
     """An invalid fault is rejected with its position, and no fault of the list is added."""
-    good = {"kind": "status", "status": 500}
+    good = {"kind": "status", "status": 400}
     answer = call("/faults", "POST", json=[good, fault])
     assert answer.status_code == 422
     assert message in answer.json()["error"]

@@ -158,6 +158,12 @@ def test_refuses_to_start(sandbox: Sandbox) -> None:
         assert message in errors
 
 
+def test_a_sandbox_that_is_never_stopped() -> None:
+    """It does not keep its process alive."""
+    code = "from target_liveintent.sandbox import Sandbox; print(Sandbox().__enter__().url)"
+    assert run(code=code)[0] == 0
+
+
 def test_without_the_extra() -> None:
     """Without the extra's packages, the program says how to install them."""
     code, output, errors = run(code=f"import sys; sys.modules['uvicorn'] = None; {START}")
