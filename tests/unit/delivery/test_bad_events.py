@@ -292,12 +292,14 @@ def test_what_comes_after_events_that_were_given_up() -> None:
 # What blames no event
 
 
-@pytest.mark.parametrize("failure", [FAULT, BUSY])
+@pytest.mark.parametrize("failure", [FAULT, BUSY, SILENT])
 def test_a_single_event_with_nothing_after_it(failure: Answer) -> None:
     """If nothing was accepted after its first fault, it may be an outage: the run fails."""
     sent = send(2, answers_on({1}, failure), 64, batch_size=1, max_retry_seconds=20)
     assert isinstance(sent.failure, OutageError)
     assert (sent.delivered, sent.rejected) == ([0], set())
+    # Nor may one be blamed that was only sent together with the bad one.
+    assert send(8, answers_on({0}, failure), 64, max_retry_seconds=5).rejected <= {0}
 
 
 def test_a_lack_of_descriptors_blames_no_event() -> None:
