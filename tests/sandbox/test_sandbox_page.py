@@ -61,6 +61,8 @@ def test_shows_counts(sandbox: Sandbox, post: Post, call: Call) -> None:
     assert 'id="meter-sha2" max="1500" value="0"' in text
     assert '[{"kind":"refuse","event_ids":["e-1"]}]' in text
     assert 'data-path="/faults/' in text
+    # Four switches have a number, which people read as well.
+    assert len(re.findall(r'"(?:status|seconds)":(\d+)\b.*?soft">[^<]*\b\1\b', text)) == 4
 
 
 def test_lists_the_newest(post: Post, call: Call) -> None:

@@ -150,7 +150,6 @@ def test_a_wrong_value(name: str, said: str, value: Any) -> None:
 RIGHT: list[tuple[Any, ...]] = [
     ("customer_id", "b-zzzz", "a-0000", " a-1b2c\n"),
     ("pixel_id", 1, 12345.0, "12345", 2**63 - 1),
-    ("limit", 1),
     ("dry_run", True, "True", "false", "0"),
     ("batch_size_rows", 1, 100),
     ("max_concurrent_requests", 1, 256),

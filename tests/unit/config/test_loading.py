@@ -89,9 +89,8 @@ def test_groups() -> None:
     ]
     assert len(shown) <= 29
     text = "\n".join(about_lines())
-    assert "\nPace:\n  batch_size_rows (100): How many events a request may contain" in text
-    assert " 1 to 100.\n" in text
-    assert "no source. One of `app`, `offline`, `web`.\n" in text
+    assert "\nPace:\n  batch_size_rows (100): How many events" in text
+    assert text.count(". One of ") == sum("enum" in one for one in SCHEMA["properties"].values())
 
 
 # Files

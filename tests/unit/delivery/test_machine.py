@@ -296,6 +296,9 @@ def test_a_request_takes_no_longer_than_the_budget() -> None:
     assert client.within[0] == 30
     assert all(5.0 <= seconds <= 20.0 for seconds in client.within[1:])
     assert client.within[-1] == 5.0
+    machine = machine_with("1", max_retry_seconds=20, max_requests_per_minute=1)
+    answer(machine, FAULT)
+    assert machine.next(NOW, NOW) == NOW + 60  # The end of the budget lifts no limit of the user's.
 
 
 # A batch with an event on which the API fails
@@ -402,8 +405,10 @@ def test_a_stop_while_a_refused_event_waits_for_others(
 ) -> None:
     """Its outcome depends on whether the input ends."""
     machine = machine_with("1", accepted=True)
-    answer(machine, REFUSED)
+    sent = request(machine)
     machine.stop(NOW + 5.0)
+    assert machine.next(NOW, NOW) == NOW + 5.0
+    machine.answered(sent, REFUSED, NOW)
     assert machine.next(NOW, NOW) == NOW + 5.0
     if input_ends:
         machine.drain()

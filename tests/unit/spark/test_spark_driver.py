@@ -60,7 +60,7 @@ def test_a_write_that_ends_well(job: Job, said: pytest.LogCaptureFixture) -> Non
     assert ended(job, done(**rejected("no_identity", 1, 19)), good) is None
     assert "total: read 40, filtered 0, unmapped 0, delivered 39, dead-lettered 1" in said.text
     assert "(run run-1)" in said.text
-    assert ", 0.0 s" in said.text
+    assert "throttled, 0." in said.text  # Seconds.
     assert "dead letters are in" not in said.text  # That is the store's.
     assert ended(job) is None  # An empty DataFrame.
     assert "total: read 0" in said.text
