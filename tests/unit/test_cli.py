@@ -602,8 +602,8 @@ def test_a_report_needs_a_path(program: Program) -> None:
 def test_health_of_a_run_that_is_too_old(program: Program) -> None:
     """With --max-age, a good run is not enough: it must have ended since then."""
     assert program(**CONFIG).exit_code == 0
-    options = ([], ["--max-age=0.5"], ["--max-age=1e-9"])
-    assert [program("health", *given, **CONFIG).exit_code for given in options] == [0, 0, 3]
+    commands = ("health", "health --max-age=0.5", "health --max-age=1e-9")
+    assert [program(*one.split(), **CONFIG).exit_code for one in commands] == [0, 0, 3]
 
 
 # What is printed

@@ -82,13 +82,13 @@ def proxy(*answers: str) -> Server:
 def posts(monkeypatch: pytest.MonkeyPatch) -> Posts:
     """Return a function of a port and a count, which posts so often by one client.
 
-    The port is that of the API, or of a proxy whose scheme is given.
+    The port is that of the API, or of a proxy if its scheme is given, maybe empty for http.
     """
 
-    def post(port: int, count: int = 1, scheme: str = "") -> list[Answer]:
-        if scheme:
-            monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://user:secret@127.0.0.1:{port}")
-        url = BEHIND if scheme else f"https://127.0.0.1:{port}"
+    def post(port: int, count: int = 1, scheme: str | None = None) -> list[Answer]:
+        if scheme is not None:
+            monkeypatch.setenv("HTTPS_PROXY", f"{scheme}user:secret@127.0.0.1:{port}")
+        url = f"https://127.0.0.1:{port}" if scheme is None else BEHIND
         client = Client(settings(api_url=url))
         return [client.post(b"[{}]", ["1"], 2.0) for _ in range(count)]
 
@@ -134,7 +134,7 @@ def test_a_certificate(posts: Posts, server_tls: Tls, words: str, advice: str) -
 def test_a_proxy_that_refuses(posts: Posts, status: str) -> None:
     """A proxy that refuses to connect ends the run at once."""
     with serving(proxy(status)) as port:
-        (answer,) = posts(port, scheme="http")
+        (answer,) = posts(port, scheme="")
     assert answer.verdict is UNREACHABLE
     words = f"the proxy refused to connect (HTTP {status[:3]}). Check the user and the password in"
     assert words in answer.detail
@@ -149,7 +149,7 @@ def test_a_proxy_that_refuses(posts: Posts, status: str) -> None:
 def test_a_proxy_over_https(posts: Posts, server_tls: Tls, words: str) -> None:
     """A proxy that is to be reached over https, and is not, ends the run at once."""
     with serving(accept if server_tls else answer_http, server_tls) as port:
-        (answer,) = posts(port, scheme="https")
+        (answer,) = posts(port, scheme="https://")
     assert answer.verdict is UNREACHABLE
     assert words in answer.detail
 
@@ -193,7 +193,7 @@ def test_a_proxy_that_cannot_now(
 ) -> None:
     """A refusal that may pass is a network fault."""
     with serving(proxy(*statuses)) as port:
-        answers = posts(port, len(statuses), scheme="http")
+        answers = posts(port, len(statuses), scheme="")
     assert [answer.verdict for answer in answers] == verdicts
     (fault,) = (answer.detail for answer in answers if answer.verdict is FAULT)
     assert fault.startswith(detail)
@@ -203,7 +203,7 @@ def test_a_proxy_that_is_not_there(posts: Posts) -> None:
     """A proxy that cannot be reached is a network fault."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    (answer,) = posts(port, scheme="http")
+    (answer,) = posts(port, scheme="")
     assert (answer.verdict, answer.detail) == (FAULT, "the proxy could not connect")
 
 
