@@ -34,7 +34,6 @@ from target_liveintent.errors import (
 
 DENIED = Answer(Verdict.DENIED, "HTTP 403", 403)
 LARGE = Answer(Verdict.REFUSED, "HTTP 413", 413)
-LONG_WAIT = Answer(Verdict.LIMITED, "HTTP 429", 429, retry_after=60.0)
 ROTATED = Answer(Verdict.ROTATED, "HTTP 401", 401)
 WAIT = Answer(Verdict.LIMITED, "HTTP 429", 429, retry_after=9.0)
 
