@@ -200,6 +200,7 @@ READS: dict[str | None, tuple[str, ...]] = {
     "id, total": ("record['total'] or _['id']",),
     "customer, email, total": ("coalesce(get('email'), get('customer.email'), total)",),
     "email, self": ("self",),
+    "a b.c": ("_.get('a b.c')",),
     "get": ("get",),
     "strip": ("lower(strip)",),
     None: ("str(_)", "record", "_.items()", "[t for t in tags]", "get(email)"),
