@@ -1,7 +1,6 @@
 """The presets: what they make of records in their taps' shapes, and how they meet own maps."""
 
 import functools
-import pathlib
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ import yaml
 from preset_records import LI_DID, OTHER_DID, PAGE, Record, changed, hashes, paths, sample
 from unit_support import BARE, NOW, convert_both_ways
 
-from target_liveintent.config import SCHEMA, problems
+from target_liveintent.config import problems
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.model import Conversion
@@ -80,13 +79,6 @@ def check(name: str, changes: Record, wanted: Any, **options: Any) -> None:
 
 
 # The files
-
-
-def test_each_preset_has_a_file() -> None:
-    """Table, files and setting name the same presets."""
-    folder = pathlib.Path(presets.__file__).parent
-    assert {path.stem for path in folder.glob("*.yaml")} == set(PRESETS)
-    assert SCHEMA["properties"]["presets"]["additionalProperties"]["enum"] == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)

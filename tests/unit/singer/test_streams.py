@@ -9,14 +9,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from preset_records import sample
 from singer_sdk.exceptions import InvalidJSONSchema
 from unit_support import ACCOUNT, sha256
 
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.errors import InputError, StreamMappingError
-from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.mapping.stream_maps import StreamPlan
 from target_liveintent.singer.reader import Message
 from target_liveintent.singer.streams import (
@@ -131,7 +129,6 @@ def test_a_preset_is_advised_once(is_in_use: bool) -> None:
 MAPPED = ("created", "mail")
 COPY = {**MAP, "__source__": "orders"}
 SKIPPED = "stream '{}' is skipped: no stream map names it{}"
-READS = "in the map of '{}', '{}' reads '{}', which is not in the tap's SCHEMA{}"
 DID_YOU_MEAN = "; did you mean '{}'?"
 WRONG_COLUMN = "the map of 'orders' sets 'valeu', but events have no such column"
 
@@ -209,20 +206,6 @@ def test_streams_of_the_own_commands_are_refused(stream: str) -> None:
     said = "use target-liveintent replay FILE, or target-liveintent replay - for standard input"
     with pytest.raises(InputError, match=said):
         Registering({"__else__": "__NULL__"}).send(stream)
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_what_a_preset_reads_in_vain(name: str, caplog: pytest.LogCaptureFixture) -> None:
-    """It is no mistake of the user's; one in a column that the user adds is."""
-    presets = {"orders": name}
-    columns = tuple(sample(name, 0.0).record)
-    Registering(presets=presets).send("orders", columns)
-    assert caplog.messages == []
-    own = {"orders": {"order_id": "get('numbr')"}}
-    Registering(own, presets=presets).send("orders", ("number", *columns))
-    assert caplog.messages == [
-        READS.format("orders", "order_id", "numbr", DID_YOU_MEAN.format("number"))
-    ]
 
 
 # Validation of records: the place and the rule are named, and never the value
