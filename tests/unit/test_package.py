@@ -4,10 +4,6 @@ import re
 import subprocess
 import sys
 from importlib import metadata
-from pathlib import Path
-
-import pytest
-import yaml
 
 ABOUT = metadata.metadata("target-liveintent")
 LINK = re.compile(r"\]\(([^)]+)\)")
@@ -24,22 +20,6 @@ def test_links_of_the_description_are_absolute() -> None:
     pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", description)
     assert pictures
     assert all(f"/raw/v{version}/" in picture for picture in pictures)
-
-
-WORKFLOW = Path(__file__).parents[2] / ".github" / "workflows" / "test.yml"
-
-
-@pytest.mark.skipif(not WORKFLOW.exists(), reason="not a checkout")
-def test_classifiers_are_what_is_tested() -> None:
-    """Each version of Python, and the system, that the classifiers name is one that CI has."""
-    classifiers = ABOUT.get_all("Classifier") or []
-    pythons = re.findall(r"Python :: (3\.\d+)$", "\n".join(classifiers), re.MULTILINE)
-    assert ABOUT["Requires-Python"] == f">={pythons[0]}"
-    job = yaml.safe_load(WORKFLOW.read_text(encoding="utf-8"))["jobs"]["test"]
-    assert job["strategy"]["matrix"]["python"] == pythons
-    assert job["runs-on"].startswith("ubuntu")
-    systems = [one for one in classifiers if one.startswith("Operating System")]
-    assert systems == ["Operating System :: POSIX :: Linux"]
 
 
 CORE = ("config", "conversions.builder", "delivery.client", "mapping", "run.run", "spark")
