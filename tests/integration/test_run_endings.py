@@ -31,17 +31,11 @@ from target_liveintent.sandbox import Sandbox
 MAPS = {"orders": {}}
 
 
-def read_all(run: Running, mark: str = "mark") -> None:
-    """Wait until everything that was sent so far has been read."""
-    run.send(schema(mark, ("id",)))
-    wait_until(lambda: f"'{mark}'" in run.log, "the warning that no map names the marking stream")
-
-
 def test_idle(target: Launcher, sandbox: Sandbox) -> None:
     """On an idle input, a signal delivers what waits, writes its STATE and ends, within seconds."""
     run = target.start(flush_interval_seconds=600, stream_maps=MAPS)
-    run.send(schema(columns=WITH_ID), *numbered(3), state({"n": 3}))
-    read_all(run)
+    run.send(schema(columns=WITH_ID), *numbered(3), state({"n": 3}), schema("mark", ("id",)))
+    wait_until(lambda: "'mark'" in run.log, "the warning that no map names the last stream")
     assert sandbox.stats.requests == 0
     run.signal(signal.SIGINT).wait(5)
     assert (run.code, run.states) == (130, [{"n": 3}])

@@ -78,10 +78,7 @@ def test_letters_from_elsewhere(to_server: Launcher, server: FaultyServer) -> No
     assert sorted(to_server.letters) == ["bad", "bad-value", "other"]
 
 
-# Whose dead letters
-
-
-# How it ends
+# During a run
 
 
 EVENTS = 10_000

@@ -26,11 +26,6 @@ def tile(page: Page, name: str) -> Locator:
     return page.locator("#tiles div", has_text=name).locator("dd")
 
 
-def expect_events(page: Page, *event_ids: str) -> None:
-    """Wait until the list of events contains exactly these, in this order."""
-    expect(page.locator("#events a")).to_have_text(list(event_ids))
-
-
 def test_follows_a_run(own_sandbox: Sandbox, target: Launcher, open_page: OpenPage) -> None:
     """While a target runs, the page shows what arrives without a reload."""
     with open_page(own_sandbox.url) as page:

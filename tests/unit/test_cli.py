@@ -324,10 +324,7 @@ def test_explain_reads_the_environment(program: Program, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [
-        *({"limit": -1}, {"customer_id": "x"}, {"ledger_path": "x"}, {"store": "nowhere/x"}),
-    ],
+    "wrong", [{"limit": -1}, {"customer_id": "x"}, {"ledger_path": "x"}, {"store": "nowhere/x"}]
 )
 def test_explain_checks_the_settings(program: Program, wrong: dict[str, Any]) -> None:
     """A wrong setting fails as in a run, also one of the account."""
