@@ -36,6 +36,7 @@ from __future__ import annotations
 
 import math
 import random
+import statistics
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
@@ -138,7 +139,7 @@ class Window:
         self._latencies.append(now - started_at)
         if len(self._latencies) < max(ROUND, self.width):
             return
-        latency = sorted(self._latencies)[len(self._latencies) // 2]
+        latency = statistics.median(self._latencies)
         self._latencies.clear()
         self.best = min(latency, self.best)
         if latency <= SLOW * self.best:
