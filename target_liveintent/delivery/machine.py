@@ -182,9 +182,10 @@ class DeliveryMachine:
 
     @property
     def is_full(self) -> bool:
-        """Whether enough batches still have something to send: twice as many as may be in flight.
+        """Whether enough batches still have something to send, those in flight among them.
 
-        While events of a batch have failed, more may come, to compare them with others.
+        They are up to twice as many as may be in flight, and all that the pool may hold while
+        events of a batch have failed, which must be compared with others.
         """
         failed = any(one.refused_at is not None or one.failed_at < math.inf for one in self._jobs)
         most = self._size if failed else max(_FEWEST, 2 * self._pace.window)

@@ -42,8 +42,8 @@ _spellings: set[str] = set()
 def redact_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns as a dead letter may hold them: JSON values without addresses and nulls.
 
-    A further column, `scrubbed`, lists those whose text is another one than came, such as one with
-    a hash in place of an address: no replay sends them.
+    A further column, `scrubbed`, has the columns whose text is another one than came, such as one
+    with a hash in place of an address, with this text: no replay sends it.
     """
     written = {name: value for name, value in columns.items() if value is not None}
     for name in list(written):
@@ -56,7 +56,7 @@ def redact_column(columns: dict[str, Any], name: str) -> None:
     before = columns[name]
     columns[name] = written = redact_value(before)
     if isinstance(written, str) and written != before and not isinstance(before, _TEXTS):
-        columns["scrubbed"] = [*columns.get("scrubbed", ()), name]
+        columns["scrubbed"] = {**columns.get("scrubbed", {}), name: written}
 
 
 def redact_value(value: Any, depth: int = 0) -> Any:
@@ -67,8 +67,10 @@ def redact_value(value: Any, depth: int = 0) -> Any:
         return {_redact_text(str(k)): redact_value(v, depth + 1) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [redact_value(inner, depth + 1) for inner in value]
-    is_number = isinstance(value, Decimal) and value.is_finite()
-    if value is None or is_number or isinstance(value, (float, int)):
+    if isinstance(value, (float, Decimal)):
+        number = Decimal(value)
+        value = None if number.is_nan() else value if number.is_finite() else str(value)
+    if value is None or isinstance(value, (float, int, Decimal)):
         return value
     if isinstance(value, (dt.date, dt.time)):
         return value.isoformat()

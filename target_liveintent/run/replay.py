@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from target_liveintent.conversions.builder import EventBuilder, window_end
-from target_liveintent.conversions.coerce import Unusable, positive_integer
+from target_liveintent.conversions.coerce import OPTIONAL, Unusable, positive_integer
 from target_liveintent.conversions.model import DEAD_LETTERS, Conversion, Rejection
 from target_liveintent.mapping.stream_maps import RecordConverter, StreamPlan
 from target_liveintent.privacy.suppression import Suppressions
@@ -84,7 +84,16 @@ class ReplayConverter(RecordConverter):
 
 
 def to_replay(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a dead letter in which those columns are unusable whose text is not what came."""
+    """Return a dead letter without texts that are not what came, unless somebody has edited them.
+
+    A column that the settings can fill is unusable instead, as it was before.
+    """
     scrubbed = record.get("scrubbed")
-    names = scrubbed if isinstance(scrubbed, list) else []
-    return {name: _NOT_KEPT if name in names else value for name, value in record.items()}
+    written = scrubbed if isinstance(scrubbed, dict) else {}
+    columns = {}
+    for name, value in record.items():
+        if name not in written or value != written[name]:
+            columns[name] = value
+        elif name not in OPTIONAL:
+            columns[name] = _NOT_KEPT
+    return columns

@@ -26,6 +26,9 @@ from target_liveintent.store.ledger import Claim
 _T = TypeVar("_T")
 TICK = 1.0
 """The most seconds between two checks of what is due."""
+_ROOM = 0.05
+"""Seconds after which a run looks whether delivery takes more batches, as it does after a failure,
+although none has come back."""
 _RESERVED_AT_ONCE = 16
 """How many full batches are reserved at once, for a store that answers in 50 ms."""
 _WRITTEN_AFTER = 0.5
@@ -198,7 +201,7 @@ class Run:
     def _hand_over(self) -> None:
         while self._batches.reserved:
             while self._delivery.full:
-                self._settle_one(TICK)
+                self._settle_one(_ROOM)
                 self._check_due()
             self._delivery.submit(self._batches.reserved.popleft())
 

@@ -47,8 +47,8 @@ class Ledger:
         self.ended: list[int] = []  # The batches whose reservations must end.
 
     def remember(self, newest: Iterable[bytes]) -> None:
-        """Know the newest events that were delivered before, by their keys."""
-        self._recent = dict.fromkeys(key[TIME_BYTES:] for key in newest)
+        """Know the newest events that were delivered before, by their keys, the newest first."""
+        self._recent = dict.fromkeys(key[TIME_BYTES:] for key in reversed([*newest]))
 
     def keys_of(self, conversions: Iterable[Conversion]) -> list[bytes]:
         """Return the keys of events: when each expires, and a hash of what identifies it."""

@@ -32,7 +32,7 @@ PROPERTIES: dict[str, Any] = {
     ),
     "written_for": {"type": ["object", "null"]},
     "keys": {"type": ["object", "null"]},
-    "scrubbed": {"type": ["array", "null"]},
+    "scrubbed": {"type": ["object", "null"]},
 }
 """The columns of the stream of dead letters, which docs/reference/store-tables.md describes."""
 SCHEMA_MESSAGE = {
@@ -94,8 +94,8 @@ def letter_of(rejection: Rejection, settings: Settings, run_id: str, now: float)
 def imported(record: Mapping[str, Any], settings: Settings) -> DeadLetter:
     """Return a dead letter that was exported, and perhaps edited. Addresses are removed again."""
     known = {name: value for name, value in record.items() if name in PROPERTIES}
-    for name, kind in (("scrubbed", list), ("written_for", dict)):
-        if name in known and not isinstance(known[name], kind):
+    for name in ("scrubbed", "written_for"):
+        if not isinstance(known.get(name, {}), dict):
             del known[name]
     known |= redact_columns(known)
     return DeadLetter(_key_of(known, settings), known, window_end(known, settings.events))

@@ -22,6 +22,7 @@ from privacy_support import (
     hostile_schema,
     leaks,
 )
+from unit_support import databases_closed
 
 from target_liveintent import cli
 from target_liveintent.config import settings_of
@@ -324,7 +325,7 @@ def edited_letters() -> list[dict[str, Any]]:
         {},
         {"event_time": order(1)["record"]["event_time"], "pixel_id": 1, "source": "web"},
         {"written_for": account},
-        {"written_for": ADDRESS, "keys": {ADDRESS: ADDRESS}, "scrubbed": [ADDRESS]},
+        {"written_for": ADDRESS, "keys": {ADDRESS: ADDRESS}, "scrubbed": {ADDRESS: ADDRESS}},
     ]
     name = "liveintent_dead_letters"
     records = [record | {"event_id": f"{n} {ADDRESS}"} | one for n, one in enumerate(changes)]
@@ -434,5 +435,6 @@ def objects(folder: Path) -> dict[str, Any]:
 def test_repr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is printed of an object shows neither an address nor the token."""
     monkeypatch.chdir(tmp_path)
-    for name, shown in objects(tmp_path).items():
-        assert leaks(f"{shown!r} {shown!s} {[shown]}") == [], name
+    with databases_closed(monkeypatch):
+        for name, shown in objects(tmp_path).items():
+            assert leaks(f"{shown!r} {shown!s} {[shown]}") == [], name

@@ -12,7 +12,7 @@ from unit_support import DAY, NOW, SETTINGS
 from target_liveintent.conversions.model import DEAD_LETTERS, LetterKey
 from target_liveintent.errors import AllRefusedError
 from target_liveintent.privacy.suppression import Suppressions
-from target_liveintent.run.replay import ReplayChoice, ReplayConverter
+from target_liveintent.run.replay import ReplayChoice, ReplayConverter, to_replay
 from target_liveintent.singer.replaying import replay_letters
 
 GOOD = {
@@ -82,7 +82,8 @@ def replayed(letter: dict[str, Any], **choice: bool) -> tuple[FakeRun, str]:
         # Somebody may have taken its event ID out: then one is derived.
         ({name: value for name, value in GOOD.items() if name != "event_id"}, "sent"),
         # Its text is not what came, so that the setting's source does not stand for it.
-        ({**GOOD, "source": "web", "scrubbed": ["source"]}, "rejected: invalid_source"),
+        ({**GOOD, "source": "x", "scrubbed": {"source": "x"}}, "rejected: invalid_source"),
+        ({**GOOD, "source": "app", "scrubbed": {"source": "x"}}, "sent"),  # It was edited.
         # A reason that this version does not know keeps nothing from being sent.
         ({**GOOD, "reason": "of_the_future"}, "sent"),
     ],
@@ -120,11 +121,13 @@ def test_the_options(letter: dict[str, Any], choice: str, outcome: str) -> None:
 
 
 def test_no_column_that_holds_a_hash_of_an_address_is_sent() -> None:
-    """Such a hash is no order ID; nor does any stream map change a dead letter."""
-    letter = {**GOOD, "order_id": "0" * 64, "currency": "EUR", "scrubbed": ["order_id"]}
-    (batch,) = replayed(letter)[0].delivery.submitted
-    body = msgspec.json.decode(batch.conversions[0].body)
-    assert body["purchaseData"] == {"currency": "EUR"}
+    """Such a hash is no order ID, until it was edited; nor does any map change a dead letter."""
+    letter = {**GOOD, "order_id": "0", "currency": "EUR", "scrubbed": {"order_id": "0"}}
+    assert "order_id" not in to_replay(letter)  # Nothing is left out that a warning should count.
+    for edited, purchase in ({}, {}), ({"order_id": "1"}, {"orderId": "1"}):
+        (batch,) = replayed({**letter, **edited})[0].delivery.submitted
+        body = msgspec.json.decode(batch.conversions[0].body)
+        assert body["purchaseData"] == {"currency": "EUR", **purchase}
 
 
 @pytest.mark.parametrize(("refused", "accepted"), [(99, 0), (100, 0), (100, 1)])

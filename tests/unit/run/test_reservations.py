@@ -40,7 +40,7 @@ def test_a_full_delivery_is_waited_for() -> None:
     read(fake, *SEVENTEEN)  # So many batches are reserved although nothing has come back.
     assert fake.submitted == [[name] for name in SEVENTEEN]
     assert shown[:4] == [1, 1, 1, 0]
-    assert fake.clock.now == start + 3
+    assert fake.clock.now == pytest.approx(start + 0.15)  # A failure may make room as well.
 
 
 @pytest.mark.parametrize(

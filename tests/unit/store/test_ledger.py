@@ -60,6 +60,17 @@ def test_memory(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     assert claim(store, 31, *changed).sent == changed
 
 
+def test_what_is_forgotten_first(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that goes on knows the newest events of the runs before it the longest."""
+    monkeypatch.setattr(ledger, "RECENT", 100)
+    send(stores(), 0, *(event(f"old {n}", expires_at=LATER - 200 + n) for n in range(100)))
+    store = stores()
+    for number in range(2):
+        send(store, number, *events(50 * number, 50 * number + 50))
+    newest = event("old 99", expires_at=LATER + 5)
+    assert claim(store, 2, newest, event("old 0", expires_at=LATER + 5)).sent == [newest]
+
+
 def test_equal_events_of_a_run(stores: Stores) -> None:
     """One of them is sent; the others wait for its outcome, in the same batch and in others."""
     store = stores()
