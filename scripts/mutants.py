@@ -222,7 +222,7 @@ class Reached(NamedTuple):
 
 def is_of_room(test: str, path: str) -> bool:
     """Return whether a test is a unit test of the room in which a module is, or of the module."""
-    room = Path(path).parts[1]
+    room = Path(path).parts[1].removesuffix(".py")
     return test.startswith((f"tests/unit/{room}/", f"tests/{room}/", f"tests/unit/test_{room}"))
 
 

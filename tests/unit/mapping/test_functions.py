@@ -154,6 +154,7 @@ def test_excel_time(serial: Any) -> None:
     """Days since 1899-12-30, as Excel counts them, with the time as the fraction."""
     assert excel_time(serial) == dt.datetime(2026, 11, 28, 16, 4, 48)  # noqa: DTZ001 (local)
     assert excel_time(None) is None
+    assert excel_time(36526) == dt.datetime(2000, 1, 1)  # noqa: DTZ001 (local)
 
 
 @pytest.mark.parametrize("value", [36525, 73051, "x", True, "2026-11-28", math.inf])

@@ -122,6 +122,11 @@ def test_columns_that_no_map_should_read(record: dict[str, Any]) -> None:
     assert "email" not in lines_of(stream_of("_sdc_email id"), record)
 
 
+def test_a_type_that_is_no_list() -> None:
+    columns = {"total_cents": {"type": "integer"}, "currency": {"type": "string"}}
+    assert "value: minor_units(" in lines_of(Stream("orders", {"properties": columns}, ()))
+
+
 def test_the_currency_of_an_amount() -> None:
     """It is that of the same object, and then no other one is a candidate."""
     assert "value: not recognized" not in lines_of(stream_of("total_cents:i"))

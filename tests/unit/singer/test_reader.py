@@ -298,6 +298,19 @@ def test_a_column_may_have_any_name(name: str, escaped: bool) -> None:
     assert [one.record for one in found.read(content)] == [{name: 1}]
 
 
+def test_a_stream_whose_schema_changes() -> None:
+    """A SCHEMA says how the records after it are decoded, and who takes them."""
+    found, columns = MessageReader(lambda: None), iter(["a", "b"])
+    taken: list[dict[str, Any]] = []
+
+    def take_schema(_: Message) -> None:
+        found.select_columns("s", [next(columns)], taken.append)
+
+    both = '{"type":"SCHEMA","stream":"s"}\n{"type":"RECORD","stream":"s","record":{"a":1,"b":2}}\n'
+    found.process_lines(io.StringIO(2 * both), {"SCHEMA": take_schema})
+    assert taken == [{"a": 1}, {"b": 2}]
+
+
 @pytest.mark.parametrize(
     ("mark", "columns"),
     [*((mark, ("id",)) for mark in ("\ufeff", "\\ufeff", "\\uFEFF")), ("\ufeff", None)],

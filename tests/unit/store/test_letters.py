@@ -291,6 +291,7 @@ CLOSED = "its window has closed"
     [
         ("web", NOW - 60, None, NOW + 7 * DAY - 120, None),
         ("web", NOW - 8 * DAY, None, NOW - DAY - 60, CLOSED),
+        ("web", NOW - 7 * DAY + 60, None, NOW, CLOSED),
         # Without a usable source, the longest window counts. What else is wrong is said first.
         ("till", NOW - 8 * DAY, None, NOW + 22 * DAY - 60, None),
         ("till", NOW - 31 * DAY, None, NOW - DAY - 60, CLOSED),
