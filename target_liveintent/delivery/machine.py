@@ -184,8 +184,8 @@ class DeliveryMachine:
     def is_full(self) -> bool:
         """Whether enough batches still have something to send, those in flight among them.
 
-        They are up to twice as many as may be in flight, and all that the pool may hold while
-        events of a batch have failed, which must be compared with others.
+        These are up to twice as many as may be in flight. While events of a batch have failed, they
+        are as many as the pool may hold, because failures must be compared with other batches.
         """
         failed = any(one.refused_at is not None or one.failed_at < math.inf for one in self._jobs)
         most = self._size if failed else max(_FEWEST, 2 * self._pace.window)

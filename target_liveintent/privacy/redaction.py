@@ -42,8 +42,9 @@ _spellings: set[str] = set()
 def redact_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns as a dead letter may hold them: JSON values without addresses and nulls.
 
-    A further column, `scrubbed`, has the columns whose text is another one than came, such as one
-    with a hash in place of an address, with this text: no replay sends it.
+    A further column, `scrubbed`, has the text of each column whose text is not the value that came,
+    such as one with a hash in place of an address. A replay sends such a column only if somebody
+    has edited it.
     """
     written = {name: value for name, value in columns.items() if value is not None}
     for name in list(written):

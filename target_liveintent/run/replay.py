@@ -86,7 +86,7 @@ class ReplayConverter(RecordConverter):
 def to_replay(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return a dead letter without texts that are not what came, unless somebody has edited them.
 
-    A column that the settings can fill is unusable instead, as it was before.
+    Columns that an event needs are unusable instead, so that no setting fills them.
     """
     scrubbed = record.get("scrubbed")
     written = scrubbed if isinstance(scrubbed, dict) else {}

@@ -27,8 +27,8 @@ _T = TypeVar("_T")
 TICK = 1.0
 """The most seconds between two checks of what is due."""
 _ROOM = 0.05
-"""Seconds after which a run looks whether delivery takes more batches, as it does after a failure,
-although none has come back."""
+"""Seconds between two looks whether delivery has room. After a failure it takes more batches,
+although no result has come."""
 _RESERVED_AT_ONCE = 16
 """How many full batches are reserved at once, for a store that answers in 50 ms."""
 _WRITTEN_AFTER = 0.5
