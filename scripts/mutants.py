@@ -9,7 +9,9 @@ killed       A test fails.
 hung         A test takes more than ten times as long as without the change.
 survived     No test fails: a gap in the tests, or a change that means nothing; a person tells.
 not reached  No test runs the line.
-unfinished   The tests took too long together, also when they were run again with more time.
+unfinished   The tests took too long together.
+
+What no test notices, or what takes too long, is tried again with more tests and more time.
 """
 
 from __future__ import annotations
@@ -57,8 +59,8 @@ FOLDERS = tuple(
 """Whose tests run: those of `scripts/test` that start no program but the target."""
 LONGEST = 30.0
 """Seconds that the other tests of a mutant may take by their record; what is over is left out."""
-PATIENCE = 5
-"""By how much the limit of all tests is longer when an unfinished mutant is tried again."""
+PATIENCE = 4
+"""By how much both limits are longer when a mutant is tried again."""
 DETECTED = {"killed", "hung"}
 OUTSIDE = ""
 """What coverage has in place of a test's name where no test runs."""
@@ -173,8 +175,8 @@ class Reached(NamedTuple):
                     lines[os.path.relpath(file, copy.folder)][int(line)] |= set(tests)
         return cls(lines, {t: s for t, s in seconds.items() if t not in failed})
 
-    def by(self, mutant: Mutant) -> tuple[list[str], list[str]]:
-        """Return the unit tests of the mutant's own room, and a choice of the others.
+    def by(self, mutant: Mutant, limit: float) -> tuple[list[str], list[str]]:
+        """Return the unit tests of the mutant's own room, and others of so many seconds.
 
         A line that runs at the import, or while tests are collected, belongs to no test: all tests
         of its room run, and a choice of all others, where those that reach other lines of the
@@ -189,9 +191,9 @@ class Reached(NamedTuple):
             reaching = {t for tests in file.values() for t in tests}
             found = set(self.seconds)
         own = {test for test in found if is_of_room(test, mutant.path)}
-        return self._in_order(own), self._in_order(self._spread(found - own, reaching))
+        return self._in_order(own), self._in_order(self._spread(found - own, reaching, limit))
 
-    def _spread(self, tests: set[str], preferred: set[str]) -> set[str]:
+    def _spread(self, tests: set[str], preferred: set[str], left: float) -> set[str]:
         """Choose tests of as many files as there is time for: one of each, then a second one."""
         place: Counter[str] = Counter()
         rounds = []
@@ -199,7 +201,7 @@ class Reached(NamedTuple):
             name = test.partition("::")[0]
             rounds.append((place[name], self.seconds[test], test))
             place[name] += 1
-        chosen, left = set(), LONGEST
+        chosen = set()
         for _, seconds, test in sorted(rounds):
             if seconds <= left:
                 chosen.add(test)
@@ -229,7 +231,7 @@ def is_of_room(test: str, path: str) -> bool:
 def attempt(mutant: Mutant, copy: Copy, reached: Reached, patience: int) -> dict[str, Any]:
     """Try a mutant, and say what became of it."""
     source = (ROOT / mutant.path).read_bytes()
-    stages = [tests for tests in reached.by(mutant) if tests]
+    stages = [tests for tests in reached.by(mutant, patience * LONGEST) if tests]
     result: dict[str, Any] = {"outcome": "survived" if stages else "not reached", "tests": 0}
     began = time.monotonic()
     copy.write(mutant.path, mutant.apply(source))
@@ -306,8 +308,8 @@ def main() -> None:
     with ThreadPoolExecutor(options.processes) as pool:
         missing = [mutant for mutant in chosen if mutant.name not in results]
         list(pool.map(run, missing, itertools.repeat(1)))
-        unfinished = [m for m in chosen if results[m.name]["outcome"] == "unfinished"]
-        list(pool.map(run, unfinished, itertools.repeat(PATIENCE)))
+        again = [m for m in chosen if results[m.name]["outcome"] in {"survived", "unfinished"}]
+        list(pool.map(run, again, itertools.repeat(PATIENCE)))
     for mutant in chosen:
         if (result := results[mutant.name])["outcome"] not in DETECTED:
             print("", result["outcome"], *result["diff"], sep="\n")
