@@ -93,11 +93,14 @@ def test_answers_204_or_400(sandbox: Sandbox, post: Post) -> None:
     answer = post(events(100))
     assert (answer.status_code, answer.content) == (204, b"")
     assert sandbox.events == events(100)
-    batch = events(4)
+    batch: list[Any] = events(4)
     batch[1]["eventTime"], batch[3]["source"] = int(NOW) - 8 * DAY, "shop"
+    batch[0]["purchaseData"], batch[2] = [], 5
     answer = post(batch)
     assert (answer.status_code, sandbox.stats.accepted) == (400, 100)
     expected = [
+        'events[0].purchaseData: value is not of type "object" (eventId e-0)',
+        'events[2]: value is not of type "object"',
         'events[3].source: value is not one of "web", "app" or "offline", got "shop" (eventId e-3)',
         "events[1].eventTime: older than 7 days, got 1799308800 (eventId e-1)",
     ]

@@ -45,15 +45,17 @@ def test_outcomes() -> None:
     assert (mapping_failed.reason, mapping_failed.keys) == ("mapping_failed", {"id": 0})
     assert [first.columns["event_time"], second.columns["event_time"]] == ["?", "!"]
     assert counts.left_out == {"value empty": 2}
+    assert describe(made, settings()).use == "mapped"
 
 
 def test_events() -> None:
     """Each event is kept as it would be sent, and three are shown with shortened hashes."""
     made = explained(*({"id": number} for number in range(5)))
     assert len(made.conversions) == 5
-    records = describe(made, settings()).records
-    assert records is not None
-    examples = [bytes(example).decode() for example in records.examples]
+    described = describe(made, settings())
+    assert described.use == "as it is"
+    assert described.records is not None
+    examples = [bytes(example).decode() for example in described.records.examples]
     assert len(examples) == 3
     assert '"md5":"29a1df…"' in examples[0]
     assert "06a240d11cc2" not in examples[0]
@@ -71,7 +73,9 @@ def test_events_with_one_id() -> None:
 def test_a_stream_that_a_map_drops() -> None:
     """It lacks nothing, because it is not to give events, and its records are not counted."""
     (made,) = inspected(schema(["id"]), record(RECORD), maps={"orders": None})
-    assert (made.missing, made.converter, describe(made, settings()).records) == ([], None, None)
+    described = describe(made, settings())
+    assert (made.missing, made.converter, described.records) == ([], None, None)
+    assert (described.use, described.fields) == ("dropped", {})
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,7 @@ def test_what_only_settings_lack() -> None:
     text = "\n".join(printed(schema(EVENT), pixel_id=None, default_source=None))
     assert "it lacks pixel_id (a column, or the setting pixel_id); source (a column, or" in text
     assert "A map to start from" not in text
+    assert "None" not in text
 
 
 CHECK = "Check whether a column is mapped to currency, and what it contains"
