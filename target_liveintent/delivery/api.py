@@ -116,7 +116,7 @@ def seconds_to_wait(status: int, headers: Message, longest: float) -> float:
             lefts = limits if left == name else [headers.get(left, "")]
             found = [
                 _RESET.search(limit)
-                for limit, rest in zip(limits, lefts, strict=True)
+                for limit, rest in zip(limits, lefts, strict=False)
                 if not _LEFT.search(rest)
             ]
             if resets := [float(reset[1]) for reset in found if reset]:
