@@ -63,11 +63,16 @@ def start_in_child() -> None:
     atexit.register(end)
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Begin before the tests are collected, in each worker of pytest-xdist."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests() -> None:
+    """Begin before the package is imported, in each worker of pytest-xdist."""
     global _recorder  # noqa: PLW0603
-    if FOLDER in os.environ and hasattr(config, "workerinput"):
+    if FOLDER in os.environ and "PYTEST_XDIST_WORKER" in os.environ:
         _recorder = _start()
+
+
+def pytest_configure() -> None:
+    """Read which tests to run, if not all."""
     if CHOSEN in os.environ:
         _limits.update(json.loads(Path(os.environ[CHOSEN]).read_text(encoding="utf-8")))
         signal.setitimer(signal.ITIMER_REAL, OUTSIDE_TESTS)
