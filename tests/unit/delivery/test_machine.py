@@ -463,6 +463,11 @@ def test_a_tap_that_is_silent(events: int, accepted: bool, is_over: bool) -> Non
     assert refuse_all(machine, NOW + 20) == math.inf
     found = [(one.failure, len(one.undelivered), one.unproven) for one in machine.finished]
     assert found == [(None, events, events)] * is_over
+    # What comes after a silence waits for what follows it.
+    machine.finished.clear()
+    machine.add(batch("more"))
+    assert refuse_all(machine, NOW + 25) == NOW + 45
+    assert list(machine.finished) == []
 
 
 @pytest.mark.parametrize(
@@ -482,13 +487,18 @@ def fill(machine: DeliveryMachine) -> None:
         machine.add(batch("1"))
 
 
-def test_more_batches_wait_if_more_may_be_in_flight() -> None:
-    machine = machine_of(size=64)
-    while machine.status().window < 20:
+def widen(machine: DeliveryMachine, window: int) -> None:
+    """Let so many requests be in flight, after others were accepted, and more batches wait."""
+    while machine.status().window < window:
         fill(machine)
         for sent in [request(machine) for _ in range(machine.status().window)]:
             machine.answered(sent, ACCEPTED, NOW)
     fill(machine)
+
+
+def test_more_batches_wait_if_more_may_be_in_flight() -> None:
+    machine = machine_of(size=64)
+    widen(machine, 20)
     assert machine.unsent == 40
 
 
@@ -532,6 +542,17 @@ def test_a_sample_that_gets_a_fault_is_no_sample() -> None:
     machine = machine_with(" ".join(map(str, range(20))), max_concurrent_requests=1)
     answer(machine, *[REFUSED] * 10, FAULT)
     assert len(request(machine, NOW + 1.1).conversions) == 1
+
+
+def test_how_many_samples_are_in_flight() -> None:
+    """Four, so that a run that must end stops in time."""
+    machine = machine_of(size=64)
+    widen(machine, 8)
+    answer(machine, *[REFUSED] * 10)
+    in_flight = 0
+    while isinstance(machine.next(NOW, NOW), Request):
+        in_flight += 1
+    assert in_flight == 4
 
 
 @pytest.mark.parametrize(
