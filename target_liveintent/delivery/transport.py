@@ -127,9 +127,7 @@ class _Dialing(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         addresses = socket.getaddrinfo(self.host.strip("[]"), self.port, 0, socket.SOCK_STREAM)
         self.timeout = _seconds_left() / len(addresses)
-        sock = _Limited(fileno=super()._new_conn().detach())
-        sock.settimeout(self.timeout)
-        return sock
+        return _Limited(fileno=super()._new_conn().detach())
 
 
 class _ProxyRefusedError(OSError):
@@ -273,7 +271,6 @@ def find_route(settings: Settings) -> Route | Answer:
     """Return the way to the API by the environment, or why its proxy or certificates give none."""
     url = requests.Request("POST", settings.url).prepare().url or ""
     context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
-    context.check_hostname = True
     context.sslsocket_class = _LimitedTls
     try:
         context.load_verify_locations(*_certificates())
