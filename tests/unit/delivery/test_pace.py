@@ -44,7 +44,7 @@ def test_a_cap() -> None:
     assert pace.rate == 1.0
     for _ in range(100):
         _ask(pace, at, TAKEN)
-        assert pace.next_start() == at + 1.0
+        assert pace.next_start() == pace.allowed_at == at + 1.0
         at += 1.0
     _ask(pace, at, LIMITED)
     assert pace.rate == law.STEEP_CUT
@@ -84,6 +84,6 @@ def test_what_ends_a_retry_after(started_at: float, waits: bool) -> None:
 def test_a_start_in_a_maintenance(seconds: float, is_limit: bool) -> None:
     """What was refused for long before anything was taken shows no limit of the rate."""
     pace = _pace(8)
-    _ask(pace, 0.0, LIMITED, seconds)
-    _ask(pace, seconds + 1.0, TAKEN)
+    _ask(pace, 1_000.0, LIMITED, seconds)
+    _ask(pace, 1_001.0 + seconds, TAKEN)
     assert (pace.rate is not None) is is_limit
