@@ -24,8 +24,6 @@ def print_lines(lines: Iterable[str]) -> None:
 def printable(line: str) -> str:
     """Hide secrets, and escape characters that would forge another line or control a terminal."""
     shown = without_secrets(line)
-    if shown.isprintable():
-        return shown
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown)
 
 
@@ -42,7 +40,6 @@ def lines_of(template: str, found: Any) -> list[str]:
         autoescape=jinja2.select_autoescape(),
         undefined=jinja2.StrictUndefined,
         line_statement_prefix="%",
-        keep_trailing_newline=True,
         finalize=lambda value: printable(value) if isinstance(value, str) else value,
     )
     environment.globals["counted"] = counted

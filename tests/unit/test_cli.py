@@ -608,7 +608,7 @@ def test_health_of_a_run_that_is_too_old(program: Program) -> None:
 
 @pytest.mark.parametrize(
     ("line", "shown"),
-    [("plain ü 雪", "plain ü 雪"), ("a\nb\tc", r"a\nb\tc"), ("\x1b[31m\u202e", r"\x1b[31m\u202e")],
+    [("plain ü 雪", "plain ü 雪"), ("ä\nb\tc", r"ä\nb\tc"), ("\x1b[31m\u202e", r"\x1b[31m\u202e")],
 )
 def test_lines(line: str, shown: str) -> None:
     """Characters that cannot be printed are escaped; all others stay."""
