@@ -21,15 +21,9 @@ def http() -> Iterator[requests.Session]:
 
 
 @pytest.fixture(scope="session")
-def _served() -> Iterator[Sandbox]:
+def _shared_sandbox() -> Iterator[Sandbox]:
     with Sandbox(clock=lambda: NOW) as sandbox:
         yield sandbox
-
-
-@pytest.fixture
-def sandbox(_served: Sandbox) -> Sandbox:
-    _served.reset()
-    return _served
 
 
 @pytest.fixture

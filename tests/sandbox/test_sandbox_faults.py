@@ -100,8 +100,7 @@ def test_partial(sandbox: Sandbox, post: Post) -> None:
 def test_faults_apply_one_at_a_time(sandbox: Sandbox, post: Post) -> None:
     """The first fault that matches applies. An invalid batch uses up none about single events."""
     sandbox.add_faults(
-        {"kind": "refuse", "event_ids": ["other"]},
-        {"kind": "partial", "event_ids": ["order-1001"]},
+        {"kind": "refuse", "event_ids": ["other"]}, {"kind": "partial", "event_ids": ["order-1001"]}
     )
     assert "older" in messages(post([event(eventTime=1)]))[0]
     sandbox.add_faults(

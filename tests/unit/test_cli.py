@@ -418,8 +418,7 @@ def test_commands_without_a_store(program: Program, arguments: str, code: int, s
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    ["report --format=text", "health", "delivered", "dead-letters"],
+    "arguments", ["report --format=text", "health", "delivered", "dead-letters"]
 )
 def test_commands_need_an_account(program: Program, arguments: str) -> None:
     """What belongs to an account is not looked for under another one."""

@@ -25,12 +25,7 @@ from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.machine import DeliveryMachine, Request
 from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
 from target_liveintent.delivery.refusals import Refusals
-from target_liveintent.errors import (
-    AccessDeniedError,
-    AllRefusedError,
-    DeliveryError,
-    OutageError,
-)
+from target_liveintent.errors import AccessDeniedError, AllRefusedError, DeliveryError, OutageError
 
 DENIED = Answer(Verdict.DENIED, "HTTP 403", 403)
 LARGE = Answer(Verdict.REFUSED, "HTTP 413", 413)

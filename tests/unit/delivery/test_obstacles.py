@@ -110,11 +110,7 @@ MISMATCH = "IP address mismatch, certificate is not valid for '127.0.0.1'"
             "set REQUESTS_CA_BUNDLE (or",
         ),
         (unknown_tls, f"{UNTRUSTED} API: unable to get local issuer certificate. ", "your company"),
-        (
-            lambda: tls("a.example.com"),
-            f"{UNTRUSTED} API: {MISMATCH}. ",
-            "and the host in api_url",
-        ),
+        (lambda: tls("a.example.com"), f"{UNTRUSTED} API: {MISMATCH}. ", "and the host in api_url"),
         (None, f"the API {PLAIN} ", "Check the scheme and the port in api_url"),
     ],
     ids=["expired", "self-signed", "unknown", "other-host", "plain-http"],

@@ -8,16 +8,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from fakes import (
-    ACCEPTED,
-    REFUSED,
-    FakeClient,
-    FakeClock,
-    RealClock,
-    batch,
-    machine_of,
-    settings,
-)
+from fakes import ACCEPTED, REFUSED, FakeClient, FakeClock, RealClock, batch, machine_of, settings
 
 from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.machine import DeliveryMachine
