@@ -41,7 +41,7 @@ EXPRESSION = (
     "must be a Python expression. If the expression is a fixed text, write this text in two pairs"
     " of quotes, such as \"'web'\""
 )
-NULL = "must be null or '__NULL__'"
+NULL = "must be null or '__NULL__'."
 NO_MAP = "must be null or '__NULL__', or an object whose keys are column names"
 MISPLACED = (
     "is in the wrong place: a key of stream_maps must be the name of a stream, or __else__. If"
@@ -143,7 +143,7 @@ def test_a_wrong_value(name: str, said: str, value: Any) -> None:
         value = {step: value}
     (line,) = problems({**GOOD, **value})
     assert line.startswith(f"setting '{name}' ")
-    assert said in line
+    assert said in f"{line}."
     assert not [hidden for hidden in ("\n", "s3cr3t", "AKIA1") if hidden in line]
 
 

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from singer_sdk.mapper import CustomStreamMap
 
+from target_liveintent.conversions import coerce
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping.expressions import Compiler, Path
 from target_liveintent.mapping.functions import FUNCTIONS, getter
@@ -150,7 +151,7 @@ ATOMS = [
     *("(email or '').upper()", "email.upper", "json.dumps(customer)", "json.loads('[1]')"),
     *("datetime.datetime(2026, 1, 1).isoformat()", "datetime.date(2026, 1, 2)"),
     *("datetime.timedelta(days=1)", "datetime.datetime", "list(tags)", "dict(a=id)", "set(tags)"),
-    *("tuple(tags)", "str", "int('7')", "int(x='7')", "f'{id}-{total}'", "f'{id:>5}'"),
+    *("tuple(tags)", "str", "int('7')", "int(x='7')", "f'{self}-{id}'", "f'{id:>5}'"),
     *("[t for t in tags]", "{t: 1 for t in tags}", "lambda: 1", "'a'.format(1)", "'{}'.format(id)"),
     *("email.__class__", "email._x", "().__class__", "id.real", "eval('1')", "open('x')"),
     *("nobody()", "id()", "(id)()", "str(*tags)", "dict(**customer)", "'a' * 200000", "'a' * 3"),
@@ -214,6 +215,8 @@ def test_which_columns_are_read(expression: str, reads: str | None) -> None:
     """The columns that an expression reads are decoded; if that is not known, all columns are."""
     found = plan({"email": expression, "__else__": "__NULL__"}).reads
     assert (None if found is None else ", ".join(sorted(found))) == reads
+    # Columns of events that the map does not name pass through it.
+    assert plan({"email": expression}).reads == (None if found is None else found | coerce.COLUMNS)
 
 
 def absent(expression: str, known: Path) -> list[str]:

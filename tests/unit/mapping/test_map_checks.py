@@ -56,11 +56,12 @@ PRICE = {"type": "object", "properties": {"amount": {}, "any": {"type": "object"
         ("prise.amount", "; did you mean 'price'?"),
         ("zzz", "."),
         ("price.0", "."),
+        ("net.price", ". To read the column whose name has a dot, write _.get('net.price')."),
     ],
 )
 def test_unknown_reads(path: str, hint: str) -> None:
     """Each step of a path must be in the tap's schema, as far as the schema lists properties."""
-    schema = {"type": "object", "properties": {"price": PRICE}}
+    schema = {"type": "object", "properties": {"price": PRICE, "net.price": {}}}
     for closed in (schema, {**schema, "additionalProperties": False}):
         assert unknown(f"get('{path}')", closed) == [
             f"'value' reads '{path}', which is not in the tap's SCHEMA{hint}"

@@ -125,6 +125,7 @@ def test_what_is_given_is_not_changed() -> None:
     before = copy.deepcopy(given)
     for _ in range(2):
         stream_maps = StreamMaps(given[0], given[1])
+        assert stream_maps.names == ["orders"]
         for _ in range(2):
             made = stream_maps.plans("orders", given[2])
             assert [plan.stream for plan in made] == ["orders", "copy"]
@@ -133,7 +134,7 @@ def test_what_is_given_is_not_changed() -> None:
     assert given == before
 
 
-@pytest.mark.parametrize("expression", ["a b", "+".join(["total"] * 300), "pass"])
+@pytest.mark.parametrize("expression", ["a b", "+".join(["total"] * 199), "pass"])
 def test_what_is_no_expression(expression: str) -> None:
     """A map that cannot be used ends the run in one of our own exceptions, one readable line."""
     with pytest.raises(StreamMappingError, match="the stream map of 'orders' cannot be used: "):
