@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import resource
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes import ACCEPTED, REFUSED, FakeClient, FakeClock, RealClock, batch, machine_of, settings
 
 from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.machine import DeliveryMachine
-from target_liveintent.delivery.pool import DeliveryPool, most_batches, most_connections
+from target_liveintent.delivery.pool import (
+    DeliveryPool,
+    delivery_of,
+    most_batches,
+    most_connections,
+)
 from target_liveintent.errors import DeliveryError
 
 if TYPE_CHECKING:
@@ -232,6 +237,17 @@ def test_connections_leave_descriptors_for_files(
     assert most_connections(64) == most
 
 
+@pytest.mark.parametrize(
+    ("given", "rate"),
+    [({}, 2), ({"dry_run": True}, None), ({"max_requests_per_minute": None}, None)],
+)
+def test_a_limit_of_a_run(given: dict[str, Any], rate: float | None) -> None:
+    """`max_requests_per_minute` counts, except in a dry run, which makes no requests."""
+    chosen = settings(**{"max_requests_per_minute": 120, **given})
+    delivery = delivery_of(chosen, FakeClient(lambda _: ACCEPTED), CLOCK)
+    assert delivery.status.rate == rate
+
+
 def test_what_is_known_at_the_end(pool_of: PoolOf) -> None:
     """A closed pool gives back the batches whose answers are not there; those are left out.
 
@@ -250,6 +266,8 @@ def test_what_is_known_at_the_end(pool_of: PoolOf) -> None:
     pool.wake()
     assert pool.take(60.0) is None
     assert pool.in_flight == 1
+    # A request that hangs does not keep the process from ending.
+    assert all(one.daemon for one in threading.enumerate() if one.name == "delivery")
     pool.wake()
     pool.close()
     release.set()
