@@ -12,16 +12,7 @@ import pytest
 from faulty_server import FaultyServer, Reply, Request
 from integration_support import STORE, batch, lines, order, orders, schema, state, wait_until
 from ledger_claims import ask, count
-from privacy_support import (
-    ADDRESS,
-    COLUMNS,
-    SECRET,
-    TOKEN,
-    Watched,
-    hostile,
-    hostile_schema,
-    leaks,
-)
+from privacy_support import ADDRESS, COLUMNS, SECRET, TOKEN, Watched, hostile, hostile_schema, leaks
 from unit_support import databases_closed
 
 from target_liveintent import cli

@@ -5,13 +5,7 @@ from pathlib import Path
 
 from faulty_server import Reply, in_turn
 from ledger_claims import letters_by_id
-from reliability_support import (
-    Feed,
-    assert_adds_up,
-    in_parallel,
-    name,
-    run_against,
-)
+from reliability_support import Feed, assert_adds_up, in_parallel, name, run_against
 
 BUDGET = 2
 """The setting max_retry_seconds."""
