@@ -29,6 +29,7 @@ def test_dead_letters_are_read() -> None:
     text = head + line({"event_id": "1"}) + "\n" + head + line({"event_id": "2"}, extra=1).rstrip()
     assert letters_of(io.StringIO(text)) == [{"event_id": "1"}, {"event_id": "2"}]
     assert letters_of(io.StringIO("")) == []
+    assert '"email"' not in head  # No dead letter has one.
 
 
 @pytest.mark.parametrize(
