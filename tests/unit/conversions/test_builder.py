@@ -174,13 +174,7 @@ SEVENTH = "fcc7bb98-a3fa-540b-a5b3-2813e36cc8a2"
 """The ID of the record of the stream `orders` whose key `id` is 7."""
 
 
-@pytest.mark.parametrize(
-    ("given", "sent"),
-    [
-        (1007.0, "1007"),
-        (0, "0"),
-    ],
-)
+@pytest.mark.parametrize(("given", "sent"), [(1007.0, "1007"), (0, "0")])
 def test_an_event_id_is_any_scalar(given: Any, sent: str) -> None:
     """An ID is sent as text, 1007.0 as 1007; it needs no key."""
     for raw in ({}, {"id": 1}):
@@ -210,6 +204,7 @@ PINNED: list[tuple[str, list[str], dict[str, Any], str]] = [
     ("orders", ["a", "b"], {"a": 1, "b": "x"}, "2233b1ec-8d3d-5460-9f76-14cb295c1cf9"),
     ("orders", ["b", "a"], {"a": 1, "b": "x"}, "a2f88c73-c6ec-5994-beb6-e4894bd84213"),
     ("orders", ["a", "b"], {"a": 1, "b": None}, "e4946787-149f-517c-b7d1-de58a771f5a2"),
+    ("orders", ["id"], {"id": [7]}, "668fce35-cd7c-5f55-9d03-068225abd172"),
 ]
 
 

@@ -58,7 +58,7 @@ USUAL: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (FULL, {}),
     # Times
     *(({"event_time": at}, {"defaults": BERLIN}) for at in ("2026-07-31T14:13:20", TIME)),
-    *(({"event_time": f"2026-07-31T12:13:20{end}"}, {}) for end in ("Z", ".5+02:00", ".9999999Z")),
+    *(({"event_time": f"2026-07-31T12:13:20{end}"}, {}) for end in (".12345Z", ".9999999Z")),
     ({"event_time": NOW - 2}, {}),
     ({"event_time": NOW - 7 * DAY + 61}, {}),
     ({"event_time": NOW - 8 * DAY, "source": "offline"}, {}),
@@ -182,7 +182,8 @@ def test_a_column_cannot_be_taken_for_a_name_of_the_code() -> None:
     names = ["odd", "record", "str", "given_email", "sent_ip", "now", "__builtins__", hostile]
     builder = EventBuilder("orders", ["event_time", "event_id", "email", "value"], (), DEFAULTS)
     for name in names:
-        inputs = {column: f"record[{name!r}].get({column!r})" for column in builder.columns}
+        columns = (*builder.columns, name)
+        inputs = {column: f"record[{name!r}].get({column!r})" for column in columns}
         usual = usual_way(builder, inputs, {}, test=f"record[{name!r}]", empty=[f"{name}x"])
         made = usual({name: order()}, NOW, Counter())
         assert made is not None
