@@ -289,16 +289,13 @@ def test_what_a_dead_letter_lacks_is_not_counted() -> None:
         assert counted(record, stream=DEAD_LETTERS, properties=columns)[1] == {}
 
 
-# The SCHEMA, and events on the wire
+# The SCHEMA, and events on the wire: the exact JSON
 
 
 def test_columns_that_the_schema_does_not_name_are_not_read() -> None:
     """Columns are resolved once, when the SCHEMA arrives."""
     properties = ["event_id", "event_time", "email"]
     assert body(order(currency="USD"), properties=properties) == body(order())
-
-
-# Events on the wire: the exact JSON
 
 
 def test_the_json_of_a_full_event() -> None:

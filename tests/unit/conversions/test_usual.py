@@ -182,8 +182,7 @@ def test_a_column_cannot_be_taken_for_a_name_of_the_code() -> None:
     names = ["odd", "record", "str", "given_email", "sent_ip", "now", "__builtins__", hostile]
     builder = EventBuilder("orders", ["event_time", "event_id", "email", "value"], (), DEFAULTS)
     for name in names:
-        columns = (*builder.columns, name)
-        inputs = {column: f"record[{name!r}].get({column!r})" for column in columns}
+        inputs = {one: f"record[{name!r}].get({one!r})" for one in (*builder.columns, name)}
         usual = usual_way(builder, inputs, {}, test=f"record[{name!r}]", empty=[f"{name}x"])
         made = usual({name: order()}, NOW, Counter())
         assert made is not None
