@@ -130,6 +130,7 @@ def test_a_stranger_after_a_signal(monkeypatch: pytest.MonkeyPatch, where: str) 
         target.process(None)
     said = "\n".join(log)
     assert ("KeyError" in said, "jane" in said) == (True, False)
+    assert ("a second failure followed: " in said) == (where == "abandon")
 
 
 @pytest.mark.parametrize(
@@ -147,6 +148,9 @@ def test_the_last_line_after_a_signal(
     log = log_of(target, monkeypatch)
     monkeypatch.setattr(target, "listen", stop)
     monkeypatch.setattr("target_liveintent.target.replay_letters", stop)
+    monkeypatch.setattr(target.run, "request_stop", lambda: log.append("asked to stop"))
     with pytest.raises(SystemExit, match="143"):
         target.process(None)
+    assert log[0] == "asked to stop"
+    assert signal.alarm(0) == 0  # Nothing ends the process later.
     assert log[-1] == f"stopped by SIGTERM; {then} (run {target.run_id})"
