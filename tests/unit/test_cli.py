@@ -297,12 +297,12 @@ SCHEMA = {
     "schema": {"properties": {name: {} for name in ("id", "event_time", "email")}},
     "key_properties": ["id"],
 }
-EVENTS = {"pixel_id": 5, "default_source": "web"}
+EVENTS = {"pixel_id": 5, "default_source": "web", "customer_id": None}
 
 
 def explained(program: Program, **settings: Any) -> Result:
     """Explain a stream with settings."""
-    return program("explain", given=json.dumps(SCHEMA), **EVENTS, **settings)
+    return program("explain", given=json.dumps(SCHEMA), **EVENTS | settings)
 
 
 def test_explain(program: Program) -> None:
@@ -587,7 +587,7 @@ def test_a_report_needs_a_path(program: Program) -> None:
     assert (done.exit_code, "html needs a PATH" in done.output) == (2, True)
     for arguments, path in (("", "b.html"), ("a.html", "a.html")):
         done = program("report", *arguments.split(), **CONFIG, report_path="b.html")
-        assert done.output == f"the report is in {path}\n"
+        assert (done.output, Path(path).is_file()) == (f"the report is in {path}\n", True)
     done = program("report", "nowhere/a.html", **CONFIG)
     assert done.exit_code == 2
     assert (
