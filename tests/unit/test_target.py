@@ -1,7 +1,9 @@
 """A target: what it works with, as the settings and the command say, and what a signal does."""
 
+import contextlib
 import io
 import signal
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -131,6 +133,9 @@ def test_a_stranger_after_a_signal(monkeypatch: pytest.MonkeyPatch, where: str) 
     said = "\n".join(log)
     assert ("KeyError" in said, "jane" in said) == (True, False)
     assert ("a second failure followed: " in said) == (where == "abandon")
+    with contextlib.closing(sqlite3.connect("liveintent.sqlite")) as database:
+        ((figures,),) = database.execute("SELECT figures FROM run")
+    assert "stopped by SIGTERM; the run " in figures
 
 
 @pytest.mark.parametrize(

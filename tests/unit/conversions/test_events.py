@@ -30,19 +30,13 @@ from unit_support import (
 
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.coerce import FIELDS
-from target_liveintent.conversions.model import (
-    DEAD_LETTERS,
-    Rejection,
-    request_body,
-)
+from target_liveintent.conversions.model import DEAD_LETTERS, Rejection, request_body
 from target_liveintent.store.letters import letter_of
 
 HASHED = {"md5": MD5, "sha2": SHA2}
 SHOP = "https://shop.example/"
 ZERO = str(uuid.UUID(int=0))
 NO_HASHES, NO_CLICK = {"email": 1, "md5": 1}, {"decision_id": 1}
-
-
 CLICKED = {"decision_id": LI_DID}
 PAGES = [f"{SHOP}?li_did={value}" for value in ("undefined", "", "abc", ZERO)]
 JUNK: list[Any] = ["null", "Undefined", "(NOT SET)", " Nil\t", ZERO, "ann@example.com", ["x"]]

@@ -14,13 +14,7 @@ from singer_sdk.exceptions import RecordsWithoutSchemaException
 
 from target_liveintent.errors import InputError
 from target_liveintent.singer import reader
-from target_liveintent.singer.reader import (
-    Message,
-    MessageReader,
-    decode_message,
-    lines,
-    state_of,
-)
+from target_liveintent.singer.reader import Message, MessageReader, decode_message, lines, state_of
 
 
 class Record(NamedTuple):

@@ -17,11 +17,7 @@ from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.errors import InputError, StreamMappingError
 from target_liveintent.mapping.stream_maps import StreamPlan
 from target_liveintent.singer.reader import Message
-from target_liveintent.singer.streams import (
-    RecordValidator,
-    Stream,
-    StreamRegistry,
-)
+from target_liveintent.singer.streams import RecordValidator, Stream, StreamRegistry
 from target_liveintent.store.delivered import DELIVERED_EVENTS
 
 EVENT = ("id", "event_time", "email")
