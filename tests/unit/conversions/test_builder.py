@@ -33,8 +33,7 @@ REJECTED: list[tuple[str, str, list[Any]]] = [
     ("missing_event_time", "event_time", [None, "", "None", ...]),
     ("invalid_event_time", "event_time", ["soon", ["x"], 0, "0", True]),
     ("event_too_old", "event_time", [946_684_800_000, int(NOW) - 8 * DAY, "2019-01-01"]),
-    ("event_in_future", "event_time", [*(int(NOW) + ahead for ahead in (61, 62, 3_600))]),
-    ("event_in_future", "event_time", ["9999-12-31T23:59:59+00:00"]),
+    ("event_in_future", "event_time", [int(NOW) + 61, "9999-12-31T23:59:59+00:00"]),
     ("invalid_source", "source", ["pos", 7]),
     ("invalid_pixel_id", "pixel_id", ["abc", 1.5, True, 2**63]),
 ]
