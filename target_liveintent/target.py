@@ -190,7 +190,7 @@ class TargetLiveIntent(Target):
             replay_letters(self.run, how, letters, lambda: reader.stopped)
             return
         self.listen(file_input)
-        if self.run.limit_reached and self._signals.received is None:
+        if self.run.limit_reached:
             # Meltano fails a run whose target stops reading before the tap stops writing.
             reader.drain(file_input, lambda: self._signals.received is None)
 

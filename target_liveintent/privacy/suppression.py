@@ -53,7 +53,7 @@ def digests_in(lines: Iterable[str]) -> Iterator[str]:
     """
     for number, line in enumerate(lines, 1):
         text = line.strip()
-        found = digests(text) if text else set()
+        found = digests(text)
         if not found and text and not text.startswith("#"):
             msg = f"line {number} is neither an e-mail address nor the hash of one: correct it"
             raise InputError(msg)

@@ -297,12 +297,12 @@ SCHEMA = {
     "schema": {"properties": {name: {} for name in ("id", "event_time", "email")}},
     "key_properties": ["id"],
 }
-EVENTS = {"pixel_id": 5, "default_source": "web"}
+EVENTS = {"pixel_id": 5, "default_source": "web", "customer_id": None}
 
 
 def explained(program: Program, **settings: Any) -> Result:
     """Explain a stream with settings."""
-    return program("explain", given=json.dumps(SCHEMA), **EVENTS, **settings)
+    return program("explain", given=json.dumps(SCHEMA), **EVENTS | settings)
 
 
 def test_explain(program: Program) -> None:
@@ -347,12 +347,16 @@ def test_explain_without_input(program: Program, given: str, said: str) -> None:
     assert (done.exit_code, said in done.output) == (1, True)
 
 
-def test_explain_for_programs(program: Program) -> None:
-    """Notes on the settings are in the JSON object, which is all that is printed."""
-    Path("records").write_text(json.dumps(SCHEMA))
+def test_explain_for_programs(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Notes on the settings and the input are in the JSON object, which is all that is printed."""
+    monkeypatch.setattr("target_liveintent.singer.explaining.MAX_RECORDS", 1)
+    record = {"id": 1, "event_time": int(time.time()) - 60, "email": JANE}
+    lines = (SCHEMA, {"type": "RECORD", "stream": "orders", "record": record})
+    Path("records").write_text("\n".join(map(json.dumps, lines)))
     found = json.loads(program("explain", "records", "--format=json", pixl_id=1, **EVENTS).output)
     assert (found["version"], found["failures"], found["expectation"]) == (1, [], None)
     assert found["notes"][0].startswith("setting 'pixl_id' is unknown")
+    assert found["notes"][1:] == ["Only the first 1 records were read."]
 
 
 def test_explain_compares(program: Program) -> None:
@@ -586,7 +590,7 @@ def test_a_report_needs_a_path(program: Program) -> None:
     assert (done.exit_code, "html needs a PATH" in done.output) == (2, True)
     for arguments, path in (("", "b.html"), ("a.html", "a.html")):
         done = program("report", *arguments.split(), **CONFIG, report_path="b.html")
-        assert done.output == f"the report is in {path}\n"
+        assert (done.output, Path(path).is_file()) == (f"the report is in {path}\n", True)
     done = program("report", "nowhere/a.html", **CONFIG)
     assert done.exit_code == 2
     assert (

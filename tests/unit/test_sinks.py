@@ -13,7 +13,7 @@ import pytest
 from singer_sdk.exceptions import MissingKeyPropertiesError
 from unit_support import databases_closed
 
-from target_liveintent.errors import StreamMappingError
+from target_liveintent.errors import InputError, StreamMappingError
 from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, Stream, StreamPlan
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.sinks import LiveIntentSink, SkippedSink, needed_columns
@@ -90,9 +90,9 @@ def test_the_columns_of_several_sinks() -> None:
     """A stream needs those of all its sinks, as in the SCHEMA, or all if a sink needs all."""
     first, second = (
         made(started(), plan=PLAN._replace(reads=frozenset(reads)))
-        for reads in (("x", "email"), ("event_time",))
+        for reads in (("x",), ("event_time",))
     )
-    needed = ["id", "event_time", "email", *DELETION_COLUMNS, "x"]
+    needed = ["id", "event_time", *DELETION_COLUMNS, "x"]
     assert needed_columns([first, second], ORDERS) == needed
     all_columns = made(started(), plan=PLAN._replace(reads=None))
     assert needed_columns([first, all_columns], ORDERS) is None
@@ -103,6 +103,19 @@ def messages(stream: str, columns: tuple[str, ...], *records: dict[str, Any]) ->
     given: list[dict[str, Any]] = [{"type": "SCHEMA", "stream": stream, "schema": schema}]
     given += [{"type": "RECORD", "stream": stream, "record": record} for record in records]
     return "\n".join(map(json.dumps, given))
+
+
+def recent() -> dict[str, Any]:
+    return {"id": 1, "event_time": int(time.time()) - 60, "email": "ann@example.com"}
+
+
+def test_a_line_that_cannot_be_read() -> None:
+    """It ends the run, which delivers what came before; a SCHEMA may have come again."""
+    target = started()
+    given = 2 * f"{messages('orders', COLUMNS, recent())}\n"
+    with pytest.raises(InputError, match="line 5"):
+        target.process(io.StringIO(f"{given}x"))
+    assert target.run.counts.of("orders").delivered == 1
 
 
 def test_a_whole_run(caplog: pytest.LogCaptureFixture) -> None:
@@ -122,8 +135,7 @@ def test_two_maps_of_one_stream(own: dict[str, str]) -> None:
     target = started(
         stream_maps={"orders": plain, "leads": {**plain, **own, "__source__": "orders"}}
     )
-    record = {"id": 1, "event_time": int(time.time()) - 60, "email": "ann@example.com"}
-    target.listen(io.StringIO(messages("orders", COLUMNS, record)))
+    target.listen(io.StringIO(messages("orders", COLUMNS, recent())))
     orders, leads = (target.run.counts.of(name) for name in ("orders", "leads"))
     assert (orders.read, orders.delivered, leads.read) == (1, 1, 1)
     assert (leads.delivered, leads.dropped) == ((1, {}) if own else (0, {"already_sent": 1}))
@@ -134,10 +146,9 @@ def test_the_end_of_an_input(caplog: pytest.LogCaptureFixture, limit: int | None
     """A map whose stream did not come is named if one is similar, unless the run stops before."""
     caplog.set_level(logging.INFO)
     target = started(stream_maps={"ordres": {"ip": "ip"}, "refunds": {}}, limit=limit)
-    record = {"id": 1, "event_time": int(time.time()), "email": "a@example.com"}
-    target.listen(io.StringIO(messages("orders", COLUMNS, record)))
+    target.listen(io.StringIO(messages("orders", COLUMNS, recent())))
     said = "a stream map names 'ordres', but the input has no such stream; did you mean 'orders'?"
-    absent = [one for one in caplog.messages if one.startswith("a stream map names")]
+    absent = [one for one in caplog.messages if one.startswith(("a stream", "the input"))]
     assert absent == ([said] if limit is None else [])
 
 

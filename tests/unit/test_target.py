@@ -1,7 +1,9 @@
 """A target: what it works with, as the settings and the command say, and what a signal does."""
 
+import contextlib
 import io
 import signal
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,8 +47,13 @@ def parts_of(target: TargetLiveIntent) -> RunParts:
     [("usual", None, None), ("canary", 5, None), ("replay", 5, ReplayChoice())],
 )
 def test_the_kind_of_a_run(kind: str, limit: int | None, replay: ReplayChoice | None) -> None:
-    """The store knows it from the start, as a run may be killed."""
-    store = parts_of(made(replay, limit=limit)).outcomes
+    """The store knows it from the start, as a run may be killed.
+
+    Only of a replay, delivery takes the settings as proven: it may have no event but bad ones.
+    """
+    parts = parts_of(made(replay, limit=limit))
+    assert parts.delivery._machine._refusals.accepted == (replay is not None)  # noqa: SLF001
+    store = parts.outcomes
     assert isinstance(store, RunStore)
     assert store.database.read("SELECT kind FROM run") == [(kind,)]
     store.close()
@@ -130,6 +137,10 @@ def test_a_stranger_after_a_signal(monkeypatch: pytest.MonkeyPatch, where: str) 
         target.process(None)
     said = "\n".join(log)
     assert ("KeyError" in said, "jane" in said) == (True, False)
+    assert ("a second failure followed: " in said) == (where == "abandon")
+    with contextlib.closing(sqlite3.connect("liveintent.sqlite")) as database:
+        ((figures,),) = database.execute("SELECT figures FROM run")
+    assert "stopped by SIGTERM; the run " in figures
 
 
 @pytest.mark.parametrize(
@@ -147,6 +158,9 @@ def test_the_last_line_after_a_signal(
     log = log_of(target, monkeypatch)
     monkeypatch.setattr(target, "listen", stop)
     monkeypatch.setattr("target_liveintent.target.replay_letters", stop)
+    monkeypatch.setattr(target.run, "request_stop", lambda: log.append("asked to stop"))
     with pytest.raises(SystemExit, match="143"):
         target.process(None)
+    assert log[0] == "asked to stop"
+    assert signal.alarm(0) == 0  # Nothing ends the process later.
     assert log[-1] == f"stopped by SIGTERM; {then} (run {target.run_id})"

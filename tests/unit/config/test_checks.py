@@ -95,7 +95,7 @@ WRONG: list[tuple[Any, ...]] = [
         *("https://x.example:port", "http://[x.example", "https://x.example?a=s3cr3t"),
         *("https://x.example#s3cr3t", "http://x.example#@127.0.0.1", "https://x .example"),
         *("https://x.example/a b", "http://x.example", "http://conversions.liveintent.com"),
-        *("https://x.example:0", "https://x.example/\u200b"),
+        *("https://x.example:0", "https://x.example/\u200b", "https://*.example"),
         *("http://0.0.0.0", "http://10.0.0.1", "http://127.0.0.1.x.example"),
         *("http://localhost.x.example", "http://x.example/127.0.0.1"),
         *("http://localhost@x.example", "http://127.0.0.1:80@x.example"),
@@ -174,7 +174,7 @@ RIGHT: list[tuple[Any, ...]] = [
     ),
     (
         "stream_maps",
-        {},
+        *({}, "{}"),
         {"orders": None, "*": "__NULL__", "__else__": "__NULL__"},
         {"__else__": None},
         {"orders": {"email": "_.get('email')", "x": None, "__filter__": "paid"}},

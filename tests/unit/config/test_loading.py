@@ -87,6 +87,7 @@ def test_groups() -> None:
         *("customer_id", "auth_token", "auth_token_path", "pixel_id", "default_source"),
         *("presets", "stream_maps"),
     ]
+    assert [name for name, default, _ in shown if default == "required"] == SCHEMA["required"]
     assert len(shown) <= 29
     text = "\n".join(about_lines())
     assert "\nPace:\n  batch_size_rows (100): How many events" in text

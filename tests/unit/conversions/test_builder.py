@@ -33,8 +33,7 @@ REJECTED: list[tuple[str, str, list[Any]]] = [
     ("missing_event_time", "event_time", [None, "", "None", ...]),
     ("invalid_event_time", "event_time", ["soon", ["x"], 0, "0", True]),
     ("event_too_old", "event_time", [946_684_800_000, int(NOW) - 8 * DAY, "2019-01-01"]),
-    ("event_in_future", "event_time", [*(int(NOW) + ahead for ahead in (61, 62, 3_600))]),
-    ("event_in_future", "event_time", ["9999-12-31T23:59:59+00:00"]),
+    ("event_in_future", "event_time", [int(NOW) + 61, "9999-12-31T23:59:59+00:00"]),
     ("invalid_source", "source", ["pos", 7]),
     ("invalid_pixel_id", "pixel_id", ["abc", 1.5, True, 2**63]),
 ]
@@ -91,9 +90,7 @@ def test_a_clock_that_is_ahead_is_forgiven(ahead: int, fraction: float) -> None:
 
 # Consent and suppression: who must not be sent. They are judged before everything else
 
-YES: list[Any] = [
-    *(True, 1, 1.0, Decimal("1.0"), "1", "yes", "YES", " Granted ", "granted", "true", "TRUE"),
-]
+YES: list[Any] = [True, 1, 1.0, Decimal("1.0"), "1", "yes", "YES", " Granted ", "true", "TRUE"]
 NO: list[Any] = [
     *(None, "", " ", False, 0, 0.0, 2, -1, 1.5, Decimal("1.5"), float("nan"), Decimal("NaN")),
     *("no", "false", "0", "2", "denied", "y", "on", "t", "ok", "null", "None", "NaN", "yes!"),
@@ -142,19 +139,13 @@ def test_both_come_before_any_other_reason(changes: dict[str, Any], tmp_path: Pa
     assert rejected.reason == ("suppressed" if record["email"] else "schema_violation")
 
 
-@pytest.mark.parametrize(
-    "identity",
-    [
-        {"email": ..., "md5": MD5.upper()},
-        {"email": ..., "sha2": SHA2},
-        {"email": ..., "md5": ADDRESS},
-    ],
-)
+@pytest.mark.parametrize("identity", [{"md5": MD5.upper()}, {"sha2": SHA2}, {"md5": ADDRESS}])
 def test_every_identity_of_a_person_is_suppressed(identity: dict[str, Any], tmp_path: Path) -> None:
     """The list applies in every column that an identity may have."""
-    rejected = rejection(order(**identity), suppressions=suppressing(tmp_path, ADDRESS))
+    rejected = rejection(order(email=..., **identity), suppressions=suppressing(tmp_path, ADDRESS))
     assert (rejected.reason, rejected.field) == ("suppressed", None)
-    conversion(order(**identity), suppressions=suppressing(tmp_path, "other@example.com"))
+    others = suppressing(tmp_path, "other@example.com")
+    conversion(order(email=..., **identity), suppressions=others)
 
 
 def test_a_replay_obeys_consent_and_suppression(tmp_path: Path) -> None:
@@ -174,13 +165,7 @@ SEVENTH = "fcc7bb98-a3fa-540b-a5b3-2813e36cc8a2"
 """The ID of the record of the stream `orders` whose key `id` is 7."""
 
 
-@pytest.mark.parametrize(
-    ("given", "sent"),
-    [
-        (1007.0, "1007"),
-        (0, "0"),
-    ],
-)
+@pytest.mark.parametrize(("given", "sent"), [(1007.0, "1007"), (0, "0")])
 def test_an_event_id_is_any_scalar(given: Any, sent: str) -> None:
     """An ID is sent as text, 1007.0 as 1007; it needs no key."""
     for raw in ({}, {"id": 1}):
@@ -210,6 +195,8 @@ PINNED: list[tuple[str, list[str], dict[str, Any], str]] = [
     ("orders", ["a", "b"], {"a": 1, "b": "x"}, "2233b1ec-8d3d-5460-9f76-14cb295c1cf9"),
     ("orders", ["b", "a"], {"a": 1, "b": "x"}, "a2f88c73-c6ec-5994-beb6-e4894bd84213"),
     ("orders", ["a", "b"], {"a": 1, "b": None}, "e4946787-149f-517c-b7d1-de58a771f5a2"),
+    ("orders", ["id"], {"id": 2**1000}, "70755b65-5c1f-5a67-862e-71a2c756f516"),
+    ("orders", ["id"], {"id": [7]}, "668fce35-cd7c-5f55-9d03-068225abd172"),
 ]
 
 
@@ -237,7 +224,6 @@ def test_without_keys_the_mapped_record_gives_the_id() -> None:
 @pytest.mark.parametrize(
     "keys",
     [
-        ["_sdc_path", "_sdc_line_number"],
         ["_sdc_source_file", "_sdc_source_lineno"],
         ["_smart_source_lineno"],
         ["__sdc_row"],

@@ -58,7 +58,7 @@ USUAL: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (FULL, {}),
     # Times
     *(({"event_time": at}, {"defaults": BERLIN}) for at in ("2026-07-31T14:13:20", TIME)),
-    *(({"event_time": f"2026-07-31T12:13:20{end}"}, {}) for end in ("Z", ".5+02:00", ".9999999Z")),
+    *(({"event_time": f"2026-07-31T12:13:20{end}"}, {}) for end in (".12345Z", ".9999999Z")),
     ({"event_time": NOW - 2}, {}),
     ({"event_time": NOW - 7 * DAY + 61}, {}),
     ({"event_time": NOW - 8 * DAY, "source": "offline"}, {}),
@@ -86,12 +86,8 @@ USUAL: list[tuple[dict[str, Any], dict[str, Any]]] = [
     # Optional values
     *(({name: None}, {}) for name in ("ip", "value", "source_url", "decision_id", "order_id")),
     *(({"value": value}, {}) for value in (12.5, -0.0, 7, "$1,234.50", Decimal("1E+2"))),
-    *(
-        ({"ip": ip}, {})
-        for ip in ("203.0.113.9", "2001:db8::1", "2001:DB8::1", "10.1.1.1, 8.8.8.8")
-    ),
+    *(({"ip": ip}, {}) for ip in ("203.0.113.9", "2001:DB8::1", "10.1.1.1, 8.8.8.8")),
     *(({"order_id": text}, {}) for text in (" a ", "None", 1007, "#1")),
-    *(({"currency": text}, {}) for text in ("usd", "EUR")),
     ({"user_agent": "Mozilla/5.0 (ü)", "app_bundle": "a.b", "tracking_enabled": "false"}, {}),
     ({"source_url": f"{PAGE}&key=secret#x"}, {}),
     ({"source_url": f"{PAGE}&key=1&b=".ljust(8_192, "x")}, {}),
@@ -182,7 +178,7 @@ def test_a_column_cannot_be_taken_for_a_name_of_the_code() -> None:
     names = ["odd", "record", "str", "given_email", "sent_ip", "now", "__builtins__", hostile]
     builder = EventBuilder("orders", ["event_time", "event_id", "email", "value"], (), DEFAULTS)
     for name in names:
-        inputs = {column: f"record[{name!r}].get({column!r})" for column in builder.columns}
+        inputs = {one: f"record[{name!r}].get({one!r})" for one in (*builder.columns, name)}
         usual = usual_way(builder, inputs, {}, test=f"record[{name!r}]", empty=[f"{name}x"])
         made = usual({name: order()}, NOW, Counter())
         assert made is not None

@@ -118,6 +118,7 @@ def test_a_file_that_cannot_be_read(
     (tmp_path / "people.txt").write_text("a@example.com\n")
     with pytest.raises(ConfigurationError) as raised:
         Suppressions(path)
+    assert f"suppression_path {path!r} cannot be read: " in str(raised.value)
     assert_private(raised.value)
 
 

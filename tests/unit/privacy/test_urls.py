@@ -24,7 +24,7 @@ SECRETS = [
     *("session", "sessionid", "session_id_token", "sid", "otp", "credential", "session_id"),
     *("code", "auth_code", "reset-code", "verificationCode", "passcode", "pin", "nonce", "hmac"),
     *("ticket", "serviceTicket", "pass", "user[pass]", "passphrase", "PHPSESSID", "JSESSIONID"),
-    *("phone", "customer_phone", "phoneNumber", "phone-number", "tel", "mobile", "msisdn"),
+    *("phone", "customer_phone", "phoneNumber", "my-phone-number", "tel", "mobile", "msisdn"),
     *("SAMLResponse", "email", "mail", "first_name", "lastName", "birthday", "iban", "cvc"),
     *("fname", "lname", "customer_fname", "givenName", "contact-name", "recipientName"),
     *("cell", "cell_phone", "Mobile", "faxNumber", "address", "address1", "address_1"),

@@ -27,6 +27,7 @@ TOO_OLD = {**GOOD, "event_time": int(NOW) - 31 * DAY}
 OTHER = {"customer_id": "b-9z9z", "api_host": "api.example.com", "pixel_id": 7}
 OF_OTHERS = {**GOOD, "written_for": OTHER}
 KEY = LetterKey("a-1b2c", "conversions.liveintent.com", "orders", "1", 4711)
+LETTERS = [(KEY._replace(event_id=name), {**GOOD, "event_id": name}) for name in "abc"]
 
 
 def converter(**choice: bool) -> ReplayConverter:
@@ -149,7 +150,18 @@ def test_many_refusals(refused: int, accepted: int) -> None:
 def test_a_stopped_replay() -> None:
     """It reads no further, and sends what it has read."""
     fake = FakeRun()
-    letters = [(KEY._replace(event_id=name), {**GOOD, "event_id": name}) for name in "abc"]
-    replay_letters(fake.run, converter(), letters, iter([False, True]).__next__)
+    replay_letters(fake.run, converter(), LETTERS, iter([False, True]).__next__)
     assert fake.run.counts.of(DEAD_LETTERS).read == 2
     assert fake.submitted == [["a", "b"]]
+
+
+def test_a_slow_replay() -> None:
+    """An event waits no longer than in a run."""
+    fake = FakeRun()
+
+    def pass_a_minute() -> bool:
+        fake.clock.now += 61.0
+        return False
+
+    replay_letters(fake.run, converter(), LETTERS, pass_a_minute)
+    assert fake.submitted == [["a", "b"], ["c"]]

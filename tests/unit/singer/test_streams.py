@@ -17,11 +17,7 @@ from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.errors import InputError, StreamMappingError
 from target_liveintent.mapping.stream_maps import StreamPlan
 from target_liveintent.singer.reader import Message
-from target_liveintent.singer.streams import (
-    RecordValidator,
-    Stream,
-    StreamRegistry,
-)
+from target_liveintent.singer.streams import RecordValidator, Stream, StreamRegistry
 from target_liveintent.store.delivered import DELIVERED_EVENTS
 
 EVENT = ("id", "event_time", "email")
@@ -102,7 +98,7 @@ def test_malformed_schemas(message: Message, said: str) -> None:
 
 def test_a_stream_that_the_user_wants_but_gives_no_events() -> None:
     """The error says what the stream lacks, and suggests settings or a map."""
-    found = Registering(default_source=None)
+    found = Registering(default_source=None, pixel_id=None)
     with pytest.raises(StreamMappingError) as raised:
         found.send("orders")
     assert str(raised.value).endswith("source (a column, or the setting default_source).")

@@ -296,7 +296,8 @@ CLOSED = "its window has closed"
         ("till", NOW - 8 * DAY, None, NOW + 22 * DAY - 60, None),
         ("till", NOW - 31 * DAY, None, NOW - DAY - 60, CLOSED),
         ("till", NOW - 31 * DAY, "'till'", NOW - DAY - 60, "'till'"),
-        ("web", "9999-12-31T23:59:59Z", None, None, None),  # The last year with a name.
+        ("web", "9999-12-25T00:00:59Z", None, 253_402_300_799, None),
+        ("web", "9999-12-25T00:01:00Z", None, None, None),  # A year without a name.
     ],
 )
 def test_the_end_of_the_window(

@@ -38,7 +38,9 @@ def test_the_same(path: Path) -> None:
     """However the file is laid out."""
     records: list[dict[str, Any]] = [{}, {"email": None}]
     assert compare(recorded(*records), str(path)).written
-    path.write_text(json.dumps(json.loads(path.read_text())))
+    expected = json.loads(path.read_text())
+    assert expected["orders: records"] == {"read": 2, "filtered": 0}
+    path.write_text(json.dumps(expected))
     found = compare(recorded(*records), str(path))
     assert (found.met, found.events, found.rejections, found.difference) == (True, 1, 1, [])
 
@@ -95,9 +97,10 @@ def test_a_file_that_cannot_be_used(tmp_path: Path, name: str) -> None:
 
 def test_a_stream_that_is_refused_is_not_excused(path: Path) -> None:
     """A run would fail, although the result is what is expected."""
-    people = {**schema(("id",)), "stream": "people"}
+    people = ({**schema(("id",)), "stream": "people"}, record({"id": 1}, "people"))
     event = record({"event_id": "1", "event_time": TIME, "email": ADDRESS})
     for _ in range(2):
-        found = explained(schema(COLUMNS), event, people, expected=str(path))
+        found = explained(schema(COLUMNS), event, *people, expected=str(path))
     assert found.expectation is not None
+    assert (found.expectation.events, found.expectation.rejections) == (1, 0)
     assert (found.expectation.met, found.is_good) == (True, False)
