@@ -56,7 +56,7 @@ def test_a_live_line(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().err
     assert re.findall(r"\r +\r(.*)\n", shown) == ["a warning"]
     drawn = re.findall(r"delivered \((\S+)\)", shown)
-    assert 2 <= len(drawn) <= 4
+    assert 3 <= len(drawn) <= 5
     assert set(drawn) == {"10,000/s"}
 
 

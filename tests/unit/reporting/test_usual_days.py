@@ -34,5 +34,5 @@ def test_ranges_and_ages() -> None:
     """A range of one number is this number; an age is said in its largest unit."""
     assert words.range_words(Range(0.83, 0.85, 0.86), words.share_words) == "83 % to 86 %"
     assert [words.range_words(one, str) for one in (Range(3, 3, 3), None)] == ["3", "-"]
-    ages = [words.age_words(seconds) for seconds in (0.2, 1, 119, 7_265, 200_000)]
-    assert ages == ["0 seconds", "1 second", "1 minute", "2 hours", "2 days"]
+    ages = [words.age_words(seconds) for seconds in (0.2, 1, 120, 7_265, 200_000)]
+    assert ages == ["0 seconds", "1 second", "2 minutes", "2 hours", "2 days"]
