@@ -81,10 +81,10 @@ LATE_AT_TIMES = [*USUAL[:-5], *usual_days(5, orders(within_an_hour=0))]
 SMALL_AT_TIMES = varied(lambda n, _: 1_000 if n % 4 else 100)
 SMALL_ON_MONDAYS = varied(lambda _, one: 1_000 if one.weekday() else 300, 28)
 """A shop that sells little on Mondays is not judged by other weekdays, after four weeks."""
-FOUR_WEEKS_AGO, BEFORE = (varied(lambda n, _: 1_000 if n > 2 else 150, n)[:14] for n in (29, 30))
+TWO_SMALL_MONDAYS = varied(lambda _, one: 1_000 if one.weekday() else 300)
+FOUR_WEEKS_AGO, TOO_OLD = (varied(lambda n, _: 1_000 if n > 2 else 150, n)[:14] for n in (29, 30))
 SMALL_LATELY = varied(lambda n, _: 1_000 if n < 11 else 150, 14)
-"""Small days make the range wide: three from 29 days ago on, which a day later are only two and
-without effect, or the two before yesterday."""
+"""A few small days, or two small Mondays, widen the usual range until they are four weeks old."""
 GAP = day(days_before(40), run("x", at(days_before(40)), visits=orders()))
 OTHERS = day(days_before(5), run("x", at(days_before(5)), visits=orders()))
 TRIED = day(days_before(5), run("x", at(days_before(5)), CANARY, orders=orders()))
@@ -140,8 +140,9 @@ CASES: list[tuple[StreamCounts, list[Day], list[tuple[str, str]]]] = [
     (orders(), SOME_WITHOUT_SALES, []),
     (orders(120), SMALL_AT_TIMES, []),
     (orders(50), SMALL_AT_TIMES, [FEW]),
+    (orders(200), TWO_SMALL_MONDAYS, []),
     (orders(200), FOUR_WEEKS_AGO, []),
-    (orders(200), BEFORE, [FEW]),
+    (orders(200), TOO_OLD, [FEW]),
     (orders(340), SMALL_LATELY, []),
 ]
 
