@@ -106,7 +106,7 @@ def new_currency(case: Case) -> Iterator[Finding]:
 
 
 def lost_coverage(case: Case) -> Iterator[Finding]:
-    """Find columns whose share of conversions fell by a fifth or more."""
+    """Find columns whose share of conversions fell by more than a fifth."""
     count = case.now.delivered
     for column in [name for name in FIELDS if name != "both"]:  # (It falls with the hashes.)
         usual = case.usual(functools.partial(_share_having, column))
@@ -159,7 +159,7 @@ def all_late(case: Case) -> Iterator[Finding]:
 def _chance(having: int, count: int, usual: Range) -> float:
     """Return the probability that so few conversions have something, given the usual share."""
     expected = count * min(usual.middle, _MOST_CERTAIN)
-    return chance_of_so_few(having, expected, count) if having < expected else 1.0
+    return chance_of_so_few(having, expected, count)
 
 
 def more_dead_letters(case: Case) -> Iterator[Finding]:
@@ -173,7 +173,7 @@ def more_dead_letters(case: Case) -> Iterator[Finding]:
     # Of more conversions, or in two daily runs within 24 hours, more cannot be sent.
     expected = max(1.0, usual.high, part.high * tried)
     if count > expected and chance_of_so_few(sent, tried - expected, tried) < _RARE:
-        reason, most = max(letters.items(), key=lambda one: (one[1], one[0]))
+        ((reason, most),) = letters.most_common(1)
         yield Finding(
             "",
             f"{counted(count, 'record')} could not be sent in the last 24 hours, but"
@@ -208,8 +208,8 @@ def judge(history: History, run: RunRecord, zone: dt.tzinfo) -> list[Unusual] | 
         return None
     now = run.ended_at.astimezone(zone)
     since = {(one.rule, one.stream, one.subject): one.since for one in unusual_now(history)}
-    before = [one for other in history.runs if other.day == now.date() for one in other.unusual]
-    said = {(one.rule, one.stream) for one in before if one.said}
+    before = [other for other in history.runs if other.day == now.date()]
+    said = {(one.rule, one.stream) for other in before for one in other.unusual}
     cases = {
         stream: case_of(history.days, now, stream, run)
         for stream in (*run.streams, *_gone(history.days, run))

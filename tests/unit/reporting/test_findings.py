@@ -4,7 +4,7 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from reporting_support import NAMES, NOW, TODAY, at, daily, history, overview, run, shop
+from reporting_support import NAMES, NOW, TODAY, at, daily, overview, run, shop
 
 from target_liveintent.reporting.findings import NO_RUN, advise
 from target_liveintent.reporting.history import FAILED, Unusual
@@ -142,8 +142,11 @@ def test_the_days_that_are_shown() -> None:
     The top of the page is about the last run only if the history has no other day.
     """
     assert [one.runs for one in overview(daily(5, 2)).days] == [1, 1, 1, 1, 0, 0]
+    assert overview(daily(16, 3)).comparable_from == at(2).date()
     runs = [run(at(3), "backfill"), run(at(2))]
     assert [top_period(overview(some))[1] for some in (runs[:1], runs)] == [runs[0], None]
+    firsts = [overview([], at(0, hour)).last_24_hours.first_day for hour in (22, 23)]
+    assert firsts == [at(1).date(), TODAY]
 
 
 def test_who_asks_in_another_zone_hears_of_the_newest_runs() -> None:
@@ -151,15 +154,7 @@ def test_who_asks_in_another_zone_hears_of_the_newest_runs() -> None:
     newest = run(NOW - dt.timedelta(minutes=30), ending="failed", message="x")
     newest.day = TODAY + dt.timedelta(days=1)
     found = overview([*daily(3, 1), newest], max_age=HOUR)
-    assert found.last_run is not None
     assert found.last_run.run_id == newest.run_id
     assert [one.cause for one in found.causes] == ["failed"]
     assert found.figure("conversions").now == 100
-    assert found.days[-1].day == TODAY
-
-
-def test_the_run_that_has_just_ended() -> None:
-    """It is in the overview of its own page, as the last of its day."""
-    last = run(at(0, 12))
-    found = overview(history([*daily(3, 1), run(at(0, 9))]).plus(last).runs)
-    assert (found.last_run, found.days[-1].runs) == (last, 2)
+    assert {one.days[-1].day for one in (found, overview([newest]))} == {TODAY}

@@ -213,6 +213,7 @@ def test_what_is_known_of_the_run() -> None:
     assert left.day == dt.date(2026, 8, 2)
 
 
+PRESETS = {"orders": "shopify", "refunds": "shopify_rest"}
 OLD = {"count": 2, "at": TIME + 3 * DAY}
 OF_LETTERS = {"stream": DEAD_LETTERS}
 
@@ -278,10 +279,12 @@ def test_no_secret_and_no_address_is_written(tmp_path: Path) -> None:
         ({"stream_maps": {"orders": {"value": "total / 100"}}}, True),
         ({"presets": {"orders": "shopify"}}, True),
         ({"suppression_path": __file__}, True),
+        ({"presets": dict(reversed(PRESETS.items()))}, False),
         ({"max_concurrent_requests": 5, "auth_token": "another"}, False),
     ],
 )
 def test_which_settings_matter(changes: dict[str, Any], expected: bool) -> None:
-    before, after = MadeUpRun().record().settings, MadeUpRun(**changes).record().settings
+    given = {"presets": PRESETS}, {"presets": PRESETS, **changes}
+    before, after = (MadeUpRun(**settings).record().settings for settings in given)
     changed = {name for name in after if after[name] != before[name]}
     assert changed == (set(changes) if expected else set())

@@ -125,6 +125,7 @@ def test_no_address_is_shown(tmp_path: Path) -> None:
     assert f"{'.' * 295} {sha256('ann@example.com')[:4]}…" in text
 
 
+LONG = "x" * 300
 EXAMPLES = [
     # What a run writes, with its order, its column at fault, and its detail.
     (
@@ -136,8 +137,8 @@ EXAMPLES = [
         letter(event_id=7, order_id={"a": [1.5, None]}, detail=False),
         Example("7", '{"a":[1.5,null]}', None, "false", None),
     ),
-    # A long text is cut.
-    (letter(detail="x" * 301), Example("7", None, None, "x" * 300 + "…", None)),
+    # A text of more than 300 characters is cut.
+    (letter(order_id=LONG, detail=f"{LONG}x"), Example("7", LONG, None, f"{LONG}…", None)),
 ]
 
 

@@ -122,15 +122,13 @@ FIGURES: dict[tuple[str, str], Of] = {
 }
 
 
-@pytest.mark.parametrize("number", range(len(FIGURES)))
-def test_figures(whole: Overview, number: int) -> None:
+@pytest.mark.parametrize(("name", "of"), FIGURES.items())
+def test_figures(whole: Overview, name: tuple[str, str], of: Of) -> None:
     """Each figure of the last 24 hours and of each day, with its usual range."""
-    name, of = [*FIGURES.items()][number]
     found = whole.figure(*name)
     days = by_day(of)
     assert found.now == pytest.approx(now(of))
     assert ends(found.usual) == usual_now(days)
-    assert found.usual is not None
     low, high = found.now < found.usual.low, found.now > found.usual.high
     assert found.verdict == ("low" if low else "high" if high else "as_usual")
     *earlier, last = found.days

@@ -33,6 +33,8 @@ from target_liveintent.reporting.verdict import health_line
 from target_liveintent.run.counts import StreamCounts
 
 DENIED = {"ending": "failed", "message": "the API denied access (401): renew the token"}
+DOWN = {"ending": "failed", "message": "the API accepted nothing for 900 seconds"}
+FULL = {"ending": "failed", "message": "the disk is full"}
 NOTHING = {"streams": {"orders": shop(0)}}
 STOPPED = {"ending": "stopped", "message": "stopped by SIGTERM"}
 CHANGED = {
@@ -103,6 +105,9 @@ FIRST_RUN = run(
 """A first run with rows of five days, of which some with a value could not be sent."""
 LATE_DAYS = shop(late=90, values={"EUR": amount(100, "4999.96")})
 ROUNDED = {"orders": shop(values={"EUR": amount(100, "5000.004")})}  # Shown as 5,000.
+ONE, MORE = {"orders": shop(1)}, {"orders": shop(101, values={"EUR": amount(100, 5_000)})}
+GROWN = [*daily(40, 35), *daily(34, 1, streams=MORE)]
+"""The usual range begins at 100.4, which is shown as 100."""
 VISITS = {"streams": {"visits": shop(0)}}
 MANY = Unusual("dead_letters", "orders", "", at(0, 10), "14 records could not be sent")
 SITUATIONS: dict[str, Situation] = {
@@ -116,16 +121,16 @@ SITUATIONS: dict[str, Situation] = {
     "fewer": Situation(after(40, today(streams={"orders": shop(60)}))),
     "more": Situation(after(40, today(streams={"orders": shop(140)}))),
     "outside of the usual range": Situation(after(40, today(streams={"orders": LATE_DAYS}))),
-    "a replay beside": Situation(after(40, today(), run(at(0, 13), "replay"))),
+    "a replay beside": Situation([*GROWN, today(), run(at(0, 13), "replay", streams=ONE)]),
     "no run for days": Situation(daily(40, 3)),
     "no run for too long": Situation(daily(40, 2), "no_run", 3 * HOUR),
     "stopped": Situation(after(40, today(13, ROUNDED, **STOPPED))),
     "failed": Situation(
         after(40, today(9, **DENIED, **NOTHING), today(10, **DENIED, **NOTHING)), "failed"
     ),
-    "failed once, long ago": Situation([*daily(40, 9), run(at(8), **DENIED)], "failed"),
+    "failed once, long ago": Situation([*daily(40, 9), run(at(8), **DOWN)], "failed"),
     "another loader failed": Situation(
-        after(40, today(9, **DENIED, **VISITS), today(10, **DENIED, **VISITS), today(11)), "failed"
+        after(40, today(9, **DENIED, **VISITS), today(10, **FULL, **VISITS), today(11)), "failed"
     ),
     "a rule of another version": Situation(
         after(40, unusual(("x", ""), words="something {new}")), "unusual"
@@ -210,21 +215,18 @@ def test_charts() -> None:
     evening = run(at(1, 22), streams={"orders": shop(11)})
     found = overview([*daily(20), evening, replay])
     chart = chart_of(found, found.figure("conversions"))
-    assert chart is not None
     assert (chart.most, chart.low) == (411, 0)
     yesterday, now = chart.bars[-2:]
     assert (yesterday.day.runs, yesterday.point.value, yesterday.others) == (2, 111, 0)
     assert (now.day.runs, now.point.value, now.others) == (2, 111, 300)
     assert now.point.usual == Range(100, 100, 100)
-    chart = chart_of(found, found.figure("decision_id"), 5)
-    assert chart is not None
+    chart = chart_of(found, found.figure("late"), 5)
     assert ([one.others for one in chart.bars], chart.most) == ([0] * 5, 1)
     assert [bool(chart_of(found, chart.figure, most)) for most in (1, 2)] == [False, True]
     refunds = {"EUR": amount(100, -400)}
-    found = overview(daily(20, streams={"orders": shop(values=refunds)}))
-    chart = chart_of(found, found.figure("total_value", "EUR"))
-    assert chart is not None
-    assert (chart.most, chart.low) == (0, -400)
+    found = overview([*daily(20, 2, streams={"orders": shop(values=refunds)}), *daily(1)])
+    charts = [chart_of(found, found.figure("total_value", "EUR"), most) for most in (0, 2)]
+    assert [one and (one.most, one.low) for one in charts] == [(5_000, -400)] * 2
 
 
 def test_an_amount_without_end_is_drawn() -> None:

@@ -1,8 +1,8 @@
 """Progress: what the log line and the live line say, and how often."""
 
-import io
 import logging
 import re
+import sys
 
 import pytest
 from fakes import FakeClock
@@ -41,16 +41,22 @@ def test_a_log_line(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
-def test_the_rate_of_a_live_line_is_steady() -> None:
-    """A busy run updates progress after every batch; a rate over milliseconds would be random."""
-    clock, terminal = FakeClock(), io.StringIO()
-    progress = Progress(LOGGER, 60, terminal, clock)
+def test_a_live_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """A busy run updates progress after every batch; a rate over milliseconds would be random.
+
+    The line stays one line, below what is logged.
+    """
+    clock = FakeClock()
+    progress = Progress(LOGGER, 60, sys.stderr, clock)
     for batch in range(1, 201):
         clock.now += 1 / 100
         progress.update(report(100 * batch), STATUS)
+    LOGGER.warning("a warning")
     progress.close()
-    drawn = re.findall(r"delivered \((\S+)\)", terminal.getvalue())
-    assert 2 <= len(drawn) <= 4
+    shown = capsys.readouterr().err
+    assert re.findall(r"\r +\r(.*)\n", shown) == ["a warning"]
+    drawn = re.findall(r"delivered \((\S+)\)", shown)
+    assert 3 <= len(drawn) <= 5
     assert set(drawn) == {"10,000/s"}
 
 

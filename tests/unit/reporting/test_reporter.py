@@ -56,9 +56,7 @@ class Runs:
 
     def history(self) -> History:
         settings = settings_of(self.given)
-        database = open_for_reading(settings, self.clock)
-        assert database is not None
-        with contextlib.closing(database):
+        with contextlib.closing(open_for_reading(settings, self.clock)) as database:
             return read_history(database, settings, self.clock.now)
 
 
@@ -114,6 +112,8 @@ def test_a_store_that_cannot_be_used_any_more_is_a_warning(
     assert "was deleted, moved or replaced during the run" in warning
     assert warning.endswith(", so the history does not have the figures of this run")
     assert "target_liveintent_success 1.0" in metrics.read_text()
+    reports.end(RunCounts(), Ending(DONE), object())  # An unforeseen error is shown by its name.
+    assert caplog.messages[-2].startswith("AttributeError, so the history does not have")
 
 
 # Without a history
@@ -156,6 +156,7 @@ def test_a_terminal_shows_a_live_line() -> None:
             shown += more
     os.close(screen)
     assert b"4 in flight (1 waiting)" in shown
+    assert b"requests/s at most" not in shown  # The line is cut where the terminal ends.
     assert shown.endswith(b"\r")
     assert shown.split(b"\r")[-2].isspace()
 
@@ -166,12 +167,13 @@ def test_the_summary_and_what_to_do(caplog: pytest.LogCaptureFixture, tmp_path: 
     page.write_text("the last real run")
     counts = RunCounts()
     counts.of("orders").read = counts.of("orders").dropped["already_sent"] = 1
+    counts.unproven = 2
     reporter(report_path=str(page)).end(counts, Ending(DONE), None)
-    assert [line.partition(",")[0] for line in caplog.messages[:2]] == [
-        *("orders: read 1", "total: read 1"),
-    ]
-    assert caplog.messages[2].startswith("already_sent 1: The store shows that")
-    assert caplog.messages[2].endswith("use the option `--send-again`. (run run-1)")
+    warning, *lines, last = caplog.messages
+    assert warning.startswith("the API refused 2 events when there were no later events")
+    assert [line.partition(",")[0] for line in lines] == ["orders: read 1", "total: read 1"]
+    assert last.startswith("already_sent 1: The store shows that")
+    assert last.endswith("use the option `--send-again`. (run run-1)")
     assert caplog.text.count("run-1") == 1
     assert page.read_text() == "the last real run"
 

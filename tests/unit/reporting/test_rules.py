@@ -61,13 +61,6 @@ def varied(shares: Callable[[int, dt.date], int], days: int = 20, hour: int = 12
     ]
 
 
-def late_on_some_days() -> list[Day]:
-    days = usual_days(20, orders())
-    for one in days[::5]:
-        one.usual["orders"].within_an_hour = 0
-    return days
-
-
 FEW, AVERAGE, LATE = ("conversions", ""), ("average_value", "EUR"), ("late", "")
 LETTERS = ("dead_letters", "")
 MD5, DECISION_ID = ("coverage", "md5"), ("coverage", "decision_id")
@@ -77,22 +70,29 @@ NO_SALES_BUT_LETTERS = orders(0, not_sent={"no_identity": 9}, values={})
 """There is no usual share of what could not be sent, so nothing is compared with it."""
 USUAL = usual_days(20, orders())
 CLEAN = usual_days(20, orders(not_sent={}))
+OF_10 = usual_days(20, orders(10))
 OF_20 = usual_days(20, orders(20))
 """A small shop, with 20 conversions a day: seven are a holiday's bad luck, and none is not."""
 ALWAYS = usual_days(20, orders(having={"md5": 1_000, "decision_id": 300}))
 """That all conversions had a column does not make one without it improbable."""
 SOME_WITHOUT_SALES = [*USUAL[:-3], *usual_days(3, NO_SALES)]
 """Days without conversions have no shares to compare with."""
+LATE_AT_TIMES = [*USUAL[:-5], *usual_days(5, orders(within_an_hour=0))]
 SMALL_AT_TIMES = varied(lambda n, _: 1_000 if n % 4 else 100)
-SMALL_ON_MONDAYS = varied(lambda _, one: 1_000 if one.weekday() else 300, 35)
+SMALL_ON_MONDAYS = varied(lambda _, one: 1_000 if one.weekday() else 300, 28)
 """A shop that sells little on Mondays is not judged by other weekdays, after four weeks."""
+TWO_SMALL_MONDAYS = varied(lambda _, one: 1_000 if one.weekday() else 300)
+FOUR_WEEKS_AGO, TOO_OLD = (varied(lambda n, _: 1_000 if n > 2 else 150, n)[:14] for n in (29, 30))
+SMALL_LATELY = varied(lambda n, _: 1_000 if n < 11 else 150, 14)
+"""A few small days, or two small Mondays, widen the usual range until they are four weeks old."""
 GAP = day(days_before(40), run("x", at(days_before(40)), visits=orders()))
 OTHERS = day(days_before(5), run("x", at(days_before(5)), visits=orders()))
 TRIED = day(days_before(5), run("x", at(days_before(5)), CANARY, orders=orders()))
 """A day on which only other streams came, and one with only a canary."""
+SOME_YEN = [*usual_days(20, two_currencies(996, 4))[:-1], *usual_days(1, two_currencies(976, 24))]
+"""Days of which exactly 0.5 % of the conversions were in yen, and those of yesterday count once."""
 TWO_WEEKS = usual_days(14, orders())
 CASES: list[tuple[StreamCounts, list[Day], list[tuple[str, str]]]] = [
-    (orders(), USUAL, []),
     (orders(499), USUAL, [FEW]),
     (values(1_000, 499_990), USUAL, []),
     (values(1_000, 500_000), USUAL, [AVERAGE]),
@@ -107,12 +107,12 @@ CASES: list[tuple[StreamCounts, list[Day], list[tuple[str, str]]]] = [
     (two_currencies(951, 49), USUAL, []),
     (two_currencies(950, 50), USUAL, [("new_currency", "JPY")]),
     (two_currencies(6, 4), OF_20, []),
-    (two_currencies(5, 5), usual_days(20, orders(10)), [("new_currency", "JPY")]),
-    (two_currencies(700, 300), usual_days(20, two_currencies(995, 5)), []),
+    (two_currencies(5, 5), OF_10, [("new_currency", "JPY")]),
+    (two_currencies(700, 300), SOME_YEN, []),
     (two_currencies(700, 300), usual_days(20, two_currencies(996, 4)), [("new_currency", "JPY")]),
     (two_currencies(700, 300), usual_days(20, orders(values={})), []),
-    (orders(having={"md5": 721, "decision_id": 300}), USUAL, []),
-    (orders(having={"md5": 719, "decision_id": 300}), USUAL, [MD5]),
+    (orders(having={"md5": 800, "decision_id": 300}), ALWAYS, []),
+    (orders(having={"md5": 799, "decision_id": 300}), ALWAYS, [MD5]),
     (orders(having={}), USUAL, [MD5, DECISION_ID]),
     (orders(not_sent={"no_identity": 45}), USUAL, []),
     (orders(not_sent={"no_identity": 65}), USUAL, [LETTERS]),
@@ -123,10 +123,10 @@ CASES: list[tuple[StreamCounts, list[Day], list[tuple[str, str]]]] = [
     (orders(not_sent={"no_identity": 9}), CLEAN, [("new_reason", "no_identity"), LETTERS]),
     (NO_SALES_BUT_LETTERS, usual_days(20, NO_SALES), [("new_reason", "no_identity")]),
     (orders(not_sent={"no_consent": 1}), USUAL, [("new_reason", "no_consent")]),
-    (orders(not_sent={"of_tomorrow": 1}), USUAL, [("new_reason", "of_tomorrow")]),
     (orders(within_an_hour=1), USUAL, []),
-    (orders(within_an_hour=0), USUAL, [LATE]),
-    (orders(within_an_hour=0), late_on_some_days(), []),
+    (orders(5, within_an_hour=0), OF_10, []),
+    (orders(7, within_an_hour=0), OF_10, [LATE]),
+    (orders(within_an_hour=0), LATE_AT_TIMES, []),
     (NOTHING, usual_days(13, orders()), []),
     (NOTHING, [GAP, *usual_days(13, orders())], []),
     (NOTHING, [*TWO_WEEKS[:9], TRIED, *TWO_WEEKS[10:]], []),
@@ -140,6 +140,10 @@ CASES: list[tuple[StreamCounts, list[Day], list[tuple[str, str]]]] = [
     (orders(), SOME_WITHOUT_SALES, []),
     (orders(120), SMALL_AT_TIMES, []),
     (orders(50), SMALL_AT_TIMES, [FEW]),
+    (orders(200), TWO_SMALL_MONDAYS, []),
+    (orders(200), FOUR_WEEKS_AGO, []),
+    (orders(200), TOO_OLD, [FEW]),
+    (orders(340), SMALL_LATELY, []),
 ]
 
 
@@ -200,7 +204,6 @@ def test_other_runs_are_neither_judged_nor_usual(kind: str) -> None:
 def test_a_run_that_was_stopped_is_not_judged() -> None:
     """What it did not send, the next run does."""
     stopped = run("x", at(TODAY, 11), orders=NOTHING)
-    assert judge(History(USUAL), stopped, UTC)
     stopped.ending = "stopped"
     assert judge(History(USUAL), stopped, UTC) is None
 

@@ -131,27 +131,21 @@ def settled(a_day: int) -> Shop:
 
 
 NO_ADDRESSES = HAVING | dict.fromkeys(("md5", "sha2", "both"), 0.0)
-FAULTS = [
-    pytest.param({"sold": 0}, "conversions", "", SHOPS, id="none"),
-    pytest.param({"sold": 0.33}, "conversions", "", SHOPS[1:], id="few"),
-    pytest.param({"unit": 100}, "average_value", "EUR", SHOPS, id="cents"),
-    pytest.param({"having": NO_ADDRESSES}, "coverage", "md5", SHOPS, id="no addresses"),
-    pytest.param(
-        *({"having": HAVING | {"decision_id": 0}}, "coverage", "decision_id", SHOPS[1:]),
-        id="no decision",
-    ),
-    pytest.param({"having": HAVING | {"ip": 0.6}}, "coverage", "ip", SHOPS[1:], id="fewer"),
-    pytest.param(
-        *({"reasons": REASONS | {"invalid_source": 1}}, "new_reason", "invalid_source", SHOPS),
-        id="reason",
-    ),
-    pytest.param({"fresh": 0}, "late", "", SHOPS, id="late"),
-    pytest.param({"reasons": REASONS | {"no_identity": 0.6}}, "dead_letters", "", SHOPS, id="bad"),
-]
+FAULTS: dict[str, tuple[dict[str, Any], str, str, tuple[int, ...]]] = {
+    "none": ({"sold": 0}, "conversions", "", SHOPS),
+    "few": ({"sold": 0.33}, "conversions", "", SHOPS[1:]),
+    "cents": ({"unit": 100}, "average_value", "EUR", SHOPS),
+    "no addresses": ({"having": NO_ADDRESSES}, "coverage", "md5", SHOPS),
+    "no decision": ({"having": HAVING | {"decision_id": 0}}, "coverage", "decision_id", SHOPS[1:]),
+    "fewer": ({"having": HAVING | {"ip": 0.6}}, "coverage", "ip", SHOPS[1:]),
+    "reason": ({"reasons": REASONS | {"invalid_source": 1}}, "new_reason", "invalid_source", SHOPS),
+    "late": ({"fresh": 0}, "late", "", SHOPS),
+    "bad": ({"reasons": REASONS | {"no_identity": 0.6}}, "dead_letters", "", SHOPS),
+}
 
 
 @pytest.mark.parametrize("days_later", [0, 5, 6])
-@pytest.mark.parametrize(("fault", "rule", "subject", "shops"), FAULTS)
+@pytest.mark.parametrize(("fault", "rule", "subject", "shops"), FAULTS.values(), ids=FAULTS)
 def test_each_planted_fault_is_found_within_a_day(
     fault: dict[str, Any], rule: str, subject: str, shops: tuple[int, ...], days_later: int
 ) -> None:

@@ -7,9 +7,8 @@ from collections import Counter
 from decimal import Decimal
 
 import pytest
-from reporting_support import NOW, SETTINGS, history, random_runs, readable
+from reporting_support import NOW, overview, random_runs, readable
 
-from target_liveintent.reporting.overview import overview_of
 from target_liveintent.reporting.page import as_lines, page
 from target_liveintent.reporting.verdict import (
     EVERYTHING_USUAL,
@@ -26,10 +25,7 @@ def _check(seed: int) -> None:
     for one in runs[-3:]:
         one.ending = chance.choice(("done", "done", "done", "failed", "stopped"))
         one.message = None if one.ending == "done" else "the API was down"
-    known = history(runs)
-    found = overview_of(
-        known, SETTINGS, NOW.timestamp(), chance.choice((None, dt.timedelta(hours=5)))
-    )
+    found = overview(runs, max_age=chance.choice((None, dt.timedelta(hours=5))))
     hour = NOW.timestamp() // 3600
     recent = [one for one in runs if hour - 24 < one.ended_at.timestamp() // 3600 <= hour]
     streams = [one for each in recent for one in each.streams.values()]
