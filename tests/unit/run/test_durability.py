@@ -110,11 +110,10 @@ def test_no_state_after_a_failed_write(failing: str) -> None:
     """Whatever the store cannot write, no STATE follows, although it works again at the end."""
     fake = FakeRun(failing=failing)
     reject(fake, 1)
-    read(fake, "1")
-    fake.run.gate.hold("1")
     with pytest.raises(StorageError, match="the disk is full") as raised:  # noqa: PT012
+        send(fake, "1")
+        fake.run.gate.hold("1")
         fake.tick()
-        fake.run.finish()
     fake.run.gate.hold("2")
     fake.run.abandon(raised.value)
     assert fake.states == []
