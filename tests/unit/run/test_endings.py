@@ -1,16 +1,7 @@
 """How runs end: well, after a failure, and after a stop."""
 
 import pytest
-from fakes import (
-    FakeClock,
-    FakeDelivery,
-    FakeRun,
-    deliver_all,
-    event,
-    read,
-    refuse,
-    send,
-)
+from fakes import FakeClock, FakeDelivery, FakeRun, deliver_all, event, read, refuse, send
 
 from target_liveintent.delivery.model import BatchResult
 from target_liveintent.errors import DeliveryError, OutageError, TooManyRejectedError
