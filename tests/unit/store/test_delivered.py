@@ -94,6 +94,7 @@ def test_forgetting_people(stores: Stores, hashes: list[str], left: int) -> None
     store.reject(rejection("5", columns={"sha2": SHA2.upper(), "md5": MD5}))
     store.write()
     assert forget_people(store.database, hashes) == 5 - left
+    assert stores.is_postgres or store.database.read("PRAGMA synchronous") == [(2,)]  # At once.
     counts = "(SELECT count(*) FROM dead_letter) + (SELECT count(*) FROM delivered)"
     assert stores.sql(f"SELECT {counts}") == [(left,)]
 
@@ -123,6 +124,9 @@ def test_the_history(stores: Stores) -> None:
     # What refers to a run that is gone refers to no other one.
     stores.sql("DELETE FROM run WHERE number = ?", other.number)
     assert stores(clock).number > other.number
+    # A run without a pixel of its own continues no other one's, but its own.
+    assert stores(pixel_id=None).former == ("a-1b2c", 1)
+    assert stores(pixel_id=None).former is None
 
 
 def test_a_dry_run(stores: Stores) -> None:
