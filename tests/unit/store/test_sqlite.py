@@ -155,6 +155,8 @@ def test_a_full_disk(in_file: Stores) -> None:
     assert len(in_file.letters()) == 900
     store.finish("failed", "{}")
     assert in_file.sql("SELECT ending FROM run WHERE number = ?", store.number) == [("failed",)]
+    failure = store.database._failure(sqlite3.OperationalError("disk I/O error"))  # noqa: SLF001
+    assert "the disk is full, or has a fault (disk I/O error)" in str(failure)
 
 
 def test_the_reserve(in_file: Stores) -> None:
