@@ -166,7 +166,7 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
     @property
     def always_empty(self) -> list[str]:
         """The mapped columns that were empty in all events."""
-        empty = {name for name, count in self.left_out.items() if count >= self.events > 0}
+        empty = {name for name, count in self.left_out.items() if count >= self.events}
         return sorted(name[:-6] for name in empty if name.endswith(" empty"))
 
     @property

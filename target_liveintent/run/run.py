@@ -6,6 +6,7 @@ store and handed to delivery; its result gives each event an outcome.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -100,7 +101,7 @@ class Run:
         self._delivery = parts.delivery
         self._outcomes = parts.outcomes
         self._batches = Batches(self.gate, settings.batch_size_rows, parts.clock)
-        self._left = settings.limit  # Events that may still be sent; None without a limit.
+        self._left = math.inf if settings.limit is None else settings.limit  # Events left to send.
         self._unwritten = 0  # Outcomes that the store has not written yet.
         self._written_at = parts.clock.monotonic()
         self._store_asked_at, self._store_took = parts.clock.monotonic(), 0.0
@@ -115,7 +116,7 @@ class Run:
     def take(self, stream: str, result: Conversion | Rejection | None) -> None:
         """Give a record its outcome, or put its event into a batch; a map has filtered None."""
         if type(result) is Conversion:  # Each event pays for this; `isinstance` takes longer.
-            if self._left is not None:
+            if self._settings.limit is not None:
                 self._add_limited(stream, result)
             elif self._batches.add(stream, result):
                 self.submit(stream)
@@ -136,12 +137,11 @@ class Run:
             return
         if self._batches.add(stream, conversion):
             self.submit(stream)
-        if self._left is not None:
-            self._left -= 1
-            if self._left == 0:
-                self._send_all()  # Events that were delivered before leave room for others.
-            if self._left == 0:
-                self._parts.stop_reading()
+        self._left -= 1
+        if self._left == 0:
+            self._send_all()  # Events that were delivered before leave room for others.
+        if self._left == 0:
+            self._parts.stop_reading()
 
     def _reject(self, stream: str, rejection: Rejection) -> None:
         counts = self.counts.of(stream)
@@ -190,7 +190,7 @@ class Run:
         for batch in batches:
             if sent := claims[batch.number].sent:
                 self.counts.of(batch.stream).dropped["already_sent"] += len(sent)
-                self._left = None if self._left is None else self._left + len(sent)
+                self._left += len(sent)
         self._batches.divide((batch, claims[batch.number]) for batch in batches)
         before, self.counts.elsewhere = self.counts.elsewhere, None
         if others := [one.other_run for one in claims.values() if one.other_run is not None]:

@@ -48,10 +48,9 @@ class Waiting:
         self._is_stopped = is_stopped
         self._warn = warn
         self.has_ended = False
-        self.begin()
 
     def begin(self) -> None:
-        """Note that nothing is waited for yet, or any more."""
+        """Note that nothing is waited for yet."""
         self._began = self._clock.monotonic()
         self._has_warned = False
 
@@ -145,20 +144,17 @@ class Database(abc.ABC):
     def _retried(self, work: Callable[[], _T]) -> _T:
         """Do something, and again after a failure that may pass: a COMMIT's answer can be lost."""
         self.waiting.begin()
-        try:
-            while True:
-                try:
-                    return work()
-                except self._errors as error:
-                    self._roll_back()
-                    wait, failure = self._wait_after(error), self._failure(error)
-                except BaseException:
-                    self._roll_back()
-                    raise
-                if wait is None or not self.waiting.again(*wait):
-                    raise failure
-        finally:
-            self.waiting.begin()
+        while True:
+            try:
+                return work()
+            except self._errors as error:
+                self._roll_back()
+                wait, failure = self._wait_after(error), self._failure(error)
+            except BaseException:
+                self._roll_back()
+                raise
+            if wait is None or not self.waiting.again(*wait):
+                raise failure
 
     @abc.abstractmethod
     def _transact(self, steps: Sequence[Step], then: Then | None, *, durable: bool) -> Answers: ...

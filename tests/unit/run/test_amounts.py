@@ -45,16 +45,16 @@ def test_counted(count: int, words: str) -> None:
 def test_figures() -> None:
     """Each currency has how many conversions, their average, the lowest and the highest value."""
     found = currency_figures(
-        amounts(*of("usd", "10", 2.5, -3, *[0] * 3), *of("EUR", "7.25"), {"value": 5}, {})
+        amounts(*of("usd", "1e4", 2.5, -3, *[0] * 3), *of("EUR", "7.25"), {"value": 5}, {})
     )
     assert found == [
-        CurrencyFigures("USD", 6, Decimal("1.58333333333333"), Decimal(-3), Decimal(10), 1),
+        CurrencyFigures("USD", 6, Decimal("1666.58333333333"), Decimal(-3), Decimal("1E+4"), 1),
         CurrencyFigures("", 1, *[Decimal(5)] * 3, 0),
         CurrencyFigures("EUR", 1, *[Decimal("7.25")] * 3, 0),
     ]
-    ends = "lowest value -3.00, highest value 10.00"
+    ends = "lowest value -3.00, highest value 10,000"
     assert [one.words for one in found if one.currency] == [
-        f"6 conversions in USD, average value 1.58, {ends}, 1 of them below zero",
+        f"6 conversions in USD, average value 1,666.58, {ends}, 1 of them below zero",
         "1 conversion in EUR, average value 7.25, lowest value 7.25, highest value 7.25",
     ]
     assert found[1].words.startswith("1 conversion without a currency, average value 5.00, lowest")

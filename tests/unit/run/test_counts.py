@@ -107,7 +107,7 @@ def test_reasons() -> None:
         (_report(3_100, 50, others=1_000, invalid_source=50), 49, "50 of 100"),
         # If nothing is delivered, ten are too many, unless the percentage is 100.
         (_report(10, invalid_source=10), 99, "nothing was delivered"),
-        (_report(91, 1, invalid_source=90), 50, None),
+        (_report(91, 1, {"already_sent": 1}, invalid_source=89), 50, None),
         (_report(12, dropped={"already_sent": 1}, invalid_source=11), 50, None),
         # What is on its way may be delivered.
         (_report(20, invalid_source=19), 50, None),
@@ -307,14 +307,13 @@ def test_what_a_run_says(name: str, snapshot: SnapshotAssertion) -> None:
 def test_a_clean_summary_alarms_nobody(name: str) -> None:
     """Meltano takes the words for a failure, in any case."""
     text = "\n".join(summary.lines(SITUATIONS[name].report)).lower()
-    assert "error" not in text
-    assert "exception" not in text
+    assert not [word for word in ("error", "exception") if word in text]
 
 
 def test_how_soon_events_were_sent() -> None:
     """An event that is sent exactly an hour after its time counts as sent within an hour."""
     counts = StreamCounts()
     event = conversion(order()).event
-    ages = (0, HOUR, HOUR + 1, DAY, DAY + 1, 2 * DAY, 2 * DAY + 1)
+    ages = (2 * DAY + 1, DAY + 1, HOUR + 1, 0, HOUR, DAY, 2 * DAY)
     counts.deliver([event] * len(ages), [event.event_time + age for age in ages])
     assert (counts.within_an_hour, counts.within_a_day, counts.within_two_days) == (2, 4, 6)

@@ -69,17 +69,8 @@ def test_many_outcomes_do_not_wait_in_memory(monkeypatch: pytest.MonkeyPatch) ->
         assert fake.happened.count("write") == writes
 
 
-def in_two_parts() -> FakeRun:
-    """Return a run with a batch of four events, two of which have come back."""
-    fake = FakeRun(deliver=None)
-    send(fake, *"0123")
-    fake.run.gate.hold("{}")
-    finish_part(fake, 0)
-    return fake
-
-
 def finish_part(fake: FakeRun, first: int) -> None:
-    """Let two events of the batch come back, the last ones if the first one is 2."""
+    """Let two events of a batch of four come back, the last ones if the first one is 2."""
     (batch,) = fake.delivery.submitted
     given = batch.conversions[first : first + 2]
     last = first == 2
@@ -89,7 +80,10 @@ def finish_part(fake: FakeRun, first: int) -> None:
 
 def test_the_store_knows_of_a_part_before_the_rest_of_its_batch() -> None:
     """A run that is killed while the rest fails repeats only that; STATE waits for all of it."""
-    fake = in_two_parts()
+    fake = FakeRun(deliver=None)
+    send(fake, *"0123")
+    fake.run.gate.hold("{}")
+    finish_part(fake, 0)
     fake.tick()
     kept = fake.outcomes.kept
     assert (kept["confirm"], kept["deliver"]) == (["0", "1"], ["0", "1"])
@@ -110,11 +104,10 @@ def test_no_state_after_a_failed_write(failing: str) -> None:
     """Whatever the store cannot write, no STATE follows, although it works again at the end."""
     fake = FakeRun(failing=failing)
     reject(fake, 1)
-    read(fake, "1")
-    fake.run.gate.hold("1")
     with pytest.raises(StorageError, match="the disk is full") as raised:  # noqa: PT012
+        send(fake, "1")
+        fake.run.gate.hold("1")
         fake.tick()
-        fake.run.finish()
     fake.run.gate.hold("2")
     fake.run.abandon(raised.value)
     assert fake.states == []

@@ -23,7 +23,7 @@ GOOD = {
     "md5": "29a1df4646cb3417c19994a59a3e022a",
 }
 UNCONFIRMED = {**GOOD, "reason": "unconfirmed"}
-TOO_OLD = {**GOOD, "event_time": int(NOW) - 31 * DAY}
+TOO_OLD = {**GOOD, "source": "offline", "event_time": int(NOW) - 30 * DAY + 60}
 OTHER = {"customer_id": "b-9z9z", "api_host": "api.example.com", "pixel_id": 7}
 OF_OTHERS = {**GOOD, "written_for": OTHER}
 KEY = LetterKey("a-1b2c", "conversions.liveintent.com", "orders", "1", 4711)

@@ -10,7 +10,7 @@ from store_support import LATER, Stores, claim, event, events, fail_next, ids, s
 
 from target_liveintent.errors import StorageError
 from target_liveintent.store import ledger, run_store
-from target_liveintent.store.database import Step
+from target_liveintent.store.database import Step, Waiting
 from target_liveintent.store.run_store import LAPSE
 
 DAY = 86_400
@@ -28,7 +28,7 @@ def test_the_next_run_knows_what_was_sent(stores: Stores) -> None:
 def test_other_events(stores: Stores) -> None:
     """Each of stream, pixel, ID, customer and host makes another event, also within a batch."""
     send(stores(), 0, event())
-    changes = [{"stream": "refunds"}, {"pixel_id": 2}, {"event_id": "01"}, {"event_id": "1\0"}]
+    changes = [{"pixel_id": 2}, {"stream": "refunds"}, {"event_id": "01"}, {"event_id": "1\0"}]
     others = [event(**change) for change in changes]
     assert said(claim(stores(), 0, event(), *others)) == (ids(others), [], ["1"])
     for account in ({"customer_id": "b-1b2c"}, {"api_url": "https://a.example"}):
@@ -77,7 +77,9 @@ def test_equal_events_of_a_run(stores: Stores) -> None:
     first = claim(store, 0, event(), event(), event("2"))
     assert said(first) == (["1", "2"], ["1"], [])
     assert said(claim(store, 1, event())) == ([], ["1"], [])
-    store.confirm(0, [first.mine[0]], is_last=True)  # The other one was refused.
+    store.confirm(0, [first.mine[0]], is_last=False)
+    assert said(claim(store, 1, event(), event("2"))) == ([], ["2"], ["1"])
+    store.confirm(0, [], is_last=True)  # The other one was refused.
     assert said(claim(store, 1, event(), event("2"))) == (["2"], [], ["1"])
 
 
@@ -224,8 +226,8 @@ def test_sending_again(stores: Stores) -> None:
 
 @pytest.mark.parametrize("at", range(8))
 def test_a_claim_that_fails(stores: Stores, at: int) -> None:
-    """Nothing is reserved then, but what was confirmed is noted all the same."""
-    store, other = stores(), stores()
+    """Nothing is reserved then, but what was confirmed is noted all the same, at once."""
+    store, other = stores(waiting=Waiting(sleep=lambda _: pytest.fail("it waits"))), stores()
     mine = claim(store, 0, *events(2)).mine
     store.confirm(0, mine, is_last=True)
     fail_next(store, at)

@@ -39,6 +39,10 @@ def test_a_connection_that_is_lost(in_database: Stores) -> None:
         do()
         assert in_database.sql("SELECT count(*) FROM event") == [(2,)], number
     assert said(claim(in_database(), 0, *events(2), event("9"))) == ([], ["9"], ["0", "1"])
+    store.close()
+    store.database.waiting.has_ended = True
+    with pytest.raises(StorageError, match="cannot be reached"):  # It is not tried once more.
+        store.write(durable=True)
 
 
 def lose_an_answer(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
@@ -61,6 +65,8 @@ def test_an_answer_to_a_commit_that_is_lost(
 ) -> None:
     """The transaction is done again: the run has one row, and the events are its own."""
     in_database().close()
+    in_database.database()  # It holds nothing locked.
+    assert in_database.sql("SELECT 1 FROM pg_stat_activity WHERE state ~ 'idle in'") == []
     lost = [lose_an_answer(monkeypatch)]
     store = in_database()
     assert in_database.sql("SELECT count(*), max(number) FROM run") == [(2, store.number)]

@@ -107,7 +107,7 @@ def test_a_file_that_is_gone(in_file: Stores, tmp_path: Path, how: str) -> None:
     if how == "replaced":
         path.touch()
     with pytest.raises(StorageError, match="was deleted, moved or replaced during the run"):
-        store.write(durable=True)
+        store.write(durable=True) if how == "moved" else store.release()
 
 
 def test_damage_that_is_found_later(in_file: Stores) -> None:
@@ -145,6 +145,7 @@ def test_a_full_disk(in_file: Stores) -> None:
     store.database.transact([Step(f"PRAGMA max_page_count = {pages + 4}")])
     with pytest.raises(StorageError, match="the disk is full"):
         store.write()
+    store.release()  # That it fails again is not said twice.
     with pytest.raises(StorageError, match="could not be used at the end"):
         store.finish("failed", "{}")
     assert said(claim(in_file(), 0, *events(100)))[2] == [str(n) for n in range(100)]
@@ -154,6 +155,8 @@ def test_a_full_disk(in_file: Stores) -> None:
     assert len(in_file.letters()) == 900
     store.finish("failed", "{}")
     assert in_file.sql("SELECT ending FROM run WHERE number = ?", store.number) == [("failed",)]
+    failure = store.database._failure(sqlite3.OperationalError("disk I/O error"))  # noqa: SLF001
+    assert "the disk is full, or has a fault (disk I/O error)" in str(failure)
 
 
 def test_the_reserve(in_file: Stores) -> None:

@@ -97,16 +97,18 @@ def test_what_only_settings_lack() -> None:
     assert "None" not in text
 
 
+LOST = 'value is left out of 1 of 4 events: "9,9" is not a number with a decimal point'
 CHECK = "Check whether a column is mapped to currency, and what it contains"
 
 
 def test_what_conversions_are_worth() -> None:
-    """Each currency has a line, and a value without one is warned of."""
+    """Each currency has a line; a value without one is warned of, and so is one that is lost."""
     opening = schema((*EVENT, "value", "currency"))
-    lines = printed(opening, sale(value=7, currency="EUR"), sale(value=5), sale(value=5))
+    lines = printed(opening, sale(value=7, currency="EUR"), *(sale(value=n) for n in (5, 5, "7,5")))
     for line in (
         "  1 conversion in EUR, average value 7.00, lowest value 7.00, highest value 7.00.",
         f"  WARNING: in 2 conversions, the value has no currency. {CHECK}.",
+        f"  WARNING: {LOST}. Check what is mapped to value.",
     ):
         assert line in lines
 
