@@ -57,6 +57,7 @@ Page: TypeAlias = tuple[str | None, str | None, str | None]
 
 _REMEMBERED = 1_024
 """How many texts of a column are remembered with their results."""
+_UUID_LENGTH = 36
 _LONGEST_TIME = 26
 """Characters of a time without an offset whose seconds have six digits."""
 _SENT_AS_IS = re.compile(r"(?!(?:None|null|NULL|NaN|nan)\Z)[0-9A-Za-z_.:/#-]{1,128}")
@@ -244,13 +245,20 @@ def _reader(coercion: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def _page_reader(builder: EventBuilder, pages: dict[str, Page]) -> Callable[[str | None], Page]:
     """Return a reader of page URLs, which remembers URLs that need no change.
 
-    What is removed may be an address, which must not stay in memory.
+    What is removed may be an address, which must not stay in memory. Of URLs that differ in their
+    decision ID alone, the first is read.
     """
-    read = _reader(coerce.text)
+    read, is_uuid = _reader(coerce.text), _UUID.fullmatch
+
+    alike: set[tuple[str, str]] = set()  # What is before a decision ID, and what is behind it.
 
     def page(url: str | None) -> Page:
         if url is None:
             return None, None, None
+        head, _, rest = url.partition("li_did=")
+        decision_id, around = rest[:_UUID_LENGTH], (head, rest[_UUID_LENGTH:])
+        if around in alike and is_uuid(decision_id):
+            return url, url, decision_id
         found = decision_id_of_url(url) if len(url) <= LONGEST_TEXT else UNUSABLE
         if isinstance(found, Unusable):
             _odd()
@@ -259,7 +267,10 @@ def _page_reader(builder: EventBuilder, pages: dict[str, Page]) -> Callable[[str
         if cleaned == url:
             if len(pages) >= _REMEMBERED:
                 pages.clear()
+                alike.clear()
             pages[url] = as_read
+            if as_read == (url, url, found) and found and head.endswith(("?", "&")):
+                alike.add(around)
         return as_read
 
     return page

@@ -23,8 +23,8 @@ from singer_sdk.io_base import GenericSingerReader
 
 from target_liveintent.errors import InputError
 
-_CHUNK_BYTES = 65_536
-"""Bytes that are read at once, as a pipe gives them. With 262,144, a run needs 6 MiB more."""
+_CHUNK_BYTES = 262_144
+"""Bytes that are read at once from a file; a pipe gives 65,536."""
 _WAIT_SECONDS = 1.0
 _LINES_PER_TICK = 100
 """How many lines of an input that never blocks, such as a file in memory, lie between two calls of

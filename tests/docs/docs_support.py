@@ -27,10 +27,7 @@ SANDBOX_URL = "http://127.0.0.1:8086"
 """Where the pages have the sandbox; in tests, it takes a free port."""
 PIXEL = 12345
 
-ELSEWHERE = {
-    "performance.md": "benchmarks",
-    "spark.md": "tests/spark",
-}
+ELSEWHERE = {"performance.md": "benchmarks", "spark.md": "tests/spark"}
 """Pages whose commands others run."""
 
 

@@ -87,8 +87,7 @@ def _marks(page: Path) -> list[pytest.MarkDecorator]:
 
 
 @pytest.mark.parametrize(
-    "page",
-    [pytest.param(page, id=_name(page), marks=_marks(page)) for page in PAGES],
+    "page", [pytest.param(page, id=_name(page), marks=_marks(page)) for page in PAGES]
 )
 def test_page(page: Path, request: pytest.FixtureRequest) -> None:
     """The blocks of a page, from its beginning to its end, in one project.

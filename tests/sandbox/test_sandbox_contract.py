@@ -90,6 +90,7 @@ def test_refuses(changes: Any, field: str, rules: list[str]) -> None:
 
 def test_answers_204_or_400(sandbox: Sandbox, post: Post) -> None:
     """A valid batch gets an empty 204; one invalid event fails a batch, and the answer names it."""
+    assert sandbox.stats.largest_batch == 0
     answer = post(events(100))
     assert (answer.status_code, answer.content) == (204, b"")
     assert sandbox.events == events(100)
