@@ -269,7 +269,8 @@ def _page_reader(builder: EventBuilder, pages: dict[str, Page]) -> Callable[[str
                 pages.clear()
                 alike.clear()
             pages[url] = as_read
-            if as_read == (url, url, found) and found and head.endswith(("?", "&")):
+            is_whole = head.endswith(("?", "&")) and around[1][:1] in ("", "&", "#")
+            if is_whole and as_read == (url, url, decision_id):
                 alike.add(around)
         return as_read
 

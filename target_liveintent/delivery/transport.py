@@ -127,7 +127,9 @@ class _Dialing(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         addresses = socket.getaddrinfo(self.host.strip("[]"), self.port, 0, socket.SOCK_STREAM)
         self.timeout = _seconds_left() / len(addresses)
-        return _Limited(fileno=super()._new_conn().detach())
+        sock = _Limited(fileno=super()._new_conn().detach())
+        sock.settimeout(self.timeout)
+        return sock
 
 
 class _ProxyRefusedError(OSError):

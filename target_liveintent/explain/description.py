@@ -22,6 +22,7 @@ from target_liveintent.mapping.map_checks import (
     misspelled,
     unused_zone,
 )
+from target_liveintent.mapping.presets import likely_preset
 from target_liveintent.mapping.proposals import advise_map, propose
 from target_liveintent.mapping.stream_maps import (
     MELTANO_TEST_STREAM,
@@ -248,10 +249,12 @@ def _use(plan: StreamPlan) -> str:
 
 def _advice(explained: Explained, settings: Settings) -> str | None:
     stream, missing = explained.stream, explained.missing
-    if set(missing) <= FROM_SETTINGS.keys():
-        return None
-    in_use = stream.name in settings.presets
-    return advise_map(stream, settings.events, in_use=in_use, records=explained.samples)
+    columns = stream.schema["properties"]
+    is_unnamed = explained.plan.is_used and not explained.plan.named
+    if not set(missing) <= FROM_SETTINGS.keys() or (is_unnamed and likely_preset(columns)):
+        in_use = stream.name in settings.presets
+        return advise_map(stream, settings.events, in_use=in_use, records=explained.samples)
+    return None
 
 
 def _describe_fields(described: ExplainedStream, explained: Explained, settings: Settings) -> None:

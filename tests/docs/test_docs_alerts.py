@@ -125,11 +125,7 @@ COMMANDS = [
     (github, "the health check failed", 0),
     *(
         pytest.param(*one, marks=pytest.mark.slow)
-        for one in (
-            (cron, WHY, 0),
-            (kubernetes, WHY, 1),
-            (systemd, "liveintent.service failed", 0),
-        )
+        for one in ((cron, WHY, 0), (kubernetes, WHY, 1), (systemd, "liveintent.service failed", 0))
     ),
 ]
 

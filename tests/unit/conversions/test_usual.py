@@ -38,6 +38,7 @@ BERLIN = DEFAULTS._replace(zone=zoneinfo.ZoneInfo("Europe/Berlin"))
 PAGE = "https://shop.example/p?a=1"
 MORE_ID = "7e92078a-8246-4ba4-ae5b-76104861e7dc"
 TWICE = f"li_did={LI_DID}&li_did={LI_DID}"
+MIXED = f"{PAGE}&li_did={LI_DID}x&li_did={LI_DID}"
 ZERO = "00000000-0000-0000-0000-000000000000"
 
 
@@ -141,7 +142,7 @@ def test_people_who_must_not_be_sent(tmp_path: Path) -> None:
 def test_records_follow_each_other() -> None:
     """What is remembered of a text is not taken for another value."""
     texts = ("1", "true", "1.0", " 1", "USD", "usd", PAGE, CLICK_URL, "$5", "0")
-    for url in (CLICK_URL, f"{CLICK_URL}&b=1", f" {CLICK_URL}", f"{PAGE}&old_{TWICE}"):
+    for url in (CLICK_URL, f"{CLICK_URL}&b=1", f" {CLICK_URL}", f"{PAGE}&old_{TWICE}", MIXED):
         texts += (url, *(url.replace(LI_DID, one, 1) for one in (MORE_ID, ZERO, f"{LI_DID}x")))
     kept = Counter[str]()
     columns = ("order_id", "user_agent", "tracking_enabled", "currency", "value", "source_url")

@@ -125,6 +125,8 @@ def test_an_answer_that_does_not_end(scheme: str, server: str) -> None:
     body = LONG_BODY if server == "not read" else b"[{}]"
     with serving(SLOW[server], tls if scheme == "https" else None) as port:
         assert_ends_in_time(route_to(port, scheme), seconds, body)
+        late = route_to(port, scheme).post("a-token", b"[{}]", 0.04)  # Hardly time to connect.
+        assert late == Answer(Verdict.LIMITED, "no answer came in time")
 
 
 # Proxies
