@@ -80,11 +80,7 @@ ROWS = {
     ],
 }
 EXPECTED: list[list[tuple[Any, ...]]] = [
-    [
-        (BEFORE, "no_identity", 1),
-        (YESTERDAY, "event_too_old", 1),
-        (YESTERDAY, "no_identity", 1),
-    ],
+    [(BEFORE, "no_identity", 1), (YESTERDAY, "event_too_old", 1), (YESTERDAY, "no_identity", 1)],
     [("orders", "event_too_old", 1, 0), ("orders", "no_identity", 2, 1)],
     [
         ("orders", "1006", "event_too_old", "event_time", None),

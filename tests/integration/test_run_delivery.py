@@ -4,11 +4,7 @@ from faulty_server import FaultyServer, Reply
 from integration_support import WITH_ID, Launcher, lines, numbered, order, schema, state
 from ledger_claims import read_letters
 
-FILES = {
-    "store": "own.sqlite",
-    "metrics_path": "run.prom",
-    "report_path": "report.html",
-}
+FILES = {"store": "own.sqlite", "metrics_path": "run.prom", "report_path": "report.html"}
 
 
 def test_a_low_limit_of_open_files(to_server: Launcher, server: FaultyServer) -> None:
