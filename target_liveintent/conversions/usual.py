@@ -245,19 +245,18 @@ def _reader(coercion: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def _page_reader(builder: EventBuilder, pages: dict[str, Page]) -> Callable[[str | None], Page]:
     """Return a reader of page URLs, which remembers URLs that need no change.
 
-    What is removed may be an address, which must not stay in memory. Of URLs that differ in their
-    decision ID alone, the first is read.
+    What is removed may be an address, which must not stay in memory. If URLs differ in nothing but
+    their decision ID, only the first one is checked.
     """
     read, is_uuid = _reader(coerce.text), _UUID.fullmatch
-
-    alike: set[tuple[str, str]] = set()  # What is before a decision ID, and what is behind it.
+    checked: set[tuple[str, str]] = set()  # The parts of URLs before and after the decision ID.
 
     def page(url: str | None) -> Page:
         if url is None:
             return None, None, None
         head, _, rest = url.partition("li_did=")
-        decision_id, around = rest[:_UUID_LENGTH], (head, rest[_UUID_LENGTH:])
-        if around in alike and is_uuid(decision_id):
+        decision_id, tail = rest[:_UUID_LENGTH], rest[_UUID_LENGTH:]
+        if (head, tail) in checked and is_uuid(decision_id):
             return url, url, decision_id
         found = decision_id_of_url(url) if len(url) <= LONGEST_TEXT else UNUSABLE
         if isinstance(found, Unusable):
@@ -267,11 +266,11 @@ def _page_reader(builder: EventBuilder, pages: dict[str, Page]) -> Callable[[str
         if cleaned == url:
             if len(pages) >= _REMEMBERED:
                 pages.clear()
-                alike.clear()
+                checked.clear()
             pages[url] = as_read
-            is_whole = head.endswith(("?", "&")) and around[1][:1] in ("", "&", "#")
-            if is_whole and as_read == (url, url, decision_id):
-                alike.add(around)
+            is_parameter = head.endswith(("?", "&")) and tail[:1] in ("", "&", "#")
+            if is_parameter and as_read == (url, url, decision_id):
+                checked.add((head, tail))
         return as_read
 
     return page

@@ -185,8 +185,9 @@ def _uuid5(name: bytes, begun: Any = _NAMED) -> str:
     """
     made = begun.copy()
     made.update(name)
-    h = made.hexdigest()
-    return f"{h[:8]}-{h[8:12]}-5{h[13:16]}-{_VARIANTS[h[16]]}{h[17:20]}-{h[20:32]}"
+    digits = made.hexdigest()
+    variant = _VARIANTS[digits[16]]
+    return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 
 
 def _canonical(value: Any, depth: int) -> Any:

@@ -136,7 +136,7 @@ WRONG: list[tuple[Any, ...]] = [
 
 @pytest.fixture(autouse=True)
 def _no_collection() -> Iterator[None]:
-    """Let nothing that other tests left end while a text is nested too deeply: it would fail."""
+    """Collect no garbage of other tests in a deep recursion, in which its finalizers fail."""
     gc.disable()
     yield
     gc.enable()
