@@ -13,7 +13,6 @@ The names of a tap's columns occur in texts only, so they cannot collide with na
 from __future__ import annotations
 
 import datetime as dt
-import functools
 import math
 import re
 import warnings
@@ -175,8 +174,7 @@ def _optional(builder: EventBuilder) -> Iterator[str]:
     if "source_url" in there:
         if "decision_id" not in there:
             yield "given_decision_id = None"
-        yield "read_page = pages.get(given_source_url) or page(given_source_url)"
-        yield "given_source_url, sent_source_url, of_page = read_page"
+        yield "given_source_url, sent_source_url, of_page = pages[given_source_url]"
         yield "if sent_decision_id is None and of_page is not None:"
         yield "    given_decision_id = sent_decision_id = of_page"
     yield "if sent_md5 is None and sent_sha2 is None and sent_decision_id is None: odd()"
@@ -187,8 +185,7 @@ def _read(name: str, there: Collection[str]) -> str:
     if name not in there:
         return f"sent_{name} = None"
     given = f"given_{name}"
-    other = f"None if {given} is None else read_{name}({given})"
-    code = f"remembered_{name}({given}) if type({given}) is str else {other}"
+    code = f"of_{name}[{given}]"
     if name in _TESTS:
         kind = _TESTS[name][0].__name__
         code = f"{given} if type({given}) is {kind} and is_usual_{name}({given}) else {code}"
@@ -203,7 +200,6 @@ def _call(name: str, struct: Any, **objects: str) -> str:
 
 def _names(builder: EventBuilder) -> dict[str, Any]:
     """Return the values of the names in the lines that are not columns."""
-    pages: dict[str, Page] = {}
     same: tuple[Any, ...] = (
         *(Conversion, Event, PurchaseData, UserData, float, str, type),
         *(coerce.consent, hash_address, identify),
@@ -217,63 +213,73 @@ def _names(builder: EventBuilder) -> dict[str, Any]:
         "lifetimes": {source: window - MARGIN for source, window in WINDOWS.items()},
         "normalize": builder.normalize,
         "odd": _odd,
-        "page": _page_reader(builder, pages),
-        "pages": pages,
+        "pages": _Pages(builder),
         "stream": builder.stream,
         "time": _time_reader(builder.defaults.zone),
     }
     if builder.suppressions:
         names["suppressed"] = builder.suppressions.contains
     for name, coercion in COERCIONS.items():
-        read = names[f"read_{name}"] = _reader(coercion)
-        names[f"remembered_{name}"] = functools.lru_cache(_REMEMBERED)(read)
+        names[f"of_{name}"] = _Remembered(coercion)
     return names | {f"is_usual_{name}": test for name, (_, test) in _TESTS.items()}
 
 
-def _reader(coercion: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Return a coercion that raises an error for a value that an event cannot have."""
+class _Remembered(dict[Any, Any]):
+    """What a column's values are sent as. Texts are read once, and their results remembered.
 
-    def read(value: Any) -> Any:
-        sent = coercion(value)
+    A value that no event can have raises an error.
+    """
+
+    def __init__(self, coercion: Callable[[Any], Any]) -> None:
+        self._coercion = coercion
+
+    def __missing__(self, value: Any) -> Any:
+        sent = self._coercion(value)
         if sent is UNUSABLE or (isinstance(sent, str) and holds_address(sent)):
             _odd()
+        if value is None or type(value) is str:  # (1, 1.0 and True would be the same key.)
+            if len(self) >= _REMEMBERED:
+                self.clear()
+            self[value] = sent
         return sent
 
-    return read
 
-
-def _page_reader(builder: EventBuilder, pages: dict[str, Page]) -> Callable[[str | None], Page]:
-    """Return a reader of page URLs, which remembers URLs that need no change.
+class _Pages(dict[Any, Page]):
+    """What is read of the URLs of pages; remembers those that need no change.
 
     What is removed may be an address, which must not stay in memory. If URLs differ in nothing but
     their decision ID, only the first one is checked.
     """
-    read, is_uuid = _reader(coerce.text), _UUID.fullmatch
-    checked: set[tuple[str, str]] = set()  # The parts of URLs before and after the decision ID.
 
-    def page(url: str | None) -> Page:
+    def __init__(self, builder: EventBuilder) -> None:
+        self._kept_parameters = builder.kept_parameters
+        self._checked: set[tuple[str, str]] = set()  # What is before and after the decision ID.
+
+    def __missing__(self, url: str | None) -> Page:
         if url is None:
             return None, None, None
-        head, _, rest = url.partition("li_did=")
-        decision_id, tail = rest[:_UUID_LENGTH], rest[_UUID_LENGTH:]
-        if (head, tail) in checked and is_uuid(decision_id):
-            return url, url, decision_id
+        head, has_id, rest = url.partition("li_did=")
+        if has_id:
+            decision_id, tail = rest[:_UUID_LENGTH], rest[_UUID_LENGTH:]
+            if (head, tail) in self._checked and _UUID.fullmatch(decision_id):
+                return url, url, decision_id
         found = decision_id_of_url(url) if len(url) <= LONGEST_TEXT else UNUSABLE
         if isinstance(found, Unusable):
             _odd()
-        cleaned = clean_url(url, builder.kept_parameters)
-        as_read = cleaned, read(cleaned), found
+        cleaned = clean_url(url, self._kept_parameters)
+        sent = coerce.text(cleaned)
+        if isinstance(sent, Unusable) or (sent is not None and holds_address(sent)):
+            _odd()
+        as_read = cleaned, sent, found
         if cleaned == url:
-            if len(pages) >= _REMEMBERED:
-                pages.clear()
-                checked.clear()
-            pages[url] = as_read
-            is_parameter = head.endswith(("?", "&")) and tail[:1] in ("", "&", "#")
-            if is_parameter and as_read == (url, url, decision_id):
-                checked.add((head, tail))
+            if len(self) >= _REMEMBERED:
+                self.clear()
+                self._checked.clear()
+            self[url] = as_read
+            is_id = has_id and as_read == (url, url, decision_id)
+            if is_id and head.endswith(("?", "&")) and tail[:1] in ("", "&", "#"):
+                self._checked.add((head, tail))
         return as_read
-
-    return page
 
 
 def _time_reader(zone: dt.tzinfo) -> Callable[[Any], Any]:
@@ -310,6 +316,5 @@ _TESTS: dict[str, tuple[type, Callable[[Any], object]]] = {
     "order_id": (str, _SENT_AS_IS.fullmatch),
     "decision_id": (str, _UUID.fullmatch),
     "value": (float, math.isfinite),
-    "source": (str, WINDOWS.__contains__),
 }
 """Columns with a different value in most records: the usual type, and what is sent unchanged."""

@@ -38,6 +38,8 @@ FIELDS = {
 """What coverage counts, each in words."""
 ALL_SOURCES = ("web", "app", "offline")
 _MOST_CAUSES = 200
+_COUNTED_AT_ONCE = 500
+"""How many delivered events may wait in memory to be counted."""
 OUT_OF_RANGE = ("event_too_old", "event_in_future")
 
 
@@ -219,7 +221,10 @@ class RunCounts:
     def __init__(
         self, *, dry_run: bool = False, seconds: float = 0.0, clock: Clock = SYSTEM_CLOCK
     ) -> None:
-        self.streams: dict[str, StreamCounts] = {}
+        self._streams: dict[str, StreamCounts] = {}
+        # Events and their times of sending, by stream, that `streams` does not count yet.
+        self._delivered: defaultdict[str, tuple[list[model.Event], list[float]]]
+        self._delivered = defaultdict(lambda: ([], []))
         self.requests = self.retries = self.throttled = 0
         self.unproven = 0  # Dead letters of refused events that nothing was left to compare with.
         self.elsewhere: ReservedByOther | None = None  # What waits for another run now.
@@ -228,10 +233,32 @@ class RunCounts:
         self._started = clock.monotonic() - seconds
 
     def of(self, stream: str) -> StreamCounts:
-        """Return the figures of one stream, which are made when first asked for."""
-        if stream not in self.streams:
-            self.streams[stream] = StreamCounts()
-        return self.streams[stream]
+        """Return the figures of one stream, to add to them; they are made when first asked for."""
+        if stream not in self._streams:
+            self._streams[stream] = StreamCounts()
+        return self._streams[stream]
+
+    def deliver(self, stream: str, events: Sequence[model.Event], sent_at: Sequence[float]) -> None:
+        """Count events that LiveIntent has, each with the Unix time at which it was sent.
+
+        Those of several batches are counted at once, which takes half of the time.
+        """
+        together, moments = self._delivered[stream]
+        together += events
+        moments += sent_at
+        if len(together) >= _COUNTED_AT_ONCE:
+            self._count_delivered()
+
+    def _count_delivered(self) -> None:
+        for stream, (events, sent_at) in self._delivered.items():
+            self.of(stream).deliver(events, sent_at)
+        self._delivered.clear()
+
+    @property
+    def streams(self) -> dict[str, StreamCounts]:
+        """The figures of each stream."""
+        self._count_delivered()
+        return self._streams
 
     def add(self, other: RunCounts) -> None:
         """Add the figures of another run."""

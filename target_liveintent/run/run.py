@@ -306,7 +306,7 @@ class Run:
         counts.throttled += result.throttled
         counts.unproven += result.unproven
         events = [conversion.event for conversion in result.delivered]
-        counts.of(result.batch.stream).deliver(events, result.sent_at)
+        counts.deliver(result.batch.stream, events, result.sent_at)
         self._unwritten += len(events)
         self._outcomes.deliver(result.delivered, result.sent_at)
         self._outcomes.confirm(number, result.confirmed, is_last=result.is_last)
