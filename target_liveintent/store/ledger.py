@@ -7,9 +7,9 @@ its outcome. The store keeps the keys of confirmed events until the API would re
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
-from itertools import islice
 from typing import NamedTuple
 
 from target_liveintent.conversions.model import Conversion
@@ -23,6 +23,8 @@ HASH_BYTES = 11
 RECENT = 50_000
 """At least so many hashes of events are in memory, so that those are recognized whatever changes in
 a record. The keys of older events, which begin with a time, must be found in the store."""
+_GENERATIONS = 5
+"""The oldest of so many parts of them is forgotten at once, when there is another new one."""
 
 
 class Claim(NamedTuple):
@@ -40,7 +42,8 @@ class Ledger:
 
     def __init__(self, account: Account) -> None:
         self._account = blake2b("\0".join(account).encode(), digest_size=HASH_BYTES)
-        self._recent: dict[bytes, None] = {}  # The hashes of recent events, in their order.
+        # The hashes of recent events, by generation, the newest last.
+        self._recent = deque([dict[bytes, None]()], maxlen=_GENERATIONS + 1)
         self._reserved: dict[int, dict[bytes, bytes]] = {}  # What has no outcome, by batch.
         self._underway: set[bytes] = set()  # The hashes of it.
         self.confirmed: list[bytes] = []  # The keys of which the store must learn.
@@ -48,7 +51,10 @@ class Ledger:
 
     def remember(self, newest: Iterable[bytes]) -> None:
         """Know the newest events that were delivered before, by their keys, the newest first."""
-        self._recent = dict.fromkeys(key[TIME_BYTES:] for key in reversed([*newest]))
+        hashes = [key[TIME_BYTES:] for key in newest]
+        size = max(1, RECENT // _GENERATIONS)
+        for start in range(0, len(hashes), size):
+            self._recent.appendleft(dict.fromkeys(hashes[start : start + size]))
 
     def keys_of(self, conversions: Iterable[Conversion]) -> list[bytes]:
         """Return the keys of events: when each expires, and a hash of what identifies it."""
@@ -79,7 +85,7 @@ class Ledger:
         """
         claims = dict[int, Claim]()
         taken: set[bytes] = set()  # The hashes of earlier batches.
-        met = (self._recent.keys(), self._underway, taken, others.keys())
+        met = (*(one.keys() for one in self._recent), self._underway, taken, others.keys())
         for number, conversions in batches.items():
             mine = _by_hash(keys[number])
             claim = Claim([*conversions], [], [], mine)
@@ -89,7 +95,7 @@ class Ledger:
                 claim = Claim([], [], [], {})
                 for conversion, key in zip(conversions, keys[number], strict=True):
                     hashed = key[TIME_BYTES:]
-                    if hashed in self._recent or key in delivered:
+                    if key in delivered or any(hashed in one for one in self._recent):
                         claim.sent.append(conversion)
                     elif hashed in self._underway or hashed in taken or hashed in claim.keys:
                         claim.waiting.append(conversion)
@@ -120,9 +126,9 @@ class Ledger:
         reserved = self._reserved.pop(number)
         is_whole = len(confirmed) == len(reserved)  # Usually.
         done = reserved if is_whole else _by_hash(self.keys_of(confirmed))
-        if (count := len(self._recent)) >= 1.5 * RECENT:  # A dict of twice as many is far larger.
-            self._recent = dict.fromkeys(islice(self._recent, count - RECENT, None))
-        self._recent.update(dict.fromkeys(done))
+        self._recent[-1].update(dict.fromkeys(done))
+        if len(self._recent[-1]) * _GENERATIONS >= RECENT:
+            self._recent.append({})
         self.confirmed += done.values()
         self._underway.difference_update(reserved if is_last else done)
         if is_last:

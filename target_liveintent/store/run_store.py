@@ -277,7 +277,7 @@ class RunStore:
 
     def _confirmed(self) -> list[Row]:
         # In their order, those on one page of the database are written together.
-        return [(key, self.number) for key in sorted({*self._ledger.confirmed})]
+        return [(key, self.number) for key in sorted(dict.fromkeys(self._ledger.confirmed))]
 
     def _news(self) -> list[Step]:
         rows, now = self._confirmed(), self._clock.time()
