@@ -55,15 +55,6 @@ class _Program(click.Group):
                 raise StorageError(msg)
             return super().main(*args, **kwargs)
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Refuse a command that is written as an option, such as `--explain`."""
-        for argument in args:
-            name = argument.partition("=")[0]
-            if name.startswith("--") and name[2:] in self.commands:
-                msg = f"the option {name} no longer exists: use target-liveintent {name[2:]}"
-                raise click.UsageError(msg, ctx)
-        return super().parse_args(ctx, args)
-
 
 # Settings
 

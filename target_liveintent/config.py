@@ -28,20 +28,6 @@ from target_liveintent.settings import Settings, is_loopback, is_url
 
 _PREFIX = "TARGET_LIVEINTENT_"
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
-_STORE = "set store to the path of a file, or to the URL of a PostgreSQL database"
-GONE = {
-    "dead_letter_path": "dead letters are in the store now: see the command dead-letters",
-    "delivered_path": "set keep_delivered to true, and use the command delivered",
-    "history_path": "the history is in the store now: remove the setting",
-    "ledger": "to send delivered events once more, use the option --send-again",
-    "ledger_password": "set PGPASSWORD, or write the password into the URL of store",
-    "ledger_path": _STORE,
-    "ledger_url": _STORE,
-    "on_invalid": "set on_rejection",
-    "replay_other_accounts": "use the option --other-accounts of the command replay",
-    "replay_unconfirmed": "use the option --unconfirmed of the command replay",
-}
-"""Settings that no longer exist, and what to do instead of each."""
 OBJECTS = {"presets": 0, "stream_maps": 1, "stream_map_config": -1}
 """The settings that are objects, with the number of dots, from the end of a flattened name, that
 separate levels: the name of a column has no dot, but the name of its stream can have dots."""
@@ -166,7 +152,7 @@ def with_environment(given: Mapping[str, Any], environment: Mapping[str, str]) -
     An empty variable sets nothing. Meltano flattens objects for the environment, so that not all of
     an object can be told. So an object of a file wins over its variable.
     """
-    names = (*SCHEMA["properties"], *GONE)
+    names = SCHEMA["properties"]
     texts = ((name, environment.get(_PREFIX + name.upper(), "").strip()) for name in names)
     found: dict[str, Any] = {name: text for name, text in texts if text}
     for name in found.keys() & OBJECTS:
@@ -221,7 +207,7 @@ def problems(config: Mapping[str, Any]) -> list[str]:
 def warnings_of(names: Iterable[str]) -> Iterator[str]:
     """Yield a warning for each name of a setting that does not exist."""
     for name in names:
-        if name not in {*_TYPES, *GONE} and name.partition(".")[0] not in OBJECTS:
+        if name not in _TYPES and name.partition(".")[0] not in OBJECTS:
             near = did_you_mean(name, _TYPES)
             yield f"setting '{name}' is unknown and has no effect{near}"
 
@@ -285,11 +271,9 @@ def _converted(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
 
 def _name_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    for name, value in config.items():
+    for name in config:
         group, dot, path = name.partition(".")
-        if name in GONE and value is not None:
-            yield f"setting '{name}' no longer exists: {GONE[name]}"
-        elif dot and group in OBJECTS:
+        if dot and group in OBJECTS:
             steps = [group, *path.rsplit(".", OBJECTS[group])]
             form = ": {".join(steps) + ": …" + "}" * (len(steps) - 1)
             yield f"setting '{name}' has no effect in this form: write {form}"

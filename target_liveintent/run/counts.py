@@ -127,7 +127,7 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
             fields |= zip(struct.__struct_fields__, values, strict=True)
         lacking = {name: 0 if all(found) else found.count(None) for name, found in fields.items()}
         no_hash, lacking["device_id"] = (
-            [*zip(fields[one], fields[other], strict=True)].count((None, None))
+            lacking[one] and [*zip(fields[one], fields[other], strict=True)].count((None, None))
             for one, other in (("md5", "sha2"), ("idfa", "aaid"))
         )
         lacking["both"] = lacking["md5"] + lacking["sha2"] - no_hash
@@ -221,7 +221,7 @@ class RunCounts:
     def __init__(
         self, *, dry_run: bool = False, seconds: float = 0.0, clock: Clock = SYSTEM_CLOCK
     ) -> None:
-        self._streams: dict[str, StreamCounts] = {}
+        self._streams: defaultdict[str, StreamCounts] = defaultdict(StreamCounts)
         # Events and their times of sending, by stream, that `streams` does not count yet.
         self._delivered: defaultdict[str, tuple[list[model.Event], list[float]]]
         self._delivered = defaultdict(lambda: ([], []))
@@ -234,8 +234,6 @@ class RunCounts:
 
     def of(self, stream: str) -> StreamCounts:
         """Return the figures of one stream, to add to them; they are made when first asked for."""
-        if stream not in self._streams:
-            self._streams[stream] = StreamCounts()
         return self._streams[stream]
 
     def deliver(self, stream: str, events: Sequence[model.Event], sent_at: Sequence[float]) -> None:

@@ -172,17 +172,6 @@ def test_wrong_options(program: Program, arguments: str, said: str) -> None:
     assert here() == {"there"}
 
 
-@pytest.mark.parametrize("option", [f"--{name}" for name in cli.main.commands])
-def test_an_option_that_is_gone(program: Program, option: str) -> None:
-    """A command does its work now."""
-    command = option.removeprefix("--")
-    assert program(command, "--help").exit_code == 0
-    for arguments in ([option], [f"{option}=x"], ["--config=ENV", option, "x"], [command, option]):
-        done = program(*arguments)
-        assert done.exit_code == 2
-        assert done.output.endswith(f"no longer exists: use target-liveintent {command}\n")
-
-
 def test_help(program: Program) -> None:
     """It names each command and each option of a run."""
     shown = program("--help").output
@@ -323,9 +312,7 @@ def test_explain_reads_the_environment(program: Program, monkeypatch: pytest.Mon
     assert "8 (setting pixel_id)" in explained(program).output
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"limit": -1}, {"customer_id": "x"}, {"ledger_path": "x"}, {"store": "nowhere/x"}]
-)
+@pytest.mark.parametrize("wrong", [{"limit": -1}, {"customer_id": "x"}, {"store": "nowhere/x"}])
 def test_explain_checks_the_settings(program: Program, wrong: dict[str, Any]) -> None:
     """A wrong setting fails as in a run, also one of the account."""
     Path("token").write_text("t0ken")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from target_liveintent.config import GONE, SCHEMA, problems, warnings_of, with_environment
+from target_liveintent.config import SCHEMA, problems, warnings_of
 from target_liveintent.mapping.presets import PRESETS
 
 SECRET = "s3cr3t-T0ken-of-ours"
@@ -308,16 +308,6 @@ def test_a_library_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> Non
 # Names that are no setting
 
 
-@pytest.mark.parametrize("name", GONE)
-def test_a_setting_that_is_gone(name: str) -> None:
-    """It ends the run, also as a text, and the one line says what does its work now."""
-    line = f"setting '{name}' no longer exists: {GONE[name]}"
-    variables = {f"TARGET_LIVEINTENT_{name.upper()}": SECRET}
-    for given in ({**GOOD, name: False}, with_environment(GOOD, variables)):
-        assert problems(given) == [line]
-    assert problems({**GOOD, name: None}) == []
-
-
 @pytest.mark.parametrize(
     ("name", "form"),
     [
@@ -339,7 +329,7 @@ def test_a_flattened_setting(name: str, form: str) -> None:
 
 def test_unknown_settings() -> None:
     """A misspelled setting is named, with the nearest that exists."""
-    names = (*GOOD, "batch_size_row", "on_invalid", "zzz", "orders.email")
+    names = (*GOOD, "batch_size_row", "zzz", "orders.email")
     assert list(warnings_of(names)) == [
         "setting 'batch_size_row' is unknown and has no effect; did you mean 'batch_size_rows'?",
         "setting 'zzz' is unknown and has no effect",

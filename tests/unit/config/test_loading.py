@@ -159,7 +159,6 @@ FROM_FILE = {"pixel_id": 1, "timezone": "UTC", "stream_maps": {"a": {}}}
         ({"STREAM_MAPS": '{"b": {}}'}, {}),
         ({"STREAM_MAPS": "no object"}, {}),
         ({"PRESETS": '{"a.b": "shopify"}'}, {"presets": {"a.b": "shopify"}}),
-        ({"LEDGER_PATH": "x"}, {"ledger_path": "x"}),
     ],
 )
 def test_the_environment_wins(variables: dict[str, str], changed: dict[str, Any]) -> None:
