@@ -68,7 +68,7 @@ class Measured(msgspec.Struct, frozen=True):
             100 ms latency.
         memory: Figures of the target with `few` and `many` events.
         start_up: Seconds that the target takes without any events.
-        bare_start_up: Seconds that the import of the SDK's target takes.
+        bare_start_up: Seconds that the naive target takes without any events.
         silence: CPU time in milliseconds per minute while a tap is silent; None if the operating
             system does not provide it.
     """

@@ -227,7 +227,7 @@ def _names(builder: EventBuilder) -> dict[str, Any]:
 class _Remembered(dict[Any, Any]):
     """What a column's values are sent as. Texts are read once, and their results remembered.
 
-    A value that no event can have raises an error.
+    A value that no event can have, or that holds an address, raises an error.
     """
 
     def __init__(self, coercion: Callable[[Any], Any]) -> None:
@@ -235,9 +235,10 @@ class _Remembered(dict[Any, Any]):
 
     def __missing__(self, value: Any) -> Any:
         sent = self._coercion(value)
-        if sent is UNUSABLE or (isinstance(sent, str) and holds_address(sent)):
+        if sent is UNUSABLE or (isinstance(value, str) and holds_address(value)):
             _odd()
-        if value is None or type(value) is str:  # (1, 1.0 and True would be the same key.)
+        # (1, 1.0 and True would be the same key.)
+        if value is None or (type(value) is str and len(value) <= LONGEST_TEXT):
             if len(self) >= _REMEMBERED:
                 self.clear()
             self[value] = sent
@@ -263,12 +264,11 @@ class _Pages(dict[Any, Page]):
             decision_id, tail = rest[:_UUID_LENGTH], rest[_UUID_LENGTH:]
             if (head, tail) in self._checked and _UUID.fullmatch(decision_id):
                 return url, url, decision_id
-        found = decision_id_of_url(url) if len(url) <= LONGEST_TEXT else UNUSABLE
-        if isinstance(found, Unusable):
+        if len(url) > LONGEST_TEXT:
             _odd()
-        cleaned = clean_url(url, self._kept_parameters)
+        found, cleaned = decision_id_of_url(url), clean_url(url, self._kept_parameters)
         sent = coerce.text(cleaned)
-        if isinstance(sent, Unusable) or (sent is not None and holds_address(sent)):
+        if isinstance(found, Unusable) or isinstance(sent, Unusable) or holds_address(cleaned):
             _odd()
         as_read = cleaned, sent, found
         if cleaned == url:

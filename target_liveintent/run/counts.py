@@ -223,8 +223,8 @@ class RunCounts:
     ) -> None:
         self._streams: defaultdict[str, StreamCounts] = defaultdict(StreamCounts)
         # Events and their times of sending, by stream, that `streams` does not count yet.
-        self._delivered: defaultdict[str, tuple[list[model.Event], list[float]]]
-        self._delivered = defaultdict(lambda: ([], []))
+        self._delivered: dict[str, tuple[list[model.Event], list[float]]] = {}
+        self._uncounted = 0
         self.requests = self.retries = self.throttled = 0
         self.unproven = 0  # Dead letters of refused events that nothing was left to compare with.
         self.elsewhere: ReservedByOther | None = None  # What waits for another run now.
@@ -241,16 +241,18 @@ class RunCounts:
 
         Those of several batches are counted at once, which takes half of the time.
         """
-        together, moments = self._delivered[stream]
+        together, moments = self._delivered.setdefault(stream, ([], []))
         together += events
         moments += sent_at
-        if len(together) >= _COUNTED_AT_ONCE:
+        self._uncounted += len(events)
+        if self._uncounted >= _COUNTED_AT_ONCE:
             self._count_delivered()
 
     def _count_delivered(self) -> None:
-        for stream, (events, sent_at) in self._delivered.items():
-            self.of(stream).deliver(events, sent_at)
-        self._delivered.clear()
+        self._uncounted = 0
+        while self._delivered:
+            stream, found = self._delivered.popitem()
+            self._streams[stream].deliver(*found)
 
     @property
     def streams(self) -> dict[str, StreamCounts]:

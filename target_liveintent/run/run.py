@@ -199,12 +199,14 @@ class Run:
             self.counts.elsewhere = ReservedByOther(events_there, others[0], since)
 
     def _hand_over(self) -> None:
+        next_check = self._clock.monotonic() + TICK
         while self._batches.reserved:
             while self._delivery.full:
                 self._settle_one(_ROOM)
                 self._obey_stop()
                 self._collect()
-                if self._is_due():
+                if self._clock.monotonic() >= next_check:
+                    next_check = self._clock.monotonic() + TICK
                     self._check_due()
             self._delivery.submit(self._batches.reserved.popleft())
 
@@ -227,20 +229,14 @@ class Run:
 
     def tick(self) -> None:
         """Do what is due. Cheap between seconds, so it may be called after every message."""
-        if self._is_due():
-            moment = self._clock.monotonic() - self._settings.flush_interval_seconds
-            self._batches.close_opened_before(moment)
-            self._reserve()
-            self._hand_over()
-            self._check_due()
-
-    def _is_due(self) -> bool:
-        """Return True once a second: to write STATE more often takes time, and helps nobody."""
         now = self._clock.monotonic()
-        is_due = now >= self._next_check
-        if is_due:
-            self._next_check = now + TICK
-        return is_due
+        if now < self._next_check:
+            return
+        self._next_check = now + TICK
+        self._batches.close_opened_before(now - self._settings.flush_interval_seconds)
+        self._reserve()
+        self._hand_over()
+        self._check_due()
 
     def _check_due(self) -> None:
         self._obey_stop()

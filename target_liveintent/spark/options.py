@@ -19,7 +19,6 @@ from target_liveintent.settings import Settings
 _FACT_COLUMNS = ("outcome", "record")  # By these, rows of the table of outcomes are recognized.
 _EVENT_COLUMNS = (*sorted(COLUMNS), *DELETION_COLUMNS)
 _INSTEAD = {
-    "dead_letter_path audit_path": "set outcomes_path, the folder of a table of outcomes",
     "presets stream_maps stream_map_config limit validate_records": "change the DataFrame instead",
     "report_path metrics_path": "set store, whose history covers all tasks",
 }

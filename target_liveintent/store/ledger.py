@@ -7,6 +7,7 @@ its outcome. The store keeps the keys of confirmed events until the API would re
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
@@ -23,8 +24,8 @@ HASH_BYTES = 11
 RECENT = 50_000
 """At least so many hashes of events are in memory, so that those are recognized whatever changes in
 a record. The keys of older events, which begin with a time, must be found in the store."""
-_GENERATIONS = 5
-"""The oldest of so many parts of them is forgotten at once, when there is another new one."""
+_PARTS = 5
+"""The oldest of so many parts of them is forgotten when another one is full."""
 
 
 class Claim(NamedTuple):
@@ -42,8 +43,9 @@ class Ledger:
 
     def __init__(self, account: Account) -> None:
         self._account = blake2b("\0".join(account).encode(), digest_size=HASH_BYTES)
-        # The hashes of recent events, by generation, the newest last.
-        self._recent = deque([dict[bytes, None]()], maxlen=_GENERATIONS + 1)
+        # The hashes of recent events, in parts of this size, the newest last.
+        self._size = math.ceil(RECENT / _PARTS)
+        self._recent = deque([dict[bytes, None]()], maxlen=_PARTS + 1)
         self._reserved: dict[int, dict[bytes, bytes]] = {}  # What has no outcome, by batch.
         self._underway: set[bytes] = set()  # The hashes of it.
         self.confirmed: list[bytes] = []  # The keys of which the store must learn.
@@ -52,9 +54,8 @@ class Ledger:
     def remember(self, newest: Iterable[bytes]) -> None:
         """Know the newest events that were delivered before, by their keys, the newest first."""
         hashes = [key[TIME_BYTES:] for key in newest]
-        size = max(1, RECENT // _GENERATIONS)
-        for start in range(0, len(hashes), size):
-            self._recent.appendleft(dict.fromkeys(hashes[start : start + size]))
+        for start in range(0, len(hashes), self._size):
+            self._recent.appendleft(dict.fromkeys(hashes[start : start + self._size]))
 
     def keys_of(self, conversions: Iterable[Conversion]) -> list[bytes]:
         """Return the keys of events: when each expires, and a hash of what identifies it."""
@@ -127,7 +128,7 @@ class Ledger:
         is_whole = len(confirmed) == len(reserved)  # Usually.
         done = reserved if is_whole else _by_hash(self.keys_of(confirmed))
         self._recent[-1].update(dict.fromkeys(done))
-        if len(self._recent[-1]) * _GENERATIONS >= RECENT:
+        if len(self._recent[-1]) >= self._size:
             self._recent.append({})
         self.confirmed += done.values()
         self._underway.difference_update(reserved if is_last else done)

@@ -114,7 +114,6 @@ def test_wrong_settings(target: Launcher, sandbox: Sandbox) -> None:
         "auth_token": "s3cr3t\r\nX-Evil: 1",
         "on_rejection": "s3cr3t",
         "store": "s3cr3t/own.sqlite",
-        "ledger_path": "s3cr3t.sqlite",
         "stream_maps": {"orders": {"email": "s3cr3t token"}},
         "api_url": "https://*.s3cr3t.example.com",
     }

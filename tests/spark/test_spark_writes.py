@@ -23,7 +23,7 @@ def given(server: Recorder, outcomes: Path) -> dict[str, Any]:
 def test_wrong_options(spark: Spark, server: Recorder, given: dict[str, Any]) -> None:
     """Each one is refused on the driver, by name, with what to do instead."""
     for wrong, words in (
-        ({"audit_path": "/x"}, "option 'audit_path' has no effect in Spark: set outcomes_path"),
+        ({"limit": "5"}, "option 'limit' has no effect in Spark: change the DataFrame"),
         ({"outcomes_path": "nope://x/y"}, "option 'outcomes_path': the table of outcomes cannot"),
     ):
         assert words in spark.failure("write", sql=query(9), options=given | wrong)

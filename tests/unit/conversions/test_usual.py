@@ -117,7 +117,7 @@ ODD: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({}, {"defaults": DEFAULTS._replace(pixel_id=None)}),
     *((change, {}) for change in ({"source": "shop"}, {"pixel_id": -1})),
     *(({"value": value}, {}) for value in ("12,50", True, float("inf"))),
-    *(({"ip": ip}, {}) for ip in ("10.1.1.1", "fe80::1", "::1", "x")),
+    *(({"ip": ip}, {}) for ip in ("10.1.1.1", "::1", "x", f"8.8.8.8, {ADDRESS}")),
     *(({name: ADDRESS}, {}) for name in ("order_id", "user_agent", "source_url", "app_bundle")),
     *(({"source_url": url}, {}) for url in (f"{PAGE}&li_did=x", "/" + "x" * 8_192, 5)),
     ({"source_url": f"{PAGE}&key={'x' * 8_192}"}, {}),
@@ -163,15 +163,17 @@ def test_records_follow_each_other() -> None:
 
 def test_no_address_is_remembered() -> None:
     """A page's URL may have an address; what is remembered is sent as it is."""
-    builder = EventBuilder("orders", [*order(), "source_url"], (), DEFAULTS)
-    usual: Any = usual_way(builder, {name: f"record[{name!r}]" for name in builder.columns}, {})
+    builder = EventBuilder("orders", [*order(), "source_url", "user_agent"], (), DEFAULTS)
+    inputs = {name: f"record.get({name!r})" for name in builder.columns}
+    usual: Any = usual_way(builder, inputs, {})
     for url in (f"{PAGE}&e=ann%40hidden.example", PAGE, f"{PAGE}&key=1"):
         for _ in range(2):
             usual(order(source_url=url), NOW, Counter())
     assert list(usual.__globals__["pages"]) == [PAGE]
-    for number in range(2_000):
-        usual(order(source_url=f"{PAGE}&n={number}"), NOW, Counter())
-        assert len(usual.__globals__["pages"]) <= 1_024
+    for n in range(2_000):
+        usual(order(source_url=f"{PAGE}&{n}", user_agent="x".ljust(5 * n)), NOW, Counter())
+        assert all(len(usual.__globals__[one]) <= 1_024 for one in ("pages", "of_user_agent"))
+    assert max(map(len, usual.__globals__["of_user_agent"])) <= 8_192
 
 
 # The code that is generated

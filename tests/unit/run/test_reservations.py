@@ -3,7 +3,7 @@
 import pytest
 from fakes import FakeRun, deliver_all, event, read
 
-from target_liveintent.delivery.model import DeliveryStatus
+from target_liveintent.delivery.model import BatchResult, DeliveryStatus
 from target_liveintent.errors import DeliveryError
 from target_liveintent.run.counts import ReservedByOther, RunCounts
 
@@ -41,6 +41,31 @@ def test_a_full_delivery_is_waited_for() -> None:
     assert fake.submitted == [[name] for name in SEVENTEEN]
     assert shown == [1, 1, 1]
     assert fake.clock.now == pytest.approx(start + 2.15)  # A failure may make room as well.
+
+
+def test_a_slow_stream_is_sent_while_delivery_is_full() -> None:
+    """Waits for room do not keep a batch from being sent when it is old enough."""
+    fake = FakeRun(deliver=None, size=2, batch_size_rows=2, flush_interval_seconds=5)
+    sent_at: dict[str, float] = {}
+
+    def take(seconds: float) -> BatchResult | None:
+        fake.clock.now += min(seconds, 0.4)
+        if not seconds or not fake.delivery.submitted:
+            return None
+        batch = fake.delivery.submitted.pop(0)
+        sent_at.setdefault(batch.stream, fake.clock.now)
+        fake.delivery.in_flight -= 1
+        return deliver_all(batch)
+
+    fake.delivery.take = take  # type: ignore[method-assign]
+    start = fake.clock.now
+    read(fake, "slow", stream="slow")
+    fake.run.gate.hold("STATE")
+    for number in range(400):
+        read(fake, str(number))
+        fake.run.tick()
+    assert start + 5 <= sent_at["slow"] < start + 8
+    assert fake.states == ["STATE"]
 
 
 @pytest.mark.parametrize(
