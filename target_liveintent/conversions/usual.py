@@ -185,7 +185,7 @@ def _read(name: str, there: Collection[str]) -> str:
     if name not in there:
         return f"sent_{name} = None"
     given = f"given_{name}"
-    code = f"of_{name}[{given}]"
+    code = f"read_{name}[{given}]"
     if name in _TESTS:
         kind = _TESTS[name][0].__name__
         code = f"{given} if type({given}) is {kind} and is_usual_{name}({given}) else {code}"
@@ -220,7 +220,7 @@ def _names(builder: EventBuilder) -> dict[str, Any]:
     if builder.suppressions:
         names["suppressed"] = builder.suppressions.contains
     for name, coercion in COERCIONS.items():
-        names[f"of_{name}"] = _Remembered(coercion)
+        names[f"read_{name}"] = _Remembered(coercion)
     return names | {f"is_usual_{name}": test for name, (_, test) in _TESTS.items()}
 
 

@@ -199,7 +199,7 @@ class Run:
             self.counts.elsewhere = ReservedByOther(events_there, others[0], since)
 
     def _hand_over(self) -> None:
-        next_check = self._clock.monotonic() + TICK
+        next_check = self._clock.monotonic() + TICK  # (Not that of `tick`, which has more to do.)
         while self._batches.reserved:
             while self._delivery.full:
                 self._settle_one(_ROOM)

@@ -172,8 +172,8 @@ def test_no_address_is_remembered() -> None:
     assert list(usual.__globals__["pages"]) == [PAGE]
     for n in range(2_000):
         usual(order(source_url=f"{PAGE}&{n}", user_agent="x".ljust(5 * n)), NOW, Counter())
-        assert all(len(usual.__globals__[one]) <= 1_024 for one in ("pages", "of_user_agent"))
-    assert max(map(len, usual.__globals__["of_user_agent"])) <= 8_192
+        assert all(len(usual.__globals__[one]) <= 1_024 for one in ("pages", "read_user_agent"))
+    assert max(map(len, usual.__globals__["read_user_agent"])) <= 8_192
 
 
 # The code that is generated
