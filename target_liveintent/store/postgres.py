@@ -154,11 +154,13 @@ def _rows_of(cursors: Sequence[psycopg.Cursor[Any]]) -> Answers:
 
 
 def _in_postgres(step: Step) -> tuple[str, list[Any]]:
-    """Return a step in PostgreSQL's words, with its values: an array for each column of rows."""
+    """Return a step in PostgreSQL's words, with its values: arrays of keys and columns of rows."""
     arrays = ", ".join(f"?::{kind}[]" for kind in step.types)
-    sql = step.sql.format(rows=f"SELECT * FROM unnest({arrays})", now=_NOW)  # noqa: S608 (types)
+    rows = f"SELECT * FROM unnest({arrays})"  # noqa: S608 (types)
+    sql = step.sql.format(rows=rows, keys="SELECT unnest(?::bytea[]) AS key", now=_NOW)
     columns = [[row[n] for row in step.rows or ()] for n in range(len(step.types))]
-    return sql.replace("?", "%s"), [*step.values, *columns]
+    keys = [] if step.keys is None else [[*step.keys]]
+    return sql.replace("?", "%s"), [*step.values, *keys, *columns]
 
 
 def _parameters(url: str) -> str:

@@ -23,8 +23,18 @@ from target_liveintent.settings import Settings
 from target_liveintent.store import ledger
 from target_liveintent.store.database import Answers, Database, Then, Waiting
 from target_liveintent.store.delivered import delivered_row
-from target_liveintent.store.layout import DEAD_LETTER, DELIVERED, EVENT, RESERVATION, Row, Step
-from target_liveintent.store.ledger import HASH_BYTES, TIME_BYTES, Claim, Ledger
+from target_liveintent.store.layout import (
+    DEAD_LETTER,
+    DELIVERED,
+    HASH_BYTES,
+    RESERVATION,
+    TIME_BYTES,
+    Row,
+    Step,
+    find_events,
+    put_events,
+)
+from target_liveintent.store.ledger import Claim, Ledger
 from target_liveintent.store.letters import DeadLetter, keys_of, letter_of
 from target_liveintent.store.sqlite import IN_MEMORY, SqliteStore
 
@@ -230,7 +240,7 @@ class RunStore:
         questions = [
             Step("SELECT 1 FROM dead_letter LIMIT 1"),
             Step(_OF_OTHERS, [self.number, 2 * LAPSE]),
-            EVENT.find([(key,) for key in itertools.chain(*keys.values(), own)], "key, run"),
+            find_events([*itertools.chain(*keys.values(), own)]),
             DEAD_LETTER.find(list(self._letters) if writes else [], ", ".join(LetterKey._fields)),
         ]
         *_, letters = self._transact(questions, changes, durable=durable)
@@ -268,26 +278,26 @@ class RunStore:
         """
         self.database.waiting.has_ended = True
         self.database.free_reserve()
-        rows, ended = self._confirmed(), [(self.number, one) for one in self._ledger.ended]
-        parts = range(0, len(rows), _SAVED_AT_ONCE)
-        steps = [EVENT.put(rows[start : start + _SAVED_AT_ONCE]) for start in parts]
+        keys, ended = self._confirmed(), [(self.number, one) for one in self._ledger.ended]
+        parts = [keys[n : n + _SAVED_AT_ONCE] for n in range(0, len(keys), _SAVED_AT_ONCE)]
+        steps = [put_events(part, self.number) for part in parts]
         with contextlib.suppress(StorageError):
             for step in [*steps, RESERVATION.remove(ended)]:
                 self.database.transact([step])
 
-    def _confirmed(self) -> list[Row]:
+    def _confirmed(self) -> list[bytes]:
         # In their order, those on one page of the database are written together. (A set of 20,000
         # takes three times the memory of a dict.)
-        return [(key, self.number) for key in sorted(dict.fromkeys(self._ledger.confirmed))]
+        return sorted(dict.fromkeys(self._ledger.confirmed))
 
     def _news(self) -> list[Step]:
-        rows, now = self._confirmed(), self._clock.time()
+        keys, now = self._confirmed(), self._clock.time()
         before = max(0, int(now) - KEPT).to_bytes(TIME_BYTES, "big")
         return [
-            EVENT.put(rows),
+            put_events(keys, self.number),
             # However wrong the clock is, a run of which nothing is accepted removes nothing. A few
             # at a time keep the pause short.
-            Step(_EXPIRE, [before, 2 * len(rows)]),
+            Step(_EXPIRE, [before, 2 * len(keys)]),
             RESERVATION.remove([(self.number, number) for number in self._ledger.ended]),
             DEAD_LETTER.remove(self._settled),
             DEAD_LETTER.put([letter.row(self.number, now) for letter in self._letters.values()]),
