@@ -14,7 +14,7 @@ import click
 from singer_sdk._logging import _setup_console_logging
 from singer_sdk.plugin_base import _plugin_log_level
 
-from target_liveintent import config
+from target_liveintent import __version__, config
 from target_liveintent.delivery.client import read_token
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.mapping.presets import PRESETS, preset_text
@@ -22,14 +22,10 @@ from target_liveintent.printing import json_text, lines_of, print_json_lines, pr
 from target_liveintent.privacy.redaction import hide_token, protect_logging
 from target_liveintent.privacy.suppression import digests_in
 from target_liveintent.reasons import REASONS
-from target_liveintent.reporting import page, verdict
-from target_liveintent.reporting.letters import look_at
-from target_liveintent.reporting.reporter import read_overview
 from target_liveintent.run.amounts import counted
 from target_liveintent.run.replay import ReplayChoice
 from target_liveintent.run_id import new_run_id, run_named
 from target_liveintent.settings import Settings
-from target_liveintent.singer import explaining
 from target_liveintent.singer.failures import readable_failures
 from target_liveintent.store import delivered, letters
 from target_liveintent.store.database import Database
@@ -39,7 +35,7 @@ from target_liveintent.target import TargetLiveIntent
 _NO_ACCOUNT = {"customer_id": "a-0000"}  # Of commands that need none.
 _NO_TOKEN = {"auth_token": "none", "auth_token_path": None}  # Of commands that send nothing.
 _LOGGER = TargetLiveIntent.logger
-_NAMED = f"{TargetLiveIntent.name} v{TargetLiveIntent.plugin_version}"
+_NAMED = f"{TargetLiveIntent.name} v{__version__}"
 
 
 class _Program(click.Group):
@@ -135,7 +131,7 @@ _dry_run = _flag("--dry-run", help="Show what would be sent, and change nothing.
     invoke_without_command=True,
     epilog="Example: tap-shop | target-liveintent --config liveintent.yml --dry-run",
 )
-@click.version_option(package_name=TargetLiveIntent.name, message="%(package)s v%(version)s")
+@click.version_option(__version__, message=_NAMED)
 @_flag("--about", help="Show the settings and capabilities.")
 @click.option("--format", "style", type=click.Choice(["text", "json", "markdown"]))
 @_with_config
@@ -243,6 +239,8 @@ def print_explanation(
     is 1 if a run over the same input would fail. The command does not check the token, nor whether
     a run can use the store.
     """
+    from target_liveintent.singer import explaining  # noqa: PLC0415 (a run does not need it)
+
     if new_config is not None:
         print_lines(explaining.write_config(source, new_config))
         return
@@ -272,6 +270,8 @@ def print_dead_letters(files: dict[str, Any], style: str, reasons: tuple[str, ..
     would do. With --format=singer, it prints the dead letters as a Singer stream, which you can
     edit, and send with the command replay.
     """
+    from target_liveintent.reporting.letters import look_at  # noqa: PLC0415 (a run does not need it)
+
     with _opened(files, to_change=bool(reasons)) as (settings, database):
         if reasons:
             for reason in dict.fromkeys(reasons):
@@ -359,11 +359,13 @@ def print_health(files: dict[str, Any], max_age: float | None) -> None:
     The exit code is 3 if the last run failed, or if something is unusual, such as more dead letters
     than usual.
     """
+    from target_liveintent.reporting import overview, verdict  # noqa: PLC0415 (a run does not need it)
+
     with _opened(files) as (settings, database):
         limit = dt.timedelta(hours=max_age) if max_age else None
-        overview = read_overview(settings, database, limit)
-    print_lines([verdict.health_line(overview)])
-    if overview.causes:
+        found = overview.read_overview(settings, database, limit)
+    print_lines([verdict.health_line(found)])
+    if found.causes:
         sys.exit(3)
 
 
@@ -377,18 +379,20 @@ def print_report(files: dict[str, Any], path: str | None, style: str | None) -> 
     file of the page; the default is report_path. Without either of them, and with --format=text,
     the command prints at most 12 lines; with --format=json, it prints the figures.
     """
+    from target_liveintent.reporting import overview, page  # noqa: PLC0415 (a run does not need it)
+
     place = path or _given(files).get("report_path")
     style = style or ("html" if place else "text")
     if (path and style != "html") or (style == "html" and place is None):
         msg = "html needs a PATH, or report_path; text and json are printed, and take no PATH"
         raise click.UsageError(msg)
     with _opened(files, report_path=place if style == "html" else None) as (settings, database):
-        overview = read_overview(settings, database)
+        found = overview.read_overview(settings, database)
     if style != "html":
-        _show(style, overview, page.as_lines)
+        _show(style, found, page.as_lines)
         return
     try:
-        page.write_page(overview, str(settings.report_path))
+        page.write_page(found, str(settings.report_path))
     except OSError as error:
         msg = f"the report '{settings.report_path}' cannot be written: {error.strerror}"
         raise StorageError(msg) from None

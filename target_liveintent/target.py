@@ -19,7 +19,7 @@ from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabilities
 from singer_sdk.target_base import Target
 
-from target_liveintent import config
+from target_liveintent import __version__, config
 from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.delivery.client import Client, DryClient
@@ -92,7 +92,7 @@ class TargetLiveIntent(Target):
             is_stopped=lambda: self._signals.received is not None, warn=self.logger.warning
         )
         client = DryClient(settings, self.logger) if settings.dry_run else Client(settings)
-        program = f"{self.name} {self.plugin_version}"
+        program = f"{self.name} {__version__}"
         self._reporter = RunReporter(settings, program, self.logger, sys.stderr, run_id=self.run_id)
         # The API may accept nothing because only bad events are left to be replayed.
         refusals = Refusals(accepted=replay is not None)

@@ -8,7 +8,6 @@ in vain is known with the SCHEMA; a run and `explain` say it in the same words.
 from __future__ import annotations
 
 import ast
-import difflib
 import fnmatch
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -41,6 +40,8 @@ FROM_SETTINGS = {
 def did_you_mean(name: str, known_names: Iterable[str]) -> str:
     """Return the end of a sentence that suggests the most similar known name, if one is similar."""
     names = {known.lower(): known for known in known_names}
+    import difflib  # noqa: PLC0415 (few runs need it)
+
     similar = difflib.get_close_matches(name.lower(), names, cutoff=_SIMILAR)
     return f"; did you mean '{names[similar[0]]}'?" if similar else ""
 

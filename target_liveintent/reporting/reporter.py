@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 from typing import IO
 
@@ -20,26 +19,12 @@ from target_liveintent.reporting.history import (
     stored_text,
 )
 from target_liveintent.reporting.metrics import MetricsFile
-from target_liveintent.reporting.overview import Overview, overview_of
-from target_liveintent.reporting.page import write_page
 from target_liveintent.reporting.progress import Progress
 from target_liveintent.reporting.rules import judge, lines
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.run_id import run_named
 from target_liveintent.settings import Settings
-from target_liveintent.store.database import Database
 from target_liveintent.store.run_store import RunStore
-
-
-def read_overview(
-    settings: Settings,
-    database: Database,
-    max_age: dt.timedelta | None = None,
-    clock: Clock = SYSTEM_CLOCK,
-) -> Overview:
-    """Return the overview of the history in the store; raise a `StorageError` if this fails."""
-    now = clock.time()
-    return overview_of(read_history(database, settings, now), settings, now, max_age)
 
 
 class RunReporter:
@@ -123,8 +108,10 @@ class RunReporter:
 
     def _write_page(self, history: History, path: str) -> tuple[int, str]:
         """Write the page, and return a line for the log that says where it is."""
+        from target_liveintent.reporting import overview, page  # noqa: PLC0415 (few runs need it)
+
         try:
-            write_page(overview_of(history, self._settings, self._clock.time()), path)
+            page.write_page(overview.overview_of(history, self._settings, self._clock.time()), path)
         except Exception as failure:  # noqa: BLE001 (events are delivered and STATE is written)
             why = getattr(failure, "strerror", None) or type(failure).__name__
             return logging.WARNING, f"report_path '{path}' cannot be written: {why}"

@@ -30,13 +30,15 @@ TICK = 1.0
 _ROOM = 0.05
 """Seconds between two looks whether delivery has room. After a failure it takes more batches,
 although no result has come."""
-_RESERVED_AT_ONCE = 16
-"""How many full batches are reserved at once, for a store that answers in 50 ms."""
+_RESERVED_AT_ONCE = 8
+"""How many full batches are reserved at once, as it costs less than one after the other."""
+_MOST_RESERVED = 16
+"""The same for a store that takes long to answer, such as 50 ms."""
 _WRITTEN_AFTER = 0.5
 """After so many seconds, what is new is written."""
 _MOST_WAITING = 64
 """With more batches that wait for the outcome of equal events, the run reads no further."""
-_MOST_UNWRITTEN = 20_000
+_MOST_UNWRITTEN = 10_000
 """How many outcomes may wait in memory to be written. Those of many events take less time together:
 a database writes whole pages, and the keys of events in random order are each on another page."""
 _LETTER = 4
@@ -165,11 +167,10 @@ class Run:
         self._batches.close(stream)
         # A store may answer slowly. So it is asked less than half of the time, unless so many
         # batches are full that asking is worth it.
-        is_idle = (
-            not self._delivery.in_flight
-            and self._clock.monotonic() - self._store_asked_at >= self._store_took
-        )
-        if is_idle or len(self._batches.full) >= _RESERVED_AT_ONCE:
+        passed = self._clock.monotonic() - self._store_asked_at
+        least = _RESERVED_AT_ONCE if self._delivery.in_flight else 1
+        is_quick = passed >= self._store_took
+        if len(self._batches.full) >= (least if is_quick else _MOST_RESERVED):
             self._reserve()
         self._hand_over()
         if len(self._batches.waiting) > _MOST_WAITING:

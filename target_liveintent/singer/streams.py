@@ -19,7 +19,6 @@ from target_liveintent.mapping.map_checks import (
     lacking_message,
     misspelled,
 )
-from target_liveintent.mapping.proposals import advise_map
 from target_liveintent.mapping.stream_maps import (
     MELTANO_TEST_STREAM,
     Stream,
@@ -112,6 +111,8 @@ class StreamRegistry:
         msg = lacking_message(plan.stream, missing)
         if set(missing) <= FROM_SETTINGS.keys():
             return msg
+        from target_liveintent.mapping.proposals import advise_map  # noqa: PLC0415 (few runs)
+
         columns = ", ".join(stream.schema["properties"])
         in_use = stream.name in self._settings.presets
         advice = advise_map(stream, self._settings.events, in_use=in_use)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from target_liveintent import __version__
 from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.delivery.refusals import MOST_UNPROVEN_OF_NONE
 from target_liveintent.errors import AllRefusedError, RunError, StorageError, TooManyRejectedError
@@ -67,7 +67,7 @@ def end(
         counts.add(more)
     problem = _problem(job, first, counts, tasks - len(done))
     ending = Ending(DONE) if problem is None else Ending(FAILED, str(problem))
-    program = f"target-liveintent {importlib.metadata.version('target-liveintent')}"
+    program = f"target-liveintent {__version__}"
     reporter = RunReporter(settings, program, LOGGER, sys.stderr, run_id=first.run_id, place=None)
     store, kind = None, REPLAY if job.stream == DEAD_LETTERS else USUAL
     if settings.has_database_server and not settings.dry_run:

@@ -88,12 +88,14 @@ class Table:
 def find_events(keys: Sequence[bytes]) -> Step:
     """Return the step that answers with the keys that are there, and the runs that wrote them."""
     # In SQLite, a CROSS JOIN takes the keys first.
-    sql = "SELECT event.key, run FROM ({keys}) AS given CROSS JOIN event WHERE event.key = given.key"
+    sql = (
+        "SELECT event.key, run FROM ({keys}) AS given CROSS JOIN event WHERE event.key = given.key"
+    )
     return Step(sql, keys=keys)
 
 
 def put_events(keys: Sequence[bytes], run: int) -> Step:
-    """Return the step that inserts different keys for a run, or changes the run of those there."""
+    """Return the step that inserts keys for a run, or changes the run of those there."""
     sql = (
         "INSERT INTO event (key, run) SELECT key, ? FROM ({keys}) AS given WHERE true"
         " ON CONFLICT (key) DO UPDATE SET run = excluded.run"

@@ -21,6 +21,7 @@ from target_liveintent.store.layout import Row, Step, creation
 _CREATING = 0x4C495354
 """The number of the lock that runs take while they create the tables: the letters "LIST"."""
 _NOW = "extract(epoch FROM clock_timestamp())"
+_KEYS = "SELECT DISTINCT unnest(?::bytea[]) AS key"  # ON CONFLICT takes no key twice.
 _LOCKED = "another program locks the tables of the store"
 _GONE = "the database of the store cannot be reached"
 _PAUSE = 0.5
@@ -157,7 +158,7 @@ def _in_postgres(step: Step) -> tuple[str, list[Any]]:
     """Return a step in PostgreSQL's words, with its values: arrays of keys and columns of rows."""
     arrays = ", ".join(f"?::{kind}[]" for kind in step.types)
     rows = f"SELECT * FROM unnest({arrays})"  # noqa: S608 (types)
-    sql = step.sql.format(rows=rows, keys="SELECT unnest(?::bytea[]) AS key", now=_NOW)
+    sql = step.sql.format(rows=rows, keys=_KEYS, now=_NOW)
     columns = [[row[n] for row in step.rows or ()] for n in range(len(step.types))]
     keys = [] if step.keys is None else [[*step.keys]]
     return sql.replace("?", "%s"), [*step.values, *keys, *columns]

@@ -19,8 +19,8 @@ from target_liveintent.store.layout import KEY_BYTES, Row, Step, creation
 IN_MEMORY = ":memory:"
 """In place of a path, this names an empty store that only this process sees."""
 _KEYS = (
-    f"WITH RECURSIVE place (n) AS (SELECT 1 UNION ALL SELECT n + {KEY_BYTES} FROM place LIMIT ?)"
-    f" SELECT substr(?, n, {KEY_BYTES}) AS key FROM place"
+    "WITH RECURSIVE place (n) AS (SELECT 1 UNION ALL SELECT n + ? FROM place LIMIT ?)"
+    " SELECT substr(?, n, ?) AS key FROM place"
 )
 """The keys of events, which come as one value: a value for each would take twice the time."""
 _LOCKED = "another program locks the file of the store"
@@ -105,8 +105,10 @@ class SqliteStore(Database):
         sql = step.sql.format(now="now()", keys=_KEYS, rows=f"VALUES ({marks})")
         if step.rows is not None:
             return [found for row in step.rows for found in self._db.execute(sql, row)]
-        keys = [] if step.keys is None else [len(step.keys), b"".join(step.keys)]
-        return self._db.execute(sql, [*step.values, *keys]).fetchall()
+        values = [*step.values]
+        if step.keys is not None:
+            values += (KEY_BYTES, len(step.keys), b"".join(step.keys), KEY_BYTES)
+        return self._db.execute(sql, values).fetchall()
 
     def _roll_back(self) -> None:
         if self._db.in_transaction:

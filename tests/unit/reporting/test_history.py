@@ -33,7 +33,7 @@ from target_liveintent.reporting.history import (
     history_of,
     read_history,
 )
-from target_liveintent.reporting.reporter import read_overview
+from target_liveintent.reporting.overview import read_overview
 from target_liveintent.settings import Settings
 from target_liveintent.store.database import Database
 from target_liveintent.store.run_store import open_for_reading, open_store
