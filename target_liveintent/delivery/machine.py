@@ -62,7 +62,7 @@ _FEW_LEFT, _LATE = 3, 0.25
 # from an outage may be slow.
 _SHORTEST_TIMEOUT = 5.0
 _SAMPLES_BEFORE_MORE_INPUT = 3  # Of one batch; then the run waits for other batches.
-_FEWEST = 8  # So many batches may wait at least: fewer make the main thread wait too often.
+_FEWEST = 6  # So many batches may wait at least: fewer make the main thread wait too often.
 _SILENT_INTERVALS = 2
 """After so many times `flush_interval_seconds` without a batch, the input is treated as ended.
 After one, a batch of the last records may still be open; after two, it would have come."""

@@ -35,7 +35,7 @@ _PRAGMAS = (
     # Fewer checkpoints write each page less often. More would slow down the recovery.
     "wal_autocheckpoint = 10000",
     "secure_delete = ON",
-    "cache_size = -2000",  # 2 MB. With less, keys in random order take longer.
+    "cache_size = -1500",  # 1.5 MB. With less, keys in random order take longer.
 )
 
 

@@ -181,7 +181,7 @@ def test_no_file_descriptors(where: str, number: int, monkeypatch: pytest.Monkey
     def fail(*_: Any, **__: Any) -> None:
         raise OSError(number, "Too many open files")
 
-    client = Client(settings(api_url="http://127.0.0.1:9"))
+    client = Client(settings(api_url="https://127.0.0.1:9"))
     with monkeypatch.context() as patched:
         patched.setattr(where, fail)
         answer = client.post(b"[]", [], 5.0)

@@ -467,7 +467,7 @@ def test_a_tap_that_is_silent(events: int, accepted: bool, is_over: bool) -> Non
 
 @pytest.mark.parametrize(
     ("given", "size", "most"),
-    [(ACCEPTED, 64, 8), (ACCEPTED, 3, 3), (REFUSED, 64, 64), (FAULT, 64, 64), (LIMITED, 64, 64)],
+    [(ACCEPTED, 64, 6), (ACCEPTED, 3, 3), (REFUSED, 64, 64), (FAULT, 64, 64), (LIMITED, 64, 64)],
 )
 def test_how_many_batches_may_wait(given: Answer, size: int, most: int) -> None:
     """A few; more to compare with, once events of one have failed."""

@@ -113,24 +113,24 @@ def full_batches(fake: FakeRun, count: int, *, first: int = 0) -> None:
 
 
 def test_full_batches_are_reserved_together() -> None:
-    """One is, when nothing is in flight; then 16 at once, or those that there are at a tick."""
+    """One is, when nothing is in flight; then 8 at once, or those that there are at a tick."""
     fake = FakeRun(deliver=None, batch_size_rows=2, size=99)
     claimed = fake.outcomes.claimed
-    full_batches(fake, 16)
+    full_batches(fake, 8)
     assert claimed == [[["0", "1"]]]
     assert fake.submitted == [["0", "1"]]
-    full_batches(fake, 1, first=16)
-    assert [len(batches) for batches in claimed] == [1, 16]
-    full_batches(fake, 2, first=17)
+    full_batches(fake, 1, first=8)
+    assert [len(batches) for batches in claimed] == [1, 8]
+    full_batches(fake, 2, first=9)
     assert len(claimed) == 2
     fake.delivery.deliver = deliver_all
     fake.delivery.finish(deliver_all(fake.delivery.submitted[0]))
     fake.tick()
-    assert [len(batches) for batches in claimed] == [1, 16, 2]
+    assert [len(batches) for batches in claimed] == [1, 8, 2]
 
 
 def test_a_slow_store_is_not_asked_all_the_time() -> None:
-    """After an answer that took a while, as much time passes before single batches are reserved."""
+    """After an answer that took a while, as much time passes, or 16 batches are full."""
     fake = FakeRun(batch_size_rows=2)
     outcomes = fake.outcomes
 
@@ -147,6 +147,10 @@ def test_a_slow_store_is_not_asked_all_the_time() -> None:
     full_batches(fake, 1, first=3)
     assert [len(batches) for batches in outcomes.claimed] == [1, 3]
     assert outcomes.kept["confirm"] == ["0", "1"]
+    full_batches(fake, 15, first=4)
+    assert len(outcomes.claimed) == 2
+    full_batches(fake, 1, first=19)
+    assert [len(batches) for batches in outcomes.claimed] == [1, 3, 16]
 
 
 def test_what_another_run_has_reserved_is_waited_for() -> None:
@@ -224,4 +228,4 @@ def test_too_many_repeats_are_not_read_on() -> None:
     fake = FakeRun(deliver=None, batch_size_rows=1, parts={"on_progress": deliver})
     for _ in range(200):
         read(fake, "1")
-    assert progress[:100] == [1 + 5 * 16] * 100  # So many are reserved at once.
+    assert progress[:100] == [1 + 9 * 8] * 100  # So many are reserved at once.
