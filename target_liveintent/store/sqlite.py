@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sqlite3
 import tempfile
@@ -18,6 +19,10 @@ from target_liveintent.store.layout import KEY_BYTES, Row, Step, creation
 
 IN_MEMORY = ":memory:"
 """In place of a path, this names an empty store that only this process sees."""
+_VALUES_AT_ONCE = 900
+"""How many values one statement may have. Older releases of SQLite accept 999."""
+_STATEMENTS = 24
+"""How many statements SQLite keeps: all of a transaction. Those with many values take memory."""
 _KEYS = (
     "WITH RECURSIVE place (n) AS (SELECT 1 UNION ALL SELECT n + ? FROM place LIMIT ?)"
     " SELECT substr(?, n, ?) AS key FROM place"
@@ -65,6 +70,7 @@ class SqliteStore(Database):
             timeout=self._lock_milliseconds / 1_000,
             isolation_level=None,
             check_same_thread=False,
+            cached_statements=_STATEMENTS,
         )
         self._db.create_function("now", 0, clock.time)
         if reads_only:
@@ -101,14 +107,19 @@ class SqliteStore(Database):
         return answers
 
     def _do(self, step: Step) -> list[Row]:
-        marks = ", ".join("?" * len(step.types))
-        sql = step.sql.format(now="now()", keys=_KEYS, rows=f"VALUES ({marks})")
-        if step.rows is not None:
-            return [found for row in step.rows for found in self._db.execute(sql, row)]
-        values = [*step.values]
-        if step.keys is not None:
-            values += (KEY_BYTES, len(step.keys), b"".join(step.keys), KEY_BYTES)
-        return self._db.execute(sql, values).fetchall()
+        if step.rows is None:
+            values = [*step.values]
+            if step.keys is not None:
+                values += (KEY_BYTES, len(step.keys), b"".join(step.keys), KEY_BYTES)
+            return self._db.execute(step.sql.format(now="now()", keys=_KEYS), values).fetchall()
+        mark = f"({', '.join('?' * len(step.types))})"
+        found: list[Row] = []
+        at_once = _VALUES_AT_ONCE // len(step.types)
+        for start in range(0, len(step.rows), at_once):
+            rows = step.rows[start : start + at_once]
+            sql = step.sql.format(rows=f"VALUES {', '.join([mark] * len(rows))}")
+            found += self._db.execute(sql, [*itertools.chain.from_iterable(rows)])
+        return found
 
     def _roll_back(self) -> None:
         if self._db.in_transaction:
