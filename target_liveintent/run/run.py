@@ -38,7 +38,7 @@ _WRITTEN_AFTER = 0.5
 """After so many seconds, what is new is written."""
 _MOST_WAITING = 64
 """With more batches that wait for the outcome of equal events, the run reads no further."""
-_MOST_UNWRITTEN = 10_000
+_MOST_UNWRITTEN = 8_000
 """How many outcomes may wait in memory to be written. Those of many events take less time together:
 a database writes whole pages, and the keys of events in random order are each on another page."""
 _LETTER = 4

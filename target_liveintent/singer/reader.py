@@ -23,7 +23,7 @@ from singer_sdk.io_base import GenericSingerReader
 
 from target_liveintent.errors import InputError
 
-_CHUNK_BYTES = 65_536
+_CHUNK_BYTES = 262_144
 """Bytes that are read at once from a file; a pipe gives 65,536."""
 _WAIT_SECONDS = 1.0
 _LINES_PER_TICK = 100

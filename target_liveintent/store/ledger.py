@@ -18,7 +18,7 @@ from target_liveintent.privacy.addresses import scrub
 from target_liveintent.settings import Account
 from target_liveintent.store.layout import HASH_BYTES, TIME_BYTES
 
-RECENT = 20_000
+RECENT = 16_000
 """At least so many hashes of events are in memory, so that those are recognized whatever changes in
 a record. The keys of older events, which begin with a time, must be found in the store."""
 _PARTS = 5
