@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import IO, Any
@@ -22,6 +23,7 @@ from target_liveintent.printing import json_text, lines_of, print_json_lines, pr
 from target_liveintent.privacy.redaction import hide_token, protect_logging
 from target_liveintent.privacy.suppression import digests_in
 from target_liveintent.reasons import REASONS
+from target_liveintent.reporting.history import read_history
 from target_liveintent.run.amounts import counted
 from target_liveintent.run.replay import ReplayChoice
 from target_liveintent.run_id import new_run_id, run_named
@@ -105,6 +107,13 @@ def _opened(
         database = open_database(settings)
     with contextlib.closing(database):
         yield settings, database
+
+
+def _overview(settings: Settings, database: Database, max_age: dt.timedelta | None = None) -> Any:
+    from target_liveintent.reporting.overview import overview_of  # noqa: PLC0415 (not for a run)
+
+    now = time.time()
+    return overview_of(read_history(database, settings, now), settings, now, max_age)
 
 
 def _show(style: str, found: Any, lines: Callable[[Any], Iterable[str]]) -> None:
@@ -359,13 +368,13 @@ def print_health(files: dict[str, Any], max_age: float | None) -> None:
     The exit code is 3 if the last run failed, or if something is unusual, such as more dead letters
     than usual.
     """
-    from target_liveintent.reporting import overview, verdict  # noqa: PLC0415 (a run does not need it)
+    from target_liveintent.reporting import verdict  # noqa: PLC0415 (a run does not need it)
 
     with _opened(files) as (settings, database):
         limit = dt.timedelta(hours=max_age) if max_age else None
-        found = overview.read_overview(settings, database, limit)
-    print_lines([verdict.health_line(found)])
-    if found.causes:
+        overview = _overview(settings, database, limit)
+    print_lines([verdict.health_line(overview)])
+    if overview.causes:
         sys.exit(3)
 
 
@@ -379,7 +388,7 @@ def print_report(files: dict[str, Any], path: str | None, style: str | None) -> 
     file of the page; the default is report_path. Without either of them, and with --format=text,
     the command prints at most 12 lines; with --format=json, it prints the figures.
     """
-    from target_liveintent.reporting import overview, page  # noqa: PLC0415 (a run does not need it)
+    from target_liveintent.reporting import page  # noqa: PLC0415 (a run does not need it)
 
     place = path or _given(files).get("report_path")
     style = style or ("html" if place else "text")
@@ -387,12 +396,12 @@ def print_report(files: dict[str, Any], path: str | None, style: str | None) -> 
         msg = "html needs a PATH, or report_path; text and json are printed, and take no PATH"
         raise click.UsageError(msg)
     with _opened(files, report_path=place if style == "html" else None) as (settings, database):
-        found = overview.read_overview(settings, database)
+        overview = _overview(settings, database)
     if style != "html":
-        _show(style, found, page.as_lines)
+        _show(style, overview, page.as_lines)
         return
     try:
-        page.write_page(found, str(settings.report_path))
+        page.write_page(overview, str(settings.report_path))
     except OSError as error:
         msg = f"the report '{settings.report_path}' cannot be written: {error.strerror}"
         raise StorageError(msg) from None

@@ -11,15 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from target_liveintent.conversions import coerce
-from target_liveintent.conversions.model import (
-    DEAD_LETTERS,
-    MARGIN,
-    WINDOWS,
-    Conversion,
-    Rejection,
-    event_of,
-)
+from target_liveintent.conversions import coerce, model
+from target_liveintent.privacy import redaction
 from target_liveintent.privacy.addresses import holds_address
 from target_liveintent.privacy.identity import (
     IDENTITY_COLUMNS,
@@ -28,12 +21,6 @@ from target_liveintent.privacy.identity import (
     derive_event_id,
     identify,
     pseudonym,
-)
-from target_liveintent.privacy.redaction import (
-    LONGEST_TEXT,
-    redact_column,
-    redact_columns,
-    redact_value,
 )
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.privacy.urls import URL_PARAMETERS, clean_url
@@ -93,7 +80,7 @@ class EventBuilder:
         self.suppressions = suppressions or None
         self.columns = tuple(field.name for field in coerce.FIELDS if field.name in there)
         # The SCHEMA of dead letters has all columns, a dead letter those that had a value.
-        self._expected = frozenset() if stream == DEAD_LETTERS else frozenset(self.columns)
+        self._expected = frozenset() if stream == model.DEAD_LETTERS else frozenset(self.columns)
         self.normalize = NORMALIZATIONS[defaults.normalization]
         self.kept_parameters = URL_PARAMETERS[defaults.url_parameters]
         self.identifying = frozenset(coerce.IDENTIFYING).intersection(there)
@@ -107,7 +94,7 @@ class EventBuilder:
         now: float,
         left_out: Counter[str],
         violation: str | None = None,
-    ) -> Conversion | Rejection:
+    ) -> model.Conversion | model.Rejection:
         """Build the conversion of one mapped record, or reject the record.
 
         Args:
@@ -135,7 +122,7 @@ class EventBuilder:
                 _reject("missing_key", "event_id")
             values["event_time"] = self._event_time(columns, now)
             values |= self._required_values(columns)
-            expires_at = values["event_time"] + WINDOWS[values["source"]] - MARGIN
+            expires_at = values["event_time"] + model.WINDOWS[values["source"]] - model.MARGIN
             if now >= expires_at:
                 _reject("event_too_old", "event_time")
             for name in hashed:
@@ -147,11 +134,12 @@ class EventBuilder:
                 found = [name for name in coerce.IDENTIFYING if name in notes]
                 detail = f"the value of {' and of '.join(found)} cannot be used" if found else None
                 _reject("no_identity", None, detail)
-            return Conversion(self.stream, event_of(values), expires_at, columns)
+            return model.Conversion(self.stream, model.event_of(values), expires_at, columns)
         except _RejectedError as error:
             reason, field, detail = error.args
-            redacted = redact_columns({**columns, "md5": identity.md5, "sha2": identity.sha2})
-            return Rejection(self.stream, event_id, reason, field, redacted, detail)
+            columns |= {"md5": identity.md5, "sha2": identity.sha2}
+            redacted = redaction.redact_columns(columns)
+            return model.Rejection(self.stream, event_id, reason, field, redacted, detail)
 
     def reject_unmapped(
         self,
@@ -161,15 +149,15 @@ class EventBuilder:
         *,
         reason: str = "mapping_failed",
         event_id: Any = None,
-    ) -> Rejection:
+    ) -> model.Rejection:
         """Reject a record to which the map was not applied; only its keys are known.
 
         With the event ID that the map gives, if it gives one, the dead letter disappears when a
         corrected map delivers the event.
         """
         event_id, _ = self._event_id({"event_id": event_id}, raw, raw, [])
-        keys = {name: redact_value(raw[name]) for name in self._keys if name in raw}
-        return Rejection(self.stream, event_id, reason, field, {}, detail, keys)
+        keys = {name: redaction.redact_value(raw[name]) for name in self._keys if name in raw}
+        return model.Rejection(self.stream, event_id, reason, field, {}, detail, keys)
 
     def _take_decision_id(self, columns: dict[str, Any]) -> list[str]:
         """Take a decision ID out of the page's URL, and clean the URL; return what to note.
@@ -180,7 +168,7 @@ class EventBuilder:
         page = columns.get("source_url")
         if not isinstance(page, str):
             return []
-        if len(page) <= LONGEST_TEXT:
+        if len(page) <= redaction.LONGEST_TEXT:
             columns["source_url"] = clean_url(page, self.kept_parameters)
         given = coerce.decision_id(columns.get("decision_id"))
         found = coerce.decision_id_of_url(page)
@@ -234,7 +222,7 @@ class EventBuilder:
             _reject("invalid_event_time", "event_time", cause)
         if event_time < now - 1:
             return event_time
-        if event_time > now + MARGIN:
+        if event_time > now + model.MARGIN:
             _reject("event_in_future", "event_time")
         # The API requires a time before that of sending; a clock may be ahead by the margin.
         return int(now) - 1
@@ -260,7 +248,7 @@ class EventBuilder:
             elif value is coerce.UNUSABLE or (isinstance(value, str) and holds_address(value)):
                 notes.append(name)
                 self._count_cause(name, columns[name])
-                redact_column(columns, name)
+                redaction.redact_column(columns, name)
             else:
                 values[name] = value
         return values
@@ -281,6 +269,6 @@ def window_end(columns: Mapping[str, Any], defaults: EventDefaults) -> int | Non
     if not isinstance(event_time, int):
         return None
     source = coerce.source(columns.get("source")) or defaults.source
-    window = WINDOWS.get(str(source), max(WINDOWS.values()))
-    end = event_time + window - MARGIN
+    window = model.WINDOWS.get(str(source), max(model.WINDOWS.values()))
+    end = event_time + window - model.MARGIN
     return end if end <= _LAST_TIME else None

@@ -22,32 +22,14 @@ from typing import Any, NoReturn, TypeAlias
 
 import msgspec
 
-from target_liveintent.conversions import coerce
+from target_liveintent.conversions import coerce, model
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.coerce import (
-    COERCIONS,
-    OPTIONAL,
-    UNUSABLE,
-    UUID_FORM,
-    Unusable,
-    decision_id_of_url,
-)
-from target_liveintent.conversions.model import (
-    DAY,
-    DEAD_LETTERS,
-    MARGIN,
-    WINDOWS,
-    Conversion,
-    Event,
-    PurchaseData,
-    UserData,
-)
 from target_liveintent.privacy.addresses import holds_address
 from target_liveintent.privacy.identity import derive_event_id, hash_address, identify
 from target_liveintent.privacy.redaction import LONGEST_TEXT
 from target_liveintent.privacy.urls import clean_url
 
-Usual: TypeAlias = Callable[[dict[str, Any], float, Counter[str]], Conversion | None]
+Usual: TypeAlias = Callable[[dict[str, Any], float, Counter[str]], model.Conversion | None]
 """Takes a record of the tap, the Unix time, and the counts of what events lack, as `EventBuilder`
 does. Returns the conversion; None if the stream's filter drops the record. An odd record raises an
 error of any kind."""
@@ -61,7 +43,7 @@ _LONGEST_TIME = 26
 """Characters of a time without an offset whose seconds have six digits."""
 _SENT_AS_IS = re.compile(r"(?!(?:None|null|NULL|NaN|nan)\Z)[0-9A-Za-z_.:/#-]{1,128}")
 """Texts that no rule changes, such as most IDs."""
-_UUID = re.compile(rf"(?!0{{8}}-){UUID_FORM.pattern}")
+_UUID = re.compile(rf"(?!0{{8}}-){coerce.UUID_FORM.pattern}")
 """UUIDs but for some that a source may write in place of one, such as that of zeros alone."""
 
 
@@ -85,7 +67,7 @@ def usual_way(
     in this code mean, which begin with an underscore. `test` is the code of the stream's filter,
     and `empty` are the tap's columns that have no value in a usual record.
     """
-    if builder.stream == DEAD_LETTERS or "event_time" not in builder.columns:
+    if builder.stream == model.DEAD_LETTERS or "event_time" not in builder.columns:
         return _odd
     lines = [*_lines(builder, inputs, test, empty)]
     source = "\n    ".join(["def build(record, now, left_out):", *lines])
@@ -138,10 +120,10 @@ def _lines(
     yield "for note in identity.notes: left_out[note] += 1"
     if "event_id" in there:
         yield "if has_no_id: left_out['event_id empty'] += 1"
-    for name in (name for name in OPTIONAL if name in there):
+    for name in (name for name in coerce.OPTIONAL if name in there):
         yield f"if sent_{name} is None: left_out[{name + ' empty'!r}] += 1"
-    user, purchase = _call("UserData", UserData), _call("PurchaseData", PurchaseData)
-    event = _call("Event", Event, user_data=user, purchase_data=purchase)
+    user, purchase = _call("UserData", model.UserData), _call("PurchaseData", model.PurchaseData)
+    event = _call("Event", model.Event, user_data=user, purchase_data=purchase)
     kept = [name for name in there if name not in builder.hashed and name != "event_id"]
     if "source_url" in there and "decision_id" not in there:  # The page may have one.
         kept.append("decision_id")
@@ -168,7 +150,7 @@ def _identity(builder: EventBuilder) -> Iterator[str]:
 def _optional(builder: EventBuilder) -> Iterator[str]:
     """Yield the lines that read the optional columns, and check that the event has an identity."""
     there = builder.columns
-    for name in OPTIONAL:
+    for name in coerce.OPTIONAL:
         if name != "source_url" or name not in there:
             yield _read(name, there)
     if "source_url" in there:
@@ -201,7 +183,7 @@ def _call(name: str, struct: Any, **objects: str) -> str:
 def _names(builder: EventBuilder) -> dict[str, Any]:
     """Return the values of the names in the lines that are not columns."""
     same: tuple[Any, ...] = (
-        *(Conversion, Event, PurchaseData, UserData, float, str, type),
+        *(model.Conversion, model.Event, model.PurchaseData, model.UserData, float, str, type),
         *(coerce.consent, hash_address, identify),
     )
     names: dict[str, Any] = {one.__name__: one for one in same} | {
@@ -210,7 +192,7 @@ def _names(builder: EventBuilder) -> dict[str, Any]:
         "derived_id": _derivation(builder),
         "hashed": builder.hashed,
         "hashed_notes": frozenset(builder.hashed),
-        "lifetimes": {source: window - MARGIN for source, window in WINDOWS.items()},
+        "lifetimes": {source: window - model.MARGIN for source, window in model.WINDOWS.items()},
         "normalize": builder.normalize,
         "odd": _odd,
         "pages": _Pages(builder),
@@ -219,7 +201,7 @@ def _names(builder: EventBuilder) -> dict[str, Any]:
     }
     if builder.suppressions:
         names["suppressed"] = builder.suppressions.contains
-    for name, coercion in COERCIONS.items():
+    for name, coercion in coerce.COERCIONS.items():
         names[f"read_{name}"] = _Remembered(coercion)
     return names | {f"is_usual_{name}": test for name, (_, test) in _TESTS.items()}
 
@@ -235,7 +217,7 @@ class _Remembered(dict[Any, Any]):
 
     def __missing__(self, value: Any) -> Any:
         sent = self._coercion(value)
-        if sent is UNUSABLE or (isinstance(value, str) and holds_address(value)):
+        if sent is coerce.UNUSABLE or (isinstance(value, str) and holds_address(value)):
             _odd()
         # (1, 1.0 and True would be the same key.)
         if value is None or (type(value) is str and len(value) <= LONGEST_TEXT):
@@ -266,9 +248,11 @@ class _Pages(dict[Any, Page]):
                 return url, url, decision_id
         if len(url) > LONGEST_TEXT:
             _odd()
-        found, cleaned = decision_id_of_url(url), clean_url(url, self._kept_parameters)
+        found, cleaned = coerce.decision_id_of_url(url), clean_url(url, self._kept_parameters)
         sent = coerce.text(cleaned)
-        if isinstance(found, Unusable) or isinstance(sent, Unusable) or holds_address(cleaned):
+        if isinstance(found, coerce.Unusable) or isinstance(sent, coerce.Unusable):
+            _odd()
+        if holds_address(cleaned):
             _odd()
         as_read = cleaned, sent, found
         if cleaned == url:
@@ -294,7 +278,7 @@ def _time_reader(zone: dt.tzinfo) -> Callable[[Any], Any]:
             except (msgspec.ValidationError, UnicodeError, TypeError):  # Another form, or no zone.
                 pass
             else:
-                return passed.days * DAY + passed.seconds
+                return passed.days * model.DAY + passed.seconds
         return coerce.unix_time(value, zone)
 
     return time
@@ -305,7 +289,7 @@ def _derivation(builder: EventBuilder) -> Callable[[Mapping[str, Any]], str]:
 
     def derived_id(record: Mapping[str, Any]) -> str:
         keys = [coerce.text(record[key]) for key in builder.lasting_keys]
-        if UNUSABLE in keys or not any(keys):
+        if coerce.UNUSABLE in keys or not any(keys):
             _odd()
         return derive_event_id(builder.stream, keys)
 

@@ -29,13 +29,7 @@ from http import HTTPStatus
 
 import msgspec
 
-from target_liveintent.errors import (
-    AccessDeniedError,
-    AllRefusedError,
-    DeliveryError,
-    OutageError,
-    SetUpError,
-)
+from target_liveintent import errors
 from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.settings import Settings
 
@@ -172,14 +166,14 @@ def _detail(body: bytes) -> str:
 # The exceptions with which delivery ends a run
 
 
-def ended_by(answer: Answer, settings: Settings, *, accepted: bool) -> DeliveryError:
+def ended_by(answer: Answer, settings: Settings, *, accepted: bool) -> errors.DeliveryError:
     """Return the error for an answer that ends a run, before or after events were accepted."""
     where = _where(settings)
     if answer.verdict is Verdict.UNREACHABLE:
-        return SetUpError(answer.detail + where)
+        return errors.SetUpError(answer.detail + where)
     if answer.verdict is not Verdict.DENIED:
         msg = f"the API gave an unexpected answer: {answer.detail}. Check api_url and customer_id"
-        return DeliveryError(msg + where)
+        return errors.DeliveryError(msg + where)
     msg = f"the API denied access ({answer.detail})"
     if accepted and answer.status == HTTPStatus.FORBIDDEN:
         msg += (
@@ -189,28 +183,28 @@ def ended_by(answer: Answer, settings: Settings, *, accepted: bool) -> DeliveryE
     else:
         msg += ". The token may have been rotated, or may belong to another customer_id"
     advice = "Ask your account manager for the current token, and replace that of auth_token, or"
-    return AccessDeniedError(f"{msg}. {advice} in the file of auth_token_path{where}")
+    return errors.AccessDeniedError(f"{msg}. {advice} in the file of auth_token_path{where}")
 
 
-def outage(answer: Answer, settings: Settings) -> OutageError:
+def outage(answer: Answer, settings: Settings) -> errors.OutageError:
     """Return the error that ends a run if the API accepts nothing for `max_retry_seconds`."""
     budget, asked = settings.max_retry_seconds, answer.retry_after
     what = f"the API accepted nothing for {budget} seconds (max_retry_seconds)"
     if asked > budget:
         what = f"the API asks to wait for {asked:.0f} seconds; max_retry_seconds is {budget}"
     later = "The next run sends the events that were not delivered"
-    return OutageError(f"{what}: {answer.detail}{_where(settings)}. {later}")
+    return errors.OutageError(f"{what}: {answer.detail}{_where(settings)}. {later}")
 
 
-def stopped(last_fault: Answer | None) -> DeliveryError:
+def stopped(last_fault: Answer | None) -> errors.DeliveryError:
     """Return the error that ends a run which was stopped, maybe in an outage with this answer."""
     outage = f" during an outage of the API: {last_fault.detail}" if last_fault else ""
-    return DeliveryError(f"the run was stopped{outage}")
+    return errors.DeliveryError(f"the run was stopped{outage}")
 
 
-def all_refused(requests: int, detail: str) -> AllRefusedError:
+def all_refused(requests: int, detail: str) -> errors.AllRefusedError:
     """Return the error that ends a run after so many refusals in a row, the last with `detail`."""
-    return AllRefusedError(
+    return errors.AllRefusedError(
         f"the API refused {requests} requests in a row ({detail}). The cause may be in the"
         " settings, not in the events: check pixel_id and customer_id; after HTTP 413, set"
         " batch_size_rows to a smaller number. The next run sends all events that were neither"

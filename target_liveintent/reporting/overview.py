@@ -14,16 +14,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.reporting.findings import Cause, advise, causes_of, changes_of
-from target_liveintent.reporting.history import (
-    SCHEDULED,
-    USUAL,
-    History,
-    RunRecord,
-    read_history,
-    total_of,
-)
+from target_liveintent.reporting.history import SCHEDULED, USUAL, History, RunRecord, total_of
 from target_liveintent.reporting.rules import unusual_now
 from target_liveintent.reporting.usual import (
     HIGH,
@@ -43,7 +35,6 @@ from target_liveintent.reporting.usual import (
 from target_liveintent.run.amounts import money, money_in
 from target_liveintent.run.counts import StreamCounts, add
 from target_liveintent.settings import Settings
-from target_liveintent.store.database import Database
 
 VERSION = 1
 DAYS_SHOWN = 90
@@ -230,17 +221,6 @@ class Overview(msgspec.Struct):
     def figure(self, name: str, subject: str = "") -> Compared:
         """Return the figure of a name and subject."""
         return next(one for one in self.figures if (one.figure, one.subject) == (name, subject))
-
-
-def read_overview(
-    settings: Settings,
-    database: Database,
-    max_age: dt.timedelta | None = None,
-    clock: Clock = SYSTEM_CLOCK,
-) -> Overview:
-    """Return the overview of the history in the store; raise a `StorageError` if this fails."""
-    now = clock.time()
-    return overview_of(read_history(database, settings, now), settings, now, max_age)
 
 
 def overview_of(

@@ -11,14 +11,7 @@ from singer_sdk.exceptions import InvalidJSONSchema
 
 from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.errors import InputError, StreamMappingError
-from target_liveintent.mapping.map_checks import (
-    FROM_SETTINGS,
-    absent_streams,
-    did_you_mean,
-    lacking_for_events,
-    lacking_message,
-    misspelled,
-)
+from target_liveintent.mapping import map_checks
 from target_liveintent.mapping.stream_maps import (
     MELTANO_TEST_STREAM,
     Stream,
@@ -69,7 +62,7 @@ class StreamRegistry:
 
     def warn_at_end(self) -> None:
         """Warn if nothing came, and if for a map, only a stream with a similar name came."""
-        for name, hint in absent_streams(self._maps.names, self._schemas):
+        for name, hint in map_checks.absent_streams(self._maps.names, self._schemas):
             if hint:
                 self._logger.warning(
                     "a stream map names '%s', but the input has no such stream%s", name, hint
@@ -91,25 +84,25 @@ class StreamRegistry:
 
     def _gives_events(self, stream: Stream, plan: StreamPlan) -> bool:
         """Return whether a plan gives events; warn about what is probably misspelled."""
-        for problem in misspelled(plan, stream.schema):
+        for problem in map_checks.misspelled(plan, stream.schema):
             self._warn_once("%s", problem)
         if stream.name == MELTANO_TEST_STREAM:
             self.has_events = True
             return False
-        missing = lacking_for_events(plan, stream.schema, self._settings.events)
+        missing = map_checks.lacking_for_events(plan, stream.schema, self._settings.events)
         if missing and plan.named and plan.is_used:
             raise StreamMappingError(self._missing_message(stream, plan, missing))
         # With `__else__`, or if only copies use a stream, the user knows that it is not used.
         if missing and plan.is_used and stream.name not in self._maps.names:
             others = [name for name in self._maps.names if name not in self._schemas]
-            hint = did_you_mean(stream.name, others)
+            hint = map_checks.did_you_mean(stream.name, others)
             self._warn_once("stream '%s' is skipped: no stream map names it%s", stream.name, hint)
         self.has_events |= not missing
         return not missing
 
     def _missing_message(self, stream: Stream, plan: StreamPlan, missing: list[str]) -> str:
-        msg = lacking_message(plan.stream, missing)
-        if set(missing) <= FROM_SETTINGS.keys():
+        msg = map_checks.lacking_message(plan.stream, missing)
+        if set(missing) <= map_checks.FROM_SETTINGS.keys():
             return msg
         from target_liveintent.mapping.proposals import advise_map  # noqa: PLC0415 (few runs)
 

@@ -16,8 +16,12 @@ from typing import NamedTuple
 from target_liveintent.conversions.model import Conversion
 from target_liveintent.privacy.addresses import scrub
 from target_liveintent.settings import Account
-from target_liveintent.store.layout import HASH_BYTES, TIME_BYTES
 
+TIME_BYTES = 5
+"""The bytes of a key that hold a Unix time, in seconds: when the event expires."""
+HASH_BYTES = 11
+"""The bytes of a key that hold the hash."""
+KEY_BYTES = TIME_BYTES + HASH_BYTES
 RECENT = 16_000
 """At least so many hashes of events are in memory, so that those are recognized whatever changes in
 a record. The keys of older events, which begin with a time, must be found in the store."""

@@ -23,18 +23,8 @@ from target_liveintent.settings import Settings
 from target_liveintent.store import ledger
 from target_liveintent.store.database import Answers, Database, Then, Waiting
 from target_liveintent.store.delivered import delivered_row
-from target_liveintent.store.layout import (
-    DEAD_LETTER,
-    DELIVERED,
-    HASH_BYTES,
-    RESERVATION,
-    TIME_BYTES,
-    Row,
-    Step,
-    find_events,
-    put_events,
-)
-from target_liveintent.store.ledger import Claim, Ledger
+from target_liveintent.store.layout import DEAD_LETTER, DELIVERED, RESERVATION, Row, Step
+from target_liveintent.store.ledger import HASH_BYTES, TIME_BYTES, Claim, Ledger
 from target_liveintent.store.letters import DeadLetter, keys_of, letter_of
 from target_liveintent.store.sqlite import IN_MEMORY, SqliteStore
 
@@ -50,6 +40,12 @@ _ADD_RUN = (
     " VALUES (?, ?, ?, ?, ?, {now}, {now} + ?) ON CONFLICT (id) DO NOTHING"
 )
 _RENEW = "UPDATE run SET alive_until = {now} + ? WHERE number = ?"
+# (In SQLite, a CROSS JOIN takes the keys first.)
+_FIND = "SELECT event.key, run FROM ({keys}) AS given CROSS JOIN event WHERE event.key = given.key"
+_PUT = (
+    "INSERT INTO event (key, run) SELECT key, ? FROM ({keys}) AS given WHERE true"
+    " ON CONFLICT (key) DO UPDATE SET run = excluded.run"
+)
 _NEWEST = "SELECT key FROM event ORDER BY key DESC LIMIT ?"
 _OF_OTHERS = (
     "SELECT reservation.hashes, run.id FROM reservation JOIN run ON run.number = reservation.run"
@@ -240,7 +236,7 @@ class RunStore:
         questions = [
             Step("SELECT 1 FROM dead_letter LIMIT 1"),
             Step(_OF_OTHERS, [self.number, 2 * LAPSE]),
-            find_events([*itertools.chain(*keys.values(), own)]),
+            Step(_FIND, keys=[*itertools.chain(*keys.values(), own)]),
             DEAD_LETTER.find(list(self._letters) if writes else [], ", ".join(LetterKey._fields)),
         ]
         *_, letters = self._transact(questions, changes, durable=durable)
@@ -280,7 +276,7 @@ class RunStore:
         self.database.free_reserve()
         keys, ended = self._confirmed(), [(self.number, one) for one in self._ledger.ended]
         parts = [keys[n : n + _SAVED_AT_ONCE] for n in range(0, len(keys), _SAVED_AT_ONCE)]
-        steps = [put_events(part, self.number) for part in parts]
+        steps = [Step(_PUT, [self.number], keys=part) for part in parts]
         with contextlib.suppress(StorageError):
             for step in [*steps, RESERVATION.remove(ended)]:
                 self.database.transact([step])
@@ -293,7 +289,7 @@ class RunStore:
         keys, now = self._confirmed(), self._clock.time()
         before = max(0, int(now) - KEPT).to_bytes(TIME_BYTES, "big")
         return [
-            put_events(keys, self.number),
+            Step(_PUT, [self.number], keys=keys),
             # However wrong the clock is, a run of which nothing is accepted removes nothing. A few
             # at a time keep the pause short.
             Step(_EXPIRE, [before, 2 * len(keys)]),

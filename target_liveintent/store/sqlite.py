@@ -15,14 +15,13 @@ from urllib.parse import quote
 from target_liveintent.clock import Clock
 from target_liveintent.errors import StorageError
 from target_liveintent.store.database import LOCK_SECONDS, Answers, Database, Then, Waiting
-from target_liveintent.store.layout import KEY_BYTES, Row, Step, creation
+from target_liveintent.store.layout import Row, Step, creation
+from target_liveintent.store.ledger import KEY_BYTES
 
 IN_MEMORY = ":memory:"
 """In place of a path, this names an empty store that only this process sees."""
 _VALUES_AT_ONCE = 900
 """How many values one statement may have. Older releases of SQLite accept 999."""
-_STATEMENTS = 24
-"""How many statements SQLite keeps: all of a transaction. Those with many values take memory."""
 _KEYS = (
     "WITH RECURSIVE place (n) AS (SELECT 1 UNION ALL SELECT n + ? FROM place LIMIT ?)"
     " SELECT substr(?, n, ?) AS key FROM place"
@@ -70,7 +69,7 @@ class SqliteStore(Database):
             timeout=self._lock_milliseconds / 1_000,
             isolation_level=None,
             check_same_thread=False,
-            cached_statements=_STATEMENTS,
+            cached_statements=24,  # Those of a transaction. Long ones take memory.
         )
         self._db.create_function("now", 0, clock.time)
         if reads_only:

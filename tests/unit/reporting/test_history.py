@@ -6,7 +6,6 @@ import json
 import sqlite3
 import time
 import zoneinfo
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +32,8 @@ from target_liveintent.reporting.history import (
     history_of,
     read_history,
 )
-from target_liveintent.reporting.overview import read_overview
+from target_liveintent.reporting.overview import overview_of
 from target_liveintent.settings import Settings
-from target_liveintent.store.database import Database
 from target_liveintent.store.run_store import open_for_reading, open_store
 
 LEFT = object()
@@ -63,14 +61,8 @@ class Runs:
     def read(self, settings: Settings | None = None) -> History:
         """Read the history of today."""
         settings = settings or self.settings
-        with self.reading() as database:
+        with contextlib.closing(open_for_reading(self.settings, self.clock)) as database:
             return read_history(database, settings, at(TODAY).timestamp())
-
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[Database]:
-        database = open_for_reading(self.settings, self.clock)
-        with contextlib.closing(database):
-            yield database
 
 
 @pytest.fixture
@@ -123,8 +115,7 @@ def test_a_killed_run_counts_as_failed(runs: Runs) -> None:
     assert (last.run_id, last.ending) == ("killed", "failed")
     assert last.message == "the run was killed, or the machine was switched off"
     assert last.ended_at == at(TODAY, 2) - dt.timedelta(seconds=30)
-    with runs.reading() as database:
-        overview = read_overview(runs.settings, database, clock=runs.clock)
+    overview = overview_of(history, runs.settings, runs.clock.now)
     assert [(one.cause, one.words) for one in overview.causes] == [
         ("failed", "The last run failed: the run was killed, or the machine was switched off")
     ]
