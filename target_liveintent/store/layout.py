@@ -25,7 +25,7 @@ Row = tuple[Any, ...]
 
 
 class Step(NamedTuple):
-    """A statement with values for `?` and then keys for `{keys}`, or rows of `types` for `{rows}`."""
+    """A statement with values for `?`, then keys for `{keys}`, or rows of `types` for `{rows}`."""
 
     sql: str
     values: Sequence[Any] = ()
