@@ -111,7 +111,7 @@ AIMS = (
     Aim(
         "peak memory with {many:,} events",
         "<",
-        120,
+        62,
         lambda measured: measured.memory["many"].peak,
         " MiB",
     ),
