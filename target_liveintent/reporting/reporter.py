@@ -8,6 +8,7 @@ from typing import IO
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.delivery.model import DeliveryStatus
 from target_liveintent.errors import RunError
+from target_liveintent.reporting import rules, summary
 from target_liveintent.reporting.history import (
     DONE,
     Ending,
@@ -17,6 +18,7 @@ from target_liveintent.reporting.history import (
     record_of,
     stored_text,
 )
+from target_liveintent.reporting.metrics import MetricsFile
 from target_liveintent.reporting.progress import Progress
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.run_id import run_named
@@ -50,11 +52,7 @@ class RunReporter:
         self._run_id = run_id
         interval, path = settings.flush_interval_seconds, settings.metrics_path
         self._progress = Progress(logger, interval, stream if stream.isatty() else None, clock)
-        self._metrics = None
-        if path:
-            from target_liveintent.reporting.metrics import MetricsFile  # noqa: PLC0415 (few runs)
-
-            self._metrics = MetricsFile(path, interval, logger, clock, run_id=run_id)
+        self._metrics = path and MetricsFile(path, interval, logger, clock, run_id=run_id)
 
     def progress(self, counts: RunCounts, status: DeliveryStatus) -> None:
         """Report how far the run is; called about once a second."""
@@ -70,8 +68,6 @@ class RunReporter:
         Without a store, and of a dry run, the history keeps nothing, and the page of the last real
         run stays.
         """
-        from target_liveintent.reporting import rules, summary  # noqa: PLC0415 (only now)
-
         self._progress.close()
         is_done = ending.kind == DONE
         for warning in summary.warnings(counts, self._settings.timezone):
@@ -94,8 +90,6 @@ class RunReporter:
         """Keep the figures of the run; return the history with it and what is unusual, if any."""
         if store is None or self._settings.dry_run:
             return None, None
-        from target_liveintent.reporting import rules  # noqa: PLC0415 (only now)
-
         settings, now = self._settings, self._clock.time()
         try:
             record = record_of(
