@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import email.utils
 import enum
+import html
 import re
 import time
 from collections.abc import Iterable
@@ -151,8 +152,6 @@ def _not_processed(body: bytes, event_ids: Iterable[str]) -> frozenset[str]:
 
 def _detail(body: bytes) -> str:
     """Return what a refusal says, in one line, without what an answer must not leak."""
-    import html  # noqa: PLC0415 (1 MiB of names)
-
     text = body.decode(errors="replace")
     try:
         said = msgspec.json.decode(text)

@@ -7,8 +7,6 @@ STATE) are kept on the main thread alone and need no locks.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import math
 import os
 import queue
@@ -31,7 +29,6 @@ _NO_THREAD = (
     "this system lets the run start no thread, so the run cannot send anything. Raise the limit on"
     " processes and threads (ulimit -u, or the limit of the container)"
 )
-_M_ARENA_MAX = -8  # What `mallopt` of glibc calls its limit on the number of heaps.
 _SPARE = 16  # File descriptors for the store, the report, metrics and the resolver.
 _MOST_AWAY = 2.0  # Seconds; otherwise the main thread takes results at least once a second.
 
@@ -246,12 +243,6 @@ def most_connections(wanted: int) -> int:
     return min(wanted, max(1, most - used - _SPARE))
 
 
-def _share_heap() -> None:
-    """Let all threads use one heap: glibc makes up to 16, and each keeps 0.4 MiB that are free."""
-    with contextlib.suppress(AttributeError, OSError):  # Other C libraries have no such limit.
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
-
-
 def delivery_of(
     settings: Settings,
     client: Client,
@@ -260,7 +251,6 @@ def delivery_of(
     tasks: int = 1,
 ) -> DeliveryPool:
     """Return the threads that deliver the batches of a run, one of `tasks` that share a limit."""
-    _share_heap()
     most = most_connections(settings.max_concurrent_requests)
     per_minute = None if settings.dry_run else settings.max_requests_per_minute
     pace = Pace(most, per_minute=per_minute, tasks=tasks)

@@ -6,6 +6,7 @@ A text is decoded only to look into it; what is written keeps all of it but the 
 from __future__ import annotations
 
 import hashlib
+import html
 import re
 from urllib.parse import unquote
 
@@ -124,7 +125,5 @@ def _character(escape: re.Match[str]) -> str:
         return unquote(code)
     if code[0] != "&":
         return ""  # Invisible characters.
-    import html  # noqa: PLC0415 (1 MiB of names)
-
     # A program that writes texts in upper case does not spare the names of entities.
     return html.unescape(code.lower())

@@ -107,9 +107,9 @@ class RunReporter:
 
     def _write_page(self, history: History, path: str) -> tuple[int, str]:
         """Write the page, and return a line for the log that says where it is."""
-        from target_liveintent.reporting import overview, page  # noqa: PLC0415 (few runs need it)
-
         try:
+            from target_liveintent.reporting import overview, page  # noqa: PLC0415 (few runs)
+
             page.write_page(overview.overview_of(history, self._settings, self._clock.time()), path)
         except Exception as failure:  # noqa: BLE001 (events are delivered and STATE is written)
             why = getattr(failure, "strerror", None) or type(failure).__name__

@@ -31,9 +31,9 @@ _ROOM = 0.05
 """Seconds between two looks whether delivery has room. After a failure it takes more batches,
 although no result has come."""
 _RESERVED_AT_ONCE = 8
-"""How many full batches are reserved at once, as it costs less than one after the other."""
-_MOST_RESERVED = 16
-"""The same for a store that takes long to answer, such as 50 ms."""
+"""With so many full batches, the store is asked: one transaction costs less than several."""
+_MOST_FULL = 16
+"""With so many, it is asked even if it took long to answer, such as 50 ms."""
 _WRITTEN_AFTER = 0.5
 """After so many seconds, what is new is written."""
 _MOST_WAITING = 64
@@ -167,10 +167,9 @@ class Run:
         self._batches.close(stream)
         # A store may answer slowly. So it is asked less than half of the time, unless so many
         # batches are full that asking is worth it.
-        passed = self._clock.monotonic() - self._store_asked_at
-        least = _RESERVED_AT_ONCE if self._delivery.in_flight else 1
-        is_quick = passed >= self._store_took
-        if len(self._batches.full) >= (least if is_quick else _MOST_RESERVED):
+        may_ask = self._clock.monotonic() - self._store_asked_at >= self._store_took
+        enough = _RESERVED_AT_ONCE if self._delivery.in_flight else 1
+        if len(self._batches.full) >= (enough if may_ask else _MOST_FULL):
             self._reserve()
         self._hand_over()
         if len(self._batches.waiting) > _MOST_WAITING:

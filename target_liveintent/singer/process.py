@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import logging
 import os
 import signal
@@ -17,6 +19,15 @@ _REPEATED_SECONDS = 2.0
 """Seconds after which another signal ends the process at once; Meltano sends two for one Ctrl-C."""
 _LOG_SECONDS = 0.5
 """Seconds that the last log line may take, as standard error may be full as well."""
+
+_M_ARENA_MAX = -8
+"""What `mallopt` of glibc calls the greatest number of heaps."""
+
+
+def use_one_heap() -> None:
+    """Let all threads share a heap of memory: with its own, each would keep 0.4 MiB unused."""
+    with contextlib.suppress(AttributeError, OSError):  # Other C libraries have no such limit.
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def write_state(state: str) -> None:

@@ -21,7 +21,8 @@ from target_liveintent.store.layout import Row, Step, creation
 _CREATING = 0x4C495354
 """The number of the lock that runs take while they create the tables: the letters "LIST"."""
 _NOW = "extract(epoch FROM clock_timestamp())"
-_KEYS = "SELECT DISTINCT unnest(?::bytea[]) AS key"  # ON CONFLICT takes no key twice.
+# DISTINCT, as ON CONFLICT takes no key twice, and as PostgreSQL then uses the index.
+_KEYS = "SELECT DISTINCT key FROM unnest(?::bytea[]) AS one (key) ORDER BY key"
 _LOCKED = "another program locks the tables of the store"
 _GONE = "the database of the store cannot be reached"
 _PAUSE = 0.5

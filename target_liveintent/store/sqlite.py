@@ -69,7 +69,7 @@ class SqliteStore(Database):
             timeout=self._lock_milliseconds / 1_000,
             isolation_level=None,
             check_same_thread=False,
-            cached_statements=24,  # Those of a transaction. Long ones take memory.
+            cached_statements=24,  # All that are used often. Those with many values are large.
         )
         self._db.create_function("now", 0, clock.time)
         if reads_only:

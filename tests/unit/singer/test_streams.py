@@ -259,7 +259,7 @@ def test_schemas_that_cannot_be_used(schema: dict[str, Any], tmp_path: Path) -> 
 
 def test_libraries_that_few_runs_need() -> None:
     """Without presets, validation, a report and metrics, a run loads nothing of what these need."""
-    names = {"yaml", "jsonschema_rs", "jinja2", "prometheus_client", "tqdm", "html.entities"}
+    names = {"yaml", "jsonschema_rs", "jinja2", "prometheus_client", "tqdm"}
     names |= {f"target_liveintent.{name}" for name in ("explain", "spark", "store.postgres")}
     names |= {"target_liveintent.reporting.page", "target_liveintent.mapping.proposals"}
     code = f"import sys, target_liveintent.cli; print({names} & {{*sys.modules}})"

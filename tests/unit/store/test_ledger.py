@@ -49,14 +49,14 @@ def test_a_changed_record(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_memory(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a run remembers of its events does not grow with their number: the newest of them."""
-    monkeypatch.setattr(ledger, "RECENT", 1_000)
+    monkeypatch.setattr(ledger, "RECENT", 1_200)
     store = stores()
     blocks = []
     for number in range(31):
         send(store, number, *events(100 * number, 100 * number + 100))
         blocks.append(sys.getallocatedblocks())
-    assert max(blocks[10:]) < blocks[9] + 500
-    changed = [event(str(number), expires_at=LATER + 5) for number in range(2_100, 3_100)]
+    assert max(blocks[15:]) < blocks[14] + 500
+    changed = [event(str(number), expires_at=LATER + 5) for number in range(1_900, 3_100)]
     assert claim(store, 31, *changed).sent == changed
 
 
