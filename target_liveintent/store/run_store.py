@@ -41,8 +41,10 @@ _ADD_RUN = (
 )
 _RENEW = "UPDATE run SET alive_until = {now} + ? WHERE number = ?"
 # (In SQLite, a CROSS JOIN takes the keys first.)
-_FIND = "SELECT event.key, run FROM ({keys}) AS given CROSS JOIN event WHERE event.key = given.key"
-_PUT = (
+FIND_EVENTS = (
+    "SELECT event.key, run FROM ({keys}) AS given CROSS JOIN event WHERE event.key = given.key"
+)
+PUT_EVENTS = (
     "INSERT INTO event (key, run) SELECT key, ? FROM ({keys}) AS given WHERE true"
     " ON CONFLICT (key) DO UPDATE SET run = excluded.run"
 )
@@ -236,7 +238,7 @@ class RunStore:
         questions = [
             Step("SELECT 1 FROM dead_letter LIMIT 1"),
             Step(_OF_OTHERS, [self.number, 2 * LAPSE]),
-            Step(_FIND, keys=[*itertools.chain(*keys.values(), own)]),
+            Step(FIND_EVENTS, keys=[*itertools.chain(*keys.values(), own)]),
             DEAD_LETTER.find(list(self._letters) if writes else [], ", ".join(LetterKey._fields)),
         ]
         *_, letters = self._transact(questions, changes, durable=durable)
@@ -276,7 +278,7 @@ class RunStore:
         self.database.free_reserve()
         keys, ended = self._confirmed(), [(self.number, one) for one in self._ledger.ended]
         parts = [keys[n : n + _SAVED_AT_ONCE] for n in range(0, len(keys), _SAVED_AT_ONCE)]
-        steps = [Step(_PUT, [self.number], keys=part) for part in parts]
+        steps = [Step(PUT_EVENTS, [self.number], keys=part) for part in parts]
         with contextlib.suppress(StorageError):
             for step in [*steps, RESERVATION.remove(ended)]:
                 self.database.transact([step])
@@ -289,7 +291,7 @@ class RunStore:
         keys, now = self._confirmed(), self._clock.time()
         before = max(0, int(now) - KEPT).to_bytes(TIME_BYTES, "big")
         return [
-            Step(_PUT, [self.number], keys=keys),
+            Step(PUT_EVENTS, [self.number], keys=keys),
             # However wrong the clock is, a run of which nothing is accepted removes nothing. A few
             # at a time keep the pause short.
             Step(_EXPIRE, [before, 2 * len(keys)]),

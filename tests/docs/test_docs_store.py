@@ -12,6 +12,7 @@ from docs_support import DOCS, blocks
 from ledger_claims import ask
 
 from target_liveintent.config import settings_of
+from target_liveintent.store import ledger
 from target_liveintent.store.run_store import open_database
 
 PAGE = DOCS / "reference" / "store-tables.md"
@@ -143,6 +144,11 @@ def _same(value: Any, wanted: Any) -> bool:
     if isinstance(wanted, float | int) and value is not None:  # SQLite has amounts as text.
         return float(value) == pytest.approx(wanted, rel=1e-4)
     return str(value) == wanted
+
+
+def test_how_many_are_recognized() -> None:
+    """The page of the store says how many events a run knows by their ID alone."""
+    assert f"**The newest {ledger.RECENT:,} events of the store" in (DOCS / "store.md").read_text()
 
 
 def test_columns(tmp_path: Path) -> None:

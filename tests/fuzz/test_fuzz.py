@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from target_liveintent.conversions.coerce import FIELDS
 
 pinned = settings(
-    max_examples=150,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 NAMES = [field.name for field in FIELDS]
 NOW = 1_785_600_000

@@ -24,11 +24,7 @@ ROOT = Path(__file__).parents[2]
 MELTANO = ROOT / ".venv-meltano" / "bin" / "meltano"
 CONSTRAINED = f"--constraint {ROOT}/constraints.txt"
 """What pip is told, beside the package, to install tested versions."""
-EMPTY = {
-    "project_id": "test",
-    "default_environment": "prod",
-    "environments": [{"name": "prod"}],
-}
+EMPTY = {"project_id": "test", "default_environment": "prod", "environments": [{"name": "prod"}]}
 """A project without plugins."""
 
 

@@ -81,10 +81,7 @@ def files(project: Project) -> set[str]:
 
 @pytest.mark.postgres
 def test_machines_share_what_they_did(
-    image: Project,
-    postgres: Postgres,
-    databases: dict[str, str],
-    sandbox: Sandbox,
+    image: Project, postgres: Postgres, databases: dict[str, str], sandbox: Sandbox
 ) -> None:
     """Each run is on a new machine, sends what the others did not, and leaves no file there."""
     settings = {

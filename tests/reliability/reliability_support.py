@@ -184,10 +184,7 @@ SETTINGS: dict[str, Any] = {"request_timeout_seconds": 1, "max_retry_seconds": 1
 
 
 def run_against(
-    rule: Callable[[Request], Reply],
-    folder: Path,
-    lines: Iterable[str],
-    **given: Any,
+    rule: Callable[[Request], Reply], folder: Path, lines: Iterable[str], **given: Any
 ) -> tuple[Running, Watch, FaultyServer]:
     """Run a target over messages against an API of its own, to its end, and watch its STATE."""
     with FaultyServer(rule) as server, contextlib.closing(Launcher(folder, server.url)) as target:

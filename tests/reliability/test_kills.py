@@ -79,12 +79,7 @@ class Campaign:
     """
 
     def __init__(
-        self,
-        folder: Path,
-        seed: int,
-        rate: float = 0.0,
-        url: str | None = None,
-        **settings: Any,
+        self, folder: Path, seed: int, rate: float = 0.0, url: str | None = None, **settings: Any
     ) -> None:
         self.rng = random.Random(seed)  # noqa: S311
         self.feed = Feed(EVENTS, seed)

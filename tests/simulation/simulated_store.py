@@ -121,11 +121,7 @@ class SimulatedDatabase(SqliteStore):
         self.told_letters: list[tuple[LetterName, Letter | None]] = []
 
     def transact(
-        self,
-        steps: Sequence[Step],
-        then: Then | None = None,
-        *,
-        durable: bool = False,
+        self, steps: Sequence[Step], then: Then | None = None, *, durable: bool = False
     ) -> Answers:
         """Do all steps, or none. A signal may come before that, and after it."""
         self._signals.step()

@@ -122,10 +122,7 @@ def test_killed_tasks_and_executors(
 ) -> None:
     """Everything arrives, under the same IDs; only what no file of the table had yet goes twice."""
     kills: list[float] = []
-    with (
-        Comparing() as server,
-        closing(Spark(tmp_path / "app", cluster.url, **TOGETHER)) as spark,
-    ):
+    with Comparing() as server, closing(Spark(tmp_path / "app", cluster.url, **TOGETHER)) as spark:
         given = options(server.url, outcomes, concurrent_tasks=None, max_concurrent_requests=2)
         server.answer = lambda _: Reply(delay=0.1)
         spark.begin("write", sql=query(ROWS, PARTITIONS, email=GUESTS), options=given)

@@ -95,11 +95,7 @@ def streams(store: str) -> list[dict[str, Any]]:
 
 @pytest.mark.postgres
 def test_the_history_of_a_stream(
-    spark: Spark,
-    server: Recorder,
-    tmp_path: Path,
-    outcomes: Path,
-    new_store_url: Callable[[], str],
+    spark: Spark, server: Recorder, tmp_path: Path, outcomes: Path, new_store_url: Callable[[], str]
 ) -> None:
     """It has a run for each micro-batch, and a micro-batch that comes again sends nothing."""
     source, store = Source(spark, tmp_path, outcomes, server.url), new_store_url()

@@ -17,7 +17,7 @@ from loopback import NO_CONTENT, answer_with, dripping, loopback, serving
 
 from target_liveintent.delivery.api import Answer, Verdict, seconds_to_wait
 from target_liveintent.delivery.client import Client, is_usable_token, read_token
-from target_liveintent.delivery.transport import explain, find_route
+from target_liveintent.delivery.transport import Route, explain, find_route
 from target_liveintent.errors import ConfigurationError, SetUpError
 from target_liveintent.privacy.redaction import without_secrets
 
@@ -167,21 +167,23 @@ def test_faults_to_retry() -> None:
 
 
 @pytest.mark.parametrize(
-    "where",
+    ("scheme", "where"),
     [
-        "urllib3.util.connection.create_connection",
-        "socket.getaddrinfo",
-        "ssl.SSLContext.load_verify_locations",  # Its file is not wrong then.
+        ("http", "urllib3.util.connection.create_connection"),
+        ("http", "socket.getaddrinfo"),
+        ("https", "ssl.SSLContext.load_verify_locations"),  # Its file is not wrong then.
     ],
 )
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
-def test_no_file_descriptors(where: str, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_file_descriptors(
+    scheme: str, where: str, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The run has too many requests in flight then, and the API is not at fault."""
 
     def fail(*_: Any, **__: Any) -> None:
         raise OSError(number, "Too many open files")
 
-    client = Client(settings(api_url="https://127.0.0.1:9"))
+    client = Client(settings(api_url=f"{scheme}://127.0.0.1:9"))
     with monkeypatch.context() as patched:
         patched.setattr(where, fail)
         answer = client.post(b"[]", [], 5.0)
@@ -225,6 +227,7 @@ def test_a_set_up_that_cannot_be_used(
         if name.lower().endswith(("_proxy", "_ca_bundle")):
             monkeypatch.delenv(name)
     monkeypatch.setenv(variable, value)
+    assert isinstance(find_route(settings(api_url="http://127.0.0.1:9")), Route)  # It needs none.
     given = settings(api_url="https://127.0.0.1.invalid")
     result = deliver(batch("1"), Client(given))
     assert isinstance(result.failure, SetUpError)

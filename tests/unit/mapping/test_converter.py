@@ -14,11 +14,7 @@ from unit_support import ADDRESS, DEFAULTS, MD5, NOW, TIME, convert_both_ways
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.mapping.presets import PRESETS, preset_columns
-from target_liveintent.mapping.stream_maps import (
-    DELETION_COLUMNS,
-    RecordConverter,
-    StreamMaps,
-)
+from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, RecordConverter, StreamMaps
 
 MAP: dict[str, Any] = {
     "__filter__": "id != 'filtered'",

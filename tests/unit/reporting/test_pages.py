@@ -37,10 +37,7 @@ DOWN = {"ending": "failed", "message": "the API accepted nothing for 900 seconds
 FULL = {"ending": "failed", "message": "the disk is full"}
 NOTHING = {"streams": {"orders": shop(0)}}
 STOPPED = {"ending": "stopped", "message": "stopped by SIGTERM"}
-CHANGED = {
-    "version": "target-liveintent 2",
-    "settings": {**NAMES, "presets": "ba9876543210"},
-}
+CHANGED = {"version": "target-liveintent 2", "settings": {**NAMES, "presets": "ba9876543210"}}
 """What a run has after a change of the version and of a setting."""
 HOUR = dt.timedelta(hours=1)
 

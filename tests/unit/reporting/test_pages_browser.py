@@ -37,12 +37,7 @@ def wide_history() -> list[RunRecord]:
     return [*daily(80, 20), *daily(19, 1, streams=streams), last]
 
 
-PAGES = {
-    "wide": wide_history,
-    "random": random_runs,
-    "first day": lambda: daily(0),
-    "empty": list,
-}
+PAGES = {"wide": wide_history, "random": random_runs, "first day": lambda: daily(0), "empty": list}
 
 
 @functools.cache

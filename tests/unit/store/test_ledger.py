@@ -25,6 +25,16 @@ def test_the_next_run_knows_what_was_sent(stores: Stores) -> None:
     assert stores.sql("SELECT batch FROM reservation") == [(7,)]  # Nothing of the other is sent.
 
 
+@pytest.mark.parametrize("count", [0, 1, 901, 2_001])
+def test_keys_of_a_step(stores: Stores, count: int) -> None:
+    """All that were put are found, with the run that put them last; a key may come twice."""
+    keys = [n.to_bytes(ledger.KEY_BYTES, "big") for n in range(count)]
+    puts = [Step(run_store.PUT_EVENTS, [n], keys=k) for n, k in ((1, keys * 2), (2, keys[-1:]))]
+    find = Step(run_store.FIND_EVENTS, keys=[b"\xff" * ledger.KEY_BYTES, *keys])
+    *_, found = stores.database().transact([*puts, find])
+    assert sorted(found) == [(key, 1 + (key == keys[-1])) for key in keys]
+
+
 def test_other_events(stores: Stores) -> None:
     """Each of stream, pixel, ID, customer and host makes another event, also within a batch."""
     send(stores(), 0, event())
