@@ -110,6 +110,7 @@ def _opened(
 
 
 def _overview(settings: Settings, database: Database, max_age: dt.timedelta | None = None) -> Any:
+    """Return the overview of the history in the store."""
     from target_liveintent.reporting.overview import overview_of  # noqa: PLC0415 (not for a run)
 
     now = time.time()

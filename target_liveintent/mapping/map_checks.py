@@ -39,9 +39,9 @@ FROM_SETTINGS = {
 
 def did_you_mean(name: str, known_names: Iterable[str]) -> str:
     """Return the end of a sentence that suggests the most similar known name, if one is similar."""
-    names = {known.lower(): known for known in known_names}
     import difflib  # noqa: PLC0415 (few runs need it)
 
+    names = {known.lower(): known for known in known_names}
     similar = difflib.get_close_matches(name.lower(), names, cutoff=_SIMILAR)
     return f"; did you mean '{names[similar[0]]}'?" if similar else ""
 

@@ -19,7 +19,6 @@ _REPEATED_SECONDS = 2.0
 """Seconds after which another signal ends the process at once; Meltano sends two for one Ctrl-C."""
 _LOG_SECONDS = 0.5
 """Seconds that the last log line may take, as standard error may be full as well."""
-
 _M_ARENA_MAX = -8
 """What `mallopt` of glibc calls the greatest number of heaps."""
 

@@ -40,10 +40,10 @@ _ADD_RUN = (
     " VALUES (?, ?, ?, ?, ?, {now}, {now} + ?) ON CONFLICT (id) DO NOTHING"
 )
 _RENEW = "UPDATE run SET alive_until = {now} + ? WHERE number = ?"
-# (In SQLite, a CROSS JOIN takes the keys first.)
 FIND_EVENTS = (
     "SELECT event.key, run FROM ({keys}) AS given CROSS JOIN event WHERE event.key = given.key"
 )
+"""Finds keys, and the run of each. (SQLite looks for one key after the other in a CROSS JOIN.)"""
 PUT_EVENTS = (
     "INSERT INTO event (key, run) SELECT key, ? FROM ({keys}) AS given WHERE true"
     " ON CONFLICT (key) DO UPDATE SET run = excluded.run"
