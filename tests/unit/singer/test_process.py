@@ -76,7 +76,7 @@ print("started", flush=True)
 {hang}
 print("ended", flush=True)
 """
-FOR_EVER = "while True: time.sleep(60)"
+FOR_EVER = "while True: time.sleep(1)"  # A signal right before a sleep does not end it.
 FULL = "while True: os.write(2, bytes(4096))"
 
 
