@@ -184,7 +184,7 @@ class DeliveryMachine:
     def is_full(self) -> bool:
         """Whether enough batches still have something to send, those in flight among them.
 
-        These are twice as many as may be in flight, but at least 8. While events of a batch have
+        These are twice as many as may be in flight, but at least 6. While events of a batch have
         failed, they are as many as the pool may hold, because failures must be compared with other
         batches.
         """
