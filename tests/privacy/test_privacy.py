@@ -1,6 +1,7 @@
 """No raw address and no token surfaces, whatever goes wrong: output and every file are searched."""
 
 import base64
+import contextlib
 import json
 import os
 import urllib.parse
@@ -342,7 +343,10 @@ def test_every_command(target: Watched, server: FaultyServer, store: Path | str)
     assert len(run.letters) >= len(WRONG) // 2 or isinstance(store, str)
     done: tuple[str, ...] = ()
     for arguments in COMMANDS:
-        run = target.start(*arguments, **settings).send(ADDRESS).close_input().wait()
+        run = target.start(*arguments, **settings)
+        with contextlib.suppress(BrokenPipeError):  # A command that does not read it may be over.
+            run.send(ADDRESS).close_input()
+        run.wait()
         target.assert_private(run)
         assert run.code in CODES.get(arguments[0], {0}), (arguments, run.log)
         assert run.stdout or arguments[0] == "replay", arguments
