@@ -7,7 +7,7 @@ import datetime as dt
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import IO, Any
 
@@ -20,8 +20,9 @@ from target_liveintent.delivery.client import read_token
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.mapping.presets import PRESETS, preset_text
 from target_liveintent.printing import json_text, lines_of, print_json_lines, print_lines
+from target_liveintent.privacy.identity import traces_of
 from target_liveintent.privacy.redaction import hide_token, protect_logging
-from target_liveintent.privacy.suppression import digests_in
+from target_liveintent.privacy.suppression import Person, people_in
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.history import read_history
 from target_liveintent.run.amounts import counted
@@ -348,12 +349,30 @@ def print_delivered(files: dict[str, Any], style: str, since: dt.datetime | None
 def forget(files: dict[str, Any]) -> None:
     """Delete all rows about people whose addresses or hashes come from standard input.
 
-    Each line is an e-mail address, or the MD5 or SHA-256 of one. The command deletes dead
-    letters and delivered events of all accounts, and stores no address.
+    Each line is an e-mail address, or the MD5 or SHA-256 of one. Of an address, the command finds
+    all rows; of a hash, only rows with this hash. It deletes dead letters and delivered events of
+    all accounts, and stores no address.
     """
+    people = {tuple(one.known_by): one for one in people_in(sys.stdin, traces_of)}
     with _opened({**_NO_ACCOUNT, **files}, to_change=True) as (_, database):
-        rows = letters.forget_people(database, set(digests_in(sys.stdin)))
-    print_lines([f"deleted {counted(rows, 'row')}"])
+        counts = letters.forget_people(database, [*people])
+    print_lines(_forgotten([*people.values()], counts))
+
+
+def _forgotten(people: Sequence[Person], counts: Sequence[int]) -> Iterator[str]:
+    """Yield how many rows were deleted, and which lines name people of whom there was none."""
+    yield f"deleted {counted(sum(counts), 'row')}"
+    if not people:
+        yield "standard input has no address and no hash"
+    unknown = [person for person, count in zip(people, counts, strict=True) if not count]
+    if numbers := [str(one.line) for one in unknown if one.is_address]:
+        yield f"the store had no row about the address in line {', '.join(numbers)}"
+    if numbers := [str(one.line) for one in unknown if not one.is_address]:
+        yield (
+            f"the store had no row with the hash in line {', '.join(numbers)}. This does not mean"
+            " that it has no row about the person: rows may have the hash of another spelling of"
+            " the address, or its other hash. The address itself finds all of them"
+        )
 
 
 @_command("health", "--config liveintent.yml health --max-age 26")

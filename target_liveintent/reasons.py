@@ -121,6 +121,14 @@ REASONS: dict[str, Reason] = {
         is_bad=False,
         replayed=False,
     ),
+    "not_compared": Reason(
+        "The dead letter lacks some hashes of the person, because an older version wrote it, or"
+        " somebody has edited its hashes. So a replay cannot know whether the file of"
+        " `suppression_path` lists the person, and leaves the dead letter in the store. Load the"
+        " row again with the tap.",
+        is_bad=False,
+        replayed=False,
+    ),
     "expired": _dropped(
         "The API no longer accepts the event, because it is older than 7 days, or 30 days for"
         " source `offline`. So a replay drops the dead letter."

@@ -16,8 +16,8 @@ from target_liveintent.privacy import redaction
 from target_liveintent.privacy.addresses import holds_address
 from target_liveintent.privacy.identity import (
     IDENTITY_COLUMNS,
-    NORMALIZATIONS,
     Identity,
+    cause_of_junk,
     derive_event_id,
     identify,
     pseudonym,
@@ -81,7 +81,6 @@ class EventBuilder:
         self.columns = tuple(field.name for field in coerce.FIELDS if field.name in there)
         # The SCHEMA of dead letters has all columns, a dead letter those that had a value.
         self._expected = frozenset() if stream == model.DEAD_LETTERS else frozenset(self.columns)
-        self.normalize = NORMALIZATIONS[defaults.normalization]
         self.kept_parameters = URL_PARAMETERS[defaults.url_parameters]
         self.identifying = frozenset(coerce.IDENTIFYING).intersection(there)
         self.hashed = tuple(name for name in IDENTITY_COLUMNS if name in there)
@@ -110,7 +109,7 @@ class EventBuilder:
         # The columns of which the identity is made are removed from the others.
         hashed = [one for one in self.hashed if one in columns or one in self._expected]
         candidates = {name: columns.pop(name, None) for name in hashed}
-        identity = identify(candidates.values(), self.normalize, hashed)
+        identity = identify(candidates.values(), self.defaults.normalization, hashed)
         notes += identity.notes
         event_id, is_unique = self._event_id(columns, mapped, raw, notes)
         values: dict[str, Any] = {"event_id": event_id, "md5": identity.md5, "sha2": identity.sha2}
@@ -134,10 +133,11 @@ class EventBuilder:
                 found = [name for name in coerce.IDENTIFYING if name in notes]
                 detail = f"the value of {' and of '.join(found)} cannot be used" if found else None
                 _reject("no_identity", None, detail)
-            return model.Conversion(self.stream, model.event_of(values), expires_at, columns)
+            event = model.event_of(values)
+            return model.Conversion(self.stream, event, expires_at, columns, identity.others)
         except _RejectedError as error:
             reason, field, detail = error.args
-            columns |= {"md5": identity.md5, "sha2": identity.sha2}
+            columns |= model.person_columns(identity.md5, identity.sha2, identity.others)
             redacted = redaction.redact_columns(columns)
             return model.Rejection(self.stream, event_id, reason, field, redacted, detail)
 
@@ -254,7 +254,8 @@ class EventBuilder:
         return values
 
     def _count_cause(self, name: str, value: Any) -> None:
-        cause = f"{name}: {coerce.cause_of(value, _UNUSABLE[name])}"
+        unusable = name in IDENTITY_COLUMNS and cause_of_junk(value)
+        cause = f"{name}: {coerce.cause_of(value, unusable or _UNUSABLE[name])}"
         if cause in self.causes or len(self.causes) < _MOST_CAUSES:
             self.causes[cause] += 1
 

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from target_liveintent.privacy.identity import Identity
+
 DEAD_LETTERS = "liveintent_dead_letters"
 """The name of the stream of dead letters, which the command `replay` reads."""
 DAY = 86_400
@@ -69,6 +71,19 @@ def event_of(values: Mapping[str, Any]) -> Event:
     return Event(**of(Event), user_data=user, purchase_data=purchase)
 
 
+def person_columns(
+    md5: str | None, sha2: str | None, others: tuple[bytes, ...] | None
+) -> dict[str, Any]:
+    """Return the columns by which a dead letter knows the person that its event is about.
+
+    `all_hashes` are those by which a list may name the person, so that a replay finds people who
+    are listed later. `md5` and `sha2` are among them: so it shows if somebody has edited these. The
+    column is None if the `others` are not known.
+    """
+    known = None if others is None else Identity(md5, sha2, others=others).hashes
+    return {"md5": md5, "sha2": sha2, "all_hashes": known}
+
+
 class LetterKey(NamedTuple):
     """What identifies a dead letter in the store."""
 
@@ -82,13 +97,15 @@ class LetterKey(NamedTuple):
 class Conversion(msgspec.Struct, frozen=True, gc=False):
     """An event that is ready to be sent.
 
-    `columns` has the mapped columns for a dead letter, without those that the identity was made of.
+    `columns` has the mapped columns for a dead letter, without those that the identity was made of;
+    `other_hashes` are those of the person that the event does not have, None if they are not known.
     """
 
     stream: str  # The tap's name of it.
     event: Event
     expires_at: int  # Unix time from which on it is too old to be sent.
     columns: dict[str, Any]
+    other_hashes: tuple[bytes, ...] | None = ()
     letter: LetterKey | None = None  # The dead letter that a replay made it of.
 
     @property
@@ -104,7 +121,7 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
     def rejected(self, reason: str, field: str | None, detail: str | None) -> Rejection:
         """Convert a conversion that cannot be sent after all to a `Rejection`."""
         user = self.event.user_data
-        columns = {**self.columns, "md5": user.md5, "sha2": user.sha2}
+        columns = self.columns | person_columns(user.md5, user.sha2, self.other_hashes)
         return Rejection(
             self.stream, self.event_id, reason, field, columns, detail, letter=self.letter
         )

@@ -128,7 +128,7 @@ def _lines(
     if "source_url" in there and "decision_id" not in there:  # The page may have one.
         kept.append("decision_id")
     columns = ", ".join(f"{name!r}: given_{name}" for name in kept)
-    yield f"return Conversion(stream, {event}, expires_at, {{{columns}}})"
+    yield f"return Conversion(stream, {event}, expires_at, {{{columns}}}, identity.others)"
 
 
 def _identity(builder: EventBuilder) -> Iterator[str]:
@@ -137,9 +137,9 @@ def _identity(builder: EventBuilder) -> Iterator[str]:
     if "email" in builder.hashed:
         alone = [f"given_{name} is None" for name in builder.hashed if name != "email"]
         yield f"if {' and '.join(['type(given_email) is str', *alone])}:"
-        yield "    identity = hash_address(given_email.strip(), normalize)"
+        yield "    identity = hash_address(given_email.strip(), normalization)"
     candidates = "".join(f"given_{name}, " for name in builder.hashed)
-    yield f"if identity is None: identity = identify(({candidates}), normalize, hashed)"
+    yield f"if identity is None: identity = identify(({candidates}), normalization, hashed)"
     yield "if identity.notes and not hashed_notes.isdisjoint(identity.notes): odd()"
     yield "sent_md5 = identity.md5"
     yield "sent_sha2 = identity.sha2"
@@ -193,7 +193,7 @@ def _names(builder: EventBuilder) -> dict[str, Any]:
         "hashed": builder.hashed,
         "hashed_notes": frozenset(builder.hashed),
         "lifetimes": {source: window - model.MARGIN for source, window in model.WINDOWS.items()},
-        "normalize": builder.normalize,
+        "normalization": builder.defaults.normalization,
         "odd": _odd,
         "pages": _Pages(builder),
         "stream": builder.stream,

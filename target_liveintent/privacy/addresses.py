@@ -18,7 +18,7 @@ ADDRESS = re.compile(rf"[^\s@<>()\[\],;:\"\\\ud800-\udfff]{{0,127}}{_LOCAL}@{_DO
 # The same for the characters of ASCII, in two thirds of the time: Python looks up a set in a table
 # if it has no classes such as \w.
 ASCII_ADDRESS = re.compile(
-    r"[^\t-\r\x1c- @<>()\[\],;:\"\\]{0,127}[A-Za-z0-9_.%+'!#$*^`{}~-]"
+    r"[^\x00- \x7f@<>()\[\],;:\"\\]{0,127}[A-Za-z0-9_.%+'!#$*^`{}~-]"
     r"@(?:[A-Za-z0-9_-]{1,63}[.]){1,10}(?:[A-Za-z]{2,63}|xn--[A-Za-z0-9_-]{2,59})"
 )
 # All repetitions are bounded, so that a long text without an address costs linear time.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import re
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from types import NoneType
@@ -17,7 +16,8 @@ from typing import Any
 
 import msgspec
 
-from target_liveintent.privacy.addresses import ADDRESS, ASCII_ADDRESS, INVISIBLE
+from target_liveintent.privacy.characters import is_misread, visible
+from target_liveintent.privacy.spellings import address_in, hash_in
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://conversions.liveintent.com/target-liveintent")
 """The namespace of every UUIDv5 made here. With another one, every event would get a new ID."""
@@ -28,7 +28,7 @@ _VARIANTS = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 """The digit of a UUID that names its variant, by the digit that a hash has there."""
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str).encode
 _GMAIL = ("@gmail.com", "@googlemail.com")
-_HASH = re.compile(r"[0-9a-fA-F]{32}(?:[0-9a-fA-F]{32})?")
+_MD5_DIGITS, _SHA256_DIGITS = 32, 64
 _TEXTS = (
     *("", " ", "null", "(null)", "None", "(none)", "nil", "NaN", "undefined", "unknown"),
     *("n/a", "#n/a", "na", "not set", "(not set)", "not_set", "[object Object]", "-", "<null>"),
@@ -61,94 +61,132 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
         notes: What to count as left out: `email`, the name of a column, if its value is neither an
             address nor a usable hash; `conflict` if a given hash contradicts the address. Without
             an address, `email empty` for a column without a value.
+        others: All other hashes by which a list may name the person, as bytes: those of the address
+            in its other normalization, and given ones that are not sent.
     """
 
     md5: str | None
     sha2: str | None
     notes: tuple[str, ...] = ()
+    others: tuple[bytes, ...] = ()
+
+    @property
+    def hashes(self) -> list[str]:
+        """All hashes of the person, in hexadecimal digits; those that are sent come first."""
+        sent = [digest for digest in (self.md5, self.sha2) if digest is not None]
+        return [*sent, *(digest.hex() for digest in self.others)]
 
 
-def _without_dots_and_plus(lowered: str) -> str:
-    local, _, domain = lowered.rpartition("@")
-    return f"{local.partition('+')[0].replace('.', '')}@{domain}"
-
-
-def _gmail(address: str) -> str:
-    lowered = address.lower()
-    return _without_dots_and_plus(lowered) if lowered.endswith(_GMAIL) else lowered
-
-
-NORMALIZATIONS: dict[str, Callable[[str], str]] = {  # Of addresses without spaces around them.
+NORMALIZATIONS: dict[str, Callable[[str], bool]] = {
     # Source: the guide's example gives the md5 of `johndoe@gmail.com` for the address
     # `John.Doe+office@gmail.com`. It says nothing about other domains, so nothing is dropped there.
-    "gmail": _gmail,
+    "gmail": lambda address: address.endswith(_GMAIL),
     # A sister product of LiveIntent's drops dots and `+…` in all domains.
-    "all_domains": lambda address: _without_dots_and_plus(address.lower()),
+    "all_domains": lambda _: True,
     # LiveIntent's own privacy tool only trims the address and makes it lower case.
-    "lowercase": str.lower,
+    "lowercase": lambda _: False,
 }
+"""For each normalization, whether it drops dots and `+…` of an address in lower case."""
 
 
 def identify(
     candidates: Iterable[Any],
-    normalize: Callable[[str], str],
+    normalization: str = "gmail",
     columns: Sequence[str] = IDENTITY_COLUMNS,
 ) -> Identity:
     """Make one identity of the values in the columns `email`, `md5` and `sha2`.
 
     The first candidate is the most trusted, but a raw address in any of them wins over a given
     hash. The length of a hash decides whether it is the md5 or the sha2. All other texts, and the
-    hashes of placeholders, are junk.
+    hashes of placeholders, are junk. `normalization` is a key of `NORMALIZATIONS`.
     """
-    computed: Identity | None = None
-    given: dict[int, str] = {}
+    addresses: list[Identity] = []
+    given: list[str] = []
     notes: list[str] = []
-    empty: tuple[str, ...] = ()
-    for place, candidate in enumerate(candidates):
+    empty: list[str] = []
+    for column, candidate in zip(columns, candidates, strict=False):
         text = candidate.strip() if isinstance(candidate, str) else ""
         if "@" in text:
-            hashed = hash_address(text, normalize)
-            computed = computed or hashed
-            if hashed is None:
-                notes.append(columns[place])
-        elif _HASH.fullmatch(text) and (digest := text.lower()) not in JUNK_HASHES:
-            given.setdefault(len(digest), digest)
+            hashed = hash_address(text, normalization)
+            addresses += [hashed] if hashed else []
+            notes += [] if hashed else [column]
+        elif (digest := hash_in(text)) is not None and digest not in JUNK_HASHES:
+            given.append(digest)
         elif text or not isinstance(candidate, (str, NoneType)):
-            notes.append(columns[place])
+            notes.append(column)
         else:
-            empty += (_EMPTY_NOTES[columns[place]],)
-    if computed is None:
-        return Identity(given.get(32), given.get(64), (*notes, *empty))
-    if given and not {computed.md5, computed.sha2}.issuperset(given.values()):
-        notes.append("conflict")
-    return Identity(computed.md5, computed.sha2, tuple(notes)) if notes else computed
-
-
-def digests(text: str) -> set[str]:
-    """Return the hashes of an address in each normalization, or a given hash; else an empty set."""
-    if _HASH.fullmatch(text):
-        return {text.lower()}
-    hashed = (hash_address(text, normalize) for normalize in NORMALIZATIONS.values())
-    return {digest for one in hashed if one for digest in (one.md5, one.sha2) if digest}
-
-
-def hash_address(text: str, normalize: Callable[[str], str]) -> Identity | None:
-    """Return the hashes of an address without spaces around it; None if the text is no address."""
-    if text.isascii():
-        found = ASCII_ADDRESS.fullmatch(text)
+            empty.append(_EMPTY_NOTES[column])
+    if addresses:
+        md5, sha2 = addresses[0].md5, addresses[0].sha2
+        if not {md5, sha2}.issuperset(given):
+            notes.append("conflict")
     else:
-        text = INVISIBLE.sub("", text)
-        found = ADDRESS.fullmatch(text)
-    if found is None:
+        md5 = next((digest for digest in given if len(digest) == _MD5_DIGITS), None)
+        sha2 = next((digest for digest in given if len(digest) == _SHA256_DIGITS), None)
+        notes += empty
+    known = dict.fromkeys([*(x for one in addresses for x in one.hashes), *given])
+    others = tuple(bytes.fromhex(digest) for digest in known if digest not in (md5, sha2))
+    return Identity(md5, sha2, tuple(notes), others)
+
+
+def hash_address(text: str, normalization: str) -> Identity | None:
+    """Return the hashes of an address; None if the text is not one."""
+    address = address_in(text)
+    if address is None:
         return None
-    normalized = normalize(text)
-    if normalized[0] == "@":  # The local part is empty after normalization: `+tag@gmail.com`.
-        return None
-    address = normalized.encode()
+    sent = address.lower()
+    others: tuple[bytes, ...] = ()
+    local, _, domain = sent.rpartition("@")
+    if "." in local or "+" in local:  # Otherwise, all normalizations are equal.
+        other = f"{local.partition('+')[0].replace('.', '')}@{domain}"
+        if NORMALIZATIONS[normalization](sent):
+            sent, other = other, sent
+        if sent[0] == "@":  # Nothing is left of the local part: `+tag@gmail.com`.
+            return None
+        if other[0] != "@":
+            md5, sha2 = _hashed(other)
+            others = (md5.digest(), sha2.digest())
+    md5, sha2 = _hashed(sent)
+    return Identity(md5.hexdigest(), sha2.hexdigest(), (), others)
+
+
+def _hashed(address: str) -> tuple[Any, Any]:
+    """Return the MD5 and the SHA-256 of a normalized address, as objects of `hashlib`."""
+    encoded = address.encode()
     md5, sha2 = _MD5.copy(), _SHA256.copy()
-    md5.update(address)
-    sha2.update(address)
-    return Identity(md5.hexdigest(), sha2.hexdigest())
+    md5.update(encoded)
+    sha2.update(encoded)
+    return md5, sha2
+
+
+def cause_of_junk(value: Any) -> str | None:
+    """Return why a text with an @ is not an address, if more can be said than that it is not."""
+    if not isinstance(value, str) or "@" not in value:
+        return None
+    if is_misread(value):
+        return "was read in a wrong encoding: let the tap read its source as UTF-8"
+    address = visible(value).strip()
+    return "has white space in it" if address.split() != [address] else None
+
+
+def hashes_of(text: str) -> list[str]:
+    """Return all hashes of a person, who is given by an address or by a hash of one.
+
+    Those of an address are of each normalization. Of any other text, there are none.
+    """
+    if "@" not in text:
+        digest = hash_in(text)
+        return [digest] if digest else []
+    hashed = hash_address(text, "lowercase")
+    return hashed.hashes if hashed else []
+
+
+def traces_of(text: str) -> list[str]:
+    """Return what may stand in a stored row about a person: hashes, and IDs made of the address."""
+    hashes = hashes_of(text)
+    if not hashes or "@" not in text:
+        return hashes
+    return [*hashes, *(pseudonym(spelling) for spelling in dict.fromkeys((text, text.lower())))]
 
 
 def is_placeholder(text: str) -> bool:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 from target_liveintent.errors import ConfigurationError, InputError
 from target_liveintent.files import open_anywhere
-from target_liveintent.privacy.identity import Identity, digests
+from target_liveintent.privacy.identity import Identity, hashes_of
+
+
+class Person(NamedTuple):
+    """A person on a list: the number of the line, and the texts by which the person is known."""
+
+    line: int
+    is_address: bool  # Whether the line has the address, and not a hash of it.
+    known_by: list[str]
 
 
 class Suppressions:
-    """The people who must not be sent, as the hashes of each normalization of an address.
+    """The people who must not be sent, as all hashes by which an event can be recognized.
 
     `path` is the setting `suppression_path`. If any part of the file cannot be read, this raises a
     `ConfigurationError`: a run must not send without it.
@@ -23,7 +32,8 @@ class Suppressions:
             return
         try:
             with io.TextIOWrapper(open_anywhere(path), encoding="utf-8-sig") as lines:
-                self._hashes.update(map(bytes.fromhex, digests_in(lines)))
+                for person in people_in(lines):
+                    self._hashes.update(map(bytes.fromhex, person.known_by))
         except InputError as error:
             msg = f"suppression_path: {error}"
             raise ConfigurationError(msg) from None
@@ -38,23 +48,31 @@ class Suppressions:
         return bool(self._hashes)
 
     def contains(self, identity: Identity) -> bool:
-        """Return whether this person must not be sent."""
-        return any(
-            digest is not None and bytes.fromhex(digest) in self._hashes
-            for digest in (identity.md5, identity.sha2)
+        """Return whether this person must not be sent, by any hash of the person."""
+        md5, sha2 = identity.md5, identity.sha2
+        return (
+            (md5 is not None and bytes.fromhex(md5) in self._hashes)
+            or (sha2 is not None and bytes.fromhex(sha2) in self._hashes)
+            or not self._hashes.isdisjoint(identity.others)
         )
 
 
-def digests_in(lines: Iterable[str]) -> Iterator[str]:
-    """Yield the hashes of people, each of whom has a line with an address or the hash of one.
+def people_in(
+    lines: Iterable[str], read: Callable[[str], list[str]] = hashes_of
+) -> Iterator[Person]:
+    """Yield the people of a list. Blank lines, and those that begin with `#`, name nobody.
 
-    Blank lines, and those that begin with `#`, name nobody. For any other line, this raises an
-    `InputError` with its number, and not the line.
+    Args:
+        lines: Each has an address, or the hash of one.
+        read: Returns by what a person is known, `hashes_of` or `traces_of`; nothing for nobody.
+
+    Raises:
+        InputError: If another line names nobody. It has the line's number, and not the line.
     """
     for number, line in enumerate(lines, 1):
         text = line.strip()
-        found = digests(text)
-        if not found and text and not text.startswith("#"):
+        if known_by := read(text):
+            yield Person(number, "@" in text, known_by)
+        elif text and not text.startswith("#"):
             msg = f"line {number} is neither an e-mail address nor the hash of one: correct it"
             raise InputError(msg)
-        yield from found

@@ -13,6 +13,7 @@ from target_liveintent.conversions.builder import EventBuilder, window_end
 from target_liveintent.conversions.coerce import OPTIONAL, Unusable, positive_integer
 from target_liveintent.conversions.model import DEAD_LETTERS, Conversion, Rejection
 from target_liveintent.mapping.stream_maps import RecordConverter, StreamPlan
+from target_liveintent.privacy.identity import Identity
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
 from target_liveintent.settings import Settings
@@ -45,6 +46,7 @@ class ReplayConverter(RecordConverter):
         builder = EventBuilder(DEAD_LETTERS, plan.properties, (), settings.events, suppressions)
         super().__init__(plan, builder, left_out, now)
         self._settings = settings
+        self._suppressions = suppressions
         self._choice = choice
 
     def convert(
@@ -52,12 +54,24 @@ class ReplayConverter(RecordConverter):
     ) -> Conversion | Rejection | None:
         """Convert a dead letter; the result is of the stream that it came from."""
         columns, stream = to_replay(record), str(record.get("stream"))
+        event_id, others = str(record.get("event_id")), _other_hashes(record)
         result = super().convert(columns, violation)
+        if others and self._suppressions.contains(Identity(None, None, others=others)):
+            return Rejection(stream, event_id, "suppressed", None, {})
         # (The data of people who must not be sent are not kept either.)
         is_dropped = isinstance(result, Rejection) and not REASONS[result.reason].letter
-        if not is_dropped and (reason := self._why_not_sent(record, columns)) is not None:
-            return Rejection(stream, str(record.get("event_id")), reason, None, {})
-        return result and msgspec.structs.replace(result, stream=stream)
+        if not is_dropped:
+            reason = self._why_not_sent(record, columns)
+            if reason is None and self._suppressions and others is None:
+                reason = "not_compared"
+            if reason is not None:
+                return Rejection(stream, event_id, reason, None, {})
+        if isinstance(result, Conversion):
+            return msgspec.structs.replace(result, stream=stream, other_hashes=others)
+        if result is None:
+            return None
+        kept = {**result.columns, "all_hashes": record.get("all_hashes")}
+        return msgspec.structs.replace(result, stream=stream, columns=kept)
 
     def _why_not_sent(self, record: Mapping[str, Any], columns: Mapping[str, Any]) -> str | None:
         if not self._choice.other_accounts and self._is_for_another(record):
@@ -81,6 +95,21 @@ class ReplayConverter(RecordConverter):
         if positive_integer(record.get("pixel_id")) is None:  # It is sent to the setting's pixel.
             ours["pixel_id"] = settings.pixel_id
         return any(named.get(name) not in (None, value) for name, value in ours.items())
+
+
+def _other_hashes(record: Mapping[str, Any]) -> tuple[bytes, ...] | None:
+    """Return the hashes of a dead letter's person that its event does not have.
+
+    None if they are not known: an older version wrote the dead letter, or its hashes were edited.
+    """
+    sent = {record[name] for name in ("md5", "sha2") if record.get(name) is not None}
+    try:
+        known = {str(digest): bytes.fromhex(digest) for digest in record.get("all_hashes") or ()}
+    except (TypeError, ValueError):
+        return None
+    if not sent <= known.keys():
+        return None
+    return tuple(digest for text, digest in known.items() if text not in sent)
 
 
 def to_replay(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -30,6 +31,7 @@ PROPERTIES: dict[str, Any] = {
     **dict.fromkeys(
         ("event_id", "reason", "field", "detail", "stream", "time", "window_end", "run_id"), _TEXT
     ),
+    "all_hashes": {"type": ["array", "null"]},
     "written_for": {"type": ["object", "null"]},
     "keys": {"type": ["object", "null"]},
     "scrubbed": {"type": ["object", "null"]},
@@ -184,26 +186,38 @@ _OF_REASON = (
     " AND pixel_id IN (coalesce(?, pixel_id), 0)"
 )
 _OF_PERSON = (
-    # Besides the columns of hashes, a dead letter has hashes where an address was replaced.
+    # A dead letter has hashes in several columns, and where an address was replaced. An event ID
+    # with an address has become a UUID, and a stream's name with one has a hash in it.
     ("dead_letter WHERE lower(CAST(record AS TEXT)) LIKE ?", "%{}%"),
     ("delivered WHERE md5 = ?", "{}"),
     ("delivered WHERE sha2 = ?", "{}"),
+    ("delivered WHERE event_id = ?", "{}"),
+    ("delivered WHERE stream LIKE ?", "%{}%"),
 )
 
 
 def delete_letters(database: Database, settings: Settings, reason: str) -> int:
     """Delete the dead letters of an account and pixel (or all pixels) with a reason; count them."""
-    return _delete(database, [(_OF_REASON, [*settings.account, reason, settings.pixel_id])])
+    (count,) = _delete(database, [(_OF_REASON, [*settings.account, reason, settings.pixel_id])])
+    return count
 
 
-def forget_people(database: Database, hashes: Iterable[str]) -> int:
-    """Delete the dead letters and delivered events that have a hash; return their number."""
-    found = [(rows, [text.format(one)]) for one in sorted(hashes) for rows, text in _OF_PERSON]
-    return _delete(database, found)
+def forget_people(database: Database, people: Sequence[Sequence[str]]) -> list[int]:
+    """Delete the dead letters and delivered events of people, and count those of each person.
+
+    A person is given by the texts that may stand in such a row, as `traces_of` returns them.
+    """
+    which = [
+        [(rows, [form.format(text)]) for text in person for rows, form in _OF_PERSON]
+        for person in people
+    ]
+    counts = iter(_delete(database, itertools.chain(*which)))
+    return [sum(itertools.islice(counts, len(rows))) for rows in which]
 
 
-def _delete(database: Database, which: Iterable[tuple[str, list[Any]]]) -> int:
+def _delete(database: Database, which: Iterable[tuple[str, list[Any]]]) -> list[int]:
+    """Delete rows in one transaction; count those of each condition, without those before it."""
     actions = ("SELECT count(*)", "DELETE")
     steps = [Step(f"{act} FROM {rows}", values) for rows, values in which for act in actions]
     answers = database.transact(steps, durable=True)
-    return sum(rows[0][0] for rows in answers[::2])
+    return [rows[0][0] for rows in answers[::2]]

@@ -23,7 +23,7 @@ from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.client import Client
 from target_liveintent.delivery.model import Batch, BatchResult
-from target_liveintent.privacy.identity import digests, identify
+from target_liveintent.privacy.identity import hashes_of, identify
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.singer.reader import decode_message
 from target_liveintent.store.ledger import Ledger
@@ -353,14 +353,14 @@ def test_every_command(target: Watched, server: FaultyServer, store: Path | str)
         assert "this is a bug" not in run.log
         tables = rows_of(store)
         assert leaks(tables) == [], arguments
-        has_hashes = any(digest in tables for digest in digests(ADDRESS))
+        has_hashes = any(digest in tables for digest in hashes_of(ADDRESS))
         assert has_hashes == ("forget" not in arguments + done), arguments
         done += arguments[:1]
     assert {name for name, *_ in COMMANDS} == set(cli.main.commands)
     # Events of people who are forgotten are not sent again.
     assert count(store, "event") > 0
     left = b"".join(path.read_bytes() for path in target.folder.glob(f"{STORE}*"))
-    assert not any(digest.encode() in left for digest in digests(ADDRESS))  # Not even erased ones.
+    assert not any(digest.encode() in left for digest in hashes_of(ADDRESS))  # Not even erased ones.
 
 
 def rows_of(store: Path | str) -> str:
@@ -411,7 +411,7 @@ def objects(folder: Path) -> dict[str, Any]:
             batch_, [made], [0.0], [made], [made.rejected("unconfirmed", None, None)]
         ),
         "Answer": Answer(Verdict.REFUSED, "HTTP 400", 400),
-        "Identity": identify([ADDRESS], str.lower),
+        "Identity": identify([ADDRESS]),
         "EventBuilder": builder,
         "Client": Client(settings),
         "Target": target,

@@ -167,7 +167,8 @@ def facts_of(result: Conversion | Rejection | None) -> Any:
     if not isinstance(result, Conversion):
         return result
     kept = [(name, repr(value)) for name, value in result.columns.items() if value is not None]
-    return result.stream, result.body, repr(result.event), result.expires_at, sorted(kept)
+    told = result.stream, result.body, repr(result.event), result.expires_at, result.other_hashes
+    return *told, sorted(kept)
 
 
 def conversion(record: Mapping[str, Any], **options: Any) -> Conversion:

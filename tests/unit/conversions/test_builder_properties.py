@@ -38,7 +38,7 @@ from target_liveintent.store.letters import letter_of
 
 NAMES = [field.name for field in FIELDS]
 ADDED = {"reason", "field", "stream", "time", "run_id", "detail", "scrubbed", "written_for"}
-ADDED |= {"window_end"}
+ADDED |= {"window_end", "all_hashes"}
 PAGE = "https://shop.example/p?a=1"
 ZERO = "00000000-0000-0000-0000-000000000000"
 

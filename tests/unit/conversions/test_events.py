@@ -21,6 +21,7 @@ from unit_support import (
     conversion,
     counted,
     letter,
+    md5,
     order,
     rejection,
     replayed,
@@ -206,6 +207,7 @@ def test_the_setting_source_url_parameters(mode: dict[str, str], left: str) -> N
 
 ADDED = {"reason", "field", "stream", "time", "run_id", "detail", "written_for"}
 """What a dead letter has beside the columns of its record."""
+HASHES = [MD5, SHA2, md5("john.doe+office@gmail.com"), sha256("john.doe+office@gmail.com")]
 
 
 def test_dead_letters_have_the_columns_as_mapped() -> None:
@@ -214,7 +216,8 @@ def test_dead_letters_have_the_columns_as_mapped() -> None:
     wanted = {**FULL, "value": "$87.10", "order_id": 1007, "md5": MD5, "sha2": SHA2}
     del wanted["email"]
     assert {name: record[name] for name in wanted} == wanted
-    assert set(record) - {*wanted} <= {*ADDED, "window_end"}
+    assert set(record) - {*wanted} == {*ADDED, "window_end", "all_hashes"} - {"detail"}
+    assert record["all_hashes"] == HASHES
 
 
 @pytest.mark.parametrize(
@@ -324,12 +327,13 @@ def test_a_request_has_events_in_their_order() -> None:
 def test_a_conversion_that_is_refused_becomes_a_rejection() -> None:
     """It keeps its ID and its columns, with hashes in place of the address."""
     made = conversion(order(order_id="7"), stream="sales")
+    hashes = {"md5": MD5, "sha2": SHA2, "all_hashes": HASHES}
     assert made.rejected("refused_by_api", "order_id", "the API says no") == Rejection(
         "sales",
         "1007",
         "refused_by_api",
         "order_id",
-        {"event_time": made.columns["event_time"], "order_id": "7", "md5": MD5, "sha2": SHA2},
+        {"event_time": made.columns["event_time"], "order_id": "7", **hashes},
         "the API says no",
     )
     assert ADDRESS not in repr(made)

@@ -33,6 +33,7 @@ KINDS = {
     "api_error": ("bad", KEPT),
     "unconfirmed": ("bad", KEPT),
     "other_account": ("", KEPT),
+    "not_compared": ("", KEPT),
     **dict.fromkeys(
         ("expired", "deleted", "no_consent", "suppressed", "over_limit", "already_sent"), ("", "")
     ),

@@ -2,19 +2,22 @@
 
 import contextlib
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from fakes import FakeRun, refuse
-from unit_support import DAY, NOW, SETTINGS
+from unit_support import DAY, NOW, SETTINGS, md5, sha256, suppressing
 
-from target_liveintent.conversions.model import DEAD_LETTERS, LetterKey
+from target_liveintent.conversions.model import DEAD_LETTERS, Conversion, LetterKey, Rejection
 from target_liveintent.errors import AllRefusedError
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.run.replay import ReplayChoice, ReplayConverter, to_replay
 from target_liveintent.singer.replaying import replay_letters
+from target_liveintent.store.letters import letter_of
 
+NOBODY = Suppressions(None)
 GOOD = {
     "stream": "orders",
     "event_id": "1",
@@ -30,11 +33,9 @@ KEY = LetterKey("a-1b2c", "conversions.liveintent.com", "orders", "1", 4711)
 LETTERS = [(KEY._replace(event_id=name), {**GOOD, "event_id": name}) for name in "abc"]
 
 
-def converter(**choice: bool) -> ReplayConverter:
+def converter(people: Suppressions = NOBODY, **choice: bool) -> ReplayConverter:
     """Return what converts the dead letters of a replay with these options."""
-    return ReplayConverter(
-        SETTINGS, Suppressions(None), ReplayChoice(**choice), Counter(), lambda: NOW
-    )
+    return ReplayConverter(SETTINGS, people, ReplayChoice(**choice), Counter(), lambda: NOW)
 
 
 def replayed(letter: dict[str, Any], **choice: bool) -> tuple[FakeRun, str]:
@@ -72,6 +73,8 @@ def replayed(letter: dict[str, Any], **choice: bool) -> tuple[FakeRun, str]:
         # Consent is obeyed before a dead letter is kept.
         ({**UNCONFIRMED, "consent": False}, "dropped: no_consent"),
         ({**OF_OTHERS, "consent": "no"}, "dropped: no_consent"),
+        # A letter that somebody has edited, or an older version wrote, is sent if there is no list.
+        ({**GOOD, "all_hashes": ["x"]}, "sent"),
         # One whose window has closed is dropped, whatever its reason is.
         *(
             ({**TOO_OLD, "reason": reason}, "dropped: expired")
@@ -165,3 +168,53 @@ def test_a_slow_replay() -> None:
 
     replay_letters(fake.run, converter(), LETTERS, pass_a_minute)
     assert fake.submitted == [["a", "b"], ["c"]]
+
+
+JOHN = "john.doe@example.com"
+OF_JOHN = {**GOOD, "md5": md5(JOHN), "all_hashes": [md5(JOHN), sha256("johndoe@example.com")]}
+EDITED = {**OF_JOHN, "md5": md5("jane@example.com")}
+
+
+@pytest.mark.parametrize(
+    ("letter", "listed", "outcome"),
+    [
+        (OF_JOHN, "jane@example.com", "sent"),
+        # People who were listed later are found by each of their hashes; no data of them stay.
+        *((OF_JOHN, entry, "suppressed") for entry in (JOHN, md5(JOHN), "johnd.oe+x@example.com")),
+        (OF_JOHN, sha256("johndoe@example.com"), "suppressed"),
+        ({**OF_JOHN, "reason": "unconfirmed"}, JOHN, "suppressed"),
+        ({**OF_JOHN, "written_for": OTHER}, JOHN, "suppressed"),
+        ({**OF_JOHN, "source": "till"}, JOHN, "suppressed"),
+        # What cannot be compared stays, unless what is known is on the list.
+        *((one, "x@example.com", "not_compared") for one in (GOOD, {**OF_JOHN, "all_hashes": [7]})),
+        ({**OF_JOHN, "all_hashes": [md5(JOHN), "x"]}, "x@example.com", "not_compared"),
+        *((EDITED, entry, "not_compared") for entry in ("x@example.com", JOHN)),
+        *((one, "jane@example.com", "suppressed") for one in (EDITED, {**EDITED, "all_hashes": 1})),
+        ({**GOOD, "written_for": OTHER}, "x@example.com", "other_account"),
+        # Nobody can be listed who has no hash.
+        ({**GOOD, "md5": None, "decision_id": "x-1"}, "x@example.com", "sent"),
+    ],
+)
+def test_people_who_were_listed_later(
+    tmp_path: Path, letter: dict[str, Any], listed: str, outcome: str
+) -> None:
+    """A replay sends nobody who is listed, nor anybody of whom it cannot know this."""
+    result = converter(suppressing(tmp_path, listed)).convert(letter)
+    assert (result.reason if isinstance(result, Rejection) else "sent") == outcome
+
+
+@pytest.mark.parametrize("kept", [OF_JOHN, EDITED, GOOD])
+@pytest.mark.parametrize("changes", [{}, {"source": "till"}])
+def test_a_letter_that_is_written_again_knows_the_same_hashes(
+    tmp_path: Path, kept: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    """So the next replay can compare it as well as this one, and no better."""
+    result = converter().convert(kept | changes)
+    if isinstance(result, Conversion):
+        result = result.rejected("refused_by_api", None, None)
+    assert isinstance(result, Rejection)
+    again = {**letter_of(result, SETTINGS, "run-2", NOW).record}
+    for entry in ("x@example.com", JOHN, sha256("johndoe@example.com")):
+        people = suppressing(tmp_path, entry)
+        before, now = (converter(people).convert({**one, "source": "web"}) for one in (kept, again))
+        assert getattr(before, "reason", "sent") == getattr(now, "reason", "sent")

@@ -93,7 +93,7 @@ def test_forgetting_people(stores: Stores, hashes: list[str], left: int) -> None
     store.reject(rejection("4", columns={"order_id": f"x {MD5} y"}))
     store.reject(rejection("5", columns={"sha2": SHA2.upper(), "md5": MD5}))
     store.write()
-    assert forget_people(store.database, hashes) == 5 - left
+    assert forget_people(store.database, [hashes]) == [5 - left]
     assert stores.is_postgres or store.database.read("PRAGMA synchronous") == [(2,)]  # At once.
     counts = "(SELECT count(*) FROM dead_letter) + (SELECT count(*) FROM delivered)"
     assert stores.sql(f"SELECT {counts}") == [(left,)]

@@ -89,7 +89,7 @@ def test_nothing_stays_of_a_deleted_row(in_file: Stores) -> None:
         store.reject(rejection(name))
     store.write()
     send(store, 0, event(mark))
-    assert forget_people(store.database, [MD5]) == 1_000
+    assert forget_people(store.database, [[MD5]]) == [1_000]
     store.close()
     left = Path(in_file.place).read_bytes()
     assert not [one for one in (MD5, mark) if one.encode() in left]
