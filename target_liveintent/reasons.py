@@ -122,10 +122,10 @@ REASONS: dict[str, Reason] = {
         replayed=False,
     ),
     "not_compared": Reason(
-        "The dead letter lacks some hashes of the person, because an older version wrote it, or"
-        " somebody has edited its hashes. So a replay cannot know whether the file of"
-        " `suppression_path` lists the person, and leaves the dead letter in the store. Load the"
-        " row again with the tap.",
+        "The program cannot know whether the file of `suppression_path` lists the person, so it"
+        " does not send the event. The address cannot be read, or the dead letter lacks hashes of"
+        " the person, because an older version wrote it or somebody has edited it. Correct the"
+        " address in the source, and load the row again with the tap.",
         is_bad=False,
         replayed=False,
     ),

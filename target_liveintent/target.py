@@ -120,7 +120,10 @@ class TargetLiveIntent(Target):
     @functools.cached_property
     def _suppressions(self) -> Suppressions:
         """Read when the run is under way, so that the history has a run that fails for it."""
-        return Suppressions(self.settings.suppression_path)
+        suppressions = Suppressions(self.settings.suppression_path)
+        for warning in suppressions.warnings:
+            self.logger.warning(warning)
+        return suppressions
 
     # What the SDK must not do by itself
 

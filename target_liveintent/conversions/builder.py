@@ -210,8 +210,11 @@ class EventBuilder:
         is_asked = "consent" in columns or "consent" in self._expected
         if is_asked and not coerce.consent(columns.get("consent")):
             _reject("no_consent", "consent")
-        if self.suppressions and self.suppressions.contains(identity):
-            _reject("suppressed", None)
+        if self.suppressions:
+            if self.suppressions.contains(identity):
+                _reject("suppressed", None)
+            if identity.others is None:
+                _reject("not_compared", None, "the address cannot be read")
 
     def _event_time(self, columns: Mapping[str, Any], now: float) -> int:
         event_time = coerce.unix_time(columns.get("event_time"), self.defaults.zone)

@@ -39,6 +39,11 @@ class Unusable:
         """Return the text for the dead letter if an expression returned this for a column."""
         return "unusable"
 
+    def __bool__(self) -> bool:
+        """Fail in a condition: a filter must take it neither for true nor for false."""
+        msg = "the value cannot be read"
+        raise ValueError(msg)
+
 
 UNUSABLE: Final = Unusable()
 

@@ -99,12 +99,13 @@ class StreamPlan(NamedTuple):
         for column, expression in self.origins.items():
             try:
                 value = expression.compute(record)
+                is_filtered = column == FILTER and not value
             except Exception as failure:  # noqa: BLE001 (an expression may raise anything)
                 return MappingFailed(column, type(failure).__name__, self._event_id(row, record))
+            if is_filtered:
+                return None
             if column != FILTER:
                 row[column] = value
-            elif not value:
-                return None
         return row if row or not self.origins else None
 
     def _event_id(self, row: Row, record: Row) -> Any:

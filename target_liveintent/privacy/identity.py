@@ -11,11 +11,11 @@ import hashlib
 import json
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from types import NoneType
 from typing import Any
 
 import msgspec
 
+from target_liveintent.privacy.addresses import holds_address
 from target_liveintent.privacy.characters import is_misread, visible
 from target_liveintent.privacy.spellings import address_in, hash_in
 
@@ -62,19 +62,20 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
             address nor a usable hash; `conflict` if a given hash contradicts the address. Without
             an address, `email empty` for a column without a value.
         others: All other hashes by which a list may name the person, as bytes: those of the address
-            in its other normalization, and given ones that are not sent.
+            in its other normalization, and given ones that are not sent. None if they are not
+            known, because a value is or holds an address that cannot be read.
     """
 
     md5: str | None
     sha2: str | None
     notes: tuple[str, ...] = ()
-    others: tuple[bytes, ...] = ()
+    others: tuple[bytes, ...] | None = ()
 
     @property
     def hashes(self) -> list[str]:
-        """All hashes of the person, in hexadecimal digits; those that are sent come first."""
+        """All known hashes of the person, in hexadecimal digits; those that are sent come first."""
         sent = [digest for digest in (self.md5, self.sha2) if digest is not None]
-        return [*sent, *(digest.hex() for digest in self.others)]
+        return [*sent, *(digest.hex() for digest in self.others or ())]
 
 
 NORMALIZATIONS: dict[str, Callable[[str], bool]] = {
@@ -104,18 +105,22 @@ def identify(
     given: list[str] = []
     notes: list[str] = []
     empty: list[str] = []
+    junk: list[Any] = []
     for column, candidate in zip(columns, candidates, strict=False):
         text = candidate.strip() if isinstance(candidate, str) else ""
         if "@" in text:
             hashed = hash_address(text, normalization)
-            addresses += [hashed] if hashed else []
-            notes += [] if hashed else [column]
+            if hashed is not None:
+                addresses.append(hashed)
+                continue
         elif (digest := hash_in(text)) is not None and digest not in JUNK_HASHES:
             given.append(digest)
-        elif text or not isinstance(candidate, (str, NoneType)):
-            notes.append(column)
-        else:
+            continue
+        elif candidate is None or (isinstance(candidate, str) and not text):
             empty.append(_EMPTY_NOTES[column])
+            continue
+        notes.append(column)
+        junk.append(candidate)
     if addresses:
         md5, sha2 = addresses[0].md5, addresses[0].sha2
         if not {md5, sha2}.issuperset(given):
@@ -126,7 +131,8 @@ def identify(
         notes += empty
     known = dict.fromkeys([*(x for one in addresses for x in one.hashes), *given])
     others = tuple(bytes.fromhex(digest) for digest in known if digest not in (md5, sha2))
-    return Identity(md5, sha2, tuple(notes), others)
+    is_complete = not any("@" in str(value) or holds_address(str(value)) for value in junk)
+    return Identity(md5, sha2, tuple(notes), others if is_complete else None)
 
 
 def hash_address(text: str, normalization: str) -> Identity | None:

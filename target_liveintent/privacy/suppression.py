@@ -28,6 +28,7 @@ class Suppressions:
 
     def __init__(self, path: str | None) -> None:
         self._hashes: set[bytes] = set()
+        self._path = path
         if path is None:
             return
         try:
@@ -47,13 +48,24 @@ class Suppressions:
         """Return whether the list has any entry."""
         return bool(self._hashes)
 
+    @property
+    def warnings(self) -> list[str]:
+        """What is probably wrong with the list, a sentence each."""
+        if self._path is None or self._hashes:
+            return []
+        said = (
+            "the file of suppression_path names nobody, so nobody is left out. If it should name"
+            " people, check the program that writes it"
+        )
+        return [said]
+
     def contains(self, identity: Identity) -> bool:
         """Return whether this person must not be sent, by any hash of the person."""
         md5, sha2 = identity.md5, identity.sha2
         return (
             (md5 is not None and bytes.fromhex(md5) in self._hashes)
             or (sha2 is not None and bytes.fromhex(sha2) in self._hashes)
-            or not self._hashes.isdisjoint(identity.others)
+            or not self._hashes.isdisjoint(identity.others or ())
         )
 
 

@@ -100,12 +100,13 @@ class ReplayConverter(RecordConverter):
 def _other_hashes(record: Mapping[str, Any]) -> tuple[bytes, ...] | None:
     """Return the hashes of a dead letter's person that its event does not have.
 
-    None if they are not known: an older version wrote the dead letter, or its hashes were edited.
+    None if they are not known: the address could not be read, an older version wrote the dead
+    letter, or its hashes were edited.
     """
     sent = {record[name] for name in ("md5", "sha2") if record.get(name) is not None}
     try:
-        known = {str(digest): bytes.fromhex(digest) for digest in record.get("all_hashes") or ()}
-    except (TypeError, ValueError):
+        known = {str(digest): bytes.fromhex(digest) for digest in record["all_hashes"]}
+    except (KeyError, TypeError, ValueError):
         return None
     if not sent <= known.keys():
         return None

@@ -165,6 +165,7 @@ def converted(
     result of a recording never changes.
     """
     as_of, suppressions = -math.inf, Suppressions(settings.suppression_path)
+    found.notes.extend(suppressions.warnings)
     now: Callable[[], float] = (lambda: as_of) if from_recording else time.time
     plans = [
         Explained(stream, plan)

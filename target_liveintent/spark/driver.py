@@ -46,7 +46,7 @@ def explain(frame: Any, options: Mapping[str, object]) -> None:
     for batch in frame.limit(description.MAX_RECORDS).toArrow().to_batches():
         for row in rows_of(batch, job.columns):
             explained.add(*row)
-    notes = [f"At most {description.MAX_RECORDS:,} rows are read."]
+    notes = [*listed.warnings, f"At most {description.MAX_RECORDS:,} rows are read."]
     failures = list(description.run_problems([explained], settings))
     streams = [description.describe(explained, settings)]
     explanation = description.Explanation(notes, streams, [], failures)

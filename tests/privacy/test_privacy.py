@@ -360,7 +360,9 @@ def test_every_command(target: Watched, server: FaultyServer, store: Path | str)
     # Events of people who are forgotten are not sent again.
     assert count(store, "event") > 0
     left = b"".join(path.read_bytes() for path in target.folder.glob(f"{STORE}*"))
-    assert not any(digest.encode() in left for digest in hashes_of(ADDRESS))  # Not even erased ones.
+    assert not any(
+        digest.encode() in left for digest in hashes_of(ADDRESS)
+    )  # Not even erased ones.
 
 
 def rows_of(store: Path | str) -> str:

@@ -11,6 +11,7 @@ from unit_support import (
     BARE,
     DAY,
     DEFAULTS,
+    LI_DID,
     MD5,
     NOW,
     SHA2,
@@ -19,6 +20,7 @@ from unit_support import (
     build,
     conversion,
     counted,
+    letter,
     order,
     rejection,
     replayed,
@@ -146,6 +148,30 @@ def test_every_identity_of_a_person_is_suppressed(identity: dict[str, Any], tmp_
     assert (rejected.reason, rejected.field) == ("suppressed", None)
     others = suppressing(tmp_path, "other@example.com")
     conversion(order(email=..., **identity), suppressions=others)
+
+
+@pytest.mark.parametrize(
+    ("email", "reason"),
+    [
+        *(
+            (email, "not_compared")
+            for email in ("john doe@gmail.com", "a@b", "j%40x.com", [ADDRESS])
+        ),
+        ("guest", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_an_address_that_cannot_be_read_could_be_listed(
+    email: Any, reason: str | None, tmp_path: Path
+) -> None:
+    """With a list, such a record is not sent, by this run or by a replay; without one, it is."""
+    record = order(email=email, decision_id=LI_DID, order_id="7")
+    people = suppressing(tmp_path, "other@example.com")
+    for result in (build(record, suppressions=people), conversion(record)):
+        assert (letter(result).get("all_hashes") is None) == (reason is not None)
+    found = build(record, suppressions=people)
+    assert getattr(found, "reason", None) == reason
 
 
 def test_a_replay_obeys_consent_and_suppression(tmp_path: Path) -> None:

@@ -73,6 +73,21 @@ def test_a_rejection(key: Any, violation: str | None, rejected: tuple[Any, ...])
     assert (result.reason, result.field, result.detail, result.keys) == rejected
 
 
+@pytest.mark.parametrize(
+    "condition",
+    [
+        *("amount(total)", "not amount(total)", "amount(total) or True", "number(get('total'))"),
+        *("True if amount(total) else False", "[t for t in [1] if amount(total)]"),
+    ],
+)
+def test_a_filter_takes_nothing_that_cannot_be_read_for_true_or_false(condition: str) -> None:
+    """Such a record is neither sent nor filtered without a word."""
+    made = converter({**MAP, "__filter__": condition})
+    result = convert_both_ways(made, {**RECORD, "total": "twelve"})
+    assert isinstance(result, Rejection)
+    assert (result.reason, result.field) == ("mapping_failed", "__filter__")
+
+
 # Rows that were deleted in the source
 
 WHEN = "2026-07-31T00:00:00+00:00"

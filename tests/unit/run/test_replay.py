@@ -172,6 +172,7 @@ def test_a_slow_replay() -> None:
 
 JOHN = "john.doe@example.com"
 OF_JOHN = {**GOOD, "md5": md5(JOHN), "all_hashes": [md5(JOHN), sha256("johndoe@example.com")]}
+NOBODY_KNOWN = {**GOOD, "md5": None, "decision_id": "x-1"}
 EDITED = {**OF_JOHN, "md5": md5("jane@example.com")}
 
 
@@ -192,7 +193,8 @@ EDITED = {**OF_JOHN, "md5": md5("jane@example.com")}
         *((one, "jane@example.com", "suppressed") for one in (EDITED, {**EDITED, "all_hashes": 1})),
         ({**GOOD, "written_for": OTHER}, "x@example.com", "other_account"),
         # Nobody can be listed who has no hash.
-        ({**GOOD, "md5": None, "decision_id": "x-1"}, "x@example.com", "sent"),
+        ({**NOBODY_KNOWN, "all_hashes": []}, "x@example.com", "sent"),
+        (NOBODY_KNOWN, "x@example.com", "not_compared"),  # Its address could not be read.
     ],
 )
 def test_people_who_were_listed_later(
