@@ -57,6 +57,7 @@ class EventBuilder:
         stream: The tap's name of the stream; derived event IDs depend on it.
         properties: The names of the columns after mapping.
         key_properties: The tap's key properties, read from the record before mapping.
+        undeclared: Our columns that are also read, from the records that have them.
 
     Attributes:
         columns: Our columns that the stream has; `identifying` are those that say whose conversion
@@ -64,23 +65,28 @@ class EventBuilder:
         causes: Counts why columns were left out: `value: "9,99" is not a number`, without data.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (an argument for each thing that it is made of)
         self,
         stream: str,
         properties: Iterable[str],
         key_properties: Sequence[str],
         defaults: EventDefaults,
         suppressions: Suppressions | None = None,
+        *,
+        undeclared: Iterable[str] = (),
     ) -> None:
         there = set(properties)
+        self.undeclared = frozenset(undeclared)
         self.stream = stream
         self._keys = tuple(key_properties)
         self.lasting_keys = lasting_keys(key_properties)
         self.defaults = defaults
         self.suppressions = suppressions or None
         self.columns = tuple(field.name for field in coerce.FIELDS if field.name in there)
-        # The SCHEMA of dead letters has all columns, a dead letter those that had a value.
-        self._expected = frozenset() if stream == model.DEAD_LETTERS else frozenset(self.columns)
+        self._expected = frozenset(self.columns)
+        self._read = tuple(
+            field.name for field in coerce.FIELDS if field.name in there | self.undeclared
+        )
         self.kept_parameters = URL_PARAMETERS[defaults.url_parameters]
         self.identifying = frozenset(coerce.IDENTIFYING).intersection(there)
         self.hashed = tuple(name for name in IDENTITY_COLUMNS if name in there)
@@ -104,17 +110,17 @@ class EventBuilder:
                 empty` if there is none; `conflict` counts hashes that contradict the address.
             violation: How the record breaks the tap's schema.
         """
-        columns = {one: mapped[one] for one in self.columns if mapped.get(one) is not None}
+        columns = {one: mapped[one] for one in self._read if mapped.get(one) is not None}
         notes = self._take_decision_id(columns)
         # The columns of which the identity is made are removed from the others.
-        hashed = [one for one in self.hashed if one in columns or one in self._expected]
+        hashed = [one for one in IDENTITY_COLUMNS if one in columns or one in self._expected]
         candidates = {name: columns.pop(name, None) for name in hashed}
         identity = identify(candidates.values(), self.defaults.normalization, hashed)
         notes += identity.notes
         event_id, is_unique = self._event_id(columns, mapped, raw, notes)
         values: dict[str, Any] = {"event_id": event_id, "md5": identity.md5, "sha2": identity.sha2}
         try:
-            self._check_allowed(columns, identity)
+            self._check_allowed(mapped, identity)
             if violation is not None:
                 _reject("schema_violation", None, violation)
             if not is_unique:
@@ -205,10 +211,12 @@ class EventBuilder:
         ]
         return derive_event_id(self.stream, values), True
 
-    def _check_allowed(self, columns: Mapping[str, Any], identity: Identity) -> None:
+    def _check_allowed(self, mapped: Mapping[str, Any], identity: Identity) -> None:
         """Reject a record of a person who must not be sent; this comes before all other checks."""
-        is_asked = "consent" in columns or "consent" in self._expected
-        if is_asked and not coerce.consent(columns.get("consent")):
+        has_answer = "consent" in self.undeclared and "consent" in mapped
+        if (has_answer or "consent" in self._expected) and not coerce.consent(
+            mapped.get("consent")
+        ):
             _reject("no_consent", "consent")
         if self.suppressions:
             if self.suppressions.contains(identity):

@@ -67,7 +67,7 @@ def usual_way(
     in this code mean, which begin with an underscore. `test` is the code of the stream's filter,
     and `empty` are the tap's columns that have no value in a usual record.
     """
-    if builder.stream == model.DEAD_LETTERS or "event_time" not in builder.columns:
+    if "event_time" not in builder.columns:
         return _odd
     lines = [*_lines(builder, inputs, test, empty)]
     source = "\n    ".join(["def build(record, now, left_out):", *lines])
@@ -98,6 +98,8 @@ def _lines(
 ) -> Iterator[str]:
     """Yield the lines of the function, in the order in which `EventBuilder.build` works."""
     there = builder.columns
+    if builder.undeclared:  # (With the names in the code, this takes less time than with a set.)
+        yield f"if {' or '.join(f'{one!r} in record' for one in sorted(builder.undeclared))}: odd()"
     for column in empty:
         yield f"if record.get({column!r}) is not None: odd()"
     if test is not None:

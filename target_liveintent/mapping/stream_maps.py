@@ -83,6 +83,11 @@ class StreamPlan(NamedTuple):
         texts = " ".join(origin.text for origin in self.origins.values())
         return tuple(name for name in DELETION_COLUMNS if not re.search(rf"\b{name}\b", texts))
 
+    @property
+    def undeclared(self) -> frozenset[str]:
+        """Our columns that a record may have beside `properties`, since the map passes them on."""
+        return frozenset() if self.dropped is None else COLUMNS - self.dropped - {*self.properties}
+
     @classmethod
     def without_map(cls, stream: str, properties: Iterable[str]) -> StreamPlan:
         """Return the plan of a stream whose records are used as they are."""

@@ -86,7 +86,14 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
     ) -> RecordConverter:
         """Return what converts the records of the stream, and counts here what it notices."""
         watched = defaults._replace(zone=WatchedZone(defaults.zone, self._note_zone_use))
-        builder = EventBuilder(stream.name, plan.properties, stream.keys, watched, suppressions)
+        builder = EventBuilder(
+            stream.name,
+            plan.properties,
+            stream.keys,
+            watched,
+            suppressions,
+            undeclared=plan.undeclared,
+        )
         builder.causes = self.causes
         self.mapped |= builder.identifying
         return RecordConverter(plan, builder, self.left_out, now)

@@ -42,8 +42,10 @@ class ReplayConverter(RecordConverter):
         left_out: Counter[str],
         now: Callable[[], float] = time.time,
     ) -> None:
-        plan = StreamPlan.without_map(DEAD_LETTERS, PROPERTIES)
-        builder = EventBuilder(DEAD_LETTERS, plan.properties, (), settings.events, suppressions)
+        # A dead letter has no other columns than those that had a value.
+        plan = StreamPlan.without_map(DEAD_LETTERS, ())
+        defaults = settings.events
+        builder = EventBuilder(DEAD_LETTERS, (), (), defaults, suppressions, undeclared=PROPERTIES)
         super().__init__(plan, builder, left_out, now)
         self._settings = settings
         self._suppressions = suppressions
@@ -122,6 +124,8 @@ def to_replay(record: Mapping[str, Any]) -> dict[str, Any]:
     written = scrubbed if isinstance(scrubbed, dict) else {}
     columns = {}
     for name, value in record.items():
+        if value is None:  # A table of dead letters has all columns.
+            continue
         if name not in written or value != written[name]:
             columns[name] = value
         elif name not in OPTIONAL:

@@ -98,13 +98,16 @@ def build(
     left_out: Counter[str] | None = None,
     suppressions: Suppressions | None = None,
     violation: str | None = None,
+    undeclared: Iterable[str] = (),
 ) -> Conversion | Rejection:
     """Build the event of one record with a builder of its own.
 
     If the usual way builds it as well, it must build the same.
     """
     columns = list(record) if properties is None else properties
-    builder = EventBuilder(stream, columns, tuple(keys), defaults, suppressions)
+    builder = EventBuilder(
+        stream, columns, tuple(keys), defaults, suppressions, undeclared=undeclared
+    )
     raw = record if raw is None else raw
     counted = Counter[str]() if left_out is None else left_out
     if violation is None:
@@ -226,7 +229,9 @@ def replayed(
     if consent is not ...:
         record["consent"] = consent
     columns = [field.name for field in FIELDS if field.name != "email"]
-    builder = EventBuilder(DEAD_LETTERS, columns, [], DEFAULTS._replace(**defaults), suppressions)
+    builder = EventBuilder(
+        DEAD_LETTERS, (), [], DEFAULTS._replace(**defaults), suppressions, undeclared=columns
+    )
     return builder.build(record, record, NOW, Counter())
 
 

@@ -115,10 +115,17 @@ def test_everything_else_is_no_consent(value: Any) -> None:
 
 
 def test_the_schema_decides_whether_a_stream_needs_consent() -> None:
-    """Where it has the column, a record without it has no consent; else it is not read."""
+    """Where it has the column, a record without it has no consent; else its own answer counts.
+
+    (A map can drop the column, so that it is not read.)
+    """
+    columns = {"properties": list(order())}
     assert rejection(order(), properties=[*order(), "consent"]).reason == "no_consent"
-    conversion(order())
-    conversion(order(consent=False), properties=list(order()))
+    conversion(order(), **columns, undeclared=["consent"])
+    conversion(order(consent=False), **columns)
+    for answer in (False, None):
+        rejected = rejection(order(consent=answer), **columns, undeclared=["consent"])
+        assert rejected.reason == "no_consent"
 
 
 @pytest.mark.parametrize(

@@ -279,20 +279,22 @@ def test_a_schema_violation_keeps_id_and_columns() -> None:
     assert sent_again(rejected) == conversion(FULL).body
 
 
-def test_what_a_dead_letter_lacks_is_not_counted() -> None:
-    """The SCHEMA of dead letters has all columns, so an absent one is not the map's mistake."""
+def test_what_undeclared_columns_lack_is_not_counted() -> None:
+    """Such as those of dead letters: that a record does not have one is not the map's mistake."""
     columns = [field.name for field in FIELDS]
     for record in (order(), order(email=None)):
-        assert counted(record, stream=DEAD_LETTERS, properties=columns)[1] == {}
+        assert counted(record, stream=DEAD_LETTERS, properties=(), undeclared=columns)[1] == {}
 
 
 # The SCHEMA, and events on the wire: the exact JSON
 
 
-def test_columns_that_the_schema_does_not_name_are_not_read() -> None:
-    """Columns are resolved once, when the SCHEMA arrives."""
+def test_columns_that_the_schema_does_not_name() -> None:
+    """They are read if the stream passes them on, and only then."""
     properties = ["event_id", "event_time", "email"]
-    assert body(order(currency="USD"), properties=properties) == body(order())
+    priced = order(currency="USD")
+    assert body(priced, properties=properties) == body(order())
+    assert body(priced, properties=properties, undeclared=["currency"]) == body(priced)
 
 
 def test_the_json_of_a_full_event() -> None:

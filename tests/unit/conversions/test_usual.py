@@ -4,6 +4,7 @@ import datetime as dt
 import types
 import zoneinfo
 from collections import Counter
+from collections.abc import Collection
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from unit_support import (
 )
 
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.model import DEAD_LETTERS, Conversion
+from target_liveintent.conversions.model import Conversion
 from target_liveintent.conversions.usual import compiled, usual_way
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.settings import EventDefaults
@@ -49,9 +50,11 @@ def is_usual(
     keys: tuple[str, ...] = (),
     defaults: EventDefaults = DEFAULTS,
     suppressions: Suppressions | None = None,
+    undeclared: Collection[str] = (),
 ) -> bool:
     """Return whether a record takes the usual way, and check that both ways give the same."""
-    builder = EventBuilder(stream, list(record), keys, defaults, suppressions)
+    columns = [name for name in record if name not in undeclared]
+    builder = EventBuilder(stream, columns, keys, defaults, suppressions, undeclared=undeclared)
     return both_ways(builder, record, record, NOW)[-1]
 
 
@@ -81,6 +84,7 @@ USUAL: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"source_url": CLICK_URL, "decision_id": "another-id"}, {}),
     ({"source_url": CLICK_URL}, {"defaults": DEFAULTS._replace(url_parameters="none")}),
     *(({}, {"defaults": DEFAULTS._replace(normalization=n)}) for n in ("lowercase", "all_domains")),
+    *(({}, {"undeclared": names}) for names in (("consent",), ("md5", "value"))),
     # Who may be sent
     *(({"consent": value}, {}) for value in (True, "Granted", 1)),
     # What the settings give, or the record
@@ -122,7 +126,8 @@ ODD: list[tuple[dict[str, Any], dict[str, Any]]] = [
     *(({"source_url": url}, {}) for url in (f"{PAGE}&li_did=x", "/" + "x" * 8_192, 5)),
     ({"source_url": f"{PAGE}&key={'x' * 8_192}"}, {}),
     *(({"decision_id": nobody}, {}) for nobody in ("undefined", ZERO)),
-    ({}, {"stream": DEAD_LETTERS}),
+    # Columns that the stream does not declare, whatever their value is
+    *(({name: None}, {"undeclared": {name}}) for name in ("consent", "value", "event_id")),
 ]
 
 

@@ -36,7 +36,7 @@ def converter(
     """Return the converter of a stream with a map, or without one."""
     maps = {} if definition is None else {stream: definition}
     (plan,) = StreamMaps(maps, {"shop": "x"}).plans(stream, {"properties": dict.fromkeys(columns)})
-    builder = EventBuilder(stream, plan.properties, keys, DEFAULTS)
+    builder = EventBuilder(stream, plan.properties, keys, DEFAULTS, undeclared=plan.undeclared)
     return RecordConverter(plan, builder, Counter(), lambda: now)
 
 
@@ -197,6 +197,47 @@ CHANGES: list[dict[str, Any]] = [
 ]
 
 
+UNDECLARED: list[tuple[dict[str, Any], str | dict[str, Any]]] = [
+    *(({"consent": consent}, "no_consent") for consent in (False, None, "no", "", [])),
+    ({"consent": "yes", "value": "9.90"}, {"purchaseData": {"value": 9.9}}),
+    ({"md5": MD5, "sha2": None, "mail": None}, {"userData": {"md5": MD5}}),
+    ({"source": "app", "event_id": "own", "pixel_id": 7}, {"source": "app", "eventId": "own"}),
+    ({"value": "?", "extra": 1, "ip": None}, {"purchaseData": {}}),
+    *(({name: "2026"}, "deleted") for name in DELETION_COLUMNS),
+]
+PASSING: list[dict[str, Any] | None] = [None, {"email": "mail", "event_time": "at"}]
+"""Maps that pass other columns on."""
+
+
+@pytest.mark.parametrize(("changes", "wanted"), UNDECLARED)
+def test_columns_that_the_schema_does_not_declare(changes: dict[str, Any], wanted: Any) -> None:
+    """The SDK passes them on, so they count as if they were declared, and none is missed."""
+    for definition in PASSING:
+        record = {"id": 7, "at": TIME, "mail": ADDRESS} | changes
+        if definition is None:
+            record |= {"event_time": record["at"], "email": record["mail"]}
+        made = converter(definition, record.keys() - changes.keys() | {"mail", "email"} & {*record})
+        result = convert_both_ways(made, record)
+        if isinstance(wanted, str):
+            assert isinstance(result, Rejection)
+            assert result.reason == wanted
+        else:
+            assert isinstance(result, Conversion)
+            assert json.loads(result.body) == {**json.loads(result.body), **wanted}
+        assert {one.removesuffix(" empty") for one in made._left_out} <= {"value", "email"}  # noqa: SLF001
+
+
+@pytest.mark.parametrize("definition", [{**SHOWN}, {"email": "mail", "event_time": "at"}])
+def test_columns_that_a_map_drops(definition: dict[str, Any]) -> None:
+    """What the user drops is not read, whether it is declared or not."""
+    dropped = {"consent": None, "value": "__NULL__", **definition}
+    for columns in (SALE, [*SALE, "consent", "value"]):
+        record = {**SALE, "consent": False, "value": 7}
+        result = convert_both_ways(converter(dropped, columns), record)
+        assert isinstance(result, Conversion)
+        assert "value" not in result.columns
+
+
 @pytest.mark.parametrize(
     ("definition", "changes"),
     [
@@ -207,5 +248,6 @@ CHANGES: list[dict[str, Any]] = [
 def test_both_ways_map_the_same(definition: Any, changes: dict[str, Any]) -> None:
     record = {**SALE, **changes}
     columns = {**record, "event_id": 1, "event_time": 1, "email": 1} if not definition else record
-    convert_both_ways(converter(definition, columns), record)
-    convert_both_ways(converter(definition, columns, ()), record)
+    for keys in (("id",), ()):
+        convert_both_ways(converter(definition, columns, keys), record)
+        convert_both_ways(converter(definition, columns, keys), {**record, "ip": 5, "consent": 1})

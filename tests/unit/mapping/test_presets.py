@@ -56,7 +56,8 @@ def outcome(
         needed = made.reads.union(made.deletion_columns)
         decoded = {column: decoded[column] for column in decoded if column in needed}
     stream, keys, _, _ = sample(name, NOW)
-    builder = EventBuilder(stream, made.properties, keys, BARE._replace(pixel_id=4711))
+    defaults = BARE._replace(pixel_id=4711)
+    builder = EventBuilder(stream, made.properties, keys, defaults, undeclared=made.undeclared)
     result = convert_both_ways(RecordConverter(made, builder, Counter(), lambda: NOW), decoded)
     if not isinstance(result, Conversion):
         return "filtered" if result is None else result.reason

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from singer_sdk.mapper import PluginMapper, RemoveRecordTransform
 
+from target_liveintent.conversions.coerce import COLUMNS
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping.stream_maps import MappingFailed, StreamMaps, StreamPlan
 
@@ -30,6 +31,8 @@ RECORD: dict[str, Any] = {
     "paid": True,
     "customer": {"email": "bob@example.com"},
 }
+UNDECLARED = {**RECORD, "consent": False, "value": 7, "x": 1, "event_id": None, "y": 2, "gift": 3}
+"""A record with columns of events, and others, which the SCHEMA does not have."""
 
 
 def plans(maps: dict[str, Any], stream: str = "orders", **config: Any) -> list[StreamPlan]:
@@ -111,10 +114,13 @@ def test_the_same_as_the_sdk(maps: dict[str, Any], stream: str, named: list[bool
             continue
         assert set(plan.properties) == set(stream_map.transformed_schema["properties"])
         assert plan.stream == stream_map.stream_alias
-        for record in (RECORD, {**RECORD, "total": None}, {**RECORD, "customer": None}):
+        assert not plan.undeclared & {*plan.properties}
+        for record in (RECORD, {**RECORD, "total": None}, {**RECORD, "customer": None}, UNDECLARED):
             is_kept = stream_map.get_filter_result(copy.deepcopy(record))
             wanted = stream_map.transform(copy.deepcopy(record)) if is_kept else None
             assert mapped(plan, record) == wanted
+            found = {*(wanted or ())} & {*COLUMNS} - {*plan.properties}
+            assert found == (plan.undeclared & {*record} if wanted else set())
 
 
 def test_what_is_given_is_not_changed() -> None:
