@@ -7,7 +7,7 @@ Increase `VERSION` when the meaning of one changes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -18,7 +18,10 @@ from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.mapping.expressions import FILTER
 from target_liveintent.mapping.map_checks import (
     FROM_SETTINGS,
+    MISREAD_ADVICE,
+    lacking_for_events,
     lacking_message,
+    misread_columns,
     misspelled,
     unused_zone,
 )
@@ -35,7 +38,7 @@ from target_liveintent.reasons import REASONS
 from target_liveintent.run.amounts import CurrencyFigures, currency_figures
 from target_liveintent.run.counts import RunCounts, StreamCounts, add
 from target_liveintent.run.doubts import too_many_rejected, warnings_of, what_to_do
-from target_liveintent.settings import Settings
+from target_liveintent.settings import EventDefaults, Settings
 
 VERSION = 1
 _MAX_EXAMPLES = 3
@@ -48,9 +51,11 @@ MAX_RECORDS = 10_000
 class Explained(msgspec.Struct):
     """What one map makes of a stream and its records.
 
+    The stream is as its last SCHEMA describes it, or the first one that ends a run.
+
     Attributes:
         missing: What the stream lacks to give events.
-        converter: None if the records cannot become events.
+        gives_events: Whether records of the stream can become events, or it is Meltano's test.
         counts: The figures of a run over these records; what a map drops counts as `unmapped`.
         rejections: Those of dropped records too.
     """
@@ -58,31 +63,44 @@ class Explained(msgspec.Struct):
     stream: Stream
     plan: StreamPlan
     missing: list[str] = []
-    converter: RecordConverter | None = None
+    gives_events: bool = False
     counts: StreamCounts = msgspec.field(default_factory=StreamCounts)
     samples: list[dict[str, Any]] = []
     conversions: list[Conversion] = []
     rejections: list[Rejection] = []
 
     @property
-    def gives_events(self) -> bool:
-        """Whether records of the stream can become events, or it is Meltano's test."""
-        return self.converter is not None or self.stream.name == MELTANO_TEST_STREAM
-
-    @property
     def is_refused(self) -> bool:
         """Whether a run ends because the user wants events of a stream that cannot give them."""
-        return bool(self.missing) and self.plan.named and not self.gives_events
+        is_test = self.stream.name == MELTANO_TEST_STREAM
+        return bool(self.missing) and self.plan.named and not is_test
 
-    def add(self, record: dict[str, Any], violation: str | None = None) -> None:
-        """Convert a record as a run would; `violation` is what is wrong with it as a whole."""
+    def take_schema(self, stream: Stream, plan: StreamPlan, defaults: EventDefaults) -> bool:
+        """Take the stream as a SCHEMA describes it; return whether its records give events.
+
+        The plan is what the map makes of this SCHEMA.
+        """
+        missing = lacking_for_events(plan, stream.schema, defaults) if plan.is_used else []
+        if not self.is_refused:
+            self.stream, self.plan, self.missing = stream, plan, missing
+        gives_events = plan.is_used and not missing
+        self.gives_events |= gives_events or stream.name == MELTANO_TEST_STREAM
+        return gives_events
+
+    def add(
+        self, record: dict[str, Any], converter: RecordConverter | None, violation: str | None
+    ) -> None:
+        """Convert a record as a run would; `violation` is what is wrong with it as a whole.
+
+        The converter is None if the record cannot become an event.
+        """
         counts = self.counts
         counts.read += 1
         self.samples.append(record)
-        if self.converter is None:
+        if converter is None:
             counts.unmapped += 1
             return
-        result = self.converter.convert(record, violation)
+        result = converter.convert(record, violation)
         if isinstance(result, Conversion):
             self.conversions.append(result)
             counts.deliver([result.event], [result.event.event_time])
@@ -251,6 +269,8 @@ def _advice(explained: Explained, settings: Settings) -> str | None:
     stream, missing = explained.stream, explained.missing
     columns = stream.schema["properties"]
     is_unnamed = explained.plan.is_used and not explained.plan.named
+    if missing and set(missing) <= {*misread_columns(explained.plan, stream.schema)}:
+        return MISREAD_ADVICE
     if not set(missing) <= FROM_SETTINGS.keys() or (is_unnamed and likely_preset(columns)):
         in_use = stream.name in settings.presets
         return advise_map(stream, settings.events, in_use=in_use, records=explained.samples)
@@ -260,11 +280,12 @@ def _advice(explained: Explained, settings: Settings) -> str | None:
 def _describe_fields(described: ExplainedStream, explained: Explained, settings: Settings) -> None:
     plan = explained.plan
     columns = explained.stream.schema["properties"]
-    described.deleted_by = [column for column in plan.deletion_columns if column in columns]
+    found = frozenset(columns).union(*explained.samples)  # Some taps do not declare all columns.
+    described.deleted_by = [column for column in plan.deletion_columns if column in found]
     if FILTER in plan.origins:
         described.only_if = _one_line(plan.origins[FILTER].text)
     for field in FIELDS:
-        source = _mapped(field.name, plan) or _default(field.name, explained, settings)
+        source = _mapped(field.name, plan, found) or _default(field.name, explained, settings)
         if source and field.name == "event_time" and explained.counts.zone_uses:
             source += f"  (times without a zone are in {settings.timezone}: setting timezone)"
         if source:
@@ -274,21 +295,26 @@ def _describe_fields(described: ExplainedStream, explained: Explained, settings:
     if plan.reads is not None:
         used = plan.reads.union(explained.stream.keys, described.deleted_by)
         described.unused_columns = sorted(set(columns) - used)
-    found = misspelled(plan, explained.stream.schema)
-    described.misspelled = [f"{said[0].upper()}{said[1:]}" for said in found]
+    sentences = misspelled(plan, explained.stream.schema)
+    described.misspelled = [f"{said[0].upper()}{said[1:]}" for said in sentences]
 
 
 _NOTES = {"email": "  (normalized and hashed, never sent)", "consent": "  (never sent)"}
 _OF_PAGE = "li_did of source_url"
 
 
-def _mapped(name: str, plan: StreamPlan) -> str:
-    """Return the expression or column for a field, and what fills it if that has no value."""
+def _mapped(name: str, plan: StreamPlan, found: Collection[str]) -> str:
+    """Return the expression or column for a field, and what fills it if that has no value.
+
+    `found` are the columns that the SCHEMA or a record has.
+    """
     sources = []
     if name in plan.origins:
         sources.append(_one_line(plan.origins[name].text))
     elif name in plan.properties:
         sources.append("the column of the same name")
+    elif name in plan.undeclared and name in found:
+        sources.append("the column of the same name, which the tap's SCHEMA does not have")
     if name == "decision_id" and "source_url" in plan.properties:
         sources.append(_OF_PAGE)
     return ", else ".join(sources) + (_NOTES.get(name, "") if sources else "")

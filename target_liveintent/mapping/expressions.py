@@ -21,11 +21,10 @@ import simpleeval
 
 from target_liveintent.conversions.usual import compiled
 from target_liveintent.mapping.functions import FUNCTIONS, getter, walk
+from target_liveintent.mapping.reading import Path, Reading
 
 FILTER = "__filter__"
 """The key of a map's filter, among its columns."""
-Path = tuple[str, ...]
-"""A column, and the steps into it. The empty path is the whole record."""
 Row = dict[str, Any]
 
 _GUARDS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -60,9 +59,7 @@ class Expression(NamedTuple):
     Attributes:
         compute: Computes its value for a record.
         code: It, as Python code that reads `record`.
-        reads: What it reads: groups of paths, and of each group it needs one. The paths within a
-            `coalesce` or an `or` are one group; any other path is a group of its own. Empty for a
-            preset's expression, which may read what not every source has.
+        reading: The paths that it reads, and which of them have an alternative.
         columns: The columns of a record that it needs; among them None if it may need any.
         names: Those of them that it reads by their names, so that it fails without them.
     """
@@ -70,7 +67,7 @@ class Expression(NamedTuple):
     text: str
     compute: Callable[[Row], Any]
     code: str
-    reads: frozenset[frozenset[Path]]
+    reading: Reading
     columns: frozenset[str | None]
     names: frozenset[str]
 
@@ -98,6 +95,7 @@ class Compiler:
         """Compile an expression; raises a `ValueError` or a `SyntaxError` if it cannot be used."""
         text = text.strip()
         tree, original = (ast.parse(text, mode="eval").body for _ in range(2))
+        twins = [*zip(ast.walk(tree), ast.walk(original), strict=True)]  # The first one changes.
         rewriter = _Rewriter(self._values, column, tree)
         made = rewriter.visit(tree)
         if rewriter.is_complete:
@@ -109,8 +107,9 @@ class Compiler:
             code = f"{name}(record)"
             rewriter.columns.add(None)
         compute = compiled(f"lambda record: ({code})", self.environment, "eval")
-        reads, columns = frozenset(rewriter.reads), frozenset(rewriter.columns)
-        return Expression(text, compute, code, reads, columns, frozenset(rewriter.names))
+        paths = {twin: rewriter.paths[one] for one, twin in twins if one in rewriter.paths}
+        columns, names = frozenset(rewriter.columns), frozenset(rewriter.names)
+        return Expression(text, compute, code, Reading(original, paths), columns, names)
 
     def _evaluate(self, column: str, text: str, tree: ast.expr, record: Row) -> Any:
         """Evaluate an expression with the names that the SDK gives it."""
@@ -161,18 +160,14 @@ class _Rewriter(ast.NodeTransformer):
         self.is_complete = True
         self.columns: set[str | None] = set()
         self.names: set[str] = set()
-        self.reads: list[frozenset[Path]] = []
+        self.paths: dict[ast.AST, Path] = {}
 
     def visit(self, node: ast.AST) -> Any:
         """Keep a node whose type is in the table, and visit other nodes by their type."""
-        start = len(self.reads)
         method = self.generic_visit
         if not isinstance(node, _KEPT):
             method = getattr(self, f"visit_{type(node).__name__}", self._refuse)
-        made = method(node)
-        if _is_choice(node) and (found := self.reads[start:]):
-            self.reads[start:] = [frozenset().union(*found)]
-        return made
+        return method(node)
 
     def _refuse(self, node: ast.AST) -> Any:
         """Leave a node to the evaluator, and note what its parts read."""
@@ -192,7 +187,7 @@ class _Rewriter(ast.NodeTransformer):
         helper must not stand in for it unnoticed.
         """
         if _is_record(node):
-            self._note()
+            self.columns.add(None)
             return _code("record")
         if node.id in self._bound:
             return node
@@ -203,15 +198,15 @@ class _Rewriter(ast.NodeTransformer):
             return self._if_present(self._column, "record['self']")
         if node.id in _FUNCTIONS and node.id not in FUNCTIONS:
             return self._if_present(node.id, f"_f_{node.id}")
-        return self._named(node.id)
+        return self._named(node, node.id)
 
-    def _note(self, *path: str) -> None:
-        self.columns.add(path[0] if path else None)
-        self.reads.append(frozenset([path]))
+    def _note(self, node: ast.expr, *path: str) -> None:
+        self.columns.add(path[0])
+        self.paths[node] = path
 
-    def _named(self, column: str) -> ast.expr:
+    def _named(self, node: ast.expr, column: str) -> ast.expr:
         self.names.add(column)
-        self._note(column)
+        self._note(node, column)
         return _code(f"record[{column!r}]")
 
     def _if_present(self, column: str, otherwise: str) -> ast.expr:
@@ -221,7 +216,7 @@ class _Rewriter(ast.NodeTransformer):
     def visit_Subscript(self, node: ast.Subscript) -> Any:
         column = _constant_text(node.slice)
         if _is_record(node.value) and column is not None:
-            return self._named(column)
+            return self._named(node, column)
         return self.generic_visit(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> Any:
@@ -235,7 +230,7 @@ class _Rewriter(ast.NodeTransformer):
         match node:
             case ast.Call(func=ast.Name(id="get"), args=[_], keywords=[]) if path:
                 column, *steps = path.split(".")
-                self._note(column, *steps)
+                self._note(node, column, *steps)
                 value = f"record.get({column!r})"
                 return _code(f"_walk({value}, {tuple(steps)!r})" if steps else value)
             case ast.Call(keywords=keywords) if any(one.arg is None for one in keywords):
@@ -243,14 +238,14 @@ class _Rewriter(ast.NodeTransformer):
             case ast.Call(func=ast.Attribute(value=value, attr="get")) if (
                 _is_record(value) and path is not None
             ):
-                self._note(path)
+                self._note(node, path)
                 function = _code("record.get")
             case ast.Call(func=ast.Attribute()):
                 function = self.visit(node.func)
             # The evaluator calls functions only, never the value of a column of the same name.
             case ast.Call(func=ast.Name(id=name)) if name in _FUNCTIONS:
                 if name == "get":
-                    self._note()  # It is called with any path.
+                    self.columns.add(None)  # It is called with any path.
                 function = _code("_getter(record)" if name == "get" else f"_f_{name}")
             case _:
                 function = self._refuse(node.func)
@@ -261,19 +256,6 @@ class _Rewriter(ast.NodeTransformer):
 
 def _code(text: str) -> ast.expr:
     return ast.parse(text, mode="eval").body
-
-
-def _is_choice(node: ast.AST) -> bool:
-    """Return whether a node has values of which one is enough: a `coalesce`, or an `or` of them.
-
-    Conditions are no such values.
-    """
-    match node:
-        case ast.Call(func=ast.Name(id="coalesce")):
-            return True
-        case ast.BoolOp(op=ast.Or()):
-            return not any(isinstance(one, (ast.Compare, ast.UnaryOp)) for one in node.values)
-    return False
 
 
 def _is_record(node: ast.expr) -> bool:

@@ -16,8 +16,9 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 
 from target_liveintent.conversions.coerce import COLUMNS, FIELDS, IDENTIFYING
-from target_liveintent.mapping.expressions import FILTER, Path
+from target_liveintent.mapping.expressions import FILTER, Expression
 from target_liveintent.mapping.presets import PRESETS
+from target_liveintent.mapping.reading import Path
 from target_liveintent.mapping.stream_maps import StreamPlan
 from target_liveintent.settings import EventDefaults, Settings
 
@@ -30,6 +31,14 @@ _IN_CENTS = re.compile(  # The words that `recognized.yaml` calls `minor`.
 _CONVERSION = re.compile(r"minor_units|[*/]")
 _OPENING = {"patternProperties", "propertyNames", "$ref", "anyOf", "oneOf", "allOf", "if"}
 """What a JSON schema may say of properties without listing them."""
+_DECIDING = {FILTER, "event_id", "event_time"}
+"""The keys of a map that decide which events are sent, and which of them are the same."""
+MISREAD_ADVICE = (
+    "Correct the name in the map, or select the column in the tap. If the source may not have the"
+    " column, write what holds then, such as coalesce(get('is_test'), False). A line of your own"
+    " map replaces that of a preset."
+)
+"""What to do about the columns that `misread_columns` lists."""
 FROM_SETTINGS = {
     "pixel_id (a column, or the setting pixel_id)": "pixel_id",
     "source (a column, or the setting default_source)": "source",
@@ -127,28 +136,27 @@ def misspelled(plan: StreamPlan, schema: Mapping[str, Any]) -> Iterator[str]:
 
     These are columns that no event has, and paths that the tap's schema does not have, unless
     `coalesce` or `or` gives an alternative that it does have. Nothing is said of the columns
-    `_sdc_…`, which taps add by the way in which they replicate. A further sentence is about a value
+    `_sdc_…`, which taps add by the way in which they replicate, of a preset, which may read what
+    not every source has, and of what `misread_columns` names. A further sentence is about a value
     that is read from a column in cents, by its name, and that is not converted.
     """
     where = f"the map of '{plan.stream}'"
     for column, origin in plan.origins.items():
+        if column in plan.of_preset:
+            continue
         if column not in {FILTER, *COLUMNS}:
             hint = did_you_mean(column, (field.name for field in FIELDS))
             yield f"{where} sets '{column}', but events have no such column{hint}"
-        absent: dict[Path, tuple[str, Collection[str]]] = {}
-        for group in origin.reads:
-            found = {path: one for path in group if (one := _absent_step(path, schema))}
-            if len(found) == len(group):
-                absent |= found
-        for path, (step, known_steps) in sorted(absent.items()):
-            dotted = ".".join(path)
-            hint = did_you_mean(step, known_steps) or "."
-            if dotted in known_steps:  # `get` takes a dot for a step into an object.
-                hint = f". To read the column whose name has a dot, write _.get('{dotted}')."
-            yield f"in {where}, '{column}' reads '{dotted}', which is not in the tap's SCHEMA{hint}"
+        absent = origin.reading.lacks(lambda path: _absent_step(path, schema) is not None)
+        for path in sorted(absent - _misread(column, origin, schema)):
+            hint = _hint(path, schema)
+            yield (
+                f"in {where}, '{column}' reads '{'.'.join(path)}', which is not in the tap's"
+                f" SCHEMA{f'; {hint}' if hint else '.'}"
+            )
         if column == "value" and not _CONVERSION.search(origin.text):
-            for path in sorted({path for group in origin.reads for path in group}):
-                if path and _IN_CENTS.search(path[-1]):
+            for path in sorted({*origin.reading.paths.values()}):
+                if _IN_CENTS.search(path[-1]):
                     yield (
                         f"in {where}, 'value' reads '{'.'.join(path)}', whose name means cents, as"
                         " an amount. To convert it, use minor_units(amount, currency)."
@@ -163,10 +171,7 @@ def lacking_message(stream: str, lacking: Iterable[str]) -> str:
 def lacking_for_events(
     plan: StreamPlan, schema: Mapping[str, Any], defaults: EventDefaults
 ) -> list[str]:
-    """List in phrases what a mapped stream lacks, so that its records cannot produce an event.
-
-    An expression with the name of a column that the tap's schema does not have fails for each.
-    """
+    """List in phrases what a mapped stream lacks, so that its records cannot produce an event."""
     there = set(plan.properties)
     lacking = [] if "event_time" in there else ["event_time"]
     if there.isdisjoint(IDENTIFYING):
@@ -174,28 +179,68 @@ def lacking_for_events(
     for phrase, name in FROM_SETTINGS.items():
         if name not in there and getattr(defaults, name) is None:
             lacking.append(phrase)
-    for column, origin in plan.origins.items():
-        for name in sorted(origin.names):
-            if absent := _absent_step((name,), schema):
-                hint = did_you_mean(name, absent[1]).removeprefix("; ")
-                similar = f" ({hint})" if hint else ""
-                lacking.append(f"the column '{name}', which '{column}' reads{similar}")
-    return lacking
+    return lacking + misread_columns(plan, schema)
 
 
-def _absent_step(path: Path, schema: Mapping[str, Any]) -> tuple[str, Collection[str]] | None:
+def misread_columns(plan: StreamPlan, schema: Mapping[str, Any]) -> list[str]:
+    """List in phrases the columns that the tap's schema does not have, and the map cannot lack.
+
+    An expression with the bare name of such a column fails for each record. And an expression that
+    decides which events are sent, and under which ID, decides wrongly without it: a filter may let
+    pass what is cancelled, and an event that was delivered may get another ID.
+    """
+    return [
+        f"the column '{'.'.join(path)}', which '{column}' reads{f' ({hint})' if hint else ''}"
+        for column, origin in plan.origins.items()
+        for path in sorted(_misread(column, origin, schema))
+        for hint in [_hint(path, schema)]
+    ]
+
+
+def _misread(column: str, origin: Expression, schema: Mapping[str, Any]) -> set[Path]:
+    """Return the paths that an expression reads and cannot lack, but the schema does not have."""
+    decides = column in _DECIDING or (column == "consent" and not origin.reading.fails_closed)
+
+    names: Iterator[Path] = ((name,) for name in origin.names)
+    named = {path for path in names if _absent_step(path, schema, is_complete=decides)}
+    if not decides:
+        return named
+
+    def is_absent(path: Path) -> bool:
+        absent = _absent_step(path, schema, is_complete=True)
+        # What a record says of consent is read from it, whatever the schema says.
+        return absent is not None and not path[0] == absent[0] == "consent"
+
+    return named | origin.reading.lacks(is_absent, protects=True)
+
+
+def _hint(path: Path, schema: Mapping[str, Any]) -> str:
+    """Return what was probably meant by a path that the schema does not have; empty if unknown."""
+    step, known_steps = _absent_step(path, schema, is_complete=True) or (path[0], ())
+    dotted = ".".join(path)
+    if dotted in known_steps:  # `get` takes a dot for a step into an object.
+        return f"to read the column whose name has a dot, write _.get('{dotted}')"
+    return did_you_mean(step, known_steps).removeprefix("; ")
+
+
+def _absent_step(
+    path: Path, schema: Mapping[str, Any], *, is_complete: bool = False
+) -> tuple[str, Collection[str]] | None:
     """Return the step of a path that the tap's schema does not have, and what it has in its place.
 
     It is None if the schema has the path, or does not say what there is: where it lists no
-    properties, allows additional ones, or is put together from several schemas.
+    properties, allows additional ones, or is put together from several schemas. If it
+    `is_complete`, the columns that it lists are all that there are, even if it allows others.
     """
-    if path and path[0].startswith(_TAPS_OWN):
+    if path[0].startswith(_TAPS_OWN):
         return None
     inner: Any = schema
     for step in path:
         properties = inner.get("properties") if isinstance(inner, dict) else None
-        is_open = not properties or inner.get("additionalProperties", False) is not False
-        if not isinstance(properties, dict) or is_open or not _OPENING.isdisjoint(inner):
+        if not isinstance(properties, dict) or not properties or not _OPENING.isdisjoint(inner):
+            return None
+        takes_others = inner.get("additionalProperties", False) is not False
+        if takes_others and not (is_complete and inner is schema):
             return None
         if step not in properties:
             return step, properties

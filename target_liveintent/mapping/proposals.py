@@ -23,9 +23,10 @@ import msgspec
 from target_liveintent.conversions import coerce
 from target_liveintent.conversions.builder import lasting_keys
 from target_liveintent.mapping import functions
-from target_liveintent.mapping.expressions import FILTER, Path
+from target_liveintent.mapping.expressions import FILTER
 from target_liveintent.mapping.map_checks import lacking_for_events
 from target_liveintent.mapping.presets import likely_preset, preset_columns
+from target_liveintent.mapping.reading import Path
 from target_liveintent.mapping.stream_maps import Stream, StreamPlan
 from target_liveintent.privacy.addresses import scrub
 from target_liveintent.settings import EventDefaults

@@ -65,6 +65,7 @@ class StreamPlan(NamedTuple):
         dropped: The columns that the map drops; None for all that it does not name.
         reads: The columns of a record that the map needs; None for all.
         origins: What the map computes each column from; the filter comes first if there is one.
+        of_preset: The columns of them that come from a preset.
         environment: What names in the code of the expressions mean.
     """
 
@@ -75,6 +76,7 @@ class StreamPlan(NamedTuple):
     dropped: frozenset[str] | None = None
     reads: frozenset[str] | None = frozenset()
     origins: Mapping[str, Expression] = types.MappingProxyType({})
+    of_preset: frozenset[str] = frozenset()
     environment: Mapping[str, Any] = types.MappingProxyType({})
 
     @property
@@ -199,8 +201,6 @@ class StreamMaps:
         }
         read: set[str | None] = {*COLUMNS} if passes_others else set()
         read.update(*(expression.columns for expression in origins.values()))
-        for column in origins.keys() & preset.keys() - own.keys():
-            origins[column] = origins[column]._replace(reads=frozenset())
         properties = [column for column in columns if passes_others and column not in dropped]
         properties += [column for column in origins if column != FILTER]
         return StreamPlan(
@@ -211,6 +211,7 @@ class StreamMaps:
             dropped=dropped if passes_others else None,
             reads=None if None in read else frozenset(filter(None, read)),
             origins=origins,
+            of_preset=frozenset(preset).difference(own),
             environment=compiler.environment,
         )
 

@@ -23,9 +23,15 @@ from target_liveintent.explain.description import (
     describe,
     run_problems,
 )
-from target_liveintent.mapping.map_checks import absent_streams, lacking_for_events
+from target_liveintent.mapping.map_checks import absent_streams
 from target_liveintent.mapping.proposals import config_text
-from target_liveintent.mapping.stream_maps import Stream, StreamMaps, stream_maps_of
+from target_liveintent.mapping.stream_maps import (
+    RecordConverter,
+    Stream,
+    StreamMaps,
+    StreamPlan,
+    stream_maps_of,
+)
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.settings import Settings
 from target_liveintent.singer.batch_files import process_batch
@@ -90,7 +96,7 @@ def write_config(source: IO[str], path: str) -> Iterator[str]:
     yield from found.notes
     text = config_text(
         [
-            (stream, [record for of, record in found.records if of == name])
+            (stream, [record for of, record in found.records if found.schemas[of].name == name])
             for name, stream in found.streams.items()
         ]
     )
@@ -112,14 +118,19 @@ def write_config(source: IO[str], path: str) -> Iterator[str]:
 
 
 class Input(NamedTuple):
-    """What is read of an input: the last SCHEMA of each stream, and the first records.
+    """What is read of an input: each SCHEMA that is new or changed, and the first records.
 
-    Each record comes with the name of its stream.
+    Each record comes with the index of the SCHEMA before it.
     """
 
-    streams: dict[str, Stream]
-    records: list[tuple[str, dict[str, Any]]]
+    schemas: list[Stream]
+    records: list[tuple[int, dict[str, Any]]]
     notes: list[str]
+
+    @property
+    def streams(self) -> dict[str, Stream]:
+        """The streams by name, each as its last SCHEMA describes it."""
+        return {stream.name: stream for stream in self.schemas}
 
 
 def read_input(source: IO[str]) -> Input:
@@ -128,15 +139,16 @@ def read_input(source: IO[str]) -> Input:
     Raises:
         InputError: If it is none, or has no stream.
     """
-    found, reader = Input({}, [], []), MessageReader(lambda: None)
+    found, reader = Input([], [], []), MessageReader(lambda: None)
 
     def register(message: Message) -> None:
         stream = stream_described(message)
-        found.streams[stream.name] = stream
-        reader.select_columns(stream.name, None, partial(take, stream.name))
+        if found.streams.get(stream.name) != stream:
+            found.schemas.append(stream)
+            reader.select_columns(stream.name, None, partial(take, len(found.schemas) - 1))
 
-    def take(stream: str, record: dict[str, Any]) -> None:
-        found.records.append((stream, record))
+    def take(schema: int, record: dict[str, Any]) -> None:
+        found.records.append((schema, record))
         reader.stopped = len(found.records) >= MAX_RECORDS
 
     callbacks: dict[str, Callable[[Message], Any]] = {
@@ -146,7 +158,7 @@ def read_input(source: IO[str]) -> Input:
         "ACTIVATE_VERSION": lambda _: None,
     }
     counts = reader.process_lines(source, callbacks)
-    if not found.streams:
+    if not found.schemas:
         raise InputError(_NO_STREAM if counts.total() else _NO_INPUT)
     if reader.stopped:
         found.notes.append(f"Only the first {MAX_RECORDS:,} records were read.")
@@ -154,6 +166,17 @@ def read_input(source: IO[str]) -> Input:
 
 
 # What becomes of it
+
+
+class _Use(NamedTuple):
+    """What a run makes of the records after a SCHEMA by one map.
+
+    The converter is None if they cannot become events, the validator if they are not validated.
+    """
+
+    explained: Explained
+    converter: RecordConverter | None = None
+    validator: RecordValidator | None = None
 
 
 def converted(
@@ -167,31 +190,26 @@ def converted(
     as_of, suppressions = -math.inf, Suppressions(settings.suppression_path)
     found.notes.extend(suppressions.warnings)
     now: Callable[[], float] = (lambda: as_of) if from_recording else time.time
-    plans = [
-        Explained(stream, plan)
-        for stream in found.streams.values()
-        for plan in maps.plans(stream.name, stream.schema)
+    plans: dict[tuple[str, str], Explained] = {}
+
+    def use(stream: Stream, plan: StreamPlan) -> _Use:
+        one = plans.setdefault((stream.name, plan.stream), Explained(stream, plan))
+        if not one.take_schema(stream, plan, settings.events):
+            return _Use(one)
+        converter = one.counts.converter(stream, plan, settings.events, suppressions, now)
+        validator = RecordValidator(stream.schema) if settings.validate_records else None
+        return _Use(one, converter, validator)
+
+    uses = [
+        [use(stream, plan) for plan in maps.plans(stream.name, stream.schema)]
+        for stream in found.schemas
     ]
-    validators: dict[str, RecordValidator] = {}
-    for one in plans:
-        stream, plan = one.stream, one.plan
-        if plan.is_used:
-            one.missing = lacking_for_events(plan, stream.schema, settings.events)
-            if not one.missing:
-                one.converter = one.counts.converter(
-                    stream, plan, settings.events, suppressions, now
-                )
-                if settings.validate_records:
-                    validators[stream.name] = RecordValidator(stream.schema)
-    of_plans = [
-        (one, record) for name, record in found.records for one in plans if one.stream.name == name
-    ]
+    of_uses = [(one, record) for schema, record in found.records for one in uses[schema]]
     if from_recording:  # (Before all times, each event is in the future. So nothing is counted.)
-        results = [one.converter.convert(record) for one, record in of_plans if one.converter]
+        results = [one.converter.convert(record) for one, record in of_uses if one.converter]
         given = (result.columns.get("event_time") for result in results if result)
         times = [unix_time(at, settings.events.zone) for at in given]
         as_of = max((at for at in times if isinstance(at, int)), default=0) + _CLOCK_AFTER
-    for one, record in of_plans:
-        validator = validators.get(one.stream.name)
-        one.add(record, validator.violation(record) if validator else None)
-    return plans
+    for (explained, converter, validator), record in of_uses:
+        explained.add(record, converter, validator.violation(record) if validator else None)
+    return [*plans.values()]

@@ -104,12 +104,15 @@ class StreamRegistry:
         msg = map_checks.lacking_message(plan.stream, missing)
         if set(missing) <= map_checks.FROM_SETTINGS.keys():
             return msg
+        columns = ", ".join(stream.schema["properties"])
+        msg += f" The stream has these columns: {columns}."
+        if set(missing) <= {*map_checks.misread_columns(plan, stream.schema)}:
+            return f"{msg} {map_checks.MISREAD_ADVICE}"
         from target_liveintent.mapping.proposals import advise_map  # noqa: PLC0415 (few runs)
 
-        columns = ", ".join(stream.schema["properties"])
         in_use = stream.name in self._settings.presets
         advice = advise_map(stream, self._settings.events, in_use=in_use)
-        return f"{msg} The stream has these columns: {columns}. {advice}"
+        return f"{msg} {advice}"
 
 
 def unmapped_message(streams: Iterable[str], mapped: Iterable[str]) -> str:

@@ -42,10 +42,10 @@ def explain(frame: Any, options: Mapping[str, object]) -> None:
     settings, plan = job.settings, StreamPlan.without_map(job.stream, job.columns)
     explained = description.Explained(stream, plan)
     listed = Suppressions(settings.suppression_path)
-    explained.converter = explained.counts.converter(stream, plan, settings.events, listed)
+    converter = explained.counts.converter(stream, plan, settings.events, listed)
     for batch in frame.limit(description.MAX_RECORDS).toArrow().to_batches():
-        for row in rows_of(batch, job.columns):
-            explained.add(*row)
+        for row, violation in rows_of(batch, job.columns):
+            explained.add(row, converter, violation)
     notes = [*listed.warnings, f"At most {description.MAX_RECORDS:,} rows are read."]
     failures = list(description.run_problems([explained], settings))
     streams = [description.describe(explained, settings)]

@@ -20,6 +20,20 @@ INPUTS: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "good": ([schema(), *orders(3), state(1)], {}),
     "a stream that is refused": ([schema("orders", ("id", "name"))], {}),
     "a second schema that is refused": ([schema(), *orders(2), schema(columns=("id",))], {}),
+    "a first schema that is refused": ([schema(columns=("id",)), schema(), *orders(2)], {}),
+    "a filter without its column": (
+        [schema(), *orders(3)],
+        {"stream_maps": {"orders": {**MAP, "__filter__": "get('status') != 'cancelled'"}}},
+    ),
+    "an event ID without its column": (
+        [schema(), *orders(2), schema(columns=("event_time", "email", "ID")), *orders(5)],
+        {"stream_maps": {"orders": {**MAP, "event_id": "get('id')"}}},
+    ),
+    "a filter with an alternative": (
+        [schema(), *orders(3)],
+        {"stream_maps": {"orders": {**MAP, "__filter__": "not _.get('is_test', False)"}}},
+    ),
+    "a consent that is not declared": ([schema(), order(1, consent=False), *orders(2)], {}),
     "no stream that gives events": ([schema("people", ("id",)), order(1, "people")], ONLY_ORDERS),
     "a misspelled column": (
         [schema(), order(1)],
@@ -44,6 +58,10 @@ def test_exit_code(target: Launcher, sandbox: Sandbox, name: str) -> None:
     run = target.run(*messages, **settings)
     assert run.code in {0, 1}, run.log
     requests = sandbox.stats.requests
+    if name == "a filter without its column":
+        assert (requests, "the column 'status', which '__filter__'" in run.last_line) == (0, True)
+    if name == "a consent that is not declared":
+        assert (sandbox.stats.accepted, run.summary["orders"].drops) == (2, {"no_consent": 1})
     explained = target.explain(*messages, **settings)
     assert explained.code == run.code, explained.stdout + explained.log
     assert sandbox.stats.requests == requests

@@ -17,8 +17,9 @@ from singer_sdk.mapper import CustomStreamMap
 
 from target_liveintent.conversions import coerce
 from target_liveintent.errors import StreamMappingError
-from target_liveintent.mapping.expressions import Compiler, Path
+from target_liveintent.mapping.expressions import Compiler
 from target_liveintent.mapping.functions import FUNCTIONS, getter
+from target_liveintent.mapping.reading import Path
 from target_liveintent.mapping.stream_maps import MappingFailed, StreamMaps, StreamPlan
 
 COLUMNS = (
@@ -219,11 +220,10 @@ def test_which_columns_are_read(expression: str, reads: str | None) -> None:
     assert plan({"email": expression}).reads == (None if found is None else found | coerce.COLUMNS)
 
 
-def absent(expression: str, known: Path) -> list[str]:
-    """Return what an expression reads, of which only one path is known."""
-    groups = Compiler({"config": {}}).compile("x", expression).reads
-    found = [path for group in groups if group.isdisjoint({(), known}) for path in group]
-    return sorted(".".join(path) for path in set(found))
+def absent(expression: str, known: Path, **how: bool) -> list[str]:
+    """Return what an expression lacks, if only one of the paths that it reads is there."""
+    reading = Compiler({"config": {}}).compile("x", expression).reading
+    return sorted(".".join(path) for path in reading.lacks(lambda path: path != known, **how))
 
 
 PATHS_READ = {
@@ -275,6 +275,77 @@ def test_paths(expression: str, known: Path, paths: str) -> None:
     Of alternatives, one that is known is enough, where they are values and no conditions.
     """
     assert absent(expression, known) == paths.split()
+
+
+PROTECTING = {
+    # A constant says what holds without the column, and one side of an `or` is enough.
+    "": (
+        *("coalesce(get('b'), False)", "coalesce(get('b'), '')", "_.get('b', False)"),
+        *("lower(_.get('b', '')) != 'x'", "_.get('b', get('a'))", "get('b') or 'x'"),
+        *("get('b') or get('a')", "not coalesce(get('b'), False)", "coalesce(b, config['x'])"),
+        *("get('b') == 'x' or get('a') == 'y'", "get('b') in ('x', 'y') or get('a')"),
+        *("get('b') is True or get('a') is False", "is_true(get('b')) or a and coalesce(b, 0)"),
+        *("number(get('b') or get('a')) > 0", "coalesce(get('b'), get('a')) is None"),
+        "(get('b') or get('a')) != 'x'",
+        *("lower(get('b') or get('a')) not in ('x',)", "record.get('b', 1) if a else None"),
+    ),
+    "b": (
+        # A constant that only keeps the rest from failing says nothing.
+        *("(_.get('b') or {}).get('c')", "_.get('b', {}).get('c')", "_.get('b', None)"),
+        *("(get('b') or '') != 'x'", "(get('b') or 0) == 0", "get('b') or False"),
+        *("coalesce(get('b'), None)", "coalesce(get('b'), {}).get('c')", "[*(get('b') or [])]"),
+        # Without its column, a side would let everything pass.
+        *("not get('b') or get('a')", "get('b') != 'x' or get('a') == 'x'"),
+        *("get('b') is None or get('a')", "get('b') not in ('x',) or a", "a == 'x' or not b"),
+        *("get('b') in ('x', None) or a", "get('b') == config['x'] or a", "get('b') == a or a"),
+        *("(get('b') or 0) == 0 or a", "(False if b else True) or a", "f'{b}' or a"),
+        *("{'x': False}.get(get('b'), True) or a", "get('b') < 5 or a"),
+        # A test of several columns needs all of them.
+        *("not (get('b') or get('a'))", "not is_true(get('a') or get('b'))"),
+        *("False if get('b') or get('a') else True", "(get('b') or get('a')) is None"),
+        *("is_true(get('b') or get('a')) == False", "get('b') and get('a')", "get('a') == b"),
+        *("get('a') if get('b') else None", "[x for x in a if x != get('b')]", "f'{a}-{b}'"),
+        *("coalesce(get('b'), get('a')) + get('b')", "coalesce(get('b') + a, get('b'))"),
+    ),
+    "b c": ("coalesce(get('b') + get('a'), get('c'))", "get('b') or get('c')"),
+}
+
+
+@pytest.mark.parametrize(
+    ("expression", "paths"), [(one, paths) for paths, group in PROTECTING.items() for one in group]
+)
+def test_what_an_expression_that_protects_lacks(expression: str, paths: str) -> None:
+    """Without a column, a filter must not let pass what it is to keep back."""
+    assert absent(expression, ("a",), protects=True) == paths.split()
+
+
+CLOSED = (
+    *("get('a')", "a", "lower(a) == 'x'", "is_true(get('a'))", "get('a') is False", "'x' and a"),
+    *("get('a') in ('x', '')", "{'x': 1}.get(get('a'))", "{'x': 1}.get(a, 0)", "a is True == 1"),
+)
+OPEN = (
+    *("not get('a')", "get('a') is None", "get('a') != 'x'", "(a or False) is False", "a > 0"),
+    *(
+        "{'x': 0}.get(a, 1)",
+        "a not in 'xy'",
+        "1 if a else 2",
+        "get('a') in ('x', None)",
+        "'x' in a",
+    ),
+    *("get('a') in 'xy'", "lower(a) in ('', 'x')", "f'{a}'"),
+)
+
+
+@pytest.mark.parametrize(
+    ("expression", "is_closed"),
+    [
+        *((one, True) for one in CLOSED),
+        *((one, False) for one in OPEN),
+    ],
+)
+def test_what_fails_closed(expression: str, is_closed: bool) -> None:
+    """Without its columns, such an expression is not true."""
+    assert Compiler({}).compile("x", expression).reading.fails_closed == is_closed
 
 
 @pytest.mark.parametrize("name", [*FUNCTIONS])

@@ -39,10 +39,18 @@ def test_did_you_mean(name: str, known: list[str], near: str | None) -> None:
     assert did_you_mean(name, known) == (f"; did you mean '{near}'?" if near else "")
 
 
-def unknown(expression: str, schema: dict[str, Any]) -> list[str]:
-    """Return what is said of an expression for `value`."""
-    plan = StreamPlan("s", True, origins={"value": Compiler({}).compile("value", expression)})
+def unknown(expression: str, schema: dict[str, Any], column: str = "value") -> list[str]:
+    """Return what is said of an expression for a column."""
+    plan = StreamPlan("s", True, origins={column: Compiler({}).compile(column, expression)})
     return [said.removeprefix("in the map of 's', ") for said in misspelled(plan, schema)]
+
+
+def lacking(expressions: dict[str, str], schema: dict[str, Any]) -> list[str]:
+    """Return what a stream with a map of these expressions lacks."""
+    compiler = Compiler({"config": {}})
+    origins = {column: compiler.compile(column, one) for column, one in expressions.items()}
+    plan = StreamPlan("s", True, properties=("event_time", "email"), origins=origins)
+    return lacking_for_events(plan, schema, DEFAULTS)
 
 
 PRICE = {"type": "object", "properties": {"amount": {}, "any": {"type": "object"}}}
@@ -56,7 +64,7 @@ PRICE = {"type": "object", "properties": {"amount": {}, "any": {"type": "object"
         ("prise.amount", "; did you mean 'price'?"),
         ("zzz", "."),
         ("price.0", "."),
-        ("net.price", ". To read the column whose name has a dot, write _.get('net.price')."),
+        ("net.price", "; to read the column whose name has a dot, write _.get('net.price')"),
     ],
 )
 def test_unknown_reads(path: str, hint: str) -> None:
@@ -146,12 +154,58 @@ def test_unknown_columns() -> None:
 def test_a_name_that_is_in_no_record(expression: str, lacks: str | None) -> None:
     """It ends the run before the first record; with `get`, a column may be absent."""
     schema = {"properties": {"email": {}}}
-    for column in ("event_time", "__filter__"):
-        made = Compiler({"config": {}}).compile(column, expression)
-        plan = StreamPlan("s", True, properties=("event_time", "email"), origins={column: made})
-        wanted = [] if lacks is None else [lacks.format(column)]
-        assert lacking_for_events(plan, schema, DEFAULTS) == wanted
-        assert lacking_for_events(plan, {**schema, "additionalProperties": True}, DEFAULTS) == []
+    wanted = [] if lacks is None else [lacks.format("value")]
+    assert lacking({"value": expression}, schema) == wanted
+    assert lacking({"value": expression}, {**schema, "additionalProperties": True}) == []
+
+
+PAID = {"properties": {"status": {}, "paid_at": {}, "a.b": {}, "guest": PRICE}}
+
+
+@pytest.mark.parametrize(
+    ("expression", "lacks"),
+    [
+        ("get('state') == 'paid'", "state"),
+        ("[get('state')][0]", "state"),
+        ("_.get('state')", "state"),
+        ("state == 'paid' or status", "state"),
+        ("lower(get('statsu'))", "statsu' (did you mean 'status'?)"),
+        ("get('guest.amout')", "guest.amout' (did you mean 'amount'?)"),
+        ("get('a.b')", "a.b' (to read the column whose name has a dot, write _.get('a.b'))"),
+        # It is read from the record, or there is an alternative, or nothing is known.
+        *((one, None) for one in ("get('consent')", "not get('_sdc_deleted_at')", "_.items()")),
+        *((one, None) for one in ("coalesce(get('x'), get('consent'))", "get('consent.given')")),
+        ("get('guest.consent')", "guest.consent"),
+        *((one, None) for one in ("coalesce(get('state'), status)", "_.get('state', 'paid')")),
+        *((one, None) for one in ("get('guest.any.state')", "get('status.0.x')", "True", "self")),
+    ],
+)
+def test_a_column_that_an_expression_needs(expression: str, lacks: str | None) -> None:
+    """What decides which events are sent, when and as what needs its columns, with `get` as well.
+
+    A SCHEMA names its columns, even if it allows others, unless it names none at all.
+    """
+    path, _, hint = (lacks or "").partition("'")
+    for column in ("__filter__", "event_id", "event_time"):
+        said = f"the column '{path}', which '{column}' reads{hint}"
+        for schema in (PAID, {**PAID, "additionalProperties": True}):
+            assert lacking({column: expression}, schema) == ([said] if lacks else [])
+            assert not [one for one in unknown(expression, schema, column) if path in one and lacks]
+        for empty in ({"properties": {}}, {"properties": {}, "additionalProperties": True}):
+            assert lacking({column: expression}, empty) == []
+
+
+@pytest.mark.parametrize(
+    ("expression", "lacks"),
+    [
+        *((one, True) for one in ("not get('opt_out')", "get('opt_out') is None", "get('x') != 1")),
+        *((one, False) for one in ("get('opt_in')", "get('opt_out') is False", "get('consent')")),
+        *((one, False) for one in ("not coalesce(get('opt_out'), False)", "not get('status')")),
+    ],
+)
+def test_a_consent_that_would_be_given_without_its_column(expression: str, lacks: bool) -> None:
+    """Nobody agrees by a column that is not there; a map that sends nobody then may run."""
+    assert bool(lacking({"consent": expression}, PAID)) == lacks
 
 
 @pytest.mark.parametrize(
@@ -174,8 +228,8 @@ def test_absent_streams(named: list[str], came: str, absent: list[tuple[str, str
 ALL = ["event_time", "email", "pixel_id", "source"]
 
 
-def lacking(properties: list[str], defaults: EventDefaults) -> list[str]:
-    """Return what a stream with these columns lacks."""
+def lacking_as_it_is(properties: list[str], defaults: EventDefaults) -> list[str]:
+    """Return what a stream with these columns, and without a map, lacks."""
     return lacking_for_events(StreamPlan.without_map("s", properties), {}, defaults)
 
 
@@ -196,13 +250,13 @@ def test_missing_columns(
     properties: list[str], defaults: EventDefaults, missing: list[str]
 ) -> None:
     """Everything that a stream lacks has a phrase of its own."""
-    phrases = lacking(properties, defaults)
+    phrases = lacking_as_it_is(properties, defaults)
     assert len(phrases) == len(missing)
     assert all(name in phrase for phrase, name in zip(phrases, missing, strict=True))
 
 
 def test_what_a_setting_can_supply() -> None:
     """The settings supply exactly the phrases that disappear when they are set."""
-    missing = lacking([], BARE)
-    supplied = set(missing) - set(lacking([], DEFAULTS))
+    missing = lacking_as_it_is([], BARE)
+    supplied = set(missing) - set(lacking_as_it_is([], DEFAULTS))
     assert supplied == FROM_SETTINGS.keys()

@@ -74,8 +74,34 @@ def test_a_stream_that_a_map_drops() -> None:
     """It lacks nothing, because it is not to give events, and its records are not counted."""
     (made,) = inspected(schema(["id"]), record(RECORD), maps={"orders": None})
     described = describe(made, settings())
-    assert (made.missing, made.converter, described.records) == ([], None, None)
+    assert (made.missing, made.gives_events, described.records) == ([], False, None)
     assert (described.use, described.fields) == ("dropped", {})
+
+
+def test_each_record_is_judged_by_the_schema_before_it() -> None:
+    """A column that is declared later says nothing of the records before; the section is one."""
+    columns = ("id", "event_time", "email")
+    first, second, *_ = (record({**RECORD, "id": number, "value": 1}) for number in range(2))
+    more = schema((*columns, "consent"), keys=["id"])
+    (made,) = inspected(schema(columns, keys=["id"]), first, more, second, more, recorded=True)
+    assert outcomes(made.counts) == {"sent": 1, "no_consent": 1}
+    assert "consent" in made.plan.properties
+    assert [one.event.purchase_data.value for one in made.conversions] == [1]
+
+
+def test_a_schema_that_cannot_be_used() -> None:
+    """A run ends there, whatever comes later; so the SCHEMA is the one that is described."""
+    columns = ("id", "event_time", "email", "status")
+    maps = {"orders": {"__filter__": "get('status') == 'paid'"}}
+    paid = record({**RECORD, "status": "paid"})
+    good, bad = schema(columns), schema((*columns[:3], "statsu"))
+    (made,) = inspected(good, paid, bad, paid, good, paid, maps=maps, recorded=True)
+    assert (outcomes(made.counts), made.counts.unmapped, made.is_refused) == ({"sent": 2}, 1, True)
+    described = describe(made, settings())
+    assert described.lacks == [
+        "the column 'status', which '__filter__' reads (did you mean 'statsu'?)"
+    ]
+    assert (described.advice or "").startswith("Correct the name in the map, or select the column")
 
 
 @pytest.mark.parametrize(

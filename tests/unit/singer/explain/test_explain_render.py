@@ -24,6 +24,8 @@ SITUATIONS: dict[str, tuple[dict[str, Any], ...]] = {
     # A page is named as a source of decision IDs only where the stream has it.
     "a page": (schema((*EVENT, "source_url")), {}),
     "a page beside a decision ID": (schema(("event_time", "decision_id", "source_url")), {}),
+    # A column that the SCHEMA lacks fills a field if a record has it.
+    "a consent that is not declared": (schema(EVENT), {}, {"consent": False}),
     # Only a stream that cannot produce any event is said to lack something.
     "a stream without times": (schema(("email", "pixel_id", "source")), {}),
     "a stream that lacks nothing": (schema(ALL), {}),

@@ -1,0 +1,130 @@
+"""What an expression of a stream map reads, and what it makes of columns that are not there."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+Path = tuple[str, ...]
+"""A column, and the steps into it."""
+_NOTHING: tuple[Any, ...] = (None, {}, [], ())
+"""Constants that only let the rest of an expression work, as in `_.get('client', {}).get('id')`."""
+
+
+class Reading(NamedTuple):
+    """What an expression reads: its tree, and the path that each node of it reads, if any."""
+
+    tree: ast.expr
+    paths: Mapping[ast.AST, Path]
+
+    def lacks(self, is_absent: Callable[[Path], bool], *, protects: bool = False) -> set[Path]:
+        """Return the absent paths for which the expression has no alternative that is there.
+
+        Alternatives are the arguments of a `coalesce`, the sides of an `or`, and the default of
+        `_.get`. For an expression that `protects`, a constant is one, too, because with it the
+        author says what holds without the column, and so is a condition that is false then.
+        """
+        return _Search(self.paths, is_absent, protects).of(self.tree)
+
+    @property
+    def fails_closed(self) -> bool:
+        """Whether the expression is certainly not true if the columns that it reads are absent."""
+        return _fails_closed(self.tree, self.paths)
+
+
+class _Search(NamedTuple):
+    """The search for what expressions lack; the attributes are those of `Reading.lacks`."""
+
+    paths: Mapping[ast.AST, Path]
+    is_absent: Callable[[Path], bool]
+    protects: bool
+
+    def of(self, node: ast.AST, *, in_test: bool = False) -> set[Path]:
+        """Return what a part lacks. Within a test, such as in a `not`, an `or` is no choice."""
+        path = self.paths.get(node)
+        own = [] if path is None else [{path} if self.is_absent(path) else set[Path]()]
+        sides = self._alternatives(node, in_test=in_test)
+        if own or sides:
+            lacking = [*own, *(self.of(side, in_test=in_test) for side in sides)]
+            return set().union(*lacking) if all(lacking) else set()
+        tests = _tests(node)
+        children = ast.iter_child_nodes(node)
+        return set().union(*(self.of(one, in_test=in_test or one in tests) for one in children))
+
+    def _alternatives(self, node: ast.AST, *, in_test: bool) -> list[ast.expr]:
+        match node:
+            case ast.Call(func=ast.Name(id="coalesce"), args=arguments):
+                return self._without_constants(arguments, _NOTHING)
+            case ast.Call(args=[_, default]) if node in self.paths:
+                return self._without_constants([default], _NOTHING)
+            case ast.BoolOp(op=ast.Or(), values=sides) if not in_test:
+                if all(map(self._is_choice, sides)):
+                    # (`(x or '')` and `(x or 0)` are how to write that x may be null.)
+                    return self._without_constants(sides, (*_NOTHING, "", 0, False))
+        return []
+
+    def _is_choice(self, side: ast.expr) -> bool:
+        if self.protects:
+            return _fails_closed(side, self.paths)
+        return not isinstance(side, (ast.Compare, ast.UnaryOp))
+
+    def _without_constants(
+        self, sides: Iterable[ast.expr], nothing: tuple[Any, ...]
+    ) -> list[ast.expr]:
+        if self.protects:
+            return [one for one in sides if _constant(one, ...) not in nothing]
+        return [one for one in sides if _constant(one, ...) is ...]
+
+
+def _tests(node: ast.AST) -> list[ast.expr]:
+    """Return the parts of a node of which only the truth matters, and perhaps that it is false."""
+    match node:
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return [operand]
+        case ast.IfExp(test=test):
+            return [test]
+        case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq() | ast.Is() | ast.IsNot()]):
+            sides = [left, *node.comparators]
+            if any(_constant(one, ...) in (None, True, False) for one in sides):
+                return sides
+    return []
+
+
+def _fails_closed(tree: ast.expr, paths: Mapping[ast.AST, Path]) -> bool:
+    """Return whether an expression is certainly not true if its columns are null."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Not() | ast.IfExp() | ast.JoinedStr():
+                return False
+            case ast.Call(func=ast.Attribute(attr="get"), args=[_, default]):
+                if node not in paths and _constant(default, ...):
+                    return False
+            case ast.Compare(left=left):
+                values = _values_sought(node)
+                # (What stands for null, as in `(x or 0) == 0`, is usually a falsy constant.)
+                if None in values or not (left in paths or all(values)):
+                    return False
+    return True
+
+
+def _values_sought(compared: ast.Compare) -> list[Any]:
+    """Return the constants that a comparison looks for; None for what may be true of null."""
+    values: list[Any] = []
+    for operator, other in zip(compared.ops, compared.comparators, strict=True):
+        value = _constant(other, None)
+        if isinstance(operator, (ast.Eq, ast.Is)):
+            values.append(value)
+        elif isinstance(operator, ast.In) and isinstance(value, (tuple, list, set)):
+            values.extend(value)
+        else:
+            values.append(None)
+    return values
+
+
+def _constant(node: ast.expr, otherwise: Any) -> Any:
+    """Return the value of a constant, which may consist of constants; `otherwise` if it is none."""
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return otherwise
