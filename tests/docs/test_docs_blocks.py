@@ -18,6 +18,7 @@ from needs import not_installed
 from target_liveintent import config
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.mapping.map_checks import lacking_for_events
 from target_liveintent.mapping.stream_maps import RecordConverter, Stream, StreamMaps
 from target_liveintent.privacy.suppression import Suppressions
 
@@ -175,6 +176,7 @@ def _converted(settings: dict[str, Any], record: dict[str, Any]) -> Conversion |
     (name,) = settings["stream_maps"].keys() - {"__else__"}
     stream = Stream(name, {"properties": {key: {} for key in record}}, ("id",))
     (plan,) = maps.plans(stream.name, stream.schema)
+    assert lacking_for_events(plan, stream.schema, checked.events) == []
     builder = EventBuilder(stream.name, plan.properties, (), checked.events, Suppressions(None))
     return RecordConverter(plan, builder, Counter(), lambda: NOW).convert(record)
 

@@ -18,7 +18,7 @@ from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.model import Conversion
 from target_liveintent.mapping import presets
-from target_liveintent.mapping.map_checks import misspelled
+from target_liveintent.mapping.map_checks import misread_columns, misspelled
 from target_liveintent.mapping.presets import NULL_VALUES, PRESETS, likely_preset
 from target_liveintent.mapping.stream_maps import RecordConverter, StreamMaps, StreamPlan
 
@@ -352,6 +352,30 @@ def test_what_a_preset_reads_is_no_mistake() -> None:
     (made,) = maps.plans("orders", schema)
     (said,) = misspelled(made, schema)
     assert "'value' reads 'totl'" in said
+
+
+NEEDED = {
+    "shopify": {"id", "test", "cancelledAt", "displayFinancialStatus"},
+    "shopify_rest": {"id", "test", "cancelled_at", "financial_status"},
+    "salesforce_opportunity": {"Id", "IsWon", "IsDeleted"},
+    "salesforce_lead": {"Id", "IsDeleted", "LeadSource", "CreatedDate"},
+    "stripe_charges": {"id", "created", "paid", "captured", "livemode", "refunded", "status"},
+    "postgres_orders": {"id", "status"},
+}
+"""Columns without which a run ends. All others can be absent in a source, or have an alternative."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_preset_needs(name: str) -> None:
+    """Without what decides which records are sent, and under which ID, none is sent."""
+    record = sample(name, NOW).record
+    needed = set()
+    for column in record:
+        schema = {"type": "object", "properties": dict.fromkeys(record.keys() - {column}, {})}
+        if lacking := misread_columns(plan(name), schema):
+            assert len(lacking) == 1
+            needed.add(column)
+    assert needed == NEEDED[name]
 
 
 # Which preset
