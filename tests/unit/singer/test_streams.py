@@ -122,6 +122,44 @@ def test_a_preset_is_advised_once(is_in_use: bool) -> None:
     assert ("`presets: {charges: stripe_charges}`" in str(raised.value)) == (not is_in_use)
 
 
+PAID = {**MAP, "__filter__": "get('status') == 'paid'", "ip": "get('statsu')"}
+SHOP = ("id", "test", "cancelledAt", "processedAt", "displayFinancialStatus", "ip")
+
+
+@pytest.mark.parametrize(
+    ("given", "good", "absent", "counted_as", "reads"),
+    [
+        ({"maps": {"orders": PAID}}, ("created", "mail", "status"), "status", "orders", "'status'"),
+        (
+            {"maps": {"paid": {**PAID, "__source__": "ord*"}, "__else__": None}},
+            *(("created", "mail", "status"), "status", "paid", "'status'"),
+        ),
+        ({"presets": {"orders": "shopify"}}, SHOP, "test", "orders", "'test'"),
+        ({"presets": {"orders": "shopify"}}, SHOP, "id", "orders", "'id'"),
+    ],
+)
+def test_a_column_that_protects_disappears(
+    caplog: pytest.LogCaptureFixture,
+    given: dict[str, Any],
+    good: tuple[str, ...],
+    absent: str,
+    counted_as: str,
+    reads: str,
+) -> None:
+    """The run ends at the SCHEMA that does not have it, and says what to do, once."""
+    found = Registering(**given)
+    found.send("orders", good)
+    assert found.gives_events[-1]
+    caplog.clear()
+    with pytest.raises(StreamMappingError) as raised:
+        found.send("orders", [f"{name}_" if name == absent else name for name in good])
+    said = str(raised.value)
+    assert f"stream '{counted_as}' cannot produce any event: it lacks the column {reads}" in said
+    assert f"(did you mean '{absent}_'?). The stream has these columns: " in said
+    assert "Correct the name in the map, or select the column in the tap. If the source" in said
+    assert not any(reads in line for line in caplog.messages)
+
+
 MAPPED = ("created", "mail")
 COPY = {**MAP, "__source__": "orders"}
 SKIPPED = "stream '{}' is skipped: no stream map names it{}"
