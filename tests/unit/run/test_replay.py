@@ -59,6 +59,9 @@ def replayed(letter: dict[str, Any], **choice: bool) -> tuple[FakeRun, str]:
     ("letter", "outcome"),
     [
         (GOOD, "sent"),
+        # A table of dead letters has all columns; only an answer that is kept counts.
+        ({**GOOD, "consent": None, "value": None}, "sent"),
+        ({**GOOD, "consent": "no"}, "dropped: no_consent"),
         (
             {**GOOD, "reason": "invalid_event_time", "event_time": "?"},
             "rejected: invalid_event_time",
