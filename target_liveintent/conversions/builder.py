@@ -84,9 +84,8 @@ class EventBuilder:
         self.suppressions = suppressions or None
         self.columns = tuple(field.name for field in coerce.FIELDS if field.name in there)
         self._expected = frozenset(self.columns)
-        self._read = tuple(
-            field.name for field in coerce.FIELDS if field.name in there | self.undeclared
-        )
+        read = there | self.undeclared
+        self._read = tuple(field.name for field in coerce.FIELDS if field.name in read)
         self.kept_parameters = URL_PARAMETERS[defaults.url_parameters]
         self.identifying = frozenset(coerce.IDENTIFYING).intersection(there)
         self.hashed = tuple(name for name in IDENTITY_COLUMNS if name in there)
@@ -213,10 +212,9 @@ class EventBuilder:
 
     def _check_allowed(self, mapped: Mapping[str, Any], identity: Identity) -> None:
         """Reject a record of a person who must not be sent; this comes before all other checks."""
-        has_answer = "consent" in self.undeclared and "consent" in mapped
-        if (has_answer or "consent" in self._expected) and not coerce.consent(
-            mapped.get("consent")
-        ):
+        is_read = "consent" in mapped and "consent" in self._read
+        is_asked = is_read or "consent" in self._expected
+        if is_asked and not coerce.consent(mapped.get("consent")):
             _reject("no_consent", "consent")
         if self.suppressions:
             if self.suppressions.contains(identity):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 Path = tuple[str, ...]
@@ -42,52 +42,49 @@ class _Search(NamedTuple):
 
     def of(self, node: ast.AST, *, in_test: bool = False) -> set[Path]:
         """Return what a part lacks. Within a test, such as in a `not`, an `or` is no choice."""
-        path = self.paths.get(node)
-        own = [] if path is None else [{path} if self.is_absent(path) else set[Path]()]
         sides = self._alternatives(node, in_test=in_test)
-        if own or sides:
-            lacking = [*own, *(self.of(side, in_test=in_test) for side in sides)]
+        lacking = [self.of(side, in_test=in_test) for side in sides]
+        if (path := self.paths.get(node)) is not None:
+            lacking.append({path} if self.is_absent(path) else set())
+        if lacking:
             return set().union(*lacking) if all(lacking) else set()
-        tests = _tests(node)
-        children = ast.iter_child_nodes(node)
+        tests, children = _tests(node), ast.iter_child_nodes(node)
         return set().union(*(self.of(one, in_test=in_test or one in tests) for one in children))
 
     def _alternatives(self, node: ast.AST, *, in_test: bool) -> list[ast.expr]:
+        sides: Sequence[ast.expr] = ()
+        nothing = _NOTHING
         match node:
             case ast.Call(func=ast.Name(id="coalesce"), args=arguments):
-                return self._without_constants(arguments, _NOTHING)
+                sides = arguments
             case ast.Call(args=[_, default]) if node in self.paths:
-                return self._without_constants([default], _NOTHING)
-            case ast.BoolOp(op=ast.Or(), values=sides) if not in_test:
-                if all(map(self._is_choice, sides)):
-                    # (`(x or '')` and `(x or 0)` are how to write that x may be null.)
-                    return self._without_constants(sides, (*_NOTHING, "", 0, False))
-        return []
+                sides = [default]
+            case ast.BoolOp(op=ast.Or(), values=values) if not in_test:
+                # (`(x or '')` and `(x or 0)` are how to write that x may be null.)
+                sides, nothing = values, (*_NOTHING, "", 0, False)
+                if not all(map(self._is_choice, sides)):
+                    return []
+        constants = [(side, _constant(side, ...)) for side in sides]
+        return [
+            side
+            for side, value in constants
+            if value is ... or (self.protects and value not in nothing)
+        ]
 
     def _is_choice(self, side: ast.expr) -> bool:
         if self.protects:
             return _fails_closed(side, self.paths)
         return not isinstance(side, (ast.Compare, ast.UnaryOp))
 
-    def _without_constants(
-        self, sides: Iterable[ast.expr], nothing: tuple[Any, ...]
-    ) -> list[ast.expr]:
-        if self.protects:
-            return [one for one in sides if _constant(one, ...) not in nothing]
-        return [one for one in sides if _constant(one, ...) is ...]
-
 
 def _tests(node: ast.AST) -> list[ast.expr]:
     """Return the parts of a node of which only the truth matters, and perhaps that it is false."""
     match node:
-        case ast.UnaryOp(op=ast.Not(), operand=operand):
-            return [operand]
-        case ast.IfExp(test=test):
+        case ast.UnaryOp(op=ast.Not(), operand=test) | ast.IfExp(test=test):
             return [test]
-        case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq() | ast.Is() | ast.IsNot()]):
-            sides = [left, *node.comparators]
-            if any(_constant(one, ...) in (None, True, False) for one in sides):
-                return sides
+        case ast.Compare(ops=[ast.Eq() | ast.NotEq() | ast.Is() | ast.IsNot()]):
+            sides = [node.left, *node.comparators]
+            return sides if any(_constant(one, ...) in (None, True, False) for one in sides) else []
     return []
 
 
@@ -101,25 +98,21 @@ def _fails_closed(tree: ast.expr, paths: Mapping[ast.AST, Path]) -> bool:
                 if node not in paths and _constant(default, ...):
                     return False
             case ast.Compare(left=left):
-                values = _values_sought(node)
                 # (What stands for null, as in `(x or 0) == 0`, is usually a falsy constant.)
+                values = _values_sought(node)
                 if None in values or not (left in paths or all(values)):
                     return False
     return True
 
 
 def _values_sought(compared: ast.Compare) -> list[Any]:
-    """Return the constants that a comparison looks for; None for what may be true of null."""
-    values: list[Any] = []
-    for operator, other in zip(compared.ops, compared.comparators, strict=True):
-        value = _constant(other, None)
-        if isinstance(operator, (ast.Eq, ast.Is)):
-            values.append(value)
-        elif isinstance(operator, ast.In) and isinstance(value, (tuple, list, set)):
-            values.extend(value)
-        else:
-            values.append(None)
-    return values
+    """Return the constants that a comparison looks for; with None if it may be true of null."""
+    match compared:
+        case ast.Compare(ops=[ast.Eq() | ast.Is()], comparators=[other]):
+            return [_constant(other, None)]
+        case ast.Compare(ops=[ast.In()], comparators=[ast.Tuple() | ast.List() as others]):
+            return [_constant(other, None) for other in others.elts]
+    return [None]
 
 
 def _constant(node: ast.expr, otherwise: Any) -> Any:
