@@ -278,7 +278,9 @@ def window_end(columns: Mapping[str, Any], defaults: EventDefaults) -> int | Non
     event_time = coerce.unix_time(columns.get("event_time"), defaults.zone)
     if not isinstance(event_time, int):
         return None
-    source = coerce.source(columns.get("source")) or defaults.source
+    source = coerce.source(columns.get("source"))
+    if source is None:
+        source = defaults.source
     window = model.WINDOWS.get(str(source), max(model.WINDOWS.values()))
     end = event_time + window - model.MARGIN
     return end if end <= _LAST_TIME else None
