@@ -62,7 +62,8 @@ class EventBuilder:
     Attributes:
         columns: Our columns that the stream has; `identifying` are those that say whose conversion
             it is, and of those that are `hashed`, an identity is made.
-        causes: Counts why columns were left out: `value: "9,99" is not a number`, without data.
+        causes: Counts why columns were left out: `value: a value of the form 9,99 is not a number`,
+            without data.
     """
 
     def __init__(  # noqa: PLR0913 (an argument for each thing that it is made of)
@@ -243,7 +244,8 @@ class EventBuilder:
             value = coerce.COERCIONS[name](columns.get(name))
             values[name] = getattr(self.defaults, name) if value is None else value
             if values[name] in (None, coerce.UNUSABLE):
-                _reject(f"invalid_{name}", name)
+                held = coerce.shown(columns.get(name)) if name == "source" else None
+                _reject(f"invalid_{name}", name, held)
         return values
 
     def _optional_values(self, columns: dict[str, Any], notes: list[str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import math
+import pathlib
 import re
 import socket
 import unicodedata
@@ -20,6 +21,8 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
 from target_liveintent.conversions.model import DAY, WINDOWS
+from target_liveintent.files import word_table
+from target_liveintent.privacy.addresses import holds_address
 from target_liveintent.privacy.identity import IDENTITY_COLUMNS, is_placeholder
 from target_liveintent.privacy.redaction import LONGEST_TEXT
 
@@ -49,23 +52,43 @@ UNUSABLE: Final = Unusable()
 
 
 def shape(value: Any) -> str:
-    """Return how a value is written, without its data: digits are 9, and letters are x."""
+    """Say how a value is written, without its data: digits are 9, and words are x."""
     is_huge = isinstance(value, int) and value.bit_length() > _LONGEST_ID_BITS
     if is_huge or isinstance(value, (bool, dict, list, tuple)):
         return f"a value of the type {type(value).__name__}"
     plain = re.sub(r"[^\W\d_]+", "x", re.sub(r"\d", "9", str(value)[:LONGEST_TEXT].strip()))
     cut = plain if len(plain) <= _LONGEST_SHAPE else f"{plain[:_LONGEST_SHAPE]}…"
-    return f'"{"".join(c if c.isprintable() else "?" for c in cut)}"'
+    return f"a value of the form {''.join(c if c.isprintable() else '?' for c in cut)}"
+
+
+def shown(value: Any) -> str | None:
+    """Return a value of `source` as messages show it; None if the record has none.
+
+    What is long or holds an address is only described.
+    """
+    plain = text(value)
+    if plain is None:
+        return None
+    is_short = isinstance(plain, str) and len(plain) <= _LONGEST_SHOWN and plain.isprintable()
+    if is_short and not holds_address(str(plain)):
+        return f"'{plain}'"
+    return cause_of(value, "cannot be used")
 
 
 def cause_of(value: Any, unusable: str) -> str:
-    """Return why a value cannot be used, without its data: `"99.99" is not a whole number`."""
+    """Return why a value cannot be used, without its data.
+
+    For example: `a value of the form 99.99 is not a whole number`.
+    """
     return value.cause if isinstance(value, Unusable) else f"{shape(value)} {unusable}"
 
 
 # Texts that stand for null: a stream map's str(null) is `None`; taps write `null` and `NaN`.
 _EMPTY_TEXTS = frozenset({"", "None", "null", "NULL", "NaN", "nan"})
+_INFINITE_TEXTS = frozenset({"Infinity", "-Infinity", "inf", "-inf"})
+"""How programs write numbers that are infinite: unusable also where a text is expected."""
 _LONGEST_SHAPE = 24
+_LONGEST_SHOWN = 40
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _INT64 = 2**63
 _LONGEST_ID_BITS = 128
@@ -91,7 +114,12 @@ _LI_DID = re.compile(  # (A pattern that begins with a plain text is fast.)
 """The parameter, and its value if that is a UUID. `old_li_did` is another parameter."""
 _LEVELS = 5
 """How often a URL in a parameter may be encoded, plus one."""
-_CURRENCY = re.compile(r"[A-Za-z]{3}")
+DECIMALS = {
+    code: int(exponent)
+    for exponent, codes in word_table(pathlib.Path(__file__).with_name("currencies.txt")).items()
+    for code in codes
+}
+"""The number of decimals of each currency of ISO 4217."""
 _FLAGS = {
     **dict.fromkeys(("true", "t", "yes", "y", "1"), 1),
     **dict.fromkeys(("false", "f", "no", "n", "0"), 0),
@@ -121,7 +149,8 @@ def text(value: Any) -> str | Unusable | None:  # noqa: PLR0911 (a table of type
         if stripped in _EMPTY_TEXTS:
             return None
         has_surrogate = not stripped.isascii() and _SURROGATE.search(stripped)
-        return UNUSABLE if has_surrogate or len(stripped) > LONGEST_TEXT else stripped
+        is_unusable = has_surrogate or len(stripped) > LONGEST_TEXT or stripped in _INFINITE_TEXTS
+        return UNUSABLE if is_unusable else stripped
     if value is None:
         return None
     if isinstance(value, bool):
@@ -270,10 +299,11 @@ def source(value: Any) -> str | Unusable | None:
 
 
 def currency_code(value: Any) -> str | Unusable | None:
-    """Return three letters in upper case."""
+    """Return a code of ISO 4217 in upper case."""
     if not isinstance(plain := text(value), str):
         return plain
-    return plain.upper() if _CURRENCY.fullmatch(plain) else UNUSABLE
+    code = plain.upper()  # (Of some letters that are not ASCII, the upper case is.)
+    return code if plain.isascii() and code in DECIMALS else UNUSABLE
 
 
 def ip(value: Any) -> str | Unusable | None:
@@ -331,11 +361,12 @@ def consent(value: Any) -> bool:
 
 
 def decision_id(value: Any) -> str | Unusable | None:
-    """Return a decision ID as text; a placeholder such as `undefined` is unusable."""
+    """Return a decision ID: a text without spaces that is no placeholder such as `undefined`."""
     plain = text(value)
     if plain is None:  # (`text` treats `null` as null, but here it must be counted.)
         return UNUSABLE if isinstance(value, str) and value.strip() else None
-    return UNUSABLE if isinstance(plain, Unusable) or is_placeholder(plain) else plain
+    is_usable = isinstance(plain, str) and len(plain.split()) == 1 and not is_placeholder(plain)
+    return plain if is_usable else UNUSABLE
 
 
 def decision_id_of_url(url: str) -> str | Unusable | None:
@@ -400,7 +431,9 @@ FIELDS = (
     Field("event_time"),
     Field("pixel_id", positive_integer),
     Field("source", source),
-    Field("decision_id", decision_id, _NO_UUID),
+    Field(
+        "decision_id", decision_id, "is a placeholder, or has a space or an e-mail address in it"
+    ),
     Field("email", unusable="is neither an e-mail address nor a hash of one"),
     Field("md5", unusable=_NO_HASH),
     Field("sha2", unusable=_NO_HASH),
@@ -412,7 +445,7 @@ FIELDS = (
     Field(
         "currency",
         currency_code,
-        "is not a code of exactly three letters: write, for example, \"'EUR'\" in the map, or"
+        "is not a currency code of ISO 4217: write, for example, \"'EUR'\" in the map, or"
         " translate other words with {'EURO': 'EUR'}.get(get('currency'))",
     ),
     Field("value", amount, "is not a number with a decimal point"),

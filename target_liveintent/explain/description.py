@@ -14,7 +14,7 @@ import msgspec
 
 from target_liveintent.conversions.builder import lasting_keys
 from target_liveintent.conversions.coerce import FIELDS
-from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.conversions.model import Conversion, Rejection, fingerprint
 from target_liveintent.mapping.expressions import FILTER
 from target_liveintent.mapping.map_checks import (
     FROM_SETTINGS,
@@ -58,6 +58,7 @@ class Explained(msgspec.Struct):
         gives_events: Whether records of the stream can become events, or it is Meltano's test.
         counts: The figures of a run over these records; what a map drops counts as `unmapped`.
         rejections: Those of dropped records too.
+        fingerprints: Those of the first event with each event ID and pixel.
     """
 
     stream: Stream
@@ -68,6 +69,7 @@ class Explained(msgspec.Struct):
     samples: list[dict[str, Any]] = []
     conversions: list[Conversion] = []
     rejections: list[Rejection] = []
+    fingerprints: dict[tuple[str, int], int] = {}
 
     @property
     def is_refused(self) -> bool:
@@ -102,8 +104,11 @@ class Explained(msgspec.Struct):
             return
         result = converter.convert(record, violation)
         if isinstance(result, Conversion):
+            event, found = result.event, fingerprint(result.event)
             self.conversions.append(result)
-            counts.deliver([result.event], [result.event.event_time])
+            counts.deliver([event], [event.event_time])
+            first = self.fingerprints.setdefault((event.event_id, event.pixel_id), found)
+            counts.conflicting_ids += first != found
         elif result is None:
             counts.filtered += 1
         else:
@@ -235,13 +240,6 @@ def _warnings(explained: Explained, settings: Settings) -> Iterator[str]:
     counts = explained.counts
     yield from warnings_of(counts, least_filtered=1)
     yield from _keys_are_positions(explained)
-    ids = {one.event_id for one in explained.conversions}
-    if repeated := len(explained.conversions) - len(ids):
-        yield (
-            f"{repeated:,} of {counts.delivered:,} events have the event ID of another"
-            " one, and a run sends only one of each. If they are different conversions, map"
-            " event_id to a column that is different in each record"
-        )
     if counts.delivered and not counts.zone_uses:
         yield from unused_zone(settings.timezone, [explained.stream.name])
 

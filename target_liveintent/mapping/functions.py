@@ -6,7 +6,6 @@ Their docstrings are also the documentation for users.
 from __future__ import annotations
 
 import datetime as dt
-import pathlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
@@ -14,7 +13,6 @@ from typing import Any
 
 from target_liveintent.conversions import coerce
 from target_liveintent.conversions.coerce import UNUSABLE, Unusable, shape
-from target_liveintent.files import word_table
 
 _INDEX = re.compile(r"-?\d{1,9}", re.ASCII)
 _UTC_TIME = re.compile(
@@ -23,12 +21,6 @@ _UTC_TIME = re.compile(
 _INT64 = 2**63
 _EXCEL_DAY_0 = dt.datetime(1899, 12, 30)  # noqa: DTZ001 (a local time)
 _EXCEL_2000, _EXCEL_2100 = 36_526, 73_051
-DECIMALS = {
-    code: int(exponent)
-    for exponent, codes in word_table(pathlib.Path(__file__).with_name("currencies.txt")).items()
-    for code in codes
-}
-"""The number of decimals of each currency of ISO 4217."""
 
 
 def walk(value: Any, steps: Iterable[str]) -> Any:
@@ -79,12 +71,11 @@ def minor_units(amount: Any, currency: Any) -> Decimal | Unusable | None:
     if isinstance(number, Unusable) or not -_INT64 < number < _INT64 or number % 1:
         return Unusable(f"{shape(amount)} is not a whole number, as minor_units expects")
     code = coerce.currency_code(currency)
-    exponent = DECIMALS.get(code) if isinstance(code, str) else None
-    if exponent is None:
+    if not isinstance(code, str):
         given = "it is blank" if code is None else f"{shape(currency)} is not in ISO 4217"
         return Unusable(f"minor_units cannot use the currency, because {given}")
     # A Decimal made from text is exact, regardless of the precision of the context.
-    return Decimal(f"{int(number)}E-{exponent}")
+    return Decimal(f"{int(number)}E-{coerce.DECIMALS[code]}")
 
 
 def local_time(value: Any) -> Any:

@@ -204,7 +204,7 @@ def _looks_like(field: str, value: Any) -> bool:
     if field == "value":
         return any(_is_read(coerce.amount(value, sign)) for sign in ".,")
     if field == "currency":
-        return coerce.currency_code(value) in functions.DECIMALS
+        return _is_read(coerce.currency_code(value))
     shape = table().fields[field].shape
     return re.fullmatch(shape, str(value).strip(), re.DOTALL) is not None
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.mapping.map_checks import unused_zone
+from target_liveintent.privacy.identity import IDENTITY_COLUMNS
 from target_liveintent.reasons import REASONS
 from target_liveintent.run.amounts import counted, currency_figures
 from target_liveintent.run.counts import RunCounts, StreamCounts
@@ -105,7 +106,7 @@ def advice(counts: RunCounts, place: str | None) -> Iterator[str]:
             f"{stream}: {column} is empty in all events. To see what is mapped to this"
             " column, and which names are misspelled, run target-liveintent explain"
             for column in one.always_empty
-            if one.delivered >= _LEAST_EVENTS_TO_WARN
+            if one.delivered >= _LEAST_EVENTS_TO_WARN and column not in IDENTITY_COLUMNS
         )
     total = counts.total
     for reason, count in (total.not_sent + total.not_replayed).most_common():

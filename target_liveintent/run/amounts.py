@@ -13,7 +13,7 @@ import msgspec
 from target_liveintent.conversions.coerce import exact
 
 MOST_CURRENCIES = 50
-"""Currencies that are told apart: a currency is any three letters."""
+"""Currencies that are told apart."""
 OTHERS = "others"
 """Stands for all further currencies, of which only the number of conversions is known."""
 _WHOLE_FROM = 10_000

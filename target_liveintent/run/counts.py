@@ -15,7 +15,7 @@ import msgspec
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions import model
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.coerce import WatchedZone, shape
+from target_liveintent.conversions.coerce import WatchedZone, shape, text
 from target_liveintent.mapping.stream_maps import RecordConverter, Stream, StreamPlan
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import AFTER_BUILDING
@@ -63,9 +63,15 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
     rejected: Counter[str] = _counter()
     repeated: Counter[str] = _counter()  # Dead letters that the store had before.
     zone_uses: int = 0
+    # How many of the dropped records have the ID of an event of another person, value or order.
+    conflicting_ids: int = 0
+    # How many events had a decision ID, and how many of these IDs are other IDs of their records,
+    # by the column, if `decision_id` is mapped.
+    decision_ids: int = 0
+    own_ids: Counter[str] = _counter()
     left_out: Counter[str] = _counter()
-    # Why columns were left out, and how times out of range are written; each text begins with the
-    # column or the reason.
+    # Why columns were left out, how times out of range are written, and what `source` held; each
+    # text begins with the column or the reason.
     causes: Counter[str] = _counter()
     mapped: frozenset[str] = frozenset()
     values: Amounts = {}
@@ -92,18 +98,24 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
         )
         builder.causes = self.causes
         self.mapped |= builder.identifying
+        if "decision_id" in builder.columns:
+            return _DecisionIdConverter(plan, builder, stream.keys, self, now)
         return RecordConverter(plan, builder, self.left_out, now)
 
     def _note_zone_use(self) -> None:
         self.zone_uses += 1
 
     def reject(self, rejection: model.Rejection) -> None:
-        """Count a dead letter, and how its event time is written if this is the cause."""
+        """Count a dead letter, and what its event time or its source is like if it is the cause."""
         self.rejected[rejection.reason] += 1
+        held = None
         if rejection.reason in OUT_OF_RANGE:
-            cause = f"{rejection.reason}: {shape(rejection.columns.get('event_time'))}"
-            if cause in self.causes or len(self.causes) < _MOST_CAUSES:
-                self.causes[cause] += 1
+            held = shape(rejection.columns.get("event_time"))
+        elif rejection.reason == "invalid_source":
+            held = rejection.detail
+        cause = f"{rejection.reason}: {held}"
+        if held is not None and (cause in self.causes or len(self.causes) < _MOST_CAUSES):
+            self.causes[cause] += 1
 
     def deliver(self, events: Sequence[model.Event], sent_at: Sequence[float]) -> None:
         """Count events that LiveIntent has, each with the Unix time at which it was sent."""
@@ -172,7 +184,7 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
     def always_empty(self) -> list[str]:
         """The mapped columns that were empty in all events."""
         empty = {name for name, count in self.left_out.items() if count >= self.events}
-        return sorted(name[:-6] for name in empty if name.endswith(" empty"))
+        return sorted(name.removesuffix(" empty") for name in empty if name.endswith(" empty"))
 
     @property
     def taken(self) -> int:
@@ -192,6 +204,42 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
     def late(self) -> int:
         """How many delivered events were sent more than an hour after their event time."""
         return self.delivered - self.within_an_hour
+
+
+class _DecisionIdConverter(RecordConverter):
+    """Converts the records of a stream, and counts the decision IDs that are IDs of the user."""
+
+    def __init__(
+        self,
+        plan: StreamPlan,
+        builder: EventBuilder,
+        keys: Sequence[str],
+        counts: StreamCounts,
+        now: Callable[[], float],
+    ) -> None:
+        super().__init__(plan, builder, counts.left_out, now)
+        self._keys = keys
+        self._counts = counts
+
+    def convert(
+        self, record: dict[str, Any], violation: str | None = None
+    ) -> model.Conversion | model.Rejection | None:
+        """Convert a record, and compare the event's decision ID with the other IDs."""
+        result = super().convert(record, violation)
+        if isinstance(result, model.Conversion) and result.event.decision_id is not None:
+            self._counts.decision_ids += 1
+            name = self._same_as(result.event.decision_id, result.event, record)
+            if name is not None:
+                self._counts.own_ids[name] += 1
+        return result
+
+    def _same_as(self, decision_id: str, event: model.Event, record: dict[str, Any]) -> str | None:
+        """Return the name of another ID that is the same; None if there is none."""
+        if decision_id == event.event_id:
+            return "event_id"
+        if decision_id == event.purchase_data.order_id:
+            return "order_id"
+        return next((key for key in self._keys if text(record.get(key)) == decision_id), None)
 
 
 def add(total: StreamCounts, *more: StreamCounts) -> StreamCounts:

@@ -15,34 +15,23 @@ from target_liveintent.run.counts import OUT_OF_RANGE, RunCounts, StreamCounts
 _SHARE = 0.05
 """If more events lack a column, this is not an exception, from `_LEAST` events on."""
 _LEAST = 5
-_FROM_THE_FIRST = ("value", "currency")
-"""Even one lost value of these columns is a warning, because what was sent cannot be corrected."""
+_MOST_SHOWN = 5
+"""So many values of the column `source` are shown."""
 _LEAST_RECORDS_TO_FAIL = 100
 """With at least so many records, the share of dead letters is judged at the end of a run."""
 _LEAST_RECORDS_AT_STATE = 1_000
 """The same before a STATE is written: a few bad rows at the start say little about a run."""
 _LEAST_LOST_TO_FAIL = 10
 """With at least so many dead letters, a run fails if it delivers nothing."""
-_HINTS = {"decision_id": ", or the li_did in source_url: it must be a UUID"}
+_HINTS = {"decision_id": ", or the li_did in source_url, which must be a UUID"}
 _UNLIMITED = 100
 """The percentage that turns both rules about dead letters off."""
 
 
 def warnings_of(counts: StreamCounts, least_filtered: int = _LEAST) -> Iterator[str]:
     """Yield what is probably wrong with a stream, in sentences without its name."""
-    for field in FIELDS:
-        if count := _many(counts, field.name):
-            yield (
-                f"{field.name} is left out of {count:,} of {counts.events:,} events"
-                f"{_most_frequent(counts, field.name)}. Check what is mapped to {field.name}"
-                f"{_HINTS.get(field.name, '')}"
-            )
-    if count := _many(counts, "event_id empty"):
-        yield (
-            f"event_id is empty in {count:,} of {counts.events:,} events, so their IDs are derived"
-            " from the key properties or the mapped record. Map event_id to a column that is always"
-            " filled"
-        )
+    yield from _columns_left_out(counts)
+    yield from _ids(counts)
     if counts.mapped and counts.filtered == counts.read >= least_filtered:
         yield (
             f"the filter of the map removes all {counts.read:,} records. A filter takes each text"
@@ -53,39 +42,100 @@ def warnings_of(counts: StreamCounts, least_filtered: int = _LEAST) -> Iterator[
     found = {reason: counts.rejected[reason] for reason in OUT_OF_RANGE}
     total = sum(found.values())
     if total >= _LEAST and total * 2 > read:
+        most = max(found, key=lambda reason: found[reason])
+        forms = "".join(f", such as {form}" for form in _most_frequent(counts, most, 1))
         yield (
-            f"{total:,} of {read:,} records are too old or in the future"
-            f"{_most_frequent(counts, max(found, key=lambda reason: found[reason]))}. A first run"
+            f"{total:,} of {read:,} records are too old or in the future{forms}. A first run"
             " over older rows is normal. Otherwise, check what is mapped to event_time, and the"
             " setting timezone"
         )
-    if amount := counts.values.get(""):
+    amount = counts.values.get("")
+    values = sum(one.conversions for one in counts.values.values())
+    if amount and (amount.conversions == values or _is_frequent(amount.conversions, values)):
         yield (
             f"in {counted(amount.conversions, 'conversion')}, the value has no currency. Check"
             " whether a column is mapped to currency, and what it contains"
         )
 
 
-def _many(counts: StreamCounts, left_out: str) -> int:
-    count = min(counts.left_out[left_out], counts.events)
-    is_frequent = count >= _LEAST and count > counts.events * _SHARE
-    return count if is_frequent or left_out in _FROM_THE_FIRST else 0
+def _columns_left_out(counts: StreamCounts) -> Iterator[str]:
+    """Yield the columns that many events lack, or which identify nobody in any event."""
+    events = counts.events
+    for field in FIELDS:
+        name, count = field.name, min(counts.left_out[field.name], events)
+        empty = counts.left_out[f"{name} empty"]
+        if name in IDENTITY_COLUMNS and empty and _LEAST <= events <= count + empty:
+            yield (
+                f"{name} is empty{' or unusable' if count else ''} in all {events:,} events. Check"
+                f" what is mapped to {name}: a path in get('…') may be misspelled"
+            )
+        elif _is_frequent(count, events):
+            causes = "".join(f": {cause}" for cause in _most_frequent(counts, name, 1))
+            yield (
+                f"{name} is left out of {count:,} of {events:,} events{causes}. Check what is"
+                f" mapped to {name}{_HINTS.get(name, '')}"
+            )
 
 
-def _most_frequent(counts: StreamCounts, about: str) -> str:
-    found = [(n, cause) for cause, n in counts.causes.items() if cause.startswith(f"{about}: ")]
-    return max(found)[1].removeprefix(about) if found else ""
+def _ids(counts: StreamCounts) -> Iterator[str]:
+    """Yield what is wrong with the IDs of events."""
+    count, events = counts.left_out["event_id empty"], counts.events
+    if _is_frequent(count, events):
+        yield (
+            f"event_id is empty in {count:,} of {events:,} events, so their IDs are derived"
+            " from the key properties or the mapped record. Map event_id to a column that is always"
+            " filled"
+        )
+    if _is_frequent(counts.conflicting_ids, events):
+        yield (
+            f"{counts.conflicting_ids:,} of {events:,} events have the event ID of an earlier one,"
+            " but another address, value or order ID. Only the first event with an ID is sent. If"
+            " these are different conversions, map event_id to a column that is different in each"
+            " of them, such as an order number, and not a customer number"
+        )
+    own = counts.own_ids.total()
+    if own >= _LEAST and own * 2 > counts.decision_ids:
+        yield (
+            f"decision_id equals {' or '.join(counts.own_ids)} in {own:,} of"
+            f" {counts.decision_ids:,} events with a decision ID. An ID of your own identifies"
+            " nobody at LiveIntent. Map decision_id only to LiveIntent's own ID, which is the"
+            " li_did in the URL of a page, or remove it from the map"
+        )
+
+
+def _is_frequent(count: int, events: int) -> bool:
+    return count >= _LEAST and count > events * _SHARE
+
+
+def _most_frequent(counts: StreamCounts, about: str, most: int) -> list[str]:
+    """Return the most frequent causes that are known about a column or a reason."""
+    found = Counter(
+        {
+            cause.removeprefix(f"{about}: "): count
+            for cause, count in counts.causes.items()
+            if cause.startswith(f"{about}: ")
+        }
+    )
+    return [cause for cause, _ in found.most_common(most)]
 
 
 def what_to_do(reason: str, streams: Mapping[str, StreamCounts]) -> str:
     """Return what happened to records that were not sent for a reason, and what to do about it."""
     meaning = REASONS[reason].meaning
+    if reason == "invalid_source":
+        return " ".join([meaning, *_sources_held(streams)])
     if reason != "no_identity" or streams.keys() == {DEAD_LETTERS}:
         return meaning  # (No map applies to dead letters.)
     hints = [_no_identity_hint(name, one) for name, one in streams.items() if one.rejected[reason]]
     if hints and all(hints):
         meaning = NO_IDENTITY  # The hints say the rest.
     return " ".join([meaning, *filter(None, hints)])
+
+
+def _sources_held(streams: Mapping[str, StreamCounts]) -> Iterator[str]:
+    for name, counts in streams.items():
+        if held := _most_frequent(counts, "invalid_source", _MOST_SHOWN):
+            yield f"What came in `source` of stream {name}: {', '.join(held)}."
 
 
 def _no_identity_hint(stream: str, counts: StreamCounts) -> str:

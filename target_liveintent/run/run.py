@@ -189,7 +189,9 @@ class Run:
         claims = self._ask_store(lambda: self._outcomes.claim(events))
         for batch in batches:
             if sent := claims[batch.number].sent:
-                self.counts.of(batch.stream).dropped["already_sent"] += len(sent)
+                counts = self.counts.of(batch.stream)
+                counts.dropped["already_sent"] += len(sent)
+                counts.conflicting_ids += claims[batch.number].conflicts
                 self._left += len(sent)
         self._batches.divide((batch, claims[batch.number]) for batch in batches)
         before, self.counts.elsewhere = self.counts.elsewhere, None

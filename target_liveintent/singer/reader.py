@@ -298,9 +298,16 @@ def _utf8(text: bytes | msgspec.Raw) -> str:
 
 
 def _strict_json(line: str) -> bytes:
-    """Convert what Python's json module writes: NaN, infinities and lone surrogates become null."""
-    loose = json.loads(line, parse_float=Decimal, parse_constant=lambda _: None)
+    """Convert what Python's json module writes: NaN and lone surrogates become null.
+
+    Infinities become texts, which can be read as no number.
+    """
+    loose = json.loads(line, parse_float=Decimal, parse_constant=_constant)
     return _encode(_without_surrogates(loose))
+
+
+def _constant(name: str) -> str | None:
+    return None if name == "NaN" else name
 
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode

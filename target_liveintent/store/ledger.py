@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
-from target_liveintent.conversions.model import Conversion
+from target_liveintent.conversions.model import Conversion, fingerprint
 from target_liveintent.privacy.addresses import scrub
 from target_liveintent.settings import Account
 
@@ -36,8 +36,9 @@ class Claim(NamedTuple):
     mine: list[Conversion]  # This run must send them now.
     waiting: list[Conversion]  # They are on their way, in this run or in another one: ask again.
     sent: list[Conversion]
-    keys: dict[bytes, bytes]  # Those of `mine`, by their hashes.
+    keys: dict[bytes, bytes]  # Those of `mine`, by their hashes, in the same order.
     other_run: str | None = None  # A run that has reserved some, if it is not this one.
+    conflicts: int = 0  # How many of `sent` differ from what this run delivered with their IDs.
 
 
 class Ledger:
@@ -45,11 +46,12 @@ class Ledger:
 
     def __init__(self, account: Account) -> None:
         self._account = blake2b("\0".join(account).encode(), digest_size=HASH_BYTES)
-        # The hashes of recent events, in parts of this size, the newest last.
+        # The hashes of recent events, in parts of this size, the newest last. Each has the event's
+        # fingerprint, which is not known of those that other runs delivered.
         self._size = math.ceil(RECENT / _PARTS)
-        self._recent = deque([dict[bytes, None]()], maxlen=_PARTS + 1)
+        self._recent = deque([dict[bytes, int | None]()], maxlen=_PARTS + 1)
         self._reserved: dict[int, dict[bytes, bytes]] = {}  # What has no outcome, by batch.
-        self._underway: set[bytes] = set()  # The hashes of it.
+        self._underway: dict[bytes, int] = {}  # The hashes of it, with the fingerprints.
         self.confirmed: list[bytes] = []  # The keys of which the store must learn.
         self.ended: list[int] = []  # The batches whose reservations must end.
 
@@ -88,7 +90,7 @@ class Ledger:
         """
         claims = dict[int, Claim]()
         taken: set[bytes] = set()  # The hashes of earlier batches.
-        met = (*(one.keys() for one in self._recent), self._underway, taken, others.keys())
+        met = (*(one.keys() for one in self._recent), self._underway.keys(), taken, others.keys())
         for number, conversions in batches.items():
             mine = _by_hash(keys[number])
             claim = Claim([*conversions], [], [], mine)
@@ -98,8 +100,11 @@ class Ledger:
                 claim = Claim([], [], [], {})
                 for conversion, key in zip(conversions, keys[number], strict=True):
                     hashed = key[TIME_BYTES:]
-                    if key in delivered or any(hashed in one for one in self._recent):
+                    recent = next((one for one in self._recent if hashed in one), {})
+                    if recent or key in delivered:
                         claim.sent.append(conversion)
+                        if _differs(conversion, recent.get(hashed)):
+                            claim = claim._replace(conflicts=claim.conflicts + 1)
                     elif hashed in self._underway or hashed in taken or hashed in claim.keys:
                         claim.waiting.append(conversion)
                     elif hashed in others:
@@ -117,7 +122,8 @@ class Ledger:
         for number, claim in claims.items():
             if claim.keys:
                 self._reserved[number] = claim.keys
-                self._underway.update(claim.keys)
+                prints = (fingerprint(conversion.event) for conversion in claim.mine)
+                self._underway.update(zip(claim.keys, prints, strict=True))
 
     @property
     def reserved(self) -> list[bytes]:
@@ -129,15 +135,21 @@ class Ledger:
         reserved = self._reserved.pop(number)
         is_whole = len(confirmed) == len(reserved)  # Usually.
         done = reserved if is_whole else _by_hash(self.keys_of(confirmed))
-        self._recent[-1].update(dict.fromkeys(done))
+        rest = {} if is_whole else {h: key for h, key in reserved.items() if h not in done}
+        self._recent[-1].update({hashed: self._underway.pop(hashed) for hashed in done})
         if len(self._recent[-1]) >= self._size:
             self._recent.append({})
         self.confirmed += done.values()
-        self._underway.difference_update(reserved if is_last else done)
         if is_last:
             self.ended.append(number)
+            for hashed in rest:
+                del self._underway[hashed]
         else:
-            self._reserved[number] = {h: key for h, key in reserved.items() if h not in done}
+            self._reserved[number] = rest
+
+
+def _differs(conversion: Conversion, known: int | None) -> bool:
+    return known is not None and known != fingerprint(conversion.event)
 
 
 def _by_hash(keys: Iterable[bytes]) -> dict[bytes, bytes]:
