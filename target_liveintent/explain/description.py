@@ -238,7 +238,7 @@ def describe(explained: Explained, settings: Settings) -> ExplainedStream:
 
 def _warnings(explained: Explained, settings: Settings) -> Iterator[str]:
     counts = explained.counts
-    yield from warnings_of(counts, least_filtered=1)
+    yield from warnings_of(counts, least=1)  # (Some records are enough to show a map.)
     yield from _keys_are_positions(explained)
     if counts.delivered and not counts.zone_uses:
         yield from unused_zone(settings.timezone, [explained.stream.name])

@@ -68,7 +68,7 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
     # How many events had a decision ID, and how many of these IDs are other IDs of their records,
     # by the column, if `decision_id` is mapped.
     decision_ids: int = 0
-    own_ids: Counter[str] = _counter()
+    own_ids: dict[str, int] = {}
     left_out: Counter[str] = _counter()
     # Why columns were left out, how times out of range are written, and what `source` held; each
     # text begins with the column or the reason.
@@ -230,7 +230,7 @@ class _DecisionIdConverter(RecordConverter):
             self._counts.decision_ids += 1
             name = self._same_as(result.event.decision_id, result.event, record)
             if name is not None:
-                self._counts.own_ids[name] += 1
+                self._counts.own_ids[name] = self._counts.own_ids.get(name, 0) + 1
         return result
 
     def _same_as(self, decision_id: str, event: model.Event, record: dict[str, Any]) -> str | None:

@@ -13,8 +13,9 @@ from target_liveintent.run.amounts import counted
 from target_liveintent.run.counts import OUT_OF_RANGE, RunCounts, StreamCounts
 
 _SHARE = 0.05
-"""If more events lack a column, this is not an exception, from `_LEAST` events on."""
+"""If more events lack a column, this is not an exception."""
 _LEAST = 5
+"""Fewer events may be an exception, whatever their share is."""
 _MOST_SHOWN = 5
 """So many values of the column `source` are shown."""
 _LEAST_RECORDS_TO_FAIL = 100
@@ -28,11 +29,14 @@ _UNLIMITED = 100
 """The percentage that turns both rules about dead letters off."""
 
 
-def warnings_of(counts: StreamCounts, least_filtered: int = _LEAST) -> Iterator[str]:
-    """Yield what is probably wrong with a stream, in sentences without its name."""
-    yield from _columns_left_out(counts)
-    yield from _ids(counts)
-    if counts.mapped and counts.filtered == counts.read >= least_filtered:
+def warnings_of(counts: StreamCounts, least: int = _LEAST) -> Iterator[str]:
+    """Yield what is probably wrong with a stream, in sentences without its name.
+
+    So many events are the least for most warnings.
+    """
+    yield from _columns_left_out(counts, least)
+    yield from _ids(counts, least)
+    if counts.mapped and counts.filtered == counts.read >= least:
         yield (
             f"the filter of the map removes all {counts.read:,} records. A filter takes each text"
             " but the empty one as true, also '0' and 'false', which CSV files have: write"
@@ -51,25 +55,25 @@ def warnings_of(counts: StreamCounts, least_filtered: int = _LEAST) -> Iterator[
         )
     amount = counts.values.get("")
     values = sum(one.conversions for one in counts.values.values())
-    if amount and (amount.conversions == values or _is_frequent(amount.conversions, values)):
+    if amount and (amount.conversions == values or _is_frequent(amount.conversions, values, least)):
         yield (
             f"in {counted(amount.conversions, 'conversion')}, the value has no currency. Check"
             " whether a column is mapped to currency, and what it contains"
         )
 
 
-def _columns_left_out(counts: StreamCounts) -> Iterator[str]:
+def _columns_left_out(counts: StreamCounts, least: int) -> Iterator[str]:
     """Yield the columns that many events lack, or which identify nobody in any event."""
     events = counts.events
     for field in FIELDS:
         name, count = field.name, min(counts.left_out[field.name], events)
         empty = counts.left_out[f"{name} empty"]
-        if name in IDENTITY_COLUMNS and empty and _LEAST <= events <= count + empty:
+        if name in IDENTITY_COLUMNS and empty and least <= events <= count + empty:
             yield (
-                f"{name} is empty{' or unusable' if count else ''} in all {events:,} events. Check"
-                f" what is mapped to {name}: a path in get('…') may be misspelled"
+                f"{name} is empty{' or unusable' if count else ''} in all events ({events:,})."
+                f" Check what is mapped to {name}: a path in get('…') may be misspelled"
             )
-        elif _is_frequent(count, events):
+        elif _is_frequent(count, events, least):
             causes = "".join(f": {cause}" for cause in _most_frequent(counts, name, 1))
             yield (
                 f"{name} is left out of {count:,} of {events:,} events{causes}. Check what is"
@@ -77,24 +81,24 @@ def _columns_left_out(counts: StreamCounts) -> Iterator[str]:
             )
 
 
-def _ids(counts: StreamCounts) -> Iterator[str]:
+def _ids(counts: StreamCounts, least: int) -> Iterator[str]:
     """Yield what is wrong with the IDs of events."""
     count, events = counts.left_out["event_id empty"], counts.events
-    if _is_frequent(count, events):
+    if _is_frequent(count, events, least):
         yield (
             f"event_id is empty in {count:,} of {events:,} events, so their IDs are derived"
             " from the key properties or the mapped record. Map event_id to a column that is always"
             " filled"
         )
-    if _is_frequent(counts.conflicting_ids, events):
+    if _is_frequent(counts.conflicting_ids, events, least):
         yield (
             f"{counts.conflicting_ids:,} of {events:,} events have the event ID of an earlier one,"
             " but another address, value or order ID. Only the first event with an ID is sent. If"
             " these are different conversions, map event_id to a column that is different in each"
             " of them, such as an order number, and not a customer number"
         )
-    own = counts.own_ids.total()
-    if own >= _LEAST and own * 2 > counts.decision_ids:
+    own = sum(counts.own_ids.values())
+    if own >= least and own * 2 > counts.decision_ids:
         yield (
             f"decision_id equals {' or '.join(counts.own_ids)} in {own:,} of"
             f" {counts.decision_ids:,} events with a decision ID. An ID of your own identifies"
@@ -103,8 +107,8 @@ def _ids(counts: StreamCounts) -> Iterator[str]:
         )
 
 
-def _is_frequent(count: int, events: int) -> bool:
-    return count >= _LEAST and count > events * _SHARE
+def _is_frequent(count: int, events: int, least: int) -> bool:
+    return count >= least and count > events * _SHARE
 
 
 def _most_frequent(counts: StreamCounts, about: str, most: int) -> list[str]:

@@ -13,6 +13,7 @@ import pytest
 from singer_sdk.exceptions import MissingKeyPropertiesError
 from unit_support import databases_closed
 
+from target_liveintent.conversions import model
 from target_liveintent.errors import InputError, StreamMappingError
 from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, Stream, StreamPlan
 from target_liveintent.privacy.suppression import Suppressions
@@ -139,6 +140,31 @@ def test_two_maps_of_one_stream(own: dict[str, str]) -> None:
     orders, leads = (target.run.counts.of(name) for name in ("orders", "leads"))
     assert (orders.read, orders.delivered, leads.read) == (1, 1, 1)
     assert (leads.delivered, leads.dropped) == ((1, {}) if own else (0, {"already_sent": 1}))
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_a_customer_number_as_event_id(
+    size: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each order that is lost counts once, however the orders are batched; equal rows do not."""
+    monkeypatch.setattr(model, "_SHARED", range(10**9))  # Without chance.
+    mapped = {"event_id": "customer", "value": "id", "event_time": "event_time", "email": "email"}
+    target = started(stream_maps={"orders": mapped}, batch_size_rows=size)
+    orders = [{**recent(), "id": n, "customer": n % 4} for n in range(20)]
+    equal = [{**recent(), "id": 7, "customer": "same"}] * 20
+    target.process(io.StringIO(messages("orders", (*COLUMNS, "customer"), *orders)))
+    counts = target.run.counts.of("orders")
+    assert (counts.delivered, counts.dropped, counts.conflicting_ids) == (
+        4,
+        {"already_sent": 16},
+        16,
+    )
+    (said,) = [line for line in caplog.messages if "event ID of an earlier one" in line]
+    assert said.startswith("orders: 16 of 20 events have")
+    target = started(stream_maps={"orders": mapped}, batch_size_rows=size)
+    target.process(io.StringIO(messages("orders", (*COLUMNS, "customer"), *equal)))
+    counts = target.run.counts.of("orders")
+    assert (counts.dropped, counts.conflicting_ids) == ({"already_sent": 19}, 0)
 
 
 @pytest.mark.parametrize("limit", [None, 1])

@@ -86,10 +86,12 @@ UPPER = LI_DID.upper()
     [
         (coerce.text, UNUSABLE, [[], ["x"], {}, {"a": 1}, b"x", "\ud800", "a\udfffb"]),
         (coerce.text, UNUSABLE, [float("inf"), Decimal("-Infinity"), "x" * 8_193]),
+        (coerce.text, UNUSABLE, ["Infinity", "-Infinity", " inf ", "-inf"]),
+        (coerce.text, "Info", ["Info"]),
         (coerce.text, "x" * 8_192, ["x" * 8_192]),
         (coerce.currency_code, "USD", ["USD", "usd", " Usd "]),
         (coerce.currency_code, UNUSABLE, ["US", "USDT", "U$D", "US1", "ÜSD", "ßs", "ﬀa", "$"]),
-        (coerce.currency_code, UNUSABLE, [840, ["USD"]]),
+        (coerce.currency_code, UNUSABLE, [840, ["USD"], "EUO", "XXX", "XTS", "DEM", "\u0131ls"]),
         (coerce.device_id, LI_DID, [LI_DID, f" {LI_DID} ", uuid.UUID(LI_DID)]),
         (coerce.device_id, UPPER, [UPPER]),  # Apple writes them in upper case.
         (coerce.device_id, None, [str(ZERO), ZERO]),
@@ -393,10 +395,11 @@ SHOP = "https://shop.example"
         *((nothing, None) for nothing in (None, "", " ", "\t", float("nan"))),
         *((text, UNUSABLE) for text in ("null", "None", "NaN", "NIL", "Undefined", "(Not Set)")),
         *((value, UNUSABLE) for value in (ZERO, str(ZERO), "0", 0, False, ["x"])),
+        *((text, UNUSABLE) for text in ("a b c!", "a\tb", "a\u00a0b", "not set", "Infinity")),
     ],
 )
 def test_decision_id(value: Any, read: Any) -> None:
-    """Any text is one; placeholders are unusable in any case, and blanks are empty."""
+    """Any text without spaces is one; placeholders are unusable, and blanks are empty."""
     assert decision_id(value) == read
 
 

@@ -123,9 +123,16 @@ def test_minor_units_of_a_blank_amount(amount: Any) -> None:
 @pytest.mark.parametrize(
     ("amount", "currency", "cause"),
     [
-        ("134.37", "USD", '"999.99" is not a whole number, as minor_units expects'),
+        (
+            "134.37",
+            "USD",
+            "a value of the form 999.99 is not a whole number, as minor_units expects",
+        ),
         (7, None, "minor_units cannot use the currency, because it is blank"),
-        (7, "euro", 'minor_units cannot use the currency, because "x" is not in ISO 4217'),
+        (
+            *(7, "euro"),
+            "minor_units cannot use the currency, because a value of the form x is not in ISO 4217",
+        ),
     ],
 )
 def test_why_minor_units_are_left_out(amount: Any, currency: Any, cause: str) -> None:
@@ -175,7 +182,9 @@ def test_no_excel_time(value: Any) -> None:
 def test_parse_time(value: Any, form: str) -> None:
     assert parse_time(value, form) == dt.datetime(2026, 11, 28, 16, 4, 48)  # noqa: DTZ001 (local)
     assert parse_time("", form) is None
-    assert parse_time("28/11", form) == Unusable(f'"99/99" does not have the form {form}')
+    assert parse_time("28/11", form) == Unusable(
+        f"a value of the form 99/99 does not have the form {form}"
+    )
 
 
 NOON = dt.datetime(2026, 8, 1, 12)  # noqa: DTZ001 (a time without a zone)
@@ -221,8 +230,12 @@ def test_local_time(value: Any, wanted: Any) -> None:
         (number, " ", None),
         # What cannot be read is no null: an event that goes without it counts the column.
         (lambda text: str(amount(text)), "12.50", "unusable"),
-        (amount, "12.50", Unusable('"99.99" is not a number with a decimal comma')),
-        (number, "12,5", Unusable('"99,9" is not a number with a decimal point')),
+        (
+            amount,
+            "12.50",
+            Unusable("a value of the form 99.99 is not a number with a decimal comma"),
+        ),
+        (number, "12,5", Unusable("a value of the form 99,9 is not a number with a decimal point")),
     ],
 )
 def test_amounts(read: Callable[[Any], Any], value: Any, wanted: Any) -> None:

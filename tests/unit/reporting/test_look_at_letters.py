@@ -130,7 +130,7 @@ EXAMPLES = [
     # What a run writes, with its order, its column at fault, and its detail.
     (
         letter_of(rejection(order(event_time="someday", order_id="#7"))),
-        Example("1007", "#7", "event_time", '"x" is not a time', None),
+        Example("1007", "#7", "event_time", "a value of the form x is not a time", None),
     ),
     # A value that is no text is shown as JSON.
     (

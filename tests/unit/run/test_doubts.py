@@ -5,10 +5,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from unit_support import DEFAULTS, NOW, order, rejection
+from unit_support import DEFAULTS, LI_DID, NOW, TIME, order, rejection
 
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.coerce import Unusable
+from target_liveintent.conversions.model import Conversion
+from target_liveintent.mapping.stream_maps import Stream, StreamPlan
+from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import NO_IDENTITY, REASONS
 from target_liveintent.run.amounts import OTHERS, Amount
 from target_liveintent.run.counts import StreamCounts
@@ -37,25 +40,35 @@ ORDER = order(value=1, currency="USD", ip="203.0.113.9", email="ann@example.com"
 @pytest.mark.parametrize(
     ("column", "value", "cause"),
     [
-        ("email", "Jane Doe", '"x x" is neither an e-mail address nor a hash of one'),
-        ("email", 4711, '"9999" is neither an e-mail address nor a hash of one'),
-        ("ip", "10.0.0.5, 192.168.10.254", '"99.9.9.9, 999.999.99.999" is not a public IP address'),
+        ("email", "Jane Doe", "of the form x x is neither an e-mail address nor a hash of one"),
+        ("email", 4711, "of the form 9999 is neither an e-mail address nor a hash of one"),
+        ("ip", "10.0.0.5, 192.168.10.4", "of the form 99.9.9.9, 999.999.99.9 is not a public IP"),
         ("value", Unusable("no currency"), "no currency"),
-        ("value", "99,50", '"99,99" is not a number with a decimal point'),
-        ("currency", "Euro", '"x" is not a code of exactly three letters: write, for example, '),
-        ("ip", 2**128 - 1, f'"{"9" * 24}…" is not a public IP address'),
-        ("order_id", [1], "a value of the type list is not a text"),
-        ("order_id", "jane@example.com", '"x@x.x" is not a text, or has an e-mail address in it'),
+        ("value", "99,50", "of the form 99,99 is not a number with a decimal point"),
+        ("value", "Infinity", "of the form x is not a number with a decimal point"),
+        (
+            "currency",
+            "EUO",
+            "of the form x is not a currency code of ISO 4217: write, for example, ",
+        ),
+        (
+            "decision_id",
+            "a b c!",
+            "of the form x x x! is a placeholder, or has a space or an e-mail",
+        ),
+        ("ip", 2**128 - 1, f"of the form {'9' * 24}… is not a public IP address"),
+        ("order_id", [1], "of the type list is not a text"),
+        ("order_id", "jane@example.com", "of the form x@x.x is not a text, or has an e-mail"),
     ],
 )
 def test_a_column_that_is_left_out(column: str, value: Any, cause: str) -> None:
     """From five events and five percent on, the column, the cause and the shape are said."""
     few = [{**ORDER, column: value}] * 4
     many = [{**ORDER, column: value}] * 5
-    known = column in ("value", "currency")  # What was sent without them cannot be corrected.
-    assert len(list(warnings_of(counts_of(*few, *[ORDER] * 50)))) == known
-    assert len(list(warnings_of(counts_of(*many, *[ORDER] * 95)))) == known
+    assert list(warnings_of(counts_of(*few, *[ORDER] * 50))) == []
+    assert list(warnings_of(counts_of(*many, *[ORDER] * 95))) == []
     (said,) = warnings_of(counts_of(*many, *[ORDER] * 94))
+    cause = cause if cause == "no currency" else f"a value {cause}"
     assert said.startswith(f"{column} is left out of 5 of 99 events: {cause}")
     assert f". Check what is mapped to {column}" in said
 
@@ -87,6 +100,84 @@ def test_an_empty_event_id() -> None:
 
 
 @pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([None] * 5, "email is empty in all events (5). Check what is mapped to email: a path"),
+        ([None] * 3 + ["Jane"] * 2, "email is empty or unusable in all events (5). Check"),
+        ([None] * 4, None),
+        ([None] * 60 + ["ann@example.com"], None),
+    ],
+)
+@pytest.mark.parametrize("column", ["email", "md5", "sha2"])
+def test_a_column_that_identifies_nobody(column: str, values: list[Any], said: str | None) -> None:
+    """It is empty in all events, whether they are sent for a decision ID or not at all."""
+    for more in ({"decision_id": LI_DID}, {}):
+        records = [{**order(email=...), column: value, **more} for value in values]
+        found = [*warnings_of(counts_of(*records))]
+        assert [one.startswith((said or "").replace("email", column)) for one in found] == (
+            [True] if said else []
+        )
+
+
+def test_one_of_many() -> None:
+    """One lost value in 60 is counted, and no warning."""
+    bad = {"value": "9,99", "currency": "EUO", "ip": "10.0.0.1"}
+    counts = counts_of(*({**ORDER, name: value} for name, value in bad.items()), *[ORDER] * 57)
+    assert counts.left_out == Counter(dict.fromkeys(bad, 1))
+    assert list(warnings_of(counts)) == []
+
+
+@pytest.mark.parametrize(
+    ("conflicts", "delivered", "warns"),
+    [(16, 4, True), (5, 94, True), (5, 95, False), (4, 4, False)],
+)
+def test_an_event_id_of_several_events(conflicts: int, delivered: int, *, warns: bool) -> None:
+    """They are lost, so they are counted, unless they are few."""
+    events = conflicts + delivered
+    counts = StreamCounts(
+        events,
+        delivered=delivered,
+        dropped=Counter(already_sent=conflicts),
+        conflicting_ids=conflicts,
+    )
+    said = (
+        f"{conflicts} of {events} events have the event ID of an earlier one, but another address"
+    )
+    assert [one[: len(said)] for one in warnings_of(counts)] == [said] * warns
+
+
+ROW = {"id": 7, "number": "A-7", "event_time": TIME, "email": "ann@example.com"}
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"event_id": "x1", "decision_id": "x1"}, "event_id"),
+        ({"order_id": 1007.0, "decision_id": "1007"}, "order_id"),
+        ({"event_id": "x1", "decision_id": "7"}, "id"),
+        ({"decision_id": "A-7"}, "number"),
+        ({"event_id": "x1", "decision_id": "x"}, None),
+        ({"decision_id": None}, None),
+        ({"event_id": "x1"}, None),
+    ],
+)
+def test_a_decision_id_that_is_another_id(columns: dict[str, Any], said: str | None) -> None:
+    """It is an ID of the record in most events that have one."""
+    for given, other, warns in ((5, 4, True), (5, 5, False), (4, 0, False)):
+        counts = StreamCounts()
+        stream, row = Stream("orders", {}, ("id", "number")), {**ROW, **columns}
+        plan = StreamPlan.without_map("orders", row)
+        converter = counts.converter(stream, plan, DEFAULTS, Suppressions(None), lambda: NOW)
+        for record in [row] * given + [{**row, "decision_id": LI_DID}] * other:
+            counts.read += 1
+            counts.delivered += isinstance(converter.convert(record), Conversion)
+        start = f"decision_id equals {said} in {given} of {given + other} events with a decision ID"
+        assert [one[: len(start)] for one in warnings_of(counts)] == [start] * (
+            warns and bool(said)
+        )
+
+
+@pytest.mark.parametrize(
     ("read", "filtered", "mapped", "warns"),
     [
         (5, 5, "email", True),
@@ -115,17 +206,37 @@ def test_times_out_of_range(old: int, future: int, read: int, *, warns: bool) ->
     for count, time in ((old, "2020-01-31 10:00"), (future, "2031-01-31")):
         for _ in range(count):
             counts.reject(rejection(order(event_time=time)))
-    said = f'{old + future} of {read} records are too old or in the future: "9999-99-99 99:99". A'
+    said = (
+        f"{old + future} of {read} records are too old or in the future, such as a value of the"
+        " form 9999-99-99 99:99. A first run"
+    )
     assert [one[: len(said)] for one in warnings_of(counts)] == [said] * warns
 
 
 def test_values_without_a_currency() -> None:
-    """They are counted; known and unknown currencies alarm nobody."""
+    """They are counted, unless they are few of many; known and unknown currencies alarm nobody."""
     values = {"": Amount(5), "EUR": Amount(1), OTHERS: Amount(7)}
     (said,) = warnings_of(StreamCounts(9, delivered=9, values=values))
     assert said.startswith("in 5 conversions, the value has no currency. Check whether")
-    del values[""]
-    assert list(warnings_of(StreamCounts(9, delivered=9, values=values))) == []
+    for few in ({"": Amount(1)}, {"": Amount(4), "EUR": Amount(1)}, {"EUR": Amount(1)}):
+        said = list(warnings_of(StreamCounts(5, delivered=5, values=few)))
+        assert len(said) == (len(few) == 1 and "" in few), few
+
+
+# What to do about `invalid_source`
+
+
+def test_sources_that_are_none() -> None:
+    """The most frequent values are said, but nothing that is long or holds an address."""
+    given = [*["desk"] * 3, *["till"] * 2, 7, "x" * 41, ["web"], "a", "b", None, "jane@example.com"]
+    counts = counts_of(*({**ORDER, "source": value} for value in given))
+    said = what_to_do("invalid_source", {"orders": counts, "visits": StreamCounts()})
+    meaning = REASONS["invalid_source"].meaning
+    long = "a value of the form x cannot be used"
+    held = f"'desk', 'till', '7', {long}, a value of the type list cannot be used"
+    assert said == f"{meaning} What came in `source` of stream orders: {held}."
+    assert counts.causes["invalid_source: a value of the form x@x.x cannot be used"] == 1
+    assert what_to_do("invalid_source", {"visits": StreamCounts()}) == meaning
 
 
 # What to do about `no_identity`

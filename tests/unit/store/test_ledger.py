@@ -2,12 +2,14 @@
 
 import sys
 import time
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from fakes import FakeClock
 from store_support import LATER, Stores, claim, event, events, fail_next, ids, said, send
 
+from target_liveintent.conversions import model
 from target_liveintent.errors import StorageError
 from target_liveintent.store import ledger, run_store
 from target_liveintent.store.database import Step, Waiting
@@ -55,6 +57,34 @@ def test_a_changed_record(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> No
         [],
         ["new", "old"],
     )
+
+
+def test_events_that_differ(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those with the ID of an event that this run delivered are counted, and no equal ones."""
+    monkeypatch.setattr(model, "_SHARED", range(10**9))  # Without chance.
+    changes: list[dict[str, Any]] = [{"md5": "a" * 32}, {"md5": None}]
+    changes += [{"value": 12}, {"value": None}, {"currency": "USD"}, {"order_id": "2"}]
+    equal = [
+        {},
+        {"value": 12.5},
+        {"value": Decimal("12.500")},
+        {"event_time": 1},
+        {"columns": {"a": 1}},
+    ]
+    same, different = ([event(**change) for change in given] for given in (equal, changes))
+    store = stores()
+    first = claim(store, 0, event(), *different, event("2"))
+    assert (len(first.waiting), first.conflicts) == (6, 0)  # The first may still be refused.
+    store.confirm(0, first.mine[:1], is_last=False)
+    again = claim(store, 1, *same, *different, event("2", value=7))
+    assert (len(again.sent), again.conflicts) == (11, 6)
+    store.confirm(0, [], is_last=True)
+    assert claim(store, 2, event("2", value=7)).mine
+    store.write()
+    again = claim(store, 3, *same, *different)
+    assert (len(again.sent), again.conflicts) == (11, 6)
+    again = claim(stores(), 0, *different)  # Another run does not know what was delivered.
+    assert (len(again.sent), again.conflicts) == (6, 0)
 
 
 def test_memory(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,11 +62,14 @@ def test_events() -> None:
 
 
 def test_events_with_one_id() -> None:
-    """A run sends one of them, so a warning counts the others."""
-    made = explained({"id": 1}, {"id": 2, "value": 3}, {"id": 1}, {"id": 1})
+    """A run sends one of them, so a warning counts those that differ from it; equal rows do not."""
+    made = explained({"id": 1}, {"id": 2, "value": 3}, {"id": 1}, {"id": 1, "value": 3})
     (line,) = [one for one in describe(made, settings()).warnings if "event ID" in one]
-    assert line.startswith("2 of 4 events have the event ID of another one")
-    made = explained({"id": 1}, {"id": 2})
+    assert line.startswith("1 of 4 events have the event ID of an earlier one, but another")
+    made = explained({"id": 1}, {"id": 2, "value": 3}, {"id": 1}, {"id": 1})
+    assert not any("event ID" in one for one in describe(made, settings()).warnings)
+    other_pixel = {"id": 1, "value": 3, "pixel_id": 2}
+    made = explained({"id": 1, "pixel_id": 1}, other_pixel, pixel_id="pixel_id")
     assert not any("event ID" in one for one in describe(made, settings()).warnings)
 
 

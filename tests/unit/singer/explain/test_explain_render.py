@@ -99,7 +99,10 @@ def test_what_only_settings_lack() -> None:
     assert "None" not in text
 
 
-LOST = 'value is left out of 1 of 4 events: "9,9" is not a number with a decimal point'
+LOST = (
+    "value is left out of 1 of 4 events: a value of the form 9,9 is not a number with a decimal"
+    " point"
+)
 CHECK = "Check whether a column is mapped to currency, and what it contains"
 
 
