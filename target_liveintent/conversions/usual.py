@@ -42,7 +42,7 @@ _UUID_LENGTH = 36
 _LONGEST_TIME = 26
 """Characters of a time without an offset whose seconds have six digits."""
 _SENT_AS_IS = re.compile(
-    r"(?!(?:None|null|NULL|NaN|nan|-?(?:Infinity|inf))\Z)[0-9A-Za-z_.:/#-]{1,128}"
+    r"(?!(?:None|null|NULL|NaN|nan|Infinity|inf|-Infinity|-inf)\Z)[0-9A-Za-z_.:/#-]{1,128}"
 )
 """Texts that no rule changes, such as most IDs."""
 _UUID = re.compile(rf"(?!0{{8}}-){coerce.UUID_FORM.pattern}")

@@ -51,7 +51,8 @@ class Ledger:
         self._size = math.ceil(RECENT / _PARTS)
         self._recent = deque([dict[bytes, int | None]()], maxlen=_PARTS + 1)
         self._reserved: dict[int, dict[bytes, bytes]] = {}  # What has no outcome, by batch.
-        self._underway: dict[bytes, int] = {}  # The hashes of it, with the fingerprints.
+        self._fingerprints: dict[int, dict[bytes, int]] = {}  # Those of it, by batch and hash.
+        self._underway: set[bytes] = set()  # The hashes of it.
         self.confirmed: list[bytes] = []  # The keys of which the store must learn.
         self.ended: list[int] = []  # The batches whose reservations must end.
 
@@ -90,7 +91,7 @@ class Ledger:
         """
         claims = dict[int, Claim]()
         taken: set[bytes] = set()  # The hashes of earlier batches.
-        met = (*(one.keys() for one in self._recent), self._underway.keys(), taken, others.keys())
+        met = (*(one.keys() for one in self._recent), self._underway, taken, others.keys())
         for number, conversions in batches.items():
             mine = _by_hash(keys[number])
             claim = Claim([*conversions], [], [], mine)
@@ -122,8 +123,9 @@ class Ledger:
         for number, claim in claims.items():
             if claim.keys:
                 self._reserved[number] = claim.keys
-                prints = (fingerprint(conversion.event) for conversion in claim.mine)
-                self._underway.update(zip(claim.keys, prints, strict=True))
+                self._underway.update(claim.keys)
+                found = [fingerprint(conversion.event) for conversion in claim.mine]
+                self._fingerprints[number] = dict(zip(claim.keys, found, strict=True))
 
     @property
     def reserved(self) -> list[bytes]:
@@ -132,20 +134,19 @@ class Ledger:
 
     def confirm(self, number: int, confirmed: Sequence[Conversion], *, is_last: bool) -> None:
         """Note which events of a batch the API has confirmed; the last ones end its reservation."""
-        reserved = self._reserved.pop(number)
+        reserved, fingerprints = self._reserved.pop(number), self._fingerprints.pop(number)
         is_whole = len(confirmed) == len(reserved)  # Usually.
         done = reserved if is_whole else _by_hash(self.keys_of(confirmed))
-        rest = {} if is_whole else {h: key for h, key in reserved.items() if h not in done}
-        self._recent[-1].update({hashed: self._underway.pop(hashed) for hashed in done})
+        self._recent[-1].update(fingerprints if is_whole else {h: fingerprints[h] for h in done})
         if len(self._recent[-1]) >= self._size:
             self._recent.append({})
         self.confirmed += done.values()
+        self._underway.difference_update(reserved if is_last else done)
         if is_last:
             self.ended.append(number)
-            for hashed in rest:
-                del self._underway[hashed]
         else:
-            self._reserved[number] = rest
+            self._reserved[number] = {h: key for h, key in reserved.items() if h not in done}
+            self._fingerprints[number] = fingerprints
 
 
 def _differs(conversion: Conversion, known: int | None) -> bool:

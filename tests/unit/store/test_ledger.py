@@ -2,7 +2,6 @@
 
 import sys
 import time
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -64,25 +63,19 @@ def test_events_that_differ(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(model, "_SHARED", range(10**9))  # Without chance.
     changes: list[dict[str, Any]] = [{"md5": "a" * 32}, {"md5": None}]
     changes += [{"value": 12}, {"value": None}, {"currency": "USD"}, {"order_id": "2"}]
-    equal = [
-        {},
-        {"value": 12.5},
-        {"value": Decimal("12.500")},
-        {"event_time": 1},
-        {"columns": {"a": 1}},
-    ]
+    equal: list[dict[str, Any]] = [{}, {"event_time": 1}, {"columns": {"a": 1}}]
     same, different = ([event(**change) for change in given] for given in (equal, changes))
     store = stores()
     first = claim(store, 0, event(), *different, event("2"))
     assert (len(first.waiting), first.conflicts) == (6, 0)  # The first may still be refused.
     store.confirm(0, first.mine[:1], is_last=False)
     again = claim(store, 1, *same, *different, event("2", value=7))
-    assert (len(again.sent), again.conflicts) == (11, 6)
+    assert (len(again.sent), again.conflicts) == (9, 6)
     store.confirm(0, [], is_last=True)
     assert claim(store, 2, event("2", value=7)).mine
     store.write()
     again = claim(store, 3, *same, *different)
-    assert (len(again.sent), again.conflicts) == (11, 6)
+    assert (len(again.sent), again.conflicts) == (9, 6)
     again = claim(stores(), 0, *different)  # Another run does not know what was delivered.
     assert (len(again.sent), again.conflicts) == (6, 0)
 
