@@ -432,7 +432,9 @@ FIELDS = (
     Field("pixel_id", positive_integer),
     Field("source", source),
     Field(
-        "decision_id", decision_id, "is a placeholder, or has a space or an e-mail address in it"
+        "decision_id",
+        decision_id,
+        "is not a text without spaces, or is a placeholder, or has an e-mail address in it",
     ),
     Field("email", unusable="is neither an e-mail address nor a hash of one"),
     Field("md5", unusable=_NO_HASH),

@@ -110,7 +110,7 @@ def test_what_is_usual(changes: dict[str, Any], options: dict[str, Any]) -> None
 ODD: list[tuple[dict[str, Any], dict[str, Any]]] = [
     *(({"event_time": at}, {}) for at in (None, "soon", NOW, NOW - 1, NOW - 7 * DAY + 60)),
     ({"event_id": ADDRESS}, {}),
-    ({"event_id": [1], "id": 7}, {"keys": ("id",)}),
+    *(({"event_id": value, "id": 7}, {"keys": ("id",)}) for value in ([1], "Infinity", "-inf")),
     ({"event_id": ...}, {}),
     *(({"event_id": ..., "id": key}, {"keys": ("id",)}) for key in (None, [1])),
     ({"event_id": ...}, {"keys": ("id",)}),
@@ -125,7 +125,8 @@ ODD: list[tuple[dict[str, Any], dict[str, Any]]] = [
     *(({name: ADDRESS}, {}) for name in ("order_id", "user_agent", "source_url", "app_bundle")),
     *(({"source_url": url}, {}) for url in (f"{PAGE}&li_did=x", "/" + "x" * 8_192, 5)),
     ({"source_url": f"{PAGE}&key={'x' * 8_192}"}, {}),
-    *(({"decision_id": nobody}, {}) for nobody in ("undefined", ZERO)),
+    *(({"decision_id": nobody}, {}) for nobody in ("undefined", ZERO, "a b")),
+    *(({"currency": currency}, {}) for currency in ("EUO", "XXX")),
     # Columns that the stream does not declare, whatever their value is
     *(({name: None}, {"undeclared": {name}}) for name in ("consent", "value", "event_id")),
 ]

@@ -54,7 +54,7 @@ ORDER = order(value=1, currency="USD", ip="203.0.113.9", email="ann@example.com"
         (
             "decision_id",
             "a b c!",
-            "of the form x x x! is a placeholder, or has a space or an e-mail",
+            "of the form x x x! is not a text without spaces, or is a",
         ),
         ("ip", 2**128 - 1, f"of the form {'9' * 24}… is not a public IP address"),
         ("order_id", [1], "of the type list is not a text"),

@@ -73,6 +73,26 @@ def test_events_with_one_id() -> None:
     assert not any("event ID" in one for one in describe(made, settings()).warnings)
 
 
+def test_what_a_run_would_warn_of() -> None:
+    """The same as a run, from the first event on; an infinity is something that cannot be used."""
+    made = explained(
+        {"value": float("inf"), "email": None},
+        decision_id="str(id)",
+        md5="get('no')",
+    )
+    assert made.counts.left_out == {"value": 1, "email empty": 1, "md5 empty": 1}
+    starts = (
+        "email is empty",
+        "md5 is empty",
+        "value is left out of 1 of 1",
+        "decision_id equals id",
+    )
+    warnings = describe(made, settings()).warnings
+    assert [one.startswith(start) for one, start in zip(warnings, starts, strict=True)] == [
+        True
+    ] * 4
+
+
 def test_a_stream_that_a_map_drops() -> None:
     """It lacks nothing, because it is not to give events, and its records are not counted."""
     (made,) = inspected(schema(["id"]), record(RECORD), maps={"orders": None})
