@@ -311,6 +311,15 @@ def test_a_clean_summary_alarms_nobody(name: str) -> None:
     assert not [word for word in ("error", "exception") if word in text]
 
 
+def test_an_empty_column_is_named_once() -> None:
+    """A warning names those that identify a person, and the advice names the others."""
+    empty = {"email empty": 10, "value empty": 10}
+    report = Situation(orders(read=10, delivered=10, left_out=empty)).report
+    (warned,), (advised,) = summary.warnings(report), summary.advice(report, None)
+    assert warned.startswith("orders: email is empty in all events (10). Check what is mapped to")
+    assert advised.startswith("orders: value is empty in all events. To see")
+
+
 def test_how_soon_events_were_sent() -> None:
     """An event that is sent exactly an hour after its time counts as sent within an hour."""
     counts = StreamCounts()

@@ -104,6 +104,7 @@ def test_an_empty_event_id() -> None:
     [
         ([None] * 5, "email is empty in all events (5). Check what is mapped to email: a path"),
         ([None] * 3 + ["Jane"] * 2, "email is empty or unusable in all events (5). Check"),
+        (["Jane"] * 5, "email is left out of 5 of 5 events: a value of the form x is"),
         ([None] * 4, None),
         ([None] * 60 + ["ann@example.com"], None),
     ],
