@@ -65,8 +65,8 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
     zone_uses: int = 0
     # How many of the dropped records have the ID of an event of another person, value or order.
     conflicting_ids: int = 0
-    # How many events had a decision ID, and how many of these IDs are other IDs of their records,
-    # by the column, if `decision_id` is mapped.
+    # If `decision_id` is mapped: how many events had one, and for how many it was another ID of
+    # the record, by its column.
     decision_ids: int = 0
     own_ids: dict[str, int] = {}
     left_out: Counter[str] = _counter()
@@ -225,21 +225,15 @@ class _DecisionIdConverter(RecordConverter):
         self, record: dict[str, Any], violation: str | None = None
     ) -> model.Conversion | model.Rejection | None:
         """Convert a record, and compare the event's decision ID with the other IDs."""
-        result = super().convert(record, violation)
+        result, own_ids = super().convert(record, violation), self._counts.own_ids
         if isinstance(result, model.Conversion) and result.event.decision_id is not None:
             self._counts.decision_ids += 1
-            name = self._same_as(result.event.decision_id, result.event, record)
-            if name is not None:
-                self._counts.own_ids[name] = self._counts.own_ids.get(name, 0) + 1
+            event = result.event
+            ids: dict[str, Any] = {key: text(record.get(key)) for key in self._keys}
+            ids = {"event_id": event.event_id, "order_id": event.purchase_data.order_id, **ids}
+            if same := [name for name, other in ids.items() if other == event.decision_id]:
+                own_ids[same[0]] = own_ids.get(same[0], 0) + 1
         return result
-
-    def _same_as(self, decision_id: str, event: model.Event, record: dict[str, Any]) -> str | None:
-        """Return the name of another ID that is the same; None if there is none."""
-        if decision_id == event.event_id:
-            return "event_id"
-        if decision_id == event.purchase_data.order_id:
-            return "order_id"
-        return next((key for key in self._keys if text(record.get(key)) == decision_id), None)
 
 
 def add(total: StreamCounts, *more: StreamCounts) -> StreamCounts:

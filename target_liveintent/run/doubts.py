@@ -32,7 +32,7 @@ _UNLIMITED = 100
 def warnings_of(counts: StreamCounts, least: int = _LEAST) -> Iterator[str]:
     """Yield what is probably wrong with a stream, in sentences without its name.
 
-    So many events are the least for most warnings.
+    `least` is the number of events from which on a share of them is judged.
     """
     yield from _columns_left_out(counts, least)
     yield from _ids(counts, least)
@@ -113,14 +113,9 @@ def _is_frequent(count: int, events: int, least: int) -> bool:
 
 def _most_frequent(counts: StreamCounts, about: str, most: int) -> list[str]:
     """Return the most frequent causes that are known about a column or a reason."""
-    found = Counter(
-        {
-            cause.removeprefix(f"{about}: "): count
-            for cause, count in counts.causes.items()
-            if cause.startswith(f"{about}: ")
-        }
-    )
-    return [cause for cause, _ in found.most_common(most)]
+    begin = f"{about}: "
+    found = [cause for cause, _ in counts.causes.most_common() if cause.startswith(begin)]
+    return [cause.removeprefix(begin) for cause in found[:most]]
 
 
 def what_to_do(reason: str, streams: Mapping[str, StreamCounts]) -> str:
