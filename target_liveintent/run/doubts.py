@@ -90,7 +90,7 @@ def _ids(counts: StreamCounts, least: int) -> Iterator[str]:
             " from the key properties or the mapped record. Map event_id to a column that is always"
             " filled"
         )
-    if _is_frequent(counts.conflicting_ids, events, least):
+    if counts.conflicting_ids:  # Each may be a conversion that is lost.
         yield (
             f"{counts.conflicting_ids:,} of {events:,} events have the event ID of an earlier one,"
             " but another address, value or order ID. Only the first event with an ID is sent. If"
