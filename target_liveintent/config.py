@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import json
 import os
 import re
 import zoneinfo
@@ -22,12 +23,14 @@ import requests
 
 from target_liveintent.delivery.client import is_usable_token, read_token
 from target_liveintent.errors import ConfigurationError
-from target_liveintent.mapping.map_checks import did_you_mean, map_problems
+from target_liveintent.mapping.map_checks import did_you_mean, map_problems, meant_name
 from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.settings import Settings, is_loopback, is_url
 
 _PREFIX = "TARGET_LIVEINTENT_"
-_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
+_OURS = re.compile("target|liveintent", re.IGNORECASE)
+"""What a variable of the environment has in it that may be misspelled."""
+_VARIABLE = re.compile(r"target[\W_]*liveintent[\W_]*(.+)", re.IGNORECASE)
 OBJECTS = {"presets": 0, "stream_maps": 1, "stream_map_config": -1}
 """The settings that are objects, with the number of dots, from the end of a flattened name, that
 separate levels: the name of a column has no dot, but the name of its stream can have dots."""
@@ -36,6 +39,9 @@ _WRITTEN = ("store", "report_path", "metrics_path")
 _PATHS = ("auth_token_path", "suppression_path", *_WRITTEN)
 """The settings that name files."""
 _TYPES = {field.name: field.type for field in msgspec.structs.fields(Settings)}
+_VARIABLES = [_PREFIX + name.upper() for name in _TYPES]
+_READ = {*_VARIABLES, f"{_PREFIX}LOGLEVEL"}
+"""The variables that have an effect; the last one is the SDK's."""
 _LIBPQ = re.compile(r"\b(?:host|hostaddr|user|password|dbname|service)\s*=")
 """A connection string of libpq that is not a URL."""
 _HEADING = re.compile(r"^(\w.+):\n((?:    .+\n?)+)", re.MULTILINE)
@@ -81,6 +87,7 @@ SCHEMA = _schema()
 def _expected(schema: Mapping[str, Any]) -> str:
     """Describe in words the values that the schema of a setting allows."""
     kind = f"{'an' if schema['type'][0][0] in 'aeio' else 'a'} {schema['type'][0]}"
+    kind += ", true or false" if kind == "a boolean" else ""
     match schema:
         case {"enum": values}:
             return f"one of {', '.join(values)}"
@@ -122,28 +129,86 @@ def about_lines() -> Iterator[str]:
 
 
 def read_config(path: str) -> dict[str, Any]:
-    """Return the settings of a file of `--config`, which is JSON or YAML.
+    """Return the settings of a file of `--config`, which is JSON or YAML 1.2.
 
     Raises:
-        ConfigurationError: If the file cannot be read. The message shows nothing of its content.
+        ConfigurationError: If the file cannot be read. The message shows no value of it.
     """
     try:
-        text = Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf")
+        content = Path(path).read_bytes()
     except OSError as error:
         msg = f"the configuration file '{path}' cannot be read: {error.strerror}"
         raise ConfigurationError(msg) from None
+    found, problem = _parsed(content)
+    if problem is not None:
+        msg = f"the configuration file '{path}' cannot be used: {problem}"
+        raise ConfigurationError(msg)
+    if not isinstance(found, dict):
+        msg = f"the configuration file '{path}' is neither a JSON object nor a YAML mapping"
+        raise ConfigurationError(msg)
+    return found
+
+
+def _parsed(content: bytes) -> tuple[Any, str | None]:
+    """Return the value of a file, or why it has none."""
     try:
-        return _decode_object(text)
-    except msgspec.DecodeError:
+        text = content.decode().removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        return None, f"byte {error.start + 1} (line {line}) is not UTF-8: save the file as UTF-8"
+    problem = None
+    try:
+        return _decode_object(text), None
+    except _DuplicateKeyError as error:
+        problem = str(error)
+        text = text.replace("\t", " ")  # Read as YAML, the key has a line, but tabs are wrong.
+    except (msgspec.DecodeError, RecursionError):
         pass
-    import yaml  # noqa: PLC0415 (importing it takes longer than importing this whole package)
+    from target_liveintent import yaml12  # noqa: PLC0415 (importing PyYAML takes long)
 
     try:
-        # As JSON, a date is text, and a key is always text.
-        return _decode_object(msgspec.json.encode(yaml.safe_load(text)))
-    except (yaml.YAMLError, msgspec.DecodeError, TypeError, ValueError, RecursionError):
-        msg = f"the configuration file '{path}' is neither a JSON object nor a YAML mapping"
-        raise ConfigurationError(msg) from None
+        return yaml12.load_yaml(text), problem
+    except yaml12.YamlSyntaxError as error:
+        return None, problem or _json_problem(text) or str(error)
+    except yaml12.YamlError as error:
+        return None, str(error)
+
+
+def _json_problem(text: str) -> str | None:
+    """Return where a text that begins as a JSON object is wrong; None if it is no such text."""
+    if text.lstrip().startswith("{"):
+        try:
+            json.loads(text, parse_int=str)
+        except json.JSONDecodeError as error:
+            return f"line {error.lineno}, column {error.colno} is not valid JSON"
+        except RecursionError:
+            pass
+    return None
+
+
+class _DuplicateKeyError(ValueError):
+    """A key occurs twice in a JSON object, so that it is unclear which value counts."""
+
+
+def _decode_object(text: str) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        DecodeError: If the text is none.
+        _DuplicateKeyError: With the name of a key that occurs twice in it.
+    """
+    found: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])
+    json.loads(text, object_pairs_hook=_unique)
+    return found
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> None:
+    names = set()
+    for name, _ in pairs:
+        if name in names:
+            msg = f"the key '{name}' occurs twice: remove one of them"
+            raise _DuplicateKeyError(msg)
+        names.add(name)
 
 
 def with_environment(given: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
@@ -160,7 +225,41 @@ def with_environment(given: Mapping[str, Any], environment: Mapping[str, str]) -
             found[name] = _nested(found[name], OBJECTS[name])
         else:
             del found[name]
-    return {**given, **found}
+    unknown = dict.fromkeys(_unknown_variables(given, environment), "")
+    return {**given, **found, **unknown}
+
+
+def _unknown_variables(given: Mapping[str, Any], environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield variables that no setting has, although they are meant for this program.
+
+    Meltano makes many: for what the settings of a file say, their parts, and other loaders. So with
+    Meltano, only those count that are meant to be another one, and are in no file.
+    """
+    is_by_meltano = "MELTANO_PROJECT_ROOT" in environment
+    for variable, text in environment.items():
+        name = variable.removeprefix(_PREFIX).lower()
+        if not text.strip() or variable in _READ or name in given or not _OURS.search(variable):
+            continue
+        is_misspelled = (_meant(variable) or "").startswith(_PREFIX)
+        if is_misspelled or (variable.startswith(_PREFIX) and not is_by_meltano):
+            yield variable
+
+
+def _meant(name: str) -> str | None:
+    """Return what an unknown setting, or variable of the environment, is meant to be.
+
+    A variable with the whole name of a setting and more is a setting of another loader, such as
+    `target-liveintent-eu`, or a part of an object, such as `…_STREAM_MAPS_ORDERS_EMAIL`.
+    """
+    variable = _VARIABLE.fullmatch(name)
+    if variable is None:
+        return meant_name(name, _TYPES) or meant_name(name, _VARIABLES)
+    rest = variable[1].lower().strip("_")
+    setting = rest if rest in _TYPES else meant_name(rest, _TYPES)
+    if setting is None or (setting != rest and f"_{setting}_" in f"_{rest}_"):
+        return None
+    meant = _PREFIX + setting.upper()
+    return setting if name == meant else meant  # (A file has the name of a variable.)
 
 
 def _nested(text: str, splits: int) -> Any:
@@ -171,7 +270,7 @@ def _nested(text: str, splits: int) -> Any:
     """
     try:
         flat = _decode_object(text)
-    except (msgspec.DecodeError, RecursionError):
+    except (_DuplicateKeyError, msgspec.DecodeError, RecursionError):
         return text
     if any(isinstance(value, dict) for value in flat.values()):
         return flat
@@ -205,11 +304,11 @@ def problems(config: Mapping[str, Any]) -> list[str]:
 
 
 def warnings_of(names: Iterable[str]) -> Iterator[str]:
-    """Yield a warning for each name of a setting that does not exist."""
+    """Yield a warning for each name of a setting that does not exist, and is not misspelled."""
     for name in names:
-        if name not in _TYPES and name.partition(".")[0] not in OBJECTS:
-            near = did_you_mean(name, _TYPES)
-            yield f"setting '{name}' is unknown and has no effect{near}"
+        if name not in _TYPES and not _name_problem(name):
+            kind = "environment variable" if name.startswith(_PREFIX) else "setting"
+            yield f"{kind} '{name}' is unknown and has no effect{did_you_mean(name, _TYPES)}"
 
 
 def _read_value(name: str, value: Any) -> Any:
@@ -220,7 +319,7 @@ def _read_value(name: str, value: Any) -> Any:
     if isinstance(value, str):
         value = value.strip()
         if name in OBJECTS:
-            value = msgspec.json.decode(value, type=dict[str, Any])
+            value = _decode_object(value)
     return msgspec.convert(value, _TYPES[name], strict=False)
 
 
@@ -231,7 +330,7 @@ def _checked(config: Mapping[str, Any]) -> tuple[Settings, list[str]]:
     """
     given = {name: value for name, value in config.items() if value is not None}
     values, wrong = _converted(given)
-    found = [*_name_problems(config), *_missing_problems(given), *wrong]
+    found = [*filter(None, map(_name_problem, config)), *_missing_problems(given), *wrong]
     if "auth_token" in values and "auth_token_path" in values:
         found.append("settings 'auth_token' and 'auth_token_path' are both set: remove one of them")
     elif "auth_token_path" in values:
@@ -260,6 +359,8 @@ def _converted(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         if name in given:
             try:
                 values[name] = _read_value(name, given[name])
+            except _DuplicateKeyError as error:
+                found.append(f"setting '{name}' cannot be used: {error}")
             except (msgspec.DecodeError, RecursionError):  # Its text can have the value.
                 near = did_you_mean(str(given[name]), schema.get("enum", []))
                 found.append(f"setting '{name}' must be {_expected(schema)}{near}")
@@ -270,13 +371,21 @@ def _converted(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     return values, found
 
 
-def _name_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    for name in config:
-        group, dot, path = name.partition(".")
-        if dot and group in OBJECTS:
-            steps = [group, *path.rsplit(".", OBJECTS[group])]
-            form = ": {".join(steps) + ": …" + "}" * (len(steps) - 1)
-            yield f"setting '{name}' has no effect in this form: write {form}"
+def _name_problem(name: str) -> str | None:
+    """Return what is wrong with a name that is nearly one of a setting, or has levels."""
+    group, dot, path = name.partition(".")
+    if name in _TYPES:
+        return None
+    if name.startswith("__"):
+        return f"setting '{name}' is in the wrong place: an option belongs into the map of a stream"
+    if dot and group in OBJECTS:
+        steps = [group, *path.rsplit(".", OBJECTS[group])]
+        form = ": {".join(steps) + ": …" + "}" * (len(steps) - 1)
+        return f"setting '{name}' has no effect in this form: write {form}"
+    if meant := _meant(name) or (meant_name(group, OBJECTS) if dot else None):
+        kind = "environment variable" if meant.startswith(_PREFIX) else "setting"
+        return f"{kind} '{name}' is unknown; did you mean '{meant}'?"
+    return None
 
 
 def _missing_problems(given: Mapping[str, Any]) -> Iterator[str]:

@@ -17,18 +17,24 @@ import msgspec
 
 from target_liveintent.conversions.coerce import COLUMNS, FIELDS, IDENTIFYING
 from target_liveintent.mapping.expressions import FILTER, Expression
-from target_liveintent.mapping.presets import PRESETS
+from target_liveintent.mapping.presets import NULL_VALUES, PRESETS, preset_columns
 from target_liveintent.mapping.reading import Path
 from target_liveintent.mapping.stream_maps import StreamPlan
 from target_liveintent.settings import EventDefaults, Settings
 
 _SIMILAR = 0.75
 """The least similarity of two names, by `difflib`: `pixel` and `pixel_id` have 0.77."""
+_LEAST_LETTERS, _LETTERS_FOR_TWO = 5, 8
+"""The least number of letters of a name of ours of which one edit, or two, may be a mistake."""
+_MOST_EDITS = 2
 _TAPS_OWN = "_sdc_"
 _IN_CENTS = re.compile(  # The words that `recognized.yaml` calls `minor`.
     r"(?i:(?<![a-z])(?:cents?|ct|pence|pennies|rappen|minor)(?![a-z]))|Cents?(?![a-z])"
 )
 _CONVERSION = re.compile(r"minor_units|[*/]")
+_OFTEN_FIXED = ("source", "currency", "app_bundle")
+"""Columns that may have the same text in all events."""
+_WORD = re.compile(r"[\w-]+")
 _OPENING = {"patternProperties", "propertyNames", "$ref", "anyOf", "oneOf", "allOf", "if"}
 """What a JSON schema may say of properties without listing them."""
 _DECIDING = {FILTER, "event_id", "event_time"}
@@ -55,6 +61,60 @@ def did_you_mean(name: str, known_names: Iterable[str]) -> str:
     return f"; did you mean '{names[similar[0]]}'?" if similar else ""
 
 
+def meant_name(name: str, our_names: Collection[str], given: Collection[str] = ()) -> str | None:
+    """Return the name of ours that an unknown name is meant to be; None if there is none.
+
+    Two names are the same if they differ only in upper and lower case, in underscores or in other
+    signs. Otherwise, edits may be between them: a letter is added, removed or replaced, or two
+    neighbours are exchanged. How many depends on the letters of our name, without its signs:
+
+    - Fewer than five: none, because another word is near, as `paid` is near `aaid`. (`__else__`
+      allows one.)
+    - Five to seven: one. So `order_no` is not meant to be `order_id`.
+    - Eight or more: two; but one if our name is `given` too, as `event_time` beside `event_type`.
+    """
+    if name in our_names:
+        return None
+    plain, near = _plain(name), []
+    for known in our_names:
+        edits = _edits(plain, _plain(known))
+        if edits <= _edits_allowed(known, is_given=known in given):
+            near.append((edits, _edits(name.casefold(), known), known))
+    return min(near)[2] if near else None
+
+
+def _edits_allowed(known: str, *, is_given: bool) -> int:
+    letters = len(_plain(known))
+    if letters < _LEAST_LETTERS and not known.startswith("__"):
+        return 0
+    return 1 if letters < _LETTERS_FOR_TWO or is_given else _MOST_EDITS
+
+
+def _plain(name: str) -> str:
+    return "".join(filter(str.isalnum, name.casefold()))
+
+
+def _edits(one: str, other: str) -> int:
+    """Return how many edits make one word of the other, or a greater number than is allowed.
+
+    This is the Damerau-Levenshtein distance in the form "optimal string alignment".
+    """
+    if abs(len(one) - len(other)) > _MOST_EDITS:
+        return _MOST_EDITS + 1
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, 1):
+        before, last, row = row, before, [i]
+        for j, of_other in enumerate(other, 1):
+            edits = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != of_other))
+            if last and j > 1 and (letter, of_other) == (other[j - 2], one[i - 2]):
+                edits = min(edits, last[j - 2] + 1)
+            row.append(edits)
+        if min(row) > _MOST_EDITS:
+            return _MOST_EDITS + 1
+    return row[-1]
+
+
 # The settings
 
 
@@ -73,16 +133,13 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
     FILTER: _EXPRESSION,
 }
 """The types of the options of one stream's map. A misspelled option would be read as a column."""
+_NAMES = (*_OPTIONS, *(field.name for field in FIELDS))
+"""What the keys of one stream's map mean to this program."""
 
 
 def map_problems(settings: Settings) -> Iterator[str]:
     """Yield the problems of the settings `presets` and `stream_maps`."""
-    for name, preset in settings.presets.items():
-        if not isinstance(preset, str) or preset not in PRESETS:
-            near = did_you_mean(preset, PRESETS) if isinstance(preset, str) else ""
-            if isinstance(preset, dict):
-                near = f". {_dots_advice('.'.join([name, *preset][:2]))}"
-            yield f"setting 'presets.{name}' must be one of {', '.join(PRESETS)}{near}"
+    yield from _preset_problems(settings.presets)
     for name, definition in settings.stream_maps.items():
         where = f"stream_maps.{name}"
         if name.startswith("__") and name != "__else__":
@@ -91,10 +148,25 @@ def map_problems(settings: Settings) -> Iterator[str]:
                 " a stream, or __else__. If this key is an option, move it into the map of a stream"
             )
         elif isinstance(definition, dict) and name != "__else__":
-            yield from _column_problems(where, definition)
+            preset = settings.presets.get(name)
+            others = preset_columns(preset) if preset in [*PRESETS] else {}
+            yield from _column_problems(where, definition, {*definition, *others})
+        elif definition in NULL_VALUES and meant_name(name, ("__else__",)):
+            yield f"setting '{where}' is not the name of a stream; did you mean '__else__'?"
         elif not _is_valid(definition, _Null):
             or_map = "" if name == "__else__" else ", or an object whose keys are column names"
             yield f"setting '{where}' must be null or '__NULL__'{or_map}"
+
+
+def _preset_problems(presets: Mapping[str, Any]) -> Iterator[str]:
+    for name, preset in presets.items():
+        if name.startswith("__"):
+            yield f"setting 'presets.{name}' must be the name of a stream, not an option"
+        if not isinstance(preset, str) or preset not in PRESETS:
+            near = did_you_mean(preset, PRESETS) if isinstance(preset, str) else ""
+            if isinstance(preset, dict):
+                near = f". {_dots_advice('.'.join([name, *preset][:2]))}"
+            yield f"setting 'presets.{name}' must be one of {', '.join(PRESETS)}{near}"
 
 
 def _dots_advice(stream: str) -> str:
@@ -105,12 +177,22 @@ def _dots_advice(stream: str) -> str:
     )
 
 
-def _column_problems(where: str, definition: Mapping[str, Any]) -> Iterator[str]:
+def _column_problems(
+    where: str, definition: Mapping[str, Any], names: Collection[str]
+) -> Iterator[str]:
+    """Yield the problems of one stream's map; `names` are those in it and in its preset."""
     for column, value in definition.items():
         kind, wanted = _OPTIONS.get(column, _EXPRESSION)
+        meant = meant_name(column, _NAMES, names)
         if column not in _OPTIONS and column.startswith("__") and column.endswith("__"):
             near = did_you_mean(column, _OPTIONS)
             yield f"setting '{where}.{column}' is not an option of a stream map{near}"
+        # (`email: Email` and `Email: __NULL__` rename a column of the tap.)
+        elif meant and not (value in NULL_VALUES and meant in names):
+            yield (
+                f"setting '{where}.{column}' is neither a column of events nor an option of a"
+                f" stream map; did you mean '{meant}'?"
+            )
         elif isinstance(value, dict) and column not in (*COLUMNS, *_OPTIONS):
             advice = _dots_advice(f"{where}.{column}".partition(".")[2])
             yield f"setting '{where}.{column}' must be an expression. {advice}"
@@ -193,7 +275,7 @@ def misread_columns(plan: StreamPlan, schema: Mapping[str, Any]) -> list[str]:
         f"the column '{'.'.join(path)}', which '{column}' reads{f' ({hint})' if hint else ''}"
         for column, origin in plan.origins.items()
         for path in sorted(_misread(column, origin, schema))
-        for hint in [_hint(path, schema)]
+        for hint in [_hint(path, schema) or _hint_of_quotes(column, origin.text)]
     ]
 
 
@@ -221,6 +303,17 @@ def _hint(path: Path, schema: Mapping[str, Any]) -> str:
     if dotted in known_steps:  # `get` takes a dot for a step into an object.
         return f"to read the column whose name has a dot, write _.get('{dotted}')"
     return did_you_mean(step, known_steps).removeprefix("; ")
+
+
+def _hint_of_quotes(column: str, text: str) -> str:
+    """Return how to write a fixed text if an expression is only a name, as that of a column is.
+
+    The quotes of `currency: 'EUR'` belong to YAML, so that the expression is the name `EUR`. Other
+    columns need a value of each record: a fixed filter or consent would let everybody pass.
+    """
+    if column not in _OFTEN_FIXED or not _WORD.fullmatch(text):
+        return ""
+    return f"if you mean the fixed text, write it in two pairs of quotes: \"'{text}'\""
 
 
 def _absent_step(

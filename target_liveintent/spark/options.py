@@ -12,7 +12,7 @@ from target_liveintent import config
 from target_liveintent.conversions.coerce import COLUMNS
 from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.errors import ConfigurationError, StreamMappingError
-from target_liveintent.mapping.map_checks import lacking_for_events, lacking_message
+from target_liveintent.mapping.map_checks import lacking_for_events, lacking_message, meant_name
 from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, StreamPlan
 from target_liveintent.settings import Settings
 
@@ -44,6 +44,7 @@ _RULES = {
     },
 }
 """What the texts of options must match, as a pattern of ASCII characters and in words."""
+_NO_SETTINGS = ("stream_name", "concurrent_tasks", "outcomes_path", "write_id", "key_properties")
 
 
 class Job(NamedTuple):
@@ -98,6 +99,11 @@ def job_of(options: Mapping[str, str], columns: Sequence[str]) -> Job:
     if (unknown := {*keys} - {*names}) and not is_replay:
         found.append(f"option 'key_properties' names unknown columns: {', '.join(unknown)}")
     ours = {name: text for name, text in options.items() if name == "store" or name not in _RULES}
+    found += [
+        f"option '{name}' is unknown; did you mean '{meant}'?"
+        for name in ours
+        if (meant := meant_name(name, _NO_SETTINGS))
+    ]
     if found := [*found, *config.problems(ours)]:
         raise ConfigurationError("; ".join(found))
     settings = config.settings_of(ours)

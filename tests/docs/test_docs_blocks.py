@@ -11,7 +11,6 @@ from typing import Any
 
 import programs
 import pytest
-import yaml
 from docs_support import ROOT, Block, Project, blocks, pages, unseen
 from needs import not_installed
 
@@ -21,6 +20,7 @@ from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.mapping.map_checks import lacking_for_events
 from target_liveintent.mapping.stream_maps import RecordConverter, Stream, StreamMaps
 from target_liveintent.privacy.suppression import Suppressions
+from target_liveintent.yaml12 import load_yaml
 
 PAGES = pages()
 ACCOUNT = {"customer_id": "a-1b2c", "auth_token": "made-up", "pixel_id": 12345}
@@ -38,7 +38,7 @@ def _name(page: Path) -> str:
 
 def _is_settings(text: str) -> None:
     """Settings that are right, whose maps compile."""
-    settings = yaml.safe_load(text)
+    settings = load_yaml(text)
     assert set(settings) <= set(config.SCHEMA["properties"])
     assert config.problems(ACCOUNT | settings) == []
     values = (settings.get(name, {}) for name in ("stream_maps", "stream_map_config", "presets"))
@@ -52,7 +52,7 @@ def _is_ini(text: str) -> None:
     lines = dict(line.split("=", 1) for line in text.splitlines())
     given = config.with_environment({}, lines)
     assert len(given) == len(lines)
-    assert config.problems(given) == []
+    assert [*config.problems(given), *config.warnings_of(given)] == []
 
 
 def _is_crontab(text: str) -> None:
@@ -158,7 +158,7 @@ def test_recipe(recipe: list[Block]) -> None:
     given, record, event = (block.text for block in recipe)
     assert [block.title for block in recipe] == [None, "record", "event"]
     expected = json.loads(event)
-    made = _converted(yaml.safe_load(given), json.loads(record))
+    made = _converted(load_yaml(given), json.loads(record))
     if isinstance(made, Conversion):
         got = json.loads(made.body)
         for field, value in expected.items():

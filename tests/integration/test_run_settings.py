@@ -114,13 +114,16 @@ def test_wrong_settings(target: Launcher, sandbox: Sandbox) -> None:
         "auth_token": "s3cr3t\r\nX-Evil: 1",
         "on_rejection": "s3cr3t",
         "store": "s3cr3t/own.sqlite",
-        "stream_maps": {"orders": {"email": "s3cr3t token"}},
+        "stream_maps": {"orders": {"email": "s3cr3t token", "_filter_": "s3cr3t"}},
         "api_url": "https://*.s3cr3t.example.com",
+        "supression_path": "s3cr3t",
     }
-    run = target.start(**wrong).wait(8)  # Standard input is still open and empty.
+    env = {"TARGET_LIVEINTENT_LIMT": "s3cr3t"}
+    run = target.start(**wrong, env=env).wait(8)  # Standard input is still open and empty.
     assert (run.code, run.stdout, sandbox.stats.requests) == (2, "", 0)
     assert len([line for line in run.err if "INFO" not in line]) == 1
-    assert all(f"'{name}" in run.last_line for name in wrong)
+    names = (*wrong, "stream_maps.orders._filter_", *env)
+    assert all(f"'{name}" in run.last_line for name in names)
     assert not [word for word in ("s3cr3t", TOKEN, "Traceback") if word in run.log]
     assert not target.store.exists()
 

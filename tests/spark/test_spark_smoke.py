@@ -29,10 +29,10 @@ def test_a_batch(spark: Spark, server: Recorder, outcomes: Path) -> None:
     The driver warns of a misspelled option, and counts records by outcome, over all tasks.
     """
     before = len(spark.said())
-    given = options(server.url, outcomes, pixle_id=1)
+    given = options(server.url, outcomes, pixel=1)
     spark.do("write", sql=query(1_000, email=MIXED), options=given)
     said = spark.wait_for("total: read 1000, filtered 0, unmapped 0, delivered 900, dead-", before)
-    assert "'pixle_id' is unknown and has no effect; did you mean 'pixel_id'?" in said
+    assert "'pixel' is unknown and has no effect; did you mean 'pixel_id'?" in said
     sent = Counter(event_ids(n for n in range(1_000) if n % 10 != 7))
     guests = event_ids(range(7, 1_000, 10))
     assert Counter(ids(server)) == sent == fact_ids(outcomes, "delivered")

@@ -136,7 +136,7 @@ def test_a_file_that_cannot_be_used(program: Program, command: str) -> None:
     Path("a.json").write_text('{"a": "s3cr3t"')
     done = program(*command.split(), "--config=a.json")
     assert done.exit_code == 2
-    said = "the configuration file 'a.json' is neither a JSON object nor a YAML mapping"
+    said = "the configuration file 'a.json' cannot be used: line 1, column 15 is not valid JSON"
     assert done.output.strip().endswith(said)
     assert "s3cr3t" not in done.output
 
@@ -297,7 +297,7 @@ def explained(program: Program, **settings: Any) -> Result:
 def test_explain(program: Program) -> None:
     """It needs no account and no store, hides the token, and says what is misspelled."""
     maps = {"orders": {"order_id": "'hidden-t0ken'"}}
-    done = explained(program, auth_token="hidden-t0ken", pixl_id=1, stream_maps=maps)
+    done = explained(program, auth_token="hidden-t0ken", pixel=1, stream_maps=maps)
     assert done.exit_code == 0
     assert "5 (setting pixel_id)" in done.output
     assert "did you mean 'pixel_id'?" in done.output
@@ -340,9 +340,9 @@ def test_explain_for_programs(program: Program, monkeypatch: pytest.MonkeyPatch)
     record = {"id": 1, "event_time": int(time.time()) - 60, "email": JANE}
     lines = (SCHEMA, {"type": "RECORD", "stream": "orders", "record": record})
     Path("records").write_text("\n".join(map(json.dumps, lines)))
-    found = json.loads(program("explain", "records", "--format=json", pixl_id=1, **EVENTS).output)
+    found = json.loads(program("explain", "records", "--format=json", pixel=1, **EVENTS).output)
     assert (found["version"], found["failures"], found["expectation"]) == (1, [], None)
-    assert found["notes"][0].startswith("setting 'pixl_id' is unknown")
+    assert found["notes"][0].startswith("setting 'pixel' is unknown")
     assert found["notes"][1:] == ["Only the first 1 records were read."]
 
 
@@ -476,11 +476,11 @@ def test_dead_letters(program: Program) -> None:
     """They are counted for people and programs, or printed as a stream, without addresses."""
     fill(bad("1"), bad("2", "refused_by_api", order_id=f"for {JANE}"))
     text, as_json, stream = (
-        program("dead-letters", f"--format={style}", pixl_id=1, **CONFIG).output
+        program("dead-letters", f"--format={style}", pixel=1, **CONFIG).output
         for style in ("text", "json", "singer")
     )
     assert text.splitlines()[:2] == [
-        "setting 'pixl_id' is unknown and has no effect; did you mean 'pixel_id'?",
+        "setting 'pixel' is unknown and has no effect; did you mean 'pixel_id'?",
         "Dead letters in the store: 2, written at 2026-08-01 16:00:00 UTC",
     ]
     assert json.loads(as_json)["letters"] == 2

@@ -59,10 +59,10 @@ def preset_text(name: str) -> str:
 @functools.cache
 def preset_columns(name: str) -> Mapping[str, Any]:
     """Return the entry of `stream_maps` that a preset stands for."""
-    import yaml  # noqa: PLC0415 (importing it takes longer than importing this whole package)
+    from target_liveintent.yaml12 import load_yaml  # noqa: PLC0415 (see there)
 
     columns: Mapping[str, Any]
-    ((_, columns),) = yaml.safe_load(preset_text(name))["stream_maps"].items()
+    ((_, columns),) = load_yaml(preset_text(name))["stream_maps"].items()
     return columns
 
 

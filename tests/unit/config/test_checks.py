@@ -102,7 +102,26 @@ WRONG: list[tuple[Any, ...]] = [
         *("http://localhost@x.example", "http://127.0.0.1:80@x.example"),
         *("https://user:s3cr3t@x.example", "http://x.example\\@127.0.0.1"),
     ),
+    # In a stream's map, it would send what must not be sent.
+    *(
+        (f"stream_maps.orders.{name}", f"; did you mean '{meant}'?", "s3cr3t", None, 5)
+        for name, meant in {
+            **dict.fromkeys(("filter", "_filter_", "__filter", "Filter", "fliter"), "__filter__"),
+            **dict.fromkeys(("else", "_else_", "els", "__else"), "__else__"),
+            **dict.fromkeys(("consnt", "Consent", "con_sent", "content"), "consent"),
+            "emial": "email",
+            "EventTime": "event_time",
+            "Source": "source",
+            "__source": "__source__",
+            "keyProperties": "__key_properties__",
+            "ip_": "ip",
+        }.items()
+    ),
     # At the top of stream_maps, a misspelled `__else__` would keep all other streams.
+    *(
+        (f"stream_maps.{name}", "; did you mean '__else__'?", "__NULL__", None)
+        for name in ("else", "_else_", "Else", "esle")
+    ),
     ("stream_maps.orders", NO_MAP, 5, "s3cr3t", ["s3cr3t"]),
     ("stream_maps.__else__", NULL, "s3cr3t", {"a": "s3cr3t"}),
     *((f"stream_maps.{name}", MISPLACED, "s3cr3t") for name in ("__filter__", "__foo__", "__foo")),
@@ -131,6 +150,7 @@ WRONG: list[tuple[Any, ...]] = [
     ("presets.a", ONE_OF, 5, "s3cr3t", ["shopify"]),
     ("presets.Sales", DOTS.format("Sales?EU"), {"EU": "shopify"}),
     ("presets.a", ONE_OF, None),
+    ("presets.__else__", "must be the name of a stream", "shopify"),
 ]
 
 
@@ -193,6 +213,11 @@ RIGHT: list[tuple[Any, ...]] = [
         {"orders": {"__key_properties__": None}},
         {"orders": {"__filter__": None}},
         {"orders": {"__typename": None, "_": "id", "deleted__": "id"}},
+        # Columns of the tap: others, and one that the map renames.
+        {"orders": {"order_no": "id", "order_date": "day", "id": "id", "paid": "paid"}},
+        {"orders": {"event_time": "t", "event_type": "'sale'", "event_name": "'sale'"}},
+        {"orders": {"email": "Email", "Email": None, "emails": "__NULL__"}},
+        {"else": {"email": "mail"}},
     ),
 ]
 
@@ -327,14 +352,43 @@ def test_a_flattened_setting(name: str, form: str) -> None:
     assert list(warnings_of([name])) == []
 
 
-def test_unknown_settings() -> None:
-    """A misspelled setting is named, with the nearest that exists."""
-    names = (*GOOD, "batch_size_row", "zzz", "orders.email")
-    assert list(warnings_of(names)) == [
-        "setting 'batch_size_row' is unknown and has no effect; did you mean 'batch_size_rows'?",
-        "setting 'zzz' is unknown and has no effect",
-        "setting 'orders.email' is unknown and has no effect",
-    ]
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        *((name, "suppression_path") for name in ("supression_path", "suppresion_pat")),
+        *((name, "dry_run") for name in ("dryrun", "dry-run", "DryRun", "DRY_RUN", "dry_rn")),
+        *((name, "limit") for name in ("limt", "limits", "Limit", "TARGET_LIVEINTENT_LIMIT")),
+        *((name, "stream_maps") for name in ("stream_map", "streamMaps", "stream_map.a.email")),
+        ("stream_maps_config", "stream_map_config"),
+        # Of another target, of the SDK, or of nobody.
+        *((name, None) for name in ("load_method", "add_record_metadata", "batch_config")),
+        *((name, None) for name in ("flattening_enabled", "faker_config", "default_target_schema")),
+        *((name, None) for name in ("host", "port", "schema", "filter", "path", "zzz", "")),
+        *((name, None) for name in ("orders.email", "store.path", "x" * 100_000)),
+    ],
+)
+def test_unknown_settings(name: str, meant: str | None) -> None:
+    """A misspelled setting is an error; any other unknown one is named in a warning."""
+    wrong, warnings = problems({**GOOD, name: SECRET}), list(warnings_of([*GOOD, name]))
+    if meant:
+        assert wrong == [f"setting '{name}' is unknown; did you mean '{meant}'?"]
+        assert warnings == []
+    else:
+        assert wrong == []
+        assert warnings == [f"setting '{name}' is unknown and has no effect"]
+
+
+def test_an_option_of_a_map_among_the_settings() -> None:
+    """It would have no effect, so that more would be sent than the user wants."""
+    (line,) = problems({**GOOD, "__filter__": "s3cr3t"})
+    assert line == (
+        "setting '__filter__' is in the wrong place: an option belongs into the map of a stream"
+    )
+
+
+def test_a_hint_in_a_warning() -> None:
+    (warning,) = warnings_of(["pixel"])
+    assert warning == "setting 'pixel' is unknown and has no effect; did you mean 'pixel_id'?"
 
 
 # Several problems

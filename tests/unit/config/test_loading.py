@@ -13,6 +13,7 @@ from target_liveintent.config import (
     read_config,
     settings_by_group,
     settings_of,
+    warnings_of,
     with_environment,
 )
 from target_liveintent.errors import ConfigurationError
@@ -114,34 +115,140 @@ def test_files(tmp_path: Path, text: str) -> None:
     assert read_config(str(tmp_path / "a")) == given
 
 
-def test_what_yaml_makes_of_values(tmp_path: Path) -> None:
-    """Keys are text, and a time is text as well."""
-    (tmp_path / "a.yml").write_text("stream_map_config: {2026: 2026-11-29}\ndry_run: yes\n")
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *((text, text) for text in ("no", "yes", "on", "Off", "y", "12:34", "1_000", "0b1", "=")),
+        *(
+            (text, text)
+            for text in ("2026-11-29", "2026-11-29 10:00:00", "1.2.3", "0x", "-a", "a#b")
+        ),
+        *((text, True) for text in ("true", "True", "TRUE")),
+        *((text, None) for text in ("null", "~", "", "Null")),
+        *((text, 12) for text in ("12", "+12", "0xC", "0o14")),
+        *((text, 0.5) for text in ("0.5", ".5", "5e-1", "50.E-2")),
+        *((text, "012") for text in ("'012'", '"012"', "!!str 012")),
+        (".inf", float("inf")),
+        ("[no, 012a, {08:30: off}]", ["no", "012a", {"08:30": "off"}]),
+    ],
+)
+def test_what_yaml_makes_of_values(tmp_path: Path, text: str, value: Any) -> None:
+    """It is YAML 1.2, and keys are the text that is written."""
+    (tmp_path / "a.yml").write_text(f"no: {text}\n2026: {text}\n")
+    found = read_config(str(tmp_path / "a.yml"))
+    assert found == {"no": value, "2026": value}
+    assert type(found["no"]) is type(value)
+
+
+def test_merged_keys(tmp_path: Path) -> None:
+    """A mapping's own keys win, then those of the mapping that it merges first."""
+    (tmp_path / "a.yml").write_text(
+        "base: &base {a: 1, <<: &inner {a: 2, b: 3}}\n"
+        "once: {<<: *base, b: 4}\n"
+        "twice: {<<: *inner, <<: {b: 5, c: 6}, '<<': 7}\n"
+        "list: {a: 8, <<: [{b: 9}, *base, *inner]}\n"
+    )
     assert read_config(str(tmp_path / "a.yml")) == {
-        "stream_map_config": {"2026": "2026-11-29"},
-        "dry_run": True,
+        "base": {"a": 1, "b": 3},
+        "once": {"a": 1, "b": 4},
+        "twice": {"a": 2, "b": 3, "c": 6, "<<": 7},
+        "list": {"a": 8, "b": 9},
     }
+
+
+NO_MAPPING = "is neither a JSON object nor a YAML mapping"
+UNUSABLE = "cannot be used: "
+TWICE = UNUSABLE + "line {} has the key '{}' again, which line {} has already: remove one of them"
+ZERO = (
+    UNUSABLE + "in line {}, '{}' is a number with a leading zero: if it is a text, write it in"
+    " quotes; otherwise, write it without the zero"
+)
+NOT_YAML = (
+    UNUSABLE + "line {}, column {} is not valid YAML. (Write a text with special characters in"
+    " quotes)"
+)
+NOT_JSON = UNUSABLE + "line {}, column {} is not valid JSON"
+TAB = UNUSABLE + "line {} contains a tab where YAML allows only spaces"
+NOT_UTF_8 = UNUSABLE + "byte {} (line {}) is not UTF-8: save the file as UTF-8"
+CONTROL = UNUSABLE + "line {} contains a control character: save the file as text in UTF-8"
+NO_TAG = UNUSABLE + "a number is too long, or a value does not fit its tag (!!…)"
+NESTED = UNUSABLE + "its values are nested too deeply"
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        *(
-            (text, "is neither a JSON object nor a YAML mapping")
-            for text in ("s3cr3t", '["s3cr3t"]', '{"a": "s3cr3t"', "a: s3cr3t: b", "5", "", "\0")
+        *((text, NO_MAPPING) for text in ("s3cr3t", '["s3cr3t"]', "5", "", "# s3cr3t")),
+        # A key that occurs twice
+        ("limit: 1\ndry_run: true\nlimit: s3cr3t", TWICE.format(3, "limit", 1)),
+        ("1: s3cr3t\n'1': s3cr3t", TWICE.format(2, "1", 1)),
+        (
+            "stream_maps:\n  orders: {id: s3cr3t}\n  orders:\n    id: x",
+            TWICE.format(3, "stream_maps.orders", 2),
         ),
+        (
+            "base: &a\n  __filter__: s3cr3t\n  __filter__: b\nx: {<<: *a}",
+            TWICE.format(3, "base.__filter__", 2),
+        ),
+        ("a: [{b: s3cr3t,\n b: 1}]", TWICE.format(2, "a.b", 1)),
+        (
+            '{\n\t"stream_maps": {"a": {\n\t\t"__filter__": "s3cr3t",\n\t\t"__filter__": "b"}}}',
+            TWICE.format(4, "stream_maps.a.__filter__", 3),
+        ),
+        ('{"a": 1, "\\u0061": "s3cr3t"}', TWICE.format(1, "a", 1)),
+        (
+            '{"a": "\\ud83d\\ude00", "b": 1,\n"b": "s3cr3t"}',
+            TWICE.format(2, "b", 1),
+        ),
+        # Numbers that are none
+        ("limit: 1\npixel_id: 012345", ZERO.format(2, "pixel_id")),
+        ("a: {b: [1, -007.5]}", ZERO.format(1, "a.b")),
+        ('{"pixel_id":\n 012345}', ZERO.format(2, "pixel_id")),
+        # Syntax
+        ('{"a": "s3cr3t"', NOT_JSON.format(1, 15)),
+        ('{\n\t"a": "s3cr3t"\n\t"b": 1}', NOT_JSON.format(3, 2)),
+        ("a: s3cr3t: b", NOT_YAML.format(1, 10)),
+        ("a: 1\nb: !s3cr3t x", NOT_YAML.format(2, 4)),
+        ("a:\n <<: s3cr3t", NOT_YAML.format(2, 6)),
+        ("a: &b {<<: [*b]}", NOT_YAML.format(1, 4)),
+        ("a: *s3cr3t", NOT_YAML.format(1, 4)),
+        ("a: &s3cr3t [*s3cr3t]", NOT_YAML.format(1, 4)),
+        ('a: "\\ud800"', NOT_YAML.format(1, 4)),
+        ("a: 1\n---\nb: s3cr3t", NOT_YAML.format(2, 1)),
+        ("[s3cr3t, 1]: 2", UNUSABLE + "line 1 has a key that is not a text"),
+        *((text, NO_TAG) for text in ("a: !!int s3cr3t", "a: !!bool s3cr3t", "a: !!map s3cr3t")),
+        *((text.format("9" * 5_000), NO_TAG) for text in ("a: {}", '{{"a": {}}}')),
+        ("a:\n\ts3cr3t: 1", TAB.format(2)),
+        ("a:\n  b: 1\n\ts3cr3t: 1", TAB.format(3)),
+        ("a: s3cr3t\t# b", TAB.format(1)),
+        ("[" * 100_000, NESTED),
+        ('{"a":' * 100_000, NESTED),
+        # Other encodings
+        ("a: 1\nb: s3cr3t é".encode("cp1252"), NOT_UTF_8.format(16, 2)),
+        ("a: s3cr3t".encode("utf-16"), NOT_UTF_8.format(1, 1)),
+        ("a: 1\nb: s3cr3t".encode("utf-16-le"), CONTROL.format(1)),
+        ("\0", CONTROL.format(1)),
+        ("a: 1\nb: s3cr3t\x1b", CONTROL.format(2)),
         (None, "cannot be read: No such file or directory"),
         (..., "cannot be read: Is a directory"),
     ],
 )
 def test_a_file_that_cannot_be_used(tmp_path: Path, content: Any, said: str) -> None:
-    """The message names the file and the reason, and nothing shows its content."""
+    """The message names the file, the line and the reason, and shows no value."""
     path = tmp_path if content is ... else tmp_path / "a.json"
-    if isinstance(content, str):
-        path.write_text(content)
+    if isinstance(content, (bytes, str)):
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(ConfigurationError) as raised:
         read_config(str(path))
     assert str(raised.value) == f"the configuration file '{path}' {said}"
+
+
+def test_a_key_twice_in_a_text() -> None:
+    """An object can be the text of a variable, too."""
+    (line,) = problems({**GOOD, "stream_maps": '{"a": {"email": "s3cr3t", "email": "b"}}'})
+    assert line == (
+        "setting 'stream_maps' cannot be used: the key 'email' occurs twice: remove one of them"
+    )
 
 
 # Environment variables
@@ -155,7 +262,7 @@ FROM_FILE = {"pixel_id": 1, "timezone": "UTC", "stream_maps": {"a": {}}}
     [
         ({}, {}),
         ({"PIXEL_ID": "2", "DRY_RUN": "True"}, {"pixel_id": "2", "dry_run": "True"}),
-        ({"PIXEL_ID": "", "TIMEZONE": " ", "UNKNOWN": "1"}, {}),
+        ({"PIXEL_ID": "", "TIMEZONE": " ", "UNKNOWN": " ", "LOGLEVEL": "DEBUG"}, {}),
         ({"STREAM_MAPS": '{"b": {}}'}, {}),
         ({"STREAM_MAPS": "no object"}, {}),
         ({"PRESETS": '{"a.b": "shopify"}'}, {"presets": {"a.b": "shopify"}}),
@@ -165,6 +272,46 @@ def test_the_environment_wins(variables: dict[str, str], changed: dict[str, Any]
     """Only an object of a file wins over its variable."""
     environment = {"PIXEL_ID": "9", **{PREFIX + name: text for name, text in variables.items()}}
     assert with_environment(FROM_FILE, environment) == {**FROM_FILE, **changed}
+
+
+@pytest.mark.parametrize("by_meltano", [False, True])
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        (PREFIX + "SUPPRESION_PATH", "SUPPRESSION_PATH"),
+        (PREFIX + "LIMT", "LIMIT"),
+        (PREFIX + "_LIMIT_", "LIMIT"),
+        (PREFIX + "dry_run", "DRY_RUN"),
+        ("target_liveintent_dryrun", "DRY_RUN"),
+        ("TARGET_LIVEINTEN_LIMIT", "LIMIT"),
+        (PREFIX + "STREAM_MAP", "STREAM_MAPS"),
+        (PREFIX + "STREAM_MAPS_CONFIG", "STREAM_MAP_CONFIG"),
+        # What Meltano adds: parts of objects, extras, other loaders and what is unknown.
+        *((PREFIX + name, None) for name in ("STREAM_MAPS_A", "PRESETS_SALES_EU", "_DIALECT")),
+        *((PREFIX + name, None) for name in ("X_STORE", "EU_LIMIT", "X_STREAM_MAPS_A", "ZZZ")),
+        *((PREFIX + name, None) for name in ("STREAM_MAPS___ELSE__", "US_STREAM_MAPS_O_EMAIL")),
+        (PREFIX + "ADD_RECORD_METADATA", None),
+        # Those of other programs.
+        *((name, ...) for name in ("LIMIT", "STORE", "TARGET_LIMIT", "TARGET_X_STORE", "TARGET")),
+    ],
+)
+def test_unknown_variables(variable: str, meant: Any, by_meltano: bool) -> None:
+    """A misspelled one is an error; another one is named in a warning, but not with Meltano."""
+    environment = {variable: SECRET, **({"MELTANO_PROJECT_ROOT": "/x"} if by_meltano else {})}
+    found = with_environment(GOOD, environment)
+    wrong, warnings = problems(found), list(warnings_of(found))
+    named = f"environment variable '{variable}' is unknown"
+    is_warned = meant is None and not by_meltano
+    assert wrong == (
+        [f"{named}; did you mean '{PREFIX}{meant}'?"] if isinstance(meant, str) else []
+    )
+    assert warnings == ([f"{named} and has no effect"] if is_warned else [])
+
+
+def test_a_variable_for_what_a_file_has() -> None:
+    """Meltano exports what its file says, so that the message would come twice."""
+    given = {**GOOD, "limt": 5}
+    assert with_environment(given, {PREFIX + "LIMT": "5"}) == given
 
 
 @pytest.mark.parametrize(

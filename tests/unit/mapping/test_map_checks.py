@@ -12,6 +12,7 @@ from target_liveintent.mapping.map_checks import (
     absent_streams,
     did_you_mean,
     lacking_for_events,
+    meant_name,
     misspelled,
 )
 from target_liveintent.mapping.proposals import table
@@ -37,6 +38,42 @@ from target_liveintent.settings import EventDefaults
 def test_did_you_mean(name: str, known: list[str], near: str | None) -> None:
     """The most similar known name is suggested, in its own spelling."""
     assert did_you_mean(name, known) == (f"; did you mean '{near}'?" if near else "")
+
+
+OURS = ("consent", "event_time", "order_id", "ip", "aaid", "__else__", "__source__", "source")
+
+
+@pytest.mark.parametrize(
+    ("meant", "names"),
+    [
+        # From eight letters on, two edits; with fewer, one.
+        ("event_time", "EventTime event-time event_tiem evnt_tiem event_times vent_tme event_type"),
+        ("consent", "Consent consnt cosnent con_sent consentt condent"),
+        (None, "cnsnt consentes snetnoc"),
+        # Signs are no letters.
+        ("order_id", "orderid order.id order_ids"),
+        (None, "order_no order_date order order_ref"),
+        # Another abbreviation, or a word, is one edit away from a short name; but not from `else`.
+        ("ip", "IP i_p ip_"),
+        ("aaid", "AAID"),
+        (None, "id ip2 ipv6 paid maid gaid said"),
+        ("__else__", "else Else els _esle_ __else"),
+        (None, "sale false"),
+        # The nearest in its spelling as well.
+        ("source", "Source sources source_"),
+        ("__source__", "__source _source_ __SOURCE"),
+        (None, "value name url created_at customer_email _sdc_deleted_at _ consent" + "s" * 9_999),
+    ],
+)
+def test_meant_names(meant: str | None, names: str) -> None:
+    for name in names.split():
+        assert (name, meant_name(name, OURS)) == (name, meant)
+
+
+def test_a_name_beside_the_one_it_resembles() -> None:
+    """Two edits are another name then, but one edit is a mistake."""
+    assert meant_name("event_type", OURS, given=["event_time"]) is None
+    assert meant_name("event_tiem", OURS, given=["event_time"]) == "event_time"
 
 
 def unknown(expression: str, schema: dict[str, Any], column: str = "value") -> list[str]:
@@ -207,6 +244,28 @@ def test_a_column_that_an_expression_needs(expression: str, lacks: str | None) -
 def test_a_consent_that_would_be_given_without_its_column(expression: str, lacks: bool) -> None:
     """Nobody agrees by a column that is not there; a map that sends nobody then may run."""
     assert bool(lacking({"consent": expression}, PAID)) == lacks
+
+
+QUOTES = " (if you mean the fixed text, write it in two pairs of quotes: \"'{}'\")"
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "hint"),
+    [
+        ("currency", "EUR", QUOTES.format("EUR")),
+        ("source", "web-shop", QUOTES.format("web-shop")),
+        ("email", "emial", " (did you mean 'email'?)"),
+        ("currency", "EUR or USD", ""),
+        # As a fixed text, they would let everybody pass, or be wrong.
+        *((column, "yes", "") for column in ("__filter__", "consent", "event_id", "order_id")),
+    ],
+)
+def test_a_fixed_text_in_one_pair_of_quotes(column: str, text: str, hint: str) -> None:
+    """The quotes of `currency: 'EUR'` belong to YAML, and the expression is a name."""
+    origins = {column: Compiler({}).compile(column, text)}
+    plan = StreamPlan("s", True, properties=("event_time", "email"), origins=origins)
+    first = lacking_for_events(plan, {"properties": {"email": {}}}, DEFAULTS)[0]
+    assert first.partition(f", which '{column}' reads")[2] == hint
 
 
 @pytest.mark.parametrize(

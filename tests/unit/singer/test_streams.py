@@ -156,7 +156,7 @@ MAPPED = ("created", "mail")
 COPY = {**MAP, "__source__": "orders"}
 SKIPPED = "stream '{}' is skipped: no stream map names it{}"
 DID_YOU_MEAN = "; did you mean '{}'?"
-WRONG_COLUMN = "the map of 'orders' sets 'valeu', but events have no such column"
+WRONG_COLUMN = "the map of 'orders' sets 'order_no', but events have no such column"
 
 
 @pytest.mark.parametrize(
@@ -196,9 +196,9 @@ WRONG_COLUMN = "the map of 'orders' sets 'valeu', but events have no such column
         ({"orders": MAP}, [("conversions", EVENT)], [], [True]),
         # A column that no event has is named.
         (
-            {"orders": {**MAP, "valeu": "id"}},
+            {"orders": {**MAP, "order_no": "id"}},
             [("orders", (*MAPPED, "id"))],
-            [WRONG_COLUMN + DID_YOU_MEAN.format("value")],
+            [WRONG_COLUMN + DID_YOU_MEAN.format("order_id")],
             [True],
         ),
     ],

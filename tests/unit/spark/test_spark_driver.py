@@ -190,10 +190,10 @@ def test_a_frame(capsys: pytest.CaptureFixture[str]) -> None:
     email = ["ann@example.com"] * 2
     late = pa.array([0, 253_402_300_800_000_000], pa.int64()).cast(pa.timestamp("us", "UTC"))
     frame = Frame(ID=[0, 1], EVENT_TIME=times, Email=email, VALUE=[1.5, 2], ip=late, note=["x"] * 2)
-    options = {**OPTIONS, "pixle_id": 1, "on_rejection": "fail", "dry_run": False, "store": None}
+    options = {**OPTIONS, "pixel": 1, "on_rejection": "fail", "dry_run": False, "store": None}
     explain(frame, options)
     lines = capsys.readouterr().out.splitlines()
-    assert "'pixle_id' is unknown" in lines[0]
+    assert "'pixel' is unknown" in lines[0]
     assert "  event_id         derived from the stream's name and the key properties id" in lines
     assert "  value            the column of the same name" in lines
     assert "  Not used: note." in lines

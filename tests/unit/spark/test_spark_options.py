@@ -72,6 +72,11 @@ def test_tasks_share_the_requests(
         ({"customer_id": None, "pixel_id": "0"}, "'customer_id' is required"),
         ({"stream_maps": "{}"}, "^option 'stream_maps' .* in Spark: change the DataFrame[^']*$"),
         ({"report_path": "/x"}, "'report_path' has no effect in Spark: set store"),
+        ({"outcome_path": "/x"}, "'outcome_path' is unknown; did you mean 'outcomes_path'"),
+        (
+            {"supression_path": "/x"},
+            "'supression_path' is unknown; did you mean 'suppression_path'",
+        ),
     ],
 )
 def test_wrong_options(wrong: dict[str, Any], words: str) -> None:
@@ -92,9 +97,9 @@ def test_places_of_a_table(url: str) -> None:
 
 def test_unknown_options() -> None:
     """A warning names a misspelled option and the nearest known one, but no option of Spark's."""
-    given = {**OPTIONS, "pixle_id": "1", "checkpointlocation": "x", "path": "y"}
+    given = {**OPTIONS, "pixel": "1", "checkpointlocation": "x", "path": "y"}
     (warning,) = warnings_of(given)
-    assert "'pixle_id' is unknown and has no effect; did you mean 'pixel_id'?" in warning
+    assert "'pixel' is unknown and has no effect; did you mean 'pixel_id'?" in warning
 
 
 # Columns

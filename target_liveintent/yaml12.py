@@ -1,0 +1,159 @@
+"""Reads YAML 1.2, in which `no`, `12:34` and `2026-08-01` are texts.
+
+PyYAML itself reads YAML 1.1. A key that occurs twice and a number with a leading zero are errors
+here, because nobody can tell what the user means. Importing PyYAML takes longer than importing this
+whole package, so import this module only where a run needs it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+_TAG = "tag:yaml.org,2002:"
+_MERGE = f"{_TAG}merge"
+_NUMBERS = (f"{_TAG}int", f"{_TAG}float")
+_LEADING_ZERO = re.compile(r"[-+]?0[0-9]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class YamlError(Exception):
+    """A text cannot be used as YAML; the message names a line, and shows no value."""
+
+
+class YamlSyntaxError(YamlError):
+    """A text is not YAML."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Makes values of the core schema of YAML 1.2.2, chapter 10.3, and merges `<<`."""
+
+    def construct_core_str(self, node: yaml.ScalarNode) -> str:
+        """Make a text; it must not contain the escape of a surrogate, half of a character."""
+        value = self.construct_scalar(node)
+        if _SURROGATE.search(value):
+            raise yaml.constructor.ConstructorError(problem_mark=node.start_mark)
+        return value
+
+    def construct_core_map(self, node: yaml.MappingNode) -> dict[str, Any]:
+        """Make a dictionary whose keys are texts, as they are written.
+
+        Its own keys win over those that it merges, and of these, the earlier mapping wins. (PyYAML
+        6.0.4 gets this wrong where a merged mapping merges others itself.)
+        """
+        own: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        for key, value_node in node.value:
+            value = self.construct_object(value_node, deep=True)
+            if key.tag != _MERGE:
+                own[self.construct_core_str(key)] = value
+                continue
+            for mapping in value if isinstance(value, list) else [value]:
+                if not isinstance(mapping, dict):
+                    raise yaml.constructor.ConstructorError(problem_mark=value_node.start_mark)
+                merged = {**mapping, **merged}
+        return {**merged, **own}
+
+
+_PATTERNS = {
+    "null": r"(?:~|null|Null|NULL)?",
+    "bool": "true|True|TRUE|false|False|FALSE",
+    "int": "[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
+    "float": (
+        r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.nan|\.NaN|\.NAN"
+    ),
+    "merge": "<<",
+}
+"""How the values without quotes are written that are no texts; an earlier pattern wins."""
+_Loader.yaml_implicit_resolvers = {}  # Without those of YAML 1.1.
+for _name, _pattern in _PATTERNS.items():
+    _Loader.add_implicit_resolver(f"{_TAG}{_name}", re.compile(rf"(?:{_pattern})\Z"), None)
+_Loader.add_constructor(f"{_TAG}str", _Loader.construct_core_str)
+_Loader.add_constructor(f"{_TAG}map", _Loader.construct_core_map)
+
+
+def load_yaml(text: str) -> Any:
+    """Return the value of a text; the keys of its mappings are texts.
+
+    Raises:
+        YamlError: If the text is not YAML 1.2, or if it is ambiguous.
+    """
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        for inner, place in _nodes(node):
+            if isinstance(inner, yaml.MappingNode):
+                _check_keys(inner, place)
+            elif isinstance(inner, yaml.ScalarNode):
+                _check_number(inner, place)
+        return None if node is None else loader.construct_document(node)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        msg = f"line {line} contains a control character: save the file as text in UTF-8"
+    except yaml.MarkedYAMLError as error:
+        msg = _syntax_message(error)
+    except (ValueError, KeyError, TypeError):
+        msg = "a number is too long, or a value does not fit its tag (!!…)"
+    except RecursionError:
+        msg = "its values are nested too deeply"
+    raise YamlSyntaxError(msg)
+
+
+def _syntax_message(error: yaml.MarkedYAMLError) -> str:
+    mark = error.problem_mark
+    if mark is None or mark.buffer is None:
+        return "it is not valid YAML"
+    if mark.buffer[mark.pointer : mark.pointer + 1] == "\t":
+        return f"line {mark.line + 1} contains a tab where YAML allows only spaces"
+    return (
+        f"line {mark.line + 1}, column {mark.column + 1} is not valid YAML. (Write a text with"
+        " special characters in quotes)"
+    )
+
+
+def _nodes(root: yaml.Node | None) -> Iterator[tuple[yaml.Node, str]]:
+    """Yield each node once, with the keys that lead to it, each with a dot behind it."""
+    waiting: list[tuple[Any, str]] = [(root, "")]
+    seen = set()
+    while waiting:
+        node, place = waiting.pop()
+        if node is None or node in seen:  # An alias leads to it as well.
+            continue
+        seen.add(node)
+        yield node, place
+        if isinstance(node, yaml.MappingNode):
+            waiting += [(value, f"{place}{key.value}.") for key, value in reversed(node.value)]
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += [(value, place) for value in reversed(node.value)]
+
+
+def _check_keys(node: yaml.MappingNode, place: str) -> None:
+    lines: dict[str, int] = {}
+    for key, _ in node.value:
+        if key.tag == _MERGE:  # Several of them lose nothing.
+            continue
+        line = key.start_mark.line + 1
+        if not isinstance(key, yaml.ScalarNode):
+            msg = f"line {line} has a key that is not a text"
+            raise YamlError(msg)
+        if key.value in lines:
+            msg = (
+                f"line {line} has the key '{place}{key.value}' again, which line"
+                f" {lines[key.value]} has already: remove one of them"
+            )
+            raise YamlError(msg)
+        lines[key.value] = line
+
+
+def _check_number(node: yaml.ScalarNode, place: str) -> None:
+    if node.tag in _NUMBERS and _LEADING_ZERO.match(node.value):
+        line = node.start_mark.line + 1
+        msg = (
+            f"in line {line}, '{place[:-1]}' is a number with a leading zero: if it is a text,"
+            " write it in quotes; otherwise, write it without the zero"
+        )
+        raise YamlError(msg)
