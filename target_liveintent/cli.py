@@ -29,7 +29,7 @@ from target_liveintent.run.amounts import counted
 from target_liveintent.run.replay import ReplayChoice
 from target_liveintent.run_id import new_run_id, run_named
 from target_liveintent.settings import Settings
-from target_liveintent.singer.failures import readable_failures
+from target_liveintent.singer.failures import log_unhandled, readable_failures
 from target_liveintent.store import delivered, letters
 from target_liveintent.store.database import Database
 from target_liveintent.store.run_store import open_database, open_for_reading
@@ -46,8 +46,10 @@ class _Program(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Do what the arguments ask for."""
-        _setup_console_logging(log_level=_plugin_log_level(plugin_name=TargetLiveIntent.name))
         protect_logging()
+        log_unhandled(_LOGGER)
+        _setup_console_logging(log_level=_plugin_log_level(plugin_name=TargetLiveIntent.name))
+        protect_logging()  # The configuration of the log may have set levels.
         with readable_failures(_LOGGER):
             if None in (sys.stdin, sys.stdout, sys.stderr):  # A file would take its place.
                 msg = "a standard stream is closed: remove <&-, >&- or 2>&- from the command"
@@ -85,11 +87,20 @@ _with_config = click.option(
 
 def _given(files: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that a run would have, without a check."""
+    given = _with_environment(files)
+    with contextlib.suppress(ConfigurationError):  # The file need not exist here.
+        read_token(str(given.get("auth_token_path", "")))  # Nothing is logged of it from now on.
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _with_environment(files: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of files and environment; nothing is logged of their token from now on.
+
+    The file of a token is not read, because it may be a pipe, which can be read only once.
+    """
     given = config.with_environment(files, os.environ)
     hide_token(str(given.get("auth_token", "")))
-    with contextlib.suppress(ConfigurationError):  # The file need not exist here.
-        hide_token(read_token(str(given.get("auth_token_path", ""))))
-    return {name: value for name, value in given.items() if value is not None}
+    return given
 
 
 @contextlib.contextmanager
@@ -191,7 +202,7 @@ def _run(
     run_id = new_run_id()
     _LOGGER.info("%s, run %s", _NAMED, run_id)
     with readable_failures(_LOGGER, run_named(run_id)):
-        given = config.with_environment(files, os.environ)
+        given = _with_environment(files)
         given |= {name: value for name, value in options.items() if value}
         TargetLiveIntent(config=given, run_id=run_id, **how).process(source)
 

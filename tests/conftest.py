@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +51,19 @@ class ByFile(LoadScopeScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile | None:
     """Take the place of xdist's own `--dist loadfile`."""
     return ByFile(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+@pytest.fixture
+def _keep_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Undo what the program changes in its process, of which nothing may be left after a test."""
+    for owner, name in ((sys, "excepthook"), (sys, "unraisablehook"), (threading, "excepthook")):
+        monkeypatch.setattr(owner, name, getattr(owner, name))
+    root, factory = logging.getLogger(), logging.getLogRecordFactory()
+    level, handlers = root.level, root.handlers[:]
+    yield
+    root.level, root.handlers = level, handlers
+    logging.setLogRecordFactory(factory)
+    logging.captureWarnings(capture=False)
 
 
 @pytest.fixture(scope="session")

@@ -58,7 +58,6 @@ class Client:
                     token = read_token(self._settings.auth_token_path)
                 except ConfigurationError:  # It is being replaced, or is missing.
                     return answer
-                hide_token(token)
                 if token != denied:
                     self._token = token
                     _logger.info(
@@ -94,6 +93,8 @@ def is_usable_token(token: str) -> bool:
 def read_token(path: str) -> str:
     """Return the token that a file holds, without the white space around it.
 
+    Nothing is logged of it from now on.
+
     Raises:
         ConfigurationError: If it holds no usable token; the message shows nothing of the file.
     """
@@ -108,4 +109,5 @@ def read_token(path: str) -> str:
     if not is_usable_token(token):
         msg = "setting 'auth_token_path' must name a file that contains a token and nothing else"
         raise ConfigurationError(msg)
+    hide_token(token)
     return token

@@ -11,7 +11,7 @@ import base64
 import datetime as dt
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -60,14 +60,20 @@ def redact_column(columns: dict[str, Any], name: str) -> None:
         columns["scrubbed"] = {**columns.get("scrubbed", {}), name: written}
 
 
-def redact_value(value: Any, depth: int = 0) -> Any:
+def _redact_text(value: str) -> str:
+    if len(value) > LONGEST_TEXT:
+        return f"({len(value)} characters)"
+    return scrub(value if value.isascii() else value.encode(errors="replace").decode())
+
+
+def redact_value(value: Any, depth: int = 0, redact: Callable[[str], str] = _redact_text) -> Any:
     """Return a value as a dead letter may hold it; what is nested too deeply becomes None."""
     if depth > MAX_NESTING:
         return None
     if isinstance(value, dict):
-        return {_redact_text(str(k)): redact_value(v, depth + 1) for k, v in value.items()}
+        return {redact(str(k)): redact_value(v, depth + 1, redact) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [redact_value(inner, depth + 1) for inner in value]
+        return [redact_value(inner, depth + 1, redact) for inner in value]
     if isinstance(value, (float, Decimal)):
         number = Decimal(value)
         value = None if number.is_nan() else value if number.is_finite() else str(value)
@@ -75,13 +81,7 @@ def redact_value(value: Any, depth: int = 0) -> Any:
         return value
     if isinstance(value, (dt.date, dt.time)):
         return value.isoformat()
-    return _redact_text(str(value))
-
-
-def _redact_text(value: str) -> str:
-    if len(value) > LONGEST_TEXT:
-        return f"({len(value)} characters)"
-    return scrub(value if value.isascii() else value.encode(errors="replace").decode())
+    return redact(str(value))
 
 
 def hide_token(token: str) -> None:
@@ -100,21 +100,59 @@ def without_secrets(text: str) -> str:
     return scrub(text)
 
 
-class _Redacting(logging.Formatter):
-    def __init__(self, inner: logging.Formatter) -> None:
-        super().__init__()
-        self._inner = inner
-
-    def format(self, record: logging.LogRecord) -> str:
-        return without_secrets(self._inner.format(record))
+class RedactedError(Exception):
+    """Stands in a log record for an exception; its text is the traceback, without secrets."""
 
 
-def protect_logging(logger: logging.Logger | None = None) -> None:
-    """Redact what the handlers of a logger, by default the root logger, write from now on."""
+class _Attributes(dict[str, Any]):
+    """The attributes of a log record, to which `logging` adds those of `extra` later."""
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        try:
+            redacted = redact_value(value, redact=without_secrets)
+        except Exception:  # noqa: BLE001 (a log line must not end a run)
+            redacted = f"({type(value).__name__} without a text)"
+        super().__setitem__(name, redacted)
+
+
+class _RedactingFactory:
+    """Makes log records without secrets, of those that another factory makes."""
+
+    def __init__(self, make: Callable[..., logging.LogRecord]) -> None:
+        self._make = make
+
+    def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = self._make(*args, **kwargs)
+        record.msg, record.args = _message(record), ()
+        if isinstance(record.exc_info, tuple):
+            traceback = without_secrets(logging.Formatter().formatException(record.exc_info))
+            # Some formatters look at the exception, others at the text.
+            record.exc_text = traceback
+            record.exc_info = (RedactedError, RedactedError(traceback), None)
+        # The name of a logger, a thread or a folder may have an address in it.
+        texts = {name: text for name, text in vars(record).items() if isinstance(text, str)}
+        redacted = {name: without_secrets(text) for name, text in texts.items()}
+        record.__dict__ = _Attributes(vars(record) | redacted)
+        return record
+
+
+def _message(record: logging.LogRecord) -> str:
+    """Return the text of a record; if arguments do not fit, `logging` would print them as are."""
+    try:
+        return record.getMessage()
+    except Exception:  # noqa: BLE001
+        return f"{record.msg if isinstance(record.msg, str) else ''} (its arguments do not fit)"
+
+
+def protect_logging() -> None:
+    """Redact every log record of the process that is made from now on, for every handler.
+
+    Call it again after a configuration of the log, which may set the levels of libraries.
+    """
+    make = logging.getLogRecordFactory()
+    if not isinstance(make, _RedactingFactory):
+        logging.setLogRecordFactory(_RedactingFactory(make))
     known = list(logging.Logger.manager.loggerDict)
     for library, level in _QUIET.items():
         for name in (library, *(one for one in known if one.startswith(f"{library}."))):
             logging.getLogger(name).setLevel(level)
-    for handler in (logger or logging.getLogger()).handlers:
-        if not isinstance(handler.formatter, _Redacting):
-            handler.setFormatter(_Redacting(handler.formatter or logging.Formatter()))

@@ -12,6 +12,8 @@ import unicodedata
 from target_liveintent.privacy.addresses import ADDRESS, ASCII_ADDRESS
 from target_liveintent.privacy.characters import is_misread, visible
 
+_LONGEST = 2_000
+"""Characters of a text with an address. To compose thousands of accents would take seconds."""
 _LINK = re.compile(r"mailto:([^?%]+)(?:\?.*)?", re.IGNORECASE)
 """A link. Percent codes in it could mean any character, so such a link is not an address."""
 _NAMED = re.compile(r"[^<>@]*<([^<>]+)>")
@@ -36,7 +38,7 @@ def address_in(text: str) -> str | None:
     """
     if text.isascii() and ASCII_ADDRESS.fullmatch(text):
         return text
-    if is_misread(text):
+    if len(text) > _LONGEST or is_misread(text):
         return None
     # What nobody sees goes first, as it may stand between a letter and its accent.
     plain = unicodedata.normalize("NFC", visible(text)).strip()

@@ -9,11 +9,12 @@ from __future__ import annotations
 import functools
 import pathlib
 import re
+import unicodedata
 from collections.abc import Callable
 from urllib.parse import unquote
 
 from target_liveintent.files import word_table
-from target_liveintent.privacy.addresses import holds_address
+from target_liveintent.privacy.addresses import holds_address, may_hold_address
 
 _USER_INFO = re.compile(r"^(\s*(?:[a-z][a-z0-9+.-]*:)?//)[^/?#]*@", re.IGNORECASE)
 _USER_INFO_WITHIN = re.compile(r"//[^/?#\s]*@")
@@ -24,9 +25,8 @@ _NAMES = word_table(pathlib.Path(__file__).with_name("parameters.txt"))
 """What names of parameters mean: `secret`, `harmless` and `click`."""
 _SECRET_PREFIXES = ("x-amz-", "x-goog-")
 _ALWAYS_ATTRIBUTION = re.compile(r"li_did|utm_.*", re.IGNORECASE)
-_ODD = re.compile(r"[@\\%](?:(?<!%)|(?:25){0,8}(?:3[dD]|40|5[cC]|26|[eE][fF]))")
-"""An @, a \\ or an encoded =, or what may be decoded to one. Without them, and in ASCII, a value
-holds no address, and nothing encoded that matters."""
+_ENCODED = re.compile(r"%(?:25)*(?:23|26|3[bBdDfF])")
+"""A percent code of a sign that separates parameters, or a name from its value."""
 _LEVELS = 3
 """A URL in a parameter is searched as it came, and after each of two percent-decodings."""
 
@@ -35,8 +35,7 @@ def _all_but_secrets(parameter: str) -> str | None:
     name, equals_sign, value = parameter.partition("=")
     if equals_sign and _is_credential(name):
         return None
-    is_odd = "=" in value or _ODD.search(value) or not value.isascii()
-    return None if is_odd and (holds_address(value) or _contains_credential(value)) else parameter
+    return None if holds_address(value) or _contains_credential(value) else parameter
 
 
 def _attribution(parameter: str) -> str | None:
@@ -82,10 +81,10 @@ def clean_url(url: str, kept: Callable[[str], str | None] = _all_but_secrets) ->
 
 
 def _is_plain(url: str) -> bool:
-    """Return whether no name of a parameter means a secret, and nothing is odd."""
-    may_be_odd = "%" in url or "@" in url or "\\" in url  # A look for one sign is fast.
-    is_odd = (may_be_odd and _ODD.search(url)) or not url.isascii()
-    return not is_odd and not any(map(_is_credential, _NAME_WITHIN.findall(url)))
+    """Return whether no parameter of a URL, or of a URL in it, can be a secret or an address."""
+    if may_hold_address(url) or ("%" in url and _ENCODED.search(url)):
+        return False
+    return not any(map(_is_credential, _NAME_WITHIN.findall(url)))
 
 
 def _sendable(mark: str, text: str, kept: Callable[[str], str | None]) -> str:
@@ -100,14 +99,27 @@ def _is_attribution(name: str) -> bool:
 @functools.lru_cache(maxsize=1024)
 def _is_credential(name: str) -> bool:
     """Return whether a parameter's name means a secret: `key`, `orderKey`, `user[token]`."""
-    plain = unquote(_own_name(name))
+    plain = _in_ascii(_own_name(name))
     if _is_attribution(plain):
         return False
     words = [word.lower() for word in _WORD.findall(plain)]
     ends = {"".join(words[-1:]), "".join(words[-2:])}
+    ends |= {end.rstrip("0123456789") for end in ends}  # There may be a `phone2`.
     if not ends.isdisjoint(_NAMES["harmless"]):
         return False
     return not ends.isdisjoint(_NAMES["secret"]) or plain.lower().startswith(_SECRET_PREFIXES)
+
+
+def _in_ascii(name: str) -> str:
+    """Return a name without percent codes and accents; many pages are still in Latin-1."""
+    try:
+        plain = unquote(name, errors="strict")
+    except UnicodeDecodeError:
+        plain = unquote(name, "latin-1")
+    if plain.isascii():
+        return plain
+    letters = unicodedata.normalize("NFKD", plain.replace("\u00df", "ss"))
+    return letters.encode("ascii", "ignore").decode()
 
 
 def _contains_credential(value: str) -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
+from types import TracebackType
 
 from singer_sdk import exceptions
 
@@ -31,7 +33,7 @@ def readable_failures(logger: logging.Logger, ending: str = "") -> Iterator[None
         yield
     except Exception as failure:  # noqa: BLE001 (its text could hold what is in a record)
         if not isinstance(failure, _EXPECTED_FAILURES):
-            frames = "".join(traceback.format_tb(failure.__traceback__))
+            frames = _frames(failure.__traceback__)
             logger.error("this is a bug. Please report it with these lines:\n%s", frames)  # noqa: TRY400
         text = failure_text(failure)
         if "\n" in text:  # The message ends with a block of lines to paste.
@@ -45,3 +47,23 @@ def failure_text(failure: BaseException) -> str:
     if isinstance(failure, _EXPECTED_FAILURES):
         return str(failure)
     return f"the run ended with an unexpected {type(failure).__name__}"
+
+
+def log_unhandled(logger: logging.Logger) -> None:
+    """Log what Python would write to standard error by itself, with the texts of exceptions.
+
+    These are warnings, and exceptions that nothing handles: of the process, of a thread, and while
+    an object is deleted.
+    """
+
+    def log(kind: type[BaseException], frames: TracebackType | None) -> None:
+        logger.error("nothing handled an exception, %s:\n%s", kind.__name__, _frames(frames))
+
+    logging.captureWarnings(capture=True)
+    sys.excepthook = lambda kind, _, frames: log(kind, frames)
+    threading.excepthook = lambda unhandled: log(unhandled.exc_type, unhandled.exc_traceback)
+    sys.unraisablehook = lambda ignored: log(ignored.exc_type, ignored.exc_traceback)
+
+
+def _frames(of: TracebackType | None) -> str:
+    return "".join(traceback.format_tb(of))

@@ -201,4 +201,3 @@ def configure_logging() -> None:
         LOGGER.setLevel(logging.INFO)
         LOGGER.propagate = False
     protect_logging()
-    protect_logging(LOGGER)

@@ -223,6 +223,21 @@ setattr(owner, name, broken)
 """
 
 
+def plant(target: Watched, code: str) -> None:
+    """Let targets run this code first; it finds the secrets in the environment."""
+    folder = target.folder / "site"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(code)
+    (folder / "sitecustomize.py").chmod(0o600)
+    paths = [str(folder), os.environ.get("PYTHONPATH", "")]
+    target.env |= {
+        "PLANTED_TEXT": f"{ADDRESS} {TOKEN}",
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    target.forked = False
+
+
 @pytest.mark.parametrize(
     "place",
     [
@@ -233,25 +248,95 @@ setattr(owner, name, broken)
 )
 def test_bugs(target: Watched, place: str) -> None:
     """A fault of the program itself is shown by its place, and not by the text of its exception."""
-    folder = target.folder / "site"
-    folder.mkdir()
-    (folder / "sitecustomize.py").write_text(BUG)
-    (folder / "sitecustomize.py").chmod(0o600)
-    paths = [str(folder), os.environ.get("PYTHONPATH", "")]
+    plant(target, BUG)
+    target.env["PLANTED_BUG"] = f"target_liveintent.{place}"
     maps = {"orders": {"event_time": "event_time", "email": "str(email)", "event_id": "'x'"}}
-    target.env |= {
-        "PLANTED_BUG": f"target_liveintent.{place}",
-        "PLANTED_TEXT": f"{ADDRESS} {TOKEN}",
-        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-    target.forked = False
     messages = (hostile_schema(), hostile(1), hostile(2, event_time=None), state(1))
     run = target.run(*messages, stream_maps=maps)
     target.assert_private(run)
     assert (run.code, run.stdout) == (1, "")
     assert "unexpected" in run.last_line
     assert "planted with" not in run.log
+
+
+# The log, as the user configures it
+
+LOG = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "own": {"format": "%(levelname)s %(name)s %(threadName)s %(pathname)s %(message)s"},
+        "json": {"()": "singer_sdk.logging.StructuredFormatter"},
+    },
+    "handlers": {
+        name: {"class": "logging.FileHandler", "filename": f"{name}.log", "formatter": name}
+        for name in ("own", "json")
+    },
+    "loggers": {"alone": {"level": "DEBUG", "handlers": ["own", "json"], "propagate": False}},
+    "root": {"level": "DEBUG", "handlers": ["own", "json"]},
+}
+LOGS = """
+import logging, os, sys, threading, warnings
+secret = os.environ["PLANTED_TEXT"]
+
+class Broken:
+    def __del__(self):
+        raise ValueError(secret)
+
+def fail():
+    raise ValueError(secret)
+
+def log(given):
+    alone = logging.getLogger("alone")
+    alone.debug("planted %s", secret, extra={"who": secret, "stream_name": [secret]})
+    alone.getChild(secret).info("planted %s %s", secret)
+    try:
+        fail()
+    except ValueError:
+        alone.exception("planted", stack_info=True)
+    late = logging.getLogger("late")
+    late.propagate = False
+    late.addHandler(logging.FileHandler("late.log"))
+    late.warning("planted %s", secret)
+    late.handlers.clear()
+    late.warning("planted %s", secret)  # The last resort writes it.
+    warnings.simplefilter("always")
+    warnings.warn("planted " + secret)
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+    Broken()
+    return settings_of(given)
+
+from target_liveintent import config
+settings_of, config.settings_of = config.settings_of, log
+"""
+
+
+def test_every_log(target: Watched) -> None:
+    """No handler of any logger gets an address or the token, nor does standard error."""
+    plant(target, LOGS)
+    target.env |= {
+        "SINGER_SDK_LOG_CONFIG": str(target.write("log.yml", json.dumps(LOG).encode())),
+        "TARGET_LIVEINTENT_AUTH_TOKEN": TOKEN,
+    }
+    before = os.umask(0o077)
+    try:
+        run = target.run(hostile_schema(), hostile(1), schema(ADDRESS), state(1))
+    finally:
+        os.umask(before)
+    target.assert_private(run)
+    assert run.code == 0, (target.folder / "own.log").read_text()
+    assert run.log.count("planted ") == 1
+    own, structured, late = (
+        (target.folder / f"{name}.log").read_text() for name in ("own", "json", "late")
+    )
+    assert late.count("planted ") == 1
+    for text in (own, structured):
+        for said in ("planted", "Traceback", "UserWarning", "nothing handled", "in __del__"):
+            assert said in text
+        assert len([line for line in text.splitlines() if "do not fit" in line]) == 1
+    assert all(json.loads(line) for line in structured.splitlines())
 
 
 # People who must not be sent

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import logging
 import os
 import re
 import signal
@@ -37,7 +36,7 @@ Program = Callable[..., Result]
 
 
 @pytest.fixture
-def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
+def program(tmp_path: Path, _keep_logging: None, monkeypatch: pytest.MonkeyPatch) -> Program:
     """Return how to run the program in a folder of its own; keywords become a file of settings."""
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("TARGET_LIVEINTENT_")]:
@@ -47,14 +46,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
         if settings:
             Path("config.json").write_text(json.dumps(settings))
             arguments = ("--config", "config.json", *arguments)
-        root = logging.getLogger()
-        kept = root.level, root.handlers[:], [one.formatter for one in root.handlers]
-        try:
-            return CliRunner().invoke(cli.main, arguments, input=given, catch_exceptions=False)
-        finally:
-            root.level, root.handlers, formatters = kept
-            for handler, formatter in zip(root.handlers, formatters, strict=True):
-                handler.setFormatter(formatter)
+        return CliRunner().invoke(cli.main, arguments, input=given, catch_exceptions=False)
 
     return run
 
@@ -369,8 +361,18 @@ def _keep_signals() -> Iterator[None]:
         signal.signal(number, handler)
 
 
+def test_the_first_line_of_a_log(
+    program: Program, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It has no address either: the log is protected before it is set up."""
+    monkeypatch.setenv("SINGER_SDK_LOG_CONFIG", "ann@example.com.yml")
+    program("--version")
+    assert "Logging config file not found" in caplog.text
+    assert "ann@" not in caplog.text
+
+
 @pytest.mark.parametrize("name", ["stdin", "stdout"])
-@pytest.mark.usefixtures("_keep_signals")
+@pytest.mark.usefixtures("_keep_signals", "_keep_logging")
 def test_a_standard_stream_that_is_closed(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:

@@ -3,6 +3,7 @@
 import base64
 import datetime as dt
 import io
+import json
 import logging
 import math
 import uuid
@@ -12,6 +13,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
+from singer_sdk.logging import ConsoleFormatter, StructuredFormatter
 from unit_support import sha256
 
 from target_liveintent.privacy.redaction import (
@@ -92,11 +94,12 @@ TOKEN = "t0ken+of/these tests"
 
 
 @pytest.fixture
-def logger() -> Iterator[logging.Logger]:
-    """Return a logger without handlers, which passes nothing on."""
+def logger(_keep_logging: None) -> Iterator[logging.Logger]:
+    """Return a logger without handlers, which passes nothing on; records are redacted."""
     logger = logging.getLogger("test_logs")
     logger.propagate = False
     logger.setLevel(logging.INFO)
+    protect_logging()
     yield logger
     logger.handlers.clear()
     logger.propagate = True
@@ -111,21 +114,82 @@ def handler(logger: logging.Logger, formatter: logging.Formatter | None) -> io.S
     return written
 
 
-def test_addresses_are_redacted(logger: logging.Logger) -> None:
-    """A hash replaces it, in tracebacks too, and where the handler has no formatter of its own."""
-    plain = handler(logger, None)
-    formatted = handler(logger, logging.Formatter("%(levelname)s: %(message)s"))
-    protect_logging(logger)
-    before = [one.formatter for one in logger.handlers]
-    protect_logging(logger)  # A second target in a process wraps no formatter again.
-    assert [one.formatter for one in logger.handlers] == before
+class Everything(logging.Formatter):
+    """Writes all that a record has."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return its attributes and the text of its exception."""
+        shown = json.dumps(vars(record), default=str)
+        return shown + (self.formatException(record.exc_info) if record.exc_info else "")
+
+
+class Odd:
+    """An object whose text is an address, or which has none."""
+
+    def __init__(self, text: str | None) -> None:
+        self._text = text
+
+    def __str__(self) -> str:
+        if self._text is None:
+            raise ValueError(ADDRESS)
+        return self._text
+
+
+def log_all(logger: logging.Logger) -> None:
+    """Log the address and the token in all ways that there are."""
+    try:
+        try:
+            int(ADDRESS)
+        except ValueError as error:
+            raise KeyError(TOKEN) from error
+    except KeyError:
+        logger.exception("order of %s is sent", ADDRESS)
+    logger.warning("order of %(who)s", {"who": Odd(ADDRESS)}, stack_info=True)
+    logger.warning("order of %s and %s", *[ADDRESS])
+    logger.warning(f"order of {ADDRESS} and %s", Odd(None))  # noqa: G004
+    extra = {"who": ADDRESS, "all": [Odd(TOKEN), {ADDRESS: 1}], "odd": Odd(None), "count": 2}
+    logger.warning("order", extra=extra)
+    logger.getChild(ADDRESS).warning(Odd(ADDRESS))
+
+
+FORMATTERS = [
+    *(None, logging.Formatter("%(name)s %(levelname)s: %(message)s"), ConsoleFormatter()),
+    *(StructuredFormatter(), Everything()),
+]
+
+
+@pytest.mark.parametrize("formatter", FORMATTERS)
+def test_a_record_has_no_address_and_no_token(
+    logger: logging.Logger,
+    formatter: logging.Formatter | None,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Whatever a handler shows of it, and also if the arguments of a line do not fit."""
+    hide_token(TOKEN)
+    written = handler(logger, formatter)
+    protect_logging()  # A second target in a process redacts nothing twice.
+    log_all(logger)
+    text = written.getvalue()
+    assert ADDRESS not in text
+    assert TOKEN not in text
+    assert text.count("order") >= 5
+    assert all(part in text for part in (HASH, "***", "Traceback", "ValueError", "do not fit"))
+    assert capsys.readouterr().err == ""
+
+
+def test_what_a_record_shows(logger: logging.Logger) -> None:
+    """The line and the traceback stay as they are, but for the address; `extra` stays JSON."""
+    plain, structured = handler(logger, None), handler(logger, StructuredFormatter())
     try:
         int(ADDRESS)
     except ValueError:
-        logger.exception("order of %s is sent", ADDRESS)
-    for written, start in ((plain, ""), (formatted, "ERROR: ")):
-        assert written.getvalue().startswith(f"{start}order of {HASH} is sent\nTraceback")
-        assert ADDRESS not in written.getvalue()
+        logger.exception("order of %s is 100%% sent", ADDRESS, extra={"counts": {"a": [1, None]}})
+    assert plain.getvalue().startswith(f"order of {HASH} is 100% sent\nTraceback")
+    assert plain.getvalue().count("Traceback") == 1
+    shown = json.loads(structured.getvalue())
+    assert shown["message"] == f"order of {HASH} is 100% sent"
+    assert "\nValueError: invalid literal" in shown["exception"]["message"]
+    assert shown["extra"]["counts"] == {"a": [1, None]}
 
 
 @pytest.mark.parametrize(
@@ -166,10 +230,11 @@ def test_a_short_token_garbles_no_line(token: str, line: str) -> None:
         *((name, logging.WARNING) for name in ("adlfs", "azure.core.pipeline")),
     ],
 )
-def test_what_libraries_log(logger: logging.Logger, name: str, lowest: int) -> None:
+@pytest.mark.usefixtures("logger")
+def test_what_libraries_log(name: str, lowest: int) -> None:
     """Tokens and headers are in it, whatever the configuration of the log says."""
     library = logging.getLogger(name)
     library.setLevel(logging.DEBUG)
-    protect_logging(logger)
+    protect_logging()
     levels = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
     assert min(filter(library.isEnabledFor, levels)) == lowest

@@ -154,6 +154,7 @@ def test_an_unforeseen_failure_is_not_shown(
         assert raised.value.__context__ is None  # Spark shows a chain whole.
 
 
+@pytest.mark.usefixtures("_keep_logging")
 def test_the_log(
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
@@ -169,8 +170,6 @@ def test_the_log(
     written = io.StringIO()
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", [*root.handlers, logging.StreamHandler(written)])
-    for handler in root.handlers:
-        monkeypatch.setattr(handler, "formatter", handler.formatter)
     for _ in range(2):
         configure_logging()
     LOGGER.info("an order of %s", "ann@example.com")
