@@ -20,6 +20,7 @@ from target_liveintent.mapping.expressions import FILTER, Expression
 from target_liveintent.mapping.presets import NULL_VALUES, PRESETS, preset_columns
 from target_liveintent.mapping.reading import Path
 from target_liveintent.mapping.stream_maps import StreamPlan
+from target_liveintent.privacy.addresses import scrub
 from target_liveintent.settings import EventDefaults, Settings
 
 _SIMILAR = 0.75
@@ -29,7 +30,8 @@ _LEAST_LETTERS, _LETTERS_FOR_TWO = 5, 8
 _MOST_EDITS = 2
 _TAPS_OWN = "_sdc_"
 _IN_CENTS = re.compile(  # The words that `recognized.yaml` calls `minor`.
-    r"(?i:(?<![a-z])(?:cents?|ct|pence|pennies|rappen|minor)(?![a-z]))|Cents?(?![a-z])"
+    r"(?i:(?<![a-z])(?:cents?|ct|pence|pennies|rappen|minor|centimes|centavos|centimos|centesimi"
+    r"|pfennig)(?![a-z]))|Cents?(?![a-z])"
 )
 _CONVERSION = re.compile(r"minor_units|[*/]")
 _OFTEN_FIXED = ("source", "currency", "app_bundle")
@@ -45,6 +47,8 @@ MISREAD_ADVICE = (
     " map replaces that of a preset."
 )
 """What to do about the columns that `misread_columns` lists."""
+ANSWER = "ANSWER:"
+"""What begins a question in a proposed `__filter__`: a run needs the answer."""
 FROM_SETTINGS = {
     "pixel_id (a column, or the setting pixel_id)": "pixel_id",
     "source (a column, or the setting default_source)": "source",
@@ -196,6 +200,12 @@ def _column_problems(
         elif isinstance(value, dict) and column not in (*COLUMNS, *_OPTIONS):
             advice = _dots_advice(f"{where}.{column}".partition(".")[2])
             yield f"setting '{where}.{column}' must be an expression. {advice}"
+        elif column == FILTER and isinstance(value, str) and ANSWER in value:
+            yield (
+                f"setting '{where}.{column}' has a question to answer:"
+                f"{scrub(value.partition(ANSWER)[2])}. Replace all from {ANSWER} on by a condition,"
+                " such as get('status') in ('paid', 'shipped'), or by True if all records count"
+            )
         elif not _is_valid(value, kind):
             yield f"setting '{where}.{column}' must be {wanted}"
 

@@ -1,57 +1,42 @@
 """Proposes how to map a stream: with a preset, or with a map of the columns that it recognizes.
 
-A column is recognized by its name, its types and its first values; names and shapes are in
-`recognized.yaml`. One that does not surely hold something is a candidate, and a person chooses.
+A proposed map may be sent as it is. So what could forbid a conversion, and is not surely
+understood, is asked in `__filter__`: nothing is sent before a person answers.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import functools
-import itertools
 import json
-import pathlib
 import re
-import statistics
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from decimal import Decimal
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
-
-import msgspec
 
 from target_liveintent.conversions import coerce
 from target_liveintent.conversions.builder import lasting_keys
-from target_liveintent.mapping import functions
 from target_liveintent.mapping.expressions import FILTER
-from target_liveintent.mapping.map_checks import lacking_for_events
+from target_liveintent.mapping.map_checks import ANSWER, lacking_for_events
 from target_liveintent.mapping.presets import likely_preset, preset_columns
-from target_liveintent.mapping.reading import Path
+from target_liveintent.mapping.recognition import (
+    Column,
+    Recognition,
+    Source,
+    are_whole,
+    decimal_sign,
+    is_time,
+    recognize,
+    source_of,
+    table,
+    words_of,
+)
 from target_liveintent.mapping.stream_maps import Stream, StreamPlan
 from target_liveintent.privacy.addresses import scrub
 from target_liveintent.settings import EventDefaults
 
-_MOST_SAMPLES = 50
-"""How many of the first records of a stream are read for their values."""
-_MOST_COLUMNS = 2_000
-_DEEPEST = 4
-"""The longest path that is considered, in steps."""
-_FITTING = 0.8
-"""The share of a column's first values that must have the shape of what it should hold."""
-_SMALL = 1_000
-"""Integers with a median below this are not treated as amounts in cents."""
-_MOST_CANDIDATES = 5
-_CAMEL = re.compile(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_DATES = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d")
-_TIMES = ("", " %H:%M", " %H:%M:%S", ", %H:%M", " %I:%M %p", " %I:%M:%S %p")
-_FORMS = (
-    *("%Y%m%d%H%M%S", "%Y%m%d%H%M", "%Y%m%d", "%Y%m%dT%H%M%SZ", "%Y%m%dT%H%M%S"),
-    *map("".join, itertools.product(_DATES, _TIMES)),
-)
-"""The formats of times that are tried with `parse_time`."""
-_MOST_NAMED = 3
+_MOST_ASKED, _MOST_VALUES, _LONGEST_VALUE = 12, 6, 20
 _HEAD = """\
-# Proposed by target-liveintent explain. Fill in the three blanks, and check each line.
+# Proposed by target-liveintent explain. Fill in the three blanks, and check each line. What begins
+# with ANSWER: is a question: replace it, because nothing is sent before.
 customer_id: # the ID of your account at LiveIntent
 auth_token: # its token, if not in the variable TARGET_LIVEINTENT_AUTH_TOKEN
 pixel_id: # the number of your conversion pixel
@@ -59,264 +44,6 @@ pixel_id: # the number of your conversion pixel
 timezone: UTC # the zone of times that have none, such as Europe/Berlin
 """
 _YAML_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
-
-
-# Columns and their names
-
-
-class Field(msgspec.Struct):
-    """A column of an event, as `recognized.yaml` describes it."""
-
-    comment: str = ""
-    names: tuple[str, ...] = ()
-    also: frozenset[str] = frozenset()
-    never: frozenset[str] = frozenset()
-    core: frozenset[str] = frozenset()
-    types: frozenset[str] = frozenset({"string"})
-    shape: str = ".*"
-    by_shape: bool = False
-    mark: str | None = None
-
-
-class Table(msgspec.Struct):
-    """The content of `recognized.yaml`."""
-
-    words: dict[str, list[str]]
-    neutral: frozenset[str]
-    minor: frozenset[str]
-    fields: dict[str, Field]
-    filters_also: frozenset[str]
-    filters: dict[str, bool]
-
-
-class Column(NamedTuple):
-    """A column of a tap, or a value inside an object.
-
-    `words` are those of all steps of its path, `types` the JSON types that the SCHEMA allows (or
-    only `time`), and `samples` its first values that are not empty.
-    """
-
-    path: Path
-    words: frozenset[str]
-    types: frozenset[str]
-    samples: tuple[Any, ...]
-
-    @property
-    def expression(self) -> str:
-        """The expression that reads it."""
-        if len(self.path) == 1 and "." in self.path[0]:
-            return f"_.get({self.path[0]!r})"
-        return f"get({'.'.join(self.path)!r})"
-
-    def fits(self, shape: Callable[[Any], bool]) -> bool:
-        """Return whether nearly all values have a shape."""
-        return sum(map(shape, self.samples)) >= len(self.samples) * _FITTING
-
-
-@functools.cache
-def table() -> Table:
-    """Return the content of `recognized.yaml`."""
-    text = pathlib.Path(__file__).with_name("recognized.yaml").read_bytes()
-    return msgspec.yaml.decode(text, type=Table)
-
-
-@functools.cache
-def _words() -> tuple[dict[str, str], re.Pattern[str]]:
-    """Return what words mean that mean others, and a pattern of all words, the longest first."""
-    known = table()
-    meanings = {word: meaning for meaning, words in known.words.items() for word in words}
-    of_fields = ([*one.names, *one.also] for one in known.fields.values())
-    others = (known.filters, known.filters_also, known.minor, known.neutral)
-    texts = itertools.chain(meanings, *others, *of_fields)
-    words = {word for text in texts for word in text.split() if len(word) > 1}
-    return meanings, re.compile("|".join(sorted(words, key=len, reverse=True)))
-
-
-def _words_of(name: str) -> frozenset[str]:
-    """Return the words of a name, abbreviations in full: `custMail` is `customer` and `email`.
-
-    A word without spaces, such as `createdat`, is split if all its parts are known. The plural of a
-    known word is its singular.
-    """
-    meanings, known = _words()
-    words = []
-    for part in re.findall(r"[^\W_]+", _CAMEL.sub(" ", name).lower()):
-        found = known.findall(part)
-        words += found if "".join(found) in {part, part.removesuffix("s")} else [part]
-    return frozenset(" ".join(meanings.get(word, word) for word in words).split())
-
-
-def _columns_of(stream: Stream, records: Sequence[Mapping[str, Any]] = ()) -> list[Column]:
-    """Return the columns of a stream and of its first records, and those inside objects."""
-    samples: defaultdict[Path, list[Any]] = defaultdict(list)
-    for record in records[:_MOST_SAMPLES]:
-        for path, value in _values(record):
-            samples[path].append(value)
-    types = dict(_described(stream.schema))
-    # What the SCHEMA calls an object may hold more than it says.
-    paths = itertools.islice(dict.fromkeys([*types, *samples]), _MOST_COLUMNS)
-    return [
-        Column(path, _words_of(" ".join(path)), types.get(path, frozenset()), (*samples[path],))
-        for path in paths
-        if not path[0].startswith(("_sdc_", "_smart_"))
-    ]
-
-
-def _has_parts(path: Path) -> bool:
-    """Return whether an expression can read what is inside the object at a path."""
-    return len(path) < _DEEPEST and not any("." in step for step in path)
-
-
-def _values(record: Mapping[str, Any], outer: Path = ()) -> Iterator[tuple[Path, Any]]:
-    for name, value in record.items():
-        path = (*outer, str(name))
-        if isinstance(value, Mapping):
-            yield from _values(value, path) if _has_parts(path) else ()
-        elif functions.coalesce(value) is not None and not isinstance(value, (list, tuple)):
-            yield path, value
-
-
-def _described(schema: Any, path: Path = ()) -> Iterator[tuple[Path, frozenset[str]]]:
-    """Yield the columns of a SCHEMA, also those inside objects, with their types."""
-    kinds = [schema, *(schema.get("anyOf") or ())] if isinstance(schema, Mapping) else []
-    kinds = [kind for kind in kinds if isinstance(kind, Mapping)]
-    inner: dict[str, Any] = {}
-    for kind in kinds:
-        if isinstance(properties := kind.get("properties"), Mapping):
-            inner |= properties
-    if inner and _has_parts(path):
-        for name, one in inner.items():
-            yield from _described(one, (*path, name))
-        return
-    given = [kind.get("type") or [] for kind in kinds]
-    types = {name for one in given for name in ([one] if isinstance(one, str) else one)} - {"null"}
-    if path and types not in ({"object"}, {"array"}):
-        is_time = any(kind.get("format") in {"date-time", "date"} for kind in kinds)
-        yield path, frozenset({"time"} if is_time else types)
-
-
-# Shapes of values
-
-
-def _looks_like(field: str, value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, (str, int, float, Decimal)):
-        return False
-    if field == "value":
-        return any(_is_read(coerce.amount(value, sign)) for sign in ".,")
-    if field == "currency":
-        return _is_read(coerce.currency_code(value))
-    shape = table().fields[field].shape
-    return re.fullmatch(shape, str(value).strip(), re.DOTALL) is not None
-
-
-def _is_read(result: Any) -> bool:
-    return result is not None and not isinstance(result, coerce.Unusable)
-
-
-def _time_call(samples: Sequence[Any]) -> str | None:
-    """Return the call that reads all times of a column, with `{}` for the column.
-
-    It is None if there is no such call, or if several read different times: `03/04/2026`.
-    """
-
-    def reads_all(read: Callable[[Any], Any]) -> bool:
-        return all(_is_read(read(value)) for value in samples)
-
-    if reads_all(lambda value: coerce.unix_time(value, dt.timezone.utc)):
-        return "{}"
-    if not all(str(value).strip()[:1].isdigit() for value in samples):
-        return None  # Trying all forms takes a while.
-    forms = [x for x in _FORMS if reads_all(functools.partial(functions.parse_time, form=x))]
-    if len(forms) == 1:
-        return f"parse_time({{}}, {forms[0]!r})"
-    return "excel_time({})" if reads_all(functions.excel_time) else None
-
-
-def _amount_call(samples: Sequence[Any]) -> str:
-    """Return the call that reads the amounts of a column, with `{}` for the column."""
-    points, commas = (sum(_is_read(coerce.amount(v, sign)) for v in samples) for sign in ".,")
-    return "amount({})" if commas > points else "{}"
-
-
-def _are_cents(samples: Sequence[Any]) -> bool:
-    """Return whether integers may be amounts in cents: they are not all small."""
-    numbers = [abs(float(v)) for v in samples if isinstance(v, (int, float, Decimal))]
-    return not numbers or statistics.median_high(numbers) >= _SMALL
-
-
-# Recognition
-
-
-def _recognize(field: str, columns: Iterable[Column], stream: str) -> Column | None:
-    """Return the column of a tap that surely holds a column of an event; None if none does."""
-    fitting = [column for column in columns if _may_hold(field, column)]
-    own = _words_of(stream)
-    ranks = [(rank, n) for n, one in enumerate(fitting) if (rank := _rank(field, one, own))]
-    if ranks:
-        return fitting[min(ranks)[1]]
-    shaped = [column for column in fitting if _is_typical(field, column)]
-    return shaped[0] if len(shaped) == 1 else None
-
-
-def _candidates(field: str, columns: Iterable[Column]) -> list[Column]:
-    """Return the columns of which a person may choose one, the likeliest first."""
-    one = table().fields[field]
-    found = [
-        column
-        for column in columns
-        if (column.words & one.core and _type_fits(field, column))
-        or (_is_typical(field, column) and _may_hold(field, column))
-    ]
-    return sorted(found, key=lambda column: bool(column.words & one.never))[:_MOST_CANDIDATES]
-
-
-def _may_hold(field: str, column: Column) -> bool:
-    """Return whether name, types and values allow that a column holds a column of an event."""
-    if column.words & table().fields[field].never or not _type_fits(field, column):
-        return False
-    if field == "event_time":
-        return _time_call(column.samples) is not None
-    if field == "event_id" and len(set(column.samples)) < len(column.samples):
-        return False
-    return column.fits(functools.partial(_looks_like, field))
-
-
-def _type_fits(field: str, column: Column) -> bool:
-    return not column.types or not column.types.isdisjoint(table().fields[field].types)
-
-
-def _is_typical(field: str, column: Column) -> bool:
-    """Return whether values or the SCHEMA, and not only the name, say what a column holds.
-
-    A number may be a time, but also an ID or a telephone number.
-    """
-    one = table().fields[field]
-    if field == "event_time" and column.samples:
-        return not column.fits(functools.partial(_looks_like, "value"))
-    if one.mark is not None and any(one.mark in str(value) for value in column.samples):
-        return True
-    return one.by_shape and bool(column.samples or "time" in column.types)
-
-
-def _rank(field: str, column: Column, own: frozenset[str]) -> tuple[int, int, bool] | None:
-    """Return the rank of a column by its name, the best rank first; None if the name does not fit.
-
-    The own words of the stream's name may stand beside each name.
-    """
-    one, words = table().fields[field], column.words - table().minor
-    if field == "event_time" and ("time" in column.types or column.samples):
-        words |= {"date"}
-    last = _words_of(column.path[-1]) if field in {"event_id", "order_id"} else words
-    beside = one.also | table().neutral | own
-    for place, phrase in enumerate(one.names):
-        name = frozenset(phrase.split())
-        if name <= last and words - name <= beside:
-            is_vague = field == "event_time" and column.types == {"string"}  # Such as 20261128.
-            return place, len(words - name), is_vague
-    return None
-
-
-# Proposals
 
 
 class Proposal(NamedTuple):
@@ -348,80 +75,192 @@ class Proposal(NamedTuple):
 
 def propose(stream: Stream, records: Sequence[Mapping[str, Any]] = ()) -> Proposal:
     """Propose a map of the columns of a stream and its first records that are recognized."""
-    columns = _columns_of(stream, records)
-    fields = table().fields
-    found = {field: one for field in fields if (one := _recognize(field, columns, stream.name))}
-    made = {field: column.expression for field, column in found.items()} | {"source": "'web'"}
-    if tests := [*_tests(columns)]:
-        made[FILTER] = " and ".join(tests)
-    remarks = [*_statuses(columns, made), *_event_id(columns, made, stream.keys)]
-    if times := found.get("event_time"):
-        made["event_time"] = (_time_call(times.samples) or "{}").format(times.expression)
-    if value := found.get("value"):
-        remarks += _amount(value, columns, made)
-    if "event_id" in made and "order" in _words_of(stream.name):
-        made.setdefault("order_id", made["event_id"])
-    if (source := found.get("source")) and source.samples:
-        made["source"] = f"lower({source.expression})"
-    for field in fields:
-        if field not in {*found, *made} and (others := _candidates(field, columns)):
-            names = ", ".join(".".join(column.path) for column in others)
-            remarks.append(f"{field}: not recognized; candidates: {names}")
-    order = (FILTER, *fields)
-    expressions = {one: made[one] for one in order if one in made}
+    source = source_of(stream, records)
+    found = {field: recognize(field, source) for field in table().fields}
+    found["event_id"] = _event_id(found["event_id"], source, stream.keys)
+    found["order_id"] = _order_id(found["order_id"], found["event_id"].column, source)
+    found["currency"] = _currency(found["currency"], found["value"].column, source)
+    found["value"] = _value(found["value"], found["currency"], source)
+    made = {field: one.expression for field, one in found.items() if one.column}
+    made["source"] = f"lower({made['source']})" if _has_samples(found["source"]) else "'web'"
+    if conditions := [*_conditions(stream.name, source, found["consent"].column)]:
+        made[FILTER] = " and ".join(conditions)
+    remarks = [f"{field}: {one.remark}" for field, one in found.items() if one.remark]
+    remarks += [
+        f"{field}: not recognized; candidates: {_listed(one.candidates)}"
+        for field, one in found.items()
+        if field not in made and one.candidates
+    ]
+    expressions = {one: made[one] for one in (FILTER, *found) if one in made}
     return Proposal(stream.name, likely_preset(stream.schema["properties"]), expressions, remarks)
 
 
-def _tests(columns: Iterable[Column]) -> Iterator[str]:
-    """Yield conditions against test orders and deleted ones."""
+def _has_samples(found: Recognition) -> bool:
+    return found.column is not None and bool(found.column.samples)
+
+
+def _listed(candidates: Iterable[tuple[Column, str]]) -> str:
+    return ", ".join(f"{column.name} ({reason})" for column, reason in candidates)
+
+
+# The columns of events
+
+
+def _event_id(found: Recognition, source: Source, keys: Sequence[str]) -> Recognition:
+    """Return the key as the event ID, or say what the ID is derived from without a column."""
+    if lasting := lasting_keys(keys):
+        key = [one for one in source.columns if one.path == lasting]
+        derived = f"derived from the keys {', '.join(lasting)}"
+        is_usable = bool(key) and not key[0].words & table().personal
+        return Recognition(key[0], []) if is_usable else Recognition(None, [], derived)
+    if found.column is None:
+        derived = "without a column, the whole record gives it: a changed record is sent again"
+        return found._replace(remark=derived)
+    return found
+
+
+def _order_id(found: Recognition, event_id: Column | None, source: Source) -> Recognition:
+    """Return the ID of a record as the order number, where the records are orders."""
+    known = table()
+    names = {word for name in known.fields["event_id"].names for word in name.split()}
+    if found.column or event_id is None or source.words - known.neutral != {"order"}:
+        return found
+    is_of_order = event_id.words - known.neutral <= names
+    return Recognition(event_id, []) if is_of_order else found
+
+
+def _currency(found: Recognition, value: Column | None, source: Source) -> Recognition:
+    """Return the currency of the value: of the same object, of one around it, or of its name."""
+    if value is None:
+        return found
+    *outer, last = value.path
+    beside = [
+        one._replace(words=words_of(one.path[-1]))
+        for one in source.columns
+        if [*one.path[:-1]] == outer
+    ]
+    own = recognize("currency", source._replace(columns=beside))
+    if outer and own.column:
+        return own
+    if (column := found.column) and [*column.path[:-1]] != outer[: len(column.path) - 1]:
+        return Recognition(None, [(column, "it is not in the object of the value")])
+    codes = words_of(last) & table().codes
+    if codes and not found.column and not found.candidates:
+        return Recognition(value, [], reading=f"'{min(codes).upper()}'")
+    return found
+
+
+def _value(found: Recognition, currency: Recognition, source: Source) -> Recognition:
+    """Say how the amount is read, or why this cannot be told."""
+    if (column := found.column) is None:
+        return found
+    known, is_whole = table(), are_whole(column)
+    sign = decimal_sign(column.samples)
+    codes = [one for one in currency.column.samples if currency.column] if currency.column else []
+    has_decimals = not codes or any(coerce.DECIMALS.get(str(one).upper()) != 0 for one in codes)
+    is_minor = bool(column.words & known.minor) or (is_whole and _is_minor_source(source))
+    if is_minor and (is_whole or not column.samples):
+        if currency.column:
+            reading = f"minor_units({{}}, {currency.expression})"
+            return Recognition(column, [], reading=reading)
+        reason = "it is in cents, but no column has the currency"
+    elif is_minor:
+        reason = "its name means cents, but not all of its values are whole numbers"
+    elif column.words & known.codes and not currency.reading.startswith("'"):
+        reason = "its name has a currency, and there is a column for the currency"
+    elif is_whole and has_decimals:
+        reason = "its values are whole numbers: are they cents?"
+    elif sign is None:
+        reason = "does its sign separate decimals or thousands?"
+    else:
+        return Recognition(column, [], reading="amount({})" if sign == "," else "{}")
+    return Recognition(None, [(column, reason)])
+
+
+def _is_minor_source(source: Source) -> bool:
+    """Return whether the columns are those of a source whose integers are in minor units."""
+    paths = {".".join(one.path[:end]) for one in source.columns for end in (1, 2)}
+    return any(columns <= paths for columns in table().minor_sources)
+
+
+# Which records count
+
+
+def _conditions(stream: str, source: Source, consent: Column | None) -> Iterator[str]:
+    """Yield the conditions that are sure, and then a question for all that can forbid a record."""
     known = table()
     meanings = {frozenset(name.split()): meaning for name, meaning in known.filters.items()}
-    for column in columns:
-        meaning = meanings.get(column.words - known.filters_also - known.neutral)
-        is_flag = column.fits(lambda value: not isinstance(coerce.flag(value), coerce.Unusable))
-        if meaning is not None and is_flag and "time" not in column.types:
+    understood: set[str] = set()
+    asked = []
+    for column in source.columns:
+        words = column.words - known.filters_also - known.neutral
+        meaning = meanings.get(words)
+        if meaning is not None and _is_flag(column):
+            understood |= words
             yield f"{'' if meaning else 'not '}is_true({column.expression})"
+        elif meaning is False and (
+            is_time(column) or (not column.samples and "date" in column.words)
+        ):
+            understood |= words
+            yield f"not {column.expression}"
+        elif column != consent and (meaning is not None or _forbids(column, source)):
+            asked.append(column)
+    if consent:
+        understood |= {"consent"}
+    # When it was cancelled, or how the person agreed, says no more.
+    beside = understood.union(known.filters_also, known.neutral, known.unasked)
+    asked = [one for one in asked if not one.words & known.asked or not one.words <= beside]
+    if asked or source.words & known.doubtful_streams:
+        asked.sort(key=lambda one: len(one.words))
+        shown = ", ".join(map(_with_values, asked[:_MOST_ASKED]))
+        more = f" and {len(asked) - _MOST_ASKED} more" if asked[_MOST_ASKED:] else ""
+        look = f" Look at {shown}{more}" if asked else ""
+        yield _one_line(
+            f"{ANSWER} which records of {stream} are conversions that may be sent?{look}"
+        )
 
 
-def _statuses(columns: Iterable[Column], made: Mapping[str, str]) -> Iterator[str]:
-    statuses = [one for one in columns if "status" in one.words and "date" not in one.words]
-    if statuses:
-        begin = "extend __filter__: it" if FILTER in made else "a filter"
-        names = ", ".join(column.expression for column in statuses[:_MOST_NAMED])
-        yield f"{begin} can also read {names}, to leave out what was cancelled"
+def _is_flag(column: Column) -> bool:
+    """Return whether `is_true` can read all values of a column."""
+    if not column.samples:
+        return not column.types & {"string", "time"}
+    is_read = [not isinstance(coerce.flag(value), coerce.Unusable) for value in column.samples]
+    return "time" not in column.types and all(is_read)
 
 
-def _event_id(
-    columns: Iterable[Column], made: dict[str, str], keys: Sequence[str]
-) -> Iterator[str]:
-    """Make the event ID the key; say what it is derived from if there is none."""
-    if lasting := lasting_keys(keys):
-        made.pop("event_id", None)
-        if key := [one.expression for one in columns if one.path == lasting]:
-            made["event_id"] = key[0]
-        else:
-            yield f"event_id: derived from the keys {', '.join(lasting)}"
-    elif "event_id" not in made:
-        yield "event_id: derived from the whole record, as no column is recognized"
+def _forbids(column: Column, source: Source) -> bool:
+    """Return whether a column can say that a record must not be sent."""
+    known = table()
+    words = column.words - known.neutral - (known.filters_also - known.deeds)
+    if words == {"paid"}:
+        return not is_time(column) and "number" not in column.types
+    if words in ({"subscription"}, {"subscriber"}):
+        return column.types == {"boolean"} or (bool(column.samples) and _is_flag(column))
+    if not column.words & known.asked or column.words & known.unasked:
+        return False
+    if column.words & known.asked <= {"status", "state", "valid", "active"}:
+        is_place = column.path[-1].casefold() == "state" and source.has_word(known.places, column)
+        return "date" not in column.words and not is_place and not is_time(column)
+    return True
 
 
-def _amount(value: Column, columns: Iterable[Column], made: dict[str, str]) -> Iterator[str]:
-    """Make the value, and the currency of the same object if there is one."""
-    *outer, _ = value.path
-    beside = [
-        one._replace(words=_words_of(one.path[-1])) for one in columns if [*one.path[:-1]] == outer
-    ]
-    if outer and (own := _recognize("currency", beside, "")):
-        made["currency"] = own.expression
-    are_whole = value.fits(lambda sample: isinstance(functions.minor_units(sample, "USD"), Decimal))
-    is_minor = value.types == {"integer"} and _are_cents(value.samples)
-    if not are_whole or not (is_minor or value.words & table().minor):
-        made["value"] = _amount_call(value.samples).format(value.expression)
-    elif "currency" in made:
-        made["value"] = f"minor_units({value.expression}, {made['currency']})"
-    else:
-        del made["value"]
-        yield f"value: {'.'.join(value.path)} is in cents, but no column has the currency"
+def _with_values(column: Column) -> str:
+    """Return the expression of a column, with its values if they are words that come again."""
+    values = Counter(map(str, column.samples))
+    is_shown = 0 < len(values) <= _MOST_VALUES and 2 * len(values) <= len(column.samples)
+    if not is_shown or not all(_is_word(value) for value in values):
+        return column.expression
+    return f"{column.expression} ({', '.join(values)})"
+
+
+def _is_word(value: str) -> bool:
+    return (
+        len(value) <= _LONGEST_VALUE
+        and re.fullmatch(r"[^\W\d]+(?:[ _-][^\W\d]+)?|[01]", value) is not None
+    )
+
+
+# What is written
 
 
 def advise_map(

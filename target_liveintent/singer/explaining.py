@@ -109,8 +109,9 @@ def write_config(source: IO[str], path: str) -> Iterator[str]:
         stream.write(text)
     yield (
         f"The proposed configuration is in '{path}'. Fill in customer_id, auth_token and pixel_id,"
-        " set timezone to the zone of times that have none, and check each line of the map. To see"
-        f" what a run would send, explain the same input with --config {path}"
+        " set timezone to the zone of times that have none, answer what a __filter__ asks, and"
+        " check each line of the map. To see what a run would send, explain the same input with"
+        f" --config {path}"
     )
 
 

@@ -15,7 +15,7 @@ from target_liveintent.mapping.map_checks import (
     meant_name,
     misspelled,
 )
-from target_liveintent.mapping.proposals import table
+from target_liveintent.mapping.recognition import table
 from target_liveintent.mapping.stream_maps import StreamPlan
 from target_liveintent.settings import EventDefaults
 

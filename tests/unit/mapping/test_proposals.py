@@ -1,6 +1,7 @@
 """Proposed maps: what they recognize in real tables, and that they can be used as they are."""
 
 import pathlib
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -8,9 +9,10 @@ import yaml
 from unit_support import DEFAULTS
 
 from target_liveintent.config import problems
-from target_liveintent.mapping.map_checks import lacking_for_events
+from target_liveintent.mapping.map_checks import ANSWER, lacking_for_events
 from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.mapping.proposals import advise_map, config_text, propose
+from target_liveintent.mapping.recognition import table
 from target_liveintent.mapping.stream_maps import Stream, StreamMaps, StreamPlan
 
 TYPES = {"s": "string", "i": "integer", "n": "number", "b": "boolean", "o": "object"}
@@ -20,10 +22,16 @@ TABLES: list[dict[str, Any]] = yaml.safe_load(
 )
 
 
+def names_of(columns: str) -> list[str]:
+    """Split columns at semicolons, if their names have spaces."""
+    parts = columns.split(";") if ";" in columns else columns.split()
+    return [part.strip() for part in parts if part.strip()]
+
+
 def schema_of(columns: str) -> dict[str, Any]:
     """Return the SCHEMA of columns that are written as `path:type`."""
     schema: dict[str, Any] = {"type": "object", "properties": {}}
-    for column in columns.split():
+    for column in names_of(columns):
         path, _, kind = column.partition(":")
         *outer, last = path.split(".")
         place = schema
@@ -43,55 +51,157 @@ def stream_of(columns: str, *keys: str, name: str = "orders") -> Stream:
     return Stream(name, schema_of(columns), keys)
 
 
-def proposed(table: dict[str, Any]) -> dict[str, str]:
-    """Return what is proposed for a table: `get('a.b')` as `a.b`, without the constants."""
+def records_of(table: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the records of a table: `rows` are their values in the order of the columns."""
+    names = [column.partition(":")[0] for column in names_of(table["columns"])]
+    return table.get("records", []) + [
+        dict(zip(names, row, strict=True)) for row in table.get("rows", [])
+    ]
+
+
+def expressions_of(table: dict[str, Any]) -> dict[str, str]:
     stream = Stream(table["stream"], schema_of(table["columns"]), tuple(table["keys"]))
-    found = propose(stream, table.get("records", ())).expressions
-    found = {column.strip("_"): text for column, text in found.items()}
-    return {column: text for column, text in found.items() if (column, text) != ("source", "'web'")}
+    return propose(stream, records_of(table)).expressions
+
+
+def proposed(table: dict[str, Any]) -> dict[str, str]:
+    """Return what is proposed for a table, without the constants and the question."""
+    found = {column.strip("_"): text for column, text in expressions_of(table).items()}
+    found["filter"] = found.get("filter", "").partition(ANSWER)[0].removesuffix(" and ")
+    return {
+        column: text
+        for column, text in found.items()
+        if text and (column, text) != ("source", "'web'")
+    }
+
+
+def asked(table: dict[str, Any]) -> str:
+    return expressions_of(table).get("__filter__", "").partition(ANSWER)[2]
 
 
 def is_right(expression: str, column: str) -> bool:
-    return any(expression in {right, f"get({right!r})"} for right in column.split("|"))
+    forms = ("{}", "get('{}')", "_.get('{}')")
+    return any(
+        expression in {one, *(x.format(one) for x in forms if one)} for one in column.split("|")
+    )
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda one: f"{one['tap']}, {one['stream']}")
 def test_what_is_recognized(table: dict[str, Any]) -> None:
-    """Whatever is proposed for a table is right; only a column that is unclear is left out."""
-    found, right = proposed(table), table["map"]
+    """Whatever is proposed for a table is right, and what can forbid a record is asked."""
+    found, right, question = proposed(table), table["map"], asked(table)
     wrong = [
         one for one in {*found, *right} if not is_right(found.get(one, ""), right.get(one, ""))
     ]
     assert not wrong, found
+    must = [one for one in names_of(table.get("ask", "")) if not one.endswith("|")]
+    assert not [one for one in must if f"get({one!r})" not in question], question
+    assert question or not must
+
+
+def test_how_much_is_recognized() -> None:
+    """At least 90 % of what can be mapped is found, and 80 % in each language.
+
+    What may be left out, because a name does not say enough, counts as not found.
+    """
+    found, mappable = Counter[str](), Counter[str]()
+    for one in TABLES:
+        language, right = one.get("language", "en"), one["map"]
+        mappable[language] += len(right)
+        found[language] += len(right.keys() & proposed(one).keys())
+    assert len(TABLES) >= 120
+    assert set(mappable) == {"en", "de", "fr", "es", "it", "pt"}
+    assert found.total() >= 0.9 * mappable.total()
+    assert not [one for one in mappable if found[one] < 0.8 * mappable[one]], found
 
 
 def lines_of(stream: Stream, *records: dict[str, Any]) -> str:
     return "\n".join(propose(stream, records).as_yaml("x"))
 
 
+CENTS = "(its values are whole numbers: are they cents?)"
+
+
 @pytest.mark.parametrize(
     ("columns", "values", "said"),
     [
-        ("mail_1 mail_2", {}, "email: not recognized; candidates: mail_1, mail_2"),
-        ("a b", dict.fromkeys("ab", "x@example.com"), "email: not recognized; candidates: a, b"),
-        ("email", {"email": "Jane"}, "email: not recognized; candidates: email"),
+        ("mail_1", {}, "email: not recognized; candidates: mail_1 (its name does not say enough)"),
+        (
+            "a b",
+            dict.fromkeys("ab", "x@example.com"),
+            "email: not recognized; candidates: a (b fits as well), b (a fits as well)",
+        ),
+        ("email", {"email": "Jane"}, "candidates: email (its values look like something else)"),
+        ("seller_mail", {}, "email: not recognized; candidates: seller_mail (its name also says"),
         ("page", {"page": "7"}, "source_url: not recognized; candidates: page"),
         ("a", {"a": "https://x.example/?li_did=x"}, "source_url: get('a')"),
         # Which of the two is the month is not known.
-        ("date", {"date": "03/04/2026"}, "event_time: not recognized; candidates: date"),
+        ("date", {"date": "03/04/2026"}, "candidates: date (which number is the day, and which"),
         ("date", {"date": "4/23/2026"}, "event_time: parse_time(get('date'), '%m/%d/%Y')"),
-        ("date", {"date": "$46354"}, "event_time: not recognized; candidates: date"),
-        ("updated_at:t", {}, "event_time: not recognized; candidates: updated_at"),
-        ("total_cents:i", {}, "value: total_cents is in cents, but no column has the currency"),
+        ("date", {"date": "$46354"}, "candidates: date (not all of its values can be read as"),
+        *(
+            ("date:i", {"date": x}, "event_time: parse_time(get('date'), '%Y%m%d')")
+            for x in (20260131, "20261001", 20261128, "20261231")
+        ),
+        ("date", {"date": "202611281504"}, "parse_time(get('date'), '%Y%m%d%H%M')"),
+        ("date", {"date": "28 Nov 2026"}, "parse_time(get('date'), '%d %b %Y')"),
+        ("updated_at:t", {}, "event_time: not recognized; candidates: updated_at (its name also"),
+        ("total_cents:i", {}, "total_cents (it is in cents, but no column has the currency)"),
         ("totalcents:i currency", {}, "minor_units(get('totalcents'), get('currency'))"),
         ("data.info.x.emailinfo", {}, "email: get('data.info.x.emailinfo')"),
-        # Small integers are not taken for cents. A text may break the SCHEMA.
-        ("total:i cur", {"total": 999, "cur": "EUR"}, "value: get('total')"),
-        ("total:i cur", {"total": 1_000, "cur": "EUR"}, "value: minor_units(get('total')"),
-        ("total:i cur", {"total": "1 000", "cur": "EUR"}, "value: minor_units(get('total')"),
-        ("consent:b", {}, "consent: not recognized; candidates: consent"),
-        *((one, {}, f"a filter can also read get('{one}')") for one in ("pay_status", "dealstage")),
-        ("status is_test:b", {}, "extend __filter__: it can also read get('status')"),
+        # Nobody knows whether whole numbers are in cents.
+        *(("total:i cur", {"total": x, "cur": "EUR"}, f"total {CENTS}") for x in (45, 99_900)),
+        ("total cur", {"total": "120", "cur": "EUR"}, f"total {CENTS}"),
+        ("total_cents cur", {"total_cents": "12.50"}, "total_cents (its name means cents, but not"),
+        ("total:i cur", {"total": 1_000, "cur": "JPY"}, "value: get('total')"),
+        ("event_time:t", {}, "event_time: get('event_time')"),
+        ("date time", {"date": "2026-11-28", "time": "10:00"}, "event_time: get('date')"),
+        ("event_time:t venue", {}, "event_time: not recognized; candidates: event_time (beside"),
+        ("total_usd:n", {}, "currency: \"'USD'\""),
+        ("total_usd:n currency", {}, "total_usd (its name has a currency, and there is a column"),
+        ("total:n tax.currency", {}, "currency: not recognized; candidates: tax.currency (its"),
+        (
+            "total:n payment.currency",
+            {},
+            "candidates: payment.currency (it is not in the object of",
+        ),
+        ("total_orders:n", {}, "value: not recognized; candidates: total_orders"),
+        (
+            "order_total amount",
+            {"order_total": "x", "amount": "9.5"},
+            "value: not recognized; candidates: order_total (its",
+        ),
+        ("email kunde_email", {}, "email: get('kunde_email')"),
+        ("created_at:t creation_date:t", {}, "event_time: get('created_at')"),
+        ("order_date x:t", {"order_date": "03/04/2026"}, "candidates: order_date (which number is"),
+        ("consent:b", {}, "consent: get('consent')"),
+        ("code", {}, "event_id: not recognized; candidates: code (its name does not say enough)"),
+        ("order", {"order": "Ann A."}, "order_id: not recognized; candidates: order (its name"),
+        ("order", {"order": "A-17"}, "order_id: get('order')"),
+        *(
+            (
+                columns,
+                {},
+                f"candidates: {columns.split()[0].split(':')[0]} (beside the other columns,",
+            )
+            for columns in (
+                *(
+                    "price:n qty:i",
+                    "date:d venue",
+                    "reservation_date:d",
+                    "close_date:d",
+                    "event_date:t",
+                ),
+                *(
+                    "user_email till_no",
+                    "contact_email hotel_name",
+                    "sales_email",
+                    "amount:n price:n",
+                ),
+                *("revenue:n company", "ticket_price:n qty", "checkout_date:d nights"),
+            )
+        ),
+        ("registered_at:t order_no", {}, "candidates: registered_at (beside the other columns"),
         ("uuid", {}, "order_id: get('uuid')"),  # The stream is `orders`.
         ("a b", {"a": "x", "b": "2026-08-01 10:00"}, "event_time: get('b')"),
         # An object may hold more than its SCHEMA says.
@@ -117,17 +227,78 @@ def test_a_type_that_is_no_list() -> None:
 
 def test_the_currency_of_an_amount() -> None:
     """It is that of the same object, and then no other one is a candidate."""
-    assert "value: not recognized" not in lines_of(stream_of("total_cents:i"))
     text = lines_of(stream_of("fee.amount:n fee.currency total.amount:n total.currency"))
     assert "currency: get('total.currency')" in text
     assert "currency: not recognized" not in text
 
 
-@pytest.mark.parametrize("column", ["deleted:t", "is_test"])
-def test_a_filter_reads_only_flags(column: str) -> None:
-    """A time of deletion, or a text that means neither yes nor no, is none."""
-    records = [{"is_test": "maybe"}] if column == "is_test" else []
-    assert "__filter__" not in lines_of(stream_of(column), *records)
+ASKED = f"{ANSWER} which records of orders are conversions that may be sent?"
+
+
+@pytest.mark.parametrize(
+    ("columns", "records", "condition"),
+    [
+        ("is_test", [{"is_test": "maybe"}], f"{ASKED} Look at get('is_test')"),
+        ("is_test", [{"is_test": "0"}], "not is_true(get('is_test'))"),
+        ("deleted:t", [], "not get('deleted')"),
+        ("stornodatum", [{"stornodatum": "2026-11-01"}], "not get('stornodatum')"),
+        ("storniert", [{"storniert": "ja"}], f"{ASKED} Look at get('storniert')"),
+        ("cancelled", [], f"{ASKED} Look at get('cancelled')"),
+        # Of a cancelled order, more is not asked.
+        ("cancelled:b cancel_reason", [], "not is_true(get('cancelled'))"),
+        *((one, [], f"{ASKED} Look at get('{one}')") for one in ("pay_status", "dealstage")),
+        ("state city", [], None),
+        ("order_state city", [], f"{ASKED} Look at get('order_state')"),
+        ("paid:b", [], f"{ASKED} Look at get('paid')"),
+        ("subscribed:b", [], f"{ASKED} Look at get('subscribed')"),
+        ("paid:n paid_at:t subscription status_changed_at:t valid_from active:t", [], None),
+        ("is_test:b st", [], f"not is_true(get('is_test')) and {ASKED} Look at get('st')"),
+        # Values are shown if they are words that come again, and not what persons wrote.
+        (
+            "st",
+            [{"st": x} for x in ["paid"] * 3 + ["void"]],
+            f"{ASKED} Look at get('st') (paid, void)",
+        ),
+        ("st", [{"st": x} for x in ("a@example.com",) * 4], f"{ASKED} Look at get('st')"),
+        ("st", [{"st": x} for x in ("Ann", "Bob", "Eve")], f"{ASKED} Look at get('st')"),
+        # A consent that is no Boolean, two of them, and what people do not want.
+        ("consent", [], f"{ASKED} Look at get('consent')"),
+        ("consent:b", [], None),
+        ("consent:b consent_date:t consent_ip", [], None),
+        ("consent:b consent_withdrawn:b", [], f"{ASKED} Look at get('consent_withdrawn')"),
+        ("consent:b opted_out:b", [], f"{ASKED} Look at get('opted_out')"),
+        *(
+            (one, [], f"{ASKED} Look at get('{one}')")
+            for one in ("newsletter", "accepts_marketing")
+        ),
+    ],
+)
+def test_which_records_count(
+    columns: str, records: list[dict[str, Any]], condition: str | None
+) -> None:
+    """What surely forbids a record is a condition; what may forbid it is asked in one line."""
+    assert propose(stream_of(columns), records).expressions.get("__filter__") == condition
+
+
+@pytest.mark.parametrize("name", ["refunds", "order_lines", "suppliers", "devoluciones"])
+def test_streams_that_may_be_no_conversions(name: str) -> None:
+    found = propose(stream_of("id email", "id", name=name)).expressions
+    assert found["__filter__"] == ASKED.replace("orders", name)
+    assert ("email" in found) == (name != "suppliers")
+
+
+def test_a_question_has_to_be_answered() -> None:
+    """A run ends before it reads anything, and says what to answer."""
+    records = [{"status": x, "x": "ann@example.com"} for x in ("paid", "void") * 2]
+    text = config_text([(stream_of("id created_at:t email total:n status", "id"), records)])
+    filled = {**yaml.safe_load(text), "customer_id": "a-1b2c", "auth_token": "x", "pixel_id": 1}
+    said = (
+        "setting 'stream_maps.orders.__filter__' has a question to answer: which records of orders"
+        " are conversions that may be sent? Look at get('status') (paid, void). Replace all from"
+        " ANSWER: on by a condition, such as get('status') in ('paid', 'shipped'), or by True if"
+        " all records count"
+    )
+    assert problems(filled) == [said]
 
 
 @pytest.mark.parametrize(("kind", "is_named"), [("object", 0), ("array", 0), ("string", 1)])
@@ -165,19 +336,116 @@ def test_a_number_is_no_time_by_its_size(number: Any) -> None:
         (("_smart_source_lineno", "id"), "get('id')"),
         ((), "get('order_no')"),
         (("id", "order_no"), None),
+        (("email",), None),  # It would leave this machine.
     ],
 )
 def test_the_event_id(keys: tuple[str, ...], event_id: str | None) -> None:
     """The key identifies an event; its position in a file never does."""
     proposal = propose(stream_of("id:i order_no created_at:t email", *keys))
     assert proposal.expressions.get("event_id") == event_id
-    said = [] if event_id else ["event_id: derived from the keys id, order_no"]
+    said = [] if event_id else [f"event_id: derived from the keys {', '.join(keys)}"]
     assert [one for one in proposal.remarks if one.startswith("event_id")] == said
 
 
-def test_an_event_id_differs_in_each_record() -> None:
-    stream = stream_of("order_no created_at:t email")
-    assert "event_id: derived from the whole record" in lines_of(stream, *[{"order_no": 1}] * 2)
+def rows(count: int, repeated: int) -> list[dict[str, Any]]:
+    """Return different rows, of which some have the order number of the row before."""
+    return [{"order_no": max(n, repeated), "x": n} for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("records", "is_proposed", "said"),
+    [
+        ([{"order_no": 1}] * 2, True, "event_id: 1 of 2 rows has the same value as another row"),
+        (rows(405, 1), True, "event_id: 1 of 405 rows has the same value as another row"),
+        (rows(405, 9), False, "candidates: order_no (9 of 405 rows have the same value as another"),
+        (rows(3, 1), False, "candidates: order_no (1 of 3 rows has the same value as another row)"),
+    ],
+)
+def test_an_event_id_differs_in_each_record(
+    records: list[dict[str, Any]], is_proposed: bool, said: str
+) -> None:
+    """A row that comes again is still the same order; rows of one order are not."""
+    proposal = propose(stream_of("order_no created_at:t email"), records)
+    assert proposal.expressions.get("event_id") == ("get('order_no')" if is_proposed else None)
+    assert any(said in f"{remark}" for remark in proposal.remarks), proposal.remarks
+
+
+@pytest.mark.parametrize("values", [["x@example.com"] * 3, ["x@example.com", "y@example.com"] * 10])
+def test_addresses_that_come_again_and_again(values: list[str]) -> None:
+    """They are those of a shop or of its clerks."""
+    proposal = propose(stream_of("email"), [{"email": one} for one in values])
+    assert "email" not in proposal.expressions
+    assert f"{len(values)} rows" in " ".join(proposal.remarks)
+
+
+@pytest.mark.parametrize(
+    ("values", "value"),
+    [
+        (["1.200", "99.50"], "get('total')"),
+        (["1.200", "99,50"], "amount(get('total'))"),
+        (["1.200,50"], "amount(get('total'))"),
+        (["1,200.50", "$3.00"], "get('total')"),
+        (["1.200.300", "45"], "amount(get('total'))"),
+        (["0.125"], "get('total')"),
+        (["1 200,5 €"], "amount(get('total'))"),
+        (["1.200", "3.450"], None),
+        (["1,200"], None),
+        (["1,5", "2.5"], None),
+        (["45", "120", "999"], None),
+        ([45, 120, 999], None),
+        ([45.0, 120.0], "get('total')"),
+    ],
+)
+def test_how_amounts_are_written(values: list[Any], value: str | None) -> None:
+    """The decimal sign is that of all samples; where it cannot be told, a person says it."""
+    proposal = propose(
+        stream_of("total:x currency"), [{"total": x, "currency": "EUR"} for x in values]
+    )
+    assert proposal.expressions.get("value") == value
+
+
+@pytest.mark.parametrize(
+    ("columns", "values"),
+    [
+        ("bundle_id", {}),
+        ("bundle_id device", {"bundle_id": "B 17"}),
+        *((one, {one: "1"}) for one in ("idfa", "aaid")),
+    ],
+)
+def test_what_is_no_app_and_no_device(columns: str, values: dict[str, Any]) -> None:
+    found = propose(stream_of(columns), [values]).expressions
+    assert found.keys() <= {"source"}
+
+
+def test_each_word_has_one_meaning() -> None:
+    """A word that means others is only read as these, so no list can have it."""
+    known = table()
+    meanings = Counter(word for words in known.words.values() for word in words)
+    assert [word for word, count in meanings.items() if count > 1] == []
+    used = {*known.deeds, *known.asked, *known.unasked, *known.filters_also, *known.words}
+    for field in known.fields.values():
+        used.update(" ".join([*field.names, *field.also]).split())
+    assert used.isdisjoint(meanings)
+
+
+@pytest.mark.parametrize("name", ["hash", "md5", "sha256", "checksum", "api_key", "a"])
+def test_a_hash_is_no_address(name: str) -> None:
+    """Only its name says what was hashed."""
+    assert "email" not in propose(stream_of(name), [{name: "ab" * 16}]).expressions
+
+
+def test_a_uuid_is_no_decision_id() -> None:
+    """Only its name says what a UUID identifies."""
+    columns = "id session_id visitor_uuid decision_id a"
+    row = dict.fromkeys(columns.split(), "6d92078a-8246-4ba4-ae5b-76104861e7dc")
+    assert "decision_id" not in propose(stream_of(columns), [row]).expressions
+    found = propose(stream_of(f"{columns} li_did"), [{**row, "li_did": row["a"]}]).expressions
+    assert found["decision_id"] == "get('li_did')"
+
+
+def test_where_people_came_from_is_no_page_of_a_shop() -> None:
+    row = {"referrer": "https://news.example.com/?li_did=x"}
+    assert "source_url" not in propose(stream_of("referrer"), [row]).expressions
 
 
 def test_a_decision_id_is_no_url() -> None:
@@ -235,11 +503,10 @@ def test_a_proposal_reads_the_key_by_its_name(key: str) -> None:
 def test_names_cannot_add_lines_to_the_yaml() -> None:
     """A tap's names stay within their comment, and no address is in one."""
     hostile = "mail\ninjected: 1\x1b"
-    schema: dict[str, Any] = {
-        "properties": {hostile: {}, "mail x@example.com": {}, "created_at": {}}
-    }
+    names = (hostile, "mail x@example.com", "status x@example.com", "created_at")
+    schema: dict[str, Any] = {"properties": {name: {} for name in names}}
     block = lines_of(Stream("s", schema, ()))
-    assert yaml.safe_load(block)["x"].keys() == {"event_time", "source", "__else__"}
+    assert yaml.safe_load(block)["x"].keys() == {"__filter__", "event_time", "source", "__else__"}
     assert "x@example.com" not in block
 
 
@@ -270,4 +537,4 @@ def test_a_configuration() -> None:
     assert chosen.keys() == {"people", "__else__"}
     nothing = config_text([(stream_of("a b:t c:t"), ()), (stream_of("a", name="other"), ())])
     assert "no person: other" in nothing
-    assert "event_time: not recognized; candidates: b, c" in nothing
+    assert "event_time: not recognized; candidates: b (c fits as well), c (b" in nothing
