@@ -41,6 +41,19 @@ _LOGGER = TargetLiveIntent.logger
 _NAMED = f"{TargetLiveIntent.name} v{__version__}"
 
 
+def _set_up_logging() -> None:
+    level = _plugin_log_level(plugin_name=TargetLiveIntent.name)
+    try:
+        _setup_console_logging(log_level=level)
+    except ValueError:  # The SDK raises it also for a configuration that cannot be used.
+        msg = (
+            "the log cannot be set up: TARGET_LIVEINTENT_LOGLEVEL must be a level such as INFO, and"
+            " SINGER_SDK_LOG_CONFIG the file of a configuration of Python's logging"
+        )
+        raise ConfigurationError(msg) from None
+    protect_logging()  # The configuration of the log may have set levels.
+
+
 class _Program(click.Group):
     """The program. However it fails, its last line is readable."""
 
@@ -48,9 +61,8 @@ class _Program(click.Group):
         """Do what the arguments ask for."""
         protect_logging()
         log_unhandled(_LOGGER)
-        _setup_console_logging(log_level=_plugin_log_level(plugin_name=TargetLiveIntent.name))
-        protect_logging()  # The configuration of the log may have set levels.
         with readable_failures(_LOGGER):
+            _set_up_logging()
             if None in (sys.stdin, sys.stdout, sys.stderr):  # A file would take its place.
                 msg = "a standard stream is closed: remove <&-, >&- or 2>&- from the command"
                 raise StorageError(msg)

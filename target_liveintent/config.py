@@ -241,8 +241,14 @@ def _unknown_variables(given: Mapping[str, Any], environment: Mapping[str, str])
         if not text.strip() or variable in _READ or name in given or not _OURS.search(variable):
             continue
         is_misspelled = (_meant(variable) or "").startswith(_PREFIX)
-        if is_misspelled or (variable.startswith(_PREFIX) and not is_by_meltano):
+        if is_misspelled or (not is_by_meltano and _is_ours(variable)):
             yield variable
+
+
+def _is_ours(variable: str) -> bool:
+    """Return whether a variable that no setting has is probably one of this program's."""
+    ends_as_ours = variable.upper().endswith(tuple(f"_{name.upper()}" for name in _TYPES))
+    return variable.startswith(_PREFIX) or ("LIVEINTENT" in variable.upper() and ends_as_ours)
 
 
 def _meant(name: str) -> str | None:
@@ -307,8 +313,10 @@ def warnings_of(names: Iterable[str]) -> Iterator[str]:
     """Yield a warning for each name of a setting that does not exist, and is not misspelled."""
     for name in names:
         if name not in _TYPES and not _name_problem(name):
-            kind = "environment variable" if name.startswith(_PREFIX) else "setting"
-            yield f"{kind} '{name}' is unknown and has no effect{did_you_mean(name, _TYPES)}"
+            is_variable = "LIVEINTENT" in name
+            near = did_you_mean(name.removeprefix(_PREFIX), _TYPES)
+            kind = "environment variable" if is_variable else "setting"
+            yield f"{kind} '{name}' is unknown and has no effect{near}"
 
 
 def _read_value(name: str, value: Any) -> Any:
@@ -382,7 +390,10 @@ def _name_problem(name: str) -> str | None:
         steps = [group, *path.rsplit(".", OBJECTS[group])]
         form = ": {".join(steps) + ": …" + "}" * (len(steps) - 1)
         return f"setting '{name}' has no effect in this form: write {form}"
-    if meant := _meant(name) or (meant_name(group, OBJECTS) if dot else None):
+    meant = _meant(name) or (meant_name(group, OBJECTS) if dot else None)
+    if not name.startswith(_PREFIX):  # The prefix itself may be misspelled.
+        meant = meant or meant_name(name, _VARIABLES)
+    if meant is not None:
         kind = "environment variable" if meant.startswith(_PREFIX) else "setting"
         return f"{kind} '{name}' is unknown; did you mean '{meant}'?"
     return None

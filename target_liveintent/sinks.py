@@ -62,7 +62,8 @@ class LiveIntentSink:
         if plan.reads is None or needs_all or self._schema_check is not None:
             self.columns: frozenset[str] | None = None
         else:
-            self.columns = plan.reads.union(stream.keys, plan.deletion_columns)
+            consent = ["consent"] if plan.own_consent else []
+            self.columns = plan.reads.union(stream.keys, plan.deletion_columns, consent)
 
     def process_record(self, record: dict[str, Any]) -> None:
         """Convert a record, and pass the result to the run.

@@ -77,6 +77,8 @@ class TargetLiveIntent(Target):
         super().__init__(**kwargs)
         for warning in config.warnings_of(self.config):
             self.logger.warning(warning)
+        if self.config.get("suppression_path", "") is None:  # As of an empty template.
+            self.logger.warning("setting 'suppression_path' is null, so nobody is left out")
         self.settings = settings = config.settings_of(self.config)
         if replay is not None:  # A replay reaches its end, whatever the dead letters contain.
             self.settings = settings = msgspec.structs.replace(

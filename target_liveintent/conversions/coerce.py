@@ -22,7 +22,7 @@ from urllib.parse import unquote
 
 from target_liveintent.conversions.model import DAY, WINDOWS
 from target_liveintent.files import word_table
-from target_liveintent.privacy.addresses import holds_address
+from target_liveintent.privacy.characters import INVISIBLE_CHARACTERS
 from target_liveintent.privacy.identity import IDENTITY_COLUMNS, is_placeholder
 from target_liveintent.privacy.redaction import LONGEST_TEXT
 
@@ -64,15 +64,13 @@ def shape(value: Any) -> str:
 def shown(value: Any) -> str | None:
     """Return a value of `source` as messages show it; None if the record has none.
 
-    What is long or holds an address is only described.
+    Only a short word is shown; anything else, such as a name, is described.
     """
     plain = text(value)
     if plain is None:
         return None
-    is_short = isinstance(plain, str) and len(plain) <= _LONGEST_SHOWN and plain.isprintable()
-    if is_short and not holds_address(str(plain)):
-        return f"'{plain}'"
-    return cause_of(value, "cannot be used")
+    is_word = isinstance(plain, str) and _SHORT_WORD.fullmatch(plain)
+    return f"'{plain}'" if is_word else cause_of(value, "cannot be used")
 
 
 def cause_of(value: Any, unusable: str) -> str:
@@ -88,7 +86,7 @@ _EMPTY_TEXTS = frozenset({"", "None", "null", "NULL", "NaN", "nan"})
 _INFINITE_TEXTS = frozenset({"Infinity", "-Infinity", "inf", "-inf"})
 """How programs write numbers that are infinite: unusable also where a text is expected."""
 _LONGEST_SHAPE = 24
-_LONGEST_SHOWN = 40
+_SHORT_WORD = re.compile(r"[^\W\d]{1,40}(?:-[^\W\d]{1,40})?")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _INT64 = 2**63
 _LONGEST_ID_BITS = 128
@@ -108,6 +106,8 @@ _SPACED_THOUSANDS = re.compile(r"(?<=\d)[ '\u2019](?=\d)", re.ASCII)
 _SPACES: dict[int, Any] = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2212": "-"})
 _DECIMAL_SIGNS = {".": _SPACES, ",": _SPACES | str.maketrans(",.", ".,")}
 UUID_FORM = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_NOT_IN_DECISION_ID = re.compile(rf"[\s{{}}{INVISIBLE_CHARACTERS}]|%%")
+"""White space, what nobody sees, and signs of a placeholder that no program has filled in."""
 _LI_DID = re.compile(  # (A pattern that begins with a plain text is fast.)
     rf"li_did=(?<![^?&;#/ ]li_did=)(?:({UUID_FORM.pattern})(?![\w.-]))?", re.ASCII
 )
@@ -365,8 +365,9 @@ def decision_id(value: Any) -> str | Unusable | None:
     plain = text(value)
     if plain is None:  # (`text` treats `null` as null, but here it must be counted.)
         return UNUSABLE if isinstance(value, str) and value.strip() else None
-    is_usable = isinstance(plain, str) and len(plain.split()) == 1 and not is_placeholder(plain)
-    return plain if is_usable else UNUSABLE
+    if not isinstance(plain, str) or is_placeholder(plain):
+        return UNUSABLE
+    return UNUSABLE if _NOT_IN_DECISION_ID.search(plain) else plain
 
 
 def decision_id_of_url(url: str) -> str | Unusable | None:

@@ -70,7 +70,8 @@ def fingerprint(event: Event) -> int:
     """
     user, purchase = event.user_data, event.purchase_data
     person = user.md5 or user.sha2 or event.decision_id
-    value = str(purchase.value)  # (To hash a Decimal takes longer than all the rest.)
+    # (To hash a Decimal takes longer than all the rest.)
+    value = None if purchase.value is None else float(purchase.value)
     return _SHARED[hash((person, value, purchase.currency, purchase.order_id)) % len(_SHARED)]
 
 

@@ -54,24 +54,28 @@ def _odd(*_: Any) -> NoReturn:
     raise ValueError
 
 
-def usual_way(
+def usual_way(  # noqa: PLR0913 (an argument for each thing that it is made of)
     builder: EventBuilder,
     inputs: Mapping[str, str],
     environment: Mapping[str, Any],
     *,
     test: str | None = None,
     empty: Iterable[str] = (),
+    asks_consent: bool = False,
 ) -> Usual:
     """Generate the function of a stream. It treats all records as odd if none can be usual.
 
     `inputs` has Python code of each column's value in `record`. Columns that no event has are
     computed, too, because a record is rejected if that fails. `environment` says what other names
     in this code mean, which begin with an underscore. `test` is the code of the stream's filter,
-    and `empty` are the tap's columns that have no value in a usual record.
+    and `empty` are the tap's columns that have no value in a usual record. If it `asks_consent`, a
+    usual record without consent does not have this column either.
     """
     if "event_time" not in builder.columns:
         return _odd
     lines = [*_lines(builder, inputs, test, empty)]
+    if asks_consent:
+        lines.insert(0, "if 'consent' in record and not consent(record['consent']): odd()")
     source = "\n    ".join(["def build(record, now, left_out):", *lines])
     function: Usual = compiled(source, {**environment, **_names(builder)}, "exec")["build"]
     return function
@@ -103,7 +107,7 @@ def _lines(
     if builder.undeclared:  # (With the names in the code, this takes less time than with a set.)
         yield f"if {' or '.join(f'{one!r} in record' for one in sorted(builder.undeclared))}: odd()"
     for column in empty:
-        yield f"if record.get({column!r}) is not None: odd()"
+        yield f"if {column!r} in record and record[{column!r}] is not None: odd()"
     if test is not None:
         yield f"if not ({test}): return None"
     for name, code in inputs.items():

@@ -19,7 +19,8 @@ from target_liveintent.conversions.coerce import COLUMNS, FIELDS, IDENTIFYING
 from target_liveintent.mapping.expressions import FILTER, Expression
 from target_liveintent.mapping.presets import NULL_VALUES, PRESETS, preset_columns
 from target_liveintent.mapping.reading import Path
-from target_liveintent.mapping.stream_maps import StreamPlan
+from target_liveintent.mapping.schema_paths import absent_step
+from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, StreamPlan
 from target_liveintent.privacy.addresses import scrub
 from target_liveintent.settings import EventDefaults, Settings
 
@@ -28,7 +29,6 @@ _SIMILAR = 0.75
 _LEAST_LETTERS, _LETTERS_FOR_TWO = 5, 8
 """The least number of letters of a name of ours of which one edit, or two, may be a mistake."""
 _MOST_EDITS = 2
-_TAPS_OWN = "_sdc_"
 _IN_CENTS = re.compile(  # The words that `recognized.yaml` calls `minor`.
     r"(?i:(?<![a-z])(?:cents?|ct|pence|pennies|rappen|minor|centimes|centavos|centimos|centesimi"
     r"|pfennig)(?![a-z]))|Cents?(?![a-z])"
@@ -37,8 +37,6 @@ _CONVERSION = re.compile(r"minor_units|[*/]")
 _OFTEN_FIXED = ("source", "currency", "app_bundle")
 """Columns that may have the same text in all events."""
 _WORD = re.compile(r"[\w-]+")
-_OPENING = {"patternProperties", "propertyNames", "$ref", "anyOf", "oneOf", "allOf", "if"}
-"""What a JSON schema may say of properties without listing them."""
 _DECIDING = {FILTER, "event_id", "event_time"}
 """The keys of a map that decide which events are sent, and which of them are the same."""
 MISREAD_ADVICE = (
@@ -137,7 +135,7 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
     FILTER: _EXPRESSION,
 }
 """The types of the options of one stream's map. A misspelled option would be read as a column."""
-_NAMES = (*_OPTIONS, *(field.name for field in FIELDS))
+_NAMES = (*_OPTIONS, *(field.name for field in FIELDS), *DELETION_COLUMNS)
 """What the keys of one stream's map mean to this program."""
 
 
@@ -206,6 +204,12 @@ def _column_problems(
                 f"{scrub(value.partition(ANSWER)[2])}. Replace all from {ANSWER} on by a condition,"
                 " such as get('status') in ('paid', 'shipped'), or by True if all records count"
             )
+        elif column in DELETION_COLUMNS and value not in NULL_VALUES:
+            yield (
+                f"setting '{where}.{column}' has no effect, because the tap's own column is read."
+                " To leave out deleted rows by another column, write"
+                " __filter__: get('deleted_at') is None"
+            )
         elif not _is_valid(value, kind):
             yield f"setting '{where}.{column}' must be {wanted}"
 
@@ -239,7 +243,7 @@ def misspelled(plan: StreamPlan, schema: Mapping[str, Any]) -> Iterator[str]:
         if column not in {FILTER, *COLUMNS}:
             hint = did_you_mean(column, (field.name for field in FIELDS))
             yield f"{where} sets '{column}', but events have no such column{hint}"
-        absent = origin.reading.lacks(lambda path: _absent_step(path, schema) is not None)
+        absent = origin.reading.lacks(lambda path: absent_step(path, schema) is not None)
         for path in sorted(absent - _misread(column, origin, schema)):
             hint = _hint(path, schema)
             yield (
@@ -294,21 +298,22 @@ def _misread(column: str, origin: Expression, schema: Mapping[str, Any]) -> set[
     decides = column in _DECIDING or (column == "consent" and not origin.reading.fails_closed)
 
     names: Iterator[Path] = ((name,) for name in origin.names)
-    named = {path for path in names if _absent_step(path, schema, is_complete=decides)}
+    named = {path for path in names if absent_step(path, schema, lists_all=decides)}
     if not decides:
         return named
 
     def is_absent(path: Path) -> bool:
-        absent = _absent_step(path, schema, is_complete=True)
         # What a record says of consent is read from it, whatever the schema says.
-        return absent is not None and not path[0] == absent[0] == "consent"
+        is_consent = path == ("consent",) or (path[0] == "consent" and origin.reading.fails_closed)
+        is_known = is_consent and "consent" not in schema["properties"]
+        return not is_known and absent_step(path, schema, lists_all=True) is not None
 
     return named | origin.reading.lacks(is_absent, protects=True)
 
 
 def _hint(path: Path, schema: Mapping[str, Any]) -> str:
     """Return what was probably meant by a path that the schema does not have; empty if unknown."""
-    step, known_steps = _absent_step(path, schema, is_complete=True) or (path[0], ())
+    step, known_steps = absent_step(path, schema, lists_all=True) or (path[0], ())
     dotted = ".".join(path)
     if dotted in known_steps:  # `get` takes a dot for a step into an object.
         return f"to read the column whose name has a dot, write _.get('{dotted}')"
@@ -324,31 +329,6 @@ def _hint_of_quotes(column: str, text: str) -> str:
     if column not in _OFTEN_FIXED or not _WORD.fullmatch(text):
         return ""
     return f"if you mean the fixed text, write it in two pairs of quotes: \"'{text}'\""
-
-
-def _absent_step(
-    path: Path, schema: Mapping[str, Any], *, is_complete: bool = False
-) -> tuple[str, Collection[str]] | None:
-    """Return the step of a path that the tap's schema does not have, and what it has in its place.
-
-    It is None if the schema has the path, or does not say what there is: where it lists no
-    properties, allows additional ones, or is put together from several schemas. If it
-    `is_complete`, the columns that it lists are all that there are, even if it allows others.
-    """
-    if path[0].startswith(_TAPS_OWN):
-        return None
-    inner: Any = schema
-    for step in path:
-        properties = inner.get("properties") if isinstance(inner, dict) else None
-        if not isinstance(properties, dict) or not properties or not _OPENING.isdisjoint(inner):
-            return None
-        takes_others = inner.get("additionalProperties", False) is not False
-        if takes_others and not (is_complete and inner is schema):
-            return None
-        if step not in properties:
-            return step, properties
-        inner = properties[step]
-    return None
 
 
 def absent_streams(names: Collection[str], streams: Collection[str]) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 Path = tuple[str, ...]
@@ -23,7 +23,7 @@ class Reading(NamedTuple):
 
         Alternatives are the arguments of a `coalesce`, the sides of an `or`, and the default of
         `_.get`. For an expression that `protects`, a constant is one, too, because with it the
-        author says what holds without the column, and so is a condition that is false then.
+        author says what holds without the column; and each side of an `or` must be false then.
         """
         return _Search(self.paths, is_absent, protects).of(self.tree)
 
@@ -73,7 +73,7 @@ class _Search(NamedTuple):
 
     def _is_choice(self, side: ast.expr) -> bool:
         if self.protects:
-            return _fails_closed(side, self.paths)
+            return _constant(side, ...) is not ... or _fails_closed(side, self.paths)
         return not isinstance(side, (ast.Compare, ast.UnaryOp))
 
 
@@ -88,31 +88,70 @@ def _tests(node: ast.AST) -> list[ast.expr]:
     return []
 
 
-def _fails_closed(tree: ast.expr, paths: Mapping[ast.AST, Path]) -> bool:
-    """Return whether an expression is certainly not true if its columns are null."""
-    for node in ast.walk(tree):
-        match node:
-            case ast.Not() | ast.IfExp() | ast.JoinedStr():
-                return False
-            case ast.Call(func=ast.Attribute(attr="get"), args=[_, default]):
-                if node not in paths and _constant(default, ...):
-                    return False
-            case ast.Compare(left=left):
-                # (What stands for null, as in `(x or 0) == 0`, is usually a falsy constant.)
-                values = _values_sought(node)
-                if None in values or not (left in paths or all(values)):
-                    return False
-    return True
+def _fails_closed(  # noqa: PLR0911 (a table of forms)
+    node: ast.expr, paths: Mapping[ast.AST, Path]
+) -> bool:
+    """Return whether an expression is certainly not true if its columns are null.
+
+    Only the forms below are certain.
+    """
+    if _gives_null(node, paths):
+        return True
+    match node:
+        case ast.Constant(value=value):
+            return not value
+        case ast.BoolOp(op=ast.And(), values=sides):
+            return any(_fails_closed(side, paths) for side in sides)
+        case ast.BoolOp(op=ast.Or(), values=sides):
+            return all(_fails_closed(side, paths) for side in sides)
+        case ast.Call(func=ast.Name(id="is_true"), args=[value]):
+            return _gives_null(value, paths)
+        case ast.Call(func=ast.Name(id="bool"), args=[value]):
+            return _fails_closed(value, paths)
+        case ast.Call(func=ast.Attribute(value=ast.Dict() as table, attr="get"), args=[key, *rest]):
+            keys = [_constant(one, None) for one in table.keys if one is not None]
+            is_known = None not in keys and len(keys) == len(table.keys)
+            return is_known and _gives_null(key, paths) and not any(map(_may_be_true, rest))
+        case ast.Compare(left=left, ops=[ast.Eq() | ast.Is()], comparators=[sought]):
+            return _differs_from_null(left, [sought], paths)
+        case ast.Compare(left=left, ops=[ast.In()], comparators=[ast.Tuple() | ast.List() as many]):
+            return _differs_from_null(left, many.elts, paths)
+    return False
 
 
-def _values_sought(compared: ast.Compare) -> list[Any]:
-    """Return the constants that a comparison looks for; with None if it may be true of null."""
-    match compared:
-        case ast.Compare(ops=[ast.Eq() | ast.Is()], comparators=[other]):
-            return [_constant(other, None)]
-        case ast.Compare(ops=[ast.In()], comparators=[ast.Tuple() | ast.List() as others]):
-            return [_constant(other, None) for other in others.elts]
-    return [None]
+_NULL_OF_NULL = frozenset(
+    {"amount", "coalesce", "excel_time", "local_time", "lower", "number", "parse_time", "strip"}
+)
+"""The helpers that give null if their first argument is null, or `coalesce` if all are."""
+
+
+def _gives_null(node: ast.expr, paths: Mapping[ast.AST, Path]) -> bool:
+    """Return whether an expression is certainly null if its columns are."""
+    match node:
+        case ast.Constant(value=None):
+            return True
+        case ast.Call(args=[_, default]) if node in paths:
+            return _gives_null(default, paths)
+        case ast.Call(func=ast.Name(id=name), args=[first, *rest]) if name in _NULL_OF_NULL:
+            values = [first, *rest] if name == "coalesce" else [first]
+            return all(_gives_null(value, paths) for value in values)
+        case ast.BoolOp(op=ast.Or(), values=values):
+            return all(_gives_null(value, paths) for value in values)
+    return node in paths
+
+
+def _differs_from_null(
+    left: ast.expr, sought: Iterable[ast.expr], paths: Mapping[ast.AST, Path]
+) -> bool:
+    """Return whether a value is certainly none of those sought if its columns are null."""
+    values = [_constant(one, None) for one in sought]
+    if _gives_null(left, paths):
+        return None not in values
+    return all(values) and _fails_closed(left, paths)
+
+
+def _may_be_true(node: ast.expr) -> bool:
+    return bool(_constant(node, otherwise=True))
 
 
 def _constant(node: ast.expr, otherwise: Any) -> Any:

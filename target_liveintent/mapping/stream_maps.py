@@ -10,13 +10,13 @@ not send a whole table.
 from __future__ import annotations
 
 import fnmatch
-import re
 import time
 import types
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from target_liveintent.conversions import coerce
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.coerce import COLUMNS
 from target_liveintent.conversions.model import Conversion, Rejection
@@ -27,7 +27,10 @@ from target_liveintent.mapping.functions import coalesce
 from target_liveintent.mapping.presets import NULL_VALUES, preset_columns
 from target_liveintent.settings import Settings
 
-DELETION_COLUMNS = ("_sdc_deleted_at", "_sdc_lsn_deleted_at")
+DELETION_COLUMNS = (
+    *("_sdc_deleted_at", "_sdc_lsn_deleted_at"),
+    *("_SDC_DELETED_AT", "_SDC_LSN_DELETED_AT"),  # Snowflake writes names in capitals.
+)
 """The columns in which log-based taps say when a row was deleted in the source."""
 MELTANO_TEST_STREAM = "meltano_test_stream"
 """The stream that `meltano config test target-liveintent` sends. It is read, and never sent on."""
@@ -67,6 +70,7 @@ class StreamPlan(NamedTuple):
         origins: What the map computes each column from; the filter comes first if there is one.
         of_preset: The columns of them that come from a preset.
         environment: What names in the code of the expressions mean.
+        drops_consent: Whether the map says that the record's own `consent` does not matter.
     """
 
     stream: str
@@ -78,12 +82,29 @@ class StreamPlan(NamedTuple):
     origins: Mapping[str, Expression] = types.MappingProxyType({})
     of_preset: frozenset[str] = frozenset()
     environment: Mapping[str, Any] = types.MappingProxyType({})
+    drops_consent: bool = False
 
     @property
     def deletion_columns(self) -> tuple[str, ...]:
         """The columns that mark a deleted row, except those that the map reads."""
-        texts = " ".join(origin.text for origin in self.origins.values())
-        return tuple(name for name in DELETION_COLUMNS if not re.search(rf"\b{name}\b", texts))
+        read = self._columns_read
+        return tuple(name for name in DELETION_COLUMNS if name not in read)
+
+    @property
+    def own_consent(self) -> bool:
+        """Whether the record's own `consent` is judged, as the map says nothing about it."""
+        is_mapped = "consent" in self.properties or self.dropped is not None
+        return (
+            self.is_used
+            and not (is_mapped or self.drops_consent)
+            and ("consent" not in self._columns_read)
+        )
+
+    @property
+    def _columns_read(self) -> set[str]:
+        """The columns that the expressions of the map certainly read."""
+        readings = (origin.reading for origin in self.origins.values())
+        return {path[0] for reading in readings for path in reading.paths.values()}
 
     @property
     def undeclared(self) -> frozenset[str]:
@@ -213,6 +234,7 @@ class StreamMaps:
             origins=origins,
             of_preset=frozenset(preset).difference(own),
             environment=compiler.environment,
+            drops_consent="consent" in dropped,
         )
 
 
@@ -241,8 +263,16 @@ class RecordConverter:
         self._now = now
         code = {name: f"record.get({name!r})" for name in builder.columns}
         code |= {name: origin.code for name, origin in plan.origins.items()}
+        self._asks_consent = plan.own_consent
         test, empty = code.pop(FILTER, None), plan.deletion_columns
-        self._usual = usual_way(builder, code, plan.environment, test=test, empty=empty)
+        self._usual = usual_way(
+            builder,
+            code,
+            plan.environment,
+            test=test,
+            empty=empty,
+            asks_consent=self._asks_consent,
+        )
 
     def convert(self, record: Row, violation: str | None = None) -> Conversion | Rejection | None:
         """Convert a record as the tap sent it; None if the map's filter drops it.
@@ -264,6 +294,8 @@ class RecordConverter:
         for column in self._deletion_columns:
             if column in record and _is_set(record[column]):
                 return self._builder.reject_unmapped(column, record, reason="deleted")
+        if self._asks_consent and "consent" in record and not coerce.consent(record["consent"]):
+            return self._builder.reject_unmapped("consent", record, reason="no_consent")
         mapped = self._transform(record)
         if isinstance(mapped, MappingFailed):
             return self._builder.reject_unmapped(

@@ -32,6 +32,8 @@ _MARKS = (
     r"\ua8e0-\ua92d\ua947-\ua953\ua980-\ua9c0\ua9e5-\uaa4d\uaa7b-\uaaef\uaaf5\uaaf6\uabe3-\uabed"
     r"\ufb1e\ufe00-\ufe2f\U00010a01-\U00010a3f\U00010d24-\U00010f85\U00011000-\U00011ef6"
     r"\U00016af0-\U00016ff1\U0001e000-\U0001e94a\U000e0100-\U000e01ef"
+    # Signs within words that domains may have, such as the middle dot of Catalan.
+    r"\u00b7\u0375\u05f3\u05f4\u06fd\u06fe\u0f0b\u3007\u30fb"
     # Pictures, which some domains have.
     r"\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
 )
@@ -40,7 +42,7 @@ _MARKS = (
 def _domain(longest: int) -> str:
     """Return a pattern of a domain whose labels have at most so many characters."""
     return (
-        rf"(?:[\w{_MARKS}-]{{1,{longest}}}[.]){{1,10}}"
+        rf"(?:[\w{_MARKS}-]{{1,{longest}}}[.]){{1,40}}"
         rf"(?:(?:(?![\d_])[\w{_MARKS}]){{2,{longest}}}|[xX][nN]--[\w-]{{2,59}})"
     )
 
@@ -53,7 +55,7 @@ ADDRESS = re.compile(rf"[^\s@<>()\[\],;:\"\\\ud800-\udfff]{{0,127}}{_LOCAL}@{_do
 # if it has no classes such as \w.
 ASCII_ADDRESS = re.compile(
     r"[^\x00- \x7f@<>()\[\],;:\"\\]{0,127}[A-Za-z0-9_.%+'!#$*^`{}~-]"
-    r"@(?:[A-Za-z0-9_-]{1,63}[.]){1,10}(?:[A-Za-z]{2,63}|[xX][nN]--[A-Za-z0-9_-]{2,59})"
+    r"@(?:[A-Za-z0-9_-]{1,63}[.]){1,40}(?:[A-Za-z]{2,63}|[xX][nN]--[A-Za-z0-9_-]{2,59})"
 )
 _LONGEST_LOCAL = 256  # An accent can be a character of its own, as in labels of 255.
 _IPV4 = r"[0-9]{1,3}(?:[.][0-9]{1,3}){3}"
@@ -304,6 +306,12 @@ def _of_bytes(code: str) -> str:
         return octets.decode("latin-1")
 
 
+def _of_entity(code: str) -> str:
+    """Return what an entity stands for; some programs write all names in upper case."""
+    character = html.unescape(code)
+    return character if character != code else html.unescape(code.lower())
+
+
 def _of_surrogates(code: str) -> str:
     return code.encode("utf-16", "surrogatepass").decode("utf-16")
 
@@ -312,7 +320,6 @@ _MEANINGS: dict[str, Callable[[str], str]] = {
     "\\": _of_backslash,
     "%": _of_bytes,
     "=": _of_bytes,
-    # A program that writes texts in upper case does not spare the names of entities.
-    "&": lambda code: html.unescape(code.lower()),
+    "&": _of_entity,
 }
 """What escapes stand for, by the sign that they begin with."""

@@ -90,7 +90,8 @@ def hide_token(token: str) -> None:
         return
     for text in (token, f"Bearer {token}"):
         encoded = base64.b64encode(text.encode()).decode()
-        _spellings.update({text, quote(text, safe=""), quote_plus(text), encoded})
+        _spellings.update({text, quote(text), quote(text, safe=""), quote_plus(text)})
+        _spellings.update({encoded, encoded.rstrip("=")})
 
 
 def without_secrets(text: str) -> str:

@@ -45,7 +45,9 @@ def address_in(text: str) -> str | None:
     plain = plain.removesuffix(";").rstrip()
     found = _LINK.fullmatch(plain) or _NAMED.fullmatch(plain)
     address = found[1].strip() if found else plain
-    return address if ADDRESS.fullmatch(address) else None
+    # Full-width letters and ligatures are other letters to a hash, but not to a person.
+    is_plain = unicodedata.normalize("NFKC", address) == address
+    return address if is_plain and ADDRESS.fullmatch(address) else None
 
 
 def hash_in(text: str) -> str | None:
@@ -70,5 +72,7 @@ def _hash_in_base64(text: str) -> str | None:
     decoded = base64.b64decode(standard)
     if base64.b64encode(decoded).decode() != standard:  # The last bits mean nothing.
         return None
-    # Some programs encode the digits of an MD5, which are 32 bytes as well.
-    return hash_in(decoded.decode("ascii", "replace")) or decoded.hex()
+    # Some programs encode the digits of an MD5, which are 32 bytes as well. Any other text, such as
+    # an address of 16 letters, is not a hash.
+    is_text = decoded.isascii() and decoded.decode().isprintable()
+    return hash_in(decoded.decode()) if is_text else decoded.hex()

@@ -83,7 +83,8 @@ def people_in(
     """
     for number, line in enumerate(lines, 1):
         text = line.strip()
-        if known_by := read(text):
+        is_pattern = "*" in text.partition("@")[0]  # It would stop nobody.
+        if not is_pattern and (known_by := read(text)):
             yield Person(number, "@" in text, known_by)
         elif text and not text.startswith("#"):
             msg = f"line {number} is neither an e-mail address nor the hash of one: correct it"

@@ -98,7 +98,7 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
         )
         builder.causes = self.causes
         self.mapped |= builder.identifying
-        if "decision_id" in builder.columns:
+        if "decision_id" in builder.columns or "decision_id" in builder.undeclared:
             return _DecisionIdConverter(plan, builder, stream.keys, self, now)
         return RecordConverter(plan, builder, self.left_out, now)
 

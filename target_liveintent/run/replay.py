@@ -105,8 +105,8 @@ def _other_hashes(record: Mapping[str, Any]) -> tuple[bytes, ...] | None:
     None if they are not known: the address could not be read, an older version wrote the dead
     letter, or its hashes were edited.
     """
-    sent = {record[name] for name in ("md5", "sha2") if record.get(name) is not None}
     try:
+        sent = {record[name] for name in ("md5", "sha2") if record.get(name) is not None}
         known = {str(digest): bytes.fromhex(digest) for digest in record["all_hashes"]}
     except (KeyError, TypeError, ValueError):
         return None

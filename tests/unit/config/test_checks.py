@@ -141,6 +141,8 @@ WRONG: list[tuple[Any, ...]] = [
     ("stream_maps.Sales.EU", DOTS.format("Sales?EU"), {"email": "mail"}),
     ("stream_maps.orders.__filter__", EXPRESSION, "s3cr3t =", "", 5, ["s3cr3t"], {"a": "s3cr3t"}),
     ("stream_maps.orders.__else__", NULL, "s3cr3t", "", {}, False, ["s3cr3t"]),
+    ("stream_maps.orders._sdc_deleted_at", "has no effect, because the tap's own", "s3cr3t"),
+    ("stream_maps.orders._sdc_delete_at", "; did you mean '_sdc_deleted_at'?", "s3cr3t", None),
     ("stream_maps.orders.__source__", "must be text", "", None, 5, ["s3cr3t"]),
     ("stream_maps.orders.__alias__", "is not an option", "s3cr3t"),
     ("stream_maps.orders.__key_properties__", COLUMNS, "s3cr3t", "", 5, True, {"id": "s3cr3t"}),

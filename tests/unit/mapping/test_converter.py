@@ -91,12 +91,15 @@ def test_a_filter_takes_nothing_that_cannot_be_read_for_true_or_false(condition:
 # Rows that were deleted in the source
 
 WHEN = "2026-07-31T00:00:00+00:00"
-FIRST, SECOND = DELETION_COLUMNS
+FIRST, SECOND, *CAPITALS = DELETION_COLUMNS
 
 
 @pytest.mark.parametrize(
     ("column", "deleted"),
-    [(SECOND, WHEN), *((FIRST, deleted) for deleted in (WHEN, 1_785_500_000, True, {"at": WHEN}))],
+    [
+        *((name, WHEN) for name in (SECOND, *CAPITALS)),
+        *((FIRST, deleted) for deleted in (WHEN, 1_785_500_000, True, {"at": WHEN})),
+    ],
 )
 def test_a_deleted_row_is_dropped(column: str, deleted: Any) -> None:
     """It does not reach the map, which may drop the column or need what the row has no more."""
@@ -124,6 +127,38 @@ def test_a_map_that_reads_the_column_decides_itself(expression: str, decides: bo
     result = converted(order_id=expression, **{FIRST: WHEN})
     assert isinstance(result, Conversion) == decides
     assert converted(order_id=expression, **{SECOND: WHEN}).reason == "deleted"
+
+
+@pytest.mark.parametrize(
+    ("own", "asks"),
+    [
+        ({}, True),
+        ({"consent": None}, False),
+        ({"consent": "get('agreed')"}, False),
+        ({"__filter__": "get('consent') != 'no'"}, False),
+    ],
+)
+@pytest.mark.parametrize("declared", [(), ("consent",)])
+def test_the_consent_of_a_record(own: dict[str, Any], asks: bool, declared: tuple[str]) -> None:
+    """It is obeyed unless the map says what consent is, even if other columns do not pass."""
+    made = converter({**MAP, **own}, columns=(*RECORD, "agreed", *declared))
+    for consent, given in (
+        ("yes", True),
+        (True, True),
+        (False, False),
+        ("no", False),
+        (None, False),
+    ):
+        record = {**RECORD, "consent": consent, "agreed": True, "total": 1.5}
+        result = convert_both_ways(made, record)
+        if asks and not given:
+            assert isinstance(result, Rejection)
+            assert (result.reason, result.columns) == ("no_consent", {})
+        elif "__filter__" in own and consent == "no":
+            assert result is None
+        else:
+            assert isinstance(result, Conversion)
+    assert isinstance(convert_both_ways(made, {**RECORD, "agreed": True}), Conversion)
 
 
 # Records of taps take the usual way, and give the same in it, whatever their map computes

@@ -321,7 +321,8 @@ def test_what_an_expression_that_protects_lacks(expression: str, paths: str) -> 
 
 CLOSED = (
     *("get('a')", "a", "lower(a) == 'x'", "is_true(get('a'))", "get('a') is False", "'x' and a"),
-    *("get('a') in ('x', '')", "{'x': 1}.get(get('a'))", "{'x': 1}.get(a, 0)"),
+    *("get('a') in ('x', '')", "{'x': 1}.get(get('a'))", "{'x': 1}.get(a, 0)", "bool(a)"),
+    *("lower(a) in ('', 'x')", "is_true(a) == True", "(get('a') or get('b')) == 'x'", "0 or a"),
 )
 OPEN = (
     *("not get('a')", "get('a') is None", "get('a') != 'x'", "(a or False) is False", "a > 0"),
@@ -332,7 +333,10 @@ OPEN = (
         "get('a') in ('x', None)",
         "'x' in a",
     ),
-    *("get('a') in 'xy'", "lower(a) in ('', 'x')", "f'{a}'"),
+    *("get('a') in 'xy'", "f'{a}'", "str(get('a')) == 'None'", "1 - int(get('a') or 0)"),
+    *("1 - is_true(a)", "int(is_true(a)) ^ 1", "[True, False][int(is_true(a))]", "not_a or 1"),
+    *("{False: 'yes', True: 'no'}[is_true(a)]", "{None: 'yes'}.get(a)", "is_true(a) == False"),
+    *("{'None': 'yes'}.get(str(a))", "str(a).replace('None', 'yes')", "{**b}.get(a)", "str(a)"),
 )
 
 

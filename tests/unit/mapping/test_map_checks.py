@@ -102,11 +102,23 @@ PRICE = {"type": "object", "properties": {"amount": {}, "any": {"type": "object"
         ("zzz", "."),
         ("price.0", "."),
         ("net.price", "; to read the column whose name has a dot, write _.get('net.price')"),
+        # What is no object has no steps; a list has those of its items; and one may be null.
+        ("name.first", "."),
+        ("items.0.pirce", "; did you mean 'price'?"),
+        ("items.price", "."),
+        ("nullable.amuont", "; did you mean 'amount'?"),
+        ("prefixed.y_1", "."),
     ],
 )
 def test_unknown_reads(path: str, hint: str) -> None:
     """Each step of a path must be in the tap's schema, as far as the schema lists properties."""
-    schema = {"type": "object", "properties": {"price": PRICE, "net.price": {}}}
+    others = {
+        "name": {"type": ["null", "string"]},
+        "items": {"type": ["array", "null"], "items": {"properties": {"price": {}}}},
+        "nullable": {"anyOf": [PRICE, {"type": "null"}]},
+        "prefixed": {**PRICE, "patternProperties": {"^x_": {}}},
+    }
+    schema = {"type": "object", "properties": {"price": PRICE, "net.price": {}, **others}}
     for closed in (schema, {**schema, "additionalProperties": False}):
         assert unknown(f"get('{path}')", closed) == [
             f"'value' reads '{path}', which is not in the tap's SCHEMA{hint}"
@@ -116,12 +128,12 @@ def test_unknown_reads(path: str, hint: str) -> None:
 NAMED = ("emial", "_['emial']", "[emial for e in email][0]", "coalesce(emial, email)")
 OPENINGS: list[dict[str, Any]] = [
     *({"additionalProperties": True}, {"additionalProperties": {"type": "string"}}),
-    *({"patternProperties": {"^x_": {}}}, {"$ref": "#/definitions/price"}),
+    *({"patternProperties": {"^z": {}}}, {"$ref": "#/definitions/price"}),
     {"anyOf": [{"type": "object"}, {"type": "null"}]},
     *({"properties": {}}, {"properties": None}),
 ]
 """What allows properties that a schema does not list, so that it proves nothing."""
-UNLISTED: list[Any] = [{}, {"type": ["string", "object"]}, {"anyOf": [PRICE]}, 5]
+UNLISTED: list[Any] = [{}, {"type": ["string", "object"]}, {"anyOf": [PRICE, {}]}, 5]
 """Columns of which only the column itself must be there."""
 
 
@@ -214,6 +226,8 @@ PAID = {"properties": {"status": {}, "paid_at": {}, "a.b": {}, "guest": PRICE, "
         *((one, None) for one in ("get('consent')", "not get('_sdc_deleted_at')", "_.items()")),
         *((one, None) for one in ("coalesce(get('x'), get('consent'))", "get('consent.given')")),
         ("get('guest.consent')", "guest.consent"),
+        *((one, "consent.denied") for one in ("not get('consent.denied')",)),
+        *((one, "_sdc_is_test") for one in ("get('_sdc_is_test') is None",)),
         *((one, None) for one in ("coalesce(get('state'), status)", "_.get('state', 'paid')")),
         *((one, None) for one in ("get('guest.any.state')", "get('meta.state')", "True", "self")),
     ],

@@ -125,7 +125,12 @@ def assert_private(error: BaseException, secret: str = SECRET) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        *(f"{SECRET}@example", f"b@c.de <{SECRET}@example.com>", f"{SECRET}@example.com,"),
+        *(
+            f"*{SECRET}@example.com",
+            f"{SECRET}@example",
+            f"b@c.de <{SECRET}@example.com>",
+            f"{SECRET}@example.com,",
+        ),
         *(f"{SECRET}@example.com b@example.com", f"{SECRET}@example.com # left in May"),
         *(f"mailto:{SECRET}%40example.com", MD5[:-1], MD5 + "0", "g" * 32, f"md5:{SHA2}"),
         "\x00",

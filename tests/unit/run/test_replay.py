@@ -192,6 +192,7 @@ EDITED = {**OF_JOHN, "md5": md5("jane@example.com")}
         # What cannot be compared stays, unless what is known is on the list.
         *((one, "x@example.com", "not_compared") for one in (GOOD, {**OF_JOHN, "all_hashes": [7]})),
         ({**OF_JOHN, "all_hashes": [md5(JOHN), "x"]}, "x@example.com", "not_compared"),
+        ({**OF_JOHN, "sha2": ["x"]}, "x@example.com", "not_compared"),
         *((EDITED, entry, "not_compared") for entry in ("x@example.com", JOHN)),
         *((one, "jane@example.com", "suppressed") for one in (EDITED, {**EDITED, "all_hashes": 1})),
         ({**GOOD, "written_for": OTHER}, "x@example.com", "other_account"),
