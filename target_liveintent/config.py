@@ -23,7 +23,13 @@ import requests
 
 from target_liveintent.delivery.client import is_usable_token, read_token
 from target_liveintent.errors import ConfigurationError
-from target_liveintent.mapping.map_checks import did_you_mean, map_problems, meant_name
+from target_liveintent.mapping.map_checks import (
+    did_you_mean,
+    map_problems,
+    maps_with_dots,
+    meant_name,
+    presets_with_dots,
+)
 from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.settings import Settings, is_loopback, is_url
 
@@ -350,10 +356,24 @@ def _checked(config: Mapping[str, Any]) -> tuple[Settings, list[str]]:
         found.append(
             "setting 'auth_token' must consist of printable ASCII characters, without spaces"
         )
+    for setting, join in (("presets", presets_with_dots), ("stream_maps", maps_with_dots)):
+        values[setting], twice = _joined(setting, join(values.get(setting, {})))
+        found += twice
     settings = Settings(**values)
     for check in (_url_problems, _zone_problems, _path_problems, _store_problems, map_problems):
         found += check(settings)
     return settings, found
+
+
+def _joined(setting: str, streams: Iterable[tuple[str, Any]]) -> tuple[dict[str, Any], list[str]]:
+    """Return a setting by stream, and a problem for each stream that it has twice."""
+    joined: dict[str, Any] = {}
+    twice = []
+    for stream, definition in streams:
+        if stream in joined:
+            twice.append(f"setting '{setting}' has the stream '{stream}' twice: remove one of them")
+        joined[stream] = definition
+    return joined, twice
 
 
 def _converted(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

@@ -58,12 +58,13 @@ class LiveIntentSink:
         self._schema_check = RecordValidator(stream.schema) if settings.validate_records else None
         self._converter = counts.converter(stream, plan, settings.events, suppressions)
         # Without keys, a derived event ID is made of the whole mapped record.
-        needs_all = plan.dropped is not None and not lasting_keys(stream.keys)
+        keys = lasting_keys(stream.keys) if plan.keys is None else plan.keys
+        needs_all = plan.dropped is not None and not keys
         if plan.reads is None or needs_all or self._schema_check is not None:
             self.columns: frozenset[str] | None = None
         else:
             consent = ["consent"] if plan.own_consent else []
-            self.columns = plan.reads.union(stream.keys, plan.deletion_columns, consent)
+            self.columns = plan.reads.union(stream.keys, keys, plan.deletion_columns, consent)
 
     def process_record(self, record: dict[str, Any]) -> None:
         """Convert a record, and pass the result to the run.

@@ -57,6 +57,7 @@ class EventBuilder:
         stream: The tap's name of the stream; derived event IDs depend on it.
         properties: The names of the columns after mapping.
         key_properties: The tap's key properties, read from the record before mapping.
+        mapped_keys: The columns of a mapped record that take their place; None for none.
         undeclared: Our columns that are also read, from the records that have them.
 
     Attributes:
@@ -74,6 +75,7 @@ class EventBuilder:
         defaults: EventDefaults,
         suppressions: Suppressions | None = None,
         *,
+        mapped_keys: Sequence[str] | None = None,
         undeclared: Iterable[str] = (),
     ) -> None:
         there = set(properties)
@@ -81,6 +83,7 @@ class EventBuilder:
         self.stream = stream
         self._keys = tuple(key_properties)
         self.lasting_keys = lasting_keys(key_properties)
+        self.mapped_keys = None if mapped_keys is None else tuple(mapped_keys)
         self.defaults = defaults
         self.suppressions = suppressions or None
         self.columns = tuple(field.name for field in coerce.FIELDS if field.name in there)
@@ -200,16 +203,27 @@ class EventBuilder:
             return (pseudonym(given) if holds_address(given) else given), True
         elif "event_id" in self._expected:
             notes.append("event_id empty")
-        names = self.lasting_keys
-        keys = [coerce.text(raw.get(key)) for key in names]
-        if any(key not in raw for key in names) or all(key is None for key in keys):
+        names, record = self.lasting_keys, raw
+        if self.mapped_keys is not None:
+            names, record = self.mapped_keys, mapped
+        keys = [coerce.text(record.get(key)) for key in names]
+        if any(key not in record for key in names) or all(key is None for key in keys):
             own = {name: value for name, value in mapped.items() if lasting_keys([name])}
             return derive_event_id(self.stream, [own]), not names
         values = [
-            raw[name] if key is coerce.UNUSABLE else key
+            record[name] if key is coerce.UNUSABLE else key
             for name, key in zip(names, keys, strict=True)
         ]
-        return derive_event_id(self.stream, values), True
+        return derive_event_id(self.stream, self.named_keys(values)), True
+
+    def named_keys(self, values: Sequence[Any]) -> Sequence[Any]:
+        """Return what an event ID is derived from, given the values of the keys.
+
+        With their names, mapped keys give no ID that the tap's keys or other ones give.
+        """
+        if self.mapped_keys is None:
+            return values
+        return [dict(zip(self.mapped_keys, values, strict=True))]
 
     def _check_allowed(self, mapped: Mapping[str, Any], identity: Identity) -> None:
         """Reject a record of a person who must not be sent; this comes before all other checks."""

@@ -17,7 +17,7 @@ import math
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, TypeAlias
 
 import msgspec
@@ -49,7 +49,7 @@ _UUID = re.compile(rf"(?!0{{8}}-){coerce.UUID_FORM.pattern}")
 """UUIDs but for some that a source may write in place of one, such as that of zeros alone."""
 
 
-def _odd(*_: Any) -> NoReturn:
+def odd_record(*_: Any) -> NoReturn:
     """Say that `EventBuilder` has to build the event of a record."""
     raise ValueError
 
@@ -72,7 +72,7 @@ def usual_way(  # noqa: PLR0913 (an argument for each thing that it is made of)
     usual record without consent does not have this column either.
     """
     if "event_time" not in builder.columns:
-        return _odd
+        return odd_record
     lines = [*_lines(builder, inputs, test, empty)]
     if asks_consent:
         lines.insert(0, "if 'consent' in record and not consent(record['consent']): odd()")
@@ -110,14 +110,14 @@ def _lines(
         yield f"if {column!r} in record and record[{column!r}] is not None: odd()"
     if test is not None:
         yield f"if not ({test}): return None"
-    for name, code in inputs.items():
-        yield f"given_{name} = {code}" if name in there else f"({code})"
+    mapped_keys = [name for name in builder.mapped_keys or () if name in inputs]
+    yield from _columns(inputs, there, mapped_keys)
     if "consent" in there:
         yield "if given_consent is not True and not consent(given_consent): odd()"
     yield from _identity(builder)
     yield _read("event_id", there)
     yield "has_no_id = sent_event_id is None"
-    yield "if has_no_id: sent_event_id = derived_id(record)"
+    yield f"if has_no_id: sent_event_id = derived_id(({_keys(builder, mapped_keys)}))"
     yield "sent_event_time = time(given_event_time)"
     for name in ("source", "pixel_id"):
         yield _read(name, there)
@@ -137,6 +137,26 @@ def _lines(
         kept.append("decision_id")
     columns = ", ".join(f"{name!r}: given_{name}" for name in kept)
     yield f"return Conversion(stream, {event}, expires_at, {{{columns}}}, identity.others)"
+
+
+def _columns(
+    inputs: Mapping[str, str], there: Collection[str], mapped_keys: Sequence[str]
+) -> Iterator[str]:
+    """Yield the lines that compute the columns, each once, and remember those that are keys."""
+    for name, code in inputs.items():
+        computed = code
+        if name in mapped_keys:
+            computed = f"key_{mapped_keys.index(name)}"
+            yield f"{computed} = {code}"
+        yield f"given_{name} = {computed}" if name in there else f"({computed})"
+
+
+def _keys(builder: EventBuilder, mapped_keys: Sequence[str]) -> str:
+    """Return the code of the values of which an event ID is derived, with a comma behind each."""
+    names = builder.lasting_keys if builder.mapped_keys is None else builder.mapped_keys
+    codes = {name: f"record[{name!r}]" for name in names}
+    codes |= {name: f"key_{number}" for number, name in enumerate(mapped_keys)}
+    return "".join(f"{code}, " for code in codes.values())
 
 
 def _identity(builder: EventBuilder) -> Iterator[str]:
@@ -202,7 +222,7 @@ def _names(builder: EventBuilder) -> dict[str, Any]:
         "hashed_notes": frozenset(builder.hashed),
         "lifetimes": {source: window - model.MARGIN for source, window in model.WINDOWS.items()},
         "normalization": builder.defaults.normalization,
-        "odd": _odd,
+        "odd": odd_record,
         "pages": _Pages(builder),
         "stream": builder.stream,
         "time": _time_reader(builder.defaults.zone),
@@ -226,7 +246,7 @@ class _Remembered(dict[Any, Any]):
     def __missing__(self, value: Any) -> Any:
         sent = self._coercion(value)
         if sent is coerce.UNUSABLE or (isinstance(value, str) and holds_address(value)):
-            _odd()
+            odd_record()
         # (1, 1.0 and True would be the same key.)
         if value is None or (type(value) is str and len(value) <= LONGEST_TEXT):
             if len(self) >= _REMEMBERED:
@@ -255,13 +275,13 @@ class _Pages(dict[Any, Page]):
             if (head, tail) in self._checked and _UUID.fullmatch(decision_id):
                 return url, url, decision_id
         if len(url) > LONGEST_TEXT:
-            _odd()
+            odd_record()
         found, cleaned = coerce.decision_id_of_url(url), clean_url(url, self._kept_parameters)
         sent = coerce.text(cleaned)
         if isinstance(found, coerce.Unusable) or isinstance(sent, coerce.Unusable):
-            _odd()
+            odd_record()
         if holds_address(cleaned):
-            _odd()
+            odd_record()
         as_read = cleaned, sent, found
         if cleaned == url:
             if len(self) >= _REMEMBERED:
@@ -292,14 +312,14 @@ def _time_reader(zone: dt.tzinfo) -> Callable[[Any], Any]:
     return time
 
 
-def _derivation(builder: EventBuilder) -> Callable[[Mapping[str, Any]], str]:
-    """Return a function that derives an event ID from the key properties of a record."""
+def _derivation(builder: EventBuilder) -> Callable[[Sequence[Any]], str]:
+    """Return a function that derives an event ID from the values of the keys of a record."""
 
-    def derived_id(record: Mapping[str, Any]) -> str:
-        keys = [coerce.text(record[key]) for key in builder.lasting_keys]
+    def derived_id(values: Sequence[Any]) -> str:
+        keys = [coerce.text(value) for value in values]
         if coerce.UNUSABLE in keys or not any(keys):
-            _odd()
-        return derive_event_id(builder.stream, keys)
+            odd_record()
+        return derive_event_id(builder.stream, builder.named_keys(keys))
 
     return derived_id
 

@@ -19,6 +19,7 @@ from target_liveintent.mapping.expressions import FILTER
 from target_liveintent.mapping.map_checks import (
     FROM_SETTINGS,
     MISREAD_ADVICE,
+    equal_ids_message,
     lacking_for_events,
     lacking_message,
     misread_columns,
@@ -58,7 +59,9 @@ class Explained(msgspec.Struct):
         gives_events: Whether records of the stream can become events, or it is Meltano's test.
         counts: The figures of a run over these records; what a map drops counts as `unmapped`.
         rejections: Those of dropped records too.
-        fingerprints: Those of the first event with each event ID and pixel.
+        fingerprints: Those of the first event with each event ID and pixel, of all maps of the
+            stream: a run sends no other one.
+        equal_ids: The earlier map of the stream that gives its events the same IDs, if one does.
     """
 
     stream: Stream
@@ -70,6 +73,7 @@ class Explained(msgspec.Struct):
     conversions: list[Conversion] = []
     rejections: list[Rejection] = []
     fingerprints: dict[tuple[str, int], int] = {}
+    equal_ids: str | None = None
 
     @property
     def is_refused(self) -> bool:
@@ -104,19 +108,29 @@ class Explained(msgspec.Struct):
             return
         result = converter.convert(record, violation)
         if isinstance(result, Conversion):
-            event, found = result.event, fingerprint(result.event)
-            self.conversions.append(result)
-            counts.deliver([event], [event.event_time])
-            first = self.fingerprints.setdefault((event.event_id, event.pixel_id), found)
-            counts.conflicting_ids += first != found
+            self._add_event(result)
         elif result is None:
             counts.filtered += 1
         else:
-            self.rejections.append(result)
-            if REASONS[result.reason].letter:
-                counts.reject(result)
-            else:
-                counts.dropped[result.reason] += 1
+            self._add_rejection(result)
+
+    def _add_event(self, conversion: Conversion) -> None:
+        event, found = conversion.event, fingerprint(conversion.event)
+        key = event.event_id, event.pixel_id
+        if key in self.fingerprints:
+            self.counts.conflicting_ids += self.fingerprints[key] != found
+            self._add_rejection(conversion.rejected("already_sent", None, None))
+            return
+        self.fingerprints[key] = found
+        self.conversions.append(conversion)
+        self.counts.deliver([event], [event.event_time])
+
+    def _add_rejection(self, rejection: Rejection) -> None:
+        self.rejections.append(rejection)
+        if REASONS[rejection.reason].letter:
+            self.counts.reject(rejection)
+        else:
+            self.counts.dropped[rejection.reason] += 1
 
 
 # What is said
@@ -238,6 +252,8 @@ def describe(explained: Explained, settings: Settings) -> ExplainedStream:
 
 def _warnings(explained: Explained, settings: Settings) -> Iterator[str]:
     counts = explained.counts
+    if explained.equal_ids is not None:
+        yield equal_ids_message(explained.plan.stream, explained.equal_ids)
     yield from warnings_of(counts, least=1)  # (Some records are enough to show a map.)
     yield from _keys_are_positions(explained)
     if counts.delivered and not counts.zone_uses:
@@ -248,6 +264,8 @@ def _keys_are_positions(explained: Explained) -> Iterator[str]:
     """Say that the keys identify nothing, and which column may."""
     stream = explained.stream
     if not stream.keys or lasting_keys(stream.keys) or "event_id" in explained.plan.properties:
+        return
+    if explained.plan.keys is not None:
         return
     found = propose(stream, explained.samples).expressions.get("event_id")
     yield (
@@ -324,6 +342,8 @@ def _mapped(name: str, plan: StreamPlan, found: Collection[str]) -> str:
 def _default(column: str, explained: Explained, settings: Settings) -> str:
     """Return what fills a field that the map does not fill; empty if nothing does."""
     events, keys = settings.events, lasting_keys(explained.stream.keys)
+    if explained.plan.keys is not None:
+        keys = explained.plan.keys
     derived = f"the key properties {', '.join(keys)}" if keys else "the whole mapped record"
     defaults = {
         "event_id": f"derived from the stream's name and {derived}",

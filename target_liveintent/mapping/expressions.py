@@ -9,6 +9,7 @@ comprehensions, f-strings, starred items. A test compares both with the SDK.
 from __future__ import annotations
 
 import ast
+import copy
 import datetime as dt
 import functools
 import hashlib
@@ -51,6 +52,13 @@ _FUNCTIONS: dict[str, Any] = {
     **FUNCTIONS,
 }
 """The functions and modules that the SDK offers to expressions, and the helpers."""
+_CHANCE = frozenset({"rand", "randint"})
+_CHANGING = frozenset(
+    {"add", "append", "clear", "discard", "extend", "insert", "pop", "popitem", "remove", "reverse"}
+    | {"setdefault", "sort", "update", "difference_update", "intersection_update"}
+    | {"symmetric_difference_update"}
+)
+"""Methods that change what they are called on. An expression with one gets a copy of the record."""
 
 
 class Expression(NamedTuple):
@@ -62,6 +70,7 @@ class Expression(NamedTuple):
         reading: The paths that it reads, and which of them have an alternative.
         columns: The columns of a record that it needs; among them None if it may need any.
         names: Those of them that it reads by their names, so that it fails without them.
+        has_chance: Whether it gives another value each time.
     """
 
     text: str
@@ -70,6 +79,7 @@ class Expression(NamedTuple):
     reading: Reading
     columns: frozenset[str | None]
     names: frozenset[str]
+    has_chance: bool = False
 
 
 class Compiler:
@@ -95,21 +105,33 @@ class Compiler:
         """Compile an expression; raises a `ValueError` or a `SyntaxError` if it cannot be used."""
         text = text.strip()
         tree, original = (ast.parse(text, mode="eval").body for _ in range(2))
-        twins = [*zip(ast.walk(tree), ast.walk(original), strict=True)]  # The first one changes.
+        nodes = [*ast.walk(original)]
+        twins = [*zip(ast.walk(tree), nodes, strict=True)]  # The first one changes.
         rewriter = _Rewriter(self._values, column, tree)
         made = rewriter.visit(tree)
         if rewriter.is_complete:
             code = ast.unparse(ast.fix_missing_locations(made))
             ast.parse(f"((({code})))")  # Within a function, Python takes fewer brackets.
         else:
-            name = f"_e_{len(self.environment)}"
-            self.environment[name] = functools.partial(self._evaluate, column, text, original)
-            code = f"{name}(record)"
+            evaluate = functools.partial(self._evaluate, column, text, original)
+            code = f"{self._named(evaluate)}(record)"
             rewriter.columns.add(None)
+        if any(isinstance(node, ast.Attribute) and node.attr in _CHANGING for node in nodes):
+            change = compiled(f"lambda record: ({code})", self.environment, "eval")
+            code = f"{self._named(lambda record: change(copy.deepcopy(record)))}(record)"
         compute = compiled(f"lambda record: ({code})", self.environment, "eval")
         paths = {twin: rewriter.paths[one] for one, twin in twins if one in rewriter.paths}
         columns, names = frozenset(rewriter.columns), frozenset(rewriter.names)
-        return Expression(text, compute, code, Reading(original, paths), columns, names)
+        has_chance = any(isinstance(node, ast.Name) and node.id in _CHANCE for node in nodes)
+        return Expression(
+            text, compute, code, Reading(original, paths), columns, names, has_chance=has_chance
+        )
+
+    def _named(self, function: Callable[[Row], Any]) -> str:
+        """Return the name in the code of a function that computes an expression."""
+        name = f"_e_{len(self.environment)}"
+        self.environment[name] = function
+        return name
 
     def _evaluate(self, column: str, text: str, tree: ast.expr, record: Row) -> Any:
         """Evaluate an expression with the names that the SDK gives it."""
@@ -121,9 +143,14 @@ class Compiler:
 
 
 class _Names(dict[str, Any]):
-    """The names of an expression. Without this, simpleeval takes a function for one that lacks."""
+    """The names of an expression.
+
+    Without this, simpleeval takes a helper for a column that lacks.
+    """
 
     def __missing__(self, name: str) -> Any:
+        if name in _FUNCTIONS and name not in FUNCTIONS:
+            return _FUNCTIONS[name]
         raise simpleeval.NameNotDefined(name, "")
 
 

@@ -131,6 +131,10 @@ _EXPRESSION: tuple[Any, str] = (
 _OPTIONS: dict[str, tuple[Any, str]] = {
     "__else__": (_Null, "null or '__NULL__'"),
     "__source__": (Annotated[str, msgspec.Meta(min_length=1)], "text"),
+    "__alias__": (
+        str,
+        "the name of a stream, or a Python expression of it, such as __stream_name__ + '_v2'",
+    ),
     "__key_properties__": (list[str] | None, "a list of column names"),
     FILTER: _EXPRESSION,
 }
@@ -166,17 +170,43 @@ def _preset_problems(presets: Mapping[str, Any]) -> Iterator[str]:
             yield f"setting 'presets.{name}' must be the name of a stream, not an option"
         if not isinstance(preset, str) or preset not in PRESETS:
             near = did_you_mean(preset, PRESETS) if isinstance(preset, str) else ""
-            if isinstance(preset, dict):
-                near = f". {_dots_advice('.'.join([name, *preset][:2]))}"
             yield f"setting 'presets.{name}' must be one of {', '.join(PRESETS)}{near}"
 
 
-def _dots_advice(stream: str) -> str:
-    """Say how to write the name of a stream with dots, which Meltano reads as levels."""
-    return (
-        f"If '{stream}' is the name of a stream, its dots were read as separators between levels"
-        f" of the setting. In this case, write ? in place of each dot: '{stream.replace('.', '?')}'"
-    )
+def presets_with_dots(presets: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the streams of `presets`: of `Sales.Orders`, Meltano makes `Sales: {Orders: …}`."""
+    for name, preset in presets.items():
+        if isinstance(preset, dict):
+            for stream, inner in presets_with_dots(preset):
+                yield f"{name}.{stream}", inner
+        else:
+            yield name, preset
+
+
+def maps_with_dots(definitions: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the streams of `stream_maps`, whose dots Meltano reads as levels.
+
+    Of `Sales.Orders: {email: mail}`, it makes `Sales: {Orders: {email: mail}}`. Beside such a
+    level, a null stands for a stream. If there are only nulls, each may be a column or a stream, so
+    it stands for both: neither is sent.
+    """
+    for name, definition in definitions.items():
+        if not isinstance(definition, dict) or name == "__else__":
+            yield name, definition
+            continue
+        levels = {
+            key: value
+            for key, value in definition.items()
+            if isinstance(value, dict) and key not in _NAMES
+        }
+        own = {key: value for key, value in definition.items() if key not in levels}
+        nulls = {key: value for key, value in own.items() if key not in _NAMES}
+        has_only_names = bool(own) and nulls == own and all(own[key] in NULL_VALUES for key in own)
+        if (own and not (has_only_names and levels)) or not definition:
+            yield name, own
+        levels |= nulls if has_only_names else {}
+        for stream, inner in maps_with_dots(levels):
+            yield f"{name}.{stream}", inner
 
 
 def _column_problems(
@@ -195,9 +225,6 @@ def _column_problems(
                 f"setting '{where}.{column}' is neither a column of events nor an option of a"
                 f" stream map; did you mean '{meant}'?"
             )
-        elif isinstance(value, dict) and column not in (*COLUMNS, *_OPTIONS):
-            advice = _dots_advice(f"{where}.{column}".partition(".")[2])
-            yield f"setting '{where}.{column}' must be an expression. {advice}"
         elif column == FILTER and isinstance(value, str) and ANSWER in value:
             yield (
                 f"setting '{where}.{column}' has a question to answer:"
@@ -217,7 +244,7 @@ def _column_problems(
 def _is_valid(value: Any, kind: Any) -> bool:
     try:
         msgspec.convert(value, kind)
-        if kind is _EXPRESSION[0] and value is not None:
+        if kind in (str, _EXPRESSION[0]) and value is not None:
             ast.parse(value.strip(), mode="eval")
     except (msgspec.ValidationError, SyntaxError, ValueError, RecursionError, MemoryError):
         return False
@@ -257,6 +284,27 @@ def misspelled(plan: StreamPlan, schema: Mapping[str, Any]) -> Iterator[str]:
                         f"in {where}, 'value' reads '{'.'.join(path)}', whose name means cents, as"
                         " an amount. To convert it, use minor_units(amount, currency)."
                     )
+
+
+def maps_with_equal_ids(plans: Iterable[StreamPlan]) -> Iterator[tuple[str, str]]:
+    """Yield the names of maps of a stream whose events have the IDs of an earlier one's events.
+
+    The name of the earlier map comes second.
+    """
+    earlier: dict[Any, str] = {}
+    for plan in plans:
+        first = earlier.setdefault(plan.gives_ids_of, plan.stream)
+        if first != plan.stream:
+            yield plan.stream, first
+
+
+def equal_ids_message(name: str, earlier: str) -> str:
+    """Say in a sentence what it means that two maps give their events the same IDs."""
+    return (
+        f"the map '{name}' gives its events the same IDs as the map '{earlier}' of the same stream,"
+        f" so it sends nothing that '{earlier}' has sent. To send such records twice, map event_id"
+        " in one of the two, or set its __key_properties__"
+    )
 
 
 def lacking_message(stream: str, lacking: Iterable[str]) -> str:

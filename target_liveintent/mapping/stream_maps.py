@@ -2,8 +2,8 @@
 
 The maps mean what they mean to the SDK, and a test compares them with the SDK's own. The
 differences: an expression that fails rejects one record and does not end the run; the bare name of
-a helper is only a column; a mapped stream needs no `__key_properties__`, and cannot have an
-`__alias__`; and a plan says whether a map names the stream at all, so that a misspelled name does
+a helper is only a column; each expression sees the record as the tap sent it, whatever another one
+does to it; and a plan says whether a map names the stream at all, so that a misspelled name does
 not send a whole table.
 """
 
@@ -13,15 +13,17 @@ import fnmatch
 import time
 import types
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
+
+import simpleeval
 
 from target_liveintent.conversions import coerce
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.coerce import COLUMNS
 from target_liveintent.conversions.model import Conversion, Rejection
-from target_liveintent.conversions.usual import usual_way
-from target_liveintent.errors import StreamMappingError
+from target_liveintent.conversions.usual import odd_record, usual_way
+from target_liveintent.errors import ConfigurationError, StreamMappingError
 from target_liveintent.mapping.expressions import FILTER, Compiler, Expression, Row
 from target_liveintent.mapping.functions import coalesce
 from target_liveintent.mapping.presets import NULL_VALUES, preset_columns
@@ -69,6 +71,8 @@ class StreamPlan(NamedTuple):
         reads: The columns of a record that the map needs; None for all.
         origins: What the map computes each column from; the filter comes first if there is one.
         of_preset: The columns of them that come from a preset.
+        keys: The columns of a mapped record of which event IDs are derived; None for the tap's key
+            properties, of the record before mapping.
         environment: What names in the code of the expressions mean.
         drops_consent: Whether the map says that the record's own `consent` does not matter.
     """
@@ -81,6 +85,7 @@ class StreamPlan(NamedTuple):
     reads: frozenset[str] | None = frozenset()
     origins: Mapping[str, Expression] = types.MappingProxyType({})
     of_preset: frozenset[str] = frozenset()
+    keys: tuple[str, ...] | None = None
     environment: Mapping[str, Any] = types.MappingProxyType({})
     drops_consent: bool = False
 
@@ -111,6 +116,14 @@ class StreamPlan(NamedTuple):
         """Our columns that a record may have beside `properties`, since the map passes them on."""
         return frozenset() if self.dropped is None else COLUMNS - self.dropped - {*self.properties}
 
+    @property
+    def gives_ids_of(self) -> tuple[str | None, tuple[str, ...] | None]:
+        """What event IDs are made of; plans of a stream that have it in common give equal IDs."""
+        origin = self.origins.get("event_id")
+        if origin is None:
+            return None, self.keys
+        return origin.text.replace("__stream_name__", repr(self.stream)), self.keys
+
     @classmethod
     def without_map(cls, stream: str, properties: Iterable[str]) -> StreamPlan:
         """Return the plan of a stream whose records are used as they are."""
@@ -129,18 +142,21 @@ class StreamPlan(NamedTuple):
                 value = expression.compute(record)
                 is_filtered = column == FILTER and not value
             except Exception as failure:  # noqa: BLE001 (an expression may raise anything)
-                return MappingFailed(column, type(failure).__name__, self._event_id(row, record))
+                event_id = self._event_id(column, row, record)
+                return MappingFailed(column, type(failure).__name__, event_id)
             if is_filtered:
                 return None
             if column != FILTER:
                 row[column] = value
         return row if row or not self.origins else None
 
-    def _event_id(self, row: Row, record: Row) -> Any:
-        if (expression := self.origins.get("event_id")) is None:
+    def _event_id(self, failed: str, row: Row, record: Row) -> Any:
+        """Return the event ID that the map gives to a record for which an expression failed."""
+        order = [*self.origins]
+        if "event_id" not in order or order.index("event_id") < order.index(failed):
             return row.get("event_id")
         try:
-            return expression.compute(record)
+            return self.origins["event_id"].compute(record)
         except Exception:  # noqa: BLE001 (an expression may raise anything)
             return None
 
@@ -175,11 +191,19 @@ class StreamMaps:
         source: str = definition.get("__source__", name) if isinstance(definition, dict) else name
         return source
 
-    def plans(self, stream: str, schema: Mapping[str, Any]) -> list[StreamPlan]:
+    def plans(
+        self, stream: str, schema: Mapping[str, Any], keys: Collection[str] = ()
+    ) -> list[StreamPlan]:
         """Return the plan of a stream, followed by one plan for each of its `__source__` copies.
 
+        Args:
+            stream: The tap's name of the stream.
+            schema: Its JSON schema.
+            keys: Its key properties.
+
         Raises:
-            StreamMappingError: If a map does not fit.
+            ConfigurationError: If `__key_properties__` names a column that mapped records lack.
+            StreamMappingError: If a map does not fit in another way.
         """
         columns = schema.get("properties", {})
         own = StreamPlan.without_map(stream, columns)._replace(named=not self._definitions)
@@ -194,7 +218,9 @@ class StreamMaps:
                 own = StreamPlan(stream, named=True)
                 continue
             try:
-                plan = self._plan(name, stream, columns)
+                plan = self._plan(name, stream, columns, keys)
+            except ConfigurationError:
+                raise
             except Exception as error:  # noqa: BLE001 (Python's parser raises many kinds)
                 msg = f"the stream map of '{stream}' cannot be used: {error}"
                 raise StreamMappingError(msg) from None
@@ -204,13 +230,19 @@ class StreamMaps:
                 own = plan
         return [own, *copies]
 
-    def _plan(self, name: str, stream: str, columns: Iterable[str]) -> StreamPlan:
-        """Return the plan of an entry, applied to a stream with these columns."""
+    def _plan(
+        self, name: str, stream: str, columns: Iterable[str], tap_keys: Collection[str]
+    ) -> StreamPlan:
+        """Return the plan of an entry, applied to a stream with these columns and keys."""
         own: Mapping[str, Any] = self._definitions[name]
         preset = preset_columns(self._presets[name]) if name in self._presets else {}
         rows = {FILTER: None, **preset, **own}
-        rows.pop("__key_properties__", None)  # The keys are those of the tap.
-        counted_as = stream if rows.pop("__source__", None) is None else name
+        own_keys = rows.pop("__key_properties__", None)
+        source = rows.pop("__source__", None)
+        if source is None:
+            counted_as = _alias(rows.pop("__alias__", None), stream)
+        else:
+            counted_as = name if name != source else stream
         passes_others = rows.pop("__else__", ...) is ...
         values = {"__stream_name__": counted_as, "__original_stream_name__": stream}
         compiler = Compiler({"config": self._config, **values})
@@ -224,6 +256,9 @@ class StreamMaps:
         read.update(*(expression.columns for expression in origins.values()))
         properties = [column for column in columns if passes_others and column not in dropped]
         properties += [column for column in origins if column != FILTER]
+        if own_keys is not None:
+            _check_keys(counted_as, own_keys, properties)
+        keys = None if own_keys is None or {*own_keys} == {*tap_keys} else tuple(own_keys)
         return StreamPlan(
             counted_as,
             named=True,
@@ -233,9 +268,41 @@ class StreamMaps:
             reads=None if None in read else frozenset(filter(None, read)),
             origins=origins,
             of_preset=frozenset(preset).difference(own),
+            keys=keys,
             environment=compiler.environment,
             drops_consent="consent" in dropped,
         )
+
+
+def _alias(expression: str | None, stream: str) -> str:
+    """Return the name under which a stream is counted, as the SDK evaluates `__alias__`.
+
+    An expression with an unknown name is itself the name: `web_orders`.
+
+    Raises:
+        ValueError: If it gives anything else than a name.
+    """
+    if expression is None:
+        return stream
+    evaluator = simpleeval.EvalWithCompoundTypes(names={"__stream_name__": stream})
+    try:
+        alias = evaluator.eval(expression)
+    except simpleeval.NameNotDefined:
+        alias = expression
+    if not isinstance(alias, str) or not alias or not alias.isprintable():
+        msg = "__alias__ must be the name of a stream, or an expression that gives one"
+        raise ValueError(msg)
+    return alias
+
+
+def _check_keys(stream: str, keys: Iterable[str], properties: Collection[str]) -> None:
+    for key in keys:
+        if key not in properties:
+            msg = (
+                f"'__key_properties__' in the map of '{stream}' names '{key}', but a mapped record"
+                f" has no such column: map '{key}' to an expression, or remove it from the list"
+            )
+            raise ConfigurationError(msg)
 
 
 def stream_maps_of(settings: Settings) -> StreamMaps:
@@ -273,6 +340,8 @@ class RecordConverter:
             empty=empty,
             asks_consent=self._asks_consent,
         )
+        if any(origin.has_chance for origin in plan.origins.values()):
+            self._usual = odd_record  # Each expression must be evaluated once.
 
     def convert(self, record: Row, violation: str | None = None) -> Conversion | Rejection | None:
         """Convert a record as the tap sent it; None if the map's filter drops it.

@@ -92,9 +92,14 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
     ) -> RecordConverter:
         """Return what converts the records of the stream, and counts here what it notices."""
         watched = defaults._replace(zone=WatchedZone(defaults.zone, self._note_zone_use))
-        others = plan.undeclared
         builder = EventBuilder(
-            stream.name, plan.properties, stream.keys, watched, suppressions, undeclared=others
+            stream.name,
+            plan.properties,
+            stream.keys,
+            watched,
+            suppressions,
+            mapped_keys=plan.keys,
+            undeclared=plan.undeclared,
         )
         builder.causes = self.causes
         self.mapped |= builder.identifying

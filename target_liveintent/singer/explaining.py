@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import IO, Any, NamedTuple
@@ -23,7 +24,7 @@ from target_liveintent.explain.description import (
     describe,
     run_problems,
 )
-from target_liveintent.mapping.map_checks import absent_streams
+from target_liveintent.mapping.map_checks import absent_streams, maps_with_equal_ids
 from target_liveintent.mapping.proposals import config_text
 from target_liveintent.mapping.stream_maps import (
     RecordConverter,
@@ -192,9 +193,11 @@ def converted(
     found.notes.extend(suppressions.warnings)
     now: Callable[[], float] = (lambda: as_of) if from_recording else time.time
     plans: dict[tuple[str, str], Explained] = {}
+    fingerprints = defaultdict[str, dict[tuple[str, int], int]](dict)
 
     def use(stream: Stream, plan: StreamPlan) -> _Use:
-        one = plans.setdefault((stream.name, plan.stream), Explained(stream, plan))
+        explained = Explained(stream, plan, fingerprints=fingerprints[stream.name])
+        one = plans.setdefault((stream.name, plan.stream), explained)
         if not one.take_schema(stream, plan, settings.events):
             return _Use(one)
         converter = one.counts.converter(stream, plan, settings.events, suppressions, now)
@@ -202,7 +205,7 @@ def converted(
         return _Use(one, converter, validator)
 
     uses = [
-        [use(stream, plan) for plan in maps.plans(stream.name, stream.schema)]
+        [use(stream, plan) for plan in maps.plans(stream.name, stream.schema, stream.keys)]
         for stream in found.schemas
     ]
     of_uses = [(one, record) for schema, record in found.records for one in uses[schema]]
@@ -213,4 +216,9 @@ def converted(
         as_of = max((at for at in times if isinstance(at, int)), default=0) + _CLOCK_AFTER
     for (explained, converter, validator), record in of_uses:
         explained.add(record, converter, validator.violation(record) if validator else None)
+    for stream in found.streams:
+        of_stream = [one for one in plans.values() if one.stream.name == stream]
+        equal = dict(maps_with_equal_ids(one.plan for one in of_stream if one.gives_events))
+        for one in of_stream:
+            one.equal_ids = equal.get(one.plan.stream)
     return [*plans.values()]

@@ -48,6 +48,7 @@ class StreamRegistry:
 
         Raises:
             InputError: If the message is malformed.
+            ConfigurationError: If `__key_properties__` names a column that mapped records lack.
             StreamMappingError: If the user wants events from the stream, but it can give none.
         """
         name = stream_of(message)
@@ -55,8 +56,10 @@ class StreamRegistry:
         if self._schemas.get(name) == known:
             return None
         stream = stream_described(message)
-        plans = self._maps.plans(name, stream.schema)
+        plans = self._maps.plans(name, stream.schema, stream.keys)
         checked = [(plan, self._gives_events(stream, plan)) for plan in plans]
+        for names in map_checks.maps_with_equal_ids(plan for plan, gives in checked if gives):
+            self._warn_once("%s", map_checks.equal_ids_message(*names))
         self._schemas[name] = known
         return stream, checked
 

@@ -70,6 +70,7 @@ MAPS: tuple[dict[str, Any] | None, ...] = (
     {"email": "coalesce(get('mail'), get('email'))", "consent": "get('agreed')"},
     {"value": "amount(get('value'))", "event_id": "get('order_id')", "md5": None},
     {"__else__": None, **{name: f"get('{name}')" for name in NAMES[:14]}},
+    {"event_id": None, "__key_properties__": ["x", "email"], "x": "get('id')"},
     {"__filter__": "not get('mail')", "decision_id": "f\"{get('order_id')}-x\"", "ip": "ip"},
 )
 OTHERS = ("mail", "agreed", "id", *DELETION_COLUMNS)
@@ -107,14 +108,15 @@ def a_converter(rng: random.Random, folder: Path) -> RecordConverter:
     declared = rng.sample([*NAMES, *OTHERS], rng.randint(5, len(NAMES)))
     definition = rng.choice(MAPS)
     maps = {} if definition is None else {"orders": definition}
-    schema = {"properties": {name: {} for name in (*declared, "event_time")}}
-    (plan,) = StreamMaps(maps, {}).plans("orders", schema)
+    schema = {"properties": {name: {} for name in (*declared, "event_time", "email")}}
+    keys = rng.choice(((), ("id",), ("event_id",)))
+    (plan,) = StreamMaps(maps, {}).plans("orders", schema, keys)
     normalization, zone = rng.choice([*NORMALIZATIONS]), ZoneInfo("Europe/Berlin")
     defaults = EventDefaults(4711, rng.choice(("web", None)), zone, normalization)
     listed = [sha256("jane@example.com"), "john.doe@gmail.com"]
     people = suppressing(folder, *listed) if rng.random() < 0.5 else None
-    keys = rng.choice(((), ("id",), ("event_id",)))
-    builder = EventBuilder("orders", plan.properties, keys, defaults, people)
+    how: dict[str, Any] = {"mapped_keys": plan.keys, "undeclared": plan.undeclared}
+    builder = EventBuilder("orders", plan.properties, keys, defaults, people, **how)
     return RecordConverter(plan, builder, Counter(), lambda: NOW)
 
 

@@ -129,17 +129,36 @@ def test_a_whole_run(caplog: pytest.LogCaptureFixture) -> None:
     assert [said in line for line in caplog.messages].count(True) == 1
 
 
-@pytest.mark.parametrize("own", [{"event_id": "'lead-' + str(id)"}, {}], ids=["own", "derived"])
-def test_two_maps_of_one_stream(own: dict[str, str]) -> None:
-    """Each gets each record; of two events with one derived ID, one is sent."""
+@pytest.mark.parametrize(
+    "own",
+    [{"event_id": "'lead-' + str(id)"}, {"__key_properties__": ["x"], "x": "id"}, {}],
+    ids=["own", "own keys", "derived"],
+)
+def test_two_maps_of_one_stream(own: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    """Each gets each record; of two events with one derived ID, one is sent, with a WARNING."""
     plain = {"event_time": "event_time", "email": "email"}
     target = started(
         stream_maps={"orders": plain, "leads": {**plain, **own, "__source__": "orders"}}
     )
     target.listen(io.StringIO(messages("orders", COLUMNS, recent())))
+    said = "the map 'leads' gives its events the same IDs as the map 'orders' of the same stream"
+    assert any(line.startswith(said) for line in caplog.messages) == (not own)
     orders, leads = (target.run.counts.of(name) for name in ("orders", "leads"))
     assert (orders.read, orders.delivered, leads.read) == (1, 1, 1)
     assert (leads.delivered, leads.dropped) == ((1, {}) if own else (0, {"already_sent": 1}))
+
+
+def test_an_alias() -> None:
+    """The stream is counted under it, but its events have the same IDs as without it."""
+    plain = {"event_time": "event_time", "email": "email"}
+    counts = {}
+    for alias in ({}, {"__alias__": "__stream_name__ + '_v2'"}):
+        target = started(stream_maps={"orders": {**plain, **alias}})
+        target.listen(io.StringIO(messages("orders", COLUMNS, recent())))
+        counts |= {
+            name: (one.delivered, one.dropped) for name, one in target.run.counts.streams.items()
+        }
+    assert counts == {"orders": (1, {}), "orders_v2": (1, {})}
 
 
 @pytest.mark.parametrize("size", [1, 3, 100])

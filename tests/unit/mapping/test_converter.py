@@ -1,5 +1,6 @@
 """The converter: what becomes of a record on its way through map and event builder."""
 
+import copy
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,7 @@ from unit_support import ADDRESS, DEFAULTS, MD5, NOW, TIME, convert_both_ways
 
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.mapping import expressions
 from target_liveintent.mapping.presets import PRESETS, preset_columns
 from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, RecordConverter, StreamMaps
 
@@ -35,8 +37,10 @@ def converter(
 ) -> RecordConverter:
     """Return the converter of a stream with a map, or without one."""
     maps = {} if definition is None else {stream: definition}
-    (plan,) = StreamMaps(maps, {"shop": "x"}).plans(stream, {"properties": dict.fromkeys(columns)})
-    builder = EventBuilder(stream, plan.properties, keys, DEFAULTS, undeclared=plan.undeclared)
+    schema = {"properties": dict.fromkeys(columns)}
+    (plan,) = StreamMaps(maps, {"shop": "x"}).plans(stream, schema, keys)
+    how: dict[str, Any] = {"mapped_keys": plan.keys, "undeclared": plan.undeclared}
+    builder = EventBuilder(stream, plan.properties, keys, DEFAULTS, **how)
     return RecordConverter(plan, builder, Counter(), lambda: now)
 
 
@@ -86,6 +90,43 @@ def test_a_filter_takes_nothing_that_cannot_be_read_for_true_or_false(condition:
     result = convert_both_ways(made, {**RECORD, "total": "twelve"})
     assert isinstance(result, Rejection)
     assert (result.reason, result.field) == ("mapping_failed", "__filter__")
+
+
+def test_an_expression_with_chance_is_evaluated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A filter that passes a share of the records must not be asked again about an odd one."""
+    drawn = iter([0.1, 0.9])
+    monkeypatch.setitem(expressions._FUNCTIONS, "rand", lambda: next(drawn))  # noqa: SLF001
+    made = converter({**MAP, "__filter__": "rand() < 0.5"})
+    assert isinstance(made.convert({**RECORD, "total": "odd"}), Conversion)
+    assert made.convert(RECORD) is None
+
+
+def test_an_expression_changes_nothing_for_the_others() -> None:
+    """Each sees the record as the tap sent it."""
+    made = converter({**MAP, "x": "_.pop('mail')", "y": "_.get('total').join(_.popitem())"})
+    record = {**RECORD, "mail": ADDRESS}
+    (before, after) = (copy.deepcopy(record), convert_both_ways(made, record))
+    assert isinstance(after, Conversion)
+    assert (after.event.user_data.md5, record) == (MD5, before)
+
+
+def test_ids_of_mapped_keys() -> None:
+    """They are other IDs than those of the tap's keys, even if the values are the same."""
+    maps: dict[str, Any] = {
+        "tap": {**SHOWN, "event_id": None},
+        "same": {**SHOWN, "event_id": None, "__key_properties__": ["id"], "id": "id"},
+        "own": {**SHOWN, "event_id": None, "__key_properties__": ["x"], "x": "id"},
+        "other": {**SHOWN, "event_id": None, "__key_properties__": ["y"], "y": "str(id)"},
+        "two": {**SHOWN, "event_id": None, "__key_properties__": ["x", "y"], "x": "id", "y": "at"},
+    }
+    ids = {}
+    for name, definition in maps.items():
+        for number in (1, 2):
+            made = convert_both_ways(converter(definition), {**RECORD, "id": number})
+            assert isinstance(made, Conversion)
+            ids[name, number] = made.event_id
+    assert ids["tap", 1] == ids["same", 1]
+    assert len({*ids.values()}) == 8
 
 
 # Rows that were deleted in the source
@@ -219,6 +260,11 @@ DEFINITIONS: list[dict[str, Any] | None] = [
     {**USUAL, "value": "amount(total)", "order_id": "str(id) if total is 1 else md5(id)"},
     {"email": "mail", "event_time": "at", "mail": None},
     {**USUAL, "event_time": "datetime.datetime.strptime('2026-07-31', '%Y-%m-%d').isoformat()"},
+    {**USUAL, "order_id": "f'{datetime.date(2026, 1, 2).isoformat()}-{json.dumps(id)}'"},
+    {**USUAL, "order_id": "_.pop('mail')", "user_agent": "[_.pop(k) for k in ['id', 'at']][0]"},
+    {**USUAL, "event_id": None, "__key_properties__": ["email", "x"], "x": "total"},
+    {"event_time": "at", "email": "mail", "__key_properties__": ["id", "total"]},
+    {**SHOWN, "event_id": "total", "__key_properties__": []},
 ]
 CHANGES: list[dict[str, Any]] = [
     {},

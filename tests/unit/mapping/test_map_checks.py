@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from unit_support import BARE, DEFAULTS
 
+from target_liveintent.config import problems
 from target_liveintent.conversions.coerce import IDENTIFYING
 from target_liveintent.mapping.expressions import Compiler
 from target_liveintent.mapping.map_checks import (
@@ -12,8 +13,10 @@ from target_liveintent.mapping.map_checks import (
     absent_streams,
     did_you_mean,
     lacking_for_events,
+    maps_with_dots,
     meant_name,
     misspelled,
+    presets_with_dots,
 )
 from target_liveintent.mapping.recognition import table
 from target_liveintent.mapping.stream_maps import StreamPlan
@@ -334,3 +337,46 @@ def test_what_a_setting_can_supply() -> None:
     missing = lacking_as_it_is([], BARE)
     supplied = set(missing) - set(lacking_as_it_is([], DEFAULTS))
     assert supplied == FROM_SETTINGS.keys()
+
+
+# Names of streams with dots, of which Meltano makes levels
+
+MAIL = {"email": "mail"}
+
+
+@pytest.mark.parametrize(
+    ("nested", "maps"),
+    [
+        (
+            {"orders": MAIL, "a.b": {}, "__else__": None},
+            {"orders": MAIL, "a.b": {}, "__else__": None},
+        ),
+        ({"Sales": {"EU": {"Orders": MAIL}}}, {"Sales.EU.Orders": MAIL}),
+        ({"Sales": {**MAIL, "EU": MAIL}}, {"Sales": MAIL, "Sales.EU": MAIL}),
+        ({"Sales": {"EU": {}}}, {"Sales.EU": {}}),
+        ({"Sales": {"EU": MAIL, "Old": None}}, {"Sales.EU": MAIL, "Sales.Old": None}),
+        # A column, or a stream: neither is sent.
+        ({"Sales": {"Old": "__NULL__"}}, {"Sales": {"Old": "__NULL__"}, "Sales.Old": "__NULL__"}),
+        # A column of ours and an option are no levels, so that their objects are problems.
+        ({"a": {"email": MAIL}}, {"a": {"email": MAIL}}),
+        ({"a": {"__filter__": MAIL}}, {"a": {"__filter__": MAIL}}),
+        ({"a": {"email": None, "__else__": None}}, {"a": {"email": None, "__else__": None}}),
+        ({"a": None, "b": "__NULL__", "c": 5}, {"a": None, "b": "__NULL__", "c": 5}),
+    ],
+)
+def test_maps_with_dots(nested: dict[str, Any], maps: dict[str, Any]) -> None:
+    assert dict(maps_with_dots(nested)) == maps
+
+
+def test_presets_with_dots() -> None:
+    nested = {"Sales": {"EU": {"Orders": "shopify"}, "US": 5}, "a.b": "shopify"}
+    joined = {"Sales.EU.Orders": "shopify", "Sales.US": 5, "a.b": "shopify"}
+    assert dict(presets_with_dots(nested)) == joined
+
+
+def test_a_stream_that_is_there_twice() -> None:
+    """Once with levels, and once with a dot in a file."""
+    account = {"customer_id": "a-1b2c", "auth_token": "x"}
+    assert problems({**account, "stream_maps": {"a": {"b": MAIL}, "a.b": MAIL}}) == [
+        "setting 'stream_maps' has the stream 'a.b' twice: remove one of them"
+    ]

@@ -9,7 +9,8 @@ import pytest
 from singer_sdk.mapper import PluginMapper, RemoveRecordTransform
 
 from target_liveintent.conversions.coerce import COLUMNS
-from target_liveintent.errors import StreamMappingError
+from target_liveintent.errors import ConfigurationError, StreamMappingError
+from target_liveintent.mapping.map_checks import maps_with_equal_ids
 from target_liveintent.mapping.stream_maps import MappingFailed, StreamMaps, StreamPlan
 
 SCHEMA: dict[str, Any] = {
@@ -47,6 +48,7 @@ def mapped(plan: StreamPlan, record: dict[str, Any] = RECORD) -> Any:
 
 COPY = {"__source__": "orders", "x": "id"}
 X = {"orders": {"x": "id"}}
+ALIASES = ("gifts", "'gifts'", "__stream_name__ + '_v2'", "a-b", "__stream_name__.upper()")
 NULLS = (None, "__NULL__")
 MAPS: list[tuple[dict[str, Any], list[bool]]] = [
     # Without maps, the user wants all of what comes, as it comes.
@@ -77,6 +79,11 @@ MAPS: list[tuple[dict[str, Any], list[bool]]] = [
     *(({"ord*": {"x": "1"}, **X}, [True]), ({**X, "ord*": {"x": "1"}}, [True])),
     *(({**X, "*": None}, [True]), ({"*": None, **X}, [True])),
     ({"*": {"x": "__stream_name__", "y": "__original_stream_name__"}}, [True]),
+    # An alias is a name, or an expression of the stream's name.
+    *(({"orders": {"__alias__": name, "x": "__stream_name__"}}, [True]) for name in ALIASES),
+    ({"ord*": {"__alias__": "gifts", "y": "__original_stream_name__"}}, [True]),
+    ({"ord*": {"__source__": "ord*", "x": "__stream_name__"}}, [False, True]),
+    ({"orders": {"x": "id", "__key_properties__": ["x"]}}, [True]),
     # `__source__` adds a stream; the raw one is still there, and no map names it.
     ({"gifts": {**COPY, "y": "__stream_name__"}}, [False, True]),
     ({"gifts": {**COPY, "__source__": "ord*"}, "__else__": None}, [False, True]),
@@ -145,6 +152,59 @@ def test_what_is_no_expression(expression: str) -> None:
     """A map that cannot be used ends the run in one of our own exceptions, one readable line."""
     with pytest.raises(StreamMappingError, match="the stream map of 'orders' cannot be used: "):
         plans({"orders": {"x": expression}})
+
+
+@pytest.mark.parametrize("alias", ["f('x')", "1", "''", "'a\\n'", "a b", "int"])
+def test_what_is_no_alias(alias: str) -> None:
+    with pytest.raises(StreamMappingError, match="the stream map of 'orders' cannot be used: "):
+        plans({"orders": {"__alias__": alias}})
+
+
+@pytest.mark.parametrize(
+    ("definition", "keys"),
+    [
+        ({}, None),
+        *(
+            ({"__key_properties__": keys}, None)
+            for keys in (None, ["id", "total"], ["total", "id"])
+        ),
+        ({"__key_properties__": ["email"]}, ("email",)),
+        ({"__key_properties__": ["x", "id"], "x": "total"}, ("x", "id")),
+        ({"__key_properties__": []}, ()),
+    ],
+)
+def test_the_keys_of_a_map(definition: dict[str, Any], keys: Any) -> None:
+    """Other keys than those of the tap are columns of the mapped record."""
+    (plan,) = StreamMaps({"orders": definition}, {}).plans("orders", SCHEMA, ("id", "total"))
+    assert plan.keys == keys
+
+
+@pytest.mark.parametrize(
+    "definition", [{}, {"__else__": None}, {"number": None}, {"number": None, "x": "number"}]
+)
+def test_a_key_that_a_mapped_record_lacks(definition: dict[str, Any]) -> None:
+    """The configuration is wrong, and the error names the key."""
+    with pytest.raises(ConfigurationError, match="in the map of 'gifts' names 'number', but a"):
+        plans({"gifts": {"__source__": "orders", "__key_properties__": ["number"], **definition}})
+
+
+@pytest.mark.parametrize(
+    ("own", "ids"),
+    [
+        ({}, [("copy", "orders")]),
+        ({"email": "email"}, [("copy", "orders")]),
+        ({"event_id": "id"}, []),
+        ({"__key_properties__": ["email"]}, []),
+        ({"__key_properties__": ["id"]}, [("copy", "orders")]),
+    ],
+)
+def test_maps_with_equal_ids(own: dict[str, Any], ids: list[tuple[str, str]]) -> None:
+    """A copy has the IDs of the original, unless it says of what its own are made."""
+    maps = {"orders": {"value": "total"}, "copy": {"__source__": "orders", **own}}
+    found = StreamMaps(maps, {}).plans("orders", SCHEMA, ("id",))
+    assert [*maps_with_equal_ids(found)] == ids
+    both = {name: {**one, "event_id": "__stream_name__"} for name, one in maps.items()}
+    assert [*maps_with_equal_ids(plans(both))] == []
 
 
 @pytest.mark.parametrize(

@@ -51,8 +51,11 @@ DIFFERENT: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
     "parts": ([ONE, TWO, {**THREE, "email": None}], [ONE, {**TWO, "order_id": "7"}, THREE]),
     # An amount that was sent with another digit is another, even if it is as much.
     "digits": ([{"value": "1.5"}], [{"value": "1.50"}]),
-    # Events of one ID are compared one by one, in their order.
-    "equal event IDs": ([{"order_id": "7"}] * 2, [{"order_id": "7"}, {"order_id": "8"}]),
+    # Events of one ID, for two pixels, are compared one by one, in their order.
+    "equal event IDs": (
+        [{"order_id": "7", "pixel_id": n} for n in (1, 2)],
+        [{"order_id": f"{n}", "pixel_id": n - 6} for n in (7, 8)],
+    ),
 }
 
 

@@ -109,7 +109,7 @@ CHECK = "Check whether a column is mapped to currency, and what it contains"
 def test_what_conversions_are_worth() -> None:
     """Each currency has a line; a value without one is warned of, and so is one that is lost."""
     opening = schema((*EVENT, "value", "currency"))
-    lines = printed(opening, sale(value=7, currency="EUR"), *(sale(value=n) for n in (5, 5, "7,5")))
+    lines = printed(opening, sale(value=7, currency="EUR"), *(sale(value=n) for n in (5, 6, "7,5")))
     for line in (
         "  1 conversion in EUR, average value 7.00, lowest value 7.00, highest value 7.00.",
         f"  WARNING: in 2 conversions, the value has no currency. {CHECK}.",
