@@ -147,8 +147,8 @@ def main() -> None:
     parser.add_argument("--now", type=int, default=int(time.time()))
     parser.add_argument("--seed", type=int, default=7)
     given = parser.parse_args()
-    # End quietly when the reader closes the pipe.
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    if sys.platform != "win32":  # End quietly when the reader closes the pipe.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     for block in blocks(given.count, given.columns, given.now, given.seed):
         sys.stdout.buffer.write(block)
 

@@ -6,6 +6,7 @@ Each function here also ends the processes that it starts, even after an error, 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import statistics
 import subprocess
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -102,7 +103,7 @@ def run(command: list[str], source: IO[bytes] | int, limit: float = LIMIT) -> Us
         with ending(child):
             # Popen.wait does not return the kernel's figures. Their peak is at least that of this
             # process, because each child starts as a copy of it; so this process stays small.
-            while not (ended := os.wait4(child.pid, os.WNOHANG))[0]:
+            while not (ended := _wait(child.pid))[0]:
                 if time.perf_counter() - began > limit:
                     msg = f"{child.args!r} took longer than {limit:g} s"
                     raise FailedRunError(msg)
@@ -112,6 +113,17 @@ def run(command: list[str], source: IO[bytes] | int, limit: float = LIMIT) -> Us
         _check_exit_code(child, errors)
     usage = ended[2]
     return Usage(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * _MAXRSS_BYTES / 2**20)
+
+
+def _wait(pid: int) -> tuple[int, int, Any]:
+    """Return how a process ended, and what it used; its number is 0 if it goes on.
+
+    Windows does not say what a process used, so there is no benchmark there.
+    """
+    ended: tuple[int, int, Any] = (pid, 1, None)
+    if sys.platform != "win32":
+        ended = os.wait4(pid, os.WNOHANG)
+    return ended
 
 
 def _check_exit_code(child: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
@@ -198,7 +210,7 @@ def silence(command: list[str], first: bytes, seconds: float) -> float | None:
     Returns:
         Seconds of CPU time per minute; None if the operating system does not provide it.
     """
-    if sys.platform != "linux":
+    if math.isnan(_cpu_of(os.getpid())):
         return None
     with tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(
@@ -225,4 +237,7 @@ def silence(command: list[str], first: bytes, seconds: float) -> float | None:
 
 def _cpu_of(pid: int) -> float:
     """Return the seconds of CPU time of a process, from the clock of clock_getcpuclockid(3)."""
-    return time.clock_gettime((~pid << 3) | 2)
+    used = math.nan
+    if sys.platform == "linux":
+        used = time.clock_gettime((~pid << 3) | 2)
+    return used

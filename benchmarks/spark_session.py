@@ -15,7 +15,7 @@ from benchmarks import PIXEL_ID, processes
 from benchmarks.certificates import make_certificate
 from benchmarks.tally import Tally
 
-_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+_TICKS_PER_SECOND = 100  # In /proc, on each usual machine with Linux.
 _COLUMNS = (
     "string(id) AS event_id",
     "timestamp_seconds({begin} + id % 1000) AS event_time",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import signal
 import subprocess
 import tempfile
 import time
@@ -156,7 +155,7 @@ class Trial:
         taken = sorted(line.seconds for line in answers if line.status not in _REFUSED)
         return Outcome(
             seconds=round(ended - (answers[0].started_at if answers else self._began), 2),
-            exit_code=None if code == -signal.SIGKILL else code,
+            exit_code=None if code is not None and code < 0 else code,
             requests=len(answers),
             refused=len(answers) - len(taken),
             events=events,

@@ -42,6 +42,8 @@ from mutations import mutants_of
 if TYPE_CHECKING:
     from mutations import Mutant
 
+assert sys.platform != "win32"  # noqa: S101 (mypy understands it: Windows has no such signals)
+
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = tuple(
     f"tests/{folder}"

@@ -10,6 +10,7 @@ import atexit
 import json
 import os
 import signal
+import sys
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+assert sys.platform != "win32"  # noqa: S101 (mypy understands it: Windows has no such alarms)
 
 FOLDER = "REACHED_FOLDER"
 """The environment variable that names the folder for records; unset, nothing is recorded."""

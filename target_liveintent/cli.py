@@ -33,6 +33,7 @@ from target_liveintent.singer.failures import log_unhandled, readable_failures
 from target_liveintent.store import delivered, letters
 from target_liveintent.store.database import Database
 from target_liveintent.store.run_store import open_database, open_for_reading
+from target_liveintent.system import use_utf8
 from target_liveintent.target import TargetLiveIntent
 
 _NO_ACCOUNT = {"customer_id": "a-0000"}  # Of commands that need none.
@@ -66,6 +67,7 @@ class _Program(click.Group):
             if None in (sys.stdin, sys.stdout, sys.stderr):  # A file would take its place.
                 msg = "a standard stream is closed: remove <&-, >&- or 2>&- from the command"
                 raise StorageError(msg)
+            use_utf8()
             return super().main(*args, **kwargs)
 
 

@@ -32,6 +32,7 @@ from target_liveintent.mapping.map_checks import (
 )
 from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.settings import Settings, is_loopback, is_url
+from target_liveintent.system import identity_of
 
 _PREFIX = "TARGET_LIVEINTENT_"
 _OURS = re.compile("target|liveintent", re.IGNORECASE)
@@ -464,9 +465,10 @@ def _path_problems(settings: Settings) -> Iterator[str]:
         except ValueError:  # It contains a character that file names cannot contain, such as NUL.
             place = os.sep
         file = Path(place)
-        if names.setdefault(place, name) != name:  # A run would destroy what the other one keeps.
+        first = names.setdefault(identity_of(place), name)
+        if first != name:  # A run would destroy what the other one keeps.
             yield (
-                f"settings '{names[place]}' and '{name}' name the same file: give each setting its"
+                f"settings '{first}' and '{name}' name the same file: give each setting its"
                 " own file"
             )
         # (Another run may create the file at any time: so what is there is looked at last.)

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
+from target_liveintent.system import replace
+
 
 def replace_file(path: Path, text: str) -> None:
     """Replace the text of a file in one step: a reader finds the old text or the new one.
@@ -27,7 +29,7 @@ def replace_file(path: Path, text: str) -> None:
             stream.write(text)
         with contextlib.suppress(FileNotFoundError):
             Path(scratch).chmod(stat.S_IMODE(path.stat().st_mode))
-        Path(scratch).replace(path)
+        replace(Path(scratch), path)
     except BaseException:
         Path(scratch).unlink()
         raise

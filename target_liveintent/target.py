@@ -34,13 +34,14 @@ from target_liveintent.run.run import Run, RunParts
 from target_liveintent.run_id import new_run_id, run_named
 from target_liveintent.singer.batch_files import process_batch
 from target_liveintent.singer.failures import failure_text
-from target_liveintent.singer.process import StopSignals, use_one_heap, write_state
+from target_liveintent.singer.process import StopSignals, write_state
 from target_liveintent.singer.reader import Message, MessageReader, state_of
 from target_liveintent.singer.replaying import letters_to_replay, replay_letters
 from target_liveintent.singer.streams import StreamRegistry
 from target_liveintent.sinks import LiveIntentSink, SkippedSink, needed_columns, process_in
 from target_liveintent.store.database import Waiting
 from target_liveintent.store.run_store import open_store
+from target_liveintent.system import handle_break, use_one_heap
 
 
 class TargetLiveIntent(Target):
@@ -166,6 +167,7 @@ class TargetLiveIntent(Target):
         gc.freeze()
         gc.set_threshold(50_000)
         super()._setup_signal_handlers()
+        handle_break(self._handle_termination)
         said = None
         try:
             self._read(file_input)

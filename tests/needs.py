@@ -7,6 +7,7 @@ and its line names the script that installs it.
 """
 
 import functools
+import os
 import shutil
 import subprocess
 import sys
@@ -40,6 +41,10 @@ def _browser() -> str | None:
     return None if browser_support.program() else not_installed("Chromium")
 
 
+def _posix() -> str | None:
+    return "Windows has no such signals, files or terminals" if os.name == "nt" else None
+
+
 def _postgres() -> str | None:
     return None if postgres_server.initdb() else not_installed("PostgreSQL")
 
@@ -50,7 +55,7 @@ def _spark() -> str | None:
     return None if shutil.which("java") else not_installed("Java")
 
 
-MISSING = {"browser": _browser, "postgres": _postgres, "spark": _spark}
+MISSING = {"browser": _browser, "posix": _posix, "postgres": _postgres, "spark": _spark}
 
 
 @functools.cache

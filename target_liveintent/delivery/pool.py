@@ -8,9 +8,7 @@ STATE) are kept on the main thread alone and need no locks.
 from __future__ import annotations
 
 import math
-import os
 import queue
-import resource
 import threading
 from collections.abc import Callable
 
@@ -22,6 +20,7 @@ from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import DeliveryError
 from target_liveintent.settings import Settings
+from target_liveintent.system import free_descriptors
 
 _FEWEST_EVENTS = 1_600  # The pool holds at least so many, to compare them if some are refused.
 
@@ -233,14 +232,8 @@ def most_batches(settings: Settings) -> int:
 
 def most_connections(wanted: int) -> int:
     """Return how many of the wanted connections this machine allows, but at least one."""
-    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        used = len(os.listdir("/dev/fd"))  # noqa: PTH208 (only their number counts)
-    except OSError:  # The folder does not exist, or no descriptor is left to read it.
-        return wanted
-    if most == resource.RLIM_INFINITY:
-        return wanted
-    return min(wanted, max(1, most - used - _SPARE))
+    free = free_descriptors()
+    return wanted if free is None else min(wanted, max(1, free - _SPARE))
 
 
 def delivery_of(

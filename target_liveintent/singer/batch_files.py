@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from target_liveintent.errors import InputError
 from target_liveintent.files import open_anywhere
+from target_liveintent.settings import is_url
 from target_liveintent.singer.reader import Message, MessageReader, decode_object, without_mark
 
 
@@ -63,9 +64,10 @@ def batch_records(encoding: Mapping[str, Any], manifest: Iterable[str]) -> Itera
 def _place(url: str) -> tuple[str, str]:
     """Return what `open_anywhere` takes for a URL, and how messages name the file."""
     parts = urlsplit(url)
-    if parts.scheme not in {"", "file"}:
+    is_file = parts.scheme == "file"
+    if is_url(url) and not is_file:
         return url, f"a BATCH file at {parts.scheme}://"
-    path = urllib.request.url2pathname(parts.path) if parts.scheme else url
+    path = urllib.request.url2pathname(parts.path) if is_file else url
     return path, f"the BATCH file {path!r}"
 
 

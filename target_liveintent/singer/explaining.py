@@ -43,6 +43,7 @@ from target_liveintent.singer.streams import (
     stream_described,
     unmapped_message,
 )
+from target_liveintent.system import open_private
 
 _CLOCK_AFTER = 2
 """A recording is judged so many seconds after its newest event, because the API requires an event
@@ -102,7 +103,7 @@ def write_config(source: IO[str], path: str) -> Iterator[str]:
         ]
     )
     try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        file = open_private(path, os.O_WRONLY | os.O_EXCL)
     except OSError as error:
         msg = f"--write-config cannot write '{path}': {error.strerror}. Name a new file"
         raise StorageError(msg) from None

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import logging
 import os
 import signal
 import sys
 import time
+from functools import partial
 from typing import NoReturn
 
 from target_liveintent.errors import StorageError
+from target_liveintent.system import Alarm
 
 STOP_SECONDS = 19.0
 """Seconds after the first signal at which the process ends in any case: 20 are promised."""
@@ -19,14 +19,6 @@ _REPEATED_SECONDS = 2.0
 """Seconds after which another signal ends the process at once; Meltano sends two for one Ctrl-C."""
 _LOG_SECONDS = 0.5
 """Seconds that the last log line may take, as standard error may be full as well."""
-_M_ARENA_MAX = -8
-"""What `mallopt` of glibc calls the greatest number of heaps."""
-
-
-def use_one_heap() -> None:
-    """Let all threads share a heap of memory: with its own, each would keep 0.4 MiB unused."""
-    with contextlib.suppress(AttributeError, OSError):  # Other C libraries have no such limit.
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def write_state(state: str) -> None:
@@ -67,6 +59,7 @@ class StopSignals:
         self._then = then
         self._received_at = 0.0
         self._is_over = False
+        self._alarm: Alarm | None = None
         self.received: int | None = None
 
     def note(self, number: int) -> bool:
@@ -78,8 +71,7 @@ class StopSignals:
         if self.received is None:
             self.received, self._received_at = number, now
             if not self._is_over:
-                signal.signal(signal.SIGALRM, lambda *_: self._end(number))
-                signal.setitimer(signal.ITIMER_REAL, STOP_SECONDS)
+                self._alarm = Alarm(STOP_SECONDS, partial(self._end, number))
             return True
         if now - self._received_at > _REPEATED_SECONDS:
             os._exit(128 + number)
@@ -88,12 +80,11 @@ class StopSignals:
     def close(self) -> None:
         """Cancel the alarm: the run has come to its end."""
         self._is_over = True
-        if self.received is not None:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+        if self._alarm is not None:
+            self._alarm.cancel()
 
     def _end(self, number: int) -> NoReturn:
-        signal.signal(signal.SIGALRM, lambda *_: os._exit(128 + number))
-        signal.setitimer(signal.ITIMER_REAL, _LOG_SECONDS)
+        Alarm(_LOG_SECONDS, partial(os._exit, 128 + number))
         try:
             self._logger.warning(
                 "the signal %s told the run to stop, but the run did not end within %d seconds:"

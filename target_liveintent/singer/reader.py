@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
-import select
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +20,7 @@ from singer_sdk.exceptions import RecordsWithoutSchemaException
 from singer_sdk.io_base import GenericSingerReader
 
 from target_liveintent.errors import InputError
+from target_liveintent.system import chunks
 
 _CHUNK_BYTES = 262_144
 """Bytes that are read at once from a file; a pipe gives 65,536."""
@@ -226,12 +225,13 @@ def lines(file_input: IO[str], goes_on: Callable[[], bool]) -> Iterator[bytes]:
                 return
         return
     parts: list[bytes] = []  # of a line that is not complete yet
+    came = chunks(descriptor, _CHUNK_BYTES, _WAIT_SECONDS)
     while goes_on():
-        if not select.select([descriptor], [], [], _WAIT_SECONDS)[0]:
+        if (chunk := next(came)) is None:
             continue
         # BytesIO finds line ends with memchr. Splitting reads each byte, which took 5 µs for a
         # line of 10 KB.
-        whole = io.BytesIO(os.read(descriptor, _CHUNK_BYTES)).readlines()
+        whole = io.BytesIO(chunk).readlines()
         rest = whole.pop() if whole and not whole[-1].endswith(b"\n") else b""
         if whole and parts:
             whole[0] = b"".join((*parts, whole[0]))

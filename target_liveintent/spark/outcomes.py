@@ -9,10 +9,10 @@ and readers see the ID as a column.
 from __future__ import annotations
 
 import contextlib
-import os
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -23,6 +23,7 @@ from pyarrow import fs
 from target_liveintent.errors import StorageError
 from target_liveintent.privacy.addresses import scrub
 from target_liveintent.spark.options import Job
+from target_liveintent.system import sync
 
 DELIVERED = "delivered"  # The outcome of what the API took, beside `rejected` and `dropped`.
 _COLUMNS = {
@@ -84,9 +85,9 @@ class FactTable:
             with self._files.open_output_stream(begun) as stream:
                 pq.write_table(facts, stream)
             if self._files.type_name == "local":
-                with open(begun, "rb") as local:  # noqa: PTH123 (a path of pyarrow's)
-                    os.fchmod(local.fileno(), 0o600)
-                    os.fsync(local.fileno())  # It must survive a power cut.
+                Path(begun).chmod(0o600)
+                with Path(begun).open("rb+") as local:
+                    sync(local.fileno())
             if begun != path:
                 self._files.move(begun, path)
 

@@ -10,13 +10,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
-from urllib.parse import quote
 
 from target_liveintent.clock import Clock
 from target_liveintent.errors import StorageError
 from target_liveintent.store.database import LOCK_SECONDS, Answers, Database, Then, Waiting
 from target_liveintent.store.layout import Row, Step, creation
 from target_liveintent.store.ledger import KEY_BYTES
+from target_liveintent.system import open_private, reserve
 
 IN_MEMORY = ":memory:"
 """In place of a path, this names an empty store that only this process sees."""
@@ -36,6 +36,7 @@ _PRAGMAS = (
     # A commit survives SIGKILL without an fsync; before STATE, `_transact` makes it survive a
     # power cut.
     "journal_mode = WAL",
+    "fullfsync = ON",  # On macOS, fsync leaves it in the memory of the drive.
     # Fewer checkpoints write each page less often. More would slow down the recovery.
     "wal_autocheckpoint = 10000",
     "secure_delete = ON",
@@ -62,7 +63,7 @@ class SqliteStore(Database):
         address = IN_MEMORY
         if path != IN_MEMORY:
             self._identity = self._find(os.O_RDONLY if reads_only else os.O_RDWR)
-            address = f"file:{quote(self._path)}?mode=rw"
+            address = f"{Path(self._path).as_uri()}?mode=rw"
         self._db = sqlite3.connect(
             address,
             uri=True,
@@ -80,7 +81,7 @@ class SqliteStore(Database):
         """Open the file, or create it if there is none; return which file it is."""
         try:
             # Before SQLite opens it: a close drops the locks of the process.
-            os.close(os.open(self._path, flags | os.O_CREAT, 0o600))
+            os.close(open_private(self._path, flags))
             return os.stat(self._path)  # noqa: PTH116
         except OSError as error:
             raise self._failure(error) from None
@@ -92,8 +93,9 @@ class SqliteStore(Database):
         if self._identity is not None:
             # Without free space, or if the file system cannot reserve it, there is no reserve.
             with contextlib.suppress(OSError):
-                self._reserve = tempfile.TemporaryFile(dir=Path(self._path).parent)  # noqa: SIM115
-                os.posix_fallocate(self._reserve.fileno(), 0, _RESERVE)
+                folder = Path(self._path).parent
+                self._reserve = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115
+                reserve(self._reserve, _RESERVE)
 
     def _transact(self, steps: Sequence[Step], then: Then | None, *, durable: bool) -> Answers:
         self._check_identity()

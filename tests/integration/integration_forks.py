@@ -20,7 +20,7 @@ from multiprocessing import connection, reduction
 from pathlib import Path
 from typing import Any
 
-_SERVER = multiprocessing.get_context("forkserver")
+_SERVER = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
 _SERVER.set_forkserver_preload(["target_liveintent.cli", "prometheus_client"])
 _LOCK = threading.Lock()
 """Only one thread may look how a process has ended; the start of another one looks as well."""

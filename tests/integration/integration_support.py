@@ -155,7 +155,7 @@ class Running:
         on_stdout: Called with each line of standard output the moment it appears.
         stdin: A file to read from, in place of a pipe.
         forked: Whether it is forked.
-        constants: Of a forked target, as in `Forked`.
+        constants: Of a forked target, as in `Forked`, or one on another system.
     """
 
     def __init__(
@@ -180,7 +180,7 @@ class Running:
             self.process = subprocess.Popen(
                 [sys.executable, *OPTIONS, "-m", "target_liveintent", *self._arguments],
                 cwd=folder,
-                env=dict(env),
+                env={**env, "CONSTANTS": json.dumps(constants or {})},
                 stdin=theirs[0],
                 stdout=theirs[1],
                 stderr=theirs[2],

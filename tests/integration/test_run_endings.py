@@ -24,6 +24,7 @@ from integration_support import (
     state,
     wait_until,
 )
+from other_systems import pretend
 from postgres_server import Postgres
 
 from target_liveintent.sandbox import Sandbox
@@ -31,14 +32,25 @@ from target_liveintent.sandbox import Sandbox
 MAPS = {"orders": {}}
 
 
-def test_idle(target: Launcher, sandbox: Sandbox) -> None:
+CTRL_BREAK = 21  # SIGBREAK of Windows.
+
+
+@pytest.mark.parametrize(
+    ("system", "number"),
+    [
+        *(("linux", signal.SIGINT), ("darwin", signal.SIGTERM)),
+        *(("win32", signal.SIGINT), ("win32", CTRL_BREAK)),
+    ],
+)
+def test_idle(system: str, number: int, target: Launcher, sandbox: Sandbox) -> None:
     """On an idle input, a signal delivers what waits, writes its STATE and ends, within seconds."""
+    pretend(target, system)
     run = target.start(flush_interval_seconds=600, stream_maps=MAPS)
     run.send(schema(columns=WITH_ID), *numbered(3), state({"n": 3}), schema("mark", ("id",)))
     wait_until(lambda: "'mark'" in run.log, "the warning that no map names the last stream")
     assert sandbox.stats.requests == 0
-    run.signal(signal.SIGINT).wait(5)
-    assert (run.code, run.states) == (130, [{"n": 3}])
+    run.signal(number).wait(5)
+    assert (run.code, run.states) == (128 + number, [{"n": 3}])
     assert sandbox.stats.accepted == 3
     assert run.summary["total"].delivered == 3
 
@@ -78,17 +90,24 @@ def unread(pipe: IO[bytes]) -> int:
     return int(count)
 
 
-def end(run: Running) -> None:
-    """Send SIGTERM to a run that hangs: it is ended a second later, and says so."""
+def end(run: Running, number: int = signal.SIGTERM) -> None:
+    """Send a signal to a run that hangs: it is ended a second later, and says so."""
     start = time.monotonic()
-    run.signal(signal.SIGTERM).process.wait(20)
+    run.signal(number).process.wait(20)
     assert 0.9 <= time.monotonic() - start < 5
-    assert run.code == 143
+    assert run.code == 128 + number
     wait_until(lambda: "but the run did not end within 1 seconds: " in run.log, "the last line")
 
 
-def test_nobody_reads_standard_output(target: Launcher, sandbox: Sandbox) -> None:
+@pytest.mark.parametrize(
+    ("system", "number"),
+    [("linux", signal.SIGTERM), ("darwin", signal.SIGTERM), ("win32", signal.SIGINT)],
+)
+def test_nobody_reads_standard_output(
+    system: str, number: int, target: Launcher, sandbox: Sandbox
+) -> None:
     """A run that waits for a full pipe is ended; the STATE lines that are whole are true."""
+    pretend(target, system)
     came, gate = threading.Event(), threading.Event()
 
     def read_no_more(_: str) -> None:
@@ -102,7 +121,7 @@ def test_nobody_reads_standard_output(target: Launcher, sandbox: Sandbox) -> Non
     run.send(second, state({"n": 2, "filler": "x" * 3 * PIPE}))
     # (A page of it may stay empty in part, after a short STATE.)
     wait_until(lambda: unread(run.stdout_pipe) > PIPE - 4_096, "the full pipe")
-    end(run)
+    end(run, number)
     gate.set()
     run.wait()
     whole, torn = run.out

@@ -17,6 +17,7 @@ from faults import Faults
 from faulty_server import SURE_WITHIN, FaultyServer, Reply, Request
 from integration_support import SETTINGS, STORE, Launcher, Running, wait_until
 from ledger_claims import ask, is_connected, letters_by_id
+from other_systems import SYSTEMS, pretend
 from reliability_support import (
     LONG,
     Feed,
@@ -75,16 +76,25 @@ class Campaign:
         seed: Of all choices.
         rate: Share of requests that the API fails.
         url: The database of the store; without it, the store is a file.
+        system: On which the runs are, or seem to be.
         settings: Of the target.
     """
 
     def __init__(
-        self, folder: Path, seed: int, rate: float = 0.0, url: str | None = None, **settings: Any
+        self,
+        folder: Path,
+        seed: int,
+        rate: float = 0.0,
+        url: str | None = None,
+        system: str = "linux",
+        **settings: Any,
     ) -> None:
         self.rng = random.Random(seed)  # noqa: S311
         self.feed = Feed(EVENTS, seed)
         self.store: Path | str = url or folder / STORE
         self.settings = settings
+        self.orderly = ORDERLY if system != "win32" else (signal.SIGINT,)
+        self._system = system
         self._faults = Faults(seed, rate, in_a_row=2, poison=self.feed.poison)
         self.server = FaultyServer(self._rule)
         self._folder = folder
@@ -108,6 +118,7 @@ class Campaign:
         """Run the API."""
         with self.server:
             self.target = Launcher(self._folder, self.server.url)
+            pretend(self.target, self._system)
             self.watch = Watch(self.server, self.store)
             try:
                 yield
@@ -447,7 +458,7 @@ def twice_in_a_row(campaign: Campaign, number: int) -> None:
     trouble = campaign.plan(campaign.rng.randrange(20), HELD[0])
     run = campaign.start()
     wait_until(trouble.began, "a request that waits")
-    campaign.signal(run, campaign.rng.choice(ORDERLY), number)
+    campaign.signal(run, campaign.rng.choice(campaign.orderly), number)
     run = campaign.start()
     wait_until(lambda: campaign.requests() > 0, "the first request after it", 90)
     campaign.signal(run, signal.SIGKILL)
@@ -510,10 +521,11 @@ def kill_and_resume(campaign: Campaign, numbers: tuple[int, ...], *, each: bool 
         campaign.finish()
 
 
-def test_kill_campaign(tmp_path: Path) -> None:
+@pytest.mark.parametrize("system", ["linux", *SYSTEMS])
+def test_kill_campaign(tmp_path: Path, system: str) -> None:
     """Killed at any moment, and resumed from STATE: nothing is lost, and little is repeated."""
-    campaign = Campaign(tmp_path, 5, flush_interval_seconds=1)
-    kill_and_resume(campaign, (signal.SIGKILL, signal.SIGTERM), each=False)
+    campaign = Campaign(tmp_path, 5, system=system, flush_interval_seconds=1)
+    kill_and_resume(campaign, (signal.SIGKILL, campaign.orderly[0]), each=False)
 
 
 SHARES = [(signal.SIGKILL, *ORDERLY)] if LONG else [(signal.SIGKILL,), ORDERLY]

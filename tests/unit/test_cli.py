@@ -528,6 +528,7 @@ def _new_york() -> Iterator[None]:
     time.tzset()
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(
     ("since", "names"),
     [

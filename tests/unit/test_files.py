@@ -22,6 +22,7 @@ def no_umask() -> Iterator[None]:
     os.umask(before)
 
 
+@pytest.mark.posix
 @pytest.mark.usefixtures("no_umask")
 def test_replace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file, also one that a link leads to, keeps its mode; a new one is for its owner only."""

@@ -143,6 +143,7 @@ def test_a_stranger_after_a_signal(monkeypatch: pytest.MonkeyPatch, where: str) 
     assert "stopped by SIGTERM; the run " in figures
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(
     ("replay", "then"),
     [

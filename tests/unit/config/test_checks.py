@@ -29,7 +29,7 @@ def _working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     links = {"here": ".", "symlink": "there", "dangling": "absent", "device": "/dev/null"}
     for name, place in links.items():
         (tmp_path / name).symlink_to(place)
-    os.mkfifo(tmp_path / "pipe")
+    getattr(os, "mkfifo", os.mkdir)(tmp_path / "pipe")
 
 
 # A setting alone
@@ -274,6 +274,13 @@ def test_settings_that_name_the_same_file(
     assert problems({**GOOD, one: path, other: same_path}) == [
         f"settings '{one}' and '{other}' name the same file: give each setting its own file"
     ]
+
+
+def test_settings_whose_names_differ_in_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On most systems, they name the same file."""
+    monkeypatch.setattr("target_liveintent.config.identity_of", str.casefold)
+    (found,) = problems({**GOOD, "store": "A.b", "metrics_path": "a.B"})
+    assert found.startswith("settings 'store' and 'metrics_path' name the same file")
 
 
 def test_another_run_creates_the_file_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:

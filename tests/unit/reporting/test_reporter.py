@@ -1,12 +1,9 @@
 """The end of a run: what its log, its files, its page and the store have then, and nothing else."""
 
 import contextlib
-import fcntl
 import logging
 import os
-import pty
 import struct
-import termios
 from pathlib import Path
 from typing import Any
 
@@ -140,8 +137,13 @@ def test_progress_and_metrics_follow_a_run(
         assert f"target_liveintent_success {success}.0\n" in path.read_text()
 
 
+@pytest.mark.posix
 def test_a_terminal_shows_a_live_line() -> None:
     """The line is drawn while the run goes on, and is cleared at its end."""
+    import fcntl
+    import pty
+    import termios
+
     screen, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
     clock = FakeClock()

@@ -51,6 +51,7 @@ def test_a_standard_output_that_is_full() -> None:
     assert "STATE cannot be written to standard output: No space left on device" in last_line
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_signal_while_nobody_reads(unbuffered: str) -> None:
     """A signal in the middle of a STATE loses nothing of it, buffered or not."""
@@ -102,6 +103,7 @@ def run(hang: str, *numbers: int, read_log: bool = True) -> tuple[int, str, floa
         hanging.communicate()
 
 
+@pytest.mark.posix
 def test_a_main_thread_that_hangs() -> None:
     """It is ended after its time, says so, and has the code of its signal.
 
@@ -117,12 +119,14 @@ def test_a_main_thread_that_hangs() -> None:
     assert 0.2 <= took < 10
 
 
+@pytest.mark.posix
 def test_another_signal_later() -> None:
     """It ends the process at once, with the code of that signal and no word."""
     hang = "os.kill(os.getpid(), signal.SIGINT); signals._received_at -= 2.1"
     assert run(f"{hang}; os.kill(os.getpid(), signal.SIGTERM)\n{FOR_EVER}")[:2] == (143, "")
 
 
+@pytest.mark.posix
 def test_a_standard_error_that_is_full() -> None:
     """It is ended although nobody reads the log."""
     code, _, took = run(FULL, signal.SIGTERM, read_log=False)
@@ -130,6 +134,7 @@ def test_a_standard_error_that_is_full() -> None:
     assert 0.2 <= took < 10
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("end", ["", "signals.close(); assert signal.alarm(0) == 0"])
 def test_a_process_that_comes_to_its_end(end: str) -> None:
     """It is left alone, also if it has still something to do."""
@@ -137,6 +142,7 @@ def test_a_process_that_comes_to_its_end(end: str) -> None:
     assert run(hang, signal.SIGTERM)[:2] == (0, "")
 
 
+@pytest.mark.posix
 def test_a_signal_after_the_end() -> None:
     """It sets no alarm."""
     hang = "signals.close(); os.kill(os.getpid(), signal.SIGTERM); time.sleep(0.5)"

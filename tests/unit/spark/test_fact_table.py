@@ -1,6 +1,5 @@
 """The table of outcomes in a folder: whole files, what they say, and what can go wrong."""
 
-import resource
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,8 @@ from write_support import ATTEMPT, facts, make_job, pa
 
 from target_liveintent.errors import StorageError
 from target_liveintent.spark.outcomes import SCHEMA, FactTable
+
+resource = pytest.importorskip("resource", reason="Windows has no limits of a process")
 
 
 @pytest.fixture

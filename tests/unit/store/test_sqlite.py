@@ -18,6 +18,7 @@ from target_liveintent.store.letters import forget_people
 from target_liveintent.store.run_store import RunStore, open_for_reading
 
 
+@pytest.mark.posix
 def test_a_new_file(in_file: Stores) -> None:
     """Only its owner can read it; what SQLite writes beside it as well."""
     store = in_file()
@@ -29,6 +30,7 @@ def test_a_new_file(in_file: Stores) -> None:
     assert [one.name for one in Path(in_file.place).parent.iterdir()] == ["store.sqlite"]
 
 
+@pytest.mark.posix
 def test_a_link_and_a_mode(in_file: Stores, tmp_path: Path) -> None:
     """A link is followed, and a file that is there keeps its mode."""
     target = tmp_path / "real.sqlite"
@@ -49,7 +51,7 @@ def make_damaged(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (os.mkfifo, "store.* an ordinary file"),
+        (getattr(os, "mkfifo", os.mkdir), "store.* an ordinary file"),
         (Path.mkdir, "store.* an ordinary file"),
         (lambda path: path.write_text("a,b\n" * 999), "not a database.*move it away"),
         (make_damaged, "malformed.*move it away"),
@@ -95,6 +97,7 @@ def test_nothing_stays_of_a_deleted_row(in_file: Stores) -> None:
     assert not [one for one in (MD5, mark) if one.encode() in left]
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("how", ["deleted", "moved", "replaced"])
 def test_a_file_that_is_gone(in_file: Stores, tmp_path: Path, how: str) -> None:
     """SQLite would write on into the old file, so the run ends before the next STATE."""
@@ -159,6 +162,7 @@ def test_a_full_disk(in_file: Stores) -> None:
     assert "the disk is full, or has a fault (disk I/O error)" in str(failure)
 
 
+@pytest.mark.posix
 def test_the_reserve(in_file: Stores) -> None:
     """Space is reserved for what was confirmed, however many pages of a large store have its keys.
 

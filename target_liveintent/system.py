@@ -1,0 +1,189 @@
+"""What operating systems lack or do otherwise: no other module asks on which one it runs.
+
+mypy checks the package for Linux, macOS and Windows. It understands comparisons of `sys.platform`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import io
+import os
+import queue
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+if sys.platform != "win32":
+    import fcntl
+    import resource
+
+_M_ARENA_MAX = -8
+"""What `mallopt` of glibc calls the greatest number of heaps."""
+_REPLACE_SECONDS = 2.0
+"""How long Windows may refuse to replace a file."""
+
+# Memory, and what is open
+
+
+def use_one_heap() -> None:
+    """Let all threads share a heap of memory: with its own, each would keep 0.4 MiB unused.
+
+    Only glibc, the C library of most Linux systems, has such heaps.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError, OSError):  # Other C libraries have no such limit.
+            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+
+
+def free_descriptors() -> int | None:
+    """Return how many files and connections more this process may open; None for any number.
+
+    Windows limits none that matter here.
+    """
+    if sys.platform != "win32":
+        most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        # The folder may not exist, or no descriptor may be left to read it.
+        with contextlib.suppress(OSError):
+            used = len(os.listdir("/dev/fd"))  # noqa: PTH208 (only their number counts)
+            return None if most == resource.RLIM_INFINITY else most - used
+    return None
+
+
+# Files
+
+
+def open_private(path: str, flags: int) -> int:
+    """Open a file, or create it so that only its owner can use it; returns its descriptor.
+
+    On Windows, the folder decides who can use a new file.
+    """
+    return os.open(path, flags | os.O_CREAT, 0o600)
+
+
+def identity_of(place: str) -> str:
+    """Return what two real paths have in common if they name the same file, which need not exist.
+
+    Linux alone has files whose names differ only in upper and lower case.
+    """
+    return place if sys.platform == "linux" else place.casefold()
+
+
+def reserve(file: IO[bytes], size: int) -> None:
+    """Reserve space on the disk with an empty, unbuffered file.
+
+    Only Linux can do so without writing. The bytes are random, so no file system can compress them.
+
+    Raises:
+        OSError: If the disk has less space, or the file system cannot reserve any.
+    """
+    if sys.platform == "linux":
+        os.posix_fallocate(file.fileno(), 0, size)
+    else:
+        file.write(os.urandom(size))
+
+
+def sync(descriptor: int) -> None:
+    """Make what was written to a file survive a power cut; Windows needs a writable descriptor.
+
+    On macOS, `fsync` leaves it in the memory of the drive.
+    """
+    os.fsync(descriptor)
+    if sys.platform == "darwin":
+        with contextlib.suppress(OSError):  # A file system of another machine cannot do more.
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+
+
+def replace(scratch: Path, path: Path) -> None:
+    """Rename a file to a path, over the file that is there.
+
+    Windows refuses this while another program, such as a virus scanner, has either of them open.
+    """
+    end = time.monotonic() + _REPLACE_SECONDS
+    while sys.platform == "win32" and time.monotonic() < end:
+        with contextlib.suppress(PermissionError):
+            scratch.replace(path)
+            return
+        time.sleep(0.05)
+    scratch.replace(path)
+
+
+# Standard streams
+
+
+def use_utf8() -> None:
+    """Read and write text in UTF-8 everywhere: for files and pipes, Windows has other encodings."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower() != "utf-8":
+            stream.reconfigure(encoding="utf-8", errors=stream.errors)
+
+
+def chunks(descriptor: int, size: int, seconds: float) -> Iterator[bytes | None]:
+    """Yield what can be read, up to its end, b"", and None after so many seconds without anything.
+
+    On Windows, `select` waits only for sockets. So threads read, each a chunk that is asked for:
+    one that read ahead would go on when nobody takes what it reads.
+    """
+    if sys.platform != "win32":
+        while True:
+            ready, _, _ = select.select([descriptor], [], [], seconds)
+            yield os.read(descriptor, size) if ready else None
+    else:
+        found: queue.SimpleQueue[bytes | OSError] = queue.SimpleQueue()
+        is_read = False
+        while True:
+            if not is_read:
+                is_read = True
+                threading.Thread(target=_read, args=(descriptor, size, found), daemon=True).start()
+            chunk = None
+            with contextlib.suppress(queue.Empty):
+                chunk = found.get(timeout=seconds)
+                is_read = False
+            if isinstance(chunk, OSError):
+                raise chunk
+            yield chunk
+
+
+def _read(descriptor: int, size: int, found: queue.SimpleQueue[bytes | OSError]) -> None:
+    try:
+        found.put(os.read(descriptor, size))
+    except OSError as error:
+        found.put(error)
+
+
+# Signals
+
+
+def handle_break(handler: Callable[[int, Any], Any]) -> None:
+    """Handle Ctrl-Break on Windows, which is the only signal that a program can send to another."""
+    if sys.platform == "win32":
+        signal.signal(signal.SIGBREAK, handler)
+
+
+class Alarm:
+    """Calls a function after some seconds, whatever the main thread waits for.
+
+    A signal interrupts the main thread, also in a long search with a regular expression. Windows
+    has no such signal: there, another thread calls the function.
+    """
+
+    def __init__(self, seconds: float, ring: Callable[[], object]) -> None:
+        if sys.platform != "win32":
+            signal.signal(signal.SIGALRM, lambda *_: ring())
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+        else:
+            self._timer = threading.Timer(seconds, ring)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def cancel(self) -> None:
+        """Call it no more."""
+        if sys.platform != "win32":
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        else:
+            self._timer.cancel()

@@ -1,0 +1,75 @@
+"""Targets on macOS and Windows, as far as this machine can pretend to be one of them.
+
+The target runs as `python -m target_liveintent`. Its modules see neither the names nor the modules
+that the system lacks, according to the types of the standard library that mypy has (typeshed), and
+what the system does otherwise: `pretended/sitecustomize.py`.
+"""
+
+import ast
+import functools
+import json
+import os
+import sys
+import types
+from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from integration_support import Launcher
+
+SYSTEMS = ("darwin", "win32")
+
+
+def pretend(launcher: Launcher, system: str) -> None:
+    """Let a launcher start targets on a system; they are not forked, except on this one."""
+    if system != "linux":
+        launcher.forked = False
+        launcher.env |= environment(system, launcher.folder, launcher.env.get("PYTHONPATH", ""))
+    if system == "win32":  # (Where the output is not a terminal.)
+        launcher.env["PYTHONIOENCODING"] = "cp1252"
+
+
+def environment(system: str, folder: Path, python_path: str = "") -> dict[str, str]:
+    """Return what a process needs to pretend; a file in a folder is a part of it."""
+    file = folder / f"{system}.json"
+    file.write_text(json.dumps({"system": system, "lacking": lacking(system)}), encoding="utf-8")
+    paths = [str(Path(__file__).with_name("pretended")), python_path]
+    return {"PRETENDED": str(file.resolve()), "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
+@functools.cache
+def lacking(system: str) -> dict[str, list[str] | None]:
+    """Return which names modules have on Linux, but not on a system; None for the whole module."""
+    spec = find_spec("mypy")
+    if spec is None or spec.origin is None:
+        pytest.skip("needs mypy, for the names that other systems lack")
+    root = Path(spec.origin).parent / "typeshed" / "stdlib"
+    found: dict[str, list[str] | None] = {}
+    for path in root.rglob("*.pyi"):
+        text = path.read_text(encoding="utf-8")
+        if "sys.platform" in text:
+            module = ".".join(path.relative_to(root).with_suffix("").parts)
+            body = ast.parse(text).body
+            here, there = ({*_names(body, one)} for one in ("linux", system))
+            if here - there:
+                is_there = any(not name.startswith("_") for name in there)
+                found[module.removesuffix(".__init__")] = sorted(here - there) if is_there else None
+    return found
+
+
+def _names(body: Iterable[ast.stmt], system: str) -> Iterator[str]:
+    """Yield the names that a module defines on a system, or gives on from another one."""
+    for node in body:
+        if isinstance(node, ast.If):
+            known = types.SimpleNamespace(platform=system, version_info=sys.version_info)
+            test = compile(ast.Expression(node.test), "", "eval")
+            is_so = eval(test, {"sys": known, "TYPE_CHECKING": True})  # noqa: S307
+            yield from _names(node.body if is_so else node.orelse, system)
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield node.name
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (one.id for one in targets if isinstance(one, ast.Name))
+        elif isinstance(node, ast.ImportFrom):
+            yield from (one.name for one in node.names if one.asname == one.name)
