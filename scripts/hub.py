@@ -1,14 +1,12 @@
 """Generates the target's definition for Meltano from its settings.
 
 `meltano add --from-ref` reads the definition for Meltano Hub; a project that names the target by
-its variant reads the same definition from a lock file. `scripts/readme` writes the files;
-`scripts/lint` checks them (`--check`).
+its variant reads the same definition from a lock file. `scripts/generate.py` writes the files.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -185,23 +183,3 @@ _Dumper.add_representer(str, _represent_text)
 def _yaml(value: dict[str, Any]) -> str:
     """Return YAML with sorted keys, as the Hub's yamllint wants it."""
     return yaml.dump(value, Dumper=_Dumper, allow_unicode=True, width=100)
-
-
-def main(*, check: bool) -> int:
-    """Write the files, or with `check` report those that are stale; return the exit code."""
-    stale = {
-        path: text
-        for path, text in files().items()
-        if not path.exists() or path.read_text(encoding="utf-8") != text
-    }
-    for path, text in stale.items():
-        if check:
-            print(f"{path.relative_to(ROOT)} is stale: run scripts/readme", file=sys.stderr)
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-    return int(check and bool(stale))
-
-
-if __name__ == "__main__":
-    sys.exit(main(check="--check" in sys.argv[1:]))

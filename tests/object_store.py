@@ -2,6 +2,8 @@
 
 import logging
 
+import pytest
+
 _CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "made-up-key",
     "AWS_SECRET_ACCESS_KEY": "made-up-secret",
@@ -16,11 +18,11 @@ class Store:
 
     def __init__(self) -> None:
         # Imported here, as it takes more than a second.
+        moto = pytest.importorskip("moto.server", reason="moto does not support this Python")
         import boto3
-        from moto.server import ThreadedMotoServer
 
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        self._server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+        self._server = moto.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
         self._server.start()
         host, port = self._server.get_host_and_port()
         self.url = f"http://{host}:{port}"

@@ -34,7 +34,10 @@ from target_liveintent.privacy.addresses import scrub
 from target_liveintent.settings import EventDefaults
 
 _MOST_ASKED, _MOST_VALUES, _LONGEST_VALUE = 12, 6, 20
-_HEAD = """\
+SCHEMA_URL = "https://target-liveintent.github.io/target-liveintent/latest/settings.schema.json"
+"""The JSON Schema of the settings, for editors."""
+_HEAD = f"""\
+# yaml-language-server: $schema={SCHEMA_URL}
 # Proposed by target-liveintent explain. Fill in the three blanks, and check each line. What begins
 # with ANSWER: is a question: replace it, because nothing is sent before.
 customer_id: # the ID of your account at LiveIntent

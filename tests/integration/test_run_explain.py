@@ -7,6 +7,7 @@ import pytest
 import yaml
 from integration_support import Launcher, batch, lines, order, orders, schema, state
 
+from target_liveintent.mapping.proposals import SCHEMA_URL
 from target_liveintent.sandbox import Sandbox
 
 MAP = {"event_id": "str(id)", "event_time": "event_time", "email": "email", "__else__": None}
@@ -85,6 +86,7 @@ def test_a_first_configuration(target: Launcher, sandbox: Sandbox) -> None:
     assert (run.code, run.log) == (0, "")
     written = target.folder / "liveintent.yaml"
     assert stat.S_IMODE(written.stat().st_mode) == 0o600
+    assert written.read_text().startswith(f"# yaml-language-server: $schema={SCHEMA_URL}\n")
     config = yaml.safe_load(written.read_text())
     filled = {name: value for name, value in config.items() if value is not None}
     assert config.keys() - filled.keys() == {"customer_id", "auth_token", "pixel_id"}

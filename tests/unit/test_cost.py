@@ -107,8 +107,11 @@ def test_calls(made: Callable[[], TargetLiveIntent], monkeypatch: pytest.MonkeyP
 
 
 def test_memory(made: Callable[[], TargetLiveIntent]) -> None:
-    """An event that waits in its batch keeps a bounded number of objects, and none for the gc."""
-    kept = []
+    """An event that waits in its batch keeps few objects, and the gc looks at none but its columns.
+
+    Those are a dict, and from Python 3.14 on, the gc looks at each dict, whatever it holds.
+    """
+    kept, dicts = [], 90 if sys.version_info >= (3, 14) else 0
 
     def watched() -> Iterator[str]:
         lines = stream(91).splitlines(keepends=True)
@@ -119,7 +122,7 @@ def test_memory(made: Callable[[], TargetLiveIntent]) -> None:
 
     made().listen(watched())
     (tracked, blocks), (tracked_after, blocks_after) = kept
-    assert tracked_after - tracked < 20
+    assert tracked_after - tracked < 20 + dicts
     assert blocks_after - blocks < 25 * 90
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import threading
 import time
@@ -107,7 +108,6 @@ SLOW = {
     "chunks": dripping(OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
     "100": dripping(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
     "headers of 100": dripping(b"HTTP/1.1 100 Continue\r\n", b"X: y\r\n"),
-    "flood": flood,
     "stop": stop,
     "not read": lambda _, ended: ended.wait(5),
 }
@@ -127,6 +127,16 @@ def test_an_answer_that_does_not_end(scheme: str, server: str) -> None:
         assert_ends_in_time(route_to(port, scheme), seconds, body)
         late = route_to(port, scheme).post("a-token", b"[{}]", 0.04)  # Hardly time to connect.
         assert late == Answer(Verdict.LIMITED, "no answer came in time")
+
+
+def test_an_answer_that_never_begins() -> None:
+    """It ends in time, by the deadline or after the interim answers that Python's client allows."""
+    with serving(flood) as port:
+        if hasattr(http.client, "_MAXINTERIMRESPONSES"):  # Python 3.14, and later fixes of others.
+            reply = route_to(port).post("a-token", b"[{}]", LIMIT)
+            assert reply == Answer(Verdict.FAULT, "the connection failed")
+        else:
+            assert_ends_in_time(route_to(port))
 
 
 # Proxies

@@ -1,0 +1,113 @@
+"""Generates what other programs read of the settings and of the pages.
+
+An editor completes and checks a file of settings by the JSON Schema; assistants find the pages by
+`llms.txt`. Both are part of the site. `scripts/generate.py` writes the files.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from target_liveintent.config import SCHEMA
+from target_liveintent.mapping.map_checks import _EXPRESSION, _OPTIONS, _Null
+from target_liveintent.mapping.proposals import SCHEMA_URL
+
+_ROOT = Path(__file__).parents[1]
+_DOCS = _ROOT / "docs"
+_OPTION_MEANINGS = {
+    "__else__": "null: the event has no other columns than those of this map.",
+    "__filter__": "A Python expression: only the records for which it is true become events.",
+    "__key_properties__": "The columns of the mapped record of which event IDs are derived.",
+    "__source__": "The stream that this one is a copy of.",
+    "__alias__": "The name under which the stream is counted, or an expression of it.",
+}
+_LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
+
+
+def settings_schema() -> dict[str, Any]:
+    """Return a JSON Schema of files with settings, with the options and columns of stream maps.
+
+    It requires no setting, because the environment may have it.
+    """
+    expression = msgspec.json.schema(_EXPRESSION[0])
+    columns = re.findall(r"^\| `(\w+)` \| (.+) \|$", _page("reference/columns.md"), re.MULTILINE)
+    options = {
+        name: {**msgspec.json.schema(kind), "description": _OPTION_MEANINGS[name]}
+        for name, (kind, _) in _OPTIONS.items()
+    }
+    stream = {
+        "type": "object",
+        "properties": {
+            **{
+                name: {**expression, "description": _LINK.sub(r"\1", text)}
+                for name, text in columns
+            },
+            **options,
+        },
+        "patternProperties": {f"^(?!({'|'.join(options)})$)__.*__$": False},
+        "additionalProperties": expression,
+    }
+    nothing = msgspec.json.schema(_Null)
+    maps = {
+        **SCHEMA["properties"]["stream_maps"],
+        "properties": {
+            "__else__": {**nothing, "description": "Streams without a map are not sent."}
+        },
+        "propertyNames": {"pattern": "^(?!__)|^__else__$"},
+        "additionalProperties": {"anyOf": [stream, nothing]},
+    }
+    properties = {name: _or_null(rules) for name, rules in SCHEMA["properties"].items()}
+    return {
+        "$schema": SCHEMA["$schema"],
+        "$id": SCHEMA_URL,
+        "title": "Settings of target-liveintent",
+        "type": "object",
+        "properties": {**properties, "stream_maps": maps},
+        "additionalProperties": False,
+    }
+
+
+def _or_null(rules: dict[str, Any]) -> dict[str, Any]:
+    """Add null, which means "not set", to the options of a setting: editors take them literally."""
+    return {**rules, "enum": [*rules["enum"], None]} if "enum" in rules else rules
+
+
+def llms() -> str:
+    """Return the list of the pages, each with its first sentence, in the form of llmstxt.org."""
+    site = yaml.safe_load((_ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    url = f"{site['extra']['repository'].replace('github.com', 'raw.githubusercontent.com')}/main"
+    lines = [f"# {site['site_name']}", "", f"> {site['site_description']}"]
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for entry in site["nav"]:
+        for name, there in entry.items():
+            pages = [*there] if isinstance(there, list) else [entry]
+            group = name if isinstance(there, list) else "About"
+            groups.setdefault(group, []).extend(pair for page in pages for pair in page.items())
+    for group, pages in groups.items():
+        lines += ["", f"## {group}", ""]
+        lines += [f"- [{name}]({url}/docs/{path}): {_first_sentence(path)}" for name, path in pages]
+    return "\n".join(lines) + "\n"
+
+
+def _first_sentence(path: str) -> str:
+    paragraph = re.search(r"^[^#<\s|](?:.|\n(?!\n))*", _page(path), re.MULTILINE)
+    text = _LINK.sub(r"\1", " ".join(paragraph[0].split())) if paragraph else ""
+    return re.split(r"[.:](?: |$)", text)[0] + "."
+
+
+def _page(path: str) -> str:
+    return (_DOCS / path).read_text(encoding="utf-8")
+
+
+def files() -> dict[Path, str]:
+    """Return the content of each generated file."""
+    return {
+        _DOCS / SCHEMA_URL.rpartition("/")[2]: json.dumps(settings_schema(), indent=2) + "\n",
+        _DOCS / "llms.txt": llms(),
+    }
