@@ -110,7 +110,9 @@ def _lines(
         yield f"if {column!r} in record and record[{column!r}] is not None: odd()"
     if test is not None:
         yield f"if not ({test}): return None"
-    mapped_keys = [name for name in builder.mapped_keys or () if name in inputs]
+    # (A column that only passes through may be absent: then reading it fails, so it is odd.)
+    passed = {name: f"record.get({name!r})" for name in builder.mapped_keys or ()}
+    mapped_keys = [name for name, code in passed.items() if inputs.get(name, code) != code]
     yield from _columns(inputs, there, mapped_keys)
     if "consent" in there:
         yield "if given_consent is not True and not consent(given_consent): odd()"

@@ -56,7 +56,7 @@ def test_an_editor_knows_each_name() -> None:
     """It completes and explains each setting, column and option, and underlines any other name."""
     assert not EDITOR.is_valid({**NEEDED, "pixel": 12345})
     one_map = SCHEMA["properties"]["stream_maps"]["additionalProperties"]["anyOf"][0]["properties"]
-    assert set(one_map) == {*COLUMNS, *OPTIONS, "__source__"}
+    assert set(one_map) == {*COLUMNS, *OPTIONS, "__source__", "__alias__"}
     explained = [*SCHEMA["properties"].values(), *one_map.values()]
     assert all(rules["description"] for rules in explained)
 

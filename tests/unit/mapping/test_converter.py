@@ -127,6 +127,15 @@ def test_ids_of_mapped_keys() -> None:
             ids[name, number] = made.event_id
     assert ids["tap", 1] == ids["same", 1]
     assert len({*ids.values()}) == 8
+    passed = {"event_time": "at", "email": "mail", "__key_properties__": ["email", "ip"]}
+    record = {**RECORD, "decision_id": "x-1"}
+    made = convert_both_ways(converter({**passed, "ip": "'x'", "email": "mail"}), record)
+    assert isinstance(made, Conversion)
+    del passed["email"]
+    columns = (*RECORD, "email", "ip", "decision_id")
+    absent = convert_both_ways(converter(passed, columns), {**record, "ip": "203.0.113.9"})
+    assert isinstance(absent, Rejection)
+    assert absent.reason == "missing_key"
 
 
 # Rows that were deleted in the source
@@ -274,6 +283,7 @@ CHANGES: list[dict[str, Any]] = [
     *({"mail": mail} for mail in (None, "", "x", f" {ADDRESS} ", 5)),
     *({"_sdc_deleted_at": at} for at in (None, "", "2026-07-31T00:00:00Z")),
     {"page": "https://shop.example/?li_did=x"},
+    {"email": None},
     {"event_id": "own", "email": ADDRESS, "event_time": TIME, "value": 1, "page": "/x"},
 ]
 
