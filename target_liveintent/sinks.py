@@ -63,8 +63,8 @@ class LiveIntentSink:
         if plan.reads is None or needs_all or self._schema_check is not None:
             self.columns: frozenset[str] | None = None
         else:
-            consent = ["consent"] if plan.own_consent else []
-            self.columns = plan.reads.union(stream.keys, keys, plan.deletion_columns, consent)
+            protective = (*plan.deletion_columns, *plan.consent_columns)
+            self.columns = plan.reads.union(stream.keys, keys, protective)
 
     def process_record(self, record: dict[str, Any]) -> None:
         """Convert a record, and pass the result to the run.

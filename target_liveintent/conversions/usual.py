@@ -61,21 +61,21 @@ def usual_way(  # noqa: PLR0913 (an argument for each thing that it is made of)
     *,
     test: str | None = None,
     empty: Iterable[str] = (),
-    asks_consent: bool = False,
+    consents: Iterable[str] = (),
 ) -> Usual:
     """Generate the function of a stream. It treats all records as odd if none can be usual.
 
     `inputs` has Python code of each column's value in `record`. Columns that no event has are
     computed, too, because a record is rejected if that fails. `environment` says what other names
     in this code mean, which begin with an underscore. `test` is the code of the stream's filter,
-    and `empty` are the tap's columns that have no value in a usual record. If it `asks_consent`, a
-    usual record without consent does not have this column either.
+    and `empty` are the tap's columns that have no value in a usual record; those of `consents` say
+    yes if it has them.
     """
     if "event_time" not in builder.columns:
         return odd_record
     lines = [*_lines(builder, inputs, test, empty)]
-    if asks_consent:
-        lines.insert(0, "if 'consent' in record and not consent(record['consent']): odd()")
+    for column in consents:
+        lines.insert(0, f"if {column!r} in record and not consent(record[{column!r}]): odd()")
     source = "\n    ".join(["def build(record, now, left_out):", *lines])
     function: Usual = compiled(source, {**environment, **_names(builder)}, "exec")["build"]
     return function

@@ -309,8 +309,7 @@ def _describe_fields(described: ExplainedStream, explained: Explained, settings:
         else:
             described.empty_fields.append(field.name)
     if plan.reads is not None:
-        consent = ["consent"] if plan.own_consent else []
-        used = plan.reads.union(explained.stream.keys, described.deleted_by, consent)
+        used = plan.reads.union(explained.stream.keys, described.deleted_by, plan.consent_columns)
         described.unused_columns = sorted(set(columns) - used)
     sentences = misspelled(plan, explained.stream.schema)
     described.misspelled = [f"{said[0].upper()}{said[1:]}" for said in sentences]
@@ -330,8 +329,8 @@ def _mapped(name: str, plan: StreamPlan, found: Collection[str]) -> str:
         sources.append(_one_line(plan.origins[name].text))
     elif name in plan.properties:
         sources.append("the column of the same name")
-    elif name == "consent" and plan.own_consent and name in found:
-        sources.append("the column of the same name, as the map does not name it")
+    elif name == "consent" and (own := [x for x in plan.consent_columns if x in found]):
+        sources.append(f"the column {own[0]}, as the map does not name consent")
     elif name in plan.undeclared and name in found:
         sources.append("the column of the same name, which the tap's SCHEMA does not have")
     if name == "decision_id" and "source_url" in plan.properties:

@@ -10,6 +10,7 @@ not send a whole table.
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import time
 import types
 from collections import Counter
@@ -29,10 +30,7 @@ from target_liveintent.mapping.functions import coalesce
 from target_liveintent.mapping.presets import NULL_VALUES, preset_columns
 from target_liveintent.settings import Settings
 
-DELETION_COLUMNS = (
-    *("_sdc_deleted_at", "_sdc_lsn_deleted_at"),
-    *("_SDC_DELETED_AT", "_SDC_LSN_DELETED_AT"),  # Snowflake writes names in capitals.
-)
+DELETION_COLUMNS = ("_sdc_deleted_at", "_sdc_lsn_deleted_at")
 """The columns in which log-based taps say when a row was deleted in the source."""
 MELTANO_TEST_STREAM = "meltano_test_stream"
 """The stream that `meltano config test target-liveintent` sends. It is read, and never sent on."""
@@ -74,7 +72,9 @@ class StreamPlan(NamedTuple):
         keys: The columns of a mapped record of which event IDs are derived; None for the tap's key
             properties, of the record before mapping.
         environment: What names in the code of the expressions mean.
-        drops_consent: Whether the map says that the record's own `consent` does not matter.
+        deletion_columns: The columns that mark a deleted row, except those that the map reads.
+        consent_columns: The columns that say whether a person agreed, beside the one that a mapped
+            record has, unless the map says something about consent.
     """
 
     stream: str
@@ -87,29 +87,8 @@ class StreamPlan(NamedTuple):
     of_preset: frozenset[str] = frozenset()
     keys: tuple[str, ...] | None = None
     environment: Mapping[str, Any] = types.MappingProxyType({})
-    drops_consent: bool = False
-
-    @property
-    def deletion_columns(self) -> tuple[str, ...]:
-        """The columns that mark a deleted row, except those that the map reads."""
-        read = self._columns_read
-        return tuple(name for name in DELETION_COLUMNS if name not in read)
-
-    @property
-    def own_consent(self) -> bool:
-        """Whether the record's own `consent` is judged, as the map says nothing about it."""
-        is_mapped = "consent" in self.properties or self.dropped is not None
-        return (
-            self.is_used
-            and not (is_mapped or self.drops_consent)
-            and ("consent" not in self._columns_read)
-        )
-
-    @property
-    def _columns_read(self) -> set[str]:
-        """The columns that the expressions of the map certainly read."""
-        readings = (origin.reading for origin in self.origins.values())
-        return {path[0] for reading in readings for path in reading.paths.values()}
+    deletion_columns: tuple[str, ...] = DELETION_COLUMNS
+    consent_columns: tuple[str, ...] = ()
 
     @property
     def undeclared(self) -> frozenset[str]:
@@ -127,9 +106,17 @@ class StreamPlan(NamedTuple):
     @classmethod
     def without_map(cls, stream: str, properties: Iterable[str]) -> StreamPlan:
         """Return the plan of a stream whose records are used as they are."""
-        columns, none = tuple(properties), frozenset[str]()
+        columns = tuple(properties)
+        _, *consent_in_capitals = _spellings("consent", columns)
         return cls(
-            stream, named=True, is_used=True, properties=columns, dropped=none, reads=COLUMNS
+            stream,
+            named=True,
+            is_used=True,
+            properties=columns,
+            dropped=frozenset(),
+            reads=COLUMNS,
+            deletion_columns=_deletion_columns(columns, read=()),
+            consent_columns=tuple(consent_in_capitals),
         )
 
     def transform(self, record: Row) -> Row | MappingFailed | None:
@@ -258,6 +245,13 @@ class StreamMaps:
         properties += [column for column in origins if column != FILTER]
         if own_keys is not None:
             _check_keys(counted_as, own_keys, properties)
+        readings = (expression.reading for expression in origins.values())
+        certainly_read = {path[0] for reading in readings for path in reading.paths.values()}
+        consent = _spellings("consent", columns)
+        if "consent" in rows or not certainly_read.isdisjoint(consent):
+            consent = ()
+        elif passes_others:  # Then the mapped record has the column with the usual name.
+            consent = consent[1:]
         keys = None if own_keys is None or {*own_keys} == {*tap_keys} else tuple(own_keys)
         return StreamPlan(
             counted_as,
@@ -270,8 +264,23 @@ class StreamMaps:
             of_preset=frozenset(preset).difference(own),
             keys=keys,
             environment=compiler.environment,
-            drops_consent="consent" in dropped,
+            deletion_columns=_deletion_columns(columns, read=certainly_read),
+            consent_columns=consent,
         )
+
+
+def _spellings(name: str, columns: Iterable[str]) -> tuple[str, ...]:
+    """Return a name, and the columns that differ from it only in upper and lower case.
+
+    Snowflake writes names in capitals.
+    """
+    return name, *(one for one in columns if one != name and one.lower() == name)
+
+
+def _deletion_columns(columns: Iterable[str], read: Collection[str]) -> tuple[str, ...]:
+    """Return the columns that mark a deleted row, but for those that the map reads itself."""
+    known = itertools.chain(*(_spellings(name, columns) for name in DELETION_COLUMNS))
+    return tuple(column for column in known if column not in read)
 
 
 def _alias(expression: str | None, stream: str) -> str:
@@ -330,7 +339,7 @@ class RecordConverter:
         self._now = now
         code = {name: f"record.get({name!r})" for name in builder.columns}
         code |= {name: origin.code for name, origin in plan.origins.items()}
-        self._asks_consent = plan.own_consent
+        self._consent_columns = plan.consent_columns
         test, empty = code.pop(FILTER, None), plan.deletion_columns
         self._usual = usual_way(
             builder,
@@ -338,7 +347,7 @@ class RecordConverter:
             plan.environment,
             test=test,
             empty=empty,
-            asks_consent=self._asks_consent,
+            consents=self._consent_columns,
         )
         if any(origin.has_chance for origin in plan.origins.values()):
             self._usual = odd_record  # Each expression must be evaluated once.
@@ -363,8 +372,9 @@ class RecordConverter:
         for column in self._deletion_columns:
             if column in record and _is_set(record[column]):
                 return self._builder.reject_unmapped(column, record, reason="deleted")
-        if self._asks_consent and "consent" in record and not coerce.consent(record["consent"]):
-            return self._builder.reject_unmapped("consent", record, reason="no_consent")
+        for column in self._consent_columns:
+            if column in record and not coerce.consent(record[column]):
+                return self._builder.reject_unmapped(column, record, reason="no_consent")
         mapped = self._transform(record)
         if isinstance(mapped, MappingFailed):
             return self._builder.reject_unmapped(

@@ -17,7 +17,7 @@ from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, StreamPlan
 from target_liveintent.settings import Settings
 
 _FACT_COLUMNS = ("outcome", "record")  # By these, rows of the table of outcomes are recognized.
-_EVENT_COLUMNS = (*sorted(COLUMNS), *filter(str.islower, DELETION_COLUMNS))
+_EVENT_COLUMNS = (*sorted(COLUMNS), *DELETION_COLUMNS)
 _INSTEAD = {
     "presets stream_maps stream_map_config limit validate_records": "change the DataFrame instead",
     "report_path metrics_path": "set store, whose history covers all tasks",

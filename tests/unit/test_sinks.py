@@ -50,7 +50,11 @@ def made(
     [
         (PLAN, ("id",), {"id", "event_time", *DELETION_COLUMNS}),
         (PLAN, (), None),
-        (PLAN._replace(dropped=None), (), {"event_time", "consent", *DELETION_COLUMNS}),
+        (
+            PLAN._replace(dropped=None, consent_columns=("consent",)),
+            (),
+            {"event_time", "consent", *DELETION_COLUMNS},
+        ),
         (PLAN._replace(reads=None), ("id",), None),
     ],
     ids=["keys", "no-keys", "no-keys-mapped", "unknown"],
@@ -93,7 +97,7 @@ def test_the_columns_of_several_sinks() -> None:
         made(started(), plan=PLAN._replace(reads=frozenset(reads)))
         for reads in (("x",), ("event_time",))
     )
-    needed = ["id", "event_time", *sorted(DELETION_COLUMNS), "x"]
+    needed = ["id", "event_time", *DELETION_COLUMNS, "x"]
     assert needed_columns([first, second], ORDERS) == needed
     all_columns = made(started(), plan=PLAN._replace(reads=None))
     assert needed_columns([first, all_columns], ORDERS) is None

@@ -30,7 +30,7 @@ RECORD = {"id": 7, "at": TIME, "mail": ADDRESS, "total": "12.50"}
 
 def converter(
     definition: Mapping[str, Any] | None,
-    columns: Iterable[str] = (*RECORD, *DELETION_COLUMNS),
+    columns: Iterable[str] = (*RECORD, *DELETION_COLUMNS, *map(str.upper, DELETION_COLUMNS)),
     keys: tuple[str, ...] = ("id",),
     stream: str = "orders",
     now: float = NOW,
@@ -141,7 +141,8 @@ def test_ids_of_mapped_keys() -> None:
 # Rows that were deleted in the source
 
 WHEN = "2026-07-31T00:00:00+00:00"
-FIRST, SECOND, *CAPITALS = DELETION_COLUMNS
+FIRST, SECOND = DELETION_COLUMNS
+CAPITALS = [name.upper() for name in DELETION_COLUMNS]
 
 
 @pytest.mark.parametrize(
@@ -209,6 +210,15 @@ def test_the_consent_of_a_record(own: dict[str, Any], asks: bool, declared: tupl
         else:
             assert isinstance(result, Conversion)
     assert isinstance(convert_both_ways(made, {**RECORD, "agreed": True}), Conversion)
+
+
+@pytest.mark.parametrize("definition", [MAP, {"event_time": "at", "email": "mail"}, None])
+def test_consent_in_capitals(definition: dict[str, Any] | None) -> None:
+    """Some databases write all names so."""
+    made = converter(definition, columns=(*RECORD, "CONSENT", "event_time", "email"))
+    record = {**RECORD, "total": 1.5, "event_time": TIME, "email": ADDRESS}
+    for consent, kind in (("yes", Conversion), (False, Rejection)):
+        assert isinstance(convert_both_ways(made, {**record, "CONSENT": consent}), kind)
 
 
 # Records of taps take the usual way, and give the same in it, whatever their map computes
