@@ -158,7 +158,7 @@ def _settings(path: Path) -> Settings:
 
 def opening_ms(path: Path) -> float:
     """Return how many milliseconds it takes to open a store and to ask about an event."""
-    from target_liveintent.conversions.model import Conversion, event_of  # noqa: PLC0415
+    from target_liveintent.conversions.event_model import Conversion, event_of  # noqa: PLC0415
 
     sent = {"event_id": "1", "event_time": int(time.time()), "pixel_id": PIXEL_ID, "source": "web"}
     event = Conversion("orders", event_of(sent), int(time.time()) + 86_400, {})

@@ -30,7 +30,7 @@ from target_liveintent.run.replay import ReplayChoice
 from target_liveintent.run_id import new_run_id, run_named
 from target_liveintent.settings import Settings
 from target_liveintent.singer.failures import log_unhandled, readable_failures
-from target_liveintent.store import delivered, letters
+from target_liveintent.store import dead_letters, delivered
 from target_liveintent.store.database import Database
 from target_liveintent.store.run_store import open_database, open_for_reading
 from target_liveintent.system import use_utf8
@@ -306,16 +306,16 @@ def print_dead_letters(files: dict[str, Any], style: str, reasons: tuple[str, ..
     would do. With --format=singer, it prints the dead letters as a Singer stream, which you can
     edit, and send with the command replay.
     """
-    from target_liveintent.reporting.letters import look_at  # noqa: PLC0415 (a run does not need it)
+    from target_liveintent.reporting.letter_groups import look_at  # noqa: PLC0415 (a run does not need it)
 
     with _opened(files, to_change=bool(reasons)) as (settings, database):
         if reasons:
             for reason in dict.fromkeys(reasons):
-                count = letters.delete_letters(database, settings, reason)
+                count = dead_letters.delete_letters(database, settings, reason)
                 print_lines([f"{reason}: deleted {counted(count, 'dead letter')}"])
         elif style == "singer":
-            records = (text for _, text in letters.letters_in(database))
-            print_json_lines(letters.as_messages(records))
+            records = (text for _, text in dead_letters.letters_in(database))
+            print_json_lines(dead_letters.as_messages(records))
         else:
             notes = [*config.warnings_of(_given(files))]
             found = look_at(database, settings, ReplayChoice(), notes)
@@ -380,7 +380,7 @@ def forget(files: dict[str, Any]) -> None:
     """
     people = {tuple(one.known_by): one for one in people_in(sys.stdin, traces_of)}
     with _opened({**_NO_ACCOUNT, **files}, to_change=True) as (_, database):
-        counts = letters.forget_people(database, [*people])
+        counts = dead_letters.forget_people(database, [*people])
     print_lines(_forgotten([*people.values()], counts))
 
 
@@ -413,12 +413,12 @@ def print_health(files: dict[str, Any], max_age: float | None) -> None:
     The exit code is 3 if the last run failed, or if something is unusual, such as more dead letters
     than usual.
     """
-    from target_liveintent.reporting import verdict  # noqa: PLC0415 (a run does not need it)
+    from target_liveintent.reporting import headline  # noqa: PLC0415 (a run does not need it)
 
     with _opened(files) as (settings, database):
         limit = dt.timedelta(hours=max_age) if max_age else None
         overview = _overview(settings, database, limit)
-    print_lines([verdict.health_line(overview)])
+    print_lines([headline.health_line(overview)])
     if overview.causes:
         sys.exit(3)
 

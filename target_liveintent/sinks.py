@@ -10,7 +10,7 @@ from typing import Any
 from singer_sdk.exceptions import MissingKeyPropertiesError
 
 from target_liveintent.conversions.builder import lasting_keys
-from target_liveintent.conversions.model import Rejection
+from target_liveintent.conversions.event_model import Rejection
 from target_liveintent.mapping.stream_maps import Stream, StreamPlan
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.run.run import Run

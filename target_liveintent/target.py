@@ -21,7 +21,7 @@ from singer_sdk.target_base import Target
 
 from target_liveintent import __version__, config
 from target_liveintent.clock import SYSTEM_CLOCK
-from target_liveintent.conversions.model import DEAD_LETTERS
+from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.delivery.client import Client, DryClient
 from target_liveintent.delivery.pool import delivery_of
 from target_liveintent.delivery.refusals import Refusals

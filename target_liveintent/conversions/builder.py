@@ -1,7 +1,7 @@
 """Builds a conversion from a mapped record, or rejects the record: the definition of the rules.
 
-What this module says is what every record gets. `usual.py` does the same in less time for records
-in which nothing is odd.
+What this module says is what every record gets. `fast_path.py` does the same in less time for
+records in which nothing is odd.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from target_liveintent.conversions import coerce, model
+from target_liveintent.conversions import coerce, event_model
 from target_liveintent.privacy import redaction
 from target_liveintent.privacy.addresses import holds_address
 from target_liveintent.privacy.identity import (
@@ -102,7 +102,7 @@ class EventBuilder:
         now: float,
         left_out: Counter[str],
         violation: str | None = None,
-    ) -> model.Conversion | model.Rejection:
+    ) -> event_model.Conversion | event_model.Rejection:
         """Build the conversion of one mapped record, or reject the record.
 
         Args:
@@ -130,7 +130,9 @@ class EventBuilder:
                 _reject("missing_key", "event_id")
             values["event_time"] = self._event_time(columns, now)
             values |= self._required_values(columns)
-            expires_at = values["event_time"] + model.WINDOWS[values["source"]] - model.MARGIN
+            expires_at = (
+                values["event_time"] + event_model.WINDOWS[values["source"]] - event_model.MARGIN
+            )
             if now >= expires_at:
                 _reject("event_too_old", "event_time")
             for name in hashed:
@@ -142,13 +144,13 @@ class EventBuilder:
                 found = [name for name in coerce.IDENTIFYING if name in notes]
                 detail = f"the value of {' and of '.join(found)} cannot be used" if found else None
                 _reject("no_identity", None, detail)
-            event = model.event_of(values)
-            return model.Conversion(self.stream, event, expires_at, columns, identity.others)
+            event = event_model.event_of(values)
+            return event_model.Conversion(self.stream, event, expires_at, columns, identity.others)
         except _RejectedError as error:
             reason, field, detail = error.args
-            columns |= model.person_columns(identity.md5, identity.sha2, identity.others)
+            columns |= event_model.person_columns(identity.md5, identity.sha2, identity.others)
             redacted = redaction.redact_columns(columns)
-            return model.Rejection(self.stream, event_id, reason, field, redacted, detail)
+            return event_model.Rejection(self.stream, event_id, reason, field, redacted, detail)
 
     def reject_unmapped(
         self,
@@ -158,7 +160,7 @@ class EventBuilder:
         *,
         reason: str = "mapping_failed",
         event_id: Any = None,
-    ) -> model.Rejection:
+    ) -> event_model.Rejection:
         """Reject a record to which the map was not applied; only its keys are known.
 
         With the event ID that the map gives, if it gives one, the dead letter disappears when a
@@ -166,7 +168,7 @@ class EventBuilder:
         """
         event_id, _ = self._event_id({"event_id": event_id}, raw, raw, [])
         keys = {name: redaction.redact_value(raw[name]) for name in self._keys if name in raw}
-        return model.Rejection(self.stream, event_id, reason, field, {}, detail, keys)
+        return event_model.Rejection(self.stream, event_id, reason, field, {}, detail, keys)
 
     def _take_decision_id(self, columns: dict[str, Any]) -> list[str]:
         """Take a decision ID out of the page's URL, and clean the URL; return what to note.
@@ -246,7 +248,7 @@ class EventBuilder:
             _reject("invalid_event_time", "event_time", cause)
         if event_time < now - 1:
             return event_time
-        if event_time > now + model.MARGIN:
+        if event_time > now + event_model.MARGIN:
             _reject("event_in_future", "event_time")
         # The API requires a time before that of sending; a clock may be ahead by the margin.
         return int(now) - 1
@@ -297,6 +299,6 @@ def window_end(columns: Mapping[str, Any], defaults: EventDefaults) -> int | Non
     source = coerce.source(columns.get("source"))
     if source is None:
         source = defaults.source
-    window = model.WINDOWS.get(str(source), max(model.WINDOWS.values()))
-    end = event_time + window - model.MARGIN
+    window = event_model.WINDOWS.get(str(source), max(event_model.WINDOWS.values()))
+    end = event_time + window - event_model.MARGIN
     return end if end <= _LAST_TIME else None

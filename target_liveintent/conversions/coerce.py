@@ -20,7 +20,7 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
-from target_liveintent.conversions.model import DAY, WINDOWS
+from target_liveintent.conversions.event_model import DAY, WINDOWS
 from target_liveintent.files import word_table
 from target_liveintent.privacy.characters import INVISIBLE_CHARACTERS
 from target_liveintent.privacy.identity import IDENTITY_COLUMNS, is_placeholder

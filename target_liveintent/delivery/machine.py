@@ -10,7 +10,7 @@ pace.py says when the next request may start, and refusals.py whether the API re
 
 A batch is a flat list of *parts*: events that are sent together. At first it is one part. A request
 has the events of one part, and each batch has at most one request in flight. The table says what
-becomes of a part after its request (`Job`, model.py). *Halved* means that its halves take its place
+becomes of a part after its request (`Job`, batch.py). *Halved* means that its halves take its place
 in the list.
 
 | what happens | what becomes of the part |
@@ -45,10 +45,10 @@ import math
 from collections import deque
 from typing import NamedTuple
 
-from target_liveintent.conversions.model import Conversion, request_body
+from target_liveintent.conversions.event_model import Conversion, request_body
 from target_liveintent.delivery import api
 from target_liveintent.delivery.api import REPEATED, Answer, Verdict
-from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus, Job
+from target_liveintent.delivery.batch import Batch, BatchResult, DeliveryStatus, Job
 from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.refusals import MOST_SAMPLES, Refusals
 from target_liveintent.settings import Settings

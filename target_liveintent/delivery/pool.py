@@ -13,9 +13,9 @@ import threading
 from collections.abc import Callable
 
 from target_liveintent.clock import Clock
+from target_liveintent.delivery.batch import Batch, BatchResult, DeliveryStatus
 from target_liveintent.delivery.client import Client
 from target_liveintent.delivery.machine import DeliveryMachine, Request
-from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
 from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import DeliveryError

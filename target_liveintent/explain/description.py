@@ -14,7 +14,7 @@ import msgspec
 
 from target_liveintent.conversions.builder import lasting_keys
 from target_liveintent.conversions.coerce import FIELDS
-from target_liveintent.conversions.model import Conversion, Rejection, fingerprint
+from target_liveintent.conversions.event_model import Conversion, Rejection, fingerprint
 from target_liveintent.mapping.expressions import FILTER
 from target_liveintent.mapping.map_checks import (
     FROM_SETTINGS,

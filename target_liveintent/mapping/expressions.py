@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import simpleeval
 
-from target_liveintent.conversions.usual import compiled
+from target_liveintent.conversions.fast_path import compiled
 from target_liveintent.mapping.functions import FUNCTIONS, getter, walk
 from target_liveintent.mapping.reading import Path, Reading
 

@@ -22,8 +22,8 @@ import simpleeval
 from target_liveintent.conversions import coerce
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.coerce import COLUMNS
-from target_liveintent.conversions.model import Conversion, Rejection
-from target_liveintent.conversions.usual import odd_record, usual_way
+from target_liveintent.conversions.event_model import Conversion, Rejection
+from target_liveintent.conversions.fast_path import odd_record, usual_way
 from target_liveintent.errors import ConfigurationError, StreamMappingError
 from target_liveintent.mapping.expressions import FILTER, Compiler, Expression, Row
 from target_liveintent.mapping.functions import coalesce

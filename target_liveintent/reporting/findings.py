@@ -9,7 +9,7 @@ import msgspec
 
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.history import DIGESTED, FAILED, STOPPED, RunRecord, Unusual
-from target_liveintent.reporting.usual import age_words, percent
+from target_liveintent.reporting.usual_range import age_words, percent
 from target_liveintent.run.amounts import counted
 from target_liveintent.run.counts import ALL_SOURCES, StreamCounts
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from target_liveintent.conversions.model import DAY, DEAD_LETTERS
+from target_liveintent.conversions.event_model import DAY, DEAD_LETTERS
 from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.run.amounts import counted
 from target_liveintent.run.counts import RunCounts, StreamCounts, add

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 
 from target_liveintent.clock import Clock
-from target_liveintent.delivery.model import DeliveryStatus
+from target_liveintent.delivery.batch import DeliveryStatus
 from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.reporting.history import Unusual
 from target_liveintent.reporting.rules import RULES

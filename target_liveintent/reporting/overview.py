@@ -17,7 +17,7 @@ import msgspec
 from target_liveintent.reporting.findings import Cause, advise, causes_of, changes_of
 from target_liveintent.reporting.history import SCHEDULED, USUAL, History, RunRecord, total_of
 from target_liveintent.reporting.rules import unusual_now
-from target_liveintent.reporting.usual import (
+from target_liveintent.reporting.usual_range import (
     HIGH,
     LOW,
     Number,

@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 from target_liveintent.files import replace_file
 from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.reasons import REASONS
-from target_liveintent.reporting import usual, verdict
+from target_liveintent.reporting import headline, usual_range
 from target_liveintent.reporting.overview import CONVERSIONS, Compared, DayOfRuns, Overview, Point
 from target_liveintent.run.amounts import counted, money
 from target_liveintent.run.counts import FIELDS
@@ -58,9 +58,9 @@ def _rendered(template: str, overview: Overview) -> str:
     return environment.get_template(template).render(
         overview=overview,
         zone=overview.as_of.tzinfo,
-        verdict=verdict.verdict_of(overview),
-        say=verdict,
-        words=usual,
+        verdict=headline.verdict_of(overview),
+        say=headline,
+        words=usual_range,
         chart_of=chart_of,
         charts=charts,
         counted=counted,

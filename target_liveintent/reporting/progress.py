@@ -7,7 +7,7 @@ import logging
 from typing import IO, Any
 
 from target_liveintent.clock import Clock
-from target_liveintent.delivery.model import DeliveryStatus
+from target_liveintent.delivery.batch import DeliveryStatus
 from target_liveintent.run.counts import ReservedByOther, RunCounts
 
 _REDRAW = 0.5

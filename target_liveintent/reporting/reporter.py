@@ -6,7 +6,7 @@ import logging
 from typing import IO
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
-from target_liveintent.delivery.model import DeliveryStatus
+from target_liveintent.delivery.batch import DeliveryStatus
 from target_liveintent.errors import RunError
 from target_liveintent.reporting import rules, summary
 from target_liveintent.reporting.history import (

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.history import STOPPED, USUAL, Day, History, RunRecord, Unusual
-from target_liveintent.reporting.usual import (
+from target_liveintent.reporting.usual_range import (
     Case,
     Range,
     case_of,

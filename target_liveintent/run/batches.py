@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Iterable
 
 from target_liveintent.clock import Clock
-from target_liveintent.conversions.model import Conversion
-from target_liveintent.delivery.model import Batch
+from target_liveintent.conversions.event_model import Conversion
+from target_liveintent.delivery.batch import Batch
 from target_liveintent.store.ledger import Claim
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
-from target_liveintent.conversions import model
+from target_liveintent.conversions import event_model
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.coerce import WatchedZone, shape, text
 from target_liveintent.mapping.stream_maps import RecordConverter, Stream, StreamPlan
@@ -110,7 +110,7 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
     def _note_zone_use(self) -> None:
         self.zone_uses += 1
 
-    def reject(self, rejection: model.Rejection) -> None:
+    def reject(self, rejection: event_model.Rejection) -> None:
         """Count a dead letter, and what its event time or its source is like if it is the cause."""
         self.rejected[rejection.reason] += 1
         held = None
@@ -122,27 +122,30 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
         if held is not None and (cause in self.causes or len(self.causes) < _MOST_CAUSES):
             self.causes[cause] += 1
 
-    def deliver(self, events: Sequence[model.Event], sent_at: Sequence[float]) -> None:
+    def deliver(self, events: Sequence[event_model.Event], sent_at: Sequence[float]) -> None:
         """Count events that LiveIntent has, each with the Unix time at which it was sent."""
         self.delivered += len(events)
         ages = [at - event.event_time for event, at in zip(events, sent_at, strict=True)]
         ages.sort()
         self.within_an_hour += bisect.bisect_right(ages, HOUR)
-        self.within_a_day += bisect.bisect_right(ages, model.DAY)
-        self.within_two_days += bisect.bisect_right(ages, 2 * model.DAY)
-        by_source: defaultdict[str, list[model.Event]] = defaultdict(list)
+        self.within_a_day += bisect.bisect_right(ages, event_model.DAY)
+        self.within_two_days += bisect.bisect_right(ages, 2 * event_model.DAY)
+        by_source: defaultdict[str, list[event_model.Event]] = defaultdict(list)
         for event in events:
             by_source[event.source].append(event)
         for source, found in by_source.items():
             self._cover(source, found)
 
-    def _cover(self, source: str, events: Sequence[model.Event]) -> None:
+    def _cover(self, source: str, events: Sequence[event_model.Event]) -> None:
         known = self.coverage.setdefault(source, dict.fromkeys(("events", *FIELDS), 0))
         # The values of each field, which take half the time of the fields of each event.
         fields: dict[str, Sequence[Any]] = {"decision_id": [one.decision_id for one in events]}
         users = [one.user_data for one in events]
         purchases = [one.purchase_data for one in events]
-        for struct, objects in ((model.UserData, users), (model.PurchaseData, purchases)):
+        for struct, objects in (
+            (event_model.UserData, users),
+            (event_model.PurchaseData, purchases),
+        ):
             values = zip(*map(msgspec.structs.astuple, objects), strict=True)
             fields |= zip(struct.__struct_fields__, values, strict=True)
         lacking = {name: 0 if all(found) else found.count(None) for name, found in fields.items()}
@@ -228,10 +231,10 @@ class _DecisionIdConverter(RecordConverter):
 
     def convert(
         self, record: dict[str, Any], violation: str | None = None
-    ) -> model.Conversion | model.Rejection | None:
+    ) -> event_model.Conversion | event_model.Rejection | None:
         """Convert a record, and compare the event's decision ID with the other IDs."""
         result, own_ids = super().convert(record, violation), self._counts.own_ids
-        if isinstance(result, model.Conversion) and result.event.decision_id is not None:
+        if isinstance(result, event_model.Conversion) and result.event.decision_id is not None:
             self._counts.decision_ids += 1
             event = result.event
             ids: dict[str, Any] = {key: text(record.get(key)) for key in self._keys}
@@ -273,7 +276,7 @@ class RunCounts:
     ) -> None:
         self._streams: defaultdict[str, StreamCounts] = defaultdict(StreamCounts)
         # Events and their times of sending, by stream, that `streams` does not count yet.
-        self._delivered: dict[str, tuple[list[model.Event], list[float]]] = {}
+        self._delivered: dict[str, tuple[list[event_model.Event], list[float]]] = {}
         self._uncounted = 0
         self.requests = self.retries = self.throttled = 0
         self.unproven = 0  # Dead letters of refused events that nothing was left to compare with.
@@ -286,7 +289,9 @@ class RunCounts:
         """Return the figures of one stream, to add to them; they are made when first asked for."""
         return self._streams[stream]
 
-    def deliver(self, stream: str, events: Sequence[model.Event], sent_at: Sequence[float]) -> None:
+    def deliver(
+        self, stream: str, events: Sequence[event_model.Event], sent_at: Sequence[float]
+    ) -> None:
         """Count events that LiveIntent has, each with the Unix time at which it was sent.
 
         Those of several batches are counted at once, which takes half of the time.
@@ -327,7 +332,7 @@ class RunCounts:
     @property
     def is_replay(self) -> bool:
         """Whether the run read dead letters, which are not mapped, and nothing else."""
-        return self.streams.keys() == {model.DEAD_LETTERS}
+        return self.streams.keys() == {event_model.DEAD_LETTERS}
 
     @property
     def seconds(self) -> float:

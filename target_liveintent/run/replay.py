@@ -11,13 +11,13 @@ import msgspec
 
 from target_liveintent.conversions.builder import EventBuilder, window_end
 from target_liveintent.conversions.coerce import OPTIONAL, Unusable, positive_integer
-from target_liveintent.conversions.model import DEAD_LETTERS, Conversion, Rejection
+from target_liveintent.conversions.event_model import DEAD_LETTERS, Conversion, Rejection
 from target_liveintent.mapping.stream_maps import RecordConverter, StreamPlan
 from target_liveintent.privacy.identity import Identity
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
 from target_liveintent.settings import Settings
-from target_liveintent.store.letters import PROPERTIES
+from target_liveintent.store.dead_letters import PROPERTIES
 
 _JUDGED_AGAIN = "event_too_old"
 """The reason of events that are sent if the window is open with the settings of the replay."""

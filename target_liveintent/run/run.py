@@ -13,8 +13,8 @@ from typing import NamedTuple, Protocol, TypeVar
 import msgspec
 
 from target_liveintent.clock import Clock
-from target_liveintent.conversions.model import DEAD_LETTERS, Conversion, Rejection
-from target_liveintent.delivery.model import BatchResult, DeliveryStatus
+from target_liveintent.conversions.event_model import DEAD_LETTERS, Conversion, Rejection
+from target_liveintent.delivery.batch import BatchResult, DeliveryStatus
 from target_liveintent.delivery.pool import DeliveryPool
 from target_liveintent.errors import DeliveryError, StorageError, TooManyRejectedError
 from target_liveintent.reasons import NEVER_TAKEN, REASONS

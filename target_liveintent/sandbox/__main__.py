@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from target_liveintent.sandbox.cli import main
+from target_liveintent.sandbox.command import main
 
 main(prog_name="liveintent-sandbox")

@@ -21,7 +21,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope, Send
 from typing_extensions import Self
 
-from target_liveintent.sandbox import page
+from target_liveintent.sandbox import state_page
 from target_liveintent.sandbox.contract import Contract
 from target_liveintent.sandbox.store import Store
 
@@ -178,14 +178,14 @@ class Sandbox(Store):
         return Response(status_code=204)
 
     async def _show_page(self, request: Request) -> Response:
-        return page.index(request, self, self._contract.customer_id)
+        return state_page.index(request, self, self._contract.customer_id)
 
     async def _show_batch(self, request: Request) -> Response:
         number = request.path_params["number"]
         found = next((one for one in self.requests if one.number == number), None)
         if found is None:
             raise HTTPException(404, "the sandbox has no such batch, or no longer has it")
-        return page.response(request, "batch.html", {"batch": found})
+        return state_page.response(request, "batch.html", {"batch": found})
 
 
 class _Drop(Response):

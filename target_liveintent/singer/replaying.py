@@ -7,13 +7,13 @@ from typing import IO, Any
 
 import msgspec
 
-from target_liveintent.conversions.model import DEAD_LETTERS, LetterKey
+from target_liveintent.conversions.event_model import DEAD_LETTERS, LetterKey
 from target_liveintent.errors import AllRefusedError, InputError
 from target_liveintent.run.replay import ReplayConverter
 from target_liveintent.run.run import Run
 from target_liveintent.settings import Settings
 from target_liveintent.singer.reader import Message, MessageReader, decode_object
-from target_liveintent.store.letters import imported, letters_in
+from target_liveintent.store.dead_letters import imported, letters_in
 from target_liveintent.store.run_store import RunStore
 
 _MOST_REFUSED = 100

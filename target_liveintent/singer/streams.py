@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from singer_sdk.exceptions import InvalidJSONSchema
 
-from target_liveintent.conversions.model import DEAD_LETTERS
+from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.errors import InputError, StreamMappingError
 from target_liveintent.mapping import map_checks
 from target_liveintent.mapping.stream_maps import (

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from target_liveintent import __version__
-from target_liveintent.conversions.model import DEAD_LETTERS
+from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.delivery.refusals import MOST_UNPROVEN_OF_NONE
 from target_liveintent.errors import AllRefusedError, RunError, StorageError, TooManyRejectedError
 from target_liveintent.explain import description

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions.coerce import unix_time
-from target_liveintent.conversions.model import DEAD_LETTERS, Conversion, Rejection
+from target_liveintent.conversions.event_model import DEAD_LETTERS, Conversion, Rejection
 from target_liveintent.delivery.client import Client, DryClient
 from target_liveintent.delivery.pool import delivery_of
 from target_liveintent.delivery.refusals import Refusals
@@ -30,8 +30,8 @@ from target_liveintent.run_id import new_run_id
 from target_liveintent.spark.options import Job
 from target_liveintent.spark.outcomes import DELIVERED, SCHEMA, Attempt, FactTable
 from target_liveintent.spark.rows import read_ahead, rows_of
+from target_liveintent.store.dead_letters import letter_of
 from target_liveintent.store.ledger import Claim
-from target_liveintent.store.letters import letter_of
 from target_liveintent.store.run_store import TASK, DryStore, RunStore, empty_store, open_store
 
 LOGGER = logging.getLogger("target_liveintent.spark")

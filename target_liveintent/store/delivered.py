@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 
 from target_liveintent.conversions.coerce import exact
-from target_liveintent.conversions.model import Conversion
+from target_liveintent.conversions.event_model import Conversion
 from target_liveintent.settings import Account
 from target_liveintent.store.database import Database
+from target_liveintent.store.dead_letters import storable, stored_id, stored_stream, utc
 from target_liveintent.store.layout import Row
-from target_liveintent.store.letters import storable, stored_id, stored_stream, utc
 
 DELIVERED_EVENTS = "liveintent_delivered"
 """The name of the stream that the command `delivered` prints; it is for databases."""

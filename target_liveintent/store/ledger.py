@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
-from target_liveintent.conversions.model import Conversion, fingerprint
+from target_liveintent.conversions.event_model import Conversion, fingerprint
 from target_liveintent.privacy.addresses import scrub
 from target_liveintent.settings import Account
 

@@ -16,16 +16,16 @@ from typing import Any
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions.coerce import Unusable, amount, currency_code, exact
-from target_liveintent.conversions.model import DAY, Conversion, LetterKey, Rejection
+from target_liveintent.conversions.event_model import DAY, Conversion, LetterKey, Rejection
 from target_liveintent.errors import StorageError
 from target_liveintent.reasons import REASONS
 from target_liveintent.settings import Settings
 from target_liveintent.store import ledger
 from target_liveintent.store.database import Answers, Database, Then, Waiting
+from target_liveintent.store.dead_letters import DeadLetter, keys_of, letter_of
 from target_liveintent.store.delivered import delivered_row
 from target_liveintent.store.layout import DEAD_LETTER, DELIVERED, RESERVATION, Row, Step
 from target_liveintent.store.ledger import HASH_BYTES, TIME_BYTES, Claim, Ledger
-from target_liveintent.store.letters import DeadLetter, keys_of, letter_of
 from target_liveintent.store.sqlite import IN_MEMORY, SqliteStore
 
 LAPSE = 30

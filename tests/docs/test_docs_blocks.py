@@ -16,7 +16,7 @@ from needs import not_installed
 
 from target_liveintent import config
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.conversions.event_model import Conversion, Rejection
 from target_liveintent.mapping.map_checks import lacking_for_events
 from target_liveintent.mapping.stream_maps import RecordConverter, Stream, StreamMaps
 from target_liveintent.privacy.suppression import Suppressions

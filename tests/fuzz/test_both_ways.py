@@ -19,7 +19,7 @@ from unit_support import LI_DID, MD5, NOW, SHA2, convert_both_ways, sha256, supp
 
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.coerce import FIELDS
-from target_liveintent.conversions.model import Conversion
+from target_liveintent.conversions.event_model import Conversion
 from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, RecordConverter, StreamMaps
 from target_liveintent.privacy.identity import NORMALIZATIONS
 from target_liveintent.settings import EventDefaults

@@ -18,9 +18,9 @@ from run_counts import Counts, RunCounts
 from typing_extensions import Self
 
 from target_liveintent.config import settings_of
-from target_liveintent.conversions.model import DEAD_LETTERS
+from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.run_id import new_run_id
-from target_liveintent.store.letters import imported
+from target_liveintent.store.dead_letters import imported
 from target_liveintent.store.run_store import open_store
 
 Message = dict[str, Any]

@@ -13,7 +13,7 @@ from meltano_support import ROOT, Project, blocks, project_of, replayed_shop
 from preset_records import Sample, sample
 
 from target_liveintent.sandbox import Sandbox
-from target_liveintent.store.letters import as_messages as letters_as_messages
+from target_liveintent.store.dead_letters import as_messages as letters_as_messages
 
 pytestmark = pytest.mark.meltano
 

@@ -19,15 +19,15 @@ from unit_support import databases_closed
 from target_liveintent import cli
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.conversions.event_model import Conversion, Rejection
 from target_liveintent.delivery.api import Answer, Verdict
+from target_liveintent.delivery.batch import Batch, BatchResult
 from target_liveintent.delivery.client import Client
-from target_liveintent.delivery.model import Batch, BatchResult
 from target_liveintent.privacy.identity import hashes_of, identify
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.singer.reader import decode_message
+from target_liveintent.store.dead_letters import letter_of
 from target_liveintent.store.ledger import Ledger
-from target_liveintent.store.letters import letter_of
 from target_liveintent.store.run_store import open_store
 from target_liveintent.target import TargetLiveIntent
 

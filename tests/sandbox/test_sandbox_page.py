@@ -9,7 +9,7 @@ import pytest
 from sandbox_support import TOKEN, Call, Post, event, events
 
 from target_liveintent.sandbox import Sandbox
-from target_liveintent.sandbox.page import MASK, mask_addresses
+from target_liveintent.sandbox.state_page import MASK, mask_addresses
 
 ADDRESS = "jane.doe@example.com"
 STATIC = ("/static/style.css", "/static/page.js")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from simulated_feed import Feed
     from simulated_plan import Plan
 
-    from target_liveintent.conversions.model import Conversion
+    from target_liveintent.conversions.event_model import Conversion
 
 FAILURES = {"500": 500, "502": 502, "504": 504, "503": 503, "429": 429, "408": 408}
 """The failures that have a status. Others are `reset` (no connection), `silence` (nothing comes

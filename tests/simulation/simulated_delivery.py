@@ -18,8 +18,8 @@ from simulated_feed import EPOCH
 
 from target_liveintent.clock import Clock
 from target_liveintent.delivery.api import Answer, Verdict
+from target_liveintent.delivery.batch import DeliveryStatus
 from target_liveintent.delivery.machine import DeliveryMachine, Request
-from target_liveintent.delivery.model import DeliveryStatus
 from target_liveintent.delivery.pool import DeliveryPool
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from simulated_plan import Ending
     from simulation import Checks
 
-    from target_liveintent.delivery.model import Batch, BatchResult
+    from target_liveintent.delivery.batch import Batch, BatchResult
 
 STARVED = Reply(0.0, Answer(Verdict.STARVED, "no file descriptors are left"), [])
 

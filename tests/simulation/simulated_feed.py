@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from target_liveintent.conversions.model import Conversion, Event, Rejection, event_of
+from target_liveintent.conversions.event_model import Conversion, Event, Rejection, event_of
 
 if TYPE_CHECKING:
     from simulated_plan import Plan

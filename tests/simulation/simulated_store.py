@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from simulated_feed import Key
     from simulation import Checks
 
-    from target_liveintent.conversions.model import Conversion, Rejection
+    from target_liveintent.conversions.event_model import Conversion, Rejection
 
 LetterName = tuple[str, str]
 """What identifies a dead letter: stream and event ID."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from simulated_feed import Key, Record, event_key, place_of
 
-from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.conversions.event_model import Conversion, Rejection
 from target_liveintent.reasons import NEVER_TAKEN, REASONS
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from simulated_plan import Plan
     from simulated_store import SimulatedDatabase
 
-    from target_liveintent.delivery.model import Batch
+    from target_liveintent.delivery.batch import Batch
 
 SILENT_INTERVALS = 2
 """Times `flush_interval_seconds` without a batch after which the input is as good as over."""

@@ -9,7 +9,7 @@ from simulated_feed import event_key, place_of, place_of_state
 from simulation_facts import SILENT_INTERVALS, require
 from simulation_requests import STOP_SECONDS
 
-from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.conversions.event_model import Conversion, Rejection
 from target_liveintent.errors import (
     AccessDeniedError,
     AllRefusedError,
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from simulated_store import Letter
     from simulation_facts import Facts
 
+    from target_liveintent.delivery.batch import Batch, BatchResult
     from target_liveintent.delivery.machine import Request
-    from target_liveintent.delivery.model import Batch, BatchResult
     from target_liveintent.run.counts import RunCounts
 
 MOST_FAULTS = 10

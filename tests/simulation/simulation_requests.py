@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from simulated_api import Reply
     from simulation_facts import Facts
 
-    from target_liveintent.conversions.model import Conversion
+    from target_liveintent.conversions.event_model import Conversion
     from target_liveintent.delivery.machine import Request
 
 MOST_EVENTS = 100

@@ -10,8 +10,8 @@ from unittest import mock
 import pytest
 from simulation import violation_in
 
+from target_liveintent.delivery.batch import BatchResult, Job
 from target_liveintent.delivery.machine import DeliveryMachine
-from target_liveintent.delivery.model import BatchResult, Job
 from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.run import run
@@ -25,7 +25,7 @@ from target_liveintent.store.run_store import RunStore
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from target_liveintent.delivery.model import Batch
+    from target_liveintent.delivery.batch import Batch
     from target_liveintent.store.ledger import Claim
 
 MOST_HISTORIES = 500

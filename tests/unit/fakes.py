@@ -11,10 +11,10 @@ from unit_support import ACCOUNT, NOW
 
 from target_liveintent.clock import Clock
 from target_liveintent.config import settings_of
-from target_liveintent.conversions.model import Conversion, Rejection, event_of
+from target_liveintent.conversions.event_model import Conversion, Rejection, event_of
 from target_liveintent.delivery.api import Answer, Verdict
+from target_liveintent.delivery.batch import Batch, BatchResult, DeliveryStatus
 from target_liveintent.delivery.machine import DeliveryMachine, Request
-from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
 from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import StorageError

@@ -20,14 +20,14 @@ from unit_support import ACCOUNT, MD5, NOW, SHA2, conversion, md5, order, reject
 
 from target_liveintent import cli
 from target_liveintent.config import settings_by_group, settings_of
-from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.conversions.event_model import Conversion, Rejection
 from target_liveintent.errors import ConfigurationError, InputError
 from target_liveintent.explain.description import Explanation
 from target_liveintent.mapping.presets import PRESETS, preset_text
 from target_liveintent.printing import json_text, lines_of, printable
 from target_liveintent.run.replay import ReplayChoice
+from target_liveintent.store.dead_letters import letters_in
 from target_liveintent.store.delivered import COLUMNS
-from target_liveintent.store.letters import letters_in
 from target_liveintent.store.run_store import open_for_reading, open_store
 from target_liveintent.target import TargetLiveIntent
 

@@ -13,7 +13,7 @@ import pytest
 from singer_sdk.exceptions import MissingKeyPropertiesError
 from unit_support import databases_closed
 
-from target_liveintent.conversions import model
+from target_liveintent.conversions import event_model
 from target_liveintent.errors import InputError, StreamMappingError
 from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, Stream, StreamPlan
 from target_liveintent.privacy.suppression import Suppressions
@@ -170,7 +170,7 @@ def test_a_customer_number_as_event_id(
     size: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each order that is lost counts once, however the orders are batched; equal rows do not."""
-    monkeypatch.setattr(model, "_SHARED", range(10**9))  # Without chance.
+    monkeypatch.setattr(event_model, "_SHARED", range(10**9))  # Without chance.
     mapped = {"event_id": "customer", "value": "id", "event_time": "event_time", "email": "email"}
     target = started(stream_maps={"orders": mapped}, batch_size_rows=size)
     orders = [{**recent(), "id": n, "customer": n % 4} for n in range(20)]

@@ -16,14 +16,14 @@ import pytest
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.coerce import FIELDS
-from target_liveintent.conversions.model import DEAD_LETTERS, Conversion, Rejection
-from target_liveintent.conversions.usual import usual_way
+from target_liveintent.conversions.event_model import DEAD_LETTERS, Conversion, Rejection
+from target_liveintent.conversions.fast_path import usual_way
 from target_liveintent.mapping.stream_maps import RecordConverter
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.run.replay import to_replay
 from target_liveintent.settings import EventDefaults
 from target_liveintent.singer.reader import decode_object
-from target_liveintent.store.letters import letter_of
+from target_liveintent.store.dead_letters import letter_of
 
 NOW = 1_785_600_000.0
 """2026-08-01T16:00:00Z: the clock of these tests."""

@@ -28,7 +28,7 @@ from unit_support import (
     suppressing,
 )
 
-from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.conversions.event_model import Conversion, Rejection
 from target_liveintent.reasons import REASONS
 
 REJECTED: list[tuple[str, str, list[Any]]] = [

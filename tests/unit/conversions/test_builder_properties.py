@@ -29,12 +29,12 @@ from unit_support import (
 )
 
 from target_liveintent.conversions.coerce import FIELDS
-from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.conversions.event_model import Conversion, Rejection
 from target_liveintent.reasons import REASONS
 from target_liveintent.sandbox.contract import broken_rules
 from target_liveintent.settings import EventDefaults
 from target_liveintent.singer.reader import decode_object
-from target_liveintent.store.letters import letter_of
+from target_liveintent.store.dead_letters import letter_of
 
 NAMES = [field.name for field in FIELDS]
 ADDED = {"reason", "field", "stream", "time", "run_id", "detail", "scrubbed", "written_for"}

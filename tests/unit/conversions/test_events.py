@@ -31,8 +31,8 @@ from unit_support import (
 
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.coerce import FIELDS
-from target_liveintent.conversions.model import DEAD_LETTERS, Rejection, request_body
-from target_liveintent.store.letters import letter_of
+from target_liveintent.conversions.event_model import DEAD_LETTERS, Rejection, request_body
+from target_liveintent.store.dead_letters import letter_of
 
 HASHED = {"md5": MD5, "sha2": SHA2}
 SHOP = "https://shop.example/"

@@ -27,8 +27,8 @@ from fakes import (
 from unit_support import NOW
 
 from target_liveintent.delivery.api import Answer, Verdict
+from target_liveintent.delivery.batch import Batch, BatchResult
 from target_liveintent.delivery.machine import Request
-from target_liveintent.delivery.model import Batch, BatchResult
 from target_liveintent.errors import AllRefusedError, OutageError
 
 

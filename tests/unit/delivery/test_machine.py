@@ -22,8 +22,8 @@ from fakes import (
 from unit_support import NOW
 
 from target_liveintent.delivery.api import Answer, Verdict
+from target_liveintent.delivery.batch import Batch, BatchResult, DeliveryStatus
 from target_liveintent.delivery.machine import DeliveryMachine, Request
-from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import AccessDeniedError, AllRefusedError, DeliveryError, OutageError
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from target_liveintent.clock import Clock
-    from target_liveintent.delivery.model import BatchResult
+    from target_liveintent.delivery.batch import BatchResult
 
     PoolOf = Callable[..., DeliveryPool]
 

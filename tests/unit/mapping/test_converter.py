@@ -13,7 +13,7 @@ from preset_records import sample
 from unit_support import ADDRESS, DEFAULTS, MD5, NOW, TIME, convert_both_ways
 
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.conversions.event_model import Conversion, Rejection
 from target_liveintent.mapping import expressions
 from target_liveintent.mapping.presets import PRESETS, preset_columns
 from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, RecordConverter, StreamMaps

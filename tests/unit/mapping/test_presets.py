@@ -16,7 +16,7 @@ from unit_support import BARE, NOW, convert_both_ways
 from target_liveintent.config import problems
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.coerce import FIELDS
-from target_liveintent.conversions.model import Conversion
+from target_liveintent.conversions.event_model import Conversion
 from target_liveintent.mapping import presets
 from target_liveintent.mapping.map_checks import misread_columns, misspelled
 from target_liveintent.mapping.presets import NULL_VALUES, PRESETS, likely_preset

@@ -7,8 +7,8 @@ import pytest
 from reporting_support import NAMES, NOW, TODAY, at, daily, overview, run, shop
 
 from target_liveintent.reporting.findings import NO_RUN, advise
+from target_liveintent.reporting.headline import top_period, verdict_of
 from target_liveintent.reporting.history import FAILED, Unusual
-from target_liveintent.reporting.verdict import top_period, verdict_of
 from target_liveintent.run.counts import ALL_SOURCES, FIELDS, StreamCounts
 
 HOUR, MINUTE = dt.timedelta(hours=1), dt.timedelta(minutes=1)

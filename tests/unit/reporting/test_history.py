@@ -18,7 +18,7 @@ from reporting_support import on as at
 from syrupy.assertion import SnapshotAssertion
 from unit_support import DAY, MD5, SETTINGS, TIME
 
-from target_liveintent.conversions.model import DEAD_LETTERS
+from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.privacy.redaction import hide_token
 from target_liveintent.reporting.history import (
     BACKFILL,

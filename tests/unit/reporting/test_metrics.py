@@ -8,7 +8,7 @@ import pytest
 from fakes import FakeClock
 from prometheus_client.parser import text_string_to_metric_families
 
-from target_liveintent.delivery.model import DeliveryStatus
+from target_liveintent.delivery.batch import DeliveryStatus
 from target_liveintent.reporting.history import Unusual
 from target_liveintent.reporting.metrics import METRICS, MetricsFile
 from target_liveintent.reporting.rules import RULES

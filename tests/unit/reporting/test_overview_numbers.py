@@ -15,7 +15,7 @@ from reporting_support import run as entry
 
 from target_liveintent.reporting.history import RunRecord
 from target_liveintent.reporting.overview import Overview
-from target_liveintent.reporting.usual import Range
+from target_liveintent.reporting.usual_range import Range
 from target_liveintent.run.counts import StreamCounts
 
 Runs = list["RunRecord"]

@@ -26,11 +26,11 @@ from reporting_support import (
 from syrupy.assertion import SnapshotAssertion
 
 from target_liveintent.privacy.redaction import hide_token
+from target_liveintent.reporting.headline import health_line
 from target_liveintent.reporting.history import RunRecord, Unusual
 from target_liveintent.reporting.page import as_lines, chart_of, page, write_page
 from target_liveintent.reporting.rules import RULES
-from target_liveintent.reporting.usual import Range
-from target_liveintent.reporting.verdict import health_line
+from target_liveintent.reporting.usual_range import Range
 from target_liveintent.run.counts import StreamCounts
 
 DENIED = {"ending": "failed", "message": "the API denied access (401): renew the token"}

@@ -8,7 +8,7 @@ import pytest
 from fakes import FakeClock
 from unit_support import NOW
 
-from target_liveintent.delivery.model import DeliveryStatus
+from target_liveintent.delivery.batch import DeliveryStatus
 from target_liveintent.reporting.progress import Progress
 from target_liveintent.run.counts import ReservedByOther, RunCounts
 

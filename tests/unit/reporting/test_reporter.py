@@ -13,7 +13,7 @@ from reporting_support import ACCOUNT, MadeUpRun, reporter
 from unit_support import DAY
 
 from target_liveintent.config import settings_of
-from target_liveintent.delivery.model import DeliveryStatus
+from target_liveintent.delivery.batch import DeliveryStatus
 from target_liveintent.reporting.history import DONE, FAILED, Ending, History, read_history
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.store.run_store import open_for_reading, open_store

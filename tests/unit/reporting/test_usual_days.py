@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from target_liveintent.reporting import usual as words
-from target_liveintent.reporting.usual import Range, chance_of_so_few
+from target_liveintent.reporting import usual_range as words
+from target_liveintent.reporting.usual_range import Range, chance_of_so_few
 
 
 def test_the_chance_of_so_few() -> None:

@@ -9,13 +9,13 @@ from decimal import Decimal
 import pytest
 from reporting_support import NOW, overview, random_runs, readable
 
-from target_liveintent.reporting.page import as_lines, page
-from target_liveintent.reporting.verdict import (
+from target_liveintent.reporting.headline import (
     EVERYTHING_USUAL,
     NO_PROBLEM,
     health_line,
     verdict_of,
 )
+from target_liveintent.reporting.page import as_lines, page
 
 
 def _check(seed: int) -> None:

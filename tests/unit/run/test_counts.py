@@ -9,7 +9,7 @@ from fakes import FakeClock
 from syrupy.assertion import SnapshotAssertion
 from unit_support import conversion, order
 
-from target_liveintent.conversions.model import DAY, DEAD_LETTERS
+from target_liveintent.conversions.event_model import DAY, DEAD_LETTERS
 from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
 from target_liveintent.reporting import summary
 from target_liveintent.run.amounts import Amount

@@ -9,7 +9,7 @@ from unit_support import DEFAULTS, LI_DID, NOW, TIME, order, rejection
 
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.coerce import Unusable
-from target_liveintent.conversions.model import Conversion
+from target_liveintent.conversions.event_model import Conversion
 from target_liveintent.mapping.stream_maps import Stream, StreamPlan
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import NO_IDENTITY, REASONS

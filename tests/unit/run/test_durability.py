@@ -9,7 +9,7 @@ import pytest
 from fakes import FakeRun, deliver_all, read, refuse, reject, rejection, send
 from unit_support import NOW
 
-from target_liveintent.delivery.model import BatchResult
+from target_liveintent.delivery.batch import BatchResult
 from target_liveintent.errors import StorageError, TooManyRejectedError
 
 # The order

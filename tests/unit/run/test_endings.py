@@ -3,7 +3,7 @@
 import pytest
 from fakes import FakeClock, FakeDelivery, FakeRun, deliver_all, event, read, refuse, send
 
-from target_liveintent.delivery.model import BatchResult
+from target_liveintent.delivery.batch import BatchResult
 from target_liveintent.errors import DeliveryError, OutageError, TooManyRejectedError
 
 

@@ -10,12 +10,12 @@ import pytest
 from fakes import FakeRun, refuse
 from unit_support import DAY, NOW, SETTINGS, md5, sha256, suppressing
 
-from target_liveintent.conversions.model import DEAD_LETTERS, Conversion, LetterKey, Rejection
+from target_liveintent.conversions.event_model import DEAD_LETTERS, Conversion, LetterKey, Rejection
 from target_liveintent.errors import AllRefusedError
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.run.replay import ReplayChoice, ReplayConverter, to_replay
 from target_liveintent.singer.replaying import replay_letters
-from target_liveintent.store.letters import letter_of
+from target_liveintent.store.dead_letters import letter_of
 
 NOBODY = Suppressions(None)
 GOOD = {

@@ -3,7 +3,7 @@
 import pytest
 from fakes import FakeRun, deliver_all, event, read
 
-from target_liveintent.delivery.model import BatchResult, DeliveryStatus
+from target_liveintent.delivery.batch import BatchResult, DeliveryStatus
 from target_liveintent.errors import DeliveryError
 from target_liveintent.run.counts import ReservedByOther, RunCounts
 

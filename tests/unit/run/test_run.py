@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from fakes import FakeRun, deliver_all, event, read, refuse, reject, rejection, send
 
-from target_liveintent.conversions.model import DEAD_LETTERS, Rejection
-from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
+from target_liveintent.conversions.event_model import DEAD_LETTERS, Rejection
+from target_liveintent.delivery.batch import Batch, BatchResult, DeliveryStatus
 from target_liveintent.errors import TooManyRejectedError
 from target_liveintent.reporting import summary
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from target_liveintent.explain import description as explanation
-from target_liveintent.reporting import letters, overview
+from target_liveintent.reporting import letter_groups, overview
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
 INTERNAL = [explanation.Explained]
@@ -20,7 +20,7 @@ INTERNAL = [explanation.Explained]
     ("model", "name", "others"),
     [
         (explanation, "an explanation", set()),
-        (letters, "dead letters", {*letters.PROSPECTS}),
+        (letter_groups, "dead letters", {*letter_groups.PROSPECTS}),
         (overview, "a report", {*overview.FIGURES}),
     ],
     ids=["explanation", "letters", "report"],

@@ -10,11 +10,11 @@ import msgspec
 import pytest
 from unit_support import SETTINGS
 
-from target_liveintent.conversions.model import DEAD_LETTERS
+from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.errors import InputError
 from target_liveintent.settings import Settings
 from target_liveintent.singer.replaying import letters_of, letters_to_replay
-from target_liveintent.store.letters import SCHEMA_MESSAGE, letters_in
+from target_liveintent.store.dead_letters import SCHEMA_MESSAGE, letters_in
 from target_liveintent.store.run_store import open_store
 
 

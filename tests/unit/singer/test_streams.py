@@ -13,7 +13,7 @@ from singer_sdk.exceptions import InvalidJSONSchema
 from unit_support import ACCOUNT, sha256
 
 from target_liveintent.config import settings_of
-from target_liveintent.conversions.model import DEAD_LETTERS
+from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.errors import InputError, StreamMappingError
 from target_liveintent.mapping.stream_maps import StreamPlan
 from target_liveintent.singer.reader import Message

@@ -12,7 +12,7 @@ import pytest
 from typing_extensions import Self
 from write_support import ATTEMPT, OPTIONS, batch, make_job, pa
 
-from target_liveintent.conversions.model import DEAD_LETTERS
+from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.errors import AllRefusedError, ConfigurationError, RunError
 from target_liveintent.run.counts import RunCounts, StreamCounts, add
 from target_liveintent.sandbox import Sandbox

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from write_support import COLUMNS, OPTIONS
 
-from target_liveintent.conversions.model import DEAD_LETTERS
+from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.errors import ConfigurationError, StreamMappingError
 from target_liveintent.spark.options import Job, job_of, warnings_of
 

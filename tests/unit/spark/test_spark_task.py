@@ -25,7 +25,7 @@ from target_liveintent.run_id import new_run_id
 from target_liveintent.sandbox import Sandbox
 from target_liveintent.spark.outcomes import FactTable
 from target_liveintent.spark.task import LOGGER, Task, configure_logging, deliver
-from target_liveintent.store.letters import letters_in
+from target_liveintent.store.dead_letters import letters_in
 from target_liveintent.store.run_store import (
     TASK,
     DryStore,

@@ -10,7 +10,7 @@ import psycopg
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.config import settings_of
-from target_liveintent.conversions.model import Conversion, Rejection, event_of
+from target_liveintent.conversions.event_model import Conversion, Rejection, event_of
 from target_liveintent.run_id import new_run_id
 from target_liveintent.settings import Settings
 from target_liveintent.store.database import Database, Waiting

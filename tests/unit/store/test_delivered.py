@@ -9,8 +9,8 @@ import pytest
 from fakes import FakeClock
 from store_support import MD5, Stores, event, rejection, said, send
 
+from target_liveintent.store.dead_letters import forget_people
 from target_liveintent.store.delivered import as_csv, as_messages, delivered_in
-from target_liveintent.store.letters import forget_people
 from target_liveintent.store.run_store import DryStore, RunStore, open_for_reading, runs_in
 
 SENT = 1_785_600_000.25

@@ -8,7 +8,7 @@ import pytest
 from fakes import FakeClock
 from store_support import LATER, Stores, claim, event, events, fail_next, ids, said, send
 
-from target_liveintent.conversions import model
+from target_liveintent.conversions import event_model
 from target_liveintent.errors import StorageError
 from target_liveintent.store import ledger, run_store
 from target_liveintent.store.database import Step, Waiting
@@ -60,7 +60,7 @@ def test_a_changed_record(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_events_that_differ(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those with the ID of an event that this run delivered are counted, and no equal ones."""
-    monkeypatch.setattr(model, "_SHARED", range(10**9))  # Without chance.
+    monkeypatch.setattr(event_model, "_SHARED", range(10**9))  # Without chance.
     changes: list[dict[str, Any]] = [{"md5": "a" * 32}, {"md5": None}]
     changes += [{"value": 12}, {"value": None}, {"currency": "USD"}, {"order_id": "2"}]
     equal: list[dict[str, Any]] = [{}, {"event_time": 1}, {"columns": {"a": 1}}]

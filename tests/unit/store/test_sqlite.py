@@ -13,8 +13,8 @@ import pytest
 from store_support import MD5, Stores, claim, event, events, fail_next, rejection, said, send
 
 from target_liveintent.errors import ConfigurationError, StorageError
+from target_liveintent.store.dead_letters import forget_people
 from target_liveintent.store.layout import Step
-from target_liveintent.store.letters import forget_people
 from target_liveintent.store.run_store import RunStore, open_for_reading
 
 

@@ -11,12 +11,12 @@ from syrupy.assertion import SnapshotAssertion
 from unit_support import ADDRESS, DAY, NOW, SETTINGS, SHA2, TIME, order, rejection, sha256
 from unit_support import letter as letter_of
 
-from target_liveintent.conversions.model import LetterKey
+from target_liveintent.conversions.event_model import LetterKey
 from target_liveintent.printing import lines_of
-from target_liveintent.reporting.letters import PROSPECTS, DeadLetters, Example, look_at
+from target_liveintent.reporting.letter_groups import PROSPECTS, DeadLetters, Example, look_at
 from target_liveintent.run.replay import ReplayChoice
 from target_liveintent.settings import Settings
-from target_liveintent.store.letters import DeadLetter, imported
+from target_liveintent.store.dead_letters import DeadLetter, imported
 from target_liveintent.store.run_store import empty_store, open_store
 
 ACCOUNT = {"customer_id": "a-1b2c", "api_host": "conversions.liveintent.com", "pixel_id": 4711}

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.conversions.event_model import Conversion, Rejection
 from target_liveintent.delivery.api import Answer, Verdict
 
 _GOLDEN_RATIO = 0.618  # The fractional parts of its multiples are far away from each other.

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from target_liveintent.conversions.model import DAY
+from target_liveintent.conversions.event_model import DAY
 from target_liveintent.reporting.history import Day, RunRecord
 from target_liveintent.run.amounts import counted
 from target_liveintent.run.counts import HOUR, StreamCounts, add

@@ -13,13 +13,13 @@ from typing import Any
 
 import msgspec
 
-from target_liveintent.conversions.model import Rejection
+from target_liveintent.conversions.event_model import Rejection
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
 from target_liveintent.run.replay import ReplayChoice, ReplayConverter
 from target_liveintent.settings import Settings
 from target_liveintent.store.database import Database
-from target_liveintent.store.letters import letters_in
+from target_liveintent.store.dead_letters import letters_in
 
 VERSION = 1
 PROSPECTS = ("sends", "leaves_out", "other_account", "expired", "dropped", "cannot_send")

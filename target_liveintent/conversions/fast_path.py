@@ -22,14 +22,14 @@ from typing import Any, NoReturn, TypeAlias
 
 import msgspec
 
-from target_liveintent.conversions import coerce, model
+from target_liveintent.conversions import coerce, event_model
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.privacy.addresses import holds_address
 from target_liveintent.privacy.identity import derive_event_id, hash_address, identify
 from target_liveintent.privacy.redaction import LONGEST_TEXT
 from target_liveintent.privacy.urls import clean_url
 
-Usual: TypeAlias = Callable[[dict[str, Any], float, Counter[str]], model.Conversion | None]
+Usual: TypeAlias = Callable[[dict[str, Any], float, Counter[str]], event_model.Conversion | None]
 """Takes a record of the tap, the Unix time, and the counts of what events lack, as `EventBuilder`
 does. Returns the conversion; None if the stream's filter drops the record. An odd record raises an
 error of any kind."""
@@ -132,8 +132,11 @@ def _lines(
         yield "if has_no_id: left_out['event_id empty'] += 1"
     for name in (name for name in coerce.OPTIONAL if name in there):
         yield f"if sent_{name} is None: left_out[{name + ' empty'!r}] += 1"
-    user, purchase = _call("UserData", model.UserData), _call("PurchaseData", model.PurchaseData)
-    event = _call("Event", model.Event, user_data=user, purchase_data=purchase)
+    user, purchase = (
+        _call("UserData", event_model.UserData),
+        _call("PurchaseData", event_model.PurchaseData),
+    )
+    event = _call("Event", event_model.Event, user_data=user, purchase_data=purchase)
     kept = [name for name in there if name not in builder.hashed and name != "event_id"]
     if "source_url" in there and "decision_id" not in there:  # The page may have one.
         kept.append("decision_id")
@@ -213,7 +216,15 @@ def _call(name: str, struct: Any, **objects: str) -> str:
 def _names(builder: EventBuilder) -> dict[str, Any]:
     """Return the values of the names in the lines that are not columns."""
     same: tuple[Any, ...] = (
-        *(model.Conversion, model.Event, model.PurchaseData, model.UserData, float, str, type),
+        *(
+            event_model.Conversion,
+            event_model.Event,
+            event_model.PurchaseData,
+            event_model.UserData,
+            float,
+            str,
+            type,
+        ),
         *(coerce.consent, hash_address, identify),
     )
     names: dict[str, Any] = {one.__name__: one for one in same} | {
@@ -222,7 +233,9 @@ def _names(builder: EventBuilder) -> dict[str, Any]:
         "derived_id": _derivation(builder),
         "hashed": builder.hashed,
         "hashed_notes": frozenset(builder.hashed),
-        "lifetimes": {source: window - model.MARGIN for source, window in model.WINDOWS.items()},
+        "lifetimes": {
+            source: window - event_model.MARGIN for source, window in event_model.WINDOWS.items()
+        },
         "normalization": builder.defaults.normalization,
         "odd": odd_record,
         "pages": _Pages(builder),
@@ -308,7 +321,7 @@ def _time_reader(zone: dt.tzinfo) -> Callable[[Any], Any]:
             except (msgspec.ValidationError, UnicodeError, TypeError):  # Another form, or no zone.
                 pass
             else:
-                return passed.days * model.DAY + passed.seconds
+                return passed.days * event_model.DAY + passed.seconds
         return coerce.unix_time(value, zone)
 
     return time

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import NamedTuple
 
-from target_liveintent.conversions.model import DAY, WINDOWS
+from target_liveintent.conversions.event_model import DAY, WINDOWS
 from target_liveintent.reporting.findings import NO_RUN, Cause
 from target_liveintent.reporting.history import FAILED, STOPPED, RunRecord
 from target_liveintent.reporting.overview import (
@@ -19,7 +19,7 @@ from target_liveintent.reporting.overview import (
     Period,
     period_of,
 )
-from target_liveintent.reporting.usual import HIGH, LOW, day_words, moment
+from target_liveintent.reporting.usual_range import HIGH, LOW, day_words, moment
 from target_liveintent.run.amounts import counted
 
 GOOD, CALM, BAD = "good", "calm", "bad"

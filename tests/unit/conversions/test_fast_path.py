@@ -30,8 +30,8 @@ from unit_support import (
 )
 
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.model import Conversion
-from target_liveintent.conversions.usual import compiled, usual_way
+from target_liveintent.conversions.event_model import Conversion
+from target_liveintent.conversions.fast_path import compiled, usual_way
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.settings import EventDefaults
 

@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 from store_support import MD5, Stores, claim, event, fail_next, rejection, said, send
 from unit_support import NOW, SETTINGS
 
-from target_liveintent.conversions.model import LetterKey
+from target_liveintent.conversions.event_model import LetterKey
 from target_liveintent.errors import StorageError
-from target_liveintent.store.layout import DEAD_LETTER
-from target_liveintent.store.letters import (
+from target_liveintent.store.dead_letters import (
     as_messages,
     delete_letters,
     imported,
@@ -25,6 +24,7 @@ from target_liveintent.store.letters import (
     stored_stream,
     utc,
 )
+from target_liveintent.store.layout import DEAD_LETTER
 from target_liveintent.store.run_store import TASK, RunStore
 
 DAY = 86_400
