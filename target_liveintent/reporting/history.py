@@ -21,7 +21,8 @@ from target_liveintent.run.amounts import counted
 from target_liveintent.run.counts import RunCounts, StreamCounts, add
 from target_liveintent.settings import Settings
 from target_liveintent.store.database import Database
-from target_liveintent.store.run_store import RunStore, runs_in
+from target_liveintent.store.run_store import RunStore
+from target_liveintent.store.runs import runs_in
 
 FORMAT = 1
 DAYS_READ = 91
@@ -123,8 +124,8 @@ def record_of(  # noqa: PLR0913 (an argument for each thing that it is made of)
         requests=counts.requests,
         retries=counts.retries,
         throttled=counts.throttled,
-        streams=_figures(counts, store.repeated_letters),
-        missing=store.missing,
+        streams=_figures(counts, store.written_letters.repeated),
+        missing=store.written_letters.missing,
     )
 
 
@@ -227,7 +228,7 @@ def read_history(database: Database, settings: Settings, now: float) -> History:
         StorageError: If the store cannot be read.
     """
     # (A run may begin on the day before that on which it ends.)
-    stored = runs_in(database, settings, now - (DAYS_READ + 3) * DAY)
+    stored = runs_in(database, settings.account, settings.pixel_id, now - (DAYS_READ + 3) * DAY)
     today = dt.datetime.fromtimestamp(now, settings.events.zone).date()
     return history_of(filter(None, (_record_in(one, settings) for one in stored)), today)
 
@@ -260,7 +261,7 @@ def warnings_at_start(store: RunStore, settings: Settings, kind: str) -> Iterato
         return
     customer_id, pixel_id = store.former
     former = msgspec.structs.replace(settings, customer_id=customer_id, pixel_id=pixel_id)
-    stored = runs_in(store.database, former, since=0)
+    stored = runs_in(store.database, former.account, pixel_id, since=0)
     sent = total_of(filter(None, (_record_in(one, former) for one in stored))).delivered
     if sent:
         yield (

@@ -35,6 +35,7 @@ from target_liveintent.reporting.overview import overview_of
 from target_liveintent.reporting.reporter import RunReporter
 from target_liveintent.run.amounts import Amount
 from target_liveintent.run.counts import FIELDS, RunCounts, StreamCounts
+from target_liveintent.store.unwritten import WrittenLetters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -253,7 +254,7 @@ class MadeUpRun:
         return self
 
     def record(self, ending: Ending = Ending(DONE), **repeated: int) -> RunRecord:  # noqa: B008
-        store: Any = types.SimpleNamespace(repeated_letters=Counter(repeated), missing={})
+        store: Any = types.SimpleNamespace(written_letters=WrittenLetters(Counter(repeated), {}))
         names = {"run_id": "run-1", "version": "target-liveintent 0"}
         return record_of(self.counts, self.settings, ending, store, **names, now=NOW_UNIX)
 
