@@ -39,7 +39,7 @@ class Decision(Protocol):
 
 
 _Result = TypeVar("_Result")
-_Decision = TypeVar("_Decision", bound=Decision)
+DecisionT = TypeVar("DecisionT", bound=Decision)
 
 
 class Wait(NamedTuple):
@@ -148,8 +148,8 @@ class Database(abc.ABC):
         return self._retried(lambda: self._transact(steps, durable=durable))
 
     def ask_and_change(
-        self, questions: Sequence[Step], decide: Callable[[Answers], _Decision]
-    ) -> _Decision:
+        self, questions: Sequence[Step], decide: Callable[[Answers], DecisionT]
+    ) -> DecisionT:
         """Ask, decide by the answers, and do the changes of the decision, all in one transaction.
 
         If the transaction must be repeated, `decide` is called again; the last decision counts.
@@ -200,8 +200,8 @@ class Database(abc.ABC):
     def _transact(self, steps: Sequence[Step], *, durable: bool) -> Answers: ...
     @abc.abstractmethod
     def _ask_and_change(
-        self, questions: Sequence[Step], decide: Callable[[Answers], _Decision]
-    ) -> _Decision: ...
+        self, questions: Sequence[Step], decide: Callable[[Answers], DecisionT]
+    ) -> DecisionT: ...
     @abc.abstractmethod
     def _do(self, step: Step) -> list[SqlRow]: ...
     @abc.abstractmethod

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import psycopg
 
@@ -21,7 +21,7 @@ from target_liveintent.store.database import (
     LOCK_SECONDS,
     Answers,
     Database,
-    Decision,
+    DecisionT,
     Wait,
     Waiting,
 )
@@ -64,7 +64,6 @@ _CONFIGURATION_WORDS = (
     "invalid",
 )
 """Words of failed connections that only another setting can fix; these have no error code."""
-_Decision = TypeVar("_Decision", bound=Decision)
 
 
 class PostgresStore(Database):
@@ -123,8 +122,8 @@ class PostgresStore(Database):
         return _rows_of(cursors)
 
     def _ask_and_change(
-        self, questions: Sequence[Step], decide: Callable[[Answers], _Decision]
-    ) -> _Decision:
+        self, questions: Sequence[Step], decide: Callable[[Answers], DecisionT]
+    ) -> DecisionT:
         db = self._db  # (A lost connection must not be replaced within a transaction.)
         with self._transaction(db) as pipeline:
             cursors = _send(db, questions)

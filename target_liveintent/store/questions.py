@@ -44,9 +44,12 @@ class StoreQuestion(NamedTuple):
     """What a run asks, besides which events other runs have reserved."""
 
     run: int  # Its number.
-    events: Sequence[bytes] = ()  # Keys. Which of these events were delivered?
-    letters: Sequence[LetterKey] = ()  # Which of these dead letters does the store have?
-    send_again: bool = False  # What other runs have delivered does not count as delivered.
+    asked_at: float  # By the monotonic clock.
+    send_again: bool  # Whether events that other runs have delivered do not count as delivered.
+    events: Sequence[bytes]  # Keys. Which of these events were delivered?
+    letters: Sequence[LetterKey]  # Which of these dead letters does the store have?
+    # The keys of all events that the run has reserved: does it still have them? None: not asked.
+    reserved: Sequence[bytes] | None
 
     def steps(self) -> list[Step]:
         """Return the steps that ask."""
@@ -59,7 +62,7 @@ class StoreQuestion(NamedTuple):
 
     def events_step(self) -> Step:
         """Return the step that asks which events were delivered."""
-        return Step(FIND_EVENTS, keys=self.events)
+        return Step(FIND_EVENTS, keys=[*self.events, *(self.reserved or ())])
 
     def read(self, answers: Answers) -> StoreAnswer:
         """Read the answers to `steps`. Answers to further steps may follow them."""

@@ -11,7 +11,6 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions.event_model import Conversion, LetterKey, Rejection
@@ -20,7 +19,7 @@ from target_liveintent.reasons import REASONS
 from target_liveintent.store.database import Database
 from target_liveintent.store.dead_letters import DeadLetter, keys_of, letter_of
 from target_liveintent.store.delivered import delivered_row
-from target_liveintent.store.layout import RESERVATION, Step
+from target_liveintent.store.layout import DELIVERED, RESERVATION, Step
 from target_liveintent.store.ledger import Claim, Ledger
 from target_liveintent.store.questions import (
     LAPSE_SECONDS,
@@ -42,13 +41,6 @@ _LOST = (
     "this run was suspended for so long that its reservations in the store expired, and another run"
     " has sent or reserved the same events. This run cannot continue: start the run again"
 )
-
-
-class LeaseCheck(NamedTuple):
-    """A check, within a transaction, whether the run still has its reservations."""
-
-    asked_at: float  # By the monotonic clock, before the transaction.
-    reserved: Sequence[bytes]  # The keys of the events that the run has reserved.
 
 
 class RunStore:
@@ -98,25 +90,24 @@ class RunStore:
             account = self._options.account
             for conversion, moment in zip(conversions, sent_at, strict=True):
                 row = delivered_row(conversion, moment, account, self.number)
-                self._unwritten.add_delivered(row)
+                self._unwritten.delivered[row[: len(DELIVERED.key)]] = row
 
     def confirm(self, number: int, confirmed: Sequence[Conversion], *, is_last: bool) -> None:
         """Note which events of a batch the API has confirmed; the last ones end its reservation."""
-        self._unwritten.add_confirmed(self._ledger.confirm(number, confirmed, is_last=is_last))
+        self._unwritten.confirmed += self._ledger.confirm(number, confirmed, is_last=is_last)
         if is_last:
-            self._unwritten.end_reservation(number)
+            self._unwritten.ended.append(number)
 
     # Transactions. Each asks the store, and renews the reservations of the run.
 
     def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> dict[int, Claim]:
         """Reserve the events of batches before they are sent; delete the letters of those sent."""
         keys = {number: self._ledger.keys_of(batch) for number, batch in batches.items()}
-        check = self._lease_check()
-        question = self._question(check, events=[*itertools.chain(*keys.values())])
+        question = self._question(events=[*itertools.chain(*keys.values())])
         decision = self._reserve(question, functools.partial(self._decide, batches, keys))
         self._ledger.reserve(decision.claims)
         self._has_letters = decision.answer.has_letters or bool(self._unwritten.letters)
-        self._end_check(check, decision.answer)
+        self._check_reservations(question, decision.answer)
         if self._must_renew:  # The answer came so late that the reservations may have expired.
             self._write_all()
         for claim in decision.claims.values():
@@ -167,31 +158,30 @@ class RunStore:
     def _must_renew(self) -> bool:
         return self._clock.monotonic() - self._renewed_at >= _RENEWED_AFTER_SECONDS
 
-    def _lease_check(self) -> LeaseCheck | None:
-        """Return the check of the reservations, if it is time for it."""
-        if not self._must_renew:
-            return None
-        return LeaseCheck(self._clock.monotonic(), self._ledger.reserved)
+    def _question(
+        self, events: Sequence[bytes] = (), letters: Sequence[LetterKey] = ()
+    ) -> StoreQuestion:
+        """Return a question; if it is time, it also asks about all that the run has reserved."""
+        reserved = self._ledger.reserved if self._must_renew else None
+        return StoreQuestion(
+            run=self.number,
+            asked_at=self._clock.monotonic(),
+            send_again=self._options.send_again,
+            events=events,
+            letters=letters,
+            reserved=reserved,
+        )
 
-    def _end_check(self, check: LeaseCheck | None, answer: StoreAnswer) -> None:
-        """Note that the reservations are renewed.
+    def _check_reservations(self, question: StoreQuestion, answer: StoreAnswer) -> None:
+        """Note when the reservations were renewed, if the question is about them.
 
         Raises:
             StorageError: If another run has sent or reserved an event of this run.
         """
-        if check is not None:
-            self._renewed_at = check.asked_at
-            if answer.has_any(check.reserved):
+        if question.reserved is not None:
+            self._renewed_at = question.asked_at
+            if answer.has_any(question.reserved):
                 raise StorageError(_LOST)
-
-    def _question(
-        self,
-        check: LeaseCheck | None,
-        events: Sequence[bytes] = (),
-        letters: Sequence[LetterKey] = (),
-    ) -> StoreQuestion:
-        reserved = () if check is None else check.reserved
-        return StoreQuestion(self.number, [*events, *reserved], letters, self._options.send_again)
 
     def _decide(
         self,
@@ -211,14 +201,14 @@ class RunStore:
 
     def _write_all(self, more: Sequence[Step] = (), *, durable: bool = False) -> None:
         """Write what is new, and do more steps in the same transaction."""
-        unwritten, check = self._unwritten, self._lease_check()
-        question = self._question(check, letters=list(unwritten.letters))
+        unwritten = self._unwritten
+        question = self._question(letters=list(unwritten.letters))
         news = unwritten.steps(self.number, self._clock.time())
         answer = self._record(question, [*news, self._renewal(), *more], durable=durable)
         self._unwritten = Unwritten()
         self._has_letters = answer.has_letters or bool(unwritten.letters)
         self.written_letters = self.written_letters.plus(unwritten.written(answer.letters))
-        self._end_check(check, answer)
+        self._check_reservations(question, answer)
 
     def _renewal(self) -> Step:
         return Step(_RENEW, [LAPSE_SECONDS, self.number])

@@ -9,7 +9,7 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO
 
 from target_liveintent.clock import Clock
 from target_liveintent.errors import StorageError
@@ -17,7 +17,7 @@ from target_liveintent.store.database import (
     LOCK_SECONDS,
     Answers,
     Database,
-    Decision,
+    DecisionT,
     Wait,
     Waiting,
 )
@@ -63,7 +63,6 @@ _MEANINGS = (
     ("unable to open", "the file or its folder is read-only, or the disk is full"),
 )
 """What an error means, by words in its text (`{}`). Before Python 3.11, errors have no codes."""
-_Decision = TypeVar("_Decision", bound=Decision)
 
 
 class SqliteStore(Database):
@@ -124,8 +123,8 @@ class SqliteStore(Database):
             return [self._do(step) for step in steps]
 
     def _ask_and_change(
-        self, questions: Sequence[Step], decide: Callable[[Answers], _Decision]
-    ) -> _Decision:
+        self, questions: Sequence[Step], decide: Callable[[Answers], DecisionT]
+    ) -> DecisionT:
         with self._transaction():
             decision = decide([self._do(step) for step in questions])
             for step in decision.changes:

@@ -47,16 +47,15 @@ class Unwritten:
 
     def __init__(self) -> None:
         self.letters: dict[LetterKey, DeadLetter] = {}
+        self.delivered: dict[SqlRow, SqlRow] = {}  # The rows of delivered events, by their keys.
+        self.confirmed: list[bytes] = []  # The keys of events that the API has confirmed.
+        self.ended: list[int] = []  # The batches whose reservations end.
         self._settled: list[LetterKey] = []  # The dead letters to delete.
         self._repeated = Counter[str]()  # How many replaced one of `letters`, by reason.
-        self._delivered: dict[SqlRow, SqlRow] = {}  # The rows of delivered events, by their keys.
-        self._confirmed: list[bytes] = []  # The keys of events for the ledger.
-        self._ended: list[int] = []  # The batches whose reservations end.
 
     def __bool__(self) -> bool:
         """Return whether there is anything to write."""
-        lists = (self.letters, self._settled, self._delivered, self._confirmed, self._ended)
-        return any(lists)
+        return any((self.letters, self.delivered, self.confirmed, self.ended, self._settled))
 
     def add_letter(self, letter: DeadLetter) -> None:
         """Note a dead letter, in the place of the one with the same key."""
@@ -70,21 +69,9 @@ class Unwritten:
             self._settled.append(key)
             self.letters.pop(key, None)
 
-    def add_delivered(self, row: SqlRow) -> None:
-        """Note a delivered event, in the place of the one with the same key."""
-        self._delivered[row[: len(DELIVERED.key)]] = row
-
-    def add_confirmed(self, keys: Iterable[bytes]) -> None:
-        """Note events that the API has confirmed, for the ledger."""
-        self._confirmed += keys
-
-    def end_reservation(self, batch: int) -> None:
-        """Note that a batch has its outcome."""
-        self._ended.append(batch)
-
     def steps(self, run: int, now: float) -> list[Step]:
         """Return the steps by which the run with this number writes all at a Unix time."""
-        keys = self._sorted_keys()
+        keys = sorted(self.confirmed)  # Keys on one page of the database are written together.
         too_old = max(0, int(now) - KEPT_SECONDS).to_bytes(TIME_BYTES, "big")
         return [
             Step(PUT_EVENTS, [run], keys=keys),
@@ -94,22 +81,18 @@ class Unwritten:
             self._end_reservations(run),
             DEAD_LETTER.remove(self._settled),
             DEAD_LETTER.put([letter.row(run, now) for letter in self.letters.values()]),
-            DELIVERED.put([*self._delivered.values()]),
+            DELIVERED.put([*self.delivered.values()]),
         ]
 
     def ledger_steps(self, run: int) -> list[Step]:
         """Return the steps that write only what concerns the ledger, each in little space."""
-        keys = self._sorted_keys()
+        keys = sorted(self.confirmed)
         parts = [keys[n : n + _SAVED_AT_ONCE] for n in range(0, len(keys), _SAVED_AT_ONCE)]
         puts = [Step(PUT_EVENTS, [run], keys=part) for part in parts]
         return [*puts, self._end_reservations(run)]
 
-    def _sorted_keys(self) -> list[bytes]:
-        # In their order, the keys on one page of the database are written together.
-        return sorted(self._confirmed)
-
     def _end_reservations(self, run: int) -> Step:
-        return RESERVATION.remove([(run, batch) for batch in self._ended])
+        return RESERVATION.remove([(run, batch) for batch in self.ended])
 
     def written(self, known: Collection[LetterKey]) -> WrittenLetters:
         """Return what a run learns from writing the dead letters; the store had the known ones."""
