@@ -52,11 +52,8 @@ _PRAGMAS = (
 _DAMAGED = "{}. Restore the file, or move it away: then the next run creates a new one"
 _MEANINGS = (
     ("locked", "another program, such as another run, keeps the file locked"),
-    (
-        "not a database",
-        "{}. Restore the file, or move it away: then the next run creates a new one",
-    ),
-    ("malformed", "{}. Restore the file, or move it away: then the next run creates a new one"),
+    ("not a database", _DAMAGED),
+    ("malformed", _DAMAGED),
     ("full", "the disk is full"),
     ("I/O error", "the disk is full, or has a fault ({})"),
     ("readonly", "the file or its folder is read-only, or the disk is full"),
@@ -160,7 +157,7 @@ class SqliteStore(Database):
             self._db.execute("ROLLBACK")
 
     def _check_identity(self) -> None:
-        """Fail if the path names another file by now: SQLite would write on into the old one."""
+        """Raise an error if the path names another file now: SQLite would write into the old one."""
         with contextlib.suppress(FileNotFoundError):
             first = self._identity
             if first is None or os.path.samestat(first, os.stat(self._path)):  # noqa: PTH116

@@ -318,6 +318,16 @@ def test_the_end_of_the_window(
     assert row["window_end"] == imported(letter.record, *WHOSE).window_end == end
 
 
+def test_no_text_of_a_letter_has_an_address() -> None:
+    """Whatever its columns, its cause and its stream say, the record and the row have hashes."""
+    columns = {"order_id": "of buyer@example.com"}
+    given = rejection("1", columns=columns, detail="no time for buyer@example.com")
+    given = msgspec.structs.replace(given, stream="buyer@example.com", field="buyer@example.com")
+    letter = letter_of(given, *WHOSE, "run-1", NOW)
+    assert "example.com" not in f"{letter.record} {letter.row(1, NOW)}"
+    assert str(letter.record["detail"]).startswith("no time for ")
+
+
 def test_a_letter_without_an_account(stores: Stores) -> None:
     """One without a usable pixel was written for no account."""
     settings = stores.settings(pixel_id=None)
