@@ -157,7 +157,7 @@ class SqliteStore(Database):
             self._db.execute("ROLLBACK")
 
     def _check_identity(self) -> None:
-        """Raise an error if the path names another file now: SQLite would write into the old one."""
+        """Raise an error if the path names another file now: SQLite writes into the old one."""
         with contextlib.suppress(FileNotFoundError):
             first = self._identity
             if first is None or os.path.samestat(first, os.stat(self._path)):  # noqa: PTH116
