@@ -37,8 +37,9 @@ class Step(NamedTuple):
 def creation(*, in_sqlite: bool = False) -> list[str]:
     """Return the statements that create all that a new store needs, for PostgreSQL or SQLite."""
     sql = _SQL
-    for word, instead in _IN_SQLITE.items() if in_sqlite else ():
-        sql = sql.replace(word, instead)
+    if in_sqlite:
+        for words, instead in _IN_SQLITE.items():
+            sql = sql.replace(words, instead)
     *statements, _ = sql.split(";")
     return [*statements, f"INSERT INTO store VALUES ({LAYOUT_VERSION})"]  # noqa: S608 (a number)
 

@@ -28,8 +28,8 @@ class StoreAnswer(NamedTuple):
 
     has_letters: bool  # Whether it has any dead letter.
     reserved: Mapping[bytes, str]  # The hashes that other runs have reserved, with these runs' IDs.
-    delivered: set[bytes]  # The keys that the question has, and whose events were delivered.
-    letters: set[LetterKey]  # The dead letters that the question has, and the store too.
+    delivered: set[bytes]  # The keys of the events of the question that were delivered.
+    letters: set[LetterKey]  # The dead letters of the question that the store has.
 
     def has_any(self, keys: Iterable[bytes]) -> bool:
         """Return whether one of these events was delivered, or another run has reserved it."""
@@ -41,11 +41,11 @@ NO_ANSWER = StoreAnswer(has_letters=False, reserved={}, delivered=set(), letters
 
 
 class StoreQuestion(NamedTuple):
-    """What a run asks, besides which events other runs have reserved."""
+    """What a run asks. It always also asks which events other runs have reserved."""
 
     run: int  # Its number.
     asked_at: float  # By the monotonic clock.
-    send_again: bool  # Whether events that other runs have delivered do not count as delivered.
+    send_again: bool  # Then what other runs have delivered does not count as delivered.
     events: Sequence[bytes]  # Keys. Which of these events were delivered?
     letters: Sequence[LetterKey]  # Which of these dead letters does the store have?
     # The keys of all events that the run has reserved: does it still have them? None: not asked.

@@ -104,7 +104,7 @@ class RunStore:
         """Reserve the events of batches before they are sent; delete the letters of those sent."""
         keys = {number: self._ledger.keys_of(batch) for number, batch in batches.items()}
         question = self._question(events=[*itertools.chain(*keys.values())])
-        decision = self._reserve(question, functools.partial(self._decide, batches, keys))
+        decision = self._ask_and_reserve(question, functools.partial(self._decide, batches, keys))
         self._ledger.reserve(decision.claims)
         self._has_letters = decision.answer.has_letters or bool(self._unwritten.letters)
         self._check_reservations(question, decision.answer)
@@ -204,7 +204,7 @@ class RunStore:
         unwritten = self._unwritten
         question = self._question(letters=list(unwritten.letters))
         news = unwritten.steps(self.number, self._clock.time())
-        answer = self._record(question, [*news, self._renewal(), *more], durable=durable)
+        answer = self._ask_and_write(question, [*news, self._renewal(), *more], durable=durable)
         self._unwritten = Unwritten()
         self._has_letters = answer.has_letters or bool(unwritten.letters)
         self.written_letters = self.written_letters.plus(unwritten.written(answer.letters))
@@ -213,7 +213,7 @@ class RunStore:
     def _renewal(self) -> Step:
         return Step(_RENEW, [LAPSE_SECONDS, self.number])
 
-    def _reserve(
+    def _ask_and_reserve(
         self, question: StoreQuestion, decide: Callable[[StoreAnswer], ClaimDecision]
     ) -> ClaimDecision:
         """Ask the store, and write the reservations that are decided by its answer."""
@@ -222,7 +222,7 @@ class RunStore:
                 question.steps(), lambda answers: decide(question.read(answers))
             )
 
-    def _record(
+    def _ask_and_write(
         self, question: StoreQuestion, changes: Sequence[Step], *, durable: bool
     ) -> StoreAnswer:
         """Ask the store, and write changes that do not depend on its answer."""
@@ -257,13 +257,13 @@ class DryStore(RunStore):
         super().__init__(database, options, start, clock)
         self._renewed_at = math.inf  # There are no reservations.
 
-    def _reserve(
+    def _ask_and_reserve(
         self, question: StoreQuestion, decide: Callable[[StoreAnswer], ClaimDecision]
     ) -> ClaimDecision:
         delivered = question.delivered_in(self.database.ask(question.events_step()))
         return decide(NO_ANSWER._replace(delivered=delivered))
 
-    def _record(
+    def _ask_and_write(
         self,
         question: StoreQuestion,  # noqa: ARG002 (only a run that writes needs the answer)
         changes: Sequence[Step],  # noqa: ARG002 (they are not made)

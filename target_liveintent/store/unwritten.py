@@ -30,9 +30,8 @@ _SAVED_AT_ONCE = 500
 class WrittenLetters(NamedTuple):
     """What a run has learned from writing its dead letters."""
 
-    # How many took the place of one that the store, or this run, had before; by reason.
-    repeated: Counter[str]
-    missing: dict[str, Decimal]  # What the other ones are worth, by currency.
+    repeated: Counter[str]  # By reason, how many replaced a dead letter that was there before.
+    missing: dict[str, Decimal]  # By currency, what the others are worth.
 
     def plus(self, other: WrittenLetters) -> WrittenLetters:
         """Return the sum of both."""
