@@ -19,6 +19,10 @@ DAY = 86_400
 
 def test_the_next_run_knows_what_was_sent(stores: Stores) -> None:
     """Also under another ID of the run, and in any batch."""
+    first = stores()
+    claimed = claim(first, 1, event("first"))
+    assert (said(claimed), claimed.conflicts) == ((["first"], [], []), 0)
+    first.release()
     assert ids(send(stores(), 0, *events(3))) == ["0", "1", "2"]
     other = stores()
     assert said(claim(other, 7, *events(1, 5))) == (["3", "4"], [], ["1", "2"])
