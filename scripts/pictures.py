@@ -18,7 +18,7 @@ import yaml
 from browser_support import launch, opened
 
 from target_liveintent.config import settings_of
-from target_liveintent.reporting.history import FORMAT, RunRecord, history_of
+from target_liveintent.reporting.history import DONE, FORMAT, Ending, RunRecord, history_of
 from target_liveintent.reporting.overview import overview_of
 from target_liveintent.reporting.page import write_page
 from target_liveintent.reporting.rules import judge
@@ -104,7 +104,7 @@ def shop_runs() -> list[RunRecord]:
                 ended_at=ended_at,
                 day=ended_at.date(),
                 kind="usual",
-                ending="done",
+                ending=Ending(DONE),
                 version="target-liveintent 0.1.0",
                 requests=1,
                 streams={"orders": counts},

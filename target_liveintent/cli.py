@@ -29,7 +29,7 @@ from target_liveintent.run.amounts import counted
 from target_liveintent.run.replay import ReplayChoice
 from target_liveintent.run_id import new_run_id, run_named
 from target_liveintent.settings import Settings
-from target_liveintent.singer.failures import log_unhandled, readable_failures
+from target_liveintent.singer.exit_codes import log_unhandled, readable_failures
 from target_liveintent.store import dead_letters, delivered
 from target_liveintent.store.database import Database
 from target_liveintent.store.run_store import open_database, open_for_reading

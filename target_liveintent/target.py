@@ -26,6 +26,7 @@ from target_liveintent.delivery.client import Client, DryClient
 from target_liveintent.delivery.pool import delivery_of
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import StorageError
+from target_liveintent.failures import Failure
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reporting import history
 from target_liveintent.reporting.reporter import RunReporter
@@ -33,7 +34,7 @@ from target_liveintent.run.replay import ReplayChoice, ReplayConverter
 from target_liveintent.run.run import Run, RunParts
 from target_liveintent.run_id import new_run_id, run_named
 from target_liveintent.singer.batch_files import process_batch
-from target_liveintent.singer.failures import failure_text
+from target_liveintent.singer.exit_codes import failure_of
 from target_liveintent.singer.process import StopSignals, write_state
 from target_liveintent.singer.reader import Message, MessageReader, state_of
 from target_liveintent.singer.replaying import letters_to_replay, replay_letters
@@ -168,20 +169,20 @@ class TargetLiveIntent(Target):
         gc.set_threshold(50_000)
         super()._setup_signal_handlers()
         handle_break(self._handle_termination)
-        said = None
+        why = None
         try:
             self._read(file_input)
         except BaseException as failure:
-            said = failure_text(failure)
+            why = failure_of(failure)
             try:
                 self.run.abandon(failure)
             except Exception as second:  # noqa: BLE001 (the user must fix the first one)
-                self.logger.warning("a second failure followed: %s", failure_text(second))
+                self.logger.warning("a second failure followed: %s", failure_of(second).words)
             if self._signals.received is None:
                 raise
-            self.logger.warning(said)
+            self.logger.warning(why.words)
         finally:
-            self._end(said)
+            self._end(why)
             self._signals.close()
         if (number := self._signals.received) is not None:
             self.logger.warning("stopped by %s; %s", signal.Signals(number).name, self._then)
@@ -202,12 +203,12 @@ class TargetLiveIntent(Target):
             # Meltano fails a run whose target stops reading before the tap stops writing.
             reader.drain(file_input, lambda: self._signals.received is None)
 
-    def _end(self, failure: str | None) -> None:
+    def _end(self, failure: Failure | None) -> None:
         """Report how the run ended, and close the store."""
-        ending = history.Ending(history.FAILED if failure else history.DONE, failure)
+        ending = history.Ending(history.DONE if failure is None else history.FAILED, failure)
         if (number := self._signals.received) is not None:
-            said = f"stopped by {signal.Signals(number).name}"
-            ending = history.Ending(history.STOPPED, f"{said}; {failure}" if failure else said)
+            name = signal.Signals(number).name
+            ending = history.Ending(history.STOPPED, failure, signal=name)
         is_test = self.streams.has_only_test
         if is_test and ending.kind == history.DONE:
             self.logger.info(

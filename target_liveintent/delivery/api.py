@@ -31,6 +31,7 @@ from http import HTTPStatus
 import msgspec
 
 from target_liveintent import errors
+from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.settings import Settings
 
@@ -167,50 +168,47 @@ def _detail(body: bytes) -> str:
 
 def ended_by(answer: Answer, settings: Settings, *, accepted: bool) -> errors.DeliveryError:
     """Return the error for an answer that ends a run, before or after events were accepted."""
-    where = _where(settings)
     if answer.verdict is Verdict.UNREACHABLE:
-        return errors.SetUpError(answer.detail + where)
+        return errors.SetUpError(_failure(FailureCode.UNREACHABLE, answer, settings))
     if answer.verdict is not Verdict.DENIED:
-        msg = f"the API gave an unexpected answer: {answer.detail}. Check api_url and customer_id"
-        return errors.DeliveryError(msg + where)
-    msg = f"the API denied access ({answer.detail})"
-    if accepted and answer.status == HTTPStatus.FORBIDDEN:
-        msg += (
-            " after it had accepted events. A firewall or a limit may have stopped the run: run"
-            " again later. If the API then denies access at once, the token may have been rotated"
-        )
-    else:
-        msg += ". The token may have been rotated, or may belong to another customer_id"
-    advice = "Ask your account manager for the current token, and replace that of auth_token, or"
-    return errors.AccessDeniedError(f"{msg}. {advice} in the file of auth_token_path{where}")
+        return errors.DeliveryError(_failure(FailureCode.UNEXPECTED_ANSWER, answer, settings))
+    # A firewall may answer 403 in the middle of a run; a token that was rotated gets 401.
+    is_lost = accepted and answer.status == HTTPStatus.FORBIDDEN
+    code = FailureCode.ACCESS_LOST if is_lost else FailureCode.ACCESS_DENIED
+    return errors.AccessDeniedError(_failure(code, answer, settings))
 
 
 def outage(answer: Answer, settings: Settings) -> errors.OutageError:
     """Return the error that ends a run if the API accepts nothing for `max_retry_seconds`."""
-    budget, asked = settings.max_retry_seconds, answer.retry_after
-    what = f"the API accepted nothing for {budget} seconds (max_retry_seconds)"
-    if asked > budget:
-        what = f"the API asks to wait for {asked:.0f} seconds; max_retry_seconds is {budget}"
-    later = "The next run sends the events that were not delivered"
-    return errors.OutageError(f"{what}: {answer.detail}{_where(settings)}. {later}")
+    is_long_wait = answer.retry_after > settings.max_retry_seconds
+    code = FailureCode.LONG_WAIT if is_long_wait else FailureCode.OUTAGE
+    return errors.OutageError(_failure(code, answer, settings))
 
 
 def stopped(last_fault: Answer | None) -> errors.DeliveryError:
     """Return the error that ends a run which was stopped, maybe in an outage with this answer."""
-    outage = f" during an outage of the API: {last_fault.detail}" if last_fault else ""
-    return errors.DeliveryError(f"the run was stopped{outage}")
+    if last_fault is None:
+        return errors.DeliveryError(Failure(FailureCode.STOPPED))
+    status, detail = last_fault.status, last_fault.detail
+    return errors.DeliveryError(
+        Failure.of(FailureCode.STOPPED_IN_OUTAGE, status=status, detail=detail)
+    )
 
 
 def all_refused(requests: int, detail: str) -> errors.AllRefusedError:
     """Return the error that ends a run after so many refusals in a row, the last with `detail`."""
     return errors.AllRefusedError(
-        f"the API refused {requests} requests in a row ({detail}). The cause may be in the"
-        " settings, not in the events: check pixel_id and customer_id; after HTTP 413, set"
-        " batch_size_rows to a smaller number. The next run sends all events that were neither"
-        " delivered nor written as dead letters. If this run is a replay, it keeps the dead letters"
-        " that it has not sent"
+        Failure.of(FailureCode.ALL_REFUSED, requests=requests, detail=detail)
     )
 
 
-def _where(settings: Settings) -> str:
-    return f" (api_url {settings.api_url}, customer_id {settings.customer_id})"
+def _failure(code: FailureCode, answer: Answer, settings: Settings) -> Failure:
+    return Failure.of(
+        code,
+        status=answer.status,
+        detail=answer.detail,
+        retry_after_seconds=answer.retry_after,
+        max_retry_seconds=settings.max_retry_seconds,
+        api_url=settings.api_url,
+        customer_id=settings.customer_id,
+    )

@@ -55,7 +55,7 @@ def causes_of(
     max_age: dt.timedelta | None = None,
 ) -> Iterator[Cause]:
     """Yield the problems of runs that a schedule started, the worst first."""
-    yield from _failed([run for run in scheduled if run.ending != STOPPED])
+    yield from _failed([run for run in scheduled if run.ending.kind != STOPPED])
     last = scheduled[-1].ended_at if scheduled else None
     if last is None or (max_age is not None and now - last > max_age):
         age = last and age_words((now - last).total_seconds())
@@ -86,7 +86,7 @@ def _failed(judged: Sequence[RunRecord]) -> Iterator[Cause]:
     failed: list[RunRecord] = []
     well: set[str] = set()
     for run in reversed(judged):
-        if run.ending != FAILED:
+        if run.ending.kind != FAILED:
             well.update(run.streams)
             if not run.streams:  # Nobody knows whose run it was.
                 break
@@ -101,9 +101,10 @@ def _failed(judged: Sequence[RunRecord]) -> Iterator[Cause]:
         others = [] if failed[0] is judged[-1] else failed
         streams = ", ".join(sorted({name for run in others for name in run.streams}))
         runs = "run" if len(failed) == 1 else f"{len(failed):,} runs"
+        why = failed[0].ending.failure
         yield Cause(
             FAILED,
-            f"The last {runs}{streams and f' of {streams}'} failed: {failed[0].message}",
+            f"The last {runs}{streams and f' of {streams}'} failed: {why.words if why else ''}",
             failed[-1].ended_at,
             "Do what the message says. The next scheduled run sends the missing conversions.",
             streams,

@@ -117,7 +117,7 @@ def _verdicts(overview: Overview) -> Iterator[Verdict]:
         if last is None:
             yield Verdict(CALM, "There has been no run yet.", to_do)
         yield Verdict(BAD, said, to_do)
-    if last is not None and last.ending == STOPPED:
+    if last is not None and last.ending.kind == STOPPED:
         to_do = "Nothing to do: the next run sends what this run did not send."
         yield Verdict(CALM, "The last run was stopped before its end.", to_do)
     if last is not None and overview.as_of - last.ended_at > dt.timedelta(days=1):

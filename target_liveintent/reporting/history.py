@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from target_liveintent.conversions.event_model import DAY, DEAD_LETTERS
+from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.run.amounts import counted
 from target_liveintent.run.counts import RunCounts, StreamCounts, add
@@ -23,7 +24,7 @@ from target_liveintent.settings import Settings
 from target_liveintent.store.database import Database
 from target_liveintent.store.run_store import RunStore, runs_in
 
-FORMAT = 1
+FORMAT = 2
 DAYS_READ = 91
 """Days before today that are read."""
 DONE, FAILED, STOPPED = "done", "failed", "stopped"
@@ -40,14 +41,31 @@ _SHOWN = (
 DIGESTED = ("presets", "stream_maps")
 """The same for settings with the user's own text, of which only a digest is kept."""
 _DIGITS = 12
-_KILLED = "the run was killed, or the machine was switched off"
 
 
-class Ending(msgspec.Struct, frozen=True):
-    """How a run ended; the message is what the last line of the log says, None if it ended well."""
+class Ending(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a run ended.
+
+    Attributes:
+        kind: `done`, `failed` or `stopped`.
+        failure: Why the run failed, also after a signal; None if it did not.
+        signal: The name of the signal that stopped the run.
+    """
 
     kind: str
-    message: str | None = None
+    failure: Failure | None = None
+    signal: str | None = None
+
+    @property
+    def redacted(self) -> Ending:
+        """The same without secrets and addresses, which the texts of the input could hold."""
+        if self.failure is None:
+            return self
+        facts = {
+            name: without_secrets(fact) if isinstance(fact, str) else fact
+            for name, fact in self.failure.facts.items()
+        }
+        return Ending(self.kind, Failure(self.failure.code, facts), self.signal)
 
 
 class Unusual(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -80,9 +98,8 @@ class RunRecord(msgspec.Struct, omit_defaults=True):
     ended_at: dt.datetime
     day: dt.date
     kind: str
-    ending: str
+    ending: Ending
     version: str
-    message: str | None = None
     settings: dict[str, str] = {}
     requests: int = 0
     retries: int = 0
@@ -116,9 +133,8 @@ def record_of(  # noqa: PLR0913 (an argument for each thing that it is made of)
         ended_at=ended_at,
         day=ended_at.astimezone(settings.events.zone).date(),
         kind=_kind(counts, settings),
-        ending=ending.kind,
+        ending=ending.redacted,
         version=version,
-        message=ending.message and without_secrets(ending.message),
         settings=settings_that_matter(settings),
         requests=counts.requests,
         retries=counts.retries,
@@ -241,7 +257,8 @@ def _record_in(stored: tuple[Any, ...], settings: Settings) -> RunRecord | None:
     if figures is None:
         at = dt.datetime.fromtimestamp(last_seen, dt.timezone.utc)
         day = at.astimezone(settings.events.zone).date()
-        return RunRecord(FORMAT, run_id, at, at, day, kind, FAILED, "", _KILLED)
+        killed = Ending(FAILED, Failure(FailureCode.KILLED))
+        return RunRecord(FORMAT, run_id, at, at, day, kind, killed, version="")
     try:
         record = _decode(figures)
     except msgspec.DecodeError:

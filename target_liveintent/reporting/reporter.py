@@ -98,7 +98,7 @@ class RunReporter:
             history = read_history(store.database, settings, now)
             unusual = rules.judge(history, record, settings.events.zone)
             record.unusual = unusual or []
-            store.finish(record.ending, stored_text(record))
+            store.finish(record.ending.kind, stored_text(record))
         except Exception as failure:  # noqa: BLE001 (events are delivered, and STATE is written)
             why = str(failure) if isinstance(failure, RunError) else type(failure).__name__
             self._logger.warning("%s, so the history does not have the figures of this run", why)

@@ -204,7 +204,7 @@ def judge(history: History, run: RunRecord, zone: dt.tzinfo) -> list[Unusual] | 
     Its own streams are judged, and those that its loader no longer has. A run of another kind, or
     one that was stopped, is not judged: None.
     """
-    if run.kind != USUAL or run.ending == STOPPED:
+    if run.kind != USUAL or run.ending.kind == STOPPED:
         return None
     now = run.ended_at.astimezone(zone)
     since = {(one.rule, one.stream, one.subject): one.since for one in unusual_now(history)}
@@ -244,7 +244,7 @@ def unusual_now(history: History) -> list[Unusual]:
     """
     found: dict[str, list[Unusual]] = {}
     for run in (run for one in history.days[-2:] for run in one.usual_runs):
-        if run.ending != STOPPED:
+        if run.ending.kind != STOPPED:
             for stream in dict.fromkeys([*run.streams, *(one.stream for one in run.unusual)]):
                 found[stream] = [one for one in run.unusual if one.stream == stream]
     return [one for of_stream in found.values() for one in of_stream]

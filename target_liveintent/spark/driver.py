@@ -66,7 +66,7 @@ def end(
     for _, more in done:
         counts.add(more)
     problem = _problem(job, first, counts, tasks - len(done))
-    ending = Ending(DONE) if problem is None else Ending(FAILED, str(problem))
+    ending = Ending(DONE) if problem is None else Ending(FAILED, problem.failure)
     program = f"target-liveintent {__version__}"
     reporter = RunReporter(settings, program, LOGGER, sys.stderr, run_id=first.run_id, place=None)
     store, kind = None, REPLAY if job.stream == DEAD_LETTERS else USUAL

@@ -57,7 +57,7 @@ def deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> Ru
         where = f"{type(error).__name__} in {place.filename}, line {place.lineno}"
         unforeseen = RunError(f"the task ended with an unexpected {where}")
         failure = error if isinstance(error, RunError) else unforeseen
-    raise type(failure)(str(failure))  # Not in the handler: Spark shows the chain.
+    raise type(failure)(failure.failure)  # Not in the handler: Spark shows the chain.
 
 
 def _store_of(job: Job, attempt: Attempt) -> RunStore:
@@ -112,7 +112,7 @@ class Task:
             self._run.finish()
         except BaseException:
             with contextlib.suppress(Exception):  # (The user must fix the first failure.)
-                self._run.abandon(DeliveryError())  # Another attempt sends the rest.
+                self._run.abandon(DeliveryError("another attempt sends the rest"))
             raise
         return self._run.counts
 

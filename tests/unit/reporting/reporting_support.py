@@ -20,10 +20,13 @@ from unit_support import NOW as NOW_UNIX
 from unit_support import TIME, conversion, order
 
 from target_liveintent.config import settings_of
+from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.history import (
     DONE,
+    FAILED,
     FORMAT,
+    STOPPED,
     USUAL,
     Day,
     Ending,
@@ -64,6 +67,21 @@ FULL = {
     "event_time": TIME,
 }
 """The columns of an event that lacks nothing."""
+
+
+# How runs end
+
+
+def failed(code: FailureCode, **facts: Any) -> Ending:
+    """Return how a run ends that fails with a code."""
+    given = {"detail": "HTTP 401", "customer_id": "a-1b2c", "api_url": "https://api.example.com"}
+    return Ending(FAILED, Failure.of(code, **{**given, **facts}))
+
+
+DENIED = failed(FailureCode.ACCESS_DENIED)
+DOWN = failed(FailureCode.OUTAGE, detail="HTTP 500", max_retry_seconds=900)
+DISK_FULL = Ending(FAILED, Failure.of(FailureCode.STORAGE, text="the disk is full"))
+STOPPED_BY_SIGNAL = Ending(STOPPED, signal="SIGTERM")
 
 
 # Figures of streams
@@ -120,7 +138,7 @@ def run(ended_at: dt.datetime, kind: str = USUAL, **changes: Any) -> RunRecord:
         "ended_at": ended_at.astimezone(UTC),
         "day": ended_at.date(),
         "kind": kind,
-        "ending": DONE,
+        "ending": Ending(DONE),
         "version": "target-liveintent 1",
         "settings": NAMES,
         "streams": {"orders": shop()},

@@ -4,7 +4,19 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from reporting_support import NAMES, NOW, TODAY, at, daily, overview, run, shop
+from reporting_support import (
+    DENIED,
+    DOWN,
+    NAMES,
+    NOW,
+    STOPPED_BY_SIGNAL,
+    TODAY,
+    at,
+    daily,
+    overview,
+    run,
+    shop,
+)
 
 from target_liveintent.reporting.findings import NO_RUN, advise
 from target_liveintent.reporting.headline import top_period, verdict_of
@@ -12,10 +24,10 @@ from target_liveintent.reporting.history import FAILED, Unusual
 from target_liveintent.run.counts import ALL_SOURCES, FIELDS, StreamCounts
 
 HOUR, MINUTE = dt.timedelta(hours=1), dt.timedelta(minutes=1)
-BROKEN = {"ending": "failed", "message": "the API denied access (401): renew the token"}
+BROKEN = {"ending": DENIED}
 VISITS = {"streams": {"visits": shop(0)}}
 BOTH = {"streams": {"visits": shop(), "orders": shop()}}
-STOPPED = {"ending": "stopped", "message": "stopped by SIGTERM"}
+STOPPED = {"ending": STOPPED_BY_SIGNAL}
 FAILURE = run(at(0, 9), **BROKEN)
 OF_VISITS = run(at(0, 9), **BROKEN, **VISITS)
 
@@ -121,7 +133,7 @@ AGAIN = ["`presets` changed", "`timezone`: UTC became America/New_York"]
             [run(at(1), version="target-liveintent 2", settings={**NAMES, "on_rejection": "x"})],
             {"2026-05-19": ["`version`: target-liveintent 1 became target-liveintent 2"]},
         ),
-        ([run(at(2), ending="failed", **NEW, streams={})], {}),
+        ([run(at(2), ending=DOWN, **NEW, streams={})], {}),
         ([run(at(back, 13), **NEW, streams={"visits": shop()}) for back in (4, 3)], {}),
     ],
     ids=["settings", "back", "version", "failed at once", "another loader"],
@@ -151,7 +163,7 @@ def test_the_days_that_are_shown() -> None:
 
 def test_who_asks_in_another_zone_hears_of_the_newest_runs() -> None:
     """Where it is tomorrow already, a run is the last one, and counts in the last 24 hours."""
-    newest = run(NOW - dt.timedelta(minutes=30), ending="failed", message="x")
+    newest = run(NOW - dt.timedelta(minutes=30), ending=DOWN)
     newest.day = TODAY + dt.timedelta(days=1)
     found = overview([*daily(3, 1), newest], max_age=HOUR)
     assert found.last_run.run_id == newest.run_id

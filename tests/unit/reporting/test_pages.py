@@ -12,8 +12,12 @@ from typing import Any, NamedTuple
 
 import pytest
 from reporting_support import (
+    DENIED,
+    DISK_FULL,
+    DOWN,
     HOSTILE,
     NAMES,
+    STOPPED_BY_SIGNAL,
     amount,
     at,
     check_page,
@@ -25,19 +29,16 @@ from reporting_support import (
 )
 from syrupy.assertion import SnapshotAssertion
 
+from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.privacy.redaction import hide_token
 from target_liveintent.reporting.headline import health_line
-from target_liveintent.reporting.history import RunRecord, Unusual
+from target_liveintent.reporting.history import FAILED, Ending, RunRecord, Unusual
 from target_liveintent.reporting.page import as_lines, chart_of, page, write_page
 from target_liveintent.reporting.rules import RULES
 from target_liveintent.reporting.usual_range import Range
 from target_liveintent.run.counts import StreamCounts
 
-DENIED = {"ending": "failed", "message": "the API denied access (401): renew the token"}
-DOWN = {"ending": "failed", "message": "the API accepted nothing for 900 seconds"}
-FULL = {"ending": "failed", "message": "the disk is full"}
 NOTHING = {"streams": {"orders": shop(0)}}
-STOPPED = {"ending": "stopped", "message": "stopped by SIGTERM"}
 CHANGED = {"version": "target-liveintent 2", "settings": {**NAMES, "presets": "ba9876543210"}}
 """What a run has after a change of the version and of a setting."""
 HOUR = dt.timedelta(hours=1)
@@ -81,7 +82,7 @@ def everything_is_wrong() -> list[RunRecord]:
     found = [Unusual(rule, "orders", "EUR", at(0, 9), f"words of {rule}") for rule in RULES]
     bad = [one for one in daily(10, 1, streams=streams, **CHANGED) if one.day != at(4).date()]
     by_hand = run(at(4), "replay", streams={"orders": shop(70)}, **CHANGED)
-    failed = [today(hour, streams, **DENIED, **CHANGED, unusual=found) for hour in (9, 10)]
+    failed = [today(hour, streams, ending=DENIED, **CHANGED, unusual=found) for hour in (9, 10)]
     usual = daily(30, 11, streams={"orders": shop(), "visits": shop(7)})
     return [*usual, *bad, by_hand, *failed]
 
@@ -122,13 +123,16 @@ SITUATIONS: dict[str, Situation] = {
     "a replay beside": Situation([*GROWN, today(), run(at(0, 13), "replay", streams=ONE)]),
     "no run for days": Situation(daily(40, 3)),
     "no run for too long": Situation(daily(40, 2), "no_run", 3 * HOUR),
-    "stopped": Situation(after(40, today(13, ROUNDED, **STOPPED))),
+    "stopped": Situation(after(40, today(13, ROUNDED, ending=STOPPED_BY_SIGNAL))),
     "failed": Situation(
-        after(40, today(9, **DENIED, **NOTHING), today(10, **DENIED, **NOTHING)), "failed"
+        after(40, today(9, ending=DENIED, **NOTHING), today(10, ending=DENIED, **NOTHING)), "failed"
     ),
-    "failed once, long ago": Situation([*daily(40, 9), run(at(8), **DOWN)], "failed"),
+    "failed once, long ago": Situation([*daily(40, 9), run(at(8), ending=DOWN)], "failed"),
     "another loader failed": Situation(
-        after(40, today(9, **DENIED, **VISITS), today(10, **FULL, **VISITS), today(11)), "failed"
+        after(
+            40, today(9, ending=DENIED, **VISITS), today(10, ending=DISK_FULL, **VISITS), today(11)
+        ),
+        "failed",
     ),
     "a rule of another version": Situation(
         after(40, unusual(("x", ""), words="something {new}")), "unusual"
@@ -194,8 +198,9 @@ def test_names_are_text(tmp_path: Path) -> None:
     hide_token("s3cret-token")
     odd = {HOSTILE: shop(), "s3cret-token": shop(3)}
     found = [Unusual("coverage", HOSTILE, HOSTILE, at(0, 11), HOSTILE)]
-    texts = {"message": HOSTILE, "version": HOSTILE, "settings": {"timezone": HOSTILE[:40]}}
-    last = run(at(0), ending="failed", streams=odd, unusual=found, **texts)
+    texts = {"version": HOSTILE, "settings": {"timezone": HOSTILE[:40]}}
+    ending = Ending(FAILED, Failure.of(FailureCode.INPUT, text=HOSTILE))
+    last = run(at(0), ending=ending, streams=odd, unusual=found, **texts)
     path = tmp_path / "page.html"
     write_page(overview([*daily(20, 1, streams=odd), last]), str(path))
     reader = check_page(path.read_text())
