@@ -18,10 +18,10 @@ import yaml
 from browser_support import launch, opened
 
 from target_liveintent.config import settings_of
-from target_liveintent.reporting.history import DONE, FORMAT, Ending, RunRecord, history_of
+from target_liveintent.reporting.history import FORMAT, Ending, RunRecord, history_of
 from target_liveintent.reporting.overview import overview_of
 from target_liveintent.reporting.page import write_page
-from target_liveintent.reporting.rules import judge
+from target_liveintent.reporting.rules import unusual_in
 from target_liveintent.run.amounts import Amount
 from target_liveintent.run.counts import FIELDS, StreamCounts
 from target_liveintent.sandbox import Sandbox
@@ -104,7 +104,7 @@ def shop_runs() -> list[RunRecord]:
                 ended_at=ended_at,
                 day=ended_at.date(),
                 kind="usual",
-                ending=Ending(DONE),
+                ending=Ending(),
                 version="target-liveintent 0.1.0",
                 requests=1,
                 streams={"orders": counts},
@@ -120,9 +120,11 @@ def write_report(path: Path) -> None:
     runs = shop_runs()
     for number in range(-BAD_HOURS, 0):
         before = history_of(runs[:number], NOW.date())
-        runs[number].unusual = judge(before, runs[number], dt.timezone.utc) or []
+        runs[number].unusual = unusual_in(before, runs[number], dt.timezone.utc) or []
     history = history_of(runs, NOW.date())
-    write_page(overview_of(history, settings_of(given), NOW.timestamp()), str(path))
+    settings = settings_of(given)
+    now = NOW.astimezone(dt.timezone.utc)
+    write_page(overview_of(history, settings.account, settings.pixel_id, now), str(path))
 
 
 def take_screenshots(browser: Browser, name: str, url: str, folder: Path) -> None:

@@ -139,8 +139,9 @@ def _overview(settings: Settings, database: Database, max_age: dt.timedelta | No
     """Return the overview of the history in the store."""
     from target_liveintent.reporting.overview import overview_of  # noqa: PLC0415 (not for a run)
 
-    now = time.time()
-    return overview_of(read_history(database, settings, now), settings, now, max_age)
+    now = dt.datetime.fromtimestamp(time.time(), settings.events.zone)
+    history = read_history(database, settings, now.timestamp())
+    return overview_of(history, settings.account, settings.pixel_id, now, max_age)
 
 
 def _show(style: str, found: Any, lines: Callable[[Any], Iterable[str]]) -> None:
@@ -443,7 +444,7 @@ def print_report(files: dict[str, Any], path: str | None, style: str | None) -> 
     with _opened(files, report_path=place if style == "html" else None) as (settings, database):
         overview = _overview(settings, database)
     if style != "html":
-        _show(style, overview, page.as_lines)
+        _show(style, page.as_json(overview) if style == "json" else overview, page.as_lines)
         return
     try:
         page.write_page(overview, str(settings.report_path))

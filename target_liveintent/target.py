@@ -205,10 +205,8 @@ class TargetLiveIntent(Target):
 
     def _end(self, failure: Failure | None) -> None:
         """Report how the run ended, and close the store."""
-        ending = history.Ending(history.DONE if failure is None else history.FAILED, failure)
-        if (number := self._signals.received) is not None:
-            name = signal.Signals(number).name
-            ending = history.Ending(history.STOPPED, failure, signal=name)
+        number = self._signals.received
+        ending = history.Ending(failure, None if number is None else signal.Signals(number).name)
         is_test = self.streams.has_only_test
         if is_test and ending.kind == history.DONE:
             self.logger.info(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 from typing import IO
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.delivery.batch import DeliveryStatus
 from target_liveintent.errors import RunError
-from target_liveintent.reporting import rules, summary
+from target_liveintent.reporting import summary
 from target_liveintent.reporting.history import (
     DONE,
     Ending,
@@ -20,6 +21,8 @@ from target_liveintent.reporting.history import (
 )
 from target_liveintent.reporting.metrics import MetricsFile
 from target_liveintent.reporting.progress import Progress
+from target_liveintent.reporting.rules import unusual_in
+from target_liveintent.reporting.words import unusual_lines
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.run_id import run_named
 from target_liveintent.settings import Settings
@@ -73,9 +76,9 @@ class RunReporter:
         for warning in summary.warnings(counts, self._settings.timezone):
             self._logger.warning(warning)
         advice = summary.advice(counts, self._place)
-        closing = [(logging.INFO, line) for line in (*summary.lines(counts), *advice)]
+        closing = [(logging.INFO, line) for line in (*summary.summary_lines(counts), *advice)]
         history, unusual = self._keep(counts, ending, store)
-        closing += [(logging.WARNING, line) for line in rules.lines(unusual or ())]
+        closing += [(logging.WARNING, line) for line in unusual_lines(unusual or ())]
         if self._metrics:
             self._metrics.end(counts, success=is_done, unusual=unusual)
         if history is not None and self._settings.report_path is not None:
@@ -96,7 +99,7 @@ class RunReporter:
                 counts, settings, ending, store, run_id=self._run_id, version=self._program, now=now
             )
             history = read_history(store.database, settings, now)
-            unusual = rules.judge(history, record, settings.events.zone)
+            unusual = unusual_in(history, record, settings.events.zone)
             record.unusual = unusual or []
             store.finish(record.ending.kind, stored_text(record))
         except Exception as failure:  # noqa: BLE001 (events are delivered, and STATE is written)
@@ -110,7 +113,10 @@ class RunReporter:
         try:
             from target_liveintent.reporting import overview, page  # noqa: PLC0415 (few runs)
 
-            page.write_page(overview.overview_of(history, self._settings, self._clock.time()), path)
+            settings = self._settings
+            now = dt.datetime.fromtimestamp(self._clock.time(), settings.events.zone)
+            shown = overview.overview_of(history, settings.account, settings.pixel_id, now)
+            page.write_page(shown, path)
         except Exception as failure:  # noqa: BLE001 (events are delivered and STATE is written)
             why = getattr(failure, "strerror", None) or type(failure).__name__
             return logging.WARNING, f"report_path '{path}' cannot be written: {why}"

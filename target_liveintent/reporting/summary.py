@@ -19,48 +19,50 @@ _LEAST_DROPPED_TO_WARN = 10
 """With at least so many records without consent, and no others, there is probably a mistake."""
 
 
-def lines(counts: RunCounts) -> Iterator[str]:
-    """Return the summary: a line for each stream and currency, then the total."""
-    for stream, one in counts.streams.items():
-        yield f"{stream}: {_words(one, dry_run=counts.dry_run)}"
-        figures = currency_figures(one.values)
-        yield from (f"{stream}: {figure.words}" for figure in figures)
+def summary_lines(counts: RunCounts) -> Iterator[str]:
+    """Yield the summary: a line for each stream and currency, then the total."""
+    for stream, stream_counts in counts.streams.items():
+        yield f"{stream}: {_outcomes(stream_counts, dry_run=counts.dry_run)}"
+        for figures in currency_figures(stream_counts.values):
+            yield f"{stream}: {figures.words}"
     yield (
-        f"total: {_words(counts.total, dry_run=counts.dry_run)}; {counts.requests} requests,"
+        f"total: {_outcomes(counts.total, dry_run=counts.dry_run)}; {counts.requests} requests,"
         f" {counts.retries} retries, {counts.throttled} throttled, {counts.seconds:.1f} s"
     )
 
 
-def _words(one: StreamCounts, *, dry_run: bool) -> str:
+def _outcomes(counts: StreamCounts, *, dry_run: bool) -> str:
     would = "would be " if dry_run else ""
-    outcomes: dict[str, int | Counter[str] | None] = {
-        "read": one.read,
-        "filtered": one.filtered,
-        "unmapped": one.unmapped,
-        f"{would}delivered": one.delivered,
-        f"{would}dead-lettered": one.rejected,
-        "dropped": one.dropped or None,
-        "not replayed": one.not_replayed or None,
-        "not settled": one.unsettled or None,
-    }
     parts = [
-        f"{name} {count}" if isinstance(count, int) else f"{name} {count.total()}{_names(count)}"
-        for name, count in outcomes.items()
-        if count is not None
+        f"read {counts.read}",
+        f"filtered {counts.filtered}",
+        f"unmapped {counts.unmapped}",
+        f"{would}delivered {counts.delivered}",
+        f"{would}dead-lettered {_by_reason(counts.rejected)}",
     ]
-    return ", ".join(parts) + (f"; left out{_names(one.left_out)}" if one.left_out else "")
+    if counts.dropped:
+        parts.append(f"dropped {_by_reason(counts.dropped)}")
+    if counts.not_replayed:
+        parts.append(f"not replayed {_by_reason(counts.not_replayed)}")
+    if counts.unsettled:
+        parts.append(f"not settled {counts.unsettled}")
+    left_out = f"; left out ({_names(counts.left_out)})" if counts.left_out else ""
+    return ", ".join(parts) + left_out
+
+
+def _by_reason(counter: Counter[str]) -> str:
+    return f"{counter.total()} ({_names(counter)})" if counter else "0"
 
 
 def _names(counter: Counter[str]) -> str:
-    named = ", ".join(f"{name} {count}" for name, count in counter.most_common())
-    return f" ({named})" if named else ""
+    return ", ".join(f"{name} {count}" for name, count in counter.most_common())
 
 
 def warnings(counts: RunCounts, timezone: str = "UTC") -> Iterator[str]:
-    """Return what may be wrong with a run that ended well, given the setting `timezone`."""
-    for stream, one in counts.streams.items():
-        yield from _lost(stream, one)
-        yield from (f"{stream}: {line}" for line in warnings_of(one))
+    """Yield what may be wrong with a run that ended well, given the setting `timezone`."""
+    for stream, stream_counts in counts.streams.items():
+        yield from _lost(stream, stream_counts)
+        yield from (f"{stream}: {line}" for line in warnings_of(stream_counts))
     yield from _unused_zone(counts, timezone)
     if counts.unproven:
         yield (
@@ -71,43 +73,48 @@ def warnings(counts: RunCounts, timezone: str = "UTC") -> Iterator[str]:
         )
 
 
-def _lost(stream: str, one: StreamCounts) -> Iterator[str]:
-    """Return how many records of a stream were lost, for each reason that is not usual."""
-    lost = {reason: n for reason, n in one.rejected.items() if REASONS[reason].is_bad}
-    without_consent = one.dropped["no_consent"]
+def _lost(stream: str, counts: StreamCounts) -> Iterator[str]:
+    """Yield how many records of a stream were lost, for each reason that is not usual."""
+    lost = {reason: n for reason, n in counts.rejected.items() if REASONS[reason].is_bad}
+    without_consent = counts.dropped["no_consent"]
     # Consent is judged before all other reasons except these.
-    unjudged = one.filtered + one.unmapped + one.rejected["mapping_failed"] + one.dropped["deleted"]
-    if without_consent >= _LEAST_DROPPED_TO_WARN and one.read == unjudged + without_consent:
+    unjudged = counts.filtered + counts.unmapped
+    unjudged += counts.rejected["mapping_failed"] + counts.dropped["deleted"]
+    if without_consent >= _LEAST_DROPPED_TO_WARN and counts.read == unjudged + without_consent:
         lost["no_consent"] = without_consent
     for reason, count in lost.items():
         yield (
-            f"{stream}: {count:,} of {counted(one.read, 'record')} not delivered because of"
+            f"{stream}: {count:,} of {counted(counts.read, 'record')} not delivered because of"
             f" {reason}. The summary at the end of the log says what to do"
         )
 
 
 def _unused_zone(counts: RunCounts, timezone: str) -> Iterator[str]:
     """Warn if `timezone` has no effect on any stream. Before a replay, another run has warned."""
-    streams = {name: one for name, one in counts.streams.items() if name != DEAD_LETTERS}
-    if not any(one.zone_uses for one in streams.values()):
-        timed = (
-            n for n, one in streams.items() if one.delivered or one.rejected["event_in_future"]
-        )
-        yield from unused_zone(timezone, [*timed])
+    streams = {name: figures for name, figures in counts.streams.items() if name != DEAD_LETTERS}
+    if any(figures.zone_uses for figures in streams.values()):
+        return
+    timed = [
+        name
+        for name, figures in streams.items()
+        if figures.delivered or figures.rejected["event_in_future"]
+    ]
+    yield from unused_zone(timezone, timed)
 
 
 def advice(counts: RunCounts, place: str | None) -> Iterator[str]:
-    """Return what was not sent and what to do about it: a line for each reason.
+    """Yield what was not sent and what to do about it: a line for each reason.
 
-    Dead letters are in the place; with None, nothing is said of it.
+    `place` is where the dead letters are; with None, no line names it.
     """
-    for stream, one in counts.streams.items():
-        yield from (
-            f"{stream}: {column} is empty in all events. To see what is mapped to this"
-            " column, and which names are misspelled, run target-liveintent explain"
-            for column in one.always_empty
-            if one.delivered >= _LEAST_EVENTS_TO_WARN and column not in IDENTITY_COLUMNS
-        )
+    for stream, stream_counts in counts.streams.items():
+        if stream_counts.delivered >= _LEAST_EVENTS_TO_WARN:
+            yield from (
+                f"{stream}: {column} is empty in all events. To see what is mapped to this"
+                " column, and which names are misspelled, run target-liveintent explain"
+                for column in stream_counts.always_empty
+                if column not in IDENTITY_COLUMNS
+            )
     total = counts.total
     for reason, count in (total.not_sent + total.not_replayed).most_common():
         yield f"{reason} {count}: {what_to_do(reason, counts.streams)}"

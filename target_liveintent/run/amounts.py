@@ -111,11 +111,18 @@ class CurrencyFigures(msgspec.Struct):
 
 def currency_figures(amounts: Amounts) -> list[CurrencyFigures]:
     """Return the figures of each currency, those of the most conversions first."""
-    found = [
-        CurrencyFigures(name, one.conversions, one.mean, one.lowest, one.highest, one.negative)
-        for name, one in amounts.items()
+    figures = [
+        CurrencyFigures(
+            currency,
+            amount.conversions,
+            amount.mean,
+            amount.lowest,
+            amount.highest,
+            amount.negative,
+        )
+        for currency, amount in amounts.items()
     ]
-    return sorted(found, key=lambda one: (-one.conversions, one.currency))
+    return sorted(figures, key=lambda figure: (-figure.conversions, figure.currency))
 
 
 def money(number: float | Decimal) -> str:

@@ -16,7 +16,7 @@ from target_liveintent.explain import description
 from target_liveintent.mapping.stream_maps import Stream, StreamPlan
 from target_liveintent.printing import lines_of, print_lines
 from target_liveintent.privacy.suppression import Suppressions
-from target_liveintent.reporting.history import DONE, FAILED, REPLAY, USUAL, Ending
+from target_liveintent.reporting.history import REPLAY, USUAL, Ending
 from target_liveintent.reporting.reporter import RunReporter
 from target_liveintent.run.amounts import counted
 from target_liveintent.run.counts import RunCounts
@@ -66,7 +66,7 @@ def end(
     for _, more in done:
         counts.add(more)
     problem = _problem(job, first, counts, tasks - len(done))
-    ending = Ending(DONE) if problem is None else Ending(FAILED, problem.failure)
+    ending = Ending(None if problem is None else problem.failure)
     program = f"target-liveintent {__version__}"
     reporter = RunReporter(settings, program, LOGGER, sys.stderr, run_id=first.run_id, place=None)
     store, kind = None, REPLAY if job.stream == DEAD_LETTERS else USUAL
