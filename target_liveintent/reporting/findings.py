@@ -9,7 +9,7 @@ import msgspec
 
 from target_liveintent.failures import Failure
 from target_liveintent.reasons import REASONS
-from target_liveintent.reporting.history import DIGESTED, STOPPED, Finding, RunRecord, Unusual
+from target_liveintent.reporting.history import DIGESTED, STOPPED, RunRecord, Unusual
 from target_liveintent.reporting.rules import MANY_DEAD_LETTERS, NEW_REASON
 from target_liveintent.run.counts import ALL_SOURCES, StreamCounts
 
@@ -34,7 +34,7 @@ LATE = "late"
 """The gap of conversions that were sent more than an hour after they happened."""
 
 
-class FailedRuns(msgspec.Struct, frozen=True, tag_field="cause", tag="failed"):
+class FailedRuns(msgspec.Struct, frozen=True):
     """Runs have failed, and no later run makes up for them.
 
     Attributes:
@@ -50,28 +50,19 @@ class FailedRuns(msgspec.Struct, frozen=True, tag_field="cause", tag="failed"):
     streams: list[str]
 
 
-class NoRun(msgspec.Struct, frozen=True, tag_field="cause", tag="no_run"):
+class NoRun(msgspec.Struct, frozen=True):
     """There has been no run for too long; `since` is when the last one ended, None without any."""
 
     since: dt.datetime | None
 
 
-class UnusualStream(msgspec.Struct, frozen=True, tag_field="cause", tag="unusual"):
-    """A rule finds something unusual in a stream, since a time."""
-
-    rule: str
-    stream: str
-    finding: Finding
-    since: dt.datetime
-
-
-Cause = FailedRuns | NoRun | UnusualStream
+Cause = FailedRuns | NoRun | Unusual
 """A problem because of which health is bad, for those who run the program."""
 
 
 def causes_of(
     scheduled: Sequence[RunRecord],
-    unusual: Iterable[Unusual],
+    unusual: Sequence[Unusual],
     now: dt.datetime,
     max_age: dt.timedelta | None = None,
 ) -> list[Cause]:
@@ -83,37 +74,38 @@ def causes_of(
     last = scheduled[-1].ended_at if scheduled else None
     if last is None or (max_age is not None and now - last > max_age):
         causes.append(NoRun(last))
-    return causes + _unusual_streams(unusual)
+    return causes + _without_repetition(_by_importance(unusual))
 
 
-def _unusual_streams(unusual: Iterable[Unusual]) -> list[Cause]:
-    """Return what is unusual, the oldest first; the reasons that are new come last.
+def _by_importance(unusual: Iterable[Unusual]) -> list[Unusual]:
+    """Return the oldest first, and new reasons last.
 
     What many records have in common matters more than that a few have a new reason.
     """
     by_age = sorted(unusual, key=lambda item: item.since)
-    new_reasons = [item for item in by_age if item.rule == NEW_REASON]
     others = [item for item in by_age if item.rule != NEW_REASON]
-    # A new reason for dead letters is one problem with many dead letters, and may have begun it.
-    began: dict[str, list[dt.datetime]] = {
-        item.stream: [item.since] for item in others if item.rule == MANY_DEAD_LETTERS
-    }
-    causes: list[Cause] = []
-    for item in new_reasons:
-        if item.stream in began and _has_letters(item.finding.subject):
-            began[item.stream].append(item.since)
-        else:
-            causes.append(UnusualStream(item.rule, item.stream, item.finding, item.since))
-    first: list[Cause] = []
-    for item in others:
-        since = min(began[item.stream]) if item.rule == MANY_DEAD_LETTERS else item.since
-        first.append(UnusualStream(item.rule, item.stream, item.finding, since))
-    return first + causes
+    return others + [item for item in by_age if item.rule == NEW_REASON]
 
 
-def _has_letters(reason: str) -> bool:
-    """Return whether records with a reason become dead letters; a newer version has others."""
-    return reason not in REASONS or REASONS[reason].letter
+def _without_repetition(unusual: Sequence[Unusual]) -> list[Unusual]:
+    """Return what is unusual; many dead letters and a new reason for them are one problem."""
+    with_many = {item.stream for item in unusual if item.rule == MANY_DEAD_LETTERS}
+    letters = [item for item in unusual if item.stream in with_many and _is_new_letter(item)]
+    return [_from_the_first(item, letters) for item in unusual if item not in letters]
+
+
+def _from_the_first(item: Unusual, letters: Sequence[Unusual]) -> Unusual:
+    """Return a problem since it began, which is for many dead letters when their reason was new."""
+    if item.rule != MANY_DEAD_LETTERS:
+        return item
+    began = [letter.since for letter in letters if letter.stream == item.stream]
+    return msgspec.structs.replace(item, since=min([item.since, *began]))
+
+
+def _is_new_letter(item: Unusual) -> bool:
+    """Return whether dead letters have a new reason; a newer version has reasons of its own."""
+    reason = item.finding.subject
+    return item.rule == NEW_REASON and (reason not in REASONS or REASONS[reason].letter)
 
 
 def _failed_runs(judged: Sequence[RunRecord]) -> FailedRuns | None:

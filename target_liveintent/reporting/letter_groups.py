@@ -1,7 +1,7 @@
 """What `dead-letters` shows: the dead letters of the store, judged and counted.
 
-docs/reference/cli.md describes the JSON. Increase `LETTERS_FORMAT` when a field gets another meaning.
-However many dead letters there are, only groups of them are in memory.
+docs/reference/cli.md describes the JSON. Increase `LETTERS_FORMAT` when a field changes its
+meaning. However many dead letters there are, only groups of them are in memory.
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ from target_liveintent.files import replace_file
 from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting import headline, words
+from target_liveintent.reporting.findings import FailedRuns, NoRun
+from target_liveintent.reporting.history import Unusual
 from target_liveintent.reporting.overview import CONVERSIONS, Compared, DayOfRuns, Overview, Point
 from target_liveintent.run.amounts import counted, money
 from target_liveintent.run.counts import FIELDS
@@ -24,6 +26,7 @@ REPORT_FORMAT = 2
 """Increase it when the meaning of a field in the JSON changes; docs/reference/cli.md has them."""
 _CHARTED = ("conversions", "dead_letters", "both_hashes", "decision_id", "total_value")
 """The figures of the large charts, in their order."""
+_CAUSES: dict[type, str] = {FailedRuns: "failed", NoRun: "no_run", Unusual: "unusual"}
 _LEAST_DAYS = 2
 """The least number of days for a chart."""
 
@@ -47,6 +50,7 @@ def as_json(overview: Overview) -> dict[str, Any]:
     """Return the JSON of `report --format=json`: the overview, and words for its values."""
     report: dict[str, Any] = msgspec.to_builtins(overview, str_keys=True)
     for value, cause in zip(report["causes"], overview.causes, strict=True):
+        value["cause"] = _CAUSES[type(cause)]
         value["words"] = words.cause_words(cause, overview.as_of)
         value["what_to_do"] = words.what_to_do_about(cause)
     for value, gap in zip(report["gaps"], overview.gaps, strict=True):

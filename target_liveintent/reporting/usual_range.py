@@ -64,6 +64,13 @@ def range_of(figures: Sequence[float]) -> Range | None:
     return Range(tenths[0], statistics.median(figures), tenths[-1])
 
 
+def _numbers(
+    figure: Callable[[StreamCounts], Number | None], days: Sequence[StreamCounts]
+) -> list[float]:
+    numbers = [figure(counts) for counts in days]
+    return [float(number) for number in numbers if number is not None]
+
+
 class Case(NamedTuple):
     """The last 24 hours of usual runs, and all that was before them in the history.
 
@@ -80,19 +87,13 @@ class Case(NamedTuple):
 
         The usual range has the lowest median of these ranges.
         """
-        ranges = []
-        for days in self.days:
-            numbers = [figure(counts) for counts in days]
-            group_range = range_of([float(number) for number in numbers if number is not None])
-            if group_range is not None:
-                ranges.append(group_range)
+        groups = [_numbers(figure, days) for days in self.days]
+        ranges = [group for numbers in groups if (group := range_of(numbers)) is not None]
         if not ranges:
             return None
-        return Range(
-            min(group_range.low for group_range in ranges),
-            min(group_range.middle for group_range in ranges),
-            max(group_range.high for group_range in ranges),
-        )
+        low = min(group.low for group in ranges)
+        middle = min(group.middle for group in ranges)
+        return Range(low, middle, max(group.high for group in ranges))
 
 
 def comparable_from(days: Iterable[Day], today: dt.date) -> dt.date:
@@ -123,17 +124,18 @@ def case_of(
         for day in known
         if day.usual_runs and day.day < yesterday
     ]
-    newest = [run for day in known if day.day >= yesterday for run in day.usual_runs]
-    inside = [run for run in (*newest, *more) if is_recent(run.ended_at, now)]
-    outside = [run for run in (*newest, *more) if not is_recent(run.ended_at, now)]
+    newest = [*(run for day in known if day.day >= yesterday for run in day.usual_runs), *more]
+    inside = [_counts_of(run.streams, stream) for run in newest if is_recent(run.ended_at, now)]
+    outside = [
+        _counts_of(run.streams, stream) for run in newest if not is_recent(run.ended_at, now)
+    ]
     days = []
     if comparable_from(known, today) <= today:
         days = [comparable(earlier, day) for day in {first, today}]
         # As long as all days are compared, a Sunday must not be judged by them alone.
         days += [_same_weekdays(earlier, day) for day in {first, today}]
-    before = [*(counts for _, counts in earlier), *_counts_of_runs(outside, stream)]
-    recent = _counts_of_runs(inside, stream)
-    return Case(add(StreamCounts(), *recent), add(StreamCounts(), *before), days)
+    past = add(StreamCounts(), *(counts for _, counts in earlier), *outside)
+    return Case(add(StreamCounts(), *inside), past, days)
 
 
 def _since_first_seen(days: Sequence[Day], stream: str | None) -> Sequence[Day]:
@@ -147,10 +149,6 @@ def _counts_of(streams: dict[str, StreamCounts], stream: str | None) -> StreamCo
     if stream is None:
         return add(StreamCounts(), *streams.values())
     return streams.get(stream, StreamCounts())
-
-
-def _counts_of_runs(runs: Iterable[RunRecord], stream: str | None) -> list[StreamCounts]:
-    return [_counts_of(run.streams, stream) for run in runs]
 
 
 def is_recent(ended_at: dt.datetime, now: dt.datetime) -> bool:

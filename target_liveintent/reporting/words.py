@@ -64,17 +64,19 @@ def day_words(day: dt.date) -> str:
 # What is unusual
 
 
-def unusual_words(rule: str, finding: Finding) -> str:
+def unusual_words(unusual: Unusual) -> str:
     """Return what a rule finds, as the end of a sentence; a rule may be of another version."""
-    words = _RULE_WORDS.get(rule)
-    return f"the rule {rule} finds something" if words is None else words(finding)
+    words = RULE_WORDS.get(unusual.rule)
+    if words is None:
+        return f"the rule {unusual.rule}, which this version does not have, finds something unusual"
+    return words(unusual.finding)
 
 
 def unusual_lines(unusual: Iterable[Unusual]) -> Iterator[str]:
     """Yield a line for each rule and stream about which the log has said nothing on this day."""
     new = [item for item in unusual if item.is_new]
-    for (stream, rule), group in itertools.groupby(new, lambda item: (item.stream, item.rule)):
-        sentences = "; ".join(unusual_words(rule, item.finding) for item in group)
+    for (stream, _), group in itertools.groupby(new, lambda item: (item.stream, item.rule)):
+        sentences = "; ".join(unusual_words(item) for item in group)
         yield f"{stream}: unusual: {sentences}"
 
 
@@ -148,7 +150,7 @@ def _meaning(reason: str) -> str:
     return f": {REASONS[reason].meaning}" if reason in REASONS else ""
 
 
-_RULE_WORDS: dict[str, Callable[[Finding], str]] = {
+RULE_WORDS: dict[str, Callable[[Finding], str]] = {
     "conversions": _few_conversions,
     "average_value": _other_average,
     "new_currency": _new_currency,
@@ -172,7 +174,7 @@ def cause_words(cause: Cause, now: dt.datetime) -> str:
         if cause.since is None:
             return "There is no run in the history"
         return f"There has been no run for {age_words(now - cause.since)}"
-    return f"{cause.stream}: {unusual_words(cause.rule, cause.finding)}"
+    return f"{cause.stream}: {unusual_words(cause)}"
 
 
 def ending_words(ending: Ending) -> str | None:

@@ -24,7 +24,6 @@ from target_liveintent.privacy.redaction import hide_token
 from target_liveintent.reporting.history import (
     BACKFILL,
     CANARY,
-    FAILED,
     FORMAT,
     REPLAY,
     USUAL,
@@ -34,6 +33,7 @@ from target_liveintent.reporting.history import (
     read_history,
 )
 from target_liveintent.reporting.overview import overview_of
+from target_liveintent.reporting.words import cause_words
 from target_liveintent.settings import Settings
 from target_liveintent.store.run_store import open_for_reading, open_store
 
@@ -116,9 +116,10 @@ def test_a_killed_run_counts_as_failed(runs: Runs) -> None:
     assert (last.run_id, last.ending.kind) == ("killed", "failed")
     assert last.ending.failure == Failure(FailureCode.KILLED)
     assert last.ended_at == at(TODAY, 2) - dt.timedelta(seconds=30)
-    overview = overview_of(history, runs.settings, runs.clock.now)
-    assert [(one.cause, one.words) for one in overview.causes] == [
-        ("failed", "The last run failed: the run was killed, or the machine was switched off")
+    now = dt.datetime.fromtimestamp(runs.clock.now, runs.settings.events.zone)
+    overview = overview_of(history, runs.settings.account, runs.settings.pixel_id, now)
+    assert [cause_words(cause, now) for cause in overview.causes] == [
+        "The last run failed: the run was killed, or the machine was switched off"
     ]
     assert overview.changes == {}
 
@@ -255,7 +256,7 @@ def test_no_secret_and_no_address_is_written(tmp_path: Path) -> None:
     given = {"stream_maps": run.settings.stream_maps, "store": run.settings.store}
     with contextlib.closing(open_store(run.settings, "run-1", FakeClock())) as store:
         secret = Failure.of(FailureCode.INPUT, text='made-up-token of "buyer"@example.com')
-        ending = Ending(FAILED, secret)
+        ending = Ending(secret)
         reporter(stream_map_config={"hash_seed": "s33d"}, **given).end(run.counts, ending, store)
         ((text,),) = store.database.read("SELECT CAST(figures AS TEXT) FROM run")
     written = b"".join(path.read_bytes() for path in tmp_path.iterdir())
