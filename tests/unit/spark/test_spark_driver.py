@@ -159,8 +159,8 @@ def test_the_history_of_a_write(
         (_, kind, _, entry), (_, other, _, failed) = runs_in(database, job.settings, 0.0)
     assert (kind, other) == ("usual", "replay")
     entry, failed = json.loads(entry), json.loads(failed)
-    assert (entry["run_id"], entry["ending"]["kind"]) == ("run-1", "done")
-    assert (failed["run_id"], failed["ending"]["kind"]) == ("run-2", "failed")
+    assert (entry["run_id"], entry["ending"]) == ("run-1", {})
+    assert (failed["run_id"], failed["ending"]["failure"]["code"]) == ("run-2", "other")
     (stream,) = entry["streams"].values()
     assert (stream["read"], stream["delivered"], stream["within_a_day"]) == (4, 2, 2)
     assert "unusual" not in said.text
