@@ -13,11 +13,11 @@ from target_liveintent.reporting.history import DIGESTED, STOPPED, RunRecord, Un
 from target_liveintent.reporting.rules import MANY_DEAD_LETTERS, NEW_REASON
 from target_liveintent.run.counts import ALL_SOURCES, StreamCounts
 
-_FORGOTTEN = dt.timedelta(days=2)
+_FORGOTTEN_AFTER = dt.timedelta(days=2)
 """After this time, a failure no longer counts if runs with other streams have succeeded."""
-_TOLERATED = 0.05
+_TOLERATED_SHARE = 0.05
 """The share of conversions that may lack something before it is mentioned."""
-_FRESH = 0.5
+_FRESH_SHARE = 0.5
 """The share that should be sent within an hour; LiveIntent's guide advises it for all events."""
 _WEB, _APP = ("web",), ("app",)
 _USEFUL = (
@@ -139,7 +139,7 @@ def _still_counts(run: RunRecord, last: RunRecord, succeeded: set[str]) -> bool:
     """Return whether a failed run counts, given the last run and what succeeded after it."""
     if not succeeded:
         return True
-    is_forgotten = last.ended_at - run.ended_at >= _FORGOTTEN
+    is_forgotten = last.ended_at - run.ended_at >= _FORGOTTEN_AFTER
     return bool(run.streams) and not is_forgotten and succeeded.isdisjoint(run.streams)
 
 
@@ -192,8 +192,8 @@ def gaps_in(recent: StreamCounts) -> list[Gap]:
     for column, sources in _USEFUL:
         conversions = recent.having("events", sources)
         missing = conversions - recent.having(column, sources)
-        if missing > conversions * _TOLERATED:
+        if missing > conversions * _TOLERATED_SHARE:
             gaps.append(Gap(column, sources, missing, conversions))
-    if recent.within_an_hour < recent.delivered * _FRESH:
+    if recent.within_an_hour < recent.delivered * _FRESH_SHARE:
         gaps.append(Gap(LATE, ALL_SOURCES, recent.late, recent.delivered))
     return gaps

@@ -33,14 +33,14 @@ USUAL, CANARY, REPLAY, BACKFILL = "usual", "canary", "replay", "backfill"
 """The kinds of runs; only runs of the kind `usual` say what is usual."""
 SCHEDULED = (USUAL, BACKFILL)
 """Kinds of runs that a schedule starts. A person starts the others."""
-_SHOWN = (
+_KEPT_SETTINGS = (
     *("timezone", "default_source", "email_normalization", "source_url_parameters"),
     *("on_rejection", "validate_records"),
 )
 """Settings that matter to the figures and whose values are kept."""
 DIGESTED = ("presets", "stream_maps")
-"""The same for settings with the user's own text, of which only a digest is kept."""
-_DIGITS = 12
+"""Settings with the user's own text that matter to the figures, of which only a digest is kept."""
+_DIGEST_CHARACTERS = 12
 
 
 class Ending(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -179,11 +179,11 @@ def record_of(  # noqa: PLR0913 (an argument for each thing that it is made of)
 
 def settings_that_matter(settings: Settings) -> dict[str, str]:
     """Return the settings whose change can change the figures, without secrets."""
-    names = {name: str(getattr(settings, name)) for name in _SHOWN}
+    names = {name: str(getattr(settings, name)) for name in _KEPT_SETTINGS}
     names["suppression_path"] = "not set" if settings.suppression_path is None else "set"
     for name in DIGESTED:
         text = json.dumps(getattr(settings, name), sort_keys=True, default=str)
-        names[name] = hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+        names[name] = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_CHARACTERS]
     return names
 
 

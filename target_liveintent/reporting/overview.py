@@ -49,7 +49,8 @@ _MONTHS = 3
 """How many months, including the present one, the 91 days before today cover in any case."""
 _MOST_CURRENCIES = 4
 """Currencies whose values are compared with usual days."""
-_THIRTY = 30
+_RECENT_DAYS = 30
+"""Days of which the overview says what conversions lack, and why records were not sent."""
 
 
 class FigureKind(NamedTuple):
@@ -282,7 +283,7 @@ class _Gathered:
         self.last_24_hours = period_of((now - dt.timedelta(hours=23)).date(), self.recent)
         self.first_day = min(self.days, default=None)
         self.comparable_from = comparable_from(history.days, self.today)
-        month_ago = self.today - dt.timedelta(days=_THIRTY - 1)
+        month_ago = self.today - dt.timedelta(days=_RECENT_DAYS - 1)
         self.month = [run for run in history.runs if run.day >= month_ago]
         oldest = self.first_day or self.today
         days_back = min(DAYS_SHOWN - 1, (self.today - oldest).days)

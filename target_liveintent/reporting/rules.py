@@ -32,32 +32,34 @@ from target_liveintent.reporting.usual_range import (
 from target_liveintent.run.amounts import OTHERS
 from target_liveintent.run.counts import FIELDS, StreamCounts
 
-_FEW = 0.5
-_HOLIDAY = 0.7
-"""The share of the usual conversions that a holiday leaves."""
-_FELL = 0.8
-_TIMES = 10
+_FEW_RATIO = 0.5
+"""Fewer conversions than this share of the usual ones are few."""
+_HOLIDAY_RATIO = 0.7
+"""On a holiday, a shop has this share of its usual conversions."""
+_FELL_RATIO = 0.8
+"""A column is missing if the conversions that have it are fewer than this share of the usual."""
+_OTHER_UNIT_FACTOR = 10
+"""If an average value changes by this factor, the values may have another unit."""
 _LEAST_VALUES = 5
-"""The least number of values in a currency for judging their average."""
+"""With fewer values in a currency, nothing can be said about their average."""
 _NEW_SHARE, _KNOWN_SHARE = 0.05, 0.005
-"""A currency is new if its share of the conversions was below the second number, and is at least
-the first number now."""
-_RARE = 1e-3
+"""A currency is new if at least the first share of the conversions has it now, and less than the
+second share had it before."""
+_RARE_PROBABILITY = 1e-3
 """A count is unusual if its probability is below this: of so few conversions, even on a holiday, or
 of so many dead letters."""
-_VERY_RARE = 1e-6
+_VERY_RARE_PROBABILITY = 1e-6
 """A share is unusual if its probability is below this. A run judges up to a dozen shares."""
-_MOST_CERTAIN = 0.95
-"""The greatest share that is expected. That all conversions had a column does not mean that all
-must."""
+_MOST_CERTAIN_SHARE = 0.95
+"""The greatest share that is expected: even if all conversions had a column, some may lack it now."""
 
 
 def few_conversions(case: Case) -> Iterator[Finding]:
     """Find fewer than half of the usual conversions."""
     usual, count = case.usual(lambda counts: counts.delivered), case.now.delivered
-    if usual is None or count >= min(usual.middle * _FEW, usual.low):
+    if usual is None or count >= min(usual.middle * _FEW_RATIO, usual.low):
         return
-    if chance_of_so_few(count, usual.middle * _HOLIDAY) < _RARE:
+    if chance_of_so_few(count, usual.middle * _HOLIDAY_RATIO) < _RARE_PROBABILITY:
         yield Finding(count=count, usual=usual)
 
 
@@ -68,7 +70,7 @@ def other_average(case: Case) -> Iterator[Finding]:
         if usual is None or usual.middle <= 0 or value.conversions < _LEAST_VALUES:
             continue
         average = float(value.mean)
-        if average >= _TIMES * usual.high or average * _TIMES <= usual.low:
+        if average >= _OTHER_UNIT_FACTOR * usual.high or average * _OTHER_UNIT_FACTOR <= usual.low:
             yield Finding(currency, average=value.mean, usual=usual)
 
 
@@ -95,9 +97,9 @@ def lost_coverage(case: Case) -> Iterator[Finding]:
     for column in [name for name in FIELDS if name != "both"]:  # (It falls with the hashes.)
         usual = case.usual(functools.partial(_share_having, column))
         having = case.now.having(column)
-        if usual is None or having >= count * min(usual.middle * _FELL, usual.low):
+        if usual is None or having >= count * min(usual.middle * _FELL_RATIO, usual.low):
             continue
-        if _chance(having, count, usual) < _VERY_RARE:
+        if _chance(having, count, usual) < _VERY_RARE_PROBABILITY:
             yield Finding(column, having, count, usual=usual)
 
 
@@ -118,13 +120,13 @@ def all_late(case: Case) -> Iterator[Finding]:
     count = case.now.delivered
     if usual is None or not usual.low or not count or case.now.within_an_hour:
         return
-    if _chance(0, count, usual) < _VERY_RARE:
+    if _chance(0, count, usual) < _VERY_RARE_PROBABILITY:
         yield Finding(usual=usual)
 
 
 def _chance(having: int, count: int, usual: Range) -> float:
     """Return the probability that so few conversions have something, given the usual share."""
-    expected = count * min(usual.middle, _MOST_CERTAIN)
+    expected = count * min(usual.middle, _MOST_CERTAIN_SHARE)
     return chance_of_so_few(having, expected, count)
 
 
@@ -137,7 +139,7 @@ def more_dead_letters(case: Case) -> Iterator[Finding]:
         return
     # Of more conversions, or in two daily runs within 24 hours, more cannot be sent.
     expected = max(1.0, usual.high, usual_share.high * tried)
-    if count > expected and chance_of_so_few(sent, tried - expected, tried) < _RARE:
+    if count > expected and chance_of_so_few(sent, tried - expected, tried) < _RARE_PROBABILITY:
         ((reason, records),) = letters.most_common(1)
         yield Finding(count=count, usual=usual, main_reason=reason, main_count=records)
 
