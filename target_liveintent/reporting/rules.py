@@ -51,7 +51,7 @@ of so many dead letters."""
 _VERY_RARE_PROBABILITY = 1e-6
 """A share is unusual if its probability is below this. A run judges up to a dozen shares."""
 _MOST_CERTAIN_SHARE = 0.95
-"""The greatest share that is expected: even if all conversions had a column, some may lack it now."""
+"""The greatest share that is expected: some conversions may lack a column that all of them had."""
 
 
 def few_conversions(case: Case) -> Iterator[Finding]:
