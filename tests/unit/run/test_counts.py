@@ -296,7 +296,7 @@ def test_what_a_run_says(name: str, snapshot: SnapshotAssertion) -> None:
     situation = SITUATIONS[name]
     report = situation.report
     problem = too_many_rejected(report, 50, at_end=True)
-    lines = [f"summary: {line}" for line in summary.lines(report)]
+    lines = [f"summary: {line}" for line in summary.summary_lines(report)]
     lines += [f"failure: {problem}"] if problem else []
     lines += [f"warnings: {line}" for line in summary.warnings(report, situation.timezone)]
     lines += [f"advice: {line}" for line in summary.advice(report, "liveintent.sqlite")]
@@ -307,7 +307,7 @@ def test_what_a_run_says(name: str, snapshot: SnapshotAssertion) -> None:
 @pytest.mark.parametrize("name", ["nothing was read", "a zone that is never used"])
 def test_a_clean_summary_alarms_nobody(name: str) -> None:
     """Meltano takes the words for a failure, in any case."""
-    text = "\n".join(summary.lines(SITUATIONS[name].report)).lower()
+    text = "\n".join(summary.summary_lines(SITUATIONS[name].report)).lower()
     assert not [word for word in ("error", "exception") if word in text]
 
 
