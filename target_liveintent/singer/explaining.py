@@ -24,10 +24,10 @@ from target_liveintent.explain.description import (
     describe,
     run_problems,
 )
+from target_liveintent.mapping.converter import RecordConverter, converter_of
 from target_liveintent.mapping.map_checks import absent_streams, maps_with_equal_ids
 from target_liveintent.mapping.proposals import config_text
 from target_liveintent.mapping.stream_maps import (
-    RecordConverter,
     Stream,
     StreamMaps,
     StreamPlan,
@@ -201,7 +201,8 @@ def converted(
         one = plans.setdefault((stream.name, plan.stream), explained)
         if not one.take_schema(stream, plan, settings.events):
             return _Use(one)
-        converter = one.counts.converter(stream, plan, settings.events, suppressions, now)
+        converter = converter_of(stream, plan, settings.events, suppressions, now)
+        one.counts.mapped |= plan.identifying
         validator = RecordValidator(stream.schema) if settings.validate_records else None
         return _Use(one, converter, validator)
 

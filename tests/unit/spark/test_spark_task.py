@@ -101,8 +101,16 @@ def test_columns_in_any_case(sandbox: Sandbox) -> None:
     ("name", "column", "outcome"),
     [
         ("_sdc_deleted_at", pa.array(["2026-07-31"]), {"dropped": {"deleted": 1}}),
-        ("value", pa.array([1], pa.duration("s")), {"left_out": {"value": 1}, "delivered": 1}),
-        ("currency", pa.array([["USD"]]), {"left_out": {"currency": 1}, "delivered": 1}),
+        (
+            "value",
+            pa.array([1], pa.duration("s")),
+            {"remarks": {"unusable": {"value": 1}}, "delivered": 1},
+        ),
+        (
+            "currency",
+            pa.array([["USD"]]),
+            {"remarks": {"unusable": {"currency": 1}}, "delivered": 1},
+        ),
         ("email", pa.array([b"x"]), {"rejected": {"no_identity": 1}}),
         ("event_time", pa.array([1], pa.time64("us")), {"rejected": {"invalid_event_time": 1}}),
     ],
@@ -125,7 +133,7 @@ def test_the_zone_of_the_settings(sandbox: Sandbox) -> None:
     for kind, uses in ((pa.timestamp("us", "UTC"), 0), (pa.timestamp("us"), 2)):
         times = pa.array([moment.replace(tzinfo=None)] * 2, pa.timestamp("us")).cast(kind)
         counts = deliver(job, ATTEMPT, [batch(0, 2, event_time=times)]).streams["orders"]
-        assert (counts.delivered, counts.zone_uses) == (2, uses)
+        assert (counts.delivered, counts.noted(LOCAL_TIME).total()) == (2, uses)
 
 
 def test_an_unforeseen_failure_is_not_shown(
