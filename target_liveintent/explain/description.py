@@ -62,6 +62,7 @@ class Explained(msgspec.Struct):
         rejections: Those of dropped records too.
         fingerprints: Those of the first event with each event ID and pixel, of all maps of the
             stream: a run sends no other one.
+        code: The generated code that converts usual records; empty if no record is usual.
         equal_ids: The earlier map of the stream that gives its events the same IDs, if one does.
     """
 
@@ -75,6 +76,7 @@ class Explained(msgspec.Struct):
     rejections: list[Rejection] = []
     fingerprints: dict[tuple[str, int], int] = {}
     equal_ids: str | None = None
+    code: str | None = None
 
     @property
     def is_refused(self) -> bool:
@@ -184,6 +186,7 @@ class ExplainedStream(msgspec.Struct):
         fields: What fills each field that something fills.
         records: None if no record of it was read.
         warnings: What is wrong with the values of the records, a sentence each.
+        code: The generated code that converts usual records, if it is to be shown.
     """
 
     stream: str
@@ -200,6 +203,7 @@ class ExplainedStream(msgspec.Struct):
     advice: str | None = None
     records: Records | None = None
     warnings: list[str] = msgspec.field(default_factory=list)
+    code: str | None = None
 
 
 class AbsentStream(msgspec.Struct):
@@ -245,8 +249,10 @@ class Explanation(msgspec.Struct):
         return not self.failures and (self.expectation is None or self.expectation.met)
 
 
-def describe(explained: Explained, settings: Settings) -> ExplainedStream:
-    """Describe what one map makes of a stream."""
+def describe(
+    explained: Explained, settings: Settings, *, show_code: bool = False
+) -> ExplainedStream:
+    """Describe what one map makes of a stream, perhaps with its generated code."""
     stream, plan = explained.stream, explained.plan
     preset = settings.presets.get(stream.name)
     described = ExplainedStream(stream.name, plan.stream, preset, _use(plan))
@@ -254,6 +260,8 @@ def describe(explained: Explained, settings: Settings) -> ExplainedStream:
     described.advice = _advice(explained, settings)
     if plan.is_used:
         _describe_fields(described, explained, settings)
+    if show_code:
+        described.code = explained.code
     counts = explained.counts
     if converted := counts.read - counts.unmapped:
         described.records = _records(explained, converted)

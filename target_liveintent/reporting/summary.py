@@ -49,10 +49,11 @@ def _words(one: StreamCounts, *, dry_run: bool) -> str:
         for name, count in outcomes.items()
         if count is not None
     ]
-    left_out = Counter(one.noted(COLUMN_UNUSABLE))
-    left_out.update({f"{name} empty": n for name, n in one.noted(COLUMN_EMPTY).items()})
-    left_out.update(conflict=one.noted(HASH_CONFLICT).total())
-    return ", ".join(parts) + (f"; left out{_names(+left_out)}" if left_out.total() else "")
+    left_out = Counter({f"{name} empty": n for name, n in one.noted(COLUMN_EMPTY).items()})
+    left_out += one.noted(COLUMN_UNUSABLE)
+    if conflicts := one.noted(HASH_CONFLICT).total():
+        left_out["conflict"] = conflicts
+    return ", ".join(parts) + (f"; left out{_names(left_out)}" if left_out else "")
 
 
 def _names(counter: Counter[str]) -> str:

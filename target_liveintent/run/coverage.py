@@ -47,7 +47,7 @@ class Timing(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def timing_of(events: Sequence[Event], sent_at: Sequence[float]) -> Timing:
     """Return how soon events were sent, each at its Unix time in `sent_at`."""
-    ages = sorted(at - event.event_time for event, at in zip(events, sent_at, strict=True))
+    ages = sorted([at - event.event_time for event, at in zip(events, sent_at, strict=True)])
     limits = (HOUR, DAY, 2 * DAY)
     return Timing(*(bisect.bisect_right(ages, limit) for limit in limits))
 

@@ -24,6 +24,7 @@ from target_liveintent.mapping.functions import (
     parse_time,
     strip,
 )
+from target_liveintent.remarks import Cause, Shape
 
 RECORD: dict[str, Any] = {
     "customer": {"email": "ann@example.com", "name": None, "0": "zero"},
@@ -189,9 +190,8 @@ def test_no_excel_time(value: Any) -> None:
 def test_parse_time(value: Any, form: str) -> None:
     assert parse_time(value, form) == dt.datetime(2026, 11, 28, 16, 4, 48)  # noqa: DTZ001 (local)
     assert parse_time("", form) is None
-    assert parse_time("28/11", form) == Unusable(
-        f"a value of the form 99/99 does not have the form {form}"
-    )
+    cause = f"a value of the form 99/99 does not have the form {form}"
+    assert why(parse_time("28/11", form)) == cause
 
 
 NOON = dt.datetime(2026, 8, 1, 12)  # noqa: DTZ001 (a time without a zone)
@@ -237,12 +237,8 @@ def test_local_time(value: Any, wanted: Any) -> None:
         (number, " ", None),
         # What cannot be read is no null: an event that goes without it counts the column.
         (lambda text: str(amount(text)), "12.50", "unusable"),
-        (
-            amount,
-            "12.50",
-            Unusable("a value of the form 99.99 is not a number with a decimal comma"),
-        ),
-        (number, "12,5", Unusable("a value of the form 99,9 is not a number with a decimal point")),
+        (amount, "12.50", Unusable(Cause("no_decimal_comma", Shape("99.99")))),
+        (number, "12,5", Unusable(Cause("not_number", Shape("99,9")))),
     ],
 )
 def test_amounts(read: Callable[[Any], Any], value: Any, wanted: Any) -> None:

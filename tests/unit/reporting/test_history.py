@@ -6,6 +6,7 @@ import json
 import sqlite3
 import time
 import zoneinfo
+from collections import Counter
 from pathlib import Path
 from typing import Any
 

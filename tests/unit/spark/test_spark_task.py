@@ -21,6 +21,7 @@ from write_support import ATTEMPT, COLUMNS, batch, facts, make_job, pa, pq
 
 from target_liveintent.errors import AccessDeniedError, AllRefusedError, RunError, StorageError
 from target_liveintent.privacy.identity import derive_event_id
+from target_liveintent.remarks import LOCAL_TIME
 from target_liveintent.run_id import new_run_id
 from target_liveintent.sandbox import Sandbox
 from target_liveintent.spark.outcomes import FactTable
@@ -104,12 +105,15 @@ def test_columns_in_any_case(sandbox: Sandbox) -> None:
         (
             "value",
             pa.array([1], pa.duration("s")),
-            {"remarks": {"unusable": {"value": 1}}, "delivered": 1},
+            {"remarks": {"unusable": {"value": 1}, "careful_way": {"value": 1}}, "delivered": 1},
         ),
         (
             "currency",
             pa.array([["USD"]]),
-            {"remarks": {"unusable": {"currency": 1}}, "delivered": 1},
+            {
+                "remarks": {"unusable": {"currency": 1}, "careful_way": {"currency": 1}},
+                "delivered": 1,
+            },
         ),
         ("email", pa.array([b"x"]), {"rejected": {"no_identity": 1}}),
         ("event_time", pa.array([1], pa.time64("us")), {"rejected": {"invalid_event_time": 1}}),
