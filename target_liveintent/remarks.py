@@ -1,6 +1,6 @@
 """What is noticed about a record beside its outcome, and why a value cannot be used.
 
-Both are values, with codes. `Cause.words` makes the sentence where a cause is shown.
+Both are values, with codes. `UnusableCause.words` makes the sentence where a cause is shown.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ LOCAL_TIME = "local_time"
 """The time has no zone of its own, so it was read in the zone of the setting `timezone`."""
 HAS_DECISION_ID, OWN_DECISION_ID = "decision_id", "own_decision_id"
 """The event has a decision ID, and this is also the ID that the record has in the column."""
-CAUSED_REJECTION = "rejection"
+REJECTION_CAUSE = "rejection"
 """The value of the column is why the record was rejected."""
 CAREFUL_WAY = "careful_way"
 """The record took the slower way, because of the column, or of a code of `fast_path.py`."""
@@ -35,11 +35,11 @@ class Shape(NamedTuple):
         return f"a value of the form {self.form}"
 
 
-class Cause(NamedTuple):
+class UnusableCause(NamedTuple):
     """Why a value cannot be used.
 
     Attributes:
-        code: A key of `CAUSES`.
+        code: A key of `UNUSABLE_CAUSES`.
         shape: How the value is written, if that is known.
         fact: What else the code needs, such as a short word that came.
     """
@@ -52,10 +52,10 @@ class Cause(NamedTuple):
     def words(self) -> str:
         """The cause in words, such as "a value of the form 99.99 is not a whole number"."""
         value = self.shape.words if self.shape else "the value"
-        return CAUSES[self.code].format(value=value, fact=self.fact)
+        return UNUSABLE_CAUSES[self.code].format(value=value, fact=self.fact)
 
 
-CAUSES = {
+UNUSABLE_CAUSES = {
     "not_text": "{value} is not a text, or has an e-mail address in it",
     "not_decision_id": "{value} is not a text without spaces, or is a placeholder, or has an e-mail"
     " address in it",
@@ -98,7 +98,7 @@ class Remark(NamedTuple):
 
     kind: str
     column: str
-    cause: Cause | None = None
+    cause: UnusableCause | None = None
 
 
 Remarks = tuple[Remark, ...]

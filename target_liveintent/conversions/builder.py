@@ -24,15 +24,15 @@ from target_liveintent.privacy.identity import (
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.privacy.urls import URL_PARAMETERS, clean_url
 from target_liveintent.remarks import (
-    CAUSED_REJECTION,
     COLUMN_EMPTY,
     COLUMN_UNUSABLE,
     HAS_DECISION_ID,
     LOCAL_TIME,
     OWN_DECISION_ID,
-    Cause,
+    REJECTION_CAUSE,
     Remark,
     Remarks,
+    UnusableCause,
 )
 from target_liveintent.settings import EventDefaults
 
@@ -67,11 +67,11 @@ def _reject(reason: str, field: str | None, detail: str | None = None) -> NoRetu
     raise _RejectedError(reason, field, detail)
 
 
-def _reject_value(reason: str, field: str, cause: Cause | None) -> NoReturn:
+def _reject_value(reason: str, field: str, cause: UnusableCause | None) -> NoReturn:
     """Reject a record for the value of a column; without a cause, the column has no value."""
     if cause is None:
         _reject(reason, field)
-    raise _RejectedError(reason, field, cause.words, (Remark(CAUSED_REJECTION, field, cause),))
+    raise _RejectedError(reason, field, cause.words, (Remark(REJECTION_CAUSE, field, cause),))
 
 
 class _EventId(NamedTuple):

@@ -25,7 +25,7 @@ from target_liveintent.files import word_table
 from target_liveintent.privacy.characters import INVISIBLE_CHARACTERS
 from target_liveintent.privacy.identity import IDENTITY_COLUMNS, is_placeholder
 from target_liveintent.privacy.redaction import LONGEST_TEXT
-from target_liveintent.remarks import Cause, Shape
+from target_liveintent.remarks import Shape, UnusableCause
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Unusable:
             of an event has the code of its cause in `FIELDS`.
     """
 
-    cause: Cause | None = None
+    cause: UnusableCause | None = None
 
     def __str__(self) -> str:
         """Return the text for the dead letter if an expression returned this for a column."""
@@ -62,7 +62,7 @@ def shape(value: Any) -> Shape:
     return Shape("".join(c if c.isprintable() else "?" for c in cut))
 
 
-def cause_of_source(value: Any) -> Cause | None:
+def cause_of_source(value: Any) -> UnusableCause | None:
     """Return why a value of `source` cannot be used; None if the record has none.
 
     Only a short word is kept. Of anything else, such as a name, the shape is.
@@ -71,14 +71,16 @@ def cause_of_source(value: Any) -> Cause | None:
     if plain is None:
         return None
     is_word = isinstance(plain, str) and _SHORT_WORD.fullmatch(plain)
-    return Cause("other_source", fact=str(plain)) if is_word else cause_of(value, "not_source")
+    return (
+        UnusableCause("other_source", fact=str(plain)) if is_word else cause_of(value, "not_source")
+    )
 
 
-def cause_of(value: Any, code: str) -> Cause:
+def cause_of(value: Any, code: str) -> UnusableCause:
     """Return why a value cannot be used: a cause of this code, unless a helper found another."""
     if isinstance(value, Unusable) and value.cause is not None:
         return value.cause
-    return Cause(code, shape(value))
+    return UnusableCause(code, shape(value))
 
 
 # Texts that stand for null: a stream map's str(null) is `None`; taps write `null` and `NaN`.

@@ -130,7 +130,7 @@ def compiled(source: str, names: Mapping[str, Any], mode: str, name: str) -> Any
     return known if mode == "exec" else value
 
 
-def source_of(function: Callable[..., Any]) -> str:
+def generated_source(function: Callable[..., Any]) -> str:
     """Return the source of a generated function."""
     return "".join(linecache.getlines(inspect.getfile(function)))
 

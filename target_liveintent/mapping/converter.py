@@ -14,8 +14,8 @@ from target_liveintent.conversions.event_model import Conversion, Rejection
 from target_liveintent.conversions.fast_path import (
     CHANCE,
     OddRecordError,
+    generated_source,
     odd,
-    source_of,
     usual_way,
 )
 from target_liveintent.mapping.expressions import FILTER, TapRecord
@@ -50,7 +50,7 @@ class RecordConverter:
             empty=plan.deletion_columns,
             consents=plan.consent_columns,
         )
-        self.code = "" if self._usual_way is None else source_of(self._usual_way)
+        self.code = "" if self._usual_way is None else generated_source(self._usual_way)
         if any(origin.has_chance for origin in plan.origins.values()):
             self._usual_way, self.code = _leave_to_chance, ""
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from target_liveintent.conversions import coerce
 from target_liveintent.conversions.coerce import UNUSABLE, Unusable, cause_of, shape
-from target_liveintent.remarks import Cause
+from target_liveintent.remarks import UnusableCause
 
 _INDEX = re.compile(r"-?\d{1,9}", re.ASCII)
 _UTC_TIME = re.compile(
@@ -70,12 +70,14 @@ def minor_units(amount: Any, currency: Any) -> Decimal | Unusable | None:
     if number is None:
         return None
     if isinstance(number, Unusable) or not -_INT64 < number < _INT64 or number % 1:
-        return Unusable(Cause("not_whole", shape(amount)))
+        return Unusable(UnusableCause("not_whole", shape(amount)))
     code = coerce.currency_code(currency)
     if not isinstance(code, str):
         is_blank = code is None
         return Unusable(
-            Cause("blank_currency") if is_blank else Cause("unknown_currency", shape(currency))
+            UnusableCause("blank_currency")
+            if is_blank
+            else UnusableCause("unknown_currency", shape(currency))
         )
     # A Decimal made from text is exact, regardless of the precision of the context.
     return Decimal(f"{int(number)}E-{coerce.DECIMALS[code]}")
@@ -138,7 +140,7 @@ def excel_time(value: Any) -> Any:
     if days is None:
         return None
     if isinstance(days, Unusable) or not _EXCEL_2000 <= days < _EXCEL_2100:
-        return Unusable(Cause("not_excel_time", shape(value)))
+        return Unusable(UnusableCause("not_excel_time", shape(value)))
     return _EXCEL_DAY_0 + dt.timedelta(seconds=round(float(days) * 86_400))
 
 
@@ -154,7 +156,7 @@ def parse_time(value: Any, form: str) -> Any:
     try:
         return dt.datetime.strptime(str(plain), form)  # noqa: DTZ007 (the setting `timezone` applies)
     except ValueError:
-        return Unusable(Cause("other_form", shape(value), form))
+        return Unusable(UnusableCause("other_form", shape(value), form))
 
 
 def lower(value: Any) -> Any:

@@ -13,7 +13,7 @@ from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions.coerce import shape
 from target_liveintent.conversions.event_model import DEAD_LETTERS, Event, Rejection
 from target_liveintent.reasons import AFTER_BUILDING
-from target_liveintent.remarks import COLUMN_EMPTY, Cause, Remarks
+from target_liveintent.remarks import COLUMN_EMPTY, Remarks, UnusableCause
 from target_liveintent.run.amounts import Amounts, add_amounts
 from target_liveintent.run.coverage import Timing, amounts_of, coverage_of, timing_of
 
@@ -48,7 +48,7 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
     conflicting_ids: int = 0
     remarks: dict[str, Counter[str]] = {}  # For each kind, by column.
     # Why columns cannot be used, by column, and how times out of range are written, by reason.
-    causes: dict[str, Counter[Cause]] = {}
+    causes: dict[str, Counter[UnusableCause]] = {}
     mapped: frozenset[str] = frozenset()
     values: Amounts = {}
     coverage: dict[str, dict[str, int]] = {}
@@ -65,7 +65,7 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
             if cause is not None:
                 self._note_cause(column, cause)
 
-    def _note_cause(self, about: str, cause: Cause) -> None:
+    def _note_cause(self, about: str, cause: UnusableCause) -> None:
         causes = self.causes.setdefault(about, Counter())
         if cause in causes or len(causes) < _MOST_CAUSES:
             causes[cause] += 1
@@ -75,7 +75,7 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
         self.rejected[rejection.reason] += 1
         if rejection.reason in OUT_OF_RANGE:
             written = shape(rejection.columns.get("event_time"))
-            self._note_cause(rejection.reason, Cause("out_of_range", written))
+            self._note_cause(rejection.reason, UnusableCause("out_of_range", written))
 
     def deliver(self, events: Sequence[Event], sent_at: Sequence[float]) -> None:
         """Count events that LiveIntent has, each with the Unix time at which it was sent."""

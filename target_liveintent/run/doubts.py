@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import TypeAlias
+from typing import Any
 
 import msgspec
 
@@ -22,7 +22,7 @@ from target_liveintent.remarks import (
     COLUMN_UNUSABLE,
     HAS_DECISION_ID,
     OWN_DECISION_ID,
-    Cause,
+    UnusableCause,
 )
 from target_liveintent.run.amounts import counted
 from target_liveintent.run.counts import OUT_OF_RANGE, RunCounts, StreamCounts
@@ -45,152 +45,65 @@ _SLOW_RATIO, _LEAST_SLOW_RECORDS = 0.1, 100
 """If more records take the slower way, and at least so many, it is worth a line in the log."""
 
 
-class ColumnAlwaysEmpty(msgspec.Struct, frozen=True):
-    """A column that should identify the person has no usable value in any event."""
+class Doubt(msgspec.Struct, frozen=True):
+    """What is probably wrong with a stream.
 
-    column: str
-    events: int
-    may_be_unusable: bool
+    Attributes:
+        code: A key of `DOUBTS`.
+        facts: The names and numbers that the code needs; of a list, each may be meant.
+        cause: The most frequent cause, if it is known.
+    """
 
-    @property
-    def words(self) -> str:
-        """The doubt in words."""
-        unusable = " or unusable" if self.may_be_unusable else ""
-        return (
-            f"{self.column} is empty{unusable} in all events ({self.events:,}). Check what is"
-            f" mapped to {self.column}: a path in get('…') may be misspelled"
-        )
-
-
-class ColumnLeftOut(msgspec.Struct, frozen=True):
-    """A column cannot be used in many events, most often for a cause."""
-
-    column: str
-    count: int
-    events: int
-    cause: Cause | None
+    code: str
+    facts: Mapping[str, Any]
+    cause: UnusableCause | None = None
 
     @property
     def words(self) -> str:
-        """The doubt in words."""
-        cause = f": {self.cause.words}" if self.cause else ""
-        hint = ""
-        if self.column == "decision_id":
-            hint = ", or the li_did in source_url, which must be a UUID"
-        return (
-            f"{self.column} is left out of {self.count:,} of {self.events:,} events{cause}. Check"
-            f" what is mapped to {self.column}{hint}"
-        )
+        """The doubt in a sentence, without the name of the stream."""
+        facts = {
+            name: " or ".join(fact) if isinstance(fact, list) else fact
+            for name, fact in self.facts.items()
+        }
+        cause = ""
+        if self.cause is not None:
+            before = ", such as " if self.code == "times_out_of_range" else ": "
+            cause = before + self.cause.words
+        return DOUBTS[self.code].format(cause=cause, **facts)
 
 
-class EventIdEmpty(msgspec.Struct, frozen=True):
-    """Many events have no ID of their own."""
-
-    count: int
-    events: int
-
-    @property
-    def words(self) -> str:
-        """The doubt in words."""
-        return (
-            f"event_id is empty in {self.count:,} of {self.events:,} events, so their IDs are"
-            " derived from the key properties or the mapped record. Map event_id to a column that"
-            " is always filled"
-        )
-
-
-class EventIdsConflict(msgspec.Struct, frozen=True):
-    """Different events have the same ID, so each may be a conversion that is lost."""
-
-    count: int
-    events: int
-
-    @property
-    def words(self) -> str:
-        """The doubt in words."""
-        return (
-            f"{self.count:,} of {self.events:,} events have the event ID of an earlier one, but"
-            " another address, value or order ID. Only the first event with an ID is sent. If"
-            " these are different conversions, map event_id to a column that is different in each"
-            " of them, such as an order number, and not a customer number"
-        )
-
-
-class DecisionIdIsOwn(msgspec.Struct, frozen=True):
-    """The decision ID is another ID of the record, from one of some columns, in most events."""
-
-    columns: tuple[str, ...]
-    count: int
-    events: int
-
-    @property
-    def words(self) -> str:
-        """The doubt in words."""
-        return (
-            f"decision_id equals {' or '.join(self.columns)} in {self.count:,} of"
-            f" {self.events:,} events with a decision ID. An ID of your own identifies nobody at"
-            " LiveIntent. Map decision_id only to LiveIntent's own ID, which is the li_did in the"
-            " URL of a page, or remove it from the map"
-        )
-
-
-class FilterRemovesAll(msgspec.Struct, frozen=True):
-    """The filter of the map removes all records."""
-
-    records: int
-
-    @property
-    def words(self) -> str:
-        """The doubt in words."""
-        return (
-            f"the filter of the map removes all {self.records:,} records. A filter takes each text"
-            " but the empty one as true, also '0' and 'false', which CSV files have: write"
-            " is_true(get('is_test')) instead of get('is_test')"
-        )
-
-
-class TimesOutOfRange(msgspec.Struct, frozen=True):
-    """Most event times are too old or in the future; the cause shows how many are written."""
-
-    count: int
-    records: int
-    cause: Cause | None
-
-    @property
-    def words(self) -> str:
-        """The doubt in words."""
-        form = f", such as {self.cause.words}" if self.cause else ""
-        return (
-            f"{self.count:,} of {self.records:,} records are too old or in the future{form}. A"
-            " first run over older rows is normal. Otherwise, check what is mapped to event_time,"
-            " and the setting timezone"
-        )
-
-
-class ValuesWithoutCurrency(msgspec.Struct, frozen=True):
-    """Many conversions have a value without a currency."""
-
-    conversions: int
-
-    @property
-    def words(self) -> str:
-        """The doubt in words."""
-        return (
-            f"in {counted(self.conversions, 'conversion')}, the value has no currency. Check"
-            " whether a column is mapped to currency, and what it contains"
-        )
-
-
-Doubt: TypeAlias = (
-    ColumnAlwaysEmpty
-    | ColumnLeftOut
-    | EventIdEmpty
-    | EventIdsConflict
-    | DecisionIdIsOwn
-    | FilterRemovesAll
-    | TimesOutOfRange
-    | ValuesWithoutCurrency
+_LEFT_OUT = (
+    "{column} is left out of {count:,} of {events:,} events{cause}. Check what is mapped to"
+    " {column}"
 )
+DOUBTS = {
+    "column_empty": "{column} is empty in all events ({events:,}). Check what is mapped to"
+    " {column}: a path in get('…') may be misspelled",
+    "column_empty_or_unusable": "{column} is empty or unusable in all events ({events:,}). Check"
+    " what is mapped to {column}: a path in get('…') may be misspelled",
+    "column_left_out": _LEFT_OUT,
+    "decision_id_left_out": f"{_LEFT_OUT}, or the li_did in source_url, which must be a UUID",
+    "event_id_empty": "event_id is empty in {count:,} of {events:,} events, so their IDs are"
+    " derived from the key properties or the mapped record. Map event_id to a column that is always"
+    " filled",
+    # Each may be a conversion that is lost.
+    "event_ids_conflict": "{count:,} of {events:,} events have the event ID of an earlier one, but"
+    " another address, value or order ID. Only the first event with an ID is sent. If these are"
+    " different conversions, map event_id to a column that is different in each of them, such as an"
+    " order number, and not a customer number",
+    "decision_id_is_own": "decision_id equals {columns} in {count:,} of {events:,} events with a"
+    " decision ID. An ID of your own identifies nobody at LiveIntent. Map decision_id only to"
+    " LiveIntent's own ID, which is the li_did in the URL of a page, or remove it from the map",
+    "filter_removes_all": "the filter of the map removes all {records:,} records. A filter takes"
+    " each text but the empty one as true, also '0' and 'false', which CSV files have: write"
+    " is_true(get('is_test')) instead of get('is_test')",
+    "times_out_of_range": "{count:,} of {records:,} records are too old or in the future{cause}. A"
+    " first run over older rows is normal. Otherwise, check what is mapped to event_time, and the"
+    " setting timezone",
+    "no_currency": "the value has no currency in {count:,} of {conversions:,} conversions."
+    " Check whether a column is mapped to currency, and what it contains",
+}
+"""The sentence for each code of a doubt."""
 
 
 def stream_warnings(counts: StreamCounts, least: int = _LEAST_EVENTS) -> list[Doubt]:
@@ -215,27 +128,31 @@ def _columns_left_out(counts: StreamCounts, least: int) -> Iterator[Doubt]:
         count = min(counts.noted(COLUMN_UNUSABLE)[name], events)
         empty = counts.noted(COLUMN_EMPTY)[name]
         if name in IDENTITY_COLUMNS and empty and least <= events <= count + empty:
-            yield ColumnAlwaysEmpty(name, events, may_be_unusable=count > 0)
+            code = "column_empty_or_unusable" if count else "column_empty"
+            yield Doubt(code, {"column": name, "events": events})
         elif _is_frequent(count, events, least):
-            yield ColumnLeftOut(name, count, events, _most_frequent_cause(counts, name))
+            code = "decision_id_left_out" if name == "decision_id" else "column_left_out"
+            facts = {"column": name, "count": count, "events": events}
+            yield Doubt(code, facts, _most_frequent_cause(counts, name))
 
 
 def _ids(counts: StreamCounts, least: int) -> Iterator[Doubt]:
     events = counts.events
     empty = counts.noted(COLUMN_EMPTY)["event_id"]
     if _is_frequent(empty, events, least):
-        yield EventIdEmpty(empty, events)
+        yield Doubt("event_id_empty", {"count": empty, "events": events})
     if counts.conflicting_ids:
-        yield EventIdsConflict(counts.conflicting_ids, events)
+        yield Doubt("event_ids_conflict", {"count": counts.conflicting_ids, "events": events})
     own = counts.noted(OWN_DECISION_ID)
     with_decision_id = counts.noted(HAS_DECISION_ID).total()
     if own.total() >= least and own.total() * 2 > with_decision_id:
-        yield DecisionIdIsOwn(tuple(own), own.total(), with_decision_id)
+        facts = {"columns": [*own], "count": own.total(), "events": with_decision_id}
+        yield Doubt("decision_id_is_own", facts)
 
 
 def _filter(counts: StreamCounts, least: int) -> Iterator[Doubt]:
     if counts.mapped and counts.filtered == counts.read >= least:
-        yield FilterRemovesAll(counts.read)
+        yield Doubt("filter_removes_all", {"records": counts.read})
 
 
 def _times(counts: StreamCounts) -> Iterator[Doubt]:
@@ -244,7 +161,8 @@ def _times(counts: StreamCounts) -> Iterator[Doubt]:
     count = sum(rejected.values())
     if count >= _LEAST_EVENTS and count * 2 > records:
         most = max(OUT_OF_RANGE, key=rejected.__getitem__)
-        yield TimesOutOfRange(count, records, _most_frequent_cause(counts, most))
+        facts = {"count": count, "records": records}
+        yield Doubt("times_out_of_range", facts, _most_frequent_cause(counts, most))
 
 
 def _currencies(counts: StreamCounts, least: int) -> Iterator[Doubt]:
@@ -254,14 +172,15 @@ def _currencies(counts: StreamCounts, least: int) -> Iterator[Doubt]:
     conversions = sum(amount.conversions for amount in counts.values.values())
     has_no_other = unknown.conversions == conversions
     if has_no_other or _is_frequent(unknown.conversions, conversions, least):
-        yield ValuesWithoutCurrency(unknown.conversions)
+        facts = {"count": unknown.conversions, "conversions": conversions}
+        yield Doubt("no_currency", facts)
 
 
 def _is_frequent(count: int, events: int, least: int) -> bool:
     return count >= least and count > events * _FREQUENT_RATIO
 
 
-def _most_frequent_cause(counts: StreamCounts, about: str) -> Cause | None:
+def _most_frequent_cause(counts: StreamCounts, about: str) -> UnusableCause | None:
     """Return the most frequent cause that is known about a column or a reason."""
     causes = counts.causes.get(about)
     return causes.most_common(1)[0][0] if causes else None
@@ -303,42 +222,27 @@ def slower_way(counts: StreamCounts) -> SlowerWay | None:
 # What to do, and why a run fails
 
 
-class NoAddressMapped(msgspec.Struct, frozen=True):
-    """No column with the e-mail address is mapped in a stream."""
+class Hint(msgspec.Struct, frozen=True):
+    """What is probably the cause of rejections in a stream; the code is a key of `HINTS`."""
 
+    code: str
     stream: str
+    causes: tuple[UnusableCause, ...] = ()
 
     @property
     def words(self) -> str:
-        """The hint in words."""
-        return f"No e-mail address is mapped in stream {self.stream}: map email, md5 or sha2."
+        """The hint in a sentence."""
+        causes = ", ".join(cause.words for cause in self.causes)
+        return HINTS[self.code].format(stream=self.stream, causes=causes)
 
 
-class GuestsOrders(msgspec.Struct, frozen=True):
-    """A stream has URLs of pages, but none with a decision ID."""
-
-    stream: str
-
-    @property
-    def words(self) -> str:
-        """The hint in words."""
-        return (
-            f"In stream {self.stream}, these are usually guest orders; their URLs in source_url"
-            " have no li_did that is a UUID."
-        )
-
-
-class SourcesThatCame(msgspec.Struct, frozen=True):
-    """What the column `source` of a stream has in place of a source."""
-
-    stream: str
-    causes: tuple[Cause, ...]
-
-    @property
-    def words(self) -> str:
-        """The hint in words."""
-        sources = ", ".join(cause.words for cause in self.causes)
-        return f"What came in `source` of stream {self.stream}: {sources}."
+HINTS = {
+    "no_address_mapped": "No e-mail address is mapped in stream {stream}: map email, md5 or sha2.",
+    "guest_orders": "In stream {stream}, these are usually guest orders; their URLs in source_url"
+    " have no li_did that is a UUID.",
+    "other_sources": "What came in `source` of stream {stream}: {causes}.",
+}
+"""The sentence for each code of a hint."""
 
 
 class Advice(msgspec.Struct, frozen=True):
@@ -349,7 +253,7 @@ class Advice(msgspec.Struct, frozen=True):
     """
 
     reason: str
-    hints: tuple[NoAddressMapped | GuestsOrders | SourcesThatCame, ...] = ()
+    hints: tuple[Hint, ...] = ()
     says_all: bool = False
 
     @property
@@ -362,7 +266,7 @@ class Advice(msgspec.Struct, frozen=True):
 def what_to_do(reason: str, streams: Mapping[str, StreamCounts]) -> Advice:
     """Return what to do about a reason, given the figures of the streams."""
     if reason == "invalid_source":
-        return Advice(reason, tuple(_sources_that_came(streams)))
+        return Advice(reason, tuple(_other_sources(streams)))
     if reason != "no_identity" or streams.keys() == {DEAD_LETTERS}:
         return Advice(reason)  # (No map applies to dead letters.)
     hints = [
@@ -374,17 +278,17 @@ def what_to_do(reason: str, streams: Mapping[str, StreamCounts]) -> Advice:
     return Advice(reason, known, says_all=bool(hints) and len(known) == len(hints))
 
 
-def _sources_that_came(streams: Mapping[str, StreamCounts]) -> Iterator[SourcesThatCame]:
+def _other_sources(streams: Mapping[str, StreamCounts]) -> Iterator[Hint]:
     for name, counts in streams.items():
         causes = counts.causes.get("source", Counter()).most_common(_MOST_SOURCES)
         if causes:
-            yield SourcesThatCame(name, tuple(cause for cause, _ in causes))
+            yield Hint("other_sources", name, tuple(cause for cause, _ in causes))
 
 
-def _no_identity_hint(stream: str, counts: StreamCounts) -> NoAddressMapped | GuestsOrders | None:
+def _no_identity_hint(stream: str, counts: StreamCounts) -> Hint | None:
     if counts.mapped.isdisjoint(IDENTITY_COLUMNS):
-        return NoAddressMapped(stream)
-    return GuestsOrders(stream) if "source_url" in counts.mapped else None
+        return Hint("no_address_mapped", stream)
+    return Hint("guest_orders", stream) if "source_url" in counts.mapped else None
 
 
 class TooManyRejected(msgspec.Struct, frozen=True):

@@ -16,13 +16,13 @@ from target_liveintent.mapping.stream_maps import StreamPlan
 from target_liveintent.privacy.identity import Identity
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
-from target_liveintent.remarks import Cause
+from target_liveintent.remarks import UnusableCause
 from target_liveintent.settings import Settings
 from target_liveintent.store.dead_letters import PROPERTIES
 
 _JUDGED_AGAIN = "event_too_old"
 """The reason of events that are sent if the window is open with the settings of the replay."""
-_NOT_KEPT = Unusable(Cause("not_kept"))
+_NOT_KEPT = Unusable(UnusableCause("not_kept"))
 
 
 class ReplayChoice(NamedTuple):

@@ -35,7 +35,7 @@ from target_liveintent.conversions.fast_path import (
     EXPRESSION_FAILED,
     OddRecordError,
     compiled,
-    source_of,
+    generated_source,
     usual_way,
 )
 from target_liveintent.privacy.suppression import Suppressions
@@ -253,7 +253,7 @@ def test_a_traceback_shows_the_line_of_generated_code() -> None:
     *_, line = traceback.format_exception(error.value)[:-1]
     assert "conversion of the stream 'orders' " in line
     assert "identity = hash_address(given_email.strip(), normalization)" in line
-    assert source_of(usual).startswith("def build(record, now):\n")
+    assert generated_source(usual).startswith("def build(record, now):\n")
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from target_liveintent.mapping.functions import (
     parse_time,
     strip,
 )
-from target_liveintent.remarks import Cause, Shape
+from target_liveintent.remarks import Shape, UnusableCause
 
 RECORD: dict[str, Any] = {
     "customer": {"email": "ann@example.com", "name": None, "0": "zero"},
@@ -237,8 +237,8 @@ def test_local_time(value: Any, wanted: Any) -> None:
         (number, " ", None),
         # What cannot be read is no null: an event that goes without it counts the column.
         (lambda text: str(amount(text)), "12.50", "unusable"),
-        (amount, "12.50", Unusable(Cause("no_decimal_comma", Shape("99.99")))),
-        (number, "12,5", Unusable(Cause("not_number", Shape("99,9")))),
+        (amount, "12.50", Unusable(UnusableCause("no_decimal_comma", Shape("99.99")))),
+        (number, "12,5", Unusable(UnusableCause("not_number", Shape("99,9")))),
     ],
 )
 def test_amounts(read: Callable[[Any], Any], value: Any, wanted: Any) -> None:

@@ -14,10 +14,10 @@ from target_liveintent.mapping.converter import converter_of
 from target_liveintent.mapping.stream_maps import Stream, StreamPlan
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import NO_IDENTITY, REASONS
-from target_liveintent.remarks import CAREFUL_WAY, COLUMN_UNUSABLE, Cause, Shape
+from target_liveintent.remarks import CAREFUL_WAY, COLUMN_UNUSABLE, Shape, UnusableCause
 from target_liveintent.run.amounts import OTHERS, Amount
 from target_liveintent.run.counts import StreamCounts
-from target_liveintent.run.doubts import ColumnLeftOut, slower_way, stream_warnings, what_to_do
+from target_liveintent.run.doubts import slower_way, stream_warnings, what_to_do
 
 
 def counts_of(*records: dict[str, Any]) -> StreamCounts:
@@ -51,7 +51,7 @@ ORDER = order(value=1, currency="USD", ip="203.0.113.9", email="ann@example.com"
         ("email", "Jane Doe", "of the form x x is neither an e-mail address nor a hash of one"),
         ("email", 4711, "of the form 9999 is neither an e-mail address nor a hash of one"),
         ("ip", "10.0.0.5, 192.168.10.4", "of the form 99.9.9.9, 999.999.99.9 is not a public IP"),
-        ("value", Unusable(Cause("blank_currency")), BLANK),
+        ("value", Unusable(UnusableCause("blank_currency")), BLANK),
         ("value", "99,50", "of the form 99,99 is not a number with a decimal point"),
         ("value", "Infinity", "of the form x is not a number with a decimal point"),
         (
@@ -82,11 +82,12 @@ def test_a_column_that_is_left_out(column: str, value: Any, cause: str) -> None:
 
 
 def test_the_most_frequent_cause_is_said() -> None:
-    rare, frequent, other = (Cause("not_number", Shape(form)) for form in ("9,9", "9", "x"))
+    rare, frequent, other = (UnusableCause("not_number", Shape(form)) for form in ("9,9", "9", "x"))
     causes = {"value": Counter({rare: 1, frequent: 4}), "ip": Counter({other: 9})}
     remarks = {COLUMN_UNUSABLE: Counter(value=5)}
     (doubt,) = stream_warnings(StreamCounts(5, delivered=5, remarks=remarks, causes=causes))
-    assert doubt == ColumnLeftOut("value", 5, 5, frequent)
+    assert (doubt.code, doubt.cause) == ("column_left_out", frequent)
+    assert doubt.facts == {"column": "value", "count": 5, "events": 5}
     assert doubt.words.startswith("value is left out of 5 of 5 events: a value of the form 9 is")
 
 
@@ -230,7 +231,7 @@ def test_values_without_a_currency() -> None:
     """They are counted, unless they are few of many; known and unknown currencies alarm nobody."""
     values = {"": Amount(5), "EUR": Amount(1), OTHERS: Amount(7)}
     (said,) = words_of(StreamCounts(9, delivered=9, values=values))
-    assert said.startswith("in 5 conversions, the value has no currency. Check whether")
+    assert said.startswith("the value has no currency in 5 of 13 conversions. Check whether")
     for few in ({"": Amount(1)}, {"": Amount(4), "EUR": Amount(1)}, {"EUR": Amount(1)}):
         said = words_of(StreamCounts(5, delivered=5, values=few))
         assert len(said) == (len(few) == 1 and "" in few), few
@@ -260,7 +261,7 @@ def test_sources_that_are_none() -> None:
         " used, a value of the form 9 cannot be used"
     )
     assert said == f"{meaning} What came in `source` of stream orders: {held}."
-    assert counts.causes["source"][Cause("not_source", Shape("x@x.x"))] == 1
+    assert counts.causes["source"][UnusableCause("not_source", Shape("x@x.x"))] == 1
     assert what_to_do("invalid_source", {"visits": StreamCounts()}).words == meaning
 
 
