@@ -58,10 +58,11 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
 
     def note(self, remarks: Remarks) -> None:
         """Count what was noticed about a record."""
+        by_kind = self.remarks
         for kind, column, cause in remarks:
-            if kind not in self.remarks:
-                self.remarks[kind] = Counter()
-            self.remarks[kind][column] += 1
+            if (columns := by_kind.get(kind)) is None:
+                columns = by_kind[kind] = Counter()
+            columns[column] += 1
             if cause is not None:
                 self._note_cause(column, cause)
 

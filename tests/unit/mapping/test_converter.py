@@ -17,6 +17,7 @@ from target_liveintent.mapping import expressions
 from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.presets import PRESETS, preset_columns
 from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, StreamMaps
+from target_liveintent.remarks import CAREFUL_WAY, Remark
 
 MAP: dict[str, Any] = {
     "__filter__": "id != 'filtered'",
@@ -99,6 +100,19 @@ def test_an_expression_with_chance_is_evaluated_once(monkeypatch: pytest.MonkeyP
     made = converter({**MAP, "__filter__": "rand() < 0.5"})
     assert isinstance(made.convert({**RECORD, "total": "odd"}), Conversion)
     assert made.convert(RECORD) is None
+
+
+def test_a_fault_of_the_usual_way_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only an odd record takes the careful way, which would hide the fault and cost speed."""
+    made = converter({**MAP, "__filter__": None})
+    odd, usual = made.convert({**RECORD, "total": "odd"}), made.convert(RECORD)
+    assert isinstance(odd, Conversion)
+    assert isinstance(usual, Conversion)
+    slow = Remark(CAREFUL_WAY, "value")
+    assert (slow in odd.remarks, usual.remarks) == (True, ())
+    monkeypatch.setattr(made, "_usual_way", mock.Mock(side_effect=AttributeError))
+    with pytest.raises(AttributeError):
+        made.convert(RECORD)
 
 
 def test_an_expression_changes_nothing_for_the_others() -> None:
