@@ -15,6 +15,7 @@ import msgspec
 from target_liveintent.conversions.builder import lasting_keys
 from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.event_model import Conversion, Rejection, fingerprint
+from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.expressions import FILTER
 from target_liveintent.mapping.map_checks import (
     FROM_SETTINGS,
@@ -30,15 +31,15 @@ from target_liveintent.mapping.presets import likely_preset
 from target_liveintent.mapping.proposals import advise_map, propose
 from target_liveintent.mapping.stream_maps import (
     MELTANO_TEST_STREAM,
-    RecordConverter,
     Stream,
     StreamPlan,
 )
 from target_liveintent.privacy.addresses import scrub
 from target_liveintent.reasons import REASONS
+from target_liveintent.remarks import COLUMN_EMPTY, COLUMN_UNUSABLE, HASH_CONFLICT, LOCAL_TIME
 from target_liveintent.run.amounts import CurrencyFigures, currency_figures
 from target_liveintent.run.counts import RunCounts, StreamCounts, add
-from target_liveintent.run.doubts import too_many_rejected, warnings_of, what_to_do
+from target_liveintent.run.doubts import stream_warnings, too_many_rejected, what_to_do
 from target_liveintent.settings import EventDefaults, Settings
 
 VERSION = 1
@@ -61,6 +62,7 @@ class Explained(msgspec.Struct):
         rejections: Those of dropped records too.
         fingerprints: Those of the first event with each event ID and pixel, of all maps of the
             stream: a run sends no other one.
+        code: The generated code that converts usual records; empty if no record is usual.
         equal_ids: The earlier map of the stream that gives its events the same IDs, if one does.
     """
 
@@ -74,6 +76,7 @@ class Explained(msgspec.Struct):
     rejections: list[Rejection] = []
     fingerprints: dict[tuple[str, int], int] = {}
     equal_ids: str | None = None
+    code: str | None = None
 
     @property
     def is_refused(self) -> bool:
@@ -107,10 +110,12 @@ class Explained(msgspec.Struct):
             counts.unmapped += 1
             return
         result = converter.convert(record, violation)
+        if result is None:
+            counts.filtered += 1
+            return
+        counts.note(result.remarks)
         if isinstance(result, Conversion):
             self._add_event(result)
-        elif result is None:
-            counts.filtered += 1
         else:
             self._add_rejection(result)
 
@@ -148,6 +153,14 @@ class Rejected(msgspec.Struct):
     first: dict[str, Any]
 
 
+class LeftOut(msgspec.Struct):
+    """How many events lack a column that is unusable or empty, or have conflicting hashes."""
+
+    unusable: dict[str, int]
+    empty: dict[str, int]
+    conflicting_hashes: int
+
+
 class Records(msgspec.Struct):
     """The records of a stream by what would become of them; the examples have shortened hashes."""
 
@@ -158,7 +171,7 @@ class Records(msgspec.Struct):
     dropped: int
     reasons: list[Rejected]
     always_empty: list[str]
-    left_out: dict[str, int]
+    left_out: LeftOut
     currencies: list[CurrencyFigures]
     examples: list[msgspec.Raw]
 
@@ -173,6 +186,7 @@ class ExplainedStream(msgspec.Struct):
         fields: What fills each field that something fills.
         records: None if no record of it was read.
         warnings: What is wrong with the values of the records, a sentence each.
+        code: The generated code that converts usual records, if it is to be shown.
     """
 
     stream: str
@@ -189,6 +203,7 @@ class ExplainedStream(msgspec.Struct):
     advice: str | None = None
     records: Records | None = None
     warnings: list[str] = msgspec.field(default_factory=list)
+    code: str | None = None
 
 
 class AbsentStream(msgspec.Struct):
@@ -234,8 +249,10 @@ class Explanation(msgspec.Struct):
         return not self.failures and (self.expectation is None or self.expectation.met)
 
 
-def describe(explained: Explained, settings: Settings) -> ExplainedStream:
-    """Describe what one map makes of a stream."""
+def describe(
+    explained: Explained, settings: Settings, *, show_code: bool = False
+) -> ExplainedStream:
+    """Describe what one map makes of a stream, perhaps with its generated code."""
     stream, plan = explained.stream, explained.plan
     preset = settings.presets.get(stream.name)
     described = ExplainedStream(stream.name, plan.stream, preset, _use(plan))
@@ -243,6 +260,8 @@ def describe(explained: Explained, settings: Settings) -> ExplainedStream:
     described.advice = _advice(explained, settings)
     if plan.is_used:
         _describe_fields(described, explained, settings)
+    if show_code:
+        described.code = explained.code
     counts = explained.counts
     if converted := counts.read - counts.unmapped:
         described.records = _records(explained, converted)
@@ -254,9 +273,10 @@ def _warnings(explained: Explained, settings: Settings) -> Iterator[str]:
     counts = explained.counts
     if explained.equal_ids is not None:
         yield equal_ids_message(explained.plan.stream, explained.equal_ids)
-    yield from warnings_of(counts, least=1)  # (Some records are enough to show a map.)
+    # (Some records are enough to show a map.)
+    yield from (doubt.words for doubt in stream_warnings(counts, least=1))
     yield from _keys_are_positions(explained)
-    if counts.delivered and not counts.zone_uses:
+    if counts.delivered and not counts.noted(LOCAL_TIME):
         yield from unused_zone(settings.timezone, [explained.stream.name])
 
 
@@ -302,7 +322,7 @@ def _describe_fields(described: ExplainedStream, explained: Explained, settings:
         described.only_if = _one_line(plan.origins[FILTER].text)
     for field in FIELDS:
         source = _mapped(field.name, plan, found) or _default(field.name, explained, settings)
-        if source and field.name == "event_time" and explained.counts.zone_uses:
+        if source and field.name == "event_time" and explained.counts.noted(LOCAL_TIME):
             source += f"  (times without a zone are in {settings.timezone}: setting timezone)"
         if source:
             described.fields[field.name] = source
@@ -367,11 +387,15 @@ def _records(explained: Explained, converted: int) -> Records:
         rejected=counts.rejected.total(),
         dropped=counts.dropped.total(),
         reasons=[
-            Rejected(reason, count, what_to_do(reason, streams), _first(first[reason]))
+            Rejected(reason, count, what_to_do(reason, streams).words, _first(first[reason]))
             for reason, count in counts.not_sent.most_common()
         ],
         always_empty=counts.always_empty,
-        left_out=dict(sorted(counts.left_out.items())),
+        left_out=LeftOut(
+            dict(sorted(counts.noted(COLUMN_UNUSABLE).items())),
+            dict(sorted(counts.noted(COLUMN_EMPTY).items())),
+            counts.noted(HASH_CONFLICT).total(),
+        ),
         currencies=currency_figures(counts.values),
         examples=[
             msgspec.Raw(_HASH.sub(r'"\1":"\2…"', one.body.decode()).encode())
@@ -404,4 +428,4 @@ def run_problems(plans: Sequence[Explained], settings: Settings) -> Iterator[str
             yield f"a record of '{name}' is rejected as {reason}, and on_rejection is 'fail'"
     percent = settings.max_dead_letter_percent
     if problem := too_many_rejected(counts, percent, at_end=True):
-        yield problem
+        yield problem.words

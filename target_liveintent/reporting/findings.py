@@ -194,6 +194,6 @@ def gaps_in(recent: StreamCounts) -> list[Gap]:
         missing = conversions - recent.having(column, sources)
         if missing > conversions * _TOLERATED_SHARE:
             gaps.append(Gap(column, sources, missing, conversions))
-    if recent.within_an_hour < recent.delivered * _FRESH_SHARE:
+    if recent.timing.within_an_hour < recent.delivered * _FRESH_SHARE:
         gaps.append(Gap(LATE, ALL_SOURCES, recent.late, recent.delivered))
     return gaps

@@ -20,7 +20,7 @@ from target_liveintent.reporting.findings import FailedRuns, NoRun
 from target_liveintent.reporting.history import Unusual
 from target_liveintent.reporting.overview import CONVERSIONS, Compared, DayOfRuns, Overview, Point
 from target_liveintent.run.amounts import counted, money
-from target_liveintent.run.counts import FIELDS
+from target_liveintent.run.coverage import COVERAGE_FIELDS
 
 REPORT_FORMAT = 2
 """Increase it when the meaning of a field in the JSON changes; docs/reference/cli.md has them."""
@@ -87,7 +87,7 @@ def _rendered(template: str, overview: Overview) -> str:
         charts=[chart for chart in charts if chart is not None],
         counted=counted,
         reasons=REASONS,
-        fields=FIELDS,
+        fields=COVERAGE_FIELDS,
     )
 
 

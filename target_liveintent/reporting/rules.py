@@ -30,7 +30,8 @@ from target_liveintent.reporting.usual_range import (
     share,
 )
 from target_liveintent.run.amounts import OTHERS
-from target_liveintent.run.counts import FIELDS, StreamCounts
+from target_liveintent.run.counts import StreamCounts
+from target_liveintent.run.coverage import COVERAGE_FIELDS
 
 _FEW_RATIO = 0.5
 """Fewer conversions than this share of the usual ones are few."""
@@ -94,7 +95,9 @@ def _with_value(counts: StreamCounts) -> int:
 def lost_coverage(case: Case) -> Iterator[Finding]:
     """Find columns whose share of conversions fell by more than a fifth."""
     count = case.now.delivered
-    for column in [name for name in FIELDS if name != "both"]:  # (It falls with the hashes.)
+    for column in [
+        name for name in COVERAGE_FIELDS if name != "both"
+    ]:  # (It falls with the hashes.)
         usual = case.usual(functools.partial(_share_having, column))
         having = case.now.having(column)
         if usual is None or having >= count * min(usual.middle * _FELL_RATIO, usual.low):
@@ -116,9 +119,9 @@ def new_reason(case: Case) -> Iterator[Finding]:
 
 def all_late(case: Case) -> Iterator[Finding]:
     """Find that no conversion is sent within an hour of its event time any more."""
-    usual = case.usual(lambda counts: share(counts.within_an_hour, counts.delivered))
+    usual = case.usual(lambda counts: share(counts.timing.within_an_hour, counts.delivered))
     count = case.now.delivered
-    if usual is None or not usual.low or not count or case.now.within_an_hour:
+    if usual is None or not usual.low or not count or case.now.timing.within_an_hour:
         return
     if _chance(0, count, usual) < _VERY_RARE_PROBABILITY:
         yield Finding(usual=usual)

@@ -9,9 +9,10 @@ from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.mapping.map_checks import unused_zone
 from target_liveintent.privacy.identity import IDENTITY_COLUMNS
 from target_liveintent.reasons import REASONS
+from target_liveintent.remarks import COLUMN_EMPTY, COLUMN_UNUSABLE, HASH_CONFLICT, LOCAL_TIME
 from target_liveintent.run.amounts import counted, currency_figures
 from target_liveintent.run.counts import RunCounts, StreamCounts
-from target_liveintent.run.doubts import warnings_of, what_to_do
+from target_liveintent.run.doubts import slower_way, stream_warnings, what_to_do
 
 _LEAST_EVENTS_TO_WARN = 10
 """With at least so many delivered events, a column that is always empty is probably a mistake."""
@@ -46,8 +47,17 @@ def _outcomes(counts: StreamCounts, *, dry_run: bool) -> str:
         parts.append(f"not replayed {_by_reason(counts.not_replayed)}")
     if counts.unsettled:
         parts.append(f"not settled {counts.unsettled}")
-    left_out = f"; left out ({_names(counts.left_out)})" if counts.left_out else ""
-    return ", ".join(parts) + left_out
+    left_out = _left_out(counts)
+    return ", ".join(parts) + (f"; left out ({_names(left_out)})" if left_out else "")
+
+
+def _left_out(counts: StreamCounts) -> Counter[str]:
+    """Return how many values were left out of events, by what the summary calls them."""
+    left_out = Counter({f"{name} empty": n for name, n in counts.noted(COLUMN_EMPTY).items()})
+    left_out += counts.noted(COLUMN_UNUSABLE)
+    if conflicts := counts.noted(HASH_CONFLICT).total():
+        left_out["conflict"] = conflicts
+    return left_out
 
 
 def _by_reason(counter: Counter[str]) -> str:
@@ -62,7 +72,7 @@ def warnings(counts: RunCounts, timezone: str = "UTC") -> Iterator[str]:
     """Yield what may be wrong with a run that ended well, given the setting `timezone`."""
     for stream, stream_counts in counts.streams.items():
         yield from _lost(stream, stream_counts)
-        yield from (f"{stream}: {line}" for line in warnings_of(stream_counts))
+        yield from (f"{stream}: {doubt.words}" for doubt in stream_warnings(stream_counts))
     yield from _unused_zone(counts, timezone)
     if counts.unproven:
         yield (
@@ -92,7 +102,7 @@ def _lost(stream: str, counts: StreamCounts) -> Iterator[str]:
 def _unused_zone(counts: RunCounts, timezone: str) -> Iterator[str]:
     """Warn if `timezone` has no effect on any stream. Before a replay, another run has warned."""
     streams = {name: figures for name, figures in counts.streams.items() if name != DEAD_LETTERS}
-    if any(figures.zone_uses for figures in streams.values()):
+    if any(figures.noted(LOCAL_TIME) for figures in streams.values()):
         return
     timed = [
         name
@@ -115,9 +125,13 @@ def advice(counts: RunCounts, place: str | None) -> Iterator[str]:
                 for column in stream_counts.always_empty
                 if column not in IDENTITY_COLUMNS
             )
+    for stream, stream_counts in counts.streams.items():
+        slower = slower_way(stream_counts)
+        if slower is not None:
+            yield f"{stream}: {slower.words}"
     total = counts.total
     for reason, count in (total.not_sent + total.not_replayed).most_common():
-        yield f"{reason} {count}: {what_to_do(reason, counts.streams)}"
+        yield f"{reason} {count}: {what_to_do(reason, counts.streams).words}"
     if (total.rejected or total.not_replayed) and place is not None and not counts.dry_run:
         yield (
             f"dead letters are in {place}; to see what to do, and which dead letters a replay"

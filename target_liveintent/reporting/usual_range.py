@@ -11,7 +11,8 @@ from decimal import Decimal
 from typing import NamedTuple, TypeVar
 
 from target_liveintent.reporting.history import Day, Range, RunRecord
-from target_liveintent.run.counts import HOUR, StreamCounts, add
+from target_liveintent.run.counts import StreamCounts, add
+from target_liveintent.run.coverage import HOUR
 
 LEAST_DAYS = 14
 """The least days of history that show what is usual."""

@@ -11,7 +11,8 @@ from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.findings import LATE, Cause, Change, FailedRuns, Gap, NoRun
 from target_liveintent.reporting.history import Ending, Finding, Range, Unusual
 from target_liveintent.run.amounts import counted, money, money_in
-from target_liveintent.run.counts import ALL_SOURCES, FIELDS, HOUR
+from target_liveintent.run.counts import ALL_SOURCES
+from target_liveintent.run.coverage import COVERAGE_FIELDS, HOUR
 
 _AGE_UNITS = ((DAY, "day"), (HOUR, "hour"), (60, "minute"), (1, "second"))
 
@@ -110,7 +111,7 @@ def _lost_coverage(finding: Finding) -> str:
     column = finding.subject
     return (
         f"in the last 24 hours, {percent(finding.count, finding.whole)} of the conversions had a"
-        f" value in {column} ({FIELDS.get(column, column)}), but"
+        f" value in {column} ({COVERAGE_FIELDS.get(column, column)}), but"
         f" {range_words(finding.usual, share_words)} is usual. Check whether the tap still fills"
         f" the column that is mapped to {column}"
     )

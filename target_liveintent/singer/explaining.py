@@ -24,10 +24,10 @@ from target_liveintent.explain.description import (
     describe,
     run_problems,
 )
+from target_liveintent.mapping.converter import RecordConverter, converter_of
 from target_liveintent.mapping.map_checks import absent_streams, maps_with_equal_ids
 from target_liveintent.mapping.proposals import config_text
 from target_liveintent.mapping.stream_maps import (
-    RecordConverter,
     Stream,
     StreamMaps,
     StreamPlan,
@@ -58,10 +58,13 @@ _NO_STREAM = (
 )
 
 
-def explain(source: IO[str], settings: Settings, expected: str | None = None) -> Explanation:
+def explain(
+    source: IO[str], settings: Settings, expected: str | None = None, *, show_code: bool = False
+) -> Explanation:
     """Explain what a run would do with a Singer stream.
 
-    `expected` is a file to compare with; then ages are judged as of the newest event.
+    `expected` is a file to compare with; then ages are judged as of the newest event. With
+    `show_code`, the generated code of each stream is shown.
 
     Raises:
         RunError: If the input or the file cannot be used. The message has the number of a line, not
@@ -75,7 +78,7 @@ def explain(source: IO[str], settings: Settings, expected: str | None = None) ->
         failures.append(unmapped_message(found.streams, maps.names))
     return Explanation(
         notes=found.notes,
-        streams=[describe(one, settings) for one in plans],
+        streams=[describe(one, settings, show_code=show_code) for one in plans],
         absent_streams=[
             AbsentStream(name, similar or None)
             for name, similar in absent_streams(maps.names, found.streams)
@@ -201,7 +204,9 @@ def converted(
         one = plans.setdefault((stream.name, plan.stream), explained)
         if not one.take_schema(stream, plan, settings.events):
             return _Use(one)
-        converter = one.counts.converter(stream, plan, settings.events, suppressions, now)
+        converter = converter_of(stream, plan, settings.events, suppressions, now)
+        one.counts.mapped |= plan.identifying
+        one.code = converter.code
         validator = RecordValidator(stream.schema) if settings.validate_records else None
         return _Use(one, converter, validator)
 

@@ -22,7 +22,8 @@ from target_liveintent.reporting.findings import FailedRuns, NoRun, gaps_in
 from target_liveintent.reporting.headline import headline_of, top_period
 from target_liveintent.reporting.history import Finding, Unusual
 from target_liveintent.reporting.words import advice_about, change_words
-from target_liveintent.run.counts import ALL_SOURCES, FIELDS, StreamCounts
+from target_liveintent.run.counts import ALL_SOURCES, StreamCounts
+from target_liveintent.run.coverage import COVERAGE_FIELDS, Timing
 
 HOUR, MINUTE = dt.timedelta(hours=1), dt.timedelta(minutes=1)
 BROKEN = {"ending": DENIED}
@@ -114,8 +115,8 @@ def test_what_would_help() -> None:
     """What more than five percent lack is said, and that more than half were sent late."""
     said = "24, 20 web and app, 22 web and app, 12 app, 9 web, 39, 42, 151"
     for more, late, expected in ((0, 150, []), (1, 151, said.split(", "))):
-        one = {"events": 100} | {name: 95 - n * more for n, name in enumerate(FIELDS, 1)}
-        counts = StreamCounts(delivered=300, within_an_hour=300 - late)
+        one = {"events": 100} | {name: 95 - n * more for n, name in enumerate(COVERAGE_FIELDS, 1)}
+        counts = StreamCounts(delivered=300, timing=Timing(300 - late))
         counts.coverage = dict.fromkeys(ALL_SOURCES, one)
         said = [advice_about(gap) for gap in gaps_in(counts)]
         assert [line.partition(" conversions (")[0] for line in said] == expected

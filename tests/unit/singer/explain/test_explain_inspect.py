@@ -9,8 +9,10 @@ import pytest
 from explain_support import inspected, record, schema, settings, source
 from unit_support import ADDRESS, DAY, TIME
 
+from target_liveintent.conversions.fast_path import EXPRESSION_FAILED
 from target_liveintent.errors import InputError
 from target_liveintent.explain.description import Explained, describe
+from target_liveintent.remarks import CAREFUL_WAY, COLUMN_EMPTY, COLUMN_UNUSABLE
 from target_liveintent.run.counts import StreamCounts
 from target_liveintent.singer.explaining import read_input
 
@@ -44,7 +46,9 @@ def test_outcomes() -> None:
     mapping_failed, first, second = made.rejections
     assert (mapping_failed.reason, mapping_failed.keys) == ("mapping_failed", {"id": 0})
     assert [first.columns["event_time"], second.columns["event_time"]] == ["?", "!"]
-    assert counts.left_out == {"value empty": 2}
+    assert counts.noted(COLUMN_EMPTY) == {"value": 2}
+    assert not counts.noted(COLUMN_UNUSABLE)
+    assert counts.noted(CAREFUL_WAY) == {EXPRESSION_FAILED: 1, "event_time": 2}
     assert describe(made, settings()).use == "mapped"
 
 
@@ -80,7 +84,8 @@ def test_what_a_run_would_warn_of() -> None:
         decision_id="str(id)",
         md5="get('no')",
     )
-    assert made.counts.left_out == {"value": 1, "email empty": 1, "md5 empty": 1}
+    assert made.counts.noted(COLUMN_UNUSABLE) == {"value": 1}
+    assert made.counts.noted(COLUMN_EMPTY) == {"email": 1, "md5": 1}
     starts = (
         "email is empty",
         "md5 is empty",
@@ -187,4 +192,6 @@ def test_ages_of_a_recording(records: list[dict[str, Any]], expected: dict[str, 
     maps = {"orders": {"email": "email.strip() if email else None"}}
     (made,) = inspected(*messages, maps=maps, recorded=True)
     assert outcomes(made.counts) == expected
-    assert {*made.counts.left_out.values(), *made.counts.causes.values()} <= {1}
+    noticed = {**made.counts.remarks, CAREFUL_WAY: {}}  # (Each record may be an odd one.)
+    assert all({*columns.values()} <= {1} for columns in noticed.values())
+    assert all({*one.values()} <= {1} for one in made.counts.causes.values())
