@@ -87,7 +87,7 @@ def functions() -> str:
 
 def delivered() -> str:
     """Return a table of the columns of the delivered events."""
-    meanings = {name: meaning for name, (_, meaning) in delivered_rows.COLUMNS.items()}
+    meanings = {name: meaning for name, (_, meaning) in delivered_rows.DELIVERED_COLUMNS.items()}
     return _table(("column", ""), _meanings(meanings))
 
 

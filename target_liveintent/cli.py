@@ -32,7 +32,7 @@ from target_liveintent.settings import Settings
 from target_liveintent.singer.exit_codes import log_unhandled, readable_failures
 from target_liveintent.store import dead_letters, delivered
 from target_liveintent.store.database import Database
-from target_liveintent.store.run_store import open_database, open_for_reading
+from target_liveintent.store.opening import open_database, open_for_reading
 from target_liveintent.system import use_utf8
 from target_liveintent.target import TargetLiveIntent
 
@@ -319,11 +319,13 @@ def print_dead_letters(files: dict[str, Any], style: str, reasons: tuple[str, ..
     with _opened(files, to_change=bool(reasons)) as (settings, database):
         if reasons:
             for reason in dict.fromkeys(reasons):
-                count = dead_letters.delete_letters(database, settings, reason)
+                count = dead_letters.delete_letters(
+                    database, settings.account, settings.pixel_id, reason
+                )
                 print_lines([f"{reason}: deleted {counted(count, 'dead letter')}"])
         elif style == "singer":
             records = (text for _, text in dead_letters.letters_in(database))
-            print_json_lines(dead_letters.as_messages(records))
+            print_json_lines(dead_letters.letter_messages(records))
         else:
             notes = [*config.warnings_of(_given(files))]
             found = look_at(database, settings, ReplayChoice(), notes)
@@ -375,7 +377,7 @@ def print_delivered(files: dict[str, Any], style: str, since: dt.datetime | None
         if style == "csv":
             print_lines(delivered.as_csv(rows))
         else:
-            print_json_lines(delivered.as_messages(rows))
+            print_json_lines(delivered.delivered_messages(rows))
 
 
 @_command("forget", "--config liveintent.yml forget < addresses.txt")

@@ -40,7 +40,7 @@ from target_liveintent.singer.replaying import letters_to_replay, replay_letters
 from target_liveintent.singer.streams import StreamRegistry
 from target_liveintent.sinks import LiveIntentSink, SkippedSink, needed_columns, process_in
 from target_liveintent.store.database import Waiting
-from target_liveintent.store.run_store import open_store
+from target_liveintent.store.opening import open_store
 from target_liveintent.system import handle_break, use_one_heap
 
 

@@ -22,7 +22,8 @@ from target_liveintent.run.amounts import counted
 from target_liveintent.run.counts import RunCounts, StreamCounts, add
 from target_liveintent.settings import Settings
 from target_liveintent.store.database import Database
-from target_liveintent.store.run_store import RunStore, runs_in
+from target_liveintent.store.run_store import RunStore
+from target_liveintent.store.runs import runs_in
 
 FORMAT = 2
 DAYS_READ = 91
@@ -172,8 +173,8 @@ def record_of(  # noqa: PLR0913 (an argument for each thing that it is made of)
         requests=counts.requests,
         retries=counts.retries,
         throttled=counts.throttled,
-        streams=_figures(counts, store.repeated_letters),
-        missing=store.missing,
+        streams=_figures(counts, store.written_letters.repeated),
+        missing=store.written_letters.missing,
     )
 
 
@@ -283,7 +284,7 @@ def read_history(database: Database, settings: Settings, now: float) -> History:
 
 
 def _runs_since(begin: float, database: Database, settings: Settings) -> list[RunRecord]:
-    stored = runs_in(database, settings, begin)
+    stored = runs_in(database, settings.account, settings.pixel_id, begin)
     records = (_record_in(row, settings.events.zone) for row in stored)
     return [record for record in records if record is not None]
 

@@ -52,7 +52,9 @@ def letters_to_replay(
     """Yield the dead letters of the store, or of the file `source`, which imports them first."""
     if source is not None:
         # All are read before one is imported: of a file that cannot be read, nothing is.
-        letters = {one.key: one for one in (imported(r, settings) for r in letters_of(source))}
+        account, events = settings.account, settings.events
+        records = letters_of(source)
+        letters = {one.key: one for one in (imported(r, account, events) for r in records)}
         store.import_letters(letters.values())
         yield from ((key, dict(one.record)) for key, one in letters.items())
         return

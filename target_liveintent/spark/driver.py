@@ -26,7 +26,7 @@ from target_liveintent.spark.options import Job, job_of, names_of, warnings_of
 from target_liveintent.spark.outcomes import Attempt, FactTable
 from target_liveintent.spark.rows import rows_of
 from target_liveintent.spark.task import LOGGER
-from target_liveintent.store.run_store import open_store
+from target_liveintent.store.opening import open_store
 
 
 def explain(frame: Any, options: Mapping[str, object]) -> None:

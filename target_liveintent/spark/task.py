@@ -33,7 +33,9 @@ from target_liveintent.spark.outcomes import DELIVERED, SCHEMA, Attempt, FactTab
 from target_liveintent.spark.rows import read_ahead, rows_of
 from target_liveintent.store.dead_letters import letter_of
 from target_liveintent.store.ledger import Claim
-from target_liveintent.store.run_store import TASK, DryStore, RunStore, empty_store, open_store
+from target_liveintent.store.opening import dry_store_in, empty_store, open_store
+from target_liveintent.store.run_store import RunStore
+from target_liveintent.store.runs import TASK
 
 LOGGER = logging.getLogger("target_liveintent.spark")
 _SECONDS = 1.5
@@ -65,7 +67,7 @@ def _store_of(job: Job, attempt: Attempt) -> RunStore:
     if job.settings.has_database_server and not job.settings.dry_run:
         # Attempts at tasks are separate in the store, as runs are.
         return open_store(job.settings, new_run_id(), kind=TASK)
-    return DryStore(empty_store(), job.settings, attempt.run_id, send_again=True)
+    return dry_store_in(empty_store(), job.settings, attempt.run_id, send_again=True)
 
 
 class Task:
@@ -156,9 +158,10 @@ class Task:
 
     def reject(self, rejection: Rejection) -> None:
         """Note a record that is not sent, with the redacted record if it may be kept."""
-        settings, reason = self._job.settings, rejection.reason
-        key, record, _ = letter_of(rejection, settings, self._attempt.run_id, self._clock.time())
-        time = unix_time(rejection.columns.get("event_time"), settings.events.zone)
+        account, events = self._job.settings.account, self._job.settings.events
+        reason, now = rejection.reason, self._clock.time()
+        key, record, _ = letter_of(rejection, account, events, self._attempt.run_id, now)
+        time = unix_time(rejection.columns.get("event_time"), events.zone)
         row = {"pixel": key.pixel_id or None, "reason": reason, "detail": record.get("detail")}
         row["event_time"] = time * 1_000_000 if isinstance(time, int) else None
         kept = {"record": _encode(record).decode()} if REASONS[reason].letter else {}

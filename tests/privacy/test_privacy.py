@@ -28,7 +28,7 @@ from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.singer.reader import decode_message
 from target_liveintent.store.dead_letters import letter_of
 from target_liveintent.store.ledger import Ledger
-from target_liveintent.store.run_store import open_store
+from target_liveintent.store.opening import open_store
 from target_liveintent.target import TargetLiveIntent
 
 QUOTED = urllib.parse.quote(ADDRESS)
@@ -482,7 +482,7 @@ def objects(folder: Path) -> dict[str, Any]:
     ledger = Ledger(settings.account)
     keys = ledger.keys_of([made])
     ledger.reserve(ledger.divide({0: [made]}, {0: keys}, {}, set()))
-    letter = letter_of(rejected, settings, "run-1", 0.0)
+    letter = letter_of(rejected, settings.account, settings.events, "run-1", 0.0)
     store.close()
     target = TargetLiveIntent(config={**given, "dry_run": True})
     target.run.finish()

@@ -27,7 +27,7 @@ from target_liveintent.delivery.pool import most_batches
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import RunError
 from target_liveintent.run.run import Run, RunParts
-from target_liveintent.store.run_store import RunStore
+from target_liveintent.store.opening import run_store_in
 
 if TYPE_CHECKING:
     from simulated_feed import Message
@@ -138,7 +138,9 @@ class History:
 
         full_after = None if self._api.heals else plan.full_after
         database.start(run_id, signals, wait, full_after, goes=plan.store_goes)
-        store = RunStore(database, plan.settings, run_id, self._clock, send_again=plan.send_again)
+        store = run_store_in(
+            database, plan.settings, run_id, self._clock, send_again=plan.send_again
+        )
         return RunParts(
             clock=self._clock,
             delivery=cast("Any", delivery),

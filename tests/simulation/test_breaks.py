@@ -95,8 +95,8 @@ def send_what_waits(batches: Batches, claims: Iterable[tuple[Batch, Claim]]) -> 
     )
 
 
-def forget_parts(ledger: Ledger, number: int, confirmed: Any, *, is_last: bool) -> None:
-    CONFIRM(ledger, number, confirmed if is_last else [], is_last=is_last)
+def forget_parts(ledger: Ledger, number: int, confirmed: Any, *, is_last: bool) -> Any:
+    return CONFIRM(ledger, number, confirmed if is_last else [], is_last=is_last)
 
 
 def keep_all(result: BatchResult) -> BatchResult:

@@ -27,8 +27,8 @@ from target_liveintent.mapping.presets import PRESETS, preset_text
 from target_liveintent.printing import json_text, lines_of, printable
 from target_liveintent.run.replay import ReplayChoice
 from target_liveintent.store.dead_letters import letters_in
-from target_liveintent.store.delivered import COLUMNS
-from target_liveintent.store.run_store import open_for_reading, open_store
+from target_liveintent.store.delivered import DELIVERED_COLUMNS
+from target_liveintent.store.opening import open_for_reading, open_store
 from target_liveintent.target import TargetLiveIntent
 
 CONFIG = {**ACCOUNT, "pixel_id": 4711, "default_source": "web", "keep_delivered": True}
@@ -413,7 +413,7 @@ def test_a_standard_stream_that_is_closed(
         ("dead-letters --format=json", 0, '"letters": 0,'),
         ("dead-letters --format=singer", 0, '{"type":"SCHEMA","stream":"liveintent_dead_letters"'),
         ("dead-letters --delete=no_identity", 0, "no_identity: deleted 0 dead letters"),
-        ("delivered", 0, ",".join(COLUMNS)),
+        ("delivered", 0, ",".join(DELIVERED_COLUMNS)),
         ("delivered --format=singer", 0, '{"type":"SCHEMA","stream":"liveintent_delivered"'),
         ("forget", 0, "deleted 0 rows\nthe store had no row about the address in line 1"),
         ("report", 0, "There has been no run yet."),

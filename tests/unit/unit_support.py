@@ -221,7 +221,7 @@ def letter(result: Conversion | Rejection) -> dict[str, Any]:
     """Return the record of a result's dead letter; the API refuses a conversion."""
     if isinstance(result, Conversion):
         result = result.rejected("refused_by_api", None, None)
-    *_, record = letter_of(result, SETTINGS, "run-1", NOW).row(1, NOW)
+    *_, record = letter_of(result, SETTINGS.account, SETTINGS.events, "run-1", NOW).row(1, NOW)
     return decode_object(record.encode())
 
 

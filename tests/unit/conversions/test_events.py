@@ -259,7 +259,8 @@ def test_a_failed_mapping_shows_keys_only() -> None:
     assert record["keys"] == {"id": 7, "who": sha256("ann@example.com")}
     assert record["detail"] == "KeyError"
     assert set(record) == {*ADDED, "event_id", "keys"}
-    assert "hush" not in repr(letter_of(rejected, SETTINGS, "run-1", NOW).row(1, NOW))
+    made = letter_of(rejected, SETTINGS.account, SETTINGS.events, "run-1", NOW)
+    assert "hush" not in repr(made.row(1, NOW))
 
 
 def test_a_failed_mapping_has_the_event_id_of_the_map() -> None:

@@ -36,6 +36,7 @@ from target_liveintent.reporting.reporter import RunReporter
 from target_liveintent.run.amounts import Amount
 from target_liveintent.run.counts import RunCounts, StreamCounts
 from target_liveintent.run.coverage import COVERAGE_FIELDS, Timing
+from target_liveintent.store.unwritten import WrittenLetters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -275,7 +276,7 @@ class MadeUpRun:
         return self
 
     def record(self, ending: Ending = Ending(), **repeated: int) -> RunRecord:  # noqa: B008
-        store: Any = types.SimpleNamespace(repeated_letters=Counter(repeated), missing={})
+        store: Any = types.SimpleNamespace(written_letters=WrittenLetters(Counter(repeated), {}))
         names = {"run_id": "run-1", "version": "target-liveintent 0"}
         return record_of(self.counts, self.settings, ending, store, **names, now=NOW_UNIX)
 

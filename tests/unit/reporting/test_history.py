@@ -37,7 +37,7 @@ from target_liveintent.reporting.history import (
 from target_liveintent.reporting.overview import overview_of
 from target_liveintent.reporting.words import cause_words
 from target_liveintent.settings import Settings
-from target_liveintent.store.run_store import open_for_reading, open_store
+from target_liveintent.store.opening import open_for_reading, open_store
 
 LEFT = object()
 """Stands for the figures that a run of the tests leaves."""

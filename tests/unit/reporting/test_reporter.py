@@ -16,7 +16,7 @@ from target_liveintent.config import settings_of
 from target_liveintent.delivery.batch import DeliveryStatus
 from target_liveintent.reporting.history import Ending, History, read_history
 from target_liveintent.run.counts import RunCounts
-from target_liveintent.store.run_store import open_for_reading, open_store
+from target_liveintent.store.opening import open_for_reading, open_store
 
 STATUS = DeliveryStatus(batches=4, waiting=1, window=5, rate=1.5)
 

@@ -218,7 +218,7 @@ def test_a_letter_that_is_written_again_knows_the_same_hashes(
     if isinstance(result, Conversion):
         result = result.rejected("refused_by_api", None, None)
     assert isinstance(result, Rejection)
-    again = {**letter_of(result, SETTINGS, "run-2", NOW).record}
+    again = {**letter_of(result, SETTINGS.account, SETTINGS.events, "run-2", NOW).record}
     for entry in ("x@example.com", JOHN, sha256("johndoe@example.com")):
         people = suppressing(tmp_path, entry)
         before, now = (converter(people).convert({**one, "source": "web"}) for one in (kept, again))

@@ -27,14 +27,9 @@ from target_liveintent.sandbox import Sandbox
 from target_liveintent.spark.outcomes import FactTable
 from target_liveintent.spark.task import LOGGER, Task, configure_logging, deliver
 from target_liveintent.store.dead_letters import letters_in
-from target_liveintent.store.run_store import (
-    TASK,
-    DryStore,
-    RunStore,
-    empty_store,
-    open_for_reading,
-    open_store,
-)
+from target_liveintent.store.opening import dry_store_in, empty_store, open_for_reading, open_store
+from target_liveintent.store.run_store import RunStore
+from target_liveintent.store.runs import TASK
 
 
 @pytest.fixture
@@ -246,7 +241,7 @@ def opened(tmp_path: Path) -> Iterator[Callable[[str], RunStore]]:
 def test_when_rows_are_written(outcomes: Path) -> None:
     """After 1.5 s, or at the end; a run looks once a second, so none waits longer than 3 s."""
     clock, job = FakeClock(), make_job(outcomes)
-    with contextlib.closing(DryStore(empty_store(), job.settings, "run-1")) as store:
+    with contextlib.closing(dry_store_in(empty_store(), job.settings, "run-1")) as store:
         task = Task(job, ATTEMPT, store, clock)
         for passed, rows in ((1.0, 0), (0.5, 2), (1.4, 2), (0.1, 4)):
             clock.now += passed
@@ -265,7 +260,7 @@ def test_tasks_that_share_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
         "target_liveintent.spark.task.delivery_of", lambda *args: given.extend(args)
     )
     job = make_job(None, concurrent_tasks="8")
-    with contextlib.closing(DryStore(empty_store(), job.settings, "run-1")) as store:
+    with contextlib.closing(dry_store_in(empty_store(), job.settings, "run-1")) as store:
         Task(job, ATTEMPT, store)
     assert given[-1] == 8
 
