@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import urllib.parse
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -469,10 +468,10 @@ def objects(folder: Path) -> dict[str, Any]:
     database = f"postgresql://loader:{SECRET}@db.example.com/liveintent"
     record = hostile(1)["record"]
     builder = EventBuilder("orders", list(record), ["id"], settings.events)
-    made = builder.build(record, record, record["event_time"] + 10.0, Counter())
+    made = builder.build(record, record, record["event_time"] + 10.0)
     assert isinstance(made, Conversion)
     bad = {**record, "event_time": ADDRESS}
-    rejected = builder.build(bad, bad, record["event_time"] + 10.0, Counter())
+    rejected = builder.build(bad, bad, record["event_time"] + 10.0)
     assert isinstance(rejected, Rejection)
     (folder / "people.txt").write_text(f"{ADDRESS}\n")
     batch_ = Batch(1, "orders", 0.0, [made])
