@@ -154,4 +154,6 @@ FAILURE_WORDS: dict[FailureCode, Callable[[Facts], str]] = {
     FailureCode.KILLED: "the run was killed, or the machine was switched off".format_map,
     FailureCode.UNEXPECTED: "the run ended with an unexpected {exception}".format_map,
 }
-"""What makes the words for each code, of its facts: mostly a text with their names in braces."""
+"""Makes the words for each code from its facts: mostly a text with their names in braces.
+
+If you change the facts of a code, increase `FORMAT` in reporting/history.py."""

@@ -57,7 +57,7 @@ class NoRun(msgspec.Struct, frozen=True):
 
 
 Cause = FailedRuns | NoRun | Unusual
-"""A problem because of which health is bad, for those who run the program."""
+"""A problem that ends `health` with exit code 3."""
 
 
 def causes_of(
@@ -95,7 +95,7 @@ def _without_repetition(unusual: Sequence[Unusual]) -> list[Unusual]:
 
 
 def _from_the_first(item: Unusual, letters: Sequence[Unusual]) -> Unusual:
-    """Return a problem since it began, which is for many dead letters when their reason was new."""
+    """Return a problem with its begin: many dead letters begin with the first new reason."""
     if item.rule != MANY_DEAD_LETTERS:
         return item
     began = [letter.since for letter in letters if letter.stream == item.stream]

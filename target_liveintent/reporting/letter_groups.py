@@ -159,7 +159,7 @@ def _prospect(converter: ReplayConverter, letter: dict[str, Any]) -> str:
 
 
 def _text(value: Any) -> str | None:
-    """Return a value of a dead letter, which has no address, as text to show."""
+    """Return a value of a dead letter as text to show. Dead letters have no address."""
     if value is None:
         return None
     text = value if isinstance(value, str) else _encode(value).decode()

@@ -57,8 +57,8 @@ class FigureKind(NamedTuple):
     """What a figure is, of each currency or of all conversions.
 
     Attributes:
-        of: Returns it for a currency, None where there is nothing to compute it from.
-        worse: Whether it is worse when it is `LOW` or `HIGH`; None if neither is.
+        of: Computes the figure of a currency; None if there is nothing to compute it from.
+        worse: Which of `LOW` and `HIGH` is a bad sign; None if neither is.
     """
 
     name: str
@@ -100,9 +100,9 @@ class Point(msgspec.Struct, frozen=True):
 
 
 class Compared(msgspec.Struct, frozen=True):
-    """A figure of the last 24 hours, compared with what is usual, and of `Overview.days`.
+    """A figure of the last 24 hours and of each of `Overview.days`, with what is usual.
 
-    The subject is the currency, empty where a figure has none.
+    The subject is the currency; it is empty if the figure has no currency.
     """
 
     figure: str
@@ -202,9 +202,9 @@ class Overview(msgspec.Struct):
     """The overview of the history of one account and pixel.
 
     Attributes:
-        first_day: The first day of the history, as far as it is read; None if it is empty.
-        comparable_from: The day from which on there is something usual; None if it is empty.
-        last_run: The newest run that a schedule started, or else of any kind.
+        first_day: The first day of the history that was read; None if the history is empty.
+        comparable_from: The first day that can be compared; None if the history is empty.
+        last_run: The newest run that a schedule started, or else the newest run of any kind.
         causes: Why `health` ends with exit code 3, the worst first.
         gaps: What conversions of the last 30 days lack, the most useful first.
         reasons: How many records could not be sent in the last 30 days, by reason.

@@ -105,7 +105,7 @@ class Bar(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """A chart of days, the last of which is the last 24 hours. It is as high as `most`."""
+    """A chart of days, from the number `low` up to `most`. Its last day is the last 24 hours."""
 
     figure: Compared
     bars: list[Bar]

@@ -20,9 +20,10 @@ _LASTING_SECONDS = 5.0
 
 
 class Progress:
-    """Shows how far a run is while it is running; nothing at first, as short runs need no progress.
+    """Shows how far a run is while it is running, but not a short run, which needs no progress.
 
-    The interval in seconds is that of log lines; on a terminal, a live line replaces them.
+    The interval is the number of seconds between two log lines. On a terminal, a live line replaces
+    them.
     """
 
     def __init__(

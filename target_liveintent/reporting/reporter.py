@@ -32,8 +32,8 @@ from target_liveintent.store.run_store import RunStore
 class RunReporter:
     """Writes the progress, the metrics, the summary and the report of a run.
 
-    If `stream` is a terminal, it shows progress as one live line. `place` says where dead letters
-    are; None to say nothing of it.
+    If `stream` is a terminal, it shows progress as one live line. `place` says where the dead
+    letters are; with None, the summary does not name a place.
     """
 
     def __init__(  # noqa: PLR0913 (an argument for each thing that it reports on or to)
@@ -66,10 +66,9 @@ class RunReporter:
     def end(self, counts: RunCounts, ending: Ending, store: RunStore | None) -> None:
         """Report how the run ended: in the log, in the store, and in the files of the settings.
 
-        The last line of a run that is done ends in its ID; after others, the caller logs more.
-
-        Without a store, and of a dry run, the history keeps nothing, and the page of the last real
-        run stays.
+        If the run is done, the last line ends with its ID; otherwise, the caller logs more lines.
+        After a dry run, and without a store, the history keeps nothing, and the page of the last
+        real run stays.
         """
         self._progress.close()
         is_done = ending.kind == DONE

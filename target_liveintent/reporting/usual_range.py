@@ -161,8 +161,8 @@ def is_recent(ended_at: dt.datetime, now: dt.datetime) -> bool:
 def chance_of_so_few(count: float, expected: float, of: float | None = None) -> float:
     """Return an upper bound for the probability of a count that is smaller than expected.
 
-    It is Chernoff's bound, and exact for a count of 0. The count is a part of `of`, such as of all
-    conversions; without it, what is counted can come any number of times, as conversions do.
+    This is Chernoff's bound, which is exact for a count of 0. `of` is the number of things that can
+    be counted, such as all conversions; None means that there is no limit.
     """
     if of is None:
         exponent = count - expected

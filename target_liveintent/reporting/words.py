@@ -66,7 +66,7 @@ def day_words(day: dt.date) -> str:
 
 
 def unusual_words(unusual: Unusual) -> str:
-    """Return what a rule finds, as the end of a sentence; a rule may be of another version."""
+    """Return what a rule finds, in words that follow the name of the stream."""
     words = RULE_WORDS.get(unusual.rule)
     if words is None:
         return f"the rule {unusual.rule}, which this version does not have, finds something unusual"
@@ -186,7 +186,7 @@ def ending_words(ending: Ending) -> str | None:
 
 
 def what_to_do_about(cause: Cause) -> str:
-    """Return what those who run the program do about a problem; of a rule, its words say it."""
+    """Return what to do about a problem; empty for a rule, whose words say it already."""
     if isinstance(cause, FailedRuns):
         return "Do what the message says. The next scheduled run sends the missing conversions."
     if isinstance(cause, NoRun):

@@ -15,7 +15,7 @@ from target_liveintent.conversions.coerce import exact
 MOST_CURRENCIES = 50
 """Currencies that are told apart."""
 OTHERS = "others"
-"""Stands for all further currencies, of which only the number of conversions is known."""
+"""The name of all further currencies together: only the number of their conversions is known."""
 _WHOLE_FROM = 10_000
 """Amounts from which on cents do not matter."""
 _HUGE_DIGITS = 15

@@ -61,7 +61,7 @@ def test_report(to_server: Launcher, server: FaultyServer) -> None:
     assert recent["values"] == {"EUR": "14.90", "USD": "62.50"}
     assert last["requests"] == run.requests == len(server.requests)
     assert any("as `ip`" in gap["words"] for gap in found["gaps"])
-    assert (last["ending"], last.get("message")) == ("done", None)
+    assert last["ending"] == {"kind": "done", "words": None}
     assert "the report is in run.html" in run.log
 
 
