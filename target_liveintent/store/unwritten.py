@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from decimal import Decimal
 from typing import NamedTuple
 
-from target_liveintent.conversions.coerce import Unusable, currency_code, exact
+from target_liveintent.conversions.coerce import Unusable, currency_code, exact, read_amount
 from target_liveintent.conversions.event_model import DAY, LetterKey
 from target_liveintent.store.dead_letters import DeadLetter
 from target_liveintent.store.layout import DEAD_LETTER, DELIVERED, RESERVATION, SqlRow, Step
