@@ -282,7 +282,7 @@ def print_explanation(
         return
     given = _given(files)
     settings = config.settings_of({**_NO_ACCOUNT, **given, **_NO_TOKEN})
-    explained = explaining.explain(source, settings, expected)
+    explained = explaining.explain_input(source, settings, expected)
     explained.notes[:0] = config.warnings_of(given)
     _show(style, explained, partial(lines_of, "explain/explanation.txt"))
     if not explained.is_good:

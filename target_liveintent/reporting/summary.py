@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from target_liveintent.conversions.event_model import DEAD_LETTERS
-from target_liveintent.mapping.map_checks import unused_zone
+from target_liveintent.mapping.map_findings import unused_zone
 from target_liveintent.privacy.identity import IDENTITY_COLUMNS
 from target_liveintent.reasons import REASONS
 from target_liveintent.run.amounts import counted, currency_figures
@@ -93,7 +93,8 @@ def _unused_zone(counts: RunCounts, timezone: str) -> Iterator[str]:
         timed = (
             n for n, one in streams.items() if one.delivered or one.rejected["event_in_future"]
         )
-        yield from unused_zone(timezone, [*timed])
+        if finding := unused_zone(timezone, [*timed]):
+            yield finding.words
 
 
 def advice(counts: RunCounts, place: str | None) -> Iterator[str]:

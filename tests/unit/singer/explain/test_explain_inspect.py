@@ -45,15 +45,15 @@ def test_outcomes() -> None:
     assert (mapping_failed.reason, mapping_failed.keys) == ("mapping_failed", {"id": 0})
     assert [first.columns["event_time"], second.columns["event_time"]] == ["?", "!"]
     assert counts.left_out == {"value empty": 2}
-    assert describe(made, settings()).use == "mapped"
+    assert describe(made, settings().events).use == "mapped"
 
 
 def test_events() -> None:
     """Each event is kept as it would be sent, and three are shown with shortened hashes."""
     made = explained(*({"id": number} for number in range(5)))
     assert len(made.conversions) == 5
-    described = describe(made, settings())
-    assert described.use == "as it is"
+    described = describe(made, settings().events)
+    assert described.use == "as_it_is"
     assert described.records is not None
     examples = [bytes(example).decode() for example in described.records.examples]
     assert len(examples) == 3
@@ -64,13 +64,13 @@ def test_events() -> None:
 def test_events_with_one_id() -> None:
     """A run sends one of them, so a warning counts those that differ from it; equal rows do not."""
     made = explained({"id": 1}, {"id": 2, "value": 3}, {"id": 1}, {"id": 1, "value": 3})
-    (line,) = [one for one in describe(made, settings()).warnings if "event ID" in one]
+    (line,) = [one for one in describe(made, settings().events).warnings if "event ID" in one]
     assert line.startswith("1 of 4 events have the event ID of an earlier one, but another")
     made = explained({"id": 1}, {"id": 2, "value": 3}, {"id": 1}, {"id": 1})
-    assert not any("event ID" in one for one in describe(made, settings()).warnings)
+    assert not any("event ID" in one for one in describe(made, settings().events).warnings)
     other_pixel = {"id": 1, "value": 3, "pixel_id": 2}
     made = explained({"id": 1, "pixel_id": 1}, other_pixel, pixel_id="pixel_id")
-    assert not any("event ID" in one for one in describe(made, settings()).warnings)
+    assert not any("event ID" in one for one in describe(made, settings().events).warnings)
 
 
 def test_what_a_run_would_warn_of() -> None:
@@ -87,7 +87,7 @@ def test_what_a_run_would_warn_of() -> None:
         "value is left out of 1 of 1",
         "decision_id equals id",
     )
-    warnings = describe(made, settings()).warnings
+    warnings = describe(made, settings().events).warnings
     assert [one.startswith(start) for one, start in zip(warnings, starts, strict=True)] == [
         True
     ] * 4
@@ -96,7 +96,7 @@ def test_what_a_run_would_warn_of() -> None:
 def test_a_stream_that_a_map_drops() -> None:
     """It lacks nothing, because it is not to give events, and its records are not counted."""
     (made,) = inspected(schema(["id"]), record(RECORD), maps={"orders": None})
-    described = describe(made, settings())
+    described = describe(made, settings().events)
     assert (made.missing, made.gives_events, described.records) == ([], False, None)
     assert (described.use, described.fields) == ("dropped", {})
 
@@ -124,10 +124,9 @@ def test_a_schema_that_cannot_be_used() -> None:
         1,
         True,
     )
-    described = describe(made, settings())
-    assert described.lacks == [
-        "the column 'status', which '__filter__' reads (did you mean 'statsu'?)"
-    ]
+    described = describe(made, settings().events)
+    (lack,) = described.lacks
+    assert lack.words == "the column 'status', which '__filter__' reads (did you mean 'statsu'?)"
     assert (described.advice or "").startswith("Correct the name in the map, or select the column")
 
 

@@ -1,0 +1,184 @@
+"""The words in the names of columns and streams, and what they mean, from `recognized.yaml`.
+
+Names become sets of words: `custMail`, `CUSTOMER EMAIL` and `email_do_cliente` are all `customer`
+and `email`.
+"""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+_CAMEL = re.compile(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_HUNGARIAN = re.compile(r"^[a-z](?=[A-Z])")
+"""A first letter that names a type, as in `dErstellt`."""
+_TOKEN = re.compile(r"sha256|md5|ipv4|v4|[^\W\d_]+|\d+")
+_SHORT = frozenset({"id", "ip", "nr", "no", "de", "do", "da", "at", "on", "am", "em", "is"})
+"""The words of two letters that can be parts of a longer word without spaces."""
+_LEAST_LETTERS_TO_SPLIT = 4
+"""Shorter words fit by chance, so one word of a split must have so many letters."""
+
+
+# The file
+
+
+class Unsure(msgspec.Struct, frozen=True):
+    """Words of other columns that make a name unsure by being there, or by not being there."""
+
+    present: frozenset[str] = msgspec.field(default=frozenset(), name="if")
+    absent: frozenset[str] = msgspec.field(default=frozenset(), name="unless")
+
+
+class RecognizedField(msgspec.Struct, frozen=True, dict=True):
+    """How to recognize what a column of an event needs; the file explains the attributes."""
+
+    comment: str = ""
+    names: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    core: frozenset[str] = frozenset()
+    types: frozenset[str] = frozenset({"string"})
+    shape: str = ".*"
+    by_shape: bool = False
+    mark: str | None = None
+    unsure: dict[str, Unsure] = {}
+
+    @functools.cached_property
+    def phrases(self) -> tuple[frozenset[str], ...]:
+        """The names as sets of words, the likeliest first."""
+        return tuple(
+            frozenset(word for word in name.split() if len(word) > 1) for name in self.names
+        )
+
+    @functools.cached_property
+    def words(self) -> frozenset[str]:
+        """All words of the names, and those that may stand beside them."""
+        return frozenset(_words_in(self.names)).union(self.also)
+
+
+class StreamWords(msgspec.Struct, frozen=True):
+    """Words in the names of streams that may hold no conversions.
+
+    Those of `strangers` hold persons who are no customers.
+    """
+
+    doubtful: frozenset[str]
+    strangers: frozenset[str]
+
+
+class AmountWords(msgspec.Struct, frozen=True):
+    """Words in the names of amounts."""
+
+    minor: frozenset[str]
+    minor_sources: tuple[frozenset[str], ...]
+    counted: frozenset[str]
+    codes: frozenset[str]
+
+
+class FilterWords(msgspec.Struct, frozen=True):
+    """Words in the names of columns that can say that a record must not be sent."""
+
+    also: frozenset[str]
+    flags: dict[str, bool]
+    asked: frozenset[str]
+    unasked: frozenset[str]
+    places: frozenset[str]
+
+
+class Vocabulary(msgspec.Struct, frozen=True, dict=True):
+    """The content of `recognized.yaml`."""
+
+    words: dict[str, list[str]]
+    neutral: frozenset[str]
+    deeds: frozenset[str]
+    streams: StreamWords
+    personal: frozenset[str]
+    amounts: AmountWords
+    fields: dict[str, RecognizedField]
+    filters: FilterWords
+
+    @functools.cached_property
+    def meanings(self) -> dict[str, str]:
+        """What each known word means: itself, or other words."""
+        known: list[Iterable[str]] = [self.words, self.neutral, self.deeds]
+        known += [self.streams.doubtful, self.streams.strangers]
+        known += [self.amounts.minor, self.amounts.codes]
+        known += [self.filters.also, self.filters.flags, self.filters.asked, self.filters.unasked]
+        known += [self.filters.places, *(field.words for field in self.fields.values())]
+        meanings = {word: word for texts in known for word in _words_in(texts)}
+        for meaning, words in self.words.items():
+            meanings |= dict.fromkeys(words, meaning)
+        return meanings
+
+
+def _words_in(texts: Iterable[str]) -> Iterator[str]:
+    for text in texts:
+        yield from text.split()
+
+
+@functools.cache
+def vocabulary() -> Vocabulary:
+    """Return the content of `recognized.yaml`."""
+    text = pathlib.Path(__file__).with_name("recognized.yaml").read_bytes()
+    return msgspec.yaml.decode(text, type=Vocabulary)
+
+
+# Names
+
+
+def words_of(*path: str) -> frozenset[str]:
+    """Return the words of a path, abbreviations in full: `custMail` is `customer` and `email`.
+
+    Accents, the case and single letters do not matter. `data` is Italian and Portuguese for a date,
+    where it begins a name.
+    """
+    tokens: list[str] = []
+    for step in path:
+        words = _tokens(step)
+        if words[:1] == ["data"] and (len(words) > 1 or len(path) == 1):
+            words[0] = "date"
+        tokens += words
+    meanings = vocabulary().meanings
+    meant = _words_in(meanings.get(token, token) for token in tokens)
+    return frozenset(word for word in meant if len(word) > 1 or word.isdigit())
+
+
+def is_number_of(name: str) -> bool:
+    """Return whether a name says how many there are, as `total_orders` does."""
+    tokens = _tokens(name)
+    return bool(tokens) and tokens[-1] in vocabulary().amounts.counted and "total" in words_of(name)
+
+
+def _tokens(name: str) -> list[str]:
+    """Return the words of a name in their own language, without accents."""
+    plain = unicodedata.normalize("NFKD", _CAMEL.sub(" ", _HUNGARIAN.sub("", name)))
+    plain = "".join(c for c in plain if not unicodedata.combining(c)).casefold()
+    return [word for token in _TOKEN.findall(plain) for word in _known_words(token)]
+
+
+@functools.cache
+def _known_words(token: str) -> tuple[str, ...]:
+    """Return the known words of which a text without spaces consists, or else the text."""
+    for text in (token, token.removesuffix("s")):
+        if text in vocabulary().meanings:
+            return (text,)
+        words = _split(text)
+        if any(len(word) >= _LEAST_LETTERS_TO_SPLIT for word in words):
+            return words
+    return (token,)
+
+
+def _split(text: str) -> tuple[str, ...]:
+    """Return a text as known words, the longest first; nothing if it does not consist of them."""
+    for end in range(len(text), 1, -1):
+        word = text[:end]
+        is_long_enough = len(word) > 2 or word in _SHORT  # noqa: PLR2004
+        if is_long_enough and word in vocabulary().meanings:
+            rest = _split(text[end:])
+            if rest or end == len(text):
+                return (word, *rest)
+    return ()
