@@ -137,18 +137,7 @@ class Explained(msgspec.Struct):
 
 # What is said
 
-SourceCode = Literal[
-    "expression",
-    "same_column",
-    "consent_column",
-    "undeclared_column",
-    "source_url",
-    "key_properties",
-    "whole_record",
-    "pixel_id_setting",
-    "default_source_setting",
-]
-SOURCE_WORDS: dict[SourceCode, str] = {
+SOURCE_WORDS = {
     "expression": "{}",
     "same_column": "the column of the same name",
     "consent_column": "the column {}, as the map does not name consent",
@@ -165,10 +154,11 @@ class FieldSource(msgspec.Struct, frozen=True):
     """What fills a column of an event.
 
     Attributes:
+        code: A key of `SOURCE_WORDS`.
         value: The expression, the column, the key properties, or the value of the setting.
     """
 
-    code: SourceCode
+    code: str
     value: str | None = None
 
     @property
@@ -285,23 +275,25 @@ def describe(explained: Explained, events: EventDefaults) -> ExplainedStream:
     described.advice = _advice(explained, events)
     if plan.is_used:
         _describe_fields(described, explained, events)
-    if converted := counts.read - counts.unmapped:
-        described.records = _records(explained, converted)
+    if counts.read > counts.unmapped:
+        described.records = _records(explained)
         described.warnings = list(_warnings(explained, str(events.zone)))
     return described
 
 
 def _warnings(explained: Explained, timezone: str) -> Iterator[Any]:
+    """Yield findings, each with its `words`."""
     counts = explained.counts
     if explained.equal_ids is not None:
         yield explained.equal_ids
     yield from warnings_of(counts, least=1)  # (Some records are enough to show a map.)
-    if are_positions := _keys_are_positions(explained):
+    are_positions = _keys_are_positions(explained)
+    if are_positions is not None:
         yield are_positions
-    if counts.delivered and not counts.zone_uses:
-        zone = unused_zone(timezone, [explained.stream.name])
-        if zone is not None:
-            yield zone
+    has_no_effect = bool(counts.delivered) and not counts.zone_uses
+    unused = unused_zone(timezone, [explained.stream.name]) if has_no_effect else None
+    if unused is not None:
+        yield unused
 
 
 def _keys_are_positions(explained: Explained) -> MapFinding | None:
@@ -402,12 +394,12 @@ def _one_line(expression: str) -> str:
     return " ".join(expression.split())
 
 
-def _records(explained: Explained, converted: int) -> Records:
+def _records(explained: Explained) -> Records:
     counts = explained.counts
     first = {rejection.reason: rejection for rejection in reversed(explained.rejections)}
     streams = {explained.plan.stream: counts}
     return Records(
-        read=converted,
+        read=counts.read - counts.unmapped,
         sent=counts.delivered,
         filtered=counts.filtered,
         rejected=counts.rejected.total(),

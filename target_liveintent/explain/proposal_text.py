@@ -11,7 +11,7 @@ from target_liveintent.mapping.expressions import FILTER
 from target_liveintent.mapping.map_checks import lacking_for_events
 from target_liveintent.mapping.presets import preset_columns
 from target_liveintent.mapping.proposals import Proposal, one_safe_line, propose
-from target_liveintent.mapping.recognition import Candidate, Remark
+from target_liveintent.mapping.recognition import Candidate, ColumnRemark
 from target_liveintent.mapping.stream_maps import Stream, StreamPlan
 from target_liveintent.mapping.vocabulary import vocabulary
 from target_liveintent.privacy.addresses import scrub
@@ -119,7 +119,7 @@ def _candidate_words(candidate: Candidate) -> str:
     return f"{candidate.column.name} ({_words(candidate.remark)})"
 
 
-def _words(remark: Remark) -> str:
+def _words(remark: ColumnRemark) -> str:
     return REMARK_WORDS[remark.code].format_map(remark.facts)
 
 
@@ -130,19 +130,25 @@ def config_text(streams: Iterable[tuple[Stream, Sequence[Mapping[str, Any]]]]) -
     an amount, all that have a time and a person; where none has these either, the first one.
     """
     proposals = [propose(stream, records) for stream, records in streams]
-    best = max(proposal.rank for proposal in proposals)
-    sent = [proposal for proposal in proposals if proposal.rank == best] if best else proposals[:1]
-    chosen = {_yaml(proposal.stream): proposal for proposal in sent}
+    chosen = {_yaml(proposal.stream): proposal for proposal in _best(proposals)}
     presets = {name: proposal.preset for name, proposal in chosen.items() if proposal.preset}
+    others = [name for proposal in proposals if (name := _yaml(proposal.stream)) not in chosen]
     lines = ["presets: # ready maps"] if presets else []
-    for name, preset in presets.items():
-        lines.append(f"  {name}: {preset} # run target-liveintent preset {preset}")
+    lines += [
+        f"  {name}: {preset} # run target-liveintent preset {preset}"
+        for name, preset in presets.items()
+    ]
     lines += ["stream_maps: # what is sent", "  __else__: __NULL__ # no other stream is sent"]
     for name, proposal in chosen.items():
-        lines += [] if name in presets else map_lines(proposal, name)
-    others = [name for proposal in proposals if (name := _yaml(proposal.stream)) not in chosen]
+        if name not in presets:
+            lines += map_lines(proposal, name)
     lines += [f"  # not proposed, because it has no amount or no person: {name}" for name in others]
     return _HEAD + "\n".join(lines) + "\n"
+
+
+def _best(proposals: Sequence[Proposal]) -> Sequence[Proposal]:
+    best = max(proposal.rank for proposal in proposals)
+    return [proposal for proposal in proposals if proposal.rank == best] if best else proposals[:1]
 
 
 def _yaml(text: str) -> str:

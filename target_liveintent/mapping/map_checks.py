@@ -16,7 +16,7 @@ import msgspec
 
 from target_liveintent.conversions.coerce import COLUMNS, FIELDS, IDENTIFYING
 from target_liveintent.mapping.expressions import FILTER, Expression
-from target_liveintent.mapping.map_findings import AbsentStream, FindingCode, Hint, MapFinding
+from target_liveintent.mapping.map_findings import AbsentStream, Hint, MapFinding
 from target_liveintent.mapping.presets import NULL_VALUES, PRESETS, preset_columns
 from target_liveintent.mapping.reading import Path
 from target_liveintent.mapping.schema_paths import absent_step
@@ -242,7 +242,7 @@ def lacking_for_events(
 ) -> list[MapFinding]:
     """Return what a mapped stream lacks, so that its records cannot produce an event."""
     there = frozenset(plan.properties)
-    conditions: dict[FindingCode, bool] = {
+    conditions = {
         "event_time_missing": "event_time" not in there,
         "identity_missing": there.isdisjoint(IDENTIFYING),
         "pixel_id_missing": "pixel_id" not in there and defaults.pixel_id is None,

@@ -6,14 +6,12 @@ A run logs the words, or fails with them; `explain` prints the words as text and
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Literal
 
 import msgspec
 
 from target_liveintent.conversions.coerce import IDENTIFYING
 
-HintCode = Literal["similar_name", "name_with_dot", "fixed_text", "likely_key"]
-HINT_WORDS: dict[HintCode, str] = {
+HINT_WORDS = {
     "similar_name": "did you mean '{}'?",
     "name_with_dot": "to read the column whose name has a dot, write _.get('{}')",
     "fixed_text": "if you mean the fixed text, write it in two pairs of quotes: \"'{}'\"",
@@ -22,16 +20,12 @@ HINT_WORDS: dict[HintCode, str] = {
 
 
 class Hint(msgspec.Struct, frozen=True):
-    """What the author of a map probably meant, or could write.
+    """What the author of a map probably meant, or could write: a key of `HINT_WORDS`, and a name.
 
-    Attributes:
-        code: `similar_name` (a name that exists), `name_with_dot` (a column whose name has a dot,
-            which `get` takes for a step into an object), `fixed_text` (the quotes belong to YAML),
-            or `likely_key` (an expression for `event_id`).
-        name: The name, the text, or the expression.
+    With `fixed_text`, the name is a text, and with `likely_key` an expression for `event_id`.
     """
 
-    code: HintCode
+    code: str
     name: str
 
     @property
@@ -40,20 +34,7 @@ class Hint(msgspec.Struct, frozen=True):
         return HINT_WORDS[self.code].format(self.name)
 
 
-FindingCode = Literal[
-    "event_time_missing",
-    "identity_missing",
-    "pixel_id_missing",
-    "source_missing",
-    "needed_column_absent",
-    "unknown_event_column",
-    "read_column_absent",
-    "amount_in_cents",
-    "equal_event_ids",
-    "keys_are_positions",
-    "timezone_unused",
-]
-FINDING_WORDS: dict[FindingCode, str] = {
+FINDING_WORDS = {
     # What a stream lacks, as a part of a sentence
     "event_time_missing": "event_time",
     "identity_missing": "one of " + ", ".join(IDENTIFYING),
@@ -95,13 +76,14 @@ class MapFinding(msgspec.Struct, frozen=True):
     """One thing that is wrong with a map.
 
     Attributes:
+        code: A key of `FINDING_WORDS`.
         stream: The name under which the map's records are counted; with `timezone_unused`, several.
         column: The column of the map.
         reads: What the column reads: a path with dots, or the key properties.
         earlier: The earlier map of the same stream.
     """
 
-    code: FindingCode
+    code: str
     stream: str
     column: str | None = None
     reads: str | None = None

@@ -16,7 +16,7 @@ from target_liveintent.conversions.builder import lasting_keys
 from target_liveintent.mapping.expressions import FILTER
 from target_liveintent.mapping.map_checks import ANSWER
 from target_liveintent.mapping.presets import likely_preset
-from target_liveintent.mapping.recognition import Candidate, Recognition, Remark, recognize
+from target_liveintent.mapping.recognition import Candidate, ColumnRemark, Recognition, recognize
 from target_liveintent.mapping.source_columns import (
     SourceColumn,
     SourceTable,
@@ -88,11 +88,11 @@ def _event_id(recognized: Recognition, table: SourceTable, keys: Sequence[str]) 
     if not lasting:
         if recognized.column is not None:
             return recognized
-        return recognized._replace(remark=Remark("derived_from_record"))
+        return recognized._replace(remark=ColumnRemark("derived_from_record"))
     for column in table.columns:
         if column.path == lasting and column.words.isdisjoint(vocabulary().personal):
             return Recognition(column)
-    return Recognition(None, remark=Remark("derived_from_keys", {"keys": ", ".join(lasting)}))
+    return Recognition(None, remark=ColumnRemark("derived_from_keys", {"keys": ", ".join(lasting)}))
 
 
 def _order_id(
@@ -124,7 +124,7 @@ def _currency(
         return own
     column = recognized.column
     if column is not None and [*column.path[:-1]] != outer[: len(column.path) - 1]:
-        return Recognition(None, [Candidate(column, Remark("not_beside_value"))])
+        return Recognition(None, [Candidate(column, ColumnRemark("not_beside_value"))])
     codes = words_of(last) & vocabulary().amounts.codes
     if codes and column is None and not recognized.candidates:
         return Recognition(value, reading=f"'{min(codes).upper()}'")
@@ -142,28 +142,28 @@ def _value(recognized: Recognition, currency: Recognition, table: SourceTable) -
         reading = _reading_of_cents(column, currency)
     else:
         reading = _reading_of_amount(column, currency)
-    if isinstance(reading, Remark):
+    if isinstance(reading, ColumnRemark):
         return Recognition(None, [Candidate(column, reading)])
     return Recognition(column, reading=reading)
 
 
-def _reading_of_cents(column: SourceColumn, currency: Recognition) -> str | Remark:
+def _reading_of_cents(column: SourceColumn, currency: Recognition) -> str | ColumnRemark:
     if column.samples and not column.is_whole:
-        return Remark("cents_not_whole")
+        return ColumnRemark("cents_not_whole")
     if currency.expression is None:
-        return Remark("cents_without_currency")
+        return ColumnRemark("cents_without_currency")
     return f"minor_units({{}}, {currency.expression})"
 
 
-def _reading_of_amount(column: SourceColumn, currency: Recognition) -> str | Remark:
+def _reading_of_amount(column: SourceColumn, currency: Recognition) -> str | ColumnRemark:
     is_of_name = currency.column is not None and currency.column.path == column.path
     if column.words & vocabulary().amounts.codes and not is_of_name:
-        return Remark("two_currencies")
+        return ColumnRemark("two_currencies")
     if column.is_whole and _may_have_decimals(currency.column):
-        return Remark("maybe_cents")
+        return ColumnRemark("maybe_cents")
     sign = decimal_sign(column.samples)
     if sign is None:
-        return Remark("unclear_sign")
+        return ColumnRemark("unclear_sign")
     return "amount({})" if sign == "," else "{}"
 
 
@@ -185,58 +185,36 @@ def _is_minor_source(table: SourceTable) -> bool:
 
 def _filter(stream: str, table: SourceTable, consent: SourceColumn | None) -> str:
     """Return the conditions that are sure, and then a question for all that can forbid a record."""
-    words = vocabulary().filters
-    conditions = []
+    known = vocabulary()
+    conditions, asked = [], []
     understood = {"consent"} if consent else set[str]()
-    asked = []
     for column in table.columns:
-        condition = _sure_condition(column)
-        if condition is not None:
-            understood |= _words_of_flag(column)
+        words = column.words - known.filters.also - known.neutral
+        if condition := _sure_condition(column, known.filters.meanings.get(words)):
+            understood |= words
             conditions.append(condition)
-        elif column != consent and (_is_named_as_flag(column) or _can_forbid(column, table)):
+        elif column != consent and (words in known.filters.meanings or _can_forbid(column, table)):
             asked.append(column)
     # When it was cancelled, or how the person agreed, says no more.
-    beside = understood.union(words.also, vocabulary().neutral, words.unasked)
+    beside = understood.union(known.filters.also, known.neutral, known.filters.unasked)
     asked = [
         column
         for column in asked
-        if column.words.isdisjoint(words.asked) or not column.words <= beside
+        if column.words.isdisjoint(known.filters.asked) or not column.words <= beside
     ]
-    if asked or not table.words.isdisjoint(_doubtful_streams()):
+    if asked or not table.words.isdisjoint(known.doubtful_streams | known.strangers):
         conditions.append(_question(stream, asked))
     return " and ".join(conditions)
 
 
-def _doubtful_streams() -> frozenset[str]:
-    words = vocabulary().streams
-    return words.doubtful | words.strangers
-
-
-def _words_of_flag(column: SourceColumn) -> frozenset[str]:
-    return column.words - vocabulary().filters.also - vocabulary().neutral
-
-
-def _meaning_of_flag(column: SourceColumn) -> bool | None:
-    """Return whether only records count for which a flag is true; None if it is no flag."""
-    words = _words_of_flag(column)
-    flags = vocabulary().filters.flags.items()
-    return next((only for name, only in flags if frozenset(name.split()) == words), None)
-
-
-def _is_named_as_flag(column: SourceColumn) -> bool:
-    return _meaning_of_flag(column) is not None
-
-
-def _sure_condition(column: SourceColumn) -> str | None:
-    """Return the condition that a column surely stands for, if it does."""
-    counts_if_true = _meaning_of_flag(column)
-    if counts_if_true is None:
+def _sure_condition(column: SourceColumn, only_true: bool | None) -> str | None:  # noqa: FBT001
+    """Return the condition of a flag, if it is sure; `only_true` is None if it is no flag."""
+    if only_true is None:
         return None
     if _is_flag(column):
-        return f"{'' if counts_if_true else 'not '}is_true({column.expression})"
+        return f"{'' if only_true else 'not '}is_true({column.expression})"
     is_time = column.is_time or (not column.samples and "date" in column.words)
-    return f"not {column.expression}" if is_time and not counts_if_true else None
+    return f"not {column.expression}" if is_time and not only_true else None
 
 
 def _is_flag(column: SourceColumn) -> bool:

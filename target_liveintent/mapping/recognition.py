@@ -7,8 +7,8 @@ other is a candidate, with a remark that says why. `recognized.yaml` has the nam
 from __future__ import annotations
 
 import functools
-import itertools
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -33,7 +33,7 @@ _ID = re.compile(r"(?=.*\d)[\w#/.-]{1,40}")
 _WORDS_OF_OTHER_URLS = frozenset({"referrer", "referer", "product", "image"})
 
 
-class Remark(NamedTuple):
+class ColumnRemark(NamedTuple):
     """What a person should know of a column: a code of `REMARK_WORDS`, and the facts in its words.
 
     The words are in explain/proposal_text.py.
@@ -47,7 +47,7 @@ class Candidate(NamedTuple):
     """A column that a person may choose, and why it was not chosen."""
 
     column: SourceColumn
-    remark: Remark
+    remark: ColumnRemark
 
 
 class Recognition(NamedTuple):
@@ -58,7 +58,7 @@ class Recognition(NamedTuple):
 
     column: SourceColumn | None
     candidates: Sequence[Candidate] = ()
-    remark: Remark | None = None
+    remark: ColumnRemark | None = None
     reading: str = "{}"
 
     @property
@@ -83,23 +83,29 @@ def recognize(field: str, table: SourceTable) -> Recognition:
 
 def _first_sure(
     field: str, groups: Iterable[Sequence[SourceColumn]], table: SourceTable
-) -> tuple[SourceColumn | None, dict[Path, Remark]]:
+) -> tuple[SourceColumn | None, dict[Path, ColumnRemark]]:
     """Return the first column with nothing against it, and what is against those before it.
 
     The columns of a group fit equally well, and better than those of the next group.
     """
-    against: dict[Path, Remark] = {}
+    against: dict[Path, ColumnRemark] = {}
     for group in groups:
-        objections = {column.path: _objection(field, column, table) for column in group}
-        equal = [column for column in group if objections[column.path] is None]
-        for column in group:
-            remark = objections[column.path] or _rival(column, equal)
+        for column, remark in _judged(field, group, table):
             if remark is None:
                 return column, against
             against[column.path] = remark
             if field == "value":  # The next best amount is another one.
                 return None, against
     return None, against
+
+
+def _judged(
+    field: str, group: Sequence[SourceColumn], table: SourceTable
+) -> list[tuple[SourceColumn, ColumnRemark | None]]:
+    """Return what is against each column of a group; None if it may be proposed."""
+    objections = [(column, _objection(field, column, table)) for column in group]
+    equal = [column for column, objection in objections if objection is None]
+    return [(column, objection or _rival(column, equal)) for column, objection in objections]
 
 
 # Names
@@ -123,17 +129,12 @@ class _Match(NamedTuple):
 
 def _columns_by_name(field: str, table: SourceTable) -> list[list[SourceColumn]]:
     """Return the columns whose names fit, those that fit equally well as a group."""
-    matches = [
-        (match, column)
-        for column in table.columns
-        if (match := _match(field, column, table.words)) is not None
-    ]
-    matches.sort(key=_first)
-    return [[column for _, column in group] for _, group in itertools.groupby(matches, key=_first)]
-
-
-def _first(pair: tuple[_Match, SourceColumn]) -> _Match:
-    return pair[0]
+    groups: defaultdict[_Match, list[SourceColumn]] = defaultdict(list)
+    for column in table.columns:
+        match = _match(field, column, table.words)
+        if match is not None:
+            groups[match].append(column)
+    return [groups[match] for match in sorted(groups)]
 
 
 def _match(field: str, column: SourceColumn, stream: frozenset[str]) -> _Match | None:
@@ -179,7 +180,7 @@ def _deeds_beside(field: str, stream: frozenset[str]) -> frozenset[str]:
     return deeds
 
 
-def _rival(column: SourceColumn, equal: Sequence[SourceColumn]) -> Remark | None:
+def _rival(column: SourceColumn, equal: Sequence[SourceColumn]) -> ColumnRemark | None:
     """Return a remark if another column fits as well, and does not hold the same."""
     rivals = [other for other in equal if other.path != column.path]
     if column.words == {"date", "created"}:  # A row is created only once.
@@ -187,7 +188,7 @@ def _rival(column: SourceColumn, equal: Sequence[SourceColumn]) -> Remark | None
     has_values = len(column.samples) >= _LEAST_ROWS_TO_COMPARE
     if not rivals or (has_values and all(other.samples == column.samples for other in rivals)):
         return None
-    return Remark("rival", {"column": rivals[0].name})
+    return ColumnRemark("rival", {"column": rivals[0].name})
 
 
 # Forms
@@ -223,95 +224,80 @@ def _has_form(field: str, column: SourceColumn) -> bool:
 
 # What is against a column
 
-_Check = Callable[[str, SourceColumn, SourceTable], Remark | None]
 
-
-def _objection(field: str, column: SourceColumn, table: SourceTable) -> Remark | None:
+def _objection(field: str, column: SourceColumn, table: SourceTable) -> ColumnRemark | None:
     """Return what is against a column that fits; None if it may be proposed."""
-    name_checks = (*_NAME_CHECKS.get(field, ()), _ambiguous_name)
-    return _first_remark(name_checks, field, column, table) or _against_values(field, column, table)
+    if field == "email" and not table.words.isdisjoint(vocabulary().strangers):
+        return ColumnRemark("strangers")
+    if field == "email" and _is_of_other_person(column, table):
+        return ColumnRemark("other_customer")
+    if _is_ambiguous(field, column, table):
+        return ColumnRemark("ambiguous_name")
+    return _against_values(field, column, table)
 
 
-def _against_values(field: str, column: SourceColumn, table: SourceTable) -> Remark | None:
-    """Return what the values say against a column."""
-    return _first_remark((_other_form, *_VALUE_CHECKS.get(field, ())), field, column, table)
-
-
-def _first_remark(
-    checks: Iterable[_Check], field: str, column: SourceColumn, table: SourceTable
-) -> Remark | None:
-    remarks = (check(field, column, table) for check in checks)
-    return next((remark for remark in remarks if remark is not None), None)
-
-
-def _strangers(_: str, _column: SourceColumn, table: SourceTable) -> Remark | None:
-    are_strangers = not table.words.isdisjoint(vocabulary().streams.strangers)
-    return Remark("strangers") if are_strangers else None
-
-
-def _other_customer(_: str, column: SourceColumn, table: SourceTable) -> Remark | None:
-    if "customer" in column.words:
-        return None
-    is_beside = any(
+def _is_of_other_person(column: SourceColumn, table: SourceTable) -> bool:
+    """Return whether another column beside it says that it is the customer's."""
+    return "customer" not in column.words and any(
         other.words == column.words | {"customer"} and other.path[:-1] == column.path[:-1]
         for other in table.columns
     )
-    return Remark("other_customer") if is_beside else None
 
 
-def _ambiguous_name(field: str, column: SourceColumn, table: SourceTable) -> Remark | None:
+def _is_ambiguous(field: str, column: SourceColumn, table: SourceTable) -> bool:
+    """Return whether other columns make a name unsure by being there, or by not being there."""
     known = vocabulary()
-    for name, unsure in known.fields[field].unsure.items():
-        is_named = column.words - known.neutral == frozenset(name.split())
-        if not is_named and column.name.casefold() != name:
-            continue
-        is_doubtful = table.has_word(unsure.present, column)
-        is_alone = bool(unsure.absent) and not table.has_word(unsure.absent, column)
-        if is_doubtful or is_alone:
-            return Remark("ambiguous_name")
-    return None
+    words = column.words - known.neutral
+    return any(
+        table.has_word(unsure.present, column)
+        or (bool(unsure.absent) and not table.has_word(unsure.absent, column))
+        for name, unsure in known.fields[field].unsure.items()
+        if words == frozenset(name.split()) or column.name.casefold() == name
+    )
 
 
-def _other_form(field: str, column: SourceColumn, _: SourceTable) -> Remark | None:
-    is_other = field != "event_time" and not column.fits(functools.partial(has_form_of, field))
-    return Remark("other_form") if is_other else None
+def _against_values(field: str, column: SourceColumn, table: SourceTable) -> ColumnRemark | None:
+    """Return what the values say against a column."""
+    if field != "event_time" and not column.fits(functools.partial(has_form_of, field)):
+        return ColumnRemark("other_form")
+    remarks = (check(column, table) for check in _VALUE_CHECKS.get(field, ()))
+    return next((remark for remark in remarks if remark is not None), None)
 
 
-def _unclear_times(_: str, column: SourceColumn, _table: SourceTable) -> Remark | None:
+def _unclear_times(column: SourceColumn, _: SourceTable) -> ColumnRemark | None:
     calls = time_calls(column.samples) if column.samples else ["{}"]
     if not calls:
-        return Remark("no_times")
-    return Remark("day_or_month") if len(calls) > 1 else None
+        return ColumnRemark("no_times")
+    return ColumnRemark("day_or_month") if len(calls) > 1 else None
 
 
-def _vague_id(_: str, column: SourceColumn, _table: SourceTable) -> Remark | None:
+def _vague_id(column: SourceColumn, _: SourceTable) -> ColumnRemark | None:
     is_vague = column.words - vocabulary().neutral in ({"order"}, {"code"})
     are_ids = bool(column.samples) and all(_ID.fullmatch(str(value)) for value in column.samples)
-    return Remark("vague_name") if is_vague and not are_ids else None
+    return ColumnRemark("vague_name") if is_vague and not are_ids else None
 
 
-def _unknown_values(_: str, column: SourceColumn, _table: SourceTable) -> Remark | None:
+def _unknown_values(column: SourceColumn, _: SourceTable) -> ColumnRemark | None:
     is_known = bool(column.samples) or column.types == {"boolean"}
-    return None if is_known else Remark("unknown_values")
+    return None if is_known else ColumnRemark("unknown_values")
 
 
-def _few_values(_: str, column: SourceColumn, _table: SourceTable) -> Remark | None:
+def _few_values(column: SourceColumn, _: SourceTable) -> ColumnRemark | None:
     """Return a remark if the values are those of a shop, of its clerks or of a proxy."""
     rows, different = len(column.samples), len(set(map(str, column.samples)))
     if rows >= _LEAST_ROWS_TO_COMPARE and different == 1:
-        return Remark("one_value", {"rows": rows})
+        return ColumnRemark("one_value", {"rows": rows})
     if rows >= _MANY_ROWS and different <= rows * _LEAST_DIFFERENT_SHARE:
-        return Remark("few_values", {"rows": rows, "different": different})
+        return ColumnRemark("few_values", {"rows": rows, "different": different})
     return None
 
 
-def _repeated_ids(_: str, column: SourceColumn, table: SourceTable) -> Remark | None:
+def _repeated_ids(column: SourceColumn, table: SourceTable) -> ColumnRemark | None:
     remark = _repeats(column, table)
     return remark if remark is not None and remark.code == "repeated" else None
 
 
-_NAME_CHECKS: dict[str, tuple[_Check, ...]] = {"email": (_strangers, _other_customer)}
-_VALUE_CHECKS: dict[str, tuple[_Check, ...]] = {
+_VALUE_CHECKS: dict[str, Sequence[Callable[[SourceColumn, SourceTable], ColumnRemark | None]]] = {
     "event_id": (_vague_id, _few_values, _repeated_ids),
     "event_time": (_unclear_times,),
     "email": (_few_values,),
@@ -319,10 +305,10 @@ _VALUE_CHECKS: dict[str, tuple[_Check, ...]] = {
     "ip": (_few_values,),
     "consent": (_unknown_values,),
 }
-"""What the name and the values of a column of an event must be, beside its form."""
+"""What the values of a column of an event must be, beside its form."""
 
 
-def _repeats(column: SourceColumn, table: SourceTable) -> Remark | None:
+def _repeats(column: SourceColumn, table: SourceTable) -> ColumnRemark | None:
     """Return a remark if rows have the same ID as other rows: too many, or so few as usual."""
     rows = len(column.samples)
     repeated = rows - len(set(map(str, column.samples)))
@@ -333,13 +319,15 @@ def _repeats(column: SourceColumn, table: SourceTable) -> Remark | None:
     values = [str(functions.walk(record, column.path)) for record in records.values()]
     are_too_many = len(values) - len(set(values)) > rows * _MOST_REPEATED_SHARE
     code = "repeated" if are_too_many else "repeated_sent_once"
-    return Remark(code, {"repeated": repeated, "rows": rows})
+    return ColumnRemark(code, {"repeated": repeated, "rows": rows})
 
 
 # Candidates
 
 
-def _candidates(field: str, table: SourceTable, against: Mapping[Path, Remark]) -> list[Candidate]:
+def _candidates(
+    field: str, table: SourceTable, against: Mapping[Path, ColumnRemark]
+) -> list[Candidate]:
     """Return the columns of which a person may choose one, the likeliest first."""
     known = vocabulary()
     rules = known.fields[field]
@@ -359,7 +347,7 @@ def _candidates(field: str, table: SourceTable, against: Mapping[Path, Remark]) 
 
 def _against_name(
     field: str, column: SourceColumn, others: Sequence[str], table: SourceTable
-) -> Remark:
+) -> ColumnRemark:
     if others:
-        return Remark("other_word", {"word": others[0]})
-    return _against_values(field, column, table) or Remark("vague_name")
+        return ColumnRemark("other_word", {"word": others[0]})
+    return _against_values(field, column, table) or ColumnRemark("vague_name")

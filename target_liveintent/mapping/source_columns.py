@@ -144,10 +144,8 @@ def _values(record: Mapping[str, Any], outer: Path = ()) -> Iterator[tuple[Path,
 
 def _typed_paths(schema: Any, path: Path = ()) -> Iterator[tuple[Path, frozenset[str]]]:
     """Yield the columns of a SCHEMA, also those inside objects, with their types."""
-    parts = [part for part in _alternatives(schema) if isinstance(part, Mapping)]
-    inner: dict[str, Any] = {}
-    for part in parts:
-        inner |= part.get("properties") or {}
+    parts = _alternatives(schema)
+    inner = {name: column for part in parts for name, column in _properties(part).items()}
     if inner and _has_parts(path):
         for name, column in inner.items():
             yield from _typed_paths(column, (*path, name))
@@ -158,8 +156,16 @@ def _typed_paths(schema: Any, path: Path = ()) -> Iterator[tuple[Path, frozenset
         yield path, frozenset({"time"}) if is_time else types
 
 
-def _alternatives(schema: Any) -> list[Any]:
-    return [schema, *(schema.get("anyOf") or ())] if isinstance(schema, Mapping) else []
+def _alternatives(schema: Any) -> list[Mapping[str, Any]]:
+    """Return a schema and those of its `anyOf`; some taps write the types of a time so."""
+    if not isinstance(schema, Mapping):
+        return []
+    return [schema, *(part for part in schema.get("anyOf") or () if isinstance(part, Mapping))]
+
+
+def _properties(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    properties = schema.get("properties")
+    return properties if isinstance(properties, Mapping) else {}
 
 
 def _json_types(schema: Mapping[str, Any]) -> Iterable[str]:

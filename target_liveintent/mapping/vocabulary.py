@@ -60,16 +60,6 @@ class RecognizedField(msgspec.Struct, frozen=True, dict=True):
         return frozenset(_words_in(self.names)).union(self.also)
 
 
-class StreamWords(msgspec.Struct, frozen=True):
-    """Words in the names of streams that may hold no conversions.
-
-    Those of `strangers` hold persons who are no customers.
-    """
-
-    doubtful: frozenset[str]
-    strangers: frozenset[str]
-
-
 class AmountWords(msgspec.Struct, frozen=True):
     """Words in the names of amounts."""
 
@@ -79,7 +69,7 @@ class AmountWords(msgspec.Struct, frozen=True):
     codes: frozenset[str]
 
 
-class FilterWords(msgspec.Struct, frozen=True):
+class FilterWords(msgspec.Struct, frozen=True, dict=True):
     """Words in the names of columns that can say that a record must not be sent."""
 
     also: frozenset[str]
@@ -88,6 +78,11 @@ class FilterWords(msgspec.Struct, frozen=True):
     unasked: frozenset[str]
     places: frozenset[str]
 
+    @functools.cached_property
+    def meanings(self) -> dict[frozenset[str], bool]:
+        """Whether only true counts, by the words of a flag."""
+        return {frozenset(name.split()): only_true for name, only_true in self.flags.items()}
+
 
 class Vocabulary(msgspec.Struct, frozen=True, dict=True):
     """The content of `recognized.yaml`."""
@@ -95,7 +90,8 @@ class Vocabulary(msgspec.Struct, frozen=True, dict=True):
     words: dict[str, list[str]]
     neutral: frozenset[str]
     deeds: frozenset[str]
-    streams: StreamWords
+    doubtful_streams: frozenset[str]
+    strangers: frozenset[str]
     personal: frozenset[str]
     amounts: AmountWords
     fields: dict[str, RecognizedField]
@@ -105,7 +101,7 @@ class Vocabulary(msgspec.Struct, frozen=True, dict=True):
     def meanings(self) -> dict[str, str]:
         """What each known word means: itself, or other words."""
         known: list[Iterable[str]] = [self.words, self.neutral, self.deeds]
-        known += [self.streams.doubtful, self.streams.strangers]
+        known += [self.doubtful_streams, self.strangers]
         known += [self.amounts.minor, self.amounts.codes]
         known += [self.filters.also, self.filters.flags, self.filters.asked, self.filters.unasked]
         known += [self.filters.places, *(field.words for field in self.fields.values())]

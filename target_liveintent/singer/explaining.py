@@ -214,12 +214,15 @@ def explained_streams(
         use.take(record)
     all_explained = {id(use.explained): use.explained for of_schema in uses for use in of_schema}
     for stream in given.streams:
-        of_stream = [one for one in all_explained.values() if one.stream.name == stream]
-        plans = [explained.plan for explained in of_stream if explained.gives_events]
-        findings = {finding.stream: finding for finding in maps_with_equal_ids(plans)}
-        for explained in of_stream:
-            explained.equal_ids = findings.get(explained.plan.stream)
+        _note_equal_ids([one for one in all_explained.values() if one.stream.name == stream])
     return [*all_explained.values()]
+
+
+def _note_equal_ids(of_stream: Sequence[Explained]) -> None:
+    plans = [explained.plan for explained in of_stream if explained.gives_events]
+    findings = {finding.stream: finding for finding in maps_with_equal_ids(plans)}
+    for explained in of_stream:
+        explained.equal_ids = findings.get(explained.plan.stream)
 
 
 def _used_records(
