@@ -205,17 +205,44 @@ def explained_streams(
     The age of an event is judged as of now, or `from_recording` as of the newest event: so the
     result of a recording never changes.
     """
-    now: Callable[[], float] = time.time
-    if from_recording:
-        as_of = _newest_event_time(given, maps, rules) + _CLOCK_AFTER
-        now = lambda: as_of  # noqa: E731
-    uses = _uses(given, maps, rules, now)
-    for use, record in _used_records(given, uses):
-        use.take(record)
-    all_explained = {id(use.explained): use.explained for of_schema in uses for use in of_schema}
-    for stream in given.streams:
-        _note_equal_ids([one for one in all_explained.values() if one.stream.name == stream])
+    if not from_recording:
+        return _explained_at(time.time, given, maps, rules)
+    # Before all times, each event is in the future.
+    too_early = _explained_at(lambda: -math.inf, given, maps, rules)
+    rejections = [rejection for explained in too_early for rejection in explained.rejections]
+    times = [unix_time(one.columns.get("event_time"), rules.events.zone) for one in rejections]
+    newest = max((at for at in times if isinstance(at, int)), default=0)
+    return _explained_at(lambda: newest + _CLOCK_AFTER, given, maps, rules)
+
+
+def _explained_at(
+    now: Callable[[], float], given: Input, maps: StreamMaps, rules: Rules
+) -> list[Explained]:
+    all_explained: dict[tuple[str, str], Explained] = {}
+    fingerprints = defaultdict[str, dict[tuple[str, int], int]](dict)
+    uses: list[list[_Use]] = [[] for _ in given.schemas]
+    for stream, of_schema in zip(given.schemas, uses, strict=True):
+        for plan in maps.plans(stream.name, stream.schema, stream.keys):
+            new = Explained(stream, plan, fingerprints=fingerprints[stream.name])
+            explained = all_explained.setdefault((stream.name, plan.stream), new)
+            explained.preset = rules.presets.get(stream.name)
+            of_schema.append(_use(explained, stream, plan, rules, now))
+    for schema, record in given.records:
+        for use in uses[schema]:
+            use.take(record)
+    for name in given.streams:
+        _note_equal_ids([one for one in all_explained.values() if one.stream.name == name])
     return [*all_explained.values()]
+
+
+def _use(
+    explained: Explained, stream: Stream, plan: StreamPlan, rules: Rules, now: Callable[[], float]
+) -> _Use:
+    if not explained.take_schema(stream, plan, rules.events):
+        return _Use(explained)
+    converter = explained.counts.converter(stream, plan, rules.events, rules.suppressions, now)
+    validator = RecordValidator(stream.schema) if rules.validate_records else None
+    return _Use(explained, converter, validator)
 
 
 def _note_equal_ids(of_stream: Sequence[Explained]) -> None:
@@ -223,50 +250,3 @@ def _note_equal_ids(of_stream: Sequence[Explained]) -> None:
     findings = {finding.stream: finding for finding in maps_with_equal_ids(plans)}
     for explained in of_stream:
         explained.equal_ids = findings.get(explained.plan.stream)
-
-
-def _used_records(
-    given: Input, uses: Sequence[Sequence[_Use]]
-) -> Iterator[tuple[_Use, dict[str, Any]]]:
-    for schema, record in given.records:
-        for use in uses[schema]:
-            yield use, record
-
-
-def _uses(
-    given: Input, maps: StreamMaps, rules: Rules, now: Callable[[], float]
-) -> list[list[_Use]]:
-    """Return for each SCHEMA what each map makes of its stream."""
-    explained: dict[tuple[str, str], Explained] = {}
-    fingerprints = defaultdict[str, dict[tuple[str, int], int]](dict)
-
-    def use(stream: Stream, plan: StreamPlan) -> _Use:
-        new = Explained(
-            stream,
-            plan,
-            fingerprints=fingerprints[stream.name],
-            preset=rules.presets.get(stream.name),
-        )
-        of_map = explained.setdefault((stream.name, plan.stream), new)
-        if not of_map.take_schema(stream, plan, rules.events):
-            return _Use(of_map)
-        converter = of_map.counts.converter(stream, plan, rules.events, rules.suppressions, now)
-        return _Use(
-            of_map, converter, RecordValidator(stream.schema) if rules.validate_records else None
-        )
-
-    return [
-        [use(stream, plan) for plan in maps.plans(stream.name, stream.schema, stream.keys)]
-        for stream in given.schemas
-    ]
-
-
-def _newest_event_time(given: Input, maps: StreamMaps, rules: Rules) -> int:
-    """Return the newest time of an event of an input, as a Unix time; 0 if there is none."""
-    # Before all times, each event is in the future, so each is rejected with its columns.
-    uses = _uses(given, maps, rules, lambda: -math.inf)
-    of_records = _used_records(given, uses)
-    results = [use.converter.convert(record) for use, record in of_records if use.converter]
-    given_times = [result.columns.get("event_time") for result in results if result is not None]
-    times = [unix_time(value, rules.events.zone) for value in given_times]
-    return max((at for at in times if isinstance(at, int)), default=0)

@@ -112,6 +112,7 @@ PRICE = {"type": "object", "properties": {"amount": {}, "any": {"type": "object"
         ("nullable.amuont", "; did you mean 'amount'?"),
         ("prefixed.y_1", ""),
     ],
+    ids=lambda text: text or "no hint",
 )
 def test_unknown_reads(path: str, hint: str) -> None:
     """Each step of a path must be in the tap's schema, as far as the schema lists properties."""
@@ -294,6 +295,13 @@ def test_a_fixed_text_in_one_pair_of_quotes(column: str, text: str, hint: str) -
         (["ordres", "orders"], "orders", [("ordres", None)]),
         (["ordres", "ord*"], "orders", [("ordres", None)]),
         (["users"], "public-orders", [("users", None)]),
+    ],
+    ids=[
+        "all named",
+        "misspelled",
+        "similar to a named one",
+        "similar to a pattern",
+        "not similar",
     ],
 )
 def test_absent_streams(named: list[str], came: str, absent: list[tuple[str, str | None]]) -> None:

@@ -376,6 +376,7 @@ def rows(count: int, repeated: int) -> list[dict[str, Any]]:
             f"candidates: order_no ({REPEATED}: 1 of 3)",
         ),
     ],
+    ids=["the same row twice", "few of many rows", "many of many rows", "few of few rows"],
 )
 def test_an_event_id_differs_in_each_record(
     records: list[dict[str, Any]], is_proposed: bool, said: str

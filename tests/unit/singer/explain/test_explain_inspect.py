@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from explain_support import inspected, record, schema, settings, source
 from unit_support import ADDRESS, DAY, TIME
@@ -187,3 +188,18 @@ def test_ages_of_a_recording(records: list[dict[str, Any]], expected: dict[str, 
     (made,) = inspected(*messages, maps=maps, recorded=True)
     assert outcomes(made.counts) == expected
     assert {*made.counts.left_out.values(), *made.counts.causes.values()} <= {1}
+
+
+def test_findings_keep_their_codes_in_json() -> None:
+    """A program that reads the JSON decides by codes and facts, whatever the words are."""
+    maps = {"orders": {"email": "emial", "ip": "get('adress')"}}
+    (made,) = inspected(schema(("event_time", "email", "address")), maps=maps)
+    shown = msgspec.to_builtins(describe(made, settings().events))
+    lack = {"code": "needed_column_absent", "stream": "orders", "column": "email", "reads": "emial"}
+    hint = {"code": "similar_name", "name": "email"}
+    assert shown["lacks"] == [{**lack, "hint": hint, "earlier": None}]
+    assert [(one["code"], one["hint"]["name"]) for one in shown["misspelled"]] == [
+        ("read_column_absent", "address")
+    ]
+    assert shown["fields"]["event_time"] == [{"code": "same_column", "value": None}]
+    assert shown["fields"]["email"] == [{"code": "expression", "value": "emial"}]
