@@ -1,4 +1,4 @@
-"""Checks maps: those of the settings before a run, and with the SCHEMA of a stream.
+"""Checks stream maps: in the settings before a run, and with the SCHEMA of a stream.
 
 The SDK would find most mistakes in the setting `stream_maps` only when a SCHEMA comes. The problem
 of a setting is one line that names the entry and what it must be, and never its value.

@@ -34,8 +34,8 @@ class Proposal(NamedTuple):
     """A preset for a stream, or a map of it.
 
     Attributes:
-        expressions: Those of the map, by the columns of an event.
-        recognized: What was recognized of each column of an event.
+        expressions: The expressions of the map, by column of an event.
+        recognized: What was recognized for each column of an event.
     """
 
     stream: str
@@ -45,7 +45,7 @@ class Proposal(NamedTuple):
 
     @property
     def rank(self) -> int:
-        """2 for sales, 1 for other records with a time and a person, 0 for what gives no event."""
+        """2 for sales, 1 for other records with a time and a person, 0 for all others."""
         if self.preset is not None:
             return 2
         columns = self.expressions.keys()
@@ -132,7 +132,7 @@ def _currency(
 
 
 def _value(recognized: Recognition, currency: Recognition, table: SourceTable) -> Recognition:
-    """Return how the amount is read, or why this cannot be told."""
+    """Return how the amount is read, or a candidate with a remark if this is not sure."""
     column = recognized.column
     if column is None:
         return recognized
@@ -184,7 +184,7 @@ def _is_minor_source(table: SourceTable) -> bool:
 
 
 def _filter(stream: str, table: SourceTable, consent: SourceColumn | None) -> str:
-    """Return the conditions that are sure, and then a question for all that can forbid a record."""
+    """Return the sure conditions, and a question about other columns that can forbid a record."""
     known = vocabulary()
     conditions, asked = [], []
     understood = {"consent"} if consent else set[str]()
@@ -208,7 +208,7 @@ def _filter(stream: str, table: SourceTable, consent: SourceColumn | None) -> st
 
 
 def _sure_condition(column: SourceColumn, only_true: bool | None) -> str | None:  # noqa: FBT001
-    """Return the condition of a flag, if it is sure; `only_true` is None if it is no flag."""
+    """Return the condition for a flag, if it is sure; `only_true` is None without a flag."""
     if only_true is None:
         return None
     if _is_flag(column):
@@ -244,7 +244,7 @@ def _can_forbid(column: SourceColumn, table: SourceTable) -> bool:
 
 
 def _question(stream: str, asked: Sequence[SourceColumn]) -> str:
-    """Return what a person has to answer in place of a condition."""
+    """Return the question that stands in place of a condition until a person answers it."""
     question = f"{ANSWER} which records of {stream} are conversions that may be sent?"
     if asked:
         by_words = sorted(asked, key=lambda column: len(column.words))
@@ -255,7 +255,7 @@ def _question(stream: str, asked: Sequence[SourceColumn]) -> str:
 
 
 def _with_values(column: SourceColumn) -> str:
-    """Return the expression of a column, with its values if they are words that come again."""
+    """Return the expression of a column, with its values if they are few words."""
     values = Counter(map(str, column.samples))
     come_again = 2 * len(values) <= len(column.samples)
     if 0 < len(values) <= _MOST_VALUES and come_again and all(map(_is_word, values)):
@@ -269,5 +269,5 @@ def _is_word(value: str) -> bool:
 
 
 def one_safe_line(text: str) -> str:
-    """Return a text, which may hold names of the tap, in one line and without addresses."""
+    """Return a text that may hold names of the tap as one line without addresses."""
     return scrub("".join(c for c in " ".join(text.split()) if c.isprintable()))

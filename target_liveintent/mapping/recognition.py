@@ -1,7 +1,7 @@
-"""Chooses the column of a source that surely holds what a column of an event needs.
+"""Recognizes the column of a source that surely holds the values of a column of an event.
 
-A column is chosen only if each word of its name is understood and nothing speaks against it; any
-other is a candidate, with a remark that says why. `recognized.yaml` has the names and forms.
+A column is recognized only if each word of its name is known and nothing is against it. Others are
+candidates, each with a remark that says why. `recognized.yaml` has the names and forms.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _WORDS_OF_OTHER_URLS = frozenset({"referrer", "referer", "product", "image"})
 
 
 class ColumnRemark(NamedTuple):
-    """What a person should know of a column: a code of `REMARK_WORDS`, and the facts in its words.
+    """What a person should know of a column: a code, and the facts in its words.
 
-    The words are in explain/proposal_text.py.
+    `REMARK_WORDS` in explain/proposal_text.py has the words for each code.
     """
 
     code: str
@@ -51,9 +51,9 @@ class Candidate(NamedTuple):
 
 
 class Recognition(NamedTuple):
-    """The column that surely holds what a column of an event needs; None if there are candidates.
+    """The result for a column of an event: the recognized column of the source, or candidates.
 
-    `reading` is the call that reads the column, with `{}` for it.
+    `reading` is the call that reads the column, with `{}` for its expression.
     """
 
     column: SourceColumn | None
@@ -68,7 +68,7 @@ class Recognition(NamedTuple):
 
 
 def recognize(field: str, table: SourceTable) -> Recognition:
-    """Find the column that surely holds what a column of an event needs."""
+    """Find the column that surely holds the values of a column of an event."""
     column, against = _first_sure(field, _columns_by_name(field, table), table)
     if column is None and not against:
         column, against = _first_sure(field, [_columns_by_form(field, table)], table)
@@ -84,7 +84,7 @@ def recognize(field: str, table: SourceTable) -> Recognition:
 def _first_sure(
     field: str, groups: Iterable[Sequence[SourceColumn]], table: SourceTable
 ) -> tuple[SourceColumn | None, dict[Path, ColumnRemark]]:
-    """Return the first column with nothing against it, and what is against those before it.
+    """Return the first column without an objection, and the objections to the columns before it.
 
     The columns of a group fit equally well, and better than those of the next group.
     """
@@ -102,7 +102,7 @@ def _first_sure(
 def _judged(
     field: str, group: Sequence[SourceColumn], table: SourceTable
 ) -> list[tuple[SourceColumn, ColumnRemark | None]]:
-    """Return what is against each column of a group; None if it may be proposed."""
+    """Return each column of a group with the objection to it, or with None."""
     objections = [(column, _objection(field, column, table)) for column in group]
     equal = [column for column, objection in objections if objection is None]
     return [(column, objection or _rival(column, equal)) for column, objection in objections]
@@ -112,12 +112,12 @@ def _judged(
 
 
 class _Match(NamedTuple):
-    """How well the name of a column fits; the best one is the smallest.
+    """How well the name of a column fits; the smallest match is the best one.
 
     Attributes:
-        place: That of the name among the names of the field.
+        place: The place of the name in the list of names.
         more_words: How many words stand beside the name.
-        is_vague: Whether it may be a time, but its type is text, such as 20261128.
+        is_vague: Whether a time is a text, such as 20261128, which may be something else.
         least_likely: The place of the least likely word beside the name.
     """
 
@@ -128,7 +128,7 @@ class _Match(NamedTuple):
 
 
 def _columns_by_name(field: str, table: SourceTable) -> list[list[SourceColumn]]:
-    """Return the columns whose names fit, those that fit equally well as a group."""
+    """Return the columns whose names fit: groups that fit equally well, the best one first."""
     groups: defaultdict[_Match, list[SourceColumn]] = defaultdict(list)
     for column in table.columns:
         match = _match(field, column, table.words)
@@ -138,7 +138,7 @@ def _columns_by_name(field: str, table: SourceTable) -> list[list[SourceColumn]]
 
 
 def _match(field: str, column: SourceColumn, stream: frozenset[str]) -> _Match | None:
-    """Return how well a name fits; None if it does not, or has a word that is not understood."""
+    """Return how well a name fits; None if it does not, or has a word that is not known."""
     known = vocabulary()
     rules, words = known.fields[field], _relevant_words(field, column)
     is_number = field == "value" and is_number_of(column.path[-1])
@@ -157,7 +157,7 @@ def _match(field: str, column: SourceColumn, stream: frozenset[str]) -> _Match |
 
 
 def _relevant_words(field: str, column: SourceColumn) -> frozenset[str]:
-    """Return the words of a column by which its name is compared with those of a field."""
+    """Return the words of a name that are compared with the names in `recognized.yaml`."""
     known = vocabulary()
     if field == "value":
         return column.words - known.amounts.minor
@@ -168,9 +168,9 @@ def _relevant_words(field: str, column: SourceColumn) -> frozenset[str]:
 
 
 def _deeds_beside(field: str, stream: frozenset[str]) -> frozenset[str]:
-    """Return the deeds that a name may have: an order may have the ID of a payment beside its own.
+    """Return the deeds that may stand in a name.
 
-    So the deed of an ID must be that of the stream.
+    In the name of an ID, only the deed of the stream may: orders also have IDs of payments.
     """
     deeds = vocabulary().deeds
     if field == "event_id":
@@ -181,7 +181,7 @@ def _deeds_beside(field: str, stream: frozenset[str]) -> frozenset[str]:
 
 
 def _rival(column: SourceColumn, equal: Sequence[SourceColumn]) -> ColumnRemark | None:
-    """Return a remark if another column fits as well, and does not hold the same."""
+    """Return a remark if another column fits as well, and has other values."""
     rivals = [other for other in equal if other.path != column.path]
     if column.words == {"date", "created"}:  # A row is created only once.
         rivals = [other for other in rivals if other.words != column.words]
@@ -195,7 +195,7 @@ def _rival(column: SourceColumn, equal: Sequence[SourceColumn]) -> ColumnRemark 
 
 
 def _columns_by_form(field: str, table: SourceTable) -> list[SourceColumn]:
-    """Return the columns whose values say what they hold, if nothing is against them."""
+    """Return the columns whose values have the right form, if nothing is against them."""
     return [
         column
         for column in table.columns
@@ -204,7 +204,7 @@ def _columns_by_form(field: str, table: SourceTable) -> list[SourceColumn]:
 
 
 def _has_form(field: str, column: SourceColumn) -> bool:
-    """Return whether the values say what a column holds, and its name says nothing else."""
+    """Return whether a column's values have the right form, and its name has no other meaning."""
     known = vocabulary()
     rules = known.fields[field]
     if rules.mark is not None and any(rules.mark in str(value) for value in column.samples):
@@ -226,7 +226,7 @@ def _has_form(field: str, column: SourceColumn) -> bool:
 
 
 def _objection(field: str, column: SourceColumn, table: SourceTable) -> ColumnRemark | None:
-    """Return what is against a column that fits; None if it may be proposed."""
+    """Return the objection to a column that fits; None if it may be proposed."""
     if field == "email" and not table.words.isdisjoint(vocabulary().strangers):
         return ColumnRemark("strangers")
     if field == "email" and _is_of_other_person(column, table):
@@ -237,7 +237,7 @@ def _objection(field: str, column: SourceColumn, table: SourceTable) -> ColumnRe
 
 
 def _is_of_other_person(column: SourceColumn, table: SourceTable) -> bool:
-    """Return whether another column beside it says that it is the customer's."""
+    """Return whether another column beside a column is named as the customer's."""
     return "customer" not in column.words and any(
         other.words == column.words | {"customer"} and other.path[:-1] == column.path[:-1]
         for other in table.columns
@@ -245,7 +245,7 @@ def _is_of_other_person(column: SourceColumn, table: SourceTable) -> bool:
 
 
 def _is_ambiguous(field: str, column: SourceColumn, table: SourceTable) -> bool:
-    """Return whether other columns make a name unsure by being there, or by not being there."""
+    """Return whether a name can mean something else beside the other columns."""
     known = vocabulary()
     words = column.words - known.neutral
     return any(
@@ -257,7 +257,7 @@ def _is_ambiguous(field: str, column: SourceColumn, table: SourceTable) -> bool:
 
 
 def _against_values(field: str, column: SourceColumn, table: SourceTable) -> ColumnRemark | None:
-    """Return what the values say against a column."""
+    """Return the objection that a column's values give; None if there is none."""
     if field != "event_time" and not column.fits(functools.partial(has_form_of, field)):
         return ColumnRemark("other_form")
     remarks = (check(column, table) for check in _VALUE_CHECKS.get(field, ()))
@@ -305,11 +305,11 @@ _VALUE_CHECKS: dict[str, Sequence[Callable[[SourceColumn, SourceTable], ColumnRe
     "ip": (_few_values,),
     "consent": (_unknown_values,),
 }
-"""What the values of a column of an event must be, beside its form."""
+"""Further checks of the values for a column of an event."""
 
 
 def _repeats(column: SourceColumn, table: SourceTable) -> ColumnRemark | None:
-    """Return a remark if rows have the same ID as other rows: too many, or so few as usual."""
+    """Return a remark if rows repeat the IDs of other rows; its code says if they are too many."""
     rows = len(column.samples)
     repeated = rows - len(set(map(str, column.samples)))
     if not repeated:
@@ -328,7 +328,7 @@ def _repeats(column: SourceColumn, table: SourceTable) -> ColumnRemark | None:
 def _candidates(
     field: str, table: SourceTable, against: Mapping[Path, ColumnRemark]
 ) -> list[Candidate]:
-    """Return the columns of which a person may choose one, the likeliest first."""
+    """Return the columns from which a person may choose, the likeliest first."""
     known = vocabulary()
     rules = known.fields[field]
     understood = known.neutral | known.deeds | rules.words

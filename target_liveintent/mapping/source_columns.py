@@ -25,7 +25,7 @@ _MOST_STEPS = 4
 _FITTING_SHARE = 0.8
 """The share of a column's first values that must have the form of what it should hold."""
 _ADDED_BY_TAPS = ("_sdc_", "_smart_")
-"""The names of columns that taps add begin so."""
+"""The beginnings of the names of columns that taps add."""
 _DATES = (
     *("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d"),
     *("%d %b %Y", "%d-%b-%Y", "%d %B %Y"),
@@ -51,9 +51,9 @@ class SourceColumn(NamedTuple):
     """A column of a tap, or a value inside an object.
 
     Attributes:
-        words: The words of all steps of its path.
+        words: The words of all steps of the path.
         types: The JSON types that the SCHEMA allows, or only `time`.
-        samples: Its first values that are not empty.
+        samples: The first values that are not empty.
     """
 
     path: Path
@@ -63,18 +63,18 @@ class SourceColumn(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Its path, for people."""
+        """The path for people."""
         return ".".join(self.path)
 
     @property
     def expression(self) -> str:
-        """The expression that reads it."""
+        """The expression that reads the column."""
         has_dot = len(self.path) == 1 and "." in self.path[0]
         return f"_.get({self.name!r})" if has_dot else f"get({self.name!r})"
 
     @property
     def is_time(self) -> bool:
-        """Whether it holds times, by the SCHEMA or by its values."""
+        """Whether the column holds times, by the SCHEMA or by its values."""
         return "time" in self.types or (bool(self.samples) and bool(time_calls(self.samples)))
 
     @property
@@ -219,7 +219,7 @@ def time_calls(samples: Sequence[Any]) -> list[str]:
 
 
 def decimal_sign(samples: Iterable[Any]) -> str | None:
-    """Return the decimal sign of all amounts; None if it cannot be told, or there are both."""
+    """Return the decimal sign of all amounts; None if it is not certain, or if they have both."""
     texts = [
         re.sub(r"[^\d.,]", "", sample).strip(".,") for sample in samples if isinstance(sample, str)
     ]

@@ -1,7 +1,7 @@
-"""The words in the names of columns and streams, and what they mean, from `recognized.yaml`.
+"""Splits the names of columns and streams into words, and says what the words mean.
 
-Names become sets of words: `custMail`, `CUSTOMER EMAIL` and `email_do_cliente` are all `customer`
-and `email`.
+`custMail`, `CUSTOMER EMAIL` and `email_do_cliente` all have the words `customer` and `email`. The
+known words are in `recognized.yaml`.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ _TOKEN = re.compile(r"sha256|md5|ipv4|v4|[^\W\d_]+|\d+")
 _SHORT = frozenset({"id", "ip", "nr", "no", "de", "do", "da", "at", "on", "am", "em", "is"})
 """The words of two letters that can be parts of a longer word without spaces."""
 _LEAST_LETTERS_TO_SPLIT = 4
-"""Shorter words fit by chance, so one word of a split must have so many letters."""
+"""A text is split only if one of its words has so many letters: shorter words fit by chance."""
 
 
 # The file
 
 
 class Unsure(msgspec.Struct, frozen=True):
-    """Words of other columns that make a name unsure by being there, or by not being there."""
+    """Words of other columns: with a word of `present`, or none of `absent`, a name is unsure."""
 
     present: frozenset[str] = msgspec.field(default=frozenset(), name="if")
     absent: frozenset[str] = msgspec.field(default=frozenset(), name="unless")
 
 
 class RecognizedField(msgspec.Struct, frozen=True, dict=True):
-    """How to recognize what a column of an event needs; the file explains the attributes."""
+    """How to recognize the source of one column of an event; `recognized.yaml` explains it."""
 
     comment: str = ""
     names: tuple[str, ...] = ()
@@ -80,7 +80,7 @@ class FilterWords(msgspec.Struct, frozen=True, dict=True):
 
     @functools.cached_property
     def meanings(self) -> dict[frozenset[str], bool]:
-        """Whether only true counts, by the words of a flag."""
+        """By the words of a flag: whether records count if it is true, or if it is false."""
         return {frozenset(name.split()): only_true for name, only_true in self.flags.items()}
 
 
@@ -99,7 +99,7 @@ class Vocabulary(msgspec.Struct, frozen=True, dict=True):
 
     @functools.cached_property
     def meanings(self) -> dict[str, str]:
-        """What each known word means: itself, or other words."""
+        """The meaning of each known word: the word itself, or other words."""
         known: list[Iterable[str]] = [self.words, self.neutral, self.deeds]
         known += [self.doubtful_streams, self.strangers]
         known += [self.amounts.minor, self.amounts.codes]
@@ -127,10 +127,10 @@ def vocabulary() -> Vocabulary:
 
 
 def words_of(*path: str) -> frozenset[str]:
-    """Return the words of a path, abbreviations in full: `custMail` is `customer` and `email`.
+    """Return the words of a path, without abbreviations: `custMail` is `customer` and `email`.
 
-    Accents, the case and single letters do not matter. `data` is Italian and Portuguese for a date,
-    where it begins a name.
+    Accents, upper and lower case, and single letters do not matter. At the beginning of a name,
+    `data` is the Italian and Portuguese word for a date.
     """
     tokens: list[str] = []
     for step in path:
@@ -144,7 +144,7 @@ def words_of(*path: str) -> frozenset[str]:
 
 
 def is_number_of(name: str) -> bool:
-    """Return whether a name says how many there are, as `total_orders` does."""
+    """Return whether a name means how many things there are, such as `total_orders`."""
     tokens = _tokens(name)
     return bool(tokens) and tokens[-1] in vocabulary().amounts.counted and "total" in words_of(name)
 
@@ -158,7 +158,7 @@ def _tokens(name: str) -> list[str]:
 
 @functools.cache
 def _known_words(token: str) -> tuple[str, ...]:
-    """Return the known words of which a text without spaces consists, or else the text."""
+    """Return the known words in a text without spaces; the text itself if it has others."""
     for text in (token, token.removesuffix("s")):
         if text in vocabulary().meanings:
             return (text,)
@@ -169,7 +169,7 @@ def _known_words(token: str) -> tuple[str, ...]:
 
 
 def _split(text: str) -> tuple[str, ...]:
-    """Return a text as known words, the longest first; nothing if it does not consist of them."""
+    """Split a text into known words, each as long as possible; return nothing if this fails."""
     for end in range(len(text), 1, -1):
         word = text[:end]
         is_long_enough = len(word) > 2 or word in _SHORT  # noqa: PLR2004
