@@ -23,7 +23,8 @@ from target_liveintent.reporting.overview import overview_of
 from target_liveintent.reporting.page import write_page
 from target_liveintent.reporting.rules import judge
 from target_liveintent.run.amounts import Amount
-from target_liveintent.run.counts import FIELDS, StreamCounts
+from target_liveintent.run.counts import StreamCounts
+from target_liveintent.run.coverage import COVERAGE_FIELDS, Timing
 from target_liveintent.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -86,9 +87,9 @@ def shop_runs() -> list[RunRecord]:
         bad = round(sent * 0.4) if hour < BAD_HOURS else int(chance.random() < GUESTS)
         hashes, dollars = round(sent * chance.uniform(0.9, 0.97)), sent // 4
         counts = StreamCounts(read=sent + bad, delivered=sent)
-        counts.within_an_hour, counts.within_a_day, counts.within_two_days = sent - 1, sent, sent
+        counts.timing = Timing(sent - 1, sent, sent)
         counts.rejected["invalid_source" if hour < BAD_HOURS else "no_identity"] = bad
-        counts.coverage["web"] = dict.fromkeys(("events", *FIELDS), sent) | {
+        counts.coverage["web"] = dict.fromkeys(("events", *COVERAGE_FIELDS), sent) | {
             **dict.fromkeys(("md5", "sha2", "both"), hashes),
             "decision_id": round(sent * chance.uniform(0.3, 0.4)),
         }

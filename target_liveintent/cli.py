@@ -261,13 +261,20 @@ def print_preset(files: dict[str, Any], name: str | None) -> None:  # noqa: ARG0
     "new_config",
     help="Propose a configuration for the input, and write it to the new FILE, without --config.",
 )
+@click.option(
+    "--show-code",
+    is_flag=True,
+    help="Also show the Python code that a run generates for the usual records of each stream.",
+)
 @_with_format("text", "json")
-def print_explanation(
+def print_explanation(  # noqa: PLR0913 (an argument for each option)
     files: dict[str, Any],
     source: IO[str],
     expected: str | None,
     new_config: str | None,
     style: str,
+    *,
+    show_code: bool,
 ) -> None:
     """Show how each stream of an input would become events, or why a stream cannot.
 
@@ -282,7 +289,7 @@ def print_explanation(
         return
     given = _given(files)
     settings = config.settings_of({**_NO_ACCOUNT, **given, **_NO_TOKEN})
-    explained = explaining.explain_input(source, settings, expected)
+    explained = explaining.explain_input(source, settings, expected, show_code=show_code)
     explained.notes[:0] = config.warnings_of(given)
     _show(style, explained, partial(lines_of, "explain/explanation.txt"))
     if not explained.is_good:

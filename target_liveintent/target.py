@@ -21,7 +21,6 @@ from singer_sdk.target_base import Target
 
 from target_liveintent import __version__, config
 from target_liveintent.clock import SYSTEM_CLOCK
-from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.delivery.client import Client, DryClient
 from target_liveintent.delivery.pool import delivery_of
 from target_liveintent.delivery.refusals import Refusals
@@ -192,8 +191,7 @@ class TargetLiveIntent(Target):
         reader = self.message_reader
         listed = self._suppressions  # A run fails without it, even if no stream comes.
         if self._replay is not None:
-            left_out = self.run.counts.of(DEAD_LETTERS).left_out
-            how = ReplayConverter(self.settings, listed, self._replay, left_out)
+            how = ReplayConverter(self.settings, listed, self._replay)
             letters = letters_to_replay(file_input, self.settings, self._store)
             replay_letters(self.run, how, letters, lambda: reader.stopped)
             return

@@ -16,6 +16,7 @@ from target_liveintent.conversions.builder import lasting_keys
 from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.event_model import Conversion, Rejection, fingerprint
 from target_liveintent.explain.proposal_text import advise_map
+from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.expressions import FILTER
 from target_liveintent.mapping.map_checks import lacking_for_events, map_warnings
 from target_liveintent.mapping.map_findings import (
@@ -32,15 +33,15 @@ from target_liveintent.mapping.presets import likely_preset
 from target_liveintent.mapping.proposals import propose
 from target_liveintent.mapping.stream_maps import (
     MELTANO_TEST_STREAM,
-    RecordConverter,
     Stream,
     StreamPlan,
 )
 from target_liveintent.privacy.addresses import scrub
 from target_liveintent.reasons import REASONS
+from target_liveintent.remarks import COLUMN_EMPTY, COLUMN_UNUSABLE, HASH_CONFLICT, LOCAL_TIME
 from target_liveintent.run.amounts import CurrencyFigures, currency_figures
 from target_liveintent.run.counts import RunCounts, StreamCounts, add
-from target_liveintent.run.doubts import too_many_rejected, warnings_of, what_to_do
+from target_liveintent.run.doubts import Doubt, stream_warnings, too_many_rejected, what_to_do
 from target_liveintent.settings import EventDefaults
 
 EXPLAIN_FORMAT = 1
@@ -65,6 +66,7 @@ class Explained(msgspec.Struct):
             stream. A run sends only the first event.
         equal_ids: Set if an earlier map of the stream gives its events the same IDs.
         preset: The preset that the settings name for the stream.
+        code: The generated code that converts usual records; empty if no record is usual.
     """
 
     stream: Stream
@@ -78,6 +80,7 @@ class Explained(msgspec.Struct):
     fingerprints: dict[tuple[str, int], int] = {}
     equal_ids: MapFinding | None = None
     preset: str | None = None
+    code: str | None = None
 
     @property
     def is_refused(self) -> bool:
@@ -108,10 +111,12 @@ class Explained(msgspec.Struct):
             counts.unmapped += 1
             return
         result = converter.convert(record, violation)
+        if result is None:
+            counts.filtered += 1
+            return
+        counts.note(result.remarks)
         if isinstance(result, Conversion):
             self._add_event(result)
-        elif result is None:
-            counts.filtered += 1
         else:
             self._add_rejection(result)
 
@@ -156,15 +161,20 @@ class FieldSource(msgspec.Struct, frozen=True):
     Attributes:
         code: A key of `SOURCE_WORDS`.
         value: The expression, the column, the key properties, or the value of the setting.
+        timezone: The zone of times without one, if the records have such times.
     """
 
     code: str
     value: str | None = None
+    timezone: str | None = None
 
     @property
     def words(self) -> str:
         """The source in words."""
-        return SOURCE_WORDS[self.code].format(self.value)
+        words = SOURCE_WORDS[self.code].format(self.value)
+        if self.timezone is None:
+            return words
+        return f"{words}  (times without a zone are in {self.timezone}: setting timezone)"
 
 
 class Rejected(msgspec.Struct):
@@ -179,6 +189,14 @@ class Rejected(msgspec.Struct):
     first: dict[str, Any]
 
 
+class LeftOut(msgspec.Struct):
+    """How many events lack a column that is unusable or empty, or have conflicting hashes."""
+
+    unusable: dict[str, int]
+    empty: dict[str, int]
+    conflicting_hashes: int
+
+
 class Records(msgspec.Struct):
     """The records of a stream by what would become of them; the examples have shortened hashes."""
 
@@ -189,7 +207,7 @@ class Records(msgspec.Struct):
     dropped: int
     reasons: list[Rejected]
     always_empty: list[str]
-    left_out: dict[str, int]
+    left_out: LeftOut
     currencies: list[CurrencyFigures]
     examples: list[msgspec.Raw]
 
@@ -202,9 +220,9 @@ class ExplainedStream(msgspec.Struct):
         use: `mapped`, `as_it_is` (without a map), `dropped` (by a map), or `skipped` (no map names
             it).
         fields: What fills each column of an event: the first source with a value.
-        timezone: The zone of times without one, if the records have such times.
         records: None if no record of the stream was read.
         warnings: What is wrong with the values of the records.
+        code: The generated code that converts usual records, if it is to be shown.
     """
 
     stream: str
@@ -214,14 +232,14 @@ class ExplainedStream(msgspec.Struct):
     deleted_by: list[str] = msgspec.field(default_factory=list)
     only_if: str | None = None
     fields: dict[str, list[FieldSource]] = msgspec.field(default_factory=dict)
-    timezone: str | None = None
     empty_fields: list[str] = msgspec.field(default_factory=list)
     unused_columns: list[str] = msgspec.field(default_factory=list)
     misspelled: list[MapFinding] = msgspec.field(default_factory=list)
     lacks: list[MapFinding] = msgspec.field(default_factory=list)
     advice: str | None = None
     records: Records | None = None
-    warnings: list[Any] = msgspec.field(default_factory=list)
+    warnings: list[MapFinding | Doubt] = msgspec.field(default_factory=list)
+    code: str | None = None
 
 
 class Expectation(msgspec.Struct):
@@ -267,30 +285,36 @@ class Explanation(msgspec.Struct):
         return not self.failures and (self.expectation is None or self.expectation.met)
 
 
-def describe(explained: Explained, events: EventDefaults) -> ExplainedStream:
-    """Describe what one map makes of a stream; `events` is what the settings supply."""
+def describe(
+    explained: Explained, events: EventDefaults, *, show_code: bool = False
+) -> ExplainedStream:
+    """Describe what one map makes of a stream, perhaps with its generated code.
+
+    `events` is what the settings supply.
+    """
     stream, plan, counts = explained.stream, explained.plan, explained.counts
     described = ExplainedStream(stream.name, plan.stream, explained.preset, _use(plan))
     described.lacks = explained.missing
     described.advice = _advice(explained, events)
     if plan.is_used:
         _describe_fields(described, explained, events)
+    if show_code:
+        described.code = explained.code
     if counts.read > counts.unmapped:
         described.records = _records(explained)
         described.warnings = list(_warnings(explained, str(events.zone)))
     return described
 
 
-def _warnings(explained: Explained, timezone: str) -> Iterator[Any]:
-    """Yield findings, each with its `words`."""
+def _warnings(explained: Explained, timezone: str) -> Iterator[MapFinding | Doubt]:
     counts = explained.counts
     if explained.equal_ids is not None:
         yield explained.equal_ids
-    yield from warnings_of(counts, least=1)  # (Some records are enough to show a map.)
+    yield from stream_warnings(counts, least=1)  # (Some records are enough to show a map.)
     are_positions = _keys_are_positions(explained)
     if are_positions is not None:
         yield are_positions
-    has_no_effect = bool(counts.delivered) and not counts.zone_uses
+    has_no_effect = bool(counts.delivered) and not counts.noted(LOCAL_TIME)
     unused = unused_zone(timezone, [explained.stream.name]) if has_no_effect else None
     if unused is not None:
         yield unused
@@ -341,12 +365,13 @@ def _describe_fields(
         described.only_if = _one_line(plan.origins[FILTER].text)
     for field in FIELDS:
         sources = _mapped(field.name, plan, present) or _defaults(field.name, explained, events)
+        if field.name == "event_time" and explained.counts.noted(LOCAL_TIME):
+            zone = str(events.zone)
+            sources = [msgspec.structs.replace(source, timezone=zone) for source in sources]
         if sources:
             described.fields[field.name] = sources
         else:
             described.empty_fields.append(field.name)
-    if explained.counts.zone_uses:
-        described.timezone = str(events.zone)
     if plan.reads is not None:
         used = plan.reads.union(explained.stream.keys, described.deleted_by, plan.consent_columns)
         described.unused_columns = sorted(set(columns) - used)
@@ -405,11 +430,15 @@ def _records(explained: Explained) -> Records:
         rejected=counts.rejected.total(),
         dropped=counts.dropped.total(),
         reasons=[
-            Rejected(reason, count, what_to_do(reason, streams), _first(first[reason]))
+            Rejected(reason, count, what_to_do(reason, streams).words, _first(first[reason]))
             for reason, count in counts.not_sent.most_common()
         ],
         always_empty=counts.always_empty,
-        left_out=dict(sorted(counts.left_out.items())),
+        left_out=LeftOut(
+            dict(sorted(counts.noted(COLUMN_UNUSABLE).items())),
+            dict(sorted(counts.noted(COLUMN_EMPTY).items())),
+            counts.noted(HASH_CONFLICT).total(),
+        ),
         currencies=currency_figures(counts.values),
         examples=[
             msgspec.Raw(_HASH.sub(r'"\1":"\2…"', conversion.body.decode()).encode())
@@ -444,4 +473,4 @@ def run_failures(
             words = f"a record of '{name}' is rejected as {reason}, and on_rejection is 'fail'"
             yield RunFailure("record_rejected", words)
     if problem := too_many_rejected(counts, max_dead_letter_percent, at_end=True):
-        yield RunFailure("too_many_rejected", problem)
+        yield RunFailure("too_many_rejected", problem.words)

@@ -183,7 +183,7 @@ def has_form_of(field: str, value: Any) -> bool:
     if not isinstance(value, (str, int, float, Decimal)):
         return False
     if field == "value":
-        return any(_is_read(coerce.amount(value, sign)) for sign in ".,")
+        return any(_is_read(coerce.read_amount(value, sign)) for sign in ".,")
     if field == "currency":
         return coerce.currency_code(value) in coerce.DECIMALS
     shape = vocabulary().fields[field].shape

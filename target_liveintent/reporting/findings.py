@@ -140,7 +140,7 @@ def advise(recent: StreamCounts) -> list[str]:
             some = "" if sources == ALL_SOURCES else f"{' and '.join(sources)} "
             share = percent(missing, events)
             found.append(f"{counted(missing, f'{some}conversion')} ({share}) {words}")
-    if recent.within_an_hour < recent.delivered * _FRESH:
+    if recent.timing.within_an_hour < recent.delivered * _FRESH:
         share = percent(recent.late, recent.delivered)
         found.append(
             f"{counted(recent.late, 'conversion')} ({share}) sent more than an hour after they"

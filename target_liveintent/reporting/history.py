@@ -145,7 +145,7 @@ def _kind(counts: RunCounts, settings: Settings) -> str:
         return CANARY
     total = counts.total
     # A run most of whose events are older than two days catches up; not one after a weekend.
-    is_old = (total.delivered - total.within_two_days) * 2 > total.delivered
+    is_old = (total.delivered - total.timing.within_two_days) * 2 > total.delivered
     return BACKFILL if is_old else USUAL
 
 

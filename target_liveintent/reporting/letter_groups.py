@@ -120,7 +120,7 @@ def look_at(
         StorageError: If the store cannot be read.
     """
     suppressions = Suppressions(settings.suppression_path)
-    converter = ReplayConverter(settings, suppressions, choice, Counter(), now)
+    converter = ReplayConverter(settings, suppressions, choice, now)
     found, groups = DeadLetters(notes=[*notes]), dict[str, dict[str, StreamLetters]]()
     written_for: Counter[tuple[str, str, int]] = Counter()
     for key, record in letters_in(database):

@@ -17,7 +17,7 @@ from target_liveintent.reasons import REASONS
 from target_liveintent.reporting import headline, usual_range
 from target_liveintent.reporting.overview import CONVERSIONS, Compared, DayOfRuns, Overview, Point
 from target_liveintent.run.amounts import counted, money
-from target_liveintent.run.counts import FIELDS
+from target_liveintent.run.coverage import COVERAGE_FIELDS
 
 _CHARTED = ("conversions", "dead_letters", "both_hashes", "decision_id", "total_value")
 """The figures of the large charts, in their order."""
@@ -65,7 +65,7 @@ def _rendered(template: str, overview: Overview) -> str:
         charts=charts,
         counted=counted,
         reasons=REASONS,
-        fields=FIELDS,
+        fields=COVERAGE_FIELDS,
     )
 
 

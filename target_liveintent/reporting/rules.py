@@ -28,7 +28,8 @@ from target_liveintent.reporting.usual_range import (
     share_words,
 )
 from target_liveintent.run.amounts import OTHERS, counted, money, money_in
-from target_liveintent.run.counts import FIELDS, StreamCounts
+from target_liveintent.run.counts import StreamCounts
+from target_liveintent.run.coverage import COVERAGE_FIELDS
 
 _FEW = 0.5
 _HOLIDAY = 0.7
@@ -108,7 +109,9 @@ def new_currency(case: Case) -> Iterator[Finding]:
 def lost_coverage(case: Case) -> Iterator[Finding]:
     """Find columns whose share of conversions fell by more than a fifth."""
     count = case.now.delivered
-    for column in [name for name in FIELDS if name != "both"]:  # (It falls with the hashes.)
+    for column in [
+        name for name in COVERAGE_FIELDS if name != "both"
+    ]:  # (It falls with the hashes.)
         usual = case.usual(functools.partial(_share_having, column))
         having = case.now.having(column)
         if usual is None or having >= count * min(usual.middle * _FELL, usual.low):
@@ -117,7 +120,8 @@ def lost_coverage(case: Case) -> Iterator[Finding]:
             yield Finding(
                 column,
                 f"in the last 24 hours, {percent(having, count)} of the conversions had a value in"
-                f" {column} ({FIELDS[column]}), but {range_words(usual, share_words)} is usual."
+                f" {column} ({COVERAGE_FIELDS[column]}), but {range_words(usual, share_words)} is"
+                " usual."
                 f" Check whether the tap still fills the column that is mapped to {column}",
             )
 
@@ -143,9 +147,9 @@ def _meaning(reason: str) -> str:
 
 def all_late(case: Case) -> Iterator[Finding]:
     """Find that no conversion is sent within an hour of its event time any more."""
-    usual = case.usual(lambda one: share(one.within_an_hour, one.delivered))
+    usual = case.usual(lambda one: share(one.timing.within_an_hour, one.delivered))
     count = case.now.delivered
-    if usual is None or not usual.low or not count or case.now.within_an_hour:
+    if usual is None or not usual.low or not count or case.now.timing.within_an_hour:
         return
     if _chance(0, count, usual) < _VERY_RARE:
         yield Finding(

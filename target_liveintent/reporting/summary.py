@@ -9,9 +9,10 @@ from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.mapping.map_findings import unused_zone
 from target_liveintent.privacy.identity import IDENTITY_COLUMNS
 from target_liveintent.reasons import REASONS
+from target_liveintent.remarks import COLUMN_EMPTY, COLUMN_UNUSABLE, HASH_CONFLICT, LOCAL_TIME
 from target_liveintent.run.amounts import counted, currency_figures
 from target_liveintent.run.counts import RunCounts, StreamCounts
-from target_liveintent.run.doubts import warnings_of, what_to_do
+from target_liveintent.run.doubts import slower_way, stream_warnings, what_to_do
 
 _LEAST_EVENTS_TO_WARN = 10
 """With at least so many delivered events, a column that is always empty is probably a mistake."""
@@ -48,7 +49,11 @@ def _words(one: StreamCounts, *, dry_run: bool) -> str:
         for name, count in outcomes.items()
         if count is not None
     ]
-    return ", ".join(parts) + (f"; left out{_names(one.left_out)}" if one.left_out else "")
+    left_out = Counter({f"{name} empty": n for name, n in one.noted(COLUMN_EMPTY).items()})
+    left_out += one.noted(COLUMN_UNUSABLE)
+    if conflicts := one.noted(HASH_CONFLICT).total():
+        left_out["conflict"] = conflicts
+    return ", ".join(parts) + (f"; left out{_names(left_out)}" if left_out else "")
 
 
 def _names(counter: Counter[str]) -> str:
@@ -60,7 +65,7 @@ def warnings(counts: RunCounts, timezone: str = "UTC") -> Iterator[str]:
     """Return what may be wrong with a run that ended well, given the setting `timezone`."""
     for stream, one in counts.streams.items():
         yield from _lost(stream, one)
-        yield from (f"{stream}: {line}" for line in warnings_of(one))
+        yield from (f"{stream}: {doubt.words}" for doubt in stream_warnings(one))
     yield from _unused_zone(counts, timezone)
     if counts.unproven:
         yield (
@@ -89,7 +94,7 @@ def _lost(stream: str, one: StreamCounts) -> Iterator[str]:
 def _unused_zone(counts: RunCounts, timezone: str) -> Iterator[str]:
     """Warn if `timezone` has no effect on any stream. Before a replay, another run has warned."""
     streams = {name: one for name, one in counts.streams.items() if name != DEAD_LETTERS}
-    if not any(one.zone_uses for one in streams.values()):
+    if not any(one.noted(LOCAL_TIME) for one in streams.values()):
         timed = (
             n for n, one in streams.items() if one.delivered or one.rejected["event_in_future"]
         )
@@ -109,9 +114,12 @@ def advice(counts: RunCounts, place: str | None) -> Iterator[str]:
             for column in one.always_empty
             if one.delivered >= _LEAST_EVENTS_TO_WARN and column not in IDENTITY_COLUMNS
         )
+    for stream, one in counts.streams.items():
+        if (slower := slower_way(one)) is not None:
+            yield f"{stream}: {slower.words}"
     total = counts.total
     for reason, count in (total.not_sent + total.not_replayed).most_common():
-        yield f"{reason} {count}: {what_to_do(reason, counts.streams)}"
+        yield f"{reason} {count}: {what_to_do(reason, counts.streams).words}"
     if (total.rejected or total.not_replayed) and place is not None and not counts.dry_run:
         yield (
             f"dead letters are in {place}; to see what to do, and which dead letters a replay"

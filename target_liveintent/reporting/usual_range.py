@@ -15,7 +15,8 @@ import msgspec
 from target_liveintent.conversions.event_model import DAY
 from target_liveintent.reporting.history import Day, RunRecord
 from target_liveintent.run.amounts import counted
-from target_liveintent.run.counts import HOUR, StreamCounts, add
+from target_liveintent.run.counts import StreamCounts, add
+from target_liveintent.run.coverage import HOUR
 
 LEAST_DAYS = 14
 """The least days of history that show what is usual."""

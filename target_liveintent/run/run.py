@@ -117,6 +117,8 @@ class Run:
 
     def take(self, stream: str, result: Conversion | Rejection | None) -> None:
         """Give a record its outcome, or put its event into a batch; a map has filtered None."""
+        if result is not None and result.remarks:
+            self.counts.of(stream).note(result.remarks)
         if type(result) is Conversion:  # Each event pays for this; `isinstance` takes longer.
             if self._settings.limit is not None:
                 self._add_limited(stream, result)
@@ -272,7 +274,7 @@ class Run:
         percent = self._settings.max_dead_letter_percent
         if problem := too_many_rejected(self.counts, percent, at_end=self._at_end):
             self.gate.is_closed = True
-            raise TooManyRejectedError(problem)
+            raise TooManyRejectedError(problem.words)
 
     def _write(self, *, durable: bool = False) -> None:
         self._ask_store(lambda: self._outcomes.write(durable=durable))

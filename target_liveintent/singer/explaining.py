@@ -25,9 +25,9 @@ from target_liveintent.explain.description import (
     run_failures,
 )
 from target_liveintent.explain.proposal_text import config_text
+from target_liveintent.mapping.converter import RecordConverter, converter_of
 from target_liveintent.mapping.map_checks import absent_streams, maps_with_equal_ids
 from target_liveintent.mapping.stream_maps import (
-    RecordConverter,
     Stream,
     StreamMaps,
     StreamPlan,
@@ -58,10 +58,13 @@ _NO_STREAM = (
 )
 
 
-def explain_input(source: IO[str], settings: Settings, expected: str | None = None) -> Explanation:
+def explain_input(
+    source: IO[str], settings: Settings, expected: str | None = None, *, show_code: bool = False
+) -> Explanation:
     """Explain what a run would do with a Singer stream.
 
-    `expected` is a file to compare with; then ages are judged as of the newest event.
+    `expected` is a file to compare with; then ages are judged as of the newest event. With
+    `show_code`, the generated code of each stream is shown.
 
     Raises:
         RunError: If the input or the file cannot be used. The message has the number of a line, not
@@ -77,7 +80,7 @@ def explain_input(source: IO[str], settings: Settings, expected: str | None = No
         failures.append(RunFailure("stream_mapping", words))
     return Explanation(
         notes=[*given.notes, *suppressions.warnings],
-        streams=[describe(explained, settings.events) for explained in plans],
+        streams=[describe(explained, settings.events, show_code=show_code) for explained in plans],
         absent_streams=absent_streams(maps.names, given.streams),
         failures=failures,
         expectation=None if expected is None else compare(plans, expected),
@@ -240,7 +243,9 @@ def _use(
 ) -> _Use:
     if not explained.take_schema(stream, plan, rules.events):
         return _Use(explained)
-    converter = explained.counts.converter(stream, plan, rules.events, rules.suppressions, now)
+    converter = converter_of(stream, plan, rules.events, rules.suppressions, now)
+    explained.counts.mapped |= plan.identifying
+    explained.code = converter.code
     validator = RecordValidator(stream.schema) if rules.validate_records else None
     return _Use(explained, converter, validator)
 

@@ -13,6 +13,7 @@ from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.delivery.refusals import MOST_UNPROVEN_OF_NONE
 from target_liveintent.errors import AllRefusedError, RunError, StorageError, TooManyRejectedError
 from target_liveintent.explain import description
+from target_liveintent.mapping.converter import converter_of
 from target_liveintent.mapping.stream_maps import Stream, StreamPlan
 from target_liveintent.printing import lines_of, print_lines
 from target_liveintent.privacy.suppression import Suppressions
@@ -42,7 +43,8 @@ def explain(frame: Any, options: Mapping[str, object]) -> None:
     settings, plan = job.settings, StreamPlan.without_map(job.stream, job.columns)
     explained = description.Explained(stream, plan)
     listed = Suppressions(settings.suppression_path)
-    converter = explained.counts.converter(stream, plan, settings.events, listed)
+    converter = converter_of(stream, plan, settings.events, listed)
+    explained.counts.mapped |= plan.identifying
     for batch in frame.limit(description.MAX_RECORDS).toArrow().to_batches():
         for row, violation in rows_of(batch, job.columns):
             explained.add(row, converter, violation)
@@ -106,9 +108,11 @@ def _problem(job: Job, first: Attempt, counts: RunCounts, failed: int) -> RunErr
             f"{counted(total.rejected.total(), 'row')} cannot be sent, and nothing keeps them:"
             f" set outcomes_path, and write them again. {delivered}"
         )
-    words = too_many_rejected(counts, settings.max_dead_letter_percent, at_end=True)
-    if words and len(first.writes) > 1:  # A micro-batch that failed would fail again and again.
-        LOGGER.warning("in this micro-batch, %s", words)
-    elif words:
-        return TooManyRejectedError(f"{words} {delivered} The table has the rejected rows.")
+    rejected = too_many_rejected(counts, settings.max_dead_letter_percent, at_end=True)
+    if rejected and len(first.writes) > 1:  # A micro-batch that failed would fail again and again.
+        LOGGER.warning("in this micro-batch, %s", rejected.words)
+    elif rejected:
+        return TooManyRejectedError(
+            f"{rejected.words} {delivered} The table has the rejected rows."
+        )
     return None

@@ -19,6 +19,7 @@ from target_liveintent.delivery.client import Client, DryClient
 from target_liveintent.delivery.pool import delivery_of
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import DeliveryError, RunError
+from target_liveintent.mapping.converter import converter_of
 from target_liveintent.mapping.stream_maps import Stream, StreamPlan
 from target_liveintent.privacy.redaction import protect_logging
 from target_liveintent.privacy.suppression import Suppressions
@@ -91,8 +92,7 @@ class Task:
         suppressions = Suppressions(settings.suppression_path)
         self._convert: Callable[[dict[str, Any], str | None], Conversion | Rejection | None]
         if job.stream == DEAD_LETTERS:
-            left_out = self._counts.left_out
-            letters = ReplayConverter(settings, suppressions, ReplayChoice(), left_out)
+            letters = ReplayConverter(settings, suppressions, ReplayChoice())
             # A row of the table has a record if this was rejected.
             self._convert = lambda row, _: (
                 row["record"] and letters.convert(_decode_record(row["record"]))
@@ -100,8 +100,8 @@ class Task:
         else:
             stream = Stream(job.stream, {}, job.keys)
             plan = StreamPlan.without_map(job.stream, job.columns)
-            converter = self._counts.converter(stream, plan, settings.events, suppressions)
-            self._convert = converter.convert
+            self._counts.mapped |= plan.identifying
+            self._convert = converter_of(stream, plan, settings.events, suppressions).convert
 
     def run(self, batches: Iterable[pa.RecordBatch]) -> RunCounts:
         """Deliver all rows; write what was sent even if the delivery fails."""
@@ -121,6 +121,7 @@ class Task:
         counts.read += 1
         if self._sent and isinstance(result, Conversion) and self._was_sent(result):
             counts.dropped["already_sent"] += 1
+            counts.note(result.remarks)
             return
         if result is not None:
             self._positions[result.event_id] = counts.read - 1

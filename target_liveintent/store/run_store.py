@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
-from target_liveintent.conversions.coerce import Unusable, amount, currency_code, exact
+from target_liveintent.conversions.coerce import Unusable, currency_code, exact, read_amount
 from target_liveintent.conversions.event_model import DAY, Conversion, LetterKey, Rejection
 from target_liveintent.errors import StorageError
 from target_liveintent.reasons import REASONS
@@ -265,7 +265,10 @@ class RunStore:
         """Count the dead letters that were in the store before, and what the others are worth."""
         self.repeated_letters.update(str(self._letters[key].record.get("reason")) for key in known)
         for record in (one.record for key, one in self._letters.items() if key not in known):
-            value, currency = amount(record.get("value")), currency_code(record.get("currency"))
+            value, currency = (
+                read_amount(record.get("value")),
+                currency_code(record.get("currency")),
+            )
             if not isinstance(value, Unusable | None) and isinstance(currency, str):
                 self.missing[currency] = self.missing.get(currency, Decimal(0)) + exact(value)
 

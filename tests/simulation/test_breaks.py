@@ -17,7 +17,7 @@ from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.run import run
 from target_liveintent.run.batches import Batches, StateGate
 from target_liveintent.run.counts import RunCounts
-from target_liveintent.run.doubts import too_many_rejected
+from target_liveintent.run.doubts import TooManyRejected, too_many_rejected
 from target_liveintent.run.run import Run
 from target_liveintent.store.ledger import Ledger
 from target_liveintent.store.run_store import RunStore
@@ -68,7 +68,7 @@ def release_at_the_end_of_input(run: Run) -> None:
     SEND_ALL(run)
 
 
-def judge_only_at_states(counts: RunCounts, percent: int, **_: Any) -> str | None:
+def judge_only_at_states(counts: RunCounts, percent: int, **_: Any) -> TooManyRejected | None:
     return too_many_rejected(counts, percent, at_end=False)
 
 

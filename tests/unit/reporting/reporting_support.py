@@ -34,7 +34,8 @@ from target_liveintent.reporting.history import (
 from target_liveintent.reporting.overview import overview_of
 from target_liveintent.reporting.reporter import RunReporter
 from target_liveintent.run.amounts import Amount
-from target_liveintent.run.counts import FIELDS, RunCounts, StreamCounts
+from target_liveintent.run.counts import RunCounts, StreamCounts
+from target_liveintent.run.coverage import COVERAGE_FIELDS, Timing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -86,6 +87,8 @@ def figures(delivered: int = 100, **others: Any) -> StreamCounts:
     for reason, count in others.pop("not_sent", {}).items():
         is_letter = reason not in REASONS or REASONS[reason].letter
         (counts.rejected if is_letter else counts.dropped)[reason] = count
+    timing = {name: others.pop(name) for name in Timing.__struct_fields__ if name in others}
+    counts.timing = Timing(**timing)
     for name, value in others.items():
         setattr(counts, name, value)
     return counts
@@ -94,7 +97,11 @@ def figures(delivered: int = 100, **others: Any) -> StreamCounts:
 def shop(delivered: int = 100, *, hashes: int | None = None, late: int = 5, **others: Any) -> Any:
     """Return the figures of a stream whose conversions lack nothing but perhaps hashes."""
     hashes = delivered if hashes is None else hashes
-    having = dict.fromkeys(FIELDS, delivered) | {"md5": hashes, "sha2": hashes, "both": hashes}
+    having = dict.fromkeys(COVERAGE_FIELDS, delivered) | {
+        "md5": hashes,
+        "sha2": hashes,
+        "both": hashes,
+    }
     values = {"EUR": amount(delivered, 50 * delivered)} if delivered else {}
     fresh = max(0, delivered - late)
     return figures(
@@ -207,7 +214,7 @@ def random_runs(seed: int = 1, days: int = 110, size: int = 300) -> list[RunReco
 def _random_figures(chance: random.Random, size: int) -> StreamCounts:
     delivered = chance.randrange(size // 2, size)
     md5, sha2 = chance.randrange(delivered + 1), chance.randrange(delivered + 1)
-    having = {name: chance.randrange(delivered + 1) for name in FIELDS}
+    having = {name: chance.randrange(delivered + 1) for name in COVERAGE_FIELDS}
     both = chance.randrange(min(md5, sha2) + 1)
     having |= {"md5": md5, "sha2": sha2, "both": max(both, md5 + sha2 - delivered)}
     euros = chance.randrange(delivered + 1)

@@ -9,7 +9,8 @@ from reporting_support import NAMES, NOW, TODAY, at, daily, overview, run, shop
 from target_liveintent.reporting.findings import NO_RUN, advise
 from target_liveintent.reporting.headline import top_period, verdict_of
 from target_liveintent.reporting.history import FAILED, Unusual
-from target_liveintent.run.counts import ALL_SOURCES, FIELDS, StreamCounts
+from target_liveintent.run.counts import ALL_SOURCES, StreamCounts
+from target_liveintent.run.coverage import COVERAGE_FIELDS, Timing
 
 HOUR, MINUTE = dt.timedelta(hours=1), dt.timedelta(minutes=1)
 BROKEN = {"ending": "failed", "message": "the API denied access (401): renew the token"}
@@ -99,8 +100,8 @@ def test_what_would_help() -> None:
     """What more than five percent lack is said, and that more than half were sent late."""
     said = "24, 20 web and app, 22 web and app, 12 app, 9 web, 39, 42, 151"
     for more, late, expected in ((0, 150, []), (1, 151, said.split(", "))):
-        one = {"events": 100} | {name: 95 - n * more for n, name in enumerate(FIELDS, 1)}
-        counts = StreamCounts(delivered=300, within_an_hour=300 - late)
+        one = {"events": 100} | {name: 95 - n * more for n, name in enumerate(COVERAGE_FIELDS, 1)}
+        counts = StreamCounts(delivered=300, timing=Timing(300 - late))
         counts.coverage = dict.fromkeys(ALL_SOURCES, one)
         assert [line.partition(" conversions (")[0] for line in advise(counts)] == expected
 

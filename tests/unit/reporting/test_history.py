@@ -6,6 +6,7 @@ import json
 import sqlite3
 import time
 import zoneinfo
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from unit_support import DAY, MD5, SETTINGS, TIME
 
 from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.privacy.redaction import hide_token
+from target_liveintent.remarks import Shape, UnusableCause
 from target_liveintent.reporting.history import (
     BACKFILL,
     CANARY,
@@ -188,7 +190,9 @@ def test_what_a_run_leaves(snapshot: SnapshotAssertion) -> None:
     run = MadeUpRun().deliver(40, email=None, md5=MD5).reject(no_identity=2, no_consent=3)
     run.deliver(3, "visits", source="offline", at=TIME + 20 * DAY).reject("visits", no_identity=1)
     run.deliver(2, value="1e15", currency="JPY").deliver(1, currency=None, email=None)
-    run.counts.of("orders").causes["value: x"] = 1  # The user's texts are left out.
+    run.counts.of("orders").causes["value"] = Counter(
+        {UnusableCause("not_number", Shape("x")): 1}
+    )  # The user's texts are left out.
     left = run.record(no_identity=1)
     assert msgspec.json.format(msgspec.json.encode(left), indent=1).decode() == snapshot
 

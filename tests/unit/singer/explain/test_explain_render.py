@@ -112,7 +112,7 @@ def test_what_conversions_are_worth() -> None:
     lines = printed(opening, sale(value=7, currency="EUR"), *(sale(value=n) for n in (5, 6, "7,5")))
     for line in (
         "  1 conversion in EUR, average value 7.00, lowest value 7.00, highest value 7.00.",
-        f"  WARNING: in 2 conversions, the value has no currency. {CHECK}.",
+        f"  WARNING: the value has no currency in 2 of 3 conversions. {CHECK}.",
         f"  WARNING: {LOST}. Check what is mapped to value.",
     ):
         assert line in lines
