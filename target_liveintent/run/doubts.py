@@ -76,6 +76,10 @@ _LEFT_OUT = (
     "{column} is left out of {count:,} of {events:,} events{cause}. Check what is mapped to"
     " {column}"
 )
+_SLOW = (
+    "{count:,} of {records:,} records took the slower way, which costs speed and changes nothing"
+    " else, most often because"
+)
 DOUBTS = {
     "column_empty": "{column} is empty in all events ({events:,}). Check what is mapped to"
     " {column}: a path in get('…') may be misspelled",
@@ -102,6 +106,9 @@ DOUBTS = {
     " setting timezone",
     "no_currency": "the value has no currency in {count:,} of {conversions:,} conversions."
     " Check whether a column is mapped to currency, and what it contains",
+    "slow_column": f"{_SLOW} of what is, or is not, in the column {{column}}",
+    "slow_expression": f"{_SLOW} an expression of the map fails",
+    "slow_chance": f"{_SLOW} the map uses rand or randint",
 }
 """The sentence for each code of a doubt."""
 
@@ -186,37 +193,16 @@ def _most_frequent_cause(counts: StreamCounts, about: str) -> UnusableCause | No
     return causes.most_common(1)[0][0] if causes else None
 
 
-class SlowerWay(msgspec.Struct, frozen=True):
-    """Many records took the careful way, which takes longer, most often for a cause.
-
-    The cause is a column, or a code of `fast_path.py`.
-    """
-
-    count: int
-    records: int
-    cause: str
-
-    @property
-    def words(self) -> str:
-        """What it means in words."""
-        causes = {
-            EXPRESSION_FAILED: "an expression of the map fails",
-            CHANCE: "the map uses rand or randint",
-        }
-        because = causes.get(self.cause, f"of what is, or is not, in the column {self.cause}")
-        return (
-            f"{self.count:,} of {counted(self.records, 'record')} took the slower way, most often"
-            f" because {because}. This costs speed, and changes nothing else"
-        )
-
-
-def slower_way(counts: StreamCounts) -> SlowerWay | None:
+def slower_way(counts: StreamCounts) -> Doubt | None:
     """Return how many records of a stream took the careful way, if they are many."""
     causes = counts.noted(CAREFUL_WAY)
     records = counts.read - counts.filtered - counts.unmapped
     if causes.total() < _LEAST_SLOW_RECORDS or causes.total() <= records * _SLOW_RATIO:
         return None
-    return SlowerWay(causes.total(), records, causes.most_common(1)[0][0])
+    cause = causes.most_common(1)[0][0]
+    codes = {EXPRESSION_FAILED: "slow_expression", CHANCE: "slow_chance"}
+    facts = {"count": causes.total(), "records": records, "column": cause}
+    return Doubt(codes.get(cause, "slow_column"), facts)
 
 
 # What to do, and why a run fails
