@@ -290,7 +290,7 @@ def print_explanation(  # noqa: PLR0913 (an argument for each option)
         return
     given = _given(files)
     settings = config.settings_of({**_NO_ACCOUNT, **given, **_NO_TOKEN})
-    explained = explaining.explain(source, settings, expected, show_code=show_code)
+    explained = explaining.explain_input(source, settings, expected, show_code=show_code)
     explained.notes[:0] = config.warnings_of(given)
     _show(style, explained, partial(lines_of, "explain/explanation.txt"))
     if not explained.is_good:

@@ -23,14 +23,9 @@ import requests
 
 from target_liveintent.delivery.client import is_usable_token, read_token
 from target_liveintent.errors import ConfigurationError
-from target_liveintent.mapping.map_checks import (
-    did_you_mean,
-    map_problems,
-    maps_with_dots,
-    meant_name,
-    presets_with_dots,
-)
+from target_liveintent.mapping.map_checks import map_problems, maps_with_dots, presets_with_dots
 from target_liveintent.mapping.presets import PRESETS
+from target_liveintent.mapping.similar_names import did_you_mean, meant_name
 from target_liveintent.settings import Settings, is_loopback, is_url
 from target_liveintent.system import identity_of
 
@@ -361,8 +356,9 @@ def _checked(config: Mapping[str, Any]) -> tuple[Settings, list[str]]:
         values[setting], twice = _joined(setting, join(values.get(setting, {})))
         found += twice
     settings = Settings(**values)
-    for check in (_url_problems, _zone_problems, _path_problems, _store_problems, map_problems):
+    for check in (_url_problems, _zone_problems, _path_problems, _store_problems):
         found += check(settings)
+    found += map_problems(settings.presets, settings.stream_maps)
     return settings, found
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from target_liveintent.conversions.event_model import DEAD_LETTERS
-from target_liveintent.mapping.map_checks import unused_zone
+from target_liveintent.mapping.map_findings import unused_zone
 from target_liveintent.privacy.identity import IDENTITY_COLUMNS
 from target_liveintent.reasons import REASONS
 from target_liveintent.remarks import COLUMN_EMPTY, COLUMN_UNUSABLE, HASH_CONFLICT, LOCAL_TIME
@@ -109,7 +109,9 @@ def _unused_zone(counts: RunCounts, timezone: str) -> Iterator[str]:
         for name, figures in streams.items()
         if figures.delivered or figures.rejected["event_in_future"]
     ]
-    yield from unused_zone(timezone, timed)
+    finding = unused_zone(timezone, timed)
+    if finding is not None:
+        yield finding.words
 
 
 def advice(counts: RunCounts, place: str | None) -> Iterator[str]:

@@ -49,8 +49,12 @@ def explain(frame: Any, options: Mapping[str, object]) -> None:
         for row, violation in rows_of(batch, job.columns):
             explained.add(row, converter, violation)
     notes = [*listed.warnings, f"At most {description.MAX_RECORDS:,} rows are read."]
-    failures = list(description.run_problems([explained], settings))
-    streams = [description.describe(explained, settings)]
+    failures = list(
+        description.run_failures(
+            [explained], settings.on_rejection, settings.max_dead_letter_percent
+        )
+    )
+    streams = [description.describe(explained, settings.events)]
     explanation = description.Explanation(notes, streams, [], failures)
     print_lines([*warnings_of(texts), *lines_of("explain/explanation.txt", explanation)])
 

@@ -18,7 +18,7 @@ from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.event_model import Conversion
 from target_liveintent.mapping import presets
 from target_liveintent.mapping.converter import RecordConverter
-from target_liveintent.mapping.map_checks import misread_columns, misspelled
+from target_liveintent.mapping.map_checks import map_warnings, needed_columns_absent
 from target_liveintent.mapping.presets import NULL_VALUES, PRESETS, likely_preset
 from target_liveintent.mapping.stream_maps import StreamMaps, StreamPlan
 
@@ -350,8 +350,8 @@ def test_what_a_preset_reads_is_no_mistake() -> None:
     schema = {"type": "object", "properties": {"createdAt": {}, "total": {}}}
     maps = StreamMaps({"orders": {"value": "get('totl')"}}, {}, {"orders": "shopify"})
     (made,) = maps.plans("orders", schema)
-    (said,) = misspelled(made, schema)
-    assert "'value' reads 'totl'" in said
+    (finding,) = map_warnings(made, schema)
+    assert (finding.code, finding.column, finding.reads) == ("read_column_absent", "value", "totl")
 
 
 NEEDED = {
@@ -372,7 +372,7 @@ def test_what_a_preset_needs(name: str) -> None:
     needed = set()
     for column in record:
         schema = {"type": "object", "properties": {one: {} for one in record if one != column}}
-        if lacking := misread_columns(plan(name), schema):
+        if lacking := needed_columns_absent(plan(name), schema):
             assert len(lacking) == 1
             needed.add(column)
     assert needed == NEEDED[name]

@@ -10,7 +10,7 @@ from syrupy.assertion import SnapshotAssertion
 from unit_support import TIME
 
 from target_liveintent.printing import lines_of
-from target_liveintent.singer.explaining import explain
+from target_liveintent.singer.explaining import explain_input
 
 EVENT = ("event_time", "email")
 OWN = {"event_time": "event_time", "email": "email", "__else__": None}
@@ -159,7 +159,7 @@ def test_a_preset(given: dict[str, Any], said: str) -> None:
     """Columns that look like a preset's suggest it; one that is in use is named."""
     of = sample("stripe_charges", time.time())
     message = {**schema(of.record, of.keys), "stream": of.stream}
-    found = explain(source([message]), settings(**given))
+    found = explain_input(source([message]), settings(**given))
     lines = lines_of("explain/explanation.txt", found)
     assert any(said in line for line in lines)
     assert any("presets:" in line for line in lines) == said.startswith("`presets")
