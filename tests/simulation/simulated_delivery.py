@@ -18,8 +18,8 @@ from simulated_feed import EPOCH
 
 from target_liveintent.clock import Clock
 from target_liveintent.delivery.api import Answer, Verdict
-from target_liveintent.delivery.batch import DeliveryStatus
-from target_liveintent.delivery.machine import DeliveryMachine, Request
+from target_liveintent.delivery.batch import DeliveryStatus, Request
+from target_liveintent.delivery.machine import DeliveryMachine
 from target_liveintent.delivery.pool import DeliveryPool
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class SimulatedDelivery(DeliveryPool):
         now = self._clock.now
         self._checks.requests.started(request, now, self._clock.time())
         if len(self._on_their_way) < self._descriptors:
-            reply = self._api.post(request.conversions, request.seconds, now)
+            reply = self._api.post(request.conversions, request.timeout_seconds, now)
         else:
             reply = STARVED
         self._checks.requests.arrived(request, reply)

@@ -118,7 +118,8 @@ class History:
         most = settings.max_concurrent_requests
         per_minute = settings.max_requests_per_minute
         pace = Pace(most, per_minute=per_minute, jitter=self._rng.random)
-        machine = DeliveryMachine(settings, pace, Refusals(), most_batches(settings))
+        batches = most_batches(most, settings.batch_size_rows)
+        machine = DeliveryMachine(settings.delivery, pace, Refusals(), batches)
         descriptors = 256 if self._api.heals else plan.descriptors
         return SimulatedDelivery(
             machine, self._api, self._clock, signals, self._checks, most, descriptors

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from simulated_store import Letter
     from simulation_facts import Facts
 
-    from target_liveintent.delivery.batch import Batch, BatchResult
-    from target_liveintent.delivery.machine import Request
+    from target_liveintent.delivery.batch import Batch, BatchResult, Request
     from target_liveintent.run.counts import RunCounts
 
 MOST_FAULTS = 10

@@ -10,10 +10,11 @@ from unittest import mock
 import pytest
 from simulation import violation_in
 
-from target_liveintent.delivery.batch import BatchResult, Job
+from target_liveintent.delivery.batch import BatchDelivery, BatchResult
 from target_liveintent.delivery.machine import DeliveryMachine
 from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.refusals import Refusals
+from target_liveintent.delivery.retry import Outage
 from target_liveintent.run import run
 from target_liveintent.run.batches import Batches, StateGate
 from target_liveintent.run.counts import RunCounts
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 MOST_HISTORIES = 500
 """As many as the suite plays; a break must be found in one of them."""
-DUE, DROP_OLD, ACCEPT = StateGate.due, Job.drop_old, Job.accept
+DUE, DROP_OLD, DELIVER = StateGate.due, BatchDelivery.drop_old, BatchDelivery.deliver_unnamed
 SEND_ALL = Run._send_all
 OPEN_BATCH, DIVIDE, WRITE = StateGate.open_batch, Batches.divide, Run._write
 CONFIRM = Ledger.confirm
@@ -42,17 +43,17 @@ def ignore_unfinished(gate: StateGate) -> str | None:
         return DUE(gate)
 
 
-def judge_ages_once(job: Job, unix_time: float) -> None:
-    if not job.result.requests:
-        DROP_OLD(job, unix_time)
+def judge_ages_once(delivery: BatchDelivery, unix_time: float) -> None:
+    if not delivery.result.requests:
+        DROP_OLD(delivery, unix_time)
 
 
-def lose_the_part(job: Job) -> None:
-    job.parts.pop(0)
+def lose_the_part(delivery: BatchDelivery, at: float) -> None:
+    delivery.parts.pop(0)
 
 
-def finish_twice(machine: DeliveryMachine, job: Job) -> None:
-    FINISH(machine, job)
+def finish_twice(machine: DeliveryMachine, delivery: BatchDelivery) -> None:
+    FINISH(machine, delivery)
     machine.finished.append(machine.finished[-1])
 
 
@@ -72,11 +73,8 @@ def judge_only_at_states(counts: RunCounts, percent: int, **_: Any) -> str | Non
     return too_many_rejected(counts, percent, at_end=False)
 
 
-def accept_all(job: Job, answer: Any, sent_at: float) -> None:
-    job.result.delivered += [
-        one for one in job.parts[0].events if one.event_id in answer.not_processed
-    ]
-    ACCEPT(job, answer, sent_at)
+def deliver_all(delivery: BatchDelivery, named: Any, sent_at: float) -> None:
+    DELIVER(delivery, frozenset(), sent_at)
 
 
 def ignore_retry_after(pace: Pace, started_at: float, now: float, verdict: Any, _: Any) -> None:
@@ -114,17 +112,22 @@ BREAKS: list[tuple[Any, str, Any, str]] = [
     (StateGate, "due", ignore_unfinished, EARLY),
     (Run, "_conclude", finish_before_writing, EARLY),
     (StateGate, "open_batch", open_at_the_end, EARLY),
-    (Job, "drop_old", judge_ages_once, "no event is sent when it is too old"),
+    (BatchDelivery, "drop_old", judge_ages_once, "no event is sent when it is too old"),
     (Refusals, "accepted_after", lambda *_: True, "a refusal is proven by what is accepted after"),
     (Refusals, "proves_wrong", FALSE, "wrong settings end the run in time"),
-    (Job, "postpone", lose_the_part, "a batch is finished when each of its events has an outcome"),
+    (
+        BatchDelivery,
+        "retry_last",
+        lose_the_part,
+        "a batch is finished when each of its events has an outcome",
+    ),
     (DeliveryMachine, "_finish", finish_twice, "a batch comes back once"),
     (Run, "_withholds_state", FALSE, PASSES),
     (Run, "_send_all", release_at_the_end_of_input, PASSES),
     (run, "too_many_rejected", judge_only_at_states, "a run that delivers nothing fails"),
-    (Job, "accept", accept_all, "only what the API accepted is delivered"),
+    (BatchDelivery, "deliver_unnamed", deliver_all, "only what the API accepted is delivered"),
     (Pace, "answered", ignore_retry_after, "nothing is sent before the end of Retry-After"),
-    (DeliveryMachine, "_outage_ends_at", NEVER, "an outage ends the run in time"),
+    (Outage, "ends_run_at", NEVER, "an outage ends the run in time"),
     (Batches, "divide", send_what_waits, "copies of an event are not sent at once"),
     (Run, "_write", lambda *_, **__: None, "before STATE, the store learns everything"),
     (Run, "_write", lambda run, **_: WRITE(run), "what STATE covers survives a power cut"),
