@@ -70,6 +70,19 @@ class Signals:
             self.on_stop()
 
 
+class WatchedMachine(DeliveryMachine):
+    """The delivery machine; the table of outcomes is compared with what it does."""
+
+    def __init__(self, checks: Checks, *given: Any) -> None:
+        super().__init__(*given)
+        self._checks = checks
+
+    def answered(self, request: Request, answer: Answer, now: float) -> None:
+        kind = request.delivery.kind
+        super().answered(request, answer, now)
+        self._checks.outcomes.part_answered(request, answer.verdict, kind, self.finished)
+
+
 class SimulatedDelivery(DeliveryPool):
     """Delivers batches in simulated time.
 

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 MOST_HISTORIES = 500
 """As many as the suite plays; a break must be found in one of them."""
-DUE, DROP_OLD, DELIVER = StateGate.due, BatchDelivery.drop_old, BatchDelivery.deliver_unnamed
+DUE, DROP_OLD = StateGate.due, BatchDelivery.drop_old
+RETRY_LAST = BatchDelivery.retry_last
 SEND_ALL = Run._send_all
 OPEN_BATCH, DIVIDE, WRITE = StateGate.open_batch, Batches.divide, Run._write
 CONFIRM = Ledger.confirm
@@ -48,8 +49,9 @@ def judge_ages_once(delivery: BatchDelivery, unix_time: float) -> None:
         DROP_OLD(delivery, unix_time)
 
 
-def lose_the_part(delivery: BatchDelivery, at: float) -> None:
-    delivery.parts.pop(0)
+def lose_other_parts(delivery: BatchDelivery, at: float) -> None:
+    del delivery.parts[1:]
+    RETRY_LAST(delivery, at)
 
 
 def finish_twice(machine: DeliveryMachine, delivery: BatchDelivery) -> None:
@@ -73,8 +75,18 @@ def judge_only_at_states(counts: RunCounts, percent: int, **_: Any) -> str | Non
     return too_many_rejected(counts, percent, at_end=False)
 
 
-def deliver_all(delivery: BatchDelivery, named: Any, sent_at: float) -> None:
-    DELIVER(delivery, frozenset(), sent_at)
+def deliver_old(delivery: BatchDelivery, unix_time: float) -> None:
+    events, result = delivery.parts[0].events, delivery.result
+    DROP_OLD(delivery, unix_time)
+    old = [event for event in events if unix_time >= event.expires_at]
+    result.undelivered = result.undelivered[: len(result.undelivered) - len(old)]
+    result.delivered += old
+    result.sent_at += [unix_time] * len(old)
+
+
+def retry_later(delivery: BatchDelivery, *, has_bad_event: bool = False) -> None:
+    del has_bad_event
+    delivery.retry_last(0.0)
 
 
 def ignore_retry_after(pace: Pace, started_at: float, now: float, verdict: Any, _: Any) -> None:
@@ -118,14 +130,20 @@ BREAKS: list[tuple[Any, str, Any, str]] = [
     (
         BatchDelivery,
         "retry_last",
-        lose_the_part,
+        lose_other_parts,
         "a batch is finished when each of its events has an outcome",
     ),
     (DeliveryMachine, "_finish", finish_twice, "a batch comes back once"),
     (Run, "_withholds_state", FALSE, PASSES),
     (Run, "_send_all", release_at_the_end_of_input, PASSES),
     (run, "too_many_rejected", judge_only_at_states, "a run that delivers nothing fails"),
-    (BatchDelivery, "deliver_unnamed", deliver_all, "only what the API accepted is delivered"),
+    (
+        BatchDelivery,
+        "drop_old",
+        deliver_old,
+        "only what the API accepted is delivered",
+    ),
+    (BatchDelivery, "halve", retry_later, "what becomes of events is in the table"),
     (Pace, "answered", ignore_retry_after, "nothing is sent before the end of Retry-After"),
     (Outage, "ends_run_at", NEVER, "an outage ends the run in time"),
     (Batches, "divide", send_what_waits, "copies of an event are not sent at once"),
@@ -140,7 +158,10 @@ BREAKS: list[tuple[Any, str, Any, str]] = [
 """Where a rule of the code is broken, what takes its place, and the check that notices."""
 
 
-@pytest.mark.parametrize(("owner", "name", "broken", "rule"), BREAKS)
+@pytest.mark.parametrize(
+    ("owner", "name", "broken", "rule"),
+    [pytest.param(*given, id=f"{given[1]}: {given[3]}") for given in BREAKS],
+)
 def test_a_break_is_found(owner: Any, name: str, broken: Any, rule: str) -> None:
     """A check notices a break within as many histories as the suite plays."""
     with mock.patch.object(owner, name, broken):
