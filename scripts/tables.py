@@ -12,8 +12,8 @@ import click
 
 from target_liveintent import config, errors
 from target_liveintent.cli import main
-from target_liveintent.delivery.api import MEANINGS, REPEATED
-from target_liveintent.delivery.outcome_table import OUTCOME_TABLE, Row
+from target_liveintent.delivery.api import MEANINGS, REPEATED, Verdict
+from target_liveintent.delivery.outcome_table import OUTCOME_TABLE, Faults, Row
 from target_liveintent.mapping import presets as preset_maps
 from target_liveintent.mapping.functions import FUNCTIONS
 from target_liveintent.mapping.presets import PRESETS
@@ -132,11 +132,13 @@ def outcomes() -> str:
 def _outcome(row: Row) -> tuple[str, ...]:
     if REPEATED.issuperset(row.verdicts):
         answers = "a fault"
-        faults = "; ".join(faults.value for faults in row.faults)
+        faults = "; or ".join(faults.value for faults in Faults if faults in row.faults)
     else:
-        answers = "; ".join(MEANINGS[verdict].answer for verdict in row.verdicts)
+        answers = "; or ".join(
+            MEANINGS[verdict].answer for verdict in Verdict if verdict in row.verdicts
+        )
         faults = ""
-    return answers, row.parts.words, faults, row.action.value
+    return answers, row.parts.words, faults, row.action.words
 
 
 def options() -> str:

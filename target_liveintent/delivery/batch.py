@@ -62,17 +62,14 @@ class Part(msgspec.Struct, eq=False):
 
 
 class BatchDelivery:
-    """The delivery of one batch: its parts, and the results.
-
-    Requests are named by their numbers in the run: a number that is called *newest* is that of the
-    request that was made last when the answer came.
-    """
+    """The delivery of one batch: its parts, which have no outcome yet, and its results."""
 
     def __init__(self, batch: Batch) -> None:
         self.result = BatchResult(batch)  # What became of the batch since its last result.
-        self.parts = [Part(batch.conversions)]  # Without an outcome; the first one is sent next.
+        self.parts = [Part(batch.conversions)]  # The first one is sent next.
         self.refused: list[Rejection] = []  # The events whose refusal is not proven yet.
-        self.refused_at: int | None = None  # The newest request when the API last refused a part,
+        # The number of the run's newest request when the API last refused a part,
+        self.refused_at: int | None = None
         self.failed_at = math.inf  # and when a part first got a fault.
         self.in_flight = False  # Whether a request is in flight, with the first part.
         self.samples = 0  # How many single events of it were sent as samples.

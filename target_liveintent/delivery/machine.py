@@ -37,7 +37,7 @@ from target_liveintent.delivery.batch import (
 )
 from target_liveintent.delivery.batch_queue import BatchQueue
 from target_liveintent.delivery.pace import Pace
-from target_liveintent.delivery.refusals import MOST_SAMPLES, Refusals
+from target_liveintent.delivery.refusals import MOST_SAMPLES_IN_FLIGHT, Refusals
 from target_liveintent.delivery.retry import Outage
 from target_liveintent.settings import DeliverySettings
 
@@ -176,7 +176,7 @@ class DeliveryMachine:
 
     def _next_start(self) -> float:
         """Return when the next request may start; infinite if that depends on an answer."""
-        if self._refusals.suspects and self._in_flight >= MOST_SAMPLES:
+        if self._refusals.suspects and self._in_flight >= MOST_SAMPLES_IN_FLIGHT:
             return math.inf
         paced = self._pace.next_start()
         start = math.inf if paced is None else paced
@@ -250,10 +250,8 @@ class DeliveryMachine:
 
     def _finish_batches(self) -> None:
         """Put the results of batches that ended, and of delivered parts, into `finished`."""
-        for delivery in self._queue:
-            if delivery.refused and self._refusals.accepted_after(delivery.refused_at or 0):
-                delivery.prove_refusals()
-        if self._input.has_ended and self._failure is None and not self._queue.unsent:
+        self._prove_refusals()
+        if self._input.has_ended and self._failure is None and self._queue.unsent == 0:
             self._end_input()
         for delivery in self._queue:
             if delivery.in_flight:
@@ -262,6 +260,12 @@ class DeliveryMachine:
                 self._finish(delivery)
             elif delivery.result.delivered:
                 self.finished.append(delivery.result.split_off())
+
+    def _prove_refusals(self) -> None:
+        """Give refused events their outcome if the API accepted a request that was made later."""
+        for delivery in self._queue:
+            if delivery.refused and self._refusals.accepted_after(delivery.refused_at or 0):
+                delivery.prove_refusals()
 
     def _end_input(self) -> None:
         """Decide about refused events when nothing is left to compare them with."""

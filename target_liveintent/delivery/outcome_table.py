@@ -1,9 +1,9 @@
 """The table of what becomes of the events of a request, as data: the machine runs it.
 
-    answer (`Verdict`), part (`PartKind`), faults (`Faults`)  →  action, next state of the part
+    answer (`Verdict`), part (`PartKind`), faults (`Faults`)  →  `Action`, next state of the part
 
-`action_for` looks a situation up, and the machine runs the method of the action (machine.py). The
-documentation's table is generated from the same rows, and the simulator checks each answer by them.
+`action_for` looks a situation up, and `AnswerActions` runs the method of the action. The table of
+the documentation is generated from the same rows, and the simulator compares each answer with them.
 
 A *part* is the events of a batch that are sent together. At first a batch is one part. *Halved*
 means that the halves of a part take its place.
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from itertools import product
 from typing import NamedTuple
 
-from target_liveintent.delivery.api import Verdict
+from target_liveintent.delivery.api import REFUSALS, REPEATED, Verdict
 
 
 class PartKind(enum.Enum):
@@ -54,38 +54,6 @@ class Faults(enum.Enum):
     OUTAGE = "the API accepted nothing for `max_retry_seconds`, or asks to wait longer"
 
 
-class Action(enum.Enum):
-    """What the machine does with a part after its request, in words for the documentation."""
-
-    DELIVER = "All events are delivered and confirmed."
-    DELIVER_AND_HALVE_RIGHT = (
-        "All events are delivered and confirmed. The right half has the bad event, so it is halved"
-        " at once, and not sent as a whole."
-    )
-    DELIVER_UNNAMED = (
-        "The events that the answer does not name are delivered. Those that it names become dead"
-        " letters (`not_processed`)."
-    )
-    REJECT_UNCONFIRMED = "All events become dead letters (`unconfirmed`)."
-    HALVE_REFUSED = "It is halved, and the left half is sent next."
-    HALVE_TOO_LARGE = "It is halved. No event is at fault."
-    HOLD_REFUSED = (
-        "The event is refused. It becomes a dead letter (`refused_by_api`) when the API accepts a"
-        " request that is made later, or at the end of the input."
-    )
-    RETRY_AT_ONCE = "It is sent again at once."
-    RETRY = "It is sent again, after other batches."
-    RETRY_LAST = (
-        "It is sent again, after the other parts of its batch, and not before a second for each"
-        " fault that counts has passed."
-    )
-    HALVE_FAULTY = "It is halved, to find the event on which the API fails."
-    REJECT_FAULTY = "The event becomes a dead letter (`api_error`)."
-    REJECT_LAST_EVENTS = "The events that are left become dead letters (`api_error`)."
-    END_RUN = "The run ends."
-    END_RUN_IN_OUTAGE = "The run ends. The next run sends the events."
-
-
 class PartState(enum.Enum):
     """Where the events of a part are after the action."""
 
@@ -98,6 +66,48 @@ class PartState(enum.Enum):
     WITHOUT_OUTCOME = enum.auto()  # The next run sends them.
 
 
+class Action(enum.Enum):
+    """What the machine does with a part: words for the documentation, and the part's next state."""
+
+    DELIVER = "All events are delivered and confirmed.", PartState.DELIVERED
+    DELIVER_AND_HALVE_RIGHT = (
+        "All events are delivered and confirmed. The right half has the bad event: it is halved.",
+        PartState.DELIVERED,
+    )
+    DELIVER_UNNAMED = (
+        "The unnamed events are delivered. The named ones become dead letters (`not_processed`).",
+        PartState.PARTLY_DELIVERED,
+    )
+    REJECT_UNCONFIRMED = "All events become dead letters (`unconfirmed`).", PartState.REJECTED
+    HALVE_REFUSED = "It is halved, and the left half is sent next.", PartState.HALVED
+    HALVE_TOO_LARGE = "It is halved. No event is at fault.", PartState.HALVED
+    HOLD_REFUSED = (
+        "It becomes a dead letter (`refused_by_api`) after a later acceptance, or at the end.",
+        PartState.UNPROVEN,
+    )
+    RETRY_AT_ONCE = "It is sent again at once.", PartState.WAITING
+    RETRY = "It is sent again, after other batches.", PartState.WAITING
+    RETRY_LAST = (
+        "It is sent again, after the rest of its batch, and after a second for each fault.",
+        PartState.WAITING,
+    )
+    HALVE_FAULTY = "It is halved, to find the event on which the API fails.", PartState.HALVED
+    REJECT_FAULTY = "The event becomes a dead letter (`api_error`).", PartState.REJECTED
+    REJECT_LAST_EVENTS = (
+        "The events that are left become dead letters (`api_error`).",
+        PartState.REJECTED,
+    )
+    END_RUN = "The run ends.", PartState.WITHOUT_OUTCOME
+    END_RUN_IN_OUTAGE = (
+        "The run ends. The next run sends the events.",
+        PartState.WITHOUT_OUTCOME,
+    )
+
+    def __init__(self, words: str, state: PartState) -> None:
+        self.words = words
+        self.state = state
+
+
 class Parts(NamedTuple):
     """Kinds of parts for which a row is, and the words for them."""
 
@@ -108,11 +118,10 @@ class Parts(NamedTuple):
 class Row(NamedTuple):
     """One row of the table."""
 
-    verdicts: tuple[Verdict, ...]
+    verdicts: set[Verdict]
     parts: Parts
-    faults: tuple[Faults, ...]
     action: Action
-    state: PartState
+    faults: set[Faults] = {Faults.FEW}  # noqa: RUF012
 
     def situations(self) -> Iterator[tuple[Verdict, PartKind, Faults]]:
         """Return what the row is for."""
@@ -124,63 +133,26 @@ _ONE = Parts("one event", (PartKind.EVENT, PartKind.LEFT_EVENT))
 _SEVERAL = Parts("several events", (PartKind.EVENTS, PartKind.LEFT_EVENTS))
 _LEFT_HALF = Parts("the left half of a refused part", (PartKind.LEFT_EVENT, PartKind.LEFT_EVENTS))
 _OTHER = Parts("any other part", (PartKind.EVENT, PartKind.EVENTS))
-_NO_FAULTS = (Faults.FEW,)
-_FAULT = (Verdict.LIMITED, Verdict.FAULT)
-_FAULT_OR_STARVED = (*_FAULT, Verdict.STARVED)
+_ENDINGS = {Verdict.DENIED, Verdict.UNKNOWN, Verdict.UNREACHABLE}
+_FAULT = {Verdict.LIMITED, Verdict.FAULT}
 
 OUTCOME_TABLE = (
-    Row(
-        (Verdict.ACCEPTED,),
-        _LEFT_HALF,
-        _NO_FAULTS,
-        Action.DELIVER_AND_HALVE_RIGHT,
-        PartState.DELIVERED,
-    ),
-    Row((Verdict.ACCEPTED,), _OTHER, _NO_FAULTS, Action.DELIVER, PartState.DELIVERED),
-    Row(
-        (Verdict.PARTLY,),
-        _SEVERAL,
-        _NO_FAULTS,
-        Action.DELIVER_UNNAMED,
-        PartState.PARTLY_DELIVERED,
-    ),
-    Row((Verdict.UNCONFIRMED,), _ANY, _NO_FAULTS, Action.REJECT_UNCONFIRMED, PartState.REJECTED),
-    Row((Verdict.REFUSED,), _SEVERAL, _NO_FAULTS, Action.HALVE_REFUSED, PartState.HALVED),
-    Row((Verdict.TOO_LARGE,), _SEVERAL, _NO_FAULTS, Action.HALVE_TOO_LARGE, PartState.HALVED),
-    Row(
-        (Verdict.REFUSED, Verdict.TOO_LARGE),
-        _ONE,
-        _NO_FAULTS,
-        Action.HOLD_REFUSED,
-        PartState.UNPROVEN,
-    ),
-    Row((Verdict.ROTATED,), _ANY, _NO_FAULTS, Action.RETRY_AT_ONCE, PartState.WAITING),
-    Row(_FAULT_OR_STARVED, _ANY, (Faults.FEW,), Action.RETRY, PartState.WAITING),
-    Row(_FAULT, _ANY, (Faults.SOME,), Action.RETRY_LAST, PartState.WAITING),
-    Row(_FAULT, _ONE, (Faults.LATE,), Action.RETRY_LAST, PartState.WAITING),
-    Row(_FAULT, _SEVERAL, (Faults.TEN, Faults.LATE), Action.HALVE_FAULTY, PartState.HALVED),
-    Row(_FAULT, _ONE, (Faults.TEN,), Action.REJECT_FAULTY, PartState.REJECTED),
-    Row(
-        _FAULT_OR_STARVED,
-        _ONE,
-        (Faults.LAST_EVENTS,),
-        Action.REJECT_LAST_EVENTS,
-        PartState.REJECTED,
-    ),
-    Row(
-        _FAULT_OR_STARVED,
-        _ANY,
-        (Faults.OUTAGE,),
-        Action.END_RUN_IN_OUTAGE,
-        PartState.WITHOUT_OUTCOME,
-    ),
-    Row(
-        (Verdict.DENIED, Verdict.UNKNOWN, Verdict.UNREACHABLE),
-        _ANY,
-        _NO_FAULTS,
-        Action.END_RUN,
-        PartState.WITHOUT_OUTCOME,
-    ),
+    Row({Verdict.ACCEPTED}, _LEFT_HALF, Action.DELIVER_AND_HALVE_RIGHT),
+    Row({Verdict.ACCEPTED}, _OTHER, Action.DELIVER),
+    Row({Verdict.PARTLY}, _SEVERAL, Action.DELIVER_UNNAMED),
+    Row({Verdict.UNCONFIRMED}, _ANY, Action.REJECT_UNCONFIRMED),
+    Row({Verdict.REFUSED}, _SEVERAL, Action.HALVE_REFUSED),
+    Row({Verdict.TOO_LARGE}, _SEVERAL, Action.HALVE_TOO_LARGE),
+    Row(REFUSALS, _ONE, Action.HOLD_REFUSED),
+    Row({Verdict.ROTATED}, _ANY, Action.RETRY_AT_ONCE),
+    Row(_ENDINGS, _ANY, Action.END_RUN),
+    Row(REPEATED, _ANY, Action.RETRY, {Faults.FEW}),
+    Row(_FAULT, _ANY, Action.RETRY_LAST, {Faults.SOME}),
+    Row(_FAULT, _ONE, Action.RETRY_LAST, {Faults.LATE}),
+    Row(_FAULT, _SEVERAL, Action.HALVE_FAULTY, {Faults.LATE, Faults.TEN}),
+    Row(_FAULT, _ONE, Action.REJECT_FAULTY, {Faults.TEN}),
+    Row(REPEATED, _ONE, Action.REJECT_LAST_EVENTS, {Faults.LAST_EVENTS}),
+    Row(REPEATED, _ANY, Action.END_RUN_IN_OUTAGE, {Faults.OUTAGE}),
 )
 _ACTIONS = {situation: row.action for row in OUTCOME_TABLE for situation in row.situations()}
 

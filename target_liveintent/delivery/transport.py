@@ -244,10 +244,9 @@ def answer_for_fault(fault: BaseException, *, by_proxy: bool = False) -> Answer:
     faults = (fault, fault.__cause__)  # A SOCKS proxy's connection wraps the cause.
     if any(isinstance(each, OSError) and each.errno in _NO_DESCRIPTORS for each in faults):
         return _STARVED
-    if isinstance(fault, ssl.SSLError):
-        peer, setting = ("proxy", "HTTPS_PROXY") if by_proxy else ("API", "api_url")
-        if (obstacle := _tls_obstacle(fault, peer, setting)) is not None:
-            return obstacle
+    obstacle = _tls_obstacle(fault, by_proxy=by_proxy)
+    if obstacle is not None:
+        return obstacle
     if isinstance(fault, _ProxyRefusedError):
         return _answer_for_refusal(fault.args[0])
     if by_proxy and not isinstance(fault, TimeoutError):
@@ -259,8 +258,9 @@ def answer_for_fault(fault: BaseException, *, by_proxy: bool = False) -> Answer:
     )
 
 
-def _tls_obstacle(fault: ssl.SSLError, peer: str, setting: str) -> Answer | None:
-    """Return the answer if TLS with a peer cannot work before somebody changes a setting."""
+def _tls_obstacle(fault: BaseException, *, by_proxy: bool) -> Answer | None:
+    """Return what a fault means if TLS cannot work before somebody changes a setting."""
+    peer, setting = ("proxy", "HTTPS_PROXY") if by_proxy else ("API", "api_url")
     if isinstance(fault, ssl.SSLCertVerificationError):
         said = fault.verify_message.rstrip(".")  # OpenSSL's words, with nothing but a host in them.
         return Answer(
@@ -270,7 +270,7 @@ def _tls_obstacle(fault: ssl.SSLError, peer: str, setting: str) -> Answer | None
             " or the server is your own, set REQUESTS_CA_BUNDLE (or SSL_CERT_FILE) to a file with"
             " the certificate of the authority that issued the server's certificate",
         )
-    if fault.reason in _NOT_TLS:
+    if isinstance(fault, ssl.SSLError) and fault.reason in _NOT_TLS:
         return Answer(
             Verdict.UNREACHABLE,
             f"the {peer} does not answer over https, and may be using plain http. Check the scheme"

@@ -89,7 +89,7 @@ class OutcomeChecks:
     ) -> None:
         """Check that the events of a request are where the table of outcomes says."""
         states = {
-            row.state
+            row.action.state
             for row in OUTCOME_TABLE
             if verdict in row.verdicts and kind in row.parts.kinds
         }

@@ -144,7 +144,7 @@ def test_each_row_happens_in_the_machine(
     machine, request = machine_with(kind, faults)
     now = NOW + SECONDS.get(faults, 1.0)
     machine.answered(request, answer_of(verdict, request), now)
-    assert part_state(request, machine.finished) is row.state
+    assert part_state(request, machine.finished) is row.action.state
     results = [*machine.finished, request.delivery.result]
     reasons = {one.reason for result in results for one in result.undelivered}
     assert reasons == ({REASONS[row.action]} if row.action in REASONS else set())
