@@ -121,17 +121,11 @@ def next_request(machine: DeliveryMachine) -> Request:
 
 
 def happenings() -> list[object]:
-    """Return each row with each of its verdicts and kinds of parts."""
+    """Return each row with each of its situations, in the same order in each process."""
     return [
-        pytest.param(
-            row,
-            verdict,
-            kind,
-            faults,
-            id=f"{row.action.name}-{verdict.name}-{kind.name}-{faults.name}",
-        )
+        pytest.param(row, *situation, id="-".join(one.name for one in (row.action, *situation)))
         for row in OUTCOME_TABLE
-        for verdict, kind, faults in row.situations()
+        for situation in sorted(row.situations(), key=str)
     ]
 
 
