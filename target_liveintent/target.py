@@ -21,7 +21,7 @@ from singer_sdk.target_base import Target
 
 from target_liveintent import __version__, config
 from target_liveintent.clock import SYSTEM_CLOCK
-from target_liveintent.delivery.client import Client, DryClient
+from target_liveintent.delivery.client import client_of
 from target_liveintent.delivery.pool import delivery_of
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import StorageError
@@ -94,7 +94,7 @@ class TargetLiveIntent(Target):
         waiting = Waiting(
             is_stopped=lambda: self._signals.received is not None, warn=self.logger.warning
         )
-        client = DryClient(settings, self.logger) if settings.dry_run else Client(settings)
+        client = client_of(settings, self.logger)
         program = f"{self.name} {__version__}"
         self._reporter = RunReporter(settings, program, self.logger, sys.stderr, run_id=self.run_id)
         # The API may accept nothing because only bad events are left to be replayed.

@@ -15,7 +15,7 @@ import pyarrow as pa
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions.coerce import unix_time
 from target_liveintent.conversions.event_model import DEAD_LETTERS, Conversion, Rejection
-from target_liveintent.delivery.client import Client, DryClient
+from target_liveintent.delivery.client import client_of
 from target_liveintent.delivery.pool import delivery_of
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import DeliveryError, RunError
@@ -81,7 +81,7 @@ class Task:
         self._sent = self._table.sent_before(attempt)
         self.confirm = opened.confirm
         self._refusals = Refusals(shared=True)
-        client = DryClient(settings, LOGGER) if settings.dry_run else Client(settings)
+        client = client_of(settings, LOGGER)
         delivery = delivery_of(settings, client, clock, self._refusals, job.tasks)
         parts = RunParts(clock, delivery, self, on_progress=lambda *_: self._learn())
         # The driver judges the share of rejected rows over all tasks.

@@ -21,7 +21,7 @@ from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.event_model import Conversion, Rejection
 from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.batch import Batch, BatchResult
-from target_liveintent.delivery.client import Client
+from target_liveintent.delivery.client import AuthToken, Client
 from target_liveintent.privacy.identity import hashes_of, identify
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.singer.reader import decode_message
@@ -475,6 +475,7 @@ def objects(folder: Path) -> dict[str, Any]:
     assert isinstance(rejected, Rejection)
     (folder / "people.txt").write_text(f"{ADDRESS}\n")
     batch_ = Batch(1, "orders", 0.0, [made])
+    token = AuthToken(settings.auth_token, None)
     store = open_store(settings, "run-1")
     claims = store.claim({0: [made]})
     store.reject(rejected)
@@ -499,7 +500,8 @@ def objects(folder: Path) -> dict[str, Any]:
         "Answer": Answer(Verdict.REFUSED, "HTTP 400", 400),
         "Identity": identify([ADDRESS]),
         "EventBuilder": builder,
-        "Client": Client(settings),
+        "AuthToken": token,
+        "Client": Client(settings.url, token, 60),
         "Target": target,
         "Run": target.run,
         "RunStore": store,

@@ -22,13 +22,13 @@ from fakes import (
 from unit_support import NOW
 
 from target_liveintent.delivery.api import Answer, Verdict
-from target_liveintent.delivery.batch import Batch, BatchResult, DeliveryStatus
-from target_liveintent.delivery.machine import DeliveryMachine, Request
+from target_liveintent.delivery.batch import Batch, BatchResult, DeliveryStatus, Request
+from target_liveintent.delivery.machine import DeliveryMachine
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import AccessDeniedError, AllRefusedError, DeliveryError, OutageError
 
 DENIED = Answer(Verdict.DENIED, "HTTP 403", 403)
-LARGE = Answer(Verdict.REFUSED, "HTTP 413", 413)
+LARGE = Answer(Verdict.TOO_LARGE, "HTTP 413", 413)
 ROTATED = Answer(Verdict.ROTATED, "HTTP 401", 401)
 WAIT = Answer(Verdict.LIMITED, "HTTP 429", 429, retry_after=9.0)
 
@@ -278,7 +278,7 @@ def test_an_outage_that_nothing_tests() -> None:
     assert machine.next(NOW + 10, NOW + 10) == math.inf
     machine.add(batch("2", number=1))
     sent = request(machine, NOW + 100)
-    assert sent.seconds == 30
+    assert sent.timeout_seconds == 30
     machine.answered(sent, FAULT, NOW + 101)
     assert [result.failure for result in machine.finished] == [None]
 
@@ -308,7 +308,7 @@ def test_faults_of_a_part_do_not_blame_what_is_left_of_it() -> None:
             now += 60
             sent = request(machine, now)
             is_bad = any(one.event_id == "bad" for one in sent.conversions)
-            is_last = number > 8 and sent.job.result.batch.number == 0
+            is_last = number > 8 and sent.delivery.result.batch.number == 0
             machine.answered(sent, FAULT if is_bad or is_last else ACCEPTED, now + 0.1)
     assert undelivered(*machine.finished) == []
 
