@@ -84,11 +84,12 @@ def llms() -> str:
     url = f"{site['extra']['repository'].replace('github.com', 'raw.githubusercontent.com')}/main"
     lines = [f"# {site['site_name']}", "", f"> {site['site_description']}"]
     groups: dict[str, list[tuple[str, str]]] = {}
-    for entry in site["nav"]:
-        for name, there in entry.items():
-            pages = [*there] if isinstance(there, list) else [entry]
-            group = name if isinstance(there, list) else "About"
-            groups.setdefault(group, []).extend(pair for page in pages for pair in page.items())
+    for entry in site["nav"]:  # Each is a page, or a group of pages, with one name.
+        ((name, content),) = entry.items()
+        if isinstance(content, list):
+            groups.setdefault(name, []).extend(next(iter(page.items())) for page in content)
+        else:
+            groups.setdefault("About", []).append((name, content))
     for group, pages in groups.items():
         lines += ["", f"## {group}", ""]
         lines += [f"- [{name}]({url}/docs/{path}): {_first_sentence(path)}" for name, path in pages]

@@ -5,6 +5,7 @@ import math
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from unit_support import ACCOUNT, NOW
@@ -138,14 +139,14 @@ def drive(machine: DeliveryMachine, client: FakeClient, clock: FakeClock) -> lis
 def whole(results: Iterable[BatchResult]) -> list[BatchResult]:
     """Put the results of each batch together in its last one."""
     parts: dict[int, list[BatchResult]] = defaultdict(list)
-    for one in results:
-        parts[one.batch.number].append(one)
+    for result in results:
+        parts[result.batch.number].append(result)
     for *earlier, last in parts.values():
-        assert [one.is_last for one in (*earlier, last)] == [False] * len(earlier) + [True]
-        last.delivered[:0] = [event for one in earlier for event in one.delivered]
-        last.sent_at[:0] = [at for one in earlier for at in one.sent_at]
-        last.confirmed[:0] = [event for one in earlier for event in one.confirmed]
-    return [one for one in results if one.is_last]
+        assert [result.is_last for result in (*earlier, last)] == [False] * len(earlier) + [True]
+        last.delivered[:0] = chain.from_iterable(result.delivered for result in earlier)
+        last.sent_at[:0] = chain.from_iterable(result.sent_at for result in earlier)
+        last.confirmed[:0] = chain.from_iterable(result.confirmed for result in earlier)
+    return [result for result in results if result.is_last]
 
 
 def deliver(
