@@ -124,7 +124,7 @@ class Copy:
         """Run tests, and return pytest's exit code, or None if they took too long."""
         path = os.pathsep.join([str(self.folder), str(self.folder / "scripts")])
         options = ("-p", "reached", "-p", "no:cacheprovider", "--snapshot-warn-unused")
-        command = [sys.executable, "-m", "pytest", "-q", *options]
+        command = [sys.executable, "-m", "pytest", "-q", "--timeout=0", *options]
         with self.output.open("wb") as output:
             process = subprocess.Popen(
                 [*command, "--hypothesis-seed=7", *arguments],

@@ -6,7 +6,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 from unit_support import ACCOUNT, NOW
 
@@ -17,6 +17,7 @@ from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.batch import Batch, BatchResult, DeliveryStatus
 from target_liveintent.delivery.machine import DeliveryMachine, Request
 from target_liveintent.delivery.pace import Pace
+from target_liveintent.delivery.pool import DeliveryPool
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import StorageError
 from target_liveintent.reasons import REASONS
@@ -333,7 +334,8 @@ class FakeRun:
         self.delivery = FakeDelivery(self.clock, deliver, size)
         self.outcomes = FakeOutcomes(failing=failing, known=known)
         self.happened = self.outcomes.happened
-        given = RunParts(self.clock, self.delivery, self.outcomes, write_state=self._write_state)
+        delivery = cast("DeliveryPool", self.delivery)
+        given = RunParts(self.clock, delivery, self.outcomes, write_state=self._write_state)
         self.run = Run(settings(**changes), given._replace(**parts or {}))
 
     def _write_state(self, state: str) -> None:

@@ -218,13 +218,14 @@ def _random_figures(chance: random.Random, size: int) -> StreamCounts:
         "JPY": amount(delivered - euros, chance.randrange(10**7)),
     }
     reasons = ("no_identity", "invalid_source", "event_too_old", "already_sent")
-    return shop(
+    counts: StreamCounts = shop(
         delivered,
         late=chance.randrange(delivered + 1),
         having=having,
         not_sent={name: chance.randrange(9) for name in reasons},
         values={name: one for name, one in values.items() if one.conversions},
     )
+    return counts
 
 
 # A run that counts
