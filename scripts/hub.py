@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from target_liveintent.config import SCHEMA
+from target_liveintent.config import SETTINGS_SCHEMA
 from target_liveintent.target import TargetLiveIntent
 
 ROOT = Path(__file__).parents[1]
@@ -89,8 +89,11 @@ _COMMANDS = {
 
 def definition(pip_url: str = PIP_URL) -> dict[str, Any]:
     """Return the target in the form in which Meltano Hub defines a loader."""
-    groups = [[*SCHEMA["required"], "auth_token"], [*SCHEMA["required"], "auth_token_path"]]
-    settings = [_setting(name, schema) for name, schema in SCHEMA["properties"].items()]
+    groups = [
+        [*SETTINGS_SCHEMA["required"], "auth_token"],
+        [*SETTINGS_SCHEMA["required"], "auth_token_path"],
+    ]
+    settings = [_setting(name, schema) for name, schema in SETTINGS_SCHEMA["properties"].items()]
     return {
         "name": NAME,
         "variant": MAINTAINER,

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from target_liveintent.config import SCHEMA
+from target_liveintent.config import SETTINGS_SCHEMA
 from target_liveintent.mapping.map_checks import _EXPRESSION, _OPTIONS, _Null
 from target_liveintent.mapping.proposals import SCHEMA_URL
 
@@ -55,16 +55,16 @@ def settings_schema() -> dict[str, Any]:
     }
     nothing = msgspec.json.schema(_Null)
     maps = {
-        **SCHEMA["properties"]["stream_maps"],
+        **SETTINGS_SCHEMA["properties"]["stream_maps"],
         "properties": {
             "__else__": {**nothing, "description": "Streams without a map are not sent."}
         },
         "propertyNames": {"pattern": "^(?!__)|^__else__$"},
         "additionalProperties": {"anyOf": [stream, nothing]},
     }
-    properties = {name: _or_null(rules) for name, rules in SCHEMA["properties"].items()}
+    properties = {name: _or_null(rules) for name, rules in SETTINGS_SCHEMA["properties"].items()}
     return {
-        "$schema": SCHEMA["$schema"],
+        "$schema": SETTINGS_SCHEMA["$schema"],
         "$id": SCHEMA_URL,
         "title": "Settings of target-liveintent",
         "type": "object",
