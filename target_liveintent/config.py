@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from target_liveintent.config_files import DuplicateKeyError, decode_object
+from target_liveintent.config_files import DuplicateKeyError, decode_json_object
 from target_liveintent.delivery.client import is_usable_token, read_token
 from target_liveintent.delivery.transport import can_post_to
 from target_liveintent.errors import ConfigurationError
@@ -214,7 +214,7 @@ def _nested(text: str, splits: int) -> Any:
     has objects in it is not flattened.
     """
     try:
-        flat = decode_object(text)
+        flat = decode_json_object(text)
     except (DuplicateKeyError, msgspec.DecodeError, RecursionError):
         return text
     if any(isinstance(value, dict) for value in flat.values()):
@@ -329,7 +329,7 @@ def _read_value(name: str, value: Any) -> Any:
     if isinstance(value, str):
         value = value.strip()
         if name in OBJECTS:
-            value = decode_object(value)
+            value = decode_json_object(value)
     return msgspec.convert(value, _TYPES[name], strict=False)
 
 

@@ -57,7 +57,7 @@ def _parse(content: bytes) -> Any:
         msg = f"byte {error.start + 1} (line {line}) is not UTF-8: save the file as UTF-8"
         raise _UnusableFileError(msg) from None
     try:
-        return decode_object(text)
+        return decode_json_object(text)
     except DuplicateKeyError as error:
         # As YAML, the key has a line to name. (YAML has no tabs between values.)
         _parse_yaml(text.replace("\t", " "), syntax_problem=str(error))
@@ -95,7 +95,7 @@ def _json_problem(text: str) -> str | None:
     return None
 
 
-def decode_object(text: str) -> dict[str, Any]:
+def decode_json_object(text: str) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
