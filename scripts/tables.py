@@ -217,15 +217,15 @@ def _summary(thing: Any) -> str:
 def python() -> str:
     """Return a table of the names that other programs may use."""
     names = {
-        "target_liveintent.target.TargetLiveIntent": TargetLiveIntent,
-        "target_liveintent.config.problems": config.problems,
-        "target_liveintent.config.settings_of": config.settings_of,
-        "target_liveintent.config.SCHEMA": "The JSON schema of all settings.",
-        "target_liveintent.reasons.REASONS": "What each reason code means.",
-        "target_liveintent.sandbox.Sandbox": Sandbox,
+        "target_liveintent.TargetLiveIntent": TargetLiveIntent,
+        "target_liveintent.problems": config.problems,
+        "target_liveintent.settings_of": config.settings_of,
+        "target_liveintent.SETTINGS_SCHEMA": "The JSON schema of all settings.",
+        "target_liveintent.REASONS": "What each reason code means.",
+        "target_liveintent.Sandbox": Sandbox,
         "target_liveintent.spark.source.LiveIntentDataSource": "[For Spark](../spark.md).",
         "target_liveintent.spark.driver.explain": "[Says](../spark.md) what a write would do.",
-        "target_liveintent.errors.RunError": errors.RunError,
+        "target_liveintent.RunError": errors.RunError,
     }
     rows = [
         (f"`{name}`", thing if isinstance(thing, str) else _summary(thing))

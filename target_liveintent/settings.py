@@ -1,7 +1,7 @@
 """The settings of a run: one struct is their definition, and holds their values.
 
-The JSON schema for `--about` and Meltano (`config.SCHEMA`), the conversion from texts, the defaults
-and the documentation's tables come from it.
+The JSON schema for `--about` and Meltano (`config.SETTINGS_SCHEMA`), the conversion from texts, the
+defaults and the documentation's tables come from it.
 """
 
 from __future__ import annotations

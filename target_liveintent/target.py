@@ -11,6 +11,7 @@ import functools
 import gc
 import signal
 import sys
+from collections.abc import Sequence
 from types import FrameType
 from typing import IO, Any, ClassVar
 
@@ -48,7 +49,7 @@ class TargetLiveIntent(Target):
     """Delivers conversion events to LiveIntent's Conversions API."""  # (`--about` shows this.)
 
     name = "target-liveintent"
-    config_jsonschema = config.SCHEMA
+    config_jsonschema = config.SETTINGS_SCHEMA
     capabilities: ClassVar[list[Any]] = [
         PluginCapabilities.ABOUT,
         PluginCapabilities.BATCH,
@@ -64,23 +65,25 @@ class TargetLiveIntent(Target):
         run_id: str | None = None,
         replay: ReplayChoice | None = None,
         send_again: bool = False,
+        unknown_variables: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
         """Make the parts of a run; no environment variable is read.
 
         With `replay`, dead letters are sent in place of a tap's output; with `send_again`, events
-        that were delivered before are sent once more. `kwargs` are those of the SDK's `Target`.
+        that were delivered before are sent once more. `unknown_variables` are those of the
+        environment that look like settings. `kwargs` are those of the SDK's `Target`.
 
         Raises:
             ConfigurationError: If a setting is absent or wrong.
             StorageError: If the store cannot be reached.
         """
         super().__init__(**kwargs)
-        for warning in config.warnings_of(self.config):
+        for warning in config.setting_warnings(self.config, unknown_variables):
             self.logger.warning(warning)
         if self.config.get("suppression_path", "") is None:  # As of an empty template.
             self.logger.warning("setting 'suppression_path' is null, so nobody is left out")
-        self.settings = settings = config.settings_of(self.config)
+        self.settings = settings = config.settings_of(self.config, unknown_variables)
         if replay is not None:  # A replay reaches its end, whatever the dead letters contain.
             self.settings = settings = msgspec.structs.replace(
                 settings, max_dead_letter_percent=100, on_rejection="dead_letter"

@@ -333,3 +333,12 @@ def _certificates() -> tuple[str | None, str | None]:
     # What OpenSSL reads, and with it most programs.
     file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
     return (file or None, folder or None) if file or folder else (DEFAULT_CA_BUNDLE_PATH, None)
+
+
+def can_post_to(url: str) -> bool:
+    """Return whether requests can make a POST of a URL; otherwise, the first event would fail."""
+    try:
+        requests.Request("POST", url).prepare()
+    except (ValueError, requests.RequestException):
+        return False
+    return True

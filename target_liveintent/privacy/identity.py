@@ -11,6 +11,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -101,38 +102,48 @@ def identify(
     hash. The length of a hash decides whether it is the md5 or the sha2. All other texts, and the
     hashes of placeholders, are junk. `normalization` is a key of `NORMALIZATIONS`.
     """
-    addresses: list[Identity] = []
-    given: list[str] = []
-    remarks: list[Remark] = []
-    empty: list[Remark] = []
-    junk: list[Any] = []
-    for column, candidate in zip(columns, candidates, strict=False):
-        text = candidate.strip() if isinstance(candidate, str) else ""
-        if "@" in text:
-            hashed = hash_address(text, normalization)
-            if hashed is not None:
-                addresses.append(hashed)
-                continue
-        elif (digest := hash_in(text)) is not None and digest not in JUNK_HASHES:
-            given.append(digest)
-            continue
-        elif candidate is None or (isinstance(candidate, str) and not text):
-            empty.append(_EMPTY[column])
-            continue
-        remarks.append(Remark(COLUMN_UNUSABLE, column))
-        junk.append(candidate)
+    addresses, hashes, empty, unusable = _read(candidates, normalization, columns)
+    remarks = [Remark(COLUMN_UNUSABLE, column) for column in unusable]
     if addresses:
         md5, sha2 = addresses[0].md5, addresses[0].sha2
-        if not {md5, sha2}.issuperset(given):
+        if not {md5, sha2}.issuperset(hashes):
             remarks.append(Remark(HASH_CONFLICT, IDENTITY_COLUMNS[0]))
     else:
-        md5 = next((digest for digest in given if len(digest) == _MD5_DIGITS), None)
-        sha2 = next((digest for digest in given if len(digest) == _SHA256_DIGITS), None)
-        remarks += empty
-    known = dict.fromkeys([*(x for one in addresses for x in one.hashes), *given])
+        md5, sha2 = _first_of_length(_MD5_DIGITS, hashes), _first_of_length(_SHA256_DIGITS, hashes)
+        remarks += [_EMPTY[column] for column in empty]
+    known = dict.fromkeys(chain(*(address.hashes for address in addresses), hashes))
     others = tuple(bytes.fromhex(digest) for digest in known if digest not in (md5, sha2))
-    is_complete = not any("@" in str(value) or holds_address(str(value)) for value in junk)
+    is_complete = not any(map(_may_be_address, unusable.values()))
     return Identity(md5, sha2, tuple(remarks), others if is_complete else None)
+
+
+def _read(
+    candidates: Iterable[Any], normalization: str, columns: Sequence[str]
+) -> tuple[list[Identity], list[str], list[str], dict[str, Any]]:
+    """Return the identities of addresses, the hashes, empty columns, and unusable values."""
+    addresses: list[Identity] = []
+    hashes: list[str] = []
+    empty: list[str] = []
+    unusable: dict[str, Any] = {}
+    for column, candidate in zip(columns, candidates, strict=False):
+        text = candidate.strip() if isinstance(candidate, str) else ""
+        if "@" in text and (address := hash_address(text, normalization)) is not None:
+            addresses.append(address)
+        elif (digest := hash_in(text)) is not None and digest not in JUNK_HASHES:
+            hashes.append(digest)
+        elif candidate is None or (isinstance(candidate, str) and not text):
+            empty.append(column)
+        else:
+            unusable[column] = candidate
+    return addresses, hashes, empty, unusable
+
+
+def _first_of_length(digits: int, hashes: Sequence[str]) -> str | None:
+    return next((digest for digest in hashes if len(digest) == digits), None)
+
+
+def _may_be_address(value: Any) -> bool:
+    return "@" in str(value) or holds_address(str(value))
 
 
 def hash_address(text: str, normalization: str) -> Identity | None:

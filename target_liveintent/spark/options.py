@@ -131,4 +131,4 @@ def job_of(options: Mapping[str, str], columns: Sequence[str]) -> Job:
 def warnings_of(options: Iterable[str]) -> Iterator[str]:
     """Yield a warning for each option that is probably misspelled."""
     known = {*_RULES, "key_properties", "checkpointlocation", "path"}  # (The last two: Spark's.)
-    return config.warnings_of(name for name in options if name.lower() not in known)
+    return config.setting_warnings(name for name in options if name.lower() not in known)

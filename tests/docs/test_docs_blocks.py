@@ -39,7 +39,7 @@ def _name(page: Path) -> str:
 def _is_settings(text: str) -> None:
     """Settings that are right, whose maps compile."""
     settings = load_yaml(text)
-    assert set(settings) <= set(config.SCHEMA["properties"])
+    assert set(settings) <= set(config.SETTINGS_SCHEMA["properties"])
     assert config.problems(ACCOUNT | settings) == []
     values = (settings.get(name, {}) for name in ("stream_maps", "stream_map_config", "presets"))
     maps = StreamMaps(*values)
@@ -51,8 +51,8 @@ def _is_ini(text: str) -> None:
     """A `.env` whose settings are right."""
     lines = dict(line.split("=", 1) for line in text.splitlines())
     given = config.with_environment({}, lines)
-    assert len(given) == len(lines)
-    assert [*config.problems(given), *config.warnings_of(given)] == []
+    assert len(given.values) == len(lines)
+    assert [*config.problems(*given), *config.setting_warnings(*given)] == []
 
 
 def _is_crontab(text: str) -> None:

@@ -285,7 +285,7 @@ class Broken:
 def fail():
     raise ValueError(secret)
 
-def log(given):
+def log(*given):
     alone = logging.getLogger("alone")
     alone.debug("planted %s", secret, extra={"who": secret, "stream_name": [secret]})
     alone.getChild(secret).info("planted %s %s", secret)
@@ -305,7 +305,7 @@ def log(given):
     thread.start()
     thread.join()
     Broken()
-    return settings_of(given)
+    return settings_of(*given)
 
 from target_liveintent import config
 settings_of, config.settings_of = config.settings_of, log

@@ -222,8 +222,8 @@ def test_a_run(program: Program, target: type[FakeTarget]) -> None:
     Path("input").write_text("messages")
     first = program(given="x", a=1)
     program("--send-again", "--input=input")
-    made = {"config": {"a": 1}, "send_again": False}
-    again = {"config": {}, "send_again": True}
+    made = {"config": {"a": 1}, "unknown_variables": (), "send_again": False}
+    again = {"config": {}, "unknown_variables": (), "send_again": True}
     assert target.done == [made, None, again, "messages"]
     assert first.output.endswith(f", run {target.run_ids[0]}\n")
     assert target.run_ids[0] < target.run_ids[1]

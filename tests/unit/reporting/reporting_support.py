@@ -209,22 +209,24 @@ def random_runs(seed: int = 1, days: int = 110, size: int = 300) -> list[RunReco
     """Return runs of all kinds and streams, by chance, with gaps, changes, and repeated rows."""
     chance = random.Random(seed)  # noqa: S311 (no secrets)
     runs = []
-    for back in range(days, -1, -1):
-        if back in {40, 41, 42}:
-            continue
-        for hour in (3, 9, 16, 23):
-            if back == 0 and hour > NOW.hour:
-                continue
-            version = "target-liveintent 1" if back > 25 else "target-liveintent 2"
-            sizes = (("orders", size), ("visits", size // 8 + 2))
-            streams = {name: _random_figures(chance, most) for name, most in sizes}
-            for one in streams.values():
-                some = {reason: chance.randrange(n + 1) for reason, n in one.rejected.items()}
-                one.repeated = Counter(some)
+    for back in sorted({*range(days + 1)} - {40, 41, 42}, reverse=True):
+        hours = (3, 9, 16, 23) if back else (3, 9, 16)  # (Today, not later than `NOW`.)
+        for hour in hours:
+            version = f"target-liveintent {1 if back > 25 else 2}"
+            streams = _random_streams(chance, size)
             kind, moment = chance.choice(_KINDS), at(back, hour, chance.randrange(60))
             missing = {"EUR": Decimal(hour)} if hour > 3 else {}
             runs.append(run(moment, kind, streams=streams, version=version, missing=missing))
     return runs
+
+
+def _random_streams(chance: random.Random, size: int) -> dict[str, StreamCounts]:
+    sizes = (("orders", size), ("visits", size // 8 + 2))
+    streams = {name: _random_figures(chance, most) for name, most in sizes}
+    for counts in streams.values():
+        repeated = {reason: chance.randrange(n + 1) for reason, n in counts.rejected.items()}
+        counts.repeated = Counter(repeated)
+    return streams
 
 
 def _random_figures(chance: random.Random, size: int) -> StreamCounts:
@@ -239,13 +241,14 @@ def _random_figures(chance: random.Random, size: int) -> StreamCounts:
         "JPY": amount(delivered - euros, chance.randrange(10**7)),
     }
     reasons = ("no_identity", "invalid_source", "event_too_old", "already_sent")
-    return shop(
+    counts: StreamCounts = shop(
         delivered,
         late=chance.randrange(delivered + 1),
         having=having,
         not_sent={name: chance.randrange(9) for name in reasons},
         values={name: one for name, one in values.items() if one.conversions},
     )
+    return counts
 
 
 # A run that counts
