@@ -196,6 +196,7 @@ FIRST_OF_TWO = Answer(Verdict.PARTLY, "HTTP 200", 200, not_processed=frozenset("
         ("12345678", [REFUSED, REFUSED, FIRST_OF_TWO], "12345678 1234 12 5678"),
         # A request that was too large proves nothing of either half.
         ("1234", [LARGE, ACCEPTED], "1234 12 34"),
+        ("12345678", [REFUSED, LARGE], "12345678 1234 5678"),
         # A part that got a fault is sent after the others, and proves nothing of its other half.
         ("1234", [REFUSED, FAULT, ACCEPTED], "1234 12 34 12"),
         # The same part is sent again if it came too fast, or if the token was rotated.
@@ -239,6 +240,14 @@ def test_what_is_counted(
     assert (result.requests, result.retries, result.throttled) == counts
     assert (delivered(result), result.failure) == (["1"], None)
     assert (clock.waits == []) is is_at_once
+
+
+def test_what_is_delivered_does_not_wait_for_the_rest_of_its_batch() -> None:
+    """The ledger must learn what is confirmed while the API still fails on other events."""
+    machine = machine_with("1 2 3 4", accepted=True, max_concurrent_requests=1)
+    answer(machine, LARGE, ACCEPTED)
+    (result,) = machine.finished
+    assert (delivered(result), result.is_last) == (["1", "2"], False)
 
 
 # Outages
