@@ -120,11 +120,11 @@ def test_random_refusals_are_believed_for_100_answers() -> None:
 def test_how_many_random_refusals_cut_the_rate(answers: str, *, is_too_often: bool) -> None:
     known: RandomRefusals | None = RandomRefusals()
     cuts = []
-    for one in answers:
+    for letter in answers:
         assert known is not None
         known = known.answered()
         assert known is not None
-        if one == "R":
+        if letter == "R":
             known, is_cut = known.refused()
             cuts.append(is_cut)
     assert any(cuts) is is_too_often

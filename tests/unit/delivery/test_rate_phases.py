@@ -32,8 +32,6 @@ def shown(row: tuple[tuple[RatePhase, RateEvent], Transition]) -> str:
     parts = [change.value] if change.value else []
     if ratio != 1.0:
         parts.insert(0, f"times {ratio:g}")
-    if event is RateEvent.PROBE_REFUSED:
-        parts.insert(0, "that before the probe")
     return f"| {phase.value} | {event.value} | {', '.join(parts)} | {next_phase.value} |"
 
 
@@ -75,10 +73,8 @@ def test_a_row_leads_to_its_rate_and_next_phase(
             assert state.rate(NOW + 1000) == math.inf
         case RateChange.CUT:
             assert state.rate(NOW) == state.rate(NOW + 1000) == 10.0 * transition.ratio
-        case RateChange.RESTART:
-            # The rate of a probe is given, as the window and `per_minute` may limit it.
-            ratio = 1.0 if event is RateEvent.MIXED else transition.ratio
-            assert state.rate(NOW) == pytest.approx(10.0 * ratio)
+        case RateChange.RESTART | RateChange.PROBE:
+            assert state.rate(NOW) == pytest.approx(10.0 * transition.ratio)
             assert state.rate(NOW + 1000) == math.inf
         case RateChange.BEGIN_CLIMB | RateChange.STAY:
             assert state.rate(NOW) == 10.0
