@@ -15,7 +15,7 @@ import math
 from collections import deque
 from typing import NamedTuple
 
-from target_liveintent.delivery.rate_phases import PROBE_RATIO, RateEvent
+from target_liveintent.delivery.rate_phases import RateEvent
 
 SAMPLE_ANSWERS = 10
 """The answers whose share of refusals begins a probe, and those that end it. A probe must be short,
@@ -24,6 +24,10 @@ as most of its requests are refused at a limit."""
 LEAST_REFUSED_RATIO, MOST_REFUSED_RATIO = 0.4, 0.8
 """The shares of refusals that begin a probe. A single client at a limit has fewer refusals. With
 more, there is hardly anything to compare."""
+
+PROBE_RATIO = 4.0
+"""The rate of a probe, relative to the highest rate of the answers before it. A limit accepts only
+a quarter of the former share then, which is well below what counts as random."""
 
 LEAST_PROBE_RATIO = 2.5
 """A probe must be at least so much faster than the answers before it: with a smaller difference, a

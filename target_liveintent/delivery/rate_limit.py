@@ -134,12 +134,10 @@ class RateState(NamedTuple):
         Args:
             event: A probe begins or ends, or there are too many random refusals.
             now: The time, in seconds.
-            rate: The rate that the table's factor applies to, in requests a second. (The rate of
-                a probe is given as it is: `per_minute`, and requests in flight, may limit it.)
+            rate: The requests a second that the table's factor applies to, or those of a probe.
         """
         transition = TRANSITIONS[self._phase_at(now), event]
-        ratio = 1.0 if event is RateEvent.MIXED else transition.ratio
-        limit = RateLimit.cut(rate, rate * ratio, now)
+        limit = RateLimit.cut(rate, rate * transition.ratio, now)
         return RateState(transition.next_phase, limit, now)
 
     def took(self, now: float, *, ends_outage: bool) -> RateState:
@@ -157,7 +155,7 @@ class RateState(NamedTuple):
         state = self._replace(phase=transition.next_phase, accepted=accepted)
         if transition.change is RateChange.FORGET:  # Requests that still hang are no refusals.
             return state._replace(limit=None, cut_at=now)
-        if is_held:
+        if transition.change is RateChange.BEGIN_CLIMB and is_held:
             return state._replace(limit=self.limit._replace(climbs_since=now))
         return state
 

@@ -15,20 +15,21 @@
 | near | accepted | climbs | near |
 | near | accepted again | climbs | climb |
 | near | outage over | unlimited | reopened |
-| near | mixed | times 4 | probe |
+| near | mixed | that of the probe | probe |
 | climb | refused | times 0.91, held | climb |
 | climb | refused too often | times 0.6 | climb |
 | climb | accepted | climbs | climb |
 | climb | accepted again | climbs | climb |
 | climb | outage over | unlimited | open |
-| climb | mixed | times 4 | probe |
+| climb | mixed | that of the probe | probe |
 | probe | accepted | stays | probe |
 | probe | accepted again | stays | probe |
 | probe | probe accepted | times 0.6 | climb |
-| probe | probe refused | that before the probe, times 0.91 | climb |
+| probe | probe refused | times 0.91 | climb |
 | probe | probe void | stays | climb |
 
-`TRANSITIONS` is this table as data: a test compares them. `RatePhase` says what a phase is,
+After "probe refused", the factor applies to the rate before the probe; elsewhere, to the present
+rate. `TRANSITIONS` is this table as data: a test compares them. `RatePhase` says what a phase is,
 `RateEvent` what an answer is, and `RateChange` how the rate changes.
 """
 
@@ -49,10 +50,6 @@ NEAR_CUT_RATIO = 0.75
 EXCESS_CUT_RATIO = 0.6
 """The factor of a cut while refusals are random, and after a probe that showed that they are. What
 then refuses more requests is a limit, and nothing is known of where it is."""
-
-PROBE_RATIO = 4.0
-"""The rate of a probe, relative to the highest rate of the answers before it. A limit accepts only
-a quarter of the former share then, which is well below what counts as random."""
 
 
 class RatePhase(enum.Enum):
@@ -89,6 +86,7 @@ class RateChange(enum.Enum):
     STAY = "stays"
     CUT = "held"  # Multiply the rate by the factor, and hold it until a request is accepted.
     RESTART = ""  # Multiply the rate by the factor, and climb from there at once.
+    PROBE = "that of the probe"  # Take the rate of the probe.
     BEGIN_CLIMB = "climbs"  # Climb from now on, unless the rate climbs already.
     FORGET = "unlimited"  # Forget the limit.
 
@@ -113,6 +111,10 @@ def _cut(ratio: float, next_phase: RatePhase) -> Transition:
 
 def _restart(ratio: float, next_phase: RatePhase) -> Transition:
     return Transition(RateChange.RESTART, next_phase, ratio)
+
+
+def _probe(next_phase: RatePhase) -> Transition:
+    return Transition(RateChange.PROBE, next_phase)
 
 
 def _climb(next_phase: RatePhase) -> Transition:
@@ -142,13 +144,13 @@ TRANSITIONS: dict[tuple[RatePhase, RateEvent], Transition] = {
     (_P.NEAR, _E.ACCEPTED): _climb(_P.NEAR),
     (_P.NEAR, _E.ACCEPTED_AGAIN): _climb(_P.CLIMB),
     (_P.NEAR, _E.OUTAGE_OVER): _forget(_P.REOPENED),
-    (_P.NEAR, _E.MIXED): _restart(PROBE_RATIO, _P.PROBE),
+    (_P.NEAR, _E.MIXED): _probe(_P.PROBE),
     (_P.CLIMB, _E.REFUSED): _cut(CUT_RATIO, _P.CLIMB),
     (_P.CLIMB, _E.REFUSED_TOO_OFTEN): _restart(EXCESS_CUT_RATIO, _P.CLIMB),
     (_P.CLIMB, _E.ACCEPTED): _climb(_P.CLIMB),
     (_P.CLIMB, _E.ACCEPTED_AGAIN): _climb(_P.CLIMB),
     (_P.CLIMB, _E.OUTAGE_OVER): _forget(_P.OPEN),
-    (_P.CLIMB, _E.MIXED): _restart(PROBE_RATIO, _P.PROBE),
+    (_P.CLIMB, _E.MIXED): _probe(_P.PROBE),
     (_P.PROBE, _E.ACCEPTED): _stay(_P.PROBE),
     (_P.PROBE, _E.ACCEPTED_AGAIN): _stay(_P.PROBE),
     (_P.PROBE, _E.PROBE_ACCEPTED): _restart(EXCESS_CUT_RATIO, _P.CLIMB),
