@@ -9,6 +9,7 @@ import msgspec
 
 from target_liveintent.conversions.event_model import DEAD_LETTERS, LetterKey
 from target_liveintent.errors import AllRefusedError, InputError
+from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.run.replay import ReplayConverter
 from target_liveintent.run.run import Run
 from target_liveintent.settings import Settings
@@ -42,11 +43,7 @@ def replay_letters(
     run.finish()
     refused = counts.rejected["refused_by_api"]
     if refused >= _MOST_REFUSED and not run.counts.has_taken:
-        msg = (
-            f"the API refused all {refused} events of the replay, so the cause may be in the"
-            " settings: check pixel_id and customer_id. The dead letters are still in the store"
-        )
-        raise AllRefusedError(msg)
+        raise AllRefusedError(Failure.of(FailureCode.REPLAY_REFUSED, events=refused))
 
 
 def letters_to_replay(

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from decimal import Decimal
 from typing import NamedTuple
 
-from target_liveintent.conversions.coerce import Unusable, amount, currency_code, exact
+from target_liveintent.conversions.coerce import Unusable, currency_code, exact, read_amount
 from target_liveintent.conversions.event_model import DAY, LetterKey
 from target_liveintent.store.dead_letters import DeadLetter
 from target_liveintent.store.layout import DEAD_LETTER, DELIVERED, RESERVATION, SqlRow, Step
@@ -107,7 +107,7 @@ class Unwritten:
 
 def _worth(letter: DeadLetter) -> tuple[str, Decimal] | None:
     """Return the currency and the value of a dead letter's event, if it has both."""
-    value = amount(letter.record.get("value"))
+    value = read_amount(letter.record.get("value"))
     currency = currency_code(letter.record.get("currency"))
     if isinstance(value, Unusable | None) or not isinstance(currency, str):
         return None

@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import urllib.parse
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.event_model import Conversion, Rejection
 from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.batch import Batch, BatchResult
-from target_liveintent.delivery.client import Client
+from target_liveintent.delivery.client import AuthToken, Client
 from target_liveintent.privacy.identity import hashes_of, identify
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.singer.reader import decode_message
@@ -286,7 +285,7 @@ class Broken:
 def fail():
     raise ValueError(secret)
 
-def log(given):
+def log(*given):
     alone = logging.getLogger("alone")
     alone.debug("planted %s", secret, extra={"who": secret, "stream_name": [secret]})
     alone.getChild(secret).info("planted %s %s", secret)
@@ -306,7 +305,7 @@ def log(given):
     thread.start()
     thread.join()
     Broken()
-    return settings_of(given)
+    return settings_of(*given)
 
 from target_liveintent import config
 settings_of, config.settings_of = config.settings_of, log
@@ -469,13 +468,14 @@ def objects(folder: Path) -> dict[str, Any]:
     database = f"postgresql://loader:{SECRET}@db.example.com/liveintent"
     record = hostile(1)["record"]
     builder = EventBuilder("orders", list(record), ["id"], settings.events)
-    made = builder.build(record, record, record["event_time"] + 10.0, Counter())
+    made = builder.build(record, record, record["event_time"] + 10.0)
     assert isinstance(made, Conversion)
     bad = {**record, "event_time": ADDRESS}
-    rejected = builder.build(bad, bad, record["event_time"] + 10.0, Counter())
+    rejected = builder.build(bad, bad, record["event_time"] + 10.0)
     assert isinstance(rejected, Rejection)
     (folder / "people.txt").write_text(f"{ADDRESS}\n")
     batch_ = Batch(1, "orders", 0.0, [made])
+    token = AuthToken(settings.auth_token, None)
     store = open_store(settings, "run-1")
     claims = store.claim({0: [made]})
     store.reject(rejected)
@@ -500,7 +500,8 @@ def objects(folder: Path) -> dict[str, Any]:
         "Answer": Answer(Verdict.REFUSED, "HTTP 400", 400),
         "Identity": identify([ADDRESS]),
         "EventBuilder": builder,
-        "Client": Client(settings),
+        "AuthToken": token,
+        "Client": Client(settings.url, token, 60),
         "Target": target,
         "Run": target.run,
         "RunStore": store,

@@ -1,7 +1,6 @@
 """What becomes of each dead letter that a replay reads."""
 
 import contextlib
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ LETTERS = [(KEY._replace(event_id=name), {**GOOD, "event_id": name}) for name in
 
 def converter(people: Suppressions = NOBODY, **choice: bool) -> ReplayConverter:
     """Return what converts the dead letters of a replay with these options."""
-    return ReplayConverter(SETTINGS, people, ReplayChoice(**choice), Counter(), lambda: NOW)
+    return ReplayConverter(SETTINGS, people, ReplayChoice(**choice), lambda: NOW)
 
 
 def replayed(letter: dict[str, Any], **choice: bool) -> tuple[FakeRun, str]:

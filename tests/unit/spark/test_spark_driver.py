@@ -162,10 +162,10 @@ def test_the_history_of_a_write(
         )
     assert (kind, other) == ("usual", "replay")
     entry, failed = json.loads(entry), json.loads(failed)
-    assert (entry["run_id"], entry["ending"]) == ("run-1", "done")
-    assert (failed["run_id"], failed["ending"]) == ("run-2", "failed")
+    assert (entry["run_id"], entry["ending"]) == ("run-1", {})
+    assert (failed["run_id"], failed["ending"]["failure"]["code"]) == ("run-2", "other")
     (stream,) = entry["streams"].values()
-    assert (stream["read"], stream["delivered"], stream["within_a_day"]) == (4, 2, 2)
+    assert (stream["read"], stream["delivered"], stream["timing"]["within_a_day"]) == (4, 2, 2)
     assert "unusual" not in said.text
 
 

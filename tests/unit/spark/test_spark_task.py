@@ -21,6 +21,7 @@ from write_support import ATTEMPT, COLUMNS, batch, facts, make_job, pa, pq
 
 from target_liveintent.errors import AccessDeniedError, AllRefusedError, RunError, StorageError
 from target_liveintent.privacy.identity import derive_event_id
+from target_liveintent.remarks import LOCAL_TIME
 from target_liveintent.run_id import new_run_id
 from target_liveintent.sandbox import Sandbox
 from target_liveintent.spark.outcomes import FactTable
@@ -96,8 +97,19 @@ def test_columns_in_any_case(sandbox: Sandbox) -> None:
     ("name", "column", "outcome"),
     [
         ("_sdc_deleted_at", pa.array(["2026-07-31"]), {"dropped": {"deleted": 1}}),
-        ("value", pa.array([1], pa.duration("s")), {"left_out": {"value": 1}, "delivered": 1}),
-        ("currency", pa.array([["USD"]]), {"left_out": {"currency": 1}, "delivered": 1}),
+        (
+            "value",
+            pa.array([1], pa.duration("s")),
+            {"remarks": {"unusable": {"value": 1}, "careful_way": {"value": 1}}, "delivered": 1},
+        ),
+        (
+            "currency",
+            pa.array([["USD"]]),
+            {
+                "remarks": {"unusable": {"currency": 1}, "careful_way": {"currency": 1}},
+                "delivered": 1,
+            },
+        ),
         ("email", pa.array([b"x"]), {"rejected": {"no_identity": 1}}),
         ("event_time", pa.array([1], pa.time64("us")), {"rejected": {"invalid_event_time": 1}}),
     ],
@@ -120,7 +132,7 @@ def test_the_zone_of_the_settings(sandbox: Sandbox) -> None:
     for kind, uses in ((pa.timestamp("us", "UTC"), 0), (pa.timestamp("us"), 2)):
         times = pa.array([moment.replace(tzinfo=None)] * 2, pa.timestamp("us")).cast(kind)
         counts = deliver(job, ATTEMPT, [batch(0, 2, event_time=times)]).streams["orders"]
-        assert (counts.delivered, counts.zone_uses) == (2, uses)
+        assert (counts.delivered, counts.noted(LOCAL_TIME).total()) == (2, uses)
 
 
 def test_an_unforeseen_failure_is_not_shown(
