@@ -134,3 +134,10 @@ def test_a_cut_begins_the_count_of_random_refusals_anew() -> None:
     known, is_cut = RandomRefusals(excess=2.0).refused()
     assert is_cut
     assert known.excess == 0
+
+
+def test_a_probe_is_four_times_as_fast_as_the_fastest_of_the_answers() -> None:
+    probes = Probes(tasks=1)
+    for number in range(9):
+        probes.answered(0.0, accepted=number > 4, rate=3.0 if number == 5 else 2.0, fastest=100.0)
+    assert probes.answered(0.0, accepted=True, rate=2.0, fastest=100.0) == (RateEvent.MIXED, 12.0)
