@@ -15,8 +15,8 @@ import msgspec
 import yaml
 
 from target_liveintent.config import SETTINGS_SCHEMA
+from target_liveintent.explain.proposal_text import SCHEMA_URL
 from target_liveintent.mapping.map_checks import _EXPRESSION, _OPTIONS, _Null
-from target_liveintent.mapping.proposals import SCHEMA_URL
 
 _ROOT = Path(__file__).parents[1]
 _DOCS = _ROOT / "docs"

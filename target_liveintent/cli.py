@@ -30,10 +30,10 @@ from target_liveintent.run.amounts import counted
 from target_liveintent.run.replay import ReplayChoice
 from target_liveintent.run_id import new_run_id, run_named
 from target_liveintent.settings import Settings
-from target_liveintent.singer.failures import log_unhandled, readable_failures
+from target_liveintent.singer.exit_codes import log_unhandled, readable_failures
 from target_liveintent.store import dead_letters, delivered
 from target_liveintent.store.database import Database
-from target_liveintent.store.run_store import open_database, open_for_reading
+from target_liveintent.store.opening import open_database, open_for_reading
 from target_liveintent.system import use_utf8
 from target_liveintent.target import TargetLiveIntent
 
@@ -143,8 +143,9 @@ def _overview(settings: Settings, database: Database, max_age: dt.timedelta | No
     """Return the overview of the history in the store."""
     from target_liveintent.reporting.overview import overview_of  # noqa: PLC0415 (not for a run)
 
-    now = time.time()
-    return overview_of(read_history(database, settings, now), settings, now, max_age)
+    now = dt.datetime.fromtimestamp(time.time(), settings.events.zone)
+    history = read_history(database, settings, now.timestamp())
+    return overview_of(history, settings.account, settings.pixel_id, now, max_age)
 
 
 def _show(style: str, found: Any, lines: Callable[[Any], Iterable[str]]) -> None:
@@ -267,13 +268,20 @@ def print_preset(files: dict[str, Any], name: str | None) -> None:  # noqa: ARG0
     "new_config",
     help="Propose a configuration for the input, and write it to the new FILE, without --config.",
 )
+@click.option(
+    "--show-code",
+    is_flag=True,
+    help="Also show the Python code that a run generates for the usual records of each stream.",
+)
 @_with_format("text", "json")
-def print_explanation(
+def print_explanation(  # noqa: PLR0913 (an argument for each option)
     files: dict[str, Any],
     source: IO[str],
     expected: str | None,
     new_config: str | None,
     style: str,
+    *,
+    show_code: bool,
 ) -> None:
     """Show how each stream of an input would become events, or why a stream cannot.
 
@@ -289,7 +297,7 @@ def print_explanation(
     given = _given(files)
     values = {**_NO_ACCOUNT, **given.values, **_NO_TOKEN}
     settings = config.settings_of(values, given.unknown_variables)
-    explained = explaining.explain(source, settings, expected)
+    explained = explaining.explain_input(source, settings, expected, show_code=show_code)
     explained.notes[:0] = config.setting_warnings(*given)
     _show(style, explained, partial(lines_of, "explain/explanation.txt"))
     if not explained.is_good:
@@ -318,11 +326,13 @@ def print_dead_letters(files: dict[str, Any], style: str, reasons: tuple[str, ..
     with _opened(files, to_change=bool(reasons)) as (settings, database):
         if reasons:
             for reason in dict.fromkeys(reasons):
-                count = dead_letters.delete_letters(database, settings, reason)
+                count = dead_letters.delete_letters(
+                    database, settings.account, settings.pixel_id, reason
+                )
                 print_lines([f"{reason}: deleted {counted(count, 'dead letter')}"])
         elif style == "singer":
             records = (text for _, text in dead_letters.letters_in(database))
-            print_json_lines(dead_letters.as_messages(records))
+            print_json_lines(dead_letters.letter_messages(records))
         else:
             notes = [*config.setting_warnings(*_given(files))]
             found = look_at(database, settings, ReplayChoice(), notes)
@@ -374,7 +384,7 @@ def print_delivered(files: dict[str, Any], style: str, since: dt.datetime | None
         if style == "csv":
             print_lines(delivered.as_csv(rows))
         else:
-            print_json_lines(delivered.as_messages(rows))
+            print_json_lines(delivered.delivered_messages(rows))
 
 
 @_command("forget", "--config liveintent.yml forget < addresses.txt")
@@ -450,7 +460,7 @@ def print_report(files: dict[str, Any], path: str | None, style: str | None) -> 
     with _opened(files, report_path=place if style == "html" else None) as (settings, database):
         overview = _overview(settings, database)
     if style != "html":
-        _show(style, overview, page.as_lines)
+        _show(style, page.as_json(overview) if style == "json" else overview, page.as_lines)
         return
     try:
         page.write_page(overview, str(settings.report_path))

@@ -23,14 +23,9 @@ from target_liveintent.config_files import DuplicateKeyError, decode_json_object
 from target_liveintent.delivery.client import is_usable_token, read_token
 from target_liveintent.delivery.transport import can_post_to
 from target_liveintent.errors import ConfigurationError
-from target_liveintent.mapping.map_checks import (
-    did_you_mean,
-    map_problems,
-    maps_with_dots,
-    meant_name,
-    presets_with_dots,
-)
+from target_liveintent.mapping.map_checks import map_problems, maps_with_dots, presets_with_dots
 from target_liveintent.mapping.presets import PRESETS
+from target_liveintent.mapping.similar_names import did_you_mean, meant_name
 from target_liveintent.settings import Settings, is_loopback, is_url
 from target_liveintent.system import identity_of
 
@@ -292,7 +287,7 @@ def _checked(
         *_zone_problems(settings.timezone),
         *_path_problems(settings),
         *_store_problems(settings.store),
-        *map_problems(settings),
+        *map_problems(settings.presets, settings.stream_maps),
     ]
     return settings, wrong
 

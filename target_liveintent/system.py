@@ -74,13 +74,13 @@ def identity_of(place: str) -> str:
     return place if sys.platform == "linux" else place.casefold()
 
 
-def reserve(file: IO[bytes], size: int) -> None:
-    """Reserve space on the disk with an empty, unbuffered file.
+def allocate(file: IO[bytes], size: int) -> None:
+    """Take space on the disk with an empty, unbuffered file.
 
     Only Linux can do so without writing. The bytes are random, so no file system can compress them.
 
     Raises:
-        OSError: If the disk has less space, or the file system cannot reserve any.
+        OSError: If the disk has less space, or the file system cannot allocate any.
     """
     if sys.platform == "linux":
         os.posix_fallocate(file.fileno(), 0, size)

@@ -17,6 +17,7 @@ from target_liveintent.conversions.event_model import DEAD_LETTERS, Conversion, 
 from target_liveintent.delivery.batch import BatchResult, DeliveryStatus
 from target_liveintent.delivery.pool import DeliveryPool
 from target_liveintent.errors import DeliveryError, StorageError, TooManyRejectedError
+from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.reasons import NEVER_TAKEN, REASONS
 from target_liveintent.run.batches import Batches, StateGate
 from target_liveintent.run.counts import ReservedByOther, RunCounts
@@ -117,6 +118,8 @@ class Run:
 
     def take(self, stream: str, result: Conversion | Rejection | None) -> None:
         """Give a record its outcome, or put its event into a batch; a map has filtered None."""
+        if result is not None and result.remarks:
+            self.counts.of(stream).note(result.remarks)
         if type(result) is Conversion:  # Each event pays for this; `isinstance` takes longer.
             if self._settings.limit is not None:
                 self._add_limited(stream, result)
@@ -155,7 +158,7 @@ class Run:
             self._outcomes.reject(rejection)
             return
         if self._settings.on_rejection == "fail":
-            raise TooManyRejectedError(_explain(rejection))
+            raise TooManyRejectedError(_failure_of(rejection))
         self._outcomes.reject(rejection)
         self._unwritten += _LETTER
         counts.reject(rejection)
@@ -272,7 +275,7 @@ class Run:
         percent = self._settings.max_dead_letter_percent
         if problem := too_many_rejected(self.counts, percent, at_end=self._at_end):
             self.gate.is_closed = True
-            raise TooManyRejectedError(problem)
+            raise TooManyRejectedError(problem.words)
 
     def _write(self, *, durable: bool = False) -> None:
         self._ask_store(lambda: self._outcomes.write(durable=durable))
@@ -353,17 +356,18 @@ class Run:
             return
         passed = self._clock.monotonic() - self._stop_requested_at
         self._delivery.stop(_STOP_RETRIES - passed)
-        doing = f"still sending batches ({self._delivery.in_flight})"
-        most, elsewhere = _STOP_GRACE, self.counts.elsewhere
-        if elsewhere is not None and not self._delivery.in_flight:
-            doing = (
-                f"waiting for run {elsewhere.run_id}, which is sending the same events"
-                f" ({elsewhere.events}) and has reserved them in the store"
+        in_flight, elsewhere = self._delivery.in_flight, self.counts.elsewhere
+        failure = Failure.of(FailureCode.STOPPED_WHILE_SENDING, batches=in_flight)
+        most = _STOP_GRACE
+        if elsewhere is not None and not in_flight:
+            failure = Failure.of(
+                FailureCode.STOPPED_WHILE_WAITING,
+                other_run_id=elsewhere.run_id,
+                events=elsewhere.events,
             )
             most = _STOP_RETRIES
         if passed > most:
-            msg = f"the run was stopped while it was {doing}"
-            raise DeliveryError(msg)
+            raise DeliveryError(failure)
 
     def finish(self) -> None:
         """Deliver what was read and write the last STATE; raise a `RunError` if that fails."""
@@ -414,11 +418,12 @@ class Run:
             self._outcomes.release()
 
 
-def _explain(rejection: Rejection) -> str:
-    where = f", column {rejection.field}" if rejection.field else ""
-    said = f" ({rejection.detail})" if rejection.detail else ""
-    return (
-        f"a record of stream '{rejection.stream}' (event ID {rejection.event_id}{where}) was"
-        f" rejected as {rejection.reason}{said}, and the run ends because on_rejection is 'fail'."
-        f" {REASONS[rejection.reason].meaning}"
+def _failure_of(rejection: Rejection) -> Failure:
+    return Failure.of(
+        FailureCode.RECORD_REJECTED,
+        stream=rejection.stream,
+        event_id=rejection.event_id,
+        column=rejection.field,
+        reason=rejection.reason,
+        detail=rejection.detail,
     )

@@ -9,6 +9,7 @@ import msgspec
 
 from target_liveintent.conversions.event_model import DEAD_LETTERS, LetterKey
 from target_liveintent.errors import AllRefusedError, InputError
+from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.run.replay import ReplayConverter
 from target_liveintent.run.run import Run
 from target_liveintent.settings import Settings
@@ -42,11 +43,7 @@ def replay_letters(
     run.finish()
     refused = counts.rejected["refused_by_api"]
     if refused >= _MOST_REFUSED and not run.counts.has_taken:
-        msg = (
-            f"the API refused all {refused} events of the replay, so the cause may be in the"
-            " settings: check pixel_id and customer_id. The dead letters are still in the store"
-        )
-        raise AllRefusedError(msg)
+        raise AllRefusedError(Failure.of(FailureCode.REPLAY_REFUSED, events=refused))
 
 
 def letters_to_replay(
@@ -55,7 +52,9 @@ def letters_to_replay(
     """Yield the dead letters of the store, or of the file `source`, which imports them first."""
     if source is not None:
         # All are read before one is imported: of a file that cannot be read, nothing is.
-        letters = {one.key: one for one in (imported(r, settings) for r in letters_of(source))}
+        account, events = settings.account, settings.events
+        records = letters_of(source)
+        letters = {one.key: one for one in (imported(r, account, events) for r in records)}
         store.import_letters(letters.values())
         yield from ((key, dict(one.record)) for key, one in letters.items())
         return

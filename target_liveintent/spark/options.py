@@ -12,7 +12,9 @@ from target_liveintent import config
 from target_liveintent.conversions.coerce import COLUMNS
 from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.errors import ConfigurationError, StreamMappingError
-from target_liveintent.mapping.map_checks import lacking_for_events, lacking_message, meant_name
+from target_liveintent.mapping.map_checks import lacking_for_events
+from target_liveintent.mapping.map_findings import lacking_message
+from target_liveintent.mapping.similar_names import meant_name
 from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, StreamPlan
 from target_liveintent.settings import Settings
 

@@ -15,10 +15,11 @@ import pyarrow as pa
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions.coerce import unix_time
 from target_liveintent.conversions.event_model import DEAD_LETTERS, Conversion, Rejection
-from target_liveintent.delivery.client import Client, DryClient
+from target_liveintent.delivery.client import client_of
 from target_liveintent.delivery.pool import delivery_of
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import DeliveryError, RunError
+from target_liveintent.mapping.converter import converter_of
 from target_liveintent.mapping.stream_maps import Stream, StreamPlan
 from target_liveintent.privacy.redaction import protect_logging
 from target_liveintent.privacy.suppression import Suppressions
@@ -32,7 +33,9 @@ from target_liveintent.spark.outcomes import DELIVERED, SCHEMA, Attempt, FactTab
 from target_liveintent.spark.rows import read_ahead, rows_of
 from target_liveintent.store.dead_letters import letter_of
 from target_liveintent.store.ledger import Claim
-from target_liveintent.store.run_store import TASK, DryStore, RunStore, empty_store, open_store
+from target_liveintent.store.opening import dry_store_in, empty_store, open_store
+from target_liveintent.store.run_store import RunStore
+from target_liveintent.store.runs import TASK
 
 LOGGER = logging.getLogger("target_liveintent.spark")
 _SECONDS = 1.5
@@ -57,14 +60,14 @@ def deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> Ru
         where = f"{type(error).__name__} in {place.filename}, line {place.lineno}"
         unforeseen = RunError(f"the task ended with an unexpected {where}")
         failure = error if isinstance(error, RunError) else unforeseen
-    raise type(failure)(str(failure))  # Not in the handler: Spark shows the chain.
+    raise type(failure)(failure.failure)  # Not in the handler: Spark shows the chain.
 
 
 def _store_of(job: Job, attempt: Attempt) -> RunStore:
     if job.settings.has_database_server and not job.settings.dry_run:
         # Attempts at tasks are separate in the store, as runs are.
         return open_store(job.settings, new_run_id(), kind=TASK)
-    return DryStore(empty_store(), job.settings, attempt.run_id, send_again=True)
+    return dry_store_in(empty_store(), job.settings, attempt.run_id, send_again=True)
 
 
 class Task:
@@ -78,7 +81,7 @@ class Task:
         self._sent = self._table.sent_before(attempt)
         self.confirm = opened.confirm
         self._refusals = Refusals(shared=True)
-        client = DryClient(settings, LOGGER) if settings.dry_run else Client(settings)
+        client = client_of(settings, LOGGER)
         delivery = delivery_of(settings, client, clock, self._refusals, job.tasks)
         parts = RunParts(clock, delivery, self, on_progress=lambda *_: self._learn())
         # The driver judges the share of rejected rows over all tasks.
@@ -91,8 +94,7 @@ class Task:
         suppressions = Suppressions(settings.suppression_path)
         self._convert: Callable[[dict[str, Any], str | None], Conversion | Rejection | None]
         if job.stream == DEAD_LETTERS:
-            left_out = self._counts.left_out
-            letters = ReplayConverter(settings, suppressions, ReplayChoice(), left_out)
+            letters = ReplayConverter(settings, suppressions, ReplayChoice())
             # A row of the table has a record if this was rejected.
             self._convert = lambda row, _: (
                 row["record"] and letters.convert(_decode_record(row["record"]))
@@ -100,8 +102,8 @@ class Task:
         else:
             stream = Stream(job.stream, {}, job.keys)
             plan = StreamPlan.without_map(job.stream, job.columns)
-            converter = self._counts.converter(stream, plan, settings.events, suppressions)
-            self._convert = converter.convert
+            self._counts.mapped |= plan.identifying
+            self._convert = converter_of(stream, plan, settings.events, suppressions).convert
 
     def run(self, batches: Iterable[pa.RecordBatch]) -> RunCounts:
         """Deliver all rows; write what was sent even if the delivery fails."""
@@ -112,7 +114,7 @@ class Task:
             self._run.finish()
         except BaseException:
             with contextlib.suppress(Exception):  # (The user must fix the first failure.)
-                self._run.abandon(DeliveryError())  # Another attempt sends the rest.
+                self._run.abandon(DeliveryError("another attempt sends the rest"))
             raise
         return self._run.counts
 
@@ -121,6 +123,7 @@ class Task:
         counts.read += 1
         if self._sent and isinstance(result, Conversion) and self._was_sent(result):
             counts.dropped["already_sent"] += 1
+            counts.note(result.remarks)
             return
         if result is not None:
             self._positions[result.event_id] = counts.read - 1
@@ -155,9 +158,10 @@ class Task:
 
     def reject(self, rejection: Rejection) -> None:
         """Note a record that is not sent, with the redacted record if it may be kept."""
-        settings, reason = self._job.settings, rejection.reason
-        key, record, _ = letter_of(rejection, settings, self._attempt.run_id, self._clock.time())
-        time = unix_time(rejection.columns.get("event_time"), settings.events.zone)
+        account, events = self._job.settings.account, self._job.settings.events
+        reason, now = rejection.reason, self._clock.time()
+        key, record, _ = letter_of(rejection, account, events, self._attempt.run_id, now)
+        time = unix_time(rejection.columns.get("event_time"), events.zone)
         row = {"pixel": key.pixel_id or None, "reason": reason, "detail": record.get("detail")}
         row["event_time"] = time * 1_000_000 if isinstance(time, int) else None
         kept = {"record": _encode(record).decode()} if REASONS[reason].letter else {}

@@ -14,8 +14,8 @@ from target_liveintent.clock import Clock
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.event_model import Conversion, Rejection, event_of
 from target_liveintent.delivery.api import Answer, Verdict
-from target_liveintent.delivery.batch import Batch, BatchResult, DeliveryStatus
-from target_liveintent.delivery.machine import DeliveryMachine, Request
+from target_liveintent.delivery.batch import Batch, BatchResult, DeliveryStatus, Request
+from target_liveintent.delivery.machine import DeliveryMachine
 from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.pool import DeliveryPool
 from target_liveintent.delivery.refusals import Refusals
@@ -120,7 +120,7 @@ def machine_of(*, accepted: bool = False, size: int = 16, **changes: Any) -> Del
     given = settings(**changes)
     per_minute = given.max_requests_per_minute
     pace = Pace(given.max_concurrent_requests, per_minute=per_minute, jitter=lambda: 0.5)
-    return DeliveryMachine(given, pace, Refusals(accepted=accepted), size)
+    return DeliveryMachine(given.delivery, pace, Refusals(accepted=accepted), size)
 
 
 def drive(machine: DeliveryMachine, client: FakeClient, clock: FakeClock) -> list[BatchResult]:
@@ -129,7 +129,7 @@ def drive(machine: DeliveryMachine, client: FakeClient, clock: FakeClock) -> lis
     while isinstance(step := machine.next(clock.now, clock.now), Request) or step < math.inf:
         if isinstance(step, Request):
             ids = [conversion.event_id for conversion in step.conversions]
-            answer = client.post(step.body, ids, step.seconds)
+            answer = client.post(step.body, ids, step.timeout_seconds)
             machine.answered(step, answer, clock.now)
         else:
             clock.waits.append(step - clock.now)

@@ -10,8 +10,8 @@ import yaml
 
 from target_liveintent import config
 from target_liveintent.conversions.coerce import COLUMNS
+from target_liveintent.explain.proposal_text import SCHEMA_URL
 from target_liveintent.mapping.presets import PRESETS, preset_text
-from target_liveintent.mapping.proposals import SCHEMA_URL
 
 hub = pytest.importorskip("hub", reason="not a checkout")
 

@@ -1,7 +1,6 @@
 """What becomes of each dead letter that a replay reads."""
 
 import contextlib
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ LETTERS = [(KEY._replace(event_id=name), {**GOOD, "event_id": name}) for name in
 
 def converter(people: Suppressions = NOBODY, **choice: bool) -> ReplayConverter:
     """Return what converts the dead letters of a replay with these options."""
-    return ReplayConverter(SETTINGS, people, ReplayChoice(**choice), Counter(), lambda: NOW)
+    return ReplayConverter(SETTINGS, people, ReplayChoice(**choice), lambda: NOW)
 
 
 def replayed(letter: dict[str, Any], **choice: bool) -> tuple[FakeRun, str]:
@@ -219,7 +218,7 @@ def test_a_letter_that_is_written_again_knows_the_same_hashes(
     if isinstance(result, Conversion):
         result = result.rejected("refused_by_api", None, None)
     assert isinstance(result, Rejection)
-    again = {**letter_of(result, SETTINGS, "run-2", NOW).record}
+    again = {**letter_of(result, SETTINGS.account, SETTINGS.events, "run-2", NOW).record}
     for entry in ("x@example.com", JOHN, sha256("johndoe@example.com")):
         people = suppressing(tmp_path, entry)
         before, now = (converter(people).convert({**one, "source": "web"}) for one in (kept, again))
