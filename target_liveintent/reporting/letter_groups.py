@@ -16,6 +16,7 @@ import msgspec
 from target_liveintent.conversions.event_model import Rejection
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
+from target_liveintent.run.counts import StreamCounts
 from target_liveintent.run.replay import ReplayChoice, ReplayConverter
 from target_liveintent.settings import Settings
 from target_liveintent.store.database import Database
@@ -120,7 +121,7 @@ def look_at(
         StorageError: If the store cannot be read.
     """
     suppressions = Suppressions(settings.suppression_path)
-    converter = ReplayConverter(settings, suppressions, choice, Counter(), now)
+    converter = ReplayConverter(settings, suppressions, choice, StreamCounts(), now)
     found, groups = DeadLetters(notes=[*notes]), dict[str, dict[str, StreamLetters]]()
     written_for: Counter[tuple[str, str, int]] = Counter()
     for key, record in letters_in(database):

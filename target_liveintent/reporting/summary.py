@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.mapping.map_checks import unused_zone
 from target_liveintent.privacy.identity import IDENTITY_COLUMNS
 from target_liveintent.reasons import REASONS
@@ -88,8 +87,8 @@ def _lost(stream: str, one: StreamCounts) -> Iterator[str]:
 
 def _unused_zone(counts: RunCounts, timezone: str) -> Iterator[str]:
     """Warn if `timezone` has no effect on any stream. Before a replay, another run has warned."""
-    streams = {name: one for name, one in counts.streams.items() if name != DEAD_LETTERS}
-    if not any(one.zone_uses for one in streams.values()):
+    streams = counts.streams
+    if counts.kind.reads_source and not any(one.zone_uses for one in streams.values()):
         timed = (
             n for n, one in streams.items() if one.delivered or one.rejected["event_in_future"]
         )

@@ -20,6 +20,7 @@ from target_liveintent.mapping.stream_maps import RecordConverter, Stream, Strea
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import AFTER_BUILDING
 from target_liveintent.run.amounts import Amount, Amounts, add_amounts
+from target_liveintent.run.kinds import USUAL_RUN, RunKind
 from target_liveintent.settings import EventDefaults
 
 HOUR = 3_600
@@ -272,7 +273,12 @@ class RunCounts:
     """The figures of a run, which has taken some seconds already."""
 
     def __init__(
-        self, *, dry_run: bool = False, seconds: float = 0.0, clock: Clock = SYSTEM_CLOCK
+        self,
+        *,
+        kind: RunKind = USUAL_RUN,
+        dry_run: bool = False,
+        seconds: float = 0.0,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._streams: defaultdict[str, StreamCounts] = defaultdict(StreamCounts)
         # Events and their times of sending, by stream, that `streams` does not count yet.
@@ -281,7 +287,7 @@ class RunCounts:
         self.requests = self.retries = self.throttled = 0
         self.unproven = 0  # Dead letters of refused events that nothing was left to compare with.
         self.elsewhere: ReservedByOther | None = None  # What waits for another run now.
-        self.dry_run = dry_run
+        self.kind, self.dry_run = kind, dry_run
         self._clock = clock
         self._started = clock.monotonic() - seconds
 
@@ -328,11 +334,6 @@ class RunCounts:
     def total(self) -> StreamCounts:
         """The figures of all streams."""
         return add(StreamCounts(), *self.streams.values())
-
-    @property
-    def is_replay(self) -> bool:
-        """Whether the run read dead letters, which are not mapped, and nothing else."""
-        return self.streams.keys() == {event_model.DEAD_LETTERS}
 
     @property
     def seconds(self) -> float:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from target_liveintent.conversions.coerce import FIELDS
-from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.privacy.identity import IDENTITY_COLUMNS
 from target_liveintent.reasons import NEVER_TAKEN, NO_IDENTITY, REASONS
 from target_liveintent.run.amounts import counted
@@ -123,8 +122,8 @@ def what_to_do(reason: str, streams: Mapping[str, StreamCounts]) -> str:
     meaning = REASONS[reason].meaning
     if reason == "invalid_source":
         return " ".join([meaning, *_sources_held(streams)])
-    if reason != "no_identity" or streams.keys() == {DEAD_LETTERS}:
-        return meaning  # (No map applies to dead letters.)
+    if reason != "no_identity":
+        return meaning
     hints = [_no_identity_hint(name, one) for name, one in streams.items() if one.rejected[reason]]
     if hints and all(hints):
         meaning = NO_IDENTITY  # The hints say the rest.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -13,9 +12,10 @@ from target_liveintent.conversions.builder import EventBuilder, window_end
 from target_liveintent.conversions.coerce import OPTIONAL, Unusable, positive_integer
 from target_liveintent.conversions.event_model import DEAD_LETTERS, Conversion, Rejection
 from target_liveintent.mapping.stream_maps import RecordConverter, StreamPlan
-from target_liveintent.privacy.identity import Identity
+from target_liveintent.privacy.identity import IDENTITY_COLUMNS, Identity
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
+from target_liveintent.run.counts import StreamCounts
 from target_liveintent.settings import Settings
 from target_liveintent.store.dead_letters import PROPERTIES
 
@@ -39,14 +39,15 @@ class ReplayConverter(RecordConverter):
         settings: Settings,
         suppressions: Suppressions,
         choice: ReplayChoice,
-        left_out: Counter[str],
+        counts: StreamCounts,
         now: Callable[[], float] = time.time,
     ) -> None:
         # A dead letter has no other columns than those that had a value.
         plan = StreamPlan.without_map(DEAD_LETTERS, ())
         defaults = settings.events
         builder = EventBuilder(DEAD_LETTERS, (), (), defaults, suppressions, undeclared=PROPERTIES)
-        super().__init__(plan, builder, left_out, now)
+        super().__init__(plan, builder, counts.left_out, now)
+        counts.mapped |= frozenset(IDENTITY_COLUMNS)  # All dead letters have their place.
         self._settings = settings
         self._suppressions = suppressions
         self._choice = choice

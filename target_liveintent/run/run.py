@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import msgspec
 
 from target_liveintent.clock import Clock
-from target_liveintent.conversions.event_model import DEAD_LETTERS, Conversion, Rejection
+from target_liveintent.conversions.event_model import Conversion, Rejection
 from target_liveintent.delivery.batch import BatchResult, DeliveryStatus
 from target_liveintent.delivery.pool import DeliveryPool
 from target_liveintent.errors import DeliveryError, StorageError, TooManyRejectedError
@@ -21,6 +21,7 @@ from target_liveintent.reasons import NEVER_TAKEN, REASONS
 from target_liveintent.run.batches import Batches, StateGate
 from target_liveintent.run.counts import ReservedByOther, RunCounts
 from target_liveintent.run.doubts import too_many_rejected
+from target_liveintent.run.kinds import USUAL_RUN, RunKind
 from target_liveintent.settings import Settings
 from target_liveintent.store.ledger import Claim
 
@@ -84,6 +85,7 @@ class RunParts(NamedTuple):
     clock: Clock
     delivery: DeliveryPool
     outcomes: Outcomes
+    kind: RunKind = USUAL_RUN
     write_state: Callable[[str], None] = lambda _: None
     stop_reading: Callable[[], None] = lambda: None  # When the setting `limit` is reached.
     on_progress: Callable[[RunCounts, DeliveryStatus], None] = lambda *_: None
@@ -93,10 +95,11 @@ class Run:
     """One run: records go in, and each gets its outcome."""
 
     def __init__(self, settings: Settings, parts: RunParts) -> None:
-        self.counts = RunCounts(dry_run=settings.dry_run, clock=parts.clock)
+        self.counts = RunCounts(kind=parts.kind, dry_run=settings.dry_run, clock=parts.clock)
+        self._kind = parts.kind
         self.gate = StateGate()
         # A dry run sends nothing, and all events of a canary are read again.
-        self.gate.is_closed = settings.dry_run or settings.limit is not None
+        self.gate.is_closed = settings.dry_run or not parts.kind.writes_state
         self._settings = settings
         self._parts = parts
         self._clock = parts.clock
@@ -123,8 +126,8 @@ class Run:
             elif self._batches.add(stream, result):
                 self.submit(stream)
         elif isinstance(result, Rejection):
-            if stream == DEAD_LETTERS and REASONS[result.reason].is_kept:
-                self.counts.of(stream).not_replayed[result.reason] += 1  # Its letter stays.
+            if result.reason in self._kind.left_in_store:
+                self.counts.of(stream).not_replayed[result.reason] += 1
                 return
             self._reject(stream, result)
             if self._unwritten >= _MOST_UNWRITTEN:
@@ -147,9 +150,8 @@ class Run:
 
     def _reject(self, stream: str, rejection: Rejection) -> None:
         counts = self.counts.of(stream)
-        if rejection.reason == "event_too_old" and stream == DEAD_LETTERS:
-            # The replay had to wait, and no other replay can send it.
-            rejection = msgspec.structs.replace(rejection, reason="expired")
+        if renamed := self._kind.renamed_reasons.get(rejection.reason):
+            rejection = msgspec.structs.replace(rejection, reason=renamed)
         if not REASONS[rejection.reason].letter:
             counts.dropped[rejection.reason] += 1
             self._outcomes.reject(rejection)

@@ -19,6 +19,7 @@ from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import StorageError
 from target_liveintent.reasons import REASONS
+from target_liveintent.run.kinds import kind_of_run
 from target_liveintent.run.run import Run, RunParts
 from target_liveintent.settings import Settings
 from target_liveintent.store.ledger import Claim
@@ -332,8 +333,15 @@ class FakeRun:
         self.delivery = FakeDelivery(self.clock, deliver, size)
         self.outcomes = FakeOutcomes(failing=failing, known=known)
         self.happened = self.outcomes.happened
-        given = RunParts(self.clock, self.delivery, self.outcomes, write_state=self._write_state)
-        self.run = Run(settings(**changes), given._replace(**parts or {}))
+        made = settings(**changes)
+        given = RunParts(
+            self.clock,
+            self.delivery,
+            self.outcomes,
+            kind_of_run(made.limit),
+            write_state=self._write_state,
+        )
+        self.run = Run(made, given._replace(**parts or {}))
 
     def _write_state(self, state: str) -> None:
         self.happened.append("state")

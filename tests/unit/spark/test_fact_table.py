@@ -7,7 +7,7 @@ import pytest
 from write_support import ATTEMPT, facts, make_job, pa
 
 from target_liveintent.errors import StorageError
-from target_liveintent.spark.outcomes import SCHEMA, FactTable
+from target_liveintent.spark.outcomes import OUTCOME_SCHEMA, FactTable
 
 resource = pytest.importorskip("resource", reason="Windows has no limits of a process")
 
@@ -28,7 +28,7 @@ def row(event_id: str, outcome: str = "delivered", **values: Any) -> dict[str, A
 
 
 def rows(*rows: dict[str, Any]) -> Any:
-    return pa.Table.from_pylist([*rows], SCHEMA)
+    return pa.Table.from_pylist([*rows], OUTCOME_SCHEMA)
 
 
 def test_rows(table: FactTable, outcomes: Path) -> None:

@@ -23,8 +23,10 @@ from target_liveintent.errors import AccessDeniedError, AllRefusedError, RunErro
 from target_liveintent.privacy.identity import derive_event_id
 from target_liveintent.run_id import new_run_id
 from target_liveintent.sandbox import Sandbox
+from target_liveintent.spark.options import SparkWrite
 from target_liveintent.spark.outcomes import FactTable
 from target_liveintent.spark.task import LOGGER, Task, configure_logging, deliver
+from target_liveintent.spark.task_outcomes import TaskOutcomes
 from target_liveintent.store.dead_letters import letters_in
 from target_liveintent.store.run_store import (
     TASK,
@@ -231,11 +233,16 @@ def opened(tmp_path: Path) -> Iterator[Callable[[str], RunStore]]:
         yield make
 
 
+def outcomes_of(job: SparkWrite, store: RunStore, clock: FakeClock | None = None) -> TaskOutcomes:
+    """Return what keeps the outcomes of a task."""
+    return TaskOutcomes(job.settings, FactTable(job), ATTEMPT, store, clock or FakeClock())
+
+
 def test_when_rows_are_written(outcomes: Path) -> None:
     """After 1.5 s, or at the end; a run looks once a second, so none waits longer than 3 s."""
     clock, job = FakeClock(), make_job(outcomes)
     with contextlib.closing(DryStore(empty_store(), job.settings, "run-1")) as store:
-        task = Task(job, ATTEMPT, store, clock)
+        task = outcomes_of(job, store, clock)
         for passed, rows in ((1.0, 0), (0.5, 2), (1.4, 2), (0.1, 4)):
             clock.now += passed
             task.deliver([conversion(order(event_id="1"))], [NOW])
@@ -267,7 +274,7 @@ def test_a_delivered_event_has_no_dead_letter_in_the_store(
     for one in events[:3]:
         run.reject(one.rejected("refused_by_api", None, None))
     run.write()
-    task = Task(make_job(None), ATTEMPT, opened(TASK))
+    task = outcomes_of(make_job(None), opened(TASK))
     task.deliver(events[:2], [NOW] * 2)
     task.reject(events[3].rejected("refused_by_api", None, None))
     task.write()
@@ -278,7 +285,7 @@ def test_reservations_end_whatever_fails(
     outcomes: Path, opened: Callable[[str], RunStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also if the rows cannot be written."""
-    task = Task(make_job(outcomes), ATTEMPT, opened(TASK))
+    task = outcomes_of(make_job(outcomes), opened(TASK))
     task.claim({0: [event("1")]})
     task.reject(rejection("2", "no_consent"))
 
