@@ -195,8 +195,8 @@ def python() -> str:
         "target_liveintent.config.SCHEMA": "The JSON schema of all settings.",
         "target_liveintent.reasons.REASONS": "What each reason code means.",
         "target_liveintent.sandbox.Sandbox": Sandbox,
-        "target_liveintent.spark.source.LiveIntentDataSource": "[For Spark](../spark.md).",
-        "target_liveintent.spark.driver.explain": "[Says](../spark.md) what a write would do.",
+        "target_liveintent.spark.LiveIntentDataSource": "[For Spark](../spark.md).",
+        "target_liveintent.spark.explain_rows": "[Says](../spark.md) what a write would do.",
         "target_liveintent.errors.RunError": errors.RunError,
     }
     rows = [

@@ -12,6 +12,7 @@ import pytest
 from typing_extensions import Self
 from write_support import ATTEMPT, OPTIONS, batch, make_job, pa
 
+from target_liveintent import spark
 from target_liveintent.errors import AllRefusedError, ConfigurationError, RunError
 from target_liveintent.run.counts import RunCounts, StreamCounts, add
 from target_liveintent.run.kinds import REPLAY_RUN
@@ -209,3 +210,10 @@ def test_a_frame(capsys: pytest.CaptureFixture[str]) -> None:
     assert not any("ann@" in line for line in lines)
     with pytest.raises(ConfigurationError, match="'stream_name' is required"):
         explain_rows(frame, {**OPTIONS, "stream_name": None})
+
+
+def test_the_public_names_need_no_pyspark() -> None:
+    """The package can be imported, and says what a write would do, where PySpark is not."""
+    assert spark.explain_rows is explain_rows
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        spark.nothing  # noqa: B018 (it is asked for)
