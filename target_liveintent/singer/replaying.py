@@ -55,9 +55,11 @@ def letters_to_replay(
     """Yield the dead letters of the store, or of the file `source`, which imports them first."""
     if source is not None:
         # All are read before one is imported: of a file that cannot be read, nothing is.
-        letters = {one.key: one for one in (imported(r, settings) for r in letters_of(source))}
+        imports = [imported(record, settings) for record in letters_of(source)]
+        letters = {letter.key: letter for letter in imports}
         store.import_letters(letters.values())
-        yield from ((key, dict(one.record)) for key, one in letters.items())
+        for key, letter in letters.items():
+            yield key, dict(letter.record)
         return
     # (A letter that is rejected again may get a key behind this one.)
     for key, text in letters_in(store.database, store.number):
@@ -66,11 +68,11 @@ def letters_to_replay(
 
 def letters_of(source: IO[str]) -> list[dict[str, Any]]:
     """Return the dead letters of a Singer stream; raises an error if it has anything else."""
-    found: list[dict[str, Any]] = []
+    letters: list[dict[str, Any]] = []
     reader = MessageReader(lambda: None)
-    reader.select_columns(DEAD_LETTERS, None, found.append)
+    reader.select_columns(DEAD_LETTERS, None, letters.append)
     reader.process_lines(source, {"SCHEMA": _check_stream})
-    return found
+    return letters
 
 
 def _check_stream(message: Message) -> None:

@@ -19,6 +19,7 @@ from faulty_server import FaultyServer, Reply, in_turn
 from unit_support import NOW, SETTINGS, conversion, order, sha256
 from write_support import ATTEMPT, COLUMNS, batch, facts, make_job, pa, pq
 
+from target_liveintent.conversions.event_model import Rejection
 from target_liveintent.errors import AccessDeniedError, AllRefusedError, RunError, StorageError
 from target_liveintent.privacy.identity import derive_event_id
 from target_liveintent.run_id import new_run_id
@@ -253,6 +254,16 @@ def test_when_rows_are_written(outcomes: Path) -> None:
     assert len(facts(outcomes)) == 5
 
 
+def test_a_row_without_a_usable_pixel_has_none(outcomes: Path) -> None:
+    """The table has null there, and not the 0 of the store's key."""
+    job = make_job(outcomes)
+    with contextlib.closing(DryStore(empty_store(), job.settings, "run-1")) as store:
+        task = outcomes_of(job, store)
+        task.reject(Rejection("orders", "1", "mapping_failed", None, {}, keys={"id": 1}))
+        task.release()
+    assert [row["pixel"] for row in facts(outcomes)] == [None]
+
+
 def test_tasks_that_share_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each one's pace knows how many they are, so that together they find the limit of the API."""
     given: list[Any] = []
@@ -318,6 +329,16 @@ def test_the_next_attempt(outcomes: Path) -> None:
         counts = deliver(job, ATTEMPT, [batch(100, 400)]).total
         assert (counts.delivered, counts.dropped) == (150, {"already_sent": 250})
     assert len(server.delivered) == len(server.accepted) == len(facts(outcomes)) == 500
+
+
+def test_the_next_attempt_sends_an_event_for_another_pixel(
+    sandbox: Sandbox, outcomes: Path
+) -> None:
+    """An event with the same ID was sent for one pixel only."""
+    deliver(make_job(outcomes, api_url=sandbox.url), ATTEMPT, [batch(0, 2)])
+    others = make_job(outcomes, api_url=sandbox.url, pixel_id="777")
+    counts = deliver(others, ATTEMPT._replace(run_id="run-2"), [batch(0, 3)]).total
+    assert (counts.delivered, counts.dropped) == (3, {})
 
 
 def test_a_replay(sandbox: Sandbox, outcomes: Path) -> None:
