@@ -28,7 +28,7 @@ from target_liveintent.config import settings_of
 from target_liveintent.run_id import new_run_id
 from target_liveintent.settings import Settings
 from target_liveintent.store.ledger import HASH_BYTES, TIME_BYTES
-from target_liveintent.store.run_store import open_database, open_store
+from target_liveintent.store.opening import open_database, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

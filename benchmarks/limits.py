@@ -12,6 +12,7 @@ from which docs/performance.md is generated.
 from __future__ import annotations
 
 import argparse
+import itertools
 import signal
 import subprocess
 import sys
@@ -279,31 +280,40 @@ def main() -> int:
     return 0
 
 
-def _measure_all(
-    names: Sequence[str], versions: Mapping[str, Path], runs: int, logs: Path | None
-) -> None:
+def _emptied(names: Sequence[str], versions: Mapping[str, Path]) -> Any:
+    """Return the results of before, without those of the cases and versions to measure."""
     measured = load()
     measured.machine = results.this_machine()
     if before := versions.get("before"):
         command = ["git", "-C", str(before), "rev-parse", "--short", "HEAD"]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         measured.before = done.stdout.strip()
-    version_of = {code: version for version, code in versions.items()}
     for name in names:
         pair = measured.cases.setdefault(name, Pair())
         for version in versions:
             setattr(pair, version, [])
+    return measured
+
+
+def _trials(
+    source: Bench, names: Sequence[str], versions: Mapping[str, Path], runs: int
+) -> list[Trial]:
+    each = itertools.product(range(runs), names, versions.values())
+    return [Trial(name, CASES[name], code, source) for _, name, code in each]
+
+
+def _measure_all(
+    names: Sequence[str], versions: Mapping[str, Path], runs: int, logs: Path | None
+) -> None:
+    measured = _emptied(names, versions)
+    version_of = {code: version for version, code in versions.items()}
+    # The longest first, so that none of them runs alone at the end.
+    ordered = sorted(names, key=lambda name: -CASES[name].ideal)
     with tempfile.TemporaryDirectory(prefix="target-liveintent-benchmark-") as folder:
         source = Bench(Path(folder))
         for is_busy in (False, True):
-            trials = [
-                Trial(name, CASES[name], code, source)
-                for _ in range(runs)
-                # The longest first, so that none of them runs alone at the end.
-                for name in sorted(names, key=lambda name: -CASES[name].ideal)
-                for code in versions.values()
-                if CASES[name].is_busy == is_busy
-            ]
+            chosen = [name for name in ordered if CASES[name].is_busy == is_busy]
+            trials = _trials(source, chosen, versions, runs)
             for trial, outcome in measure(trials, 1 if is_busy else _AT_ONCE):
                 version = version_of[trial.code]
                 show_progress(f"{trial.name}, {version}: {outcome}")

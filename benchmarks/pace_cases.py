@@ -196,6 +196,16 @@ def shared(burst: int, seeds: range = MANY_SEEDS) -> Iterator[Figure]:
     yield Figure(case, "longest silence of any, s", silences, None if burst > 1 else 120)
 
 
+def _divided_clients(seed: random.Random, batches: list[int]) -> list[Client]:
+    """Return a client for each task, which has so many batches."""
+    tasks = len(batches)
+    paces = [Pace(CEILING // tasks, tasks=tasks, jitter=seed.random) for _ in batches]
+    return [
+        Client(pace, count, seed.uniform(0, 0.2))
+        for pace, count in zip(paces, batches, strict=True)
+    ]
+
+
 def divided(burst: int, seeds: range = SEEDS) -> Iterator[Figure]:
     """Simulate eight tasks of Spark that send 30,000 rows through a token bucket of 10 a second.
 
@@ -207,11 +217,7 @@ def divided(burst: int, seeds: range = SEEDS) -> Iterator[Figure]:
     batches = [-(-rows // tasks // 100)] * tasks
     times, refused, silences = [], [], []
     for seed in map(random.Random, seeds):
-        paces = [Pace(CEILING // tasks, tasks=tasks, jitter=seed.random) for _ in batches]
-        clients = [
-            Client(pace, count, seed.uniform(0, 0.2))
-            for pace, count in zip(paces, batches, strict=True)
-        ]
+        clients = _divided_clients(seed, batches)
         simulate(Bucket(seed, [(0, rate)], burst), clients)
         ends = [client.begins_at + client.seconds for client in clients]
         times.append(max(ends) / (sum(batches) / rate))
@@ -221,8 +227,9 @@ def divided(burst: int, seeds: range = SEEDS) -> Iterator[Figure]:
             max(one.longest_silence(end) for one, end in zip(clients, ends, strict=True))
         )
     case = f"{tasks} tasks, {rate} a second in bursts of {burst}"
-    yield Figure(case, "time / ideal", times, 6 if burst == 1 else 2.5)
-    yield Figure(case, "refused, %", refused, 40 if burst > 1 else 45)
+    longest, most_refused = (6, 45) if burst == 1 else (2.5, 40)
+    yield Figure(case, "time / ideal", times, longest)
+    yield Figure(case, "refused, %", refused, most_refused)
     yield Figure(case, "longest silence of any, s", silences, 60)
 
 

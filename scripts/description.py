@@ -29,17 +29,18 @@ def complaints(description: str, repository: str, version: str) -> Iterator[str]
     if len(links) < len(re.findall(r"\]\(", description)):
         yield f"Of the links, only {len(links)} are rendered"
     for link in links:
-        place = own.fullmatch(link)
-        if place is None:
-            # The index links each heading to itself.
-            if not link.startswith("https://") and f'id="{link.removeprefix("#")}"' not in rendered:
-                yield f"Neither an absolute link nor a heading: {link}"
-            continue
-        path = ROOT / place[1]
-        if not path.exists():
-            yield f"There is no such file: {link}"
-        elif place[2] and place[2] not in _anchors(path):
-            yield f"There is no such heading: {link}"
+        if place := own.fullmatch(link):
+            yield from _wrong_places(link, ROOT / place[1], place[2])
+        # The index links each heading to itself.
+        elif not link.startswith("https://") and f'id="{link.removeprefix("#")}"' not in rendered:
+            yield f"Neither an absolute link nor a heading: {link}"
+
+
+def _wrong_places(link: str, path: Path, heading: str) -> Iterator[str]:
+    if not path.exists():
+        yield f"There is no such file: {link}"
+    elif heading and heading not in _anchors(path):
+        yield f"There is no such heading: {link}"
 
 
 def _anchors(page: Path) -> set[str]:

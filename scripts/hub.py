@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from target_liveintent.config import SCHEMA
+from target_liveintent.config import SETTINGS_SCHEMA
 from target_liveintent.target import TargetLiveIntent
 
 ROOT = Path(__file__).parents[1]
@@ -89,8 +89,11 @@ _COMMANDS = {
 
 def definition(pip_url: str = PIP_URL) -> dict[str, Any]:
     """Return the target in the form in which Meltano Hub defines a loader."""
-    groups = [[*SCHEMA["required"], "auth_token"], [*SCHEMA["required"], "auth_token_path"]]
-    settings = [_setting(name, schema) for name, schema in SCHEMA["properties"].items()]
+    groups = [
+        [*SETTINGS_SCHEMA["required"], "auth_token"],
+        [*SETTINGS_SCHEMA["required"], "auth_token_path"],
+    ]
+    settings = [_setting(name, schema) for name, schema in SETTINGS_SCHEMA["properties"].items()]
     return {
         "name": NAME,
         "variant": MAINTAINER,
@@ -125,20 +128,30 @@ def _python_versions() -> list[str]:
 
 
 def _setting(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    words = name.split("_")
-    label = " ".join(w.upper() if w in _ACRONYMS else w.capitalize() for w in words)
     kind = "options" if "enum" in schema else next(k for k in schema["type"] if k != "null")
-    setting = {"name": name, "label": label, "kind": kind, "description": schema["description"]}
+    setting = {
+        "name": name,
+        "label": _label(name),
+        "kind": kind,
+        "description": schema["description"],
+    }
     if "default" in schema:
         setting["value"] = schema["default"]
     if kind == "options":
-        values = [value for value in schema["enum"] if value is not None]
-        setting["options"] = [
-            {"label": value.replace("_", " ").title(), "value": value} for value in values
-        ]
+        values = filter(None, schema["enum"])
+        setting["options"] = [{"label": _title(value), "value": value} for value in values]
     if schema.get("secret") or any(word in name for word in _LOOKS_SECRET):
         setting["sensitive"] = bool(schema.get("secret"))
     return setting
+
+
+def _title(value: str) -> str:
+    return value.replace("_", " ").title()
+
+
+def _label(name: str) -> str:
+    words = name.split("_")
+    return " ".join(word.upper() if word in _ACRONYMS else word.capitalize() for word in words)
 
 
 def lock(pip_url: str = PIP_URL) -> dict[str, Any]:

@@ -32,6 +32,7 @@ import sys
 import threading
 import time
 from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -123,7 +124,7 @@ class Copy:
         """Run tests, and return pytest's exit code, or None if they took too long."""
         path = os.pathsep.join([str(self.folder), str(self.folder / "scripts")])
         options = ("-p", "reached", "-p", "no:cacheprovider", "--snapshot-warn-unused")
-        command = [sys.executable, "-m", "pytest", "-q", *options]
+        command = [sys.executable, "-m", "pytest", "-q", "--timeout=0", *options]
         with self.output.open("wb") as output:
             process = subprocess.Popen(
                 [*command, "--hypothesis-seed=7", *arguments],
@@ -238,12 +239,7 @@ def attempt(mutant: Mutant, copy: Copy, reached: Reached, patience: int) -> dict
     began = time.monotonic()
     copy.write(mutant.path, mutant.apply(source))
     for tests in stages:
-        limits = {test: 10 + 10 * reached.seconds[test] for test in tests}
-        chosen = copy.folder / "chosen.json"
-        chosen.write_text(json.dumps(limits), encoding="utf-8")
-        files = sorted({test.partition("::")[0] for test in tests})
-        limit = patience * (90 + 3 * sum(reached.seconds[test] for test in tests))
-        code = copy.test("-x", "--tb=no", *files, limit=limit, REACHED_CHOSEN=str(chosen))
+        code = _test(copy, {test: reached.seconds[test] for test in tests}, patience)
         result["tests"] += len(tests)
         if code not in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
             outcome = {None: "unfinished", -signal.SIGALRM: "hung"}.get(code, "killed")
@@ -258,7 +254,18 @@ def attempt(mutant: Mutant, copy: Copy, reached: Reached, patience: int) -> dict
     return result
 
 
-def main() -> None:
+def _test(copy: Copy, seconds: Mapping[str, float], patience: int) -> int | None:
+    """Run tests, which usually take so many seconds; return the exit code, or None."""
+    limits = {test: 10 + 10 * usual for test, usual in seconds.items()}
+    chosen = copy.folder / "chosen.json"
+    chosen.write_text(json.dumps(limits), encoding="utf-8")
+    files = sorted({test.partition("::")[0] for test in seconds})
+    limit = patience * (90 + 3 * sum(seconds.values()))
+    return copy.test("-x", "--tb=no", *files, limit=limit, REACHED_CHOSEN=str(chosen))
+
+
+def _options() -> argparse.Namespace:
+    """Return the options of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -277,17 +284,33 @@ def main() -> None:
         "--at-least", type=int, default=0, metavar="PERCENT", help="fail if fewer are detected"
     )
     parser.add_argument("--processes", type=int, default=2, help="mutants tried at the same time")
-    options = parser.parse_args()
-    work = ROOT / ".mutants" / ("-".join(options.rooms).replace("/", "-") or "all")
-    options.results = options.results or work / "results.json"
+    return parser.parse_args()
+
+
+def _chosen(options: argparse.Namespace) -> list[Mutant]:
+    """Return the mutants to try."""
     chosen = sample(options.rooms, options.sample, options.seed)
-    if options.missed_by:
-        earlier = json.loads(options.missed_by.read_text())
-        missed = {name for name, result in earlier.items() if result["outcome"] not in DETECTED}
-        chosen = [mutant for mutant in chosen if mutant.name in missed]
+    if not options.missed_by:
+        return chosen
+    earlier = json.loads(options.missed_by.read_text())
+    missed = {name for name, result in earlier.items() if result["outcome"] not in DETECTED}
+    return [mutant for mutant in chosen if mutant.name in missed]
+
+
+def _earlier(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the results to go on from."""
     results = json.loads(options.results.read_text()) if options.results.exists() else {}
     if options.again:
-        results = {name: r for name, r in results.items() if r["outcome"] in DETECTED}
+        return {name: r for name, r in results.items() if r["outcome"] in DETECTED}
+    return dict(results)
+
+
+def main() -> None:
+    options = _options()
+    work = ROOT / ".mutants" / ("-".join(options.rooms).replace("/", "-") or "all")
+    options.results = options.results or work / "results.json"
+    chosen = _chosen(options)
+    results = _earlier(options)
     began = time.monotonic()
     copies: queue.Queue[Copy] = queue.Queue()
     for number in range(options.processes):
@@ -312,14 +335,20 @@ def main() -> None:
         list(pool.map(run, missing, itertools.repeat(1)))
         again = [m for m in chosen if results[m.name]["outcome"] in {"survived", "unfinished"}]
         list(pool.map(run, again, itertools.repeat(PATIENCE)))
-    for mutant in chosen:
-        if (result := results[mutant.name])["outcome"] not in DETECTED:
-            print("", result["outcome"], *result["diff"], sep="\n")
-    outcomes = Counter(results[mutant.name]["outcome"] for mutant in chosen)
-    detected = sum(outcomes[outcome] for outcome in DETECTED)
-    print(f"\n{detected} of {len(chosen)} detected: {dict(outcomes)}")
+    detected = _show([results[mutant.name] for mutant in chosen])
     print(f"{time.monotonic() - began:.0f} s; written to {options.results}")
     sys.exit(100 * detected < options.at_least * len(chosen))
+
+
+def _show(results: Sequence[Mapping[str, Any]]) -> int:
+    """Print what was not detected; return how many were detected."""
+    for result in results:
+        if result["outcome"] not in DETECTED:
+            print("", result["outcome"], *result["diff"], sep="\n")
+    outcomes = Counter(result["outcome"] for result in results)
+    detected = sum(outcomes[outcome] for outcome in DETECTED)
+    print(f"\n{detected} of {len(results)} detected: {dict(outcomes)}")
+    return detected
 
 
 if __name__ == "__main__":

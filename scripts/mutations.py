@@ -7,7 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 TURNED: dict[type[ast.AST], ast.AST] = {
     ast.Eq: ast.NotEq(), ast.NotEq: ast.Eq(), ast.Lt: ast.GtE(), ast.GtE: ast.Lt(),
@@ -51,17 +51,20 @@ Change = tuple[str, ast.AST, str]
 
 def _operators(node: ast.AST) -> Iterator[Change]:
     if isinstance(node, ast.Compare):
-        for kind, table in (("comparison turned", TURNED), ("boundary moved", MOVED)):
-            for n, operator in enumerate(node.ops):
-                if other := table.get(type(operator)):
-                    ops = [*node.ops[:n], other, *node.ops[n + 1 :]]
-                    changed = ast.Compare(node.left, ops, node.comparators)  # type: ignore[arg-type]
-                    yield kind, node, f"({ast.unparse(changed)})"
+        yield from _compared(node, "comparison turned", TURNED)
+        yield from _compared(node, "boundary moved", MOVED)
     elif isinstance(node, ast.BoolOp):
         turned = ast.BoolOp(TURNED[type(node.op)], node.values)  # type: ignore[arg-type]
         yield "operator turned", node, f"({ast.unparse(turned)})"
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
         yield "negation removed", node, f"({ast.unparse(node.operand)})"
+
+
+def _compared(node: ast.Compare, kind: str, table: Mapping[Any, Any]) -> Iterator[Change]:
+    for n, operator in enumerate(node.ops):
+        if other := table.get(type(operator)):
+            ops = [*node.ops[:n], other, *node.ops[n + 1 :]]
+            yield kind, node, f"({ast.unparse(ast.Compare(node.left, ops, node.comparators))})"
 
 
 def _is_number(node: ast.AST) -> bool:
@@ -116,24 +119,37 @@ def _constants(node: ast.AST) -> Iterator[Change]:
 KINDS = (_operators, _arithmetic, _conditions, _statements, _constants)
 
 
+def _stays(node: ast.AST) -> bool:
+    """Return whether a node is not changed."""
+    match node:
+        case ast.Expr(value=ast.Constant()):  # a docstring
+            return True
+        case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+            return True
+        case ast.Assign(targets=[ast.Name(id="__all__"), *_]):
+            return True
+        # Python before 3.12 does not know where the parts of an f-string are.
+        case ast.JoinedStr() | ast.Import() | ast.ImportFrom():
+            return True
+    return False
+
+
 def walk(node: ast.AST, *, in_function: bool = False) -> Iterator[tuple[ast.AST, bool]]:
     """Yield the nodes that can be changed, each with whether it is in a function."""
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-        return  # a docstring
-    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+    if _stays(node):
         return
-    if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
-        return
-    if isinstance(node, (ast.JoinedStr, ast.Import, ast.ImportFrom)):
-        return  # Python before 3.12 does not know where the parts of an f-string are
     yield node, in_function
+    is_function = isinstance(node, Functions)
+    for field, child in _children(node):
+        yield from walk(child, in_function=in_function or (is_function and field == "body"))
+
+
+def _children(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
+    """Yield the nodes in a node that can be changed, each with the field in which it is."""
     for field, value in ast.iter_fields(node):
-        if field in {"annotation", "returns", "decorator_list"}:
-            continue
-        inside = in_function or (isinstance(node, Functions) and field == "body")
-        for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, ast.AST):
-                yield from walk(child, in_function=inside)
+        if field not in {"annotation", "returns", "decorator_list"}:
+            children = value if isinstance(value, list) else [value]
+            yield from ((field, child) for child in children if isinstance(child, ast.AST))
 
 
 def mutants_of(path: str, source: bytes) -> Iterator[Mutant]:

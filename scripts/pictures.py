@@ -18,12 +18,13 @@ import yaml
 from browser_support import launch, opened
 
 from target_liveintent.config import settings_of
-from target_liveintent.reporting.history import FORMAT, RunRecord, history_of
+from target_liveintent.reporting.history import FORMAT, Ending, RunRecord, history_of
 from target_liveintent.reporting.overview import overview_of
 from target_liveintent.reporting.page import write_page
-from target_liveintent.reporting.rules import judge
+from target_liveintent.reporting.rules import unusual_in
 from target_liveintent.run.amounts import Amount
-from target_liveintent.run.counts import FIELDS, StreamCounts
+from target_liveintent.run.counts import StreamCounts
+from target_liveintent.run.coverage import COVERAGE_FIELDS, Timing
 from target_liveintent.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -86,9 +87,9 @@ def shop_runs() -> list[RunRecord]:
         bad = round(sent * 0.4) if hour < BAD_HOURS else int(chance.random() < GUESTS)
         hashes, dollars = round(sent * chance.uniform(0.9, 0.97)), sent // 4
         counts = StreamCounts(read=sent + bad, delivered=sent)
-        counts.within_an_hour, counts.within_a_day, counts.within_two_days = sent - 1, sent, sent
+        counts.timing = Timing(sent - 1, sent, sent)
         counts.rejected["invalid_source" if hour < BAD_HOURS else "no_identity"] = bad
-        counts.coverage["web"] = dict.fromkeys(("events", *FIELDS), sent) | {
+        counts.coverage["web"] = dict.fromkeys(("events", *COVERAGE_FIELDS), sent) | {
             **dict.fromkeys(("md5", "sha2", "both"), hashes),
             "decision_id": round(sent * chance.uniform(0.3, 0.4)),
         }
@@ -104,7 +105,7 @@ def shop_runs() -> list[RunRecord]:
                 ended_at=ended_at,
                 day=ended_at.date(),
                 kind="usual",
-                ending="done",
+                ending=Ending(),
                 version="target-liveintent 0.1.0",
                 requests=1,
                 streams={"orders": counts},
@@ -120,9 +121,11 @@ def write_report(path: Path) -> None:
     runs = shop_runs()
     for number in range(-BAD_HOURS, 0):
         before = history_of(runs[:number], NOW.date())
-        runs[number].unusual = judge(before, runs[number], dt.timezone.utc) or []
+        runs[number].unusual = unusual_in(before, runs[number], dt.timezone.utc) or []
     history = history_of(runs, NOW.date())
-    write_page(overview_of(history, settings_of(given), NOW.timestamp()), str(path))
+    settings = settings_of(given)
+    now = NOW.astimezone(dt.timezone.utc)
+    write_page(overview_of(history, settings.account, settings.pixel_id, now), str(path))
 
 
 def take_screenshots(browser: Browser, name: str, url: str, folder: Path) -> None:

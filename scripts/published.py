@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 import yaml
 
-from target_liveintent.config import SCHEMA
+from target_liveintent.config import SETTINGS_SCHEMA
+from target_liveintent.explain.proposal_text import SCHEMA_URL
 from target_liveintent.mapping.map_checks import _EXPRESSION, _OPTIONS, _Null
-from target_liveintent.mapping.proposals import SCHEMA_URL
 
 _ROOT = Path(__file__).parents[1]
 _DOCS = _ROOT / "docs"
@@ -55,16 +55,16 @@ def settings_schema() -> dict[str, Any]:
     }
     nothing = msgspec.json.schema(_Null)
     maps = {
-        **SCHEMA["properties"]["stream_maps"],
+        **SETTINGS_SCHEMA["properties"]["stream_maps"],
         "properties": {
             "__else__": {**nothing, "description": "Streams without a map are not sent."}
         },
         "propertyNames": {"pattern": "^(?!__)|^__else__$"},
         "additionalProperties": {"anyOf": [stream, nothing]},
     }
-    properties = {name: _or_null(rules) for name, rules in SCHEMA["properties"].items()}
+    properties = {name: _or_null(rules) for name, rules in SETTINGS_SCHEMA["properties"].items()}
     return {
-        "$schema": SCHEMA["$schema"],
+        "$schema": SETTINGS_SCHEMA["$schema"],
         "$id": SCHEMA_URL,
         "title": "Settings of target-liveintent",
         "type": "object",
@@ -84,11 +84,12 @@ def llms() -> str:
     url = f"{site['extra']['repository'].replace('github.com', 'raw.githubusercontent.com')}/main"
     lines = [f"# {site['site_name']}", "", f"> {site['site_description']}"]
     groups: dict[str, list[tuple[str, str]]] = {}
-    for entry in site["nav"]:
-        for name, there in entry.items():
-            pages = [*there] if isinstance(there, list) else [entry]
-            group = name if isinstance(there, list) else "About"
-            groups.setdefault(group, []).extend(pair for page in pages for pair in page.items())
+    for entry in site["nav"]:  # Each is a page, or a group of pages, with one name.
+        ((name, content),) = entry.items()
+        if isinstance(content, list):
+            groups.setdefault(name, []).extend(next(iter(page.items())) for page in content)
+        else:
+            groups.setdefault("About", []).append((name, content))
     for group, pages in groups.items():
         lines += ["", f"## {group}", ""]
         lines += [f"- [{name}]({url}/docs/{path}): {_first_sentence(path)}" for name, path in pages]

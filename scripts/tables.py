@@ -12,6 +12,8 @@ import click
 
 from target_liveintent import config, errors
 from target_liveintent.cli import main
+from target_liveintent.delivery.api import MEANINGS, REPEATED, Verdict
+from target_liveintent.delivery.outcome_table import OUTCOME_TABLE, Faults, Row
 from target_liveintent.mapping import presets as preset_maps
 from target_liveintent.mapping.functions import FUNCTIONS
 from target_liveintent.mapping.presets import PRESETS
@@ -87,7 +89,7 @@ def functions() -> str:
 
 def delivered() -> str:
     """Return a table of the columns of the delivered events."""
-    meanings = {name: meaning for name, (_, meaning) in delivered_rows.COLUMNS.items()}
+    meanings = {name: meaning for name, (_, meaning) in delivered_rows.DELIVERED_COLUMNS.items()}
     return _table(("column", ""), _meanings(meanings))
 
 
@@ -111,6 +113,32 @@ def reasons() -> str:
         ("reason", "what happened, and what to do", "towards the limit¹", "in a replay²"),
         rows,
     )
+
+
+def answers() -> str:
+    """Return a table of what each answer of the API means."""
+    rows = [(meaning.answer, meaning.words) for meaning in MEANINGS.values()]
+    return _table(("answer", "what it means"), rows)
+
+
+def outcomes() -> str:
+    """Return a table of what becomes of the events of a request."""
+    return _table(
+        ("answer", "part", "faults of the part", "what becomes of the part"),
+        [_outcome(row) for row in OUTCOME_TABLE],
+    )
+
+
+def _outcome(row: Row) -> tuple[str, ...]:
+    if REPEATED.issuperset(row.verdicts):
+        answers = "a fault"
+        faults = "; or ".join(faults.value for faults in Faults if faults in row.faults)
+    else:
+        answers = "; or ".join(
+            MEANINGS[verdict].answer for verdict in Verdict if verdict in row.verdicts
+        )
+        faults = ""
+    return answers, row.parts.words, faults, row.action.words
 
 
 def options() -> str:
@@ -189,15 +217,15 @@ def _summary(thing: Any) -> str:
 def python() -> str:
     """Return a table of the names that other programs may use."""
     names = {
-        "target_liveintent.target.TargetLiveIntent": TargetLiveIntent,
-        "target_liveintent.config.problems": config.problems,
-        "target_liveintent.config.settings_of": config.settings_of,
-        "target_liveintent.config.SCHEMA": "The JSON schema of all settings.",
-        "target_liveintent.reasons.REASONS": "What each reason code means.",
-        "target_liveintent.sandbox.Sandbox": Sandbox,
+        "target_liveintent.TargetLiveIntent": TargetLiveIntent,
+        "target_liveintent.problems": config.problems,
+        "target_liveintent.settings_of": config.settings_of,
+        "target_liveintent.SETTINGS_SCHEMA": "The JSON schema of all settings.",
+        "target_liveintent.REASONS": "What each reason code means.",
+        "target_liveintent.Sandbox": Sandbox,
         "target_liveintent.spark.LiveIntentDataSource": "[For Spark](../spark.md).",
         "target_liveintent.spark.explain_rows": "[Says](../spark.md) what a write would do.",
-        "target_liveintent.errors.RunError": errors.RunError,
+        "target_liveintent.RunError": errors.RunError,
     }
     rows = [
         (f"`{name}`", thing if isinstance(thing, str) else _summary(thing))

@@ -16,6 +16,7 @@ from singer_sdk._logging import _setup_console_logging
 from singer_sdk.plugin_base import _plugin_log_level
 
 from target_liveintent import __version__, config
+from target_liveintent.config_files import read_config
 from target_liveintent.delivery.client import read_token
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.mapping.presets import PRESETS, preset_text
@@ -29,10 +30,10 @@ from target_liveintent.run.amounts import counted
 from target_liveintent.run.replay import ReplayChoice
 from target_liveintent.run_id import new_run_id, run_named
 from target_liveintent.settings import Settings
-from target_liveintent.singer.failures import log_unhandled, readable_failures
+from target_liveintent.singer.exit_codes import log_unhandled, readable_failures
 from target_liveintent.store import dead_letters, delivered
 from target_liveintent.store.database import Database
-from target_liveintent.store.run_store import open_database, open_for_reading
+from target_liveintent.store.opening import open_database, open_for_reading
 from target_liveintent.system import use_utf8
 from target_liveintent.target import TargetLiveIntent
 
@@ -81,7 +82,7 @@ def _read_files(
     merged = dict(ctx.obj or {})
     for path in paths:
         if path != "ENV":
-            merged |= config.read_config(path)
+            merged |= read_config(path)
     ctx.obj = merged
     return merged
 
@@ -99,21 +100,23 @@ _with_config = click.option(
 )
 
 
-def _given(files: Mapping[str, Any]) -> dict[str, Any]:
+def _given(files: Mapping[str, Any]) -> config.Given:
     """Return the settings that a run would have, without a check."""
     given = _with_environment(files)
     with contextlib.suppress(ConfigurationError):  # The file need not exist here.
-        read_token(str(given.get("auth_token_path", "")))  # Nothing is logged of it from now on.
-    return {name: value for name, value in given.items() if value is not None}
+        # Nothing is logged of it from now on.
+        read_token(str(given.values.get("auth_token_path", "")))
+    values = {name: value for name, value in given.values.items() if value is not None}
+    return given._replace(values=values)
 
 
-def _with_environment(files: Mapping[str, Any]) -> dict[str, Any]:
+def _with_environment(files: Mapping[str, Any]) -> config.Given:
     """Return the settings of files and environment; nothing is logged of their token from now on.
 
     The file of a token is not read, because it may be a pipe, which can be read only once.
     """
     given = config.with_environment(files, os.environ)
-    hide_token(str(given.get("auth_token", "")))
+    hide_token(str(given.values.get("auth_token", "")))
     return given
 
 
@@ -126,7 +129,8 @@ def _opened(
     It needs no token, and no file of a run but those that are among its options.
     """
     needless = {**_NO_TOKEN, "metrics_path": None, "report_path": None}
-    settings = config.settings_of(_given(files) | needless | options)
+    given = _given(files)
+    settings = config.settings_of(given.values | needless | options, given.unknown_variables)
     database = open_for_reading(settings)
     if to_change and not database.is_new:
         database.close()
@@ -139,8 +143,9 @@ def _overview(settings: Settings, database: Database, max_age: dt.timedelta | No
     """Return the overview of the history in the store."""
     from target_liveintent.reporting.overview import overview_of  # noqa: PLC0415 (not for a run)
 
-    now = time.time()
-    return overview_of(read_history(database, settings, now), settings, now, max_age)
+    now = dt.datetime.fromtimestamp(time.time(), settings.events.zone)
+    history = read_history(database, settings, now.timestamp())
+    return overview_of(history, settings.account, settings.pixel_id, now, max_age)
 
 
 def _show(style: str, found: Any, lines: Callable[[Any], Iterable[str]]) -> None:
@@ -217,8 +222,10 @@ def _run(
     _LOGGER.info("%s, run %s", _NAMED, run_id)
     with readable_failures(_LOGGER, run_named(run_id)):
         given = _with_environment(files)
-        given |= {name: value for name, value in options.items() if value}
-        TargetLiveIntent(config=given, run_id=run_id, **how).process(source)
+        values = given.values | {name: value for name, value in options.items() if value}
+        TargetLiveIntent(
+            config=values, unknown_variables=given.unknown_variables, run_id=run_id, **how
+        ).process(source)
 
 
 def _command(name: str, example: str) -> Callable[[Callable[..., Any]], click.Command]:
@@ -261,13 +268,20 @@ def print_preset(files: dict[str, Any], name: str | None) -> None:  # noqa: ARG0
     "new_config",
     help="Propose a configuration for the input, and write it to the new FILE, without --config.",
 )
+@click.option(
+    "--show-code",
+    is_flag=True,
+    help="Also show the Python code that a run generates for the usual records of each stream.",
+)
 @_with_format("text", "json")
-def print_explanation(
+def print_explanation(  # noqa: PLR0913 (an argument for each option)
     files: dict[str, Any],
     source: IO[str],
     expected: str | None,
     new_config: str | None,
     style: str,
+    *,
+    show_code: bool,
 ) -> None:
     """Show how each stream of an input would become events, or why a stream cannot.
 
@@ -281,9 +295,10 @@ def print_explanation(
         print_lines(explaining.write_config(source, new_config))
         return
     given = _given(files)
-    settings = config.settings_of({**_NO_ACCOUNT, **given, **_NO_TOKEN})
-    explained = explaining.explain(source, settings, expected)
-    explained.notes[:0] = config.warnings_of(given)
+    values = {**_NO_ACCOUNT, **given.values, **_NO_TOKEN}
+    settings = config.settings_of(values, given.unknown_variables)
+    explained = explaining.explain_input(source, settings, expected, show_code=show_code)
+    explained.notes[:0] = config.setting_warnings(*given)
     _show(style, explained, partial(lines_of, "explain/explanation.txt"))
     if not explained.is_good:
         sys.exit(1)
@@ -311,13 +326,15 @@ def print_dead_letters(files: dict[str, Any], style: str, reasons: tuple[str, ..
     with _opened(files, to_change=bool(reasons)) as (settings, database):
         if reasons:
             for reason in dict.fromkeys(reasons):
-                count = dead_letters.delete_letters(database, settings, reason)
+                count = dead_letters.delete_letters(
+                    database, settings.account, settings.pixel_id, reason
+                )
                 print_lines([f"{reason}: deleted {counted(count, 'dead letter')}"])
         elif style == "singer":
             records = (text for _, text in dead_letters.letters_in(database))
-            print_json_lines(dead_letters.as_messages(records))
+            print_json_lines(dead_letters.letter_messages(records))
         else:
-            notes = [*config.warnings_of(_given(files))]
+            notes = [*config.setting_warnings(*_given(files))]
             found = look_at(database, settings, ReplayChoice(), notes)
             _show(style, found, partial(lines_of, "reporting/templates/dead_letters.txt"))
 
@@ -367,7 +384,7 @@ def print_delivered(files: dict[str, Any], style: str, since: dt.datetime | None
         if style == "csv":
             print_lines(delivered.as_csv(rows))
         else:
-            print_json_lines(delivered.as_messages(rows))
+            print_json_lines(delivered.delivered_messages(rows))
 
 
 @_command("forget", "--config liveintent.yml forget < addresses.txt")
@@ -435,7 +452,7 @@ def print_report(files: dict[str, Any], path: str | None, style: str | None) -> 
     """
     from target_liveintent.reporting import page  # noqa: PLC0415 (a run does not need it)
 
-    place = path or _given(files).get("report_path")
+    place = path or _given(files).values.get("report_path")
     style = style or ("html" if place else "text")
     if (path and style != "html") or (style == "html" and place is None):
         msg = "html needs a PATH, or report_path; text and json are printed, and take no PATH"
@@ -443,7 +460,7 @@ def print_report(files: dict[str, Any], path: str | None, style: str | None) -> 
     with _opened(files, report_path=place if style == "html" else None) as (settings, database):
         overview = _overview(settings, database)
     if style != "html":
-        _show(style, overview, page.as_lines)
+        _show(style, page.as_json(overview) if style == "json" else overview, page.as_lines)
         return
     try:
         page.write_page(overview, str(settings.report_path))

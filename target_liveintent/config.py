@@ -1,4 +1,4 @@
-"""The settings: their JSON schema, how they are loaded, and the checks before a run reads input.
+"""The settings: their JSON schema, the environment, and the checks before a run reads input.
 
 The schema, and what people read about the settings, are generated from `Settings`. Each problem is
 one line that names the setting and what it must be, and never the value that was given: it may be a
@@ -9,34 +9,29 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-import json
 import os
 import re
 import zoneinfo
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
-import requests
 
+from target_liveintent.config_files import DuplicateKeyError, decode_json_object
 from target_liveintent.delivery.client import is_usable_token, read_token
+from target_liveintent.delivery.transport import can_post_to
 from target_liveintent.errors import ConfigurationError
-from target_liveintent.mapping.map_checks import (
-    did_you_mean,
-    map_problems,
-    maps_with_dots,
-    meant_name,
-    presets_with_dots,
-)
+from target_liveintent.mapping.map_checks import map_problems, maps_with_dots, presets_with_dots
 from target_liveintent.mapping.presets import PRESETS
+from target_liveintent.mapping.similar_names import did_you_mean, meant_name
 from target_liveintent.settings import Settings, is_loopback, is_url
 from target_liveintent.system import identity_of
 
 _PREFIX = "TARGET_LIVEINTENT_"
-_OURS = re.compile("target|liveintent", re.IGNORECASE)
-"""What a variable of the environment has in it that may be misspelled."""
+_PREFIX_PART = re.compile("target|liveintent", re.IGNORECASE)
+"""A variable of the environment with one of these words may be a misspelled one of ours."""
 _VARIABLE = re.compile(r"target[\W_]*liveintent[\W_]*(.+)", re.IGNORECASE)
 OBJECTS = {"presets": 0, "stream_maps": 1, "stream_map_config": -1}
 """The settings that are objects, with the number of dots, from the end of a flattened name, that
@@ -47,7 +42,7 @@ _PATHS = ("auth_token_path", "suppression_path", *_WRITTEN)
 """The settings that name files."""
 _TYPES = {field.name: field.type for field in msgspec.structs.fields(Settings)}
 _VARIABLES = [_PREFIX + name.upper() for name in _TYPES]
-_READ = {*_VARIABLES, f"{_PREFIX}LOGLEVEL"}
+_VARIABLES_IN_USE = {*_VARIABLES, f"{_PREFIX}LOGLEVEL"}
 """The variables that have an effect; the last one is the SDK's."""
 _LIBPQ = re.compile(r"\b(?:host|hostaddr|user|password|dbname|service)\s*=")
 """A connection string of libpq that is not a URL."""
@@ -71,13 +66,16 @@ def _schema() -> dict[str, Any]:
     """
     schema: dict[str, Any] = msgspec.json.schema(Settings)["$defs"]["Settings"]
     properties: dict[str, Any] = {}
-    for name, text in (pair for group in _GROUPS.values() for pair in group.items()):
-        given = schema["properties"][name]
-        rules = {"type": "string", **given.pop("anyOf", [given])[0], **given}
-        rules["type"] = [rules["type"], *([] if name in schema["required"] else ["null"])]
+    descriptions = (pair for group in _GROUPS.values() for pair in group.items())
+    for name, description in descriptions:
+        field = schema["properties"][name]
+        rules = {"type": "string", **field.pop("anyOf", [field])[0], **field}
+        rules["type"] = [rules["type"]]
+        if name not in schema["required"]:
+            rules["type"].append("null")
         if rules.get("default") in (None, "", {}):
             rules.pop("default", None)
-        properties[name] = {**rules, "description": text}
+        properties[name] = {**rules, "description": description}
     properties["presets"]["additionalProperties"] = {"type": "string", "enum": list(PRESETS)}
     return {
         "type": "object",
@@ -87,7 +85,7 @@ def _schema() -> dict[str, Any]:
     }
 
 
-SCHEMA = _schema()
+SETTINGS_SCHEMA = _schema()
 """The JSON schema of all settings, which Meltano and `--about --format=json` show."""
 
 
@@ -118,8 +116,8 @@ def settings_by_group() -> dict[str, list[tuple[str, str, str]]]:
 
 
 def _shown(name: str) -> tuple[str, str, str]:
-    schema = SCHEMA["properties"][name]
-    default = "required" if name in SCHEMA["required"] else str(schema.get("default", ""))
+    schema = SETTINGS_SCHEMA["properties"][name]
+    default = "required" if name in SETTINGS_SCHEMA["required"] else str(schema.get("default", ""))
     options = ", ".join(f"`{option}`" for option in schema.get("enum", []))
     return name, default.lower(), schema["description"] + (f" One of {options}." if options else "")
 
@@ -132,111 +130,40 @@ def about_lines() -> Iterator[str]:
             yield f"  {name}{default and f' ({default})'}: {description}"
 
 
-# How they are loaded, and checked
+# How they are loaded
 
 
-def read_config(path: str) -> dict[str, Any]:
-    """Return the settings of a file of `--config`, which is JSON or YAML 1.2.
+class Given(NamedTuple):
+    """What is given of the settings, from files and the environment, before anybody checks it.
 
-    Raises:
-        ConfigurationError: If the file cannot be read. The message shows no value of it.
+    Attributes:
+        values: The values of settings by their names. A value may be a text for it.
+        unknown_variables: Names of environment variables that are probably meant for this program,
+            but are those of no setting.
     """
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        msg = f"the configuration file '{path}' cannot be read: {error.strerror}"
-        raise ConfigurationError(msg) from None
-    found, problem = _parsed(content)
-    if problem is not None:
-        msg = f"the configuration file '{path}' cannot be used: {problem}"
-        raise ConfigurationError(msg)
-    if not isinstance(found, dict):
-        msg = f"the configuration file '{path}' is neither a JSON object nor a YAML mapping"
-        raise ConfigurationError(msg)
-    return found
+
+    values: dict[str, Any]
+    unknown_variables: tuple[str, ...] = ()
 
 
-def _parsed(content: bytes) -> tuple[Any, str | None]:
-    """Return the value of a file, or why it has none."""
-    try:
-        text = content.decode().removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        return None, f"byte {error.start + 1} (line {line}) is not UTF-8: save the file as UTF-8"
-    problem = None
-    try:
-        return _decode_object(text), None
-    except _DuplicateKeyError as error:
-        problem = str(error)
-        text = text.replace("\t", " ")  # Read as YAML, the key has a line, but tabs are wrong.
-    except (msgspec.DecodeError, RecursionError):
-        pass
-    from target_liveintent import yaml12  # noqa: PLC0415 (importing PyYAML takes long)
+def with_environment(files: Mapping[str, Any], environment: Mapping[str, str]) -> Given:
+    """Return the settings of files together with those of environment variables, which are texts.
 
-    try:
-        return yaml12.load_yaml(text), problem
-    except yaml12.YamlSyntaxError as error:
-        return None, problem or _json_problem(text) or str(error)
-    except yaml12.YamlError as error:
-        return None, str(error)
-
-
-def _json_problem(text: str) -> str | None:
-    """Return where a text that begins as a JSON object is wrong; None if it is no such text."""
-    if text.lstrip().startswith("{"):
-        try:
-            json.loads(text, parse_int=str)
-        except json.JSONDecodeError as error:
-            return f"line {error.lineno}, column {error.colno} is not valid JSON"
-        except RecursionError:
-            pass
-    return None
-
-
-class _DuplicateKeyError(ValueError):
-    """A key occurs twice in a JSON object, so that it is unclear which value counts."""
-
-
-def _decode_object(text: str) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        DecodeError: If the text is none.
-        _DuplicateKeyError: With the name of a key that occurs twice in it.
+    A variable takes precedence over a file, and an empty one sets nothing. Meltano flattens objects
+    for the environment, so that not all of an object can be told. So an object of a file wins over
+    its variable.
     """
-    found: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])
-    json.loads(text, object_pairs_hook=_unique)
-    return found
+    texts = {name: environment.get(_PREFIX + name.upper(), "").strip() for name in _TYPES}
+    values = dict(files)
+    for name, text in texts.items():
+        if text and name not in OBJECTS:
+            values[name] = text
+        elif text and files.get(name) is None:
+            values[name] = _nested(text, OBJECTS[name])
+    return Given(values, tuple(_unknown_variables(files, environment)))
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> None:
-    names = set()
-    for name, _ in pairs:
-        if name in names:
-            msg = f"the key '{name}' occurs twice: remove one of them"
-            raise _DuplicateKeyError(msg)
-        names.add(name)
-
-
-def with_environment(given: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
-    """Add the settings of environment variables, as texts, which take precedence over files.
-
-    An empty variable sets nothing. Meltano flattens objects for the environment, so that not all of
-    an object can be told. So an object of a file wins over its variable.
-    """
-    names = SCHEMA["properties"]
-    texts = ((name, environment.get(_PREFIX + name.upper(), "").strip()) for name in names)
-    found: dict[str, Any] = {name: text for name, text in texts if text}
-    for name in found.keys() & OBJECTS:
-        if given.get(name) is None:
-            found[name] = _nested(found[name], OBJECTS[name])
-        else:
-            del found[name]
-    unknown = dict.fromkeys(_unknown_variables(given, environment), "")
-    return {**given, **found, **unknown}
-
-
-def _unknown_variables(given: Mapping[str, Any], environment: Mapping[str, str]) -> Iterator[str]:
+def _unknown_variables(files: Mapping[str, Any], environment: Mapping[str, str]) -> Iterator[str]:
     """Yield variables that no setting has, although they are meant for this program.
 
     Meltano makes many: for what the settings of a file say, their parts, and other loaders. So with
@@ -244,11 +171,11 @@ def _unknown_variables(given: Mapping[str, Any], environment: Mapping[str, str])
     """
     is_by_meltano = "MELTANO_PROJECT_ROOT" in environment
     for variable, text in environment.items():
-        name = variable.removeprefix(_PREFIX).lower()
-        if not text.strip() or variable in _READ or name in given or not _OURS.search(variable):
+        if not text.strip() or variable in _VARIABLES_IN_USE or not _PREFIX_PART.search(variable):
             continue
+        is_of_file = variable.removeprefix(_PREFIX).lower() in files
         is_misspelled = (_meant(variable) or "").startswith(_PREFIX)
-        if is_misspelled or (not is_by_meltano and _is_ours(variable)):
+        if not is_of_file and (is_misspelled or (not is_by_meltano and _is_ours(variable))):
             yield variable
 
 
@@ -282,8 +209,8 @@ def _nested(text: str, splits: int) -> Any:
     has objects in it is not flattened.
     """
     try:
-        flat = _decode_object(text)
-    except (_DuplicateKeyError, msgspec.DecodeError, RecursionError):
+        flat = decode_json_object(text)
+    except (DuplicateKeyError, msgspec.DecodeError, RecursionError):
         return text
     if any(isinstance(value, dict) for value in flat.values()):
         return flat
@@ -299,31 +226,94 @@ def _nested(text: str, splits: int) -> Any:
     return nested
 
 
-def settings_of(config: Mapping[str, Any]) -> Settings:
+# How they are checked
+
+
+def settings_of(config: Mapping[str, Any], unknown_variables: Sequence[str] = ()) -> Settings:
     """Check a configuration, and return it as settings that nobody can change.
+
+    Args:
+        config: The values of settings by their names. Null means "not set".
+        unknown_variables: Those of `Given`; one that is misspelled is wrong as well.
 
     Raises:
         ConfigurationError: With everything that is wrong, in one line.
     """
-    settings, found = _checked(config)
-    if found:
-        raise ConfigurationError("; ".join(found))
+    settings, wrong = _checked(config, unknown_variables)
+    if wrong:
+        raise ConfigurationError("; ".join(wrong))
     return settings
 
 
-def problems(config: Mapping[str, Any]) -> list[str]:
+def problems(config: Mapping[str, Any], unknown_variables: Sequence[str] = ()) -> list[str]:
     """Return the problems of a configuration, one line each, without the values of settings."""
-    return _checked(config)[1]
+    return _checked(config, unknown_variables)[1]
 
 
-def warnings_of(names: Iterable[str]) -> Iterator[str]:
-    """Yield a warning for each name of a setting that does not exist, and is not misspelled."""
+def setting_warnings(names: Iterable[str], unknown_variables: Sequence[str] = ()) -> Iterator[str]:
+    """Yield a warning for each unknown setting and variable that is not a misspelled one."""
     for name in names:
         if name not in _TYPES and not _name_problem(name):
-            is_variable = "LIVEINTENT" in name
-            near = did_you_mean(name.removeprefix(_PREFIX), _TYPES)
-            kind = "environment variable" if is_variable else "setting"
-            yield f"{kind} '{name}' is unknown and has no effect{near}"
+            yield f"setting '{name}' is unknown and has no effect{did_you_mean(name, _TYPES)}"
+    for variable in unknown_variables:
+        if not _variable_problem(variable):
+            near = did_you_mean(variable.removeprefix(_PREFIX), _TYPES)
+            yield f"environment variable '{variable}' is unknown and has no effect{near}"
+
+
+def _checked(
+    config: Mapping[str, Any], unknown_variables: Sequence[str]
+) -> tuple[Settings, list[str]]:
+    """Return the settings, with the defaults of those that are wrong, and what is wrong."""
+    given = {name: value for name, value in config.items() if value is not None}
+    values, wrong_values = _converted(given)
+    token, wrong_token = _token(values)
+    if token is not None:
+        values["auth_token"] = token
+    values["presets"], presets_twice = _joined("presets", presets_with_dots(values["presets"]))
+    values["stream_maps"], maps_twice = _joined(
+        "stream_maps", maps_with_dots(values["stream_maps"])
+    )
+    settings = Settings(**values)
+    wrong = [
+        *filter(None, map(_name_problem, config)),
+        *filter(None, map(_variable_problem, unknown_variables)),
+        *_missing_problems(given),
+        *wrong_values,
+        *wrong_token,
+        *presets_twice,
+        *maps_twice,
+        *_url_problems(settings),
+        *_zone_problems(settings.timezone),
+        *_path_problems(settings),
+        *_store_problems(settings.store),
+        *map_problems(settings.presets, settings.stream_maps),
+    ]
+    return settings, wrong
+
+
+def _converted(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return the settings that can be converted to their types, and the problems of the others.
+
+    Relative paths start at the root of a Meltano project.
+    """
+    values: dict[str, Any] = {"customer_id": "", "presets": {}, "stream_maps": {}}
+    values["store"] = SETTINGS_SCHEMA["properties"]["store"]["default"]
+    wrong = []
+    for name, schema in SETTINGS_SCHEMA["properties"].items():
+        if name in given:
+            try:
+                values[name] = _read_value(name, given[name])
+            except DuplicateKeyError as error:
+                wrong.append(f"setting '{name}' cannot be used: {error}")
+            except (msgspec.DecodeError, RecursionError):  # Its text can have the value.
+                near = did_you_mean(str(given[name]), schema.get("enum", []))
+                wrong.append(f"setting '{name}' must be {_expected(schema)}{near}")
+    root = os.environ.get("MELTANO_PROJECT_ROOT", "")
+    for name in values.keys() & {*_PATHS}:
+        if not is_url(values[name]):
+            values[name] = os.path.join(root, values[name])  # noqa: PTH118 (it may be absolute)
+    return values, wrong
 
 
 def _read_value(name: str, value: Any) -> Any:
@@ -334,36 +324,23 @@ def _read_value(name: str, value: Any) -> Any:
     if isinstance(value, str):
         value = value.strip()
         if name in OBJECTS:
-            value = _decode_object(value)
+            value = decode_json_object(value)
     return msgspec.convert(value, _TYPES[name], strict=False)
 
 
-def _checked(config: Mapping[str, Any]) -> tuple[Settings, list[str]]:
-    """Return the settings, with the defaults of those that are wrong, and what is wrong.
-
-    Null means "not set".
-    """
-    given = {name: value for name, value in config.items() if value is not None}
-    values, wrong = _converted(given)
-    found = [*filter(None, map(_name_problem, config)), *_missing_problems(given), *wrong]
-    if "auth_token" in values and "auth_token_path" in values:
-        found.append("settings 'auth_token' and 'auth_token_path' are both set: remove one of them")
-    elif "auth_token_path" in values:
-        try:
-            values["auth_token"] = read_token(values["auth_token_path"])
-        except ConfigurationError as error:
-            found.append(str(error))
-    elif "auth_token" in values and not is_usable_token(values["auth_token"]):
-        found.append(
-            "setting 'auth_token' must consist of printable ASCII characters, without spaces"
-        )
-    for setting, join in (("presets", presets_with_dots), ("stream_maps", maps_with_dots)):
-        values[setting], twice = _joined(setting, join(values.get(setting, {})))
-        found += twice
-    settings = Settings(**values)
-    for check in (_url_problems, _zone_problems, _path_problems, _store_problems, map_problems):
-        found += check(settings)
-    return settings, found
+def _token(values: Mapping[str, Any]) -> tuple[str | None, list[str]]:
+    """Return the token, also that of a file, and what is wrong with it; None if there is none."""
+    token, path = values.get("auth_token"), values.get("auth_token_path")
+    if path is None:
+        wrong = "setting 'auth_token' must consist of printable ASCII characters, without spaces"
+        return token, [] if token is None or is_usable_token(token) else [wrong]
+    if token is not None:
+        wrong = "settings 'auth_token' and 'auth_token_path' are both set: remove one of them"
+        return token, [wrong]
+    try:
+        return read_token(path), []
+    except ConfigurationError as error:
+        return None, [str(error)]
 
 
 def _joined(setting: str, streams: Iterable[tuple[str, Any]]) -> tuple[dict[str, Any], list[str]]:
@@ -377,29 +354,6 @@ def _joined(setting: str, streams: Iterable[tuple[str, Any]]) -> tuple[dict[str,
     return joined, twice
 
 
-def _converted(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return the settings that can be converted to their types, and the problems of the others.
-
-    Relative paths start at the root of a Meltano project.
-    """
-    values: dict[str, Any] = {"customer_id": "", "store": SCHEMA["properties"]["store"]["default"]}
-    found = []
-    for name, schema in SCHEMA["properties"].items():
-        if name in given:
-            try:
-                values[name] = _read_value(name, given[name])
-            except _DuplicateKeyError as error:
-                found.append(f"setting '{name}' cannot be used: {error}")
-            except (msgspec.DecodeError, RecursionError):  # Its text can have the value.
-                near = did_you_mean(str(given[name]), schema.get("enum", []))
-                found.append(f"setting '{name}' must be {_expected(schema)}{near}")
-    root = os.environ.get("MELTANO_PROJECT_ROOT", "")
-    for name in values.keys() & {*_PATHS}:
-        if not is_url(values[name]):
-            values[name] = os.path.join(root, values[name])  # noqa: PTH118 (it may be absolute)
-    return values, found
-
-
 def _name_problem(name: str) -> str | None:
     """Return what is wrong with a name that is nearly one of a setting, or has levels."""
     group, dot, path = name.partition(".")
@@ -411,35 +365,38 @@ def _name_problem(name: str) -> str | None:
         steps = [group, *path.rsplit(".", OBJECTS[group])]
         form = ": {".join(steps) + ": …" + "}" * (len(steps) - 1)
         return f"setting '{name}' has no effect in this form: write {form}"
-    meant = _meant(name) or (meant_name(group, OBJECTS) if dot else None)
-    if not name.startswith(_PREFIX):  # The prefix itself may be misspelled.
-        meant = meant or meant_name(name, _VARIABLES)
-    if meant is not None:
-        kind = "environment variable" if meant.startswith(_PREFIX) else "setting"
-        return f"{kind} '{name}' is unknown; did you mean '{meant}'?"
-    return None
+    meant_group = meant_name(group, OBJECTS) if dot else None
+    return _misspelling(name, meant_group)
+
+
+def _variable_problem(variable: str) -> str | None:
+    """Return what is wrong with a variable whose name is nearly that of one of ours."""
+    return _misspelling(variable, None)
+
+
+def _misspelling(name: str, meant_group: str | None) -> str | None:
+    meant = _meant(name) or meant_group
+    if meant is None and not name.startswith(_PREFIX):  # The prefix itself may be misspelled.
+        meant = meant_name(name, _VARIABLES)
+    if meant is None:
+        return None
+    kind = "environment variable" if meant.startswith(_PREFIX) else "setting"
+    return f"{kind} '{name}' is unknown; did you mean '{meant}'?"
 
 
 def _missing_problems(given: Mapping[str, Any]) -> Iterator[str]:
-    for name in SCHEMA["required"]:
+    for name in SETTINGS_SCHEMA["required"]:
         if name not in given:
-            yield f"setting '{name}' is required: {SCHEMA['properties'][name]['description']}"
+            description = SETTINGS_SCHEMA["properties"][name]["description"]
+            yield f"setting '{name}' is required: {description}"
     if "auth_token" not in given and "auth_token_path" not in given:
         yield "setting 'auth_token' or 'auth_token_path' is required"
 
 
 def _url_problems(settings: Settings) -> Iterator[str]:
     url = settings.api_url
-    try:
-        parts = urlsplit(url)
-        # A URL that requests cannot call would otherwise fail at the first event.
-        requests.Request("POST", settings.url).prepare()
-        is_usable = bool(parts.hostname) and parts.port != 0  # (`port` raises if it is no number.)
-        is_secret = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(url))
-    except (ValueError, requests.RequestException):
-        is_usable = is_secret = False
     has_more = set("@?# ") & set(url) or not url.isprintable()
-    if not is_usable or not is_secret or has_more:
+    if has_more or not _is_secret(url) or not can_post_to(settings.url):
         yield (
             "setting 'api_url' must be an https URL that has a host, and neither a user name, a"
             " password nor a query (the part after ?). Plain http is allowed only for loopback"
@@ -447,9 +404,20 @@ def _url_problems(settings: Settings) -> Iterator[str]:
         )
 
 
-def _zone_problems(settings: Settings) -> Iterator[str]:
+def _is_secret(url: str) -> bool:
+    """Return whether a URL has a host, and nobody else can read what is sent to it."""
     try:
-        zoneinfo.ZoneInfo(settings.timezone)
+        parts = urlsplit(url)
+        if not parts.hostname or parts.port == 0:
+            return False
+        return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(url))
+    except ValueError:  # Its port is no number, or its host is none.
+        return False
+
+
+def _zone_problems(timezone: str) -> Iterator[str]:
+    try:
+        zoneinfo.ZoneInfo(timezone)
     except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
         yield "setting 'timezone' must be an IANA name, such as Europe/Berlin or UTC"
 
@@ -464,37 +432,41 @@ def _path_problems(settings: Settings) -> Iterator[str]:
             place = os.path.realpath(path)
         except ValueError:  # It contains a character that file names cannot contain, such as NUL.
             place = os.sep
-        file = Path(place)
         first = names.setdefault(identity_of(place), name)
         if first != name:  # A run would destroy what the other one keeps.
             yield (
                 f"settings '{first}' and '{name}' name the same file: give each setting its"
                 " own file"
             )
-        # (Another run may create the file at any time: so what is there is looked at last.)
-        is_file = file.parent.is_dir() and (not file.exists() or file.is_file())
-        if name in _WRITTEN and not is_file:
+        if name in _WRITTEN and not _can_be_file(Path(place)):
             yield (
                 f"setting '{name}' must name an ordinary file, in a folder that exists, and no"
                 " folder or device. Create the folder, correct the path, or remove the setting"
             )
 
 
-def _store_problems(settings: Settings) -> Iterator[str]:
+def _can_be_file(path: Path) -> bool:
+    """Return whether a path is that of a file, or could be.
+
+    Another run may create the file at any time, so what is there is looked at last.
+    """
+    return path.parent.is_dir() and (not path.exists() or path.is_file())
+
+
+def _store_problems(store: str) -> Iterator[str]:
     """Check the URL of a database, without showing it; the run asks the database at its start."""
-    url = settings.store
-    scheme, _, rest = url.partition("://")
+    scheme, _, rest = store.partition("://")
     before_host = rest.partition("?")[0].rpartition("@")[0]
-    is_wrong_url = is_url(url) and (scheme not in {"postgresql", "postgres"} or not rest)
+    is_wrong_url = is_url(store) and (scheme not in {"postgresql", "postgres"} or not rest)
     # (A connection string in words may hold a password, so it must not become the name of a file.)
-    if is_wrong_url or (_LIBPQ.search(url) and not is_url(url)):
+    if is_wrong_url or (_LIBPQ.search(store) and not is_url(store)):
         yield "setting 'store' must be a path, or a URL such as postgresql://user@host/database"
     elif set("@/?#[]") & set(before_host):  # Otherwise, a part of it is read as the host.
         yield (
             "the user or the password in setting 'store' contains special characters: write %40 for"
             " @, %2F for /, %3F for ? and %23 for #"
         )
-    elif is_url(url) and importlib.util.find_spec("psycopg") is None:
+    elif is_url(store) and importlib.util.find_spec("psycopg") is None:
         yield (
             "setting 'store' needs a library that is not installed: run pip install"
             " 'target-liveintent[postgres]'"

@@ -1,4 +1,4 @@
-"""Prints what a command finds out, without secrets and without control of the terminal."""
+"""Prints the result of a command. Nothing in it shows a secret or controls the terminal."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def printable(line: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown)
 
 
-def lines_of(template: str, found: Any) -> list[str]:
-    """Return the lines of a text template, by its path in the package: what a command has found.
+def lines_of(template: str, content: Any) -> list[str]:
+    """Return the lines of a text template in the package; its name for the content is `found`.
 
-    No text in `found` can forge a line.
+    No text in the content can forge a line.
     """
     # Imported here because only a command that prints text needs it.
     import jinja2  # noqa: PLC0415
@@ -44,7 +44,7 @@ def lines_of(template: str, found: Any) -> list[str]:
     )
     environment.globals["counted"] = counted
     environment.filters |= {"number": "{:,}".format, "json": _json}
-    return environment.get_template(template).render(found=found).splitlines()
+    return environment.get_template(template).render(found=content).splitlines()
 
 
 def _json(value: Any) -> str:
@@ -52,9 +52,10 @@ def _json(value: Any) -> str:
 
 
 def print_json_lines(lines: Iterable[str]) -> None:
-    """Print lines of JSON data, unchanged but for characters that could control a terminal.
+    """Print lines of JSON data, with escapes for characters that could control a terminal.
 
-    A password that is a usual word may occur in them; nothing that is stored holds a secret.
+    Nothing that is stored holds a secret. So secrets are not hidden here: a password that is a
+    usual word may occur in the data.
     """
     for line in lines:
         click.echo(_escaped_json(line))

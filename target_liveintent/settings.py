@@ -1,7 +1,7 @@
 """The settings of a run: one struct is their definition, and holds their values.
 
-The JSON schema for `--about` and Meltano (`config.SCHEMA`), the conversion from texts, the defaults
-and the documentation's tables come from it.
+The JSON schema for `--about` and Meltano (`config.SETTINGS_SCHEMA`), the conversion from texts, the
+defaults and the documentation's tables come from it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from msgspec import Meta
 Text = Annotated[str, Meta(min_length=1)]
 Secret = Annotated[Text, Meta(extra_json_schema={"secret": True, "writeOnly": True})]
 Positive = Annotated[int, Meta(ge=1)]
+MOST_EVENTS_IN_A_REQUEST = 100  # Source: LiveIntent's guide.
 
 
 class EventDefaults(NamedTuple):
@@ -34,6 +35,16 @@ class EventDefaults(NamedTuple):
     zone: dt.tzinfo
     normalization: str
     url_parameters: str = "all_but_secrets"
+
+
+class DeliverySettings(NamedTuple):
+    """What delivery must know of the settings; see `Settings` for what each one means."""
+
+    api_url: str
+    customer_id: str
+    request_timeout_seconds: int
+    max_retry_seconds: int
+    flush_interval_seconds: int
 
 
 class Account(NamedTuple):
@@ -135,7 +146,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     email_normalization: Literal["gmail", "all_domains", "lowercase"] = "gmail"
     source_url_parameters: Literal["all_but_secrets", "attribution", "none"] = "all_but_secrets"
     suppression_path: Text | None = None
-    batch_size_rows: Annotated[int, Meta(ge=1, le=100)] = 100  # Source: LiveIntent's guide.
+    batch_size_rows: Annotated[int, Meta(ge=1, le=MOST_EVENTS_IN_A_REQUEST)] = (
+        MOST_EVENTS_IN_A_REQUEST
+    )
     max_concurrent_requests: Annotated[int, Meta(ge=1, le=256)] = 64
     max_requests_per_minute: Positive | None = None
     flush_interval_seconds: Positive = 60
@@ -173,6 +186,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def account(self) -> Account:
         """Whose events are sent."""
         return Account(self.customer_id, urlsplit(self.url).hostname or "")
+
+    @property
+    def delivery(self) -> DeliverySettings:
+        """What delivery must know."""
+        return DeliverySettings(
+            self.api_url,
+            self.customer_id,
+            self.request_timeout_seconds,
+            self.max_retry_seconds,
+            self.flush_interval_seconds,
+        )
 
     @functools.cached_property
     def events(self) -> EventDefaults:

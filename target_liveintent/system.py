@@ -74,13 +74,13 @@ def identity_of(place: str) -> str:
     return place if sys.platform == "linux" else place.casefold()
 
 
-def reserve(file: IO[bytes], size: int) -> None:
-    """Reserve space on the disk with an empty, unbuffered file.
+def allocate(file: IO[bytes], size: int) -> None:
+    """Take space on the disk with an empty, unbuffered file.
 
     Only Linux can do so without writing. The bytes are random, so no file system can compress them.
 
     Raises:
-        OSError: If the disk has less space, or the file system cannot reserve any.
+        OSError: If the disk has less space, or the file system cannot allocate any.
     """
     if sys.platform == "linux":
         os.posix_fallocate(file.fileno(), 0, size)
@@ -134,26 +134,28 @@ def chunks(descriptor: int, size: int, seconds: float) -> Iterator[bytes | None]
             ready, _, _ = select.select([descriptor], [], [], seconds)
             yield os.read(descriptor, size) if ready else None
     else:
-        found: queue.SimpleQueue[bytes | OSError] = queue.SimpleQueue()
+        answers: queue.SimpleQueue[bytes | OSError] = queue.SimpleQueue()
         is_read = False
         while True:
             if not is_read:
                 is_read = True
-                threading.Thread(target=_read, args=(descriptor, size, found), daemon=True).start()
+                threading.Thread(
+                    target=_read, args=(descriptor, size, answers), daemon=True
+                ).start()
             chunk = None
             with contextlib.suppress(queue.Empty):
-                chunk = found.get(timeout=seconds)
+                chunk = answers.get(timeout=seconds)
                 is_read = False
             if isinstance(chunk, OSError):
                 raise chunk
             yield chunk
 
 
-def _read(descriptor: int, size: int, found: queue.SimpleQueue[bytes | OSError]) -> None:
+def _read(descriptor: int, size: int, answers: queue.SimpleQueue[bytes | OSError]) -> None:
     try:
-        found.put(os.read(descriptor, size))
+        answers.put(os.read(descriptor, size))
     except OSError as error:
-        found.put(error)
+        answers.put(error)
 
 
 # Signals

@@ -11,6 +11,7 @@ import functools
 import gc
 import signal
 import sys
+from collections.abc import Sequence
 from types import FrameType
 from typing import IO, Any, ClassVar
 
@@ -21,11 +22,11 @@ from singer_sdk.target_base import Target
 
 from target_liveintent import __version__, config
 from target_liveintent.clock import SYSTEM_CLOCK
-from target_liveintent.conversions.event_model import DEAD_LETTERS
-from target_liveintent.delivery.client import Client, DryClient
+from target_liveintent.delivery.client import client_of
 from target_liveintent.delivery.pool import delivery_of
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import StorageError
+from target_liveintent.failures import Failure
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reporting import history
 from target_liveintent.reporting.reporter import RunReporter
@@ -34,14 +35,14 @@ from target_liveintent.run.replay import ReplayChoice, ReplayConverter
 from target_liveintent.run.run import Run, RunParts
 from target_liveintent.run_id import new_run_id, run_named
 from target_liveintent.singer.batch_files import process_batch
-from target_liveintent.singer.failures import failure_text
+from target_liveintent.singer.exit_codes import failure_of
 from target_liveintent.singer.process import StopSignals, write_state
 from target_liveintent.singer.reader import Message, MessageReader, state_of
 from target_liveintent.singer.replaying import letters_to_replay, replay_letters
 from target_liveintent.singer.streams import StreamRegistry
 from target_liveintent.sinks import LiveIntentSink, SkippedSink, needed_columns, process_in
 from target_liveintent.store.database import Waiting
-from target_liveintent.store.run_store import open_store
+from target_liveintent.store.opening import open_store
 from target_liveintent.system import handle_break, use_one_heap
 
 
@@ -49,7 +50,7 @@ class TargetLiveIntent(Target):
     """Delivers conversion events to LiveIntent's Conversions API."""  # (`--about` shows this.)
 
     name = "target-liveintent"
-    config_jsonschema = config.SCHEMA
+    config_jsonschema = config.SETTINGS_SCHEMA
     capabilities: ClassVar[list[Any]] = [
         PluginCapabilities.ABOUT,
         PluginCapabilities.BATCH,
@@ -65,23 +66,25 @@ class TargetLiveIntent(Target):
         run_id: str | None = None,
         replay: ReplayChoice | None = None,
         send_again: bool = False,
+        unknown_variables: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
         """Make the parts of a run; no environment variable is read.
 
         With `replay`, dead letters are sent in place of a tap's output; with `send_again`, events
-        that were delivered before are sent once more. `kwargs` are those of the SDK's `Target`.
+        that were delivered before are sent once more. `unknown_variables` are those of the
+        environment that look like settings. `kwargs` are those of the SDK's `Target`.
 
         Raises:
             ConfigurationError: If a setting is absent or wrong.
             StorageError: If the store cannot be reached.
         """
         super().__init__(**kwargs)
-        for warning in config.warnings_of(self.config):
+        for warning in config.setting_warnings(self.config, unknown_variables):
             self.logger.warning(warning)
         if self.config.get("suppression_path", "") is None:  # As of an empty template.
             self.logger.warning("setting 'suppression_path' is null, so nobody is left out")
-        self.settings = settings = config.settings_of(self.config)
+        settings = config.settings_of(self.config, unknown_variables)
         self.run_id = run_id or new_run_id()
         self._replay = replay
         if replay is None:
@@ -94,7 +97,7 @@ class TargetLiveIntent(Target):
         waiting = Waiting(
             is_stopped=lambda: self._signals.received is not None, warn=self.logger.warning
         )
-        client = DryClient(settings, self.logger) if settings.dry_run else Client(settings)
+        client = client_of(settings, self.logger)
         program = f"{self.name} {__version__}"
         self._reporter = RunReporter(settings, program, self.logger, sys.stderr, run_id=self.run_id)
         refusals = Refusals(accepted=kind.may_all_be_refused)
@@ -166,20 +169,20 @@ class TargetLiveIntent(Target):
         gc.set_threshold(50_000)
         super()._setup_signal_handlers()
         handle_break(self._handle_termination)
-        said = None
+        why = None
         try:
             self._read(file_input)
         except BaseException as failure:
-            said = failure_text(failure)
+            why = failure_of(failure)
             try:
                 self.run.abandon(failure)
             except Exception as second:  # noqa: BLE001 (the user must fix the first one)
-                self.logger.warning("a second failure followed: %s", failure_text(second))
+                self.logger.warning("a second failure followed: %s", failure_of(second).words)
             if self._signals.received is None:
                 raise
-            self.logger.warning(said)
+            self.logger.warning(why.words)
         finally:
-            self._end(said)
+            self._end(why)
             self._signals.close()
         if (number := self._signals.received) is not None:
             self.logger.warning("stopped by %s; %s", signal.Signals(number).name, self._then)
@@ -190,8 +193,7 @@ class TargetLiveIntent(Target):
         reader = self.message_reader
         listed = self._suppressions  # A run fails without it, even if no stream comes.
         if self._replay is not None:
-            counts = self.run.counts.of(DEAD_LETTERS)
-            how = ReplayConverter(self.settings, listed, self._replay, counts)
+            how = ReplayConverter(self.settings, listed, self._replay)
             letters = letters_to_replay(file_input, self.settings, self._store)
             replay_letters(self.run, how, letters, lambda: reader.stopped)
             return
@@ -200,12 +202,10 @@ class TargetLiveIntent(Target):
             # Meltano fails a run whose target stops reading before the tap stops writing.
             reader.drain(file_input, lambda: self._signals.received is None)
 
-    def _end(self, failure: str | None) -> None:
+    def _end(self, failure: Failure | None) -> None:
         """Report how the run ended, and close the store."""
-        ending = history.Ending(history.FAILED if failure else history.DONE, failure)
-        if (number := self._signals.received) is not None:
-            said = f"stopped by {signal.Signals(number).name}"
-            ending = history.Ending(history.STOPPED, f"{said}; {failure}" if failure else said)
+        number = self._signals.received
+        ending = history.Ending(failure, None if number is None else signal.Signals(number).name)
         is_test = self.streams.has_only_test
         if is_test and ending.kind == history.DONE:
             self.logger.info(

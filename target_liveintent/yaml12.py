@@ -117,18 +117,22 @@ def _syntax_message(error: yaml.MarkedYAMLError) -> str:
 
 def _nodes(root: yaml.Node | None) -> Iterator[tuple[yaml.Node, str]]:
     """Yield each node once, with the keys that lead to it, each with a dot behind it."""
-    waiting: list[tuple[Any, str]] = [(root, "")]
+    waiting: list[tuple[Any, str]] = [] if root is None else [(root, "")]
     seen = set()
     while waiting:
         node, place = waiting.pop()
-        if node is None or node in seen:  # An alias leads to it as well.
-            continue
-        seen.add(node)
-        yield node, place
-        if isinstance(node, yaml.MappingNode):
-            waiting += [(value, f"{place}{key.value}.") for key, value in reversed(node.value)]
-        elif isinstance(node, yaml.SequenceNode):
-            waiting += [(value, place) for value in reversed(node.value)]
+        if node not in seen:  # (An alias leads to a node again.)
+            seen.add(node)
+            yield node, place
+            waiting += reversed(_children(node, place))
+
+
+def _children(node: yaml.Node, place: str) -> list[tuple[Any, str]]:
+    if isinstance(node, yaml.MappingNode):
+        return [(value, f"{place}{key.value}.") for key, value in node.value]
+    if isinstance(node, yaml.SequenceNode):
+        return [(value, place) for value in node.value]
+    return []
 
 
 def _check_keys(node: yaml.MappingNode, place: str) -> None:

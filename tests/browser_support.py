@@ -124,6 +124,7 @@ def faint(page: Page, least: float = 4.5) -> list[str]:
 
 def overflow(page: Page) -> int:
     """Return by how many CSS pixels the page is wider than its window."""
-    return page.evaluate(
+    pixels: int = page.evaluate(
         "document.scrollingElement.scrollWidth - document.documentElement.clientWidth"
     )
+    return pixels

@@ -53,6 +53,20 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile | Non
     return ByFile(config, log) if config.getoption("dist") == "loadfile" else None
 
 
+TIME_LIMITS = {"spark": 900, "meltano": 900, "orchestrators": 1800, "site": 600, "slow": 7200}
+"""The seconds that tests with a marker may take; pyproject.toml has the limit of all others."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give a longer time limit to tests that start slow programs, unless there is none at all."""
+    if config.getoption("timeout", None) == 0:
+        return
+    for item in items:
+        limits = [limit for marker, limit in TIME_LIMITS.items() if item.get_closest_marker(marker)]
+        if limits and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(max(limits)))
+
+
 @pytest.fixture
 def _keep_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Undo what the program changes in its process, of which nothing may be left after a test."""

@@ -22,7 +22,7 @@ def environment_with(name: str, *requirements: str) -> Path:
     if not made_from.exists() or made_from.read_text(encoding="utf-8") != wanted:
         shutil.rmtree(folder, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", folder], check=True, timeout=120)
-        pip = [folder / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check"]
+        pip = (str(folder / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check")
         done = programs.run([*pip, *requirements], timeout=1200)
         if done.returncode != 0:
             pytest.skip(f"{', '.join(requirements)} cannot be installed: {done.stderr[-500:]}")

@@ -102,7 +102,8 @@ class Request(msgspec.Struct, eq=False):
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        return json.loads(self.body)
+        events: list[dict[str, Any]] = json.loads(self.body)
+        return events
 
     @property
     def processed(self) -> list[str]:

@@ -45,17 +45,23 @@ def lacking(system: str) -> dict[str, list[str] | None]:
     if spec is None or spec.origin is None:
         pytest.skip("needs mypy, for the names that other systems lack")
     root = Path(spec.origin).parent / "typeshed" / "stdlib"
-    found: dict[str, list[str] | None] = {}
+    names: dict[str, list[str] | None] = {}
     for path in root.rglob("*.pyi"):
         text = path.read_text(encoding="utf-8")
         if "sys.platform" in text:
             module = ".".join(path.relative_to(root).with_suffix("").parts)
-            body = ast.parse(text).body
-            here, there = ({*_names(body, one)} for one in ("linux", system))
-            if here - there:
-                is_there = any(not name.startswith("_") for name in there)
-                found[module.removesuffix(".__init__")] = sorted(here - there) if is_there else None
-    return found
+            names |= _lacking_in(module.removesuffix(".__init__"), text, system)
+    return names
+
+
+def _lacking_in(module: str, text: str, system: str) -> dict[str, list[str] | None]:
+    body = ast.parse(text).body
+    here, there = {*_names(body, "linux")}, {*_names(body, system)}
+    missing = sorted(here - there)
+    if not missing:
+        return {}
+    is_there = any(not name.startswith("_") for name in there)
+    return {module: missing if is_there else None}
 
 
 def _names(body: Iterable[ast.stmt], system: str) -> Iterator[str]:

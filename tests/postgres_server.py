@@ -74,7 +74,7 @@ class Postgres:
             self._start()
 
     def _has_setting(self, data: str, name: str) -> bool:
-        command = [self.programs / "postgres", "-D", data, "-C", name]
+        command: list[str | Path] = [self.programs / "postgres", "-D", data, "-C", name]
         done = subprocess.run(
             command, user=self._user, cwd=self._folder, capture_output=True, timeout=60, check=False
         )

@@ -58,7 +58,7 @@ class RunCounts(NamedTuple):
                 if name not in tables:
                     figures[name] = int(value)
                     continue
-                what = labels.get("fate") or labels["reason"]
+                what = labels.get("outcome") or labels["reason"]
                 for stream in (labels["stream"], "total"):
                     tables[name][stream][what] += int(value)
         records, not_sent = tables.values()

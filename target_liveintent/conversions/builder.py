@@ -7,9 +7,8 @@ records in which nothing is odd.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from target_liveintent.conversions import coerce, event_model
 from target_liveintent.privacy import redaction
@@ -24,22 +23,83 @@ from target_liveintent.privacy.identity import (
 )
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.privacy.urls import URL_PARAMETERS, clean_url
+from target_liveintent.remarks import (
+    COLUMN_EMPTY,
+    COLUMN_UNUSABLE,
+    HAS_DECISION_ID,
+    LOCAL_TIME,
+    OWN_DECISION_ID,
+    REJECTION_CAUSE,
+    Remark,
+    Remarks,
+    UnusableCause,
+)
 from target_liveintent.settings import EventDefaults
 
-_UNUSABLE = {field.name: field.unusable for field in coerce.FIELDS}
+_CAUSE_CODES = {field.name: field.unusable for field in coerce.FIELDS}
 _POSITION = re.compile(r"_+(?:sdc_|smart_|file|line|row|path|sheet)\w*")
 """Columns that taps add to say where in a file a row stood, and when they read it."""
 _LAST_TIME = 253_402_300_799
 """The last second of the year 9999, as Unix time."""
-_MOST_CAUSES = 200
+IN_LOCAL_TIME: Remarks = (Remark(LOCAL_TIME, "event_time"),)
+_UNUSABLE_DECISION_ID: Remarks = (Remark(COLUMN_UNUSABLE, "decision_id"),)
+_WITH_DECISION_ID: Remarks = (Remark(HAS_DECISION_ID, "decision_id"),)
 
 
 class _RejectedError(Exception):
-    """Ends the building of an event; the arguments are those of `_reject`."""
+    """Ends the building of an event.
+
+    Attributes:
+        reason: A code of `reasons.REASONS`.
+        field: The column at fault.
+        detail: More about the reason, without addresses.
+        remarks: What is noticed about the record in spite of its rejection.
+    """
+
+    def __init__(
+        self, reason: str, field: str | None, detail: str | None = None, remarks: Remarks = ()
+    ) -> None:
+        super().__init__(reason)
+        self.reason, self.field, self.detail, self.remarks = reason, field, detail, remarks
 
 
 def _reject(reason: str, field: str | None, detail: str | None = None) -> NoReturn:
     raise _RejectedError(reason, field, detail)
+
+
+def _reject_value(reason: str, field: str, cause: UnusableCause | None) -> NoReturn:
+    """Reject a record for the value of a column; without a cause, the column has no value."""
+    if cause is None:
+        _reject(reason, field)
+    raise _RejectedError(reason, field, cause.words, (Remark(REJECTION_CAUSE, field, cause),))
+
+
+class _EventId(NamedTuple):
+    """The ID of an event, and whether it distinguishes the record from all others."""
+
+    text: str
+    is_unique: bool
+    remarks: Remarks = ()
+
+
+class _Draft(NamedTuple):
+    """What is known of a record before it is checked.
+
+    Attributes:
+        columns: Those for the dead letter, without those that the identity is made of.
+        remarks: What is noticed about the event if it is sent, or has no identity.
+    """
+
+    columns: dict[str, Any]
+    identity: Identity
+    event_id: _EventId
+    time: coerce.TimeRead
+    remarks: Remarks
+
+    @property
+    def time_remarks(self) -> Remarks:
+        """What is noticed about the event time, whatever becomes of the record."""
+        return IN_LOCAL_TIME if self.time.is_local else ()
 
 
 def lasting_keys(key_properties: Iterable[str]) -> tuple[str, ...]:
@@ -61,10 +121,7 @@ class EventBuilder:
         undeclared: Our columns that are also read, from the records that have them.
 
     Attributes:
-        columns: Our columns that the stream has; `identifying` are those that say whose conversion
-            it is, and of those that are `hashed`, an identity is made.
-        causes: Counts why columns were left out: `value: a value of the form 9,99 is not a number`,
-            without data.
+        columns: Our columns that the stream has; of those that are `hashed`, an identity is made.
     """
 
     def __init__(  # noqa: PLR0913 (an argument for each thing that it is made of)
@@ -91,16 +148,13 @@ class EventBuilder:
         read = there | self.undeclared
         self._read = tuple(field.name for field in coerce.FIELDS if field.name in read)
         self.kept_parameters = URL_PARAMETERS[defaults.url_parameters]
-        self.identifying = frozenset(coerce.IDENTIFYING).intersection(there)
         self.hashed = tuple(name for name in IDENTITY_COLUMNS if name in there)
-        self.causes = Counter[str]()
 
     def build(
         self,
         mapped: Mapping[str, Any],
         raw: Mapping[str, Any],
         now: float,
-        left_out: Counter[str],
         violation: str | None = None,
     ) -> event_model.Conversion | event_model.Rejection:
         """Build the conversion of one mapped record, or reject the record.
@@ -109,48 +163,78 @@ class EventBuilder:
             mapped: The record after the stream map.
             raw: The record as the tap sent it, for the key properties.
             now: Unix time.
-            left_out: Counts the columns that an event lacks: `value` if it cannot be used, `value
-                empty` if there is none; `conflict` counts hashes that contradict the address.
             violation: How the record breaks the tap's schema.
         """
-        columns = {one: mapped[one] for one in self._read if mapped.get(one) is not None}
-        notes = self._take_decision_id(columns)
-        # The columns of which the identity is made are removed from the others.
-        hashed = [one for one in IDENTITY_COLUMNS if one in columns or one in self._expected]
-        candidates = {name: columns.pop(name, None) for name in hashed}
-        identity = identify(candidates.values(), self.defaults.normalization, hashed)
-        notes += identity.notes
-        event_id, is_unique = self._event_id(columns, mapped, raw, notes)
-        values: dict[str, Any] = {"event_id": event_id, "md5": identity.md5, "sha2": identity.sha2}
+        draft = self._draft(mapped, raw)
         try:
-            self._check_allowed(mapped, identity)
+            self._check_allowed(mapped, draft.identity)
             if violation is not None:
                 _reject("schema_violation", None, violation)
-            if not is_unique:
+            if not draft.event_id.is_unique:
                 _reject("missing_key", "event_id")
-            values["event_time"] = self._event_time(columns, now)
-            values |= self._required_values(columns)
-            expires_at = (
-                values["event_time"] + event_model.WINDOWS[values["source"]] - event_model.MARGIN
-            )
-            if now >= expires_at:
-                _reject("event_too_old", "event_time")
-            for name in hashed:
-                if name in identity.notes:
-                    self._count_cause(name, candidates[name])
-            values |= self._optional_values(columns, notes)
-            left_out.update(notes)
-            if values["md5"] is None and values["sha2"] is None and "decision_id" not in values:
-                found = [name for name in coerce.IDENTIFYING if name in notes]
-                detail = f"the value of {' and of '.join(found)} cannot be used" if found else None
-                _reject("no_identity", None, detail)
-            event = event_model.event_of(values)
-            return event_model.Conversion(self.stream, event, expires_at, columns, identity.others)
-        except _RejectedError as error:
-            reason, field, detail = error.args
-            columns |= event_model.person_columns(identity.md5, identity.sha2, identity.others)
-            redacted = redaction.redact_columns(columns)
-            return event_model.Rejection(self.stream, event_id, reason, field, redacted, detail)
+            return self._conversion(draft, raw, now)
+        except _RejectedError as rejected:
+            return self._rejection(draft, rejected)
+
+    def _draft(self, mapped: Mapping[str, Any], raw: Mapping[str, Any]) -> _Draft:
+        """Read the columns that say who, which conversion, and when."""
+        columns = {name: mapped[name] for name in self._read if mapped.get(name) is not None}
+        of_page, remarks = self._read_page(columns)
+        columns |= of_page
+        # The columns of which the identity is made are removed from the others.
+        hashed = [name for name in IDENTITY_COLUMNS if name in columns or name in self._expected]
+        candidates = {name: columns.pop(name, None) for name in hashed}
+        identity = identify(candidates.values(), self.defaults.normalization, hashed)
+        remarks += tuple(_with_cause(remark, candidates) for remark in identity.remarks)
+        event_id = self._event_id(columns.pop("event_id", None), mapped, raw)
+        remarks += event_id.remarks
+        time = coerce.read_time(columns.get("event_time"), self.defaults.zone)
+        return _Draft(columns, identity, event_id, time, remarks)
+
+    def _conversion(
+        self, draft: _Draft, raw: Mapping[str, Any], now: float
+    ) -> event_model.Conversion:
+        """Read the other columns; raise a `_RejectedError` if the event cannot be sent."""
+        columns, identity = draft.columns, draft.identity
+        event_time = _usable_time(draft.time, columns, now)
+        required = self._required_values(columns)
+        expires_at = event_time + event_model.WINDOWS[required["source"]] - event_model.MARGIN
+        if now >= expires_at:
+            _reject("event_too_old", "event_time")
+        optional, of_optional = self._optional_values(columns)
+        for remark in of_optional:
+            if remark.kind == COLUMN_UNUSABLE:
+                redaction.redact_column(columns, remark.column)
+        remarks = draft.remarks + of_optional
+        decision_id = optional.get("decision_id")
+        if identity.md5 is None and identity.sha2 is None and decision_id is None:
+            raise _RejectedError("no_identity", None, _unusable_identity(remarks), remarks)
+        event = event_model.event_of(
+            {"event_id": draft.event_id.text, "md5": identity.md5, "sha2": identity.sha2}
+            | {"event_time": event_time}
+            | required
+            | optional
+        )
+        if decision_id is not None and "decision_id" in self._read:
+            order_id = event.purchase_data.order_id
+            remarks += self.decision_id_remarks(decision_id, event.event_id, order_id, raw)
+        remarks += draft.time_remarks
+        return event_model.Conversion(
+            self.stream, event, expires_at, columns, identity.others, remarks
+        )
+
+    def _rejection(self, draft: _Draft, rejected: _RejectedError) -> event_model.Rejection:
+        identity = draft.identity
+        person = event_model.person_columns(identity.md5, identity.sha2, identity.others)
+        return event_model.Rejection(
+            self.stream,
+            draft.event_id.text,
+            rejected.reason,
+            rejected.field,
+            redaction.redact_columns(draft.columns | person),
+            rejected.detail,
+            remarks=rejected.remarks + draft.time_remarks,
+        )
 
     def reject_unmapped(
         self,
@@ -166,57 +250,57 @@ class EventBuilder:
         With the event ID that the map gives, if it gives one, the dead letter disappears when a
         corrected map delivers the event.
         """
-        event_id, _ = self._event_id({"event_id": event_id}, raw, raw, [])
+        event_id = self._event_id(event_id, raw, raw).text
         keys = {name: redaction.redact_value(raw[name]) for name in self._keys if name in raw}
         return event_model.Rejection(self.stream, event_id, reason, field, {}, detail, keys)
 
-    def _take_decision_id(self, columns: dict[str, Any]) -> list[str]:
-        """Take a decision ID out of the page's URL, and clean the URL; return what to note.
+    def _read_page(self, columns: Mapping[str, Any]) -> tuple[dict[str, Any], Remarks]:
+        """Clean the page's URL, and take the decision ID out of it.
 
         The record's own decision ID comes first if it can be sent. Cleaning may remove the
         parameter that has the page's.
+
+        Returns:
+            The columns that change, and whether a decision ID cannot be used.
         """
         page = columns.get("source_url")
         if not isinstance(page, str):
-            return []
+            return {}, ()
+        changed = {}
         if len(page) <= redaction.LONGEST_TEXT:
-            columns["source_url"] = clean_url(page, self.kept_parameters)
+            changed["source_url"] = clean_url(page, self.kept_parameters)
         given = coerce.decision_id(columns.get("decision_id"))
-        found = coerce.decision_id_of_url(page)
-        if found is None or (isinstance(given, str) and not holds_address(given)):
-            return []
-        if found is coerce.UNUSABLE:
-            return ["decision_id"] if given is None else []
-        columns["decision_id"] = found
-        return [] if given is None else ["decision_id"]
+        of_page = coerce.decision_id_of_url(page)
+        if of_page is None or (isinstance(given, str) and not holds_address(given)):
+            return changed, ()
+        if isinstance(of_page, coerce.Unusable):
+            return changed, _UNUSABLE_DECISION_ID if given is None else ()
+        changed["decision_id"] = of_page
+        return changed, () if given is None else _UNUSABLE_DECISION_ID
 
-    def _event_id(
-        self,
-        columns: dict[str, Any],
-        mapped: Mapping[str, Any],
-        raw: Mapping[str, Any],
-        notes: list[str],
-    ) -> tuple[str, bool]:
-        """Return the event's ID, and whether it distinguishes the record from all others."""
-        given = coerce.text(columns.pop("event_id", None))
-        if isinstance(given, coerce.Unusable):
-            notes.append("event_id")
-        elif given is not None:
-            return (pseudonym(given) if holds_address(given) else given), True
+    def _event_id(self, column: Any, mapped: Mapping[str, Any], raw: Mapping[str, Any]) -> _EventId:
+        """Return the event's ID: that of the column, or one that is derived from the keys."""
+        given = coerce.text(column)
+        if isinstance(given, str):
+            return _EventId(pseudonym(given) if holds_address(given) else given, is_unique=True)
+        remarks: Remarks = ()
+        if given is not None:
+            remarks = (Remark(COLUMN_UNUSABLE, "event_id"),)
         elif "event_id" in self._expected:
-            notes.append("event_id empty")
+            remarks = (Remark(COLUMN_EMPTY, "event_id"),)
         names, record = self.lasting_keys, raw
         if self.mapped_keys is not None:
             names, record = self.mapped_keys, mapped
         keys = [coerce.text(record.get(key)) for key in names]
         if any(key not in record for key in names) or all(key is None for key in keys):
             own = {name: value for name, value in mapped.items() if lasting_keys([name])}
-            return derive_event_id(self.stream, [own]), not names
-        values = [
+            return _EventId(derive_event_id(self.stream, [own]), not names, remarks)
+        values: list[Any] = [
             record[name] if key is coerce.UNUSABLE else key
             for name, key in zip(names, keys, strict=True)
         ]
-        return derive_event_id(self.stream, self.named_keys(values)), True
+        derived = derive_event_id(self.stream, self.named_keys(values))
+        return _EventId(derived, is_unique=True, remarks=remarks)
 
     def named_keys(self, values: Sequence[Any]) -> Sequence[Any]:
         """Return what an event ID is derived from, given the values of the keys.
@@ -239,20 +323,6 @@ class EventBuilder:
             if identity.others is None:
                 _reject("not_compared", None, "the address cannot be read")
 
-    def _event_time(self, columns: Mapping[str, Any], now: float) -> int:
-        event_time = coerce.unix_time(columns.get("event_time"), self.defaults.zone)
-        if event_time is None:
-            _reject("missing_event_time", "event_time")
-        if isinstance(event_time, coerce.Unusable):
-            cause = coerce.cause_of(columns["event_time"], "is not a time")
-            _reject("invalid_event_time", "event_time", cause)
-        if event_time < now - 1:
-            return event_time
-        if event_time > now + event_model.MARGIN:
-            _reject("event_in_future", "event_time")
-        # The API requires a time before that of sending; a clock may be ahead by the margin.
-        return int(now) - 1
-
     def _required_values(self, columns: Mapping[str, Any]) -> dict[str, Any]:
         """Return source and pixel, which the settings give where the record has none."""
         values = {}
@@ -260,31 +330,68 @@ class EventBuilder:
             value = coerce.COERCIONS[name](columns.get(name))
             values[name] = getattr(self.defaults, name) if value is None else value
             if values[name] in (None, coerce.UNUSABLE):
-                held = coerce.shown(columns.get(name)) if name == "source" else None
-                _reject(f"invalid_{name}", name, held)
+                is_source = name == "source"
+                cause = coerce.cause_of_source(columns.get(name)) if is_source else None
+                _reject_value(f"invalid_{name}", name, cause)
         return values
 
-    def _optional_values(self, columns: dict[str, Any], notes: list[str]) -> dict[str, Any]:
-        """Return the values that can be sent; redact the others for a dead letter."""
-        values = {}
+    def _optional_values(self, columns: Mapping[str, Any]) -> tuple[dict[str, Any], Remarks]:
+        """Return the values that can be sent, and the columns without one."""
+        values, remarks = {}, []
         for name in coerce.OPTIONAL:
             value = coerce.COERCIONS[name](columns.get(name))
             if value is None:
                 if name in self._expected:
-                    notes.append(f"{name} empty")
+                    remarks.append(Remark(COLUMN_EMPTY, name))
             elif value is coerce.UNUSABLE or (isinstance(value, str) and holds_address(value)):
-                notes.append(name)
-                self._count_cause(name, columns[name])
-                redaction.redact_column(columns, name)
+                cause = coerce.cause_of(columns[name], _CAUSE_CODES[name])
+                remarks.append(Remark(COLUMN_UNUSABLE, name, cause))
             else:
                 values[name] = value
-        return values
+        return values, tuple(remarks)
 
-    def _count_cause(self, name: str, value: Any) -> None:
-        unusable = name in IDENTITY_COLUMNS and cause_of_junk(value)
-        cause = f"{name}: {coerce.cause_of(value, unusable or _UNUSABLE[name])}"
-        if cause in self.causes or len(self.causes) < _MOST_CAUSES:
-            self.causes[cause] += 1
+    def decision_id_remarks(
+        self, decision_id: str, event_id: str, order_id: str | None, raw: Mapping[str, Any]
+    ) -> Remarks:
+        """Return that an event has a decision ID, and which other ID of the record is the same."""
+        ids: dict[str, Any] = {"event_id": event_id, "order_id": order_id}
+        ids |= {key: coerce.text(raw.get(key)) for key in self._keys}
+        for name, other in ids.items():
+            if other == decision_id:
+                return *_WITH_DECISION_ID, Remark(OWN_DECISION_ID, name)
+        return _WITH_DECISION_ID
+
+
+def _usable_time(time: coerce.TimeRead, columns: Mapping[str, Any], now: float) -> int:
+    """Return the time of an event; raise a `_RejectedError` if it cannot be sent."""
+    event_time = time.seconds
+    if event_time is None:
+        _reject("missing_event_time", "event_time")
+    if isinstance(event_time, coerce.Unusable):
+        cause = coerce.cause_of(columns["event_time"], "not_time")
+        _reject_value("invalid_event_time", "event_time", cause)
+    if event_time < now - 1:
+        return event_time
+    if event_time > now + event_model.MARGIN:
+        _reject("event_in_future", "event_time")
+    # The API requires a time before that of sending; a clock may be ahead by the margin.
+    return int(now) - 1
+
+
+def _with_cause(remark: Remark, candidates: Mapping[str, Any]) -> Remark:
+    """Add the cause to a remark about a column that has neither an address nor a hash."""
+    if remark.kind != COLUMN_UNUSABLE:
+        return remark
+    value = candidates[remark.column]
+    code = cause_of_junk(value) or _CAUSE_CODES[remark.column]
+    return remark._replace(cause=coerce.cause_of(value, code))
+
+
+def _unusable_identity(remarks: Remarks) -> str | None:
+    """Return which columns would identify the person, if they could be used."""
+    unusable = {remark.column for remark in remarks if remark.kind == COLUMN_UNUSABLE}
+    names = [name for name in coerce.IDENTIFYING if name in unusable]
+    return f"the value of {' and of '.join(names)} cannot be used" if names else None
 
 
 def window_end(columns: Mapping[str, Any], defaults: EventDefaults) -> int | None:

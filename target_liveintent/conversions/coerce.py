@@ -25,6 +25,7 @@ from target_liveintent.files import word_table
 from target_liveintent.privacy.characters import INVISIBLE_CHARACTERS
 from target_liveintent.privacy.identity import IDENTITY_COLUMNS, is_placeholder
 from target_liveintent.privacy.redaction import LONGEST_TEXT
+from target_liveintent.remarks import Shape, UnusableCause
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +33,11 @@ class Unusable:
     """Stands for a value that cannot be read, so that no event can have it.
 
     Attributes:
-        cause: Why it cannot be read, with the value's shape and without its data, if a helper of
-            expressions has read it; what reads a column of an event has its words in `FIELDS`.
+        cause: Why it cannot be read, if a helper of expressions has read it. What reads a column
+            of an event has the code of its cause in `FIELDS`.
     """
 
-    cause: str = ""
+    cause: UnusableCause | None = None
 
     def __str__(self) -> str:
         """Return the text for the dead letter if an expression returned this for a column."""
@@ -51,34 +52,35 @@ class Unusable:
 UNUSABLE: Final = Unusable()
 
 
-def shape(value: Any) -> str:
-    """Say how a value is written, without its data: digits are 9, and words are x."""
+def shape(value: Any) -> Shape:
+    """Return how a value is written, without its data: digits are 9, and words are x."""
     is_huge = isinstance(value, int) and value.bit_length() > _LONGEST_ID_BITS
     if is_huge or isinstance(value, (bool, dict, list, tuple)):
-        return f"a value of the type {type(value).__name__}"
+        return Shape(type=type(value).__name__)
     plain = re.sub(r"[^\W\d_]+", "x", re.sub(r"\d", "9", str(value)[:LONGEST_TEXT].strip()))
     cut = plain if len(plain) <= _LONGEST_SHAPE else f"{plain[:_LONGEST_SHAPE]}…"
-    return f"a value of the form {''.join(c if c.isprintable() else '?' for c in cut)}"
+    return Shape("".join(c if c.isprintable() else "?" for c in cut))
 
 
-def shown(value: Any) -> str | None:
-    """Return a value of `source` as messages show it; None if the record has none.
+def cause_of_source(value: Any) -> UnusableCause | None:
+    """Return why a value of `source` cannot be used; None if the record has none.
 
-    Only a short word is shown; anything else, such as a name, is described.
+    Only a short word is kept. Of anything else, such as a name, the shape is.
     """
     plain = text(value)
     if plain is None:
         return None
     is_word = isinstance(plain, str) and _SHORT_WORD.fullmatch(plain)
-    return f"'{plain}'" if is_word else cause_of(value, "cannot be used")
+    return (
+        UnusableCause("other_source", fact=str(plain)) if is_word else cause_of(value, "not_source")
+    )
 
 
-def cause_of(value: Any, unusable: str) -> str:
-    """Return why a value cannot be used, without its data.
-
-    For example: `a value of the form 99.99 is not a whole number`.
-    """
-    return value.cause if isinstance(value, Unusable) else f"{shape(value)} {unusable}"
+def cause_of(value: Any, code: str) -> UnusableCause:
+    """Return why a value cannot be used: a cause of this code, unless a helper found another."""
+    if isinstance(value, Unusable) and value.cause is not None:
+        return value.cause
+    return UnusableCause(code, shape(value))
 
 
 # Texts that stand for null: a stream map's str(null) is `None`; taps write `null` and `NaN`.
@@ -142,29 +144,35 @@ _MAPPED = bytes(10) + b"\xff\xff"
 """The beginning of an IPv6 address that contains an IPv4 address."""
 
 
-def text(value: Any) -> str | Unusable | None:  # noqa: PLR0911 (a table of types)
+def text(value: Any) -> str | Unusable | None:
     """Return any scalar as text, `1007.0` as `1007`; lists, objects, surrogates are unusable."""
     if isinstance(value, str):
-        stripped = value.strip()
-        if stripped in _EMPTY_TEXTS:
-            return None
-        has_surrogate = not stripped.isascii() and _SURROGATE.search(stripped)
-        is_unusable = has_surrogate or len(stripped) > LONGEST_TEXT or stripped in _INFINITE_TEXTS
-        return UNUSABLE if is_unusable else stripped
+        return _stripped(value)
     if value is None:
         return None
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value) if value.bit_length() < _LONGEST_ID_BITS else UNUSABLE
-    if isinstance(value, (float, Decimal)):
+    if isinstance(value, (int, float, Decimal)):
         return _number_text(value)
     if isinstance(value, dt.date):
         return value.isoformat()
     return str(value) if isinstance(value, uuid.UUID) else UNUSABLE
 
 
+def _stripped(value: str) -> str | Unusable | None:
+    stripped = value.strip()
+    if stripped in _EMPTY_TEXTS:
+        return None
+    if len(stripped) > LONGEST_TEXT or stripped in _INFINITE_TEXTS:
+        return UNUSABLE
+    if not stripped.isascii() and _SURROGATE.search(stripped):
+        return UNUSABLE
+    return stripped
+
+
 def _number_text(value: float | Decimal) -> str | Unusable | None:
+    if isinstance(value, int):
+        return str(value) if value.bit_length() < _LONGEST_ID_BITS else UNUSABLE
     number = Decimal(repr(value)) if isinstance(value, float) else value
     if number.is_nan():
         return None
@@ -173,8 +181,24 @@ def _number_text(value: float | Decimal) -> str | Unusable | None:
     return str(int(number)) if number == number.to_integral_value() else format(number, "f")
 
 
+class TimeRead(NamedTuple):
+    """A moment as whole Unix seconds, rounded down.
+
+    Attributes:
+        is_local: Whether the time has no offset, so that it was read in the zone of the setting.
+    """
+
+    seconds: int | Unusable | None
+    is_local: bool = False
+
+
 def unix_time(value: Any, zone: dt.tzinfo) -> int | Unusable | None:
-    """Return a moment as whole Unix seconds, rounded down.
+    """Return a moment as whole Unix seconds: see `read_time`."""
+    return read_time(value, zone).seconds
+
+
+def read_time(value: Any, zone: dt.tzinfo) -> TimeRead:
+    """Read a moment.
 
     Args:
         value: ISO 8601 text in the forms that taps send, a datetime or date, or Unix seconds,
@@ -184,28 +208,34 @@ def unix_time(value: Any, zone: dt.tzinfo) -> int | Unusable | None:
     if isinstance(value, str):
         return _time_of_text(value.strip(), zone)
     if value is None:
-        return None
+        return TimeRead(None)
     if isinstance(value, dt.datetime):
-        return unix_seconds(value, zone)
+        return _time_of_datetime(value, zone)
     if isinstance(value, dt.date):
-        return unix_seconds(dt.datetime(value.year, value.month, value.day), zone)  # noqa: DTZ001
+        return _time_of_datetime(dt.datetime(value.year, value.month, value.day), zone)  # noqa: DTZ001
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
-        return UNUSABLE
-    return _time_of_number(value)
+        return TimeRead(UNUSABLE)
+    return TimeRead(_time_of_number(value))
 
 
-def _time_of_text(value: str, zone: dt.tzinfo) -> int | Unusable | None:
+def _time_of_text(value: str, zone: dt.tzinfo) -> TimeRead:
     if value in _EMPTY_TEXTS:
-        return None
-    if found := _TIME.fullmatch(value):
-        day, minute, second, fraction, utc, hours, minutes = found.groups()
-        there = "+00:00" if utc else f"{hours}:{minutes or '00'}" if hours else ""
-        time = f"{minute or '00:00'}:{second or '00'}.{(fraction or '')[:6]:0<6}{there}"
+        return TimeRead(None)
+    if parts := _TIME.fullmatch(value):
+        day, minute, second, fraction, utc, hours, minutes = parts.groups()
+        offset = f"{hours}:{minutes or '00'}" if hours else ""
+        if utc:
+            offset = "+00:00"
+        time = f"{minute or '00:00'}:{second or '00'}.{(fraction or '')[:6]:0<6}{offset}"
         try:
-            return unix_seconds(dt.datetime.fromisoformat(f"{day}T{time}"), zone)
+            return _time_of_datetime(dt.datetime.fromisoformat(f"{day}T{time}"), zone)
         except ValueError:
-            return UNUSABLE
-    return _time_of_number(Decimal(value)) if _NUMBER.fullmatch(value) else UNUSABLE
+            return TimeRead(UNUSABLE)
+    return TimeRead(_time_of_number(Decimal(value)) if _NUMBER.fullmatch(value) else UNUSABLE)
+
+
+def _time_of_datetime(moment: dt.datetime, zone: dt.tzinfo) -> TimeRead:
+    return TimeRead(unix_seconds(moment, zone), is_local=moment.tzinfo is None)
 
 
 def unix_seconds(moment: dt.datetime, zone: dt.tzinfo) -> int | Unusable:
@@ -230,7 +260,7 @@ def _is_nan(value: Any) -> bool:
     return value.is_nan() if isinstance(value, Decimal) else value != value  # noqa: PLR0124
 
 
-def amount(value: Any, decimal: str = ".") -> float | Decimal | Unusable | None:
+def read_amount(value: Any, decimal: str = ".") -> float | Decimal | Unusable | None:
     """Return a finite number with its digits; of text, the decimal sign has to be known.
 
     With `.`: `"$12.50"`, `"1,234.50"` and `"12.50 $"`, but not `"12,50"`. With `,`: `"12,50"`,
@@ -242,20 +272,25 @@ def amount(value: Any, decimal: str = ".") -> float | Decimal | Unusable | None:
     if decimal not in _DECIMAL_SIGNS:
         msg = "the decimal sign must be ',' or '.'"
         raise ValueError(msg)
-    if not isinstance(value, str):
-        is_number = isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
-        if is_number and not _is_nan(value):
-            return _finite(value)
-        return None if is_number or value is None else UNUSABLE
-    if decimal == "," or not value.isascii():  # (To translate a text takes a while.)
-        value = value.translate(_DECIMAL_SIGNS[decimal])
-    plain = value.strip()
+    if value is None:
+        return None
+    if isinstance(value, str):
+        if decimal == "," or not value.isascii():  # (To translate a text takes a while.)
+            value = value.translate(_DECIMAL_SIGNS[decimal])
+        return _amount_of_text(value.strip())
+    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
+        return UNUSABLE
+    return None if _is_nan(value) else _finite(value)
+
+
+def _amount_of_text(plain: str) -> float | Decimal | Unusable | None:
+    """Return the number in a text whose decimal sign is a point, and that has no spaces around."""
     if plain in _EMPTY_TEXTS:
         return None
-    found = _AMOUNT.fullmatch(plain) or _AMOUNT.fullmatch(_tidied(plain))
-    if found is None:
+    parts = _AMOUNT.fullmatch(plain) or _AMOUNT.fullmatch(_tidied(plain))
+    if parts is None:
         return UNUSABLE
-    sign, symbol, inner_sign, digits = found.groups()
+    sign, symbol, inner_sign, digits = parts.groups()
     if (sign and inner_sign) or (symbol.strip() and unicodedata.category(symbol) != "Sc"):
         return UNUSABLE
     return _finite(Decimal((sign or inner_sign) + digits.replace(",", "")))
@@ -380,40 +415,18 @@ def decision_id_of_url(url: str) -> str | Unusable | None:
     """
     if "li_did" not in url:  # This is so for most URLs.
         return None
-    found: str | Unusable | None = None
+    has_parameter = False
     for _ in range(_LEVELS):
         for parameter in _LI_DID.finditer(url):
             value: str | None = parameter[1]
             if value is not None and not is_placeholder(value):
                 return value
-            found = UNUSABLE
+            has_parameter = True
         url = unquote(url)
-    return found
-
-
-@dataclasses.dataclass(frozen=True)
-class WatchedZone(dt.tzinfo):
-    """A zone that reports each use. `unix_time` asks it about times without an offset only."""
-
-    zone: dt.tzinfo
-    note_use: Callable[[], None]
-
-    def utcoffset(self, moment: dt.datetime | None) -> dt.timedelta | None:
-        """Report a use."""
-        self.note_use()
-        return self.zone.utcoffset(moment)
-
-    def dst(self, _: dt.datetime | None) -> None:
-        """Return None: it does not matter here."""
-
-    def tzname(self, _: dt.datetime | None) -> None:
-        """Return None: it does not matter here."""
+    return UNUSABLE if has_parameter else None
 
 
 # The table of columns
-
-_NO_HASH = "is not a hash of an e-mail address"
-_NO_UUID = "is not a UUID"
 
 
 class Field(NamedTuple):
@@ -424,7 +437,7 @@ class Field(NamedTuple):
 
     name: str
     coerce: Callable[[Any], Any] | None = None
-    unusable: str = "is not a text, or has an e-mail address in it"  # Said of an unusable value.
+    unusable: str = "not_text"  # The code of the cause if a value is unusable.
 
 
 FIELDS = (
@@ -432,26 +445,17 @@ FIELDS = (
     Field("event_time"),
     Field("pixel_id", positive_integer),
     Field("source", source),
-    Field(
-        "decision_id",
-        decision_id,
-        "is not a text without spaces, or is a placeholder, or has an e-mail address in it",
-    ),
-    Field("email", unusable="is neither an e-mail address nor a hash of one"),
-    Field("md5", unusable=_NO_HASH),
-    Field("sha2", unusable=_NO_HASH),
-    Field("ip", ip, "is not a public IP address"),
+    Field("decision_id", decision_id, "not_decision_id"),
+    Field("email", unusable="not_email"),
+    Field("md5", unusable="not_hash"),
+    Field("sha2", unusable="not_hash"),
+    Field("ip", ip, "not_public_ip"),
     Field("user_agent", text),
-    Field("idfa", device_id, _NO_UUID),
-    Field("aaid", device_id, _NO_UUID),
-    Field("tracking_enabled", flag, "is neither a Boolean nor 0 or 1"),
-    Field(
-        "currency",
-        currency_code,
-        "is not a currency code of ISO 4217: write, for example, \"'EUR'\" in the map, or"
-        " translate other words with {'EURO': 'EUR'}.get(get('currency'))",
-    ),
-    Field("value", amount, "is not a number with a decimal point"),
+    Field("idfa", device_id, "not_uuid"),
+    Field("aaid", device_id, "not_uuid"),
+    Field("tracking_enabled", flag, "not_flag"),
+    Field("currency", currency_code, "not_currency"),
+    Field("value", read_amount, "not_number"),
     Field("order_id", text),
     Field("source_url", text),
     Field("app_bundle", text),

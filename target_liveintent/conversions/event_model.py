@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from target_liveintent.privacy.identity import Identity
+from target_liveintent.remarks import Remarks
 
 DEAD_LETTERS = "liveintent_dead_letters"
 """The name of the stream of dead letters, which the command `replay` reads."""
@@ -123,6 +124,7 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
     expires_at: int  # Unix time from which on it is too old to be sent.
     columns: dict[str, Any]
     other_hashes: tuple[bytes, ...] | None = ()
+    remarks: Remarks = ()
     letter: LetterKey | None = None  # The dead letter that a replay made it of.
 
     @property
@@ -155,6 +157,7 @@ class Rejection(msgspec.Struct, frozen=True):
     detail: str | None = None  # More about the reason, without addresses.
     keys: dict[str, Any] | None = None  # The tap's key properties, if the columns are not known.
     letter: LetterKey | None = None  # The dead letter that a replay made it of.
+    remarks: Remarks = ()
 
 
 def request_body(conversions: Iterable[Conversion]) -> bytes:

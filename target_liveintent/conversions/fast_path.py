@@ -3,39 +3,46 @@
 `EventBuilder` defines the rules. The function that is generated here makes the same conversion in
 less than half of the time, because its code names the columns of the stream one after the other. It
 uses the same coercions, remembers what they returned for a text, and lets `privacy` hash and clean
-what is to be hashed and cleaned. If anything is odd about a record, the function raises an error
-before it counts anything, and `EventBuilder` has to build the event.
+what is to be hashed and cleaned. If anything is odd about a record, the function raises an
+`OddRecordError`, and `EventBuilder` has to build the event. Any other error is a fault of this
+module, and ends the run.
 
 In the generated code, a column `x` of `FIELDS` is `given_x` as it came, and `sent_x` as it is sent.
 The names of a tap's columns occur in texts only, so they cannot collide with names of the code.
+`explain --show-code` prints the code.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import inspect
+import linecache
 import math
 import re
 import warnings
-from collections import Counter
+import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, TypeAlias
 
 import msgspec
 
 from target_liveintent.conversions import coerce, event_model
-from target_liveintent.conversions.builder import EventBuilder
+from target_liveintent.conversions.builder import IN_LOCAL_TIME, EventBuilder
 from target_liveintent.privacy.addresses import holds_address
 from target_liveintent.privacy.identity import derive_event_id, hash_address, identify
 from target_liveintent.privacy.redaction import LONGEST_TEXT
 from target_liveintent.privacy.urls import clean_url
+from target_liveintent.remarks import COLUMN_EMPTY, COLUMN_UNUSABLE, Remark, Remarks
 
-Usual: TypeAlias = Callable[[dict[str, Any], float, Counter[str]], event_model.Conversion | None]
-"""Takes a record of the tap, the Unix time, and the counts of what events lack, as `EventBuilder`
-does. Returns the conversion; None if the stream's filter drops the record. An odd record raises an
-error of any kind."""
+UsualWay: TypeAlias = Callable[[dict[str, Any], float], event_model.Conversion | None]
+"""Takes a record of the tap and the Unix time. Returns the conversion; None if the stream's filter
+drops the record. Raises an `OddRecordError` for an odd record."""
 Page: TypeAlias = tuple[str | None, str | None, str | None]
 """A page's URL for a dead letter, the same for the API, and the decision ID in it."""
 
+EXPRESSION_FAILED, CHANCE = "expression", "chance"
+"""Why a record is odd if no single column is the cause: an expression of its map fails, or must not
+be evaluated twice."""
 _REMEMBERED = 1_024
 """How many texts of a column are remembered with their results."""
 _UUID_LENGTH = 36
@@ -49,9 +56,21 @@ _UUID = re.compile(rf"(?!0{{8}}-){coerce.UUID_FORM.pattern}")
 """UUIDs but for some that a source may write in place of one, such as that of zeros alone."""
 
 
-def odd_record(*_: Any) -> NoReturn:
-    """Say that `EventBuilder` has to build the event of a record."""
-    raise ValueError
+class OddRecordError(Exception):
+    """Says that `EventBuilder` has to build the event of a record.
+
+    Attributes:
+        cause: The column that is odd, `EXPRESSION_FAILED` or `CHANCE`.
+    """
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+def odd(cause: str) -> NoReturn:
+    """Leave a record to `EventBuilder`."""
+    raise OddRecordError(cause)
 
 
 def usual_way(  # noqa: PLR0913 (an argument for each thing that it is made of)
@@ -62,8 +81,8 @@ def usual_way(  # noqa: PLR0913 (an argument for each thing that it is made of)
     test: str | None = None,
     empty: Iterable[str] = (),
     consents: Iterable[str] = (),
-) -> Usual:
-    """Generate the function of a stream. It treats all records as odd if none can be usual.
+) -> UsualWay | None:
+    """Generate the function of a stream; None if all of its records are odd.
 
     `inputs` has Python code of each column's value in `record`. Columns that no event has are
     computed, too, because a record is rejected if that fails. `environment` says what other names
@@ -72,25 +91,37 @@ def usual_way(  # noqa: PLR0913 (an argument for each thing that it is made of)
     yes if it has them.
     """
     if "event_time" not in builder.columns:
-        return odd_record
-    lines = [*_lines(builder, inputs, test, empty)]
-    for column in consents:
-        lines.insert(0, f"if {column!r} in record and not consent(record[{column!r}]): odd()")
-    source = "\n    ".join(["def build(record, now, left_out):", *lines])
-    function: Usual = compiled(source, {**environment, **_names(builder)}, "exec")["build"]
+        return None
+    mapped_keys = _mapped_keys(builder, inputs)
+    lines = (
+        *_refusals(builder, empty, consents),
+        *_inputs(builder, inputs, test, mapped_keys),
+        *_values(builder, mapped_keys),
+        *_remarks(builder),
+        *_result(builder),
+    )
+    source = "\n    ".join(["def build(record, now):", *lines]) + "\n"
+    names = {**environment, **_names(builder)}
+    name = f"conversion of the stream {builder.stream!r}"
+    function: UsualWay = compiled(source, names, "exec", name)["build"]
     return function
 
 
-def compiled(source: str, names: Mapping[str, Any], mode: str) -> Any:
+def compiled(source: str, names: Mapping[str, Any], mode: str, name: str) -> Any:
     """Run generated code that knows only these names, and no builtins.
+
+    A traceback shows the lines of the code, as those of a file of this name: `linecache` has them.
 
     Returns:
         The value of an expression (`eval`), or else all names after the code has run (`exec`).
     """
     known = {**names, "__builtins__": {}}
+    # With its checksum, equal code has the same name, and other code has another one.
+    file = f"<{name} {zlib.crc32(source.encode(errors='replace')):08x}>"
+    linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)  # The user may write `x is 'a'`.
-        code = compile(source, "<stream map>", mode)
+        code = compile(source, file, mode)
     value = eval(code, known)  # noqa: S307 (of code that the compiler of expressions let through)
     # Methods such as `strptime` and `timetuple` import a module in C, by the `__import__` that they
     # find through the globals of their caller. The function itself keeps the builtins that it was
@@ -99,69 +130,73 @@ def compiled(source: str, names: Mapping[str, Any], mode: str) -> Any:
     return known if mode == "exec" else value
 
 
-def _lines(
-    builder: EventBuilder, inputs: Mapping[str, str], test: str | None, empty: Iterable[str]
+def generated_source(function: Callable[..., Any]) -> str:
+    """Return the source of a generated function."""
+    return "".join(linecache.getlines(inspect.getfile(function)))
+
+
+# The lines of the function, in the order in which `EventBuilder.build` works
+
+
+def _refusals(
+    builder: EventBuilder, empty: Iterable[str], consents: Iterable[str]
 ) -> Iterator[str]:
-    """Yield the lines of the function, in the order in which `EventBuilder.build` works."""
-    there = builder.columns
-    if builder.undeclared:  # (With the names in the code, this takes less time than with a set.)
-        yield f"if {' or '.join(f'{one!r} in record' for one in sorted(builder.undeclared))}: odd()"
-    for column in empty:
-        yield f"if {column!r} in record and record[{column!r}] is not None: odd()"
+    """Yield the lines about columns of the tap that only odd records have."""
+    for name in consents:
+        yield f"if {name!r} in record and not consent(record[{name!r}]): odd({name!r})"
+    undeclared = sorted(builder.undeclared)
+    if undeclared:  # (With the names in the code, this takes less time than with a set.)
+        yield f"if {' or '.join(f'{name!r} in record' for name in undeclared)}: undeclared(record)"
+    for name in empty:
+        yield f"if {name!r} in record and record[{name!r}] is not None: odd({name!r})"
+
+
+def _inputs(
+    builder: EventBuilder, inputs: Mapping[str, str], test: str | None, mapped_keys: Sequence[str]
+) -> Iterator[str]:
+    """Yield the lines with the code of the map, which may raise anything."""
+    yield "try:"
     if test is not None:
-        yield f"if not ({test}): return None"
-    # (A column that only passes through may be absent: then reading it fails, so it is odd.)
-    passed = {name: f"record.get({name!r})" for name in builder.mapped_keys or ()}
-    mapped_keys = [name for name, code in passed.items() if inputs.get(name, code) != code]
-    yield from _columns(inputs, there, mapped_keys)
-    if "consent" in there:
-        yield "if given_consent is not True and not consent(given_consent): odd()"
-    yield from _identity(builder)
-    yield _read("event_id", there)
-    yield "has_no_id = sent_event_id is None"
-    yield f"if has_no_id: sent_event_id = derived_id(({_keys(builder, mapped_keys)}))"
-    yield "sent_event_time = time(given_event_time)"
-    for name in ("source", "pixel_id"):
-        yield _read(name, there)
-        yield f"if sent_{name} is None: sent_{name} = default_{name}"
-    yield "expires_at = sent_event_time + lifetimes[sent_source]"
-    yield "if sent_pixel_id is None or sent_event_time >= now - 1 or expires_at <= now: odd()"
-    yield from _optional(builder)
-    yield "for note in identity.notes: left_out[note] += 1"
-    if "event_id" in there:
-        yield "if has_no_id: left_out['event_id empty'] += 1"
-    for name in (name for name in coerce.OPTIONAL if name in there):
-        yield f"if sent_{name} is None: left_out[{name + ' empty'!r}] += 1"
-    user, purchase = (
-        _call("UserData", event_model.UserData),
-        _call("PurchaseData", event_model.PurchaseData),
-    )
-    event = _call("Event", event_model.Event, user_data=user, purchase_data=purchase)
-    kept = [name for name in there if name not in builder.hashed and name != "event_id"]
-    if "source_url" in there and "decision_id" not in there:  # The page may have one.
-        kept.append("decision_id")
-    columns = ", ".join(f"{name!r}: given_{name}" for name in kept)
-    yield f"return Conversion(stream, {event}, expires_at, {{{columns}}}, identity.others)"
-
-
-def _columns(
-    inputs: Mapping[str, str], there: Collection[str], mapped_keys: Sequence[str]
-) -> Iterator[str]:
-    """Yield the lines that compute the columns, each once, and remember those that are keys."""
-    for name, code in inputs.items():
+        yield f"    if not ({test}): return None"
+    for name, code in inputs.items():  # Each is computed once, and remembered if it is a key.
         computed = code
         if name in mapped_keys:
             computed = f"key_{mapped_keys.index(name)}"
-            yield f"{computed} = {code}"
-        yield f"given_{name} = {computed}" if name in there else f"({computed})"
+            yield f"    {computed} = {code}"
+        yield f"    given_{name} = {computed}" if name in builder.columns else f"    ({computed})"
+    yield f"except Exception: odd({EXPRESSION_FAILED!r})"
 
 
-def _keys(builder: EventBuilder, mapped_keys: Sequence[str]) -> str:
-    """Return the code of the values of which an event ID is derived, with a comma behind each."""
-    names = builder.lasting_keys if builder.mapped_keys is None else builder.mapped_keys
-    codes = {name: f"record[{name!r}]" for name in names}
-    codes |= {name: f"key_{number}" for number, name in enumerate(mapped_keys)}
-    return "".join(f"{code}, " for code in codes.values())
+def _mapped_keys(builder: EventBuilder, inputs: Mapping[str, str]) -> list[str]:
+    """Return the keys of a mapped record that the map computes.
+
+    A column that only passes through may be absent, and is read from the record.
+    """
+    passed = {name: f"record.get({name!r})" for name in builder.mapped_keys or ()}
+    return [name for name, code in passed.items() if inputs.get(name, code) != code]
+
+
+def _values(builder: EventBuilder, mapped_keys: Sequence[str]) -> Iterator[str]:
+    """Yield the lines that read the values that are sent, and check that they can be sent."""
+    there = builder.columns
+    if "consent" in there:
+        yield "if given_consent is not True and not consent(given_consent): odd('consent')"
+    yield "sent_event_time, remarks = time(given_event_time)"
+    yield from _identity(builder)
+    yield "try:"
+    yield from (f"    {line}" for line in (*_ids(builder, mapped_keys), *_optional(builder)))
+    given = ", ".join(f"{name!r}: given_{name}" for name in there)
+    # Lists and objects are no keys of what is remembered.
+    yield f"except TypeError: unhashable({{{given}}}); raise"
+    yield (
+        "if sent_md5 is None and sent_sha2 is None and sent_decision_id is None:"
+        f" odd({_identifying(builder)!r})"
+    )
+
+
+def _identifying(builder: EventBuilder) -> str:
+    """Return the column that should identify the person."""
+    return next(iter(builder.hashed), "decision_id")
 
 
 def _identity(builder: EventBuilder) -> Iterator[str]:
@@ -173,15 +208,38 @@ def _identity(builder: EventBuilder) -> Iterator[str]:
         yield "    identity = hash_address(given_email.strip(), normalization)"
     candidates = "".join(f"given_{name}, " for name in builder.hashed)
     yield f"if identity is None: identity = identify(({candidates}), normalization, hashed)"
-    yield "if identity.notes and not hashed_notes.isdisjoint(identity.notes): odd()"
+    yield "if identity.remarks: remarks += usable(identity.remarks)"
     yield "sent_md5 = identity.md5"
     yield "sent_sha2 = identity.sha2"
     if builder.suppressions:
-        yield "if suppressed(identity): odd()"
+        yield f"if suppressed(identity): odd({_identifying(builder)!r})"
+
+
+def _ids(builder: EventBuilder, mapped_keys: Sequence[str]) -> Iterator[str]:
+    """Yield the lines that read what each event must have."""
+    there = builder.columns
+    yield _read("event_id", there)
+    yield "has_no_id = sent_event_id is None"
+    yield f"if has_no_id: sent_event_id = derived_id(({_keys(builder, mapped_keys)}))"
+    for name in ("source", "pixel_id"):
+        yield _read(name, there)
+        is_known = getattr(builder.defaults, name) is not None
+        otherwise = f"sent_{name} = default_{name}" if is_known else f"odd({name!r})"
+        yield f"if sent_{name} is None: {otherwise}"
+    yield "expires_at = sent_event_time + lifetimes[sent_source]"
+    yield "if sent_event_time >= now - 1 or expires_at <= now: odd('event_time')"
+
+
+def _keys(builder: EventBuilder, mapped_keys: Sequence[str]) -> str:
+    """Return the code of the values of which an event ID is derived, with a comma behind each."""
+    names = builder.lasting_keys if builder.mapped_keys is None else builder.mapped_keys
+    codes = {name: f"record[{name!r}] if {name!r} in record else odd('event_id')" for name in names}
+    codes |= {name: f"key_{number}" for number, name in enumerate(mapped_keys)}
+    return "".join(f"{code}, " for code in codes.values())
 
 
 def _optional(builder: EventBuilder) -> Iterator[str]:
-    """Yield the lines that read the optional columns, and check that the event has an identity."""
+    """Yield the lines that read the optional columns."""
     there = builder.columns
     for name in coerce.OPTIONAL:
         if name != "source_url" or name not in there:
@@ -192,7 +250,6 @@ def _optional(builder: EventBuilder) -> Iterator[str]:
         yield "given_source_url, sent_source_url, of_page = pages[given_source_url]"
         yield "if sent_decision_id is None and of_page is not None:"
         yield "    given_decision_id = sent_decision_id = of_page"
-    yield "if sent_md5 is None and sent_sha2 is None and sent_decision_id is None: odd()"
 
 
 def _read(name: str, there: Collection[str]) -> str:
@@ -207,61 +264,121 @@ def _read(name: str, there: Collection[str]) -> str:
     return f"sent_{name} = {code}"
 
 
+def _remarks(builder: EventBuilder) -> Iterator[str]:
+    """Yield the lines that note what the event lacks, and how its decision ID is."""
+    there = builder.columns
+    if "event_id" in there:
+        yield "if has_no_id: remarks += no_event_id"
+    for name in coerce.OPTIONAL:
+        if name in there:
+            yield f"if sent_{name} is None: remarks += no_{name}"
+    if "decision_id" in there:
+        ids = "sent_decision_id, sent_event_id, sent_order_id"
+        yield f"if sent_decision_id is not None: remarks += decision_id_remarks({ids}, record)"
+
+
+def _result(builder: EventBuilder) -> Iterator[str]:
+    """Yield the line that returns the conversion. Names of arguments would take longer."""
+    there = builder.columns
+    user = _call("UserData", event_model.UserData)
+    purchase = _call("PurchaseData", event_model.PurchaseData)
+    event = _call("Event", event_model.Event, user_data=user, purchase_data=purchase)
+    kept = [name for name in there if name not in builder.hashed and name != "event_id"]
+    if "source_url" in there and "decision_id" not in there:  # The page may have one.
+        kept.append("decision_id")
+    columns = ", ".join(f"{name!r}: given_{name}" for name in kept)
+    values = f"stream, {event}, expires_at, {{{columns}}}, identity.others, remarks"
+    yield f"return Conversion({values})"
+
+
 def _call(name: str, struct: Any, **objects: str) -> str:
-    """Return the code that makes a struct of an event. Names of arguments would take longer."""
+    """Return the code that makes a struct of an event."""
     members = {member: f"sent_{member}" for member in struct.__struct_fields__} | objects
     return f"{name}({', '.join(members.values())})"
+
+
+# What the names in the lines mean
 
 
 def _names(builder: EventBuilder) -> dict[str, Any]:
     """Return the values of the names in the lines that are not columns."""
     same: tuple[Any, ...] = (
-        *(
-            event_model.Conversion,
-            event_model.Event,
-            event_model.PurchaseData,
-            event_model.UserData,
-            float,
-            str,
-            type,
-        ),
-        *(coerce.consent, hash_address, identify),
+        *(event_model.Conversion, event_model.Event),
+        *(event_model.PurchaseData, event_model.UserData),
+        *(Exception, TypeError, float, str, type),
+        *(coerce.consent, hash_address, identify, odd),
     )
-    names: dict[str, Any] = {one.__name__: one for one in same} | {
+    names: dict[str, Any] = {value.__name__: value for value in same} | {
+        "decision_id_remarks": builder.decision_id_remarks,
         "default_pixel_id": builder.defaults.pixel_id,
         "default_source": builder.defaults.source,
         "derived_id": _derivation(builder),
         "hashed": builder.hashed,
-        "hashed_notes": frozenset(builder.hashed),
         "lifetimes": {
             source: window - event_model.MARGIN for source, window in event_model.WINDOWS.items()
         },
         "normalization": builder.defaults.normalization,
-        "odd": odd_record,
         "pages": _Pages(builder),
         "stream": builder.stream,
         "time": _time_reader(builder.defaults.zone),
+        "undeclared": _undeclared(builder),
+        "unhashable": _leave_unhashable,
+        "usable": _usable,
     }
     if builder.suppressions:
         names["suppressed"] = builder.suppressions.contains
     for name, coercion in coerce.COERCIONS.items():
-        names[f"read_{name}"] = _Remembered(coercion)
+        names[f"read_{name}"] = _Remembered(name, coercion)
+        names[f"no_{name}"] = (Remark(COLUMN_EMPTY, name),)
     return names | {f"is_usual_{name}": test for name, (_, test) in _TESTS.items()}
+
+
+def _undeclared(builder: EventBuilder) -> Callable[[Mapping[str, Any]], NoReturn]:
+    """Return what leaves a record to `EventBuilder` that has an undeclared column of ours."""
+
+    def undeclared(record: Mapping[str, Any]) -> NoReturn:
+        odd(min(builder.undeclared.intersection(record)))
+
+    return undeclared
+
+
+def _leave_unhashable(given: Mapping[str, Any]) -> None:
+    """Leave a record to `EventBuilder` if a column has a value without a hash."""
+    for name, value in given.items():
+        if not _has_hash(value):
+            odd(name)
+
+
+def _has_hash(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _usable(remarks: Remarks) -> Remarks:
+    """Return the remarks about an identity; the record is odd if a column is unusable."""
+    for remark in remarks:
+        if remark.kind == COLUMN_UNUSABLE:
+            odd(remark.column)
+    return remarks
 
 
 class _Remembered(dict[Any, Any]):
     """What a column's values are sent as. Texts are read once, and their results remembered.
 
-    A value that no event can have, or that holds an address, raises an error.
+    A record is odd if no event can have the value, or if the value holds an address.
     """
 
-    def __init__(self, coercion: Callable[[Any], Any]) -> None:
+    def __init__(self, column: str, coercion: Callable[[Any], Any]) -> None:
+        self._column = column
         self._coercion = coercion
 
     def __missing__(self, value: Any) -> Any:
         sent = self._coercion(value)
         if sent is coerce.UNUSABLE or (isinstance(value, str) and holds_address(value)):
-            odd_record()
+            odd(self._column)
         # (1, 1.0 and True would be the same key.)
         if value is None or (type(value) is str and len(value) <= LONGEST_TEXT):
             if len(self) >= _REMEMBERED:
@@ -281,39 +398,47 @@ class _Pages(dict[Any, Page]):
         self._kept_parameters = builder.kept_parameters
         self._checked: set[tuple[str, str]] = set()  # What is before and after the decision ID.
 
-    def __missing__(self, url: str | None) -> Page:
+    def __missing__(self, url: Any) -> Page:
         if url is None:
             return None, None, None
+        if not isinstance(url, str):
+            odd("source_url")
         head, has_id, rest = url.partition("li_did=")
         if has_id:
             decision_id, tail = rest[:_UUID_LENGTH], rest[_UUID_LENGTH:]
             if (head, tail) in self._checked and _UUID.fullmatch(decision_id):
                 return url, url, decision_id
-        if len(url) > LONGEST_TEXT:
-            odd_record()
-        found, cleaned = coerce.decision_id_of_url(url), clean_url(url, self._kept_parameters)
-        sent = coerce.text(cleaned)
-        if isinstance(found, coerce.Unusable) or isinstance(sent, coerce.Unusable):
-            odd_record()
-        if holds_address(cleaned):
-            odd_record()
-        as_read = cleaned, sent, found
-        if cleaned == url:
-            if len(self) >= _REMEMBERED:
-                self.clear()
-                self._checked.clear()
-            self[url] = as_read
+        page = self._read(url)
+        if page[0] == url:
+            self._remember(url, page)
             # An ID that is the whole value of a parameter may be another one in the next URL.
-            is_id = has_id and as_read == (url, url, decision_id)
+            is_id = has_id and page == (url, url, decision_id)
             if is_id and head.endswith(("?", "&")) and tail[:1] in ("", "&", "#"):
                 self._checked.add((head, tail))
-        return as_read
+        return page
+
+    def _read(self, url: str) -> Page:
+        if len(url) > LONGEST_TEXT:
+            odd("source_url")
+        decision_id, cleaned = coerce.decision_id_of_url(url), clean_url(url, self._kept_parameters)
+        sent = coerce.text(cleaned)
+        if isinstance(decision_id, coerce.Unusable) or isinstance(sent, coerce.Unusable):
+            odd("source_url")
+        if holds_address(cleaned):
+            odd("source_url")
+        return cleaned, sent, decision_id
+
+    def _remember(self, url: str, page: Page) -> None:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+            self._checked.clear()
+        self[url] = page
 
 
-def _time_reader(zone: dt.tzinfo) -> Callable[[Any], Any]:
-    """Return a reader of event times; for another value, an addition to its result fails."""
+def _time_reader(zone: dt.tzinfo) -> Callable[[Any], tuple[int, Remarks]]:
+    """Return a reader of event times, in Unix seconds; a record is odd without a usable time."""
 
-    def time(value: Any) -> Any:
+    def time(value: Any) -> tuple[int, Remarks]:
         # (A seventh digit of a second would be rounded.)
         if type(value) is str and (len(value) <= _LONGEST_TIME or not value[26].isdigit()):
             try:
@@ -321,8 +446,11 @@ def _time_reader(zone: dt.tzinfo) -> Callable[[Any], Any]:
             except (msgspec.ValidationError, UnicodeError, TypeError):  # Another form, or no zone.
                 pass
             else:
-                return passed.days * event_model.DAY + passed.seconds
-        return coerce.unix_time(value, zone)
+                return passed.days * event_model.DAY + passed.seconds, ()
+        seconds, is_local = coerce.read_time(value, zone)
+        if not isinstance(seconds, int):
+            odd("event_time")
+        return seconds, IN_LOCAL_TIME if is_local else ()
 
     return time
 
@@ -333,7 +461,7 @@ def _derivation(builder: EventBuilder) -> Callable[[Sequence[Any]], str]:
     def derived_id(values: Sequence[Any]) -> str:
         keys = [coerce.text(value) for value in values]
         if coerce.UNUSABLE in keys or not any(keys):
-            odd_record()
+            odd("event_id")
         return derive_event_id(builder.stream, builder.named_keys(keys))
 
     return derived_id

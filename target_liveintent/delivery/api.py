@@ -3,18 +3,9 @@
     POST {api_url}/conversions/{customer_id}      Authorization: Bearer {token}
     [event, …]                                    1 to 100 events, a JSON array
 
-    204            every event was processed
-    200            a part was processed; the body is an array of strings (inferred: the event IDs
-                   of what was not)
-    400 413 422    the whole batch is refused because of at least one event
-    401 403        the token or the customer ID is wrong, or the token was rotated: a token file
-                   is read once more
-    408 425 429 503, no answer in time    too much at once: try again, not before `Retry-After`
-    other 5xx, connection failed          a fault: try again, not before `Retry-After`
-
-Source: LiveIntent's guide for the request and the refusal of whole batches, a CDP vendor's
-documentation for 204 and 200; the rest is inferred from sister APIs. Any other answer is unknown
-and ends the run.
+`MEANINGS` says what each answer means. Its source is LiveIntent's guide for the request and the
+refusal of whole batches, and a CDP vendor's documentation for 204 and 200. The rest is inferred
+from sister APIs.
 """
 
 from __future__ import annotations
@@ -24,45 +15,97 @@ import enum
 import html
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from email.message import Message
 from http import HTTPStatus
+from typing import NamedTuple
 
 import msgspec
 
 from target_liveintent import errors
+from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.privacy.redaction import without_secrets
-from target_liveintent.settings import Settings
+from target_liveintent.settings import DeliverySettings
 
-_MAX_DETAIL = 500  # How many characters of a refusal's text are kept.
+_MAX_DETAIL_CHARACTERS = 500  # Of a refusal's text, which are kept.
 
 
 class Verdict(enum.Enum):
-    """What an answer means for the events that were sent."""
+    """What an answer means for the events that were sent; `MEANINGS` has the words."""
 
-    ACCEPTED = enum.auto()  # Every event was processed.
-    PARTLY = enum.auto()  # Every event was processed but those that the body names.
-    UNCONFIRMED = enum.auto()  # An unknown part was processed: a 200 with any other body.
-    REFUSED = enum.auto()  # Nothing was processed because of at least one event.
-    DENIED = enum.auto()  # The token or the customer ID is wrong.
-    ROTATED = enum.auto()  # Denied, but the token's file has another one: send again at once.
-    LIMITED = enum.auto()  # It came too fast, or there are too many at once: try again later.
-    STARVED = enum.auto()  # This machine has no file descriptor for it: try again later.
-    FAULT = enum.auto()  # Something went wrong at the API or on the way: try again later.
-    UNKNOWN = enum.auto()  # Not in the contract.
-    UNREACHABLE = enum.auto()  # No answer: a certificate or a proxy must be set right first.
+    ACCEPTED = enum.auto()
+    PARTLY = enum.auto()
+    UNCONFIRMED = enum.auto()
+    REFUSED = enum.auto()
+    TOO_LARGE = enum.auto()
+    DENIED = enum.auto()
+    ROTATED = enum.auto()
+    LIMITED = enum.auto()
+    STARVED = enum.auto()
+    FAULT = enum.auto()
+    UNKNOWN = enum.auto()
+    UNREACHABLE = enum.auto()
 
 
-_VERDICTS = {
-    204: Verdict.ACCEPTED,
-    200: Verdict.UNCONFIRMED,  # Unless its body says more: see `judge`.
-    **dict.fromkeys((400, 413, 422), Verdict.REFUSED),
-    **dict.fromkeys((401, 403), Verdict.DENIED),
-    **dict.fromkeys(range(500, 600), Verdict.FAULT),
-    **dict.fromkeys((408, 425, 429, 503), Verdict.LIMITED),
+class Meaning(NamedTuple):
+    """What an answer means, in words for the documentation."""
+
+    answer: str  # The answer, or what happened instead of one.
+    words: str
+    statuses: Collection[int] = ()  # The HTTP statuses that have this verdict.
+
+
+MEANINGS = {
+    Verdict.ACCEPTED: Meaning("204", "The API processed every event.", [204]),
+    Verdict.PARTLY: Meaning(
+        "200 that names some of the events",
+        "The API processed the other events. The body is a JSON array of strings, which this"
+        " program takes for the IDs of the events that were not processed.",
+    ),
+    Verdict.UNCONFIRMED: Meaning(
+        "any other 200", "The API processed some of the events. It is unknown which ones.", [200]
+    ),
+    Verdict.REFUSED: Meaning(
+        "400 or 422", "The API processed nothing because of at least one event.", [400, 422]
+    ),
+    Verdict.TOO_LARGE: Meaning(
+        "413", "The API, or a proxy, processed nothing because the request is too large.", [413]
+    ),
+    Verdict.DENIED: Meaning(
+        "401 or 403",
+        "The token or the customer ID is wrong, or the token was rotated. The file of"
+        " `auth_token_path` is read again.",
+        [401, 403],
+    ),
+    Verdict.ROTATED: Meaning(
+        "401 or 403, and the file of `auth_token_path` has a new token", "The token was rotated."
+    ),
+    Verdict.LIMITED: Meaning(
+        "408, 425, 429, 503, or no answer in time",
+        "There are too many requests at once. The events are sent again, not before `Retry-After`.",
+        [408, 425, 429, 503],
+    ),
+    Verdict.STARVED: Meaning(
+        "no file descriptor is left",
+        "This machine could not make the request. The events are sent again.",
+    ),
+    Verdict.FAULT: Meaning(
+        "any other 5xx, or no connection",
+        "Something failed at the API or on the way. The events are sent again, not before"
+        " `Retry-After`.",
+        {*range(500, 600)} - {503},
+    ),
+    Verdict.UNKNOWN: Meaning("any other status", "The answer is not in the API's contract."),
+    Verdict.UNREACHABLE: Meaning(
+        "a certificate or a proxy prevents the first connection",
+        "Somebody must change the settings of the certificate or the proxy first.",
+    ),
 }
+"""What each verdict means."""
+_VERDICTS = {status: verdict for verdict, one in MEANINGS.items() for status in one.statuses}
 # After these, the same events are sent again later. All others show that the API works.
 REPEATED = {Verdict.FAULT, Verdict.LIMITED, Verdict.STARVED}
+REFUSALS = {Verdict.REFUSED, Verdict.TOO_LARGE}  # Nothing of the request was processed.
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -81,7 +124,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 # A header that says when a limit begins anew, and the one that says how many requests it has left.
-_RESETS = {
+_RESET_HEADERS = {
     "RateLimit": "RateLimit",
     "RateLimit-Reset": "RateLimit-Remaining",
     "X-RateLimit-Reset": "X-RateLimit-Remaining",
@@ -90,33 +133,39 @@ _RESET = re.compile(r"(?:^\s*|\b(?:t|reset)=)(\d+)(?![\d-])")
 """In how many seconds, or at which Unix time: alone, or in the header `RateLimit` of a draft of the
 IETF (draft-ietf-httpapi-ratelimit-headers), which changed its form. (A date such as 2026-11-29 is
 neither.)"""
-_LIMIT = re.compile(r',(?=\s*")')  # Its newer form has a list of limits, each with its name.
-_LEFT = re.compile(r"(?:^\s*|\b(?:r|remaining)=)0*[1-9]")
-_EARLIEST_TIME = 1_000_000_000  # From here on, a reset is a Unix time, and no number of seconds.
+_LIMIT_SEPARATOR = re.compile(r',(?=\s*")')  # In its newer form: a list of limits with names.
+_REQUESTS_LEFT = re.compile(r"(?:^\s*|\b(?:r|remaining)=)0*[1-9]")
+_EARLIEST_UNIX_TIME = 1_000_000_000  # From here on, a reset is a Unix time, and not seconds.
 
 
-def seconds_to_wait(status: int, headers: Message, longest: float) -> float:
-    """Return the seconds that an answer asks to wait.
+def retry_after_seconds(status: int, headers: Message, longest: float) -> float:
+    """Return the seconds that an answer asks to wait before a retry.
 
     `Retry-After` says so. Where it is absent, an answer for a limit (429, 503, …) may say when the
     limit begins anew, at most `longest`, as the API may take requests before. APIs say this in all
     of their answers: one that has requests left was not given because of the limit.
     """
-    if (value := headers.get("Retry-After", "").strip()) and (asked := _seconds(value)) is not None:
-        return asked
-    if _VERDICTS.get(status) is Verdict.LIMITED:
-        for name, left in _RESETS.items():
-            limits = _LIMIT.split(headers.get(name, ""))
-            lefts = limits if left == name else [headers.get(left, "")]
-            found = [
-                _RESET.search(limit)
-                for limit, rest in zip(limits, lefts, strict=False)
-                if not _LEFT.search(rest)
-            ]
-            if resets := [float(reset[1]) for reset in found if reset]:
-                waits = (at - time.time() if at >= _EARLIEST_TIME else at for at in resets)
-                return min(max(0.0, *waits), longest)
+    if value := headers.get("Retry-After", "").strip():
+        asked_seconds = _seconds(value)
+        if asked_seconds is not None:
+            return asked_seconds
+    if _VERDICTS.get(status) is not Verdict.LIMITED:
+        return 0.0
+    for reset_header, left_header in _RESET_HEADERS.items():
+        if waits := _seconds_to_resets(headers, reset_header, left_header):
+            return min(max(0.0, *waits), longest)
     return 0.0
+
+
+def _seconds_to_resets(headers: Message, reset_header: str, left_header: str) -> list[float]:
+    """Return in how many seconds each limit without requests left begins anew."""
+    limits = _LIMIT_SEPARATOR.split(headers.get(reset_header, ""))
+    lefts = limits if left_header == reset_header else [headers.get(left_header, "")]
+    used_up = [
+        limit for limit, left in zip(limits, lefts, strict=False) if not _REQUESTS_LEFT.search(left)
+    ]
+    resets = [float(reset[1]) for limit in used_up if (reset := _RESET.search(limit))]
+    return [at - time.time() if at >= _EARLIEST_UNIX_TIME else at for at in resets]
 
 
 def _seconds(value: str) -> float | None:
@@ -130,13 +179,15 @@ def _seconds(value: str) -> float | None:
     return max(0.0, until - time.time())
 
 
-def judge(status: int, body: bytes, event_ids: Iterable[str], retry_after: float = 0.0) -> Answer:
+def answer_of(
+    status: int, body: bytes, event_ids: Iterable[str], retry_after: float = 0.0
+) -> Answer:
     """Return what an HTTP answer to these events means; nothing is known of its body."""
     verdict = _VERDICTS.get(status, Verdict.UNKNOWN)
     detail = f"HTTP {status}"
     if verdict is Verdict.UNCONFIRMED and (named := _not_processed(body, event_ids)):
         return Answer(Verdict.PARTLY, detail, status, not_processed=named)
-    if verdict is Verdict.REFUSED and (said := _detail(body)):
+    if verdict in REFUSALS and (said := _detail(body)):
         detail = f"{detail}: {said}"
     return Answer(verdict, detail, status, retry_after if verdict in REPEATED else 0.0)
 
@@ -159,58 +210,55 @@ def _detail(body: bytes) -> str:
         text = "; ".join(str(error["message"]) for error in said["errors"])
     except (msgspec.MsgspecError, KeyError, TypeError, UnicodeError, RecursionError):
         pass  # The format is unknown. Sister APIs have the one that is tried here.
-    return without_secrets(" ".join(html.unescape(text).split()))[:_MAX_DETAIL]
+    return without_secrets(" ".join(html.unescape(text).split()))[:_MAX_DETAIL_CHARACTERS]
 
 
 # The exceptions with which delivery ends a run
 
 
-def ended_by(answer: Answer, settings: Settings, *, accepted: bool) -> errors.DeliveryError:
+def ended_by(answer: Answer, settings: DeliverySettings, *, accepted: bool) -> errors.DeliveryError:
     """Return the error for an answer that ends a run, before or after events were accepted."""
-    where = _where(settings)
     if answer.verdict is Verdict.UNREACHABLE:
-        return errors.SetUpError(answer.detail + where)
+        return errors.SetUpError(_failure(FailureCode.UNREACHABLE, answer, settings))
     if answer.verdict is not Verdict.DENIED:
-        msg = f"the API gave an unexpected answer: {answer.detail}. Check api_url and customer_id"
-        return errors.DeliveryError(msg + where)
-    msg = f"the API denied access ({answer.detail})"
-    if accepted and answer.status == HTTPStatus.FORBIDDEN:
-        msg += (
-            " after it had accepted events. A firewall or a limit may have stopped the run: run"
-            " again later. If the API then denies access at once, the token may have been rotated"
-        )
-    else:
-        msg += ". The token may have been rotated, or may belong to another customer_id"
-    advice = "Ask your account manager for the current token, and replace that of auth_token, or"
-    return errors.AccessDeniedError(f"{msg}. {advice} in the file of auth_token_path{where}")
+        return errors.DeliveryError(_failure(FailureCode.UNEXPECTED_ANSWER, answer, settings))
+    # A firewall may answer 403 in the middle of a run; a token that was rotated gets 401.
+    is_lost = accepted and answer.status == HTTPStatus.FORBIDDEN
+    code = FailureCode.ACCESS_LOST if is_lost else FailureCode.ACCESS_DENIED
+    return errors.AccessDeniedError(_failure(code, answer, settings))
 
 
-def outage(answer: Answer, settings: Settings) -> errors.OutageError:
+def outage(answer: Answer, settings: DeliverySettings) -> errors.OutageError:
     """Return the error that ends a run if the API accepts nothing for `max_retry_seconds`."""
-    budget, asked = settings.max_retry_seconds, answer.retry_after
-    what = f"the API accepted nothing for {budget} seconds (max_retry_seconds)"
-    if asked > budget:
-        what = f"the API asks to wait for {asked:.0f} seconds; max_retry_seconds is {budget}"
-    later = "The next run sends the events that were not delivered"
-    return errors.OutageError(f"{what}: {answer.detail}{_where(settings)}. {later}")
+    is_long_wait = answer.retry_after > settings.max_retry_seconds
+    code = FailureCode.LONG_WAIT if is_long_wait else FailureCode.OUTAGE
+    return errors.OutageError(_failure(code, answer, settings))
 
 
 def stopped(last_fault: Answer | None) -> errors.DeliveryError:
     """Return the error that ends a run which was stopped, maybe in an outage with this answer."""
-    outage = f" during an outage of the API: {last_fault.detail}" if last_fault else ""
-    return errors.DeliveryError(f"the run was stopped{outage}")
+    if last_fault is None:
+        return errors.DeliveryError(Failure(FailureCode.STOPPED))
+    status, detail = last_fault.status, last_fault.detail
+    return errors.DeliveryError(
+        Failure.of(FailureCode.STOPPED_IN_OUTAGE, status=status, detail=detail)
+    )
 
 
 def all_refused(requests: int, detail: str) -> errors.AllRefusedError:
     """Return the error that ends a run after so many refusals in a row, the last with `detail`."""
     return errors.AllRefusedError(
-        f"the API refused {requests} requests in a row ({detail}). The cause may be in the"
-        " settings, not in the events: check pixel_id and customer_id; after HTTP 413, set"
-        " batch_size_rows to a smaller number. The next run sends all events that were neither"
-        " delivered nor written as dead letters. If this run is a replay, it keeps the dead letters"
-        " that it has not sent"
+        Failure.of(FailureCode.ALL_REFUSED, requests=requests, detail=detail)
     )
 
 
-def _where(settings: Settings) -> str:
-    return f" (api_url {settings.api_url}, customer_id {settings.customer_id})"
+def _failure(code: FailureCode, answer: Answer, settings: DeliverySettings) -> Failure:
+    return Failure.of(
+        code,
+        status=answer.status,
+        detail=answer.detail,
+        retry_after_seconds=answer.retry_after,
+        max_retry_seconds=settings.max_retry_seconds,
+        api_url=settings.api_url,
+        customer_id=settings.customer_id,
+    )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import operator
-from http import HTTPStatus
+from collections.abc import Collection
 from typing import NamedTuple
 
 import msgspec
 
 from target_liveintent.conversions.event_model import Conversion, Rejection
-from target_liveintent.delivery.api import Answer, Verdict
+from target_liveintent.delivery.outcome_table import PartKind
 
 _GOLDEN_RATIO = 0.618  # The fractional parts of its multiples are far away from each other.
 _expires_at = operator.attrgetter("expires_at")
@@ -22,7 +22,8 @@ class Batch(msgspec.Struct, eq=False):
     number: int  # Its place in the order in which the run opened batches, counted from 0.
     stream: str
     opened_at: float  # Monotonic seconds when its first conversion came.
-    conversions: list[Conversion]  # 1 to 100, in the order of their records.
+    # 1 to `MOST_EVENTS_IN_A_REQUEST`, in the order of their records.
+    conversions: list[Conversion]
 
 
 class BatchResult(msgspec.Struct, eq=False):
@@ -54,32 +55,44 @@ class Part(msgspec.Struct, eq=False):
     """Events that are sent together, at least one, and how often that failed."""
 
     events: list[Conversion]
-    # Failed requests. One counts only if the API accepted another that was made after the fault
-    # before it, and a 429 or 503 only as a quarter.
+    # Failed requests that count: see `Faults`. A 429 or 503 is a quarter.
     faults: float = 0.0
     failed_at: int = -1  # The number of the run's newest request when one last failed.
-    ready_at: float = 0.0  # Monotonic seconds before which it is not sent again.
+    retry_at: float = 0.0  # Monotonic seconds before which it is not sent again.
 
 
-class Job:
-    """The delivery of one batch."""
+class BatchDelivery:
+    """The delivery of one batch: its parts, which have no outcome yet, and its results."""
 
     def __init__(self, batch: Batch) -> None:
         self.result = BatchResult(batch)  # What became of the batch since its last result.
-        self.parts = [Part(batch.conversions)]  # Without an outcome; the first one is sent next.
+        self.parts = [Part(batch.conversions)]  # The first one is sent next.
         self.refused: list[Rejection] = []  # The events whose refusal is not proven yet.
-        # The number of the run's newest request when the API last refused one of this batch,
+        # The number of the run's newest request when the API last refused a part,
         self.refused_at: int | None = None
-        self.failed_at = math.inf  # and when one of it first failed.
+        self.failed_at = math.inf  # and when a part first got a fault.
         self.in_flight = False  # Whether a request is in flight, with the first part.
         self.samples = 0  # How many single events of it were sent as samples.
         # The second part, if it has a bad event should the API accept all events of the first.
-        self._other_half: Part | None = None
+        self._right_half: Part | None = None
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the job has something to send, and no request in flight."""
+        """Whether the batch has something to send, and no request in flight."""
         return bool(self.parts) and not self.in_flight
+
+    def is_ready(self, now: float) -> bool:
+        """Return whether its first part may be sent now."""
+        return self.is_waiting and self.parts[0].retry_at <= now
+
+    @property
+    def kind(self) -> PartKind:
+        """What its first part is."""
+        is_one = len(self.parts[0].events) == 1
+        # A single event on the right is sent: the API must have refused it alone.
+        if self._right_half is not None and len(self._right_half.events) > 1:
+            return PartKind.LEFT_EVENT if is_one else PartKind.LEFT_EVENTS
+        return PartKind.EVENT if is_one else PartKind.EVENTS
 
     # What becomes of the first part
 
@@ -87,46 +100,52 @@ class Job:
         """Reject the events that are too old, because one of them makes a whole request fail."""
         while self.parts and unix_time >= min(map(_expires_at, self.parts[0].events)):
             events = self.parts[0].events
-            old = [event for event in events if unix_time >= event.expires_at]
-            rejections = (one.rejected("event_too_old", "event_time", None) for one in old)
-            self.result.undelivered += rejections
-            self._other_half = None  # The part no longer proves that the other has a bad event.
+            self.result.undelivered += [
+                event.rejected("event_too_old", "event_time", None)
+                for event in events
+                if unix_time >= event.expires_at
+            ]
+            self._right_half = None  # The part no longer proves that the other has a bad event.
             if young := [event for event in events if unix_time < event.expires_at]:
                 self.parts[0] = Part(young)  # The old events may have caused its faults.
             else:
-                self._settle()
+                self._remove_part()
 
-    def accept(self, answer: Answer, sent_at: float) -> None:
-        """Note that the API processed the events, except those that the answer names."""
-        delivered, named = self.parts[0].events, answer.not_processed
-        if answer.verdict is Verdict.ACCEPTED:
-            self.result.confirmed += delivered
-        else:
-            left_out = [event for event in delivered if event.event_id in named]
-            delivered = [event for event in delivered if event.event_id not in named]
-            self.result.undelivered += [
-                one.rejected("not_processed", None, None) for one in left_out
-            ]
-        self.result.delivered += delivered
-        self.result.sent_at += [sent_at] * len(delivered)
-        self._settle(all_good=answer.verdict is Verdict.ACCEPTED)
-
-    def refuse(self, answer: Answer, newest: int) -> None:
-        """Note that the API refused the part; if it is a single event, this event is bad."""
-        self.refused_at = newest
+    def confirm(self, sent_at: float) -> None:
+        """Note that the API confirmed all events of the part, which was sent at a Unix time."""
         events = self.parts[0].events
-        if len(events) > 1:
-            is_too_large = answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-            self.halve(has_bad_event=not is_too_large)
-        else:
-            self.refused.append(events[0].rejected("refused_by_api", None, answer.detail))
-            self._settle()
+        self.result.confirmed += events
+        self._deliver(events, sent_at)
+        self._remove_part()
 
-    def give_up(self, reason: str, detail: str | None) -> None:
-        """Give the events of the part this outcome."""
+    def confirm_and_halve_right(self, sent_at: float) -> None:
+        """Do the same for a left half, and halve the right one, which has the bad event."""
+        events = self.parts.pop(0).events
+        self.result.confirmed += events
+        self._deliver(events, sent_at)
+        self.halve(has_bad_event=True)
+
+    def deliver_unnamed(self, named: Collection[str], sent_at: float) -> None:
+        """Note that the API processed the events of the part except those with these IDs."""
+        events = self.parts[0].events
+        self._deliver([event for event in events if event.event_id not in named], sent_at)
+        self.result.undelivered += [
+            event.rejected("not_processed", None, None)
+            for event in events
+            if event.event_id in named
+        ]
+        self._remove_part()
+
+    def hold_refused(self, detail: str) -> None:
+        """Hold the single event of the part, which is refused, until that is proven."""
+        self.refused.append(self.parts[0].events[0].rejected("refused_by_api", None, detail))
+        self._remove_part()
+
+    def reject(self, reason: str, detail: str | None) -> None:
+        """Reject the events of the part for a reason (reasons.py)."""
         events = self.parts[0].events
         self.result.undelivered += [event.rejected(reason, None, detail) for event in events]
-        self._settle()
+        self._remove_part()
 
     def halve(self, *, has_bad_event: bool = False) -> None:
         """Put the halves of the part into its place."""
@@ -134,19 +153,20 @@ class Job:
         middle = len(events) // 2
         left, right = Part(events[:middle]), Part(events[middle:])
         self.parts[:0] = [left, right]
-        self._other_half = right if has_bad_event else None
-        if not has_bad_event:
-            self._sort()
+        if has_bad_event:
+            self._right_half = right
+        else:
+            self._order_parts()
 
-    def postpone(self) -> None:
-        """Send all other parts before this one, which has failed."""
-        self._other_half = None
-        self._sort()
+    def retry_last(self, at: float) -> None:
+        """Send all other parts before this one, which has failed, and wait until a time."""
+        self.parts[0].retry_at = at
+        self._order_parts()
 
     def take_sample(self) -> None:
         """Send a single event next, each time from another place in the batch."""
         self.samples += 1
-        self._other_half = None
+        self._right_half = None
         part = max(self.parts, key=lambda part: len(part.events))
         self.parts.remove(part)
         if len(events := part.events) > 1:
@@ -160,17 +180,32 @@ class Job:
         self.result.undelivered += self.refused
         self.refused = []
 
-    def _settle(self, *, all_good: bool = False) -> None:
-        """Remove the part, as its events have their outcome."""
-        right, self._other_half = self._other_half, None
-        self.parts.pop(0)
-        if all_good and right is not None and len(right.events) > 1:
-            self.halve(has_bad_event=True)
-        else:  # A single event that is left over is sent: the API must have refused it alone.
-            self._sort()
+    def _deliver(self, events: list[Conversion], sent_at: float) -> None:
+        self.result.delivered += events
+        self.result.sent_at += [sent_at] * len(events)
 
-    def _sort(self) -> None:
+    def _remove_part(self) -> None:
+        """Remove the part, as its events have their outcome."""
+        self.parts.pop(0)
+        self._order_parts()
+
+    def _order_parts(self) -> None:
+        """Let the largest part be sent first, and those that have failed last."""
+        self._right_half = None
         self.parts.sort(key=lambda part: (part.failed_at, -len(part.events)))
+
+
+class Request(NamedTuple):
+    """A request to make."""
+
+    number: int  # Its place in the order of the run's requests, counted from 1.
+    delivery: BatchDelivery
+    conversions: list[Conversion]  # 1 to `MOST_EVENTS_IN_A_REQUEST`.
+    timeout_seconds: float
+    is_sample: bool  # It only serves to find out if the settings are wrong.
+    started_at: float
+    sent_at: float  # The same as a Unix time.
+    body: bytes  # The JSON array of the events.
 
 
 class DeliveryStatus(NamedTuple):

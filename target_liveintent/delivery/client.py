@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from target_liveintent.delivery.api import Answer, Verdict, judge, seconds_to_wait
+from target_liveintent.delivery.api import Answer, Verdict, answer_of, retry_after_seconds
 from target_liveintent.delivery.transport import Route, find_route
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.privacy.redaction import hide_token
@@ -17,72 +17,94 @@ from target_liveintent.settings import Settings
 
 # Users filter log lines by this name, so it does not depend on where this module is.
 _logger = logging.getLogger("target_liveintent.client")
-_MAX_BYTES = 65_536  # Of a token's file; a longer one cannot be a token.
-_SHOWN = 5  # Events that a dry run shows.
+_MAX_TOKEN_BYTES = 65_536  # A longer file cannot hold a token.
+_SHOWN_EVENTS = 5  # In a dry run.
+
+
+class AuthToken:
+    """The token of a run, which a new one in its file replaces. Threads may share it."""
+
+    def __init__(self, token: str, path: str | None) -> None:
+        hide_token(token)
+        self.value = token
+        self._path = path
+        self._lock = threading.Lock()
+
+    def renew(self, denied: str) -> bool:
+        """Return whether there is another token than the denied one; the file is read for it."""
+        with self._lock:
+            if self.value == denied and self._path is not None:
+                self._read_again(self._path)
+            return self.value != denied
+
+    def _read_again(self, path: str) -> None:
+        try:
+            token = read_token(path)
+        except ConfigurationError:  # It is being replaced, or is missing.
+            return
+        if token != self.value:
+            self.value = token
+            _logger.info(
+                "the API denied access, but the file of auth_token_path now contains another token,"
+                " so the run continues with that token"
+            )
 
 
 class Client:
-    """Posts batches over connections that stay open. Threads may share it."""
+    """Posts batches to a URL over connections that stay open. Threads may share it."""
 
-    def __init__(self, settings: Settings) -> None:
-        hide_token(settings.auth_token)
-        self._settings = settings
-        self._token = settings.auth_token
+    def __init__(self, url: str, token: AuthToken, longest_wait_seconds: float) -> None:
+        self._url = url
+        self._token = token
+        self._longest_wait_seconds = longest_wait_seconds
         self._route: Route | Answer | None = None  # Found with the first request.
         self._lock = threading.Lock()
 
-    def post(self, body: bytes, event_ids: Iterable[str], seconds: float) -> Answer:
+    def post(self, body: bytes, event_ids: Iterable[str], timeout_seconds: float) -> Answer:
         """Send a JSON array of events once.
 
-        It takes no longer than so many seconds, from connecting to the last byte of the answer.
-        Never raises for what the network or the API does.
+        It takes no longer than the timeout, from connecting to the last byte of the answer. Never
+        raises for what the network or the API does.
         """
-        token = self._token
+        token = self._token.value
         with self._lock:
             if not isinstance(self._route, Route):
-                self._route = find_route(self._settings)
+                self._route = find_route(self._url)
             route = self._route
-        reply = route.post(token, body, seconds) if isinstance(route, Route) else route
+        if isinstance(route, Answer):
+            return route
+        reply = route.post(token, body, timeout_seconds)
         if isinstance(reply, Answer):
             return reply
         status, headers, content = reply
-        wait = seconds_to_wait(status, headers, self._settings.max_retry_seconds)
-        answer = judge(status, content, event_ids, wait)
-        return self._denied(token, answer) if answer.verdict is Verdict.DENIED else answer
-
-    def _denied(self, denied: str, answer: Answer) -> Answer:
-        """Find out whether there is another token than the one that was denied; read its file."""
-        with self._lock:
-            if self._token == denied and self._settings.auth_token_path is not None:
-                try:
-                    token = read_token(self._settings.auth_token_path)
-                except ConfigurationError:  # It is being replaced, or is missing.
-                    return answer
-                if token != denied:
-                    self._token = token
-                    _logger.info(
-                        "the API denied access, but the file of auth_token_path now contains"
-                        " another token, so the run continues with that token"
-                    )
-            if self._token == denied:
-                return answer
+        wait_seconds = retry_after_seconds(status, headers, self._longest_wait_seconds)
+        answer = answer_of(status, content, event_ids, wait_seconds)
+        if answer.verdict is Verdict.DENIED and self._token.renew(token):
             return msgspec.structs.replace(answer, verdict=Verdict.ROTATED)
+        return answer
 
 
-class DryClient(Client):
+class DryClient:
     """Shows the first events in a dry run, and sends nothing."""
 
-    def __init__(self, settings: Settings, logger: logging.Logger) -> None:
-        super().__init__(settings)
+    def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
-        self._left = iter(range(_SHOWN))
+        self._left = iter(range(_SHOWN_EVENTS))
 
-    def post(self, body: bytes, event_ids: Iterable[str], seconds: float) -> Answer:  # noqa: ARG002
+    def post(self, body: bytes, event_ids: Iterable[str], timeout_seconds: float) -> Answer:  # noqa: ARG002
         """Log events, unless enough have been shown, and accept them all."""
         events = msgspec.json.decode(body, type=list[msgspec.Raw])
         for event, _ in zip(events, self._left, strict=False):
             self._logger.info("would send: %s", bytes(event).decode())
         return Answer(Verdict.ACCEPTED, "a dry run")
+
+
+def client_of(settings: Settings, logger: logging.Logger) -> Client | DryClient:
+    """Return the client of a run; that of a dry run logs events and sends none."""
+    token = AuthToken(settings.auth_token, settings.auth_token_path)
+    if settings.dry_run:
+        return DryClient(logger)
+    return Client(settings.url, token, settings.max_retry_seconds)
 
 
 def is_usable_token(token: str) -> bool:
@@ -100,7 +122,7 @@ def read_token(path: str) -> str:
     """
     try:
         with Path(path).open("rb") as file:
-            token = file.read(_MAX_BYTES).decode("utf-8-sig").strip()
+            token = file.read(_MAX_TOKEN_BYTES).decode("utf-8-sig").strip()
     except OSError as error:
         msg = f"the file named in setting 'auth_token_path' cannot be read: {error.strerror}"
         raise ConfigurationError(msg) from error

@@ -13,23 +13,23 @@ import threading
 from collections.abc import Callable
 
 from target_liveintent.clock import Clock
-from target_liveintent.delivery.batch import Batch, BatchResult, DeliveryStatus
-from target_liveintent.delivery.client import Client
-from target_liveintent.delivery.machine import DeliveryMachine, Request
+from target_liveintent.delivery.batch import Batch, BatchResult, DeliveryStatus, Request
+from target_liveintent.delivery.client import Client, DryClient
+from target_liveintent.delivery.machine import DeliveryMachine
 from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import DeliveryError
 from target_liveintent.settings import Settings
 from target_liveintent.system import free_descriptors
 
-_FEWEST_EVENTS = 1_600  # The pool holds at least so many, to compare them if some are refused.
+_FEWEST_EVENTS_TO_COMPARE = 1_600  # The pool holds so many at least, if some are refused.
 
 _NO_THREAD = (
     "this system lets the run start no thread, so the run cannot send anything. Raise the limit on"
     " processes and threads (ulimit -u, or the limit of the container)"
 )
-_SPARE = 16  # File descriptors for the store, the report, metrics and the resolver.
-_MOST_AWAY = 2.0  # Seconds; otherwise the main thread takes results at least once a second.
+_SPARE_DESCRIPTORS = 16  # For the store, the report, metrics and the resolver.
+_LONGEST_AWAY_SECONDS = 2.0  # Otherwise the main thread takes results once a second.
 
 
 class DeliveryPool:
@@ -40,7 +40,7 @@ class DeliveryPool:
     """
 
     def __init__(
-        self, machine: DeliveryMachine, client: Client, clock: Clock, threads: int
+        self, machine: DeliveryMachine, client: Client | DryClient, clock: Clock, threads: int
     ) -> None:
         self._machine = machine
         self._client = client
@@ -50,9 +50,10 @@ class DeliveryPool:
         self._changed = threading.Condition(self._lock)
         # What threads without work wait for: a request, or None to end.
         self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        # What the main thread waits for: a result, or None to end its wait.
         self._finished: queue.SimpleQueue[BatchResult | None] = queue.SimpleQueue()
-        self._threads = 0  # Those that make requests. Another one asks the machine when
-        self._wakes_at = math.inf  # it must be asked again.
+        self._threads = 0  # Those that make requests.
+        self._wakes_at = math.inf  # When another thread asks the machine again.
         self._busy = 0  # Requests that are handed out and not answered yet.
         self._closed = False
         self._away_since = clock.monotonic()  # When the main thread was last here.
@@ -75,10 +76,8 @@ class DeliveryPool:
         self.in_flight += 1
         with self._lock:
             self._machine.add(batch)
-            if not self._threads and self._start(self._watch) and self._start(self._work):
-                self._threads = 1
-            if not self._threads:
-                self._machine.fail(DeliveryError(_NO_THREAD))
+            if self._threads == 0:
+                self._start_first_threads()
             self._away_since = self._clock.monotonic()
             self._hand_out()
 
@@ -91,19 +90,31 @@ class DeliveryPool:
     def take(self, seconds: float) -> BatchResult | None:
         """Take a result; None if there was none in time, or `wake` ended the wait."""
         with self._lock:
-            was_away, self._away_since = self._is_away(), math.inf
+            was_away = self._is_away()
+            self._away_since = math.inf
             if was_away:
                 self._hand_out()
         try:
-            result = self._finished.get(seconds > 0, seconds or None)
-            while result is None and not seconds:  # This skips a wake-up.
-                result = self._finished.get(block=False)
-        except queue.Empty:
-            return None
+            result = self._wait_for_result(seconds) if seconds > 0 else self._finished_result()
         finally:
             self._away_since = self._clock.monotonic()
         if result is not None and result.is_last:
             self.in_flight -= 1
+        return result
+
+    def _wait_for_result(self, seconds: float) -> BatchResult | None:
+        try:
+            return self._finished.get(timeout=seconds)
+        except queue.Empty:
+            return None
+
+    def _finished_result(self) -> BatchResult | None:
+        """Return a result that is there; a wake-up hides none."""
+        try:
+            while (result := self._finished.get(block=False)) is None:
+                pass
+        except queue.Empty:
+            return None
         return result
 
     def wake(self) -> None:
@@ -128,41 +139,50 @@ class DeliveryPool:
 
     # With the lock
 
-    def _hand_out(self, *, keep: bool = False) -> Request | None:
-        """Hand out the requests that are due, or return the first one if the caller makes it.
+    def _hand_out(self) -> None:
+        """Hand out the requests that are due.
 
         They are no more than there are threads for, as the events of one that waited for a thread
         could get too old. If no more threads can be started, those that there are make all.
         """
-        kept = None
-        due = math.inf  # If no thread is free, an answer must come first.
-        while self._busy < self._most_threads:
-            step = self._ask()
-            if not isinstance(step, Request):
-                due = step
-                break
-            self._busy += 1
-            if keep and kept is None:
-                kept = step
-                continue
+        while (request := self._due_request()) is not None:
             if self._threads < self._busy:
-                if self._start(self._work):
-                    self._threads += 1
-                else:
-                    self._most_threads = self._threads
-            self._requests.put(step)
+                self._start_another_thread()
+            self._requests.put(request)
         self._pass_on()
-        if due < self._wakes_at:
-            self._wakes_at = due
+
+    def _due_request(self) -> Request | None:
+        """Return a request to make now, and note when to ask the machine again if there is none."""
+        if self._busy >= self._most_threads:
+            return None  # An answer must come first.
+        step = self._ask()
+        if isinstance(step, Request):
+            self._busy += 1
+            return step
+        if step < self._wakes_at:
+            self._wakes_at = step
             self._changed.notify_all()
-        return kept
+        return None
+
+    def _start_first_threads(self) -> None:
+        """Start the thread that watches the time, and one for requests; without them, all fails."""
+        if self._start(self._watch) and self._start(self._work):
+            self._threads = 1
+        else:
+            self._machine.fail(DeliveryError(_NO_THREAD))
+
+    def _start_another_thread(self) -> None:
+        if self._start(self._work):
+            self._threads += 1
+        else:
+            self._most_threads = self._threads
 
     def _is_away(self) -> bool:
         """Whether the main thread waits for the store, or for whoever reads STATE.
 
         It cannot write down what is confirmed, and its reservations expire: nothing more is sent.
         """
-        return self._clock.monotonic() - self._away_since > _MOST_AWAY
+        return self._clock.monotonic() - self._away_since > _LONGEST_AWAY_SECONDS
 
     def _ask(self) -> Request | float:
         if self._is_away():
@@ -184,13 +204,18 @@ class DeliveryPool:
     def _make(self, request: Request) -> Request | None:
         """Make a request, and return the next one if one is due."""
         event_ids = (conversion.event_id for conversion in request.conversions)
-        answer = self._client.post(request.body, event_ids, request.seconds)
+        answer = self._client.post(request.body, event_ids, request.timeout_seconds)
         with self._lock:
             self._busy -= 1
             if self._closed:  # Nobody waits for the result any more.
                 return None
             self._machine.answered(request, answer, self._clock.monotonic())
-            return self._hand_out(keep=True)
+            own = self._due_request()
+            if own is None:
+                self._pass_on()
+            else:
+                self._hand_out()
+            return own
 
     def _watch(self) -> None:
         """Hand out requests when they are due: a `get` with a timeout may hang if many wait."""
@@ -225,27 +250,28 @@ class DeliveryPool:
         return True
 
 
-def most_batches(settings: Settings) -> int:
+def most_batches(max_concurrent_requests: int, batch_size_rows: int) -> int:
     """Return how many batches may be in delivery at the same time."""
-    return max(settings.max_concurrent_requests, _FEWEST_EVENTS // settings.batch_size_rows)
+    return max(max_concurrent_requests, _FEWEST_EVENTS_TO_COMPARE // batch_size_rows)
 
 
 def most_connections(wanted: int) -> int:
     """Return how many of the wanted connections this machine allows, but at least one."""
     free = free_descriptors()
-    return wanted if free is None else min(wanted, max(1, free - _SPARE))
+    return wanted if free is None else min(wanted, max(1, free - _SPARE_DESCRIPTORS))
 
 
 def delivery_of(
     settings: Settings,
-    client: Client,
+    client: Client | DryClient,
     clock: Clock,
     refusals: Refusals | None = None,
     tasks: int = 1,
 ) -> DeliveryPool:
     """Return the threads that deliver the batches of a run, one of `tasks` that share a limit."""
-    most = most_connections(settings.max_concurrent_requests)
+    connections = most_connections(settings.max_concurrent_requests)
+    batches = most_batches(settings.max_concurrent_requests, settings.batch_size_rows)
     per_minute = None if settings.dry_run else settings.max_requests_per_minute
-    pace = Pace(most, per_minute=per_minute, tasks=tasks)
-    machine = DeliveryMachine(settings, pace, refusals or Refusals(), most_batches(settings))
-    return DeliveryPool(machine, client, clock, most)
+    pace = Pace(connections, per_minute=per_minute, tasks=tasks)
+    machine = DeliveryMachine(settings.delivery, pace, refusals or Refusals(), batches)
+    return DeliveryPool(machine, client, clock, connections)

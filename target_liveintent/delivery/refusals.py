@@ -12,8 +12,8 @@ before its request was made.
 from __future__ import annotations
 
 # After so many refusals in a row, only samples are sent. One bad event in a batch causes seven.
-_SUSPICIOUS = 8
-MOST_SAMPLES = 4  # In flight at the same time: enough to be fast, few enough to stop in time.
+_SUSPICIOUS_REFUSALS = 8
+MOST_SAMPLES_IN_FLIGHT = 4  # Enough to be fast, few enough to stop in time.
 _REFUSALS_THAT_PROVE = 92
 """So many refusals in a row prove that settings are wrong. With the requests in flight, a run makes
 fewer than 100 requests if nothing was accepted, and otherwise fewer than 200."""
@@ -21,7 +21,7 @@ _SAMPLES_THAT_PROVE = 30  # Among them: refusals of one batch may have one cause
 # At the end of the input, so many refused events become dead letters, although nothing is left to
 # compare them with: after an acceptance in the run, and otherwise.
 MOST_UNPROVEN, MOST_UNPROVEN_OF_NONE = 100, 9
-_MOST_WITHOUT_WORD = 1_000
+_MOST_REFUSALS_OF_ONE_RUN = 1_000
 """After so many refused requests, one of several runs ends if no request was accepted. Bad events
 that happen to come first do not end a run, but a wrong pixel ID does."""
 
@@ -47,7 +47,7 @@ class Refusals:
     @property
     def suspects(self) -> bool:
         """Whether the settings may be wrong, so that only samples may be sent."""
-        return len(self._in_a_row) >= _SUSPICIOUS
+        return len(self._in_a_row) >= _SUSPICIOUS_REFUSALS
 
     @property
     def in_a_row(self) -> int:
@@ -58,7 +58,7 @@ class Refusals:
     def proves_wrong(self) -> bool:
         """Whether so many requests were refused that the settings must be wrong."""
         if self._shared:
-            return not self.accepted and self.in_a_row >= _MOST_WITHOUT_WORD
+            return not self.accepted and self.in_a_row >= _MOST_REFUSALS_OF_ONE_RUN
         samples = sum(is_sample for _, is_sample in self._in_a_row)
         return samples >= _SAMPLES_THAT_PROVE and self.in_a_row >= _REFUSALS_THAT_PROVE
 

@@ -42,12 +42,12 @@ from urllib3.connection import HTTPConnection
 from urllib3.util import create_urllib3_context, parse_url
 
 from target_liveintent.delivery.api import Answer, Verdict
-from target_liveintent.settings import Settings, is_loopback
+from target_liveintent.settings import is_loopback
 
-_MAX_BODY = 65_536  # Bytes of a body that are read. A longer one is not an answer of this API.
-_NEAR = 0.05
-"""By so many seconds, a socket's timeout may differ from the time that is left. Setting it is a
-system call, after which a thread may wait 5 ms for the interpreter."""
+_MAX_BODY_BYTES = 65_536  # That are read. A longer body is not an answer of this API.
+_TIMEOUT_TOLERANCE_SECONDS = 0.05
+"""By so much a socket's timeout may differ from the time that is left. Setting it is a system call,
+after which a thread may wait 5 ms for the interpreter."""
 _NETWORK_FAULTS = (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError)
 """Exceptions for faults of the network. A `ValueError` comes from the look-up of a host, of
 which a part is empty or too long, or from http.client, if a chunk has a negative size."""
@@ -67,7 +67,8 @@ _STARVED = Answer(
 _NO_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}  # Of this process, or of the machine.
 # OpenSSL's reasons if an answer is not TLS. Its version decides which one it gives.
 _NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}
-_PASSING = {408, 425, 429}  # Statuses below 500 of a proxy that may accept later.
+_PASSING_STATUSES = {408, 425, 429}  # Those below 500 of a proxy that may accept later.
+_PROXY_FAILED = Answer(Verdict.FAULT, "the proxy could not connect")
 _WRONG_CERTIFICATES = Answer(
     Verdict.UNREACHABLE,
     "this machine cannot send requests to the API: the certificate file does not exist or cannot be"
@@ -93,7 +94,7 @@ class _Limited(socket.socket):
 
     def _limit(self) -> None:
         left = _seconds_left()
-        if abs((self.gettimeout() or 0.0) - left) > _NEAR:
+        if abs((self.gettimeout() or 0.0) - left) > _TIMEOUT_TOLERANCE_SECONDS:
             self.settimeout(left)
 
     def recv(self, *args: Any) -> bytes:
@@ -178,26 +179,16 @@ class Route:
                 connection.timeout = seconds
                 connection.connect()
                 self._was_connected = True
-            hung_up: OSError | None = None
-            try:
-                # In one piece: at each system call, a busy main thread may take the interpreter.
-                connection.sock.sendall(self._head % (token.encode(), len(body)) + body)
-            except (BrokenPipeError, ConnectionResetError) as fault:
-                hung_up = fault  # The API may have refused the request before, as with a 413.
-            response = http.client.HTTPResponse(connection.sock, method="POST")
-            response.begin()
-            content = response.read(_MAX_BODY)
-            if response.length and len(content) < _MAX_BODY:
-                raise http.client.IncompleteRead(content)
-            if hung_up and response.status < HTTPStatus.BAD_REQUEST:
-                raise hung_up  # It has not read all events.
+            response, content = _exchange(
+                connection.sock, self._head % (token.encode(), len(body)) + body
+            )
         except _NETWORK_FAULTS as fault:
             by_proxy = connection.proxy is not None and not connection.has_connected_to_proxy
             connection.close()
-            found = explain(fault, by_proxy=by_proxy)
-            if self._was_connected and found.verdict is Verdict.UNREACHABLE:
-                return msgspec.structs.replace(found, verdict=Verdict.FAULT)
-            return found
+            answer = answer_for_fault(fault, by_proxy=by_proxy)
+            if self._was_connected and answer.verdict is Verdict.UNREACHABLE:
+                return msgspec.structs.replace(answer, verdict=Verdict.FAULT)
+            return answer
         # Only an answer that was read to its end leaves the connection to the next request. After a
         # 1xx, which is taken for the answer, the real one follows.
         if response.isclosed() and not response.will_close and response.status >= HTTPStatus.OK:
@@ -225,22 +216,56 @@ class Route:
         return connection
 
 
+def _exchange(sock: socket.socket, request: bytes) -> tuple[http.client.HTTPResponse, bytes]:
+    """Send a request over a socket, and return the answer with its body."""
+    hung_up: OSError | None = None
+    try:
+        # In one piece: at each system call, a busy main thread may take the interpreter.
+        sock.sendall(request)
+    except (BrokenPipeError, ConnectionResetError) as fault:
+        hung_up = fault  # The API may have refused the request before, as with a 413.
+    response = http.client.HTTPResponse(sock, method="POST")
+    response.begin()
+    content = response.read(_MAX_BODY_BYTES)
+    if response.length and len(content) < _MAX_BODY_BYTES:
+        raise http.client.IncompleteRead(content)
+    if hung_up is not None and response.status < HTTPStatus.BAD_REQUEST:
+        raise hung_up  # It has not read all events.
+    return response, content
+
+
 def _close(connections: list[HTTPConnection]) -> None:
     for connection in connections:
         connection.close()
 
 
-def explain(fault: BaseException, *, by_proxy: bool = False) -> Answer:
+def answer_for_fault(fault: BaseException, *, by_proxy: bool = False) -> Answer:
     """Return what a fault of a connection means; `by_proxy` says that it has no proxy yet."""
-    whose, setting = ("proxy", "HTTPS_PROXY") if by_proxy else ("API", "api_url")
     faults = (fault, fault.__cause__)  # A SOCKS proxy's connection wraps the cause.
-    if any(isinstance(one, OSError) and one.errno in _NO_DESCRIPTORS for one in faults):
+    if any(isinstance(each, OSError) and each.errno in _NO_DESCRIPTORS for each in faults):
         return _STARVED
+    obstacle = _tls_obstacle(fault, by_proxy=by_proxy)
+    if obstacle is not None:
+        return obstacle
+    if isinstance(fault, _ProxyRefusedError):
+        return _answer_for_refusal(fault.args[0])
+    if by_proxy and not isinstance(fault, TimeoutError):
+        return _PROXY_FAILED
+    return next(
+        Answer(verdict, words)
+        for kind, verdict, words in _FAULTS
+        if any(isinstance(each, kind) for each in faults)
+    )
+
+
+def _tls_obstacle(fault: BaseException, *, by_proxy: bool) -> Answer | None:
+    """Return what a fault means if TLS cannot work before somebody changes a setting."""
+    peer, setting = ("proxy", "HTTPS_PROXY") if by_proxy else ("API", "api_url")
     if isinstance(fault, ssl.SSLCertVerificationError):
         said = fault.verify_message.rstrip(".")  # OpenSSL's words, with nothing but a host in them.
         return Answer(
             Verdict.UNREACHABLE,
-            f"this machine does not accept the certificate of the {whose}: {said}. Check this"
+            f"this machine does not accept the certificate of the {peer}: {said}. Check this"
             f" machine's clock, and the host in {setting}. If your company's network inspects TLS,"
             " or the server is your own, set REQUESTS_CA_BUNDLE (or SSL_CERT_FILE) to a file with"
             " the certificate of the authority that issued the server's certificate",
@@ -248,30 +273,27 @@ def explain(fault: BaseException, *, by_proxy: bool = False) -> Answer:
     if isinstance(fault, ssl.SSLError) and fault.reason in _NOT_TLS:
         return Answer(
             Verdict.UNREACHABLE,
-            f"the {whose} does not answer over https, and may be using plain http. Check the scheme"
+            f"the {peer} does not answer over https, and may be using plain http. Check the scheme"
             f" and the port in {setting}",
         )
-    is_refusal = isinstance(fault, _ProxyRefusedError)
-    status = fault.args[0] if is_refusal else HTTPStatus.BAD_GATEWAY
-    if status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _PASSING:
-        return Answer(
-            Verdict.UNREACHABLE,
-            f"the proxy refused to connect (HTTP {status}). Check the user and the password in"
-            " HTTPS_PROXY (http://user:password@host:port), and ask the owner of the proxy to allow"
-            " the host of api_url",
-        )
-    if is_refusal or (by_proxy and not isinstance(fault, TimeoutError)):
-        return Answer(Verdict.FAULT, "the proxy could not connect")
-    return next(
-        Answer(verdict, words)
-        for kind, verdict, words in _FAULTS
-        if any(isinstance(one, kind) for one in faults)
+    return None
+
+
+def _answer_for_refusal(status: int) -> Answer:
+    """Return what it means that a proxy refuses to connect, with an HTTP status."""
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _PASSING_STATUSES:
+        return _PROXY_FAILED
+    return Answer(
+        Verdict.UNREACHABLE,
+        f"the proxy refused to connect (HTTP {status}). Check the user and the password in"
+        " HTTPS_PROXY (http://user:password@host:port), and ask the owner of the proxy to allow"
+        " the host of api_url",
     )
 
 
-def find_route(settings: Settings) -> Route | Answer:
+def find_route(api_url: str) -> Route | Answer:
     """Return the way to the API by the environment, or why its proxy or certificates give none."""
-    url = requests.Request("POST", settings.url).prepare().url or ""
+    url = requests.Request("POST", api_url).prepare().url or ""
     if is_loopback(url) and url.startswith("http:"):  # This needs no certificates.
         return Route(urllib3.PoolManager().connection_from_url(url), url)
     context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
@@ -279,7 +301,7 @@ def find_route(settings: Settings) -> Route | Answer:
     try:
         context.load_verify_locations(*_certificates())
     except OSError as fault:
-        starved = explain(fault)  # There may be a descriptor for the file later.
+        starved = answer_for_fault(fault)  # There may be a descriptor for the file later.
         return starved if starved.verdict is Verdict.STARVED else _WRONG_CERTIFICATES
     proxy = None if is_loopback(url) else select_proxy(url, get_environ_proxies(url, None))
     try:
@@ -297,8 +319,10 @@ def _connections_by(proxy: str | None, context: ssl.SSLContext) -> urllib3.PoolM
     if not parse_url(proxy).host:
         raise requests.exceptions.InvalidProxyURL
     how = {"proxy_ssl_context": context} if parse_url(proxy).scheme == "https" else {}
-    found: urllib3.PoolManager = HTTPAdapter().proxy_manager_for(proxy, ssl_context=context, **how)
-    return found
+    manager: urllib3.PoolManager = HTTPAdapter().proxy_manager_for(
+        proxy, ssl_context=context, **how
+    )
+    return manager
 
 
 def _certificates() -> tuple[str | None, str | None]:
@@ -309,3 +333,12 @@ def _certificates() -> tuple[str | None, str | None]:
     # What OpenSSL reads, and with it most programs.
     file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
     return (file or None, folder or None) if file or folder else (DEFAULT_CA_BUNDLE_PATH, None)
+
+
+def can_post_to(url: str) -> bool:
+    """Return whether requests can make a POST of a URL; otherwise, the first event would fail."""
+    try:
+        requests.Request("POST", url).prepare()
+    except (ValueError, requests.RequestException):
+        return False
+    return True

@@ -1,47 +1,50 @@
 """What one map makes of a stream and its records, and what `explain` says about it, as values.
 
-They are printed as text, or as one JSON object. docs/reference/cli.md describes the fields.
-Increase `VERSION` when the meaning of one changes.
+The command prints them as text (explanation.txt), or as one JSON object, whose fields
+docs/reference/cli.md describes. Increase `EXPLAIN_FORMAT` when the meaning of a field changes.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from target_liveintent.conversions.builder import lasting_keys
 from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.event_model import Conversion, Rejection, fingerprint
+from target_liveintent.explain.proposal_text import advise_map
+from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.expressions import FILTER
-from target_liveintent.mapping.map_checks import (
-    FROM_SETTINGS,
+from target_liveintent.mapping.map_checks import lacking_for_events, map_warnings
+from target_liveintent.mapping.map_findings import (
     MISREAD_ADVICE,
-    equal_ids_message,
-    lacking_for_events,
+    AbsentStream,
+    Hint,
+    MapFinding,
+    are_misread,
+    can_be_set,
     lacking_message,
-    misread_columns,
-    misspelled,
     unused_zone,
 )
 from target_liveintent.mapping.presets import likely_preset
-from target_liveintent.mapping.proposals import advise_map, propose
+from target_liveintent.mapping.proposals import propose
 from target_liveintent.mapping.stream_maps import (
     MELTANO_TEST_STREAM,
-    RecordConverter,
     Stream,
     StreamPlan,
 )
 from target_liveintent.privacy.addresses import scrub
 from target_liveintent.reasons import REASONS
+from target_liveintent.remarks import COLUMN_EMPTY, COLUMN_UNUSABLE, HASH_CONFLICT, LOCAL_TIME
 from target_liveintent.run.amounts import CurrencyFigures, currency_figures
 from target_liveintent.run.counts import RunCounts, StreamCounts, add
-from target_liveintent.run.doubts import too_many_rejected, warnings_of, what_to_do
-from target_liveintent.settings import EventDefaults, Settings
+from target_liveintent.run.doubts import Doubt, stream_warnings, too_many_rejected, what_to_do
+from target_liveintent.settings import EventDefaults
 
-VERSION = 1
+EXPLAIN_FORMAT = 1
 _MAX_EXAMPLES = 3
 _HASH = re.compile(r'"(md5|sha2)":"([0-9a-f]{6})[0-9a-f]+"')
 
@@ -52,28 +55,32 @@ MAX_RECORDS = 10_000
 class Explained(msgspec.Struct):
     """What one map makes of a stream and its records.
 
-    The stream is as its last SCHEMA describes it, or the first one that ends a run.
+    The stream is described by its last SCHEMA, or by the first SCHEMA that ends a run.
 
     Attributes:
         missing: What the stream lacks to give events.
         gives_events: Whether records of the stream can become events, or it is Meltano's test.
         counts: The figures of a run over these records; what a map drops counts as `unmapped`.
-        rejections: Those of dropped records too.
-        fingerprints: Those of the first event with each event ID and pixel, of all maps of the
-            stream: a run sends no other one.
-        equal_ids: The earlier map of the stream that gives its events the same IDs, if one does.
+        rejections: Those of rejected and of dropped records.
+        fingerprints: That of the first event with each event ID and pixel, of all maps of the
+            stream. A run sends only the first event.
+        equal_ids: Set if an earlier map of the stream gives its events the same IDs.
+        preset: The preset that the settings name for the stream.
+        code: The generated code that converts usual records; empty if no record is usual.
     """
 
     stream: Stream
     plan: StreamPlan
-    missing: list[str] = []
+    missing: list[MapFinding] = []
     gives_events: bool = False
     counts: StreamCounts = msgspec.field(default_factory=StreamCounts)
     samples: list[dict[str, Any]] = []
     conversions: list[Conversion] = []
     rejections: list[Rejection] = []
     fingerprints: dict[tuple[str, int], int] = {}
-    equal_ids: str | None = None
+    equal_ids: MapFinding | None = None
+    preset: str | None = None
+    code: str | None = None
 
     @property
     def is_refused(self) -> bool:
@@ -82,10 +89,7 @@ class Explained(msgspec.Struct):
         return bool(self.missing) and self.plan.named and not is_test
 
     def take_schema(self, stream: Stream, plan: StreamPlan, defaults: EventDefaults) -> bool:
-        """Take the stream as a SCHEMA describes it; return whether its records give events.
-
-        The plan is what the map makes of this SCHEMA.
-        """
+        """Take a SCHEMA, and what the map plans for it; return whether its records give events."""
         missing = lacking_for_events(plan, stream.schema, defaults) if plan.is_used else []
         if not self.is_refused:
             self.stream, self.plan, self.missing = stream, plan, missing
@@ -107,21 +111,24 @@ class Explained(msgspec.Struct):
             counts.unmapped += 1
             return
         result = converter.convert(record, violation)
+        if result is None:
+            counts.filtered += 1
+            return
+        counts.note(result.remarks)
         if isinstance(result, Conversion):
             self._add_event(result)
-        elif result is None:
-            counts.filtered += 1
         else:
             self._add_rejection(result)
 
     def _add_event(self, conversion: Conversion) -> None:
-        event, found = conversion.event, fingerprint(conversion.event)
+        event, content = conversion.event, fingerprint(conversion.event)
         key = event.event_id, event.pixel_id
         if key in self.fingerprints:
-            self.counts.conflicting_ids += self.fingerprints[key] != found
+            if self.fingerprints[key] != content:
+                self.counts.conflicting_ids += 1
             self._add_rejection(conversion.rejected("already_sent", None, None))
             return
-        self.fingerprints[key] = found
+        self.fingerprints[key] = content
         self.conversions.append(conversion)
         self.counts.deliver([event], [event.event_time])
 
@@ -134,6 +141,40 @@ class Explained(msgspec.Struct):
 
 
 # What is said
+
+SOURCE_WORDS = {
+    "expression": "{}",
+    "same_column": "the column of the same name",
+    "consent_column": "the column {}, as the map does not name consent",
+    "undeclared_column": "the column of the same name, which the tap's SCHEMA does not have",
+    "source_url": "li_did of source_url",
+    "key_properties": "derived from the stream's name and the key properties {}",
+    "whole_record": "derived from the stream's name and the whole mapped record",
+    "pixel_id_setting": "{} (setting pixel_id)",
+    "default_source_setting": "'{}' (setting default_source)",
+}
+
+
+class FieldSource(msgspec.Struct, frozen=True):
+    """What fills a column of an event.
+
+    Attributes:
+        code: A key of `SOURCE_WORDS`.
+        value: The expression, the column, the key properties, or the value of the setting.
+        timezone: The zone of times without one, if the records have such times.
+    """
+
+    code: str
+    value: str | None = None
+    timezone: str | None = None
+
+    @property
+    def words(self) -> str:
+        """The source in words."""
+        words = SOURCE_WORDS[self.code].format(self.value)
+        if self.timezone is None:
+            return words
+        return f"{words}  (times without a zone are in {self.timezone}: setting timezone)"
 
 
 class Rejected(msgspec.Struct):
@@ -148,6 +189,14 @@ class Rejected(msgspec.Struct):
     first: dict[str, Any]
 
 
+class LeftOut(msgspec.Struct):
+    """How many events lack a column that is unusable or empty, or have conflicting hashes."""
+
+    unusable: dict[str, int]
+    empty: dict[str, int]
+    conflicting_hashes: int
+
+
 class Records(msgspec.Struct):
     """The records of a stream by what would become of them; the examples have shortened hashes."""
 
@@ -158,7 +207,7 @@ class Records(msgspec.Struct):
     dropped: int
     reasons: list[Rejected]
     always_empty: list[str]
-    left_out: dict[str, int]
+    left_out: LeftOut
     currencies: list[CurrencyFigures]
     examples: list[msgspec.Raw]
 
@@ -168,34 +217,29 @@ class ExplainedStream(msgspec.Struct):
 
     Attributes:
         counted_as: The name under which its records are counted.
-        use: `mapped`, `as it is` (without a map), `dropped` (by a map), or `skipped` (no map names
+        use: `mapped`, `as_it_is` (without a map), `dropped` (by a map), or `skipped` (no map names
             it).
-        fields: What fills each field that something fills.
-        records: None if no record of it was read.
-        warnings: What is wrong with the values of the records, a sentence each.
+        fields: What fills each column of an event: the first source with a value.
+        records: None if no record of the stream was read.
+        warnings: What is wrong with the values of the records.
+        code: The generated code that converts usual records, if it is to be shown.
     """
 
     stream: str
     counted_as: str
     preset: str | None
-    use: str
+    use: Literal["mapped", "as_it_is", "dropped", "skipped"]
     deleted_by: list[str] = msgspec.field(default_factory=list)
     only_if: str | None = None
-    fields: dict[str, str] = msgspec.field(default_factory=dict)
+    fields: dict[str, list[FieldSource]] = msgspec.field(default_factory=dict)
     empty_fields: list[str] = msgspec.field(default_factory=list)
     unused_columns: list[str] = msgspec.field(default_factory=list)
-    misspelled: list[str] = msgspec.field(default_factory=list)
-    lacks: list[str] = msgspec.field(default_factory=list)
+    misspelled: list[MapFinding] = msgspec.field(default_factory=list)
+    lacks: list[MapFinding] = msgspec.field(default_factory=list)
     advice: str | None = None
     records: Records | None = None
-    warnings: list[str] = msgspec.field(default_factory=list)
-
-
-class AbsentStream(msgspec.Struct):
-    """A stream that a map names, and that is not in the input, and perhaps a similar name."""
-
-    stream: str
-    similar: str | None
+    warnings: list[MapFinding | Doubt] = msgspec.field(default_factory=list)
+    code: str | None = None
 
 
 class Expectation(msgspec.Struct):
@@ -218,15 +262,22 @@ class Expectation(msgspec.Struct):
         return not (self.written or self.difference)
 
 
+class RunFailure(msgspec.Struct, frozen=True):
+    """Why a run over the same input would fail."""
+
+    code: Literal["stream_mapping", "record_rejected", "too_many_rejected"]
+    words: str
+
+
 class Explanation(msgspec.Struct):
     """All that `explain` says: sentences about the input, its streams, and why a run would fail."""
 
     notes: list[str]
     streams: list[ExplainedStream]
     absent_streams: list[AbsentStream]
-    failures: list[str]
+    failures: list[RunFailure]
     expectation: Expectation | None = None
-    version: int = VERSION
+    version: int = EXPLAIN_FORMAT
 
     @property
     def is_good(self) -> bool:
@@ -234,148 +285,164 @@ class Explanation(msgspec.Struct):
         return not self.failures and (self.expectation is None or self.expectation.met)
 
 
-def describe(explained: Explained, settings: Settings) -> ExplainedStream:
-    """Describe what one map makes of a stream."""
-    stream, plan = explained.stream, explained.plan
-    preset = settings.presets.get(stream.name)
-    described = ExplainedStream(stream.name, plan.stream, preset, _use(plan))
+def describe(
+    explained: Explained, events: EventDefaults, *, show_code: bool = False
+) -> ExplainedStream:
+    """Describe what one map makes of a stream, perhaps with its generated code.
+
+    `events` is what the settings supply.
+    """
+    stream, plan, counts = explained.stream, explained.plan, explained.counts
+    described = ExplainedStream(stream.name, plan.stream, explained.preset, _use(plan))
     described.lacks = explained.missing
-    described.advice = _advice(explained, settings)
+    described.advice = _advice(explained, events)
     if plan.is_used:
-        _describe_fields(described, explained, settings)
-    counts = explained.counts
-    if converted := counts.read - counts.unmapped:
-        described.records = _records(explained, converted)
-        described.warnings = list(_warnings(explained, settings))
+        _describe_fields(described, explained, events)
+    if show_code:
+        described.code = explained.code
+    if counts.read > counts.unmapped:
+        described.records = _records(explained)
+        described.warnings = list(_warnings(explained, str(events.zone)))
     return described
 
 
-def _warnings(explained: Explained, settings: Settings) -> Iterator[str]:
+def _warnings(explained: Explained, timezone: str) -> Iterator[MapFinding | Doubt]:
     counts = explained.counts
     if explained.equal_ids is not None:
-        yield equal_ids_message(explained.plan.stream, explained.equal_ids)
-    yield from warnings_of(counts, least=1)  # (Some records are enough to show a map.)
-    yield from _keys_are_positions(explained)
-    if counts.delivered and not counts.zone_uses:
-        yield from unused_zone(settings.timezone, [explained.stream.name])
+        yield explained.equal_ids
+    yield from stream_warnings(counts, least=1)  # (Some records are enough to show a map.)
+    are_positions = _keys_are_positions(explained)
+    if are_positions is not None:
+        yield are_positions
+    has_no_effect = bool(counts.delivered) and not counts.noted(LOCAL_TIME)
+    unused = unused_zone(timezone, [explained.stream.name]) if has_no_effect else None
+    if unused is not None:
+        yield unused
 
 
-def _keys_are_positions(explained: Explained) -> Iterator[str]:
-    """Say that the keys identify nothing, and which column may."""
-    stream = explained.stream
-    if not stream.keys or lasting_keys(stream.keys) or "event_id" in explained.plan.properties:
-        return
-    if explained.plan.keys is not None:
-        return
-    found = propose(stream, explained.samples).expressions.get("event_id")
-    yield (
-        f"the key properties {', '.join(stream.keys)} only say where in a file a record stood, so"
-        " the event ID is derived from the mapped record. Map event_id to a column that is"
-        f" different in each record{f', such as {found}' if found else ''}"
+def _keys_are_positions(explained: Explained) -> MapFinding | None:
+    """Return a finding if event IDs are derived from the record, since the keys are positions."""
+    stream, plan = explained.stream, explained.plan
+    is_derived = "event_id" not in plan.properties and plan.keys is None
+    if not is_derived or not stream.keys or lasting_keys(stream.keys):
+        return None
+    likely = propose(stream, explained.samples).expressions.get("event_id")
+    return MapFinding(
+        "keys_are_positions",
+        plan.stream,
+        "event_id",
+        ", ".join(stream.keys),
+        None if likely is None else Hint("likely_key", likely),
     )
 
 
-def _use(plan: StreamPlan) -> str:
-    if not plan.is_used:
-        return "dropped" if plan.named else "skipped"
-    return "mapped" if plan.origins else "as it is"
+def _use(plan: StreamPlan) -> Literal["mapped", "as_it_is", "dropped", "skipped"]:
+    if plan.is_used:
+        return "mapped" if plan.origins else "as_it_is"
+    return "dropped" if plan.named else "skipped"
 
 
-def _advice(explained: Explained, settings: Settings) -> str | None:
+def _advice(explained: Explained, events: EventDefaults) -> str | None:
     stream, missing = explained.stream, explained.missing
-    columns = stream.schema["properties"]
-    is_unnamed = explained.plan.is_used and not explained.plan.named
-    if missing and set(missing) <= {*misread_columns(explained.plan, stream.schema)}:
+    if are_misread(missing):
         return MISREAD_ADVICE
-    if not set(missing) <= FROM_SETTINGS.keys() or (is_unnamed and likely_preset(columns)):
-        in_use = stream.name in settings.presets
-        return advise_map(stream, settings.events, in_use=in_use, records=explained.samples)
-    return None
+    is_unnamed = explained.plan.is_used and not explained.plan.named
+    may_have_preset = is_unnamed and likely_preset(stream.schema["properties"]) is not None
+    if can_be_set(missing) and not may_have_preset:
+        return None
+    in_use = explained.preset is not None
+    return advise_map(stream, events, in_use=in_use, records=explained.samples)
 
 
-def _describe_fields(described: ExplainedStream, explained: Explained, settings: Settings) -> None:
-    plan = explained.plan
-    columns = explained.stream.schema["properties"]
-    found = frozenset(columns).union(*explained.samples)  # Some taps do not declare all columns.
-    described.deleted_by = [column for column in plan.deletion_columns if column in found]
+def _describe_fields(
+    described: ExplainedStream, explained: Explained, events: EventDefaults
+) -> None:
+    plan, schema = explained.plan, explained.stream.schema
+    columns = schema["properties"]
+    present = frozenset(columns).union(*explained.samples)  # Some taps do not declare all columns.
+    described.deleted_by = [column for column in plan.deletion_columns if column in present]
     if FILTER in plan.origins:
         described.only_if = _one_line(plan.origins[FILTER].text)
     for field in FIELDS:
-        source = _mapped(field.name, plan, found) or _default(field.name, explained, settings)
-        if source and field.name == "event_time" and explained.counts.zone_uses:
-            source += f"  (times without a zone are in {settings.timezone}: setting timezone)"
-        if source:
-            described.fields[field.name] = source
+        sources = _mapped(field.name, plan, present) or _defaults(field.name, explained, events)
+        if field.name == "event_time" and explained.counts.noted(LOCAL_TIME):
+            zone = str(events.zone)
+            sources = [msgspec.structs.replace(source, timezone=zone) for source in sources]
+        if sources:
+            described.fields[field.name] = sources
         else:
             described.empty_fields.append(field.name)
     if plan.reads is not None:
         used = plan.reads.union(explained.stream.keys, described.deleted_by, plan.consent_columns)
         described.unused_columns = sorted(set(columns) - used)
-    sentences = misspelled(plan, explained.stream.schema)
-    described.misspelled = [f"{said[0].upper()}{said[1:]}" for said in sentences]
+    described.misspelled = list(map_warnings(plan, schema))
 
 
-_NOTES = {"email": "  (normalized and hashed, never sent)", "consent": "  (never sent)"}
-_OF_PAGE = "li_did of source_url"
-
-
-def _mapped(name: str, plan: StreamPlan, found: Collection[str]) -> str:
+def _mapped(name: str, plan: StreamPlan, present: Collection[str]) -> list[FieldSource]:
     """Return the expression or column for a field, and what fills it if that has no value.
 
-    `found` are the columns that the SCHEMA or a record has.
+    `present` are the columns that the SCHEMA or a record has.
     """
+    own_consent = [column for column in plan.consent_columns if column in present]
     sources = []
     if name in plan.origins:
-        sources.append(_one_line(plan.origins[name].text))
+        sources.append(FieldSource("expression", _one_line(plan.origins[name].text)))
     elif name in plan.properties:
-        sources.append("the column of the same name")
-    elif name == "consent" and (own := [x for x in plan.consent_columns if x in found]):
-        sources.append(f"the column {own[0]}, as the map does not name consent")
-    elif name in plan.undeclared and name in found:
-        sources.append("the column of the same name, which the tap's SCHEMA does not have")
+        sources.append(FieldSource("same_column"))
+    elif name == "consent" and own_consent:
+        sources.append(FieldSource("consent_column", own_consent[0]))
+    elif name in plan.undeclared and name in present:
+        sources.append(FieldSource("undeclared_column"))
     if name == "decision_id" and "source_url" in plan.properties:
-        sources.append(_OF_PAGE)
-    return ", else ".join(sources) + (_NOTES.get(name, "") if sources else "")
+        sources.append(FieldSource("source_url"))
+    return sources
 
 
-def _default(column: str, explained: Explained, settings: Settings) -> str:
-    """Return what fills a field that the map does not fill; empty if nothing does."""
-    events, keys = settings.events, lasting_keys(explained.stream.keys)
-    if explained.plan.keys is not None:
+def _defaults(column: str, explained: Explained, events: EventDefaults) -> list[FieldSource]:
+    """Return what fills a field that the map does not fill, if something does."""
+    if column == "event_id":
         keys = explained.plan.keys
-    derived = f"the key properties {', '.join(keys)}" if keys else "the whole mapped record"
-    defaults = {
-        "event_id": f"derived from the stream's name and {derived}",
-        "pixel_id": f"{events.pixel_id} (setting pixel_id)" if events.pixel_id else "",
-        "source": f"'{events.source}' (setting default_source)" if events.source else "",
-    }
-    return defaults.get(column, "")
+        if keys is None:
+            keys = lasting_keys(explained.stream.keys)
+        return [FieldSource("key_properties", ", ".join(keys))] if keys else [_WHOLE_RECORD]
+    if column == "pixel_id" and events.pixel_id:
+        return [FieldSource("pixel_id_setting", str(events.pixel_id))]
+    if column == "source" and events.source:
+        return [FieldSource("default_source_setting", events.source)]
+    return []
+
+
+_WHOLE_RECORD = FieldSource("whole_record")
 
 
 def _one_line(expression: str) -> str:
     return " ".join(expression.split())
 
 
-def _records(explained: Explained, converted: int) -> Records:
+def _records(explained: Explained) -> Records:
     counts = explained.counts
-    first = {one.reason: one for one in reversed(explained.rejections)}
+    first = {rejection.reason: rejection for rejection in reversed(explained.rejections)}
     streams = {explained.plan.stream: counts}
     return Records(
-        read=converted,
+        read=counts.read - counts.unmapped,
         sent=counts.delivered,
         filtered=counts.filtered,
         rejected=counts.rejected.total(),
         dropped=counts.dropped.total(),
         reasons=[
-            Rejected(reason, count, what_to_do(reason, streams), _first(first[reason]))
+            Rejected(reason, count, what_to_do(reason, streams).words, _first(first[reason]))
             for reason, count in counts.not_sent.most_common()
         ],
         always_empty=counts.always_empty,
-        left_out=dict(sorted(counts.left_out.items())),
+        left_out=LeftOut(
+            dict(sorted(counts.noted(COLUMN_UNUSABLE).items())),
+            dict(sorted(counts.noted(COLUMN_EMPTY).items())),
+            counts.noted(HASH_CONFLICT).total(),
+        ),
         currencies=currency_figures(counts.values),
         examples=[
-            msgspec.Raw(_HASH.sub(r'"\1":"\2…"', one.body.decode()).encode())
-            for one in explained.conversions[:_MAX_EXAMPLES]
+            msgspec.Raw(_HASH.sub(r'"\1":"\2…"', conversion.body.decode()).encode())
+            for conversion in explained.conversions[:_MAX_EXAMPLES]
         ],
     )
 
@@ -391,17 +458,19 @@ def _first(rejection: Rejection) -> dict[str, Any]:
     }
 
 
-def run_problems(plans: Sequence[Explained], settings: Settings) -> Iterator[str]:
-    """Yield a sentence for each stream that ends a run, and for too many dead letters."""
+def run_failures(
+    plans: Sequence[Explained], on_rejection: str, max_dead_letter_percent: int
+) -> Iterator[RunFailure]:
+    """Yield a failure for each stream that ends a run, and for too many dead letters."""
     counts = RunCounts()
     for explained in plans:
         name = explained.plan.stream
         add(counts.of(name), explained.counts)
         if explained.is_refused:
-            yield lacking_message(name, explained.missing)
-        if settings.on_rejection == "fail" and explained.counts.rejected:
+            yield RunFailure("stream_mapping", lacking_message(name, explained.missing))
+        if on_rejection == "fail" and explained.counts.rejected:
             reason = next(iter(explained.counts.rejected))
-            yield f"a record of '{name}' is rejected as {reason}, and on_rejection is 'fail'"
-    percent = settings.max_dead_letter_percent
-    if problem := too_many_rejected(counts, percent, at_end=True):
-        yield problem
+            words = f"a record of '{name}' is rejected as {reason}, and on_rejection is 'fail'"
+            yield RunFailure("record_rejected", words)
+    if problem := too_many_rejected(counts, max_dead_letter_percent, at_end=True):
+        yield RunFailure("too_many_rejected", problem.words)

@@ -26,7 +26,8 @@ from target_liveintent.mapping.reading import Path, Reading
 
 FILTER = "__filter__"
 """The key of a map's filter, among its columns."""
-Row = dict[str, Any]
+TapRecord = dict[str, Any]
+"""A record as the tap sent it."""
 
 _GUARDS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: simpleeval.safe_add,
@@ -74,7 +75,7 @@ class Expression(NamedTuple):
     """
 
     text: str
-    compute: Callable[[Row], Any]
+    compute: Callable[[TapRecord], Any]
     code: str
     reading: Reading
     columns: frozenset[str | None]
@@ -117,9 +118,9 @@ class Compiler:
             code = f"{self._named(evaluate)}(record)"
             rewriter.columns.add(None)
         if any(isinstance(node, ast.Attribute) and node.attr in _CHANGING for node in nodes):
-            change = compiled(f"lambda record: ({code})", self.environment, "eval")
+            change = self._function(column, code)
             code = f"{self._named(lambda record: change(copy.deepcopy(record)))}(record)"
-        compute = compiled(f"lambda record: ({code})", self.environment, "eval")
+        compute = self._function(column, code)
         paths = {twin: rewriter.paths[one] for one, twin in twins if one in rewriter.paths}
         columns, names = frozenset(rewriter.columns), frozenset(rewriter.names)
         has_chance = any(isinstance(node, ast.Name) and node.id in _CHANCE for node in nodes)
@@ -127,13 +128,21 @@ class Compiler:
             text, compute, code, Reading(original, paths), columns, names, has_chance=has_chance
         )
 
-    def _named(self, function: Callable[[Row], Any]) -> str:
+    def _function(self, column: str, code: str) -> Callable[[TapRecord], Any]:
+        """Return the function of a record that an expression is."""
+        name = f"expression for {column!r}"
+        function: Callable[[TapRecord], Any] = compiled(
+            f"lambda record: ({code})", self.environment, "eval", name
+        )
+        return function
+
+    def _named(self, function: Callable[[TapRecord], Any]) -> str:
         """Return the name in the code of a function that computes an expression."""
         name = f"_e_{len(self.environment)}"
         self.environment[name] = function
         return name
 
-    def _evaluate(self, column: str, text: str, tree: ast.expr, record: Row) -> Any:
+    def _evaluate(self, column: str, text: str, tree: ast.expr, record: TapRecord) -> Any:
         """Evaluate an expression with the names that the SDK gives it."""
         own = {"self": record[column]} if column in record and column != FILTER else {}
         shared = {"_": record, "record": record}
@@ -260,7 +269,7 @@ class _Rewriter(ast.NodeTransformer):
                 self._note(node, column, *steps)
                 value = f"record.get({column!r})"
                 return _code(f"_walk({value}, {tuple(steps)!r})" if steps else value)
-            case ast.Call(keywords=keywords) if any(one.arg is None for one in keywords):
+            case ast.Call(keywords=keywords) if any(word.arg is None for word in keywords):
                 return self._refuse(node)
             case ast.Call(func=ast.Attribute(value=value, attr="get")) if (
                 _is_record(value) and path is not None
@@ -277,7 +286,7 @@ class _Rewriter(ast.NodeTransformer):
             case _:
                 function = self._refuse(node.func)
         arguments = [self.visit(argument) for argument in node.args]
-        keywords = [ast.keyword(one.arg, self.visit(one.value)) for one in node.keywords]
+        keywords = [ast.keyword(word.arg, self.visit(word.value)) for word in node.keywords]
         return ast.Call(function, arguments, keywords)
 
 

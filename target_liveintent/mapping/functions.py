@@ -12,7 +12,8 @@ from decimal import Decimal
 from typing import Any
 
 from target_liveintent.conversions import coerce
-from target_liveintent.conversions.coerce import UNUSABLE, Unusable, shape
+from target_liveintent.conversions.coerce import UNUSABLE, Unusable, cause_of, shape
+from target_liveintent.remarks import UnusableCause
 
 _INDEX = re.compile(r"-?\d{1,9}", re.ASCII)
 _UTC_TIME = re.compile(
@@ -65,15 +66,19 @@ def minor_units(amount: Any, currency: Any) -> Decimal | Unusable | None:
     `1.250` in KWD. If the amount is not a whole number, or the currency cannot be read, the event
     is sent without this value, and the run counts the missing value.
     """
-    number = coerce.amount(amount, ".")
+    number = coerce.read_amount(amount, ".")
     if number is None:
         return None
     if isinstance(number, Unusable) or not -_INT64 < number < _INT64 or number % 1:
-        return Unusable(f"{shape(amount)} is not a whole number, as minor_units expects")
+        return Unusable(UnusableCause("not_whole", shape(amount)))
     code = coerce.currency_code(currency)
     if not isinstance(code, str):
-        given = "it is blank" if code is None else f"{shape(currency)} is not in ISO 4217"
-        return Unusable(f"minor_units cannot use the currency, because {given}")
+        is_blank = code is None
+        return Unusable(
+            UnusableCause("blank_currency")
+            if is_blank
+            else UnusableCause("unknown_currency", shape(currency))
+        )
     # A Decimal made from text is exact, regardless of the precision of the context.
     return Decimal(f"{int(number)}E-{coerce.DECIMALS[code]}")
 
@@ -98,11 +103,11 @@ def amount(value: Any, decimal: str = ",") -> Any:
     blank text becomes null. If a text cannot be read, the event is sent without this value, and the
     run counts the missing value.
     """
-    found = coerce.amount(value, decimal)
-    sign = "comma" if decimal == "," else "point"
-    if found is UNUSABLE:
-        return Unusable(f"{shape(value)} is not a number with a decimal {sign}")
-    return found
+    read = coerce.read_amount(value, decimal)
+    if read is UNUSABLE:
+        code = "no_decimal_comma" if decimal == "," else "not_number"
+        return Unusable(cause_of(value, code))
+    return read
 
 
 def number(value: Any) -> Any:
@@ -135,7 +140,7 @@ def excel_time(value: Any) -> Any:
     if days is None:
         return None
     if isinstance(days, Unusable) or not _EXCEL_2000 <= days < _EXCEL_2100:
-        return Unusable(f"{shape(value)} is not a serial number of Excel from 2000 to 2099")
+        return Unusable(UnusableCause("not_excel_time", shape(value)))
     return _EXCEL_DAY_0 + dt.timedelta(seconds=round(float(days) * 86_400))
 
 
@@ -151,7 +156,7 @@ def parse_time(value: Any, form: str) -> Any:
     try:
         return dt.datetime.strptime(str(plain), form)  # noqa: DTZ007 (the setting `timezone` applies)
     except ValueError:
-        return Unusable(f"{shape(value)} does not have the form {form}")
+        return Unusable(UnusableCause("other_form", shape(value), form))
 
 
 def lower(value: Any) -> Any:

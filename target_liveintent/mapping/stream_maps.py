@@ -11,22 +11,15 @@ from __future__ import annotations
 
 import fnmatch
 import itertools
-import time
 import types
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import simpleeval
 
-from target_liveintent.conversions import coerce
-from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.coerce import COLUMNS
-from target_liveintent.conversions.event_model import Conversion, Rejection
-from target_liveintent.conversions.fast_path import odd_record, usual_way
+from target_liveintent.conversions.coerce import COLUMNS, IDENTIFYING
 from target_liveintent.errors import ConfigurationError, StreamMappingError
-from target_liveintent.mapping.expressions import FILTER, Compiler, Expression, Row
-from target_liveintent.mapping.functions import coalesce
+from target_liveintent.mapping.expressions import FILTER, Compiler, Expression, TapRecord
 from target_liveintent.mapping.presets import NULL_VALUES, preset_columns
 from target_liveintent.settings import Settings
 
@@ -96,6 +89,11 @@ class StreamPlan(NamedTuple):
         return frozenset() if self.dropped is None else COLUMNS - self.dropped - {*self.properties}
 
     @property
+    def identifying(self) -> frozenset[str]:
+        """The columns that can identify the person."""
+        return frozenset(IDENTIFYING).intersection(self.properties)
+
+    @property
     def gives_ids_of(self) -> tuple[str | None, tuple[str, ...] | None]:
         """What event IDs are made of; plans of a stream that have it in common give equal IDs."""
         origin = self.origins.get("event_id")
@@ -119,7 +117,7 @@ class StreamPlan(NamedTuple):
             consent_columns=tuple(consent_in_capitals),
         )
 
-    def transform(self, record: Row) -> Row | MappingFailed | None:
+    def transform(self, record: TapRecord) -> TapRecord | MappingFailed | None:
         """Map one record; None if the map's filter drops it, or the map leaves nothing of it."""
         row = {}
         if (dropped := self.dropped) is not None:
@@ -137,7 +135,7 @@ class StreamPlan(NamedTuple):
                 row[column] = value
         return row if row or not self.origins else None
 
-    def _event_id(self, failed: str, row: Row, record: Row) -> Any:
+    def _event_id(self, failed: str, row: TapRecord, record: TapRecord) -> Any:
         """Return the event ID that the map gives to a record for which an expression failed."""
         order = [*self.origins]
         if "event_id" not in order or order.index("event_id") < order.index(failed):
@@ -218,19 +216,19 @@ class StreamMaps:
         return [own, *copies]
 
     def _plan(
-        self, name: str, stream: str, columns: Iterable[str], tap_keys: Collection[str]
+        self, name: str, stream: str, columns: Collection[str], tap_keys: Collection[str]
     ) -> StreamPlan:
         """Return the plan of an entry, applied to a stream with these columns and keys."""
         own: Mapping[str, Any] = self._definitions[name]
         preset = preset_columns(self._presets[name]) if name in self._presets else {}
         rows = {FILTER: None, **preset, **own}
-        own_keys = rows.pop("__key_properties__", None)
+        keys = rows.pop("__key_properties__", None)
         source = rows.pop("__source__", None)
+        passes_others = rows.pop("__else__", ...) is ...
         if source is None:
             counted_as = _alias(rows.pop("__alias__", None), stream)
         else:
             counted_as = name if name != source else stream
-        passes_others = rows.pop("__else__", ...) is ...
         values = {"__stream_name__": counted_as, "__original_stream_name__": stream}
         compiler = Compiler({"config": self._config, **values})
         dropped = frozenset(column for column, text in rows.items() if text in NULL_VALUES)
@@ -239,34 +237,59 @@ class StreamMaps:
             for column, text in rows.items()
             if column not in dropped
         }
-        read: set[str | None] = {*COLUMNS} if passes_others else set()
-        read.update(*(expression.columns for expression in origins.values()))
         properties = [column for column in columns if passes_others and column not in dropped]
         properties += [column for column in origins if column != FILTER]
-        if own_keys is not None:
-            _check_keys(counted_as, own_keys, properties)
-        readings = (expression.reading for expression in origins.values())
-        certainly_read = {path[0] for reading in readings for path in reading.paths.values()}
-        consent = _spellings("consent", columns)
-        if "consent" in rows or not certainly_read.isdisjoint(consent):
-            consent = ()
-        elif passes_others:  # Then the mapped record has the column with the usual name.
-            consent = consent[1:]
-        keys = None if own_keys is None or {*own_keys} == {*tap_keys} else tuple(own_keys)
+        if keys is not None:
+            _check_keys(counted_as, keys, properties)
+        read = _certainly_read(origins)
+        consent = _consent_columns(columns, rows, read, passes_others=passes_others)
         return StreamPlan(
             counted_as,
             named=True,
             is_used=True,
             properties=tuple(dict.fromkeys(properties)),
             dropped=dropped if passes_others else None,
-            reads=None if None in read else frozenset(filter(None, read)),
+            reads=_needed_columns(origins, passes_others=passes_others),
             origins=origins,
             of_preset=frozenset(preset).difference(own),
-            keys=keys,
+            keys=None if keys is None or {*keys} == {*tap_keys} else tuple(keys),
             environment=compiler.environment,
-            deletion_columns=_deletion_columns(columns, read=certainly_read),
+            deletion_columns=_deletion_columns(columns, read),
             consent_columns=consent,
         )
+
+
+def _needed_columns(
+    origins: Mapping[str, Expression], *, passes_others: bool
+) -> frozenset[str] | None:
+    """Return the columns of a record that a map may need; None for all."""
+    needed: set[str | None] = {*COLUMNS} if passes_others else set()
+    needed.update(*(expression.columns for expression in origins.values()))
+    return None if None in needed else frozenset(filter(None, needed))
+
+
+def _certainly_read(origins: Mapping[str, Expression]) -> frozenset[str]:
+    """Return the columns of a record that a map reads by their names."""
+    readings = (expression.reading for expression in origins.values())
+    return frozenset(path[0] for reading in readings for path in reading.paths.values())
+
+
+def _consent_columns(
+    columns: Collection[str],
+    mapped: Collection[str],
+    read: frozenset[str],
+    *,
+    passes_others: bool,
+) -> tuple[str, ...]:
+    """Return the columns that say whether a person agreed, and that a mapped record lacks.
+
+    There is none if the map says something about consent itself.
+    """
+    spellings = _spellings("consent", columns)
+    if "consent" in mapped or not read.isdisjoint(spellings):
+        return ()
+    # A map that passes other columns on gives its records the column with the usual name.
+    return spellings[1:] if passes_others else spellings
 
 
 def _spellings(name: str, columns: Iterable[str]) -> tuple[str, ...]:
@@ -274,10 +297,10 @@ def _spellings(name: str, columns: Iterable[str]) -> tuple[str, ...]:
 
     Snowflake writes names in capitals.
     """
-    return name, *(one for one in columns if one != name and one.lower() == name)
+    return name, *(column for column in columns if column != name and column.lower() == name)
 
 
-def _deletion_columns(columns: Iterable[str], read: Collection[str]) -> tuple[str, ...]:
+def _deletion_columns(columns: Collection[str], read: Collection[str]) -> tuple[str, ...]:
     """Return the columns that mark a deleted row, but for those that the map reads itself."""
     known = itertools.chain(*(_spellings(name, columns) for name in DELETION_COLUMNS))
     return tuple(column for column in known if column not in read)
@@ -317,73 +340,3 @@ def _check_keys(stream: str, keys: Iterable[str], properties: Collection[str]) -
 def stream_maps_of(settings: Settings) -> StreamMaps:
     """Return the maps of the settings, including those of their presets."""
     return StreamMaps(settings.stream_maps, settings.stream_map_config, settings.presets)
-
-
-class RecordConverter:
-    """Converts the records of one stream, and counts in `left_out` the columns that it cannot use.
-
-    The map comes first, and then the event builder.
-    """
-
-    def __init__(
-        self,
-        plan: StreamPlan,
-        builder: EventBuilder,
-        left_out: Counter[str],
-        now: Callable[[], float] = time.time,
-    ) -> None:
-        self._transform = plan.transform
-        self._deletion_columns = plan.deletion_columns
-        self._builder = builder
-        self._left_out = left_out
-        self._now = now
-        code = {name: f"record.get({name!r})" for name in builder.columns}
-        code |= {name: origin.code for name, origin in plan.origins.items()}
-        self._consent_columns = plan.consent_columns
-        test, empty = code.pop(FILTER, None), plan.deletion_columns
-        self._usual = usual_way(
-            builder,
-            code,
-            plan.environment,
-            test=test,
-            empty=empty,
-            consents=self._consent_columns,
-        )
-        if any(origin.has_chance for origin in plan.origins.values()):
-            self._usual = odd_record  # Each expression must be evaluated once.
-
-    def convert(self, record: Row, violation: str | None = None) -> Conversion | Rejection | None:
-        """Convert a record as the tap sent it; None if the map's filter drops it.
-
-        A row that was deleted in the source is rejected before the map can hide that. `violation`
-        is how the record breaks the tap's schema.
-        """
-        if violation is None:
-            try:
-                return self._usual(record, self._now(), self._left_out)
-            except Exception:  # noqa: BLE001, S110 (the careful way says what is odd)
-                pass
-        return self.convert_carefully(record, violation)
-
-    def convert_carefully(
-        self, record: Row, violation: str | None = None
-    ) -> Conversion | Rejection | None:
-        """Convert a record as `convert` does, but without the usual way."""
-        for column in self._deletion_columns:
-            if column in record and _is_set(record[column]):
-                return self._builder.reject_unmapped(column, record, reason="deleted")
-        for column in self._consent_columns:
-            if column in record and not coerce.consent(record[column]):
-                return self._builder.reject_unmapped(column, record, reason="no_consent")
-        mapped = self._transform(record)
-        if isinstance(mapped, MappingFailed):
-            return self._builder.reject_unmapped(
-                mapped.column, record, mapped.kind, event_id=mapped.event_id
-            )
-        if mapped is None:
-            return None
-        return self._builder.build(mapped, record, self._now(), self._left_out, violation)
-
-
-def _is_set(value: Any) -> bool:
-    return coalesce(value) is not None and value is not False

@@ -15,39 +15,21 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
-from target_liveintent.privacy.characters import visible
+from target_liveintent.privacy.characters import WORD_MARKS, visible
 
-# Patterns. All repetitions are bounded, so that a long text without an address costs linear time.
-
-_MARKS = (
-    # Accents and vowel signs, which stand behind a letter, and which \w leaves out. Some ranges
-    # also have letters in them, and signs of a script that no address has.
-    r"\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf-\u05c2\u05c4-\u05c7\u0610-\u061a\u064b-\u065f"
-    r"\u0670\u06d6-\u06ed\u0711-\u07f3\u07fd\u0816-\u082d\u0859-\u085b\u0897-\u0963\u0981-\u09e3"
-    r"\u09fe-\u0a75\u0a81-\u0ae3\u0afa-\u0b63\u0b82-\u0bd7\u0c00-\u0c63\u0c81-\u0df3\u0e31-\u0e3a"
-    r"\u0e47-\u0e4e\u0eb1-\u0ece\u0f18-\u0f39\u0f3e-\u0f84\u0f86-\u0fc6\u102b-\u103e\u1056-\u109d"
-    r"\u135d-\u135f\u1712-\u1734\u1752-\u17d3\u17dd\u180b-\u193b\u1a17-\u1a1b\u1a55-\u1a7f"
-    r"\u1ab0-\u1b44\u1b6b-\u1b73\u1b80-\u1bf3\u1c24-\u1c37\u1cd0-\u1dff\u20d0-\u20f0\u2cef-\u2cf1"
-    r"\u2d7f-\u2dff\u302a-\u302f\u3099\u309a\ua66f-\ua67d\ua69e-\ua6f1\ua802-\ua82c\ua880-\ua8c5"
-    r"\ua8e0-\ua92d\ua947-\ua953\ua980-\ua9c0\ua9e5-\uaa4d\uaa7b-\uaaef\uaaf5\uaaf6\uabe3-\uabed"
-    r"\ufb1e\ufe00-\ufe2f\U00010a01-\U00010a3f\U00010d24-\U00010f85\U00011000-\U00011ef6"
-    r"\U00016af0-\U00016ff1\U0001e000-\U0001e94a\U000e0100-\U000e01ef"
-    # Signs within words that domains may have, such as the middle dot of Catalan.
-    r"\u00b7\u0375\u05f3\u05f4\u06fd\u06fe\u0f0b\u3007\u30fb"
-    # Pictures, which some domains have.
-    r"\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
-)
+# Addresses. All repetitions in patterns are bounded, so that a long text without an address costs
+# linear time.
 
 
 def _domain(longest: int) -> str:
     """Return a pattern of a domain whose labels have at most so many characters."""
     return (
-        rf"(?:[\w{_MARKS}-]{{1,{longest}}}[.]){{1,40}}"
-        rf"(?:(?:(?![\d_])[\w{_MARKS}]){{2,{longest}}}|[xX][nN]--[\w-]{{2,59}})"
+        rf"(?:[\w{WORD_MARKS}-]{{1,{longest}}}[.]){{1,40}}"
+        rf"(?:(?:(?![\d_])[\w{WORD_MARKS}]){{2,{longest}}}|[xX][nN]--[\w-]{{2,59}})"
     )
 
 
-_LOCAL = rf"[\w{_MARKS}.%+'!#$*^`{{}}~-]"
+_LOCAL = rf"[\w{WORD_MARKS}.%+'!#$*^`{{}}~-]"
 # `_SERVER` and `_LOCAL_PART` accept what these two do, so that every text that is hashed as an
 # address is also found as one. UTF-8 cannot encode the surrogates that JSON may hold.
 ADDRESS = re.compile(rf"[^\s@<>()\[\],;:\"\\\ud800-\udfff]{{0,127}}{_LOCAL}@{_domain(63)}")
@@ -60,7 +42,7 @@ ASCII_ADDRESS = re.compile(
 _LONGEST_LOCAL = 256  # An accent can be a character of its own, as in labels of 255.
 _IPV4 = r"[0-9]{1,3}(?:[.][0-9]{1,3}){3}"
 _SERVER = re.compile(
-    rf"@(?<=[\w{_MARKS}.%+'!#$*^`{{}}~\"-]@)(?:{_domain(255)}"
+    rf"@(?<=[\w{WORD_MARKS}.%+'!#$*^`{{}}~\"-]@)(?:{_domain(255)}"
     rf"|(?i:localhost)(?![\w-])|{_IPV4}(?![\w-]|[.][0-9])"
     rf"|\[(?:{_IPV4}|(?i:ipv6:)[0-9a-fA-F:.]{{2,45}})\])"
 )
@@ -123,12 +105,13 @@ def holds_address(text: str) -> bool:
 def scrub(text: str) -> str:
     """Replace each e-mail address in a text with the SHA-256 of its lower-case form.
 
-    What is escaped too deeply to be read is replaced as well.
+    Words that are escaped too deeply to be read are replaced as well.
     """
     for _ in range(_ROUNDS):
         if not holds_address(text):
             return text
-        text = _replaced(text, *_found(text))
+        reading = _telling_reading(text)
+        text = _replaced(text, reading, _spans_to_replace(reading.text))
     return _digest(text)
 
 
@@ -153,7 +136,7 @@ def may_hold_address(text: str) -> bool:
 
 
 def _addresses(text: str) -> Iterator[tuple[int, int]]:
-    """Yield where addresses begin and end in a text that is decoded."""
+    """Yield where addresses begin and end in a decoded text."""
     for server in _SERVER.finditer(text):
         at = server.start()
         before = text[max(0, at - _LONGEST_LOCAL) : at]
@@ -165,7 +148,10 @@ def _addresses(text: str) -> Iterator[tuple[int, int]]:
 
 
 class _Seen(dict[int, str]):
-    """What a person would see of a character, by its code; remembered, as most texts are alike."""
+    """Maps the code of a character to what a person sees of it.
+
+    It remembers the codes of recent characters, because most texts have the same ones.
+    """
 
     def __missing__(self, code: int) -> str:
         if len(self) >= _REMEMBERED:
@@ -180,29 +166,30 @@ _UNUSUAL = re.compile(r"[^\t\n\r -~]")
 """A character of which a person may see something else."""
 
 
-class _Placed(NamedTuple):
-    """What is read in a text, and where each of its characters begins and ends in the text."""
+class _Reading(NamedTuple):
+    """A decoded text, and for each of its characters, where it begins and ends as it is written."""
 
     text: str
     places: list[tuple[int, int]]
 
 
-_Reading = TypeVar("_Reading", str, _Placed)
+_Text = TypeVar("_Text", str, _Reading)
 
 
 def _readings(
-    text: _Reading,
-    decode: Callable[[_Reading, re.Pattern[str]], _Reading],
+    text: _Text,
+    decode: Callable[[_Text, re.Pattern[str]], _Text],
     escapes: Sequence[re.Pattern[str]],
-) -> Iterator[_Reading | None]:
-    """Yield a text as it is, and as it is decoded once, twice, and so on until nothing changes.
+) -> Iterator[_Text | None]:
+    """Yield a text as it is, decoded once, decoded twice, and so on until nothing changes.
 
-    None is the last one if the text still changes after as many rounds as there may be.
+    The last one is None if the text still changes after `_ROUNDS` rounds.
     """
-    rounds = iter(range(_ROUNDS))
     yield text
+    rounds = 0
     for escape in escapes:
-        for _ in rounds:
+        while rounds < _ROUNDS:
+            rounds += 1
             decoded = decode(text, escape)
             if decoded == text:
                 break
@@ -214,60 +201,67 @@ def _readings(
 
 
 def _decoded(text: str, escape: re.Pattern[str]) -> str:
-    """Decode once what a person would see of a text."""
+    """Decode a text once, as a person would see it."""
     return escape.sub(_character, text.translate(_SEEN))
 
 
-def _decoded_placed(reading: _Placed, escape: re.Pattern[str]) -> _Placed:
-    """Do the same, and know the places."""
-    seen = _substituted(reading, _UNUSUAL, lambda found: _SEEN[ord(found[0])])
+def _decoded_reading(reading: _Reading, escape: re.Pattern[str]) -> _Reading:
+    """Decode the text of a reading once, as `_decoded` does, and keep the places."""
+    seen = _substituted(reading, _UNUSUAL, lambda unusual: _SEEN[ord(unusual[0])])
     return _substituted(seen, escape, _character)
 
 
 def _substituted(
-    reading: _Placed, pattern: re.Pattern[str], replace: Callable[[re.Match[str]], str]
-) -> _Placed:
-    decoded: list[str] = []
+    reading: _Reading, pattern: re.Pattern[str], replace: Callable[[re.Match[str]], str]
+) -> _Reading:
+    """Replace what a pattern matches; each new character has the place of all that it replaces."""
+    texts: list[str] = []
     places: list[tuple[int, int]] = []
     done = 0
-    for found in pattern.finditer(reading.text):
-        start, end = found.span()
-        characters = replace(found)
-        decoded += (reading.text[done:start], characters)
+    for match in pattern.finditer(reading.text):
+        start, end = match.span()
+        characters = replace(match)
+        texts += (reading.text[done:start], characters)
         places += reading.places[done:start]
         places += [(reading.places[start][0], reading.places[end - 1][1])] * len(characters)
         done = end
-    decoded.append(reading.text[done:])
-    return _Placed("".join(decoded), places + reading.places[done:])
+    texts.append(reading.text[done:])
+    return _Reading("".join(texts), places + reading.places[done:])
 
 
-def _found(text: str) -> tuple[_Placed, list[tuple[int, int]]]:
-    """Return a reading of a text that holds an address, and where it does.
+def _telling_reading(text: str) -> _Reading:
+    """Return the reading that tells most about the addresses in a text.
 
-    This is the one that is decoded most, without the escapes of e-mail if possible. If the text is
-    escaped too deeply to be read, the words count that still have escapes.
+    This is the most decoded one that holds an address, without the escapes of e-mail if possible.
+    If none does, because the text is escaped too deeply, it is the most decoded one of all.
     """
-    written = _Placed(text, [(index, index + 1) for index in range(len(text))])
+    written = _Reading(text, [(index, index + 1) for index in range(len(text))])
+    readings: list[_Reading] = []
     for escapes in (_ESCAPES[:1], _ESCAPES):
-        readings = [one for one in _readings(written, _decoded_placed, escapes) if one]
+        readings = list(filter(None, _readings(written, _decoded_reading, escapes)))
         for reading in reversed(readings):
-            if spans := [*_addresses(reading.text)]:
-                return reading, spans
-    deepest = readings[-1]
-    words = _WORD.finditer(deepest.text)
-    return deepest, [word.span() for word in words if _ESCAPES[-1].search(word[0])]
+            if any(_addresses(reading.text)):
+                return reading
+    return readings[-1]
 
 
-def _replaced(text: str, reading: _Placed, spans: Sequence[tuple[int, int]]) -> str:
-    """Replace what stands in these spans of a reading, in the text as it is written."""
-    written: list[str] = []
+def _spans_to_replace(text: str) -> list[tuple[int, int]]:
+    """Return where the addresses of a decoded text are, or else its words that have escapes."""
+    if spans := list(_addresses(text)):
+        return spans
+    return [word.span() for word in _WORD.finditer(text) if _ESCAPES[-1].search(word[0])]
+
+
+def _replaced(text: str, reading: _Reading, spans: Sequence[tuple[int, int]]) -> str:
+    """Replace these spans of a reading with hashes, in the text as it is written."""
+    texts: list[str] = []
     done = 0
     for start, end in spans:
         first, last = reading.places[start][0], reading.places[end - 1][1]
         if first >= done:  # (`a@b.example@c.example` is replaced as one.)
-            written += (text[done:first], _digest(reading.text[start:end]))
+            texts += (text[done:first], _digest(reading.text[start:end]))
         done = last
-    return "".join((*written, text[done:]))
+    return "".join((*texts, text[done:]))
 
 
 def _character(escape: re.Match[str]) -> str:

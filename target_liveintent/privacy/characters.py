@@ -1,6 +1,6 @@
-"""Characters that nobody sees, and texts that were read in a wrong encoding.
+"""Characters that nobody sees, those within words, and texts that were read in a wrong encoding.
 
-Both come with what people copy from pages and spreadsheets. The table is written out, and is not
+They come with what people copy from pages and spreadsheets. The tables are written out, and are not
 taken from `unicodedata`, so that an address has the same hash in each version of Python.
 """
 
@@ -18,6 +18,26 @@ INVISIBLE_CHARACTERS = (
 )
 """Characters that nobody sees, for a set of a regular expression."""
 INVISIBLE = re.compile(f"[{INVISIBLE_CHARACTERS}]+")
+WORD_MARKS = (
+    # Accents and vowel signs, which stand behind a letter, and which \w leaves out. Some ranges
+    # also have letters in them, and signs of a script that no address has.
+    r"\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf-\u05c2\u05c4-\u05c7\u0610-\u061a\u064b-\u065f"
+    r"\u0670\u06d6-\u06ed\u0711-\u07f3\u07fd\u0816-\u082d\u0859-\u085b\u0897-\u0963\u0981-\u09e3"
+    r"\u09fe-\u0a75\u0a81-\u0ae3\u0afa-\u0b63\u0b82-\u0bd7\u0c00-\u0c63\u0c81-\u0df3\u0e31-\u0e3a"
+    r"\u0e47-\u0e4e\u0eb1-\u0ece\u0f18-\u0f39\u0f3e-\u0f84\u0f86-\u0fc6\u102b-\u103e\u1056-\u109d"
+    r"\u135d-\u135f\u1712-\u1734\u1752-\u17d3\u17dd\u180b-\u193b\u1a17-\u1a1b\u1a55-\u1a7f"
+    r"\u1ab0-\u1b44\u1b6b-\u1b73\u1b80-\u1bf3\u1c24-\u1c37\u1cd0-\u1dff\u20d0-\u20f0\u2cef-\u2cf1"
+    r"\u2d7f-\u2dff\u302a-\u302f\u3099\u309a\ua66f-\ua67d\ua69e-\ua6f1\ua802-\ua82c\ua880-\ua8c5"
+    r"\ua8e0-\ua92d\ua947-\ua953\ua980-\ua9c0\ua9e5-\uaa4d\uaa7b-\uaaef\uaaf5\uaaf6\uabe3-\uabed"
+    r"\ufb1e\ufe00-\ufe2f\U00010a01-\U00010a3f\U00010d24-\U00010f85\U00011000-\U00011ef6"
+    r"\U00016af0-\U00016ff1\U0001e000-\U0001e94a\U000e0100-\U000e01ef"
+    # Signs within words that domains may have, such as the middle dot of Catalan.
+    r"\u00b7\u0375\u05f3\u05f4\u06fd\u06fe\u0f0b\u3007\u30fb"
+    # Pictures, which some domains have.
+    r"\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
+)
+"""Characters that words of domains have besides letters and digits, for a set of a regular
+expression."""
 _CONTINUATION = (
     "[\x80-\xbf\u20ac\u201a\u0192\u201e\u2026\u2020\u2021\u02c6\u2030\u0160\u2039\u0152\u017d"
     "\u2018\u2019\u201c\u201d\u2022\u2013\u2014\u02dc\u2122\u0161\u203a\u0153\u017e\u0178]"

@@ -11,6 +11,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ import msgspec
 from target_liveintent.privacy.addresses import holds_address
 from target_liveintent.privacy.characters import is_misread, visible
 from target_liveintent.privacy.spellings import address_in, hash_in
+from target_liveintent.remarks import COLUMN_EMPTY, COLUMN_UNUSABLE, HASH_CONFLICT, Remark, Remarks
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://conversions.liveintent.com/target-liveintent")
 """The namespace of every UUIDv5 made here. With another one, every event would get a new ID."""
@@ -49,7 +51,7 @@ MAX_NESTING = 50
 """Levels of lists and objects in a value; what lies deeper is left out."""
 IDENTITY_COLUMNS = ("email", "md5", "sha2")
 """The columns of which an identity is made, the most trusted first."""
-_EMPTY_NOTES = {column: f"{column} empty" for column in IDENTITY_COLUMNS}
+_EMPTY = {column: Remark(COLUMN_EMPTY, column) for column in IDENTITY_COLUMNS}
 
 
 class Identity(msgspec.Struct, frozen=True, gc=False):
@@ -58,9 +60,8 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         md5: 32 lower-case hexadecimal digits, or None.
         sha2: 64 lower-case hexadecimal digits, or None.
-        notes: What to count as left out: `email`, the name of a column, if its value is neither an
-            address nor a usable hash; `conflict` if a given hash contradicts the address. Without
-            an address, `email empty` for a column without a value.
+        remarks: A column is unusable if its value is neither an address nor a usable hash. A given
+            hash may conflict with the address. Without an address, a column may be empty.
         others: All other hashes by which a list may name the person, as bytes: those of the address
             in its other normalization, and given ones that are not sent. None if they are not
             known, because a value is or holds an address that cannot be read.
@@ -68,7 +69,7 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
 
     md5: str | None
     sha2: str | None
-    notes: tuple[str, ...] = ()
+    remarks: Remarks = ()
     others: tuple[bytes, ...] | None = ()
 
     @property
@@ -101,38 +102,48 @@ def identify(
     hash. The length of a hash decides whether it is the md5 or the sha2. All other texts, and the
     hashes of placeholders, are junk. `normalization` is a key of `NORMALIZATIONS`.
     """
-    addresses: list[Identity] = []
-    given: list[str] = []
-    notes: list[str] = []
-    empty: list[str] = []
-    junk: list[Any] = []
-    for column, candidate in zip(columns, candidates, strict=False):
-        text = candidate.strip() if isinstance(candidate, str) else ""
-        if "@" in text:
-            hashed = hash_address(text, normalization)
-            if hashed is not None:
-                addresses.append(hashed)
-                continue
-        elif (digest := hash_in(text)) is not None and digest not in JUNK_HASHES:
-            given.append(digest)
-            continue
-        elif candidate is None or (isinstance(candidate, str) and not text):
-            empty.append(_EMPTY_NOTES[column])
-            continue
-        notes.append(column)
-        junk.append(candidate)
+    addresses, hashes, empty, unusable = _read(candidates, normalization, columns)
+    remarks = [Remark(COLUMN_UNUSABLE, column) for column in unusable]
     if addresses:
         md5, sha2 = addresses[0].md5, addresses[0].sha2
-        if not {md5, sha2}.issuperset(given):
-            notes.append("conflict")
+        if not {md5, sha2}.issuperset(hashes):
+            remarks.append(Remark(HASH_CONFLICT, IDENTITY_COLUMNS[0]))
     else:
-        md5 = next((digest for digest in given if len(digest) == _MD5_DIGITS), None)
-        sha2 = next((digest for digest in given if len(digest) == _SHA256_DIGITS), None)
-        notes += empty
-    known = dict.fromkeys([*(x for one in addresses for x in one.hashes), *given])
+        md5, sha2 = _first_of_length(_MD5_DIGITS, hashes), _first_of_length(_SHA256_DIGITS, hashes)
+        remarks += [_EMPTY[column] for column in empty]
+    known = dict.fromkeys(chain(*(address.hashes for address in addresses), hashes))
     others = tuple(bytes.fromhex(digest) for digest in known if digest not in (md5, sha2))
-    is_complete = not any("@" in str(value) or holds_address(str(value)) for value in junk)
-    return Identity(md5, sha2, tuple(notes), others if is_complete else None)
+    is_complete = not any(map(_may_be_address, unusable.values()))
+    return Identity(md5, sha2, tuple(remarks), others if is_complete else None)
+
+
+def _read(
+    candidates: Iterable[Any], normalization: str, columns: Sequence[str]
+) -> tuple[list[Identity], list[str], list[str], dict[str, Any]]:
+    """Return the identities of addresses, the hashes, empty columns, and unusable values."""
+    addresses: list[Identity] = []
+    hashes: list[str] = []
+    empty: list[str] = []
+    unusable: dict[str, Any] = {}
+    for column, candidate in zip(columns, candidates, strict=False):
+        text = candidate.strip() if isinstance(candidate, str) else ""
+        if "@" in text and (address := hash_address(text, normalization)) is not None:
+            addresses.append(address)
+        elif (digest := hash_in(text)) is not None and digest not in JUNK_HASHES:
+            hashes.append(digest)
+        elif candidate is None or (isinstance(candidate, str) and not text):
+            empty.append(column)
+        else:
+            unusable[column] = candidate
+    return addresses, hashes, empty, unusable
+
+
+def _first_of_length(digits: int, hashes: Sequence[str]) -> str | None:
+    return next((digest for digest in hashes if len(digest) == digits), None)
+
+
+def _may_be_address(value: Any) -> bool:
+    return "@" in str(value) or holds_address(str(value))
 
 
 def hash_address(text: str, normalization: str) -> Identity | None:
@@ -166,14 +177,14 @@ def _hashed(address: str) -> tuple[Any, Any]:
 
 
 def cause_of_junk(value: Any) -> str | None:
-    """Return why a text with an @ is not an address, if more can be said than that it is not."""
+    """Return the code of why a text with an @ is not an address, if more is known than that."""
     if not isinstance(value, str) or "@" not in value:
         return None
     if is_misread(value):
-        return "was read in a wrong encoding: let the tap read its source as UTF-8"
+        return "wrong_encoding"
     address = visible(value).strip()
     is_apart = address.split() != [address] and not any(sign in address for sign in "<>:;,")
-    return "has white space in it" if is_apart else None
+    return "white_space" if is_apart else None
 
 
 def hashes_of(text: str) -> list[str]:

@@ -74,11 +74,18 @@ def redact_value(value: Any, depth: int = 0, redact: Callable[[str], str] = _red
         return {redact(str(k)): redact_value(v, depth + 1, redact) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [redact_value(inner, depth + 1, redact) for inner in value]
+    return _redact_single(value, redact)
+
+
+def _redact_single(value: Any, redact: Callable[[str], str]) -> Any:
+    """Return a value that has no others in it, in a form that JSON has; NaN becomes None."""
+    if value is None or isinstance(value, int):
+        return value
     if isinstance(value, (float, Decimal)):
         number = Decimal(value)
-        value = None if number.is_nan() else value if number.is_finite() else str(value)
-    if value is None or isinstance(value, (float, int, Decimal)):
-        return value
+        if number.is_nan():
+            return None
+        return value if number.is_finite() else redact(str(value))
     if isinstance(value, (dt.date, dt.time)):
         return value.isoformat()
     return redact(str(value))
@@ -153,7 +160,7 @@ def protect_logging() -> None:
     make = logging.getLogRecordFactory()
     if not isinstance(make, _RedactingFactory):
         logging.setLogRecordFactory(_RedactingFactory(make))
-    known = list(logging.Logger.manager.loggerDict)
+    loggers = list(logging.Logger.manager.loggerDict)
     for library, level in _QUIET.items():
-        for name in (library, *(one for one in known if one.startswith(f"{library}."))):
+        for name in (library, *(name for name in loggers if name.startswith(f"{library}."))):
             logging.getLogger(name).setLevel(level)

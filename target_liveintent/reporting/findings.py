@@ -7,143 +7,193 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
+from target_liveintent.failures import Failure
 from target_liveintent.reasons import REASONS
-from target_liveintent.reporting.history import DIGESTED, FAILED, STOPPED, RunRecord, Unusual
-from target_liveintent.reporting.usual_range import age_words, percent
-from target_liveintent.run.amounts import counted
+from target_liveintent.reporting.history import DIGESTED, STOPPED, RunRecord, Unusual
+from target_liveintent.reporting.rules import MANY_DEAD_LETTERS, NEW_REASON
 from target_liveintent.run.counts import ALL_SOURCES, StreamCounts
 
-NO_RUN, UNUSUAL = "no_run", "unusual"
-"""Causes of bad health, beside `FAILED`."""
-_NO_RUN_ADVICE = "Check whether the schedule still starts the run, and read the log of the run."
-_FORGOTTEN = dt.timedelta(days=2)
+_FORGOTTEN_AFTER = dt.timedelta(days=2)
 """After this time, a failure no longer counts if runs with other streams have succeeded."""
-_TOLERATED = 0.05
+_TOLERATED_SHARE = 0.05
 """The share of conversions that may lack something before it is mentioned."""
-_FRESH = 0.5
+_FRESH_SHARE = 0.5
 """The share that should be sent within an hour; LiveIntent's guide advises it for all events."""
 _WEB, _APP = ("web",), ("app",)
-_GAPS = (
-    ("both", ALL_SOURCES, "without both hashes of the address: supply the address as `email`."),
-    ("ip", _WEB + _APP, "without an IP address: supply the buyer's IP address as `ip`."),
-    ("user_agent", _WEB + _APP, "without the name of the browser: supply it as `user_agent`."),
-    ("device_id", _APP, "without a device ID: supply it as `idfa` (Apple) or `aaid` (Android)."),
-    ("decision_id", _WEB, "without a decision ID: supply the URL of the page as `source_url`."),
-    ("order_id", ALL_SOURCES, "without an order ID, so nobody can compare it: supply `order_id`."),
-    ("value", ALL_SOURCES, "without a value: supply the value as `value`."),
+_USEFUL = (
+    ("both", ALL_SOURCES),
+    ("ip", _WEB + _APP),
+    ("user_agent", _WEB + _APP),
+    ("device_id", _APP),
+    ("decision_id", _WEB),
+    ("order_id", ALL_SOURCES),
+    ("value", ALL_SOURCES),
 )
-"""Columns that conversions of some sources should have, and what to do; the most useful first."""
+"""What conversions of some sources should have; the most useful comes first."""
+LATE = "late"
+"""The gap of conversions that were sent more than an hour after they happened."""
 
 
-class Cause(msgspec.Struct, frozen=True):
-    """A problem, for those who run the program: `failed`, `no_run` or `unusual`.
+class FailedRuns(msgspec.Struct, frozen=True):
+    """Runs have failed, and no later run makes up for them.
 
-    The subject is the rule of something unusual, or the streams that failed.
+    Attributes:
+        failure: Why the newest of them failed.
+        since: When the oldest of them ended.
+        runs: How many there are.
+        streams: The streams of these runs, if runs of other streams have succeeded since then.
     """
 
-    cause: str
-    words: str
+    failure: Failure
+    since: dt.datetime
+    runs: int
+    streams: list[str]
+
+
+class NoRun(msgspec.Struct, frozen=True):
+    """There has been no run for too long; `since` is when the last one ended, None without any."""
+
     since: dt.datetime | None
-    what_to_do: str
-    subject: str = ""
+
+
+Cause = FailedRuns | NoRun | Unusual
+"""A problem that ends `health` with exit code 3."""
 
 
 def causes_of(
     scheduled: Sequence[RunRecord],
-    unusual: Iterable[Unusual],
+    unusual: Sequence[Unusual],
     now: dt.datetime,
     max_age: dt.timedelta | None = None,
-) -> Iterator[Cause]:
-    """Yield the problems of runs that a schedule started, the worst first."""
-    yield from _failed([run for run in scheduled if run.ending != STOPPED])
+) -> list[Cause]:
+    """Return the problems of runs that a schedule started, the worst first."""
+    causes: list[Cause] = []
+    failed = _failed_runs([run for run in scheduled if run.ending.kind != STOPPED])
+    if failed is not None:
+        causes.append(failed)
     last = scheduled[-1].ended_at if scheduled else None
     if last is None or (max_age is not None and now - last > max_age):
-        age = last and age_words((now - last).total_seconds())
-        words = f"There has been no run for {age}" if age else "There is no run in the history"
-        yield Cause(NO_RUN, words, last, _NO_RUN_ADVICE)
-    # What many records have in common matters more than that a few have a new reason.
-    found = sorted(unusual, key=lambda one: (one.rule == "new_reason", one.since))
-    many = {one.stream for one in found if one.rule == "dead_letters"}
-    for one in found:
-        if one.stream in many and _is_letter(one):
-            continue  # A new reason is one problem with the many dead letters.
-        since = [one.since]
-        if one.rule == "dead_letters":  # They may be many since the first one of a new reason.
-            since += [new.since for new in found if new.stream == one.stream and _is_letter(new)]
-        yield Cause(UNUSUAL, f"{one.stream}: {one.words}", min(since), "", one.rule)
+        causes.append(NoRun(last))
+    return causes + _without_repetition(_by_importance(unusual))
 
 
-def _is_letter(one: Unusual) -> bool:
-    return one.rule == "new_reason" and (one.subject not in REASONS or REASONS[one.subject].letter)
+def _by_importance(unusual: Iterable[Unusual]) -> list[Unusual]:
+    """Return the oldest first, and new reasons last.
 
-
-def _failed(judged: Sequence[RunRecord]) -> Iterator[Cause]:
-    """Yield a problem if there are failed runs whose streams no later run has sent.
-
-    Two loaders may send different streams of one pixel; then a good run of one does not show that
-    the other works. But what did not come for long may have another name by now.
+    What many records have in common matters more than that a few have a new reason.
     """
+    by_age = sorted(unusual, key=lambda item: item.since)
+    others = [item for item in by_age if item.rule != NEW_REASON]
+    return others + [item for item in by_age if item.rule == NEW_REASON]
+
+
+def _without_repetition(unusual: Sequence[Unusual]) -> list[Unusual]:
+    """Return what is unusual; many dead letters and a new reason for them are one problem."""
+    with_many = {item.stream for item in unusual if item.rule == MANY_DEAD_LETTERS}
+    letters = [item for item in unusual if item.stream in with_many and _is_new_letter(item)]
+    return [_from_the_first(item, letters) for item in unusual if item not in letters]
+
+
+def _from_the_first(item: Unusual, letters: Sequence[Unusual]) -> Unusual:
+    """Return a problem with its begin: many dead letters begin with the first new reason."""
+    if item.rule != MANY_DEAD_LETTERS:
+        return item
+    began = [letter.since for letter in letters if letter.stream == item.stream]
+    return msgspec.structs.replace(item, since=min([item.since, *began]))
+
+
+def _is_new_letter(item: Unusual) -> bool:
+    """Return whether dead letters have a new reason; a newer version has reasons of its own."""
+    reason = item.finding.subject
+    return item.rule == NEW_REASON and (reason not in REASONS or REASONS[reason].letter)
+
+
+def _failed_runs(judged: Sequence[RunRecord]) -> FailedRuns | None:
+    """Return the problem that there are failed runs for which no later run makes up.
+
+    Two loaders may send different streams of one pixel. Then a good run of one loader does not
+    show that the other one works. But a stream that has not come for long may have another name by
+    now.
+    """
+    failures: list[Failure] = []
     failed: list[RunRecord] = []
-    well: set[str] = set()
+    succeeded: set[str] = set()
     for run in reversed(judged):
-        if run.ending != FAILED:
-            well.update(run.streams)
+        failure = run.ending.failure
+        if failure is None:
+            succeeded.update(run.streams)
             if not run.streams:  # Nobody knows whose run it was.
                 break
-        elif not well or (
-            judged[-1].ended_at - run.ended_at < _FORGOTTEN
-            and run.streams
-            and well.isdisjoint(run.streams)
-        ):
+        elif _still_counts(run, judged[-1], succeeded):
             failed.append(run)
-    if failed:
-        # Where the last run did not fail, another loader has succeeded since then.
-        others = [] if failed[0] is judged[-1] else failed
-        streams = ", ".join(sorted({name for run in others for name in run.streams}))
-        runs = "run" if len(failed) == 1 else f"{len(failed):,} runs"
-        yield Cause(
-            FAILED,
-            f"The last {runs}{streams and f' of {streams}'} failed: {failed[0].message}",
-            failed[-1].ended_at,
-            "Do what the message says. The next scheduled run sends the missing conversions.",
-            streams,
-        )
+            failures.append(failure)
+    if not failed:
+        return None
+    # If the last run did not fail, another loader has succeeded since then.
+    named = [] if failed[0] is judged[-1] else failed
+    streams = sorted({stream for run in named for stream in run.streams})
+    return FailedRuns(failures[0], failed[-1].ended_at, len(failed), streams)
 
 
-def changes_of(usual_runs: Iterable[RunRecord]) -> dict[dt.date, list[str]]:
+def _still_counts(run: RunRecord, last: RunRecord, succeeded: set[str]) -> bool:
+    """Return whether a failed run counts, given the last run and what succeeded after it."""
+    if not succeeded:
+        return True
+    is_forgotten = last.ended_at - run.ended_at >= _FORGOTTEN_AFTER
+    return bool(run.streams) and not is_forgotten and succeeded.isdisjoint(run.streams)
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A setting, or the version, that changed; of some settings, the values are not known."""
+
+    name: str
+    before: str | None = None
+    after: str | None = None
+
+
+def changes_of(usual_runs: Iterable[RunRecord]) -> dict[dt.date, list[Change]]:
     """Return what changed in the settings or the version on a day, the newest first.
 
-    A run is compared with the one before it that had the same streams: two loaders of the same
-    pixel may have different settings.
+    A run is compared with the run before it that had the same streams, because two loaders of the
+    same pixel may have different settings.
     """
     before: dict[frozenset[str], dict[str, str]] = {}
-    found: dict[dt.date, dict[str, None]] = {}
+    by_day: dict[dt.date, list[Change]] = {}
     for run in usual_runs:
         streams = frozenset(run.streams)
-        new = {"version": run.version, **run.settings}
-        old = before.get(streams, new)
-        before[streams] = new
-        for name in sorted(old.keys() & new.keys()):
-            if old[name] != new[name]:
-                said = " changed" if name in DIGESTED else f": {old[name]} became {new[name]}"
-                found.setdefault(run.day, {})[f"`{name}`{said}"] = None
-    return {day: list(words) for day, words in reversed(found.items())}
+        settings = {"version": run.version, **run.settings}
+        for change in _changes(before.get(streams, settings), settings):
+            changes = by_day.setdefault(run.day, [])
+            if change not in changes:
+                changes.append(change)
+        before[streams] = settings
+    return dict(reversed(by_day.items()))
 
 
-def advise(recent: StreamCounts) -> list[str]:
-    """Return a sentence for each improvement of recent conversions, the most useful first."""
-    found = []
-    for column, sources, words in _GAPS:
-        events = recent.having("events", sources)
-        missing = events - recent.having(column, sources)
-        if missing > events * _TOLERATED:
-            some = "" if sources == ALL_SOURCES else f"{' and '.join(sources)} "
-            share = percent(missing, events)
-            found.append(f"{counted(missing, f'{some}conversion')} ({share}) {words}")
-    if recent.within_an_hour < recent.delivered * _FRESH:
-        share = percent(recent.late, recent.delivered)
-        found.append(
-            f"{counted(recent.late, 'conversion')} ({share}) sent more than an hour after they"
-            " happened: run the program more often."
-        )
-    return found
+def _changes(before: dict[str, str], after: dict[str, str]) -> Iterator[Change]:
+    for name in sorted(before.keys() & after.keys()):
+        if before[name] != after[name]:
+            is_secret = name in DIGESTED
+            yield Change(name) if is_secret else Change(name, before[name], after[name])
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """Something that conversions of some sources lack: `missing` of so many conversions."""
+
+    lack: str
+    sources: tuple[str, ...]
+    missing: int
+    conversions: int
+
+
+def gaps_in(recent: StreamCounts) -> list[Gap]:
+    """Return what recent conversions lack, and that many were late, the most useful first."""
+    gaps = []
+    for column, sources in _USEFUL:
+        conversions = recent.having("events", sources)
+        missing = conversions - recent.having(column, sources)
+        if missing > conversions * _TOLERATED_SHARE:
+            gaps.append(Gap(column, sources, missing, conversions))
+    if recent.timing.within_an_hour < recent.delivered * _FRESH_SHARE:
+        gaps.append(Gap(LATE, ALL_SOURCES, recent.late, recent.delivered))
+    return gaps

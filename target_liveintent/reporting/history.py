@@ -16,15 +16,17 @@ from typing import Any, NamedTuple
 import msgspec
 
 from target_liveintent.conversions.event_model import DAY
+from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.run.amounts import counted
 from target_liveintent.run.counts import RunCounts, StreamCounts, add
 from target_liveintent.run.kinds import CANARY_RUN, REPLAY_RUN, USUAL_RUN, RunKind
 from target_liveintent.settings import Settings
 from target_liveintent.store.database import Database
-from target_liveintent.store.run_store import RunStore, runs_in
+from target_liveintent.store.run_store import RunStore
+from target_liveintent.store.runs import runs_in
 
-FORMAT = 1
+FORMAT = 2
 DAYS_READ = 91
 """Days before today that are read."""
 DONE, FAILED, STOPPED = "done", "failed", "stopped"
@@ -33,39 +35,89 @@ USUAL, CANARY, REPLAY, BACKFILL = USUAL_RUN.name, CANARY_RUN.name, REPLAY_RUN.na
 """The kinds of runs; only runs of the kind `usual` say what is usual."""
 SCHEDULED = (USUAL, BACKFILL)
 """Kinds of runs that a schedule starts. A person starts the others."""
-_SHOWN = (
+_KEPT_SETTINGS = (
     *("timezone", "default_source", "email_normalization", "source_url_parameters"),
     *("on_rejection", "validate_records"),
 )
 """Settings that matter to the figures and whose values are kept."""
 DIGESTED = ("presets", "stream_maps")
-"""The same for settings with the user's own text, of which only a digest is kept."""
-_DIGITS = 12
-_KILLED = "the run was killed, or the machine was switched off"
+"""Settings with the user's own text that matter to the figures, of which only a digest is kept."""
+_DIGEST_CHARACTERS = 12
 
 
-class Ending(msgspec.Struct, frozen=True):
-    """How a run ended; the message is what the last line of the log says, None if it ended well."""
+class Ending(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a run ended.
 
-    kind: str
-    message: str | None = None
+    Attributes:
+        failure: Why the run failed, also if a signal had stopped it; None if it did not fail.
+        signal: The name of the signal that stopped the run, or None.
+    """
+
+    failure: Failure | None = None
+    signal: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """`DONE`, `FAILED` or `STOPPED`."""
+        if self.signal is not None:
+            return STOPPED
+        return DONE if self.failure is None else FAILED
+
+    @property
+    def redacted(self) -> Ending:
+        """The same without secrets and addresses, which the texts of the input could hold."""
+        if self.failure is None:
+            return self
+        facts = {
+            name: without_secrets(fact) if isinstance(fact, str) else fact
+            for name, fact in self.failure.facts.items()
+        }
+        return Ending(Failure(self.failure.code, facts), self.signal)
+
+
+class Range(msgspec.Struct, frozen=True):
+    """What is usual of a figure: eight of ten days lie between the ends."""
+
+    low: float
+    middle: float
+    high: float
+
+
+class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a rule finds unusual in the last 24 hours of a stream, as numbers.
+
+    Attributes:
+        subject: The reason, column or currency; empty where the rule has none.
+        count: How many conversions or records are unusual.
+        whole: How many there are in all, where `count` is a part of them.
+        average: The average value, for the rule about it.
+        usual: What is usual of the number that the rule compares.
+        main_reason: Why most of the records were not sent, and `main_count` is how many.
+    """
+
+    subject: str = ""
+    count: int = 0
+    whole: int = 0
+    average: Decimal | None = None
+    usual: Range | None = None
+    main_reason: str = ""
+    main_count: int = 0
 
 
 class Unusual(msgspec.Struct, frozen=True, omit_defaults=True):
     """Something that is unusual in the 24 hours before the end of a run.
 
     Attributes:
-        subject: The reason, column or currency; empty where the rule has none.
         since: When a run found it first; later runs that find it again keep this time.
-        said: Whether the run that found it said it in the log: once a day for each rule.
+        is_new: Whether the rule had found nothing in the stream on this day, so that the log says
+            it.
     """
 
     rule: str
     stream: str
-    subject: str
+    finding: Finding
     since: dt.datetime
-    words: str
-    said: bool = False
+    is_new: bool = False
 
 
 class RunRecord(msgspec.Struct, omit_defaults=True):
@@ -81,9 +133,8 @@ class RunRecord(msgspec.Struct, omit_defaults=True):
     ended_at: dt.datetime
     day: dt.date
     kind: str
-    ending: str
+    ending: Ending
     version: str
-    message: str | None = None
     settings: dict[str, str] = {}
     requests: int = 0
     retries: int = 0
@@ -117,25 +168,24 @@ def record_of(  # noqa: PLR0913 (an argument for each thing that it is made of)
         ended_at=ended_at,
         day=ended_at.astimezone(settings.events.zone).date(),
         kind=_kind(counts),
-        ending=ending.kind,
+        ending=ending.redacted,
         version=version,
-        message=ending.message and without_secrets(ending.message),
         settings=settings_that_matter(settings),
         requests=counts.requests,
         retries=counts.retries,
         throttled=counts.throttled,
-        streams=_figures(counts, store.repeated_letters),
-        missing=store.missing,
+        streams=_figures(counts, store.written_letters.repeated),
+        missing=store.written_letters.missing,
     )
 
 
 def settings_that_matter(settings: Settings) -> dict[str, str]:
     """Return the settings whose change can change the figures, without secrets."""
-    names = {name: str(getattr(settings, name)) for name in _SHOWN}
+    names = {name: str(getattr(settings, name)) for name in _KEPT_SETTINGS}
     names["suppression_path"] = "not set" if settings.suppression_path is None else "set"
     for name in DIGESTED:
         text = json.dumps(getattr(settings, name), sort_keys=True, default=str)
-        names[name] = hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+        names[name] = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_CHARACTERS]
     return names
 
 
@@ -144,25 +194,25 @@ def _kind(counts: RunCounts) -> str:
         return counts.kind.name
     total = counts.total
     # A run most of whose events are older than two days catches up; not one after a weekend.
-    is_old = (total.delivered - total.within_two_days) * 2 > total.delivered
+    is_old = (total.delivered - total.timing.within_two_days) * 2 > total.delivered
     return BACKFILL if is_old else USUAL
 
 
 def _figures(counts: RunCounts, repeated: Counter[str]) -> dict[str, StreamCounts]:
     """Return the figures by stream."""
     shown: dict[str, StreamCounts] = {}
-    for stream, one in counts.streams.items():
-        add(shown.setdefault(without_secrets(stream), StreamCounts()), one)
-    for one in shown.values():
-        one.causes.clear()  # They are the user's texts, or have their form.
-        one.repeated = repeated & one.rejected
-        repeated = repeated - one.repeated
+    for stream, own_counts in counts.streams.items():
+        add(shown.setdefault(without_secrets(stream), StreamCounts()), own_counts)
+    for figures in shown.values():
+        figures.causes.clear()  # They are the user's texts, or have their form.
+        figures.repeated = repeated & figures.rejected
+        repeated = repeated - figures.repeated
     return shown
 
 
 def total_of(runs: Iterable[RunRecord]) -> StreamCounts:
     """Return the sum of all streams of some runs."""
-    return add(StreamCounts(), *(one for run in runs for one in run.streams.values()))
+    return add(StreamCounts(), *(figures for run in runs for figures in run.streams.values()))
 
 
 class Day(NamedTuple):
@@ -185,12 +235,12 @@ class History(NamedTuple):
     @property
     def runs(self) -> list[RunRecord]:
         """All runs, in order."""
-        return [run for one in self.days for run in one.runs]
+        return [run for day in self.days for run in day.runs]
 
     @property
     def usual_runs(self) -> list[RunRecord]:
         """The runs from which usual figures are computed, in order."""
-        return [run for one in self.days for run in one.usual_runs]
+        return [run for day in self.days for run in day.usual_runs]
 
     def plus(self, run: RunRecord) -> History:
         """Return the history with one more run."""
@@ -205,14 +255,16 @@ def history_of(runs: Iterable[RunRecord], today: dt.date) -> History:
     for run in sorted(runs, key=lambda run: (run.ended_at, run.run_id)):
         if first <= run.day <= last:
             by_day.setdefault(run.day, []).append(run)
-    days = []
-    for day, found in sorted(by_day.items()):
-        usual = [run for run in found if run.kind == USUAL]
-        sums: dict[str, StreamCounts] = {}
-        for stream, one in (item for run in usual for item in run.streams.items()):
-            add(sums.setdefault(stream, StreamCounts()), one)
-        days.append(Day(day, found, usual, sums))
-    return History(days)
+    return History([_day_of(day, runs_of_day) for day, runs_of_day in sorted(by_day.items())])
+
+
+def _day_of(day: dt.date, runs: list[RunRecord]) -> Day:
+    usual_runs = [run for run in runs if run.kind == USUAL]
+    sums: dict[str, StreamCounts] = {}
+    for run in usual_runs:
+        for stream, figures in run.streams.items():
+            add(sums.setdefault(stream, StreamCounts()), figures)
+    return Day(day, runs, usual_runs, sums)
 
 
 # In the store
@@ -225,21 +277,31 @@ def read_history(database: Database, settings: Settings, now: float) -> History:
         StorageError: If the store cannot be read.
     """
     # (A run may begin on the day before that on which it ends.)
-    stored = runs_in(database, settings, now - (DAYS_READ + 3) * DAY)
-    today = dt.datetime.fromtimestamp(now, settings.events.zone).date()
-    return history_of(filter(None, (_record_in(one, settings) for one in stored)), today)
+    runs = _runs_since(now - (DAYS_READ + 3) * DAY, database, settings)
+    return history_of(runs, dt.datetime.fromtimestamp(now, settings.events.zone).date())
+
+
+def _runs_since(begin: float, database: Database, settings: Settings) -> list[RunRecord]:
+    stored = runs_in(database, settings.account, settings.pixel_id, begin)
+    records = (_record_in(row, settings.events.zone) for row in stored)
+    return [record for record in records if record is not None]
 
 
 _decode = msgspec.json.Decoder(RunRecord, dec_hook=lambda _, value: Counter(value)).decode
 
 
-def _record_in(stored: tuple[Any, ...], settings: Settings) -> RunRecord | None:
-    """Return the record of a run; None if another version wrote it. Without figures, it failed."""
+def _record_in(stored: tuple[Any, ...], zone: dt.tzinfo) -> RunRecord | None:
+    """Return the record of a run; None if another version wrote it.
+
+    A run without figures was killed, on the day in this zone when it was last seen.
+    """
     run_id, kind, last_seen, figures = stored
     if figures is None:
         at = dt.datetime.fromtimestamp(last_seen, dt.timezone.utc)
-        day = at.astimezone(settings.events.zone).date()
-        return RunRecord(FORMAT, run_id, at, at, day, kind, FAILED, "", _KILLED)
+        killed = Ending(Failure(FailureCode.KILLED))
+        return RunRecord(
+            FORMAT, run_id, at, at, at.astimezone(zone).date(), kind, killed, version=""
+        )
     try:
         record = _decode(figures)
     except msgspec.DecodeError:
@@ -252,14 +314,13 @@ def warnings_at_start(store: RunStore, settings: Settings, kind: RunKind) -> Ite
     if store.expired_letters:
         yield (
             f"{counted(store.expired_letters, 'dead letter')} older than history_days"
-            f" ({settings.history_days}) went out of the store"
+            f" ({settings.history_days}) were deleted from the store"
         )
     if store.former is None or not kind.reads_source:
         return
     customer_id, pixel_id = store.former
     former = msgspec.structs.replace(settings, customer_id=customer_id, pixel_id=pixel_id)
-    stored = runs_in(store.database, former, since=0)
-    sent = total_of(filter(None, (_record_in(one, former) for one in stored))).delivered
+    sent = total_of(_runs_since(0, store.database, former)).delivered
     if sent:
         yield (
             f"this is the first run for customer ID {settings.customer_id} and pixel"

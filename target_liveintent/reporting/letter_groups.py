@@ -1,7 +1,7 @@
 """What `dead-letters` shows: the dead letters of the store, judged and counted.
 
-docs/reference/cli.md describes the JSON. Increase `VERSION` when the meaning of a field changes.
-However many dead letters there are, only groups of them are in memory.
+docs/reference/cli.md describes the JSON. Increase `LETTERS_FORMAT` when a field changes its
+meaning. However many dead letters there are, only groups of them are in memory.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ import msgspec
 from target_liveintent.conversions.event_model import Rejection
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
-from target_liveintent.run.counts import StreamCounts
 from target_liveintent.run.replay import ReplayChoice, ReplayConverter
 from target_liveintent.settings import Settings
 from target_liveintent.store.database import Database
 from target_liveintent.store.dead_letters import letters_in
 
-VERSION = 1
+LETTERS_FORMAT = 1
 PROSPECTS = ("sends", "leaves_out", "other_account", "expired", "dropped", "cannot_send")
 """What a replay with these settings does with a dead letter."""
 _MOST_EXAMPLES = 3
@@ -37,7 +36,7 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class Example(msgspec.Struct):
-    """A dead letter; `keys` are there where nothing else identifies the row of the tap."""
+    """A dead letter; it has `keys` if nothing else identifies the row of the tap."""
 
     event_id: str | None
     order_id: str | None
@@ -104,7 +103,7 @@ class DeadLetters(Letters, kw_only=True):
     notes: list[str]
     reasons: list[ReasonLetters] = []
     written_for: list[Addressee] = []
-    version: int = VERSION
+    version: int = LETTERS_FORMAT
 
 
 def look_at(
@@ -121,27 +120,30 @@ def look_at(
         StorageError: If the store cannot be read.
     """
     suppressions = Suppressions(settings.suppression_path)
-    converter = ReplayConverter(settings, suppressions, choice, StreamCounts(), now)
-    found, groups = DeadLetters(notes=[*notes]), dict[str, dict[str, StreamLetters]]()
+    converter = ReplayConverter(settings, suppressions, choice, now)
+    total, groups = DeadLetters(notes=[*notes]), dict[str, dict[str, StreamLetters]]()
     written_for: Counter[tuple[str, str, int]] = Counter()
     for key, record in letters_in(database):
         letter = _decode(record)
         reason, stream = (_text(letter.get(name)) or "(none)" for name in ("reason", "stream"))
-        streams, prospect = groups.setdefault(reason, {}), _prospect(converter, letter)
-        for group in (found, streams.setdefault(stream, StreamLetters(stream=stream))):
-            group.add(letter, prospect)
+        prospect = _prospect(converter, letter)
+        total.add(letter, prospect)
+        streams = groups.setdefault(reason, {})
+        streams.setdefault(stream, StreamLetters(stream=stream)).add(letter, prospect)
         written_for[key.customer_id, key.api_host, key.pixel_id] += 1
-    for reason, streams in groups.items():
-        advice = REASONS[reason].meaning if reason in REASONS else _UNKNOWN
-        shown = sorted(streams.values(), key=lambda one: (-one.letters, one.stream))
-        count = sum(one.letters for one in shown)
-        found.reasons.append(ReasonLetters(reason, count, advice, shown))
-    found.reasons.sort(key=lambda one: (-one.letters, one.reason))
-    found.written_for = [
-        Addressee(customer_id, api_host, str(pixel_id) if pixel_id else None, n)
-        for (customer_id, api_host, pixel_id), n in written_for.most_common()
+    reasons = [_of_reason(reason, [*streams.values()]) for reason, streams in groups.items()]
+    total.reasons = sorted(reasons, key=lambda group: (-group.letters, group.reason))
+    total.written_for = [
+        Addressee(customer_id, api_host, str(pixel_id) if pixel_id else None, letters)
+        for (customer_id, api_host, pixel_id), letters in written_for.most_common()
     ]
-    return found
+    return total
+
+
+def _of_reason(reason: str, streams: list[StreamLetters]) -> ReasonLetters:
+    advice = REASONS[reason].meaning if reason in REASONS else _UNKNOWN
+    streams.sort(key=lambda group: (-group.letters, group.stream))
+    return ReasonLetters(reason, sum(group.letters for group in streams), advice, streams)
 
 
 def _prospect(converter: ReplayConverter, letter: dict[str, Any]) -> str:
@@ -149,7 +151,7 @@ def _prospect(converter: ReplayConverter, letter: dict[str, Any]) -> str:
     result = converter.convert(letter)
     if not isinstance(result, Rejection):
         return "sends"
-    if result.reason in PROSPECTS:
+    if result.reason in {"expired", "other_account"}:
         return result.reason
     if result.reason in MAY_HAVE_COUNTED:
         return "leaves_out"
@@ -157,7 +159,7 @@ def _prospect(converter: ReplayConverter, letter: dict[str, Any]) -> str:
 
 
 def _text(value: Any) -> str | None:
-    """Return a value of a dead letter, which has no address, as text to show."""
+    """Return a value of a dead letter as text to show. Dead letters have no address."""
     if value is None:
         return None
     text = value if isinstance(value, str) else _encode(value).decode()

@@ -71,8 +71,8 @@ class MetricsFile:
     def end(self, counts: RunCounts, *, success: bool, unusual: Sequence[Unusual] | None) -> None:
         """Write how the run ended, and what is unusual."""
         figures = {"ended_at": self._clock.time(), "success": float(success)}
-        found = (*_records(counts), *_findings(counts, unusual))
-        self._write(counts, DeliveryStatus(), figures, found)
+        samples = (*_records(counts), *_findings(counts, unusual))
+        self._write(counts, DeliveryStatus(), figures, samples)
 
     def _write(
         self,
@@ -89,11 +89,8 @@ class MetricsFile:
         figures |= {"in_flight": status.batches, "window": status.window, "rate": status.rate or 0}
         figures |= {"started_at": self._started_at}
         info: _Sample = ("run_info", {"run_id": self._run_id}, 1)
-        for name, labels, number in (
-            *((n, {}, one) for n, one in figures.items()),
-            info,
-            *labelled,
-        ):
+        plain: list[_Sample] = [(name, {}, number) for name, number in figures.items()]
+        for name, labels, number in (*plain, info, *labelled):
             if name not in gauges:
                 names = (f"target_liveintent_{name}", METRICS[name], [*labels])
                 gauges[name] = Gauge(*names, registry=registry)
@@ -109,20 +106,21 @@ class MetricsFile:
 
 
 def _records(counts: RunCounts) -> Iterator[_Sample]:
-    for name, one in counts.streams.items():
+    for name, stream_counts in counts.streams.items():
         stream = without_secrets(name)
         for outcome in _OUTCOMES:
-            count = getattr(one, outcome)
+            count = getattr(stream_counts, outcome)
             number = count if isinstance(count, int) else count.total()
-            yield "records", {"stream": stream, "fate": outcome}, number
-        for reason, count in one.not_sent.items():
+            yield "records", {"stream": stream, "outcome": outcome}, number
+        for reason, count in stream_counts.not_sent.items():
             yield "not_sent", {"stream": stream, "reason": reason}, count
 
 
 def _findings(counts: RunCounts, unusual: Sequence[Unusual] | None) -> Iterator[_Sample]:
     if unusual is None:  # Nothing was judged.
         return
-    found = {(one.rule, one.stream) for one in unusual}
-    judged = {*map(without_secrets, counts.streams), *(stream for _, stream in found)}
+    faults = {(item.rule, item.stream) for item in unusual}
+    judged = {*map(without_secrets, counts.streams), *(stream for _, stream in faults)}
     for rule, stream in itertools.product(RULES, judged):
-        yield "unusual", {"rule": rule, "stream": stream}, (rule, stream) in found
+        number = 1 if (rule, stream) in faults else 0
+        yield "unusual", {"rule": rule, "stream": stream}, number

@@ -1,6 +1,5 @@
-"""The overview of the history of an account and pixel: the JSON of `report --format=json`.
+"""The overview of the history of an account and pixel, from which all reports are made.
 
-docs/reference/cli.md describes all fields. Increase `VERSION` when the meaning of one changes.
 Nothing in this module reads a clock or a file.
 """
 
@@ -14,46 +13,52 @@ from typing import NamedTuple
 
 import msgspec
 
-from target_liveintent.reporting.findings import Cause, advise, causes_of, changes_of
-from target_liveintent.reporting.history import SCHEDULED, USUAL, History, RunRecord, total_of
+from target_liveintent.reporting.findings import Cause, Change, Gap, causes_of, changes_of, gaps_in
+from target_liveintent.reporting.history import (
+    SCHEDULED,
+    USUAL,
+    History,
+    Range,
+    RunRecord,
+    total_of,
+)
 from target_liveintent.reporting.rules import unusual_now
 from target_liveintent.reporting.usual_range import (
     HIGH,
     LOW,
     Number,
-    Range,
     case_of,
     comparable,
     comparable_from,
     is_recent,
     mean_value,
     range_of,
-    range_words,
     share,
-    share_words,
 )
+from target_liveintent.reporting.words import range_words, share_words
 from target_liveintent.run.amounts import money, money_in
 from target_liveintent.run.counts import StreamCounts, add
-from target_liveintent.settings import Settings
+from target_liveintent.settings import Account
 
-VERSION = 1
 DAYS_SHOWN = 90
 """Days of the charts, today included."""
 AS_USUAL = "as_usual"
-CONVERSIONS, DEAD_LETTERS, TOTAL_VALUE = "conversions", "dead_letters", "total_value"
+CONVERSIONS, LETTERS, TOTAL_VALUE = "conversions", "dead_letters", "total_value"
+"""Names of figures."""
 _MONTHS = 3
 """How many months, including the present one, the 91 days before today cover in any case."""
 _MOST_CURRENCIES = 4
 """Currencies whose values are compared with usual days."""
-_THIRTY = 30
+_RECENT_DAYS = 30
+"""Days of which the overview says what conversions lack, and why records were not sent."""
 
 
-class Figure(NamedTuple):
-    """A figure, of each currency or of all conversions.
+class FigureKind(NamedTuple):
+    """What a figure is, of each currency or of all conversions.
 
     Attributes:
-        of: Returns it for a currency, None where there is nothing to compute it from.
-        worse: Whether it is worse when it is `LOW` or `HIGH`; None if neither is.
+        of: Computes the figure of a currency; None if there is nothing to compute it from.
+        worse: Which of `LOW` and `HIGH` is a bad sign; None if neither is.
     """
 
     name: str
@@ -63,23 +68,26 @@ class Figure(NamedTuple):
     of_currency: bool = False
 
 
-def _share_of(name: str, part: Callable[[StreamCounts], int], worse: str = LOW) -> Figure:
-    return Figure(name, lambda _, one: share(part(one), one.delivered), worse, is_share=True)
+def _share_of(name: str, part: Callable[[StreamCounts], int], worse: str = LOW) -> FigureKind:
+    def share_in(_: str, counts: StreamCounts) -> float | None:
+        return share(part(counts), counts.delivered)
+
+    return FigureKind(name, share_in, worse, is_share=True)
 
 
-def _total(currency: str, one: StreamCounts) -> Number:
-    return one.values[currency].total if currency in one.values else Decimal(0)
+def _total(currency: str, counts: StreamCounts) -> Number:
+    return counts.values[currency].total if currency in counts.values else Decimal(0)
 
 
-FIGURES: dict[str, Figure] = {
-    CONVERSIONS: Figure("Conversions", lambda _, one: one.delivered),
-    "both_hashes": _share_of("With both hashes", lambda one: one.having("both")),
-    "email_hash": _share_of("With a hash of an e-mail address", lambda one: one.with_email_hash),
-    "decision_id": _share_of("With a decision ID", lambda one: one.having("decision_id")),
-    "late": _share_of("Sent more than an hour late", lambda one: one.late, HIGH),
-    DEAD_LETTERS: Figure("Could not be sent", lambda _, one: one.letters.total(), HIGH),
-    TOTAL_VALUE: Figure("Value", _total, of_currency=True),
-    "average_value": Figure("Average value", mean_value, None, of_currency=True),
+FIGURES: dict[str, FigureKind] = {
+    CONVERSIONS: FigureKind("Conversions", lambda _, counts: counts.delivered),
+    "both_hashes": _share_of("With both hashes", lambda counts: counts.having("both")),
+    "email_hash": _share_of("With a hash of an e-mail address", lambda c: c.with_email_hash),
+    "decision_id": _share_of("With a decision ID", lambda c: c.having("decision_id")),
+    "late": _share_of("Sent more than an hour late", lambda counts: counts.late, HIGH),
+    LETTERS: FigureKind("Could not be sent", lambda _, counts: counts.letters.total(), HIGH),
+    TOTAL_VALUE: FigureKind("Value", _total, of_currency=True),
+    "average_value": FigureKind("Average value", mean_value, None, of_currency=True),
 }
 """The figures by their names in the JSON, in the order in which they are shown."""
 
@@ -92,9 +100,9 @@ class Point(msgspec.Struct, frozen=True):
 
 
 class Compared(msgspec.Struct, frozen=True):
-    """A figure of the last 24 hours, compared with what is usual, and of `Overview.days`.
+    """A figure of the last 24 hours and of each of `Overview.days`, with what is usual.
 
-    The subject is the currency, empty where a figure has none.
+    The subject is the currency; it is empty if the figure has no currency.
     """
 
     figure: str
@@ -105,7 +113,7 @@ class Compared(msgspec.Struct, frozen=True):
     days: list[Point]
 
     @property
-    def kind(self) -> Figure:
+    def kind(self) -> FigureKind:
         """What is known of the figure."""
         return FIGURES[self.figure]
 
@@ -162,9 +170,10 @@ class Period(msgspec.Struct, frozen=True):
 def period_of(first_day: dt.date, runs: Sequence[RunRecord]) -> Period:
     """Return what LiveIntent received from some runs."""
     total, missing = total_of(runs), dict[str, Decimal]()
-    for currency, value in (one for run in runs for one in run.missing.items()):
-        missing[currency] = missing.get(currency, Decimal(0)) + value
-    values = sorted(total.values.items(), key=lambda one: (-one[1].conversions, one[0]))
+    for run in runs:
+        for currency, value in run.missing.items():
+            missing[currency] = missing.get(currency, Decimal(0)) + value
+    currencies = sorted(total.values, key=lambda name: (-total.values[name].conversions, name))
     return Period(
         first_day=first_day,
         delivered=total.delivered,
@@ -173,7 +182,7 @@ def period_of(first_day: dt.date, runs: Sequence[RunRecord]) -> Period:
         with_decision_id=total.having("decision_id"),
         not_sent=dict(total.letters.most_common()),
         missing=missing,
-        values={currency: one.total for currency, one in values},
+        values={currency: total.values[currency].total for currency in currencies},
     )
 
 
@@ -193,10 +202,11 @@ class Overview(msgspec.Struct):
     """The overview of the history of one account and pixel.
 
     Attributes:
-        first_day: The first day of the history, as far as it is read; None if it is empty.
-        comparable_from: The day from which on there is something usual; None if it is empty.
-        last_run: The newest run that a schedule started, or else of any kind.
-        causes: What keeps `health` from exit code 0, the worst first.
+        first_day: The first day of the history that was read; None if the history is empty.
+        comparable_from: The first day that can be compared; None if the history is empty.
+        last_run: The newest run that a schedule started, or else the newest run of any kind.
+        causes: Why `health` ends with exit code 3, the worst first.
+        gaps: What conversions of the last 30 days lack, the most useful first.
         reasons: How many records could not be sent in the last 30 days, by reason.
         days: The last 90 days, or those since the first day; in place of today, the last 24 hours.
     """
@@ -209,40 +219,43 @@ class Overview(msgspec.Struct):
     comparable_from: dt.date | None
     last_run: RunRecord | None
     causes: list[Cause]
-    advice: list[str]
+    gaps: list[Gap]
     last_24_hours: Period
     figures: list[Compared]
     reasons: dict[str, int]
     months: list[Period]
     days: list[DayOfRuns]
-    changes: dict[dt.date, list[str]]
-    version: int = VERSION
+    changes: dict[dt.date, list[Change]]
 
     def figure(self, name: str, subject: str = "") -> Compared:
         """Return the figure of a name and subject."""
-        return next(one for one in self.figures if (one.figure, one.subject) == (name, subject))
+        (figure,) = (f for f in self.figures if (f.figure, f.subject) == (name, subject))
+        return figure
 
 
 def overview_of(
-    history: History, settings: Settings, at: float, max_age: dt.timedelta | None = None
+    history: History,
+    account: Account,
+    pixel_id: int | None,
+    now: dt.datetime,
+    max_age: dt.timedelta | None = None,
 ) -> Overview:
-    """Return the overview of a history at a Unix time.
+    """Return the overview of the history of an account and pixel, at a time in its zone.
 
-    Without `max_age`, it is not judged how old the last run is.
+    If the last run is older than `max_age`, this is a cause; None accepts any age.
     """
-    now = dt.datetime.fromtimestamp(at, settings.events.zone)
     gathered = _Gathered(history, now)
     scheduled = [run for run in history.runs if run.kind in SCHEDULED]
     return Overview(
-        account=f"{settings.customer_id} at {settings.account.host}",
-        pixel_id=settings.pixel_id,
+        account=f"{account.customer_id} at {account.host}",
+        pixel_id=pixel_id,
         timezone=str(now.tzinfo),
         as_of=now,
         first_day=gathered.first_day,
         comparable_from=gathered.comparable_from if gathered.first_day else None,
-        last_run=[None, *history.runs, *scheduled][-1],
-        causes=list(causes_of(scheduled, unusual_now(history), now, max_age)),
-        advice=advise(total_of(run for run in gathered.month if run.kind == USUAL)),
+        last_run=_last_run(scheduled, history.runs),
+        causes=causes_of(scheduled, unusual_now(history), now, max_age),
+        gaps=gaps_in(total_of(run for run in gathered.month if run.kind == USUAL)),
         last_24_hours=gathered.last_24_hours,
         figures=gathered.figures(),
         reasons=dict(total_of(gathered.month).letters.most_common()),
@@ -252,23 +265,34 @@ def overview_of(
     )
 
 
+def _last_run(scheduled: Sequence[RunRecord], runs: Sequence[RunRecord]) -> RunRecord | None:
+    """Return the newest run that a schedule started, or else the newest of all runs."""
+    if scheduled:
+        return scheduled[-1]
+    return runs[-1] if runs else None
+
+
 class _Gathered:
     """A history by day, with what several parts of the overview need."""
 
     def __init__(self, history: History, now: dt.datetime) -> None:
         self.history, self.today = history, now.date()
         # Where runs have another `timezone`, the newest may be of tomorrow.
-        self.days = {one.day: one for one in history.days if one.day <= self.today}
+        self.days = {day.day: day for day in history.days if day.day <= self.today}
         self.recent = [run for run in history.runs if is_recent(run.ended_at, now)]
         self.last_24_hours = period_of((now - dt.timedelta(hours=23)).date(), self.recent)
         self.first_day = min(self.days, default=None)
         self.comparable_from = comparable_from(history.days, self.today)
-        month_ago = self.today - dt.timedelta(days=_THIRTY - 1)
+        month_ago = self.today - dt.timedelta(days=_RECENT_DAYS - 1)
         self.month = [run for run in history.runs if run.day >= month_ago]
-        back = min(DAYS_SHOWN - 1, (self.today - (self.first_day or self.today)).days)
-        self.shown = [self.today - dt.timedelta(days=n) for n in range(back, -1, -1)]
-        usual = {day: one.usual for day, one in self.days.items() if one.usual_runs}
-        self.usual = {day: add(StreamCounts(), *one.values()) for day, one in usual.items()}
+        oldest = self.first_day or self.today
+        days_back = min(DAYS_SHOWN - 1, (self.today - oldest).days)
+        self.shown = [self.today - dt.timedelta(days=n) for n in range(days_back, -1, -1)]
+        self.usual = {
+            day: add(StreamCounts(), *runs_of_day.usual.values())
+            for day, runs_of_day in self.days.items()
+            if runs_of_day.usual_runs
+        }
         self.case = case_of(history.days, now)
 
     def day(self, day: dt.date) -> DayOfRuns:
@@ -288,9 +312,9 @@ class _Gathered:
             for currency in (known if figure.of_currency else [""])
         ]
 
-    def _compared(self, name: str, figure: Figure, currency: str) -> Compared:
+    def _compared(self, name: str, figure: FigureKind, currency: str) -> Compared:
         of = partial(figure.of, currency)
-        values = {day: of(one) for day, one in self.usual.items()}
+        values = {day: of(counts) for day, counts in self.usual.items()}
         numbers = [(day, float(value)) for day, value in values.items() if value is not None]
         now, usual = of(self.case.now), self.case.usual(of)
         ranges = {
@@ -310,17 +334,19 @@ class _Gathered:
 
     def months(self) -> list[Period]:
         """Return what LiveIntent received in each month."""
-        found: dict[dt.date, list[RunRecord]] = {}
+        by_month: dict[dt.date, list[RunRecord]] = {}
         for run in self.history.runs:
-            found.setdefault(run.day.replace(day=1), []).append(run)
-        newest = sorted(found.items(), reverse=True)[:_MONTHS]
+            by_month.setdefault(run.day.replace(day=1), []).append(run)
+        newest = sorted(by_month.items(), reverse=True)[:_MONTHS]
         return [period_of(max(month, self.first_day or month), runs) for month, runs in newest]
 
 
-def _verdict(figure: Figure, now: Number | None, usual: Range | None) -> str | None:
+def _verdict(figure: FigureKind, now: Number | None, usual: Range | None) -> str | None:
     """Compare a figure with its range, both rounded as they are shown."""
     if now is None or usual is None:
         return None
     digits = 2 if figure.is_share or figure.of_currency else 0
     low, number, high = (round(float(n), digits) for n in (usual.low, now, usual.high))
-    return LOW if number < low else HIGH if number > high else AS_USUAL
+    if number < low:
+        return LOW
+    return HIGH if number > high else AS_USUAL

@@ -1,4 +1,4 @@
-"""Renders an overview by templates: a page, which needs no network and no script, or a few lines.
+"""Renders an overview: as a page, which needs no network and no script, as lines, or as JSON.
 
 A chart has its numbers as coordinates: upwards negative, as in SVG, and a day is one unit wide.
 """
@@ -7,20 +7,26 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import msgspec
 from markupsafe import Markup, escape
 
 from target_liveintent.files import replace_file
 from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.reasons import REASONS
-from target_liveintent.reporting import headline, usual_range
+from target_liveintent.reporting import headline, words
+from target_liveintent.reporting.findings import FailedRuns, NoRun
+from target_liveintent.reporting.history import Unusual
 from target_liveintent.reporting.overview import CONVERSIONS, Compared, DayOfRuns, Overview, Point
 from target_liveintent.run.amounts import counted, money
-from target_liveintent.run.counts import FIELDS
+from target_liveintent.run.coverage import COVERAGE_FIELDS
 
+REPORT_FORMAT = 2
+"""Increase it when the meaning of a field in the JSON changes; docs/reference/cli.md has them."""
 _CHARTED = ("conversions", "dead_letters", "both_hashes", "decision_id", "total_value")
 """The figures of the large charts, in their order."""
+_CAUSES: dict[type, str] = {FailedRuns: "failed", NoRun: "no_run", Unusual: "unusual"}
 _LEAST_DAYS = 2
 """The least number of days for a chart."""
 
@@ -40,6 +46,21 @@ def as_lines(overview: Overview) -> list[str]:
     return _rendered("report.txt", overview).splitlines()
 
 
+def as_json(overview: Overview) -> dict[str, Any]:
+    """Return the JSON of `report --format=json`: the overview, and words for its values."""
+    report: dict[str, Any] = msgspec.to_builtins(overview, str_keys=True)
+    for value, cause in zip(report["causes"], overview.causes, strict=True):
+        value["cause"] = _CAUSES[type(cause)]
+        value["words"] = words.cause_words(cause, overview.as_of)
+        value["what_to_do"] = words.what_to_do_about(cause)
+    for value, gap in zip(report["gaps"], overview.gaps, strict=True):
+        value["words"] = words.advice_about(gap)
+    if overview.last_run is not None:
+        ending = overview.last_run.ending
+        report["last_run"]["ending"] |= {"kind": ending.kind, "words": words.ending_words(ending)}
+    return {"version": REPORT_FORMAT, **report}
+
+
 def _rendered(template: str, overview: Overview) -> str:
     # Imported here because only a report needs it.
     import jinja2  # noqa: PLC0415
@@ -53,19 +74,20 @@ def _rendered(template: str, overview: Overview) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"code": _code, "number": "{:,}".format, "money": money}
-    drawn = [one for name in _CHARTED for one in overview.figures if one.figure == name]
-    charts = [chart for one in drawn if (chart := chart_of(overview, one))]
+    environment.filters |= {"advice": words.advice_about, "change": words.change_words}
+    drawn = [figure for name in _CHARTED for figure in overview.figures if figure.figure == name]
+    charts = [chart_of(overview, figure) for figure in drawn]
     return environment.get_template(template).render(
         overview=overview,
         zone=overview.as_of.tzinfo,
-        verdict=headline.verdict_of(overview),
+        headline=headline.headline_of(overview),
         say=headline,
-        words=usual_range,
+        words=words,
         chart_of=chart_of,
-        charts=charts,
+        charts=[chart for chart in charts if chart is not None],
         counted=counted,
         reasons=REASONS,
-        fields=FIELDS,
+        fields=COVERAGE_FIELDS,
     )
 
 
@@ -83,7 +105,7 @@ class Bar(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """A chart of days, the last of which is the last 24 hours. It is as high as `most`."""
+    """A chart of days, from the number `low` up to `most`. Its last day is the last 24 hours."""
 
     figure: Compared
     bars: list[Bar]
@@ -91,13 +113,23 @@ class Chart(NamedTuple):
     low: float
 
 
-def chart_of(overview: Overview, one: Compared, most: int = 0) -> Chart | None:
-    """Return the chart of a figure, for at most `most` of the last days; None if they are few."""
-    has_others = one.figure == CONVERSIONS
-    days = zip(overview.days[-most:], one.days[-most:], strict=True)
-    bars = [Bar(day, point, day.special * has_others) for day, point in days]
+def chart_of(overview: Overview, figure: Compared, most_days: int | None = None) -> Chart | None:
+    """Return the chart of a figure over the last days, at most so many; None if they are few."""
+    shown = overview.days if most_days is None else overview.days[-most_days:]
+    points = figure.days[len(figure.days) - len(shown) :]
+    bars = [
+        Bar(day, point, day.special if figure.figure == CONVERSIONS else 0)
+        for day, point in zip(shown, points, strict=True)
+    ]
     if sum(bar.point.value is not None for bar in bars) < _LEAST_DAYS:
         return None
-    ends = [float(bar.point.value or 0) + more for bar in bars for more in (0, bar.others)]
-    ends += [end for bar in bars if (usual := bar.point.usual) for end in (usual.low, usual.high)]
-    return Chart(one, bars, 1.0 if one.kind.is_share else max(0.0, *ends), min(0.0, *ends))
+    heights = [0.0, *(height for bar in bars for height in _heights(bar))]
+    most = 1.0 if figure.kind.is_share else max(heights)
+    return Chart(figure, bars, most, min(heights))
+
+
+def _heights(bar: Bar) -> list[float]:
+    """Return all heights that a chart shows of a day."""
+    value, usual = float(bar.point.value or 0), bar.point.usual
+    heights = [value, value + bar.others]
+    return heights if usual is None else [*heights, usual.low, usual.high]

@@ -10,26 +10,27 @@ from target_liveintent.clock import Clock
 from target_liveintent.delivery.batch import DeliveryStatus
 from target_liveintent.run.counts import ReservedByOther, RunCounts
 
-_REDRAW = 0.5
+_REDRAW_SECONDS = 0.5
 """Seconds between two drawings of the live line. A busy run updates it more often, and a rate over
 a few milliseconds would be random."""
-_WAIT_INTERVAL = 60.0
+_WAIT_INTERVAL_SECONDS = 60.0
 """Seconds between two lines about a wait."""
-_LASTING = 5.0
+_LASTING_SECONDS = 5.0
 """Seconds after which a wait for another run is worth a line; most end sooner."""
 
 
 class Progress:
-    """Shows how far a run is while it is running; nothing at first, as short runs need no progress.
+    """Shows how far a run is while it is running, but not a short run, which needs no progress.
 
-    The interval in seconds is that of log lines; on a terminal, a live line replaces them.
+    The interval is the number of seconds between two log lines. On a terminal, a live line replaces
+    them.
     """
 
     def __init__(
         self, logger: logging.Logger, interval: float, terminal: IO[str] | None, clock: Clock
     ) -> None:
         self._logger = logger
-        self._interval = interval if terminal is None else _REDRAW
+        self._interval = interval if terminal is None else _REDRAW_SECONDS
         self._terminal = terminal
         self._line: Any = None
         self._opened = contextlib.ExitStack()
@@ -80,7 +81,7 @@ class Progress:
                 f"the API has accepted nothing for {seconds} s: {status.fault}. When this time"
                 " reaches max_retry_seconds, the run fails"
             )
-        elif elsewhere is not None and now >= elsewhere.since + _LASTING:
+        elif elsewhere is not None and now >= elsewhere.since + _LASTING_SECONDS:
             words = (
                 f"run {elsewhere.run_id} is sending the same events ({elsewhere.events}) and has"
                 " reserved them in the store; this run has been waiting for"
@@ -89,7 +90,7 @@ class Progress:
             )
         else:
             return
-        self._next_wait = now + _WAIT_INTERVAL
+        self._next_wait = now + _WAIT_INTERVAL_SECONDS
         self._logger.log(level, "%s", words)
 
     def close(self) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 from typing import IO
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.delivery.batch import DeliveryStatus
 from target_liveintent.errors import RunError
-from target_liveintent.reporting import rules, summary
+from target_liveintent.reporting import summary
 from target_liveintent.reporting.history import (
     DONE,
     Ending,
@@ -20,6 +21,8 @@ from target_liveintent.reporting.history import (
 )
 from target_liveintent.reporting.metrics import MetricsFile
 from target_liveintent.reporting.progress import Progress
+from target_liveintent.reporting.rules import unusual_in
+from target_liveintent.reporting.words import unusual_lines
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.run_id import run_named
 from target_liveintent.settings import Settings
@@ -29,8 +32,8 @@ from target_liveintent.store.run_store import RunStore
 class RunReporter:
     """Writes the progress, the metrics, the summary and the report of a run.
 
-    If `stream` is a terminal, it shows progress as one live line. `place` says where dead letters
-    are; None to say nothing of it.
+    If `stream` is a terminal, it shows progress as one live line. `place` says where the dead
+    letters are; with None, the summary does not name a place.
     """
 
     def __init__(  # noqa: PLR0913 (an argument for each thing that it reports on or to)
@@ -63,19 +66,18 @@ class RunReporter:
     def end(self, counts: RunCounts, ending: Ending, store: RunStore | None) -> None:
         """Report how the run ended: in the log, in the store, and in the files of the settings.
 
-        The last line of a run that is done ends in its ID; after others, the caller logs more.
-
-        Without a store, and of a dry run, the history keeps nothing, and the page of the last real
-        run stays.
+        If the run is done, the last line ends with its ID; otherwise, the caller logs more lines.
+        After a dry run, and without a store, the history keeps nothing, and the page of the last
+        real run stays.
         """
         self._progress.close()
         is_done = ending.kind == DONE
         for warning in summary.warnings(counts, self._settings.timezone):
             self._logger.warning(warning)
         advice = summary.advice(counts, self._place)
-        closing = [(logging.INFO, line) for line in (*summary.lines(counts), *advice)]
+        closing = [(logging.INFO, line) for line in (*summary.summary_lines(counts), *advice)]
         history, unusual = self._keep(counts, ending, store)
-        closing += [(logging.WARNING, line) for line in rules.lines(unusual or ())]
+        closing += [(logging.WARNING, line) for line in unusual_lines(unusual or ())]
         if self._metrics:
             self._metrics.end(counts, success=is_done, unusual=unusual)
         if history is not None and self._settings.report_path is not None:
@@ -96,9 +98,9 @@ class RunReporter:
                 counts, settings, ending, store, run_id=self._run_id, version=self._program, now=now
             )
             history = read_history(store.database, settings, now)
-            unusual = rules.judge(history, record, settings.events.zone)
+            unusual = unusual_in(history, record, settings.events.zone)
             record.unusual = unusual or []
-            store.finish(record.ending, stored_text(record))
+            store.finish(record.ending.kind, stored_text(record))
         except Exception as failure:  # noqa: BLE001 (events are delivered, and STATE is written)
             why = str(failure) if isinstance(failure, RunError) else type(failure).__name__
             self._logger.warning("%s, so the history does not have the figures of this run", why)
@@ -110,7 +112,10 @@ class RunReporter:
         try:
             from target_liveintent.reporting import overview, page  # noqa: PLC0415 (few runs)
 
-            page.write_page(overview.overview_of(history, self._settings, self._clock.time()), path)
+            settings = self._settings
+            now = dt.datetime.fromtimestamp(self._clock.time(), settings.events.zone)
+            shown = overview.overview_of(history, settings.account, settings.pixel_id, now)
+            page.write_page(shown, path)
         except Exception as failure:  # noqa: BLE001 (events are delivered and STATE is written)
             why = getattr(failure, "strerror", None) or type(failure).__name__
             return logging.WARNING, f"report_path '{path}' cannot be written: {why}"

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from target_liveintent.mapping.map_checks import unused_zone
+from target_liveintent.mapping.map_findings import unused_zone
 from target_liveintent.privacy.identity import IDENTITY_COLUMNS
 from target_liveintent.reasons import REASONS
+from target_liveintent.remarks import COLUMN_EMPTY, COLUMN_UNUSABLE, HASH_CONFLICT, LOCAL_TIME
 from target_liveintent.run.amounts import counted, currency_figures
 from target_liveintent.run.counts import RunCounts, StreamCounts
-from target_liveintent.run.doubts import warnings_of, what_to_do
+from target_liveintent.run.doubts import slower_way, stream_warnings, what_to_do
 
 _LEAST_EVENTS_TO_WARN = 10
 """With at least so many delivered events, a column that is always empty is probably a mistake."""
@@ -18,48 +19,59 @@ _LEAST_DROPPED_TO_WARN = 10
 """With at least so many records without consent, and no others, there is probably a mistake."""
 
 
-def lines(counts: RunCounts) -> Iterator[str]:
-    """Return the summary: a line for each stream and currency, then the total."""
-    for stream, one in counts.streams.items():
-        yield f"{stream}: {_words(one, dry_run=counts.dry_run)}"
-        figures = currency_figures(one.values)
-        yield from (f"{stream}: {figure.words}" for figure in figures)
+def summary_lines(counts: RunCounts) -> Iterator[str]:
+    """Yield the summary: a line for each stream and currency, then the total."""
+    for stream, stream_counts in counts.streams.items():
+        yield f"{stream}: {_outcomes(stream_counts, dry_run=counts.dry_run)}"
+        for figures in currency_figures(stream_counts.values):
+            yield f"{stream}: {figures.words}"
     yield (
-        f"total: {_words(counts.total, dry_run=counts.dry_run)}; {counts.requests} requests,"
+        f"total: {_outcomes(counts.total, dry_run=counts.dry_run)}; {counts.requests} requests,"
         f" {counts.retries} retries, {counts.throttled} throttled, {counts.seconds:.1f} s"
     )
 
 
-def _words(one: StreamCounts, *, dry_run: bool) -> str:
+def _outcomes(counts: StreamCounts, *, dry_run: bool) -> str:
     would = "would be " if dry_run else ""
-    outcomes: dict[str, int | Counter[str] | None] = {
-        "read": one.read,
-        "filtered": one.filtered,
-        "unmapped": one.unmapped,
-        f"{would}delivered": one.delivered,
-        f"{would}dead-lettered": one.rejected,
-        "dropped": one.dropped or None,
-        "not replayed": one.not_replayed or None,
-        "not settled": one.unsettled or None,
-    }
     parts = [
-        f"{name} {count}" if isinstance(count, int) else f"{name} {count.total()}{_names(count)}"
-        for name, count in outcomes.items()
-        if count is not None
+        f"read {counts.read}",
+        f"filtered {counts.filtered}",
+        f"unmapped {counts.unmapped}",
+        f"{would}delivered {counts.delivered}",
+        f"{would}dead-lettered {_by_reason(counts.rejected)}",
     ]
-    return ", ".join(parts) + (f"; left out{_names(one.left_out)}" if one.left_out else "")
+    if counts.dropped:
+        parts.append(f"dropped {_by_reason(counts.dropped)}")
+    if counts.not_replayed:
+        parts.append(f"not replayed {_by_reason(counts.not_replayed)}")
+    if counts.unsettled:
+        parts.append(f"not settled {counts.unsettled}")
+    left_out = _left_out(counts)
+    return ", ".join(parts) + (f"; left out ({_names(left_out)})" if left_out else "")
+
+
+def _left_out(counts: StreamCounts) -> Counter[str]:
+    """Return how many values were left out of events, by what the summary calls them."""
+    left_out = Counter({f"{name} empty": n for name, n in counts.noted(COLUMN_EMPTY).items()})
+    left_out += counts.noted(COLUMN_UNUSABLE)
+    if conflicts := counts.noted(HASH_CONFLICT).total():
+        left_out["conflict"] = conflicts
+    return left_out
+
+
+def _by_reason(counter: Counter[str]) -> str:
+    return f"{counter.total()} ({_names(counter)})" if counter else "0"
 
 
 def _names(counter: Counter[str]) -> str:
-    named = ", ".join(f"{name} {count}" for name, count in counter.most_common())
-    return f" ({named})" if named else ""
+    return ", ".join(f"{name} {count}" for name, count in counter.most_common())
 
 
 def warnings(counts: RunCounts, timezone: str = "UTC") -> Iterator[str]:
-    """Return what may be wrong with a run that ended well, given the setting `timezone`."""
-    for stream, one in counts.streams.items():
-        yield from _lost(stream, one)
-        yield from (f"{stream}: {line}" for line in warnings_of(one))
+    """Yield what may be wrong with a run that ended well, given the setting `timezone`."""
+    for stream, stream_counts in counts.streams.items():
+        yield from _lost(stream, stream_counts)
+        yield from (f"{stream}: {doubt.words}" for doubt in stream_warnings(stream_counts))
     yield from _unused_zone(counts, timezone)
     if counts.unproven:
         yield (
@@ -70,17 +82,18 @@ def warnings(counts: RunCounts, timezone: str = "UTC") -> Iterator[str]:
         )
 
 
-def _lost(stream: str, one: StreamCounts) -> Iterator[str]:
-    """Return how many records of a stream were lost, for each reason that is not usual."""
-    lost = {reason: n for reason, n in one.rejected.items() if REASONS[reason].is_bad}
-    without_consent = one.dropped["no_consent"]
+def _lost(stream: str, counts: StreamCounts) -> Iterator[str]:
+    """Yield how many records of a stream were lost, for each reason that is not usual."""
+    lost = {reason: n for reason, n in counts.rejected.items() if REASONS[reason].is_bad}
+    without_consent = counts.dropped["no_consent"]
     # Consent is judged before all other reasons except these.
-    unjudged = one.filtered + one.unmapped + one.rejected["mapping_failed"] + one.dropped["deleted"]
-    if without_consent >= _LEAST_DROPPED_TO_WARN and one.read == unjudged + without_consent:
+    unjudged = counts.filtered + counts.unmapped
+    unjudged += counts.rejected["mapping_failed"] + counts.dropped["deleted"]
+    if without_consent >= _LEAST_DROPPED_TO_WARN and counts.read == unjudged + without_consent:
         lost["no_consent"] = without_consent
     for reason, count in lost.items():
         yield (
-            f"{stream}: {count:,} of {counted(one.read, 'record')} not delivered because of"
+            f"{stream}: {count:,} of {counted(counts.read, 'record')} not delivered because of"
             f" {reason}. The summary at the end of the log says what to do"
         )
 
@@ -88,28 +101,39 @@ def _lost(stream: str, one: StreamCounts) -> Iterator[str]:
 def _unused_zone(counts: RunCounts, timezone: str) -> Iterator[str]:
     """Warn if `timezone` has no effect on any stream. Before a replay, another run has warned."""
     streams = counts.streams
-    if counts.kind.reads_source and not any(one.zone_uses for one in streams.values()):
-        timed = (
-            n for n, one in streams.items() if one.delivered or one.rejected["event_in_future"]
-        )
-        yield from unused_zone(timezone, [*timed])
+    is_used = any(figures.noted(LOCAL_TIME) for figures in streams.values())
+    if is_used or not counts.kind.reads_source:
+        return
+    timed = [
+        name
+        for name, figures in streams.items()
+        if figures.delivered or figures.rejected["event_in_future"]
+    ]
+    finding = unused_zone(timezone, timed)
+    if finding is not None:
+        yield finding.words
 
 
 def advice(counts: RunCounts, place: str | None) -> Iterator[str]:
-    """Return what was not sent and what to do about it: a line for each reason.
+    """Yield what was not sent and what to do about it: a line for each reason.
 
-    Dead letters are in the place; with None, nothing is said of it.
+    `place` is where the dead letters are; with None, no line names it.
     """
-    for stream, one in counts.streams.items():
-        yield from (
-            f"{stream}: {column} is empty in all events. To see what is mapped to this"
-            " column, and which names are misspelled, run target-liveintent explain"
-            for column in one.always_empty
-            if one.delivered >= _LEAST_EVENTS_TO_WARN and column not in IDENTITY_COLUMNS
-        )
+    for stream, stream_counts in counts.streams.items():
+        if stream_counts.delivered >= _LEAST_EVENTS_TO_WARN:
+            yield from (
+                f"{stream}: {column} is empty in all events. To see what is mapped to this"
+                " column, and which names are misspelled, run target-liveintent explain"
+                for column in stream_counts.always_empty
+                if column not in IDENTITY_COLUMNS
+            )
+    for stream, stream_counts in counts.streams.items():
+        slower = slower_way(stream_counts)
+        if slower is not None:
+            yield f"{stream}: {slower.words}"
     total = counts.total
     for reason, count in (total.not_sent + total.not_replayed).most_common():
-        yield f"{reason} {count}: {what_to_do(reason, counts.streams)}"
+        yield f"{reason} {count}: {what_to_do(reason, counts.streams).words}"
     if (total.rejected or total.not_replayed) and place is not None and not counts.dry_run:
         yield (
             f"dead letters are in {place}; to see what to do, and which dead letters a replay"

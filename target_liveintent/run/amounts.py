@@ -15,7 +15,7 @@ from target_liveintent.conversions.coerce import exact
 MOST_CURRENCIES = 50
 """Currencies that are told apart."""
 OTHERS = "others"
-"""Stands for all further currencies, of which only the number of conversions is known."""
+"""The name of all further currencies together: only the number of their conversions is known."""
 _WHOLE_FROM = 10_000
 """Amounts from which on cents do not matter."""
 _HUGE_DIGITS = 15
@@ -111,11 +111,18 @@ class CurrencyFigures(msgspec.Struct):
 
 def currency_figures(amounts: Amounts) -> list[CurrencyFigures]:
     """Return the figures of each currency, those of the most conversions first."""
-    found = [
-        CurrencyFigures(name, one.conversions, one.mean, one.lowest, one.highest, one.negative)
-        for name, one in amounts.items()
+    figures = [
+        CurrencyFigures(
+            currency,
+            amount.conversions,
+            amount.mean,
+            amount.lowest,
+            amount.highest,
+            amount.negative,
+        )
+        for currency, amount in amounts.items()
     ]
-    return sorted(found, key=lambda one: (-one.conversions, one.currency))
+    return sorted(figures, key=lambda figure: (-figure.conversions, figure.currency))
 
 
 def money(number: float | Decimal) -> str:

@@ -1,21 +1,36 @@
-"""What is probably a mistake in the records of a stream, what to do about it, why a run fails."""
+"""What is probably a mistake in the records of a stream, what to do about it, why a run fails.
+
+Each doubt is a value with its facts, and `words` is its sentence, without the stream's name.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
 
 from target_liveintent.conversions.coerce import FIELDS
+from target_liveintent.conversions.fast_path import CHANCE, EXPRESSION_FAILED
 from target_liveintent.privacy.identity import IDENTITY_COLUMNS
 from target_liveintent.reasons import NEVER_TAKEN, NO_IDENTITY, REASONS
+from target_liveintent.remarks import (
+    CAREFUL_WAY,
+    COLUMN_EMPTY,
+    COLUMN_UNUSABLE,
+    HAS_DECISION_ID,
+    OWN_DECISION_ID,
+    UnusableCause,
+)
 from target_liveintent.run.amounts import counted
 from target_liveintent.run.counts import OUT_OF_RANGE, RunCounts, StreamCounts
 
-_SHARE = 0.05
+_FREQUENT_RATIO = 0.05
 """If more events lack a column, this is not an exception."""
-_LEAST = 5
+_LEAST_EVENTS = 5
 """Fewer events may be an exception, whatever their share is."""
-_MOST_SHOWN = 5
+_MOST_SOURCES = 5
 """So many values of the column `source` are shown."""
 _LEAST_RECORDS_TO_FAIL = 100
 """With at least so many records, the share of dead letters is judged at the end of a run."""
@@ -23,157 +38,309 @@ _LEAST_RECORDS_AT_STATE = 1_000
 """The same before a STATE is written: a few bad rows at the start say little about a run."""
 _LEAST_LOST_TO_FAIL = 10
 """With at least so many dead letters, a run fails if it delivers nothing."""
-_HINTS = {"decision_id": ", or the li_did in source_url, which must be a UUID"}
-_UNLIMITED = 100
+_UNLIMITED_PERCENT = 100
 """The percentage that turns both rules about dead letters off."""
+_SLOW_RATIO, _LEAST_SLOW_RECORDS = 0.1, 100
+"""If more records take the slower way, and at least so many, it is worth a line in the log."""
 
 
-def warnings_of(counts: StreamCounts, least: int = _LEAST) -> Iterator[str]:
-    """Yield what is probably wrong with a stream, in sentences without its name.
+class Doubt(msgspec.Struct, frozen=True):
+    """What is probably wrong with a stream.
+
+    Attributes:
+        code: A key of `DOUBTS`.
+        facts: The names and numbers that the code needs; of a list, each may be meant.
+        cause: The most frequent cause, if it is known.
+    """
+
+    code: str
+    facts: Mapping[str, Any]
+    cause: UnusableCause | None = None
+
+    @property
+    def words(self) -> str:
+        """The doubt in a sentence, without the name of the stream."""
+        facts = {
+            name: " or ".join(fact) if isinstance(fact, list) else fact
+            for name, fact in self.facts.items()
+        }
+        cause = ""
+        if self.cause is not None:
+            before = ", such as " if self.code == "times_out_of_range" else ": "
+            cause = before + self.cause.words
+        return DOUBTS[self.code].format(cause=cause, **facts)
+
+
+_LEFT_OUT = (
+    "{column} is left out of {count:,} of {events:,} events{cause}. Check what is mapped to"
+    " {column}"
+)
+_SLOW = (
+    "{count:,} of {records:,} records took the slower way, which costs speed and changes nothing"
+    " else, most often because"
+)
+DOUBTS = {
+    "column_empty": "{column} is empty in all events ({events:,}). Check what is mapped to"
+    " {column}: a path in get('…') may be misspelled",
+    "column_empty_or_unusable": "{column} is empty or unusable in all events ({events:,}). Check"
+    " what is mapped to {column}: a path in get('…') may be misspelled",
+    "column_left_out": _LEFT_OUT,
+    "decision_id_left_out": f"{_LEFT_OUT}, or the li_did in source_url, which must be a UUID",
+    "event_id_empty": "event_id is empty in {count:,} of {events:,} events, so their IDs are"
+    " derived from the key properties or the mapped record. Map event_id to a column that is always"
+    " filled",
+    # Each may be a conversion that is lost.
+    "event_ids_conflict": "{count:,} of {events:,} events have the event ID of an earlier one, but"
+    " another address, value or order ID. Only the first event with an ID is sent. If these are"
+    " different conversions, map event_id to a column that is different in each of them, such as an"
+    " order number, and not a customer number",
+    "decision_id_is_own": "decision_id equals {columns} in {count:,} of {events:,} events with a"
+    " decision ID. An ID of your own identifies nobody at LiveIntent. Map decision_id only to"
+    " LiveIntent's own ID, which is the li_did in the URL of a page, or remove it from the map",
+    "filter_removes_all": "the filter of the map removes all {records:,} records. A filter takes"
+    " each text but the empty one as true, also '0' and 'false', which CSV files have: write"
+    " is_true(get('is_test')) instead of get('is_test')",
+    "times_out_of_range": "{count:,} of {records:,} records are too old or in the future{cause}. A"
+    " first run over older rows is normal. Otherwise, check what is mapped to event_time, and the"
+    " setting timezone",
+    "no_currency": "the value has no currency in {count:,} of {conversions:,} conversions."
+    " Check whether a column is mapped to currency, and what it contains",
+    "slow_column": f"{_SLOW} of what is, or is not, in the column {{column}}",
+    "slow_expression": f"{_SLOW} an expression of the map fails",
+    "slow_chance": f"{_SLOW} the map uses rand or randint",
+}
+"""The sentence for each code of a doubt."""
+
+
+def stream_warnings(counts: StreamCounts, least: int = _LEAST_EVENTS) -> list[Doubt]:
+    """Return what is probably wrong with a stream.
 
     `least` is the number of events from which on a share of them is judged.
     """
-    yield from _columns_left_out(counts, least)
-    yield from _ids(counts, least)
-    if counts.mapped and counts.filtered == counts.read >= least:
-        yield (
-            f"the filter of the map removes all {counts.read:,} records. A filter takes each text"
-            " but the empty one as true, also '0' and 'false', which CSV files have: write"
-            " is_true(get('is_test')) instead of get('is_test')"
-        )
-    read = counts.read - counts.filtered - counts.unmapped
-    found = {reason: counts.rejected[reason] for reason in OUT_OF_RANGE}
-    total = sum(found.values())
-    if total >= _LEAST and total * 2 > read:
-        most = max(found, key=lambda reason: found[reason])
-        forms = "".join(f", such as {form}" for form in _most_frequent(counts, most, 1))
-        yield (
-            f"{total:,} of {read:,} records are too old or in the future{forms}. A first run"
-            " over older rows is normal. Otherwise, check what is mapped to event_time, and the"
-            " setting timezone"
-        )
-    amount = counts.values.get("")
-    values = sum(one.conversions for one in counts.values.values())
-    if amount and (amount.conversions == values or _is_frequent(amount.conversions, values, least)):
-        yield (
-            f"in {counted(amount.conversions, 'conversion')}, the value has no currency. Check"
-            " whether a column is mapped to currency, and what it contains"
-        )
+    return [
+        *_columns_left_out(counts, least),
+        *_ids(counts, least),
+        *_filter(counts, least),
+        *_times(counts),
+        *_currencies(counts, least),
+    ]
 
 
-def _columns_left_out(counts: StreamCounts, least: int) -> Iterator[str]:
+def _columns_left_out(counts: StreamCounts, least: int) -> Iterator[Doubt]:
     """Yield the columns that many events lack, or which identify nobody in any event."""
     events = counts.events
     for field in FIELDS:
-        name, count = field.name, min(counts.left_out[field.name], events)
-        empty = counts.left_out[f"{name} empty"]
+        name = field.name
+        count = min(counts.noted(COLUMN_UNUSABLE)[name], events)
+        empty = counts.noted(COLUMN_EMPTY)[name]
         if name in IDENTITY_COLUMNS and empty and least <= events <= count + empty:
-            yield (
-                f"{name} is empty{' or unusable' if count else ''} in all events ({events:,})."
-                f" Check what is mapped to {name}: a path in get('…') may be misspelled"
-            )
+            code = "column_empty_or_unusable" if count else "column_empty"
+            yield Doubt(code, {"column": name, "events": events})
         elif _is_frequent(count, events, least):
-            causes = "".join(f": {cause}" for cause in _most_frequent(counts, name, 1))
-            yield (
-                f"{name} is left out of {count:,} of {events:,} events{causes}. Check what is"
-                f" mapped to {name}{_HINTS.get(name, '')}"
-            )
+            code = "decision_id_left_out" if name == "decision_id" else "column_left_out"
+            facts = {"column": name, "count": count, "events": events}
+            yield Doubt(code, facts, _most_frequent_cause(counts, name))
 
 
-def _ids(counts: StreamCounts, least: int) -> Iterator[str]:
-    """Yield what is wrong with the IDs of events."""
-    count, events = counts.left_out["event_id empty"], counts.events
-    if _is_frequent(count, events, least):
-        yield (
-            f"event_id is empty in {count:,} of {events:,} events, so their IDs are derived"
-            " from the key properties or the mapped record. Map event_id to a column that is always"
-            " filled"
-        )
-    if counts.conflicting_ids:  # Each may be a conversion that is lost.
-        yield (
-            f"{counts.conflicting_ids:,} of {events:,} events have the event ID of an earlier one,"
-            " but another address, value or order ID. Only the first event with an ID is sent. If"
-            " these are different conversions, map event_id to a column that is different in each"
-            " of them, such as an order number, and not a customer number"
-        )
-    own = sum(counts.own_ids.values())
-    if own >= least and own * 2 > counts.decision_ids:
-        yield (
-            f"decision_id equals {' or '.join(counts.own_ids)} in {own:,} of"
-            f" {counts.decision_ids:,} events with a decision ID. An ID of your own identifies"
-            " nobody at LiveIntent. Map decision_id only to LiveIntent's own ID, which is the"
-            " li_did in the URL of a page, or remove it from the map"
-        )
+def _ids(counts: StreamCounts, least: int) -> Iterator[Doubt]:
+    events = counts.events
+    empty = counts.noted(COLUMN_EMPTY)["event_id"]
+    if _is_frequent(empty, events, least):
+        yield Doubt("event_id_empty", {"count": empty, "events": events})
+    if counts.conflicting_ids:
+        yield Doubt("event_ids_conflict", {"count": counts.conflicting_ids, "events": events})
+    own = counts.noted(OWN_DECISION_ID)
+    with_decision_id = counts.noted(HAS_DECISION_ID).total()
+    if own.total() >= least and own.total() * 2 > with_decision_id:
+        facts = {"columns": [*own], "count": own.total(), "events": with_decision_id}
+        yield Doubt("decision_id_is_own", facts)
+
+
+def _filter(counts: StreamCounts, least: int) -> Iterator[Doubt]:
+    if counts.mapped and counts.filtered == counts.read >= least:
+        yield Doubt("filter_removes_all", {"records": counts.read})
+
+
+def _times(counts: StreamCounts) -> Iterator[Doubt]:
+    records = counts.read - counts.filtered - counts.unmapped
+    rejected = {reason: counts.rejected[reason] for reason in OUT_OF_RANGE}
+    count = sum(rejected.values())
+    if count >= _LEAST_EVENTS and count * 2 > records:
+        most = max(OUT_OF_RANGE, key=rejected.__getitem__)
+        facts = {"count": count, "records": records}
+        yield Doubt("times_out_of_range", facts, _most_frequent_cause(counts, most))
+
+
+def _currencies(counts: StreamCounts, least: int) -> Iterator[Doubt]:
+    unknown = counts.values.get("")
+    if unknown is None:
+        return
+    conversions = sum(amount.conversions for amount in counts.values.values())
+    has_no_other = unknown.conversions == conversions
+    if has_no_other or _is_frequent(unknown.conversions, conversions, least):
+        facts = {"count": unknown.conversions, "conversions": conversions}
+        yield Doubt("no_currency", facts)
 
 
 def _is_frequent(count: int, events: int, least: int) -> bool:
-    return count >= least and count > events * _SHARE
+    return count >= least and count > events * _FREQUENT_RATIO
 
 
-def _most_frequent(counts: StreamCounts, about: str, most: int) -> list[str]:
-    """Return the most frequent causes that are known about a column or a reason."""
-    begin = f"{about}: "
-    found = [cause for cause, _ in counts.causes.most_common() if cause.startswith(begin)]
-    return [cause.removeprefix(begin) for cause in found[:most]]
+def _most_frequent_cause(counts: StreamCounts, about: str) -> UnusableCause | None:
+    """Return the most frequent cause that is known about a column or a reason."""
+    causes = counts.causes.get(about)
+    return causes.most_common(1)[0][0] if causes else None
 
 
-def what_to_do(reason: str, streams: Mapping[str, StreamCounts]) -> str:
-    """Return what happened to records that were not sent for a reason, and what to do about it."""
-    meaning = REASONS[reason].meaning
+def slower_way(counts: StreamCounts) -> Doubt | None:
+    """Return how many records of a stream took the careful way, if they are many."""
+    causes = counts.noted(CAREFUL_WAY)
+    records = counts.read - counts.filtered - counts.unmapped
+    if causes.total() < _LEAST_SLOW_RECORDS or causes.total() <= records * _SLOW_RATIO:
+        return None
+    cause = causes.most_common(1)[0][0]
+    codes = {EXPRESSION_FAILED: "slow_expression", CHANCE: "slow_chance"}
+    facts = {"count": causes.total(), "records": records, "column": cause}
+    return Doubt(codes.get(cause, "slow_column"), facts)
+
+
+# What to do, and why a run fails
+
+
+class Hint(msgspec.Struct, frozen=True):
+    """What is probably the cause of rejections in a stream; the code is a key of `HINTS`."""
+
+    code: str
+    stream: str
+    causes: tuple[UnusableCause, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """The hint in a sentence."""
+        causes = ", ".join(cause.words for cause in self.causes)
+        return HINTS[self.code].format(stream=self.stream, causes=causes)
+
+
+HINTS = {
+    "no_address_mapped": "No e-mail address is mapped in stream {stream}: map email, md5 or sha2.",
+    "guest_orders": "In stream {stream}, these are usually guest orders; their URLs in source_url"
+    " have no li_did that is a UUID.",
+    "other_sources": "What came in `source` of stream {stream}: {causes}.",
+}
+"""The sentence for each code of a hint."""
+
+
+class Advice(msgspec.Struct, frozen=True):
+    """What happened to records that were not sent for a reason, and what to do about it.
+
+    Attributes:
+        says_all: Whether the hints say what the reason means in each stream that has it.
+    """
+
+    reason: str
+    hints: tuple[Hint, ...] = ()
+    says_all: bool = False
+
+    @property
+    def words(self) -> str:
+        """The advice in sentences."""
+        meaning = NO_IDENTITY if self.says_all else REASONS[self.reason].meaning
+        return " ".join([meaning, *(hint.words for hint in self.hints)])
+
+
+def what_to_do(reason: str, streams: Mapping[str, StreamCounts]) -> Advice:
+    """Return what to do about a reason, given the figures of the streams."""
     if reason == "invalid_source":
-        return " ".join([meaning, *_sources_held(streams)])
+        return Advice(reason, tuple(_other_sources(streams)))
     if reason != "no_identity":
-        return meaning
-    hints = [_no_identity_hint(name, one) for name, one in streams.items() if one.rejected[reason]]
-    if hints and all(hints):
-        meaning = NO_IDENTITY  # The hints say the rest.
-    return " ".join([meaning, *filter(None, hints)])
+        return Advice(reason)
+    hints = [
+        _no_identity_hint(name, counts)
+        for name, counts in streams.items()
+        if counts.rejected[reason]
+    ]
+    known = tuple(hint for hint in hints if hint is not None)
+    return Advice(reason, known, says_all=bool(hints) and len(known) == len(hints))
 
 
-def _sources_held(streams: Mapping[str, StreamCounts]) -> Iterator[str]:
+def _other_sources(streams: Mapping[str, StreamCounts]) -> Iterator[Hint]:
     for name, counts in streams.items():
-        if held := _most_frequent(counts, "invalid_source", _MOST_SHOWN):
-            yield f"What came in `source` of stream {name}: {', '.join(held)}."
+        causes = counts.causes.get("source", Counter()).most_common(_MOST_SOURCES)
+        if causes:
+            yield Hint("other_sources", name, tuple(cause for cause, _ in causes))
 
 
-def _no_identity_hint(stream: str, counts: StreamCounts) -> str:
+def _no_identity_hint(stream: str, counts: StreamCounts) -> Hint | None:
     if counts.mapped.isdisjoint(IDENTITY_COLUMNS):
-        return f"No e-mail address is mapped in stream {stream}: map email, md5 or sha2."
-    if "source_url" in counts.mapped:
+        return Hint("no_address_mapped", stream)
+    return Hint("guest_orders", stream) if "source_url" in counts.mapped else None
+
+
+class TooManyRejected(msgspec.Struct, frozen=True):
+    """Why a run must fail: too many of its records became dead letters.
+
+    Attributes:
+        count: The number of dead letters that count.
+        records: Of so many records that were to be sent. None if the run delivers nothing, which
+            has a limit of its own.
+        percent: What the setting `max_dead_letter_percent` allows.
+        reason: The most frequent reason, with the number of its dead letters.
+        advice: What to do about this reason.
+    """
+
+    count: int
+    records: int | None
+    percent: int
+    reason: str
+    most: int
+    advice: Advice
+
+    @property
+    def words(self) -> str:
+        """The failure in words."""
+        if self.records is None:
+            failure = f"nothing was delivered, and {self.count} records became dead letters"
+        else:
+            failure = (
+                f"{self.count} of {self.records} records became dead letters, which is more than"
+                f" max_dead_letter_percent ({self.percent}) allows"
+            )
         return (
-            f"In stream {stream}, these are usually guest orders; their URLs in source_url have no"
-            " li_did that is a UUID."
+            f"{failure}. The most frequent reason is {self.reason}"
+            f" ({counted(self.most, 'record')}). {self.advice.words} If you expect these dead"
+            " letters, set max_dead_letter_percent to 100. Then they fail no run."
         )
-    return ""
 
 
-def too_many_rejected(counts: RunCounts, percent: int, *, at_end: bool) -> str | None:
+def too_many_rejected(counts: RunCounts, percent: int, *, at_end: bool) -> TooManyRejected | None:
     """Return why the run must fail if more than so many percent became dead letters.
 
     Records that were not to be sent, and reasons that any honest run has, do not count. At the
     end, ten records are too many if nothing was delivered.
     """
-    least = _LEAST_RECORDS_TO_FAIL if at_end else _LEAST_RECORDS_AT_STATE
     total = counts.total
-    wanted = total.read - total.filtered - total.unmapped - total.not_replayed.total()
-    wanted -= total.dropped.total() - total.dropped["already_sent"]
     bad = Counter({r: n for r, n in total.rejected.items() if REASONS[r].is_bad})
     lost = Counter({r: n for r, n in bad.items() if r in NEVER_TAKEN})
+    records = _records_to_send(total)
+    least = _LEAST_RECORDS_TO_FAIL if at_end else _LEAST_RECORDS_AT_STATE
     # A record in flight may still be delivered.
-    is_empty = at_end and percent != _UNLIMITED and not (total.unsettled or total.taken)
-    if wanted >= least and bad.total() * 100 > wanted * percent:
-        said = (
-            f"{bad.total()} of {wanted} records became dead letters, which is more than"
-            f" max_dead_letter_percent ({percent}) allows"
-        )
-    elif is_empty and lost.total() >= _LEAST_LOST_TO_FAIL:
-        said = f"nothing was delivered, and {lost.total()} records became dead letters"
-        bad = lost
-    else:
-        return None
-    reason, most = bad.most_common(1)[0]
-    return (
-        f"{said}. The most frequent reason is {reason} ({counted(most, 'record')})."
-        f" {what_to_do(reason, counts.streams)} If you expect these dead letters, set"
-        " max_dead_letter_percent to 100. Then they fail no run."
-    )
+    delivers_nothing = at_end and not (total.unsettled or total.taken)
+    if records >= least and bad.total() * 100 > records * percent:
+        return _too_many(bad, records, percent, counts)
+    if delivers_nothing and percent != _UNLIMITED_PERCENT and lost.total() >= _LEAST_LOST_TO_FAIL:
+        return _too_many(lost, None, percent, counts)
+    return None
+
+
+def _records_to_send(total: StreamCounts) -> int:
+    """Return how many records were to be sent, those that were sent before among them."""
+    others = total.filtered + total.unmapped + total.not_replayed.total()
+    return total.read - others - (total.dropped.total() - total.dropped["already_sent"])
+
+
+def _too_many(
+    rejected: Counter[str], records: int | None, percent: int, counts: RunCounts
+) -> TooManyRejected:
+    reason, most = rejected.most_common(1)[0]
+    advice = what_to_do(reason, counts.streams)
+    return TooManyRejected(rejected.total(), records, percent, reason, most, advice)

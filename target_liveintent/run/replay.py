@@ -11,17 +11,20 @@ import msgspec
 from target_liveintent.conversions.builder import EventBuilder, window_end
 from target_liveintent.conversions.coerce import OPTIONAL, Unusable, positive_integer
 from target_liveintent.conversions.event_model import DEAD_LETTERS, Conversion, Rejection
-from target_liveintent.mapping.stream_maps import RecordConverter, StreamPlan
+from target_liveintent.mapping.converter import RecordConverter
+from target_liveintent.mapping.stream_maps import StreamPlan
 from target_liveintent.privacy.identity import IDENTITY_COLUMNS, Identity
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
-from target_liveintent.run.counts import StreamCounts
+from target_liveintent.remarks import UnusableCause
 from target_liveintent.settings import Settings
 from target_liveintent.store.dead_letters import PROPERTIES
 
 _JUDGED_AGAIN = "event_too_old"
 """The reason of events that are sent if the window is open with the settings of the replay."""
-_NOT_KEPT = Unusable("the dead letter does not have the value that came")
+LETTER_COLUMNS = frozenset(IDENTITY_COLUMNS)
+"""The columns of dead letters that identify a person; they need no map."""
+_NOT_KEPT = Unusable(UnusableCause("not_kept"))
 
 
 class ReplayChoice(NamedTuple):
@@ -39,15 +42,13 @@ class ReplayConverter(RecordConverter):
         settings: Settings,
         suppressions: Suppressions,
         choice: ReplayChoice,
-        counts: StreamCounts,
         now: Callable[[], float] = time.time,
     ) -> None:
         # A dead letter has no other columns than those that had a value.
         plan = StreamPlan.without_map(DEAD_LETTERS, ())
         defaults = settings.events
         builder = EventBuilder(DEAD_LETTERS, (), (), defaults, suppressions, undeclared=PROPERTIES)
-        super().__init__(plan, builder, counts.left_out, now)
-        counts.mapped |= frozenset(IDENTITY_COLUMNS)  # All dead letters have their place.
+        super().__init__(plan, builder, now)
         self._settings = settings
         self._suppressions = suppressions
         self._choice = choice

@@ -16,6 +16,7 @@ from target_liveintent.conversions.event_model import Conversion, Rejection
 from target_liveintent.delivery.batch import BatchResult, DeliveryStatus
 from target_liveintent.delivery.pool import DeliveryPool
 from target_liveintent.errors import DeliveryError, StorageError, TooManyRejectedError
+from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.reasons import REASONS
 from target_liveintent.run.batches import Batches, StateGate
 from target_liveintent.run.counts import ReservedByOther, RunCounts
@@ -85,6 +86,8 @@ class Run:
 
     def take(self, stream: str, result: Conversion | Rejection | None) -> None:
         """Give a record its outcome, or put its event into a batch; a map has filtered None."""
+        if result is not None and result.remarks:
+            self.counts.of(stream).note(result.remarks)
         if type(result) is Conversion:  # Each event pays for this; `isinstance` takes longer.
             if self._limit.exists:
                 self._add_limited(stream, result)
@@ -123,7 +126,7 @@ class Run:
             rejection = msgspec.structs.replace(rejection, reason=renamed)
         is_letter = REASONS[rejection.reason].letter
         if is_letter and self._fails_on_rejection:
-            raise TooManyRejectedError(rejection_text(rejection))
+            raise TooManyRejectedError(_failure_of(rejection))
         self._writer.reject(rejection)
         if is_letter:
             counts.reject(rejection)
@@ -283,7 +286,7 @@ class Run:
         self._delivery.stop(self._stop.retry_seconds(now))
         failure = self._stop.failure(now, self._delivery.in_flight, self.counts.elsewhere)
         if failure is not None:
-            raise failure
+            raise DeliveryError(failure)
 
     @property
     def limit_reached(self) -> bool:
@@ -345,12 +348,12 @@ class Run:
         self._phase = next_phase(self._phase, phase)
 
 
-def rejection_text(rejection: Rejection) -> str:
-    """Return why a run ends by a rejection, if `on_rejection` is `fail`."""
-    where = f", column {rejection.field}" if rejection.field else ""
-    said = f" ({rejection.detail})" if rejection.detail else ""
-    return (
-        f"a record of stream '{rejection.stream}' (event ID {rejection.event_id}{where}) was"
-        f" rejected as {rejection.reason}{said}, and the run ends because on_rejection is 'fail'."
-        f" {REASONS[rejection.reason].meaning}"
+def _failure_of(rejection: Rejection) -> Failure:
+    return Failure.of(
+        FailureCode.RECORD_REJECTED,
+        stream=rejection.stream,
+        event_id=rejection.event_id,
+        column=rejection.field,
+        reason=rejection.reason,
+        detail=rejection.detail,
     )

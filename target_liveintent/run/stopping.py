@@ -5,7 +5,7 @@ The process must be over after 20 seconds. The end of a run takes one or two of 
 
 from __future__ import annotations
 
-from target_liveintent.errors import DeliveryError
+from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.run.counts import ReservedByOther
 
 STOP_RETRY_SECONDS = 5.0
@@ -40,7 +40,7 @@ class StopRequest:
 
     def failure(
         self, now: float, in_flight: int, elsewhere: ReservedByOther | None
-    ) -> DeliveryError | None:
+    ) -> Failure | None:
         """Return why a run that does not come to its end must fail, if its time is over.
 
         Args:
@@ -50,13 +50,12 @@ class StopRequest:
         """
         if elsewhere is not None and not in_flight:
             grace = STOP_RETRY_SECONDS
-            doing = (
-                f"waiting for run {elsewhere.run_id}, which is sending the same events"
-                f" ({elsewhere.events}) and has reserved them in the store"
+            failure = Failure.of(
+                FailureCode.STOPPED_WHILE_WAITING,
+                other_run_id=elsewhere.run_id,
+                events=elsewhere.events,
             )
         else:
             grace = STOP_GRACE_SECONDS
-            doing = f"still sending batches ({in_flight})"
-        if self.seconds(now) <= grace:
-            return None
-        return DeliveryError(f"the run was stopped while it was {doing}")
+            failure = Failure.of(FailureCode.STOPPED_WHILE_SENDING, batches=in_flight)
+        return failure if self.seconds(now) > grace else None

@@ -182,10 +182,10 @@ class Sandbox(Store):
 
     async def _show_batch(self, request: Request) -> Response:
         number = request.path_params["number"]
-        found = next((one for one in self.requests if one.number == number), None)
-        if found is None:
+        batch = next((batch for batch in self.requests if batch.number == number), None)
+        if batch is None:
             raise HTTPException(404, "the sandbox has no such batch, or no longer has it")
-        return state_page.response(request, "batch.html", {"batch": found})
+        return state_page.response(request, "batch.html", {"batch": batch})
 
 
 class _Drop(Response):

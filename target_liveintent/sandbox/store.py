@@ -170,16 +170,21 @@ class Store:
         with self._lock:
             accepted = {n: items[n] for n in regular.accepted} if self.faults else {}
             for number, fault in list(self.faults.items()):
-                if answer is not None and not isinstance(fault, Latency):
-                    continue
                 if not fault.matches(accepted):
                     continue
                 if isinstance(fault, Latency):
                     delay += fault.seconds
-                else:
+                elif answer is None:
                     answer = fault.answer(accepted)
-                if fault.times is not None:
-                    fault.times -= 1
-                    if not fault.times:
-                        del self.faults[number]
+                else:
+                    continue  # It replaces the answer to another request.
+                self._use_up(number)
         return answer or regular, delay
+
+    def _use_up(self, number: int) -> None:
+        """Count that a fault has applied once more, and remove it after the last time."""
+        fault = self.faults[number]
+        if fault.times is not None:
+            fault.times -= 1
+            if not fault.times:
+                del self.faults[number]

@@ -10,7 +10,7 @@ import math
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import IO, Any, NamedTuple
 
@@ -18,23 +18,23 @@ from target_liveintent.conversions.coerce import unix_time
 from target_liveintent.errors import InputError, StorageError
 from target_liveintent.explain.description import (
     MAX_RECORDS,
-    AbsentStream,
     Explained,
     Explanation,
+    RunFailure,
     describe,
-    run_problems,
+    run_failures,
 )
+from target_liveintent.explain.proposal_text import config_text
+from target_liveintent.mapping.converter import RecordConverter, converter_of
 from target_liveintent.mapping.map_checks import absent_streams, maps_with_equal_ids
-from target_liveintent.mapping.proposals import config_text
 from target_liveintent.mapping.stream_maps import (
-    RecordConverter,
     Stream,
     StreamMaps,
     StreamPlan,
     stream_maps_of,
 )
 from target_liveintent.privacy.suppression import Suppressions
-from target_liveintent.settings import Settings
+from target_liveintent.settings import EventDefaults, Settings
 from target_liveintent.singer.batch_files import process_batch
 from target_liveintent.singer.expectation import compare
 from target_liveintent.singer.reader import Message, MessageReader, state_of
@@ -58,28 +58,30 @@ _NO_STREAM = (
 )
 
 
-def explain(source: IO[str], settings: Settings, expected: str | None = None) -> Explanation:
+def explain_input(
+    source: IO[str], settings: Settings, expected: str | None = None, *, show_code: bool = False
+) -> Explanation:
     """Explain what a run would do with a Singer stream.
 
-    `expected` is a file to compare with; then ages are judged as of the newest event.
+    `expected` is a file to compare with; then ages are judged as of the newest event. With
+    `show_code`, the generated code of each stream is shown.
 
     Raises:
         RunError: If the input or the file cannot be used. The message has the number of a line, not
             its content.
     """
-    found = read_input(source)
-    maps = stream_maps_of(settings)
-    plans = converted(found, settings, maps, from_recording=expected is not None)
-    failures = list(run_problems(plans, settings))
-    if found.records and not any(one.gives_events or one.is_refused for one in plans):
-        failures.append(unmapped_message(found.streams, maps.names))
+    given, maps = read_input(source), stream_maps_of(settings)
+    suppressions = Suppressions(settings.suppression_path)
+    rules = Rules(settings.presets, settings.events, suppressions, settings.validate_records)
+    plans = explained_streams(given, maps, rules, from_recording=expected is not None)
+    failures = list(run_failures(plans, settings.on_rejection, settings.max_dead_letter_percent))
+    if given.records and not any(one.gives_events or one.is_refused for one in plans):
+        words = unmapped_message(given.streams, maps.names)
+        failures.append(RunFailure("stream_mapping", words))
     return Explanation(
-        notes=found.notes,
-        streams=[describe(one, settings) for one in plans],
-        absent_streams=[
-            AbsentStream(name, similar or None)
-            for name, similar in absent_streams(maps.names, found.streams)
-        ],
+        notes=[*given.notes, *suppressions.warnings],
+        streams=[describe(explained, settings.events, show_code=show_code) for explained in plans],
+        absent_streams=absent_streams(maps.names, given.streams),
         failures=failures,
         expectation=None if expected is None else compare(plans, expected),
     )
@@ -94,14 +96,12 @@ def write_config(source: IO[str], path: str) -> Iterator[str]:
         InputError: If the input has no stream.
         StorageError: If the file exists already, or cannot be written.
     """
-    found = read_input(source)
-    yield from found.notes
-    text = config_text(
-        [
-            (stream, [record for of, record in found.records if found.schemas[of].name == name])
-            for name, stream in found.streams.items()
-        ]
-    )
+    given = read_input(source)
+    yield from given.notes
+    records = defaultdict[str, list[dict[str, Any]]](list)
+    for schema, record in given.records:
+        records[given.schemas[schema].name].append(record)
+    text = config_text([(stream, records[name]) for name, stream in given.streams.items()])
     try:
         file = open_private(path, os.O_WRONLY | os.O_EXCL)
     except OSError as error:
@@ -140,19 +140,19 @@ def read_input(source: IO[str]) -> Input:
     """Read a Singer stream.
 
     Raises:
-        InputError: If it is none, or has no stream.
+        InputError: If it is not a Singer stream, or has no stream.
     """
-    found, reader = Input([], [], []), MessageReader(lambda: None)
+    given, reader = Input([], [], []), MessageReader(lambda: None)
 
     def register(message: Message) -> None:
         stream = stream_described(message)
-        if found.streams.get(stream.name) != stream:
-            found.schemas.append(stream)
-            reader.select_columns(stream.name, None, partial(take, len(found.schemas) - 1))
+        if given.streams.get(stream.name) != stream:
+            given.schemas.append(stream)
+            reader.select_columns(stream.name, None, partial(take, len(given.schemas) - 1))
 
     def take(schema: int, record: dict[str, Any]) -> None:
-        found.records.append((schema, record))
-        reader.stopped = len(found.records) >= MAX_RECORDS
+        given.records.append((schema, record))
+        reader.stopped = len(given.records) >= MAX_RECORDS
 
     callbacks: dict[str, Callable[[Message], Any]] = {
         "SCHEMA": register,
@@ -161,14 +161,27 @@ def read_input(source: IO[str]) -> Input:
         "ACTIVATE_VERSION": lambda _: None,
     }
     counts = reader.process_lines(source, callbacks)
-    if not found.schemas:
+    if not given.schemas:
         raise InputError(_NO_STREAM if counts.total() else _NO_INPUT)
     if reader.stopped:
-        found.notes.append(f"Only the first {MAX_RECORDS:,} records were read.")
-    return found
+        given.notes.append(f"Only the first {MAX_RECORDS:,} records were read.")
+    return given
 
 
 # What becomes of it
+
+
+class Rules(NamedTuple):
+    """What a run converts records by, beside its maps.
+
+    Attributes:
+        presets: The preset of each stream that has one.
+    """
+
+    presets: Mapping[str, str]
+    events: EventDefaults
+    suppressions: Suppressions
+    validate_records: bool
 
 
 class _Use(NamedTuple):
@@ -181,45 +194,64 @@ class _Use(NamedTuple):
     converter: RecordConverter | None = None
     validator: RecordValidator | None = None
 
+    def take(self, record: dict[str, Any]) -> None:
+        """Convert a record, and keep what becomes of it."""
+        violation = None if self.validator is None else self.validator.violation(record)
+        self.explained.add(record, self.converter, violation)
 
-def converted(
-    found: Input, settings: Settings, maps: StreamMaps, *, from_recording: bool = False
+
+def explained_streams(
+    given: Input, maps: StreamMaps, rules: Rules, *, from_recording: bool = False
 ) -> list[Explained]:
     """Return what each map makes of each stream and its records.
 
     The age of an event is judged as of now, or `from_recording` as of the newest event: so the
     result of a recording never changes.
     """
-    as_of, suppressions = -math.inf, Suppressions(settings.suppression_path)
-    found.notes.extend(suppressions.warnings)
-    now: Callable[[], float] = (lambda: as_of) if from_recording else time.time
-    plans: dict[tuple[str, str], Explained] = {}
+    if not from_recording:
+        return _explained_at(time.time, given, maps, rules)
+    # Before all times, each event is in the future.
+    too_early = _explained_at(lambda: -math.inf, given, maps, rules)
+    rejections = [rejection for explained in too_early for rejection in explained.rejections]
+    times = [unix_time(one.columns.get("event_time"), rules.events.zone) for one in rejections]
+    newest = max((at for at in times if isinstance(at, int)), default=0)
+    return _explained_at(lambda: newest + _CLOCK_AFTER, given, maps, rules)
+
+
+def _explained_at(
+    now: Callable[[], float], given: Input, maps: StreamMaps, rules: Rules
+) -> list[Explained]:
+    all_explained: dict[tuple[str, str], Explained] = {}
     fingerprints = defaultdict[str, dict[tuple[str, int], int]](dict)
+    uses: list[list[_Use]] = [[] for _ in given.schemas]
+    for stream, of_schema in zip(given.schemas, uses, strict=True):
+        for plan in maps.plans(stream.name, stream.schema, stream.keys):
+            new = Explained(stream, plan, fingerprints=fingerprints[stream.name])
+            explained = all_explained.setdefault((stream.name, plan.stream), new)
+            explained.preset = rules.presets.get(stream.name)
+            of_schema.append(_use(explained, stream, plan, rules, now))
+    for schema, record in given.records:
+        for use in uses[schema]:
+            use.take(record)
+    for name in given.streams:
+        _note_equal_ids([one for one in all_explained.values() if one.stream.name == name])
+    return [*all_explained.values()]
 
-    def use(stream: Stream, plan: StreamPlan) -> _Use:
-        explained = Explained(stream, plan, fingerprints=fingerprints[stream.name])
-        one = plans.setdefault((stream.name, plan.stream), explained)
-        if not one.take_schema(stream, plan, settings.events):
-            return _Use(one)
-        converter = one.counts.converter(stream, plan, settings.events, suppressions, now)
-        validator = RecordValidator(stream.schema) if settings.validate_records else None
-        return _Use(one, converter, validator)
 
-    uses = [
-        [use(stream, plan) for plan in maps.plans(stream.name, stream.schema, stream.keys)]
-        for stream in found.schemas
-    ]
-    of_uses = [(one, record) for schema, record in found.records for one in uses[schema]]
-    if from_recording:  # (Before all times, each event is in the future. So nothing is counted.)
-        results = [one.converter.convert(record) for one, record in of_uses if one.converter]
-        given = (result.columns.get("event_time") for result in results if result)
-        times = [unix_time(at, settings.events.zone) for at in given]
-        as_of = max((at for at in times if isinstance(at, int)), default=0) + _CLOCK_AFTER
-    for (explained, converter, validator), record in of_uses:
-        explained.add(record, converter, validator.violation(record) if validator else None)
-    for stream in found.streams:
-        of_stream = [one for one in plans.values() if one.stream.name == stream]
-        equal = dict(maps_with_equal_ids(one.plan for one in of_stream if one.gives_events))
-        for one in of_stream:
-            one.equal_ids = equal.get(one.plan.stream)
-    return [*plans.values()]
+def _use(
+    explained: Explained, stream: Stream, plan: StreamPlan, rules: Rules, now: Callable[[], float]
+) -> _Use:
+    if not explained.take_schema(stream, plan, rules.events):
+        return _Use(explained)
+    converter = converter_of(stream, plan, rules.events, rules.suppressions, now)
+    explained.counts.mapped |= plan.identifying
+    explained.code = converter.code
+    validator = RecordValidator(stream.schema) if rules.validate_records else None
+    return _Use(explained, converter, validator)
+
+
+def _note_equal_ids(of_stream: Sequence[Explained]) -> None:
+    plans = [explained.plan for explained in of_stream if explained.gives_events]
+    findings = {finding.stream: finding for finding in maps_with_equal_ids(plans)}
+    for explained in of_stream:
+        explained.equal_ids = findings.get(explained.plan.stream)

@@ -9,7 +9,8 @@ import msgspec
 
 from target_liveintent.conversions.event_model import DEAD_LETTERS, LetterKey
 from target_liveintent.errors import AllRefusedError, InputError
-from target_liveintent.run.replay import ReplayConverter
+from target_liveintent.failures import Failure, FailureCode
+from target_liveintent.run.replay import LETTER_COLUMNS, ReplayConverter
 from target_liveintent.run.run import Run
 from target_liveintent.settings import Settings
 from target_liveintent.singer.reader import Message, MessageReader, decode_object
@@ -32,6 +33,7 @@ def replay_letters(
         RunError: If not every dead letter that was read has an outcome.
     """
     counts = run.counts.of(DEAD_LETTERS)
+    counts.mapped |= LETTER_COLUMNS
     for key, record in letters:
         counts.read += 1
         result = converter.convert(record)
@@ -42,11 +44,7 @@ def replay_letters(
     run.finish()
     refused = counts.rejected["refused_by_api"]
     if refused >= _MOST_REFUSED and not run.counts.has_taken:
-        msg = (
-            f"the API refused all {refused} events of the replay, so the cause may be in the"
-            " settings: check pixel_id and customer_id. The dead letters are still in the store"
-        )
-        raise AllRefusedError(msg)
+        raise AllRefusedError(Failure.of(FailureCode.REPLAY_REFUSED, events=refused))
 
 
 def letters_to_replay(
@@ -55,7 +53,8 @@ def letters_to_replay(
     """Yield the dead letters of the store, or of the file `source`, which imports them first."""
     if source is not None:
         # All are read before one is imported: of a file that cannot be read, nothing is.
-        imports = [imported(record, settings) for record in letters_of(source)]
+        account, events = settings.account, settings.events
+        imports = [imported(record, account, events) for record in letters_of(source)]
         letters = {letter.key: letter for letter in imports}
         store.import_letters(letters.values())
         for key, letter in letters.items():

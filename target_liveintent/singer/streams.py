@@ -11,7 +11,20 @@ from singer_sdk.exceptions import InvalidJSONSchema
 
 from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.errors import InputError, StreamMappingError
-from target_liveintent.mapping import map_checks
+from target_liveintent.mapping.map_checks import (
+    absent_streams,
+    lacking_for_events,
+    map_warnings,
+    maps_with_equal_ids,
+)
+from target_liveintent.mapping.map_findings import (
+    MISREAD_ADVICE,
+    MapFinding,
+    are_misread,
+    can_be_set,
+    lacking_message,
+)
+from target_liveintent.mapping.similar_names import did_you_mean
 from target_liveintent.mapping.stream_maps import (
     MELTANO_TEST_STREAM,
     Stream,
@@ -61,17 +74,19 @@ class StreamRegistry:
         stream = stream_described(message)
         plans = self._maps.plans(name, stream.schema, stream.keys)
         checked = [(plan, self._gives_events(stream, plan)) for plan in plans]
-        for names in map_checks.maps_with_equal_ids(plan for plan, gives in checked if gives):
-            self._warn_once("%s", map_checks.equal_ids_message(*names))
+        for finding in maps_with_equal_ids(plan for plan, gives in checked if gives):
+            self._warn_once("%s", finding.words)
         self._schemas[name] = known
         return stream, checked
 
     def warn_at_end(self) -> None:
         """Warn if nothing came, and if for a map, only a stream with a similar name came."""
-        for name, hint in map_checks.absent_streams(self._maps.names, self._schemas):
-            if hint:
+        for absent in absent_streams(self._maps.names, self._schemas):
+            if absent.similar is not None:
                 self._logger.warning(
-                    "a stream map names '%s', but the input has no such stream%s", name, hint
+                    "a stream map names '%s', but the input has no such stream; did you mean '%s'?",
+                    absent.stream,
+                    absent.similar,
                 )
         if not self._schemas:
             self._logger.warning(
@@ -85,36 +100,36 @@ class StreamRegistry:
         return self._schemas.keys() == {MELTANO_TEST_STREAM}
 
     def fail_unmapped(self) -> NoReturn:
-        """End a run without a stream whose records can become events: a `StreamMappingError`."""
+        """Raise a `StreamMappingError`, because no stream of the input has events."""
         raise StreamMappingError(unmapped_message(self._schemas, self._maps.names))
 
     def _gives_events(self, stream: Stream, plan: StreamPlan) -> bool:
         """Return whether a plan gives events; warn about what is probably misspelled."""
-        for problem in map_checks.misspelled(plan, stream.schema):
-            self._warn_once("%s", problem)
+        for finding in map_warnings(plan, stream.schema):
+            self._warn_once("%s", finding.words)
         if stream.name == MELTANO_TEST_STREAM:
             self.has_events = True
             return False
-        missing = map_checks.lacking_for_events(plan, stream.schema, self._settings.events)
+        missing = lacking_for_events(plan, stream.schema, self._settings.events)
         if missing and plan.named and plan.is_used:
             raise StreamMappingError(self._missing_message(stream, plan, missing))
         # With `__else__`, or if only copies use a stream, the user knows that it is not used.
         if missing and plan.is_used and stream.name not in self._maps.names:
             others = [name for name in self._maps.names if name not in self._schemas]
-            hint = map_checks.did_you_mean(stream.name, others)
+            hint = did_you_mean(stream.name, others)
             self._warn_once("stream '%s' is skipped: no stream map names it%s", stream.name, hint)
         self.has_events |= not missing
         return not missing
 
-    def _missing_message(self, stream: Stream, plan: StreamPlan, missing: list[str]) -> str:
-        msg = map_checks.lacking_message(plan.stream, missing)
-        if set(missing) <= map_checks.FROM_SETTINGS.keys():
+    def _missing_message(self, stream: Stream, plan: StreamPlan, missing: list[MapFinding]) -> str:
+        msg = lacking_message(plan.stream, missing)
+        if can_be_set(missing):
             return msg
         columns = ", ".join(stream.schema["properties"])
         msg += f" The stream has these columns: {columns}."
-        if set(missing) <= {*map_checks.misread_columns(plan, stream.schema)}:
-            return f"{msg} {map_checks.MISREAD_ADVICE}"
-        from target_liveintent.mapping.proposals import advise_map  # noqa: PLC0415 (few runs)
+        if are_misread(missing):
+            return f"{msg} {MISREAD_ADVICE}"
+        from target_liveintent.explain.proposal_text import advise_map  # noqa: PLC0415 (few runs)
 
         in_use = stream.name in self._settings.presets
         advice = advise_map(stream, self._settings.events, in_use=in_use)

@@ -12,10 +12,11 @@ from target_liveintent import __version__
 from target_liveintent.delivery.refusals import MOST_UNPROVEN_OF_NONE
 from target_liveintent.errors import AllRefusedError, RunError, StorageError, TooManyRejectedError
 from target_liveintent.explain import description
+from target_liveintent.mapping.converter import converter_of
 from target_liveintent.mapping.stream_maps import Stream, StreamPlan
 from target_liveintent.printing import lines_of, print_lines
 from target_liveintent.privacy.suppression import Suppressions
-from target_liveintent.reporting.history import DONE, FAILED, Ending
+from target_liveintent.reporting.history import Ending
 from target_liveintent.reporting.reporter import RunReporter
 from target_liveintent.run.amounts import counted
 from target_liveintent.run.counts import RunCounts
@@ -25,7 +26,7 @@ from target_liveintent.spark.options import SparkWrite, option_warnings, write_o
 from target_liveintent.spark.outcomes import Attempt, FactTable
 from target_liveintent.spark.rows import rows_of
 from target_liveintent.spark.task import LOGGER
-from target_liveintent.store.run_store import open_store
+from target_liveintent.store.opening import open_store
 
 
 def explain_rows(frame: Any, options: Mapping[str, object]) -> None:
@@ -43,13 +44,18 @@ def explain_rows(frame: Any, options: Mapping[str, object]) -> None:
     plan = StreamPlan.without_map(source.stream, source.columns)
     explained = description.Explained(stream, plan)
     listed = Suppressions(settings.suppression_path)
-    converter = explained.counts.converter(stream, plan, settings.events, listed)
+    converter = converter_of(stream, plan, settings.events, listed)
+    explained.counts.mapped |= plan.identifying
     for batch in frame.limit(description.MAX_RECORDS).toArrow().to_batches():
         for row, violation in rows_of(batch, source.columns):
             explained.add(row, converter, violation)
     notes = [*listed.warnings, f"At most {description.MAX_RECORDS:,} rows are read."]
-    failures = list(description.run_problems([explained], settings))
-    streams = [description.describe(explained, settings)]
+    failures = list(
+        description.run_failures(
+            [explained], settings.on_rejection, settings.max_dead_letter_percent
+        )
+    )
+    streams = [description.describe(explained, settings.events)]
     explanation = description.Explanation(notes, streams, [], failures)
     print_lines([*option_warnings(texts), *lines_of("explain/explanation.txt", explanation)])
 
@@ -68,7 +74,7 @@ def end_write(
     for _, more in done:
         counts.add(more)
     problem = _problem(write, first, counts, tasks - len(done))
-    ending = Ending(DONE) if problem is None else Ending(FAILED, str(problem))
+    ending = Ending(None if problem is None else problem.failure)
     program = f"target-liveintent {__version__}"
     reporter = RunReporter(settings, program, LOGGER, sys.stderr, run_id=first.run_id, place=None)
     store = None
@@ -104,9 +110,11 @@ def _problem(write: SparkWrite, first: Attempt, counts: RunCounts, failed: int) 
             f"{counted(total.rejected.total(), 'row')} cannot be sent, and nothing keeps them:"
             f" set outcomes_path, and write them again. {delivered}"
         )
-    words = too_many_rejected(counts, settings.max_dead_letter_percent, at_end=True)
-    if words and len(first.writes) > 1:  # A micro-batch that failed would fail again and again.
-        LOGGER.warning("in this micro-batch, %s", words)
-    elif words:
-        return TooManyRejectedError(f"{words} {delivered} The table has the rejected rows.")
+    rejected = too_many_rejected(counts, settings.max_dead_letter_percent, at_end=True)
+    if rejected and len(first.writes) > 1:  # A micro-batch that failed would fail again and again.
+        LOGGER.warning("in this micro-batch, %s", rejected.words)
+    elif rejected:
+        return TooManyRejectedError(
+            f"{rejected.words} {delivered} The table has the rejected rows."
+        )
     return None

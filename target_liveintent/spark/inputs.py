@@ -13,12 +13,14 @@ import msgspec
 
 from target_liveintent.conversions.coerce import COLUMNS
 from target_liveintent.conversions.event_model import DEAD_LETTERS, Conversion, Rejection
+from target_liveintent.mapping.converter import converter_of
 from target_liveintent.mapping.map_checks import lacking_for_events
+from target_liveintent.mapping.map_findings import MapFinding
 from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, Stream, StreamPlan
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.run.counts import StreamCounts
 from target_liveintent.run.kinds import REPLAY_RUN, USUAL_RUN, RunKind
-from target_liveintent.run.replay import ReplayChoice, ReplayConverter
+from target_liveintent.run.replay import LETTER_COLUMNS, ReplayChoice, ReplayConverter
 from target_liveintent.settings import EventDefaults, Settings
 
 _OUTCOME_COLUMNS = ("outcome", "record")
@@ -46,8 +48,8 @@ class RowInput(NamedTuple):
     columns: dict[str, str]
     problems: tuple[str, ...] = ()
 
-    def lacking(self, defaults: EventDefaults) -> list[str]:
-        """Return what the columns lack, in words, to give an event."""
+    def lacking(self, defaults: EventDefaults) -> list[MapFinding]:
+        """Return what the columns lack to give an event."""
         if not self.kind.reads_source:
             return []
         plan = StreamPlan.without_map(self.stream, self.columns)
@@ -56,12 +58,14 @@ class RowInput(NamedTuple):
     def converter(
         self, settings: Settings, counts: StreamCounts, suppressions: Suppressions
     ) -> ConvertRow:
-        """Return what converts the rows; `counts` takes what it notices."""
+        """Return what converts the rows; `counts` learns which columns there are."""
         if self.kind.reads_source:
             stream = Stream(self.stream, {}, self.keys)
             plan = StreamPlan.without_map(self.stream, self.columns)
-            return counts.converter(stream, plan, settings.events, suppressions).convert
-        letters = ReplayConverter(settings, suppressions, ReplayChoice(), counts)
+            counts.mapped |= plan.identifying
+            return converter_of(stream, plan, settings.events, suppressions).convert
+        counts.mapped |= LETTER_COLUMNS
+        letters = ReplayConverter(settings, suppressions, ReplayChoice())
 
         def convert(row: dict[str, Any], _: str | None) -> Conversion | Rejection | None:
             if not row["record"]:  # The row does not say that a record was rejected.

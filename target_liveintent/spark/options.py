@@ -11,7 +11,8 @@ import msgspec
 from target_liveintent import config
 from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.errors import ConfigurationError, StreamMappingError
-from target_liveintent.mapping.map_checks import lacking_message, meant_name
+from target_liveintent.mapping.map_findings import lacking_message
+from target_liveintent.mapping.similar_names import meant_name
 from target_liveintent.settings import Settings
 from target_liveintent.spark.inputs import RowInput, input_of
 
@@ -119,4 +120,4 @@ def _share(settings: Settings, tasks: int) -> Settings:
 def option_warnings(options: Iterable[str]) -> Iterator[str]:
     """Yield a warning for each option that is probably misspelled."""
     known = {*_RULES, "key_properties", "checkpointlocation", "path"}  # (The last two: Spark's.)
-    return config.warnings_of(name for name in options if name.lower() not in known)
+    return config.setting_warnings(name for name in options if name.lower() not in known)

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions.event_model import Conversion
-from target_liveintent.delivery.client import Client, DryClient
+from target_liveintent.delivery.client import client_of
 from target_liveintent.delivery.pool import delivery_of
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import DeliveryError, RunError
@@ -26,7 +26,9 @@ from target_liveintent.spark.options import SparkWrite
 from target_liveintent.spark.outcomes import Attempt, FactTable
 from target_liveintent.spark.rows import read_ahead, rows_of
 from target_liveintent.spark.task_outcomes import TaskOutcomes
-from target_liveintent.store.run_store import TASK, DryStore, RunStore, empty_store, open_store
+from target_liveintent.store.opening import dry_store_in, empty_store, open_store
+from target_liveintent.store.run_store import RunStore
+from target_liveintent.store.runs import TASK
 
 LOGGER = logging.getLogger("target_liveintent.spark")
 
@@ -45,14 +47,14 @@ def deliver(write: SparkWrite, attempt: Attempt, batches: Iterable[pa.RecordBatc
         where = f"{type(error).__name__} in {place.filename}, line {place.lineno}"
         unforeseen = RunError(f"the task ended with an unexpected {where}")
         failure = error if isinstance(error, RunError) else unforeseen
-    raise type(failure)(str(failure))  # Not in the handler: Spark shows the chain.
+    raise type(failure)(failure.failure)  # Not in the handler: Spark shows the chain.
 
 
 def _store_of(write: SparkWrite, attempt: Attempt) -> RunStore:
     if write.settings.has_database_server and not write.settings.dry_run:
         # Attempts at tasks are separate in the store, as runs are.
         return open_store(write.settings, new_run_id(), kind=TASK)
-    return DryStore(empty_store(), write.settings, attempt.run_id, send_again=True)
+    return dry_store_in(empty_store(), write.settings, attempt.run_id, send_again=True)
 
 
 class Task:
@@ -66,7 +68,7 @@ class Task:
         self._sent = self._table.sent_before(attempt)
         self._refusals = Refusals(shared=True)
         self._outcomes = TaskOutcomes(settings, self._table, attempt, opened, clock)
-        client = DryClient(settings, LOGGER) if settings.dry_run else Client(settings)
+        client = client_of(settings, LOGGER)
         delivery = delivery_of(settings, client, clock, self._refusals, write.tasks)
         parts = RunParts(
             clock,
@@ -90,7 +92,7 @@ class Task:
             self._run.finish()
         except BaseException:
             with contextlib.suppress(Exception):  # (The user must fix the first failure.)
-                self._run.abandon(DeliveryError())  # Another attempt sends the rest.
+                self._run.abandon(DeliveryError("another attempt sends the rest"))
             raise
         return self._run.counts
 
@@ -100,6 +102,7 @@ class Task:
         self._counts.read += 1
         if isinstance(result, Conversion) and self._was_sent(result):
             self._counts.dropped["already_sent"] += 1
+            self._counts.note(result.remarks)
             return
         if result is not None:
             self._outcomes.positions[result.event_id] = position

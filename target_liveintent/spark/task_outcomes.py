@@ -47,7 +47,7 @@ class TaskOutcomes:
     ) -> None:
         self.positions: dict[str, int] = {}
         self.confirm = store.confirm
-        self._settings, self._attempt = settings, attempt
+        self._account, self._events, self._attempt = settings.account, settings.events, attempt
         self._table, self._store, self._clock = table, store, clock
         self._same = {**settings.account._asdict(), **attempt._asdict()}
         self._facts: list[dict[str, Any]] = []  # The table lacks these yet.
@@ -81,9 +81,8 @@ class TaskOutcomes:
     def reject(self, rejection: Rejection) -> None:
         """Note a record that is not sent, with the redacted record if it may be kept."""
         run_id, now = self._attempt.run_id, self._clock.time()
-        key, record, _ = letter_of(rejection, self._settings, run_id, now)
-        zone = self._settings.events.zone
-        event_time = unix_time(rejection.columns.get("event_time"), zone)
+        key, record, _ = letter_of(rejection, self._account, self._events, run_id, now)
+        event_time = unix_time(rejection.columns.get("event_time"), self._events.zone)
         is_kept = REASONS[rejection.reason].letter
         self._note(
             rejection,

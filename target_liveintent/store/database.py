@@ -1,6 +1,6 @@
-"""What the store asks of a database: transactions that are lists of steps, and queries.
+"""What the store needs from a database: transactions, which are lists of steps, and queries.
 
-A transaction is data, not code, so a database far away gets all of its steps at once.
+A transaction is data, not code, so a database far away gets all steps of a part at once.
 """
 
 from __future__ import annotations
@@ -8,32 +8,52 @@ from __future__ import annotations
 import abc
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.errors import ConfigurationError, RunError, StorageError
-from target_liveintent.store.layout import VERSION, Row, Step
+from target_liveintent.store.layout import LAYOUT_VERSION, SqlRow, Step
 
-_T = TypeVar("_T")
 _STOP_SECONDS = 0.5
-"""Seconds for which a run that was told to stop still waits for another try."""
+"""Seconds for which a run that was told to stop still repeats an attempt."""
 _SILENT_SECONDS = 1.0
-"""Seconds of a wait after which the log says what is waited for."""
+"""After so many seconds of a wait, the log says why the run waits."""
 LOCK_SECONDS = 30.0
+"""Seconds for which a run waits for a lock of another program."""
 _LOCK_MILLISECONDS = 200
 """How long a database waits for a lock at a time, so that a signal can end the wait."""
 _PAGE = 1_000
 """How many rows are read at once."""
 _NEWER = "a newer version of target-liveintent wrote the store. Upgrade target-liveintent"
 
-Answers = list[list[Row]]
-Then = Callable[[Answers], Sequence[Step]]
+Answers = list[list[SqlRow]]
+"""The rows with which each step of a list answers."""
+
+
+class Decision(Protocol):
+    """What a program decides within a transaction: how it changes the database."""
+
+    @property
+    def changes(self) -> Sequence[Step]:
+        """The steps that are left to do."""
+
+
+_Result = TypeVar("_Result")
+DecisionT = TypeVar("DecisionT", bound=Decision)
+
+
+class Wait(NamedTuple):
+    """Why an attempt failed, and for how long it is repeated."""
+
+    reason: str
+    most_seconds: float  # After so many seconds in all, the failure is final.
+    pause_seconds: float  # The time between two attempts.
 
 
 class Waiting:
-    """Waits between attempts, says for what, and waits no longer when the run must stop.
+    """Waits between attempts, and says why. It waits no longer when the run must stop.
 
-    `has_ended` says whether nothing is waited for any more, because the run has waited in vain.
+    `has_ended` says that the run has waited in vain, and must not wait again.
     """
 
     def __init__(
@@ -50,28 +70,30 @@ class Waiting:
         self.has_ended = False
 
     def begin(self) -> None:
-        """Note that nothing is waited for yet."""
+        """Note that the first attempt begins now."""
         self._began = self._clock.monotonic()
         self._has_warned = False
 
-    def again(self, reason: str, most: float, pause: float) -> bool:
-        """Wait some seconds before the next try; return False after `most` seconds in all."""
+    def again(self, wait: Wait) -> bool:
+        """Pause before the next attempt; return False if there must be no other attempt."""
         waited = self._clock.monotonic() - self._began
-        most = min(most, _STOP_SECONDS) if self._is_stopped() else most
-        if waited >= most or self.has_ended:
+        most_seconds = wait.most_seconds
+        if self._is_stopped():
+            most_seconds = min(most_seconds, _STOP_SECONDS)
+        if waited >= most_seconds or self.has_ended:
             return False
         if waited >= _SILENT_SECONDS and not self._has_warned:
             self._has_warned = True
-            self._warn(f"{reason}; the run waits for up to {most:.0f} seconds")
-        self._sleep(pause)
+            self._warn(f"{wait.reason}; the run waits for up to {most_seconds:.0f} seconds")
+        self._sleep(wait.pause_seconds)
         return True
 
 
 class Database(abc.ABC):
-    """A database with the tables of the store, of which messages speak by a `name`.
+    """A database with the tables of the store. Messages call it by a `name`.
 
     All methods raise a `StorageError` if it cannot be used; constructors raise a
-    `ConfigurationError` if another setting is needed. `is_new`: no run had used it before.
+    `ConfigurationError` if another setting is needed. `is_new` says that no run had used it before.
     """
 
     _errors: tuple[type[Exception], ...]
@@ -97,13 +119,13 @@ class Database(abc.ABC):
             raise
 
     def _has_tables(self) -> bool:
-        """Return whether the tables exist; refuse those of others."""
+        """Return whether the tables exist; raise an error if another program made them."""
         names = {name for (name,) in self._do(Step(self._find_tables))}
         if not names:
             return False
         if "store" in names:
             match self._do(Step("SELECT * FROM store LIMIT 2")):
-                case [(int(version),)] if version <= VERSION:
+                case [(int(version),)] if version <= LAYOUT_VERSION:
                     return True
                 case [(int(),)]:
                     raise self._refusal(_NEWER)
@@ -113,36 +135,53 @@ class Database(abc.ABC):
         if self.is_new:
             for sql in self._lock:
                 self._do(Step(sql))
-            if not self._has_tables():  # Unless another run was faster.
+            if not self._has_tables():  # (Another run may have been faster.)
                 for sql in self._creation:
                     self._do(Step(sql))
             self._do(Step("COMMIT"))
 
-    def transact(
-        self, steps: Sequence[Step], then: Then | None = None, *, durable: bool = False
-    ) -> Answers:
-        """Do all steps, or none, and return the rows that each answers with.
+    def transact(self, steps: Sequence[Step], *, durable: bool = False) -> Answers:
+        """Do all steps, or none, in one transaction; return the rows that each answers with.
 
-        Given the answers, `then` returns more steps, whose own are lost. It is called again if the
-        transaction is done again. A durable one survives a power cut, and so do all before it.
+        A durable transaction survives a power cut, and so do all transactions before it.
         """
-        return self._retried(lambda: self._transact(steps, then, durable=durable))
+        return self._retried(lambda: self._transact(steps, durable=durable))
 
-    def read(self, sql: str, *how: Any) -> list[Row]:
-        """Return the rows of a query, which has the same parts as a step; nothing stays locked."""
-        return self._retried(lambda: self._do(Step(sql, *how)))
+    def ask_and_change(
+        self, questions: Sequence[Step], decide: Callable[[Answers], DecisionT]
+    ) -> DecisionT:
+        """Ask, decide by the answers, and do the changes of the decision, all in one transaction.
 
-    def pages(self, sql: str, after: Sequence[Any], *values: Any) -> Iterator[Row]:
-        """Yield the rows of a sorted query, also while runs write; its first columns sort it.
+        If the transaction must be repeated, `decide` is called again; the last decision counts.
+        """
+        return self._retried(lambda: self._ask_and_change(questions, decide))
 
-        Those come after the values `after`, which are the first of the query's.
+    def ask(self, step: Step) -> list[SqlRow]:
+        """Return the rows of a query; nothing stays locked."""
+        return self._retried(lambda: self._do(step))
+
+    def read(self, sql: str, values: Sequence[Any] = ()) -> list[SqlRow]:
+        """Return the rows of a query with `?` for each value; nothing stays locked."""
+        return self.ask(Step(sql, values))
+
+    def pages(self, sql: str, after: Sequence[Any], *values: Any) -> Iterator[SqlRow]:
+        """Yield the rows of a sorted query, also while runs write.
+
+        Args:
+            sql: A query that is sorted by its first columns, and whose first `?` stand for the
+                values of these columns after which its rows begin.
+            after: These values for the first row.
+            values: The values for the other `?`.
         """
         while page := self.read(f"{sql} LIMIT {_PAGE}", [*after, *values]):
             yield from page
             after = page[-1][: len(after)]
 
-    def _retried(self, work: Callable[[], _T]) -> _T:
-        """Do something, and again after a failure that may pass: a COMMIT's answer can be lost."""
+    def _retried(self, work: Callable[[], _Result]) -> _Result:
+        """Do something, and repeat it after a failure that may pass.
+
+        A transaction may be done twice, because the answer to its COMMIT can be lost.
+        """
         self.waiting.begin()
         while True:
             try:
@@ -153,25 +192,30 @@ class Database(abc.ABC):
             except BaseException:
                 self._roll_back()
                 raise
-            if wait is None or not self.waiting.again(*wait):
+            may_repeat = False if wait is None else self.waiting.again(wait)
+            if not may_repeat:
                 raise failure
 
     @abc.abstractmethod
-    def _transact(self, steps: Sequence[Step], then: Then | None, *, durable: bool) -> Answers: ...
+    def _transact(self, steps: Sequence[Step], *, durable: bool) -> Answers: ...
     @abc.abstractmethod
-    def _do(self, step: Step) -> list[Row]: ...
+    def _ask_and_change(
+        self, questions: Sequence[Step], decide: Callable[[Answers], DecisionT]
+    ) -> DecisionT: ...
+    @abc.abstractmethod
+    def _do(self, step: Step) -> list[SqlRow]: ...
     @abc.abstractmethod
     def _roll_back(self) -> None: ...
     @abc.abstractmethod
-    def _wait_after(self, error: Any) -> tuple[str, float, float] | None:
-        """Return the arguments of `Waiting.again` if an error may pass; otherwise None."""
+    def _wait_after(self, error: Any) -> Wait | None:
+        """Return how to wait for the end of an error; None if it does not pass by itself."""
 
     @abc.abstractmethod
     def _words(self, error: Any) -> str:
         """Describe an error in words for users, without secrets."""
 
     def _failure(self, error: Any) -> RunError:
-        """Return the error that ends the run: about a setting if the store never opened."""
+        """Return the error that ends the run; before the store is open, a setting may be wrong."""
         if not self._is_open and self._wait_after(error) is None:
             return self._refusal(self._words(error))
         return StorageError(f"{self._name} cannot be used: {self._words(error)}")
@@ -179,8 +223,8 @@ class Database(abc.ABC):
     def _refusal(self, why: str) -> ConfigurationError:
         return ConfigurationError(f"{self._name} cannot be used: {why}")
 
-    def free_reserve(self) -> None:  # noqa: B027 (only a file has one)
-        """Give a reserved part of the disk back, if there is one."""
+    def free_spare_space(self) -> None:  # noqa: B027 (only a file has some)
+        """Give back the space on the disk that is kept for a full disk."""
 
     @abc.abstractmethod
     def close(self) -> None:

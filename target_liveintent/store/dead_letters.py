@@ -21,9 +21,9 @@ from target_liveintent.conversions.coerce import FIELDS, positive_integer
 from target_liveintent.conversions.event_model import DEAD_LETTERS, Conversion, LetterKey, Rejection
 from target_liveintent.privacy.addresses import scrub
 from target_liveintent.privacy.redaction import redact_columns
-from target_liveintent.settings import Account, Settings
+from target_liveintent.settings import Account, EventDefaults
 from target_liveintent.store.database import Database
-from target_liveintent.store.layout import Row, Step
+from target_liveintent.store.layout import SqlRow, Step
 
 _TEXT = {"type": ["string", "null"]}
 PROPERTIES: dict[str, Any] = {
@@ -55,15 +55,25 @@ class DeadLetter(NamedTuple):
     record: Mapping[str, Any]  # The columns of the stream of dead letters.
     window_end: int | None  # Unix time from which on its event is too old, if that is known.
 
-    def row(self, run: int, now: float) -> Row:
+    @property
+    def reason(self) -> str:
+        """The code of its reason. Somebody may have edited it."""
+        return str(self.record.get("reason"))
+
+    def row(self, run: int, now: float) -> SqlRow:
         """Return the row that the run of this number writes at a Unix time."""
-        told = (self.record.get(name) for name in ("reason", "field", "detail"))
-        reason, *texts = (None if value is None else storable(str(value)) for value in told)
+        reason, field, detail = map(self._text, ("reason", "field", "detail"))
         record = _encode(self.record).decode()
-        return (*self.key, reason or "", *texts, int(now), self.window_end, run, record)
+        return (*self.key, reason or "", field, detail, int(now), self.window_end, run, record)
+
+    def _text(self, name: str) -> str | None:
+        value = self.record.get(name)
+        return None if value is None else storable(str(value))
 
 
-def letter_of(rejection: Rejection, settings: Settings, run_id: str, now: float) -> DeadLetter:
+def letter_of(
+    rejection: Rejection, account: Account, events: EventDefaults, run_id: str, now: float
+) -> DeadLetter:
     """Return the dead letter of a rejection at a Unix time, without addresses."""
     columns, detail = rejection.columns, rejection.detail
     record = {
@@ -75,7 +85,7 @@ def letter_of(rejection: Rejection, settings: Settings, run_id: str, now: float)
         "time": utc(now),
         "run_id": run_id,
     }
-    end = window_end(columns, settings.events)
+    end = window_end(columns, events)
     if end is not None:
         record["window_end"] = utc(end)
         if detail is None and end <= now:
@@ -83,24 +93,24 @@ def letter_of(rejection: Rejection, settings: Settings, run_id: str, now: float)
     if detail is not None:
         record["detail"] = scrub(detail)
     pixel_id = positive_integer(columns.get("pixel_id"))
-    account = {"customer_id": settings.customer_id, "api_host": settings.account.host}
-    if pixel_id is None and settings.pixel_id is not None:
-        record["written_for"] = {**account, "pixel_id": settings.pixel_id}
+    written_for = {"customer_id": account.customer_id, "api_host": account.host}
+    if pixel_id is None and events.pixel_id is not None:
+        record["written_for"] = {**written_for, "pixel_id": events.pixel_id}
     elif isinstance(pixel_id, int):
-        record["written_for"] = account
+        record["written_for"] = written_for
     if rejection.keys is not None:
         record["keys"] = rejection.keys
-    return DeadLetter(_key_of(record, settings), record, end)
+    return DeadLetter(_key_of(record, account), record, end)
 
 
-def imported(record: Mapping[str, Any], settings: Settings) -> DeadLetter:
+def imported(record: Mapping[str, Any], account: Account, events: EventDefaults) -> DeadLetter:
     """Return a dead letter that was exported, and perhaps edited. Addresses are removed again."""
     known = {name: value for name, value in record.items() if name in PROPERTIES}
     for name in ("scrubbed", "written_for"):
         if not isinstance(known.get(name, {}), dict):
             del known[name]
     known |= redact_columns(known)
-    return DeadLetter(_key_of(known, settings), known, window_end(known, settings.events))
+    return DeadLetter(_key_of(known, account), known, window_end(known, events))
 
 
 def utc(unix_time: float, precision: str = "seconds") -> str:
@@ -109,16 +119,16 @@ def utc(unix_time: float, precision: str = "seconds") -> str:
     return time.isoformat(timespec=precision).replace("+00:00", "Z")
 
 
-def _key_of(record: Mapping[str, Any], settings: Settings) -> LetterKey:
+def _key_of(record: Mapping[str, Any], account: Account) -> LetterKey:
     """Return the key of a dead letter, from its columns."""
-    named = record.get("written_for", {})
+    written_for = record.get("written_for", {})
     own = positive_integer(record.get("pixel_id"))
-    pixel_id = positive_integer(named.get("pixel_id")) if own is None else own
+    pixel_id = positive_integer(written_for.get("pixel_id")) if own is None else own
     # If no map was applied, the map might have chosen another pixel.
     is_mapped = record.get("keys") is None
     return LetterKey(
-        storable(str(named.get("customer_id", settings.customer_id))),
-        storable(str(named.get("api_host", settings.account.host))),
+        storable(str(written_for.get("customer_id", account.customer_id))),
+        storable(str(written_for.get("api_host", account.host))),
         stored_id(str(record.get("stream"))),
         stored_id(str(record.get("event_id"))),
         pixel_id if is_mapped and isinstance(pixel_id, int) else 0,
@@ -166,15 +176,16 @@ _READ = (
 
 
 def letters_in(database: Database, run: int = 0) -> Iterator[tuple[LetterKey, str]]:
-    """Yield the keys of dead letters and their columns as JSON, but none that a run has written.
+    """Yield the keys of dead letters and their columns as JSON.
 
-    Each comes once, also while runs write.
+    Each comes once, also while runs write. What the run with the given number has written does not
+    come.
     """
     for *key, record in database.pages(_READ, ("", "", "", "", -1), run):
         yield LetterKey(*key), record
 
 
-def as_messages(records: Iterable[str]) -> Iterator[str]:
+def letter_messages(records: Iterable[str]) -> Iterator[str]:
     """Yield the lines of the Singer stream of dead letters."""
     yield _encode(SCHEMA_MESSAGE).decode()
     for record in records:
@@ -196,10 +207,9 @@ _OF_PERSON = (
 )
 
 
-def delete_letters(database: Database, settings: Settings, reason: str) -> int:
+def delete_letters(database: Database, account: Account, pixel_id: int | None, reason: str) -> int:
     """Delete the dead letters of an account and pixel (or all pixels) with a reason; count them."""
-    (count,) = _delete(database, [(_OF_REASON, [*settings.account, reason, settings.pixel_id])])
-    return count
+    return sum(_delete(database, [(_OF_REASON, [*account, reason, pixel_id])]))
 
 
 def forget_people(database: Database, people: Sequence[Sequence[str]]) -> list[int]:
@@ -207,17 +217,25 @@ def forget_people(database: Database, people: Sequence[Sequence[str]]) -> list[i
 
     A person is given by the texts that may stand in such a row, as `traces_of` returns them.
     """
-    which = [
+    rows_of_people = [
         [(rows, [form.format(text)]) for text in person for rows, form in _OF_PERSON]
         for person in people
     ]
-    counts = iter(_delete(database, itertools.chain(*which)))
-    return [sum(itertools.islice(counts, len(rows))) for rows in which]
+    counts = _delete(database, [*itertools.chain(*rows_of_people)])
+    deleted, start = [], 0
+    for rows_of_person in rows_of_people:
+        end = start + len(rows_of_person)
+        deleted.append(sum(counts[start:end]))
+        start = end
+    return deleted
 
 
-def _delete(database: Database, which: Iterable[tuple[str, list[Any]]]) -> list[int]:
-    """Delete rows in one transaction; count those of each condition, without those before it."""
+def _delete(database: Database, conditions: Sequence[tuple[str, list[Any]]]) -> list[int]:
+    """Delete rows in one transaction, and count the rows of each condition.
+
+    A row that meets two conditions counts for the first of them.
+    """
     actions = ("SELECT count(*)", "DELETE")
-    steps = [Step(f"{act} FROM {rows}", values) for rows, values in which for act in actions]
+    steps = [Step(f"{act} FROM {rows}", values) for rows, values in conditions for act in actions]
     answers = database.transact(steps, durable=True)
     return [rows[0][0] for rows in answers[::2]]

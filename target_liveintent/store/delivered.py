@@ -15,7 +15,7 @@ from target_liveintent.conversions.event_model import Conversion
 from target_liveintent.settings import Account
 from target_liveintent.store.database import Database
 from target_liveintent.store.dead_letters import storable, stored_id, stored_stream, utc
-from target_liveintent.store.layout import Row
+from target_liveintent.store.layout import SqlRow
 
 DELIVERED_EVENTS = "liveintent_delivered"
 """The name of the stream that the command `delivered` prints; it is for databases."""
@@ -26,7 +26,7 @@ _ANY_TEXT = ("event_id", "stream", "order_id")
 _KEY = {"type": "string"}
 _TEXT = {"type": ["string", "null"]}
 _TIME = {"type": "string", "format": "date-time"}
-COLUMNS: dict[str, tuple[dict[str, Any], str]] = {
+DELIVERED_COLUMNS: dict[str, tuple[dict[str, Any], str]] = {
     "event_id": (
         _KEY,
         "The event's ID. Together with `stream` and `pixel_id`, it identifies the event.",
@@ -55,7 +55,7 @@ _SCHEMA_MESSAGE = {
     "key_properties": ["event_id", "stream", "pixel_id"],
     "schema": {
         "type": "object",
-        "properties": {name: schema for name, (schema, _) in COLUMNS.items()},
+        "properties": {name: schema for name, (schema, _) in DELIVERED_COLUMNS.items()},
     },
 }
 _MOST_POWER = 1_000
@@ -66,16 +66,16 @@ _SQL = {
     "run_id": "run.id",
     "value": "CAST(value AS TEXT)",
 }
-"""The columns that have another name in the table."""
+"""How a query names the columns whose names are not enough."""
 _READ = (
-    f"SELECT {_ORDER}, {', '.join(_SQL.get(name, name) for name in COLUMNS)}"  # noqa: S608
+    f"SELECT {_ORDER}, {', '.join(_SQL.get(name, name) for name in DELIVERED_COLUMNS)}"  # noqa: S608
     f" FROM delivered LEFT JOIN run ON run.number = delivered.run WHERE ({_ORDER}) > (?, ?, ?, ?)"
     f" AND delivered.customer_id = ? AND delivered.api_host = ? ORDER BY {_ORDER}"
 )
 _encode = msgspec.json.Encoder().encode
 
 
-def delivered_row(conversion: Conversion, sent_at: float, account: Account, run: int) -> Row:
+def delivered_row(conversion: Conversion, sent_at: float, account: Account, run: int) -> SqlRow:
     """Return the row of an event that the run of this number sent at a Unix time."""
     event = conversion.event
     user, purchase = event.user_data, event.purchase_data
@@ -101,7 +101,7 @@ def delivered_in(database: Database, account: Account, since: float) -> Iterator
     An amount is text, which has the digits that were sent.
     """
     for _, _, _, _, *row in database.pages(_READ, (since, "", "", -1), *account):
-        event = dict(zip(COLUMNS, row, strict=True))
+        event = dict(zip(DELIVERED_COLUMNS, row, strict=True))
         event["event_time"] = utc(event["event_time"])
         event["sent_at"] = utc(event["sent_at"], "milliseconds")
         yield event
@@ -109,17 +109,20 @@ def delivered_in(database: Database, account: Account, since: float) -> Iterator
 
 def as_csv(events: Iterable[dict[str, Any]]) -> Iterator[str]:
     """Yield the lines of a CSV. A spreadsheet must not take a text for a formula."""
-    yield ",".join(COLUMNS)
+    yield ",".join(DELIVERED_COLUMNS)
     for event in events:
-        for name in _ANY_TEXT:
-            if (event[name] or "").startswith(_FORMULA):
-                event[name] = f"'{event[name]}"
         text = io.StringIO()
-        csv.writer(text, lineterminator="").writerow(event.values())
+        cells = [_cell(name, value) for name, value in event.items()]
+        csv.writer(text, lineterminator="").writerow(cells)
         yield text.getvalue()
 
 
-def as_messages(events: Iterable[dict[str, Any]]) -> Iterator[str]:
+def _cell(name: str, value: Any) -> Any:
+    is_formula = name in _ANY_TEXT and value is not None and value.startswith(_FORMULA)
+    return f"'{value}" if is_formula else value
+
+
+def delivered_messages(events: Iterable[dict[str, Any]]) -> Iterator[str]:
     """Yield the lines of a Singer stream, which any target for a database loads."""
     yield _encode(_SCHEMA_MESSAGE).decode()
     for event in events:

@@ -1,36 +1,46 @@
 """The store in a PostgreSQL database, which runs on many machines may share.
 
-A transaction takes one or two round trips. Each that writes begins by locking the row with the
-version, so it reads what all before it have written. The clock is the database's.
+A transaction takes one round trip, or two if it decides by answers. Each transaction first locks
+the row with the version, so it reads what all others before it have written. The clock is the
+database's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import psycopg
 
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.privacy.redaction import hide_token
-from target_liveintent.store.database import LOCK_SECONDS, Answers, Database, Then, Waiting
-from target_liveintent.store.layout import Row, Step, creation
+from target_liveintent.store.database import (
+    LOCK_SECONDS,
+    Answers,
+    Database,
+    DecisionT,
+    Wait,
+    Waiting,
+)
+from target_liveintent.store.layout import SqlRow, Step, creation
 
 _CREATING = 0x4C495354
 """The number of the lock that runs take while they create the tables: the letters "LIST"."""
 _NOW = "extract(epoch FROM clock_timestamp())"
-# DISTINCT, as ON CONFLICT takes no key twice, and as PostgreSQL then uses the index.
-_KEYS = "SELECT DISTINCT key FROM unnest(?::bytea[]) AS one (key) ORDER BY key"
+# ON CONFLICT takes no key twice, so DISTINCT; with it, PostgreSQL also uses the index.
+_KEYS = "SELECT DISTINCT key FROM unnest(?::bytea[]) AS given (key) ORDER BY key"
 _LOCKED = "another program locks the tables of the store"
 _GONE = "the database of the store cannot be reached"
 _PAUSE = 0.5
+"""Seconds between two attempts."""
 _CONNECTING = {
     "connect_timeout": "2",
     "application_name": "target-liveintent",
     "keepalives_idle": "30",
-    "tcp_user_timeout": "30000",  # Milliseconds after which a database that is gone is given up.
+    "tcp_user_timeout": "30000",  # Milliseconds without an answer that end the connection.
 }
 """Parameters of the connection, where the URL has no others."""
 _BEGIN = (
@@ -43,6 +53,8 @@ _BEGIN = (
     "SELECT version FROM store FOR UPDATE",
 )
 _LOCK_TAKEN = "55P03"
+_CONNECTION_GONE = ("08", "57P")
+"""How PostgreSQL's codes of errors begin that mean the end of the connection."""
 _CONFIGURATION_WORDS = (
     "authentication failed",
     "no password supplied",
@@ -73,7 +85,7 @@ class PostgresStore(Database):
         self, url: str, retry_seconds: float, waiting: Waiting, *, reads_only: bool = False
     ) -> None:
         super().__init__("the database named in store", waiting)
-        # What its warnings say is raised as well.
+        # Its warnings repeat what its exceptions say.
         logging.getLogger("psycopg").setLevel(logging.CRITICAL)
         self._parameters = _parameters(url)
         self._retry_seconds = retry_seconds
@@ -82,7 +94,7 @@ class PostgresStore(Database):
 
     @property
     def _db(self) -> psycopg.Connection[Any]:
-        """The connection, which is made if there is none, or if it was lost."""
+        """The connection. It is made if there is none, or if it was lost."""
         if self._connection is None or self._connection.closed:
             if self.waiting.has_ended:
                 raise psycopg.OperationalError(_GONE)
@@ -103,24 +115,37 @@ class PostgresStore(Database):
             )
             raise self._refusal(why) from None
 
-    def _transact(self, steps: Sequence[Step], then: Then | None, *, durable: bool) -> Answers:
-        words = {"lock": self._lock_milliseconds, "durable": "on" if durable else "off"}
+    def _transact(self, steps: Sequence[Step], *, durable: bool) -> Answers:
         db = self._db
+        with self._transaction(db, durable=durable):
+            cursors = _send(db, steps)
+        return _rows_of(cursors)
+
+    def _ask_and_change(
+        self, questions: Sequence[Step], decide: Callable[[Answers], DecisionT]
+    ) -> DecisionT:
+        db = self._db  # (A lost connection must not be replaced within a transaction.)
+        with self._transaction(db) as pipeline:
+            cursors = _send(db, questions)
+            pipeline.sync()  # It takes one more round trip.
+            decision = decide(_rows_of(cursors))
+            _send(db, decision.changes)
+        return decision
+
+    @contextlib.contextmanager
+    def _transaction(
+        self, db: psycopg.Connection[Any], *, durable: bool = False
+    ) -> Iterator[psycopg.Pipeline]:
+        """Begin a transaction, and commit it if its steps succeed; send all of it at once."""
+        words = {"lock": self._lock_milliseconds, "durable": "on" if durable else "off"}
         with db.pipeline() as pipeline:
             for text in _BEGIN:
                 db.execute(text.format(**words))
-            cursors = [db.execute(*_in_postgres(step)) for step in steps]
-            answers: Answers = []
-            if then is not None:  # It takes one more round trip.
-                pipeline.sync()
-                answers = _rows_of(cursors)
-                for step in then(answers):
-                    db.execute(*_in_postgres(step))
+            yield pipeline
             db.execute("COMMIT")
-        return answers or _rows_of(cursors)
 
-    def _do(self, step: Step) -> list[Row]:
-        return _rows_of([self._db.execute(*_in_postgres(step))])[0]
+    def _do(self, step: Step) -> list[SqlRow]:
+        return _rows_of(_send(self._db, [step]))[0]
 
     def close(self) -> None:
         """Close the connection."""
@@ -134,16 +159,16 @@ class PostgresStore(Database):
             except psycopg.Error:
                 self.close()
 
-    def _wait_after(self, error: psycopg.Error) -> tuple[str, float, float] | None:
+    def _wait_after(self, error: psycopg.Error) -> Wait | None:
         state = error.sqlstate
         if state == _LOCK_TAKEN:
-            return _LOCKED, LOCK_SECONDS, 0.0
+            return Wait(_LOCKED, LOCK_SECONDS, 0.0)
         if state is None:  # There is no connection.
-            is_wrong = any(one in str(error) for one in _CONFIGURATION_WORDS)
+            is_wrong = any(words in str(error) for words in _CONFIGURATION_WORDS)
             may_pass = self._is_open or not is_wrong
         else:
-            may_pass = state.startswith(("08", "57P"))  # The connection is gone.
-        return (_GONE, self._retry_seconds, _PAUSE) if may_pass else None
+            may_pass = state.startswith(_CONNECTION_GONE)
+        return Wait(_GONE, self._retry_seconds, _PAUSE) if may_pass else None
 
     def _words(self, error: psycopg.Error) -> str:
         # In one line, which never has the password.
@@ -151,8 +176,13 @@ class PostgresStore(Database):
         return " ".join(words.split())
 
 
+def _send(db: psycopg.Connection[Any], steps: Sequence[Step]) -> list[psycopg.Cursor[Any]]:
+    """Send steps; in a pipeline, their answers come later."""
+    return [db.execute(*_in_postgres(step)) for step in steps]
+
+
 def _rows_of(cursors: Sequence[psycopg.Cursor[Any]]) -> Answers:
-    return [one.fetchall() if one.description else [] for one in cursors]
+    return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
 
 
 def _in_postgres(step: Step) -> tuple[str, list[Any]]:
@@ -166,7 +196,11 @@ def _in_postgres(step: Step) -> tuple[str, list[Any]]:
 
 
 def _parameters(url: str) -> str:
-    """Return the parameters of the connection. From now on, no message shows the password."""
+    """Return the parameters of the connection, and hide the password from all later messages.
+
+    Raises:
+        ConfigurationError: If the URL is malformed.
+    """
     try:
         given: Mapping[str, Any] = psycopg.conninfo.conninfo_to_dict(url)
     except psycopg.Error:

@@ -7,16 +7,23 @@ import itertools
 import os
 import sqlite3
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 from target_liveintent.clock import Clock
 from target_liveintent.errors import StorageError
-from target_liveintent.store.database import LOCK_SECONDS, Answers, Database, Then, Waiting
-from target_liveintent.store.layout import Row, Step, creation
+from target_liveintent.store.database import (
+    LOCK_SECONDS,
+    Answers,
+    Database,
+    DecisionT,
+    Wait,
+    Waiting,
+)
+from target_liveintent.store.layout import SqlRow, Step, creation
 from target_liveintent.store.ledger import KEY_BYTES
-from target_liveintent.system import open_private, reserve
+from target_liveintent.system import allocate, open_private
 
 IN_MEMORY = ":memory:"
 """In place of a path, this names an empty store that only this process sees."""
@@ -29,9 +36,9 @@ _KEYS = (
 """The keys of events, which come as one value: a value for each would take twice the time."""
 _LOCKED = "another program locks the file of the store"
 _PAUSE = 0.05
-"""Seconds between two tries, as SQLite does not wait for every lock."""
-_RESERVE = 4_000_000
-"""Bytes of the disk to reserve for what the API confirms while the disk is full."""
+"""Seconds between two attempts: SQLite does not wait for every lock."""
+_SPARE_BYTES = 4_000_000
+"""Space on the disk that is kept for what the API confirms while the disk is full."""
 _PRAGMAS = (
     # A commit survives SIGKILL without an fsync; before STATE, `_transact` makes it survive a
     # power cut.
@@ -42,6 +49,17 @@ _PRAGMAS = (
     "secure_delete = ON",
     "cache_size = -1500",  # 1.5 MB. With less, keys in random order take longer.
 )
+_DAMAGED = "{}. Restore the file, or move it away: then the next run creates a new one"
+_MEANINGS = (
+    ("locked", "another program, such as another run, keeps the file locked"),
+    ("not a database", _DAMAGED),
+    ("malformed", _DAMAGED),
+    ("full", "the disk is full"),
+    ("I/O error", "the disk is full, or has a fault ({})"),
+    ("readonly", "the file or its folder is read-only, or the disk is full"),
+    ("unable to open", "the file or its folder is read-only, or the disk is full"),
+)
+"""What an error means, by words in its text (`{}`). Before Python 3.11, errors have no codes."""
 
 
 class SqliteStore(Database):
@@ -58,7 +76,7 @@ class SqliteStore(Database):
     ) -> None:
         super().__init__(f"store '{path}'", waiting)
         self._path = os.path.realpath(path)
-        self._reserve: IO[bytes] | None = None
+        self._spare: IO[bytes] | None = None
         self._identity: os.stat_result | None = None
         address = IN_MEMORY
         if path != IN_MEMORY:
@@ -91,43 +109,55 @@ class SqliteStore(Database):
             self._db.execute(f"PRAGMA {pragma}")
         super()._prepare()
         if self._identity is not None:
-            # Without free space, or if the file system cannot reserve it, there is no reserve.
+            # A full disk, or a file system that cannot allocate space, leaves no spare space.
             with contextlib.suppress(OSError):
                 folder = Path(self._path).parent
-                self._reserve = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115
-                reserve(self._reserve, _RESERVE)
+                self._spare = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115
+                allocate(self._spare, _SPARE_BYTES)
 
-    def _transact(self, steps: Sequence[Step], then: Then | None, *, durable: bool) -> Answers:
+    def _transact(self, steps: Sequence[Step], *, durable: bool) -> Answers:
+        with self._transaction(durable=durable):
+            return [self._do(step) for step in steps]
+
+    def _ask_and_change(
+        self, questions: Sequence[Step], decide: Callable[[Answers], DecisionT]
+    ) -> DecisionT:
+        with self._transaction():
+            decision = decide([self._do(step) for step in questions])
+            for step in decision.changes:
+                self._do(step)
+        return decision
+
+    @contextlib.contextmanager
+    def _transaction(self, *, durable: bool = False) -> Iterator[None]:
+        """Begin a transaction, and commit it if its steps succeed."""
         self._check_identity()
         self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         self._db.execute("BEGIN IMMEDIATE")
-        answers = [self._do(step) for step in steps]
-        for step in then(answers) if then else ():
-            self._do(step)
+        yield
         self._db.execute("COMMIT")
-        return answers
 
-    def _do(self, step: Step) -> list[Row]:
+    def _do(self, step: Step) -> list[SqlRow]:
         if step.rows is None:
             values = [*step.values]
             if step.keys is not None:
                 values += (KEY_BYTES, len(step.keys), b"".join(step.keys), KEY_BYTES)
             return self._db.execute(step.sql.format(now="now()", keys=_KEYS), values).fetchall()
         mark = f"({', '.join('?' * len(step.types))})"
-        found: list[Row] = []
+        answer: list[SqlRow] = []
         at_once = _VALUES_AT_ONCE // len(step.types)
         for start in range(0, len(step.rows), at_once):
             rows = step.rows[start : start + at_once]
             sql = step.sql.format(rows=f"VALUES {', '.join([mark] * len(rows))}")
-            found += self._db.execute(sql, [*itertools.chain.from_iterable(rows)])
-        return found
+            answer += self._db.execute(sql, [*itertools.chain.from_iterable(rows)])
+        return answer
 
     def _roll_back(self) -> None:
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
 
     def _check_identity(self) -> None:
-        """Fail if the path names another file by now: SQLite would write on into the old one."""
+        """Raise an error if the path names another file now: SQLite writes into the old one."""
         with contextlib.suppress(FileNotFoundError):
             first = self._identity
             if first is None or os.path.samestat(first, os.stat(self._path)):  # noqa: PTH116
@@ -138,31 +168,22 @@ class SqliteStore(Database):
         )
         raise StorageError(msg)
 
-    def free_reserve(self) -> None:
-        """Give the reserved space back; each transaction leaves its space to the next one."""
-        if self._reserve is not None:
-            self._reserve.close()
+    def free_spare_space(self) -> None:
+        """Give the spare space back; each transaction leaves its space to the next one."""
+        if self._spare is not None:
+            self._spare.close()
             self._db.execute("PRAGMA wal_autocheckpoint = 1")
 
     def close(self) -> None:
         """Close the file."""
-        if self._reserve is not None:
-            self._reserve.close()
+        if self._spare is not None:
+            self._spare.close()
         self._db.close()
 
-    def _wait_after(self, error: Exception) -> tuple[str, float, float] | None:
-        return (_LOCKED, LOCK_SECONDS, _PAUSE) if "locked" in str(error) else None
+    def _wait_after(self, error: Exception) -> Wait | None:
+        return Wait(_LOCKED, LOCK_SECONDS, _PAUSE) if "locked" in str(error) else None
 
     def _words(self, error: Exception) -> str:
         text = getattr(error, "strerror", None) or str(error)
-        if "locked" in text:
-            return "another program, such as another run, keeps the file locked"
-        if "not a database" in text or "malformed" in text:
-            return f"{text}. Restore the file, or move it away: then the next run creates a new one"
-        if "full" in text:
-            return "the disk is full"
-        if "I/O error" in text:
-            return f"the disk is full, or has a fault ({text})"
-        if "readonly" in text or "unable to open" in text:
-            return "the file or its folder is read-only, or the disk is full"
-        return text
+        meanings = [meaning for words, meaning in _MEANINGS if words in text]
+        return meanings[0].format(text) if meanings else text

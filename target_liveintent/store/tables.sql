@@ -1,7 +1,7 @@
 -- The tables of the store. layout.py reads the types of the columns from here, so each column has a
--- line of its own, and says what differs in SQLite. Increase VERSION there when a table changes.
+-- line of its own, and says what differs in SQLite. Increase LAYOUT_VERSION there when a table changes.
 
--- One row, with VERSION. In PostgreSQL, transactions that write lock it.
+-- One row, with LAYOUT_VERSION. In PostgreSQL, transactions that write lock it.
 CREATE TABLE store (
     version bigint NOT NULL
 );

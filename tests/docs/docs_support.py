@@ -86,7 +86,7 @@ def _shop(now: float) -> list[Sample]:
     good = sample("shopify", now)
 
     def order(number: int, **changes: Any) -> Sample:
-        own = {"id": f"gid://shopify/Order/{number}", "name": f"#{number}"}
+        own: dict[str, Any] = {"id": f"gid://shopify/Order/{number}", "name": f"#{number}"}
         own |= {"legacyResourceId": number, "email": f"buyer{number}@example.com"}
         return good._replace(record={**good.record, **own, **changes})
 
@@ -189,8 +189,8 @@ class Project:
         # Its programs come first, before those of this machine.
         places = (self._programs, PROGRAMS, MELTANO.parent, os.environ["PATH"])
         env = environment(PATH=":".join(map(str, places)))
-        command = ("bash", "-euo", "pipefail", "-c", script)
-        return programs.run(command, self.folder, env, timeout=120, together=True)
+        bash = ("bash", "-euo", "pipefail", "-c", script)
+        return programs.run(bash, self.folder, env, timeout=120, together=True)
 
     def _start_sandbox(self, command: str) -> subprocess.CompletedProcess[str]:
         """Leave a sandbox running, on a free port, as in a terminal of its own."""

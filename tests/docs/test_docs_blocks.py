@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import sys
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,9 @@ from needs import not_installed
 from target_liveintent import config
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.event_model import Conversion, Rejection
+from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.map_checks import lacking_for_events
-from target_liveintent.mapping.stream_maps import RecordConverter, Stream, StreamMaps
+from target_liveintent.mapping.stream_maps import Stream, StreamMaps
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.yaml12 import load_yaml
 
@@ -39,7 +39,7 @@ def _name(page: Path) -> str:
 def _is_settings(text: str) -> None:
     """Settings that are right, whose maps compile."""
     settings = load_yaml(text)
-    assert set(settings) <= set(config.SCHEMA["properties"])
+    assert set(settings) <= set(config.SETTINGS_SCHEMA["properties"])
     assert config.problems(ACCOUNT | settings) == []
     values = (settings.get(name, {}) for name in ("stream_maps", "stream_map_config", "presets"))
     maps = StreamMaps(*values)
@@ -51,8 +51,8 @@ def _is_ini(text: str) -> None:
     """A `.env` whose settings are right."""
     lines = dict(line.split("=", 1) for line in text.splitlines())
     given = config.with_environment({}, lines)
-    assert len(given) == len(lines)
-    assert [*config.problems(given), *config.warnings_of(given)] == []
+    assert len(given.values) == len(lines)
+    assert [*config.problems(*given), *config.setting_warnings(*given)] == []
 
 
 def _is_crontab(text: str) -> None:
@@ -178,7 +178,7 @@ def _converted(settings: dict[str, Any], record: dict[str, Any]) -> Conversion |
     (plan,) = maps.plans(stream.name, stream.schema)
     assert lacking_for_events(plan, stream.schema, checked.events) == []
     builder = EventBuilder(stream.name, plan.properties, (), checked.events, Suppressions(None))
-    return RecordConverter(plan, builder, Counter(), lambda: NOW).convert(record)
+    return RecordConverter(plan, builder, lambda: NOW).convert(record)
 
 
 # What is not run here

@@ -19,7 +19,7 @@ from docs_support import DOCS, ROOT, blocks
 from needs import not_installed
 
 import hub
-from target_liveintent.config import SCHEMA
+from target_liveintent.config import SETTINGS_SCHEMA
 from target_liveintent.conversions.coerce import FIELDS
 
 PAGES = [*sorted(DOCS.rglob("*.md")), *sorted(ROOT.glob("*.md")), *ROOT.glob("examples/*/*.md")]
@@ -78,7 +78,7 @@ def test_code_exists(page: str) -> None:
     (Some are the SDK's or PostgreSQL's, and one is an option of Spark's data source.)
     """
     named = set(re.findall(r"`([A-Z]\w+(?:\.\w+)?|[a-z]+_\w+)`", (ROOT / page).read_text("utf-8")))
-    known = {*SCHEMA["properties"], "BatchSink", "PGPASSWORD", "concurrent_tasks"}
+    known = {*SETTINGS_SCHEMA["properties"], "BatchSink", "PGPASSWORD", "concurrent_tasks"}
     missing = [name for name in named - known if not _defined(name, "target_liveintent")]
     assert [name for name in missing if not _defined(name, "tests")] == []
     assert named
@@ -100,7 +100,7 @@ def test_no_password_in_a_url() -> None:
     read = {path for path in files if ".meltano" not in path.parts}
     assert len(read) > 40
     assert [p for p in read if with_password.search(p.read_text("utf-8", "replace"))] == []
-    assert not with_password.search(str(SCHEMA))
+    assert not with_password.search(str(SETTINGS_SCHEMA))
 
 
 # Troubleshooting

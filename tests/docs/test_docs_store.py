@@ -13,7 +13,7 @@ from ledger_claims import ask
 
 from target_liveintent.config import settings_of
 from target_liveintent.store import ledger
-from target_liveintent.store.run_store import open_database
+from target_liveintent.store.opening import open_database
 
 PAGE = DOCS / "reference" / "store-tables.md"
 EXCUSE = "run by tests/docs/test_docs_store.py"

@@ -17,7 +17,7 @@ from singer_sdk.exceptions import (
 from unit_support import convert_both_ways
 
 from target_liveintent.errors import RunError, StreamMappingError
-from target_liveintent.mapping.stream_maps import RecordConverter
+from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.run.counts import StreamCounts
 from target_liveintent.singer import batch_files
 from target_liveintent.target import TargetLiveIntent

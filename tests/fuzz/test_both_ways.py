@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 import unicodedata
-from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,8 @@ from unit_support import LI_DID, MD5, NOW, SHA2, convert_both_ways, sha256, supp
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.event_model import Conversion
-from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, RecordConverter, StreamMaps
+from target_liveintent.mapping.converter import RecordConverter
+from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, StreamMaps
 from target_liveintent.privacy.identity import NORMALIZATIONS
 from target_liveintent.settings import EventDefaults
 
@@ -117,7 +117,7 @@ def a_converter(rng: random.Random, folder: Path) -> RecordConverter:
     people = suppressing(folder, *listed) if rng.random() < 0.5 else None
     how: dict[str, Any] = {"mapped_keys": plan.keys, "undeclared": plan.undeclared}
     builder = EventBuilder("orders", plan.properties, keys, defaults, people, **how)
-    return RecordConverter(plan, builder, Counter(), lambda: NOW)
+    return RecordConverter(plan, builder, lambda: NOW)
 
 
 def differences(count: int, folder: Path, *, seed: int = 1) -> int:

@@ -20,7 +20,7 @@ from multiprocessing import connection, reduction
 from pathlib import Path
 from typing import Any
 
-_SERVER = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
+_SERVER: Any = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
 _SERVER.set_forkserver_preload(["target_liveintent.cli", "prometheus_client"])
 _LOCK = threading.Lock()
 """Only one thread may look how a process has ended; the start of another one looks as well."""
@@ -52,7 +52,8 @@ class Forked:
     @property
     def returncode(self) -> int | None:
         with _LOCK:
-            return self._process.exitcode
+            exitcode: int | None = self._process.exitcode
+            return exitcode
 
     def poll(self) -> int | None:
         return self.returncode
@@ -82,7 +83,8 @@ class _Copied:
 
 
 def _detached(copy: Any) -> int:
-    return copy.detach()
+    descriptor: int = copy.detach()
+    return descriptor
 
 
 def _run(

@@ -21,7 +21,7 @@ from target_liveintent.config import settings_of
 from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.run_id import new_run_id
 from target_liveintent.store.dead_letters import imported
-from target_liveintent.store.run_store import open_store
+from target_liveintent.store.opening import open_store
 
 Message = dict[str, Any]
 
@@ -420,7 +420,8 @@ class Launcher:
         """Put dead letters into the store, as an earlier run of the account."""
         settings = settings_of({**SETTINGS, "api_url": self.api_url, "store": str(self.store)})
         with contextlib.closing(open_store(settings, new_run_id())) as store:
-            store.import_letters(imported(one["record"], settings) for one in letters)
+            account, events = settings.account, settings.events
+            store.import_letters(imported(one["record"], account, events) for one in letters)
 
     def exported(self, **settings: Any) -> str:
         """Return the dead letters as the stream that a command prints for people to edit."""

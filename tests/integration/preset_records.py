@@ -78,7 +78,7 @@ def _money(amount: float, currency: str, presented: float, presentment: str) -> 
 
 def _shopify(now: float) -> Sample:
     at = times(now)
-    record = {
+    record: Record = {
         "id": "gid://shopify/Order/820982911946154508",
         "legacyResourceId": "820982911946154508",
         "name": "#1007",
@@ -118,7 +118,7 @@ def _shopify(now: float) -> Sample:
 
 def _shopify_rest(now: float) -> Sample:
     at = times(now)
-    record = {
+    record: Record = {
         "id": 820982911946154508,
         "name": "#1007",
         "order_number": 1007,
@@ -156,7 +156,7 @@ def _shopify_rest(now: float) -> Sample:
 
 def _opportunity(now: float) -> Sample:
     at = times(now)
-    record = {
+    record: Record = {
         "Id": "006Hs00000AbCdEIAV",
         "IsDeleted": False,
         "CreatedDate": f"{at['created']}.000000Z",
@@ -188,7 +188,7 @@ def _opportunity(now: float) -> Sample:
 
 def _lead(now: float) -> Sample:
     at = times(now)
-    record = {
+    record: Record = {
         "Id": "00QHs00000AbCdEMAV",
         "IsDeleted": False,
         "Email": " Buyer@Example.com",
@@ -210,7 +210,7 @@ def _lead(now: float) -> Sample:
 
 def _stripe(now: float) -> Sample:
     at = times(now)
-    record = {
+    record: Record = {
         "id": "ch_3QExampleExampleExample",
         "object": "charge",
         "amount": 13000,
@@ -248,7 +248,7 @@ def _stripe(now: float) -> Sample:
 
 def _postgres(now: float) -> Sample:
     at = times(now)
-    record = {
+    record: Record = {
         "id": "9bf8c4be-8b3f-415c-8623-226aa6e2318e",
         "order_no": 100005,
         "created_at": f"{at['created']}.617280+00:00",

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from integration_support import Launcher, batch, lines, order, orders, schema, state
 
-from target_liveintent.mapping.proposals import SCHEMA_URL
+from target_liveintent.explain.proposal_text import SCHEMA_URL
 from target_liveintent.sandbox import Sandbox
 
 MAP = {"event_id": "str(id)", "event_time": "event_time", "email": "email", "__else__": None}

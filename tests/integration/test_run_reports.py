@@ -31,8 +31,8 @@ def report(run: Running, target: Launcher) -> dict[str, Any]:
     assert stat.S_IMODE((run.folder / "run.html").stat().st_mode) == 0o600
     assert found["last_run"]["run_id"] == run.run_id
     assert run.run_id in page
-    for line in found["advice"]:
-        assert line.split("`")[0].replace("'", "&#39;") in page
+    for gap in found["gaps"]:
+        assert gap["words"].split("`")[0].replace("'", "&#39;") in page
     return found
 
 
@@ -56,12 +56,12 @@ def test_report(to_server: Launcher, server: FaultyServer) -> None:
         "web": (149, 0),
         "offline": (5, 5),
     }
-    assert (counts.get("within_an_hour", 0), counts["within_a_day"]) == (0, 154)
+    assert counts["timing"] == {"within_a_day": 154, "within_two_days": 154}
     assert recent["missing"] == {"EUR": "0.10", "USD": "87.5"}
     assert recent["values"] == {"EUR": "14.90", "USD": "62.50"}
     assert last["requests"] == run.requests == len(server.requests)
-    assert any("as `ip`" in line for line in found["advice"])
-    assert (last["ending"], last.get("message")) == ("done", None)
+    assert any("as `ip`" in gap["words"] for gap in found["gaps"])
+    assert last["ending"] == {"kind": "done", "words": None}
     assert "the report is in run.html" in run.log
 
 
@@ -105,10 +105,10 @@ def test_failed_and_stopped_runs(to_server: Launcher, server: FaultyServer) -> N
     failed = to_server.run(schema(), *orders(2, 4), **REPORT)
     assert (stopped.code, failed.code) == (143, 1)
     last = report(failed, to_server)["last_run"]
-    assert (last["ending"], last["message"]) == ("failed", failed.last_line)
+    assert (last["ending"]["kind"], last["ending"]["words"]) == ("failed", failed.last_line)
     assert last["streams"]["orders"]["read"] == 2
     rows = ask(to_server.store, "SELECT ending, figures FROM run ORDER BY number")
-    assert [(ending, json.loads(figures)["message"]) for ending, figures in rows] == [
-        ("stopped", "stopped by SIGTERM"),
-        ("failed", failed.last_line),
-    ]
+    endings = [json.loads(figures)["ending"] for _, figures in rows]
+    assert [ending for ending, _ in rows] == ["stopped", "failed"]
+    assert endings[0] == {"signal": "SIGTERM"}
+    assert endings[1]["failure"]["code"] == "access_denied"

@@ -27,7 +27,7 @@ from ledger_claims import ask, read_letters
 from object_store import Store
 from run_counts import RunCounts
 
-from target_liveintent.config import SCHEMA
+from target_liveintent.config import SETTINGS_SCHEMA
 from target_liveintent.sandbox import Sandbox
 
 
@@ -69,7 +69,7 @@ def test_environment(to_server: Launcher, server: FaultyServer) -> None:
         },
         "stream_map_config": {"prefix": "web-"},
     }
-    assert settings.keys() == SCHEMA["properties"].keys() - {
+    assert settings.keys() == SETTINGS_SCHEMA["properties"].keys() - {
         "auth_token",
         "limit",  # It would bar STATE.
     }

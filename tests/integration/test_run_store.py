@@ -138,7 +138,9 @@ def test_old_letters_go(target: Launcher) -> None:
     assert (len(kept.letters), kept.warnings) == (2, [])
     run = target.run(schema(), history_days=30)
     assert run.letters == []
-    assert run.warnings == ["2 dead letters older than history_days (30) went out of the store"]
+    assert run.warnings == [
+        "2 dead letters older than history_days (30) were deleted from the store"
+    ]
 
 
 # A store that is locked, away for a while, or read-only

@@ -16,8 +16,8 @@ from target_liveintent.sandbox import Sandbox
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The target, built as it is released, as Meltano's pip_url."""
     folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", folder, ROOT]
-    subprocess.run([*command, "--disable-pip-version-check"], check=True, timeout=120)
+    pip = (sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check")
+    subprocess.run([*pip, "--no-deps", "-w", folder, ROOT], check=True, timeout=120)
     (built,) = folder.glob("target_liveintent-*.whl")
     return f"{CONSTRAINED} {built}"
 

@@ -20,7 +20,7 @@ def discover(streams: dict[str, Any]) -> None:
     available = {"inclusion": "available"}
     catalog = []
     for name, stream in streams.items():
-        columns = {column: {} for record in stream["records"] for column in record}
+        columns: dict[str, Any] = {column: {} for record in stream["records"] for column in record}
         breadcrumbs = [[], *(["properties", column] for column in columns)]
         catalog.append(
             {
@@ -41,18 +41,23 @@ def sync(streams: dict[str, Any], catalog: list[dict[str, Any]], bookmarks: dict
             for part in entry["metadata"]
             if part["metadata"].get("selected")
         }
-        if () not in selected:
-            continue
-        name = entry["stream"]
-        columns = {path[1] for path in selected if path} | set(entry["key_properties"])
-        schema = {"type": "object", "properties": {column: {} for column in sorted(columns)}}
-        keys = entry["key_properties"]
-        write({"type": "SCHEMA", "stream": name, "schema": schema, "key_properties": keys})
-        for record in streams[name]["records"][bookmarks.get(name, 0) :]:
-            kept = {column: value for column, value in record.items() if column in columns}
-            write({"type": "RECORD", "stream": name, "record": kept})
-        bookmarks[name] = len(streams[name]["records"])
-        write({"type": "STATE", "value": {"bookmarks": bookmarks}})
+        if () in selected:
+            name, keys = entry["stream"], entry["key_properties"]
+            columns = {path[1] for path in selected if path} | set(keys)
+            records = streams[name]["records"]
+            write_stream(name, keys, columns, records[bookmarks.get(name, 0) :])
+            bookmarks[name] = len(records)
+            write({"type": "STATE", "value": {"bookmarks": bookmarks}})
+
+
+def write_stream(
+    name: str, keys: list[str], columns: set[str], records: list[dict[str, Any]]
+) -> None:
+    schema = {"type": "object", "properties": {column: {} for column in sorted(columns)}}
+    write({"type": "SCHEMA", "stream": name, "schema": schema, "key_properties": keys})
+    for record in records:
+        kept = {column: value for column, value in record.items() if column in columns}
+        write({"type": "RECORD", "stream": name, "record": kept})
 
 
 def main() -> None:

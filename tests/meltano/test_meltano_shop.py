@@ -13,7 +13,7 @@ from meltano_support import ROOT, Project, blocks, project_of, replayed_shop
 from preset_records import Sample, sample
 
 from target_liveintent.sandbox import Sandbox
-from target_liveintent.store.dead_letters import as_messages as letters_as_messages
+from target_liveintent.store.dead_letters import letter_messages
 
 pytestmark = pytest.mark.meltano
 
@@ -30,7 +30,7 @@ def letters() -> str:
     record = {"event_time": int(time.time()) - 3600, "sha2": "a" * 64, "stream": "orders"}
     record |= {"reason": "invalid_source", "event_id": "good", "source": "web"}
     bad = {**record, "event_id": "bad", "source": "shop"}
-    return "\n".join(letters_as_messages(map(json.dumps, (record, bad)))) + "\n"
+    return "\n".join(letter_messages(map(json.dumps, (record, bad)))) + "\n"
 
 
 def test_commands(

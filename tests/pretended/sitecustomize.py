@@ -25,7 +25,7 @@ from typing import Any
 PACKAGE = "target_liveintent"
 F_FULLFSYNC = 51
 SIGBREAK = 21
-SIGNALS = {signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGINT, signal.SIGSEGV}
+SIGNALS: set[int] = {signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGINT, signal.SIGSEGV}
 SIGNALS |= {signal.SIGTERM, SIGBREAK}
 """What a handler can be set for on Windows."""
 
@@ -79,7 +79,7 @@ def control(descriptor: int, command: int) -> None:
     os.fsync(descriptor)
 
 
-OTHERWISE = {
+OTHERWISE: dict[str, dict[str, dict[str, Any]]] = {
     "darwin": {
         "sys": {"platform": "darwin"},
         "fcntl": {"F_FULLFSYNC": F_FULLFSYNC, "fcntl": control},
@@ -118,7 +118,7 @@ class Finder(MetaPathFinder):
     """Finds the modules of the package."""
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
-        spec = None
+        spec: Any = None
         if name.partition(".")[0] == PACKAGE:
             spec = PathFinder.find_spec(name, path, target)
         if spec is not None:

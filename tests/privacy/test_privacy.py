@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import urllib.parse
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,13 @@ from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.event_model import Conversion, Rejection
 from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.batch import Batch, BatchResult
-from target_liveintent.delivery.client import Client
+from target_liveintent.delivery.client import AuthToken, Client
 from target_liveintent.privacy.identity import hashes_of, identify
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.singer.reader import decode_message
 from target_liveintent.store.dead_letters import letter_of
 from target_liveintent.store.ledger import Ledger
-from target_liveintent.store.run_store import open_store
+from target_liveintent.store.opening import open_store
 from target_liveintent.target import TargetLiveIntent
 
 QUOTED = urllib.parse.quote(ADDRESS)
@@ -286,7 +285,7 @@ class Broken:
 def fail():
     raise ValueError(secret)
 
-def log(given):
+def log(*given):
     alone = logging.getLogger("alone")
     alone.debug("planted %s", secret, extra={"who": secret, "stream_name": [secret]})
     alone.getChild(secret).info("planted %s %s", secret)
@@ -306,7 +305,7 @@ def log(given):
     thread.start()
     thread.join()
     Broken()
-    return settings_of(given)
+    return settings_of(*given)
 
 from target_liveintent import config
 settings_of, config.settings_of = config.settings_of, log
@@ -469,20 +468,21 @@ def objects(folder: Path) -> dict[str, Any]:
     database = f"postgresql://loader:{SECRET}@db.example.com/liveintent"
     record = hostile(1)["record"]
     builder = EventBuilder("orders", list(record), ["id"], settings.events)
-    made = builder.build(record, record, record["event_time"] + 10.0, Counter())
+    made = builder.build(record, record, record["event_time"] + 10.0)
     assert isinstance(made, Conversion)
     bad = {**record, "event_time": ADDRESS}
-    rejected = builder.build(bad, bad, record["event_time"] + 10.0, Counter())
+    rejected = builder.build(bad, bad, record["event_time"] + 10.0)
     assert isinstance(rejected, Rejection)
     (folder / "people.txt").write_text(f"{ADDRESS}\n")
     batch_ = Batch(1, "orders", 0.0, [made])
+    token = AuthToken(settings.auth_token, None)
     store = open_store(settings, "run-1")
     claims = store.claim({0: [made]})
     store.reject(rejected)
     ledger = Ledger(settings.account)
     keys = ledger.keys_of([made])
     ledger.reserve(ledger.divide({0: [made]}, {0: keys}, {}, set()))
-    letter = letter_of(rejected, settings, "run-1", 0.0)
+    letter = letter_of(rejected, settings.account, settings.events, "run-1", 0.0)
     store.close()
     target = TargetLiveIntent(config={**given, "dry_run": True})
     target.run.finish()
@@ -500,7 +500,8 @@ def objects(folder: Path) -> dict[str, Any]:
         "Answer": Answer(Verdict.REFUSED, "HTTP 400", 400),
         "Identity": identify([ADDRESS]),
         "EventBuilder": builder,
-        "Client": Client(settings),
+        "AuthToken": token,
+        "Client": Client(settings.url, token, 60),
         "Target": target,
         "Run": target.run,
         "RunStore": store,

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 from faults import Faults
 from faulty_server import SURE_WITHIN, FaultyServer, Reply, Request
-from integration_support import SETTINGS, STORE, Launcher, Running, wait_until
+from integration_support import STORE, Launcher, Running, wait_until
 from ledger_claims import ask, is_connected, letters_by_id
 from other_systems import SYSTEMS, pretend
 from reliability_support import (
@@ -33,16 +33,13 @@ from reliability_support import (
 )
 from reliability_support import SETTINGS as DEFAULTS
 
-from target_liveintent.config import settings_of
 from target_liveintent.delivery.pool import most_batches
 
 EVENTS = 40_000 if LONG else 6_000
 CAMPAIGNS = 7 if LONG else 2
 BATCH = 20
 AT_ONCE = 8
-HANDED_OVER = most_batches(
-    settings_of({**SETTINGS, "batch_size_rows": BATCH, "max_concurrent_requests": AT_ONCE})
-)
+HANDED_OVER = most_batches(AT_ONCE, BATCH)
 """Batches that can be answered before the run looks, and tells the store."""
 CODES = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
 ORDERLY = (signal.SIGTERM, signal.SIGINT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 pytest.importorskip("benchmarks", reason="the benchmarks are not in the source distribution")
 
 from benchmarks import pace_cases
+from benchmarks.pace_simulation import Bucket, Client, simulate
+from target_liveintent.delivery.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -79,7 +82,24 @@ def test_targets(name: str, snapshot: SnapshotAssertion) -> None:
     assert shown(figures) == snapshot
 
 
-@pytest.mark.parametrize("burst", [10, 1])
+@pytest.mark.parametrize(
+    ("rate", "least", "most"),
+    [
+        pytest.param(1, 0.70, 0.85, id="1/s at 70 to 85 %"),
+        pytest.param(5, 0.79, 0.83, id="5/s at 79 to 83 %"),
+        pytest.param(10, 0.81, 0.85, id="10/s at 81 to 85 %"),
+        pytest.param(40, 0.84, 0.86, id="40/s at 84 to 86 %"),
+    ],
+)
+def test_settles_within_ten_seconds(rate: float, least: float, most: float) -> None:
+    """The API accepts this share of what its limit allows, in the minute after that."""
+    for seed in map(random.Random, pace_cases.SEEDS):
+        client = Client(Pace(pace_cases.CEILING, jitter=seed.random), 10_000)
+        simulate(Bucket(seed, [(0, rate)]), [client], until=70)
+        assert least <= len(client.taken(10, 70)) / (60 * rate) <= most
+
+
+@pytest.mark.parametrize("burst", [10, 1], ids=["bursts of 10", "no bursts"])
 def test_eight_tasks_share_a_limit(burst: int, snapshot: SnapshotAssertion) -> None:
     """All is sent, few requests are refused, and no task goes without for so long that it fails."""
     figures = list(pace_cases.divided(burst))

@@ -49,8 +49,8 @@ def post(call: Call) -> Post:
         **how: Any,
     ) -> requests.Response:
         content = {"data": body} if isinstance(body, bytes) else {"json": body}
-        headers = {"Authorization": token, **(headers or {})}
-        return call(path, "POST", headers=headers, **content, **how)
+        sent = {"Authorization": token, **(headers or {})}  # (Without a token, it is None.)
+        return call(path, "POST", headers=sent, **content, **how)
 
     return send
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 from simulated_feed import place_of
 
-from target_liveintent.delivery.api import Answer, Verdict, judge
+from target_liveintent.delivery.api import REFUSALS, Answer, Verdict, answer_of
 
 if TYPE_CHECKING:
     from simulated_feed import Feed
@@ -70,7 +70,7 @@ class SimulatedApi:
             self.processed[place_of(conversion)] += 1
         if len(conversions) == 1:
             place = place_of(conversions[0])
-            if reply.answer.verdict is Verdict.REFUSED:
+            if reply.answer.verdict in REFUSALS:
                 self.refused_alone.add(place)
             elif reply.answer.verdict in FAULTY:
                 self.failed_alone[place] += 1
@@ -83,9 +83,9 @@ class SimulatedApi:
                 failed = self._fail(outage.kind, conversions, now, seconds)
                 return _asking_to_wait(failed, outage.retry_after)
         if plan.denied_from is not None and now >= plan.denied_from and not self.heals:
-            return Reply(seconds, judge(plan.denied_status, b"", ()), [])
+            return Reply(seconds, answer_of(plan.denied_status, b"", ()), [])
         if plan.limit is not None and not self._has_token(now):
-            answer = judge(plan.limit.status, b"", (), plan.limit.retry_after)
+            answer = answer_of(plan.limit.status, b"", (), plan.limit.retry_after)
             return Reply(seconds, answer, [])
         if rng.random() < plan.fault_share:
             failed = self._fail(rng.choice(_BY_CHANCE), conversions, now, seconds)
@@ -104,7 +104,7 @@ class SimulatedApi:
 
     def _fail(self, kind: str, conversions: list[Conversion], now: float, seconds: float) -> Reply:
         if kind in FAILURES:
-            return Reply(seconds, judge(FAILURES[kind], b"", ()), [])
+            return Reply(seconds, answer_of(FAILURES[kind], b"", ()), [])
         if kind == "reset":
             return Reply(seconds, _RESET, [])
         if kind == "silence":
@@ -122,25 +122,25 @@ class SimulatedApi:
         good = [conversion for conversion in conversions if conversion.event_id not in bad]
         refusal = self._refusal(conversions, now)
         if refusal is None and bad and not (self._plan.names_bad and good):
-            refusal = judge(self._rng.choice((400, 422)), b"bad", ids)
+            refusal = answer_of(self._rng.choice((400, 422)), b"bad", ids)
         if refusal is not None:
             return Reply(seconds, refusal, [])
         if bad:
-            return Reply(seconds, judge(200, json.dumps(sorted(bad)).encode(), ids), good)
+            return Reply(seconds, answer_of(200, json.dumps(sorted(bad)).encode(), ids), good)
         if self._rng.random() < self._plan.unclear_share:
             part = [conversion for conversion in good if self._rng.random() < 0.7]
-            return Reply(seconds, judge(200, b"some", ids), part)
-        return Reply(seconds, judge(204, b"", ids), good)
+            return Reply(seconds, answer_of(200, b"some", ids), part)
+        return Reply(seconds, answer_of(204, b"", ids), good)
 
     def _refusal(self, conversions: list[Conversion], now: float) -> Answer | None:
         """Return the refusal of a request that does not depend on bad events, if there is one."""
         wrong_from = self._plan.wrong_from
         if sum(len(conversion.body) + 1 for conversion in conversions) + 1 > self._plan.largest:
-            return judge(413, b"", ())
+            return answer_of(413, b"", ())
         if wrong_from is not None and now >= wrong_from and not self.heals:
-            return judge(400, WRONG_SETTINGS.encode(), ())
+            return answer_of(400, WRONG_SETTINGS.encode(), ())
         if any(conversion.event_id in self._feed.poison for conversion in conversions):
-            return judge(self._plan.poison_status, b"", ())
+            return answer_of(self._plan.poison_status, b"", ())
         return None
 
 

@@ -18,8 +18,8 @@ from simulated_feed import EPOCH
 
 from target_liveintent.clock import Clock
 from target_liveintent.delivery.api import Answer, Verdict
-from target_liveintent.delivery.batch import DeliveryStatus
-from target_liveintent.delivery.machine import DeliveryMachine, Request
+from target_liveintent.delivery.batch import DeliveryStatus, Request
+from target_liveintent.delivery.machine import DeliveryMachine
 from target_liveintent.delivery.pool import DeliveryPool
 
 if TYPE_CHECKING:
@@ -68,6 +68,19 @@ class Signals:
             raise KilledError
         if self._steps >= self._stop_at:
             self.on_stop()
+
+
+class WatchedMachine(DeliveryMachine):
+    """The delivery machine; the table of outcomes is compared with what it does."""
+
+    def __init__(self, checks: Checks, *given: Any) -> None:
+        super().__init__(*given)
+        self._checks = checks
+
+    def answered(self, request: Request, answer: Answer, now: float) -> None:
+        kind = request.delivery.kind
+        super().answered(request, answer, now)
+        self._checks.outcomes.part_answered(request, answer.verdict, kind, self.finished)
 
 
 class SimulatedDelivery(DeliveryPool):
@@ -166,7 +179,7 @@ class SimulatedDelivery(DeliveryPool):
         now = self._clock.now
         self._checks.requests.started(request, now, self._clock.time())
         if len(self._on_their_way) < self._descriptors:
-            reply = self._api.post(request.conversions, request.seconds, now)
+            reply = self._api.post(request.conversions, request.timeout_seconds, now)
         else:
             reply = STARVED
         self._checks.requests.arrived(request, reply)

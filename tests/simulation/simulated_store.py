@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import contextlib
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from simulated_delivery import Signals
 from simulated_feed import event_key
@@ -10,7 +11,7 @@ from simulated_plan import Ending
 
 from target_liveintent.errors import StorageError
 from target_liveintent.reasons import REASONS
-from target_liveintent.store.database import Answers, Then, Waiting
+from target_liveintent.store.database import Answers, Decision, Waiting
 from target_liveintent.store.layout import Step
 from target_liveintent.store.ledger import Claim
 from target_liveintent.store.run_store import RunStore
@@ -18,7 +19,7 @@ from target_liveintent.store.sqlite import IN_MEMORY, SqliteStore
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from simulated_delivery import SimulatedClock
     from simulated_feed import Key
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from target_liveintent.conversions.event_model import Conversion, Rejection
 
+_Decision = TypeVar("_Decision", bound=Decision)
 LetterName = tuple[str, str]
 """What identifies a dead letter: stream and event ID."""
 MOST_SAVEPOINTS = 20
@@ -120,25 +122,39 @@ class SimulatedDatabase(SqliteStore):
         self.told_events: list[Key] = []
         self.told_letters: list[tuple[LetterName, Letter | None]] = []
 
-    def transact(
-        self, steps: Sequence[Step], then: Then | None = None, *, durable: bool = False
-    ) -> Answers:
+    def transact(self, steps: Sequence[Step], *, durable: bool = False) -> Answers:
         """Do all steps, or none. A signal may come before that, and after it."""
+        with self._savepoint(durable=durable) as done:
+            done.extend(steps)
+            return [self._do(step) for step in steps]
+
+    def ask_and_change(
+        self, questions: Sequence[Step], decide: Callable[[Answers], _Decision]
+    ) -> _Decision:
+        """Do questions and changes, or none. A signal may come before that, and after it."""
+        with self._savepoint(durable=False) as done:
+            decision = decide([self._do(step) for step in questions])
+            for step in decision.changes:
+                self._do(step)
+            done.extend(decision.changes)
+            return decision
+
+    @contextlib.contextmanager
+    def _savepoint(self, *, durable: bool) -> Iterator[list[Step]]:
+        """Begin a transaction, whose steps are put into the list, and end it."""
         self._signals.step()
         name = f"transaction_{len(self._before)}"
         self._db.execute(f"SAVEPOINT {name}")
+        steps: list[Step] = []
         try:
-            answers = [self._do(step) for step in steps]
-            more = then(answers) if then else ()
-            for step in more:
-                self._do(step)
+            yield steps
             self._refuse_if_full()
         except BaseException:
             self._db.execute(f"ROLLBACK TO {name}")
             self._db.execute(f"RELEASE {name}")
             raise
         before = self.kept
-        if any(step.sql.startswith("INSERT INTO event ") for step in (*steps, *more)):
+        if any(step.sql.startswith("INSERT INTO event ") for step in steps):
             self._keep()  # Others only reserve events.
         self.is_durable = durable
         if durable or not self._signals.may_kill:
@@ -150,7 +166,6 @@ class SimulatedDatabase(SqliteStore):
             self._db.execute(f"RELEASE {name}")
         self._wait()
         self._signals.step()
-        return answers
 
     def _refuse_if_full(self) -> None:
         if self._most_letters is None:

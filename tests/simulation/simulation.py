@@ -13,7 +13,13 @@ import random
 from typing import TYPE_CHECKING, Any, cast
 
 from simulated_api import SimulatedApi
-from simulated_delivery import KilledError, Signals, SimulatedClock, SimulatedDelivery
+from simulated_delivery import (
+    KilledError,
+    Signals,
+    SimulatedClock,
+    SimulatedDelivery,
+    WatchedMachine,
+)
 from simulated_feed import Feed, Record, State
 from simulated_plan import Ending, Plan, plan_of
 from simulated_store import SimulatedDatabase, WatchedStore
@@ -21,14 +27,13 @@ from simulation_facts import Facts, RunFacts, ViolationError, require
 from simulation_outcomes import EndChecks, OutcomeChecks
 from simulation_requests import RequestChecks
 
-from target_liveintent.delivery.machine import DeliveryMachine
 from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.pool import most_batches
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import RunError
 from target_liveintent.run.kinds import kind_of_run
 from target_liveintent.run.run import Run, RunParts
-from target_liveintent.store.run_store import RunStore
+from target_liveintent.store.opening import run_store_in
 
 if TYPE_CHECKING:
     from simulated_feed import Message
@@ -119,7 +124,8 @@ class History:
         most = settings.max_concurrent_requests
         per_minute = settings.max_requests_per_minute
         pace = Pace(most, per_minute=per_minute, jitter=self._rng.random)
-        machine = DeliveryMachine(settings, pace, Refusals(), most_batches(settings))
+        batches = most_batches(most, settings.batch_size_rows)
+        machine = WatchedMachine(self._checks, settings.delivery, pace, Refusals(), batches)
         descriptors = 256 if self._api.heals else plan.descriptors
         return SimulatedDelivery(
             machine, self._api, self._clock, signals, self._checks, most, descriptors
@@ -139,7 +145,9 @@ class History:
 
         full_after = None if self._api.heals else plan.full_after
         database.start(run_id, signals, wait, full_after, goes=plan.store_goes)
-        store = RunStore(database, plan.settings, run_id, self._clock, send_again=plan.send_again)
+        store = run_store_in(
+            database, plan.settings, run_id, self._clock, send_again=plan.send_again
+        )
         return RunParts(
             clock=self._clock,
             delivery=cast("Any", delivery),

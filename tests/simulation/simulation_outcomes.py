@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from part_states import part_state
 from simulated_feed import event_key, place_of, place_of_state
 from simulation_facts import SILENT_INTERVALS, require
 from simulation_requests import STOP_SECONDS
 
 from target_liveintent.conversions.event_model import Conversion, Rejection
+from target_liveintent.delivery.outcome_table import OUTCOME_TABLE, PartState
 from target_liveintent.errors import (
     AccessDeniedError,
     AllRefusedError,
@@ -26,8 +28,9 @@ if TYPE_CHECKING:
     from simulated_store import Letter
     from simulation_facts import Facts
 
-    from target_liveintent.delivery.batch import Batch, BatchResult
-    from target_liveintent.delivery.machine import Request
+    from target_liveintent.delivery.api import Verdict
+    from target_liveintent.delivery.batch import Batch, BatchResult, Request
+    from target_liveintent.delivery.outcome_table import PartKind
     from target_liveintent.run.counts import RunCounts
 
 MOST_FAULTS = 10
@@ -80,6 +83,22 @@ class OutcomeChecks:
         run = self._facts.run
         missing = run.accepted.intersection(map(place_of, request.conversions)) - run.came_back
         require(not missing, "what is delivered does not wait for the rest of its batch", missing)
+
+    def part_answered(
+        self, request: Request, verdict: Verdict, kind: PartKind, results: Iterable[BatchResult]
+    ) -> None:
+        """Check that the events of a request are where the table of outcomes says."""
+        states = {
+            row.action.state
+            for row in OUTCOME_TABLE
+            if verdict in row.verdicts and kind in row.parts.kinds
+        }
+        if request.delivery.result.failure is not None:  # Whatever the answer was.
+            states.add(PartState.WITHOUT_OUTCOME)
+        state = part_state(request, results)
+        require(
+            state in states, "what becomes of events is in the table", (request, verdict, state)
+        )
 
     def result(self, result: BatchResult, unix_time: float) -> None:
         """Check that each event of a batch has one outcome, and a true one."""

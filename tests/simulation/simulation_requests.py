@@ -9,14 +9,14 @@ from simulated_api import FAULTY, WRONG_SETTINGS
 from simulated_feed import event_key, place_of
 from simulation_facts import SILENT_INTERVALS, require
 
-from target_liveintent.delivery.api import Answer, Verdict
+from target_liveintent.delivery.api import REFUSALS, Answer, Verdict
 
 if TYPE_CHECKING:
     from simulated_api import Reply
     from simulation_facts import Facts
 
     from target_liveintent.conversions.event_model import Conversion
-    from target_liveintent.delivery.machine import Request
+    from target_liveintent.delivery.batch import Request
 
 MOST_EVENTS = 100
 FIRST_REQUESTS = 2
@@ -118,6 +118,7 @@ class RequestChecks:
             Verdict.ACCEPTED: request.conversions,
             Verdict.PARTLY: [one for one in request.conversions if one.event_id not in named],
             Verdict.REFUSED: [],
+            Verdict.TOO_LARGE: [],
         }.get(reply.answer.verdict, reply.processed)
         require(reply.processed == expected, "an answer is understood", (reply, expected))
 
@@ -136,7 +137,7 @@ class RequestChecks:
         run.failing_requests = 0
         if request.started_at >= run.quiet_since:  # The API works again, whatever it asked for.
             run.quiet_until = -math.inf
-        if answer.verdict is Verdict.REFUSED:
+        if answer.verdict in REFUSALS:
             run.refused_at.update(dict.fromkeys(places, now))
         self._note_verdict(request, answer, places)
 

@@ -10,14 +10,15 @@ from unittest import mock
 import pytest
 from simulation import violation_in
 
-from target_liveintent.delivery.batch import BatchResult, Job
+from target_liveintent.delivery.batch import BatchDelivery, BatchResult
 from target_liveintent.delivery.machine import DeliveryMachine
 from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.refusals import Refusals
+from target_liveintent.delivery.retry import Outage
 from target_liveintent.run import publishing
 from target_liveintent.run.batches import Batches, StateGate
 from target_liveintent.run.counts import RunCounts
-from target_liveintent.run.doubts import too_many_rejected
+from target_liveintent.run.doubts import TooManyRejected, too_many_rejected
 from target_liveintent.run.outcome_writer import OutcomeWriter
 from target_liveintent.run.publishing import Judgement, StatePublisher
 from target_liveintent.run.run import Run
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
 MOST_HISTORIES = 500
 """As many as the suite plays; a break must be found in one of them."""
-DUE, DROP_OLD, ACCEPT = StateGate.due, Job.drop_old, Job.accept
+DUE, DROP_OLD = StateGate.due, BatchDelivery.drop_old
+RETRY_LAST = BatchDelivery.retry_last
 SEND_ALL = Run._send_all
 OPEN_BATCH, DIVIDE, WRITE = StateGate.open_batch, Batches.divide, OutcomeWriter.write
 CONFIRM = Ledger.confirm
@@ -44,17 +46,18 @@ def ignore_unfinished(gate: StateGate) -> str | None:
         return DUE(gate)
 
 
-def judge_ages_once(job: Job, unix_time: float) -> None:
-    if not job.result.requests:
-        DROP_OLD(job, unix_time)
+def judge_ages_once(delivery: BatchDelivery, unix_time: float) -> None:
+    if not delivery.result.requests:
+        DROP_OLD(delivery, unix_time)
 
 
-def lose_the_part(job: Job) -> None:
-    job.parts.pop(0)
+def lose_other_parts(delivery: BatchDelivery, at: float) -> None:
+    del delivery.parts[1:]
+    RETRY_LAST(delivery, at)
 
 
-def finish_twice(machine: DeliveryMachine, job: Job) -> None:
-    FINISH(machine, job)
+def finish_twice(machine: DeliveryMachine, delivery: BatchDelivery) -> None:
+    FINISH(machine, delivery)
     machine.finished.append(machine.finished[-1])
 
 
@@ -74,15 +77,22 @@ def write_lazily(writer: OutcomeWriter, **_: Any) -> None:
     WRITE(writer)
 
 
-def judge_only_at_states(counts: RunCounts, percent: int, **_: Any) -> str | None:
+def judge_only_at_states(counts: RunCounts, percent: int, **_: Any) -> TooManyRejected | None:
     return too_many_rejected(counts, percent, at_end=False)
 
 
-def accept_all(job: Job, answer: Any, sent_at: float) -> None:
-    job.result.delivered += [
-        one for one in job.parts[0].events if one.event_id in answer.not_processed
-    ]
-    ACCEPT(job, answer, sent_at)
+def deliver_old(delivery: BatchDelivery, unix_time: float) -> None:
+    events, result = delivery.parts[0].events, delivery.result
+    DROP_OLD(delivery, unix_time)
+    old = [event for event in events if unix_time >= event.expires_at]
+    result.undelivered = result.undelivered[: len(result.undelivered) - len(old)]
+    result.delivered += old
+    result.sent_at += [unix_time] * len(old)
+
+
+def retry_later(delivery: BatchDelivery, *, has_bad_event: bool = False) -> None:
+    del has_bad_event
+    delivery.retry_last(0.0)
 
 
 def ignore_retry_after(pace: Pace, started_at: float, now: float, verdict: Any, _: Any) -> None:
@@ -101,8 +111,8 @@ def send_what_waits(batches: Batches, claims: Iterable[tuple[Batch, Claim]]) -> 
     )
 
 
-def forget_parts(ledger: Ledger, number: int, confirmed: Any, *, is_last: bool) -> None:
-    CONFIRM(ledger, number, confirmed if is_last else [], is_last=is_last)
+def forget_parts(ledger: Ledger, number: int, confirmed: Any, *, is_last: bool) -> Any:
+    return CONFIRM(ledger, number, confirmed if is_last else [], is_last=is_last)
 
 
 def keep_all(result: BatchResult) -> BatchResult:
@@ -120,17 +130,28 @@ BREAKS: list[tuple[Any, str, Any, str]] = [
     (StateGate, "due", ignore_unfinished, EARLY),
     (Run, "_conclude", finish_before_writing, EARLY),
     (StateGate, "open_batch", open_at_the_end, EARLY),
-    (Job, "drop_old", judge_ages_once, "no event is sent when it is too old"),
+    (BatchDelivery, "drop_old", judge_ages_once, "no event is sent when it is too old"),
     (Refusals, "accepted_after", lambda *_: True, "a refusal is proven by what is accepted after"),
     (Refusals, "proves_wrong", FALSE, "wrong settings end the run in time"),
-    (Job, "postpone", lose_the_part, "a batch is finished when each of its events has an outcome"),
+    (
+        BatchDelivery,
+        "retry_last",
+        lose_other_parts,
+        "a batch is finished when each of its events has an outcome",
+    ),
     (DeliveryMachine, "_finish", finish_twice, "a batch comes back once"),
     (StatePublisher, "_is_withheld", lambda _: False, PASSES),
     (Run, "_send_all", release_at_the_end_of_input, PASSES),
     (publishing, "too_many_rejected", judge_only_at_states, "a run that delivers nothing fails"),
-    (Job, "accept", accept_all, "only what the API accepted is delivered"),
+    (
+        BatchDelivery,
+        "drop_old",
+        deliver_old,
+        "only what the API accepted is delivered",
+    ),
+    (BatchDelivery, "halve", retry_later, "what becomes of events is in the table"),
     (Pace, "answered", ignore_retry_after, "nothing is sent before the end of Retry-After"),
-    (DeliveryMachine, "_outage_ends_at", NEVER, "an outage ends the run in time"),
+    (Outage, "ends_run_at", NEVER, "an outage ends the run in time"),
     (Batches, "divide", send_what_waits, "copies of an event are not sent at once"),
     (OutcomeWriter, "write", lambda *_, **__: None, "before STATE, the store learns everything"),
     (OutcomeWriter, "write", write_lazily, "what STATE covers survives a power cut"),
@@ -143,7 +164,10 @@ BREAKS: list[tuple[Any, str, Any, str]] = [
 """Where a rule of the code is broken, what takes its place, and the check that notices."""
 
 
-@pytest.mark.parametrize(("owner", "name", "broken", "rule"), BREAKS)
+@pytest.mark.parametrize(
+    ("owner", "name", "broken", "rule"),
+    [pytest.param(*given, id=f"{given[1]}: {given[3]}") for given in BREAKS],
+)
 def test_a_break_is_found(owner: Any, name: str, broken: Any, rule: str) -> None:
     """A check notices a break within as many histories as the suite plays."""
     with mock.patch.object(owner, name, broken):

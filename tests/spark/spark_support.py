@@ -118,7 +118,7 @@ class Spark:
         }
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [PYTHON, Path(__file__).with_name("shell.py"), master, json.dumps(settings)],
+                [PYTHON, Path(__file__).with_name("spark_shell.py"), master, json.dumps(settings)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -277,8 +277,8 @@ class Cluster:
             self._find(f"worker{number}", "Successfully registered with master")
 
     def _start(self, name: str, program: str, *arguments: str) -> subprocess.Popen[bytes]:
-        spark = PYTHON.parent / "spark-class"
-        command = [spark, f"org.apache.spark.deploy.{program}", "--webui-port", "0", *arguments]
+        spark, main = str(PYTHON.parent / "spark-class"), f"org.apache.spark.deploy.{program}"
+        command = [spark, main, "--webui-port", "0", *arguments]
         with (self._folder / f"{name}.log").open("wb") as log:
             return subprocess.Popen(
                 command,

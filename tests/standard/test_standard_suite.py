@@ -12,7 +12,8 @@ from singer_sdk.testing import get_target_test_class
 from singer_sdk.testing.runners import TargetTestRunner
 
 from target_liveintent.sandbox import Sandbox
-from target_liveintent.store.run_store import RunStore, open_store
+from target_liveintent.store.opening import open_store
+from target_liveintent.store.run_store import RunStore
 from target_liveintent.target import TargetLiveIntent
 
 # The suite's streams are no conversions: constants make them some. `fail` lets a record that

@@ -5,7 +5,8 @@ import math
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import chain
+from typing import Any, cast
 
 from unit_support import ACCOUNT, NOW
 
@@ -13,9 +14,10 @@ from target_liveintent.clock import Clock
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.event_model import Conversion, Rejection, event_of
 from target_liveintent.delivery.api import Answer, Verdict
-from target_liveintent.delivery.batch import Batch, BatchResult, DeliveryStatus
-from target_liveintent.delivery.machine import DeliveryMachine, Request
+from target_liveintent.delivery.batch import Batch, BatchResult, DeliveryStatus, Request
+from target_liveintent.delivery.machine import DeliveryMachine
 from target_liveintent.delivery.pace import Pace
+from target_liveintent.delivery.pool import DeliveryPool
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import StorageError
 from target_liveintent.reasons import REASONS
@@ -119,7 +121,7 @@ def machine_of(*, accepted: bool = False, size: int = 16, **changes: Any) -> Del
     given = settings(**changes)
     per_minute = given.max_requests_per_minute
     pace = Pace(given.max_concurrent_requests, per_minute=per_minute, jitter=lambda: 0.5)
-    return DeliveryMachine(given, pace, Refusals(accepted=accepted), size)
+    return DeliveryMachine(given.delivery, pace, Refusals(accepted=accepted), size)
 
 
 def drive(machine: DeliveryMachine, client: FakeClient, clock: FakeClock) -> list[BatchResult]:
@@ -128,7 +130,7 @@ def drive(machine: DeliveryMachine, client: FakeClient, clock: FakeClock) -> lis
     while isinstance(step := machine.next(clock.now, clock.now), Request) or step < math.inf:
         if isinstance(step, Request):
             ids = [conversion.event_id for conversion in step.conversions]
-            answer = client.post(step.body, ids, step.seconds)
+            answer = client.post(step.body, ids, step.timeout_seconds)
             machine.answered(step, answer, clock.now)
         else:
             clock.waits.append(step - clock.now)
@@ -139,14 +141,14 @@ def drive(machine: DeliveryMachine, client: FakeClient, clock: FakeClock) -> lis
 def whole(results: Iterable[BatchResult]) -> list[BatchResult]:
     """Put the results of each batch together in its last one."""
     parts: dict[int, list[BatchResult]] = defaultdict(list)
-    for one in results:
-        parts[one.batch.number].append(one)
+    for result in results:
+        parts[result.batch.number].append(result)
     for *earlier, last in parts.values():
-        assert [one.is_last for one in (*earlier, last)] == [False] * len(earlier) + [True]
-        last.delivered[:0] = [event for one in earlier for event in one.delivered]
-        last.sent_at[:0] = [at for one in earlier for at in one.sent_at]
-        last.confirmed[:0] = [event for one in earlier for event in one.confirmed]
-    return [one for one in results if one.is_last]
+        assert [result.is_last for result in (*earlier, last)] == [False] * len(earlier) + [True]
+        last.delivered[:0] = chain.from_iterable(result.delivered for result in earlier)
+        last.sent_at[:0] = chain.from_iterable(result.sent_at for result in earlier)
+        last.confirmed[:0] = chain.from_iterable(result.confirmed for result in earlier)
+    return [result for result in results if result.is_last]
 
 
 def deliver(
@@ -333,14 +335,10 @@ class FakeRun:
         self.delivery = FakeDelivery(self.clock, deliver, size)
         self.outcomes = FakeOutcomes(failing=failing, known=known)
         self.happened = self.outcomes.happened
+        delivery = cast("DeliveryPool", self.delivery)
         made = settings(**changes)
-        given = RunParts(
-            self.clock,
-            self.delivery,
-            self.outcomes,
-            kind_of_run(made.limit),
-            write_state=self._write_state,
-        )
+        kind = kind_of_run(made.limit)
+        given = RunParts(self.clock, delivery, self.outcomes, kind, write_state=self._write_state)
         self.run = Run(made, given._replace(**parts or {}))
 
     def _write_state(self, state: str) -> None:

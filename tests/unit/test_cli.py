@@ -27,8 +27,8 @@ from target_liveintent.mapping.presets import PRESETS, preset_text
 from target_liveintent.printing import json_text, lines_of, printable
 from target_liveintent.run.replay import ReplayChoice
 from target_liveintent.store.dead_letters import letters_in
-from target_liveintent.store.delivered import COLUMNS
-from target_liveintent.store.run_store import open_for_reading, open_store
+from target_liveintent.store.delivered import DELIVERED_COLUMNS
+from target_liveintent.store.opening import open_for_reading, open_store
 from target_liveintent.target import TargetLiveIntent
 
 CONFIG = {**ACCOUNT, "pixel_id": 4711, "default_source": "web", "keep_delivered": True}
@@ -222,8 +222,8 @@ def test_a_run(program: Program, target: type[FakeTarget]) -> None:
     Path("input").write_text("messages")
     first = program(given="x", a=1)
     program("--send-again", "--input=input")
-    made = {"config": {"a": 1}, "send_again": False}
-    again = {"config": {}, "send_again": True}
+    made = {"config": {"a": 1}, "unknown_variables": (), "send_again": False}
+    again = {"config": {}, "unknown_variables": (), "send_again": True}
     assert target.done == [made, None, again, "messages"]
     assert first.output.endswith(f", run {target.run_ids[0]}\n")
     assert target.run_ids[0] < target.run_ids[1]
@@ -295,6 +295,29 @@ def test_explain(program: Program) -> None:
     assert "did you mean 'pixel_id'?" in done.output
     assert "hidden-t0ken" not in done.output
     assert here() == {"config.json"}
+
+
+def test_explain_shows_the_generated_code(program: Program) -> None:
+    """It is that of usual records, also in the JSON, but only if it is asked for."""
+    line, given = "given_email = record.get('email')", json.dumps(SCHEMA)
+    shown = program("explain", "--show-code", given=given, **EVENTS).output
+    assert "  Code for usual records:\n    def build(record, now):\n" in shown
+    assert line in shown
+    assert line not in explained(program).output
+    as_json = ("explain", "--format=json")
+    (stream,) = json.loads(program(*as_json, "--show-code", given=given, **EVENTS).output)[
+        "streams"
+    ]
+    assert line in stream["code"]
+    (stream,) = json.loads(program(*as_json, given=given, **EVENTS).output)["streams"]
+    assert stream["code"] is None
+    maps = {"stream_maps": {"orders": {"order_id": "'hidden-t0ken'"}}, "auth_token": "hidden-t0ken"}
+    shown = program("explain", "--show-code", given=given, **EVENTS, **maps).output
+    assert "given_order_id = '" in shown
+    assert "hidden-t0ken" not in shown
+    maps = {"stream_maps": {"orders": {"__filter__": "rand() < 0.5"}}}
+    shown = program("explain", "--show-code", given=given, **EVENTS, **maps).output
+    assert "No record of this stream is usual" in shown
 
 
 def test_explain_reads_the_environment(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -390,7 +413,7 @@ def test_a_standard_stream_that_is_closed(
         ("dead-letters --format=json", 0, '"letters": 0,'),
         ("dead-letters --format=singer", 0, '{"type":"SCHEMA","stream":"liveintent_dead_letters"'),
         ("dead-letters --delete=no_identity", 0, "no_identity: deleted 0 dead letters"),
-        ("delivered", 0, ",".join(COLUMNS)),
+        ("delivered", 0, ",".join(DELIVERED_COLUMNS)),
         ("delivered --format=singer", 0, '{"type":"SCHEMA","stream":"liveintent_delivered"'),
         ("forget", 0, "deleted 0 rows\nthe store had no row about the address in line 1"),
         ("report", 0, "There has been no run yet."),

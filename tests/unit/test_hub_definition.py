@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from target_liveintent import cli, config
-from target_liveintent.config import SCHEMA
+from target_liveintent.config import SETTINGS_SCHEMA
 
 hub = pytest.importorskip("hub", reason="not a checkout")
 
@@ -19,7 +19,7 @@ WORKING = {"customer_id": "a-1b2c", "auth_token": "token", "auth_token_path": "f
 
 def test_settings() -> None:
     """Every setting, of a kind that the Hub knows: it has none for any number."""
-    assert list(SETTINGS) == sorted(SCHEMA["properties"])
+    assert list(SETTINGS) == sorted(SETTINGS_SCHEMA["properties"])
     kinds = {"array", "boolean", "integer", "object", "options", "string"}
     assert {setting["kind"] for setting in SETTINGS.values()} <= kinds
 

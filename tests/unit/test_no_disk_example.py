@@ -57,20 +57,20 @@ def test_the_settings(place: Callable[[], dict[str, str]]) -> None:
     """Each variable is one that the target or somebody else reads; a run needs no other."""
     environment = place()
     tap = {f"TAP_POSTGRES_{setting['name'].upper()}" for setting in TAP["settings"]}
-    settings = {f"{PREFIX}{name.upper()}" for name in config.SCHEMA["properties"]}
+    settings = {f"{PREFIX}{name.upper()}" for name in config.SETTINGS_SCHEMA["properties"]}
     assert environment.keys() - tap - settings == OTHERS
     needed = {f"TAP_POSTGRES_{name}" for name in ("HOST", "USER", "PASSWORD", "DATABASE")}
     assert environment.keys() >= needed
-    given = {**config.with_environment({}, environment), **LOADER["config"]}
+    given = {**config.with_environment({}, environment).values, **LOADER["config"]}
     assert len(given.keys() & {"auth_token", "auth_token_path"}) == 1
     # The file of the token is there only where the secret is mounted.
     assert [each for each in config.problems(given) if "auth_token_path" not in each] == []
-    assert given.keys() <= config.SCHEMA["properties"].keys()
+    assert given.keys() <= config.SETTINGS_SCHEMA["properties"].keys()
 
 
 def test_nothing_is_on_the_disk() -> None:
     """What a run writes goes to the database, for which the project names the extra."""
-    given = config.with_environment(LOADER["config"], SECRETS)
+    given = config.with_environment(LOADER["config"], SECRETS).values
     assert [name for name in given if name.endswith("_path")] == []
     assert given["store"].startswith("postgresql://")
     assert LOADER["pip_url"] == hub.PIP_URL.replace(hub.NAME, f"{hub.NAME}[postgres]", 1)

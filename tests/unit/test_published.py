@@ -10,8 +10,8 @@ import yaml
 
 from target_liveintent import config
 from target_liveintent.conversions.coerce import COLUMNS
+from target_liveintent.explain.proposal_text import SCHEMA_URL
 from target_liveintent.mapping.presets import PRESETS, preset_text
-from target_liveintent.mapping.proposals import SCHEMA_URL
 
 hub = pytest.importorskip("hub", reason="not a checkout")
 
@@ -26,7 +26,7 @@ OPTIONS = {"__filter__": "paid", "__else__": None, "__key_properties__": ["id"]}
     ("given", "is_right"),
     [
         ({}, True),
-        (dict.fromkeys(config.SCHEMA["properties"].keys() - NEEDED), True),
+        (dict.fromkeys(config.SETTINGS_SCHEMA["properties"].keys() - NEEDED), True),
         ({"pixel_id": 12345, "api_url": "http://127.0.0.1:8086", "dry_run": True}, True),
         ({"presets": {"orders": "shopify"}, "stream_maps": {"__else__": "__NULL__"}}, True),
         *(({"stream_maps": yaml.safe_load(preset_text(n))["stream_maps"]}, True) for n in PRESETS),
@@ -65,9 +65,11 @@ def test_where_secrets_come_from() -> None:
     """Each variable is one that something reads, and each secret setting is among them."""
     text = (hub.ROOT / ".env.example").read_text("utf-8")
     names = set(re.findall(r"^# ([A-Z_]+)=\S+$", text, re.MULTILINE))
-    ours = {f"TARGET_LIVEINTENT_{name.upper()}" for name in config.SCHEMA["properties"]}
+    ours = {f"TARGET_LIVEINTENT_{name.upper()}" for name in config.SETTINGS_SCHEMA["properties"]}
     others = {"PGPASSWORD", "HTTPS_PROXY", "MELTANO_DATABASE_URI", "APPRISE_URLS"}
     assert names <= ours | others | {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
-    secret = [name for name, rules in config.SCHEMA["properties"].items() if rules.get("secret")]
+    secret = [
+        name for name, rules in config.SETTINGS_SCHEMA["properties"].items() if rules.get("secret")
+    ]
     assert names >= {f"TARGET_LIVEINTENT_{name.upper()}" for name in secret}
     assert not re.search("^[^#\n]", text, re.MULTILINE)  # A copy sets nothing by itself.

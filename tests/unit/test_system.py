@@ -34,7 +34,7 @@ def test_names_that_differ_in_case(other: str) -> None:
 def test_the_reserve(other: str, tmp_path: Path) -> None:
     """It takes its space, and no file system can compress it."""
     with tempfile.TemporaryFile(buffering=0, dir=tmp_path) as file:
-        system.reserve(file, 1_000_000)
+        system.allocate(file, 1_000_000)
         file.seek(0)
         assert len(set(file.read())) == 256
         assert os.fstat(file.fileno()).st_size == 1_000_000

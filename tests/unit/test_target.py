@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import signal
 import sqlite3
 from collections.abc import Iterator
@@ -140,7 +141,8 @@ def test_a_stranger_after_a_signal(monkeypatch: pytest.MonkeyPatch, where: str) 
     assert ("a second failure followed: " in said) == (where == "abandon")
     with contextlib.closing(sqlite3.connect("liveintent.sqlite")) as database:
         ((figures,),) = database.execute("SELECT figures FROM run")
-    assert "stopped by SIGTERM; the run " in figures
+    ending = json.loads(figures)["ending"]
+    assert (ending["signal"], ending["failure"]["code"]) == ("SIGTERM", "unexpected")
 
 
 @pytest.mark.posix

@@ -17,9 +17,16 @@ from target_liveintent.config import settings_of
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.event_model import DEAD_LETTERS, Conversion, Rejection
-from target_liveintent.conversions.fast_path import usual_way
-from target_liveintent.mapping.stream_maps import RecordConverter
+from target_liveintent.conversions.fast_path import OddRecordError, usual_way
+from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.privacy.suppression import Suppressions
+from target_liveintent.remarks import (
+    CAREFUL_WAY,
+    COLUMN_EMPTY,
+    COLUMN_UNUSABLE,
+    HASH_CONFLICT,
+    Remarks,
+)
 from target_liveintent.run.replay import to_replay
 from target_liveintent.settings import EventDefaults
 from target_liveintent.singer.reader import decode_object
@@ -95,7 +102,6 @@ def build(
     properties: Iterable[str] | None = None,
     defaults: EventDefaults = DEFAULTS,
     now: float = NOW,
-    left_out: Counter[str] | None = None,
     suppressions: Suppressions | None = None,
     violation: str | None = None,
     undeclared: Iterable[str] = (),
@@ -109,38 +115,31 @@ def build(
         stream, columns, tuple(keys), defaults, suppressions, undeclared=undeclared
     )
     raw = record if raw is None else raw
-    counted = Counter[str]() if left_out is None else left_out
     if violation is None:
-        result, counts, _ = both_ways(builder, record, raw, now)
-        counted.update(counts)
-        return result
-    return builder.build(record, raw, now, counted, violation)
+        return both_ways(builder, record, raw, now)[0]
+    return builder.build(record, raw, now, violation)
 
 
 def both_ways(
     builder: EventBuilder, mapped: Mapping[str, Any], raw: Mapping[str, Any], now: float
-) -> tuple[Conversion | Rejection, dict[str, int], bool]:
+) -> tuple[Conversion | Rejection, bool]:
     """Build an event in the careful way, and check that the usual way gives the same, if any.
 
     Returns:
-        The result, the counts of what the event lacks, and whether the usual way gives it.
+        The result, and whether the usual way gives it.
     """
-    left_out = Counter[str]()
-    causes = dict(builder.causes)
-    result = builder.build(mapped, raw, now, left_out)
+    result = builder.build(mapped, raw, now)
     inputs = {name: f"record['mapped'].get({name!r})" for name in builder.columns}
     build_usual = usual_way(builder, inputs, {})
-    counted = Counter[str]()
+    if build_usual is None:
+        return result, False
     try:
-        usual = build_usual({**raw, "mapped": mapped}, now, counted)
-    except Exception:  # noqa: BLE001 (an odd record may raise anything)
-        assert not counted
-        return result, left_out, False
+        usual = build_usual({**raw, "mapped": mapped}, now)
+    except OddRecordError:
+        return result, False
     assert isinstance(usual, Conversion)
     assert facts_of(usual) == facts_of(result)
-    assert counted == left_out
-    assert builder.causes == causes  # It counts none, so a record with one must be odd.
-    return result, left_out, True
+    return result, True
 
 
 def convert_both_ways(
@@ -148,30 +147,40 @@ def convert_both_ways(
 ) -> Conversion | Rejection | None:
     """Stand in for `RecordConverter.convert`: check that the usual way gives what the other does.
 
-    What is counted must be the same as well.
+    What is noticed must be the same as well.
     """
     moment, now = converter._now(), converter._now  # noqa: SLF001
-    counts = converter._left_out  # noqa: SLF001
-    before = dict(counts)
     converter._now = lambda: moment  # noqa: SLF001
     wanted = converter.convert_carefully(record, violation)
-    wanted_counts = dict(counts)
-    counts.clear()
-    counts.update(before)
     made = CONVERT(converter, record, violation)
     converter._now = now  # noqa: SLF001
     assert facts_of(made) == facts_of(wanted)
-    assert counts == wanted_counts
     return made
+
+
+def remarks_of(result: Conversion | Rejection) -> Remarks:
+    """Return what is noticed about a record, in whichever way it was converted, in order."""
+    return tuple(sorted(one for one in result.remarks if one.kind != CAREFUL_WAY))
+
+
+def left_out_of(result: Conversion | Rejection) -> dict[str, int]:
+    """Return the columns that an event lacks: `value` is unusable, and `value empty` has none."""
+    words = {COLUMN_UNUSABLE: "{}", COLUMN_EMPTY: "{} empty", HASH_CONFLICT: "conflict"}
+    return Counter(
+        words[one.kind].format(one.column) for one in result.remarks if one.kind in words
+    )
 
 
 def facts_of(result: Conversion | Rejection | None) -> Any:
     """Return all that a conversion consists of, the digits and types of its values included."""
-    if not isinstance(result, Conversion):
+    if result is None:
+        return None
+    result = msgspec.structs.replace(result, remarks=remarks_of(result))
+    if isinstance(result, Rejection):
         return result
     kept = [(name, repr(value)) for name, value in result.columns.items() if value is not None]
     told = result.stream, result.body, repr(result.event), result.expires_at, result.other_hashes
-    return *told, sorted(kept)
+    return *told, sorted(kept), result.remarks
 
 
 def conversion(record: Mapping[str, Any], **options: Any) -> Conversion:
@@ -195,11 +204,10 @@ def body(record: Mapping[str, Any], **options: Any) -> Any:
 
 def counted(record: Mapping[str, Any], **options: Any) -> tuple[Any, dict[str, int]]:
     """Return a record's decoded event, or why it is rejected, and the counts of what it lacks."""
-    left_out = Counter[str]()
-    result = build(record, left_out=left_out, **options)
+    result = build(record, **options)
     if isinstance(result, Rejection):
-        return result.reason, left_out
-    return msgspec.json.decode(result.body), left_out
+        return result.reason, left_out_of(result)
+    return msgspec.json.decode(result.body), left_out_of(result)
 
 
 def suppressing(folder: Path, *people: str) -> Suppressions:
@@ -213,7 +221,7 @@ def letter(result: Conversion | Rejection) -> dict[str, Any]:
     """Return the record of a result's dead letter; the API refuses a conversion."""
     if isinstance(result, Conversion):
         result = result.rejected("refused_by_api", None, None)
-    *_, record = letter_of(result, SETTINGS, "run-1", NOW).row(1, NOW)
+    *_, record = letter_of(result, SETTINGS.account, SETTINGS.events, "run-1", NOW).row(1, NOW)
     return decode_object(record.encode())
 
 
@@ -232,7 +240,7 @@ def replayed(
     builder = EventBuilder(
         DEAD_LETTERS, (), [], DEFAULTS._replace(**defaults), suppressions, undeclared=columns
     )
-    return builder.build(record, record, NOW, Counter())
+    return builder.build(record, record, NOW)
 
 
 def sent_again(result: Conversion | Rejection, **options: Any) -> bytes:

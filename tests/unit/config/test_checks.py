@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from target_liveintent.config import SCHEMA, problems, warnings_of
+from target_liveintent.config import SETTINGS_SCHEMA, problems, setting_warnings
 from target_liveintent.mapping.presets import PRESETS
 
 SECRET = "s3cr3t-T0ken-of-ours"
@@ -238,7 +238,7 @@ IN_URLS = (
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *((name, value) for name in SCHEMA["properties"] for value in (SECRET, [SECRET])),
+        *((name, value) for name in SETTINGS_SCHEMA["properties"] for value in (SECRET, [SECRET])),
         *((name, url) for name in ("api_url", "report_path", "store") for url in IN_URLS),
     ],
 )
@@ -355,7 +355,7 @@ def test_a_flattened_setting(name: str, form: str) -> None:
         assert problems({**GOOD, name: value}) == [
             f"setting '{name}' has no effect in this form: write {form}"
         ]
-    assert list(warnings_of([name])) == []
+    assert list(setting_warnings([name])) == []
 
 
 @pytest.mark.parametrize(
@@ -375,7 +375,7 @@ def test_a_flattened_setting(name: str, form: str) -> None:
 )
 def test_unknown_settings(name: str, meant: str | None) -> None:
     """A misspelled setting is an error; any other unknown one is named in a warning."""
-    wrong, warnings = problems({**GOOD, name: SECRET}), list(warnings_of([*GOOD, name]))
+    wrong, warnings = problems({**GOOD, name: SECRET}), list(setting_warnings([*GOOD, name]))
     if meant:
         assert wrong == [f"setting '{name}' is unknown; did you mean '{meant}'?"]
         assert warnings == []
@@ -393,7 +393,7 @@ def test_an_option_of_a_map_among_the_settings() -> None:
 
 
 def test_a_hint_in_a_warning() -> None:
-    (warning,) = warnings_of(["pixel"])
+    (warning,) = setting_warnings(["pixel"])
     assert warning == "setting 'pixel' is unknown and has no effect; did you mean 'pixel_id'?"
 
 

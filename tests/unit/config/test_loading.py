@@ -7,15 +7,16 @@ from typing import Any
 import pytest
 
 from target_liveintent.config import (
-    SCHEMA,
+    SETTINGS_SCHEMA,
+    Given,
     about_lines,
     problems,
-    read_config,
+    setting_warnings,
     settings_by_group,
     settings_of,
-    warnings_of,
     with_environment,
 )
+from target_liveintent.config_files import read_config
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.settings import Settings
@@ -37,13 +38,15 @@ def test_settings_in_use() -> None:
 def test_what_is_secret() -> None:
     """The schema marks what must not be shown."""
     for mark in ("secret", "writeOnly"):
-        marked = {name for name, schema in SCHEMA["properties"].items() if schema.get(mark)}
+        marked = {
+            name for name, schema in SETTINGS_SCHEMA["properties"].items() if schema.get(mark)
+        }
         assert marked == {"auth_token", "store"}
 
 
 def test_what_meltano_reads() -> None:
     """A default that means "not set" is none; null means it, too; and each preset is offered."""
-    properties = SCHEMA["properties"]
+    properties = SETTINGS_SCHEMA["properties"]
     assert [name for name, one in properties.items() if "null" not in one["type"]] == [
         "customer_id"
     ]
@@ -83,16 +86,20 @@ def test_groups() -> None:
     groups = settings_by_group()
     assert len(groups) == 6
     shown = [one for group in groups.values() for one in group]
-    assert [name for name, *_ in shown] == list(SCHEMA["properties"])
+    assert [name for name, *_ in shown] == list(SETTINGS_SCHEMA["properties"])
     assert [name for name, *_ in groups["You need these"]] == [
         *("customer_id", "auth_token", "auth_token_path", "pixel_id", "default_source"),
         *("presets", "stream_maps"),
     ]
-    assert [name for name, default, _ in shown if default == "required"] == SCHEMA["required"]
+    assert [name for name, default, _ in shown if default == "required"] == SETTINGS_SCHEMA[
+        "required"
+    ]
     assert len(shown) <= 29
     text = "\n".join(about_lines())
     assert "\nPace:\n  batch_size_rows (100): How many events" in text
-    assert text.count(". One of ") == sum("enum" in one for one in SCHEMA["properties"].values())
+    assert text.count(". One of ") == sum(
+        "enum" in one for one in SETTINGS_SCHEMA["properties"].values()
+    )
 
 
 # Files
@@ -271,7 +278,7 @@ FROM_FILE = {"pixel_id": 1, "timezone": "UTC", "stream_maps": {"a": {}}}
 def test_the_environment_wins(variables: dict[str, str], changed: dict[str, Any]) -> None:
     """Only an object of a file wins over its variable."""
     environment = {"PIXEL_ID": "9", **{PREFIX + name: text for name, text in variables.items()}}
-    assert with_environment(FROM_FILE, environment) == {**FROM_FILE, **changed}
+    assert with_environment(FROM_FILE, environment) == Given({**FROM_FILE, **changed})
 
 
 @pytest.mark.parametrize("by_meltano", [False, True])
@@ -299,8 +306,8 @@ def test_the_environment_wins(variables: dict[str, str], changed: dict[str, Any]
 def test_unknown_variables(variable: str, meant: Any, by_meltano: bool) -> None:
     """A misspelled one is an error; another one is named in a warning, but not with Meltano."""
     environment = {variable: SECRET, **({"MELTANO_PROJECT_ROOT": "/x"} if by_meltano else {})}
-    found = with_environment(GOOD, environment)
-    wrong, warnings = problems(found), list(warnings_of(found))
+    given = with_environment(GOOD, environment)
+    wrong, warnings = problems(*given), list(setting_warnings(*given))
     named = f"environment variable '{variable}' is unknown"
     is_warned = meant is None and not by_meltano
     assert wrong == (
@@ -312,15 +319,15 @@ def test_unknown_variables(variable: str, meant: Any, by_meltano: bool) -> None:
 def test_a_misspelled_prefix() -> None:
     """With Meltano, it is that of another loader."""
     variables = {"TARGET_LIVEINTENTS_SUPPRESSION_PATH": SECRET}
-    (said,) = problems(with_environment(GOOD, variables))
+    (said,) = problems(*with_environment(GOOD, variables))
     assert said.endswith(f"is unknown; did you mean '{PREFIX}SUPPRESSION_PATH'?")
-    assert with_environment(GOOD, {**variables, "MELTANO_PROJECT_ROOT": "/x"}) == GOOD
+    assert with_environment(GOOD, {**variables, "MELTANO_PROJECT_ROOT": "/x"}) == Given(GOOD)
 
 
 def test_a_variable_for_what_a_file_has() -> None:
     """Meltano exports what its file says, so that the message would come twice."""
     given = {**GOOD, "limt": 5}
-    assert with_environment(given, {PREFIX + "LIMT": "5"}) == given
+    assert with_environment(given, {PREFIX + "LIMT": "5"}) == Given(given)
 
 
 @pytest.mark.parametrize(
@@ -351,7 +358,8 @@ def test_what_meltano_has_flattened(setting: str, flat: dict[str, Any], whole: A
     """An object in a variable is read as it is, or as Meltano flattens it."""
     flat = {"__else__": "__NULL__", **flat}
     variables = {PREFIX + setting.upper(): json.dumps(flat)}
-    assert with_environment({}, variables) == {setting: {"__else__": "__NULL__", **whole}}
+    expected = {setting: {"__else__": "__NULL__", **whole}}
+    assert with_environment({}, variables) == Given(expected)
 
 
 # Paths

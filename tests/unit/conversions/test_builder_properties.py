@@ -186,7 +186,8 @@ def _letter(result: Conversion | Rejection) -> list[str]:
     """Return the texts of the row of a dead letter; the last one is its record."""
     if isinstance(result, Conversion):
         result = result.rejected("refused_by_api", None, None)
-    return [str(value) for value in letter_of(result, SETTINGS, "run-1", NOW).row(1, NOW)]
+    letter = letter_of(result, SETTINGS.account, SETTINGS.events, "run-1", NOW)
+    return [str(value) for value in letter.row(1, NOW)]
 
 
 @settings(pinned, max_examples=450)

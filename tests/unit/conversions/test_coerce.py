@@ -16,10 +16,10 @@ from unit_support import HUGE, LI_DID, name_of_huge
 from target_liveintent.conversions import coerce
 from target_liveintent.conversions.coerce import (
     UNUSABLE,
-    WatchedZone,
     decision_id,
     decision_id_of_url,
     ip,
+    read_time,
     unix_time,
 )
 
@@ -27,7 +27,13 @@ UTC = dt.timezone.utc
 EAST, WEST = (dt.timezone(dt.timedelta(hours=hours)) for hours in (14, -14))
 ZERO = uuid.UUID(int=0)
 READ: list[Callable[[Any], Any]] = [
-    *(coerce.text, coerce.amount, coerce.positive_integer, coerce.source, coerce.currency_code),
+    *(
+        coerce.text,
+        coerce.read_amount,
+        coerce.positive_integer,
+        coerce.source,
+        coerce.currency_code,
+    ),
     *(ip, coerce.device_id, coerce.flag, lambda value: coerce.unix_time(value, UTC)),
     lambda value: coerce.unix_time(value, EAST),
     lambda value: coerce.unix_time(value, WEST),
@@ -140,7 +146,7 @@ AMOUNTS: list[tuple[Any, str]] = [
 @pytest.mark.parametrize(("value", "digits"), AMOUNTS)
 def test_amounts_keep_their_digits(value: Any, digits: str) -> None:
     """An amount is a JSON number with the digits that the tap sent."""
-    number = coerce.amount(value)
+    number = coerce.read_amount(value)
     assert isinstance(number, (int, float, Decimal)), number
     assert msgspec.json.Encoder(decimal_format="number").encode(number).decode() == digits
 
@@ -158,7 +164,7 @@ def test_amounts_keep_their_digits(value: Any, digits: str) -> None:
 )
 def test_unusable_amounts(value: Any) -> None:
     """Only a finite number with dots and groups of three is usable; nothing is guessed."""
-    assert coerce.amount(value) is UNUSABLE
+    assert coerce.read_amount(value) is UNUSABLE
 
 
 # Text whose decimal sign is known
@@ -185,14 +191,14 @@ def test_unusable_amounts(value: Any) -> None:
 )
 def test_local_amounts(decimal: str, number: str, texts: list[Any]) -> None:
     """The amount keeps its digits; what could be read in another way is not read at all."""
-    assert [str(coerce.amount(text, decimal)) for text in texts] == [number] * len(texts)
+    assert [str(coerce.read_amount(text, decimal)) for text in texts] == [number] * len(texts)
 
 
 @pytest.mark.parametrize("decimal", ["", ";", ",."])
 def test_a_decimal_sign_that_is_none(decimal: str) -> None:
     """It is a mistake in the map, and fails."""
     with pytest.raises(ValueError, match="decimal sign"):
-        coerce.amount("1,5", decimal)
+        coerce.read_amount("1,5", decimal)
 
 
 # Times: the forms that taps send, zones, and what cannot be read
@@ -298,7 +304,7 @@ BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
 
 
 @pytest.mark.parametrize(
-    ("uses", "value"),
+    ("is_local", "value"),
     [
         *((1, text) for text in ("2026-08-01T00:40:35", "2026-08-01 00:40:35.617", "2026-08-01")),
         *((1, text) for text in ("0001-01-01", "9999-12-31T23:59:59")),
@@ -312,12 +318,9 @@ BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
         *((0, number) for number in (1_785_544_835, "1785544835", Decimal("1785544835.5"))),
     ],
 )
-def test_uses_of_the_zone(uses: int, value: Any) -> None:
-    """A time without a zone uses it once, and means the same with the watch as without."""
-    used: list[None] = []
-    watched = WatchedZone(BERLIN, lambda: used.append(None))
-    assert unix_time(value, watched) == unix_time(value, BERLIN)
-    assert len(used) == uses
+def test_a_time_without_a_zone_is_local(is_local: int, value: Any) -> None:
+    """It is read in the zone of the setting; another time never is."""
+    assert read_time(value, BERLIN) == (unix_time(value, BERLIN), bool(is_local))
 
 
 # IP addresses: which are a buyer's, and which of a chain is sent

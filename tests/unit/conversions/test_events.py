@@ -32,6 +32,7 @@ from unit_support import (
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.event_model import DEAD_LETTERS, Rejection, request_body
+from target_liveintent.mapping.stream_maps import StreamPlan
 from target_liveintent.store.dead_letters import letter_of
 
 HASHED = {"md5": MD5, "sha2": SHA2}
@@ -132,13 +133,13 @@ def test_records_that_become_no_event_lack_no_identity(changes: dict[str, Any]) 
 
 
 def test_the_columns_that_identify() -> None:
-    """The builder says which of its stream's columns do."""
+    """The plan says which of its stream's columns do."""
     for columns, found in (
         (["event_time", "email", "source_url"], {"email", "source_url"}),
         (["md5", "decision_id", "ip"], {"md5", "decision_id"}),
         (["event_time"], set()),
     ):
-        assert EventBuilder("orders", columns, (), DEFAULTS).identifying == found
+        assert StreamPlan.without_map("orders", columns).identifying == found
 
 
 def test_the_setting_email_normalization() -> None:
@@ -258,7 +259,8 @@ def test_a_failed_mapping_shows_keys_only() -> None:
     assert record["keys"] == {"id": 7, "who": sha256("ann@example.com")}
     assert record["detail"] == "KeyError"
     assert set(record) == {*ADDED, "event_id", "keys"}
-    assert "hush" not in repr(letter_of(rejected, SETTINGS, "run-1", NOW).row(1, NOW))
+    made = letter_of(rejected, SETTINGS.account, SETTINGS.events, "run-1", NOW)
+    assert "hush" not in repr(made.row(1, NOW))
 
 
 def test_a_failed_mapping_has_the_event_id_of_the_map() -> None:

@@ -1,9 +1,9 @@
 """The usual way gives what the careful way gives, or leaves the record to it."""
 
 import datetime as dt
+import traceback
 import types
 import zoneinfo
-from collections import Counter
 from collections.abc import Collection
 from decimal import Decimal
 from pathlib import Path
@@ -31,7 +31,13 @@ from unit_support import (
 
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.event_model import Conversion
-from target_liveintent.conversions.fast_path import compiled, usual_way
+from target_liveintent.conversions.fast_path import (
+    EXPRESSION_FAILED,
+    OddRecordError,
+    compiled,
+    generated_source,
+    usual_way,
+)
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.settings import EventDefaults
 
@@ -134,7 +140,7 @@ ODD: list[tuple[dict[str, Any], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("changes", "options"), ODD)
 def test_what_is_odd(changes: dict[str, Any], options: dict[str, Any]) -> None:
-    """The careful way has to build, or to reject, these; before that, nothing is counted."""
+    """The careful way has to build, or to reject, these."""
     assert not is_usual(order(**changes), **options)
 
 
@@ -150,17 +156,17 @@ def test_records_follow_each_other() -> None:
     texts = ("1", "true", "1.0", " 1", "USD", "usd", PAGE, CLICK_URL, "$5", "0")
     for url in (CLICK_URL, f"{CLICK_URL}&b=1", f" {CLICK_URL}", f"{PAGE}&old_{TWICE}", MIXED):
         texts += (url, *(url.replace(LI_DID, one, 1) for one in (MORE_ID, ZERO, f"{LI_DID}x")))
-    kept = Counter[str]()
     columns = ("order_id", "user_agent", "tracking_enabled", "currency", "value", "source_url")
     builder = EventBuilder("orders", [*order(), *columns], (), DEFAULTS, None)
     usual = usual_way(builder, {name: f"record.get({name!r})" for name in builder.columns}, {})
+    assert usual is not None
     for column in columns:
         for value in (*texts, 1, True, 1.0, Decimal(1), 0, False, None) * 2:
             record = order(**{column: value})
-            careful = builder.build(record, record, NOW, Counter())
+            careful = builder.build(record, record, NOW)
             try:
-                made = usual(record, NOW, kept)
-            except Exception:  # noqa: BLE001, S112 (the record is odd)
+                made = usual(record, NOW)
+            except OddRecordError:
                 continue
             assert isinstance(careful, Conversion)
             assert made is not None
@@ -174,10 +180,10 @@ def test_no_address_is_remembered() -> None:
     kept = [usual.__globals__[one] for one in ("pages", "read_user_agent")]
     for url in (f"{PAGE}&e=ann%40hidden.example", PAGE, f"{PAGE}&key=1"):
         for _ in range(2):
-            usual(order(source_url=url, user_agent="x"), NOW, Counter())
+            usual(order(source_url=url, user_agent="x"), NOW)
     assert list(kept[0]) == [PAGE]
     for n in range(2_000):
-        usual(order(source_url=f"{PAGE}&{n}", user_agent="x".ljust(5 * n)), NOW, Counter())
+        usual(order(source_url=f"{PAGE}&{n}", user_agent="x".ljust(5 * n)), NOW)
         assert max(map(len, kept)) <= 1_024
     assert 600 < min(map(len, kept)) < max(map(len, kept[1])) <= 8_192
 
@@ -193,24 +199,31 @@ def test_a_column_cannot_be_taken_for_a_name_of_the_code() -> None:
     for name in names:
         inputs = {one: f"record[{name!r}].get({one!r})" for one in (*builder.columns, name)}
         usual = usual_way(builder, inputs, {}, test=f"record[{name!r}]", empty=[f"{name}x"])
-        made = usual({name: order()}, NOW, Counter())
+        assert usual is not None
+        made = usual({name: order()}, NOW)
         assert made is not None
         assert made.body == conversion(order()).body
-        assert usual({name: {}}, NOW, Counter()) is None
-        with pytest.raises(Exception, match=r"^$"):
-            usual({name: order(), f"{name}x": 1}, NOW, Counter())
+        assert usual({name: {}}, NOW) is None
+        with pytest.raises(OddRecordError) as odd:
+            usual({name: order(), f"{name}x": 1}, NOW)
+        assert odd.value.cause == f"{name}x"
 
 
 @pytest.mark.parametrize("mode", ["eval", "exec"])
 def test_generated_code_has_no_builtins(mode: str) -> None:
     """Even code that no check looked at would find none: only C code finds the import."""
     source = {"eval": "lambda: given", "exec": "def made():\n    return given"}[mode]
-    found = compiled(source, {"given": 7}, mode)
+    found = compiled(source, {"given": 7}, mode, "test")
     function = found if mode == "eval" else found["made"]
     assert isinstance(function, types.FunctionType)
     assert function() == 7
     assert (
-        compiled("lambda: at('2026-11-07', '%Y-%m-%d').day", {"at": dt.datetime.strptime}, "eval")()
+        compiled(
+            "lambda: at('2026-11-07', '%Y-%m-%d').day",
+            {"at": dt.datetime.strptime},
+            "eval",
+            "test",
+        )()
         == 7
     )
     function.__code__ = (lambda: __import__("os")).__code__
@@ -221,4 +234,58 @@ def test_generated_code_has_no_builtins(mode: str) -> None:
 @pytest.mark.filterwarnings("error")
 def test_generated_code_warns_of_nothing() -> None:
     """What Python says of a user's expression would not name the expression."""
-    assert compiled("lambda: given is 'a'", {"given": 7}, "eval")() is False
+    assert compiled("lambda: given is 'a'", {"given": 7}, "eval", "test")() is False
+
+
+def usual_orders(**inputs: str) -> Any:
+    """Return the function of a stream whose columns have this code."""
+    builder = EventBuilder("orders", order(source="web"), (), DEFAULTS)
+    codes = {name: f"record.get({name!r})" for name in builder.columns}
+    return usual_way(builder, codes | inputs, {})
+
+
+def test_a_traceback_shows_the_line_of_generated_code() -> None:
+    """Python finds the source of the function as it finds that of a file."""
+    usual = usual_orders()
+    usual.__globals__["hash_address"] = None
+    with pytest.raises(TypeError) as error:
+        usual(order(), NOW)
+    *_, line = traceback.format_exception(error.value)[:-1]
+    assert "conversion of the stream 'orders' " in line
+    assert "identity = hash_address(given_email.strip(), normalization)" in line
+    assert generated_source(usual).startswith("def build(record, now):\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        pytest.param("time", None, id="what should be a function is none"),
+        pytest.param("read_source", None, id="a lookup raises a TypeError"),
+        pytest.param("lifetimes", {}, id="a table lacks a key"),
+        pytest.param("identify", ..., id="a name is missing"),
+    ],
+)
+def test_a_fault_of_the_generator_is_not_an_odd_record(name: str, value: Any) -> None:
+    """An error that no record causes ends the run, instead of a slow run that hides it."""
+    usual = usual_orders()
+    del usual.__globals__[name]
+    if value is not ...:
+        usual.__globals__[name] = value
+    with pytest.raises((TypeError, KeyError, NameError)):
+        usual(order(email=MD5 if name == "identify" else ADDRESS, source="web"), NOW)
+
+
+@pytest.mark.parametrize(
+    ("record", "cause"),
+    [
+        pytest.param({"event_id": [1]}, "event_id", id="a list"),
+        pytest.param({"event_time": "soon"}, "event_time", id="no time"),
+        pytest.param({"email": "nobody"}, "email", id="no address"),
+        pytest.param({"at": 1}, EXPRESSION_FAILED, id="an expression fails"),
+    ],
+)
+def test_an_odd_record_says_what_is_odd(record: dict[str, Any], cause: str) -> None:
+    usual = usual_orders(event_time="record['event_time'] if not record.get('at') else 1 / 0")
+    with pytest.raises(OddRecordError) as odd:
+        usual(order(**record), NOW)
+    assert odd.value.cause == cause

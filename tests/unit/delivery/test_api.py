@@ -2,13 +2,13 @@
 
 import pytest
 
-from target_liveintent.delivery.api import Answer, Verdict, judge
+from target_liveintent.delivery.api import Answer, Verdict, answer_of
 
 VERDICTS = {
     204: Verdict.ACCEPTED,
     200: Verdict.UNCONFIRMED,
     400: Verdict.REFUSED,
-    413: Verdict.REFUSED,
+    413: Verdict.TOO_LARGE,
     422: Verdict.REFUSED,
     401: Verdict.DENIED,
     403: Verdict.DENIED,
@@ -29,7 +29,7 @@ VERDICTS = {
 @pytest.mark.parametrize(("status", "verdict"), VERDICTS.items())
 def test_statuses(status: int, verdict: Verdict) -> None:
     """Each status has one verdict, and any other status is unknown."""
-    answer = judge(status, b"", ["1"], 3.0)
+    answer = answer_of(status, b"", ["1"], 3.0)
     is_repeated = verdict in {Verdict.FAULT, Verdict.LIMITED}
     assert answer == Answer(verdict, f"HTTP {status}", status, 3.0 if is_repeated else 0.0)
 
@@ -51,7 +51,7 @@ UNCLEAR = (
 )
 def test_a_200(body: bytes, named: set[str]) -> None:
     """A 200 that names a proper part of the events says that the others were processed."""
-    answer = judge(200, body, ["e1", "e2"])
+    answer = answer_of(200, body, ["e1", "e2"])
     assert answer.not_processed == named
     assert answer.verdict is (Verdict.PARTLY if named else Verdict.UNCONFIRMED)
 
@@ -69,7 +69,7 @@ def test_a_200(body: bytes, named: set[str]) -> None:
 )
 def test_what_a_refusal_says(body: bytes, detail: str) -> None:
     """What a refusal says is one line of a bounded length."""
-    assert judge(400, body, ["1"]).detail == detail
+    assert answer_of(400, body, ["1"]).detail == detail
 
 
 @pytest.mark.parametrize(
@@ -83,4 +83,4 @@ def test_what_a_refusal_says(body: bytes, detail: str) -> None:
 )
 def test_a_refusal_that_repeats_an_address(body: bytes) -> None:
     """An address in a refusal is not kept, however it is written."""
-    assert "roe" not in judge(400, body, ["1"]).detail
+    assert "roe" not in answer_of(400, body, ["1"]).detail

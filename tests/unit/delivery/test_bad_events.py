@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
 import pytest
 from fakes import (
     ACCEPTED,
@@ -27,8 +26,7 @@ from fakes import (
 from unit_support import NOW
 
 from target_liveintent.delivery.api import Answer, Verdict
-from target_liveintent.delivery.batch import Batch, BatchResult
-from target_liveintent.delivery.machine import Request
+from target_liveintent.delivery.batch import Batch, BatchResult, Request
 from target_liveintent.errors import AllRefusedError, OutageError
 
 
@@ -206,7 +204,7 @@ COSTS = {1: 11.2, 2: 19.1, 5: 38.1, 20: 98.0}
 """Requests for a batch of 100, on average, by how many of its events are bad."""
 TRIALS = 300
 PAGE = Path(__file__).parents[3] / "docs" / "reliability.md"
-TOO_LARGE = msgspec.structs.replace(REFUSED, detail="HTTP 413", status=413)
+TOO_LARGE = Answer(Verdict.TOO_LARGE, "HTTP 413", 413)
 
 
 def isolate(bad: Collection[int], count: int = 100) -> Sent:

@@ -12,22 +12,28 @@ from typing import Any
 
 import pytest
 import urllib3
-from fakes import batch, deliver, settings
+from fakes import LOGGER, batch, deliver, settings
 from loopback import NO_CONTENT, answer_with, dripping, loopback, serving
 
-from target_liveintent.delivery.api import Answer, Verdict, seconds_to_wait
-from target_liveintent.delivery.client import Client, is_usable_token, read_token
-from target_liveintent.delivery.transport import Route, explain, find_route
+from target_liveintent.delivery.api import Answer, Verdict, retry_after_seconds
+from target_liveintent.delivery.client import (
+    Client,
+    DryClient,
+    client_of,
+    is_usable_token,
+    read_token,
+)
+from target_liveintent.delivery.transport import Route, answer_for_fault, find_route
 from target_liveintent.errors import ConfigurationError, SetUpError
 from target_liveintent.privacy.redaction import without_secrets
 
 
 def post(url: str, **changes: Any) -> Answer:
     """Post a batch of one event by a client of its own."""
-    return Client(settings(api_url=url, **changes)).post(b"[{}]", ["1"], 60.0)
+    return client_of(settings(api_url=url, **changes), LOGGER).post(b"[{}]", ["1"], 60.0)
 
 
-def posts(client: Client, count: int) -> list[Answer]:
+def posts(client: Client | DryClient, count: int) -> list[Answer]:
     """Post so often by one client."""
     return [client.post(b"[{}]", ["1"], 60.0) for _ in range(count)]
 
@@ -43,7 +49,7 @@ def test_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "")
     with loopback(NO_CONTENT) as server:
-        got = posts(Client(settings(api_url=server.url)), 3)
+        got = posts(client_of(settings(api_url=server.url), LOGGER), 3)
     assert got == [Answer(Verdict.ACCEPTED, "HTTP 204", 204)] * 3
     assert server.connections == [3]
     for first, headers, body in server.requests:
@@ -72,7 +78,7 @@ def test_an_answer_in_full() -> None:
         answer_with("401 Unauthorized", b"", "Connection: close"),  # No file has another token.
         answer_with("302 Found", b"", "Location: /elsewhere"),
     ) as server:
-        got = posts(Client(settings(api_url=server.url)), 5)
+        got = posts(client_of(settings(api_url=server.url), LOGGER), 5)
     assert got == [
         Answer(Verdict.LIMITED, "HTTP 429", 429, 7.0),
         Answer(Verdict.REFUSED, "HTTP 400: no pixel", 400),
@@ -126,11 +132,11 @@ def test_how_long_the_api_asks_to_wait(given: dict[str, str], seconds: float) ->
     for name, value in given.items():
         headers[name] = _moment(value) if value.startswith("in ") else value
     wanted = pytest.approx(seconds, abs=20 if seconds > 9 else 0)
-    assert [seconds_to_wait(status, headers, 60) for status in (429, 503)] == [wanted] * 2
+    assert [retry_after_seconds(status, headers, 60) for status in (429, 503)] == [wanted] * 2
     alone = Message()
     alone["Retry-After"] = headers.get("Retry-After", "")
-    assert seconds_to_wait(500, headers, 60) == pytest.approx(
-        seconds_to_wait(503, alone, 60), abs=1
+    assert retry_after_seconds(500, headers, 60) == pytest.approx(
+        retry_after_seconds(503, alone, 60), abs=1
     )
 
 
@@ -144,7 +150,7 @@ def test_a_body_without_end() -> None:
     """Of a body, only as much is read as an answer of this API can have."""
     with loopback(answer_with("400 Bad Request", b"x" * 1_000_000)) as server:
         answer = post(server.url)
-        _, _, body = find_route(settings(api_url=server.url)).post("a-token", b"[]", 5.0)
+        _, _, body = find_route(settings(api_url=server.url).url).post("a-token", b"[]", 5.0)
     assert (answer.verdict, answer.detail) == (Verdict.REFUSED, "HTTP 400: " + "x" * 500)
     assert len(body) == 65_536
 
@@ -183,7 +189,7 @@ def test_no_file_descriptors(
     def fail(*_: Any, **__: Any) -> None:
         raise OSError(number, "Too many open files")
 
-    client = Client(settings(api_url=f"{scheme}://127.0.0.1:9"))
+    client = client_of(settings(api_url=f"{scheme}://127.0.0.1:9"), LOGGER)
     with monkeypatch.context() as patched:
         patched.setattr(where, fail)
         answer = client.post(b"[]", [], 5.0)
@@ -196,7 +202,7 @@ def test_what_a_socks_proxy_wraps() -> None:
     """Its connection has a fault of its own, with the cause behind it."""
     fault = urllib3.exceptions.NewConnectionError(None, "")  # type: ignore[arg-type]
     fault.__cause__ = OSError(errno.EMFILE, "Too many open files")
-    assert explain(fault).verdict is Verdict.STARVED
+    assert answer_for_fault(fault).verdict is Verdict.STARVED
 
 
 PROXY = (
@@ -227,9 +233,11 @@ def test_a_set_up_that_cannot_be_used(
         if name.lower().endswith(("_proxy", "_ca_bundle")):
             monkeypatch.delenv(name)
     monkeypatch.setenv(variable, value)
-    assert isinstance(find_route(settings(api_url="http://127.0.0.1:9")), Route)  # It needs none.
+    assert isinstance(
+        find_route(settings(api_url="http://127.0.0.1:9").url), Route
+    )  # It needs none.
     given = settings(api_url="https://127.0.0.1.invalid")
-    result = deliver(batch("1"), Client(given))
+    result = deliver(batch("1"), client_of(given, LOGGER))
     assert isinstance(result.failure, SetUpError)
     assert f"this machine cannot send requests to the API: {words}" in str(result.failure)
     assert (result.requests, result.retries) == (1, 0)
@@ -260,7 +268,7 @@ def test_a_token_that_is_denied(
     denied = answer_with(status)
     with caplog.at_level(logging.INFO, "target_liveintent"), loopback(denied, NO_CONTENT) as server:
         given = settings(api_url=server.url, auth_token=None, auth_token_path=str(path))
-        client = Client(given)
+        client = client_of(given, LOGGER)
         if content is None:
             path.unlink()
         else:

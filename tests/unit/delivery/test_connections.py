@@ -65,7 +65,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def route_to(port: int, scheme: str = "http", host: str = "127.0.0.1") -> Route:
     """Return the way to an API."""
-    route = find_route(settings(api_url=f"{scheme}://{host}:{port}"))
+    route = find_route(settings(api_url=f"{scheme}://{host}:{port}").url)
     assert isinstance(route, Route)
     return route
 

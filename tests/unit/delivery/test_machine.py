@@ -22,13 +22,13 @@ from fakes import (
 from unit_support import NOW
 
 from target_liveintent.delivery.api import Answer, Verdict
-from target_liveintent.delivery.batch import Batch, BatchResult, DeliveryStatus
-from target_liveintent.delivery.machine import DeliveryMachine, Request
+from target_liveintent.delivery.batch import Batch, BatchResult, DeliveryStatus, Request
+from target_liveintent.delivery.machine import DeliveryMachine
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import AccessDeniedError, AllRefusedError, DeliveryError, OutageError
 
 DENIED = Answer(Verdict.DENIED, "HTTP 403", 403)
-LARGE = Answer(Verdict.REFUSED, "HTTP 413", 413)
+LARGE = Answer(Verdict.TOO_LARGE, "HTTP 413", 413)
 ROTATED = Answer(Verdict.ROTATED, "HTTP 401", 401)
 WAIT = Answer(Verdict.LIMITED, "HTTP 429", 429, retry_after=9.0)
 
@@ -196,6 +196,7 @@ FIRST_OF_TWO = Answer(Verdict.PARTLY, "HTTP 200", 200, not_processed=frozenset("
         ("12345678", [REFUSED, REFUSED, FIRST_OF_TWO], "12345678 1234 12 5678"),
         # A request that was too large proves nothing of either half.
         ("1234", [LARGE, ACCEPTED], "1234 12 34"),
+        ("12345678", [REFUSED, LARGE], "12345678 1234 5678"),
         # A part that got a fault is sent after the others, and proves nothing of its other half.
         ("1234", [REFUSED, FAULT, ACCEPTED], "1234 12 34 12"),
         # The same part is sent again if it came too fast, or if the token was rotated.
@@ -241,6 +242,14 @@ def test_what_is_counted(
     assert (clock.waits == []) is is_at_once
 
 
+def test_what_is_delivered_does_not_wait_for_the_rest_of_its_batch() -> None:
+    """The ledger must learn what is confirmed while the API still fails on other events."""
+    machine = machine_with("1 2 3 4", accepted=True, max_concurrent_requests=1)
+    answer(machine, LARGE, ACCEPTED)
+    (result,) = machine.finished
+    assert (delivered(result), result.is_last) == (["1", "2"], False)
+
+
 # Outages
 
 
@@ -278,7 +287,7 @@ def test_an_outage_that_nothing_tests() -> None:
     assert machine.next(NOW + 10, NOW + 10) == math.inf
     machine.add(batch("2", number=1))
     sent = request(machine, NOW + 100)
-    assert sent.seconds == 30
+    assert sent.timeout_seconds == 30
     machine.answered(sent, FAULT, NOW + 101)
     assert [result.failure for result in machine.finished] == [None]
 
@@ -308,7 +317,7 @@ def test_faults_of_a_part_do_not_blame_what_is_left_of_it() -> None:
             now += 60
             sent = request(machine, now)
             is_bad = any(one.event_id == "bad" for one in sent.conversions)
-            is_last = number > 8 and sent.job.result.batch.number == 0
+            is_last = number > 8 and sent.delivery.result.batch.number == 0
             machine.answered(sent, FAULT if is_bad or is_last else ACCEPTED, now + 0.1)
     assert undelivered(*machine.finished) == []
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 from certificates import self_signed_tls, tls, trusted, trusted_folder
-from fakes import settings
+from fakes import LOGGER, settings
 from loopback import accept, received, serving
 
 from target_liveintent.delivery.api import Answer, Verdict
-from target_liveintent.delivery.client import Client
+from target_liveintent.delivery.client import client_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,7 +89,7 @@ def posts(monkeypatch: pytest.MonkeyPatch) -> Posts:
         if scheme is not None:
             monkeypatch.setenv("HTTPS_PROXY", f"{scheme}user:secret@127.0.0.1:{port}")
         url = f"https://127.0.0.1:{port}" if scheme is None else BEHIND
-        client = Client(settings(api_url=url))
+        client = client_of(settings(api_url=url), LOGGER)
         return [client.post(b"[{}]", ["1"], 2.0) for _ in range(count)]
 
     return post

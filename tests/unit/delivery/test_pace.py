@@ -2,9 +2,9 @@
 
 import pytest
 
-from target_liveintent.delivery import pace as law
 from target_liveintent.delivery.api import Verdict
 from target_liveintent.delivery.pace import Pace
+from target_liveintent.delivery.rate_phases import SEARCH_CUT_RATIO
 
 TAKEN, LIMITED, FAULT = Verdict.ACCEPTED, Verdict.LIMITED, Verdict.FAULT
 
@@ -47,7 +47,7 @@ def test_a_cap() -> None:
         assert pace.next_start() == pace.allowed_at == at + 1.0
         at += 1.0
     _ask(pace, at, LIMITED)
-    assert pace.rate == law.STEEP_CUT
+    assert pace.rate == SEARCH_CUT_RATIO
 
 
 # What the API asks to wait

@@ -219,8 +219,7 @@ def test_a_pool_is_full(pool_of: PoolOf) -> None:
 )
 def test_how_many_batches_there_may_be(rows: int, concurrent: int, batches: int) -> None:
     """Small batches are more, so that a row of bad events does not fill all of them."""
-    given = settings(batch_size_rows=rows, max_concurrent_requests=concurrent)
-    assert most_batches(given) == batches
+    assert most_batches(concurrent, rows) == batches
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import copy
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -10,13 +9,15 @@ from unittest import mock
 
 import pytest
 from preset_records import sample
-from unit_support import ADDRESS, DEFAULTS, MD5, NOW, TIME, convert_both_ways
+from unit_support import ADDRESS, DEFAULTS, MD5, NOW, TIME, convert_both_ways, remarks_of
 
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.event_model import Conversion, Rejection
 from target_liveintent.mapping import expressions
+from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.presets import PRESETS, preset_columns
-from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, RecordConverter, StreamMaps
+from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, StreamMaps
+from target_liveintent.remarks import CAREFUL_WAY, Remark
 
 MAP: dict[str, Any] = {
     "__filter__": "id != 'filtered'",
@@ -41,7 +42,7 @@ def converter(
     (plan,) = StreamMaps(maps, {"shop": "x"}).plans(stream, schema, keys)
     how: dict[str, Any] = {"mapped_keys": plan.keys, "undeclared": plan.undeclared}
     builder = EventBuilder(stream, plan.properties, keys, DEFAULTS, **how)
-    return RecordConverter(plan, builder, Counter(), lambda: now)
+    return RecordConverter(plan, builder, lambda: now)
 
 
 def converted(*, violation: str | None = None, order_id: str = "'7'", **columns: Any) -> Any:
@@ -99,6 +100,19 @@ def test_an_expression_with_chance_is_evaluated_once(monkeypatch: pytest.MonkeyP
     made = converter({**MAP, "__filter__": "rand() < 0.5"})
     assert isinstance(made.convert({**RECORD, "total": "odd"}), Conversion)
     assert made.convert(RECORD) is None
+
+
+def test_a_fault_of_the_usual_way_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only an odd record takes the careful way, which would hide the fault and cost speed."""
+    made = converter({**MAP, "__filter__": None})
+    odd, usual = made.convert({**RECORD, "total": "odd"}), made.convert(RECORD)
+    assert isinstance(odd, Conversion)
+    assert isinstance(usual, Conversion)
+    slow = Remark(CAREFUL_WAY, "value")
+    assert (slow in odd.remarks, usual.remarks) == (True, ())
+    monkeypatch.setattr(made, "_usual_way", mock.Mock(side_effect=AttributeError))
+    with pytest.raises(AttributeError):
+        made.convert(RECORD)
 
 
 def test_an_expression_changes_nothing_for_the_others() -> None:
@@ -231,7 +245,7 @@ SALE: dict[str, Any] = {"id": "1", "at": TIME, "mail": ADDRESS, "total": Decimal
 def is_usual(made: RecordConverter, record: dict[str, Any]) -> bool:
     """Return whether the usual way knows what becomes of a record."""
     convert_both_ways(made, record)
-    with mock.patch.object(made, "convert_carefully") as carefully:
+    with mock.patch.object(made, "convert_carefully", return_value=None) as carefully:
         made.convert(record)
     return not carefully.called
 
@@ -325,7 +339,7 @@ def test_columns_that_the_schema_does_not_declare(changes: dict[str, Any], wante
         else:
             assert isinstance(result, Conversion)
             assert json.loads(result.body) == {**json.loads(result.body), **wanted}
-        assert {one.removesuffix(" empty") for one in made._left_out} <= {"value", "email"}  # noqa: SLF001
+        assert {one.column for one in remarks_of(result)} <= {"value", "email"}
 
 
 @pytest.mark.parametrize("definition", [{**SHOWN}, {"email": "mail", "event_time": "at"}])

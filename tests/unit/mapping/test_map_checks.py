@@ -9,17 +9,16 @@ from target_liveintent.config import problems
 from target_liveintent.conversions.coerce import IDENTIFYING
 from target_liveintent.mapping.expressions import Compiler
 from target_liveintent.mapping.map_checks import (
-    FROM_SETTINGS,
     absent_streams,
-    did_you_mean,
     lacking_for_events,
+    map_warnings,
     maps_with_dots,
-    meant_name,
-    misspelled,
     presets_with_dots,
 )
-from target_liveintent.mapping.recognition import table
+from target_liveintent.mapping.map_findings import AbsentStream, MapFinding, can_be_set
+from target_liveintent.mapping.similar_names import did_you_mean, meant_name
 from target_liveintent.mapping.stream_maps import StreamPlan
+from target_liveintent.mapping.vocabulary import vocabulary
 from target_liveintent.settings import EventDefaults
 
 
@@ -82,7 +81,8 @@ def test_a_name_beside_the_one_it_resembles() -> None:
 def unknown(expression: str, schema: dict[str, Any], column: str = "value") -> list[str]:
     """Return what is said of an expression for a column."""
     plan = StreamPlan("s", True, origins={column: Compiler({}).compile(column, expression)})
-    return [said.removeprefix("in the map of 's', ") for said in misspelled(plan, schema)]
+    findings = map_warnings(plan, schema)
+    return [finding.words.removeprefix("in the map of 's', ") for finding in findings]
 
 
 def lacking(expressions: dict[str, str], schema: dict[str, Any]) -> list[str]:
@@ -90,7 +90,7 @@ def lacking(expressions: dict[str, str], schema: dict[str, Any]) -> list[str]:
     compiler = Compiler({"config": {}})
     origins = {column: compiler.compile(column, one) for column, one in expressions.items()}
     plan = StreamPlan("s", True, properties=("event_time", "email"), origins=origins)
-    return lacking_for_events(plan, schema, DEFAULTS)
+    return [finding.words for finding in lacking_for_events(plan, schema, DEFAULTS)]
 
 
 PRICE = {"type": "object", "properties": {"amount": {}, "any": {"type": "object"}}}
@@ -102,16 +102,17 @@ PRICE = {"type": "object", "properties": {"amount": {}, "any": {"type": "object"
         ("price.amout", "; did you mean 'amount'?"),
         ("price.amout.x", "; did you mean 'amount'?"),
         ("prise.amount", "; did you mean 'price'?"),
-        ("zzz", "."),
-        ("price.0", "."),
+        ("zzz", ""),
+        ("price.0", ""),
         ("net.price", "; to read the column whose name has a dot, write _.get('net.price')"),
         # What is no object has no steps; a list has those of its items; and one may be null.
-        ("name.first", "."),
+        ("name.first", ""),
         ("items.0.pirce", "; did you mean 'price'?"),
-        ("items.price", "."),
+        ("items.price", ""),
         ("nullable.amuont", "; did you mean 'amount'?"),
-        ("prefixed.y_1", "."),
+        ("prefixed.y_1", ""),
     ],
+    ids=lambda text: text or "no hint",
 )
 def test_unknown_reads(path: str, hint: str) -> None:
     """Each step of a path must be in the tap's schema, as far as the schema lists properties."""
@@ -166,7 +167,7 @@ def test_known_reads(expression: str, schema: dict[str, Any]) -> None:
     ("expression", "column"),
     [
         *((name, name) for name in ("total_cents", "AMOUNT_CENTS", "totalCents", "price_minor")),
-        *((f"total_{word}", f"total_{word}") for word in sorted(table().minor)),
+        *((f"total_{word}", f"total_{word}") for word in sorted(vocabulary().amounts.minor)),
         ("float(get('total.cents'))", "total.cents"),
         *((name, None) for name in ("percent", "adjacent_total", "minority", "recent")),
         *((f"total_cents {end}", None) for end in ("/ 100", "* 0.01")),
@@ -184,7 +185,7 @@ def test_unknown_columns() -> None:
     said = "the map of 'orders' sets '{}', but events have no such column{}"
     columns = ["value", "valeu", "event_date", "zzz", "__filter__"]
     plan = StreamPlan("orders", True, origins={c: Compiler({}).compile(c, "1") for c in columns})
-    assert list(misspelled(plan, {})) == [
+    assert [finding.words for finding in map_warnings(plan, {})] == [
         said.format("valeu", "; did you mean 'value'?"),
         said.format("event_date", "; did you mean 'event_time'?"),
         said.format("zzz", ""),
@@ -282,22 +283,29 @@ def test_a_fixed_text_in_one_pair_of_quotes(column: str, text: str, hint: str) -
     origins = {column: Compiler({}).compile(column, text)}
     plan = StreamPlan("s", True, properties=("event_time", "email"), origins=origins)
     first = lacking_for_events(plan, {"properties": {"email": {}}}, DEFAULTS)[0]
-    assert first.partition(f", which '{column}' reads")[2] == hint
+    assert first.words.partition(f", which '{column}' reads")[2] == hint
 
 
 @pytest.mark.parametrize(
     ("named", "came", "absent"),
     [
         (["orders", "order*"], "orders", []),
-        (["ordres"], "orders", [("ordres", "; did you mean 'orders'?")]),
+        (["ordres"], "orders", [("ordres", "orders")]),
         # A stream that did not come is similar only to streams that no map names.
-        (["ordres", "orders"], "orders", [("ordres", "")]),
-        (["ordres", "ord*"], "orders", [("ordres", "")]),
-        (["users"], "public-orders", [("users", "")]),
+        (["ordres", "orders"], "orders", [("ordres", None)]),
+        (["ordres", "ord*"], "orders", [("ordres", None)]),
+        (["users"], "public-orders", [("users", None)]),
+    ],
+    ids=[
+        "all named",
+        "misspelled",
+        "similar to a named one",
+        "similar to a pattern",
+        "not similar",
     ],
 )
-def test_absent_streams(named: list[str], came: str, absent: list[tuple[str, str]]) -> None:
-    assert list(absent_streams(named, [came])) == absent
+def test_absent_streams(named: list[str], came: str, absent: list[tuple[str, str | None]]) -> None:
+    assert absent_streams(named, [came]) == [AbsentStream(*one) for one in absent]
 
 
 # What a stream must have so that events can be built from its records
@@ -305,7 +313,7 @@ def test_absent_streams(named: list[str], came: str, absent: list[tuple[str, str
 ALL = ["event_time", "email", "pixel_id", "source"]
 
 
-def lacking_as_it_is(properties: list[str], defaults: EventDefaults) -> list[str]:
+def lacking_as_it_is(properties: list[str], defaults: EventDefaults) -> list[MapFinding]:
     """Return what a stream with these columns, and without a map, lacks."""
     return lacking_for_events(StreamPlan.without_map("s", properties), {}, defaults)
 
@@ -326,17 +334,19 @@ def lacking_as_it_is(properties: list[str], defaults: EventDefaults) -> list[str
 def test_missing_columns(
     properties: list[str], defaults: EventDefaults, missing: list[str]
 ) -> None:
-    """Everything that a stream lacks has a phrase of its own."""
-    phrases = lacking_as_it_is(properties, defaults)
-    assert len(phrases) == len(missing)
-    assert all(name in phrase for phrase, name in zip(phrases, missing, strict=True))
+    """Everything that a stream lacks is a finding of its own."""
+    findings = lacking_as_it_is(properties, defaults)
+    assert len(findings) == len(missing)
+    for finding, name in zip(findings, missing, strict=True):
+        assert name in finding.words
 
 
 def test_what_a_setting_can_supply() -> None:
-    """The settings supply exactly the phrases that disappear when they are set."""
+    """The settings supply exactly the findings that disappear when they are set."""
     missing = lacking_as_it_is([], BARE)
-    supplied = set(missing) - set(lacking_as_it_is([], DEFAULTS))
-    assert supplied == FROM_SETTINGS.keys()
+    still_missing = lacking_as_it_is([], DEFAULTS)
+    assert can_be_set([finding for finding in missing if finding not in still_missing])
+    assert not any(can_be_set([finding]) for finding in still_missing)
 
 
 # Names of streams with dots, of which Meltano makes levels

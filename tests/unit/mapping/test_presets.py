@@ -2,7 +2,6 @@
 
 import functools
 import re
-from collections import Counter
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -18,9 +17,10 @@ from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.event_model import Conversion
 from target_liveintent.mapping import presets
-from target_liveintent.mapping.map_checks import misread_columns, misspelled
+from target_liveintent.mapping.converter import RecordConverter
+from target_liveintent.mapping.map_checks import map_warnings, needed_columns_absent
 from target_liveintent.mapping.presets import NULL_VALUES, PRESETS, likely_preset
-from target_liveintent.mapping.stream_maps import RecordConverter, StreamMaps, StreamPlan
+from target_liveintent.mapping.stream_maps import StreamMaps, StreamPlan
 
 ACCOUNT = {"customer_id": "a-1b2c", "auth_token": "x"}
 NAMES = list(PRESETS)
@@ -58,7 +58,7 @@ def outcome(
     stream, keys, _, _ = sample(name, NOW)
     defaults = BARE._replace(pixel_id=4711)
     builder = EventBuilder(stream, made.properties, keys, defaults, undeclared=made.undeclared)
-    result = convert_both_ways(RecordConverter(made, builder, Counter(), lambda: NOW), decoded)
+    result = convert_both_ways(RecordConverter(made, builder, lambda: NOW), decoded)
     if not isinstance(result, Conversion):
         return "filtered" if result is None else result.reason
     event = msgspec.json.decode(result.body)
@@ -350,8 +350,8 @@ def test_what_a_preset_reads_is_no_mistake() -> None:
     schema = {"type": "object", "properties": {"createdAt": {}, "total": {}}}
     maps = StreamMaps({"orders": {"value": "get('totl')"}}, {}, {"orders": "shopify"})
     (made,) = maps.plans("orders", schema)
-    (said,) = misspelled(made, schema)
-    assert "'value' reads 'totl'" in said
+    (finding,) = map_warnings(made, schema)
+    assert (finding.code, finding.column, finding.reads) == ("read_column_absent", "value", "totl")
 
 
 NEEDED = {
@@ -372,7 +372,7 @@ def test_what_a_preset_needs(name: str) -> None:
     needed = set()
     for column in record:
         schema = {"type": "object", "properties": {one: {} for one in record if one != column}}
-        if lacking := misread_columns(plan(name), schema):
+        if lacking := needed_columns_absent(plan(name), schema):
             assert len(lacking) == 1
             needed.add(column)
     assert needed == NEEDED[name]

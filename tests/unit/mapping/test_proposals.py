@@ -9,11 +9,12 @@ import yaml
 from unit_support import DEFAULTS
 
 from target_liveintent.config import problems
+from target_liveintent.explain.proposal_text import advise_map, config_text, map_lines, remark_lines
 from target_liveintent.mapping.map_checks import ANSWER, lacking_for_events
 from target_liveintent.mapping.presets import PRESETS
-from target_liveintent.mapping.proposals import advise_map, config_text, propose
-from target_liveintent.mapping.recognition import table
+from target_liveintent.mapping.proposals import propose
 from target_liveintent.mapping.stream_maps import Stream, StreamMaps, StreamPlan
+from target_liveintent.mapping.vocabulary import vocabulary
 
 TYPES = {"s": "string", "i": "integer", "n": "number", "b": "boolean", "o": "object"}
 TIMES = ("t", "d")
@@ -116,7 +117,7 @@ def test_how_much_is_recognized() -> None:
 
 
 def lines_of(stream: Stream, *records: dict[str, Any]) -> str:
-    return "\n".join(propose(stream, records).as_yaml("x"))
+    return "\n".join(map_lines(propose(stream, records), "x"))
 
 
 CENTS = "(its values are whole numbers: are they cents?)"
@@ -344,7 +345,10 @@ def test_the_event_id(keys: tuple[str, ...], event_id: str | None) -> None:
     proposal = propose(stream_of("id:i order_no created_at:t email", *keys))
     assert proposal.expressions.get("event_id") == event_id
     said = [] if event_id else [f"event_id: derived from the keys {', '.join(keys)}"]
-    assert [one for one in proposal.remarks if one.startswith("event_id")] == said
+    assert [one for one in remark_lines(proposal) if one.startswith("event_id")] == said
+
+
+REPEATED = "rows with the same value as another row"
 
 
 def rows(count: int, repeated: int) -> list[dict[str, Any]]:
@@ -355,11 +359,24 @@ def rows(count: int, repeated: int) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("records", "is_proposed", "said"),
     [
-        ([{"order_no": 1}] * 2, True, "event_id: 1 of 2 rows has the same value as another row"),
-        (rows(405, 1), True, "event_id: 1 of 405 rows has the same value as another row"),
-        (rows(405, 9), False, "candidates: order_no (9 of 405 rows have the same value as another"),
-        (rows(3, 1), False, "candidates: order_no (1 of 3 rows has the same value as another row)"),
+        (
+            [{"order_no": 1}] * 2,
+            True,
+            f"event_id: {REPEATED}: 1 of 2; only one of them is sent",
+        ),
+        (rows(405, 1), True, f"event_id: {REPEATED}: 1 of 405; only one of them is sent"),
+        (
+            rows(405, 9),
+            False,
+            f"candidates: order_no ({REPEATED}: 9 of 405)",
+        ),
+        (
+            rows(3, 1),
+            False,
+            f"candidates: order_no ({REPEATED}: 1 of 3)",
+        ),
     ],
+    ids=["the same row twice", "few of many rows", "many of many rows", "few of few rows"],
 )
 def test_an_event_id_differs_in_each_record(
     records: list[dict[str, Any]], is_proposed: bool, said: str
@@ -367,7 +384,8 @@ def test_an_event_id_differs_in_each_record(
     """A row that comes again is still the same order; rows of one order are not."""
     proposal = propose(stream_of("order_no created_at:t email"), records)
     assert proposal.expressions.get("event_id") == ("get('order_no')" if is_proposed else None)
-    assert any(said in f"{remark}" for remark in proposal.remarks), proposal.remarks
+    remarks = list(remark_lines(proposal))
+    assert any(said in remark for remark in remarks), remarks
 
 
 @pytest.mark.parametrize("values", [["x@example.com"] * 3, ["x@example.com", "y@example.com"] * 10])
@@ -375,7 +393,7 @@ def test_addresses_that_come_again_and_again(values: list[str]) -> None:
     """They are those of a shop or of its clerks."""
     proposal = propose(stream_of("email"), [{"email": one} for one in values])
     assert "email" not in proposal.expressions
-    assert f"{len(values)} rows" in " ".join(proposal.remarks)
+    assert f"{len(values)} rows" in " ".join(remark_lines(proposal))
 
 
 @pytest.mark.parametrize(
@@ -419,10 +437,11 @@ def test_what_is_no_app_and_no_device(columns: str, values: dict[str, Any]) -> N
 
 def test_each_word_has_one_meaning() -> None:
     """A word that means others is only read as these, so no list can have it."""
-    known = table()
+    known = vocabulary()
     meanings = Counter(word for words in known.words.values() for word in words)
     assert [word for word, count in meanings.items() if count > 1] == []
-    used = {*known.deeds, *known.asked, *known.unasked, *known.filters_also, *known.words}
+    used = {*known.deeds, *known.words}
+    used.update(known.filters.asked, known.filters.unasked, known.filters.also)
     for field in known.fields.values():
         used.update(" ".join([*field.names, *field.also]).split())
     assert used.isdisjoint(meanings)

@@ -202,7 +202,8 @@ def test_maps_with_equal_ids(own: dict[str, Any], ids: list[tuple[str, str]]) ->
     """A copy has the IDs of the original, unless it says of what its own are made."""
     maps = {"orders": {"value": "total"}, "copy": {"__source__": "orders", **own}}
     found = StreamMaps(maps, {}).plans("orders", SCHEMA, ("id",))
-    assert [*maps_with_equal_ids(found)] == ids
+    findings = maps_with_equal_ids(found)
+    assert [(finding.stream, finding.earlier) for finding in findings] == ids
     both = {name: {**one, "event_id": "__stream_name__"} for name, one in maps.items()}
     assert [*maps_with_equal_ids(plans(both))] == []
 

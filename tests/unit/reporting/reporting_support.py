@@ -20,9 +20,9 @@ from unit_support import NOW as NOW_UNIX
 from unit_support import TIME, conversion, order
 
 from target_liveintent.config import settings_of
+from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.history import (
-    DONE,
     FORMAT,
     USUAL,
     Day,
@@ -34,8 +34,10 @@ from target_liveintent.reporting.history import (
 from target_liveintent.reporting.overview import overview_of
 from target_liveintent.reporting.reporter import RunReporter
 from target_liveintent.run.amounts import Amount
-from target_liveintent.run.counts import FIELDS, RunCounts, StreamCounts
+from target_liveintent.run.counts import RunCounts, StreamCounts
+from target_liveintent.run.coverage import COVERAGE_FIELDS, Timing
 from target_liveintent.run.kinds import RunKind, kind_of_run
+from target_liveintent.store.unwritten import WrittenLetters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,10 +47,9 @@ if TYPE_CHECKING:
 
 UTC = dt.timezone.utc
 ZONE = zoneinfo.ZoneInfo("America/New_York")
+API_URL = "https://api.example.com"
 ACCOUNT = {"customer_id": "a-1b2c", "auth_token": "made-up-token"}
-SETTINGS = settings_of(
-    {**ACCOUNT, "pixel_id": 4711, "timezone": str(ZONE), "api_url": "https://api.example.com"}
-)
+SETTINGS = settings_of({**ACCOUNT, "pixel_id": 4711, "timezone": str(ZONE), "api_url": API_URL})
 TODAY = dt.date(2026, 5, 20)
 """A Wednesday."""
 NOW = dt.datetime(2026, 5, 20, 17, 30, tzinfo=ZONE)
@@ -65,6 +66,21 @@ FULL = {
     "event_time": TIME,
 }
 """The columns of an event that lacks nothing."""
+
+
+# How runs end
+
+
+def failed(code: FailureCode, **facts: Any) -> Ending:
+    """Return how a run ends that fails with a code."""
+    given = {"detail": "HTTP 401", "customer_id": "a-1b2c", "api_url": API_URL}
+    return Ending(Failure.of(code, **{**given, **facts}))
+
+
+DENIED = failed(FailureCode.ACCESS_DENIED)
+DOWN = failed(FailureCode.OUTAGE, detail="HTTP 500", max_retry_seconds=900)
+DISK_FULL = Ending(Failure.of(FailureCode.STORAGE, text="the disk is full"))
+STOPPED_BY_SIGNAL = Ending(signal="SIGTERM")
 
 
 # Figures of streams
@@ -87,6 +103,8 @@ def figures(delivered: int = 100, **others: Any) -> StreamCounts:
     for reason, count in others.pop("not_sent", {}).items():
         is_letter = reason not in REASONS or REASONS[reason].letter
         (counts.rejected if is_letter else counts.dropped)[reason] = count
+    timing = {name: others.pop(name) for name in Timing.__struct_fields__ if name in others}
+    counts.timing = Timing(**timing)
     for name, value in others.items():
         setattr(counts, name, value)
     return counts
@@ -95,7 +113,11 @@ def figures(delivered: int = 100, **others: Any) -> StreamCounts:
 def shop(delivered: int = 100, *, hashes: int | None = None, late: int = 5, **others: Any) -> Any:
     """Return the figures of a stream whose conversions lack nothing but perhaps hashes."""
     hashes = delivered if hashes is None else hashes
-    having = dict.fromkeys(FIELDS, delivered) | {"md5": hashes, "sha2": hashes, "both": hashes}
+    having = dict.fromkeys(COVERAGE_FIELDS, delivered) | {
+        "md5": hashes,
+        "sha2": hashes,
+        "both": hashes,
+    }
     values = {"EUR": amount(delivered, 50 * delivered)} if delivered else {}
     fresh = max(0, delivered - late)
     return figures(
@@ -121,7 +143,7 @@ def run(ended_at: dt.datetime, kind: str = USUAL, **changes: Any) -> RunRecord:
         "ended_at": ended_at.astimezone(UTC),
         "day": ended_at.date(),
         "kind": kind,
-        "ending": DONE,
+        "ending": Ending(),
         "version": "target-liveintent 1",
         "settings": NAMES,
         "streams": {"orders": shop()},
@@ -177,7 +199,8 @@ def overview(
     runs: Iterable[RunRecord], now: dt.datetime = NOW, max_age: dt.timedelta | None = None
 ) -> Overview:
     """Return the overview of a history of runs."""
-    return overview_of(history(runs), SETTINGS, now.timestamp(), max_age)
+    now = now.astimezone(ZONE)
+    return overview_of(history(runs), SETTINGS.account, SETTINGS.pixel_id, now, max_age)
 
 
 _KINDS = (*[USUAL] * 12, "replay", "canary", "backfill")
@@ -187,28 +210,30 @@ def random_runs(seed: int = 1, days: int = 110, size: int = 300) -> list[RunReco
     """Return runs of all kinds and streams, by chance, with gaps, changes, and repeated rows."""
     chance = random.Random(seed)  # noqa: S311 (no secrets)
     runs = []
-    for back in range(days, -1, -1):
-        if back in {40, 41, 42}:
-            continue
-        for hour in (3, 9, 16, 23):
-            if back == 0 and hour > NOW.hour:
-                continue
-            version = "target-liveintent 1" if back > 25 else "target-liveintent 2"
-            sizes = (("orders", size), ("visits", size // 8 + 2))
-            streams = {name: _random_figures(chance, most) for name, most in sizes}
-            for one in streams.values():
-                some = {reason: chance.randrange(n + 1) for reason, n in one.rejected.items()}
-                one.repeated = Counter(some)
+    for back in sorted({*range(days + 1)} - {40, 41, 42}, reverse=True):
+        hours = (3, 9, 16, 23) if back else (3, 9, 16)  # (Today, not later than `NOW`.)
+        for hour in hours:
+            version = f"target-liveintent {1 if back > 25 else 2}"
+            streams = _random_streams(chance, size)
             kind, moment = chance.choice(_KINDS), at(back, hour, chance.randrange(60))
             missing = {"EUR": Decimal(hour)} if hour > 3 else {}
             runs.append(run(moment, kind, streams=streams, version=version, missing=missing))
     return runs
 
 
+def _random_streams(chance: random.Random, size: int) -> dict[str, StreamCounts]:
+    sizes = (("orders", size), ("visits", size // 8 + 2))
+    streams = {name: _random_figures(chance, most) for name, most in sizes}
+    for counts in streams.values():
+        repeated = {reason: chance.randrange(n + 1) for reason, n in counts.rejected.items()}
+        counts.repeated = Counter(repeated)
+    return streams
+
+
 def _random_figures(chance: random.Random, size: int) -> StreamCounts:
     delivered = chance.randrange(size // 2, size)
     md5, sha2 = chance.randrange(delivered + 1), chance.randrange(delivered + 1)
-    having = {name: chance.randrange(delivered + 1) for name in FIELDS}
+    having = {name: chance.randrange(delivered + 1) for name in COVERAGE_FIELDS}
     both = chance.randrange(min(md5, sha2) + 1)
     having |= {"md5": md5, "sha2": sha2, "both": max(both, md5 + sha2 - delivered)}
     euros = chance.randrange(delivered + 1)
@@ -217,13 +242,14 @@ def _random_figures(chance: random.Random, size: int) -> StreamCounts:
         "JPY": amount(delivered - euros, chance.randrange(10**7)),
     }
     reasons = ("no_identity", "invalid_source", "event_too_old", "already_sent")
-    return shop(
+    counts: StreamCounts = shop(
         delivered,
         late=chance.randrange(delivered + 1),
         having=having,
         not_sent={name: chance.randrange(9) for name in reasons},
         values={name: one for name, one in values.items() if one.conversions},
     )
+    return counts
 
 
 # A run that counts
@@ -256,8 +282,8 @@ class MadeUpRun:
             counts.read += count
         return self
 
-    def record(self, ending: Ending = Ending(DONE), **repeated: int) -> RunRecord:  # noqa: B008
-        store: Any = types.SimpleNamespace(repeated_letters=Counter(repeated), missing={})
+    def record(self, ending: Ending = Ending(), **repeated: int) -> RunRecord:  # noqa: B008
+        store: Any = types.SimpleNamespace(written_letters=WrittenLetters(Counter(repeated), {}))
         names = {"run_id": "run-1", "version": "target-liveintent 0"}
         return record_of(self.counts, self.settings, ending, store, **names, now=NOW_UNIX)
 
@@ -321,7 +347,7 @@ def check_page(text: str) -> PageReader:
         assert not any(name.startswith("on") for name in attributes)
     assert "url(" not in text
     assert "@import" not in text
-    assert re.findall(r"https?://[^\"'\s<)]+", text) == []
+    assert {*re.findall(r"https?://[^\"'\s<,)]+", text)} <= {API_URL}  # As text, in a message.
     assert "default-src 'none'" in text
     for words in ("prefers-color-scheme: dark", "max-width: 44rem", "@media print", "viewport"):
         assert words in text

@@ -4,24 +4,38 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from reporting_support import NAMES, NOW, TODAY, at, daily, overview, run, shop
+from reporting_support import (
+    DENIED,
+    DOWN,
+    NAMES,
+    NOW,
+    STOPPED_BY_SIGNAL,
+    TODAY,
+    at,
+    daily,
+    overview,
+    run,
+    shop,
+)
 
-from target_liveintent.reporting.findings import NO_RUN, advise
-from target_liveintent.reporting.headline import top_period, verdict_of
-from target_liveintent.reporting.history import FAILED, Unusual
-from target_liveintent.run.counts import ALL_SOURCES, FIELDS, StreamCounts
+from target_liveintent.reporting.findings import FailedRuns, NoRun, gaps_in
+from target_liveintent.reporting.headline import headline_of, top_period
+from target_liveintent.reporting.history import Finding, Unusual
+from target_liveintent.reporting.words import advice_about, change_words
+from target_liveintent.run.counts import ALL_SOURCES, StreamCounts
+from target_liveintent.run.coverage import COVERAGE_FIELDS, Timing
 
 HOUR, MINUTE = dt.timedelta(hours=1), dt.timedelta(minutes=1)
-BROKEN = {"ending": "failed", "message": "the API denied access (401): renew the token"}
+BROKEN = {"ending": DENIED}
 VISITS = {"streams": {"visits": shop(0)}}
 BOTH = {"streams": {"visits": shop(), "orders": shop()}}
-STOPPED = {"ending": "stopped", "message": "stopped by SIGTERM"}
+STOPPED = {"ending": STOPPED_BY_SIGNAL}
 FAILURE = run(at(0, 9), **BROKEN)
 OF_VISITS = run(at(0, 9), **BROKEN, **VISITS)
 
 
-def causes(*entries: Any, max_age: dt.timedelta | None = None) -> list[str]:
-    return [one.cause for one in overview([*daily(40, 1), *entries], max_age=max_age).causes]
+def causes(*entries: Any, max_age: dt.timedelta | None = None) -> list[type]:
+    return [type(cause) for cause in overview([*daily(40, 1), *entries], max_age=max_age).causes]
 
 
 @pytest.mark.parametrize(
@@ -45,13 +59,13 @@ def test_what_makes_up_for_a_failure(runs: list[Any], is_well: bool) -> None:
 
     Runs at a terminal neither fail nor make up.
     """
-    assert causes(*runs) == ([] if is_well else [FAILED])
+    assert causes(*runs) == ([] if is_well else [FailedRuns])
 
 
 def test_a_failure_of_a_stream_that_does_not_come_any_more_is_forgotten() -> None:
     """After two days: it may have another name by now."""
     runs = [*daily(40, 3), run(at(2), **BROKEN, **VISITS)]
-    assert overview([*runs, run(at(1)), run(at(0, 12, 4))]).causes[0].cause == FAILED
+    assert overview([*runs, run(at(1)), run(at(0, 12, 4))]).causes[0].failure == DENIED.failure
     assert overview([*runs, *daily(1)]).causes == []
 
 
@@ -61,14 +75,16 @@ def test_the_order_of_what_is_unusual() -> None:
     If there are many dead letters, those of a new reason are the same problem, and began it.
     """
     found = [
-        Unusual("new_reason", "orders", "no_consent", at(0, 7), "one was dropped"),
-        Unusual("new_reason", "visits", "invalid_source", at(0, 8), "one was not sent"),
-        Unusual("new_reason", "orders", "invalid_source", at(0, 9), "two were not sent"),
-        Unusual("dead_letters", "orders", "", at(0, 11), "forty could not be sent"),
-        Unusual("late", "orders", "", at(0, 10), "0 % were in time"),
+        Unusual("new_reason", "orders", Finding("no_consent", 1), at(0, 7)),
+        Unusual("new_reason", "visits", Finding("invalid_source", 1), at(0, 8)),
+        Unusual("new_reason", "orders", Finding("invalid_source", 2), at(0, 9)),
+        Unusual("dead_letters", "orders", Finding(count=40), at(0, 11)),
+        Unusual("late", "orders", Finding(), at(0, 10)),
     ]
     shown = overview([*daily(40, 1), run(at(0), unusual=found)])
-    causes = [(one.subject, one.since.hour) for one in shown.causes if one.since]
+    causes = [
+        (cause.rule, cause.since.hour) for cause in shown.causes if isinstance(cause, Unusual)
+    ]
     reasons = [("new_reason", 7), ("new_reason", 8)]
     assert causes == [("late", 10), ("dead_letters", 9), *reasons]
 
@@ -77,11 +93,11 @@ def test_no_run() -> None:
     """Without a limit, the age of the last run is not judged."""
     assert causes() == []
     assert causes(max_age=30 * HOUR) == []
-    assert causes(max_age=29 * HOUR) == [NO_RUN]
+    assert causes(max_age=29 * HOUR) == [NoRun]
     assert causes(max_age=NOW - at(1)) == []
-    assert causes(run(at(0, 17), "replay"), max_age=29 * HOUR) == [NO_RUN]
-    assert causes(run(at(0, 17), **BROKEN), max_age=HOUR) == [FAILED]
-    assert (overview([]).last_run, overview([]).version) == (None, 1)
+    assert causes(run(at(0, 17), "replay"), max_age=29 * HOUR) == [NoRun]
+    assert causes(run(at(0, 17), **BROKEN), max_age=HOUR) == [FailedRuns]
+    assert overview([]).last_run is None
 
 
 def test_moments_from_which_something_else_is_said() -> None:
@@ -91,18 +107,19 @@ def test_moments_from_which_something_else_is_said() -> None:
         (good, at(0), "Fewer conversions than usual", "There was no run in the last 24 hours."),
         (bad, at(0, 12, 4), "accepts these conversions until 20 May", "no longer accepts"),
     ):
-        assert before in " ".join(verdict_of(overview(runs, now)))
-        assert after in " ".join(verdict_of(overview(runs, now + MINUTE)))
+        assert before in " ".join(headline_of(overview(runs, now)))
+        assert after in " ".join(headline_of(overview(runs, now + MINUTE)))
 
 
 def test_what_would_help() -> None:
     """What more than five percent lack is said, and that more than half were sent late."""
     said = "24, 20 web and app, 22 web and app, 12 app, 9 web, 39, 42, 151"
     for more, late, expected in ((0, 150, []), (1, 151, said.split(", "))):
-        one = {"events": 100} | {name: 95 - n * more for n, name in enumerate(FIELDS, 1)}
-        counts = StreamCounts(delivered=300, within_an_hour=300 - late)
+        one = {"events": 100} | {name: 95 - n * more for n, name in enumerate(COVERAGE_FIELDS, 1)}
+        counts = StreamCounts(delivered=300, timing=Timing(300 - late))
         counts.coverage = dict.fromkeys(ALL_SOURCES, one)
-        assert [line.partition(" conversions (")[0] for line in advise(counts)] == expected
+        said = [advice_about(gap) for gap in gaps_in(counts)]
+        assert [line.partition(" conversions (")[0] for line in said] == expected
 
 
 # What changed
@@ -121,7 +138,7 @@ AGAIN = ["`presets` changed", "`timezone`: UTC became America/New_York"]
             [run(at(1), version="target-liveintent 2", settings={**NAMES, "on_rejection": "x"})],
             {"2026-05-19": ["`version`: target-liveintent 1 became target-liveintent 2"]},
         ),
-        ([run(at(2), ending="failed", **NEW, streams={})], {}),
+        ([run(at(2), ending=DOWN, **NEW, streams={})], {}),
         ([run(at(back, 13), **NEW, streams={"visits": shop()}) for back in (4, 3)], {}),
     ],
     ids=["settings", "back", "version", "failed at once", "another loader"],
@@ -130,7 +147,8 @@ def test_changes(runs: list[Any], expected: dict[str, list[str]]) -> None:
     """Each is there on its day, the newest first; of maps, the history has only a digest."""
     both = sorted([*daily(10, 5), *daily(4, 3), *runs], key=lambda one: one.ended_at)
     found = overview(both).changes
-    assert [(day.isoformat(), words) for day, words in found.items()] == list(expected.items())
+    said = [(day.isoformat(), [*map(change_words, changes)]) for day, changes in found.items()]
+    assert said == list(expected.items())
 
 
 # Which runs and days
@@ -151,10 +169,10 @@ def test_the_days_that_are_shown() -> None:
 
 def test_who_asks_in_another_zone_hears_of_the_newest_runs() -> None:
     """Where it is tomorrow already, a run is the last one, and counts in the last 24 hours."""
-    newest = run(NOW - dt.timedelta(minutes=30), ending="failed", message="x")
+    newest = run(NOW - dt.timedelta(minutes=30), ending=DOWN)
     newest.day = TODAY + dt.timedelta(days=1)
     found = overview([*daily(3, 1), newest], max_age=HOUR)
     assert found.last_run.run_id == newest.run_id
-    assert [one.cause for one in found.causes] == ["failed"]
+    assert [type(cause) for cause in found.causes] == [FailedRuns]
     assert found.figure("conversions").now == 100
     assert {one.days[-1].day for one in (found, overview([newest]))} == {TODAY}

@@ -6,23 +6,25 @@ import json
 import sqlite3
 import time
 import zoneinfo
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from fakes import FakeClock
+from reporting_support import DOWN, MadeUpRun, days_before, figures, named, reporter, shop
 from reporting_support import MONDAY as TODAY
-from reporting_support import MadeUpRun, days_before, figures, named, reporter, shop
 from reporting_support import on as at
 from syrupy.assertion import SnapshotAssertion
 from unit_support import DAY, MD5, SETTINGS, TIME
 
+from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.privacy.redaction import hide_token
+from target_liveintent.remarks import Shape, UnusableCause
 from target_liveintent.reporting.history import (
     BACKFILL,
     CANARY,
-    FAILED,
     FORMAT,
     REPLAY,
     USUAL,
@@ -32,9 +34,10 @@ from target_liveintent.reporting.history import (
     read_history,
 )
 from target_liveintent.reporting.overview import overview_of
+from target_liveintent.reporting.words import cause_words
 from target_liveintent.run.kinds import REPLAY_RUN
 from target_liveintent.settings import Settings
-from target_liveintent.store.run_store import open_for_reading, open_store
+from target_liveintent.store.opening import open_for_reading, open_store
 
 LEFT = object()
 """Stands for the figures that a run of the tests leaves."""
@@ -112,12 +115,13 @@ def test_a_killed_run_counts_as_failed(runs: Runs) -> None:
     runs.clock.now += 2
     history = runs.read()
     last = history.runs[-1]
-    assert (last.run_id, last.ending) == ("killed", "failed")
-    assert last.message == "the run was killed, or the machine was switched off"
+    assert (last.run_id, last.ending.kind) == ("killed", "failed")
+    assert last.ending.failure == Failure(FailureCode.KILLED)
     assert last.ended_at == at(TODAY, 2) - dt.timedelta(seconds=30)
-    overview = overview_of(history, runs.settings, runs.clock.now)
-    assert [(one.cause, one.words) for one in overview.causes] == [
-        ("failed", "The last run failed: the run was killed, or the machine was switched off")
+    now = dt.datetime.fromtimestamp(runs.clock.now, runs.settings.events.zone)
+    overview = overview_of(history, runs.settings.account, runs.settings.pixel_id, now)
+    assert [cause_words(cause, now) for cause in overview.causes] == [
+        "The last run failed: the run was killed, or the machine was switched off"
     ]
     assert overview.changes == {}
 
@@ -188,7 +192,9 @@ def test_what_a_run_leaves(snapshot: SnapshotAssertion) -> None:
     run = MadeUpRun().deliver(40, email=None, md5=MD5).reject(no_identity=2, no_consent=3)
     run.deliver(3, "visits", source="offline", at=TIME + 20 * DAY).reject("visits", no_identity=1)
     run.deliver(2, value="1e15", currency="JPY").deliver(1, currency=None, email=None)
-    run.counts.of("orders").causes["value: x"] = 1  # The user's texts are left out.
+    run.counts.of("orders").causes["value"] = Counter(
+        {UnusableCause("not_number", Shape("x")): 1}
+    )  # The user's texts are left out.
     left = run.record(no_identity=1)
     assert msgspec.json.format(msgspec.json.encode(left), indent=1).decode() == snapshot
 
@@ -197,8 +203,8 @@ def test_what_is_known_of_the_run() -> None:
     """The record names the run, and how and when it ended."""
     run = MadeUpRun(pixel_id=4711, timezone="Asia/Tokyo").deliver()
     run.clock.now += 90
-    left = run.record(Ending(FAILED, "the API was down"))
-    assert (left.run_id, left.ending, left.message) == ("run-1", FAILED, "the API was down")
+    left = run.record(DOWN)
+    assert (left.run_id, left.ending) == ("run-1", DOWN)
     assert (left.ended_at - left.started_at).total_seconds() == 90
     # 16:00 in UTC is the next day in Tokyo.
     assert left.day == dt.date(2026, 8, 2)
@@ -252,7 +258,8 @@ def test_no_secret_and_no_address_is_written(tmp_path: Path) -> None:
     assert not {"buyer@example.com", "made-up-token"} & run.record().streams.keys()
     given = {"stream_maps": run.settings.stream_maps, "store": run.settings.store}
     with contextlib.closing(open_store(run.settings, "run-1", FakeClock())) as store:
-        ending = Ending(FAILED, "made-up-token of buyer@example.com")
+        secret = Failure.of(FailureCode.INPUT, text='made-up-token of "buyer"@example.com')
+        ending = Ending(secret)
         reporter(stream_map_config={"hash_seed": "s33d"}, **given).end(run.counts, ending, store)
         ((text,),) = store.database.read("SELECT CAST(figures AS TEXT) FROM run")
     written = b"".join(path.read_bytes() for path in tmp_path.iterdir())

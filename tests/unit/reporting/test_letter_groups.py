@@ -17,7 +17,7 @@ from target_liveintent.reporting.letter_groups import PROSPECTS, DeadLetters, Ex
 from target_liveintent.run.replay import ReplayChoice
 from target_liveintent.settings import Settings
 from target_liveintent.store.dead_letters import DeadLetter, imported
-from target_liveintent.store.run_store import empty_store, open_store
+from target_liveintent.store.opening import empty_store, open_store
 
 ACCOUNT = {"customer_id": "a-1b2c", "api_host": "conversions.liveintent.com", "pixel_id": 4711}
 
@@ -119,7 +119,7 @@ def test_no_address_is_shown(tmp_path: Path) -> None:
         keys={"ann@example.com": ["ann@example.com"]},
         written_for={"customer_id": "ann@example.com"},
     )
-    shown = look(tmp_path, dict(imported(record, SETTINGS).record))
+    shown = look(tmp_path, dict(imported(record, SETTINGS.account, SETTINGS.events).record))
     text = msgspec.json.encode(shown).decode()
     assert "ann@" not in text
     assert f"{'.' * 295} {sha256('ann@example.com')[:4]}…" in text

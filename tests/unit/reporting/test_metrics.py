@@ -9,13 +9,13 @@ from fakes import FakeClock
 from prometheus_client.parser import text_string_to_metric_families
 
 from target_liveintent.delivery.batch import DeliveryStatus
-from target_liveintent.reporting.history import Unusual
+from target_liveintent.reporting.history import Finding, Unusual
 from target_liveintent.reporting.metrics import METRICS, MetricsFile
 from target_liveintent.reporting.rules import RULES
 from target_liveintent.run.counts import RunCounts
 
 NAMES, NOW = ("orders", "gone"), dt.datetime.now(tz=dt.timezone.utc)
-FAULTS = [Unusual("conversions", name, "", NOW, "words") for name in NAMES]
+FAULTS = [Unusual("conversions", name, Finding(), NOW) for name in NAMES]
 
 
 def report(clock: FakeClock) -> RunCounts:

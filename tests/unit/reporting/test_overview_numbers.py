@@ -113,7 +113,7 @@ FIGURES: dict[tuple[str, str], Of] = {
     ("both_hashes", ""): share(lambda one: having(one, "both")),
     ("email_hash", ""): share(hashed),
     ("decision_id", ""): share(lambda one: having(one, "decision_id")),
-    ("late", ""): share(lambda one: one.delivered - one.within_an_hour),
+    ("late", ""): share(lambda one: one.delivered - one.timing.within_an_hour),
     ("dead_letters", ""): letters,
     ("total_value", "EUR"): value("EUR"),
     ("total_value", "JPY"): value("JPY"),

@@ -12,8 +12,12 @@ from typing import Any, NamedTuple
 
 import pytest
 from reporting_support import (
+    DENIED,
+    DISK_FULL,
+    DOWN,
     HOSTILE,
     NAMES,
+    STOPPED_BY_SIGNAL,
     amount,
     at,
     check_page,
@@ -25,19 +29,15 @@ from reporting_support import (
 )
 from syrupy.assertion import SnapshotAssertion
 
+from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.privacy.redaction import hide_token
 from target_liveintent.reporting.headline import health_line
-from target_liveintent.reporting.history import RunRecord, Unusual
-from target_liveintent.reporting.page import as_lines, chart_of, page, write_page
+from target_liveintent.reporting.history import Ending, Finding, Range, RunRecord, Unusual
+from target_liveintent.reporting.page import as_json, as_lines, chart_of, page, write_page
 from target_liveintent.reporting.rules import RULES
-from target_liveintent.reporting.usual_range import Range
 from target_liveintent.run.counts import StreamCounts
 
-DENIED = {"ending": "failed", "message": "the API denied access (401): renew the token"}
-DOWN = {"ending": "failed", "message": "the API accepted nothing for 900 seconds"}
-FULL = {"ending": "failed", "message": "the disk is full"}
 NOTHING = {"streams": {"orders": shop(0)}}
-STOPPED = {"ending": "stopped", "message": "stopped by SIGTERM"}
 CHANGED = {"version": "target-liveintent 2", "settings": {**NAMES, "presets": "ba9876543210"}}
 """What a run has after a change of the version and of a setting."""
 HOUR = dt.timedelta(hours=1)
@@ -66,9 +66,24 @@ def not_sent(**reasons: int) -> dict[str, StreamCounts]:
     return {"orders": shop(not_sent=reasons)}
 
 
-def unusual(*found: tuple[str, str], words: str = "as the log says; see whether it is so") -> Any:
-    """Return a run of today that found something unusual."""
-    return today(unusual=[Unusual(rule, "orders", of, at(0, 11), words) for rule, of in found])
+FINDINGS = {
+    "conversions": Finding(count=3, usual=Range(90, 100, 110)),
+    "average_value": Finding("EUR", average=Decimal(5_000), usual=Range(45, 50, 55)),
+    "new_currency": Finding("EUR", 7, 90),
+    "coverage": Finding("md5", 30, 100, usual=Range(0.9, 0.93, 0.97)),
+    "new_reason": Finding("invalid_source", 2),
+    "late": Finding(usual=Range(0.9, 0.93, 0.97)),
+    "dead_letters": Finding(
+        count=40, usual=Range(0, 1, 3), main_reason="invalid_source", main_count=39
+    ),
+}
+"""What each rule can find."""
+
+
+def unusual(rule: str) -> Any:
+    """Return a run of today in which a rule found something unusual."""
+    finding = FINDINGS.get(rule, Finding())
+    return today(unusual=[Unusual(rule, "shop: orders", finding, at(0, 11))])
 
 
 def everything_is_wrong() -> list[RunRecord]:
@@ -78,10 +93,10 @@ def everything_is_wrong() -> list[RunRecord]:
         "orders": shop(20, hashes=2, late=20, not_sent=reasons),
         "visits": shop(3, not_sent={"reason_of_tomorrow": 1}),
     }
-    found = [Unusual(rule, "orders", "EUR", at(0, 9), f"words of {rule}") for rule in RULES]
+    found = [Unusual(rule, "orders", FINDINGS[rule], at(0, 9)) for rule in RULES]
     bad = [one for one in daily(10, 1, streams=streams, **CHANGED) if one.day != at(4).date()]
     by_hand = run(at(4), "replay", streams={"orders": shop(70)}, **CHANGED)
-    failed = [today(hour, streams, **DENIED, **CHANGED, unusual=found) for hour in (9, 10)]
+    failed = [today(hour, streams, ending=DENIED, **CHANGED, unusual=found) for hour in (9, 10)]
     usual = daily(30, 11, streams={"orders": shop(), "visits": shop(7)})
     return [*usual, *bad, by_hand, *failed]
 
@@ -107,7 +122,7 @@ ONE, MORE = {"orders": shop(1)}, {"orders": shop(101, values={"EUR": amount(100,
 GROWN = [*daily(40, 35), *daily(34, 1, streams=MORE)]
 """The usual range begins at 100.4, which is shown as 100."""
 VISITS = {"streams": {"visits": shop(0)}}
-MANY = Unusual("dead_letters", "orders", "", at(0, 10), "14 records could not be sent")
+MANY = Unusual("dead_letters", "orders", FINDINGS["dead_letters"], at(0, 10))
 SITUATIONS: dict[str, Situation] = {
     "all is usual": Situation(daily(40)),
     "no history": Situation([], "no_run"),
@@ -122,21 +137,19 @@ SITUATIONS: dict[str, Situation] = {
     "a replay beside": Situation([*GROWN, today(), run(at(0, 13), "replay", streams=ONE)]),
     "no run for days": Situation(daily(40, 3)),
     "no run for too long": Situation(daily(40, 2), "no_run", 3 * HOUR),
-    "stopped": Situation(after(40, today(13, ROUNDED, **STOPPED))),
+    "stopped": Situation(after(40, today(13, ROUNDED, ending=STOPPED_BY_SIGNAL))),
     "failed": Situation(
-        after(40, today(9, **DENIED, **NOTHING), today(10, **DENIED, **NOTHING)), "failed"
+        after(40, today(9, ending=DENIED, **NOTHING), today(10, ending=DENIED, **NOTHING)), "failed"
     ),
-    "failed once, long ago": Situation([*daily(40, 9), run(at(8), **DOWN)], "failed"),
+    "failed once, long ago": Situation([*daily(40, 9), run(at(8), ending=DOWN)], "failed"),
     "another loader failed": Situation(
-        after(40, today(9, **DENIED, **VISITS), today(10, **FULL, **VISITS), today(11)), "failed"
+        after(
+            40, today(9, ending=DENIED, **VISITS), today(10, ending=DISK_FULL, **VISITS), today(11)
+        ),
+        "failed",
     ),
-    "a rule of another version": Situation(
-        after(40, unusual(("x", ""), words="something {new}")), "unusual"
-    ),
-    **{
-        f"unusual: {rule}": Situation(after(40, unusual((rule, "EUR"))), "unusual")
-        for rule in RULES
-    },
+    "a rule of another version": Situation(after(40, unusual("x")), "unusual"),
+    **{f"unusual: {rule}": Situation(after(40, unusual(rule)), "unusual") for rule in RULES},
     "many not sent": Situation(
         after(
             40,
@@ -162,7 +175,7 @@ def test_what_is_said(name: str, snapshot: SnapshotAssertion) -> None:
     """The text has at most twelve lines, of which each is one line; the page is whole."""
     runs, causes, max_age = SITUATIONS[name]
     found = overview(runs, max_age=max_age)
-    assert [one.cause for one in found.causes] == causes.split()
+    assert [cause["cause"] for cause in as_json(found)["causes"]] == causes.split()
     lines = as_lines(found)
     assert 3 <= len(lines) <= 12
     assert not [line for line in lines if "\n" in line or not line.strip()]
@@ -193,9 +206,10 @@ def test_names_are_text(tmp_path: Path) -> None:
     """Whatever a stream, a message or a version is called, the page shows it and runs nothing."""
     hide_token("s3cret-token")
     odd = {HOSTILE: shop(), "s3cret-token": shop(3)}
-    found = [Unusual("coverage", HOSTILE, HOSTILE, at(0, 11), HOSTILE)]
-    texts = {"message": HOSTILE, "version": HOSTILE, "settings": {"timezone": HOSTILE[:40]}}
-    last = run(at(0), ending="failed", streams=odd, unusual=found, **texts)
+    found = [Unusual("coverage", HOSTILE, Finding(HOSTILE, 0, 9), at(0, 11))]
+    texts = {"version": HOSTILE, "settings": {"timezone": HOSTILE[:40]}}
+    ending = Ending(Failure.of(FailureCode.INPUT, text=HOSTILE))
+    last = run(at(0), ending=ending, streams=odd, unusual=found, **texts)
     path = tmp_path / "page.html"
     write_page(overview([*daily(20, 1, streams=odd), last]), str(path))
     reader = check_page(path.read_text())
@@ -223,7 +237,7 @@ def test_charts() -> None:
     assert [bool(chart_of(found, chart.figure, most)) for most in (1, 2)] == [False, True]
     refunds = {"EUR": amount(100, -400)}
     found = overview([*daily(20, 2, streams={"orders": shop(values=refunds)}), *daily(1)])
-    charts = [chart_of(found, found.figure("total_value", "EUR"), most) for most in (0, 2)]
+    charts = [chart_of(found, found.figure("total_value", "EUR"), most) for most in (None, 2)]
     assert [one and (one.most, one.low) for one in charts] == [(5_000, -400)] * 2
 
 

@@ -7,7 +7,8 @@ import pytest
 from browser_support import OpenPage, faint, overflow
 from reporting_support import at, daily, overview, random_runs, run, shop
 
-from target_liveintent.reporting.history import RunRecord, Unusual
+from target_liveintent.failures import Failure, FailureCode
+from target_liveintent.reporting.history import Ending, Finding, RunRecord, Unusual
 from target_liveintent.reporting.page import page
 
 pytestmark = pytest.mark.browser
@@ -23,6 +24,7 @@ EMPTY_CHARTS = """[...document.querySelectorAll("svg")].filter(chart => {
   const box = chart.getBoundingClientRect();
   return box.width < 40 || box.height < 20 || !chart.getAttribute("aria-label");
 }).length"""
+LONG_FAILURE = Ending(Failure.of(FailureCode.INPUT, text="x" * 200))
 LONG_NAMES = ("public-bookings_of_a_hotel", "Sales.EU-Orders.of.last_quarter")
 
 
@@ -32,8 +34,8 @@ def wide_history() -> list[RunRecord]:
         LONG_NAMES[0]: shop(9_123_456, not_sent={"no_identity": 123_456}),
         LONG_NAMES[1]: shop(123_456, hashes=3, late=123_456),
     }
-    found = [Unusual("coverage", LONG_NAMES[1], "ip", at(0), "0 % have ip")]
-    last = run(at(0), streams=streams, unusual=found, ending="failed", message="x" * 200)
+    found = [Unusual("coverage", LONG_NAMES[1], Finding("ip", 0, 9), at(0))]
+    last = run(at(0), streams=streams, unusual=found, ending=LONG_FAILURE)
     return [*daily(80, 20), *daily(19, 1, streams=streams), last]
 
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 from fakes import FakeClock
-from reporting_support import ACCOUNT, MadeUpRun, reporter
+from reporting_support import ACCOUNT, DOWN, MadeUpRun, reporter
 from unit_support import DAY
 
 from target_liveintent.config import settings_of
 from target_liveintent.delivery.batch import DeliveryStatus
-from target_liveintent.reporting.history import DONE, FAILED, Ending, History, read_history
+from target_liveintent.reporting.history import Ending, History, read_history
 from target_liveintent.run.counts import RunCounts
-from target_liveintent.store.run_store import open_for_reading, open_store
+from target_liveintent.store.opening import open_for_reading, open_store
 
 STATUS = DeliveryStatus(batches=4, waiting=1, window=5, rate=1.5)
 
@@ -43,7 +43,7 @@ class Runs:
             run.counts = RunCounts(clock=self.clock)
             run.deliver(delivered, at=self.clock.now, event_time=self.clock.now - 60)
             reports = reporter(self.clock, run_id=run_id, **settings)
-            reports.end(run.counts, ending or Ending(DONE), store)
+            reports.end(run.counts, ending or Ending(), store)
 
     def days(self, count: int) -> None:
         """Let days go by, with a run each."""
@@ -104,12 +104,12 @@ def test_a_store_that_cannot_be_used_any_more_is_a_warning(
         (tmp_path / "store.sqlite").rename(tmp_path / "moved.sqlite")
         metrics = tmp_path / "run.prom"
         reports = reporter(runs.clock, metrics_path=str(metrics), **runs.given)
-        reports.end(RunCounts(clock=runs.clock), Ending(DONE), store)
+        reports.end(RunCounts(clock=runs.clock), Ending(), store)
     (warning,) = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
     assert "was deleted, moved or replaced during the run" in warning
     assert warning.endswith(", so the history does not have the figures of this run")
     assert "target_liveintent_success 1.0" in metrics.read_text()
-    reports.end(RunCounts(), Ending(DONE), object())  # An unforeseen error is shown by its name.
+    reports.end(RunCounts(), Ending(), object())  # An unforeseen error is shown by its name.
     assert caplog.messages[-2].startswith("AttributeError, so the history does not have")
 
 
@@ -132,8 +132,8 @@ def test_progress_and_metrics_follow_a_run(
         assert f"target_liveintent_{gauge}\n" in shown
     reports.progress(RunCounts(), STATUS._replace(batches=5))
     assert path.read_text() == shown
-    for kind, success in ((DONE, 1), (FAILED, 0)):
-        reports.end(RunCounts(), Ending(kind), None)
+    for ending, success in ((Ending(), 1), (DOWN, 0)):
+        reports.end(RunCounts(), ending, None)
         assert f"target_liveintent_success {success}.0\n" in path.read_text()
 
 
@@ -151,7 +151,7 @@ def test_a_terminal_shows_a_live_line() -> None:
         reports = reporter(clock, stream)
         clock.now += 1
         reports.progress(RunCounts(), STATUS)
-        reports.end(RunCounts(), Ending(DONE), None)
+        reports.end(RunCounts(), Ending(), None)
     shown = b""
     with contextlib.suppress(OSError):  # The other end is closed.
         while more := os.read(screen, 1_000):
@@ -170,7 +170,7 @@ def test_the_summary_and_what_to_do(caplog: pytest.LogCaptureFixture, tmp_path: 
     counts = RunCounts()
     counts.of("orders").read = counts.of("orders").dropped["already_sent"] = 1
     counts.unproven = 2
-    reporter(report_path=str(page)).end(counts, Ending(DONE), None)
+    reporter(report_path=str(page)).end(counts, Ending(), None)
     warning, *lines, last = caplog.messages
     assert warning.startswith("the API refused 2 events when there were no later events")
     assert [line.partition(",")[0] for line in lines] == ["orders: read 1", "total: read 1"]
@@ -190,9 +190,9 @@ def test_a_report_that_cannot_be_written(
     reports = reporter(**settings)
     folder.rmdir()
     said = f"report_path '{folder / 'run.html'}' cannot be written: No such file or directory"
-    for number, (ending, name) in enumerate(((DONE, " (run run-1)"), (FAILED, ""))):
+    for number, (ending, name) in enumerate(((Ending(), " (run run-1)"), (DOWN, ""))):
         with contextlib.closing(
             open_store(settings_of(runs.given), f"run-{number}", FakeClock())
         ) as store:
-            reports.end(RunCounts(), Ending(ending, None if ending == DONE else "no luck"), store)
+            reports.end(RunCounts(), ending, store)
         assert caplog.messages[-1] == said + name

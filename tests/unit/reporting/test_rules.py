@@ -8,13 +8,23 @@ from typing import Any
 
 import pytest
 from reporting_support import MONDAY as TODAY
-from reporting_support import amount, day, days_before, figures, usual_days
+from reporting_support import STOPPED_BY_SIGNAL, amount, day, days_before, figures, usual_days
 from reporting_support import named as run
 from reporting_support import on as at
 from syrupy.assertion import SnapshotAssertion
 
-from target_liveintent.reporting.history import BACKFILL, CANARY, REPLAY, Day, History, Unusual
-from target_liveintent.reporting.rules import RULES, judge, lines, unusual_now
+from target_liveintent.reporting.history import (
+    BACKFILL,
+    CANARY,
+    REPLAY,
+    Day,
+    Ending,
+    Finding,
+    History,
+    Unusual,
+)
+from target_liveintent.reporting.rules import RULES, unusual_in, unusual_now
+from target_liveintent.reporting.words import unusual_lines, unusual_words
 from target_liveintent.run.counts import StreamCounts
 
 UTC = dt.timezone.utc
@@ -38,8 +48,8 @@ def found(
 ) -> dict[tuple[str, str], str]:
     """Return what is unusual today, in words, by rule and subject."""
     history = History([*(usual_days(20, orders()) if days is None else days)])
-    judged = judge(history, run("now", at(TODAY, hour), orders=now), UTC)
-    return {(one.rule, one.subject): one.words for one in judged}
+    judged = unusual_in(history, run("now", at(TODAY, hour), orders=now), UTC)
+    return {(one.rule, one.finding.subject): unusual_words(one) for one in judged}
 
 
 def values(count: int, total: int, currency: str = "EUR") -> StreamCounts:
@@ -195,7 +205,7 @@ def test_the_24_hours_take_in_yesterday() -> None:
 def test_other_runs_are_neither_judged_nor_usual(kind: str) -> None:
     """They are not judged, do not count as usual, and do not fill the 24 hours."""
     other = run("x", at(TODAY, 11), kind, orders=orders())
-    assert judge(History(USUAL), other, UTC) is None
+    assert unusual_in(History(USUAL), other, UTC) is None
     days = [day(one.day, run("x", at(one.day), kind, orders=orders())) for one in USUAL]
     assert found(NOTHING, days) == {}
     assert FEW in found(NOTHING, [*USUAL, day(TODAY, other)])
@@ -204,8 +214,8 @@ def test_other_runs_are_neither_judged_nor_usual(kind: str) -> None:
 def test_a_run_that_was_stopped_is_not_judged() -> None:
     """What it did not send, the next run does."""
     stopped = run("x", at(TODAY, 11), orders=NOTHING)
-    stopped.ending = "stopped"
-    assert judge(History(USUAL), stopped, UTC) is None
+    stopped.ending = STOPPED_BY_SIGNAL
+    assert unusual_in(History(USUAL), stopped, UTC) is None
 
 
 def days_of(*streams: str) -> list[Day]:
@@ -226,7 +236,7 @@ def days_of(*streams: str) -> list[Day]:
 def test_a_stream_that_does_not_come_any_more_is_judged(now: dict[str, Any], gone: str) -> None:
     """Neither a SCHEMA nor a record came: of one stream, or of all."""
     history = History(days_of("orders visits"))
-    found = judge(history, run("now", at(TODAY), **now), UTC)
+    found = unusual_in(history, run("now", at(TODAY), **now), UTC)
     assert [(one.rule, one.stream) for one in found] == [
         ("conversions", stream) for stream in gone.split()
     ]
@@ -234,7 +244,7 @@ def test_a_stream_that_does_not_come_any_more_is_judged(now: dict[str, Any], gon
     first.unusual = found
     history = History([*history.days, day(TODAY, first)])
     assert [one.stream for one in unusual_now(history)] == gone.split()
-    again = judge(history, run("again", at(TODAY, 13), **now), UTC)
+    again = unusual_in(history, run("again", at(TODAY, 13), **now), UTC)
     assert {one.since for one in again} == {at(TODAY)}
     back = run("back", at(TODAY, 14), orders=orders(), visits=orders())
     assert unusual_now(History([*history.days[:-1], day(TODAY, first, back)])) == []
@@ -244,17 +254,18 @@ def test_a_stream_that_does_not_come_any_more_is_judged(now: dict[str, Any], gon
 def test_the_streams_of_another_loader_are_judged_by_its_own_runs(loaders: tuple[str, ...]) -> None:
     """They come in runs without these streams, or in a daily run that sends all."""
     now = run("now", at(TODAY), orders=orders(0))
-    judged = judge(History(days_of(*loaders)), now, UTC)
+    judged = unusual_in(History(days_of(*loaders)), now, UTC)
     assert {one.stream for one in judged} == {"orders"}
 
 
 @pytest.mark.parametrize(
     ("stream", "ending", "is_forgotten"),
-    [("orders", "done", True), ("orders", "stopped", False), ("visits", "done", False)],
+    [("orders", Ending(), True), ("orders", STOPPED_BY_SIGNAL, False), ("visits", Ending(), False)],
+    ids=["the stream", "a run that was stopped", "another stream"],
 )
-def test_what_is_usual_again_is_forgotten(stream: str, ending: str, is_forgotten: bool) -> None:
+def test_what_is_usual_again_is_forgotten(stream: str, ending: Ending, is_forgotten: bool) -> None:
     """What the last run of a stream did not find is over, unless it was stopped, so not judged."""
-    fault = Unusual("conversions", "orders", "", at(TODAY, 10), "words")
+    fault = Unusual("conversions", "orders", Finding(), at(TODAY, 10))
     bad, later = run("bad", at(TODAY, 10), orders=orders()), run("b", at(TODAY, 11))
     bad.unusual, later.streams, later.ending = [fault], {stream: orders()}, ending
     assert unusual_now(History([day(TODAY, bad)])) == [fault]
@@ -265,6 +276,6 @@ def test_what_is_usual_again_is_forgotten(stream: str, ending: str, is_forgotten
 def test_a_line_for_each_rule() -> None:
     """It names all that the rule has found."""
     now = run("now", at(TODAY), orders=orders(0, not_sent={"reason_1": 1, "reason_2": 1}))
-    conversions, reasons = lines(judge(History(USUAL), now, UTC))
+    conversions, reasons = unusual_lines(unusual_in(History(USUAL), now, UTC))
     assert conversions.startswith("orders: unusual: 0 conversions in the last 24 hours")
     assert re.findall(r"reason_\d", reasons) == ["reason_1", "reason_2"]

@@ -12,7 +12,7 @@ import pytest
 from reporting_support import amount, day, figures, named, on
 
 from target_liveintent.reporting.history import Day, History, RunRecord, Unusual
-from target_liveintent.reporting.rules import judge
+from target_liveintent.reporting.rules import unusual_in
 
 FIRST_DAY = dt.date(2026, 1, 5)
 _WEEK = (1.1, 1.0, 0.95, 1.0, 1.2, 1.05, 0.7)
@@ -47,7 +47,7 @@ class Shop:
         for hour in range(24):
             one = self._run(hour)
             history = History([*self.days, *([day(self._today(), *runs)] if runs else [])])
-            one.unusual = judge(history, one, dt.timezone.utc) or []
+            one.unusual = unusual_in(history, one, dt.timezone.utc) or []
             runs.append(one)
         self.days.append(day(self._today(), *runs))
         return [one.unusual for one in runs]
@@ -106,7 +106,7 @@ def warnings(a_day: int, days: int, holiday: range) -> list[Unusual]:
     found = []
     for number in range(14, 14 + days):
         shop.sold = 0.7 if number in holiday else 1
-        found += [one for runs in shop.judged_day() for one in runs if one.said]
+        found += [one for runs in shop.judged_day() for one in runs if one.is_new]
     return found
 
 
@@ -156,4 +156,4 @@ def test_each_planted_fault_is_found_within_a_day(
         for name, value in fault.items():
             setattr(shop, name, value)
         *_, last = shop.judged_day()
-        assert (rule, subject) in {(one.rule, one.subject) for one in last}
+        assert (rule, subject) in {(one.rule, one.finding.subject) for one in last}

@@ -1,11 +1,13 @@
 """How improbable a count is, and numbers in words."""
 
+import datetime as dt
 import math
 
 import pytest
 
-from target_liveintent.reporting import usual_range as words
-from target_liveintent.reporting.usual_range import Range, chance_of_so_few
+from target_liveintent.reporting import words
+from target_liveintent.reporting.history import Range
+from target_liveintent.reporting.usual_range import chance_of_so_few
 
 
 def test_the_chance_of_so_few() -> None:
@@ -34,5 +36,6 @@ def test_ranges_and_ages() -> None:
     """A range of one number is this number; an age is said in its largest unit."""
     assert words.range_words(Range(0.83, 0.85, 0.86), words.share_words) == "83 % to 86 %"
     assert [words.range_words(one, str) for one in (Range(3, 3, 3), None)] == ["3", "-"]
-    ages = [words.age_words(seconds) for seconds in (0.2, 1, 120, 7_265, 200_000)]
-    assert ages == ["0 seconds", "1 second", "2 minutes", "2 hours", "2 days"]
+    ages = [dt.timedelta(seconds=seconds) for seconds in (0.2, 1, 120, 7_265, 200_000)]
+    said = [words.age_words(age) for age in ages]
+    assert said == ["0 seconds", "1 second", "2 minutes", "2 hours", "2 days"]

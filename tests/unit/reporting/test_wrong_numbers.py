@@ -7,14 +7,15 @@ from collections import Counter
 from decimal import Decimal
 
 import pytest
-from reporting_support import NOW, overview, random_runs, readable
+from reporting_support import DOWN, NOW, STOPPED_BY_SIGNAL, overview, random_runs, readable
 
 from target_liveintent.reporting.headline import (
     EVERYTHING_USUAL,
     NO_PROBLEM,
+    headline_of,
     health_line,
-    verdict_of,
 )
+from target_liveintent.reporting.history import Ending
 from target_liveintent.reporting.page import as_lines, page
 
 
@@ -23,8 +24,7 @@ def _check(seed: int) -> None:
     runs = random_runs(seed, days=chance.randrange(30), size=chance.choice((4, 30, 300)))
     runs = [one for one in runs if chance.random() < 0.7]
     for one in runs[-3:]:
-        one.ending = chance.choice(("done", "done", "done", "failed", "stopped"))
-        one.message = None if one.ending == "done" else "the API was down"
+        one.ending = chance.choice((*[Ending()] * 3, DOWN, STOPPED_BY_SIGNAL))
     found = overview(runs, max_age=chance.choice((None, dt.timedelta(hours=5))))
     hour = NOW.timestamp() // 3600
     recent = [one for one in runs if hour - 24 < one.ended_at.timestamp() // 3600 <= hour]
@@ -44,7 +44,7 @@ def _check(seed: int) -> None:
     assert found.reasons.keys() >= period.not_sent.keys()
     assert period.missing.get("EUR", 0) == missing
     assert period.with_both_hashes == both
-    (status, said, do), line = verdict_of(found), health_line(found)
+    (status, said, do), line = headline_of(found), health_line(found)
     text = "\n".join(as_lines(found))
     assert len(text.splitlines()) <= 12
     assert (status == "bad") == bool(found.causes and found.last_run)

@@ -13,7 +13,8 @@ from target_liveintent.conversions.event_model import DAY, DEAD_LETTERS
 from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
 from target_liveintent.reporting import summary
 from target_liveintent.run.amounts import Amount
-from target_liveintent.run.counts import HOUR, RunCounts, StreamCounts
+from target_liveintent.run.counts import RunCounts, StreamCounts
+from target_liveintent.run.coverage import HOUR, Timing
 from target_liveintent.run.doubts import too_many_rejected
 from target_liveintent.run.kinds import REPLAY_RUN
 
@@ -123,7 +124,7 @@ def test_reasons() -> None:
 def test_too_many_rejected(report: RunCounts, percent: int, said: str | None) -> None:
     """At the end of a run, too many dead letters fail it."""
     problem = too_many_rejected(report, percent, at_end=True)
-    assert (problem and said in problem) if said else problem is None
+    assert (problem and said in problem.words) if said else problem is None
 
 
 def test_too_many_rejected_before_the_end() -> None:
@@ -133,16 +134,16 @@ def test_too_many_rejected_before_the_end() -> None:
     counts.read, counts.delivered, counts.rejected["invalid_source"] = 500, 498, 2
     assert too_many_rejected(report, 50, at_end=False) is None
     counts.read, counts.rejected["invalid_source"] = 501, 3
-    said = too_many_rejected(report, 50, at_end=False)
-    assert said
-    assert said.startswith("502 of 1000 records became dead letters")
+    problem = too_many_rejected(report, 50, at_end=False)
+    assert problem
+    assert problem.words.startswith("502 of 1000 records became dead letters")
 
 
 # Sums
 
 
 def test_the_total_is_the_sum_of_streams() -> None:
-    """A total per fate, reason and column, of one run or of several."""
+    """A total per outcome, reason and column, of one run or of several."""
 
     def counts(n: int, *columns: str) -> StreamCounts:
         return times(
@@ -153,7 +154,7 @@ def test_the_total_is_the_sum_of_streams() -> None:
             not_replayed={"unconfirmed": n},
             dropped={"already_sent": 3 * n, "no_consent": 2 * n},
             rejected={"no_identity": 2 * n, "event_too_old": n},
-            left_out={"value": 4 * n},
+            remarks=remarks(unusable={"value": 4 * n}),
             mapped=frozenset(columns),
         )
 
@@ -198,13 +199,19 @@ class Situation(NamedTuple):
         return report
 
 
+def remarks(**kinds: dict[str, int]) -> dict[str, Counter[str]]:
+    """Return how often remarks of some kinds were made, by column."""
+    return {kind: Counter(columns) for kind, columns in kinds.items()}
+
+
 TWO, ONE = Amount.of([1.5, 2.25]), Amount.of([7.0])
 
 
 def times(**counts: Any) -> StreamCounts:
     """Return the counts of a stream; dictionaries are counters."""
     for name, value in counts.items():
-        counts[name] = Counter(value) if isinstance(value, dict) else value
+        is_counter = isinstance(value, dict) and name != "remarks"
+        counts[name] = Counter(value) if is_counter else value
     return StreamCounts(**counts)
 
 
@@ -218,7 +225,7 @@ ZONED = {
     "empty": times(read=1, unmapped=1),
     "planned": times(read=1, rejected={"event_in_future": 1}),
 }
-IN_THE_ZONE = times(read=1, delivered=1, zone_uses=1)
+IN_THE_ZONE = times(read=1, delivered=1, remarks=remarks(local_time={"event_time": 1}))
 REPLAYED = times(
     mapped=frozenset({"email", "md5", "sha2"}),
     read=4,
@@ -236,7 +243,7 @@ SITUATIONS = {
             rejected={"no_identity": 4, "event_too_old": 2},
             dropped={"already_sent": 3, "no_consent": 2, "suppressed": 1, "over_limit": 1},
             not_replayed={"unconfirmed": 1},
-            left_out={"value": 7},
+            remarks=remarks(unusable={"value": 7}),
         ),
         {"requests": 8, "retries": 9, "throttled": 1},
     ),
@@ -262,9 +269,11 @@ SITUATIONS = {
     "columns that are always empty, the second in few events": Situation(
         {
             "orders": times(
-                read=10, delivered=10, left_out={"value empty": 10, "ip empty": 9, "currency": 10}
+                read=10,
+                delivered=10,
+                remarks=remarks(empty={"value": 10, "ip": 9}, unusable={"currency": 10}),
             ),
-            "few": times(read=9, delivered=9, left_out={"value empty": 9}),
+            "few": times(read=9, delivered=9, remarks=remarks(empty={"value": 9})),
         }
     ),
     "values in two currencies": Situation(
@@ -308,8 +317,8 @@ def test_what_a_run_says(name: str, snapshot: SnapshotAssertion) -> None:
     situation = SITUATIONS[name]
     report = situation.report
     problem = too_many_rejected(report, 50, at_end=True)
-    lines = [f"summary: {line}" for line in summary.lines(report)]
-    lines += [f"failure: {problem}"] if problem else []
+    lines = [f"summary: {line}" for line in summary.summary_lines(report)]
+    lines += [f"failure: {problem.words}"] if problem else []
     lines += [f"warnings: {line}" for line in summary.warnings(report, situation.timezone)]
     lines += [f"advice: {line}" for line in summary.advice(report, "liveintent.sqlite")]
     assert "\n".join(lines) == snapshot
@@ -319,17 +328,27 @@ def test_what_a_run_says(name: str, snapshot: SnapshotAssertion) -> None:
 @pytest.mark.parametrize("name", ["nothing was read", "a zone that is never used"])
 def test_a_clean_summary_alarms_nobody(name: str) -> None:
     """Meltano takes the words for a failure, in any case."""
-    text = "\n".join(summary.lines(SITUATIONS[name].report)).lower()
+    text = "\n".join(summary.summary_lines(SITUATIONS[name].report)).lower()
     assert not [word for word in ("error", "exception") if word in text]
 
 
 def test_an_empty_column_is_named_once() -> None:
     """A warning names those that identify a person, and the advice names the others."""
-    empty = {"email empty": 10, "value empty": 10}
-    report = Situation(orders(read=10, delivered=10, left_out=empty)).report
+    empty = remarks(empty={"email": 10, "value": 10})
+    report = Situation(orders(read=10, delivered=10, remarks=empty)).report
     (warned,), (advised,) = summary.warnings(report), summary.advice(report, None)
     assert warned.startswith("orders: email is empty in all events (10). Check what is mapped to")
     assert advised.startswith("orders: value is empty in all events. To see")
+
+
+def test_the_advice_names_streams_that_take_the_slower_way() -> None:
+    """It is no warning, because only the speed suffers."""
+    slow = remarks(careful_way={"currency": 200})
+    report = Situation({**orders(read=300, delivered=300, remarks=slow), "few": times()}).report
+    assert list(summary.warnings(report)) == []
+    (line,) = summary.advice(report, None)
+    assert line.startswith("orders: 200 of 300 records took the slower way, which costs speed")
+    assert line.endswith("most often because of what is, or is not, in the column currency")
 
 
 def test_how_soon_events_were_sent() -> None:
@@ -338,4 +357,4 @@ def test_how_soon_events_were_sent() -> None:
     event = conversion(order()).event
     ages = (2 * DAY + 1, DAY + 1, HOUR + 1, 0, HOUR, DAY, 2 * DAY)
     counts.deliver([event] * len(ages), [event.event_time + age for age in ages])
-    assert (counts.within_an_hour, counts.within_a_day, counts.within_two_days) == (2, 4, 6)
+    assert counts.timing == Timing(2, 4, 6)

@@ -9,13 +9,15 @@ from unit_support import DEFAULTS, LI_DID, NOW, TIME, order, rejection
 
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.coerce import Unusable
-from target_liveintent.conversions.event_model import Conversion
+from target_liveintent.conversions.event_model import Conversion, Rejection
+from target_liveintent.mapping.converter import converter_of
 from target_liveintent.mapping.stream_maps import Stream, StreamPlan
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import NO_IDENTITY, REASONS
+from target_liveintent.remarks import CAREFUL_WAY, COLUMN_UNUSABLE, Shape, UnusableCause
 from target_liveintent.run.amounts import OTHERS, Amount
 from target_liveintent.run.counts import StreamCounts
-from target_liveintent.run.doubts import warnings_of, what_to_do
+from target_liveintent.run.doubts import slower_way, stream_warnings, what_to_do
 
 
 def counts_of(*records: dict[str, Any]) -> StreamCounts:
@@ -23,17 +25,23 @@ def counts_of(*records: dict[str, Any]) -> StreamCounts:
     counts = StreamCounts(mapped=frozenset({"email"}))
     columns = {column for record in records for column in record}
     builder = EventBuilder("orders", columns, (), DEFAULTS)
-    builder.causes = counts.causes
     for record in records:
         counts.read += 1
-        result = builder.build(record, record, NOW, counts.left_out)
-        if hasattr(result, "reason"):
+        result = builder.build(record, record, NOW)
+        counts.note(result.remarks)
+        if isinstance(result, Rejection):
             counts.reject(result)
         else:
             counts.delivered += 1
     return counts
 
 
+def words_of(counts: StreamCounts) -> list[str]:
+    """Return what is said of a stream."""
+    return [doubt.words for doubt in stream_warnings(counts)]
+
+
+BLANK = "minor_units cannot use the currency, because it is blank"
 ORDER = order(value=1, currency="USD", ip="203.0.113.9", email="ann@example.com")
 
 
@@ -43,7 +51,7 @@ ORDER = order(value=1, currency="USD", ip="203.0.113.9", email="ann@example.com"
         ("email", "Jane Doe", "of the form x x is neither an e-mail address nor a hash of one"),
         ("email", 4711, "of the form 9999 is neither an e-mail address nor a hash of one"),
         ("ip", "10.0.0.5, 192.168.10.4", "of the form 99.9.9.9, 999.999.99.9 is not a public IP"),
-        ("value", Unusable("no currency"), "no currency"),
+        ("value", Unusable(UnusableCause("blank_currency")), BLANK),
         ("value", "99,50", "of the form 99,99 is not a number with a decimal point"),
         ("value", "Infinity", "of the form x is not a number with a decimal point"),
         (
@@ -65,37 +73,41 @@ def test_a_column_that_is_left_out(column: str, value: Any, cause: str) -> None:
     """From five events and five percent on, the column, the cause and the shape are said."""
     few = [{**ORDER, column: value}] * 4
     many = [{**ORDER, column: value}] * 5
-    assert list(warnings_of(counts_of(*few, *[ORDER] * 50))) == []
-    assert list(warnings_of(counts_of(*many, *[ORDER] * 95))) == []
-    (said,) = warnings_of(counts_of(*many, *[ORDER] * 94))
-    cause = cause if cause == "no currency" else f"a value {cause}"
+    assert (words_of(counts_of(*few, *[ORDER] * 50))) == []
+    assert (words_of(counts_of(*many, *[ORDER] * 95))) == []
+    (said,) = words_of(counts_of(*many, *[ORDER] * 94))
+    cause = cause if cause == BLANK else f"a value {cause}"
     assert said.startswith(f"{column} is left out of 5 of 99 events: {cause}")
     assert f". Check what is mapped to {column}" in said
 
 
 def test_the_most_frequent_cause_is_said() -> None:
-    causes = Counter({"value: rare": 1, "value: frequent": 4, "ip: other": 9})
-    (said,) = warnings_of(StreamCounts(5, delivered=5, left_out=Counter(value=5), causes=causes))
-    assert said.startswith("value is left out of 5 of 5 events: frequent. ")
+    rare, frequent, other = (UnusableCause("not_number", Shape(form)) for form in ("9,9", "9", "x"))
+    causes = {"value": Counter({rare: 1, frequent: 4}), "ip": Counter({other: 9})}
+    remarks = {COLUMN_UNUSABLE: Counter(value=5)}
+    (doubt,) = stream_warnings(StreamCounts(5, delivered=5, remarks=remarks, causes=causes))
+    assert (doubt.code, doubt.cause) == ("column_left_out", frequent)
+    assert doubt.facts == {"column": "value", "count": 5, "events": 5}
+    assert doubt.words.startswith("value is left out of 5 of 5 events: a value of the form 9 is")
 
 
 def test_causes_are_bounded() -> None:
     """Columns in which each value is written in another way cost no more memory."""
     values = ["-" * a + "." * b for a in range(1, 20) for b in range(1, 20)]
     counts = counts_of(*({**ORDER, "value": value} for value in values))
-    assert len(counts.causes) == 200
-    assert counts.left_out["value"] == 19 * 19
+    assert len(counts.causes["value"]) == 200
+    assert counts.noted(COLUMN_UNUSABLE)["value"] == 19 * 19
     old = rejection(order(event_time="2020-01-31"))
     for value in values:  # Also times of which each is written in another way.
         counts.reject(msgspec.structs.replace(old, columns={"event_time": value}))
-    assert len(counts.causes) == 200
+    assert len(counts.causes["event_too_old"]) == 200
 
 
 def test_an_empty_event_id() -> None:
     """It falls back to the keys, which is counted, and a warning if it happens often."""
     records = [{**ORDER, "event_id": None, "order_id": n} for n in range(5)]
-    assert list(warnings_of(counts_of(*records[:4], *[ORDER] * 20))) == []
-    (said,) = warnings_of(counts_of(*records, *[ORDER] * 20))
+    assert (words_of(counts_of(*records[:4], *[ORDER] * 20))) == []
+    (said,) = words_of(counts_of(*records, *[ORDER] * 20))
     assert said.startswith("event_id is empty in 5 of 25 events, so ")
 
 
@@ -114,7 +126,7 @@ def test_a_column_that_identifies_nobody(column: str, values: list[Any], said: s
     """It is empty in all events, whether they are sent for a decision ID or not at all."""
     for more in ({"decision_id": LI_DID}, {}):
         records = [{**order(email=...), column: value, **more} for value in values]
-        found = [*warnings_of(counts_of(*records))]
+        found = words_of(counts_of(*records))
         assert [one.startswith((said or "").replace("email", column)) for one in found] == (
             [True] if said else []
         )
@@ -124,8 +136,8 @@ def test_one_of_many() -> None:
     """One lost value in 60 is counted, and no warning."""
     bad = {"value": "9,99", "currency": "EUO", "ip": "10.0.0.1"}
     counts = counts_of(*({**ORDER, name: value} for name, value in bad.items()), *[ORDER] * 57)
-    assert counts.left_out == Counter(dict.fromkeys(bad, 1))
-    assert list(warnings_of(counts)) == []
+    assert counts.noted(COLUMN_UNUSABLE) == Counter(dict.fromkeys(bad, 1))
+    assert (words_of(counts)) == []
 
 
 @pytest.mark.parametrize(
@@ -144,7 +156,7 @@ def test_an_event_id_of_several_events(conflicts: int, delivered: int, *, warns:
     said = (
         f"{conflicts} of {events} events have the event ID of an earlier one, but another address"
     )
-    assert [one[: len(said)] for one in warnings_of(counts)] == [said] * warns
+    assert [one[: len(said)] for one in words_of(counts)] == [said] * warns
 
 
 ROW = {"id": 7, "number": "A-7", "event_time": TIME, "email": "ann@example.com"}
@@ -168,14 +180,15 @@ def test_a_decision_id_that_is_another_id(columns: dict[str, Any], said: str | N
         counts = StreamCounts()
         stream, row = Stream("orders", {}, ("id", "number")), {**ROW, **columns}
         plan = StreamPlan.without_map("orders", row)
-        converter = counts.converter(stream, plan, DEFAULTS, Suppressions(None), lambda: NOW)
+        converter = converter_of(stream, plan, DEFAULTS, Suppressions(None), lambda: NOW)
         for record in [row] * given + [{**row, "decision_id": LI_DID}] * other:
             counts.read += 1
-            counts.delivered += isinstance(converter.convert(record), Conversion)
+            result = converter.convert(record)
+            assert isinstance(result, (Conversion, Rejection))
+            counts.note(result.remarks)
+            counts.delivered += isinstance(result, Conversion)
         start = f"decision_id equals {said} in {given} of {given + other} events with a decision ID"
-        assert [one[: len(start)] for one in warnings_of(counts)] == [start] * (
-            warns and bool(said)
-        )
+        assert [one[: len(start)] for one in words_of(counts)] == [start] * (warns and bool(said))
 
 
 @pytest.mark.parametrize(
@@ -192,7 +205,7 @@ def test_a_filter_that_removes_everything(
     read: int, filtered: int, mapped: str, *, warns: bool
 ) -> None:
     counts = StreamCounts(read, filtered=filtered, mapped=frozenset(mapped.split()))
-    said = list(warnings_of(counts))
+    said = words_of(counts)
     assert len(said) == warns
     assert all("the filter of the map removes all 5 records" in one for one in said)
 
@@ -211,16 +224,16 @@ def test_times_out_of_range(old: int, future: int, read: int, *, warns: bool) ->
         f"{old + future} of {read} records are too old or in the future, such as a value of the"
         " form 9999-99-99 99:99. A first run"
     )
-    assert [one[: len(said)] for one in warnings_of(counts)] == [said] * warns
+    assert [one[: len(said)] for one in words_of(counts)] == [said] * warns
 
 
 def test_values_without_a_currency() -> None:
     """They are counted, unless they are few of many; known and unknown currencies alarm nobody."""
     values = {"": Amount(5), "EUR": Amount(1), OTHERS: Amount(7)}
-    (said,) = warnings_of(StreamCounts(9, delivered=9, values=values))
-    assert said.startswith("in 5 conversions, the value has no currency. Check whether")
+    (said,) = words_of(StreamCounts(9, delivered=9, values=values))
+    assert said.startswith("the value has no currency in 5 of 13 conversions. Check whether")
     for few in ({"": Amount(1)}, {"": Amount(4), "EUR": Amount(1)}, {"EUR": Amount(1)}):
-        said = list(warnings_of(StreamCounts(5, delivered=5, values=few)))
+        said = words_of(StreamCounts(5, delivered=5, values=few))
         assert len(said) == (len(few) == 1 and "" in few), few
 
 
@@ -241,15 +254,15 @@ def test_sources_that_are_none() -> None:
         "jane@example.com",
     ]
     counts = counts_of(*({**ORDER, "source": value} for value in given))
-    said = what_to_do("invalid_source", {"orders": counts, "visits": StreamCounts()})
+    said = what_to_do("invalid_source", {"orders": counts, "visits": StreamCounts()}).words
     meaning = REASONS["invalid_source"].meaning
     held = (
         "'desk', 'till', a value of the form x x cannot be used, a value of the type list cannot be"
         " used, a value of the form 9 cannot be used"
     )
     assert said == f"{meaning} What came in `source` of stream orders: {held}."
-    assert counts.causes["invalid_source: a value of the form x@x.x cannot be used"] == 1
-    assert what_to_do("invalid_source", {"visits": StreamCounts()}) == meaning
+    assert counts.causes["source"][UnusableCause("not_source", Shape("x@x.x"))] == 1
+    assert what_to_do("invalid_source", {"visits": StreamCounts()}).words == meaning
 
 
 # What to do about `no_identity`
@@ -278,7 +291,7 @@ def unidentified(mapped: str, count: int = 9) -> StreamCounts:
 )
 def test_advice_on_no_identity(mapped: str, said: str) -> None:
     """Guests are blamed only where an e-mail column is mapped, and pages only where they are."""
-    assert what_to_do("no_identity", {"orders": unidentified(mapped)}) == said
+    assert what_to_do("no_identity", {"orders": unidentified(mapped)}).words == said
 
 
 def test_advice_for_several_streams() -> None:
@@ -290,8 +303,38 @@ def test_advice_for_several_streams() -> None:
     }
 
     def said(*names: str) -> str:
-        return what_to_do("no_identity", {name: streams[name] for name in names})
+        return what_to_do("no_identity", {name: streams[name] for name in names}).words
 
     assert said("shop", "orders", "leads") == f"{GUESTS} {UNMAPPED}"
     assert said("orders", "leads") == f"{NO_IDENTITY} {UNMAPPED}"
     assert said("shop", "leads") == GUESTS
+
+
+# How many records take the slower way
+
+
+@pytest.mark.parametrize(
+    ("slow", "read", "words"),
+    [
+        pytest.param({"ip": 99}, 99, None, id="few records"),
+        pytest.param({"ip": 100}, 1_000, None, id="a tenth"),
+        pytest.param(
+            {"ip": 90, "expression": 120},
+            2_000,
+            "else, most often because an expression of the map fails",
+            id="an expression",
+        ),
+        pytest.param({"chance": 200}, 200, "because the map uses rand or randint", id="chance"),
+        pytest.param(
+            {"ip": 101}, 1_000, "because of what is, or is not, in the column ip", id="a column"
+        ),
+    ],
+)
+def test_records_that_took_the_slower_way(
+    slow: dict[str, int], read: int, words: str | None
+) -> None:
+    """From more than a tenth on, it is worth a line, because it costs speed."""
+    counts = StreamCounts(read + 5, filtered=3, unmapped=2, remarks={CAREFUL_WAY: Counter(slow)})
+    slower = slower_way(counts)
+    assert (slower is None) == (words is None)
+    assert slower is None or words is None or words in slower.words

@@ -1,6 +1,7 @@
 """The phases of a run, its limit, and what it does after a signal."""
 
 import itertools
+import re
 
 import pytest
 from fakes import FakeRun, read
@@ -100,8 +101,7 @@ def test_a_stop_leaves_so_much_time(
     assert stop.failure(100.0 + grace, in_flight, elsewhere) is None
     failure = stop.failure(100.5 + grace, in_flight, elsewhere)
     assert failure
-    with pytest.raises(type(failure), match=words):
-        raise failure
+    assert re.search(words, failure.words)
 
 
 def test_a_stopped_process_ends_within_20_seconds() -> None:

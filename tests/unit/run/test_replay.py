@@ -12,7 +12,6 @@ from unit_support import DAY, NOW, SETTINGS, md5, sha256, suppressing
 from target_liveintent.conversions.event_model import DEAD_LETTERS, Conversion, LetterKey, Rejection
 from target_liveintent.errors import AllRefusedError
 from target_liveintent.privacy.suppression import Suppressions
-from target_liveintent.run.counts import StreamCounts
 from target_liveintent.run.kinds import REPLAY_RUN
 from target_liveintent.run.replay import ReplayChoice, ReplayConverter, to_replay
 from target_liveintent.singer.replaying import replay_letters
@@ -36,7 +35,7 @@ LETTERS = [(KEY._replace(event_id=name), {**GOOD, "event_id": name}) for name in
 
 def converter(people: Suppressions = NOBODY, **choice: bool) -> ReplayConverter:
     """Return what converts the dead letters of a replay with these options."""
-    return ReplayConverter(SETTINGS, people, ReplayChoice(**choice), StreamCounts(), lambda: NOW)
+    return ReplayConverter(SETTINGS, people, ReplayChoice(**choice), lambda: NOW)
 
 
 def replayed(letter: dict[str, Any], **choice: bool) -> tuple[FakeRun, str]:
@@ -220,7 +219,7 @@ def test_a_letter_that_is_written_again_knows_the_same_hashes(
     if isinstance(result, Conversion):
         result = result.rejected("refused_by_api", None, None)
     assert isinstance(result, Rejection)
-    again = {**letter_of(result, SETTINGS, "run-2", NOW).record}
+    again = {**letter_of(result, SETTINGS.account, SETTINGS.events, "run-2", NOW).record}
     for entry in ("x@example.com", JOHN, sha256("johndoe@example.com")):
         people = suppressing(tmp_path, entry)
         before, now = (converter(people).convert({**one, "source": "web"}) for one in (kept, again))

@@ -8,7 +8,9 @@ import msgspec
 import pytest
 
 from target_liveintent.explain import description as explanation
-from target_liveintent.reporting import letter_groups, overview
+from target_liveintent.mapping import map_findings
+from target_liveintent.reporting import findings, letter_groups, overview
+from target_liveintent.reporting.history import Unusual
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
 INTERNAL = [explanation.Explained]
@@ -19,11 +21,13 @@ INTERNAL = [explanation.Explained]
 @pytest.mark.parametrize(
     ("model", "name", "others"),
     [
-        (explanation, "an explanation", set()),
+        (explanation, "an explanation", {*explanation.SOURCE_WORDS}),
+        (map_findings, "an explanation", {*map_findings.FINDING_WORDS, *map_findings.HINT_WORDS}),
         (letter_groups, "dead letters", {*letter_groups.PROSPECTS}),
         (overview, "a report", {*overview.FIGURES}),
+        (findings, "a report", {*Unusual.__struct_fields__, "cause", "words", "what_to_do"}),
     ],
-    ids=["explanation", "letters", "report"],
+    ids=["explanation", "findings", "letters", "report", "causes of a report"],
 )
 def test_every_field_is_documented(model: Any, name: str, others: set[str]) -> None:
     named = [kind for kind in vars(model).values() if isinstance(kind, msgspec.StructMeta)]

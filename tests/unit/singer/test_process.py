@@ -70,13 +70,14 @@ import logging, os, runpy, signal, sys, time
 StopSignals = runpy.run_path(sys.argv[1])["StopSignals"]
 logging.basicConfig(format="%(levelname)s %(message)s")
 signals = StopSignals(logging.getLogger(), "run it again (run 1)")
-signals._end.__func__.__globals__.update(STOP_SECONDS=0.2, _LOG_SECONDS={log_seconds})
+{quickly}
 for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, lambda number, _: signals.note(number))
 print("started", flush=True)
 {hang}
 print("ended", flush=True)
 """
+QUICKLY = "signals._end.__func__.__globals__.update(STOP_SECONDS=0.2, _LOG_SECONDS={log_seconds})"
 FOR_EVER = "while True: time.sleep(1)"  # A signal right before a sleep does not end it.
 FULL = "while True: os.write(2, bytes(4096))"
 
@@ -86,7 +87,8 @@ def run(hang: str, *numbers: int, read_log: bool = True) -> tuple[int, str, floa
 
     A log that is read has time to be written, as the machine may be busy.
     """
-    hanging = start(PROGRAM.format(hang=hang, log_seconds=15 if read_log else 0.5))
+    quickly = QUICKLY.format(log_seconds=15 if read_log else 0.5)
+    hanging = start(PROGRAM.format(hang=hang, quickly=quickly))
     try:
         assert hanging.stdout is not None
         assert hanging.stdout.readline() == b"started\n"
@@ -117,6 +119,34 @@ def test_a_main_thread_that_hangs() -> None:
     )
     assert (code, log) == (128 + signal.SIGINT, said)
     assert 0.2 <= took < 10
+
+
+PROMISED_SECONDS = 20
+"""In which a run ends after a signal, as docs/guarantees.md says."""
+
+
+def test_the_process_ends_within_the_promised_time() -> None:
+    """The seconds of the program, also for its last word, are less than those of the page."""
+    assert process.STOP_SECONDS + vars(process)["_LOG_SECONDS"] < PROMISED_SECONDS
+    page = Path(__file__).parents[3] / "docs" / "guarantees.md"
+    if page.exists():  # Otherwise, these are not the tests of a checkout.
+        promise = f"ends\n  within {PROMISED_SECONDS} seconds, even if nobody reads its output"
+        assert promise in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.posix
+@pytest.mark.slow
+def test_a_process_that_hangs_ends_within_the_promised_time() -> None:
+    """The same, of a real process that waits as long as a run does."""
+    hanging = start(PROGRAM.format(hang=FOR_EVER, quickly=""))
+    try:
+        assert hanging.stdout is not None
+        assert hanging.stdout.readline() == b"started\n"
+        hanging.send_signal(signal.SIGTERM)
+        assert hanging.wait(PROMISED_SECONDS) == 128 + signal.SIGTERM
+    finally:
+        hanging.kill()
+        hanging.communicate()
 
 
 @pytest.mark.posix

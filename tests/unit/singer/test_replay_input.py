@@ -15,7 +15,7 @@ from target_liveintent.errors import InputError
 from target_liveintent.settings import Settings
 from target_liveintent.singer.replaying import letters_of, letters_to_replay
 from target_liveintent.store.dead_letters import SCHEMA_MESSAGE, letters_in
-from target_liveintent.store.run_store import open_store
+from target_liveintent.store.opening import open_store
 
 
 def line(record: Any, **members: Any) -> str:

@@ -21,7 +21,8 @@ from target_liveintent.spark.driver import end_write, explain_rows
 from target_liveintent.spark.options import SparkWrite
 from target_liveintent.spark.outcomes import Attempt
 from target_liveintent.spark.task import deliver
-from target_liveintent.store.run_store import open_for_reading, runs_in
+from target_liveintent.store.opening import open_for_reading
+from target_liveintent.store.runs import runs_in
 
 IN_STREAM = ATTEMPT._replace(writes=("query-5", "query-4"))
 
@@ -161,13 +162,15 @@ def test_the_history_of_a_write(
         ended(job._replace(source=job.source._replace(kind=REPLAY_RUN)), failed=1), RunError
     )
     with contextlib.closing(open_for_reading(job.settings)) as database:
-        (_, kind, _, entry), (_, other, _, failed) = runs_in(database, job.settings, 0.0)
+        (_, kind, _, entry), (_, other, _, failed) = runs_in(
+            database, job.settings.account, job.settings.pixel_id, 0.0
+        )
     assert (kind, other) == ("usual", "replay")
     entry, failed = json.loads(entry), json.loads(failed)
-    assert (entry["run_id"], entry["ending"]) == ("run-1", "done")
-    assert (failed["run_id"], failed["ending"]) == ("run-2", "failed")
+    assert (entry["run_id"], entry["ending"]) == ("run-1", {})
+    assert (failed["run_id"], failed["ending"]["failure"]["code"]) == ("run-2", "other")
     (stream,) = entry["streams"].values()
-    assert (stream["read"], stream["delivered"], stream["within_a_day"]) == (4, 2, 2)
+    assert (stream["read"], stream["delivered"], stream["timing"]["within_a_day"]) == (4, 2, 2)
     assert "unusual" not in said.text
 
 

@@ -22,6 +22,7 @@ from write_support import ATTEMPT, COLUMNS, batch, facts, make_job, pa, pq
 from target_liveintent.conversions.event_model import Rejection
 from target_liveintent.errors import AccessDeniedError, AllRefusedError, RunError, StorageError
 from target_liveintent.privacy.identity import derive_event_id
+from target_liveintent.remarks import LOCAL_TIME
 from target_liveintent.run_id import new_run_id
 from target_liveintent.sandbox import Sandbox
 from target_liveintent.spark.options import SparkWrite
@@ -29,14 +30,9 @@ from target_liveintent.spark.outcomes import FactTable
 from target_liveintent.spark.task import LOGGER, Task, configure_logging, deliver
 from target_liveintent.spark.task_outcomes import TaskOutcomes
 from target_liveintent.store.dead_letters import letters_in
-from target_liveintent.store.run_store import (
-    TASK,
-    DryStore,
-    RunStore,
-    empty_store,
-    open_for_reading,
-    open_store,
-)
+from target_liveintent.store.opening import dry_store_in, empty_store, open_for_reading, open_store
+from target_liveintent.store.run_store import RunStore
+from target_liveintent.store.runs import TASK
 
 
 @pytest.fixture
@@ -104,8 +100,19 @@ def test_columns_in_any_case(sandbox: Sandbox) -> None:
     ("name", "column", "outcome"),
     [
         ("_sdc_deleted_at", pa.array(["2026-07-31"]), {"dropped": {"deleted": 1}}),
-        ("value", pa.array([1], pa.duration("s")), {"left_out": {"value": 1}, "delivered": 1}),
-        ("currency", pa.array([["USD"]]), {"left_out": {"currency": 1}, "delivered": 1}),
+        (
+            "value",
+            pa.array([1], pa.duration("s")),
+            {"remarks": {"unusable": {"value": 1}, "careful_way": {"value": 1}}, "delivered": 1},
+        ),
+        (
+            "currency",
+            pa.array([["USD"]]),
+            {
+                "remarks": {"unusable": {"currency": 1}, "careful_way": {"currency": 1}},
+                "delivered": 1,
+            },
+        ),
         ("email", pa.array([b"x"]), {"rejected": {"no_identity": 1}}),
         ("event_time", pa.array([1], pa.time64("us")), {"rejected": {"invalid_event_time": 1}}),
     ],
@@ -128,7 +135,7 @@ def test_the_zone_of_the_settings(sandbox: Sandbox) -> None:
     for kind, uses in ((pa.timestamp("us", "UTC"), 0), (pa.timestamp("us"), 2)):
         times = pa.array([moment.replace(tzinfo=None)] * 2, pa.timestamp("us")).cast(kind)
         counts = deliver(job, ATTEMPT, [batch(0, 2, event_time=times)]).streams["orders"]
-        assert (counts.delivered, counts.zone_uses) == (2, uses)
+        assert (counts.delivered, counts.noted(LOCAL_TIME).total()) == (2, uses)
 
 
 def test_an_unforeseen_failure_is_not_shown(
@@ -242,7 +249,7 @@ def outcomes_of(job: SparkWrite, store: RunStore, clock: FakeClock | None = None
 def test_when_rows_are_written(outcomes: Path) -> None:
     """After 1.5 s, or at the end; a run looks once a second, so none waits longer than 3 s."""
     clock, job = FakeClock(), make_job(outcomes)
-    with contextlib.closing(DryStore(empty_store(), job.settings, "run-1")) as store:
+    with contextlib.closing(dry_store_in(empty_store(), job.settings, "run-1")) as store:
         task = outcomes_of(job, store, clock)
         for passed, rows in ((1.0, 0), (0.5, 2), (1.4, 2), (0.1, 4)):
             clock.now += passed
@@ -257,7 +264,7 @@ def test_when_rows_are_written(outcomes: Path) -> None:
 def test_a_row_without_a_usable_pixel_has_none(outcomes: Path) -> None:
     """The table has null there, and not the 0 of the store's key."""
     job = make_job(outcomes)
-    with contextlib.closing(DryStore(empty_store(), job.settings, "run-1")) as store:
+    with contextlib.closing(dry_store_in(empty_store(), job.settings, "run-1")) as store:
         task = outcomes_of(job, store)
         task.reject(Rejection("orders", "1", "mapping_failed", None, {}, keys={"id": 1}))
         task.release()
@@ -271,7 +278,7 @@ def test_tasks_that_share_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
         "target_liveintent.spark.task.delivery_of", lambda *args: given.extend(args)
     )
     job = make_job(None, concurrent_tasks="8")
-    with contextlib.closing(DryStore(empty_store(), job.settings, "run-1")) as store:
+    with contextlib.closing(dry_store_in(empty_store(), job.settings, "run-1")) as store:
         Task(job, ATTEMPT, store)
     assert given[-1] == 8
 

@@ -2,9 +2,9 @@
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 
@@ -13,10 +13,12 @@ from target_liveintent.config import settings_of
 from target_liveintent.conversions.event_model import Conversion, Rejection, event_of
 from target_liveintent.run_id import new_run_id
 from target_liveintent.settings import Settings
-from target_liveintent.store.database import Database, Waiting
+from target_liveintent.store.database import Answers, Database, Waiting
+from target_liveintent.store.dead_letters import DeadLetter, imported
 from target_liveintent.store.layout import Step
 from target_liveintent.store.ledger import Claim
-from target_liveintent.store.run_store import RunStore, open_database
+from target_liveintent.store.opening import open_database, run_store_in
+from target_liveintent.store.run_store import RunStore
 
 LATER = int(time.time()) + 86_400
 GIVEN = {"customer_id": "a-1b2c", "auth_token": "a-token-of-unit-tests", "pixel_id": 1}
@@ -63,6 +65,11 @@ class Stores:
         """Return settings with this store."""
         return settings_of({**GIVEN, "store": self.place, "max_retry_seconds": 2, **changes})
 
+    def imported(self, record: dict[str, Any]) -> DeadLetter:
+        """Return a dead letter that somebody exported, and perhaps edited."""
+        settings = self.settings()
+        return imported(record, settings.account, settings.events)
+
     def database(
         self, clock: Clock = SYSTEM_CLOCK, waiting: Waiting | None = None, **changes: Any
     ) -> Database:
@@ -82,7 +89,7 @@ class Stores:
         """Open the store for a new run, with changes of the settings."""
         database = self.database(clock, waiting, **changes)
         settings = self.settings(**changes)
-        return RunStore(database, settings, new_run_id(), clock, send_again=send_again)
+        return run_store_in(database, settings, new_run_id(), clock, send_again=send_again)
 
     def sql(self, text: str, *values: Any) -> list[tuple[Any, ...]]:
         """Execute a statement, and return its rows."""
@@ -147,20 +154,34 @@ def send(store: RunStore, number: int, *conversions: Conversion) -> list[Convers
     return mine
 
 
+class Changes(NamedTuple):
+    """A decision that only has changes."""
+
+    changes: Sequence[Step]
+
+
 def fail_next(store: RunStore, at: int) -> None:
     """Let the next transaction of a store fail before its step of this number, from 0."""
-    real = store.database.transact
+    database, fails = store.database, [Step("SELECT 1 FROM no_such_table")]
+    transact, ask_and_change = database.transact, database.ask_and_change
 
-    def transact(steps: list[Step], then: Any = None, **how: Any) -> Any:
-        store.database.transact = real  # type: ignore[method-assign]
-        fails = [Step("SELECT 1 FROM no_such_table")]
-        if at < len(steps) or then is None:
-            return real([*steps[:at], *fails, *steps[at:]], then, **how)
+    def end() -> None:
+        database.transact = transact  # type: ignore[method-assign]
+        database.ask_and_change = ask_and_change  # type: ignore[method-assign]
 
-        def fail_then(answers: Any) -> list[Step]:
-            more, after = then(answers), at - len(steps)
-            return [*more[:after], *fails, *more[after:]]
+    def fail_to_transact(steps: Sequence[Step], *, durable: bool = False) -> Answers:
+        end()
+        return transact([*steps[:at], *fails, *steps[at:]], durable=durable)
 
-        return real(steps, fail_then, **how)
+    def fail_to_change(questions: Sequence[Step], decide: Callable[[Answers], Any]) -> Any:
+        end()
+        asked = [*questions[:at], *(fails if at < len(questions) else ()), *questions[at:]]
 
-    store.database.transact = transact  # type: ignore[method-assign, assignment]
+        def decide_and_fail(answers: Answers) -> Changes:
+            changes, after = decide(answers).changes, at - len(questions)
+            return Changes([*changes[:after], *fails, *changes[after:]])
+
+        return ask_and_change(asked, decide_and_fail)
+
+    database.transact = fail_to_transact  # type: ignore[method-assign]
+    database.ask_and_change = fail_to_change  # type: ignore[method-assign]

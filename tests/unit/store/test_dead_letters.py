@@ -16,18 +16,20 @@ from unit_support import NOW, SETTINGS
 from target_liveintent.conversions.event_model import LetterKey
 from target_liveintent.errors import StorageError
 from target_liveintent.store.dead_letters import (
-    as_messages,
     delete_letters,
     imported,
+    letter_messages,
     letter_of,
     letters_in,
     stored_stream,
     utc,
 )
 from target_liveintent.store.layout import DEAD_LETTER
-from target_liveintent.store.run_store import TASK, RunStore
+from target_liveintent.store.opening import run_store_in
+from target_liveintent.store.runs import TASK
 
 DAY = 86_400
+WHOSE = SETTINGS.account, SETTINGS.events
 
 
 def test_a_record_that_is_rejected_again(stores: Stores) -> None:
@@ -56,14 +58,14 @@ def test_what_is_missing(stores: Stores) -> None:
             store.reject(rejection(str(number), columns=one))
         store.reject(rejection("0", columns=columns[0]))
         store.write()
-        missing.append(store.missing)
-        assert store.repeated_letters == {"invalid_event_time": 8 if missing[1:] else 1}
+        missing.append(store.written_letters.missing)
+        assert store.written_letters.repeated == {"invalid_event_time": 8 if missing[1:] else 1}
     assert missing == [{"EUR": Decimal("12.60"), "USD": Decimal(-3)}, {}]
     store.reject(rejection("new", columns=columns[1]))
     store.claim({})
-    assert store.missing == {}  # It is counted when it is written.
+    assert store.written_letters.missing == {}  # It is counted when it is written.
     store.write()
-    assert store.missing == {"EUR": Decimal("0.1")}
+    assert store.written_letters.missing == {"EUR": Decimal("0.1")}
 
 
 def test_what_a_row_has(stores: Stores) -> None:
@@ -134,7 +136,7 @@ def test_a_replayed_letter(stores: Stores) -> None:
     store = stores(pixel_id=None)
     account = {"customer_id": "b-1b2c", "api_host": "a.example", "pixel_id": 5}
     record = {"stream": "orders", "reason": "invalid_source", "written_for": account}
-    letters = [imported({**record, "event_id": name}, stores.settings()) for name in "123"]
+    letters = [stores.imported({**record, "event_id": name}) for name in "123"]
     keys = [LetterKey("b-1b2c", "a.example", "orders", name, 5) for name in "123"]
     assert [letter.key for letter in letters] == keys
     store.import_letters(letters)
@@ -147,7 +149,7 @@ def test_a_replayed_letter(stores: Stores) -> None:
 
 def test_a_letter_without_a_reason(stores: Stores) -> None:
     """Whoever edits an export may remove it; the letter can be imported twice all the same."""
-    letter = imported({"stream": "orders", "event_id": "1"}, stores.settings())
+    letter = stores.imported({"stream": "orders", "event_id": "1"})
     for _ in range(2):
         stores().import_letters([letter])
     assert len(stores.letters()) == 1
@@ -205,12 +207,12 @@ def test_export_and_import(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> N
     store.reject(rejection("1"))
     store.reject(rejection("2", "mapping_failed", columns={}, keys={"id": 2}))
     store.write()
-    schema, *exported = as_messages(text for _, text in letters_in(store.database))
+    schema, *exported = letter_messages(text for _, text in letters_in(store.database))
     assert json.loads(schema)["schema"]["properties"].keys() >= {"event_id", "reason", "keys"}
     records = [json.loads(line)["record"] for line in exported]
     records[0] |= {"order_id": "buyer@example.com", "unknown": 1, "scrubbed": 5}
     other = stores()
-    other.import_letters(imported(one, stores.settings()) for one in records)
+    other.import_letters(stores.imported(one) for one in records)
     assert stores.letters() == [("1", "invalid_event_time", 1), ("2", "mapping_failed", 0)]
     text = next(text for found, text in letters_in(other.database) if found.event_id == "1")
     assert "buyer@example.com" not in text
@@ -225,7 +227,7 @@ def test_export_and_import(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> N
 )
 def test_any_letter_can_be_imported(record: dict[str, Any]) -> None:
     """Whatever somebody has written into it, it becomes a row that any database takes."""
-    letter = imported(record, SETTINGS)
+    letter = imported(record, *WHOSE)
     row = letter.row(1, NOW)
     texts = [value for value in (*letter.key, *row) if isinstance(value, str)]
     assert not any("\0" in text for text in texts)
@@ -259,10 +261,9 @@ def test_deleting_by_reason(stores: Stores) -> None:
         ("invalid_pixel_id", 1, 6),
         ("no_identity", 0, 6),
     ):
-        assert delete_letters(store.database, settings, reason) == count
+        assert delete_letters(store.database, settings.account, 1, reason) == count
         assert len(stores.letters()) == left
-    settings = stores.settings(pixel_id=None)
-    assert delete_letters(store.database, settings, "invalid_source") == 2
+    assert delete_letters(store.database, settings.account, None, "invalid_source") == 2
 
 
 def test_letters_go_after_the_days_of_the_history(stores: Stores) -> None:
@@ -276,7 +277,8 @@ def test_letters_go_after_the_days_of_the_history(stores: Stores) -> None:
             stores.sql(f"UPDATE {place} - ?", days * DAY + 1)
         stores.sql("UPDATE delivered SET sent_at = ?", time.time() - age * DAY - 9)
         settings = stores.settings(history_days=11)
-        RunStore(stores.database(), settings, "a task's", kind=TASK).close()  # It deletes nothing.
+        # A task deletes nothing.
+        run_store_in(stores.database(), settings, "a task's", kind=TASK).close()
         young = stores(history_days=11)
         assert young.expired_letters == 1 - letters
         young.finish("done", "{}")
@@ -309,20 +311,32 @@ def test_the_end_of_the_window(
     """The letter and its row have it, also after export and import; no replay can send it then."""
     columns = {"event_time": time, "source": source}
     given = rejection("1", "invalid_source", columns=columns, detail=detail)
-    letter = letter_of(given, SETTINGS, "run-1", NOW)
+    letter = letter_of(given, *WHOSE, "run-1", NOW)
     assert letter.record.get("window_end") == (end and utc(end))
     row = dict(zip(DEAD_LETTER.columns, letter.row(1, NOW), strict=True))
     assert row["detail"] == letter.record.get("detail") == said
-    assert row["window_end"] == imported(letter.record, SETTINGS).window_end == end
+    assert row["window_end"] == imported(letter.record, *WHOSE).window_end == end
+
+
+def test_no_text_of_a_letter_has_an_address() -> None:
+    """Whatever its columns, its cause and its stream say, the record and the row have hashes."""
+    columns = {"order_id": "of buyer@example.com"}
+    given = rejection("1", columns=columns, detail="no time for buyer@example.com")
+    given = msgspec.structs.replace(given, stream="buyer@example.com", field="buyer@example.com")
+    letter = letter_of(given, *WHOSE, "run-1", NOW)
+    assert "example.com" not in f"{letter.record} {letter.row(1, NOW)}"
+    assert str(letter.record["detail"]).startswith("no time for ")
 
 
 def test_a_letter_without_an_account(stores: Stores) -> None:
     """One without a usable pixel was written for no account."""
     settings = stores.settings(pixel_id=None)
-    letter = letter_of(rejection("1"), settings, "run-1", 0.0)
+    letter = letter_of(rejection("1"), settings.account, settings.events, "run-1", 0.0)
     assert "written_for" not in letter.record
     assert letter.key.pixel_id == 0
-    own = letter_of(rejection("1", columns={"pixel_id": 9}), settings, "run-1", 0.0)
+    own = letter_of(
+        rejection("1", columns={"pixel_id": 9}), settings.account, settings.events, "run-1", 0.0
+    )
     assert own.record["written_for"].keys() == {"customer_id", "api_host"}
     assert own.key.pixel_id == 9
 

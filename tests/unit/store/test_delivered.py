@@ -10,8 +10,10 @@ from fakes import FakeClock
 from store_support import MD5, Stores, event, rejection, said, send
 
 from target_liveintent.store.dead_letters import forget_people
-from target_liveintent.store.delivered import as_csv, as_messages, delivered_in
-from target_liveintent.store.run_store import DryStore, RunStore, open_for_reading, runs_in
+from target_liveintent.store.delivered import as_csv, delivered_in, delivered_messages
+from target_liveintent.store.opening import dry_store_in, open_for_reading
+from target_liveintent.store.run_store import RunStore
+from target_liveintent.store.runs import runs_in
 
 SENT = 1_785_600_000.25
 SHA2 = "06a240d11cc201676da976f7b49341181fd180da37cbe40a77432c0a366c80c3"
@@ -75,13 +77,13 @@ def test_forms(stores: Stores) -> None:
     first = next(csv.DictReader(as_csv(rows(stores))))
     expected = {"event_time": "2026-07-31T12:13:20Z", "order_id": "'=1+1", "idfa": ""}
     assert first.items() >= {**expected, "md5": MD5, "value": "12.50"}.items()
-    schema, first, *_ = map(json.loads, as_messages(rows(stores)))
+    schema, first, *_ = map(json.loads, delivered_messages(rows(stores)))
     assert schema["key_properties"] == ["event_id", "stream", "pixel_id"]
     record = first["record"]
     assert record.keys() < schema["schema"]["properties"].keys()
     assert (record["sent_at"], record["value"]) == ("2026-08-01T16:00:00.250Z", 12.5)
     assert "idfa" not in record
-    assert '"value":12.50' in list(as_messages(rows(stores)))[1]
+    assert '"value":12.50' in list(delivered_messages(rows(stores)))[1]
 
 
 @pytest.mark.parametrize(("hashes", "left"), [([MD5], 0), (["0" * 32], 5), ([SHA2], 4)])
@@ -114,13 +116,13 @@ def test_the_history(stores: Stores) -> None:
         clock.now += 31
         going.write(durable=True)
     settings = stores.settings()
-    found = list(runs_in(stores.database(clock), settings, 0.0))
+    found = list(runs_in(stores.database(clock), settings.account, 1, 0.0))
     names = dict(stores.sql("SELECT number, id FROM run"))
     assert [(run_id, figures) for run_id, _, _, figures in found] == [
         (names[done.number], '{"a": 1}'),
         (names[killed.number], None),
     ]
-    assert list(runs_in(stores.database(), settings, 9e9)) == []
+    assert list(runs_in(stores.database(), settings.account, 1, 9e9)) == []
     # What refers to a run that is gone refers to no other one.
     stores.sql("DELETE FROM run WHERE number = ?", other.number)
     assert stores(clock).number > other.number
@@ -135,7 +137,7 @@ def test_a_dry_run(stores: Stores) -> None:
     counts = "SELECT (SELECT count(*) FROM event), (SELECT count(*) FROM reservation)"
     before = stores.sql(counts)
     for again in (False, True):
-        dry = DryStore(stores.database(), stores.settings(), "x", send_again=again)
+        dry = dry_store_in(stores.database(), stores.settings(), "x", send_again=again)
         found = dry.claim({0: [event("1"), event("2"), event("2")], 1: [event("2"), event("3")]})
         first = (["1", "2"], ["2"], []) if again else (["2"], ["2"], ["1"])
         assert [*map(said, found.values())] == [first, (["3"], ["2"], [])]

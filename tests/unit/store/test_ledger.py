@@ -10,9 +10,9 @@ from store_support import LATER, Stores, claim, event, events, fail_next, ids, s
 
 from target_liveintent.conversions import event_model
 from target_liveintent.errors import StorageError
-from target_liveintent.store import ledger, run_store
+from target_liveintent.store import ledger, unwritten
 from target_liveintent.store.database import Step, Waiting
-from target_liveintent.store.run_store import LAPSE
+from target_liveintent.store.questions import FIND_EVENTS, LAPSE_SECONDS
 
 DAY = 86_400
 
@@ -30,8 +30,8 @@ def test_the_next_run_knows_what_was_sent(stores: Stores) -> None:
 def test_keys_of_a_step(stores: Stores, count: int) -> None:
     """All that were put are found, with the run that put them last; a key may come twice."""
     keys = [n.to_bytes(ledger.KEY_BYTES, "big") for n in range(count)]
-    puts = [Step(run_store.PUT_EVENTS, [n], keys=k) for n, k in ((1, keys * 2), (2, keys[-1:]))]
-    find = Step(run_store.FIND_EVENTS, keys=[b"\xff" * ledger.KEY_BYTES, *keys])
+    puts = [Step(unwritten.PUT_EVENTS, [n], keys=k) for n, k in ((1, keys * 2), (2, keys[-1:]))]
+    find = Step(FIND_EVENTS, keys=[b"\xff" * ledger.KEY_BYTES, *keys])
     *_, found = stores.database().transact([*puts, find])
     assert sorted(found) == [(key, 1 + (key == keys[-1])) for key in keys]
 
@@ -137,7 +137,13 @@ def test_two_runs(stores: Stores) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "holds"), [(LAPSE - 2, True), (LAPSE + 1, False), (-20, True), (-40, False)]
+    ("seconds", "holds"),
+    [
+        pytest.param(LAPSE_SECONDS - 2, True, id="not for long"),
+        pytest.param(LAPSE_SECONDS + 1, False, id="for too long"),
+        pytest.param(-20, True, id="clock set back a little"),
+        pytest.param(-40, False, id="clock set back by much"),
+    ],
 )
 def test_a_run_that_stands_still(stores: Stores, seconds: float, *, holds: bool) -> None:
     """Its reservations lapse after a while. A clock that was set back makes none hold for long."""
@@ -194,7 +200,7 @@ def test_a_run_that_was_suspended(
         assert len(claim(two, 0, event("1")).mine) == 1
     elif how == "sent":
         send(two, 0, event("1"))
-    monkeypatch.setattr("target_liveintent.store.run_store._RENEWED_AFTER", 0.0)
+    monkeypatch.setattr("target_liveintent.store.run_store._RENEWED_AFTER_SECONDS", 0.0)
     if how != "alone":
         with pytest.raises(StorageError, match="suspended for so long"):
             one.write()
@@ -213,18 +219,18 @@ def test_an_answer_that_comes_late(stores: Stores, is_renewal: bool) -> None:
     one, two = stores(clock), stores(clock)
     if is_renewal:
         clock.now += 6
-    real, late = one.database.transact, []
+    real, late = one.database.ask_and_change, []
 
-    def transact(*given: Any, **more: Any) -> Any:
-        answers = real(*given, **more)
+    def ask_and_change(*given: Any) -> Any:
+        decision = real(*given)
         if not late:
             late.append(True)
             clock.now += 40
             stores.suspend(one)
             assert len(claim(two, 0, event()).mine) == 1
-        return answers
+        return decision
 
-    one.database.transact = transact  # type: ignore[method-assign]
+    one.database.ask_and_change = ask_and_change  # type: ignore[method-assign]
     with pytest.raises(StorageError, match="suspended for so long"):
         claim(one, 0, event())
 
@@ -235,7 +241,7 @@ def test_keys_go_long_after_the_event_has_expired(
     """A few with each transaction, the oldest first; a younger one stays."""
     store = stores()
     with monkeypatch.context() as before:
-        before.setattr(run_store, "KEPT", 60 * DAY)
+        before.setattr(unwritten, "KEPT_SECONDS", 60 * DAY)
         old = [event(f"old {n}", expires_at=LATER - 32 * DAY - n) for n in range(3)]
         send(store, 0, *old, event("young", expires_at=LATER - 30 * DAY))
     send(store, 1, event("1"))

@@ -3,12 +3,15 @@
 import socket
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 from fakes import FakeClock
 from postgres_server import GUARDED, Postgres
-from store_support import Stores, claim, event, events, said, send
+from slow_proxy import SlowProxy
+from store_support import Stores, claim, event, events, rejection, said, send
 
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.privacy.redaction import without_secrets
@@ -43,6 +46,25 @@ def test_a_connection_that_is_lost(in_database: Stores) -> None:
     store.database.waiting.has_ended = True
     with pytest.raises(StorageError, match="cannot be reached"):  # It is not tried once more.
         store.write(durable=True)
+
+
+def test_the_round_trips_to_a_distant_database(in_database: Stores) -> None:
+    """It takes two to reserve events, and one to write outcomes, however many there are."""
+    port = urlsplit(in_database.place).port
+    assert port is not None
+    with SlowProxy(port, 0.02) as proxy:
+        far = Stores(in_database.place.replace(f":{port}/", f":{proxy.port}/"))
+        store = far()
+        store.write(durable=True)
+        trips = [proxy.round_trips]
+        mine = claim(store, 0, *events(1_000)).mine
+        trips.append(proxy.round_trips)
+        store.confirm(0, mine, is_last=True)
+        store.reject(rejection("bad"))
+        store.write()
+        trips.append(proxy.round_trips)
+        far.close()
+    assert [after - before for before, after in pairwise(trips)] == [2, 1]
 
 
 def lose_an_answer(monkeypatch: pytest.MonkeyPatch) -> list[bool]:

@@ -15,7 +15,8 @@ from store_support import MD5, Stores, claim, event, events, fail_next, rejectio
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.store.dead_letters import forget_people
 from target_liveintent.store.layout import Step
-from target_liveintent.store.run_store import RunStore, open_for_reading
+from target_liveintent.store.opening import open_for_reading
+from target_liveintent.store.run_store import RunStore
 
 
 @pytest.mark.posix
@@ -169,7 +170,7 @@ def test_the_reserve(in_file: Stores) -> None:
     The reserved space has no name, so nothing of it stays after a kill.
     """
     store = in_file()
-    reserve = store.database._reserve  # type: ignore[attr-defined]  # noqa: SLF001
+    reserve = store.database._spare  # type: ignore[attr-defined]  # noqa: SLF001
     assert os.fstat(reserve.fileno()).st_blocks * 512 >= 4_000_000
     in_file.sql(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000)"

@@ -10,7 +10,7 @@ from store_support import Stores, claim, event, rejection, said
 
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.store.database import Waiting
-from target_liveintent.store.run_store import open_for_reading
+from target_liveintent.store.opening import open_for_reading
 
 REASONS = {
     False: "another program locks the file of the store",

@@ -9,8 +9,9 @@ from target_liveintent.config import settings_of
 from target_liveintent.explain.description import Explained, Explanation
 from target_liveintent.mapping.stream_maps import stream_maps_of
 from target_liveintent.printing import lines_of
+from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.settings import Settings
-from target_liveintent.singer.explaining import converted, explain, read_input
+from target_liveintent.singer.explaining import Rules, explain_input, explained_streams, read_input
 
 ACCOUNT = {"customer_id": "a-1b2c", "auth_token": "made-up-token"}
 EVENTS = {"pixel_id": 1, "default_source": "web"}
@@ -43,10 +44,12 @@ def inspected(
     **changes: Any,
 ) -> list[Explained]:
     """Return what becomes of the messages of an input of which nothing is to be said."""
-    found = read_input(source(messages))
-    assert found.notes == []
+    read = read_input(source(messages))
+    assert read.notes == []
     given = settings(stream_maps=maps, **changes)
-    return converted(found, given, stream_maps_of(given), from_recording=recorded)
+    listed = Suppressions(given.suppression_path)
+    rules = Rules(given.presets, given.events, listed, given.validate_records)
+    return explained_streams(read, stream_maps_of(given), rules, from_recording=recorded)
 
 
 def explained(
@@ -56,7 +59,7 @@ def explained(
     **changes: Any,
 ) -> Explanation:
     """Explain an input."""
-    return explain(source(messages), settings(stream_maps=maps, **changes), expected)
+    return explain_input(source(messages), settings(stream_maps=maps, **changes), expected)
 
 
 def printed(*messages: dict[str, Any], **options: Any) -> list[str]:

@@ -5,12 +5,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from explain_support import inspected, record, schema, settings, source
 from unit_support import ADDRESS, DAY, TIME
 
+from target_liveintent.conversions.fast_path import EXPRESSION_FAILED
 from target_liveintent.errors import InputError
 from target_liveintent.explain.description import Explained, describe
+from target_liveintent.remarks import CAREFUL_WAY, COLUMN_EMPTY, COLUMN_UNUSABLE
 from target_liveintent.run.counts import StreamCounts
 from target_liveintent.singer.explaining import read_input
 
@@ -44,16 +47,18 @@ def test_outcomes() -> None:
     mapping_failed, first, second = made.rejections
     assert (mapping_failed.reason, mapping_failed.keys) == ("mapping_failed", {"id": 0})
     assert [first.columns["event_time"], second.columns["event_time"]] == ["?", "!"]
-    assert counts.left_out == {"value empty": 2}
-    assert describe(made, settings()).use == "mapped"
+    assert counts.noted(COLUMN_EMPTY) == {"value": 2}
+    assert not counts.noted(COLUMN_UNUSABLE)
+    assert counts.noted(CAREFUL_WAY) == {EXPRESSION_FAILED: 1, "event_time": 2}
+    assert describe(made, settings().events).use == "mapped"
 
 
 def test_events() -> None:
     """Each event is kept as it would be sent, and three are shown with shortened hashes."""
     made = explained(*({"id": number} for number in range(5)))
     assert len(made.conversions) == 5
-    described = describe(made, settings())
-    assert described.use == "as it is"
+    described = describe(made, settings().events)
+    assert described.use == "as_it_is"
     assert described.records is not None
     examples = [bytes(example).decode() for example in described.records.examples]
     assert len(examples) == 3
@@ -61,16 +66,22 @@ def test_events() -> None:
     assert "06a240d11cc2" not in examples[0]
 
 
+def warning_codes(made: Explained) -> list[str]:
+    return [warning.code for warning in describe(made, settings().events).warnings]
+
+
 def test_events_with_one_id() -> None:
     """A run sends one of them, so a warning counts those that differ from it; equal rows do not."""
     made = explained({"id": 1}, {"id": 2, "value": 3}, {"id": 1}, {"id": 1, "value": 3})
-    (line,) = [one for one in describe(made, settings()).warnings if "event ID" in one]
-    assert line.startswith("1 of 4 events have the event ID of an earlier one, but another")
+    warnings = describe(made, settings().events).warnings
+    (conflict,) = [warning for warning in warnings if warning.code == "event_ids_conflict"]
+    said = "1 of 4 events have the event ID of an earlier one, but another"
+    assert conflict.words.startswith(said)
     made = explained({"id": 1}, {"id": 2, "value": 3}, {"id": 1}, {"id": 1})
-    assert not any("event ID" in one for one in describe(made, settings()).warnings)
+    assert "event_ids_conflict" not in warning_codes(made)
     other_pixel = {"id": 1, "value": 3, "pixel_id": 2}
     made = explained({"id": 1, "pixel_id": 1}, other_pixel, pixel_id="pixel_id")
-    assert not any("event ID" in one for one in describe(made, settings()).warnings)
+    assert "event_ids_conflict" not in warning_codes(made)
 
 
 def test_what_a_run_would_warn_of() -> None:
@@ -80,23 +91,23 @@ def test_what_a_run_would_warn_of() -> None:
         decision_id="str(id)",
         md5="get('no')",
     )
-    assert made.counts.left_out == {"value": 1, "email empty": 1, "md5 empty": 1}
+    assert made.counts.noted(COLUMN_UNUSABLE) == {"value": 1}
+    assert made.counts.noted(COLUMN_EMPTY) == {"email": 1, "md5": 1}
     starts = (
         "email is empty",
         "md5 is empty",
         "value is left out of 1 of 1",
         "decision_id equals id",
     )
-    warnings = describe(made, settings()).warnings
-    assert [one.startswith(start) for one, start in zip(warnings, starts, strict=True)] == [
-        True
-    ] * 4
+    warnings = describe(made, settings().events).warnings
+    for warning, start in zip(warnings, starts, strict=True):
+        assert warning.words.startswith(start)
 
 
 def test_a_stream_that_a_map_drops() -> None:
     """It lacks nothing, because it is not to give events, and its records are not counted."""
     (made,) = inspected(schema(["id"]), record(RECORD), maps={"orders": None})
-    described = describe(made, settings())
+    described = describe(made, settings().events)
     assert (made.missing, made.gives_events, described.records) == ([], False, None)
     assert (described.use, described.fields) == ("dropped", {})
 
@@ -124,10 +135,9 @@ def test_a_schema_that_cannot_be_used() -> None:
         1,
         True,
     )
-    described = describe(made, settings())
-    assert described.lacks == [
-        "the column 'status', which '__filter__' reads (did you mean 'statsu'?)"
-    ]
+    described = describe(made, settings().events)
+    (lack,) = described.lacks
+    assert lack.words == "the column 'status', which '__filter__' reads (did you mean 'statsu'?)"
     assert (described.advice or "").startswith("Correct the name in the map, or select the column")
 
 
@@ -187,4 +197,23 @@ def test_ages_of_a_recording(records: list[dict[str, Any]], expected: dict[str, 
     maps = {"orders": {"email": "email.strip() if email else None"}}
     (made,) = inspected(*messages, maps=maps, recorded=True)
     assert outcomes(made.counts) == expected
-    assert {*made.counts.left_out.values(), *made.counts.causes.values()} <= {1}
+    noticed = {**made.counts.remarks, CAREFUL_WAY: {}}  # (Each record may be an odd one.)
+    assert all({*columns.values()} <= {1} for columns in noticed.values())
+    assert all({*one.values()} <= {1} for one in made.counts.causes.values())
+
+
+def test_findings_keep_their_codes_in_json() -> None:
+    """A program that reads the JSON decides by codes and facts, whatever the words are."""
+    maps = {"orders": {"email": "emial", "ip": "get('adress')"}}
+    (made,) = inspected(schema(("event_time", "email", "address")), maps=maps)
+    shown = msgspec.to_builtins(describe(made, settings().events))
+    lack = {"code": "needed_column_absent", "stream": "orders", "column": "email", "reads": "emial"}
+    hint = {"code": "similar_name", "name": "email"}
+    assert shown["lacks"] == [{**lack, "hint": hint, "earlier": None}]
+    assert [(one["code"], one["hint"]["name"]) for one in shown["misspelled"]] == [
+        ("read_column_absent", "address")
+    ]
+    assert shown["fields"]["event_time"] == [
+        {"code": "same_column", "value": None, "timezone": None}
+    ]
+    assert shown["fields"]["email"] == [{"code": "expression", "value": "emial", "timezone": None}]

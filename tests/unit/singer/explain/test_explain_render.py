@@ -10,7 +10,7 @@ from syrupy.assertion import SnapshotAssertion
 from unit_support import TIME
 
 from target_liveintent.printing import lines_of
-from target_liveintent.singer.explaining import explain
+from target_liveintent.singer.explaining import explain_input
 
 EVENT = ("event_time", "email")
 OWN = {"event_time": "event_time", "email": "email", "__else__": None}
@@ -112,7 +112,7 @@ def test_what_conversions_are_worth() -> None:
     lines = printed(opening, sale(value=7, currency="EUR"), *(sale(value=n) for n in (5, 6, "7,5")))
     for line in (
         "  1 conversion in EUR, average value 7.00, lowest value 7.00, highest value 7.00.",
-        f"  WARNING: in 2 conversions, the value has no currency. {CHECK}.",
+        f"  WARNING: the value has no currency in 2 of 3 conversions. {CHECK}.",
         f"  WARNING: {LOST}. Check what is mapped to value.",
     ):
         assert line in lines
@@ -159,7 +159,7 @@ def test_a_preset(given: dict[str, Any], said: str) -> None:
     """Columns that look like a preset's suggest it; one that is in use is named."""
     of = sample("stripe_charges", time.time())
     message = {**schema(of.record, of.keys), "stream": of.stream}
-    found = explain(source([message]), settings(**given))
+    found = explain_input(source([message]), settings(**given))
     lines = lines_of("explain/explanation.txt", found)
     assert any(said in line for line in lines)
     assert any("presets:" in line for line in lines) == said.startswith("`presets")

@@ -13,14 +13,14 @@ from types import TracebackType
 from singer_sdk import exceptions
 
 from target_liveintent.errors import ConfigurationError, RunError
+from target_liveintent.failures import Failure, FailureCode
 
-_EXPECTED_FAILURES = (
-    RunError,
+_INPUT_FAILURES = (
     exceptions.MissingKeyPropertiesError,
     exceptions.RecordsWithoutSchemaException,
     exceptions.InvalidJSONSchema,
 )
-"""Exceptions whose text is all that the user needs."""
+"""Exceptions of the SDK whose text is all that the user needs."""
 
 
 @contextlib.contextmanager
@@ -32,21 +32,24 @@ def readable_failures(logger: logging.Logger, ending: str = "") -> Iterator[None
     try:
         yield
     except Exception as failure:  # noqa: BLE001 (its text could hold what is in a record)
-        if not isinstance(failure, _EXPECTED_FAILURES):
+        described = failure_of(failure)
+        if described.code is FailureCode.UNEXPECTED:
             frames = _frames(failure.__traceback__)
             logger.error("this is a bug. Please report it with these lines:\n%s", frames)  # noqa: TRY400
-        text = failure_text(failure)
+        text = described.words
         if "\n" in text:  # The message ends with a block of lines to paste.
             ending = ending and f" #{ending}"
         logger.error("%s%s", text, ending)  # noqa: TRY400
         sys.exit(2 if isinstance(failure, ConfigurationError) else 1)
 
 
-def failure_text(failure: BaseException) -> str:
-    """Return the line that describes a failure. It holds nothing of a record."""
-    if isinstance(failure, _EXPECTED_FAILURES):
-        return str(failure)
-    return f"the run ended with an unexpected {type(failure).__name__}"
+def failure_of(exception: BaseException) -> Failure:
+    """Return why a run failed, as a value. It holds nothing of a record."""
+    if isinstance(exception, RunError):
+        return exception.failure
+    if isinstance(exception, _INPUT_FAILURES):
+        return Failure.of(FailureCode.INPUT, text=str(exception))
+    return Failure.of(FailureCode.UNEXPECTED, exception=type(exception).__name__)
 
 
 def log_unhandled(logger: logging.Logger) -> None:

@@ -1,0 +1,127 @@
+"""Backoff: what failures in a row, and a `Retry-After`, mean for the requests after them.
+
+Failures are *in a row* if no request is accepted between them. Eight failures in a row are an
+*outage*: the pace then makes one request at a time, up to 13 seconds apart.
+"""
+
+from __future__ import annotations
+
+import math
+
+FIRST_PAUSE_SECONDS = 3.0
+"""The longest pause between requests after the first failure in a row. A limit that accepts one
+request in 3 seconds is then found without longer pauses."""
+
+FAILURES_FOR_EACH_SECOND = 6
+"""After so many failures in a row, the longest pause is a second longer. An outage of 300 seconds
+thus costs up to 100 requests."""
+
+LONGEST_PAUSE_SECONDS = 13.2
+"""The longest pause between requests of all: the end of an outage is noticed within 15 seconds."""
+
+REFUSAL_FAULTS = 5
+"""So many failures in a row count as a refusal, even if they are faults. If 40 % of the requests
+fail by chance, only one series of failures in 100 is as long."""
+
+OUTAGE_FAILURES = 8
+"""So many failures in a row are an outage. By chance, hardly any series of failures is as long."""
+
+OUTAGE_SECONDS = 8.0
+"""Failures for so many seconds are an outage, even if only one request was accepted before them.
+The search for a low limit also meets many refusals in a row, but within a second: without this
+time, the search would begin anew after each accepted request."""
+
+LONG_OUTAGE_FAILURES = 18
+"""After so many failures in a row, the result of a probe no longer counts: the API has changed."""
+
+
+class Backoff:
+    """The failures in a row, and the outage that they may be. All times are in seconds.
+
+    Attributes:
+        failures: How many failures there are in a row.
+    """
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self._failing_since = -math.inf  # The start of the first of the last ones in a row.
+        self._accepted = 0  # Since the last outage; at first, since the start.
+
+    @property
+    def is_outage(self) -> bool:
+        """Whether there is an outage."""
+        return self.failures >= OUTAGE_FAILURES
+
+    @property
+    def is_long_outage(self) -> bool:
+        """Whether the outage is so long that what was known of the API no longer counts."""
+        return self.failures >= LONG_OUTAGE_FAILURES
+
+    @property
+    def faults_are_refusals(self) -> bool:
+        """Whether there are so many failures in a row that a fault counts as a refusal."""
+        return self.failures >= REFUSAL_FAULTS
+
+    @property
+    def longest_pause(self) -> float:
+        """The most seconds between two requests while nothing is accepted.
+
+        There is a longest pause because the failures may be an outage, whose end must be noticed.
+        """
+        pause = FIRST_PAUSE_SECONDS + self.failures / FAILURES_FOR_EACH_SECOND
+        return min(LONGEST_PAUSE_SECONDS, pause)
+
+    def is_outdated(self, started_at: float) -> bool:
+        """Return whether a request started before the last failures in a row.
+
+        Its answer shows nothing about the time since then.
+        """
+        return started_at < self._failing_since
+
+    def failed(self, started_at: float) -> None:
+        """Note a failure, by the time when its request started."""
+        if not self.failures:
+            self._failing_since = started_at
+        self.failures += 1
+
+    def accepted(self, now: float) -> bool:
+        """Note an accepted request, which ends the failures in a row.
+
+        Returns:
+            Whether the failures before it were an outage. Many failures within a short time are
+            none if only one request was accepted before them: it may be the search for a limit.
+        """
+        is_long = now - self._failing_since > OUTAGE_SECONDS
+        if self.is_outage:
+            ends_outage = is_long or self._accepted > 1
+            self._accepted = 1
+        else:
+            ends_outage = is_long and not self._accepted
+            self._accepted += 1
+        self.failures = 0
+        return ends_outage
+
+
+class RetryAfter:
+    """The last `Retry-After`: no request starts before its end. All times are in seconds.
+
+    Attributes:
+        until: When the next request may start.
+    """
+
+    def __init__(self) -> None:
+        self.until = -math.inf
+        self._received_at = -math.inf
+
+    def received(self, now: float, until: float) -> None:
+        """Note a `Retry-After` and its end. It does not shorten an earlier one."""
+        self._received_at = now
+        self.until = max(self.until, until)
+
+    def accepted(self, started_at: float) -> None:
+        """End the wait if the accepted request started after the `Retry-After`.
+
+        An earlier request shows nothing: it may have been accepted before.
+        """
+        if started_at >= self._received_at:
+            self.until = -math.inf

@@ -1,0 +1,128 @@
+"""The batches in delivery, and which of them is sent next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from target_liveintent.delivery.batch import BatchDelivery
+from target_liveintent.delivery.refusals import Refusals
+
+_SAMPLES_BEFORE_MORE_INPUT = 3  # Of one batch; then the run waits for other batches.
+_FEWEST_BATCHES = 6  # At least so many may wait: fewer make the main thread wait too often.
+
+
+class BatchQueue:
+    """The batches in delivery, the oldest first; at most `most` of them are here.
+
+    It chooses the next one, and changes none.
+    """
+
+    def __init__(self, refusals: Refusals, most: int) -> None:
+        self._refusals = refusals
+        self._most = most
+        self._deliveries: list[BatchDelivery] = []
+
+    def __len__(self) -> int:
+        """Return how many batches there are."""
+        return len(self._deliveries)
+
+    def __iter__(self) -> Iterator[BatchDelivery]:
+        """Return the batches; the caller may remove some meanwhile."""
+        return iter(tuple(self._deliveries))
+
+    def add(self, delivery: BatchDelivery) -> None:
+        """Add the newest batch."""
+        self._deliveries.append(delivery)
+
+    def remove(self, delivery: BatchDelivery) -> None:
+        """Remove a batch that is finished."""
+        self._deliveries.remove(delivery)
+
+    # How much is left
+
+    def is_full(self, window: int) -> bool:
+        """Return whether enough batches have something to send, those in flight among them.
+
+        These are twice as many as may be in flight (`window`), but at least 6. While events of a
+        batch have failed, they are as many as there may be, because failures must be compared with
+        other batches.
+        """
+        have_failed = any(
+            delivery.refused_at is not None or delivery.failed_at < math.inf
+            for delivery in self._deliveries
+        )
+        wanted = self._most if have_failed else max(_FEWEST_BATCHES, 2 * window)
+        return self.unsent >= min(wanted, self._most)
+
+    @property
+    def unsent(self) -> int:
+        """How many batches do more than wait for the proof that their refused events are bad."""
+        return len([delivery for delivery in self._deliveries if delivery.parts])
+
+    @property
+    def waiting(self) -> int:
+        """How many batches have something to send, and no request in flight."""
+        return len([delivery for delivery in self._deliveries if delivery.is_waiting])
+
+    @property
+    def undecided(self) -> int:
+        """The number of events without an outcome."""
+        unsent = [len(part.events) for each in self._deliveries for part in each.parts]
+        return sum(unsent) + sum(len(delivery.refused) for delivery in self._deliveries)
+
+    @property
+    def has_only_faulty_events(self) -> bool:
+        """Whether single events seem to cause the faults, and nothing else is left.
+
+        They do if the API has failed on each of them, while it accepted a request that was made
+        after the first fault of their batch.
+        """
+        unsent = [delivery for delivery in self._deliveries if delivery.parts]
+        return all(
+            len(part.events) == 1 and part.faults > 0 for each in unsent for part in each.parts
+        ) and all(self._refusals.accepted_after(delivery.failed_at) for delivery in unsent)
+
+    # Which batch is next
+
+    def next_retry_at(self, now: float) -> float:
+        """Return when the next part that rests may be sent; infinite if none rests."""
+        rests = [each.parts[0].retry_at for each in self._deliveries if each.is_waiting]
+        return min((retry_at for retry_at in rests if retry_at > now), default=math.inf)
+
+    def oldest(self, now: float) -> BatchDelivery | None:
+        """Return the oldest batch that is ready, but those that seem at fault last."""
+        kept_for_comparison = self._kept_for_comparison(now)
+        at_fault = []
+        for delivery in self._deliveries:
+            if not delivery.is_ready(now) or delivery is kept_for_comparison:
+                continue
+            if self._refusals.accepted_after(delivery.parts[0].failed_at):
+                return delivery
+            at_fault.append(delivery)
+        return min(at_fault, key=lambda delivery: delivery.parts[0].failed_at, default=None)
+
+    def _kept_for_comparison(self, now: float) -> BatchDelivery | None:
+        """Return the batch that is sent last, while the bad events of others are found.
+
+        If the API accepts it, the refusals before are proven.
+        """
+        refused = [each for each in self._deliveries if each.refused_at is not None and each.parts]
+        if not any(each.parts[0].retry_at <= now for each in refused):
+            return None
+        untried = [each for each in self._deliveries if each.refused_at is None and each.is_waiting]
+        return untried[-1] if untried else None
+
+    def to_sample(self, now: float, *, more_may_come: bool) -> BatchDelivery | None:
+        """Return the batch that gives a sample; None if there is none, or none before more input.
+
+        Those that the API has not refused yet are preferred, then those with few samples, then the
+        newest.
+        """
+        ready = [delivery for delivery in reversed(self._deliveries) if delivery.is_ready(now)]
+        best = min(
+            ready, key=lambda each: (each.refused_at is not None, each.samples), default=None
+        )
+        if best is None or (more_may_come and best.samples >= _SAMPLES_BEFORE_MORE_INPUT):
+            return None
+        return best

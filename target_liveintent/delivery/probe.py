@@ -1,0 +1,180 @@
+"""Probes: do refusals depend on the rate?
+
+A limit accepts the same number of requests at any rate above it. If a share is refused at random,
+or because of other clients, slower requests are refused as often. A *probe* tells these cases
+apart: ten requests at four times the rate. If the API accepts as large a share of them, refusals
+are random: for the next 100 answers, a usual share of refusals does not cut the rate.
+
+The price: other clients that share a limit get less then, as the run cannot know whether they would
+ask for more. Tasks that know how many they are find their shares before the first probe.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import NamedTuple
+
+from target_liveintent.delivery.rate_phases import RateEvent
+
+SAMPLE_ANSWERS = 10
+"""The answers whose share of refusals begins a probe, and those that end it. A probe must be short,
+as most of its requests are refused at a limit."""
+
+LEAST_REFUSED_RATIO, MOST_REFUSED_RATIO = 0.4, 0.8
+"""The shares of refusals that begin a probe. A single client at a limit has fewer refusals. With
+more, there is hardly anything to compare."""
+
+PROBE_RATIO = 4.0
+"""The rate of a probe, relative to the highest rate of the answers before it. A limit accepts only
+a quarter of the former share then, which is well below what counts as random."""
+
+LEAST_PROBE_RATIO = 2.5
+"""A probe must be at least so much faster than the answers before it: with a smaller difference, a
+limit would accept a similar share. Requests in flight, and `per_minute`, may not allow more."""
+
+RANDOM_RATIO = 0.5
+"""Refusals are random if the API accepts at least so many times the former share in a probe. At a
+limit, a probe at four times the rate gets a quarter of the share."""
+
+RANDOM_ANSWERS = 100
+"""For so many answers, refusals count as random. The next probe may come afterwards."""
+
+PAUSE_ANSWERS = 40
+"""So many answers after a probe that found a limit, there may be another one. Tasks wait as long
+at first, to find their shares of the limit."""
+
+EARLY_PROBE_RATIO, EARLY_PROBE_SECONDS = 0.5, 5.0
+"""Another probe may begin earlier, after these seconds, if it is at most so many times as fast as
+the last one: answers are few where the rate has fallen."""
+
+ALLOWED_REFUSED_RATIO = 0.55
+"""The share of refusals that leads to no cut while refusals are random. It is a little more than
+half, the largest share with which a run should still be fast."""
+
+EXCESS_REFUSALS = 3.0
+"""So many refusals beyond the allowed share lead to a cut. By chance, fewer come in a row."""
+
+
+class Probe(NamedTuple):
+    """A probe under way.
+
+    Attributes:
+        rate: Its requests a second.
+        rate_before: The requests a second before it.
+        accepted_before: The share of the answers before it that were accepted.
+    """
+
+    rate: float
+    rate_before: float
+    accepted_before: float
+
+
+class RandomRefusals(NamedTuple):
+    """Refusals do not depend on the rate, as a probe has shown.
+
+    Attributes:
+        answers_left: For how many more answers this is believed.
+        excess: The refusals beyond the allowed share.
+    """
+
+    answers_left: int = RANDOM_ANSWERS
+    excess: float = 0.0
+
+    def answered(self) -> RandomRefusals | None:
+        """Return what is known after an answer; None if it is not believed any more."""
+        if self.answers_left == 1:
+            return None
+        excess = max(0.0, self.excess - ALLOWED_REFUSED_RATIO)
+        return RandomRefusals(self.answers_left - 1, excess)
+
+    def refused(self) -> tuple[RandomRefusals, bool]:
+        """Return what is known after a refusal, and whether there are too many refusals."""
+        excess = self.excess + 1
+        if excess >= EXCESS_REFUSALS:
+            return self._replace(excess=0.0), True
+        return self._replace(excess=excess), False
+
+
+class Probes:
+    """When a probe begins, and what it shows.
+
+    Attributes:
+        under_way: The present probe.
+        random_refusals: What is known of random refusals after a probe.
+    """
+
+    def __init__(self, tasks: int) -> None:
+        self.under_way: Probe | None = None
+        self.random_refusals: RandomRefusals | None = None
+        self._sample: deque[tuple[bool, float]] = deque(maxlen=SAMPLE_ANSWERS)
+        self._pause_answers = PAUSE_ANSWERS if tasks > 1 else 0
+        self._early_at = math.inf
+        self._last_rate = 0.0  # The requests a second of the last probe.
+
+    def note_answer(self) -> None:
+        """Count an answer of the pause after a probe."""
+        self._pause_answers -= 1
+
+    def clear(self) -> None:
+        """Forget the last answers: the rate is not one whose refusals can be compared."""
+        self._sample.clear()
+
+    def give_up(self) -> None:
+        """Forget the probe and its result, which a `Retry-After` or a long outage makes void."""
+        self.under_way = None
+        self.random_refusals = None
+
+    def answered(
+        self, now: float, *, accepted: bool, rate: float, fastest: float
+    ) -> tuple[RateEvent, float] | None:
+        """Note whether a request was accepted, and begin or end a probe.
+
+        Args:
+            now: The time, in seconds.
+            accepted: Whether the request was accepted.
+            rate: The present rate, in requests a second.
+            fastest: The requests a second that a probe can have at most.
+
+        Returns:
+            The event, and the rate that it is about; None if there is no event.
+        """
+        if self.random_refusals:
+            self.random_refusals = self.random_refusals.answered()
+            return None
+        self._sample.append((accepted, rate))
+        if len(self._sample) < SAMPLE_ANSWERS:
+            return None
+        share = sum(accepted for accepted, _ in self._sample) / SAMPLE_ANSWERS
+        if self.under_way:
+            return self._end(self.under_way, now, share)
+        if not 1 - MOST_REFUSED_RATIO <= share <= 1 - LEAST_REFUSED_RATIO:
+            return None
+        highest = max(rate for _, rate in self._sample)
+        probe = Probe(min(PROBE_RATIO * highest, fastest), rate, share)
+        is_faster = LEAST_PROBE_RATIO * highest <= probe.rate < math.inf
+        if not is_faster or not self._may_begin(now, highest):
+            return None
+        self.under_way = probe
+        self._sample.clear()
+        return RateEvent.MIXED, probe.rate
+
+    def _may_begin(self, now: float, highest: float) -> bool:
+        """Return whether the pause after the last probe is over, or need not be."""
+        if self._pause_answers <= 0:
+            return True
+        is_slower = PROBE_RATIO * highest <= EARLY_PROBE_RATIO * self._last_rate
+        return is_slower and now >= self._early_at
+
+    def _end(self, probe: Probe, now: float, share: float) -> tuple[RateEvent, float]:
+        """End a probe in which this share of the requests was accepted."""
+        self.under_way = None
+        self._sample.clear()
+        self._last_rate = probe.rate
+        self._early_at = now + EARLY_PROBE_SECONDS
+        if share >= RANDOM_RATIO * probe.accepted_before:
+            self.random_refusals = RandomRefusals()
+            self._pause_answers = 0
+            return RateEvent.PROBE_ACCEPTED, probe.rate
+        self._pause_answers = PAUSE_ANSWERS
+        return RateEvent.PROBE_REFUSED, probe.rate_before

@@ -1,0 +1,173 @@
+"""The rate limit that the API's answers show, and the rate that follows from it.
+
+After a cut, the rate is held until a request is accepted. Then it climbs to the refused rate, rests
+there, and climbs on, as TCP does (CUBIC). Climbs depend on time and not on answers: clients that
+share a limit so get equal rates.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from target_liveintent.delivery.rate_phases import (
+    CUT_RATIO,
+    TRANSITIONS,
+    RateChange,
+    RateEvent,
+    RatePhase,
+)
+
+LEAST_CLIMB_SECONDS = 2.5
+"""The shortest climb. Shorter ones lead to more refusals at a high limit."""
+
+CLIMB_SECONDS_AT_ONE_PER_SECOND = 6.0
+"""The time of a climb to one request a second. It leads to one refusal in five requests there.
+Climbs to higher rates are shorter, by the square root of the rate."""
+
+CLIMB_SECONDS_FOR_EACH_RETRY_AFTER_SECOND = 2.0
+"""How much longer a climb is after a `Retry-After`: each refusal costs more time then."""
+
+KNOWN_CLIMBS = 3.0
+"""After so many times the seconds of a climb without a refusal, no limit is known any more."""
+
+LITTLE_USED_STARTS = 3
+"""After at most so many starts since the last cut, the next cut goes by the rate that was really
+used: a `Retry-After` left no time for more requests."""
+
+LEAST_RATE_PER_SECOND = 1 / 60
+"""The least rate while some requests are accepted. A lower limit would need hours to be noticed."""
+
+LEAST_MEASURED_SECONDS = 0.001
+"""A rate that is measured over a shorter time depends on the resolution of the clock."""
+
+ACCEPTED_TO_END_SEARCH = 2
+"""So many accepted requests after a cut end the search. Other clients that share the limit may
+leave only one to a rate that is too high."""
+
+
+class RateLimit(NamedTuple):
+    """The rate since a cut, as a curve.
+
+    Attributes:
+        refused: The requests a second that were refused, or a lower rate at which a climb rests.
+        start: The requests a second after the cut.
+        climbs_since: When the climb began; infinite before that.
+        climb_seconds: How long the climb takes.
+    """
+
+    refused: float
+    start: float
+    climbs_since: float
+    climb_seconds: float
+
+    @classmethod
+    def cut(
+        cls, refused: float, start: float, climbs_since: float, retry_after: float = 0.0
+    ) -> RateLimit:
+        """Return the limit after a cut, or after a probe."""
+        seconds = max(LEAST_CLIMB_SECONDS, CLIMB_SECONDS_AT_ONE_PER_SECOND / math.sqrt(refused))
+        longer = CLIMB_SECONDS_FOR_EACH_RETRY_AFTER_SECOND * retry_after
+        return cls(refused, start, climbs_since, seconds + longer)
+
+    def rate(self, now: float) -> float:
+        """Return the requests a second: a cubic curve, which is flat near the refused rate."""
+        climbs = max(0.0, now - self.climbs_since) / self.climb_seconds
+        if climbs >= KNOWN_CLIMBS:
+            return math.inf
+        return self.refused * math.pow(self.start / self.refused, (1 - climbs) ** 3)
+
+
+class RateState(NamedTuple):
+    """The phase of the rate, and its numbers: all that the next answer is judged by.
+
+    Attributes:
+        phase: What is known of the limit.
+        limit: The limit, or None if there is none.
+        cut_at: When the rate last changed by a refusal or a probe. Requests that started before
+            it say nothing of the present rate: a cut answers all refusals of that time.
+        starts: How many requests started since then.
+        accepted: How many of these were accepted.
+    """
+
+    phase: RatePhase = RatePhase.OPEN
+    limit: RateLimit | None = None
+    cut_at: float = -math.inf
+    starts: int = 0
+    accepted: int = 0
+
+    def rate(self, now: float) -> float:
+        """Return the requests a second that may start; infinite without a limit."""
+        return self.limit.rate(now) if self.limit else math.inf
+
+    def started(self) -> RateState:
+        """Return the state after the start of a request."""
+        return self._replace(starts=self.starts + 1)
+
+    def refused(
+        self, now: float, rate: float, least_rate: float, retry_after: float = 0.0
+    ) -> RateState:
+        """Return the state after a refusal that cuts the rate.
+
+        Args:
+            now: The time, in seconds.
+            rate: The requests a second that led to the refusal.
+            least_rate: A floor for the rate while no request is accepted since the last cut.
+            retry_after: The seconds that the API asks to wait.
+        """
+        transition = TRANSITIONS[self._phase_at(now), RateEvent.REFUSED]
+        start = rate * transition.ratio
+        if self.limit and self.starts <= LITTLE_USED_STARTS:
+            seconds = max(now - self.cut_at, LEAST_MEASURED_SECONDS)
+            used = (self.starts + 1) / seconds
+            start = min(start, used * CUT_RATIO)
+            # The limit is higher than the used rate, so the climb rests halfway to the refused
+            # rate: at the geometric mean.
+            rate = min(rate, math.sqrt(used * rate))
+        start = max(start, LEAST_RATE_PER_SECOND if self.accepted else least_rate)
+        limit = RateLimit.cut(max(rate, start), start, math.inf, retry_after)
+        return RateState(transition.next_phase, limit, now)
+
+    def restarted(self, event: RateEvent, now: float, rate: float) -> RateState:
+        """Return the state after an event that sets the rate, from which it climbs at once.
+
+        Args:
+            event: A probe begins or ends, or there are too many random refusals.
+            now: The time, in seconds.
+            rate: The requests a second that the table's factor applies to, or those of a probe.
+        """
+        transition = TRANSITIONS[self._phase_at(now), event]
+        limit = RateLimit.cut(rate, rate * transition.ratio, now)
+        return RateState(transition.next_phase, limit, now)
+
+    def took(self, now: float, *, ends_outage: bool) -> RateState:
+        """Return the state after a request was accepted that started after the last cut."""
+        if not self.limit:
+            return self
+        accepted = self.accepted + 1
+        is_held = math.isinf(self.limit.climbs_since)
+        event = RateEvent.ACCEPTED
+        if ends_outage and is_held:
+            event = RateEvent.OUTAGE_OVER
+        elif accepted >= ACCEPTED_TO_END_SEARCH:
+            event = RateEvent.ACCEPTED_AGAIN
+        transition = TRANSITIONS[self.phase, event]
+        state = self._replace(phase=transition.next_phase, accepted=accepted)
+        if transition.change is RateChange.FORGET:  # Requests that still hang are no refusals.
+            return state._replace(limit=None, cut_at=now)
+        if transition.change is RateChange.BEGIN_CLIMB and is_held:
+            return state._replace(limit=self.limit._replace(climbs_since=now))
+        return state
+
+    def without_probe(self) -> RateState:
+        """Return the state after a probe that shows nothing, as other things came between."""
+        if self.phase is not RatePhase.PROBE:
+            return self
+        transition = TRANSITIONS[self.phase, RateEvent.PROBE_VOID]
+        return self._replace(phase=transition.next_phase)
+
+    def _phase_at(self, now: float) -> RatePhase:
+        """Return the phase, after a limit is forgotten that was not met for long."""
+        if self.phase is RatePhase.CLIMB and math.isinf(self.rate(now)):
+            return RatePhase.OPEN
+        return self.phase

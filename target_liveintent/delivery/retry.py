@@ -1,0 +1,95 @@
+"""Retry: what a fault means for its part and for the run, and how long a part rests before a retry.
+
+A *fault* is an answer after which the same events are sent again (`REPEATED`, api.py). The table of
+outcomes (outcome_table.py) says when they are, and pace.py when the next request may start at all.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+
+from target_liveintent.delivery.api import Answer
+from target_liveintent.delivery.outcome_table import Faults
+
+_MOST_FAULTS = 10.0  # That count; then a part is halved, and a single event is rejected.
+_THROTTLED_FAULTS = 0.25  # What a 429 or 503 counts: a limit may cause many by chance.
+_RETRY_SECONDS_PER_FAULT = 1.0  # The backoff of a part.
+# At the end of a run there may be nothing to compare a batch with but its own parts. So if there
+# are at most three batches, these are halved after a quarter of the budget.
+MOST_BATCHES_TO_HALVE = 3
+_LATE_RATIO = 0.25
+
+
+def counted_faults(answer: Answer) -> float:
+    """Return as how many faults an answer counts."""
+    return _THROTTLED_FAULTS if answer.is_throttled else 1.0
+
+
+def faults_of(counted: float, *, is_late: bool) -> Faults:
+    """Return what so many faults of a part mean; `is_late` is for the end of a run."""
+    if counted >= _MOST_FAULTS:
+        return Faults.TEN
+    if is_late:
+        return Faults.LATE
+    return Faults.SOME if counted >= 1 else Faults.FEW
+
+
+def backoff_seconds(counted: float) -> float:
+    """Return how long a part with so many faults rests before it is sent again."""
+    return counted * _RETRY_SECONDS_PER_FAULT
+
+
+class OutagePhase(enum.Enum):
+    """How much of its budget an outage has used."""
+
+    NONE = enum.auto()
+    BEGUN = enum.auto()
+    LATE = enum.auto()  # A quarter.
+    OVER = enum.auto()  # All of it, so that the run ends.
+
+
+class Outage:
+    """The time since which each request has got a fault; it ends the run after its budget.
+
+    While the API accepts any request, there is no outage, however long a batch waits. Times are
+    monotonic seconds, and infinite if there is no outage.
+    """
+
+    def __init__(self, budget_seconds: float) -> None:
+        self.since = math.inf
+        self.last_fault: Answer | None = None  # None if there is no outage.
+        self._budget_seconds = budget_seconds
+        self._worked_at = -math.inf  # When the API last gave an answer that is no fault.
+
+    @property
+    def ends_run_at(self) -> float:
+        """When the budget is used up."""
+        return self.since + self._budget_seconds
+
+    def phase(self, now: float) -> OutagePhase:
+        """Return how much of the budget is used now."""
+        if now >= self.ends_run_at:
+            return OutagePhase.OVER
+        if now >= self.since + _LATE_RATIO * self._budget_seconds:
+            return OutagePhase.LATE
+        return OutagePhase.NONE if self.last_fault is None else OutagePhase.BEGUN
+
+    def note_fault(self, answer: Answer, started_at: float) -> None:
+        """Note a fault of a request that started at a time; an outage may begin with it."""
+        self.since = min(self.since, max(started_at, self._worked_at))
+        self.last_fault = answer
+
+    def note_work(self, now: float) -> None:
+        """Note an answer that is no fault: it ends an outage."""
+        self._worked_at = now
+        self.end()
+
+    def end(self) -> None:
+        """Note that there is no outage, or that no request can show whether there is one."""
+        self.since = math.inf
+        self.last_fault = None
+
+    def asks_too_much(self, answer: Answer) -> bool:
+        """Return whether the API asks to wait longer than the whole budget."""
+        return answer.retry_after > self._budget_seconds

@@ -1,0 +1,158 @@
+"""Writes proposed maps as YAML: a map or a preset for one stream, or a whole configuration."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from target_liveintent.mapping.expressions import FILTER
+from target_liveintent.mapping.map_checks import lacking_for_events
+from target_liveintent.mapping.presets import preset_columns
+from target_liveintent.mapping.proposals import Proposal, one_safe_line, propose
+from target_liveintent.mapping.recognition import Candidate, ColumnRemark
+from target_liveintent.mapping.stream_maps import Stream, StreamPlan
+from target_liveintent.mapping.vocabulary import vocabulary
+from target_liveintent.privacy.addresses import scrub
+from target_liveintent.settings import EventDefaults
+
+SCHEMA_URL = "https://target-liveintent.github.io/target-liveintent/latest/settings.schema.json"
+"""The JSON Schema of the settings, for editors."""
+_HEAD = f"""\
+# yaml-language-server: $schema={SCHEMA_URL}
+# Proposed by target-liveintent explain. Fill in the three blanks, and check each line. What begins
+# with ANSWER: is a question: replace it, because nothing is sent before.
+customer_id: # the ID of your account at LiveIntent
+auth_token: # its token, if not in the variable TARGET_LIVEINTENT_AUTH_TOKEN
+pixel_id: # the number of your conversion pixel
+# api_url: http://127.0.0.1:8086 # to send to the sandbox first
+timezone: UTC # the zone of times that have none, such as Europe/Berlin
+"""
+_YAML_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
+REMARK_WORDS = {
+    # What a proposed column of an event is made of
+    "derived_from_keys": "derived from the keys {keys}",
+    "derived_from_record": (
+        "without a column, the whole record gives it: a changed record is sent again"
+    ),
+    "repeated_sent_once": (
+        "rows with the same value as another row: {repeated} of {rows}; only one of them is sent"
+    ),
+    # Why a candidate is not proposed: its name
+    "rival": "{column} fits as well",
+    "strangers": "the records of this stream are no customers",
+    "other_customer": "another column says that it is the customer's",
+    "ambiguous_name": "beside the other columns, its name can mean something else",
+    "vague_name": "its name does not say enough",
+    "other_word": "its name also says {word!r}",
+    "not_beside_value": "it is not in the object of the value",
+    # Its values
+    "other_form": "its values look like something else",
+    "no_times": "not all of its values can be read as times",
+    "day_or_month": "which number is the day, and which the month?",
+    "unknown_values": "its values are not known",
+    "one_value": "all {rows} rows have the same value",
+    "few_values": "{rows} rows have only {different} different values",
+    "repeated": "rows with the same value as another row: {repeated} of {rows}",
+    # Its unit
+    "cents_without_currency": "it is in cents, but no column has the currency",
+    "cents_not_whole": "its name means cents, but not all of its values are whole numbers",
+    "two_currencies": "its name has a currency, and there is a column for the currency",
+    "maybe_cents": "its values are whole numbers: are they cents?",
+    "unclear_sign": "does its sign separate decimals or thousands?",
+}
+"""The words for the codes of remarks."""
+
+
+def advise_map(
+    stream: Stream,
+    defaults: EventDefaults,
+    *,
+    in_use: bool,
+    records: Sequence[Mapping[str, Any]] = (),
+) -> str:
+    """Return how to map a stream: with a preset made for it, or with a map made of its columns.
+
+    A stream that has a preset `in_use` gets a map.
+    """
+    name, proposal = _yaml(scrub(stream.name).replace(".", "\\.")), propose(stream, records)
+    if in_use or proposal.preset is None:
+        header = ["stream_maps:", "  __else__: __NULL__ # send no other stream"]
+        return "\n".join(["A map to start from:", *header, *map_lines(proposal, name)])
+    plan = StreamPlan.without_map(stream.name, preset_columns(proposal.preset))
+    missing = ", ".join(finding.words for finding in lacking_for_events(plan, {}, defaults))
+    also = f", and also {missing}" if missing else ""
+    return (
+        f"These columns look like those of a preset: set `presets: {{{name}: {proposal.preset}}}`"
+        f"{also}. To see the preset, run `target-liveintent preset {proposal.preset}`."
+    )
+
+
+def map_lines(proposal: Proposal, name: str) -> list[str]:
+    """Return the entry of `stream_maps` under a name, with a comment on each line."""
+    comments = {column: field.comment for column, field in vocabulary().fields.items()}
+    comments[FILTER] = "which records count"
+    return [
+        f"  {name}: # the map of this stream",
+        *(f"    # {one_safe_line(remark)}" for remark in remark_lines(proposal)),
+        *(
+            f"    {column}: {_yaml(expression)} # {comments[column]}"
+            for column, expression in proposal.expressions.items()
+        ),
+        "    __else__: __NULL__ # no other column leaves this machine",
+    ]
+
+
+def remark_lines(proposal: Proposal) -> Iterator[str]:
+    """Yield the remarks on a map for the person who has to check it."""
+    for field, recognition in proposal.recognized.items():
+        if recognition.remark is not None:
+            yield f"{field}: {_words(recognition.remark)}"
+    for field, recognition in proposal.recognized.items():
+        if recognition.candidates and field not in proposal.expressions:
+            candidates = ", ".join(map(_candidate_words, recognition.candidates))
+            yield f"{field}: not recognized; candidates: {candidates}"
+
+
+def _candidate_words(candidate: Candidate) -> str:
+    return f"{candidate.column.name} ({_words(candidate.remark)})"
+
+
+def _words(remark: ColumnRemark) -> str:
+    return REMARK_WORDS[remark.code].format_map(remark.facts)
+
+
+def config_text(streams: Iterable[tuple[Stream, Sequence[Mapping[str, Any]]]]) -> str:
+    """Return a complete configuration as YAML. Only values that its owner must add are blank.
+
+    Of the streams, each with its first records, it sends those that look like sales; where none has
+    an amount, all that have a time and a person; where none has these either, the first one.
+    """
+    proposals = [propose(stream, records) for stream, records in streams]
+    chosen = {_yaml(proposal.stream): proposal for proposal in _best(proposals)}
+    presets = {name: proposal.preset for name, proposal in chosen.items() if proposal.preset}
+    others = [name for proposal in proposals if (name := _yaml(proposal.stream)) not in chosen]
+    lines = ["presets: # ready maps"] if presets else []
+    lines += [
+        f"  {name}: {preset} # run target-liveintent preset {preset}"
+        for name, preset in presets.items()
+    ]
+    lines += ["stream_maps: # what is sent", "  __else__: __NULL__ # no other stream is sent"]
+    for name, proposal in chosen.items():
+        if name not in presets:
+            lines += map_lines(proposal, name)
+    lines += [f"  # not proposed, because it has no amount or no person: {name}" for name in others]
+    return _HEAD + "\n".join(lines) + "\n"
+
+
+def _best(proposals: Sequence[Proposal]) -> Sequence[Proposal]:
+    best = max(proposal.rank for proposal in proposals)
+    return [proposal for proposal in proposals if proposal.rank == best] if best else proposals[:1]
+
+
+def _yaml(text: str) -> str:
+    """Return a text as YAML reads it: in quotes where YAML would take it for something else."""
+    plain = re.fullmatch(r"[A-Za-z_][\w .,()'\\/%-]*(?<! )", text, re.ASCII)
+    is_plain = plain and text.lower() not in _YAML_WORDS
+    return text if is_plain else json.dumps(text, ensure_ascii=not text.isprintable())

@@ -1,0 +1,80 @@
+"""Finds the known name that an unknown name was probably meant to be."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+_SIMILAR = 0.75
+"""The least similarity of two names, by `difflib`: `pixel` and `pixel_id` have 0.77."""
+_LEAST_LETTERS, _LETTERS_FOR_TWO_EDITS = 5, 8
+"""The least number of letters of our name of which one edit, or two, may be a mistake."""
+_MOST_EDITS = 2
+
+
+def similar_name(name: str, known_names: Iterable[str]) -> str | None:
+    """Return the known name that is most similar to a name; None if none is similar."""
+    import difflib  # noqa: PLC0415 (few runs need it)
+
+    names = {known.lower(): known for known in known_names}
+    similar = difflib.get_close_matches(name.lower(), names, n=1, cutoff=_SIMILAR)
+    return names[similar[0]] if similar else None
+
+
+def did_you_mean(name: str, known_names: Iterable[str]) -> str:
+    """Return the end of a sentence that suggests the most similar known name, if one is similar."""
+    similar = similar_name(name, known_names)
+    return "" if similar is None else f"; did you mean '{similar}'?"
+
+
+def meant_name(name: str, our_names: Collection[str], given: Collection[str] = ()) -> str | None:
+    """Return the name of ours that an unknown name is meant to be; None if there is none.
+
+    Two names are the same if they differ only in upper and lower case, in underscores or in other
+    signs. Otherwise, edits may be between them: a letter is added, removed or replaced, or two
+    neighbours are exchanged. How many depends on the letters of our name, without its signs:
+
+    - Fewer than five: none, because another word is near, such as `paid` near `aaid`. (`__else__`
+      allows one.)
+    - Five to seven: one. So `order_no` is not meant to be `order_id`.
+    - Eight or more: two; but one if our name is `given` too: `event_time` beside `event_type`.
+    """
+    if name in our_names:
+        return None
+    plain, near = _plain(name), []
+    for known in our_names:
+        edits = _edits(plain, _plain(known))
+        if edits <= _edits_allowed(known, is_given=known in given):
+            near.append((edits, _edits(name.casefold(), known), known))
+    return min(near)[2] if near else None
+
+
+def _edits_allowed(known: str, *, is_given: bool) -> int:
+    letters = len(_plain(known))
+    if letters < _LEAST_LETTERS and not known.startswith("__"):
+        return 0
+    return 1 if letters < _LETTERS_FOR_TWO_EDITS or is_given else _MOST_EDITS
+
+
+def _plain(name: str) -> str:
+    return "".join(filter(str.isalnum, name.casefold()))
+
+
+def _edits(word: str, other: str) -> int:
+    """Return how many edits make the other word of a word, or a greater number than is allowed.
+
+    This is the Damerau-Levenshtein distance in the form "optimal string alignment".
+    """
+    if abs(len(word) - len(other)) > _MOST_EDITS:
+        return _MOST_EDITS + 1
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(word, 1):
+        before, last, row = row, before, [i]
+        for j, of_other in enumerate(other, 1):
+            edits = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != of_other))
+            if last and j > 1 and (letter, of_other) == (other[j - 2], word[i - 2]):
+                edits = min(edits, last[j - 2] + 1)
+            row.append(edits)
+        if min(row) > _MOST_EDITS:
+            return _MOST_EDITS + 1
+    return row[-1]

@@ -1,0 +1,105 @@
+"""What is noticed about a record beside its outcome, and why a value cannot be used.
+
+Both are values, with codes. `UnusableCause.words` makes the sentence where a cause is shown.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+COLUMN_EMPTY, COLUMN_UNUSABLE = "empty", "unusable"
+"""The event lacks the column, because it has no value, or one that cannot be used."""
+HASH_CONFLICT = "conflict"
+"""A given hash is not a hash of the address in the column."""
+LOCAL_TIME = "local_time"
+"""The time has no zone of its own, so it was read in the zone of the setting `timezone`."""
+HAS_DECISION_ID, OWN_DECISION_ID = "decision_id", "own_decision_id"
+"""The event has a decision ID, and this is also the ID that the record has in the column."""
+REJECTION_CAUSE = "rejection"
+"""The value of the column is why the record was rejected."""
+CAREFUL_WAY = "careful_way"
+"""The record took the slower way, because of the column, or of a code of `fast_path.py`."""
+
+
+class Shape(NamedTuple):
+    """How a value is written, without its data: its `form`, or only the name of its `type`."""
+
+    form: str | None = None
+    type: str | None = None
+
+    @property
+    def words(self) -> str:
+        """The shape in words, such as "a value of the form 99.99"."""
+        if self.type is not None:
+            return f"a value of the type {self.type}"
+        return f"a value of the form {self.form}"
+
+
+class UnusableCause(NamedTuple):
+    """Why a value cannot be used.
+
+    Attributes:
+        code: A key of `UNUSABLE_CAUSES`.
+        shape: How the value is written, if that is known.
+        fact: What else the code needs, such as a short word that came.
+    """
+
+    code: str
+    shape: Shape | None = None
+    fact: str = ""
+
+    @property
+    def words(self) -> str:
+        """The cause in words, such as "a value of the form 99.99 is not a whole number"."""
+        value = self.shape.words if self.shape else "the value"
+        return UNUSABLE_CAUSES[self.code].format(value=value, fact=self.fact)
+
+
+UNUSABLE_CAUSES = {
+    "not_text": "{value} is not a text, or has an e-mail address in it",
+    "not_decision_id": "{value} is not a text without spaces, or is a placeholder, or has an e-mail"
+    " address in it",
+    "not_email": "{value} is neither an e-mail address nor a hash of one",
+    "not_hash": "{value} is not a hash of an e-mail address",
+    "not_public_ip": "{value} is not a public IP address",
+    "not_uuid": "{value} is not a UUID",
+    "not_flag": "{value} is neither a Boolean nor 0 or 1",
+    "not_currency": "{value} is not a currency code of ISO 4217: write, for example, \"'EUR'\" in"
+    " the map, or translate other words with {{'EURO': 'EUR'}}.get(get('currency'))",
+    "not_number": "{value} is not a number with a decimal point",
+    "not_time": "{value} is not a time",
+    "not_source": "{value} cannot be used",
+    "other_source": "'{fact}'",
+    "out_of_range": "{value}",
+    # Of text with an @.
+    "wrong_encoding": "{value} was read in a wrong encoding: let the tap read its source as UTF-8",
+    "white_space": "{value} has white space in it",
+    # Of the helpers of expressions.
+    "not_whole": "{value} is not a whole number, as minor_units expects",
+    "blank_currency": "minor_units cannot use the currency, because it is blank",
+    "unknown_currency": "minor_units cannot use the currency, because {value} is not in ISO 4217",
+    "no_decimal_comma": "{value} is not a number with a decimal comma",
+    "not_excel_time": "{value} is not a serial number of Excel from 2000 to 2099",
+    "other_form": "{value} does not have the form {fact}",
+    # Of a replay.
+    "not_kept": "the dead letter does not have the value that came",
+}
+"""What each code of a cause means, where `{value}` is the shape of the value."""
+
+
+class Remark(NamedTuple):
+    """Something that is noticed about a record. Figures count remarks by kind and column.
+
+    Attributes:
+        kind: One of the constants of this module.
+        column: Our name of the column, or the tap's.
+        cause: Why its value cannot be used, if that is known.
+    """
+
+    kind: str
+    column: str
+    cause: UnusableCause | None = None
+
+
+Remarks = tuple[Remark, ...]
+"""What is noticed about one record; nearly all records have none."""

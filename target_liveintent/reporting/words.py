@@ -1,0 +1,222 @@
+"""The words of reports: numbers and times, what is unusual, and why health is bad."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+
+from target_liveintent.conversions.event_model import DAY
+from target_liveintent.reasons import REASONS
+from target_liveintent.reporting.findings import LATE, Cause, Change, FailedRuns, Gap, NoRun
+from target_liveintent.reporting.history import Ending, Finding, Range, Unusual
+from target_liveintent.run.amounts import counted, money, money_in
+from target_liveintent.run.counts import ALL_SOURCES
+from target_liveintent.run.coverage import COVERAGE_FIELDS, HOUR
+
+_AGE_UNITS = ((DAY, "day"), (HOUR, "hour"), (60, "minute"), (1, "second"))
+
+
+# Numbers and times
+
+
+def percent(part: int, whole: int) -> str:
+    """Return a share in percent."""
+    return share_words(part / whole) if whole else "0 %"
+
+
+def share_words(share: float) -> str:
+    """Return a share from 0 to 1 in percent; "0 %" and "100 %" mean exactly that."""
+    rounded = round(100 * share)
+    if rounded == 0 and share > 0:
+        return "less than 1 %"
+    if rounded == 100 and share < 1:  # noqa: PLR2004 (percent)
+        return "more than 99 %"
+    return f"{rounded} %"
+
+
+def range_words(usual: Range | None, words: Callable[[float], str]) -> str:
+    """Return a usual range: "190 to 260"; "-" where there is none."""
+    if usual is None:
+        return "-"
+    low, high = words(usual.low), words(usual.high)
+    return low if low == high else f"{low} to {high}"
+
+
+def age_words(age: dt.timedelta) -> str:
+    """Return an age or a duration in its largest unit: "3 days"."""
+    seconds = age.total_seconds()
+    for unit, name in _AGE_UNITS:
+        if seconds >= unit:
+            return counted(int(seconds // unit), name)
+    return "0 seconds"
+
+
+def moment(at: dt.datetime, zone: dt.tzinfo | None) -> str:
+    """Return a moment in a zone: "2026-11-26 05:17 CET"."""
+    return f"{at.astimezone(zone):%Y-%m-%d %H:%M %Z}"
+
+
+def day_words(day: dt.date) -> str:
+    """Return a day: "26 November". The year is clear, because a history has 91 days."""
+    return f"{day.day} {day:%B}"
+
+
+# What is unusual
+
+
+def unusual_words(unusual: Unusual) -> str:
+    """Return what a rule finds, in words that follow the name of the stream."""
+    words = RULE_WORDS.get(unusual.rule)
+    if words is None:
+        return f"the rule {unusual.rule}, which this version does not have, finds something unusual"
+    return words(unusual.finding)
+
+
+def unusual_lines(unusual: Iterable[Unusual]) -> Iterator[str]:
+    """Yield a line for each rule and stream about which the log has said nothing on this day."""
+    new = [item for item in unusual if item.is_new]
+    for (stream, _), group in itertools.groupby(new, lambda item: (item.stream, item.rule)):
+        sentences = "; ".join(unusual_words(item) for item in group)
+        yield f"{stream}: unusual: {sentences}"
+
+
+def _few_conversions(finding: Finding) -> str:
+    return (
+        f"{counted(finding.count, 'conversion')} in the last 24 hours, but"
+        f" {_counts(finding.usual)} are usual. Check whether the tap still sends all records. The"
+        " run's log says why records were not sent"
+    )
+
+
+def _other_average(finding: Finding) -> str:
+    average = money(finding.average or 0)
+    return (
+        f"the average value {money_in(finding.subject)} was {average} in the last 24 hours, but"
+        f" {range_words(finding.usual, money)} is usual. Check whether the unit of the column"
+        " 'value' has changed, for example to cents"
+    )
+
+
+def _new_currency(finding: Finding) -> str:
+    return (
+        f"{counted(finding.count, 'conversion')} in the last 24 hours"
+        f" ({percent(finding.count, finding.whole)}) had a value {money_in(finding.subject)}, which"
+        " hardly any conversion had before. Check whether your shop has a new currency, or the"
+        " column that is mapped to 'currency' has changed"
+    )
+
+
+def _lost_coverage(finding: Finding) -> str:
+    column = finding.subject
+    return (
+        f"in the last 24 hours, {percent(finding.count, finding.whole)} of the conversions had a"
+        f" value in {column} ({COVERAGE_FIELDS.get(column, column)}), but"
+        f" {range_words(finding.usual, share_words)} is usual. Check whether the tap still fills"
+        f" the column that is mapped to {column}"
+    )
+
+
+def _new_reason(finding: Finding) -> str:
+    reason = finding.subject
+    return (
+        f"{counted(finding.count, 'record')} {'was' if finding.count == 1 else 'were'} not sent"
+        f" because of a reason that has never occurred before, {reason}{_meaning(reason)}"
+    )
+
+
+def _all_late(finding: Finding) -> str:
+    return (
+        "in the last 24 hours, 0 % of the conversions were sent within an hour of their event time,"
+        f" but {range_words(finding.usual, share_words)} is usual. Check whether the tap takes"
+        " longer, or the schedule starts it less often"
+    )
+
+
+def _more_dead_letters(finding: Finding) -> str:
+    reason, main_count = finding.main_reason, finding.main_count
+    some = "all" if main_count == finding.count else f"{main_count:,}"
+    return (
+        f"{counted(finding.count, 'record')} could not be sent in the last 24 hours, but"
+        f" {_counts(finding.usual)} are usual; {some} of them for the reason"
+        f" `{reason}`{_meaning(reason)}"
+    )
+
+
+def _counts(usual: Range | None) -> str:
+    return range_words(usual, "{:,.0f}".format)
+
+
+def _meaning(reason: str) -> str:
+    return f": {REASONS[reason].meaning}" if reason in REASONS else ""
+
+
+RULE_WORDS: dict[str, Callable[[Finding], str]] = {
+    "conversions": _few_conversions,
+    "average_value": _other_average,
+    "new_currency": _new_currency,
+    "coverage": _lost_coverage,
+    "new_reason": _new_reason,
+    "late": _all_late,
+    "dead_letters": _more_dead_letters,
+}
+
+
+# Why health is bad
+
+
+def cause_words(cause: Cause, now: dt.datetime) -> str:
+    """Return what the problem is, in a sentence without its full stop."""
+    if isinstance(cause, FailedRuns):
+        runs = "run" if cause.runs == 1 else f"{cause.runs:,} runs"
+        streams = f" of {', '.join(cause.streams)}" if cause.streams else ""
+        return f"The last {runs}{streams} failed: {cause.failure.words}"
+    if isinstance(cause, NoRun):
+        if cause.since is None:
+            return "There is no run in the history"
+        return f"There has been no run for {age_words(now - cause.since)}"
+    return f"{cause.stream}: {unusual_words(cause)}"
+
+
+def ending_words(ending: Ending) -> str | None:
+    """Return how a run ended, in words; None if it did not fail and nobody stopped it."""
+    signal = f"stopped by {ending.signal}" if ending.signal else None
+    failure = ending.failure.words if ending.failure else None
+    return "; ".join(filter(None, (signal, failure))) or None
+
+
+def what_to_do_about(cause: Cause) -> str:
+    """Return what to do about a problem; empty for a rule, whose words say it already."""
+    if isinstance(cause, FailedRuns):
+        return "Do what the message says. The next scheduled run sends the missing conversions."
+    if isinstance(cause, NoRun):
+        return "Check whether the schedule still starts the run, and read the log of the run."
+    return ""
+
+
+# What changed, and what would help
+
+_GAP_WORDS = {
+    "both": "without both hashes of the address: supply the address as `email`.",
+    "ip": "without an IP address: supply the buyer's IP address as `ip`.",
+    "user_agent": "without the name of the browser: supply it as `user_agent`.",
+    "device_id": "without a device ID: supply it as `idfa` (Apple) or `aaid` (Android).",
+    "decision_id": "without a decision ID: supply the URL of the page as `source_url`.",
+    "order_id": "without an order ID, so nobody can compare it: supply `order_id`.",
+    "value": "without a value: supply the value as `value`.",
+    LATE: "sent more than an hour after they happened: run the program more often.",
+}
+
+
+def change_words(change: Change) -> str:
+    """Return what changed: "`timezone`: UTC became Europe/Berlin"."""
+    if change.before is None:
+        return f"`{change.name}` changed"
+    return f"`{change.name}`: {change.before} became {change.after}"
+
+
+def advice_about(gap: Gap) -> str:
+    """Return how many conversions lack something, and what to do."""
+    some = "" if gap.sources == ALL_SOURCES else f"{' and '.join(gap.sources)} "
+    share = percent(gap.missing, gap.conversions)
+    return f"{counted(gap.missing, f'{some}conversion')} ({share}) {_GAP_WORDS[gap.lack]}"

@@ -1,0 +1,87 @@
+"""What delivered events have: which fields, which values, and how soon they were sent."""
+
+from __future__ import annotations
+
+import bisect
+from collections import defaultdict
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from target_liveintent.conversions.event_model import DAY, Event
+from target_liveintent.run.amounts import Amount
+
+HOUR = 3_600
+COVERAGE_FIELDS = {
+    "md5": "MD5 of the e-mail address",
+    "sha2": "SHA-256 of the address",
+    "both": "both hashes",
+    "decision_id": "decision ID",
+    "ip": "IP address",
+    "user_agent": "user agent",
+    "device_id": "idfa or aaid",
+    "order_id": "order ID",
+    "value": "value",
+    "currency": "currency",
+}
+"""What coverage counts, each in words."""
+
+
+class Timing(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How many events were sent within a time after their event time."""
+
+    within_an_hour: int = 0
+    within_a_day: int = 0
+    within_two_days: int = 0
+
+    def __add__(self, other: Timing) -> Timing:
+        """Return the figures of both together."""
+        return Timing(
+            self.within_an_hour + other.within_an_hour,
+            self.within_a_day + other.within_a_day,
+            self.within_two_days + other.within_two_days,
+        )
+
+
+def timing_of(events: Sequence[Event], sent_at: Sequence[float]) -> Timing:
+    """Return how soon events were sent, each at its Unix time in `sent_at`."""
+    ages = sorted([at - event.event_time for event, at in zip(events, sent_at, strict=True)])
+    limits = (HOUR, DAY, 2 * DAY)
+    return Timing(*(bisect.bisect_right(ages, limit) for limit in limits))
+
+
+def coverage_of(events: Sequence[Event]) -> dict[str, int]:
+    """Return how many `events` there are, and how many of them have each of `COVERAGE_FIELDS`."""
+    users = [event.user_data for event in events]
+    purchases = [event.purchase_data for event in events]
+    both_hashes = [user.md5 and user.sha2 for user in users]
+    device_ids = [user.idfa or user.aaid for user in users]
+    return {
+        "events": len(events),
+        "md5": _having([user.md5 for user in users]),
+        "sha2": _having([user.sha2 for user in users]),
+        "both": _having(both_hashes),
+        "decision_id": _having([event.decision_id for event in events]),
+        "ip": _having([user.ip for user in users]),
+        "user_agent": _having([user.user_agent for user in users]),
+        "device_id": _having(device_ids),
+        "order_id": _having([purchase.order_id for purchase in purchases]),
+        "value": _having([purchase.value for purchase in purchases]),
+        "currency": _having([purchase.currency for purchase in purchases]),
+    }
+
+
+def _having(values: list[Any]) -> int:
+    return len(values) - values.count(None)
+
+
+def amounts_of(events: Sequence[Event]) -> dict[str, Amount]:
+    """Return the values of events by currency; the empty text stands for none."""
+    values: defaultdict[str, list[float | Decimal]] = defaultdict(list)
+    for event in events:
+        purchase = event.purchase_data
+        if purchase.value is not None:
+            values[purchase.currency or ""].append(purchase.value)
+    return {currency: Amount.of(of_currency) for currency, of_currency in values.items()}

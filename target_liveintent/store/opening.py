@@ -1,0 +1,109 @@
+"""Opens the store: in a file, in a PostgreSQL database, or for a dry run, which changes nothing.
+
+All functions raise a `ConfigurationError` if the setting `store` names no store, and a
+`StorageError` if a database cannot be reached.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from target_liveintent.clock import SYSTEM_CLOCK, Clock
+from target_liveintent.settings import Settings
+from target_liveintent.store.database import Database, Waiting
+from target_liveintent.store.run_store import DryStore, RunStore
+from target_liveintent.store.runs import RunOptions, RunStart, begin_run, newest_events
+from target_liveintent.store.sqlite import IN_MEMORY, SqliteStore
+
+USUAL_RUN = "usual"
+
+
+def open_store(  # noqa: PLR0913 (an argument for each option)
+    settings: Settings,
+    run_id: str,
+    clock: Clock = SYSTEM_CLOCK,
+    waiting: Waiting | None = None,
+    *,
+    kind: str = USUAL_RUN,
+    send_again: bool = False,
+) -> RunStore:
+    """Open the store for a run; create it if there is none, unless the run is dry.
+
+    `RunOptions` describes the kind and `send_again`.
+    """
+    if settings.dry_run:
+        database = open_for_reading(settings)
+    else:
+        database = open_database(settings, clock, waiting)
+    try:
+        if settings.dry_run:
+            return dry_store_in(database, settings, run_id, clock, send_again=send_again)
+        return run_store_in(database, settings, run_id, clock, kind=kind, send_again=send_again)
+    except BaseException:
+        database.close()
+        raise
+
+
+def run_store_in(  # noqa: PLR0913 (an argument for each option)
+    database: Database,
+    settings: Settings,
+    run_id: str,
+    clock: Clock = SYSTEM_CLOCK,
+    *,
+    kind: str = USUAL_RUN,
+    send_again: bool = False,
+) -> RunStore:
+    """Begin a run in an open database: add its row, and delete what is too old."""
+    options = _options(settings, run_id, kind, send_again=send_again)
+    start = begin_run(database, options, history_days=settings.history_days)
+    return RunStore(database, options, start, clock)
+
+
+def dry_store_in(
+    database: Database,
+    settings: Settings,
+    run_id: str,
+    clock: Clock = SYSTEM_CLOCK,
+    *,
+    send_again: bool = False,
+) -> DryStore:
+    """Begin a dry run in an open database, and only read what was delivered."""
+    options = _options(settings, run_id, USUAL_RUN, send_again=send_again)
+    start = RunStart(0, [key for (key,) in database.ask(newest_events())])
+    return DryStore(database, options, start, clock)
+
+
+def _options(settings: Settings, run_id: str, kind: str, *, send_again: bool) -> RunOptions:
+    account, events = settings.account, settings.events
+    return RunOptions(run_id, kind, account, events, settings.keep_delivered, send_again)
+
+
+def open_database(
+    settings: Settings,
+    clock: Clock = SYSTEM_CLOCK,
+    waiting: Waiting | None = None,
+    *,
+    reads_only: bool = False,
+) -> Database:
+    """Open the database of the store; create it if there is none, unless it is only read."""
+    waiting = waiting or Waiting(clock)
+    if not settings.has_database_server:
+        return SqliteStore(settings.store, clock, waiting, reads_only=reads_only)
+    from target_liveintent.store.postgres import PostgresStore  # noqa: PLC0415 (its libraries)
+
+    return PostgresStore(settings.store, settings.max_retry_seconds, waiting, reads_only=reads_only)
+
+
+def open_for_reading(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Database:
+    """Open the store only for reading; return an empty one if no run has used it yet."""
+    if settings.has_database_server or Path(settings.store).exists():
+        database = open_database(settings, clock, reads_only=True)
+        if not database.is_new:
+            return database
+        database.close()
+    return empty_store(clock)
+
+
+def empty_store(clock: Clock = SYSTEM_CLOCK) -> Database:
+    """Return an empty store that only this process sees."""
+    return SqliteStore(IN_MEMORY, clock, Waiting(clock))

@@ -1,0 +1,91 @@
+"""What a run asks the store at the beginning of a transaction, and what the store answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from target_liveintent.conversions.event_model import LetterKey
+from target_liveintent.store.database import Answers
+from target_liveintent.store.layout import DEAD_LETTER, SqlRow, Step
+from target_liveintent.store.ledger import HASH_BYTES, TIME_BYTES, Claim
+
+LAPSE_SECONDS = 30
+"""After so many seconds, the reservations of a run expire if it does not renew them."""
+FIND_EVENTS = (
+    "SELECT event.key, run FROM ({keys}) AS given CROSS JOIN event WHERE event.key = given.key"
+)
+"""Finds keys, and the run of each. (SQLite looks for one key after the other in a CROSS JOIN.)"""
+_RESERVED_BY_OTHERS = (
+    "SELECT reservation.hashes, run.id FROM reservation JOIN run ON run.number = reservation.run"
+    # (A time further ahead was written before the clock was set back.)
+    " WHERE run.number <> ? AND run.alive_until BETWEEN {now} AND {now} + ?"
+)
+
+
+class StoreAnswer(NamedTuple):
+    """What the store has answered to a `StoreQuestion`."""
+
+    has_letters: bool  # Whether it has any dead letter.
+    reserved: Mapping[bytes, str]  # The hashes that other runs have reserved, with these runs' IDs.
+    delivered: set[bytes]  # The keys of the events of the question that were delivered.
+    letters: set[LetterKey]  # The dead letters of the question that the store has.
+
+    def has_any(self, keys: Iterable[bytes]) -> bool:
+        """Return whether one of these events was delivered, or another run has reserved it."""
+        return any(key in self.delivered or key[TIME_BYTES:] in self.reserved for key in keys)
+
+
+NO_ANSWER = StoreAnswer(has_letters=False, reserved={}, delivered=set(), letters=set())
+"""What a store without rows would answer."""
+
+
+class StoreQuestion(NamedTuple):
+    """What a run asks. It always also asks which events other runs have reserved."""
+
+    run: int  # Its number.
+    asked_at: float  # By the monotonic clock.
+    send_again: bool  # Then what other runs have delivered does not count as delivered.
+    events: Sequence[bytes]  # Keys. Which of these events were delivered?
+    letters: Sequence[LetterKey]  # Which of these dead letters does the store have?
+    # The keys of all events that the run has reserved: does it still have them? None: not asked.
+    reserved: Sequence[bytes] | None
+
+    def steps(self) -> list[Step]:
+        """Return the steps that ask."""
+        return [
+            Step("SELECT 1 FROM dead_letter LIMIT 1"),
+            Step(_RESERVED_BY_OTHERS, [self.run, 2 * LAPSE_SECONDS]),
+            self.events_step(),
+            DEAD_LETTER.find(self.letters, ", ".join(LetterKey._fields)),
+        ]
+
+    def events_step(self) -> Step:
+        """Return the step that asks which events were delivered."""
+        return Step(FIND_EVENTS, keys=[*self.events, *(self.reserved or ())])
+
+    def read(self, answers: Answers) -> StoreAnswer:
+        """Read the answers to `steps`. Answers to further steps may follow them."""
+        any_letter, reservations, events, letters, *_ = answers
+        return StoreAnswer(
+            has_letters=bool(any_letter),
+            reserved={
+                hashes[start : start + HASH_BYTES]: run_id
+                for hashes, run_id in reservations
+                for start in range(0, len(hashes), HASH_BYTES)
+            },
+            delivered=self.delivered_in(events),
+            letters={LetterKey(*key) for key in letters},
+        )
+
+    def delivered_in(self, rows: Iterable[SqlRow]) -> set[bytes]:
+        """Read the answer to `events_step`; return the keys of delivered events."""
+        return {key for key, run in rows if run == self.run or not self.send_again}
+
+
+class ClaimDecision(NamedTuple):
+    """What a run decides about the events of batches, by the answer of the store."""
+
+    answer: StoreAnswer
+    claims: dict[int, Claim]
+    changes: list[Step]  # They write the reservations.

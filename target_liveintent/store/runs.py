@@ -1,0 +1,115 @@
+"""The rows of runs: how they begin and end, and what the history reads of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from target_liveintent.conversions.event_model import DAY
+from target_liveintent.settings import Account, EventDefaults
+from target_liveintent.store import ledger
+from target_liveintent.store.database import Database
+from target_liveintent.store.layout import SqlRow, Step
+from target_liveintent.store.questions import LAPSE_SECONDS
+
+TASK = "task"
+"""The kind of a task of a Spark write. The store keeps nothing of it."""
+_ADD_RUN = (
+    "INSERT INTO run (id, kind, customer_id, api_host, pixel_id, started_at, alive_until)"
+    " VALUES (?, ?, ?, ?, ?, {now}, {now} + ?) ON CONFLICT (id) DO NOTHING"
+)
+_NEWEST_EVENTS = "SELECT key FROM event ORDER BY key DESC LIMIT ?"
+_LAST_OF_OTHERS = (
+    "SELECT customer_id, pixel_id FROM run WHERE kind <> 'task' AND api_host = ? AND id <> ?"
+    " AND NOT EXISTS (SELECT 1 FROM run AS own WHERE own.customer_id = ? AND own.api_host = ?"
+    " AND coalesce(own.pixel_id, 0) = ? AND own.id <> ?) ORDER BY number DESC LIMIT 1"
+)
+"""The last run, if all runs before this one were for other customers or pixels."""
+_TIDY_UP = (
+    "SELECT count(*) FROM dead_letter WHERE written_at < {now} - ?",
+    "DELETE FROM dead_letter WHERE written_at < {now} - ?",
+    "DELETE FROM delivered WHERE sent_at < {now} - ?",
+    # (Until then, a run that has only stood still can take its reservations up again.)
+    "DELETE FROM reservation WHERE run IN (SELECT number FROM run WHERE alive_until < {now} - ?)",
+    "DELETE FROM run WHERE started_at < {now} - ? AND coalesce(ended_at, alive_until) < {now}",
+)
+_END_RUN = (
+    "UPDATE run SET alive_until = {now}, ended_at = ?, ending = ?, figures = ? WHERE number = ?"
+)
+_ENDED_RUNS = (
+    "SELECT id, kind, alive_until, CAST(figures AS TEXT) FROM run WHERE kind <> 'task'"
+    " AND customer_id = ? AND api_host = ? AND coalesce(pixel_id, 0) = ? AND started_at >= ?"
+    " AND (ended_at IS NOT NULL OR alive_until < {now}) ORDER BY started_at, id"
+)
+
+
+class OtherRun(NamedTuple):
+    """For whom a run sent events."""
+
+    customer_id: str
+    pixel_id: int | None
+
+
+class RunOptions(NamedTuple):
+    """What the store must know about a run."""
+
+    run_id: str
+    kind: str  # `usual`, `replay`, `canary` (a run with the setting `limit`), or `TASK`.
+    account: Account
+    events: EventDefaults
+    keep_delivered: bool
+    send_again: bool  # Whether events that other runs delivered are sent once more.
+
+
+class RunStart(NamedTuple):
+    """What the store says to a run that begins."""
+
+    number: int  # The key of its row; 0 if it has none.
+    newest: Sequence[bytes]  # The keys of the newest events that were delivered before.
+    former: OtherRun | None = None  # The last run, if all before were for others.
+    expired_letters: int = 0  # So many dead letters were deleted because they were too old.
+
+
+def begin_run(database: Database, options: RunOptions, *, history_days: int) -> RunStart:
+    """Add the row of a run; unless it is a `TASK`, delete what is older than `history_days`."""
+    run_id, kind, account, *_ = options
+    pixel_id = options.events.pixel_id
+    steps = [
+        Step(_ADD_RUN, [run_id, kind, *account, pixel_id, LAPSE_SECONDS]),
+        Step("SELECT number FROM run WHERE id = ?", [run_id]),
+        newest_events(),
+        Step(_LAST_OF_OTHERS, [account.host, run_id, *account, pixel_id or 0, run_id]),
+    ]
+    tidying = [] if kind == TASK else [Step(sql, [history_days * DAY]) for sql in _TIDY_UP]
+    _, ((number,),), newest, others, *tidied = database.transact([*steps, *tidying])
+    return RunStart(
+        number,
+        [key for (key,) in newest],
+        OtherRun(*others[0]) if others else None,
+        tidied[0][0][0] if tidied else 0,
+    )
+
+
+def newest_events() -> Step:
+    """Return the step that asks for the keys of the newest events that were delivered."""
+    return Step(_NEWEST_EVENTS, [ledger.RECENT])
+
+
+def end_of_run(number: int, now: float, ending: str, figures: str) -> Step:
+    """Return the step that keeps how a run ended at a Unix time, and its figures as JSON."""
+    return Step(_END_RUN, [now, ending, figures, number])
+
+
+def removal_of_run(number: int) -> Step:
+    """Return the step that deletes the row of a run."""
+    return Step("DELETE FROM run WHERE number = ?", [number])
+
+
+def runs_in(
+    database: Database, account: Account, pixel_id: int | None, since: float
+) -> list[SqlRow]:
+    """Return the runs of an account and pixel that began since a Unix time and are over, in order.
+
+    Each is its ID, kind, last Unix time at which it was there, and figures as JSON (None: killed).
+    """
+    return database.read(_ENDED_RUNS, [*account, pixel_id or 0, since])

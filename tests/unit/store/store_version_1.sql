@@ -1,0 +1,74 @@
+BEGIN TRANSACTION;
+CREATE TABLE dead_letter (
+    customer_id text NOT NULL,
+    api_host text NOT NULL,
+    stream text NOT NULL,
+    event_id text NOT NULL,
+    pixel_id bigint NOT NULL, -- 0 where the record has no usable one
+    reason text NOT NULL,
+    field text,
+    detail text,
+    written_at bigint NOT NULL,
+    window_end bigint,
+    run bigint NOT NULL,
+    record json NOT NULL, -- what dead-letters --format=singer prints
+    PRIMARY KEY (customer_id, api_host, stream, event_id, pixel_id)
+);
+INSERT INTO "dead_letter" VALUES('a-1b2c','conversions.liveintent.com','orders','order-3',12345,'invalid_event_time','event_time',NULL,1785600000,NULL,1,'{"event_id":"order-3","order_id":"#3","value":"x","reason":"invalid_event_time","field":"event_time","stream":"orders","time":"2026-08-01T16:00:00Z","run_id":"019abf6e-3f1c-7cc2-8d4e-5f0a9b1c2d3e","written_for":{"customer_id":"a-1b2c","api_host":"conversions.liveintent.com","pixel_id":12345}}');
+CREATE TABLE delivered (
+    customer_id text NOT NULL,
+    api_host text NOT NULL,
+    stream text NOT NULL,
+    event_id text NOT NULL,
+    pixel_id bigint NOT NULL,
+    run bigint NOT NULL,
+    sent_at float8 NOT NULL,
+    event_time bigint NOT NULL,
+    source text NOT NULL,
+    order_id text,
+    value text,
+    currency text,
+    md5 text,
+    sha2 text,
+    decision_id text,
+    idfa text,
+    aaid text,
+    PRIMARY KEY (customer_id, api_host, stream, event_id, pixel_id)
+);
+INSERT INTO "delivered" VALUES('a-1b2c','conversions.liveintent.com','orders','order-1',12345,1,1785600000.25,1785500000,'web','#0','12.50','EUR','29a1df4646cb3417c19994a59a3e022a',NULL,NULL,NULL,NULL);
+INSERT INTO "delivered" VALUES('a-1b2c','conversions.liveintent.com','orders','order-2',12345,1,1785600000.25,1785500000,'web','#1','12.50','EUR','29a1df4646cb3417c19994a59a3e022a',NULL,NULL,NULL,NULL);
+CREATE TABLE event (
+    key bytea NOT NULL PRIMARY KEY,
+    run bigint NOT NULL
+) WITHOUT ROWID;
+INSERT INTO "event" VALUES(X'006A6F698001BF656ABD0943DE97AE57',1);
+INSERT INTO "event" VALUES(X'006A6F69815C0F4CC1150FEBC5235D6D',1);
+CREATE TABLE reservation (
+    run bigint NOT NULL,
+    batch bigint NOT NULL,
+    hashes bytea NOT NULL,
+    PRIMARY KEY (run, batch)
+) WITHOUT ROWID;
+INSERT INTO "reservation" VALUES(1,1,X'7D1B474755EFC4C1B60778');
+CREATE TABLE run (
+    number integer PRIMARY KEY AUTOINCREMENT,
+    id text NOT NULL UNIQUE,
+    kind text NOT NULL, -- usual, replay, canary, or task: one of a Spark write
+    customer_id text NOT NULL,
+    api_host text NOT NULL,
+    pixel_id bigint,
+    started_at float8 NOT NULL,
+    alive_until float8 NOT NULL,
+    ended_at float8,
+    ending text,
+    figures json
+);
+INSERT INTO "run" VALUES(1,'019abf6e-3f1c-7cc2-8d4e-5f0a9b1c2d3e','usual','a-1b2c','conversions.liveintent.com',12345,1785600000.0,1785600000.0,1785600000.0,'done','{}');
+CREATE TABLE store (
+    version bigint NOT NULL
+);
+INSERT INTO "store" VALUES(1);
+CREATE INDEX run_ended ON run (customer_id, api_host, ended_at);
+DELETE FROM "sqlite_sequence";
+INSERT INTO "sqlite_sequence" VALUES('run',1);
+COMMIT;
