@@ -48,7 +48,7 @@ class Session:
         """Start Spark."""
         from pyspark.sql import SparkSession  # noqa: PLC0415 (its own virtual environment)
 
-        from target_liveintent.spark.source import LiveIntentDataSource  # noqa: PLC0415
+        from target_liveintent.spark import LiveIntentDataSource  # noqa: PLC0415
 
         certificate, key = folder / "certificate.pem", folder / "key.pem"
         make_certificate("openssl", certificate, key)

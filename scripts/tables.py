@@ -223,8 +223,8 @@ def python() -> str:
         "target_liveintent.SETTINGS_SCHEMA": "The JSON schema of all settings.",
         "target_liveintent.REASONS": "What each reason code means.",
         "target_liveintent.Sandbox": Sandbox,
-        "target_liveintent.spark.source.LiveIntentDataSource": "[For Spark](../spark.md).",
-        "target_liveintent.spark.driver.explain": "[Says](../spark.md) what a write would do.",
+        "target_liveintent.spark.LiveIntentDataSource": "[For Spark](../spark.md).",
+        "target_liveintent.spark.explain_rows": "[Says](../spark.md) what a write would do.",
         "target_liveintent.RunError": errors.RunError,
     }
     rows = [

@@ -30,6 +30,7 @@ from target_liveintent.failures import Failure
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reporting import history
 from target_liveintent.reporting.reporter import RunReporter
+from target_liveintent.run.kinds import REPLAY_RUN, kind_of_run
 from target_liveintent.run.replay import ReplayChoice, ReplayConverter
 from target_liveintent.run.run import Run, RunParts
 from target_liveintent.run_id import new_run_id, run_named
@@ -83,15 +84,14 @@ class TargetLiveIntent(Target):
             self.logger.warning(warning)
         if self.config.get("suppression_path", "") is None:  # As of an empty template.
             self.logger.warning("setting 'suppression_path' is null, so nobody is left out")
-        self.settings = settings = config.settings_of(self.config, unknown_variables)
-        if replay is not None:  # A replay reaches its end, whatever the dead letters contain.
-            self.settings = settings = msgspec.structs.replace(
-                settings, max_dead_letter_percent=100, on_rejection="dead_letter"
-            )
+        settings = config.settings_of(self.config, unknown_variables)
         self.run_id = run_id or new_run_id()
         self._replay = replay
-        then = "the next run continues from the last STATE"
-        then = then if replay is None else "run the replay again to send the rest"
+        if replay is None:
+            kind, then = kind_of_run(settings.limit), "the next run continues from the last STATE"
+        else:
+            kind, then = REPLAY_RUN, "run the replay again to send the rest"
+        self.settings = settings = msgspec.structs.replace(settings, **kind.fixed_settings)
         self._then = then + run_named(self.run_id)
         self._signals = StopSignals(self.logger, self._then)
         waiting = Waiting(
@@ -100,13 +100,10 @@ class TargetLiveIntent(Target):
         client = client_of(settings, self.logger)
         program = f"{self.name} {__version__}"
         self._reporter = RunReporter(settings, program, self.logger, sys.stderr, run_id=self.run_id)
-        # The API may accept nothing because only bad events are left to be replayed.
-        refusals = Refusals(accepted=replay is not None)
+        refusals = Refusals(accepted=kind.may_all_be_refused)
         delivery = delivery_of(settings, client, SYSTEM_CLOCK, refusals)
-        kind = history.USUAL if settings.limit is None else history.CANARY
-        kind = kind if replay is None else history.REPLAY
         self._store = open_store(
-            settings, self.run_id, kind=kind, waiting=waiting, send_again=send_again
+            settings, self.run_id, kind=kind.name, waiting=waiting, send_again=send_again
         )
         for warning in history.warnings_at_start(self._store, settings, kind):
             self.logger.warning(warning)
@@ -114,6 +111,7 @@ class TargetLiveIntent(Target):
             SYSTEM_CLOCK,
             delivery,
             self._store,
+            kind,
             write_state=write_state,
             stop_reading=self._stop_reading,
             on_progress=self._reporter.progress,

@@ -12,7 +12,7 @@ import sys
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as f
 
-from target_liveintent.spark.source import LiveIntentDataSource
+from target_liveintent.spark import LiveIntentDataSource
 
 ACCOUNT = {"customer_id": "CUSTOMER_ID", "pixel_id": "PIXEL_ID", "auth_token_path": "TOKEN_PATH"}
 if missing := [name for name in ACCOUNT.values() if not os.environ.get(name)]:

@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from target_liveintent.conversions.event_model import DAY, DEAD_LETTERS
+from target_liveintent.conversions.event_model import DAY
 from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.run.amounts import counted
 from target_liveintent.run.counts import RunCounts, StreamCounts, add
+from target_liveintent.run.kinds import CANARY_RUN, REPLAY_RUN, USUAL_RUN, RunKind
 from target_liveintent.settings import Settings
 from target_liveintent.store.database import Database
 from target_liveintent.store.run_store import RunStore
@@ -30,7 +31,7 @@ DAYS_READ = 91
 """Days before today that are read."""
 DONE, FAILED, STOPPED = "done", "failed", "stopped"
 """How a run can end."""
-USUAL, CANARY, REPLAY, BACKFILL = "usual", "canary", "replay", "backfill"
+USUAL, CANARY, REPLAY, BACKFILL = USUAL_RUN.name, CANARY_RUN.name, REPLAY_RUN.name, "backfill"
 """The kinds of runs; only runs of the kind `usual` say what is usual."""
 SCHEDULED = (USUAL, BACKFILL)
 """Kinds of runs that a schedule starts. A person starts the others."""
@@ -166,7 +167,7 @@ def record_of(  # noqa: PLR0913 (an argument for each thing that it is made of)
         started_at=ended_at - dt.timedelta(seconds=round(counts.seconds)),
         ended_at=ended_at,
         day=ended_at.astimezone(settings.events.zone).date(),
-        kind=_kind(counts, is_canary=settings.limit is not None),
+        kind=_kind(counts),
         ending=ending.redacted,
         version=version,
         settings=settings_that_matter(settings),
@@ -188,11 +189,9 @@ def settings_that_matter(settings: Settings) -> dict[str, str]:
     return names
 
 
-def _kind(counts: RunCounts, *, is_canary: bool) -> str:
-    if counts.is_replay:
-        return REPLAY
-    if is_canary:
-        return CANARY
+def _kind(counts: RunCounts) -> str:
+    if counts.kind != USUAL_RUN:
+        return counts.kind.name
     total = counts.total
     # A run most of whose events are older than two days catches up; not one after a weekend.
     is_old = (total.delivered - total.timing.within_two_days) * 2 > total.delivered
@@ -200,11 +199,10 @@ def _kind(counts: RunCounts, *, is_canary: bool) -> str:
 
 
 def _figures(counts: RunCounts, repeated: Counter[str]) -> dict[str, StreamCounts]:
-    """Return the figures by stream; a replay's only stream is that of the dead letters."""
+    """Return the figures by stream."""
     shown: dict[str, StreamCounts] = {}
     for stream, own_counts in counts.streams.items():
-        if stream != DEAD_LETTERS or counts.is_replay:
-            add(shown.setdefault(without_secrets(stream), StreamCounts()), own_counts)
+        add(shown.setdefault(without_secrets(stream), StreamCounts()), own_counts)
     for figures in shown.values():
         figures.causes.clear()  # They are the user's texts, or have their form.
         figures.repeated = repeated & figures.rejected
@@ -311,14 +309,14 @@ def _record_in(stored: tuple[Any, ...], zone: dt.tzinfo) -> RunRecord | None:
     return record if record.format == FORMAT else None
 
 
-def warnings_at_start(store: RunStore, settings: Settings, kind: str) -> Iterator[str]:
+def warnings_at_start(store: RunStore, settings: Settings, kind: RunKind) -> Iterator[str]:
     """Yield what a user should know about the store before a run of a kind sends anything."""
     if store.expired_letters:
         yield (
             f"{counted(store.expired_letters, 'dead letter')} older than history_days"
             f" ({settings.history_days}) were deleted from the store"
         )
-    if store.former is None or kind == REPLAY:
+    if store.former is None or not kind.reads_source:
         return
     customer_id, pixel_id = store.former
     former = msgspec.structs.replace(settings, customer_id=customer_id, pixel_id=pixel_id)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.mapping.map_findings import unused_zone
 from target_liveintent.privacy.identity import IDENTITY_COLUMNS
 from target_liveintent.reasons import REASONS
@@ -101,8 +100,9 @@ def _lost(stream: str, counts: StreamCounts) -> Iterator[str]:
 
 def _unused_zone(counts: RunCounts, timezone: str) -> Iterator[str]:
     """Warn if `timezone` has no effect on any stream. Before a replay, another run has warned."""
-    streams = {name: figures for name, figures in counts.streams.items() if name != DEAD_LETTERS}
-    if any(figures.noted(LOCAL_TIME) for figures in streams.values()):
+    streams = counts.streams
+    is_used = any(figures.noted(LOCAL_TIME) for figures in streams.values())
+    if is_used or not counts.kind.reads_source:
         return
     timed = [
         name

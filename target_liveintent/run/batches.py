@@ -1,4 +1,4 @@
-"""The batches of a run, and which STATE may be written; `Run` writes it, in `_advance_state`.
+"""The batches of a run, and which STATE may be written; `StatePublisher` writes it.
 
 Batches are numbered as they are opened. Every record read before a STATE is in a batch with a
 smaller number than the next one to be opened, or has its outcome already. So a STATE may be written
@@ -20,7 +20,6 @@ class StateGate:
     """Holds STATEs back until every record before them has its outcome."""
 
     def __init__(self) -> None:
-        self.is_closed = False  # Whether no STATE may be written any more.
         self._next = 0
         self._unfinished: dict[int, int] = {}  # Places among the batches, by number.
         self._held: deque[tuple[int, str]] = deque()
@@ -45,13 +44,11 @@ class StateGate:
 
     @property
     def holds(self) -> bool:
-        """Whether a STATE waits that may be written one day."""
-        return bool(self._held) and not self.is_closed
+        """Whether a STATE waits."""
+        return bool(self._held)
 
     def due(self) -> str | None:
         """Return the newest STATE that may be written, unless it was the last to be returned."""
-        if self.is_closed:
-            return None
         oldest = min((self._next, *self._unfinished.values()))
         state = None
         while self._held and self._held[0][0] <= oldest:

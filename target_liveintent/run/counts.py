@@ -11,11 +11,12 @@ import msgspec
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions.coerce import shape
-from target_liveintent.conversions.event_model import DEAD_LETTERS, Event, Rejection
+from target_liveintent.conversions.event_model import Event, Rejection
 from target_liveintent.reasons import AFTER_BUILDING
 from target_liveintent.remarks import COLUMN_EMPTY, Remarks, UnusableCause
 from target_liveintent.run.amounts import Amounts, add_amounts
 from target_liveintent.run.coverage import Timing, amounts_of, coverage_of, timing_of
+from target_liveintent.run.kinds import USUAL_RUN, RunKind
 
 ALL_SOURCES = ("web", "app", "offline")
 _MOST_CAUSES = 200
@@ -174,7 +175,12 @@ class RunCounts:
     """The figures of a run, which has taken some seconds already."""
 
     def __init__(
-        self, *, dry_run: bool = False, seconds: float = 0.0, clock: Clock = SYSTEM_CLOCK
+        self,
+        *,
+        kind: RunKind = USUAL_RUN,
+        dry_run: bool = False,
+        seconds: float = 0.0,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._streams: defaultdict[str, StreamCounts] = defaultdict(StreamCounts)
         # Events and their times of sending, by stream, that `streams` does not count yet.
@@ -183,7 +189,7 @@ class RunCounts:
         self.requests = self.retries = self.throttled = 0
         self.unproven = 0  # Dead letters of refused events that nothing was left to compare with.
         self.elsewhere: ReservedByOther | None = None  # What waits for another run now.
-        self.dry_run = dry_run
+        self.kind, self.dry_run = kind, dry_run
         self._clock = clock
         self._started = clock.monotonic() - seconds
 
@@ -228,11 +234,6 @@ class RunCounts:
     def total(self) -> StreamCounts:
         """The figures of all streams."""
         return add(StreamCounts(), *self.streams.values())
-
-    @property
-    def is_replay(self) -> bool:
-        """Whether the run read dead letters, which are not mapped, and nothing else."""
-        return self.streams.keys() == {DEAD_LETTERS}
 
     @property
     def seconds(self) -> float:

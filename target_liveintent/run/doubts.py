@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 
 from target_liveintent.conversions.coerce import FIELDS
-from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.conversions.fast_path import CHANCE, EXPRESSION_FAILED
 from target_liveintent.privacy.identity import IDENTITY_COLUMNS
 from target_liveintent.reasons import NEVER_TAKEN, NO_IDENTITY, REASONS
@@ -253,8 +252,8 @@ def what_to_do(reason: str, streams: Mapping[str, StreamCounts]) -> Advice:
     """Return what to do about a reason, given the figures of the streams."""
     if reason == "invalid_source":
         return Advice(reason, tuple(_other_sources(streams)))
-    if reason != "no_identity" or streams.keys() == {DEAD_LETTERS}:
-        return Advice(reason)  # (No map applies to dead letters.)
+    if reason != "no_identity":
+        return Advice(reason)
     hints = [
         _no_identity_hint(name, counts)
         for name, counts in streams.items()

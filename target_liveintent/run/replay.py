@@ -13,7 +13,7 @@ from target_liveintent.conversions.coerce import OPTIONAL, Unusable, positive_in
 from target_liveintent.conversions.event_model import DEAD_LETTERS, Conversion, Rejection
 from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.stream_maps import StreamPlan
-from target_liveintent.privacy.identity import Identity
+from target_liveintent.privacy.identity import IDENTITY_COLUMNS, Identity
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
 from target_liveintent.remarks import UnusableCause
@@ -22,6 +22,8 @@ from target_liveintent.store.dead_letters import PROPERTIES
 
 _JUDGED_AGAIN = "event_too_old"
 """The reason of events that are sent if the window is open with the settings of the replay."""
+LETTER_COLUMNS = frozenset(IDENTITY_COLUMNS)
+"""The columns of dead letters that identify a person; they need no map."""
 _NOT_KEPT = Unusable(UnusableCause("not_kept"))
 
 

@@ -6,77 +6,42 @@ store and handed to delivery; its result gives each event an outcome.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import msgspec
 
 from target_liveintent.clock import Clock
-from target_liveintent.conversions.event_model import DEAD_LETTERS, Conversion, Rejection
+from target_liveintent.conversions.event_model import Conversion, Rejection
 from target_liveintent.delivery.batch import BatchResult, DeliveryStatus
 from target_liveintent.delivery.pool import DeliveryPool
 from target_liveintent.errors import DeliveryError, StorageError, TooManyRejectedError
 from target_liveintent.failures import Failure, FailureCode
-from target_liveintent.reasons import NEVER_TAKEN, REASONS
+from target_liveintent.reasons import REASONS
 from target_liveintent.run.batches import Batches, StateGate
 from target_liveintent.run.counts import ReservedByOther, RunCounts
-from target_liveintent.run.doubts import too_many_rejected
+from target_liveintent.run.kinds import RunKind
+from target_liveintent.run.limit import EventLimit
+from target_liveintent.run.outcome_writer import Outcomes, OutcomeWriter
+from target_liveintent.run.phases import HAS_FAILED, SENDS, Phase, next_phase
+from target_liveintent.run.publishing import StatePublisher
+from target_liveintent.run.stopping import StopRequest
 from target_liveintent.settings import Settings
 from target_liveintent.store.ledger import Claim
 
-_T = TypeVar("_T")
 TICK = 1.0
 """The most seconds between two checks of what is due."""
-_ROOM = 0.05
+_ROOM_SECONDS = 0.05
 """Seconds between two looks whether delivery has room. After a failure it takes more batches,
 although no result has come."""
 _RESERVED_AT_ONCE = 8
 """With so many full batches, the store is asked: one transaction costs less than several."""
 _MOST_FULL = 16
 """With so many, it is asked even if it took long to answer, such as 50 ms."""
-_WRITTEN_AFTER = 0.5
-"""After so many seconds, what is new is written."""
 _MOST_WAITING = 64
 """With more batches that wait for the outcome of equal events, the run reads no further."""
-_MOST_UNWRITTEN = 8_000
-"""How many outcomes may wait in memory to be written. Those of many events take less time together:
-a database writes whole pages, and the keys of events in random order are each on another page."""
-_LETTER = 4
-"""A dead letter counts as so many outcomes, because it takes more memory."""
-_FAILED_GRACE = 5.0
+_FAILED_GRACE_SECONDS = 5.0
 """Seconds for which a run that has failed waits for requests in flight."""
-_STOP_RETRIES = 5.0
-"""Seconds for which a stopped run still retries."""
-_STOP_GRACE = 17.0
-"""Seconds for which a stopped run waits for requests in flight. Its end takes one or
-two more; the process must be over after 20."""
-
-
-class Outcomes(Protocol):
-    """Keeps the outcome of each record, and knows what was delivered before.
-
-    `RunStore` keeps them in the store, `DryStore` keeps nothing, and a task of Spark has files.
-    What is noted is kept by `claim`, `write` and `release`, which raise a `StorageError`.
-    """
-
-    def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> Mapping[int, Claim]:
-        """Reserve the events of batches, by number; those that were sent have their outcome."""
-
-    def deliver(self, conversions: Sequence[Conversion], sent_at: Sequence[float]) -> None:
-        """Note events that LiveIntent has, and the Unix time at which each was sent."""
-
-    def confirm(self, number: int, confirmed: Sequence[Conversion], *, is_last: bool) -> None:
-        """Note which events of a batch the API has confirmed, and whether the batch is done."""
-
-    def reject(self, rejection: Rejection) -> None:
-        """Note a record that is not sent: by its reason, it becomes a dead letter or is dropped."""
-
-    def write(self, *, durable: bool = False) -> None:
-        """Write what was noted; if durable, it survives a power cut."""
-
-    def release(self) -> None:
-        """Write what was noted, and end the reservations of the run."""
 
 
 class RunParts(NamedTuple):
@@ -85,6 +50,7 @@ class RunParts(NamedTuple):
     clock: Clock
     delivery: DeliveryPool
     outcomes: Outcomes
+    kind: RunKind
     write_state: Callable[[str], None] = lambda _: None
     stop_reading: Callable[[], None] = lambda: None  # When the setting `limit` is reached.
     on_progress: Callable[[RunCounts, DeliveryStatus], None] = lambda *_: None
@@ -94,25 +60,27 @@ class Run:
     """One run: records go in, and each gets its outcome."""
 
     def __init__(self, settings: Settings, parts: RunParts) -> None:
-        self.counts = RunCounts(dry_run=settings.dry_run, clock=parts.clock)
-        self.gate = StateGate()
-        # A dry run sends nothing, and all events of a canary are read again.
-        self.gate.is_closed = settings.dry_run or settings.limit is not None
-        self._settings = settings
         self._parts = parts
         self._clock = parts.clock
         self._delivery = parts.delivery
-        self._outcomes = parts.outcomes
+        self._flush_seconds = settings.flush_interval_seconds
+        self._fails_on_rejection = settings.on_rejection == "fail"
+        self._phase = Phase.READING
+        self.counts = RunCounts(kind=parts.kind, dry_run=settings.dry_run, clock=parts.clock)
+        self.gate = StateGate()
         self._batches = Batches(self.gate, settings.batch_size_rows, parts.clock)
-        self._left = math.inf if settings.limit is None else settings.limit  # Events left to send.
-        self._unwritten = 0  # Outcomes that the store has not written yet.
-        self._written_at = parts.clock.monotonic()
-        self._store_asked_at, self._store_took = parts.clock.monotonic(), 0.0
-        self._at_end = self._is_judged = False
-        self._failed = False
-        self._has_given_up = False  # Nothing more is sent after a failure of delivery or the store.
+        self._limit = EventLimit(settings.limit)
+        self._stop = StopRequest()
+        self._writer = OutcomeWriter(parts.outcomes, parts.clock)
+        self._states = StatePublisher(
+            self.gate,
+            self.counts,
+            settings.max_dead_letter_percent,
+            make_durable=lambda: self._writer.write(durable=True),
+            write_state=parts.write_state,
+            is_open=parts.kind.writes_state and not settings.dry_run,
+        )
         self._next_check = parts.clock.monotonic()
-        self._stop_requested_at: float | None = None
 
     # What comes in
 
@@ -121,47 +89,49 @@ class Run:
         if result is not None and result.remarks:
             self.counts.of(stream).note(result.remarks)
         if type(result) is Conversion:  # Each event pays for this; `isinstance` takes longer.
-            if self._settings.limit is not None:
+            if self._limit.exists:
                 self._add_limited(stream, result)
             elif self._batches.add(stream, result):
                 self.submit(stream)
         elif isinstance(result, Rejection):
-            if stream == DEAD_LETTERS and REASONS[result.reason].is_kept:
-                self.counts.of(stream).not_replayed[result.reason] += 1  # Its letter stays.
-                return
-            self._reject(stream, result)
-            if self._unwritten >= _MOST_UNWRITTEN:
-                self._write()
+            self._take_rejection(stream, result)
         else:
             self.counts.of(stream).filtered += 1
 
+    def _take_rejection(self, stream: str, rejection: Rejection) -> None:
+        if rejection.reason in self.counts.kind.left_in_store:
+            self.counts.of(stream).not_replayed[rejection.reason] += 1
+            return
+        self._reject(stream, rejection)
+        if self._writer.is_full:
+            self._writer.write()
+
     def _add_limited(self, stream: str, conversion: Conversion) -> None:
         """Put an event into its batch, unless the setting `limit` is reached."""
-        if self._left == 0:
+        if self._limit.is_reached():
             self.counts.of(stream).dropped["over_limit"] += 1
             return
         if self._batches.add(stream, conversion):
             self.submit(stream)
-        self._left -= 1
-        if self._left == 0:
+        self._limit.take()
+        if self._limit.is_reached():
             self._send_all()  # Events that were delivered before leave room for others.
-        if self._left == 0:
+        if self._limit.is_reached():
             self._parts.stop_reading()
 
     def _reject(self, stream: str, rejection: Rejection) -> None:
+        """Give a record that is not sent its outcome: it becomes a dead letter, or is dropped."""
         counts = self.counts.of(stream)
-        if rejection.reason == "event_too_old" and stream == DEAD_LETTERS:
-            # The replay had to wait, and no other replay can send it.
-            rejection = msgspec.structs.replace(rejection, reason="expired")
-        if not REASONS[rejection.reason].letter:
-            counts.dropped[rejection.reason] += 1
-            self._outcomes.reject(rejection)
-            return
-        if self._settings.on_rejection == "fail":
+        if renamed := self.counts.kind.renamed_reasons.get(rejection.reason):
+            rejection = msgspec.structs.replace(rejection, reason=renamed)
+        is_letter = REASONS[rejection.reason].letter
+        if is_letter and self._fails_on_rejection:
             raise TooManyRejectedError(_failure_of(rejection))
-        self._outcomes.reject(rejection)
-        self._unwritten += _LETTER
-        counts.reject(rejection)
+        self._writer.reject(rejection)
+        if is_letter:
+            counts.reject(rejection)
+        else:
+            counts.dropped[rejection.reason] += 1
 
     # What goes out
 
@@ -170,9 +140,8 @@ class Run:
         self._batches.close(stream)
         # A store may answer slowly. So it is asked less than half of the time, unless so many
         # batches are full that asking is worth it.
-        may_ask = self._clock.monotonic() - self._store_asked_at >= self._store_took
         enough = _RESERVED_AT_ONCE if self._delivery.in_flight else 1
-        if len(self._batches.full) >= (enough if may_ask else _MOST_FULL):
+        if len(self._batches.full) >= (enough if self._writer.is_rested else _MOST_FULL):
             self._reserve()
         self._hand_over()
         if len(self._batches.waiting) > _MOST_WAITING:
@@ -188,26 +157,33 @@ class Run:
         batches = self._batches.full + self._batches.waiting
         if not batches:
             return
-        events = {one.number: one.conversions for one in batches}
-        claims = self._ask_store(lambda: self._outcomes.claim(events))
+        claims = self._writer.claim({batch.number: batch.conversions for batch in batches})
         for batch in batches:
-            if sent := claims[batch.number].sent:
+            claim = claims[batch.number]
+            if claim.sent:
                 counts = self.counts.of(batch.stream)
-                counts.dropped["already_sent"] += len(sent)
-                counts.conflicting_ids += claims[batch.number].conflicts
-                self._left += len(sent)
+                counts.dropped["already_sent"] += len(claim.sent)
+                counts.conflicting_ids += claim.conflicts
+                self._limit.give_back(len(claim.sent))
         self._batches.divide((batch, claims[batch.number]) for batch in batches)
-        before, self.counts.elsewhere = self.counts.elsewhere, None
-        if others := [one.other_run for one in claims.values() if one.other_run is not None]:
-            since = self._clock.monotonic() if before is None else before.since
-            events_there = sum(len(batch.conversions) for batch in self._batches.waiting)
-            self.counts.elsewhere = ReservedByOther(events_there, others[0], since)
+        self.counts.elsewhere = self._reserved_elsewhere(claims.values())
+
+    def _reserved_elsewhere(self, claims: Iterable[Claim]) -> ReservedByOther | None:
+        """Return what waits now because another run has reserved it."""
+        run_ids = [claim.other_run for claim in claims if claim.other_run is not None]
+        if not run_ids:
+            return None
+        before = self.counts.elsewhere
+        since = self._clock.monotonic() if before is None else before.since
+        events = sum(len(batch.conversions) for batch in self._batches.waiting)
+        return ReservedByOther(events, run_ids[0], since)
 
     def _hand_over(self) -> None:
+        """Give delivery the batches that are reserved; while it is full, do what is due."""
         next_check = self._clock.monotonic() + TICK  # (Not that of `tick`, which has more to do.)
         while self._batches.reserved:
             while self._delivery.full:
-                self._settle_one(_ROOM)
+                self._settle_one(_ROOM_SECONDS)
                 self._obey_stop()
                 self._collect()
                 if self._clock.monotonic() >= next_check:
@@ -238,7 +214,7 @@ class Run:
         if now < self._next_check:
             return
         self._next_check = now + TICK
-        self._batches.close_opened_before(now - self._settings.flush_interval_seconds)
+        self._batches.close_opened_before(now - self._flush_seconds)
         self._reserve()
         self._hand_over()
         self._check_due()
@@ -246,57 +222,17 @@ class Run:
     def _check_due(self) -> None:
         self._obey_stop()
         self._collect()
-        self._advance_state()
+        self._states.publish_due()
         self._parts.on_progress(self.counts, self._delivery.status)
-
-    def _advance_state(self) -> None:
-        """Write the STATE that is due. STATE is written nowhere else."""
-        withholds = self._withholds_state
-        state = None if withholds else self.gate.due()
-        # A run that delivers nothing must not read a million bad records.
-        if state is not None or (withholds and self.gate.holds):
-            self._judge()
-        if state is not None:
-            try:
-                self._write(durable=True)
-                self._parts.write_state(state)
-            except BaseException:
-                self.gate.is_closed = True
-                raise
-
-    @property
-    def _withholds_state(self) -> bool:
-        """Whether a record was rejected, and nothing is delivered: then the run may still fail."""
-        streams = self.counts.streams.values()
-        is_doubtful = any(not NEVER_TAKEN.isdisjoint(one.rejected) for one in streams)
-        return is_doubtful and not (self._is_judged or self.counts.has_taken)
-
-    def _judge(self) -> None:
-        percent = self._settings.max_dead_letter_percent
-        if problem := too_many_rejected(self.counts, percent, at_end=self._at_end):
-            self.gate.is_closed = True
-            raise TooManyRejectedError(problem.words)
-
-    def _write(self, *, durable: bool = False) -> None:
-        self._ask_store(lambda: self._outcomes.write(durable=durable))
-        self._unwritten, self._written_at = 0, self._store_asked_at
-
-    def _ask_store(self, ask: Callable[[], _T]) -> _T:
-        start = self._clock.monotonic()
-        answer = ask()
-        self._store_asked_at = self._clock.monotonic()
-        self._store_took = self._store_asked_at - start
-        return answer
 
     # What comes back
 
     def _collect(self) -> None:
+        """Settle the results that are there, and write outcomes if it is time."""
         while self._settle_one(0.0):
             pass
-        passed = self._clock.monotonic() - self._written_at
-        is_due = passed >= max(_WRITTEN_AFTER, self._store_took)
-        if (is_due or self._unwritten >= _MOST_UNWRITTEN) and not self._has_given_up:
-            self._write()
+        if self._phase in SENDS and self._writer.is_due:
+            self._writer.write()
 
     def _settle_within(self, seconds: float) -> None:
         """Settle until time is up, delivery is woken, or nothing is in flight."""
@@ -310,16 +246,14 @@ class Run:
         result = self._delivery.take(seconds)
         if result is None:
             return False
-        counts, number = self.counts, result.batch.number
+        counts = self.counts
         counts.requests += result.requests
         counts.retries += result.retries
         counts.throttled += result.throttled
         counts.unproven += result.unproven
         events = [conversion.event for conversion in result.delivered]
         counts.deliver(result.batch.stream, events, result.sent_at)
-        self._unwritten += len(events)
-        self._outcomes.deliver(result.delivered, result.sent_at)
-        self._outcomes.confirm(number, result.confirmed, is_last=result.is_last)
+        self._writer.settle(result)
         if result.is_last:
             self._conclude(result)
         return True
@@ -329,10 +263,10 @@ class Run:
         if result.failure is not None:
             # An isolation that was cut short proves nothing about the events that it refused. The
             # batch stays unfinished, so no STATE passes it.
-            if not self._has_given_up:
+            if self._phase in SENDS:
                 raise result.failure
             return
-        if self._failed and self._settings.on_rejection == "fail" and result.undelivered:
+        if self._phase in HAS_FAILED and self._fails_on_rejection and result.undelivered:
             return  # The first rejection has ended the run; these events have no outcome.
         for rejection in result.undelivered:
             self._reject(result.batch.stream, rejection)
@@ -342,45 +276,30 @@ class Run:
 
     def request_stop(self) -> None:
         """Stop soon. Safe in a signal handler: it takes no lock."""
-        if self._stop_requested_at is None:
-            self._stop_requested_at = self._clock.monotonic()
+        self._stop.make(self._clock.monotonic())
         self._delivery.wake()
+
+    def _obey_stop(self) -> None:
+        if not self._stop.is_made or self._phase is Phase.GIVEN_UP:
+            return
+        now = self._clock.monotonic()
+        self._delivery.stop(self._stop.retry_seconds(now))
+        failure = self._stop.failure(now, self._delivery.in_flight, self.counts.elsewhere)
+        if failure is not None:
+            raise DeliveryError(failure)
 
     @property
     def limit_reached(self) -> bool:
         """Whether as many events were sent as `limit` says."""
-        return self._left == 0
-
-    def _obey_stop(self) -> None:
-        if self._stop_requested_at is None or self._has_given_up:
-            return
-        passed = self._clock.monotonic() - self._stop_requested_at
-        self._delivery.stop(_STOP_RETRIES - passed)
-        in_flight, elsewhere = self._delivery.in_flight, self.counts.elsewhere
-        failure = Failure.of(FailureCode.STOPPED_WHILE_SENDING, batches=in_flight)
-        most = _STOP_GRACE
-        if elsewhere is not None and not in_flight:
-            failure = Failure.of(
-                FailureCode.STOPPED_WHILE_WAITING,
-                other_run_id=elsewhere.run_id,
-                events=elsewhere.events,
-            )
-            most = _STOP_RETRIES
-        if passed > most:
-            raise DeliveryError(failure)
+        return self._limit.is_reached()
 
     def finish(self) -> None:
         """Deliver what was read and write the last STATE; raise a `RunError` if that fails."""
-        self._settle_all()
-        self._close()
-
-    def _settle_all(self) -> None:
-        self._at_end = True
+        self._enter(Phase.ENDING)
+        self._states.begin_end()
         self._send_all()
-        if not self._failed:
-            self._judge()
-            self._is_judged = True
-            self._advance_state()
+        self._states.publish_last()
+        self._close()
 
     def abandon(self, failure: BaseException) -> None:
         """End a failed run: settle the batches that can be settled, and write a correct STATE.
@@ -388,26 +307,33 @@ class Run:
         Unless delivery or the store is at fault, what was read before is delivered; a second
         failure is raised.
         """
-        self._failed = True
+        if self._phase is Phase.CLOSED:
+            return  # Everything has its outcome.
         try:
             if isinstance(failure, (DeliveryError, StorageError)):
                 self._give_up(failure)
-                return
-            try:
-                self._settle_all()
-            except Exception as second:
-                self._give_up(second)
-                raise
+            else:
+                self._send_in_spite_of_failure()
         finally:  # Even if this failure is not the only one.
             self._close()
 
+    def _send_in_spite_of_failure(self) -> None:
+        """Send what was read; give up if that fails as well."""
+        self._enter(Phase.FAILED)
+        self._states.begin_end()
+        try:
+            self._send_all()
+        except Exception as second:
+            self._give_up(second)
+            raise
+
     def _give_up(self, failure: Exception) -> None:
-        self._has_given_up = True
+        """Send nothing more, and keep what is known of the requests in flight."""
+        self._enter(Phase.GIVEN_UP)
         if isinstance(failure, StorageError):
-            self.gate.is_closed = True
-        stopped = self._stop_requested_at is not None
+            self._states.close()
         self._delivery.stop(0.0)
-        self._settle_within(0.0 if stopped else _FAILED_GRACE)
+        self._settle_within(0.0 if self._stop.is_made else _FAILED_GRACE_SECONDS)
         self._delivery.close()  # Then the known outcomes of the rest come back as well.
         self._check_due()
 
@@ -415,7 +341,11 @@ class Run:
         try:
             self._delivery.close()
         finally:
-            self._outcomes.release()
+            self._writer.release()
+        self._enter(Phase.CLOSED)
+
+    def _enter(self, phase: Phase) -> None:
+        self._phase = next_phase(self._phase, phase)
 
 
 def _failure_of(rejection: Rejection) -> Failure:

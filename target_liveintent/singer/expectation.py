@@ -29,19 +29,19 @@ def compare(plans: Sequence[Explained], path: str) -> Expectation:
         InputError: If there are no records, or the file is another one than this function writes.
         StorageError: If the file cannot be read or written.
     """
-    if not any(one.counts.read for one in plans):
+    if not any(plan.counts.read for plan in plans):
         msg = "--expect needs records, but the input has none"
         raise InputError(msg)
     text = without_secrets(_formatted(msgspec.json.encode(_parts(plans)))) + "\n"
-    events = sum(len(one.conversions) for one in plans)
-    rejections = sum(len(one.rejections) for one in plans)
+    events = sum(len(plan.conversions) for plan in plans)
+    rejections = sum(len(plan.rejections) for plan in plans)
     expectation, file = Expectation(path, events, rejections), Path(path)
     try:
         if not file.exists():
             file.write_text(text, encoding="utf-8")
             expectation.written = True
             return expectation
-        before, now = (msgspec.json.decode(one, type=_Parts) for one in (file.read_bytes(), text))
+        before, now = (msgspec.json.decode(it, type=_Parts) for it in (file.read_bytes(), text))
     except OSError as error:
         msg = f"the file of --expect, '{path}', cannot be read or written: {error.strerror}"
         raise StorageError(msg) from None
@@ -71,10 +71,11 @@ def _parts_of(explained: Explained) -> Iterator[tuple[str, Any]]:
     yield "records", {"read": counts.read, "filtered": counts.filtered}
     for event in explained.conversions:
         yield f"event {event.event_id}", msgspec.Raw(event.body)
-    for one in explained.rejections:
-        detail = one.detail and scrub(one.detail)
-        said = {"reason": one.reason, "field": one.field, "detail": detail}
-        yield f"rejection {one.event_id}", {name: text for name, text in said.items() if text}
+    for rejection in explained.rejections:
+        detail = rejection.detail and scrub(rejection.detail)
+        said = {"reason": rejection.reason, "field": rejection.field, "detail": detail}
+        words = {name: text for name, text in said.items() if text}
+        yield f"rejection {rejection.event_id}", words
 
 
 def _formatted(text: bytes | msgspec.Raw) -> str:

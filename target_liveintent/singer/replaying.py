@@ -10,7 +10,7 @@ import msgspec
 from target_liveintent.conversions.event_model import DEAD_LETTERS, LetterKey
 from target_liveintent.errors import AllRefusedError, InputError
 from target_liveintent.failures import Failure, FailureCode
-from target_liveintent.run.replay import ReplayConverter
+from target_liveintent.run.replay import LETTER_COLUMNS, ReplayConverter
 from target_liveintent.run.run import Run
 from target_liveintent.settings import Settings
 from target_liveintent.singer.reader import Message, MessageReader, decode_object
@@ -33,6 +33,7 @@ def replay_letters(
         RunError: If not every dead letter that was read has an outcome.
     """
     counts = run.counts.of(DEAD_LETTERS)
+    counts.mapped |= LETTER_COLUMNS
     for key, record in letters:
         counts.read += 1
         result = converter.convert(record)
@@ -53,10 +54,11 @@ def letters_to_replay(
     if source is not None:
         # All are read before one is imported: of a file that cannot be read, nothing is.
         account, events = settings.account, settings.events
-        records = letters_of(source)
-        letters = {one.key: one for one in (imported(r, account, events) for r in records)}
+        imports = [imported(record, account, events) for record in letters_of(source)]
+        letters = {letter.key: letter for letter in imports}
         store.import_letters(letters.values())
-        yield from ((key, dict(one.record)) for key, one in letters.items())
+        for key, letter in letters.items():
+            yield key, dict(letter.record)
         return
     # (A letter that is rejected again may get a key behind this one.)
     for key, text in letters_in(store.database, store.number):
@@ -65,11 +67,11 @@ def letters_to_replay(
 
 def letters_of(source: IO[str]) -> list[dict[str, Any]]:
     """Return the dead letters of a Singer stream; raises an error if it has anything else."""
-    found: list[dict[str, Any]] = []
+    letters: list[dict[str, Any]] = []
     reader = MessageReader(lambda: None)
-    reader.select_columns(DEAD_LETTERS, None, found.append)
+    reader.select_columns(DEAD_LETTERS, None, letters.append)
     reader.process_lines(source, {"SCHEMA": _check_stream})
-    return found
+    return letters
 
 
 def _check_stream(message: Message) -> None:

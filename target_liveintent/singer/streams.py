@@ -36,6 +36,9 @@ from target_liveintent.settings import Settings
 from target_liveintent.singer.reader import Message, decode_object, stream_of
 from target_liveintent.store.delivered import DELIVERED_EVENTS
 
+_OWN_STREAMS = frozenset({DELIVERED_EVENTS, DEAD_LETTERS})
+"""Streams that this program prints, which are no input of a run."""
+
 
 class StreamRegistry:
     """The streams that the tap has sent so far; the logger takes the warnings about them.
@@ -148,7 +151,7 @@ def stream_described(message: Message) -> Stream:
         InputError: If it has no properties, or this program has printed the stream itself.
     """
     name = stream_of(message)
-    if name in {DELIVERED_EVENTS, DEAD_LETTERS}:
+    if name in _OWN_STREAMS:
         msg = (
             f"the stream '{name}' comes from this program, and is no input of a run. To send dead"
             " letters, use target-liveintent replay FILE, or target-liveintent replay - for"

@@ -1,4 +1,25 @@
 """LiveIntent as a Spark data source: sends conversions from a DataFrame, batch or streaming.
 
-docs/spark.md describes it. Only `source` needs PySpark, so nothing is imported here.
+docs/spark.md describes it. The public names are loaded when they are asked for, because only a
+program that runs in Spark has PySpark.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from target_liveintent.spark.driver import explain_rows
+    from target_liveintent.spark.source import LiveIntentDataSource
+
+__all__ = ["LiveIntentDataSource", "explain_rows"]
+_MODULES = {"LiveIntentDataSource": "source", "explain_rows": "driver"}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name."""
+    if name not in _MODULES:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

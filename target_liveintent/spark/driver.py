@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from target_liveintent import __version__
-from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.delivery.refusals import MOST_UNPROVEN_OF_NONE
 from target_liveintent.errors import AllRefusedError, RunError, StorageError, TooManyRejectedError
 from target_liveintent.explain import description
@@ -17,19 +16,20 @@ from target_liveintent.mapping.converter import converter_of
 from target_liveintent.mapping.stream_maps import Stream, StreamPlan
 from target_liveintent.printing import lines_of, print_lines
 from target_liveintent.privacy.suppression import Suppressions
-from target_liveintent.reporting.history import REPLAY, USUAL, Ending
+from target_liveintent.reporting.history import Ending
 from target_liveintent.reporting.reporter import RunReporter
 from target_liveintent.run.amounts import counted
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.run.doubts import too_many_rejected
-from target_liveintent.spark.options import Job, job_of, names_of, warnings_of
+from target_liveintent.spark.inputs import names_of
+from target_liveintent.spark.options import SparkWrite, option_warnings, write_of
 from target_liveintent.spark.outcomes import Attempt, FactTable
 from target_liveintent.spark.rows import rows_of
 from target_liveintent.spark.task import LOGGER
 from target_liveintent.store.opening import open_store
 
 
-def explain(frame: Any, options: Mapping[str, object]) -> None:
+def explain_rows(frame: Any, options: Mapping[str, object]) -> None:
     """Print what a write of a DataFrame would do, by its first 10,000 rows.
 
     Raises:
@@ -37,16 +37,17 @@ def explain(frame: Any, options: Mapping[str, object]) -> None:
         StreamMappingError: If the columns can never give an event.
     """
     texts = {name.lower(): str(value) for name, value in options.items() if value is not None}
-    job = job_of(texts, frame.columns)
-    columns: dict[str, Any] = {name: {} for name in names_of(frame.columns, job.keys)}
-    stream = Stream(job.stream, {"properties": columns}, job.keys)
-    settings, plan = job.settings, StreamPlan.without_map(job.stream, job.columns)
+    write = write_of(texts, frame.columns)
+    settings, source = write.settings, write.source
+    columns: dict[str, Any] = {name: {} for name in names_of(frame.columns, source.keys)}
+    stream = Stream(source.stream, {"properties": columns}, source.keys)
+    plan = StreamPlan.without_map(source.stream, source.columns)
     explained = description.Explained(stream, plan)
     listed = Suppressions(settings.suppression_path)
     converter = converter_of(stream, plan, settings.events, listed)
     explained.counts.mapped |= plan.identifying
     for batch in frame.limit(description.MAX_RECORDS).toArrow().to_batches():
-        for row, violation in rows_of(batch, job.columns):
+        for row, violation in rows_of(batch, source.columns):
             explained.add(row, converter, violation)
     notes = [*listed.warnings, f"At most {description.MAX_RECORDS:,} rows are read."]
     failures = list(
@@ -56,29 +57,30 @@ def explain(frame: Any, options: Mapping[str, object]) -> None:
     )
     streams = [description.describe(explained, settings.events)]
     explanation = description.Explanation(notes, streams, [], failures)
-    print_lines([*warnings_of(texts), *lines_of("explain/explanation.txt", explanation)])
+    print_lines([*option_warnings(texts), *lines_of("explain/explanation.txt", explanation)])
 
 
-def end(
-    job: Job, begun: Attempt, done: Sequence[tuple[Attempt, RunCounts]], tasks: int
+def end_write(
+    write: SparkWrite, begun: Attempt, done: Sequence[tuple[Attempt, RunCounts]], tasks: int
 ) -> RunError | None:
     """Log the counts of a finished write, keep it in the history, and return why it has failed.
 
     `done` are the attempts that succeeded, of so many tasks, each with its counts. If there are
     none, `begun` says when the write began, and under which ID.
     """
-    settings, first = job.settings, next((attempt for attempt, _ in done), begun)
-    counts = RunCounts(dry_run=settings.dry_run, seconds=time.time() - first.began_at)
+    settings, first = write.settings, next((attempt for attempt, _ in done), begun)
+    kind, seconds = write.source.kind, time.time() - first.began_at
+    counts = RunCounts(kind=kind, dry_run=settings.dry_run, seconds=seconds)
     for _, more in done:
         counts.add(more)
-    problem = _problem(job, first, counts, tasks - len(done))
+    problem = _problem(write, first, counts, tasks - len(done))
     ending = Ending(None if problem is None else problem.failure)
     program = f"target-liveintent {__version__}"
     reporter = RunReporter(settings, program, LOGGER, sys.stderr, run_id=first.run_id, place=None)
-    store, kind = None, REPLAY if job.stream == DEAD_LETTERS else USUAL
+    store = None
     if settings.has_database_server and not settings.dry_run:
         try:
-            store = open_store(settings, first.run_id, kind=kind)
+            store = open_store(settings, first.run_id, kind=kind.name)
         except StorageError as failure:  # What was delivered must not be written again.
             LOGGER.warning("%s, so the history lacks this write", failure)
     with contextlib.closing(store) if store else contextlib.nullcontext():
@@ -86,9 +88,9 @@ def end(
     return problem
 
 
-def _problem(job: Job, first: Attempt, counts: RunCounts, failed: int) -> RunError | None:
+def _problem(write: SparkWrite, first: Attempt, counts: RunCounts, failed: int) -> RunError | None:
     """Return why a write fails, of which so many tasks have failed; None if it does not."""
-    total, settings = counts.total, job.settings
+    total, settings = counts.total, write.settings
     if failed or total.unsettled:
         return RunError(
             f"the write failed: {counted(failed, 'task')} did not succeed, and"
@@ -97,13 +99,13 @@ def _problem(job: Job, first: Attempt, counts: RunCounts, failed: int) -> RunErr
         )
     refused = total.rejected["refused_by_api"]
     is_suspicious = refused > MOST_UNPROVEN_OF_NONE and not counts.has_taken
-    if is_suspicious and not FactTable(job).has_accepted(first):
+    if is_suspicious and not FactTable(write).has_accepted(first):
         return AllRefusedError(
             f"the API accepted no event of this write ({refused} events were refused). The cause"
             " may be in the settings, not in the events: check pixel_id and customer_id"
         )
     delivered = f"The write operation delivered {counted(total.delivered, 'event')}."
-    if total.rejected and not (job.outcomes_path or settings.dry_run):
+    if total.rejected and not (write.outcomes_path or settings.dry_run):
         return TooManyRejectedError(
             f"{counted(total.rejected.total(), 'row')} cannot be sent, and nothing keeps them:"
             f" set outcomes_path, and write them again. {delivered}"

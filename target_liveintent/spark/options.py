@@ -9,17 +9,13 @@ from typing import NamedTuple
 import msgspec
 
 from target_liveintent import config
-from target_liveintent.conversions.coerce import COLUMNS
 from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.errors import ConfigurationError, StreamMappingError
-from target_liveintent.mapping.map_checks import lacking_for_events
 from target_liveintent.mapping.map_findings import lacking_message
 from target_liveintent.mapping.similar_names import meant_name
-from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, StreamPlan
 from target_liveintent.settings import Settings
+from target_liveintent.spark.inputs import RowInput, input_of
 
-_FACT_COLUMNS = ("outcome", "record")  # By these, rows of the table of outcomes are recognized.
-_EVENT_COLUMNS = (*sorted(COLUMNS), *DELETION_COLUMNS)
 _INSTEAD = {
     "presets stream_maps stream_map_config limit validate_records": "change the DataFrame instead",
     "report_path metrics_path": "set store, whose history covers all tasks",
@@ -49,35 +45,23 @@ _RULES = {
 _NO_SETTINGS = ("stream_name", "concurrent_tasks", "outcomes_path", "write_id", "key_properties")
 
 
-class Job(NamedTuple):
+class SparkWrite(NamedTuple):
     """A write, as its options and its schema describe it on one machine.
 
     Attributes:
         settings: The settings. Each of the `tasks` has its share of the requests of the write.
-        stream: The name of the stream; `DEAD_LETTERS` if rows come from the table of outcomes.
-        columns: The columns that are needed: how the DataFrame spells each, by its own name.
+        source: What the rows are.
         outcomes_path: The option, or empty; so is `write_id`. A dry run keeps no outcomes.
     """
 
     settings: Settings
     tasks: int
-    stream: str
-    keys: tuple[str, ...]
-    columns: dict[str, str]
+    source: RowInput
     outcomes_path: str
     write_id: str
 
 
-def names_of(columns: Iterable[str], keys: Iterable[str] = ()) -> dict[str, str]:
-    """Return columns by the names that a record has for them; upper and lower case do not matter.
-
-    Spark takes `VALUE` and `value` for the same column, and Snowflake writes names in capitals.
-    """
-    known = {name.lower(): name for name in (*keys, *_EVENT_COLUMNS)}
-    return {known.get(name.lower(), name): name for name in columns}
-
-
-def job_of(options: Mapping[str, str], columns: Sequence[str]) -> Job:
+def write_of(options: Mapping[str, str], columns: Sequence[str]) -> SparkWrite:
     """Check the options of a write and the columns of its DataFrame.
 
     Raises:
@@ -85,50 +69,55 @@ def job_of(options: Mapping[str, str], columns: Sequence[str]) -> Job:
         StreamMappingError: If the columns can never give an event.
     """
     own = {name: options.get(name, "").strip() for name in (*_RULES, "key_properties")}
-    keys = tuple(names_of(filter(None, map(str.strip, own["key_properties"].split(",")))))
-    is_replay = {*_FACT_COLUMNS} <= {name.lower() for name in columns}
-    names = names_of(columns, _FACT_COLUMNS if is_replay else keys)
+    source = input_of(columns, own["stream_name"], own["key_properties"])
+    ours = {name: text for name, text in options.items() if name == "store" or name not in _RULES}
+    problems = [
+        *_broken_rules(options, own),
+        *source.problems,
+        *_misspelled(ours),
+        *config.problems(ours),
+    ]
+    if problems:
+        raise ConfigurationError("; ".join(problems))
+    settings = config.settings_of(ours)
+    if lacking := source.lacking(settings.events):
+        msg = lacking_message(source.stream, lacking)
+        msg += f" The columns of the DataFrame are: {', '.join(columns)}."
+        raise StreamMappingError(msg)
+    tasks = int(own["concurrent_tasks"] or 1)
+    path = "" if settings.dry_run else own["outcomes_path"].rstrip("/")
+    return SparkWrite(_share(settings, tasks), tasks, source, path, own["write_id"])
+
+
+def _broken_rules(options: Mapping[str, str], own: Mapping[str, str]) -> Iterator[str]:
+    """Yield a problem for each of Spark's own options that breaks its rule."""
     required = {"stream_name"}
     if "max_requests_per_minute" in options:
         required.add("concurrent_tasks")
-    found = [
-        f"option '{name}' {rule}"
-        for name, (pattern, rule) in _RULES.items()
-        if name in {*options, *required} and not re.fullmatch(pattern, own[name], re.ASCII)
-    ]
-    if same := {*columns} - {*names.values()}:
-        found.append(f"columns differ from others only in upper and lower case: {', '.join(same)}")
-    if (unknown := {*keys} - {*names}) and not is_replay:
-        found.append(f"option 'key_properties' names unknown columns: {', '.join(unknown)}")
-    ours = {name: text for name, text in options.items() if name == "store" or name not in _RULES}
-    found += [
-        f"option '{name}' is unknown; did you mean '{meant}'?"
-        for name in ours
-        if (meant := meant_name(name, _NO_SETTINGS))
-    ]
-    if found := [*found, *config.problems(ours)]:
-        raise ConfigurationError("; ".join(found))
-    settings = config.settings_of(ours)
-    stream = DEAD_LETTERS if is_replay else own["stream_name"]
-    plan = StreamPlan.without_map(stream, names)
-    if not is_replay and (lacking := lacking_for_events(plan, {}, settings.events)):
-        msg = lacking_message(stream, lacking)
-        msg += f" The columns of the DataFrame are: {', '.join(columns)}."
-        raise StreamMappingError(msg)
-    tasks, per_minute = int(own["concurrent_tasks"] or 1), settings.max_requests_per_minute
-    settings = msgspec.structs.replace(
+    for name, (pattern, rule) in _RULES.items():
+        is_judged = name in options or name in required
+        if is_judged and not re.fullmatch(pattern, own[name], re.ASCII):
+            yield f"option '{name}' {rule}"
+
+
+def _misspelled(options: Iterable[str]) -> Iterator[str]:
+    """Yield a problem for each option that is nearly one of Spark's own."""
+    for name in options:
+        if meant := meant_name(name, _NO_SETTINGS):
+            yield f"option '{name}' is unknown; did you mean '{meant}'?"
+
+
+def _share(settings: Settings, tasks: int) -> Settings:
+    """Return the settings of one of so many tasks, which has its share of the requests."""
+    per_minute = settings.max_requests_per_minute
+    return msgspec.structs.replace(
         settings,
         max_requests_per_minute=per_minute and max(1, per_minute // tasks),
         max_concurrent_requests=max(1, settings.max_concurrent_requests // tasks),
     )
-    # Without keys, event IDs may be derived from all columns.
-    wanted = _FACT_COLUMNS if is_replay else (*_EVENT_COLUMNS, *keys) if keys else names
-    needed = {name: given for name, given in names.items() if name in wanted}
-    path = "" if settings.dry_run else own["outcomes_path"].rstrip("/")
-    return Job(settings, tasks, stream, keys, needed, path, own["write_id"])
 
 
-def warnings_of(options: Iterable[str]) -> Iterator[str]:
+def option_warnings(options: Iterable[str]) -> Iterator[str]:
     """Yield a warning for each option that is probably misspelled."""
     known = {*_RULES, "key_properties", "checkpointlocation", "path"}  # (The last two: Spark's.)
     return config.setting_warnings(name for name in options if name.lower() not in known)

@@ -22,17 +22,21 @@ from pyarrow import fs
 
 from target_liveintent.errors import StorageError
 from target_liveintent.privacy.addresses import scrub
-from target_liveintent.spark.options import Job
+from target_liveintent.spark.options import SparkWrite
 from target_liveintent.system import sync
 
-DELIVERED = "delivered"  # The outcome of what the API took, beside `rejected` and `dropped`.
+OUTCOME_DELIVERED = "delivered"
+"""The outcome of what the API took, beside `rejected` and `dropped`."""
 _COLUMNS = {
     pa.string(): "run_id customer_id host stream event_id outcome reason detail record",
     pa.int64(): "partition position pixel",
     pa.timestamp("us", "UTC"): "event_time sent_at",
 }
-SCHEMA = pa.schema([(name, kind) for kind, names in _COLUMNS.items() for name in names.split()])
-Sent = Mapping[tuple[int, str], set[str]]  # The IDs of delivered events, by pixel and stream.
+OUTCOME_SCHEMA = pa.schema(
+    [(name, kind) for kind, names in _COLUMNS.items() for name in names.split()]
+)
+Sent = Mapping[tuple[int, str], set[str]]
+"""The IDs of delivered events, by pixel and stream."""
 
 
 class Attempt(NamedTuple):
@@ -57,8 +61,9 @@ class FactTable:
         StorageError: From all methods, if the file system cannot be used; and if there is no table.
     """
 
-    def __init__(self, job: Job, *, create: bool = False) -> None:
-        self._settings, self._root = job.settings, job.outcomes_path
+    def __init__(self, write: SparkWrite, *, create: bool = False) -> None:
+        self._account, self._pixel_id = write.settings.account, write.settings.pixel_id
+        self._root = write.outcomes_path
         if not self._root:
             return
         with _failures_named("used"):
@@ -69,7 +74,8 @@ class FactTable:
             if not create:
                 msg = "this machine does not find what the driver wrote there. All must share it"
                 raise FileNotFoundError(0, msg)
-        self.add(Attempt("", 0.0, ("none",), 0), SCHEMA.empty_table())  # It can be read at once.
+        # The table can be read at once.
+        self.add(Attempt("", 0.0, ("none",), 0), OUTCOME_SCHEMA.empty_table())
 
     def add(self, attempt: Attempt, facts: pa.Table) -> None:
         """Add the facts of an attempt in a file, which appears as a whole."""
@@ -103,7 +109,7 @@ class FactTable:
     def has_accepted(self, attempt: Attempt) -> bool:
         """Return whether the API accepted an event of the write, or of a micro-batch before it."""
         pixels = {pixel for write in attempt.writes for pixel, _ in self._delivered(write)}
-        return bool(pixels) and self._settings.pixel_id in {None, *pixels}
+        return bool(pixels) and self._pixel_id in {None, *pixels}
 
     def _delivered(self, write: str, concerns: Callable[[str], bool] = bool) -> Sent:
         """Return which events a write has delivered, if any of its files concerns the caller."""
@@ -112,11 +118,13 @@ class FactTable:
             return sent
         with _failures_named("read"), contextlib.suppress(FileNotFoundError):
             folder = f"{self._root}/write={write}"
-            rows = ds.dataset(folder, schema=SCHEMA, format="parquet", filesystem=self._files)
+            rows = ds.dataset(
+                folder, schema=OUTCOME_SCHEMA, format="parquet", filesystem=self._files
+            )
             if any(map(concerns, rows.files)):
-                customer_id, host = self._settings.account
+                customer_id, host = self._account
                 wanted = (ds.field("customer_id") == customer_id) & (ds.field("host") == host)
-                wanted &= ds.field("outcome") == DELIVERED
+                wanted &= ds.field("outcome") == OUTCOME_DELIVERED
                 columns = ["pixel", "stream", "event_id"]
                 for batch in rows.to_batches(columns=columns, filter=wanted):
                     for pixel, stream, event_id in zip(*batch.to_pydict().values(), strict=True):

@@ -14,10 +14,11 @@ import pyarrow as pa
 from target_liveintent.run.run import TICK
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
-Row = tuple[dict[str, Any], str | None]  # Its values by column, and what is wrong with it.
+SparkRow = tuple[dict[str, Any], str | None]
+"""The values of a row by column, and what is wrong with the row."""
 
 
-def rows_of(batch: pa.RecordBatch, columns: Mapping[str, str]) -> Iterator[Row]:
+def rows_of(batch: pa.RecordBatch, columns: Mapping[str, str]) -> Iterator[SparkRow]:
     """Yield the rows of a batch. A value that Python cannot represent makes its row invalid.
 
     `columns` are those that are wanted: how the batch spells each, by the name in a record.
@@ -31,7 +32,7 @@ def rows_of(batch: pa.RecordBatch, columns: Mapping[str, str]) -> Iterator[Row]:
         yield from ((dict(zip(columns, row, strict=True)), None) for row in rows)
 
 
-def _row(row: pa.RecordBatch, columns: Iterable[str]) -> Row:
+def _row(row: pa.RecordBatch, columns: Iterable[str]) -> SparkRow:
     values = {}
     for name, column in zip(columns, row.columns, strict=True):
         with contextlib.suppress(Exception):

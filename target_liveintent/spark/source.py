@@ -14,8 +14,8 @@ from pyspark.sql.types import StructType
 from target_liveintent.errors import ConfigurationError, RunError
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.run_id import new_run_id
-from target_liveintent.spark.driver import end
-from target_liveintent.spark.options import job_of, warnings_of
+from target_liveintent.spark.driver import end_write
+from target_liveintent.spark.options import option_warnings, write_of
 from target_liveintent.spark.outcomes import Attempt, FactTable
 from target_liveintent.spark.task import LOGGER, configure_logging, deliver
 
@@ -61,23 +61,24 @@ class Writer(sql.DataSourceArrowWriter, sql.DataSourceStreamArrowWriter):  # typ
         if overwrite:
             msg = "conversions cannot be overwritten: write with the mode 'append'"
             raise ConfigurationError(msg)
-        for warning in warnings_of(options):
+        for warning in option_warnings(options):
             LOGGER.warning(warning)
         self._given = dict(options), schema.fieldNames()
         self._begun = Attempt(new_run_id(), time.time(), (), 0)
-        FactTable(job_of(*self._given), create=True)
+        FactTable(write_of(*self._given), create=True)
 
     def write(self, iterator: Iterator[pa.RecordBatch]) -> TaskMessage:
         """Deliver a partition, in a task; raise a `RunError` if a record has no outcome."""
         configure_logging()
-        job, context = job_of(*self._given), TaskContext.get()
+        write, context = write_of(*self._given), TaskContext.get()
         query = context.getLocalProperty("sql.streaming.queryId")
         number = int(context.getLocalProperty("streaming.sql.batchId") or 0)
         # This micro-batch first, then some before it; none outside of a stream.
         batches = [f"{query}-{n}" for n in range(number, number - _BATCHES, -1) if query]
-        write = job.write_id or (batches[0] if query else self._begun.run_id)
-        attempt = self._begun._replace(writes=(write, *batches), partition=context.partitionId())
-        return TaskMessage(attempt, deliver(job, attempt, iterator))
+        write_id = write.write_id or (batches[0] if query else self._begun.run_id)
+        writes, partition = (write_id, *batches), context.partitionId()
+        attempt = self._begun._replace(writes=writes, partition=partition)
+        return TaskMessage(attempt, deliver(write, attempt, iterator))
 
     def commit(self, messages: list[TaskMessage | None], *_: int) -> None:
         """End a write whose tasks are all done; raise a `RunError` if it is no success."""
@@ -92,4 +93,4 @@ class Writer(sql.DataSourceArrowWriter, sql.DataSourceStreamArrowWriter):  # typ
     def _end(self, messages: list[TaskMessage | None]) -> RunError | None:
         configure_logging()
         done = [(one.attempt, one.counts) for one in messages if one is not None]
-        return end(job_of(*self._given), self._begun, done, len(messages))
+        return end_write(write_of(*self._given), self._begun, done, len(messages))

@@ -34,7 +34,10 @@ OWN_WORK = 50e-6
 LATENCY = 0.05
 RATES = {0.01: 10_000, LATENCY: 5_000}
 """Events a second, by the seconds of a round trip."""
-NOT_BY_TIME = {f"target_liveintent.run.run:{name}": 600.0 for name in ("TICK", "_WRITTEN_AFTER")}
+NOT_BY_TIME = {
+    "target_liveintent.run.run:TICK": 600.0,
+    "target_liveintent.run.outcome_writer:_WRITE_SECONDS": 600.0,
+}
 """Constants of a run that does nothing because time has passed, however slow the machine is."""
 TRIPS_A_SECOND = 4
 """Round trips that it would make because of the time: it writes twice a second."""

@@ -22,7 +22,7 @@ from target_liveintent.sandbox import Sandbox
 
 AT_ONCE = OFTEN | {
     "target_liveintent.reporting.progress:_LASTING_SECONDS": 0.05,
-    "target_liveintent.run.run:_STOP_RETRIES": 0.1,
+    "target_liveintent.run.stopping:STOP_RETRY_SECONDS": 0.1,
 }
 """Constants of a run that says at once that it waits for another run, and then stops at once."""
 

@@ -31,6 +31,7 @@ from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.pool import most_batches
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import RunError
+from target_liveintent.run.kinds import kind_of_run
 from target_liveintent.run.run import Run, RunParts
 from target_liveintent.store.opening import run_store_in
 
@@ -151,6 +152,7 @@ class History:
             clock=self._clock,
             delivery=cast("Any", delivery),
             outcomes=WatchedStore(store, database, self._checks),
+            kind=kind_of_run(plan.settings.limit),
             stop_reading=self._stop_reading,
             write_state=write_state,
         )

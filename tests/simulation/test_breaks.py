@@ -15,10 +15,12 @@ from target_liveintent.delivery.machine import DeliveryMachine
 from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.delivery.retry import Outage
-from target_liveintent.run import run
+from target_liveintent.run import publishing
 from target_liveintent.run.batches import Batches, StateGate
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.run.doubts import TooManyRejected, too_many_rejected
+from target_liveintent.run.outcome_writer import OutcomeWriter
+from target_liveintent.run.publishing import Judgement, StatePublisher
 from target_liveintent.run.run import Run
 from target_liveintent.store.ledger import Ledger
 from target_liveintent.store.run_store import RunStore
@@ -34,7 +36,7 @@ MOST_HISTORIES = 500
 DUE, DROP_OLD = StateGate.due, BatchDelivery.drop_old
 RETRY_LAST = BatchDelivery.retry_last
 SEND_ALL = Run._send_all
-OPEN_BATCH, DIVIDE, WRITE = StateGate.open_batch, Batches.divide, Run._write
+OPEN_BATCH, DIVIDE, WRITE = StateGate.open_batch, Batches.divide, OutcomeWriter.write
 CONFIRM = Ledger.confirm
 ANSWERED, FINISH = Pace.answered, DeliveryMachine._finish
 
@@ -61,14 +63,18 @@ def finish_twice(machine: DeliveryMachine, delivery: BatchDelivery) -> None:
 
 def finish_before_writing(run: Run, result: BatchResult) -> None:
     run.gate.finish_batch(result.batch.number)
-    run._advance_state()
+    run._states.publish_due()
     for rejection in result.undelivered:
         run._reject(result.batch.stream, rejection)
 
 
 def release_at_the_end_of_input(run: Run) -> None:
-    run._is_judged = True
+    run._states._judgement = Judgement.PASSED
     SEND_ALL(run)
+
+
+def write_lazily(writer: OutcomeWriter, **_: Any) -> None:
+    WRITE(writer)
 
 
 def judge_only_at_states(counts: RunCounts, percent: int, **_: Any) -> TooManyRejected | None:
@@ -134,9 +140,9 @@ BREAKS: list[tuple[Any, str, Any, str]] = [
         "a batch is finished when each of its events has an outcome",
     ),
     (DeliveryMachine, "_finish", finish_twice, "a batch comes back once"),
-    (Run, "_withholds_state", FALSE, PASSES),
+    (StatePublisher, "_is_withheld", lambda _: False, PASSES),
     (Run, "_send_all", release_at_the_end_of_input, PASSES),
-    (run, "too_many_rejected", judge_only_at_states, "a run that delivers nothing fails"),
+    (publishing, "too_many_rejected", judge_only_at_states, "a run that delivers nothing fails"),
     (
         BatchDelivery,
         "drop_old",
@@ -147,8 +153,8 @@ BREAKS: list[tuple[Any, str, Any, str]] = [
     (Pace, "answered", ignore_retry_after, "nothing is sent before the end of Retry-After"),
     (Outage, "ends_run_at", NEVER, "an outage ends the run in time"),
     (Batches, "divide", send_what_waits, "copies of an event are not sent at once"),
-    (Run, "_write", lambda *_, **__: None, "before STATE, the store learns everything"),
-    (Run, "_write", lambda run, **_: WRITE(run), "what STATE covers survives a power cut"),
+    (OutcomeWriter, "write", lambda *_, **__: None, "before STATE, the store learns everything"),
+    (OutcomeWriter, "write", write_lazily, "what STATE covers survives a power cut"),
     (Ledger, "confirm", forget_parts, "the store has what was confirmed"),
     (RunStore, "_remove_letters", lambda *_: None, "the store has the dead letters"),
     (RunStore, "release", lambda _: None, "what a run has done survives a power cut"),

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import SparkSession
 
-from target_liveintent.spark import driver
-from target_liveintent.spark.source import LiveIntentDataSource
+from target_liveintent.spark import LiveIntentDataSource, explain_rows
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -48,7 +47,7 @@ def write_to(spark: SparkSession, sql: str, table: str, options: dict[str, Any])
 def explain(spark: SparkSession, sql: str, options: dict[str, Any]) -> str:
     """What a write of a query would do."""
     with contextlib.redirect_stdout(io.StringIO()) as said:
-        driver.explain(spark.sql(sql), options)
+        explain_rows(spark.sql(sql), options)
     return said.getvalue()
 
 

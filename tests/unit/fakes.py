@@ -21,6 +21,7 @@ from target_liveintent.delivery.pool import DeliveryPool
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import StorageError
 from target_liveintent.reasons import REASONS
+from target_liveintent.run.kinds import kind_of_run
 from target_liveintent.run.run import Run, RunParts
 from target_liveintent.settings import Settings
 from target_liveintent.store.ledger import Claim
@@ -335,8 +336,10 @@ class FakeRun:
         self.outcomes = FakeOutcomes(failing=failing, known=known)
         self.happened = self.outcomes.happened
         delivery = cast("DeliveryPool", self.delivery)
-        given = RunParts(self.clock, delivery, self.outcomes, write_state=self._write_state)
-        self.run = Run(settings(**changes), given._replace(**parts or {}))
+        made = settings(**changes)
+        kind = kind_of_run(made.limit)
+        given = RunParts(self.clock, delivery, self.outcomes, kind, write_state=self._write_state)
+        self.run = Run(made, given._replace(**parts or {}))
 
     def _write_state(self, state: str) -> None:
         self.happened.append("state")

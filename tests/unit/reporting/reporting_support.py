@@ -36,6 +36,7 @@ from target_liveintent.reporting.reporter import RunReporter
 from target_liveintent.run.amounts import Amount
 from target_liveintent.run.counts import RunCounts, StreamCounts
 from target_liveintent.run.coverage import COVERAGE_FIELDS, Timing
+from target_liveintent.run.kinds import RunKind, kind_of_run
 from target_liveintent.store.unwritten import WrittenLetters
 
 if TYPE_CHECKING:
@@ -257,10 +258,13 @@ def _random_figures(chance: random.Random, size: int) -> StreamCounts:
 class MadeUpRun:
     """The counts of a run, without a run."""
 
-    def __init__(self, *, dry_run: bool = False, **settings: Any) -> None:
+    def __init__(
+        self, *, kind: RunKind | None = None, dry_run: bool = False, **settings: Any
+    ) -> None:
         self.settings = settings_of({**ACCOUNT, "dry_run": dry_run, **settings})
         self.clock = FakeClock()
-        self.counts = RunCounts(dry_run=dry_run, clock=self.clock)
+        kind = kind or kind_of_run(self.settings.limit)
+        self.counts = RunCounts(kind=kind, dry_run=dry_run, clock=self.clock)
 
     def deliver(
         self, count: int = 1, stream: str = "orders", at: float = TIME + 60, **record: Any

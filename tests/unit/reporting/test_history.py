@@ -19,7 +19,6 @@ from reporting_support import on as at
 from syrupy.assertion import SnapshotAssertion
 from unit_support import DAY, MD5, SETTINGS, TIME
 
-from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.privacy.redaction import hide_token
 from target_liveintent.remarks import Shape, UnusableCause
@@ -36,6 +35,7 @@ from target_liveintent.reporting.history import (
 )
 from target_liveintent.reporting.overview import overview_of
 from target_liveintent.reporting.words import cause_words
+from target_liveintent.run.kinds import REPLAY_RUN
 from target_liveintent.settings import Settings
 from target_liveintent.store.opening import open_for_reading, open_store
 
@@ -212,20 +212,18 @@ def test_what_is_known_of_the_run() -> None:
 
 PRESETS = {"orders": "shopify", "refunds": "shopify_rest"}
 OLD = {"count": 2, "at": TIME + 3 * DAY}
-OF_LETTERS = {"stream": DEAD_LETTERS}
 
 
 @pytest.mark.parametrize(
     ("kind", "settings", "delivered"),
     [
-        (USUAL, {}, [{}]),
-        (USUAL, {}, []),
-        (CANARY, {"limit": 5}, [{}]),
-        (REPLAY, {"limit": 5}, [OF_LETTERS]),
-        (USUAL, {}, [{}, OF_LETTERS]),
-        (BACKFILL, {}, [OLD, {}]),
-        (USUAL, {}, [OLD, {"count": 2}]),
-        (USUAL, {}, [{"at": TIME + 1.9 * DAY}]),
+        pytest.param(USUAL, {}, [{}], id="one event"),
+        pytest.param(USUAL, {}, [], id="no event"),
+        pytest.param(CANARY, {"limit": 5}, [{}], id="limit"),
+        pytest.param(REPLAY, {"kind": REPLAY_RUN, "limit": 5}, [OLD], id="old dead letters"),
+        pytest.param(BACKFILL, {}, [OLD, {}], id="most events are old"),
+        pytest.param(USUAL, {}, [OLD, {"count": 2}], id="half of the events are old"),
+        pytest.param(USUAL, {}, [{"at": TIME + 1.9 * DAY}], id="less than two days old"),
     ],
 )
 def test_the_kind_of_a_run(
@@ -238,13 +236,14 @@ def test_the_kind_of_a_run(
     assert run.record().kind == kind
 
 
-def test_a_replay_has_figures_of_its_own_stream_alone() -> None:
-    """Other runs have those of each stream whose SCHEMA came, with or without records."""
-    mixed = MadeUpRun().deliver().deliver(5, stream=DEAD_LETTERS)
-    mixed.counts.of("visits")
-    assert list(mixed.record().streams) == ["orders", "visits"]
-    replay = MadeUpRun().deliver(5, stream=DEAD_LETTERS)
-    assert replay.record().streams[DEAD_LETTERS].delivered == 5
+def test_each_stream_has_its_figures() -> None:
+    """A run has those of each stream whose SCHEMA came, with or without records."""
+    run = MadeUpRun().deliver(5)
+    run.counts.of("visits")
+    assert {name: one.delivered for name, one in run.record().streams.items()} == {
+        "orders": 5,
+        "visits": 0,
+    }
 
 
 def test_no_secret_and_no_address_is_written(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from target_liveintent.run.amounts import Amount
 from target_liveintent.run.counts import RunCounts, StreamCounts
 from target_liveintent.run.coverage import HOUR, Timing
 from target_liveintent.run.doubts import too_many_rejected
+from target_liveintent.run.kinds import REPLAY_RUN
 
 LETTER, KEPT = "has a dead letter", "has a dead letter, which no replay sends"
 KINDS = {
@@ -221,13 +222,15 @@ def orders(**counts: Any) -> dict[str, StreamCounts]:
 ZONED = {
     "orders": times(read=3, delivered=3),
     "refunds": times(read=1, delivered=1),
-    DEAD_LETTERS: times(read=1, delivered=1),
     "empty": times(read=1, unmapped=1),
     "planned": times(read=1, rejected={"event_in_future": 1}),
 }
 IN_THE_ZONE = times(read=1, delivered=1, remarks=remarks(local_time={"event_time": 1}))
 REPLAYED = times(
-    read=4, rejected={"no_identity": 2}, not_replayed={"api_error": 1, "other_account": 1}
+    mapped=frozenset({"email", "md5", "sha2"}),
+    read=4,
+    rejected={"no_identity": 2},
+    not_replayed={"api_error": 1, "other_account": 1},
 )
 SITUATIONS = {
     "nothing was read": Situation({}),
@@ -276,8 +279,12 @@ SITUATIONS = {
     "values in two currencies": Situation(
         {"orders": StreamCounts(read=3, delivered=3, values={"EUR": TWO, "USD": ONE})}
     ),
-    "a replay": Situation({DEAD_LETTERS: times(read=2, not_replayed={"other_account": 2})}),
-    "a dry run of a replay": Situation({DEAD_LETTERS: REPLAYED}, {"dry_run": True}),
+    "a replay": Situation(
+        {DEAD_LETTERS: times(read=2, not_replayed={"other_account": 2})}, {"kind": REPLAY_RUN}
+    ),
+    "a dry run of a replay": Situation(
+        {DEAD_LETTERS: REPLAYED}, {"kind": REPLAY_RUN, "dry_run": True}
+    ),
     "no consent: only in the first two, there is a mistake": Situation(
         {
             "all": times(read=13, rejected={"mapping_failed": 3}, dropped={"no_consent": 10}),
@@ -290,6 +297,11 @@ SITUATIONS = {
         }
     ),
     "a zone that is never used": Situation(ZONED, timezone="Europe/Berlin"),
+    "a zone that is never used in a replay": Situation(
+        {DEAD_LETTERS: times(read=1, delivered=1)},
+        {"kind": REPLAY_RUN},
+        timezone="Europe/Berlin",
+    ),
     "a zone that one stream uses": Situation(
         {**ZONED, "bookings": IN_THE_ZONE}, timezone="Europe/Berlin"
     ),

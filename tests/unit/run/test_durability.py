@@ -58,7 +58,7 @@ def test_many_outcomes_do_not_wait_in_memory(monkeypatch: pytest.MonkeyPatch) ->
 
     A dead letter counts as four.
     """
-    monkeypatch.setattr("target_liveintent.run.run._MOST_UNWRITTEN", 12)
+    monkeypatch.setattr("target_liveintent.run.outcome_writer._MOST_UNWRITTEN", 12)
     fake = FakeRun()
     kept = fake.outcomes.kept["reject"]
     for count, expected in ((2, 0), (1, 3), (2, 3), (2, 6)):

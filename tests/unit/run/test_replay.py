@@ -12,6 +12,7 @@ from unit_support import DAY, NOW, SETTINGS, md5, sha256, suppressing
 from target_liveintent.conversions.event_model import DEAD_LETTERS, Conversion, LetterKey, Rejection
 from target_liveintent.errors import AllRefusedError
 from target_liveintent.privacy.suppression import Suppressions
+from target_liveintent.run.kinds import REPLAY_RUN
 from target_liveintent.run.replay import ReplayChoice, ReplayConverter, to_replay
 from target_liveintent.singer.replaying import replay_letters
 from target_liveintent.store.dead_letters import letter_of
@@ -39,7 +40,7 @@ def converter(people: Suppressions = NOBODY, **choice: bool) -> ReplayConverter:
 
 def replayed(letter: dict[str, Any], **choice: bool) -> tuple[FakeRun, str]:
     """Replay a dead letter; return the run, and `sent` or what becomes of the letter, and why."""
-    fake = FakeRun()
+    fake = FakeRun(parts={"kind": REPLAY_RUN})
     replay_letters(fake.run, converter(**choice), [(KEY, letter)], lambda: False)
     counts = fake.run.counts.of(DEAD_LETTERS)
     assert (counts.read, counts.unsettled, [*fake.run.counts.streams]) == (1, 0, [DEAD_LETTERS])
@@ -144,7 +145,7 @@ def test_many_refusals(refused: int, accepted: int) -> None:
     def deliver(batch: Any) -> Any:
         return refuse(batch, *(one.event_id for one in batch.conversions if one.event_id != "ok"))
 
-    fake = FakeRun(deliver=deliver, max_dead_letter_percent=100)
+    fake = FakeRun(deliver=deliver, parts={"kind": REPLAY_RUN}, max_dead_letter_percent=100)
     letters = [(KEY._replace(event_id=name), {**GOOD, "event_id": name}) for name in names]
     is_wrong = refused == 100 and not accepted
     fails = pytest.raises(AllRefusedError, match="refused all 100 events")
@@ -154,7 +155,7 @@ def test_many_refusals(refused: int, accepted: int) -> None:
 
 def test_a_stopped_replay() -> None:
     """It reads no further, and sends what it has read."""
-    fake = FakeRun()
+    fake = FakeRun(parts={"kind": REPLAY_RUN})
     replay_letters(fake.run, converter(), LETTERS, iter([False, True]).__next__)
     assert fake.run.counts.of(DEAD_LETTERS).read == 2
     assert fake.submitted == [["a", "b"]]
@@ -162,7 +163,7 @@ def test_a_stopped_replay() -> None:
 
 def test_a_slow_replay() -> None:
     """An event waits no longer than in a run."""
-    fake = FakeRun()
+    fake = FakeRun(parts={"kind": REPLAY_RUN})
 
     def pass_a_minute() -> bool:
         fake.clock.now += 61.0

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 from fakes import FakeRun, deliver_all, event, read, refuse, reject, rejection, send
 
-from target_liveintent.conversions.event_model import DEAD_LETTERS, Rejection
+from target_liveintent.conversions.event_model import Rejection
 from target_liveintent.delivery.batch import Batch, BatchResult, DeliveryStatus
 from target_liveintent.errors import TooManyRejectedError
 from target_liveintent.reporting import summary
+from target_liveintent.run.kinds import REPLAY_RUN, USUAL_RUN, RunKind
 
 # The outcome of each record
 
@@ -58,18 +59,25 @@ def test_a_refusal_after_the_end() -> None:
     assert (fake.states, fake.outcomes.rejections) == ([], [])
 
 
-@pytest.mark.parametrize(("stream", "dropped"), [(DEAD_LETTERS, True), ("orders", False)])
-def test_a_window_that_closes_while_the_run_waits(stream: str, dropped: bool) -> None:
+@pytest.mark.parametrize(
+    ("kind", "dropped"),
+    [
+        pytest.param(REPLAY_RUN, True, id="replay"),
+        pytest.param(USUAL_RUN, False, id="usual run"),
+    ],
+)
+def test_a_window_that_closes_while_the_run_waits(kind: RunKind, dropped: bool) -> None:
     """In a replay, the event is dropped as expired: it has had its dead letter."""
 
     def deliver(given: Batch) -> BatchResult:
         (one,) = given.conversions
         return BatchResult(given, [], [], [], [one.rejected("event_too_old", "event_time", None)])
 
-    fake = FakeRun(deliver=deliver, on_rejection="fail" if dropped else "dead_letter")
-    fake.run.take(stream, event("1"))
+    on_rejection = "fail" if dropped else "dead_letter"
+    fake = FakeRun(deliver=deliver, parts={"kind": kind}, on_rejection=on_rejection)
+    fake.run.take("orders", event("1"))
     fake.run.finish()
-    counts = fake.run.counts.of(stream)
+    counts = fake.run.counts.of("orders")
     assert counts.dropped == ({"expired": 1} if dropped else {})
     assert counts.rejected == ({} if dropped else {"event_too_old": 1})
     assert ("drop as expired" if dropped else "reject") in fake.happened

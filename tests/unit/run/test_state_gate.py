@@ -65,23 +65,18 @@ class AnyOrder(RuleBasedStateMachine):
         self.gate.hold(str(len(self.held)))
         self.held.append({*self.unfinished})
 
-    @rule(value=st.booleans())
-    def close(self, value: bool) -> None:
-        self.gate.is_closed = value
-
     @rule()
     def due(self) -> None:
         """The newest STATE that is true is due, if it was not written."""
         some_waits = self.written < len(self.held) - 1
-        assert self.gate.holds == (some_waits and not self.gate.is_closed)
+        assert self.gate.holds == some_waits
         true = [n for n, waits in enumerate(self.held) if waits.isdisjoint(self.unfinished)]
-        newest = -1 if self.gate.is_closed else max(true, default=-1)
+        newest = max(true, default=-1)
         assert self.gate.due() == (str(newest) if newest > self.written else None)
         self.written = max(self.written, newest)
 
     def teardown(self) -> None:
         """At the end, the last STATE is written."""
-        self.gate.is_closed = False
         while self.unfinished:
             self.finish(0)
         self.due()

@@ -14,7 +14,13 @@ from singer_sdk.exceptions import RecordsWithoutSchemaException
 
 from target_liveintent.errors import InputError
 from target_liveintent.singer import reader
-from target_liveintent.singer.reader import Message, MessageReader, decode_message, lines, state_of
+from target_liveintent.singer.reader import (
+    Message,
+    MessageReader,
+    decode_message,
+    input_lines,
+    state_of,
+)
 
 
 class Record(NamedTuple):
@@ -253,7 +259,7 @@ def test_a_silent_tap_does_not_stop_the_clock(monkeypatch: pytest.MonkeyPatch) -
     readable, writable = os.pipe()
     calls = iter([True, True, False])
     with os.fdopen(readable) as source, os.fdopen(writable, "wb"):
-        assert list(lines(source, lambda: next(calls))) == []
+        assert list(input_lines(source, lambda: next(calls))) == []
     assert list(calls) == []
 
 

@@ -1,5 +1,6 @@
 """The table of outcomes in a folder: whole files, what they say, and what can go wrong."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from write_support import ATTEMPT, facts, make_job, pa
 
 from target_liveintent.errors import StorageError
-from target_liveintent.spark.outcomes import SCHEMA, FactTable
+from target_liveintent.spark.outcomes import OUTCOME_SCHEMA, FactTable
 
 resource = pytest.importorskip("resource", reason="Windows has no limits of a process")
 
@@ -28,7 +29,7 @@ def row(event_id: str, outcome: str = "delivered", **values: Any) -> dict[str, A
 
 
 def rows(*rows: dict[str, Any]) -> Any:
-    return pa.Table.from_pylist([*rows], SCHEMA)
+    return pa.Table.from_pylist([*rows], OUTCOME_SCHEMA)
 
 
 def test_rows(table: FactTable, outcomes: Path) -> None:
@@ -39,6 +40,21 @@ def test_rows(table: FactTable, outcomes: Path) -> None:
     assert (first["write"], first["event_id"], first["sent_at"].timestamp()) == ("run-1", "1", 1.5)
     assert (second["record"], second["sent_at"]) == ("{}", None)
     assert {path.stat().st_mode & 0o777 for path in outcomes.glob("write=*/*")} == {0o600}
+
+
+def test_a_file_is_on_the_disk_before_it_appears(
+    table: FactTable, outcomes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut loses no facts that a reader has seen, and leaves no file that is cut off."""
+    synced: list[tuple[int, list[dict[str, Any]]]] = []
+
+    def sync(descriptor: int) -> None:
+        synced.append((os.fstat(descriptor).st_size, facts(outcomes)))
+
+    monkeypatch.setattr("target_liveintent.spark.outcomes.sync", sync)
+    table.add(ATTEMPT, rows(row("1")))
+    (path,) = outcomes.glob("write=run-1/*")
+    assert synced == [(path.stat().st_size, [])]
 
 
 def test_a_file_appears_at_once(table: FactTable, outcomes: Path) -> None:

@@ -12,12 +12,13 @@ import pytest
 from typing_extensions import Self
 from write_support import ATTEMPT, OPTIONS, batch, make_job, pa
 
-from target_liveintent.conversions.event_model import DEAD_LETTERS
+from target_liveintent import spark
 from target_liveintent.errors import AllRefusedError, ConfigurationError, RunError
 from target_liveintent.run.counts import RunCounts, StreamCounts, add
+from target_liveintent.run.kinds import REPLAY_RUN
 from target_liveintent.sandbox import Sandbox
-from target_liveintent.spark.driver import end, explain
-from target_liveintent.spark.options import Job
+from target_liveintent.spark.driver import end_write, explain_rows
+from target_liveintent.spark.options import SparkWrite
 from target_liveintent.spark.outcomes import Attempt
 from target_liveintent.spark.task import deliver
 from target_liveintent.store.opening import open_for_reading
@@ -33,7 +34,7 @@ def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Job:
+def job(tmp_path: Path) -> SparkWrite:
     return make_job(tmp_path / "outcomes")
 
 
@@ -44,10 +45,12 @@ def done(*, in_stream: bool = False, **counts: Any) -> tuple[Attempt, RunCounts]
     return (IN_STREAM if in_stream else ATTEMPT)._replace(began_at=time.time()), total
 
 
-def ended(job: Job, *attempts: tuple[Attempt, RunCounts], failed: int = 0) -> RunError | None:
+def ended(
+    job: SparkWrite, *attempts: tuple[Attempt, RunCounts], failed: int = 0
+) -> RunError | None:
     """End a write in which these attempts have succeeded."""
     begun = ATTEMPT._replace(run_id="run-2", began_at=time.time())
-    return end(job, begun, attempts, len(attempts) + failed)
+    return end_write(job, begun, attempts, len(attempts) + failed)
 
 
 def rejected(reason: str, count: int, delivered: int = 0) -> dict[str, Any]:
@@ -56,7 +59,7 @@ def rejected(reason: str, count: int, delivered: int = 0) -> dict[str, Any]:
     return {"read": read, "delivered": delivered, "rejected": Counter({reason: count})}
 
 
-def test_a_write_that_ends_well(job: Job, said: pytest.LogCaptureFixture) -> None:
+def test_a_write_that_ends_well(job: SparkWrite, said: pytest.LogCaptureFixture) -> None:
     """The counts of the tasks are added; the log names the run."""
     good = done(read=20, delivered=20)
     assert ended(job, done(**rejected("no_identity", 1, 19)), good) is None
@@ -76,7 +79,7 @@ def test_a_write_that_ends_well(job: Job, said: pytest.LogCaptureFixture) -> Non
         (20, 2, "the write failed: 2 tasks did not succeed, and 0 rows of the others have no"),
     ],
 )
-def test_records_without_an_outcome(job: Job, read: int, failed: int, words: str) -> None:
+def test_records_without_an_outcome(job: SparkWrite, read: int, failed: int, words: str) -> None:
     counts = rejected("no_identity", 1, 19) | {"read": read}
     assert words in str(ended(job, done(**counts), failed=failed))
 
@@ -95,7 +98,7 @@ def test_records_without_an_outcome(job: Job, read: int, failed: int, words: str
     ],
 )
 def test_too_many_rejected_rows(
-    job: Job, said: pytest.LogCaptureFixture, counts: dict[str, Any], words: str | None
+    job: SparkWrite, said: pytest.LogCaptureFixture, counts: dict[str, Any], words: str | None
 ) -> None:
     """They are judged over all tasks. A micro-batch would fail again and again: it warns."""
     problem = ended(job, done(**counts), done(read=0))
@@ -155,7 +158,9 @@ def test_the_history_of_a_write(
         (one, deliver(job, one, [batch(2 * one.partition, 2, email=email)])) for one in attempts
     ]
     assert ended(job, *results, done(read=0)) is None
-    assert isinstance(ended(job._replace(stream=DEAD_LETTERS), failed=1), RunError)
+    assert isinstance(
+        ended(job._replace(source=job.source._replace(kind=REPLAY_RUN)), failed=1), RunError
+    )
     with contextlib.closing(open_for_reading(job.settings)) as database:
         (_, kind, _, entry), (_, other, _, failed) = runs_in(
             database, job.settings.account, job.settings.pixel_id, 0.0
@@ -194,7 +199,7 @@ def test_a_frame(capsys: pytest.CaptureFixture[str]) -> None:
     late = pa.array([0, 253_402_300_800_000_000], pa.int64()).cast(pa.timestamp("us", "UTC"))
     frame = Frame(ID=[0, 1], EVENT_TIME=times, Email=email, VALUE=[1.5, 2], ip=late, note=["x"] * 2)
     options = {**OPTIONS, "pixel": 1, "on_rejection": "fail", "dry_run": False, "store": None}
-    explain(frame, options)
+    explain_rows(frame, options)
     lines = capsys.readouterr().out.splitlines()
     assert "'pixel' is unknown" in lines[0]
     assert "  event_id         derived from the stream's name and the key properties id" in lines
@@ -207,4 +212,11 @@ def test_a_frame(capsys: pytest.CaptureFixture[str]) -> None:
     )
     assert not any("ann@" in line for line in lines)
     with pytest.raises(ConfigurationError, match="'stream_name' is required"):
-        explain(frame, {**OPTIONS, "stream_name": None})
+        explain_rows(frame, {**OPTIONS, "stream_name": None})
+
+
+def test_the_public_names_need_no_pyspark() -> None:
+    """The package can be imported, and says what a write would do, where PySpark is not."""
+    assert spark.explain_rows is explain_rows
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        spark.nothing  # noqa: B018 (it is asked for)

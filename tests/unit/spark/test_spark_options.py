@@ -8,15 +8,15 @@ from write_support import COLUMNS, OPTIONS
 
 from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.errors import ConfigurationError, StreamMappingError
-from target_liveintent.spark.options import Job, job_of, warnings_of
+from target_liveintent.spark.options import SparkWrite, option_warnings, write_of
 
 MARKS = ("_sdc_deleted_at", "_sdc_lsn_deleted_at")
 
 
-def job(columns: list[str] = COLUMNS, **changes: str | None) -> Job:
+def job(columns: list[str] = COLUMNS, **changes: str | None) -> SparkWrite:
     """Make a job of good options but for the changes; None leaves one out."""
     given = {name: text for name, text in {**OPTIONS, **changes}.items() if text is not None}
-    return job_of(given, columns)
+    return write_of(given, columns)
 
 
 def test_texts_become_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +98,7 @@ def test_places_of_a_table(url: str) -> None:
 def test_unknown_options() -> None:
     """A warning names a misspelled option and the nearest known one, but no option of Spark's."""
     given = {**OPTIONS, "pixel": "1", "checkpointlocation": "x", "path": "y"}
-    (warning,) = warnings_of(given)
+    (warning,) = option_warnings(given)
     assert "'pixel' is unknown and has no effect; did you mean 'pixel_id'?" in warning
 
 
@@ -139,7 +139,7 @@ def test_columns_and_keys(
     given: list[str], keys: str | None, expected: tuple[str, ...], names: tuple[str, ...]
 ) -> None:
     """Keys are names with commas between them; upper and lower case make no difference."""
-    made = job(given, key_properties=keys)
+    made = job(given, key_properties=keys).source
     assert (made.keys, tuple(made.columns)) == (expected, names)
     assert (made.stream == DEAD_LETTERS) == ("outcome" in names)
     wanted = {name.lower() for name in names}

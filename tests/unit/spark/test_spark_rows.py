@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from write_support import batch, pa
 
-from target_liveintent.spark.options import names_of
-from target_liveintent.spark.rows import Row, read_ahead, rows_of
+from target_liveintent.spark.inputs import names_of
+from target_liveintent.spark.rows import SparkRow, read_ahead, rows_of
 
 UTC = dt.timezone.utc
 
 
-def rows(**columns: Any) -> list[Row]:
+def rows(**columns: Any) -> list[SparkRow]:
     """Return the rows of columns."""
     return list(rows_of(pa.RecordBatch.from_pydict(columns), names_of(columns)))
 

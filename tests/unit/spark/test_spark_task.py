@@ -19,13 +19,16 @@ from faulty_server import FaultyServer, Reply, in_turn
 from unit_support import NOW, SETTINGS, conversion, order, sha256
 from write_support import ATTEMPT, COLUMNS, batch, facts, make_job, pa, pq
 
+from target_liveintent.conversions.event_model import Rejection
 from target_liveintent.errors import AccessDeniedError, AllRefusedError, RunError, StorageError
 from target_liveintent.privacy.identity import derive_event_id
 from target_liveintent.remarks import LOCAL_TIME
 from target_liveintent.run_id import new_run_id
 from target_liveintent.sandbox import Sandbox
+from target_liveintent.spark.options import SparkWrite
 from target_liveintent.spark.outcomes import FactTable
 from target_liveintent.spark.task import LOGGER, Task, configure_logging, deliver
+from target_liveintent.spark.task_outcomes import TaskOutcomes
 from target_liveintent.store.dead_letters import letters_in
 from target_liveintent.store.opening import dry_store_in, empty_store, open_for_reading, open_store
 from target_liveintent.store.run_store import RunStore
@@ -238,11 +241,16 @@ def opened(tmp_path: Path) -> Iterator[Callable[[str], RunStore]]:
         yield make
 
 
+def outcomes_of(job: SparkWrite, store: RunStore, clock: FakeClock | None = None) -> TaskOutcomes:
+    """Return what keeps the outcomes of a task."""
+    return TaskOutcomes(job.settings, FactTable(job), ATTEMPT, store, clock or FakeClock())
+
+
 def test_when_rows_are_written(outcomes: Path) -> None:
     """After 1.5 s, or at the end; a run looks once a second, so none waits longer than 3 s."""
     clock, job = FakeClock(), make_job(outcomes)
     with contextlib.closing(dry_store_in(empty_store(), job.settings, "run-1")) as store:
-        task = Task(job, ATTEMPT, store, clock)
+        task = outcomes_of(job, store, clock)
         for passed, rows in ((1.0, 0), (0.5, 2), (1.4, 2), (0.1, 4)):
             clock.now += passed
             task.deliver([conversion(order(event_id="1"))], [NOW])
@@ -251,6 +259,16 @@ def test_when_rows_are_written(outcomes: Path) -> None:
         task.reject(rejection("3", "no_consent"))
         task.release()
     assert len(facts(outcomes)) == 5
+
+
+def test_a_row_without_a_usable_pixel_has_none(outcomes: Path) -> None:
+    """The table has null there, and not the 0 of the store's key."""
+    job = make_job(outcomes)
+    with contextlib.closing(dry_store_in(empty_store(), job.settings, "run-1")) as store:
+        task = outcomes_of(job, store)
+        task.reject(Rejection("orders", "1", "mapping_failed", None, {}, keys={"id": 1}))
+        task.release()
+    assert [row["pixel"] for row in facts(outcomes)] == [None]
 
 
 def test_tasks_that_share_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,7 +292,7 @@ def test_a_delivered_event_has_no_dead_letter_in_the_store(
     for one in events[:3]:
         run.reject(one.rejected("refused_by_api", None, None))
     run.write()
-    task = Task(make_job(None), ATTEMPT, opened(TASK))
+    task = outcomes_of(make_job(None), opened(TASK))
     task.deliver(events[:2], [NOW] * 2)
     task.reject(events[3].rejected("refused_by_api", None, None))
     task.write()
@@ -285,7 +303,7 @@ def test_reservations_end_whatever_fails(
     outcomes: Path, opened: Callable[[str], RunStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also if the rows cannot be written."""
-    task = Task(make_job(outcomes), ATTEMPT, opened(TASK))
+    task = outcomes_of(make_job(outcomes), opened(TASK))
     task.claim({0: [event("1")]})
     task.reject(rejection("2", "no_consent"))
 
@@ -318,6 +336,16 @@ def test_the_next_attempt(outcomes: Path) -> None:
         counts = deliver(job, ATTEMPT, [batch(100, 400)]).total
         assert (counts.delivered, counts.dropped) == (150, {"already_sent": 250})
     assert len(server.delivered) == len(server.accepted) == len(facts(outcomes)) == 500
+
+
+def test_the_next_attempt_sends_an_event_for_another_pixel(
+    sandbox: Sandbox, outcomes: Path
+) -> None:
+    """An event with the same ID was sent for one pixel only."""
+    deliver(make_job(outcomes, api_url=sandbox.url), ATTEMPT, [batch(0, 2)])
+    others = make_job(outcomes, api_url=sandbox.url, pixel_id="777")
+    counts = deliver(others, ATTEMPT._replace(run_id="run-2"), [batch(0, 3)]).total
+    assert (counts.delivered, counts.dropped) == (3, {})
 
 
 def test_a_replay(sandbox: Sandbox, outcomes: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 pa = pytest.importorskip("pyarrow", reason="an extra")
 pq = pytest.importorskip("pyarrow.parquet", reason="an extra")
 
-from target_liveintent.spark.options import Job, job_of  # noqa: E402
+from target_liveintent.spark.options import SparkWrite, write_of  # noqa: E402
 from target_liveintent.spark.outcomes import Attempt, FactTable  # noqa: E402
 
 COLUMNS = ["id", "event_time", "email"]
@@ -24,10 +24,10 @@ OPTIONS = {
 ATTEMPT = Attempt("run-1", 0.0, ("run-1",), 0)
 
 
-def make_job(outcomes: Path | None, *columns: str, **options: str) -> Job:
+def make_job(outcomes: Path | None, *columns: str, **options: str) -> SparkWrite:
     """Return a write whose table of outcomes is there."""
     given = OPTIONS | ({} if outcomes is None else {"outcomes_path": str(outcomes)}) | options
-    job = job_of(given, [*(columns or COLUMNS)])
+    job = write_of(given, [*(columns or COLUMNS)])
     FactTable(job, create=True)
     return job
 

@@ -1,0 +1,57 @@
+"""The kinds of runs: what a replay, a canary and a usual run do differently, as values.
+
+Whoever starts a run chooses its kind. No other module asks whether a run is a replay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from target_liveintent.reasons import REASONS
+
+
+class RunKind(NamedTuple):
+    """A kind of run.
+
+    Attributes:
+        name: The kind in the store and in the history.
+        reads_source: Whether the records come from the user's source. Then earlier runs may have
+            sent their events, and the setting `timezone` applies to them.
+        writes_state: Whether the source may continue after the last STATE of the run.
+        may_all_be_refused: Whether the run continues although the API has refused each event.
+        fixed_settings: Settings whose values the kind decides.
+        left_in_store: Reasons of records that keep the dead letter that they came from. They are
+            counted as not replayed.
+        renamed_reasons: Reasons that have another name in this kind, by their usual name.
+    """
+
+    name: str
+    reads_source: bool = True
+    writes_state: bool = True
+    may_all_be_refused: bool = False
+    fixed_settings: Mapping[str, Any] = {}
+    left_in_store: frozenset[str] = frozenset()
+    renamed_reasons: Mapping[str, str] = {}
+
+
+USUAL_RUN = RunKind("usual")
+CANARY_RUN = RunKind("canary", writes_state=False)
+"""A run with the setting `limit`: the next run reads all of its records again."""
+REPLAY_RUN = RunKind(
+    "replay",
+    reads_source=False,
+    # The API may accept nothing because only bad events are left to be replayed.
+    may_all_be_refused=True,
+    # A replay reaches its end, whatever the dead letters contain.
+    fixed_settings={"max_dead_letter_percent": 100, "on_rejection": "dead_letter"},
+    left_in_store=frozenset(code for code, reason in REASONS.items() if reason.is_kept),
+    # An event whose time window closed while the run waited. No other replay can send it.
+    renamed_reasons={"event_too_old": "expired"},
+)
+"""A run that reads the dead letters of the store."""
+
+
+def kind_of_run(limit: int | None) -> RunKind:
+    """Return the kind of a run that reads the user's source, given the setting `limit`."""
+    return USUAL_RUN if limit is None else CANARY_RUN

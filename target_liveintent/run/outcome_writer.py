@@ -1,0 +1,103 @@
+"""Keeps the outcome of each record: what the run notes, and when the store writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from target_liveintent.clock import Clock
+from target_liveintent.conversions.event_model import Conversion, Rejection
+from target_liveintent.delivery.batch import BatchResult
+from target_liveintent.reasons import REASONS
+from target_liveintent.store.ledger import Claim
+
+_T = TypeVar("_T")
+_WRITE_SECONDS = 0.5
+"""After so many seconds, what is new is written."""
+_MOST_UNWRITTEN = 8_000
+"""How many outcomes may wait in memory to be written. Those of many events take less time together:
+a database writes whole pages, and the keys of events in random order are each on another page."""
+_LETTER_OUTCOMES = 4
+"""A dead letter counts as so many outcomes, because it takes more memory."""
+
+
+class Outcomes(Protocol):
+    """Keeps the outcome of each record, and knows what was delivered before.
+
+    `RunStore` keeps them in the store, `DryStore` keeps nothing, and a task of Spark has files.
+    What is noted is kept by `claim`, `write` and `release`, which raise a `StorageError`.
+    """
+
+    def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> Mapping[int, Claim]:
+        """Reserve the events of batches, by number; those that were sent have their outcome."""
+
+    def deliver(self, conversions: Sequence[Conversion], sent_at: Sequence[float]) -> None:
+        """Note events that LiveIntent has, and the Unix time at which each was sent."""
+
+    def confirm(self, number: int, confirmed: Sequence[Conversion], *, is_last: bool) -> None:
+        """Note which events of a batch the API has confirmed, and whether the batch is done."""
+
+    def reject(self, rejection: Rejection) -> None:
+        """Note a record that is not sent: by its reason, it becomes a dead letter or is dropped."""
+
+    def write(self, *, durable: bool = False) -> None:
+        """Write what was noted; if durable, it survives a power cut."""
+
+    def release(self) -> None:
+        """Write what was noted, and end the reservations of the run."""
+
+
+class OutcomeWriter:
+    """Notes outcomes, and decides when the store is asked, which may answer slowly."""
+
+    def __init__(self, outcomes: Outcomes, clock: Clock) -> None:
+        self._outcomes = outcomes
+        self._clock = clock
+        self._unwritten = 0  # Outcomes that the store has not written yet.
+        self._written_at = self._asked_at = clock.monotonic()
+        self._answer_seconds = 0.0
+        self.release = outcomes.release
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more outcomes should wait in memory."""
+        return self._unwritten >= _MOST_UNWRITTEN
+
+    @property
+    def is_due(self) -> bool:
+        """Whether what was noted should be written now."""
+        passed = self._clock.monotonic() - self._written_at
+        return self.is_full or passed >= max(_WRITE_SECONDS, self._answer_seconds)
+
+    @property
+    def is_rested(self) -> bool:
+        """Whether the store, if it is asked now, is asked less than half of the time."""
+        return self._clock.monotonic() - self._asked_at >= self._answer_seconds
+
+    def settle(self, result: BatchResult) -> None:
+        """Note what delivery says of a batch, or of a part of it."""
+        self._unwritten += len(result.delivered)
+        self._outcomes.deliver(result.delivered, result.sent_at)
+        self._outcomes.confirm(result.batch.number, result.confirmed, is_last=result.is_last)
+
+    def reject(self, rejection: Rejection) -> None:
+        """Note a record that is not sent."""
+        self._outcomes.reject(rejection)
+        if REASONS[rejection.reason].letter:
+            self._unwritten += _LETTER_OUTCOMES
+
+    def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> Mapping[int, Claim]:
+        """Reserve the events of batches, by number; raises a `StorageError`."""
+        return self._ask(lambda: self._outcomes.claim(batches))
+
+    def write(self, *, durable: bool = False) -> None:
+        """Write what was noted; raises a `StorageError`."""
+        self._ask(lambda: self._outcomes.write(durable=durable))
+        self._unwritten, self._written_at = 0, self._asked_at
+
+    def _ask(self, ask: Callable[[], _T]) -> _T:
+        start = self._clock.monotonic()
+        answer = ask()
+        self._asked_at = self._clock.monotonic()
+        self._answer_seconds = self._asked_at - start
+        return answer

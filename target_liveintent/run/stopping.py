@@ -1,0 +1,61 @@
+"""How a run stops after a signal: for how long it retries, and when it leaves requests behind.
+
+The process must be over after 20 seconds. The end of a run takes one or two of them.
+"""
+
+from __future__ import annotations
+
+from target_liveintent.failures import Failure, FailureCode
+from target_liveintent.run.counts import ReservedByOther
+
+STOP_RETRY_SECONDS = 5.0
+"""Seconds after a signal for which a run still retries, and waits for another run's events."""
+STOP_GRACE_SECONDS = 17.0
+"""Seconds after a signal for which a run waits for requests in flight."""
+
+
+class StopRequest:
+    """The request to stop, and how much time it leaves. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._requested_at: float | None = None
+
+    @property
+    def is_made(self) -> bool:
+        """Whether a signal has come."""
+        return self._requested_at is not None
+
+    def make(self, now: float) -> None:
+        """Ask the run to stop. Safe in a signal handler: it takes no lock."""
+        if self._requested_at is None:
+            self._requested_at = now
+
+    def seconds(self, now: float) -> float:
+        """Return how long ago the stop was requested."""
+        return 0.0 if self._requested_at is None else now - self._requested_at
+
+    def retry_seconds(self, now: float) -> float:
+        """Return for how long delivery may still retry; at or below 0, it must not."""
+        return STOP_RETRY_SECONDS - self.seconds(now)
+
+    def failure(
+        self, now: float, in_flight: int, elsewhere: ReservedByOther | None
+    ) -> Failure | None:
+        """Return why a run that does not come to its end must fail, if its time is over.
+
+        Args:
+            now: The time.
+            in_flight: How many batches are being sent.
+            elsewhere: The events that wait for another run, if any.
+        """
+        if elsewhere is not None and not in_flight:
+            grace = STOP_RETRY_SECONDS
+            failure = Failure.of(
+                FailureCode.STOPPED_WHILE_WAITING,
+                other_run_id=elsewhere.run_id,
+                events=elsewhere.events,
+            )
+        else:
+            grace = STOP_GRACE_SECONDS
+            failure = Failure.of(FailureCode.STOPPED_WHILE_SENDING, batches=in_flight)
+        return failure if self.seconds(now) > grace else None
