@@ -283,24 +283,33 @@ class EventBuilder:
         given = coerce.text(column)
         if isinstance(given, str):
             return _EventId(pseudonym(given) if holds_address(given) else given, is_unique=True)
-        remarks: Remarks = ()
-        if given is not None:
-            remarks = (Remark(COLUMN_UNUSABLE, "event_id"),)
-        elif "event_id" in self._expected:
-            remarks = (Remark(COLUMN_EMPTY, "event_id"),)
+        event_id, is_unique = self._derived_id(mapped, raw)
+        return _EventId(event_id, is_unique, self._event_id_remarks(is_given=given is not None))
+
+    def _derived_id(self, mapped: Mapping[str, Any], raw: Mapping[str, Any]) -> tuple[str, bool]:
+        """Return an ID that is derived from the keys, and whether no other record has it.
+
+        Without a value in a key, it is derived from the whole mapped record.
+        """
         names, record = self.lasting_keys, raw
         if self.mapped_keys is not None:
             names, record = self.mapped_keys, mapped
         keys = [coerce.text(record.get(key)) for key in names]
-        if any(key not in record for key in names) or all(key is None for key in keys):
+        is_absent = any(key not in record for key in names)
+        if is_absent or all(key is None for key in keys):
             own = {name: value for name, value in mapped.items() if lasting_keys([name])}
-            return _EventId(derive_event_id(self.stream, [own]), not names, remarks)
+            return derive_event_id(self.stream, [own]), not names
         values: list[Any] = [
             record[name] if key is coerce.UNUSABLE else key
             for name, key in zip(names, keys, strict=True)
         ]
-        derived = derive_event_id(self.stream, self.named_keys(values))
-        return _EventId(derived, is_unique=True, remarks=remarks)
+        return derive_event_id(self.stream, self.named_keys(values)), True
+
+    def _event_id_remarks(self, *, is_given: bool) -> Remarks:
+        """Return what is noticed of a record whose own event ID is absent or cannot be used."""
+        if is_given:
+            return (Remark(COLUMN_UNUSABLE, "event_id"),)
+        return (Remark(COLUMN_EMPTY, "event_id"),) if "event_id" in self._expected else ()
 
     def named_keys(self, values: Sequence[Any]) -> Sequence[Any]:
         """Return what an event ID is derived from, given the values of the keys.

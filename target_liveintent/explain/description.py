@@ -364,10 +364,7 @@ def _describe_fields(
     if FILTER in plan.origins:
         described.only_if = _one_line(plan.origins[FILTER].text)
     for field in FIELDS:
-        sources = _mapped(field.name, plan, present) or _defaults(field.name, explained, events)
-        if field.name == "event_time" and explained.counts.noted(LOCAL_TIME):
-            zone = str(events.zone)
-            sources = [msgspec.structs.replace(source, timezone=zone) for source in sources]
+        sources = _sources_of_field(field.name, explained, events, present)
         if sources:
             described.fields[field.name] = sources
         else:
@@ -376,6 +373,17 @@ def _describe_fields(
         used = plan.reads.union(explained.stream.keys, described.deleted_by, plan.consent_columns)
         described.unused_columns = sorted(set(columns) - used)
     described.misspelled = list(map_warnings(plan, schema))
+
+
+def _sources_of_field(
+    name: str, explained: Explained, events: EventDefaults, present: Collection[str]
+) -> list[FieldSource]:
+    """Return what fills a field: the map, or else the defaults; a local time has its zone."""
+    sources = _mapped(name, explained.plan, present) or _defaults(name, explained, events)
+    if name == "event_time" and explained.counts.noted(LOCAL_TIME):
+        zone = str(events.zone)
+        sources = [msgspec.structs.replace(source, timezone=zone) for source in sources]
+    return sources
 
 
 def _mapped(name: str, plan: StreamPlan, present: Collection[str]) -> list[FieldSource]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from target_liveintent.mapping.reading import Path
@@ -41,13 +41,21 @@ def absent_step(
     inner: Any = schema
     for depth, step in enumerate(path):
         parts = [*_parts(inner)]
-        known = {name: one for part in parts for name, one in _inside(part, step).items()}
-        has_all = lists_all and depth == 0 and bool(known)
+        known = _names_in(parts, step)
         if step not in known:
-            says = has_all or not any(_may_have(part, step) for part in parts)
-            return AbsentStep(step, (*known,)) if says else None
+            has_all = lists_all and depth == 0 and bool(known)
+            is_certain = has_all or not any(_may_have(part, step) for part in parts)
+            return AbsentStep(step, tuple(known)) if is_certain else None
         inner = known[step]
     return None
+
+
+def _names_in(parts: Iterable[Any], step: str) -> dict[str, Any]:
+    """Return the names that the parts of a schema have where a step is looked for."""
+    known: dict[str, Any] = {}
+    for part in parts:
+        known.update(_inside(part, step))
+    return known
 
 
 def _parts(schema: Any) -> Iterator[Any]:

@@ -119,21 +119,24 @@ class StreamPlan(NamedTuple):
 
     def transform(self, record: TapRecord) -> TapRecord | MappingFailed | None:
         """Map one record; None if the map's filter drops it, or the map leaves nothing of it."""
-        row = {}
-        if (dropped := self.dropped) is not None:
-            row = {column: value for column, value in record.items() if column not in dropped}
+        row = self._passed_on(record)
         for column, expression in self.origins.items():
             try:
                 value = expression.compute(record)
-                is_filtered = column == FILTER and not value
+                row[column] = bool(value) if column == FILTER else value
             except Exception as failure:  # noqa: BLE001 (an expression may raise anything)
                 event_id = self._event_id(column, row, record)
                 return MappingFailed(column, type(failure).__name__, event_id)
-            if is_filtered:
+            if column == FILTER and not row.pop(FILTER):
                 return None
-            if column != FILTER:
-                row[column] = value
         return row if row or not self.origins else None
+
+    def _passed_on(self, record: TapRecord) -> TapRecord:
+        """Return the columns that the map passes on as they are."""
+        dropped = self.dropped
+        if dropped is None:
+            return {}
+        return {column: value for column, value in record.items() if column not in dropped}
 
     def _event_id(self, failed: str, row: TapRecord, record: TapRecord) -> Any:
         """Return the event ID that the map gives to a record for which an expression failed."""
@@ -202,18 +205,23 @@ class StreamMaps:
             if definition in NULL_VALUES:
                 own = StreamPlan(stream, named=True)
                 continue
-            try:
-                plan = self._plan(name, stream, columns, keys)
-            except ConfigurationError:
-                raise
-            except Exception as error:  # noqa: BLE001 (Python's parser raises many kinds)
-                msg = f"the stream map of '{stream}' cannot be used: {error}"
-                raise StreamMappingError(msg) from None
+            plan = self._checked_plan(name, stream, columns, keys)
             if "__source__" in definition:
                 copies.append(plan)
             else:
                 own = plan
         return [own, *copies]
+
+    def _checked_plan(
+        self, name: str, stream: str, columns: Collection[str], keys: Collection[str]
+    ) -> StreamPlan:
+        try:
+            return self._plan(name, stream, columns, keys)
+        except ConfigurationError:
+            raise
+        except Exception as error:  # noqa: BLE001 (Python's parser raises many kinds)
+            msg = f"the stream map of '{stream}' cannot be used: {error}"
+            raise StreamMappingError(msg) from None
 
     def _plan(
         self, name: str, stream: str, columns: Collection[str], tap_keys: Collection[str]
@@ -225,20 +233,16 @@ class StreamMaps:
         keys = rows.pop("__key_properties__", None)
         source = rows.pop("__source__", None)
         passes_others = rows.pop("__else__", ...) is ...
+        counted_as = name if name != source else stream
         if source is None:
             counted_as = _alias(rows.pop("__alias__", None), stream)
-        else:
-            counted_as = name if name != source else stream
         values = {"__stream_name__": counted_as, "__original_stream_name__": stream}
         compiler = Compiler({"config": self._config, **values})
         dropped = frozenset(column for column, text in rows.items() if text in NULL_VALUES)
-        origins = {
-            column: compiler.compile(column, text)
-            for column, text in rows.items()
-            if column not in dropped
-        }
-        properties = [column for column in columns if passes_others and column not in dropped]
-        properties += [column for column in origins if column != FILTER]
+        kept = _without(dropped, rows)
+        origins = {column: compiler.compile(column, rows[column]) for column in kept}
+        passed_on = [*columns] if passes_others else []
+        properties = _without(dropped, passed_on) + _without({FILTER}, origins)
         if keys is not None:
             _check_keys(counted_as, keys, properties)
         read = _certainly_read(origins)
@@ -257,6 +261,10 @@ class StreamMaps:
             deletion_columns=_deletion_columns(columns, read),
             consent_columns=consent,
         )
+
+
+def _without(names: Collection[str], columns: Iterable[str]) -> list[str]:
+    return [column for column in columns if column not in names]
 
 
 def _needed_columns(

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from target_liveintent.conversions.event_model import DAY, Event
+from target_liveintent.conversions.event_model import DAY, Event, PurchaseData, UserData
 from target_liveintent.run.amounts import Amount
 
 HOUR = 3_600
@@ -54,19 +54,29 @@ def timing_of(events: Sequence[Event], sent_at: Sequence[float]) -> Timing:
 
 def coverage_of(events: Sequence[Event]) -> dict[str, int]:
     """Return how many `events` there are, and how many of them have each of `COVERAGE_FIELDS`."""
-    users = [event.user_data for event in events]
-    purchases = [event.purchase_data for event in events]
+    return {
+        "events": len(events),
+        "decision_id": _having([event.decision_id for event in events]),
+        **_user_coverage([event.user_data for event in events]),
+        **_purchase_coverage([event.purchase_data for event in events]),
+    }
+
+
+def _user_coverage(users: list[UserData]) -> dict[str, int]:
     both_hashes = [user.md5 and user.sha2 for user in users]
     device_ids = [user.idfa or user.aaid for user in users]
     return {
-        "events": len(events),
         "md5": _having([user.md5 for user in users]),
         "sha2": _having([user.sha2 for user in users]),
         "both": _having(both_hashes),
-        "decision_id": _having([event.decision_id for event in events]),
         "ip": _having([user.ip for user in users]),
         "user_agent": _having([user.user_agent for user in users]),
         "device_id": _having(device_ids),
+    }
+
+
+def _purchase_coverage(purchases: list[PurchaseData]) -> dict[str, int]:
+    return {
         "order_id": _having([purchase.order_id for purchase in purchases]),
         "value": _having([purchase.value for purchase in purchases]),
         "currency": _having([purchase.currency for purchase in purchases]),

@@ -207,7 +207,7 @@ def slower_way(counts: StreamCounts) -> Doubt | None:
 # What to do, and why a run fails
 
 
-class Hint(msgspec.Struct, frozen=True):
+class CauseHint(msgspec.Struct, frozen=True):
     """What is probably the cause of rejections in a stream; the code is a key of `HINTS`."""
 
     code: str
@@ -238,7 +238,7 @@ class Advice(msgspec.Struct, frozen=True):
     """
 
     reason: str
-    hints: tuple[Hint, ...] = ()
+    hints: tuple[CauseHint, ...] = ()
     says_all: bool = False
 
     @property
@@ -263,17 +263,17 @@ def what_to_do(reason: str, streams: Mapping[str, StreamCounts]) -> Advice:
     return Advice(reason, known, says_all=bool(hints) and len(known) == len(hints))
 
 
-def _other_sources(streams: Mapping[str, StreamCounts]) -> Iterator[Hint]:
+def _other_sources(streams: Mapping[str, StreamCounts]) -> Iterator[CauseHint]:
     for name, counts in streams.items():
         causes = counts.causes.get("source", Counter()).most_common(_MOST_SOURCES)
         if causes:
-            yield Hint("other_sources", name, tuple(cause for cause, _ in causes))
+            yield CauseHint("other_sources", name, tuple(cause for cause, _ in causes))
 
 
-def _no_identity_hint(stream: str, counts: StreamCounts) -> Hint | None:
+def _no_identity_hint(stream: str, counts: StreamCounts) -> CauseHint | None:
     if counts.mapped.isdisjoint(IDENTITY_COLUMNS):
-        return Hint("no_address_mapped", stream)
-    return Hint("guest_orders", stream) if "source_url" in counts.mapped else None
+        return CauseHint("no_address_mapped", stream)
+    return CauseHint("guest_orders", stream) if "source_url" in counts.mapped else None
 
 
 class TooManyRejected(msgspec.Struct, frozen=True):

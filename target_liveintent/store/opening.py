@@ -15,7 +15,7 @@ from target_liveintent.store.run_store import DryStore, RunStore
 from target_liveintent.store.runs import RunOptions, RunStart, begin_run, newest_events
 from target_liveintent.store.sqlite import IN_MEMORY, SqliteStore
 
-USUAL_RUN = "usual"
+_USUAL_KIND = "usual"
 
 
 def open_store(  # noqa: PLR0913 (an argument for each option)
@@ -24,7 +24,7 @@ def open_store(  # noqa: PLR0913 (an argument for each option)
     clock: Clock = SYSTEM_CLOCK,
     waiting: Waiting | None = None,
     *,
-    kind: str = USUAL_RUN,
+    kind: str = _USUAL_KIND,
     send_again: bool = False,
 ) -> RunStore:
     """Open the store for a run; create it if there is none, unless the run is dry.
@@ -50,7 +50,7 @@ def run_store_in(  # noqa: PLR0913 (an argument for each option)
     run_id: str,
     clock: Clock = SYSTEM_CLOCK,
     *,
-    kind: str = USUAL_RUN,
+    kind: str = _USUAL_KIND,
     send_again: bool = False,
 ) -> RunStore:
     """Begin a run in an open database: add its row, and delete what is too old."""
@@ -68,7 +68,7 @@ def dry_store_in(
     send_again: bool = False,
 ) -> DryStore:
     """Begin a dry run in an open database, and only read what was delivered."""
-    options = _options(settings, run_id, USUAL_RUN, send_again=send_again)
+    options = _options(settings, run_id, _USUAL_KIND, send_again=send_again)
     start = RunStart(0, [key for (key,) in database.ask(newest_events())])
     return DryStore(database, options, start, clock)
 
