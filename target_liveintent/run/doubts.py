@@ -13,6 +13,7 @@ import msgspec
 
 from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.fast_path import CHANCE, EXPRESSION_FAILED
+from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.privacy.identity import IDENTITY_COLUMNS
 from target_liveintent.reasons import NEVER_TAKEN, NO_IDENTITY, REASONS
 from target_liveintent.remarks import (
@@ -23,7 +24,6 @@ from target_liveintent.remarks import (
     OWN_DECISION_ID,
     UnusableCause,
 )
-from target_liveintent.run.amounts import counted
 from target_liveintent.run.counts import OUT_OF_RANGE, RunCounts, StreamCounts
 
 _FREQUENT_RATIO = 0.05
@@ -276,43 +276,7 @@ def _no_identity_hint(stream: str, counts: StreamCounts) -> CauseHint | None:
     return CauseHint("guest_orders", stream) if "source_url" in counts.mapped else None
 
 
-class TooManyRejected(msgspec.Struct, frozen=True):
-    """Why a run must fail: too many of its records became dead letters.
-
-    Attributes:
-        count: The number of dead letters that count.
-        records: Of so many records that were to be sent. None if the run delivers nothing, which
-            has a limit of its own.
-        percent: What the setting `max_dead_letter_percent` allows.
-        reason: The most frequent reason, with the number of its dead letters.
-        advice: What to do about this reason.
-    """
-
-    count: int
-    records: int | None
-    percent: int
-    reason: str
-    most: int
-    advice: Advice
-
-    @property
-    def words(self) -> str:
-        """The failure in words."""
-        if self.records is None:
-            failure = f"nothing was delivered, and {self.count} records became dead letters"
-        else:
-            failure = (
-                f"{self.count} of {self.records} records became dead letters, which is more than"
-                f" max_dead_letter_percent ({self.percent}) allows"
-            )
-        return (
-            f"{failure}. The most frequent reason is {self.reason}"
-            f" ({counted(self.most, 'record')}). {self.advice.words} If you expect these dead"
-            " letters, set max_dead_letter_percent to 100. Then they fail no run."
-        )
-
-
-def too_many_rejected(counts: RunCounts, percent: int, *, at_end: bool) -> TooManyRejected | None:
+def too_many_rejected(counts: RunCounts, percent: int, *, at_end: bool) -> Failure | None:
     """Return why the run must fail if more than so many percent became dead letters.
 
     Records that were not to be sent, and reasons that any honest run has, do not count. At the
@@ -340,7 +304,16 @@ def _records_to_send(total: StreamCounts) -> int:
 
 def _too_many(
     rejected: Counter[str], records: int | None, percent: int, counts: RunCounts
-) -> TooManyRejected:
+) -> Failure:
+    """Return the failure; `records` were to be sent, and are None if the run delivers nothing."""
     reason, most = rejected.most_common(1)[0]
-    advice = what_to_do(reason, counts.streams)
-    return TooManyRejected(rejected.total(), records, percent, reason, most, advice)
+    nothing = records is None
+    return Failure.of(
+        FailureCode.NOTHING_DELIVERED if nothing else FailureCode.TOO_MANY_REJECTED,
+        count=rejected.total(),
+        records=records,
+        percent=percent,
+        reason=reason,
+        most=most,
+        advice=what_to_do(reason, counts.streams).words,
+    )

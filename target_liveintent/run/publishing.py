@@ -106,7 +106,7 @@ class StatePublisher:
     def _judge(self) -> None:
         at_end = self._judgement is not Judgement.BEFORE_END
         if problem := too_many_rejected(self._counts, self._percent, at_end=at_end):
-            raise TooManyRejectedError(problem.words)
+            raise TooManyRejectedError(problem)
 
     @contextlib.contextmanager
     def _closed_on_failure(self) -> Iterator[None]:

@@ -15,10 +15,11 @@ from target_liveintent.delivery.machine import DeliveryMachine
 from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.delivery.retry import Outage
+from target_liveintent.failures import Failure
 from target_liveintent.run import publishing
 from target_liveintent.run.batches import Batches, StateGate
 from target_liveintent.run.counts import RunCounts
-from target_liveintent.run.doubts import TooManyRejected, too_many_rejected
+from target_liveintent.run.doubts import too_many_rejected
 from target_liveintent.run.outcome_writer import OutcomeWriter
 from target_liveintent.run.publishing import Judgement, StatePublisher
 from target_liveintent.run.run import Run
@@ -77,7 +78,7 @@ def write_lazily(writer: OutcomeWriter, **_: Any) -> None:
     WRITE(writer)
 
 
-def judge_only_at_states(counts: RunCounts, percent: int, **_: Any) -> TooManyRejected | None:
+def judge_only_at_states(counts: RunCounts, percent: int, **_: Any) -> Failure | None:
     return too_many_rejected(counts, percent, at_end=False)
 
 
