@@ -200,7 +200,10 @@ def main(  # noqa: PLR0913 (an argument for each option)
     """
     if ctx.invoked_subcommand is not None:
         if about or style or source or send_again or any(options.values()):
-            msg = "before a command, only --config has an effect: write other options behind it"
+            msg = (
+                "before a command, only --config has an effect: write other options after the"
+                " command"
+            )
             raise click.UsageError(msg)
         return
     if style and not about:

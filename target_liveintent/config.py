@@ -360,7 +360,7 @@ def _name_problem(name: str) -> str | None:
     if name in _TYPES:
         return None
     if name.startswith("__"):
-        return f"setting '{name}' is in the wrong place: an option belongs into the map of a stream"
+        return f"setting '{name}' is in the wrong place: options belong in the map of a stream"
     if dot and group in OBJECTS:
         steps = [group, *path.rsplit(".", OBJECTS[group])]
         form = ": {".join(steps) + ": …" + "}" * (len(steps) - 1)
@@ -411,7 +411,7 @@ def _is_secret(url: str) -> bool:
         if not parts.hostname or parts.port == 0:
             return False
         return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(url))
-    except ValueError:  # Its port is no number, or its host is none.
+    except ValueError:  # Its port is not a number, or its host is not valid.
         return False
 
 

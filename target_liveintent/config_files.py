@@ -99,7 +99,7 @@ def decode_json_object(text: str) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        DecodeError: If the text is none.
+        DecodeError: If the text is not a JSON object.
         DuplicateKeyError: With the name of a key that occurs twice in it.
     """
     decoded: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])

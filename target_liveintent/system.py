@@ -75,9 +75,10 @@ def identity_of(place: str) -> str:
 
 
 def allocate(file: IO[bytes], size: int) -> None:
-    """Take space on the disk with an empty, unbuffered file.
+    """Reserve space on the disk for a file, which must be empty and unbuffered.
 
-    Only Linux can do so without writing. The bytes are random, so no file system can compress them.
+    Linux does it without writing. Elsewhere, the space is written. The bytes are random, so no file
+    system can compress them.
 
     Raises:
         OSError: If the disk has less space, or the file system cannot allocate any.
@@ -95,7 +96,7 @@ def sync(descriptor: int) -> None:
     """
     os.fsync(descriptor)
     if sys.platform == "darwin":
-        with contextlib.suppress(OSError):  # A file system of another machine cannot do more.
+        with contextlib.suppress(OSError):  # A network file system cannot do more.
             fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
 
 

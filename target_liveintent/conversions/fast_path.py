@@ -411,7 +411,7 @@ class _Pages(dict[Any, Page]):
         page = self._read(url)
         if page[0] == url:
             self._remember(url, page)
-            # An ID that is the whole value of a parameter may be another one in the next URL.
+            # If the ID is the whole value of its parameter, the next URL may have another ID there.
             is_id = has_id and page == (url, url, decision_id)
             if is_id and head.endswith(("?", "&")) and tail[:1] in ("", "&", "#"):
                 self._checked.add((head, tail))

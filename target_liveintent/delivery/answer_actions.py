@@ -162,7 +162,7 @@ class AnswerActions:
         for delivery in self._queue:
             while delivery.parts:
                 delivery.reject("api_error", answered.answer.detail)
-        self._outage.end()  # More events may come after others of the store.
+        self._outage.end()  # The run may go on: events that wait for equal events may still come.
 
     def _end_run(self, answered: Answered) -> DeliveryError:
         accepted = self._refusals.accepted_after(0)

@@ -55,7 +55,7 @@ class Part(msgspec.Struct, eq=False):
     """Events that are sent together, at least one, and how often that failed."""
 
     events: list[Conversion]
-    # Failed requests that count: see `Faults`. A 429 or 503 is a quarter.
+    # Failed requests that count: see `Faults`. A 408, 425, 429 or 503 is a quarter.
     faults: float = 0.0
     failed_at: int = -1  # The number of the run's newest request when one last failed.
     retry_at: float = 0.0  # Monotonic seconds before which it is not sent again.
@@ -73,7 +73,7 @@ class BatchDelivery:
         self.failed_at = math.inf  # and when a part first got a fault.
         self.in_flight = False  # Whether a request is in flight, with the first part.
         self.samples = 0  # How many single events of it were sent as samples.
-        # The second part, if it has a bad event should the API accept all events of the first.
+        # The second part, if it must have the bad event once the API accepts all of the first part.
         self._right_half: Part | None = None
 
     @property

@@ -57,7 +57,10 @@ class BatchQueue:
 
     @property
     def unsent(self) -> int:
-        """How many batches do more than wait for the proof that their refused events are bad."""
+        """How many batches have events to send or in flight.
+
+        The others only wait for the proof that their refused events are bad.
+        """
         return len([delivery for delivery in self._deliveries if delivery.parts])
 
     @property

@@ -36,8 +36,8 @@ class Faults(enum.Enum):
     """What is known about the faults of a part after its request.
 
     A fault is an answer after which the same events are sent again. It counts if the API accepted
-    another request since the fault before it. A 429 or 503 counts as a quarter, and the lack of a
-    file descriptor as none.
+    another request since the previous fault of this part. An answer that requests come too fast
+    (408, 425, 429, 503) counts as a quarter, and the lack of a file descriptor does not count.
     """
 
     FEW = "fewer than one"

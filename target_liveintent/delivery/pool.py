@@ -25,7 +25,7 @@ from target_liveintent.system import free_descriptors
 _FEWEST_EVENTS_TO_COMPARE = 1_600  # The pool holds so many at least, if some are refused.
 
 _NO_THREAD = (
-    "this system lets the run start no thread, so the run cannot send anything. Raise the limit on"
+    "the run cannot start a thread on this system, so it cannot send anything. Raise the limit on"
     " processes and threads (ulimit -u, or the limit of the container)"
 )
 _SPARE_DESCRIPTORS = 16  # For the store, the report, metrics and the resolver.

@@ -121,8 +121,8 @@ class RateState(NamedTuple):
             seconds = max(now - self.cut_at, LEAST_MEASURED_SECONDS)
             used = (self.starts + 1) / seconds
             start = min(start, used * CUT_RATIO)
-            # The limit is higher than the used rate, so the climb rests halfway to the refused
-            # rate: at the geometric mean.
+            # The limit is higher than the used rate, so the climb rests between the used
+            # and the refused rate: at their geometric mean.
             rate = min(rate, math.sqrt(used * rate))
         start = max(start, LEAST_RATE_PER_SECOND if self.accepted else least_rate)
         limit = RateLimit.cut(max(rate, start), start, math.inf, retry_after)

@@ -29,7 +29,8 @@
 | probe | probe void | stays | climb |
 
 After "probe refused", the factor applies to the rate before the probe; elsewhere, to the present
-rate. `TRANSITIONS` is this table as data: a test compares them. `RatePhase` says what a phase is,
+rate. After "probe accepted", the present rate is that of the probe, up to four times the former.
+`TRANSITIONS` is this table as data: a test compares them. `RatePhase` says what a phase is,
 `RateEvent` what an answer is, and `RateChange` how the rate changes.
 """
 

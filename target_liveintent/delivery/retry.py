@@ -13,7 +13,7 @@ from target_liveintent.delivery.api import Answer
 from target_liveintent.delivery.outcome_table import Faults
 
 _MOST_FAULTS = 10.0  # That count; then a part is halved, and a single event is rejected.
-_THROTTLED_FAULTS = 0.25  # What a 429 or 503 counts: a limit may cause many by chance.
+_THROTTLED_FAULTS = 0.25  # Of an answer that requests come too fast: a limit may cause many.
 _RETRY_SECONDS_PER_FAULT = 1.0  # The backoff of a part.
 # At the end of a run there may be nothing to compare a batch with but its own parts. So if there
 # are at most three batches, these are halved after a quarter of the budget.
@@ -76,7 +76,7 @@ class Outage:
         return OutagePhase.NONE if self.last_fault is None else OutagePhase.BEGUN
 
     def note_fault(self, answer: Answer, started_at: float) -> None:
-        """Note a fault of a request that started at a time; an outage may begin with it."""
+        """Note a fault of a request that started at `started_at`; it may begin an outage."""
         self.since = min(self.since, max(started_at, self._worked_at))
         self.last_fault = answer
 

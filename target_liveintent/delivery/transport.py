@@ -67,7 +67,7 @@ _STARVED = Answer(
 _NO_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}  # Of this process, or of the machine.
 # OpenSSL's reasons if an answer is not TLS. Its version decides which one it gives.
 _NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}
-_PASSING_STATUSES = {408, 425, 429}  # Those below 500 of a proxy that may accept later.
+_PASSING_STATUSES = {408, 425, 429}  # Below 500, after which a proxy may accept later.
 _PROXY_FAILED = Answer(Verdict.FAULT, "the proxy could not connect")
 _WRONG_CERTIFICATES = Answer(
     Verdict.UNREACHABLE,

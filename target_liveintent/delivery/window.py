@@ -56,7 +56,7 @@ class Window:
         self._ceiling = ceiling
         self._width = min(FIRST_REQUESTS, ceiling)
         self._round: list[float] = []  # The latencies of this round, in seconds.
-        self._slow_medians: list[float] = []  # Of the last rounds, if all of these were slow.
+        self._slow_medians: list[float] = []  # Of the last slow rounds in a row.
         self._was_ever_slow = False
         self._narrowed_at = -math.inf
 

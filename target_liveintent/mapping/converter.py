@@ -76,7 +76,7 @@ class RecordConverter:
     def convert_carefully(
         self, record: TapRecord, violation: str | None = None
     ) -> Conversion | Rejection | None:
-        """Convert a record as `convert` does, but without the usual way."""
+        """Convert a record as `convert` does, but without the generated function."""
         for column in self._plan.deletion_columns:
             if column in record and _is_set(record[column]):
                 return self._builder.reject_unmapped(column, record, reason="deleted")

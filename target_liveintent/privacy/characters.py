@@ -33,7 +33,7 @@ WORD_MARKS = (
     r"\U00016af0-\U00016ff1\U0001e000-\U0001e94a\U000e0100-\U000e01ef"
     # Signs within words that domains may have, such as the middle dot of Catalan.
     r"\u00b7\u0375\u05f3\u05f4\u06fd\u06fe\u0f0b\u3007\u30fb"
-    # Pictures, which some domains have.
+    # Emoji and symbols, which some domains have.
     r"\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
 )
 """Characters that words of domains have besides letters and digits, for a set of a regular

@@ -177,7 +177,7 @@ def _hashed(address: str) -> tuple[Any, Any]:
 
 
 def cause_of_junk(value: Any) -> str | None:
-    """Return the code of why a text with an @ is not an address, if more is known than that."""
+    """Return the code of the reason why a text with an @ is not an address; None if unknown."""
     if not isinstance(value, str) or "@" not in value:
         return None
     if is_misread(value):

@@ -243,7 +243,7 @@ def top_period(overview: Overview) -> tuple[Period, RunRecord | None]:
 
 
 def totals(overview: Overview, period: Period) -> dict[str, Decimal]:
-    """Return the value in each currency, also of those that only usual days have."""
+    """Return the value in each currency; 0 for a currency that only usual days have."""
     values = [figure for figure in overview.figures if figure.figure == TOTAL_VALUE]
     usual = [figure.subject for figure in values if figure.usual]
     return dict.fromkeys((*period.values, *usual), Decimal(0)) | period.values

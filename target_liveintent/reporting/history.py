@@ -193,7 +193,7 @@ def _kind(counts: RunCounts) -> str:
     if counts.kind != USUAL_RUN:
         return counts.kind.name
     total = counts.total
-    # A run most of whose events are older than two days catches up; not one after a weekend.
+    # A run catches up if most of its events are older than two days: more than a weekend.
     is_old = (total.delivered - total.timing.within_two_days) * 2 > total.delivered
     return BACKFILL if is_old else USUAL
 

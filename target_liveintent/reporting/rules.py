@@ -134,7 +134,7 @@ def _chance(having: int, count: int, usual: Range) -> float:
 
 
 def more_dead_letters(case: Case) -> Iterator[Finding]:
-    """Find more records that could not be sent, and a larger share of them."""
+    """Find that more records than usual, and a larger share of them, could not be sent."""
     letters, sent = case.now.letters, case.now.delivered
     count, tried = letters.total(), letters.total() + sent
     usual, usual_share = case.usual(lambda counts: counts.letters.total()), case.usual(_share_lost)

@@ -29,7 +29,7 @@ Sample = tuple[dt.date, _Of]
 
 
 def share(part: int, whole: int) -> float | None:
-    """Return which share of a whole a part is; None if there is no whole."""
+    """Return the part divided by the whole; None if the whole is 0."""
     return part / whole if whole else None
 
 

@@ -54,12 +54,12 @@ def timing_of(events: Sequence[Event], sent_at: Sequence[float]) -> Timing:
 
 def coverage_of(events: Sequence[Event]) -> dict[str, int]:
     """Return how many `events` there are, and how many of them have each of `COVERAGE_FIELDS`."""
-    return {
-        "events": len(events),
+    counts = {
         "decision_id": _having([event.decision_id for event in events]),
         **_user_coverage([event.user_data for event in events]),
         **_purchase_coverage([event.purchase_data for event in events]),
     }
+    return {"events": len(events), **{name: counts[name] for name in COVERAGE_FIELDS}}
 
 
 def _user_coverage(users: list[UserData]) -> dict[str, int]:

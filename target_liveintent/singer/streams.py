@@ -153,8 +153,8 @@ def stream_described(message: Message) -> Stream:
     name = stream_of(message)
     if name in _OWN_STREAMS:
         msg = (
-            f"the stream '{name}' comes from this program, and is no input of a run. To send dead"
-            " letters, use target-liveintent replay FILE, or target-liveintent replay - for"
+            f"the stream '{name}' was written by this program, so a run cannot read it. To send"
+            " dead letters, use target-liveintent replay FILE, or target-liveintent replay - for"
             " standard input"
         )
         raise InputError(msg)

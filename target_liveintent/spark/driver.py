@@ -93,9 +93,9 @@ def _problem(write: SparkWrite, first: Attempt, counts: RunCounts, failed: int) 
     total, settings = counts.total, write.settings
     if failed or total.unsettled:
         return RunError(
-            f"the write failed: {counted(failed, 'task')} did not succeed, and"
-            f" {counted(total.unsettled, 'row')} of the others have no outcome. The counts include"
-            " only the others. If outcomes_path is set, its table shows what was sent"
+            f"the write failed: {counted(failed, 'task')} failed, and"
+            f" {counted(total.unsettled, 'row')} of the other tasks have no outcome. The counts"
+            " leave out the failed tasks. If outcomes_path is set, its table shows what was sent"
         )
     refused = total.rejected["refused_by_api"]
     is_suspicious = refused > MOST_UNPROVEN_OF_NONE and not counts.has_taken

@@ -44,7 +44,8 @@ _PRAGMAS = (
     # power cut.
     "journal_mode = WAL",
     "fullfsync = ON",  # On macOS, fsync leaves it in the memory of the drive.
-    # Fewer checkpoints write each page less often. More would slow down the recovery.
+    # With fewer checkpoints, each page is written less often. A larger number would slow down
+    # the recovery.
     "wal_autocheckpoint = 10000",
     "secure_delete = ON",
     "cache_size = -1500",  # 1.5 MB. With less, keys in random order take longer.
@@ -169,7 +170,11 @@ class SqliteStore(Database):
         raise StorageError(msg)
 
     def free_spare_space(self) -> None:
-        """Give the spare space back; each transaction leaves its space to the next one."""
+        """Release the spare space on the disk.
+
+        From now on, each transaction ends with a checkpoint, so that the next one can use the
+        space of the log again.
+        """
         if self._spare is not None:
             self._spare.close()
             self._db.execute("PRAGMA wal_autocheckpoint = 1")

@@ -135,7 +135,7 @@ def test_a_file_that_cannot_be_used(program: Program, command: str) -> None:
 
 # Options that are wrong, or gone
 
-NO_EFFECT = "before a command, only --config has an effect: write other options behind it"
+NO_EFFECT = "before a command, only --config has an effect: write other options after the command"
 WRONG: list[tuple[str, str]] = [
     ("--nothing", "No such option"),
     ("nothing", "No such command 'nothing'"),

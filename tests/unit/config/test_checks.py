@@ -388,7 +388,7 @@ def test_an_option_of_a_map_among_the_settings() -> None:
     """It would have no effect, so that more would be sent than the user wants."""
     (line,) = problems({**GOOD, "__filter__": "s3cr3t"})
     assert line == (
-        "setting '__filter__' is in the wrong place: an option belongs into the map of a stream"
+        "setting '__filter__' is in the wrong place: options belong in the map of a stream"
     )
 
 

@@ -114,8 +114,8 @@ def test_too_few_threads(pool_of: PoolOf, monkeypatch: pytest.MonkeyPatch, allow
     submit(pool, 8)
     results = [take(pool) for _ in range(8)]
     failures = {str(result.failure) for result in results if result.failure}
-    assert [words.partition(" no thread, ")[0] for words in failures] == (
-        ["this system lets the run start"] if allowed < 2 else []
+    assert [words.partition(" on this system, ")[0] for words in failures] == (
+        ["the run cannot start a thread"] if allowed < 2 else []
     )
     assert (pool.in_flight, len(started)) == (0, allowed)
 

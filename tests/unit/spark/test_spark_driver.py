@@ -75,8 +75,8 @@ def test_a_write_that_ends_well(job: SparkWrite, said: pytest.LogCaptureFixture)
 @pytest.mark.parametrize(
     ("read", "failed", "words"),
     [
-        (21, 0, "the write failed: 0 tasks did not succeed, and 1 row of the others have no"),
-        (20, 2, "the write failed: 2 tasks did not succeed, and 0 rows of the others have no"),
+        (21, 0, "the write failed: 0 tasks failed, and 1 row of the other tasks have no"),
+        (20, 2, "the write failed: 2 tasks failed, and 0 rows of the other tasks have no"),
     ],
 )
 def test_records_without_an_outcome(job: SparkWrite, read: int, failed: int, words: str) -> None:
