@@ -329,6 +329,26 @@ DEFINITIONS: list[dict[str, Any] | None] = [
     {"event_time": "at", "email": "mail", "__key_properties__": ["id", "total"]},
     {**SHOWN, "event_id": "total", "__key_properties__": []},
 ]
+DEFINITION_NAMES = [
+    "no map",
+    "empty map",
+    "columns only",
+    "value and filter",
+    "filter with configuration",
+    "filter with a condition",
+    "failing other column",
+    "method and comprehension",
+    "formatted text",
+    "path with a fallback",
+    "helpers",
+    "column read and dropped",
+    "time that is parsed",
+    "date and JSON",
+    "record that is changed",
+    "computed keys",
+    "two keys of the tap",
+    "no keys",
+]
 CHANGES: list[dict[str, Any]] = [
     {},
     *({"total": total} for total in (None, "12.50", "x", 7, 1e300)),
@@ -339,6 +359,33 @@ CHANGES: list[dict[str, Any]] = [
     {"page": "https://shop.example/?li_did=x"},
     {"email": None},
     {"event_id": "own", "email": ADDRESS, "event_time": TIME, "value": 1, "page": "/x"},
+]
+CHANGE_NAMES = [
+    "nothing changed",
+    "total null",
+    "total as text",
+    "total that is no number",
+    "total whole",
+    "total huge",
+    "ID null",
+    "ID number",
+    "ID with a space",
+    "ID list",
+    "ID address",
+    "time null",
+    "time without a zone",
+    "no time",
+    "mail null",
+    "mail empty",
+    "mail no address",
+    "mail with white space",
+    "mail number",
+    "deletion null",
+    "deletion empty",
+    "deleted",
+    "page with a placeholder",
+    "email null",
+    "columns of events",
 ]
 
 
@@ -394,6 +441,10 @@ def test_columns_that_a_map_drops(definition: dict[str, Any]) -> None:
     [
         *((one, {}) for one in DEFINITIONS),
         *((one, changes) for changes in CHANGES for one in (None, SHOWN, PAGED)),
+    ],
+    ids=[
+        *DEFINITION_NAMES,
+        *(f"{one}, {of}" for one in CHANGE_NAMES for of in ("no map", "few columns", "a page")),
     ],
 )
 def test_both_ways_map_the_same(definition: Any, changes: dict[str, Any]) -> None:

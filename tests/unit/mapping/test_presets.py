@@ -242,9 +242,23 @@ VARIANTS: dict[str, list[tuple[Record, Any]]] = {
 DELETED = ({"_sdc_deleted_at": "2026-07-31T00:00:00+00:00"}, "deleted")
 
 
+ROWS: list[tuple[str, Record, Any]] = [
+    (name, *one) for name in NAMES for one in (({}, {}), DELETED, *VARIANTS[name])
+]
+
+
+def changed(name: str, changes: Record, _: Any) -> str:
+    """Return the name of a row: the preset, and what is other than in its sample."""
+    texts = {None: "null", "": "empty", ...: "absent"}
+    said = [
+        f"{column} {value if isinstance(value, (dict, list)) else texts.get(value, value)}"
+        for column, value in changes.items()
+    ]
+    return f"{name}, {' and '.join(said) or 'as it is'}"
+
+
 @pytest.mark.parametrize(
-    ("name", "changes", "wanted"),
-    [(name, *one) for name in NAMES for one in (({}, {}), DELETED, *VARIANTS[name])],
+    ("name", "changes", "wanted"), ROWS, ids=[changed(*one) for one in ROWS]
 )
 def test_variants(name: str, changes: Record, wanted: Any) -> None:
     """A record with these changes has this outcome, or gives the event with those changes."""
