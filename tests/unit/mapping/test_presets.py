@@ -247,7 +247,7 @@ ROWS: list[tuple[str, Record, Any]] = [
 ]
 
 
-def changed(name: str, changes: Record, _: Any) -> str:
+def name_of_variant(name: str, changes: Record, _: Any) -> str:
     """Return the name of a row: the preset, and what is other than in its sample."""
     texts = {None: "null", "": "empty", ...: "absent"}
     said = [
@@ -257,7 +257,9 @@ def changed(name: str, changes: Record, _: Any) -> str:
     return f"{name}, {' and '.join(said) or 'as it is'}"
 
 
-@pytest.mark.parametrize(("name", "changes", "wanted"), ROWS, ids=[changed(*one) for one in ROWS])
+@pytest.mark.parametrize(
+    ("name", "changes", "wanted"), ROWS, ids=[name_of_variant(*one) for one in ROWS]
+)
 def test_variants(name: str, changes: Record, wanted: Any) -> None:
     """A record with these changes has this outcome, or gives the event with those changes."""
     check(name, changes, wanted)
