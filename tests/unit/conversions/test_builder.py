@@ -65,7 +65,12 @@ def test_neither_record_nor_setting(missing: str) -> None:
 
 @pytest.mark.parametrize(
     ("source", "days", "fraction"),
-    [("web", 7, 0.0), ("app", 7, 0.001), ("offline", 30, 0.5), ("web", 7, 0.999)],
+    [
+        pytest.param("web", 7, 0.0, id="web"),
+        pytest.param("app", 7, 0.001, id="app"),
+        pytest.param("offline", 30, 0.5, id="offline"),
+        pytest.param("web", 7, 0.999, id="web at a second's end"),
+    ],
 )
 def test_windows_are_cut_a_minute_inside(source: str, days: int, fraction: float) -> None:
     """Events are sent until 60 seconds before their window ends, by delivery's check too."""
@@ -82,7 +87,15 @@ def test_windows_are_cut_a_minute_inside(source: str, days: int, fraction: float
 
 
 @pytest.mark.parametrize(
-    ("ahead", "fraction"), [(0, 0.0), (1, 0.0), (30, 0.0), (59, 0.5), (60, 0.0), (60, 0.5)]
+    ("ahead", "fraction"),
+    [
+        pytest.param(0, 0.0, id="now"),
+        pytest.param(1, 0.0, id="one second ahead"),
+        pytest.param(30, 0.0, id="half a minute ahead"),
+        pytest.param(59, 0.5, id="just inside the minute"),
+        pytest.param(60, 0.0, id="exactly a minute"),
+        pytest.param(60, 0.5, id="less than a minute ahead"),
+    ],
 )
 def test_a_clock_that_is_ahead_is_forgiven(ahead: int, fraction: float) -> None:
     """A time up to 60 seconds in the future becomes one second before now."""
@@ -131,11 +144,11 @@ def test_the_schema_decides_whether_a_stream_needs_consent() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"event_time": None},
-        {"event_time": int(NOW) - 90 * DAY},
-        {"source": "pos"},
-        {"email": None},
-        {"event_id": ...},
+        pytest.param({"event_time": None}, id="no time"),
+        pytest.param({"event_time": int(NOW) - 90 * DAY}, id="too old"),
+        pytest.param({"source": "pos"}, id="unknown source"),
+        pytest.param({"email": None}, id="no identity"),
+        pytest.param({"event_id": ...}, id="no event ID"),
     ],
 )
 def test_both_come_before_any_other_reason(changes: dict[str, Any], tmp_path: Path) -> None:
@@ -148,7 +161,14 @@ def test_both_come_before_any_other_reason(changes: dict[str, Any], tmp_path: Pa
     assert rejected.reason == ("suppressed" if record["email"] else "schema_violation")
 
 
-@pytest.mark.parametrize("identity", [{"md5": MD5.upper()}, {"sha2": SHA2}, {"md5": ADDRESS}])
+@pytest.mark.parametrize(
+    "identity",
+    [
+        pytest.param({"md5": MD5.upper()}, id="MD5 in capitals"),
+        pytest.param({"sha2": SHA2}, id="SHA-256"),
+        pytest.param({"md5": ADDRESS}, id="address in place of MD5"),
+    ],
+)
 def test_every_identity_of_a_person_is_suppressed(identity: dict[str, Any], tmp_path: Path) -> None:
     """The list applies in every column that an identity may have."""
     rejected = rejection(order(email=..., **identity), suppressions=suppressing(tmp_path, ADDRESS))
@@ -167,6 +187,15 @@ def test_every_identity_of_a_person_is_suppressed(identity: dict[str, Any], tmp_
         ("guest", None),
         ("", None),
         (None, None),
+    ],
+    ids=[
+        "space in the name",
+        "domain without a dot",
+        "encoded at sign",
+        "list of addresses",
+        "placeholder",
+        "empty",
+        "null",
     ],
 )
 def test_an_address_that_cannot_be_read_could_be_listed(
@@ -198,7 +227,13 @@ SEVENTH = "fcc7bb98-a3fa-540b-a5b3-2813e36cc8a2"
 """The ID of the record of the stream `orders` whose key `id` is 7."""
 
 
-@pytest.mark.parametrize(("given", "sent"), [(1007.0, "1007"), (0, "0")])
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        pytest.param(1007.0, "1007", id="whole number with a fraction"),
+        pytest.param(0, "0", id="zero"),
+    ],
+)
 def test_an_event_id_is_any_scalar(given: Any, sent: str) -> None:
     """An ID is sent as text, 1007.0 as 1007; it needs no key."""
     for raw in ({}, {"id": 1}):
@@ -206,7 +241,19 @@ def test_an_event_id_is_any_scalar(given: Any, sent: str) -> None:
         assert made.event_id == body(order(event_id=given))["eventId"] == sent
 
 
-@pytest.mark.parametrize("absent", [None, "", " ", "None", "null", "NaN", float("nan"), ...])
+@pytest.mark.parametrize(
+    "absent",
+    [
+        pytest.param(None, id="null"),
+        pytest.param("", id="empty"),
+        pytest.param(" ", id="blank"),
+        pytest.param("None", id="None as text"),
+        pytest.param("null", id="null as text"),
+        pytest.param("NaN", id="NaN as text"),
+        pytest.param(float("nan"), id="NaN"),
+        pytest.param(..., id="no column"),
+    ],
+)
 def test_absent_event_ids_are_derived_from_the_keys(absent: Any) -> None:
     """Stream and key values give the ID; it is pinned because it must never change."""
     made = conversion(order(event_id=absent), raw={"id": 7}, keys=["id"])
@@ -214,7 +261,15 @@ def test_absent_event_ids_are_derived_from_the_keys(absent: Any) -> None:
     assert uuid.UUID(made.event_id).version == 5
 
 
-@pytest.mark.parametrize("unusable", [["x"], {"a": 1}, float("inf"), "\ud800"])
+@pytest.mark.parametrize(
+    "unusable",
+    [
+        pytest.param(["x"], id="list"),
+        pytest.param({"a": 1}, id="object"),
+        pytest.param(float("inf"), id="infinity"),
+        pytest.param("\ud800", id="half a surrogate pair"),
+    ],
+)
 def test_unusable_event_ids_are_derived_and_counted(unusable: Any) -> None:
     """An ID that cannot be text counts as absent, and the record is counted."""
     made, left_out = counted(order(event_id=unusable), raw={"id": 7}, keys=["id"])
@@ -257,10 +312,10 @@ def test_without_keys_the_mapped_record_gives_the_id() -> None:
 @pytest.mark.parametrize(
     "keys",
     [
-        ["_sdc_source_file", "_sdc_source_lineno"],
-        ["_smart_source_lineno"],
-        ["__sdc_row"],
-        ["_file", "_line"],
+        pytest.param(["_sdc_source_file", "_sdc_source_lineno"], id="file and line of SDK"),
+        pytest.param(["_smart_source_lineno"], id="line of Smart tap"),
+        pytest.param(["__sdc_row"], id="row number"),
+        pytest.param(["_file", "_line"], id="file and line of tap"),
     ],
 )
 def test_a_position_in_a_file_is_no_key(keys: list[str]) -> None:
@@ -275,7 +330,16 @@ def test_a_position_in_a_file_is_no_key(keys: list[str]) -> None:
     assert conversion(order(event_id=...), keys=[*keys, "id"], raw=raw).event_id == SEVENTH
 
 
-@pytest.mark.parametrize("raw", [{}, {"other": 1}, {"id": None}, {"id": ""}, {"id": "null"}])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param({}, id="empty record"),
+        pytest.param({"other": 1}, id="other column only"),
+        pytest.param({"id": None}, id="null"),
+        pytest.param({"id": ""}, id="empty text"),
+        pytest.param({"id": "null"}, id="null as text"),
+    ],
+)
 def test_missing_keys(raw: dict[str, Any]) -> None:
     """Without an event ID and without a key nothing identifies the event."""
     rejected = rejection(order(event_id=...), raw=raw, keys=["id"])

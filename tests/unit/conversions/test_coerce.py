@@ -59,24 +59,24 @@ def test_nothing_raises_and_what_means_nothing_is_absent(read: Callable[[Any], A
 @pytest.mark.parametrize(
     ("value", "plain"),
     [
-        (1007.0, "1007"),
-        (Decimal("1007.0"), "1007"),
-        (Decimal("1E+3"), "1000"),
-        (Decimal("10.50"), "10.50"),
-        (10.5, "10.5"),
-        (" x ", "x"),
-        ("Ünïcode", "Ünïcode"),
-        (True, "true"),
-        (False, "false"),
-        (dt.date(2026, 8, 1), "2026-08-01"),
-        (uuid.UUID(LI_DID), LI_DID),
-        (2**127 - 1, str(2**127 - 1)),
-        (2**127, UNUSABLE),
-        (-(2**127), UNUSABLE),
-        (Decimal("1E+37"), "1" + "0" * 37),
-        (Decimal("1E+38"), UNUSABLE),
-        (Decimal("-1E-37"), "-0." + "0" * 36 + "1"),
-        (Decimal("1E-38"), UNUSABLE),
+        pytest.param(1007.0, "1007", id="whole float"),
+        pytest.param(Decimal("1007.0"), "1007", id="whole decimal"),
+        pytest.param(Decimal("1E+3"), "1000", id="positive exponent"),
+        pytest.param(Decimal("10.50"), "10.50", id="decimal keeps its zero"),
+        pytest.param(10.5, "10.5", id="fraction"),
+        pytest.param(" x ", "x", id="white space around"),
+        pytest.param("Ünïcode", "Ünïcode", id="letters with marks"),
+        pytest.param(True, "true", id="true"),
+        pytest.param(False, "false", id="false"),
+        pytest.param(dt.date(2026, 8, 1), "2026-08-01", id="date"),
+        pytest.param(uuid.UUID(LI_DID), LI_DID, id="UUID"),
+        pytest.param(2**127 - 1, str(2**127 - 1), id="most of 128 bits"),
+        pytest.param(2**127, UNUSABLE, id="one above 128 bits"),
+        pytest.param(-(2**127), UNUSABLE, id="below 128 bits"),
+        pytest.param(Decimal("1E+37"), "1" + "0" * 37, id="longest integer"),
+        pytest.param(Decimal("1E+38"), UNUSABLE, id="integer too long"),
+        pytest.param(Decimal("-1E-37"), "-0." + "0" * 36 + "1", id="longest fraction"),
+        pytest.param(Decimal("1E-38"), UNUSABLE, id="fraction too long"),
     ],
 )
 def test_text(value: Any, plain: Any) -> None:
@@ -90,32 +90,90 @@ UPPER = LI_DID.upper()
 @pytest.mark.parametrize(
     ("read", "expected", "values"),
     [
-        (coerce.text, UNUSABLE, [[], ["x"], {}, {"a": 1}, b"x", "\ud800", "a\udfffb"]),
-        (coerce.text, UNUSABLE, [float("inf"), Decimal("-Infinity"), "x" * 8_193]),
-        (coerce.text, UNUSABLE, ["Infinity", "-Infinity", " inf ", "-inf"]),
-        (coerce.text, "Info", ["Info"]),
-        (coerce.text, "x" * 8_192, ["x" * 8_192]),
-        (coerce.currency_code, "USD", ["USD", "usd", " Usd "]),
-        (coerce.currency_code, UNUSABLE, ["US", "USDT", "U$D", "US1", "ÜSD", "ßs", "ﬀa", "$"]),
-        (coerce.currency_code, UNUSABLE, [840, ["USD"], "EUO", "XXX", "XTS", "DEM", "\u0131ls"]),
-        (coerce.device_id, LI_DID, [LI_DID, f" {LI_DID} ", uuid.UUID(LI_DID)]),
-        (coerce.device_id, UPPER, [UPPER]),  # Apple writes them in upper case.
-        (coerce.device_id, None, [str(ZERO), ZERO]),
-        (coerce.device_id, UNUSABLE, ["6d92078a", LI_DID + "0", "g" + LI_DID[1:], 5]),
-        (coerce.device_id, UNUSABLE, ["\u0661" * 8 + LI_DID[8:]]),
-        (coerce.flag, 1, [True, 1, 1.0, "true", "True", "1"]),
-        (coerce.flag, 0, [False, 0, Decimal(0), "FALSE", " 0 "]),
-        (coerce.flag, UNUSABLE, [2, -1, "2", "maybe", [True], 0.5]),
-        (coerce.positive_integer, 4711, [4711, "4711", " 4711 ", 4711.0, "4711.0", Decimal(4711)]),
-        (coerce.positive_integer, 2**63 - 1, [2**63 - 1]),
-        (coerce.positive_integer, UNUSABLE, [2**63, 0, -1, 4711.5, "x", True, [1], "1" * 5_000]),
-        (coerce.positive_integer, UNUSABLE, ["0" * 19 + "1" + "9" * 30]),
-        (coerce.positive_integer, 7, ["0" * 30 + "7"]),
-        (coerce.positive_integer, UNUSABLE, ["٤٧", "²"]),
-        (coerce.source, "web", ["web", " Web "]),
-        (coerce.source, "app", ["app"]),
-        (coerce.source, "offline", ["offline"]),
-        (coerce.source, UNUSABLE, ["pos", "shopify_draft_order", 580111, ["web"]]),
+        pytest.param(
+            coerce.text,
+            UNUSABLE,
+            [[], ["x"], {}, {"a": 1}, b"x", "\ud800", "a\udfffb"],
+            id="no scalars",
+        ),
+        pytest.param(
+            coerce.text,
+            UNUSABLE,
+            [float("inf"), Decimal("-Infinity"), "x" * 8_193],
+            id="infinite or too long",
+        ),
+        pytest.param(
+            coerce.text, UNUSABLE, ["Infinity", "-Infinity", " inf ", "-inf"], id="infinity as text"
+        ),
+        pytest.param(coerce.text, "Info", ["Info"], id="starts like infinity"),
+        pytest.param(coerce.text, "x" * 8_192, ["x" * 8_192], id="longest text"),
+        pytest.param(
+            coerce.currency_code, "USD", ["USD", "usd", " Usd "], id="currency in any case"
+        ),
+        pytest.param(
+            coerce.currency_code,
+            UNUSABLE,
+            ["US", "USDT", "U$D", "US1", "ÜSD", "ßs", "ﬀa", "$"],
+            id="no currency code",
+        ),
+        pytest.param(
+            coerce.currency_code,
+            UNUSABLE,
+            [840, ["USD"], "EUO", "XXX", "XTS", "DEM", "\u0131ls"],
+            id="unknown currency",
+        ),
+        pytest.param(
+            coerce.device_id,
+            LI_DID,
+            [LI_DID, f" {LI_DID} ", uuid.UUID(LI_DID)],
+            id="UUID of a device",
+        ),
+        pytest.param(
+            coerce.device_id, UPPER, [UPPER], id="device in capitals"
+        ),  # Apple writes them in upper case.
+        pytest.param(coerce.device_id, None, [str(ZERO), ZERO], id="device of zeros"),
+        pytest.param(
+            coerce.device_id,
+            UNUSABLE,
+            ["6d92078a", LI_DID + "0", "g" + LI_DID[1:], 5],
+            id="malformed device",
+        ),
+        pytest.param(
+            coerce.device_id, UNUSABLE, ["\u0661" * 8 + LI_DID[8:]], id="device in other digits"
+        ),
+        pytest.param(coerce.flag, 1, [True, 1, 1.0, "true", "True", "1"], id="flag that is set"),
+        pytest.param(coerce.flag, 0, [False, 0, Decimal(0), "FALSE", " 0 "], id="flag that is not"),
+        pytest.param(coerce.flag, UNUSABLE, [2, -1, "2", "maybe", [True], 0.5], id="no flag"),
+        pytest.param(
+            coerce.positive_integer,
+            4711,
+            [4711, "4711", " 4711 ", 4711.0, "4711.0", Decimal(4711)],
+            id="positive integer",
+        ),
+        pytest.param(coerce.positive_integer, 2**63 - 1, [2**63 - 1], id="largest int64"),
+        pytest.param(
+            coerce.positive_integer,
+            UNUSABLE,
+            [2**63, 0, -1, 4711.5, "x", True, [1], "1" * 5_000],
+            id="no positive integer",
+        ),
+        pytest.param(
+            coerce.positive_integer,
+            UNUSABLE,
+            ["0" * 19 + "1" + "9" * 30],
+            id="leading zeros, too large",
+        ),
+        pytest.param(coerce.positive_integer, 7, ["0" * 30 + "7"], id="leading zeros"),
+        pytest.param(coerce.positive_integer, UNUSABLE, ["٤٧", "²"], id="other digits"),
+        pytest.param(coerce.source, "web", ["web", " Web "], id="web"),
+        pytest.param(coerce.source, "app", ["app"], id="app"),
+        pytest.param(coerce.source, "offline", ["offline"], id="offline"),
+        pytest.param(
+            coerce.source,
+            UNUSABLE,
+            ["pos", "shopify_draft_order", 580111, ["web"]],
+            id="no known source",
+        ),
     ],
 )
 def test_the_other_types(read: Callable[[Any], Any], expected: Any, values: list[Any]) -> None:
@@ -173,20 +231,49 @@ def test_unusable_amounts(value: Any) -> None:
 @pytest.mark.parametrize(
     ("decimal", "number", "texts"),
     [
-        (",", "12.50", ["12,50", " 12,50 \u20ac ", "12,50\u00a0\u20ac", "\u20ac12,50"]),
-        (",", "12.50", ["\u20ac\u00a012,50", "12,50\u20ac"]),
-        (",", "-12.50", ["-12,50", "\u221212,50", "-12,50 \u20ac"]),
-        (",", "1234.50", ["1.234,50", "1 234,50", "1\u00a0234,50", "1\u202f234,50"]),
-        (",", "1234567.5", ["1.234.567,5"]),
-        (",", "1234", ["1.234", "1234"]),
-        (".", "1234.50", ["1,234.50", "1'234.50", "1\u2019234.50", "1\u202f234.50"]),
-        (".", "12.50", ["12.50 $"]),
-        (",", "unusable", ["12.50", "1,234.50", "12.34,50", "1,2,3", "1.234,", "x", "12 EUR"]),
-        (",", "unusable", ["\u20ac", "1  234", "\u20ac12\u20ac", "--5", True, [5]]),
-        (",", "None", [None, "", "  ", "null", "NaN", "\u00a0"]),
+        pytest.param(
+            ",",
+            "12.50",
+            ["12,50", " 12,50 \u20ac ", "12,50\u00a0\u20ac", "\u20ac12,50"],
+            id="decimal comma",
+        ),
+        pytest.param(
+            ",", "12.50", ["\u20ac\u00a012,50", "12,50\u20ac"], id="comma beside the euro sign"
+        ),
+        pytest.param(
+            ",", "-12.50", ["-12,50", "\u221212,50", "-12,50 \u20ac"], id="negative with comma"
+        ),
+        pytest.param(
+            ",",
+            "1234.50",
+            ["1.234,50", "1 234,50", "1\u00a0234,50", "1\u202f234,50"],
+            id="grouped thousands with comma",
+        ),
+        pytest.param(",", "1234567.5", ["1.234.567,5"], id="millions"),
+        pytest.param(",", "1234", ["1.234", "1234"], id="point groups thousands"),
+        pytest.param(
+            ".",
+            "1234.50",
+            ["1,234.50", "1'234.50", "1\u2019234.50", "1\u202f234.50"],
+            id="grouped thousands with point",
+        ),
+        pytest.param(".", "12.50", ["12.50 $"], id="dollar sign"),
+        pytest.param(
+            ",",
+            "unusable",
+            ["12.50", "1,234.50", "12.34,50", "1,2,3", "1.234,", "x", "12 EUR"],
+            id="other decimal mark or grouping",
+        ),
+        pytest.param(
+            ",",
+            "unusable",
+            ["\u20ac", "1  234", "\u20ac12\u20ac", "--5", True, [5]],
+            id="no plain number",
+        ),
+        pytest.param(",", "None", [None, "", "  ", "null", "NaN", "\u00a0"], id="blank"),
         # A number has no decimal sign.
-        (",", "12.5", [12.5]),
-        (",", "1.10", [Decimal("1.10")]),
+        pytest.param(",", "12.5", [12.5], id="float"),
+        pytest.param(",", "1.10", [Decimal("1.10")], id="decimal"),
     ],
 )
 def test_local_amounts(decimal: str, number: str, texts: list[Any]) -> None:
@@ -317,6 +404,28 @@ BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
         (0, dt.datetime(2026, 8, 1, 12, tzinfo=dt.timezone.utc)),
         *((0, number) for number in (1_785_544_835, "1785544835", Decimal("1785544835.5"))),
     ],
+    ids=[
+        "text",
+        "fraction of a second",
+        "date only",
+        "first day of all",
+        "last second of all",
+        "hour that comes twice",
+        "hour that is skipped",
+        "datetime",
+        "second of two same hours",
+        "date object",
+        "UTC as Z",
+        "UTC as offset",
+        "offset of hours",
+        "empty",
+        "no time",
+        "null",
+        "datetime in UTC",
+        "Unix time",
+        "Unix time as text",
+        "Unix time as decimal",
+    ],
 )
 def test_a_time_without_a_zone_is_local(is_local: int, value: Any) -> None:
     """It is read in the zone of the setting; another time never is."""
@@ -329,17 +438,45 @@ def test_a_time_without_a_zone_is_local(is_local: int, value: Any) -> None:
 @pytest.mark.parametrize(
     ("address", "values"),
     [
-        ("203.0.113.7", ["203.0.113.7", " 203.0.113.7 ", "::ffff:203.0.113.7", "::FFFF:cb00:7107"]),
-        ("2001:db8::1", ["2001:DB8::1", "2001:0db8:0000::0001"]),
-        (None, [None, ""]),
-        (UNUSABLE, ["203.0.113", "203.0.113.256", "203.0.113.7:443", "203.0.113.0/24", "unknown"]),
-        (UNUSABLE, ["[2001:db8::1]", "2001:db8::1%eth0", 3405803783, True, b"\xcb\x00\x71\x07"]),
+        pytest.param(
+            "203.0.113.7",
+            ["203.0.113.7", " 203.0.113.7 ", "::ffff:203.0.113.7", "::FFFF:cb00:7107"],
+            id="IPv4",
+        ),
+        pytest.param("2001:db8::1", ["2001:DB8::1", "2001:0db8:0000::0001"], id="IPv6"),
+        pytest.param(None, [None, ""], id="blank"),
+        pytest.param(
+            UNUSABLE,
+            ["203.0.113", "203.0.113.256", "203.0.113.7:443", "203.0.113.0/24", "unknown"],
+            id="malformed IPv4",
+        ),
+        pytest.param(
+            UNUSABLE,
+            ["[2001:db8::1]", "2001:db8::1%eth0", 3405803783, True, b"\xcb\x00\x71\x07"],
+            id="malformed IPv6 or no text",
+        ),
         # Of the addresses that proxies have written one after the other, the first public one.
-        ("203.0.113.9", ["203.0.113.9, 10.0.0.1", "203.0.113.9,198.51.100.2"]),
-        ("203.0.113.9", ["10.0.0.1, 203.0.113.9", "unknown, 203.0.113.9"]),
-        ("203.0.113.9", ["::ffff:10.0.0.1, ::ffff:203.0.113.9"]),
-        ("2001:db8::7", [" , 127.0.0.1 ,, 2001:DB8::7 , 203.0.113.9"]),
-        (UNUSABLE, ["10.0.0.1, 192.168.0.1", "10.0.0.1,", ",", "203.0.113.9 10.0.0.1"]),
+        pytest.param(
+            "203.0.113.9",
+            ["203.0.113.9, 10.0.0.1", "203.0.113.9,198.51.100.2"],
+            id="first of a list",
+        ),
+        pytest.param(
+            "203.0.113.9",
+            ["10.0.0.1, 203.0.113.9", "unknown, 203.0.113.9"],
+            id="first that is public",
+        ),
+        pytest.param(
+            "203.0.113.9", ["::ffff:10.0.0.1, ::ffff:203.0.113.9"], id="list of mapped addresses"
+        ),
+        pytest.param(
+            "2001:db8::7", [" , 127.0.0.1 ,, 2001:DB8::7 , 203.0.113.9"], id="list with empty parts"
+        ),
+        pytest.param(
+            UNUSABLE,
+            ["10.0.0.1, 192.168.0.1", "10.0.0.1,", ",", "203.0.113.9 10.0.0.1"],
+            id="nobody's, or no list",
+        ),
     ],
 )
 def test_ip(address: Any, values: list[Any]) -> None:
@@ -369,7 +506,29 @@ NETWORKS = [
 ]
 
 
-@pytest.mark.parametrize(("first", "last", "before", "after"), NETWORKS)
+@pytest.mark.parametrize(
+    ("first", "last", "before", "after"),
+    NETWORKS,
+    ids=[
+        "this network",
+        "private class A",
+        "shared by carriers",
+        "loopback",
+        "link-local",
+        "private class B",
+        "protocol assignments",
+        "private class C",
+        "multicast and reserved",
+        "mapped private",
+        "IPv6 unspecified and loopback",
+        "above global IPv6",
+        "below global IPv6",
+        "translated by NAT64",
+        "unique local IPv6",
+        "link-local IPv6",
+        "multicast IPv6",
+    ],
+)
 def test_addresses_that_are_nobodys(
     first: str, last: str, before: str | None, after: str | None
 ) -> None:
@@ -399,6 +558,35 @@ SHOP = "https://shop.example"
         *((text, UNUSABLE) for text in ("null", "None", "NaN", "NIL", "Undefined", "(Not Set)")),
         *((value, UNUSABLE) for value in (ZERO, str(ZERO), "0", 0, False, ["x"])),
         *((text, UNUSABLE) for text in ("a b c!", "a\tb", "a\u00a0b", "not set", "Infinity")),
+    ],
+    ids=[
+        "UUID as text",
+        "capitals and white space",
+        "UUID object",
+        "any word",
+        "integer",
+        "null",
+        "empty",
+        "space",
+        "tab",
+        "NaN",
+        "null as text",
+        "None as text",
+        "NaN as text",
+        "nil",
+        "undefined",
+        "not set in parentheses",
+        "zero UUID object",
+        "zero UUID as text",
+        "zero as text",
+        "zero",
+        "false",
+        "list",
+        "spaces inside",
+        "tab inside",
+        "no-break space inside",
+        "not set",
+        "infinity as text",
     ],
 )
 def test_decision_id(value: Any, read: Any) -> None:
@@ -443,22 +631,60 @@ def test_a_url_in_a_parameter(times: int) -> None:
 @pytest.mark.parametrize(
     ("read", "pages"),
     [
-        (LI_DID, [f"?li_did={LI_DID}", f"li_did={LI_DID}&a=1"]),
+        pytest.param(
+            LI_DID, [f"?li_did={LI_DID}", f"li_did={LI_DID}&a=1"], id="query without a page"
+        ),
         # The least encoded one: it is more likely that of the page's visitor.
-        (LI_DID, [f"{nested(f'li_did={OTHER}', 1)}&li_did={LI_DID}"]),
-        (LI_DID, [f"{nested(f'li_did={LI_DID}', 1)}&li_did=undefined"]),
-        (LI_DID, [nested(f"li_did={OTHER}", 2) + nested(f"li_did={LI_DID}", 1)]),
-        (LI_DID, [f"{SHOP}/?li_did={LI_DID}&li_did={OTHER}"]),
+        pytest.param(
+            LI_DID, [f"{nested(f'li_did={OTHER}', 1)}&li_did={LI_DID}"], id="least encoded of two"
+        ),
+        pytest.param(
+            LI_DID,
+            [f"{nested(f'li_did={LI_DID}', 1)}&li_did=undefined"],
+            id="placeholder beside encoded one",
+        ),
+        pytest.param(
+            LI_DID,
+            [nested(f"li_did={OTHER}", 2) + nested(f"li_did={LI_DID}", 1)],
+            id="once encoded before twice",
+        ),
+        pytest.param(LI_DID, [f"{SHOP}/?li_did={LI_DID}&li_did={OTHER}"], id="first of two"),
         # Codes in lower case.
-        (LI_DID, [nested(f"li_did={LI_DID}", 1).replace("%3D", "%3d").replace("%26", "%3f")]),
+        pytest.param(
+            LI_DID,
+            [nested(f"li_did={LI_DID}", 1).replace("%3D", "%3d").replace("%26", "%3f")],
+            id="codes in lower case",
+        ),
         # It is there, so the caller counts it, but it identifies nobody.
-        (UNUSABLE, [f"{SHOP}/?li_did={one}" for one in ("", "abc", "undefined", ZERO)]),
-        (UNUSABLE, [f"{SHOP}/?li_did=%28not%20set%29", f"{SHOP}/#li_did=null"]),
-        (UNUSABLE, [f"{SHOP}/?li_did={LI_DID}0", nested("li_did=undefined", 2)]),
+        pytest.param(
+            UNUSABLE,
+            [f"{SHOP}/?li_did={one}" for one in ("", "abc", "undefined", ZERO)],
+            id="blank, malformed or placeholder",
+        ),
+        pytest.param(
+            UNUSABLE, [f"{SHOP}/?li_did=%28not%20set%29", f"{SHOP}/#li_did=null"], id="not set"
+        ),
+        pytest.param(
+            UNUSABLE,
+            [f"{SHOP}/?li_did={LI_DID}0", nested("li_did=undefined", 2)],
+            id="one character too many",
+        ),
         # Only a parameter of exactly this name has a decision ID.
-        (None, ["", SHOP, f"{SHOP}/li_did", f"{SHOP}/li_did/{LI_DID}", f"{SHOP}/?li_did"]),
-        (None, [f"{SHOP}/?{name}li_did={LI_DID}" for name in ("x", "x_", "x-", "x.")]),
-        (None, [f"{SHOP}/?{name}={LI_DID}" for name in ("li_didx", "x%5Fli_did", "li%5Fdid")]),
+        pytest.param(
+            None,
+            ["", SHOP, f"{SHOP}/li_did", f"{SHOP}/li_did/{LI_DID}", f"{SHOP}/?li_did"],
+            id="no parameter",
+        ),
+        pytest.param(
+            None,
+            [f"{SHOP}/?{name}li_did={LI_DID}" for name in ("x", "x_", "x-", "x.")],
+            id="name that only ends so",
+        ),
+        pytest.param(
+            None,
+            [f"{SHOP}/?{name}={LI_DID}" for name in ("li_didx", "x%5Fli_did", "li%5Fdid")],
+            id="other names",
+        ),
     ],
 )
 def test_decision_id_of_url(read: Any, pages: list[str]) -> None:

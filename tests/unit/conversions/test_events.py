@@ -103,9 +103,16 @@ def test_whom_an_event_is_about(
 @pytest.mark.parametrize(
     ("page", "sent", "left_out"),
     [
-        (f"{CLICK_URL}&key={'x' * 10_000}", {}, {"source_url": 1}),
-        (f"{CLICK_URL}&e=ann@example.com", {"sourceUrl": CLICK_URL}, {}),
-        (f"{SHOP}for/ann@example.com?a=1&li_did={LI_DID}", {}, {"source_url": 1}),
+        pytest.param(f"{CLICK_URL}&key={'x' * 10_000}", {}, {"source_url": 1}, id="too long"),
+        pytest.param(
+            f"{CLICK_URL}&e=ann@example.com", {"sourceUrl": CLICK_URL}, {}, id="address in query"
+        ),
+        pytest.param(
+            f"{SHOP}for/ann@example.com?a=1&li_did={LI_DID}",
+            {},
+            {"source_url": 1},
+            id="address in path",
+        ),
     ],
 )
 def test_the_decision_id_of_a_page_that_is_not_sent_whole(
@@ -119,10 +126,13 @@ def test_the_decision_id_of_a_page_that_is_not_sent_whole(
 @pytest.mark.parametrize(
     "changes",
     [
-        {"email": None, "event_time": None},
-        {"email": None, "event_time": 10**9},
-        {"email": None, "consent": "no"},
-        {"source_url": f"{SHOP}?li_did=undefined", "event_time": "2020-01-01T00:00:00Z"},
+        pytest.param({"email": None, "event_time": None}, id="no time"),
+        pytest.param({"email": None, "event_time": 10**9}, id="too old"),
+        pytest.param({"email": None, "consent": "no"}, id="no consent"),
+        pytest.param(
+            {"source_url": f"{SHOP}?li_did=undefined", "event_time": "2020-01-01T00:00:00Z"},
+            id="too old, undefined decision ID",
+        ),
     ],
 )
 def test_records_that_become_no_event_lack_no_identity(changes: dict[str, Any]) -> None:
@@ -188,9 +198,11 @@ def test_a_column_with_nothing_usable_is_left_out(column: str) -> None:
 @pytest.mark.parametrize(
     ("mode", "left"),
     [
-        ({}, f"?a=1&li_did={LI_DID}&gclid=x#top"),
-        ({"url_parameters": "attribution"}, f"?li_did={LI_DID}&gclid=x"),
-        ({"url_parameters": "none"}, ""),
+        pytest.param({}, f"?a=1&li_did={LI_DID}&gclid=x#top", id="default"),
+        pytest.param(
+            {"url_parameters": "attribution"}, f"?li_did={LI_DID}&gclid=x", id="attribution"
+        ),
+        pytest.param({"url_parameters": "none"}, "", id="none"),
     ],
 )
 def test_the_setting_source_url_parameters(mode: dict[str, str], left: str) -> None:
@@ -224,8 +236,13 @@ def test_dead_letters_have_the_columns_as_mapped() -> None:
 @pytest.mark.parametrize(
     "record",
     [
-        order(order_id="ann@example.com", user_agent="curl ann@example.com"),
-        order(source_url="https://shop.example/for/ann@example.com"),
+        pytest.param(
+            order(order_id="ann@example.com", user_agent="curl ann@example.com"),
+            id="addresses in texts",
+        ),
+        pytest.param(
+            order(source_url="https://shop.example/for/ann@example.com"), id="address in the page"
+        ),
     ],
 )
 def test_a_replay_gives_the_same_event(record: dict[str, Any]) -> None:

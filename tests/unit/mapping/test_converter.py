@@ -67,8 +67,13 @@ BREACH = "id breaks the rule 'type'"
     ("key", "violation", "rejected"),
     [
         # The column and the kind of the failure, and the keys of the record.
-        ("failing", None, ("mapping_failed", "value", "ValueError", {"id": "failing"})),
-        (7, BREACH, ("schema_violation", None, BREACH, None)),
+        pytest.param(
+            "failing",
+            None,
+            ("mapping_failed", "value", "ValueError", {"id": "failing"}),
+            id="failing expression",
+        ),
+        pytest.param(7, BREACH, ("schema_violation", None, BREACH, None), id="broken schema"),
     ],
 )
 def test_a_rejection(key: Any, violation: str | None, rejected: tuple[Any, ...]) -> None:
@@ -165,6 +170,15 @@ CAPITALS = [name.upper() for name in DELETION_COLUMNS]
         *((name, WHEN) for name in (SECOND, *CAPITALS)),
         *((FIRST, deleted) for deleted in (WHEN, 1_785_500_000, True, {"at": WHEN})),
     ],
+    ids=[
+        "log-based column",
+        "capitals",
+        "log-based column in capitals",
+        "time as text",
+        "Unix time",
+        "true",
+        "object",
+    ],
 )
 def test_a_deleted_row_is_dropped(column: str, deleted: Any) -> None:
     """It does not reach the map, which may drop the column or need what the row has no more."""
@@ -186,6 +200,13 @@ def test_a_row_that_is_there_is_not_dropped(empty: Any) -> None:
         ("[x for x in [_['_sdc_deleted_at']]][0]", True),
         *((f"get('{one}')", False) for one in ("my_sdc_deleted_at", "_sdc_deleted_at_2")),
     ],
+    ids=[
+        "by name",
+        "by path",
+        "in a comprehension",
+        "longer name before it",
+        "longer name after it",
+    ],
 )
 def test_a_map_that_reads_the_column_decides_itself(expression: str, decides: bool) -> None:
     """That goes for one of the columns: the other still marks a deleted row."""
@@ -197,13 +218,15 @@ def test_a_map_that_reads_the_column_decides_itself(expression: str, decides: bo
 @pytest.mark.parametrize(
     ("own", "asks"),
     [
-        ({}, True),
-        ({"consent": None}, False),
-        ({"consent": "get('agreed')"}, False),
-        ({"__filter__": "get('consent') != 'no'"}, False),
+        pytest.param({}, True, id="map leaves consent alone"),
+        pytest.param({"consent": None}, False, id="map drops consent"),
+        pytest.param({"consent": "get('agreed')"}, False, id="map computes consent"),
+        pytest.param({"__filter__": "get('consent') != 'no'"}, False, id="filter reads consent"),
     ],
 )
-@pytest.mark.parametrize("declared", [(), ("consent",)])
+@pytest.mark.parametrize(
+    "declared", [pytest.param((), id="not declared"), pytest.param(("consent",), id="declared")]
+)
 def test_the_consent_of_a_record(own: dict[str, Any], asks: bool, declared: tuple[str]) -> None:
     """It is obeyed unless the map says what consent is, even if other columns do not pass."""
     made = converter({**MAP, **own}, columns=(*RECORD, "agreed", *declared))
@@ -226,7 +249,14 @@ def test_the_consent_of_a_record(own: dict[str, Any], asks: bool, declared: tupl
     assert isinstance(convert_both_ways(made, {**RECORD, "agreed": True}), Conversion)
 
 
-@pytest.mark.parametrize("definition", [MAP, {"event_time": "at", "email": "mail"}, None])
+@pytest.mark.parametrize(
+    "definition",
+    [
+        pytest.param(MAP, id="map that drops other columns"),
+        pytest.param({"event_time": "at", "email": "mail"}, id="map that passes other columns"),
+        pytest.param(None, id="no map"),
+    ],
+)
 def test_consent_in_capitals(definition: dict[str, Any] | None) -> None:
     """Some databases write all names so."""
     made = converter(definition, columns=(*RECORD, "CONSENT", "event_time", "email"))
@@ -299,6 +329,26 @@ DEFINITIONS: list[dict[str, Any] | None] = [
     {"event_time": "at", "email": "mail", "__key_properties__": ["id", "total"]},
     {**SHOWN, "event_id": "total", "__key_properties__": []},
 ]
+DEFINITION_NAMES = [
+    "no map",
+    "empty map",
+    "columns only",
+    "value and filter",
+    "filter with configuration",
+    "filter with a condition",
+    "failing other column",
+    "method and comprehension",
+    "formatted text",
+    "path with a fallback",
+    "helpers",
+    "column read and dropped",
+    "time that is parsed",
+    "date and JSON",
+    "record that is changed",
+    "computed keys",
+    "two keys of the tap",
+    "no keys",
+]
 CHANGES: list[dict[str, Any]] = [
     {},
     *({"total": total} for total in (None, "12.50", "x", 7, 1e300)),
@@ -309,6 +359,33 @@ CHANGES: list[dict[str, Any]] = [
     {"page": "https://shop.example/?li_did=x"},
     {"email": None},
     {"event_id": "own", "email": ADDRESS, "event_time": TIME, "value": 1, "page": "/x"},
+]
+CHANGE_NAMES = [
+    "nothing changed",
+    "total null",
+    "total as text",
+    "total that is no number",
+    "total whole",
+    "total huge",
+    "ID null",
+    "ID number",
+    "ID with a space",
+    "ID list",
+    "ID address",
+    "time null",
+    "time without a zone",
+    "no time",
+    "mail null",
+    "mail empty",
+    "mail no address",
+    "mail with white space",
+    "mail number",
+    "deletion null",
+    "deletion empty",
+    "deleted",
+    "page with a placeholder",
+    "email null",
+    "columns of events",
 ]
 
 
@@ -342,7 +419,13 @@ def test_columns_that_the_schema_does_not_declare(changes: dict[str, Any], wante
         assert {one.column for one in remarks_of(result)} <= {"value", "email"}
 
 
-@pytest.mark.parametrize("definition", [{**SHOWN}, {"email": "mail", "event_time": "at"}])
+@pytest.mark.parametrize(
+    "definition",
+    [
+        pytest.param({**SHOWN}, id="other columns dropped"),
+        pytest.param({"email": "mail", "event_time": "at"}, id="other columns pass"),
+    ],
+)
 def test_columns_that_a_map_drops(definition: dict[str, Any]) -> None:
     """What the user drops is not read, whether it is declared or not."""
     dropped = {"consent": None, "value": "__NULL__", **definition}
@@ -358,6 +441,10 @@ def test_columns_that_a_map_drops(definition: dict[str, Any]) -> None:
     [
         *((one, {}) for one in DEFINITIONS),
         *((one, changes) for changes in CHANGES for one in (None, SHOWN, PAGED)),
+    ],
+    ids=[
+        *DEFINITION_NAMES,
+        *(f"{one}, {of}" for one in CHANGE_NAMES for of in ("no map", "few columns", "a page")),
     ],
 )
 def test_both_ways_map_the_same(definition: Any, changes: dict[str, Any]) -> None:

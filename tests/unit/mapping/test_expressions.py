@@ -209,8 +209,16 @@ READS: dict[str | None, tuple[str, ...]] = {
 }
 
 
+def said(value: Any) -> str:
+    """Return the part of a row's name for a value: columns, what is known, or the expression."""
+    names = {"": "nothing", None: "all columns", (): "nothing known", ("a",): "a known"}
+    return names.get(value) or str(value)
+
+
 @pytest.mark.parametrize(
-    ("expression", "reads"), [(one, reads) for reads, group in READS.items() for one in group]
+    ("expression", "reads"),
+    [(one, reads) for reads, group in READS.items() for one in group],
+    ids=said,
 )
 def test_which_columns_are_read(expression: str, reads: str | None) -> None:
     """The columns that an expression reads are decoded; if that is not known, all columns are."""
@@ -268,6 +276,7 @@ ALTERNATIVES = {
         for paths, group in table.items()
         for one in group
     ],
+    ids=said,
 )
 def test_paths(expression: str, known: Path, paths: str) -> None:
     """Columns and steps are read by name, by `get`, and by indexes; functions are no columns.
@@ -312,7 +321,9 @@ PROTECTING = {
 
 
 @pytest.mark.parametrize(
-    ("expression", "paths"), [(one, paths) for paths, group in PROTECTING.items() for one in group]
+    ("expression", "paths"),
+    [(one, paths) for paths, group in PROTECTING.items() for one in group],
+    ids=said,
 )
 def test_what_an_expression_that_protects_lacks(expression: str, paths: str) -> None:
     """Without a column, a filter must not let pass what it is to keep back."""
@@ -345,6 +356,47 @@ OPEN = (
     [
         *((one, True) for one in CLOSED),
         *((one, False) for one in OPEN),
+    ],
+    ids=[
+        "path",
+        "column",
+        "text compared",
+        "flag",
+        "path is false",
+        "text and column",
+        "path among texts",
+        "table by path",
+        "table with a false default",
+        "truth of a column",
+        "column among texts",
+        "flag is true",
+        "one of two compared",
+        "zero or column",
+        "path negated",
+        "path is null",
+        "path unequal",
+        "false in place of null",
+        "greater than zero",
+        "table with a true default",
+        "not within a text",
+        "text whether set or not",
+        "path among texts and null",
+        "text within a column",
+        "path within a text",
+        "formatted text",
+        "null as text",
+        "one minus number",
+        "one minus flag",
+        "flag inverted in bits",
+        "flag as an index",
+        "constant that is true",
+        "table by flag",
+        "table with null",
+        "flag is false",
+        "table with null as text",
+        "null as text replaced",
+        "unpacked table",
+        "column as text",
     ],
 )
 def test_what_fails_closed(expression: str, is_closed: bool) -> None:
@@ -404,6 +456,17 @@ CALLS = [("get('id', key=1)", "TypeError"), ("get()", "TypeError"), ("get(id)", 
         (WRONG, {"total": 1, "email": 5, "id": "secret"}, "email", "AttributeDoesNotExist"),
         (WRONG, {"total": 1, "email": "a", "id": "secret"}, "id", "KeyError"),
         ({"__filter__": "int(email) > 1"}, {"email": "secret"}, "__filter__", "ValueError"),
+    ],
+    ids=[
+        "unknown argument",
+        "no argument",
+        "argument that is no path",
+        "unknown argument, comprehension",
+        "no argument, comprehension",
+        "no path, comprehension",
+        "attribute that does not exist",
+        "column that is missing",
+        "filter",
     ],
 )
 def test_what_fails_is_named(

@@ -52,6 +52,28 @@ NOTHING = (
         ("", "no name"),
         *((path, None) for path in NOTHING),
     ],
+    ids=[
+        "field of an object",
+        "whole object",
+        "numeral as field name",
+        "item of a list",
+        "item from the end",
+        "empty column name",
+        "null",
+        "inside a null",
+        "inside a text",
+        "no such field",
+        "no such column",
+        "only dots",
+        "no object in the list",
+        "null in the list",
+        "after the last item",
+        "before the first item",
+        "name in a list",
+        "index in other digits",
+        "index of many digits",
+        "long way to nothing",
+    ],
 )
 def test_get(path: str, value: Any) -> None:
     """A path leads to what is there, and to None where anything on the way is absent or null."""
@@ -65,6 +87,15 @@ def test_get(path: str, value: Any) -> None:
         *((nothing, None) for nothing in ((), (None, ""))),
         *(((value, 1), value) for value in (0, False, [])),
         ((" a ",), " a "),
+    ],
+    ids=[
+        "after blanks",
+        "no values",
+        "only blanks",
+        "zero",
+        "false",
+        "empty list",
+        "white space around",
     ],
 )
 def test_coalesce(values: tuple[Any, ...], first: Any) -> None:
@@ -85,6 +116,23 @@ def test_coalesce(values: tuple[Any, ...], first: Any) -> None:
         *((amount, "usd", "12.50") for amount in (Decimal("1250.0"), 1250.0, "1250")),
         (" -1250 ", "usd", "-12.50"),
         (2**63 - 1, "usd", "92233720368547758.07"),
+    ],
+    ids=[
+        "two decimals",
+        "currency with white space",
+        "no decimals",
+        "no decimals, lower case",
+        "three decimals",
+        "three decimals, lower case",
+        "four decimals",
+        "zero",
+        "negative",
+        "less than one unit",
+        "whole decimal",
+        "whole float",
+        "text",
+        "negative text",
+        "largest int64",
     ],
 )
 def test_minor_units(amount: Any, currency: str, value: str) -> None:
@@ -121,7 +169,17 @@ def why(value: Any) -> str:
     return value.cause.words
 
 
-@pytest.mark.parametrize("amount", [None, "", " ", "null", math.nan, Decimal("NaN")])
+@pytest.mark.parametrize(
+    "amount",
+    [
+        pytest.param(None, id="null"),
+        pytest.param("", id="empty"),
+        pytest.param(" ", id="space"),
+        pytest.param("null", id="null as text"),
+        pytest.param(math.nan, id="NaN"),
+        pytest.param(Decimal("NaN"), id="decimal NaN"),
+    ],
+)
 def test_minor_units_of_a_blank_amount(amount: Any) -> None:
     """Blank is not unreadable, whatever the currency is."""
     assert minor_units(amount, "USD") is None
@@ -131,15 +189,19 @@ def test_minor_units_of_a_blank_amount(amount: Any) -> None:
 @pytest.mark.parametrize(
     ("amount", "currency", "cause"),
     [
-        (
+        pytest.param(
             "134.37",
             "USD",
             "a value of the form 999.99 is not a whole number, as minor_units expects",
+            id="fraction",
         ),
-        (7, None, "minor_units cannot use the currency, because it is blank"),
-        (
+        pytest.param(
+            7, None, "minor_units cannot use the currency, because it is blank", id="no currency"
+        ),
+        pytest.param(
             *(7, "euro"),
             "minor_units cannot use the currency, because a value of the form x is not in ISO 4217",
+            id="unknown currency",
         ),
     ],
 )
@@ -165,7 +227,14 @@ def test_is_true_of_nothing_known(value: Any) -> None:
         is_true(value)
 
 
-@pytest.mark.parametrize("serial", [46354.67, "46354.67", Decimal("46354.67")])
+@pytest.mark.parametrize(
+    "serial",
+    [
+        pytest.param(46354.67, id="float"),
+        pytest.param("46354.67", id="text"),
+        pytest.param(Decimal("46354.67"), id="decimal"),
+    ],
+)
 def test_excel_time(serial: Any) -> None:
     """Days since 1899-12-30, as Excel counts them, with the time as the fraction."""
     assert excel_time(serial) == dt.datetime(2026, 11, 28, 16, 4, 48)  # noqa: DTZ001 (local)
@@ -182,9 +251,11 @@ def test_no_excel_time(value: Any) -> None:
 @pytest.mark.parametrize(
     ("value", "form"),
     [
-        ("20261128160448", "%Y%m%d%H%M%S"),
-        (20261128160448, "%Y%m%d%H%M%S"),
-        (" 28.11.2026 16:04:48 ", "%d.%m.%Y %H:%M:%S"),
+        pytest.param("20261128160448", "%Y%m%d%H%M%S", id="digits in a text"),
+        pytest.param(20261128160448, "%Y%m%d%H%M%S", id="integer"),
+        pytest.param(
+            " 28.11.2026 16:04:48 ", "%d.%m.%Y %H:%M:%S", id="German form, white space around"
+        ),
     ],
 )
 def test_parse_time(value: Any, form: str) -> None:
@@ -219,6 +290,30 @@ NOON = dt.datetime(2026, 8, 1, 12)  # noqa: DTZ001 (a time without a zone)
             )
         ),
     ],
+    ids=[
+        "UTC offset",
+        "fraction of a second",
+        "offset of hours, short fraction",
+        "no seconds, no colon",
+        "negative zero offset",
+        "white space around Z",
+        "small Z",
+        "datetime in UTC",
+        "null",
+        "empty",
+        "no zone",
+        "offset to the east",
+        "date only",
+        "offset to the west",
+        "offset of half an hour",
+        "no such day",
+        "list",
+        "no time, but Z",
+        "Unix time",
+        "datetime without zone",
+        "date object",
+        "datetime to the east",
+    ],
 )
 def test_local_time(value: Any, wanted: Any) -> None:
     """The mark of UTC is taken away, in all forms in which taps write it, and nothing else is."""
@@ -240,12 +335,28 @@ def test_local_time(value: Any, wanted: Any) -> None:
         (amount, "12.50", Unusable(UnusableCause("no_decimal_comma", Shape("99.99")))),
         (number, "12,5", Unusable(UnusableCause("not_number", Shape("99,9")))),
     ],
+    ids=[
+        "decimal comma",
+        "decimal point, as asked",
+        "null as amount",
+        "integer as amount",
+        "decimal as amount",
+        "number as text",
+        "number",
+        "blank number",
+        "unusable as text",
+        "point instead of comma",
+        "comma in a number",
+    ],
 )
 def test_amounts(read: Callable[[Any], Any], value: Any, wanted: Any) -> None:
     assert read(value) == wanted
 
 
-@pytest.mark.parametrize("value", [None, 5, [1]])
+@pytest.mark.parametrize(
+    "value",
+    [pytest.param(None, id="null"), pytest.param(5, id="number"), pytest.param([1], id="list")],
+)
 def test_lower_and_strip(value: Any) -> None:
     assert (lower(" Ab "), strip(" Ab ")) == (" ab ", "Ab")
     assert (lower(value), strip(value)) == (value, value)

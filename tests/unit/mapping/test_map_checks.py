@@ -25,16 +25,16 @@ from target_liveintent.settings import EventDefaults
 @pytest.mark.parametrize(
     ("name", "known", "near"),
     [
-        ("ordres", ["orders", "people"], "orders"),
-        ("ORDERS", ["orders"], "orders"),
-        ("orders", ["Orders"], "Orders"),
-        ("createdAt", ["created_at"], "created_at"),
-        ("guest_mial", ["guest_name", "guest_mail"], "guest_mail"),
+        pytest.param("ordres", ["orders", "people"], "orders", id="letters swapped"),
+        pytest.param("ORDERS", ["orders"], "orders", id="known in lower case"),
+        pytest.param("orders", ["Orders"], "Orders", id="known in upper case"),
+        pytest.param("createdAt", ["created_at"], "created_at", id="camel case"),
+        pytest.param("guest_mial", ["guest_name", "guest_mail"], "guest_mail", id="nearest of two"),
         # What has only some words in common is something else.
-        ("guest_email", ["guest_name"], None),
-        ("order_items", ["orders"], None),
-        ("orders", ["people", "orders_archive"], None),
-        ("orders", [], None),
+        pytest.param("guest_email", ["guest_name"], None, id="only one word shared"),
+        pytest.param("order_items", ["orders"], None, id="longer by a word"),
+        pytest.param("orders", ["people", "orders_archive"], None, id="longer known name"),
+        pytest.param("orders", [], None, id="nothing known"),
     ],
 )
 def test_did_you_mean(name: str, known: list[str], near: str | None) -> None:
@@ -49,22 +49,36 @@ OURS = ("consent", "event_time", "order_id", "ip", "aaid", "__else__", "__source
     ("meant", "names"),
     [
         # From eight letters on, two edits; with fewer, one.
-        ("event_time", "EventTime event-time event_tiem evnt_tiem event_times vent_tme event_type"),
-        ("consent", "Consent consnt cosnent con_sent consentt condent"),
-        (None, "cnsnt consentes snetnoc"),
+        pytest.param(
+            "event_time",
+            "EventTime event-time event_tiem evnt_tiem event_times vent_tme event_type",
+            id="two edits of long name",
+        ),
+        pytest.param(
+            "consent",
+            "Consent consnt cosnent con_sent consentt condent",
+            id="one edit of short name",
+        ),
+        pytest.param(None, "cnsnt consentes snetnoc", id="two edits of short name"),
         # Signs are no letters.
-        ("order_id", "orderid order.id order_ids"),
-        (None, "order_no order_date order order_ref"),
+        pytest.param("order_id", "orderid order.id order_ids", id="other signs"),
+        pytest.param(None, "order_no order_date order order_ref", id="other words"),
         # Another abbreviation, or a word, is one edit away from a short name; but not from `else`.
-        ("ip", "IP i_p ip_"),
-        ("aaid", "AAID"),
-        (None, "id ip2 ipv6 paid maid gaid said"),
-        ("__else__", "else Else els _esle_ __else"),
-        (None, "sale false"),
+        pytest.param("ip", "IP i_p ip_", id="two letters"),
+        pytest.param("aaid", "AAID", id="capitals of an abbreviation"),
+        pytest.param(None, "id ip2 ipv6 paid maid gaid said", id="other abbreviations"),
+        pytest.param(
+            "__else__", "else Else els _esle_ __else", id="special column without its signs"
+        ),
+        pytest.param(None, "sale false", id="words near a special column"),
         # The nearest in its spelling as well.
-        ("source", "Source sources source_"),
-        ("__source__", "__source _source_ __SOURCE"),
-        (None, "value name url created_at customer_email _sdc_deleted_at _ consent" + "s" * 9_999),
+        pytest.param("source", "Source sources source_", id="plain name"),
+        pytest.param("__source__", "__source _source_ __SOURCE", id="name with underscores"),
+        pytest.param(
+            None,
+            "value name url created_at customer_email _sdc_deleted_at _ consent" + "s" * 9_999,
+            id="unlike any, or very long",
+        ),
     ],
 )
 def test_meant_names(meant: str | None, names: str) -> None:
@@ -157,6 +171,33 @@ UNLISTED: list[Any] = [{}, {"type": ["string", "object"]}, {"anyOf": [PRICE, {}]
         *(("get('price.z')", {"properties": {"price": {**PRICE, **one}}}) for one in OPENINGS),
         *(("get('price.zzz.0.x')", {"properties": {"price": kind}}) for kind in UNLISTED),
     ],
+    ids=[
+        "object",
+        "field of an object",
+        "field of unknown type",
+        "whole record",
+        "inside an open object",
+        "column of the SDK",
+        "fallback of unknown column",
+        "extra columns allowed",
+        "extra columns of a type",
+        "columns by pattern",
+        "columns by reference",
+        "columns of alternatives",
+        "no properties",
+        "properties are null",
+        "extra fields allowed",
+        "extra fields of a type",
+        "fields by pattern",
+        "fields by reference",
+        "fields of alternatives",
+        "object without fields",
+        "fields are null",
+        "unspecified column",
+        "text or object",
+        "object or anything",
+        "invalid schema of column",
+    ],
 )
 def test_known_reads(expression: str, schema: dict[str, Any]) -> None:
     """Where the schema has a path, or does not say what there is, nothing is said."""
@@ -172,6 +213,32 @@ def test_known_reads(expression: str, schema: dict[str, Any]) -> None:
         *((name, None) for name in ("percent", "adjacent_total", "minority", "recent")),
         *((f"total_cents {end}", None) for end in ("/ 100", "* 0.01")),
         ("minor_units(total_cents, 'EUR')", None),
+    ],
+    ids=[
+        "plain name",
+        "capitals",
+        "camel case",
+        "price in minor units",
+        "cent",
+        "centavos",
+        "centesimi",
+        "centimes",
+        "centimos",
+        "cents",
+        "ct",
+        "minor",
+        "pence",
+        "pennies",
+        "pfennig",
+        "rappen",
+        "field of an object",
+        "percent",
+        "adjacent",
+        "minority",
+        "recent",
+        "divided by a hundred",
+        "multiplied by a hundredth",
+        "converted by helper",
     ],
 )
 def test_cents_that_are_not_converted(expression: str, column: str | None) -> None:
@@ -202,6 +269,23 @@ def test_unknown_columns() -> None:
         ),
         *((one, None) for one in ("get('emial')", "_.get('emial')", "email", "self", "str")),
         *((one, None) for one in ("[x for x in email][0]", "config", "_sdc_deleted_at", "_")),
+    ],
+    ids=[
+        "misspelled name",
+        "misspelled index",
+        "misspelled in a comprehension",
+        "misspelled fallback",
+        "unlike any column",
+        "helper as a column",
+        "misspelled path",
+        "misspelled key with default",
+        "declared column",
+        "the value itself",
+        "built-in function",
+        "own variable",
+        "configuration",
+        "column of the SDK",
+        "whole record",
     ],
 )
 def test_a_name_that_is_in_no_record(expression: str, lacks: str | None) -> None:
@@ -235,6 +319,29 @@ PAID = {"properties": {"status": {}, "paid_at": {}, "a.b": {}, "guest": PRICE, "
         *((one, None) for one in ("coalesce(get('state'), status)", "_.get('state', 'paid')")),
         *((one, None) for one in ("get('guest.any.state')", "get('meta.state')", "True", "self")),
     ],
+    ids=[
+        "path compared",
+        "path in a comprehension",
+        "key of the record",
+        "one of two columns",
+        "misspelled column",
+        "misspelled field",
+        "column name with a dot",
+        "consent",
+        "deletion",
+        "whole record",
+        "fallback to consent",
+        "field of consent",
+        "consent in another object",
+        "refusal in consent",
+        "other column of SDK",
+        "fallback to known column",
+        "default value",
+        "field of an open object",
+        "field of unspecified column",
+        "constant",
+        "the value itself",
+    ],
 )
 def test_a_column_that_an_expression_needs(expression: str, lacks: str | None) -> None:
     """What decides which events are sent, when and as what needs its columns, with `get` as well.
@@ -258,6 +365,16 @@ def test_a_column_that_an_expression_needs(expression: str, lacks: str | None) -
         *((one, False) for one in ("get('opt_in')", "get('opt_out') is False", "get('consent')")),
         *((one, False) for one in ("not coalesce(get('opt_out'), False)", "not get('status')")),
     ],
+    ids=[
+        "no opt-out",
+        "opt-out is null",
+        "unequal to a value",
+        "opt-in",
+        "opt-out is false",
+        "consent itself",
+        "default for opt-out",
+        "declared column",
+    ],
 )
 def test_a_consent_that_would_be_given_without_its_column(expression: str, lacks: bool) -> None:
     """Nobody agrees by a column that is not there; a map that sends nobody then may run."""
@@ -276,6 +393,16 @@ QUOTES = " (if you mean the fixed text, write it in two pairs of quotes: \"'{}'\
         ("currency", "EUR or USD", ""),
         # As a fixed text, they would let everybody pass, or be wrong.
         *((column, "yes", "") for column in ("__filter__", "consent", "event_id", "order_id")),
+    ],
+    ids=[
+        "currency",
+        "source",
+        "misspelled column",
+        "several words",
+        "filter",
+        "consent",
+        "event ID",
+        "order ID",
     ],
 )
 def test_a_fixed_text_in_one_pair_of_quotes(column: str, text: str, hint: str) -> None:
@@ -330,6 +457,20 @@ def lacking_as_it_is(properties: list[str], defaults: EventDefaults) -> list[Map
         ([], BARE, ALL),
         (["created_at", "Email"], DEFAULTS, ["event_time", "email"]),
     ],
+    ids=[
+        "email",
+        "MD5",
+        "SHA-256",
+        "decision ID",
+        "page",
+        "pixel and source as columns",
+        "no time",
+        "no identity",
+        "neither pixel nor source",
+        "no source",
+        "no columns at all",
+        "columns of other names",
+    ],
 )
 def test_missing_columns(
     properties: list[str], defaults: EventDefaults, missing: list[str]
@@ -357,21 +498,46 @@ MAIL = {"email": "mail"}
 @pytest.mark.parametrize(
     ("nested", "maps"),
     [
-        (
+        pytest.param(
             {"orders": MAIL, "a.b": {}, "__else__": None},
             {"orders": MAIL, "a.b": {}, "__else__": None},
+            id="already flat",
         ),
-        ({"Sales": {"EU": {"Orders": MAIL}}}, {"Sales.EU.Orders": MAIL}),
-        ({"Sales": {**MAIL, "EU": MAIL}}, {"Sales": MAIL, "Sales.EU": MAIL}),
-        ({"Sales": {"EU": {}}}, {"Sales.EU": {}}),
-        ({"Sales": {"EU": MAIL, "Old": None}}, {"Sales.EU": MAIL, "Sales.Old": None}),
+        pytest.param(
+            {"Sales": {"EU": {"Orders": MAIL}}}, {"Sales.EU.Orders": MAIL}, id="three levels"
+        ),
+        pytest.param(
+            {"Sales": {**MAIL, "EU": MAIL}},
+            {"Sales": MAIL, "Sales.EU": MAIL},
+            id="map and map below",
+        ),
+        pytest.param({"Sales": {"EU": {}}}, {"Sales.EU": {}}, id="empty map below"),
+        pytest.param(
+            {"Sales": {"EU": MAIL, "Old": None}},
+            {"Sales.EU": MAIL, "Sales.Old": None},
+            id="stream dropped below",
+        ),
         # A column, or a stream: neither is sent.
-        ({"Sales": {"Old": "__NULL__"}}, {"Sales": {"Old": "__NULL__"}, "Sales.Old": "__NULL__"}),
+        pytest.param(
+            {"Sales": {"Old": "__NULL__"}},
+            {"Sales": {"Old": "__NULL__"}, "Sales.Old": "__NULL__"},
+            id="stream dropped by text",
+        ),
         # A column of ours and an option are no levels, so that their objects are problems.
-        ({"a": {"email": MAIL}}, {"a": {"email": MAIL}}),
-        ({"a": {"__filter__": MAIL}}, {"a": {"__filter__": MAIL}}),
-        ({"a": {"email": None, "__else__": None}}, {"a": {"email": None, "__else__": None}}),
-        ({"a": None, "b": "__NULL__", "c": 5}, {"a": None, "b": "__NULL__", "c": 5}),
+        pytest.param({"a": {"email": MAIL}}, {"a": {"email": MAIL}}, id="object as an expression"),
+        pytest.param(
+            {"a": {"__filter__": MAIL}}, {"a": {"__filter__": MAIL}}, id="object as a filter"
+        ),
+        pytest.param(
+            {"a": {"email": None, "__else__": None}},
+            {"a": {"email": None, "__else__": None}},
+            id="columns dropped",
+        ),
+        pytest.param(
+            {"a": None, "b": "__NULL__", "c": 5},
+            {"a": None, "b": "__NULL__", "c": 5},
+            id="values that are no maps",
+        ),
     ],
 )
 def test_maps_with_dots(nested: dict[str, Any], maps: dict[str, Any]) -> None:

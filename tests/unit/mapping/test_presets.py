@@ -242,9 +242,23 @@ VARIANTS: dict[str, list[tuple[Record, Any]]] = {
 DELETED = ({"_sdc_deleted_at": "2026-07-31T00:00:00+00:00"}, "deleted")
 
 
+ROWS: list[tuple[str, Record, Any]] = [
+    (name, *one) for name in NAMES for one in (({}, {}), DELETED, *VARIANTS[name])
+]
+
+
+def name_of_variant(name: str, changes: Record, _: Any) -> str:
+    """Return the name of a row: the preset, and what is other than in its sample."""
+    texts = {None: "null", "": "empty", ...: "absent"}
+    said = [
+        f"{column} {value if isinstance(value, (dict, list)) else texts.get(value, value)}"
+        for column, value in changes.items()
+    ]
+    return f"{name}, {' and '.join(said) or 'as it is'}"
+
+
 @pytest.mark.parametrize(
-    ("name", "changes", "wanted"),
-    [(name, *one) for name in NAMES for one in (({}, {}), DELETED, *VARIANTS[name])],
+    ("name", "changes", "wanted"), ROWS, ids=[name_of_variant(*one) for one in ROWS]
 )
 def test_variants(name: str, changes: Record, wanted: Any) -> None:
     """A record with these changes has this outcome, or gives the event with those changes."""
@@ -296,14 +310,19 @@ def suggested(name: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("name", "columns", "wanted"),
     [
-        ("shopify", {"decision_id", "consent"}, {"decisionId": OTHER_DID}),
-        ("shopify_rest", {"decision_id", "consent"}, {"decisionId": OTHER_DID}),
-        ("salesforce_opportunity", {"consent"}, {}),
-        (
+        pytest.param(
+            "shopify", {"decision_id", "consent"}, {"decisionId": OTHER_DID}, id="Shopify"
+        ),
+        pytest.param(
+            "shopify_rest", {"decision_id", "consent"}, {"decisionId": OTHER_DID}, id="Shopify REST"
+        ),
+        pytest.param("salesforce_opportunity", {"consent"}, {}, id="Salesforce opportunities"),
+        pytest.param(
             "salesforce_lead",
             {"__filter__", "event_time", "decision_id", "source_url"},
             {"decisionId": LI_DID, "purchaseData.sourceUrl": PAGE}
             | {"eventTime": int(NOW) // 86_400 * 86_400 - 86_400},
+            id="Salesforce leads",
         ),
     ],
 )
@@ -314,7 +333,15 @@ def test_what_comments_offer(name: str, columns: set[str], wanted: Record) -> No
     check(name, {}, wanted, own=own)
 
 
-@pytest.mark.parametrize("value", [None, [], [{}], [{"key": "x"}, {"name": "y"}]])
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(None, id="null"),
+        pytest.param([], id="no attributes"),
+        pytest.param([{}], id="empty attribute"),
+        pytest.param([{"key": "x"}, {"name": "y"}], id="other attributes"),
+    ],
+)
 def test_a_decision_id_of_attributes_is_null_safe(value: Any) -> None:
     """An order without the attribute is an order all the same."""
     check("shopify", {"customAttributes": value}, {}, own=suggested("shopify"))
@@ -339,6 +366,15 @@ VALUE = "get('currentTotalPriceSet.shopMoney.amount')"
         # Null takes a column away, or the filter; `__else__` stays what it is.
         *(({"ip": null}, {}, {"userData.ip": ...}) for null in NULL_VALUES),
         *(({"__filter__": null}, {"test": True}, {}) for null in NULL_VALUES),
+    ],
+    ids=[
+        "other expressions",
+        "own filter drops",
+        "own filter lets pass",
+        "column is null",
+        "column is null as text",
+        "filter is null",
+        "filter is null as text",
     ],
 )
 def test_own_columns_go_first(own: dict[str, Any], changes: Record, wanted: Any) -> None:

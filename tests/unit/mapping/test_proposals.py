@@ -209,13 +209,78 @@ CENTS = "(its values are whole numbers: are they cents?)"
         ("buyer:o", {"buyer": {"email": "a@example.com"}}, "email: get('buyer.email')"),
         ("currency", {"currency": "ZZZ"}, "currency: not recognized; candidates: currency"),
     ],
+    ids=[
+        "numbered mail",
+        "two columns of addresses",
+        "name as email",
+        "mail of a seller",
+        "page that is a number",
+        "page of a click",
+        "day or month first",
+        "month first",
+        "date among other things",
+        "eight digits",
+        "eight digits, first of month",
+        "eight digits in a number",
+        "eight digits, last day",
+        "twelve digits",
+        "month as a word",
+        "time of an update",
+        "cents without a currency",
+        "cents in one word",
+        "email deep in objects",
+        "whole number, maybe cents",
+        "large whole number, maybe cents",
+        "whole number as text",
+        "cents with a fraction",
+        "currency without cents",
+        "our own name",
+        "date beside its time",
+        "time at a venue",
+        "currency in the name",
+        "currency in name and column",
+        "currency of the tax",
+        "currency of a payment",
+        "number of orders",
+        "name fits, values do not",
+        "email in two languages",
+        "two times of creation",
+        "date unclear beside time",
+        "consent flag",
+        "code of something",
+        "name as an order",
+        "number of an order",
+        "price beside a quantity",
+        "date at a venue",
+        "date of a reservation",
+        "date of closing",
+        "date of an event",
+        "user at a till",
+        "contact of a hotel",
+        "email of sales",
+        "amount beside a price",
+        "revenue of a company",
+        "price of a ticket",
+        "date of check-out",
+        "time of registration",
+        "UUID",
+        "time among unnamed columns",
+        "email in an untyped object",
+        "unknown currency",
+    ],
 )
 def test_what_values_say(columns: str, values: dict[str, Any], said: str) -> None:
     """Values decide what names leave open; where several columns fit, a person chooses."""
     assert said in lines_of(stream_of(columns), values)
 
 
-@pytest.mark.parametrize("record", [{"_sdc_email": "a@example.com"}, {"a.b": {"email": "x"}}])
+@pytest.mark.parametrize(
+    "record",
+    [
+        pytest.param({"_sdc_email": "a@example.com"}, id="added by the tap"),
+        pytest.param({"a.b": {"email": "x"}}, id="below a dotted name"),
+    ],
+)
 def test_columns_that_no_map_should_read(record: dict[str, Any]) -> None:
     """What a tap adds, what is deep in objects or in one with a dot, and what is no word."""
     assert "email" not in lines_of(stream_of("_sdc_email id mailx data.info.x.object.mail"), record)
@@ -273,6 +338,33 @@ ASKED = f"{ANSWER} which records of orders are conversions that may be sent?"
             for one in ("newsletter", "accepts_marketing")
         ),
     ],
+    ids=[
+        "unclear test flag",
+        "test flag as number",
+        "time of deletion",
+        "date of cancellation in German",
+        "cancellation as a word",
+        "cancellation of unknown type",
+        "cancellation flag and reason",
+        "payment status",
+        "stage of a deal",
+        "state of an address",
+        "state of an order",
+        "paid flag",
+        "subscribed flag",
+        "no flags",
+        "test flag and unnamed status",
+        "few values that repeat",
+        "addresses that repeat",
+        "names that differ",
+        "consent of unknown type",
+        "consent flag",
+        "consent with its details",
+        "consent and withdrawal",
+        "consent and opt-out",
+        "newsletter",
+        "marketing",
+    ],
 )
 def test_which_records_count(
     columns: str, records: list[dict[str, Any]], condition: str | None
@@ -302,7 +394,14 @@ def test_a_question_has_to_be_answered() -> None:
     assert problems(filled) == [said]
 
 
-@pytest.mark.parametrize(("kind", "is_named"), [("object", 0), ("array", 0), ("string", 1)])
+@pytest.mark.parametrize(
+    ("kind", "is_named"),
+    [
+        pytest.param("object", 0, id="object"),
+        pytest.param("array", 0, id="list"),
+        pytest.param("string", 1, id="text"),
+    ],
+)
 def test_what_holds_other_values_is_no_column(kind: str, is_named: bool) -> None:
     stream = Stream("s", {"properties": {"payment_status": {"type": ["null", kind]}}}, ())
     assert ("get('payment_status')" in lines_of(stream)) == is_named
@@ -332,12 +431,14 @@ def test_a_number_is_no_time_by_its_size(number: Any) -> None:
 @pytest.mark.parametrize(
     ("keys", "event_id"),
     [
-        (("id",), "get('id')"),
-        (("_sdc_source_file", "_sdc_source_lineno"), "get('order_no')"),
-        (("_smart_source_lineno", "id"), "get('id')"),
-        ((), "get('order_no')"),
-        (("id", "order_no"), None),
-        (("email",), None),  # It would leave this machine.
+        pytest.param(("id",), "get('id')", id="one key"),
+        pytest.param(
+            ("_sdc_source_file", "_sdc_source_lineno"), "get('order_no')", id="position by the SDK"
+        ),
+        pytest.param(("_smart_source_lineno", "id"), "get('id')", id="position beside a key"),
+        pytest.param((), "get('order_no')", id="no keys"),
+        pytest.param(("id", "order_no"), None, id="two keys"),
+        pytest.param(("email",), None, id="address as key"),  # It would leave this machine.
     ],
 )
 def test_the_event_id(keys: tuple[str, ...], event_id: str | None) -> None:
@@ -388,7 +489,13 @@ def test_an_event_id_differs_in_each_record(
     assert any(said in remark for remark in remarks), remarks
 
 
-@pytest.mark.parametrize("values", [["x@example.com"] * 3, ["x@example.com", "y@example.com"] * 10])
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param(["x@example.com"] * 3, id="always the same"),
+        pytest.param(["x@example.com", "y@example.com"] * 10, id="two in turn"),
+    ],
+)
 def test_addresses_that_come_again_and_again(values: list[str]) -> None:
     """They are those of a shop or of its clerks."""
     proposal = propose(stream_of("email"), [{"email": one} for one in values])
@@ -399,19 +506,19 @@ def test_addresses_that_come_again_and_again(values: list[str]) -> None:
 @pytest.mark.parametrize(
     ("values", "value"),
     [
-        (["1.200", "99.50"], "get('total')"),
-        (["1.200", "99,50"], "amount(get('total'))"),
-        (["1.200,50"], "amount(get('total'))"),
-        (["1,200.50", "$3.00"], "get('total')"),
-        (["1.200.300", "45"], "amount(get('total'))"),
-        (["0.125"], "get('total')"),
-        (["1 200,5 €"], "amount(get('total'))"),
-        (["1.200", "3.450"], None),
-        (["1,200"], None),
-        (["1,5", "2.5"], None),
-        (["45", "120", "999"], None),
-        ([45, 120, 999], None),
-        ([45.0, 120.0], "get('total')"),
+        pytest.param(["1.200", "99.50"], "get('total')", id="point, one surely decimal"),
+        pytest.param(["1.200", "99,50"], "amount(get('total'))", id="point groups, comma decimal"),
+        pytest.param(["1.200,50"], "amount(get('total'))", id="both signs, comma last"),
+        pytest.param(["1,200.50", "$3.00"], "get('total')", id="both signs, point last"),
+        pytest.param(["1.200.300", "45"], "amount(get('total'))", id="points group millions"),
+        pytest.param(["0.125"], "get('total')", id="leading zero"),
+        pytest.param(["1 200,5 €"], "amount(get('total'))", id="space groups, comma decimal"),
+        pytest.param(["1.200", "3.450"], None, id="points that could group"),
+        pytest.param(["1,200"], None, id="comma that could group"),
+        pytest.param(["1,5", "2.5"], None, id="both signs as decimals"),
+        pytest.param(["45", "120", "999"], None, id="whole numbers as texts"),
+        pytest.param([45, 120, 999], None, id="whole numbers"),
+        pytest.param([45.0, 120.0], "get('total')", id="whole floats"),
     ],
 )
 def test_how_amounts_are_written(values: list[Any], value: str | None) -> None:
@@ -428,6 +535,12 @@ def test_how_amounts_are_written(values: list[Any], value: str | None) -> None:
         ("bundle_id", {}),
         ("bundle_id device", {"bundle_id": "B 17"}),
         *((one, {one: "1"}) for one in ("idfa", "aaid")),
+    ],
+    ids=[
+        "bundle without a device",
+        "bundle of another form",
+        "no Apple device ID",
+        "no Android device ID",
     ],
 )
 def test_what_is_no_app_and_no_device(columns: str, values: dict[str, Any]) -> None:

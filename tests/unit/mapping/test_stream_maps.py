@@ -147,7 +147,14 @@ def test_what_is_given_is_not_changed() -> None:
     assert given == before
 
 
-@pytest.mark.parametrize("expression", ["a b", "+".join(["total"] * 199), "pass"])
+@pytest.mark.parametrize(
+    "expression",
+    [
+        pytest.param("a b", id="syntax error"),
+        pytest.param("+".join(["total"] * 199), id="too long"),
+        pytest.param("pass", id="statement"),
+    ],
+)
 def test_what_is_no_expression(expression: str) -> None:
     """A map that cannot be used ends the run in one of our own exceptions, one readable line."""
     with pytest.raises(StreamMappingError, match="the stream map of 'orders' cannot be used: "):
@@ -172,6 +179,15 @@ def test_what_is_no_alias(alias: str) -> None:
         ({"__key_properties__": ["x", "id"], "x": "total"}, ("x", "id")),
         ({"__key_properties__": []}, ()),
     ],
+    ids=[
+        "nothing said",
+        "null",
+        "keys of the tap",
+        "other order",
+        "another column",
+        "one computed column",
+        "no keys",
+    ],
 )
 def test_the_keys_of_a_map(definition: dict[str, Any], keys: Any) -> None:
     """Other keys than those of the tap are columns of the mapped record."""
@@ -180,7 +196,13 @@ def test_the_keys_of_a_map(definition: dict[str, Any], keys: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "definition", [{}, {"__else__": None}, {"number": None}, {"number": None, "x": "number"}]
+    "definition",
+    [
+        pytest.param({}, id="no such column"),
+        pytest.param({"__else__": None}, id="other columns dropped"),
+        pytest.param({"number": None}, id="column dropped"),
+        pytest.param({"number": None, "x": "number"}, id="column renamed"),
+    ],
 )
 def test_a_key_that_a_mapped_record_lacks(definition: dict[str, Any]) -> None:
     """The configuration is wrong, and the error names the key."""
@@ -191,11 +213,11 @@ def test_a_key_that_a_mapped_record_lacks(definition: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("own", "ids"),
     [
-        ({}, [("copy", "orders")]),
-        ({"email": "email"}, [("copy", "orders")]),
-        ({"event_id": "id"}, []),
-        ({"__key_properties__": ["email"]}, []),
-        ({"__key_properties__": ["id"]}, [("copy", "orders")]),
+        pytest.param({}, [("copy", "orders")], id="no map of its own"),
+        pytest.param({"email": "email"}, [("copy", "orders")], id="other column mapped"),
+        pytest.param({"event_id": "id"}, [], id="own event ID"),
+        pytest.param({"__key_properties__": ["email"]}, [], id="other keys"),
+        pytest.param({"__key_properties__": ["id"]}, [("copy", "orders")], id="same keys"),
     ],
 )
 def test_maps_with_equal_ids(own: dict[str, Any], ids: list[tuple[str, str]]) -> None:
@@ -211,11 +233,11 @@ def test_maps_with_equal_ids(own: dict[str, Any], ids: list[tuple[str, str]]) ->
 @pytest.mark.parametrize(
     ("own", "event_id"),
     [
-        ({"event_id": "'order-' + str(id)"}, "order-7"),
-        ({"event_id": "str(1 / 0)"}, None),
-        ({}, "given"),
-        ({"event_id": None}, None),
-        ({"__else__": None}, None),
+        pytest.param({"event_id": "'order-' + str(id)"}, "order-7", id="computed"),
+        pytest.param({"event_id": "str(1 / 0)"}, None, id="fails too"),
+        pytest.param({}, "given", id="passes on"),
+        pytest.param({"event_id": None}, None, id="dropped"),
+        pytest.param({"__else__": None}, None, id="dropped with all others"),
     ],
 )
 def test_the_event_id_of_a_record_that_cannot_be_mapped(
