@@ -66,6 +66,10 @@ AROUND = ["{}", "<b>{}</b>, Bob", 'x: "{}"', "({}) 50%"]
 @pytest.mark.parametrize(
     ("escaped", "around"),
     [*((one, "call {} now") for one in ESCAPED), *((JSON, around) for around in AROUND)],
+    ids=[
+        *(f"escaped in way {n}" for n in range(len(ESCAPED))),
+        *(f"within text {n}" for n in range(len(AROUND))),
+    ],
 )
 def test_an_escaped_address_is_found_and_scrubbed(escaped: str, around: str) -> None:
     """Its hash is that of the address, and the text around it stays, escapes and all."""
@@ -138,6 +142,18 @@ def test_the_rest_of_a_text_stays() -> None:
         ),
         ("ann@i\u2764\ufe0f.example", "ann@i\u2764.example"),
         ("ann@a.example@b.example", "ann@a.example"),
+    ],
+    ids=[
+        "HTML escape",
+        "JSON escape",
+        "Markdown escape",
+        "escape in the domain",
+        *(f"accent in way {n}" for n in range(len(ACCENTS))),
+        "combining accent",
+        "Hindi",
+        "Hindi and Thai, percent",
+        "emoji in the domain",
+        "two domains",
     ],
 )
 def test_the_address_is_replaced_whole(text: str, address: str) -> None:
