@@ -164,6 +164,7 @@ def _no_collection() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("name", "said", "value"),
     [(name, said, one) for name, said, *values in WRONG for one in values],
+    ids=[f"{name}, value {n}" for name, _, *values in WRONG for n in range(len(values))],
 )
 def test_a_wrong_value(name: str, said: str, value: Any) -> None:
     """One line names the setting and what it must be, before the run, and never the value."""
@@ -222,7 +223,9 @@ RIGHT: list[tuple[Any, ...]] = [
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [(name, value) for name, *values in RIGHT for value in values]
+    ("name", "value"),
+    [(name, value) for name, *values in RIGHT for value in values],
+    ids=[f"{name}, value {n}" for name, *values in RIGHT for n in range(len(values))],
 )
 def test_right_values(name: str, value: Any) -> None:
     """The ends of each range, https anywhere, http on loopback, and stream maps of every kind."""
@@ -240,6 +243,14 @@ IN_URLS = (
     [
         *((name, value) for name in SETTINGS_SCHEMA["properties"] for value in (SECRET, [SECRET])),
         *((name, url) for name in ("api_url", "report_path", "store") for url in IN_URLS),
+    ],
+    ids=[
+        *(f"{name}, {form}" for name in SETTINGS_SCHEMA["properties"] for form in ("text", "list")),
+        *(
+            f"{name}, URL {n}"
+            for name in ("api_url", "report_path", "store")
+            for n in range(len(IN_URLS))
+        ),
     ],
 )
 def test_no_value_is_ever_shown(name: str, value: Any) -> None:
@@ -265,6 +276,16 @@ def test_no_value_is_ever_shown(name: str, value: Any) -> None:
         ("store", "there", "metrics_path", "symlink"),
         ("store", "there", "metrics_path", "here/there"),
         ("store", "absent", "metrics_path", "dangling"),
+    ],
+    ids=[
+        "same path",
+        "other spelling of a path",
+        "default path",
+        "suppressions and store",
+        "suppressions and report",
+        "symbolic link",
+        "folder by symbolic link",
+        "link to nothing",
     ],
 )
 def test_settings_that_name_the_same_file(
@@ -348,6 +369,13 @@ def test_a_library_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> Non
         ("stream_map_config.a.b", "stream_map_config: {a: {b: …}}"),
         ("presets.public.orders", "presets: {public.orders: …}"),
     ],
+    ids=[
+        "property of a stream",
+        "stream with a dot",
+        "rule for other streams",
+        "nested configuration",
+        "preset, stream with a dot",
+    ],
 )
 def test_a_flattened_setting(name: str, form: str) -> None:
     """It would have no effect, so that other events would be sent than the user wants."""
@@ -371,6 +399,39 @@ def test_a_flattened_setting(name: str, form: str) -> None:
         *((name, None) for name in ("flattening_enabled", "faker_config", "default_target_schema")),
         *((name, None) for name in ("host", "port", "schema", "filter", "path", "zzz", "")),
         *((name, None) for name in ("orders.email", "store.path", "x" * 100_000)),
+    ],
+    ids=[
+        "one letter missing",
+        "two letters missing",
+        "no underscore",
+        "hyphen",
+        "capitals within",
+        "upper case",
+        "vowel missing",
+        "limit without a letter",
+        "plural of limit",
+        "limit with a capital",
+        "limit with the prefix",
+        "singular",
+        "maps with a capital",
+        "singular, flattened",
+        "plural of another setting",
+        "method of loading",
+        "metadata of records",
+        "batches",
+        "flattening",
+        "faker",
+        "default schema",
+        "host",
+        "port",
+        "schema",
+        "filter",
+        "path",
+        "word without meaning",
+        "empty name",
+        "property of a stream",
+        "part of a path",
+        "very long name",
     ],
 )
 def test_unknown_settings(name: str, meant: str | None) -> None:
@@ -431,6 +492,16 @@ EACH = [*list(WRONG_OF_EACH_KIND)[:-1], "stream_maps.orders.email"]
             {**GOOD, "stream_maps": {"a": {"value": "total =", "__foo__": 1}, "__foo__": None}},
             ["stream_maps.a.value", "stream_maps.a.__foo__", "stream_maps.__foo__"],
         ),
+    ],
+    ids=[
+        "no customer",
+        "null customer",
+        "no token",
+        "null token",
+        "one of each kind",
+        "each kind, null customer",
+        "first attempt",
+        "several in stream maps",
     ],
 )
 def test_each_problem_is_named(settings: dict[str, Any], names: list[str]) -> None:

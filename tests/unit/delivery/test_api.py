@@ -26,7 +26,9 @@ VERDICTS = {
 }
 
 
-@pytest.mark.parametrize(("status", "verdict"), VERDICTS.items())
+@pytest.mark.parametrize(
+    ("status", "verdict"), VERDICTS.items(), ids=[f"HTTP {status}" for status in VERDICTS]
+)
 def test_statuses(status: int, verdict: Verdict) -> None:
     """Each status has one verdict, and any other status is unknown."""
     answer = answer_of(status, b"", ["1"], 3.0)
@@ -48,6 +50,10 @@ UNCLEAR = (
 @pytest.mark.parametrize(
     ("body", "named"),
     [*((body, {"e1"}) for body in NAMING_ONE), *((body, set()) for body in UNCLEAR)],
+    ids=[
+        *(f"one event named, body {n}" for n in range(len(NAMING_ONE))),
+        *(f"unclear body {n}" for n in range(len(UNCLEAR))),
+    ],
 )
 def test_a_200(body: bytes, named: set[str]) -> None:
     """A 200 that names a proper part of the events says that the others were processed."""
@@ -65,6 +71,14 @@ def test_a_200(body: bytes, named: set[str]) -> None:
         (b'{"error": "x"}', 'HTTP 400: {"error":"x"}'),
         (b"\xff", "HTTP 400: \N{REPLACEMENT CHARACTER}"),
         (b"x" * 1_000, "HTTP 400: " + "x" * 500),
+    ],
+    ids=[
+        "no body",
+        "plain text on two lines",
+        "list of errors",
+        "object of another form",
+        "not UTF-8",
+        "too long",
     ],
 )
 def test_what_a_refusal_says(body: bytes, detail: str) -> None:

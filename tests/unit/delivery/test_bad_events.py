@@ -183,7 +183,14 @@ def test_wrong_settings(at_once: int, batch_size: int, good: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("good", "bad"), [*((good, 30) for good in range(1, 16)), (5, 0), (5, 70), (5, 99)]
+    ("good", "bad"),
+    [*((good, 30) for good in range(1, 16)), (5, 0), (5, 70), (5, 99)],
+    ids=[
+        *(f"refused after request {good}" for good in range(1, 16)),
+        "first event is bad",
+        "event in the middle is bad",
+        "last of its batch is bad",
+    ],
 )
 def test_settings_that_become_wrong_amid_an_isolation(good: int, bad: int) -> None:
     """The API begins to refuse everything while the one bad event of a batch is looked for."""
@@ -264,6 +271,14 @@ def test_a_poison_event_among_others(at_once: int, failure: str) -> None:
         ("500", 20, 8, {5}),
         # What is left of a few batches is given up together.
         ("503", 60, 1_000, {750, 850, 999}),
+    ],
+    ids=[
+        *(f"last event gets {failure}" for failure in FAILURES),
+        "large budget",
+        "amid the last batch",
+        "first of one batch",
+        "amid one batch",
+        "several poison events",
     ],
 )
 def test_poison_events_at_the_end(failure: str, budget: int, events: int, poison: set[int]) -> None:

@@ -122,6 +122,34 @@ def test_an_answer_in_full() -> None:
         ({"RateLimit-Reset": "40", "RateLimit-Remaining": "4999"}, 0),
         ({"RateLimit": "limit=100, remaining=1, reset=9"}, 0),
     ],
+    ids=[
+        "at once",
+        "in a day",
+        "at a date",
+        "date of the past",
+        "too large for a float",
+        "too many digits",
+        "year beyond any date",
+        "fraction of a second",
+        "digits of another script",
+        "Retry-After counts first",
+        "old form of RateLimit",
+        "new form of RateLimit",
+        "some are left",
+        "first policy is used up",
+        "second policy is used up",
+        "reset at a moment",
+        "reset at a past moment",
+        "reset as ISO date",
+        "text after the seconds",
+        "reset long ago",
+        "reset with too many digits",
+        "reset in words",
+        "none remaining",
+        "some remaining, name with X",
+        "some remaining, name without X",
+        "some remaining, old form",
+    ],
 )
 def test_how_long_the_api_asks_to_wait(given: dict[str, str], seconds: float) -> None:
     """Other headers count where there is no `Retry-After`; `in …` stands for a moment.
@@ -179,6 +207,7 @@ def test_faults_to_retry() -> None:
         ("http", "socket.getaddrinfo"),
         ("https", "ssl.SSLContext.load_verify_locations"),  # Its file is not wrong then.
     ],
+    ids=["when connecting", "when looking up the host", "when reading certificates"],
 )
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
 def test_no_file_descriptors(
@@ -224,6 +253,16 @@ CERTIFICATES = "the certificate file does not exist or cannot be used. Correct R
         ("SSL_CERT_FILE", "no-such-file.pem", CERTIFICATES),
         ("SSL_CERT_FILE", __file__, CERTIFICATES),
     ],
+    ids=[
+        "proxy without a host",
+        "proxy of a scheme alone",
+        "proxy of unknown scheme",
+        "SOCKS proxy",
+        "bundle that is absent",
+        "bundle without certificates",
+        "certificate file that is absent",
+        "certificate file without certificates",
+    ],
 )
 def test_a_set_up_that_cannot_be_used(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, words: str
@@ -254,6 +293,14 @@ TOKEN = "s3cr3t-T0ken-of-ours"
         *((content, "401 Unauthorized") for content in ("old-token", "two words", None)),
         *(("new-token", status) for status in ("401 Unauthorized", "403 Forbidden")),
         ("new-token", "204 No Content"),
+    ],
+    ids=[
+        "same token",
+        "file without a token",
+        "no file",
+        "new token denied with 401",
+        "new token denied with 403",
+        "new token accepted",
     ],
 )
 def test_a_token_that_is_denied(
@@ -305,7 +352,11 @@ def test_a_token_in_a_file(tmp_path: Path, content: str) -> None:
     assert len(read_token(str(file))) <= 65_536  # A file without end does not fill the memory.
 
 
-@pytest.mark.parametrize("content", [b"", b" \n", b"a b", b"a\nb", b"\xff\xfe", "ä".encode()])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b" \n", b"a b", b"a\nb", b"\xff\xfe", "ä".encode()],
+    ids=["empty", "white space alone", "two words", "two lines", "not UTF-8", "not ASCII"],
+)
 def test_a_file_without_a_token(tmp_path: Path, content: bytes) -> None:
     """The message shows neither the content nor the path, which may be a mistyped token."""
     file = tmp_path / "token"

@@ -118,6 +118,7 @@ LONG_BODY = b"x" * 30_000_000
 @pytest.mark.parametrize(
     ("scheme", "server"),
     [*(("http", name) for name in SLOW), *(("https", name) for name in ("body", "not read"))],
+    ids=[*(f"http, {name}" for name in SLOW), "https, body", "https, not read"],
 )
 def test_an_answer_that_does_not_end(scheme: str, server: str) -> None:
     """It takes no longer than an answer may take; the last wait is as long as others leave it."""
@@ -289,6 +290,7 @@ def test_an_address_that_is_not_reached(monkeypatch: pytest.MonkeyPatch) -> None
         ("a..example.com", "the connection failed"),
         ("nobody.invalid", "the host name was not found"),
     ],
+    ids=["empty part of a name", "unknown host"],
 )
 def test_no_address_that_answers(host: str, what: str) -> None:
     """A host whose name is none, or is not known, is a network fault, which may pass."""

@@ -127,6 +127,7 @@ def test_what_one_answer_says(
             "the API gave an unexpected answer: HTTP 302. Check api_url",
         ),
     ],
+    ids=["denied at once", "denied after accepted events", "unexpected answer"],
 )
 def test_answers_that_end_the_run(given: list[Answer], failure: type, words: str) -> None:
     """They do so at once, with words that fit what came before."""
@@ -161,6 +162,17 @@ def test_answers_that_end_the_run(given: list[Answer], failure: type, words: str
         # A half that lost events to their age proves nothing: the other one is sent whole.
         ("1@5 2@5 3 4", [REFUSED, WAIT, ACCEPTED], "1 2 3 4 | 1 2 | 3 4", ["1", "2"]),
         ("1@5 2 3 4", [REFUSED, WAIT, ACCEPTED, ACCEPTED], "1 2 3 4 | 1 2 | 2 | 3 4", ["1"]),
+    ],
+    ids=[
+        "others after a fault",
+        "others after a limit",
+        "just before it expires",
+        "when it expires",
+        "expires while it waits",
+        "expired before a new token",
+        "all expire",
+        "whole half expires",
+        "part of a half expires",
     ],
 )
 def test_what_is_sent_next(
@@ -202,6 +214,19 @@ FIRST_OF_TWO = Answer(Verdict.PARTLY, "HTTP 200", 200, not_processed=frozenset("
         # The same part is sent again if it came too fast, or if the token was rotated.
         ("1234", [LIMITED, REFUSED, LIMITED], "1234 1234 12 12"),
         ("1234", [REFUSED, ROTATED, ACCEPTED], "1234 12 12 3"),
+    ],
+    ids=[
+        "left half is good",
+        "left parts are good",
+        "two events",
+        "left half is partly good",
+        "left half is refused",
+        "largest part first",
+        "batch is too large",
+        "left half is too large",
+        "left half gets a fault",
+        "sent too fast",
+        "token rotated",
     ],
 )
 def test_which_part_is_sent_next(events: str, given: list[Answer], posted: str) -> None:
@@ -333,7 +358,7 @@ def test_an_event_that_fails_rests_a_second_for_each_fault() -> None:
         now += faults
 
 
-@pytest.mark.parametrize(("failure", "times"), [(FAULT, 10), (LIMITED, 40)])
+@pytest.mark.parametrize(("failure", "times"), [(FAULT, 10), (LIMITED, 40)], ids=["fault", "limit"])
 def test_how_many_failures_blame_an_event(failure: Answer, times: int) -> None:
     """Ten, or forty if they may be due to a limit, between which the API accepts others."""
     machine = machine_with("bad")
@@ -453,6 +478,7 @@ def refuse_all(machine: DeliveryMachine, now: float) -> float:
 @pytest.mark.parametrize(
     ("events", "accepted", "is_over"),
     [(1, True, True), (60, True, True), (1, False, False), (101, True, False)],
+    ids=["one event", "sixty events", "nothing was accepted", "more than a hundred events"],
 )
 def test_a_tap_that_is_silent(events: int, accepted: bool, is_over: bool) -> None:
     """After twice `flush_interval_seconds`, refused events get their outcome, as at the end.
@@ -477,6 +503,7 @@ def test_a_tap_that_is_silent(events: int, accepted: bool, is_over: bool) -> Non
 @pytest.mark.parametrize(
     ("given", "size", "most"),
     [(ACCEPTED, 64, 6), (ACCEPTED, 3, 3), (REFUSED, 64, 64), (FAULT, 64, 64), (LIMITED, 64, 64)],
+    ids=["accepted", "accepted, small size", "refused", "fault", "limited"],
 )
 def test_how_many_batches_may_wait(given: Answer, size: int, most: int) -> None:
     """A few; more to compare with, once events of one have failed."""
@@ -562,6 +589,12 @@ def test_how_many_samples_are_in_flight() -> None:
 @pytest.mark.parametrize(
     ("bad", "accepted", "ends"),
     [(9, False, False), (10, False, True), (100, True, False), (101, True, True)],
+    ids=[
+        "nine, none accepted",
+        "ten, none accepted",
+        "hundred, others accepted",
+        "over hundred, others accepted",
+    ],
 )
 def test_the_end_of_the_input(bad: int, accepted: bool, ends: bool) -> None:
     """Few refused events with nothing to compare them with are dead letters; many end the run."""
@@ -586,6 +619,13 @@ def test_the_end_of_the_input(bad: int, accepted: bool, ends: bool) -> None:
         (63, 29, True, False),
         (61, 30, True, False),
     ],
+    ids=[
+        "one bad event",
+        "one refusal more",
+        "enough refusals and samples",
+        "one sample too few",
+        "one refusal too few",
+    ],
 )
 def test_refusals_in_a_row(requests: int, samples: int, suspects: bool, wrong: bool) -> None:
     """After some, samples are sent; after many, the settings are wrong."""
@@ -595,7 +635,11 @@ def test_refusals_in_a_row(requests: int, samples: int, suspects: bool, wrong: b
     assert (given.suspects, given.proves_wrong) == (suspects, wrong)
 
 
-@pytest.mark.parametrize(("made_after", "in_a_row"), [(9, 0), (8, 1)])
+@pytest.mark.parametrize(
+    ("made_after", "in_a_row"),
+    [(9, 0), (8, 1)],
+    ids=["made after the refusals", "made before the last"],
+)
 def test_what_ends_a_row_of_refusals(made_after: int, in_a_row: int) -> None:
     """An accepted request that was made after the refusals came; others overtake each other."""
     given = Refusals()
@@ -617,6 +661,7 @@ def test_an_acceptance_renews_what_needs_no_proof() -> None:
 @pytest.mark.parametrize(
     ("times", "accepted", "proves"),
     [(999, False, False), (1_000, False, True), (2_000, True, False)],
+    ids=["one refusal too few", "enough refusals", "some run was accepted"],
 )
 def test_one_of_several_runs(times: int, accepted: bool, proves: bool) -> None:
     """Many bad events may come first; only if no run is accepted for long, the run ends."""

@@ -183,6 +183,7 @@ def test_a_certificate_after_a_good_one(
             "the proxy refused to connect (HTTP 403)",
         ),
     ],
+    ids=["bad gateway", "broken proxy", "limit of the proxy", "refused after it connected"],
 )
 def test_a_proxy_that_cannot_now(
     posts: Posts, statuses: list[str], verdicts: list[Verdict], detail: str

@@ -179,7 +179,11 @@ def test_nothing_is_sent_while_the_main_thread_is_away(pool_of: PoolOf) -> None:
     assert take(pool).batch.conversions[0].event_id == "late"
 
 
-@pytest.mark.parametrize(("owner", "method"), [(FakeClient, "post"), (DeliveryMachine, "answered")])
+@pytest.mark.parametrize(
+    ("owner", "method"),
+    [(FakeClient, "post"), (DeliveryMachine, "answered")],
+    ids=["in the client", "in the machine"],
+)
 def test_a_bug_in_a_thread(
     pool_of: PoolOf, monkeypatch: pytest.MonkeyPatch, owner: type, method: str
 ) -> None:
@@ -215,7 +219,9 @@ def test_a_pool_is_full(pool_of: PoolOf) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "concurrent", "batches"), [(100, 1, 16), (100, 64, 64), (7, 1, 228), (1, 64, 1_600)]
+    ("rows", "concurrent", "batches"),
+    [(100, 1, 16), (100, 64, 64), (7, 1, 228), (1, 64, 1_600)],
+    ids=["one request at once", "many requests at once", "small batches", "batches of one event"],
 )
 def test_how_many_batches_there_may_be(rows: int, concurrent: int, batches: int) -> None:
     """Small batches are more, so that a row of bad events does not fill all of them."""
@@ -223,7 +229,17 @@ def test_how_many_batches_there_may_be(rows: int, concurrent: int, batches: int)
 
 
 @pytest.mark.parametrize(
-    ("free", "most"), [(1000, 64), (80, 64), (79, 63), (36, 20), (17, 1), (0, 1), (None, 64)]
+    ("free", "most"),
+    [(1000, 64), (80, 64), (79, 63), (36, 20), (17, 1), (0, 1), (None, 64)],
+    ids=[
+        "many free",
+        "just enough free",
+        "one too few",
+        "far too few",
+        "enough for one",
+        "none free",
+        "unknown",
+    ],
 )
 def test_connections_leave_descriptors_for_files(
     free: int | None, most: int, monkeypatch: pytest.MonkeyPatch
@@ -236,6 +252,7 @@ def test_connections_leave_descriptors_for_files(
 @pytest.mark.parametrize(
     ("given", "rate"),
     [({}, 2), ({"dry_run": True}, None), ({"max_requests_per_minute": None}, None)],
+    ids=["limited", "dry run", "no limit"],
 )
 def test_a_limit_of_a_run(given: dict[str, Any], rate: float | None) -> None:
     """`max_requests_per_minute` counts, except in a dry run, which makes no requests."""

@@ -55,6 +55,7 @@ def sent(candidates: list[Any], normalization: str = "gmail", *columns: Any) -> 
             "62a14e44f765419d10fea99367361a727c12365e2520f32218d505ed9aa0f62f",
         ),
     ],
+    ids=["dots and tag at Gmail", "tag at Gmail", "tag elsewhere", "underscore at Gmail"],
 )
 def test_golden_vectors(address: str, its_md5: str, its_sha2: str) -> None:
     """The guide's addresses give the guide's hashes, both of them."""
@@ -77,6 +78,19 @@ def test_golden_vectors(address: str, its_md5: str, its_sha2: str) -> None:
         ("ANN@BÜCHER.EXAMPLE", *["ann@bücher.example"] * 3),
         # What copying from a page adds, and nobody sees, is no part of an address.
         ("ann\u200b@exam\u00adple.com\u200b", *["ann@example.com"] * 3),
+    ],
+    ids=[
+        "dots and tag at Gmail",
+        "dots and tag elsewhere",
+        "Google Mail, spaces around",
+        "empty tag",
+        "several tags",
+        "subdomain of Gmail",
+        "domain that ends like Gmail",
+        "apostrophe and hyphen",
+        "umlaut in the name",
+        "umlaut in the domain",
+        "invisible characters",
     ],
 )
 def test_each_normalization(address: str, gmail: str, all_domains: str, lowercase: str) -> None:
@@ -129,6 +143,24 @@ CONFLICT = Identity(MD5, SHA2, (Remark(HASH_CONFLICT, "email"),))
         ([ADDRESS, None, " \t\n"], BOTH),
         (["", None, " \n"], Identity(None, None, (empty("email"), empty("md5"), empty("sha2")))),
     ],
+    ids=[
+        "md5 in email",
+        "md5 in its column",
+        "sha2 in its column",
+        "sha2 in email",
+        "hashes in swapped columns",
+        "address first, hashes conflict",
+        "address second, hashes conflict",
+        "address last, hashes conflict",
+        "only the sha2 conflicts",
+        "md5 of the address",
+        "address, md5 of nothing",
+        "address, zero as md5",
+        "md5 of nothing alone",
+        "sha2 of nothing, good md5",
+        "address, empty columns",
+        "all columns empty",
+    ],
 )
 def test_several_columns(candidates: list[Any], identity: Identity) -> None:
     """One identity is made of the columns `email`, `md5` and `sha2`."""
@@ -175,7 +207,11 @@ def test_an_address_is_read_as_a_person_sees_it(spelling: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["\\x{}", "0x{}", "0X{}", "{label}:{}", "\ufeff{}", "\u200b{}"])
-@pytest.mark.parametrize(("digest", "label"), [(MD5, "MD5"), (SHA2, "sha256"), (SHA2, "SHA-256")])
+@pytest.mark.parametrize(
+    ("digest", "label"),
+    [(MD5, "MD5"), (SHA2, "sha256"), (SHA2, "SHA-256")],
+    ids=["md5", "sha2 in lower case", "sha2 with a hyphen"],
+)
 def test_hashes_in_the_forms_of_warehouses(form: str, digest: str, label: str) -> None:
     """They are sent as hexadecimal digits in lower case."""
     wanted = {MD5: Identity(MD5, None), SHA2: Identity(None, SHA2)}[digest]
@@ -214,6 +250,15 @@ def test_the_invisible_characters_are_those_of_unicode() -> None:
         (" ann lee@example.com", "white_space"),
         *((value, None) for value in (" ann@example ", "x", 5, None)),
     ],
+    ids=[
+        "wrong encoding",
+        "replaced character",
+        "white space inside",
+        "no dot in the domain",
+        "a letter",
+        "a number",
+        "nothing",
+    ],
 )
 def test_why_a_text_is_no_address(value: Any, cause: str | None) -> None:
     assert cause_of_junk(value) == cause
@@ -248,6 +293,61 @@ def test_why_a_text_is_no_address(value: Any, cause: str | None) -> None:
         # UTF-8 cannot encode the first nor the last surrogate, so there is no hash of them.
         *(f"{chr(code)}ann@example.com" for code in (0xD800, 0xDBFF, 0xDC00, 0xDFFF)),
         *("a\udfffn@example.com", "ann@example.com\ud800", "ann@example.com\udfff"),
+    ],
+    ids=[
+        "not available",
+        "guest",
+        "sign alone",
+        "no domain",
+        "no name",
+        "no dot in the domain",
+        "no sign",
+        "two signs",
+        "two dots",
+        "domain starts with a dot",
+        "top domain of one letter",
+        "IP address",
+        "two addresses, comma",
+        "two addresses, space",
+        "escaped sign",
+        "mailto, escaped sign",
+        "mailto, escaped plus",
+        "bracket not closed",
+        "address as a name",
+        "two addresses, semicolon",
+        "tag alone",
+        "dots alone",
+        "no hexadecimal digits",
+        "two hashes",
+        "comma at the end",
+        "space before the sign",
+        "no-break space",
+        "thin space",
+        "next-line character",
+        "byte order mark",
+        "wrong encoding, name",
+        "replaced character",
+        "wrong encoding, domain",
+        "wide letter in name",
+        "ligature",
+        "wide letter in domain",
+        *(f"base64 of {text}, {n} bytes" for n, text in TEXTS_IN_BASE64),
+        "sha2 with label md5",
+        "md5 with label sha256",
+        "md5 with label sha1",
+        "two prefixes",
+        "md5 without padding",
+        "sha2 without padding",
+        "bits that mean nothing",
+        *(f"{length} hexadecimal digits" for length in (31, 33, 40, 63, 65)),
+        "list",
+        "object",
+        "number",
+        "bytes",
+        *(f"surrogate {code:X} first" for code in (0xD800, 0xDBFF, 0xDC00, 0xDFFF)),
+        "surrogate within the name",
+        "high surrogate last",
+        "low surrogate last",
     ],
 )
 def test_what_is_no_address_is_junk(value: Any) -> None:
@@ -300,7 +400,11 @@ def test_a_text_and_its_hashes(text: str) -> None:
             assert sent([junk]) == Identity(None, None, (unusable("email"),))
 
 
-@pytest.mark.parametrize("text", ["NaN", "[object Object]", "0" * 32, "0" * 64])
+@pytest.mark.parametrize(
+    "text",
+    ["NaN", "[object Object]", "0" * 32, "0" * 64],
+    ids=["no number", "object in JavaScript", "zeros as md5", "zeros as sha2"],
+)
 def test_spellings_of_programs(text: str) -> None:
     """JavaScript's own spellings are hashed as they are; some programs write zeros for a hash."""
     assert md5(text) in JUNK_HASHES
@@ -308,7 +412,11 @@ def test_spellings_of_programs(text: str) -> None:
     assert is_placeholder(text)
 
 
-@pytest.mark.parametrize("text", [LI_DID, MD5, SHA2, "nobody", "null-1", "x" * 1_000, "1"])
+@pytest.mark.parametrize(
+    "text",
+    [LI_DID, MD5, SHA2, "nobody", "null-1", "x" * 1_000, "1"],
+    ids=["device id", "md5", "sha2", "a word", "null with a suffix", "a long text", "a digit"],
+)
 def test_what_is_none(text: str) -> None:
     assert not is_placeholder(text)
     assert text not in JUNK_HASHES
@@ -330,7 +438,9 @@ def test_ids_are_those_of_pythons_module(text: str, values: list[Any]) -> None:
     assert derive_event_id(text, values) == str(uuid.uuid5(NAMESPACE, name))
 
 
-@pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: {"a": inner}])
+@pytest.mark.parametrize(
+    "wrap", [lambda inner: [inner], lambda inner: {"a": inner}], ids=["lists", "objects"]
+)
 def test_derived_ids_read_values_to_the_limit_of_nesting(wrap: Any) -> None:
     """A difference at the deepest level counts; what lies deeper is left out."""
 

@@ -48,6 +48,24 @@ HASH = sha256(ADDRESS)
         ([ADDRESS, (ADDRESS,)], [HASH, [HASH]]),
         ({ADDRESS: {"a": ADDRESS}, 1: 2}, {HASH: {"a": HASH}, "1": 2}),
     ],
+    ids=[
+        "null",
+        "float",
+        "decimal",
+        "infinite decimal",
+        "infinite float",
+        "float that is none",
+        "decimal that is none",
+        "moment",
+        "time of day",
+        "UUID",
+        "bytes",
+        "surrogate key and a set",
+        "surrogate",
+        "address in a text",
+        "addresses in lists",
+        "addresses in objects",
+    ],
 )
 def test_values(value: Any, written: Any) -> None:
     """JSON values stay, all others become text, and a hash replaces each address."""
@@ -60,7 +78,9 @@ def test_long_texts() -> None:
     assert redact_value("x" * 8_193) == "(8193 characters)"
 
 
-@pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: {"a": inner}])
+@pytest.mark.parametrize(
+    "wrap", [lambda inner: [inner], lambda inner: {"a": inner}], ids=["lists", "objects"]
+)
 def test_the_limit_of_nesting(wrap: Callable[[Any], Any]) -> None:
     """What lies at the deepest level is kept; what lies deeper is left out."""
     deepest, emptied = "x", None
@@ -158,7 +178,11 @@ FORMATTERS = [
 ]
 
 
-@pytest.mark.parametrize("formatter", FORMATTERS)
+@pytest.mark.parametrize(
+    "formatter",
+    FORMATTERS,
+    ids=["no formatter", "plain text", "console", "structured", "everything"],
+)
 def test_a_record_has_no_address_and_no_token(
     logger: logging.Logger,
     formatter: logging.Formatter | None,
@@ -198,6 +222,14 @@ def test_what_a_record_shows(logger: logging.Logger) -> None:
         *(TOKEN, quote(TOKEN, safe=""), quote_plus(TOKEN), f"Bearer {TOKEN}"),
         *(base64.b64encode(f"{before}{TOKEN}".encode()).decode() for before in ("", "Bearer ")),
     ],
+    ids=[
+        "as it is",
+        "quoted",
+        "quoted with plus",
+        "after Bearer",
+        "in base64",
+        "after Bearer in base64",
+    ],
 )
 def test_the_token_is_hidden_in_every_spelling(spelling: str) -> None:
     """A URL or a header may encode the token."""
@@ -211,6 +243,7 @@ def test_the_token_is_hidden_in_every_spelling(spelling: str) -> None:
         *((token, "the token of x7q9z2 is stale") for token in ("", "t", "token")),
         ("x7q9z2", "the token of *** is stale"),
     ],
+    ids=["empty token", "one letter", "five letters", "six characters"],
 )
 def test_a_short_token_garbles_no_line(token: str, line: str) -> None:
     """Up to five characters stand in too many words to be replaced; six are a secret."""
@@ -228,6 +261,19 @@ def test_a_short_token_garbles_no_line(token: str, line: str) -> None:
         *((name, logging.WARNING) for name in ("botocore", "botocore.auth", "aiobotocore.hooks")),
         *((name, logging.WARNING) for name in ("s3fs", "fsspec", "gcsfs", "google.auth")),
         *((name, logging.WARNING) for name in ("adlfs", "azure.core.pipeline")),
+    ],
+    ids=[
+        "urllib3",
+        "psycopg",
+        "botocore",
+        "part of botocore",
+        "part of aiobotocore",
+        "s3fs",
+        "fsspec",
+        "gcsfs",
+        "part of google",
+        "adlfs",
+        "part of azure",
     ],
 )
 @pytest.mark.usefixtures("logger")

@@ -40,6 +40,16 @@ def test_an_empty_file_suppresses_nobody(tmp_path: Path, content: str) -> None:
         *(ADDRESS, ADDRESS.upper(), f"  {ADDRESS}\t", "J.D+x@Example.com", "o'neil@example.co.uk"),
         *("#hash@example.com", "ÄNN@exämple.com", "a" * 64 + "@example.com"),
     ],
+    ids=[
+        "as it is",
+        "upper case",
+        "white space around",
+        "dots and tag",
+        "apostrophe",
+        "hash sign first",
+        "umlauts",
+        "long name",
+    ],
 )
 def test_an_address_counts_under_every_normalization(tmp_path: Path, address: str) -> None:
     """An event may have the md5, the sha2, or both."""
@@ -54,7 +64,11 @@ def test_an_address_counts_under_every_normalization(tmp_path: Path, address: st
     assert not people.contains(Identity(None, None))
 
 
-@pytest.mark.parametrize("line", [MD5, f"0x{MD5.upper()}", f" {SHA2} ", SHA2.upper()])
+@pytest.mark.parametrize(
+    "line",
+    [MD5, f"0x{MD5.upper()}", f" {SHA2} ", SHA2.upper()],
+    ids=["md5", "md5 with a prefix", "sha2, white space around", "sha2 in upper case"],
+)
 def test_a_hash_stops_what_carries_it(tmp_path: Path, line: str) -> None:
     """An md5 alone cannot stop an event of which only a sha2 is known."""
     people = load(tmp_path, line)
@@ -78,6 +92,12 @@ JOHN_AT_GMAIL = ("john.doe@gmail.com", "johndoe@gmail.com", "J.o.h.n.Doe+x@GMAIL
         # What nobody sees makes no other person.
         (("jäne@example.com", sha256("jäne@example.com")), "\u202aJA\u200b\u0308NE@example.com"),
     ],
+    ids=[
+        *(f"hashes of {form}" for form in JOHN_AT_GMAIL[:2]),
+        *(f"address {form}" for form in JOHN_AT_GMAIL),
+        "tag and dots elsewhere",
+        "invisible characters",
+    ],
 )
 def test_an_entry_stops_each_spelling_of_a_person(
     tmp_path: Path, normalization: str, entries: tuple[str, ...], stopped: str
@@ -89,7 +109,11 @@ def test_an_entry_stops_each_spelling_of_a_person(
         assert not people.contains(who("johndo@gmail.com", normalization))
 
 
-@pytest.mark.parametrize("entry", [MD5, SHA2, sha256("jane@example.com"), "jane@example.com"])
+@pytest.mark.parametrize(
+    "entry",
+    [MD5, SHA2, sha256("jane@example.com"), "jane@example.com"],
+    ids=["md5", "sha2", "hash of second address", "second address"],
+)
 def test_an_entry_stops_a_record_with_any_hash_or_address_of_the_person(
     tmp_path: Path, entry: str
 ) -> None:
@@ -102,6 +126,14 @@ def test_an_entry_stops_a_record_with_any_hash_or_address_of_the_person(
 @pytest.mark.parametrize(
     ("start", "end"),
     [("", "\r\n"), ("", "\r"), ("", "\n\n"), ("\ufeff", "\n"), ("# head\n", "\n"), ("\n", "\n")],
+    ids=[
+        "Windows line ends",
+        "old Macintosh line ends",
+        "blank lines",
+        "byte order mark",
+        "comment first",
+        "blank line first",
+    ],
 )
 def test_files_of_any_system(tmp_path: Path, start: str, end: str) -> None:
     """A byte order mark, Windows line ends, blank lines, and a last line without an end."""
@@ -135,6 +167,20 @@ def assert_private(error: BaseException, secret: str = SECRET) -> None:
         *(f"mailto:{SECRET}%40example.com", MD5[:-1], MD5 + "0", "g" * 32, f"md5:{SHA2}"),
         "\x00",
     ],
+    ids=[
+        "wildcard",
+        "no dot in the domain",
+        "address as a name",
+        "comma at the end",
+        "two addresses",
+        "comment at the end",
+        "mailto link",
+        "md5, one digit short",
+        "md5, one digit more",
+        "no hexadecimal digits",
+        "hash with a wrong label",
+        "null character",
+    ],
 )
 def test_a_bad_line_is_named_by_its_number(tmp_path: Path, line: str) -> None:
     """A line that suppresses no person ends the run; the message does not show the line."""
@@ -144,14 +190,29 @@ def test_a_bad_line_is_named_by_its_number(tmp_path: Path, line: str) -> None:
     assert_private(raised.value)
 
 
-@pytest.mark.parametrize("content", [b"a@example.com\n\xff\xfe\n", "a@b.com".encode("utf-16")])
+@pytest.mark.parametrize(
+    "content",
+    [b"a@example.com\n\xff\xfe\n", "a@b.com".encode("utf-16")],
+    ids=["bytes that are no text", "UTF-16"],
+)
 def test_text_in_another_encoding(tmp_path: Path, content: bytes) -> None:
     """A file that is not UTF-8 is refused, and not shown."""
     with pytest.raises(ConfigurationError, match="must be a text file in UTF-8"):
         load(tmp_path, content)
 
 
-@pytest.mark.parametrize("path", ["nowhere.txt", ".", "people.txt/x", "a\0b", "\ud800", "x" * 300])
+@pytest.mark.parametrize(
+    "path",
+    ["nowhere.txt", ".", "people.txt/x", "a\0b", "\ud800", "x" * 300],
+    ids=[
+        "absent",
+        "folder",
+        "within a file",
+        "null in the path",
+        "surrogate in the path",
+        "path too long",
+    ],
+)
 def test_a_file_that_cannot_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
