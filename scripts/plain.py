@@ -1,6 +1,6 @@
 """Fails when code breaks a rule that keeps it plain; docs/contributing.md explains the rules.
 
-Each complaint names a file, a line, and what to do. `--all` also checks what is not switched on.
+Each complaint names a file, a line, and what to do.
 """
 
 from __future__ import annotations
@@ -280,7 +280,7 @@ def _read(*folders: str) -> dict[str, str]:
     return {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in paths}
 
 
-def complaints(*, everything: bool = False) -> Iterator[str]:
+def complaints() -> Iterator[str]:
     """Yield what is wrong with the code, and with the subjects of commits."""
     package = _read(PACKAGE)
     tests = _read("tests")
@@ -293,18 +293,12 @@ def complaints(*, everything: bool = False) -> Iterator[str]:
     yield from short_names(package)
     yield from attributes(package)
     yield from complexities(package)
-    if everything or NAMED_ROWS:
-        yield from rows_without_names(tests)
-
-
-# TEMPORARY, until all rows of the tests have names: then remove this name, its condition in
-# `complaints`, and `--all`.
-NAMED_ROWS = False
+    yield from rows_without_names(tests)
 
 
 def main() -> int:
     """Print the complaints, and return 1 if there are any."""
-    lines = list(complaints(everything="--all" in sys.argv[1:]))
+    lines = list(complaints())
     print(*lines, sep="\n", end="\n" if lines else "")
     return bool(lines)
 

@@ -122,9 +122,9 @@ def test_health(shop: Shop) -> None:
 
 WHY = "The last 2 runs failed: the API denied access"
 COMMANDS = [
-    (github, "the health check failed", 0),
+    pytest.param(github, "the health check failed", 0, id="github"),
     *(
-        pytest.param(*one, marks=pytest.mark.slow)
+        pytest.param(*one, marks=pytest.mark.slow, id=one[0].__name__)
         for one in ((cron, WHY, 0), (kubernetes, WHY, 1), (systemd, "liveintent.service failed", 0))
     ),
 ]

@@ -70,10 +70,10 @@ def _anchors(page: Path) -> set[str]:
 # In a browser
 
 LOOKED_AT = [
-    ("index", 1280, "light"),
-    ("quickstart", 360, "dark"),
-    ("troubleshooting", 360, "light"),
-    ("reference/settings", 1280, "dark"),
+    pytest.param("index", 1280, "light", id="home page on a desktop"),
+    pytest.param("quickstart", 360, "dark", id="quickstart, dark on a phone"),
+    pytest.param("troubleshooting", 360, "light", id="troubleshooting on a phone"),
+    pytest.param("reference/settings", 1280, "dark", id="settings, dark on a desktop"),
 ]
 
 

@@ -98,8 +98,15 @@ def test_unit_tests(system: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("system", "module", "name"),
     [
-        *(("darwin", "os", "posix_fallocate"), ("win32", "signal", "SIGALRM")),
-        *(("win32", "os", "fchmod"), ("win32", "resource", None), ("win32", "fcntl", None)),
+        *(
+            pytest.param("darwin", "os", "posix_fallocate", id="no function of macOS"),
+            pytest.param("win32", "signal", "SIGALRM", id="no signal of Windows"),
+        ),
+        *(
+            pytest.param("win32", "os", "fchmod", id="no function of Windows"),
+            pytest.param("win32", "resource", None, id="no resource on Windows"),
+            pytest.param("win32", "fcntl", None, id="no locks on Windows"),
+        ),
     ],
 )
 def test_what_a_system_lacks(system: str, module: str, name: str | None) -> None:

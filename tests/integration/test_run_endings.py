@@ -38,11 +38,19 @@ CTRL_BREAK = 21  # SIGBREAK of Windows.
 @pytest.mark.parametrize(
     ("system", "number"),
     [
-        *(("linux", signal.SIGINT), ("darwin", signal.SIGTERM)),
-        *(("win32", signal.SIGINT), ("win32", CTRL_BREAK)),
+        *(
+            pytest.param("linux", signal.SIGINT, id="interrupt on Linux"),
+            pytest.param("darwin", signal.SIGTERM, id="termination on macOS"),
+        ),
+        *(
+            pytest.param("win32", signal.SIGINT, id="interrupt on Windows"),
+            pytest.param("win32", CTRL_BREAK, id="break on Windows"),
+        ),
     ],
 )
-def test_idle(system: str, number: int, target: Launcher, sandbox: Sandbox) -> None:
+def test_a_signal_on_an_idle_input_delivers_what_waits(
+    system: str, number: int, target: Launcher, sandbox: Sandbox
+) -> None:
     """On an idle input, a signal delivers what waits, writes its STATE and ends, within seconds."""
     pretend(target, system)
     run = target.start(flush_interval_seconds=600, stream_maps=MAPS)
@@ -101,7 +109,11 @@ def end(run: Running, number: int = signal.SIGTERM) -> None:
 
 @pytest.mark.parametrize(
     ("system", "number"),
-    [("linux", signal.SIGTERM), ("darwin", signal.SIGTERM), ("win32", signal.SIGINT)],
+    [
+        pytest.param("linux", signal.SIGTERM, id="termination on Linux"),
+        pytest.param("darwin", signal.SIGTERM, id="termination on macOS"),
+        pytest.param("win32", signal.SIGINT, id="interrupt on Windows"),
+    ],
 )
 def test_nobody_reads_standard_output(
     system: str, number: int, target: Launcher, sandbox: Sandbox

@@ -141,10 +141,19 @@ def test_limits_the_error_body(post: Post) -> None:
 @pytest.mark.parametrize(
     ("wrong", "status"),
     [
-        *(({"token": token}, 401) for token in (None, "Bearer wrong", "sandbox-token")),
-        ({"path": "/conversions/b-1b2c"}, 403),
-        ({"path": "/a-1b2c/events"}, 204),  # an older page of the guide shows this path
-        ({"headers": {"Content-Type": "text/plain"}}, 204),  # curl declares JSON as a form
+        *(
+            pytest.param({"token": token}, 401, id=token_is)
+            for token_is, token in (
+                ("no token", None),
+                ("another token", "Bearer wrong"),
+                ("no scheme before the token", "sandbox-token"),
+            )
+        ),
+        pytest.param({"path": "/conversions/b-1b2c"}, 403, id="another customer"),
+        # An older page of the guide shows this path.
+        pytest.param({"path": "/a-1b2c/events"}, 204, id="an older path"),
+        # curl declares JSON as a form.
+        pytest.param({"headers": {"Content-Type": "text/plain"}}, 204, id="another content type"),
     ],
 )
 def test_accepts_one_customer(post: Post, wrong: dict[str, Any], status: int) -> None:

@@ -28,7 +28,11 @@ def test_status(sandbox: Sandbox, post: Post) -> None:
 
 @pytest.mark.parametrize(
     ("when", "source", "accepted"),
-    [("before", "web", 0), ("after", "web", 1), ("after", "shop", 0)],
+    [
+        pytest.param("before", "web", 0, id="before good events"),
+        pytest.param("after", "web", 1, id="after good events"),
+        pytest.param("after", "shop", 0, id="after bad events"),
+    ],
 )
 def test_drop(sandbox: Sandbox, post: Post, when: str, source: str, accepted: int) -> None:
     """A drop closes the connection unanswered, before or after good events are accepted."""
@@ -66,10 +70,15 @@ def test_latency_ends_with_the_sandbox(
 @pytest.mark.parametrize(
     "selection",
     [
-        {"event_ids": ["e-2"]},
-        {"where": {"purchaseData.orderId": "X-7"}},
-        {"where": {"purchaseData.orderId": "X-7", "source": "web"}},
-        {"event_ids": ["other"], "where": {"purchaseData.orderId": "X-7"}},
+        pytest.param({"event_ids": ["e-2"]}, id="by event ID"),
+        pytest.param({"where": {"purchaseData.orderId": "X-7"}}, id="by a value"),
+        pytest.param(
+            {"where": {"purchaseData.orderId": "X-7", "source": "web"}}, id="by two values"
+        ),
+        pytest.param(
+            {"event_ids": ["other"], "where": {"purchaseData.orderId": "X-7"}},
+            id="by another ID, or value",
+        ),
     ],
 )
 def test_refuse(sandbox: Sandbox, post: Post, selection: Any) -> None:

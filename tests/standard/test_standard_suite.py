@@ -64,7 +64,11 @@ class TestStandardSuite(Suite):  # type: ignore[misc,valid-type]
 
     @pytest.mark.parametrize(
         ("stream", "sent"),
-        [("array_data", 4), ("duplicate_records", 2), ("user_location_data", 11)],
+        [
+            pytest.param("array_data", 4, id="arrays"),
+            pytest.param("duplicate_records", 2, id="duplicates"),
+            pytest.param("user_location_data", 11, id="locations"),
+        ],
     )
     def test_what_the_suite_sends_arrives(
         self, runner: TargetTestRunner, sandbox: Sandbox, stream: str, sent: int

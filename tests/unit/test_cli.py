@@ -91,17 +91,35 @@ def target(monkeypatch: pytest.MonkeyPatch) -> type[FakeTarget]:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ("", {}),
-        ("--config 1.json --config 2.yml", {"a": 1, "b": 2}),
-        ("--config 2.yml --config ENV --config 1.json", {"a": 1, "b": 1}),
-        ("--config 1.json replay --config 2.yml", {"a": 1, "b": 2}),
-        ("--config=2.yml replay --config=1.json", {"a": 1, "b": 1}),
-        ("replay --config 1.json --unconfirmed --config 2.yml", {"a": 1, "b": 2}),
+        pytest.param("", {}, id="no options"),
+        pytest.param("--config 1.json --config 2.yml", {"a": 1, "b": 2}, id="two files"),
+        pytest.param(
+            "--config 2.yml --config ENV --config 1.json",
+            {"a": 1, "b": 1},
+            id="the environment between files",
+        ),
+        pytest.param(
+            "--config 1.json replay --config 2.yml",
+            {"a": 1, "b": 2},
+            id="before and after a command",
+        ),
+        pytest.param(
+            "--config=2.yml replay --config=1.json", {"a": 1, "b": 1}, id="with equals signs"
+        ),
+        pytest.param(
+            "replay --config 1.json --unconfirmed --config 2.yml",
+            {"a": 1, "b": 2},
+            id="around options of a command",
+        ),
         # The environment wins over files, and options win over both.
-        ("--config limits.json", {}),
-        ("--config limits.json --limit 5", {"limit": 5}),
-        ("--config limits.json --dry-run", {"dry_run": True}),
-        ("replay --config limits.json --dry-run --limit 5", {"limit": 5, "dry_run": True}),
+        pytest.param("--config limits.json", {}, id="the environment wins over files"),
+        pytest.param("--config limits.json --limit 5", {"limit": 5}, id="an option wins over it"),
+        pytest.param("--config limits.json --dry-run", {"dry_run": True}, id="a flag wins over it"),
+        pytest.param(
+            "replay --config limits.json --dry-run --limit 5",
+            {"limit": 5, "dry_run": True},
+            id="options of a command win",
+        ),
     ],
 )
 def test_settings_of_a_run(
@@ -232,10 +250,18 @@ def test_a_run(program: Program, target: type[FakeTarget]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ("", (ReplayChoice(), None)),
-        ("--dry-run --unconfirmed", (ReplayChoice(unconfirmed=True), None)),
-        ("letters --other-accounts", (ReplayChoice(other_accounts=True), "of a file")),
-        ("-", (ReplayChoice(), "of standard input")),
+        pytest.param("", (ReplayChoice(), None), id="the store"),
+        pytest.param(
+            "--dry-run --unconfirmed",
+            (ReplayChoice(unconfirmed=True), None),
+            id="unconfirmed ones of the store",
+        ),
+        pytest.param(
+            "letters --other-accounts",
+            (ReplayChoice(other_accounts=True), "of a file"),
+            id="a file",
+        ),
+        pytest.param("-", (ReplayChoice(), "of standard input"), id="standard input"),
     ],
 )
 def test_a_replay(
@@ -251,11 +277,19 @@ def test_a_replay(
 @pytest.mark.parametrize(
     ("failure", "ending"),
     [
-        (ConfigurationError("wrong"), (2, "wrong")),
-        (InputError("odd"), (1, "odd")),
-        (InputError("odd: paste\nthis: 1"), (1, "this: 1 #")),
-        (RecordsWithoutSchemaException("early"), (1, "early")),
-        (ValueError("ann@example.com"), (1, "the run ended with an unexpected ValueError")),
+        pytest.param(ConfigurationError("wrong"), (2, "wrong"), id="a wrong setting"),
+        pytest.param(InputError("odd"), (1, "odd"), id="an odd input"),
+        pytest.param(
+            InputError("odd: paste\nthis: 1"), (1, "this: 1 #"), id="a remedy of several lines"
+        ),
+        pytest.param(
+            RecordsWithoutSchemaException("early"), (1, "early"), id="a record before its SCHEMA"
+        ),
+        pytest.param(
+            ValueError("ann@example.com"),
+            (1, "the run ended with an unexpected ValueError"),
+            id="an unexpected failure",
+        ),
     ],
 )
 def test_a_run_that_fails(
@@ -327,7 +361,11 @@ def test_explain_reads_the_environment(program: Program, monkeypatch: pytest.Mon
     assert "8 (setting pixel_id)" in explained(program).output
 
 
-@pytest.mark.parametrize("wrong", [{"limit": -1}, {"customer_id": "x"}, {"store": "nowhere/x"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"limit": -1}, {"customer_id": "x"}, {"store": "nowhere/x"}],
+    ids=["a negative limit", "a malformed customer ID", "a store in no folder"],
+)
 def test_explain_checks_the_settings(program: Program, wrong: dict[str, Any]) -> None:
     """A wrong setting fails as in a run, also one of the account."""
     Path("token").write_text("t0ken")
@@ -339,8 +377,16 @@ def test_explain_checks_the_settings(program: Program, wrong: dict[str, Any]) ->
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("", "no input: the tap has written nothing, because it ended early or no stream is"),
-        ('{"type": "STATE", "value": 1}', "the input has no records and no SCHEMA, so there is"),
+        pytest.param(
+            "",
+            "no input: the tap has written nothing, because it ended early or no stream is",
+            id="nothing at all",
+        ),
+        pytest.param(
+            '{"type": "STATE", "value": 1}',
+            "the input has no records and no SCHEMA, so there is",
+            id="a STATE alone",
+        ),
     ],
 )
 def test_explain_without_input(program: Program, given: str, said: str) -> None:
@@ -409,20 +455,44 @@ def test_a_standard_stream_that_is_closed(
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        ("dead-letters", 0, "There are no dead letters in the store."),
-        ("dead-letters --format=json", 0, '"letters": 0,'),
-        ("dead-letters --format=singer", 0, '{"type":"SCHEMA","stream":"liveintent_dead_letters"'),
-        ("dead-letters --delete=no_identity", 0, "no_identity: deleted 0 dead letters"),
-        ("delivered", 0, ",".join(DELIVERED_COLUMNS)),
-        ("delivered --format=singer", 0, '{"type":"SCHEMA","stream":"liveintent_delivered"'),
-        ("forget", 0, "deleted 0 rows\nthe store had no row about the address in line 1"),
-        ("report", 0, "There has been no run yet."),
-        ("report --format=text", 0, "There has been no run yet."),
-        ("report --format=json", 0, '"last_run": null'),
-        ("report page.html", 0, "the report is in page.html"),
-        ("report --format=html page.html", 0, "the report is in page.html"),
-        ("health", 3, "There is no run in the history"),
-        ("replay --dry-run", 0, "total: read 0,"),
+        pytest.param(
+            "dead-letters", 0, "There are no dead letters in the store.", id="dead letters"
+        ),
+        pytest.param("dead-letters --format=json", 0, '"letters": 0,', id="dead letters as JSON"),
+        pytest.param(
+            "dead-letters --format=singer",
+            0,
+            '{"type":"SCHEMA","stream":"liveintent_dead_letters"',
+            id="dead letters for Singer",
+        ),
+        pytest.param(
+            "dead-letters --delete=no_identity",
+            0,
+            "no_identity: deleted 0 dead letters",
+            id="delete dead letters",
+        ),
+        pytest.param("delivered", 0, ",".join(DELIVERED_COLUMNS), id="delivered events"),
+        pytest.param(
+            "delivered --format=singer",
+            0,
+            '{"type":"SCHEMA","stream":"liveintent_delivered"',
+            id="delivered events for Singer",
+        ),
+        pytest.param(
+            "forget",
+            0,
+            "deleted 0 rows\nthe store had no row about the address in line 1",
+            id="forget",
+        ),
+        pytest.param("report", 0, "There has been no run yet.", id="report"),
+        pytest.param("report --format=text", 0, "There has been no run yet.", id="report as text"),
+        pytest.param("report --format=json", 0, '"last_run": null', id="report as JSON"),
+        pytest.param("report page.html", 0, "the report is in page.html", id="report into a file"),
+        pytest.param(
+            "report --format=html page.html", 0, "the report is in page.html", id="report as HTML"
+        ),
+        pytest.param("health", 3, "There is no run in the history", id="health"),
+        pytest.param("replay --dry-run", 0, "total: read 0,", id="dry run of a replay"),
     ],
 )
 @pytest.mark.usefixtures("_keep_signals")
@@ -555,10 +625,10 @@ def _new_york() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("since", "names"),
     [
-        ("2026-08-01", "123"),
-        ("2026-08-01T16:01:00", "23"),
-        ("2026-08-01T16:01:01Z", "3"),
-        ("2026-08-02", ""),
+        pytest.param("2026-08-01", "123", id="a day"),
+        pytest.param("2026-08-01T16:01:00", "23", id="that very second"),
+        pytest.param("2026-08-01T16:01:01Z", "3", id="a second later"),
+        pytest.param("2026-08-02", "", id="the day after"),
     ],
 )
 @pytest.mark.usefixtures("_new_york")
@@ -579,24 +649,42 @@ NOT_FOUND = (
 @pytest.mark.parametrize(
     ("given", "rows", "left", "said"),
     [
-        (" John.Doe@EXAMPLE.com \n\n", 3, ["jane", "2"], ""),
-        (f"\\x{sha256(JOHN).upper()}", 3, ["jane", "2"], ""),
-        (
+        pytest.param(
+            " John.Doe@EXAMPLE.com \n\n", 3, ["jane", "2"], "", id="an address, other capitals"
+        ),
+        pytest.param(
+            f"\\x{sha256(JOHN).upper()}", 3, ["jane", "2"], "", id="a hash, other spelling"
+        ),
+        pytest.param(
             "# nobody\n",
             0,
             ["jane", "john", "named", "1", "2"],
             "standard input has no address and no hash\n",
+            id="a comment alone",
         ),
         # In place of an address stands its SHA-256.
-        (f"md5:{md5(JOHN)}", 2, ["jane", "named", "2"], ""),
+        pytest.param(f"md5:{md5(JOHN)}", 2, ["jane", "named", "2"], "", id="MD5 with a prefix"),
         # Another spelling, which is equal in another normalization: a dead letter has its hash.
-        ("johndoe+x@example.com", 1, ["jane", "named", "1", "2"], ""),
-        (sha256("johndoe@example.com"), 1, ["jane", "named", "1", "2"], ""),
-        (
+        pytest.param(
+            "johndoe+x@example.com",
+            1,
+            ["jane", "named", "1", "2"],
+            "",
+            id="another normalized spelling",
+        ),
+        pytest.param(
+            sha256("johndoe@example.com"),
+            1,
+            ["jane", "named", "1", "2"],
+            "",
+            id="hash of another normalized spelling",
+        ),
+        pytest.param(
             f"# people\nnobody@example.com\n{MD5}\n{JOHN}\n{SHA2}\n{JOHN}",
             3,
             ["jane", "2"],
             NOT_FOUND,
+            id="several people",
         ),
     ],
 )
@@ -650,7 +738,11 @@ def test_health_of_a_run_that_is_too_old(program: Program) -> None:
 
 @pytest.mark.parametrize(
     ("line", "shown"),
-    [("plain ü 雪", "plain ü 雪"), ("ä\nb\tc", r"ä\nb\tc"), ("\x1b[31m\u202e", r"\x1b[31m\u202e")],
+    [
+        pytest.param("plain ü 雪", "plain ü 雪", id="all can be printed"),
+        pytest.param("ä\nb\tc", r"ä\nb\tc", id="line break and tab"),
+        pytest.param("\x1b[31m\u202e", r"\x1b[31m\u202e", id="escape and direction marks"),
+    ],
 )
 def test_lines(line: str, shown: str) -> None:
     """Characters that cannot be printed are escaped; all others stay."""

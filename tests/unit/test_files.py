@@ -78,11 +78,24 @@ def test_a_file_is_read_wherever_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "error", "said"),
     [
-        (f"memory://{SECRET}/nowhere", None, "it does not exist"),
-        (f"nothing://{SECRET}@example.com/x", None, "ValueError"),
-        (f"s3://{SECRET}/x", ImportError(SECRET), "files at s3:// need a package of fsspec that"),
-        (f"s3://{SECRET}/x", PermissionError(SECRET), "access is denied"),
-        (f"s3://{SECRET}/x", RuntimeError(SECRET), "RuntimeError"),
+        pytest.param(
+            f"memory://{SECRET}/nowhere", None, "it does not exist", id="nothing in memory"
+        ),
+        pytest.param(
+            f"nothing://{SECRET}@example.com/x", None, "ValueError", id="an unknown kind of place"
+        ),
+        pytest.param(
+            f"s3://{SECRET}/x",
+            ImportError(SECRET),
+            "files at s3:// need a package of fsspec that",
+            id="a package is missing",
+        ),
+        pytest.param(
+            f"s3://{SECRET}/x", PermissionError(SECRET), "access is denied", id="access is denied"
+        ),
+        pytest.param(
+            f"s3://{SECRET}/x", RuntimeError(SECRET), "RuntimeError", id="an unexpected error"
+        ),
     ],
 )
 def test_a_file_elsewhere_that_cannot_be_read(

@@ -25,25 +25,64 @@ OPTIONS = {"__filter__": "paid", "__else__": None, "__key_properties__": ["id"]}
 @pytest.mark.parametrize(
     ("given", "is_right"),
     [
-        ({}, True),
-        (dict.fromkeys(config.SETTINGS_SCHEMA["properties"].keys() - NEEDED), True),
-        ({"pixel_id": 12345, "api_url": "http://127.0.0.1:8086", "dry_run": True}, True),
-        ({"presets": {"orders": "shopify"}, "stream_maps": {"__else__": "__NULL__"}}, True),
-        *(({"stream_maps": yaml.safe_load(preset_text(n))["stream_maps"]}, True) for n in PRESETS),
-        ({"stream_maps": {"orders": {**ORDERS, **OPTIONS}, "public?*": None}}, True),
-        ({"stream_maps": {"copy": {**ORDERS, "__source__": "orders"}, "old": "__NULL__"}}, True),
-        ({"stream_map_config": {"rate": 1.5, "shops": ["a"]}}, True),
-        ({"pixel_id": 0}, False),
-        ({"customer_id": "x-1"}, False),
-        ({"default_source": "shop"}, False),
-        ({"presets": {"orders": "shoppify"}}, False),
-        ({"stream_maps": {"orders": {"__fliter__": "paid"}}}, False),
-        ({"stream_maps": {"orders": {"value": 12}}}, False),
-        ({"stream_maps": {"orders": {"email": {"of": "buyer"}}}}, False),
-        ({"stream_maps": {"orders": {"__else__": "null"}}}, False),
-        ({"stream_maps": {"__filter__": None}}, False),
-        ({"stream_maps": {"orders": "email"}}, False),
-        ({"report_path": "page.htm"}, False),
+        pytest.param({}, True, id="only what is needed"),
+        pytest.param(
+            dict.fromkeys(config.SETTINGS_SCHEMA["properties"].keys() - NEEDED),
+            True,
+            id="other settings without a value",
+        ),
+        pytest.param(
+            {"pixel_id": 12345, "api_url": "http://127.0.0.1:8086", "dry_run": True},
+            True,
+            id="account, API and dry run",
+        ),
+        pytest.param(
+            {"presets": {"orders": "shopify"}, "stream_maps": {"__else__": "__NULL__"}},
+            True,
+            id="preset, others dropped",
+        ),
+        *(
+            pytest.param(
+                {"stream_maps": yaml.safe_load(preset_text(n))["stream_maps"]},
+                True,
+                id=f"map of the preset {n}",
+            )
+            for n in PRESETS
+        ),
+        pytest.param(
+            {"stream_maps": {"orders": {**ORDERS, **OPTIONS}, "public?*": None}},
+            True,
+            id="all options of a map",
+        ),
+        pytest.param(
+            {"stream_maps": {"copy": {**ORDERS, "__source__": "orders"}, "old": "__NULL__"}},
+            True,
+            id="a copy, a stream dropped",
+        ),
+        pytest.param(
+            {"stream_map_config": {"rate": 1.5, "shops": ["a"]}}, True, id="values for the maps"
+        ),
+        pytest.param({"pixel_id": 0}, False, id="a pixel of zero"),
+        pytest.param({"customer_id": "x-1"}, False, id="a malformed customer ID"),
+        pytest.param({"default_source": "shop"}, False, id="an unknown source"),
+        pytest.param({"presets": {"orders": "shoppify"}}, False, id="an unknown preset"),
+        pytest.param(
+            {"stream_maps": {"orders": {"__fliter__": "paid"}}}, False, id="a misspelled option"
+        ),
+        pytest.param(
+            {"stream_maps": {"orders": {"value": 12}}}, False, id="a number as expression"
+        ),
+        pytest.param(
+            {"stream_maps": {"orders": {"email": {"of": "buyer"}}}},
+            False,
+            id="an object as expression",
+        ),
+        pytest.param(
+            {"stream_maps": {"orders": {"__else__": "null"}}}, False, id="others within a stream"
+        ),
+        pytest.param({"stream_maps": {"__filter__": None}}, False, id="a filter outside a stream"),
+        pytest.param({"stream_maps": {"orders": "email"}}, False, id="a text as map"),
+        pytest.param({"report_path": "page.htm"}, False, id="not the name of a page"),
     ],
 )
 def test_an_editor_says_what_a_run_says(given: dict[str, Any], *, is_right: bool) -> None:

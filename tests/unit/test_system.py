@@ -41,7 +41,9 @@ def test_the_reserve(other: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("other", ["darwin"], indirect=True)
-@pytest.mark.parametrize("failure", [None, OSError(45, "Operation not supported")])
+@pytest.mark.parametrize(
+    "failure", [None, OSError(45, "Operation not supported")], ids=["supported", "not supported"]
+)
 def test_a_power_cut(
     other: str, failure: OSError | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -62,7 +64,7 @@ def test_a_power_cut(
 
 
 @on_windows
-@pytest.mark.parametrize("refused", [2, 10**9])
+@pytest.mark.parametrize("refused", [2, 10**9], ids=["refused twice", "refused for good"])
 def test_a_file_that_another_program_reads(
     other: str, refused: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,7 +151,11 @@ def test_what_windows_does_not_limit(other: str) -> None:
 
 
 @pytest.mark.skipif(not hasattr(system, "resource"), reason="Windows has no such limit")
-@pytest.mark.parametrize(("left", "free"), [(1000, 1000), (0, 0), (-1, None)])
+@pytest.mark.parametrize(
+    ("left", "free"),
+    [(1000, 1000), (0, 0), (-1, None)],
+    ids=["some are free", "none is free", "no limit"],
+)
 def test_free_descriptors(left: int, free: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that are open now are not free; a process may have no limit."""
     import resource

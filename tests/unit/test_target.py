@@ -45,7 +45,11 @@ def parts_of(target: TargetLiveIntent) -> RunParts:
 
 @pytest.mark.parametrize(
     ("kind", "limit", "replay"),
-    [("usual", None, None), ("canary", 5, None), ("replay", 5, ReplayChoice())],
+    [
+        pytest.param("usual", None, None, id="usual"),
+        pytest.param("canary", 5, None, id="canary"),
+        pytest.param("replay", 5, ReplayChoice(), id="replay"),
+    ],
 )
 def test_the_kind_of_a_run(kind: str, limit: int | None, replay: ReplayChoice | None) -> None:
     """The store knows it from the start, as a run may be killed.
@@ -65,7 +69,7 @@ def test_a_setting_that_does_not_exist(caplog: pytest.LogCaptureFixture) -> None
     assert "setting 'pixel' is unknown and has no effect" in caplog.text
 
 
-@pytest.mark.parametrize("replay", [None, ReplayChoice()])
+@pytest.mark.parametrize("replay", [None, ReplayChoice()], ids=["of a run", "of a replay"])
 def test_a_dry_run_has_no_files(folder: Path, replay: ReplayChoice | None) -> None:
     """It hides the token all the same."""
     how = {"auth_token": "t0ken-of-a-dry-run", "max_requests_per_minute": 1}
@@ -149,8 +153,8 @@ def test_a_stranger_after_a_signal(monkeypatch: pytest.MonkeyPatch, where: str) 
 @pytest.mark.parametrize(
     ("replay", "then"),
     [
-        (None, "the next run continues from the last STATE"),
-        (ReplayChoice(), "run the replay again to send the rest"),
+        pytest.param(None, "the next run continues from the last STATE", id="a run"),
+        pytest.param(ReplayChoice(), "run the replay again to send the rest", id="a replay"),
     ],
 )
 def test_the_last_line_after_a_signal(

@@ -41,17 +41,27 @@ def causes(*entries: Any, max_age: dt.timedelta | None = None) -> list[type]:
 @pytest.mark.parametrize(
     ("runs", "is_well"),
     [
-        ([FAILURE, run(at(0, 10))], True),
-        ([run(at(0, 9), "backfill", **BROKEN)], False),
-        ([FAILURE, run(at(0, 10), **STOPPED)], False),
-        ([run(at(0, 10), **STOPPED)], True),
-        ([OF_VISITS, run(at(0, 10))], False),
-        ([OF_VISITS, run(at(0, 10), **BOTH)], True),
-        ([OF_VISITS, run(at(0, 10), **BOTH), run(at(0, 11))], True),
-        ([run(at(0, 9), **BROKEN, streams={}), run(at(0, 10))], True),
-        ([OF_VISITS, run(at(0, 10), streams={})], True),
-        ([FAILURE, run(at(0, 10), "replay")], False),
-        ([run(at(0, 9)), run(at(0, 10), "canary", **BROKEN)], True),
+        pytest.param([FAILURE, run(at(0, 10))], True, id="a good run"),
+        pytest.param([run(at(0, 9), "backfill", **BROKEN)], False, id="a failed backfill alone"),
+        pytest.param([FAILURE, run(at(0, 10), **STOPPED)], False, id="a stopped run"),
+        pytest.param([run(at(0, 10), **STOPPED)], True, id="a stopped run alone"),
+        pytest.param([OF_VISITS, run(at(0, 10))], False, id="a run of another stream"),
+        pytest.param([OF_VISITS, run(at(0, 10), **BOTH)], True, id="a run of both streams"),
+        pytest.param(
+            [OF_VISITS, run(at(0, 10), **BOTH), run(at(0, 11))],
+            True,
+            id="both, then another stream alone",
+        ),
+        pytest.param(
+            [run(at(0, 9), **BROKEN, streams={}), run(at(0, 10))],
+            True,
+            id="no stream before the failure",
+        ),
+        pytest.param([OF_VISITS, run(at(0, 10), streams={})], True, id="a run without streams"),
+        pytest.param([FAILURE, run(at(0, 10), "replay")], False, id="a replay"),
+        pytest.param(
+            [run(at(0, 9)), run(at(0, 10), "canary", **BROKEN)], True, id="a failure at a terminal"
+        ),
     ],
 )
 def test_what_makes_up_for_a_failure(runs: list[Any], is_well: bool) -> None:

@@ -92,8 +92,14 @@ def test_the_day_is_one_of_the_zone_of_the_settings(runs: Runs) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        *({"customer_id": "b-1b2c"}, {"api_url": "https://api.example.com"}),
-        *({"pixel_id": 5}, {"pixel_id": None}),
+        *(
+            pytest.param({"customer_id": "b-1b2c"}, id="another account"),
+            pytest.param({"api_url": "https://api.example.com"}, id="another API"),
+        ),
+        *(
+            pytest.param({"pixel_id": 5}, id="another pixel"),
+            pytest.param({"pixel_id": None}, id="no pixel"),
+        ),
     ],
 )
 def test_runs_of_others_are_not_read(runs: Runs, changes: dict[str, Any]) -> None:
@@ -272,12 +278,14 @@ def test_no_secret_and_no_address_is_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"timezone": "Europe/Berlin"}, True),
-        ({"stream_maps": {"orders": {"value": "total / 100"}}}, True),
-        ({"presets": {"orders": "shopify"}}, True),
-        ({"suppression_path": __file__}, True),
-        ({"presets": dict(reversed(PRESETS.items()))}, False),
-        ({"max_concurrent_requests": 5, "auth_token": "another"}, False),
+        pytest.param({"timezone": "Europe/Berlin"}, True, id="time zone"),
+        pytest.param({"stream_maps": {"orders": {"value": "total / 100"}}}, True, id="stream maps"),
+        pytest.param({"presets": {"orders": "shopify"}}, True, id="presets"),
+        pytest.param({"suppression_path": __file__}, True, id="suppression list"),
+        pytest.param({"presets": dict(reversed(PRESETS.items()))}, False, id="order of presets"),
+        pytest.param(
+            {"max_concurrent_requests": 5, "auth_token": "another"}, False, id="pace and token"
+        ),
     ],
 )
 def test_which_settings_matter(changes: dict[str, Any], expected: bool) -> None:

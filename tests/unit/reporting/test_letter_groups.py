@@ -65,18 +65,27 @@ OTHER_PIXEL = {"written_for": {**ACCOUNT, "pixel_id": 1}}
 @pytest.mark.parametrize(
     ("changes", "options", "expected"),
     [
-        ({}, {}, "sends"),
-        (OTHER_PIXEL, {}, "other_account"),
-        (OTHER_PIXEL, OTHER_ACCOUNTS, "sends"),
-        (OLD, {}, "expired"),
-        ({"reason": "unconfirmed"}, OTHER_ACCOUNTS, "leaves_out"),
-        ({"reason": "api_error"}, {}, "leaves_out"),
-        ({"reason": "api_error"}, UNCONFIRMED, "sends"),
-        ({"reason": "no_identity", "sha2": ...}, UNCONFIRMED, "cannot_send"),
-        ({"reason": "mapping_failed"}, {}, "cannot_send"),
-        ({"event_time": {"a": 1}}, {}, "cannot_send"),
-        ({"consent": False}, {}, "dropped"),
-        ({}, {"suppression_path": "people.txt"}, "dropped"),
+        pytest.param({}, {}, "sends", id="a good letter"),
+        pytest.param(OTHER_PIXEL, {}, "other_account", id="another pixel"),
+        pytest.param(OTHER_PIXEL, OTHER_ACCOUNTS, "sends", id="another pixel is allowed"),
+        pytest.param(OLD, {}, "expired", id="too old"),
+        pytest.param(
+            {"reason": "unconfirmed"}, OTHER_ACCOUNTS, "leaves_out", id="perhaps delivered already"
+        ),
+        pytest.param({"reason": "api_error"}, {}, "leaves_out", id="an API error"),
+        pytest.param({"reason": "api_error"}, UNCONFIRMED, "sends", id="API errors are allowed"),
+        pytest.param(
+            {"reason": "no_identity", "sha2": ...},
+            UNCONFIRMED,
+            "cannot_send",
+            id="nobody is identified",
+        ),
+        pytest.param({"reason": "mapping_failed"}, {}, "cannot_send", id="a failed mapping"),
+        pytest.param({"event_time": {"a": 1}}, {}, "cannot_send", id="a time nobody can read"),
+        pytest.param({"consent": False}, {}, "dropped", id="consent was denied"),
+        pytest.param(
+            {}, {"suppression_path": "people.txt"}, "dropped", id="on the suppression list"
+        ),
     ],
 )
 def test_what_a_replay_does(

@@ -122,7 +122,9 @@ FIGURES: dict[tuple[str, str], Of] = {
 }
 
 
-@pytest.mark.parametrize(("name", "of"), FIGURES.items())
+@pytest.mark.parametrize(
+    ("name", "of"), FIGURES.items(), ids=[f"{name} {of}".strip() for name, of in FIGURES]
+)
 def test_figures(whole: Overview, name: tuple[str, str], of: Of) -> None:
     """Each figure of the last 24 hours and of each day, with its usual range."""
     found = whole.figure(*name)

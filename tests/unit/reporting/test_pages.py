@@ -191,9 +191,14 @@ def test_what_is_said(name: str, snapshot: SnapshotAssertion) -> None:
 @pytest.mark.parametrize(
     ("name", "alarms"),
     [
-        *[("all is usual", []), ("outside of the usual range", [])],
-        ("fewer", ["lower than usual (100)", "lower than usual (5,000.00)"]),
-        ("many not sent", ["higher than usual (0)"]),
+        *[
+            pytest.param("all is usual", [], id="all is usual"),
+            pytest.param("outside of the usual range", [], id="outside, nothing wrong"),
+        ],
+        pytest.param(
+            "fewer", ["lower than usual (100)", "lower than usual (5,000.00)"], id="fewer"
+        ),
+        pytest.param("many not sent", ["higher than usual (0)"], id="many not sent"),
     ],
 )
 def test_what_alarms(name: str, alarms: list[str]) -> None:

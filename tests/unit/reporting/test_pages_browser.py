@@ -50,10 +50,22 @@ def text_of(name: str) -> str:
 @pytest.mark.parametrize(
     ("name", "width", "scheme"),
     [
-        *[("wide", width, "light") for width in (320, 360, 640, 768, 1280)],
-        *[("random", width, "light") for width in (360, 768, 1280)],
-        *[(name, 360, "light") for name in ("first day", "empty")],
-        *[(name, 360, "dark") for name in ("random", "wide")],
+        *[
+            pytest.param("wide", width, "light", id=f"wide tables, {width} pixels")
+            for width in (320, 360, 640, 768, 1280)
+        ],
+        *[
+            pytest.param("random", width, "light", id=f"random numbers, {width} pixels")
+            for width in (360, 768, 1280)
+        ],
+        *[
+            pytest.param(name, 360, "light", id=f"{name}, on a phone")
+            for name in ("first day", "empty")
+        ],
+        *[
+            pytest.param(name, 360, "dark", id=f"{name}, dark on a phone")
+            for name in ("random", "wide")
+        ],
     ],
 )
 def test_nothing_is_cut_off(

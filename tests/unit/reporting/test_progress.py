@@ -76,9 +76,11 @@ ELSEWHERE = (
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        (DeliveryStatus(batches=9, waiting=7), []),
-        (DeliveryStatus(batches=9, fault="HTTP 503"), []),
-        (DeliveryStatus(9, 7, 1, None, "HTTP 503"), [("WARNING", OUTAGE)]),
+        pytest.param(DeliveryStatus(batches=9, waiting=7), [], id="waits for batches before"),
+        pytest.param(DeliveryStatus(batches=9, fault="HTTP 503"), [], id="a fault, nothing waits"),
+        pytest.param(
+            DeliveryStatus(9, 7, 1, None, "HTTP 503"), [("WARNING", OUTAGE)], id="an outage"
+        ),
     ],
 )
 def test_a_wait(

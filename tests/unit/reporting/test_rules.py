@@ -232,7 +232,11 @@ def days_of(*streams: str) -> list[Day]:
     ]
 
 
-@pytest.mark.parametrize(("now", "gone"), [({}, "orders visits"), ({"visits": orders()}, "orders")])
+@pytest.mark.parametrize(
+    ("now", "gone"),
+    [({}, "orders visits"), ({"visits": orders()}, "orders")],
+    ids=["all streams", "one of two streams"],
+)
 def test_a_stream_that_does_not_come_any_more_is_judged(now: dict[str, Any], gone: str) -> None:
     """Neither a SCHEMA nor a record came: of one stream, or of all."""
     history = History(days_of("orders visits"))
@@ -250,7 +254,11 @@ def test_a_stream_that_does_not_come_any_more_is_judged(now: dict[str, Any], gon
     assert unusual_now(History([*history.days[:-1], day(TODAY, first, back)])) == []
 
 
-@pytest.mark.parametrize("loaders", [("visits", "orders"), ("orders", "orders visits")])
+@pytest.mark.parametrize(
+    "loaders",
+    [("visits", "orders"), ("orders", "orders visits")],
+    ids=["runs of its own", "a daily run sends all"],
+)
 def test_the_streams_of_another_loader_are_judged_by_its_own_runs(loaders: tuple[str, ...]) -> None:
     """They come in runs without these streams, or in a daily run that sends all."""
     now = run("now", at(TODAY), orders=orders(0))

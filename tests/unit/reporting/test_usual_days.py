@@ -23,8 +23,17 @@ def test_the_chance_of_so_few() -> None:
 @pytest.mark.parametrize(
     ("part", "whole", "said"),
     [
-        *[(0, 0, "0 %"), (0, 1_000, "0 %"), (1, 1_000, "less than 1 %"), (6, 1_000, "1 %")],
-        *[(1, 3, "33 %"), (996, 1_000, "more than 99 %"), (9, 9, "100 %")],
+        *[
+            pytest.param(0, 0, "0 %", id="none of none"),
+            pytest.param(0, 1_000, "0 %", id="none of many"),
+            pytest.param(1, 1_000, "less than 1 %", id="less than one percent"),
+            pytest.param(6, 1_000, "1 %", id="rounded up"),
+        ],
+        *[
+            pytest.param(1, 3, "33 %", id="rounded down"),
+            pytest.param(996, 1_000, "more than 99 %", id="not quite all"),
+            pytest.param(9, 9, "100 %", id="all"),
+        ],
     ],
 )
 def test_shares(part: int, whole: int, said: str) -> None:

@@ -38,7 +38,11 @@ def of(currency: str, *values: Any) -> list[dict[str, Any]]:
     return [{"value": value, "currency": currency} for value in values]
 
 
-@pytest.mark.parametrize(("count", "words"), [(1, "1 record"), (1_234, "1,234 records")])
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(1, "1 record"), (1_234, "1,234 records")],
+    ids=["one record", "more than a thousand"],
+)
 def test_counted(count: int, words: str) -> None:
     assert counted(count, "record") == words
 
@@ -94,15 +98,15 @@ def test_many_currencies() -> None:
 @pytest.mark.parametrize(
     ("values", "average"),
     [
-        ([0.1] * 10, "0.10"),
-        (["0.1", 0.2, 1], "0.43"),
-        ([1e308, 1e308], "1.000e+308"),
-        (["0.004", "0.005"], "0.00"),
-        ([0, 0], "0.00"),
-        ([Decimal("1E-999999999"), 2], "1.00"),
-        (["9999.994"], "9,999.99"),
-        (["-123456789012345.6"], "-123,456,789,012,346"),
-        ([10**15], "1.000e+15"),
+        pytest.param([0.1] * 10, "0.10", id="floats that are not exact"),
+        pytest.param(["0.1", 0.2, 1], "0.43", id="texts, floats and integers together"),
+        pytest.param([1e308, 1e308], "1.000e+308", id="a sum beyond any float"),
+        pytest.param(["0.004", "0.005"], "0.00", id="rounded to zero"),
+        pytest.param([0, 0], "0.00", id="zeros"),
+        pytest.param([Decimal("1E-999999999"), 2], "1.00", id="a number close to zero"),
+        pytest.param(["9999.994"], "9,999.99", id="commas from a thousand on"),
+        pytest.param(["-123456789012345.6"], "-123,456,789,012,346", id="a negative value"),
+        pytest.param([10**15], "1.000e+15", id="so many digits"),
     ],
 )
 def test_averages(values: list[Any], average: str) -> None:

@@ -88,35 +88,80 @@ def test_reasons() -> None:
     ("report", "percent", "said"),
     [
         # From 100 records on, the run fails above the percentage, and not at it.
-        (_report(99, 1, invalid_source=98), 50, None),
-        (_report(100, 50, invalid_source=50), 50, None),
-        (_report(100, 49, invalid_source=51), 50, "51 of 100"),
-        (_report(100, invalid_source=100), 100, None),
-        (_report(100, 99, invalid_source=1), 0, "1 of 100"),
-        (_report(1_001, 500, invalid_source=501), 50, "501 of 1001"),
+        pytest.param(_report(99, 1, invalid_source=98), 50, None, id="fewer than 100 records"),
+        pytest.param(_report(100, 50, invalid_source=50), 50, None, id="at the percentage"),
+        pytest.param(
+            _report(100, 49, invalid_source=51), 50, "51 of 100", id="above the percentage"
+        ),
+        pytest.param(_report(100, invalid_source=100), 100, None, id="all, where all may be"),
+        pytest.param(
+            _report(100, 99, invalid_source=1), 0, "1 of 100", id="one, where none may be"
+        ),
+        pytest.param(
+            _report(1_001, 500, invalid_source=501), 50, "501 of 1001", id="just above half of many"
+        ),
         # A shop of guests is no broken map.
-        (_report(1_000, event_too_old=500, no_identity=500), 0, None),
+        pytest.param(
+            _report(1_000, event_too_old=500, no_identity=500), 0, None, id="guests and old events"
+        ),
         # What was sent already counts as delivered: a tap may bring old rows again.
-        (_report(1_000, dropped={"already_sent": 900}, invalid_source=100), 50, None),
-        (_report(1_000, dropped={"already_sent": 900}, invalid_source=100), 9, "100 of 1000"),
+        pytest.param(
+            _report(1_000, dropped={"already_sent": 900}, invalid_source=100),
+            50,
+            None,
+            id="old rows again",
+        ),
+        pytest.param(
+            _report(1_000, dropped={"already_sent": 900}, invalid_source=100),
+            9,
+            "100 of 1000",
+            id="old rows do not dilute",
+        ),
         # What else is dropped is no bad record, nor does it dilute the share of what is.
         *(
-            (_report(1_100, 50, {reason: 1_000}, invalid_source=50), percent, said)
+            pytest.param(
+                _report(1_100, 50, {reason: 1_000}, invalid_source=50),
+                percent,
+                said,
+                id=f"{reason} neither counts nor dilutes, {percent} percent",
+            )
             for reason in DROPPED
             if reason != "already_sent"
             for percent, said in ((50, None), (49, "50 of 100"))
         ),
-        (_report(3_100, 50, others=1_000, invalid_source=50), 50, None),
-        (_report(3_100, 50, others=1_000, invalid_source=50), 49, "50 of 100"),
+        pytest.param(
+            _report(3_100, 50, others=1_000, invalid_source=50),
+            50,
+            None,
+            id="other reasons, at the percentage",
+        ),
+        pytest.param(
+            _report(3_100, 50, others=1_000, invalid_source=50),
+            49,
+            "50 of 100",
+            id="other reasons, above the percentage",
+        ),
         # If nothing is delivered, ten are too many, unless the percentage is 100.
-        (_report(10, invalid_source=10), 99, "nothing was delivered"),
-        (_report(91, 1, {"already_sent": 1}, invalid_source=89), 50, None),
-        (_report(12, dropped={"already_sent": 1}, invalid_source=11), 50, None),
+        pytest.param(
+            _report(10, invalid_source=10),
+            99,
+            "nothing was delivered",
+            id="nothing delivered of ten records",
+        ),
+        pytest.param(
+            _report(91, 1, {"already_sent": 1}, invalid_source=89), 50, None, id="one delivered"
+        ),
+        pytest.param(
+            _report(12, dropped={"already_sent": 1}, invalid_source=11),
+            50,
+            None,
+            id="some already sent",
+        ),
         # What is on its way may be delivered.
-        (_report(20, invalid_source=19), 50, None),
+        pytest.param(_report(20, invalid_source=19), 50, None, id="one on its way"),
         # Guests and old events are no mistake; what may have been counted must not come again.
         *(
-            (_report(50, **{reason: 50}), 50, None)
+            pytest.param(_report(50, **{reason: 50}), 50, None, id=f"only {reason}")
             for reason in ("no_identity", "event_too_old", *sorted(MAY_HAVE_COUNTED))
         ),
     ],

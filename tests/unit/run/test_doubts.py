@@ -48,25 +48,64 @@ ORDER = order(value=1, currency="USD", ip="203.0.113.9", email="ann@example.com"
 @pytest.mark.parametrize(
     ("column", "value", "cause"),
     [
-        ("email", "Jane Doe", "of the form x x is neither an e-mail address nor a hash of one"),
-        ("email", 4711, "of the form 9999 is neither an e-mail address nor a hash of one"),
-        ("ip", "10.0.0.5, 192.168.10.4", "of the form 99.9.9.9, 999.999.99.9 is not a public IP"),
-        ("value", Unusable(UnusableCause("blank_currency")), BLANK),
-        ("value", "99,50", "of the form 99,99 is not a number with a decimal point"),
-        ("value", "Infinity", "of the form x is not a number with a decimal point"),
-        (
+        pytest.param(
+            "email",
+            "Jane Doe",
+            "of the form x x is neither an e-mail address nor a hash of one",
+            id="no e-mail address",
+        ),
+        pytest.param(
+            "email",
+            4711,
+            "of the form 9999 is neither an e-mail address nor a hash of one",
+            id="a number for an address",
+        ),
+        pytest.param(
+            "ip",
+            "10.0.0.5, 192.168.10.4",
+            "of the form 99.9.9.9, 999.999.99.9 is not a public IP",
+            id="private addresses",
+        ),
+        pytest.param(
+            "value", Unusable(UnusableCause("blank_currency")), BLANK, id="a blank currency"
+        ),
+        pytest.param(
+            "value",
+            "99,50",
+            "of the form 99,99 is not a number with a decimal point",
+            id="a decimal comma",
+        ),
+        pytest.param(
+            "value",
+            "Infinity",
+            "of the form x is not a number with a decimal point",
+            id="an infinity",
+        ),
+        pytest.param(
             "currency",
             "EUO",
             "of the form x is not a currency code of ISO 4217: write, for example, ",
+            id="an unknown currency",
         ),
-        (
+        pytest.param(
             "decision_id",
             "a b c!",
             "of the form x x x! is not a text without spaces, or is a",
+            id="a decision ID with spaces",
         ),
-        ("ip", 2**128 - 1, f"of the form {'9' * 24}… is not a public IP address"),
-        ("order_id", [1], "of the type list is not a text"),
-        ("order_id", "jane@example.com", "of the form x@x.x is not a text, or has an e-mail"),
+        pytest.param(
+            "ip",
+            2**128 - 1,
+            f"of the form {'9' * 24}… is not a public IP address",
+            id="a number for an IP",
+        ),
+        pytest.param("order_id", [1], "of the type list is not a text", id="a list as order ID"),
+        pytest.param(
+            "order_id",
+            "jane@example.com",
+            "of the form x@x.x is not a text, or has an e-mail",
+            id="an address as order ID",
+        ),
     ],
 )
 def test_a_column_that_is_left_out(column: str, value: Any, cause: str) -> None:
@@ -114,11 +153,23 @@ def test_an_empty_event_id() -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ([None] * 5, "email is empty in all events (5). Check what is mapped to email: a path"),
-        ([None] * 3 + ["Jane"] * 2, "email is empty or unusable in all events (5). Check"),
-        (["Jane"] * 5, "email is left out of 5 of 5 events: a value of the form x is"),
-        ([None] * 4, None),
-        ([None] * 60 + ["ann@example.com"], None),
+        pytest.param(
+            [None] * 5,
+            "email is empty in all events (5). Check what is mapped to email: a path",
+            id="always empty",
+        ),
+        pytest.param(
+            [None] * 3 + ["Jane"] * 2,
+            "email is empty or unusable in all events (5). Check",
+            id="empty or unusable",
+        ),
+        pytest.param(
+            ["Jane"] * 5,
+            "email is left out of 5 of 5 events: a value of the form x is",
+            id="always unusable",
+        ),
+        pytest.param([None] * 4, None, id="too few events"),
+        pytest.param([None] * 60 + ["ann@example.com"], None, id="one person among many"),
     ],
 )
 @pytest.mark.parametrize("column", ["email", "md5", "sha2"])
@@ -142,7 +193,11 @@ def test_one_of_many() -> None:
 
 @pytest.mark.parametrize(
     ("conflicts", "delivered", "warns"),
-    [(16, 4, True), (1, 98, True), (0, 5, False)],
+    [
+        pytest.param(16, 4, True, id="most events"),
+        pytest.param(1, 98, True, id="one event"),
+        pytest.param(0, 5, False, id="no event"),
+    ],
 )
 def test_an_event_id_of_several_events(conflicts: int, delivered: int, *, warns: bool) -> None:
     """Each may be a conversion that is lost, so even one is a WARNING."""
@@ -165,13 +220,17 @@ ROW = {"id": 7, "number": "A-7", "event_time": TIME, "email": "ann@example.com"}
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"event_id": "x1", "decision_id": "x1"}, "event_id"),
-        ({"order_id": 1007.0, "decision_id": "1007"}, "order_id"),
-        ({"event_id": "x1", "decision_id": "7"}, "id"),
-        ({"decision_id": "A-7"}, "number"),
-        ({"event_id": "x1", "decision_id": "x"}, None),
-        ({"decision_id": None}, None),
-        ({"event_id": "x1"}, None),
+        pytest.param({"event_id": "x1", "decision_id": "x1"}, "event_id", id="equals the event ID"),
+        pytest.param(
+            {"order_id": 1007.0, "decision_id": "1007"},
+            "order_id",
+            id="equals an order number, as text",
+        ),
+        pytest.param({"event_id": "x1", "decision_id": "7"}, "id", id="equals the first key"),
+        pytest.param({"decision_id": "A-7"}, "number", id="equals the second key"),
+        pytest.param({"event_id": "x1", "decision_id": "x"}, None, id="differs from all IDs"),
+        pytest.param({"decision_id": None}, None, id="an empty decision ID"),
+        pytest.param({"event_id": "x1"}, None, id="no decision ID"),
     ],
 )
 def test_a_decision_id_that_is_another_id(columns: dict[str, Any], said: str | None) -> None:
@@ -194,11 +253,13 @@ def test_a_decision_id_that_is_another_id(columns: dict[str, Any], said: str | N
 @pytest.mark.parametrize(
     ("read", "filtered", "mapped", "warns"),
     [
-        (5, 5, "email", True),
-        (4, 4, "email", False),
-        (6, 5, "email", False),
-        (0, 0, "email", False),
-        (5, 5, "", False),  # The map drops the stream as a whole.
+        pytest.param(5, 5, "email", True, id="removes all records"),
+        pytest.param(4, 4, "email", False, id="too few records"),
+        pytest.param(6, 5, "email", False, id="one record is left"),
+        pytest.param(0, 0, "email", False, id="no records"),
+        pytest.param(
+            5, 5, "", False, id="no column mapped"
+        ),  # The map drops the stream as a whole.
     ],
 )
 def test_a_filter_that_removes_everything(
@@ -212,7 +273,12 @@ def test_a_filter_that_removes_everything(
 
 @pytest.mark.parametrize(
     ("old", "future", "read", "warns"),
-    [(5, 0, 9, True), (5, 0, 10, False), (4, 0, 4, False), (3, 2, 9, True)],
+    [
+        pytest.param(5, 0, 9, True, id="more than half are old"),
+        pytest.param(5, 0, 10, False, id="half are old"),
+        pytest.param(4, 0, 4, False, id="too few"),
+        pytest.param(3, 2, 9, True, id="old and future together"),
+    ],
 )
 def test_times_out_of_range(old: int, future: int, read: int, *, warns: bool) -> None:
     """More than half of the records: the warning shows how most of the times are written."""
@@ -283,10 +349,10 @@ def unidentified(mapped: str, count: int = 9) -> StreamCounts:
 @pytest.mark.parametrize(
     ("mapped", "said"),
     [
-        ("", f"{NO_IDENTITY} {UNMAPPED}"),
-        ("decision_id source_url", f"{NO_IDENTITY} {UNMAPPED}"),
-        ("email", GUESTS),
-        ("md5 source_url", f"{NO_IDENTITY} {PAGES}"),
+        pytest.param("", f"{NO_IDENTITY} {UNMAPPED}", id="no e-mail or page mapped"),
+        pytest.param("decision_id source_url", f"{NO_IDENTITY} {UNMAPPED}", id="a page mapped"),
+        pytest.param("email", GUESTS, id="an e-mail mapped"),
+        pytest.param("md5 source_url", f"{NO_IDENTITY} {PAGES}", id="a hash and a page mapped"),
     ],
 )
 def test_advice_on_no_identity(mapped: str, said: str) -> None:

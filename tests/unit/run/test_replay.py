@@ -58,41 +58,82 @@ def replayed(letter: dict[str, Any], **choice: bool) -> tuple[FakeRun, str]:
 @pytest.mark.parametrize(
     ("letter", "outcome"),
     [
-        (GOOD, "sent"),
+        pytest.param(GOOD, "sent", id="a good letter"),
         # A table of dead letters has all columns; only an answer that is kept counts.
-        ({**GOOD, "consent": None, "value": None}, "sent"),
-        ({**GOOD, "consent": "no"}, "dropped: no_consent"),
-        (
+        pytest.param(
+            {**GOOD, "consent": None, "value": None}, "sent", id="empty columns of a table"
+        ),
+        pytest.param({**GOOD, "consent": "no"}, "dropped: no_consent", id="consent was denied"),
+        pytest.param(
             {**GOOD, "reason": "invalid_event_time", "event_time": "?"},
             "rejected: invalid_event_time",
+            id="a time nobody can read",
         ),
-        (UNCONFIRMED, "not_replayed: unconfirmed"),
-        ({**GOOD, "reason": "api_error"}, "not_replayed: api_error"),
-        ({**GOOD, "reason": "mapping_failed"}, "not_replayed: mapping_failed"),
-        (OF_OTHERS, "not_replayed: other_account"),
+        pytest.param(UNCONFIRMED, "not_replayed: unconfirmed", id="perhaps delivered already"),
+        pytest.param({**GOOD, "reason": "api_error"}, "not_replayed: api_error", id="an API error"),
+        pytest.param(
+            {**GOOD, "reason": "mapping_failed"},
+            "not_replayed: mapping_failed",
+            id="a failed mapping",
+        ),
+        pytest.param(OF_OTHERS, "not_replayed: other_account", id="of another account"),
         # The pixel of the record counts, and not the one that the setting had then.
-        ({**GOOD, "pixel_id": 9, "written_for": {"pixel_id": 7}}, "sent"),
-        ({**GOOD, "written_for": {"pixel_id": 7}}, "not_replayed: other_account"),
+        pytest.param(
+            {**GOOD, "pixel_id": 9, "written_for": {"pixel_id": 7}},
+            "sent",
+            id="its own pixel counts",
+        ),
+        pytest.param(
+            {**GOOD, "written_for": {"pixel_id": 7}},
+            "not_replayed: other_account",
+            id="of another pixel",
+        ),
         # Consent is obeyed before a dead letter is kept.
-        ({**UNCONFIRMED, "consent": False}, "dropped: no_consent"),
-        ({**OF_OTHERS, "consent": "no"}, "dropped: no_consent"),
+        pytest.param(
+            {**UNCONFIRMED, "consent": False},
+            "dropped: no_consent",
+            id="perhaps delivered, consent denied",
+        ),
+        pytest.param(
+            {**OF_OTHERS, "consent": "no"},
+            "dropped: no_consent",
+            id="another account, consent denied",
+        ),
         # A letter that somebody has edited, or an older version wrote, is sent if there is no list.
-        ({**GOOD, "all_hashes": ["x"]}, "sent"),
+        pytest.param({**GOOD, "all_hashes": ["x"]}, "sent", id="an edited list of hashes"),
         # One whose window has closed is dropped, whatever its reason is.
         *(
-            ({**TOO_OLD, "reason": reason}, "dropped: expired")
+            pytest.param(
+                {**TOO_OLD, "reason": reason}, "dropped: expired", id=f"window closed, {reason}"
+            )
             for reason in ("event_too_old", "api_error", "refused_by_api", "unconfirmed")
         ),
-        ({**TOO_OLD, "reason": "invalid_source", "source": "till"}, "dropped: expired"),
+        pytest.param(
+            {**TOO_OLD, "reason": "invalid_source", "source": "till"},
+            "dropped: expired",
+            id="window closed, no usable source",
+        ),
         # One that was too old is sent if its window is open with the settings of the replay.
-        ({**GOOD, "reason": "event_too_old"}, "sent"),
+        pytest.param({**GOOD, "reason": "event_too_old"}, "sent", id="window open again"),
         # Somebody may have taken its event ID out: then one is derived.
-        ({name: value for name, value in GOOD.items() if name != "event_id"}, "sent"),
+        pytest.param(
+            {name: value for name, value in GOOD.items() if name != "event_id"},
+            "sent",
+            id="no event ID",
+        ),
         # Its text is not what came, so that the setting's source does not stand for it.
-        ({**GOOD, "source": "x", "scrubbed": {"source": "x"}}, "rejected: invalid_source"),
-        ({**GOOD, "source": "app", "scrubbed": {"source": "x"}}, "sent"),  # It was edited.
+        pytest.param(
+            {**GOOD, "source": "x", "scrubbed": {"source": "x"}},
+            "rejected: invalid_source",
+            id="a scrubbed source",
+        ),
+        pytest.param(
+            {**GOOD, "source": "app", "scrubbed": {"source": "x"}},
+            "sent",
+            id="a scrubbed source was edited",
+        ),  # It was edited.
         # A reason that this version does not know keeps nothing from being sent.
-        ({**GOOD, "reason": "of_the_future"}, "sent"),
+        pytest.param({**GOOD, "reason": "of_the_future"}, "sent", id="an unknown reason"),
     ],
 )
 def test_what_becomes_of_a_dead_letter(letter: dict[str, Any], outcome: str) -> None:
@@ -114,12 +155,32 @@ def test_what_becomes_of_a_dead_letter(letter: dict[str, Any], outcome: str) -> 
 @pytest.mark.parametrize(
     ("letter", "choice", "outcome"),
     [
-        (UNCONFIRMED, "unconfirmed", "sent"),
-        ({**GOOD, "reason": "api_error"}, "unconfirmed", "sent"),
-        ({**GOOD, "reason": "mapping_failed"}, "unconfirmed", "not_replayed: mapping_failed"),
-        (UNCONFIRMED, "other_accounts", "not_replayed: unconfirmed"),
-        (OF_OTHERS, "other_accounts", "sent"),
-        (OF_OTHERS, "unconfirmed", "not_replayed: other_account"),
+        pytest.param(UNCONFIRMED, "unconfirmed", "sent", id="unconfirmed sends unconfirmed ones"),
+        pytest.param(
+            {**GOOD, "reason": "api_error"},
+            "unconfirmed",
+            "sent",
+            id="unconfirmed sends API errors",
+        ),
+        pytest.param(
+            {**GOOD, "reason": "mapping_failed"},
+            "unconfirmed",
+            "not_replayed: mapping_failed",
+            id="unconfirmed sends no failed mapping",
+        ),
+        pytest.param(
+            UNCONFIRMED,
+            "other_accounts",
+            "not_replayed: unconfirmed",
+            id="other accounts sends no unconfirmed",
+        ),
+        pytest.param(OF_OTHERS, "other_accounts", "sent", id="other accounts sends theirs"),
+        pytest.param(
+            OF_OTHERS,
+            "unconfirmed",
+            "not_replayed: other_account",
+            id="unconfirmed sends no other accounts",
+        ),
     ],
 )
 def test_the_options(letter: dict[str, Any], choice: str, outcome: str) -> None:
@@ -137,7 +198,11 @@ def test_no_column_that_holds_a_hash_of_an_address_is_sent() -> None:
         assert body["purchaseData"] == {"currency": "EUR", **purchase}
 
 
-@pytest.mark.parametrize(("refused", "accepted"), [(99, 0), (100, 0), (100, 1)])
+@pytest.mark.parametrize(
+    ("refused", "accepted"),
+    [(99, 0), (100, 0), (100, 1)],
+    ids=["fewer than a hundred", "a hundred", "a hundred and one accepted"],
+)
 def test_many_refusals(refused: int, accepted: int) -> None:
     """From a hundred on, the settings are probably wrong, unless something was accepted."""
     names = [f"bad {n}" for n in range(refused)] + ["ok"] * accepted
@@ -182,23 +247,70 @@ EDITED = {**OF_JOHN, "md5": md5("jane@example.com")}
 @pytest.mark.parametrize(
     ("letter", "listed", "outcome"),
     [
-        (OF_JOHN, "jane@example.com", "sent"),
+        pytest.param(OF_JOHN, "jane@example.com", "sent", id="somebody else is listed"),
         # People who were listed later are found by each of their hashes; no data of them stay.
-        *((OF_JOHN, entry, "suppressed") for entry in (JOHN, md5(JOHN), "johnd.oe+x@example.com")),
-        (OF_JOHN, sha256("johndoe@example.com"), "suppressed"),
-        ({**OF_JOHN, "reason": "unconfirmed"}, JOHN, "suppressed"),
-        ({**OF_JOHN, "written_for": OTHER}, JOHN, "suppressed"),
-        ({**OF_JOHN, "source": "till"}, JOHN, "suppressed"),
+        pytest.param(OF_JOHN, JOHN, "suppressed", id="listed by address"),
+        pytest.param(OF_JOHN, md5(JOHN), "suppressed", id="listed by hash"),
+        pytest.param(
+            OF_JOHN, "johnd.oe+x@example.com", "suppressed", id="listed by another spelling"
+        ),
+        pytest.param(
+            OF_JOHN,
+            sha256("johndoe@example.com"),
+            "suppressed",
+            id="listed by hash of normalized address",
+        ),
+        pytest.param(
+            {**OF_JOHN, "reason": "unconfirmed"}, JOHN, "suppressed", id="listed and unconfirmed"
+        ),
+        pytest.param(
+            {**OF_JOHN, "written_for": OTHER}, JOHN, "suppressed", id="listed, of another account"
+        ),
+        pytest.param(
+            {**OF_JOHN, "source": "till"}, JOHN, "suppressed", id="listed, without usable source"
+        ),
         # What cannot be compared stays, unless what is known is on the list.
-        *((one, "x@example.com", "not_compared") for one in (GOOD, {**OF_JOHN, "all_hashes": [7]})),
-        ({**OF_JOHN, "all_hashes": [md5(JOHN), "x"]}, "x@example.com", "not_compared"),
-        ({**OF_JOHN, "sha2": ["x"]}, "x@example.com", "not_compared"),
-        *((EDITED, entry, "not_compared") for entry in ("x@example.com", JOHN)),
-        *((one, "jane@example.com", "suppressed") for one in (EDITED, {**EDITED, "all_hashes": 1})),
-        ({**GOOD, "written_for": OTHER}, "x@example.com", "other_account"),
+        pytest.param(GOOD, "x@example.com", "not_compared", id="no comparison, no list of hashes"),
+        pytest.param(
+            {**OF_JOHN, "all_hashes": [7]},
+            "x@example.com",
+            "not_compared",
+            id="no comparison, a number as hash",
+        ),
+        pytest.param(
+            {**OF_JOHN, "all_hashes": [md5(JOHN), "x"]},
+            "x@example.com",
+            "not_compared",
+            id="no comparison, one broken hash",
+        ),
+        pytest.param(
+            {**OF_JOHN, "sha2": ["x"]},
+            "x@example.com",
+            "not_compared",
+            id="no comparison, a broken column",
+        ),
+        pytest.param(EDITED, "x@example.com", "not_compared", id="edited, nobody listed"),
+        pytest.param(EDITED, JOHN, "not_compared", id="edited, its former person listed"),
+        pytest.param(EDITED, "jane@example.com", "suppressed", id="edited, its new person listed"),
+        pytest.param(
+            {**EDITED, "all_hashes": 1},
+            "jane@example.com",
+            "suppressed",
+            id="edited, no list, person listed",
+        ),
+        pytest.param(
+            {**GOOD, "written_for": OTHER},
+            "x@example.com",
+            "other_account",
+            id="another account, somebody else listed",
+        ),
         # Nobody can be listed who has no hash.
-        ({**NOBODY_KNOWN, "all_hashes": []}, "x@example.com", "sent"),
-        (NOBODY_KNOWN, "x@example.com", "not_compared"),  # Its address could not be read.
+        pytest.param(
+            {**NOBODY_KNOWN, "all_hashes": []}, "x@example.com", "sent", id="nobody to be listed"
+        ),
+        pytest.param(
+            NOBODY_KNOWN, "x@example.com", "not_compared", id="an address nobody could read"
+        ),  # Its address could not be read.
     ],
 )
 def test_people_who_were_listed_later(
@@ -209,8 +321,12 @@ def test_people_who_were_listed_later(
     assert (result.reason if isinstance(result, Rejection) else "sent") == outcome
 
 
-@pytest.mark.parametrize("kept", [OF_JOHN, EDITED, GOOD])
-@pytest.mark.parametrize("changes", [{}, {"source": "till"}])
+@pytest.mark.parametrize(
+    "kept", [OF_JOHN, EDITED, GOOD], ids=["list of all hashes", "edited hash", "no list of hashes"]
+)
+@pytest.mark.parametrize(
+    "changes", [{}, {"source": "till"}], ids=["usable source", "no usable source"]
+)
 def test_a_letter_that_is_written_again_knows_the_same_hashes(
     tmp_path: Path, kept: dict[str, Any], changes: dict[str, Any]
 ) -> None:

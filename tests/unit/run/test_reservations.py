@@ -71,11 +71,11 @@ def test_a_slow_stream_is_sent_while_delivery_is_full() -> None:
 @pytest.mark.parametrize(
     ("known", "names", "sent", "already_sent"),
     [
-        ("2", "123", ["13"], "2"),
+        pytest.param("2", "123", ["13"], "2", id="one of three is known"),
         # A batch of which nothing is left to send is finished.
-        ("12", "12", [], "12"),
+        pytest.param("12", "12", [], "12", id="a whole batch is known"),
         # The second of two equal events waits until the first is delivered, and is not sent then.
-        ("", "1121", ["12"], "11"),
+        pytest.param("", "1121", ["12"], "11", id="equal events in one run"),
     ],
 )
 def test_what_was_delivered_before_is_not_sent(

@@ -172,7 +172,12 @@ def test_state_does_not_wait_for_everyday_reasons(reason: str) -> None:
 
 @pytest.mark.parametrize(
     ("count", "percent", "fails", "dry"),
-    [(9, 50, False, False), (10, 50, True, False), (10, 100, False, False), (10, 50, True, True)],
+    [
+        pytest.param(9, 50, False, False, id="nine records"),
+        pytest.param(10, 50, True, False, id="ten records"),
+        pytest.param(10, 100, False, False, id="ten records, all may be"),
+        pytest.param(10, 50, True, True, id="ten records, dry run"),
+    ],
 )
 def test_a_run_that_delivers_nothing(count: int, percent: int, *, fails: bool, dry: bool) -> None:
     """From ten rejected records on, it fails without STATE; the dead letters are written."""

@@ -41,10 +41,10 @@ def stored(tmp_path: Path) -> Stored:
 @pytest.mark.parametrize(
     ("encoding", "content"),
     [
-        (JSONL, LINES),
-        ({**JSONL, "compression": None}, LINES),
-        ({**JSONL, "compression": "none"}, LINES),
-        (GZIP, gzip.compress(LINES, mtime=0)),
+        pytest.param(JSONL, LINES, id="plain"),
+        pytest.param({**JSONL, "compression": None}, LINES, id="compression null"),
+        pytest.param({**JSONL, "compression": "none"}, LINES, id="compression none"),
+        pytest.param(GZIP, gzip.compress(LINES, mtime=0), id="compressed"),
     ],
 )
 def test_lines(stored: Stored, encoding: dict[str, Any], content: bytes) -> None:
@@ -99,16 +99,47 @@ def test_junk_names_file_and_line_and_shows_nothing(stored: Stored, line: bytes)
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        *((path, f"'{path}' cannot be read: No such file") for path in ("/data/a", "a.jsonl")),
-        ("file://[x", "a BATCH file cannot be read: ValueError"),
-        ("file:///a%00%0Ab", r"file '/a\x00\nb' cannot be read: ValueError"),
-        ("file:///nowhere/missing.jsonl", "missing.jsonl' cannot be read: No such file"),
-        ("file:///etc", "'/etc' cannot be read: Is a directory"),
+        *(
+            pytest.param(
+                path, f"'{path}' cannot be read: No such file", id=f"no such file, {kind} path"
+            )
+            for kind, path in (("absolute", "/data/a"), ("relative", "a.jsonl"))
+        ),
+        pytest.param(
+            "file://[x", "a BATCH file cannot be read: ValueError", id="a URL that is none"
+        ),
+        pytest.param(
+            "file:///a%00%0Ab",
+            r"file '/a\x00\nb' cannot be read: ValueError",
+            id="control characters",
+        ),
+        pytest.param(
+            "file:///nowhere/missing.jsonl",
+            "missing.jsonl' cannot be read: No such file",
+            id="no such file, file URL",
+        ),
+        pytest.param("file:///etc", "'/etc' cannot be read: Is a directory", id="a directory"),
         # A URL may hold credentials.
-        ("memory://s3cr3t/a", "a BATCH file at memory:// cannot be read: it does not exist"),
-        ("memory://s3cr3t", "a BATCH file at memory:// cannot be read: it does not exist"),
-        ("unheard-of://u:s3cr3t@x/a", "a BATCH file at unheard-of:// cannot be read: ValueError"),
-        ("gs://s3cr3t/a", "at gs:// cannot be read: files at gs:// need a package of fsspec"),
+        pytest.param(
+            "memory://s3cr3t/a",
+            "a BATCH file at memory:// cannot be read: it does not exist",
+            id="nothing in memory",
+        ),
+        pytest.param(
+            "memory://s3cr3t",
+            "a BATCH file at memory:// cannot be read: it does not exist",
+            id="nothing in memory, no path",
+        ),
+        pytest.param(
+            "unheard-of://u:s3cr3t@x/a",
+            "a BATCH file at unheard-of:// cannot be read: ValueError",
+            id="an unknown kind of place",
+        ),
+        pytest.param(
+            "gs://s3cr3t/a",
+            "at gs:// cannot be read: files at gs:// need a package of fsspec",
+            id="a package is missing",
+        ),
     ],
 )
 def test_files_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, url: str, said: str) -> None:
@@ -120,7 +151,13 @@ def test_files_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, url: str, sa
 
 
 @pytest.mark.parametrize(
-    "encoding", [{}, {"format": "csv"}, {"format": ["jsonl"]}, {**JSONL, "compression": "zstd"}]
+    "encoding",
+    [
+        pytest.param({}, id="no format"),
+        pytest.param({"format": "csv"}, id="CSV"),
+        pytest.param({"format": ["jsonl"]}, id="a list as format"),
+        pytest.param({**JSONL, "compression": "zstd"}, id="another compression"),
+    ],
 )
 def test_other_formats_are_refused(stored: Stored, encoding: dict[str, Any]) -> None:
     """The line says what can be read."""
@@ -179,7 +216,11 @@ def test_parquet(tmp_path: Path, scheme: str) -> None:
     memory.rm(str(path))
 
 
-@pytest.mark.parametrize(("kind", "number"), [("timestamp[us]", -(10**17)), ("date32[day]", 10**8)])
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [("timestamp[us]", -(10**17)), ("date32[day]", 10**8)],
+    ids=["before year 1", "after year 9999"],
+)
 def test_parquet_with_a_value_that_python_does_not_have(
     stored: Stored, kind: str, number: int
 ) -> None:

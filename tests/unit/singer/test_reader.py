@@ -91,7 +91,18 @@ STREAM = [
 
 @pytest.mark.parametrize(
     ("through", "end"),
-    [*(("pipe", end) for end in (b"\n", b"", b"\r\n", b"\n\n  \n")), ("memory", b"\r\n")],
+    [
+        *(
+            pytest.param("pipe", end, id=f"pipe, {last_line}")
+            for last_line, end in (
+                ("newline at the end", b"\n"),
+                ("no newline at the end", b""),
+                ("Windows newline at the end", b"\r\n"),
+                ("blank lines at the end", b"\n\n  \n"),
+            )
+        ),
+        pytest.param("memory", b"\r\n", id="memory"),
+    ],
 )
 def test_every_message_type(through: str, end: bytes) -> None:
     """Each message gets to its callback, from a pipe or from memory, however the last line ends."""
@@ -119,19 +130,37 @@ def test_lines_that_come_in_pieces() -> None:
     ("content", "record"),
     [
         # Numbers with a fraction are Decimals with the digits that came.
-        (b'{"a":87.10,"b":1e2,"c":5}', {"a": Decimal("87.10"), "b": Decimal("1E+2"), "c": 5}),
-        (b'{"a":12345678901234567890.123}', {"a": Decimal("12345678901234567890.123")}),
-        (b'{"a":-0.0}', {"a": Decimal("-0.0")}),
+        pytest.param(
+            b'{"a":87.10,"b":1e2,"c":5}',
+            {"a": Decimal("87.10"), "b": Decimal("1E+2"), "c": 5},
+            id="digits of fractions are kept",
+        ),
+        pytest.param(
+            b'{"a":12345678901234567890.123}',
+            {"a": Decimal("12345678901234567890.123")},
+            id="many digits",
+        ),
+        pytest.param(b'{"a":-0.0}', {"a": Decimal("-0.0")}, id="a negative zero"),
         # Taps write NaN and lone surrogates: they are nothing, and the rest is kept.
-        (b'{"a":["x","\\udfff"],"b":{"c":"\\ud83d"}}', {"a": ["x", None], "b": {"c": None}}),
-        (b'{"a":"\\ud83d\\ude00"}', {"a": "\U0001f600"}),
-        (b'{"a":NaN,"b":87.10}', {"a": None, "b": Decimal("87.10")}),
+        pytest.param(
+            b'{"a":["x","\\udfff"],"b":{"c":"\\ud83d"}}',
+            {"a": ["x", None], "b": {"c": None}},
+            id="lone surrogates",
+        ),
+        pytest.param(b'{"a":"\\ud83d\\ude00"}', {"a": "\U0001f600"}, id="a pair of surrogates"),
+        pytest.param(b'{"a":NaN,"b":87.10}', {"a": None, "b": Decimal("87.10")}, id="not a number"),
         # An infinity is something, but no number.
-        (b'{"a":Infinity,"b":[-Infinity]}', {"a": "Infinity", "b": ["-Infinity"]}),
-        (b'{"a":1,"a":2}', {"a": 2}),
-        (b'{"a":NaN,"b":%d}' % 10**29, {"a": None, "b": 10**29}),
-        (b'{"a":"\\u0000"}', {"a": "\x00"}),
-        (b'{"":1}', {"": 1}),
+        pytest.param(
+            b'{"a":Infinity,"b":[-Infinity]}',
+            {"a": "Infinity", "b": ["-Infinity"]},
+            id="infinities",
+        ),
+        pytest.param(b'{"a":1,"a":2}', {"a": 2}, id="the same name twice"),
+        pytest.param(
+            b'{"a":NaN,"b":%d}' % 10**29, {"a": None, "b": 10**29}, id="a big integer beside NaN"
+        ),
+        pytest.param(b'{"a":"\\u0000"}', {"a": "\x00"}, id="the NUL character"),
+        pytest.param(b'{"":1}', {"": 1}, id="an empty name"),
     ],
 )
 def test_records(content: bytes, record: dict[str, Any]) -> None:
@@ -200,7 +229,11 @@ def test_junk_names_its_line_and_shows_nothing(junk: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [(b"", "has no value"), (b',"value":{"a":"s3cr3t\xff"}', "not valid UTF-8")]
+    ("value", "said"),
+    [
+        pytest.param(b"", "has no value", id="no value"),
+        pytest.param(b',"value":{"a":"s3cr3t\xff"}', "not valid UTF-8", id="not UTF-8"),
+    ],
 )
 def test_states_that_are_none(value: bytes, said: str) -> None:
     """A STATE without a value, or with one that cannot be written, is no STATE."""
@@ -316,7 +349,17 @@ def test_a_stream_whose_schema_changes() -> None:
 
 @pytest.mark.parametrize(
     ("mark", "columns"),
-    [*((mark, ("id",)) for mark in ("\ufeff", "\\ufeff", "\\uFEFF")), ("\ufeff", None)],
+    [
+        *(
+            pytest.param(mark, ("id",), id=f"{written}, some columns")
+            for written, mark in (
+                ("a character", "\ufeff"),
+                ("escaped", "\\ufeff"),
+                ("escaped in capitals", "\\uFEFF"),
+            )
+        ),
+        pytest.param("\ufeff", None, id="a character, all columns"),
+    ],
 )
 def test_a_byte_order_mark(mark: str, columns: tuple[str, ...] | None) -> None:
     """It is taken off the name of a column, as a CSV may have it, and stays in a STATE."""
@@ -350,10 +393,22 @@ def test_a_byte_order_mark(mark: str, columns: tuple[str, ...] | None) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ('{"type":"RECORD","record":{}}', "the RECORD message has no stream"),
-        ('{"type":"RECORD","stream":"a\\nb","record":{}}', "characters that cannot be printed"),
-        ('{"type":"RECORD","stream":"s"}', "not a valid Singer message"),
-        ('{"type":"' + 41 * "X" + '"}', f"the message has the unknown type '{40 * 'X'}'"),
+        pytest.param(
+            '{"type":"RECORD","record":{}}', "the RECORD message has no stream", id="no stream"
+        ),
+        pytest.param(
+            '{"type":"RECORD","stream":"a\\nb","record":{}}',
+            "characters that cannot be printed",
+            id="a stream with a newline",
+        ),
+        pytest.param(
+            '{"type":"RECORD","stream":"s"}', "not a valid Singer message", id="no record"
+        ),
+        pytest.param(
+            '{"type":"' + 41 * "X" + '"}',
+            f"the message has the unknown type '{40 * 'X'}'",
+            id="a long unknown type",
+        ),
     ],
 )
 def test_malformed_messages(line: str, said: str) -> None:

@@ -74,16 +74,20 @@ NO_PROPERTIES = "the SCHEMA of stream 'o' has no properties: select at least one
 @pytest.mark.parametrize(
     ("message", "said"),
     [
-        (schema(None), "the SCHEMA message has no stream"),
-        (schema(""), "the SCHEMA message has no stream"),
-        (schema("a\nb"), "contains characters that cannot be printed"),
+        pytest.param(schema(None), "the SCHEMA message has no stream", id="no stream"),
+        pytest.param(schema(""), "the SCHEMA message has no stream", id="an empty stream"),
+        pytest.param(
+            schema("a\nb"),
+            "contains characters that cannot be printed",
+            id="a stream with a newline",
+        ),
         *(
-            (Message("SCHEMA", "o", schema=msgspec.Raw(text)), said)
-            for text, said in [
-                (b"", NO_PROPERTIES),
-                (b'{"properties": []}', NO_PROPERTIES),
-                (b"[]", "not a valid Singer message"),
-                (b'{"a":' * 200_000 + b"1" + b"}" * 200_000, "nested too deeply"),
+            pytest.param(Message("SCHEMA", "o", schema=msgspec.Raw(text)), said, id=name)
+            for name, text, said in [
+                ("no text", b"", NO_PROPERTIES),
+                ("a list of properties", b'{"properties": []}', NO_PROPERTIES),
+                ("a list as schema", b"[]", "not a valid Singer message"),
+                ("deep nesting", b'{"a":' * 200_000 + b"1" + b"}" * 200_000, "nested too deeply"),
             ]
         ),
     ],
@@ -129,10 +133,24 @@ SHOP = ("id", "test", "cancelledAt", "processedAt", "displayFinancialStatus", "i
 @pytest.mark.parametrize(
     ("given", "columns", "counted_as"),
     [
-        ({"maps": {"orders": PAID}}, ("status", "created", "mail"), "orders"),
-        ({"maps": {"paid": {**PAID, "__source__": "ord*"}}}, ("status", "created", "mail"), "paid"),
-        ({"presets": {"orders": "shopify"}}, ("test", *SHOP), "orders"),
-        ({"presets": {"orders": "shopify"}}, ("id", *SHOP), "orders"),
+        pytest.param(
+            {"maps": {"orders": PAID}}, ("status", "created", "mail"), "orders", id="of the filter"
+        ),
+        pytest.param(
+            {"maps": {"paid": {**PAID, "__source__": "ord*"}}},
+            ("status", "created", "mail"),
+            "paid",
+            id="of the filter of a copy",
+        ),
+        pytest.param(
+            {"presets": {"orders": "shopify"}},
+            ("test", *SHOP),
+            "orders",
+            id="test flag of a preset",
+        ),
+        pytest.param(
+            {"presets": {"orders": "shopify"}}, ("id", *SHOP), "orders", id="key of a preset"
+        ),
     ],
 )
 def test_a_column_that_protects_disappears(
@@ -163,43 +181,56 @@ WRONG_COLUMN = "the map of 'orders' sets 'order_no', but events have no such col
     ("maps", "sent", "warnings", "gives_events"),
     [
         # A stream that no map names is skipped, with the name that may have been meant.
-        (
+        pytest.param(
             {"orders": MAP},
             [("ordres", ("id", "x")), ("people", ("id",))],
             [SKIPPED.format("ordres", DID_YOU_MEAN.format("orders")), SKIPPED.format("people", "")],
             [False] * 2,
+            id="a misspelled stream",
         ),
         # A stream that has come is not what the name of another one was to be.
-        (
+        pytest.param(
             {"orders": MAP},
             [("orders", MAPPED), ("orders2", ("id",))],
             [SKIPPED.format("orders2", "")],
             [True, False],
+            id="named like one that came",
         ),
         # A tap that changes its SCHEMA in turns is told once.
-        (
+        pytest.param(
             {"orders": MAP},
             [("orders", MAPPED), *[("orders2", ("id",)), ("orders2", ("id", "x"))] * 2],
             [SKIPPED.format("orders2", "")],
             [True, *[False] * 4],
+            id="the SCHEMA changes in turns",
         ),
         # A stream that only a copy uses is skipped without a warning: a map names it.
-        ({"copy": COPY}, [("orders", MAPPED)], [], [False, True]),
+        pytest.param(
+            {"copy": COPY}, [("orders", MAPPED)], [], [False, True], id="only a copy uses it"
+        ),
         # Null for a stream, or for the others, drops it without a warning.
-        (
+        pytest.param(
             {"orders": None, "__else__": None},
             [("orders", EVENT), ("people", EVENT), ("ordres", ("id",))],
             [],
             [False] * 3,
+            id="dropped by null",
         ),
         # An unnamed stream with the columns of events gives events.
-        ({"orders": MAP}, [("conversions", EVENT)], [], [True]),
+        pytest.param(
+            {"orders": MAP},
+            [("conversions", EVENT)],
+            [],
+            [True],
+            id="unnamed, with columns of events",
+        ),
         # A column that no event has is named.
-        (
+        pytest.param(
             {"orders": {**MAP, "order_no": "id"}},
             [("orders", (*MAPPED, "id"))],
             [WRONG_COLUMN + DID_YOU_MEAN.format("order_id")],
             [True],
+            id="a column no event has",
         ),
     ],
 )

@@ -75,8 +75,18 @@ def test_a_write_that_ends_well(job: SparkWrite, said: pytest.LogCaptureFixture)
 @pytest.mark.parametrize(
     ("read", "failed", "words"),
     [
-        (21, 0, "the write failed: 0 tasks failed, and 1 row of the other tasks have no"),
-        (20, 2, "the write failed: 2 tasks failed, and 0 rows of the other tasks have no"),
+        pytest.param(
+            21,
+            0,
+            "the write failed: 0 tasks failed, and 1 row of the other tasks have no",
+            id="a row has no outcome",
+        ),
+        pytest.param(
+            20,
+            2,
+            "the write failed: 2 tasks failed, and 0 rows of the other tasks have no",
+            id="two tasks failed",
+        ),
     ],
 )
 def test_records_without_an_outcome(job: SparkWrite, read: int, failed: int, words: str) -> None:
@@ -87,14 +97,24 @@ def test_records_without_an_outcome(job: SparkWrite, read: int, failed: int, wor
 @pytest.mark.parametrize(
     ("counts", "words"),
     [
-        (rejected("no_identity", 50, 50), None),
-        (rejected("mapping_failed", 50, 50), None),
-        (rejected("mapping_failed", 51, 49), "51 of 100 records"),
-        (rejected("mapping_failed", 10), "nothing was delivered, and 10 records"),
-        (rejected("mapping_failed", 9), None),
-        (rejected("refused_by_api", 9), None),
-        (rejected("refused_by_api", 10), "the API accepted no event of this write (10 events"),
-        (rejected("refused_by_api", 10, 1), None),
+        pytest.param(rejected("no_identity", 50, 50), None, id="guests"),
+        pytest.param(rejected("mapping_failed", 50, 50), None, id="at the percentage"),
+        pytest.param(
+            rejected("mapping_failed", 51, 49), "51 of 100 records", id="above the percentage"
+        ),
+        pytest.param(
+            rejected("mapping_failed", 10),
+            "nothing was delivered, and 10 records",
+            id="ten, nothing delivered",
+        ),
+        pytest.param(rejected("mapping_failed", 9), None, id="nine, nothing delivered"),
+        pytest.param(rejected("refused_by_api", 9), None, id="nine refused"),
+        pytest.param(
+            rejected("refused_by_api", 10),
+            "the API accepted no event of this write (10 events",
+            id="ten refused",
+        ),
+        pytest.param(rejected("refused_by_api", 10, 1), None, id="ten refused, one accepted"),
     ],
 )
 def test_too_many_rejected_rows(
@@ -112,7 +132,11 @@ def test_too_many_rejected_rows(
         assert (words is not None) == ("in this micro-batch, " in said.text)
 
 
-@pytest.mark.parametrize(("write", "is_known"), [("query-4", True), ("query-3", False)])
+@pytest.mark.parametrize(
+    ("write", "is_known"),
+    [("query-4", True), ("query-3", False)],
+    ids=["the micro-batch before", "one of another query"],
+)
 def test_an_api_that_has_accepted_events(
     sandbox: Sandbox, tmp_path: Path, write: str, is_known: bool
 ) -> None:

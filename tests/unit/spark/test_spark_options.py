@@ -37,7 +37,12 @@ def test_texts_become_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize(
     ("tasks", "per_minute", "share"),
-    [(None, None, (8, None)), ("3", None, (2, None)), ("16", "10", (1, 1)), ("4", "10", (2, 2))],
+    [
+        pytest.param(None, None, (8, None), id="no number of tasks"),
+        pytest.param("3", None, (2, None), id="three tasks"),
+        pytest.param("16", "10", (1, 1), id="at least one"),
+        pytest.param("4", "10", (2, 2), id="a rate as well"),
+    ],
 )
 def test_tasks_share_the_requests(
     tasks: str | None, per_minute: str | None, share: tuple[int, int | None]
@@ -54,28 +59,95 @@ def test_tasks_share_the_requests(
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"stream_name": " "}, "'stream_name' is required"),
-        ({"stream_name": None}, "'stream_name' is required"),
-        ({"stream_name": "liveintent_dead_letters"}, "'stream_name' is required, .* must not be"),
-        ({"stream_name": "or\nders"}, "'stream_name' .* must have no '@' or control characters"),
-        ({"stream_name": "pass@example.com"}, "'stream_name' .* must have no '@'"),
-        ({"concurrent_tasks": "²"}, "'concurrent_tasks' must be an integer and at least 1"),
-        ({"max_requests_per_minute": "60"}, "'concurrent_tasks' .* required with max_requests_per"),
-        ({"outcomes_path": "outcomes"}, "'outcomes_path' must be an absolute path or a URL"),
-        ({"outcomes_path": "sftp://me:pass@host/x"}, "'outcomes_path' must .* without credentials"),
-        ({"outcomes_path": "s3://host/x?key=pass@"}, "'outcomes_path' must .* without credentials"),
-        ({"write_id": "2026-11-28"}, "'write_id' must be a letter, then"),
-        ({"write_id": "a/../b"}, "'write_id' must be a letter, then"),
-        ({"store": "liveintent.sqlite"}, "'store' must be the URL of a PostgreSQL database"),
-        ({"store": "mysql://me:pass@host/x"}, "'store' must be a path, or a URL such as postgres"),
-        ({"key_properties": "order"}, "'key_properties' names unknown columns: order"),
-        ({"customer_id": None, "pixel_id": "0"}, "'customer_id' is required"),
-        ({"stream_maps": "{}"}, "^option 'stream_maps' .* in Spark: change the DataFrame[^']*$"),
-        ({"report_path": "/x"}, "'report_path' has no effect in Spark: set store"),
-        ({"outcome_path": "/x"}, "'outcome_path' is unknown; did you mean 'outcomes_path'"),
-        (
+        pytest.param({"stream_name": " "}, "'stream_name' is required", id="a blank stream name"),
+        pytest.param({"stream_name": None}, "'stream_name' is required", id="no stream name"),
+        pytest.param(
+            {"stream_name": "liveintent_dead_letters"},
+            "'stream_name' is required, .* must not be",
+            id="a name of ours",
+        ),
+        pytest.param(
+            {"stream_name": "or\nders"},
+            "'stream_name' .* must have no '@' or control characters",
+            id="a newline in the name",
+        ),
+        pytest.param(
+            {"stream_name": "pass@example.com"},
+            "'stream_name' .* must have no '@'",
+            id="an address as name",
+        ),
+        pytest.param(
+            {"concurrent_tasks": "²"},
+            "'concurrent_tasks' must be an integer and at least 1",
+            id="no digit of ASCII",
+        ),
+        pytest.param(
+            {"max_requests_per_minute": "60"},
+            "'concurrent_tasks' .* required with max_requests_per",
+            id="a rate without tasks",
+        ),
+        pytest.param(
+            {"outcomes_path": "outcomes"},
+            "'outcomes_path' must be an absolute path or a URL",
+            id="a relative path of outcomes",
+        ),
+        pytest.param(
+            {"outcomes_path": "sftp://me:pass@host/x"},
+            "'outcomes_path' must .* without credentials",
+            id="credentials in a URL",
+        ),
+        pytest.param(
+            {"outcomes_path": "s3://host/x?key=pass@"},
+            "'outcomes_path' must .* without credentials",
+            id="credentials in a query",
+        ),
+        pytest.param(
+            {"write_id": "2026-11-28"},
+            "'write_id' must be a letter, then",
+            id="a write ID without letter",
+        ),
+        pytest.param(
+            {"write_id": "a/../b"},
+            "'write_id' must be a letter, then",
+            id="a write ID with slashes",
+        ),
+        pytest.param(
+            {"store": "liveintent.sqlite"},
+            "'store' must be the URL of a PostgreSQL database",
+            id="a file as store",
+        ),
+        pytest.param(
+            {"store": "mysql://me:pass@host/x"},
+            "'store' must be a path, or a URL such as postgres",
+            id="an unknown kind of store",
+        ),
+        pytest.param(
+            {"key_properties": "order"},
+            "'key_properties' names unknown columns: order",
+            id="an unknown key column",
+        ),
+        pytest.param(
+            {"customer_id": None, "pixel_id": "0"}, "'customer_id' is required", id="no customer ID"
+        ),
+        pytest.param(
+            {"stream_maps": "{}"},
+            "^option 'stream_maps' .* in Spark: change the DataFrame[^']*$",
+            id="not for Spark: maps",
+        ),
+        pytest.param(
+            {"report_path": "/x"},
+            "'report_path' has no effect in Spark: set store",
+            id="not for Spark: report",
+        ),
+        pytest.param(
+            {"outcome_path": "/x"},
+            "'outcome_path' is unknown; did you mean 'outcomes_path'",
+            id="a misspelled path of outcomes",
+        ),
+        pytest.param(
             {"supression_path": "/x"},
             "'supression_path' is unknown; did you mean 'suppression_path'",
+            id="a misspelled path of suppressions",
         ),
     ],
 )
@@ -109,30 +181,60 @@ def test_unknown_options() -> None:
     ("given", "keys", "expected", "names"),
     [
         # Only columns that matter go through Python.
-        ([*COLUMNS, "note"], "id", ("id",), tuple(COLUMNS)),
-        ([*COLUMNS, "note"], " id , note,", ("id", "note"), (*COLUMNS, "note")),
+        pytest.param(
+            [*COLUMNS, "note"], "id", ("id",), tuple(COLUMNS), id="only columns that matter"
+        ),
+        pytest.param(
+            [*COLUMNS, "note"],
+            " id , note,",
+            ("id", "note"),
+            (*COLUMNS, "note"),
+            id="two keys with spaces around",
+        ),
         # Without keys, all columns are needed; others than those of an event keep their spelling.
-        ([*COLUMNS, "note"], "", (), (*COLUMNS, "note")),
-        (["ID", "Event_Time", "EMAIL", "Note"], None, (), ("ID", "event_time", "email", "Note")),
+        pytest.param([*COLUMNS, "note"], "", (), (*COLUMNS, "note"), id="no keys"),
+        pytest.param(
+            ["ID", "Event_Time", "EMAIL", "Note"],
+            None,
+            (),
+            ("ID", "event_time", "email", "Note"),
+            id="other columns keep their spelling",
+        ),
         # A record has our spelling, whatever that of the columns is.
-        (
+        pytest.param(
             ["ID", "EVENT_TIME", "Email", "VALUE", "NOTE"],
             "id",
             ("id",),
             ("id", "event_time", "email", "value"),
+            id="a record has our spelling",
         ),
         # The task drops deleted rows, so it needs the columns in which a tap marks them.
-        ([*COLUMNS, *MARKS], "id", ("id",), (*COLUMNS, *MARKS)),
+        pytest.param(
+            [*COLUMNS, *MARKS], "id", ("id",), (*COLUMNS, *MARKS), id="marks of deleted rows"
+        ),
         # A dead letter has the spelling of the option, or ours: it is the target's as well.
-        (["event_time", "email", "ID"], "Id", ("Id",), ("event_time", "email", "Id")),
-        (
+        pytest.param(
+            ["event_time", "email", "ID"],
+            "Id",
+            ("Id",),
+            ("event_time", "email", "Id"),
+            id="spelling of the option",
+        ),
+        pytest.param(
             ["event_time", "email", "Order_ID"],
             "ORDER_ID",
             ("order_id",),
             ("event_time", "email", "order_id"),
+            id="our spelling",
         ),
         # Rows of the table of outcomes.
-        (["OUTCOME", "event_id", "Record", "event_time"], "id", ("id",), ("outcome", "record")),
+        pytest.param(
+            ["OUTCOME", "event_id", "Record", "event_time"],
+            "id",
+            ("id",),
+            ("outcome", "record"),
+            id="rows of the outcomes",
+        ),
     ],
 )
 def test_columns_and_keys(

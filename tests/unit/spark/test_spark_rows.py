@@ -47,10 +47,10 @@ LATE = times(pa.timestamp("us", "UTC"), 0, 253_402_300_800_000_000)  # The year 
 @pytest.mark.parametrize(
     "column",
     [
-        LATE,
-        pa.StructArray.from_arrays([LATE], ["at"]),
-        pa.array([0, 10**15]).cast(pa.duration("s")),
-        pa.array([b"x", b"\xff"]).view(pa.string()),
+        pytest.param(LATE, id="a time"),
+        pytest.param(pa.StructArray.from_arrays([LATE], ["at"]), id="a nested time"),
+        pytest.param(pa.array([0, 10**15]).cast(pa.duration("s")), id="a duration"),
+        pytest.param(pa.array([b"x", b"\xff"]).view(pa.string()), id="text that is not UTF-8"),
     ],
 )
 def test_a_value_that_python_cannot_represent(column: Any) -> None:

@@ -99,22 +99,36 @@ def test_columns_in_any_case(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("name", "column", "outcome"),
     [
-        ("_sdc_deleted_at", pa.array(["2026-07-31"]), {"dropped": {"deleted": 1}}),
-        (
+        pytest.param(
+            "_sdc_deleted_at",
+            pa.array(["2026-07-31"]),
+            {"dropped": {"deleted": 1}},
+            id="a mark of deletion",
+        ),
+        pytest.param(
             "value",
             pa.array([1], pa.duration("s")),
             {"remarks": {"unusable": {"value": 1}, "careful_way": {"value": 1}}, "delivered": 1},
+            id="a duration as value",
         ),
-        (
+        pytest.param(
             "currency",
             pa.array([["USD"]]),
             {
                 "remarks": {"unusable": {"currency": 1}, "careful_way": {"currency": 1}},
                 "delivered": 1,
             },
+            id="a list as currency",
         ),
-        ("email", pa.array([b"x"]), {"rejected": {"no_identity": 1}}),
-        ("event_time", pa.array([1], pa.time64("us")), {"rejected": {"invalid_event_time": 1}}),
+        pytest.param(
+            "email", pa.array([b"x"]), {"rejected": {"no_identity": 1}}, id="bytes as address"
+        ),
+        pytest.param(
+            "event_time",
+            pa.array([1], pa.time64("us")),
+            {"rejected": {"invalid_event_time": 1}},
+            id="a time of day",
+        ),
     ],
 )
 def test_values_that_cannot_be_used(

@@ -294,15 +294,30 @@ CLOSED = "its window has closed"
 @pytest.mark.parametrize(
     ("source", "time", "detail", "end", "said"),
     [
-        ("web", NOW - 60, None, NOW + 7 * DAY - 120, None),
-        ("web", NOW - 8 * DAY, None, NOW - DAY - 60, CLOSED),
-        ("web", NOW - 7 * DAY + 60, None, NOW, CLOSED),
+        pytest.param("web", NOW - 60, None, NOW + 7 * DAY - 120, None, id="open"),
+        pytest.param("web", NOW - 8 * DAY, None, NOW - DAY - 60, CLOSED, id="closed long ago"),
+        pytest.param("web", NOW - 7 * DAY + 60, None, NOW, CLOSED, id="closes before a replay"),
         # Without a usable source, the longest window counts. What else is wrong is said first.
-        ("till", NOW - 8 * DAY, None, NOW + 22 * DAY - 60, None),
-        ("till", NOW - 31 * DAY, None, NOW - DAY - 60, CLOSED),
-        ("till", NOW - 31 * DAY, "'till'", NOW - DAY - 60, "'till'"),
-        ("web", "9999-12-25T00:00:59Z", None, 253_402_300_799, None),
-        ("web", "9999-12-25T00:01:00Z", None, None, None),  # A year without a name.
+        pytest.param(
+            "till", NOW - 8 * DAY, None, NOW + 22 * DAY - 60, None, id="no usable source, open"
+        ),
+        pytest.param(
+            "till", NOW - 31 * DAY, None, NOW - DAY - 60, CLOSED, id="no usable source, closed"
+        ),
+        pytest.param(
+            "till",
+            NOW - 31 * DAY,
+            "'till'",
+            NOW - DAY - 60,
+            "'till'",
+            id="another fault is said first",
+        ),
+        pytest.param(
+            "web", "9999-12-25T00:00:59Z", None, 253_402_300_799, None, id="the last second"
+        ),
+        pytest.param(
+            "web", "9999-12-25T00:01:00Z", None, None, None, id="after year 9999"
+        ),  # A year without a name.
     ],
 )
 def test_the_end_of_the_window(

@@ -86,7 +86,11 @@ def test_forms(stores: Stores) -> None:
     assert '"value":12.50' in list(delivered_messages(rows(stores)))[1]
 
 
-@pytest.mark.parametrize(("hashes", "left"), [([MD5], 0), (["0" * 32], 5), ([SHA2], 4)])
+@pytest.mark.parametrize(
+    ("hashes", "left"),
+    [([MD5], 0), (["0" * 32], 5), ([SHA2], 4)],
+    ids=["by MD5", "nobody known", "by SHA-256"],
+)
 def test_forgetting_people(stores: Stores, hashes: list[str], left: int) -> None:
     """Each row that has one of the hashes goes, also where a hash replaced an address."""
     store = stores(keep_delivered=True)

@@ -123,11 +123,19 @@ def test_a_database_that_is_gone() -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (("tester:", "nobody:"), "role .*does not exist"),
-        (("/postgres?", "/no_such_database?"), "does not exist"),
-        (("tester:s3cret-of-postgres", f"{GUARDED}:wrong-password"), "authentication failed"),
-        (("tester:s3cret-of-postgres", GUARDED), "no password supplied"),
-        (("127.0.0.1", "no-such-host.invalid"), "translate host name|resolve"),
+        pytest.param(("tester:", "nobody:"), "role .*does not exist", id="unknown user"),
+        pytest.param(("/postgres?", "/no_such_database?"), "does not exist", id="unknown database"),
+        pytest.param(
+            ("tester:s3cret-of-postgres", f"{GUARDED}:wrong-password"),
+            "authentication failed",
+            id="wrong password",
+        ),
+        pytest.param(
+            ("tester:s3cret-of-postgres", GUARDED), "no password supplied", id="no password"
+        ),
+        pytest.param(
+            ("127.0.0.1", "no-such-host.invalid"), "translate host name|resolve", id="unknown host"
+        ),
     ],
 )
 def test_settings_that_cannot_work(

@@ -52,10 +52,14 @@ def make_damaged(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (getattr(os, "mkfifo", os.mkdir), "store.* an ordinary file"),
-        (Path.mkdir, "store.* an ordinary file"),
-        (lambda path: path.write_text("a,b\n" * 999), "not a database.*move it away"),
-        (make_damaged, "malformed.*move it away"),
+        pytest.param(getattr(os, "mkfifo", os.mkdir), "store.* an ordinary file", id="a pipe"),
+        pytest.param(Path.mkdir, "store.* an ordinary file", id="a folder"),
+        pytest.param(
+            lambda path: path.write_text("a,b\n" * 999),
+            "not a database.*move it away",
+            id="a text file",
+        ),
+        pytest.param(make_damaged, "malformed.*move it away", id="a damaged store"),
     ],
 )
 def test_files_that_are_no_store(in_file: Stores, make: Callable[[Path], object], why: str) -> None:

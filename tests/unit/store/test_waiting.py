@@ -130,10 +130,18 @@ def test_runs_create_the_tables_at_once(stores: Stores) -> None:
 @pytest.mark.parametrize(
     ("sql", "why"),
     [
-        ("CREATE TABLE event (id int)", "of another program"),
-        ("CREATE TABLE store (name text)", "of another program"),
-        ("CREATE TABLE store (version int)", "of another program"),
-        ("CREATE TABLE store (version int); INSERT INTO store VALUES (99)", "a newer version"),
+        pytest.param("CREATE TABLE event (id int)", "of another program", id="another event table"),
+        pytest.param(
+            "CREATE TABLE store (name text)", "of another program", id="a store without version"
+        ),
+        pytest.param(
+            "CREATE TABLE store (version int)", "of another program", id="no version in it"
+        ),
+        pytest.param(
+            "CREATE TABLE store (version int); INSERT INTO store VALUES (99)",
+            "a newer version",
+            id="a newer version",
+        ),
     ],
 )
 def test_tables_that_are_no_store(stores: Stores, sql: str, why: str) -> None:

@@ -142,7 +142,11 @@ def test_a_schema_that_cannot_be_used() -> None:
 
 
 @pytest.mark.parametrize(
-    ("validate", "reason"), [(True, "schema_violation"), (False, "missing_event_time")]
+    ("validate", "reason"),
+    [
+        pytest.param(True, "schema_violation", id="validated"),
+        pytest.param(False, "missing_event_time", id="not validated"),
+    ],
 )
 def test_validation_is_a_setting(validate: bool, reason: str) -> None:
     """Records are validated only where a run would do it."""
@@ -179,14 +183,32 @@ def at(event_time: Any, **columns: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("records", "expected"),
     [
-        ([at(1_001_000_000), at(1_001_000_000 - 6 * DAY)], {"sent": 2}),
-        ([at(1_001_000_000), at(1_001_000_000 - 7 * DAY)], {"sent": 1, "event_too_old": 1}),
-        ([at("?")], {"invalid_event_time": 1}),
+        pytest.param(
+            [at(1_001_000_000), at(1_001_000_000 - 6 * DAY)], {"sent": 2}, id="within the window"
+        ),
+        pytest.param(
+            [at(1_001_000_000), at(1_001_000_000 - 7 * DAY)],
+            {"sent": 1, "event_too_old": 1},
+            id="older than the window",
+        ),
+        pytest.param([at("?")], {"invalid_event_time": 1}, id="a time nobody can read"),
         # A row that was deleted is no event, and neither is one that the map cannot read.
-        ([at(1_001_000_000), at(1_009_000_000, _sdc_deleted_at="2026")], {"sent": 1, "deleted": 1}),
-        ([at(1_001_000_000), at(1_009_000_000, email=7)], {"sent": 1, "mapping_failed": 1}),
-        ([at(1_001_000_000, email=None), at(1_000_900_000, email="?")], {"no_identity": 2}),
-        ([at("1969-12-31T12:00:00Z", email="?")], {"no_identity": 1}),
+        pytest.param(
+            [at(1_001_000_000), at(1_009_000_000, _sdc_deleted_at="2026")],
+            {"sent": 1, "deleted": 1},
+            id="a later one was deleted",
+        ),
+        pytest.param(
+            [at(1_001_000_000), at(1_009_000_000, email=7)],
+            {"sent": 1, "mapping_failed": 1},
+            id="a later one cannot be mapped",
+        ),
+        pytest.param(
+            [at(1_001_000_000, email=None), at(1_000_900_000, email="?")],
+            {"no_identity": 2},
+            id="nobody is identified",
+        ),
+        pytest.param([at("1969-12-31T12:00:00Z", email="?")], {"no_identity": 1}, id="before 1970"),
     ],
 )
 def test_ages_of_a_recording(records: list[dict[str, Any]], expected: dict[str, int]) -> None:

@@ -149,10 +149,18 @@ def test_what_a_run_would_lose() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({}, "`presets: {charges: stripe_charges}`"),
+        pytest.param({}, "`presets: {charges: stripe_charges}`", id="suggested"),
         # Where `__else__` drops a stream, no preset is suggested for it.
-        ({"stream_maps": {"orders": {}, "__else__": None}}, "No map names this stream"),
-        ({"presets": {"charges": "stripe_charges"}}, "Stream charges (preset stripe_charges)"),
+        pytest.param(
+            {"stream_maps": {"orders": {}, "__else__": None}},
+            "No map names this stream",
+            id="not suggested, others are dropped",
+        ),
+        pytest.param(
+            {"presets": {"charges": "stripe_charges"}},
+            "Stream charges (preset stripe_charges)",
+            id="in use",
+        ),
     ],
 )
 def test_a_preset(given: dict[str, Any], said: str) -> None:
