@@ -125,7 +125,7 @@ def compiled(source: str, names: Mapping[str, Any], mode: str, name: str) -> Any
     value = eval(code, known)  # noqa: S307 (of code that the compiler of expressions let through)
     # Methods such as `strptime` and `timetuple` import a module in C, by the `__import__` that they
     # find through the globals of their caller. The function itself keeps the builtins that it was
-    # made with, which are none: no name of an expression means `__import__`.
+    # made with, an empty dict. So no name of an expression means `__import__`.
     known["__builtins__"] = {"__import__": __import__}
     return known if mode == "exec" else value
 

@@ -117,7 +117,9 @@ class BatchQueue:
         return untried[-1] if untried else None
 
     def to_sample(self, now: float, *, more_may_come: bool) -> BatchDelivery | None:
-        """Return the batch that gives a sample; None if there is none, or none before more input.
+        """Return the batch that gives a sample.
+
+        None if no batch can give one, or if more input must come first.
 
         Those that the API has not refused yet are preferred, then those with few samples, then the
         newest.

@@ -231,7 +231,7 @@ class DeliveryMachine:
 
     @property
     def unsent(self) -> int:
-        """How many batches do more than wait for the proof that their refused events are bad."""
+        """How many batches have events to send or in flight: see `BatchQueue.unsent`."""
         return self._queue.unsent
 
     def status(self) -> DeliveryStatus:

@@ -155,7 +155,7 @@ def _may_be_true(node: ast.expr) -> bool:
 
 
 def _constant(node: ast.expr, otherwise: Any) -> Any:
-    """Return the value of a constant, which may consist of constants; `otherwise` if it is none."""
+    """Return the value of an expression of constants; `otherwise` if it has something else."""
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):

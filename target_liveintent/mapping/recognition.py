@@ -257,7 +257,7 @@ def _is_ambiguous(field: str, column: SourceColumn, table: SourceTable) -> bool:
 
 
 def _against_values(field: str, column: SourceColumn, table: SourceTable) -> ColumnRemark | None:
-    """Return the objection that a column's values give; None if there is none."""
+    """Return the objection that a column's values give; None if they give no objection."""
     if field != "event_time" and not column.fits(functools.partial(has_form_of, field)):
         return ColumnRemark("other_form")
     remarks = (check(column, table) for check in _VALUE_CHECKS.get(field, ()))

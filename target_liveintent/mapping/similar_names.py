@@ -27,7 +27,7 @@ def did_you_mean(name: str, known_names: Iterable[str]) -> str:
 
 
 def meant_name(name: str, our_names: Collection[str], given: Collection[str] = ()) -> str | None:
-    """Return the name of ours that an unknown name is meant to be; None if there is none.
+    """Return which of our names an unknown name is meant to be; None if it is like no name.
 
     Two names are the same if they differ only in upper and lower case, in underscores or in other
     signs. Otherwise, edits may be between them: a letter is added, removed or replaced, or two

@@ -291,7 +291,7 @@ def _consent_columns(
 ) -> tuple[str, ...]:
     """Return the columns that say whether a person agreed, and that a mapped record lacks.
 
-    There is none if the map says something about consent itself.
+    No column does if the map says something about consent itself.
     """
     spellings = _spellings("consent", columns)
     if "consent" in mapped or not read.isdisjoint(spellings):

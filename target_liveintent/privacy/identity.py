@@ -188,9 +188,9 @@ def cause_of_junk(value: Any) -> str | None:
 
 
 def hashes_of(text: str) -> list[str]:
-    """Return all hashes of a person, who is given by an address or by a hash of one.
+    """Return all hashes of a person, who is given by an address or by a hash of an address.
 
-    Those of an address are of each normalization. Of any other text, there are none.
+    An address gives the hashes of each normalization. Any other text gives no hash.
     """
     if "@" not in text:
         digest = hash_in(text)

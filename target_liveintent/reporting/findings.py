@@ -80,7 +80,7 @@ def causes_of(
 def _by_importance(unusual: Iterable[Unusual]) -> list[Unusual]:
     """Return the oldest first, and new reasons last.
 
-    What many records have in common matters more than that a few have a new reason.
+    A problem of many records matters more than a new reason of a few.
     """
     by_age = sorted(unusual, key=lambda item: item.since)
     others = [item for item in by_age if item.rule != NEW_REASON]

@@ -34,7 +34,7 @@ def share(part: int, whole: int) -> float | None:
 
 
 def mean_value(currency: str, figures: StreamCounts) -> Decimal | None:
-    """Return the average value of conversions in a currency; None if there are none."""
+    """Return the average value in a currency; None if no conversion has one."""
     return figures.values[currency].mean if currency in figures.values else None
 
 
@@ -56,7 +56,7 @@ def _same_weekdays(samples: Sequence[Sample[_Of]], day: dt.date) -> list[_Of]:
 
 
 def range_of(figures: Sequence[float]) -> Range | None:
-    """Return the range of figures; None if there are none."""
+    """Return the range of figures; None without figures."""
     if not figures:
         return None
     if len(figures) == 1:
