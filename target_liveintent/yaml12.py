@@ -17,6 +17,7 @@ _TAG = "tag:yaml.org,2002:"
 _MERGE = f"{_TAG}merge"
 _NUMBERS = (f"{_TAG}int", f"{_TAG}float")
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9]")
+_MOST_LEVELS = 50
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -30,6 +31,21 @@ class YamlSyntaxError(YamlError):
 
 class _Loader(yaml.SafeLoader):
     """Makes values of the core schema of YAML 1.2.2, chapter 10.3, and merges `<<`."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Make the node of the next value, unless it is nested too deeply.
+
+        PyYAML calls itself for each level. Close to the interpreter's own limit of recursion, code
+        that runs by itself, as that of the garbage collector, fails as well: stop long before it.
+        """
+        if self.depth == _MOST_LEVELS:
+            raise RecursionError
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
     def construct_core_str(self, node: yaml.ScalarNode) -> str:
         """Make a text; it must not contain the escape of a surrogate, half of a character."""
