@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from target_liveintent.conversions.event_model import LetterKey
 from target_liveintent.store.database import Answers
 from target_liveintent.store.layout import DEAD_LETTER, SqlRow, Step
-from target_liveintent.store.ledger import HASH_BYTES, TIME_BYTES, Claim
+from target_liveintent.store.ledger import HASH_BYTES, TIME_BYTES, Claim, OtherRuns
 
-LAPSE_SECONDS = 30
-"""After so many seconds, the reservations of a run expire if it does not renew them."""
 FIND_EVENTS = (
     "SELECT event.key, run FROM ({keys}) AS given CROSS JOIN event WHERE event.key = given.key"
 )
 """Finds keys, and the run of each. (SQLite looks for one key after the other in a CROSS JOIN.)"""
 _RESERVED_BY_OTHERS = (
-    "SELECT reservation.hashes, run.id FROM reservation JOIN run ON run.number = reservation.run"
-    # (A time further ahead was written before the clock was set back.)
-    " WHERE run.number <> ? AND run.alive_until BETWEEN {now} AND {now} + ?"
+    "SELECT run.number, run.transactions, run.id, reservation.hashes FROM reservation"
+    " JOIN run ON run.number = reservation.run WHERE run.number <> ?"
 )
 
 
@@ -30,6 +27,7 @@ class StoreAnswer(NamedTuple):
     reserved: Mapping[bytes, str]  # The hashes that other runs have reserved, with these runs' IDs.
     delivered: set[bytes]  # The keys of the events of the question that were delivered.
     letters: set[LetterKey]  # The dead letters of the question that the store has.
+    silent: Collection[int] = ()  # The numbers of other runs whose reservations have expired.
 
     def has_any(self, keys: Iterable[bytes]) -> bool:
         """Return whether one of these events was delivered, or another run has reserved it."""
@@ -44,7 +42,7 @@ class StoreQuestion(NamedTuple):
     """What a run asks. It always also asks which events other runs have reserved."""
 
     run: int  # Its number.
-    asked_at: float  # By the monotonic clock.
+    asked_at: float  # By `Clock.since_boot`.
     send_again: bool  # Then what other runs have delivered does not count as delivered.
     events: Sequence[bytes]  # Keys. Which of these events were delivered?
     letters: Sequence[LetterKey]  # Which of these dead letters does the store have?
@@ -55,7 +53,7 @@ class StoreQuestion(NamedTuple):
         """Return the steps that ask."""
         return [
             Step("SELECT 1 FROM dead_letter LIMIT 1"),
-            Step(_RESERVED_BY_OTHERS, [self.run, 2 * LAPSE_SECONDS]),
+            Step(_RESERVED_BY_OTHERS, [self.run]),
             self.events_step(),
             DEAD_LETTER.find(self.letters, ", ".join(LetterKey._fields)),
         ]
@@ -64,18 +62,24 @@ class StoreQuestion(NamedTuple):
         """Return the step that asks which events were delivered."""
         return Step(FIND_EVENTS, keys=[*self.events, *(self.reserved or ())])
 
-    def read(self, answers: Answers) -> StoreAnswer:
-        """Read the answers to `steps`. Answers to further steps may follow them."""
+    def read(self, answers: Answers, others: OtherRuns, now: float) -> StoreAnswer:
+        """Read the answers to `steps`, which the store has given before `now`.
+
+        Answers to further steps may follow them.
+        """
         any_letter, reservations, events, letters, *_ = answers
+        silent = others.silent({run: count for run, count, *_ in reservations}, now)
         return StoreAnswer(
             has_letters=bool(any_letter),
             reserved={
                 hashes[start : start + HASH_BYTES]: run_id
-                for hashes, run_id in reservations
+                for run, _, run_id, hashes in reservations
+                if run not in silent
                 for start in range(0, len(hashes), HASH_BYTES)
             },
             delivered=self.delivered_in(events),
             letters={LetterKey(*key) for key in letters},
+            silent=silent,
         )
 
     def delivered_in(self, rows: Iterable[SqlRow]) -> set[bytes]:

@@ -16,13 +16,18 @@ from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions.event_model import Conversion, LetterKey, Rejection
 from target_liveintent.errors import StorageError
 from target_liveintent.reasons import REASONS
-from target_liveintent.store.database import Database
+from target_liveintent.store.database import Answers, Database
 from target_liveintent.store.dead_letters import DeadLetter, keys_of, letter_of
 from target_liveintent.store.delivered import delivered_row
 from target_liveintent.store.layout import DELIVERED, RESERVATION, Step
-from target_liveintent.store.ledger import Claim, Ledger
-from target_liveintent.store.questions import (
+from target_liveintent.store.ledger import (
     LAPSE_SECONDS,
+    SURE_SECONDS,
+    Claim,
+    Ledger,
+    OtherRuns,
+)
+from target_liveintent.store.questions import (
     NO_ANSWER,
     ClaimDecision,
     StoreAnswer,
@@ -34,9 +39,10 @@ from target_liveintent.store.unwritten import Unwritten, WrittenLetters
 _RENEWED_AFTER_SECONDS = 5.0
 """After so many seconds, a run renews its reservations even if it has nothing to write. It also
 checks whether it still has them: a run that is suspended for long loses them."""
-_RENEW = "UPDATE run SET alive_until = {now} + ? WHERE number = ?"
+_RENEW = "UPDATE run SET alive_until = {now} + ?, transactions = transactions + 1 WHERE number = ?"
 _RELEASE = "DELETE FROM reservation WHERE run = ?"
 _MOST_IMPORTED = 1_000
+_NO_BATCHES: Mapping[int, Iterable[bytes]] = {}
 _LOST = (
     "this run was suspended for so long that its reservations in the store expired, and another run"
     " has sent or reserved the same events. This run cannot continue: start the run again"
@@ -63,7 +69,13 @@ class RunStore:
         self._ledger = Ledger(options.account, () if options.send_again else start.newest)
         self._unwritten = Unwritten()
         self._has_letters = True  # Until the store has answered.
-        self._renewed_at = clock.monotonic()
+        self._others = OtherRuns()
+        self._renewed_at = clock.since_boot()
+
+    @property
+    def reserved_until(self) -> float:
+        """Until when no other run takes what this run has reserved, by `Clock.since_boot`."""
+        return self._renewed_at + SURE_SECONDS
 
     # Outcomes
 
@@ -156,16 +168,17 @@ class RunStore:
 
     @property
     def _must_renew(self) -> bool:
-        return self._clock.monotonic() - self._renewed_at >= _RENEWED_AFTER_SECONDS
+        return self._clock.since_boot() - self._renewed_at >= _RENEWED_AFTER_SECONDS
 
     def _question(
         self, events: Sequence[bytes] = (), letters: Sequence[LetterKey] = ()
     ) -> StoreQuestion:
         """Return a question; if it is time, it also asks about all that the run has reserved."""
-        reserved = self._ledger.reserved if self._must_renew else None
+        batches = self._ledger.reserved.values()
+        reserved = [key for keys in batches for key in keys.values()] if self._must_renew else None
         return StoreQuestion(
             run=self.number,
-            asked_at=self._clock.monotonic(),
+            asked_at=self._clock.since_boot(),
             send_again=self._options.send_again,
             events=events,
             letters=letters,
@@ -191,27 +204,30 @@ class RunStore:
     ) -> ClaimDecision:
         """Decide which events of batches are reserved; this changes nothing."""
         claims = self._ledger.divide(batches, keys, answer.reserved, answer.delivered)
-        reservations = [
-            (self.number, number, b"".join(claim.keys))
-            for number, claim in claims.items()
-            if claim.keys
-        ]
-        changes = [self._renewal(), RESERVATION.put(reservations)]
-        return ClaimDecision(answer, claims, changes)
+        reserved = {number: claim.keys for number, claim in claims.items() if claim.keys}
+        releases = [Step(_RELEASE, [run]) for run in answer.silent]
+        return ClaimDecision(answer, claims, [*releases, *self._renewal(reserved)])
 
     def _write_all(self, more: Sequence[Step] = (), *, durable: bool = False) -> None:
         """Write what is new, and do more steps in the same transaction."""
         unwritten = self._unwritten
         question = self._question(letters=list(unwritten.letters))
         news = unwritten.steps(self.number, self._clock.time())
-        answer = self._ask_and_write(question, [*news, self._renewal(), *more], durable=durable)
+        answer = self._ask_and_write(question, [*news, *self._renewal(), *more], durable=durable)
         self._unwritten = Unwritten()
         self._has_letters = answer.has_letters or bool(unwritten.letters)
         self.written_letters = self.written_letters.plus(unwritten.written(answer.letters))
         self._check_reservations(question, answer)
 
-    def _renewal(self) -> Step:
-        return Step(_RENEW, [LAPSE_SECONDS, self.number])
+    def _renewal(self, more: Mapping[int, Iterable[bytes]] = _NO_BATCHES) -> list[Step]:
+        """Return the steps that renew the reservations, and reserve events of more batches.
+
+        Other runs may have deleted reservations that were not renewed for long.
+        """
+        is_late = self._clock.since_boot() >= self.reserved_until
+        batches = {**self._ledger.reserved, **more} if is_late else more
+        rows = [(self.number, number, b"".join(hashes)) for number, hashes in batches.items()]
+        return [Step(_RENEW, [LAPSE_SECONDS, self.number]), RESERVATION.put(rows)]
 
     def _ask_and_reserve(
         self, question: StoreQuestion, decide: Callable[[StoreAnswer], ClaimDecision]
@@ -219,7 +235,7 @@ class RunStore:
         """Ask the store, and write the reservations that are decided by its answer."""
         with self._saving_the_ledger():
             return self.database.ask_and_change(
-                question.steps(), lambda answers: decide(question.read(answers))
+                question.steps(), lambda answers: decide(self._read(question, answers))
             )
 
     def _ask_and_write(
@@ -228,7 +244,10 @@ class RunStore:
         """Ask the store, and write changes that do not depend on its answer."""
         steps = [*question.steps(), *changes]
         with self._saving_the_ledger():
-            return question.read(self.database.transact(steps, durable=durable))
+            return self._read(question, self.database.transact(steps, durable=durable))
+
+    def _read(self, question: StoreQuestion, answers: Answers) -> StoreAnswer:
+        return question.read(answers, self._others, self._clock.since_boot())
 
     @contextlib.contextmanager
     def _saving_the_ledger(self) -> Iterator[None]:

@@ -50,6 +50,9 @@ class SimulatedClock(Clock):
     def monotonic(self) -> float:
         return self.now
 
+    def since_boot(self) -> float:
+        return self.now
+
 
 class Signals:
     """Counts steps, and sends the signals of a plan."""
@@ -169,7 +172,7 @@ class SimulatedDelivery(DeliveryPool):
         step = super()._ask()
         if isinstance(step, Request):
             self._send(step)
-        elif not self._is_away():  # (An outage goes on while the run waits for the store.)
+        elif not self._was_held:  # (An outage goes on while the run waits for the store.)
             is_waiting = self._machine.unsent > 0
             self._checks.requests.idle(step, self._clock.now, is_waiting=is_waiting)
         return step

@@ -229,6 +229,10 @@ class WatchedStore:
         self._database = database
         self._outcomes = checks.outcomes
 
+    @property
+    def reserved_until(self) -> float:
+        return self._store.reserved_until
+
     def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> dict[int, Claim]:
         self._outcomes.all_told()
         claims = self._store.claim(batches)

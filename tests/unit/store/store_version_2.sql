@@ -59,15 +59,16 @@ CREATE TABLE run (
     pixel_id bigint,
     started_at float8 NOT NULL,
     alive_until float8 NOT NULL,
+    transactions bigint NOT NULL DEFAULT 0, -- how many the run has made
     ended_at float8,
     ending text,
     figures json
 );
-INSERT INTO "run" VALUES(1,'019abf6e-3f1c-7cc2-8d4e-5f0a9b1c2d3e','usual','a-1b2c','conversions.liveintent.com',12345,1785600000.0,1785600000.0,1785600000.0,'done','{}');
+INSERT INTO "run" VALUES(1,'019abf6e-3f1c-7cc2-8d4e-5f0a9b1c2d3e','usual','a-1b2c','conversions.liveintent.com',12345,1785600000.0,1785600000.0,7,1785600000.0,'done','{}');
 CREATE TABLE store (
     version bigint NOT NULL
 );
-INSERT INTO "store" VALUES(1);
+INSERT INTO "store" VALUES(2);
 CREATE INDEX run_ended ON run (customer_id, api_host, ended_at);
 DELETE FROM "sqlite_sequence";
 INSERT INTO "sqlite_sequence" VALUES('run',1);
