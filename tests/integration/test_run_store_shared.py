@@ -1,9 +1,12 @@
 """Runs that share a store at the same time, in a file and in a database: each event goes once."""
 
+import contextlib
 import signal
+import sqlite3
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from faulty_server import FaultyServer, Reply
 from integration_forks import TimeAhead
@@ -93,6 +96,21 @@ def test_a_run_waits_for_another_one(
     assert server.accepted == ["order-0", "order-1", "order-2"]
 
 
+def suspended(run: Running, store: Path | str) -> bool:
+    """Suspend a run, unless it is in a transaction, which would lock the store for all others."""
+    run.signal(signal.SIGSTOP)
+    try:
+        if isinstance(store, str):
+            ask(store, "SELECT version FROM store FOR UPDATE NOWAIT")
+        else:
+            with contextlib.closing(sqlite3.connect(store, timeout=0)) as file:
+                file.execute("BEGIN IMMEDIATE")
+    except (sqlite3.OperationalError, psycopg.OperationalError):
+        run.signal(signal.SIGCONT)
+        return False
+    return True
+
+
 @pytest.mark.parametrize(
     "constants",
     [
@@ -109,7 +127,7 @@ def test_a_suspended_run_starts_no_request(
     how = {"batch_size_rows": 20, "max_concurrent_requests": 8, "store": str(store)}
     (first,) = start_all(to_server, source, 1, auth_token="first", constants=constants, **how)
     wait_until(lambda: server.arrivals["first"] >= 24, "requests")
-    first.signal(signal.SIGSTOP)
+    wait_until(lambda: suspended(first, store), "a moment without a transaction")
     (second,) = start_all(to_server, source, 1, auth_token="second", constants=constants, **how)
     second.wait(60)
     assert (second.code, second.states) == (0, [1]), second.log
