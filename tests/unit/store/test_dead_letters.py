@@ -86,6 +86,8 @@ def test_what_a_row_has(stores: Stores) -> None:
         "written_at": 1_785_600_000,
         "window_end": None,
         "run": store.number,
+        "first_run": store.number,
+        "first_transaction": 1,
     }
     ((run_id,),) = stores.sql("SELECT id FROM run")
     assert json.loads(text) == {
@@ -328,7 +330,7 @@ def test_the_end_of_the_window(
     given = rejection("1", "invalid_source", columns=columns, detail=detail)
     letter = letter_of(given, *WHOSE, "run-1", NOW)
     assert letter.record.get("window_end") == (end and utc(end))
-    row = dict(zip(DEAD_LETTER.columns, letter.row(1, NOW), strict=True))
+    row = dict(zip(DEAD_LETTER.columns, (*letter.row(1, NOW), 1, 1), strict=True))
     assert row["detail"] == letter.record.get("detail") == said
     assert row["window_end"] == imported(letter.record, *WHOSE).window_end == end
 
