@@ -232,18 +232,30 @@ def test_charts() -> None:
     evening = run(at(1, 22), streams={"orders": shop(11)})
     found = overview([*daily(20), evening, replay])
     chart = chart_of(found, found.figure("conversions"))
-    assert (chart.most, chart.low) == (411, 0)
+    assert (chart.top, chart.low) == (411, 0)
     yesterday, now = chart.bars[-2:]
     assert (yesterday.day.runs, yesterday.point.value, yesterday.others) == (2, 111, 0)
     assert (now.day.runs, now.point.value, now.others) == (2, 111, 300)
     assert now.point.usual == Range(100, 100, 100)
     chart = chart_of(found, found.figure("late"), 5)
-    assert ([one.others for one in chart.bars], chart.most) == ([0] * 5, 1)
+    assert ([one.others for one in chart.bars], chart.top) == ([0] * 5, 1)
     assert [bool(chart_of(found, chart.figure, most)) for most in (1, 2)] == [False, True]
     refunds = {"EUR": amount(100, -400)}
     found = overview([*daily(20, 2, streams={"orders": shop(values=refunds)}), *daily(1)])
     charts = [chart_of(found, found.figure("total_value", "EUR"), most) for most in (None, 2)]
-    assert [one and (one.most, one.low) for one in charts] == [(5_000, -400)] * 2
+    assert [one and (one.top, one.low) for one in charts] == [(5_000, -400)] * 2
+
+
+@pytest.mark.parametrize("total", ["0.01", "34000000", "1e30"], ids=["a cent", "yen", "huge"])
+def test_coordinates_do_not_grow_with_the_numbers(total: str) -> None:
+    """Browsers draw coordinates above some 33 million at a wrong place."""
+    streams = {"orders": shop(100, values={"JPY": amount(100, total)})}
+    html = page(overview(daily(20, streams=streams)))
+    boxes = [text.split() for text in re.findall(r'viewBox="([^"]*)"', html)]
+    assert {(top, height) for _, top, _, height in boxes} == {("-100.0", "100.0")}
+    drawn = [float(number) for number in re.findall(r' (?:y|y1|y2|height)="([^"]*)"', html)]
+    assert max(drawn) == 100
+    assert min(drawn) == -100
 
 
 def test_an_amount_without_end_is_drawn() -> None:
