@@ -20,6 +20,7 @@ from target_liveintent.reporting import headline, words
 from target_liveintent.reporting.findings import FailedRuns, NoRun
 from target_liveintent.reporting.history import Unusual
 from target_liveintent.reporting.overview import CONVERSIONS, Compared, DayOfRuns, Overview, Point
+from target_liveintent.reporting.page_owner import owner_of
 from target_liveintent.reporting.usual_range import Number
 from target_liveintent.run.amounts import counted, money
 from target_liveintent.run.coverage import COVERAGE_FIELDS
@@ -62,7 +63,7 @@ def as_json(overview: Overview) -> dict[str, Any]:
     if overview.last_run is not None:
         ending = overview.last_run.ending
         report["last_run"]["ending"] |= {"kind": ending.kind, "words": words.ending_words(ending)}
-    return {"version": REPORT_FORMAT, **report}
+    return {"version": REPORT_FORMAT, "timezone": overview.timezone, **report}
 
 
 def _rendered(template: str, overview: Overview) -> str:
@@ -83,6 +84,7 @@ def _rendered(template: str, overview: Overview) -> str:
     charts = [chart_of(overview, figure) for figure in drawn]
     return environment.get_template(template).render(
         overview=overview,
+        owner=owner_of(overview.account, overview.pixel_id),
         zone=overview.as_of.tzinfo,
         headline=headline.headline_of(overview),
         say=headline,
@@ -109,7 +111,7 @@ class Bar(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """A chart of days, from the number `low` up to `top`. Its last day is the last 24 hours."""
+    """A chart of days, from the number `low` up to `top`. Its last day is today, so far."""
 
     figure: Compared
     bars: list[Bar]
