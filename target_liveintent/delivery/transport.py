@@ -28,6 +28,7 @@ import ssl
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from email.message import Message
 from http import HTTPStatus
 from pathlib import Path
@@ -63,6 +64,9 @@ _STARVED = Answer(
     Verdict.STARVED,
     "no file descriptors are left. Raise the limit on open files (ulimit -n), or lower"
     " max_concurrent_requests",
+)
+_SUSPENDED = Answer(
+    Verdict.STARVED, "this run was suspended, and must renew its reservations before it sends more"
 )
 _NO_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}  # Of this process, or of the machine.
 # OpenSSL's reasons if an answer is not TLS. Its version decides which one it gives.
@@ -167,7 +171,13 @@ class Route:
         if kind._new_conn is HTTPConnection._new_conn:  # noqa: SLF001 (a SOCKS proxy has its own)
             pool.ConnectionCls = type(kind.__name__, (_Dialing, kind), {})
 
-    def post(self, token: str, body: bytes, seconds: float) -> tuple[int, Message, bytes] | Answer:
+    def post(
+        self,
+        token: str,
+        body: bytes,
+        seconds: float,
+        may_send: Callable[[], bool] = lambda: True,
+    ) -> tuple[int, Message, bytes] | Answer:
         """Return the status, headers and body of an answer, or what a fault means, in this time.
 
         Once a connection was made, a certificate or a proxy is a fault that may pass.
@@ -179,6 +189,9 @@ class Route:
                 connection.timeout = seconds
                 connection.connect()
                 self._was_connected = True
+            if not may_send():  # The last moment to ask: to connect may have taken long.
+                self._open.append(connection)
+                return _SUSPENDED
             response, content = _exchange(
                 connection.sock, self._head % (token.encode(), len(body)) + body
             )

@@ -28,6 +28,10 @@ class Outcomes(Protocol):
     What is noted is kept by `claim`, `write` and `release`, which raise a `StorageError`.
     """
 
+    @property
+    def reserved_until(self) -> float:
+        """Until when the reservations surely hold, by `Clock.since_boot`. Threads read it."""
+
     def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> Mapping[int, Claim]:
         """Reserve the events of batches, by number; those that were sent have their outcome."""
 

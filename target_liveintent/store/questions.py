@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from target_liveintent.conversions.event_model import LetterKey
 from target_liveintent.store.database import Answers
 from target_liveintent.store.layout import DEAD_LETTER, SqlRow, Step
-from target_liveintent.store.ledger import HASH_BYTES, TIME_BYTES, Claim
+from target_liveintent.store.ledger import HASH_BYTES, TIME_BYTES, Claim, OtherRuns
 
-LAPSE_SECONDS = 30
-"""After so many seconds, the reservations of a run expire if it does not renew them."""
 FIND_EVENTS = (
     "SELECT event.key, run FROM ({keys}) AS given CROSS JOIN event WHERE event.key = given.key"
 )
 """Finds keys, and the run of each. (SQLite looks for one key after the other in a CROSS JOIN.)"""
 _OWN_ROW = "SELECT transactions, EXISTS (SELECT 1 FROM dead_letter) FROM run WHERE number = ?"
 _RESERVED_BY_OTHERS = (
-    "SELECT reservation.hashes, run.id FROM reservation JOIN run ON run.number = reservation.run"
-    # (A time further ahead was written before the clock was set back.)
-    " WHERE run.number <> ? AND run.alive_until BETWEEN {now} AND {now} + ?"
+    "SELECT run.number, run.transactions, run.id, reservation.hashes FROM reservation"
+    " JOIN run ON run.number = reservation.run WHERE run.number <> ?"
 )
 
 
@@ -32,6 +29,7 @@ class StoreAnswer(NamedTuple):
     reserved: Mapping[bytes, str]  # The hashes that other runs have reserved, with these runs' IDs.
     delivered: set[bytes]  # The keys of the events of the question that were delivered.
     letters: set[LetterKey]  # The dead letters of the question that an earlier transaction wrote.
+    silent: Collection[int] = ()  # The numbers of other runs whose reservations have expired.
 
     def has_any(self, keys: Iterable[bytes]) -> bool:
         """Return whether one of these events was delivered, or another run has reserved it."""
@@ -49,7 +47,7 @@ class StoreQuestion(NamedTuple):
 
     run: int  # Its number.
     transaction: int  # The number of the transaction: 1 for the first one of the run.
-    asked_at: float  # By the monotonic clock.
+    asked_at: float  # By `Clock.since_boot`.
     send_again: bool  # Then what other runs have delivered does not count as delivered.
     events: Sequence[bytes]  # Keys. Which of these events were delivered?
     letters: Sequence[LetterKey]  # Which of these dead letters does the store have?
@@ -60,7 +58,7 @@ class StoreQuestion(NamedTuple):
         """Return the steps that ask."""
         return [
             Step(_OWN_ROW, [self.run]),
-            Step(_RESERVED_BY_OTHERS, [self.run, 2 * LAPSE_SECONDS]),
+            Step(_RESERVED_BY_OTHERS, [self.run]),
             self.events_step(),
             DEAD_LETTER.find(
                 self.letters, ", ".join((*LetterKey._fields, "first_run", "first_transaction"))
@@ -71,22 +69,28 @@ class StoreQuestion(NamedTuple):
         """Return the step that asks which events were delivered."""
         return Step(FIND_EVENTS, keys=[*self.events, *(self.reserved or ())])
 
-    def read(self, answers: Answers) -> StoreAnswer:
-        """Read the answers to `steps`. Answers to further steps may follow them."""
+    def read(self, answers: Answers, others: OtherRuns, now: float) -> StoreAnswer:
+        """Read the answers to `steps`, which the store has given before `now`.
+
+        Answers to further steps may follow them.
+        """
         own_row, reservations, events, letters, *_ = answers
         transactions, has_letters = own_row[0] if own_row else (None, True)
         this = (self.run, self.transaction)
+        silent = others.silent({run: count for run, count, *_ in reservations}, now)
         return StoreAnswer(
             # If the answer to a COMMIT is lost, the same transaction may be made twice.
             has_all=transactions in (self.transaction - 1, self.transaction),
             has_letters=bool(has_letters),
             reserved={
                 hashes[start : start + HASH_BYTES]: run_id
-                for hashes, run_id in reservations
+                for run, _, run_id, hashes in reservations
+                if run not in silent
                 for start in range(0, len(hashes), HASH_BYTES)
             },
             delivered=self.delivered_in(events),
             letters={LetterKey(*key) for *key, run, number in letters if (run, number) != this},
+            silent=silent,
         )
 
     def delivered_in(self, rows: Iterable[SqlRow]) -> set[bytes]:
