@@ -47,8 +47,11 @@ class Postgres:
         access = self._folder / "data" / "pg_hba.conf"
         asked = f"host all {GUARDED} 127.0.0.1/32 scram-sha-256\n"
         access.write_text(asked + access.read_text(encoding="utf-8"), encoding="utf-8")
-        # A log in which a tap can read changes; nothing else differs.
-        self._options = f"-p {self.port} -h 127.0.0.1 -k {self._folder} -F -c wal_level=logical"
+        # A log in which a tap can read changes. A crash loses what no commit has made durable.
+        self._options = (
+            f"-p {self.port} -h 127.0.0.1 -k {self._folder} -F"
+            " -c wal_level=logical -c wal_writer_delay=10s"
+        )
         if self._has_setting(data, "output_plugin_libraries"):  # Recent minor releases only.
             self._options += " -c output_plugin_libraries=wal2json"
         self._start()
@@ -73,6 +76,11 @@ class Postgres:
         finally:
             self._start()
 
+    def crash(self) -> None:
+        """Let it crash, and start it again."""
+        self.stop()
+        self._start()
+
     def _has_setting(self, data: str, name: str) -> bool:
         command: list[str | Path] = [self.programs / "postgres", "-D", data, "-C", name]
         done = subprocess.run(
@@ -81,8 +89,8 @@ class Postgres:
         return done.returncode == 0
 
     def stop(self) -> None:
-        """Stop it; nothing is kept."""
-        self._call("pg_ctl", "-D", str(self._folder / "data"), "-m", "immediate", "stop")
+        """Stop it as a crash does."""
+        self._call("pg_ctl", "-D", str(self._folder / "data"), "-w", "-m", "immediate", "stop")
 
     def sql(self, text: str) -> str:
         """Run SQL as its owner."""

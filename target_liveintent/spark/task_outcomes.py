@@ -105,11 +105,11 @@ class TaskOutcomes:
         values["position"] = self.positions.pop(event.event_id, None)
         self._facts.append(self._same | values)
 
-    def write(self, *, durable: bool = False) -> None:
+    def write(self, *, before_state: bool = False) -> None:
         """Write the rows that are due, and what the store must know."""
         if self._clock.monotonic() - self._written_at >= _WRITE_SECONDS:
             self._write_facts()
-        self._store.write(durable=durable)
+        self._store.write(before_state=before_state)
 
     def release(self) -> None:
         """Write the rest, and end the reservations of the task."""

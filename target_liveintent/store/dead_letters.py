@@ -237,5 +237,5 @@ def _delete(database: Database, conditions: Sequence[tuple[str, list[Any]]]) -> 
     """
     actions = ("SELECT count(*)", "DELETE")
     steps = [Step(f"{act} FROM {rows}", values) for rows, values in conditions for act in actions]
-    answers = database.transact(steps, durable=True)
+    answers = database.transact(steps)
     return [rows[0][0] for rows in answers[::2]]

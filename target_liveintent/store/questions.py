@@ -14,6 +14,7 @@ FIND_EVENTS = (
     "SELECT event.key, run FROM ({keys}) AS given CROSS JOIN event WHERE event.key = given.key"
 )
 """Finds keys, and the run of each. (SQLite looks for one key after the other in a CROSS JOIN.)"""
+_OWN_ROW = "SELECT transactions, EXISTS (SELECT 1 FROM dead_letter) FROM run WHERE number = ?"
 _RESERVED_BY_OTHERS = (
     "SELECT run.number, run.transactions, run.id, reservation.hashes FROM reservation"
     " JOIN run ON run.number = reservation.run WHERE run.number <> ?"
@@ -23,10 +24,11 @@ _RESERVED_BY_OTHERS = (
 class StoreAnswer(NamedTuple):
     """What the store has answered to a `StoreQuestion`."""
 
+    has_all: bool  # Whether it has all transactions of the run before this one.
     has_letters: bool  # Whether it has any dead letter.
     reserved: Mapping[bytes, str]  # The hashes that other runs have reserved, with these runs' IDs.
     delivered: set[bytes]  # The keys of the events of the question that were delivered.
-    letters: set[LetterKey]  # The dead letters of the question that the store has.
+    letters: set[LetterKey]  # The dead letters of the question that an earlier transaction wrote.
     silent: Collection[int] = ()  # The numbers of other runs whose reservations have expired.
 
     def has_any(self, keys: Iterable[bytes]) -> bool:
@@ -34,7 +36,9 @@ class StoreAnswer(NamedTuple):
         return any(key in self.delivered or key[TIME_BYTES:] in self.reserved for key in keys)
 
 
-NO_ANSWER = StoreAnswer(has_letters=False, reserved={}, delivered=set(), letters=set())
+NO_ANSWER = StoreAnswer(
+    has_all=True, has_letters=False, reserved={}, delivered=set(), letters=set()
+)
 """What a store without rows would answer."""
 
 
@@ -42,6 +46,7 @@ class StoreQuestion(NamedTuple):
     """What a run asks. It always also asks which events other runs have reserved."""
 
     run: int  # Its number.
+    transaction: int  # The number of the transaction: 1 for the first one of the run.
     asked_at: float  # By `Clock.since_boot`.
     send_again: bool  # Then what other runs have delivered does not count as delivered.
     events: Sequence[bytes]  # Keys. Which of these events were delivered?
@@ -52,10 +57,12 @@ class StoreQuestion(NamedTuple):
     def steps(self) -> list[Step]:
         """Return the steps that ask."""
         return [
-            Step("SELECT 1 FROM dead_letter LIMIT 1"),
+            Step(_OWN_ROW, [self.run]),
             Step(_RESERVED_BY_OTHERS, [self.run]),
             self.events_step(),
-            DEAD_LETTER.find(self.letters, ", ".join(LetterKey._fields)),
+            DEAD_LETTER.find(
+                self.letters, ", ".join((*LetterKey._fields, "first_run", "first_transaction"))
+            ),
         ]
 
     def events_step(self) -> Step:
@@ -67,10 +74,14 @@ class StoreQuestion(NamedTuple):
 
         Answers to further steps may follow them.
         """
-        any_letter, reservations, events, letters, *_ = answers
+        own_row, reservations, events, letters, *_ = answers
+        transactions, has_letters = own_row[0] if own_row else (None, True)
+        this = (self.run, self.transaction)
         silent = others.silent({run: count for run, count, *_ in reservations}, now)
         return StoreAnswer(
-            has_letters=bool(any_letter),
+            # If the answer to a COMMIT is lost, the same transaction may be made twice.
+            has_all=transactions in (self.transaction - 1, self.transaction),
+            has_letters=bool(has_letters),
             reserved={
                 hashes[start : start + HASH_BYTES]: run_id
                 for run, _, run_id, hashes in reservations
@@ -78,7 +89,7 @@ class StoreQuestion(NamedTuple):
                 for start in range(0, len(hashes), HASH_BYTES)
             },
             delivered=self.delivered_in(events),
-            letters={LetterKey(*key) for key in letters},
+            letters={LetterKey(*key) for *key, run, number in letters if (run, number) != this},
             silent=silent,
         )
 

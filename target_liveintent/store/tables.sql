@@ -34,7 +34,7 @@ CREATE TABLE run (
     pixel_id bigint,
     started_at float8 NOT NULL,
     alive_until float8 NOT NULL,
-    transactions bigint NOT NULL DEFAULT 0, -- how many the run has made
+    transactions bigint NOT NULL, -- how many the run has made, by which it notices that some are lost
     ended_at float8,
     ending text,
     figures json
@@ -57,6 +57,8 @@ CREATE TABLE dead_letter (
     window_end bigint,
     run bigint NOT NULL,
     record json NOT NULL, -- what dead-letters --format=singer prints
+    first_run bigint NOT NULL, -- the first one that wrote a dead letter with this key
+    first_transaction bigint NOT NULL, -- in which of its transactions
     PRIMARY KEY (customer_id, api_host, stream, event_id, pixel_id)
 );
 
