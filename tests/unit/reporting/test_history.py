@@ -19,7 +19,7 @@ from reporting_support import on as at
 from syrupy.assertion import SnapshotAssertion
 from unit_support import DAY, MD5, SETTINGS, TIME
 
-from target_liveintent.failures import Failure, FailureCode
+from target_liveintent.failures import CauseHint, Failure, FailureCode
 from target_liveintent.privacy.redaction import hide_token
 from target_liveintent.remarks import Shape, UnusableCause
 from target_liveintent.reporting.history import (
