@@ -77,10 +77,6 @@ class OutageError(DeliveryError):
 class AllRefusedError(DeliveryError):
     """The API refuses every event that is sent."""
 
-    code = FailureCode.ALL_REFUSED
-
 
 class TooManyRejectedError(RunError):
     """A record cannot be sent and `on_rejection` is `fail`, or there are too many dead letters."""
-
-    code = FailureCode.TOO_MANY_REJECTED

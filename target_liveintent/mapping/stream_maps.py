@@ -21,7 +21,6 @@ from target_liveintent.conversions.coerce import COLUMNS, IDENTIFYING
 from target_liveintent.errors import ConfigurationError, StreamMappingError
 from target_liveintent.mapping.expressions import FILTER, Compiler, Expression, TapRecord
 from target_liveintent.mapping.presets import NULL_VALUES, preset_columns
-from target_liveintent.settings import Settings
 
 DELETION_COLUMNS = ("_sdc_deleted_at", "_sdc_lsn_deleted_at")
 """The columns in which log-based taps say when a row was deleted in the source."""
@@ -162,7 +161,7 @@ class StreamMaps:
         stream_map_config: Mapping[str, Any],
         presets: Mapping[str, str] = types.MappingProxyType({}),
     ) -> None:
-        self._presets = presets
+        self.presets = presets
         self._config = stream_map_config
         self._drops_others = "__else__" in stream_maps
         self._definitions = {**stream_maps, **{one: stream_maps.get(one, {}) for one in presets}}
@@ -228,7 +227,7 @@ class StreamMaps:
     ) -> StreamPlan:
         """Return the plan of an entry, applied to a stream with these columns and keys."""
         own: Mapping[str, Any] = self._definitions[name]
-        preset = preset_columns(self._presets[name]) if name in self._presets else {}
+        preset = preset_columns(self.presets[name]) if name in self.presets else {}
         rows = {FILTER: None, **preset, **own}
         keys = rows.pop("__key_properties__", None)
         source = rows.pop("__source__", None)
@@ -343,8 +342,3 @@ def _check_keys(stream: str, keys: Iterable[str], properties: Collection[str]) -
                 f" has no such column: map '{key}' to an expression, or remove it from the list"
             )
             raise ConfigurationError(msg)
-
-
-def stream_maps_of(settings: Settings) -> StreamMaps:
-    """Return the maps of the settings, including those of their presets."""
-    return StreamMaps(settings.stream_maps, settings.stream_map_config, settings.presets)

@@ -26,7 +26,7 @@ from target_liveintent.store.database import Database
 from target_liveintent.store.run_store import RunStore
 from target_liveintent.store.runs import runs_in
 
-FORMAT = 2
+FORMAT = 3
 DAYS_READ = 91
 """Days before today that are read."""
 DONE, FAILED, STOPPED = "done", "failed", "stopped"
@@ -72,7 +72,8 @@ class Ending(msgspec.Struct, frozen=True, omit_defaults=True):
             name: without_secrets(fact) if isinstance(fact, str) else fact
             for name, fact in self.failure.facts.items()
         }
-        return Ending(Failure(self.failure.code, facts), self.signal)
+        hints = tuple(hint.redacted(without_secrets) for hint in self.failure.hints)
+        return Ending(Failure(self.failure.code, facts, hints), self.signal)
 
 
 class Range(msgspec.Struct, frozen=True):

@@ -31,7 +31,6 @@ from target_liveintent.mapping.stream_maps import (
     Stream,
     StreamMaps,
     StreamPlan,
-    stream_maps_of,
 )
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.settings import EventDefaults, Settings
@@ -70,7 +69,8 @@ def explain_input(
         RunError: If the input or the file cannot be used. The message has the number of a line, not
             its content.
     """
-    given, maps = read_input(source), stream_maps_of(settings)
+    given = read_input(source)
+    maps = StreamMaps(settings.stream_maps, settings.stream_map_config, settings.presets)
     suppressions = Suppressions(settings.suppression_path)
     rules = Rules(settings.presets, settings.events, suppressions, settings.validate_records)
     plans = explained_streams(given, maps, rules, from_recording=expected is not None)
@@ -148,7 +148,7 @@ def read_input(source: IO[str]) -> Input:
         stream = stream_described(message)
         if given.streams.get(stream.name) != stream:
             given.schemas.append(stream)
-            reader.select_columns(stream.name, None, partial(take, len(given.schemas) - 1))
+            reader.pass_records(stream.name, None, partial(take, len(given.schemas) - 1))
 
     def take(schema: int, record: dict[str, Any]) -> None:
         given.records.append((schema, record))

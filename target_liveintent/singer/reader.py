@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import IO, Any, Literal, NamedTuple, NoReturn, TypedDict
 
 import msgspec
@@ -43,11 +44,14 @@ class Message(msgspec.Struct):
     manifest: list[str] | None = None
 
 
+_ProcessRecord = Callable[[dict[str, Any]], None]
+
+
 class _Expected(NamedTuple):
     """How the RECORDs of a stream are decoded, and which function takes their records."""
 
     decode: Callable[[bytes], Any]
-    process: Callable[[dict[str, Any]], None]
+    process: _ProcessRecord
 
 
 _MARK = re.compile(rb'"(?:\xef\xbb\xbf|\\ufeff)', re.IGNORECASE)
@@ -77,23 +81,21 @@ class MessageReader(GenericSingerReader[str]):
         self._expected = _NOTHING  # Nearly every line is of the stream of the RECORD before.
         self.stopped = False
 
-    def select_columns(
-        self,
-        stream: str,
-        columns: Sequence[str] | None,
-        process: Callable[[dict[str, Any]], None],
+    def pass_records(
+        self, stream: str, columns: Sequence[str] | None, *processes: _ProcessRecord
     ) -> None:
-        """Pass the records of a stream to a function from now on.
+        """Pass each record of a stream to these functions from now on.
 
         Only these columns are decoded, or all if None. This is faster if they have the order in
         which they come.
         """
+        process = processes[0] if len(processes) == 1 else partial(_process_by_each, processes)
         decode = line_decoder(stream, columns)
         marked = stream in self._marked
         decode_line = (lambda line: decode(without_mark(line))) if marked else decode
         self._streams[stream] = _Expected(decode_line, process)
 
-    def process_of(self, message: Message) -> Callable[[dict[str, Any]], None]:
+    def process_of(self, message: Message) -> _ProcessRecord:
         """Return what takes the records of a message's stream, whose SCHEMA must have come."""
         return self._expected_of(message).process
 
@@ -175,6 +177,11 @@ class MessageReader(GenericSingerReader[str]):
     def deserialize_json(self, line: str) -> dict[str, Any]:
         """Decode a JSON object (for the SDK; messages are decoded by `decode_message`)."""
         return decode_object(line.encode())
+
+
+def _process_by_each(processes: Sequence[_ProcessRecord], record: dict[str, Any]) -> None:
+    for process in processes:
+        process(record)
 
 
 def without_mark(text: bytes) -> bytes:

@@ -28,11 +28,11 @@ from target_liveintent.mapping.similar_names import did_you_mean
 from target_liveintent.mapping.stream_maps import (
     MELTANO_TEST_STREAM,
     Stream,
+    StreamMaps,
     StreamPlan,
-    stream_maps_of,
 )
 from target_liveintent.privacy.addresses import scrub
-from target_liveintent.settings import Settings
+from target_liveintent.settings import EventDefaults
 from target_liveintent.singer.reader import Message, decode_object, stream_of
 from target_liveintent.store.delivered import DELIVERED_EVENTS
 
@@ -47,10 +47,8 @@ class StreamRegistry:
         has_events: Whether there is a stream whose records can become events, or Meltano's test.
     """
 
-    def __init__(self, settings: Settings, logger: logging.Logger) -> None:
-        self._maps = stream_maps_of(settings)
-        self._settings = settings
-        self._logger = logger
+    def __init__(self, maps: StreamMaps, events: EventDefaults, logger: logging.Logger) -> None:
+        self._maps, self._events, self._logger = maps, events, logger
         self._warn_once = functools.cache(logger.warning)  # SCHEMAs come again.
         self._schemas: dict[str, tuple[bytes, list[str] | None]] = {}
         self.has_events = False
@@ -110,7 +108,7 @@ class StreamRegistry:
         if stream.name == MELTANO_TEST_STREAM:
             self.has_events = True
             return False
-        missing = lacking_for_events(plan, stream.schema, self._settings.events)
+        missing = lacking_for_events(plan, stream.schema, self._events)
         if missing and plan.named and plan.is_used:
             raise StreamMappingError(self._missing_message(stream, plan, missing))
         # With `__else__`, or if only copies use a stream, the user knows that it is not used.
@@ -131,9 +129,8 @@ class StreamRegistry:
             return f"{msg} {MISREAD_ADVICE}"
         from target_liveintent.explain.proposal_text import advise_map  # noqa: PLC0415 (few runs)
 
-        in_use = stream.name in self._settings.presets
-        advice = advise_map(stream, self._settings.events, in_use=in_use)
-        return f"{msg} {advice}"
+        in_use = stream.name in self._maps.presets
+        return f"{msg} {advise_map(stream, self._events, in_use=in_use)}"
 
 
 def unmapped_message(streams: Iterable[str], mapped: Iterable[str]) -> str:

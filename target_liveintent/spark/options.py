@@ -14,7 +14,7 @@ from target_liveintent.errors import ConfigurationError, StreamMappingError
 from target_liveintent.mapping.map_findings import lacking_message
 from target_liveintent.mapping.similar_names import meant_name
 from target_liveintent.settings import Settings
-from target_liveintent.spark.inputs import RowInput, input_of
+from target_liveintent.spark.rows import RowInput, input_of
 
 _INSTEAD = {
     "presets stream_maps stream_map_config limit validate_records": "change the DataFrame instead",

@@ -108,7 +108,7 @@ def test_keeps_the_newest(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
 
 # The program `liveintent-sandbox`
 
-START = "from target_liveintent.sandbox.command import main; main()"
+START = "from target_liveintent.sandbox.__main__ import main; main()"
 
 
 def command(arguments: Sequence[str], code: str | None = None) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from unit_support import databases_closed
 from target_liveintent.conversions import event_model
 from target_liveintent.errors import InputError, StreamMappingError
 from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, Stream, StreamPlan
-from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.sinks import LiveIntentSink, SkippedSink, needed_columns
 from target_liveintent.target import TargetLiveIntent
 
@@ -42,7 +41,7 @@ def started(**settings: Any) -> TargetLiveIntent:
 def made(
     target: TargetLiveIntent, stream: Stream = ORDERS, plan: StreamPlan = PLAN
 ) -> LiveIntentSink:
-    return LiveIntentSink(stream, plan, target.run, target.settings, Suppressions(None))
+    return LiveIntentSink(stream, plan, target.run, target._rules)  # noqa: SLF001
 
 
 @pytest.mark.parametrize(

@@ -262,19 +262,7 @@ def test_a_short_token_garbles_no_line(token: str, line: str) -> None:
         *((name, logging.WARNING) for name in ("s3fs", "fsspec", "gcsfs", "google.auth")),
         *((name, logging.WARNING) for name in ("adlfs", "azure.core.pipeline")),
     ],
-    ids=[
-        "urllib3",
-        "psycopg",
-        "botocore",
-        "part of botocore",
-        "part of aiobotocore",
-        "s3fs",
-        "fsspec",
-        "gcsfs",
-        "part of google",
-        "adlfs",
-        "part of azure",
-    ],
+    ids=str,
 )
 @pytest.mark.usefixtures("logger")
 def test_what_libraries_log(name: str, lowest: int) -> None:

@@ -45,7 +45,7 @@ class Recorder:
 
     def select(self, stream: str, *columns: str) -> None:
         """Select columns of a stream, as a SCHEMA does; all without a name."""
-        self.reader.select_columns(
+        self.reader.pass_records(
             stream, columns or None, lambda record: self.messages.append(Record(stream, record))
         )
 
@@ -340,7 +340,7 @@ def test_a_stream_whose_schema_changes() -> None:
     taken: list[dict[str, Any]] = []
 
     def take_schema(_: Message) -> None:
-        found.select_columns("s", [next(columns)], taken.append)
+        found.pass_records("s", [next(columns)], taken.append)
 
     both = '{"type":"SCHEMA","stream":"s"}\n{"type":"RECORD","stream":"s","record":{"a":1,"b":2}}\n'
     found.process_lines(io.StringIO(2 * both), {"SCHEMA": take_schema})
@@ -370,7 +370,7 @@ def test_a_byte_order_mark(mark: str, columns: tuple[str, ...] | None) -> None:
 
     def take_schema(message: Message) -> None:
         schemas.append(message)
-        found.select_columns("s", columns, records.append)
+        found.pass_records("s", columns, records.append)
 
     content = (
         f'{{"type":"SCHEMA","stream":"s","schema":{{"properties":{{"{mark}id":{{}}}}}},'

@@ -78,13 +78,13 @@ def test_a_write_that_ends_well(job: SparkWrite, said: pytest.LogCaptureFixture)
         pytest.param(
             21,
             0,
-            "the write failed: 0 tasks failed, and 1 row of the other tasks have no",
+            "Failed tasks: 0. Rows of other tasks that have no outcome: 1.",
             id="a row has no outcome",
         ),
         pytest.param(
             20,
             2,
-            "the write failed: 2 tasks failed, and 0 rows of the other tasks have no",
+            "Failed tasks: 2. Rows of other tasks that have no outcome: 0.",
             id="two tasks failed",
         ),
     ],
@@ -154,7 +154,9 @@ def test_rejected_rows_without_a_table(dry_run: str) -> None:
     """Nothing keeps them, so the write fails, however few they are."""
     job = make_job(None, dry_run=dry_run)
     problem = ended(job, done(**rejected("no_identity", 1, 999)))
-    words = "1 row cannot be sent, and nothing keeps them: set outcomes_path, and write them again"
+    words = (
+        "nothing keeps the rows that cannot be sent (1): set outcomes_path, and write them again"
+    )
     assert (words in str(problem)) == (dry_run == "false")
     assert ended(job, done(read=5, delivered=5)) is None
 
@@ -192,7 +194,7 @@ def test_the_history_of_a_write(
     assert (kind, other) == ("usual", "replay")
     entry, failed = json.loads(entry), json.loads(failed)
     assert (entry["run_id"], entry["ending"]) == ("run-1", {})
-    assert (failed["run_id"], failed["ending"]["failure"]["code"]) == ("run-2", "other")
+    assert (failed["run_id"], failed["ending"]["failure"]["code"]) == ("run-2", "tasks_failed")
     (stream,) = entry["streams"].values()
     assert (stream["read"], stream["delivered"], stream["timing"]["within_a_day"]) == (4, 2, 2)
     assert "unusual" not in said.text

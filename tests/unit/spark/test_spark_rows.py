@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from write_support import batch, pa
 
-from target_liveintent.spark.inputs import names_of
-from target_liveintent.spark.rows import SparkRow, read_ahead, rows_of
+from target_liveintent.spark.rows import SparkRow, names_of, read_ahead, rows_of
 
 UTC = dt.timezone.utc
 

@@ -26,9 +26,8 @@ from target_liveintent.remarks import LOCAL_TIME
 from target_liveintent.run_id import new_run_id
 from target_liveintent.sandbox import Sandbox
 from target_liveintent.spark.options import SparkWrite
-from target_liveintent.spark.outcomes import FactTable
+from target_liveintent.spark.outcomes import FactTable, TaskOutcomes
 from target_liveintent.spark.task import LOGGER, Task, configure_logging, deliver
-from target_liveintent.spark.task_outcomes import TaskOutcomes
 from target_liveintent.store.dead_letters import letters_in
 from target_liveintent.store.opening import dry_store_in, empty_store, open_for_reading, open_store
 from target_liveintent.store.run_store import RunStore
@@ -257,7 +256,8 @@ def opened(tmp_path: Path) -> Iterator[Callable[[str], RunStore]]:
 
 def outcomes_of(job: SparkWrite, store: RunStore, clock: FakeClock | None = None) -> TaskOutcomes:
     """Return what keeps the outcomes of a task."""
-    return TaskOutcomes(job.settings, FactTable(job), ATTEMPT, store, clock or FakeClock())
+    events = job.settings.events
+    return TaskOutcomes(FactTable(job), ATTEMPT, store, events, clock or FakeClock())
 
 
 def test_when_rows_are_written(outcomes: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from target_liveintent.config import settings_of
 from target_liveintent.explain.description import Explained, Explanation
-from target_liveintent.mapping.stream_maps import stream_maps_of
+from target_liveintent.mapping.stream_maps import StreamMaps
 from target_liveintent.printing import lines_of
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.settings import Settings
@@ -49,7 +49,8 @@ def inspected(
     given = settings(stream_maps=maps, **changes)
     listed = Suppressions(given.suppression_path)
     rules = Rules(given.presets, given.events, listed, given.validate_records)
-    return explained_streams(read, stream_maps_of(given), rules, from_recording=recorded)
+    stream_maps = StreamMaps(given.stream_maps, given.stream_map_config, given.presets)
+    return explained_streams(read, stream_maps, rules, from_recording=recorded)
 
 
 def explained(
