@@ -13,8 +13,8 @@ from typing import Any, Literal
 import msgspec
 
 from target_liveintent.conversions.builder import lasting_keys
-from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.event_model import Conversion, Rejection, fingerprint
+from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.explain.proposal_text import advise_map
 from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.expressions import FILTER

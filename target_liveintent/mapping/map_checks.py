@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
-from target_liveintent.conversions.coerce import COLUMNS, FIELDS, IDENTIFYING
+from target_liveintent.conversions.fields import COLUMNS, FIELDS, IDENTIFYING
 from target_liveintent.mapping.expressions import FILTER, Expression
 from target_liveintent.mapping.map_findings import AbsentStream, Hint, MapFinding
 from target_liveintent.mapping.presets import NULL_VALUES, PRESETS, preset_columns

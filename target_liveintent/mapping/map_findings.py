@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
-from target_liveintent.conversions.coerce import IDENTIFYING
+from target_liveintent.conversions.fields import IDENTIFYING
 
 HINT_WORDS = {
     "similar_name": "did you mean '{}'?",

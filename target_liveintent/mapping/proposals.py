@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from target_liveintent.conversions import coerce
 from target_liveintent.conversions.builder import lasting_keys
+from target_liveintent.conversions.fields import IDENTIFYING
 from target_liveintent.mapping.expressions import FILTER
 from target_liveintent.mapping.map_checks import ANSWER
 from target_liveintent.mapping.presets import likely_preset
@@ -49,7 +50,7 @@ class Proposal(NamedTuple):
         if self.preset is not None:
             return 2
         columns = self.expressions.keys()
-        if "event_time" not in columns or columns.isdisjoint(coerce.IDENTIFYING):
+        if "event_time" not in columns or columns.isdisjoint(IDENTIFYING):
             return 0
         return 2 if "value" in columns else 1
 

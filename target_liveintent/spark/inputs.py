@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from target_liveintent.conversions.coerce import COLUMNS
 from target_liveintent.conversions.event_model import DEAD_LETTERS, Conversion, Rejection
+from target_liveintent.conversions.fields import COLUMNS
 from target_liveintent.mapping.converter import converter_of
 from target_liveintent.mapping.map_checks import lacking_for_events
 from target_liveintent.mapping.map_findings import MapFinding

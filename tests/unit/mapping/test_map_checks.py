@@ -6,7 +6,7 @@ import pytest
 from unit_support import BARE, DEFAULTS
 
 from target_liveintent.config import problems
-from target_liveintent.conversions.coerce import IDENTIFYING
+from target_liveintent.conversions.fields import IDENTIFYING
 from target_liveintent.mapping.expressions import Compiler
 from target_liveintent.mapping.map_checks import (
     absent_streams,
