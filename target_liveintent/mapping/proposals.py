@@ -15,7 +15,7 @@ from target_liveintent.conversions.builder import lasting_keys
 from target_liveintent.conversions.coerce import DECIMALS, UNUSABLE, flag
 from target_liveintent.conversions.fields import IDENTIFYING
 from target_liveintent.mapping.expressions import FILTER
-from target_liveintent.mapping.map_checks import ANSWER
+from target_liveintent.mapping.map_settings import ANSWER
 from target_liveintent.mapping.presets import likely_preset
 from target_liveintent.mapping.recognition import Candidate, ColumnRemark, Recognition, recognize
 from target_liveintent.mapping.source_columns import (
