@@ -23,7 +23,7 @@ from target_liveintent.config_files import DuplicateKeyError, decode_json_object
 from target_liveintent.delivery.client import is_usable_token, read_token
 from target_liveintent.delivery.transport import can_post_to
 from target_liveintent.errors import ConfigurationError
-from target_liveintent.mapping.map_checks import map_problems, maps_with_dots, presets_with_dots
+from target_liveintent.mapping.map_settings import map_problems, maps_with_dots, presets_with_dots
 from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.mapping.similar_names import did_you_mean, meant_name
 from target_liveintent.settings import Settings, is_loopback, is_url

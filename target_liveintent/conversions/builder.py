@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from target_liveintent.conversions import coerce, event_model
+from target_liveintent.conversions.fields import COERCIONS, FIELDS, IDENTIFYING, OPTIONAL
 from target_liveintent.privacy import redaction
 from target_liveintent.privacy.addresses import holds_address
 from target_liveintent.privacy.identity import (
@@ -36,7 +37,7 @@ from target_liveintent.remarks import (
 )
 from target_liveintent.settings import EventDefaults
 
-_CAUSE_CODES = {field.name: field.unusable for field in coerce.FIELDS}
+_CAUSE_CODES = {field.name: field.unusable for field in FIELDS}
 _POSITION = re.compile(r"_+(?:sdc_|smart_|file|line|row|path|sheet)\w*")
 """Columns that taps add to say where in a file a row stood, and when they read it."""
 _LAST_TIME = 253_402_300_799
@@ -52,7 +53,7 @@ class _RejectedError(Exception):
     Attributes:
         reason: A code of `reasons.REASONS`.
         field: The column at fault.
-        detail: More about the reason, without addresses.
+        detail: Facts about the reason, without addresses.
         remarks: What is noticed about the record in spite of its rejection.
     """
 
@@ -63,15 +64,17 @@ class _RejectedError(Exception):
         self.reason, self.field, self.detail, self.remarks = reason, field, detail, remarks
 
 
-def _reject(reason: str, field: str | None, detail: str | None = None) -> NoReturn:
-    raise _RejectedError(reason, field, detail)
+def _reject(
+    reason: str, field: str | None, detail: str | None = None, remarks: Remarks = ()
+) -> NoReturn:
+    raise _RejectedError(reason, field, detail, remarks)
 
 
 def _reject_value(reason: str, field: str, cause: UnusableCause | None) -> NoReturn:
     """Reject a record for the value of a column; without a cause, the column has no value."""
     if cause is None:
         _reject(reason, field)
-    raise _RejectedError(reason, field, cause.words, (Remark(REJECTION_CAUSE, field, cause),))
+    _reject(reason, field, cause.words, (Remark(REJECTION_CAUSE, field, cause),))
 
 
 class _EventId(NamedTuple):
@@ -143,10 +146,10 @@ class EventBuilder:
         self.mapped_keys = None if mapped_keys is None else tuple(mapped_keys)
         self.defaults = defaults
         self.suppressions = suppressions or None
-        self.columns = tuple(field.name for field in coerce.FIELDS if field.name in there)
+        self.columns = tuple(field.name for field in FIELDS if field.name in there)
         self._expected = frozenset(self.columns)
         read = there | self.undeclared
-        self._read = tuple(field.name for field in coerce.FIELDS if field.name in read)
+        self._read = tuple(field.name for field in FIELDS if field.name in read)
         self.kept_parameters = URL_PARAMETERS[defaults.url_parameters]
         self.hashed = tuple(name for name in IDENTITY_COLUMNS if name in there)
 
@@ -208,7 +211,7 @@ class EventBuilder:
         remarks = draft.remarks + of_optional
         decision_id = optional.get("decision_id")
         if identity.md5 is None and identity.sha2 is None and decision_id is None:
-            raise _RejectedError("no_identity", None, _unusable_identity(remarks), remarks)
+            _reject("no_identity", None, _unusable_identity(remarks), remarks)
         event = event_model.event_of(
             {"event_id": draft.event_id.text, "md5": identity.md5, "sha2": identity.sha2}
             | {"event_time": event_time}
@@ -283,13 +286,17 @@ class EventBuilder:
         given = coerce.text(column)
         if isinstance(given, str):
             return _EventId(pseudonym(given) if holds_address(given) else given, is_unique=True)
-        event_id, is_unique = self._derived_id(mapped, raw)
-        return _EventId(event_id, is_unique, self._event_id_remarks(is_given=given is not None))
+        remarks: Remarks = ()
+        if given is not None:
+            remarks = (Remark(COLUMN_UNUSABLE, "event_id"),)
+        elif "event_id" in self._expected:
+            remarks = (Remark(COLUMN_EMPTY, "event_id"),)
+        return _EventId(*self._derived_id(mapped, raw), remarks)
 
     def _derived_id(self, mapped: Mapping[str, Any], raw: Mapping[str, Any]) -> tuple[str, bool]:
         """Return an ID that is derived from the keys, and whether no other record has it.
 
-        Without a value in a key, it is derived from the whole mapped record.
+        If a key has no value, the ID is derived from the whole mapped record.
         """
         names, record = self.lasting_keys, raw
         if self.mapped_keys is not None:
@@ -299,17 +306,11 @@ class EventBuilder:
         if is_absent or all(key is None for key in keys):
             own = {name: value for name, value in mapped.items() if lasting_keys([name])}
             return derive_event_id(self.stream, [own]), not names
-        values: list[Any] = [
+        values = [
             record[name] if key is coerce.UNUSABLE else key
             for name, key in zip(names, keys, strict=True)
         ]
         return derive_event_id(self.stream, self.named_keys(values)), True
-
-    def _event_id_remarks(self, *, is_given: bool) -> Remarks:
-        """Return what is noticed of a record whose own event ID is absent or cannot be used."""
-        if is_given:
-            return (Remark(COLUMN_UNUSABLE, "event_id"),)
-        return (Remark(COLUMN_EMPTY, "event_id"),) if "event_id" in self._expected else ()
 
     def named_keys(self, values: Sequence[Any]) -> Sequence[Any]:
         """Return what an event ID is derived from, given the values of the keys.
@@ -336,19 +337,18 @@ class EventBuilder:
         """Return source and pixel, which the settings give where the record has none."""
         values = {}
         for name in ("source", "pixel_id"):
-            value = coerce.COERCIONS[name](columns.get(name))
+            value = COERCIONS[name](columns.get(name))
             values[name] = getattr(self.defaults, name) if value is None else value
             if values[name] in (None, coerce.UNUSABLE):
-                is_source = name == "source"
-                cause = coerce.cause_of_source(columns.get(name)) if is_source else None
+                cause = coerce.cause_of_source(columns.get(name)) if name == "source" else None
                 _reject_value(f"invalid_{name}", name, cause)
         return values
 
     def _optional_values(self, columns: Mapping[str, Any]) -> tuple[dict[str, Any], Remarks]:
         """Return the values that can be sent, and the columns without one."""
         values, remarks = {}, []
-        for name in coerce.OPTIONAL:
-            value = coerce.COERCIONS[name](columns.get(name))
+        for name in OPTIONAL:
+            value = COERCIONS[name](columns.get(name))
             if value is None:
                 if name in self._expected:
                     remarks.append(Remark(COLUMN_EMPTY, name))
@@ -399,7 +399,7 @@ def _with_cause(remark: Remark, candidates: Mapping[str, Any]) -> Remark:
 def _unusable_identity(remarks: Remarks) -> str | None:
     """Return which columns would identify the person, if they could be used."""
     unusable = {remark.column for remark in remarks if remark.kind == COLUMN_UNUSABLE}
-    names = [name for name in coerce.IDENTIFYING if name in unusable]
+    names = [name for name in IDENTIFYING if name in unusable]
     return f"the value of {' and of '.join(names)} cannot be used" if names else None
 
 

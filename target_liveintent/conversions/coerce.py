@@ -1,8 +1,8 @@
-"""The columns of a mapped record, and coercions of what a tap sends to what the API accepts.
+"""Coercions of what a tap sends to what the API accepts: one pure function for each type.
 
-`FIELDS` is the table of the columns; `docs/reference/columns.md` explains them to users. There is
-one pure function for each type. It returns the coerced value, None where the column is empty, or
-`UNUSABLE` where it holds something that cannot be read. None of them raises, and none guesses.
+A coercion returns the value to send, None for an empty value, or `UNUSABLE` for a value that it
+cannot read. It never raises an exception, and it guesses nothing. `FIELDS` in fields.py says which
+coercion a column has.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import re
 import socket
 import unicodedata
 import uuid
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
@@ -23,7 +22,7 @@ from urllib.parse import unquote
 from target_liveintent.conversions.event_model import DAY, WINDOWS
 from target_liveintent.files import word_table
 from target_liveintent.privacy.characters import INVISIBLE_CHARACTERS
-from target_liveintent.privacy.identity import IDENTITY_COLUMNS, is_placeholder
+from target_liveintent.privacy.identity import is_placeholder
 from target_liveintent.privacy.redaction import LONGEST_TEXT
 from target_liveintent.remarks import Shape, UnusableCause
 
@@ -206,40 +205,33 @@ def read_time(value: Any, zone: dt.tzinfo) -> TimeRead:
         zone: The zone of times without an offset; a date means midnight there.
     """
     if isinstance(value, str):
-        return _time_of_text(value.strip(), zone)
-    if value is None:
-        return TimeRead(None)
+        value = _moment_or_number(value.strip())
+    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+        value = dt.datetime(value.year, value.month, value.day)  # noqa: DTZ001
     if isinstance(value, dt.datetime):
-        return _time_of_datetime(value, zone)
-    if isinstance(value, dt.date):
-        return _time_of_datetime(dt.datetime(value.year, value.month, value.day), zone)  # noqa: DTZ001
-    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
-        return TimeRead(UNUSABLE)
+        return TimeRead(_unix_seconds(value, zone), is_local=value.tzinfo is None)
     return TimeRead(_time_of_number(value))
 
 
-def _time_of_text(value: str, zone: dt.tzinfo) -> TimeRead:
-    if value in _EMPTY_TEXTS:
-        return TimeRead(None)
-    if parts := _TIME.fullmatch(value):
-        day, minute, second, fraction, utc, hours, minutes = parts.groups()
-        offset = f"{hours}:{minutes or '00'}" if hours else ""
-        if utc:
-            offset = "+00:00"
-        time = f"{minute or '00:00'}:{second or '00'}.{(fraction or '')[:6]:0<6}{offset}"
-        try:
-            return _time_of_datetime(dt.datetime.fromisoformat(f"{day}T{time}"), zone)
-        except ValueError:
-            return TimeRead(UNUSABLE)
-    return TimeRead(_time_of_number(Decimal(value)) if _NUMBER.fullmatch(value) else UNUSABLE)
+def _moment_or_number(plain: str) -> dt.datetime | Decimal | Unusable | None:
+    """Return the time, or the Unix time, that a text without white space around it has."""
+    if plain in _EMPTY_TEXTS:
+        return None
+    parts = _TIME.fullmatch(plain)
+    if parts is None:
+        return Decimal(plain) if _NUMBER.fullmatch(plain) else UNUSABLE
+    day, minute, second, fraction, utc, hours, minutes = parts.groups()
+    offset = f"{hours}:{minutes or '00'}" if hours else ""
+    if utc:
+        offset = "+00:00"
+    time = f"{minute or '00:00'}:{second or '00'}.{(fraction or '')[:6]:0<6}{offset}"
+    try:
+        return dt.datetime.fromisoformat(f"{day}T{time}")
+    except ValueError:
+        return UNUSABLE
 
 
-def _time_of_datetime(moment: dt.datetime, zone: dt.tzinfo) -> TimeRead:
-    return TimeRead(unix_seconds(moment, zone), is_local=moment.tzinfo is None)
-
-
-def unix_seconds(moment: dt.datetime, zone: dt.tzinfo) -> int | Unusable:
-    """Return a moment as whole Unix seconds, rounded down; without a zone of its own, in `zone`."""
+def _unix_seconds(moment: dt.datetime, zone: dt.tzinfo) -> int | Unusable:
     try:
         passed = (moment if moment.tzinfo else moment.replace(tzinfo=zone)) - EPOCH
         return passed.days * DAY + passed.seconds
@@ -247,7 +239,11 @@ def unix_seconds(moment: dt.datetime, zone: dt.tzinfo) -> int | Unusable:
         return UNUSABLE
 
 
-def _time_of_number(value: float | Decimal) -> int | Unusable | None:
+def _time_of_number(value: Any) -> int | Unusable | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
+        return UNUSABLE
     if _is_nan(value):
         return None
     for unit in _UNITS:
@@ -424,48 +420,3 @@ def decision_id_of_url(url: str) -> str | Unusable | None:
             has_parameter = True
         url = unquote(url)
     return UNUSABLE if has_parameter else None
-
-
-# The table of columns
-
-
-class Field(NamedTuple):
-    """A column of a mapped record, in stream maps and dead letters.
-
-    `coerce` makes the API's value of the tap's value. It is None where the builder needs more.
-    """
-
-    name: str
-    coerce: Callable[[Any], Any] | None = None
-    unusable: str = "not_text"  # The code of the cause if a value is unusable.
-
-
-FIELDS = (
-    Field("event_id", text),
-    Field("event_time"),
-    Field("pixel_id", positive_integer),
-    Field("source", source),
-    Field("decision_id", decision_id, "not_decision_id"),
-    Field("email", unusable="not_email"),
-    Field("md5", unusable="not_hash"),
-    Field("sha2", unusable="not_hash"),
-    Field("ip", ip, "not_public_ip"),
-    Field("user_agent", text),
-    Field("idfa", device_id, "not_uuid"),
-    Field("aaid", device_id, "not_uuid"),
-    Field("tracking_enabled", flag, "not_flag"),
-    Field("currency", currency_code, "not_currency"),
-    Field("value", read_amount, "not_number"),
-    Field("order_id", text),
-    Field("source_url", text),
-    Field("app_bundle", text),
-    Field("consent"),
-)
-"""In the order of the documentation. The address and the consent are never sent."""
-
-COLUMNS = frozenset(field.name for field in FIELDS)
-COERCIONS = {field.name: field.coerce for field in FIELDS if field.coerce}
-OPTIONAL = tuple(name for name in COERCIONS if name not in {"event_id", "pixel_id", "source"})
-"""The columns that are left out where they cannot be read."""
-IDENTIFYING = (*IDENTITY_COLUMNS, "decision_id", "source_url")
-"""The columns that identify the person. The URL of a page may contain a decision ID."""

@@ -28,6 +28,7 @@ import msgspec
 
 from target_liveintent.conversions import coerce, event_model
 from target_liveintent.conversions.builder import IN_LOCAL_TIME, EventBuilder
+from target_liveintent.conversions.fields import COERCIONS, OPTIONAL
 from target_liveintent.privacy.addresses import holds_address
 from target_liveintent.privacy.identity import derive_event_id, hash_address, identify
 from target_liveintent.privacy.redaction import LONGEST_TEXT
@@ -144,9 +145,8 @@ def _refusals(
     """Yield the lines about columns of the tap that only odd records have."""
     for name in consents:
         yield f"if {name!r} in record and not consent(record[{name!r}]): odd({name!r})"
-    undeclared = sorted(builder.undeclared)
-    if undeclared:  # (With the names in the code, this takes less time than with a set.)
-        yield f"if {' or '.join(f'{name!r} in record' for name in undeclared)}: undeclared(record)"
+    for name in sorted(builder.undeclared):
+        yield f"if {name!r} in record: odd({name!r})"
     for name in empty:
         yield f"if {name!r} in record and record[{name!r}] is not None: odd({name!r})"
 
@@ -241,7 +241,7 @@ def _keys(builder: EventBuilder, mapped_keys: Sequence[str]) -> str:
 def _optional(builder: EventBuilder) -> Iterator[str]:
     """Yield the lines that read the optional columns."""
     there = builder.columns
-    for name in coerce.OPTIONAL:
+    for name in OPTIONAL:
         if name != "source_url" or name not in there:
             yield _read(name, there)
     if "source_url" in there:
@@ -269,7 +269,7 @@ def _remarks(builder: EventBuilder) -> Iterator[str]:
     there = builder.columns
     if "event_id" in there:
         yield "if has_no_id: remarks += no_event_id"
-    for name in coerce.OPTIONAL:
+    for name in OPTIONAL:
         if name in there:
             yield f"if sent_{name} is None: remarks += no_{name}"
     if "decision_id" in there:
@@ -321,40 +321,24 @@ def _names(builder: EventBuilder) -> dict[str, Any]:
         "pages": _Pages(builder),
         "stream": builder.stream,
         "time": _time_reader(builder.defaults.zone),
-        "undeclared": _undeclared(builder),
         "unhashable": _leave_unhashable,
         "usable": _usable,
     }
     if builder.suppressions:
         names["suppressed"] = builder.suppressions.contains
-    for name, coercion in coerce.COERCIONS.items():
+    for name, coercion in COERCIONS.items():
         names[f"read_{name}"] = _Remembered(name, coercion)
         names[f"no_{name}"] = (Remark(COLUMN_EMPTY, name),)
     return names | {f"is_usual_{name}": test for name, (_, test) in _TESTS.items()}
 
 
-def _undeclared(builder: EventBuilder) -> Callable[[Mapping[str, Any]], NoReturn]:
-    """Return what leaves a record to `EventBuilder` that has an undeclared column of ours."""
-
-    def undeclared(record: Mapping[str, Any]) -> NoReturn:
-        odd(min(builder.undeclared.intersection(record)))
-
-    return undeclared
-
-
 def _leave_unhashable(given: Mapping[str, Any]) -> None:
     """Leave a record to `EventBuilder` if a column has a value without a hash."""
     for name, value in given.items():
-        if not _has_hash(value):
+        try:
+            hash(value)
+        except TypeError:  # noqa: PERF203 (few records come here)
             odd(name)
-
-
-def _has_hash(value: Any) -> bool:
-    try:
-        hash(value)
-    except TypeError:
-        return False
-    return True
 
 
 def _usable(remarks: Remarks) -> Remarks:

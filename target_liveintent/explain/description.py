@@ -13,20 +13,19 @@ from typing import Any, Literal
 import msgspec
 
 from target_liveintent.conversions.builder import lasting_keys
-from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.event_model import Conversion, Rejection, fingerprint
-from target_liveintent.explain.proposal_text import advise_map
+from target_liveintent.conversions.fields import FIELDS
+from target_liveintent.explain.proposal_text import advise
 from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.expressions import FILTER
-from target_liveintent.mapping.map_checks import lacking_for_events, map_warnings
-from target_liveintent.mapping.map_findings import (
-    MISREAD_ADVICE,
+from target_liveintent.mapping.map_checks import (
     AbsentStream,
     Hint,
     MapFinding,
-    are_misread,
     can_be_set,
+    lacking_for_events,
     lacking_message,
+    map_warnings,
     unused_zone,
 )
 from target_liveintent.mapping.presets import likely_preset
@@ -344,14 +343,12 @@ def _use(plan: StreamPlan) -> Literal["mapped", "as_it_is", "dropped", "skipped"
 
 def _advice(explained: Explained, events: EventDefaults) -> str | None:
     stream, missing = explained.stream, explained.missing
-    if are_misread(missing):
-        return MISREAD_ADVICE
     is_unnamed = explained.plan.is_used and not explained.plan.named
     may_have_preset = is_unnamed and likely_preset(stream.schema["properties"]) is not None
     if can_be_set(missing) and not may_have_preset:
         return None
     in_use = explained.preset is not None
-    return advise_map(stream, events, in_use=in_use, records=explained.samples)
+    return advise(stream, missing, events, in_use=in_use, records=explained.samples)
 
 
 def _describe_fields(

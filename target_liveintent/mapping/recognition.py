@@ -71,7 +71,12 @@ def recognize(field: str, table: SourceTable) -> Recognition:
     """Find the column that surely holds the values of a column of an event."""
     column, against = _first_sure(field, _columns_by_name(field, table), table)
     if column is None and not against:
-        column, against = _first_sure(field, [_columns_by_form(field, table)], table)
+        by_form = [
+            column
+            for column in table.columns
+            if _has_form(field, column) and _objection(field, column, table) is None
+        ]
+        column, against = _first_sure(field, [by_form], table)
     if column is None:
         return Recognition(None, _candidates(field, table, against))
     if field == "event_id":
@@ -90,22 +95,16 @@ def _first_sure(
     """
     against: dict[Path, ColumnRemark] = {}
     for group in groups:
-        for column, remark in _judged(field, group, table):
+        objections = [(column, _objection(field, column, table)) for column in group]
+        equal = [column for column, objection in objections if objection is None]
+        for column, objection in objections:
+            remark = objection or _rival(column, equal)
             if remark is None:
                 return column, against
             against[column.path] = remark
             if field == "value":  # The next best amount is another one.
                 return None, against
     return None, against
-
-
-def _judged(
-    field: str, group: Sequence[SourceColumn], table: SourceTable
-) -> list[tuple[SourceColumn, ColumnRemark | None]]:
-    """Return each column of a group with the objection to it, or with None."""
-    objections = [(column, _objection(field, column, table)) for column in group]
-    equal = [column for column, objection in objections if objection is None]
-    return [(column, objection or _rival(column, equal)) for column, objection in objections]
 
 
 # Names
@@ -191,18 +190,6 @@ def _rival(column: SourceColumn, equal: Sequence[SourceColumn]) -> ColumnRemark 
     return ColumnRemark("rival", {"column": rivals[0].name})
 
 
-# Forms
-
-
-def _columns_by_form(field: str, table: SourceTable) -> list[SourceColumn]:
-    """Return the columns whose values have the right form, if nothing is against them."""
-    return [
-        column
-        for column in table.columns
-        if _has_form(field, column) and _objection(field, column, table) is None
-    ]
-
-
 def _has_form(field: str, column: SourceColumn) -> bool:
     """Return whether a column's values have the right form, and its name has no other meaning."""
     known = vocabulary()
@@ -227,21 +214,16 @@ def _has_form(field: str, column: SourceColumn) -> bool:
 
 def _objection(field: str, column: SourceColumn, table: SourceTable) -> ColumnRemark | None:
     """Return the objection to a column that fits; None if it may be proposed."""
-    if field == "email" and not table.words.isdisjoint(vocabulary().strangers):
-        return ColumnRemark("strangers")
-    if field == "email" and _is_of_other_person(column, table):
-        return ColumnRemark("other_customer")
+    if field == "email":
+        if not table.words.isdisjoint(vocabulary().strangers):
+            return ColumnRemark("strangers")
+        of_customer = column.words | {"customer"}
+        beside = (other.words for other in table.columns if other.path[:-1] == column.path[:-1])
+        if column.words != of_customer and of_customer in beside:
+            return ColumnRemark("other_customer")
     if _is_ambiguous(field, column, table):
         return ColumnRemark("ambiguous_name")
     return _against_values(field, column, table)
-
-
-def _is_of_other_person(column: SourceColumn, table: SourceTable) -> bool:
-    """Return whether another column beside a column is named as the customer's."""
-    return "customer" not in column.words and any(
-        other.words == column.words | {"customer"} and other.path[:-1] == column.path[:-1]
-        for other in table.columns
-    )
 
 
 def _is_ambiguous(field: str, column: SourceColumn, table: SourceTable) -> bool:
@@ -336,18 +318,14 @@ def _candidates(
     for column in table.columns:
         has_core = not column.words.isdisjoint(rules.core) and column.may_be(rules.types)
         if column.path in against or has_core:
-            others = (word for word in column.words - understood if not word.isdigit())
-            near.append((column, sorted(others)))
+            others = sorted(word for word in column.words - understood if not word.isdigit())
+            near.append((column, others))
     near.sort(key=lambda pair: (pair[0].path not in against, len(pair[1])))
-    return [
-        Candidate(column, against.get(column.path) or _against_name(field, column, others, table))
-        for column, others in near[:_MOST_CANDIDATES]
-    ]
-
-
-def _against_name(
-    field: str, column: SourceColumn, others: Sequence[str], table: SourceTable
-) -> ColumnRemark:
-    if others:
-        return ColumnRemark("other_word", {"word": others[0]})
-    return _against_values(field, column, table) or ColumnRemark("vague_name")
+    candidates = []
+    for column, others in near[:_MOST_CANDIDATES]:
+        remark = against.get(column.path)
+        if remark is None and others:
+            remark = ColumnRemark("other_word", {"word": others[0]})
+        remark = remark or _against_values(field, column, table) or ColumnRemark("vague_name")
+        candidates.append(Candidate(column, remark))
+    return candidates

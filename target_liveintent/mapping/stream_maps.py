@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import simpleeval
 
-from target_liveintent.conversions.coerce import COLUMNS, IDENTIFYING
+from target_liveintent.conversions.fields import COLUMNS, IDENTIFYING
 from target_liveintent.errors import ConfigurationError, StreamMappingError
 from target_liveintent.mapping.expressions import FILTER, Compiler, Expression, TapRecord
 from target_liveintent.mapping.presets import NULL_VALUES, preset_columns

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from target_liveintent.mapping.map_findings import unused_zone
+from target_liveintent.mapping.map_checks import unused_zone
 from target_liveintent.privacy.identity import IDENTITY_COLUMNS
 from target_liveintent.reasons import REASONS
 from target_liveintent.remarks import COLUMN_EMPTY, COLUMN_UNUSABLE, HASH_CONFLICT, LOCAL_TIME

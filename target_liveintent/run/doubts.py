@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.fast_path import CHANCE, EXPRESSION_FAILED
+from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.failures import CauseHint, Facts, Failure, FailureCode
 from target_liveintent.privacy.identity import IDENTITY_COLUMNS
 from target_liveintent.reasons import NEVER_TAKEN, NO_IDENTITY, REASONS

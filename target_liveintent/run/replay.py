@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from target_liveintent.conversions.builder import EventBuilder, window_end
-from target_liveintent.conversions.coerce import OPTIONAL, Unusable, positive_integer
+from target_liveintent.conversions.coerce import Unusable, positive_integer
 from target_liveintent.conversions.event_model import DEAD_LETTERS, Conversion, Rejection
+from target_liveintent.conversions.fields import OPTIONAL
 from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.stream_maps import StreamPlan
 from target_liveintent.privacy.identity import IDENTITY_COLUMNS, Identity

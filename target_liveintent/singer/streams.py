@@ -12,17 +12,13 @@ from singer_sdk.exceptions import InvalidJSONSchema
 from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.errors import InputError, StreamMappingError
 from target_liveintent.mapping.map_checks import (
+    MapFinding,
     absent_streams,
+    can_be_set,
     lacking_for_events,
+    lacking_message,
     map_warnings,
     maps_with_equal_ids,
-)
-from target_liveintent.mapping.map_findings import (
-    MISREAD_ADVICE,
-    MapFinding,
-    are_misread,
-    can_be_set,
-    lacking_message,
 )
 from target_liveintent.mapping.similar_names import did_you_mean
 from target_liveintent.mapping.stream_maps import (
@@ -123,14 +119,12 @@ class StreamRegistry:
         msg = lacking_message(plan.stream, missing)
         if can_be_set(missing):
             return msg
-        columns = ", ".join(stream.schema["properties"])
-        msg += f" The stream has these columns: {columns}."
-        if are_misread(missing):
-            return f"{msg} {MISREAD_ADVICE}"
-        from target_liveintent.explain.proposal_text import advise_map  # noqa: PLC0415 (few runs)
+        from target_liveintent.explain.proposal_text import advise  # noqa: PLC0415 (few runs)
 
+        columns = ", ".join(stream.schema["properties"])
         in_use = stream.name in self._maps.presets
-        return f"{msg} {advise_map(stream, self._events, in_use=in_use)}"
+        advice = advise(stream, missing, self._events, in_use=in_use)
+        return f"{msg} The stream has these columns: {columns}. {advice}"
 
 
 def unmapped_message(streams: Iterable[str], mapped: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ import msgspec
 from target_liveintent import config
 from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.errors import ConfigurationError, StreamMappingError
-from target_liveintent.mapping.map_findings import lacking_message
+from target_liveintent.mapping.map_checks import lacking_message
 from target_liveintent.mapping.similar_names import meant_name
 from target_liveintent.settings import Settings
 from target_liveintent.spark.rows import RowInput, input_of

@@ -16,11 +16,10 @@ from typing import Any, NamedTuple
 import msgspec
 import pyarrow as pa
 
-from target_liveintent.conversions.coerce import COLUMNS
 from target_liveintent.conversions.event_model import DEAD_LETTERS, Conversion, Rejection
+from target_liveintent.conversions.fields import COLUMNS
 from target_liveintent.mapping.converter import converter_of
-from target_liveintent.mapping.map_checks import lacking_for_events
-from target_liveintent.mapping.map_findings import MapFinding
+from target_liveintent.mapping.map_checks import MapFinding, lacking_for_events
 from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, Stream, StreamPlan
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.run.counts import StreamCounts

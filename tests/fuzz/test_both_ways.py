@@ -17,8 +17,8 @@ import pytest
 from unit_support import LI_DID, MD5, NOW, SHA2, convert_both_ways, sha256, suppressing
 
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.event_model import Conversion
+from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, StreamMaps
 from target_liveintent.privacy.identity import NORMALIZATIONS

@@ -15,9 +15,9 @@ import pytest
 
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.event_model import DEAD_LETTERS, Conversion, Rejection
 from target_liveintent.conversions.fast_path import OddRecordError, usual_way
+from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.remarks import (

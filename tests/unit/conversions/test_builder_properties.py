@@ -28,8 +28,8 @@ from unit_support import (
     replayed,
 )
 
-from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.event_model import Conversion, Rejection
+from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.reasons import REASONS
 from target_liveintent.sandbox.contract import broken_rules
 from target_liveintent.settings import EventDefaults

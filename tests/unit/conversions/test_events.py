@@ -30,8 +30,8 @@ from unit_support import (
 )
 
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.event_model import DEAD_LETTERS, Rejection, request_body
+from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.mapping.stream_maps import StreamPlan
 from target_liveintent.store.dead_letters import letter_of
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from singer_sdk.mapper import CustomStreamMap
 
-from target_liveintent.conversions import coerce
+from target_liveintent.conversions import fields
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping.expressions import Compiler
 from target_liveintent.mapping.functions import FUNCTIONS, getter
@@ -225,7 +225,7 @@ def test_which_columns_are_read(expression: str, reads: str | None) -> None:
     found = plan({"email": expression, "__else__": "__NULL__"}).reads
     assert (None if found is None else ", ".join(sorted(found))) == reads
     # Columns of events that the map does not name pass through it.
-    assert plan({"email": expression}).reads == (None if found is None else found | coerce.COLUMNS)
+    assert plan({"email": expression}).reads == (None if found is None else found | fields.COLUMNS)
 
 
 def absent(expression: str, known: Path, **how: bool) -> list[str]:

@@ -6,16 +6,17 @@ import pytest
 from unit_support import BARE, DEFAULTS
 
 from target_liveintent.config import problems
-from target_liveintent.conversions.coerce import IDENTIFYING
+from target_liveintent.conversions.fields import IDENTIFYING
 from target_liveintent.mapping.expressions import Compiler
 from target_liveintent.mapping.map_checks import (
+    AbsentStream,
+    MapFinding,
     absent_streams,
+    can_be_set,
     lacking_for_events,
     map_warnings,
-    maps_with_dots,
-    presets_with_dots,
 )
-from target_liveintent.mapping.map_findings import AbsentStream, MapFinding, can_be_set
+from target_liveintent.mapping.map_settings import maps_with_dots, presets_with_dots
 from target_liveintent.mapping.similar_names import did_you_mean, meant_name
 from target_liveintent.mapping.stream_maps import StreamPlan
 from target_liveintent.mapping.vocabulary import vocabulary

@@ -14,8 +14,8 @@ from unit_support import BARE, NOW, convert_both_ways
 
 from target_liveintent.config import problems
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.event_model import Conversion
+from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.mapping import presets
 from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.map_checks import map_warnings, needed_columns_absent

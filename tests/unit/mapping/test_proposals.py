@@ -9,8 +9,9 @@ import yaml
 from unit_support import DEFAULTS
 
 from target_liveintent.config import problems
-from target_liveintent.explain.proposal_text import advise_map, config_text, map_lines, remark_lines
-from target_liveintent.mapping.map_checks import ANSWER, lacking_for_events
+from target_liveintent.explain.proposal_text import advise, config_text, map_lines, remark_lines
+from target_liveintent.mapping.map_checks import lacking_for_events
+from target_liveintent.mapping.map_settings import ANSWER
 from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.mapping.proposals import propose
 from target_liveintent.mapping.stream_maps import Stream, StreamMaps, StreamPlan
@@ -592,16 +593,16 @@ def test_a_preset_is_advised(name: str) -> None:
     """Columns of a preset's stream suggest the preset, unless the stream uses one already."""
     stream = stream_of(" ".join([*PRESETS[name].signature, "other"]), "id", name="shop.orders")
     bare = DEFAULTS._replace(pixel_id=None)
-    advice = advise_map(stream, bare, in_use=False)
+    advice = advise(stream, [], bare, in_use=False)
     assert f"`presets: {{shop\\.orders: {name}}}`" in advice
     assert "and also pixel_id" in advice
-    assert f"{name}}}`. To see" in advise_map(stream, DEFAULTS, in_use=False)
-    assert advise_map(stream, bare, in_use=True).startswith("A map to start from:\nstream_maps:")
+    assert f"{name}}}`. To see" in advise(stream, [], DEFAULTS, in_use=False)
+    assert advise(stream, [], bare, in_use=True).startswith("A map to start from:\nstream_maps:")
 
 
 def accepted(stream: Stream) -> StreamPlan:
     """Return the plan of a proposal, which must be good settings under which events can come."""
-    advice = advise_map(stream, DEFAULTS, in_use=False)
+    advice = advise(stream, [], DEFAULTS, in_use=False)
     settings = yaml.safe_load(advice.removeprefix("A map to start from:\n"))
     assert set(settings) == {"stream_maps"}
     assert problems({"customer_id": "a-1b2c", "auth_token": "x", **settings}) == []

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from singer_sdk.mapper import PluginMapper, RemoveRecordTransform
 
-from target_liveintent.conversions.coerce import COLUMNS
+from target_liveintent.conversions.fields import COLUMNS
 from target_liveintent.errors import ConfigurationError, StreamMappingError
 from target_liveintent.mapping.map_checks import maps_with_equal_ids
 from target_liveintent.mapping.stream_maps import MappingFailed, StreamMaps, StreamPlan
