@@ -15,8 +15,7 @@ import enum
 import html
 import re
 import time
-from collections.abc import Collection, Iterable
-from email.message import Message
+from collections.abc import Collection, Iterable, Mapping
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -125,9 +124,9 @@ class Answer(msgspec.Struct, frozen=True):
 
 # A header that says when a limit begins anew, and the one that says how many requests it has left.
 _RESET_HEADERS = {
-    "RateLimit": "RateLimit",
-    "RateLimit-Reset": "RateLimit-Remaining",
-    "X-RateLimit-Reset": "X-RateLimit-Remaining",
+    "ratelimit": "ratelimit",
+    "ratelimit-reset": "ratelimit-remaining",
+    "x-ratelimit-reset": "x-ratelimit-remaining",
 }
 _RESET = re.compile(r"(?:^\s*|\b(?:t|reset)=)(\d+)(?![\d-])")
 """In how many seconds, or at which Unix time: alone, or in the header `RateLimit` of a draft of the
@@ -138,14 +137,14 @@ _REQUESTS_LEFT = re.compile(r"(?:^\s*|\b(?:r|remaining)=)0*[1-9]")
 _EARLIEST_UNIX_TIME = 1_000_000_000  # From here on, a reset is a Unix time, and not seconds.
 
 
-def retry_after_seconds(status: int, headers: Message, longest: float) -> float:
+def retry_after_seconds(status: int, headers: Mapping[str, str], longest: float) -> float:
     """Return the seconds that an answer asks to wait before a retry.
 
     `Retry-After` says so. Where it is absent, an answer for a limit (429, 503, …) may say when the
     limit begins anew, at most `longest`, as the API may take requests before. APIs say this in all
     of their answers: one that has requests left was not given because of the limit.
     """
-    if value := headers.get("Retry-After", "").strip():
+    if value := headers.get("retry-after", "").strip():
         asked_seconds = _seconds(value)
         if asked_seconds is not None:
             return asked_seconds
@@ -157,7 +156,9 @@ def retry_after_seconds(status: int, headers: Message, longest: float) -> float:
     return 0.0
 
 
-def _seconds_to_resets(headers: Message, reset_header: str, left_header: str) -> list[float]:
+def _seconds_to_resets(
+    headers: Mapping[str, str], reset_header: str, left_header: str
+) -> list[float]:
     """Return in how many seconds each limit without requests left begins anew."""
     limits = _LIMIT_SEPARATOR.split(headers.get(reset_header, ""))
     lefts = limits if left_header == reset_header else [headers.get(left_header, "")]

@@ -76,9 +76,8 @@ class Client:
         reply = route.post(token, body, timeout_seconds)
         if isinstance(reply, Answer):
             return reply
-        status, headers, content = reply
-        wait_seconds = retry_after_seconds(status, headers, self._longest_wait_seconds)
-        answer = answer_of(status, content, event_ids, wait_seconds)
+        wait_seconds = retry_after_seconds(reply.status, reply.headers, self._longest_wait_seconds)
+        answer = answer_of(reply.status, reply.content, event_ids, wait_seconds)
         if answer.verdict is Verdict.DENIED and self._token.renew(token):
             return msgspec.structs.replace(answer, verdict=Verdict.ROTATED)
         return answer
