@@ -134,15 +134,37 @@ IETF (draft-ietf-httpapi-ratelimit-headers), which changed its form. (A date suc
 neither.)"""
 _LIMIT_SEPARATOR = re.compile(r',(?=\s*")')  # In its newer form: a list of limits with names.
 _REQUESTS_LEFT = re.compile(r"(?:^\s*|\b(?:r|remaining)=)0*[1-9]")
-_EARLIEST_UNIX_TIME = 1_000_000_000  # From here on, a reset is a Unix time, and not seconds.
+
+
+class ResetUnit(NamedTuple):
+    """What the number of a reset means, by its size."""
+
+    smallest: float
+    per_second: int
+    is_unix_time: bool  # Otherwise, it counts from now.
+
+
+RESET_UNITS = (
+    ResetUnit(0, 1, is_unix_time=False),  # The draft of the IETF: up to an hour.
+    ResetUnit(3_601, 1_000, is_unix_time=False),
+    ResetUnit(1_000_000_000, 1, is_unix_time=True),  # GitHub, GitLab: from the year 2001 on.
+    ResetUnit(100_000_000_000, 1_000, is_unix_time=True),  # Rocket.Chat: up to the year 5138.
+    ResetUnit(100_000_000_000_000, 1_000_000, is_unix_time=True),
+)
+"""The units, from small to large numbers. No standard names one. A limit that begins anew in more
+than an hour would outlast most runs, so such a number is milliseconds."""
+_LONGEST_RESET_RATIO = 0.2
+"""Of the time that a run may wait. So a unit that is taken for another, or a clock that is wrong,
+does not use it up."""
 
 
 def retry_after_seconds(status: int, headers: Mapping[str, str], longest: float) -> float:
     """Return the seconds that an answer asks to wait before a retry.
 
     `Retry-After` says so. Where it is absent, an answer for a limit (429, 503, …) may say when the
-    limit begins anew, at most `longest`, as the API may take requests before. APIs say this in all
-    of their answers: one that has requests left was not given because of the limit.
+    limit begins anew. The API may take requests before, so this is at most a fifth of `longest`.
+    APIs say this in all of their answers: one that has requests left was not given because of the
+    limit.
     """
     if value := headers.get("retry-after", "").strip():
         asked_seconds = _seconds(value)
@@ -152,7 +174,7 @@ def retry_after_seconds(status: int, headers: Mapping[str, str], longest: float)
         return 0.0
     for reset_header, left_header in _RESET_HEADERS.items():
         if waits := _seconds_to_resets(headers, reset_header, left_header):
-            return min(max(0.0, *waits), longest)
+            return min(max(0.0, *waits), longest * _LONGEST_RESET_RATIO)
     return 0.0
 
 
@@ -165,8 +187,14 @@ def _seconds_to_resets(
     used_up = [
         limit for limit, left in zip(limits, lefts, strict=False) if not _REQUESTS_LEFT.search(left)
     ]
-    resets = [float(reset[1]) for limit in used_up if (reset := _RESET.search(limit))]
-    return [at - time.time() if at >= _EARLIEST_UNIX_TIME else at for at in resets]
+    resets = [_RESET.search(limit) for limit in used_up]
+    return [_seconds_to_reset(float(reset[1])) for reset in resets if reset]
+
+
+def _seconds_to_reset(number: float) -> float:
+    unit = next(unit for unit in reversed(RESET_UNITS) if number >= unit.smallest)
+    seconds = number / unit.per_second
+    return seconds - time.time() if unit.is_unix_time else seconds
 
 
 def _seconds(value: str) -> float | None:

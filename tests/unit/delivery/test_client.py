@@ -112,8 +112,8 @@ def test_an_answer_in_full() -> None:
         ({"X-RateLimit-Reset": "2026-11-29T13:00:00Z"}, 0),
         ({"X-RateLimit-Reset": '40, "?"'}, 40),
         ({"X-RateLimit-Reset": "1000000000"}, 0),
-        # The API may take requests before: the run waits no longer than it may.
-        ({"X-RateLimit-Reset": "1" * 5_000}, 60),
+        # The API may take requests before, and the unit is not sure.
+        ({"X-RateLimit-Reset": "1" * 5_000}, 200),
         ({"X-RateLimit-Reset": "soon"}, 0),
         # An answer that may be followed by others at once was not given because of the limit.
         ({"X-RateLimit-Reset": "40", "X-RateLimit-Remaining": "0"}, 40),
@@ -160,11 +160,62 @@ def test_how_long_the_api_asks_to_wait(given: dict[str, str], seconds: float) ->
         for name, value in given.items()
     }
     wanted = pytest.approx(seconds, abs=20 if seconds > 9 else 0)
-    assert [retry_after_seconds(status, headers, 60) for status in (429, 503)] == [wanted] * 2
+    assert [retry_after_seconds(status, headers, 1_000) for status in (429, 503)] == [wanted] * 2
     alone = {"retry-after": headers.get("retry-after", "")}
-    assert retry_after_seconds(500, headers, 60) == pytest.approx(
-        retry_after_seconds(503, alone, 60), abs=1
+    assert retry_after_seconds(500, headers, 1_000) == pytest.approx(
+        retry_after_seconds(503, alone, 1_000), abs=1
     )
+
+
+MOMENT = 1_799_999_999.75
+"""The Unix time at which resets are read."""
+
+
+@pytest.mark.parametrize(
+    ("reset", "seconds"),
+    [
+        ("0", 0),
+        ("3600", 3_600),
+        ("3601", 3.601),
+        ("30000", 30),
+        ("999999999", 999_999.999),
+        ("1000000000", 0),
+        ("1800000040", 40.25),
+        ("99999999999", 98_200_000_000),
+        ("100000000000", 0),
+        ("1800000040000", 40.25),
+        ("1799999999500", 0),
+        ("99999999999999", 98_200_000_000),
+        ("100000000000000", 0),
+        ("1800000040000000", 40.25),
+    ],
+    ids=[
+        "now",
+        "seconds, the most",
+        "milliseconds, the fewest",
+        "milliseconds",
+        "milliseconds, the most",
+        "Unix seconds, the earliest",
+        "Unix seconds",
+        "Unix seconds, the latest",
+        "Unix milliseconds, the earliest",
+        "Unix milliseconds",
+        "Unix milliseconds, past",
+        "Unix milliseconds, the latest",
+        "Unix microseconds, the earliest",
+        "Unix microseconds",
+    ],
+)
+@pytest.mark.parametrize("header", ["x-ratelimit-reset", "ratelimit-reset", "ratelimit"])
+def test_the_unit_of_a_reset_is_known_by_its_size(
+    reset: str, seconds: float, header: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the unit, a reset costs at most a fifth of the time that a run may wait."""
+    monkeypatch.setattr(time, "time", lambda: MOMENT)
+    value = f"limit=9, remaining=0, reset={reset}" if header == "ratelimit" else reset
+    for longest in (1e12, 300.0, 0.0):
+        waited = retry_after_seconds(429, {header: value}, longest)
+        assert waited == pytest.approx(min(seconds, longest / 5), rel=1e-6, abs=0.001)
 
 
 def _moment(text: str) -> str:
