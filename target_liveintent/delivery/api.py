@@ -24,7 +24,7 @@ import msgspec
 from target_liveintent import errors
 from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.privacy.redaction import without_secrets
-from target_liveintent.settings import DeliverySettings
+from target_liveintent.settings import DeliverySettings, PartialAnswer
 
 _MAX_DETAIL_CHARACTERS = 500  # Of a refusal's text, which are kept.
 
@@ -55,14 +55,23 @@ class Meaning(NamedTuple):
 
 
 MEANINGS = {
-    Verdict.ACCEPTED: Meaning("204", "The API processed every event.", [204]),
+    Verdict.ACCEPTED: Meaning(
+        "204",
+        "The API processed every event. With `partial_answer: processed`, a 200 that names all"
+        " events means the same.",
+        [204],
+    ),
     Verdict.PARTLY: Meaning(
         "200 that names some of the events",
-        "The API processed the other events. The body is a JSON array of strings, which this"
-        " program takes for the IDs of the events that were not processed.",
+        "The API processed the other events, or with `partial_answer: processed` the named ones."
+        " The body is a JSON array of strings. That these are the IDs of the events that failed is"
+        " assumed.",
     ),
     Verdict.UNCONFIRMED: Meaning(
-        "any other 200", "The API processed some of the events. It is unknown which ones.", [200]
+        "any other 200",
+        "The API processed some of the events. It is unknown which ones. With `partial_answer:"
+        " unknown`, each 200 means this.",
+        [200],
     ),
     Verdict.REFUSED: Meaning(
         "400 or 422", "The API processed nothing because of at least one event.", [400, 422]
@@ -114,7 +123,7 @@ class Answer(msgspec.Struct, frozen=True):
     detail: str  # One line for people, without addresses and without the token.
     status: int | None = None  # None if there was no answer.
     retry_after: float = 0.0  # Seconds that the API asks to wait before the events are sent again.
-    not_processed: frozenset[str] = frozenset()  # The event IDs that a 200 names.
+    not_processed: frozenset[str] = frozenset()  # Of the events that failed, after a 200.
 
     @property
     def is_throttled(self) -> bool:
@@ -209,25 +218,42 @@ def _seconds(value: str) -> float | None:
 
 
 def answer_of(
-    status: int, body: bytes, event_ids: Iterable[str], retry_after: float = 0.0
+    status: int,
+    body: bytes,
+    event_ids: Iterable[str],
+    retry_after: float = 0.0,
+    partial_answer: PartialAnswer = "failed",
 ) -> Answer:
-    """Return what an HTTP answer to these events means; nothing is known of its body."""
+    """Return what an HTTP answer to these events means; nothing is known of its body.
+
+    `partial_answer` says what the strings in the body of a 200 name: see `Settings`.
+    """
     verdict = _VERDICTS.get(status, Verdict.UNKNOWN)
     detail = f"HTTP {status}"
-    if verdict is Verdict.UNCONFIRMED and (named := _not_processed(body, event_ids)):
-        return Answer(Verdict.PARTLY, detail, status, not_processed=named)
+    if verdict is Verdict.UNCONFIRMED and partial_answer != "unknown":
+        return _answer_to_part(status, body, frozenset(event_ids), partial_answer)
     if verdict in REFUSALS and (said := _detail(body)):
         detail = f"{detail}: {said}"
     return Answer(verdict, detail, status, retry_after if verdict in REPEATED else 0.0)
 
 
-def _not_processed(body: bytes, event_ids: Iterable[str]) -> frozenset[str]:
-    """Return the event IDs that a 200 names, if they are a proper part of those that were sent."""
+def _answer_to_part(
+    status: int, body: bytes, sent: frozenset[str], partial_answer: PartialAnswer
+) -> Answer:
+    """Return what a 200 means, whose body may name some of the events that were sent."""
+    detail = f"HTTP {status}"
     try:
         named = frozenset(msgspec.json.decode(body, type=list[str]))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return frozenset()
-    return named if named < frozenset(event_ids) else frozenset()
+        named = frozenset()
+    if not named or not named <= sent:
+        return Answer(Verdict.UNCONFIRMED, detail, status)
+    failed = sent - named if partial_answer == "processed" else named
+    if not failed:
+        return Answer(Verdict.ACCEPTED, detail, status)
+    if failed == sent:
+        return Answer(Verdict.UNCONFIRMED, detail, status)
+    return Answer(Verdict.PARTLY, detail, status, not_processed=failed)
 
 
 def _detail(body: bytes) -> str:

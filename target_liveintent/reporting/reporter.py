@@ -72,7 +72,8 @@ class RunReporter:
         """
         self._progress.close()
         is_done = ending.kind == DONE
-        for warning in summary.warnings(counts, self._settings.timezone):
+        timezone, partial_answer = self._settings.timezone, self._settings.partial_answer
+        for warning in summary.warnings(counts, timezone, partial_answer):
             self._logger.warning(warning)
         advice = summary.advice(counts, self._place)
         closing = [(logging.INFO, line) for line in (*summary.summary_lines(counts), *advice)]
