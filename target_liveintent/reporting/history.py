@@ -37,7 +37,7 @@ SCHEDULED = (USUAL, BACKFILL)
 """Kinds of runs that a schedule starts. A person starts the others."""
 _KEPT_SETTINGS = (
     *("timezone", "default_source", "email_normalization", "source_url_parameters"),
-    *("on_rejection", "validate_records"),
+    *("on_rejection", "validate_records", "partial_answer"),
 )
 """Settings that matter to the figures and whose values are kept."""
 DIGESTED = ("presets", "stream_maps")

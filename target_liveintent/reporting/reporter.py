@@ -92,9 +92,9 @@ class RunReporter:
         self._progress.close()
         is_done = ending.kind == DONE
         kept = self._keep(counts, ending, store)
-        for warning in summary.warnings(
-            counts, self._settings.timezone, has_new_settings=kept is None or kept.has_new_settings
-        ):
+        has_new_settings = kept is None or kept.has_new_settings
+        timezone = self._settings.timezone if has_new_settings else None
+        for warning in summary.warnings(counts, timezone, self._settings.partial_answer):
             self._logger.warning(warning)
         advice = summary.advice(counts, self._place)
         closing = [(logging.INFO, line) for line in (*summary.summary_lines(counts), *advice)]

@@ -45,7 +45,7 @@ _SLOW_RATIO, _LEAST_SLOW_RECORDS = 0.1, 100
 
 
 class Doubt(msgspec.Struct, frozen=True):
-    """What is probably wrong with a stream.
+    """What is probably wrong with a stream, or what a run assumes.
 
     Attributes:
         code: A key of `DOUBTS`.
@@ -105,6 +105,10 @@ DOUBTS = {
     " setting timezone",
     "no_currency": "the value has no currency in {count:,} of {conversions:,} conversions."
     " Check whether a column is mapped to currency, and what it contains",
+    "partial_answer_assumed": "{count:,} of {delivered:,} delivered events were in requests that"
+    " the API answered with a 200 and the IDs of other events. This run assumes that these IDs name"
+    " the events that failed. Ask LiveIntent, and set partial_answer to what they name: failed,"
+    " processed or unknown",
     "slow_column": f"{_SLOW} of what is, or is not, in the column {{column}}",
     "slow_expression": f"{_SLOW} an expression of the map fails",
     "slow_chance": f"{_SLOW} the map uses rand or randint",
@@ -124,6 +128,14 @@ def stream_warnings(counts: StreamCounts, least: int = _LEAST_EVENTS) -> list[Do
         *_times(counts),
         *_currencies(counts, least),
     ]
+
+
+def partial_answer_assumed(counts: RunCounts) -> Doubt | None:
+    """Return how many events of a run count as delivered because of what it assumes of a 200."""
+    if not counts.partly_answered:
+        return None
+    facts = {"count": counts.partly_answered, "delivered": counts.total.delivered}
+    return Doubt("partial_answer_assumed", facts)
 
 
 def _columns_left_out(counts: StreamCounts, least: int) -> Iterator[Doubt]:

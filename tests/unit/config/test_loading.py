@@ -95,7 +95,7 @@ def test_groups() -> None:
     assert [name for name, default, _ in shown if default == "required"] == SETTINGS_SCHEMA[
         "required"
     ]
-    assert len(shown) <= 29
+    assert len(shown) <= 30
     text = "\n".join(about_lines())
     assert "\nPace:\n  batch_size_rows (100): How many events" in text
     assert text.count(". One of ") == sum(
