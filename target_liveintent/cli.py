@@ -33,6 +33,7 @@ from target_liveintent.settings import Settings
 from target_liveintent.singer.exit_codes import log_unhandled, readable_failures
 from target_liveintent.store import dead_letters, delivered
 from target_liveintent.store.database import Database
+from target_liveintent.store.deletion import delete_letters, forget_people
 from target_liveintent.store.opening import open_database, open_for_reading
 from target_liveintent.system import use_utf8
 from target_liveintent.target import TargetLiveIntent
@@ -329,9 +330,7 @@ def print_dead_letters(files: dict[str, Any], style: str, reasons: tuple[str, ..
     with _opened(files, to_change=bool(reasons)) as (settings, database):
         if reasons:
             for reason in dict.fromkeys(reasons):
-                count = dead_letters.delete_letters(
-                    database, settings.account, settings.pixel_id, reason
-                )
+                count = delete_letters(database, settings.account, settings.pixel_id, reason)
                 print_lines([f"{reason}: deleted {counted(count, 'dead letter')}"])
         elif style == "singer":
             records = (text for _, text in dead_letters.letters_in(database))
@@ -400,7 +399,7 @@ def forget(files: dict[str, Any]) -> None:
     """
     people = {tuple(one.known_by): one for one in people_in(sys.stdin, traces_of)}
     with _opened({**_NO_ACCOUNT, **files}, to_change=True) as (_, database):
-        counts = dead_letters.forget_people(database, [*people])
+        counts = forget_people(database, [*people])
     print_lines(_forgotten([*people.values()], counts))
 
 
