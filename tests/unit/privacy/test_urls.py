@@ -352,7 +352,9 @@ def test_long_urls_take_no_time(query: str) -> None:
         "path alone",
     ],
 )
-def test_fewer_parameters(url: str, attribution: str, none: str) -> None:
+def test_the_setting_can_keep_only_attribution_or_nothing(
+    url: str, attribution: str, none: str
+) -> None:
     """Only those of attribution stay, or none; the page stays in any case."""
     assert clean_url(url, URL_PARAMETERS["attribution"]) == attribution
     assert clean_url(url, URL_PARAMETERS["none"]) == none
