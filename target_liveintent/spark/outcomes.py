@@ -242,7 +242,7 @@ class TaskOutcomes:
         self._store.write(durable=durable)
 
     def release(self) -> None:
-        """Write the rest, and end the reservations of the task."""
+        """Write the rows that are left, and end the reservations of the task."""
         try:
             self._write_rows()
         finally:

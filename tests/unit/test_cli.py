@@ -157,7 +157,7 @@ NO_EFFECT = "before a command, only --config has an effect: write other options 
 WRONG: list[tuple[str, str]] = [
     ("--nothing", "No such option"),
     ("nothing", "No such command 'nothing'"),
-    ("--format=json", "--format needs --about, or stands behind a command"),
+    ("--format=json", "--format needs --about, or must come after a command"),
     ("--about --format=csv", "'csv' is not one of"),
     *((f"{option} explain", NO_EFFECT) for option in ("--about", "--format=text", "--send-again")),
     *((f"{option} replay", NO_EFFECT) for option in ("--dry-run", "--limit=5", "--input=there")),

@@ -250,7 +250,7 @@ def test_columns_and_keys_are_found_in_any_case(
 
 def test_columns_that_differ_by_case() -> None:
     """Which one is meant, nobody can say."""
-    words = "columns differ from others only in upper and lower case: value"
+    words = "columns have equal names, except for upper and lower case: value"
     with pytest.raises(ConfigurationError, match=words):
         job([*COLUMNS, "value", "VALUE"])
 
