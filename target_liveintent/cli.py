@@ -38,8 +38,8 @@ from target_liveintent.store.opening import open_database, open_for_reading
 from target_liveintent.system import use_utf8
 from target_liveintent.target import TargetLiveIntent
 
-_NO_ACCOUNT = {"customer_id": "a-0000"}  # Of commands that need none.
-_NO_TOKEN = {"auth_token": "none", "auth_token_path": None}  # Of commands that send nothing.
+_NO_ACCOUNT = {"customer_id": "a-0000"}  # For commands that need no account.
+_NO_TOKEN = {"auth_token": "none", "auth_token_path": None}  # For commands that send nothing.
 _LOGGER = TargetLiveIntent.logger
 _NAMED = f"{TargetLiveIntent.name} v{__version__}"
 
@@ -127,7 +127,7 @@ def _opened(
 ) -> Iterator[tuple[Settings, Database]]:
     """Yield the settings and the store, which may be empty, to a command that sends nothing.
 
-    It needs no token, and no file of a run but those that are among its options.
+    Such a command needs no token. Of the files of a run, it needs only those in `options`.
     """
     needless = {**_NO_TOKEN, "metrics_path": None, "report_path": None}
     given = _given(files)
@@ -182,7 +182,7 @@ _dry_run = _flag("--dry-run", help="Show what would be sent, and change nothing.
 )
 @_dry_run
 @_limit
-@_flag("--send-again", help="Also send events that were delivered before, once more.")
+@_flag("--send-again", help="Also send events again that were delivered before.")
 @click.pass_context
 def main(  # noqa: PLR0913 (an argument for each option)
     ctx: click.Context,
@@ -208,7 +208,7 @@ def main(  # noqa: PLR0913 (an argument for each option)
             raise click.UsageError(msg)
         return
     if style and not about:
-        msg = "--format needs --about, or stands behind a command"
+        msg = "--format needs --about, or must come after a command"
         raise click.UsageError(msg)
     if about and style in {"json", "markdown"}:
         TargetLiveIntent.print_about(style)
@@ -361,10 +361,10 @@ def replay(
 ) -> None:
     """Send the dead letters of the store that can be sent now.
 
-    Dead letters that are expired are dropped, and the others stay. Other runs can continue at the
-    same time. If a replay is interrupted, repeat it. FILE (or - for standard input) is what
-    dead-letters --format=singer has printed, edited or not: its dead letters are put into the
-    store, and sent.
+    Expired dead letters are dropped. Dead letters that cannot be sent yet stay in the store. Other
+    runs can continue at the same time. If a replay is interrupted, repeat it. FILE (or - for
+    standard input) is what dead-letters --format=singer has printed, edited or not. The replay puts
+    its dead letters into the store, and sends them.
     """
     _run(files, options, source, replay=ReplayChoice(unconfirmed, other_accounts))
 
@@ -404,7 +404,7 @@ def forget(files: dict[str, Any]) -> None:
 
 
 def _forgotten(people: Sequence[Person], counts: Sequence[int]) -> Iterator[str]:
-    """Yield how many rows were deleted, and which lines name people of whom there was none."""
+    """Yield how many rows were deleted, and which lines name people without a row."""
     yield f"deleted {counted(sum(counts), 'row')}"
     if not people:
         yield "standard input has no address and no hash"
@@ -450,8 +450,8 @@ def print_report(files: dict[str, Any], path: str | None, style: str | None) -> 
     """Write the report page from the history of runs, or print the report.
 
     The page compares the last 24 hours with usual days, and describes the last run. PATH is the
-    file of the page; the default is report_path. Without either of them, and with --format=text,
-    the command prints at most 12 lines; with --format=json, it prints the figures.
+    file of the page; the default is report_path. With --format=text, or if no file is named, the
+    command prints at most 12 lines. With --format=json, it prints the figures.
     """
     from target_liveintent.reporting import page, page_owner  # noqa: PLC0415 (a run does not need it)
 

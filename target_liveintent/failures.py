@@ -1,4 +1,4 @@
-"""Failures as values: a code and its facts, and the one table that makes words of them.
+"""Failures as values: a code and its facts, and the one table that has the words.
 
 The history stores codes and facts, so that a report can say an old failure in new words. Decisions
 depend on the code, and never on the words.

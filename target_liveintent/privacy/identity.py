@@ -27,7 +27,7 @@ NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://conversions.liveintent.com/t
 """The namespace of every UUIDv5 made here. With another one, every event would get a new ID."""
 _NAMED = hashlib.sha1(NAMESPACE.bytes, usedforsecurity=False)
 _MD5, _SHA256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
-"""Of nothing yet: to copy a hash takes less time than to make one."""
+"""Hashes of an empty text: to copy a hash object takes less time than to make one."""
 _VARIANTS = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 """The digit of a UUID that names its variant, by the digit that a hash has there."""
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str).encode
@@ -82,9 +82,9 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
         sha2: 64 lower-case hexadecimal digits, or None.
         remarks: A column is unusable if its value is neither an address nor a usable hash. A given
             hash may conflict with the address. Without an address, a column may be empty.
-        others: All other hashes by which a list may name the person, as bytes: those of the address
-            in its other normalization, and given ones that are not sent. None if they are not
-            known, because a value is or holds an address that cannot be read.
+        others: All other hashes by which a list may name the person, as bytes: the hashes of the
+            address in its other normalization, and given hashes that are not sent. None if these
+            hashes are not known, because a value holds an address that cannot be read.
     """
 
     md5: str | None
@@ -191,7 +191,7 @@ def _hashed(address: str) -> tuple[Any, Any]:
 
 
 def cause_of_junk(value: Any) -> str | None:
-    """Return the code of the reason why a text with an @ is not an address; None if unknown."""
+    """Return a code of why a text with an @ is not an address, or None if that is not known."""
     if not isinstance(value, str) or "@" not in value:
         return None
     if is_misread(value):

@@ -66,8 +66,8 @@ def end_write(
 ) -> RunError | None:
     """Log the counts of a finished write, keep it in the history, and return why it has failed.
 
-    `done` are the attempts that succeeded, of so many tasks, each with its counts. If there are
-    none, `begun` says when the write began, and under which ID.
+    `done` are the attempts that succeeded, of so many tasks, each with its counts. If no attempt
+    succeeded, `begun` has the time at which the write began, and its ID.
     """
     settings, first = write.settings, next((attempt for attempt, _ in done), begun)
     kind, seconds = write.source.kind, time.time() - first.began_at

@@ -65,7 +65,7 @@ def write_of(options: Mapping[str, str], columns: Sequence[str]) -> SparkWrite:
     """Check the options of a write and the columns of its DataFrame.
 
     Raises:
-        ConfigurationError: If options are wrong; its one line names all of them.
+        ConfigurationError: If options are wrong; its one line names each wrong option.
         StreamMappingError: If the columns can never give an event.
     """
     own = {name: options.get(name, "").strip() for name in (*_RULES, "key_properties")}

@@ -12,8 +12,9 @@ import contextlib
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import pyarrow as pa
@@ -242,7 +243,7 @@ class TaskOutcomes:
         self._store.write(durable=durable)
 
     def release(self) -> None:
-        """Write the rest, and end the reservations of the task."""
+        """Write the rows that are left, and end the reservations of the task."""
         try:
             self._write_rows()
         finally:
@@ -251,11 +252,13 @@ class TaskOutcomes:
     def _write_rows(self) -> None:
         if not self._rows:
             return
-        columns: dict[str, Sequence[Any]] = dict(
-            zip(_OutcomeRow._fields, zip(*self._rows, strict=True), strict=True)
-        )
         equal = {**self._table.account._asdict(), **self._attempt._asdict()}
-        columns |= {name: [value] * len(self._rows) for name, value in equal.items()}
-        self._table.add(self._attempt, pa.table(columns, OUTCOME_SCHEMA))
+        arrays = [
+            pa.repeat(pa.scalar(equal[field.name], field.type), len(self._rows))
+            if field.name in equal
+            else pa.array([*map(attrgetter(field.name), self._rows)], field.type)
+            for field in OUTCOME_SCHEMA
+        ]
+        self._table.add(self._attempt, pa.table(arrays, schema=OUTCOME_SCHEMA))
         self._rows = []
         self._written_at = self._clock.monotonic()

@@ -84,7 +84,7 @@ class RowInput(NamedTuple):
 
 
 def names_of(columns: Iterable[str], keys: Iterable[str] = ()) -> dict[str, str]:
-    """Return columns by the names that a record has for them; upper and lower case do not matter.
+    """Return columns by their names in a record; upper and lower case do not matter.
 
     Spark takes `VALUE` and `value` for the same column, and Snowflake writes names in capitals.
     """
@@ -119,7 +119,7 @@ def input_of(columns: Sequence[str], stream: str, keys: str) -> RowInput:
 def _equal_columns(columns: Sequence[str], names: dict[str, str]) -> Iterator[str]:
     """Yield a problem if names of columns are equal except for upper and lower case."""
     if same := {*columns} - {*names.values()}:
-        yield f"columns differ from others only in upper and lower case: {', '.join(same)}"
+        yield f"columns have equal names, except for upper and lower case: {', '.join(same)}"
 
 
 def rows_of(batch: pa.RecordBatch, columns: Mapping[str, str]) -> Iterator[SparkRow]:
@@ -160,9 +160,9 @@ def _values(column: pa.Array) -> list[Any]:
 def read_ahead(
     batches: Iterable[pa.RecordBatch], tick: Callable[[], None]
 ) -> Iterator[pa.RecordBatch]:
-    """Yield batches that a thread reads, one ahead; raise what reading them raises.
+    """Yield batches, of which a thread reads the next one ahead; raise what the reading raises.
 
-    `tick` does what is due; it is also called while no batch comes: the next may take an hour.
+    `tick` does what is due. It is also called while no batch comes, which may take an hour.
     """
     rows, reader = iter(batches), futures.ThreadPoolExecutor(1)
     reading = reader.submit(next, rows, None)

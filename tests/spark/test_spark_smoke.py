@@ -23,7 +23,7 @@ from spark_support import (
 pytestmark = pytest.mark.spark
 
 
-def test_a_batch(spark: Spark, server: Recorder, outcomes: Path) -> None:
+def test_a_batch_is_delivered_in_spark(spark: Spark, server: Recorder, outcomes: Path) -> None:
     """Each row arrives once under the ID that the target derives, or is rejected; facts say it.
 
     The driver warns of a misspelled option, and counts records by outcome, over all tasks.

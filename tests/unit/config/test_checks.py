@@ -167,8 +167,9 @@ def _no_collection() -> Iterator[None]:
     [(name, said, one) for name, said, *values in WRONG for one in values],
     ids=[f"{name} is {ascii(one)[:40]}" for name, _, *values in WRONG for one in values],
 )
-def test_a_wrong_value(name: str, said: str, value: Any) -> None:
-    """One line names the setting and what it must be, before the run, and never the value."""
+def test_a_wrong_value_is_named_by_its_setting_and_never_shown(
+    name: str, said: str, value: Any
+) -> None:
     for step in reversed(name.split(".")):
         value = {step: value}
     (line,) = problems({**GOOD, **value})
@@ -229,7 +230,7 @@ RIGHT: list[tuple[Any, ...]] = [
     [(name, value) for name, *values in RIGHT for value in values],
     ids=[f"{name} is {ascii(value)[:40]}" for name, *values in RIGHT for value in values],
 )
-def test_right_values(name: str, value: Any) -> None:
+def test_values_at_the_ends_of_each_range_are_right(name: str, value: Any) -> None:
     """The ends of each range, https anywhere, http on loopback, and stream maps of every kind."""
     assert problems({**GOOD, name: value}) == []
 
@@ -366,7 +367,7 @@ def test_a_library_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> Non
     ],
     ids=str,
 )
-def test_a_flattened_setting(name: str, form: str) -> None:
+def test_a_flattened_setting_is_an_error_that_shows_the_right_form(name: str, form: str) -> None:
     """It would have no effect, so that other events would be sent than the user wants."""
     for value in (SECRET, None):
         assert problems({**GOOD, name: value}) == [
@@ -391,8 +392,9 @@ def test_a_flattened_setting(name: str, form: str) -> None:
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_unknown_settings(name: str, meant: str | None) -> None:
-    """A misspelled setting is an error; any other unknown one is named in a warning."""
+def test_a_misspelled_setting_is_an_error_and_another_unknown_one_a_warning(
+    name: str, meant: str | None
+) -> None:
     wrong, warnings = problems({**GOOD, name: SECRET}), list(setting_warnings([*GOOD, name]))
     if meant:
         assert wrong == [f"setting '{name}' is unknown; did you mean '{meant}'?"]

@@ -119,7 +119,7 @@ def test_an_entry_stops_a_record_with_any_hash_or_address_of_the_person(
     [("", "\r\n"), ("", "\r"), ("", "\n\n"), ("\ufeff", "\n"), ("# head\n", "\n"), ("\n", "\n")],
     ids=ascii,
 )
-def test_files_of_any_system(tmp_path: Path, start: str, end: str) -> None:
+def test_files_of_any_system_are_read(tmp_path: Path, start: str, end: str) -> None:
     """A byte order mark, Windows line ends, blank lines, and a last line without an end."""
     lines = ["a@example.com", MD5, "# b@example.com", sha256("c@example.com"), "d@example.com"]
     people = load(tmp_path, start + end.join(lines))
@@ -166,8 +166,7 @@ def test_a_bad_line_is_named_by_its_number(tmp_path: Path, line: str) -> None:
     [b"a@example.com\n\xff\xfe\n", "a@b.com".encode("utf-16")],
     ids=["bytes that are no text", "UTF-16"],
 )
-def test_text_in_another_encoding(tmp_path: Path, content: bytes) -> None:
-    """A file that is not UTF-8 is refused, and not shown."""
+def test_text_in_another_encoding_is_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(ConfigurationError, match="must be a text file in UTF-8"):
         load(tmp_path, content)
 
@@ -189,7 +188,9 @@ def test_a_file_that_cannot_be_read(
     assert_private(raised.value)
 
 
-def test_a_file_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_elsewhere_is_read_and_its_url_is_never_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The URL of a file on another file system is read in the same way.
 
     If it cannot be read, the message shows nothing of the URL, which may hold credentials.

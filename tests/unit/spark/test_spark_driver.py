@@ -89,7 +89,9 @@ def test_a_write_that_ends_well(job: SparkWrite, said: pytest.LogCaptureFixture)
         ),
     ],
 )
-def test_records_without_an_outcome(job: SparkWrite, read: int, failed: int, words: str) -> None:
+def test_rows_without_an_outcome_and_failed_tasks_fail_a_write(
+    job: SparkWrite, read: int, failed: int, words: str
+) -> None:
     counts = rejected("no_identity", 1, 19) | {"read": read}
     assert words in str(ended(job, done(**counts), failed=failed))
 
@@ -117,7 +119,7 @@ def test_records_without_an_outcome(job: SparkWrite, read: int, failed: int, wor
         pytest.param(rejected("refused_by_api", 10, 1), None, id="ten refused, one accepted"),
     ],
 )
-def test_too_many_rejected_rows(
+def test_too_many_rejected_rows_fail_a_batch_and_warn_of_a_micro_batch(
     job: SparkWrite, said: pytest.LogCaptureFixture, counts: dict[str, Any], words: str | None
 ) -> None:
     """They are judged over all tasks. A micro-batch would fail again and again: it warns."""
@@ -218,8 +220,9 @@ class Frame:
         return self._table
 
 
-def test_a_frame(capsys: pytest.CaptureFixture[str]) -> None:
-    """Options, fields, columns that are not used, records by outcome, why a write would fail."""
+def test_the_rows_of_a_frame_are_explained_by_column_and_outcome(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     times = [int(time.time()) - 60] * 2
     email = ["ann@example.com"] * 2
     late = pa.array([0, 253_402_300_800_000_000], pa.int64()).cast(pa.timestamp("us", "UTC"))

@@ -23,7 +23,7 @@ def times(kind: Any, *microseconds: int | None) -> Any:
     return pa.array(microseconds, pa.int64()).cast(kind)
 
 
-def test_rows() -> None:
+def test_rows_become_records_of_plain_python() -> None:
     """They are in order, under the names of a record; times are in UTC, whatever the session has.
 
     A time without a zone keeps none, and a decimal its digits.
