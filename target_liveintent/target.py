@@ -27,6 +27,7 @@ from target_liveintent.delivery.pool import delivery_of
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import StorageError
 from target_liveintent.failures import Failure
+from target_liveintent.mapping.stream_maps import StreamMaps
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reporting import history
 from target_liveintent.reporting.reporter import RunReporter
@@ -119,7 +120,8 @@ class TargetLiveIntent(Target):
         self.run = Run(settings, parts)
         self._state: str | None = None  # The last that came.
         self.message_reader = MessageReader(self.run.tick)
-        self.streams = StreamRegistry(settings, self.logger)
+        maps = StreamMaps(settings.stream_maps, settings.stream_map_config, settings.presets)
+        self.streams = StreamRegistry(maps, settings.events, self.logger)
 
     @functools.cached_property
     def _suppressions(self) -> Suppressions:

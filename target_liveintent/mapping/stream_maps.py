@@ -21,7 +21,6 @@ from target_liveintent.conversions.fields import COLUMNS, IDENTIFYING
 from target_liveintent.errors import ConfigurationError, StreamMappingError
 from target_liveintent.mapping.expressions import FILTER, Compiler, Expression, TapRecord
 from target_liveintent.mapping.presets import NULL_VALUES, preset_columns
-from target_liveintent.settings import Settings
 
 DELETION_COLUMNS = ("_sdc_deleted_at", "_sdc_lsn_deleted_at")
 """The columns in which log-based taps say when a row was deleted in the source."""
@@ -154,6 +153,9 @@ class StreamMaps:
 
     Column by column, the user's own map takes precedence over the stream's preset; a null in it
     removes the preset's column or filter.
+
+    Attributes:
+        presets: The preset of each stream that has one.
     """
 
     def __init__(
@@ -162,7 +164,7 @@ class StreamMaps:
         stream_map_config: Mapping[str, Any],
         presets: Mapping[str, str] = types.MappingProxyType({}),
     ) -> None:
-        self._presets = presets
+        self.presets = presets
         self._config = stream_map_config
         self._drops_others = "__else__" in stream_maps
         self._definitions = {**stream_maps, **{one: stream_maps.get(one, {}) for one in presets}}
@@ -228,7 +230,7 @@ class StreamMaps:
     ) -> StreamPlan:
         """Return the plan of an entry, applied to a stream with these columns and keys."""
         own: Mapping[str, Any] = self._definitions[name]
-        preset = preset_columns(self._presets[name]) if name in self._presets else {}
+        preset = preset_columns(self.presets[name]) if name in self.presets else {}
         rows = {FILTER: None, **preset, **own}
         keys = rows.pop("__key_properties__", None)
         source = rows.pop("__source__", None)
@@ -239,14 +241,16 @@ class StreamMaps:
         values = {"__stream_name__": counted_as, "__original_stream_name__": stream}
         compiler = Compiler({"config": self._config, **values})
         dropped = frozenset(column for column, text in rows.items() if text in NULL_VALUES)
-        kept = _without(dropped, rows)
+        kept = [column for column in rows if column not in dropped]
         origins = {column: compiler.compile(column, rows[column]) for column in kept}
-        passed_on = [*columns] if passes_others else []
-        properties = _without(dropped, passed_on) + _without({FILTER}, origins)
+        passed_on = [column for column in columns if column not in dropped]
+        properties = [
+            *(passed_on if passes_others else ()),
+            *(column for column in origins if column != FILTER),
+        ]
         if keys is not None:
             _check_keys(counted_as, keys, properties)
         read = _certainly_read(origins)
-        consent = _consent_columns(columns, rows, read, passes_others=passes_others)
         return StreamPlan(
             counted_as,
             named=True,
@@ -259,7 +263,7 @@ class StreamMaps:
             keys=None if keys is None or {*keys} == {*tap_keys} else tuple(keys),
             environment=compiler.environment,
             deletion_columns=_deletion_columns(columns, read),
-            consent_columns=consent,
+            consent_columns=_consent_columns(columns, rows, read, passes_others=passes_others),
         )
 
 
@@ -343,8 +347,3 @@ def _check_keys(stream: str, keys: Iterable[str], properties: Collection[str]) -
                 f" has no such column: map '{key}' to an expression, or remove it from the list"
             )
             raise ConfigurationError(msg)
-
-
-def stream_maps_of(settings: Settings) -> StreamMaps:
-    """Return the maps of the settings, including those of their presets."""
-    return StreamMaps(settings.stream_maps, settings.stream_map_config, settings.presets)

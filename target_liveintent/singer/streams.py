@@ -24,11 +24,11 @@ from target_liveintent.mapping.similar_names import did_you_mean
 from target_liveintent.mapping.stream_maps import (
     MELTANO_TEST_STREAM,
     Stream,
+    StreamMaps,
     StreamPlan,
-    stream_maps_of,
 )
 from target_liveintent.privacy.addresses import scrub
-from target_liveintent.settings import Settings
+from target_liveintent.settings import EventDefaults
 from target_liveintent.singer.reader import Message, decode_object, stream_of
 from target_liveintent.store.delivered import DELIVERED_EVENTS
 
@@ -43,9 +43,9 @@ class StreamRegistry:
         has_events: Whether there is a stream whose records can become events, or Meltano's test.
     """
 
-    def __init__(self, settings: Settings, logger: logging.Logger) -> None:
-        self._maps = stream_maps_of(settings)
-        self._settings = settings
+    def __init__(self, maps: StreamMaps, events: EventDefaults, logger: logging.Logger) -> None:
+        self._maps = maps
+        self._events = events
         self._logger = logger
         self._warn_once = functools.cache(logger.warning)  # SCHEMAs come again.
         self._schemas: dict[str, tuple[bytes, list[str] | None]] = {}
@@ -106,7 +106,7 @@ class StreamRegistry:
         if stream.name == MELTANO_TEST_STREAM:
             self.has_events = True
             return False
-        missing = lacking_for_events(plan, stream.schema, self._settings.events)
+        missing = lacking_for_events(plan, stream.schema, self._events)
         if missing and plan.named and plan.is_used:
             raise StreamMappingError(self._missing_message(stream, plan, missing))
         # With `__else__`, or if only copies use a stream, the user knows that it is not used.
@@ -124,8 +124,8 @@ class StreamRegistry:
         from target_liveintent.explain.proposal_text import advise  # noqa: PLC0415 (few runs)
 
         columns = ", ".join(stream.schema["properties"])
-        in_use = stream.name in self._settings.presets
-        advice = advise(stream, missing, self._settings.events, in_use=in_use)
+        in_use = stream.name in self._maps.presets
+        advice = advise(stream, missing, self._events, in_use=in_use)
         return f"{msg} The stream has these columns: {columns}. {advice}"
 
 

@@ -11,12 +11,11 @@ import pytest
 from preset_records import sample
 from unit_support import ADDRESS, DEFAULTS, MD5, NOW, TIME, convert_both_ways, remarks_of
 
-from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.event_model import Conversion, Rejection
 from target_liveintent.mapping import expressions
 from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.presets import PRESETS, preset_columns
-from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, StreamMaps
+from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, Stream, StreamMaps
 from target_liveintent.remarks import CAREFUL_WAY, Remark
 
 MAP: dict[str, Any] = {
@@ -40,9 +39,7 @@ def converter(
     maps = {} if definition is None else {stream: definition}
     schema = {"properties": dict.fromkeys(columns)}
     (plan,) = StreamMaps(maps, {"shop": "x"}).plans(stream, schema, keys)
-    how: dict[str, Any] = {"mapped_keys": plan.keys, "undeclared": plan.undeclared}
-    builder = EventBuilder(stream, plan.properties, keys, DEFAULTS, **how)
-    return RecordConverter(plan, builder, lambda: now)
+    return RecordConverter(Stream(stream, schema, keys), plan, DEFAULTS, now=lambda: now)
 
 
 def converted(*, violation: str | None = None, order_id: str = "'7'", **columns: Any) -> Any:

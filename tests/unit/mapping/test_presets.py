@@ -13,14 +13,13 @@ from preset_records import LI_DID, OTHER_DID, PAGE, Record, changed, hashes, pat
 from unit_support import BARE, NOW, convert_both_ways
 
 from target_liveintent.config import problems
-from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.event_model import Conversion
 from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.mapping import presets
 from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.map_checks import map_warnings, needed_columns_absent
 from target_liveintent.mapping.presets import NULL_VALUES, PRESETS, likely_preset
-from target_liveintent.mapping.stream_maps import StreamMaps, StreamPlan
+from target_liveintent.mapping.stream_maps import Stream, StreamMaps, StreamPlan
 
 ACCOUNT = {"customer_id": "a-1b2c", "auth_token": "x"}
 NAMES = list(PRESETS)
@@ -57,8 +56,9 @@ def outcome(
         decoded = {column: decoded[column] for column in decoded if column in needed}
     stream, keys, _, _ = sample(name, NOW)
     defaults = BARE._replace(pixel_id=4711)
-    builder = EventBuilder(stream, made.properties, keys, defaults, undeclared=made.undeclared)
-    result = convert_both_ways(RecordConverter(made, builder, lambda: NOW), decoded)
+    source = Stream(stream, {}, (*keys,))
+    converter = RecordConverter(source, made, defaults, now=lambda: NOW)
+    result = convert_both_ways(converter, decoded)
     if not isinstance(result, Conversion):
         return "filtered" if result is None else result.reason
     event = msgspec.json.decode(result.body)

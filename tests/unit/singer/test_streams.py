@@ -15,7 +15,7 @@ from unit_support import ACCOUNT, sha256
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.errors import InputError, StreamMappingError
-from target_liveintent.mapping.stream_maps import StreamPlan
+from target_liveintent.mapping.stream_maps import StreamMaps, StreamPlan
 from target_liveintent.singer.reader import Message
 from target_liveintent.singer.streams import RecordValidator, Stream, StreamRegistry
 from target_liveintent.store.delivered import DELIVERED_EVENTS
@@ -32,7 +32,10 @@ class Registering:
         self, maps: dict[str, Any] | None = None, presets: dict[str, str] | None = None, **more: Any
     ) -> None:
         given = {**ACCOUNT, **DEFAULTS, "stream_maps": maps, "presets": presets, **more}
-        self.streams = StreamRegistry(settings_of(given), logging.getLogger("test-of-streams"))
+        settings = settings_of(given)
+        stream_maps = StreamMaps(settings.stream_maps, settings.stream_map_config, settings.presets)
+        logger = logging.getLogger("test-of-streams")
+        self.streams = StreamRegistry(stream_maps, settings.events, logger)
         self.plans: list[StreamPlan] = []
         self.gives_events: list[bool] = []
 

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 import pytest
-from explain_support import printed, record, schema, settings, source
+from explain_support import printed, record, rules, schema, source
 from preset_records import sample
 from syrupy.assertion import SnapshotAssertion
 from unit_support import TIME
@@ -167,7 +167,7 @@ def test_a_preset(given: dict[str, Any], said: str) -> None:
     """Columns that look like a preset's suggest it; one that is in use is named."""
     of = sample("stripe_charges", time.time())
     message = {**schema(of.record, of.keys), "stream": of.stream}
-    found = explain_input(source([message]), settings(**given))
+    found = explain_input(source([message]), rules(**given))
     lines = lines_of("explain/explanation.txt", found)
     assert any(said in line for line in lines)
     assert any("presets:" in line for line in lines) == said.startswith("`presets")
