@@ -79,6 +79,11 @@ def name_of_huge(value: Any) -> str | None:
     return "huge" if isinstance(value, int) and abs(value) > 10**30 else None
 
 
+def each_of(names: str, rows: Mapping[str, Any]) -> pytest.MarkDecorator:
+    """Run a test with each of some rows, whose keys say what they are."""
+    return pytest.mark.parametrize(names, list(rows.values()), ids=list(rows))
+
+
 def md5(text: str) -> str:
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 

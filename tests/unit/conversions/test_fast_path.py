@@ -24,6 +24,7 @@ from unit_support import (
     TIME,
     both_ways,
     conversion,
+    each_of,
     md5,
     order,
     suppressing,
@@ -256,14 +257,14 @@ def test_a_traceback_shows_the_line_of_generated_code() -> None:
     assert generated_source(usual).startswith("def build(record, now):\n")
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        pytest.param("time", None, id="what should be a function is none"),
-        pytest.param("read_source", None, id="a lookup raises a TypeError"),
-        pytest.param("lifetimes", {}, id="a table lacks a key"),
-        pytest.param("identify", ..., id="a name is missing"),
-    ],
+@each_of(
+    "name, value",
+    {
+        "what should be a function is none": ("time", None),
+        "a lookup raises a TypeError": ("read_source", None),
+        "a table lacks a key": ("lifetimes", {}),
+        "a name is missing": ("identify", ...),
+    },
 )
 def test_a_fault_of_the_generator_is_not_an_odd_record(name: str, value: Any) -> None:
     """An error that no record causes ends the run, instead of a slow run that hides it."""
@@ -275,14 +276,14 @@ def test_a_fault_of_the_generator_is_not_an_odd_record(name: str, value: Any) ->
         usual(order(email=MD5 if name == "identify" else ADDRESS, source="web"), NOW)
 
 
-@pytest.mark.parametrize(
-    ("record", "cause"),
-    [
-        pytest.param({"event_id": [1]}, "event_id", id="a list"),
-        pytest.param({"event_time": "soon"}, "event_time", id="no time"),
-        pytest.param({"email": "nobody"}, "email", id="no address"),
-        pytest.param({"at": 1}, EXPRESSION_FAILED, id="an expression fails"),
-    ],
+@each_of(
+    "record, cause",
+    {
+        "a list": ({"event_id": [1]}, "event_id"),
+        "no time": ({"event_time": "soon"}, "event_time"),
+        "no address": ({"email": "nobody"}, "email"),
+        "an expression fails": ({"at": 1}, EXPRESSION_FAILED),
+    },
 )
 def test_an_odd_record_says_what_is_odd(record: dict[str, Any], cause: str) -> None:
     usual = usual_orders(event_time="record['event_time'] if not record.get('at') else 1 / 0")

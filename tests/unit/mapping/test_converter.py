@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 from preset_records import sample
-from unit_support import ADDRESS, DEFAULTS, MD5, NOW, TIME, convert_both_ways, remarks_of
+from unit_support import ADDRESS, DEFAULTS, MD5, NOW, TIME, convert_both_ways, each_of, remarks_of
 
 from target_liveintent.conversions.event_model import Conversion, Rejection
 from target_liveintent.mapping import expressions
@@ -60,18 +60,17 @@ def test_a_conversion() -> None:
 BREACH = "id breaks the rule 'type'"
 
 
-@pytest.mark.parametrize(
-    ("key", "violation", "rejected"),
-    [
+@each_of(
+    "key, violation, rejected",
+    {
         # The column and the kind of the failure, and the keys of the record.
-        pytest.param(
+        "failing expression": (
             "failing",
             None,
             ("mapping_failed", "value", "ValueError", {"id": "failing"}),
-            id="failing expression",
         ),
-        pytest.param(7, BREACH, ("schema_violation", None, BREACH, None), id="broken schema"),
-    ],
+        "broken schema": (7, BREACH, ("schema_violation", None, BREACH, None)),
+    },
 )
 def test_a_rejection(key: Any, violation: str | None, rejected: tuple[Any, ...]) -> None:
     """A failing expression, and a record that breaks the tap's schema, reject the record."""
@@ -190,20 +189,15 @@ def test_a_row_that_is_there_is_not_dropped(empty: Any) -> None:
     assert isinstance(converted(**dict.fromkeys(DELETION_COLUMNS, empty)), Conversion)
 
 
-@pytest.mark.parametrize(
-    ("expression", "decides"),
-    [
-        *((one, True) for one in ("_sdc_deleted_at", "get('_sdc_deleted_at')")),
-        ("[x for x in [_['_sdc_deleted_at']]][0]", True),
-        *((f"get('{one}')", False) for one in ("my_sdc_deleted_at", "_sdc_deleted_at_2")),
-    ],
-    ids=[
-        "by name",
-        "by path",
-        "in a comprehension",
-        "longer name before it",
-        "longer name after it",
-    ],
+@each_of(
+    "expression, decides",
+    {
+        "by name": ("_sdc_deleted_at", True),
+        "by path": ("get('_sdc_deleted_at')", True),
+        "in a comprehension": ("[x for x in [_['_sdc_deleted_at']]][0]", True),
+        "longer name before it": ("get('my_sdc_deleted_at')", False),
+        "longer name after it": ("get('_sdc_deleted_at_2')", False),
+    },
 )
 def test_a_map_that_reads_the_column_decides_itself(expression: str, decides: bool) -> None:
     """That goes for one of the columns: the other still marks a deleted row."""
@@ -212,17 +206,21 @@ def test_a_map_that_reads_the_column_decides_itself(expression: str, decides: bo
     assert converted(order_id=expression, **{SECOND: WHEN}).reason == "deleted"
 
 
-@pytest.mark.parametrize(
-    ("own", "asks"),
-    [
-        pytest.param({}, True, id="map leaves consent alone"),
-        pytest.param({"consent": None}, False, id="map drops consent"),
-        pytest.param({"consent": "get('agreed')"}, False, id="map computes consent"),
-        pytest.param({"__filter__": "get('consent') != 'no'"}, False, id="filter reads consent"),
-    ],
+@each_of(
+    "own, asks",
+    {
+        "map leaves consent alone": ({}, True),
+        "map drops consent": ({"consent": None}, False),
+        "map computes consent": ({"consent": "get('agreed')"}, False),
+        "filter reads consent": ({"__filter__": "get('consent') != 'no'"}, False),
+    },
 )
-@pytest.mark.parametrize(
-    "declared", [pytest.param((), id="not declared"), pytest.param(("consent",), id="declared")]
+@each_of(
+    "declared",
+    {
+        "not declared": (),
+        "declared": ("consent",),
+    },
 )
 def test_the_consent_of_a_record(own: dict[str, Any], asks: bool, declared: tuple[str]) -> None:
     """It is obeyed unless the map says what consent is, even if other columns do not pass."""
@@ -246,13 +244,13 @@ def test_the_consent_of_a_record(own: dict[str, Any], asks: bool, declared: tupl
     assert isinstance(convert_both_ways(made, {**RECORD, "agreed": True}), Conversion)
 
 
-@pytest.mark.parametrize(
+@each_of(
     "definition",
-    [
-        pytest.param(MAP, id="map that drops other columns"),
-        pytest.param({"event_time": "at", "email": "mail"}, id="map that passes other columns"),
-        pytest.param(None, id="no map"),
-    ],
+    {
+        "map that drops other columns": MAP,
+        "map that passes other columns": {"event_time": "at", "email": "mail"},
+        "no map": None,
+    },
 )
 def test_consent_in_capitals(definition: dict[str, Any] | None) -> None:
     """Some databases write all names so."""
@@ -416,12 +414,12 @@ def test_columns_that_the_schema_does_not_declare(changes: dict[str, Any], wante
         assert {one.column for one in remarks_of(result)} <= {"value", "email"}
 
 
-@pytest.mark.parametrize(
+@each_of(
     "definition",
-    [
-        pytest.param({**SHOWN}, id="other columns dropped"),
-        pytest.param({"email": "mail", "event_time": "at"}, id="other columns pass"),
-    ],
+    {
+        "other columns dropped": {**SHOWN},
+        "other columns pass": {"email": "mail", "event_time": "at"},
+    },
 )
 def test_columns_that_a_map_drops(definition: dict[str, Any]) -> None:
     """What the user drops is not read, whether it is declared or not."""

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from singer_sdk.mapper import CustomStreamMap
+from unit_support import each_of
 
 from target_liveintent.conversions import fields
 from target_liveintent.errors import StreamMappingError
@@ -190,7 +191,13 @@ PAIRS = [f"{left} {one} {right}" for one in OPERATORS for left in SIDES for righ
 
 
 @pytest.mark.filterwarnings("ignore::SyntaxWarning")
-@pytest.mark.parametrize("expressions", [ATOMS, PAIRS], ids=["forms", "operators"])
+@each_of(
+    "expressions",
+    {
+        "forms": ATOMS,
+        "operators": PAIRS,
+    },
+)
 def test_the_same_as_the_evaluator(expressions: list[str]) -> None:
     """Every expression gives for every record what the SDK gives, or fails where it fails."""
     assert differences(expressions, RECORDS) == []

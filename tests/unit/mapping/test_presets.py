@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import yaml
 from preset_records import LI_DID, OTHER_DID, PAGE, Record, changed, hashes, paths, sample
-from unit_support import BARE, NOW, convert_both_ways
+from unit_support import BARE, NOW, convert_both_ways, each_of
 
 from target_liveintent.config import problems
 from target_liveintent.conversions.event_model import Conversion
@@ -275,7 +275,13 @@ ABSENCE = {
 """What may come of a record in which something is absent."""
 
 
-@pytest.mark.parametrize("nothing", [None, ...], ids=["null", "absent"])
+@each_of(
+    "nothing",
+    {
+        "null": None,
+        "absent": ...,
+    },
+)
 @pytest.mark.parametrize("name", NAMES)
 def test_whatever_is_absent(name: str, nothing: Any) -> None:
     """Each part of a record in turn is null or not there: no expression fails."""
@@ -307,24 +313,19 @@ def suggested(name: str) -> dict[str, str]:
     return offered
 
 
-@pytest.mark.parametrize(
-    ("name", "columns", "wanted"),
-    [
-        pytest.param(
-            "shopify", {"decision_id", "consent"}, {"decisionId": OTHER_DID}, id="Shopify"
-        ),
-        pytest.param(
-            "shopify_rest", {"decision_id", "consent"}, {"decisionId": OTHER_DID}, id="Shopify REST"
-        ),
-        pytest.param("salesforce_opportunity", {"consent"}, {}, id="Salesforce opportunities"),
-        pytest.param(
+@each_of(
+    "name, columns, wanted",
+    {
+        "Shopify": ("shopify", {"decision_id", "consent"}, {"decisionId": OTHER_DID}),
+        "Shopify REST": ("shopify_rest", {"decision_id", "consent"}, {"decisionId": OTHER_DID}),
+        "Salesforce opportunities": ("salesforce_opportunity", {"consent"}, {}),
+        "Salesforce leads": (
             "salesforce_lead",
             {"__filter__", "event_time", "decision_id", "source_url"},
             {"decisionId": LI_DID, "purchaseData.sourceUrl": PAGE}
             | {"eventTime": int(NOW) // 86_400 * 86_400 - 86_400},
-            id="Salesforce leads",
         ),
-    ],
+    },
 )
 def test_what_comments_offer(name: str, columns: set[str], wanted: Record) -> None:
     """A line that a user takes the comment sign from works as it is."""
@@ -333,14 +334,14 @@ def test_what_comments_offer(name: str, columns: set[str], wanted: Record) -> No
     check(name, {}, wanted, own=own)
 
 
-@pytest.mark.parametrize(
+@each_of(
     "value",
-    [
-        pytest.param(None, id="null"),
-        pytest.param([], id="no attributes"),
-        pytest.param([{}], id="empty attribute"),
-        pytest.param([{"key": "x"}, {"name": "y"}], id="other attributes"),
-    ],
+    {
+        "null": None,
+        "no attributes": [],
+        "empty attribute": [{}],
+        "other attributes": [{"key": "x"}, {"name": "y"}],
+    },
 )
 def test_a_decision_id_of_attributes_is_null_safe(value: Any) -> None:
     """An order without the attribute is an order all the same."""

@@ -7,7 +7,7 @@ import pytest
 from explain_support import printed, record, rules, schema, source
 from preset_records import sample
 from syrupy.assertion import SnapshotAssertion
-from unit_support import TIME
+from unit_support import TIME, each_of
 
 from target_liveintent.printing import lines_of
 from target_liveintent.singer.explaining import explain_input
@@ -146,22 +146,20 @@ def test_what_a_run_would_lose() -> None:
     ) in lines
 
 
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        pytest.param({}, "`presets: {charges: stripe_charges}`", id="suggested"),
+@each_of(
+    "given, said",
+    {
+        "suggested": ({}, "`presets: {charges: stripe_charges}`"),
         # Where `__else__` drops a stream, no preset is suggested for it.
-        pytest.param(
+        "not suggested, others are dropped": (
             {"stream_maps": {"orders": {}, "__else__": None}},
             "No map names this stream",
-            id="not suggested, others are dropped",
         ),
-        pytest.param(
+        "in use": (
             {"presets": {"charges": "stripe_charges"}},
             "Stream charges (preset stripe_charges)",
-            id="in use",
         ),
-    ],
+    },
 )
 def test_a_preset(given: dict[str, Any], said: str) -> None:
     """Columns that look like a preset's suggest it; one that is in use is named."""
