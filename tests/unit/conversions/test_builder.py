@@ -22,6 +22,7 @@ from unit_support import (
     counted,
     each_of,
     letter,
+    name_of,
     order,
     rejection,
     replayed,
@@ -42,8 +43,10 @@ REJECTED: list[tuple[str, str, list[Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("reason", "field", "values"), REJECTED)
-def test_rejections(reason: str, field: str, values: list[Any]) -> None:
+@pytest.mark.parametrize(("reason", "field", "values"), REJECTED, ids=name_of)
+def test_a_bad_value_rejects_the_record_with_its_reason(
+    reason: str, field: str, values: list[Any]
+) -> None:
     """A bad record is a rejection with its reason and its column, and keeps its event ID."""
     assert reason in REASONS
     for value in values:
@@ -53,7 +56,7 @@ def test_rejections(reason: str, field: str, values: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("missing", ["source", "pixel_id"])
-def test_neither_record_nor_setting(missing: str) -> None:
+def test_a_required_column_comes_from_the_record_or_a_setting(missing: str) -> None:
     """A required field that neither record nor settings fill is a rejection."""
     for empty in (None, "", "null"):
         record = {**order(source="web", pixel_id=1), missing: empty}
@@ -280,7 +283,7 @@ PINNED: list[tuple[str, list[str], dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("stream", "keys", "raw", "event_id"), PINNED)
+@pytest.mark.parametrize(("stream", "keys", "raw", "event_id"), PINNED, ids=name_of)
 def test_derived_ids_are_pinned(
     stream: str, keys: list[str], raw: dict[str, Any], event_id: str
 ) -> None:
@@ -332,7 +335,7 @@ def test_a_position_in_a_file_is_no_key(keys: list[str]) -> None:
         "null as text": {"id": "null"},
     },
 )
-def test_missing_keys(raw: dict[str, Any]) -> None:
+def test_without_an_id_and_a_key_a_record_is_rejected(raw: dict[str, Any]) -> None:
     """Without an event ID and without a key nothing identifies the event."""
     rejected = rejection(order(event_id=...), raw=raw, keys=["id"])
     assert rejected.reason == "missing_key"

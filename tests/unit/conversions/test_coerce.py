@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import msgspec
 import pytest
-from unit_support import HUGE, LI_DID, each_of, name_of_huge
+from unit_support import HUGE, LI_DID, each_of, name_of
 
 from target_liveintent.conversions import coerce
 from target_liveintent.conversions.coerce import (
@@ -79,7 +79,7 @@ def test_nothing_raises_and_what_means_nothing_is_absent(read: Callable[[Any], A
         "fraction too long": (Decimal("1E-38"), UNUSABLE),
     },
 )
-def test_text(value: Any, plain: Any) -> None:
+def test_any_scalar_becomes_text(value: Any, plain: Any) -> None:
     """Any scalar becomes text, whole numbers without a fraction, if it fits into 128 bits."""
     assert coerce.text(value) == plain
 
@@ -154,7 +154,9 @@ UPPER = LI_DID.upper()
         ),
     },
 )
-def test_the_other_types(read: Callable[[Any], Any], expected: Any, values: list[Any]) -> None:
+def test_each_type_reads_its_forms_and_nothing_else(
+    read: Callable[[Any], Any], expected: Any, values: list[Any]
+) -> None:
     """Currencies, UUIDs of devices, flags, pixel IDs that fit an int64, and the three sources."""
     found = [read(value) for value in values]
     assert found == [expected] * len(values)
@@ -179,7 +181,7 @@ AMOUNTS: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("value", "digits"), AMOUNTS)
+@pytest.mark.parametrize(("value", "digits"), AMOUNTS, ids=name_of)
 def test_amounts_keep_their_digits(value: Any, digits: str) -> None:
     """An amount is a JSON number with the digits that the tap sent."""
     number = coerce.read_amount(value)
@@ -196,9 +198,9 @@ def test_amounts_keep_their_digits(value: Any, digits: str) -> None:
         *("\ud800", "9" * 400, True, False, float("inf"), float("-inf"), Decimal("Infinity")),
         *(Decimal("1E+400"), HUGE, [5], {"amount": 5}, b"5", dt.date(2026, 8, 1)),
     ],
-    ids=name_of_huge,
+    ids=name_of,
 )
-def test_unusable_amounts(value: Any) -> None:
+def test_what_is_no_amount_is_unusable(value: Any) -> None:
     """Only a finite number with dots and groups of three is usable; nothing is guessed."""
     assert coerce.read_amount(value) is UNUSABLE
 
@@ -245,13 +247,15 @@ def test_unusable_amounts(value: Any) -> None:
         "decimal": (",", "1.10", [Decimal("1.10")]),
     },
 )
-def test_local_amounts(decimal: str, number: str, texts: list[Any]) -> None:
+def test_the_decimal_sign_of_an_amount_is_known(
+    decimal: str, number: str, texts: list[Any]
+) -> None:
     """The amount keeps its digits; what could be read in another way is not read at all."""
     assert [str(coerce.read_amount(text, decimal)) for text in texts] == [number] * len(texts)
 
 
 @pytest.mark.parametrize("decimal", ["", ";", ",."])
-def test_a_decimal_sign_that_is_none(decimal: str) -> None:
+def test_another_decimal_sign_is_an_error(decimal: str) -> None:
     """It is a mistake in the map, and fails."""
     with pytest.raises(ValueError, match="decimal sign"):
         coerce.read_amount("1,5", decimal)
@@ -296,8 +300,8 @@ NUMBERS = [
 ]
 
 
-@pytest.mark.parametrize("value", [*TEXTS, *MOMENTS, *NUMBERS])
-def test_forms_of_time(value: Any) -> None:
+@pytest.mark.parametrize("value", [*TEXTS, *MOMENTS, *NUMBERS], ids=name_of)
+def test_every_form_of_a_moment_gives_the_same_seconds(value: Any) -> None:
     """Every form in which taps send a moment gives the same Unix seconds, rounded down."""
     seconds = coerce.unix_time(value, UTC)
     assert seconds == T
@@ -326,8 +330,8 @@ NEW_YORK_TIMES: list[tuple[Any, int]] = [
 ]
 
 
-@pytest.mark.parametrize(("value", "seconds"), NEW_YORK_TIMES)
-def test_times_in_a_zone(value: Any, seconds: int) -> None:
+@pytest.mark.parametrize(("value", "seconds"), NEW_YORK_TIMES, ids=name_of)
+def test_the_zone_is_that_of_times_without_one(value: Any, seconds: int) -> None:
     """The zone of the setting `timezone` is that of times without one."""
     assert coerce.unix_time(value, NEW_YORK) == seconds
 
@@ -347,9 +351,9 @@ def test_times_in_a_zone(value: Any, seconds: int) -> None:
         *(46354.67, "46354.67", 20261128, "20261128150428", 946_684_799, 4_102_444_800),
         *(946_684_799_999, 4_102_444_800_000, 946_684_799_999_999, 4_102_444_800_000_000),
     ],
-    ids=name_of_huge,
+    ids=name_of,
 )
-def test_unusable_times(value: Any) -> None:
+def test_what_is_no_time_is_unusable(value: Any) -> None:
     """Everything that cannot be read is unusable; nothing is guessed, and nothing raises."""
     assert coerce.unix_time(value, UTC) is UNUSABLE
 
@@ -420,7 +424,7 @@ def test_a_time_without_a_zone_is_local(is_local: int, value: Any) -> None:
         ),
     },
 )
-def test_ip(address: Any, values: list[Any]) -> None:
+def test_the_first_public_address_is_read(address: Any, values: list[Any]) -> None:
     """IPv4 or IPv6; a mapped address becomes IPv4, and an integer is unusable."""
     assert [ip(value) for value in values] == [address] * len(values)
 
@@ -450,7 +454,7 @@ def test_ip(address: Any, values: list[Any]) -> None:
         "multicast IPv6": ("ff00::", "ff02::1", None, None),
     },
 )
-def test_addresses_that_are_nobodys(
+def test_addresses_of_private_networks_are_unusable(
     first: str, last: str, before: str | None, after: str | None
 ) -> None:
     """Private, loopback, link-local and multicast addresses say nothing about a buyer."""
@@ -499,7 +503,7 @@ SHOP = "https://shop.example"
         "infinity as text": ("Infinity", UNUSABLE),
     },
 )
-def test_decision_id(value: Any, read: Any) -> None:
+def test_a_text_without_spaces_is_a_decision_id(value: Any, read: Any) -> None:
     """Any text without spaces is one; placeholders are unusable, and blanks are empty."""
     assert decision_id(value) == read
 
@@ -521,14 +525,14 @@ def nested(parameter: str, times: int) -> str:
         *(f"/?old_li_did={OTHER}&li_did={{}}", f"/?next={SHOP}/?li_did={{}}"),
     ],
 )
-def test_the_places_in_a_url(page: str) -> None:
+def test_a_decision_id_is_found_in_each_place_of_a_url(page: str) -> None:
     """Query, fragment, and a URL that is a parameter; also where there is no host."""
     for start in (SHOP, "", "https://[shop.example"):
         assert decision_id_of_url(start + page.format(LI_DID)) == LI_DID
 
 
 @pytest.mark.parametrize("times", range(5))
-def test_a_url_in_a_parameter(times: int) -> None:
+def test_a_decision_id_is_found_in_an_encoded_url(times: int) -> None:
     """It is found however often it is encoded, with any parameter before it."""
     assert decision_id_of_url(nested(f"li_did={LI_DID}", times)) == LI_DID
     assert decision_id_of_url(nested(f"old_li_did={LI_DID}", times)) is None
@@ -583,7 +587,7 @@ def test_a_url_in_a_parameter(times: int) -> None:
         ),
     },
 )
-def test_decision_id_of_url(read: Any, pages: list[str]) -> None:
+def test_the_first_uuid_of_the_parameter_is_read(read: Any, pages: list[str]) -> None:
     """The first UUID of that parameter; none, or one that cannot be used."""
     assert [decision_id_of_url(page) for page in pages] == [read] * len(pages)
 

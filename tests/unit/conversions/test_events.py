@@ -23,6 +23,7 @@ from unit_support import (
     each_of,
     letter,
     md5,
+    name_of,
     order,
     rejection,
     replayed,
@@ -84,7 +85,7 @@ IDENTITIES: list[tuple[dict[str, Any], dict[str, str] | str, dict[str, int]]] = 
 """Columns, whom the event is about or which columns cannot be used, and what is counted."""
 
 
-@pytest.mark.parametrize(("columns", "wanted", "left_out"), IDENTITIES)
+@pytest.mark.parametrize(("columns", "wanted", "left_out"), IDENTITIES, ids=name_of)
 def test_whom_an_event_is_about(
     columns: dict[str, Any], wanted: dict[str, str] | str, left_out: dict[str, int]
 ) -> None:
@@ -140,7 +141,7 @@ def test_records_that_become_no_event_lack_no_identity(changes: dict[str, Any]) 
     assert left_out == {}
 
 
-def test_the_columns_that_identify() -> None:
+def test_a_plan_knows_the_columns_that_identify() -> None:
     """The plan says which of its stream's columns do."""
     for columns, found in (
         (["event_time", "email", "source_url"], {"email", "source_url"}),
@@ -150,7 +151,7 @@ def test_the_columns_that_identify() -> None:
         assert StreamPlan.without_map("orders", columns).identifying == found
 
 
-def test_the_setting_email_normalization() -> None:
+def test_the_setting_email_normalization_decides() -> None:
     """The builder uses the normalization of the settings."""
     made = body(order(), defaults=DEFAULTS._replace(normalization="lowercase"))
     assert made["userData"]["sha2"] == sha256(ADDRESS.lower())
@@ -201,7 +202,7 @@ def test_a_column_with_nothing_usable_is_left_out(column: str) -> None:
         "none": ({"url_parameters": "none"}, ""),
     },
 )
-def test_the_setting_source_url_parameters(mode: dict[str, str], left: str) -> None:
+def test_the_setting_source_url_parameters_decides(mode: dict[str, str], left: str) -> None:
     """It says what stays of the page; the decision ID is sent all the same, by a replay too."""
     page = f"https://shop.example/p?a=1&code=s3cr3t&li_did={LI_DID}&gclid=x#top"
     record, defaults = order(email=None, source_url=page), DEFAULTS._replace(**mode)
@@ -299,7 +300,7 @@ def test_what_undeclared_columns_lack_is_not_counted() -> None:
 # The SCHEMA, and events on the wire: the exact JSON
 
 
-def test_columns_that_the_schema_does_not_name() -> None:
+def test_undeclared_columns_are_read_if_they_pass() -> None:
     """They are read if the stream passes them on, and only then."""
     properties = ["event_id", "event_time", "email"]
     priced = order(currency="USD")

@@ -26,6 +26,7 @@ from unit_support import (
     conversion,
     each_of,
     md5,
+    name_of,
     order,
     suppressing,
 )
@@ -108,8 +109,8 @@ USUAL: list[tuple[dict[str, Any], dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "options"), USUAL)
-def test_what_is_usual(changes: dict[str, Any], options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("changes", "options"), USUAL, ids=name_of)
+def test_usual_records_take_the_usual_way(changes: dict[str, Any], options: dict[str, Any]) -> None:
     """These records never cost the careful way, and give the same with it."""
     assert is_usual(order(**changes), **options)
 
@@ -139,20 +140,20 @@ ODD: list[tuple[dict[str, Any], dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "options"), ODD)
-def test_what_is_odd(changes: dict[str, Any], options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("changes", "options"), ODD, ids=name_of)
+def test_odd_records_take_the_careful_way(changes: dict[str, Any], options: dict[str, Any]) -> None:
     """The careful way has to build, or to reject, these."""
     assert not is_usual(order(**changes), **options)
 
 
-def test_people_who_must_not_be_sent(tmp_path: Path) -> None:
+def test_people_on_the_list_take_the_careful_way(tmp_path: Path) -> None:
     people = suppressing(tmp_path, "bo@example.com", md5("cy@example.com"))
     assert is_usual(order(), suppressions=people)
     for address in ("Bo@Example.com", "cy@example.com"):
         assert not is_usual(order(email=address), suppressions=people)
 
 
-def test_records_follow_each_other() -> None:
+def test_what_is_remembered_is_not_taken_for_another_value() -> None:
     """What is remembered of a text is not taken for another value."""
     texts = ("1", "true", "1.0", " 1", "USD", "usd", PAGE, CLICK_URL, "$5", "0")
     for url in (CLICK_URL, f"{CLICK_URL}&b=1", f" {CLICK_URL}", f"{PAGE}&old_{TWICE}", MIXED):

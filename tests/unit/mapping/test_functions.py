@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from unit_support import each_of, name_of_huge
+from unit_support import each_of, name_of
 
 from target_liveintent.conversions.coerce import Unusable
 from target_liveintent.mapping.functions import (
@@ -75,7 +75,7 @@ NOTHING = (
         "long way to nothing",
     ],
 )
-def test_get(path: str, value: Any) -> None:
+def test_get_follows_a_path_to_what_is_there(path: str, value: Any) -> None:
     """A path leads to what is there, and to None where anything on the way is absent or null."""
     assert getter(RECORD)(path) == value
 
@@ -92,7 +92,9 @@ def test_get(path: str, value: Any) -> None:
         "white space around": ((" a ",), " a "),
     },
 )
-def test_coalesce(values: tuple[Any, ...], first: Any) -> None:
+def test_coalesce_gives_the_first_value_that_says_something(
+    values: tuple[Any, ...], first: Any
+) -> None:
     """The first that says something; 0 and false do."""
     assert coalesce(*values) == first
 
@@ -117,7 +119,9 @@ def test_coalesce(values: tuple[Any, ...], first: Any) -> None:
         "largest int64": (2**63 - 1, "usd", "92233720368547758.07"),
     },
 )
-def test_minor_units(amount: Any, currency: str, value: str) -> None:
+def test_minor_units_have_the_decimals_of_their_currency(
+    amount: Any, currency: str, value: str
+) -> None:
     """By the currency's own decimals, and exact to the last digit, also in JSON."""
     made = minor_units(amount, currency)
     assert str(made) == value
@@ -137,9 +141,9 @@ NO_CURRENCIES: list[Any] = [
 @pytest.mark.parametrize(
     ("amount", "currency"),
     [*((one, "USD") for one in NO_AMOUNTS), *((1250, one) for one in NO_CURRENCIES)],
-    ids=name_of_huge,
+    ids=name_of,
 )
-def test_minor_units_of_nothing_known(amount: Any, currency: Any) -> None:
+def test_minor_units_guess_neither_amount_nor_currency(amount: Any, currency: Any) -> None:
     """Nothing is guessed: the value is left out, and the cause is known."""
     assert isinstance(minor_units(amount, currency), Unusable)
 
@@ -162,7 +166,7 @@ def why(value: Any) -> str:
         "decimal NaN": Decimal("NaN"),
     },
 )
-def test_minor_units_of_a_blank_amount(amount: Any) -> None:
+def test_minor_units_of_a_blank_amount_are_null(amount: Any) -> None:
     """Blank is not unreadable, whatever the currency is."""
     assert minor_units(amount, "USD") is None
     assert minor_units(amount, "x") is None
@@ -184,7 +188,7 @@ def test_minor_units_of_a_blank_amount(amount: Any) -> None:
         ),
     },
 )
-def test_why_minor_units_are_left_out(amount: Any, currency: Any, cause: str) -> None:
+def test_minor_units_say_why_they_cannot_be_used(amount: Any, currency: Any, cause: str) -> None:
     """The cause shows how the value is written, and none of its data."""
     assert why(minor_units(amount, currency)) == cause
 
@@ -194,13 +198,13 @@ NO: list[Any] = [False, 0, 0.0, "0", "false", "F", "no", "n", None, "", " ", "nu
 
 
 @pytest.mark.parametrize("value", [*YES, *NO], ids=repr)
-def test_is_true(value: Any) -> None:
+def test_is_true_reads_flags_that_are_texts(value: Any) -> None:
     """Text from CSV files means what it says; blank values are not true."""
     assert is_true(value) is any(value is one for one in YES)
 
 
 @pytest.mark.parametrize("value", ["maybe", 2, "2", [1], "10"], ids=repr)
-def test_is_true_of_nothing_known(value: Any) -> None:
+def test_is_true_fails_for_a_value_that_is_no_flag(value: Any) -> None:
     """Nothing is guessed: the expression fails, which rejects the record."""
     with pytest.raises(ValueError, match="is_true can read"):
         is_true(value)
@@ -214,7 +218,7 @@ def test_is_true_of_nothing_known(value: Any) -> None:
         "decimal": Decimal("46354.67"),
     },
 )
-def test_excel_time(serial: Any) -> None:
+def test_excel_time_counts_days_as_excel_does(serial: Any) -> None:
     """Days since 1899-12-30, as Excel counts them, with the time as the fraction."""
     assert excel_time(serial) == dt.datetime(2026, 11, 28, 16, 4, 48)  # noqa: DTZ001 (local)
     assert excel_time(None) is None
@@ -222,7 +226,7 @@ def test_excel_time(serial: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [36525, 73051, "x", True, "2026-11-28", math.inf])
-def test_no_excel_time(value: Any) -> None:
+def test_excel_time_reads_only_serial_numbers_of_this_century(value: Any) -> None:
     """Only serial numbers of this century are times."""
     assert isinstance(excel_time(value), Unusable)
 
@@ -235,7 +239,7 @@ def test_no_excel_time(value: Any) -> None:
         "German form, white space around": (" 28.11.2026 16:04:48 ", "%d.%m.%Y %H:%M:%S"),
     },
 )
-def test_parse_time(value: Any, form: str) -> None:
+def test_parse_time_reads_only_times_of_its_form(value: Any, form: str) -> None:
     assert parse_time(value, form) == dt.datetime(2026, 11, 28, 16, 4, 48)  # noqa: DTZ001 (local)
     assert parse_time("", form) is None
     cause = f"a value of the form 99/99 does not have the form {form}"
@@ -279,7 +283,7 @@ NOON = dt.datetime(2026, 8, 1, 12)  # noqa: DTZ001 (a time without a zone)
         ),
     },
 )
-def test_local_time(value: Any, wanted: Any) -> None:
+def test_local_time_removes_only_the_mark_of_utc(value: Any, wanted: Any) -> None:
     """The mark of UTC is taken away, in all forms in which taps write it, and nothing else is."""
     made = local_time(value)
     assert (made, type(made)) == (wanted, type(wanted))
@@ -311,7 +315,9 @@ def test_local_time(value: Any, wanted: Any) -> None:
         "comma in a number": (number, "12,5", Unusable(UnusableCause("not_number", Shape("99,9")))),
     },
 )
-def test_amounts(read: Callable[[Any], Any], value: Any, wanted: Any) -> None:
+def test_amount_and_number_read_their_decimal_sign(
+    read: Callable[[Any], Any], value: Any, wanted: Any
+) -> None:
     assert read(value) == wanted
 
 
@@ -323,6 +329,6 @@ def test_amounts(read: Callable[[Any], Any], value: Any, wanted: Any) -> None:
         "list": [1],
     },
 )
-def test_lower_and_strip(value: Any) -> None:
+def test_lower_and_strip_change_only_texts(value: Any) -> None:
     assert (lower(" Ab "), strip(" Ab ")) == (" ab ", "Ab")
     assert (lower(value), strip(value)) == (value, value)

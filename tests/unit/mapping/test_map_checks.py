@@ -38,7 +38,9 @@ from target_liveintent.settings import EventDefaults
         "nothing known": ("orders", [], None),
     },
 )
-def test_did_you_mean(name: str, known: list[str], near: str | None) -> None:
+def test_the_most_similar_known_name_is_suggested(
+    name: str, known: list[str], near: str | None
+) -> None:
     """The most similar known name is suggested, in its own spelling."""
     assert did_you_mean(name, known) == (f"; did you mean '{near}'?" if near else "")
 
@@ -74,12 +76,12 @@ OURS = ("consent", "event_time", "order_id", "ip", "aaid", "__else__", "__source
         ),
     },
 )
-def test_meant_names(meant: str | None, names: str) -> None:
+def test_a_misspelled_name_of_ours_is_recognized(meant: str | None, names: str) -> None:
     for name in names.split():
         assert (name, meant_name(name, OURS)) == (name, meant)
 
 
-def test_a_name_beside_the_one_it_resembles() -> None:
+def test_a_name_beside_the_one_it_resembles_may_differ_more() -> None:
     """Two edits are another name then, but one edit is a mistake."""
     assert meant_name("event_type", OURS, given=["event_time"]) is None
     assert meant_name("event_tiem", OURS, given=["event_time"]) == "event_time"
@@ -121,7 +123,7 @@ PRICE = {"type": "object", "properties": {"amount": {}, "any": {"type": "object"
     ],
     ids=lambda text: text or "no hint",
 )
-def test_unknown_reads(path: str, hint: str) -> None:
+def test_a_path_that_the_schema_lacks_is_found(path: str, hint: str) -> None:
     """Each step of a path must be in the tap's schema, as far as the schema lists properties."""
     others = {
         "name": {"type": ["null", "string"]},
@@ -192,7 +194,9 @@ UNLISTED: list[Any] = [{}, {"type": ["string", "object"]}, {"anyOf": [PRICE, {}]
         "invalid schema of column",
     ],
 )
-def test_known_reads(expression: str, schema: dict[str, Any]) -> None:
+def test_a_path_that_the_schema_may_have_is_no_finding(
+    expression: str, schema: dict[str, Any]
+) -> None:
     """Where the schema has a path, or does not say what there is, nothing is said."""
     assert unknown(expression, schema) == []
 
@@ -234,13 +238,13 @@ def test_known_reads(expression: str, schema: dict[str, Any]) -> None:
         "converted by helper",
     ],
 )
-def test_cents_that_are_not_converted(expression: str, column: str | None) -> None:
+def test_cents_that_are_not_converted_are_found(expression: str, column: str | None) -> None:
     """Only the name says it, and a map that computes with the amount may convert it."""
     said = unknown(expression, {})
     assert said == [] if column is None else f"reads '{column}', whose name means cents" in said[0]
 
 
-def test_unknown_columns() -> None:
+def test_a_column_that_no_event_has_is_found() -> None:
     """A column that no event has is named."""
     said = "the map of 'orders' sets '{}', but events have no such column{}"
     columns = ["value", "valeu", "event_date", "zzz", "__filter__"]
@@ -281,7 +285,7 @@ def test_unknown_columns() -> None:
         "whole record",
     ],
 )
-def test_a_name_that_is_in_no_record(expression: str, lacks: str | None) -> None:
+def test_a_bare_name_that_is_in_no_record_ends_the_run(expression: str, lacks: str | None) -> None:
     """It ends the run before the first record; with `get`, a column may be absent."""
     schema = {"properties": {"email": {}}}
     wanted = [] if lacks is None else [lacks.format("value")]
@@ -323,7 +327,7 @@ PAID = {"properties": {"status": {}, "paid_at": {}, "a.b": {}, "guest": PRICE, "
         "the value itself": ("self", None),
     },
 )
-def test_a_column_that_an_expression_needs(expression: str, lacks: str | None) -> None:
+def test_a_deciding_expression_needs_its_columns(expression: str, lacks: str | None) -> None:
     """What decides which events are sent, when and as what needs its columns, with `get` as well.
 
     A SCHEMA names its columns, even if it allows others, unless it names none at all.
@@ -351,7 +355,7 @@ def test_a_column_that_an_expression_needs(expression: str, lacks: str | None) -
         "declared column": ("not get('status')", False),
     },
 )
-def test_a_consent_that_would_be_given_without_its_column(expression: str, lacks: bool) -> None:
+def test_consent_is_not_given_without_its_column(expression: str, lacks: bool) -> None:
     """Nobody agrees by a column that is not there; a map that sends nobody then may run."""
     assert bool(lacking({"consent": expression}, PAID)) == lacks
 
@@ -373,7 +377,7 @@ QUOTES = " (if you mean the fixed text, write it in two pairs of quotes: \"'{}'\
         "order ID": ("order_id", "yes", ""),
     },
 )
-def test_a_fixed_text_in_one_pair_of_quotes(column: str, text: str, hint: str) -> None:
+def test_a_fixed_text_in_one_pair_of_quotes_gets_a_hint(column: str, text: str, hint: str) -> None:
     """The quotes of `currency: 'EUR'` belong to YAML, and the expression is a name."""
     origins = {column: Compiler({}).compile(column, text)}
     plan = StreamPlan("s", True, properties=("event_time", "email"), origins=origins)
@@ -392,7 +396,9 @@ def test_a_fixed_text_in_one_pair_of_quotes(column: str, text: str, hint: str) -
         "not similar": (["users"], "public-orders", [("users", None)]),
     },
 )
-def test_absent_streams(named: list[str], came: str, absent: list[tuple[str, str | None]]) -> None:
+def test_a_map_of_a_stream_that_did_not_come_is_found(
+    named: list[str], came: str, absent: list[tuple[str, str | None]]
+) -> None:
     assert absent_streams(named, [came]) == [AbsentStream(*one) for one in absent]
 
 
@@ -433,7 +439,7 @@ def lacking_as_it_is(properties: list[str], defaults: EventDefaults) -> list[Map
         "columns of other names",
     ],
 )
-def test_missing_columns(
+def test_what_a_stream_lacks_for_events_is_found(
     properties: list[str], defaults: EventDefaults, missing: list[str]
 ) -> None:
     """Everything that a stream lacks is a finding of its own."""
@@ -443,7 +449,7 @@ def test_missing_columns(
         assert name in finding.words
 
 
-def test_what_a_setting_can_supply() -> None:
+def test_settings_supply_exactly_what_they_can() -> None:
     """The settings supply exactly the findings that disappear when they are set."""
     missing = lacking_as_it_is([], BARE)
     still_missing = lacking_as_it_is([], DEFAULTS)
@@ -488,17 +494,19 @@ MAIL = {"email": "mail"}
         ),
     },
 )
-def test_maps_with_dots(nested: dict[str, Any], maps: dict[str, Any]) -> None:
+def test_levels_of_maps_become_names_with_dots(
+    nested: dict[str, Any], maps: dict[str, Any]
+) -> None:
     assert dict(maps_with_dots(nested)) == maps
 
 
-def test_presets_with_dots() -> None:
+def test_levels_of_presets_become_names_with_dots() -> None:
     nested = {"Sales": {"EU": {"Orders": "shopify"}, "US": 5}, "a.b": "shopify"}
     joined = {"Sales.EU.Orders": "shopify", "Sales.US": 5, "a.b": "shopify"}
     assert dict(presets_with_dots(nested)) == joined
 
 
-def test_a_stream_that_is_there_twice() -> None:
+def test_a_stream_with_two_maps_is_a_problem() -> None:
     """Once with levels, and once with a dot in a file."""
     account = {"customer_id": "a-1b2c", "auth_token": "x"}
     assert problems({**account, "stream_maps": {"a": {"b": MAIL}, "a.b": MAIL}}) == [

@@ -260,7 +260,7 @@ def name_of_variant(name: str, changes: Record, _: Any) -> str:
 @pytest.mark.parametrize(
     ("name", "changes", "wanted"), ROWS, ids=[name_of_variant(*one) for one in ROWS]
 )
-def test_variants(name: str, changes: Record, wanted: Any) -> None:
+def test_a_changed_record_has_its_outcome(name: str, changes: Record, wanted: Any) -> None:
     """A record with these changes has this outcome, or gives the event with those changes."""
     check(name, changes, wanted)
 
@@ -283,7 +283,7 @@ ABSENCE = {
     },
 )
 @pytest.mark.parametrize("name", NAMES)
-def test_whatever_is_absent(name: str, nothing: Any) -> None:
+def test_no_expression_of_a_preset_fails_for_an_absent_value(name: str, nothing: Any) -> None:
     """Each part of a record in turn is null or not there: no expression fails."""
     assert outcome(name, {}) in ABSENCE
     record = sample(name, NOW).record
@@ -297,7 +297,7 @@ def test_whatever_is_absent(name: str, nothing: Any) -> None:
 
 
 @pytest.mark.parametrize("url", ["https://shop.example.com", " https://shop.example.com/ "])
-def test_a_whole_landing_page(url: str) -> None:
+def test_the_path_of_a_landing_page_becomes_a_url(url: str) -> None:
     """With the shop's address, the path that Shopify's REST API gives becomes a URL."""
     config = {"shop_url": url}
     nothing = {"purchaseData.sourceUrl": ..., "decisionId": ...}
@@ -403,7 +403,7 @@ NEEDED = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_a_preset_needs(name: str) -> None:
+def test_a_preset_needs_only_what_decides(name: str) -> None:
     """Without what decides which records are sent, and under which ID, none is sent."""
     record = sample(name, NOW).record
     needed = set()
@@ -419,7 +419,7 @@ def test_what_a_preset_needs(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_stream_is_recognised(name: str) -> None:
+def test_a_stream_is_recognized_by_its_columns(name: str) -> None:
     """A stream is recognised by its columns, not by its name."""
     record = sample(name, NOW).record
     assert likely_preset(record) == name

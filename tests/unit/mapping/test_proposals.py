@@ -89,7 +89,7 @@ def is_right(expression: str, column: str) -> bool:
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda one: f"{one['tap']}, {one['stream']}")
-def test_what_is_recognized(table: dict[str, Any]) -> None:
+def test_what_is_proposed_for_a_table_is_right(table: dict[str, Any]) -> None:
     """Whatever is proposed for a table is right, and what can forbid a record is asked."""
     found, right, question = proposed(table), table["map"], asked(table)
     wrong = [
@@ -270,7 +270,9 @@ CENTS = "(its values are whole numbers: are they cents?)"
         "unknown currency",
     ],
 )
-def test_what_values_say(columns: str, values: dict[str, Any], said: str) -> None:
+def test_values_decide_what_names_leave_open(
+    columns: str, values: dict[str, Any], said: str
+) -> None:
     """Values decide what names leave open; where several columns fit, a person chooses."""
     assert said in lines_of(stream_of(columns), values)
 
@@ -287,7 +289,7 @@ def test_columns_that_no_map_should_read(record: dict[str, Any]) -> None:
     assert "email" not in lines_of(stream_of("_sdc_email id mailx data.info.x.object.mail"), record)
 
 
-def test_a_type_that_is_no_list() -> None:
+def test_a_type_may_be_a_text() -> None:
     columns = {"total_cents": {"type": "integer"}, "currency": {"type": "string"}}
     assert "value: minor_units(" in lines_of(Stream("orders", {"properties": columns}, ()))
 
@@ -371,7 +373,7 @@ ASKED = f"{ANSWER} which records of orders are conversions that may be sent?"
         "marketing": ("accepts_marketing", [], f"{ASKED} Look at get('accepts_marketing')"),
     },
 )
-def test_which_records_count(
+def test_what_can_forbid_a_record_is_a_condition_or_a_question(
     columns: str, records: list[dict[str, Any]], condition: str | None
 ) -> None:
     """What surely forbids a record is a condition; what may forbid it is asked in one line."""
@@ -412,7 +414,7 @@ def test_what_holds_other_values_is_no_column(kind: str, is_named: bool) -> None
     assert ("get('payment_status')" in lines_of(stream)) == is_named
 
 
-def test_a_schema_of_alternatives() -> None:
+def test_the_types_of_alternatives_count() -> None:
     """Some taps write the types of a time as `anyOf`."""
     described = {"anyOf": [True, {"type": "string", "format": "date-time"}, {"type": "null"}]}
     stream = Stream("s", {"properties": {"x": described, "y": {"type": "string"}}}, ())
@@ -444,7 +446,7 @@ def test_a_number_is_no_time_by_its_size(number: Any) -> None:
         "address as key": (("email",), None),
     },
 )
-def test_the_event_id(keys: tuple[str, ...], event_id: str | None) -> None:
+def test_the_key_is_the_event_id(keys: tuple[str, ...], event_id: str | None) -> None:
     """The key identifies an event; its position in a file never does."""
     proposal = propose(stream_of("id:i order_no created_at:t email", *keys))
     assert proposal.expressions.get("event_id") == event_id
@@ -494,7 +496,7 @@ def test_an_event_id_differs_in_each_record(
         "two in turn": ["x@example.com", "y@example.com"] * 10,
     },
 )
-def test_addresses_that_come_again_and_again(values: list[str]) -> None:
+def test_addresses_that_come_again_and_again_are_not_proposed(values: list[str]) -> None:
     """They are those of a shop or of its clerks."""
     proposal = propose(stream_of("email"), [{"email": one} for one in values])
     assert "email" not in proposal.expressions
@@ -519,7 +521,7 @@ def test_addresses_that_come_again_and_again(values: list[str]) -> None:
         "whole floats": ([45.0, 120.0], "get('total')"),
     },
 )
-def test_how_amounts_are_written(values: list[Any], value: str | None) -> None:
+def test_the_decimal_sign_is_that_of_all_amounts(values: list[Any], value: str | None) -> None:
     """The decimal sign is that of all samples; where it cannot be told, a person says it."""
     proposal = propose(
         stream_of("total:x currency"), [{"total": x, "currency": "EUR"} for x in values]
@@ -638,7 +640,7 @@ def test_names_cannot_add_lines_to_the_yaml() -> None:
 BLANKS = {"customer_id", "auth_token", "pixel_id"}
 
 
-def test_a_configuration() -> None:
+def test_a_proposed_configuration_lacks_only_what_its_owner_knows() -> None:
     """All is filled in but what only the owner knows, and each line has its comment."""
     people = stream_of("id email created_at:t", "id", name="people")
     shop = stream_of(" ".join(PRESETS["shopify"].signature), "id", name="shop.orders")

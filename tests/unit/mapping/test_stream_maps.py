@@ -156,14 +156,14 @@ def test_what_is_given_is_not_changed() -> None:
         "statement": "pass",
     },
 )
-def test_what_is_no_expression(expression: str) -> None:
+def test_a_map_without_an_expression_ends_the_run(expression: str) -> None:
     """A map that cannot be used ends the run in one of our own exceptions, one readable line."""
     with pytest.raises(StreamMappingError, match="the stream map of 'orders' cannot be used: "):
         plans({"orders": {"x": expression}})
 
 
 @pytest.mark.parametrize("alias", ["f('x')", "1", "''", "'a\\n'", "a b", "int"])
-def test_what_is_no_alias(alias: str) -> None:
+def test_a_map_without_a_name_as_alias_ends_the_run(alias: str) -> None:
     with pytest.raises(StreamMappingError, match="the stream map of 'orders' cannot be used: "):
         plans({"orders": {"__alias__": alias}})
 
@@ -180,7 +180,7 @@ def test_what_is_no_alias(alias: str) -> None:
         "no keys": ({"__key_properties__": []}, ()),
     },
 )
-def test_the_keys_of_a_map(definition: dict[str, Any], keys: Any) -> None:
+def test_other_keys_than_those_of_the_tap_are_kept(definition: dict[str, Any], keys: Any) -> None:
     """Other keys than those of the tap are columns of the mapped record."""
     (plan,) = StreamMaps({"orders": definition}, {}).plans("orders", SCHEMA, ("id", "total"))
     assert plan.keys == keys
@@ -195,7 +195,7 @@ def test_the_keys_of_a_map(definition: dict[str, Any], keys: Any) -> None:
         "column renamed": {"number": None, "x": "number"},
     },
 )
-def test_a_key_that_a_mapped_record_lacks(definition: dict[str, Any]) -> None:
+def test_a_key_that_a_mapped_record_lacks_is_named(definition: dict[str, Any]) -> None:
     """The configuration is wrong, and the error names the key."""
     with pytest.raises(ConfigurationError, match="in the map of 'gifts' names 'number', but a"):
         plans({"gifts": {"__source__": "orders", "__key_properties__": ["number"], **definition}})
@@ -211,7 +211,9 @@ def test_a_key_that_a_mapped_record_lacks(definition: dict[str, Any]) -> None:
         "same keys": ({"__key_properties__": ["id"]}, [("copy", "orders")]),
     },
 )
-def test_maps_with_equal_ids(own: dict[str, Any], ids: list[tuple[str, str]]) -> None:
+def test_a_copy_with_the_ids_of_the_original_is_found(
+    own: dict[str, Any], ids: list[tuple[str, str]]
+) -> None:
     """A copy has the IDs of the original, unless it says of what its own are made."""
     maps = {"orders": {"value": "total"}, "copy": {"__source__": "orders", **own}}
     found = StreamMaps(maps, {}).plans("orders", SCHEMA, ("id",))
@@ -231,7 +233,7 @@ def test_maps_with_equal_ids(own: dict[str, Any], ids: list[tuple[str, str]]) ->
         "dropped with all others": ({"__else__": None}, None),
     },
 )
-def test_the_event_id_of_a_record_that_cannot_be_mapped(
+def test_a_record_that_cannot_be_mapped_keeps_the_event_id_of_its_map(
     own: dict[str, Any], event_id: str | None
 ) -> None:
     """It is what the map gives, so the event of a corrected map replaces the dead letter."""

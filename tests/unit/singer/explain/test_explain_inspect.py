@@ -33,7 +33,7 @@ def outcomes(counts: StreamCounts) -> dict[str, int]:
     return {outcome: count for outcome, count in found.items() if count}
 
 
-def test_outcomes() -> None:
+def test_each_record_is_counted_by_its_outcome() -> None:
     """Each record is counted by what a run would do with it; the rejections are kept."""
     made = explained(
         *({}, {"id": 2}, {"id": 9}, {"id": 0}),
@@ -53,7 +53,7 @@ def test_outcomes() -> None:
     assert describe(made, settings().events).use == "mapped"
 
 
-def test_events() -> None:
+def test_three_events_are_shown_with_shortened_hashes() -> None:
     """Each event is kept as it would be sent, and three are shown with shortened hashes."""
     made = explained(*({"id": number} for number in range(5)))
     assert len(made.conversions) == 5
@@ -70,7 +70,7 @@ def warning_codes(made: Explained) -> list[str]:
     return [warning.code for warning in describe(made, settings().events).warnings]
 
 
-def test_events_with_one_id() -> None:
+def test_events_with_one_id_that_differ_are_warned_of() -> None:
     """A run sends one of them, so a warning counts those that differ from it; equal rows do not."""
     made = explained({"id": 1}, {"id": 2, "value": 3}, {"id": 1}, {"id": 1, "value": 3})
     warnings = describe(made, settings().events).warnings
@@ -84,7 +84,7 @@ def test_events_with_one_id() -> None:
     assert "event_ids_conflict" not in warning_codes(made)
 
 
-def test_what_a_run_would_warn_of() -> None:
+def test_explain_warns_of_what_a_run_would_warn_of() -> None:
     """The same as a run, from the first event on; an infinity is something that cannot be used."""
     made = explained(
         {"value": float("inf"), "email": None},

@@ -77,7 +77,7 @@ def sale(**columns: Any) -> dict[str, Any]:
     return record({"event_time": when, "email": "ann@example.com", **columns})
 
 
-def test_columns_without_a_value() -> None:
+def test_columns_without_a_value_are_listed() -> None:
     """One that no record fills has its own line; one that some fill is counted."""
     maps = {"orders": {**OWN, "order_id": "note", "source_url": "page", "ip": "page"}}
     page = "https://shop.example.com/"
@@ -119,7 +119,7 @@ def test_what_conversions_are_worth() -> None:
 
 
 @pytest.mark.parametrize("zone", ["+00:00", "", "?"])
-def test_the_setting_timezone(zone: str) -> None:
+def test_the_setting_timezone_is_named_where_it_counts(zone: str) -> None:
     """It is named where times need it; where none does, a warning says that it has no effect."""
     at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() - 86_400))
     lines = printed(schema(ALL), sale(event_time=f"{at}{zone}"), timezone="Asia/Tokyo")
@@ -161,7 +161,7 @@ def test_what_a_run_would_lose() -> None:
         ),
     },
 )
-def test_a_preset(given: dict[str, Any], said: str) -> None:
+def test_a_preset_is_suggested_or_named(given: dict[str, Any], said: str) -> None:
     """Columns that look like a preset's suggest it; one that is in use is named."""
     of = sample("stripe_charges", time.time())
     message = {**schema(of.record, of.keys), "stream": of.stream}
