@@ -224,10 +224,7 @@ SEVENTH = "fcc7bb98-a3fa-540b-a5b3-2813e36cc8a2"
 
 @each_of(
     "given, sent",
-    {
-        "whole number with a fraction": (1007.0, "1007"),
-        "zero": (0, "0"),
-    },
+    {"whole number with a fraction": (1007.0, "1007"), "zero": (0, "0")},
 )
 def test_an_event_id_is_any_scalar(given: Any, sent: str) -> None:
     """An ID is sent as text, 1007.0 as 1007; it needs no key."""

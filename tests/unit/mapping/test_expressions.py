@@ -191,10 +191,7 @@ PAIRS = [f"{left} {one} {right}" for one in OPERATORS for left in SIDES for righ
 @pytest.mark.filterwarnings("ignore::SyntaxWarning")
 @each_of(
     "expressions",
-    {
-        "forms": ATOMS,
-        "operators": PAIRS,
-    },
+    {"forms": ATOMS, "operators": PAIRS},
 )
 def test_the_same_as_the_evaluator(expressions: list[str]) -> None:
     """Every expression gives for every record what the SDK gives, or fails where it fails."""
@@ -362,10 +359,7 @@ OPEN = (
 
 @pytest.mark.parametrize(
     ("expression", "is_closed"),
-    [
-        *((one, True) for one in CLOSED),
-        *((one, False) for one in OPEN),
-    ],
+    [*((one, True) for one in CLOSED), *((one, False) for one in OPEN)],
     ids=[
         "path",
         "column",

@@ -212,11 +212,7 @@ def test_is_true_fails_for_a_value_that_is_no_flag(value: Any) -> None:
 
 @each_of(
     "serial",
-    {
-        "float": 46354.67,
-        "text": "46354.67",
-        "decimal": Decimal("46354.67"),
-    },
+    {"float": 46354.67, "text": "46354.67", "decimal": Decimal("46354.67")},
 )
 def test_excel_time_counts_days_as_excel_does(serial: Any) -> None:
     """Days since 1899-12-30, as Excel counts them, with the time as the fraction."""
@@ -323,11 +319,7 @@ def test_amount_and_number_read_their_decimal_sign(
 
 @each_of(
     "value",
-    {
-        "null": None,
-        "number": 5,
-        "list": [1],
-    },
+    {"null": None, "number": 5, "list": [1]},
 )
 def test_lower_and_strip_change_only_texts(value: Any) -> None:
     assert (lower(" Ab "), strip(" Ab ")) == (" ab ", "Ab")

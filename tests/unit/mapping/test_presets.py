@@ -277,10 +277,7 @@ ABSENCE = {
 
 @each_of(
     "nothing",
-    {
-        "null": None,
-        "absent": ...,
-    },
+    {"null": None, "absent": ...},
 )
 @pytest.mark.parametrize("name", NAMES)
 def test_no_expression_of_a_preset_fails_for_an_absent_value(name: str, nothing: Any) -> None:

@@ -304,10 +304,15 @@ def test_the_currency_of_an_amount() -> None:
 ASKED = f"{ANSWER} which records of orders are conversions that may be sent?"
 
 
+def look(column: str) -> str:
+    """Return the question that names a column."""
+    return f"{ASKED} Look at get('{column}')"
+
+
 @each_of(
     "columns, records, condition",
     {
-        "unclear test flag": ("is_test", [{"is_test": "maybe"}], f"{ASKED} Look at get('is_test')"),
+        "unclear test flag": ("is_test", [{"is_test": "maybe"}], look("is_test")),
         "test flag as number": ("is_test", [{"is_test": "0"}], "not is_true(get('is_test'))"),
         "time of deletion": ("deleted:t", [], "not get('deleted')"),
         "date of cancellation in German": (
@@ -315,24 +320,20 @@ ASKED = f"{ANSWER} which records of orders are conversions that may be sent?"
             [{"stornodatum": "2026-11-01"}],
             "not get('stornodatum')",
         ),
-        "cancellation as a word": (
-            "storniert",
-            [{"storniert": "ja"}],
-            f"{ASKED} Look at get('storniert')",
-        ),
-        "cancellation of unknown type": ("cancelled", [], f"{ASKED} Look at get('cancelled')"),
+        "cancellation as a word": ("storniert", [{"storniert": "ja"}], look("storniert")),
+        "cancellation of unknown type": ("cancelled", [], look("cancelled")),
         # Of a cancelled order, more is not asked.
         "cancellation flag and reason": (
             "cancelled:b cancel_reason",
             [],
             "not is_true(get('cancelled'))",
         ),
-        "payment status": ("pay_status", [], f"{ASKED} Look at get('pay_status')"),
-        "stage of a deal": ("dealstage", [], f"{ASKED} Look at get('dealstage')"),
+        "payment status": ("pay_status", [], look("pay_status")),
+        "stage of a deal": ("dealstage", [], look("dealstage")),
         "state of an address": ("state city", [], None),
-        "state of an order": ("order_state city", [], f"{ASKED} Look at get('order_state')"),
-        "paid flag": ("paid:b", [], f"{ASKED} Look at get('paid')"),
-        "subscribed flag": ("subscribed:b", [], f"{ASKED} Look at get('subscribed')"),
+        "state of an order": ("order_state city", [], look("order_state")),
+        "paid flag": ("paid:b", [], look("paid")),
+        "subscribed flag": ("subscribed:b", [], look("subscribed")),
         "no flags": (
             "paid:n paid_at:t subscription status_changed_at:t valid_from active:t",
             [],
@@ -349,28 +350,16 @@ ASKED = f"{ANSWER} which records of orders are conversions that may be sent?"
             [{"st": x} for x in ["paid"] * 3 + ["void"]],
             f"{ASKED} Look at get('st') (paid, void)",
         ),
-        "addresses that repeat": (
-            "st",
-            [{"st": x} for x in ("a@example.com",) * 4],
-            f"{ASKED} Look at get('st')",
-        ),
-        "names that differ": (
-            "st",
-            [{"st": x} for x in ("Ann", "Bob", "Eve")],
-            f"{ASKED} Look at get('st')",
-        ),
+        "addresses that repeat": ("st", [{"st": x} for x in ("a@example.com",) * 4], look("st")),
+        "names that differ": ("st", [{"st": x} for x in ("Ann", "Bob", "Eve")], look("st")),
         # A consent that is no Boolean, two of them, and what people do not want.
-        "consent of unknown type": ("consent", [], f"{ASKED} Look at get('consent')"),
+        "consent of unknown type": ("consent", [], look("consent")),
         "consent flag": ("consent:b", [], None),
         "consent with its details": ("consent:b consent_date:t consent_ip", [], None),
-        "consent and withdrawal": (
-            "consent:b consent_withdrawn:b",
-            [],
-            f"{ASKED} Look at get('consent_withdrawn')",
-        ),
-        "consent and opt-out": ("consent:b opted_out:b", [], f"{ASKED} Look at get('opted_out')"),
-        "newsletter": ("newsletter", [], f"{ASKED} Look at get('newsletter')"),
-        "marketing": ("accepts_marketing", [], f"{ASKED} Look at get('accepts_marketing')"),
+        "consent and withdrawal": ("consent:b consent_withdrawn:b", [], look("consent_withdrawn")),
+        "consent and opt-out": ("consent:b opted_out:b", [], look("opted_out")),
+        "newsletter": ("newsletter", [], look("newsletter")),
+        "marketing": ("accepts_marketing", [], look("accepts_marketing")),
     },
 )
 def test_what_can_forbid_a_record_is_a_condition_or_a_question(
@@ -403,11 +392,7 @@ def test_a_question_has_to_be_answered() -> None:
 
 @each_of(
     "kind, is_named",
-    {
-        "object": ("object", 0),
-        "list": ("array", 0),
-        "text": ("string", 1),
-    },
+    {"object": ("object", 0), "list": ("array", 0), "text": ("string", 1)},
 )
 def test_what_holds_other_values_is_no_column(kind: str, is_named: bool) -> None:
     stream = Stream("s", {"properties": {"payment_status": {"type": ["null", kind]}}}, ())

@@ -150,11 +150,7 @@ def test_what_is_given_is_not_changed() -> None:
 
 @each_of(
     "expression",
-    {
-        "syntax error": "a b",
-        "too long": "+".join(["total"] * 199),
-        "statement": "pass",
-    },
+    {"syntax error": "a b", "too long": "+".join(["total"] * 199), "statement": "pass"},
 )
 def test_a_map_without_an_expression_ends_the_run(expression: str) -> None:
     """A map that cannot be used ends the run in one of our own exceptions, one readable line."""

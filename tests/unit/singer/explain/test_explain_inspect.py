@@ -143,10 +143,7 @@ def test_a_schema_that_cannot_be_used() -> None:
 
 @each_of(
     "validate, reason",
-    {
-        "validated": (True, "schema_violation"),
-        "not validated": (False, "missing_event_time"),
-    },
+    {"validated": (True, "schema_violation"), "not validated": (False, "missing_event_time")},
 )
 def test_validation_is_a_setting(validate: bool, reason: str) -> None:
     """Records are validated only where a run would do it."""
