@@ -20,10 +20,11 @@ from target_liveintent.config_files import read_config
 from target_liveintent.delivery.client import read_token
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.mapping.presets import PRESETS, preset_text
+from target_liveintent.mapping.stream_maps import StreamMaps
 from target_liveintent.printing import json_text, lines_of, print_json_lines, print_lines
 from target_liveintent.privacy.identity import traces_of
 from target_liveintent.privacy.redaction import hide_token, protect_logging
-from target_liveintent.privacy.suppression import Person, people_in
+from target_liveintent.privacy.suppression import Person, Suppressions, people_in
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.history import read_history
 from target_liveintent.run.amounts import counted
@@ -301,7 +302,15 @@ def print_explanation(  # noqa: PLR0913 (an argument for each option)
     given = _given(files)
     values = {**_NO_ACCOUNT, **given.values, **_NO_TOKEN}
     settings = config.settings_of(values, given.unknown_variables)
-    explained = explaining.explain_input(source, settings, expected, show_code=show_code)
+    rules = explaining.Rules(
+        StreamMaps(settings.stream_maps, settings.stream_map_config, settings.presets),
+        settings.events,
+        Suppressions(settings.suppression_path),
+        settings.validate_records,
+        settings.on_rejection,
+        settings.max_dead_letter_percent,
+    )
+    explained = explaining.explain_input(source, rules, expected, show_code=show_code)
     explained.notes[:0] = config.setting_warnings(*given)
     _show(style, explained, partial(lines_of, "explain/explanation.txt"))
     if not explained.is_good:

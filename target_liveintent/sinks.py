@@ -11,7 +11,7 @@ from singer_sdk.exceptions import MissingKeyPropertiesError
 
 from target_liveintent.conversions.builder import lasting_keys
 from target_liveintent.conversions.event_model import Rejection
-from target_liveintent.mapping.converter import converter_of
+from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.stream_maps import Stream, StreamPlan
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.run.run import Run
@@ -64,7 +64,7 @@ class LiveIntentSink:
         self._warn_once = functools.cache(_LOGGER.warning)
         self._counts = counts = run.counts.of(plan.stream)
         self._schema_check = RecordValidator(stream.schema) if rules.validates else None
-        self._converter = converter_of(stream, plan, rules.events, rules.suppressions)
+        self._converter = RecordConverter(stream, plan, rules.events, rules.suppressions)
         counts.mapped |= plan.identifying
         # Without keys, a derived event ID is made of the whole mapped record.
         keys = lasting_keys(stream.keys) if plan.keys is None else plan.keys

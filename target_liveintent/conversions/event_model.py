@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.privacy.identity import Identity
 from target_liveintent.remarks import Remarks
 
@@ -158,6 +159,18 @@ class Rejection(msgspec.Struct, frozen=True):
     keys: dict[str, Any] | None = None  # The tap's key properties, if the columns are not known.
     letter: LetterKey | None = None  # The dead letter that a replay made it of.
     remarks: Remarks = ()
+
+    @property
+    def failure(self) -> Failure:
+        """Why a run fails that ends at its first rejection."""
+        return Failure.of(
+            FailureCode.RECORD_REJECTED,
+            stream=self.stream,
+            event_id=self.event_id,
+            column=self.field,
+            reason=self.reason,
+            detail=self.detail,
+        )
 
 
 def request_body(conversions: Iterable[Conversion]) -> bytes:

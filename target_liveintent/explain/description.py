@@ -16,6 +16,7 @@ from target_liveintent.conversions.builder import lasting_keys
 from target_liveintent.conversions.event_model import Conversion, Rejection, fingerprint
 from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.explain.proposal_text import advise
+from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.expressions import FILTER
 from target_liveintent.mapping.map_checks import (
@@ -261,20 +262,13 @@ class Expectation(msgspec.Struct):
         return not (self.written or self.difference)
 
 
-class RunFailure(msgspec.Struct, frozen=True):
-    """Why a run over the same input would fail."""
-
-    code: Literal["stream_mapping", "record_rejected", "too_many_rejected"]
-    words: str
-
-
 class Explanation(msgspec.Struct):
     """All that `explain` says: sentences about the input, its streams, and why a run would fail."""
 
     notes: list[str]
     streams: list[ExplainedStream]
     absent_streams: list[AbsentStream]
-    failures: list[RunFailure]
+    failures: list[Failure]
     expectation: Expectation | None = None
     version: int = EXPLAIN_FORMAT
 
@@ -375,11 +369,11 @@ def _describe_fields(
 def _sources_of_field(
     name: str, explained: Explained, events: EventDefaults, present: Collection[str]
 ) -> list[FieldSource]:
-    """Return what fills a field: the map, or else the defaults; a local time has its zone."""
+    """Return what fills a field: the map, or else the key properties or a setting."""
     sources = _mapped(name, explained.plan, present) or _defaults(name, explained, events)
     if name == "event_time" and explained.counts.noted(LOCAL_TIME):
         zone = str(events.zone)
-        sources = [msgspec.structs.replace(source, timezone=zone) for source in sources]
+        return [msgspec.structs.replace(source, timezone=zone) for source in sources]
     return sources
 
 
@@ -409,15 +403,13 @@ def _defaults(column: str, explained: Explained, events: EventDefaults) -> list[
         keys = explained.plan.keys
         if keys is None:
             keys = lasting_keys(explained.stream.keys)
-        return [FieldSource("key_properties", ", ".join(keys))] if keys else [_WHOLE_RECORD]
+        by_keys = FieldSource("key_properties", ", ".join(keys))
+        return [by_keys if keys else FieldSource("whole_record")]
     if column == "pixel_id" and events.pixel_id:
         return [FieldSource("pixel_id_setting", str(events.pixel_id))]
     if column == "source" and events.source:
         return [FieldSource("default_source_setting", events.source)]
     return []
-
-
-_WHOLE_RECORD = FieldSource("whole_record")
 
 
 def _one_line(expression: str) -> str:
@@ -465,17 +457,18 @@ def _first(rejection: Rejection) -> dict[str, Any]:
 
 def run_failures(
     plans: Sequence[Explained], on_rejection: str, max_dead_letter_percent: int
-) -> Iterator[RunFailure]:
+) -> Iterator[Failure]:
     """Yield a failure for each stream that ends a run, and for too many dead letters."""
     counts = RunCounts()
     for explained in plans:
         name = explained.plan.stream
         add(counts.of(name), explained.counts)
         if explained.is_refused:
-            yield RunFailure("stream_mapping", lacking_message(name, explained.missing))
-        if on_rejection == "fail" and explained.counts.rejected:
-            reason = next(iter(explained.counts.rejected))
-            words = f"a record of '{name}' is rejected as {reason}, and on_rejection is 'fail'"
-            yield RunFailure("record_rejected", words)
-    if problem := too_many_rejected(counts, max_dead_letter_percent, at_end=True):
-        yield RunFailure("too_many_rejected", problem.words)
+            text = lacking_message(name, explained.missing)
+            yield Failure.of(FailureCode.STREAM_MAPPING, text=text)
+        letters = (one for one in explained.rejections if REASONS[one.reason].letter)
+        first = next(letters, None)
+        if on_rejection == "fail" and first is not None:
+            yield first.failure
+    if failure := too_many_rejected(counts, max_dead_letter_percent, at_end=True):
+        yield failure

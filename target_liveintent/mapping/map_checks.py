@@ -170,10 +170,15 @@ def map_warnings(plan: StreamPlan, schema: Mapping[str, Any]) -> Iterator[MapFin
         for path in sorted(absent - _needed_but_absent(column, origin, schema)):
             hint = _hint_of_path(path, schema)
             yield MapFinding("read_column_absent", plan.stream, column, ".".join(path), hint)
-        if column == "value" and not _CONVERSION.search(origin.text):
-            for path in sorted({*origin.reading.paths.values()}):
-                if _IN_CENTS.search(path[-1]):
-                    yield MapFinding("amount_in_cents", plan.stream, column, ".".join(path))
+        for path in _unconverted_cents(column, origin):
+            yield MapFinding("amount_in_cents", plan.stream, column, ".".join(path))
+
+
+def _unconverted_cents(column: str, origin: Expression) -> list[Path]:
+    """Return the paths with the name of an amount in cents that a `value` takes as they are."""
+    if column != "value" or _CONVERSION.search(origin.text):
+        return []
+    return sorted(path for path in {*origin.reading.paths.values()} if _IN_CENTS.search(path[-1]))
 
 
 def maps_with_equal_ids(plans: Iterable[StreamPlan]) -> Iterator[MapFinding]:

@@ -48,27 +48,28 @@ def map_problems(presets: Mapping[str, Any], stream_maps: Mapping[str, Any]) -> 
     """Yield the problems of the settings `presets` and `stream_maps`."""
     yield from _preset_problems(presets)
     for name, definition in stream_maps.items():
-        if name.startswith("__") and name != "__else__":
-            yield (
-                f"setting 'stream_maps.{name}' is in the wrong place: a key of stream_maps must be"
-                " the name of a stream, or __else__. If this key is an option, move it into the map"
-                " of a stream"
-            )
-        elif isinstance(definition, dict) and name != "__else__":
-            preset = presets.get(name)
-            of_preset = preset_columns(preset) if preset in [*PRESETS] else {}
-            names = {*definition, *of_preset}
-            for column, value in definition.items():
-                if problem := _problem_of(column, value, names):
-                    yield f"setting 'stream_maps.{name}.{column}' {problem}"
-        elif definition in NULL_VALUES and meant_name(name, ("__else__",)):
-            yield (
-                f"setting 'stream_maps.{name}' is not the name of a stream; did you mean"
-                " '__else__'?"
-            )
-        elif not _is_valid(definition, _Null):
-            or_map = "" if name == "__else__" else ", or an object whose keys are column names"
-            yield f"setting 'stream_maps.{name}' must be null or '__NULL__'{or_map}"
+        where = f"setting 'stream_maps.{name}"
+        if not isinstance(definition, dict) or name.startswith("__"):
+            yield from (f"{where}' {problem}" for problem in _entry_problems(name, definition))
+            continue
+        preset = presets.get(name)
+        names = {*definition, *(preset_columns(preset) if preset in [*PRESETS] else ())}
+        problems = {key: _problem_of(key, value, names) for key, value in definition.items()}
+        yield from (f"{where}.{key}' {problem}" for key, problem in problems.items() if problem)
+
+
+def _entry_problems(name: str, definition: Any) -> Iterator[str]:
+    """Yield the problem of an entry that is no map of a stream, as the end of a sentence."""
+    if name.startswith("__") and name != "__else__":
+        yield (
+            "is in the wrong place: a key of stream_maps must be the name of a stream, or __else__."
+            " If this key is an option, move it into the map of a stream"
+        )
+    elif definition in NULL_VALUES and meant_name(name, ("__else__",)):
+        yield "is not the name of a stream; did you mean '__else__'?"
+    elif not _is_valid(definition, _Null):
+        or_map = "" if name == "__else__" else ", or an object whose keys are column names"
+        yield f"must be null or '__NULL__'{or_map}"
 
 
 def _preset_problems(presets: Mapping[str, Any]) -> Iterator[str]:
@@ -134,21 +135,28 @@ def presets_with_dots(presets: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def maps_with_dots(definitions: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield the streams of `stream_maps`, whose dots Meltano reads as levels.
 
-    Of `Sales.Orders: {email: mail}`, it makes `Sales: {Orders: {email: mail}}`. Beside such an
-    inner map, a null stands for a stream. If there are only nulls, each may be a column or a
-    stream, so it stands for both: neither is sent.
+    Of `Sales.Orders: {email: mail}`, it makes `Sales: {Orders: {email: mail}}`.
     """
     for name, definition in definitions.items():
         if not isinstance(definition, dict) or name == "__else__":
             yield name, definition
             continue
-        others = {key: value for key, value in definition.items() if key not in _NAMES}
-        levels = {key: value for key, value in others.items() if isinstance(value, dict)}
-        own = {key: value for key, value in definition.items() if key not in levels}
-        has_only_nulls = all(own[key] in NULL_VALUES and key in others for key in own)
-        if not levels or (own and not has_only_nulls):
+        own, levels = _own_and_levels(definition)
+        if own is not None:
             yield name, own
-        if own and has_only_nulls:
-            levels |= own
         for stream, inner in maps_with_dots(levels):
             yield f"{name}.{stream}", inner
+
+
+def _own_and_levels(definition: Mapping[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """Return the map of a stream itself, None if there is none, and the maps of streams inside it.
+
+    Beside such an inner map, a null stands for a stream. If there are only nulls, each may be a
+    column or a stream, so it stands for both: neither is sent.
+    """
+    others = {key: value for key, value in definition.items() if key not in _NAMES}
+    levels = {key: value for key, value in others.items() if isinstance(value, dict)}
+    own = {key: value for key, value in definition.items() if key not in levels}
+    if all(key in others and value in NULL_VALUES for key, value in own.items()):
+        return (None if levels else own), levels | own
+    return own, levels

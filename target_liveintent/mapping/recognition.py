@@ -95,16 +95,22 @@ def _first_sure(
     """
     against: dict[Path, ColumnRemark] = {}
     for group in groups:
-        objections = [(column, _objection(field, column, table)) for column in group]
-        equal = [column for column, objection in objections if objection is None]
-        for column, objection in objections:
-            remark = objection or _rival(column, equal)
+        for column, remark in _judged(field, group, table):
             if remark is None:
                 return column, against
             against[column.path] = remark
             if field == "value":  # The next best amount is another one.
                 return None, against
     return None, against
+
+
+def _judged(
+    field: str, group: Sequence[SourceColumn], table: SourceTable
+) -> list[tuple[SourceColumn, ColumnRemark | None]]:
+    """Return each column of a group with the objection to it, or with None."""
+    objections = [(column, _objection(field, column, table)) for column in group]
+    equal = [column for column, objection in objections if objection is None]
+    return [(column, objection or _rival(column, equal)) for column, objection in objections]
 
 
 # Names
@@ -321,11 +327,15 @@ def _candidates(
             others = sorted(word for word in column.words - understood if not word.isdigit())
             near.append((column, others))
     near.sort(key=lambda pair: (pair[0].path not in against, len(pair[1])))
-    candidates = []
-    for column, others in near[:_MOST_CANDIDATES]:
-        remark = against.get(column.path)
-        if remark is None and others:
-            remark = ColumnRemark("other_word", {"word": others[0]})
-        remark = remark or _against_values(field, column, table) or ColumnRemark("vague_name")
-        candidates.append(Candidate(column, remark))
-    return candidates
+    return [
+        Candidate(column, against.get(column.path) or _against_name(field, column, others, table))
+        for column, others in near[:_MOST_CANDIDATES]
+    ]
+
+
+def _against_name(
+    field: str, column: SourceColumn, others: Sequence[str], table: SourceTable
+) -> ColumnRemark:
+    if others:
+        return ColumnRemark("other_word", {"word": others[0]})
+    return _against_values(field, column, table) or ColumnRemark("vague_name")

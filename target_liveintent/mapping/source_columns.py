@@ -144,22 +144,33 @@ def _values(record: Mapping[str, Any], outer: Path = ()) -> Iterator[tuple[Path,
 
 def _typed_paths(schema: Any, path: Path = ()) -> Iterator[tuple[Path, frozenset[str]]]:
     """Yield the columns of a SCHEMA, also those inside objects, with their types."""
-    outer = schema if isinstance(schema, Mapping) else {}
-    # Some taps write the types of a time in `anyOf`.
-    parts = [part for part in (outer, *(outer.get("anyOf") or ())) if isinstance(part, Mapping)]
-    inner: dict[str, Any] = {}
-    types, is_time = set[str](), False
-    for part in parts:
-        properties, kinds = part.get("properties"), part.get("type") or ()
-        inner |= properties if isinstance(properties, Mapping) else {}
-        types |= {kinds} if isinstance(kinds, str) else {*kinds}
-        is_time |= part.get("format") in {"date-time", "date"}
-    types.discard("null")
+    parts = _alternatives(schema)
+    inner = {name: column for part in parts for name, column in _properties(part).items()}
     if inner and _has_parts(path):
         for name, column in inner.items():
             yield from _typed_paths(column, (*path, name))
-    elif path and types not in ({"object"}, {"array"}):
-        yield path, frozenset({"time"} if is_time else types)
+        return
+    types = frozenset[str]().union(*map(_json_types, parts)) - {"null"}
+    if path and types not in ({"object"}, {"array"}):
+        is_time = any(part.get("format") in {"date-time", "date"} for part in parts)
+        yield path, frozenset({"time"}) if is_time else types
+
+
+def _alternatives(schema: Any) -> list[Mapping[str, Any]]:
+    """Return a schema and those of its `anyOf`; some taps write the types of a time so."""
+    if not isinstance(schema, Mapping):
+        return []
+    return [schema, *(part for part in schema.get("anyOf") or () if isinstance(part, Mapping))]
+
+
+def _properties(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    properties = schema.get("properties")
+    return properties if isinstance(properties, Mapping) else {}
+
+
+def _json_types(schema: Mapping[str, Any]) -> Iterable[str]:
+    types = schema.get("type") or ()
+    return [types] if isinstance(types, str) else types
 
 
 # Values
@@ -209,16 +220,21 @@ def time_calls(samples: Sequence[Any]) -> list[str]:
 
 def decimal_sign(samples: Iterable[Any]) -> str | None:
     """Return the decimal sign of all amounts; None if it is not certain, or if they have both."""
-    signs, has_unclear_sign = set(), False
-    for sample in samples:
-        text = re.sub(r"[^\d.,]", "", sample).strip(".,") if isinstance(sample, str) else ""
-        two_signs = _TWO_SIGNS.fullmatch(text)
-        if _DECIMAL_SIGN.fullmatch(text):
-            signs.add("," if "," in text else ".")
-        elif two_signs and (two_signs[2] or text.count(two_signs[1]) > 1):
-            signs.add("," if two_signs[1] == "." else ".")
-        elif "." in text or "," in text:
-            has_unclear_sign = True
+    texts = [
+        re.sub(r"[^\d.,]", "", sample).strip(".,") for sample in samples if isinstance(sample, str)
+    ]
+    signs = {sign for text in texts if (sign := _sign_of(text))}
     if len(signs) == 1:
         return signs.pop()
-    return None if signs or has_unclear_sign else "."
+    has_unclear_sign = any("." in text or "," in text for text in texts)
+    return None if has_unclear_sign else "."
+
+
+def _sign_of(text: str) -> str | None:
+    """Return the decimal sign of an amount, if it can only be this one."""
+    if _DECIMAL_SIGN.fullmatch(text):
+        return "," if "," in text else "."
+    signs = _TWO_SIGNS.fullmatch(text)
+    if signs and (signs[2] or text.count(signs[1]) > 1):
+        return "," if signs[1] == "." else "."
+    return None

@@ -153,6 +153,9 @@ class StreamMaps:
 
     Column by column, the user's own map takes precedence over the stream's preset; a null in it
     removes the preset's column or filter.
+
+    Attributes:
+        presets: The preset of each stream that has one.
     """
 
     def __init__(
@@ -238,14 +241,16 @@ class StreamMaps:
         values = {"__stream_name__": counted_as, "__original_stream_name__": stream}
         compiler = Compiler({"config": self._config, **values})
         dropped = frozenset(column for column, text in rows.items() if text in NULL_VALUES)
-        kept = _without(dropped, rows)
+        kept = [column for column in rows if column not in dropped]
         origins = {column: compiler.compile(column, rows[column]) for column in kept}
-        passed_on = [*columns] if passes_others else []
-        properties = _without(dropped, passed_on) + _without({FILTER}, origins)
+        passed_on = [column for column in columns if column not in dropped]
+        properties = [
+            *(passed_on if passes_others else ()),
+            *(column for column in origins if column != FILTER),
+        ]
         if keys is not None:
             _check_keys(counted_as, keys, properties)
         read = _certainly_read(origins)
-        consent = _consent_columns(columns, rows, read, passes_others=passes_others)
         return StreamPlan(
             counted_as,
             named=True,
@@ -258,7 +263,7 @@ class StreamMaps:
             keys=None if keys is None or {*keys} == {*tap_keys} else tuple(keys),
             environment=compiler.environment,
             deletion_columns=_deletion_columns(columns, read),
-            consent_columns=consent,
+            consent_columns=_consent_columns(columns, rows, read, passes_others=passes_others),
         )
 
 

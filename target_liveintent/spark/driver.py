@@ -15,7 +15,7 @@ from target_liveintent.delivery.refusals import MOST_UNPROVEN_OF_NONE
 from target_liveintent.errors import AllRefusedError, RunError, StorageError, TooManyRejectedError
 from target_liveintent.explain import description
 from target_liveintent.failures import Facts, Failure, FailureCode
-from target_liveintent.mapping.converter import converter_of
+from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.stream_maps import Stream, StreamPlan
 from target_liveintent.printing import lines_of, print_lines
 from target_liveintent.privacy.suppression import Suppressions
@@ -45,7 +45,7 @@ def explain_rows(frame: Any, options: Mapping[str, object]) -> None:
     plan = StreamPlan.without_map(source.stream, source.columns)
     explained = description.Explained(stream, plan)
     listed = Suppressions(settings.suppression_path)
-    converter = converter_of(stream, plan, settings.events, listed)
+    converter = RecordConverter(stream, plan, settings.events, listed)
     explained.counts.mapped |= plan.identifying
     for batch in frame.limit(description.MAX_RECORDS).toArrow().to_batches():
         for row, violation in rows_of(batch, source.columns):

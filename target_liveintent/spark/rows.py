@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from target_liveintent.conversions.event_model import DEAD_LETTERS, Conversion, Rejection
 from target_liveintent.conversions.fields import COLUMNS
-from target_liveintent.mapping.converter import converter_of
+from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.map_checks import MapFinding, lacking_for_events
 from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, Stream, StreamPlan
 from target_liveintent.privacy.suppression import Suppressions
@@ -71,7 +71,7 @@ class RowInput(NamedTuple):
             stream = Stream(self.stream, {}, self.keys)
             plan = StreamPlan.without_map(self.stream, self.columns)
             counts.mapped |= plan.identifying
-            return converter_of(stream, plan, settings.events, suppressions).convert
+            return RecordConverter(stream, plan, settings.events, suppressions).convert
         counts.mapped |= LETTER_COLUMNS
         letters = ReplayConverter(settings, suppressions, ReplayChoice())
 

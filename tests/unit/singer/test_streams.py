@@ -34,9 +34,8 @@ class Registering:
         given = {**ACCOUNT, **DEFAULTS, "stream_maps": maps, "presets": presets, **more}
         settings = settings_of(given)
         stream_maps = StreamMaps(settings.stream_maps, settings.stream_map_config, settings.presets)
-        self.streams = StreamRegistry(
-            stream_maps, settings.events, logging.getLogger("test-of-streams")
-        )
+        logger = logging.getLogger("test-of-streams")
+        self.streams = StreamRegistry(stream_maps, settings.events, logger)
         self.plans: list[StreamPlan] = []
         self.gives_events: list[bool] = []
 

@@ -22,6 +22,18 @@ def settings(**changes: Any) -> Settings:
     return settings_of({**ACCOUNT, **EVENTS, **changes})
 
 
+def rules(**changes: Any) -> Rules:
+    given = settings(**changes)
+    return Rules(
+        StreamMaps(given.stream_maps, given.stream_map_config, given.presets),
+        given.events,
+        Suppressions(given.suppression_path),
+        given.validate_records,
+        given.on_rejection,
+        given.max_dead_letter_percent,
+    )
+
+
 def schema(columns: Iterable[str] | dict[str, Any], keys: Sequence[str] = ()) -> dict[str, Any]:
     """Return the SCHEMA of the stream `orders` with these columns."""
     properties = columns if isinstance(columns, dict) else {column: {} for column in columns}
@@ -46,11 +58,7 @@ def inspected(
     """Return what becomes of the messages of an input of which nothing is to be said."""
     read = read_input(source(messages))
     assert read.notes == []
-    given = settings(stream_maps=maps, **changes)
-    listed = Suppressions(given.suppression_path)
-    rules = Rules(given.presets, given.events, listed, given.validate_records)
-    stream_maps = StreamMaps(given.stream_maps, given.stream_map_config, given.presets)
-    return explained_streams(read, stream_maps, rules, from_recording=recorded)
+    return explained_streams(read, rules(stream_maps=maps, **changes), from_recording=recorded)
 
 
 def explained(
@@ -60,7 +68,7 @@ def explained(
     **changes: Any,
 ) -> Explanation:
     """Explain an input."""
-    return explain_input(source(messages), settings(stream_maps=maps, **changes), expected)
+    return explain_input(source(messages), rules(stream_maps=maps, **changes), expected)
 
 
 def printed(*messages: dict[str, Any], **options: Any) -> list[str]:
