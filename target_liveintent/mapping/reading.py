@@ -208,10 +208,7 @@ def absent_step(
 
 def _names_in(parts: Iterable[Any], step: str) -> dict[str, Any]:
     """Return the names that the parts of a schema have where a step is looked for."""
-    known: dict[str, Any] = {}
-    for part in parts:
-        known.update(_inside(part, step))
-    return known
+    return {name: schema for part in parts for name, schema in _inside(part, step).items()}
 
 
 def _parts(schema: Any) -> Iterator[Any]:

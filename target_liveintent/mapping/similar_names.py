@@ -40,19 +40,16 @@ def meant_name(name: str, our_names: Collection[str], given: Collection[str] = (
     """
     if name in our_names:
         return None
-    plain, near = _plain(name), []
+    near = []
     for known in our_names:
-        edits = _edits(plain, _plain(known))
-        if edits <= _edits_allowed(known, is_given=known in given):
+        letters, allowed = _plain(known), 1
+        if len(letters) < _LEAST_LETTERS and not known.startswith("__"):
+            allowed = 0
+        elif len(letters) >= _LETTERS_FOR_TWO_EDITS and known not in given:
+            allowed = _MOST_EDITS
+        if (edits := _edits(_plain(name), letters)) <= allowed:
             near.append((edits, _edits(name.casefold(), known), known))
     return min(near)[2] if near else None
-
-
-def _edits_allowed(known: str, *, is_given: bool) -> int:
-    letters = len(_plain(known))
-    if letters < _LEAST_LETTERS and not known.startswith("__"):
-        return 0
-    return 1 if letters < _LETTERS_FOR_TWO_EDITS or is_given else _MOST_EDITS
 
 
 def _plain(name: str) -> str:
@@ -75,6 +72,4 @@ def _edits(word: str, other: str) -> int:
             if last and j > 1 and (letter, of_other) == (other[j - 2], word[i - 2]):
                 edits = min(edits, last[j - 2] + 1)
             row.append(edits)
-        if min(row) > _MOST_EDITS:
-            return _MOST_EDITS + 1
     return row[-1]
