@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 _SIMILAR = 0.75
 """The least similarity of two names, by `difflib`: `pixel` and `pixel_id` have 0.77."""
 _LEAST_LETTERS, _LETTERS_FOR_TWO_EDITS = 5, 8
-"""The least number of letters of our name of which one edit, or two, may be a mistake."""
+"""Our name must have so many letters if one edit, or two edits, may be a mistake."""
 _MOST_EDITS = 2
 
 
@@ -57,7 +57,7 @@ def _plain(name: str) -> str:
 
 
 def _edits(word: str, other: str) -> int:
-    """Return how many edits make the other word of a word, or a greater number than is allowed.
+    """Return how many edits turn a word into the other word; more than two may be any number.
 
     This is the Damerau-Levenshtein distance in the form "optimal string alignment".
     """
