@@ -1,7 +1,7 @@
 """What one map makes of a stream and its records, and what `explain` says about it, as values.
 
 The command prints them as text (explanation.txt), or as one JSON object, whose fields
-docs/reference/cli.md describes. Increase `EXPLAIN_FORMAT` when the meaning of a field changes.
+docs/reference/cli.md describes. If the meaning of a field changes, increase its `version`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,6 @@ from target_liveintent.run.counts import RunCounts, StreamCounts, add
 from target_liveintent.run.doubts import Doubt, stream_warnings, too_many_rejected, what_to_do
 from target_liveintent.settings import EventDefaults
 
-EXPLAIN_FORMAT = 1
 _MAX_EXAMPLES = 3
 _HASH = re.compile(r'"(md5|sha2)":"([0-9a-f]{6})[0-9a-f]+"')
 
@@ -270,7 +269,7 @@ class Explanation(msgspec.Struct):
     absent_streams: list[AbsentStream]
     failures: list[Failure]
     expectation: Expectation | None = None
-    version: int = EXPLAIN_FORMAT
+    version: int = 1
 
     @property
     def is_good(self) -> bool:

@@ -11,7 +11,7 @@ from target_liveintent.mapping.expressions import FILTER
 from target_liveintent.mapping.map_checks import MapFinding, lacking_for_events
 from target_liveintent.mapping.presets import preset_columns
 from target_liveintent.mapping.proposals import Proposal, one_safe_line, propose
-from target_liveintent.mapping.recognition import Candidate, ColumnRemark
+from target_liveintent.mapping.recognition import ColumnRemark
 from target_liveintent.mapping.stream_maps import Stream, StreamPlan
 from target_liveintent.mapping.vocabulary import vocabulary
 from target_liveintent.privacy.addresses import scrub
@@ -119,12 +119,10 @@ def remark_lines(proposal: Proposal) -> Iterator[str]:
             yield f"{field}: {_words(recognition.remark)}"
     for field, recognition in proposal.recognized.items():
         if recognition.candidates and field not in proposal.expressions:
-            candidates = ", ".join(map(_candidate_words, recognition.candidates))
+            candidates = ", ".join(
+                f"{column.name} ({_words(remark)})" for column, remark in recognition.candidates
+            )
             yield f"{field}: not recognized; candidates: {candidates}"
-
-
-def _candidate_words(candidate: Candidate) -> str:
-    return f"{candidate.column.name} ({_words(candidate.remark)})"
 
 
 def _words(remark: ColumnRemark) -> str:
