@@ -434,7 +434,8 @@ def _forgotten(people: Sequence[Person], counts: Sequence[int]) -> Iterator[str]
     "--max-age",
     type=click.FloatRange(min=0, min_open=True),
     metavar="HOURS",
-    help="The exit code is also 3 if no run has ended in the last HOURS hours.",
+    help="The exit code is also 3 if no run has ended in the last HOURS hours. By default, this is"
+    " three times the usual time between runs, and at least 26 hours.",
 )
 def print_health(files: dict[str, Any], max_age: float | None) -> None:
     """Print one line that says whether everything is normal, according to the history of runs.
@@ -462,7 +463,7 @@ def print_report(files: dict[str, Any], path: str | None, style: str | None) -> 
     file of the page; the default is report_path. Without either of them, and with --format=text,
     the command prints at most 12 lines; with --format=json, it prints the figures.
     """
-    from target_liveintent.reporting import page  # noqa: PLC0415 (a run does not need it)
+    from target_liveintent.reporting import page, page_owner  # noqa: PLC0415 (a run does not need it)
 
     place = path or _given(files).values.get("report_path")
     style = style or ("html" if place else "text")
@@ -474,6 +475,7 @@ def print_report(files: dict[str, Any], path: str | None, style: str | None) -> 
     if style != "html":
         _show(style, page.as_json(overview) if style == "json" else overview, page.as_lines)
         return
+    page_owner.check_owner(str(settings.report_path), settings.account, settings.pixel_id)
     try:
         page.write_page(overview, str(settings.report_path))
     except OSError as error:

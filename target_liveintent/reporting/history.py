@@ -89,7 +89,9 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         subject: The reason, column or currency; empty where the rule has none.
         count: How many conversions or records are unusual.
-        whole: How many there are in all, where `count` is a part of them.
+        whole: How many there are in all, where `count` is a part of them; or how many there were
+            some weeks before.
+        weeks: How many weeks before, for the rule about a slow decline.
         average: The average value, for the rule about it.
         usual: What is usual of the number that the rule compares.
         main_reason: Why most of the records were not sent, and `main_count` is how many.
@@ -98,6 +100,7 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     subject: str = ""
     count: int = 0
     whole: int = 0
+    weeks: int = 0
     average: Decimal | None = None
     usual: Range | None = None
     main_reason: str = ""

@@ -67,12 +67,18 @@ def _names(counter: Counter[str]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counter.most_common())
 
 
-def warnings(counts: RunCounts, timezone: str = "UTC") -> Iterator[str]:
-    """Yield what may be wrong with a run that ended well, given the setting `timezone`."""
+def warnings(
+    counts: RunCounts, timezone: str = "UTC", *, has_new_settings: bool = True
+) -> Iterator[str]:
+    """Yield what may be wrong with a run that ended well, given the setting `timezone`.
+
+    What only concerns settings is said if no earlier run had the same settings.
+    """
     for stream, stream_counts in counts.streams.items():
         yield from _lost(stream, stream_counts)
         yield from (f"{stream}: {doubt.words}" for doubt in stream_warnings(stream_counts))
-    yield from _unused_zone(counts, timezone)
+    if has_new_settings:
+        yield from _unused_zone(counts, timezone)
     if counts.unproven:
         yield (
             f"the API refused {counted(counts.unproven, 'event')} when there were no later events"

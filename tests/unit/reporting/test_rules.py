@@ -174,10 +174,56 @@ def test_each_rule_has_its_own_wording(snapshot: SnapshotAssertion) -> None:
         not_sent={"no_consent": 1, "no_identity": 199, "event_too_old": 2},
         within_an_hour=0,
     )
-    texts = found(now)
+    texts = found(now) | found(orders(), DECLINED)
     assert {rule for rule, _ in texts} == RULES.keys()
     assert "\n".join(texts.values()) == snapshot
     assert "; all of them for" in found(orders(not_sent={"no_identity": 65}))[LETTERS]
+
+
+def weeks(shares: Sequence[int], **changes: Any) -> list[Day]:
+    """Return days of whole weeks before today, each with as many conversions a day."""
+    counts = [share for share in shares for _ in range(7)]
+    dates = [days_before(back) for back in range(len(counts), 0, -1)]
+    return [
+        day(one, run(f"{one}", at(one), orders=orders(count, **changes)))
+        for one, count in zip(dates, counts, strict=True)
+    ]
+
+
+DECLINED = weeks([1_000, 950, 900, 850, 800, 750, 700, 660, 620])
+"""In eight weeks, conversions and their value have declined by 38 %, a little each week."""
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"),
+    [
+        pytest.param(DECLINED, [("decline", "")], id="by 38 % in eight weeks"),
+        pytest.param(weeks([1_000] * 8 + [660]), [], id="a holiday"),
+        pytest.param(weeks([1_000] * 5 + [900, 800, 700, 640]), [("decline", "")], id="in four"),
+        pytest.param(weeks([640] * 5 + [700, 800, 900, 1_000]), [], id="an increase"),
+        pytest.param(weeks([10] * 5 + [9, 8, 7, 6]), [], id="chance, in a small shop"),
+        pytest.param(weeks([1_000] * 4 + [640])[1:], [], id="no whole week to compare with"),
+        pytest.param(
+            [*weeks([1_000] * 6)[:-7], *weeks([1_000], values={"EUR": amount(1_000, 24_900)})],
+            [("decline", "EUR")],
+            id="half of the value",
+        ),
+        pytest.param(
+            [*weeks([1_000] * 6)[:-7], *weeks([1_000], values={"EUR": amount(1_000, 25_100)})],
+            [],
+            id="a little more than half of the value",
+        ),
+        pytest.param(
+            [*weeks([28] * 6)[:-7], *weeks([28], values={"EUR": amount(28, 700)})],
+            [],
+            id="few values",
+        ),
+    ],
+)
+def test_a_slow_decline_is_noticed(days: list[Day], expected: list[tuple[str, str]]) -> None:
+    """The last seven days are compared with the same days four and eight weeks before."""
+    declines = [key for key in found(days[-1].usual["orders"], days) if key[0] == "decline"]
+    assert declines == expected
 
 
 def test_weekdays_are_compared_after_four_weeks() -> None:
