@@ -1,7 +1,6 @@
 """Builds a conversion from a mapped record, or rejects the record: the definition of the rules.
 
-What this module says is what every record gets. `fast_path.py` does the same in less time for
-records in which nothing is odd.
+`fast_path.py` gives the same result in less time for records in which nothing is odd.
 """
 
 from __future__ import annotations
@@ -78,7 +77,7 @@ def _reject_value(reason: str, field: str, cause: UnusableCause | None) -> NoRet
 
 
 class _EventId(NamedTuple):
-    """The ID of an event, and whether it distinguishes the record from all others."""
+    """The ID of an event, and whether no other record has this ID."""
 
     text: str
     is_unique: bool
@@ -89,7 +88,7 @@ class _Draft(NamedTuple):
     """What is known of a record before it is checked.
 
     Attributes:
-        columns: Those for the dead letter, without those that the identity is made of.
+        columns: The columns for the dead letter, without the address and the hashes.
         remarks: What is noticed about the event if it is sent, or has no identity.
     """
 
@@ -120,11 +119,12 @@ class EventBuilder:
         stream: The tap's name of the stream; derived event IDs depend on it.
         properties: The names of the columns after mapping.
         key_properties: The tap's key properties, read from the record before mapping.
-        mapped_keys: The columns of a mapped record that take their place; None for none.
-        undeclared: Our columns that are also read, from the records that have them.
+        mapped_keys: The columns of a mapped record that replace the key properties, if not None.
+        undeclared: Columns of events that are read if a record has them.
 
     Attributes:
-        columns: Our columns that the stream has; of those that are `hashed`, an identity is made.
+        columns: The columns of events that the stream has.
+        hashed: The columns of the address and its hashes that the stream has.
     """
 
     def __init__(  # noqa: PLR0913 (an argument for each thing that it is made of)
@@ -180,11 +180,11 @@ class EventBuilder:
             return self._rejection(draft, rejected)
 
     def _draft(self, mapped: Mapping[str, Any], raw: Mapping[str, Any]) -> _Draft:
-        """Read the columns that say who, which conversion, and when."""
+        """Read the identity, the event ID and the time."""
         columns = {name: mapped[name] for name in self._read if mapped.get(name) is not None}
         of_page, remarks = self._read_page(columns)
         columns |= of_page
-        # The columns of which the identity is made are removed from the others.
+        # The address and the hashes must not be in a dead letter as they came.
         hashed = [name for name in IDENTITY_COLUMNS if name in columns or name in self._expected]
         candidates = {name: columns.pop(name, None) for name in hashed}
         identity = identify(candidates.values(), self.defaults.normalization, hashed)
@@ -197,7 +197,7 @@ class EventBuilder:
     def _conversion(
         self, draft: _Draft, raw: Mapping[str, Any], now: float
     ) -> event_model.Conversion:
-        """Read the other columns; raise a `_RejectedError` if the event cannot be sent."""
+        """Read the columns that `_draft` does not read; raise a `_RejectedError` if this fails."""
         columns, identity = draft.columns, draft.identity
         event_time = _usable_time(draft.time, columns, now)
         required = self._required_values(columns)
@@ -261,7 +261,7 @@ class EventBuilder:
         """Clean the page's URL, and take the decision ID out of it.
 
         The record's own decision ID comes first if it can be sent. Cleaning may remove the
-        parameter that has the page's.
+        parameter with the ID of the page.
 
         Returns:
             The columns that change, and whether a decision ID cannot be used.
@@ -315,7 +315,7 @@ class EventBuilder:
     def named_keys(self, values: Sequence[Any]) -> Sequence[Any]:
         """Return what an event ID is derived from, given the values of the keys.
 
-        With their names, mapped keys give no ID that the tap's keys or other ones give.
+        Mapped keys go in with their names. So they never give the ID that other keys give.
         """
         if self.mapped_keys is None:
             return values
@@ -334,7 +334,7 @@ class EventBuilder:
                 _reject("not_compared", None, "the address cannot be read")
 
     def _required_values(self, columns: Mapping[str, Any]) -> dict[str, Any]:
-        """Return source and pixel, which the settings give where the record has none."""
+        """Return source and pixel: those of the record, or else those of the settings."""
         values = {}
         for name in ("source", "pixel_id"):
             value = COERCIONS[name](columns.get(name))
@@ -345,7 +345,7 @@ class EventBuilder:
         return values
 
     def _optional_values(self, columns: Mapping[str, Any]) -> tuple[dict[str, Any], Remarks]:
-        """Return the values that can be sent, and the columns without one."""
+        """Return the optional values that can be sent, and remarks on columns without a value."""
         values, remarks = {}, []
         for name in OPTIONAL:
             value = COERCIONS[name](columns.get(name))
@@ -362,7 +362,7 @@ class EventBuilder:
     def decision_id_remarks(
         self, decision_id: str, event_id: str, order_id: str | None, raw: Mapping[str, Any]
     ) -> Remarks:
-        """Return that an event has a decision ID, and which other ID of the record is the same."""
+        """Return the remarks on a decision ID; another ID of the record may be equal to it."""
         ids: dict[str, Any] = {"event_id": event_id, "order_id": order_id}
         ids |= {key: coerce.text(raw.get(key)) for key in self._keys}
         for name, other in ids.items():
@@ -383,7 +383,7 @@ def _usable_time(time: coerce.TimeRead, columns: Mapping[str, Any], now: float) 
         return event_time
     if event_time > now + event_model.MARGIN:
         _reject("event_in_future", "event_time")
-    # The API requires a time before that of sending; a clock may be ahead by the margin.
+    # The API requires an event time before the time of sending. A clock may be ahead by the margin.
     return int(now) - 1
 
 
@@ -406,7 +406,7 @@ def _unusable_identity(remarks: Remarks) -> str | None:
 def window_end(columns: Mapping[str, Any], defaults: EventDefaults) -> int | None:
     """Return the Unix time from which on an event of these columns is too old to be sent.
 
-    Where no source is known, it may be one with the longest window. None if the event time is
+    Without a known source, the longest window counts. The result is None if the event time is
     absent or cannot be read, or if the end is after the year 9999.
     """
     event_time = coerce.unix_time(columns.get("event_time"), defaults.zone)

@@ -32,8 +32,8 @@ class Unusable:
     """Stands for a value that cannot be read, so that no event can have it.
 
     Attributes:
-        cause: Why it cannot be read, if a helper of expressions has read it. What reads a column
-            of an event has the code of its cause in `FIELDS`.
+        cause: Why a helper of expressions cannot read it. For a column of an event, `FIELDS` has
+            the code of the cause.
     """
 
     cause: UnusableCause | None = None
@@ -43,7 +43,7 @@ class Unusable:
         return "unusable"
 
     def __bool__(self) -> bool:
-        """Fail in a condition: a filter must take it neither for true nor for false."""
+        """Raise an error: a filter must take an unreadable value neither for true nor for false."""
         msg = "the value cannot be read"
         raise ValueError(msg)
 
@@ -64,7 +64,8 @@ def shape(value: Any) -> Shape:
 def cause_of_source(value: Any) -> UnusableCause | None:
     """Return why a value of `source` cannot be used; None if the record has none.
 
-    Only a short word is kept. Of anything else, such as a name, the shape is.
+    The cause has the value itself if it is a short word. Any other value, such as a name, is
+    replaced by its shape.
     """
     plain = text(value)
     if plain is None:
@@ -85,7 +86,7 @@ def cause_of(value: Any, code: str) -> UnusableCause:
 # Texts that stand for null: a stream map's str(null) is `None`; taps write `null` and `NaN`.
 _EMPTY_TEXTS = frozenset({"", "None", "null", "NULL", "NaN", "nan"})
 _INFINITE_TEXTS = frozenset({"Infinity", "-Infinity", "inf", "-inf"})
-"""How programs write numbers that are infinite: unusable also where a text is expected."""
+"""How programs write infinite numbers. No column can have such a text."""
 _LONGEST_SHAPE = 24
 _SHORT_WORD = re.compile(r"[^\W\d]{1,40}(?:-[^\W\d]{1,40})?")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -108,13 +109,13 @@ _SPACES: dict[int, Any] = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2212":
 _DECIMAL_SIGNS = {".": _SPACES, ",": _SPACES | str.maketrans(",.", ".,")}
 UUID_FORM = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _NOT_IN_DECISION_ID = re.compile(rf"[\s{{}}{INVISIBLE_CHARACTERS}]|%%")
-"""White space, what nobody sees, and signs of a placeholder that no program has filled in."""
+"""White space, invisible characters, and the signs of a placeholder that was not replaced."""
 _LI_DID = re.compile(  # (A pattern that begins with a plain text is fast.)
     rf"li_did=(?<![^?&;#/ ]li_did=)(?:({UUID_FORM.pattern})(?![\w.-]))?", re.ASCII
 )
 """The parameter, and its value if that is a UUID. `old_li_did` is another parameter."""
 _LEVELS = 5
-"""How often a URL in a parameter may be encoded, plus one."""
+"""How many levels of encoding of a URL are read; the URL itself is the first level."""
 DECIMALS = {
     code: int(exponent)
     for exponent, codes in word_table(pathlib.Path(__file__).with_name("currencies.txt")).items()
@@ -128,7 +129,7 @@ _FLAGS = {
 _UNITS = (1, 1_000, 1_000_000)
 """How many units of a Unix time are a second: seconds, milliseconds, microseconds."""
 _YEAR_2000, _YEAR_2100 = 946_684_800, 4_102_444_800
-"""Numbers that are earlier or later in each unit are not Unix times, but dates in another form."""
+"""Unix seconds. Numbers outside of these years in each unit are dates in another form."""
 
 
 _NOT_PUBLIC = re.compile(
@@ -271,7 +272,7 @@ def read_amount(value: Any, decimal: str = ".") -> float | Decimal | Unusable | 
     if value is None:
         return None
     if isinstance(value, str):
-        if decimal == "," or not value.isascii():  # (To translate a text takes a while.)
+        if decimal == "," or not value.isascii():  # (Translating a text is slow.)
             value = value.translate(_DECIMAL_SIGNS[decimal])
         return _amount_of_text(value.strip())
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
@@ -280,7 +281,7 @@ def read_amount(value: Any, decimal: str = ".") -> float | Decimal | Unusable | 
 
 
 def _amount_of_text(plain: str) -> float | Decimal | Unusable | None:
-    """Return the number in a text whose decimal sign is a point, and that has no spaces around."""
+    """Return the number in a text with a decimal point, and without white space around it."""
     if plain in _EMPTY_TEXTS:
         return None
     parts = _AMOUNT.fullmatch(plain) or _AMOUNT.fullmatch(_tidied(plain))
@@ -293,14 +294,14 @@ def _amount_of_text(plain: str) -> float | Decimal | Unusable | None:
 
 
 def _tidied(plain: str) -> str:
-    """Return a text with its symbol in front, and its thousands in the usual form."""
+    """Return a text with its currency symbol in front, and commas between its thousands."""
     if unicodedata.category(plain[-1]) == "Sc":
         plain = plain[-1] + plain[:-1].rstrip()
     return _SPACED_THOUSANDS.sub(",", plain)
 
 
 def _finite(value: float | Decimal) -> float | Decimal | Unusable:
-    """Return the number if a JSON reader that uses doubles can hold it."""
+    """Return the number if it is finite as a double, which JSON readers use."""
     try:
         finite = math.isfinite(float(value))
     except OverflowError:
@@ -333,7 +334,7 @@ def currency_code(value: Any) -> str | Unusable | None:
     """Return a code of ISO 4217 in upper case."""
     if not isinstance(plain := text(value), str):
         return plain
-    code = plain.upper()  # (Of some letters that are not ASCII, the upper case is.)
+    code = plain.upper()  # (Some letters that are not ASCII have an upper case that is ASCII.)
     return code if plain.isascii() and code in DECIMALS else UNUSABLE
 
 
@@ -365,7 +366,7 @@ def _public(plain: str) -> str | None:
 
 
 def device_id(value: Any) -> str | Unusable | None:
-    """Return a UUID as it came; the all-zero one, "no tracking" on phones, counts as empty.
+    """Return a UUID as it came. The UUID of zeros, which means "no tracking" on phones, is empty.
 
     That the API accepts only UUIDs is inferred from the examples in the guide's schema; the `idfa`
     of its example request is not one.
@@ -394,7 +395,7 @@ def consent(value: Any) -> bool:
 def decision_id(value: Any) -> str | Unusable | None:
     """Return a decision ID: a text without spaces that is no placeholder such as `undefined`."""
     plain = text(value)
-    if plain is None:  # (`text` treats `null` as null, but here it must be counted.)
+    if plain is None:  # (For the text `null`, too, which is an unusable decision ID.)
         return UNUSABLE if isinstance(value, str) and value.strip() else None
     if not isinstance(plain, str) or is_placeholder(plain):
         return UNUSABLE
@@ -402,14 +403,14 @@ def decision_id(value: Any) -> str | Unusable | None:
 
 
 def decision_id_of_url(url: str) -> str | Unusable | None:
-    """Return the UUID in the parameter `li_did` of a URL, None without the parameter.
+    """Return the UUID in the parameter `li_did` of a URL; None without the parameter.
 
     It may be in the query, in the fragment, and in a URL that is itself a parameter. The least
-    encoded one with a UUID counts. Without any, the parameter is unusable.
+    encoded parameter with a UUID counts. Without a UUID, the result is `UNUSABLE`.
 
     This is inferred: LiveIntent's own pixel stores that parameter as "decision id".
     """
-    if "li_did" not in url:  # This is so for most URLs.
+    if "li_did" not in url:  # Most URLs do not have it.
         return None
     has_parameter = False
     for _ in range(_LEVELS):

@@ -1,7 +1,7 @@
 """What one map makes of a stream and its records, and what `explain` says about it, as values.
 
 The command prints them as text (explanation.txt), or as one JSON object, whose fields
-docs/reference/cli.md describes. Increase `EXPLAIN_FORMAT` when the meaning of a field changes.
+docs/reference/cli.md describes. If the meaning of a field changes, increase its `version`.
 """
 
 from __future__ import annotations
@@ -44,12 +44,11 @@ from target_liveintent.run.counts import RunCounts, StreamCounts, add
 from target_liveintent.run.doubts import Doubt, stream_warnings, too_many_rejected, what_to_do
 from target_liveintent.settings import EventDefaults
 
-EXPLAIN_FORMAT = 1
 _MAX_EXAMPLES = 3
 _HASH = re.compile(r'"(md5|sha2)":"([0-9a-f]{6})[0-9a-f]+"')
 
 MAX_RECORDS = 10_000
-"""Records that are read: enough to show what a map does, and read within seconds."""
+"""The most records that are read: they show what a map does, and take seconds."""
 
 
 class Explained(msgspec.Struct):
@@ -61,9 +60,9 @@ class Explained(msgspec.Struct):
         missing: What the stream lacks to give events.
         gives_events: Whether records of the stream can become events, or it is Meltano's test.
         counts: The figures of a run over these records; what a map drops counts as `unmapped`.
-        rejections: Those of rejected and of dropped records.
-        fingerprints: That of the first event with each event ID and pixel, of all maps of the
-            stream. A run sends only the first event.
+        rejections: The rejections of rejected and dropped records.
+        fingerprints: The fingerprint of the first event with an event ID and pixel, for all maps of
+            the stream. A run sends only the first event.
         equal_ids: Set if an earlier map of the stream gives its events the same IDs.
         preset: The preset that the settings name for the stream.
         code: The generated code that converts usual records; empty if no record is usual.
@@ -100,7 +99,7 @@ class Explained(msgspec.Struct):
     def add(
         self, record: dict[str, Any], converter: RecordConverter | None, violation: str | None
     ) -> None:
-        """Convert a record as a run would; `violation` is what is wrong with it as a whole.
+        """Convert a record as a run would; `violation` is how it breaks the tap's schema.
 
         The converter is None if the record cannot become an event.
         """
@@ -161,7 +160,7 @@ class FieldSource(msgspec.Struct, frozen=True):
     Attributes:
         code: A key of `SOURCE_WORDS`.
         value: The expression, the column, the key properties, or the value of the setting.
-        timezone: The zone of times without one, if the records have such times.
+        timezone: The zone of times without an offset, if the records have such times.
     """
 
     code: str
@@ -178,9 +177,9 @@ class FieldSource(msgspec.Struct, frozen=True):
 
 
 class Rejected(msgspec.Struct):
-    """Records that are rejected, or dropped, for one reason, and the first of them.
+    """The records that are rejected or dropped for one reason, and the first of these records.
 
-    Its `detail` has no addresses; `keys` are there where the columns are not known.
+    The `detail` of the first record has no addresses. It has `keys` if its columns are not known.
     """
 
     reason: str
@@ -198,7 +197,7 @@ class LeftOut(msgspec.Struct):
 
 
 class Records(msgspec.Struct):
-    """The records of a stream by what would become of them; the examples have shortened hashes."""
+    """How many records of a stream have each outcome; the examples have shortened hashes."""
 
     read: int
     sent: int
@@ -246,7 +245,7 @@ class Expectation(msgspec.Struct):
     """The comparison of the input's result with the file of `--expect`.
 
     Attributes:
-        written: Whether the file did not exist, and is written now.
+        written: Whether the file is new.
         difference: A diff from the file to what the input becomes; empty if they are equal.
     """
 
@@ -270,7 +269,7 @@ class Explanation(msgspec.Struct):
     absent_streams: list[AbsentStream]
     failures: list[Failure]
     expectation: Expectation | None = None
-    version: int = EXPLAIN_FORMAT
+    version: int = 1
 
     @property
     def is_good(self) -> bool:
@@ -303,7 +302,7 @@ def _warnings(explained: Explained, timezone: str) -> Iterator[MapFinding | Doub
     counts = explained.counts
     if explained.equal_ids is not None:
         yield explained.equal_ids
-    yield from stream_warnings(counts, least=1)  # (Some records are enough to show a map.)
+    yield from stream_warnings(counts, least=1)  # (A few records are enough to check a map.)
     are_positions = _keys_are_positions(explained)
     if are_positions is not None:
         yield are_positions
@@ -314,7 +313,7 @@ def _warnings(explained: Explained, timezone: str) -> Iterator[MapFinding | Doub
 
 
 def _keys_are_positions(explained: Explained) -> MapFinding | None:
-    """Return a finding if event IDs are derived from the record, since the keys are positions."""
+    """Return a finding if event IDs are derived from the record because the keys are positions."""
     stream, plan = explained.stream, explained.plan
     is_derived = "event_id" not in plan.properties and plan.keys is None
     if not is_derived or not stream.keys or lasting_keys(stream.keys):
@@ -378,7 +377,7 @@ def _sources_of_field(
 
 
 def _mapped(name: str, plan: StreamPlan, present: Collection[str]) -> list[FieldSource]:
-    """Return the expression or column for a field, and what fills it if that has no value.
+    """Return the expression or column for a field, and what fills the field if this has no value.
 
     `present` are the columns that the SCHEMA or a record has.
     """
@@ -446,12 +445,12 @@ def _records(explained: Explained) -> Records:
 
 def _first(rejection: Rejection) -> dict[str, Any]:
     detail = rejection.detail and scrub(rejection.detail)
-    keys = rejection.keys if REASONS[rejection.reason].letter else None  # No row is left.
+    has_letter = REASONS[rejection.reason].letter  # (Without a letter, nothing of it is kept.)
     return {
         "event_id": rejection.event_id,
         "field": rejection.field,
         "detail": detail,
-        "keys": keys,
+        "keys": rejection.keys if has_letter else None,
     }
 
 

@@ -11,7 +11,7 @@ from target_liveintent.mapping.expressions import FILTER
 from target_liveintent.mapping.map_checks import MapFinding, lacking_for_events
 from target_liveintent.mapping.presets import preset_columns
 from target_liveintent.mapping.proposals import Proposal, one_safe_line, propose
-from target_liveintent.mapping.recognition import Candidate, ColumnRemark
+from target_liveintent.mapping.recognition import ColumnRemark
 from target_liveintent.mapping.stream_maps import Stream, StreamPlan
 from target_liveintent.mapping.vocabulary import vocabulary
 from target_liveintent.privacy.addresses import scrub
@@ -81,11 +81,7 @@ def advise(
     in_use: bool,
     records: Sequence[Mapping[str, Any]] = (),
 ) -> str:
-    """Return what to do about what a stream lacks, if settings alone cannot supply it.
-
-    It is how to map the stream: with a preset made for it, or with a map made of its columns. A
-    stream that has a preset `in_use` gets a map.
-    """
+    """Return what to do if settings alone cannot supply what a stream lacks."""
     if missing and {finding.code for finding in missing} == {"needed_column_absent"}:
         return MISREAD_ADVICE
     name, proposal = _yaml(scrub(stream.name).replace(".", "\\.")), propose(stream, records)
@@ -123,12 +119,10 @@ def remark_lines(proposal: Proposal) -> Iterator[str]:
             yield f"{field}: {_words(recognition.remark)}"
     for field, recognition in proposal.recognized.items():
         if recognition.candidates and field not in proposal.expressions:
-            candidates = ", ".join(map(_candidate_words, recognition.candidates))
+            candidates = ", ".join(
+                f"{column.name} ({_words(remark)})" for column, remark in recognition.candidates
+            )
             yield f"{field}: not recognized; candidates: {candidates}"
-
-
-def _candidate_words(candidate: Candidate) -> str:
-    return f"{candidate.column.name} ({_words(candidate.remark)})"
 
 
 def _words(remark: ColumnRemark) -> str:
@@ -138,8 +132,8 @@ def _words(remark: ColumnRemark) -> str:
 def config_text(streams: Iterable[tuple[Stream, Sequence[Mapping[str, Any]]]]) -> str:
     """Return a complete configuration as YAML. Only values that its owner must add are blank.
 
-    Of the streams, each with its first records, it sends those that look like sales; where none has
-    an amount, all that have a time and a person; where none has these either, the first one.
+    It sends the streams that look like sales. If no stream has an amount, it sends each stream with
+    a time and a person. If no stream has these either, it sends the first stream.
     """
     proposals = [propose(stream, records) for stream, records in streams]
     chosen = {_yaml(proposal.stream): proposal for proposal in _best(proposals)}

@@ -72,8 +72,8 @@ class RecordConverter:
     ) -> Conversion | Rejection | None:
         """Convert a record as the tap sent it; None if the map's filter drops it.
 
-        A row that was deleted in the source is rejected before the map can hide that. `violation`
-        is how the record breaks the tap's schema.
+        A row that was deleted in the source is rejected first, because the map may drop the column
+        that says so. `violation` is how the record breaks the tap's schema.
         """
         if violation is not None or self._usual_way is None:
             return self.convert_carefully(record, violation)

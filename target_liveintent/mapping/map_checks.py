@@ -75,9 +75,9 @@ FINDING_WORDS = {
     ),
 }
 _HINT_FORMS = {"needed_column_absent": "{} ({})", "keys_are_positions": "{}, {}"}
-"""How a hint follows the words of a finding; after all others, it follows a semicolon."""
+"""How a hint follows the words of these findings. For other findings, it follows a semicolon."""
 _SETTABLE = frozenset({"pixel_id_missing", "source_missing"})
-"""What a setting can supply."""
+"""The findings about what a setting can supply."""
 
 
 class MapFinding(msgspec.Struct, frozen=True):
@@ -175,7 +175,7 @@ def map_warnings(plan: StreamPlan, schema: Mapping[str, Any]) -> Iterator[MapFin
 
 
 def _unconverted_cents(column: str, origin: Expression) -> list[Path]:
-    """Return the paths with the name of an amount in cents that a `value` takes as they are."""
+    """Return the paths that a `value` does not convert although their names mean cents."""
     if column != "value" or _CONVERSION.search(origin.text):
         return []
     return sorted(path for path in {*origin.reading.paths.values()} if _IN_CENTS.search(path[-1]))

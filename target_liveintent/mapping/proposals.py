@@ -48,7 +48,7 @@ class Proposal(NamedTuple):
 
     @property
     def rank(self) -> int:
-        """2 for sales, 1 for other records with a time and a person, 0 for all others."""
+        """2 for sales, 1 for other records with a time and a person, else 0."""
         if self.preset is not None:
             return 2
         columns = self.expressions.keys()
@@ -109,7 +109,7 @@ def _order_id(
 def _currency(
     recognized: Recognition, value: SourceColumn | None, table: SourceTable
 ) -> Recognition:
-    """Return the currency of the value: of the same object, of one around it, or of its name."""
+    """Return the currency in the object of the value or around it, or in the name of the value."""
     if value is None:
         return recognized
     *outer, last = value.path
@@ -155,7 +155,7 @@ def _doubt_about_cents(column: SourceColumn, currency: Recognition) -> str | Non
 
 
 def _doubt_about_amount(column: SourceColumn, currency: Recognition) -> str | None:
-    """Return the code of the remark on an amount, not known to be in cents, with the same risk."""
+    """Return the code of the remark on another amount that may be read wrongly."""
     is_of_name = currency.column is not None and currency.column.path == column.path
     if column.words & vocabulary().amounts.codes and not is_of_name:
         return "two_currencies"
@@ -187,7 +187,7 @@ def _filter(stream: str, table: SourceTable, consent: SourceColumn | None) -> st
             conditions.append(condition)
         elif column != consent and (words in known.filters.meanings or _can_forbid(column, table)):
             asked.append(column)
-    # When it was cancelled, or how the person agreed, says no more.
+    # The time of a cancellation, or the way of an agreement, decides nothing.
     beside = understood.union(known.filters.also, known.neutral, known.filters.unasked)
     asked = [
         column

@@ -13,14 +13,14 @@ _NOTHING: tuple[Any, ...] = (None, {}, [], ())
 """Constants that only let the rest of an expression work, as in `_.get('client', {}).get('id')`."""
 _COMPOSED = ("anyOf", "oneOf", "allOf")
 _REFERRING = frozenset({"$ref", "if", "propertyNames"})
-"""What may say more than is read here."""
+"""Words of a schema that may allow properties which are not read here."""
 _INDEX = re.compile(r"-?\d{1,9}", re.ASCII)
 _TAPS_OWN = "_sdc_"
 _ADDED_BY_TAPS = frozenset(
     {"_sdc_batched_at", "_sdc_deleted_at", "_sdc_extracted_at", "_sdc_lsn", "_sdc_lsn_deleted_at"}
     | {"_sdc_received_at", "_sdc_sequence", "_sdc_sync_started_at", "_sdc_table_version"}
 )
-"""Columns that come with the way in which a tap replicates, whatever its SCHEMA says."""
+"""Columns that a tap may add to its records without a declaration in its SCHEMA."""
 
 
 class Reading(NamedTuple):
@@ -208,10 +208,7 @@ def absent_step(
 
 def _names_in(parts: Iterable[Any], step: str) -> dict[str, Any]:
     """Return the names that the parts of a schema have where a step is looked for."""
-    known: dict[str, Any] = {}
-    for part in parts:
-        known.update(_inside(part, step))
-    return known
+    return {name: schema for part in parts for name, schema in _inside(part, step).items()}
 
 
 def _parts(schema: Any) -> Iterator[Any]:
@@ -239,7 +236,7 @@ def _may_have(part: Any, step: str) -> bool:
         return True
     types = part.get("type")
     if types is None and any(word in part for word in _COMPOSED):
-        return False  # Its parts say it.
+        return False  # The parts of the schema decide.
     names = [types] if isinstance(types, str) else types
     if isinstance(names, list) and "object" not in names:
         return "array" in names and _INDEX.fullmatch(step) is not None

@@ -1,7 +1,8 @@
 """Recognizes the column of a source that surely holds the values of a column of an event.
 
-A column is recognized only if each word of its name is known and nothing is against it. Others are
-candidates, each with a remark that says why. `recognized.yaml` has the names and forms.
+A column is recognized only if each word of its name is known and nothing is against it. Other
+similar columns are candidates. Each has a remark that says why it is not recognized.
+`recognized.yaml` has the names and forms.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ def _first_sure(
             if remark is None:
                 return column, against
             against[column.path] = remark
-            if field == "value":  # The next best amount is another one.
+            if field == "value":  # The next column has another amount.
                 return None, against
     return None, against
 
@@ -209,7 +210,7 @@ def _has_form(field: str, column: SourceColumn) -> bool:
         return False
     if not column.samples:
         return field == "event_time" and "time" in column.types
-    # A hash can be that of anything, and a number can also be an ID or a telephone number.
+    # A hash may be the hash of anything, and a number may be an ID or a telephone number.
     if field == "email":
         return column.fits(lambda value: "@" in str(value))
     return field != "event_time" or not column.fits(functools.partial(has_form_of, "value"))

@@ -2,9 +2,9 @@
 
 The maps mean what they mean to the SDK, and a test compares them with the SDK's own. The
 differences: an expression that fails rejects one record and does not end the run; the bare name of
-a helper is only a column; each expression sees the record as the tap sent it, whatever another one
-does to it; and a plan says whether a map names the stream at all, so that a misspelled name does
-not send a whole table.
+a helper is only a column; each expression sees the record as the tap sent it, even if another
+expression changes the record; and a plan says whether a map names the stream at all, so that a
+misspelled name does not send a whole table.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ class StreamPlan(NamedTuple):
         dropped: The columns that the map drops; None for all that it does not name.
         reads: The columns of a record that the map needs; None for all.
         origins: What the map computes each column from; the filter comes first if there is one.
-        of_preset: The columns of them that come from a preset.
+        of_preset: The columns whose expressions come from a preset.
         keys: The columns of a mapped record of which event IDs are derived; None for the tap's key
             properties, of the record before mapping.
-        environment: What names in the code of the expressions mean.
+        environment: The values of the names in the code of the expressions.
         deletion_columns: The columns that mark a deleted row, except those that the map reads.
-        consent_columns: The columns that say whether a person agreed, beside the one that a mapped
-            record has, unless the map says something about consent.
+        consent_columns: The tap's columns that say whether a person agreed, and that a mapped
+            record lacks. They are empty if the map itself decides about consent.
     """
 
     stream: str
@@ -84,7 +84,7 @@ class StreamPlan(NamedTuple):
 
     @property
     def undeclared(self) -> frozenset[str]:
-        """Our columns that a record may have beside `properties`, since the map passes them on."""
+        """The columns of events that the map passes on, and that are not in `properties`."""
         return frozenset() if self.dropped is None else COLUMNS - self.dropped - {*self.properties}
 
     @property
@@ -94,7 +94,7 @@ class StreamPlan(NamedTuple):
 
     @property
     def gives_ids_of(self) -> tuple[str | None, tuple[str, ...] | None]:
-        """What event IDs are made of; plans of a stream that have it in common give equal IDs."""
+        """What event IDs are made of. Plans of a stream with an equal value give equal IDs."""
         origin = self.origins.get("event_id")
         if origin is None:
             return None, self.keys
@@ -295,7 +295,7 @@ def _consent_columns(
 ) -> tuple[str, ...]:
     """Return the columns that say whether a person agreed, and that a mapped record lacks.
 
-    No column does if the map says something about consent itself.
+    If the map itself decides about consent, no such column counts.
     """
     spellings = _spellings("consent", columns)
     if "consent" in mapped or not read.isdisjoint(spellings):
@@ -313,7 +313,7 @@ def _spellings(name: str, columns: Iterable[str]) -> tuple[str, ...]:
 
 
 def _deletion_columns(columns: Collection[str], read: Collection[str]) -> tuple[str, ...]:
-    """Return the columns that mark a deleted row, but for those that the map reads itself."""
+    """Return the columns that mark a deleted row, except those that the map reads."""
     known = itertools.chain(*(_spellings(name, columns) for name in DELETION_COLUMNS))
     return tuple(column for column in known if column not in read)
 
@@ -324,7 +324,7 @@ def _alias(expression: str | None, stream: str) -> str:
     An expression with an unknown name is itself the name: `web_orders`.
 
     Raises:
-        ValueError: If it gives anything else than a name.
+        ValueError: If the result is not a name.
     """
     if expression is None:
         return stream

@@ -13,13 +13,19 @@ import msgspec
 import pytest
 from unit_support import HUGE, LI_DID, each_of, name_of
 
-from target_liveintent.conversions import coerce
 from target_liveintent.conversions.coerce import (
     UNUSABLE,
+    currency_code,
     decision_id,
     decision_id_of_url,
+    device_id,
+    flag,
     ip,
+    positive_integer,
+    read_amount,
     read_time,
+    source,
+    text,
     unix_time,
 )
 
@@ -27,16 +33,10 @@ UTC = dt.timezone.utc
 EAST, WEST = (dt.timezone(dt.timedelta(hours=hours)) for hours in (14, -14))
 ZERO = uuid.UUID(int=0)
 READ: list[Callable[[Any], Any]] = [
-    *(
-        coerce.text,
-        coerce.read_amount,
-        coerce.positive_integer,
-        coerce.source,
-        coerce.currency_code,
-    ),
-    *(ip, coerce.device_id, coerce.flag, lambda value: coerce.unix_time(value, UTC)),
-    lambda value: coerce.unix_time(value, EAST),
-    lambda value: coerce.unix_time(value, WEST),
+    *(text, read_amount, positive_integer, source, currency_code),
+    *(ip, device_id, flag, lambda value: unix_time(value, UTC)),
+    lambda value: unix_time(value, EAST),
+    lambda value: unix_time(value, WEST),
 ]
 ODD: list[Any] = [
     *(HUGE, -HUGE, Decimal("sNaN"), Decimal("-NaN"), Decimal("1E+999999"), Decimal("1E-999999")),
@@ -81,7 +81,7 @@ def test_nothing_raises_and_what_means_nothing_is_absent(read: Callable[[Any], A
 )
 def test_any_scalar_becomes_text(value: Any, plain: Any) -> None:
     """Any scalar becomes text, whole numbers without a fraction, if it fits into 128 bits."""
-    assert coerce.text(value) == plain
+    assert text(value) == plain
 
 
 UPPER = LI_DID.upper()
@@ -90,68 +90,48 @@ UPPER = LI_DID.upper()
 @each_of(
     "read, expected, values",
     {
-        "no scalars": (
-            coerce.text,
-            UNUSABLE,
-            [[], ["x"], {}, {"a": 1}, b"x", "\ud800", "a\udfffb"],
-        ),
-        "infinite or too long": (
-            coerce.text,
-            UNUSABLE,
-            [float("inf"), Decimal("-Infinity"), "x" * 8_193],
-        ),
-        "infinity as text": (coerce.text, UNUSABLE, ["Infinity", "-Infinity", " inf ", "-inf"]),
-        "starts like infinity": (coerce.text, "Info", ["Info"]),
-        "longest text": (coerce.text, "x" * 8_192, ["x" * 8_192]),
-        "currency in any case": (coerce.currency_code, "USD", ["USD", "usd", " Usd "]),
+        "no scalars": (text, UNUSABLE, [[], ["x"], {}, {"a": 1}, b"x", "\ud800", "a\udfffb"]),
+        "infinite or too long": (text, UNUSABLE, [float("inf"), Decimal("-Infinity"), "x" * 8_193]),
+        "infinity as text": (text, UNUSABLE, ["Infinity", "-Infinity", " inf ", "-inf"]),
+        "starts like infinity": (text, "Info", ["Info"]),
+        "longest text": (text, "x" * 8_192, ["x" * 8_192]),
+        "currency in any case": (currency_code, "USD", ["USD", "usd", " Usd "]),
         "no currency code": (
-            coerce.currency_code,
+            currency_code,
             UNUSABLE,
             ["US", "USDT", "U$D", "US1", "ÜSD", "ßs", "ﬀa", "$"],
         ),
         "unknown currency": (
-            coerce.currency_code,
+            currency_code,
             UNUSABLE,
             [840, ["USD"], "EUO", "XXX", "XTS", "DEM", "\u0131ls"],
         ),
-        "UUID of a device": (coerce.device_id, LI_DID, [LI_DID, f" {LI_DID} ", uuid.UUID(LI_DID)]),
-        "device in capitals": (coerce.device_id, UPPER, [UPPER]),
-        "device of zeros": (coerce.device_id, None, [str(ZERO), ZERO]),
-        "malformed device": (
-            coerce.device_id,
-            UNUSABLE,
-            ["6d92078a", LI_DID + "0", "g" + LI_DID[1:], 5],
-        ),
-        "device in other digits": (coerce.device_id, UNUSABLE, ["\u0661" * 8 + LI_DID[8:]]),
-        "flag that is set": (coerce.flag, 1, [True, 1, 1.0, "true", "True", "1"]),
-        "flag that is not": (coerce.flag, 0, [False, 0, Decimal(0), "FALSE", " 0 "]),
-        "no flag": (coerce.flag, UNUSABLE, [2, -1, "2", "maybe", [True], 0.5]),
+        "UUID of a device": (device_id, LI_DID, [LI_DID, f" {LI_DID} ", uuid.UUID(LI_DID)]),
+        "device in capitals": (device_id, UPPER, [UPPER]),
+        "device of zeros": (device_id, None, [str(ZERO), ZERO]),
+        "malformed device": (device_id, UNUSABLE, ["6d92078a", LI_DID + "0", "g" + LI_DID[1:], 5]),
+        "device in other digits": (device_id, UNUSABLE, ["\u0661" * 8 + LI_DID[8:]]),
+        "flag that is set": (flag, 1, [True, 1, 1.0, "true", "True", "1"]),
+        "flag that is not": (flag, 0, [False, 0, Decimal(0), "FALSE", " 0 "]),
+        "no flag": (flag, UNUSABLE, [2, -1, "2", "maybe", [True], 0.5]),
         "positive integer": (
-            coerce.positive_integer,
+            positive_integer,
             4711,
             [4711, "4711", " 4711 ", 4711.0, "4711.0", Decimal(4711)],
         ),
-        "largest int64": (coerce.positive_integer, 2**63 - 1, [2**63 - 1]),
+        "largest int64": (positive_integer, 2**63 - 1, [2**63 - 1]),
         "no positive integer": (
-            coerce.positive_integer,
+            positive_integer,
             UNUSABLE,
             [2**63, 0, -1, 4711.5, "x", True, [1], "1" * 5_000],
         ),
-        "leading zeros, too large": (
-            coerce.positive_integer,
-            UNUSABLE,
-            ["0" * 19 + "1" + "9" * 30],
-        ),
-        "leading zeros": (coerce.positive_integer, 7, ["0" * 30 + "7"]),
-        "other digits": (coerce.positive_integer, UNUSABLE, ["٤٧", "²"]),
-        "web": (coerce.source, "web", ["web", " Web "]),
-        "app": (coerce.source, "app", ["app"]),
-        "offline": (coerce.source, "offline", ["offline"]),
-        "no known source": (
-            coerce.source,
-            UNUSABLE,
-            ["pos", "shopify_draft_order", 580111, ["web"]],
-        ),
+        "leading zeros, too large": (positive_integer, UNUSABLE, ["0" * 19 + "1" + "9" * 30]),
+        "leading zeros": (positive_integer, 7, ["0" * 30 + "7"]),
+        "other digits": (positive_integer, UNUSABLE, ["٤٧", "²"]),
+        "web": (source, "web", ["web", " Web "]),
+        "app": (source, "app", ["app"]),
+        "offline": (source, "offline", ["offline"]),
+        "no known source": (source, UNUSABLE, ["pos", "shopify_draft_order", 580111, ["web"]]),
     },
 )
 def test_each_type_reads_its_forms_and_nothing_else(
@@ -184,7 +164,7 @@ AMOUNTS: list[tuple[Any, str]] = [
 @pytest.mark.parametrize(("value", "digits"), AMOUNTS, ids=name_of)
 def test_amounts_keep_their_digits(value: Any, digits: str) -> None:
     """An amount is a JSON number with the digits that the tap sent."""
-    number = coerce.read_amount(value)
+    number = read_amount(value)
     assert isinstance(number, (int, float, Decimal)), number
     assert msgspec.json.Encoder(decimal_format="number").encode(number).decode() == digits
 
@@ -202,7 +182,7 @@ def test_amounts_keep_their_digits(value: Any, digits: str) -> None:
 )
 def test_what_is_no_amount_is_unusable(value: Any) -> None:
     """Only a finite number with dots and groups of three is usable; nothing is guessed."""
-    assert coerce.read_amount(value) is UNUSABLE
+    assert read_amount(value) is UNUSABLE
 
 
 # Text whose decimal sign is known
@@ -251,14 +231,14 @@ def test_the_decimal_sign_of_an_amount_is_known(
     decimal: str, number: str, texts: list[Any]
 ) -> None:
     """The amount keeps its digits; what could be read in another way is not read at all."""
-    assert [str(coerce.read_amount(text, decimal)) for text in texts] == [number] * len(texts)
+    assert [str(read_amount(text, decimal)) for text in texts] == [number] * len(texts)
 
 
 @pytest.mark.parametrize("decimal", ["", ";", ",."])
 def test_another_decimal_sign_is_an_error(decimal: str) -> None:
     """It is a mistake in the map, and fails."""
     with pytest.raises(ValueError, match="decimal sign"):
-        coerce.read_amount("1,5", decimal)
+        read_amount("1,5", decimal)
 
 
 # Times: the forms that taps send, zones, and what cannot be read
@@ -303,7 +283,7 @@ NUMBERS = [
 @pytest.mark.parametrize("value", [*TEXTS, *MOMENTS, *NUMBERS], ids=name_of)
 def test_every_form_of_a_moment_gives_the_same_seconds(value: Any) -> None:
     """Every form in which taps send a moment gives the same Unix seconds, rounded down."""
-    seconds = coerce.unix_time(value, UTC)
+    seconds = unix_time(value, UTC)
     assert seconds == T
     assert type(seconds) is int
 
@@ -333,7 +313,7 @@ NEW_YORK_TIMES: list[tuple[Any, int]] = [
 @pytest.mark.parametrize(("value", "seconds"), NEW_YORK_TIMES, ids=name_of)
 def test_the_zone_is_that_of_times_without_one(value: Any, seconds: int) -> None:
     """The zone of the setting `timezone` is that of times without one."""
-    assert coerce.unix_time(value, NEW_YORK) == seconds
+    assert unix_time(value, NEW_YORK) == seconds
 
 
 @pytest.mark.parametrize(
@@ -355,7 +335,7 @@ def test_the_zone_is_that_of_times_without_one(value: Any, seconds: int) -> None
 )
 def test_what_is_no_time_is_unusable(value: Any) -> None:
     """Everything that cannot be read is unusable; nothing is guessed, and nothing raises."""
-    assert coerce.unix_time(value, UTC) is UNUSABLE
+    assert unix_time(value, UTC) is UNUSABLE
 
 
 # Whether the zone of the settings is used: only by times that have none of their own

@@ -178,15 +178,7 @@ CAPITALS = [name.upper() for name in DELETION_COLUMNS]
         *((name, WHEN) for name in (SECOND, *CAPITALS)),
         *((FIRST, deleted) for deleted in (WHEN, 1_785_500_000, True, {"at": WHEN})),
     ],
-    ids=[
-        "log-based column",
-        "capitals",
-        "log-based column in capitals",
-        "time as text",
-        "Unix time",
-        "true",
-        "object",
-    ],
+    ids=name_of,
 )
 def test_a_deleted_row_is_dropped(column: str, deleted: Any) -> None:
     """It does not reach the map, which may drop the column or need what the row has no more."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from singer_sdk.mapper import CustomStreamMap
-from unit_support import each_of
+from unit_support import each_of, name_of
 
 from target_liveintent.conversions import fields
 from target_liveintent.errors import StreamMappingError
@@ -360,47 +360,7 @@ OPEN = (
 @pytest.mark.parametrize(
     ("expression", "is_closed"),
     [*((one, True) for one in CLOSED), *((one, False) for one in OPEN)],
-    ids=[
-        "path",
-        "column",
-        "text compared",
-        "flag",
-        "path is false",
-        "text and column",
-        "path among texts",
-        "table by path",
-        "table with a false default",
-        "truth of a column",
-        "column among texts",
-        "flag is true",
-        "one of two compared",
-        "zero or column",
-        "path negated",
-        "path is null",
-        "path unequal",
-        "false in place of null",
-        "greater than zero",
-        "table with a true default",
-        "not within a text",
-        "text whether set or not",
-        "path among texts and null",
-        "text within a column",
-        "path within a text",
-        "formatted text",
-        "null as text",
-        "one minus number",
-        "one minus flag",
-        "flag inverted in bits",
-        "flag as an index",
-        "constant that is true",
-        "table by flag",
-        "table with null",
-        "flag is false",
-        "table with null as text",
-        "null as text replaced",
-        "unpacked table",
-        "column as text",
-    ],
+    ids=name_of,
 )
 def test_only_certain_forms_fail_closed(expression: str, is_closed: bool) -> None:
     """Without its columns, such an expression is not true."""
@@ -460,17 +420,7 @@ CALLS = [("get('id', key=1)", "TypeError"), ("get()", "TypeError"), ("get(id)", 
         (WRONG, {"total": 1, "email": "a", "id": "secret"}, "id", "KeyError"),
         ({"__filter__": "int(email) > 1"}, {"email": "secret"}, "__filter__", "ValueError"),
     ],
-    ids=[
-        "unknown argument",
-        "no argument",
-        "argument that is no path",
-        "unknown argument, comprehension",
-        "no argument, comprehension",
-        "no path, comprehension",
-        "attribute that does not exist",
-        "column that is missing",
-        "filter",
-    ],
+    ids=name_of,
 )
 def test_what_fails_is_named(
     definition: dict[str, Any], record: dict[str, Any], column: str, kind: str

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import yaml
 from preset_records import LI_DID, OTHER_DID, PAGE, Record, changed, hashes, paths, sample
-from unit_support import BARE, NOW, convert_both_ways, each_of
+from unit_support import BARE, NOW, convert_both_ways, each_of, name_of
 
 from target_liveintent.config import problems
 from target_liveintent.conversions.event_model import Conversion
@@ -365,15 +365,7 @@ VALUE = "get('currentTotalPriceSet.shopMoney.amount')"
         *(({"ip": null}, {}, {"userData.ip": ...}) for null in NULL_VALUES),
         *(({"__filter__": null}, {"test": True}, {}) for null in NULL_VALUES),
     ],
-    ids=[
-        "other expressions",
-        "own filter drops",
-        "own filter lets pass",
-        "column is null",
-        "column is null as text",
-        "filter is null",
-        "filter is null as text",
-    ],
+    ids=name_of,
 )
 def test_own_columns_go_first(own: dict[str, Any], changes: Record, wanted: Any) -> None:
     check("shopify", changes, wanted, own=own)
