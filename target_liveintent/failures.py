@@ -126,18 +126,8 @@ def _record_rejected(facts: Facts) -> str:
     )
 
 
-def _too_many_rejected(facts: Facts) -> str:
-    return (
-        f"{facts['count']} of {facts['records']} records became dead letters, which is more than"
-        f" max_dead_letter_percent ({facts['percent']}) allows.{_most_frequent(facts)}"
-    )
-
-
-def _nothing_delivered(facts: Facts) -> str:
-    return (
-        f"nothing was delivered, and {facts['count']} records became dead letters."
-        f"{_most_frequent(facts)}"
-    )
+def _because_of_rejections(beginning: str) -> Callable[[Facts], str]:
+    return lambda facts: f"{beginning.format_map(facts)}{_most_frequent(facts)}"
 
 
 def _most_frequent(facts: Facts) -> str:
@@ -201,8 +191,13 @@ FAILURE_WORDS: dict[FailureCode, Callable[[Facts], str]] = {
         "the API accepted no event of this write ({events} events were refused). The cause may be"
         " in the settings, not in the events: check pixel_id and customer_id"
     ).format_map,
-    FailureCode.TOO_MANY_REJECTED: _too_many_rejected,
-    FailureCode.NOTHING_DELIVERED: _nothing_delivered,
+    FailureCode.TOO_MANY_REJECTED: _because_of_rejections(
+        "{count} of {records} records became dead letters, which is more than"
+        " max_dead_letter_percent ({percent}) allows."
+    ),
+    FailureCode.NOTHING_DELIVERED: _because_of_rejections(
+        "nothing was delivered, and {count} records became dead letters."
+    ),
     FailureCode.RECORD_REJECTED: _record_rejected,
     FailureCode.TASKS_FAILED: (
         "the write failed. Failed tasks: {tasks}. Rows of other tasks that have no outcome: {rows}."
