@@ -564,6 +564,14 @@ def delivered(program: Program, *arguments: str, **settings: Any) -> list[str]:
     return [line.split(",")[0] for line in done.output.splitlines()[1:]]
 
 
+@pytest.mark.parametrize("keeps", [True, False], ids=["kept", "not kept"])
+def test_delivered_says_how_events_are_kept(program: Program, *, keeps: bool) -> None:
+    """On standard error, so that the CSV stays whole."""
+    done = program("delivered", **{**CONFIG, "keep_delivered": keeps})
+    assert done.stdout == ",".join(DELIVERED_COLUMNS) + "\n"
+    assert ("set keep_delivered: true" in done.stderr) is not keeps
+
+
 def test_dead_letters_are_shown_for_people_and_for_programs(program: Program) -> None:
     """They are counted for people and programs, or printed as a stream, without addresses."""
     fill(bad("1"), bad("2", "refused_by_api", order_id=f"for {JANE}"))
