@@ -2,13 +2,15 @@
 
 import contextlib
 import json
+import shutil
+import subprocess
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from faulty_server import FaultyServer, Reply
-from integration_support import WITH_ID, Launcher, Message, order, schema, state
+from integration_support import WITH_ID, Launcher, Message, order, schema, state, wait_until
 from ledger_claims import ask, count, letters_by_id
 from postgres_server import Postgres
 from reliability_support import LONG, assert_adds_up
@@ -85,3 +87,40 @@ def test_crashes_of_the_server_during_a_run(
     assert sum(new) == len(BAD)
     worth = [Decimal(run["missing"].get("USD", 0)) for run in figures]
     assert sum(worth) == 12.5 * len(BAD)
+
+
+@pytest.mark.timeout(180)
+def test_a_database_that_is_set_back(tmp_path: Path, postgres: Postgres, store_url: str) -> None:
+    """The run says so and ends, without a further STATE; the next run reads all again.
+
+    So it is with a replica that has not received all, when it takes the place of the server.
+    """
+    with (
+        FaultyServer(lambda _: Reply(delay=0.01)) as server,
+        contextlib.closing(Launcher(tmp_path, server.url)) as target,
+    ):
+        run = target.start(store=store_url, constants=WRITES_OFTEN, **SETTINGS)
+        given = list(messages())
+        run.send(*given[: len(given) // 3])
+        wait_until(lambda: count(store_url, "event") > BATCH, "the first keys")
+        backup = tmp_path / "backup"
+        postgres.crash(lambda data: subprocess.run(["cp", "-a", data, backup], check=True))
+        before = count(store_url, "event")
+        run.send(*given[len(given) // 3 : len(given) // 2])
+        wait_until(lambda: count(store_url, "event") > before + BATCH, "more keys")
+
+        def set_back(data: Path) -> None:
+            shutil.rmtree(data)
+            subprocess.run(["mv", backup, data], check=True)
+
+        postgres.crash(set_back)
+        run.wait(60)
+        assert run.code == 1, run.log
+        assert "has lost what this run wrote before" in run.last_line
+        assert "Traceback" not in run.log
+        state = run.states[-1] if run.states else 0
+        again = target.run(*given, patience=60, store=store_url, **SETTINGS)
+        assert (again.code, again.states[-1]) == (0, EVENTS), again.log
+    assert state <= EVENTS // 2
+    assert missing(store_url, EVENTS) == {"letters": 0, "keys": 0, "delivered": 0}
+    assert len(server.delivered) == EVENTS - len(BAD)
