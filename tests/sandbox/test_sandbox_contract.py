@@ -73,12 +73,14 @@ REFUSED: list[tuple[dict[str, Any], str, list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize("changes", ACCEPTED)
+@pytest.mark.parametrize("changes", ACCEPTED, ids=str)
 def test_an_event_within_the_rules_breaks_none(changes: dict[str, Any]) -> None:
     assert list(broken_rules([event(changes)], NOW)) == []
 
 
-@pytest.mark.parametrize(("changes", "field", "rules"), REFUSED)
+@pytest.mark.parametrize(
+    ("changes", "field", "rules"), REFUSED, ids=[str(changes) for changes, *_ in REFUSED]
+)
 def test_a_broken_rule_names_event_field_and_rule(
     changes: Any, field: str, rules: list[str]
 ) -> None:
