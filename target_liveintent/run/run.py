@@ -250,6 +250,7 @@ class Run:
         counts.retries += result.retries
         counts.throttled += result.throttled
         counts.unproven += result.unproven
+        counts.partly_answered += len(result.delivered) - len(result.confirmed)
         events = [conversion.event for conversion in result.delivered]
         counts.deliver(result.batch.stream, events, result.sent_at)
         self._writer.settle(result)

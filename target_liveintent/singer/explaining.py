@@ -156,7 +156,7 @@ def read_input(source: IO[str]) -> Input:
         stream = stream_described(message)
         if given.streams.get(stream.name) != stream:
             given.schemas.append(stream)
-            reader.select_columns(stream.name, None, partial(take, len(given.schemas) - 1))
+            reader.pass_records(stream.name, None, partial(take, len(given.schemas) - 1))
 
     def take(schema: int, record: dict[str, Any]) -> None:
         given.records.append((schema, record))

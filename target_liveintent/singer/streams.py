@@ -44,9 +44,7 @@ class StreamRegistry:
     """
 
     def __init__(self, maps: StreamMaps, events: EventDefaults, logger: logging.Logger) -> None:
-        self._maps = maps
-        self._events = events
-        self._logger = logger
+        self._maps, self._events, self._logger = maps, events, logger
         self._warn_once = functools.cache(logger.warning)  # SCHEMAs come again.
         self._schemas: dict[str, tuple[bytes, list[str] | None]] = {}
         self.has_events = False
@@ -111,8 +109,8 @@ class StreamRegistry:
             raise StreamMappingError(self._missing_message(stream, plan, missing))
         # With `__else__`, or if only copies use a stream, the user knows that it is not used.
         if missing and plan.is_used and stream.name not in self._maps.names:
-            others = [name for name in self._maps.names if name not in self._schemas]
-            hint = did_you_mean(stream.name, others)
+            absent = [name for name in self._maps.names if name not in self._schemas]
+            hint = did_you_mean(stream.name, absent)
             self._warn_once("stream '%s' is skipped: no stream map names it%s", stream.name, hint)
         self.has_events |= not missing
         return not missing
@@ -170,9 +168,9 @@ class RecordValidator:
     def __init__(self, schema: dict[str, Any]) -> None:
         import jsonschema_rs  # noqa: PLC0415 (only needed where records are validated)
 
-        others: dict[str, Any] = {}  # A tap's schema must not cause network traffic.
+        no_schemas: dict[str, Any] = {}  # A tap's schema must not cause network traffic.
         try:
-            self._validator = jsonschema_rs.validator_for(schema, retriever=others.__getitem__)
+            self._validator = jsonschema_rs.validator_for(schema, retriever=no_schemas.__getitem__)
         except ValueError:
             msg = "the tap's SCHEMA is not a valid JSON schema"
             raise InvalidJSONSchema(msg) from None

@@ -17,9 +17,10 @@ FIND_EVENTS = (
 )
 """Finds keys, and the run of each. (SQLite looks for one key after the other in a CROSS JOIN.)"""
 _RESERVED_BY_OTHERS = (
-    "SELECT reservation.hashes, run.id FROM reservation JOIN run ON run.number = reservation.run"
+    "SELECT reservation.hashes, run.id FROM run CROSS JOIN reservation"
     # (A time further ahead was written before the clock was set back.)
-    " WHERE run.number <> ? AND run.alive_until BETWEEN {now} AND {now} + ?"
+    " WHERE run.ended_at IS NULL AND run.alive_until BETWEEN {now} AND {now} + ?"
+    " AND run.number <> ? AND reservation.run = run.number"
 )
 
 
@@ -55,7 +56,7 @@ class StoreQuestion(NamedTuple):
         """Return the steps that ask."""
         return [
             Step("SELECT 1 FROM dead_letter LIMIT 1"),
-            Step(_RESERVED_BY_OTHERS, [self.run, 2 * LAPSE_SECONDS]),
+            Step(_RESERVED_BY_OTHERS, [2 * LAPSE_SECONDS, self.run]),
             self.events_step(),
             DEAD_LETTER.find(self.letters, ", ".join(LetterKey._fields)),
         ]

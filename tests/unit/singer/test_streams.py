@@ -53,8 +53,7 @@ def schema(name: str | None, columns: Any = EVENT, keys: list[str] | None = None
     return Message("SCHEMA", name, schema=msgspec.Raw(text), key_properties=keys)
 
 
-def test_a_stream_of_events() -> None:
-    """A SCHEMA gives the stream, its plan, and the word that it gives events."""
+def test_a_schema_gives_the_stream_its_plan_and_whether_it_gives_events() -> None:
     found = Registering()
     stream, ((plan, gives_events),) = found.send("orders", keys=["id"])
     assert stream == Stream("orders", {"properties": {name: {} for name in EVENT}}, ("id",))
