@@ -15,8 +15,8 @@ from target_liveintent.store.layout import SqlRow, Step
 TASK = "task"
 """The kind of a task of a Spark write. The store keeps nothing of it."""
 _ADD_RUN = (
-    "INSERT INTO run (id, kind, customer_id, api_host, pixel_id, started_at, alive_until,"
-    " transactions) VALUES (?, ?, ?, ?, ?, {now}, {now} + ?, 0) ON CONFLICT (id) DO NOTHING"
+    "INSERT INTO run (id, kind, customer_id, api_host, pixel_id, started_at, alive_until)"
+    " VALUES (?, ?, ?, ?, ?, {now}, {now} + ?) ON CONFLICT (id) DO NOTHING"
 )
 _NEWEST_EVENTS = "SELECT key FROM event ORDER BY key DESC LIMIT ?"
 _LAST_OF_OTHERS = (

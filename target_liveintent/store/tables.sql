@@ -34,7 +34,7 @@ CREATE TABLE run (
     pixel_id bigint,
     started_at float8 NOT NULL,
     alive_until float8 NOT NULL,
-    transactions bigint NOT NULL, -- how many the run has made, by which it notices that some are lost
+    transactions bigint NOT NULL DEFAULT 0, -- how many the run has made
     ended_at float8,
     ending text,
     figures json

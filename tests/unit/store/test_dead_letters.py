@@ -90,9 +90,9 @@ def test_what_a_row_has(stores: Stores) -> None:
         "written_at": 1_785_600_000,
         "window_end": None,
         "run": store.number,
+        "hashes": MD5[:8],
         "first_run": store.number,
         "first_transaction": 1,
-        "hashes": MD5[:8],
     }
     ((run_id,),) = stores.sql("SELECT id FROM run")
     assert json.loads(text) == {

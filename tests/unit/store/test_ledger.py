@@ -254,6 +254,20 @@ def test_a_store_that_has_lost_what_was_written(stores: Stores, what: str, when:
     assert said(claim(stores(), 0, *events(1, 3))) == ([], [], ["1", "2"])
 
 
+def test_a_transaction_that_comes_late(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that makes it again after later ones has lost nothing, and nothing is undone."""
+    store, late = stores(), []
+    transact = store.database.transact
+    monkeypatch.setattr(
+        store.database, "transact", lambda steps: [late.append(steps), transact(steps)][1]
+    )
+    for number in range(3):
+        send(store, number, event(str(number)))
+    transact(late[0])
+    send(store, 3, event("3"))
+    assert said(claim(stores(), 0, *events(4))) == ([], [], ["0", "1", "2", "3"])
+
+
 def test_what_others_write_loses_nothing(stores: Stores) -> None:
     """Each run counts its own transactions, also those that are made twice."""
     one, two = stores(), stores()
