@@ -54,6 +54,11 @@ class Account(NamedTuple):
     customer_id: str
     host: str
 
+    @property
+    def words(self) -> str:
+        """The account in words: "a-1b2c at api.example.com"."""
+        return f"{self.customer_id} at {self.host}"
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The settings of a run, checked and ready to use; `config.settings_of` makes them.

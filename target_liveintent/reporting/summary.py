@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from target_liveintent.mapping.map_findings import unused_zone
+from target_liveintent.mapping.map_checks import unused_zone
 from target_liveintent.privacy.identity import IDENTITY_COLUMNS
 from target_liveintent.reasons import REASONS
 from target_liveintent.remarks import COLUMN_EMPTY, COLUMN_UNUSABLE, HASH_CONFLICT, LOCAL_TIME
@@ -74,13 +74,17 @@ def _names(counter: Counter[str]) -> str:
 
 
 def warnings(
-    counts: RunCounts, timezone: str = "UTC", partial_answer: PartialAnswer | None = None
+    counts: RunCounts, timezone: str | None = None, partial_answer: PartialAnswer | None = None
 ) -> Iterator[str]:
-    """Yield what may be wrong with a run, given some of its settings."""
+    """Yield what may be wrong with a run, given some of its settings.
+
+    With None as `timezone`, nothing is said of this setting.
+    """
     for stream, stream_counts in counts.streams.items():
         yield from _lost(stream, stream_counts)
         yield from (f"{stream}: {doubt.words}" for doubt in stream_warnings(stream_counts))
-    yield from _unused_zone(counts, timezone)
+    if timezone is not None:
+        yield from _unused_zone(counts, timezone)
     assumed = partial_answer_assumed(counts)
     if assumed is not None and partial_answer is None:
         yield assumed.words

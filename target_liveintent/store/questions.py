@@ -16,27 +16,32 @@ FIND_EVENTS = (
     "SELECT event.key, run FROM ({keys}) AS given CROSS JOIN event WHERE event.key = given.key"
 )
 """Finds keys, and the run of each. (SQLite looks for one key after the other in a CROSS JOIN.)"""
+_OWN_ROW = "SELECT transactions, EXISTS (SELECT 1 FROM dead_letter) FROM run WHERE number = ?"
 _RESERVED_BY_OTHERS = (
-    "SELECT reservation.hashes, run.id FROM reservation JOIN run ON run.number = reservation.run"
+    "SELECT reservation.hashes, run.id FROM run CROSS JOIN reservation"
     # (A time further ahead was written before the clock was set back.)
-    " WHERE run.number <> ? AND run.alive_until BETWEEN {now} AND {now} + ?"
+    " WHERE run.ended_at IS NULL AND run.alive_until BETWEEN {now} AND {now} + ?"
+    " AND run.number <> ? AND reservation.run = run.number"
 )
 
 
 class StoreAnswer(NamedTuple):
     """What the store has answered to a `StoreQuestion`."""
 
+    has_all: bool  # Whether it has all transactions of the run before this one.
     has_letters: bool  # Whether it has any dead letter.
     reserved: Mapping[bytes, str]  # The hashes that other runs have reserved, with these runs' IDs.
     delivered: set[bytes]  # The keys of the events of the question that were delivered.
-    letters: set[LetterKey]  # The dead letters of the question that the store has.
+    letters: set[LetterKey]  # The dead letters of the question that an earlier transaction wrote.
 
     def has_any(self, keys: Iterable[bytes]) -> bool:
         """Return whether one of these events was delivered, or another run has reserved it."""
         return any(key in self.delivered or key[TIME_BYTES:] in self.reserved for key in keys)
 
 
-NO_ANSWER = StoreAnswer(has_letters=False, reserved={}, delivered=set(), letters=set())
+NO_ANSWER = StoreAnswer(
+    has_all=True, has_letters=False, reserved={}, delivered=set(), letters=set()
+)
 """What a store without rows would answer."""
 
 
@@ -44,6 +49,7 @@ class StoreQuestion(NamedTuple):
     """What a run asks. It always also asks which events other runs have reserved."""
 
     run: int  # Its number.
+    transaction: int  # The number of the transaction: 1 for the first one of the run.
     asked_at: float  # By the monotonic clock.
     send_again: bool  # Then what other runs have delivered does not count as delivered.
     events: Sequence[bytes]  # Keys. Which of these events were delivered?
@@ -54,10 +60,12 @@ class StoreQuestion(NamedTuple):
     def steps(self) -> list[Step]:
         """Return the steps that ask."""
         return [
-            Step("SELECT 1 FROM dead_letter LIMIT 1"),
-            Step(_RESERVED_BY_OTHERS, [self.run, 2 * LAPSE_SECONDS]),
+            Step(_OWN_ROW, [self.run]),
+            Step(_RESERVED_BY_OTHERS, [2 * LAPSE_SECONDS, self.run]),
             self.events_step(),
-            DEAD_LETTER.find(self.letters, ", ".join(LetterKey._fields)),
+            DEAD_LETTER.find(
+                self.letters, ", ".join((*LetterKey._fields, "first_run", "first_transaction"))
+            ),
         ]
 
     def events_step(self) -> Step:
@@ -66,16 +74,20 @@ class StoreQuestion(NamedTuple):
 
     def read(self, answers: Answers) -> StoreAnswer:
         """Read the answers to `steps`. Answers to further steps may follow them."""
-        any_letter, reservations, events, letters, *_ = answers
+        own_row, reservations, events, letters, *_ = answers
+        transactions, has_letters = own_row[0] if own_row else (None, True)
+        this = (self.run, self.transaction)
         return StoreAnswer(
-            has_letters=bool(any_letter),
+            # If the answer to a COMMIT is lost, the same transaction may be made twice.
+            has_all=transactions in (self.transaction - 1, self.transaction),
+            has_letters=bool(has_letters),
             reserved={
                 hashes[start : start + HASH_BYTES]: run_id
                 for hashes, run_id in reservations
                 for start in range(0, len(hashes), HASH_BYTES)
             },
             delivered=self.delivered_in(events),
-            letters={LetterKey(*key) for key in letters},
+            letters={LetterKey(*key) for *key, run, number in letters if (run, number) != this},
         )
 
     def delivered_in(self, rows: Iterable[SqlRow]) -> set[bytes]:

@@ -54,6 +54,8 @@ class SimulatedApi:
         self.refused_alone: set[int] = set()
         self.failed_alone: Counter[int] = Counter()
         self.heals = False  # Outages and wrong settings are over.
+        lost = plan.betrayals.lost_answers
+        self._outages = plan.outages if lost is None else [*plan.outages, lost]
         self._plan = plan
         self._feed = feed
         self._rng = random.Random(f"api {plan.seed}")  # noqa: S311 (a seed, not secrecy)
@@ -78,7 +80,7 @@ class SimulatedApi:
 
     def _reply(self, conversions: list[Conversion], now: float, seconds: float) -> Reply:
         plan, rng = self._plan, self._rng
-        for outage in () if self.heals else plan.outages:
+        for outage in () if self.heals else self._outages:
             if outage.start <= now < outage.end:
                 failed = self._fail(outage.kind, conversions, now, seconds)
                 return _asking_to_wait(failed, outage.retry_after)

@@ -158,7 +158,7 @@ BREAKS: list[tuple[Any, str, Any, str]] = [
     (OutcomeWriter, "write", write_lazily, "what STATE covers survives a power cut"),
     (Ledger, "confirm", forget_parts, "the store has what was confirmed"),
     (RunStore, "_remove_letters", lambda *_: None, "the store has the dead letters"),
-    (RunStore, "release", lambda _: None, "what a run has done survives a power cut"),
+    (RunStore, "release", lambda _: None, "reservations end with the run"),
     (BatchResult, "split_off", keep_all, "what is delivered does not wait for the rest of its ba"),
     (DeliveryMachine, "stop", lambda *_: None, "nothing is sent after the stop"),
 ]
@@ -172,6 +172,5 @@ BREAKS: list[tuple[Any, str, Any, str]] = [
 def test_a_break_is_found(owner: Any, name: str, broken: Any, rule: str) -> None:
     """A check notices a break within as many histories as the suite plays."""
     with mock.patch.object(owner, name, broken):
-        found = next(filter(None, map(violation_in, range(MOST_HISTORIES))), None)
-    assert found is not None
-    assert found.startswith(rule)
+        violations = filter(None, map(violation_in, range(MOST_HISTORIES)))
+        assert any(violation.startswith(rule) for violation in violations)

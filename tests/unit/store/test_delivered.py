@@ -9,7 +9,7 @@ import pytest
 from fakes import FakeClock
 from store_support import MD5, Stores, event, rejection, said, send
 
-from target_liveintent.store.dead_letters import forget_people
+from target_liveintent.store.deletion import forget_people
 from target_liveintent.store.delivered import as_csv, delivered_in, delivered_messages
 from target_liveintent.store.opening import dry_store_in, open_for_reading
 from target_liveintent.store.run_store import RunStore
@@ -118,7 +118,7 @@ def test_the_history(stores: Stores) -> None:
     stores.suspend(task, seconds)
     if not stores.is_postgres:
         clock.now += 31
-        going.write(durable=True)
+        going.write(before_state=True)
     settings = stores.settings()
     found = list(runs_in(stores.database(clock), settings.account, 1, 0.0))
     names = dict(stores.sql("SELECT number, id FROM run"))

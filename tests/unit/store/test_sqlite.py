@@ -13,7 +13,7 @@ import pytest
 from store_support import MD5, Stores, claim, event, events, fail_next, rejection, said, send
 
 from target_liveintent.errors import ConfigurationError, StorageError
-from target_liveintent.store.dead_letters import forget_people
+from target_liveintent.store.deletion import forget_people
 from target_liveintent.store.layout import Step
 from target_liveintent.store.opening import open_for_reading
 from target_liveintent.store.run_store import RunStore
@@ -115,7 +115,7 @@ def test_a_file_that_is_gone(in_file: Stores, tmp_path: Path, how: str) -> None:
     if how == "replaced":
         path.touch()
     with pytest.raises(StorageError, match="was deleted, moved or replaced during the run"):
-        store.write(durable=True) if how == "moved" else store.release()
+        store.write(before_state=True) if how == "moved" else store.release()
 
 
 def test_damage_that_is_found_later(in_file: Stores) -> None:
