@@ -106,6 +106,14 @@ def test_partial_success_accepts_all_events_but_its_own(sandbox: Sandbox, post: 
     assert statuses(post, 1) == [204]
 
 
+def test_a_partial_success_can_name_the_processed_events(sandbox: Sandbox, post: Post) -> None:
+    """So that people can try what the setting `partial_answer` does."""
+    sandbox.add_faults({"kind": "partial", "event_ids": ["e-2"], "names": "processed"})
+    answer = post(events(4))
+    assert (answer.status_code, answer.json()) == (200, ["e-0", "e-1", "e-3"])
+    assert [kept["eventId"] for kept in sandbox.events] == ["e-0", "e-1", "e-3"]
+
+
 def test_faults_apply_one_at_a_time(sandbox: Sandbox, post: Post) -> None:
     """The first fault that matches applies. An invalid batch uses up none about single events."""
     sandbox.add_faults(
