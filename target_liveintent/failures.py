@@ -129,8 +129,9 @@ FAILURE_WORDS: dict[FailureCode, Callable[[Facts], str]] = {
         " as dead letters. If this run is a replay, it keeps the dead letters that it has not sent"
     ).format_map,
     FailureCode.REPLAY_REFUSED: (
-        "the API refused all {events} events of the replay, so the cause may be in the settings:"
-        " check pixel_id and customer_id. The dead letters are still in the store"
+        "the API accepted nothing of the replay, and refused {events} events for the first time. So"
+        " the cause may be in the settings: check pixel_id and customer_id. The dead letters are"
+        " still in the store"
     ).format_map,
     FailureCode.TOO_MANY_REJECTED: (
         "{count} of {records} records became dead letters, which is more than"

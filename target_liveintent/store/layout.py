@@ -11,7 +11,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 """The version of the layout. Increase it when a table changes."""
 _SQL = pathlib.Path(__file__).with_name("tables.sql").read_text(encoding="ascii")
 _IN_SQLITE = {

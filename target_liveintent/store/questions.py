@@ -22,21 +22,31 @@ _RESERVED_BY_OTHERS = (
     " WHERE run.number <> ? AND run.alive_until BETWEEN {now} AND {now} + ?"
 )
 
+_LETTER_KEY = ", ".join(LetterKey._fields)
+_HAS_LETTERS = (
+    "SELECT EXISTS (SELECT 1 FROM dead_letter),"
+    " EXISTS (SELECT 1 FROM dead_letter WHERE reason = 'refused_by_api')"
+)
+
 
 class StoreAnswer(NamedTuple):
     """What the store has answered to a `StoreQuestion`."""
 
-    has_letters: bool  # Whether it has any dead letter.
+    has_letters: bool  # Whether it has any dead letter,
+    has_refused: bool  # and any of an event that the API refused.
     reserved: Mapping[bytes, str]  # The hashes that other runs have reserved, with these runs' IDs.
     delivered: set[bytes]  # The keys of the events of the question that were delivered.
     letters: set[LetterKey]  # The dead letters of the question that the store has.
+    refused: set[LetterKey]  # Those of the events of the question that the API refused.
 
     def has_any(self, keys: Iterable[bytes]) -> bool:
         """Return whether one of these events was delivered, or another run has reserved it."""
         return any(key in self.delivered or key[TIME_BYTES:] in self.reserved for key in keys)
 
 
-NO_ANSWER = StoreAnswer(has_letters=False, reserved={}, delivered=set(), letters=set())
+NO_ANSWER = StoreAnswer(
+    has_letters=False, has_refused=False, reserved={}, delivered=set(), letters=set(), refused=set()
+)
 """What a store without rows would answer."""
 
 
@@ -48,16 +58,19 @@ class StoreQuestion(NamedTuple):
     send_again: bool  # Then what other runs have delivered does not count as delivered.
     events: Sequence[bytes]  # Keys. Which of these events were delivered?
     letters: Sequence[LetterKey]  # Which of these dead letters does the store have?
+    refused: Sequence[LetterKey]  # Which of these are of events that the API refused?
     # The keys of all events that the run has reserved: does it still have them? None: not asked.
     reserved: Sequence[bytes] | None
 
     def steps(self) -> list[Step]:
         """Return the steps that ask."""
+        refused = DEAD_LETTER.find(self.refused, _LETTER_KEY)
         return [
-            Step("SELECT 1 FROM dead_letter LIMIT 1"),
+            Step(_HAS_LETTERS),
             Step(_RESERVED_BY_OTHERS, [self.run, 2 * LAPSE_SECONDS]),
             self.events_step(),
-            DEAD_LETTER.find(self.letters, ", ".join(LetterKey._fields)),
+            DEAD_LETTER.find(self.letters, _LETTER_KEY),
+            refused._replace(sql=f"{refused.sql} AND reason = 'refused_by_api'"),
         ]
 
     def events_step(self) -> Step:
@@ -66,9 +79,10 @@ class StoreQuestion(NamedTuple):
 
     def read(self, answers: Answers) -> StoreAnswer:
         """Read the answers to `steps`. Answers to further steps may follow them."""
-        any_letter, reservations, events, letters, *_ = answers
+        ((has_letters, has_refused),), reservations, events, letters, refused, *_ = answers
         return StoreAnswer(
-            has_letters=bool(any_letter),
+            has_letters=bool(has_letters),
+            has_refused=bool(has_refused),
             reserved={
                 hashes[start : start + HASH_BYTES]: run_id
                 for hashes, run_id in reservations
@@ -76,6 +90,7 @@ class StoreQuestion(NamedTuple):
             },
             delivered=self.delivered_in(events),
             letters={LetterKey(*key) for key in letters},
+            refused={LetterKey(*key) for key in refused},
         )
 
     def delivered_in(self, rows: Iterable[SqlRow]) -> set[bytes]:

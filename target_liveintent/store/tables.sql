@@ -58,6 +58,9 @@ CREATE TABLE dead_letter (
     PRIMARY KEY (customer_id, api_host, stream, event_id, pixel_id)
 );
 
+-- Finds out at once whether there are any: usually, there are few.
+CREATE INDEX refused_letter ON dead_letter (event_id) WHERE reason = 'refused_by_api';
+
 -- Delivered events, with the setting keep_delivered.
 CREATE TABLE delivered (
     customer_id text NOT NULL,
