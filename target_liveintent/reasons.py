@@ -172,6 +172,8 @@ AFTER_BUILDING = frozenset(
 """The reasons of records whose columns were all read, because nothing else was wrong."""
 MAY_HAVE_COUNTED = frozenset({"unconfirmed", "api_error"})
 """The reasons of events that LiveIntent may have counted, which `--unconfirmed` sends."""
+BEYOND_REPAIR = frozenset({"no_identity", "event_too_old", "mapping_failed", "missing_event_time"})
+"""The reasons of dead letters that no edit, setting or replay can repair."""
 NEVER_TAKEN = frozenset(name for name, reason in REASONS.items() if reason.is_bad).difference(
     MAY_HAVE_COUNTED
 )

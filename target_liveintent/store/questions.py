@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from target_liveintent.conversions.event_model import LetterKey
+from target_liveintent.settings import Account
 from target_liveintent.store.database import Answers
 from target_liveintent.store.layout import DEAD_LETTER, SqlRow, Step
 from target_liveintent.store.ledger import HASH_BYTES, TIME_BYTES, Claim
@@ -17,15 +18,15 @@ FIND_EVENTS = (
 )
 """Finds keys, and the run of each. (SQLite looks for one key after the other in a CROSS JOIN.)"""
 _RESERVED_BY_OTHERS = (
-    "SELECT reservation.hashes, run.id FROM reservation JOIN run ON run.number = reservation.run"
+    "SELECT reservation.hashes, run.id FROM run CROSS JOIN reservation"
     # (A time further ahead was written before the clock was set back.)
-    " WHERE run.number <> ? AND run.alive_until BETWEEN {now} AND {now} + ?"
+    " WHERE run.ended_at IS NULL AND run.alive_until BETWEEN {now} AND {now} + ?"
+    " AND run.number <> ? AND reservation.run = run.number"
 )
-
 _LETTER_KEY = ", ".join(LetterKey._fields)
 _HAS_LETTERS = (
-    "SELECT EXISTS (SELECT 1 FROM dead_letter),"
-    " EXISTS (SELECT 1 FROM dead_letter WHERE reason = 'refused_by_api')"
+    "SELECT EXISTS (SELECT 1 FROM dead_letter), EXISTS (SELECT 1 FROM dead_letter"
+    " WHERE customer_id = ? AND api_host = ? AND reason = 'refused_by_api')"
 )
 
 
@@ -54,6 +55,7 @@ class StoreQuestion(NamedTuple):
     """What a run asks. It always also asks which events other runs have reserved."""
 
     run: int  # Its number.
+    account: Account
     asked_at: float  # By the monotonic clock.
     send_again: bool  # Then what other runs have delivered does not count as delivered.
     events: Sequence[bytes]  # Keys. Which of these events were delivered?
@@ -66,8 +68,8 @@ class StoreQuestion(NamedTuple):
         """Return the steps that ask."""
         refused = DEAD_LETTER.find(self.refused, _LETTER_KEY)
         return [
-            Step(_HAS_LETTERS),
-            Step(_RESERVED_BY_OTHERS, [self.run, 2 * LAPSE_SECONDS]),
+            Step(_HAS_LETTERS, self.account),
+            Step(_RESERVED_BY_OTHERS, [2 * LAPSE_SECONDS, self.run]),
             self.events_step(),
             DEAD_LETTER.find(self.letters, _LETTER_KEY),
             refused._replace(sql=f"{refused.sql} AND reason = 'refused_by_api'"),

@@ -196,6 +196,7 @@ class RunStore:
         reserved = self._ledger.reserved if self._must_renew else None
         return StoreQuestion(
             run=self.number,
+            account=self._options.account,
             asked_at=self._clock.monotonic(),
             send_again=self._options.send_again,
             events=events,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from part_states import part_state
 from simulated_feed import event_key, place_of, place_of_state
-from simulation_facts import SILENT_INTERVALS, require
+from simulation_facts import LAPSE_SECONDS, SILENT_INTERVALS, require
 from simulation_requests import STOP_SECONDS
 
 from target_liveintent.conversions.event_model import Conversion, Rejection
@@ -304,10 +304,17 @@ class EndChecks:
         if isinstance(failure, TooManyRejectedError):
             return facts.settings.on_rejection == "fail" or self._are_many_rejected(counts)
         if isinstance(failure, StorageError):
-            return facts.database.is_unwritable
+            return facts.database.is_unwritable or self._was_betrayed()
         if isinstance(failure, AccessDeniedError):
             return run.is_denied
         return isinstance(failure, DeliveryError) and (is_stopped or run.is_denied)
+
+    def _was_betrayed(self) -> bool:
+        """Return whether the database has lost something, or the reservations of the run."""
+        database = self._facts.database
+        unrenewed = self._facts.world.now - database.renewed_at
+        longest = max(unrenewed, database.longest_unrenewed)
+        return database.has_broken or longest >= LAPSE_SECONDS
 
     def _could_be_wrong(self) -> bool:
         """Return whether so many events are bad that the settings seem to be wrong."""
@@ -332,6 +339,8 @@ class EndChecks:
             is_lost = events and not self._facts.plan.store_goes
             require(not is_lost, "a full disk keeps nothing confirmed from the store", events)
             return
+        if database.has_broken and database.waiting.has_ended:
+            return  # The run has failed because it could not reach the store.
         require(not (events or letters), "the store learns everything", (events, letters))
         require(database.is_durable, "what a run has done survives a power cut")
         require(database.letters == kept.letters, "the store has the dead letters", kept.letters)
@@ -348,7 +357,7 @@ class EndChecks:
         )
         self._check_store()
         if run.signalled_at is not None:
-            in_time = now <= run.signalled_at + STOP_SECONDS
+            in_time = now <= run.signalled_at + STOP_SECONDS + facts.betrayed_seconds
             require(in_time, "a run ends soon after SIGTERM", now)
         good = [
             place

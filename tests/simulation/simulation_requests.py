@@ -85,6 +85,18 @@ class RequestChecks:
         require(not facts.is_known(key), "what the store knows is not sent again", event)
         rule = "copies of an event are not sent at once"
         require(key not in run.keys_on_their_way, rule, event)
+        self._check_reservation(event)
+
+    def _check_reservation(self, event: Conversion) -> None:
+        """Check that no other run may send an event; a crash may have lost who has reserved it."""
+        facts, run, key = self._facts, self._facts.run, event_key(event)
+        if run.database.server.has_crashed:
+            return
+        holding = [one for one in facts.runs if one.holds(key, facts.world.now)]
+        rule = "no request starts on an expired reservation"
+        require(run in holding, rule, (event, run.database.renewed_at))
+        rule = "an event is not sent while another run has reserved it"
+        require(holding == [run], rule, event)
 
     def _check_end(self, now: float) -> None:
         """Check that nothing is sent after the end of the delivery."""
@@ -219,13 +231,15 @@ class RequestChecks:
         """
         facts, run = self._facts, self._facts.run
         longest = LONGEST_RUN + facts.plan.gap * facts.plan.records + run.requests * self._least_gap
+        longest += facts.betrayed_seconds
         require(now - run.started_at <= longest, "a run ends", now)
         if run.signalled_at is not None:
-            in_time = now <= run.signalled_at + STOP_SECONDS
+            in_time = now <= run.signalled_at + STOP_SECONDS + facts.betrayed_seconds
             require(in_time, "a run ends soon after SIGTERM", now)
         if not is_waiting or not run.drained or run.failed_at is not None or run.in_flight:
             return
-        in_time = now <= max(run.last_start, run.quiet_until) + STUCK_SECONDS
+        stuck_at = max(run.last_start, run.quiet_until) + STUCK_SECONDS + facts.betrayed_seconds
+        in_time = now <= stuck_at
         require(in_time, "a run goes on while there is something to send", now)
         self._check_outage(now)
 
@@ -234,5 +248,6 @@ class RequestChecks:
         few = run.failing_requests <= MOST_FAILING or self._looks_limited
         require(few, "an outage costs at most 100 requests", run.failing_since)
         longest = self._settings.max_retry_seconds + FEW_SECONDS + self._least_gap
+        longest += self._facts.betrayed_seconds
         in_time = now <= run.failing_since + longest
         require(in_time, "an outage ends the run in time", (now, run.failing_since))

@@ -122,7 +122,7 @@ def target(monkeypatch: pytest.MonkeyPatch) -> type[FakeTarget]:
         ),
     ],
 )
-def test_settings_of_a_run(
+def test_later_files_win_then_the_environment_then_options(
     program: Program,
     target: type[FakeTarget],
     monkeypatch: pytest.MonkeyPatch,
@@ -157,7 +157,7 @@ NO_EFFECT = "before a command, only --config has an effect: write other options 
 WRONG: list[tuple[str, str]] = [
     ("--nothing", "No such option"),
     ("nothing", "No such command 'nothing'"),
-    ("--format=json", "--format needs --about, or stands behind a command"),
+    ("--format=json", "--format needs --about, or must come after a command"),
     ("--about --format=csv", "'csv' is not one of"),
     *((f"{option} explain", NO_EFFECT) for option in ("--about", "--format=text", "--send-again")),
     *((f"{option} replay", NO_EFFECT) for option in ("--dry-run", "--limit=5", "--input=there")),
@@ -172,8 +172,9 @@ WRONG: list[tuple[str, str]] = [
 
 
 @pytest.mark.parametrize(("arguments", "said"), WRONG)
-def test_wrong_options(program: Program, arguments: str, said: str) -> None:
-    """The last line names what is wrong, and nothing is done."""
+def test_a_wrong_option_is_named_and_nothing_is_done(
+    program: Program, arguments: str, said: str
+) -> None:
     Path("there").touch()
     done = program(*arguments.split())
     assert done.exit_code == 2
@@ -182,8 +183,7 @@ def test_wrong_options(program: Program, arguments: str, said: str) -> None:
     assert here() == {"there"}
 
 
-def test_help(program: Program) -> None:
-    """It names each command and each option of a run."""
+def test_the_help_names_each_command_and_each_option(program: Program) -> None:
     shown = program("--help").output
     options = ("--config", "--input", "--dry-run", "--limit", "--send-again", "--about")
     names = (*cli.main.commands, *options, "--version")
@@ -191,8 +191,7 @@ def test_help(program: Program) -> None:
 
 
 @pytest.mark.parametrize("command", cli.main.commands)
-def test_help_of_a_command(program: Program, command: str) -> None:
-    """It takes `--config`, and has an example, which names the command."""
+def test_the_help_of_a_command_has_an_example_that_works(program: Program, command: str) -> None:
     shown = " ".join(program(command, "--help").output.split())
     assert "--config FILE" in shown
     _, found, example = shown.partition("Example: target-liveintent ")
@@ -210,15 +209,15 @@ def test_version(program: Program) -> None:
 
 
 @pytest.mark.parametrize("style", ["json", "markdown"])
-def test_about(program: Program, target: type[FakeTarget], style: str) -> None:
-    """The SDK prints the settings, and nothing is run."""
+def test_about_prints_the_settings_and_runs_nothing(
+    program: Program, target: type[FakeTarget], style: str
+) -> None:
     assert program("--about", f"--format={style}").exit_code == 0
     assert target.done == [style]
 
 
 @pytest.mark.parametrize("arguments", ["--about", "--about --format=text"])
-def test_about_for_people(program: Program, arguments: str) -> None:
-    """The settings are in groups."""
+def test_about_shows_people_the_settings_in_groups(program: Program, arguments: str) -> None:
     shown = program(*arguments.split()).output
     assert shown.startswith("target-liveintent v")
     assert "\nDelivers conversion events to LiveIntent's Conversions API.\n" in shown
@@ -226,8 +225,7 @@ def test_about_for_people(program: Program, arguments: str) -> None:
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_preset(program: Program, name: str) -> None:
-    """A preset is printed as it is in its file; without a name, there is a list."""
+def test_a_preset_is_printed_as_in_its_file(program: Program, name: str) -> None:
     assert program("preset", name).output == preset_text(name)
     assert f"\n{name}: {PRESETS[name].source}\n" in "\n" + program("preset").output
 
@@ -235,7 +233,7 @@ def test_preset(program: Program, name: str) -> None:
 # Runs
 
 
-def test_a_run(program: Program, target: type[FakeTarget]) -> None:
+def test_a_run_has_an_id_and_reads_the_input(program: Program, target: type[FakeTarget]) -> None:
     """A target is made of the configuration, and reads the input; each run has an ID."""
     Path("input").write_text("messages")
     first = program(given="x", a=1)
@@ -264,10 +262,9 @@ def test_a_run(program: Program, target: type[FakeTarget]) -> None:
         pytest.param("-", (ReplayChoice(), "of standard input"), id="standard input"),
     ],
 )
-def test_a_replay(
+def test_a_replay_reads_the_store_or_a_file(
     program: Program, target: type[FakeTarget], arguments: str, expected: tuple[Any, ...]
 ) -> None:
-    """It is a run whose input is the store, or a file that it imports."""
     Path("letters").write_text("of a file")
     assert program("replay", *arguments.split(), given="of standard input").exit_code == 0
     made, read = target.done
@@ -292,7 +289,7 @@ def test_a_replay(
         ),
     ],
 )
-def test_a_run_that_fails(
+def test_the_last_line_of_a_failed_run_names_the_cause_and_the_run(
     program: Program, target: type[FakeTarget], failure: Exception, ending: tuple[int, str]
 ) -> None:
     """Its last line names the cause, and the run; the text of an unexpected failure is hidden."""
@@ -320,7 +317,7 @@ def explained(program: Program, **settings: Any) -> Result:
     return program("explain", given=json.dumps(SCHEMA), **EVENTS | settings)
 
 
-def test_explain(program: Program) -> None:
+def test_explain_needs_no_account_and_hides_the_token(program: Program) -> None:
     """It needs no account and no store, hides the token, and says what is misspelled."""
     maps = {"orders": {"order_id": "'hidden-t0ken'"}}
     done = explained(program, auth_token="hidden-t0ken", pixel=1, stream_maps=maps)
@@ -567,7 +564,7 @@ def delivered(program: Program, *arguments: str, **settings: Any) -> list[str]:
     return [line.split(",")[0] for line in done.output.splitlines()[1:]]
 
 
-def test_dead_letters(program: Program) -> None:
+def test_dead_letters_are_shown_for_people_and_for_programs(program: Program) -> None:
     """They are counted for people and programs, or printed as a stream, without addresses."""
     fill(bad("1"), bad("2", "refused_by_api", order_id=f"for {JANE}"))
     text, as_json, stream = (
@@ -744,17 +741,15 @@ def test_health_of_a_run_that_is_too_old(program: Program) -> None:
         pytest.param("\x1b[31m\u202e", r"\x1b[31m\u202e", id="escape and direction marks"),
     ],
 )
-def test_lines(line: str, shown: str) -> None:
-    """Characters that cannot be printed are escaped; all others stay."""
+def test_characters_that_cannot_be_printed_are_escaped(line: str, shown: str) -> None:
     assert printable(line) == shown
 
 
-def test_templates() -> None:
-    """No text that was found out can forge a line."""
+def test_no_text_can_forge_a_line_of_a_template() -> None:
     assert lines_of("explain/explanation.txt", Explanation(["a\nb"], [], [], [])) == [r"a\nb"]
 
 
-def test_json() -> None:
+def test_json_controls_no_terminal_and_shows_no_address() -> None:
     """It controls no terminal, shows no address, and is what it was."""
     value = {"a": ["ü 雪", "\x1b[31m\u202e\U000e0001"], JANE: 1}
     shown = json_text(value)

@@ -50,8 +50,7 @@ def test_the_repr_hides_the_token() -> None:
         ),
     ],
 )
-def test_url(api_url: str, url: str) -> None:
-    """A base URL, or with `{customer_id}` the whole of it."""
+def test_the_url_is_the_base_url_or_has_the_customer_within(api_url: str, url: str) -> None:
     assert settings_of({**GOOD, "api_url": api_url}).url == url
 
 

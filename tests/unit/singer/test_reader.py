@@ -45,7 +45,7 @@ class Recorder:
 
     def select(self, stream: str, *columns: str) -> None:
         """Select columns of a stream, as a SCHEMA does; all without a name."""
-        self.reader.select_columns(
+        self.reader.pass_records(
             stream, columns or None, lambda record: self.messages.append(Record(stream, record))
         )
 
@@ -104,8 +104,7 @@ STREAM = [
         pytest.param("memory", b"\r\n", id="memory"),
     ],
 )
-def test_every_message_type(through: str, end: bytes) -> None:
-    """Each message gets to its callback, from a pipe or from memory, however the last line ends."""
+def test_each_message_gets_to_its_callback_however_a_line_ends(through: str, end: bytes) -> None:
     content = b"\n".join(STREAM) + end
     found = Recorder().read(content if through == "pipe" else content.decode())
     types = ["SCHEMA", "RECORD", "STATE", "ACTIVATE_VERSION", "BATCH"]
@@ -163,8 +162,7 @@ def test_lines_that_come_in_pieces() -> None:
         pytest.param(b'{"":1}', {"": 1}, id="an empty name"),
     ],
 )
-def test_records(content: bytes, record: dict[str, Any]) -> None:
-    """Each value is what JSON, or the JSON of Python, says."""
+def test_each_value_of_a_record_is_what_json_says(content: bytes, record: dict[str, Any]) -> None:
     (message,) = Recorder().read(record_line(content) + b"\n")
     assert repr(message.record) == repr(record)
 
@@ -235,8 +233,7 @@ def test_junk_names_its_line_and_shows_nothing(junk: bytes) -> None:
         pytest.param(b',"value":{"a":"s3cr3t\xff"}', "not valid UTF-8", id="not UTF-8"),
     ],
 )
-def test_states_that_are_none(value: bytes, said: str) -> None:
-    """A STATE without a value, or with one that cannot be written, is no STATE."""
+def test_a_state_needs_a_value_that_can_be_written(value: bytes, said: str) -> None:
     with pytest.raises(InputError, match=said) as raised:
         state_of(decode_message(b'{"type":"STATE"' + value + b"}"))
     assert "s3cr3t" not in str(raised.value)
@@ -340,7 +337,7 @@ def test_a_stream_whose_schema_changes() -> None:
     taken: list[dict[str, Any]] = []
 
     def take_schema(_: Message) -> None:
-        found.select_columns("s", [next(columns)], taken.append)
+        found.pass_records("s", [next(columns)], taken.append)
 
     both = '{"type":"SCHEMA","stream":"s"}\n{"type":"RECORD","stream":"s","record":{"a":1,"b":2}}\n'
     found.process_lines(io.StringIO(2 * both), {"SCHEMA": take_schema})
@@ -361,7 +358,9 @@ def test_a_stream_whose_schema_changes() -> None:
         pytest.param("\ufeff", None, id="a character, all columns"),
     ],
 )
-def test_a_byte_order_mark(mark: str, columns: tuple[str, ...] | None) -> None:
+def test_a_byte_order_mark_is_taken_off_names_and_stays_in_a_state(
+    mark: str, columns: tuple[str, ...] | None
+) -> None:
     """It is taken off the name of a column, as a CSV may have it, and stays in a STATE."""
     found = MessageReader(lambda: None)
     schemas: list[Message] = []
@@ -370,7 +369,7 @@ def test_a_byte_order_mark(mark: str, columns: tuple[str, ...] | None) -> None:
 
     def take_schema(message: Message) -> None:
         schemas.append(message)
-        found.select_columns("s", columns, records.append)
+        found.pass_records("s", columns, records.append)
 
     content = (
         f'{{"type":"SCHEMA","stream":"s","schema":{{"properties":{{"{mark}id":{{}}}}}},'
@@ -411,8 +410,7 @@ def test_a_byte_order_mark(mark: str, columns: tuple[str, ...] | None) -> None:
         ),
     ],
 )
-def test_malformed_messages(line: str, said: str) -> None:
-    """The line of a malformed message is named."""
+def test_the_line_of_a_malformed_message_is_named(line: str, said: str) -> None:
     found = Recorder()
     with pytest.raises(InputError, match=f"line 2 of the input: .*{said}"):
         found.read(record("s", a=1) + line + "\n")

@@ -151,7 +151,7 @@ def test_tasks_share_the_requests(
         ),
     ],
 )
-def test_wrong_options(wrong: dict[str, Any], words: str) -> None:
+def test_each_wrong_option_is_named_in_one_line(wrong: dict[str, Any], words: str) -> None:
     """The message names them, without values that may be secret."""
     with pytest.raises(ConfigurationError, match=words) as raised:
         job(**wrong)
@@ -162,7 +162,7 @@ def test_wrong_options(wrong: dict[str, Any], words: str) -> None:
     "url",
     ["/mnt/x", "s3://bucket/x", "s3a://bucket", "hdfs://host:8020/x", "abfss://c@a.example.com/x"],
 )
-def test_places_of_a_table(url: str) -> None:
+def test_a_table_may_be_at_a_path_or_a_url_without_credentials(url: str) -> None:
     made = job(outcomes_path=f" {url}/ ", write_id="orders-2026.11_28")
     assert (made.outcomes_path, made.write_id) == (url, "orders-2026.11_28")
 
@@ -237,7 +237,7 @@ def test_unknown_options() -> None:
         ),
     ],
 )
-def test_columns_and_keys(
+def test_columns_and_keys_are_found_in_any_case(
     given: list[str], keys: str | None, expected: tuple[str, ...], names: tuple[str, ...]
 ) -> None:
     """Keys are names with commas between them; upper and lower case make no difference."""
@@ -250,7 +250,7 @@ def test_columns_and_keys(
 
 def test_columns_that_differ_by_case() -> None:
     """Which one is meant, nobody can say."""
-    words = "columns differ from others only in upper and lower case: value"
+    words = "columns have equal names, except for upper and lower case: value"
     with pytest.raises(ConfigurationError, match=words):
         job([*COLUMNS, "value", "VALUE"])
 

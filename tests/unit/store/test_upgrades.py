@@ -22,8 +22,8 @@ from target_liveintent.store.runs import runs_in
 
 ACCOUNT = Account("a-1b2c", "conversions.liveintent.com")
 EXPIRES_AT = 0x006A6F6980
-OF_VERSION_1 = Path(__file__).with_name("store_version_1.sql")
-"""A store that version 1 of the layout wrote, as SQL, with the events `order-1` and `order-2`."""
+OF_VERSION_2 = Path(__file__).with_name("store_version_2.sql")
+"""A store that version 2 of the layout wrote, as SQL, with the events `order-1` and `order-2`."""
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_what_an_earlier_version_delivered_is_not_sent_again(
     if found_by == "its key in the store":
         monkeypatch.setattr(ledger, "RECENT", 1)  # The run remembers only `order-2`.
     with contextlib.closing(sqlite3.connect(in_file.place)) as file:
-        file.executescript(OF_VERSION_1.read_text())
+        file.executescript(OF_VERSION_2.read_text())
     settings = in_file.settings(pixel_id=12345)
     with contextlib.closing(open_store(settings, "run-2", FakeClock())) as store:
         names = ["order-1", "order-2", "order-3"]
