@@ -115,8 +115,10 @@ class OutcomeChecks:
         times = len(result.sent_at)
         require(times == len(result.delivered), "each delivered event has its time", times)
         for one in result.undelivered:
-            self._settle(one, one.reason)
             self._check_reason(one, unix_time)
+            if one.was_refused and one.reason in {"refused_by_api", "not_tried"}:
+                run.refused_again.add(place_of(one))
+            self._settle(one, "refused_by_api" if one.reason == "not_tried" else one.reason)
         if result.is_last and result.failure is None:
             left = [one for one in batch.conversions if place_of(one) not in run.outcomes]
             require(not left, "a batch is finished when each of its events has an outcome", left)
@@ -127,8 +129,8 @@ class OutcomeChecks:
         self._check_confirmed(result)
 
     def _is_proven(self, event: Rejection) -> bool:
-        run = self._facts.run
-        return run.newest_accepted >= run.refused_at[place_of(event)]
+        run, place = self._facts.run, place_of(event)
+        return place in run.refused_again or run.newest_accepted >= run.refused_at[place]
 
     def _settle(self, event: Conversion | Rejection, outcome: str) -> None:
         outcomes, place = self._facts.run.outcomes, place_of(event)
@@ -142,11 +144,13 @@ class OutcomeChecks:
         is_true = {
             "event_too_old": unix_time >= sent.expires_at,
             "refused_by_api": place in facts.api.refused_alone,
+            "not_tried": event.was_refused,
             "api_error": facts.api.failed_alone[place] >= self._fewest_faults,
             "unconfirmed": place in facts.run.unclear,
             "not_processed": event.event_id in facts.feed.bad,
         }[event.reason]
         is_true = is_true and place not in facts.run.accepted
+        is_true = is_true and (facts.was_refused(event) or not event.was_refused)
         require(is_true, "the reason of a dead letter is true", event)
 
     @property
