@@ -391,6 +391,12 @@ def print_delivered(files: dict[str, Any], style: str, since: dt.datetime | None
     """Print the delivered events that runs with keep_delivered have kept, the oldest first."""
     moment = 0.0 if since is None else since.replace(tzinfo=dt.timezone.utc).timestamp()
     with _opened(files) as (settings, database):
+        if not settings.keep_delivered:
+            click.echo(
+                "keep_delivered is off, so runs with these settings keep no delivered events. To"
+                " keep them from the next run on, set keep_delivered: true",
+                err=True,
+            )
         rows = delivered.delivered_in(database, settings.account, moment)
         if style == "csv":
             print_lines(delivered.as_csv(rows))

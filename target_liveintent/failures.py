@@ -148,50 +148,57 @@ def _meaning(reason: object) -> str:
     return f" {REASONS[str(reason)].meaning}" if reason in REASONS else ""
 
 
-_TEXT = "{text}".format_map
+_TEMPLATES = {
+    FailureCode.OTHER: "{text}",
+    FailureCode.CONFIGURATION: "{text}",
+    FailureCode.INPUT: "{text}",
+    FailureCode.STORAGE: "{text}",
+    FailureCode.STREAM_MAPPING: "{text}",
+    FailureCode.DELIVERY: "{text}",
+    FailureCode.ACCESS_DENIED: "the API denied access ({detail}). The token may have been rotated,"
+    f" or may belong to another customer_id.{_NEW_TOKEN}",
+    FailureCode.ACCESS_LOST: "the API denied access ({detail}) after it had accepted events. A"
+    " firewall or a limit may have stopped the run: run again later. If the API then denies access"
+    f" at once, the token may have been rotated.{_NEW_TOKEN}",
+    FailureCode.UNREACHABLE: f"{{detail}}{_WHERE}",
+    FailureCode.OUTAGE: "the API accepted nothing for {max_retry_seconds} seconds"
+    f" (max_retry_seconds): {{detail}}{_WHERE}{_SENT_LATER}",
+    FailureCode.LONG_WAIT: "the API asks to wait for {retry_after_seconds:.0f} seconds;"
+    f" max_retry_seconds is {{max_retry_seconds}}: {{detail}}{_WHERE}{_SENT_LATER}",
+    FailureCode.UNEXPECTED_ANSWER: "the API gave an unexpected answer: {detail}. Check api_url and"
+    f" customer_id{_WHERE}",
+    FailureCode.ALL_REFUSED: "the API refused {requests} requests in a row ({detail}). The cause"
+    " may be in the settings, not in the events: check pixel_id and customer_id; after HTTP 413,"
+    " set batch_size_rows to a smaller number. The next run sends all events that were neither"
+    " delivered nor written as dead letters. If this run is a replay, it keeps the dead letters"
+    " that it has not sent",
+    FailureCode.REPLAY_REFUSED: "the API accepted nothing of the replay, and refused"
+    " {events} events for the first time. So the cause may be in the settings: check pixel_id and"
+    " customer_id. The dead letters are still in the store",
+    FailureCode.WRITE_REFUSED: "the API accepted no event of this write ({events} events were"
+    " refused). The cause may be in the settings, not in the events: check pixel_id and"
+    " customer_id",
+    FailureCode.TASKS_FAILED: "the write failed. Failed tasks: {tasks}. Rows of other tasks that"
+    " have no outcome: {rows}. The counts leave out the failed tasks. If outcomes_path is set, its"
+    " table shows what was sent",
+    FailureCode.ROWS_NOT_KEPT: "nothing keeps the rows that cannot be sent ({rows}): set"
+    " outcomes_path, and write them again. The write delivered {delivered} events",
+    FailureCode.NO_THREAD: "the run cannot start a thread on this system, so it cannot send"
+    " anything. Raise the limit on processes and threads (ulimit -u, or the limit of the"
+    " container)",
+    FailureCode.STOPPED: "the run was stopped",
+    FailureCode.STOPPED_IN_OUTAGE: "the run was stopped during an outage of the API: {detail}",
+    FailureCode.STOPPED_WHILE_SENDING: "the run was stopped while it was still sending batches"
+    " ({batches})",
+    FailureCode.STOPPED_WHILE_WAITING: "the run was stopped while it was waiting for run"
+    " {other_run_id}, which is sending the same events ({events}) and has reserved them in the"
+    " store",
+    FailureCode.KILLED: "the run was killed, or the machine was switched off",
+    FailureCode.UNEXPECTED: "the run ended with an unexpected {exception}",
+}
+"""The words for most codes, with the names of facts in braces."""
 FAILURE_WORDS: dict[FailureCode, Callable[[Facts], str]] = {
-    FailureCode.OTHER: _TEXT,
-    FailureCode.CONFIGURATION: _TEXT,
-    FailureCode.INPUT: _TEXT,
-    FailureCode.STORAGE: _TEXT,
-    FailureCode.STREAM_MAPPING: _TEXT,
-    FailureCode.DELIVERY: _TEXT,
-    FailureCode.ACCESS_DENIED: (
-        "the API denied access ({detail}). The token may have been rotated, or may belong to"
-        f" another customer_id.{_NEW_TOKEN}"
-    ).format_map,
-    FailureCode.ACCESS_LOST: (
-        "the API denied access ({detail}) after it had accepted events. A firewall or a limit may"
-        " have stopped the run: run again later. If the API then denies access at once, the token"
-        f" may have been rotated.{_NEW_TOKEN}"
-    ).format_map,
-    FailureCode.UNREACHABLE: f"{{detail}}{_WHERE}".format_map,
-    FailureCode.OUTAGE: (
-        "the API accepted nothing for {max_retry_seconds} seconds (max_retry_seconds): {detail}"
-        f"{_WHERE}{_SENT_LATER}"
-    ).format_map,
-    FailureCode.LONG_WAIT: (
-        "the API asks to wait for {retry_after_seconds:.0f} seconds; max_retry_seconds is"
-        f" {{max_retry_seconds}}: {{detail}}{_WHERE}{_SENT_LATER}"
-    ).format_map,
-    FailureCode.UNEXPECTED_ANSWER: (
-        f"the API gave an unexpected answer: {{detail}}. Check api_url and customer_id{_WHERE}"
-    ).format_map,
-    FailureCode.ALL_REFUSED: (
-        "the API refused {requests} requests in a row ({detail}). The cause may be in the settings,"
-        " not in the events: check pixel_id and customer_id; after HTTP 413, set batch_size_rows to"
-        " a smaller number. The next run sends all events that were neither delivered nor written"
-        " as dead letters. If this run is a replay, it keeps the dead letters that it has not sent"
-    ).format_map,
-    FailureCode.REPLAY_REFUSED: (
-        "the API accepted nothing of the replay, and refused {events} events for the first time. So"
-        " the cause may be in the settings: check pixel_id and customer_id. The dead letters are"
-        " still in the store"
-    ).format_map,
-    FailureCode.WRITE_REFUSED: (
-        "the API accepted no event of this write ({events} events were refused). The cause may be"
-        " in the settings, not in the events: check pixel_id and customer_id"
-    ).format_map,
+    **{code: template.format_map for code, template in _TEMPLATES.items()},
     FailureCode.TOO_MANY_REJECTED: _because_of_rejections(
         "{count} of {records} records became dead letters, which is more than"
         " max_dead_letter_percent ({percent}) allows."
@@ -200,33 +207,7 @@ FAILURE_WORDS: dict[FailureCode, Callable[[Facts], str]] = {
         "nothing was delivered, and {count} records became dead letters."
     ),
     FailureCode.RECORD_REJECTED: _record_rejected,
-    FailureCode.TASKS_FAILED: (
-        "the write failed. Failed tasks: {tasks}. Rows of other tasks that have no outcome: {rows}."
-        " The counts leave out the failed tasks. If outcomes_path is set, its table shows what was"
-        " sent"
-    ).format_map,
-    FailureCode.ROWS_NOT_KEPT: (
-        "nothing keeps the rows that cannot be sent ({rows}): set outcomes_path, and write them"
-        " again. The write delivered {delivered} events"
-    ).format_map,
-    FailureCode.NO_THREAD: (
-        "the run cannot start a thread on this system, so it cannot send anything. Raise the limit"
-        " on processes and threads (ulimit -u, or the limit of the container)"
-    ).format_map,
-    FailureCode.STOPPED: "the run was stopped".format_map,
-    FailureCode.STOPPED_IN_OUTAGE: (
-        "the run was stopped during an outage of the API: {detail}"
-    ).format_map,
-    FailureCode.STOPPED_WHILE_SENDING: (
-        "the run was stopped while it was still sending batches ({batches})"
-    ).format_map,
-    FailureCode.STOPPED_WHILE_WAITING: (
-        "the run was stopped while it was waiting for run {other_run_id}, which is sending the same"
-        " events ({events}) and has reserved them in the store"
-    ).format_map,
-    FailureCode.KILLED: "the run was killed, or the machine was switched off".format_map,
-    FailureCode.UNEXPECTED: "the run ended with an unexpected {exception}".format_map,
 }
-"""Makes the words for each code from its facts: mostly a text with their names in braces.
+"""Makes the words for each code from its facts.
 
 If you change the facts of a code, increase `FORMAT` in reporting/history.py."""

@@ -386,16 +386,15 @@ class _Pages(dict[Any, Page]):
             return None, None, None
         if not isinstance(url, str):
             odd("source_url")
-        head, has_id, rest = url.partition("li_did=")
-        if has_id:
-            decision_id, tail = rest[:_UUID_LENGTH], rest[_UUID_LENGTH:]
-            if (head, tail) in self._checked and _UUID.fullmatch(decision_id):
-                return url, url, decision_id
+        head, _, rest = url.partition("li_did=")
+        decision_id, tail = rest[:_UUID_LENGTH], rest[_UUID_LENGTH:]
+        if (head, tail) in self._checked and _UUID.fullmatch(decision_id):
+            return url, url, decision_id
         page = self._read(url)
         if page[0] == url:
             self._remember(url, page)
             # If the ID is the whole value of its parameter, the next URL may have another ID there.
-            is_id = has_id and page == (url, url, decision_id)
+            is_id = page == (url, url, decision_id)
             if is_id and head.endswith(("?", "&")) and tail[:1] in ("", "&", "#"):
                 self._checked.add((head, tail))
         return page

@@ -27,22 +27,21 @@ customer_id: # the ID of your account at LiveIntent
 auth_token: # its token, if not in the variable TARGET_LIVEINTENT_AUTH_TOKEN
 pixel_id: # the number of your conversion pixel
 # api_url: http://127.0.0.1:8086 # to send to the sandbox first
-timezone: UTC # the zone of times that have none, such as Europe/Berlin
+timezone: UTC # the zone of times without an offset, such as Europe/Berlin
 """
 _YAML_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 REMARK_WORDS = {
     # What a proposed column of an event is made of
     "derived_from_keys": "derived from the keys {keys}",
-    "derived_from_record": (
-        "without a column, the whole record gives it: a changed record is sent again"
-    ),
+    "derived_from_record": "derived from the whole record: a changed record is sent again",
     "repeated_sent_once": (
-        "rows with the same value as another row: {repeated} of {rows}; only one of them is sent"
+        "rows with the same value as another row: {repeated} of {rows}; only one of these rows is"
+        " sent"
     ),
     # Why a candidate is not proposed: its name
     "rival": "{column} fits as well",
     "strangers": "the records of this stream are no customers",
-    "other_customer": "another column says that it is the customer's",
+    "other_customer": "the name of another column says that it is the customer's",
     "ambiguous_name": "beside the other columns, its name can mean something else",
     "vague_name": "its name does not say enough",
     "other_word": "its name also says {word!r}",
@@ -51,7 +50,7 @@ REMARK_WORDS = {
     "other_form": "its values look like something else",
     "no_times": "not all of its values can be read as times",
     "day_or_month": "which number is the day, and which the month?",
-    "unknown_values": "its values are not known",
+    "unknown_values": "nobody knows its values, because no record has one",
     "one_value": "all {rows} rows have the same value",
     "few_values": "{rows} rows have only {different} different values",
     "repeated": "rows with the same value as another row: {repeated} of {rows}",
@@ -60,7 +59,7 @@ REMARK_WORDS = {
     "cents_not_whole": "its name means cents, but not all of its values are whole numbers",
     "two_currencies": "its name has a currency, and there is a column for the currency",
     "maybe_cents": "its values are whole numbers: are they cents?",
-    "unclear_sign": "does its sign separate decimals or thousands?",
+    "unclear_sign": "does the sign in its values separate decimals or thousands?",
 }
 """The words for the codes of remarks."""
 

@@ -40,8 +40,8 @@ class Outcomes(Protocol):
     def reject(self, rejection: Rejection) -> None:
         """Note a record that is not sent: by its reason, it becomes a dead letter or is dropped."""
 
-    def write(self, *, durable: bool = False) -> None:
-        """Write what was noted; if durable, it survives a power cut."""
+    def write(self, *, before_state: bool = False) -> None:
+        """Write what was noted; before a STATE, check that nothing of the run was lost."""
 
     def release(self) -> None:
         """Write what was noted, and end the reservations of the run."""
@@ -90,9 +90,9 @@ class OutcomeWriter:
         """Reserve the events of batches, by number; raises a `StorageError`."""
         return self._ask(lambda: self._outcomes.claim(batches))
 
-    def write(self, *, durable: bool = False) -> None:
+    def write(self, *, before_state: bool = False) -> None:
         """Write what was noted; raises a `StorageError`."""
-        self._ask(lambda: self._outcomes.write(durable=durable))
+        self._ask(lambda: self._outcomes.write(before_state=before_state))
         self._unwritten, self._written_at = 0, self._asked_at
 
     def _ask(self, ask: Callable[[], _T]) -> _T:

@@ -33,7 +33,7 @@ class StatePublisher:
         gate: Holds the STATEs back until their batches are finished.
         counts: The figures of the run.
         percent: The setting `max_dead_letter_percent`.
-        make_durable: Writes all outcomes so that they survive a power cut.
+        write_outcomes: Writes all outcomes, and checks that the store has all of the run.
         write_state: Writes a STATE to its reader.
         is_open: Whether the run may write STATE at all.
     """
@@ -44,14 +44,14 @@ class StatePublisher:
         counts: RunCounts,
         percent: int,
         *,
-        make_durable: Callable[[], None],
+        write_outcomes: Callable[[], None],
         write_state: Callable[[str], None],
         is_open: bool,
     ) -> None:
         self._gate = gate
         self._counts = counts
         self._percent = percent
-        self._make_durable = make_durable
+        self._write_outcomes = write_outcomes
         self._write_state = write_state
         self._is_open = is_open
         self._judgement = Judgement.BEFORE_END
@@ -92,7 +92,7 @@ class StatePublisher:
         with self._closed_on_failure():
             self._judge()
             if state is not None:
-                self._make_durable()
+                self._write_outcomes()
                 self._write_state(state)
 
     def _is_withheld(self) -> bool:

@@ -75,7 +75,7 @@ class Run:
             self.gate,
             self.counts,
             settings.max_dead_letter_percent,
-            make_durable=lambda: self._writer.write(durable=True),
+            write_outcomes=lambda: self._writer.write(before_state=True),
             write_state=parts.write_state,
             is_open=parts.kind.writes_state and not settings.dry_run,
         )

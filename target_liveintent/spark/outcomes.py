@@ -236,11 +236,11 @@ class TaskOutcomes:
         """Return the stream and the ID of an event, and the place of its row in the partition."""
         return event.stream, event.event_id, self.positions.pop(event.event_id, None)
 
-    def write(self, *, durable: bool = False) -> None:
+    def write(self, *, before_state: bool = False) -> None:
         """Write the rows that are due, and what the store must know."""
         if self._clock.monotonic() - self._written_at >= _WRITE_SECONDS:
             self._write_rows()
-        self._store.write(durable=durable)
+        self._store.write(before_state=before_state)
 
     def release(self) -> None:
         """Write the rows that are left, and end the reservations of the task."""

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from target_liveintent.conversions.event_model import LetterKey
-from target_liveintent.settings import Account
 from target_liveintent.store.database import Answers
 from target_liveintent.store.layout import DEAD_LETTER, SqlRow, Step
 from target_liveintent.store.ledger import HASH_BYTES, TIME_BYTES, Claim
@@ -17,27 +16,28 @@ FIND_EVENTS = (
     "SELECT event.key, run FROM ({keys}) AS given CROSS JOIN event WHERE event.key = given.key"
 )
 """Finds keys, and the run of each. (SQLite looks for one key after the other in a CROSS JOIN.)"""
+_OWN_ROW = (
+    "SELECT transactions, EXISTS (SELECT 1 FROM dead_letter), EXISTS (SELECT 1 FROM dead_letter"
+    " WHERE customer_id = run.customer_id AND api_host = run.api_host"
+    " AND reason = 'refused_by_api') FROM run WHERE number = ?"
+)
 _RESERVED_BY_OTHERS = (
     "SELECT reservation.hashes, run.id FROM run CROSS JOIN reservation"
     # (A time further ahead was written before the clock was set back.)
     " WHERE run.ended_at IS NULL AND run.alive_until BETWEEN {now} AND {now} + ?"
     " AND run.number <> ? AND reservation.run = run.number"
 )
-_LETTER_KEY = ", ".join(LetterKey._fields)
-_HAS_LETTERS = (
-    "SELECT EXISTS (SELECT 1 FROM dead_letter), EXISTS (SELECT 1 FROM dead_letter"
-    " WHERE customer_id = ? AND api_host = ? AND reason = 'refused_by_api')"
-)
 
 
 class StoreAnswer(NamedTuple):
     """What the store has answered to a `StoreQuestion`."""
 
+    has_all: bool  # Whether it has all transactions of the run before this one.
     has_letters: bool  # Whether it has any dead letter,
-    has_refused: bool  # and any of an event that the API refused.
+    has_refused: bool  # and any of an event of the account that the API refused.
     reserved: Mapping[bytes, str]  # The hashes that other runs have reserved, with these runs' IDs.
     delivered: set[bytes]  # The keys of the events of the question that were delivered.
-    letters: set[LetterKey]  # The dead letters of the question that the store has.
+    letters: set[LetterKey]  # The dead letters of the question that an earlier transaction wrote.
     refused: set[LetterKey]  # Those of the events of the question that the API refused.
 
     def has_any(self, keys: Iterable[bytes]) -> bool:
@@ -46,7 +46,13 @@ class StoreAnswer(NamedTuple):
 
 
 NO_ANSWER = StoreAnswer(
-    has_letters=False, has_refused=False, reserved={}, delivered=set(), letters=set(), refused=set()
+    has_all=True,
+    has_letters=False,
+    has_refused=False,
+    reserved={},
+    delivered=set(),
+    letters=set(),
+    refused=set(),
 )
 """What a store without rows would answer."""
 
@@ -55,7 +61,7 @@ class StoreQuestion(NamedTuple):
     """What a run asks. It always also asks which events other runs have reserved."""
 
     run: int  # Its number.
-    account: Account
+    transaction: int  # The number of the transaction: 1 for the first one of the run.
     asked_at: float  # By the monotonic clock.
     send_again: bool  # Then what other runs have delivered does not count as delivered.
     events: Sequence[bytes]  # Keys. Which of these events were delivered?
@@ -66,12 +72,14 @@ class StoreQuestion(NamedTuple):
 
     def steps(self) -> list[Step]:
         """Return the steps that ask."""
-        refused = DEAD_LETTER.find(self.refused, _LETTER_KEY)
+        refused = DEAD_LETTER.find(self.refused, ", ".join(LetterKey._fields))
         return [
-            Step(_HAS_LETTERS, self.account),
+            Step(_OWN_ROW, [self.run]),
             Step(_RESERVED_BY_OTHERS, [2 * LAPSE_SECONDS, self.run]),
             self.events_step(),
-            DEAD_LETTER.find(self.letters, _LETTER_KEY),
+            DEAD_LETTER.find(
+                self.letters, ", ".join((*LetterKey._fields, "first_run", "first_transaction"))
+            ),
             refused._replace(sql=f"{refused.sql} AND reason = 'refused_by_api'"),
         ]
 
@@ -81,8 +89,12 @@ class StoreQuestion(NamedTuple):
 
     def read(self, answers: Answers) -> StoreAnswer:
         """Read the answers to `steps`. Answers to further steps may follow them."""
-        ((has_letters, has_refused),), reservations, events, letters, refused, *_ = answers
+        own_row, reservations, events, letters, refused, *_ = answers
+        transactions, has_letters, has_refused = own_row[0] if own_row else (None, True, True)
+        this = (self.run, self.transaction)
         return StoreAnswer(
+            # If the answer to a COMMIT is lost, the same transaction may be made twice.
+            has_all=transactions in (self.transaction - 1, self.transaction),
             has_letters=bool(has_letters),
             has_refused=bool(has_refused),
             reserved={
@@ -91,7 +103,7 @@ class StoreQuestion(NamedTuple):
                 for start in range(0, len(hashes), HASH_BYTES)
             },
             delivered=self.delivered_in(events),
-            letters={LetterKey(*key) for key in letters},
+            letters={LetterKey(*key) for *key, run, number in letters if (run, number) != this},
             refused={LetterKey(*key) for key in refused},
         )
 

@@ -1,6 +1,7 @@
 """The store as a run uses it: it notes outcomes, and writes all new ones in one transaction.
 
-Before a STATE, that transaction is durable: it holds the outcome of everything read before.
+Each transaction survives a crash of the database's server. The run counts its transactions, also in
+the store, and ends if the store has lost some of them all the same.
 """
 
 from __future__ import annotations
@@ -36,12 +37,22 @@ from target_liveintent.store.unwritten import Unwritten, WrittenLetters
 _RENEWED_AFTER_SECONDS = 5.0
 """After so many seconds, a run renews its reservations even if it has nothing to write. It also
 checks whether it still has them: a run that is suspended for long loses them."""
-_RENEW = "UPDATE run SET alive_until = {now} + ? WHERE number = ?"
+_RENEW = (
+    "UPDATE run SET alive_until = {now} + ?, transactions = ? WHERE number = ?"
+    # (A server may make a transaction only when the run has repeated it, and made others.)
+    " AND transactions <= ?"
+)
 _RELEASE = "DELETE FROM reservation WHERE run = ?"
 _MOST_IMPORTED = 1_000
-_LOST = (
+_SUSPENDED = (
     "this run was suspended for so long that its reservations in the store expired, and another run"
     " has sent or reserved the same events. This run cannot continue: start the run again"
+)
+_LOST = (
+    "the store has lost what this run wrote before, as after a switch to a database server that had"
+    " not received all, or when a backup is restored. Dead letters can be missing, also of records"
+    " that a STATE covers. Let the tap read again what it has read since then, such as with"
+    " --full-refresh: what the store knows as delivered is not sent again"
 )
 
 
@@ -64,6 +75,7 @@ class RunStore:
         self._options, self._clock = options, clock
         self._ledger = Ledger(options.account, () if options.send_again else start.newest)
         self._unwritten = Unwritten()
+        self._transactions = 0  # How many the run has made.
         self._has_letters = self._has_refused = True  # Until the store has answered.
         self._renewed_at = clock.monotonic()
 
@@ -115,7 +127,7 @@ class RunStore:
         self._ledger.reserve(decision.claims)
         self._has_letters = decision.answer.has_letters or bool(self._unwritten.letters)
         self._has_refused = decision.answer.has_refused
-        self._check_reservations(question, decision.answer)
+        self._check(question, decision.answer)
         if self._must_renew:  # The answer came so late that the reservations may have expired.
             self._write_all()
         for claim in decision.claims.values():
@@ -142,10 +154,13 @@ class RunStore:
             for number, claim in claims.items()
         }
 
-    def write(self, *, durable: bool = False) -> None:
-        """Write what is new, and renew the reservations; if durable, it survives a power cut."""
-        if durable or self._must_renew or self._unwritten:
-            self._write_all(durable=durable)
+    def write(self, *, before_state: bool = False) -> None:
+        """Write what is new, and renew the reservations.
+
+        Before a STATE, this asks in any case whether the store has all that the run has written.
+        """
+        if before_state or self._must_renew or self._unwritten:
+            self._write_all()
 
     def import_letters(self, letters: Iterable[DeadLetter]) -> None:
         """Keep dead letters that were exported, each in the place of the one with the same key."""
@@ -159,7 +174,7 @@ class RunStore:
         """Write what is new, and end all reservations of the run."""
         failed_before = self.database.waiting.has_ended
         try:
-            self._write_all([Step(_RELEASE, [self.number])], durable=True)
+            self._write_all([Step(_RELEASE, [self.number])])
         except StorageError:
             if not failed_before:  # Otherwise, the failure has been reported.
                 raise
@@ -196,7 +211,7 @@ class RunStore:
         reserved = self._ledger.reserved if self._must_renew else None
         return StoreQuestion(
             run=self.number,
-            account=self._options.account,
+            transaction=self._transactions + 1,
             asked_at=self._clock.monotonic(),
             send_again=self._options.send_again,
             events=events,
@@ -205,16 +220,20 @@ class RunStore:
             reserved=reserved,
         )
 
-    def _check_reservations(self, question: StoreQuestion, answer: StoreAnswer) -> None:
-        """Note when the reservations were renewed, if the question is about them.
+    def _check(self, question: StoreQuestion, answer: StoreAnswer) -> None:
+        """Count a transaction, and note when it renewed the reservations if it asked about them.
 
         Raises:
-            StorageError: If another run has sent or reserved an event of this run.
+            StorageError: If the store has lost transactions of this run; if another run has sent or
+                reserved an event of this run.
         """
+        self._transactions = question.transaction
+        if not answer.has_all:
+            raise StorageError(_LOST)
         if question.reserved is not None:
             self._renewed_at = question.asked_at
             if answer.has_any(question.reserved):
-                raise StorageError(_LOST)
+                raise StorageError(_SUSPENDED)
 
     def _decide(
         self,
@@ -232,20 +251,21 @@ class RunStore:
         changes = [self._renewal(), RESERVATION.put(reservations)]
         return ClaimDecision(answer, claims, changes)
 
-    def _write_all(self, more: Sequence[Step] = (), *, durable: bool = False) -> None:
+    def _write_all(self, more: Sequence[Step] = ()) -> None:
         """Write what is new, and do more steps in the same transaction."""
         unwritten = self._unwritten
         question = self._question(letters=list(unwritten.letters))
-        news = unwritten.steps(self.number, self._clock.time())
-        answer = self._ask_and_write(question, [*news, self._renewal(), *more], durable=durable)
+        news = unwritten.steps(self.number, question.transaction, self._clock.time())
+        answer = self._ask_and_write(question, [*news, self._renewal(), *more])
         self._unwritten = Unwritten()
         self._has_letters = answer.has_letters or bool(unwritten.letters)
         self._has_refused = answer.has_refused or bool(unwritten.letters)
         self.written_letters = self.written_letters.plus(unwritten.written(answer.letters))
-        self._check_reservations(question, answer)
+        self._check(question, answer)
 
     def _renewal(self) -> Step:
-        return Step(_RENEW, [LAPSE_SECONDS, self.number])
+        count = self._transactions + 1
+        return Step(_RENEW, [LAPSE_SECONDS, count, self.number, count])
 
     def _ask_and_reserve(
         self, question: StoreQuestion, decide: Callable[[StoreAnswer], ClaimDecision]
@@ -256,13 +276,10 @@ class RunStore:
                 question.steps(), lambda answers: decide(question.read(answers))
             )
 
-    def _ask_and_write(
-        self, question: StoreQuestion, changes: Sequence[Step], *, durable: bool
-    ) -> StoreAnswer:
+    def _ask_and_write(self, question: StoreQuestion, changes: Sequence[Step]) -> StoreAnswer:
         """Ask the store, and write changes that do not depend on its answer."""
-        steps = [*question.steps(), *changes]
         with self._saving_the_ledger():
-            return question.read(self.database.transact(steps, durable=durable))
+            return question.read(self.database.transact([*question.steps(), *changes]))
 
     @contextlib.contextmanager
     def _saving_the_ledger(self) -> Iterator[None]:
@@ -301,8 +318,6 @@ class DryStore(RunStore):
         self,
         question: StoreQuestion,  # noqa: ARG002 (only a run that writes needs the answer)
         changes: Sequence[Step],  # noqa: ARG002 (they are not made)
-        *,
-        durable: bool,  # noqa: ARG002
     ) -> StoreAnswer:
         return NO_ANSWER
 

@@ -33,6 +33,7 @@ CREATE TABLE run (
     pixel_id bigint,
     started_at float8 NOT NULL,
     alive_until float8 NOT NULL,
+    transactions bigint NOT NULL DEFAULT 0, -- how many the run has made
     ended_at float8,
     ending text,
     figures json
@@ -60,6 +61,8 @@ CREATE TABLE dead_letter (
     run bigint NOT NULL,
     hashes text NOT NULL, -- the first digits of the hashes and UUIDs in the record
     record json NOT NULL, -- what dead-letters --format=singer prints
+    first_run bigint NOT NULL, -- the first one that wrote a dead letter with this key
+    first_transaction bigint NOT NULL, -- in which of its transactions
     PRIMARY KEY (customer_id, api_host, stream, event_id, pixel_id)
 );
 

@@ -211,9 +211,9 @@ class SimulatedDatabase(SqliteStore):
 
     # Transactions
 
-    def _transact(self, steps: Sequence[Step], *, durable: bool = True) -> Answers:
+    def _transact(self, steps: Sequence[Step]) -> Answers:
         """Do all steps, or none. A signal may come before that, and after it."""
-        with self._savepoint(durable=durable) as done:
+        with self._savepoint(durable=True) as done:
             done.extend(steps)
             return [self._do(step) for step in steps]
 
@@ -396,8 +396,8 @@ class WatchedStore:
         self._outcomes.letter_written(letter)
         self._database.told_letters.append(((rejection.stream, rejection.event_id), letter))
 
-    def write(self, *, durable: bool = False) -> None:
-        self._store.write(durable=durable)
+    def write(self, *, before_state: bool = False) -> None:
+        self._store.write(before_state=before_state)
 
     def release(self) -> None:
         self._store.release()

@@ -158,7 +158,7 @@ BREAKS: list[tuple[Any, str, Any, str]] = [
     (OutcomeWriter, "write", write_lazily, "what STATE covers survives a power cut"),
     (Ledger, "confirm", forget_parts, "the store has what was confirmed"),
     (RunStore, "_remove_letters", lambda *_: None, "the store has the dead letters"),
-    (RunStore, "release", lambda _: None, "what a run has done survives a power cut"),
+    (RunStore, "release", lambda _: None, "reservations end with the run"),
     (BatchResult, "split_off", keep_all, "what is delivered does not wait for the rest of its ba"),
     (DeliveryMachine, "stop", lambda *_: None, "nothing is sent after the stop"),
 ]

@@ -234,7 +234,7 @@ class FakeOutcomes:
     happened: list[str] = field(default_factory=list)
     """The calls that succeeded, in order: those that note something, and those that keep it."""
     failing: str = ""
-    """What fails the first time: `claim`, `write`, `durable write` or `release`."""
+    """What fails the first time: `claim`, `write`, `write before STATE` or `release`."""
     failure: Exception = field(default_factory=lambda: StorageError("the disk is full"))
     """What it raises then."""
     known: Collection[str] = ()
@@ -293,9 +293,9 @@ class FakeOutcomes:
         reason = rejection.reason
         self._note("reject" if REASONS[reason].letter else f"drop as {reason}", [rejection])
 
-    def write(self, *, durable: bool = False) -> None:
-        if durable or self._noted:
-            self._keep("durable write" if durable else "write")
+    def write(self, *, before_state: bool = False) -> None:
+        if before_state or self._noted:
+            self._keep("write before STATE" if before_state else "write")
 
     def release(self) -> None:
         self._keep("release")

@@ -91,36 +91,19 @@ def target(monkeypatch: pytest.MonkeyPatch) -> type[FakeTarget]:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        pytest.param("", {}, id="no options"),
-        pytest.param("--config 1.json --config 2.yml", {"a": 1, "b": 2}, id="two files"),
-        pytest.param(
-            "--config 2.yml --config ENV --config 1.json",
-            {"a": 1, "b": 1},
-            id="the environment between files",
-        ),
-        pytest.param(
-            "--config 1.json replay --config 2.yml",
-            {"a": 1, "b": 2},
-            id="before and after a command",
-        ),
-        pytest.param(
-            "--config=2.yml replay --config=1.json", {"a": 1, "b": 1}, id="with equals signs"
-        ),
-        pytest.param(
-            "replay --config 1.json --unconfirmed --config 2.yml",
-            {"a": 1, "b": 2},
-            id="around options of a command",
-        ),
+        ("", {}),
+        ("--config 1.json --config 2.yml", {"a": 1, "b": 2}),
+        ("--config 2.yml --config ENV --config 1.json", {"a": 1, "b": 1}),
+        ("--config 1.json replay --config 2.yml", {"a": 1, "b": 2}),
+        ("--config=2.yml replay --config=1.json", {"a": 1, "b": 1}),
+        ("replay --config 1.json --unconfirmed --config 2.yml", {"a": 1, "b": 2}),
         # The environment wins over files, and options win over both.
-        pytest.param("--config limits.json", {}, id="the environment wins over files"),
-        pytest.param("--config limits.json --limit 5", {"limit": 5}, id="an option wins over it"),
-        pytest.param("--config limits.json --dry-run", {"dry_run": True}, id="a flag wins over it"),
-        pytest.param(
-            "replay --config limits.json --dry-run --limit 5",
-            {"limit": 5, "dry_run": True},
-            id="options of a command win",
-        ),
+        ("--config limits.json", {}),
+        ("--config limits.json --limit 5", {"limit": 5}),
+        ("--config limits.json --dry-run", {"dry_run": True}),
+        ("replay --config limits.json --dry-run --limit 5", {"limit": 5, "dry_run": True}),
     ],
+    ids=str,
 )
 def test_later_files_win_then_the_environment_then_options(
     program: Program,
@@ -452,45 +435,22 @@ def test_a_standard_stream_that_is_closed(
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        pytest.param(
-            "dead-letters", 0, "There are no dead letters in the store.", id="dead letters"
-        ),
-        pytest.param("dead-letters --format=json", 0, '"letters": 0,', id="dead letters as JSON"),
-        pytest.param(
-            "dead-letters --format=singer",
-            0,
-            '{"type":"SCHEMA","stream":"liveintent_dead_letters"',
-            id="dead letters for Singer",
-        ),
-        pytest.param(
-            "dead-letters --delete=no_identity",
-            0,
-            "no_identity: deleted 0 dead letters",
-            id="delete dead letters",
-        ),
-        pytest.param("delivered", 0, ",".join(DELIVERED_COLUMNS), id="delivered events"),
-        pytest.param(
-            "delivered --format=singer",
-            0,
-            '{"type":"SCHEMA","stream":"liveintent_delivered"',
-            id="delivered events for Singer",
-        ),
-        pytest.param(
-            "forget",
-            0,
-            "deleted 0 rows\nthe store had no row about the address in line 1",
-            id="forget",
-        ),
-        pytest.param("report", 0, "There has been no run yet.", id="report"),
-        pytest.param("report --format=text", 0, "There has been no run yet.", id="report as text"),
-        pytest.param("report --format=json", 0, '"last_run": null', id="report as JSON"),
-        pytest.param("report page.html", 0, "the report is in page.html", id="report into a file"),
-        pytest.param(
-            "report --format=html page.html", 0, "the report is in page.html", id="report as HTML"
-        ),
-        pytest.param("health", 3, "There is no run in the history", id="health"),
-        pytest.param("replay --dry-run", 0, "total: read 0,", id="dry run of a replay"),
+        ("dead-letters", 0, "There are no dead letters in the store."),
+        ("dead-letters --format=json", 0, '"letters": 0,'),
+        ("dead-letters --format=singer", 0, '{"type":"SCHEMA","stream":"liveintent_dead_letters"'),
+        ("dead-letters --delete=no_identity", 0, "no_identity: deleted 0 dead letters"),
+        ("delivered", 0, ",".join(DELIVERED_COLUMNS)),
+        ("delivered --format=singer", 0, '{"type":"SCHEMA","stream":"liveintent_delivered"'),
+        ("forget", 0, "deleted 0 rows\nthe store had no row about the address in line 1"),
+        ("report", 0, "There has been no run yet."),
+        ("report --format=text", 0, "There has been no run yet."),
+        ("report --format=json", 0, '"last_run": null'),
+        ("report page.html", 0, "the report is in page.html"),
+        ("report --format=html page.html", 0, "the report is in page.html"),
+        ("health", 3, "There is no run in the history"),
+        ("replay --dry-run", 0, "total: read 0,"),
     ],
+    ids=str,
 )
 @pytest.mark.usefixtures("_keep_signals")
 def test_commands_without_a_store(program: Program, arguments: str, code: int, said: str) -> None:
@@ -564,6 +524,14 @@ def delivered(program: Program, *arguments: str, **settings: Any) -> list[str]:
     return [line.split(",")[0] for line in done.output.splitlines()[1:]]
 
 
+@pytest.mark.parametrize("keeps", [True, False], ids=["kept", "not kept"])
+def test_delivered_says_how_events_are_kept(program: Program, *, keeps: bool) -> None:
+    """On standard error, so that the CSV stays whole."""
+    done = program("delivered", **{**CONFIG, "keep_delivered": keeps})
+    assert done.stdout == ",".join(DELIVERED_COLUMNS) + "\n"
+    assert ("set keep_delivered: true" in done.stderr) is not keeps
+
+
 def test_dead_letters_are_shown_for_people_and_for_programs(program: Program) -> None:
     """They are counted for people and programs, or printed as a stream, without addresses."""
     fill(bad("1"), bad("2", "refused_by_api", order_id=f"for {JANE}"))
@@ -622,11 +590,12 @@ def _new_york() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("since", "names"),
     [
-        pytest.param("2026-08-01", "123", id="a day"),
-        pytest.param("2026-08-01T16:01:00", "23", id="that very second"),
-        pytest.param("2026-08-01T16:01:01Z", "3", id="a second later"),
-        pytest.param("2026-08-02", "", id="the day after"),
+        ("2026-08-01", "123"),
+        ("2026-08-01T16:01:00", "23"),
+        ("2026-08-01T16:01:01Z", "3"),
+        ("2026-08-02", ""),
     ],
+    ids=str,
 )
 @pytest.mark.usefixtures("_new_york")
 def test_delivered_events_since_a_time(program: Program, since: str, names: str) -> None:
@@ -736,10 +705,11 @@ def test_health_of_a_run_that_is_too_old(program: Program) -> None:
 @pytest.mark.parametrize(
     ("line", "shown"),
     [
-        pytest.param("plain ü 雪", "plain ü 雪", id="all can be printed"),
-        pytest.param("ä\nb\tc", r"ä\nb\tc", id="line break and tab"),
-        pytest.param("\x1b[31m\u202e", r"\x1b[31m\u202e", id="escape and direction marks"),
+        ("plain ü 雪", "plain ü 雪"),
+        ("ä\nb\tc", r"ä\nb\tc"),
+        ("\x1b[31m\u202e", r"\x1b[31m\u202e"),
     ],
+    ids=str,
 )
 def test_characters_that_cannot_be_printed_are_escaped(line: str, shown: str) -> None:
     assert printable(line) == shown

@@ -395,12 +395,12 @@ def rows(count: int, repeated: int) -> list[dict[str, Any]]:
         "the same row twice": (
             [{"order_no": 1}] * 2,
             True,
-            f"event_id: {REPEATED}: 1 of 2; only one of them is sent",
+            f"event_id: {REPEATED}: 1 of 2; only one of these rows is sent",
         ),
         "few of many rows": (
             rows(405, 1),
             True,
-            f"event_id: {REPEATED}: 1 of 405; only one of them is sent",
+            f"event_id: {REPEATED}: 1 of 405; only one of these rows is sent",
         ),
         "many of many rows": (rows(405, 9), False, f"candidates: order_no ({REPEATED}: 9 of 405)"),
         "few of few rows": (rows(3, 1), False, f"candidates: order_no ({REPEATED}: 1 of 3)"),

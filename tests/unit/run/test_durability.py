@@ -36,7 +36,7 @@ def test_everything_is_durable_before_state() -> None:
         "deliver": ["good"],
         "confirm": ["good"],
     }
-    assert at_state == [("durable write", kept)]
+    assert at_state == [("write before STATE", kept)]
     assert fake.happened[-1] == "release"
 
 
@@ -50,7 +50,7 @@ def test_a_durable_write_is_for_state_only() -> None:
     assert fake.outcomes.kept["confirm"] == ["1"]
     assert fake.outcomes.kept["reject"] == ["0"]
     assert fake.happened.count("write") == 1
-    assert "durable write" not in fake.happened
+    assert "write before STATE" not in fake.happened
 
 
 def test_many_outcomes_do_not_wait_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +99,7 @@ def test_the_store_knows_of_a_part_before_the_rest_of_its_batch() -> None:
 # What cannot be written
 
 
-@pytest.mark.parametrize("failing", ["claim", "write", "durable write"])
+@pytest.mark.parametrize("failing", ["claim", "write", "write before STATE"])
 def test_no_state_after_a_failed_write(failing: str) -> None:
     """Whatever the store cannot write, no STATE follows, although it works again at the end."""
     fake = FakeRun(failing=failing)

@@ -101,48 +101,19 @@ def test_junk_names_file_and_line_and_shows_nothing(stored: Stored, line: bytes)
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        *(
-            pytest.param(
-                path, f"'{path}' cannot be read: No such file", id=f"no such file, {kind} path"
-            )
-            for kind, path in (("absolute", "/data/a"), ("relative", "a.jsonl"))
-        ),
-        pytest.param(
-            "file://[x", "a BATCH file cannot be read: ValueError", id="a URL that is none"
-        ),
-        pytest.param(
-            "file:///a%00%0Ab",
-            r"file '/a\x00\nb' cannot be read: ValueError",
-            id="control characters",
-        ),
-        pytest.param(
-            "file:///nowhere/missing.jsonl",
-            "missing.jsonl' cannot be read: No such file",
-            id="no such file, file URL",
-        ),
-        pytest.param("file:///etc", "'/etc' cannot be read: Is a directory", id="a directory"),
+        ("/data/a", "'/data/a' cannot be read: No such file"),
+        ("a.jsonl", "'a.jsonl' cannot be read: No such file"),
+        ("file://[x", "a BATCH file cannot be read: ValueError"),
+        ("file:///a%00%0Ab", r"file '/a\x00\nb' cannot be read: ValueError"),
+        ("file:///nowhere/missing.jsonl", "missing.jsonl' cannot be read: No such file"),
+        ("file:///etc", "'/etc' cannot be read: Is a directory"),
         # A URL may hold credentials.
-        pytest.param(
-            "memory://s3cr3t/a",
-            "a BATCH file at memory:// cannot be read: it does not exist",
-            id="nothing in memory",
-        ),
-        pytest.param(
-            "memory://s3cr3t",
-            "a BATCH file at memory:// cannot be read: it does not exist",
-            id="nothing in memory, no path",
-        ),
-        pytest.param(
-            "unheard-of://u:s3cr3t@x/a",
-            "a BATCH file at unheard-of:// cannot be read: ValueError",
-            id="an unknown kind of place",
-        ),
-        pytest.param(
-            "gs://s3cr3t/a",
-            "at gs:// cannot be read: files at gs:// need a package of fsspec",
-            id="a package is missing",
-        ),
+        ("memory://s3cr3t/a", "a BATCH file at memory:// cannot be read: it does not exist"),
+        ("memory://s3cr3t", "a BATCH file at memory:// cannot be read: it does not exist"),
+        ("unheard-of://u:s3cr3t@x/a", "a BATCH file at unheard-of:// cannot be read: ValueError"),
+        ("gs://s3cr3t/a", "at gs:// cannot be read: files at gs:// need a package of fsspec"),
     ],
+    ids=str,
 )
 def test_files_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, url: str, said: str) -> None:
     """The line names the file on this machine, and only the kind of place of others."""

@@ -129,38 +129,21 @@ def test_lines_that_come_in_pieces() -> None:
     ("content", "record"),
     [
         # Numbers with a fraction are Decimals with the digits that came.
-        pytest.param(
-            b'{"a":87.10,"b":1e2,"c":5}',
-            {"a": Decimal("87.10"), "b": Decimal("1E+2"), "c": 5},
-            id="digits of fractions are kept",
-        ),
-        pytest.param(
-            b'{"a":12345678901234567890.123}',
-            {"a": Decimal("12345678901234567890.123")},
-            id="many digits",
-        ),
-        pytest.param(b'{"a":-0.0}', {"a": Decimal("-0.0")}, id="a negative zero"),
+        (b'{"a":87.10,"b":1e2,"c":5}', {"a": Decimal("87.10"), "b": Decimal("1E+2"), "c": 5}),
+        (b'{"a":12345678901234567890.123}', {"a": Decimal("12345678901234567890.123")}),
+        (b'{"a":-0.0}', {"a": Decimal("-0.0")}),
         # Taps write NaN and lone surrogates: they are nothing, and the rest is kept.
-        pytest.param(
-            b'{"a":["x","\\udfff"],"b":{"c":"\\ud83d"}}',
-            {"a": ["x", None], "b": {"c": None}},
-            id="lone surrogates",
-        ),
-        pytest.param(b'{"a":"\\ud83d\\ude00"}', {"a": "\U0001f600"}, id="a pair of surrogates"),
-        pytest.param(b'{"a":NaN,"b":87.10}', {"a": None, "b": Decimal("87.10")}, id="not a number"),
+        (b'{"a":["x","\\udfff"],"b":{"c":"\\ud83d"}}', {"a": ["x", None], "b": {"c": None}}),
+        (b'{"a":"\\ud83d\\ude00"}', {"a": "\U0001f600"}),
+        (b'{"a":NaN,"b":87.10}', {"a": None, "b": Decimal("87.10")}),
         # An infinity is something, but no number.
-        pytest.param(
-            b'{"a":Infinity,"b":[-Infinity]}',
-            {"a": "Infinity", "b": ["-Infinity"]},
-            id="infinities",
-        ),
-        pytest.param(b'{"a":1,"a":2}', {"a": 2}, id="the same name twice"),
-        pytest.param(
-            b'{"a":NaN,"b":%d}' % 10**29, {"a": None, "b": 10**29}, id="a big integer beside NaN"
-        ),
-        pytest.param(b'{"a":"\\u0000"}', {"a": "\x00"}, id="the NUL character"),
-        pytest.param(b'{"":1}', {"": 1}, id="an empty name"),
+        (b'{"a":Infinity,"b":[-Infinity]}', {"a": "Infinity", "b": ["-Infinity"]}),
+        (b'{"a":1,"a":2}', {"a": 2}),
+        (b'{"a":NaN,"b":%d}' % 10**29, {"a": None, "b": 10**29}),
+        (b'{"a":"\\u0000"}', {"a": "\x00"}),
+        (b'{"":1}', {"": 1}),
     ],
+    ids=ascii,
 )
 def test_each_value_of_a_record_is_what_json_says(content: bytes, record: dict[str, Any]) -> None:
     (message,) = Recorder().read(record_line(content) + b"\n")
@@ -229,9 +212,10 @@ def test_junk_names_its_line_and_shows_nothing(junk: bytes) -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        pytest.param(b"", "has no value", id="no value"),
-        pytest.param(b',"value":{"a":"s3cr3t\xff"}', "not valid UTF-8", id="not UTF-8"),
+        (b"", "has no value"),
+        (b',"value":{"a":"s3cr3t\xff"}', "not valid UTF-8"),
     ],
+    ids=ascii,
 )
 def test_a_state_needs_a_value_that_can_be_written(value: bytes, said: str) -> None:
     with pytest.raises(InputError, match=said) as raised:
@@ -392,23 +376,12 @@ def test_a_byte_order_mark_is_taken_off_names_and_stays_in_a_state(
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        pytest.param(
-            '{"type":"RECORD","record":{}}', "the RECORD message has no stream", id="no stream"
-        ),
-        pytest.param(
-            '{"type":"RECORD","stream":"a\\nb","record":{}}',
-            "characters that cannot be printed",
-            id="a stream with a newline",
-        ),
-        pytest.param(
-            '{"type":"RECORD","stream":"s"}', "not a valid Singer message", id="no record"
-        ),
-        pytest.param(
-            '{"type":"' + 41 * "X" + '"}',
-            f"the message has the unknown type '{40 * 'X'}'",
-            id="a long unknown type",
-        ),
+        ('{"type":"RECORD","record":{}}', "the RECORD message has no stream"),
+        ('{"type":"RECORD","stream":"a\\nb","record":{}}', "characters that cannot be printed"),
+        ('{"type":"RECORD","stream":"s"}', "not a valid Singer message"),
+        ('{"type":"' + 41 * "X" + '"}', f"the message has the unknown type '{40 * 'X'}'"),
     ],
+    ids=ascii,
 )
 def test_the_line_of_a_malformed_message_is_named(line: str, said: str) -> None:
     found = Recorder()

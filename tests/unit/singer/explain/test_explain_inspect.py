@@ -7,16 +7,20 @@ from typing import Any
 
 import msgspec
 import pytest
+from explain_support import explained as all_explained
 from explain_support import inspected, record, schema, settings, source
 from unit_support import ADDRESS, DAY, TIME, each_of
 
 from target_liveintent.conversions.fast_path import EXPRESSION_FAILED
 from target_liveintent.errors import InputError
 from target_liveintent.explain.description import Explained, describe
+from target_liveintent.failures import FailureCode
+from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.remarks import CAREFUL_WAY, COLUMN_EMPTY, COLUMN_UNUSABLE
 from target_liveintent.run.counts import StreamCounts
 from target_liveintent.singer.explaining import read_input
 
+EVENT = ("event_time", "email")
 RECORD = {"id": 1, "event_time": TIME, "email": ADDRESS, "value": ""}
 
 
@@ -102,6 +106,34 @@ def test_explain_warns_of_what_a_run_would_warn_of() -> None:
     warnings = describe(made, settings().events).warnings
     for warning, start in zip(warnings, starts, strict=True):
         assert warning.words.startswith(start)
+
+
+def test_an_unnamed_stream_gets_only_the_advice_to_use_a_preset() -> None:
+    """The map of another stream says what the user wants, so no map is proposed."""
+    like_a_preset = (*EVENT, *PRESETS["stripe_charges"].signature)
+    for columns, preset in ((EVENT, None), (like_a_preset, "stripe_charges")):
+        (made,) = inspected(schema(columns), maps={"other": {}})
+        advice = describe(made, settings().events).advice
+        assert advice is None if preset is None else f"preset {preset}" in str(advice)
+
+
+@each_of(
+    "records, policy, code",
+    {
+        "the first rejection": (1, "fail", FailureCode.RECORD_REJECTED),
+        "one dead letter": (1, "dead_letter", None),
+        "nothing is delivered": (10, "dead_letter", FailureCode.NOTHING_DELIVERED),
+    },
+)
+def test_a_failure_of_a_run_is_its_code_and_facts(
+    records: int, policy: str, code: FailureCode | None
+) -> None:
+    """It is the same value as in the run's history."""
+    unusable = [record({"event_time": "?", "email": ADDRESS})] * records
+    failures = all_explained(schema(EVENT), *unusable, on_rejection=policy).failures
+    assert [failure.code for failure in failures] == ([] if code is None else [code])
+    if code is FailureCode.RECORD_REJECTED:
+        assert failures[0].facts["reason"] == "invalid_event_time"
 
 
 def test_a_stream_that_a_map_drops() -> None:
