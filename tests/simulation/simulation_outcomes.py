@@ -116,9 +116,7 @@ class OutcomeChecks:
         require(times == len(result.delivered), "each delivered event has its time", times)
         for one in result.undelivered:
             self._check_reason(one, unix_time)
-            if one.was_refused and one.reason in {"refused_by_api", "not_tried"}:
-                run.refused_again.add(place_of(one))
-            self._settle(one, "refused_by_api" if one.reason == "not_tried" else one.reason)
+            self._settle_undelivered(one)
         if result.is_last and result.failure is None:
             left = [one for one in batch.conversions if place_of(one) not in run.outcomes]
             require(not left, "a batch is finished when each of its events has an outcome", left)
@@ -136,6 +134,12 @@ class OutcomeChecks:
         outcomes, place = self._facts.run.outcomes, place_of(event)
         require(place not in outcomes, "an event has one outcome", (event, outcome))
         outcomes[place] = outcome
+
+    def _settle_undelivered(self, event: Rejection) -> None:
+        if event.was_refused and event.reason in {"refused_by_api", "not_tried"}:
+            self._facts.run.refused_again.add(place_of(event))
+        # (An event that was refused before keeps this reason, also if it is not tried.)
+        self._settle(event, "refused_by_api" if event.reason == "not_tried" else event.reason)
 
     def _check_reason(self, event: Rejection, unix_time: float) -> None:
         facts, place = self._facts, place_of(event)
