@@ -28,6 +28,19 @@ _M_ARENA_MAX = -8
 _REPLACE_SECONDS = 2.0
 """How long Windows may refuse to replace a file."""
 
+# Time
+
+
+def seconds_since_boot() -> float:
+    """Return seconds that also pass while the machine is suspended, since an unknown time."""
+    if sys.platform == "linux":
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    elif sys.platform == "darwin":  # noqa: RET505 (mypy)
+        return time.clock_gettime(time.CLOCK_MONOTONIC)
+    else:
+        return time.monotonic()  # On Windows, it is such a clock.
+
+
 # Memory, and what is open
 
 

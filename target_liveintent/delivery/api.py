@@ -94,7 +94,7 @@ MEANINGS = {
         [408, 425, 429, 503],
     ),
     Verdict.STARVED: Meaning(
-        "no file descriptor is left",
+        "no file descriptor is left, or the run was suspended",
         "This machine could not make the request. The events are sent again.",
     ),
     Verdict.FAULT: Meaning(

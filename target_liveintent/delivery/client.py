@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -67,8 +67,14 @@ class Client:
         self._route: Route | Answer | None = None  # Found with the first request.
         self._lock = threading.Lock()
 
-    def post(self, body: bytes, event_ids: Iterable[str], timeout_seconds: float) -> Answer:
-        """Send a JSON array of events once.
+    def post(
+        self,
+        body: bytes,
+        event_ids: Iterable[str],
+        timeout_seconds: float,
+        may_send: Callable[[], bool] = lambda: True,
+    ) -> Answer:
+        """Send a JSON array of events once, if that is still allowed when there is a connection.
 
         It takes no longer than the timeout, from connecting to the last byte of the answer. Never
         raises for what the network or the API does.
@@ -80,7 +86,7 @@ class Client:
             route = self._route
         if isinstance(route, Answer):
             return route
-        reply = route.post(token, body, timeout_seconds)
+        reply = route.post(token, body, timeout_seconds, may_send)
         if isinstance(reply, Answer):
             return reply
         wait_seconds = retry_after_seconds(reply.status, reply.headers, self._longest_wait_seconds)
@@ -99,7 +105,7 @@ class DryClient:
         self._logger = logger
         self._left = iter(range(_SHOWN_EVENTS))
 
-    def post(self, body: bytes, event_ids: Iterable[str], timeout_seconds: float) -> Answer:  # noqa: ARG002
+    def post(self, body: bytes, *_more: object) -> Answer:
         """Log events, unless enough have been shown, and accept them all."""
         events = msgspec.json.decode(body, type=list[msgspec.Raw])
         for event, _ in zip(events, self._left, strict=False):

@@ -27,6 +27,7 @@ import ssl
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,9 @@ _STARVED = Answer(
     Verdict.STARVED,
     "no file descriptors are left. Raise the limit on open files (ulimit -n), or lower"
     " max_concurrent_requests",
+)
+_SUSPENDED = Answer(
+    Verdict.STARVED, "this run was suspended, and must renew its reservations before it sends more"
 )
 _NO_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}  # Of this process, or of the machine.
 # OpenSSL's reasons if an answer is not TLS. Its version decides which one it gives.
@@ -165,7 +169,13 @@ class Route:
         if kind._new_conn is HTTPConnection._new_conn:  # noqa: SLF001 (a SOCKS proxy has its own)
             pool.ConnectionCls = type(kind.__name__, (_Dialing, kind), {})
 
-    def post(self, token: str, body: bytes, seconds: float) -> Reply | Answer:
+    def post(
+        self,
+        token: str,
+        body: bytes,
+        seconds: float,
+        may_send: Callable[[], bool] = lambda: True,
+    ) -> Reply | Answer:
         """Return the answer as it came, or what a fault means, in this time.
 
         Once a connection was made, a certificate or a proxy is a fault that may pass.
@@ -177,6 +187,9 @@ class Route:
                 connection.timeout = seconds
                 connection.connect()
                 self._was_connected = True
+            if not may_send():  # The last moment to ask: to connect may have taken long.
+                self._open.append(connection)
+                return _SUSPENDED
             request = self._head % (token.encode(), len(body)) + body
             reply = exchange(connection.sock, request, is_reused=is_reused)
         except _NETWORK_FAULTS as fault:

@@ -12,6 +12,9 @@ from target_liveintent.reasons import REASONS
 from target_liveintent.store.ledger import Claim
 
 _T = TypeVar("_T")
+_LONGEST_ANSWER_SECONDS = 5.0
+"""An answer that seems to take longer makes no pause longer than this: the run may have been
+suspended, and nothing is sent before it has renewed its reservations."""
 _WRITE_SECONDS = 0.5
 """After so many seconds, what is new is written."""
 _MOST_UNWRITTEN = 8_000
@@ -27,6 +30,10 @@ class Outcomes(Protocol):
     `RunStore` keeps them in the store, `DryStore` keeps nothing, and a task of Spark has files.
     What is noted is kept by `claim`, `write` and `release`, which raise a `StorageError`.
     """
+
+    @property
+    def reserved_until(self) -> float:
+        """Until when the reservations surely hold, by `Clock.since_boot`. Threads read it."""
 
     def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> Mapping[int, Claim]:
         """Reserve the events of batches, by number; those that were sent have their outcome."""
@@ -99,5 +106,5 @@ class OutcomeWriter:
         start = self._clock.monotonic()
         answer = ask()
         self._asked_at = self._clock.monotonic()
-        self._answer_seconds = self._asked_at - start
+        self._answer_seconds = min(self._asked_at - start, _LONGEST_ANSWER_SECONDS)
         return answer

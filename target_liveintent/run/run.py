@@ -62,6 +62,7 @@ class Run:
         self._parts = parts
         self._clock = parts.clock
         self._delivery = parts.delivery
+        self._delivery.reserved_until = lambda: parts.outcomes.reserved_until
         self._flush_seconds = settings.flush_interval_seconds
         self._fails_on_rejection = settings.on_rejection == "fail"
         self._phase = Phase.READING

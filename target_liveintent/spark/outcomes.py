@@ -195,6 +195,11 @@ class TaskOutcomes:
         self._rows: list[_OutcomeRow] = []  # The table lacks these yet.
         self._written_at = clock.monotonic()
 
+    @property
+    def reserved_until(self) -> float:
+        """Until when the reservations surely hold, by `Clock.since_boot`."""
+        return self._store.reserved_until
+
     def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> Mapping[int, Claim]:
         """Reserve the events of batches in the store; note those that another write has sent."""
         claims = self._store.claim(batches)

@@ -19,13 +19,18 @@ from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions.event_model import Conversion, LetterKey, Rejection
 from target_liveintent.errors import StorageError
 from target_liveintent.reasons import REASONS
-from target_liveintent.store.database import Database
+from target_liveintent.store.database import Answers, Database
 from target_liveintent.store.dead_letters import DeadLetter, keys_of, letter_of
 from target_liveintent.store.delivered import delivered_row
 from target_liveintent.store.layout import DELIVERED, RESERVATION, Step
-from target_liveintent.store.ledger import Claim, Ledger
-from target_liveintent.store.questions import (
+from target_liveintent.store.ledger import (
     LAPSE_SECONDS,
+    SURE_SECONDS,
+    Claim,
+    Ledger,
+    OtherRuns,
+)
+from target_liveintent.store.questions import (
     NO_ANSWER,
     ClaimDecision,
     StoreAnswer,
@@ -77,7 +82,13 @@ class RunStore:
         self._unwritten = Unwritten()
         self._transactions = 0  # How many the run has made.
         self._has_letters = self._has_refused = True  # Until the store has answered.
-        self._renewed_at = clock.monotonic()
+        self._others = OtherRuns()
+        self._renewed_at = clock.since_boot()
+
+    @property
+    def reserved_until(self) -> float:
+        """Until when no other run takes what this run has reserved, by `Clock.since_boot`."""
+        return self._renewed_at + SURE_SECONDS
 
     # Outcomes
 
@@ -199,7 +210,7 @@ class RunStore:
 
     @property
     def _must_renew(self) -> bool:
-        return self._clock.monotonic() - self._renewed_at >= _RENEWED_AFTER_SECONDS
+        return self._clock.since_boot() - self._renewed_at >= _RENEWED_AFTER_SECONDS
 
     def _question(
         self,
@@ -208,11 +219,11 @@ class RunStore:
         refused: Sequence[LetterKey] = (),
     ) -> StoreQuestion:
         """Return a question; if it is time, it also asks about all that the run has reserved."""
-        reserved = self._ledger.reserved if self._must_renew else None
+        reserved = self._reserved_keys() if self._must_renew else None
         return StoreQuestion(
             run=self.number,
             transaction=self._transactions + 1,
-            asked_at=self._clock.monotonic(),
+            asked_at=self._clock.since_boot(),
             send_again=self._options.send_again,
             events=events,
             letters=letters,
@@ -241,20 +252,26 @@ class RunStore:
         keys: Mapping[int, Sequence[bytes]],
         answer: StoreAnswer,
     ) -> ClaimDecision:
-        """Decide which events of batches are reserved; this changes nothing."""
+        """Decide which events of batches are reserved; this changes nothing.
+
+        If other runs may have deleted the reservations of this run, they are written again, unless
+        another run has an event of them.
+        """
         claims = self._ledger.divide(batches, keys, answer.reserved, answer.delivered)
-        reservations = [
-            (self.number, number, b"".join(claim.keys))
-            for number, claim in claims.items()
-            if claim.keys
-        ]
-        changes = [self._renewal(), RESERVATION.put(reservations)]
-        return ClaimDecision(answer, claims, changes)
+        reserved: Mapping[int, Mapping[bytes, bytes]]
+        reserved = {number: claim.keys for number, claim in claims.items() if claim.keys}
+        if self._is_late and not answer.has_any(self._reserved_keys()):
+            reserved = {**self._ledger.reserved, **reserved}
+        rows = [(self.number, number, b"".join(hashes)) for number, hashes in reserved.items()]
+        releases = [Step(_RELEASE, [run]) for run in answer.silent]
+        return ClaimDecision(answer, claims, [*releases, self._renewal(), RESERVATION.put(rows)])
 
     def _write_all(self, more: Sequence[Step] = ()) -> None:
         """Write what is new, and do more steps in the same transaction."""
-        unwritten = self._unwritten
+        unwritten, is_late = self._unwritten, self._is_late
         question = self._question(letters=list(unwritten.letters))
+        if is_late:
+            question = question._replace(reserved=None)  # The next transaction asks.
         news = unwritten.steps(self.number, question.transaction, self._clock.time())
         answer = self._ask_and_write(question, [*news, self._renewal(), *more])
         self._unwritten = Unwritten()
@@ -262,6 +279,18 @@ class RunStore:
         self._has_refused = answer.has_refused or bool(unwritten.letters)
         self.written_letters = self.written_letters.plus(unwritten.written(answer.letters))
         self._check(question, answer)
+        if is_late and not more:
+            question = self._question()
+            decision = self._ask_and_reserve(question, functools.partial(self._decide, {}, {}))
+            self._check(question, decision.answer)
+
+    @property
+    def _is_late(self) -> bool:
+        """Whether other runs may have deleted the reservations of this run."""
+        return self._clock.since_boot() >= self.reserved_until
+
+    def _reserved_keys(self) -> list[bytes]:
+        return [key for keys in self._ledger.reserved.values() for key in keys.values()]
 
     def _renewal(self) -> Step:
         count = self._transactions + 1
@@ -273,13 +302,16 @@ class RunStore:
         """Ask the store, and write the reservations that are decided by its answer."""
         with self._saving_the_ledger():
             return self.database.ask_and_change(
-                question.steps(), lambda answers: decide(question.read(answers))
+                question.steps(), lambda answers: decide(self._read(question, answers))
             )
 
     def _ask_and_write(self, question: StoreQuestion, changes: Sequence[Step]) -> StoreAnswer:
         """Ask the store, and write changes that do not depend on its answer."""
         with self._saving_the_ledger():
-            return question.read(self.database.transact([*question.steps(), *changes]))
+            return self._read(question, self.database.transact([*question.steps(), *changes]))
+
+    def _read(self, question: StoreQuestion, answers: Answers) -> StoreAnswer:
+        return question.read(answers, self._others, self._clock.since_boot())
 
     @contextlib.contextmanager
     def _saving_the_ledger(self) -> Iterator[None]:

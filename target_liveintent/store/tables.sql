@@ -16,7 +16,8 @@ CREATE TABLE event (
 ) /* WITHOUT ROWID */;
 
 -- Events that a run is sending now: the hashes of a batch, one behind the other. With all of them in
--- one value, a reservation costs hardly anything. It holds until the alive_until of the run.
+-- one value, a reservation costs hardly anything. A run that sees for 30 seconds that the transactions of
+-- another run do not increase deletes the reservations of that run.
 CREATE TABLE reservation (
     run bigint NOT NULL,
     batch bigint NOT NULL,

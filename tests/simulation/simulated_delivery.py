@@ -113,7 +113,7 @@ class SimulatedDelivery(DeliveryPool):
                 self._checks.requests.time_passed(end, is_waiting=self._machine.unsent > 0)
                 return
             self._clock.go_on_until(next_at)
-            if self._wakes_at <= self._clock.now:
+            if self._wakes_at <= answer_at:
                 self._wakes_at = math.inf
                 with self._lock:
                     self._hand_out()
@@ -129,7 +129,7 @@ class SimulatedDelivery(DeliveryPool):
         step = super()._ask()
         if isinstance(step, Request):
             self._send(step)
-        elif not self._is_away():  # (An outage goes on while the run waits for the store.)
+        elif not self._was_held:  # (An outage goes on while the run waits for the store.)
             is_waiting = self._machine.unsent > 0
             self._checks.requests.idle(step, self._clock.now, is_waiting=is_waiting)
         return step

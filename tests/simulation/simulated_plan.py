@@ -9,14 +9,11 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from target_liveintent.settings import Settings
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
 FAULTS = (
     "answers",  # 500, 502, 503, 504, 408, 429, resets, lost and slow answers, at random
@@ -44,10 +41,6 @@ BETRAYALS = (
 )
 """What betrays the runs in half of the histories, besides `FAULTS`. (The client is simulated as a
 whole, so badly framed answers are only lost: whether the next request gets one is its own test.)"""
-NOT_YET_SURVIVED = frozenset({"server crashes", "suspension", "wall clock"})
-"""Those that the runs do not survive yet. They happen only if it is asked for."""
-
-SURVIVED = frozenset(BETRAYALS) - NOT_YET_SURVIVED
 
 SLOWEST = 2
 """The fewest requests a minute to which a run is limited."""
@@ -134,8 +127,8 @@ class Plan:
     betrayals: Betrayals
 
 
-def plan_of(seed: int, survived: Collection[str] = SURVIVED) -> Plan:
-    """Return the plan of the history with this seed, with the betrayals that are survived."""
+def plan_of(seed: int) -> Plan:
+    """Return the plan of the history with this seed."""
     rng = random.Random(f"plan {seed}")  # noqa: S311 (a seed, not secrecy)
     some = rng.choice((0, 1, 1, 2, 2, 3, 5, len(FAULTS)))
     faults = frozenset(rng.sample(FAULTS, some))
@@ -183,7 +176,7 @@ def plan_of(seed: int, survived: Collection[str] = SURVIVED) -> Plan:
         store_seconds=store.choice((0.0, 0.0, 0.0, 0.01, 0.2)),
         endings=_endings(rng, faults, records, batch_size),
         descriptors=256 if rng.random() < 0.9 else rng.choice((0, 1, 1, 3)),
-        betrayals=_betrayals(seed, records, batch_size, survived),
+        betrayals=_betrayals(seed, records, batch_size),
     )
 
 
@@ -239,7 +232,7 @@ def _some_time(rng: random.Random, seconds: float) -> float:
     return rng.choice((0.0, rng.uniform(0, seconds + 1)))
 
 
-def _betrayals(seed: int, records: int, batch_size: int, survived: Collection[str]) -> Betrayals:
+def _betrayals(seed: int, records: int, batch_size: int) -> Betrayals:
     rng = random.Random(f"betrayals {seed}")  # noqa: S311 (a seed, not secrecy)
     drawn = rng.sample(BETRAYALS, rng.choice((0, 0, 0, 1, 1, 2, 3)))
     steps = most_steps(records, batch_size)
@@ -258,8 +251,8 @@ def _betrayals(seed: int, records: int, batch_size: int, survived: Collection[st
         "server crashes": {"crash_share": rng.choice((0.02, 0.1, 0.3))},
         "broken commits": {"broken_share": rng.choice((0.02, 0.1, 0.3))},
         "slow store": {
-            "seconds_there": rng.choice((0.0, 0.3, 3.0, 12.0)),
-            "seconds_back": rng.choice((0.0, 0.3, 3.0, 12.0)),
+            "seconds_there": rng.choice((0.0, 0.3, 3.0, 8.0)),
+            "seconds_back": rng.choice((0.0, 0.3, 3.0, 8.0)),
         },
         "suspension": {"happenings": suspensions, "beside": beside},
         "wall clock": {"happenings": jumps, "beside": beside},
@@ -270,9 +263,8 @@ def _betrayals(seed: int, records: int, batch_size: int, survived: Collection[st
     betrayals = Betrayals(beside_after=rng.choice((0.0, 0.5, 5.0)))
     is_beside = rng.random() < 0.2
     for name in drawn:
-        if name in survived:
-            happenings = (*betrayals.happenings, *given[name].pop("happenings", ()))
-            betrayals = betrayals._replace(**given[name], happenings=happenings)
+        happenings = (*betrayals.happenings, *given[name].pop("happenings", ()))
+        betrayals = betrayals._replace(**given[name], happenings=happenings)
     return betrayals._replace(beside=beside) if drawn and is_beside else betrayals
 
 

@@ -15,7 +15,8 @@ from simulation_requests import RequestChecks
 from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.pool import most_batches
 from target_liveintent.delivery.refusals import Refusals
-from target_liveintent.errors import RunError
+from target_liveintent.errors import RunError, StorageError
+from target_liveintent.run.counts import RunCounts
 from target_liveintent.run.kinds import kind_of_run
 from target_liveintent.run.run import Run, RunParts
 from target_liveintent.store.database import Waiting
@@ -87,6 +88,9 @@ class RunProcess:
             return self._process(run)
         except KilledError:
             return "killed"
+        except StorageError as failure:  # The store could not be opened.
+            self._checks.end.failed(failure, RunCounts(), self._clock.now)
+            return "StorageError"
         finally:
             self._database.end()
             self._checks.run.reserved.clear()

@@ -150,7 +150,7 @@ class SimulatedDatabase(SqliteStore):
     Attributes:
         told_events: The confirmed events of which the run has told it since the last transaction.
         told_letters: The same of dead letters.
-        is_durable: Whether the last transaction was durable.
+        is_durable: Whether the last transaction that wrote outcomes was durable.
         is_unwritable: Whether the disk is full, or the store is gone.
         has_broken: Whether the connection has ever broken.
         renewed_at: The true time at which the run last renewed its reservations,
@@ -273,11 +273,11 @@ class SimulatedDatabase(SqliteStore):
         server, before = self.server, self.server.kept
         if any(step.sql.startswith("INSERT INTO event ") for step in steps):
             told = self._keep()  # Others only reserve events.
+            self.is_durable = durable
         else:
             told = Told(self, [], [])
         if any("alive_until = " in step.sql for step in steps):
             self._note_renewal()
-        self.is_durable = durable
         if durable or not (self._signals.may_kill or server.betrayals.crash_share):
             self._db.execute("COMMIT")
             server.written.clear()
@@ -362,6 +362,10 @@ class WatchedStore:
         self._database = database
         self._checks = checks
         self._outcomes = checks.outcomes
+
+    @property
+    def reserved_until(self) -> float:
+        return self._store.reserved_until
 
     def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> dict[int, Claim]:
         self._outcomes.all_told()

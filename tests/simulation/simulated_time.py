@@ -142,6 +142,8 @@ class SimulatedClock(Clock):
     def go_on_until(self, moment: float) -> None:
         """Let time pass until it is a moment of the monotonic clock."""
         self.world.sleep_until(moment + self.asleep)
+        while self.now < moment:  # Sums of floating-point numbers are not exact.
+            self.world.now = math.nextafter(self.world.now, math.inf)
 
 
 class Signals:

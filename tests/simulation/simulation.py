@@ -11,18 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import random
-from typing import TYPE_CHECKING
 
 from simulated_api import SimulatedApi
 from simulated_feed import Feed
-from simulated_plan import SURVIVED, Betrayals, Ending, Plan, plan_of
+from simulated_plan import Betrayals, Ending, Plan, plan_of
 from simulated_process import Checks, RunProcess, Surroundings
 from simulated_store import SimulatedDatabase
 from simulated_time import SimulatedClock, World
 from simulation_facts import ViolationError, require
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
 LASTING_FAULTS = frozenset({"answers", "limit", "poison"})
 """The faults that the last run of a history meets as well."""
@@ -72,7 +68,7 @@ class History:
         """Play the first run, maybe beside another run, which has a STATE of its own."""
         betrayals, world = self._plan.betrayals, self._all.world
         beside = betrayals.beside
-        if beside is None:
+        if beside is None or self._plan.send_again:  # Those two would send everything twice.
             self._play_alone(ending)
             return
 
@@ -91,17 +87,17 @@ class History:
             self.database.crash()
 
 
-def play(seed: int, survived: Collection[str] = SURVIVED) -> tuple[list[str], int, float]:
+def play(seed: int) -> tuple[list[str], int, float]:
     """Play the history of a seed; see `History.play`."""
-    history = History(plan_of(seed, survived))
+    history = History(plan_of(seed))
     with contextlib.closing(history.database):
         return history.play()
 
 
-def violation_in(seed: int, survived: Collection[str] = SURVIVED) -> str | None:
+def violation_in(seed: int) -> str | None:
     """Play the history of a seed; return the rule that was broken, and what was found."""
     try:
-        play(seed, survived)
+        play(seed)
     except ViolationError as violation:
         return str(violation)
     return None

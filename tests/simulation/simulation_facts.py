@@ -91,10 +91,12 @@ class RunFacts:
         self.wrong = 0  # How many answers said that the settings are wrong.
         self.idle_asks = 0  # In a row, of callers that were told a time that is over.
 
-    def holds(self, key: Key, now: float) -> bool:
-        """Return whether a reservation of this run for an event holds, at a true time."""
-        holds = now - self.database.renewed_at < LAPSE_SECONDS
-        return holds and any(key in keys for keys in self.reserved.values())
+    def held(self, now: float) -> set[Key]:
+        """Return the events for which reservations of this run hold at a true time."""
+        if not self.reserved or now - self.database.renewed_at >= LAPSE_SECONDS:
+            return set()
+        batches = self.database.reserved
+        return set().union(*(keys for n, keys in self.reserved.items() if n in batches))
 
 
 class Facts:

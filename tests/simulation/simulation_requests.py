@@ -65,6 +65,7 @@ class RequestChecks:
             self._check_event(event, unix_time)
             run.on_their_way.add(place_of(event))
             run.keys_on_their_way.add(event_key(event))
+        self._check_reservations(events)
         run.requests += 1
         run.in_flight += 1
         run.idle_asks = 0
@@ -85,18 +86,16 @@ class RequestChecks:
         require(not facts.is_known(key), "what the store knows is not sent again", event)
         rule = "copies of an event are not sent at once"
         require(key not in run.keys_on_their_way, rule, event)
-        self._check_reservation(event)
 
-    def _check_reservation(self, event: Conversion) -> None:
-        """Check that no other run may send an event; a crash may have lost who has reserved it."""
-        facts, run, key = self._facts, self._facts.run, event_key(event)
+    def _check_reservations(self, events: list[Conversion]) -> None:
+        """Check that only this run may send events; a crash may have lost who reserved them."""
+        run, keys = self._facts.run, set(map(event_key, events))
         if run.database.server.has_crashed:
             return
-        holding = [one for one in facts.runs if one.holds(key, facts.world.now)]
-        rule = "no request starts on an expired reservation"
-        require(run in holding, rule, (event, run.database.renewed_at))
-        rule = "an event is not sent while another run has reserved it"
-        require(holding == [run], rule, event)
+        now = self._facts.world.now
+        require(keys <= run.held(now), "no request starts on an expired reservation", events[0])
+        others = [one for one in self._facts.runs if one is not run and keys & one.held(now)]
+        require(not others, "an event is not sent while another run has reserved it", events[0])
 
     def _check_end(self, now: float) -> None:
         """Check that nothing is sent after the end of the delivery."""

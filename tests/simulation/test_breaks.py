@@ -78,6 +78,11 @@ def write_lazily(writer: OutcomeWriter, **_: Any) -> None:
     WRITE(writer)
 
 
+def write_nothing(writer: OutcomeWriter, **_: Any) -> None:
+    store: Any = writer._outcomes
+    store._store._renewed_at = store._store._clock.since_boot()  # Otherwise, nothing is sent.
+
+
 def judge_only_at_states(counts: RunCounts, percent: int, **_: Any) -> Failure | None:
     return too_many_rejected(counts, percent, at_end=False)
 
@@ -154,7 +159,7 @@ BREAKS: list[tuple[Any, str, Any, str]] = [
     (Pace, "answered", ignore_retry_after, "nothing is sent before the end of Retry-After"),
     (Outage, "ends_run_at", NEVER, "an outage ends the run in time"),
     (Batches, "divide", send_what_waits, "copies of an event are not sent at once"),
-    (OutcomeWriter, "write", lambda *_, **__: None, "before STATE, the store learns everything"),
+    (OutcomeWriter, "write", write_nothing, "before STATE, the store learns everything"),
     (OutcomeWriter, "write", write_lazily, "what STATE covers survives a power cut"),
     (Ledger, "confirm", forget_parts, "the store has what was confirmed"),
     (RunStore, "_remove_letters", lambda *_: None, "the store has the dead letters"),

@@ -64,6 +64,9 @@ class FakeClock(Clock):
     def monotonic(self) -> float:
         return self.now
 
+    def since_boot(self) -> float:
+        return self.now
+
     def wait(self, wait: Callable[[float], object], seconds: float) -> None:
         self.waits.append(seconds)
         self.now += seconds
@@ -89,7 +92,9 @@ class FakeClient:
     within: list[float] = field(default_factory=list)
     """Until when, in seconds, each answer was of use."""
 
-    def post(self, body: bytes, event_ids: Collection[str], within: float) -> Answer:
+    def post(
+        self, body: bytes, event_ids: Collection[str], within: float, *_more: object
+    ) -> Answer:
         ids = list(event_ids)
         self.posted.append(ids)
         self.within.append(within)
@@ -243,6 +248,7 @@ class FakeOutcomes:
     """The runs that have reserved events, by the IDs of the events."""
     on_claim: Callable[[], None] = lambda: None
     """Called at the start of each claim."""
+    reserved_until: float = math.inf
     claimed: list[list[list[str]]] = field(default_factory=list)
     """The IDs of the events of each batch, in each call of `claim`."""
     kept: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from certificates import tls, trusted
 from fakes import settings
-from loopback import NO_CONTENT, accept, dripping, received, serving
+from loopback import NO_CONTENT, accept, answer_with, dripping, loopback, received, serving
 from urllib3.util import connection
 
 from target_liveintent.delivery import transport
@@ -282,3 +282,16 @@ def test_no_address_that_answers(host: str, what: str) -> None:
     """A host whose name is none, or is not known, is a network fault, which may pass."""
     reply = route_to(443, "https", host).post("a-token", b"[{}]", 5.0)
     assert reply == Answer(Verdict.FAULT, what)
+
+
+def test_a_request_that_may_not_be_sent_any_more() -> None:
+    """Not a byte of it is sent; the next request takes its connection."""
+    with loopback(answer_with("204 No Content")) as server:
+        route = find_route(settings(api_url=server.url).url)
+        assert isinstance(route, Route)
+        for _ in range(2):  # Over a new connection, and over an open one.
+            answer = route.post("a-token", b"[{}]", 5.0, lambda: False)
+            assert isinstance(answer, Answer)
+            assert answer.verdict is Verdict.STARVED
+        assert status_of(route) == 204
+        assert server.connections == [1]

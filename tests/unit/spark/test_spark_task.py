@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -287,9 +288,12 @@ def test_a_row_without_a_usable_pixel_has_none(outcomes: Path) -> None:
 def test_tasks_that_share_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each one's pace knows how many they are, so that together they find the limit of the API."""
     given: list[Any] = []
-    monkeypatch.setattr(
-        "target_liveintent.spark.task.delivery_of", lambda *args: given.extend(args)
-    )
+
+    def delivery_of(*args: Any) -> Any:
+        given.extend(args)
+        return SimpleNamespace()
+
+    monkeypatch.setattr("target_liveintent.spark.task.delivery_of", delivery_of)
     job = make_job(None, concurrent_tasks="8")
     with contextlib.closing(dry_store_in(empty_store(), job.settings, "run-1")) as store:
         Task(job, ATTEMPT, store)

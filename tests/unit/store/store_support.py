@@ -119,7 +119,7 @@ class Stores:
         return [(event_id, reason, pixel) for event_id, reason, pixel in self.sql(query)]
 
     def suspend(self, store: RunStore, seconds: float = 31) -> None:
-        """Let a run stand still for some seconds, as all others see it."""
+        """Let the last sign of life of a run be so many seconds older."""
         text = "UPDATE run SET alive_until = alive_until - ? WHERE number = ?"
         self.sql(text, seconds, store.number)
 

@@ -25,7 +25,8 @@ from target_liveintent.conversions import event_model
 from target_liveintent.errors import StorageError
 from target_liveintent.store import ledger, unwritten
 from target_liveintent.store.database import Answers, Step, Waiting
-from target_liveintent.store.questions import FIND_EVENTS, LAPSE_SECONDS
+from target_liveintent.store.ledger import LAPSE_SECONDS
+from target_liveintent.store.questions import FIND_EVENTS
 
 DAY = 86_400
 
@@ -154,20 +155,54 @@ def test_two_runs(stores: Stores) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "holds"),
+    "ahead",
     [
-        pytest.param(LAPSE_SECONDS - 2, True, id="not for long"),
-        pytest.param(LAPSE_SECONDS + 1, False, id="for too long"),
-        pytest.param(-20, True, id="clock set back a little"),
-        pytest.param(-40, False, id="clock set back by much"),
+        pytest.param(0, id="clocks agree"),
+        pytest.param(3_600, id="clock an hour ahead"),
+        pytest.param(-9e8, id="clock of 1998"),
     ],
 )
-def test_a_run_that_stands_still(stores: Stores, seconds: float, *, holds: bool) -> None:
-    """Its reservations lapse after a while. A clock that was set back makes none hold for long."""
-    one, two = stores(), stores()
+def test_a_run_that_stands_still(stores: Stores, ahead: float) -> None:
+    """Its reservations expire when another run has seen no renewal for `LAPSE_SECONDS`.
+
+    Only seconds of the clock of this other run count, whatever the clock of the first run says.
+    """
+    clock = FakeClock(time.time() + ahead)
+    one, two = stores(FakeClock(time.time())), stores(clock)
     claim(one, 0, event())
-    stores.suspend(one, seconds)
-    assert said(claim(two, 0, event()))[holds] == ["1"]
+    clock.now += 100
+    for _ in range(3):  # The last two renewals are seen in vain, as a second passes after each.
+        assert said(claim(two, 0, event())) == ([], ["1"], [])
+        clock.now += LAPSE_SECONDS - 1
+        assert said(claim(two, 0, event())) == ([], ["1"], [])
+        one.write(before_state=True)
+        clock.now += 1
+    assert said(claim(two, 0, event())) == ([], ["1"], [])
+    clock.now += LAPSE_SECONDS
+    assert said(claim(two, 0, event())) == (["1"], [], [])
+    assert stores.sql("SELECT run FROM reservation") == [(two.number,)]
+
+
+def test_how_long_reservations_surely_hold(stores: Stores) -> None:
+    """A run knows it from the time before the last renewal, at which it still had them."""
+    clock = FakeClock(time.time())
+    one = stores(clock)
+    claim(one, 0, event())
+    first = one.reserved_until
+    assert clock.now < first <= clock.now + LAPSE_SECONDS - 2
+    clock.now += 4
+    one.write(before_state=True)
+    assert one.reserved_until == first  # It has not checked that it still has them.
+    clock.now += 4
+    real = one.database.transact
+
+    def slowly(*given: Any, **more: Any) -> Any:
+        clock.now += 2
+        return real(*given, **more)
+
+    one.database.transact = slowly  # type: ignore[method-assign]
+    one.write()
+    assert one.reserved_until == first + 8
 
 
 def test_what_a_transaction_survives(stores: Stores) -> None:
@@ -247,20 +282,25 @@ def test_what_others_write_loses_nothing(stores: Stores) -> None:
     assert stores.sql("SELECT transactions FROM run ORDER BY number") == [(7,), (7,)]
 
 
-@pytest.mark.parametrize("how", ["reserved", "sent", "alone"])
-def test_a_run_that_was_suspended(
-    stores: Stores, monkeypatch: pytest.MonkeyPatch, how: str
-) -> None:
-    """It goes on, unless another run has reserved or sent its events meanwhile."""
-    one, two = stores(), stores()
+@pytest.mark.parametrize("how", ["reserved", "sent", "something else", "nothing"])
+def test_a_run_that_was_suspended(stores: Stores, how: str) -> None:
+    """It goes on, unless another run has reserved or sent its events meanwhile.
+
+    If the other run has deleted its reservations, they are there again.
+    """
+    clock = FakeClock(time.time())
+    one, two = stores(clock), stores(clock)
     mine = claim(one, 0, *events(2)).mine
-    stores.suspend(one)
+    claim(two, 9)
+    clock.now += LAPSE_SECONDS
     if how == "reserved":
         assert len(claim(two, 0, event("1")).mine) == 1
     elif how == "sent":
         send(two, 0, event("1"))
-    monkeypatch.setattr("target_liveintent.store.run_store._RENEWED_AFTER_SECONDS", 0.0)
-    if how != "alone":
+    elif how == "something else":
+        assert len(claim(two, 0, event("3")).mine) == 1
+        assert stores.sql("SELECT run FROM reservation") == [(two.number,)]
+    if how in {"reserved", "sent"}:
         with pytest.raises(StorageError, match="suspended for so long"):
             one.write()
         return
@@ -284,9 +324,9 @@ def test_an_answer_that_comes_late(stores: Stores, is_renewal: bool) -> None:
         decision = real(*given)
         if not late:
             late.append(True)
-            clock.now += 40
-            stores.suspend(one)
-            assert len(claim(two, 0, event()).mine) == 1
+            assert claim(two, 0, event()).waiting
+            clock.now += LAPSE_SECONDS
+            assert claim(two, 0, event()).mine
         return decision
 
     one.database.ask_and_change = ask_and_change  # type: ignore[method-assign]
