@@ -172,9 +172,9 @@ _TEMPLATES = {
     " set batch_size_rows to a smaller number. The next run sends all events that were neither"
     " delivered nor written as dead letters. If this run is a replay, it keeps the dead letters"
     " that it has not sent",
-    FailureCode.REPLAY_REFUSED: "the API refused all {events} events of the replay, so the cause"
-    " may be in the settings: check pixel_id and customer_id. The dead letters are still in the"
-    " store",
+    FailureCode.REPLAY_REFUSED: "the API accepted nothing of the replay, and refused"
+    " {events} events for the first time. So the cause may be in the settings: check pixel_id and"
+    " customer_id. The dead letters are still in the store",
     FailureCode.WRITE_REFUSED: "the API accepted no event of this write ({events} events were"
     " refused). The cause may be in the settings, not in the events: check pixel_id and"
     " customer_id",

@@ -129,6 +129,14 @@ REASONS: dict[str, Reason] = {
         is_bad=False,
         replayed=False,
     ),
+    "not_tried": Reason(
+        "The API refused so many events of this run that the run did not send this one. Its dead"
+        " letter stays as it is. Look into `detail` of the dead letters with the reason"
+        " `refused_by_api`: when the cause is fixed, replay again; if it cannot be fixed, delete"
+        " them with `dead-letters --delete refused_by_api`.",
+        is_bad=False,
+        replayed=False,
+    ),
     "expired": _dropped(
         "The API no longer accepts the event, because it is older than 7 days, or 30 days for"
         " source `offline`. So a replay drops the dead letter."

@@ -24,7 +24,6 @@ from target_liveintent import __version__, config
 from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.delivery.client import client_of
 from target_liveintent.delivery.pool import delivery_of
-from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import StorageError
 from target_liveintent.failures import Failure
 from target_liveintent.mapping.stream_maps import StreamMaps
@@ -101,8 +100,7 @@ class TargetLiveIntent(Target):
         client = client_of(settings, self.logger)
         program = f"{self.name} {__version__}"
         self._reporter = RunReporter(settings, program, self.logger, sys.stderr, run_id=self.run_id)
-        refusals = Refusals(accepted=kind.may_all_be_refused)
-        delivery = delivery_of(settings, client, SYSTEM_CLOCK, refusals)
+        delivery = delivery_of(settings, client, SYSTEM_CLOCK)
         self._store = open_store(
             settings, self.run_id, kind=kind.name, waiting=waiting, send_again=send_again
         )

@@ -127,6 +127,7 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
     other_hashes: tuple[bytes, ...] | None = ()
     remarks: Remarks = ()
     letter: LetterKey | None = None  # The dead letter that a replay made it of.
+    was_refused: bool = False  # Whether the API refused it before: its dead letter says so.
 
     @property
     def event_id(self) -> str:
@@ -143,7 +144,14 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
         user = self.event.user_data
         columns = self.columns | person_columns(user.md5, user.sha2, self.other_hashes)
         return Rejection(
-            self.stream, self.event_id, reason, field, columns, detail, letter=self.letter
+            self.stream,
+            self.event_id,
+            reason,
+            field,
+            columns,
+            detail,
+            letter=self.letter,
+            was_refused=self.was_refused,
         )
 
 
@@ -159,6 +167,7 @@ class Rejection(msgspec.Struct, frozen=True):
     keys: dict[str, Any] | None = None  # The tap's key properties, if the columns are not known.
     letter: LetterKey | None = None  # The dead letter that a replay made it of.
     remarks: Remarks = ()
+    was_refused: bool = False  # Whether the API refused its event before, as in `Conversion`.
 
     @property
     def failure(self) -> Failure:

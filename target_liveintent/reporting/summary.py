@@ -100,6 +100,7 @@ def warnings(
 def _lost(stream: str, counts: StreamCounts) -> Iterator[str]:
     """Yield how many records of a stream were lost, for each reason that is not usual."""
     lost = {reason: n for reason, n in counts.rejected.items() if REASONS[reason].is_bad}
+    lost |= {reason: n for reason, n in counts.not_replayed.items() if reason == "not_tried"}
     without_consent = counts.dropped["no_consent"]
     # Consent is judged before all other reasons except these.
     unjudged = counts.filtered + counts.unmapped

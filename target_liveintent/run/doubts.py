@@ -15,7 +15,7 @@ from target_liveintent.conversions.fast_path import CHANCE, EXPRESSION_FAILED
 from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.failures import CauseHint, Facts, Failure, FailureCode
 from target_liveintent.privacy.identity import IDENTITY_COLUMNS
-from target_liveintent.reasons import NEVER_TAKEN, NO_IDENTITY, REASONS
+from target_liveintent.reasons import NO_IDENTITY, REASONS
 from target_liveintent.remarks import (
     CAREFUL_WAY,
     COLUMN_EMPTY,
@@ -268,12 +268,11 @@ def _no_identity_hint(stream: str, counts: StreamCounts) -> CauseHint | None:
 def too_many_rejected(counts: RunCounts, percent: int, *, at_end: bool) -> Failure | None:
     """Return why the run must fail if more than so many percent became dead letters.
 
-    Records that were not to be sent, and reasons that any honest run has, do not count. At the
-    end, ten records are too many if nothing was delivered.
+    `RunCounts.bad` says which dead letters count. At the end, ten are too many if nothing was
+    delivered.
     """
     total = counts.total
-    bad = Counter({r: n for r, n in total.rejected.items() if REASONS[r].is_bad})
-    lost = Counter({r: n for r, n in bad.items() if r in NEVER_TAKEN})
+    bad, lost = counts.bad, counts.lost
     records = _records_to_send(total)
     least = _LEAST_RECORDS_TO_FAIL if at_end else _LEAST_RECORDS_AT_STATE
     # A record in flight may still be delivered.

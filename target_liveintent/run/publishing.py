@@ -11,7 +11,6 @@ import enum
 from collections.abc import Callable, Iterator
 
 from target_liveintent.errors import TooManyRejectedError
-from target_liveintent.reasons import NEVER_TAKEN
 from target_liveintent.run.batches import StateGate
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.run.doubts import too_many_rejected
@@ -100,8 +99,7 @@ class StatePublisher:
         """Return whether a record was rejected, and nothing is delivered: the run may fail yet."""
         if self._judgement is Judgement.PASSED or self._counts.has_taken:
             return False
-        streams = self._counts.streams.values()
-        return any(not NEVER_TAKEN.isdisjoint(counts.rejected) for counts in streams)
+        return bool(self._counts.lost)
 
     def _judge(self) -> None:
         at_end = self._judgement is not Judgement.BEFORE_END

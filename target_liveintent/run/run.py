@@ -94,17 +94,11 @@ class Run:
             elif self._batches.add(stream, result):
                 self.submit(stream)
         elif isinstance(result, Rejection):
-            self._take_rejection(stream, result)
+            self._reject(stream, result)
+            if self._writer.is_full:
+                self._writer.write()
         else:
             self.counts.of(stream).filtered += 1
-
-    def _take_rejection(self, stream: str, rejection: Rejection) -> None:
-        if rejection.reason in self.counts.kind.left_in_store:
-            self.counts.of(stream).not_replayed[rejection.reason] += 1
-            return
-        self._reject(stream, rejection)
-        if self._writer.is_full:
-            self._writer.write()
 
     def _add_limited(self, stream: str, conversion: Conversion) -> None:
         """Put an event into its batch, unless the setting `limit` is reached."""
@@ -120,16 +114,21 @@ class Run:
             self._parts.stop_reading()
 
     def _reject(self, stream: str, rejection: Rejection) -> None:
-        """Give a record that is not sent its outcome: it becomes a dead letter, or is dropped."""
-        counts = self.counts.of(stream)
-        if renamed := self.counts.kind.renamed_reasons.get(rejection.reason):
+        """Give a record that is not sent its outcome: a dead letter, new or old, or none."""
+        counts, kind = self.counts.of(stream), self.counts.kind
+        if renamed := kind.renamed_reasons.get(rejection.reason):
             rejection = msgspec.structs.replace(rejection, reason=renamed)
+        if rejection.reason in kind.left_in_store:
+            counts.not_replayed[rejection.reason] += 1
+            return
         is_letter = REASONS[rejection.reason].letter
         if is_letter and self._fails_on_rejection:
             raise TooManyRejectedError(rejection.failure)
         self._writer.reject(rejection)
         if is_letter:
             counts.reject(rejection)
+            if rejection.was_refused and rejection.reason == "refused_by_api":
+                self.counts.refused_again += 1
         else:
             counts.dropped[rejection.reason] += 1
 

@@ -14,7 +14,11 @@ FIND_EVENTS = (
     "SELECT event.key, run FROM ({keys}) AS given CROSS JOIN event WHERE event.key = given.key"
 )
 """Finds keys, and the run of each. (SQLite looks for one key after the other in a CROSS JOIN.)"""
-_OWN_ROW = "SELECT transactions, EXISTS (SELECT 1 FROM dead_letter) FROM run WHERE number = ?"
+_OWN_ROW = (
+    "SELECT transactions, EXISTS (SELECT 1 FROM dead_letter), EXISTS (SELECT 1 FROM dead_letter"
+    " WHERE customer_id = run.customer_id AND api_host = run.api_host"
+    " AND reason = 'refused_by_api') FROM run WHERE number = ?"
+)
 _RESERVED_BY_OTHERS = (
     "SELECT run.number, run.transactions, run.id, reservation.hashes FROM run"
     " CROSS JOIN reservation WHERE run.ended_at IS NULL AND run.number <> ?"
@@ -26,10 +30,12 @@ class StoreAnswer(NamedTuple):
     """What the store has answered to a `StoreQuestion`."""
 
     has_all: bool  # Whether it has all transactions of the run before this one.
-    has_letters: bool  # Whether it has any dead letter.
+    has_letters: bool  # Whether it has any dead letter,
+    has_refused: bool  # and any of an event of the account that the API refused.
     reserved: Mapping[bytes, str]  # The hashes that other runs have reserved, with these runs' IDs.
     delivered: set[bytes]  # The keys of the events of the question that were delivered.
     letters: set[LetterKey]  # The dead letters of the question that an earlier transaction wrote.
+    refused: set[LetterKey]  # Those of the events of the question that the API refused.
     silent: Collection[int] = ()  # The numbers of other runs whose reservations have expired.
 
     def has_any(self, keys: Iterable[bytes]) -> bool:
@@ -38,7 +44,13 @@ class StoreAnswer(NamedTuple):
 
 
 NO_ANSWER = StoreAnswer(
-    has_all=True, has_letters=False, reserved={}, delivered=set(), letters=set()
+    has_all=True,
+    has_letters=False,
+    has_refused=False,
+    reserved={},
+    delivered=set(),
+    letters=set(),
+    refused=set(),
 )
 """What a store without rows would answer."""
 
@@ -52,11 +64,13 @@ class StoreQuestion(NamedTuple):
     send_again: bool  # Then what other runs have delivered does not count as delivered.
     events: Sequence[bytes]  # Keys. Which of these events were delivered?
     letters: Sequence[LetterKey]  # Which of these dead letters does the store have?
+    refused: Sequence[LetterKey]  # Which of these are of events that the API refused?
     # The keys of all events that the run has reserved: does it still have them? None: not asked.
     reserved: Sequence[bytes] | None
 
     def steps(self) -> list[Step]:
         """Return the steps that ask."""
+        refused = DEAD_LETTER.find(self.refused, ", ".join(LetterKey._fields))
         return [
             Step(_OWN_ROW, [self.run]),
             Step(_RESERVED_BY_OTHERS, [self.run]),
@@ -64,6 +78,7 @@ class StoreQuestion(NamedTuple):
             DEAD_LETTER.find(
                 self.letters, ", ".join((*LetterKey._fields, "first_run", "first_transaction"))
             ),
+            refused._replace(sql=f"{refused.sql} AND reason = 'refused_by_api'"),
         ]
 
     def events_step(self) -> Step:
@@ -75,14 +90,15 @@ class StoreQuestion(NamedTuple):
 
         Answers to further steps may follow them.
         """
-        own_row, reservations, events, letters, *_ = answers
-        transactions, has_letters = own_row[0] if own_row else (None, True)
+        own_row, reservations, events, letters, refused, *_ = answers
+        transactions, has_letters, has_refused = own_row[0] if own_row else (None, True, True)
         this = (self.run, self.transaction)
         silent = others.silent({run: count for run, count, *_ in reservations}, now)
         return StoreAnswer(
             # If the answer to a COMMIT is lost, the same transaction may be made twice.
             has_all=transactions in (self.transaction - 1, self.transaction),
             has_letters=bool(has_letters),
+            has_refused=bool(has_refused),
             reserved={
                 hashes[start : start + HASH_BYTES]: run_id
                 for run, _, run_id, hashes in reservations
@@ -91,6 +107,7 @@ class StoreQuestion(NamedTuple):
             },
             delivered=self.delivered_in(events),
             letters={LetterKey(*key) for *key, run, number in letters if (run, number) != this},
+            refused={LetterKey(*key) for key in refused},
             silent=silent,
         )
 

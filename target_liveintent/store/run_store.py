@@ -11,7 +11,9 @@ import functools
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+
+import msgspec
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions.event_model import Conversion, LetterKey, Rejection
@@ -79,7 +81,7 @@ class RunStore:
         self._ledger = Ledger(options.account, () if options.send_again else start.newest)
         self._unwritten = Unwritten()
         self._transactions = 0  # How many the run has made.
-        self._has_letters = True  # Until the store has answered.
+        self._has_letters = self._has_refused = True  # Until the store has answered.
         self._others = OtherRuns()
         self._renewed_at = clock.since_boot()
 
@@ -126,16 +128,42 @@ class RunStore:
     def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> dict[int, Claim]:
         """Reserve the events of batches before they are sent; delete the letters of those sent."""
         keys = {number: self._ledger.keys_of(batch) for number, batch in batches.items()}
-        question = self._question(events=[*itertools.chain(*keys.values())])
+        question = self._question(
+            events=[*itertools.chain(*keys.values())],
+            refused=[*map(self._letter_key, itertools.chain(*batches.values()))]
+            if self._has_refused
+            else (),
+        )
         decision = self._ask_and_reserve(question, functools.partial(self._decide, batches, keys))
         self._ledger.reserve(decision.claims)
         self._has_letters = decision.answer.has_letters or bool(self._unwritten.letters)
+        self._has_refused = decision.answer.has_refused
         self._check(question, decision.answer)
         if self._must_renew:  # The answer came so late that the reservations may have expired.
             self._write_all()
         for claim in decision.claims.values():
             self._remove_letters(claim.sent)
-        return decision.claims
+        return self._with_refusals(decision.claims, decision.answer.refused)
+
+    def _letter_key(self, conversion: Conversion) -> LetterKey:
+        own, without_pixel, *_ = keys_of(conversion, self._options.account)
+        return without_pixel if conversion.letter == without_pixel else own
+
+    def _with_refusals(
+        self, claims: dict[int, Claim], refused: Collection[LetterKey]
+    ) -> dict[int, Claim]:
+        """Mark the events that must be sent although the API refused them before."""
+        if not refused:
+            return claims
+
+        def marked(conversion: Conversion) -> Conversion:
+            was_refused = self._letter_key(conversion) in refused
+            return msgspec.structs.replace(conversion, was_refused=was_refused)
+
+        return {
+            number: claim._replace(mine=[*map(marked, claim.mine)])
+            for number, claim in claims.items()
+        }
 
     def write(self, *, before_state: bool = False) -> None:
         """Write what is new, and renew the reservations.
@@ -185,7 +213,10 @@ class RunStore:
         return self._clock.since_boot() - self._renewed_at >= _RENEWED_AFTER_SECONDS
 
     def _question(
-        self, events: Sequence[bytes] = (), letters: Sequence[LetterKey] = ()
+        self,
+        events: Sequence[bytes] = (),
+        letters: Sequence[LetterKey] = (),
+        refused: Sequence[LetterKey] = (),
     ) -> StoreQuestion:
         """Return a question; if it is time, it also asks about all that the run has reserved."""
         reserved = self._reserved_keys() if self._must_renew else None
@@ -196,6 +227,7 @@ class RunStore:
             send_again=self._options.send_again,
             events=events,
             letters=letters,
+            refused=refused,
             reserved=reserved,
         )
 
@@ -244,6 +276,7 @@ class RunStore:
         answer = self._ask_and_write(question, [*news, self._renewal(), *more])
         self._unwritten = Unwritten()
         self._has_letters = answer.has_letters or bool(unwritten.letters)
+        self._has_refused = answer.has_refused or bool(unwritten.letters)
         self.written_letters = self.written_letters.plus(unwritten.written(answer.letters))
         self._check(question, answer)
         if is_late and not more:

@@ -184,6 +184,7 @@ def _settings(rng: random.Random, batch_size: int, ceiling: int) -> Settings:
     return Settings(
         customer_id="a-1b2c",
         auth_token="a-token-of-the-simulator",
+        pixel_id=1,
         batch_size_rows=batch_size,
         max_concurrent_requests=ceiling,
         max_requests_per_minute=rng.choice((None, None, None, 60, SLOWEST)),

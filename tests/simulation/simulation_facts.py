@@ -61,6 +61,7 @@ class RunFacts:
         self.unclear: set[int] = set()  # Events of an unclear 200.
         self.outcomes: dict[int, str] = {}  # Of each event: `delivered` or a reason.
         self.letters: Counter[int] = Counter()  # How many dead letters each record got.
+        self.refused_again: set[int] = set()  # Events whose dead letters say that they are refused.
         self.batches: dict[int, Batch] = {}  # Those in delivery, by number.
         self.finished: set[int] = set()  # The numbers of those that have come back as a whole.
         # Events of which the store must be told next, each with the call that tells it.
@@ -146,6 +147,11 @@ class Facts:
         run_id = self.database.kept.confirmed.get(key)
         return run_id == self.run.run_id if self.plan.send_again else run_id is not None
 
+    def was_refused(self, event: Conversion | Rejection) -> bool:
+        """Return whether the store has a dead letter that says that the API refused an event."""
+        letter = self.database.kept.letters.get((event.stream, event.event_id))
+        return letter is not None and letter.reason == "refused_by_api"
+
     def is_bad(self, record: Record) -> bool:
         """Return whether the API refuses a record's event, whatever the settings are."""
         event = record.result
@@ -164,7 +170,7 @@ class Facts:
         reasons = {
             letter: result.reason if isinstance(result, Rejection) else run.outcomes[letter]
             for letter in run.letters
-            if letter < place
+            if letter < place and letter not in run.refused_again
             for result in (self.feed.records[letter].result,)
         }
         return [letter for letter, reason in reasons.items() if reason in NEVER_TAKEN]

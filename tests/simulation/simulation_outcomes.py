@@ -115,8 +115,8 @@ class OutcomeChecks:
         times = len(result.sent_at)
         require(times == len(result.delivered), "each delivered event has its time", times)
         for one in result.undelivered:
-            self._settle(one, one.reason)
             self._check_reason(one, unix_time)
+            self._settle_undelivered(one)
         if result.is_last and result.failure is None:
             left = [one for one in batch.conversions if place_of(one) not in run.outcomes]
             require(not left, "a batch is finished when each of its events has an outcome", left)
@@ -127,13 +127,19 @@ class OutcomeChecks:
         self._check_confirmed(result)
 
     def _is_proven(self, event: Rejection) -> bool:
-        run = self._facts.run
-        return run.newest_accepted >= run.refused_at[place_of(event)]
+        run, place = self._facts.run, place_of(event)
+        return place in run.refused_again or run.newest_accepted >= run.refused_at[place]
 
     def _settle(self, event: Conversion | Rejection, outcome: str) -> None:
         outcomes, place = self._facts.run.outcomes, place_of(event)
         require(place not in outcomes, "an event has one outcome", (event, outcome))
         outcomes[place] = outcome
+
+    def _settle_undelivered(self, event: Rejection) -> None:
+        if event.was_refused and event.reason in {"refused_by_api", "not_tried"}:
+            self._facts.run.refused_again.add(place_of(event))
+        # (An event that was refused before keeps this reason, also if it is not tried.)
+        self._settle(event, "refused_by_api" if event.reason == "not_tried" else event.reason)
 
     def _check_reason(self, event: Rejection, unix_time: float) -> None:
         facts, place = self._facts, place_of(event)
@@ -142,11 +148,13 @@ class OutcomeChecks:
         is_true = {
             "event_too_old": unix_time >= sent.expires_at,
             "refused_by_api": place in facts.api.refused_alone,
+            "not_tried": event.was_refused,
             "api_error": facts.api.failed_alone[place] >= self._fewest_faults,
             "unconfirmed": place in facts.run.unclear,
             "not_processed": event.event_id in facts.feed.bad,
         }[event.reason]
         is_true = is_true and place not in facts.run.accepted
+        is_true = is_true and (facts.was_refused(event) or not event.was_refused)
         require(is_true, "the reason of a dead letter is true", event)
 
     @property

@@ -38,6 +38,7 @@ KINDS = {
     "unconfirmed": ("bad", KEPT),
     "other_account": ("", KEPT),
     "not_compared": ("", KEPT),
+    "not_tried": ("", KEPT),
     **dict.fromkeys(
         ("expired", "deleted", "no_consent", "suppressed", "over_limit", "already_sent"), ("", "")
     ),
