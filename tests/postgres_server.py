@@ -2,11 +2,12 @@
 
 import contextlib
 import os
+import random
 import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 GUARDED = "guarded_user"
@@ -21,9 +22,7 @@ class Postgres:
         self._folder = folder
         # PostgreSQL refuses to run as root.
         self._user = "postgres" if os.geteuid() == 0 else None
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = str(free.getsockname()[1])
+        self.port = str(_free_port())
 
     def _call(self, program: str, *args: str) -> str:
         done = subprocess.run(
@@ -76,9 +75,10 @@ class Postgres:
         finally:
             self._start()
 
-    def crash(self) -> None:
-        """Let it crash, and start it again."""
+    def crash(self, meanwhile: Callable[[Path], object] = lambda _: None) -> None:
+        """Let it crash, do something with its files, and start it again."""
         self.stop()
+        meanwhile(self._folder / "data")
         self._start()
 
     def _has_setting(self, data: str, name: str) -> bool:
@@ -103,6 +103,16 @@ class Postgres:
         """The URL of a database, in which unqualified tables are those of a schema."""
         options = f"options=-csearch_path%3D{schema}"
         return f"postgresql://tester:s3cret-of-postgres@127.0.0.1:{self.port}/postgres?{options}"
+
+
+def _free_port() -> int:
+    """Return a port that no connection gets by chance while the server is being restarted."""
+    for port in random.sample(range(20_000, 30_000), 100):
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
+    msg = "no port is free"
+    raise OSError(msg)
 
 
 def _how_able(initdb: Path) -> tuple[bool, str]:

@@ -112,10 +112,10 @@ class AnswerActions:
         self._refusals.accept(answered.request.number)
         answered.delivery.confirm_and_halve_right(answered.request.sent_at)
 
-    def _deliver_unnamed(self, answered: Answered) -> None:
+    def _deliver_processed(self, answered: Answered) -> None:
         self._refusals.accept(answered.request.number)
-        named = answered.answer.not_processed
-        answered.delivery.deliver_unnamed(named, answered.request.sent_at)
+        failed = answered.answer.not_processed
+        answered.delivery.deliver_processed(failed, answered.request.sent_at)
 
     def _reject_unconfirmed(self, answered: Answered) -> None:
         answered.delivery.reject("unconfirmed", None)
@@ -174,7 +174,7 @@ class AnswerActions:
     _METHODS: ClassVar[dict[Action, Callable[[AnswerActions, Answered], DeliveryError | None]]] = {
         Action.DELIVER: _deliver,
         Action.DELIVER_AND_HALVE_RIGHT: _deliver_and_halve_right,
-        Action.DELIVER_UNNAMED: _deliver_unnamed,
+        Action.DELIVER_PROCESSED: _deliver_processed,
         Action.REJECT_UNCONFIRMED: _reject_unconfirmed,
         Action.HALVE_REFUSED: _halve_refused,
         Action.HALVE_TOO_LARGE: _halve_too_large,

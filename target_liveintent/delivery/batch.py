@@ -35,7 +35,8 @@ class BatchResult(msgspec.Struct, eq=False):
     batch: Batch
     delivered: list[Conversion] = msgspec.field(default_factory=list)
     sent_at: list[float] = msgspec.field(default_factory=list)  # The Unix time of each of these.
-    confirmed: list[Conversion] = msgspec.field(default_factory=list)  # Those of them with a 204.
+    # Those of them that the API has confirmed. Of the others, a 200 named some of their request.
+    confirmed: list[Conversion] = msgspec.field(default_factory=list)
     undelivered: list[Rejection] = msgspec.field(default_factory=list)
     unproven: int = 0  # How many of these were refused, and nothing was left to compare them with.
     requests: int = 0  # The number of POSTs, retries included.
@@ -125,14 +126,14 @@ class BatchDelivery:
         self._deliver(events, sent_at)
         self.halve(has_bad_event=True)
 
-    def deliver_unnamed(self, named: Collection[str], sent_at: float) -> None:
+    def deliver_processed(self, failed: Collection[str], sent_at: float) -> None:
         """Note that the API processed the events of the part except those with these IDs."""
         events = self.parts[0].events
-        self._deliver([event for event in events if event.event_id not in named], sent_at)
+        self._deliver([event for event in events if event.event_id not in failed], sent_at)
         self.result.undelivered += [
             event.rejected("not_processed", None, None)
             for event in events
-            if event.event_id in named
+            if event.event_id in failed
         ]
         self._remove_part()
 

@@ -13,7 +13,7 @@ from target_liveintent.delivery.api import Answer, Verdict, answer_of, retry_aft
 from target_liveintent.delivery.transport import Route, find_route
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.privacy.redaction import hide_token
-from target_liveintent.settings import Settings
+from target_liveintent.settings import PartialAnswer, Settings
 
 # Users filter log lines by this name, so it does not depend on where this module is.
 _logger = logging.getLogger("target_liveintent.client")
@@ -53,9 +53,16 @@ class AuthToken:
 class Client:
     """Posts batches to a URL over connections that stay open. Threads may share it."""
 
-    def __init__(self, url: str, token: AuthToken, longest_wait_seconds: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: AuthToken,
+        longest_wait_seconds: float,
+        partial_answer: PartialAnswer = "failed",
+    ) -> None:
         self._url = url
         self._token = token
+        self._partial_answer = partial_answer
         self._longest_wait_seconds = longest_wait_seconds
         self._route: Route | Answer | None = None  # Found with the first request.
         self._lock = threading.Lock()
@@ -82,9 +89,10 @@ class Client:
         reply = route.post(token, body, timeout_seconds, may_send)
         if isinstance(reply, Answer):
             return reply
-        status, headers, content = reply
-        wait_seconds = retry_after_seconds(status, headers, self._longest_wait_seconds)
-        answer = answer_of(status, content, event_ids, wait_seconds)
+        wait_seconds = retry_after_seconds(reply.status, reply.headers, self._longest_wait_seconds)
+        answer = answer_of(
+            reply.status, reply.content, event_ids, wait_seconds, self._partial_answer
+        )
         if answer.verdict is Verdict.DENIED and self._token.renew(token):
             return msgspec.structs.replace(answer, verdict=Verdict.ROTATED)
         return answer
@@ -110,7 +118,9 @@ def client_of(settings: Settings, logger: logging.Logger) -> Client | DryClient:
     token = AuthToken(settings.auth_token, settings.auth_token_path)
     if settings.dry_run:
         return DryClient(logger)
-    return Client(settings.url, token, settings.max_retry_seconds)
+    return Client(
+        settings.url, token, settings.max_retry_seconds, settings.partial_answer or "failed"
+    )
 
 
 def is_usable_token(token: str) -> bool:

@@ -20,15 +20,12 @@ from target_liveintent.delivery.machine import DeliveryMachine
 from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import DeliveryError
+from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.settings import Settings
 from target_liveintent.system import free_descriptors
 
 _FEWEST_EVENTS_TO_COMPARE = 1_600  # The pool holds so many at least, if some are refused.
 
-_NO_THREAD = (
-    "the run cannot start a thread on this system, so it cannot send anything. Raise the limit on"
-    " processes and threads (ulimit -u, or the limit of the container)"
-)
 _SPARE_DESCRIPTORS = 16  # For the store, the report, metrics and the resolver.
 _LONGEST_AWAY_SECONDS = 2.0  # Otherwise the main thread takes results once a second.
 
@@ -172,7 +169,7 @@ class DeliveryPool:
         if self._start(self._watch) and self._start(self._work):
             self._threads = 1
         else:
-            self._machine.fail(DeliveryError(_NO_THREAD))
+            self._machine.fail(DeliveryError(Failure(FailureCode.NO_THREAD)))
 
     def _start_another_thread(self) -> None:
         if self._start(self._work):

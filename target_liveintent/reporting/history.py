@@ -26,7 +26,7 @@ from target_liveintent.store.database import Database
 from target_liveintent.store.run_store import RunStore
 from target_liveintent.store.runs import runs_in
 
-FORMAT = 2
+FORMAT = 3
 DAYS_READ = 91
 """Days before today that are read."""
 DONE, FAILED, STOPPED = "done", "failed", "stopped"
@@ -37,7 +37,7 @@ SCHEDULED = (USUAL, BACKFILL)
 """Kinds of runs that a schedule starts. A person starts the others."""
 _KEPT_SETTINGS = (
     *("timezone", "default_source", "email_normalization", "source_url_parameters"),
-    *("on_rejection", "validate_records"),
+    *("on_rejection", "validate_records", "partial_answer"),
 )
 """Settings that matter to the figures and whose values are kept."""
 DIGESTED = ("presets", "stream_maps")
@@ -72,7 +72,8 @@ class Ending(msgspec.Struct, frozen=True, omit_defaults=True):
             name: without_secrets(fact) if isinstance(fact, str) else fact
             for name, fact in self.failure.facts.items()
         }
-        return Ending(Failure(self.failure.code, facts), self.signal)
+        hints = tuple(hint.redacted(without_secrets) for hint in self.failure.hints)
+        return Ending(Failure(self.failure.code, facts, hints), self.signal)
 
 
 class Range(msgspec.Struct, frozen=True):

@@ -1,14 +1,14 @@
 """What `dead-letters` shows: the dead letters of the store, judged and counted.
 
 docs/reference/cli.md describes the JSON. Increase `LETTERS_FORMAT` when a field changes its
-meaning. However many dead letters there are, only groups of them are in memory.
+meaning. However many dead letters there are, the store counts them by groups, and few are read.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -19,12 +19,16 @@ from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
 from target_liveintent.run.replay import ReplayChoice, ReplayConverter
 from target_liveintent.settings import Settings
 from target_liveintent.store.database import Database
-from target_liveintent.store.dead_letters import letters_in
+from target_liveintent.store.dead_letters import LetterGroup, letter_groups, newest_letters, utc
 
 LETTERS_FORMAT = 1
 PROSPECTS = ("sends", "leaves_out", "other_account", "expired", "dropped", "cannot_send")
 """What a replay with these settings does with a dead letter."""
 _MOST_EXAMPLES = 3
+_MOST_JUDGED = 5_000
+"""So many dead letters are read, in about a second."""
+_MOST_GROUPS_JUDGED = 200
+"""Of so many groups, the largest ones, dead letters are read. Each group takes a query."""
 _LONGEST_TEXT = 300
 """How many characters of a value are shown."""
 _UNKNOWN = (
@@ -46,23 +50,25 @@ class Example(msgspec.Struct):
 
 
 class Letters(msgspec.Struct):
-    """How many dead letters there are, in all and by what a replay does with them.
+    """How many dead letters there are, and what a replay does with those that are `judged`.
 
-    Times are in UTC, in ISO 8601.
+    These are the newest of each group. Times are in UTC, in ISO 8601.
     """
 
     letters: int = 0
     first: str | None = None
     last: str | None = None
+    judged: int = 0
     replay: dict[str, int] = msgspec.field(default_factory=lambda: dict.fromkeys(PROSPECTS, 0))
 
-    def add(self, letter: dict[str, Any], prospect: str) -> None:
-        """Count a dead letter, given what a replay does with it."""
-        self.letters += 1
-        self.replay[prospect] += 1
-        written = _text(letter.get("time"))
-        self.first = min(filter(None, (self.first, written)), default=None)
-        self.last = max(filter(None, (self.last, written)), default=None)
+    def add(self, group: LetterGroup, prospects: Counter[str]) -> None:
+        """Count the dead letters of a group, given what a replay does with those judged."""
+        self.letters += group.letters
+        self.first = min(filter(None, (self.first, utc(group.first))))
+        self.last = max(filter(None, (self.last, utc(group.last))))
+        self.judged += prospects.total()
+        for prospect, count in prospects.items():
+            self.replay[prospect] += count
 
 
 class StreamLetters(Letters, kw_only=True):
@@ -70,13 +76,6 @@ class StreamLetters(Letters, kw_only=True):
 
     stream: str
     examples: list[Example] = []
-
-    def add(self, letter: dict[str, Any], prospect: str) -> None:
-        """Count a dead letter, and show some of them."""
-        super().add(letter, prospect)
-        if len(self.examples) < _MOST_EXAMPLES:
-            texts = {name: _text(letter.get(name)) for name in Example.__struct_fields__[:-1]}
-            self.examples.append(Example(**texts, keys=letter.get("keys")))
 
 
 class ReasonLetters(msgspec.Struct):
@@ -121,23 +120,39 @@ def look_at(
     """
     suppressions = Suppressions(settings.suppression_path)
     converter = ReplayConverter(settings, suppressions, choice, now)
-    total, groups = DeadLetters(notes=[*notes]), dict[str, dict[str, StreamLetters]]()
+    groups = sorted(letter_groups(database), key=lambda group: group.letters)
+    numbers = _numbers_to_judge(groups[-_MOST_GROUPS_JUDGED:])
+    total, reasons = DeadLetters(notes=[*notes]), dict[str, dict[str, StreamLetters]]()
     written_for: Counter[tuple[str, str, int]] = Counter()
-    for key, record in letters_in(database):
-        letter = _decode(record)
-        reason, stream = (_text(letter.get(name)) or "(none)" for name in ("reason", "stream"))
-        prospect = _prospect(converter, letter)
-        total.add(letter, prospect)
-        streams = groups.setdefault(reason, {})
-        streams.setdefault(stream, StreamLetters(stream=stream)).add(letter, prospect)
-        written_for[key.customer_id, key.api_host, key.pixel_id] += 1
-    reasons = [_of_reason(reason, [*streams.values()]) for reason, streams in groups.items()]
-    total.reasons = sorted(reasons, key=lambda group: (-group.letters, group.reason))
+    for group in groups:
+        letters = [*map(_decode, newest_letters(database, group, numbers.get(group, 0)))]
+        prospects = Counter(_prospect(converter, letter) for letter in letters)
+        stream = StreamLetters(stream=_text(group.stream or "(none)"))
+        streams = reasons.setdefault(_text(group.reason or "(none)"), {})
+        stream = streams.setdefault(stream.stream, stream)
+        for counted in (total, stream):
+            counted.add(group, prospects)
+        stream.examples += map(_example, letters[: _MOST_EXAMPLES - len(stream.examples)])
+        written_for[group.customer_id, group.api_host, group.pixel_id] += group.letters
+    of_reasons = (_of_reason(name, [*streams.values()]) for name, streams in reasons.items())
+    total.reasons = sorted(of_reasons, key=lambda group: (-group.letters, group.reason))
     total.written_for = [
         Addressee(customer_id, api_host, str(pixel_id) if pixel_id else None, letters)
         for (customer_id, api_host, pixel_id), letters in written_for.most_common()
     ]
     return total
+
+
+def _numbers_to_judge(groups: Sequence[LetterGroup]) -> dict[LetterGroup, int]:
+    """Return how many dead letters are judged of groups, of which the smallest comes first.
+
+    Each group has an equal share, of which a small group leaves a part to the larger ones.
+    """
+    numbers, left = dict[LetterGroup, int](), _MOST_JUDGED
+    for groups_left, group in zip(range(len(groups), 0, -1), groups, strict=True):
+        numbers[group] = min(group.letters, left // groups_left)
+        left -= numbers[group]
+    return numbers
 
 
 def _of_reason(reason: str, streams: list[StreamLetters]) -> ReasonLetters:
@@ -158,9 +173,15 @@ def _prospect(converter: ReplayConverter, letter: dict[str, Any]) -> str:
     return "cannot_send" if REASONS[result.reason].letter else "dropped"
 
 
-def _text(value: Any) -> str | None:
+def _example(letter: dict[str, Any]) -> Example:
+    texts = {
+        name: None if letter.get(name) is None else _text(letter[name])
+        for name in Example.__struct_fields__[:-1]
+    }
+    return Example(**texts, keys=letter.get("keys"))
+
+
+def _text(value: Any) -> str:
     """Return a value of a dead letter as text to show. Dead letters have no address."""
-    if value is None:
-        return None
     text = value if isinstance(value, str) else _encode(value).decode()
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"

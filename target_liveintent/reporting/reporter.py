@@ -92,21 +92,26 @@ class RunReporter:
         self._progress.close()
         is_done = ending.kind == DONE
         kept = self._keep(counts, ending, store)
-        for warning in summary.warnings(
-            counts, self._settings.timezone, has_new_settings=kept is None or kept.has_new_settings
-        ):
-            self._logger.warning(warning)
-        advice = summary.advice(counts, self._place)
-        closing = [(logging.INFO, line) for line in (*summary.summary_lines(counts), *advice)]
-        unusual = kept and kept.unusual
+        self._warn(counts, kept)
+        unusual = None if kept is None else kept.unusual
+        closing = [(logging.INFO, line) for line in summary.summary_lines(counts)]
+        closing += [(logging.INFO, line) for line in summary.advice(counts, self._place)]
         closing += [(logging.WARNING, line) for line in unusual_lines(unusual or ())]
         if self._metrics:
             self._metrics.end(counts, success=is_done, unusual=unusual)
         if kept is not None and self._settings.report_path is not None:
             closing.append(self._write_page(kept.history, self._settings.report_path))
-        for number, (level, line) in enumerate(closing, 1):
-            is_last = is_done and number == len(closing)
-            self._logger.log(level, "%s%s", line, run_named(self._run_id) if is_last else "")
+        for level, line in closing[:-1]:
+            self._logger.log(level, "%s", line)
+        level, line = closing[-1]
+        self._logger.log(level, "%s%s", line, run_named(self._run_id) if is_done else "")
+
+    def _warn(self, counts: RunCounts, kept: _Kept | None) -> None:
+        """Log what may be wrong with the run."""
+        has_new_settings = kept is None or kept.has_new_settings
+        timezone = self._settings.timezone if has_new_settings else None
+        for warning in summary.warnings(counts, timezone, self._settings.partial_answer):
+            self._logger.warning(warning)
 
     def _keep(self, counts: RunCounts, ending: Ending, store: RunStore | None) -> _Kept | None:
         """Keep the figures of the run; return None if the history does not have them."""

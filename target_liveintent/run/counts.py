@@ -188,6 +188,7 @@ class RunCounts:
         self._uncounted = 0
         self.requests = self.retries = self.throttled = 0
         self.unproven = 0  # Dead letters of refused events that nothing was left to compare with.
+        self.partly_answered = 0  # Delivered events of requests that a 200 accepted in part.
         self.elsewhere: ReservedByOther | None = None  # What waits for another run now.
         self.kind, self.dry_run = kind, dry_run
         self._clock = clock
@@ -227,6 +228,7 @@ class RunCounts:
         self.retries += other.retries
         self.throttled += other.throttled
         self.unproven += other.unproven
+        self.partly_answered += other.partly_answered
         for stream, counts in other.streams.items():
             add(self.of(stream), counts)
 

@@ -16,7 +16,6 @@ from target_liveintent.conversions.event_model import Conversion, Rejection
 from target_liveintent.delivery.batch import BatchResult, DeliveryStatus
 from target_liveintent.delivery.pool import DeliveryPool
 from target_liveintent.errors import DeliveryError, StorageError, TooManyRejectedError
-from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.reasons import REASONS
 from target_liveintent.run.batches import Batches, StateGate
 from target_liveintent.run.counts import ReservedByOther, RunCounts
@@ -127,7 +126,7 @@ class Run:
             rejection = msgspec.structs.replace(rejection, reason=renamed)
         is_letter = REASONS[rejection.reason].letter
         if is_letter and self._fails_on_rejection:
-            raise TooManyRejectedError(_failure_of(rejection))
+            raise TooManyRejectedError(rejection.failure)
         self._writer.reject(rejection)
         if is_letter:
             counts.reject(rejection)
@@ -252,6 +251,7 @@ class Run:
         counts.retries += result.retries
         counts.throttled += result.throttled
         counts.unproven += result.unproven
+        counts.partly_answered += len(result.delivered) - len(result.confirmed)
         events = [conversion.event for conversion in result.delivered]
         counts.deliver(result.batch.stream, events, result.sent_at)
         self._writer.settle(result)
@@ -347,14 +347,3 @@ class Run:
 
     def _enter(self, phase: Phase) -> None:
         self._phase = next_phase(self._phase, phase)
-
-
-def _failure_of(rejection: Rejection) -> Failure:
-    return Failure.of(
-        FailureCode.RECORD_REJECTED,
-        stream=rejection.stream,
-        event_id=rejection.event_id,
-        column=rejection.field,
-        reason=rejection.reason,
-        detail=rejection.detail,
-    )

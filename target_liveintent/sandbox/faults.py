@@ -1,4 +1,4 @@
-"""The faults that people can script, and how each kind of them changes an answer.
+"""The faults that people can script, and how each kind of fault changes an answer.
 
 A fault affects the next `times` requests, or all of them until it is removed if `times` is null.
 """
@@ -98,7 +98,7 @@ class Refuse(_AboutEvents, kw_only=True, tag="refuse"):
 
 
 class Partial(_AboutEvents, kw_only=True, tag="partial"):
-    """Answers 200, names the given events as not processed, and accepts the others."""
+    """Answers 200, names the given events as not processed, and accepts all other events."""
 
     def answer(self, accepted: Accepted) -> Answer:
         """Return an answer of partial success."""

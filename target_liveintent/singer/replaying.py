@@ -69,7 +69,7 @@ def letters_of(source: IO[str]) -> list[dict[str, Any]]:
     """Return the dead letters of a Singer stream; raises an error if it has anything else."""
     letters: list[dict[str, Any]] = []
     reader = MessageReader(lambda: None)
-    reader.select_columns(DEAD_LETTERS, None, letters.append)
+    reader.pass_records(DEAD_LETTERS, None, letters.append)
     reader.process_lines(source, {"SCHEMA": _check_stream})
     return letters
 

@@ -24,7 +24,10 @@ _LOCK_MILLISECONDS = 200
 """How long a database waits for a lock at a time, so that a signal can end the wait."""
 _PAGE = 1_000
 """How many rows are read at once."""
-_NEWER = "a newer version of target-liveintent wrote the store. Upgrade target-liveintent"
+_OTHER_LAYOUT = (
+    "a newer version of target-liveintent wrote the store, or one that was never released. Upgrade"
+    " target-liveintent, or set store to another place"
+)
 
 Answers = list[list[SqlRow]]
 """The rows with which each step of a list answers."""
@@ -125,10 +128,10 @@ class Database(abc.ABC):
             return False
         if "store" in names:
             match self._do(Step("SELECT * FROM store LIMIT 2")):
-                case [(int(version),)] if version <= LAYOUT_VERSION:
+                case [(int(version),)] if version == LAYOUT_VERSION:
                     return True
                 case [(int(),)]:
-                    raise self._refusal(_NEWER)
+                    raise self._refusal(_OTHER_LAYOUT)
         raise self._refusal(self._foreign)
 
     def _prepare(self) -> None:

@@ -10,20 +10,21 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import hashlib
-import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
 from target_liveintent.conversions.builder import window_end
-from target_liveintent.conversions.coerce import FIELDS, positive_integer
+from target_liveintent.conversions.coerce import positive_integer
 from target_liveintent.conversions.event_model import DEAD_LETTERS, Conversion, LetterKey, Rejection
+from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.privacy.addresses import scrub
 from target_liveintent.privacy.redaction import redact_columns
 from target_liveintent.settings import Account, EventDefaults
 from target_liveintent.store.database import Database
-from target_liveintent.store.layout import SqlRow, Step
+from target_liveintent.store.layout import SqlRow
 
 _TEXT = {"type": ["string", "null"]}
 PROPERTIES: dict[str, Any] = {
@@ -45,6 +46,14 @@ SCHEMA_MESSAGE = {
 }
 _LONGEST_ID = 200
 """The longest part of a key, in characters. In a longer one, a hash replaces the rest."""
+_HASH = re.compile(r"[0-9a-f]{32,}|[0-9a-f]{8}(?=-[0-9a-f]{4}-5[0-9a-f]{3}-[0-9a-f]{4}-)")
+"""A hash of an address, perhaps beside other hexadecimal digits, or a UUIDv5."""
+HASH_DIGITS = 8
+"""So many digits of a hash are in the column `hashes`."""
+_MD5_DIGITS, _SHA256_DIGITS = 32, 64
+_MOST_HASHES = 40
+ANY_HASH = "*"
+"""Stands in the column `hashes` for more hashes than an entry of an index can have."""
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
@@ -64,7 +73,10 @@ class DeadLetter(NamedTuple):
         """Return the row that the run of this number writes at a Unix time."""
         reason, field, detail = map(self._text, ("reason", "field", "detail"))
         record = _encode(self.record).decode()
-        return (*self.key, reason or "", field, detail, int(now), self.window_end, run, record)
+        hashes = hashes_in(record)
+        found_by = " ".join(hashes) if len(hashes) <= _MOST_HASHES else ANY_HASH
+        why, times = (reason or "", field, detail), (int(now), self.window_end)
+        return (*self.key, *why, *times, run, found_by, record)
 
     def _text(self, name: str) -> str | None:
         value = self.record.get(name)
@@ -129,7 +141,7 @@ def _key_of(record: Mapping[str, Any], account: Account) -> LetterKey:
     return LetterKey(
         storable(str(written_for.get("customer_id", account.customer_id))),
         storable(str(written_for.get("api_host", account.host))),
-        stored_id(str(record.get("stream"))),
+        stored_id(str(record.get("stream", ""))),
         stored_id(str(record.get("event_id"))),
         pixel_id if is_mapped and isinstance(pixel_id, int) else 0,
     )
@@ -166,6 +178,17 @@ def storable(text: str) -> str:
     return text.encode(errors="replace").decode().replace("\0", "�")
 
 
+def hashes_in(text: str) -> list[str]:
+    """Return the first digits of each hash of an address in a text, and of each UUIDv5."""
+    beginnings: dict[str, None] = {}
+    for digits in _HASH.findall(text.lower()):
+        # In a longer text, such as `%3D` before a SHA-256, a hash may begin at any digit.
+        is_one = len(digits) <= _MD5_DIGITS or len(digits) == _SHA256_DIGITS
+        starts = range(1 if is_one else len(digits) - _MD5_DIGITS + 1)
+        beginnings |= dict.fromkeys(digits[start : start + HASH_DIGITS] for start in starts)
+    return [*beginnings]
+
+
 # In the database
 
 _KEY = ", ".join(LetterKey._fields)
@@ -192,50 +215,39 @@ def letter_messages(records: Iterable[str]) -> Iterator[str]:
         yield f'{{"type":"RECORD","stream":"{DEAD_LETTERS}","record":{record}}}'
 
 
-_OF_REASON = (
-    "dead_letter WHERE customer_id = ? AND api_host = ? AND reason = ?"
-    " AND pixel_id IN (coalesce(?, pixel_id), 0)"
+# Groups of letters
+
+
+class LetterGroup(NamedTuple):
+    """The dead letters of one account and pixel (0: no usable one), reason and stream."""
+
+    customer_id: str
+    api_host: str
+    reason: str
+    pixel_id: int
+    stream: str
+    letters: int
+    first: int  # The Unix time at which the first of them was written.
+    last: int
+
+
+_GROUP = "customer_id, api_host, reason, pixel_id, stream"
+_GROUPS = (
+    f"SELECT {_GROUP}, count(*), min(written_at), max(written_at)"  # noqa: S608
+    f" FROM dead_letter GROUP BY {_GROUP}"
 )
-_OF_PERSON = (
-    # A dead letter has hashes in several columns, and where an address was replaced. An event ID
-    # with an address has become a UUID, and a stream's name with one has a hash in it.
-    ("dead_letter WHERE lower(CAST(record AS TEXT)) LIKE ?", "%{}%"),
-    ("delivered WHERE md5 = ?", "{}"),
-    ("delivered WHERE sha2 = ?", "{}"),
-    ("delivered WHERE event_id = ?", "{}"),
-    ("delivered WHERE stream LIKE ?", "%{}%"),
+_NEWEST = (
+    "SELECT CAST(record AS TEXT) FROM dead_letter"  # noqa: S608
+    f" WHERE ({_GROUP}) = (?, ?, ?, ?, ?) ORDER BY written_at DESC LIMIT ?"
 )
 
 
-def delete_letters(database: Database, account: Account, pixel_id: int | None, reason: str) -> int:
-    """Delete the dead letters of an account and pixel (or all pixels) with a reason; count them."""
-    return sum(_delete(database, [(_OF_REASON, [*account, reason, pixel_id])]))
+def letter_groups(database: Database) -> list[LetterGroup]:
+    """Return the groups of all dead letters. They come from an index, without the records."""
+    return [LetterGroup(*row) for row in database.read(_GROUPS)]
 
 
-def forget_people(database: Database, people: Sequence[Sequence[str]]) -> list[int]:
-    """Delete the dead letters and delivered events of people, and count those of each person.
-
-    A person is given by the texts that may stand in such a row, as `traces_of` returns them.
-    """
-    rows_of_people = [
-        [(rows, [form.format(text)]) for text in person for rows, form in _OF_PERSON]
-        for person in people
-    ]
-    counts = _delete(database, [*itertools.chain(*rows_of_people)])
-    deleted, start = [], 0
-    for rows_of_person in rows_of_people:
-        end = start + len(rows_of_person)
-        deleted.append(sum(counts[start:end]))
-        start = end
-    return deleted
-
-
-def _delete(database: Database, conditions: Sequence[tuple[str, list[Any]]]) -> list[int]:
-    """Delete rows in one transaction, and count the rows of each condition.
-
-    A row that meets two conditions counts for the first of them.
-    """
-    actions = ("SELECT count(*)", "DELETE")
-    steps = [Step(f"{act} FROM {rows}", values) for rows, values in conditions for act in actions]
-    answers = database.transact(steps)
-    return [rows[0][0] for rows in answers[::2]]
+def newest_letters(database: Database, group: LetterGroup, most: int) -> list[str]:
+    """Return the columns of the newest dead letters of a group as JSON."""
+    rows = database.read(_NEWEST, [*group[:5], most]) if most else ()
+    return [record for (record,) in rows]

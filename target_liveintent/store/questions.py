@@ -16,8 +16,9 @@ FIND_EVENTS = (
 """Finds keys, and the run of each. (SQLite looks for one key after the other in a CROSS JOIN.)"""
 _OWN_ROW = "SELECT transactions, EXISTS (SELECT 1 FROM dead_letter) FROM run WHERE number = ?"
 _RESERVED_BY_OTHERS = (
-    "SELECT run.number, run.transactions, run.id, reservation.hashes FROM reservation"
-    " JOIN run ON run.number = reservation.run WHERE run.number <> ?"
+    "SELECT run.number, run.transactions, run.id, reservation.hashes FROM run"
+    " CROSS JOIN reservation WHERE run.ended_at IS NULL AND run.number <> ?"
+    " AND reservation.run = run.number"
 )
 
 

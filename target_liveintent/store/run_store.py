@@ -40,7 +40,11 @@ from target_liveintent.store.unwritten import Unwritten, WrittenLetters
 _RENEWED_AFTER_SECONDS = 5.0
 """After so many seconds, a run renews its reservations even if it has nothing to write. It also
 checks whether it still has them: a run that is suspended for long loses them."""
-_RENEW = "UPDATE run SET alive_until = {now} + ?, transactions = ? WHERE number = ?"
+_RENEW = (
+    "UPDATE run SET alive_until = {now} + ?, transactions = ? WHERE number = ?"
+    # (A server may make a transaction only when the run has repeated it, and made others.)
+    " AND transactions <= ?"
+)
 _RELEASE = "DELETE FROM reservation WHERE run = ?"
 _MOST_IMPORTED = 1_000
 _SUSPENDED = (
@@ -256,7 +260,8 @@ class RunStore:
         return [key for keys in self._ledger.reserved.values() for key in keys.values()]
 
     def _renewal(self) -> Step:
-        return Step(_RENEW, [LAPSE_SECONDS, self._transactions + 1, self.number])
+        count = self._transactions + 1
+        return Step(_RENEW, [LAPSE_SECONDS, count, self.number, count])
 
     def _ask_and_reserve(
         self, question: StoreQuestion, decide: Callable[[StoreAnswer], ClaimDecision]

@@ -9,28 +9,28 @@ from target_liveintent.conversions.event_model import DAY
 from target_liveintent.settings import Account, EventDefaults
 from target_liveintent.store import ledger
 from target_liveintent.store.database import Database
+from target_liveintent.store.deletion import delete_expired, expired_rows
 from target_liveintent.store.layout import SqlRow, Step
 
 TASK = "task"
 """The kind of a task of a Spark write. The store keeps nothing of it."""
 _ADD_RUN = (
-    "INSERT INTO run (id, kind, customer_id, api_host, pixel_id, started_at, alive_until,"
-    " transactions) VALUES (?, ?, ?, ?, ?, {now}, {now} + ?, 0) ON CONFLICT (id) DO NOTHING"
+    "INSERT INTO run (id, kind, customer_id, api_host, pixel_id, started_at, alive_until)"
+    " VALUES (?, ?, ?, ?, ?, {now}, {now} + ?) ON CONFLICT (id) DO NOTHING"
 )
 _NEWEST_EVENTS = "SELECT key FROM event ORDER BY key DESC LIMIT ?"
 _LAST_OF_OTHERS = (
-    "SELECT customer_id, pixel_id FROM run WHERE kind <> 'task' AND api_host = ? AND id <> ?"
-    " AND NOT EXISTS (SELECT 1 FROM run AS own WHERE own.customer_id = ? AND own.api_host = ?"
-    " AND coalesce(own.pixel_id, 0) = ? AND own.id <> ?) ORDER BY number DESC LIMIT 1"
+    "SELECT customer_id, pixel_id FROM run WHERE number = (SELECT number FROM run"
+    " WHERE api_host = ? AND kind <> 'task' AND id <> ? ORDER BY number DESC LIMIT 1)"
+    " AND NOT EXISTS (SELECT 1 FROM run WHERE customer_id = ? AND api_host = ?"
+    " AND coalesce(pixel_id, 0) = ? AND id <> ?)"
 )
 """The last run, if all runs before this one were for other customers or pixels."""
+_OLD = "started_at < {now} - ? AND alive_until < {now} - ?"
 _TIDY_UP = (
-    "SELECT count(*) FROM dead_letter WHERE written_at < {now} - ?",
-    "DELETE FROM dead_letter WHERE written_at < {now} - ?",
-    "DELETE FROM delivered WHERE sent_at < {now} - ?",
     # (Until then, a run that has only stood still can take its reservations up again.)
-    "DELETE FROM reservation WHERE run IN (SELECT number FROM run WHERE alive_until < {now} - ?)",
-    "DELETE FROM run WHERE started_at < {now} - ? AND coalesce(ended_at, alive_until) < {now}",
+    f"DELETE FROM reservation WHERE run IN (SELECT number FROM run WHERE {_OLD})",  # noqa: S608
+    f"DELETE FROM run WHERE {_OLD}",  # noqa: S608
 )
 _END_RUN = (
     "UPDATE run SET alive_until = {now}, ended_at = ?, ending = ?, figures = ? WHERE number = ?"
@@ -71,7 +71,7 @@ class RunStart(NamedTuple):
 
 def begin_run(database: Database, options: RunOptions, *, history_days: int) -> RunStart:
     """Add the row of a run; unless it is a `TASK`, delete what is older than `history_days`."""
-    run_id, kind, account, *_ = options
+    run_id, kind, account = options.run_id, options.kind, options.account
     pixel_id = options.events.pixel_id
     steps = [
         Step(_ADD_RUN, [run_id, kind, *account, pixel_id, ledger.LAPSE_SECONDS]),
@@ -79,13 +79,16 @@ def begin_run(database: Database, options: RunOptions, *, history_days: int) -> 
         newest_events(),
         Step(_LAST_OF_OTHERS, [account.host, run_id, *account, pixel_id or 0, run_id]),
     ]
-    tidying = [] if kind == TASK else [Step(sql, [history_days * DAY]) for sql in _TIDY_UP]
-    _, ((number,),), newest, others, *tidied = database.transact([*steps, *tidying])
+    seconds = history_days * DAY
+    if kind != TASK:
+        steps += [Step(sql, [seconds, seconds]) for sql in _TIDY_UP]
+        steps += expired_rows(seconds)
+    _, ((number,),), newest, others, *tidied = database.transact(steps)
     return RunStart(
         number,
         [key for (key,) in newest],
         OtherRun(*others[0]) if others else None,
-        tidied[0][0][0] if tidied else 0,
+        delete_expired(database, seconds) if any(tidied) else 0,
     )
 
 

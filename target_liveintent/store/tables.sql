@@ -34,13 +34,17 @@ CREATE TABLE run (
     pixel_id bigint,
     started_at float8 NOT NULL,
     alive_until float8 NOT NULL,
-    transactions bigint NOT NULL, -- how many the run has made, by which it notices that some are lost
+    transactions bigint NOT NULL DEFAULT 0, -- how many the run has made
     ended_at float8,
     ending text,
     figures json
 );
 
-CREATE INDEX run_ended ON run (customer_id, api_host, ended_at);
+-- For the history, for what is too old, for the last run of any account, and for reservations.
+CREATE INDEX run_history ON run (customer_id, api_host, coalesce(pixel_id, 0), started_at);
+CREATE INDEX run_start ON run (started_at);
+CREATE INDEX run_host ON run (api_host, number);
+CREATE INDEX run_unended ON run (ended_at) WHERE ended_at IS NULL;
 
 -- Records that could not be sent. SQLite does not sort the rows by the key, because the order of
 -- event IDs is random.
@@ -56,11 +60,17 @@ CREATE TABLE dead_letter (
     written_at bigint NOT NULL,
     window_end bigint,
     run bigint NOT NULL,
+    hashes text NOT NULL, -- the first digits of the hashes and UUIDs in the record
     record json NOT NULL, -- what dead-letters --format=singer prints
     first_run bigint NOT NULL, -- the first one that wrote a dead letter with this key
     first_transaction bigint NOT NULL, -- in which of its transactions
     PRIMARY KEY (customer_id, api_host, stream, event_id, pixel_id)
 );
+
+-- For the groups that dead-letters shows, for what is too old, and for the letters of a person.
+CREATE INDEX dead_letter_group
+    ON dead_letter (customer_id, api_host, reason, pixel_id, stream, written_at);
+CREATE INDEX dead_letter_time ON dead_letter (written_at, hashes);
 
 -- Delivered events, with the setting keep_delivered.
 CREATE TABLE delivered (
@@ -83,3 +93,9 @@ CREATE TABLE delivered (
     aaid text,
     PRIMARY KEY (customer_id, api_host, stream, event_id, pixel_id)
 );
+
+-- In time order, and by day and hash. The hashes of a day are on few pages, so that a new row costs
+-- little, and there are few days in which the rows of a person must be found.
+CREATE INDEX delivered_time ON delivered (sent_at);
+CREATE INDEX delivered_md5 ON delivered ((CAST(sent_at / 86400 AS bigint)), substr(md5, 1, 8));
+CREATE INDEX delivered_sha2 ON delivered ((CAST(sent_at / 86400 AS bigint)), substr(sha2, 1, 8));

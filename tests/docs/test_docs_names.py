@@ -20,7 +20,7 @@ from needs import not_installed
 
 import hub
 from target_liveintent.config import SETTINGS_SCHEMA
-from target_liveintent.conversions.coerce import FIELDS
+from target_liveintent.conversions.fields import FIELDS
 
 PAGES = [*sorted(DOCS.rglob("*.md")), *sorted(ROOT.glob("*.md")), *ROOT.glob("examples/*/*.md")]
 FOLDERS = ("benchmarks", "demo", "docs", "examples", "hub", "scripts", "target_liveintent", "tests")

@@ -11,6 +11,8 @@ import math
 import random
 from typing import Any, NamedTuple
 
+import msgspec
+
 from target_liveintent.settings import Settings
 
 FAULTS = (
@@ -141,6 +143,9 @@ def plan_of(seed: int) -> Plan:
     if gap > 10.0:  # A tap that rarely has a record.
         records = min(records, 15)
     settings = _settings(rng, batch_size, ceiling)
+    answers = random.Random(f"partial answer {seed}")  # noqa: S311 (a seed, not secrecy)
+    partial_answer = answers.choice((None, "failed", "processed", "unknown"))
+    settings = msgspec.structs.replace(settings, partial_answer=partial_answer)
     store = random.Random(f"store {seed}")  # noqa: S311 (a seed, not secrecy)
     if settings.max_requests_per_minute == SLOWEST:
         records = min(records, 130)

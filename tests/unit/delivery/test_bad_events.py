@@ -305,7 +305,7 @@ def test_what_comes_after_events_that_were_given_up() -> None:
 # What blames no event
 
 
-@pytest.mark.parametrize("failure", [FAULT, BUSY, SILENT])
+@pytest.mark.parametrize("failure", [FAULT, BUSY, SILENT], ids=["500", "503", "no answer"])
 def test_a_single_event_with_nothing_after_it(failure: Answer) -> None:
     """If nothing was accepted after its first fault, it may be an outage: the run fails."""
     sent = send(2, answers_on({1}, failure), 64, batch_size=1, max_retry_seconds=20)

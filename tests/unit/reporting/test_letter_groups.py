@@ -1,6 +1,7 @@
 """What `dead-letters` finds: which groups there are, what a replay would do, what is printed."""
 
 import contextlib
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from target_liveintent.settings import Settings
 from target_liveintent.store.dead_letters import DeadLetter, imported
 from target_liveintent.store.opening import empty_store, open_store
 
+WRITTEN = "2026-08-01T10:00:00Z"
 ACCOUNT = {"customer_id": "a-1b2c", "api_host": "conversions.liveintent.com", "pixel_id": 4711}
 
 
@@ -30,7 +32,7 @@ def letter(**changes: Any) -> dict[str, Any]:
         "sha2": SHA2,
         "reason": "refused_by_api",
         "stream": "orders",
-        "time": "2026-08-01T10:00:00Z",
+        "time": WRITTEN,
         "written_for": ACCOUNT,
         **changes,
     }
@@ -45,13 +47,15 @@ def look(
 ) -> DeadLetters:
     """Look at a store with these letters, which may be what nobody writes."""
     settings = msgspec.structs.replace(settings, store=str(folder / "store.sqlite"))
-    store = open_store(settings, "run-1", FakeClock())
+    clock = FakeClock()
+    store = open_store(settings, "run-1", clock)
     with contextlib.closing(store):
-        keys = (
-            LetterKey("a-1b2c", "a host", "orders", f"{n:04}", int("written_for" in one))
-            for n, one in enumerate(letters)
-        )
-        store.import_letters(DeadLetter(*one, None) for one in zip(keys, letters, strict=True))
+        for number, one in enumerate(letters):
+            written = one.get("time", WRITTEN).replace("Z", "+00:00")
+            clock.now = dt.datetime.fromisoformat(written).timestamp()
+            name, pixel = one.get("stream", ""), int("written_for" in one)
+            key = LetterKey("a-1b2c", "a host", name, f"{number:04}", pixel)
+            store.import_letters([DeadLetter(key, one, None)])
         return look_at(store.database, settings, choice, ["a note"], lambda: NOW)
 
 
@@ -170,14 +174,33 @@ def test_what_is_printed(tmp_path: Path, snapshot: SnapshotAssertion) -> None:
     late = "2026-08-02T10:00:00Z"
     found = look(
         tmp_path,
-        letter(event_id="7", order_id="#7", field="value", detail="too much", time=late),
-        *(letter(event_id="8", keys={"id": 8}), letter(event_id=...)),
         *[letter()] * 997,
         *[letter(**OLD), letter(**OTHER_PIXEL)] * 2,
         letter(**OLD, written_for=..., reason="no_identity", stream="carts"),
-        letter(stream="carts", time=...),
+        letter(stream="carts"),
+        *(letter(event_id=...), letter(event_id="8", keys={"id": 8})),
+        letter(event_id="7", order_id="#7", field="value", detail="too much", time=late),
     )
     assert "\n".join(as_lines(found)) == snapshot
+
+
+def test_many_letters(
+    tmp_path: Path, snapshot: SnapshotAssertion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All are counted; what a replay does is said of the newest ones, of each group as many."""
+    monkeypatch.setattr("target_liveintent.reporting.letter_groups._MOST_JUDGED", 8)
+    found = look(
+        tmp_path,
+        *[letter(**OLD)] * 5,
+        *[letter(time="2026-08-02T10:00:00Z")] * 5,
+        *[letter(stream="carts")] * 2,
+        letter(reason="unconfirmed"),
+    )
+    assert (found.letters, found.judged) == (13, 8)
+    assert "\n".join(as_lines(found)) == snapshot
+    monkeypatch.setattr("target_liveintent.reporting.letter_groups._MOST_GROUPS_JUDGED", 2)
+    judged = [one.judged for reason in look(tmp_path).reasons for one in reason.streams]
+    assert judged == [6, 2, 0]
 
 
 def test_no_letters(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a run makes durable, and when: the outcome of everything that a STATE covers, before it."""
+"""What a run writes, and when: the outcome of everything that a STATE covers, before it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from target_liveintent.errors import StorageError, TooManyRejectedError
 # The order
 
 
-def test_everything_is_durable_before_state() -> None:
-    """One durable write, right before STATE, has the outcome of each record before the STATE."""
+def test_everything_is_written_before_state() -> None:
+    """One write, right before STATE, has the outcome of each record before the STATE."""
     at_state: list[tuple[str, dict[str, list[str]]]] = []
 
     def write_state(_: str) -> None:
@@ -40,8 +40,8 @@ def test_everything_is_durable_before_state() -> None:
     assert fake.happened[-1] == "release"
 
 
-def test_a_durable_write_is_for_state_only() -> None:
-    """Without a STATE, what is new is written soon, but nobody waits for the disk."""
+def test_what_is_new_is_written_without_a_state() -> None:
+    """It is written soon; only before a STATE, the run writes in any case."""
     fake = FakeRun()
     send(fake, "1")
     reject(fake, 1)

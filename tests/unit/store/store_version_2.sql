@@ -11,12 +11,13 @@ CREATE TABLE dead_letter (
     written_at bigint NOT NULL,
     window_end bigint,
     run bigint NOT NULL,
+    hashes text NOT NULL, -- the first digits of the hashes and UUIDs in the record
     record json NOT NULL, -- what dead-letters --format=singer prints
     first_run bigint NOT NULL, -- the first one that wrote a dead letter with this key
     first_transaction bigint NOT NULL, -- in which of its transactions
     PRIMARY KEY (customer_id, api_host, stream, event_id, pixel_id)
 );
-INSERT INTO "dead_letter" VALUES('a-1b2c','conversions.liveintent.com','orders','order-3',12345,'invalid_event_time','event_time',NULL,1785600000,NULL,1,'{"event_id":"order-3","order_id":"#3","value":"x","reason":"invalid_event_time","field":"event_time","stream":"orders","time":"2026-08-01T16:00:00Z","run_id":"019abf6e-3f1c-7cc2-8d4e-5f0a9b1c2d3e","written_for":{"customer_id":"a-1b2c","api_host":"conversions.liveintent.com","pixel_id":12345}}',1,1);
+INSERT INTO "dead_letter" VALUES('a-1b2c','conversions.liveintent.com','orders','order-3',12345,'invalid_event_time','event_time',NULL,1785600000,NULL,1,'','{"event_id":"order-3","order_id":"#3","value":"x","reason":"invalid_event_time","field":"event_time","stream":"orders","time":"2026-08-01T16:00:00Z","run_id":"019abf6e-3f1c-7cc2-8d4e-5f0a9b1c2d3e","written_for":{"customer_id":"a-1b2c","api_host":"conversions.liveintent.com","pixel_id":12345}}',1,1);
 CREATE TABLE delivered (
     customer_id text NOT NULL,
     api_host text NOT NULL,
@@ -61,7 +62,7 @@ CREATE TABLE run (
     pixel_id bigint,
     started_at float8 NOT NULL,
     alive_until float8 NOT NULL,
-    transactions bigint NOT NULL, -- how many the run has made, by which it notices that some are lost
+    transactions bigint NOT NULL DEFAULT 0, -- how many the run has made
     ended_at float8,
     ending text,
     figures json
@@ -71,7 +72,16 @@ CREATE TABLE store (
     version bigint NOT NULL
 );
 INSERT INTO "store" VALUES(2);
-CREATE INDEX run_ended ON run (customer_id, api_host, ended_at);
+CREATE INDEX run_history ON run (customer_id, api_host, coalesce(pixel_id, 0), started_at);
+CREATE INDEX run_start ON run (started_at);
+CREATE INDEX run_host ON run (api_host, number);
+CREATE INDEX run_unended ON run (ended_at) WHERE ended_at IS NULL;
+CREATE INDEX dead_letter_group
+    ON dead_letter (customer_id, api_host, reason, pixel_id, stream, written_at);
+CREATE INDEX dead_letter_time ON dead_letter (written_at, hashes);
+CREATE INDEX delivered_time ON delivered (sent_at);
+CREATE INDEX delivered_md5 ON delivered ((CAST(sent_at / 86400 AS bigint)), substr(md5, 1, 8));
+CREATE INDEX delivered_sha2 ON delivered ((CAST(sent_at / 86400 AS bigint)), substr(sha2, 1, 8));
 DELETE FROM "sqlite_sequence";
 INSERT INTO "sqlite_sequence" VALUES('run',1);
 COMMIT;

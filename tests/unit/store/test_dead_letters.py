@@ -20,7 +20,6 @@ from target_liveintent.conversions.event_model import LetterKey
 from target_liveintent.errors import StorageError
 from target_liveintent.store.database import Answers, Waiting
 from target_liveintent.store.dead_letters import (
-    delete_letters,
     imported,
     letter_messages,
     letter_of,
@@ -28,6 +27,7 @@ from target_liveintent.store.dead_letters import (
     stored_stream,
     utc,
 )
+from target_liveintent.store.deletion import delete_letters
 from target_liveintent.store.layout import DEAD_LETTER, Step
 from target_liveintent.store.opening import run_store_in
 from target_liveintent.store.runs import TASK
@@ -90,6 +90,7 @@ def test_what_a_row_has(stores: Stores) -> None:
         "written_at": 1_785_600_000,
         "window_end": None,
         "run": store.number,
+        "hashes": MD5[:8],
         "first_run": store.number,
         "first_transaction": 1,
     }
@@ -319,6 +320,8 @@ def test_letters_go_after_the_days_of_the_history(stores: Stores) -> None:
     for days, age, letters, runs in ((10, 10, 1, 3), (1, 11, 0, 3)):
         for place in ("dead_letter SET written_at = written_at", "run SET started_at = started_at"):
             stores.sql(f"UPDATE {place} - ?", days * DAY + 1)
+        ended = "UPDATE run SET alive_until = alive_until - ? WHERE ended_at IS NOT NULL"
+        stores.sql(ended, days * DAY + 1)
         stores.sql("UPDATE delivered SET sent_at = ?", time.time() - age * DAY - 9)
         settings = stores.settings(history_days=11)
         # A task deletes nothing.

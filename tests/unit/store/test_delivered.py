@@ -9,7 +9,7 @@ import pytest
 from fakes import FakeClock
 from store_support import MD5, Stores, event, rejection, said, send
 
-from target_liveintent.store.dead_letters import forget_people
+from target_liveintent.store.deletion import forget_people
 from target_liveintent.store.delivered import as_csv, delivered_in, delivered_messages
 from target_liveintent.store.opening import dry_store_in, open_for_reading
 from target_liveintent.store.run_store import RunStore

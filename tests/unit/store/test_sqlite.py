@@ -13,7 +13,7 @@ import pytest
 from store_support import MD5, Stores, claim, event, events, fail_next, rejection, said, send
 
 from target_liveintent.errors import ConfigurationError, StorageError
-from target_liveintent.store.dead_letters import forget_people
+from target_liveintent.store.deletion import forget_people
 from target_liveintent.store.layout import Step
 from target_liveintent.store.opening import open_for_reading
 from target_liveintent.store.run_store import RunStore
