@@ -83,8 +83,9 @@ class Ending(NamedTuple):
 class Betrayals(NamedTuple):
     """How the database, the clocks and the network betray the runs."""
 
-    crash_share: float = 0.0  # The share of transactions before which the server crashes,
-    broken_share: float = 0.0  # or at whose COMMIT the connection breaks.
+    crash_share: float = 0.0  # The share of transactions before which the server crashes.
+    fails_over: bool = False  # Whether a server takes over that lacks even durable transactions.
+    broken_share: float = 0.0  # The share at whose COMMIT the connection breaks.
     seconds_there: float = 0.0  # Seconds until a transaction is at the server,
     seconds_back: float = 0.0  # and those of its answer, besides `Plan.store_seconds`.
     happenings: tuple[Happening, ...] = ()  # What happens to the first run.
@@ -242,13 +243,17 @@ def _betrayals(seed: int, records: int, batch_size: int) -> Betrayals:
         for seconds in rng.sample((3_600.0, -3_600.0, 35.0, -35.0), 2)
     ]
     kinds = ("the process is suspended", "the process is suspended", "the machine sleeps")
+    lengths = (2.0, 25.0, 40.0, 40.0, 900.0)
     suspensions = [
-        Happening(some_step(rng, steps), rng.choice(kinds), rng.choice((2.0, 25.0, 40.0, 900.0)))
-        for _ in range(rng.choice((1, 1, 3)))
+        Happening(some_step(rng, steps), rng.choice(kinds), rng.choice(lengths))
+        for _ in range(rng.choice((1, 3, 6)))
     ]
     start = rng.uniform(0, 20)
     given: dict[str, dict[str, Any]] = {
-        "server crashes": {"crash_share": rng.choice((0.02, 0.1, 0.3))},
+        "server crashes": {
+            "crash_share": rng.choice((0.02, 0.1, 0.3)),
+            "fails_over": rng.random() < 0.5,
+        },
         "broken commits": {"broken_share": rng.choice((0.02, 0.1, 0.3))},
         "slow store": {
             "seconds_there": rng.choice((0.0, 0.3, 3.0, 8.0)),

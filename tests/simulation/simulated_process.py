@@ -162,6 +162,7 @@ class RunProcess:
                 self._signals.step()
                 if not self._reads:
                     break
+                self._database.maybe_crash()
                 reader.note(message)
                 self._take(run, message)
                 run.tick()

@@ -88,19 +88,11 @@ class ConnectionLostError(sqlite3.OperationalError):
     """The connection to the database broke; what it was doing is done, or not."""
 
 
-class Told(NamedTuple):
-    """What a run has told its connection."""
-
-    database: SimulatedDatabase
-    events: list[Key]
-    letters: list[tuple[LetterName, Letter | None]]
-
-
 class Written(NamedTuple):
     """What transactions that are lost together have written."""
 
     before: Kept  # What the tables had before them.
-    told: list[Told]
+    by: list[SimulatedDatabase]  # By whose runs outcomes were written.
 
 
 class Server:
@@ -131,9 +123,8 @@ class Server:
             db.execute(f"ROLLBACK TO transaction_{left}")
             self.kept = lost[0].before
         self.commit(db)
-        for told in reversed([told for written in lost for told in written.told]):
-            told.database.told_events[:0] = told.events  # They are told, but not written.
-            told.database.told_letters[:0] = told.letters
+        for database in [database for written in lost for database in written.by]:
+            database.has_lost = True
         for database in self.connected:
             database.is_connected = False
 
@@ -153,6 +144,7 @@ class SimulatedDatabase(SqliteStore):
         is_durable: Whether the last transaction that wrote outcomes was durable.
         is_unwritable: Whether the disk is full, or the store is gone.
         has_broken: Whether the connection has ever broken.
+        has_lost: Whether a crash has lost outcomes that the run had written.
         renewed_at: The true time at which the run last renewed its reservations,
         longest_unrenewed: and the longest time for which it did not.
     """
@@ -192,7 +184,7 @@ class SimulatedDatabase(SqliteStore):
         self._goes = False
         self.is_connected = True
         self.is_durable = True
-        self.is_unwritable = self.has_broken = False
+        self.is_unwritable = self.has_broken = self.has_lost = False
         self.told_events: list[Key] = []
         self.told_letters: list[tuple[LetterName, Letter | None]] = []
         self.renewed_at = clock.world.now
@@ -254,11 +246,15 @@ class SimulatedDatabase(SqliteStore):
         self._wait(server.store_seconds + betrayals.seconds_back)
         self._signals.step()
 
-    def _reach_server(self) -> None:
+    def maybe_crash(self) -> None:
+        """Let the server crash, if chance wants it."""
         server = self.server
         if server.rng.random() < server.betrayals.crash_share:
             server.has_crashed = True
             server.crash(self._db)
+
+    def _reach_server(self) -> None:
+        self.maybe_crash()
         if not self.is_connected:
             self.is_connected = True  # The next attempt makes a new connection.
             self._lose_connection()
@@ -271,21 +267,21 @@ class SimulatedDatabase(SqliteStore):
     def _end(self, steps: Sequence[Step], name: str, *, durable: bool) -> None:
         """End a transaction, and note what it has written."""
         server, before = self.server, self.server.kept
-        if any(step.sql.startswith("INSERT INTO event ") for step in steps):
-            told = self._keep()  # Others only reserve events.
-            self.is_durable = durable
-        else:
-            told = Told(self, [], [])
         if any("alive_until = " in step.sql for step in steps):
             self._note_renewal()
-        if durable or not (self._signals.may_kill or server.betrayals.crash_share):
+        if any(step.sql.startswith("INSERT INTO event ") for step in steps):
+            self._keep()  # Others only reserve events.
+            self.is_durable = durable
+        by = [] if server.kept is before else [self]
+        may_lose = self._signals.may_kill or server.betrayals.crash_share
+        if (durable and not server.betrayals.fails_over) or not may_lose:
             self._db.execute("COMMIT")
             server.written.clear()
         elif len(server.written) < MOST_SAVEPOINTS:
-            server.written.append(Written(before, [told]))
+            server.written.append(Written(before, by))
         else:  # The last one takes this one in.
             self._db.execute(f"RELEASE {name}")
-            server.written[-1].told.append(told)
+            server.written[-1].by.extend(by)
 
     def _note_renewal(self) -> None:
         now = self._clock.world.now
@@ -301,18 +297,17 @@ class SimulatedDatabase(SqliteStore):
         if is_full or is_gone:
             raise StorageError("it is gone" if is_gone else "it is full")
 
-    def _keep(self) -> Told:
+    def _keep(self) -> None:
         """Note that what the run has told was written; on a full disk, dead letters were not."""
-        told = Told(self, self.told_events, [] if self.is_unwritable else self.told_letters)
-        if told.events or told.letters:
-            kept = self.server.kept = self.server.kept.copy()
-            kept.confirmed |= dict.fromkeys(told.events, self._run_id)
-            for name, letter in told.letters:
+        if not (self.told_events or self.told_letters):
+            return
+        kept = self.server.kept = self.server.kept.copy()
+        kept.confirmed |= dict.fromkeys(self.told_events, self._run_id)
+        self.told_events.clear()
+        if not self.is_unwritable:
+            for name, letter in self.told_letters:
                 kept.take(name, letter)
-            self.told_events = []
-            if not self.is_unwritable:
-                self.told_letters = []
-        return told
+            self.told_letters.clear()
 
     @property
     def kept(self) -> Kept:

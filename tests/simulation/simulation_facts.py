@@ -160,6 +160,11 @@ class Facts:
         return event.event_id in self.feed.bad or len(event.body) + 2 > self.plan.largest
 
     @property
+    def was_silent(self) -> bool:
+        """Whether reservations of any run have expired: it may have sent what others reserved."""
+        return any(one.database.longest_unrenewed >= LAPSE_SECONDS for one in self.runs)
+
+    @property
     def betrayed_seconds(self) -> float:
         """Seconds by which the present run may be late: it was suspended, or its store was slow."""
         return self.run.signals.suspended + self.run.waited

@@ -217,6 +217,7 @@ class OutcomeChecks:
         require(place >= facts.covered, "STATE does not go back", text)
         require(not database.is_unwritable, "no STATE comes after a failed write", text)
         require(facts.settings.limit is None, "a canary writes no STATE", text)
+        require(not database.has_lost, "no STATE comes after the store has lost outcomes", text)
         self.all_told()
         told = (*database.told_events, *database.told_letters)
         require(not told, "before STATE, the store learns everything", (text, told))
@@ -259,6 +260,8 @@ class EndChecks:
         facts, run = self._facts, self._facts.run
         self._check_requests(counts)
         self._check_totals(counts)
+        rule = "a run does not end well after the store has lost outcomes"
+        require(not facts.database.has_lost, rule)
         if facts.settings.limit is not None:
             self._check_canary(facts.settings.limit, read_to)
             return
@@ -318,11 +321,10 @@ class EndChecks:
         return isinstance(failure, DeliveryError) and (is_stopped or run.is_denied)
 
     def _was_betrayed(self) -> bool:
-        """Return whether the database has lost something, or the reservations of the run."""
+        """Return whether the database was out of reach, or reservations of a run have expired."""
         database = self._facts.database
         unrenewed = self._facts.world.now - database.renewed_at
-        longest = max(unrenewed, database.longest_unrenewed)
-        return database.has_broken or longest >= LAPSE_SECONDS
+        return database.has_broken or unrenewed >= LAPSE_SECONDS or self._facts.was_silent
 
     def _could_be_wrong(self) -> bool:
         """Return whether so many events are bad that the settings seem to be wrong."""
@@ -347,8 +349,8 @@ class EndChecks:
             is_lost = events and not self._facts.plan.store_goes
             require(not is_lost, "a full disk keeps nothing confirmed from the store", events)
             return
-        if database.has_broken and database.waiting.has_ended:
-            return  # The run has failed because it could not reach the store.
+        if self._facts.run.failed_at is not None and database.has_broken:
+            return  # The run has failed because the store was out of reach, or has lost something.
         require(not (events or letters), "the store learns everything", (events, letters))
         require(database.letters == kept.letters, "the store has the dead letters", kept.letters)
         found = database.count("event")

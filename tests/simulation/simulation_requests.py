@@ -83,7 +83,8 @@ class RequestChecks:
         require(place not in run.on_their_way, "an event is in one request at a time", event)
         require(place >= facts.covered, "what STATE covers is not sent again", event)
         key = event_key(event)
-        require(not facts.is_known(key), "what the store knows is not sent again", event)
+        is_repeated = facts.is_known(key) and not facts.was_silent
+        require(not is_repeated, "what the store knows is not sent again", event)
         rule = "copies of an event are not sent at once"
         require(key not in run.keys_on_their_way, rule, event)
 

@@ -13,6 +13,7 @@ from simulation import violation_in
 from target_liveintent.delivery.batch import BatchDelivery, BatchResult
 from target_liveintent.delivery.machine import DeliveryMachine
 from target_liveintent.delivery.pace import Pace
+from target_liveintent.delivery.pool import DeliveryPool
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.delivery.retry import Outage
 from target_liveintent.failures import Failure
@@ -160,11 +161,12 @@ BREAKS: list[tuple[Any, str, Any, str]] = [
     (Outage, "ends_run_at", NEVER, "an outage ends the run in time"),
     (Batches, "divide", send_what_waits, "copies of an event are not sent at once"),
     (OutcomeWriter, "write", write_nothing, "before STATE, the store learns everything"),
-    (OutcomeWriter, "write", write_lazily, "what STATE covers survives a power cut"),
+    (OutcomeWriter, "write", write_lazily, "no STATE comes after the store has lost outcomes"),
     (Ledger, "confirm", forget_parts, "the store has what was confirmed"),
     (RunStore, "_remove_letters", lambda *_: None, "the store has the dead letters"),
     (RunStore, "release", lambda _: None, "reservations end with the run"),
     (BatchResult, "split_off", keep_all, "what is delivered does not wait for the rest of its ba"),
+    (DeliveryPool, "_is_reserved", lambda _: True, "no request starts on an expired reservation"),
     (DeliveryMachine, "stop", lambda *_: None, "nothing is sent after the stop"),
 ]
 """Where a rule of the code is broken, what takes its place, and the check that notices."""
