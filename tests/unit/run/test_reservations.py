@@ -175,9 +175,9 @@ def test_a_slow_store_learns_soon_what_is_confirmed() -> None:
         confirm_all()
         clock.now += 2 * answer_seconds
 
-    def write_slowly(*, durable: bool = False) -> None:
+    def write_slowly(*, before_state: bool = False) -> None:
         arrives_at = clock.now + answer_seconds / 2
-        write(durable=durable)
+        write(before_state=before_state)
         confirmed = fake.outcomes.kept["confirm"]
         waits.extend(arrives_at - confirmed_at[name] for name in confirmed)
         confirmed.clear()
