@@ -371,6 +371,7 @@ class EndChecks:
             for place, outcome in run.outcomes.items()
             if outcome == "refused_by_api"
             and run.letters[place]
+            and place not in run.refused_again
             and not facts.is_bad(facts.feed.records[place])
         ]
         few = len(good) - min(counts.unproven, MOST_UNPROVEN) <= MOST_WRONG_LETTERS
