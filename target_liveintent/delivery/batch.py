@@ -244,7 +244,8 @@ class BatchDelivery:
 
 def _parts_of(conversions: list[Conversion]) -> list[Part]:
     """Divide events by their dead letters."""
-    if all(LetterKind.of(one) is LetterKind.NONE for one in conversions):  # Usually.
+    # (A list takes no call for each event.)
+    if not [one for one in conversions if one.was_refused or one.letter is not None]:
         return [Part(conversions, LetterKind.NONE)]
     divided = {
         letters: [one for one in conversions if LetterKind.of(one) is letters]
