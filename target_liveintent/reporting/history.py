@@ -23,6 +23,7 @@ from target_liveintent.run.counts import RunCounts, StreamCounts, add
 from target_liveintent.run.kinds import CANARY_RUN, REPLAY_RUN, USUAL_RUN, RunKind
 from target_liveintent.settings import Settings
 from target_liveintent.store.database import Database
+from target_liveintent.store.dead_letters import utc_moment
 from target_liveintent.store.run_store import RunStore
 from target_liveintent.store.runs import runs_in
 
@@ -301,7 +302,7 @@ def _record_in(stored: tuple[Any, ...], zone: dt.tzinfo) -> RunRecord | None:
     """
     run_id, kind, last_seen, figures = stored
     if figures is None:
-        at = dt.datetime.fromtimestamp(last_seen, dt.timezone.utc)
+        at = utc_moment(last_seen)
         killed = Ending(Failure(FailureCode.KILLED))
         return RunRecord(
             FORMAT, run_id, at, at, at.astimezone(zone).date(), kind, killed, version=""

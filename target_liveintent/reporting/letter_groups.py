@@ -19,7 +19,13 @@ from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
 from target_liveintent.run.replay import ReplayChoice, ReplayConverter
 from target_liveintent.settings import Settings
 from target_liveintent.store.database import Database
-from target_liveintent.store.dead_letters import LetterGroup, letter_groups, newest_letters, utc
+from target_liveintent.store.dead_letters import (
+    LetterGroup,
+    letter_columns,
+    letter_groups,
+    newest_letters,
+    utc,
+)
 
 LETTERS_FORMAT = 1
 PROSPECTS = ("sends", "leaves_out", "other_account", "expired", "dropped", "cannot_send")
@@ -35,7 +41,6 @@ _UNKNOWN = (
     "This version does not know the reason: a newer version wrote the dead letter, or somebody"
     " has edited the dead letter."
 )
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
@@ -125,7 +130,7 @@ def look_at(
     total, reasons = DeadLetters(notes=[*notes]), dict[str, dict[str, StreamLetters]]()
     written_for: Counter[tuple[str, str, int]] = Counter()
     for group in groups:
-        letters = [*map(_decode, newest_letters(database, group, numbers.get(group, 0)))]
+        letters = [*map(letter_columns, newest_letters(database, group, numbers.get(group, 0)))]
         prospects = Counter(_prospect(converter, letter) for letter in letters)
         stream = StreamLetters(stream=_text(group.stream or "(none)"))
         streams = reasons.setdefault(_text(group.reason or "(none)"), {})

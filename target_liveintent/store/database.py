@@ -16,7 +16,7 @@ from target_liveintent.store.layout import LAYOUT_VERSION, SqlRow, Step
 
 _STOP_SECONDS = 0.5
 """Seconds for which a run that was told to stop still repeats an attempt."""
-_SILENT_SECONDS = 1.0
+_SILENT_SECONDS = 5.0
 """After so many seconds of a wait, the log says why the run waits."""
 LOCK_SECONDS = 30.0
 """Seconds for which a run waits for a lock of another program."""
@@ -28,6 +28,14 @@ _OTHER_LAYOUT = (
     "a newer version of target-liveintent wrote the store, or one that was never released. Upgrade"
     " target-liveintent, or set store to another place"
 )
+
+def damaged(what: str) -> StorageError:
+    """Return the error of a store in which something cannot be read."""
+    return StorageError(
+        f"the store is damaged: {what} in it cannot be read. Restore the store, or move it away:"
+        " then the next run creates a new one"
+    )
+
 
 Answers = list[list[SqlRow]]
 """The rows with which each step of a list answers."""

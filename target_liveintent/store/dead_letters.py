@@ -23,7 +23,7 @@ from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.privacy.addresses import scrub
 from target_liveintent.privacy.redaction import redact_columns
 from target_liveintent.settings import Account, EventDefaults
-from target_liveintent.store.database import Database
+from target_liveintent.store.database import Database, damaged
 from target_liveintent.store.layout import SqlRow
 
 _TEXT = {"type": ["string", "null"]}
@@ -55,6 +55,7 @@ _MOST_HASHES = 40
 ANY_HASH = "*"
 """Stands in the column `hashes` for more hashes than an entry of an index can have."""
 _encode = msgspec.json.Encoder(decimal_format="number").encode
+_decode_columns = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class DeadLetter(NamedTuple):
@@ -125,10 +126,21 @@ def imported(record: Mapping[str, Any], account: Account, events: EventDefaults)
     return DeadLetter(_key_of(known, account), known, window_end(known, events))
 
 
+def utc_moment(unix_time: float) -> dt.datetime:
+    """Return a Unix time of the store as a moment.
+
+    Raises:
+        StorageError: If it is no time, so the store is damaged.
+    """
+    try:
+        return dt.datetime.fromtimestamp(unix_time, dt.timezone.utc)
+    except (OverflowError, ValueError, OSError, TypeError):
+        raise damaged("a time") from None
+
+
 def utc(unix_time: float, precision: str = "seconds") -> str:
-    """Return a Unix time as text."""
-    time = dt.datetime.fromtimestamp(unix_time, dt.timezone.utc)
-    return time.isoformat(timespec=precision).replace("+00:00", "Z")
+    """Return a Unix time of the store as text."""
+    return utc_moment(unix_time).isoformat(timespec=precision).replace("+00:00", "Z")
 
 
 def _key_of(record: Mapping[str, Any], account: Account) -> LetterKey:
@@ -206,6 +218,18 @@ def letters_in(database: Database, run: int = 0) -> Iterator[tuple[LetterKey, st
     """
     for *key, record in database.pages(_READ, ("", "", "", "", -1), run):
         yield LetterKey(*key), record
+
+
+def letter_columns(record: str) -> dict[str, Any]:
+    """Return the columns of a dead letter from its JSON.
+
+    Raises:
+        StorageError: If the text is not a JSON object, so the store is damaged.
+    """
+    try:
+        return _decode_columns(record)
+    except msgspec.DecodeError:
+        raise damaged("a dead letter") from None
 
 
 def letter_messages(records: Iterable[str]) -> Iterator[str]:

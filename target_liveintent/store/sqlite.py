@@ -49,8 +49,11 @@ _PRAGMAS = (
     "secure_delete = ON",
     "cache_size = -1500",  # 1.5 MB. With less, keys in random order take longer.
 )
-_DAMAGED = "{}. Restore the file, or move it away: then the next run creates a new one"
+_REPAIR = "Restore the file, or move it away: then the next run creates a new one"
+_DAMAGED = f"{{}}. {_REPAIR}"
 _MEANINGS = (
+    # (SQLite's own words would show the text of the record.)
+    ("decode", f"the file is damaged: a text in it is not UTF-8. {_REPAIR}"),
     ("locked", "another program, such as another run, keeps the file locked"),
     ("not a database", _DAMAGED),
     ("malformed", _DAMAGED),
@@ -65,7 +68,7 @@ _MEANINGS = (
 class SqliteStore(Database):
     """An SQLite file, which must exist if it is only read, or `IN_MEMORY`."""
 
-    _errors = (OSError, sqlite3.Error)
+    _errors = (OSError, sqlite3.Error, UnicodeDecodeError)
     _find_tables = "SELECT name FROM sqlite_master"
     _lock = ("BEGIN IMMEDIATE",)
     _creation = creation(in_sqlite=True)

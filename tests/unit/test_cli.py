@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -522,6 +523,48 @@ def delivered(program: Program, *arguments: str, **settings: Any) -> list[str]:
     done = program("delivered", *arguments, **{**CONFIG, **settings})
     assert done.exit_code == 0, done.output
     return [line.split(",")[0] for line in done.output.splitlines()[1:]]
+
+
+@pytest.mark.parametrize(
+    ("damage", "commands"),
+    [
+        pytest.param(
+            "UPDATE dead_letter SET record = '{'", ["dead-letters"], id="a dead letter that is cut"
+        ),
+        pytest.param(
+            "UPDATE dead_letter SET record = CAST(x'7bff' AS TEXT)",
+            ["dead-letters", "dead-letters --format=singer", "replay --dry-run"],
+            id="a dead letter that is not UTF-8",
+        ),
+        pytest.param(
+            "UPDATE delivered SET sent_at = 1e300", ["delivered"], id="a time without end"
+        ),
+        pytest.param(
+            "UPDATE delivered SET order_id = CAST(x'40ff' AS TEXT)",
+            ["delivered"],
+            id="a text that is not UTF-8",
+        ),
+        pytest.param(
+            "UPDATE run SET figures = CAST(x'7bff' AS TEXT), started_at = strftime('%s')",
+            ["health", "report"],
+            id="figures that are not UTF-8",
+        ),
+    ],
+)
+def test_a_damaged_store_is_said_in_one_line(
+    program: Program, damage: str, commands: list[str]
+) -> None:
+    """The last line says what is wrong and what to do, and shows nothing of the store."""
+    own = CONFIG | {"store": "store.sqlite"}
+    fill(bad("1"), good("2"), store="store.sqlite")
+    with contextlib.closing(sqlite3.connect("store.sqlite", isolation_level=None)) as connection:
+        connection.execute(damage)
+    for command in commands:
+        done = program(*command.split(), **own)
+        assert done.exit_code == 1
+        *_, last = done.stderr.splitlines()
+        assert re.search("store .*damaged: .* the (store|file), or move it away", last)
+        assert "@" not in done.output
 
 
 @pytest.mark.parametrize("keeps", [True, False], ids=["kept", "not kept"])
