@@ -78,7 +78,10 @@ REASONS: dict[str, Reason] = {
     ),
     "missing_key": Reason(
         "The record has no event ID, and the program cannot derive one, because some key properties"
-        " are missing. Map `event_id`."
+        " are missing. Map `event_id`. If it is mapped, its value in the record is empty or cannot"
+        " be used, as `detail` says: map a column that is always filled. Then load the rows again"
+        " with the tap, and delete the dead letters (`dead-letters --delete`): a replay would send"
+        " the events with other IDs."
     ),
     "mapping_failed": Reason(
         "An expression of the stream map failed for this record. Change the expression so that it"

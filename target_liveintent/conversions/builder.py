@@ -83,6 +83,14 @@ class _EventId(NamedTuple):
     is_unique: bool
     remarks: Remarks = ()
 
+    @property
+    def problem(self) -> str | None:
+        """Why the mapped column `event_id` gives no ID; None if it gives one or is not mapped."""
+        kinds = {remark.kind for remark in self.remarks}
+        if COLUMN_EMPTY in kinds:
+            return "event_id is empty in this record"
+        return "the value of event_id cannot be used" if COLUMN_UNUSABLE in kinds else None
+
 
 class _Draft(NamedTuple):
     """What is known of a record before it is checked.
@@ -174,7 +182,7 @@ class EventBuilder:
             if violation is not None:
                 _reject("schema_violation", None, violation)
             if not draft.event_id.is_unique:
-                _reject("missing_key", "event_id")
+                _reject("missing_key", "event_id", draft.event_id.problem)
             return self._conversion(draft, raw, now)
         except _RejectedError as rejected:
             return self._rejection(draft, rejected)

@@ -162,7 +162,10 @@ _ASK_LIVEINTENT = (
     "Ask your account manager at LiveIntent what is wrong with these conversions, and tell"
     f" {_OPERATOR}, who can send them again."
 )
-_ACTIONS = {"refused_by_api": _ASK_LIVEINTENT} | dict.fromkeys(BEYOND_REPAIR, _CANNOT_BE_SENT)
+_LOAD_AGAIN = f"Ask {_OPERATOR} to map an ID that each record has, and to load these rows again."
+_ACTIONS = {"refused_by_api": _ASK_LIVEINTENT, "missing_key": _LOAD_AGAIN} | dict.fromkeys(
+    BEYOND_REPAIR, _CANNOT_BE_SENT
+)
 """What to do about dead letters, by their reason, where it is not to send them again."""
 _OF_LETTERS = (MANY_DEAD_LETTERS, NEW_REASON)
 _UNKNOWN_RULE = ProblemWords(

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 
 from target_liveintent.conversions.event_model import DAY
+from target_liveintent.failures import FailureCode
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.findings import LATE, Cause, Change, FailedRuns, Gap, NoRun
 from target_liveintent.reporting.history import Ending, Finding, Range, Unusual
@@ -184,6 +185,12 @@ RULE_WORDS: dict[str, Callable[[Finding], str]] = {
 
 # Why health is bad
 
+_NEXT_RUN = "The next scheduled run sends the missing conversions."
+_MELTANO_KILLED = (
+    "If Meltano was killed too, it says for five minutes that the job is already running: `meltano"
+    " run --force …` starts it at once."
+)
+
 
 def cause_words(cause: Cause, now: dt.datetime) -> str:
     """Return what the problem is, in a sentence without its full stop."""
@@ -208,7 +215,9 @@ def ending_words(ending: Ending) -> str | None:
 def what_to_do_about(cause: Cause) -> str:
     """Return what to do about a problem; empty for a rule, whose words say it already."""
     if isinstance(cause, FailedRuns):
-        return "Do what the message says. The next scheduled run sends the missing conversions."
+        if cause.failure.code is FailureCode.KILLED:
+            return f"{_NEXT_RUN} {_MELTANO_KILLED}"
+        return f"Do what the message says. {_NEXT_RUN}"
     if isinstance(cause, NoRun):
         return "Check whether the schedule still starts the run, and read the log of the run."
     return ""

@@ -29,6 +29,7 @@ _OTHER_LAYOUT = (
     " target-liveintent, or set store to another place"
 )
 
+
 def damaged(what: str) -> StorageError:
     """Return the error of a store in which something cannot be read."""
     return StorageError(

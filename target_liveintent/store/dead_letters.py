@@ -135,7 +135,8 @@ def utc_moment(unix_time: float) -> dt.datetime:
     try:
         return dt.datetime.fromtimestamp(unix_time, dt.timezone.utc)
     except (OverflowError, ValueError, OSError, TypeError):
-        raise damaged("a time") from None
+        failure = damaged("a time")
+        raise failure from None
 
 
 def utc(unix_time: float, precision: str = "seconds") -> str:
@@ -229,7 +230,8 @@ def letter_columns(record: str) -> dict[str, Any]:
     try:
         return _decode_columns(record)
     except msgspec.DecodeError:
-        raise damaged("a dead letter") from None
+        failure = damaged("a dead letter")
+        raise failure from None
 
 
 def letter_messages(records: Iterable[str]) -> Iterator[str]:

@@ -110,6 +110,7 @@ OF_OTHERS = {
     'cannot be written in the "ErrorIfExists" mode',
     "read 0",
     "FileNotFoundError: [Errno 2] No such file or directory: '….config.json'",
+    "Another 'dev:tap-shop-to-target-liveintent' pipeline is already running",
     "ValueError: invalid literal for int() with base 10: 'abc'",
 }
 """What Spark and Meltano say, and a part of a summary."""

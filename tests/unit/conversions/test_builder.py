@@ -339,6 +339,23 @@ def test_without_an_id_and_a_key_a_record_is_rejected(raw: dict[str, Any]) -> No
     assert uuid.UUID(rejected.event_id).version == 5
 
 
+@each_of(
+    "event_id",
+    {
+        "not mapped": (..., None),
+        "empty": ("", "event_id is empty in this record"),
+        "null": (None, "event_id is empty in this record"),
+        "a list": (["1"], "the value of event_id cannot be used"),
+    },
+)
+def test_a_rejection_says_why_a_mapped_id_is_missing(event_id: tuple[Any, str | None]) -> None:
+    """Whoever has mapped the column is not told to map it."""
+    value, detail = event_id
+    record = order(event_id=value)
+    rejected = rejection(record, raw={}, keys=["id"])
+    assert (rejected.reason, rejected.detail) == ("missing_key", detail)
+
+
 def test_an_address_as_event_id_becomes_its_uuid() -> None:
     """Neither the event nor its dead letter shows the address, and the UUID is pinned."""
     made = conversion(order(event_id="ann@example.com"))

@@ -15,6 +15,7 @@ from target_liveintent.reporting.headline import (
     RULE_HEADLINES,
     Headline,
     headline_of,
+    health_line,
 )
 from target_liveintent.reporting.history import Ending, Finding, Unusual
 from target_liveintent.reporting.rules import RULES
@@ -110,13 +111,21 @@ def test_each_rule_has_words_and_a_headline() -> None:
 @pytest.mark.parametrize(
     ("reason", "to_do", "waits"),
     [
-        ("missing_key", "to send these conversions again", True),
+        ("invalid_source", "to send these conversions again", True),
+        ("missing_key", "to load these rows again", True),
         ("refused_by_api", "Ask your account manager at LiveIntent", True),
         ("no_identity", "These conversions cannot be sent again", False),
         ("event_too_old", "These conversions cannot be sent again", False),
         ("mapping_failed", "These conversions cannot be sent again", False),
     ],
-    ids=["an ID to map", "refused by the API", "no identity", "too old", "an expression failed"],
+    ids=[
+        "a setting",
+        "an ID to map",
+        "refused by the API",
+        "no identity",
+        "too old",
+        "an expression failed",
+    ],
 )
 def test_who_acts_on_dead_letters_depends_on_their_reason(
     rule: str, reason: str, to_do: str, *, waits: bool
@@ -161,6 +170,14 @@ def test_other_words_change_no_decision(monkeypatch: pytest.MonkeyPatch) -> None
     assert DELIVERY_FAILURES["an outage"][0].failure.words == "the API: denied"
     assert headlines() == before
     assert len({headline.said for headline in before}) == 13
+
+
+def test_after_a_kill_it_is_said_how_meltano_starts_again() -> None:
+    """Meltano refuses a job for five minutes if it was killed itself."""
+    killed = overview([*daily(20, 1), run(at(0), ending=failed(FailureCode.KILLED))])
+    denied = overview([*daily(20, 1), run(at(0), ending=failed(FailureCode.ACCESS_DENIED))])
+    assert "`meltano run --force …`" in health_line(killed)
+    assert "--force" not in health_line(denied)
 
 
 def test_an_old_failure_is_read_in_new_words(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,14 +42,14 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_lock_that_ends(stores: Stores) -> None:
-    """The run says what it waits for, once; goes on; and does all of the transaction."""
+    """The run says once what it waits for, after five seconds; goes on; and does all it must."""
     waits = Waits(seconds=1)
     store = stores(waiting=waits, keep_delivered=True)
     store.reject(rejection("1"))
     store.reject(rejection("2"))
     store.write()
     end = stores.lock()
-    waits.then = lambda: end() if waits.pauses == 5 else None
+    waits.then = lambda: end() if waits.pauses == 6 else None
     store.deliver([event("1")], [1.0])
     store.reject(rejection("2", "invalid_source"))
     assert said(claim(store, 0, event())) == (["1"], [], [])
