@@ -23,10 +23,10 @@ _HASHES_AT_ONCE = 50
 """How many hashes a query looks for on each day."""
 _KEY = ", ".join(LetterKey._fields)
 _OLD = {
-    table: f"SELECT {_KEY} FROM {name} WHERE {time} < {{now}} - ? ORDER BY {time}"
-    for table, name, time in (
-        (DELIVERED, "delivered", "sent_at"),
-        (DEAD_LETTER, "dead_letter", "written_at"),
+    table: f"SELECT {_KEY} FROM {name} WHERE {time} < CAST({{now}} - ? AS {kind}) ORDER BY {time}"
+    for table, name, time, kind in (
+        (DELIVERED, "delivered", "sent_at", "float8"),
+        (DEAD_LETTER, "dead_letter", "written_at", "bigint"),
     )
 }
 """Queries for the keys of rows that are older than so many seconds."""
@@ -110,11 +110,8 @@ _WITH_HASH = (
 )
 _HASH_COLUMNS = {32: "md5", 64: "sha2"}
 """The columns with hashes, by their digits."""
-_STREAM = "customer_id, api_host, stream"
-_NEXT_STREAM = (
-    f"SELECT {_STREAM} FROM delivered WHERE ({_STREAM}) > (?, ?, ?) ORDER BY {_STREAM} LIMIT 1"
-)
-_OF_STREAM = f"SELECT {_KEY} FROM delivered WHERE ({_STREAM}) = (?, ?, ?)"
+_STREAM = ("customer_id", "api_host", "stream")
+_OF_STREAM = f"SELECT {_KEY} FROM delivered WHERE customer_id = ? AND api_host = ? AND stream = ?"
 _WITH_ID = (
     f"WITH given (c, h, s, id) AS ({{rows}}) SELECT {_KEY}, id FROM given CROSS JOIN delivered"
     " WHERE customer_id = c AND api_host = h AND stream = s AND event_id = id"
@@ -180,9 +177,7 @@ def _forget_delivered(database: Database, people: _People) -> Iterator[int]:
     for question in _delivered_by_hash(database, [*people.numbers]):
         for *_, text in _deleted(database, DELIVERED, question):
             yield people.numbers[text]
-    stream: SqlRow = ("", "", "")
-    while streams := database.read(_NEXT_STREAM, stream):
-        stream = streams[0]
+    for stream in _streams(database):
         number = people.find_in(stream[-1])
         if number is not None:
             of_stream = _some(_OF_STREAM, stream)
@@ -191,6 +186,24 @@ def _forget_delivered(database: Database, people: _People) -> Iterator[int]:
         with_id = _some(_WITH_ID, rows=ids, types=("text",) * 4)
         for *_, text in _deleted(database, DELIVERED, with_id):
             yield people.numbers[text]
+
+
+def _streams(database: Database, known: Sequence[str] = ()) -> Iterator[Sequence[str]]:
+    """Yield accounts and streams of delivered events whose first columns are known.
+
+    Each query takes the next value from the index of the key, and skips its rows.
+    """
+    if len(known) == len(_STREAM):
+        yield known
+        return
+    *equal, column = _STREAM[: len(known) + 1]
+    where = " AND ".join([*(f"{name} = ?" for name in equal), f"{column} > ?"])
+    value = ""
+    while value is not None:
+        sql = f"SELECT min({column}) FROM delivered WHERE {where}"
+        ((value,),) = database.read(sql, [*known, value])
+        if value is not None:
+            yield from _streams(database, [*known, value])
 
 
 def _delivered_by_hash(database: Database, texts: Sequence[str]) -> Iterator[Step]:

@@ -29,7 +29,8 @@ from target_liveintent.store.layout import SqlRow, Step, creation
 
 _CREATING = 0x4C495354
 """The number of the lock that runs take while they create the tables: the letters "LIST"."""
-_NOW = "extract(epoch FROM clock_timestamp())"
+_NOW = "(SELECT CAST(extract(epoch FROM clock_timestamp()) AS float8))"
+"""As a subquery, because PostgreSQL calls the function for each row of a scan otherwise."""
 # ON CONFLICT takes no key twice, so DISTINCT; with it, PostgreSQL also uses the index.
 _KEYS = "SELECT DISTINCT key FROM unnest(?::bytea[]) AS given (key) ORDER BY key"
 _LOCKED = "another program locks the tables of the store"

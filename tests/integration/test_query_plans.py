@@ -1,0 +1,159 @@
+"""No statement of a run or a command reads all rows of a table that grows.
+
+All statements are noted while runs and commands use a store, so a new one is checked as well.
+"""
+
+import contextlib
+import json
+import re
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from click.testing import CliRunner
+from integration_support import SETTINGS, lines, order, schema
+
+from benchmarks.large_store import Size, fill
+from target_liveintent import cli
+from target_liveintent.sandbox import Sandbox
+
+GROWING = {"event", "reservation", "run", "dead_letter", "delivered"}
+SIZE = Size(delivered=40_000, letters=40_000, runs=1_000, keys=60_000)
+ALLOWED = (
+    # `dead-letters` counts the entries of an index: 0.2 seconds for 500,000 letters.
+    r"SELECT customer_id, api_host, reason, pixel_id, stream, count\(\*\)",
+    r"SELECT 1 FROM dead_letter LIMIT 1$",
+    r"SELECT key FROM event ORDER BY key DESC LIMIT",
+    # Of the other tests or of the benchmark.
+    r"SELECT \* FROM store",
+)
+MOST_STEPS, MOST_ROWS = 100_000, 6_000
+"""The work of SQLite's machine, and the rows that PostgreSQL reads, for a page of rows."""
+UNENDED = "run_unended"
+"""An index of few runs: those that are alive, or were killed."""
+
+
+@pytest.fixture
+def noted(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Note the statements that are executed, with an example of their values."""
+    statements: dict[str, Any] = {}
+    connect, execute = sqlite3.connect, psycopg.Connection.execute
+
+    def connect_and_note(*args: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*args, **options)
+        connection.set_trace_callback(lambda sql: statements.setdefault(sql, None))
+        return connection
+
+    def note(self: Any, query: str, params: Any = None, **options: Any) -> Any:
+        statements.setdefault(query, params)
+        return execute(self, query, params, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", connect_and_note)
+    monkeypatch.setattr(psycopg.Connection, "execute", note)
+    return statements
+
+
+def use_all(store: str, api_url: str, folder: Path) -> None:
+    """Make runs of each kind, and give each command that uses the store."""
+    given = {**SETTINGS, "customer_id": "a-1b2c", "store": store, "api_url": api_url}
+    given |= {"keep_delivered": True, "api_url": api_url}
+    good, bad = (lambda n: order(n, event_id=f"order-{n}")), order("bad", email="nobody")
+    columns = ("id", "event_id", "event_time", "email", "value", "currency")
+
+    def use(*arguments: str, text: str = "", **changes: Any) -> None:
+        config = folder / "config.json"
+        config.write_text(json.dumps({**given, **changes}))
+        done = CliRunner().invoke(
+            cli.main, ["--config", str(config), *arguments], input=text, catch_exceptions=False
+        )
+        assert done.exit_code in {0, 3}, done.output
+
+    def run(*records: Any, options: Iterable[str] = (), **changes: Any) -> None:
+        use(*options, text=lines([schema(columns=columns), *records]).decode(), **changes)
+
+    run(*map(good, range(200)), bad)
+    run(*map(good, range(200)), history_days=300)  # Something is old by now.
+    run(good(1), pixel_id=7)  # Another one's runs are in the store.
+    for options in (["--dry-run"], ["--send-again"], ["--limit=1"]):
+        run(good(1), options=options)
+    use("replay", "--dry-run", "--limit=10")
+    use("replay", "--limit=10")
+    for command in ("health", "report", "dead-letters", "delivered"):
+        use(command)
+    use("report", str(folder / "page.html"))
+    for style in ("json", "singer"):
+        use("dead-letters", f"--format={style}")
+    use("dead-letters", "--delete=no_identity")
+    use("dead-letters", "--delete=refused_by_api", pixel_id=None)
+    use("forget", text="buyer1@example.com\n" + "a" * 32 + "\n")
+
+
+def large_reads(store: str, statements: dict[str, Any]) -> Iterator[str]:
+    """Yield the statements that read a whole table, or much of an index, and say what they do."""
+    checked = {
+        sql: values
+        for sql, values in statements.items()
+        if re.match("(?i)(WITH|SELECT|INSERT|UPDATE|DELETE)", sql)
+        and not any(re.match(allowed, sql) for allowed in ALLOWED)
+        and not re.search("pg_class|sqlite_master|pg_advisory", sql)
+    }
+    assert len(checked) > 25
+    check = _in_postgres if "://" in store else _in_sqlite
+    for sql, reads in check(store, checked):
+        yield from (f"{read}: {sql[:2_000]}" for read in reads)
+
+
+def _in_sqlite(store: str, statements: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    steps: list[None] = []
+    with contextlib.closing(sqlite3.connect(store, isolation_level=None)) as connection:
+        connection.create_function("now", 0, time.time)
+        connection.set_progress_handler(lambda: steps.append(None), 1)
+        connection.execute("BEGIN")
+        for sql in statements:
+            plan = [row[-1] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}")]
+            scans = [re.match(r"SCAN (\w+)", step) for step in plan]
+            yield sql, [scan[0] for scan in scans if scan and scan[1] in GROWING]
+            steps.clear()
+            connection.execute(sql).fetchall()
+            yield sql, [f"{len(steps)} steps"] if len(steps) > MOST_STEPS else []
+        connection.execute("ROLLBACK")
+
+
+def _in_postgres(store: str, statements: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    with contextlib.closing(psycopg.connect(store)) as connection:
+        for way in ("seqscan", "hashjoin", "mergejoin"):  # Right for so few rows.
+            connection.execute(f"SET enable_{way} = off")
+        for sql, values in statements.items():
+            explained = connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", values)
+            yield sql, [*_reads(explained.fetchall()[0][0][0]["Plan"])]
+
+
+def _reads(node: dict[str, Any], parent: str = "") -> Iterator[str]:
+    """Yield the steps of a plan that read a whole table or index, or many rows of one."""
+    if node.get("Relation Name") in GROWING and "Scan" in node["Node Type"]:
+        has_range = {"Index Cond", "Recheck Cond"} & node.keys()
+        is_first = parent == "Limit" and "Filter" not in node  # The first rows, in any order.
+        rows = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+        rows = (rows + node.get("Rows Removed by Index Recheck", 0)) * node["Actual Loops"]
+        is_whole = not has_range and not is_first and node.get("Index Name") != UNENDED
+        if is_whole or rows > MOST_ROWS:
+            yield f"{node['Node Type']} of {node['Relation Name']}, {rows} rows"
+    for inner in node.get("Plans", ()):
+        yield from _reads(inner, node["Node Type"])
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("_keep_logging")
+def test_no_statement_reads_a_whole_table(
+    store: Path | str, sandbox: Sandbox, tmp_path: Path, noted: dict[str, Any]
+) -> None:
+    """Each has an index, also in a store of a year."""
+    fill(str(store), SIZE, int(time.time()))
+    noted.clear()
+    use_all(str(store), sandbox.url, tmp_path)
+    found = list(large_reads(str(store), noted))
+    assert not found, "\n".join(found)
