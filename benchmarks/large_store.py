@@ -64,10 +64,10 @@ _HASHED = """SELECT i, CAST(i AS text) AS n, {start} + CAST(i AS bigint) * {year
     md5('s' || CAST(i AS text)) || md5('t' || CAST(i AS text)) AS sha2 FROM ({series}) AS s"""
 _DEAD_LETTERS = """
 INSERT INTO dead_letter (customer_id, api_host, stream, event_id, pixel_id, reason, written_at, run,
-    hashes, record)
+    hashes, first_run, first_transaction, record)
 SELECT '{customer}', '{host}', CASE i % 3 WHEN 0 THEN 'carts' ELSE 'orders' END, id, {pixel},
     {reason}, at, 1 + i % {runs}, substr(md5, 1, 8) || ' ' || substr(sha2, 1, 8),
-    CAST('{{"event_id":"' || id || '","event_time":' ||
+    1 + i % {runs}, 1, CAST('{{"event_id":"' || id || '","event_time":' ||
     CAST(at AS text) || ',"source":"web","md5":"' || md5 || '","sha2":"' || sha2 ||
     '","all_hashes":["' || md5 || '","' || sha2 || '"],"order_id":"#' || n ||
     '","value":12.5,"currency":"EUR","reason":"' || {reason} ||

@@ -111,6 +111,8 @@ LIMITS = (
     Limit("40 a second", ((0, 40),), 200, 1.35, 25),
     Limit("20 a second, in bursts of 20", ((0, 20),), 200, 1.5, 22, burst=20),
     Limit("1 a second, Retry-After: 1", ((0, 1),), 30, 1.6, 40, retry_after=1),
+    Limit("7 a second, Retry-After: 1", ((0, 7),), 200, 1.35, 10, retry_after=1),
+    Limit("7 a second in bursts of 7, Retry-After: 1", ((0, 7),), 200, 1.35, 20, 7, 1),
     Limit("0.5 a second", ((0, 0.5),), 40, 1.6, 50, silence=20),
     Limit("0.5 a second, Retry-After: 5", ((0, 0.5),), 40, 2.0, 50, retry_after=5, silence=20),
     Limit("0.5 a second, Retry-After: 30", ((0, 0.5),), 40, 4.0, 20, retry_after=30),

@@ -29,8 +29,8 @@ LISTS_OF_FIELDS = {"Settings"}
 OTHER_PROGRAMS = (f"{PACKAGE}/sandbox/", f"{PACKAGE}/mapping/presets/")
 """Folders whose names may also be names elsewhere: the sandbox shares no code with the rest."""
 COMMON_FILES = {"__init__.py", "__main__.py"}
-SUBJECTS_SINCE = "427ae406"
-"""A commit; the subjects of later ones are checked, and those of earlier ones stay as they are."""
+NEWEST_COMMITS = 50
+"""How many commits are checked: each change is checked while its commits are among these."""
 
 Files = Mapping[str, str]
 """The sources of Python files, by their paths from the root."""
@@ -267,8 +267,8 @@ def long_subjects(log: str) -> Iterator[str]:
 
 
 def log_of_commits() -> str:
-    """Return the commits to check; there are none outside of a repository with its history."""
-    command = ["git", "-C", str(ROOT), "log", "--format=%h %s", f"{SUBJECTS_SINCE}..HEAD"]
+    """Return the newest commits: fewer in a clone with a cut history, none outside of a clone."""
+    command = ["git", "-C", str(ROOT), "log", "--format=%h %s", f"--max-count={NEWEST_COMMITS}"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout
     except FileNotFoundError:

@@ -16,7 +16,7 @@ import yaml
 
 from target_liveintent.config import SETTINGS_SCHEMA
 from target_liveintent.explain.proposal_text import SCHEMA_URL
-from target_liveintent.mapping.map_checks import _EXPRESSION, _OPTIONS, _Null
+from target_liveintent.mapping.map_settings import _EXPRESSION, _OPTIONS, _Null
 
 _ROOT = Path(__file__).parents[1]
 _DOCS = _ROOT / "docs"

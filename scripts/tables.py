@@ -20,7 +20,7 @@ from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.metrics import METRICS
 from target_liveintent.sandbox import Sandbox
-from target_liveintent.sandbox.command import main as sandbox_command
+from target_liveintent.sandbox.__main__ import main as sandbox_command
 from target_liveintent.sandbox.faults import KINDS
 from target_liveintent.store import delivered as delivered_rows
 from target_liveintent.target import TargetLiveIntent

@@ -1,5 +1,5 @@
 """Runs the command `target-liveintent` as `python -m target_liveintent`."""
 
-from target_liveintent.cli import main
+from target_liveintent.start import start
 
-main()
+start()

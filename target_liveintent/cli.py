@@ -20,10 +20,11 @@ from target_liveintent.config_files import read_config
 from target_liveintent.delivery.client import read_token
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.mapping.presets import PRESETS, preset_text
+from target_liveintent.mapping.stream_maps import StreamMaps
 from target_liveintent.printing import json_text, lines_of, print_json_lines, print_lines
 from target_liveintent.privacy.identity import traces_of
 from target_liveintent.privacy.redaction import hide_token, protect_logging
-from target_liveintent.privacy.suppression import Person, people_in
+from target_liveintent.privacy.suppression import Person, Suppressions, people_in
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.history import read_history
 from target_liveintent.run.amounts import counted
@@ -38,8 +39,8 @@ from target_liveintent.store.opening import open_database, open_for_reading
 from target_liveintent.system import use_utf8
 from target_liveintent.target import TargetLiveIntent
 
-_NO_ACCOUNT = {"customer_id": "a-0000"}  # Of commands that need none.
-_NO_TOKEN = {"auth_token": "none", "auth_token_path": None}  # Of commands that send nothing.
+_NO_ACCOUNT = {"customer_id": "a-0000"}  # For commands that need no account.
+_NO_TOKEN = {"auth_token": "none", "auth_token_path": None}  # For commands that send nothing.
 _LOGGER = TargetLiveIntent.logger
 _NAMED = f"{TargetLiveIntent.name} v{__version__}"
 
@@ -127,7 +128,7 @@ def _opened(
 ) -> Iterator[tuple[Settings, Database]]:
     """Yield the settings and the store, which may be empty, to a command that sends nothing.
 
-    It needs no token, and no file of a run but those that are among its options.
+    Such a command needs no token. Of the files of a run, it needs only those in `options`.
     """
     needless = {**_NO_TOKEN, "metrics_path": None, "report_path": None}
     given = _given(files)
@@ -182,7 +183,7 @@ _dry_run = _flag("--dry-run", help="Show what would be sent, and change nothing.
 )
 @_dry_run
 @_limit
-@_flag("--send-again", help="Also send events that were delivered before, once more.")
+@_flag("--send-again", help="Also send events again that were delivered before.")
 @click.pass_context
 def main(  # noqa: PLR0913 (an argument for each option)
     ctx: click.Context,
@@ -208,7 +209,7 @@ def main(  # noqa: PLR0913 (an argument for each option)
             raise click.UsageError(msg)
         return
     if style and not about:
-        msg = "--format needs --about, or stands behind a command"
+        msg = "--format needs --about, or must come after a command"
         raise click.UsageError(msg)
     if about and style in {"json", "markdown"}:
         TargetLiveIntent.print_about(style)
@@ -301,7 +302,15 @@ def print_explanation(  # noqa: PLR0913 (an argument for each option)
     given = _given(files)
     values = {**_NO_ACCOUNT, **given.values, **_NO_TOKEN}
     settings = config.settings_of(values, given.unknown_variables)
-    explained = explaining.explain_input(source, settings, expected, show_code=show_code)
+    rules = explaining.Rules(
+        StreamMaps(settings.stream_maps, settings.stream_map_config, settings.presets),
+        settings.events,
+        Suppressions(settings.suppression_path),
+        settings.validate_records,
+        settings.on_rejection,
+        settings.max_dead_letter_percent,
+    )
+    explained = explaining.explain_input(source, rules, expected, show_code=show_code)
     explained.notes[:0] = config.setting_warnings(*given)
     _show(style, explained, partial(lines_of, "explain/explanation.txt"))
     if not explained.is_good:
@@ -361,10 +370,10 @@ def replay(
 ) -> None:
     """Send the dead letters of the store that can be sent now.
 
-    Dead letters that are expired are dropped, and the others stay. Other runs can continue at the
-    same time. If a replay is interrupted, repeat it. FILE (or - for standard input) is what
-    dead-letters --format=singer has printed, edited or not: its dead letters are put into the
-    store, and sent.
+    Expired dead letters are dropped. Dead letters that cannot be sent yet stay in the store. Other
+    runs can continue at the same time. If a replay is interrupted, repeat it. FILE (or - for
+    standard input) is what dead-letters --format=singer has printed, edited or not. The replay puts
+    its dead letters into the store, and sends them.
     """
     _run(files, options, source, replay=ReplayChoice(unconfirmed, other_accounts))
 
@@ -382,6 +391,12 @@ def print_delivered(files: dict[str, Any], style: str, since: dt.datetime | None
     """Print the delivered events that runs with keep_delivered have kept, the oldest first."""
     moment = 0.0 if since is None else since.replace(tzinfo=dt.timezone.utc).timestamp()
     with _opened(files) as (settings, database):
+        if not settings.keep_delivered:
+            click.echo(
+                "keep_delivered is off, so runs with these settings keep no delivered events. To"
+                " keep them from the next run on, set keep_delivered: true",
+                err=True,
+            )
         rows = delivered.delivered_in(database, settings.account, moment)
         if style == "csv":
             print_lines(delivered.as_csv(rows))
@@ -404,7 +419,7 @@ def forget(files: dict[str, Any]) -> None:
 
 
 def _forgotten(people: Sequence[Person], counts: Sequence[int]) -> Iterator[str]:
-    """Yield how many rows were deleted, and which lines name people of whom there was none."""
+    """Yield how many rows were deleted, and which lines name people without a row."""
     yield f"deleted {counted(sum(counts), 'row')}"
     if not people:
         yield "standard input has no address and no hash"
@@ -424,7 +439,8 @@ def _forgotten(people: Sequence[Person], counts: Sequence[int]) -> Iterator[str]
     "--max-age",
     type=click.FloatRange(min=0, min_open=True),
     metavar="HOURS",
-    help="The exit code is also 3 if no run has ended in the last HOURS hours.",
+    help="The exit code is also 3 if no run has ended in the last HOURS hours. By default, this is"
+    " three times the usual time between runs, and at least 26 hours.",
 )
 def print_health(files: dict[str, Any], max_age: float | None) -> None:
     """Print one line that says whether everything is normal, according to the history of runs.
@@ -449,10 +465,10 @@ def print_report(files: dict[str, Any], path: str | None, style: str | None) -> 
     """Write the report page from the history of runs, or print the report.
 
     The page compares the last 24 hours with usual days, and describes the last run. PATH is the
-    file of the page; the default is report_path. Without either of them, and with --format=text,
-    the command prints at most 12 lines; with --format=json, it prints the figures.
+    file of the page; the default is report_path. With --format=text, or if no file is named, the
+    command prints at most 12 lines. With --format=json, it prints the figures.
     """
-    from target_liveintent.reporting import page  # noqa: PLC0415 (a run does not need it)
+    from target_liveintent.reporting import page, page_owner  # noqa: PLC0415 (a run does not need it)
 
     place = path or _given(files).values.get("report_path")
     style = style or ("html" if place else "text")
@@ -464,6 +480,7 @@ def print_report(files: dict[str, Any], path: str | None, style: str | None) -> 
     if style != "html":
         _show(style, page.as_json(overview) if style == "json" else overview, page.as_lines)
         return
+    page_owner.check_owner(str(settings.report_path), settings.account, settings.pixel_id)
     try:
         page.write_page(overview, str(settings.report_path))
     except OSError as error:

@@ -23,7 +23,7 @@ from target_liveintent.config_files import DuplicateKeyError, decode_json_object
 from target_liveintent.delivery.client import is_usable_token, read_token
 from target_liveintent.delivery.transport import can_post_to
 from target_liveintent.errors import ConfigurationError
-from target_liveintent.mapping.map_checks import map_problems, maps_with_dots, presets_with_dots
+from target_liveintent.mapping.map_settings import map_problems, maps_with_dots, presets_with_dots
 from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.mapping.similar_names import did_you_mean, meant_name
 from target_liveintent.settings import Settings, is_loopback, is_url
@@ -31,7 +31,7 @@ from target_liveintent.system import identity_of
 
 _PREFIX = "TARGET_LIVEINTENT_"
 _PREFIX_PART = re.compile("target|liveintent", re.IGNORECASE)
-"""A variable of the environment with one of these words may be a misspelled one of ours."""
+"""A variable of the environment with one of these words may be meant for this program."""
 _VARIABLE = re.compile(r"target[\W_]*liveintent[\W_]*(.+)", re.IGNORECASE)
 OBJECTS = {"presets": 0, "stream_maps": 1, "stream_map_config": -1}
 """The settings that are objects, with the number of dots, from the end of a flattened name, that
@@ -150,8 +150,8 @@ def with_environment(files: Mapping[str, Any], environment: Mapping[str, str]) -
     """Return the settings of files together with those of environment variables, which are texts.
 
     A variable takes precedence over a file, and an empty one sets nothing. Meltano flattens objects
-    for the environment, so that not all of an object can be told. So an object of a file wins over
-    its variable.
+    for the environment, and the original object cannot always be made of the result. So an object
+    of a file wins over its variable.
     """
     texts = {name: environment.get(_PREFIX + name.upper(), "").strip() for name in _TYPES}
     values = dict(files)
@@ -164,10 +164,10 @@ def with_environment(files: Mapping[str, Any], environment: Mapping[str, str]) -
 
 
 def _unknown_variables(files: Mapping[str, Any], environment: Mapping[str, str]) -> Iterator[str]:
-    """Yield variables that no setting has, although they are meant for this program.
+    """Yield variables that are meant for this program, but belong to no setting.
 
-    Meltano makes many: for what the settings of a file say, their parts, and other loaders. So with
-    Meltano, only those count that are meant to be another one, and are in no file.
+    Meltano sets many variables: for the settings of a file, for parts of objects, and for other
+    loaders. So with Meltano, only a misspelled variable counts that no file has.
     """
     is_by_meltano = "MELTANO_PROJECT_ROOT" in environment
     for variable, text in environment.items():
@@ -188,8 +188,8 @@ def _is_ours(variable: str) -> bool:
 def _meant(name: str) -> str | None:
     """Return what an unknown setting, or variable of the environment, is meant to be.
 
-    A variable with the whole name of a setting and more is a setting of another loader, such as
-    `target-liveintent-eu`, or a part of an object, such as `…_STREAM_MAPS_ORDERS_EMAIL`.
+    A variable with the whole name of a setting within a longer name belongs to another loader, such
+    as `target-liveintent-eu`, or is a part of an object: `…_STREAM_MAPS_ORDERS_EMAIL`.
     """
     variable = _VARIABLE.fullmatch(name)
     if variable is None:
@@ -234,7 +234,7 @@ def settings_of(config: Mapping[str, Any], unknown_variables: Sequence[str] = ()
 
     Args:
         config: The values of settings by their names. Null means "not set".
-        unknown_variables: Those of `Given`; one that is misspelled is wrong as well.
+        unknown_variables: Those of `Given`. A misspelled one is a problem, too.
 
     Raises:
         ConfigurationError: With everything that is wrong, in one line.
@@ -256,7 +256,7 @@ def setting_warnings(names: Iterable[str], unknown_variables: Sequence[str] = ()
         if name not in _TYPES and not _name_problem(name):
             yield f"setting '{name}' is unknown and has no effect{did_you_mean(name, _TYPES)}"
     for variable in unknown_variables:
-        if not _variable_problem(variable):
+        if not _misspelling(variable):
             near = did_you_mean(variable.removeprefix(_PREFIX), _TYPES)
             yield f"environment variable '{variable}' is unknown and has no effect{near}"
 
@@ -277,7 +277,7 @@ def _checked(
     settings = Settings(**values)
     wrong = [
         *filter(None, map(_name_problem, config)),
-        *filter(None, map(_variable_problem, unknown_variables)),
+        *filter(None, map(_misspelling, unknown_variables)),
         *_missing_problems(given),
         *wrong_values,
         *wrong_token,
@@ -293,7 +293,7 @@ def _checked(
 
 
 def _converted(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return the settings that can be converted to their types, and the problems of the others.
+    """Return the settings that can be converted to their types, and a problem for each other one.
 
     Relative paths start at the root of a Meltano project.
     """
@@ -329,7 +329,7 @@ def _read_value(name: str, value: Any) -> Any:
 
 
 def _token(values: Mapping[str, Any]) -> tuple[str | None, list[str]]:
-    """Return the token, also that of a file, and what is wrong with it; None if there is none."""
+    """Return the token, which may come from a file, or None, and what is wrong with it."""
     token, path = values.get("auth_token"), values.get("auth_token_path")
     if path is None:
         wrong = "setting 'auth_token' must consist of printable ASCII characters, without spaces"
@@ -369,12 +369,8 @@ def _name_problem(name: str) -> str | None:
     return _misspelling(name, meant_group)
 
 
-def _variable_problem(variable: str) -> str | None:
-    """Return what is wrong with a variable whose name is nearly that of one of ours."""
-    return _misspelling(variable, None)
-
-
-def _misspelling(name: str, meant_group: str | None) -> str | None:
+def _misspelling(name: str, meant_group: str | None = None) -> str | None:
+    """Return what is wrong with a setting or variable whose name is nearly a known one."""
     meant = _meant(name) or meant_group
     if meant is None and not name.startswith(_PREFIX):  # The prefix itself may be misspelled.
         meant = meant_name(name, _VARIABLES)

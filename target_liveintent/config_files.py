@@ -48,7 +48,7 @@ def _parse(content: bytes) -> Any:
     """Return the value of a file in JSON or YAML.
 
     Raises:
-        _UnusableFileError: If it has none.
+        _UnusableFileError: If the file has no value.
     """
     try:
         text = content.decode().removeprefix("\ufeff")

@@ -1,7 +1,7 @@
-"""The exceptions that end a run, named by what the user can do about them.
+"""The exceptions that end a run; the name of each says what the user can do.
 
-Their messages are one line for people to read; only a `StreamMappingError` may add a block to
-paste. They never hold personal data or the token.
+A message is one line; only a `StreamMappingError` may add a block to paste. No message holds
+personal data or the token.
 """
 
 from __future__ import annotations
@@ -77,10 +77,6 @@ class OutageError(DeliveryError):
 class AllRefusedError(DeliveryError):
     """The API refuses every event that is sent."""
 
-    code = FailureCode.ALL_REFUSED
-
 
 class TooManyRejectedError(RunError):
     """A record cannot be sent and `on_rejection` is `fail`, or there are too many dead letters."""
-
-    code = FailureCode.TOO_MANY_REJECTED

@@ -1,4 +1,4 @@
-"""Failures as values: a code and its facts, and the one table that makes words of them.
+"""Failures as values: a code and its facts, and the one table that has the words.
 
 The history stores codes and facts, so that a report can say an old failure in new words. Decisions
 depend on the code, and never on the words.
@@ -12,6 +12,7 @@ from collections.abc import Callable
 import msgspec
 
 from target_liveintent.reasons import REASONS
+from target_liveintent.remarks import UnusableCause
 
 Facts = dict[str, str | int | float | bool | None]
 """What is known of a failure, by the names in its words. It holds no personal data and no token."""
@@ -36,11 +37,15 @@ class FailureCode(str, enum.Enum):
     UNEXPECTED_ANSWER = "unexpected_answer"
     ALL_REFUSED = "all_refused"
     REPLAY_REFUSED = "replay_refused"
+    WRITE_REFUSED = "write_refused"
     # What this program decided.
     TOO_MANY_REJECTED = "too_many_rejected"
     NOTHING_DELIVERED = "nothing_delivered"
     RECORD_REJECTED = "record_rejected"
-    # What somebody or something else did.
+    TASKS_FAILED = "tasks_failed"
+    ROWS_NOT_KEPT = "rows_not_kept"
+    # What another program, a person or the system did.
+    NO_THREAD = "no_thread"
     STOPPED = "stopped"
     STOPPED_IN_OUTAGE = "stopped_in_outage"
     STOPPED_WHILE_SENDING = "stopped_while_sending"
@@ -49,11 +54,45 @@ class FailureCode(str, enum.Enum):
     UNEXPECTED = "unexpected"
 
 
-class Failure(msgspec.Struct, frozen=True):
-    """Why a run failed: a code, and the facts that `FAILURE_WORDS` names for it."""
+class CauseHint(msgspec.Struct, frozen=True):
+    """What is probably the cause of rejections in a stream; the code is a key of `HINTS`."""
+
+    code: str
+    stream: str
+    causes: tuple[UnusableCause, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """The hint in a sentence."""
+        causes = ", ".join(cause.words for cause in self.causes)
+        return HINTS[self.code].format(stream=self.stream, causes=causes)
+
+    def redacted(self, redact: Callable[[str], str]) -> CauseHint:
+        """Return the hint with what `redact` leaves of the texts that came from the input."""
+        causes = [cause._replace(fact=redact(cause.fact)) for cause in self.causes]
+        return CauseHint(self.code, redact(self.stream), tuple(causes))
+
+
+HINTS = {
+    "no_address_mapped": "No e-mail address is mapped in stream {stream}: map email, md5 or sha2.",
+    "guest_orders": "In stream {stream}, these are usually guest orders; their URLs in source_url"
+    " have no li_did that is a UUID.",
+    "other_sources": "What came in `source` of stream {stream}: {causes}.",
+}
+"""The sentence for each code of a hint."""
+
+
+class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why a run failed.
+
+    Attributes:
+        facts: The values that `FAILURE_WORDS` names for the code.
+        hints: Probable causes of the most frequent rejection, if rejections made the run fail.
+    """
 
     code: FailureCode
     facts: Facts = {}
+    hints: tuple[CauseHint, ...] = ()
 
     @classmethod
     def of(cls, code: FailureCode, **facts: str | float | bool | None) -> Failure:
@@ -66,8 +105,7 @@ class Failure(msgspec.Struct, frozen=True):
 
         It is one line, but a text of the exception's own may have more.
         """
-        text = self.facts.get("text")
-        return FAILURE_WORDS[self.code](self.facts) if text is None else str(text)
+        return " ".join([FAILURE_WORDS[self.code](self.facts), *(one.words for one in self.hints)])
 
 
 _WHERE = " (api_url {api_url}, customer_id {customer_id})"
@@ -76,84 +114,100 @@ _NEW_TOKEN = (
     f" file of auth_token_path{_WHERE}"
 )
 _SENT_LATER = ". The next run sends the events that were not delivered"
-_REJECTED = (
-    " The most frequent reason is {reason} ({most:,} of them). {advice} If you expect these dead"
-    " letters, set max_dead_letter_percent to 100. Then they fail no run."
-)
 
 
 def _record_rejected(facts: Facts) -> str:
     column = f", column {facts['column']}" if facts.get("column") else ""
     detail = f" ({facts['detail']})" if facts.get("detail") else ""
-    reason = str(facts["reason"])
-    meaning = f" {REASONS[reason].meaning}" if reason in REASONS else ""
     return (
         f"a record of stream '{facts['stream']}' (event ID {facts['event_id']}{column}) was"
-        f" rejected as {reason}{detail}, and the run ends because on_rejection is 'fail'.{meaning}"
+        f" rejected as {facts['reason']}{detail}, and the run ends because on_rejection is 'fail'."
+        f"{_meaning(facts['reason'])}"
     )
 
 
-_TEXT = "{text}".format_map
-FAILURE_WORDS: dict[FailureCode, Callable[[Facts], str]] = {
-    FailureCode.OTHER: _TEXT,
-    FailureCode.CONFIGURATION: _TEXT,
-    FailureCode.INPUT: _TEXT,
-    FailureCode.STORAGE: _TEXT,
-    FailureCode.STREAM_MAPPING: _TEXT,
-    FailureCode.DELIVERY: _TEXT,
-    FailureCode.ACCESS_DENIED: (
-        "the API denied access ({detail}). The token may have been rotated, or may belong to"
-        f" another customer_id.{_NEW_TOKEN}"
-    ).format_map,
-    FailureCode.ACCESS_LOST: (
-        "the API denied access ({detail}) after it had accepted events. A firewall or a limit may"
-        " have stopped the run: run again later. If the API then denies access at once, the token"
-        f" may have been rotated.{_NEW_TOKEN}"
-    ).format_map,
-    FailureCode.UNREACHABLE: f"{{detail}}{_WHERE}".format_map,
-    FailureCode.OUTAGE: (
-        "the API accepted nothing for {max_retry_seconds} seconds (max_retry_seconds): {detail}"
-        f"{_WHERE}{_SENT_LATER}"
-    ).format_map,
-    FailureCode.LONG_WAIT: (
-        "the API asks to wait for {retry_after_seconds:.0f} seconds; max_retry_seconds is"
-        f" {{max_retry_seconds}}: {{detail}}{_WHERE}{_SENT_LATER}"
-    ).format_map,
-    FailureCode.UNEXPECTED_ANSWER: (
-        f"the API gave an unexpected answer: {{detail}}. Check api_url and customer_id{_WHERE}"
-    ).format_map,
-    FailureCode.ALL_REFUSED: (
-        "the API refused {requests} requests in a row ({detail}). The cause may be in the settings,"
-        " not in the events: check pixel_id and customer_id; after HTTP 413, set batch_size_rows to"
-        " a smaller number. The next run sends all events that were neither delivered nor written"
-        " as dead letters. If this run is a replay, it keeps the dead letters that it has not sent"
-    ).format_map,
-    FailureCode.REPLAY_REFUSED: (
-        "the API refused all {events} events of the replay, so the cause may be in the settings:"
-        " check pixel_id and customer_id. The dead letters are still in the store"
-    ).format_map,
-    FailureCode.TOO_MANY_REJECTED: (
-        "{count} of {records} records became dead letters, which is more than"
-        f" max_dead_letter_percent ({{percent}}) allows.{_REJECTED}"
-    ).format_map,
-    FailureCode.NOTHING_DELIVERED: (
-        f"nothing was delivered, and {{count}} records became dead letters.{_REJECTED}"
-    ).format_map,
-    FailureCode.RECORD_REJECTED: _record_rejected,
-    FailureCode.STOPPED: "the run was stopped".format_map,
-    FailureCode.STOPPED_IN_OUTAGE: (
-        "the run was stopped during an outage of the API: {detail}"
-    ).format_map,
-    FailureCode.STOPPED_WHILE_SENDING: (
-        "the run was stopped while it was still sending batches ({batches})"
-    ).format_map,
-    FailureCode.STOPPED_WHILE_WAITING: (
-        "the run was stopped while it was waiting for run {other_run_id}, which is sending the same"
-        " events ({events}) and has reserved them in the store"
-    ).format_map,
-    FailureCode.KILLED: "the run was killed, or the machine was switched off".format_map,
-    FailureCode.UNEXPECTED: "the run ended with an unexpected {exception}".format_map,
+def _because_of_rejections(beginning: str) -> Callable[[Facts], str]:
+    return lambda facts: f"{beginning.format_map(facts)}{_most_frequent(facts)}"
+
+
+def _most_frequent(facts: Facts) -> str:
+    """Say why most records were rejected, and in Spark, what became of the other rows."""
+    written = (
+        f" The write delivered {facts['delivered']:,} events, and its table has the rejected rows."
+        if facts.get("delivered") is not None
+        else ""
+    )
+    return (
+        f"{written} If you expect these dead letters, set max_dead_letter_percent to 100. Then they"
+        f" fail no run. The most frequent reason is {facts['reason']} ({facts['most']:,} of"
+        f" {facts['count']:,}).{_meaning(facts['reason'])}"
+    )
+
+
+def _meaning(reason: object) -> str:
+    return f" {REASONS[str(reason)].meaning}" if reason in REASONS else ""
+
+
+_TEMPLATES = {
+    FailureCode.OTHER: "{text}",
+    FailureCode.CONFIGURATION: "{text}",
+    FailureCode.INPUT: "{text}",
+    FailureCode.STORAGE: "{text}",
+    FailureCode.STREAM_MAPPING: "{text}",
+    FailureCode.DELIVERY: "{text}",
+    FailureCode.ACCESS_DENIED: "the API denied access ({detail}). The token may have been rotated,"
+    f" or may belong to another customer_id.{_NEW_TOKEN}",
+    FailureCode.ACCESS_LOST: "the API denied access ({detail}) after it had accepted events. A"
+    " firewall or a limit may have stopped the run: run again later. If the API then denies access"
+    f" at once, the token may have been rotated.{_NEW_TOKEN}",
+    FailureCode.UNREACHABLE: f"{{detail}}{_WHERE}",
+    FailureCode.OUTAGE: "the API accepted nothing for {max_retry_seconds} seconds"
+    f" (max_retry_seconds): {{detail}}{_WHERE}{_SENT_LATER}",
+    FailureCode.LONG_WAIT: "the API asks to wait for {retry_after_seconds:.0f} seconds;"
+    f" max_retry_seconds is {{max_retry_seconds}}: {{detail}}{_WHERE}{_SENT_LATER}",
+    FailureCode.UNEXPECTED_ANSWER: "the API gave an unexpected answer: {detail}. Check api_url and"
+    f" customer_id{_WHERE}",
+    FailureCode.ALL_REFUSED: "the API refused {requests} requests in a row ({detail}). The cause"
+    " may be in the settings, not in the events: check pixel_id and customer_id; after HTTP 413,"
+    " set batch_size_rows to a smaller number. The next run sends all events that were neither"
+    " delivered nor written as dead letters. If this run is a replay, it keeps the dead letters"
+    " that it has not sent",
+    FailureCode.REPLAY_REFUSED: "the API accepted nothing of the replay, and refused"
+    " {events} events for the first time. So the cause may be in the settings: check pixel_id and"
+    " customer_id. The dead letters are still in the store",
+    FailureCode.WRITE_REFUSED: "the API accepted no event of this write ({events} events were"
+    " refused). The cause may be in the settings, not in the events: check pixel_id and"
+    " customer_id",
+    FailureCode.TASKS_FAILED: "the write failed. Failed tasks: {tasks}. Rows of other tasks that"
+    " have no outcome: {rows}. The counts leave out the failed tasks. If outcomes_path is set, its"
+    " table shows what was sent",
+    FailureCode.ROWS_NOT_KEPT: "nothing keeps the rows that cannot be sent ({rows}): set"
+    " outcomes_path, and write them again. The write delivered {delivered} events",
+    FailureCode.NO_THREAD: "the run cannot start a thread on this system, so it cannot send"
+    " anything. Raise the limit on processes and threads (ulimit -u, or the limit of the"
+    " container)",
+    FailureCode.STOPPED: "the run was stopped",
+    FailureCode.STOPPED_IN_OUTAGE: "the run was stopped during an outage of the API: {detail}",
+    FailureCode.STOPPED_WHILE_SENDING: "the run was stopped while it was still sending batches"
+    " ({batches})",
+    FailureCode.STOPPED_WHILE_WAITING: "the run was stopped while it was waiting for run"
+    " {other_run_id}, which is sending the same events ({events}) and has reserved them in the"
+    " store",
+    FailureCode.KILLED: "the run was killed, or the machine was switched off",
+    FailureCode.UNEXPECTED: "the run ended with an unexpected {exception}",
 }
-"""Makes the words for each code from its facts: mostly a text with their names in braces.
+"""The words for most codes, with the names of facts in braces."""
+FAILURE_WORDS: dict[FailureCode, Callable[[Facts], str]] = {
+    **{code: template.format_map for code, template in _TEMPLATES.items()},
+    FailureCode.TOO_MANY_REJECTED: _because_of_rejections(
+        "{count} of {records} records became dead letters, which is more than"
+        " max_dead_letter_percent ({percent}) allows."
+    ),
+    FailureCode.NOTHING_DELIVERED: _because_of_rejections(
+        "nothing was delivered, and {count} records became dead letters."
+    ),
+    FailureCode.RECORD_REJECTED: _record_rejected,
+}
+"""Makes the words for each code from its facts.
 
 If you change the facts of a code, increase `FORMAT` in reporting/history.py."""

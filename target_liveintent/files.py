@@ -36,9 +36,9 @@ def replace_file(path: Path, text: str) -> None:
 
 
 def word_table(path: Path) -> dict[str, frozenset[str]]:
-    """Read a table of words beside a module: the first word of a line names the set of the others.
+    """Read a file of sets of words. The first word of a line is the name of a set.
 
-    Lines that begin with `#` are comments.
+    The words after it belong to this set. Lines that begin with `#` are comments.
     """
     table: dict[str, frozenset[str]] = {}
     for line in path.read_text(encoding="ascii").splitlines():

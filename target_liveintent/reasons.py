@@ -129,6 +129,14 @@ REASONS: dict[str, Reason] = {
         is_bad=False,
         replayed=False,
     ),
+    "not_tried": Reason(
+        "The API refused so many events of this run that the run did not send this one. Its dead"
+        " letter stays as it is. Look into `detail` of the dead letters with the reason"
+        " `refused_by_api`: when the cause is fixed, replay again; if it cannot be fixed, delete"
+        " them with `dead-letters --delete refused_by_api`.",
+        is_bad=False,
+        replayed=False,
+    ),
     "expired": _dropped(
         "The API no longer accepts the event, because it is older than 7 days, or 30 days for"
         " source `offline`. So a replay drops the dead letter."
@@ -164,6 +172,8 @@ AFTER_BUILDING = frozenset(
 """The reasons of records whose columns were all read, because nothing else was wrong."""
 MAY_HAVE_COUNTED = frozenset({"unconfirmed", "api_error"})
 """The reasons of events that LiveIntent may have counted, which `--unconfirmed` sends."""
+BEYOND_REPAIR = frozenset({"no_identity", "event_too_old", "mapping_failed", "missing_event_time"})
+"""The reasons of dead letters that no edit, setting or replay can repair."""
 NEVER_TAKEN = frozenset(name for name, reason in REASONS.items() if reason.is_bad).difference(
     MAY_HAVE_COUNTED
 )

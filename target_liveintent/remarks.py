@@ -102,4 +102,4 @@ class Remark(NamedTuple):
 
 
 Remarks = tuple[Remark, ...]
-"""What is noticed about one record; nearly all records have none."""
+"""What is noticed about one record: for nearly all records, nothing."""

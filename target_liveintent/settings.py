@@ -20,6 +20,7 @@ from msgspec import Meta
 Text = Annotated[str, Meta(min_length=1)]
 Secret = Annotated[Text, Meta(extra_json_schema={"secret": True, "writeOnly": True})]
 Positive = Annotated[int, Meta(ge=1)]
+PartialAnswer = Literal["failed", "processed", "unknown"]
 MOST_EVENTS_IN_A_REQUEST = 100  # Source: LiveIntent's guide.
 
 
@@ -52,6 +53,11 @@ class Account(NamedTuple):
 
     customer_id: str
     host: str
+
+    @property
+    def words(self) -> str:
+        """The account in words: "a-1b2c at api.example.com"."""
+        return f"{self.customer_id} at {self.host}"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -108,6 +114,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             With more, a run of 100 records or more fails at its end, and one of 1,000 already at
             the next STATE. A run that delivers nothing fails from ten dead letters on. 100 turns
             this off. Records without an identity and events that are too old do not count.
+        partial_answer: What the event IDs in a 200 name: the events that `failed` (as a run assumes
+            with a WARNING until you set it), those that the API `processed`, or `unknown`. With
+            `processed`, the others become dead letters (`not_processed`); with `unknown`, all do
+            (`unconfirmed`).
 
     Store and reports:
         store: Where delivered events, dead letters and the history of runs are: the path of an
@@ -157,6 +167,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     validate_records: bool = False
     on_rejection: Literal["dead_letter", "fail"] = "dead_letter"
     max_dead_letter_percent: Annotated[int, Meta(ge=0, le=100)] = 50
+    partial_answer: PartialAnswer | None = None
     store: Secret = "liveintent.sqlite"
     keep_delivered: bool = False
     history_days: Positive = 400

@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from singer_sdk.exceptions import MissingKeyPropertiesError
 
 from target_liveintent.conversions.builder import lasting_keys
 from target_liveintent.conversions.event_model import Rejection
-from target_liveintent.mapping.converter import converter_of
+from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.stream_maps import Stream, StreamPlan
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.run.run import Run
-from target_liveintent.settings import Settings
+from target_liveintent.settings import EventDefaults
 from target_liveintent.singer.streams import RecordValidator
 
 _LOGGER = logging.getLogger("target-liveintent")
+
+
+class RecordRules(NamedTuple):
+    """What holds for the records of all streams: what events get, and what a sink checks.
+
+    Attributes:
+        validates: Whether a record is checked against the tap's SCHEMA.
+        must_have_keys: Whether a record without its keys ends the run.
+    """
+
+    events: EventDefaults
+    suppressions: Suppressions
+    validates: bool = False
+    must_have_keys: bool = False
 
 
 class SkippedSink:
@@ -43,21 +57,14 @@ class SkippedSink:
 class LiveIntentSink:
     """Converts the records of one stream by a plan."""
 
-    def __init__(
-        self,
-        stream: Stream,
-        plan: StreamPlan,
-        run: Run,
-        settings: Settings,
-        suppressions: Suppressions,
-    ) -> None:
+    def __init__(self, stream: Stream, plan: StreamPlan, run: Run, rules: RecordRules) -> None:
         self._stream, self._counted_as = stream, plan.stream
         self._run = run
-        self._must_fail = settings.on_rejection == "fail"
+        self._must_have_keys = rules.must_have_keys
         self._warn_once = functools.cache(_LOGGER.warning)
         self._counts = counts = run.counts.of(plan.stream)
-        self._schema_check = RecordValidator(stream.schema) if settings.validate_records else None
-        self._converter = converter_of(stream, plan, settings.events, suppressions)
+        self._schema_check = RecordValidator(stream.schema) if rules.validates else None
+        self._converter = RecordConverter(stream, plan, rules.events, rules.suppressions)
         counts.mapped |= plan.identifying
         # Without keys, a derived event ID is made of the whole mapped record.
         keys = lasting_keys(stream.keys) if plan.keys is None else plan.keys
@@ -72,7 +79,7 @@ class LiveIntentSink:
         """Convert a record, and pass the result to the run.
 
         Raises:
-            MissingKeyPropertiesError: As the SDK, if a key is missing and `on_rejection` is `fail`.
+            MissingKeyPropertiesError: If a record must have its keys, and lacks one.
         """
         self._counts.read += 1
         violation = self._schema_check.violation(record) if self._schema_check else None
@@ -82,8 +89,8 @@ class LiveIntentSink:
         self._run.take(self._counted_as, result)
 
     def _fail_or_warn(self, rejection: Rejection) -> None:
-        """Fail without a key if `on_rejection` says so; warn of an expression that failed."""
-        if self._must_fail and rejection.reason == "missing_key":
+        """Fail if a record must have its keys and lacks one; warn of an expression that failed."""
+        if self._must_have_keys and rejection.reason == "missing_key":
             keys = ", ".join(self._stream.keys)
             msg = f"a record of stream '{self._stream.name}' lacks a key ({keys}): map event_id"
             raise MissingKeyPropertiesError(msg)
@@ -104,15 +111,3 @@ def needed_columns(sinks: Sequence[StreamSink], stream: Stream) -> list[str] | N
         needed |= sink.columns
     there = [column for column in stream.schema["properties"] if column in needed]
     return there + sorted(needed.difference(there))
-
-
-def process_in(sinks: Sequence[StreamSink]) -> Callable[[dict[str, Any]], None]:
-    """Return what processes the records of a stream: its sink, which is usually one."""
-    if len(sinks) == 1:
-        return sinks[0].process_record
-
-    def process(record: dict[str, Any]) -> None:
-        for sink in sinks:
-            sink.process_record(record)
-
-    return process

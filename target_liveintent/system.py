@@ -1,4 +1,4 @@
-"""What operating systems lack or do otherwise: no other module asks on which one it runs.
+"""What operating systems lack or do differently. No other module asks which system it runs on.
 
 mypy checks the package for Linux, macOS and Windows. It understands comparisons of `sys.platform`.
 """
@@ -28,11 +28,24 @@ _M_ARENA_MAX = -8
 _REPLACE_SECONDS = 2.0
 """How long Windows may refuse to replace a file."""
 
+# Time
+
+
+def seconds_since_boot() -> float:
+    """Return seconds that also pass while the machine is suspended, since an unknown time."""
+    if sys.platform == "linux":
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    elif sys.platform == "darwin":  # noqa: RET505 (mypy)
+        return time.clock_gettime(time.CLOCK_MONOTONIC)
+    else:
+        return time.monotonic()  # On Windows, it is such a clock.
+
+
 # Memory, and what is open
 
 
 def use_one_heap() -> None:
-    """Let all threads share a heap of memory: with its own, each would keep 0.4 MiB unused.
+    """Let all threads share a heap: each thread with its own heap would keep 0.4 MiB unused.
 
     Only glibc, the C library of most Linux systems, has such heaps.
     """
@@ -42,9 +55,9 @@ def use_one_heap() -> None:
 
 
 def free_descriptors() -> int | None:
-    """Return how many files and connections more this process may open; None for any number.
+    """Return how many more files and connections this process may open; None for any number.
 
-    Windows limits none that matter here.
+    Windows has no limit that matters here.
     """
     if sys.platform != "win32":
         most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -103,7 +116,7 @@ def sync(descriptor: int) -> None:
 def replace(scratch: Path, path: Path) -> None:
     """Rename a file to a path, over the file that is there.
 
-    Windows refuses this while another program, such as a virus scanner, has either of them open.
+    Windows refuses this while another program, such as a virus scanner, has one of the files open.
     """
     end = time.monotonic() + _REPLACE_SECONDS
     while sys.platform == "win32" and time.monotonic() < end:
@@ -127,8 +140,8 @@ def use_utf8() -> None:
 def chunks(descriptor: int, size: int, seconds: float) -> Iterator[bytes | None]:
     """Yield what can be read, up to its end, b"", and None after so many seconds without anything.
 
-    On Windows, `select` waits only for sockets. So threads read, each a chunk that is asked for:
-    one that read ahead would go on when nobody takes what it reads.
+    On Windows, `select` waits only for sockets, so a thread reads each chunk. It reads no chunk
+    ahead: such a thread would still read when nobody takes its chunk.
     """
     if sys.platform != "win32":
         while True:

@@ -24,9 +24,9 @@ from target_liveintent import __version__, config
 from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.delivery.client import client_of
 from target_liveintent.delivery.pool import delivery_of
-from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import StorageError
 from target_liveintent.failures import Failure
+from target_liveintent.mapping.stream_maps import StreamMaps
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reporting import history
 from target_liveintent.reporting.reporter import RunReporter
@@ -40,7 +40,7 @@ from target_liveintent.singer.process import StopSignals, write_state
 from target_liveintent.singer.reader import Message, MessageReader, state_of
 from target_liveintent.singer.replaying import letters_to_replay, replay_letters
 from target_liveintent.singer.streams import StreamRegistry
-from target_liveintent.sinks import LiveIntentSink, SkippedSink, needed_columns, process_in
+from target_liveintent.sinks import LiveIntentSink, RecordRules, SkippedSink, needed_columns
 from target_liveintent.store.database import Waiting
 from target_liveintent.store.opening import open_store
 from target_liveintent.system import handle_break, use_one_heap
@@ -100,8 +100,7 @@ class TargetLiveIntent(Target):
         client = client_of(settings, self.logger)
         program = f"{self.name} {__version__}"
         self._reporter = RunReporter(settings, program, self.logger, sys.stderr, run_id=self.run_id)
-        refusals = Refusals(accepted=kind.may_all_be_refused)
-        delivery = delivery_of(settings, client, SYSTEM_CLOCK, refusals)
+        delivery = delivery_of(settings, client, SYSTEM_CLOCK)
         self._store = open_store(
             settings, self.run_id, kind=kind.name, waiting=waiting, send_again=send_again
         )
@@ -119,15 +118,21 @@ class TargetLiveIntent(Target):
         self.run = Run(settings, parts)
         self._state: str | None = None  # The last that came.
         self.message_reader = MessageReader(self.run.tick)
-        self.streams = StreamRegistry(settings, self.logger)
+        maps = StreamMaps(settings.stream_maps, settings.stream_map_config, settings.presets)
+        self.streams = StreamRegistry(maps, settings.events, self.logger)
 
     @functools.cached_property
-    def _suppressions(self) -> Suppressions:
-        """Read when the run is under way, so that the history has a run that fails for it."""
-        suppressions = Suppressions(self.settings.suppression_path)
+    def _rules(self) -> RecordRules:
+        """The rules for records.
+
+        The list of people is read when the run is under way, so that the history has a run that
+        fails because of the list.
+        """
+        settings, suppressions = self.settings, Suppressions(self.settings.suppression_path)
         for warning in suppressions.warnings:
             self.logger.warning(warning)
-        return suppressions
+        must_have_keys = settings.on_rejection == "fail"
+        return RecordRules(settings.events, suppressions, settings.validate_records, must_have_keys)
 
     # What the SDK must not do by itself
 
@@ -191,9 +196,9 @@ class TargetLiveIntent(Target):
     def _read(self, file_input: IO[str] | None) -> None:
         """Read an input to its end, or to a signal."""
         reader = self.message_reader
-        listed = self._suppressions  # A run fails without it, even if no stream comes.
+        suppressions = self._rules.suppressions  # A bad list fails a run without a stream, too.
         if self._replay is not None:
-            how = ReplayConverter(self.settings, listed, self._replay)
+            how = ReplayConverter(self.settings, suppressions, self._replay)
             letters = letters_to_replay(file_input, self.settings, self._store)
             replay_letters(self.run, how, letters, lambda: reader.stopped)
             return
@@ -237,13 +242,14 @@ class TargetLiveIntent(Target):
             return
         stream, plans = registered
         sinks = [
-            LiveIntentSink(stream, plan, self.run, self.settings, self._suppressions)
+            LiveIntentSink(stream, plan, self.run, self._rules)
             if gives_events
             else SkippedSink(plan, self.run)
             for plan, gives_events in plans
         ]
-        columns = needed_columns(sinks, stream)
-        self.message_reader.select_columns(stream.name, columns, process_in(sinks))
+        # From here on, the reader calls `process_record` of each sink for a RECORD of the stream.
+        processes = [sink.process_record for sink in sinks]
+        self.message_reader.pass_records(stream.name, needed_columns(sinks, stream), *processes)
 
     def _process_batch_message(self, message: Message) -> None:  # type: ignore[override]
         process_batch(self.message_reader, message)

@@ -37,8 +37,8 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """Make the node of the next value, unless it is nested too deeply.
 
-        PyYAML calls itself for each level. Close to the interpreter's own limit of recursion, code
-        that runs by itself, as that of the garbage collector, fails as well: stop long before it.
+        PyYAML calls itself for each level. Close to Python's limit of recursion, the code of the
+        garbage collector would fail, too. So this limit is far below that of Python.
         """
         if self.depth == _MOST_LEVELS:
             raise RecursionError
@@ -57,8 +57,8 @@ class _Loader(yaml.SafeLoader):
     def construct_core_map(self, node: yaml.MappingNode) -> dict[str, Any]:
         """Make a dictionary whose keys are texts, as they are written.
 
-        Its own keys win over those that it merges, and of these, the earlier mapping wins. (PyYAML
-        6.0.4 gets this wrong where a merged mapping merges others itself.)
+        Its own keys win over merged keys, and an earlier merged mapping wins over a later one.
+        (PyYAML 6.0.4 gets this wrong where a merged mapping merges other mappings itself.)
         """
         own: dict[str, Any] = {}
         merged: dict[str, Any] = {}
@@ -84,7 +84,7 @@ _PATTERNS = {
     ),
     "merge": "<<",
 }
-"""How the values without quotes are written that are no texts; an earlier pattern wins."""
+"""How values that are not texts are written; an earlier pattern wins."""
 _Loader.yaml_implicit_resolvers = {}  # Without those of YAML 1.1.
 for _name, _pattern in _PATTERNS.items():
     _Loader.add_implicit_resolver(f"{_TAG}{_name}", re.compile(rf"(?:{_pattern})\Z"), None)
@@ -154,7 +154,7 @@ def _children(node: yaml.Node, place: str) -> list[tuple[Any, str]]:
 def _check_keys(node: yaml.MappingNode, place: str) -> None:
     lines: dict[str, int] = {}
     for key, _ in node.value:
-        if key.tag == _MERGE:  # Several of them lose nothing.
+        if key.tag == _MERGE:  # Several merges lose nothing.
             continue
         line = key.start_mark.line + 1
         if not isinstance(key, yaml.ScalarNode):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import functools
 import logging
 import os
@@ -51,6 +52,14 @@ class ByFile(LoadScopeScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile | None:
     """Take the place of xdist's own `--dist loadfile`."""
     return ByFile(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> None:
+    """Refuse a row whose id would only be a number, because a failing test must say what failed."""
+    has_name = isinstance(val, (str, bytes, int, float, enum.Enum, type(None)))
+    if not has_name and not hasattr(val, "__name__"):
+        msg = f"a row with {argname} = {val!r:.60} needs an id that says what it is"
+        raise pytest.UsageError(msg)
 
 
 TIME_LIMITS = {"spark": 900, "meltano": 900, "orchestrators": 1800, "site": 600, "slow": 7200}

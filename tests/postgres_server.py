@@ -2,11 +2,12 @@
 
 import contextlib
 import os
+import random
 import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 GUARDED = "guarded_user"
@@ -21,9 +22,7 @@ class Postgres:
         self._folder = folder
         # PostgreSQL refuses to run as root.
         self._user = "postgres" if os.geteuid() == 0 else None
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = str(free.getsockname()[1])
+        self.port = str(_free_port())
 
     def _call(self, program: str, *args: str) -> str:
         done = subprocess.run(
@@ -47,8 +46,11 @@ class Postgres:
         access = self._folder / "data" / "pg_hba.conf"
         asked = f"host all {GUARDED} 127.0.0.1/32 scram-sha-256\n"
         access.write_text(asked + access.read_text(encoding="utf-8"), encoding="utf-8")
-        # A log in which a tap can read changes; nothing else differs.
-        self._options = f"-p {self.port} -h 127.0.0.1 -k {self._folder} -F -c wal_level=logical"
+        # A log in which a tap can read changes. A crash loses what no commit has made durable.
+        self._options = (
+            f"-p {self.port} -h 127.0.0.1 -k {self._folder} -F"
+            " -c wal_level=logical -c wal_writer_delay=10s"
+        )
         if self._has_setting(data, "output_plugin_libraries"):  # Recent minor releases only.
             self._options += " -c output_plugin_libraries=wal2json"
         self._start()
@@ -73,6 +75,12 @@ class Postgres:
         finally:
             self._start()
 
+    def crash(self, meanwhile: Callable[[Path], object] = lambda _: None) -> None:
+        """Let it crash, do something with its files, and start it again."""
+        self.stop()
+        meanwhile(self._folder / "data")
+        self._start()
+
     def _has_setting(self, data: str, name: str) -> bool:
         command: list[str | Path] = [self.programs / "postgres", "-D", data, "-C", name]
         done = subprocess.run(
@@ -81,8 +89,8 @@ class Postgres:
         return done.returncode == 0
 
     def stop(self) -> None:
-        """Stop it; nothing is kept."""
-        self._call("pg_ctl", "-D", str(self._folder / "data"), "-m", "immediate", "stop")
+        """Stop it as a crash does."""
+        self._call("pg_ctl", "-D", str(self._folder / "data"), "-w", "-m", "immediate", "stop")
 
     def sql(self, text: str) -> str:
         """Run SQL as its owner."""
@@ -95,6 +103,16 @@ class Postgres:
         """The URL of a database, in which unqualified tables are those of a schema."""
         options = f"options=-csearch_path%3D{schema}"
         return f"postgresql://tester:s3cret-of-postgres@127.0.0.1:{self.port}/postgres?{options}"
+
+
+def _free_port() -> int:
+    """Return a port that no connection gets by chance while the server is being restarted."""
+    for port in random.sample(range(20_000, 30_000), 100):
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
+    msg = "no port is free"
+    raise OSError(msg)
 
 
 def _how_able(initdb: Path) -> tuple[bool, str]:

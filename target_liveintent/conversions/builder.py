@@ -1,7 +1,6 @@
 """Builds a conversion from a mapped record, or rejects the record: the definition of the rules.
 
-What this module says is what every record gets. `fast_path.py` does the same in less time for
-records in which nothing is odd.
+`fast_path.py` gives the same result in less time for records in which nothing is odd.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from target_liveintent.conversions import coerce, event_model
+from target_liveintent.conversions.fields import COERCIONS, FIELDS, IDENTIFYING, OPTIONAL
 from target_liveintent.privacy import redaction
 from target_liveintent.privacy.addresses import holds_address
 from target_liveintent.privacy.identity import (
@@ -36,7 +36,7 @@ from target_liveintent.remarks import (
 )
 from target_liveintent.settings import EventDefaults
 
-_CAUSE_CODES = {field.name: field.unusable for field in coerce.FIELDS}
+_CAUSE_CODES = {field.name: field.unusable for field in FIELDS}
 _POSITION = re.compile(r"_+(?:sdc_|smart_|file|line|row|path|sheet)\w*")
 """Columns that taps add to say where in a file a row stood, and when they read it."""
 _LAST_TIME = 253_402_300_799
@@ -52,7 +52,7 @@ class _RejectedError(Exception):
     Attributes:
         reason: A code of `reasons.REASONS`.
         field: The column at fault.
-        detail: More about the reason, without addresses.
+        detail: Facts about the reason, without addresses.
         remarks: What is noticed about the record in spite of its rejection.
     """
 
@@ -63,19 +63,21 @@ class _RejectedError(Exception):
         self.reason, self.field, self.detail, self.remarks = reason, field, detail, remarks
 
 
-def _reject(reason: str, field: str | None, detail: str | None = None) -> NoReturn:
-    raise _RejectedError(reason, field, detail)
+def _reject(
+    reason: str, field: str | None, detail: str | None = None, remarks: Remarks = ()
+) -> NoReturn:
+    raise _RejectedError(reason, field, detail, remarks)
 
 
 def _reject_value(reason: str, field: str, cause: UnusableCause | None) -> NoReturn:
     """Reject a record for the value of a column; without a cause, the column has no value."""
     if cause is None:
         _reject(reason, field)
-    raise _RejectedError(reason, field, cause.words, (Remark(REJECTION_CAUSE, field, cause),))
+    _reject(reason, field, cause.words, (Remark(REJECTION_CAUSE, field, cause),))
 
 
 class _EventId(NamedTuple):
-    """The ID of an event, and whether it distinguishes the record from all others."""
+    """The ID of an event, and whether no other record has this ID."""
 
     text: str
     is_unique: bool
@@ -86,7 +88,7 @@ class _Draft(NamedTuple):
     """What is known of a record before it is checked.
 
     Attributes:
-        columns: Those for the dead letter, without those that the identity is made of.
+        columns: The columns for the dead letter, without the address and the hashes.
         remarks: What is noticed about the event if it is sent, or has no identity.
     """
 
@@ -117,11 +119,12 @@ class EventBuilder:
         stream: The tap's name of the stream; derived event IDs depend on it.
         properties: The names of the columns after mapping.
         key_properties: The tap's key properties, read from the record before mapping.
-        mapped_keys: The columns of a mapped record that take their place; None for none.
-        undeclared: Our columns that are also read, from the records that have them.
+        mapped_keys: The columns of a mapped record that replace the key properties, if not None.
+        undeclared: Columns of events that are read if a record has them.
 
     Attributes:
-        columns: Our columns that the stream has; of those that are `hashed`, an identity is made.
+        columns: The columns of events that the stream has.
+        hashed: The columns of the address and its hashes that the stream has.
     """
 
     def __init__(  # noqa: PLR0913 (an argument for each thing that it is made of)
@@ -143,10 +146,10 @@ class EventBuilder:
         self.mapped_keys = None if mapped_keys is None else tuple(mapped_keys)
         self.defaults = defaults
         self.suppressions = suppressions or None
-        self.columns = tuple(field.name for field in coerce.FIELDS if field.name in there)
+        self.columns = tuple(field.name for field in FIELDS if field.name in there)
         self._expected = frozenset(self.columns)
         read = there | self.undeclared
-        self._read = tuple(field.name for field in coerce.FIELDS if field.name in read)
+        self._read = tuple(field.name for field in FIELDS if field.name in read)
         self.kept_parameters = URL_PARAMETERS[defaults.url_parameters]
         self.hashed = tuple(name for name in IDENTITY_COLUMNS if name in there)
 
@@ -177,11 +180,11 @@ class EventBuilder:
             return self._rejection(draft, rejected)
 
     def _draft(self, mapped: Mapping[str, Any], raw: Mapping[str, Any]) -> _Draft:
-        """Read the columns that say who, which conversion, and when."""
+        """Read the identity, the event ID and the time."""
         columns = {name: mapped[name] for name in self._read if mapped.get(name) is not None}
         of_page, remarks = self._read_page(columns)
         columns |= of_page
-        # The columns of which the identity is made are removed from the others.
+        # The address and the hashes must not be in a dead letter as they came.
         hashed = [name for name in IDENTITY_COLUMNS if name in columns or name in self._expected]
         candidates = {name: columns.pop(name, None) for name in hashed}
         identity = identify(candidates.values(), self.defaults.normalization, hashed)
@@ -194,7 +197,7 @@ class EventBuilder:
     def _conversion(
         self, draft: _Draft, raw: Mapping[str, Any], now: float
     ) -> event_model.Conversion:
-        """Read the other columns; raise a `_RejectedError` if the event cannot be sent."""
+        """Read the columns that `_draft` does not read; raise a `_RejectedError` if this fails."""
         columns, identity = draft.columns, draft.identity
         event_time = _usable_time(draft.time, columns, now)
         required = self._required_values(columns)
@@ -208,7 +211,7 @@ class EventBuilder:
         remarks = draft.remarks + of_optional
         decision_id = optional.get("decision_id")
         if identity.md5 is None and identity.sha2 is None and decision_id is None:
-            raise _RejectedError("no_identity", None, _unusable_identity(remarks), remarks)
+            _reject("no_identity", None, _unusable_identity(remarks), remarks)
         event = event_model.event_of(
             {"event_id": draft.event_id.text, "md5": identity.md5, "sha2": identity.sha2}
             | {"event_time": event_time}
@@ -258,7 +261,7 @@ class EventBuilder:
         """Clean the page's URL, and take the decision ID out of it.
 
         The record's own decision ID comes first if it can be sent. Cleaning may remove the
-        parameter that has the page's.
+        parameter with the ID of the page.
 
         Returns:
             The columns that change, and whether a decision ID cannot be used.
@@ -283,13 +286,17 @@ class EventBuilder:
         given = coerce.text(column)
         if isinstance(given, str):
             return _EventId(pseudonym(given) if holds_address(given) else given, is_unique=True)
-        event_id, is_unique = self._derived_id(mapped, raw)
-        return _EventId(event_id, is_unique, self._event_id_remarks(is_given=given is not None))
+        remarks: Remarks = ()
+        if given is not None:
+            remarks = (Remark(COLUMN_UNUSABLE, "event_id"),)
+        elif "event_id" in self._expected:
+            remarks = (Remark(COLUMN_EMPTY, "event_id"),)
+        return _EventId(*self._derived_id(mapped, raw), remarks)
 
     def _derived_id(self, mapped: Mapping[str, Any], raw: Mapping[str, Any]) -> tuple[str, bool]:
         """Return an ID that is derived from the keys, and whether no other record has it.
 
-        Without a value in a key, it is derived from the whole mapped record.
+        If a key has no value, the ID is derived from the whole mapped record.
         """
         names, record = self.lasting_keys, raw
         if self.mapped_keys is not None:
@@ -299,22 +306,16 @@ class EventBuilder:
         if is_absent or all(key is None for key in keys):
             own = {name: value for name, value in mapped.items() if lasting_keys([name])}
             return derive_event_id(self.stream, [own]), not names
-        values: list[Any] = [
+        values = [
             record[name] if key is coerce.UNUSABLE else key
             for name, key in zip(names, keys, strict=True)
         ]
         return derive_event_id(self.stream, self.named_keys(values)), True
 
-    def _event_id_remarks(self, *, is_given: bool) -> Remarks:
-        """Return what is noticed of a record whose own event ID is absent or cannot be used."""
-        if is_given:
-            return (Remark(COLUMN_UNUSABLE, "event_id"),)
-        return (Remark(COLUMN_EMPTY, "event_id"),) if "event_id" in self._expected else ()
-
     def named_keys(self, values: Sequence[Any]) -> Sequence[Any]:
         """Return what an event ID is derived from, given the values of the keys.
 
-        With their names, mapped keys give no ID that the tap's keys or other ones give.
+        Mapped keys go in with their names. So they never give the ID that other keys give.
         """
         if self.mapped_keys is None:
             return values
@@ -333,22 +334,21 @@ class EventBuilder:
                 _reject("not_compared", None, "the address cannot be read")
 
     def _required_values(self, columns: Mapping[str, Any]) -> dict[str, Any]:
-        """Return source and pixel, which the settings give where the record has none."""
+        """Return source and pixel: those of the record, or else those of the settings."""
         values = {}
         for name in ("source", "pixel_id"):
-            value = coerce.COERCIONS[name](columns.get(name))
+            value = COERCIONS[name](columns.get(name))
             values[name] = getattr(self.defaults, name) if value is None else value
             if values[name] in (None, coerce.UNUSABLE):
-                is_source = name == "source"
-                cause = coerce.cause_of_source(columns.get(name)) if is_source else None
+                cause = coerce.cause_of_source(columns.get(name)) if name == "source" else None
                 _reject_value(f"invalid_{name}", name, cause)
         return values
 
     def _optional_values(self, columns: Mapping[str, Any]) -> tuple[dict[str, Any], Remarks]:
-        """Return the values that can be sent, and the columns without one."""
+        """Return the optional values that can be sent, and remarks on columns without a value."""
         values, remarks = {}, []
-        for name in coerce.OPTIONAL:
-            value = coerce.COERCIONS[name](columns.get(name))
+        for name in OPTIONAL:
+            value = COERCIONS[name](columns.get(name))
             if value is None:
                 if name in self._expected:
                     remarks.append(Remark(COLUMN_EMPTY, name))
@@ -362,7 +362,7 @@ class EventBuilder:
     def decision_id_remarks(
         self, decision_id: str, event_id: str, order_id: str | None, raw: Mapping[str, Any]
     ) -> Remarks:
-        """Return that an event has a decision ID, and which other ID of the record is the same."""
+        """Return the remarks on a decision ID; another ID of the record may be equal to it."""
         ids: dict[str, Any] = {"event_id": event_id, "order_id": order_id}
         ids |= {key: coerce.text(raw.get(key)) for key in self._keys}
         for name, other in ids.items():
@@ -383,7 +383,7 @@ def _usable_time(time: coerce.TimeRead, columns: Mapping[str, Any], now: float) 
         return event_time
     if event_time > now + event_model.MARGIN:
         _reject("event_in_future", "event_time")
-    # The API requires a time before that of sending; a clock may be ahead by the margin.
+    # The API requires an event time before the time of sending. A clock may be ahead by the margin.
     return int(now) - 1
 
 
@@ -399,14 +399,14 @@ def _with_cause(remark: Remark, candidates: Mapping[str, Any]) -> Remark:
 def _unusable_identity(remarks: Remarks) -> str | None:
     """Return which columns would identify the person, if they could be used."""
     unusable = {remark.column for remark in remarks if remark.kind == COLUMN_UNUSABLE}
-    names = [name for name in coerce.IDENTIFYING if name in unusable]
+    names = [name for name in IDENTIFYING if name in unusable]
     return f"the value of {' and of '.join(names)} cannot be used" if names else None
 
 
 def window_end(columns: Mapping[str, Any], defaults: EventDefaults) -> int | None:
     """Return the Unix time from which on an event of these columns is too old to be sent.
 
-    Where no source is known, it may be one with the longest window. None if the event time is
+    Without a known source, the longest window counts. The result is None if the event time is
     absent or cannot be read, or if the end is after the year 9999.
     """
     event_time = coerce.unix_time(columns.get("event_time"), defaults.zone)

@@ -1,8 +1,8 @@
-"""The columns of a mapped record, and coercions of what a tap sends to what the API accepts.
+"""Coercions of what a tap sends to what the API accepts: one pure function for each type.
 
-`FIELDS` is the table of the columns; `docs/reference/columns.md` explains them to users. There is
-one pure function for each type. It returns the coerced value, None where the column is empty, or
-`UNUSABLE` where it holds something that cannot be read. None of them raises, and none guesses.
+A coercion returns the value to send, None for an empty value, or `UNUSABLE` for a value that it
+cannot read. It never raises an exception, and it guesses nothing. `FIELDS` in fields.py says which
+coercion a column has.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import re
 import socket
 import unicodedata
 import uuid
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
@@ -23,7 +22,7 @@ from urllib.parse import unquote
 from target_liveintent.conversions.event_model import DAY, WINDOWS
 from target_liveintent.files import word_table
 from target_liveintent.privacy.characters import INVISIBLE_CHARACTERS
-from target_liveintent.privacy.identity import IDENTITY_COLUMNS, is_placeholder
+from target_liveintent.privacy.identity import is_placeholder
 from target_liveintent.privacy.redaction import LONGEST_TEXT
 from target_liveintent.remarks import Shape, UnusableCause
 
@@ -33,8 +32,8 @@ class Unusable:
     """Stands for a value that cannot be read, so that no event can have it.
 
     Attributes:
-        cause: Why it cannot be read, if a helper of expressions has read it. What reads a column
-            of an event has the code of its cause in `FIELDS`.
+        cause: Why a helper of expressions cannot read it. For a column of an event, `FIELDS` has
+            the code of the cause.
     """
 
     cause: UnusableCause | None = None
@@ -44,7 +43,7 @@ class Unusable:
         return "unusable"
 
     def __bool__(self) -> bool:
-        """Fail in a condition: a filter must take it neither for true nor for false."""
+        """Raise an error: a filter must take an unreadable value neither for true nor for false."""
         msg = "the value cannot be read"
         raise ValueError(msg)
 
@@ -65,7 +64,8 @@ def shape(value: Any) -> Shape:
 def cause_of_source(value: Any) -> UnusableCause | None:
     """Return why a value of `source` cannot be used; None if the record has none.
 
-    Only a short word is kept. Of anything else, such as a name, the shape is.
+    The cause has the value itself if it is a short word. Any other value, such as a name, is
+    replaced by its shape.
     """
     plain = text(value)
     if plain is None:
@@ -86,7 +86,7 @@ def cause_of(value: Any, code: str) -> UnusableCause:
 # Texts that stand for null: a stream map's str(null) is `None`; taps write `null` and `NaN`.
 _EMPTY_TEXTS = frozenset({"", "None", "null", "NULL", "NaN", "nan"})
 _INFINITE_TEXTS = frozenset({"Infinity", "-Infinity", "inf", "-inf"})
-"""How programs write numbers that are infinite: unusable also where a text is expected."""
+"""How programs write infinite numbers. No column can have such a text."""
 _LONGEST_SHAPE = 24
 _SHORT_WORD = re.compile(r"[^\W\d]{1,40}(?:-[^\W\d]{1,40})?")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -109,13 +109,13 @@ _SPACES: dict[int, Any] = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2212":
 _DECIMAL_SIGNS = {".": _SPACES, ",": _SPACES | str.maketrans(",.", ".,")}
 UUID_FORM = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _NOT_IN_DECISION_ID = re.compile(rf"[\s{{}}{INVISIBLE_CHARACTERS}]|%%")
-"""White space, what nobody sees, and signs of a placeholder that no program has filled in."""
+"""White space, invisible characters, and the signs of a placeholder that was not replaced."""
 _LI_DID = re.compile(  # (A pattern that begins with a plain text is fast.)
     rf"li_did=(?<![^?&;#/ ]li_did=)(?:({UUID_FORM.pattern})(?![\w.-]))?", re.ASCII
 )
 """The parameter, and its value if that is a UUID. `old_li_did` is another parameter."""
 _LEVELS = 5
-"""How often a URL in a parameter may be encoded, plus one."""
+"""How many levels of encoding of a URL are read; the URL itself is the first level."""
 DECIMALS = {
     code: int(exponent)
     for exponent, codes in word_table(pathlib.Path(__file__).with_name("currencies.txt")).items()
@@ -129,7 +129,7 @@ _FLAGS = {
 _UNITS = (1, 1_000, 1_000_000)
 """How many units of a Unix time are a second: seconds, milliseconds, microseconds."""
 _YEAR_2000, _YEAR_2100 = 946_684_800, 4_102_444_800
-"""Numbers that are earlier or later in each unit are not Unix times, but dates in another form."""
+"""Unix seconds. Numbers outside of these years in each unit are dates in another form."""
 
 
 _NOT_PUBLIC = re.compile(
@@ -206,40 +206,33 @@ def read_time(value: Any, zone: dt.tzinfo) -> TimeRead:
         zone: The zone of times without an offset; a date means midnight there.
     """
     if isinstance(value, str):
-        return _time_of_text(value.strip(), zone)
-    if value is None:
-        return TimeRead(None)
+        value = _moment_or_number(value.strip())
+    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+        value = dt.datetime(value.year, value.month, value.day)  # noqa: DTZ001
     if isinstance(value, dt.datetime):
-        return _time_of_datetime(value, zone)
-    if isinstance(value, dt.date):
-        return _time_of_datetime(dt.datetime(value.year, value.month, value.day), zone)  # noqa: DTZ001
-    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
-        return TimeRead(UNUSABLE)
+        return TimeRead(_unix_seconds(value, zone), is_local=value.tzinfo is None)
     return TimeRead(_time_of_number(value))
 
 
-def _time_of_text(value: str, zone: dt.tzinfo) -> TimeRead:
-    if value in _EMPTY_TEXTS:
-        return TimeRead(None)
-    if parts := _TIME.fullmatch(value):
-        day, minute, second, fraction, utc, hours, minutes = parts.groups()
-        offset = f"{hours}:{minutes or '00'}" if hours else ""
-        if utc:
-            offset = "+00:00"
-        time = f"{minute or '00:00'}:{second or '00'}.{(fraction or '')[:6]:0<6}{offset}"
-        try:
-            return _time_of_datetime(dt.datetime.fromisoformat(f"{day}T{time}"), zone)
-        except ValueError:
-            return TimeRead(UNUSABLE)
-    return TimeRead(_time_of_number(Decimal(value)) if _NUMBER.fullmatch(value) else UNUSABLE)
+def _moment_or_number(plain: str) -> dt.datetime | Decimal | Unusable | None:
+    """Return the time, or the Unix time, that a text without white space around it has."""
+    if plain in _EMPTY_TEXTS:
+        return None
+    parts = _TIME.fullmatch(plain)
+    if parts is None:
+        return Decimal(plain) if _NUMBER.fullmatch(plain) else UNUSABLE
+    day, minute, second, fraction, utc, hours, minutes = parts.groups()
+    offset = f"{hours}:{minutes or '00'}" if hours else ""
+    if utc:
+        offset = "+00:00"
+    time = f"{minute or '00:00'}:{second or '00'}.{(fraction or '')[:6]:0<6}{offset}"
+    try:
+        return dt.datetime.fromisoformat(f"{day}T{time}")
+    except ValueError:
+        return UNUSABLE
 
 
-def _time_of_datetime(moment: dt.datetime, zone: dt.tzinfo) -> TimeRead:
-    return TimeRead(unix_seconds(moment, zone), is_local=moment.tzinfo is None)
-
-
-def unix_seconds(moment: dt.datetime, zone: dt.tzinfo) -> int | Unusable:
-    """Return a moment as whole Unix seconds, rounded down; without a zone of its own, in `zone`."""
+def _unix_seconds(moment: dt.datetime, zone: dt.tzinfo) -> int | Unusable:
     try:
         passed = (moment if moment.tzinfo else moment.replace(tzinfo=zone)) - EPOCH
         return passed.days * DAY + passed.seconds
@@ -247,7 +240,11 @@ def unix_seconds(moment: dt.datetime, zone: dt.tzinfo) -> int | Unusable:
         return UNUSABLE
 
 
-def _time_of_number(value: float | Decimal) -> int | Unusable | None:
+def _time_of_number(value: Any) -> int | Unusable | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
+        return UNUSABLE
     if _is_nan(value):
         return None
     for unit in _UNITS:
@@ -275,7 +272,7 @@ def read_amount(value: Any, decimal: str = ".") -> float | Decimal | Unusable | 
     if value is None:
         return None
     if isinstance(value, str):
-        if decimal == "," or not value.isascii():  # (To translate a text takes a while.)
+        if decimal == "," or not value.isascii():  # (Translating a text is slow.)
             value = value.translate(_DECIMAL_SIGNS[decimal])
         return _amount_of_text(value.strip())
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
@@ -284,7 +281,7 @@ def read_amount(value: Any, decimal: str = ".") -> float | Decimal | Unusable | 
 
 
 def _amount_of_text(plain: str) -> float | Decimal | Unusable | None:
-    """Return the number in a text whose decimal sign is a point, and that has no spaces around."""
+    """Return the number in a text with a decimal point, and without white space around it."""
     if plain in _EMPTY_TEXTS:
         return None
     parts = _AMOUNT.fullmatch(plain) or _AMOUNT.fullmatch(_tidied(plain))
@@ -297,14 +294,14 @@ def _amount_of_text(plain: str) -> float | Decimal | Unusable | None:
 
 
 def _tidied(plain: str) -> str:
-    """Return a text with its symbol in front, and its thousands in the usual form."""
+    """Return a text with its currency symbol in front, and commas between its thousands."""
     if unicodedata.category(plain[-1]) == "Sc":
         plain = plain[-1] + plain[:-1].rstrip()
     return _SPACED_THOUSANDS.sub(",", plain)
 
 
 def _finite(value: float | Decimal) -> float | Decimal | Unusable:
-    """Return the number if a JSON reader that uses doubles can hold it."""
+    """Return the number if it is finite as a double, which JSON readers use."""
     try:
         finite = math.isfinite(float(value))
     except OverflowError:
@@ -337,7 +334,7 @@ def currency_code(value: Any) -> str | Unusable | None:
     """Return a code of ISO 4217 in upper case."""
     if not isinstance(plain := text(value), str):
         return plain
-    code = plain.upper()  # (Of some letters that are not ASCII, the upper case is.)
+    code = plain.upper()  # (Some letters that are not ASCII have an upper case that is ASCII.)
     return code if plain.isascii() and code in DECIMALS else UNUSABLE
 
 
@@ -369,7 +366,7 @@ def _public(plain: str) -> str | None:
 
 
 def device_id(value: Any) -> str | Unusable | None:
-    """Return a UUID as it came; the all-zero one, "no tracking" on phones, counts as empty.
+    """Return a UUID as it came. The UUID of zeros, which means "no tracking" on phones, is empty.
 
     That the API accepts only UUIDs is inferred from the examples in the guide's schema; the `idfa`
     of its example request is not one.
@@ -398,7 +395,7 @@ def consent(value: Any) -> bool:
 def decision_id(value: Any) -> str | Unusable | None:
     """Return a decision ID: a text without spaces that is no placeholder such as `undefined`."""
     plain = text(value)
-    if plain is None:  # (`text` treats `null` as null, but here it must be counted.)
+    if plain is None:  # (For the text `null`, too, which is an unusable decision ID.)
         return UNUSABLE if isinstance(value, str) and value.strip() else None
     if not isinstance(plain, str) or is_placeholder(plain):
         return UNUSABLE
@@ -406,14 +403,14 @@ def decision_id(value: Any) -> str | Unusable | None:
 
 
 def decision_id_of_url(url: str) -> str | Unusable | None:
-    """Return the UUID in the parameter `li_did` of a URL, None without the parameter.
+    """Return the UUID in the parameter `li_did` of a URL; None without the parameter.
 
     It may be in the query, in the fragment, and in a URL that is itself a parameter. The least
-    encoded one with a UUID counts. Without any, the parameter is unusable.
+    encoded parameter with a UUID counts. Without a UUID, the result is `UNUSABLE`.
 
     This is inferred: LiveIntent's own pixel stores that parameter as "decision id".
     """
-    if "li_did" not in url:  # This is so for most URLs.
+    if "li_did" not in url:  # Most URLs do not have it.
         return None
     has_parameter = False
     for _ in range(_LEVELS):
@@ -424,48 +421,3 @@ def decision_id_of_url(url: str) -> str | Unusable | None:
             has_parameter = True
         url = unquote(url)
     return UNUSABLE if has_parameter else None
-
-
-# The table of columns
-
-
-class Field(NamedTuple):
-    """A column of a mapped record, in stream maps and dead letters.
-
-    `coerce` makes the API's value of the tap's value. It is None where the builder needs more.
-    """
-
-    name: str
-    coerce: Callable[[Any], Any] | None = None
-    unusable: str = "not_text"  # The code of the cause if a value is unusable.
-
-
-FIELDS = (
-    Field("event_id", text),
-    Field("event_time"),
-    Field("pixel_id", positive_integer),
-    Field("source", source),
-    Field("decision_id", decision_id, "not_decision_id"),
-    Field("email", unusable="not_email"),
-    Field("md5", unusable="not_hash"),
-    Field("sha2", unusable="not_hash"),
-    Field("ip", ip, "not_public_ip"),
-    Field("user_agent", text),
-    Field("idfa", device_id, "not_uuid"),
-    Field("aaid", device_id, "not_uuid"),
-    Field("tracking_enabled", flag, "not_flag"),
-    Field("currency", currency_code, "not_currency"),
-    Field("value", read_amount, "not_number"),
-    Field("order_id", text),
-    Field("source_url", text),
-    Field("app_bundle", text),
-    Field("consent"),
-)
-"""In the order of the documentation. The address and the consent are never sent."""
-
-COLUMNS = frozenset(field.name for field in FIELDS)
-COERCIONS = {field.name: field.coerce for field in FIELDS if field.coerce}
-OPTIONAL = tuple(name for name in COERCIONS if name not in {"event_id", "pixel_id", "source"})
-"""The columns that are left out where they cannot be read."""
-IDENTIFYING = (*IDENTITY_COLUMNS, "decision_id", "source_url")
-"""The columns that identify the person. The URL of a page may contain a decision ID."""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.privacy.identity import Identity
 from target_liveintent.remarks import Remarks
 
@@ -21,15 +22,14 @@ WINDOWS = {"web": 7 * DAY, "app": 7 * DAY, "offline": 30 * DAY}
 """The greatest age of an event when it is sent, in seconds, by its source, as in LiveIntent's
 guide."""
 MARGIN = 60
-"""Seconds before the end of its window from which an event is too old. Also the accepted clock
-skew."""
+"""An event is too old so many seconds before its window ends. A clock may be ahead as much."""
 
 # A Decimal is written as a JSON number with the digits that it came with.
 _encode: Callable[[Any], bytes] = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class UserData(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """The object `userData`. As in the others, members have the names of our columns."""
+    """The object `userData`. The members of each struct have the names of our columns."""
 
     md5: str | None = None
     sha2: str | None = None
@@ -65,13 +65,13 @@ class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename="c
 def fingerprint(event: Event) -> int:
     """Return a small number that says whose conversion an event is, and of which order and value.
 
-    Equal events have the same number within a process. Different ones have it in one of 4,096
-    cases, so a difference may be missed, but none is invented. Such numbers are remembered with
-    thousands of events: they are shared, so that they take no memory.
+    Equal events have the same number within a process. Different events have the same number in one
+    of 4,096 cases. So a difference may be missed, but never invented. The store remembers a number
+    for each of thousands of events. The number objects are shared, so they take no memory.
     """
     user, purchase = event.user_data, event.purchase_data
     person = user.md5 or user.sha2 or event.decision_id
-    # (To hash a Decimal takes longer than all the rest.)
+    # (Hashing a Decimal takes longer than everything else here.)
     value = None if purchase.value is None else float(purchase.value)
     return _SHARED[hash((person, value, purchase.currency, purchase.order_id)) % len(_SHARED)]
 
@@ -94,9 +94,9 @@ def person_columns(
 ) -> dict[str, Any]:
     """Return the columns by which a dead letter knows the person that its event is about.
 
-    `all_hashes` are those by which a list may name the person, so that a replay finds people who
-    are listed later. `md5` and `sha2` are among them: so it shows if somebody has edited these. The
-    column is None if the `others` are not known.
+    `all_hashes` are the hashes by which a suppression list may name the person, so that a replay
+    finds people who are listed later. They include `md5` and `sha2`, so an edit of these two
+    columns is noticed. `all_hashes` is None if the `others` are not known.
     """
     known = None if others is None else Identity(md5, sha2, others=others).hashes
     return {"md5": md5, "sha2": sha2, "all_hashes": known}
@@ -115,17 +115,19 @@ class LetterKey(NamedTuple):
 class Conversion(msgspec.Struct, frozen=True, gc=False):
     """An event that is ready to be sent.
 
-    `columns` has the mapped columns for a dead letter, without those that the identity was made of;
-    `other_hashes` are those of the person that the event does not have, None if they are not known.
+    `columns` has the mapped columns for a dead letter, without the address and the hashes.
+    `other_hashes` are the hashes of the person that the event does not have; None if they are not
+    known.
     """
 
     stream: str  # The tap's name of it.
     event: Event
-    expires_at: int  # Unix time from which on it is too old to be sent.
+    expires_at: int  # Unix time from which on the event is too old to be sent.
     columns: dict[str, Any]
     other_hashes: tuple[bytes, ...] | None = ()
     remarks: Remarks = ()
     letter: LetterKey | None = None  # The dead letter that a replay made it of.
+    was_refused: bool = False  # Whether the API refused it before: its dead letter says so.
 
     @property
     def event_id(self) -> str:
@@ -142,7 +144,14 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
         user = self.event.user_data
         columns = self.columns | person_columns(user.md5, user.sha2, self.other_hashes)
         return Rejection(
-            self.stream, self.event_id, reason, field, columns, detail, letter=self.letter
+            self.stream,
+            self.event_id,
+            reason,
+            field,
+            columns,
+            detail,
+            letter=self.letter,
+            was_refused=self.was_refused,
         )
 
 
@@ -150,14 +159,27 @@ class Rejection(msgspec.Struct, frozen=True):
     """A record that cannot be sent."""
 
     stream: str
-    event_id: str  # Derived where the record has none, so that a replay keeps it.
+    event_id: str  # The record's own ID, or a derived one, which a replay keeps.
     reason: str  # A code of `reasons.REASONS`.
     field: str | None  # The column at fault.
-    columns: dict[str, Any]  # Those for the dead letter, with hashes in place of the address.
-    detail: str | None = None  # More about the reason, without addresses.
+    columns: dict[str, Any]  # The columns of the dead letter, with hashes in place of the address.
+    detail: str | None = None  # Facts about the reason, without addresses.
     keys: dict[str, Any] | None = None  # The tap's key properties, if the columns are not known.
     letter: LetterKey | None = None  # The dead letter that a replay made it of.
     remarks: Remarks = ()
+    was_refused: bool = False  # Whether the API refused its event before, as in `Conversion`.
+
+    @property
+    def failure(self) -> Failure:
+        """Why a run fails that ends at its first rejection."""
+        return Failure.of(
+            FailureCode.RECORD_REJECTED,
+            stream=self.stream,
+            event_id=self.event_id,
+            column=self.field,
+            reason=self.reason,
+            detail=self.detail,
+        )
 
 
 def request_body(conversions: Iterable[Conversion]) -> bytes:

@@ -1,11 +1,10 @@
 """Builds the conversions of usual records by a function that is generated for each stream.
 
-`EventBuilder` defines the rules. The function that is generated here makes the same conversion in
-less than half of the time, because its code names the columns of the stream one after the other. It
-uses the same coercions, remembers what they returned for a text, and lets `privacy` hash and clean
-what is to be hashed and cleaned. If anything is odd about a record, the function raises an
-`OddRecordError`, and `EventBuilder` has to build the event. Any other error is a fault of this
-module, and ends the run.
+`EventBuilder` defines the rules. The generated function makes the same conversion in less than half
+of the time, because its code names the columns of the stream one after the other. It uses the same
+coercions, remembers what they returned for a text, and calls the same functions of `privacy`. If
+anything is odd about a record, the function raises an `OddRecordError`, and `EventBuilder` has to
+build the event. Any other error is a fault of this module, and ends the run.
 
 In the generated code, a column `x` of `FIELDS` is `given_x` as it came, and `sent_x` as it is sent.
 The names of a tap's columns occur in texts only, so they cannot collide with names of the code.
@@ -28,6 +27,7 @@ import msgspec
 
 from target_liveintent.conversions import coerce, event_model
 from target_liveintent.conversions.builder import IN_LOCAL_TIME, EventBuilder
+from target_liveintent.conversions.fields import COERCIONS, OPTIONAL
 from target_liveintent.privacy.addresses import holds_address
 from target_liveintent.privacy.identity import derive_event_id, hash_address, identify
 from target_liveintent.privacy.redaction import LONGEST_TEXT
@@ -38,11 +38,11 @@ UsualWay: TypeAlias = Callable[[dict[str, Any], float], event_model.Conversion |
 """Takes a record of the tap and the Unix time. Returns the conversion; None if the stream's filter
 drops the record. Raises an `OddRecordError` for an odd record."""
 Page: TypeAlias = tuple[str | None, str | None, str | None]
-"""A page's URL for a dead letter, the same for the API, and the decision ID in it."""
+"""The URL of a page for a dead letter, the URL for the API, and the decision ID in the URL."""
 
 EXPRESSION_FAILED, CHANCE = "expression", "chance"
-"""Why a record is odd if no single column is the cause: an expression of its map fails, or must not
-be evaluated twice."""
+"""Why a record is odd if no single column is the cause: an expression of the map fails, or the map
+uses chance, so that its expressions must not be evaluated twice."""
 _REMEMBERED = 1_024
 """How many texts of a column are remembered with their results."""
 _UUID_LENGTH = 36
@@ -53,7 +53,7 @@ _SENT_AS_IS = re.compile(
 )
 """Texts that no rule changes, such as most IDs."""
 _UUID = re.compile(rf"(?!0{{8}}-){coerce.UUID_FORM.pattern}")
-"""UUIDs but for some that a source may write in place of one, such as that of zeros alone."""
+"""UUIDs, except those that begin with eight zeros, which may be placeholders."""
 
 
 class OddRecordError(Exception):
@@ -84,11 +84,11 @@ def usual_way(  # noqa: PLR0913 (an argument for each thing that it is made of)
 ) -> UsualWay | None:
     """Generate the function of a stream; None if all of its records are odd.
 
-    `inputs` has Python code of each column's value in `record`. Columns that no event has are
-    computed, too, because a record is rejected if that fails. `environment` says what other names
-    in this code mean, which begin with an underscore. `test` is the code of the stream's filter,
-    and `empty` are the tap's columns that have no value in a usual record; those of `consents` say
-    yes if it has them.
+    `inputs` has Python code of each column's value in `record`. The columns that no event has are
+    computed, too, because a record is rejected if an expression fails. `environment` has the values
+    of the other names in this code, which begin with an underscore. `test` is the code of the
+    stream's filter. A usual record has no value in the columns `empty`, and consent in each column
+    of `consents` that it has.
     """
     if "event_time" not in builder.columns:
         return None
@@ -110,7 +110,7 @@ def usual_way(  # noqa: PLR0913 (an argument for each thing that it is made of)
 def compiled(source: str, names: Mapping[str, Any], mode: str, name: str) -> Any:
     """Run generated code that knows only these names, and no builtins.
 
-    A traceback shows the lines of the code, as those of a file of this name: `linecache` has them.
+    A traceback shows the lines of the code, because `linecache` has them under this name.
 
     Returns:
         The value of an expression (`eval`), or else all names after the code has run (`exec`).
@@ -141,12 +141,11 @@ def generated_source(function: Callable[..., Any]) -> str:
 def _refusals(
     builder: EventBuilder, empty: Iterable[str], consents: Iterable[str]
 ) -> Iterator[str]:
-    """Yield the lines about columns of the tap that only odd records have."""
+    """Yield the lines that find columns of the tap that only odd records have."""
     for name in consents:
         yield f"if {name!r} in record and not consent(record[{name!r}]): odd({name!r})"
-    undeclared = sorted(builder.undeclared)
-    if undeclared:  # (With the names in the code, this takes less time than with a set.)
-        yield f"if {' or '.join(f'{name!r} in record' for name in undeclared)}: undeclared(record)"
+    for name in sorted(builder.undeclared):
+        yield f"if {name!r} in record: odd({name!r})"
     for name in empty:
         yield f"if {name!r} in record and record[{name!r}] is not None: odd({name!r})"
 
@@ -170,7 +169,7 @@ def _inputs(
 def _mapped_keys(builder: EventBuilder, inputs: Mapping[str, str]) -> list[str]:
     """Return the keys of a mapped record that the map computes.
 
-    A column that only passes through may be absent, and is read from the record.
+    A key that passes through the map is read from the record, because it may be absent.
     """
     passed = {name: f"record.get({name!r})" for name in builder.mapped_keys or ()}
     return [name for name, code in passed.items() if inputs.get(name, code) != code]
@@ -186,7 +185,7 @@ def _values(builder: EventBuilder, mapped_keys: Sequence[str]) -> Iterator[str]:
     yield "try:"
     yield from (f"    {line}" for line in (*_ids(builder, mapped_keys), *_optional(builder)))
     given = ", ".join(f"{name!r}: given_{name}" for name in there)
-    # Lists and objects are no keys of what is remembered.
+    # Lists and objects cannot be keys of a dict of remembered values.
     yield f"except TypeError: unhashable({{{given}}}); raise"
     yield (
         "if sent_md5 is None and sent_sha2 is None and sent_decision_id is None:"
@@ -231,7 +230,7 @@ def _ids(builder: EventBuilder, mapped_keys: Sequence[str]) -> Iterator[str]:
 
 
 def _keys(builder: EventBuilder, mapped_keys: Sequence[str]) -> str:
-    """Return the code of the values of which an event ID is derived, with a comma behind each."""
+    """Return the code of the key values for a derived event ID, with a comma behind each value."""
     names = builder.lasting_keys if builder.mapped_keys is None else builder.mapped_keys
     codes = {name: f"record[{name!r}] if {name!r} in record else odd('event_id')" for name in names}
     codes |= {name: f"key_{number}" for number, name in enumerate(mapped_keys)}
@@ -241,7 +240,7 @@ def _keys(builder: EventBuilder, mapped_keys: Sequence[str]) -> str:
 def _optional(builder: EventBuilder) -> Iterator[str]:
     """Yield the lines that read the optional columns."""
     there = builder.columns
-    for name in coerce.OPTIONAL:
+    for name in OPTIONAL:
         if name != "source_url" or name not in there:
             yield _read(name, there)
     if "source_url" in there:
@@ -269,7 +268,7 @@ def _remarks(builder: EventBuilder) -> Iterator[str]:
     there = builder.columns
     if "event_id" in there:
         yield "if has_no_id: remarks += no_event_id"
-    for name in coerce.OPTIONAL:
+    for name in OPTIONAL:
         if name in there:
             yield f"if sent_{name} is None: remarks += no_{name}"
     if "decision_id" in there:
@@ -278,7 +277,7 @@ def _remarks(builder: EventBuilder) -> Iterator[str]:
 
 
 def _result(builder: EventBuilder) -> Iterator[str]:
-    """Yield the line that returns the conversion. Names of arguments would take longer."""
+    """Yield the line that returns the conversion. Arguments without names are faster."""
     there = builder.columns
     user = _call("UserData", event_model.UserData)
     purchase = _call("PurchaseData", event_model.PurchaseData)
@@ -321,40 +320,24 @@ def _names(builder: EventBuilder) -> dict[str, Any]:
         "pages": _Pages(builder),
         "stream": builder.stream,
         "time": _time_reader(builder.defaults.zone),
-        "undeclared": _undeclared(builder),
         "unhashable": _leave_unhashable,
         "usable": _usable,
     }
     if builder.suppressions:
         names["suppressed"] = builder.suppressions.contains
-    for name, coercion in coerce.COERCIONS.items():
+    for name, coercion in COERCIONS.items():
         names[f"read_{name}"] = _Remembered(name, coercion)
         names[f"no_{name}"] = (Remark(COLUMN_EMPTY, name),)
     return names | {f"is_usual_{name}": test for name, (_, test) in _TESTS.items()}
 
 
-def _undeclared(builder: EventBuilder) -> Callable[[Mapping[str, Any]], NoReturn]:
-    """Return what leaves a record to `EventBuilder` that has an undeclared column of ours."""
-
-    def undeclared(record: Mapping[str, Any]) -> NoReturn:
-        odd(min(builder.undeclared.intersection(record)))
-
-    return undeclared
-
-
 def _leave_unhashable(given: Mapping[str, Any]) -> None:
     """Leave a record to `EventBuilder` if a column has a value without a hash."""
     for name, value in given.items():
-        if not _has_hash(value):
+        try:
+            hash(value)
+        except TypeError:  # noqa: PERF203 (few records come here)
             odd(name)
-
-
-def _has_hash(value: Any) -> bool:
-    try:
-        hash(value)
-    except TypeError:
-        return False
-    return True
 
 
 def _usable(remarks: Remarks) -> Remarks:
@@ -366,7 +349,7 @@ def _usable(remarks: Remarks) -> Remarks:
 
 
 class _Remembered(dict[Any, Any]):
-    """What a column's values are sent as. Texts are read once, and their results remembered.
+    """The values that are sent for the values of a column. Results for texts are remembered.
 
     A record is odd if no event can have the value, or if the value holds an address.
     """
@@ -388,10 +371,10 @@ class _Remembered(dict[Any, Any]):
 
 
 class _Pages(dict[Any, Page]):
-    """What is read of the URLs of pages; remembers those that need no change.
+    """What is read of the URLs of pages; remembers the URLs that need no change.
 
-    What is removed may be an address, which must not stay in memory. If URLs differ in nothing but
-    their decision ID, only the first one is checked.
+    A part that is removed may be an address, which must not stay in memory. Of URLs that differ
+    only in their decision ID, only the first URL is checked.
     """
 
     def __init__(self, builder: EventBuilder) -> None:
@@ -403,16 +386,15 @@ class _Pages(dict[Any, Page]):
             return None, None, None
         if not isinstance(url, str):
             odd("source_url")
-        head, has_id, rest = url.partition("li_did=")
-        if has_id:
-            decision_id, tail = rest[:_UUID_LENGTH], rest[_UUID_LENGTH:]
-            if (head, tail) in self._checked and _UUID.fullmatch(decision_id):
-                return url, url, decision_id
+        head, _, rest = url.partition("li_did=")
+        decision_id, tail = rest[:_UUID_LENGTH], rest[_UUID_LENGTH:]
+        if (head, tail) in self._checked and _UUID.fullmatch(decision_id):
+            return url, url, decision_id
         page = self._read(url)
         if page[0] == url:
             self._remember(url, page)
             # If the ID is the whole value of its parameter, the next URL may have another ID there.
-            is_id = has_id and page == (url, url, decision_id)
+            is_id = page == (url, url, decision_id)
             if is_id and head.endswith(("?", "&")) and tail[:1] in ("", "&", "#"):
                 self._checked.add((head, tail))
         return page

@@ -6,15 +6,15 @@ is returned as a value.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar, NamedTuple
 
 from target_liveintent.delivery import api
 from target_liveintent.delivery.api import REPEATED, Answer, Verdict
-from target_liveintent.delivery.batch import BatchDelivery, Request
+from target_liveintent.delivery.batch import BatchDelivery, LetterKind, Request
 from target_liveintent.delivery.batch_queue import BatchQueue
 from target_liveintent.delivery.outcome_table import Action, Faults, action_for
-from target_liveintent.delivery.refusals import Refusals
+from target_liveintent.delivery.refusals import LetterRefusals, Refusals
 from target_liveintent.delivery.retry import (
     MOST_BATCHES_TO_HALVE,
     Outage,
@@ -47,10 +47,16 @@ class AnswerActions:
     """Changes the batches of a queue by the answers to their requests."""
 
     def __init__(
-        self, settings: DeliverySettings, refusals: Refusals, queue: BatchQueue, outage: Outage
+        self,
+        settings: DeliverySettings,
+        refusals: Refusals,
+        letter_refusals: Mapping[LetterKind, LetterRefusals],
+        queue: BatchQueue,
+        outage: Outage,
     ) -> None:
         self._settings = settings
         self._refusals = refusals
+        self._letter_refusals = letter_refusals
         self._queue = queue
         self._outage = outage
 
@@ -104,18 +110,26 @@ class AnswerActions:
 
     # The actions
 
-    def _deliver(self, answered: Answered) -> None:
+    def _accept(self, answered: Answered) -> None:
+        """Note that the API accepted events."""
         self._refusals.accept(answered.request.number)
+        letters = answered.delivery.letters
+        answered.delivery.accepted.add(letters)
+        if letters in self._letter_refusals:
+            self._letter_refusals[letters].accept()
+
+    def _deliver(self, answered: Answered) -> None:
+        self._accept(answered)
         answered.delivery.confirm(answered.request.sent_at)
 
     def _deliver_and_halve_right(self, answered: Answered) -> None:
-        self._refusals.accept(answered.request.number)
+        self._accept(answered)
         answered.delivery.confirm_and_halve_right(answered.request.sent_at)
 
-    def _deliver_unnamed(self, answered: Answered) -> None:
-        self._refusals.accept(answered.request.number)
-        named = answered.answer.not_processed
-        answered.delivery.deliver_unnamed(named, answered.request.sent_at)
+    def _deliver_processed(self, answered: Answered) -> None:
+        self._accept(answered)
+        failed = answered.answer.not_processed
+        answered.delivery.deliver_processed(failed, answered.request.sent_at)
 
     def _reject_unconfirmed(self, answered: Answered) -> None:
         answered.delivery.reject("unconfirmed", None)
@@ -135,6 +149,10 @@ class AnswerActions:
     def _note_refusal(self, answered: Answered) -> DeliveryError | None:
         """Note a refusal; return an error if it proves that the settings are wrong."""
         answered.delivery.refused_at = answered.newest
+        letters = LetterKind.of(answered.request.conversions[0])
+        if letters in self._letter_refusals:
+            self._letter_refusals[letters].refuse()
+            return None
         self._refusals.refuse(answered.newest, is_sample=answered.request.is_sample)
         if not self._refusals.proves_wrong:
             return None
@@ -174,7 +192,7 @@ class AnswerActions:
     _METHODS: ClassVar[dict[Action, Callable[[AnswerActions, Answered], DeliveryError | None]]] = {
         Action.DELIVER: _deliver,
         Action.DELIVER_AND_HALVE_RIGHT: _deliver_and_halve_right,
-        Action.DELIVER_UNNAMED: _deliver_unnamed,
+        Action.DELIVER_PROCESSED: _deliver_processed,
         Action.REJECT_UNCONFIRMED: _reject_unconfirmed,
         Action.HALVE_REFUSED: _halve_refused,
         Action.HALVE_TOO_LARGE: _halve_too_large,

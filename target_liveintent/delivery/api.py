@@ -15,8 +15,7 @@ import enum
 import html
 import re
 import time
-from collections.abc import Collection, Iterable
-from email.message import Message
+from collections.abc import Collection, Iterable, Mapping
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -25,7 +24,7 @@ import msgspec
 from target_liveintent import errors
 from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.privacy.redaction import without_secrets
-from target_liveintent.settings import DeliverySettings
+from target_liveintent.settings import DeliverySettings, PartialAnswer
 
 _MAX_DETAIL_CHARACTERS = 500  # Of a refusal's text, which are kept.
 
@@ -56,14 +55,23 @@ class Meaning(NamedTuple):
 
 
 MEANINGS = {
-    Verdict.ACCEPTED: Meaning("204", "The API processed every event.", [204]),
+    Verdict.ACCEPTED: Meaning(
+        "204",
+        "The API processed every event. With `partial_answer: processed`, a 200 that names all"
+        " events means the same.",
+        [204],
+    ),
     Verdict.PARTLY: Meaning(
         "200 that names some of the events",
-        "The API processed the other events. The body is a JSON array of strings, which this"
-        " program takes for the IDs of the events that were not processed.",
+        "The API processed the other events, or with `partial_answer: processed` the named ones."
+        " The body is a JSON array of strings. That these are the IDs of the events that failed is"
+        " assumed.",
     ),
     Verdict.UNCONFIRMED: Meaning(
-        "any other 200", "The API processed some of the events. It is unknown which ones.", [200]
+        "any other 200",
+        "The API processed some of the events. It is unknown which ones. With `partial_answer:"
+        " unknown`, each 200 means this.",
+        [200],
     ),
     Verdict.REFUSED: Meaning(
         "400 or 422", "The API processed nothing because of at least one event.", [400, 422]
@@ -86,7 +94,7 @@ MEANINGS = {
         [408, 425, 429, 503],
     ),
     Verdict.STARVED: Meaning(
-        "no file descriptor is left",
+        "no file descriptor is left, or the run was suspended",
         "This machine could not make the request. The events are sent again.",
     ),
     Verdict.FAULT: Meaning(
@@ -115,7 +123,7 @@ class Answer(msgspec.Struct, frozen=True):
     detail: str  # One line for people, without addresses and without the token.
     status: int | None = None  # None if there was no answer.
     retry_after: float = 0.0  # Seconds that the API asks to wait before the events are sent again.
-    not_processed: frozenset[str] = frozenset()  # The event IDs that a 200 names.
+    not_processed: frozenset[str] = frozenset()  # Of the events that failed, after a 200.
 
     @property
     def is_throttled(self) -> bool:
@@ -125,9 +133,9 @@ class Answer(msgspec.Struct, frozen=True):
 
 # A header that says when a limit begins anew, and the one that says how many requests it has left.
 _RESET_HEADERS = {
-    "RateLimit": "RateLimit",
-    "RateLimit-Reset": "RateLimit-Remaining",
-    "X-RateLimit-Reset": "X-RateLimit-Remaining",
+    "ratelimit": "ratelimit",
+    "ratelimit-reset": "ratelimit-remaining",
+    "x-ratelimit-reset": "x-ratelimit-remaining",
 }
 _RESET = re.compile(r"(?:^\s*|\b(?:t|reset)=)(\d+)(?![\d-])")
 """In how many seconds, or at which Unix time: alone, or in the header `RateLimit` of a draft of the
@@ -135,17 +143,39 @@ IETF (draft-ietf-httpapi-ratelimit-headers), which changed its form. (A date suc
 neither.)"""
 _LIMIT_SEPARATOR = re.compile(r',(?=\s*")')  # In its newer form: a list of limits with names.
 _REQUESTS_LEFT = re.compile(r"(?:^\s*|\b(?:r|remaining)=)0*[1-9]")
-_EARLIEST_UNIX_TIME = 1_000_000_000  # From here on, a reset is a Unix time, and not seconds.
 
 
-def retry_after_seconds(status: int, headers: Message, longest: float) -> float:
+class ResetUnit(NamedTuple):
+    """What the number of a reset means, by its size."""
+
+    smallest: float
+    per_second: int
+    is_unix_time: bool  # Otherwise, it counts from now.
+
+
+RESET_UNITS = (
+    ResetUnit(0, 1, is_unix_time=False),  # The draft of the IETF: up to an hour.
+    ResetUnit(3_601, 1_000, is_unix_time=False),
+    ResetUnit(1_000_000_000, 1, is_unix_time=True),  # GitHub, GitLab: from the year 2001 on.
+    ResetUnit(100_000_000_000, 1_000, is_unix_time=True),  # Rocket.Chat: up to the year 5138.
+    ResetUnit(100_000_000_000_000, 1_000_000, is_unix_time=True),
+)
+"""The units, from small to large numbers. No standard names one. A limit that begins anew in more
+than an hour would outlast most runs, so such a number is milliseconds."""
+_LONGEST_RESET_RATIO = 0.2
+"""Of the time that a run may wait. So a unit that is taken for another, or a clock that is wrong,
+does not use it up."""
+
+
+def retry_after_seconds(status: int, headers: Mapping[str, str], longest: float) -> float:
     """Return the seconds that an answer asks to wait before a retry.
 
     `Retry-After` says so. Where it is absent, an answer for a limit (429, 503, …) may say when the
-    limit begins anew, at most `longest`, as the API may take requests before. APIs say this in all
-    of their answers: one that has requests left was not given because of the limit.
+    limit begins anew. The API may take requests before, so this is at most a fifth of `longest`.
+    APIs say this in all of their answers: one that has requests left was not given because of the
+    limit.
     """
-    if value := headers.get("Retry-After", "").strip():
+    if value := headers.get("retry-after", "").strip():
         asked_seconds = _seconds(value)
         if asked_seconds is not None:
             return asked_seconds
@@ -153,19 +183,27 @@ def retry_after_seconds(status: int, headers: Message, longest: float) -> float:
         return 0.0
     for reset_header, left_header in _RESET_HEADERS.items():
         if waits := _seconds_to_resets(headers, reset_header, left_header):
-            return min(max(0.0, *waits), longest)
+            return min(max(0.0, *waits), longest * _LONGEST_RESET_RATIO)
     return 0.0
 
 
-def _seconds_to_resets(headers: Message, reset_header: str, left_header: str) -> list[float]:
+def _seconds_to_resets(
+    headers: Mapping[str, str], reset_header: str, left_header: str
+) -> list[float]:
     """Return in how many seconds each limit without requests left begins anew."""
     limits = _LIMIT_SEPARATOR.split(headers.get(reset_header, ""))
     lefts = limits if left_header == reset_header else [headers.get(left_header, "")]
     used_up = [
         limit for limit, left in zip(limits, lefts, strict=False) if not _REQUESTS_LEFT.search(left)
     ]
-    resets = [float(reset[1]) for limit in used_up if (reset := _RESET.search(limit))]
-    return [at - time.time() if at >= _EARLIEST_UNIX_TIME else at for at in resets]
+    resets = [_RESET.search(limit) for limit in used_up]
+    return [_seconds_to_reset(float(reset[1])) for reset in resets if reset]
+
+
+def _seconds_to_reset(number: float) -> float:
+    unit = next(unit for unit in reversed(RESET_UNITS) if number >= unit.smallest)
+    seconds = number / unit.per_second
+    return seconds - time.time() if unit.is_unix_time else seconds
 
 
 def _seconds(value: str) -> float | None:
@@ -180,25 +218,42 @@ def _seconds(value: str) -> float | None:
 
 
 def answer_of(
-    status: int, body: bytes, event_ids: Iterable[str], retry_after: float = 0.0
+    status: int,
+    body: bytes,
+    event_ids: Iterable[str],
+    retry_after: float = 0.0,
+    partial_answer: PartialAnswer = "failed",
 ) -> Answer:
-    """Return what an HTTP answer to these events means; nothing is known of its body."""
+    """Return what an HTTP answer to these events means; nothing is known of its body.
+
+    `partial_answer` says what the strings in the body of a 200 name: see `Settings`.
+    """
     verdict = _VERDICTS.get(status, Verdict.UNKNOWN)
     detail = f"HTTP {status}"
-    if verdict is Verdict.UNCONFIRMED and (named := _not_processed(body, event_ids)):
-        return Answer(Verdict.PARTLY, detail, status, not_processed=named)
+    if verdict is Verdict.UNCONFIRMED and partial_answer != "unknown":
+        return _answer_to_part(status, body, frozenset(event_ids), partial_answer)
     if verdict in REFUSALS and (said := _detail(body)):
         detail = f"{detail}: {said}"
     return Answer(verdict, detail, status, retry_after if verdict in REPEATED else 0.0)
 
 
-def _not_processed(body: bytes, event_ids: Iterable[str]) -> frozenset[str]:
-    """Return the event IDs that a 200 names, if they are a proper part of those that were sent."""
+def _answer_to_part(
+    status: int, body: bytes, sent: frozenset[str], partial_answer: PartialAnswer
+) -> Answer:
+    """Return what a 200 means, whose body may name some of the events that were sent."""
+    detail = f"HTTP {status}"
     try:
         named = frozenset(msgspec.json.decode(body, type=list[str]))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return frozenset()
-    return named if named < frozenset(event_ids) else frozenset()
+        named = frozenset()
+    if not named or not named <= sent:
+        return Answer(Verdict.UNCONFIRMED, detail, status)
+    failed = sent - named if partial_answer == "processed" else named
+    if not failed:
+        return Answer(Verdict.ACCEPTED, detail, status)
+    if failed == sent:
+        return Answer(Verdict.UNCONFIRMED, detail, status)
+    return Answer(Verdict.PARTLY, detail, status, not_processed=failed)
 
 
 def _detail(body: bytes) -> str:

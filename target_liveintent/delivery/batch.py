@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import math
 import operator
 from collections.abc import Collection
@@ -14,6 +15,21 @@ from target_liveintent.delivery.outcome_table import PartKind
 
 _GOLDEN_RATIO = 0.618  # The fractional parts of its multiples are far away from each other.
 _expires_at = operator.attrgetter("expires_at")
+
+
+class LetterKind(enum.Enum):
+    """Which dead letter the store has of an event; by it, events are sent apart, in this order."""
+
+    NONE = 0  # So a refusal needs a proof that the event is bad.
+    OTHER = 1  # That of a replay: the event may be left, as its letter stays.
+    REFUSED = 2  # The API refused the event before: a further refusal shows nothing new.
+
+    @classmethod
+    def of(cls, conversion: Conversion) -> LetterKind:
+        """Return what is known of an event."""
+        if conversion.was_refused:
+            return cls.REFUSED
+        return cls.NONE if conversion.letter is None else cls.OTHER
 
 
 class Batch(msgspec.Struct, eq=False):
@@ -35,7 +51,8 @@ class BatchResult(msgspec.Struct, eq=False):
     batch: Batch
     delivered: list[Conversion] = msgspec.field(default_factory=list)
     sent_at: list[float] = msgspec.field(default_factory=list)  # The Unix time of each of these.
-    confirmed: list[Conversion] = msgspec.field(default_factory=list)  # Those of them with a 204.
+    # Those of them that the API has confirmed. Of the others, a 200 named some of their request.
+    confirmed: list[Conversion] = msgspec.field(default_factory=list)
     undelivered: list[Rejection] = msgspec.field(default_factory=list)
     unproven: int = 0  # How many of these were refused, and nothing was left to compare them with.
     requests: int = 0  # The number of POSTs, retries included.
@@ -55,6 +72,7 @@ class Part(msgspec.Struct, eq=False):
     """Events that are sent together, at least one, and how often that failed."""
 
     events: list[Conversion]
+    letters: LetterKind
     # Failed requests that count: see `Faults`. A 408, 425, 429 or 503 is a quarter.
     faults: float = 0.0
     failed_at: int = -1  # The number of the run's newest request when one last failed.
@@ -66,13 +84,14 @@ class BatchDelivery:
 
     def __init__(self, batch: Batch) -> None:
         self.result = BatchResult(batch)  # What became of the batch since its last result.
-        self.parts = [Part(batch.conversions)]  # The first one is sent next.
+        self.parts = _parts_of(batch.conversions)  # The first one is sent next.
         self.refused: list[Rejection] = []  # The events whose refusal is not proven yet.
         # The number of the run's newest request when the API last refused a part,
         self.refused_at: int | None = None
         self.failed_at = math.inf  # and when a part first got a fault.
         self.in_flight = False  # Whether a request is in flight, with the first part.
         self.samples = 0  # How many single events of it were sent as samples.
+        self.accepted: set[LetterKind] = set()  # Of which the API has accepted an event.
         # The second part, if it must have the bad event once the API accepts all of the first part.
         self._right_half: Part | None = None
 
@@ -84,6 +103,11 @@ class BatchDelivery:
     def is_ready(self, now: float) -> bool:
         """Return whether its first part may be sent now."""
         return self.is_waiting and self.parts[0].retry_at <= now
+
+    @property
+    def letters(self) -> LetterKind:
+        """What is known of the events of its first part."""
+        return self.parts[0].letters
 
     @property
     def kind(self) -> PartKind:
@@ -107,7 +131,9 @@ class BatchDelivery:
             ]
             self._right_half = None  # The part no longer proves that the other has a bad event.
             if young := [event for event in events if unix_time < event.expires_at]:
-                self.parts[0] = Part(young)  # The old events may have caused its faults.
+                self.parts[0] = Part(
+                    young, self.letters
+                )  # The old events may have caused its faults.
             else:
                 self._remove_part()
 
@@ -125,21 +151,35 @@ class BatchDelivery:
         self._deliver(events, sent_at)
         self.halve(has_bad_event=True)
 
-    def deliver_unnamed(self, named: Collection[str], sent_at: float) -> None:
+    def deliver_processed(self, failed: Collection[str], sent_at: float) -> None:
         """Note that the API processed the events of the part except those with these IDs."""
         events = self.parts[0].events
-        self._deliver([event for event in events if event.event_id not in named], sent_at)
+        self._deliver([event for event in events if event.event_id not in failed], sent_at)
         self.result.undelivered += [
             event.rejected("not_processed", None, None)
             for event in events
-            if event.event_id in named
+            if event.event_id in failed
         ]
         self._remove_part()
 
     def hold_refused(self, detail: str) -> None:
-        """Hold the single event of the part, which is refused, until that is proven."""
-        self.refused.append(self.parts[0].events[0].rejected("refused_by_api", None, detail))
+        """Hold the single event of the part, which is refused, until that is proven.
+
+        If it has a dead letter already, nothing must be proven.
+        """
+        needs_proof = self.letters is LetterKind.NONE
+        refused = self.refused if needs_proof else self.result.undelivered
+        refused.append(self.parts[0].events[0].rejected("refused_by_api", None, detail))
         self._remove_part()
+
+    def leave(self, letters: LetterKind) -> None:
+        """Leave the events that have such dead letters, which stay."""
+        left = [part for part in self.parts if part.letters is letters]
+        self.parts = [part for part in self.parts if part.letters is not letters]
+        self.result.undelivered += [
+            event.rejected("not_tried", None, None) for part in left for event in part.events
+        ]
+        self._order_parts()
 
     def reject(self, reason: str, detail: str | None) -> None:
         """Reject the events of the part for a reason (reasons.py)."""
@@ -149,9 +189,11 @@ class BatchDelivery:
 
     def halve(self, *, has_bad_event: bool = False) -> None:
         """Put the halves of the part into its place."""
-        events = self.parts.pop(0).events
-        middle = len(events) // 2
-        left, right = Part(events[:middle]), Part(events[middle:])
+        whole = self.parts.pop(0)
+        middle = len(whole.events) // 2
+        left, right = (
+            Part(half, whole.letters) for half in (whole.events[:middle], whole.events[middle:])
+        )
         self.parts[:0] = [left, right]
         if has_bad_event:
             self._right_half = right
@@ -163,16 +205,21 @@ class BatchDelivery:
         self.parts[0].retry_at = at
         self._order_parts()
 
-    def take_sample(self) -> None:
-        """Send a single event next, each time from another place in the batch."""
+    def take_sample(self, unix_time: float) -> None:
+        """Send a single event next, each time from another place, in each run from others."""
         self.samples += 1
         self._right_half = None
-        part = max(self.parts, key=lambda part: len(part.events))
+        letters = self.letters
+        part = max(
+            (part for part in self.parts if part.letters is letters),
+            key=lambda part: len(part.events),
+        )
         self.parts.remove(part)
         if len(events := part.events) > 1:
-            place = int(self.samples * _GOLDEN_RATIO % 1 * len(events))
-            self.parts.append(Part([*events[:place], *events[place + 1 :]]))
-            part = Part([events[place]])
+            # (The fraction of a second is another one in each run.)
+            place = int((self.samples * _GOLDEN_RATIO + unix_time) % 1 * len(events))
+            self.parts.append(Part([*events[:place], *events[place + 1 :]], letters))
+            part = Part([events[place]], letters)
         self.parts.insert(0, part)
 
     def prove_refusals(self) -> None:
@@ -192,7 +239,19 @@ class BatchDelivery:
     def _order_parts(self) -> None:
         """Let the largest part be sent first, and those that have failed last."""
         self._right_half = None
-        self.parts.sort(key=lambda part: (part.failed_at, -len(part.events)))
+        self.parts.sort(key=lambda part: (part.failed_at, part.letters.value, -len(part.events)))
+
+
+def _parts_of(conversions: list[Conversion]) -> list[Part]:
+    """Divide events by their dead letters."""
+    # (A list takes no call for each event.)
+    if not [one for one in conversions if one.was_refused or one.letter is not None]:
+        return [Part(conversions, LetterKind.NONE)]
+    divided = {
+        letters: [one for one in conversions if LetterKind.of(one) is letters]
+        for letters in LetterKind
+    }
+    return [Part(events, letters) for letters, events in divided.items() if events]
 
 
 class Request(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from target_liveintent.delivery.batch import BatchDelivery
+from target_liveintent.delivery.batch import BatchDelivery, LetterKind
 from target_liveintent.delivery.refusals import Refusals
 
 _SAMPLES_BEFORE_MORE_INPUT = 3  # Of one batch; then the run waits for other batches.
@@ -70,8 +70,13 @@ class BatchQueue:
 
     @property
     def undecided(self) -> int:
-        """The number of events without an outcome."""
-        unsent = [len(part.events) for each in self._deliveries for part in each.parts]
+        """The number of events without an outcome, and without a dead letter."""
+        unsent = [
+            len(part.events)
+            for each in self._deliveries
+            for part in each.parts
+            if part.letters is LetterKind.NONE
+        ]
         return sum(unsent) + sum(len(delivery.refused) for delivery in self._deliveries)
 
     @property
@@ -93,30 +98,44 @@ class BatchQueue:
         rests = [each.parts[0].retry_at for each in self._deliveries if each.is_waiting]
         return min((retry_at for retry_at in rests if retry_at > now), default=math.inf)
 
-    def oldest(self, now: float) -> BatchDelivery | None:
-        """Return the oldest batch that is ready, but those that seem at fault last."""
-        kept_for_comparison = self._kept_for_comparison(now)
-        at_fault = []
+    def _ready(self, now: float, letters: LetterKind) -> Iterator[BatchDelivery]:
+        """Yield the batches whose first part has such dead letters, and may be sent now."""
         for delivery in self._deliveries:
-            if not delivery.is_ready(now) or delivery is kept_for_comparison:
+            if delivery.is_ready(now) and delivery.letters is letters:
+                yield delivery
+
+    def oldest(self, now: float, letters: LetterKind = LetterKind.NONE) -> BatchDelivery | None:
+        """Return the oldest batch that is ready, but those that seem at fault last."""
+        kept_for_comparison = self._kept_for_comparison(now, letters)
+        at_fault = []
+        for delivery in self._ready(now, letters):
+            if delivery is kept_for_comparison:
                 continue
             if self._refusals.accepted_after(delivery.parts[0].failed_at):
                 return delivery
             at_fault.append(delivery)
         return min(at_fault, key=lambda delivery: delivery.parts[0].failed_at, default=None)
 
-    def _kept_for_comparison(self, now: float) -> BatchDelivery | None:
+    def _kept_for_comparison(self, now: float, letters: LetterKind) -> BatchDelivery | None:
         """Return the batch that is sent last, while the bad events of others are found.
 
         If the API accepts it, the refusals before are proven.
         """
-        refused = [each for each in self._deliveries if each.refused_at is not None and each.parts]
+        alike = [each for each in self._deliveries if each.parts and each.letters is letters]
+        refused = [each for each in alike if each.refused_at is not None]
         if not any(each.parts[0].retry_at <= now for each in refused):
             return None
-        untried = [each for each in self._deliveries if each.refused_at is None and each.is_waiting]
+        untried = [each for each in alike if each.refused_at is None and each.is_waiting]
         return untried[-1] if untried else None
 
-    def to_sample(self, now: float, *, more_may_come: bool) -> BatchDelivery | None:
+    def with_acceptance(self, now: float, letters: LetterKind) -> BatchDelivery | None:
+        """Return the oldest batch that is ready and of which the API has accepted an event."""
+        ready = self._ready(now, letters)
+        return next((each for each in ready if letters in each.accepted), None)
+
+    def to_sample(
+        self, now: float, letters: LetterKind, *, more_may_come: bool
+    ) -> BatchDelivery | None:
         """Return the batch that gives a sample.
 
         None if no batch can give one, or if more input must come first.
@@ -124,7 +143,7 @@ class BatchQueue:
         Those that the API has not refused yet are preferred, then those with few samples, then the
         newest.
         """
-        ready = [delivery for delivery in reversed(self._deliveries) if delivery.is_ready(now)]
+        ready = [*self._ready(now, letters)][::-1]
         best = min(
             ready, key=lambda each: (each.refused_at is not None, each.samples), default=None
         )

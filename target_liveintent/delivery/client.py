@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -13,7 +13,7 @@ from target_liveintent.delivery.api import Answer, Verdict, answer_of, retry_aft
 from target_liveintent.delivery.transport import Route, find_route
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.privacy.redaction import hide_token
-from target_liveintent.settings import Settings
+from target_liveintent.settings import PartialAnswer, Settings
 
 # Users filter log lines by this name, so it does not depend on where this module is.
 _logger = logging.getLogger("target_liveintent.client")
@@ -53,15 +53,28 @@ class AuthToken:
 class Client:
     """Posts batches to a URL over connections that stay open. Threads may share it."""
 
-    def __init__(self, url: str, token: AuthToken, longest_wait_seconds: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: AuthToken,
+        longest_wait_seconds: float,
+        partial_answer: PartialAnswer = "failed",
+    ) -> None:
         self._url = url
         self._token = token
+        self._partial_answer = partial_answer
         self._longest_wait_seconds = longest_wait_seconds
         self._route: Route | Answer | None = None  # Found with the first request.
         self._lock = threading.Lock()
 
-    def post(self, body: bytes, event_ids: Iterable[str], timeout_seconds: float) -> Answer:
-        """Send a JSON array of events once.
+    def post(
+        self,
+        body: bytes,
+        event_ids: Iterable[str],
+        timeout_seconds: float,
+        may_send: Callable[[], bool] = lambda: True,
+    ) -> Answer:
+        """Send a JSON array of events once, if that is still allowed when there is a connection.
 
         It takes no longer than the timeout, from connecting to the last byte of the answer. Never
         raises for what the network or the API does.
@@ -73,12 +86,13 @@ class Client:
             route = self._route
         if isinstance(route, Answer):
             return route
-        reply = route.post(token, body, timeout_seconds)
+        reply = route.post(token, body, timeout_seconds, may_send)
         if isinstance(reply, Answer):
             return reply
-        status, headers, content = reply
-        wait_seconds = retry_after_seconds(status, headers, self._longest_wait_seconds)
-        answer = answer_of(status, content, event_ids, wait_seconds)
+        wait_seconds = retry_after_seconds(reply.status, reply.headers, self._longest_wait_seconds)
+        answer = answer_of(
+            reply.status, reply.content, event_ids, wait_seconds, self._partial_answer
+        )
         if answer.verdict is Verdict.DENIED and self._token.renew(token):
             return msgspec.structs.replace(answer, verdict=Verdict.ROTATED)
         return answer
@@ -91,7 +105,7 @@ class DryClient:
         self._logger = logger
         self._left = iter(range(_SHOWN_EVENTS))
 
-    def post(self, body: bytes, event_ids: Iterable[str], timeout_seconds: float) -> Answer:  # noqa: ARG002
+    def post(self, body: bytes, *_more: object) -> Answer:
         """Log events, unless enough have been shown, and accept them all."""
         events = msgspec.json.decode(body, type=list[msgspec.Raw])
         for event, _ in zip(events, self._left, strict=False):
@@ -104,7 +118,9 @@ def client_of(settings: Settings, logger: logging.Logger) -> Client | DryClient:
     token = AuthToken(settings.auth_token, settings.auth_token_path)
     if settings.dry_run:
         return DryClient(logger)
-    return Client(settings.url, token, settings.max_retry_seconds)
+    return Client(
+        settings.url, token, settings.max_retry_seconds, settings.partial_answer or "failed"
+    )
 
 
 def is_usable_token(token: str) -> bool:

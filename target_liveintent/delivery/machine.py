@@ -33,11 +33,17 @@ from target_liveintent.delivery.batch import (
     BatchDelivery,
     BatchResult,
     DeliveryStatus,
+    LetterKind,
     Request,
 )
 from target_liveintent.delivery.batch_queue import BatchQueue
 from target_liveintent.delivery.pace import Pace
-from target_liveintent.delivery.refusals import MOST_SAMPLES_IN_FLIGHT, Refusals
+from target_liveintent.delivery.refusals import (
+    MOST_SAMPLES_IN_FLIGHT,
+    SAMPLES_OF_LETTERS,
+    LetterRefusals,
+    Refusals,
+)
 from target_liveintent.delivery.retry import Outage
 from target_liveintent.settings import DeliverySettings
 
@@ -80,7 +86,13 @@ class DeliveryMachine:
         self._refusals = refusals
         self._queue = BatchQueue(refusals, most_batches)
         self._outage = Outage(settings.max_retry_seconds)
-        self._actions = AnswerActions(settings, refusals, self._queue, self._outage)
+        self._letter_refusals: dict[LetterKind, LetterRefusals] = {
+            LetterKind.OTHER: LetterRefusals(),
+            LetterKind.REFUSED: LetterRefusals(),
+        }
+        self._actions = AnswerActions(
+            settings, refusals, self._letter_refusals, self._queue, self._outage
+        )
         self._input = DeliveryInput(_SILENT_INTERVALS * settings.flush_interval_seconds)
         self._ends_at = math.inf
         self._failure: Exception | None = None
@@ -143,9 +155,10 @@ class DeliveryMachine:
             return math.inf
         start = self._next_start()
         if start <= now:
-            delivery = self._next_batch(now, unix_time)
-            if delivery is not None:
-                return self._request(delivery, now, unix_time)
+            chosen = self._next_batch(now, unix_time)
+            if chosen is not None:
+                delivery, is_sample = chosen
+                return self._request(delivery, now, unix_time, is_sample=is_sample)
             start = self._queue.next_retry_at(now)
             if math.isinf(start) and self._in_flight == 0:
                 self._outage.end()  # No further request can show whether it is over.
@@ -176,8 +189,6 @@ class DeliveryMachine:
 
     def _next_start(self) -> float:
         """Return when the next request may start; infinite if that depends on an answer."""
-        if self._refusals.suspects and self._in_flight >= MOST_SAMPLES_IN_FLIGHT:
-            return math.inf
         paced = self._pace.next_start()
         start = math.inf if paced is None else paced
         if self._in_flight > 0:
@@ -185,26 +196,48 @@ class DeliveryMachine:
         # One more request at the end of the budget shows whether the API is back.
         return min(start, max(self._outage.ends_run_at, self._pace.allowed_at))
 
-    def _next_batch(self, now: float, unix_time: float) -> BatchDelivery | None:
-        """Choose the batch for the next request, and prepare its first part."""
-        delivery = self._choose(now)
-        while delivery is not None:
-            if self._refusals.suspects:
-                delivery.take_sample()
+    def _next_batch(self, now: float, unix_time: float) -> tuple[BatchDelivery, bool] | None:
+        """Choose the batch for the next request, and prepare its first part.
+
+        Return it, and whether that part is a sample.
+        """
+        while (chosen := self._choose(now)) is not None:
+            delivery, is_sample = chosen
+            if is_sample:
+                delivery.take_sample(unix_time)
             delivery.drop_old(unix_time)
             if delivery.parts:
-                return delivery
+                return chosen
             self._finish_batches()
-            delivery = self._choose(now)
         return None
 
-    def _choose(self, now: float) -> BatchDelivery | None:
-        if self._refusals.suspects:
-            more_may_come = not self._input.has_ended and not self.is_full
-            return self._queue.to_sample(now, more_may_come=more_may_come)
-        return self._queue.oldest(now)
+    def _choose(self, now: float) -> tuple[BatchDelivery, bool] | None:
+        """Choose a batch, and say whether a sample of it is sent."""
+        new = self._choose_new(now)
+        if new is not None:
+            return new, self._refusals.suspects
+        for letters, refusals in self._letter_refusals.items():
+            if delivery := self._queue.with_acceptance(now, letters):
+                return delivery, False
+            if not refusals.suspects:
+                delivery = self._queue.oldest(now, letters)
+            else:
+                delivery = self._queue.to_sample(now, letters, more_may_come=False)
+            if delivery is not None:
+                return delivery, refusals.suspects
+        return None
 
-    def _request(self, delivery: BatchDelivery, now: float, unix_time: float) -> Request:
+    def _choose_new(self, now: float) -> BatchDelivery | None:
+        if not self._refusals.suspects:
+            return self._queue.oldest(now)
+        if self._in_flight >= MOST_SAMPLES_IN_FLIGHT:
+            return None
+        more_may_come = not self._input.has_ended and not self.is_full
+        return self._queue.to_sample(now, LetterKind.NONE, more_may_come=more_may_come)
+
+    def _request(
+        self, delivery: BatchDelivery, now: float, unix_time: float, *, is_sample: bool
+    ) -> Request:
         self._newest += 1
         self._in_flight += 1
         delivery.in_flight = True
@@ -216,7 +249,7 @@ class DeliveryMachine:
             delivery=delivery,
             conversions=delivery.parts[0].events,
             timeout_seconds=min(self._settings.request_timeout_seconds, seconds_left),
-            is_sample=self._refusals.suspects,
+            is_sample=is_sample,
             started_at=now,
             sent_at=unix_time,
             body=request_body(delivery.parts[0].events),
@@ -251,6 +284,7 @@ class DeliveryMachine:
     def _finish_batches(self) -> None:
         """Put the results of batches that ended, and of delivered parts, into `finished`."""
         self._prove_refusals()
+        self._leave_letters()
         if self._input.has_ended and self._failure is None and self._queue.unsent == 0:
             self._end_input()
         for delivery in self._queue:
@@ -266,6 +300,16 @@ class DeliveryMachine:
         for delivery in self._queue:
             if delivery.refused and self._refusals.accepted_after(delivery.refused_at or 0):
                 delivery.prove_refusals()
+
+    def _leave_letters(self) -> None:
+        """Leave events whose dead letters stay, if it was long of no use to try such events."""
+        for letters, refusals in self._letter_refusals.items():
+            if not refusals.gives_up:
+                continue
+            for delivery in self._queue:
+                is_tried = delivery.samples >= SAMPLES_OF_LETTERS
+                if is_tried and delivery.is_waiting and letters not in delivery.accepted:
+                    delivery.leave(letters)
 
     def _end_input(self) -> None:
         """Decide about refused events when nothing is left to compare them with."""

@@ -74,8 +74,8 @@ class Action(enum.Enum):
         "All events are delivered and confirmed. The right half has the bad event: it is halved.",
         PartState.DELIVERED,
     )
-    DELIVER_UNNAMED = (
-        "The unnamed events are delivered. The named ones become dead letters (`not_processed`).",
+    DELIVER_PROCESSED = (
+        "The processed events are delivered. The others become dead letters (`not_processed`).",
         PartState.PARTLY_DELIVERED,
     )
     REJECT_UNCONFIRMED = "All events become dead letters (`unconfirmed`).", PartState.REJECTED
@@ -139,7 +139,7 @@ _FAULT = {Verdict.LIMITED, Verdict.FAULT}
 OUTCOME_TABLE = (
     Row({Verdict.ACCEPTED}, _LEFT_HALF, Action.DELIVER_AND_HALVE_RIGHT),
     Row({Verdict.ACCEPTED}, _OTHER, Action.DELIVER),
-    Row({Verdict.PARTLY}, _SEVERAL, Action.DELIVER_UNNAMED),
+    Row({Verdict.PARTLY}, _SEVERAL, Action.DELIVER_PROCESSED),
     Row({Verdict.UNCONFIRMED}, _ANY, Action.REJECT_UNCONFIRMED),
     Row({Verdict.REFUSED}, _SEVERAL, Action.HALVE_REFUSED),
     Row({Verdict.TOO_LARGE}, _SEVERAL, Action.HALVE_TOO_LARGE),

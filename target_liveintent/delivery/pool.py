@@ -13,21 +13,19 @@ import threading
 from collections.abc import Callable
 
 from target_liveintent.clock import Clock
+from target_liveintent.delivery.api import Verdict
 from target_liveintent.delivery.batch import Batch, BatchResult, DeliveryStatus, Request
 from target_liveintent.delivery.client import Client, DryClient
 from target_liveintent.delivery.machine import DeliveryMachine
 from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import DeliveryError
+from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.settings import Settings
 from target_liveintent.system import free_descriptors
 
 _FEWEST_EVENTS_TO_COMPARE = 1_600  # The pool holds so many at least, if some are refused.
 
-_NO_THREAD = (
-    "the run cannot start a thread on this system, so it cannot send anything. Raise the limit on"
-    " processes and threads (ulimit -u, or the limit of the container)"
-)
 _SPARE_DESCRIPTORS = 16  # For the store, the report, metrics and the resolver.
 _LONGEST_AWAY_SECONDS = 2.0  # Otherwise the main thread takes results once a second.
 
@@ -46,8 +44,7 @@ class DeliveryPool:
         self._client = client
         self._clock = clock
         self._most_threads = threads
-        self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
+        self._lock = threading.Condition(threading.Lock())
         # What threads without work wait for: a request, or None to end.
         self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         # What the main thread waits for: a result, or None to end its wait.
@@ -57,6 +54,9 @@ class DeliveryPool:
         self._busy = 0  # Requests that are handed out and not answered yet.
         self._closed = False
         self._away_since = clock.monotonic()  # When the main thread was last here.
+        # Until when the reservations hold, by `Clock.since_boot`.
+        self.reserved_until: Callable[[], float] = lambda: math.inf
+        self._was_held = False  # Whether a request was not made although it may have been due.
         self.in_flight = 0  # The batches whose last result was not taken yet.
 
     @property
@@ -90,9 +90,9 @@ class DeliveryPool:
     def take(self, seconds: float) -> BatchResult | None:
         """Take a result; None if there was none in time, or `wake` ended the wait."""
         with self._lock:
-            was_away = self._is_away()
             self._away_since = math.inf
-            if was_away:
+            if self._was_held:
+                self._was_held = False
                 self._hand_out()
         try:
             result = self._wait_for_result(seconds) if seconds > 0 else self._finished_result()
@@ -133,7 +133,7 @@ class DeliveryPool:
             self._closed = True
             self._machine.give_up()
             self._pass_on()
-            self._changed.notify_all()
+            self._lock.notify_all()
         for _ in range(self._threads):
             self._requests.put(None)
 
@@ -161,7 +161,7 @@ class DeliveryPool:
             return step
         if step < self._wakes_at:
             self._wakes_at = step
-            self._changed.notify_all()
+            self._lock.notify_all()
         return None
 
     def _start_first_threads(self) -> None:
@@ -169,7 +169,7 @@ class DeliveryPool:
         if self._start(self._watch) and self._start(self._work):
             self._threads = 1
         else:
-            self._machine.fail(DeliveryError(_NO_THREAD))
+            self._machine.fail(DeliveryError(Failure(FailureCode.NO_THREAD)))
 
     def _start_another_thread(self) -> None:
         if self._start(self._work):
@@ -184,8 +184,16 @@ class DeliveryPool:
         """
         return self._clock.monotonic() - self._away_since > _LONGEST_AWAY_SECONDS
 
+    def _is_reserved(self) -> bool:
+        """Whether no other run can have taken what this run has reserved.
+
+        While the process is suspended, it cannot renew its reservations.
+        """
+        return self._clock.since_boot() < self.reserved_until()
+
     def _ask(self) -> Request | float:
-        if self._is_away():
+        if self._is_away() or not self._is_reserved():
+            self._was_held = True
             return math.inf
         return self._machine.next(self._clock.monotonic(), self._clock.time())
 
@@ -204,12 +212,17 @@ class DeliveryPool:
     def _make(self, request: Request) -> Request | None:
         """Make a request, and return the next one if one is due."""
         event_ids = (conversion.event_id for conversion in request.conversions)
-        answer = self._client.post(request.body, event_ids, request.timeout_seconds)
+        answer = self._client.post(
+            request.body, event_ids, request.timeout_seconds, self._is_reserved
+        )
         with self._lock:
             self._busy -= 1
             if self._closed:  # Nobody waits for the result any more.
                 return None
-            self._machine.answered(request, answer, self._clock.monotonic())
+            now = self._clock.monotonic()
+            if answer.verdict is Verdict.STARVED:  # The time before says nothing of the API.
+                request = request._replace(started_at=now)
+            self._machine.answered(request, answer, now)
             own = self._due_request()
             if own is None:
                 self._pass_on()
@@ -226,9 +239,9 @@ class DeliveryPool:
                     self._wakes_at = math.inf
                     self._hand_out()
                 elif left == math.inf:
-                    self._changed.wait()
+                    self._lock.wait()
                 else:
-                    self._clock.wait(self._changed.wait, min(left, threading.TIMEOUT_MAX))
+                    self._clock.wait(self._lock.wait, min(left, threading.TIMEOUT_MAX))
 
     def _start(self, work: Callable[[], None]) -> bool:
         """Start a thread, if that is possible; a bug in it ends the delivery."""

@@ -26,7 +26,16 @@ CLIMB_SECONDS_AT_ONE_PER_SECOND = 6.0
 Climbs to higher rates are shorter, by the square root of the rate."""
 
 CLIMB_SECONDS_FOR_EACH_RETRY_AFTER_SECOND = 2.0
-"""How much longer a climb is after a `Retry-After`: each refusal costs more time then."""
+"""How much longer a climb is after a `Retry-After` at a limit of one request a second or less. Each
+refusal costs more then, and at a higher limit it costs more requests."""
+
+MOST_TIMES_LONGER = 5.0
+"""At a higher limit, a climb is so many times longer as there are requests a second, but at most
+this: with longer climbs, a run that was refused by chance would be slow for long."""
+
+RETRY_AFTER_REST_RATIO = 0.93
+"""After a `Retry-After`, a climb rests at so many times the refused rate. Below it, the spread of
+starts leads to hardly any refusal."""
 
 KNOWN_CLIMBS = 3.0
 """After so many times the seconds of a climb without a refusal, no limit is known any more."""
@@ -34,6 +43,10 @@ KNOWN_CLIMBS = 3.0
 LITTLE_USED_STARTS = 3
 """After at most so many starts since the last cut, the next cut goes by the rate that was really
 used: a `Retry-After` left no time for more requests."""
+
+RETRY_AFTER_START_RATIO = 0.55
+"""Such a cut goes to so many times the rate at which the climb rests, or more: the used rate may be
+far below the limit, as no request could start before the end of the `Retry-After`."""
 
 LEAST_RATE_PER_SECOND = 1 / 60
 """The least rate while some requests are accepted. A lower limit would need hours to be noticed."""
@@ -67,8 +80,10 @@ class RateLimit(NamedTuple):
     ) -> RateLimit:
         """Return the limit after a cut, or after a probe."""
         seconds = max(LEAST_CLIMB_SECONDS, CLIMB_SECONDS_AT_ONE_PER_SECOND / math.sqrt(refused))
-        longer = CLIMB_SECONDS_FOR_EACH_RETRY_AFTER_SECOND * retry_after
-        return cls(refused, start, climbs_since, seconds + longer)
+        times = min(max(1.0, refused), MOST_TIMES_LONGER)
+        longer = CLIMB_SECONDS_FOR_EACH_RETRY_AFTER_SECOND * retry_after * times
+        rest = max(start, RETRY_AFTER_REST_RATIO * refused) if retry_after else refused
+        return cls(rest, start, climbs_since, seconds + longer)
 
     def rate(self, now: float) -> float:
         """Return the requests a second: a cubic curve, which is flat near the refused rate."""
@@ -120,10 +135,11 @@ class RateState(NamedTuple):
         if self.limit and self.starts <= LITTLE_USED_STARTS:
             seconds = max(now - self.cut_at, LEAST_MEASURED_SECONDS)
             used = (self.starts + 1) / seconds
-            start = min(start, used * CUT_RATIO)
             # The limit is higher than the used rate, so the climb rests between the used
             # and the refused rate: at their geometric mean.
             rate = min(rate, math.sqrt(used * rate))
+            least_start = rate * RETRY_AFTER_START_RATIO if retry_after else 0.0
+            start = min(start, max(used * CUT_RATIO, least_start))
         start = max(start, LEAST_RATE_PER_SECOND if self.accepted else least_rate)
         limit = RateLimit.cut(max(rate, start), start, math.inf, retry_after)
         return RateState(transition.next_phase, limit, now)

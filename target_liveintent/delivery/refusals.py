@@ -25,6 +25,48 @@ _MOST_REFUSALS_OF_ONE_RUN = 1_000
 """After so many refused requests, one of several runs ends if no request was accepted. Bad events
 that happen to come first do not end a run, but a wrong pixel ID does."""
 
+_FEWEST_REFUSED_LETTERS = 200
+"""After so many refusals in a row, events that have dead letters are left. This is enough to find
+all good events of one batch."""
+_LETTER_REFUSALS_RATIO = 2
+"""They are tried for longer if it was useful: for so many times the requests until the API last
+accepted any of them."""
+SAMPLES_OF_LETTERS = 3
+"""So many samples of each batch are sent even then."""
+
+
+class LetterRefusals:
+    """Decides for how long events are tried that have dead letters.
+
+    They may be left, because their dead letters stay. So no number of refusals ends the run.
+    """
+
+    def __init__(self) -> None:
+        self._requests = self._in_a_row = 0
+        self._most_in_a_row = _FEWEST_REFUSED_LETTERS
+
+    def accept(self) -> None:
+        """Note that the API accepted events of a request."""
+        self._requests += 1
+        self._in_a_row = 0
+        useful = _LETTER_REFUSALS_RATIO * self._requests
+        self._most_in_a_row = max(_FEWEST_REFUSED_LETTERS, useful)
+
+    def refuse(self) -> None:
+        """Note the refusal of a request."""
+        self._requests += 1
+        self._in_a_row += 1
+
+    @property
+    def suspects(self) -> bool:
+        """Whether samples are sent, to find the batches that have good events."""
+        return self._in_a_row >= _SUSPICIOUS_REFUSALS
+
+    @property
+    def gives_up(self) -> bool:
+        """Whether events are left after some samples of their batch."""
+        return self._in_a_row >= self._most_in_a_row
+
 
 class Refusals:
     """Counts refusals in a row.

@@ -1,8 +1,7 @@
-"""The way to the API: its connections, one exchange of a request and an answer, and faults.
+"""The way to the API: its connections, the deadline of a request, and what faults mean.
 
-requests and urllib3 decide about proxies and certificates, and connect. The request itself goes
-over an open connection as one piece, and http.client reads the answer: urllib3's own way to send a
-request takes twice the time.
+requests and urllib3 decide about proxies and certificates, and connect. exchange.py sends the
+request and reads the answer: urllib3's own way takes three times the processor's time.
 
 A *deadline* limits all steps of a request together: the attempts to connect to each address of the
 host, the answer of a proxy, each TLS handshake, sending, and each byte of the answer. Timeouts of
@@ -28,7 +27,7 @@ import ssl
 import threading
 import time
 import weakref
-from email.message import Message
+from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -42,15 +41,15 @@ from urllib3.connection import HTTPConnection
 from urllib3.util import create_urllib3_context, parse_url
 
 from target_liveintent.delivery.api import Answer, Verdict
+from target_liveintent.delivery.exchange import Reply, exchange
 from target_liveintent.settings import is_loopback
 
-_MAX_BODY_BYTES = 65_536  # That are read. A longer body is not an answer of this API.
 _TIMEOUT_TOLERANCE_SECONDS = 0.05
 """By so much a socket's timeout may differ from the time that is left. Setting it is a system call,
 after which a thread may wait 5 ms for the interpreter."""
 _NETWORK_FAULTS = (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError)
 """Exceptions for faults of the network. A `ValueError` comes from the look-up of a host, of
-which a part is empty or too long, or from http.client, if a chunk has a negative size."""
+which a part is empty or too long."""
 _FAULTS: tuple[tuple[type[BaseException], Verdict, str], ...] = (
     (socket.gaierror, Verdict.FAULT, "the host name was not found"),
     (urllib3.exceptions.NewConnectionError, Verdict.FAULT, "the connection failed"),
@@ -63,6 +62,9 @@ _STARVED = Answer(
     Verdict.STARVED,
     "no file descriptors are left. Raise the limit on open files (ulimit -n), or lower"
     " max_concurrent_requests",
+)
+_SUSPENDED = Answer(
+    Verdict.STARVED, "this run was suspended, and must renew its reservations before it sends more"
 )
 _NO_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}  # Of this process, or of the machine.
 # OpenSSL's reasons if an answer is not TLS. Its version decides which one it gives.
@@ -167,21 +169,29 @@ class Route:
         if kind._new_conn is HTTPConnection._new_conn:  # noqa: SLF001 (a SOCKS proxy has its own)
             pool.ConnectionCls = type(kind.__name__, (_Dialing, kind), {})
 
-    def post(self, token: str, body: bytes, seconds: float) -> tuple[int, Message, bytes] | Answer:
-        """Return the status, headers and body of an answer, or what a fault means, in this time.
+    def post(
+        self,
+        token: str,
+        body: bytes,
+        seconds: float,
+        may_send: Callable[[], bool] = lambda: True,
+    ) -> Reply | Answer:
+        """Return the answer as it came, or what a fault means, in this time.
 
         Once a connection was made, a certificate or a proxy is a fault that may pass.
         """
         _deadline.ends_at = time.monotonic() + seconds
         connection = self._connection()
         try:
-            if connection.is_closed:
+            if not (is_reused := not connection.is_closed):
                 connection.timeout = seconds
                 connection.connect()
                 self._was_connected = True
-            response, content = _exchange(
-                connection.sock, self._head % (token.encode(), len(body)) + body
-            )
+            if not may_send():  # The last moment to ask: to connect may have taken long.
+                self._open.append(connection)
+                return _SUSPENDED
+            request = self._head % (token.encode(), len(body)) + body
+            reply = exchange(connection.sock, request, is_reused=is_reused)
         except _NETWORK_FAULTS as fault:
             by_proxy = connection.proxy is not None and not connection.has_connected_to_proxy
             connection.close()
@@ -189,13 +199,11 @@ class Route:
             if self._was_connected and answer.verdict is Verdict.UNREACHABLE:
                 return msgspec.structs.replace(answer, verdict=Verdict.FAULT)
             return answer
-        # Only an answer that was read to its end leaves the connection to the next request. After a
-        # 1xx, which is taken for the answer, the real one follows.
-        if response.isclosed() and not response.will_close and response.status >= HTTPStatus.OK:
+        if reply.can_follow:
             self._open.append(connection)
         else:
             connection.close()
-        return response.status, response.headers, content
+        return reply
 
     def _connection(self) -> Any:
         """Return an open connection, or one that is to be connected."""
@@ -214,24 +222,6 @@ class Route:
                 scheme=self._pool.proxy.scheme or "http",
             )
         return connection
-
-
-def _exchange(sock: socket.socket, request: bytes) -> tuple[http.client.HTTPResponse, bytes]:
-    """Send a request over a socket, and return the answer with its body."""
-    hung_up: OSError | None = None
-    try:
-        # In one piece: at each system call, a busy main thread may take the interpreter.
-        sock.sendall(request)
-    except (BrokenPipeError, ConnectionResetError) as fault:
-        hung_up = fault  # The API may have refused the request before, as with a 413.
-    response = http.client.HTTPResponse(sock, method="POST")
-    response.begin()
-    content = response.read(_MAX_BODY_BYTES)
-    if response.length and len(content) < _MAX_BODY_BYTES:
-        raise http.client.IncompleteRead(content)
-    if hung_up is not None and response.status < HTTPStatus.BAD_REQUEST:
-        raise hung_up  # It has not read all events.
-    return response, content
 
 
 def _close(connections: list[HTTPConnection]) -> None:

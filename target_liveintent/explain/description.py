@@ -1,7 +1,7 @@
 """What one map makes of a stream and its records, and what `explain` says about it, as values.
 
 The command prints them as text (explanation.txt), or as one JSON object, whose fields
-docs/reference/cli.md describes. Increase `EXPLAIN_FORMAT` when the meaning of a field changes.
+docs/reference/cli.md describes. If the meaning of a field changes, increase its `version`.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import Any, Literal
 import msgspec
 
 from target_liveintent.conversions.builder import lasting_keys
-from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.event_model import Conversion, Rejection, fingerprint
-from target_liveintent.explain.proposal_text import advise_map
+from target_liveintent.conversions.fields import FIELDS
+from target_liveintent.explain.proposal_text import advise
+from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.expressions import FILTER
-from target_liveintent.mapping.map_checks import lacking_for_events, map_warnings
-from target_liveintent.mapping.map_findings import (
-    MISREAD_ADVICE,
+from target_liveintent.mapping.map_checks import (
     AbsentStream,
     Hint,
     MapFinding,
-    are_misread,
     can_be_set,
+    lacking_for_events,
     lacking_message,
+    map_warnings,
     unused_zone,
 )
 from target_liveintent.mapping.presets import likely_preset
@@ -44,12 +44,11 @@ from target_liveintent.run.counts import RunCounts, StreamCounts, add
 from target_liveintent.run.doubts import Doubt, stream_warnings, too_many_rejected, what_to_do
 from target_liveintent.settings import EventDefaults
 
-EXPLAIN_FORMAT = 1
 _MAX_EXAMPLES = 3
 _HASH = re.compile(r'"(md5|sha2)":"([0-9a-f]{6})[0-9a-f]+"')
 
 MAX_RECORDS = 10_000
-"""Records that are read: enough to show what a map does, and read within seconds."""
+"""The most records that are read: they show what a map does, and take seconds."""
 
 
 class Explained(msgspec.Struct):
@@ -61,9 +60,9 @@ class Explained(msgspec.Struct):
         missing: What the stream lacks to give events.
         gives_events: Whether records of the stream can become events, or it is Meltano's test.
         counts: The figures of a run over these records; what a map drops counts as `unmapped`.
-        rejections: Those of rejected and of dropped records.
-        fingerprints: That of the first event with each event ID and pixel, of all maps of the
-            stream. A run sends only the first event.
+        rejections: The rejections of rejected and dropped records.
+        fingerprints: The fingerprint of the first event with an event ID and pixel, for all maps of
+            the stream. A run sends only the first event.
         equal_ids: Set if an earlier map of the stream gives its events the same IDs.
         preset: The preset that the settings name for the stream.
         code: The generated code that converts usual records; empty if no record is usual.
@@ -100,7 +99,7 @@ class Explained(msgspec.Struct):
     def add(
         self, record: dict[str, Any], converter: RecordConverter | None, violation: str | None
     ) -> None:
-        """Convert a record as a run would; `violation` is what is wrong with it as a whole.
+        """Convert a record as a run would; `violation` is how it breaks the tap's schema.
 
         The converter is None if the record cannot become an event.
         """
@@ -161,7 +160,7 @@ class FieldSource(msgspec.Struct, frozen=True):
     Attributes:
         code: A key of `SOURCE_WORDS`.
         value: The expression, the column, the key properties, or the value of the setting.
-        timezone: The zone of times without one, if the records have such times.
+        timezone: The zone of times without an offset, if the records have such times.
     """
 
     code: str
@@ -178,9 +177,9 @@ class FieldSource(msgspec.Struct, frozen=True):
 
 
 class Rejected(msgspec.Struct):
-    """Records that are rejected, or dropped, for one reason, and the first of them.
+    """The records that are rejected or dropped for one reason, and the first of these records.
 
-    Its `detail` has no addresses; `keys` are there where the columns are not known.
+    The `detail` of the first record has no addresses. It has `keys` if its columns are not known.
     """
 
     reason: str
@@ -198,7 +197,7 @@ class LeftOut(msgspec.Struct):
 
 
 class Records(msgspec.Struct):
-    """The records of a stream by what would become of them; the examples have shortened hashes."""
+    """How many records of a stream have each outcome; the examples have shortened hashes."""
 
     read: int
     sent: int
@@ -246,7 +245,7 @@ class Expectation(msgspec.Struct):
     """The comparison of the input's result with the file of `--expect`.
 
     Attributes:
-        written: Whether the file did not exist, and is written now.
+        written: Whether the file is new.
         difference: A diff from the file to what the input becomes; empty if they are equal.
     """
 
@@ -262,22 +261,15 @@ class Expectation(msgspec.Struct):
         return not (self.written or self.difference)
 
 
-class RunFailure(msgspec.Struct, frozen=True):
-    """Why a run over the same input would fail."""
-
-    code: Literal["stream_mapping", "record_rejected", "too_many_rejected"]
-    words: str
-
-
 class Explanation(msgspec.Struct):
     """All that `explain` says: sentences about the input, its streams, and why a run would fail."""
 
     notes: list[str]
     streams: list[ExplainedStream]
     absent_streams: list[AbsentStream]
-    failures: list[RunFailure]
+    failures: list[Failure]
     expectation: Expectation | None = None
-    version: int = EXPLAIN_FORMAT
+    version: int = 1
 
     @property
     def is_good(self) -> bool:
@@ -310,7 +302,7 @@ def _warnings(explained: Explained, timezone: str) -> Iterator[MapFinding | Doub
     counts = explained.counts
     if explained.equal_ids is not None:
         yield explained.equal_ids
-    yield from stream_warnings(counts, least=1)  # (Some records are enough to show a map.)
+    yield from stream_warnings(counts, least=1)  # (A few records are enough to check a map.)
     are_positions = _keys_are_positions(explained)
     if are_positions is not None:
         yield are_positions
@@ -321,7 +313,7 @@ def _warnings(explained: Explained, timezone: str) -> Iterator[MapFinding | Doub
 
 
 def _keys_are_positions(explained: Explained) -> MapFinding | None:
-    """Return a finding if event IDs are derived from the record, since the keys are positions."""
+    """Return a finding if event IDs are derived from the record because the keys are positions."""
     stream, plan = explained.stream, explained.plan
     is_derived = "event_id" not in plan.properties and plan.keys is None
     if not is_derived or not stream.keys or lasting_keys(stream.keys):
@@ -344,14 +336,12 @@ def _use(plan: StreamPlan) -> Literal["mapped", "as_it_is", "dropped", "skipped"
 
 def _advice(explained: Explained, events: EventDefaults) -> str | None:
     stream, missing = explained.stream, explained.missing
-    if are_misread(missing):
-        return MISREAD_ADVICE
     is_unnamed = explained.plan.is_used and not explained.plan.named
     may_have_preset = is_unnamed and likely_preset(stream.schema["properties"]) is not None
     if can_be_set(missing) and not may_have_preset:
         return None
     in_use = explained.preset is not None
-    return advise_map(stream, events, in_use=in_use, records=explained.samples)
+    return advise(stream, missing, events, in_use=in_use, records=explained.samples)
 
 
 def _describe_fields(
@@ -378,16 +368,16 @@ def _describe_fields(
 def _sources_of_field(
     name: str, explained: Explained, events: EventDefaults, present: Collection[str]
 ) -> list[FieldSource]:
-    """Return what fills a field: the map, or else the defaults; a local time has its zone."""
+    """Return what fills a field: the map, or else the key properties or a setting."""
     sources = _mapped(name, explained.plan, present) or _defaults(name, explained, events)
     if name == "event_time" and explained.counts.noted(LOCAL_TIME):
         zone = str(events.zone)
-        sources = [msgspec.structs.replace(source, timezone=zone) for source in sources]
+        return [msgspec.structs.replace(source, timezone=zone) for source in sources]
     return sources
 
 
 def _mapped(name: str, plan: StreamPlan, present: Collection[str]) -> list[FieldSource]:
-    """Return the expression or column for a field, and what fills it if that has no value.
+    """Return the expression or column for a field, and what fills the field if this has no value.
 
     `present` are the columns that the SCHEMA or a record has.
     """
@@ -412,15 +402,13 @@ def _defaults(column: str, explained: Explained, events: EventDefaults) -> list[
         keys = explained.plan.keys
         if keys is None:
             keys = lasting_keys(explained.stream.keys)
-        return [FieldSource("key_properties", ", ".join(keys))] if keys else [_WHOLE_RECORD]
+        by_keys = FieldSource("key_properties", ", ".join(keys))
+        return [by_keys if keys else FieldSource("whole_record")]
     if column == "pixel_id" and events.pixel_id:
         return [FieldSource("pixel_id_setting", str(events.pixel_id))]
     if column == "source" and events.source:
         return [FieldSource("default_source_setting", events.source)]
     return []
-
-
-_WHOLE_RECORD = FieldSource("whole_record")
 
 
 def _one_line(expression: str) -> str:
@@ -457,28 +445,29 @@ def _records(explained: Explained) -> Records:
 
 def _first(rejection: Rejection) -> dict[str, Any]:
     detail = rejection.detail and scrub(rejection.detail)
-    keys = rejection.keys if REASONS[rejection.reason].letter else None  # No row is left.
+    has_letter = REASONS[rejection.reason].letter  # (Without a letter, nothing of it is kept.)
     return {
         "event_id": rejection.event_id,
         "field": rejection.field,
         "detail": detail,
-        "keys": keys,
+        "keys": rejection.keys if has_letter else None,
     }
 
 
 def run_failures(
     plans: Sequence[Explained], on_rejection: str, max_dead_letter_percent: int
-) -> Iterator[RunFailure]:
+) -> Iterator[Failure]:
     """Yield a failure for each stream that ends a run, and for too many dead letters."""
     counts = RunCounts()
     for explained in plans:
         name = explained.plan.stream
         add(counts.of(name), explained.counts)
         if explained.is_refused:
-            yield RunFailure("stream_mapping", lacking_message(name, explained.missing))
-        if on_rejection == "fail" and explained.counts.rejected:
-            reason = next(iter(explained.counts.rejected))
-            words = f"a record of '{name}' is rejected as {reason}, and on_rejection is 'fail'"
-            yield RunFailure("record_rejected", words)
-    if problem := too_many_rejected(counts, max_dead_letter_percent, at_end=True):
-        yield RunFailure("too_many_rejected", problem.words)
+            text = lacking_message(name, explained.missing)
+            yield Failure.of(FailureCode.STREAM_MAPPING, text=text)
+        letters = (one for one in explained.rejections if REASONS[one.reason].letter)
+        first = next(letters, None)
+        if on_rejection == "fail" and first is not None:
+            yield first.failure
+    if failure := too_many_rejected(counts, max_dead_letter_percent, at_end=True):
+        yield failure

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from target_liveintent.mapping.expressions import FILTER
-from target_liveintent.mapping.map_checks import lacking_for_events
+from target_liveintent.mapping.map_checks import MapFinding, lacking_for_events
 from target_liveintent.mapping.presets import preset_columns
 from target_liveintent.mapping.proposals import Proposal, one_safe_line, propose
-from target_liveintent.mapping.recognition import Candidate, ColumnRemark
+from target_liveintent.mapping.recognition import ColumnRemark
 from target_liveintent.mapping.stream_maps import Stream, StreamPlan
 from target_liveintent.mapping.vocabulary import vocabulary
 from target_liveintent.privacy.addresses import scrub
@@ -27,22 +27,21 @@ customer_id: # the ID of your account at LiveIntent
 auth_token: # its token, if not in the variable TARGET_LIVEINTENT_AUTH_TOKEN
 pixel_id: # the number of your conversion pixel
 # api_url: http://127.0.0.1:8086 # to send to the sandbox first
-timezone: UTC # the zone of times that have none, such as Europe/Berlin
+timezone: UTC # the zone of times without an offset, such as Europe/Berlin
 """
 _YAML_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 REMARK_WORDS = {
     # What a proposed column of an event is made of
     "derived_from_keys": "derived from the keys {keys}",
-    "derived_from_record": (
-        "without a column, the whole record gives it: a changed record is sent again"
-    ),
+    "derived_from_record": "derived from the whole record: a changed record is sent again",
     "repeated_sent_once": (
-        "rows with the same value as another row: {repeated} of {rows}; only one of them is sent"
+        "rows with the same value as another row: {repeated} of {rows}; only one of these rows is"
+        " sent"
     ),
     # Why a candidate is not proposed: its name
     "rival": "{column} fits as well",
     "strangers": "the records of this stream are no customers",
-    "other_customer": "another column says that it is the customer's",
+    "other_customer": "the name of another column says that it is the customer's",
     "ambiguous_name": "beside the other columns, its name can mean something else",
     "vague_name": "its name does not say enough",
     "other_word": "its name also says {word!r}",
@@ -51,7 +50,7 @@ REMARK_WORDS = {
     "other_form": "its values look like something else",
     "no_times": "not all of its values can be read as times",
     "day_or_month": "which number is the day, and which the month?",
-    "unknown_values": "its values are not known",
+    "unknown_values": "nobody knows its values, because no record has one",
     "one_value": "all {rows} rows have the same value",
     "few_values": "{rows} rows have only {different} different values",
     "repeated": "rows with the same value as another row: {repeated} of {rows}",
@@ -60,29 +59,37 @@ REMARK_WORDS = {
     "cents_not_whole": "its name means cents, but not all of its values are whole numbers",
     "two_currencies": "its name has a currency, and there is a column for the currency",
     "maybe_cents": "its values are whole numbers: are they cents?",
-    "unclear_sign": "does its sign separate decimals or thousands?",
+    "unclear_sign": "does the sign in its values separate decimals or thousands?",
 }
 """The words for the codes of remarks."""
 
 
-def advise_map(
+MISREAD_ADVICE = (
+    "Correct the name in the map, or select the column in the tap. If the source may not have the"
+    " column, write what holds then, such as coalesce(get('is_test'), False). A line of your own"
+    " map replaces that of a preset."
+)
+"""What to do if a stream lacks only columns that its map reads."""
+
+
+def advise(
     stream: Stream,
+    missing: Collection[MapFinding],
     defaults: EventDefaults,
     *,
     in_use: bool,
     records: Sequence[Mapping[str, Any]] = (),
 ) -> str:
-    """Return how to map a stream: with a preset made for it, or with a map made of its columns.
-
-    A stream that has a preset `in_use` gets a map.
-    """
+    """Return what to do if settings alone cannot supply what a stream lacks."""
+    if missing and {finding.code for finding in missing} == {"needed_column_absent"}:
+        return MISREAD_ADVICE
     name, proposal = _yaml(scrub(stream.name).replace(".", "\\.")), propose(stream, records)
     if in_use or proposal.preset is None:
         header = ["stream_maps:", "  __else__: __NULL__ # send no other stream"]
         return "\n".join(["A map to start from:", *header, *map_lines(proposal, name)])
     plan = StreamPlan.without_map(stream.name, preset_columns(proposal.preset))
-    missing = ", ".join(finding.words for finding in lacking_for_events(plan, {}, defaults))
-    also = f", and also {missing}" if missing else ""
+    lacks = ", ".join(finding.words for finding in lacking_for_events(plan, {}, defaults))
+    also = f", and also {lacks}" if lacks else ""
     return (
         f"These columns look like those of a preset: set `presets: {{{name}: {proposal.preset}}}`"
         f"{also}. To see the preset, run `target-liveintent preset {proposal.preset}`."
@@ -111,12 +118,10 @@ def remark_lines(proposal: Proposal) -> Iterator[str]:
             yield f"{field}: {_words(recognition.remark)}"
     for field, recognition in proposal.recognized.items():
         if recognition.candidates and field not in proposal.expressions:
-            candidates = ", ".join(map(_candidate_words, recognition.candidates))
+            candidates = ", ".join(
+                f"{column.name} ({_words(remark)})" for column, remark in recognition.candidates
+            )
             yield f"{field}: not recognized; candidates: {candidates}"
-
-
-def _candidate_words(candidate: Candidate) -> str:
-    return f"{candidate.column.name} ({_words(candidate.remark)})"
 
 
 def _words(remark: ColumnRemark) -> str:
@@ -126,8 +131,8 @@ def _words(remark: ColumnRemark) -> str:
 def config_text(streams: Iterable[tuple[Stream, Sequence[Mapping[str, Any]]]]) -> str:
     """Return a complete configuration as YAML. Only values that its owner must add are blank.
 
-    Of the streams, each with its first records, it sends those that look like sales; where none has
-    an amount, all that have a time and a person; where none has these either, the first one.
+    It sends the streams that look like sales. If no stream has an amount, it sends each stream with
+    a time and a person. If no stream has these either, it sends the first stream.
     """
     proposals = [propose(stream, records) for stream, records in streams]
     chosen = {_yaml(proposal.stream): proposal for proposal in _best(proposals)}

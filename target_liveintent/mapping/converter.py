@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import msgspec
 
@@ -34,16 +34,29 @@ class RecordConverter:
     """
 
     def __init__(
-        self, plan: StreamPlan, builder: EventBuilder, now: Callable[[], float] = time.time
+        self,
+        stream: Stream,
+        plan: StreamPlan,
+        defaults: EventDefaults,
+        suppressions: Suppressions | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._plan = plan
-        self._builder = builder
         self._now = now
-        inputs = {name: f"record.get({name!r})" for name in builder.columns}
+        self._builder = EventBuilder(
+            stream.name,
+            plan.properties,
+            stream.keys,
+            defaults,
+            suppressions,
+            mapped_keys=plan.keys,
+            undeclared=plan.undeclared,
+        )
+        inputs = {name: f"record.get({name!r})" for name in self._builder.columns}
         inputs |= {name: origin.code for name, origin in plan.origins.items()}
         test = inputs.pop(FILTER, None)
         self._usual_way = usual_way(
-            builder,
+            self._builder,
             inputs,
             plan.environment,
             test=test,
@@ -59,8 +72,8 @@ class RecordConverter:
     ) -> Conversion | Rejection | None:
         """Convert a record as the tap sent it; None if the map's filter drops it.
 
-        A row that was deleted in the source is rejected before the map can hide that. `violation`
-        is how the record breaks the tap's schema.
+        A row that was deleted in the source is rejected first, because the map may drop the column
+        that says so. `violation` is how the record breaks the tap's schema.
         """
         if violation is not None or self._usual_way is None:
             return self.convert_carefully(record, violation)
@@ -78,7 +91,8 @@ class RecordConverter:
     ) -> Conversion | Rejection | None:
         """Convert a record as `convert` does, but without the generated function."""
         for column in self._plan.deletion_columns:
-            if column in record and _is_set(record[column]):
+            mark = coalesce(record.get(column))
+            if mark is not None and mark is not False:
                 return self._builder.reject_unmapped(column, record, reason="deleted")
         for column in self._plan.consent_columns:
             if column in record and not coerce.consent(record[column]):
@@ -93,30 +107,6 @@ class RecordConverter:
         return self._builder.build(mapped, record, self._now(), violation)
 
 
-def converter_of(
-    stream: Stream,
-    plan: StreamPlan,
-    defaults: EventDefaults,
-    suppressions: Suppressions | None = None,
-    now: Callable[[], float] = time.time,
-) -> RecordConverter:
-    """Return what converts the records of a stream by a plan."""
-    builder = EventBuilder(
-        stream.name,
-        plan.properties,
-        stream.keys,
-        defaults,
-        suppressions,
-        mapped_keys=plan.keys,
-        undeclared=plan.undeclared,
-    )
-    return RecordConverter(plan, builder, now)
-
-
 def _leave_to_chance(_: TapRecord, __: float) -> NoReturn:
     """Leave each record to the careful way, so that each expression is evaluated once."""
     odd(CHANCE)
-
-
-def _is_set(value: Any) -> bool:
-    return coalesce(value) is not None and value is not False

@@ -41,8 +41,8 @@ _KEPT = (
     *(ast.BoolOp, ast.Compare, ast.Constant, ast.IfExp, ast.UnaryOp),
     *(ast.Dict, ast.List, ast.Set, ast.Slice, ast.Tuple),
 )
-"""Nodes that stay as they are, except for their parts. For other nodes, there is a method of
-`_Rewriter`, or the evaluator is used."""
+"""Nodes that stay, while their parts are rewritten. `_Rewriter` has a method for some other nodes;
+the evaluator is used for the rest."""
 _FUNCTIONS: dict[str, Any] = {
     **simpleeval.DEFAULT_FUNCTIONS,
     **{kind.__name__: kind for kind in (bool, dict, list, set, tuple)},
@@ -67,10 +67,11 @@ class Expression(NamedTuple):
 
     Attributes:
         compute: Computes its value for a record.
-        code: It, as Python code that reads `record`.
+        code: The expression as Python code that reads `record`.
         reading: The paths that it reads, and which of them have an alternative.
-        columns: The columns of a record that it needs; among them None if it may need any.
-        names: Those of them that it reads by their names, so that it fails without them.
+        columns: The columns of a record that it needs; None is among them if it may need any
+            column.
+        names: The columns that it reads by their bare names. It fails without these columns.
         has_chance: Whether it gives another value each time.
     """
 
@@ -86,8 +87,8 @@ class Expression(NamedTuple):
 class Compiler:
     """Compiles the expressions of a map.
 
-    `values` are what names mean that are neither columns nor functions, such as `config`;
-    `environment` is what names in the code mean, which begin with an underscore.
+    `values` are the values of names that are neither columns nor functions, such as `config`.
+    `environment` has the values of the names in the code, which begin with an underscore.
     """
 
     def __init__(self, values: Mapping[str, Any]) -> None:
@@ -107,7 +108,7 @@ class Compiler:
         text = text.strip()
         tree, original = (ast.parse(text, mode="eval").body for _ in range(2))
         nodes = [*ast.walk(original)]
-        twins = [*zip(ast.walk(tree), nodes, strict=True)]  # The first one changes.
+        twins = [*zip(ast.walk(tree), nodes, strict=True)]  # The first tree changes.
         rewriter = _Rewriter(self._values, column, tree)
         made = rewriter.visit(tree)
         if rewriter.is_complete:
@@ -154,7 +155,7 @@ class Compiler:
 class _Names(dict[str, Any]):
     """The names of an expression.
 
-    Without this, simpleeval takes a helper for a column that lacks.
+    Without this class, simpleeval would use a helper in place of an absent column.
     """
 
     def __missing__(self, name: str) -> Any:
@@ -180,7 +181,7 @@ def _attribute(value: Any, name: str) -> Any:
 
 
 class _Rewriter(ast.NodeTransformer):
-    """Rewrites one expression, and notes what it reads, as an `Expression` has it.
+    """Rewrites one expression, and notes the columns, names and paths that it reads.
 
     `is_complete` says whether the code can be used, in place of the evaluator.
     """

@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from target_liveintent.conversions import coerce
 from target_liveintent.conversions.builder import lasting_keys
+from target_liveintent.conversions.coerce import DECIMALS, UNUSABLE, flag
+from target_liveintent.conversions.fields import IDENTIFYING
 from target_liveintent.mapping.expressions import FILTER
-from target_liveintent.mapping.map_checks import ANSWER
+from target_liveintent.mapping.map_settings import ANSWER
 from target_liveintent.mapping.presets import likely_preset
 from target_liveintent.mapping.recognition import Candidate, ColumnRemark, Recognition, recognize
 from target_liveintent.mapping.source_columns import (
@@ -27,7 +28,9 @@ from target_liveintent.mapping.stream_maps import Stream
 from target_liveintent.mapping.vocabulary import vocabulary, words_of
 from target_liveintent.privacy.addresses import scrub
 
-_MOST_ASKED, _MOST_VALUES, _LONGEST_VALUE = 12, 6, 20
+_MOST_ASKED, _MOST_VALUES = 12, 6
+_WORD_OR_FLAG = re.compile(r"(?=.{1,20}\Z)[^\W\d]+(?:[ _-][^\W\d]+)?|[01]")
+"""A value of a few letters, or 0 or 1, which a question may show."""
 
 
 class Proposal(NamedTuple):
@@ -45,11 +48,11 @@ class Proposal(NamedTuple):
 
     @property
     def rank(self) -> int:
-        """2 for sales, 1 for other records with a time and a person, 0 for all others."""
+        """2 for sales, 1 for other records with a time and a person, else 0."""
         if self.preset is not None:
             return 2
         columns = self.expressions.keys()
-        if "event_time" not in columns or columns.isdisjoint(coerce.IDENTIFYING):
+        if "event_time" not in columns or columns.isdisjoint(IDENTIFYING):
             return 0
         return 2 if "value" in columns else 1
 
@@ -66,20 +69,16 @@ def propose(stream: Stream, records: Sequence[Mapping[str, Any]] = ()) -> Propos
     if condition := _filter(stream.name, table, recognized["consent"].column):
         expressions[FILTER] = condition
     for field, recognition in recognized.items():
-        if field == "source":
-            expressions[field] = _source(recognition)
-        elif recognition.expression is not None:
+        if recognition.expression is not None:
             expressions[field] = recognition.expression
+        if field == "source":
+            has_values = recognition.column is not None and recognition.column.samples
+            expressions[field] = f"lower({recognition.expression})" if has_values else "'web'"
     preset = likely_preset(stream.schema["properties"])
     return Proposal(stream.name, preset, expressions, recognized)
 
 
 # The columns of events
-
-
-def _source(recognized: Recognition) -> str:
-    has_values = recognized.column is not None and bool(recognized.column.samples)
-    return f"lower({recognized.expression})" if has_values else "'web'"
 
 
 def _event_id(recognized: Recognition, table: SourceTable, keys: Sequence[str]) -> Recognition:
@@ -103,14 +102,14 @@ def _order_id(
     are_orders = table.words - known.neutral == {"order"}
     if recognized.column is not None or event_id is None or not are_orders:
         return recognized
-    of_id = frozenset[str]().union(*(name.split() for name in known.fields["event_id"].names))
+    of_id = frozenset[str]().union(*known.fields["event_id"].phrases)
     return Recognition(event_id) if event_id.words - known.neutral <= of_id else recognized
 
 
 def _currency(
     recognized: Recognition, value: SourceColumn | None, table: SourceTable
 ) -> Recognition:
-    """Return the currency of the value: of the same object, of one around it, or of its name."""
+    """Return the currency in the object of the value or around it, or in the name of the value."""
     if value is None:
         return recognized
     *outer, last = value.path
@@ -133,45 +132,38 @@ def _currency(
 
 def _value(recognized: Recognition, currency: Recognition, table: SourceTable) -> Recognition:
     """Return how the amount is read, or a candidate with a remark if this is not sure."""
-    column = recognized.column
+    column, words = recognized.column, vocabulary().amounts
     if column is None:
         return recognized
-    words = vocabulary().amounts
     has_minor_name = not column.words.isdisjoint(words.minor)
     if has_minor_name or (column.is_whole and _is_minor_source(table)):
-        reading = _reading_of_cents(column, currency)
+        doubt = _doubt_about_cents(column, currency)
+        reading = f"minor_units({{}}, {currency.expression})"
     else:
-        reading = _reading_of_amount(column, currency)
-    if isinstance(reading, ColumnRemark):
-        return Recognition(None, [Candidate(column, reading)])
+        doubt = _doubt_about_amount(column, currency)
+        reading = "amount({})" if decimal_sign(column.samples) == "," else "{}"
+    if doubt is not None:
+        return Recognition(None, [Candidate(column, ColumnRemark(doubt))])
     return Recognition(column, reading=reading)
 
 
-def _reading_of_cents(column: SourceColumn, currency: Recognition) -> str | ColumnRemark:
+def _doubt_about_cents(column: SourceColumn, currency: Recognition) -> str | None:
+    """Return the code of the remark on an amount in cents that may be read wrongly."""
     if column.samples and not column.is_whole:
-        return ColumnRemark("cents_not_whole")
-    if currency.expression is None:
-        return ColumnRemark("cents_without_currency")
-    return f"minor_units({{}}, {currency.expression})"
+        return "cents_not_whole"
+    return "cents_without_currency" if currency.expression is None else None
 
 
-def _reading_of_amount(column: SourceColumn, currency: Recognition) -> str | ColumnRemark:
+def _doubt_about_amount(column: SourceColumn, currency: Recognition) -> str | None:
+    """Return the code of the remark on another amount that may be read wrongly."""
     is_of_name = currency.column is not None and currency.column.path == column.path
     if column.words & vocabulary().amounts.codes and not is_of_name:
-        return ColumnRemark("two_currencies")
-    if column.is_whole and _may_have_decimals(currency.column):
-        return ColumnRemark("maybe_cents")
-    sign = decimal_sign(column.samples)
-    if sign is None:
-        return ColumnRemark("unclear_sign")
-    return "amount({})" if sign == "," else "{}"
-
-
-def _may_have_decimals(currency: SourceColumn | None) -> bool:
-    """Return whether a currency is not known, or has amounts with decimals."""
-    if currency is None or not currency.samples:
-        return True
-    return any(coerce.DECIMALS.get(str(code).upper()) != 0 for code in currency.samples)
+        return "two_currencies"
+    codes = () if currency.column is None else currency.column.samples
+    has_no_cents = bool(codes) and all(DECIMALS.get(str(code).upper()) == 0 for code in codes)
+    if column.is_whole and not has_no_cents:
+        return "maybe_cents"
+    return "unclear_sign" if decimal_sign(column.samples) is None else None
 
 
 def _is_minor_source(table: SourceTable) -> bool:
@@ -195,7 +187,7 @@ def _filter(stream: str, table: SourceTable, consent: SourceColumn | None) -> st
             conditions.append(condition)
         elif column != consent and (words in known.filters.meanings or _can_forbid(column, table)):
             asked.append(column)
-    # When it was cancelled, or how the person agreed, says no more.
+    # The time of a cancellation, or the way of an agreement, decides nothing.
     beside = understood.union(known.filters.also, known.neutral, known.filters.unasked)
     asked = [
         column
@@ -221,8 +213,7 @@ def _is_flag(column: SourceColumn) -> bool:
     """Return whether `is_true` can read all values of a column."""
     if not column.samples:
         return column.types.isdisjoint({"string", "time"})
-    are_read = [not isinstance(coerce.flag(value), coerce.Unusable) for value in column.samples]
-    return "time" not in column.types and all(are_read)
+    return "time" not in column.types and UNUSABLE not in map(flag, column.samples)
 
 
 def _can_forbid(column: SourceColumn, table: SourceTable) -> bool:
@@ -258,14 +249,9 @@ def _with_values(column: SourceColumn) -> str:
     """Return the expression of a column, with its values if they are few words."""
     values = Counter(map(str, column.samples))
     come_again = 2 * len(values) <= len(column.samples)
-    if 0 < len(values) <= _MOST_VALUES and come_again and all(map(_is_word, values)):
+    if 0 < len(values) <= _MOST_VALUES and come_again and all(map(_WORD_OR_FLAG.fullmatch, values)):
         return f"{column.expression} ({', '.join(values)})"
     return column.expression
-
-
-def _is_word(value: str) -> bool:
-    is_short = len(value) <= _LONGEST_VALUE
-    return is_short and re.fullmatch(r"[^\W\d]+(?:[ _-][^\W\d]+)?|[01]", value) is not None
 
 
 def one_safe_line(text: str) -> str:

@@ -1,7 +1,8 @@
 """Recognizes the column of a source that surely holds the values of a column of an event.
 
-A column is recognized only if each word of its name is known and nothing is against it. Others are
-candidates, each with a remark that says why. `recognized.yaml` has the names and forms.
+A column is recognized only if each word of its name is known and nothing is against it. Other
+similar columns are candidates. Each has a remark that says why it is not recognized.
+`recognized.yaml` has the names and forms.
 """
 
 from __future__ import annotations
@@ -71,7 +72,12 @@ def recognize(field: str, table: SourceTable) -> Recognition:
     """Find the column that surely holds the values of a column of an event."""
     column, against = _first_sure(field, _columns_by_name(field, table), table)
     if column is None and not against:
-        column, against = _first_sure(field, [_columns_by_form(field, table)], table)
+        by_form = [
+            column
+            for column in table.columns
+            if _has_form(field, column) and _objection(field, column, table) is None
+        ]
+        column, against = _first_sure(field, [by_form], table)
     if column is None:
         return Recognition(None, _candidates(field, table, against))
     if field == "event_id":
@@ -94,7 +100,7 @@ def _first_sure(
             if remark is None:
                 return column, against
             against[column.path] = remark
-            if field == "value":  # The next best amount is another one.
+            if field == "value":  # The next column has another amount.
                 return None, against
     return None, against
 
@@ -191,18 +197,6 @@ def _rival(column: SourceColumn, equal: Sequence[SourceColumn]) -> ColumnRemark 
     return ColumnRemark("rival", {"column": rivals[0].name})
 
 
-# Forms
-
-
-def _columns_by_form(field: str, table: SourceTable) -> list[SourceColumn]:
-    """Return the columns whose values have the right form, if nothing is against them."""
-    return [
-        column
-        for column in table.columns
-        if _has_form(field, column) and _objection(field, column, table) is None
-    ]
-
-
 def _has_form(field: str, column: SourceColumn) -> bool:
     """Return whether a column's values have the right form, and its name has no other meaning."""
     known = vocabulary()
@@ -216,7 +210,7 @@ def _has_form(field: str, column: SourceColumn) -> bool:
         return False
     if not column.samples:
         return field == "event_time" and "time" in column.types
-    # A hash can be that of anything, and a number can also be an ID or a telephone number.
+    # A hash may be the hash of anything, and a number may be an ID or a telephone number.
     if field == "email":
         return column.fits(lambda value: "@" in str(value))
     return field != "event_time" or not column.fits(functools.partial(has_form_of, "value"))
@@ -227,21 +221,16 @@ def _has_form(field: str, column: SourceColumn) -> bool:
 
 def _objection(field: str, column: SourceColumn, table: SourceTable) -> ColumnRemark | None:
     """Return the objection to a column that fits; None if it may be proposed."""
-    if field == "email" and not table.words.isdisjoint(vocabulary().strangers):
-        return ColumnRemark("strangers")
-    if field == "email" and _is_of_other_person(column, table):
-        return ColumnRemark("other_customer")
+    if field == "email":
+        if not table.words.isdisjoint(vocabulary().strangers):
+            return ColumnRemark("strangers")
+        of_customer = column.words | {"customer"}
+        beside = (other.words for other in table.columns if other.path[:-1] == column.path[:-1])
+        if column.words != of_customer and of_customer in beside:
+            return ColumnRemark("other_customer")
     if _is_ambiguous(field, column, table):
         return ColumnRemark("ambiguous_name")
     return _against_values(field, column, table)
-
-
-def _is_of_other_person(column: SourceColumn, table: SourceTable) -> bool:
-    """Return whether another column beside a column is named as the customer's."""
-    return "customer" not in column.words and any(
-        other.words == column.words | {"customer"} and other.path[:-1] == column.path[:-1]
-        for other in table.columns
-    )
 
 
 def _is_ambiguous(field: str, column: SourceColumn, table: SourceTable) -> bool:
@@ -336,8 +325,8 @@ def _candidates(
     for column in table.columns:
         has_core = not column.words.isdisjoint(rules.core) and column.may_be(rules.types)
         if column.path in against or has_core:
-            others = (word for word in column.words - understood if not word.isdigit())
-            near.append((column, sorted(others)))
+            others = sorted(word for word in column.words - understood if not word.isdigit())
+            near.append((column, others))
     near.sort(key=lambda pair: (pair[0].path not in against, len(pair[1])))
     return [
         Candidate(column, against.get(column.path) or _against_name(field, column, others, table))

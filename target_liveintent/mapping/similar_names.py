@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 _SIMILAR = 0.75
 """The least similarity of two names, by `difflib`: `pixel` and `pixel_id` have 0.77."""
 _LEAST_LETTERS, _LETTERS_FOR_TWO_EDITS = 5, 8
-"""The least number of letters of our name of which one edit, or two, may be a mistake."""
+"""Our name must have so many letters if one edit, or two edits, may be a mistake."""
 _MOST_EDITS = 2
 
 
@@ -40,19 +40,16 @@ def meant_name(name: str, our_names: Collection[str], given: Collection[str] = (
     """
     if name in our_names:
         return None
-    plain, near = _plain(name), []
+    near = []
     for known in our_names:
-        edits = _edits(plain, _plain(known))
-        if edits <= _edits_allowed(known, is_given=known in given):
+        letters, allowed = _plain(known), 1
+        if len(letters) < _LEAST_LETTERS and not known.startswith("__"):
+            allowed = 0
+        elif len(letters) >= _LETTERS_FOR_TWO_EDITS and known not in given:
+            allowed = _MOST_EDITS
+        if (edits := _edits(_plain(name), letters)) <= allowed:
             near.append((edits, _edits(name.casefold(), known), known))
     return min(near)[2] if near else None
-
-
-def _edits_allowed(known: str, *, is_given: bool) -> int:
-    letters = len(_plain(known))
-    if letters < _LEAST_LETTERS and not known.startswith("__"):
-        return 0
-    return 1 if letters < _LETTERS_FOR_TWO_EDITS or is_given else _MOST_EDITS
 
 
 def _plain(name: str) -> str:
@@ -60,7 +57,7 @@ def _plain(name: str) -> str:
 
 
 def _edits(word: str, other: str) -> int:
-    """Return how many edits make the other word of a word, or a greater number than is allowed.
+    """Return how many edits turn a word into the other word; more than two may be any number.
 
     This is the Damerau-Levenshtein distance in the form "optimal string alignment".
     """
@@ -75,6 +72,4 @@ def _edits(word: str, other: str) -> int:
             if last and j > 1 and (letter, of_other) == (other[j - 2], word[i - 2]):
                 edits = min(edits, last[j - 2] + 1)
             row.append(edits)
-        if min(row) > _MOST_EDITS:
-            return _MOST_EDITS + 1
     return row[-1]

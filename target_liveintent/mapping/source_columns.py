@@ -63,7 +63,7 @@ class SourceColumn(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The path for people."""
+        """The path with dots, as people read it."""
         return ".".join(self.path)
 
     @property
@@ -92,7 +92,7 @@ class SourceColumn(NamedTuple):
         return not self.types or not self.types.isdisjoint(types)
 
     def fits(self, has_form: Callable[[Any], bool]) -> bool:
-        """Return whether nearly all values have a form."""
+        """Return whether nearly all values have the form that a function checks."""
         return sum(map(has_form, self.samples)) >= len(self.samples) * _FITTING_SHARE
 
 
@@ -117,7 +117,7 @@ def source_table(stream: Stream, records: Sequence[Mapping[str, Any]] = ()) -> S
         for path, value in _values(record):
             samples[path].append(value)
     types = dict(_typed_paths(stream.schema))
-    # What the SCHEMA calls an object may hold more than it says.
+    # An object may hold values that the SCHEMA does not declare.
     paths = itertools.islice(dict.fromkeys([*types, *samples]), _MOST_COLUMNS)
     columns = [
         SourceColumn(path, words_of(*path), types.get(path, frozenset()), (*samples[path],))
@@ -157,7 +157,7 @@ def _typed_paths(schema: Any, path: Path = ()) -> Iterator[tuple[Path, frozenset
 
 
 def _alternatives(schema: Any) -> list[Mapping[str, Any]]:
-    """Return a schema and those of its `anyOf`; some taps write the types of a time so."""
+    """Return a schema and those of its `anyOf`, in which some taps write the types of times."""
     if not isinstance(schema, Mapping):
         return []
     return [schema, *(part for part in schema.get("anyOf") or () if isinstance(part, Mapping))]
@@ -219,7 +219,7 @@ def time_calls(samples: Sequence[Any]) -> list[str]:
 
 
 def decimal_sign(samples: Iterable[Any]) -> str | None:
-    """Return the decimal sign of all amounts; None if it is not certain, or if they have both."""
+    """Return the decimal sign of all amounts; None if it is not certain, or if both signs occur."""
     texts = [
         re.sub(r"[^\d.,]", "", sample).strip(".,") for sample in samples if isinstance(sample, str)
     ]

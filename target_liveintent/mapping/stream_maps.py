@@ -2,9 +2,9 @@
 
 The maps mean what they mean to the SDK, and a test compares them with the SDK's own. The
 differences: an expression that fails rejects one record and does not end the run; the bare name of
-a helper is only a column; each expression sees the record as the tap sent it, whatever another one
-does to it; and a plan says whether a map names the stream at all, so that a misspelled name does
-not send a whole table.
+a helper is only a column; each expression sees the record as the tap sent it, even if another
+expression changes the record; and a plan says whether a map names the stream at all, so that a
+misspelled name does not send a whole table.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from typing import Any, NamedTuple
 
 import simpleeval
 
-from target_liveintent.conversions.coerce import COLUMNS, IDENTIFYING
+from target_liveintent.conversions.fields import COLUMNS, IDENTIFYING
 from target_liveintent.errors import ConfigurationError, StreamMappingError
 from target_liveintent.mapping.expressions import FILTER, Compiler, Expression, TapRecord
 from target_liveintent.mapping.presets import NULL_VALUES, preset_columns
-from target_liveintent.settings import Settings
 
 DELETION_COLUMNS = ("_sdc_deleted_at", "_sdc_lsn_deleted_at")
 """The columns in which log-based taps say when a row was deleted in the source."""
@@ -61,13 +60,13 @@ class StreamPlan(NamedTuple):
         dropped: The columns that the map drops; None for all that it does not name.
         reads: The columns of a record that the map needs; None for all.
         origins: What the map computes each column from; the filter comes first if there is one.
-        of_preset: The columns of them that come from a preset.
+        of_preset: The columns whose expressions come from a preset.
         keys: The columns of a mapped record of which event IDs are derived; None for the tap's key
             properties, of the record before mapping.
-        environment: What names in the code of the expressions mean.
+        environment: The values of the names in the code of the expressions.
         deletion_columns: The columns that mark a deleted row, except those that the map reads.
-        consent_columns: The columns that say whether a person agreed, beside the one that a mapped
-            record has, unless the map says something about consent.
+        consent_columns: The tap's columns that say whether a person agreed, and that a mapped
+            record lacks. They are empty if the map itself decides about consent.
     """
 
     stream: str
@@ -85,7 +84,7 @@ class StreamPlan(NamedTuple):
 
     @property
     def undeclared(self) -> frozenset[str]:
-        """Our columns that a record may have beside `properties`, since the map passes them on."""
+        """The columns of events that the map passes on, and that are not in `properties`."""
         return frozenset() if self.dropped is None else COLUMNS - self.dropped - {*self.properties}
 
     @property
@@ -95,7 +94,7 @@ class StreamPlan(NamedTuple):
 
     @property
     def gives_ids_of(self) -> tuple[str | None, tuple[str, ...] | None]:
-        """What event IDs are made of; plans of a stream that have it in common give equal IDs."""
+        """What event IDs are made of. Plans of a stream with an equal value give equal IDs."""
         origin = self.origins.get("event_id")
         if origin is None:
             return None, self.keys
@@ -154,6 +153,9 @@ class StreamMaps:
 
     Column by column, the user's own map takes precedence over the stream's preset; a null in it
     removes the preset's column or filter.
+
+    Attributes:
+        presets: The preset of each stream that has one.
     """
 
     def __init__(
@@ -162,7 +164,7 @@ class StreamMaps:
         stream_map_config: Mapping[str, Any],
         presets: Mapping[str, str] = types.MappingProxyType({}),
     ) -> None:
-        self._presets = presets
+        self.presets = presets
         self._config = stream_map_config
         self._drops_others = "__else__" in stream_maps
         self._definitions = {**stream_maps, **{one: stream_maps.get(one, {}) for one in presets}}
@@ -228,7 +230,7 @@ class StreamMaps:
     ) -> StreamPlan:
         """Return the plan of an entry, applied to a stream with these columns and keys."""
         own: Mapping[str, Any] = self._definitions[name]
-        preset = preset_columns(self._presets[name]) if name in self._presets else {}
+        preset = preset_columns(self.presets[name]) if name in self.presets else {}
         rows = {FILTER: None, **preset, **own}
         keys = rows.pop("__key_properties__", None)
         source = rows.pop("__source__", None)
@@ -239,14 +241,16 @@ class StreamMaps:
         values = {"__stream_name__": counted_as, "__original_stream_name__": stream}
         compiler = Compiler({"config": self._config, **values})
         dropped = frozenset(column for column, text in rows.items() if text in NULL_VALUES)
-        kept = _without(dropped, rows)
+        kept = [column for column in rows if column not in dropped]
         origins = {column: compiler.compile(column, rows[column]) for column in kept}
-        passed_on = [*columns] if passes_others else []
-        properties = _without(dropped, passed_on) + _without({FILTER}, origins)
+        passed_on = [column for column in columns if column not in dropped]
+        properties = [
+            *(passed_on if passes_others else ()),
+            *(column for column in origins if column != FILTER),
+        ]
         if keys is not None:
             _check_keys(counted_as, keys, properties)
         read = _certainly_read(origins)
-        consent = _consent_columns(columns, rows, read, passes_others=passes_others)
         return StreamPlan(
             counted_as,
             named=True,
@@ -259,7 +263,7 @@ class StreamMaps:
             keys=None if keys is None or {*keys} == {*tap_keys} else tuple(keys),
             environment=compiler.environment,
             deletion_columns=_deletion_columns(columns, read),
-            consent_columns=consent,
+            consent_columns=_consent_columns(columns, rows, read, passes_others=passes_others),
         )
 
 
@@ -291,7 +295,7 @@ def _consent_columns(
 ) -> tuple[str, ...]:
     """Return the columns that say whether a person agreed, and that a mapped record lacks.
 
-    No column does if the map says something about consent itself.
+    If the map itself decides about consent, no such column counts.
     """
     spellings = _spellings("consent", columns)
     if "consent" in mapped or not read.isdisjoint(spellings):
@@ -309,7 +313,7 @@ def _spellings(name: str, columns: Iterable[str]) -> tuple[str, ...]:
 
 
 def _deletion_columns(columns: Collection[str], read: Collection[str]) -> tuple[str, ...]:
-    """Return the columns that mark a deleted row, but for those that the map reads itself."""
+    """Return the columns that mark a deleted row, except those that the map reads."""
     known = itertools.chain(*(_spellings(name, columns) for name in DELETION_COLUMNS))
     return tuple(column for column in known if column not in read)
 
@@ -320,7 +324,7 @@ def _alias(expression: str | None, stream: str) -> str:
     An expression with an unknown name is itself the name: `web_orders`.
 
     Raises:
-        ValueError: If it gives anything else than a name.
+        ValueError: If the result is not a name.
     """
     if expression is None:
         return stream
@@ -343,8 +347,3 @@ def _check_keys(stream: str, keys: Iterable[str], properties: Collection[str]) -
                 f" has no such column: map '{key}' to an expression, or remove it from the list"
             )
             raise ConfigurationError(msg)
-
-
-def stream_maps_of(settings: Settings) -> StreamMaps:
-    """Return the maps of the settings, including those of their presets."""
-    return StreamMaps(settings.stream_maps, settings.stream_map_config, settings.presets)

@@ -21,14 +21,14 @@ _TOKEN = re.compile(r"sha256|md5|ipv4|v4|[^\W\d_]+|\d+")
 _SHORT = frozenset({"id", "ip", "nr", "no", "de", "do", "da", "at", "on", "am", "em", "is"})
 """The words of two letters that can be parts of a longer word without spaces."""
 _LEAST_LETTERS_TO_SPLIT = 4
-"""A text is split only if one of its words has so many letters: shorter words fit by chance."""
+"""A text is split only if one of its words has so many letters. Shorter words fit by chance."""
 
 
 # The file
 
 
 class Unsure(msgspec.Struct, frozen=True):
-    """Words of other columns: with a word of `present`, or none of `absent`, a name is unsure."""
+    """Makes a name unsure: a word of `present` in another column, or no word of `absent`."""
 
     present: frozenset[str] = msgspec.field(default=frozenset(), name="if")
     absent: frozenset[str] = msgspec.field(default=frozenset(), name="unless")
@@ -56,7 +56,7 @@ class RecognizedField(msgspec.Struct, frozen=True, dict=True):
 
     @functools.cached_property
     def words(self) -> frozenset[str]:
-        """All words of the names, and those that may stand beside them."""
+        """All words of the names, and the words that may stand beside a name."""
         return frozenset(_words_in(self.names)).union(self.also)
 
 
@@ -80,7 +80,7 @@ class FilterWords(msgspec.Struct, frozen=True, dict=True):
 
     @functools.cached_property
     def meanings(self) -> dict[frozenset[str], bool]:
-        """By the words of a flag: whether records count if it is true, or if it is false."""
+        """By the words of a flag: whether records count if the flag is true, not if it is false."""
         return {frozenset(name.split()): only_true for name, only_true in self.flags.items()}
 
 

@@ -2,8 +2,8 @@ r"""Finds e-mail addresses in texts, plain or in the escapes of JSON, HTML, URLs
 
 A text is decoded only to look into it; what is written keeps all of it but the address.
 
-Not among the escapes are UTF-7, Base64, and percent codes that UTF-8 forbids (`%C1%80`): nothing
-that shows a text to a person reads an address from them by itself.
+UTF-7, Base64, and percent codes that UTF-8 forbids (`%C1%80`) are not decoded: no program that
+shows a text to a person decodes them without being asked.
 """
 
 from __future__ import annotations
@@ -73,13 +73,14 @@ _ESCAPE = (
     r"|[\ud800-\udbff][\udc00-\udfff]"
 )
 _ESCAPES = (re.compile(_ESCAPE), re.compile(rf"{_ESCAPE}|{_bytes('=')}|=\r?\n"))
-"""Escapes, and those together with the ones of e-mail (quoted-printable). A text is first decoded
-without the latter, because an = is more often something else."""
+"""Escapes without and with those of e-mail (quoted-printable). A text is first decoded without the
+escapes of e-mail, because an = is usually something else."""
 _OWN_NAME = re.compile(r"[^=&;?#\s]*(?:;pma)?[?&#](?![qQ]\?)")
 """A parameter's name, turned around, whose = is no escape; not the `?q?` of an e-mail's header."""
 _LONGEST_NAME = 64
-# What few texts have but those with an escaped address. Many URLs have percent codes: those matter
-# of @, of what begins an escape, and of characters that look like one of these, or like nothing.
+# What few texts have, except those with an escaped address. Many URLs have percent codes. Only the
+# codes of these characters matter: @, the first character of an escape, characters that look like
+# one of these, and characters that nobody sees.
 _PERCENT = re.compile(
     r"%(?:(?:25){16}|(?:25)*(?:40|26|3[dD]|5[cC]|[uU]|[0-9a-fA-F]?%"
     r"|[cC][2cCdD]|[dD][89a-fA-F]|[eEfF]))"
@@ -92,7 +93,7 @@ _REMEMBERED = 10_000
 
 
 def holds_address(text: str) -> bool:
-    """Return whether the text contains an e-mail address, plain or escaped in any usual way.
+    """Return whether the text contains an e-mail address, plain or in one of the known escapes.
 
     This is also true of a text that is escaped so deeply that nobody can say.
     """
@@ -232,8 +233,8 @@ def _substituted(
 def _telling_reading(text: str) -> _Reading:
     """Return the reading that tells most about the addresses in a text.
 
-    This is the most decoded one that holds an address, without the escapes of e-mail if possible.
-    If none does, because the text is escaped too deeply, it is the most decoded one of all.
+    This is the most decoded reading that holds an address, without the escapes of e-mail if
+    possible. If the text is escaped too deeply to show an address, it is the last reading.
     """
     written = _Reading(text, [(index, index + 1) for index in range(len(text))])
     readings: list[_Reading] = []

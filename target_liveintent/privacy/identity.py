@@ -1,4 +1,4 @@
-"""Hashing of e-mail addresses.
+"""Reads e-mail addresses and hashes in all usual spellings, and hashes the addresses.
 
 A record carries a raw address only until `identify`; what is kept, sent or logged after that holds
 hashes, a UUID, or text with its addresses replaced. `NORMALIZATIONS` names the source of each rule.
@@ -6,9 +6,12 @@ hashes, a UUID, or text with its addresses replaced. `NORMALIZATIONS` names the 
 
 from __future__ import annotations
 
+import base64
 import functools
 import hashlib
 import json
+import re
+import unicodedata
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
@@ -16,21 +19,19 @@ from typing import Any
 
 import msgspec
 
-from target_liveintent.privacy.addresses import holds_address
+from target_liveintent.privacy.addresses import ADDRESS, ASCII_ADDRESS, holds_address
 from target_liveintent.privacy.characters import is_misread, visible
-from target_liveintent.privacy.spellings import address_in, hash_in
 from target_liveintent.remarks import COLUMN_EMPTY, COLUMN_UNUSABLE, HASH_CONFLICT, Remark, Remarks
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://conversions.liveintent.com/target-liveintent")
 """The namespace of every UUIDv5 made here. With another one, every event would get a new ID."""
 _NAMED = hashlib.sha1(NAMESPACE.bytes, usedforsecurity=False)
 _MD5, _SHA256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
-"""Of nothing yet: to copy a hash takes less time than to make one."""
+"""Hashes of an empty text: to copy a hash object takes less time than to make one."""
 _VARIANTS = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 """The digit of a UUID that names its variant, by the digit that a hash has there."""
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str).encode
 _GMAIL = ("@gmail.com", "@googlemail.com")
-_MD5_DIGITS, _SHA256_DIGITS = 32, 64
 _TEXTS = (
     *("", " ", "null", "(null)", "None", "(none)", "nil", "NaN", "undefined", "unknown"),
     *("n/a", "#n/a", "na", "not set", "(not set)", "not_set", "[object Object]", "-", "<null>"),
@@ -54,6 +55,25 @@ IDENTITY_COLUMNS = ("email", "md5", "sha2")
 _EMPTY = {column: Remark(COLUMN_EMPTY, column) for column in IDENTITY_COLUMNS}
 
 
+# Spellings in which people and warehouses write addresses and hashes. A text that only a guess can
+# explain is neither an address nor a hash.
+_LONGEST_ADDRESS = 2_000
+"""Characters of a text with an address. To compose thousands of accents would take seconds."""
+_LINK = re.compile(r"mailto:([^?%]+)(?:\?.*)?", re.IGNORECASE)
+"""A link. Percent codes in it could mean any character, so such a link is not an address."""
+_NAMED_ADDRESS = re.compile(r"[^<>@]*<([^<>]+)>")
+"""`Jane <jane@example.com>`. A name with an @ could be another address."""
+_PLAIN_HASH = re.compile(r"[0-9a-fA-F]{32}(?:[0-9a-fA-F]{32})?")
+_HEXADECIMAL = re.compile(
+    r"(?:\\x|0x|(md5|sha-?256):)?([0-9a-f]{32}|[0-9a-f]{64})", re.IGNORECASE | re.ASCII
+)
+_DIGITS = {"md5": 32, "sha256": 64}
+"""How many hexadecimal digits the hash of each algorithm has."""
+_BASE64 = re.compile(r"[\w+/-]{22}==|[\w+/-]{43}=", re.ASCII)
+"""Exactly 16 or 32 bytes. Without the padding, it could be an ID of the same length."""
+_FROM_URLS = str.maketrans("-_", "+/")
+
+
 class Identity(msgspec.Struct, frozen=True, gc=False):
     """The person that an event is about, in hashes only.
 
@@ -62,9 +82,9 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
         sha2: 64 lower-case hexadecimal digits, or None.
         remarks: A column is unusable if its value is neither an address nor a usable hash. A given
             hash may conflict with the address. Without an address, a column may be empty.
-        others: All other hashes by which a list may name the person, as bytes: those of the address
-            in its other normalization, and given ones that are not sent. None if they are not
-            known, because a value is or holds an address that cannot be read.
+        others: All other hashes by which a list may name the person, as bytes: the hashes of the
+            address in its other normalization, and given hashes that are not sent. None if these
+            hashes are not known, because a value holds an address that cannot be read.
     """
 
     md5: str | None
@@ -109,11 +129,13 @@ def identify(
         if not {md5, sha2}.issuperset(hashes):
             remarks.append(Remark(HASH_CONFLICT, IDENTITY_COLUMNS[0]))
     else:
-        md5, sha2 = _first_of_length(_MD5_DIGITS, hashes), _first_of_length(_SHA256_DIGITS, hashes)
+        by_digits = {len(digest): digest for digest in reversed(hashes)}  # The first one counts.
+        md5, sha2 = by_digits.get(_DIGITS["md5"]), by_digits.get(_DIGITS["sha256"])
         remarks += [_EMPTY[column] for column in empty]
     known = dict.fromkeys(chain(*(address.hashes for address in addresses), hashes))
     others = tuple(bytes.fromhex(digest) for digest in known if digest not in (md5, sha2))
-    is_complete = not any(map(_may_be_address, unusable.values()))
+    texts = map(str, unusable.values())
+    is_complete = not any("@" in text or holds_address(text) for text in texts)
     return Identity(md5, sha2, tuple(remarks), others if is_complete else None)
 
 
@@ -136,14 +158,6 @@ def _read(
         else:
             unusable[column] = candidate
     return addresses, hashes, empty, unusable
-
-
-def _first_of_length(digits: int, hashes: Sequence[str]) -> str | None:
-    return next((digest for digest in hashes if len(digest) == digits), None)
-
-
-def _may_be_address(value: Any) -> bool:
-    return "@" in str(value) or holds_address(str(value))
 
 
 def hash_address(text: str, normalization: str) -> Identity | None:
@@ -177,7 +191,7 @@ def _hashed(address: str) -> tuple[Any, Any]:
 
 
 def cause_of_junk(value: Any) -> str | None:
-    """Return the code of the reason why a text with an @ is not an address; None if unknown."""
+    """Return a code of why a text with an @ is not an address, or None if that is not known."""
     if not isinstance(value, str) or "@" not in value:
         return None
     if is_misread(value):
@@ -259,3 +273,52 @@ def _canonical(value: Any, depth: int) -> Any:
     # Python refuses to write integers of thousands of digits in decimal.
     too_long = isinstance(value, int) and abs(value) >= 2**1000
     return hex(value) if too_long else value
+
+
+def address_in(text: str) -> str | None:
+    """Return the address that a person sees in a text: composed, and without what is around it.
+
+    Args:
+        text: An address, a link (`mailto:a@b.example`), a name with an address
+            (`Jane <a@b.example>`), or an address with a semicolon behind it.
+    """
+    if text.isascii() and ASCII_ADDRESS.fullmatch(text):
+        return text
+    if len(text) > _LONGEST_ADDRESS or is_misread(text):
+        return None
+    # What nobody sees goes first, as it may stand between a letter and its accent.
+    plain = unicodedata.normalize("NFC", visible(text)).strip()
+    plain = plain.removesuffix(";").rstrip()
+    found = _LINK.fullmatch(plain) or _NAMED_ADDRESS.fullmatch(plain)
+    address = found[1].strip() if found else plain
+    # Full-width letters and ligatures are other letters to a hash, but not to a person.
+    is_plain = unicodedata.normalize("NFKC", address) == address
+    return address if is_plain and ADDRESS.fullmatch(address) else None
+
+
+def hash_in(text: str) -> str | None:
+    r"""Return the hash in a text as 32 (MD5) or 64 (SHA-256) lower-case hexadecimal digits.
+
+    Args:
+        text: Hexadecimal digits, also with `\x`, `0x`, `md5:` or `sha256:` in front, or base64.
+    """
+    if _PLAIN_HASH.fullmatch(text):
+        return text.lower()
+    plain = visible(text).strip()
+    found = _HEXADECIMAL.fullmatch(plain)
+    if found:
+        label, digits = found.groups()
+        is_right = label is None or _DIGITS[label.lower().replace("-", "")] == len(digits)
+        return digits.lower() if is_right else None
+    return _hash_in_base64(plain) if _BASE64.fullmatch(plain) else None
+
+
+def _hash_in_base64(text: str) -> str | None:
+    standard = text.translate(_FROM_URLS)
+    decoded = base64.b64decode(standard)
+    if base64.b64encode(decoded).decode() != standard:  # The last bits mean nothing.
+        return None
+    # Some programs encode the digits of an MD5, which are 32 bytes as well. Any other text, such as
+    # an address of 16 letters, is not a hash.
+    is_text = decoded.isascii() and decoded.decode().isprintable()
+    return hash_in(decoded.decode()) if is_text else decoded.hex()

@@ -1,8 +1,8 @@
 """Redaction: no address and no token in dead letters, log lines and reports.
 
 For log lines and reports, this is the last line of defence. No message of this project contains an
-address or the token, but streams and files can be named after people, and libraries log more than
-that, above all at DEBUG.
+address or the token. But streams and files can be named after people, and libraries log headers and
+URLs, above all at DEBUG.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def redact_value(value: Any, depth: int = 0, redact: Callable[[str], str] = _red
 
 
 def _redact_single(value: Any, redact: Callable[[str], str]) -> Any:
-    """Return a value that has no others in it, in a form that JSON has; NaN becomes None."""
+    """Return a value that is neither a list nor an object, as JSON has it; NaN becomes None."""
     if value is None or isinstance(value, int):
         return value
     if isinstance(value, (float, Decimal)):
@@ -145,7 +145,7 @@ class _RedactingFactory:
 
 
 def _message(record: logging.LogRecord) -> str:
-    """Return the text of a record; if arguments do not fit, `logging` would print them as are."""
+    """Return the text of a record; `logging` would print arguments that do not fit unchanged."""
     try:
         return record.getMessage()
     except Exception:  # noqa: BLE001

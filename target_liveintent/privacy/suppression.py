@@ -10,6 +10,11 @@ from target_liveintent.errors import ConfigurationError, InputError
 from target_liveintent.files import open_anywhere
 from target_liveintent.privacy.identity import Identity, hashes_of
 
+_NAMES_NOBODY = (
+    "the file of suppression_path names nobody, so nobody is left out. If it should name people,"
+    " check the program that writes it"
+)
+
 
 class Person(NamedTuple):
     """A person on a list: the number of the line, and the texts by which the person is known."""
@@ -23,12 +28,12 @@ class Suppressions:
     """The people who must not be sent, as all hashes by which an event can be recognized.
 
     `path` is the setting `suppression_path`. If any part of the file cannot be read, this raises a
-    `ConfigurationError`: a run must not send without it.
+    `ConfigurationError`: a run must not send without it. `warnings` say what may be wrong with it.
     """
 
     def __init__(self, path: str | None) -> None:
         self._hashes: set[bytes] = set()
-        self._path = path
+        self.warnings: list[str] = []
         if path is None:
             return
         try:
@@ -43,21 +48,12 @@ class Suppressions:
             reason = getattr(error, "strerror", None) or "it must be a text file in UTF-8"
             msg = f"suppression_path{name} cannot be read: {reason}"
             raise ConfigurationError(msg) from None
+        if not self._hashes:
+            self.warnings.append(_NAMES_NOBODY)
 
     def __bool__(self) -> bool:
         """Return whether the list has any entry."""
         return bool(self._hashes)
-
-    @property
-    def warnings(self) -> list[str]:
-        """What is probably wrong with the list, a sentence each."""
-        if self._path is None or self._hashes:
-            return []
-        said = (
-            "the file of suppression_path names nobody, so nobody is left out. If it should name"
-            " people, check the program that writes it"
-        )
-        return [said]
 
     def contains(self, identity: Identity) -> bool:
         """Return whether this person must not be sent, by any hash of the person."""

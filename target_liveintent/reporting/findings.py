@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
+import statistics
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
@@ -15,6 +17,14 @@ from target_liveintent.run.counts import ALL_SOURCES, StreamCounts
 
 _FORGOTTEN_AFTER = dt.timedelta(days=2)
 """After this time, a failure no longer counts if runs with other streams have succeeded."""
+_LEAST_RUNS_OF_SCHEDULE = 5
+"""So many runs show how much time is usual between them."""
+_MOST_RUNS_OF_SCHEDULE = 30
+"""Older runs do not show it, because a schedule can change."""
+_MISSED_RUNS = 3
+"""So many runs must be missing before it is a problem."""
+_LEAST_SILENCE = dt.timedelta(hours=26)
+"""A shorter time without a run is no problem, whatever the schedule is: runs are not punctual."""
 _TOLERATED_SHARE = 0.05
 """The share of conversions that may lack something before it is mentioned."""
 _FRESH_SHARE = 0.5
@@ -51,7 +61,7 @@ class FailedRuns(msgspec.Struct, frozen=True):
 
 
 class NoRun(msgspec.Struct, frozen=True):
-    """There has been no run for too long; `since` is when the last one ended, None without any."""
+    """There has been no run for too long; `since` is when the last run ended, None without any."""
 
     since: dt.datetime | None
 
@@ -66,15 +76,34 @@ def causes_of(
     now: dt.datetime,
     max_age: dt.timedelta | None = None,
 ) -> list[Cause]:
-    """Return the problems of runs that a schedule started, the worst first."""
+    """Return the problems of runs that a schedule started, the worst first.
+
+    If no run has ended within `max_age`, this is a problem. If this is None, the usual time between
+    runs decides.
+    """
     causes: list[Cause] = []
     failed = _failed_runs([run for run in scheduled if run.ending.kind != STOPPED])
     if failed is not None:
         causes.append(failed)
     last = scheduled[-1].ended_at if scheduled else None
-    if last is None or (max_age is not None and now - last > max_age):
+    longest = max_age or _longest_silence(scheduled)
+    if last is None or (longest is not None and now - last >= longest):
         causes.append(NoRun(last))
     return causes + _without_repetition(_by_importance(unusual))
+
+
+def usual_gap(scheduled: Sequence[RunRecord]) -> dt.timedelta | None:
+    """Return how much time usually is between the ends of two runs; None if they are few."""
+    if len(scheduled) < _LEAST_RUNS_OF_SCHEDULE:
+        return None
+    ends = [run.ended_at for run in scheduled[-_MOST_RUNS_OF_SCHEDULE:]]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(ends)]
+    return dt.timedelta(seconds=statistics.median(gap.total_seconds() for gap in gaps))
+
+
+def _longest_silence(scheduled: Sequence[RunRecord]) -> dt.timedelta | None:
+    gap = usual_gap(scheduled)
+    return None if gap is None else max(_MISSED_RUNS * gap, _LEAST_SILENCE)
 
 
 def _by_importance(unusual: Iterable[Unusual]) -> list[Unusual]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from target_liveintent.conversions.event_model import DAY, WINDOWS
 from target_liveintent.failures import FailureCode
+from target_liveintent.reasons import BEYOND_REPAIR
 from target_liveintent.reporting.findings import Cause, FailedRuns, NoRun
 from target_liveintent.reporting.history import STOPPED, RunRecord
 from target_liveintent.reporting.overview import (
@@ -19,6 +20,7 @@ from target_liveintent.reporting.overview import (
     Period,
     period_of,
 )
+from target_liveintent.reporting.rules import MANY_DEAD_LETTERS, NEW_REASON
 from target_liveintent.reporting.usual_range import HIGH, LOW
 from target_liveintent.reporting.words import cause_words, day_words, moment, what_to_do_about
 from target_liveintent.run.amounts import counted
@@ -93,9 +95,13 @@ FAILURE_HEADLINES: dict[FailureCode, ProblemWords] = {
     FailureCode.UNEXPECTED_ANSWER: _RUN_FAILED,
     FailureCode.ALL_REFUSED: _ALL_REFUSED,
     FailureCode.REPLAY_REFUSED: _ALL_REFUSED,
+    FailureCode.WRITE_REFUSED: _ALL_REFUSED,
     FailureCode.TOO_MANY_REJECTED: _TOO_MANY_REJECTED,
     FailureCode.NOTHING_DELIVERED: _TOO_MANY_REJECTED,
     FailureCode.RECORD_REJECTED: _RUN_FAILED,
+    FailureCode.TASKS_FAILED: _RUN_FAILED,
+    FailureCode.ROWS_NOT_KEPT: _TOO_MANY_REJECTED,
+    FailureCode.NO_THREAD: _RUN_FAILED,
     FailureCode.STOPPED: _RUN_FAILED,
     FailureCode.STOPPED_IN_OUTAGE: _NOT_REACHED,
     FailureCode.STOPPED_WHILE_SENDING: _RUN_FAILED,
@@ -110,17 +116,17 @@ _NO_RUN = ProblemWords(
 )
 
 RULE_HEADLINES: dict[str, ProblemWords] = {
-    "dead_letters": ProblemWords(
-        "More conversions than usual could not be sent.",
-        f"Ask {_OPERATOR} to fix the cause, and to send these conversions again.",
-    ),
-    "new_reason": ProblemWords(
-        "Conversions could not be sent for a new reason.",
-        f"Ask {_OPERATOR} to fix the cause, and to send again what can be sent.",
-    ),
+    MANY_DEAD_LETTERS: ProblemWords("More conversions than usual could not be sent.", ""),
+    NEW_REASON: ProblemWords("Conversions could not be sent for a new reason.", ""),
     "conversions": ProblemWords(
         "Far fewer conversions than usual were sent.",
         f"If your shop sold as much as usual, ask {_OPERATOR} to look for the missing conversions.",
+        waits=False,
+    ),
+    "decline": ProblemWords(
+        "Conversions, or their value, have declined for weeks.",
+        f"If your shop sold as much as before, ask {_OPERATOR} to look for the missing"
+        " conversions.",
         waits=False,
     ),
     "average_value": ProblemWords(
@@ -146,7 +152,19 @@ RULE_HEADLINES: dict[str, ProblemWords] = {
         waits=False,
     ),
 }
-"""What is said of something unusual, by the rule that found it."""
+"""What is said of something unusual, by the rule that found it. What to do about dead letters
+depends on their reason."""
+_SEND_AGAIN = f"Ask {_OPERATOR} to fix the cause, and to send these conversions again."
+_CANNOT_BE_SENT = (
+    f"These conversions cannot be sent again. Ask {_OPERATOR} to fix the cause for the next ones."
+)
+_ASK_LIVEINTENT = (
+    "Ask your account manager at LiveIntent what is wrong with these conversions, and tell"
+    f" {_OPERATOR}, who can send them again."
+)
+_ACTIONS = {"refused_by_api": _ASK_LIVEINTENT} | dict.fromkeys(BEYOND_REPAIR, _CANNOT_BE_SENT)
+"""What to do about dead letters, by their reason, where it is not to send them again."""
+_OF_LETTERS = (MANY_DEAD_LETTERS, NEW_REASON)
 _UNKNOWN_RULE = ProblemWords(
     "The last 24 hours are unusual.", f"Ask {_OPERATOR} to find the cause.", waits=False
 )
@@ -157,7 +175,13 @@ def _about(cause: Cause) -> ProblemWords:
         return FAILURE_HEADLINES[cause.failure.code]
     if isinstance(cause, NoRun):
         return _NO_RUN
-    return RULE_HEADLINES.get(cause.rule, _UNKNOWN_RULE)
+    problem = RULE_HEADLINES.get(cause.rule, _UNKNOWN_RULE)
+    if cause.rule not in _OF_LETTERS:
+        return problem
+    reason = cause.finding.main_reason or cause.finding.subject
+    return ProblemWords(
+        problem.said, _ACTIONS.get(reason, _SEND_AGAIN), waits=reason not in BEYOND_REPAIR
+    )
 
 
 # How things are, and what to do
@@ -171,7 +195,9 @@ def headline_of(overview: Overview) -> Headline:
     if last is not None and last.ending.kind == STOPPED:
         to_do = "Nothing to do: the next run sends what this run did not send."
         return Headline(CALM, "The last run was stopped before its end.", to_do)
-    if last is not None and overview.as_of - last.ended_at > dt.timedelta(days=1):
+    due = overview.next_run
+    is_late = due is None or due < overview.as_of  # A schedule may start a run once a week.
+    if last is not None and is_late and overview.as_of - last.ended_at > dt.timedelta(days=1):
         return Headline(CALM, "There was no run in the last 24 hours.", _NO_RUN.to_do)
     return _of_figures(overview)
 
@@ -205,7 +231,7 @@ def _of_figures(overview: Overview) -> Headline:
     if conversions.verdict == LOW:
         return Headline(CALM, "Fewer conversions than usual were sent.")
     if any(figure.verdict in {LOW, HIGH} for figure in overview.figures):
-        return Headline(GOOD, "Nothing is wrong.")
+        return Headline(GOOD, "Nothing is wrong: numbers vary from day to day.")
     return Headline(GOOD, EVERYTHING_USUAL)
 
 

@@ -26,7 +26,7 @@ from target_liveintent.store.database import Database
 from target_liveintent.store.run_store import RunStore
 from target_liveintent.store.runs import runs_in
 
-FORMAT = 2
+FORMAT = 3
 DAYS_READ = 91
 """Days before today that are read."""
 DONE, FAILED, STOPPED = "done", "failed", "stopped"
@@ -37,7 +37,7 @@ SCHEDULED = (USUAL, BACKFILL)
 """Kinds of runs that a schedule starts. A person starts the others."""
 _KEPT_SETTINGS = (
     *("timezone", "default_source", "email_normalization", "source_url_parameters"),
-    *("on_rejection", "validate_records"),
+    *("on_rejection", "validate_records", "partial_answer"),
 )
 """Settings that matter to the figures and whose values are kept."""
 DIGESTED = ("presets", "stream_maps")
@@ -72,7 +72,8 @@ class Ending(msgspec.Struct, frozen=True, omit_defaults=True):
             name: without_secrets(fact) if isinstance(fact, str) else fact
             for name, fact in self.failure.facts.items()
         }
-        return Ending(Failure(self.failure.code, facts), self.signal)
+        hints = tuple(hint.redacted(without_secrets) for hint in self.failure.hints)
+        return Ending(Failure(self.failure.code, facts, hints), self.signal)
 
 
 class Range(msgspec.Struct, frozen=True):
@@ -89,7 +90,9 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         subject: The reason, column or currency; empty where the rule has none.
         count: How many conversions or records are unusual.
-        whole: How many there are in all, where `count` is a part of them.
+        whole: How many there are in all, where `count` is a part of them; or how many there were
+            some weeks before.
+        weeks: How many weeks before, for the rule about a slow decline.
         average: The average value, for the rule about it.
         usual: What is usual of the number that the rule compares.
         main_reason: Why most of the records were not sent, and `main_count` is how many.
@@ -98,6 +101,7 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     subject: str = ""
     count: int = 0
     whole: int = 0
+    weeks: int = 0
     average: Decimal | None = None
     usual: Range | None = None
     main_reason: str = ""

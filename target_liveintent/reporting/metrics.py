@@ -23,7 +23,7 @@ METRICS = {
     "not_sent": "Records that were not sent, by stream and reason.",
     "requests": "Requests, including retries.",
     "retries": "Requests that were sent again because of a fault.",
-    "throttled": "Requests that the API did not accept because they came too fast.",
+    "throttled": "Requests that the API put off, with HTTP 429 or 503.",
     "in_flight": "Batches that are being sent.",
     "window": "Current limit: how many requests can be in flight at the same time.",
     "rate": "Current limit: how many requests can start in a second; 0 if no limit is known.",

@@ -13,16 +13,25 @@ from typing import NamedTuple
 
 import msgspec
 
-from target_liveintent.reporting.findings import Cause, Change, Gap, causes_of, changes_of, gaps_in
+from target_liveintent.reporting.findings import (
+    Cause,
+    Change,
+    Gap,
+    causes_of,
+    changes_of,
+    gaps_in,
+    usual_gap,
+)
 from target_liveintent.reporting.history import (
     SCHEDULED,
     USUAL,
     History,
     Range,
     RunRecord,
+    Unusual,
     total_of,
 )
-from target_liveintent.reporting.rules import unusual_now
+from target_liveintent.reporting.rules import DECLINE, MANY_DEAD_LETTERS, unusual_now
 from target_liveintent.reporting.usual_range import (
     HIGH,
     LOW,
@@ -45,6 +54,7 @@ DAYS_SHOWN = 90
 AS_USUAL = "as_usual"
 CONVERSIONS, LETTERS, TOTAL_VALUE = "conversions", "dead_letters", "total_value"
 """Names of figures."""
+_HASHES = ("md5", "sha2")
 _MONTHS = 3
 """How many months, including the present one, the 91 days before today cover in any case."""
 _MOST_CURRENCIES = 4
@@ -58,21 +68,30 @@ class FigureKind(NamedTuple):
 
     Attributes:
         of: Computes the figure of a currency; None if there is nothing to compute it from.
-        worse: Which of `LOW` and `HIGH` is a bad sign; None if neither is.
+        rules: The rules that find that the figure is worse.
+        subjects: The subjects of their findings; None if each finding of them counts. Of a figure
+            of a currency, the subject is the currency.
     """
 
     name: str
     of: Callable[[str, StreamCounts], Number | None]
-    worse: str | None = LOW
+    rules: tuple[str, ...]
+    subjects: tuple[str, ...] | None = None
     is_share: bool = False
     of_currency: bool = False
 
 
-def _share_of(name: str, part: Callable[[StreamCounts], int], worse: str = LOW) -> FigureKind:
+def _share_of(name: str, part: Callable[[StreamCounts], int], *lost: str) -> FigureKind:
+    """Return the kind of a share, which is worse if columns are lost."""
+
     def share_in(_: str, counts: StreamCounts) -> float | None:
         return share(part(counts), counts.delivered)
 
-    return FigureKind(name, share_in, worse, is_share=True)
+    return FigureKind(name, share_in, ("coverage",), lost, is_share=True)
+
+
+def _share_late(_: str, counts: StreamCounts) -> float | None:
+    return share(counts.late, counts.delivered)
 
 
 def _total(currency: str, counts: StreamCounts) -> Number:
@@ -80,14 +99,22 @@ def _total(currency: str, counts: StreamCounts) -> Number:
 
 
 FIGURES: dict[str, FigureKind] = {
-    CONVERSIONS: FigureKind("Conversions", lambda _, counts: counts.delivered),
-    "both_hashes": _share_of("With both hashes", lambda counts: counts.having("both")),
-    "email_hash": _share_of("With a hash of an e-mail address", lambda c: c.with_email_hash),
-    "decision_id": _share_of("With a decision ID", lambda c: c.having("decision_id")),
-    "late": _share_of("Sent more than an hour late", lambda counts: counts.late, HIGH),
-    LETTERS: FigureKind("Could not be sent", lambda _, counts: counts.letters.total(), HIGH),
-    TOTAL_VALUE: FigureKind("Value", _total, of_currency=True),
-    "average_value": FigureKind("Average value", mean_value, None, of_currency=True),
+    CONVERSIONS: FigureKind(
+        "Conversions", lambda _, counts: counts.delivered, ("conversions", DECLINE), ("",)
+    ),
+    "both_hashes": _share_of("With both hashes", lambda counts: counts.having("both"), *_HASHES),
+    "email_hash": _share_of(
+        "With a hash of an e-mail address", lambda counts: counts.with_email_hash, *_HASHES
+    ),
+    "decision_id": _share_of(
+        "With a decision ID", lambda counts: counts.having("decision_id"), "decision_id"
+    ),
+    "late": FigureKind("Sent more than an hour late", _share_late, ("late",), is_share=True),
+    LETTERS: FigureKind(
+        "Could not be sent", lambda _, counts: counts.letters.total(), (MANY_DEAD_LETTERS,)
+    ),
+    TOTAL_VALUE: FigureKind("Value", _total, (DECLINE,), of_currency=True),
+    "average_value": FigureKind("Average value", mean_value, ("average_value",), of_currency=True),
 }
 """The figures by their names in the JSON, in the order in which they are shown."""
 
@@ -100,9 +127,11 @@ class Point(msgspec.Struct, frozen=True):
 
 
 class Compared(msgspec.Struct, frozen=True):
-    """A figure of the last 24 hours and of each of `Overview.days`, with what is usual.
+    """A figure of the last 24 hours, and of each of `Overview.days`, with what is usual.
 
-    The subject is the currency; it is empty if the figure has no currency.
+    Attributes:
+        subject: The currency; empty if the figure has no currency.
+        is_worse: Whether a rule finds that the figure is worse than usual, and not by chance.
     """
 
     figure: str
@@ -110,6 +139,7 @@ class Compared(msgspec.Struct, frozen=True):
     now: Number | None
     usual: Range | None
     verdict: str | None
+    is_worse: bool
     days: list[Point]
 
     @property
@@ -135,11 +165,6 @@ class Compared(msgspec.Struct, frozen=True):
     def usual_words(self) -> str:
         """The usual range: "190 to 260"; "-" where there is none."""
         return range_words(self.usual, self.words)
-
-    @property
-    def is_worse(self) -> bool:
-        """Whether the last 24 hours are worse than usual."""
-        return self.verdict is not None and self.verdict == self.kind.worse
 
 
 class Period(msgspec.Struct, frozen=True):
@@ -205,19 +230,20 @@ class Overview(msgspec.Struct):
         first_day: The first day of the history that was read; None if the history is empty.
         comparable_from: The first day that can be compared; None if the history is empty.
         last_run: The newest run that a schedule started, or else the newest run of any kind.
+        next_run: When the next run is due, if enough runs show how much time is between them.
         causes: Why `health` ends with exit code 3, the worst first.
         gaps: What conversions of the last 30 days lack, the most useful first.
         reasons: How many records could not be sent in the last 30 days, by reason.
-        days: The last 90 days, or those since the first day; in place of today, the last 24 hours.
+        days: The last 90 days, or those since the first day. The last one is today, so far.
     """
 
     account: str
     pixel_id: int | None
-    timezone: str
     as_of: dt.datetime
     first_day: dt.date | None
     comparable_from: dt.date | None
     last_run: RunRecord | None
+    next_run: dt.datetime | None
     causes: list[Cause]
     gaps: list[Gap]
     last_24_hours: Period
@@ -226,6 +252,11 @@ class Overview(msgspec.Struct):
     months: list[Period]
     days: list[DayOfRuns]
     changes: dict[dt.date, list[Change]]
+
+    @property
+    def timezone(self) -> str:
+        """The name of the zone of the days, and of all that is shown."""
+        return str(self.as_of.tzinfo)
 
     def figure(self, name: str, subject: str = "") -> Compared:
         """Return the figure of a name and subject."""
@@ -242,19 +273,20 @@ def overview_of(
 ) -> Overview:
     """Return the overview of the history of an account and pixel, at a time in its zone.
 
-    If the last run is older than `max_age`, this is a cause; None accepts any age.
+    If the last run is older than `max_age`, this is a cause. With None, the usual time between runs
+    decides.
     """
     gathered = _Gathered(history, now)
     scheduled = [run for run in history.runs if run.kind in SCHEDULED]
     return Overview(
-        account=f"{account.customer_id} at {account.host}",
+        account=account.words,
         pixel_id=pixel_id,
-        timezone=str(now.tzinfo),
         as_of=now,
         first_day=gathered.first_day,
         comparable_from=gathered.comparable_from if gathered.first_day else None,
         last_run=_last_run(scheduled, history.runs),
-        causes=causes_of(scheduled, unusual_now(history), now, max_age),
+        next_run=_next_run(scheduled),
+        causes=causes_of(scheduled, gathered.unusual, now, max_age),
         gaps=gaps_in(total_of(run for run in gathered.month if run.kind == USUAL)),
         last_24_hours=gathered.last_24_hours,
         figures=gathered.figures(),
@@ -270,6 +302,11 @@ def _last_run(scheduled: Sequence[RunRecord], runs: Sequence[RunRecord]) -> RunR
     if scheduled:
         return scheduled[-1]
     return runs[-1] if runs else None
+
+
+def _next_run(scheduled: Sequence[RunRecord]) -> dt.datetime | None:
+    gap = usual_gap(scheduled)
+    return None if gap is None else scheduled[-1].ended_at + gap
 
 
 class _Gathered:
@@ -294,12 +331,11 @@ class _Gathered:
             if runs_of_day.usual_runs
         }
         self.case = case_of(history.days, now)
+        self.unusual = unusual_now(history)
 
     def day(self, day: dt.date) -> DayOfRuns:
         """Return what is shown of the runs of a day."""
         runs = self.days[day].runs if day in self.days else []
-        if day == self.today:
-            runs = self.recent
         return DayOfRuns(day, sum(run.kind == USUAL for run in runs), _special(runs))
 
     def figures(self) -> list[Compared]:
@@ -322,14 +358,14 @@ class _Gathered:
             for day in self.shown
             if day >= self.comparable_from
         }
-        points = [Point(values.get(day), ranges.get(day)) for day in self.shown[:-1]]
         return Compared(
             figure=name,
             subject=currency,
             now=now,
             usual=usual,
             verdict=_verdict(figure, now, usual),
-            days=[*points, Point(now, usual)],
+            is_worse=_is_worse(figure, currency, self.unusual),
+            days=[Point(values.get(day), ranges.get(day)) for day in self.shown],
         )
 
     def months(self) -> list[Period]:
@@ -339,6 +375,15 @@ class _Gathered:
             by_month.setdefault(run.day.replace(day=1), []).append(run)
         newest = sorted(by_month.items(), reverse=True)[:_MONTHS]
         return [period_of(max(month, self.first_day or month), runs) for month, runs in newest]
+
+
+def _is_worse(figure: FigureKind, currency: str, unusual: Sequence[Unusual]) -> bool:
+    """Return whether a rule finds that a figure is worse."""
+    subjects = (currency,) if figure.of_currency else figure.subjects
+    return any(
+        item.rule in figure.rules and (subjects is None or item.finding.subject in subjects)
+        for item in unusual
+    )
 
 
 def _verdict(figure: FigureKind, now: Number | None, usual: Range | None) -> str | None:

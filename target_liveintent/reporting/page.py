@@ -1,6 +1,7 @@
 """Renders an overview: as a page, which needs no network and no script, as lines, or as JSON.
 
-A chart has its numbers as coordinates: upwards negative, as in SVG, and a day is one unit wide.
+A chart is 100 units high and a day is one unit wide, whatever its numbers are: browsers draw
+coordinates above some 33 million at a wrong place. As in SVG, coordinates upwards are negative.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from target_liveintent.reporting import headline, words
 from target_liveintent.reporting.findings import FailedRuns, NoRun
 from target_liveintent.reporting.history import Unusual
 from target_liveintent.reporting.overview import CONVERSIONS, Compared, DayOfRuns, Overview, Point
+from target_liveintent.reporting.page_owner import owner_of
+from target_liveintent.reporting.usual_range import Number
 from target_liveintent.run.amounts import counted, money
 from target_liveintent.run.coverage import COVERAGE_FIELDS
 
@@ -27,6 +30,8 @@ REPORT_FORMAT = 2
 _CHARTED = ("conversions", "dead_letters", "both_hashes", "decision_id", "total_value")
 """The figures of the large charts, in their order."""
 _CAUSES: dict[type, str] = {FailedRuns: "failed", NoRun: "no_run", Unusual: "unusual"}
+_CHART_HEIGHT = 100.0
+_COORDINATE_DIGITS = 2
 _LEAST_DAYS = 2
 """The least number of days for a chart."""
 
@@ -58,7 +63,7 @@ def as_json(overview: Overview) -> dict[str, Any]:
     if overview.last_run is not None:
         ending = overview.last_run.ending
         report["last_run"]["ending"] |= {"kind": ending.kind, "words": words.ending_words(ending)}
-    return {"version": REPORT_FORMAT, **report}
+    return {"version": REPORT_FORMAT, "timezone": overview.timezone, **report}
 
 
 def _rendered(template: str, overview: Overview) -> str:
@@ -79,6 +84,7 @@ def _rendered(template: str, overview: Overview) -> str:
     charts = [chart_of(overview, figure) for figure in drawn]
     return environment.get_template(template).render(
         overview=overview,
+        owner=owner_of(overview.account, overview.pixel_id),
         zone=overview.as_of.tzinfo,
         headline=headline.headline_of(overview),
         say=headline,
@@ -105,12 +111,26 @@ class Bar(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """A chart of days, from the number `low` up to `most`. Its last day is the last 24 hours."""
+    """A chart of days, from the number `low` up to `top`. Its last day is today, so far."""
 
     figure: Compared
     bars: list[Bar]
-    most: float
+    top: float
     low: float
+
+    def y(self, number: Number) -> float:
+        """Return the coordinate of a number."""
+        return -self.length(0, number)
+
+    def length(self, start: Number, end: Number) -> float:
+        """Return how long the line from one number to another is; negative if it goes down."""
+        part = (float(end) - float(start)) / (self.top - self.low)
+        return round(_CHART_HEIGHT * part, _COORDINATE_DIGITS)
+
+    @property
+    def height(self) -> float:
+        """The height of each chart."""
+        return _CHART_HEIGHT
 
 
 def chart_of(overview: Overview, figure: Compared, most_days: int | None = None) -> Chart | None:
@@ -124,8 +144,8 @@ def chart_of(overview: Overview, figure: Compared, most_days: int | None = None)
     if sum(bar.point.value is not None for bar in bars) < _LEAST_DAYS:
         return None
     heights = [0.0, *(height for bar in bars for height in _heights(bar))]
-    most = 1.0 if figure.kind.is_share else max(heights)
-    return Chart(figure, bars, most, min(heights))
+    top = 1.0 if figure.kind.is_share or not any(heights) else max(heights)
+    return Chart(figure, bars, top, min(heights))
 
 
 def _heights(bar: Bar) -> list[float]:

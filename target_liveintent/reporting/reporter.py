@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from typing import IO
+from typing import IO, NamedTuple
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.delivery.batch import DeliveryStatus
@@ -20,6 +20,7 @@ from target_liveintent.reporting.history import (
     stored_text,
 )
 from target_liveintent.reporting.metrics import MetricsFile
+from target_liveintent.reporting.page_owner import check_owner
 from target_liveintent.reporting.progress import Progress
 from target_liveintent.reporting.rules import unusual_in
 from target_liveintent.reporting.words import unusual_lines
@@ -29,11 +30,27 @@ from target_liveintent.settings import Settings
 from target_liveintent.store.run_store import RunStore
 
 
+class _Kept(NamedTuple):
+    """What the history has, with the run that has just ended.
+
+    Attributes:
+        unusual: What is unusual; None if the rules do not judge the run.
+        has_new_settings: Whether no earlier usual run had the settings of this one.
+    """
+
+    history: History
+    unusual: list[Unusual] | None
+    has_new_settings: bool
+
+
 class RunReporter:
     """Writes the progress, the metrics, the summary and the report of a run.
 
     If `stream` is a terminal, it shows progress as one live line. `place` says where the dead
     letters are; with None, the summary does not name a place.
+
+    Raises:
+        ConfigurationError: If `report_path` has the page of another account or pixel.
     """
 
     def __init__(  # noqa: PLR0913 (an argument for each thing that it reports on or to)
@@ -55,6 +72,8 @@ class RunReporter:
         self._run_id = run_id
         interval, path = settings.flush_interval_seconds, settings.metrics_path
         self._progress = Progress(logger, interval, stream if stream.isatty() else None, clock)
+        if settings.report_path is not None and not settings.dry_run:
+            check_owner(settings.report_path, settings.account, settings.pixel_id)
         self._metrics = path and MetricsFile(path, interval, logger, clock, run_id=run_id)
 
     def progress(self, counts: RunCounts, status: DeliveryStatus) -> None:
@@ -72,40 +91,47 @@ class RunReporter:
         """
         self._progress.close()
         is_done = ending.kind == DONE
-        for warning in summary.warnings(counts, self._settings.timezone):
-            self._logger.warning(warning)
-        advice = summary.advice(counts, self._place)
-        closing = [(logging.INFO, line) for line in (*summary.summary_lines(counts), *advice)]
-        history, unusual = self._keep(counts, ending, store)
+        kept = self._keep(counts, ending, store)
+        self._warn(counts, kept)
+        unusual = None if kept is None else kept.unusual
+        closing = [(logging.INFO, line) for line in summary.summary_lines(counts)]
+        closing += [(logging.INFO, line) for line in summary.advice(counts, self._place)]
         closing += [(logging.WARNING, line) for line in unusual_lines(unusual or ())]
         if self._metrics:
             self._metrics.end(counts, success=is_done, unusual=unusual)
-        if history is not None and self._settings.report_path is not None:
-            closing.append(self._write_page(history, self._settings.report_path))
-        for number, (level, line) in enumerate(closing, 1):
-            is_last = is_done and number == len(closing)
-            self._logger.log(level, "%s%s", line, run_named(self._run_id) if is_last else "")
+        if kept is not None and self._settings.report_path is not None:
+            closing.append(self._write_page(kept.history, self._settings.report_path))
+        for level, line in closing[:-1]:
+            self._logger.log(level, "%s", line)
+        level, line = closing[-1]
+        self._logger.log(level, "%s%s", line, run_named(self._run_id) if is_done else "")
 
-    def _keep(
-        self, counts: RunCounts, ending: Ending, store: RunStore | None
-    ) -> tuple[History | None, list[Unusual] | None]:
-        """Keep the figures of the run; return the history with it and what is unusual, if any."""
+    def _warn(self, counts: RunCounts, kept: _Kept | None) -> None:
+        """Log what may be wrong with the run."""
+        has_new_settings = kept is None or kept.has_new_settings
+        timezone = self._settings.timezone if has_new_settings else None
+        for warning in summary.warnings(counts, timezone, self._settings.partial_answer):
+            self._logger.warning(warning)
+
+    def _keep(self, counts: RunCounts, ending: Ending, store: RunStore | None) -> _Kept | None:
+        """Keep the figures of the run; return None if the history does not have them."""
         if store is None or self._settings.dry_run:
-            return None, None
+            return None
         settings, now = self._settings, self._clock.time()
         try:
             record = record_of(
                 counts, settings, ending, store, run_id=self._run_id, version=self._program, now=now
             )
-            history = read_history(store.database, settings, now)
-            unusual = unusual_in(history, record, settings.events.zone)
+            earlier = read_history(store.database, settings, now)
+            unusual = unusual_in(earlier, record, settings.events.zone)
             record.unusual = unusual or []
             store.finish(record.ending.kind, stored_text(record))
         except Exception as failure:  # noqa: BLE001 (events are delivered, and STATE is written)
             why = str(failure) if isinstance(failure, RunError) else type(failure).__name__
             self._logger.warning("%s, so the history does not have the figures of this run", why)
-            return None, None
-        return history.plus(record), unusual
+            return None
+        is_new = all(run.settings != record.settings for run in earlier.usual_runs)
+        return _Kept(earlier.plus(record), unusual, is_new)
 
     def _write_page(self, history: History, path: str) -> tuple[int, str]:
         """Write the page, and return a line for the log that says where it is."""

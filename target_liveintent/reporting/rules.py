@@ -29,7 +29,7 @@ from target_liveintent.reporting.usual_range import (
     mean_value,
     share,
 )
-from target_liveintent.run.amounts import OTHERS
+from target_liveintent.run.amounts import OTHERS, Amount
 from target_liveintent.run.counts import StreamCounts
 from target_liveintent.run.coverage import COVERAGE_FIELDS
 
@@ -37,6 +37,12 @@ _FEW_RATIO = 0.5
 """Fewer conversions than this share of the usual ones are few."""
 _HOLIDAY_RATIO = 0.7
 """On a holiday, a shop has this share of its usual conversions."""
+_DECLINED_RATIO = 0.65
+"""Fewer conversions in a week than this share of those some weeks before are a decline."""
+_DECLINED_VALUE_DIVISOR = 2
+"""A value of a week that is less than half of the value some weeks before is a decline."""
+_LEAST_VALUES_OF_WEEK = 200
+"""With fewer conversions in a week, single large orders decide about its value."""
 _FELL_RATIO = 0.8
 """A column is missing if the conversions that have it are fewer than this share of the usual."""
 _OTHER_UNIT_FACTOR = 10
@@ -62,6 +68,37 @@ def few_conversions(case: Case) -> Iterator[Finding]:
         return
     if chance_of_so_few(count, usual.middle * _HOLIDAY_RATIO) < _RARE_PROBABILITY:
         yield Finding(count=count, usual=usual)
+
+
+def slow_decline(case: Case) -> Iterator[Finding]:
+    """Find a week with far fewer conversions, or less value, than four or eight weeks before."""
+    now = case.weeks.get(0)
+    if now is None:
+        return
+    declines = [
+        decline
+        for weeks, before in case.weeks.items()
+        if weeks
+        for decline in _declines(now, before, weeks)
+    ]
+    for subject in {decline.subject for decline in declines}:
+        yield max(
+            (decline for decline in declines if decline.subject == subject),
+            key=lambda decline: decline.whole,
+        )
+
+
+def _declines(now: StreamCounts, before: StreamCounts, weeks: int) -> Iterator[Finding]:
+    """Yield what declined since a week that was so many weeks before."""
+    count, expected = now.delivered, before.delivered
+    is_rare = chance_of_so_few(count, expected * _HOLIDAY_RATIO) < _RARE_PROBABILITY
+    if count < expected * _DECLINED_RATIO and is_rare:
+        yield Finding(count=count, whole=expected, weeks=weeks)
+    for currency, value in before.values.items():
+        present = now.values.get(currency, Amount(0))
+        is_enough = min(value.conversions, present.conversions) >= _LEAST_VALUES_OF_WEEK
+        if is_enough and present.total * _DECLINED_VALUE_DIVISOR < value.total:
+            yield Finding(currency, int(present.total), int(value.total), weeks)
 
 
 def other_average(case: Case) -> Iterator[Finding]:
@@ -152,9 +189,10 @@ def _share_lost(counts: StreamCounts) -> float | None:
     return share(lost, lost + counts.delivered)
 
 
-MANY_DEAD_LETTERS, NEW_REASON = "dead_letters", "new_reason"
+MANY_DEAD_LETTERS, NEW_REASON, DECLINE = "dead_letters", "new_reason", "decline"
 RULES: dict[str, Callable[[Case], Iterator[Finding]]] = {
     "conversions": few_conversions,
+    DECLINE: slow_decline,
     "average_value": other_average,
     "new_currency": new_currency,
     "coverage": lost_coverage,

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from target_liveintent.mapping.map_findings import unused_zone
+from target_liveintent.mapping.map_checks import unused_zone
 from target_liveintent.privacy.identity import IDENTITY_COLUMNS
 from target_liveintent.reasons import REASONS
 from target_liveintent.remarks import COLUMN_EMPTY, COLUMN_UNUSABLE, HASH_CONFLICT, LOCAL_TIME
 from target_liveintent.run.amounts import counted, currency_figures
 from target_liveintent.run.counts import RunCounts, StreamCounts
-from target_liveintent.run.doubts import slower_way, stream_warnings, what_to_do
+from target_liveintent.run.doubts import (
+    partial_answer_assumed,
+    slower_way,
+    stream_warnings,
+    what_to_do,
+)
+from target_liveintent.settings import PartialAnswer
 
 _LEAST_EVENTS_TO_WARN = 10
 """With at least so many delivered events, a column that is always empty is probably a mistake."""
@@ -67,12 +73,21 @@ def _names(counter: Counter[str]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counter.most_common())
 
 
-def warnings(counts: RunCounts, timezone: str = "UTC") -> Iterator[str]:
-    """Yield what may be wrong with a run that ended well, given the setting `timezone`."""
+def warnings(
+    counts: RunCounts, timezone: str | None = None, partial_answer: PartialAnswer | None = None
+) -> Iterator[str]:
+    """Yield what may be wrong with a run, given some of its settings.
+
+    With None as `timezone`, nothing is said of this setting.
+    """
     for stream, stream_counts in counts.streams.items():
         yield from _lost(stream, stream_counts)
         yield from (f"{stream}: {doubt.words}" for doubt in stream_warnings(stream_counts))
-    yield from _unused_zone(counts, timezone)
+    if timezone is not None:
+        yield from _unused_zone(counts, timezone)
+    assumed = partial_answer_assumed(counts)
+    if assumed is not None and partial_answer is None:
+        yield assumed.words
     if counts.unproven:
         yield (
             f"the API refused {counted(counts.unproven, 'event')} when there were no later events"
@@ -85,6 +100,7 @@ def warnings(counts: RunCounts, timezone: str = "UTC") -> Iterator[str]:
 def _lost(stream: str, counts: StreamCounts) -> Iterator[str]:
     """Yield how many records of a stream were lost, for each reason that is not usual."""
     lost = {reason: n for reason, n in counts.rejected.items() if REASONS[reason].is_bad}
+    lost |= {reason: n for reason, n in counts.not_replayed.items() if reason == "not_tried"}
     without_consent = counts.dropped["no_consent"]
     # Consent is judged before all other reasons except these.
     unjudged = counts.filtered + counts.unmapped

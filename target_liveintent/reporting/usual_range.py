@@ -6,7 +6,7 @@ import datetime as dt
 import itertools
 import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple, TypeVar
 
@@ -21,6 +21,11 @@ _HOURS = 24
 _FOUR_WEEKS, _EIGHT_WEEKS = 28, 56
 _LEAST_WEEKDAYS = 4
 """The least Mondays that show what is usual on a Monday; with fewer, all days count."""
+
+_WEEKS_COMPARED = (0, 4, 8)
+"""The weeks that show a slow trend: the last one, and so many weeks before it."""
+_LEAST_DAYS_OF_WEEK = 5
+"""A pipeline may run on working days alone."""
 
 Number = int | float | Decimal
 _Of = TypeVar("_Of")
@@ -76,12 +81,14 @@ class Case(NamedTuple):
     """The last 24 hours of usual runs, and all that was before them in the history.
 
     `days` are groups of days that say what is usual today, and what is usual yesterday if the 24
-    hours began there. Without enough history, there are no groups.
+    hours began there. Without enough history, there are no groups. `weeks` has the last seven whole
+    days, by the key 0, and the seven days four and eight weeks before, if they had runs.
     """
 
     now: StreamCounts
     past: StreamCounts
     days: Sequence[Sequence[StreamCounts]]
+    weeks: Mapping[int, StreamCounts]
 
     def usual(self, figure: Callable[[StreamCounts], Number | None]) -> Range | None:
         """Return the usual range of a figure, which includes the ranges of all groups of days.
@@ -136,7 +143,27 @@ def case_of(
         # As long as all days are compared, a Sunday must not be judged by them alone.
         days += [_same_weekdays(earlier, day) for day in {first, today}]
     past = add(StreamCounts(), *(counts for _, counts in earlier), *outside)
-    return Case(add(StreamCounts(), *inside), past, days)
+    return Case(add(StreamCounts(), *inside), past, days, _weeks(known, today, stream))
+
+
+def _weeks(days: Sequence[Day], today: dt.date, stream: str | None) -> dict[int, StreamCounts]:
+    """Return the sum of each of the weeks to compare.
+
+    A week is absent if it has too few days, or runs on fewer or more days than the last week.
+    """
+    ages = {day.day: (today - day.day).days for day in days}
+    by_week: dict[int, list[StreamCounts]] = {
+        back: [
+            _counts_of(day.usual, stream)
+            for day in days
+            if day.usual_runs and 7 * back < ages[day.day] <= 7 * back + 7
+        ]
+        for back in _WEEKS_COMPARED
+    }
+    length = max(len(by_week[0]), _LEAST_DAYS_OF_WEEK)
+    return {
+        back: add(StreamCounts(), *week) for back, week in by_week.items() if len(week) == length
+    }
 
 
 def _since_first_seen(days: Sequence[Day], stream: str | None) -> Sequence[Day]:

@@ -62,6 +62,13 @@ def day_words(day: dt.date) -> str:
     return f"{day.day} {day:%B}"
 
 
+def month_words(first_day: dt.date, now: dt.date) -> str:
+    """Return the month of its first day with runs: "November 2026, so far, from 26 November"."""
+    so_far = ", so far" if (first_day.year, first_day.month) == (now.year, now.month) else ""
+    since = f", from {day_words(first_day)}" if first_day.day > 1 else ""
+    return f"{first_day:%B %Y}{so_far}{since}"
+
+
 # What is unusual
 
 
@@ -86,6 +93,18 @@ def _few_conversions(finding: Finding) -> str:
         f"{counted(finding.count, 'conversion')} in the last 24 hours, but"
         f" {_counts(finding.usual)} are usual. Check whether the tap still sends all records. The"
         " run's log says why records were not sent"
+    )
+
+
+def _slow_decline(finding: Finding) -> str:
+    if finding.subject:
+        what = f"{money(finding.count)} {finding.subject}, but {money(finding.whole)}"
+    else:
+        what = f"{counted(finding.count, 'conversion')}, but {finding.whole:,}"
+    return (
+        f"the last seven days had {what} in the same days {finding.weeks} weeks before. If your"
+        " shop sold as much as then, check what the tap no longer sends, and why records were not"
+        " sent"
     )
 
 
@@ -153,6 +172,7 @@ def _meaning(reason: str) -> str:
 
 RULE_WORDS: dict[str, Callable[[Finding], str]] = {
     "conversions": _few_conversions,
+    "decline": _slow_decline,
     "average_value": _other_average,
     "new_currency": _new_currency,
     "coverage": _lost_coverage,

@@ -12,7 +12,7 @@ import msgspec
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions.coerce import shape
 from target_liveintent.conversions.event_model import Event, Rejection
-from target_liveintent.reasons import AFTER_BUILDING
+from target_liveintent.reasons import AFTER_BUILDING, NEVER_TAKEN, REASONS
 from target_liveintent.remarks import COLUMN_EMPTY, Remarks, UnusableCause
 from target_liveintent.run.amounts import Amounts, add_amounts
 from target_liveintent.run.coverage import Timing, amounts_of, coverage_of, timing_of
@@ -188,6 +188,8 @@ class RunCounts:
         self._uncounted = 0
         self.requests = self.retries = self.throttled = 0
         self.unproven = 0  # Dead letters of refused events that nothing was left to compare with.
+        self.partly_answered = 0  # Delivered events of requests that a 200 accepted in part.
+        self.refused_again = 0  # Events that the API refused before, and that stay refused.
         self.elsewhere: ReservedByOther | None = None  # What waits for another run now.
         self.kind, self.dry_run = kind, dry_run
         self._clock = clock
@@ -227,6 +229,8 @@ class RunCounts:
         self.retries += other.retries
         self.throttled += other.throttled
         self.unproven += other.unproven
+        self.partly_answered += other.partly_answered
+        self.refused_again += other.refused_again
         for stream, counts in other.streams.items():
             add(self.of(stream), counts)
 
@@ -239,6 +243,22 @@ class RunCounts:
     def seconds(self) -> float:
         """How many seconds the run has taken so far."""
         return self._clock.monotonic() - self._started
+
+    @property
+    def bad(self) -> Counter[str]:
+        """The dead letters that may fail the run, by reason.
+
+        Reasons that any honest run has do not count, nor do events that the API refused before:
+        they show nothing new.
+        """
+        rejected = self.total.rejected
+        bad = Counter({reason: n for reason, n in rejected.items() if REASONS[reason].is_bad})
+        return bad - Counter({"refused_by_api": self.refused_again})
+
+    @property
+    def lost(self) -> Counter[str]:
+        """Those of them that LiveIntent surely does not have."""
+        return Counter({reason: n for reason, n in self.bad.items() if reason in NEVER_TAKEN})
 
     @property
     def has_taken(self) -> bool:

@@ -11,11 +11,11 @@ from typing import Any
 
 import msgspec
 
-from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.fast_path import CHANCE, EXPRESSION_FAILED
-from target_liveintent.failures import Failure, FailureCode
+from target_liveintent.conversions.fields import FIELDS
+from target_liveintent.failures import CauseHint, Facts, Failure, FailureCode
 from target_liveintent.privacy.identity import IDENTITY_COLUMNS
-from target_liveintent.reasons import NEVER_TAKEN, NO_IDENTITY, REASONS
+from target_liveintent.reasons import NO_IDENTITY, REASONS
 from target_liveintent.remarks import (
     CAREFUL_WAY,
     COLUMN_EMPTY,
@@ -45,7 +45,7 @@ _SLOW_RATIO, _LEAST_SLOW_RECORDS = 0.1, 100
 
 
 class Doubt(msgspec.Struct, frozen=True):
-    """What is probably wrong with a stream.
+    """What is probably wrong with a stream, or what a run assumes.
 
     Attributes:
         code: A key of `DOUBTS`.
@@ -105,6 +105,10 @@ DOUBTS = {
     " setting timezone",
     "no_currency": "the value has no currency in {count:,} of {conversions:,} conversions."
     " Check whether a column is mapped to currency, and what it contains",
+    "partial_answer_assumed": "{count:,} of {delivered:,} delivered events were in requests that"
+    " the API answered with a 200 and the IDs of other events. This run assumes that these IDs name"
+    " the events that failed. Ask LiveIntent, and set partial_answer to what they name: failed,"
+    " processed or unknown",
     "slow_column": f"{_SLOW} of what is, or is not, in the column {{column}}",
     "slow_expression": f"{_SLOW} an expression of the map fails",
     "slow_chance": f"{_SLOW} the map uses rand or randint",
@@ -124,6 +128,14 @@ def stream_warnings(counts: StreamCounts, least: int = _LEAST_EVENTS) -> list[Do
         *_times(counts),
         *_currencies(counts, least),
     ]
+
+
+def partial_answer_assumed(counts: RunCounts) -> Doubt | None:
+    """Return how many events of a run count as delivered because of what it assumes of a 200."""
+    if not counts.partly_answered:
+        return None
+    facts = {"count": counts.partly_answered, "delivered": counts.total.delivered}
+    return Doubt("partial_answer_assumed", facts)
 
 
 def _columns_left_out(counts: StreamCounts, least: int) -> Iterator[Doubt]:
@@ -207,29 +219,6 @@ def slower_way(counts: StreamCounts) -> Doubt | None:
 # What to do, and why a run fails
 
 
-class CauseHint(msgspec.Struct, frozen=True):
-    """What is probably the cause of rejections in a stream; the code is a key of `HINTS`."""
-
-    code: str
-    stream: str
-    causes: tuple[UnusableCause, ...] = ()
-
-    @property
-    def words(self) -> str:
-        """The hint in a sentence."""
-        causes = ", ".join(cause.words for cause in self.causes)
-        return HINTS[self.code].format(stream=self.stream, causes=causes)
-
-
-HINTS = {
-    "no_address_mapped": "No e-mail address is mapped in stream {stream}: map email, md5 or sha2.",
-    "guest_orders": "In stream {stream}, these are usually guest orders; their URLs in source_url"
-    " have no li_did that is a UUID.",
-    "other_sources": "What came in `source` of stream {stream}: {causes}.",
-}
-"""The sentence for each code of a hint."""
-
-
 class Advice(msgspec.Struct, frozen=True):
     """What happened to records that were not sent for a reason, and what to do about it.
 
@@ -279,12 +268,11 @@ def _no_identity_hint(stream: str, counts: StreamCounts) -> CauseHint | None:
 def too_many_rejected(counts: RunCounts, percent: int, *, at_end: bool) -> Failure | None:
     """Return why the run must fail if more than so many percent became dead letters.
 
-    Records that were not to be sent, and reasons that any honest run has, do not count. At the
-    end, ten records are too many if nothing was delivered.
+    `RunCounts.bad` says which dead letters count. At the end, ten are too many if nothing was
+    delivered.
     """
     total = counts.total
-    bad = Counter({r: n for r, n in total.rejected.items() if REASONS[r].is_bad})
-    lost = Counter({r: n for r, n in bad.items() if r in NEVER_TAKEN})
+    bad, lost = counts.bad, counts.lost
     records = _records_to_send(total)
     least = _LEAST_RECORDS_TO_FAIL if at_end else _LEAST_RECORDS_AT_STATE
     # A record in flight may still be delivered.
@@ -307,13 +295,10 @@ def _too_many(
 ) -> Failure:
     """Return the failure; `records` were to be sent, and are None if the run delivers nothing."""
     reason, most = rejected.most_common(1)[0]
-    nothing = records is None
-    return Failure.of(
-        FailureCode.NOTHING_DELIVERED if nothing else FailureCode.TOO_MANY_REJECTED,
-        count=rejected.total(),
-        records=records,
-        percent=percent,
-        reason=reason,
-        most=most,
-        advice=what_to_do(reason, counts.streams).words,
-    )
+    code = FailureCode.TOO_MANY_REJECTED
+    facts: Facts = {"count": rejected.total(), "reason": reason, "most": most}
+    if records is None:
+        code = FailureCode.NOTHING_DELIVERED
+    else:
+        facts |= {"records": records, "percent": percent}
+    return Failure(code, facts, what_to_do(reason, counts.streams).hints)

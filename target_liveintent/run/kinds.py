@@ -19,20 +19,19 @@ class RunKind(NamedTuple):
         reads_source: Whether the records come from the user's source. Then earlier runs may have
             sent their events, and the setting `timezone` applies to them.
         writes_state: Whether the source may continue after the last STATE of the run.
-        may_all_be_refused: Whether the run continues although the API has refused each event.
         fixed_settings: Settings whose values the kind decides.
         left_in_store: Reasons of records that keep the dead letter that they came from. They are
             counted as not replayed.
-        renamed_reasons: Reasons that have another name in this kind, by their usual name.
+        renamed_reasons: Reasons that have another name in this kind, by their usual name. An event
+            of the source that was not tried was refused before: its dead letter says so.
     """
 
     name: str
     reads_source: bool = True
     writes_state: bool = True
-    may_all_be_refused: bool = False
     fixed_settings: Mapping[str, Any] = {}
     left_in_store: frozenset[str] = frozenset()
-    renamed_reasons: Mapping[str, str] = {}
+    renamed_reasons: Mapping[str, str] = {"not_tried": "refused_by_api"}
 
 
 USUAL_RUN = RunKind("usual")
@@ -41,8 +40,6 @@ CANARY_RUN = RunKind("canary", writes_state=False)
 REPLAY_RUN = RunKind(
     "replay",
     reads_source=False,
-    # The API may accept nothing because only bad events are left to be replayed.
-    may_all_be_refused=True,
     # A replay reaches its end, whatever the dead letters contain.
     fixed_settings={"max_dead_letter_percent": 100, "on_rejection": "dead_letter"},
     left_in_store=frozenset(code for code, reason in REASONS.items() if reason.is_kept),

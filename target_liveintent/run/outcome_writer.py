@@ -12,6 +12,9 @@ from target_liveintent.reasons import REASONS
 from target_liveintent.store.ledger import Claim
 
 _T = TypeVar("_T")
+_LONGEST_ANSWER_SECONDS = 5.0
+"""An answer that seems to take longer makes no pause longer than this: the run may have been
+suspended, and nothing is sent before it has renewed its reservations."""
 _WRITE_SECONDS = 0.5
 """After so many seconds, what is new is written."""
 _MOST_UNWRITTEN = 8_000
@@ -28,6 +31,10 @@ class Outcomes(Protocol):
     What is noted is kept by `claim`, `write` and `release`, which raise a `StorageError`.
     """
 
+    @property
+    def reserved_until(self) -> float:
+        """Until when the reservations surely hold, by `Clock.since_boot`. Threads read it."""
+
     def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> Mapping[int, Claim]:
         """Reserve the events of batches, by number; those that were sent have their outcome."""
 
@@ -40,8 +47,8 @@ class Outcomes(Protocol):
     def reject(self, rejection: Rejection) -> None:
         """Note a record that is not sent: by its reason, it becomes a dead letter or is dropped."""
 
-    def write(self, *, durable: bool = False) -> None:
-        """Write what was noted; if durable, it survives a power cut."""
+    def write(self, *, before_state: bool = False) -> None:
+        """Write what was noted; before a STATE, check that nothing of the run was lost."""
 
     def release(self) -> None:
         """Write what was noted, and end the reservations of the run."""
@@ -90,14 +97,14 @@ class OutcomeWriter:
         """Reserve the events of batches, by number; raises a `StorageError`."""
         return self._ask(lambda: self._outcomes.claim(batches))
 
-    def write(self, *, durable: bool = False) -> None:
+    def write(self, *, before_state: bool = False) -> None:
         """Write what was noted; raises a `StorageError`."""
-        self._ask(lambda: self._outcomes.write(durable=durable))
+        self._ask(lambda: self._outcomes.write(before_state=before_state))
         self._unwritten, self._written_at = 0, self._asked_at
 
     def _ask(self, ask: Callable[[], _T]) -> _T:
         start = self._clock.monotonic()
         answer = ask()
         self._asked_at = self._clock.monotonic()
-        self._answer_seconds = self._asked_at - start
+        self._answer_seconds = min(self._asked_at - start, _LONGEST_ANSWER_SECONDS)
         return answer

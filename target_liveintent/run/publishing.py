@@ -11,7 +11,6 @@ import enum
 from collections.abc import Callable, Iterator
 
 from target_liveintent.errors import TooManyRejectedError
-from target_liveintent.reasons import NEVER_TAKEN
 from target_liveintent.run.batches import StateGate
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.run.doubts import too_many_rejected
@@ -34,7 +33,7 @@ class StatePublisher:
         gate: Holds the STATEs back until their batches are finished.
         counts: The figures of the run.
         percent: The setting `max_dead_letter_percent`.
-        make_durable: Writes all outcomes so that they survive a power cut.
+        write_outcomes: Writes all outcomes, and checks that the store has all of the run.
         write_state: Writes a STATE to its reader.
         is_open: Whether the run may write STATE at all.
     """
@@ -45,14 +44,14 @@ class StatePublisher:
         counts: RunCounts,
         percent: int,
         *,
-        make_durable: Callable[[], None],
+        write_outcomes: Callable[[], None],
         write_state: Callable[[str], None],
         is_open: bool,
     ) -> None:
         self._gate = gate
         self._counts = counts
         self._percent = percent
-        self._make_durable = make_durable
+        self._write_outcomes = write_outcomes
         self._write_state = write_state
         self._is_open = is_open
         self._judgement = Judgement.BEFORE_END
@@ -93,15 +92,14 @@ class StatePublisher:
         with self._closed_on_failure():
             self._judge()
             if state is not None:
-                self._make_durable()
+                self._write_outcomes()
                 self._write_state(state)
 
     def _is_withheld(self) -> bool:
         """Return whether a record was rejected, and nothing is delivered: the run may fail yet."""
         if self._judgement is Judgement.PASSED or self._counts.has_taken:
             return False
-        streams = self._counts.streams.values()
-        return any(not NEVER_TAKEN.isdisjoint(counts.rejected) for counts in streams)
+        return bool(self._counts.lost)
 
     def _judge(self) -> None:
         at_end = self._judgement is not Judgement.BEFORE_END

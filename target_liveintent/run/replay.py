@@ -8,17 +8,17 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from target_liveintent.conversions.builder import EventBuilder, window_end
-from target_liveintent.conversions.coerce import OPTIONAL, Unusable, positive_integer
+from target_liveintent.conversions.builder import window_end
+from target_liveintent.conversions.coerce import Unusable, positive_integer
 from target_liveintent.conversions.event_model import DEAD_LETTERS, Conversion, Rejection
+from target_liveintent.conversions.fields import OPTIONAL
 from target_liveintent.mapping.converter import RecordConverter
-from target_liveintent.mapping.stream_maps import StreamPlan
+from target_liveintent.mapping.stream_maps import Stream, StreamPlan
 from target_liveintent.privacy.identity import IDENTITY_COLUMNS, Identity
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
 from target_liveintent.remarks import UnusableCause
 from target_liveintent.settings import Settings
-from target_liveintent.store.dead_letters import PROPERTIES
 
 _JUDGED_AGAIN = "event_too_old"
 """The reason of events that are sent if the window is open with the settings of the replay."""
@@ -44,11 +44,9 @@ class ReplayConverter(RecordConverter):
         choice: ReplayChoice,
         now: Callable[[], float] = time.time,
     ) -> None:
-        # A dead letter has no other columns than those that had a value.
-        plan = StreamPlan.without_map(DEAD_LETTERS, ())
-        defaults = settings.events
-        builder = EventBuilder(DEAD_LETTERS, (), (), defaults, suppressions, undeclared=PROPERTIES)
-        super().__init__(plan, builder, now)
+        # A dead letter has only the columns that had a value, and hashes in place of the address.
+        plan = StreamPlan(DEAD_LETTERS, named=True, is_used=True, dropped=frozenset({"email"}))
+        super().__init__(Stream(DEAD_LETTERS, {}, ()), plan, settings.events, suppressions, now)
         self._settings = settings
         self._suppressions = suppressions
         self._choice = choice

@@ -16,7 +16,6 @@ from target_liveintent.conversions.event_model import Conversion, Rejection
 from target_liveintent.delivery.batch import BatchResult, DeliveryStatus
 from target_liveintent.delivery.pool import DeliveryPool
 from target_liveintent.errors import DeliveryError, StorageError, TooManyRejectedError
-from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.reasons import REASONS
 from target_liveintent.run.batches import Batches, StateGate
 from target_liveintent.run.counts import ReservedByOther, RunCounts
@@ -63,6 +62,7 @@ class Run:
         self._parts = parts
         self._clock = parts.clock
         self._delivery = parts.delivery
+        self._delivery.reserved_until = lambda: parts.outcomes.reserved_until
         self._flush_seconds = settings.flush_interval_seconds
         self._fails_on_rejection = settings.on_rejection == "fail"
         self._phase = Phase.READING
@@ -76,7 +76,7 @@ class Run:
             self.gate,
             self.counts,
             settings.max_dead_letter_percent,
-            make_durable=lambda: self._writer.write(durable=True),
+            write_outcomes=lambda: self._writer.write(before_state=True),
             write_state=parts.write_state,
             is_open=parts.kind.writes_state and not settings.dry_run,
         )
@@ -94,17 +94,11 @@ class Run:
             elif self._batches.add(stream, result):
                 self.submit(stream)
         elif isinstance(result, Rejection):
-            self._take_rejection(stream, result)
+            self._reject(stream, result)
+            if self._writer.is_full:
+                self._writer.write()
         else:
             self.counts.of(stream).filtered += 1
-
-    def _take_rejection(self, stream: str, rejection: Rejection) -> None:
-        if rejection.reason in self.counts.kind.left_in_store:
-            self.counts.of(stream).not_replayed[rejection.reason] += 1
-            return
-        self._reject(stream, rejection)
-        if self._writer.is_full:
-            self._writer.write()
 
     def _add_limited(self, stream: str, conversion: Conversion) -> None:
         """Put an event into its batch, unless the setting `limit` is reached."""
@@ -120,16 +114,21 @@ class Run:
             self._parts.stop_reading()
 
     def _reject(self, stream: str, rejection: Rejection) -> None:
-        """Give a record that is not sent its outcome: it becomes a dead letter, or is dropped."""
-        counts = self.counts.of(stream)
-        if renamed := self.counts.kind.renamed_reasons.get(rejection.reason):
+        """Give a record that is not sent its outcome: a dead letter, new or old, or none."""
+        counts, kind = self.counts.of(stream), self.counts.kind
+        if renamed := kind.renamed_reasons.get(rejection.reason):
             rejection = msgspec.structs.replace(rejection, reason=renamed)
+        if rejection.reason in kind.left_in_store:
+            counts.not_replayed[rejection.reason] += 1
+            return
         is_letter = REASONS[rejection.reason].letter
         if is_letter and self._fails_on_rejection:
-            raise TooManyRejectedError(_failure_of(rejection))
+            raise TooManyRejectedError(rejection.failure)
         self._writer.reject(rejection)
         if is_letter:
             counts.reject(rejection)
+            if rejection.was_refused and rejection.reason == "refused_by_api":
+                self.counts.refused_again += 1
         else:
             counts.dropped[rejection.reason] += 1
 
@@ -251,6 +250,7 @@ class Run:
         counts.retries += result.retries
         counts.throttled += result.throttled
         counts.unproven += result.unproven
+        counts.partly_answered += len(result.delivered) - len(result.confirmed)
         events = [conversion.event for conversion in result.delivered]
         counts.deliver(result.batch.stream, events, result.sent_at)
         self._writer.settle(result)
@@ -346,14 +346,3 @@ class Run:
 
     def _enter(self, phase: Phase) -> None:
         self._phase = next_phase(self._phase, phase)
-
-
-def _failure_of(rejection: Rejection) -> Failure:
-    return Failure.of(
-        FailureCode.RECORD_REJECTED,
-        stream=rejection.stream,
-        event_id=rejection.event_id,
-        column=rejection.field,
-        reason=rejection.reason,
-        detail=rejection.detail,
-    )

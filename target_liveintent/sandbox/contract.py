@@ -78,8 +78,8 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     ) -> tuple[Answer, list[Any]]:
         """Return the answer to a request that arrives at `now`, in Unix seconds.
 
-        It is followed by the items in the body, which need not be events. There are none if the
-        body is not an array, or if the request is refused before it is read.
+        The second value has the items in the body, which need not be events. It is empty if the
+        body is not an array, or if the request is refused before its body is read.
         """
         if authorization != f"Bearer {self.auth_token}":
             return refuse(401, "the token is missing or wrong"), []

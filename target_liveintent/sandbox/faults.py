@@ -1,4 +1,4 @@
-"""The faults that people can script, and how each kind of them changes an answer.
+"""The faults that people can script, and how each kind of fault changes an answer.
 
 A fault affects the next `times` requests, or all of them until it is removed if `times` is null.
 """
@@ -98,17 +98,21 @@ class Refuse(_AboutEvents, kw_only=True, tag="refuse"):
 
 
 class Partial(_AboutEvents, kw_only=True, tag="partial"):
-    """Answers 200, names the given events as not processed, and accepts the others."""
+    """Answers 200, accepts all other events, and names those that `failed` or were `processed`."""
+
+    names: Literal["failed", "processed"] = "failed"
 
     def answer(self, accepted: Accepted) -> Answer:
         """Return an answer of partial success."""
         selected = self._selected(accepted)
+        others = sorted(accepted.keys() - selected)
+        named = selected if self.names == "failed" else others
         return Answer(
             outcome=Outcome.PARTIAL,
             status=200,
-            accepted=sorted(accepted.keys() - selected),
+            accepted=others,
             problems=[problem(accepted, "scripted fault: not processed", n) for n in selected],
-            body=msgspec.json.encode([accepted[n]["eventId"] for n in selected]),
+            body=msgspec.json.encode([accepted[n]["eventId"] for n in named]),
         )
 
 

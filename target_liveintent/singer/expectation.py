@@ -23,10 +23,10 @@ _Parts = dict[str, msgspec.Raw]
 
 
 def compare(plans: Sequence[Explained], path: str) -> Expectation:
-    """Compare what the records become with a file; where there is none, write it.
+    """Compare what the records become with a file, or write the file if it does not exist.
 
     Raises:
-        InputError: If there are no records, or the file is another one than this function writes.
+        InputError: If there are no records, or the file was not written by this function.
         StorageError: If the file cannot be read or written.
     """
     if not any(plan.counts.read for plan in plans):

@@ -10,7 +10,7 @@ import math
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import IO, Any, NamedTuple
 
@@ -20,21 +20,20 @@ from target_liveintent.explain.description import (
     MAX_RECORDS,
     Explained,
     Explanation,
-    RunFailure,
     describe,
     run_failures,
 )
 from target_liveintent.explain.proposal_text import config_text
-from target_liveintent.mapping.converter import RecordConverter, converter_of
+from target_liveintent.failures import Failure, FailureCode
+from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.map_checks import absent_streams, maps_with_equal_ids
 from target_liveintent.mapping.stream_maps import (
     Stream,
     StreamMaps,
     StreamPlan,
-    stream_maps_of,
 )
 from target_liveintent.privacy.suppression import Suppressions
-from target_liveintent.settings import EventDefaults, Settings
+from target_liveintent.settings import EventDefaults
 from target_liveintent.singer.batch_files import process_batch
 from target_liveintent.singer.expectation import compare
 from target_liveintent.singer.reader import Message, MessageReader, state_of
@@ -58,8 +57,19 @@ _NO_STREAM = (
 )
 
 
+class Rules(NamedTuple):
+    """What a run converts records by, and when it fails: from the settings of the same names."""
+
+    maps: StreamMaps
+    events: EventDefaults
+    suppressions: Suppressions
+    validate_records: bool
+    on_rejection: str
+    max_dead_letter_percent: int
+
+
 def explain_input(
-    source: IO[str], settings: Settings, expected: str | None = None, *, show_code: bool = False
+    source: IO[str], rules: Rules, expected: str | None = None, *, show_code: bool = False
 ) -> Explanation:
     """Explain what a run would do with a Singer stream.
 
@@ -70,18 +80,16 @@ def explain_input(
         RunError: If the input or the file cannot be used. The message has the number of a line, not
             its content.
     """
-    given, maps = read_input(source), stream_maps_of(settings)
-    suppressions = Suppressions(settings.suppression_path)
-    rules = Rules(settings.presets, settings.events, suppressions, settings.validate_records)
-    plans = explained_streams(given, maps, rules, from_recording=expected is not None)
-    failures = list(run_failures(plans, settings.on_rejection, settings.max_dead_letter_percent))
-    if given.records and not any(one.gives_events or one.is_refused for one in plans):
-        words = unmapped_message(given.streams, maps.names)
-        failures.append(RunFailure("stream_mapping", words))
+    given, names = read_input(source), rules.maps.names
+    plans = explained_streams(given, rules, from_recording=expected is not None)
+    failures = list(run_failures(plans, rules.on_rejection, rules.max_dead_letter_percent))
+    if given.records and not any(plan.gives_events or plan.is_refused for plan in plans):
+        text = unmapped_message(given.streams, names)
+        failures.append(Failure.of(FailureCode.STREAM_MAPPING, text=text))
     return Explanation(
-        notes=[*given.notes, *suppressions.warnings],
-        streams=[describe(explained, settings.events, show_code=show_code) for explained in plans],
-        absent_streams=absent_streams(maps.names, given.streams),
+        notes=[*given.notes, *rules.suppressions.warnings],
+        streams=[describe(explained, rules.events, show_code=show_code) for explained in plans],
+        absent_streams=absent_streams(names, given.streams),
         failures=failures,
         expectation=None if expected is None else compare(plans, expected),
     )
@@ -148,7 +156,7 @@ def read_input(source: IO[str]) -> Input:
         stream = stream_described(message)
         if given.streams.get(stream.name) != stream:
             given.schemas.append(stream)
-            reader.select_columns(stream.name, None, partial(take, len(given.schemas) - 1))
+            reader.pass_records(stream.name, None, partial(take, len(given.schemas) - 1))
 
     def take(schema: int, record: dict[str, Any]) -> None:
         given.records.append((schema, record))
@@ -171,37 +179,8 @@ def read_input(source: IO[str]) -> Input:
 # What becomes of it
 
 
-class Rules(NamedTuple):
-    """What a run converts records by, beside its maps.
-
-    Attributes:
-        presets: The preset of each stream that has one.
-    """
-
-    presets: Mapping[str, str]
-    events: EventDefaults
-    suppressions: Suppressions
-    validate_records: bool
-
-
-class _Use(NamedTuple):
-    """What a run makes of the records after a SCHEMA by one map.
-
-    The converter is None if they cannot become events, the validator if they are not validated.
-    """
-
-    explained: Explained
-    converter: RecordConverter | None = None
-    validator: RecordValidator | None = None
-
-    def take(self, record: dict[str, Any]) -> None:
-        """Convert a record, and keep what becomes of it."""
-        violation = None if self.validator is None else self.validator.violation(record)
-        self.explained.add(record, self.converter, violation)
-
-
 def explained_streams(
-    given: Input, maps: StreamMaps, rules: Rules, *, from_recording: bool = False
+    given: Input, rules: Rules, *, from_recording: bool = False
 ) -> list[Explained]:
     """Return what each map makes of each stream and its records.
 
@@ -209,45 +188,46 @@ def explained_streams(
     result of a recording never changes.
     """
     if not from_recording:
-        return _explained_at(time.time, given, maps, rules)
+        return _explained_at(time.time, given, rules)
     # Before all times, each event is in the future.
-    too_early = _explained_at(lambda: -math.inf, given, maps, rules)
+    too_early = _explained_at(lambda: -math.inf, given, rules)
     rejections = [rejection for explained in too_early for rejection in explained.rejections]
     times = [unix_time(one.columns.get("event_time"), rules.events.zone) for one in rejections]
     newest = max((at for at in times if isinstance(at, int)), default=0)
-    return _explained_at(lambda: newest + _CLOCK_AFTER, given, maps, rules)
+    return _explained_at(lambda: newest + _CLOCK_AFTER, given, rules)
 
 
-def _explained_at(
-    now: Callable[[], float], given: Input, maps: StreamMaps, rules: Rules
-) -> list[Explained]:
+def _explained_at(now: Callable[[], float], given: Input, rules: Rules) -> list[Explained]:
     all_explained: dict[tuple[str, str], Explained] = {}
     fingerprints = defaultdict[str, dict[tuple[str, int], int]](dict)
-    uses: list[list[_Use]] = [[] for _ in given.schemas]
-    for stream, of_schema in zip(given.schemas, uses, strict=True):
-        for plan in maps.plans(stream.name, stream.schema, stream.keys):
+    takers: list[list[Callable[[dict[str, Any]], None]]] = [[] for _ in given.schemas]
+    for stream, of_schema in zip(given.schemas, takers, strict=True):
+        for plan in rules.maps.plans(stream.name, stream.schema, stream.keys):
             new = Explained(stream, plan, fingerprints=fingerprints[stream.name])
             explained = all_explained.setdefault((stream.name, plan.stream), new)
-            explained.preset = rules.presets.get(stream.name)
-            of_schema.append(_use(explained, stream, plan, rules, now))
+            explained.preset = rules.maps.presets.get(stream.name)
+            of_schema.append(_taker(explained, stream, plan, rules, now))
     for schema, record in given.records:
-        for use in uses[schema]:
-            use.take(record)
+        for take in takers[schema]:
+            take(record)
     for name in given.streams:
         _note_equal_ids([one for one in all_explained.values() if one.stream.name == name])
     return [*all_explained.values()]
 
 
-def _use(
+def _taker(
     explained: Explained, stream: Stream, plan: StreamPlan, rules: Rules, now: Callable[[], float]
-) -> _Use:
+) -> Callable[[dict[str, Any]], None]:
+    """Return what converts the records after a SCHEMA, and keeps what becomes of them."""
     if not explained.take_schema(stream, plan, rules.events):
-        return _Use(explained)
-    converter = converter_of(stream, plan, rules.events, rules.suppressions, now)
+        return lambda record: explained.add(record, None, None)
+    converter = RecordConverter(stream, plan, rules.events, rules.suppressions, now)
     explained.counts.mapped |= plan.identifying
     explained.code = converter.code
-    validator = RecordValidator(stream.schema) if rules.validate_records else None
-    return _Use(explained, converter, validator)
+    if not rules.validate_records:
+        return lambda record: explained.add(record, converter, None)
+    validator = RecordValidator(stream.schema)
+    return lambda record: explained.add(record, converter, validator.violation(record))
 
 
 def _note_equal_ids(of_stream: Sequence[Explained]) -> None:

@@ -18,7 +18,7 @@ STOP_SECONDS = 19.0
 _REPEATED_SECONDS = 2.0
 """Seconds after which another signal ends the process at once; Meltano sends two for one Ctrl-C."""
 _LOG_SECONDS = 0.5
-"""Seconds that the last log line may take, as standard error may be full as well."""
+"""Seconds that the last log line may take: nobody may read standard error, either."""
 
 
 def write_state(state: str) -> None:
@@ -47,11 +47,11 @@ def _write_all(text: str) -> None:
 class StopSignals:
     """Takes the signals that stop a run.
 
-    The first one, `received`, asks the run to stop, and sets an alarm. It ends the process if the
-    run has not come to its end by then, because it waits for a pipe that nobody reads or for a
-    database that does not answer. One more signal ends the process at once. The process then ends
-    as by SIGKILL: what STATE says stays true. Its last line of the log ends in `then`, which says
-    how what is left gets sent.
+    The first signal, `received`, asks the run to stop, and sets an alarm. The alarm ends the
+    process if the run has not ended by then, because it waits for a pipe that nobody reads or for
+    a database that does not answer. A second signal ends the process at once. After the alarm or
+    the second signal, what STATE says is true, as after SIGKILL. The last line of the log ends with
+    `then`, which says what sends the rest of the events.
     """
 
     def __init__(self, logger: logging.Logger, then: str) -> None:

@@ -18,7 +18,7 @@ from target_liveintent.store.dead_letters import imported, letters_in
 from target_liveintent.store.run_store import RunStore
 
 _MOST_REFUSED = 100
-"""So many refused events fail a replay of which the API accepts nothing."""
+"""So many events that the API refuses for the first time fail a replay that delivers nothing."""
 
 
 def replay_letters(
@@ -42,7 +42,7 @@ def replay_letters(
         if is_stopped():
             break
     run.finish()
-    refused = counts.rejected["refused_by_api"]
+    refused = counts.rejected["refused_by_api"] - run.counts.refused_again
     if refused >= _MOST_REFUSED and not run.counts.has_taken:
         raise AllRefusedError(Failure.of(FailureCode.REPLAY_REFUSED, events=refused))
 
@@ -69,7 +69,7 @@ def letters_of(source: IO[str]) -> list[dict[str, Any]]:
     """Return the dead letters of a Singer stream; raises an error if it has anything else."""
     letters: list[dict[str, Any]] = []
     reader = MessageReader(lambda: None)
-    reader.select_columns(DEAD_LETTERS, None, letters.append)
+    reader.pass_records(DEAD_LETTERS, None, letters.append)
     reader.process_lines(source, {"SCHEMA": _check_stream})
     return letters
 

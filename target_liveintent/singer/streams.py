@@ -12,27 +12,23 @@ from singer_sdk.exceptions import InvalidJSONSchema
 from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.errors import InputError, StreamMappingError
 from target_liveintent.mapping.map_checks import (
+    MapFinding,
     absent_streams,
+    can_be_set,
     lacking_for_events,
+    lacking_message,
     map_warnings,
     maps_with_equal_ids,
-)
-from target_liveintent.mapping.map_findings import (
-    MISREAD_ADVICE,
-    MapFinding,
-    are_misread,
-    can_be_set,
-    lacking_message,
 )
 from target_liveintent.mapping.similar_names import did_you_mean
 from target_liveintent.mapping.stream_maps import (
     MELTANO_TEST_STREAM,
     Stream,
+    StreamMaps,
     StreamPlan,
-    stream_maps_of,
 )
 from target_liveintent.privacy.addresses import scrub
-from target_liveintent.settings import Settings
+from target_liveintent.settings import EventDefaults
 from target_liveintent.singer.reader import Message, decode_object, stream_of
 from target_liveintent.store.delivered import DELIVERED_EVENTS
 
@@ -47,10 +43,8 @@ class StreamRegistry:
         has_events: Whether there is a stream whose records can become events, or Meltano's test.
     """
 
-    def __init__(self, settings: Settings, logger: logging.Logger) -> None:
-        self._maps = stream_maps_of(settings)
-        self._settings = settings
-        self._logger = logger
+    def __init__(self, maps: StreamMaps, events: EventDefaults, logger: logging.Logger) -> None:
+        self._maps, self._events, self._logger = maps, events, logger
         self._warn_once = functools.cache(logger.warning)  # SCHEMAs come again.
         self._schemas: dict[str, tuple[bytes, list[str] | None]] = {}
         self.has_events = False
@@ -110,13 +104,13 @@ class StreamRegistry:
         if stream.name == MELTANO_TEST_STREAM:
             self.has_events = True
             return False
-        missing = lacking_for_events(plan, stream.schema, self._settings.events)
+        missing = lacking_for_events(plan, stream.schema, self._events)
         if missing and plan.named and plan.is_used:
             raise StreamMappingError(self._missing_message(stream, plan, missing))
         # With `__else__`, or if only copies use a stream, the user knows that it is not used.
         if missing and plan.is_used and stream.name not in self._maps.names:
-            others = [name for name in self._maps.names if name not in self._schemas]
-            hint = did_you_mean(stream.name, others)
+            absent = [name for name in self._maps.names if name not in self._schemas]
+            hint = did_you_mean(stream.name, absent)
             self._warn_once("stream '%s' is skipped: no stream map names it%s", stream.name, hint)
         self.has_events |= not missing
         return not missing
@@ -125,15 +119,12 @@ class StreamRegistry:
         msg = lacking_message(plan.stream, missing)
         if can_be_set(missing):
             return msg
-        columns = ", ".join(stream.schema["properties"])
-        msg += f" The stream has these columns: {columns}."
-        if are_misread(missing):
-            return f"{msg} {MISREAD_ADVICE}"
-        from target_liveintent.explain.proposal_text import advise_map  # noqa: PLC0415 (few runs)
+        from target_liveintent.explain.proposal_text import advise  # noqa: PLC0415 (few runs)
 
-        in_use = stream.name in self._settings.presets
-        advice = advise_map(stream, self._settings.events, in_use=in_use)
-        return f"{msg} {advice}"
+        columns = ", ".join(stream.schema["properties"])
+        in_use = stream.name in self._maps.presets
+        advice = advise(stream, missing, self._events, in_use=in_use)
+        return f"{msg} The stream has these columns: {columns}. {advice}"
 
 
 def unmapped_message(streams: Iterable[str], mapped: Iterable[str]) -> str:
@@ -177,9 +168,9 @@ class RecordValidator:
     def __init__(self, schema: dict[str, Any]) -> None:
         import jsonschema_rs  # noqa: PLC0415 (only needed where records are validated)
 
-        others: dict[str, Any] = {}  # A tap's schema must not cause network traffic.
+        no_schemas: dict[str, Any] = {}  # A tap's schema must not cause network traffic.
         try:
-            self._validator = jsonschema_rs.validator_for(schema, retriever=others.__getitem__)
+            self._validator = jsonschema_rs.validator_for(schema, retriever=no_schemas.__getitem__)
         except ValueError:
             msg = "the tap's SCHEMA is not a valid JSON schema"
             raise InvalidJSONSchema(msg) from None

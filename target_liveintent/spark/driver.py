@@ -8,23 +8,24 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from target_liveintent import __version__
 from target_liveintent.delivery.refusals import MOST_UNPROVEN_OF_NONE
 from target_liveintent.errors import AllRefusedError, RunError, StorageError, TooManyRejectedError
 from target_liveintent.explain import description
-from target_liveintent.mapping.converter import converter_of
+from target_liveintent.failures import Facts, Failure, FailureCode
+from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.stream_maps import Stream, StreamPlan
 from target_liveintent.printing import lines_of, print_lines
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reporting.history import Ending
 from target_liveintent.reporting.reporter import RunReporter
-from target_liveintent.run.amounts import counted
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.run.doubts import too_many_rejected
-from target_liveintent.spark.inputs import names_of
 from target_liveintent.spark.options import SparkWrite, option_warnings, write_of
 from target_liveintent.spark.outcomes import Attempt, FactTable
-from target_liveintent.spark.rows import rows_of
+from target_liveintent.spark.rows import names_of, rows_of
 from target_liveintent.spark.task import LOGGER
 from target_liveintent.store.opening import open_store
 
@@ -44,7 +45,7 @@ def explain_rows(frame: Any, options: Mapping[str, object]) -> None:
     plan = StreamPlan.without_map(source.stream, source.columns)
     explained = description.Explained(stream, plan)
     listed = Suppressions(settings.suppression_path)
-    converter = converter_of(stream, plan, settings.events, listed)
+    converter = RecordConverter(stream, plan, settings.events, listed)
     explained.counts.mapped |= plan.identifying
     for batch in frame.limit(description.MAX_RECORDS).toArrow().to_batches():
         for row, violation in rows_of(batch, source.columns):
@@ -65,8 +66,8 @@ def end_write(
 ) -> RunError | None:
     """Log the counts of a finished write, keep it in the history, and return why it has failed.
 
-    `done` are the attempts that succeeded, of so many tasks, each with its counts. If there are
-    none, `begun` says when the write began, and under which ID.
+    `done` are the attempts that succeeded, of so many tasks, each with its counts. If no attempt
+    succeeded, `begun` has the time at which the write began, and its ID.
     """
     settings, first = write.settings, next((attempt for attempt, _ in done), begun)
     kind, seconds = write.source.kind, time.time() - first.began_at
@@ -92,29 +93,20 @@ def _problem(write: SparkWrite, first: Attempt, counts: RunCounts, failed: int) 
     """Return why a write fails, of which so many tasks have failed; None if it does not."""
     total, settings = counts.total, write.settings
     if failed or total.unsettled:
-        return RunError(
-            f"the write failed: {counted(failed, 'task')} failed, and"
-            f" {counted(total.unsettled, 'row')} of the other tasks have no outcome. The counts"
-            " leave out the failed tasks. If outcomes_path is set, its table shows what was sent"
-        )
+        return RunError(Failure.of(FailureCode.TASKS_FAILED, tasks=failed, rows=total.unsettled))
     refused = total.rejected["refused_by_api"]
     is_suspicious = refused > MOST_UNPROVEN_OF_NONE and not counts.has_taken
     if is_suspicious and not FactTable(write).has_accepted(first):
-        return AllRefusedError(
-            f"the API accepted no event of this write ({refused} events were refused). The cause"
-            " may be in the settings, not in the events: check pixel_id and customer_id"
-        )
-    delivered = f"The write operation delivered {counted(total.delivered, 'event')}."
-    if total.rejected and not (write.outcomes_path or settings.dry_run):
-        return TooManyRejectedError(
-            f"{counted(total.rejected.total(), 'row')} cannot be sent, and nothing keeps them:"
-            f" set outcomes_path, and write them again. {delivered}"
-        )
-    rejected = too_many_rejected(counts, settings.max_dead_letter_percent, at_end=True)
-    if rejected and len(first.writes) > 1:  # A micro-batch that failed would fail again and again.
-        LOGGER.warning("in this micro-batch, %s", rejected.words)
-    elif rejected:
-        return TooManyRejectedError(
-            f"{rejected.words} {delivered} The table has the rejected rows."
-        )
-    return None
+        return AllRefusedError(Failure.of(FailureCode.WRITE_REFUSED, events=refused))
+    rejected = total.rejected.total()
+    if rejected and not (write.outcomes_path or settings.dry_run):
+        facts: Facts = {"rows": rejected, "delivered": total.delivered}
+        return TooManyRejectedError(Failure(FailureCode.ROWS_NOT_KEPT, facts))
+    failure = too_many_rejected(counts, settings.max_dead_letter_percent, at_end=True)
+    if failure is None:
+        return None
+    if len(first.writes) > 1:  # A micro-batch that failed would fail again and again.
+        LOGGER.warning("in this micro-batch, %s", failure.words)
+        return None
+    facts = {**failure.facts, "delivered": total.delivered}
+    return TooManyRejectedError(msgspec.structs.replace(failure, facts=facts))

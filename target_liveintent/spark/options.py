@@ -11,10 +11,10 @@ import msgspec
 from target_liveintent import config
 from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.errors import ConfigurationError, StreamMappingError
-from target_liveintent.mapping.map_findings import lacking_message
+from target_liveintent.mapping.map_checks import lacking_message
 from target_liveintent.mapping.similar_names import meant_name
 from target_liveintent.settings import Settings
-from target_liveintent.spark.inputs import RowInput, input_of
+from target_liveintent.spark.rows import RowInput, input_of
 
 _INSTEAD = {
     "presets stream_maps stream_map_config limit validate_records": "change the DataFrame instead",
@@ -65,7 +65,7 @@ def write_of(options: Mapping[str, str], columns: Sequence[str]) -> SparkWrite:
     """Check the options of a write and the columns of its DataFrame.
 
     Raises:
-        ConfigurationError: If options are wrong; its one line names all of them.
+        ConfigurationError: If options are wrong; its one line names each wrong option.
         StreamMappingError: If the columns can never give an event.
     """
     own = {name: options.get(name, "").strip() for name in (*_RULES, "key_properties")}

@@ -1,4 +1,4 @@
-"""The table of outcomes, which anyone can query.
+"""The outcomes of a write: the table that anyone can query, and what a task adds to it.
 
 What the API has accepted is a fact that no failed attempt can take back. So Parquet files are only
 added to the table: none is changed, moved or deleted later. Each write has its own folder there,
@@ -11,18 +11,28 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from target_liveintent.clock import Clock
+from target_liveintent.conversions.coerce import unix_time
+from target_liveintent.conversions.event_model import Conversion, Rejection
 from target_liveintent.errors import StorageError
 from target_liveintent.privacy.addresses import scrub
+from target_liveintent.reasons import REASONS
+from target_liveintent.settings import EventDefaults
 from target_liveintent.spark.options import SparkWrite
+from target_liveintent.store.dead_letters import letter_of
+from target_liveintent.store.ledger import Claim
+from target_liveintent.store.run_store import RunStore
 from target_liveintent.system import sync
 
 OUTCOME_DELIVERED = "delivered"
@@ -35,6 +45,10 @@ _COLUMNS = {
 OUTCOME_SCHEMA = pa.schema(
     [(name, kind) for kind, names in _COLUMNS.items() for name in names.split()]
 )
+_WRITE_SECONDS = 1.5
+"""Seconds until rows are written. A run looks at answers, and at what is due, once a second, so a
+row is in the table at the latest 3 seconds after the answer."""
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 Sent = Mapping[tuple[int, str], set[str]]
 """The IDs of delivered events, by pixel and stream."""
 
@@ -62,7 +76,7 @@ class FactTable:
     """
 
     def __init__(self, write: SparkWrite, *, create: bool = False) -> None:
-        self._account, self._pixel_id = write.settings.account, write.settings.pixel_id
+        self.account, self._pixel_id = write.settings.account, write.settings.pixel_id
         self._root = write.outcomes_path
         if not self._root:
             return
@@ -122,7 +136,7 @@ class FactTable:
                 folder, schema=OUTCOME_SCHEMA, format="parquet", filesystem=self._files
             )
             if any(map(concerns, rows.files)):
-                customer_id, host = self._account
+                customer_id, host = self.account
                 wanted = (ds.field("customer_id") == customer_id) & (ds.field("host") == host)
                 wanted &= ds.field("outcome") == OUTCOME_DELIVERED
                 columns = ["pixel", "stream", "event_id"]
@@ -141,3 +155,115 @@ def _failures_named(action: str) -> Iterator[None]:
         reason = scrub(getattr(error, "strerror", None) or str(error).partition("\n")[0])[:300]
         msg = f"option 'outcomes_path': the table of outcomes cannot be {action}: {reason}"
         raise StorageError(msg) from None
+
+
+class _OutcomeRow(NamedTuple):
+    """What the table has of an event, beside its attempt and its account; times in microseconds."""
+
+    stream: str
+    event_id: str
+    position: int | None
+    outcome: str
+    pixel: int | None
+    event_time: int | None = None
+    sent_at: int | None = None
+    reason: str | None = None
+    detail: str | None = None
+    record: str | None = None
+
+
+class TaskOutcomes:
+    """Keeps the outcomes of an attempt at a task: see `Outcomes` of the run.
+
+    Attributes:
+        positions: The places in the partition of rows without an outcome, by event ID.
+        confirm: Notes which events of a batch the API has confirmed, and whether it is done.
+    """
+
+    def __init__(
+        self,
+        table: FactTable,
+        attempt: Attempt,
+        store: RunStore,
+        events: EventDefaults,
+        clock: Clock,
+    ) -> None:
+        self.positions: dict[str, int] = {}
+        self.confirm = store.confirm
+        self._table, self._attempt, self._store = table, attempt, store
+        self._events, self._clock = events, clock
+        self._rows: list[_OutcomeRow] = []  # The table lacks these yet.
+        self._written_at = clock.monotonic()
+
+    @property
+    def reserved_until(self) -> float:
+        """Until when the reservations surely hold, by `Clock.since_boot`."""
+        return self._store.reserved_until
+
+    def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> Mapping[int, Claim]:
+        """Reserve the events of batches in the store; note those that another write has sent."""
+        claims = self._store.claim(batches)
+        for claim in claims.values():
+            for sent in claim.sent:
+                pixel = sent.event.pixel_id
+                row = _OutcomeRow(*self._place(sent), "dropped", pixel, reason="already_sent")
+                self._rows.append(row)
+        return claims
+
+    def deliver(self, conversions: Sequence[Conversion], sent_at: Sequence[float]) -> None:
+        """Note events that LiveIntent has, and the Unix time at which each was sent."""
+        self._store.deliver(conversions, sent_at)
+        for conversion, sent in zip(conversions, sent_at, strict=True):
+            event = conversion.event
+            times = (event.event_time * 1_000_000, int(sent * 1e6))
+            place = self._place(conversion)
+            self._rows.append(_OutcomeRow(*place, OUTCOME_DELIVERED, event.pixel_id, *times))
+
+    def reject(self, rejection: Rejection) -> None:
+        """Note a record that is not sent, with the redacted record if it may be kept."""
+        run_id, now = self._attempt.run_id, self._clock.time()
+        key, record, _ = letter_of(rejection, self._table.account, self._events, run_id, now)
+        event_time = unix_time(rejection.columns.get("event_time"), self._events.zone)
+        is_kept = REASONS[rejection.reason].letter
+        self._rows.append(
+            _OutcomeRow(
+                *self._place(rejection),
+                outcome="rejected" if is_kept else "dropped",
+                pixel=key.pixel_id or None,  # 0 stands for a record without a usable pixel.
+                event_time=event_time * 1_000_000 if isinstance(event_time, int) else None,
+                reason=rejection.reason,
+                detail=record.get("detail"),
+                record=_encode(record).decode() if is_kept else None,
+            )
+        )
+
+    def _place(self, event: Conversion | Rejection) -> tuple[str, str, int | None]:
+        """Return the stream and the ID of an event, and the place of its row in the partition."""
+        return event.stream, event.event_id, self.positions.pop(event.event_id, None)
+
+    def write(self, *, before_state: bool = False) -> None:
+        """Write the rows that are due, and what the store must know."""
+        if self._clock.monotonic() - self._written_at >= _WRITE_SECONDS:
+            self._write_rows()
+        self._store.write(before_state=before_state)
+
+    def release(self) -> None:
+        """Write the rows that are left, and end the reservations of the task."""
+        try:
+            self._write_rows()
+        finally:
+            self._store.release()
+
+    def _write_rows(self) -> None:
+        if not self._rows:
+            return
+        equal = {**self._table.account._asdict(), **self._attempt._asdict()}
+        arrays = [
+            pa.repeat(pa.scalar(equal[field.name], field.type), len(self._rows))
+            if field.name in equal
+            else pa.array([*map(attrgetter(field.name), self._rows)], field.type)
+            for field in OUTCOME_SCHEMA
+        ]
+        self._table.add(self._attempt, pa.table(arrays, schema=OUTCOME_SCHEMA))
+        self._rows = []
+        self._written_at = self._clock.monotonic()

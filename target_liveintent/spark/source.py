@@ -73,7 +73,7 @@ class Writer(sql.DataSourceArrowWriter, sql.DataSourceStreamArrowWriter):  # typ
         write, context = write_of(*self._given), TaskContext.get()
         query = context.getLocalProperty("sql.streaming.queryId")
         number = int(context.getLocalProperty("streaming.sql.batchId") or 0)
-        # This micro-batch first, then some before it; none outside of a stream.
+        # This micro-batch first, then earlier ones; without a stream, there are no micro-batches.
         batches = [f"{query}-{n}" for n in range(number, number - _BATCHES, -1) if query]
         write_id = write.write_id or (batches[0] if query else self._begun.run_id)
         writes, partition = (write_id, *batches), context.partitionId()

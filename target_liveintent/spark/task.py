@@ -17,15 +17,15 @@ from target_liveintent.delivery.client import client_of
 from target_liveintent.delivery.pool import delivery_of
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import DeliveryError, RunError
+from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.privacy.redaction import protect_logging
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.run.run import Run, RunParts
 from target_liveintent.run_id import new_run_id
 from target_liveintent.spark.options import SparkWrite
-from target_liveintent.spark.outcomes import Attempt, FactTable
+from target_liveintent.spark.outcomes import Attempt, FactTable, TaskOutcomes
 from target_liveintent.spark.rows import read_ahead, rows_of
-from target_liveintent.spark.task_outcomes import TaskOutcomes
 from target_liveintent.store.opening import dry_store_in, empty_store, open_store
 from target_liveintent.store.run_store import RunStore
 from target_liveintent.store.runs import TASK
@@ -45,7 +45,7 @@ def deliver(write: SparkWrite, attempt: Attempt, batches: Iterable[pa.RecordBatc
     except Exception as error:  # noqa: BLE001 (its text could hold what is in a row)
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{type(error).__name__} in {place.filename}, line {place.lineno}"
-        unforeseen = RunError(f"the task ended with an unexpected {where}")
+        unforeseen = RunError(Failure.of(FailureCode.UNEXPECTED, exception=where))
         failure = error if isinstance(error, RunError) else unforeseen
     raise type(failure)(failure.failure)  # Not in the handler: Spark shows the chain.
 
@@ -67,7 +67,7 @@ class Task:
         self._table = FactTable(write)
         self._sent = self._table.sent_before(attempt)
         self._refusals = Refusals(shared=True)
-        self._outcomes = TaskOutcomes(settings, self._table, attempt, opened, clock)
+        self._outcomes = TaskOutcomes(self._table, attempt, opened, settings.events, clock)
         client = client_of(settings, LOGGER)
         delivery = delivery_of(settings, client, clock, self._refusals, write.tasks)
         parts = RunParts(
@@ -92,7 +92,7 @@ class Task:
             self._run.finish()
         except BaseException:
             with contextlib.suppress(Exception):  # (The user must fix the first failure.)
-                self._run.abandon(DeliveryError("another attempt sends the rest"))
+                self._run.abandon(DeliveryError(Failure(FailureCode.STOPPED)))
             raise
         return self._run.counts
 

@@ -143,19 +143,21 @@ class Database(abc.ABC):
                     self._do(Step(sql))
             self._do(Step("COMMIT"))
 
-    def transact(self, steps: Sequence[Step], *, durable: bool = False) -> Answers:
+    def transact(self, steps: Sequence[Step]) -> Answers:
         """Do all steps, or none, in one transaction; return the rows that each answers with.
 
-        A durable transaction survives a power cut, and so do all transactions before it.
+        It survives a power cut and a crash of the server, and so do all transactions before it.
         """
-        return self._retried(lambda: self._transact(steps, durable=durable))
+        return self._retried(lambda: self._transact(steps))
 
     def ask_and_change(
         self, questions: Sequence[Step], decide: Callable[[Answers], DecisionT]
     ) -> DecisionT:
         """Ask, decide by the answers, and do the changes of the decision, all in one transaction.
 
-        If the transaction must be repeated, `decide` is called again; the last decision counts.
+        If the transaction must be repeated, `decide` is called again; the last decision counts. The
+        changes survive whatever this process survives: a crash of the server, but not a power cut
+        that ends the process as well.
         """
         return self._retried(lambda: self._ask_and_change(questions, decide))
 
@@ -200,7 +202,7 @@ class Database(abc.ABC):
                 raise failure
 
     @abc.abstractmethod
-    def _transact(self, steps: Sequence[Step], *, durable: bool) -> Answers: ...
+    def _transact(self, steps: Sequence[Step]) -> Answers: ...
     @abc.abstractmethod
     def _ask_and_change(
         self, questions: Sequence[Step], decide: Callable[[Answers], DecisionT]

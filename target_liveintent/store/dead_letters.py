@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from target_liveintent.conversions.builder import window_end
-from target_liveintent.conversions.coerce import FIELDS, positive_integer
+from target_liveintent.conversions.coerce import positive_integer
 from target_liveintent.conversions.event_model import DEAD_LETTERS, Conversion, LetterKey, Rejection
+from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.privacy.addresses import scrub
 from target_liveintent.privacy.redaction import redact_columns
 from target_liveintent.settings import Account, EventDefaults

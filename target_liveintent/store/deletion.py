@@ -88,7 +88,7 @@ def delete_letters(database: Database, account: Account, pixel_id: int | None, r
     own = _ANY_PIXEL if pixel_id is None else (pixel_id, pixel_id)
     steps = [_some(_OF_REASON, [*account, reason, *pixels]) for pixels in ((0, 0), own)]
     count = sum(_count(_deleted(database, DEAD_LETTER, some)) for some in steps)
-    database.transact([_WRITE], durable=True)
+    database.transact([_WRITE])
     return count
 
 
@@ -152,7 +152,7 @@ def forget_people(database: Database, people: Sequence[Sequence[str]]) -> list[i
     of_letters, of_delivered = _forget_letters(database, known), _forget_delivered(database, known)
     for number in itertools.chain(of_letters, of_delivered):
         counts[number] += 1
-    database.transact([_WRITE], durable=True)
+    database.transact([_WRITE])
     return counts
 
 

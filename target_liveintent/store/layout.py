@@ -45,10 +45,14 @@ def creation(*, in_sqlite: bool = False) -> list[str]:
 
 
 class SqlTable:
-    """A table, with the types of the columns of its key, which come first, and of all columns."""
+    """A table, with the types of the columns of its key, which come first, and of all columns.
 
-    def __init__(self, name: str, *key: str) -> None:
+    Once a row is there, `fixed` columns keep their values.
+    """
+
+    def __init__(self, name: str, *key: str, fixed: Sequence[str] = ()) -> None:
         self._name = name
+        self._fixed = {*key, *fixed}
         _, _, definition = _SQL.partition(f"CREATE TABLE {name} (\n")
         lines = definition.partition("\n)")[0].replace(",", "").splitlines()
         pairs = [line.split()[:2] for line in lines]
@@ -57,7 +61,7 @@ class SqlTable:
 
     def put(self, rows: Sequence[SqlRow]) -> Step:
         """Return the step that inserts rows with different keys, or replaces those there."""
-        changes = [f"{name} = excluded.{name}" for name in self.columns if name not in self.key]
+        changes = [f"{name} = excluded.{name}" for name in self.columns if name not in self._fixed]
         sql = (
             f"INSERT INTO {self._name} ({', '.join(self.columns)}) {{rows}}"
             f" ON CONFLICT ({', '.join(self.key)}) DO UPDATE SET {', '.join(changes)}"
@@ -79,5 +83,5 @@ class SqlTable:
 
 _EVENT_COLUMNS = ("customer_id", "api_host", "stream", "event_id", "pixel_id")
 RESERVATION = SqlTable("reservation", "run", "batch")
-DEAD_LETTER = SqlTable("dead_letter", *_EVENT_COLUMNS)
+DEAD_LETTER = SqlTable("dead_letter", *_EVENT_COLUMNS, fixed=("first_run", "first_transaction"))
 DELIVERED = SqlTable("delivered", *_EVENT_COLUMNS)

@@ -26,6 +26,12 @@ KEY_BYTES = TIME_BYTES + HASH_BYTES
 RECENT = 15_000
 """At least so many hashes of events are in memory. The run recognizes these events whatever changes
 in their records. It recognizes older events by their keys in the store, which begin with a time."""
+LAPSE_SECONDS = 30.0
+"""Reservations expire if another run sees for so many seconds that they are not renewed."""
+SURE_SECONDS = 28.0
+"""For so many seconds after a renewal, a run starts requests. The rest of `LAPSE_SECONDS` is for a
+request that starts at the last moment, until the API has it. (If a store takes longer to answer,
+the run can send nothing.)"""
 _PARTS = 6
 """The hashes are in so many parts. When another part is full, the run forgets the oldest part. (A
 dict for 2,500 hashes takes half the memory of one for 2,800.)"""
@@ -156,9 +162,12 @@ class Ledger:
                 self._fingerprints[number] = dict(zip(claim.keys, fingerprints, strict=True))
 
     @property
-    def reserved(self) -> list[bytes]:
-        """The keys of all events that the run has reserved, and that have no outcome."""
-        return [key for keys in self._reserved.values() for key in keys.values()]
+    def reserved(self) -> Mapping[int, Mapping[bytes, bytes]]:
+        """The keys of all events that the run has reserved and that have no outcome.
+
+        They are sorted by batch, and by their hashes.
+        """
+        return self._reserved
 
     def confirm(
         self, number: int, confirmed: Sequence[Conversion], *, is_last: bool
@@ -182,6 +191,32 @@ class Ledger:
         self._recent[-1].update(fingerprints)
         if len(self._recent[-1]) >= self._size:
             self._recent.append({})
+
+
+class OtherRuns:
+    """Knows which other runs are silent: they no longer renew their reservations.
+
+    Each transaction of a run renews them, and is counted in the store. A run is silent if this run
+    sees the same number for `LAPSE_SECONDS` by its own clock. So no times of two processes are
+    compared, whose clocks may differ, jump, or begin anew.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[int, tuple[int, float]] = {}  # Transactions, and since when.
+
+    def silent(self, transactions: Mapping[int, int], now: float) -> set[int]:
+        """Return the numbers of the runs that are silent.
+
+        Args:
+            transactions: How many each run with reservations has made, by its number.
+            now: `Clock.since_boot`, after the store has answered.
+        """
+        for run in self._seen.keys() - transactions.keys():
+            del self._seen[run]
+        for run, count in transactions.items():
+            if run not in self._seen or self._seen[run][0] != count:
+                self._seen[run] = count, now
+        return {run for run, (_, since) in self._seen.items() if now - since >= LAPSE_SECONDS}
 
 
 def _differs(conversion: Conversion, known: int | None) -> bool:

@@ -50,7 +50,8 @@ _BEGIN = (
     "SET LOCAL jit = off",
     "SET LOCAL statement_timeout = '30s'",
     "SET LOCAL lock_timeout = '{lock}ms'",
-    "SET LOCAL synchronous_commit = {durable}",
+    # The run may survive a crash of the server, so what it has committed must survive it as well.
+    "SET LOCAL synchronous_commit = on",
     "SELECT version FROM store FOR UPDATE",
 )
 _LOCK_TAKEN = "55P03"
@@ -116,9 +117,9 @@ class PostgresStore(Database):
             )
             raise self._refusal(why) from None
 
-    def _transact(self, steps: Sequence[Step], *, durable: bool) -> Answers:
+    def _transact(self, steps: Sequence[Step]) -> Answers:
         db = self._db
-        with self._transaction(db, durable=durable):
+        with self._transaction(db):
             cursors = _send(db, steps)
         return _rows_of(cursors)
 
@@ -134,14 +135,11 @@ class PostgresStore(Database):
         return decision
 
     @contextlib.contextmanager
-    def _transaction(
-        self, db: psycopg.Connection[Any], *, durable: bool = False
-    ) -> Iterator[psycopg.Pipeline]:
+    def _transaction(self, db: psycopg.Connection[Any]) -> Iterator[psycopg.Pipeline]:
         """Begin a transaction, and commit it if its steps succeed; send all of it at once."""
-        words = {"lock": self._lock_milliseconds, "durable": "on" if durable else "off"}
         with db.pipeline() as pipeline:
             for text in _BEGIN:
-                db.execute(text.format(**words))
+                db.execute(text.format(lock=self._lock_milliseconds))
             yield pipeline
             db.execute("COMMIT")
 

@@ -2,42 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from target_liveintent.conversions.event_model import LetterKey
 from target_liveintent.store.database import Answers
 from target_liveintent.store.layout import DEAD_LETTER, SqlRow, Step
-from target_liveintent.store.ledger import HASH_BYTES, TIME_BYTES, Claim
+from target_liveintent.store.ledger import HASH_BYTES, TIME_BYTES, Claim, OtherRuns
 
-LAPSE_SECONDS = 30
-"""After so many seconds, the reservations of a run expire if it does not renew them."""
 FIND_EVENTS = (
     "SELECT event.key, run FROM ({keys}) AS given CROSS JOIN event WHERE event.key = given.key"
 )
 """Finds keys, and the run of each. (SQLite looks for one key after the other in a CROSS JOIN.)"""
+_OWN_ROW = (
+    "SELECT transactions, EXISTS (SELECT 1 FROM dead_letter), EXISTS (SELECT 1 FROM dead_letter"
+    " WHERE customer_id = run.customer_id AND api_host = run.api_host"
+    " AND reason = 'refused_by_api') FROM run WHERE number = ?"
+)
 _RESERVED_BY_OTHERS = (
-    "SELECT reservation.hashes, run.id FROM run CROSS JOIN reservation"
-    # (A time further ahead was written before the clock was set back.)
-    " WHERE run.ended_at IS NULL AND run.alive_until BETWEEN {now} AND {now} + ?"
-    " AND run.number <> ? AND reservation.run = run.number"
+    "SELECT run.number, run.transactions, run.id, reservation.hashes FROM run"
+    " CROSS JOIN reservation WHERE run.ended_at IS NULL AND run.number <> ?"
+    " AND reservation.run = run.number"
 )
 
 
 class StoreAnswer(NamedTuple):
     """What the store has answered to a `StoreQuestion`."""
 
-    has_letters: bool  # Whether it has any dead letter.
+    has_all: bool  # Whether it has all transactions of the run before this one.
+    has_letters: bool  # Whether it has any dead letter,
+    has_refused: bool  # and any of an event of the account that the API refused.
     reserved: Mapping[bytes, str]  # The hashes that other runs have reserved, with these runs' IDs.
     delivered: set[bytes]  # The keys of the events of the question that were delivered.
-    letters: set[LetterKey]  # The dead letters of the question that the store has.
+    letters: set[LetterKey]  # The dead letters of the question that an earlier transaction wrote.
+    refused: set[LetterKey]  # Those of the events of the question that the API refused.
+    silent: Collection[int] = ()  # The numbers of other runs whose reservations have expired.
 
     def has_any(self, keys: Iterable[bytes]) -> bool:
         """Return whether one of these events was delivered, or another run has reserved it."""
         return any(key in self.delivered or key[TIME_BYTES:] in self.reserved for key in keys)
 
 
-NO_ANSWER = StoreAnswer(has_letters=False, reserved={}, delivered=set(), letters=set())
+NO_ANSWER = StoreAnswer(
+    has_all=True,
+    has_letters=False,
+    has_refused=False,
+    reserved={},
+    delivered=set(),
+    letters=set(),
+    refused=set(),
+)
 """What a store without rows would answer."""
 
 
@@ -45,38 +59,56 @@ class StoreQuestion(NamedTuple):
     """What a run asks. It always also asks which events other runs have reserved."""
 
     run: int  # Its number.
-    asked_at: float  # By the monotonic clock.
+    transaction: int  # The number of the transaction: 1 for the first one of the run.
+    asked_at: float  # By `Clock.since_boot`.
     send_again: bool  # Then what other runs have delivered does not count as delivered.
     events: Sequence[bytes]  # Keys. Which of these events were delivered?
     letters: Sequence[LetterKey]  # Which of these dead letters does the store have?
+    refused: Sequence[LetterKey]  # Which of these are of events that the API refused?
     # The keys of all events that the run has reserved: does it still have them? None: not asked.
     reserved: Sequence[bytes] | None
 
     def steps(self) -> list[Step]:
         """Return the steps that ask."""
+        refused = DEAD_LETTER.find(self.refused, ", ".join(LetterKey._fields))
         return [
-            Step("SELECT 1 FROM dead_letter LIMIT 1"),
-            Step(_RESERVED_BY_OTHERS, [2 * LAPSE_SECONDS, self.run]),
+            Step(_OWN_ROW, [self.run]),
+            Step(_RESERVED_BY_OTHERS, [self.run]),
             self.events_step(),
-            DEAD_LETTER.find(self.letters, ", ".join(LetterKey._fields)),
+            DEAD_LETTER.find(
+                self.letters, ", ".join((*LetterKey._fields, "first_run", "first_transaction"))
+            ),
+            refused._replace(sql=f"{refused.sql} AND reason = 'refused_by_api'"),
         ]
 
     def events_step(self) -> Step:
         """Return the step that asks which events were delivered."""
         return Step(FIND_EVENTS, keys=[*self.events, *(self.reserved or ())])
 
-    def read(self, answers: Answers) -> StoreAnswer:
-        """Read the answers to `steps`. Answers to further steps may follow them."""
-        any_letter, reservations, events, letters, *_ = answers
+    def read(self, answers: Answers, others: OtherRuns, now: float) -> StoreAnswer:
+        """Read the answers to `steps`, which the store has given before `now`.
+
+        Answers to further steps may follow them.
+        """
+        own_row, reservations, events, letters, refused, *_ = answers
+        transactions, has_letters, has_refused = own_row[0] if own_row else (None, True, True)
+        this = (self.run, self.transaction)
+        silent = others.silent({run: count for run, count, *_ in reservations}, now)
         return StoreAnswer(
-            has_letters=bool(any_letter),
+            # If the answer to a COMMIT is lost, the same transaction may be made twice.
+            has_all=transactions in (self.transaction - 1, self.transaction),
+            has_letters=bool(has_letters),
+            has_refused=bool(has_refused),
             reserved={
                 hashes[start : start + HASH_BYTES]: run_id
-                for hashes, run_id in reservations
+                for run, _, run_id, hashes in reservations
+                if run not in silent
                 for start in range(0, len(hashes), HASH_BYTES)
             },
             delivered=self.delivered_in(events),
-            letters={LetterKey(*key) for key in letters},
+            letters={LetterKey(*key) for *key, run, number in letters if (run, number) != this},
+            refused={LetterKey(*key) for key in refused},
+            silent=silent,
         )
 
     def delivered_in(self, rows: Iterable[SqlRow]) -> set[bytes]:

@@ -1,6 +1,7 @@
 """The store as a run uses it: it notes outcomes, and writes all new ones in one transaction.
 
-Before a STATE, that transaction is durable: it holds the outcome of everything read before.
+Each transaction survives a crash of the database's server. The run counts its transactions, also in
+the store, and ends if the store has lost some of them all the same.
 """
 
 from __future__ import annotations
@@ -10,19 +11,26 @@ import functools
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+
+import msgspec
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions.event_model import Conversion, LetterKey, Rejection
 from target_liveintent.errors import StorageError
 from target_liveintent.reasons import REASONS
-from target_liveintent.store.database import Database
+from target_liveintent.store.database import Answers, Database
 from target_liveintent.store.dead_letters import DeadLetter, keys_of, letter_of
 from target_liveintent.store.delivered import delivered_row
 from target_liveintent.store.layout import DELIVERED, RESERVATION, Step
-from target_liveintent.store.ledger import Claim, Ledger
-from target_liveintent.store.questions import (
+from target_liveintent.store.ledger import (
     LAPSE_SECONDS,
+    SURE_SECONDS,
+    Claim,
+    Ledger,
+    OtherRuns,
+)
+from target_liveintent.store.questions import (
     NO_ANSWER,
     ClaimDecision,
     StoreAnswer,
@@ -34,12 +42,22 @@ from target_liveintent.store.unwritten import Unwritten, WrittenLetters
 _RENEWED_AFTER_SECONDS = 5.0
 """After so many seconds, a run renews its reservations even if it has nothing to write. It also
 checks whether it still has them: a run that is suspended for long loses them."""
-_RENEW = "UPDATE run SET alive_until = {now} + ? WHERE number = ?"
+_RENEW = (
+    "UPDATE run SET alive_until = {now} + ?, transactions = ? WHERE number = ?"
+    # (A server may make a transaction only when the run has repeated it, and made others.)
+    " AND transactions <= ?"
+)
 _RELEASE = "DELETE FROM reservation WHERE run = ?"
 _MOST_IMPORTED = 1_000
-_LOST = (
+_SUSPENDED = (
     "this run was suspended for so long that its reservations in the store expired, and another run"
     " has sent or reserved the same events. This run cannot continue: start the run again"
+)
+_LOST = (
+    "the store has lost what this run wrote before, as after a switch to a database server that had"
+    " not received all, or when a backup is restored. Dead letters can be missing, also of records"
+    " that a STATE covers. Let the tap read again what it has read since then, such as with"
+    " --full-refresh: what the store knows as delivered is not sent again"
 )
 
 
@@ -62,8 +80,15 @@ class RunStore:
         self._options, self._clock = options, clock
         self._ledger = Ledger(options.account, () if options.send_again else start.newest)
         self._unwritten = Unwritten()
-        self._has_letters = True  # Until the store has answered.
-        self._renewed_at = clock.monotonic()
+        self._transactions = 0  # How many the run has made.
+        self._has_letters = self._has_refused = True  # Until the store has answered.
+        self._others = OtherRuns()
+        self._renewed_at = clock.since_boot()
+
+    @property
+    def reserved_until(self) -> float:
+        """Until when no other run takes what this run has reserved, by `Clock.since_boot`."""
+        return self._renewed_at + SURE_SECONDS
 
     # Outcomes
 
@@ -103,21 +128,50 @@ class RunStore:
     def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> dict[int, Claim]:
         """Reserve the events of batches before they are sent; delete the letters of those sent."""
         keys = {number: self._ledger.keys_of(batch) for number, batch in batches.items()}
-        question = self._question(events=[*itertools.chain(*keys.values())])
+        question = self._question(
+            events=[*itertools.chain(*keys.values())],
+            refused=[*map(self._letter_key, itertools.chain(*batches.values()))]
+            if self._has_refused
+            else (),
+        )
         decision = self._ask_and_reserve(question, functools.partial(self._decide, batches, keys))
         self._ledger.reserve(decision.claims)
         self._has_letters = decision.answer.has_letters or bool(self._unwritten.letters)
-        self._check_reservations(question, decision.answer)
+        self._has_refused = decision.answer.has_refused
+        self._check(question, decision.answer)
         if self._must_renew:  # The answer came so late that the reservations may have expired.
             self._write_all()
         for claim in decision.claims.values():
             self._remove_letters(claim.sent)
-        return decision.claims
+        return self._with_refusals(decision.claims, decision.answer.refused)
 
-    def write(self, *, durable: bool = False) -> None:
-        """Write what is new, and renew the reservations; if durable, it survives a power cut."""
-        if durable or self._must_renew or self._unwritten:
-            self._write_all(durable=durable)
+    def _letter_key(self, conversion: Conversion) -> LetterKey:
+        own, without_pixel, *_ = keys_of(conversion, self._options.account)
+        return without_pixel if conversion.letter == without_pixel else own
+
+    def _with_refusals(
+        self, claims: dict[int, Claim], refused: Collection[LetterKey]
+    ) -> dict[int, Claim]:
+        """Mark the events that must be sent although the API refused them before."""
+        if not refused:
+            return claims
+
+        def marked(conversion: Conversion) -> Conversion:
+            was_refused = self._letter_key(conversion) in refused
+            return msgspec.structs.replace(conversion, was_refused=was_refused)
+
+        return {
+            number: claim._replace(mine=[*map(marked, claim.mine)])
+            for number, claim in claims.items()
+        }
+
+    def write(self, *, before_state: bool = False) -> None:
+        """Write what is new, and renew the reservations.
+
+        Before a STATE, this asks in any case whether the store has all that the run has written.
+        """
+        if before_state or self._must_renew or self._unwritten:
+            self._write_all()
 
     def import_letters(self, letters: Iterable[DeadLetter]) -> None:
         """Keep dead letters that were exported, each in the place of the one with the same key."""
@@ -131,7 +185,7 @@ class RunStore:
         """Write what is new, and end all reservations of the run."""
         failed_before = self.database.waiting.has_ended
         try:
-            self._write_all([Step(_RELEASE, [self.number])], durable=True)
+            self._write_all([Step(_RELEASE, [self.number])])
         except StorageError:
             if not failed_before:  # Otherwise, the failure has been reported.
                 raise
@@ -156,32 +210,41 @@ class RunStore:
 
     @property
     def _must_renew(self) -> bool:
-        return self._clock.monotonic() - self._renewed_at >= _RENEWED_AFTER_SECONDS
+        return self._clock.since_boot() - self._renewed_at >= _RENEWED_AFTER_SECONDS
 
     def _question(
-        self, events: Sequence[bytes] = (), letters: Sequence[LetterKey] = ()
+        self,
+        events: Sequence[bytes] = (),
+        letters: Sequence[LetterKey] = (),
+        refused: Sequence[LetterKey] = (),
     ) -> StoreQuestion:
         """Return a question; if it is time, it also asks about all that the run has reserved."""
-        reserved = self._ledger.reserved if self._must_renew else None
+        reserved = self._reserved_keys() if self._must_renew else None
         return StoreQuestion(
             run=self.number,
-            asked_at=self._clock.monotonic(),
+            transaction=self._transactions + 1,
+            asked_at=self._clock.since_boot(),
             send_again=self._options.send_again,
             events=events,
             letters=letters,
+            refused=refused,
             reserved=reserved,
         )
 
-    def _check_reservations(self, question: StoreQuestion, answer: StoreAnswer) -> None:
-        """Note when the reservations were renewed, if the question is about them.
+    def _check(self, question: StoreQuestion, answer: StoreAnswer) -> None:
+        """Count a transaction, and note when it renewed the reservations if it asked about them.
 
         Raises:
-            StorageError: If another run has sent or reserved an event of this run.
+            StorageError: If the store has lost transactions of this run; if another run has sent or
+                reserved an event of this run.
         """
+        self._transactions = question.transaction
+        if not answer.has_all:
+            raise StorageError(_LOST)
         if question.reserved is not None:
             self._renewed_at = question.asked_at
             if answer.has_any(question.reserved):
-                raise StorageError(_LOST)
+                raise StorageError(_SUSPENDED)
 
     def _decide(
         self,
@@ -189,29 +252,49 @@ class RunStore:
         keys: Mapping[int, Sequence[bytes]],
         answer: StoreAnswer,
     ) -> ClaimDecision:
-        """Decide which events of batches are reserved; this changes nothing."""
-        claims = self._ledger.divide(batches, keys, answer.reserved, answer.delivered)
-        reservations = [
-            (self.number, number, b"".join(claim.keys))
-            for number, claim in claims.items()
-            if claim.keys
-        ]
-        changes = [self._renewal(), RESERVATION.put(reservations)]
-        return ClaimDecision(answer, claims, changes)
+        """Decide which events of batches are reserved; this changes nothing.
 
-    def _write_all(self, more: Sequence[Step] = (), *, durable: bool = False) -> None:
+        If other runs may have deleted the reservations of this run, they are written again, unless
+        another run has an event of them.
+        """
+        claims = self._ledger.divide(batches, keys, answer.reserved, answer.delivered)
+        reserved: Mapping[int, Mapping[bytes, bytes]]
+        reserved = {number: claim.keys for number, claim in claims.items() if claim.keys}
+        if self._is_late and not answer.has_any(self._reserved_keys()):
+            reserved = {**self._ledger.reserved, **reserved}
+        rows = [(self.number, number, b"".join(hashes)) for number, hashes in reserved.items()]
+        releases = [Step(_RELEASE, [run]) for run in answer.silent]
+        return ClaimDecision(answer, claims, [*releases, self._renewal(), RESERVATION.put(rows)])
+
+    def _write_all(self, more: Sequence[Step] = ()) -> None:
         """Write what is new, and do more steps in the same transaction."""
-        unwritten = self._unwritten
+        unwritten, is_late = self._unwritten, self._is_late
         question = self._question(letters=list(unwritten.letters))
-        news = unwritten.steps(self.number, self._clock.time())
-        answer = self._ask_and_write(question, [*news, self._renewal(), *more], durable=durable)
+        if is_late:
+            question = question._replace(reserved=None)  # The next transaction asks.
+        news = unwritten.steps(self.number, question.transaction, self._clock.time())
+        answer = self._ask_and_write(question, [*news, self._renewal(), *more])
         self._unwritten = Unwritten()
         self._has_letters = answer.has_letters or bool(unwritten.letters)
+        self._has_refused = answer.has_refused or bool(unwritten.letters)
         self.written_letters = self.written_letters.plus(unwritten.written(answer.letters))
-        self._check_reservations(question, answer)
+        self._check(question, answer)
+        if is_late and not more:
+            question = self._question()
+            decision = self._ask_and_reserve(question, functools.partial(self._decide, {}, {}))
+            self._check(question, decision.answer)
+
+    @property
+    def _is_late(self) -> bool:
+        """Whether other runs may have deleted the reservations of this run."""
+        return self._clock.since_boot() >= self.reserved_until
+
+    def _reserved_keys(self) -> list[bytes]:
+        return [key for keys in self._ledger.reserved.values() for key in keys.values()]
 
     def _renewal(self) -> Step:
-        return Step(_RENEW, [LAPSE_SECONDS, self.number])
+        count = self._transactions + 1
+        return Step(_RENEW, [LAPSE_SECONDS, count, self.number, count])
 
     def _ask_and_reserve(
         self, question: StoreQuestion, decide: Callable[[StoreAnswer], ClaimDecision]
@@ -219,16 +302,16 @@ class RunStore:
         """Ask the store, and write the reservations that are decided by its answer."""
         with self._saving_the_ledger():
             return self.database.ask_and_change(
-                question.steps(), lambda answers: decide(question.read(answers))
+                question.steps(), lambda answers: decide(self._read(question, answers))
             )
 
-    def _ask_and_write(
-        self, question: StoreQuestion, changes: Sequence[Step], *, durable: bool
-    ) -> StoreAnswer:
+    def _ask_and_write(self, question: StoreQuestion, changes: Sequence[Step]) -> StoreAnswer:
         """Ask the store, and write changes that do not depend on its answer."""
-        steps = [*question.steps(), *changes]
         with self._saving_the_ledger():
-            return question.read(self.database.transact(steps, durable=durable))
+            return self._read(question, self.database.transact([*question.steps(), *changes]))
+
+    def _read(self, question: StoreQuestion, answers: Answers) -> StoreAnswer:
+        return question.read(answers, self._others, self._clock.since_boot())
 
     @contextlib.contextmanager
     def _saving_the_ledger(self) -> Iterator[None]:
@@ -267,8 +350,6 @@ class DryStore(RunStore):
         self,
         question: StoreQuestion,  # noqa: ARG002 (only a run that writes needs the answer)
         changes: Sequence[Step],  # noqa: ARG002 (they are not made)
-        *,
-        durable: bool,  # noqa: ARG002
     ) -> StoreAnswer:
         return NO_ANSWER
 

@@ -11,7 +11,6 @@ from target_liveintent.store import ledger
 from target_liveintent.store.database import Database
 from target_liveintent.store.deletion import delete_expired, expired_rows
 from target_liveintent.store.layout import SqlRow, Step
-from target_liveintent.store.questions import LAPSE_SECONDS
 
 TASK = "task"
 """The kind of a task of a Spark write. The store keeps nothing of it."""
@@ -75,7 +74,7 @@ def begin_run(database: Database, options: RunOptions, *, history_days: int) -> 
     run_id, kind, account = options.run_id, options.kind, options.account
     pixel_id = options.events.pixel_id
     steps = [
-        Step(_ADD_RUN, [run_id, kind, *account, pixel_id, LAPSE_SECONDS]),
+        Step(_ADD_RUN, [run_id, kind, *account, pixel_id, ledger.LAPSE_SECONDS]),
         Step("SELECT number FROM run WHERE id = ?", [run_id]),
         newest_events(),
         Step(_LAST_OF_OTHERS, [account.host, run_id, *account, pixel_id or 0, run_id]),

@@ -40,8 +40,7 @@ _PAUSE = 0.05
 _SPARE_BYTES = 4_000_000
 """Space on the disk that is kept for what the API confirms while the disk is full."""
 _PRAGMAS = (
-    # A commit survives SIGKILL without an fsync; before STATE, `_transact` makes it survive a
-    # power cut.
+    # A commit survives SIGKILL without an fsync; `_transact` makes it survive a power cut.
     "journal_mode = WAL",
     "fullfsync = ON",  # On macOS, fsync leaves it in the memory of the drive.
     # With fewer checkpoints, each page is written less often. A larger number would slow down
@@ -116,24 +115,24 @@ class SqliteStore(Database):
                 self._spare = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115
                 allocate(self._spare, _SPARE_BYTES)
 
-    def _transact(self, steps: Sequence[Step], *, durable: bool) -> Answers:
-        with self._transaction(durable=durable):
+    def _transact(self, steps: Sequence[Step]) -> Answers:
+        with self._transaction("FULL"):
             return [self._do(step) for step in steps]
 
     def _ask_and_change(
         self, questions: Sequence[Step], decide: Callable[[Answers], DecisionT]
     ) -> DecisionT:
-        with self._transaction():
+        with self._transaction("NORMAL"):
             decision = decide([self._do(step) for step in questions])
             for step in decision.changes:
                 self._do(step)
         return decision
 
     @contextlib.contextmanager
-    def _transaction(self, *, durable: bool = False) -> Iterator[None]:
+    def _transaction(self, synchronous: str) -> Iterator[None]:
         """Begin a transaction, and commit it if its steps succeed."""
         self._check_identity()
-        self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        self._db.execute(f"PRAGMA synchronous = {synchronous}")
         self._db.execute("BEGIN IMMEDIATE")
         yield
         self._db.execute("COMMIT")

@@ -16,7 +16,8 @@ CREATE TABLE event (
 ) /* WITHOUT ROWID */;
 
 -- Events that a run is sending now: the hashes of a batch, one behind the other. With all of them in
--- one value, a reservation costs hardly anything. It holds until the alive_until of the run.
+-- one value, a reservation costs hardly anything. A run that sees for 30 seconds that the transactions of
+-- another run do not increase deletes the reservations of that run.
 CREATE TABLE reservation (
     run bigint NOT NULL,
     batch bigint NOT NULL,
@@ -33,6 +34,7 @@ CREATE TABLE run (
     pixel_id bigint,
     started_at float8 NOT NULL,
     alive_until float8 NOT NULL,
+    transactions bigint NOT NULL DEFAULT 0, -- how many the run has made
     ended_at float8,
     ending text,
     figures json
@@ -60,6 +62,8 @@ CREATE TABLE dead_letter (
     run bigint NOT NULL,
     hashes text NOT NULL, -- the first digits of the hashes and UUIDs in the record
     record json NOT NULL, -- what dead-letters --format=singer prints
+    first_run bigint NOT NULL, -- the first one that wrote a dead letter with this key
+    first_transaction bigint NOT NULL, -- in which of its transactions
     PRIMARY KEY (customer_id, api_host, stream, event_id, pixel_id)
 );
 

@@ -49,7 +49,7 @@ class Unwritten:
         self.delivered: dict[SqlRow, SqlRow] = {}  # The rows of delivered events, by their keys.
         self.confirmed: list[bytes] = []  # The keys of events that the API has confirmed.
         self.ended: list[int] = []  # The batches whose reservations end.
-        self._settled: list[LetterKey] = []  # The dead letters to delete.
+        self._settled: dict[LetterKey, None] = {}  # The dead letters to delete.
         self._repeated = Counter[str]()  # How many replaced one of `letters`, by reason.
 
     def __bool__(self) -> bool:
@@ -60,16 +60,17 @@ class Unwritten:
         """Note a dead letter, in the place of the one with the same key."""
         if letter.key in self.letters:
             self._repeated[letter.reason] += 1
+        self._settled.pop(letter.key, None)  # Its row keeps what it says of the first dead letter.
         self.letters[letter.key] = letter
 
     def remove_letters(self, keys: Iterable[LetterKey]) -> None:
         """Note that dead letters must be deleted, if there are any with these keys."""
         for key in keys:
-            self._settled.append(key)
+            self._settled[key] = None
             self.letters.pop(key, None)
 
-    def steps(self, run: int, now: float) -> list[Step]:
-        """Return the steps by which the run with this number writes all at a Unix time."""
+    def steps(self, run: int, transaction: int, now: float) -> list[Step]:
+        """Return the steps by which a run writes all at a Unix time; both have these numbers."""
         keys = sorted(self.confirmed)  # Keys on one page of the database are written together.
         too_old = max(0, int(now) - KEPT_SECONDS).to_bytes(TIME_BYTES, "big")
         return [
@@ -78,8 +79,10 @@ class Unwritten:
             # time keep the pause short.
             Step(_EXPIRE_EVENTS, [too_old, 2 * len(keys)]),
             self._end_reservations(run),
-            DEAD_LETTER.remove(self._settled),
-            DEAD_LETTER.put([letter.row(run, now) for letter in self.letters.values()]),
+            DEAD_LETTER.remove([*self._settled]),
+            DEAD_LETTER.put(
+                [(*letter.row(run, now), run, transaction) for letter in self.letters.values()]
+            ),
             DELIVERED.put([*self.delivered.values()]),
         ]
 

@@ -14,12 +14,10 @@ from docs_support import ROOT, Block, Project, blocks, pages, unseen
 from needs import not_installed
 
 from target_liveintent import config
-from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.event_model import Conversion, Rejection
 from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.map_checks import lacking_for_events
 from target_liveintent.mapping.stream_maps import Stream, StreamMaps
-from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.yaml12 import load_yaml
 
 PAGES = pages()
@@ -174,11 +172,11 @@ def _converted(settings: dict[str, Any], record: dict[str, Any]) -> Conversion |
     checked = config.settings_of(ACCOUNT | settings)
     maps = StreamMaps(settings["stream_maps"], settings.get("stream_map_config", {}))
     (name,) = settings["stream_maps"].keys() - {"__else__"}
-    stream = Stream(name, {"properties": {key: {} for key in record}}, ("id",))
+    stream = Stream(name, {"properties": {key: {} for key in record}}, ())
     (plan,) = maps.plans(stream.name, stream.schema)
     assert lacking_for_events(plan, stream.schema, checked.events) == []
-    builder = EventBuilder(stream.name, plan.properties, (), checked.events, Suppressions(None))
-    return RecordConverter(plan, builder, lambda: NOW).convert(record)
+    converter = RecordConverter(stream, plan, checked.events, now=lambda: NOW)
+    return converter.convert(record)
 
 
 # What is not run here

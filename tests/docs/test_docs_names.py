@@ -20,7 +20,7 @@ from needs import not_installed
 
 import hub
 from target_liveintent.config import SETTINGS_SCHEMA
-from target_liveintent.conversions.coerce import FIELDS
+from target_liveintent.conversions.fields import FIELDS
 
 PAGES = [*sorted(DOCS.rglob("*.md")), *sorted(ROOT.glob("*.md")), *ROOT.glob("examples/*/*.md")]
 FOLDERS = ("benchmarks", "demo", "docs", "examples", "hub", "scripts", "target_liveintent", "tests")
@@ -106,8 +106,13 @@ def test_no_password_in_a_url() -> None:
 # Troubleshooting
 
 TROUBLES = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
-OF_OTHERS = {'cannot be written in the "ErrorIfExists" mode', "read 0"}
-"""What Spark says, and a part of a summary."""
+OF_OTHERS = {
+    'cannot be written in the "ErrorIfExists" mode',
+    "read 0",
+    "FileNotFoundError: [Errno 2] No such file or directory: '….config.json'",
+    "ValueError: invalid literal for int() with base 10: 'abc'",
+}
+"""What Spark and Meltano say, and a part of a summary."""
 
 # The code at the beginning of an entry or of a row, if it is more than a word.
 _HEADS = re.findall(r"^(?:- |\| )((?:`[^`\n]+`(?:, )?)+)", TROUBLES, re.MULTILINE)

@@ -48,7 +48,8 @@ def _ended(kind: str, message: str | None, ending: str) -> dict[str, Any]:
 
 def _letter(event_id: str, reason: str, run: int, age: int = 0, **columns: Any) -> dict[str, Any]:
     record = json.dumps({"event_id": event_id, "order_id": f"#{event_id}"})
-    written = {"written_at": NOON - age * DAY, "run": run, "record": record}
+    written = {"written_at": NOON - age * DAY, "run": run, "record": record, "hashes": ""}
+    written |= {"first_run": run, "first_transaction": 1}
     return {"stream": "orders", "event_id": event_id, "reason": reason, **written, **columns}
 
 

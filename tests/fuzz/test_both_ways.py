@@ -16,11 +16,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from unit_support import LI_DID, MD5, NOW, SHA2, convert_both_ways, sha256, suppressing
 
-from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.event_model import Conversion
+from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.mapping.converter import RecordConverter
-from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, StreamMaps
+from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, Stream, StreamMaps
 from target_liveintent.privacy.identity import NORMALIZATIONS
 from target_liveintent.settings import EventDefaults
 
@@ -115,9 +114,8 @@ def a_converter(rng: random.Random, folder: Path) -> RecordConverter:
     defaults = EventDefaults(4711, rng.choice(("web", None)), zone, normalization)
     listed = [sha256("jane@example.com"), "john.doe@gmail.com"]
     people = suppressing(folder, *listed) if rng.random() < 0.5 else None
-    how: dict[str, Any] = {"mapped_keys": plan.keys, "undeclared": plan.undeclared}
-    builder = EventBuilder("orders", plan.properties, keys, defaults, people, **how)
-    return RecordConverter(plan, builder, lambda: NOW)
+    stream = Stream("orders", schema, keys)
+    return RecordConverter(stream, plan, defaults, people, lambda: NOW)
 
 
 def differences(count: int, folder: Path, *, seed: int = 1) -> int:

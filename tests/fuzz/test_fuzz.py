@@ -7,7 +7,7 @@ from fuzz_support import ADDRESS, SEEDS, VARIANTS, feed
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from target_liveintent.conversions.coerce import FIELDS
+from target_liveintent.conversions.fields import FIELDS
 
 pinned = settings(
     max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]

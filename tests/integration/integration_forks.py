@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from multiprocessing import connection, reduction
@@ -70,6 +71,17 @@ class Forked:
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
+
+
+class TimeAhead:
+    """The module `time`, if the wall clock is so many seconds ahead."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.monotonic = time.monotonic
+
+    def time(self) -> float:
+        return time.time() + self._seconds
 
 
 class _Copied:

@@ -50,6 +50,7 @@ def test_environment(to_server: Launcher, server: FaultyServer) -> None:
         "max_retry_seconds": 1,
         "on_rejection": "dead_letter",
         "max_dead_letter_percent": 100,
+        "partial_answer": "processed",
         "store": "store-of-env.sqlite",
         "keep_delivered": True,
         "suppression_path": "suppressed-by-env.txt",

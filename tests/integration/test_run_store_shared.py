@@ -1,9 +1,15 @@
 """Runs that share a store at the same time, in a file and in a database: each event goes once."""
 
+import contextlib
+import signal
+import sqlite3
 from pathlib import Path
 from typing import Any
 
+import psycopg
+import pytest
 from faulty_server import FaultyServer, Reply
+from integration_forks import TimeAhead
 from integration_support import (
     OFTEN,
     WITH_ID,
@@ -25,6 +31,12 @@ AT_ONCE = OFTEN | {
     "target_liveintent.run.stopping:STOP_RETRY_SECONDS": 0.1,
 }
 """Constants of a run that says at once that it waits for another run, and then stops at once."""
+SHORT_LEASE = OFTEN | {
+    "target_liveintent.store.ledger:LAPSE_SECONDS": 0.6,
+    "target_liveintent.store.run_store:SURE_SECONDS": 0.4,
+    "target_liveintent.store.run_store:_RENEWED_AFTER_SECONDS": 0.1,
+}
+"""Constants of a run whose reservations expire soon if it does not renew them."""
 
 
 def start_all(launcher: Launcher, source: bytes, runs: int, **settings: Any) -> list[Running]:
@@ -55,15 +67,20 @@ def test_runs_over_the_same_events(target: Launcher, sandbox: Sandbox, store: Pa
     assert bool(target.store_files) == (not isinstance(store, str))
 
 
+@pytest.mark.parametrize("ahead", [0, 3_600, -3_600], ids=["now", "an hour later", "earlier"])
 def test_a_run_waits_for_another_one(
-    to_server: Launcher, server: FaultyServer, store: Path | str
+    to_server: Launcher, server: FaultyServer, store: Path | str, ahead: int
 ) -> None:
-    """It says for which, writes no STATE meanwhile, and sends nothing that the other one sends."""
+    """It says for which, writes no STATE meanwhile, and sends nothing that the other one sends.
+
+    So it does if its wall clock differs from that of the other run.
+    """
     server.answer = lambda _: Reply(held=True)
     messages = [schema(columns=WITH_ID), *numbered(3), state(1)]
     first = to_server.start(batch_size_rows=3, store=str(store)).send(*messages)
     wait_until(lambda: server.all_held, "the request")
-    second = to_server.start(constants=AT_ONCE, store=str(store))
+    clock = {"target_liveintent.clock:time": TimeAhead(ahead)}
+    second = to_server.start(constants=AT_ONCE | clock, store=str(store))
     second.send(*messages).close_input()
     said = (
         f"run {first.run_id} is sending the same events (3) and has reserved them in the store;"
@@ -77,3 +94,46 @@ def test_a_run_waits_for_another_one(
     assert (first.code, second.code, second.states) == (0, 0, [1])
     assert second.summary["total"].drops == {"already_sent": 3}
     assert server.accepted == ["order-0", "order-1", "order-2"]
+
+
+def suspended(run: Running, store: Path | str) -> bool:
+    """Suspend a run, unless it is in a transaction, which would lock the store for all others."""
+    run.signal(signal.SIGSTOP)
+    try:
+        if isinstance(store, str):
+            ask(store, "SELECT version FROM store FOR UPDATE NOWAIT")
+        else:
+            with contextlib.closing(sqlite3.connect(store, timeout=0)) as file:
+                file.execute("BEGIN IMMEDIATE")
+    except (sqlite3.OperationalError, psycopg.OperationalError):
+        run.signal(signal.SIGCONT)
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    "constants",
+    [
+        pytest.param(SHORT_LEASE, id="short"),
+        pytest.param({}, id="as users have it", marks=pytest.mark.slow),
+    ],
+)
+def test_a_suspended_run_starts_no_request(
+    to_server: Launcher, server: FaultyServer, store: Path | str, constants: dict[str, float]
+) -> None:
+    """Another run takes its events meanwhile. When the first one goes on, it sends nothing more."""
+    server.answer = lambda _: Reply(delay=0.05)
+    source = lines([schema(columns=WITH_ID), *numbered(1_600), state(1)])
+    how = {"batch_size_rows": 20, "max_concurrent_requests": 8, "store": str(store)}
+    (first,) = start_all(to_server, source, 1, auth_token="first", constants=constants, **how)
+    wait_until(lambda: server.arrivals["first"] >= 24, "requests")
+    wait_until(lambda: suspended(first, store), "a moment without a transaction")
+    (second,) = start_all(to_server, source, 1, auth_token="second", constants=constants, **how)
+    second.wait(60)
+    assert (second.code, second.states) == (0, [1]), second.log
+    before = server.arrivals["first"]
+    first.signal(signal.SIGCONT)
+    first.wait()
+    assert "this run was suspended for so long" in first.log
+    assert (first.code, first.states, server.arrivals["first"]) == (1, [], before)
+    assert server.delivered == {f"order-{n}" for n in range(1_600)}

@@ -1,9 +1,11 @@
 """The summary at the end, whose totals add up, and what else a run says."""
 
+import json
 import re
 from collections import Counter
 from typing import Any
 
+import pytest
 from faulty_server import FaultyServer, Reply, Request
 from integration_support import DAY, Launcher, order, orders, schema, state
 
@@ -94,6 +96,38 @@ def test_every_fate(to_server: Launcher, server: FaultyServer) -> None:
     (line,) = run.totals
     assert line.startswith(f"total: read 86, filtered 11, unmapped 3, delivered {counts.delivered}")
     assert f"; {run.requests} requests, 0 retries, " in line
+
+
+@pytest.mark.parametrize(
+    ("partial_answer", "reasons", "warned"),
+    [
+        (None, {"not_processed": 2}, 1),
+        ("failed", {"not_processed": 2}, 0),
+        ("processed", {"not_processed": 8}, 0),
+        ("unknown", {"unconfirmed": 10}, 0),
+    ],
+    ids=["not set", "failed", "processed", "unknown"],
+)
+def test_the_setting_says_what_a_200_names(
+    to_server: Launcher,
+    server: FaultyServer,
+    partial_answer: str | None,
+    reasons: dict[str, int],
+    warned: int,
+) -> None:
+    """Two answers name one event of five each; what that means is assumed until it is set."""
+    server.answer = lambda request: Reply(200, json.dumps(request.ids[:1]).encode())
+    given = {"partial_answer": partial_answer} if partial_answer else {}
+    run = to_server.run(
+        schema(), *map(order, range(10)), state(1), batch_size_rows=5,
+        max_dead_letter_percent=100, **given,
+    )  # fmt: skip
+    assert run.code == 0
+    assert run.summary["orders"].reasons == reasons
+    assert run.summary["orders"].delivered == 10 - sum(reasons.values())
+    said = [line for line in run.warnings if "partial_answer" in line]
+    assert len(said) == warned
+    assert all(line.startswith("8 of 8 delivered events were in requests") for line in said)
 
 
 # What a run says, and how it ends, if little or nothing comes of it

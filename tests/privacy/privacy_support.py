@@ -13,7 +13,7 @@ from typing import Any
 from faulty_server import FaultyServer
 from integration_support import Launcher, Running, order, schema
 
-from target_liveintent.conversions.coerce import FIELDS
+from target_liveintent.conversions.fields import FIELDS
 
 ADDRESS = "Zoe.Q9x7+Tag@Leaky-Shop.Example"
 TOKEN = "t0k/s3cr3t+of-us=="

@@ -91,7 +91,7 @@ TYPED = hostile_schema(
 @pytest.mark.parametrize(
     "mode", [{"dry_run": True}, {"validate_records": True}, {"on_rejection": "fail"}], ids=str
 )
-def test_wrong_values(target: Watched, mode: dict[str, Any]) -> None:
+def test_wrong_values_show_no_address(target: Watched, mode: dict[str, Any]) -> None:
     """Every reason of a rejection, with the address in every column, or the one that ends a run.
 
     (Of a usual run, see below.)
@@ -119,8 +119,7 @@ MAPS: dict[str, dict[str, Any]] = {
 }
 
 
-def test_mapping_errors(target: Watched) -> None:
-    """An expression that fails for a record says in which column, and not over what."""
+def test_an_expression_that_fails_shows_its_column_and_no_value(target: Watched) -> None:
     common = {"__source__": "orders", "event_time": "event_time", "email": "email"}
     maps = {name: {**common, **columns} for name, columns in MAPS.items()}
     secrets = {"stream_map_config": {"token": TOKEN}}
@@ -147,8 +146,7 @@ ODD: dict[str, list[Any]] = {
 
 
 @pytest.mark.parametrize("messages", ODD.values(), ids=ODD)
-def test_odd_messages(target: Watched, messages: list[Any]) -> None:
-    """A line that ends the run, or a warning, does not show it."""
+def test_odd_messages_show_no_address(target: Watched, messages: list[Any]) -> None:
     run = target.run(*messages, state(1), validate_records=True)
     target.assert_private(run)
     assert "this is a bug" not in run.log
@@ -185,7 +183,9 @@ HEADERS: dict[str, str] = {
 
 
 @pytest.mark.parametrize("status", [400, 200])
-def test_answers_that_echo(target: Watched, server: FaultyServer, status: int) -> None:
+def test_an_answer_that_echoes_the_request_shows_no_secret(
+    target: Watched, server: FaultyServer, status: int
+) -> None:
     """What was sent, or who sent it, in the body of a refusal."""
 
     def answer(request: Request) -> Reply:
@@ -245,8 +245,7 @@ def plant(target: Watched, code: str) -> None:
         pytest.param("store.run_store:letter_of", marks=pytest.mark.slow),
     ],
 )
-def test_bugs(target: Watched, place: str) -> None:
-    """A fault of the program itself is shown by its place, and not by the text of its exception."""
+def test_a_bug_is_shown_by_its_place_and_not_by_its_text(target: Watched, place: str) -> None:
     plant(target, BUG)
     target.env["PLANTED_BUG"] = f"target_liveintent.{place}"
     maps = {"orders": {"event_time": "event_time", "email": "str(email)", "event_id": "'x'"}}
@@ -312,8 +311,7 @@ settings_of, config.settings_of = config.settings_of, log
 """
 
 
-def test_every_log(target: Watched) -> None:
-    """No handler of any logger gets an address or the token, nor does standard error."""
+def test_no_handler_of_a_logger_gets_a_secret(target: Watched) -> None:
     plant(target, LOGS)
     target.env |= {
         "SINGER_SDK_LOG_CONFIG": str(target.write("log.yml", json.dumps(LOG).encode())),
@@ -353,7 +351,7 @@ def test_suppressed_people_are_in_no_file(target: Watched) -> None:
 # The files
 
 
-def test_modes(target: Watched) -> None:
+def test_each_file_of_a_run_is_its_owners_alone(target: Watched) -> None:
     """Whatever the umask, every file that a run makes is its owner's alone, while it runs too."""
     before = os.umask(0)
     try:
@@ -408,7 +406,9 @@ def edited_letters() -> list[dict[str, Any]]:
     return [{"type": "RECORD", "stream": name, "record": one} for one in records]
 
 
-def test_every_command(target: Watched, server: FaultyServer, store: Path | str) -> None:
+def test_no_command_shows_a_secret_or_leaves_one_behind(
+    target: Watched, server: FaultyServer, store: Path | str
+) -> None:
     """No command shows what nobody may see, nor is it in a file or a table after the command."""
 
     def answer(request: Request) -> Reply:
@@ -515,8 +515,9 @@ def objects(folder: Path) -> dict[str, Any]:
     }
 
 
-def test_repr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is printed of an object shows neither an address nor the token."""
+def test_no_object_shows_a_secret_when_it_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     with databases_closed(monkeypatch):
         for name, shown in objects(tmp_path).items():

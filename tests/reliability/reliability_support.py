@@ -125,13 +125,20 @@ def reserved(store: Path | str, run_id: str) -> int:
     return sum(len(hashes) for one, hashes in ask(store, query) if one == run_id) // HASH_BYTES
 
 
+_BURIAL = (
+    "UPDATE run SET alive_until = 0 WHERE id = ?",
+    "DELETE FROM reservation WHERE run = (SELECT number FROM run WHERE id = ?)",
+)
+
+
 def bury(store: Path | str, run_id: str) -> None:
-    """Let the reservations of a run that was killed lapse at once, as half a minute does.
+    """Let the reservations of a run that was killed lapse at once, as another run does in time.
 
     A file is checked for damage, and left as the run has left it, so that the next run recovers it.
     """
     if isinstance(store, str):
-        ask(store, "UPDATE run SET alive_until = 0 WHERE id = ?", run_id)
+        for sql in _BURIAL:
+            ask(store, sql, run_id)
         return
     url = f"file:{store}"
     reader = sqlite3.connect(f"{url}?mode=ro", uri=True)  # Closed last, it moves nothing.
@@ -139,7 +146,8 @@ def bury(store: Path | str, run_id: str) -> None:
     with contextlib.closing(reader), contextlib.closing(writer):
         assert reader.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         with writer:
-            writer.execute("UPDATE run SET alive_until = 0 WHERE id = ?", [run_id])
+            for sql in _BURIAL:
+                writer.execute(sql, [run_id])
 
 
 # The watch over STATE

@@ -73,15 +73,17 @@ REFUSED: list[tuple[dict[str, Any], str, list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize("changes", ACCEPTED)
-def test_accepts(changes: dict[str, Any]) -> None:
-    """An event within the rules breaks none of them."""
+@pytest.mark.parametrize("changes", ACCEPTED, ids=str)
+def test_an_event_within_the_rules_breaks_none(changes: dict[str, Any]) -> None:
     assert list(broken_rules([event(changes)], NOW)) == []
 
 
-@pytest.mark.parametrize(("changes", "field", "rules"), REFUSED)
-def test_refuses(changes: Any, field: str, rules: list[str]) -> None:
-    """An event that breaks a rule is refused, and the problem names event, field and rule."""
+@pytest.mark.parametrize(
+    ("changes", "field", "rules"), REFUSED, ids=[str(changes) for changes, *_ in REFUSED]
+)
+def test_a_broken_rule_names_event_field_and_rule(
+    changes: Any, field: str, rules: list[str]
+) -> None:
     where = f"events[1].{field}".removesuffix(".")
     for found, rule in zip(broken_rules([event(), event(changes)], NOW), rules, strict=True):
         assert found.startswith(f"{where}: ")
@@ -123,16 +125,16 @@ def test_answers_204_or_400(sandbox: Sandbox, post: Post) -> None:
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_refuses_other_bodies(sandbox: Sandbox, post: Post, body: bytes, message: str) -> None:
-    """A body must be a JSON array of 1 to 100 events."""
+def test_a_body_must_be_an_array_of_1_to_100_events(
+    sandbox: Sandbox, post: Post, body: bytes, message: str
+) -> None:
     answer = post(body)
     assert answer.status_code == 400
     assert messages(answer)[0].startswith(message)
     assert (sandbox.stats.accepted, sandbox.stats.requests) == (0, 1)
 
 
-def test_limits_the_error_body(post: Post) -> None:
-    """An error body has at most ten entries, and a message repeats only the start of a value."""
+def test_an_error_body_has_at_most_ten_short_entries(post: Post) -> None:
     found = messages(post(events(12, source="v" * 1000)))
     assert [entry.partition(".")[0] for entry in found] == [f"events[{n}]" for n in range(10)]
     assert max(map(len, found)) == len(f"{'v' * 150}…")
@@ -156,8 +158,9 @@ def test_limits_the_error_body(post: Post) -> None:
         pytest.param({"headers": {"Content-Type": "text/plain"}}, 204, id="another content type"),
     ],
 )
-def test_accepts_one_customer(post: Post, wrong: dict[str, Any], status: int) -> None:
-    """Only the token and the customer ID matter."""
+def test_only_one_customer_with_its_token_is_accepted(
+    post: Post, wrong: dict[str, Any], status: int
+) -> None:
     answer = post([event()], **wrong)
     assert answer.status_code == status
     assert status == 204 or answer.json()["errors"][0]["httpStatus"] == status

@@ -14,7 +14,7 @@ def statuses(post: Post, times: int) -> list[int]:
     return [post([event()]).status_code for _ in range(times)]
 
 
-def test_status(sandbox: Sandbox, post: Post) -> None:
+def test_a_status_takes_the_place_of_the_answer(sandbox: Sandbox, post: Post) -> None:
     """A status fault answers any request with its headers, accepts nothing, and ends by itself."""
     fault = {"kind": "status", "status": 429, "headers": {"Retry-After": "2"}, "times": 3}
     sandbox.add_faults(fault)
@@ -34,7 +34,9 @@ def test_status(sandbox: Sandbox, post: Post) -> None:
         pytest.param("after", "shop", 0, id="after bad events"),
     ],
 )
-def test_drop(sandbox: Sandbox, post: Post, when: str, source: str, accepted: int) -> None:
+def test_a_drop_closes_the_connection_before_or_after_the_events_count(
+    sandbox: Sandbox, post: Post, when: str, source: str, accepted: int
+) -> None:
     """A drop closes the connection unanswered, before or after good events are accepted."""
     sandbox.add_faults({"kind": "drop", "when": when})
     with pytest.raises(requests.ConnectionError):
@@ -81,8 +83,7 @@ def test_latency_ends_with_the_sandbox(
         ),
     ],
 )
-def test_refuse(sandbox: Sandbox, post: Post, selection: Any) -> None:
-    """A batch with a given event is refused every time, and the answer names the event."""
+def test_a_refusal_names_its_events(sandbox: Sandbox, post: Post, selection: Any) -> None:
     sandbox.add_faults({"kind": "refuse", "times": None, **selection})
     others = [event(eventId="e-1"), event(eventId="e-3")]
     bad = event({"eventId": "e-2", "purchaseData.orderId": "X-7"})
@@ -96,14 +97,21 @@ def test_refuse(sandbox: Sandbox, post: Post, selection: Any) -> None:
     assert post(others).status_code == 204  # An event has all values of `where`, or goes.
 
 
-def test_partial(sandbox: Sandbox, post: Post) -> None:
-    """A partial success names the given events of the batch and accepts the others."""
+def test_partial_success_accepts_all_events_but_its_own(sandbox: Sandbox, post: Post) -> None:
     sandbox.add_faults({"kind": "partial", "event_ids": ["e-9", "e-2", "e-1"]})
     assert post([event(eventId="e-0")]).status_code == 204
     answer = post(events(4))
     assert (answer.status_code, answer.json()) == (200, ["e-1", "e-2"])
     assert [kept["eventId"] for kept in sandbox.events] == ["e-0", "e-0", "e-3"]
     assert statuses(post, 1) == [204]
+
+
+def test_a_partial_success_can_name_the_processed_events(sandbox: Sandbox, post: Post) -> None:
+    """So that people can try what the setting `partial_answer` does."""
+    sandbox.add_faults({"kind": "partial", "event_ids": ["e-2"], "names": "processed"})
+    answer = post(events(4))
+    assert (answer.status_code, answer.json()) == (200, ["e-0", "e-1", "e-3"])
+    assert [kept["eventId"] for kept in sandbox.events] == ["e-0", "e-1", "e-3"]
 
 
 def test_faults_apply_one_at_a_time(sandbox: Sandbox, post: Post) -> None:

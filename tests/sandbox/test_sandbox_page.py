@@ -93,20 +93,13 @@ def test_shows_no_address(sandbox: Sandbox, post: Post, call: Call) -> None:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        pytest.param("jane@example.com", MASK, id="an address alone"),
-        pytest.param(
-            "see <jane@example.com>, or bob@x.example.",
-            f"see <{MASK}>, or {MASK}",
-            id="addresses in a sentence",
-        ),
-        pytest.param(
-            "https://shop.example/?e=jane%40example.com&x=1",
-            f"https://shop.example/?e={MASK}&x=1",
-            id="an escaped address",
-        ),
-        pytest.param("jäne@exämple.com", MASK, id="other alphabets"),
-        pytest.param('{"a": "jane@example.com"}', f'{{"a": "{MASK}"}}', id="JSON"),
+        ("jane@example.com", MASK),
+        ("see <jane@example.com>, or bob@x.example.", f"see <{MASK}>, or {MASK}"),
+        ("https://shop.example/?e=jane%40example.com&x=1", f"https://shop.example/?e={MASK}&x=1"),
+        ("jäne@exämple.com", MASK),
+        ('{"a": "jane@example.com"}', f'{{"a": "{MASK}"}}'),
     ],
+    ids=str,
 )
 def test_masks_addresses(text: str, shown: str) -> None:
     """Addresses in texts and in JSON are masked."""

@@ -47,7 +47,9 @@ def test_survives_a_client_that_disconnects(call: Call, caplog: pytest.LogCaptur
     assert caplog.records == []
 
 
-def test_stats(sandbox: Sandbox, post: Post, call: Call) -> None:
+def test_the_counts_include_all_that_arrived_until_a_reset(
+    sandbox: Sandbox, post: Post, call: Call
+) -> None:
     """The counts include everything that arrived, also repeated events; a reset clears them."""
     post([event(eventId="e-1"), event(eventId="e-2"), event(eventId="e-1")])
     post([event(eventId="e-1", decisionId="d-1")])
@@ -72,7 +74,7 @@ def test_stats(sandbox: Sandbox, post: Post, call: Call) -> None:
     assert (sandbox.stats.requests, sandbox.stats.accepted, sandbox.stats.duplicates) == (1, 1, 0)
 
 
-def test_events(sandbox: Sandbox, post: Post, call: Call) -> None:
+def test_accepted_events_are_listed_newest_first(sandbox: Sandbox, post: Post, call: Call) -> None:
     """Accepted events are counted, and listed newest first, up to a limit and for a search."""
     sent = [*events(2), event({"purchaseData.orderId": "Zürich"}, eventId="e-2")]
     post(msgspec.json.encode(sent))  # unescaped, as the target sends it
@@ -94,8 +96,9 @@ def test_events(sandbox: Sandbox, post: Post, call: Call) -> None:
         assert (answer.status_code, list(answer.json())) == (422, ["error"])
 
 
-def test_keeps_the_newest(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the newest requests are kept; counts are exact."""
+def test_only_the_newest_requests_are_kept_and_counts_stay_exact(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(store, "_KEPT", 2)
     with Sandbox(clock=lambda: NOW) as small:
         post([event(source="shop")], to=small)
@@ -108,7 +111,7 @@ def test_keeps_the_newest(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
 
 # The program `liveintent-sandbox`
 
-START = "from target_liveintent.sandbox.command import main; main()"
+START = "from target_liveintent.sandbox.__main__ import main; main()"
 
 
 def command(arguments: Sequence[str], code: str | None = None) -> dict[str, Any]:
@@ -146,8 +149,7 @@ def test_serves_until_a_signal(http: requests.Session, number: signal.Signals) -
     assert (process.returncode, rest, errors) == (0, "", "")
 
 
-def test_refuses_to_start(sandbox: Sandbox) -> None:
-    """An option that does not work ends the program with an error that says why."""
+def test_an_option_that_does_not_work_ends_the_program_with_a_reason(sandbox: Sandbox) -> None:
     port = str(urlsplit(sandbox.url).port)
     for arguments, code, message in (
         (["--port", port], 1, f"Error: The sandbox cannot listen on port {port}: "),
@@ -164,8 +166,7 @@ def test_a_sandbox_that_is_never_stopped() -> None:
     assert run(code=code)[0] == 0
 
 
-def test_without_the_extra() -> None:
-    """Without the extra's packages, the program says how to install them."""
+def test_without_the_extra_the_program_says_how_to_install_it() -> None:
     code, output, errors = run(code=f"import sys; sys.modules['uvicorn'] = None; {START}")
     assert (code, output, errors.count("\n")) == (1, "", 1)
     assert "pip install 'target-liveintent[sandbox]'" in errors

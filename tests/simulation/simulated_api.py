@@ -54,6 +54,8 @@ class SimulatedApi:
         self.refused_alone: set[int] = set()
         self.failed_alone: Counter[int] = Counter()
         self.heals = False  # Outages and wrong settings are over.
+        lost = plan.betrayals.lost_answers
+        self._outages = plan.outages if lost is None else [*plan.outages, lost]
         self._plan = plan
         self._feed = feed
         self._rng = random.Random(f"api {plan.seed}")  # noqa: S311 (a seed, not secrecy)
@@ -78,7 +80,7 @@ class SimulatedApi:
 
     def _reply(self, conversions: list[Conversion], now: float, seconds: float) -> Reply:
         plan, rng = self._plan, self._rng
-        for outage in () if self.heals else plan.outages:
+        for outage in () if self.heals else self._outages:
             if outage.start <= now < outage.end:
                 failed = self._fail(outage.kind, conversions, now, seconds)
                 return _asking_to_wait(failed, outage.retry_after)
@@ -126,11 +128,17 @@ class SimulatedApi:
         if refusal is not None:
             return Reply(seconds, refusal, [])
         if bad:
-            return Reply(seconds, answer_of(200, json.dumps(sorted(bad)).encode(), ids), good)
+            return Reply(seconds, self._naming(bad, ids), good)
         if self._rng.random() < self._plan.unclear_share:
             part = [conversion for conversion in good if self._rng.random() < 0.7]
             return Reply(seconds, answer_of(200, b"some", ids), part)
         return Reply(seconds, answer_of(204, b"", ids), good)
+
+    def _naming(self, bad: set[str], ids: list[str]) -> Answer:
+        """Return a 200 that names events by what the setting `partial_answer` says of it."""
+        partial_answer = self._plan.settings.partial_answer or "failed"
+        named = set(ids) - bad if partial_answer == "processed" else bad
+        return answer_of(200, json.dumps(sorted(named)).encode(), ids, 0.0, partial_answer)
 
     def _refusal(self, conversions: list[Conversion], now: float) -> Answer | None:
         """Return the refusal of a request that does not depend on bad events, if there is one."""

@@ -1,8 +1,6 @@
 """Threads, network and time of a history: the real `DeliveryPool`, whose time is simulated.
 
-Whoever waits lets the clock move on to the next thing that happens. What happens one thing after
-another are *steps*. A step is where a signal may arrive: a message, a start or an end of a request,
-a result that is taken, a transaction of the store.
+Whoever waits lets the clock move on to the next thing that happens.
 """
 
 from __future__ import annotations
@@ -14,9 +12,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from simulated_api import Reply
-from simulated_feed import EPOCH
 
-from target_liveintent.clock import Clock
 from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.batch import DeliveryStatus, Request
 from target_liveintent.delivery.machine import DeliveryMachine
@@ -26,48 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from simulated_api import SimulatedApi
-    from simulated_plan import Ending
-    from simulation import Checks
+    from simulated_process import Checks
+    from simulated_time import Signals, SimulatedClock
 
     from target_liveintent.delivery.batch import Batch, BatchResult
 
 STARVED = Reply(0.0, Answer(Verdict.STARVED, "no file descriptors are left"), [])
-
-
-class KilledError(BaseException):
-    """The process got SIGKILL: nothing of it goes on."""
-
-
-class SimulatedClock(Clock):
-    """A clock that moves when the simulator says so."""
-
-    def __init__(self) -> None:
-        self.now = 0.0  # Seconds since the beginning of the history.
-
-    def time(self) -> float:
-        return EPOCH + self.now
-
-    def monotonic(self) -> float:
-        return self.now
-
-
-class Signals:
-    """Counts steps, and sends the signals of a plan."""
-
-    def __init__(self, ending: Ending) -> None:
-        self.on_stop: Callable[[], None] = lambda: None  # What SIGTERM calls, again and again.
-        self.may_kill = ending.kill_at is not None
-        self._stop_at = math.inf if ending.stop_at is None else ending.stop_at
-        self._kill_at = math.inf if ending.kill_at is None else ending.kill_at
-        self._steps = 0
-
-    def step(self) -> None:
-        """Note a step; a signal may come now. A process that was killed does nothing more."""
-        self._steps += 1
-        if self._steps >= self._kill_at:
-            raise KilledError
-        if self._steps >= self._stop_at:
-            self.on_stop()
 
 
 class WatchedMachine(DeliveryMachine):
@@ -130,7 +90,7 @@ class SimulatedDelivery(DeliveryPool):
             self.pass_time(seconds, until_finished=True)
         result = super().take(0.0 if self._finished.empty() else seconds)
         if result is not None:
-            self._checks.outcomes.result(result, self._clock.time())
+            self._checks.outcomes.result(result, self._clock.world.latest_wall)
             self._signals.step()
         return result
 
@@ -149,11 +109,11 @@ class SimulatedDelivery(DeliveryPool):
             answer_at = self._on_their_way[0][0] if self._on_their_way else math.inf
             next_at = min(self._wakes_at, answer_at)
             if next_at > end or self._closed:
-                self._clock.now = end
+                self._clock.go_on_until(end)
                 self._checks.requests.time_passed(end, is_waiting=self._machine.unsent > 0)
                 return
-            self._clock.now = max(self._clock.now, next_at)
-            if self._wakes_at <= self._clock.now:
+            self._clock.go_on_until(next_at)
+            if self._wakes_at <= answer_at:
                 self._wakes_at = math.inf
                 with self._lock:
                     self._hand_out()
@@ -169,17 +129,19 @@ class SimulatedDelivery(DeliveryPool):
         step = super()._ask()
         if isinstance(step, Request):
             self._send(step)
-        elif not self._is_away():  # (An outage goes on while the run waits for the store.)
+        elif not self._was_held:  # (An outage goes on while the run waits for the store.)
             is_waiting = self._machine.unsent > 0
             self._checks.requests.idle(step, self._clock.now, is_waiting=is_waiting)
         return step
 
     def _send(self, request: Request) -> None:
-        self._signals.step()
+        self._signals.step(is_start=True)
         now = self._clock.now
         self._checks.requests.started(request, now, self._clock.time())
         if len(self._on_their_way) < self._descriptors:
-            reply = self._api.post(request.conversions, request.timeout_seconds, now)
+            reply = self._api.post(
+                request.conversions, request.timeout_seconds, self._clock.world.now
+            )
         else:
             reply = STARVED
         self._checks.requests.arrived(request, reply)

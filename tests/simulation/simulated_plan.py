@@ -9,7 +9,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import msgspec
 
 from target_liveintent.settings import Settings
 
@@ -28,6 +30,17 @@ FAULTS = (
     "stop",  # SIGTERM
     "kill",  # SIGKILL
 )
+
+BETRAYALS = (
+    "server crashes",  # the database server crashes and loses its newest transactions
+    "broken commits",  # the connection breaks at a COMMIT, which was done or not
+    "slow store",  # a transaction takes long to get there, and its answer to come back
+    "suspension",  # a process is suspended, or its machine sleeps, while another run goes on
+    "wall clock",  # it jumps ahead or back while another run goes on
+    "lost answers",  # for some time, a proxy frames the answers so badly that no client reads them
+)
+"""What betrays the runs in half of the histories, besides `FAULTS`. (The client is simulated as a
+whole, so badly framed answers are only lost: whether the next request gets one is its own test.)"""
 
 SLOWEST = 2
 """The fewest requests a minute to which a run is limited."""
@@ -51,11 +64,34 @@ class Outage(NamedTuple):
     retry_after: float  # Seconds that each request is asked to wait.
 
 
+class Happening(NamedTuple):
+    """What happens to a process while it runs."""
+
+    step: int
+    kind: str  # "the process is suspended", "the machine sleeps" or "the wall clock jumps".
+    seconds: float  # For how long, or how far.
+
+
 class Ending(NamedTuple):
     """Where a run is ended from outside; None for never."""
 
     stop_at: int | None = None  # The step at which SIGTERM comes.
     kill_at: int | None = None  # The step at which SIGKILL comes.
+    happenings: tuple[Happening, ...] = ()  # What else happens to it.
+
+
+class Betrayals(NamedTuple):
+    """How the database, the clocks and the network betray the runs."""
+
+    crash_share: float = 0.0  # The share of transactions before which the server crashes.
+    fails_over: bool = False  # Whether a server takes over that lacks even durable transactions.
+    broken_share: float = 0.0  # The share at whose COMMIT the connection breaks.
+    seconds_there: float = 0.0  # Seconds until a transaction is at the server,
+    seconds_back: float = 0.0  # and those of its answer, besides `Plan.store_seconds`.
+    happenings: tuple[Happening, ...] = ()  # What happens to the first run.
+    beside: Ending | None = None  # How another run ends that reads the same at the same time,
+    beside_after: float = 0.0  # and after how many seconds it starts.
+    lost_answers: Outage | None = None  # When all answers are lost.
 
 
 @dataclasses.dataclass
@@ -89,6 +125,7 @@ class Plan:
     store_seconds: float  # Seconds that a transaction of the store takes.
     endings: list[Ending]  # How each run ends from outside. Nothing ends the one after them.
     descriptors: int  # The most connections that the system allows; the last run has no limit.
+    betrayals: Betrayals
 
 
 def plan_of(seed: int) -> Plan:
@@ -106,6 +143,9 @@ def plan_of(seed: int) -> Plan:
     if gap > 10.0:  # A tap that rarely has a record.
         records = min(records, 15)
     settings = _settings(rng, batch_size, ceiling)
+    answers = random.Random(f"partial answer {seed}")  # noqa: S311 (a seed, not secrecy)
+    partial_answer = answers.choice((None, "failed", "processed", "unknown"))
+    settings = msgspec.structs.replace(settings, partial_answer=partial_answer)
     store = random.Random(f"store {seed}")  # noqa: S311 (a seed, not secrecy)
     if settings.max_requests_per_minute == SLOWEST:
         records = min(records, 130)
@@ -137,6 +177,7 @@ def plan_of(seed: int) -> Plan:
         store_seconds=store.choice((0.0, 0.0, 0.0, 0.01, 0.2)),
         endings=_endings(rng, faults, records, batch_size),
         descriptors=256 if rng.random() < 0.9 else rng.choice((0, 1, 1, 3)),
+        betrayals=_betrayals(seed, records, batch_size),
     )
 
 
@@ -144,6 +185,7 @@ def _settings(rng: random.Random, batch_size: int, ceiling: int) -> Settings:
     return Settings(
         customer_id="a-1b2c",
         auth_token="a-token-of-the-simulator",
+        pixel_id=1,
         batch_size_rows=batch_size,
         max_concurrent_requests=ceiling,
         max_requests_per_minute=rng.choice((None, None, None, 60, SLOWEST)),
@@ -191,22 +233,65 @@ def _some_time(rng: random.Random, seconds: float) -> float:
     return rng.choice((0.0, rng.uniform(0, seconds + 1)))
 
 
+def _betrayals(seed: int, records: int, batch_size: int) -> Betrayals:
+    rng = random.Random(f"betrayals {seed}")  # noqa: S311 (a seed, not secrecy)
+    drawn = rng.sample(BETRAYALS, rng.choice((0, 0, 0, 1, 1, 2, 3)))
+    steps = most_steps(records, batch_size)
+    beside = Ending(kill_at=some_step(rng, steps) if rng.random() < 0.3 else None)
+    jumps = [
+        Happening(some_step(rng, steps), "the wall clock jumps", seconds)
+        for seconds in rng.sample((3_600.0, -3_600.0, 35.0, -35.0), 2)
+    ]
+    kinds = ("the process is suspended", "the process is suspended", "the machine sleeps")
+    lengths = (2.0, 25.0, 40.0, 40.0, 900.0)
+    suspensions = [
+        Happening(some_step(rng, steps), rng.choice(kinds), rng.choice(lengths))
+        for _ in range(rng.choice((1, 3, 6)))
+    ]
+    start = rng.uniform(0, 20)
+    given: dict[str, dict[str, Any]] = {
+        "server crashes": {
+            "crash_share": rng.choice((0.02, 0.1, 0.3)),
+            "fails_over": rng.random() < 0.5,
+        },
+        "broken commits": {"broken_share": rng.choice((0.02, 0.1, 0.3))},
+        "slow store": {
+            "seconds_there": rng.choice((0.0, 0.3, 3.0, 8.0)),
+            "seconds_back": rng.choice((0.0, 0.3, 3.0, 8.0)),
+        },
+        "suspension": {"happenings": suspensions, "beside": beside},
+        "wall clock": {"happenings": jumps, "beside": beside},
+        "lost answers": {
+            "lost_answers": Outage(start, start + rng.choice((5.0, 60.0, 900.0)), "lost", 0.0)
+        },
+    }
+    betrayals = Betrayals(beside_after=rng.choice((0.0, 0.5, 5.0)))
+    is_beside = rng.random() < 0.2
+    for name in drawn:
+        happenings = (*betrayals.happenings, *given[name].pop("happenings", ()))
+        betrayals = betrayals._replace(**given[name], happenings=happenings)
+    return betrayals._replace(beside=beside) if drawn and is_beside else betrayals
+
+
+def most_steps(records: int, batch_size: int) -> int:
+    """Return about how many steps a run has."""
+    return 4 * records + 12 * (records // batch_size) + 10
+
+
+def some_step(rng: random.Random, steps: int) -> int:
+    """Return a step, half of the time an early one."""
+    is_early = rng.random() < 0.5
+    return int(math.exp(rng.uniform(0, math.log(steps))) if is_early else rng.uniform(1, steps))
+
+
 def _endings(
     rng: random.Random, faults: frozenset[str], records: int, batch_size: int
 ) -> list[Ending]:
-    steps = 4 * records + 12 * (records // batch_size) + 10
-
-    def some_step() -> int:
-        return int(
-            math.exp(rng.uniform(0, math.log(steps)))
-            if rng.random() < 0.5
-            else rng.uniform(1, steps)
-        )
-
+    steps = most_steps(records, batch_size)
     endings = []
     for _ in range(rng.choice((1, 2, 3))):
-        stop_at = some_step() if "stop" in faults and rng.random() < 0.7 else None
-        kill_at = some_step() if "kill" in faults and rng.random() < 0.8 else None
+        stop_at = some_step(rng, steps) if "stop" in faults and rng.random() < 0.7 else None
+        kill_at = some_step(rng, steps) if "kill" in faults and rng.random() < 0.8 else None
         if stop_at is not None or kill_at is not None:
             endings.append(Ending(stop_at, kill_at))
     return endings

@@ -1,29 +1,35 @@
-"""The store of a history: the real one, on SQLite in memory, with power cuts and full disks."""
+"""The store of a history: the real one, on SQLite in memory, with crashes and full disks.
+
+It stands for both databases: like PostgreSQL, its server may crash while the runs go on, and the
+connection of a run may break.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import copy
+import math
+import random
+import sqlite3
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from simulated_delivery import Signals
 from simulated_feed import event_key
-from simulated_plan import Ending
 
 from target_liveintent.errors import StorageError
 from target_liveintent.reasons import REASONS
-from target_liveintent.store.database import Answers, Decision, Waiting
+from target_liveintent.store.database import Answers, Decision, Wait, Waiting
 from target_liveintent.store.layout import Step
 from target_liveintent.store.ledger import Claim
 from target_liveintent.store.run_store import RunStore
 from target_liveintent.store.sqlite import IN_MEMORY, SqliteStore
 
 if TYPE_CHECKING:
-    import random
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from simulated_delivery import SimulatedClock
     from simulated_feed import Key
-    from simulation import Checks
+    from simulated_plan import Plan
+    from simulated_process import Checks
+    from simulated_time import Signals, SimulatedClock
 
     from target_liveintent.conversions.event_model import Conversion, Rejection
 
@@ -32,6 +38,11 @@ LetterName = tuple[str, str]
 """What identifies a dead letter: stream and event ID."""
 MOST_SAVEPOINTS = 20
 """Points to which a crash may go back. Each one makes all later transactions slower."""
+
+RETRY_SECONDS = 60.0
+"""Seconds for which a run tries to reach the server again,"""
+PAUSE = 0.5
+"""and those between two attempts."""
 
 
 class Letter(NamedTuple):
@@ -73,62 +84,132 @@ class Kept:
             self.places.add(letter.place)
 
 
-class SimulatedDatabase(SqliteStore):
-    """A database of which a crash, as bad as a power cut, loses what is not durable.
+class ConnectionLostError(sqlite3.OperationalError):
+    """The connection to the database broke; what it was doing is done, or not."""
 
-    Each transaction of a run that may be killed is a savepoint. One that is durable ends them all;
-    a crash goes back to any of those that are left.
+
+class Written(NamedTuple):
+    """What transactions that are lost together have written."""
+
+    before: Kept  # What the tables had before them.
+    by: list[SimulatedDatabase]  # By whose runs outcomes were written.
+
+
+class Server:
+    """The server of the database, with its disk.
+
+    While a crash may come, each transaction is a savepoint. One that is durable ends them all; a
+    crash goes back to any of those that are left.
 
     Attributes:
-        kept: What its tables must have.
-        told_events: The confirmed events of which the present run has told it since the last
-            transaction.
-        told_letters: The same of dead letters.
-        is_durable: Whether the last transaction was durable.
-        is_unwritable: Whether the disk is full, or the store is gone.
+        kept: What the tables must have.
+        has_crashed: Whether it has crashed in this history.
     """
 
-    def __init__(self, clock: SimulatedClock) -> None:
-        super().__init__(IN_MEMORY, clock, Waiting(clock))
+    def __init__(self, plan: Plan) -> None:
         self.kept = Kept()
-        self._before: list[Kept] = []  # What was kept before each of the savepoints.
-        self.start("", Signals(Ending()), lambda: None, None, goes=False)
+        self.has_crashed = False
+        self.betrayals = plan.betrayals
+        self.store_seconds = plan.store_seconds
+        self.rng = random.Random(f"server {plan.seed}")  # noqa: S311 (a seed, not secrecy)
+        self.connected: list[SimulatedDatabase] = []
+        self.written: list[Written] = []  # By transactions that are not durable.
 
-    def start(
+    def crash(self, db: sqlite3.Connection) -> None:
+        """Lose some of the last transactions that are not durable, or none."""
+        left = self.rng.randint(0, len(self.written))
+        lost = self.written[left:]
+        if lost:
+            db.execute(f"ROLLBACK TO transaction_{left}")
+            self.kept = lost[0].before
+        self.commit(db)
+        for database in [database for written in lost for database in written.by]:
+            database.has_lost = True
+        for database in self.connected:
+            database.is_connected = False
+
+    def commit(self, db: sqlite3.Connection) -> None:
+        """Make all transactions durable."""
+        if self.written:
+            db.execute("COMMIT")
+            self.written.clear()
+
+
+class SimulatedDatabase(SqliteStore):
+    """A run's connection to the database, all of which share one SQLite database in memory.
+
+    Attributes:
+        told_events: The confirmed events of which the run has told it since the last transaction.
+        told_letters: The same of dead letters.
+        is_durable: Whether the last transaction that wrote outcomes was durable.
+        is_unwritable: Whether the disk is full, or the store is gone.
+        has_broken: Whether the connection has ever broken.
+        has_lost: Whether a crash has lost outcomes that the run had written.
+        renewed_at: The true time at which the run last renewed its reservations,
+        longest_unrenewed: and the longest time for which it did not.
+    """
+
+    def __init__(self, clock: SimulatedClock, plan: Plan) -> None:
+        super().__init__(IN_MEMORY, clock, Waiting(clock))
+        self.server = Server(plan)
+
+    def connect(
         self,
         run_id: str,
         signals: Signals,
-        wait: Callable[[], None],
-        full_after: int | None,
-        *,
-        goes: bool,
-    ) -> None:
-        """Note that a run opens the store.
+        clock: SimulatedClock,
+        waiting: Waiting,
+        wait: Callable[[float], None],
+    ) -> SimulatedDatabase:
+        """Return the connection of a run, with its waits and the signals that it gets."""
+        database = copy.copy(self)
+        database._begin(run_id, signals, clock, waiting, wait)  # noqa: SLF001
+        self.server.connected.append(database)
+        return database
 
-        Args:
-            run_id: The run.
-            signals: The signals that it gets.
-            wait: Lets the time of a transaction pass.
-            full_after: Dead letters after which the disk is full; None for never.
-            goes: Whether nothing at all can be written from then on.
-        """
+    def _begin(
+        self,
+        run_id: str,
+        signals: Signals,
+        clock: SimulatedClock,
+        waiting: Waiting,
+        wait: Callable[[float], None],
+    ) -> None:
         self._run_id = run_id
         self._signals = signals
+        self._clock = clock
+        self.waiting = waiting
         self._wait = wait
-        self._most_letters = None if full_after is None else len(self.kept.letters) + full_after
-        self._goes = goes
+        self._most_letters = math.inf
+        self._goes = False
+        self.is_connected = True
         self.is_durable = True
-        self.is_unwritable = self.waiting.has_ended = False
+        self.is_unwritable = self.has_broken = self.has_lost = False
         self.told_events: list[Key] = []
         self.told_letters: list[tuple[LetterName, Letter | None]] = []
+        self.renewed_at = clock.world.now
+        self.longest_unrenewed = 0.0
 
-    def transact(self, steps: Sequence[Step], *, durable: bool = False) -> Answers:
+    def fill_after(self, letters: int | None, *, goes: bool) -> None:
+        """Note after how many dead letters the disk is full, and whether nothing works then."""
+        if letters is not None:
+            self._most_letters = len(self.server.kept.letters) + letters
+            self._goes = goes
+
+    def end(self) -> None:
+        """Note that the process of the run has ended."""
+        self.server.connected.remove(self)
+        self.is_connected = False
+
+    # Transactions
+
+    def _transact(self, steps: Sequence[Step]) -> Answers:
         """Do all steps, or none. A signal may come before that, and after it."""
-        with self._savepoint(durable=durable) as done:
+        with self._savepoint(durable=True) as done:
             done.extend(steps)
             return [self._do(step) for step in steps]
 
-    def ask_and_change(
+    def _ask_and_change(
         self, questions: Sequence[Step], decide: Callable[[Answers], _Decision]
     ) -> _Decision:
         """Do questions and changes, or none. A signal may come before that, and after it."""
@@ -142,33 +223,73 @@ class SimulatedDatabase(SqliteStore):
     @contextlib.contextmanager
     def _savepoint(self, *, durable: bool) -> Iterator[list[Step]]:
         """Begin a transaction, whose steps are put into the list, and end it."""
+        server, betrayals = self.server, self.server.betrayals
         self._signals.step()
-        name = f"transaction_{len(self._before)}"
+        self._wait(betrayals.seconds_there)
+        self._reach_server()
+        breaks = server.rng.random() < betrayals.broken_share
+        name = f"transaction_{len(server.written)}"
         self._db.execute(f"SAVEPOINT {name}")
         steps: list[Step] = []
         try:
             yield steps
             self._refuse_if_full()
+            if breaks and server.rng.random() < 0.5:
+                self._lose_connection()
         except BaseException:
             self._db.execute(f"ROLLBACK TO {name}")
             self._db.execute(f"RELEASE {name}")
             raise
-        before = self.kept
-        if any(step.sql.startswith("INSERT INTO event ") for step in steps):
-            self._keep()  # Others only reserve events.
-        self.is_durable = durable
-        if durable or not self._signals.may_kill:
-            self._db.execute("COMMIT")
-            self._before.clear()
-        elif len(self._before) < MOST_SAVEPOINTS:
-            self._before.append(before)
-        else:  # The last one takes this one in.
-            self._db.execute(f"RELEASE {name}")
-        self._wait()
+        self._end(steps, name, durable=durable)
+        if breaks:
+            self._lose_connection()
+        self._wait(server.store_seconds + betrayals.seconds_back)
         self._signals.step()
 
+    def maybe_crash(self) -> None:
+        """Let the server crash, if chance wants it."""
+        server = self.server
+        if server.rng.random() < server.betrayals.crash_share:
+            server.has_crashed = True
+            server.crash(self._db)
+
+    def _reach_server(self) -> None:
+        self.maybe_crash()
+        if not self.is_connected:
+            self.is_connected = True  # The next attempt makes a new connection.
+            self._lose_connection()
+
+    def _lose_connection(self) -> None:
+        self.has_broken = True
+        msg = "the connection is lost"
+        raise ConnectionLostError(msg)
+
+    def _end(self, steps: Sequence[Step], name: str, *, durable: bool) -> None:
+        """End a transaction, and note what it has written."""
+        server, before = self.server, self.server.kept
+        if any("alive_until = " in step.sql for step in steps):
+            self._note_renewal()
+        if any(step.sql.startswith("INSERT INTO event ") for step in steps):
+            self._keep()  # Others only reserve events.
+            self.is_durable = durable
+        by = [] if server.kept is before else [self]
+        may_lose = self._signals.may_kill or server.betrayals.crash_share
+        if (durable and not server.betrayals.fails_over) or not may_lose:
+            self._db.execute("COMMIT")
+            server.written.clear()
+        elif len(server.written) < MOST_SAVEPOINTS:
+            server.written.append(Written(before, by))
+        else:  # The last one takes this one in.
+            self._db.execute(f"RELEASE {name}")
+            server.written[-1].by.extend(by)
+
+    def _note_renewal(self) -> None:
+        now = self._clock.world.now
+        self.longest_unrenewed = max(self.longest_unrenewed, now - self.renewed_at)
+        self.renewed_at = now
+
     def _refuse_if_full(self) -> None:
-        if self._most_letters is None:
+        if self._most_letters == math.inf:
             return
         is_full = self.count("dead_letter") > self._most_letters
         is_gone = self._goes and (is_full or self.is_unwritable)
@@ -180,23 +301,30 @@ class SimulatedDatabase(SqliteStore):
         """Note that what the run has told was written; on a full disk, dead letters were not."""
         if not (self.told_events or self.told_letters):
             return
-        self.kept = self.kept.copy()
-        self.kept.confirmed |= dict.fromkeys(self.told_events, self._run_id)
+        kept = self.server.kept = self.server.kept.copy()
+        kept.confirmed |= dict.fromkeys(self.told_events, self._run_id)
         self.told_events.clear()
         if not self.is_unwritable:
             for name, letter in self.told_letters:
-                self.kept.take(name, letter)
+                kept.take(name, letter)
             self.told_letters.clear()
 
-    def crash(self, rng: random.Random) -> None:
-        """Lose some of the last transactions that are not durable, or none."""
-        left = rng.randint(0, len(self._before))
-        if left < len(self._before):
-            self._db.execute(f"ROLLBACK TO transaction_{left}")
-            self.kept = self._before[left]
-        if self._before:
-            self._db.execute("COMMIT")
-        self._before.clear()
+    @property
+    def kept(self) -> Kept:
+        """What the tables must have."""
+        return self.server.kept
+
+    def _roll_back(self) -> None:
+        """Do nothing: each transaction rolls itself back."""
+
+    def _wait_after(self, error: Exception) -> Wait | None:
+        if isinstance(error, ConnectionLostError):
+            return Wait("the database cannot be reached", RETRY_SECONDS, PAUSE)
+        return super()._wait_after(error)
+
+    def crash(self) -> None:
+        """Lose some of the newest transactions, as when the power fails."""
+        self.server.crash(self._db)
 
     # What the tables have
 
@@ -227,12 +355,18 @@ class WatchedStore:
     def __init__(self, store: RunStore, database: SimulatedDatabase, checks: Checks) -> None:
         self._store = store
         self._database = database
+        self._checks = checks
         self._outcomes = checks.outcomes
+
+    @property
+    def reserved_until(self) -> float:
+        return self._store.reserved_until
 
     def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> dict[int, Claim]:
         self._outcomes.all_told()
         claims = self._store.claim(batches)
-        for claim in claims.values():
+        for number, claim in claims.items():
+            self._checks.run.reserved[number] = set(map(event_key, claim.mine))
             self._outcomes.told("settle", claim.sent)
             self._has(claim.sent)
         return claims
@@ -250,6 +384,8 @@ class WatchedStore:
         self._outcomes.told("confirm", confirmed)
         self._store.confirm(number, confirmed, is_last=is_last)
         self._database.told_events += map(event_key, confirmed)
+        if is_last:
+            del self._checks.run.reserved[number]
 
     def reject(self, rejection: Rejection) -> None:
         self._store.reject(rejection)
@@ -259,8 +395,8 @@ class WatchedStore:
         self._outcomes.letter_written(letter)
         self._database.told_letters.append(((rejection.stream, rejection.event_id), letter))
 
-    def write(self, *, durable: bool = False) -> None:
-        self._store.write(durable=durable)
+    def write(self, *, before_state: bool = False) -> None:
+        self._store.write(before_state=before_state)
 
     def release(self) -> None:
         self._store.release()

@@ -12,13 +12,14 @@ from target_liveintent.conversions.event_model import Conversion, Rejection
 from target_liveintent.reasons import NEVER_TAKEN, REASONS
 
 if TYPE_CHECKING:
-    from simulated_api import SimulatedApi
-    from simulated_feed import Feed
-    from simulated_plan import Plan
+    from simulated_process import Surroundings
     from simulated_store import SimulatedDatabase
+    from simulated_time import Signals
 
     from target_liveintent.delivery.batch import Batch
 
+LAPSE_SECONDS = 30.0
+"""Seconds after which reservations expire that are not renewed."""
 SILENT_INTERVALS = 2
 """Times `flush_interval_seconds` without a batch after which the input is as good as over."""
 
@@ -37,8 +38,19 @@ def require(is_kept: object, rule: str, found: object = None) -> None:
 class RunFacts:
     """What is known of one run. Events are named by the places of their records."""
 
-    def __init__(self, run_id: str, first: int, started_at: float) -> None:
+    def __init__(
+        self,
+        run_id: str,
+        first: int,
+        started_at: float,
+        signals: Signals,
+        database: SimulatedDatabase,
+    ) -> None:
         self.run_id = run_id
+        self.signals = signals
+        self.database = database
+        self.reserved: dict[int, set[Key]] = {}  # The events that it has reserved, by batch.
+        self.waited = 0.0  # For how many seconds it has waited for the store.
         self.first = first  # The number of records before its first one.
         self.started_at = started_at
         self.read = self.requests = 0  # How many records it has read, and requests it has made.
@@ -49,6 +61,7 @@ class RunFacts:
         self.unclear: set[int] = set()  # Events of an unclear 200.
         self.outcomes: dict[int, str] = {}  # Of each event: `delivered` or a reason.
         self.letters: Counter[int] = Counter()  # How many dead letters each record got.
+        self.refused_again: set[int] = set()  # Events whose dead letters say that they are refused.
         self.batches: dict[int, Batch] = {}  # Those in delivery, by number.
         self.finished: set[int] = set()  # The numbers of those that have come back as a whole.
         # Events of which the store must be told next, each with the call that tells it.
@@ -78,29 +91,47 @@ class RunFacts:
         self.wrong = 0  # How many answers said that the settings are wrong.
         self.idle_asks = 0  # In a row, of callers that were told a time that is over.
 
+    def held(self, now: float) -> set[Key]:
+        """Return the events for which reservations of this run hold at a true time."""
+        if not self.reserved or now - self.database.renewed_at >= LAPSE_SECONDS:
+            return set()
+        batches = self.database.reserved
+        return set().union(*(keys for n, keys in self.reserved.items() if n in batches))
+
 
 class Facts:
-    """What is known of a history.
+    """What is known of the runs that go on after each other's STATE.
 
     Attributes:
         accepted: Events that the API accepted in a clear answer, in any run.
         state: The last STATE that was written. Another process has it, so it survives a crash.
         covered: The number of records before it.
-        run: What is known of the present run.
+        runs: What is known of all runs, also of others.
+        run: What is known of the present run,
+        database: and its connection to the database.
     """
 
-    def __init__(
-        self, plan: Plan, feed: Feed, api: SimulatedApi, database: SimulatedDatabase
-    ) -> None:
-        self.plan = plan
-        self.settings = plan.settings
-        self.feed = feed
-        self.api = api
-        self.database = database
-        self.accepted: set[int] = set()
+    run: RunFacts
+    database: SimulatedDatabase
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self.plan = surroundings.plan
+        self.settings = surroundings.plan.settings
+        self.feed = surroundings.feed
+        self.api = surroundings.api
+        self.world = surroundings.world
+        self.accepted = surroundings.accepted
+        self.runs = surroundings.runs
         self.state: str | None = None
         self.covered = 0
-        self.run = RunFacts("", 0, 0.0)
+
+    def begin(
+        self, run_id: str, started_at: float, signals: Signals, database: SimulatedDatabase
+    ) -> None:
+        """Start with a new run, which goes on after the last STATE."""
+        self.database = database
+        self.run = RunFacts(run_id, self.covered, started_at, signals, database)
+        self.runs.append(self.run)
 
     def is_safe(self, record: Record) -> bool:
         """Return whether a record has its outcome, in the store if that is a dead letter."""
@@ -116,6 +147,11 @@ class Facts:
         run_id = self.database.kept.confirmed.get(key)
         return run_id == self.run.run_id if self.plan.send_again else run_id is not None
 
+    def was_refused(self, event: Conversion | Rejection) -> bool:
+        """Return whether the store has a dead letter that says that the API refused an event."""
+        letter = self.database.kept.letters.get((event.stream, event.event_id))
+        return letter is not None and letter.reason == "refused_by_api"
+
     def is_bad(self, record: Record) -> bool:
         """Return whether the API refuses a record's event, whatever the settings are."""
         event = record.result
@@ -123,13 +159,23 @@ class Facts:
             return False
         return event.event_id in self.feed.bad or len(event.body) + 2 > self.plan.largest
 
+    @property
+    def was_silent(self) -> bool:
+        """Whether reservations of any run have expired: it may have sent what others reserved."""
+        return any(one.database.longest_unrenewed >= LAPSE_SECONDS for one in self.runs)
+
+    @property
+    def betrayed_seconds(self) -> float:
+        """Seconds by which the present run may be late: it was suspended, or its store was slow."""
+        return self.run.signals.suspended + self.run.waited
+
     def lost_before(self, place: int) -> list[int]:
         """Return the dead letters of this run before a place that LiveIntent never took."""
         run = self.run
         reasons = {
             letter: result.reason if isinstance(result, Rejection) else run.outcomes[letter]
             for letter in run.letters
-            if letter < place
+            if letter < place and letter not in run.refused_again
             for result in (self.feed.records[letter].result,)
         }
         return [letter for letter, reason in reasons.items() if reason in NEVER_TAKEN]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from part_states import part_state
 from simulated_feed import event_key, place_of, place_of_state
-from simulation_facts import SILENT_INTERVALS, require
+from simulation_facts import LAPSE_SECONDS, SILENT_INTERVALS, require
 from simulation_requests import STOP_SECONDS
 
 from target_liveintent.conversions.event_model import Conversion, Rejection
@@ -115,8 +115,8 @@ class OutcomeChecks:
         times = len(result.sent_at)
         require(times == len(result.delivered), "each delivered event has its time", times)
         for one in result.undelivered:
-            self._settle(one, one.reason)
             self._check_reason(one, unix_time)
+            self._settle_undelivered(one)
         if result.is_last and result.failure is None:
             left = [one for one in batch.conversions if place_of(one) not in run.outcomes]
             require(not left, "a batch is finished when each of its events has an outcome", left)
@@ -127,13 +127,19 @@ class OutcomeChecks:
         self._check_confirmed(result)
 
     def _is_proven(self, event: Rejection) -> bool:
-        run = self._facts.run
-        return run.newest_accepted >= run.refused_at[place_of(event)]
+        run, place = self._facts.run, place_of(event)
+        return place in run.refused_again or run.newest_accepted >= run.refused_at[place]
 
     def _settle(self, event: Conversion | Rejection, outcome: str) -> None:
         outcomes, place = self._facts.run.outcomes, place_of(event)
         require(place not in outcomes, "an event has one outcome", (event, outcome))
         outcomes[place] = outcome
+
+    def _settle_undelivered(self, event: Rejection) -> None:
+        if event.was_refused and event.reason in {"refused_by_api", "not_tried"}:
+            self._facts.run.refused_again.add(place_of(event))
+        # (An event that was refused before keeps this reason, also if it is not tried.)
+        self._settle(event, "refused_by_api" if event.reason == "not_tried" else event.reason)
 
     def _check_reason(self, event: Rejection, unix_time: float) -> None:
         facts, place = self._facts, place_of(event)
@@ -142,11 +148,13 @@ class OutcomeChecks:
         is_true = {
             "event_too_old": unix_time >= sent.expires_at,
             "refused_by_api": place in facts.api.refused_alone,
+            "not_tried": event.was_refused,
             "api_error": facts.api.failed_alone[place] >= self._fewest_faults,
             "unconfirmed": place in facts.run.unclear,
             "not_processed": event.event_id in facts.feed.bad,
         }[event.reason]
         is_true = is_true and place not in facts.run.accepted
+        is_true = is_true and (facts.was_refused(event) or not event.was_refused)
         require(is_true, "the reason of a dead letter is true", event)
 
     @property
@@ -209,6 +217,7 @@ class OutcomeChecks:
         require(place >= facts.covered, "STATE does not go back", text)
         require(not database.is_unwritable, "no STATE comes after a failed write", text)
         require(facts.settings.limit is None, "a canary writes no STATE", text)
+        require(not database.has_lost, "no STATE comes after the store has lost outcomes", text)
         self.all_told()
         told = (*database.told_events, *database.told_letters)
         require(not told, "before STATE, the store learns everything", (text, told))
@@ -251,6 +260,8 @@ class EndChecks:
         facts, run = self._facts, self._facts.run
         self._check_requests(counts)
         self._check_totals(counts)
+        rule = "a run does not end well after the store has lost outcomes"
+        require(not facts.database.has_lost, rule)
         if facts.settings.limit is not None:
             self._check_canary(facts.settings.limit, read_to)
             return
@@ -304,10 +315,16 @@ class EndChecks:
         if isinstance(failure, TooManyRejectedError):
             return facts.settings.on_rejection == "fail" or self._are_many_rejected(counts)
         if isinstance(failure, StorageError):
-            return facts.database.is_unwritable
+            return facts.database.is_unwritable or self._was_betrayed()
         if isinstance(failure, AccessDeniedError):
             return run.is_denied
         return isinstance(failure, DeliveryError) and (is_stopped or run.is_denied)
+
+    def _was_betrayed(self) -> bool:
+        """Return whether the database was out of reach, or reservations of a run have expired."""
+        database = self._facts.database
+        unrenewed = self._facts.world.now - database.renewed_at
+        return database.has_broken or unrenewed >= LAPSE_SECONDS or self._facts.was_silent
 
     def _could_be_wrong(self) -> bool:
         """Return whether so many events are bad that the settings seem to be wrong."""
@@ -332,8 +349,9 @@ class EndChecks:
             is_lost = events and not self._facts.plan.store_goes
             require(not is_lost, "a full disk keeps nothing confirmed from the store", events)
             return
+        if self._facts.run.failed_at is not None and database.has_broken:
+            return  # The run has failed because the store was out of reach, or has lost something.
         require(not (events or letters), "the store learns everything", (events, letters))
-        require(database.is_durable, "what a run has done survives a power cut")
         require(database.letters == kept.letters, "the store has the dead letters", kept.letters)
         found = database.count("event")
         require(found == len(kept.confirmed), "the store has what was confirmed", found)
@@ -348,13 +366,14 @@ class EndChecks:
         )
         self._check_store()
         if run.signalled_at is not None:
-            in_time = now <= run.signalled_at + STOP_SECONDS
+            in_time = now <= run.signalled_at + STOP_SECONDS + facts.betrayed_seconds
             require(in_time, "a run ends soon after SIGTERM", now)
         good = [
             place
             for place, outcome in run.outcomes.items()
             if outcome == "refused_by_api"
             and run.letters[place]
+            and place not in run.refused_again  # Its dead letter is older than the run.
             and not facts.is_bad(facts.feed.records[place])
         ]
         few = len(good) - min(counts.unproven, MOST_UNPROVEN) <= MOST_WRONG_LETTERS

@@ -65,6 +65,7 @@ class RequestChecks:
             self._check_event(event, unix_time)
             run.on_their_way.add(place_of(event))
             run.keys_on_their_way.add(event_key(event))
+        self._check_reservations(events)
         run.requests += 1
         run.in_flight += 1
         run.idle_asks = 0
@@ -82,9 +83,20 @@ class RequestChecks:
         require(place not in run.on_their_way, "an event is in one request at a time", event)
         require(place >= facts.covered, "what STATE covers is not sent again", event)
         key = event_key(event)
-        require(not facts.is_known(key), "what the store knows is not sent again", event)
+        is_repeated = facts.is_known(key) and not facts.was_silent
+        require(not is_repeated, "what the store knows is not sent again", event)
         rule = "copies of an event are not sent at once"
         require(key not in run.keys_on_their_way, rule, event)
+
+    def _check_reservations(self, events: list[Conversion]) -> None:
+        """Check that only this run may send events; a crash may have lost who reserved them."""
+        run, keys = self._facts.run, set(map(event_key, events))
+        if run.database.server.has_crashed:
+            return
+        now = self._facts.world.now
+        require(keys <= run.held(now), "no request starts on an expired reservation", events[0])
+        others = [one for one in self._facts.runs if one is not run and keys & one.held(now)]
+        require(not others, "an event is not sent while another run has reserved it", events[0])
 
     def _check_end(self, now: float) -> None:
         """Check that nothing is sent after the end of the delivery."""
@@ -219,13 +231,15 @@ class RequestChecks:
         """
         facts, run = self._facts, self._facts.run
         longest = LONGEST_RUN + facts.plan.gap * facts.plan.records + run.requests * self._least_gap
+        longest += facts.betrayed_seconds
         require(now - run.started_at <= longest, "a run ends", now)
         if run.signalled_at is not None:
-            in_time = now <= run.signalled_at + STOP_SECONDS
+            in_time = now <= run.signalled_at + STOP_SECONDS + facts.betrayed_seconds
             require(in_time, "a run ends soon after SIGTERM", now)
         if not is_waiting or not run.drained or run.failed_at is not None or run.in_flight:
             return
-        in_time = now <= max(run.last_start, run.quiet_until) + STUCK_SECONDS
+        stuck_at = max(run.last_start, run.quiet_until) + STUCK_SECONDS + facts.betrayed_seconds
+        in_time = now <= stuck_at
         require(in_time, "a run goes on while there is something to send", now)
         self._check_outage(now)
 
@@ -234,5 +248,6 @@ class RequestChecks:
         few = run.failing_requests <= MOST_FAILING or self._looks_limited
         require(few, "an outage costs at most 100 requests", run.failing_since)
         longest = self._settings.max_retry_seconds + FEW_SECONDS + self._least_gap
+        longest += self._facts.betrayed_seconds
         in_time = now <= run.failing_since + longest
         require(in_time, "an outage ends the run in time", (now, run.failing_since))

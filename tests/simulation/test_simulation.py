@@ -1,6 +1,6 @@
 """Histories of whole runs, from seeds: nothing is lost, repeated or given up without a reason.
 
-HISTORIES=1000000 scripts/test -n 2 --dist load tests/simulation    a long campaign
+HISTORIES=200000 scripts/test -n 2 --dist load tests/simulation    a long campaign
 SEED=17 scripts/test tests/simulation                               one history again
 """
 

@@ -23,7 +23,7 @@ from spark_support import (
 pytestmark = pytest.mark.spark
 
 
-def test_a_batch(spark: Spark, server: Recorder, outcomes: Path) -> None:
+def test_a_batch_is_delivered_in_spark(spark: Spark, server: Recorder, outcomes: Path) -> None:
     """Each row arrives once under the ID that the target derives, or is rejected; facts say it.
 
     The driver warns of a misspelled option, and counts records by outcome, over all tasks.
@@ -61,7 +61,7 @@ def test_a_failed_write_and_secrets(spark: Spark, server: Recorder, outcomes: Pa
     *_, last = shown.strip().splitlines()
     assert last.startswith("target_liveintent.errors.AccessDeniedError: the API denied access ")
     assert set(fact_ids(outcomes, "delivered")) == server.delivered != set()
-    spark.wait_for("the write failed: ", before)
+    spark.wait_for("the write failed. ", before)
     server.answer = lambda _: Reply(204)
     pages = spark.do("plan", sql=sql, options=given)
     assert "AppendData" in pages

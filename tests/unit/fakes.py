@@ -64,6 +64,9 @@ class FakeClock(Clock):
     def monotonic(self) -> float:
         return self.now
 
+    def since_boot(self) -> float:
+        return self.now
+
     def wait(self, wait: Callable[[float], object], seconds: float) -> None:
         self.waits.append(seconds)
         self.now += seconds
@@ -89,7 +92,9 @@ class FakeClient:
     within: list[float] = field(default_factory=list)
     """Until when, in seconds, each answer was of use."""
 
-    def post(self, body: bytes, event_ids: Collection[str], within: float) -> Answer:
+    def post(
+        self, body: bytes, event_ids: Collection[str], within: float, *_more: object
+    ) -> Answer:
         ids = list(event_ids)
         self.posted.append(ids)
         self.within.append(within)
@@ -234,7 +239,7 @@ class FakeOutcomes:
     happened: list[str] = field(default_factory=list)
     """The calls that succeeded, in order: those that note something, and those that keep it."""
     failing: str = ""
-    """What fails the first time: `claim`, `write`, `durable write` or `release`."""
+    """What fails the first time: `claim`, `write`, `write before STATE` or `release`."""
     failure: Exception = field(default_factory=lambda: StorageError("the disk is full"))
     """What it raises then."""
     known: Collection[str] = ()
@@ -243,6 +248,7 @@ class FakeOutcomes:
     """The runs that have reserved events, by the IDs of the events."""
     on_claim: Callable[[], None] = lambda: None
     """Called at the start of each claim."""
+    reserved_until: float = math.inf
     claimed: list[list[list[str]]] = field(default_factory=list)
     """The IDs of the events of each batch, in each call of `claim`."""
     kept: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -293,9 +299,9 @@ class FakeOutcomes:
         reason = rejection.reason
         self._note("reject" if REASONS[reason].letter else f"drop as {reason}", [rejection])
 
-    def write(self, *, durable: bool = False) -> None:
-        if durable or self._noted:
-            self._keep("durable write" if durable else "write")
+    def write(self, *, before_state: bool = False) -> None:
+        if before_state or self._noted:
+            self._keep("write before STATE" if before_state else "write")
 
     def release(self) -> None:
         self._keep("release")

@@ -91,38 +91,21 @@ def target(monkeypatch: pytest.MonkeyPatch) -> type[FakeTarget]:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        pytest.param("", {}, id="no options"),
-        pytest.param("--config 1.json --config 2.yml", {"a": 1, "b": 2}, id="two files"),
-        pytest.param(
-            "--config 2.yml --config ENV --config 1.json",
-            {"a": 1, "b": 1},
-            id="the environment between files",
-        ),
-        pytest.param(
-            "--config 1.json replay --config 2.yml",
-            {"a": 1, "b": 2},
-            id="before and after a command",
-        ),
-        pytest.param(
-            "--config=2.yml replay --config=1.json", {"a": 1, "b": 1}, id="with equals signs"
-        ),
-        pytest.param(
-            "replay --config 1.json --unconfirmed --config 2.yml",
-            {"a": 1, "b": 2},
-            id="around options of a command",
-        ),
+        ("", {}),
+        ("--config 1.json --config 2.yml", {"a": 1, "b": 2}),
+        ("--config 2.yml --config ENV --config 1.json", {"a": 1, "b": 1}),
+        ("--config 1.json replay --config 2.yml", {"a": 1, "b": 2}),
+        ("--config=2.yml replay --config=1.json", {"a": 1, "b": 1}),
+        ("replay --config 1.json --unconfirmed --config 2.yml", {"a": 1, "b": 2}),
         # The environment wins over files, and options win over both.
-        pytest.param("--config limits.json", {}, id="the environment wins over files"),
-        pytest.param("--config limits.json --limit 5", {"limit": 5}, id="an option wins over it"),
-        pytest.param("--config limits.json --dry-run", {"dry_run": True}, id="a flag wins over it"),
-        pytest.param(
-            "replay --config limits.json --dry-run --limit 5",
-            {"limit": 5, "dry_run": True},
-            id="options of a command win",
-        ),
+        ("--config limits.json", {}),
+        ("--config limits.json --limit 5", {"limit": 5}),
+        ("--config limits.json --dry-run", {"dry_run": True}),
+        ("replay --config limits.json --dry-run --limit 5", {"limit": 5, "dry_run": True}),
     ],
+    ids=str,
 )
-def test_settings_of_a_run(
+def test_later_files_win_then_the_environment_then_options(
     program: Program,
     target: type[FakeTarget],
     monkeypatch: pytest.MonkeyPatch,
@@ -157,7 +140,7 @@ NO_EFFECT = "before a command, only --config has an effect: write other options 
 WRONG: list[tuple[str, str]] = [
     ("--nothing", "No such option"),
     ("nothing", "No such command 'nothing'"),
-    ("--format=json", "--format needs --about, or stands behind a command"),
+    ("--format=json", "--format needs --about, or must come after a command"),
     ("--about --format=csv", "'csv' is not one of"),
     *((f"{option} explain", NO_EFFECT) for option in ("--about", "--format=text", "--send-again")),
     *((f"{option} replay", NO_EFFECT) for option in ("--dry-run", "--limit=5", "--input=there")),
@@ -172,8 +155,9 @@ WRONG: list[tuple[str, str]] = [
 
 
 @pytest.mark.parametrize(("arguments", "said"), WRONG)
-def test_wrong_options(program: Program, arguments: str, said: str) -> None:
-    """The last line names what is wrong, and nothing is done."""
+def test_a_wrong_option_is_named_and_nothing_is_done(
+    program: Program, arguments: str, said: str
+) -> None:
     Path("there").touch()
     done = program(*arguments.split())
     assert done.exit_code == 2
@@ -182,8 +166,7 @@ def test_wrong_options(program: Program, arguments: str, said: str) -> None:
     assert here() == {"there"}
 
 
-def test_help(program: Program) -> None:
-    """It names each command and each option of a run."""
+def test_the_help_names_each_command_and_each_option(program: Program) -> None:
     shown = program("--help").output
     options = ("--config", "--input", "--dry-run", "--limit", "--send-again", "--about")
     names = (*cli.main.commands, *options, "--version")
@@ -191,8 +174,7 @@ def test_help(program: Program) -> None:
 
 
 @pytest.mark.parametrize("command", cli.main.commands)
-def test_help_of_a_command(program: Program, command: str) -> None:
-    """It takes `--config`, and has an example, which names the command."""
+def test_the_help_of_a_command_has_an_example_that_works(program: Program, command: str) -> None:
     shown = " ".join(program(command, "--help").output.split())
     assert "--config FILE" in shown
     _, found, example = shown.partition("Example: target-liveintent ")
@@ -210,15 +192,15 @@ def test_version(program: Program) -> None:
 
 
 @pytest.mark.parametrize("style", ["json", "markdown"])
-def test_about(program: Program, target: type[FakeTarget], style: str) -> None:
-    """The SDK prints the settings, and nothing is run."""
+def test_about_prints_the_settings_and_runs_nothing(
+    program: Program, target: type[FakeTarget], style: str
+) -> None:
     assert program("--about", f"--format={style}").exit_code == 0
     assert target.done == [style]
 
 
 @pytest.mark.parametrize("arguments", ["--about", "--about --format=text"])
-def test_about_for_people(program: Program, arguments: str) -> None:
-    """The settings are in groups."""
+def test_about_shows_people_the_settings_in_groups(program: Program, arguments: str) -> None:
     shown = program(*arguments.split()).output
     assert shown.startswith("target-liveintent v")
     assert "\nDelivers conversion events to LiveIntent's Conversions API.\n" in shown
@@ -226,8 +208,7 @@ def test_about_for_people(program: Program, arguments: str) -> None:
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_preset(program: Program, name: str) -> None:
-    """A preset is printed as it is in its file; without a name, there is a list."""
+def test_a_preset_is_printed_as_in_its_file(program: Program, name: str) -> None:
     assert program("preset", name).output == preset_text(name)
     assert f"\n{name}: {PRESETS[name].source}\n" in "\n" + program("preset").output
 
@@ -235,7 +216,7 @@ def test_preset(program: Program, name: str) -> None:
 # Runs
 
 
-def test_a_run(program: Program, target: type[FakeTarget]) -> None:
+def test_a_run_has_an_id_and_reads_the_input(program: Program, target: type[FakeTarget]) -> None:
     """A target is made of the configuration, and reads the input; each run has an ID."""
     Path("input").write_text("messages")
     first = program(given="x", a=1)
@@ -264,10 +245,9 @@ def test_a_run(program: Program, target: type[FakeTarget]) -> None:
         pytest.param("-", (ReplayChoice(), "of standard input"), id="standard input"),
     ],
 )
-def test_a_replay(
+def test_a_replay_reads_the_store_or_a_file(
     program: Program, target: type[FakeTarget], arguments: str, expected: tuple[Any, ...]
 ) -> None:
-    """It is a run whose input is the store, or a file that it imports."""
     Path("letters").write_text("of a file")
     assert program("replay", *arguments.split(), given="of standard input").exit_code == 0
     made, read = target.done
@@ -292,7 +272,7 @@ def test_a_replay(
         ),
     ],
 )
-def test_a_run_that_fails(
+def test_the_last_line_of_a_failed_run_names_the_cause_and_the_run(
     program: Program, target: type[FakeTarget], failure: Exception, ending: tuple[int, str]
 ) -> None:
     """Its last line names the cause, and the run; the text of an unexpected failure is hidden."""
@@ -320,7 +300,7 @@ def explained(program: Program, **settings: Any) -> Result:
     return program("explain", given=json.dumps(SCHEMA), **EVENTS | settings)
 
 
-def test_explain(program: Program) -> None:
+def test_explain_needs_no_account_and_hides_the_token(program: Program) -> None:
     """It needs no account and no store, hides the token, and says what is misspelled."""
     maps = {"orders": {"order_id": "'hidden-t0ken'"}}
     done = explained(program, auth_token="hidden-t0ken", pixel=1, stream_maps=maps)
@@ -455,45 +435,22 @@ def test_a_standard_stream_that_is_closed(
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        pytest.param(
-            "dead-letters", 0, "There are no dead letters in the store.", id="dead letters"
-        ),
-        pytest.param("dead-letters --format=json", 0, '"letters": 0,', id="dead letters as JSON"),
-        pytest.param(
-            "dead-letters --format=singer",
-            0,
-            '{"type":"SCHEMA","stream":"liveintent_dead_letters"',
-            id="dead letters for Singer",
-        ),
-        pytest.param(
-            "dead-letters --delete=no_identity",
-            0,
-            "no_identity: deleted 0 dead letters",
-            id="delete dead letters",
-        ),
-        pytest.param("delivered", 0, ",".join(DELIVERED_COLUMNS), id="delivered events"),
-        pytest.param(
-            "delivered --format=singer",
-            0,
-            '{"type":"SCHEMA","stream":"liveintent_delivered"',
-            id="delivered events for Singer",
-        ),
-        pytest.param(
-            "forget",
-            0,
-            "deleted 0 rows\nthe store had no row about the address in line 1",
-            id="forget",
-        ),
-        pytest.param("report", 0, "There has been no run yet.", id="report"),
-        pytest.param("report --format=text", 0, "There has been no run yet.", id="report as text"),
-        pytest.param("report --format=json", 0, '"last_run": null', id="report as JSON"),
-        pytest.param("report page.html", 0, "the report is in page.html", id="report into a file"),
-        pytest.param(
-            "report --format=html page.html", 0, "the report is in page.html", id="report as HTML"
-        ),
-        pytest.param("health", 3, "There is no run in the history", id="health"),
-        pytest.param("replay --dry-run", 0, "total: read 0,", id="dry run of a replay"),
+        ("dead-letters", 0, "There are no dead letters in the store."),
+        ("dead-letters --format=json", 0, '"letters": 0,'),
+        ("dead-letters --format=singer", 0, '{"type":"SCHEMA","stream":"liveintent_dead_letters"'),
+        ("dead-letters --delete=no_identity", 0, "no_identity: deleted 0 dead letters"),
+        ("delivered", 0, ",".join(DELIVERED_COLUMNS)),
+        ("delivered --format=singer", 0, '{"type":"SCHEMA","stream":"liveintent_delivered"'),
+        ("forget", 0, "deleted 0 rows\nthe store had no row about the address in line 1"),
+        ("report", 0, "There has been no run yet."),
+        ("report --format=text", 0, "There has been no run yet."),
+        ("report --format=json", 0, '"last_run": null'),
+        ("report page.html", 0, "the report is in page.html"),
+        ("report --format=html page.html", 0, "the report is in page.html"),
+        ("health", 3, "There is no run in the history"),
+        ("replay --dry-run", 0, "total: read 0,"),
     ],
+    ids=str,
 )
 @pytest.mark.usefixtures("_keep_signals")
 def test_commands_without_a_store(program: Program, arguments: str, code: int, said: str) -> None:
@@ -567,7 +524,15 @@ def delivered(program: Program, *arguments: str, **settings: Any) -> list[str]:
     return [line.split(",")[0] for line in done.output.splitlines()[1:]]
 
 
-def test_dead_letters(program: Program) -> None:
+@pytest.mark.parametrize("keeps", [True, False], ids=["kept", "not kept"])
+def test_delivered_says_how_events_are_kept(program: Program, *, keeps: bool) -> None:
+    """On standard error, so that the CSV stays whole."""
+    done = program("delivered", **{**CONFIG, "keep_delivered": keeps})
+    assert done.stdout == ",".join(DELIVERED_COLUMNS) + "\n"
+    assert ("set keep_delivered: true" in done.stderr) is not keeps
+
+
+def test_dead_letters_are_shown_for_people_and_for_programs(program: Program) -> None:
     """They are counted for people and programs, or printed as a stream, without addresses."""
     fill(bad("1"), bad("2", "refused_by_api", order_id=f"for {JANE}"))
     text, as_json, stream = (
@@ -625,11 +590,12 @@ def _new_york() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("since", "names"),
     [
-        pytest.param("2026-08-01", "123", id="a day"),
-        pytest.param("2026-08-01T16:01:00", "23", id="that very second"),
-        pytest.param("2026-08-01T16:01:01Z", "3", id="a second later"),
-        pytest.param("2026-08-02", "", id="the day after"),
+        ("2026-08-01", "123"),
+        ("2026-08-01T16:01:00", "23"),
+        ("2026-08-01T16:01:01Z", "3"),
+        ("2026-08-02", ""),
     ],
+    ids=str,
 )
 @pytest.mark.usefixtures("_new_york")
 def test_delivered_events_since_a_time(program: Program, since: str, names: str) -> None:
@@ -739,22 +705,21 @@ def test_health_of_a_run_that_is_too_old(program: Program) -> None:
 @pytest.mark.parametrize(
     ("line", "shown"),
     [
-        pytest.param("plain ü 雪", "plain ü 雪", id="all can be printed"),
-        pytest.param("ä\nb\tc", r"ä\nb\tc", id="line break and tab"),
-        pytest.param("\x1b[31m\u202e", r"\x1b[31m\u202e", id="escape and direction marks"),
+        ("plain ü 雪", "plain ü 雪"),
+        ("ä\nb\tc", r"ä\nb\tc"),
+        ("\x1b[31m\u202e", r"\x1b[31m\u202e"),
     ],
+    ids=str,
 )
-def test_lines(line: str, shown: str) -> None:
-    """Characters that cannot be printed are escaped; all others stay."""
+def test_characters_that_cannot_be_printed_are_escaped(line: str, shown: str) -> None:
     assert printable(line) == shown
 
 
-def test_templates() -> None:
-    """No text that was found out can forge a line."""
+def test_no_text_can_forge_a_line_of_a_template() -> None:
     assert lines_of("explain/explanation.txt", Explanation(["a\nb"], [], [], [])) == [r"a\nb"]
 
 
-def test_json() -> None:
+def test_json_controls_no_terminal_and_shows_no_address() -> None:
     """It controls no terminal, shows no address, and is what it was."""
     value = {"a": ["ü 雪", "\x1b[31m\u202e\U000e0001"], JANE: 1}
     shown = json_text(value)

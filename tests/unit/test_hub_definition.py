@@ -32,9 +32,9 @@ def test_secrets() -> None:
     assert set(said) >= {"customer_id", "auth_token", "auth_token_path", "pixel_id"}
 
 
-@pytest.mark.parametrize("group", DEFINITION["settings_group_validation"])
-def test_groups(group: list[str], tmp_path: Path) -> None:
-    """Each group of settings is enough to run, and nothing in it can be left out."""
+@pytest.mark.parametrize("group", DEFINITION["settings_group_validation"], ids=" and ".join)
+def test_each_group_of_settings_is_enough_to_run(group: list[str], tmp_path: Path) -> None:
+    """Nothing in a group can be left out."""
     assert len(DEFINITION["settings_group_validation"]) == 2
     (tmp_path / "token").write_text("token", encoding="utf-8")
     given = {name: WORKING[name] for name in group}

@@ -1,6 +1,7 @@
 """What `scripts/plain.py` finds: each rule with code that breaks it, and code that keeps it."""
 
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -163,6 +164,9 @@ def test_subjects_of_commits_have_at_most_72_characters() -> None:
     ]
 
 
-def test_the_log_outside_of_a_repository_has_no_commits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plain, "SUBJECTS_SINCE", "0" * 40)
+def test_the_log_outside_of_a_repository_has_no_commits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files of a release have no history."""
+    monkeypatch.setattr(plain, "ROOT", tmp_path)
     assert plain.log_of_commits() == ""

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from target_liveintent import config
-from target_liveintent.conversions.coerce import COLUMNS
+from target_liveintent.conversions.fields import COLUMNS
 from target_liveintent.explain.proposal_text import SCHEMA_URL
 from target_liveintent.mapping.presets import PRESETS, preset_text
 

@@ -16,7 +16,6 @@ from unit_support import databases_closed
 from target_liveintent.conversions import event_model
 from target_liveintent.errors import InputError, StreamMappingError
 from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, Stream, StreamPlan
-from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.sinks import LiveIntentSink, SkippedSink, needed_columns
 from target_liveintent.target import TargetLiveIntent
 
@@ -42,7 +41,7 @@ def started(**settings: Any) -> TargetLiveIntent:
 def made(
     target: TargetLiveIntent, stream: Stream = ORDERS, plan: StreamPlan = PLAN
 ) -> LiveIntentSink:
-    return LiveIntentSink(stream, plan, target.run, target.settings, Suppressions(None))
+    return LiveIntentSink(stream, plan, target.run, target._rules)  # noqa: SLF001
 
 
 @pytest.mark.parametrize(
@@ -59,7 +58,9 @@ def made(
     ],
     ids=["keys", "no-keys", "no-keys-mapped", "unknown"],
 )
-def test_columns(plan: StreamPlan, keys: tuple[str, ...], columns: set[str] | None) -> None:
+def test_a_sink_needs_the_columns_of_its_map_and_its_keys(
+    plan: StreamPlan, keys: tuple[str, ...], columns: set[str] | None
+) -> None:
     """A sink needs what its map reads, the keys, and what marks deleted rows; or all of it."""
     target, stream = started(), ORDERS._replace(keys=keys)
     assert made(target, stream=stream, plan=plan).columns == columns
@@ -123,8 +124,9 @@ def test_a_line_that_cannot_be_read() -> None:
     assert target.run.counts.of("orders").delivered == 1
 
 
-def test_a_whole_run(caplog: pytest.LogCaptureFixture) -> None:
-    """Messages go to the sinks and the run; an expression that fails is named once."""
+def test_an_expression_that_fails_for_many_records_is_named_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     target = started(stream_maps={"orders": {"ip": "1 / zero"}})
     records = [{"id": number, "zero": 0} for number in (1, 2)]
     target.listen(io.StringIO(messages("orders", (*COLUMNS, "zero"), *records)))
@@ -152,8 +154,7 @@ def test_two_maps_of_one_stream(own: dict[str, Any], caplog: pytest.LogCaptureFi
     assert (leads.delivered, leads.dropped) == ((1, {}) if own else (0, {"already_sent": 1}))
 
 
-def test_an_alias() -> None:
-    """The stream is counted under it, but its events have the same IDs as without it."""
+def test_an_alias_changes_the_counts_and_no_event_id() -> None:
     plain = {"event_time": "event_time", "email": "email"}
     counts = {}
     for alias in ({}, {"__alias__": "__stream_name__ + '_v2'"}):

@@ -15,9 +15,9 @@ import pytest
 
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.event_model import DEAD_LETTERS, Conversion, Rejection
 from target_liveintent.conversions.fast_path import OddRecordError, usual_way
+from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.remarks import (
@@ -74,9 +74,18 @@ FULL: dict[str, Any] = {
 """A mapped record with every column of an event."""
 
 
-def name_of_huge(value: Any) -> str | None:
-    """Name the parameters of a test whose text Python refuses to write."""
-    return "huge" if isinstance(value, int) and abs(value) > 10**30 else None
+def name_of(value: Any) -> str:
+    """Return the name of a value in a row of a test, such as the columns that it changes."""
+    if isinstance(value, int) and abs(value) > 10**30:
+        return "huge"  # Python refuses to write it.
+    if isinstance(value, dict):
+        value = " and ".join(f"{name} {name_of(of)}" for name, of in value.items()) or "nothing"
+    return "absent" if value is ... else str(value)[:60]
+
+
+def each_of(names: str, rows: Mapping[str, Any]) -> pytest.MarkDecorator:
+    """Run a test with each of some rows, whose keys say what they are."""
+    return pytest.mark.parametrize(names, list(rows.values()), ids=list(rows))
 
 
 def md5(text: str) -> str:

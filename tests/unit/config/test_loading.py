@@ -26,8 +26,7 @@ PREFIX = "TARGET_LIVEINTENT_"
 GOOD: dict[str, Any] = {"customer_id": "a-1b2c", "auth_token": SECRET}
 
 
-def test_settings_in_use() -> None:
-    """A setting that is not given has the default of its field; null means "not set"."""
+def test_a_setting_that_is_null_or_absent_has_its_default() -> None:
     given = {"pixel_id": 7, "dry_run": True, "stream_maps": {"orders": {"value": "total"}}}
     assert settings_of(GOOD) == Settings(**GOOD)
     assert settings_of(
@@ -35,8 +34,7 @@ def test_settings_in_use() -> None:
     ) == Settings(**GOOD, **given)
 
 
-def test_what_is_secret() -> None:
-    """The schema marks what must not be shown."""
+def test_the_schema_marks_what_must_not_be_shown() -> None:
     for mark in ("secret", "writeOnly"):
         marked = {
             name for name, schema in SETTINGS_SCHEMA["properties"].items() if schema.get(mark)
@@ -44,7 +42,7 @@ def test_what_is_secret() -> None:
         assert marked == {"auth_token", "store"}
 
 
-def test_what_meltano_reads() -> None:
+def test_the_schema_for_meltano_has_types_defaults_and_presets() -> None:
     """A default that means "not set" is none; null means it, too; and each preset is offered."""
     properties = SETTINGS_SCHEMA["properties"]
     assert [name for name, one in properties.items() if "null" not in one["type"]] == [
@@ -82,8 +80,7 @@ def test_a_token_in_a_file(tmp_path: Path, content: str) -> None:
     assert SECRET not in repr(settings)
 
 
-def test_groups() -> None:
-    """People read about each setting once, under six headings, in the order of the schema."""
+def test_people_read_about_each_setting_once_in_the_order_of_the_schema() -> None:
     groups = settings_by_group()
     assert len(groups) == 6
     shown = [one for group in groups.values() for one in group]
@@ -95,7 +92,7 @@ def test_groups() -> None:
     assert [name for name, default, _ in shown if default == "required"] == SETTINGS_SCHEMA[
         "required"
     ]
-    assert len(shown) <= 29
+    assert len(shown) <= 30
     text = "\n".join(about_lines())
     assert "\nPace:\n  batch_size_rows (100): How many events" in text
     assert text.count(". One of ") == sum(
@@ -116,8 +113,7 @@ def test_groups() -> None:
     ],
     ids=["JSON", "marked JSON", "YAML", "marked YAML"],
 )
-def test_files(tmp_path: Path, text: str) -> None:
-    """A file is JSON or YAML."""
+def test_a_file_may_be_json_or_yaml_with_or_without_a_mark(tmp_path: Path, text: str) -> None:
     (tmp_path / "a").write_text(text, encoding="utf-8")
     given = {"pixel_id": 5, "stream_maps": {"orders": {"__filter__": None}}}
     assert read_config(str(tmp_path / "a")) == given
@@ -139,54 +135,18 @@ def test_files(tmp_path: Path, text: str) -> None:
         (".inf", float("inf")),
         ("[no, 012a, {08:30: off}]", ["no", "012a", {"08:30": "off"}]),
     ],
-    ids=[
-        "word no",
-        "word yes",
-        "word on",
-        "word off",
-        "letter y",
-        "time of day",
-        "grouped digits",
-        "binary digits",
-        "equals sign",
-        "date",
-        "moment",
-        "version",
-        "prefix without digits",
-        "hyphen and letter",
-        "hash sign inside",
-        "true",
-        "true with a capital",
-        "true in capitals",
-        "null",
-        "tilde",
-        "nothing",
-        "null with a capital",
-        "integer",
-        "integer with a sign",
-        "hexadecimal",
-        "octal",
-        "fraction",
-        "fraction without zero",
-        "exponent",
-        "fraction with exponent",
-        "single quotes",
-        "double quotes",
-        "tag for text",
-        "infinity",
-        "list and object",
-    ],
+    ids=str,
 )
-def test_what_yaml_makes_of_values(tmp_path: Path, text: str, value: Any) -> None:
-    """It is YAML 1.2, and keys are the text that is written."""
+def test_values_are_those_of_yaml_1_2_and_keys_are_texts(
+    tmp_path: Path, text: str, value: Any
+) -> None:
     (tmp_path / "a.yml").write_text(f"no: {text}\n2026: {text}\n")
     found = read_config(str(tmp_path / "a.yml"))
     assert found == {"no": value, "2026": value}
     assert type(found["no"]) is type(value)
 
 
-def test_merged_keys(tmp_path: Path) -> None:
-    """A mapping's own keys win, then those of the mapping that it merges first."""
+def test_own_keys_win_over_merged_ones_and_earlier_merges_over_later_ones(tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text(
         "base: &base {a: 1, <<: &inner {a: 2, b: 3}}\n"
         "once: {<<: *base, b: 4}\n"
@@ -277,52 +237,7 @@ NESTED = UNUSABLE + "its values are nested too deeply"
         (None, "cannot be read: No such file or directory"),
         (..., "cannot be read: Is a directory"),
     ],
-    ids=[
-        "text",
-        "list",
-        "number",
-        "empty",
-        "comment alone",
-        "setting twice",
-        "number and text twice",
-        "stream twice",
-        "twice under an anchor",
-        "twice in a list",
-        "twice in JSON",
-        "twice by an escape",
-        "twice after an emoji",
-        "leading zero",
-        "minus and leading zeros",
-        "leading zero in JSON",
-        "JSON without its end",
-        "JSON without a comma",
-        "two colons",
-        "unknown tag",
-        "merge of a text",
-        "merge of itself",
-        "unknown anchor",
-        "list within itself",
-        "lone surrogate",
-        "two documents",
-        "list as a key",
-        "tag for integers",
-        "tag for flags",
-        "tag for objects",
-        "huge integer in YAML",
-        "huge integer in JSON",
-        "tab indents",
-        "tab indents second key",
-        "tab before a comment",
-        "lists nested too deep",
-        "objects nested too deep",
-        "Windows code page",
-        "UTF-16 with its mark",
-        "UTF-16 without its mark",
-        "null character",
-        "escape character",
-        "no file",
-        "folder",
-    ],
+    ids=lambda value: ascii(value)[:50],
 )
 def test_a_file_that_cannot_be_used(tmp_path: Path, content: Any, said: str) -> None:
     """The message names the file, the line and the reason, and shows no value."""
@@ -394,34 +309,11 @@ def test_the_environment_wins(variables: dict[str, str], changed: dict[str, Any]
         # Those of other programs.
         *((name, ...) for name in ("LIMIT", "STORE", "TARGET_LIMIT", "TARGET_X_STORE", "TARGET")),
     ],
-    ids=[
-        "one letter missing",
-        "vowel missing",
-        "underscores around",
-        "lower case",
-        "lower case, no underscore",
-        "prefix misspelled",
-        "singular",
-        "plural of another setting",
-        "part of stream maps",
-        "part of presets",
-        "dialect",
-        "store of another loader",
-        "limit of another loader",
-        "maps of another loader",
-        "without meaning",
-        "rule for other streams",
-        "property of another loader",
-        "setting of the SDK",
-        "half of the prefix",
-        "limit of any program",
-        "store of any program",
-        "limit of any target",
-        "store of another target",
-        "start of the prefix",
-    ],
+    ids=str,
 )
-def test_unknown_variables(variable: str, meant: Any, by_meltano: bool) -> None:
+def test_a_misspelled_variable_is_an_error_and_another_unknown_one_a_warning(
+    variable: str, meant: Any, by_meltano: bool
+) -> None:
     """A misspelled one is an error; another one is named in a warning, but not with Meltano."""
     environment = {variable: SECRET, **({"MELTANO_PROJECT_ROOT": "/x"} if by_meltano else {})}
     given = with_environment(GOOD, environment)
@@ -434,7 +326,7 @@ def test_unknown_variables(variable: str, meant: Any, by_meltano: bool) -> None:
     assert [one.partition(";")[0] for one in warnings] == [f"{named} and has no effect"] * is_warned
 
 
-def test_a_misspelled_prefix() -> None:
+def test_a_misspelled_prefix_is_an_error_but_not_with_meltano() -> None:
     """With Meltano, it is that of another loader."""
     variables = {"TARGET_LIVEINTENTS_SUPPRESSION_PATH": SECRET}
     (said,) = problems(*with_environment(GOOD, variables))
@@ -480,8 +372,9 @@ def test_a_variable_for_what_a_file_has() -> None:
         "nested configuration",
     ],
 )
-def test_what_meltano_has_flattened(setting: str, flat: dict[str, Any], whole: Any) -> None:
-    """An object in a variable is read as it is, or as Meltano flattens it."""
+def test_an_object_in_a_variable_may_be_whole_or_flattened(
+    setting: str, flat: dict[str, Any], whole: Any
+) -> None:
     flat = {"__else__": "__NULL__", **flat}
     variables = {PREFIX + setting.upper(): json.dumps(flat)}
     expected = {setting: {"__else__": "__NULL__", **whole}}

@@ -20,7 +20,9 @@ from unit_support import (
     build,
     conversion,
     counted,
+    each_of,
     letter,
+    name_of,
     order,
     rejection,
     replayed,
@@ -41,8 +43,10 @@ REJECTED: list[tuple[str, str, list[Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("reason", "field", "values"), REJECTED)
-def test_rejections(reason: str, field: str, values: list[Any]) -> None:
+@pytest.mark.parametrize(("reason", "field", "values"), REJECTED, ids=name_of)
+def test_a_bad_value_rejects_the_record_with_its_reason(
+    reason: str, field: str, values: list[Any]
+) -> None:
     """A bad record is a rejection with its reason and its column, and keeps its event ID."""
     assert reason in REASONS
     for value in values:
@@ -52,7 +56,7 @@ def test_rejections(reason: str, field: str, values: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("missing", ["source", "pixel_id"])
-def test_neither_record_nor_setting(missing: str) -> None:
+def test_a_required_column_comes_from_the_record_or_a_setting(missing: str) -> None:
     """A required field that neither record nor settings fill is a rejection."""
     for empty in (None, "", "null"):
         record = {**order(source="web", pixel_id=1), missing: empty}
@@ -63,14 +67,14 @@ def test_neither_record_nor_setting(missing: str) -> None:
 # Windows
 
 
-@pytest.mark.parametrize(
-    ("source", "days", "fraction"),
-    [
-        pytest.param("web", 7, 0.0, id="web"),
-        pytest.param("app", 7, 0.001, id="app"),
-        pytest.param("offline", 30, 0.5, id="offline"),
-        pytest.param("web", 7, 0.999, id="web at a second's end"),
-    ],
+@each_of(
+    "source, days, fraction",
+    {
+        "web": ("web", 7, 0.0),
+        "app": ("app", 7, 0.001),
+        "offline": ("offline", 30, 0.5),
+        "web at a second's end": ("web", 7, 0.999),
+    },
 )
 def test_windows_are_cut_a_minute_inside(source: str, days: int, fraction: float) -> None:
     """Events are sent until 60 seconds before their window ends, by delivery's check too."""
@@ -86,16 +90,16 @@ def test_windows_are_cut_a_minute_inside(source: str, days: int, fraction: float
     assert conversion(order(source=source)).expires_at == TIME + days * DAY - 60
 
 
-@pytest.mark.parametrize(
-    ("ahead", "fraction"),
-    [
-        pytest.param(0, 0.0, id="now"),
-        pytest.param(1, 0.0, id="one second ahead"),
-        pytest.param(30, 0.0, id="half a minute ahead"),
-        pytest.param(59, 0.5, id="just inside the minute"),
-        pytest.param(60, 0.0, id="exactly a minute"),
-        pytest.param(60, 0.5, id="less than a minute ahead"),
-    ],
+@each_of(
+    "ahead, fraction",
+    {
+        "now": (0, 0.0),
+        "one second ahead": (1, 0.0),
+        "half a minute ahead": (30, 0.0),
+        "just inside the minute": (59, 0.5),
+        "exactly a minute": (60, 0.0),
+        "less than a minute ahead": (60, 0.5),
+    },
 )
 def test_a_clock_that_is_ahead_is_forgiven(ahead: int, fraction: float) -> None:
     """A time up to 60 seconds in the future becomes one second before now."""
@@ -141,15 +145,15 @@ def test_the_schema_decides_whether_a_stream_needs_consent() -> None:
         assert rejected.reason == "no_consent"
 
 
-@pytest.mark.parametrize(
+@each_of(
     "changes",
-    [
-        pytest.param({"event_time": None}, id="no time"),
-        pytest.param({"event_time": int(NOW) - 90 * DAY}, id="too old"),
-        pytest.param({"source": "pos"}, id="unknown source"),
-        pytest.param({"email": None}, id="no identity"),
-        pytest.param({"event_id": ...}, id="no event ID"),
-    ],
+    {
+        "no time": {"event_time": None},
+        "too old": {"event_time": int(NOW) - 90 * DAY},
+        "unknown source": {"source": "pos"},
+        "no identity": {"email": None},
+        "no event ID": {"event_id": ...},
+    },
 )
 def test_both_come_before_any_other_reason(changes: dict[str, Any], tmp_path: Path) -> None:
     """A record that must not be sent is not judged further, so that it gives no dead letter."""
@@ -161,13 +165,13 @@ def test_both_come_before_any_other_reason(changes: dict[str, Any], tmp_path: Pa
     assert rejected.reason == ("suppressed" if record["email"] else "schema_violation")
 
 
-@pytest.mark.parametrize(
+@each_of(
     "identity",
-    [
-        pytest.param({"md5": MD5.upper()}, id="MD5 in capitals"),
-        pytest.param({"sha2": SHA2}, id="SHA-256"),
-        pytest.param({"md5": ADDRESS}, id="address in place of MD5"),
-    ],
+    {
+        "MD5 in capitals": {"md5": MD5.upper()},
+        "SHA-256": {"sha2": SHA2},
+        "address in place of MD5": {"md5": ADDRESS},
+    },
 )
 def test_every_identity_of_a_person_is_suppressed(identity: dict[str, Any], tmp_path: Path) -> None:
     """The list applies in every column that an identity may have."""
@@ -177,26 +181,17 @@ def test_every_identity_of_a_person_is_suppressed(identity: dict[str, Any], tmp_
     conversion(order(email=..., **identity), suppressions=others)
 
 
-@pytest.mark.parametrize(
-    ("email", "reason"),
-    [
-        *(
-            (email, "not_compared")
-            for email in ("john doe@gmail.com", "a@b", "j%40x.com", [ADDRESS])
-        ),
-        ("guest", None),
-        ("", None),
-        (None, None),
-    ],
-    ids=[
-        "space in the name",
-        "domain without a dot",
-        "encoded at sign",
-        "list of addresses",
-        "placeholder",
-        "empty",
-        "null",
-    ],
+@each_of(
+    "email, reason",
+    {
+        "space in the name": ("john doe@gmail.com", "not_compared"),
+        "domain without a dot": ("a@b", "not_compared"),
+        "encoded at sign": ("j%40x.com", "not_compared"),
+        "list of addresses": ([ADDRESS], "not_compared"),
+        "placeholder": ("guest", None),
+        "empty": ("", None),
+        "null": (None, None),
+    },
 )
 def test_an_address_that_cannot_be_read_could_be_listed(
     email: Any, reason: str | None, tmp_path: Path
@@ -227,12 +222,9 @@ SEVENTH = "fcc7bb98-a3fa-540b-a5b3-2813e36cc8a2"
 """The ID of the record of the stream `orders` whose key `id` is 7."""
 
 
-@pytest.mark.parametrize(
-    ("given", "sent"),
-    [
-        pytest.param(1007.0, "1007", id="whole number with a fraction"),
-        pytest.param(0, "0", id="zero"),
-    ],
+@each_of(
+    "given, sent",
+    {"whole number with a fraction": (1007.0, "1007"), "zero": (0, "0")},
 )
 def test_an_event_id_is_any_scalar(given: Any, sent: str) -> None:
     """An ID is sent as text, 1007.0 as 1007; it needs no key."""
@@ -241,18 +233,18 @@ def test_an_event_id_is_any_scalar(given: Any, sent: str) -> None:
         assert made.event_id == body(order(event_id=given))["eventId"] == sent
 
 
-@pytest.mark.parametrize(
+@each_of(
     "absent",
-    [
-        pytest.param(None, id="null"),
-        pytest.param("", id="empty"),
-        pytest.param(" ", id="blank"),
-        pytest.param("None", id="None as text"),
-        pytest.param("null", id="null as text"),
-        pytest.param("NaN", id="NaN as text"),
-        pytest.param(float("nan"), id="NaN"),
-        pytest.param(..., id="no column"),
-    ],
+    {
+        "null": None,
+        "empty": "",
+        "blank": " ",
+        "None as text": "None",
+        "null as text": "null",
+        "NaN as text": "NaN",
+        "NaN": float("nan"),
+        "no column": ...,
+    },
 )
 def test_absent_event_ids_are_derived_from_the_keys(absent: Any) -> None:
     """Stream and key values give the ID; it is pinned because it must never change."""
@@ -261,14 +253,14 @@ def test_absent_event_ids_are_derived_from_the_keys(absent: Any) -> None:
     assert uuid.UUID(made.event_id).version == 5
 
 
-@pytest.mark.parametrize(
+@each_of(
     "unusable",
-    [
-        pytest.param(["x"], id="list"),
-        pytest.param({"a": 1}, id="object"),
-        pytest.param(float("inf"), id="infinity"),
-        pytest.param("\ud800", id="half a surrogate pair"),
-    ],
+    {
+        "list": ["x"],
+        "object": {"a": 1},
+        "infinity": float("inf"),
+        "half a surrogate pair": "\ud800",
+    },
 )
 def test_unusable_event_ids_are_derived_and_counted(unusable: Any) -> None:
     """An ID that cannot be text counts as absent, and the record is counted."""
@@ -288,7 +280,7 @@ PINNED: list[tuple[str, list[str], dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("stream", "keys", "raw", "event_id"), PINNED)
+@pytest.mark.parametrize(("stream", "keys", "raw", "event_id"), PINNED, ids=name_of)
 def test_derived_ids_are_pinned(
     stream: str, keys: list[str], raw: dict[str, Any], event_id: str
 ) -> None:
@@ -309,14 +301,14 @@ def test_without_keys_the_mapped_record_gives_the_id() -> None:
     assert conversion(plain, stream="other").event_id != pinned
 
 
-@pytest.mark.parametrize(
+@each_of(
     "keys",
-    [
-        pytest.param(["_sdc_source_file", "_sdc_source_lineno"], id="file and line of SDK"),
-        pytest.param(["_smart_source_lineno"], id="line of Smart tap"),
-        pytest.param(["__sdc_row"], id="row number"),
-        pytest.param(["_file", "_line"], id="file and line of tap"),
-    ],
+    {
+        "file and line of SDK": ["_sdc_source_file", "_sdc_source_lineno"],
+        "line of Smart tap": ["_smart_source_lineno"],
+        "row number": ["__sdc_row"],
+        "file and line of tap": ["_file", "_line"],
+    },
 )
 def test_a_position_in_a_file_is_no_key(keys: list[str]) -> None:
     """The record gives the ID, wherever it stands; and so do the other keys if there are some."""
@@ -330,17 +322,17 @@ def test_a_position_in_a_file_is_no_key(keys: list[str]) -> None:
     assert conversion(order(event_id=...), keys=[*keys, "id"], raw=raw).event_id == SEVENTH
 
 
-@pytest.mark.parametrize(
+@each_of(
     "raw",
-    [
-        pytest.param({}, id="empty record"),
-        pytest.param({"other": 1}, id="other column only"),
-        pytest.param({"id": None}, id="null"),
-        pytest.param({"id": ""}, id="empty text"),
-        pytest.param({"id": "null"}, id="null as text"),
-    ],
+    {
+        "empty record": {},
+        "other column only": {"other": 1},
+        "null": {"id": None},
+        "empty text": {"id": ""},
+        "null as text": {"id": "null"},
+    },
 )
-def test_missing_keys(raw: dict[str, Any]) -> None:
+def test_without_an_id_and_a_key_a_record_is_rejected(raw: dict[str, Any]) -> None:
     """Without an event ID and without a key nothing identifies the event."""
     rejected = rejection(order(event_id=...), raw=raw, keys=["id"])
     assert rejected.reason == "missing_key"

@@ -28,8 +28,8 @@ from unit_support import (
     replayed,
 )
 
-from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.event_model import Conversion, Rejection
+from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.reasons import REASONS
 from target_liveintent.sandbox.contract import broken_rules
 from target_liveintent.settings import EventDefaults
@@ -197,7 +197,7 @@ def _letter(result: Conversion | Rejection) -> list[str]:
 @example({"event_time": TIME, "email": "aqz@bb.com", "value": Decimal("sNaN")}, DEFAULTS, ())
 @example({"event_time": TIME, "md5": MD5, "order_id": Decimal("1E-100000")}, DEFAULTS, ())
 @example({"event_time": {"\ud800": 1}, "email": "aqz@bb.com"}, DEFAULTS, ())
-def test_any_record(
+def test_any_record_gives_a_valid_event_or_a_known_reason(
     record: dict[str, Any], chosen: EventDefaults, key_properties: tuple[str, ...]
 ) -> None:
     """Any record gives an event that the contract accepts, or a rejection with a known reason.

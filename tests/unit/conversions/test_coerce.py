@@ -11,15 +11,21 @@ from urllib.parse import quote
 
 import msgspec
 import pytest
-from unit_support import HUGE, LI_DID, name_of_huge
+from unit_support import HUGE, LI_DID, each_of, name_of
 
-from target_liveintent.conversions import coerce
 from target_liveintent.conversions.coerce import (
     UNUSABLE,
+    currency_code,
     decision_id,
     decision_id_of_url,
+    device_id,
+    flag,
     ip,
+    positive_integer,
+    read_amount,
     read_time,
+    source,
+    text,
     unix_time,
 )
 
@@ -27,16 +33,10 @@ UTC = dt.timezone.utc
 EAST, WEST = (dt.timezone(dt.timedelta(hours=hours)) for hours in (14, -14))
 ZERO = uuid.UUID(int=0)
 READ: list[Callable[[Any], Any]] = [
-    *(
-        coerce.text,
-        coerce.read_amount,
-        coerce.positive_integer,
-        coerce.source,
-        coerce.currency_code,
-    ),
-    *(ip, coerce.device_id, coerce.flag, lambda value: coerce.unix_time(value, UTC)),
-    lambda value: coerce.unix_time(value, EAST),
-    lambda value: coerce.unix_time(value, WEST),
+    *(text, read_amount, positive_integer, source, currency_code),
+    *(ip, device_id, flag, lambda value: unix_time(value, UTC)),
+    lambda value: unix_time(value, EAST),
+    lambda value: unix_time(value, WEST),
 ]
 ODD: list[Any] = [
     *(HUGE, -HUGE, Decimal("sNaN"), Decimal("-NaN"), Decimal("1E+999999"), Decimal("1E-999999")),
@@ -56,127 +56,87 @@ def test_nothing_raises_and_what_means_nothing_is_absent(read: Callable[[Any], A
         assert read(nothing) is None
 
 
-@pytest.mark.parametrize(
-    ("value", "plain"),
-    [
-        pytest.param(1007.0, "1007", id="whole float"),
-        pytest.param(Decimal("1007.0"), "1007", id="whole decimal"),
-        pytest.param(Decimal("1E+3"), "1000", id="positive exponent"),
-        pytest.param(Decimal("10.50"), "10.50", id="decimal keeps its zero"),
-        pytest.param(10.5, "10.5", id="fraction"),
-        pytest.param(" x ", "x", id="white space around"),
-        pytest.param("Ünïcode", "Ünïcode", id="letters with marks"),
-        pytest.param(True, "true", id="true"),
-        pytest.param(False, "false", id="false"),
-        pytest.param(dt.date(2026, 8, 1), "2026-08-01", id="date"),
-        pytest.param(uuid.UUID(LI_DID), LI_DID, id="UUID"),
-        pytest.param(2**127 - 1, str(2**127 - 1), id="most of 128 bits"),
-        pytest.param(2**127, UNUSABLE, id="one above 128 bits"),
-        pytest.param(-(2**127), UNUSABLE, id="below 128 bits"),
-        pytest.param(Decimal("1E+37"), "1" + "0" * 37, id="longest integer"),
-        pytest.param(Decimal("1E+38"), UNUSABLE, id="integer too long"),
-        pytest.param(Decimal("-1E-37"), "-0." + "0" * 36 + "1", id="longest fraction"),
-        pytest.param(Decimal("1E-38"), UNUSABLE, id="fraction too long"),
-    ],
+@each_of(
+    "value, plain",
+    {
+        "whole float": (1007.0, "1007"),
+        "whole decimal": (Decimal("1007.0"), "1007"),
+        "positive exponent": (Decimal("1E+3"), "1000"),
+        "decimal keeps its zero": (Decimal("10.50"), "10.50"),
+        "fraction": (10.5, "10.5"),
+        "white space around": (" x ", "x"),
+        "letters with marks": ("Ünïcode", "Ünïcode"),
+        "true": (True, "true"),
+        "false": (False, "false"),
+        "date": (dt.date(2026, 8, 1), "2026-08-01"),
+        "UUID": (uuid.UUID(LI_DID), LI_DID),
+        "most of 128 bits": (2**127 - 1, str(2**127 - 1)),
+        "one above 128 bits": (2**127, UNUSABLE),
+        "below 128 bits": (-(2**127), UNUSABLE),
+        "longest integer": (Decimal("1E+37"), "1" + "0" * 37),
+        "integer too long": (Decimal("1E+38"), UNUSABLE),
+        "longest fraction": (Decimal("-1E-37"), "-0." + "0" * 36 + "1"),
+        "fraction too long": (Decimal("1E-38"), UNUSABLE),
+    },
 )
-def test_text(value: Any, plain: Any) -> None:
+def test_any_scalar_becomes_text(value: Any, plain: Any) -> None:
     """Any scalar becomes text, whole numbers without a fraction, if it fits into 128 bits."""
-    assert coerce.text(value) == plain
+    assert text(value) == plain
 
 
 UPPER = LI_DID.upper()
 
 
-@pytest.mark.parametrize(
-    ("read", "expected", "values"),
-    [
-        pytest.param(
-            coerce.text,
-            UNUSABLE,
-            [[], ["x"], {}, {"a": 1}, b"x", "\ud800", "a\udfffb"],
-            id="no scalars",
-        ),
-        pytest.param(
-            coerce.text,
-            UNUSABLE,
-            [float("inf"), Decimal("-Infinity"), "x" * 8_193],
-            id="infinite or too long",
-        ),
-        pytest.param(
-            coerce.text, UNUSABLE, ["Infinity", "-Infinity", " inf ", "-inf"], id="infinity as text"
-        ),
-        pytest.param(coerce.text, "Info", ["Info"], id="starts like infinity"),
-        pytest.param(coerce.text, "x" * 8_192, ["x" * 8_192], id="longest text"),
-        pytest.param(
-            coerce.currency_code, "USD", ["USD", "usd", " Usd "], id="currency in any case"
-        ),
-        pytest.param(
-            coerce.currency_code,
+@each_of(
+    "read, expected, values",
+    {
+        "no scalars": (text, UNUSABLE, [[], ["x"], {}, {"a": 1}, b"x", "\ud800", "a\udfffb"]),
+        "infinite or too long": (text, UNUSABLE, [float("inf"), Decimal("-Infinity"), "x" * 8_193]),
+        "infinity as text": (text, UNUSABLE, ["Infinity", "-Infinity", " inf ", "-inf"]),
+        "starts like infinity": (text, "Info", ["Info"]),
+        "longest text": (text, "x" * 8_192, ["x" * 8_192]),
+        "currency in any case": (currency_code, "USD", ["USD", "usd", " Usd "]),
+        "no currency code": (
+            currency_code,
             UNUSABLE,
             ["US", "USDT", "U$D", "US1", "ÜSD", "ßs", "ﬀa", "$"],
-            id="no currency code",
         ),
-        pytest.param(
-            coerce.currency_code,
+        "unknown currency": (
+            currency_code,
             UNUSABLE,
             [840, ["USD"], "EUO", "XXX", "XTS", "DEM", "\u0131ls"],
-            id="unknown currency",
         ),
-        pytest.param(
-            coerce.device_id,
-            LI_DID,
-            [LI_DID, f" {LI_DID} ", uuid.UUID(LI_DID)],
-            id="UUID of a device",
-        ),
-        pytest.param(
-            coerce.device_id, UPPER, [UPPER], id="device in capitals"
-        ),  # Apple writes them in upper case.
-        pytest.param(coerce.device_id, None, [str(ZERO), ZERO], id="device of zeros"),
-        pytest.param(
-            coerce.device_id,
-            UNUSABLE,
-            ["6d92078a", LI_DID + "0", "g" + LI_DID[1:], 5],
-            id="malformed device",
-        ),
-        pytest.param(
-            coerce.device_id, UNUSABLE, ["\u0661" * 8 + LI_DID[8:]], id="device in other digits"
-        ),
-        pytest.param(coerce.flag, 1, [True, 1, 1.0, "true", "True", "1"], id="flag that is set"),
-        pytest.param(coerce.flag, 0, [False, 0, Decimal(0), "FALSE", " 0 "], id="flag that is not"),
-        pytest.param(coerce.flag, UNUSABLE, [2, -1, "2", "maybe", [True], 0.5], id="no flag"),
-        pytest.param(
-            coerce.positive_integer,
+        "UUID of a device": (device_id, LI_DID, [LI_DID, f" {LI_DID} ", uuid.UUID(LI_DID)]),
+        "device in capitals": (device_id, UPPER, [UPPER]),
+        "device of zeros": (device_id, None, [str(ZERO), ZERO]),
+        "malformed device": (device_id, UNUSABLE, ["6d92078a", LI_DID + "0", "g" + LI_DID[1:], 5]),
+        "device in other digits": (device_id, UNUSABLE, ["\u0661" * 8 + LI_DID[8:]]),
+        "flag that is set": (flag, 1, [True, 1, 1.0, "true", "True", "1"]),
+        "flag that is not": (flag, 0, [False, 0, Decimal(0), "FALSE", " 0 "]),
+        "no flag": (flag, UNUSABLE, [2, -1, "2", "maybe", [True], 0.5]),
+        "positive integer": (
+            positive_integer,
             4711,
             [4711, "4711", " 4711 ", 4711.0, "4711.0", Decimal(4711)],
-            id="positive integer",
         ),
-        pytest.param(coerce.positive_integer, 2**63 - 1, [2**63 - 1], id="largest int64"),
-        pytest.param(
-            coerce.positive_integer,
+        "largest int64": (positive_integer, 2**63 - 1, [2**63 - 1]),
+        "no positive integer": (
+            positive_integer,
             UNUSABLE,
             [2**63, 0, -1, 4711.5, "x", True, [1], "1" * 5_000],
-            id="no positive integer",
         ),
-        pytest.param(
-            coerce.positive_integer,
-            UNUSABLE,
-            ["0" * 19 + "1" + "9" * 30],
-            id="leading zeros, too large",
-        ),
-        pytest.param(coerce.positive_integer, 7, ["0" * 30 + "7"], id="leading zeros"),
-        pytest.param(coerce.positive_integer, UNUSABLE, ["٤٧", "²"], id="other digits"),
-        pytest.param(coerce.source, "web", ["web", " Web "], id="web"),
-        pytest.param(coerce.source, "app", ["app"], id="app"),
-        pytest.param(coerce.source, "offline", ["offline"], id="offline"),
-        pytest.param(
-            coerce.source,
-            UNUSABLE,
-            ["pos", "shopify_draft_order", 580111, ["web"]],
-            id="no known source",
-        ),
-    ],
+        "leading zeros, too large": (positive_integer, UNUSABLE, ["0" * 19 + "1" + "9" * 30]),
+        "leading zeros": (positive_integer, 7, ["0" * 30 + "7"]),
+        "other digits": (positive_integer, UNUSABLE, ["٤٧", "²"]),
+        "web": (source, "web", ["web", " Web "]),
+        "app": (source, "app", ["app"]),
+        "offline": (source, "offline", ["offline"]),
+        "no known source": (source, UNUSABLE, ["pos", "shopify_draft_order", 580111, ["web"]]),
+    },
 )
-def test_the_other_types(read: Callable[[Any], Any], expected: Any, values: list[Any]) -> None:
+def test_each_type_reads_its_forms_and_nothing_else(
+    read: Callable[[Any], Any], expected: Any, values: list[Any]
+) -> None:
     """Currencies, UUIDs of devices, flags, pixel IDs that fit an int64, and the three sources."""
     found = [read(value) for value in values]
     assert found == [expected] * len(values)
@@ -201,10 +161,10 @@ AMOUNTS: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("value", "digits"), AMOUNTS)
+@pytest.mark.parametrize(("value", "digits"), AMOUNTS, ids=name_of)
 def test_amounts_keep_their_digits(value: Any, digits: str) -> None:
     """An amount is a JSON number with the digits that the tap sent."""
-    number = coerce.read_amount(value)
+    number = read_amount(value)
     assert isinstance(number, (int, float, Decimal)), number
     assert msgspec.json.Encoder(decimal_format="number").encode(number).decode() == digits
 
@@ -218,74 +178,67 @@ def test_amounts_keep_their_digits(value: Any, digits: str) -> None:
         *("\ud800", "9" * 400, True, False, float("inf"), float("-inf"), Decimal("Infinity")),
         *(Decimal("1E+400"), HUGE, [5], {"amount": 5}, b"5", dt.date(2026, 8, 1)),
     ],
-    ids=name_of_huge,
+    ids=name_of,
 )
-def test_unusable_amounts(value: Any) -> None:
+def test_what_is_no_amount_is_unusable(value: Any) -> None:
     """Only a finite number with dots and groups of three is usable; nothing is guessed."""
-    assert coerce.read_amount(value) is UNUSABLE
+    assert read_amount(value) is UNUSABLE
 
 
 # Text whose decimal sign is known
 
 
-@pytest.mark.parametrize(
-    ("decimal", "number", "texts"),
-    [
-        pytest.param(
+@each_of(
+    "decimal, number, texts",
+    {
+        "decimal comma": (
             ",",
             "12.50",
             ["12,50", " 12,50 \u20ac ", "12,50\u00a0\u20ac", "\u20ac12,50"],
-            id="decimal comma",
         ),
-        pytest.param(
-            ",", "12.50", ["\u20ac\u00a012,50", "12,50\u20ac"], id="comma beside the euro sign"
-        ),
-        pytest.param(
-            ",", "-12.50", ["-12,50", "\u221212,50", "-12,50 \u20ac"], id="negative with comma"
-        ),
-        pytest.param(
+        "comma beside the euro sign": (",", "12.50", ["\u20ac\u00a012,50", "12,50\u20ac"]),
+        "negative with comma": (",", "-12.50", ["-12,50", "\u221212,50", "-12,50 \u20ac"]),
+        "grouped thousands with comma": (
             ",",
             "1234.50",
             ["1.234,50", "1 234,50", "1\u00a0234,50", "1\u202f234,50"],
-            id="grouped thousands with comma",
         ),
-        pytest.param(",", "1234567.5", ["1.234.567,5"], id="millions"),
-        pytest.param(",", "1234", ["1.234", "1234"], id="point groups thousands"),
-        pytest.param(
+        "millions": (",", "1234567.5", ["1.234.567,5"]),
+        "point groups thousands": (",", "1234", ["1.234", "1234"]),
+        "grouped thousands with point": (
             ".",
             "1234.50",
             ["1,234.50", "1'234.50", "1\u2019234.50", "1\u202f234.50"],
-            id="grouped thousands with point",
         ),
-        pytest.param(".", "12.50", ["12.50 $"], id="dollar sign"),
-        pytest.param(
+        "dollar sign": (".", "12.50", ["12.50 $"]),
+        "other decimal mark or grouping": (
             ",",
             "unusable",
             ["12.50", "1,234.50", "12.34,50", "1,2,3", "1.234,", "x", "12 EUR"],
-            id="other decimal mark or grouping",
         ),
-        pytest.param(
+        "no plain number": (
             ",",
             "unusable",
             ["\u20ac", "1  234", "\u20ac12\u20ac", "--5", True, [5]],
-            id="no plain number",
         ),
-        pytest.param(",", "None", [None, "", "  ", "null", "NaN", "\u00a0"], id="blank"),
+        "blank": (",", "None", [None, "", "  ", "null", "NaN", "\u00a0"]),
         # A number has no decimal sign.
-        pytest.param(",", "12.5", [12.5], id="float"),
-        pytest.param(",", "1.10", [Decimal("1.10")], id="decimal"),
-    ],
+        "float": (",", "12.5", [12.5]),
+        "decimal": (",", "1.10", [Decimal("1.10")]),
+    },
 )
-def test_local_amounts(decimal: str, number: str, texts: list[Any]) -> None:
+def test_the_decimal_sign_of_an_amount_is_known(
+    decimal: str, number: str, texts: list[Any]
+) -> None:
     """The amount keeps its digits; what could be read in another way is not read at all."""
-    assert [str(coerce.read_amount(text, decimal)) for text in texts] == [number] * len(texts)
+    assert [str(read_amount(text, decimal)) for text in texts] == [number] * len(texts)
 
 
 @pytest.mark.parametrize("decimal", ["", ";", ",."])
-def test_a_decimal_sign_that_is_none(decimal: str) -> None:
+def test_another_decimal_sign_is_an_error(decimal: str) -> None:
     """It is a mistake in the map, and fails."""
     with pytest.raises(ValueError, match="decimal sign"):
-        coerce.read_amount("1,5", decimal)
+        read_amount("1,5", decimal)
 
 
 # Times: the forms that taps send, zones, and what cannot be read
@@ -327,10 +280,10 @@ NUMBERS = [
 ]
 
 
-@pytest.mark.parametrize("value", [*TEXTS, *MOMENTS, *NUMBERS])
-def test_forms_of_time(value: Any) -> None:
+@pytest.mark.parametrize("value", [*TEXTS, *MOMENTS, *NUMBERS], ids=name_of)
+def test_every_form_of_a_moment_gives_the_same_seconds(value: Any) -> None:
     """Every form in which taps send a moment gives the same Unix seconds, rounded down."""
-    seconds = coerce.unix_time(value, UTC)
+    seconds = unix_time(value, UTC)
     assert seconds == T
     assert type(seconds) is int
 
@@ -357,10 +310,10 @@ NEW_YORK_TIMES: list[tuple[Any, int]] = [
 ]
 
 
-@pytest.mark.parametrize(("value", "seconds"), NEW_YORK_TIMES)
-def test_times_in_a_zone(value: Any, seconds: int) -> None:
+@pytest.mark.parametrize(("value", "seconds"), NEW_YORK_TIMES, ids=name_of)
+def test_the_zone_is_that_of_times_without_one(value: Any, seconds: int) -> None:
     """The zone of the setting `timezone` is that of times without one."""
-    assert coerce.unix_time(value, NEW_YORK) == seconds
+    assert unix_time(value, NEW_YORK) == seconds
 
 
 @pytest.mark.parametrize(
@@ -378,11 +331,11 @@ def test_times_in_a_zone(value: Any, seconds: int) -> None:
         *(46354.67, "46354.67", 20261128, "20261128150428", 946_684_799, 4_102_444_800),
         *(946_684_799_999, 4_102_444_800_000, 946_684_799_999_999, 4_102_444_800_000_000),
     ],
-    ids=name_of_huge,
+    ids=name_of,
 )
-def test_unusable_times(value: Any) -> None:
+def test_what_is_no_time_is_unusable(value: Any) -> None:
     """Everything that cannot be read is unusable; nothing is guessed, and nothing raises."""
-    assert coerce.unix_time(value, UTC) is UNUSABLE
+    assert unix_time(value, UTC) is UNUSABLE
 
 
 # Whether the zone of the settings is used: only by times that have none of their own
@@ -390,42 +343,30 @@ def test_unusable_times(value: Any) -> None:
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
 
 
-@pytest.mark.parametrize(
-    ("is_local", "value"),
-    [
-        *((1, text) for text in ("2026-08-01T00:40:35", "2026-08-01 00:40:35.617", "2026-08-01")),
-        *((1, text) for text in ("0001-01-01", "9999-12-31T23:59:59")),
-        *((1, text) for text in ("2026-10-25T02:30:00", "2026-03-29T02:30:00")),
-        (1, dt.datetime(2026, 8, 1, 12)),  # noqa: DTZ001 (that is the case)
-        (1, dt.datetime(2026, 10, 25, 2, 30, fold=1)),  # noqa: DTZ001
-        (1, dt.date(2026, 8, 1)),
-        *((0, text) for text in ("2026-08-01T00:40:35Z", "2026-08-01T00:40:35+00:00")),
-        *((0, text) for text in ("2026-08-01 00:40:35.1234567-04", "", "yesterday", None)),
-        (0, dt.datetime(2026, 8, 1, 12, tzinfo=dt.timezone.utc)),
-        *((0, number) for number in (1_785_544_835, "1785544835", Decimal("1785544835.5"))),
-    ],
-    ids=[
-        "text",
-        "fraction of a second",
-        "date only",
-        "first day of all",
-        "last second of all",
-        "hour that comes twice",
-        "hour that is skipped",
-        "datetime",
-        "second of two same hours",
-        "date object",
-        "UTC as Z",
-        "UTC as offset",
-        "offset of hours",
-        "empty",
-        "no time",
-        "null",
-        "datetime in UTC",
-        "Unix time",
-        "Unix time as text",
-        "Unix time as decimal",
-    ],
+@each_of(
+    "is_local, value",
+    {
+        "text": (1, "2026-08-01T00:40:35"),
+        "fraction of a second": (1, "2026-08-01 00:40:35.617"),
+        "date only": (1, "2026-08-01"),
+        "first day of all": (1, "0001-01-01"),
+        "last second of all": (1, "9999-12-31T23:59:59"),
+        "hour that comes twice": (1, "2026-10-25T02:30:00"),
+        "hour that is skipped": (1, "2026-03-29T02:30:00"),
+        "datetime": (1, dt.datetime(2026, 8, 1, 12)),  # noqa: DTZ001 (that is the case)
+        "second of two same hours": (1, dt.datetime(2026, 10, 25, 2, 30, fold=1)),  # noqa: DTZ001
+        "date object": (1, dt.date(2026, 8, 1)),
+        "UTC as Z": (0, "2026-08-01T00:40:35Z"),
+        "UTC as offset": (0, "2026-08-01T00:40:35+00:00"),
+        "offset of hours": (0, "2026-08-01 00:40:35.1234567-04"),
+        "empty": (0, ""),
+        "no time": (0, "yesterday"),
+        "null": (0, None),
+        "datetime in UTC": (0, dt.datetime(2026, 8, 1, 12, tzinfo=dt.timezone.utc)),
+        "Unix time": (0, 1_785_544_835),
+        "Unix time as text": (0, "1785544835"),
+        "Unix time as decimal": (0, Decimal("1785544835.5")),
+    },
 )
 def test_a_time_without_a_zone_is_local(is_local: int, value: Any) -> None:
     """It is read in the zone of the setting; another time never is."""
@@ -435,101 +376,65 @@ def test_a_time_without_a_zone_is_local(is_local: int, value: Any) -> None:
 # IP addresses: which are a buyer's, and which of a chain is sent
 
 
-@pytest.mark.parametrize(
-    ("address", "values"),
-    [
-        pytest.param(
+@each_of(
+    "address, values",
+    {
+        "IPv4": (
             "203.0.113.7",
             ["203.0.113.7", " 203.0.113.7 ", "::ffff:203.0.113.7", "::FFFF:cb00:7107"],
-            id="IPv4",
         ),
-        pytest.param("2001:db8::1", ["2001:DB8::1", "2001:0db8:0000::0001"], id="IPv6"),
-        pytest.param(None, [None, ""], id="blank"),
-        pytest.param(
+        "IPv6": ("2001:db8::1", ["2001:DB8::1", "2001:0db8:0000::0001"]),
+        "blank": (None, [None, ""]),
+        "malformed IPv4": (
             UNUSABLE,
             ["203.0.113", "203.0.113.256", "203.0.113.7:443", "203.0.113.0/24", "unknown"],
-            id="malformed IPv4",
         ),
-        pytest.param(
+        "malformed IPv6 or no text": (
             UNUSABLE,
             ["[2001:db8::1]", "2001:db8::1%eth0", 3405803783, True, b"\xcb\x00\x71\x07"],
-            id="malformed IPv6 or no text",
         ),
         # Of the addresses that proxies have written one after the other, the first public one.
-        pytest.param(
-            "203.0.113.9",
-            ["203.0.113.9, 10.0.0.1", "203.0.113.9,198.51.100.2"],
-            id="first of a list",
-        ),
-        pytest.param(
-            "203.0.113.9",
-            ["10.0.0.1, 203.0.113.9", "unknown, 203.0.113.9"],
-            id="first that is public",
-        ),
-        pytest.param(
-            "203.0.113.9", ["::ffff:10.0.0.1, ::ffff:203.0.113.9"], id="list of mapped addresses"
-        ),
-        pytest.param(
-            "2001:db8::7", [" , 127.0.0.1 ,, 2001:DB8::7 , 203.0.113.9"], id="list with empty parts"
-        ),
-        pytest.param(
+        "first of a list": ("203.0.113.9", ["203.0.113.9, 10.0.0.1", "203.0.113.9,198.51.100.2"]),
+        "first that is public": ("203.0.113.9", ["10.0.0.1, 203.0.113.9", "unknown, 203.0.113.9"]),
+        "list of mapped addresses": ("203.0.113.9", ["::ffff:10.0.0.1, ::ffff:203.0.113.9"]),
+        "list with empty parts": ("2001:db8::7", [" , 127.0.0.1 ,, 2001:DB8::7 , 203.0.113.9"]),
+        "nobody's, or no list": (
             UNUSABLE,
             ["10.0.0.1, 192.168.0.1", "10.0.0.1,", ",", "203.0.113.9 10.0.0.1"],
-            id="nobody's, or no list",
         ),
-    ],
+    },
 )
-def test_ip(address: Any, values: list[Any]) -> None:
+def test_the_first_public_address_is_read(address: Any, values: list[Any]) -> None:
     """IPv4 or IPv6; a mapped address becomes IPv4, and an integer is unusable."""
     assert [ip(value) for value in values] == [address] * len(values)
 
 
 # The first and the last address of each network, and their neighbours outside of it.
-NETWORKS = [
-    ("0.0.0.0", "0.255.255.255", None, "1.0.0.0"),  # noqa: S104 (nothing listens there)
-    ("10.0.0.0", "10.255.255.255", "9.255.255.255", "11.0.0.0"),
-    ("100.64.0.0", "100.127.255.255", "100.63.255.255", "100.128.0.0"),
-    ("127.0.0.0", "127.255.255.255", "126.255.255.255", "128.0.0.0"),
-    ("169.254.0.0", "169.254.255.255", "169.253.255.255", "169.255.0.0"),
-    ("172.16.0.0", "172.31.255.255", "172.15.255.255", "172.32.0.0"),
-    ("192.0.0.0", "192.0.0.255", "191.255.255.255", "192.0.1.0"),
-    ("192.168.0.0", "192.168.255.255", "192.167.255.255", "192.169.0.0"),
-    ("224.0.0.0", "255.255.255.255", "223.255.255.255", None),
-    ("::ffff:10.0.0.0", "::ffff:10.255.255.255", None, None),
-    ("::", "::1", None, "2001:db8::1"),
-    ("4000::", "ffff::1", "3fff:ffff::1", None),
-    ("::10.0.0.5", "1fff::203.0.113.9", None, "2000::1"),
-    ("64:ff9b::cb00:7107", "64:ff9b:1::a00:5", None, None),
-    ("fc00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", None, None),
-    ("fe80::", "febf::1", None, None),
-    ("ff00::", "ff02::1", None, None),
-]
 
 
-@pytest.mark.parametrize(
-    ("first", "last", "before", "after"),
-    NETWORKS,
-    ids=[
-        "this network",
-        "private class A",
-        "shared by carriers",
-        "loopback",
-        "link-local",
-        "private class B",
-        "protocol assignments",
-        "private class C",
-        "multicast and reserved",
-        "mapped private",
-        "IPv6 unspecified and loopback",
-        "above global IPv6",
-        "below global IPv6",
-        "translated by NAT64",
-        "unique local IPv6",
-        "link-local IPv6",
-        "multicast IPv6",
-    ],
+@each_of(
+    "first, last, before, after",
+    {
+        "this network": ("0.0.0.0", "0.255.255.255", None, "1.0.0.0"),  # noqa: S104 (nothing listens there)
+        "private class A": ("10.0.0.0", "10.255.255.255", "9.255.255.255", "11.0.0.0"),
+        "shared by carriers": ("100.64.0.0", "100.127.255.255", "100.63.255.255", "100.128.0.0"),
+        "loopback": ("127.0.0.0", "127.255.255.255", "126.255.255.255", "128.0.0.0"),
+        "link-local": ("169.254.0.0", "169.254.255.255", "169.253.255.255", "169.255.0.0"),
+        "private class B": ("172.16.0.0", "172.31.255.255", "172.15.255.255", "172.32.0.0"),
+        "protocol assignments": ("192.0.0.0", "192.0.0.255", "191.255.255.255", "192.0.1.0"),
+        "private class C": ("192.168.0.0", "192.168.255.255", "192.167.255.255", "192.169.0.0"),
+        "multicast and reserved": ("224.0.0.0", "255.255.255.255", "223.255.255.255", None),
+        "mapped private": ("::ffff:10.0.0.0", "::ffff:10.255.255.255", None, None),
+        "IPv6 unspecified and loopback": ("::", "::1", None, "2001:db8::1"),
+        "above global IPv6": ("4000::", "ffff::1", "3fff:ffff::1", None),
+        "below global IPv6": ("::10.0.0.5", "1fff::203.0.113.9", None, "2000::1"),
+        "translated by NAT64": ("64:ff9b::cb00:7107", "64:ff9b:1::a00:5", None, None),
+        "unique local IPv6": ("fc00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", None, None),
+        "link-local IPv6": ("fe80::", "febf::1", None, None),
+        "multicast IPv6": ("ff00::", "ff02::1", None, None),
+    },
 )
-def test_addresses_that_are_nobodys(
+def test_addresses_of_private_networks_are_unusable(
     first: str, last: str, before: str | None, after: str | None
 ) -> None:
     """Private, loopback, link-local and multicast addresses say nothing about a buyer."""
@@ -546,50 +451,39 @@ OTHER = "0e2f6f0c-5d0c-4f3e-9c57-2f0f3c6f2b11"
 SHOP = "https://shop.example"
 
 
-@pytest.mark.parametrize(
-    ("value", "read"),
-    [
-        (LI_DID, LI_DID),
-        (f" {LI_DID.upper()} ", LI_DID.upper()),
-        (uuid.UUID(LI_DID), LI_DID),
-        ("any-Thing", "any-Thing"),
-        (1007, "1007"),
-        *((nothing, None) for nothing in (None, "", " ", "\t", float("nan"))),
-        *((text, UNUSABLE) for text in ("null", "None", "NaN", "NIL", "Undefined", "(Not Set)")),
-        *((value, UNUSABLE) for value in (ZERO, str(ZERO), "0", 0, False, ["x"])),
-        *((text, UNUSABLE) for text in ("a b c!", "a\tb", "a\u00a0b", "not set", "Infinity")),
-    ],
-    ids=[
-        "UUID as text",
-        "capitals and white space",
-        "UUID object",
-        "any word",
-        "integer",
-        "null",
-        "empty",
-        "space",
-        "tab",
-        "NaN",
-        "null as text",
-        "None as text",
-        "NaN as text",
-        "nil",
-        "undefined",
-        "not set in parentheses",
-        "zero UUID object",
-        "zero UUID as text",
-        "zero as text",
-        "zero",
-        "false",
-        "list",
-        "spaces inside",
-        "tab inside",
-        "no-break space inside",
-        "not set",
-        "infinity as text",
-    ],
+@each_of(
+    "value, read",
+    {
+        "UUID as text": (LI_DID, LI_DID),
+        "capitals and white space": (f" {LI_DID.upper()} ", LI_DID.upper()),
+        "UUID object": (uuid.UUID(LI_DID), LI_DID),
+        "any word": ("any-Thing", "any-Thing"),
+        "integer": (1007, "1007"),
+        "null": (None, None),
+        "empty": ("", None),
+        "space": (" ", None),
+        "tab": ("\t", None),
+        "NaN": (float("nan"), None),
+        "null as text": ("null", UNUSABLE),
+        "None as text": ("None", UNUSABLE),
+        "NaN as text": ("NaN", UNUSABLE),
+        "nil": ("NIL", UNUSABLE),
+        "undefined": ("Undefined", UNUSABLE),
+        "not set in parentheses": ("(Not Set)", UNUSABLE),
+        "zero UUID object": (ZERO, UNUSABLE),
+        "zero UUID as text": (str(ZERO), UNUSABLE),
+        "zero as text": ("0", UNUSABLE),
+        "zero": (0, UNUSABLE),
+        "false": (False, UNUSABLE),
+        "list": (["x"], UNUSABLE),
+        "spaces inside": ("a b c!", UNUSABLE),
+        "tab inside": ("a\tb", UNUSABLE),
+        "no-break space inside": ("a\u00a0b", UNUSABLE),
+        "not set": ("not set", UNUSABLE),
+        "infinity as text": ("Infinity", UNUSABLE),
+    },
 )
-def test_decision_id(value: Any, read: Any) -> None:
+def test_a_text_without_spaces_is_a_decision_id(value: Any, read: Any) -> None:
     """Any text without spaces is one; placeholders are unusable, and blanks are empty."""
     assert decision_id(value) == read
 
@@ -611,14 +505,14 @@ def nested(parameter: str, times: int) -> str:
         *(f"/?old_li_did={OTHER}&li_did={{}}", f"/?next={SHOP}/?li_did={{}}"),
     ],
 )
-def test_the_places_in_a_url(page: str) -> None:
+def test_a_decision_id_is_found_in_each_place_of_a_url(page: str) -> None:
     """Query, fragment, and a URL that is a parameter; also where there is no host."""
     for start in (SHOP, "", "https://[shop.example"):
         assert decision_id_of_url(start + page.format(LI_DID)) == LI_DID
 
 
 @pytest.mark.parametrize("times", range(5))
-def test_a_url_in_a_parameter(times: int) -> None:
+def test_a_decision_id_is_found_in_an_encoded_url(times: int) -> None:
     """It is found however often it is encoded, with any parameter before it."""
     assert decision_id_of_url(nested(f"li_did={LI_DID}", times)) == LI_DID
     assert decision_id_of_url(nested(f"old_li_did={LI_DID}", times)) is None
@@ -628,66 +522,52 @@ def test_a_url_in_a_parameter(times: int) -> None:
     assert decision_id_of_url(f"{SHOP}/go?{inner}") == LI_DID
 
 
-@pytest.mark.parametrize(
-    ("read", "pages"),
-    [
-        pytest.param(
-            LI_DID, [f"?li_did={LI_DID}", f"li_did={LI_DID}&a=1"], id="query without a page"
-        ),
+@each_of(
+    "read, pages",
+    {
+        "query without a page": (LI_DID, [f"?li_did={LI_DID}", f"li_did={LI_DID}&a=1"]),
         # The least encoded one: it is more likely that of the page's visitor.
-        pytest.param(
-            LI_DID, [f"{nested(f'li_did={OTHER}', 1)}&li_did={LI_DID}"], id="least encoded of two"
-        ),
-        pytest.param(
+        "least encoded of two": (LI_DID, [f"{nested(f'li_did={OTHER}', 1)}&li_did={LI_DID}"]),
+        "placeholder beside encoded one": (
             LI_DID,
             [f"{nested(f'li_did={LI_DID}', 1)}&li_did=undefined"],
-            id="placeholder beside encoded one",
         ),
-        pytest.param(
+        "once encoded before twice": (
             LI_DID,
             [nested(f"li_did={OTHER}", 2) + nested(f"li_did={LI_DID}", 1)],
-            id="once encoded before twice",
         ),
-        pytest.param(LI_DID, [f"{SHOP}/?li_did={LI_DID}&li_did={OTHER}"], id="first of two"),
+        "first of two": (LI_DID, [f"{SHOP}/?li_did={LI_DID}&li_did={OTHER}"]),
         # Codes in lower case.
-        pytest.param(
+        "codes in lower case": (
             LI_DID,
             [nested(f"li_did={LI_DID}", 1).replace("%3D", "%3d").replace("%26", "%3f")],
-            id="codes in lower case",
         ),
         # It is there, so the caller counts it, but it identifies nobody.
-        pytest.param(
+        "blank, malformed or placeholder": (
             UNUSABLE,
             [f"{SHOP}/?li_did={one}" for one in ("", "abc", "undefined", ZERO)],
-            id="blank, malformed or placeholder",
         ),
-        pytest.param(
-            UNUSABLE, [f"{SHOP}/?li_did=%28not%20set%29", f"{SHOP}/#li_did=null"], id="not set"
-        ),
-        pytest.param(
+        "not set": (UNUSABLE, [f"{SHOP}/?li_did=%28not%20set%29", f"{SHOP}/#li_did=null"]),
+        "one character too many": (
             UNUSABLE,
             [f"{SHOP}/?li_did={LI_DID}0", nested("li_did=undefined", 2)],
-            id="one character too many",
         ),
         # Only a parameter of exactly this name has a decision ID.
-        pytest.param(
+        "no parameter": (
             None,
             ["", SHOP, f"{SHOP}/li_did", f"{SHOP}/li_did/{LI_DID}", f"{SHOP}/?li_did"],
-            id="no parameter",
         ),
-        pytest.param(
+        "name that only ends so": (
             None,
             [f"{SHOP}/?{name}li_did={LI_DID}" for name in ("x", "x_", "x-", "x.")],
-            id="name that only ends so",
         ),
-        pytest.param(
+        "other names": (
             None,
             [f"{SHOP}/?{name}={LI_DID}" for name in ("li_didx", "x%5Fli_did", "li%5Fdid")],
-            id="other names",
         ),
-    ],
+    },
 )
-def test_decision_id_of_url(read: Any, pages: list[str]) -> None:
+def test_the_first_uuid_of_the_parameter_is_read(read: Any, pages: list[str]) -> None:
     """The first UUID of that parameter; none, or one that cannot be used."""
     assert [decision_id_of_url(page) for page in pages] == [read] * len(pages)
 

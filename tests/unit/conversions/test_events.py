@@ -20,8 +20,10 @@ from unit_support import (
     body,
     conversion,
     counted,
+    each_of,
     letter,
     md5,
+    name_of,
     order,
     rejection,
     replayed,
@@ -30,8 +32,8 @@ from unit_support import (
 )
 
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.event_model import DEAD_LETTERS, Rejection, request_body
+from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.mapping.stream_maps import StreamPlan
 from target_liveintent.store.dead_letters import letter_of
 
@@ -83,7 +85,7 @@ IDENTITIES: list[tuple[dict[str, Any], dict[str, str] | str, dict[str, int]]] = 
 """Columns, whom the event is about or which columns cannot be used, and what is counted."""
 
 
-@pytest.mark.parametrize(("columns", "wanted", "left_out"), IDENTITIES)
+@pytest.mark.parametrize(("columns", "wanted", "left_out"), IDENTITIES, ids=name_of)
 def test_whom_an_event_is_about(
     columns: dict[str, Any], wanted: dict[str, str] | str, left_out: dict[str, int]
 ) -> None:
@@ -100,20 +102,17 @@ def test_whom_an_event_is_about(
     assert found_in == ("no_identity", None, "1007", detail)
 
 
-@pytest.mark.parametrize(
-    ("page", "sent", "left_out"),
-    [
-        pytest.param(f"{CLICK_URL}&key={'x' * 10_000}", {}, {"source_url": 1}, id="too long"),
-        pytest.param(
-            f"{CLICK_URL}&e=ann@example.com", {"sourceUrl": CLICK_URL}, {}, id="address in query"
-        ),
-        pytest.param(
+@each_of(
+    "page, sent, left_out",
+    {
+        "too long": (f"{CLICK_URL}&key={'x' * 10_000}", {}, {"source_url": 1}),
+        "address in query": (f"{CLICK_URL}&e=ann@example.com", {"sourceUrl": CLICK_URL}, {}),
+        "address in path": (
             f"{SHOP}for/ann@example.com?a=1&li_did={LI_DID}",
             {},
             {"source_url": 1},
-            id="address in path",
         ),
-    ],
+    },
 )
 def test_the_decision_id_of_a_page_that_is_not_sent_whole(
     page: str, sent: dict[str, str], left_out: dict[str, int]
@@ -123,17 +122,17 @@ def test_the_decision_id_of_a_page_that_is_not_sent_whole(
     assert (made["decisionId"], made["purchaseData"], found) == (LI_DID, sent, left_out)
 
 
-@pytest.mark.parametrize(
+@each_of(
     "changes",
-    [
-        pytest.param({"email": None, "event_time": None}, id="no time"),
-        pytest.param({"email": None, "event_time": 10**9}, id="too old"),
-        pytest.param({"email": None, "consent": "no"}, id="no consent"),
-        pytest.param(
-            {"source_url": f"{SHOP}?li_did=undefined", "event_time": "2020-01-01T00:00:00Z"},
-            id="too old, undefined decision ID",
-        ),
-    ],
+    {
+        "no time": {"email": None, "event_time": None},
+        "too old": {"email": None, "event_time": 10**9},
+        "no consent": {"email": None, "consent": "no"},
+        "too old, undefined decision ID": {
+            "source_url": f"{SHOP}?li_did=undefined",
+            "event_time": "2020-01-01T00:00:00Z",
+        },
+    },
 )
 def test_records_that_become_no_event_lack_no_identity(changes: dict[str, Any]) -> None:
     """Whose address was deleted because they do not agree say nothing of the others."""
@@ -142,7 +141,7 @@ def test_records_that_become_no_event_lack_no_identity(changes: dict[str, Any]) 
     assert left_out == {}
 
 
-def test_the_columns_that_identify() -> None:
+def test_a_plan_knows_the_columns_that_identify() -> None:
     """The plan says which of its stream's columns do."""
     for columns, found in (
         (["event_time", "email", "source_url"], {"email", "source_url"}),
@@ -152,7 +151,7 @@ def test_the_columns_that_identify() -> None:
         assert StreamPlan.without_map("orders", columns).identifying == found
 
 
-def test_the_setting_email_normalization() -> None:
+def test_the_setting_email_normalization_decides() -> None:
     """The builder uses the normalization of the settings."""
     made = body(order(), defaults=DEFAULTS._replace(normalization="lowercase"))
     assert made["userData"]["sha2"] == sha256(ADDRESS.lower())
@@ -195,17 +194,15 @@ def test_a_column_with_nothing_usable_is_left_out(column: str) -> None:
         assert counted({**FULL, column: unusable}) == (without(column), {column: 1})
 
 
-@pytest.mark.parametrize(
-    ("mode", "left"),
-    [
-        pytest.param({}, f"?a=1&li_did={LI_DID}&gclid=x#top", id="default"),
-        pytest.param(
-            {"url_parameters": "attribution"}, f"?li_did={LI_DID}&gclid=x", id="attribution"
-        ),
-        pytest.param({"url_parameters": "none"}, "", id="none"),
-    ],
+@each_of(
+    "mode, left",
+    {
+        "default": ({}, f"?a=1&li_did={LI_DID}&gclid=x#top"),
+        "attribution": ({"url_parameters": "attribution"}, f"?li_did={LI_DID}&gclid=x"),
+        "none": ({"url_parameters": "none"}, ""),
+    },
 )
-def test_the_setting_source_url_parameters(mode: dict[str, str], left: str) -> None:
+def test_the_setting_source_url_parameters_decides(mode: dict[str, str], left: str) -> None:
     """It says what stays of the page; the decision ID is sent all the same, by a replay too."""
     page = f"https://shop.example/p?a=1&code=s3cr3t&li_did={LI_DID}&gclid=x#top"
     record, defaults = order(email=None, source_url=page), DEFAULTS._replace(**mode)
@@ -233,17 +230,12 @@ def test_dead_letters_have_the_columns_as_mapped() -> None:
     assert record["all_hashes"] == HASHES
 
 
-@pytest.mark.parametrize(
+@each_of(
     "record",
-    [
-        pytest.param(
-            order(order_id="ann@example.com", user_agent="curl ann@example.com"),
-            id="addresses in texts",
-        ),
-        pytest.param(
-            order(source_url="https://shop.example/for/ann@example.com"), id="address in the page"
-        ),
-    ],
+    {
+        "addresses in texts": order(order_id="ann@example.com", user_agent="curl ann@example.com"),
+        "address in the page": order(source_url="https://shop.example/for/ann@example.com"),
+    },
 )
 def test_a_replay_gives_the_same_event(record: dict[str, Any]) -> None:
     """Byte for byte; a column that was left out for the address in it stays out."""
@@ -308,7 +300,7 @@ def test_what_undeclared_columns_lack_is_not_counted() -> None:
 # The SCHEMA, and events on the wire: the exact JSON
 
 
-def test_columns_that_the_schema_does_not_name() -> None:
+def test_undeclared_columns_are_read_if_they_pass() -> None:
     """They are read if the stream passes them on, and only then."""
     properties = ["event_id", "event_time", "email"]
     priced = order(currency="USD")

@@ -24,7 +24,9 @@ from unit_support import (
     TIME,
     both_ways,
     conversion,
+    each_of,
     md5,
+    name_of,
     order,
     suppressing,
 )
@@ -107,8 +109,8 @@ USUAL: list[tuple[dict[str, Any], dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "options"), USUAL)
-def test_what_is_usual(changes: dict[str, Any], options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("changes", "options"), USUAL, ids=name_of)
+def test_usual_records_take_the_usual_way(changes: dict[str, Any], options: dict[str, Any]) -> None:
     """These records never cost the careful way, and give the same with it."""
     assert is_usual(order(**changes), **options)
 
@@ -138,20 +140,20 @@ ODD: list[tuple[dict[str, Any], dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "options"), ODD)
-def test_what_is_odd(changes: dict[str, Any], options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("changes", "options"), ODD, ids=name_of)
+def test_odd_records_take_the_careful_way(changes: dict[str, Any], options: dict[str, Any]) -> None:
     """The careful way has to build, or to reject, these."""
     assert not is_usual(order(**changes), **options)
 
 
-def test_people_who_must_not_be_sent(tmp_path: Path) -> None:
+def test_people_on_the_list_take_the_careful_way(tmp_path: Path) -> None:
     people = suppressing(tmp_path, "bo@example.com", md5("cy@example.com"))
     assert is_usual(order(), suppressions=people)
     for address in ("Bo@Example.com", "cy@example.com"):
         assert not is_usual(order(email=address), suppressions=people)
 
 
-def test_records_follow_each_other() -> None:
+def test_what_is_remembered_is_not_taken_for_another_value() -> None:
     """What is remembered of a text is not taken for another value."""
     texts = ("1", "true", "1.0", " 1", "USD", "usd", PAGE, CLICK_URL, "$5", "0")
     for url in (CLICK_URL, f"{CLICK_URL}&b=1", f" {CLICK_URL}", f"{PAGE}&old_{TWICE}", MIXED):
@@ -256,14 +258,14 @@ def test_a_traceback_shows_the_line_of_generated_code() -> None:
     assert generated_source(usual).startswith("def build(record, now):\n")
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        pytest.param("time", None, id="what should be a function is none"),
-        pytest.param("read_source", None, id="a lookup raises a TypeError"),
-        pytest.param("lifetimes", {}, id="a table lacks a key"),
-        pytest.param("identify", ..., id="a name is missing"),
-    ],
+@each_of(
+    "name, value",
+    {
+        "what should be a function is none": ("time", None),
+        "a lookup raises a TypeError": ("read_source", None),
+        "a table lacks a key": ("lifetimes", {}),
+        "a name is missing": ("identify", ...),
+    },
 )
 def test_a_fault_of_the_generator_is_not_an_odd_record(name: str, value: Any) -> None:
     """An error that no record causes ends the run, instead of a slow run that hides it."""
@@ -275,14 +277,14 @@ def test_a_fault_of_the_generator_is_not_an_odd_record(name: str, value: Any) ->
         usual(order(email=MD5 if name == "identify" else ADDRESS, source="web"), NOW)
 
 
-@pytest.mark.parametrize(
-    ("record", "cause"),
-    [
-        pytest.param({"event_id": [1]}, "event_id", id="a list"),
-        pytest.param({"event_time": "soon"}, "event_time", id="no time"),
-        pytest.param({"email": "nobody"}, "email", id="no address"),
-        pytest.param({"at": 1}, EXPRESSION_FAILED, id="an expression fails"),
-    ],
+@each_of(
+    "record, cause",
+    {
+        "a list": ({"event_id": [1]}, "event_id"),
+        "no time": ({"event_time": "soon"}, "event_time"),
+        "no address": ({"email": "nobody"}, "email"),
+        "an expression fails": ({"at": 1}, EXPRESSION_FAILED),
+    },
 )
 def test_an_odd_record_says_what_is_odd(record: dict[str, Any], cause: str) -> None:
     usual = usual_orders(event_time="record['event_time'] if not record.get('at') else 1 / 0")

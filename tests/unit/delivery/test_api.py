@@ -3,6 +3,7 @@
 import pytest
 
 from target_liveintent.delivery.api import Answer, Verdict, answer_of
+from target_liveintent.settings import PartialAnswer
 
 VERDICTS = {
     204: Verdict.ACCEPTED,
@@ -29,16 +30,17 @@ VERDICTS = {
 @pytest.mark.parametrize(
     ("status", "verdict"), VERDICTS.items(), ids=[f"HTTP {status}" for status in VERDICTS]
 )
-def test_statuses(status: int, verdict: Verdict) -> None:
-    """Each status has one verdict, and any other status is unknown."""
+def test_each_status_has_one_verdict(status: int, verdict: Verdict) -> None:
+    """Any other status is unknown."""
     answer = answer_of(status, b"", ["1"], 3.0)
     is_repeated = verdict in {Verdict.FAULT, Verdict.LIMITED}
     assert answer == Answer(verdict, f"HTTP {status}", status, 3.0 if is_repeated else 0.0)
 
 
 NAMING_ONE = (b'["e1"]', b'["e1", "e1"]', b'\n [ "e1" ] \r\n', rb'["\u00651"]')
+NAMING_ALL = (b'["e1", "e2"]', b'["e2", "e1", "e2"]')
 UNCLEAR = (
-    *(b'["e1", "e2"]', b'["e1", "e3"]', b'["e1", null]', b'["e1", 1]', b'["e1", ["e2"]]'),
+    *(*NAMING_ALL, b'["e1", "e3"]', b'["e1", null]', b'["e1", 1]', b'["e1", ["e2"]]'),
     *(b"[]", b"[1]", b'["E1"]', b'[" e1 "]', b'[["e1"]]', b'[{"eventId": "e1"}]'),
     *(b'{"failed": ["e1"]}', b'"e1"', b"e1", b'["e1"', b'["e1"] []', b'["e1"]\n["e2"]'),
     *(b"1", b"true", b"null", b"", b"\xff\xfe\x00", '["e1"]'.encode("utf-16")),
@@ -55,11 +57,36 @@ UNCLEAR = (
         *(f"unclear body {n}" for n in range(len(UNCLEAR))),
     ],
 )
-def test_a_200(body: bytes, named: set[str]) -> None:
-    """A 200 that names a proper part of the events says that the others were processed."""
-    answer = answer_of(200, body, ["e1", "e2"])
-    assert answer.not_processed == named
-    assert answer.verdict is (Verdict.PARTLY if named else Verdict.UNCONFIRMED)
+def test_a_200_that_names_a_part_of_the_events_is_understood(body: bytes, named: set[str]) -> None:
+    """The events that it names failed, unless the setting says that they were processed."""
+    sent = {"e1", "e2"}
+    verdict = Verdict.PARTLY if named else Verdict.UNCONFIRMED
+    answer = answer_of(200, body, sent)
+    assert (answer.verdict, answer.not_processed) == (verdict, named)
+    if body not in NAMING_ALL:
+        processed = answer_of(200, body, sent, 0.0, "processed")
+        failed = sent - named if named else set()
+        assert (processed.verdict, processed.not_processed) == (verdict, failed)
+    unknown = answer_of(200, body, sent, 0.0, "unknown")
+    assert unknown == Answer(Verdict.UNCONFIRMED, "HTTP 200", 200)
+
+
+@pytest.mark.parametrize("body", NAMING_ALL)
+@pytest.mark.parametrize(
+    ("partial_answer", "verdict"),
+    [
+        ("failed", Verdict.UNCONFIRMED),
+        ("processed", Verdict.ACCEPTED),
+        ("unknown", Verdict.UNCONFIRMED),
+    ],
+    ids=["failed", "processed", "unknown"],
+)
+def test_a_200_that_names_all_events_delivers_them_only_if_it_names_what_was_processed(
+    body: bytes, partial_answer: PartialAnswer, verdict: Verdict
+) -> None:
+    """If nothing was processed, the answer would be a 400."""
+    answer = answer_of(200, body, ["e1", "e2"], 0.0, partial_answer)
+    assert answer == Answer(verdict, "HTTP 200", 200)
 
 
 @pytest.mark.parametrize(

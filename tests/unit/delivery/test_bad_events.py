@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 from fakes import (
     ACCEPTED,
@@ -22,11 +23,13 @@ from fakes import (
     drive,
     event,
     machine_of,
+    refusing,
 )
 from unit_support import NOW
 
+from target_liveintent.conversions.event_model import Conversion, LetterKey
 from target_liveintent.delivery.api import Answer, Verdict
-from target_liveintent.delivery.batch import Batch, BatchResult, Request
+from target_liveintent.delivery.batch import Batch, BatchResult, LetterKind, Request
 from target_liveintent.errors import AllRefusedError, OutageError
 
 
@@ -50,6 +53,16 @@ class Sent(NamedTuple):
     seconds: float
 
 
+def having(letters: LetterKind, name: str) -> Conversion:
+    """Return an event with a dead letter in the store, or with none."""
+    key = None if letters is LetterKind.NONE else LetterKey("a-1b2c", "api", "orders", name, 1)
+    return msgspec.structs.replace(
+        event(name, NOW + 1_000_000),
+        letter=key,
+        was_refused=letters is LetterKind.REFUSED,
+    )
+
+
 def one_at_a_time(*axes: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Return each value of each axis once, beside the first values of the other axes."""
     usual = tuple(axis[0] for axis in axes)
@@ -66,6 +79,7 @@ def send(
     *,
     batch_size: int = 100,
     pause: float = 0.0,
+    letters: LetterKind = LetterKind.NONE,
     **changes: Any,
 ) -> Sent:
     """Deliver so many events, with answers after a tenth of a second.
@@ -76,6 +90,7 @@ def send(
         at_once: The setting `max_concurrent_requests`.
         batch_size: Events of a batch.
         pause: Seconds between two batches of the tap.
+        letters: The dead letters that the store has of the events.
         changes: Settings.
     """
     machine = machine_of(size=max(at_once, 16), max_concurrent_requests=at_once, **changes)
@@ -90,7 +105,7 @@ def send(
         may_add = not (drained or machine.is_full or any(result.failure for result in results))
         if may_add and now >= next_batch:
             if left:
-                events = [event(str(n), NOW + 1_000_000) for n in left.pop(0)]
+                events = [having(letters, str(n)) for n in left.pop(0)]
                 machine.add(Batch(-len(left), "orders", 0.0, events))
                 next_batch = now + pause
             else:
@@ -205,6 +220,55 @@ def test_settings_that_become_wrong_amid_an_isolation(good: int, bad: int) -> No
     assert len(sent.rejected - {bad}) <= 30
 
 
+# Events that have dead letters already
+
+LETTERS = {
+    "bad first": range(8_000),
+    "bad last": range(200, 8_200),
+    "between bad ones": {*range(8_200)} - {*range(4_150, 4_350)},
+    "mixed": {*range(8_200)} - {*range(0, 8_200, 41)},
+}
+"""8,000 of 8,200 letters, which the API refuses."""
+
+
+@pytest.mark.parametrize(
+    ("bad", "at_once", "letters"),
+    one_at_a_time([*LETTERS], [8, 1, 64], [LetterKind.OTHER, LetterKind.REFUSED]),
+)
+def test_bad_letters(bad: str, at_once: int, letters: LetterKind) -> None:
+    """They end no run, and all good ones are sent; most bad ones are left, unless all are mixed."""
+    sent = send(8_200, answers_on(LETTERS[bad], REFUSED), at_once, letters=letters)
+    assert sent.failure is None
+    assert sent.delivered == sorted({*range(8_200)} - {*LETTERS[bad]})
+    assert (sent.rejected, sent.unproven) == ({*LETTERS[bad]}, 0)
+    assert sent.reasons <= {"refused_by_api", "not_tried"}
+    assert sent.requests < (16_400 if bad == "mixed" else 1_300)
+
+
+def test_nothing_but_bad_letters() -> None:
+    """Three samples of each batch are enough, and some more of the first ones."""
+    sent = send(8_200, lambda _: REFUSED, 8, letters=LetterKind.REFUSED)
+    assert (sent.failure, sent.reasons) == (None, {"refused_by_api", "not_tried"})
+    assert sent.requests < 500
+
+
+@pytest.mark.parametrize("letters", [LetterKind.OTHER, LetterKind.REFUSED])
+def test_bad_letters_say_nothing_about_new_events(letters: LetterKind) -> None:
+    """In one batch with them, new events are sent apart, and need a proof of their own."""
+    known = [having(letters, f"bad {n}") for n in range(40)]
+    given = Batch(0, "orders", 0.0, [*known, *(event(f"new {n}") for n in range(20))])
+    machine = machine_of(max_concurrent_requests=1)
+    machine.add(given)
+    (result,) = drive(machine, refusing(lambda ids: "bad" in ids[0]), FakeClock())
+    assert (result.failure, len(result.delivered)) == (None, 20)
+    assert result.requests < 50
+    machine = machine_of(max_concurrent_requests=1)
+    machine.add(given)
+    (result,) = drive(machine, answers(*[REFUSED] * 100), FakeClock())
+    assert isinstance(result.failure, AllRefusedError)
+    assert {one.event_id for one in result.undelivered} <= {one.event_id for one in known}
+
+
 # What bad events cost
 
 COSTS = {1: 11.2, 2: 19.1, 5: 38.1, 20: 98.0}
@@ -305,7 +369,7 @@ def test_what_comes_after_events_that_were_given_up() -> None:
 # What blames no event
 
 
-@pytest.mark.parametrize("failure", [FAULT, BUSY, SILENT])
+@pytest.mark.parametrize("failure", [FAULT, BUSY, SILENT], ids=["500", "503", "no answer"])
 def test_a_single_event_with_nothing_after_it(failure: Answer) -> None:
     """If nothing was accepted after its first fault, it may be an outage: the run fails."""
     sent = send(2, answers_on({1}, failure), 64, batch_size=1, max_retry_seconds=20)

@@ -24,7 +24,7 @@ from unit_support import NOW
 from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.batch import Batch, BatchResult, DeliveryStatus, Request
 from target_liveintent.delivery.machine import DeliveryMachine
-from target_liveintent.delivery.refusals import Refusals
+from target_liveintent.delivery.refusals import LetterRefusals, Refusals
 from target_liveintent.errors import AccessDeniedError, AllRefusedError, DeliveryError, OutageError
 
 DENIED = Answer(Verdict.DENIED, "HTTP 403", 403)
@@ -647,6 +647,31 @@ def test_what_ends_a_row_of_refusals(made_after: int, in_a_row: int) -> None:
         given.refuse(n, is_sample=False)
     given.accept(made_after)
     assert (given.in_a_row, given.suspects) == (in_a_row, False)
+
+
+@pytest.mark.parametrize(
+    ("useful", "refused", "suspects", "gives_up"),
+    [
+        pytest.param(0, 7, False, False, id="one bad event"),
+        pytest.param(0, 8, True, False, id="one refusal more"),
+        pytest.param(0, 199, True, False, id="fewer than 200"),
+        pytest.param(0, 200, True, True, id="200"),
+        # With the request that is accepted, the first ones are 150.
+        pytest.param(149, 299, True, False, id="fewer than twice the requests before"),
+        pytest.param(149, 300, True, True, id="twice the requests before"),
+    ],
+)
+def test_refusals_of_letters(useful: int, refused: int, suspects: bool, gives_up: bool) -> None:
+    """Letters are tried for longer if that was useful, and none of their refusals ends a run."""
+    given = LetterRefusals()
+    for _ in range(useful):
+        given.refuse()
+    if useful:
+        given.accept()
+        assert not given.suspects
+    for _ in range(refused):
+        given.refuse()
+    assert (given.suspects, given.gives_up) == (suspects, gives_up)
 
 
 def test_an_acceptance_renews_what_needs_no_proof() -> None:

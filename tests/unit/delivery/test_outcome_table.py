@@ -45,7 +45,7 @@ COUNTED = {Faults.SOME: 1.0, Faults.TEN: 10.0, Faults.LAST_EVENTS: 1.0}
 SECONDS = {Faults.LATE: BUDGET / 4, Faults.LAST_EVENTS: BUDGET, Faults.OUTAGE: BUDGET}
 """How long the API has accepted nothing when the answer comes."""
 REASONS = {
-    Action.DELIVER_UNNAMED: "not_processed",
+    Action.DELIVER_PROCESSED: "not_processed",
     Action.REJECT_UNCONFIRMED: "unconfirmed",
     Action.REJECT_FAULTY: "api_error",
     Action.REJECT_LAST_EVENTS: "api_error",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -46,7 +47,7 @@ def pool_of() -> Iterator[Callable[..., DeliveryPool]]:
         clock: Clock = CLOCK,
         size: int = 16,
     ) -> DeliveryPool:
-        client = answer if isinstance(answer, FakeClient) else FakeClient(answer)
+        client = FakeClient(answer) if callable(answer) else answer
         machine = machine_of(size=size, max_concurrent_requests=8)
         pools.append(DeliveryPool(machine, client, clock, 8))
         return pools[-1]
@@ -177,6 +178,34 @@ def test_nothing_is_sent_while_the_main_thread_is_away(pool_of: PoolOf) -> None:
     pool.drain()
     assert (pool._busy, client.posted) == (0, [["0"]])  # noqa: SLF001 (a thread may take long)
     assert take(pool).batch.conversions[0].event_id == "late"
+
+
+def test_nothing_is_sent_on_expired_reservations(pool_of: PoolOf) -> None:
+    """When the run has renewed them, all goes on, also what was about to be sent.
+
+    An outage does not begin with that, however long the process was suspended.
+    """
+    clock, was_suspended = FakeClock(), threading.Event()
+    until = clock.now
+
+    def post(_body: bytes, _event_ids: object, _within: float, may_send: Any) -> Answer:
+        if was_suspended.is_set():
+            return ACCEPTED
+        clock.now += 4_000
+        assert not may_send()
+        was_suspended.set()
+        return Answer(Verdict.STARVED, "suspended")
+
+    pool = pool_of(SimpleNamespace(post=post), clock)
+    pool.reserved_until = lambda: until
+    submit(pool, 1)
+    assert pool._busy == 0  # noqa: SLF001 (a thread may take long)
+    until += 20
+    assert pool.take(0.0) is None
+    assert was_suspended.wait(PATIENCE)
+    until = clock.now + 20
+    result = take(pool)
+    assert (len(result.delivered), result.requests, result.failure) == (1, 2, None)
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,8 @@ def test_a_climb(climbs: float, rate: float) -> None:
         pytest.param(1.0, 0.0, 6.0, id="6 s at one a second"),
         pytest.param(0.25, 0.0, 12.0, id="12 s at one in 4 s"),
         pytest.param(1.0, 30.0, 66.0, id="2 s longer for each of Retry-After"),
+        pytest.param(4.0, 10.0, 83.0, id="four times that at four a second"),
+        pytest.param(100.0, 10.0, 102.5, id="at most five times"),
     ],
 )
 def test_how_long_a_climb_takes(refused: float, retry_after: float, seconds: float) -> None:
@@ -133,6 +135,17 @@ def test_a_cut_goes_by_the_used_rate_after_few_starts(
     assert after_cut is not None
     assert after_cut.start == pytest.approx(start)
     assert after_cut.refused == pytest.approx(refused)
+
+
+def test_a_cut_with_retry_after() -> None:
+    """A climb begins not far below its rest, and rests below the refused rate."""
+    limit = RateLimit(10.0, 9.0, NOW, 1.0)
+    often, seldom = (RateState(RatePhase.CLIMB, limit, NOW - 10, n, accepted=1) for n in (50, 0))
+    of_often, of_seldom = (state.refused(NOW, 10.0, 0.1, 1.0).limit for state in (often, seldom))
+    assert of_often is not None
+    assert of_seldom is not None
+    assert (of_often.start, of_often.refused) == pytest.approx((9.1, 9.3))
+    assert (of_seldom.start, of_seldom.refused) == pytest.approx((0.55, 0.93))
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,23 @@ from unittest import mock
 
 import pytest
 from preset_records import sample
-from unit_support import ADDRESS, DEFAULTS, MD5, NOW, TIME, convert_both_ways, remarks_of
+from unit_support import (
+    ADDRESS,
+    DEFAULTS,
+    MD5,
+    NOW,
+    TIME,
+    convert_both_ways,
+    each_of,
+    name_of,
+    remarks_of,
+)
 
-from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.event_model import Conversion, Rejection
 from target_liveintent.mapping import expressions
 from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.presets import PRESETS, preset_columns
-from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, StreamMaps
+from target_liveintent.mapping.stream_maps import DELETION_COLUMNS, Stream, StreamMaps
 from target_liveintent.remarks import CAREFUL_WAY, Remark
 
 MAP: dict[str, Any] = {
@@ -40,9 +49,7 @@ def converter(
     maps = {} if definition is None else {stream: definition}
     schema = {"properties": dict.fromkeys(columns)}
     (plan,) = StreamMaps(maps, {"shop": "x"}).plans(stream, schema, keys)
-    how: dict[str, Any] = {"mapped_keys": plan.keys, "undeclared": plan.undeclared}
-    builder = EventBuilder(stream, plan.properties, keys, DEFAULTS, **how)
-    return RecordConverter(plan, builder, lambda: now)
+    return RecordConverter(Stream(stream, schema, keys), plan, DEFAULTS, now=lambda: now)
 
 
 def converted(*, violation: str | None = None, order_id: str = "'7'", **columns: Any) -> Any:
@@ -50,7 +57,7 @@ def converted(*, violation: str | None = None, order_id: str = "'7'", **columns:
     return converter({**MAP, "order_id": order_id}).convert({**RECORD, **columns}, violation)
 
 
-def test_a_conversion() -> None:
+def test_an_event_has_the_mapped_columns() -> None:
     """The event has the mapped columns; its ID comes from the keys of the record itself."""
     result, other = converted(), converted(id=8)
     assert isinstance(result, Conversion)
@@ -63,20 +70,21 @@ def test_a_conversion() -> None:
 BREACH = "id breaks the rule 'type'"
 
 
-@pytest.mark.parametrize(
-    ("key", "violation", "rejected"),
-    [
+@each_of(
+    "key, violation, rejected",
+    {
         # The column and the kind of the failure, and the keys of the record.
-        pytest.param(
+        "failing expression": (
             "failing",
             None,
             ("mapping_failed", "value", "ValueError", {"id": "failing"}),
-            id="failing expression",
         ),
-        pytest.param(7, BREACH, ("schema_violation", None, BREACH, None), id="broken schema"),
-    ],
+        "broken schema": (7, BREACH, ("schema_violation", None, BREACH, None)),
+    },
 )
-def test_a_rejection(key: Any, violation: str | None, rejected: tuple[Any, ...]) -> None:
+def test_a_failing_expression_or_a_broken_schema_rejects_the_record(
+    key: Any, violation: str | None, rejected: tuple[Any, ...]
+) -> None:
     """A failing expression, and a record that breaks the tap's schema, reject the record."""
     result = converted(id=key, violation=violation)
     assert isinstance(result, Rejection)
@@ -129,7 +137,7 @@ def test_an_expression_changes_nothing_for_the_others() -> None:
     assert (after.event.user_data.md5, record) == (MD5, before)
 
 
-def test_ids_of_mapped_keys() -> None:
+def test_mapped_keys_give_other_ids_than_keys_of_the_tap() -> None:
     """They are other IDs than those of the tap's keys, even if the values are the same."""
     maps: dict[str, Any] = {
         "tap": {**SHOWN, "event_id": None},
@@ -170,15 +178,7 @@ CAPITALS = [name.upper() for name in DELETION_COLUMNS]
         *((name, WHEN) for name in (SECOND, *CAPITALS)),
         *((FIRST, deleted) for deleted in (WHEN, 1_785_500_000, True, {"at": WHEN})),
     ],
-    ids=[
-        "log-based column",
-        "capitals",
-        "log-based column in capitals",
-        "time as text",
-        "Unix time",
-        "true",
-        "object",
-    ],
+    ids=name_of,
 )
 def test_a_deleted_row_is_dropped(column: str, deleted: Any) -> None:
     """It does not reach the map, which may drop the column or need what the row has no more."""
@@ -193,20 +193,15 @@ def test_a_row_that_is_there_is_not_dropped(empty: Any) -> None:
     assert isinstance(converted(**dict.fromkeys(DELETION_COLUMNS, empty)), Conversion)
 
 
-@pytest.mark.parametrize(
-    ("expression", "decides"),
-    [
-        *((one, True) for one in ("_sdc_deleted_at", "get('_sdc_deleted_at')")),
-        ("[x for x in [_['_sdc_deleted_at']]][0]", True),
-        *((f"get('{one}')", False) for one in ("my_sdc_deleted_at", "_sdc_deleted_at_2")),
-    ],
-    ids=[
-        "by name",
-        "by path",
-        "in a comprehension",
-        "longer name before it",
-        "longer name after it",
-    ],
+@each_of(
+    "expression, decides",
+    {
+        "by name": ("_sdc_deleted_at", True),
+        "by path": ("get('_sdc_deleted_at')", True),
+        "in a comprehension": ("[x for x in [_['_sdc_deleted_at']]][0]", True),
+        "longer name before it": ("get('my_sdc_deleted_at')", False),
+        "longer name after it": ("get('_sdc_deleted_at_2')", False),
+    },
 )
 def test_a_map_that_reads_the_column_decides_itself(expression: str, decides: bool) -> None:
     """That goes for one of the columns: the other still marks a deleted row."""
@@ -215,28 +210,22 @@ def test_a_map_that_reads_the_column_decides_itself(expression: str, decides: bo
     assert converted(order_id=expression, **{SECOND: WHEN}).reason == "deleted"
 
 
-@pytest.mark.parametrize(
-    ("own", "asks"),
-    [
-        pytest.param({}, True, id="map leaves consent alone"),
-        pytest.param({"consent": None}, False, id="map drops consent"),
-        pytest.param({"consent": "get('agreed')"}, False, id="map computes consent"),
-        pytest.param({"__filter__": "get('consent') != 'no'"}, False, id="filter reads consent"),
-    ],
+@each_of(
+    "own, asks",
+    {
+        "map leaves consent alone": ({}, True),
+        "map drops consent": ({"consent": None}, False),
+        "map computes consent": ({"consent": "get('agreed')"}, False),
+        "filter reads consent": ({"__filter__": "get('consent') != 'no'"}, False),
+    },
 )
-@pytest.mark.parametrize(
-    "declared", [pytest.param((), id="not declared"), pytest.param(("consent",), id="declared")]
-)
-def test_the_consent_of_a_record(own: dict[str, Any], asks: bool, declared: tuple[str]) -> None:
+@each_of("declared", {"not declared": (), "declared": ("consent",)})
+def test_consent_of_a_record_counts_unless_the_map_decides(
+    own: dict[str, Any], asks: bool, declared: tuple[str]
+) -> None:
     """It is obeyed unless the map says what consent is, even if other columns do not pass."""
     made = converter({**MAP, **own}, columns=(*RECORD, "agreed", *declared))
-    for consent, given in (
-        ("yes", True),
-        (True, True),
-        (False, False),
-        ("no", False),
-        (None, False),
-    ):
+    for consent, given in {"yes": True, True: True, False: False, "no": False, None: False}.items():
         record = {**RECORD, "consent": consent, "agreed": True, "total": 1.5}
         result = convert_both_ways(made, record)
         if asks and not given:
@@ -249,15 +238,15 @@ def test_the_consent_of_a_record(own: dict[str, Any], asks: bool, declared: tupl
     assert isinstance(convert_both_ways(made, {**RECORD, "agreed": True}), Conversion)
 
 
-@pytest.mark.parametrize(
+@each_of(
     "definition",
-    [
-        pytest.param(MAP, id="map that drops other columns"),
-        pytest.param({"event_time": "at", "email": "mail"}, id="map that passes other columns"),
-        pytest.param(None, id="no map"),
-    ],
+    {
+        "map that drops other columns": MAP,
+        "map that passes other columns": {"event_time": "at", "email": "mail"},
+        "no map": None,
+    },
 )
-def test_consent_in_capitals(definition: dict[str, Any] | None) -> None:
+def test_consent_in_capitals_counts(definition: dict[str, Any] | None) -> None:
     """Some databases write all names so."""
     made = converter(definition, columns=(*RECORD, "CONSENT", "event_time", "email"))
     record = {**RECORD, "total": 1.5, "event_time": TIME, "email": ADDRESS}
@@ -309,84 +298,71 @@ def test_nearly_all_orders_are_usual() -> None:
 
 
 PAGED = {**USUAL, "source_url": "coalesce(get('page'), '/')", "ip": "_.get('ip')"}
-DEFINITIONS: list[dict[str, Any] | None] = [
-    None,
-    {},
-    SHOWN,
-    USUAL,
-    {**USUAL, "__filter__": "total > 5 and config['shop'] == 'x'"},
-    {**USUAL, "__filter__": "False if total else 1 > 0"},
-    {**USUAL, "number": "int(mail)"},  # It rejects the record, though no event has the column.
-    {**USUAL, "email": "get('mail').strip()", "value": "[t for t in [total]][0]"},
-    {**USUAL, "event_id": "f'{id}-{__stream_name__}'", "user_agent": "'a' 'b' + id"},
-    PAGED,
-    {**USUAL, "value": "amount(total)", "order_id": "str(id) if total is 1 else md5(id)"},
-    {"email": "mail", "event_time": "at", "mail": None},
-    {**USUAL, "event_time": "datetime.datetime.strptime('2026-07-31', '%Y-%m-%d').isoformat()"},
-    {**USUAL, "order_id": "f'{datetime.date(2026, 1, 2).isoformat()}-{json.dumps(id)}'"},
-    {**USUAL, "order_id": "_.pop('mail')", "user_agent": "[_.pop(k) for k in ['id', 'at']][0]"},
-    {**USUAL, "event_id": None, "__key_properties__": ["email", "x"], "x": "total"},
-    {"event_time": "at", "email": "mail", "__key_properties__": ["id", "total"]},
-    {**SHOWN, "event_id": "total", "__key_properties__": []},
-]
-DEFINITION_NAMES = [
-    "no map",
-    "empty map",
-    "columns only",
-    "value and filter",
-    "filter with configuration",
-    "filter with a condition",
-    "failing other column",
-    "method and comprehension",
-    "formatted text",
-    "path with a fallback",
-    "helpers",
-    "column read and dropped",
-    "time that is parsed",
-    "date and JSON",
-    "record that is changed",
-    "computed keys",
-    "two keys of the tap",
-    "no keys",
-]
-CHANGES: list[dict[str, Any]] = [
-    {},
-    *({"total": total} for total in (None, "12.50", "x", 7, 1e300)),
-    *({"id": key} for key in (None, 7, "a b", [1], ADDRESS)),
-    *({"at": at} for at in (None, "2026-07-31T10:00:00", "soon")),
-    *({"mail": mail} for mail in (None, "", "x", f" {ADDRESS} ", 5)),
-    *({"_sdc_deleted_at": at} for at in (None, "", "2026-07-31T00:00:00Z")),
-    {"page": "https://shop.example/?li_did=x"},
-    {"email": None},
-    {"event_id": "own", "email": ADDRESS, "event_time": TIME, "value": 1, "page": "/x"},
-]
-CHANGE_NAMES = [
-    "nothing changed",
-    "total null",
-    "total as text",
-    "total that is no number",
-    "total whole",
-    "total huge",
-    "ID null",
-    "ID number",
-    "ID with a space",
-    "ID list",
-    "ID address",
-    "time null",
-    "time without a zone",
-    "no time",
-    "mail null",
-    "mail empty",
-    "mail no address",
-    "mail with white space",
-    "mail number",
-    "deletion null",
-    "deletion empty",
-    "deleted",
-    "page with a placeholder",
-    "email null",
-    "columns of events",
-]
+DEFINITIONS: dict[str, dict[str, Any] | None] = {
+    "no map": None,
+    "empty map": {},
+    "columns only": SHOWN,
+    "value and filter": USUAL,
+    "filter with configuration": {**USUAL, "__filter__": "total > 5 and config['shop'] == 'x'"},
+    "filter with a condition": {**USUAL, "__filter__": "False if total else 1 > 0"},
+    "failing other column": {
+        **USUAL,
+        "number": "int(mail)",
+    },  # It rejects the record, though no event has the column.
+    "method and comprehension": {
+        **USUAL,
+        "email": "get('mail').strip()",
+        "value": "[t for t in [total]][0]",
+    },
+    "formatted text": {
+        **USUAL,
+        "event_id": "f'{id}-{__stream_name__}'",
+        "user_agent": "'a' 'b' + id",
+    },
+    "a page": PAGED,
+    "helpers": {
+        **USUAL,
+        "value": "amount(total)",
+        "order_id": "str(id) if total is 1 else md5(id)",
+    },
+    "column read and dropped": {"email": "mail", "event_time": "at", "mail": None},
+    "time that is parsed": {
+        **USUAL,
+        "event_time": "datetime.datetime.strptime('2026-07-31', '%Y-%m-%d').isoformat()",
+    },
+    "date and JSON": {
+        **USUAL,
+        "order_id": "f'{datetime.date(2026, 1, 2).isoformat()}-{json.dumps(id)}'",
+    },
+    "record that is changed": {
+        **USUAL,
+        "order_id": "_.pop('mail')",
+        "user_agent": "[_.pop(k) for k in ['id', 'at']][0]",
+    },
+    "computed keys": {
+        **USUAL,
+        "event_id": None,
+        "__key_properties__": ["email", "x"],
+        "x": "total",
+    },
+    "two keys of the tap": {
+        "event_time": "at",
+        "email": "mail",
+        "__key_properties__": ["id", "total"],
+    },
+    "no keys": {**SHOWN, "event_id": "total", "__key_properties__": []},
+}
+CHANGED: dict[str, tuple[Any, ...]] = {
+    "total": (None, "12.50", "x", 7, 1e300),
+    "id": (None, 7, "a b", [1], ADDRESS),
+    "at": (None, "2026-07-31T10:00:00", "soon"),
+    "mail": (None, "", "x", f" {ADDRESS} ", 5),
+    "_sdc_deleted_at": (None, "", "2026-07-31T00:00:00Z"),
+    "page": ("https://shop.example/?li_did=x",),
+    "email": (None,),
+}
+OWN_COLUMNS = {"event_id": "own", "email": ADDRESS, "event_time": TIME, "value": 1, "page": "/x"}
+CHANGES = [{}, OWN_COLUMNS, *({name: of} for name, values in CHANGED.items() for of in values)]
 
 
 UNDECLARED: list[tuple[dict[str, Any], str | dict[str, Any]]] = [
@@ -401,8 +377,10 @@ PASSING: list[dict[str, Any] | None] = [None, {"email": "mail", "event_time": "a
 """Maps that pass other columns on."""
 
 
-@pytest.mark.parametrize(("changes", "wanted"), UNDECLARED)
-def test_columns_that_the_schema_does_not_declare(changes: dict[str, Any], wanted: Any) -> None:
+@pytest.mark.parametrize(("changes", "wanted"), UNDECLARED, ids=name_of)
+def test_columns_that_the_schema_does_not_declare_count(
+    changes: dict[str, Any], wanted: Any
+) -> None:
     """The SDK passes them on, so they count as if they were declared, and none is missed."""
     for definition in PASSING:
         record = {"id": 7, "at": TIME, "mail": ADDRESS} | changes
@@ -419,14 +397,14 @@ def test_columns_that_the_schema_does_not_declare(changes: dict[str, Any], wante
         assert {one.column for one in remarks_of(result)} <= {"value", "email"}
 
 
-@pytest.mark.parametrize(
+@each_of(
     "definition",
-    [
-        pytest.param({**SHOWN}, id="other columns dropped"),
-        pytest.param({"email": "mail", "event_time": "at"}, id="other columns pass"),
-    ],
+    {
+        "other columns dropped": {**SHOWN},
+        "other columns pass": {"email": "mail", "event_time": "at"},
+    },
 )
-def test_columns_that_a_map_drops(definition: dict[str, Any]) -> None:
+def test_columns_that_a_map_drops_are_not_read(definition: dict[str, Any]) -> None:
     """What the user drops is not read, whether it is declared or not."""
     dropped = {"consent": None, "value": "__NULL__", **definition}
     for columns in (SALE, [*SALE, "consent", "value"]):
@@ -439,17 +417,14 @@ def test_columns_that_a_map_drops(definition: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("definition", "changes"),
     [
-        *((one, {}) for one in DEFINITIONS),
-        *((one, changes) for changes in CHANGES for one in (None, SHOWN, PAGED)),
+        *((name, {}) for name in DEFINITIONS),
+        *((name, one) for one in CHANGES for name in ("no map", "columns only", "a page")),
     ],
-    ids=[
-        *DEFINITION_NAMES,
-        *(f"{one}, {of}" for one in CHANGE_NAMES for of in ("no map", "few columns", "a page")),
-    ],
+    ids=name_of,
 )
-def test_both_ways_map_the_same(definition: Any, changes: dict[str, Any]) -> None:
-    record = {**SALE, **changes}
-    columns = {**record, "event_id": 1, "event_time": 1, "email": 1} if not definition else record
+def test_both_ways_map_the_same(definition: str, changes: dict[str, Any]) -> None:
+    record, own = {**SALE, **changes}, DEFINITIONS[definition]
+    columns = {**record, "event_id": 1, "event_time": 1, "email": 1} if not own else record
     for keys in (("id",), ()):
-        convert_both_ways(converter(definition, columns, keys), record)
-        convert_both_ways(converter(definition, columns, keys), {**record, "ip": 5, "consent": 1})
+        convert_both_ways(converter(own, columns, keys), record)
+        convert_both_ways(converter(own, columns, keys), {**record, "ip": 5, "consent": 1})

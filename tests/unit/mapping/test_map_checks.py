@@ -3,41 +3,44 @@
 from typing import Any
 
 import pytest
-from unit_support import BARE, DEFAULTS
+from unit_support import BARE, DEFAULTS, each_of, name_of
 
 from target_liveintent.config import problems
-from target_liveintent.conversions.coerce import IDENTIFYING
+from target_liveintent.conversions.fields import IDENTIFYING
 from target_liveintent.mapping.expressions import Compiler
 from target_liveintent.mapping.map_checks import (
+    AbsentStream,
+    MapFinding,
     absent_streams,
+    can_be_set,
     lacking_for_events,
     map_warnings,
-    maps_with_dots,
-    presets_with_dots,
 )
-from target_liveintent.mapping.map_findings import AbsentStream, MapFinding, can_be_set
+from target_liveintent.mapping.map_settings import maps_with_dots, presets_with_dots
 from target_liveintent.mapping.similar_names import did_you_mean, meant_name
 from target_liveintent.mapping.stream_maps import StreamPlan
 from target_liveintent.mapping.vocabulary import vocabulary
 from target_liveintent.settings import EventDefaults
 
 
-@pytest.mark.parametrize(
-    ("name", "known", "near"),
-    [
-        pytest.param("ordres", ["orders", "people"], "orders", id="letters swapped"),
-        pytest.param("ORDERS", ["orders"], "orders", id="known in lower case"),
-        pytest.param("orders", ["Orders"], "Orders", id="known in upper case"),
-        pytest.param("createdAt", ["created_at"], "created_at", id="camel case"),
-        pytest.param("guest_mial", ["guest_name", "guest_mail"], "guest_mail", id="nearest of two"),
+@each_of(
+    "name, known, near",
+    {
+        "letters swapped": ("ordres", ["orders", "people"], "orders"),
+        "known in lower case": ("ORDERS", ["orders"], "orders"),
+        "known in upper case": ("orders", ["Orders"], "Orders"),
+        "camel case": ("createdAt", ["created_at"], "created_at"),
+        "nearest of two": ("guest_mial", ["guest_name", "guest_mail"], "guest_mail"),
         # What has only some words in common is something else.
-        pytest.param("guest_email", ["guest_name"], None, id="only one word shared"),
-        pytest.param("order_items", ["orders"], None, id="longer by a word"),
-        pytest.param("orders", ["people", "orders_archive"], None, id="longer known name"),
-        pytest.param("orders", [], None, id="nothing known"),
-    ],
+        "only one word shared": ("guest_email", ["guest_name"], None),
+        "longer by a word": ("order_items", ["orders"], None),
+        "longer known name": ("orders", ["people", "orders_archive"], None),
+        "nothing known": ("orders", [], None),
+    },
 )
-def test_did_you_mean(name: str, known: list[str], near: str | None) -> None:
+def test_the_most_similar_known_name_is_suggested(
+    name: str, known: list[str], near: str | None
+) -> None:
     """The most similar known name is suggested, in its own spelling."""
     assert did_you_mean(name, known) == (f"; did you mean '{near}'?" if near else "")
 
@@ -45,48 +48,40 @@ def test_did_you_mean(name: str, known: list[str], near: str | None) -> None:
 OURS = ("consent", "event_time", "order_id", "ip", "aaid", "__else__", "__source__", "source")
 
 
-@pytest.mark.parametrize(
-    ("meant", "names"),
-    [
+@each_of(
+    "meant, names",
+    {
         # From eight letters on, two edits; with fewer, one.
-        pytest.param(
+        "two edits of long name": (
             "event_time",
             "EventTime event-time event_tiem evnt_tiem event_times vent_tme event_type",
-            id="two edits of long name",
         ),
-        pytest.param(
-            "consent",
-            "Consent consnt cosnent con_sent consentt condent",
-            id="one edit of short name",
-        ),
-        pytest.param(None, "cnsnt consentes snetnoc", id="two edits of short name"),
+        "one edit of short name": ("consent", "Consent consnt cosnent con_sent consentt condent"),
+        "two edits of short name": (None, "cnsnt consentes snetnoc"),
         # Signs are no letters.
-        pytest.param("order_id", "orderid order.id order_ids", id="other signs"),
-        pytest.param(None, "order_no order_date order order_ref", id="other words"),
+        "other signs": ("order_id", "orderid order.id order_ids"),
+        "other words": (None, "order_no order_date order order_ref"),
         # Another abbreviation, or a word, is one edit away from a short name; but not from `else`.
-        pytest.param("ip", "IP i_p ip_", id="two letters"),
-        pytest.param("aaid", "AAID", id="capitals of an abbreviation"),
-        pytest.param(None, "id ip2 ipv6 paid maid gaid said", id="other abbreviations"),
-        pytest.param(
-            "__else__", "else Else els _esle_ __else", id="special column without its signs"
-        ),
-        pytest.param(None, "sale false", id="words near a special column"),
+        "two letters": ("ip", "IP i_p ip_"),
+        "capitals of an abbreviation": ("aaid", "AAID"),
+        "other abbreviations": (None, "id ip2 ipv6 paid maid gaid said"),
+        "special column without its signs": ("__else__", "else Else els _esle_ __else"),
+        "words near a special column": (None, "sale false"),
         # The nearest in its spelling as well.
-        pytest.param("source", "Source sources source_", id="plain name"),
-        pytest.param("__source__", "__source _source_ __SOURCE", id="name with underscores"),
-        pytest.param(
+        "plain name": ("source", "Source sources source_"),
+        "name with underscores": ("__source__", "__source _source_ __SOURCE"),
+        "unlike any, or very long": (
             None,
             "value name url created_at customer_email _sdc_deleted_at _ consent" + "s" * 9_999,
-            id="unlike any, or very long",
         ),
-    ],
+    },
 )
-def test_meant_names(meant: str | None, names: str) -> None:
+def test_a_misspelled_name_of_ours_is_recognized(meant: str | None, names: str) -> None:
     for name in names.split():
         assert (name, meant_name(name, OURS)) == (name, meant)
 
 
-def test_a_name_beside_the_one_it_resembles() -> None:
+def test_a_name_beside_the_one_it_resembles_may_differ_more() -> None:
     """Two edits are another name then, but one edit is a mistake."""
     assert meant_name("event_type", OURS, given=["event_time"]) is None
     assert meant_name("event_tiem", OURS, given=["event_time"]) == "event_time"
@@ -128,7 +123,7 @@ PRICE = {"type": "object", "properties": {"amount": {}, "any": {"type": "object"
     ],
     ids=lambda text: text or "no hint",
 )
-def test_unknown_reads(path: str, hint: str) -> None:
+def test_a_path_that_the_schema_lacks_is_found(path: str, hint: str) -> None:
     """Each step of a path must be in the tap's schema, as far as the schema lists properties."""
     others = {
         "name": {"type": ["null", "string"]},
@@ -144,64 +139,51 @@ def test_unknown_reads(path: str, hint: str) -> None:
 
 
 NAMED = ("emial", "_['emial']", "[emial for e in email][0]", "coalesce(emial, email)")
-OPENINGS: list[dict[str, Any]] = [
-    *({"additionalProperties": True}, {"additionalProperties": {"type": "string"}}),
-    *({"patternProperties": {"^z": {}}}, {"$ref": "#/definitions/price"}),
-    {"anyOf": [{"type": "object"}, {"type": "null"}]},
-    *({"properties": {}}, {"properties": None}),
-]
-"""What allows properties that a schema does not list, so that it proves nothing."""
-UNLISTED: list[Any] = [{}, {"type": ["string", "object"]}, {"anyOf": [PRICE, {}]}, 5]
-"""Columns of which only the column itself must be there."""
 
 
 @pytest.mark.parametrize(
-    ("expression", "schema"),
+    "expression",
     [
-        *(
-            (expression, {"properties": {"price": PRICE}})
-            for expression in (
-                *("get('price')", "get('price.amount')", "get('price.amount.x')", "record"),
-                # Whether `_sdc_deleted_at` is there depends on how the tap replicates.
-                *("get('price.any.x')", "get('_sdc_deleted_at')"),
-                "coalesce(get('zzz'), get('price.amount'))",
-            )
-        ),
-        *(("get('zzz')", {**PRICE, **opening}) for opening in OPENINGS),
-        *(("get('price.z')", {"properties": {"price": {**PRICE, **one}}}) for one in OPENINGS),
-        *(("get('price.zzz.0.x')", {"properties": {"price": kind}}) for kind in UNLISTED),
-    ],
-    ids=[
-        "object",
-        "field of an object",
-        "field of unknown type",
-        "whole record",
-        "inside an open object",
-        "column of the SDK",
-        "fallback of unknown column",
-        "extra columns allowed",
-        "extra columns of a type",
-        "columns by pattern",
-        "columns by reference",
-        "columns of alternatives",
-        "no properties",
-        "properties are null",
-        "extra fields allowed",
-        "extra fields of a type",
-        "fields by pattern",
-        "fields by reference",
-        "fields of alternatives",
-        "object without fields",
-        "fields are null",
-        "unspecified column",
-        "text or object",
-        "object or anything",
-        "invalid schema of column",
+        *("get('price')", "get('price.amount')", "get('price.amount.x')", "record"),
+        # Whether `_sdc_deleted_at` is there depends on how the tap replicates.
+        *("get('price.any.x')", "get('_sdc_deleted_at')"),
+        "coalesce(get('zzz'), get('price.amount'))",
     ],
 )
-def test_known_reads(expression: str, schema: dict[str, Any]) -> None:
-    """Where the schema has a path, or does not say what there is, nothing is said."""
-    assert unknown(expression, schema) == []
+def test_a_path_that_the_schema_has_is_no_finding(expression: str) -> None:
+    assert unknown(expression, {"properties": {"price": PRICE}}) == []
+
+
+@each_of(
+    "opening",
+    {
+        "others are allowed": {"additionalProperties": True},
+        "others of a type are allowed": {"additionalProperties": {"type": "string"}},
+        "others by pattern": {"patternProperties": {"^z": {}}},
+        "others by reference": {"$ref": "#/definitions/price"},
+        "alternatives": {"anyOf": [{"type": "object"}, {"type": "null"}]},
+        "no properties": {"properties": {}},
+        "properties are null": {"properties": None},
+    },
+)
+def test_a_schema_that_allows_other_properties_proves_nothing(opening: dict[str, Any]) -> None:
+    """This goes for columns, and for what is inside an object."""
+    schema = {**PRICE, **opening}
+    assert unknown("get('zzz')", schema) == []
+    assert unknown("get('price.z')", {"properties": {"price": schema}}) == []
+
+
+@each_of(
+    "kind",
+    {
+        "unspecified": {},
+        "text or object": {"type": ["string", "object"]},
+        "object or anything": {"anyOf": [PRICE, {}]},
+        "invalid": 5,
+    },
+)
+def test_a_column_without_a_description_may_have_any_path(kind: Any) -> None:
+    assert unknown("get('price.zzz.0.x')", {"properties": {"price": kind}}) == []
 
 
 @pytest.mark.parametrize(
@@ -214,40 +196,15 @@ def test_known_reads(expression: str, schema: dict[str, Any]) -> None:
         *((f"total_cents {end}", None) for end in ("/ 100", "* 0.01")),
         ("minor_units(total_cents, 'EUR')", None),
     ],
-    ids=[
-        "plain name",
-        "capitals",
-        "camel case",
-        "price in minor units",
-        "cent",
-        "centavos",
-        "centesimi",
-        "centimes",
-        "centimos",
-        "cents",
-        "ct",
-        "minor",
-        "pence",
-        "pennies",
-        "pfennig",
-        "rappen",
-        "field of an object",
-        "percent",
-        "adjacent",
-        "minority",
-        "recent",
-        "divided by a hundred",
-        "multiplied by a hundredth",
-        "converted by helper",
-    ],
+    ids=name_of,
 )
-def test_cents_that_are_not_converted(expression: str, column: str | None) -> None:
+def test_cents_that_are_not_converted_are_found(expression: str, column: str | None) -> None:
     """Only the name says it, and a map that computes with the amount may convert it."""
     said = unknown(expression, {})
     assert said == [] if column is None else f"reads '{column}', whose name means cents" in said[0]
 
 
-def test_unknown_columns() -> None:
+def test_a_column_that_no_event_has_is_found() -> None:
     """A column that no event has is named."""
     said = "the map of 'orders' sets '{}', but events have no such column{}"
     columns = ["value", "valeu", "event_date", "zzz", "__filter__"]
@@ -270,25 +227,9 @@ def test_unknown_columns() -> None:
         *((one, None) for one in ("get('emial')", "_.get('emial')", "email", "self", "str")),
         *((one, None) for one in ("[x for x in email][0]", "config", "_sdc_deleted_at", "_")),
     ],
-    ids=[
-        "misspelled name",
-        "misspelled index",
-        "misspelled in a comprehension",
-        "misspelled fallback",
-        "unlike any column",
-        "helper as a column",
-        "misspelled path",
-        "misspelled key with default",
-        "declared column",
-        "the value itself",
-        "built-in function",
-        "own variable",
-        "configuration",
-        "column of the SDK",
-        "whole record",
-    ],
+    ids=name_of,
 )
-def test_a_name_that_is_in_no_record(expression: str, lacks: str | None) -> None:
+def test_a_bare_name_that_is_in_no_record_ends_the_run(expression: str, lacks: str | None) -> None:
     """It ends the run before the first record; with `get`, a column may be absent."""
     schema = {"properties": {"email": {}}}
     wanted = [] if lacks is None else [lacks.format("value")]
@@ -300,50 +241,37 @@ OPEN = {**PRICE, "additionalProperties": True}
 PAID = {"properties": {"status": {}, "paid_at": {}, "a.b": {}, "guest": PRICE, "meta": OPEN}}
 
 
-@pytest.mark.parametrize(
-    ("expression", "lacks"),
-    [
-        ("get('state') == 'paid'", "state"),
-        ("[get('state')][0]", "state"),
-        ("_.get('state')", "state"),
-        ("state == 'paid' or status", "state"),
-        ("lower(get('statsu'))", "statsu' (did you mean 'status'?)"),
-        ("get('guest.amout')", "guest.amout' (did you mean 'amount'?)"),
-        ("get('a.b')", "a.b' (to read the column whose name has a dot, write _.get('a.b'))"),
+@each_of(
+    "expression, lacks",
+    {
+        "path compared": ("get('state') == 'paid'", "state"),
+        "path in a comprehension": ("[get('state')][0]", "state"),
+        "key of the record": ("_.get('state')", "state"),
+        "one of two columns": ("state == 'paid' or status", "state"),
+        "misspelled column": ("lower(get('statsu'))", "statsu' (did you mean 'status'?)"),
+        "misspelled field": ("get('guest.amout')", "guest.amout' (did you mean 'amount'?)"),
+        "column name with a dot": (
+            "get('a.b')",
+            "a.b' (to read the column whose name has a dot, write _.get('a.b'))",
+        ),
         # It is read from the record, or there is an alternative, or nothing is known.
-        *((one, None) for one in ("get('consent')", "not get('_sdc_deleted_at')", "_.items()")),
-        *((one, None) for one in ("coalesce(get('x'), get('consent'))", "get('consent.given')")),
-        ("get('guest.consent')", "guest.consent"),
-        *((one, "consent.denied") for one in ("not get('consent.denied')",)),
-        *((one, "_sdc_is_test") for one in ("get('_sdc_is_test') is None",)),
-        *((one, None) for one in ("coalesce(get('state'), status)", "_.get('state', 'paid')")),
-        *((one, None) for one in ("get('guest.any.state')", "get('meta.state')", "True", "self")),
-    ],
-    ids=[
-        "path compared",
-        "path in a comprehension",
-        "key of the record",
-        "one of two columns",
-        "misspelled column",
-        "misspelled field",
-        "column name with a dot",
-        "consent",
-        "deletion",
-        "whole record",
-        "fallback to consent",
-        "field of consent",
-        "consent in another object",
-        "refusal in consent",
-        "other column of SDK",
-        "fallback to known column",
-        "default value",
-        "field of an open object",
-        "field of unspecified column",
-        "constant",
-        "the value itself",
-    ],
+        "consent": ("get('consent')", None),
+        "deletion": ("not get('_sdc_deleted_at')", None),
+        "whole record": ("_.items()", None),
+        "fallback to consent": ("coalesce(get('x'), get('consent'))", None),
+        "field of consent": ("get('consent.given')", None),
+        "consent in another object": ("get('guest.consent')", "guest.consent"),
+        "refusal in consent": ("not get('consent.denied')", "consent.denied"),
+        "other column of SDK": ("get('_sdc_is_test') is None", "_sdc_is_test"),
+        "fallback to known column": ("coalesce(get('state'), status)", None),
+        "default value": ("_.get('state', 'paid')", None),
+        "field of an open object": ("get('guest.any.state')", None),
+        "field of unspecified column": ("get('meta.state')", None),
+        "constant": ("True", None),
+        "the value itself": ("self", None),
+    },
 )
-def test_a_column_that_an_expression_needs(expression: str, lacks: str | None) -> None:
+def test_a_deciding_expression_needs_its_columns(expression: str, lacks: str | None) -> None:
     """What decides which events are sent, when and as what needs its columns, with `get` as well.
 
     A SCHEMA names its columns, even if it allows others, unless it names none at all.
@@ -358,25 +286,20 @@ def test_a_column_that_an_expression_needs(expression: str, lacks: str | None) -
             assert lacking({column: expression}, empty) == []
 
 
-@pytest.mark.parametrize(
-    ("expression", "lacks"),
-    [
-        *((one, True) for one in ("not get('opt_out')", "get('opt_out') is None", "get('x') != 1")),
-        *((one, False) for one in ("get('opt_in')", "get('opt_out') is False", "get('consent')")),
-        *((one, False) for one in ("not coalesce(get('opt_out'), False)", "not get('status')")),
-    ],
-    ids=[
-        "no opt-out",
-        "opt-out is null",
-        "unequal to a value",
-        "opt-in",
-        "opt-out is false",
-        "consent itself",
-        "default for opt-out",
-        "declared column",
-    ],
+@each_of(
+    "expression, lacks",
+    {
+        "no opt-out": ("not get('opt_out')", True),
+        "opt-out is null": ("get('opt_out') is None", True),
+        "unequal to a value": ("get('x') != 1", True),
+        "opt-in": ("get('opt_in')", False),
+        "opt-out is false": ("get('opt_out') is False", False),
+        "consent itself": ("get('consent')", False),
+        "default for opt-out": ("not coalesce(get('opt_out'), False)", False),
+        "declared column": ("not get('status')", False),
+    },
 )
-def test_a_consent_that_would_be_given_without_its_column(expression: str, lacks: bool) -> None:
+def test_consent_is_not_given_without_its_column(expression: str, lacks: bool) -> None:
     """Nobody agrees by a column that is not there; a map that sends nobody then may run."""
     assert bool(lacking({"consent": expression}, PAID)) == lacks
 
@@ -384,28 +307,21 @@ def test_a_consent_that_would_be_given_without_its_column(expression: str, lacks
 QUOTES = " (if you mean the fixed text, write it in two pairs of quotes: \"'{}'\")"
 
 
-@pytest.mark.parametrize(
-    ("column", "text", "hint"),
-    [
-        ("currency", "EUR", QUOTES.format("EUR")),
-        ("source", "web-shop", QUOTES.format("web-shop")),
-        ("email", "emial", " (did you mean 'email'?)"),
-        ("currency", "EUR or USD", ""),
+@each_of(
+    "column, text, hint",
+    {
+        "currency": ("currency", "EUR", QUOTES.format("EUR")),
+        "source": ("source", "web-shop", QUOTES.format("web-shop")),
+        "misspelled column": ("email", "emial", " (did you mean 'email'?)"),
+        "several words": ("currency", "EUR or USD", ""),
         # As a fixed text, they would let everybody pass, or be wrong.
-        *((column, "yes", "") for column in ("__filter__", "consent", "event_id", "order_id")),
-    ],
-    ids=[
-        "currency",
-        "source",
-        "misspelled column",
-        "several words",
-        "filter",
-        "consent",
-        "event ID",
-        "order ID",
-    ],
+        "filter": ("__filter__", "yes", ""),
+        "consent": ("consent", "yes", ""),
+        "event ID": ("event_id", "yes", ""),
+        "order ID": ("order_id", "yes", ""),
+    },
 )
-def test_a_fixed_text_in_one_pair_of_quotes(column: str, text: str, hint: str) -> None:
+def test_a_fixed_text_in_one_pair_of_quotes_gets_a_hint(column: str, text: str, hint: str) -> None:
     """The quotes of `currency: 'EUR'` belong to YAML, and the expression is a name."""
     origins = {column: Compiler({}).compile(column, text)}
     plan = StreamPlan("s", True, properties=("event_time", "email"), origins=origins)
@@ -413,25 +329,20 @@ def test_a_fixed_text_in_one_pair_of_quotes(column: str, text: str, hint: str) -
     assert first.words.partition(f", which '{column}' reads")[2] == hint
 
 
-@pytest.mark.parametrize(
-    ("named", "came", "absent"),
-    [
-        (["orders", "order*"], "orders", []),
-        (["ordres"], "orders", [("ordres", "orders")]),
+@each_of(
+    "named, came, absent",
+    {
+        "all named": (["orders", "order*"], "orders", []),
+        "misspelled": (["ordres"], "orders", [("ordres", "orders")]),
         # A stream that did not come is similar only to streams that no map names.
-        (["ordres", "orders"], "orders", [("ordres", None)]),
-        (["ordres", "ord*"], "orders", [("ordres", None)]),
-        (["users"], "public-orders", [("users", None)]),
-    ],
-    ids=[
-        "all named",
-        "misspelled",
-        "similar to a named one",
-        "similar to a pattern",
-        "not similar",
-    ],
+        "similar to a named one": (["ordres", "orders"], "orders", [("ordres", None)]),
+        "similar to a pattern": (["ordres", "ord*"], "orders", [("ordres", None)]),
+        "not similar": (["users"], "public-orders", [("users", None)]),
+    },
 )
-def test_absent_streams(named: list[str], came: str, absent: list[tuple[str, str | None]]) -> None:
+def test_a_map_of_a_stream_that_did_not_come_is_found(
+    named: list[str], came: str, absent: list[tuple[str, str | None]]
+) -> None:
     assert absent_streams(named, [came]) == [AbsentStream(*one) for one in absent]
 
 
@@ -445,34 +356,20 @@ def lacking_as_it_is(properties: list[str], defaults: EventDefaults) -> list[Map
     return lacking_for_events(StreamPlan.without_map("s", properties), {}, defaults)
 
 
-@pytest.mark.parametrize(
-    ("properties", "defaults", "missing"),
-    [
-        *((["event_time", name], DEFAULTS, []) for name in IDENTIFYING),
-        (ALL, BARE, []),
-        (["email"], DEFAULTS, ["event_time"]),
-        (["event_time", "ip", "idfa"], DEFAULTS, ["email"]),
-        (["event_time", "email"], BARE, ["pixel_id", "source"]),
-        (["event_time", "email", "pixel_id"], BARE, ["source"]),
-        ([], BARE, ALL),
-        (["created_at", "Email"], DEFAULTS, ["event_time", "email"]),
-    ],
-    ids=[
-        "email",
-        "MD5",
-        "SHA-256",
-        "decision ID",
-        "page",
-        "pixel and source as columns",
-        "no time",
-        "no identity",
-        "neither pixel nor source",
-        "no source",
-        "no columns at all",
-        "columns of other names",
-    ],
+@each_of(
+    "properties, defaults, missing",
+    {
+        **{name: (["event_time", name], DEFAULTS, []) for name in IDENTIFYING},
+        "pixel and source as columns": (ALL, BARE, []),
+        "no time": (["email"], DEFAULTS, ["event_time"]),
+        "no identity": (["event_time", "ip", "idfa"], DEFAULTS, ["email"]),
+        "neither pixel nor source": (["event_time", "email"], BARE, ["pixel_id", "source"]),
+        "no source": (["event_time", "email", "pixel_id"], BARE, ["source"]),
+        "no columns at all": ([], BARE, ALL),
+        "columns of other names": (["created_at", "Email"], DEFAULTS, ["event_time", "email"]),
+    },
 )
-def test_missing_columns(
+def test_what_a_stream_lacks_for_events_is_found(
     properties: list[str], defaults: EventDefaults, missing: list[str]
 ) -> None:
     """Everything that a stream lacks is a finding of its own."""
@@ -482,7 +379,7 @@ def test_missing_columns(
         assert name in finding.words
 
 
-def test_what_a_setting_can_supply() -> None:
+def test_settings_supply_exactly_what_they_can() -> None:
     """The settings supply exactly the findings that disappear when they are set."""
     missing = lacking_as_it_is([], BARE)
     still_missing = lacking_as_it_is([], DEFAULTS)
@@ -495,62 +392,51 @@ def test_what_a_setting_can_supply() -> None:
 MAIL = {"email": "mail"}
 
 
-@pytest.mark.parametrize(
-    ("nested", "maps"),
-    [
-        pytest.param(
+@each_of(
+    "nested, maps",
+    {
+        "already flat": (
             {"orders": MAIL, "a.b": {}, "__else__": None},
             {"orders": MAIL, "a.b": {}, "__else__": None},
-            id="already flat",
         ),
-        pytest.param(
-            {"Sales": {"EU": {"Orders": MAIL}}}, {"Sales.EU.Orders": MAIL}, id="three levels"
-        ),
-        pytest.param(
-            {"Sales": {**MAIL, "EU": MAIL}},
-            {"Sales": MAIL, "Sales.EU": MAIL},
-            id="map and map below",
-        ),
-        pytest.param({"Sales": {"EU": {}}}, {"Sales.EU": {}}, id="empty map below"),
-        pytest.param(
+        "three levels": ({"Sales": {"EU": {"Orders": MAIL}}}, {"Sales.EU.Orders": MAIL}),
+        "map and map below": ({"Sales": {**MAIL, "EU": MAIL}}, {"Sales": MAIL, "Sales.EU": MAIL}),
+        "empty map below": ({"Sales": {"EU": {}}}, {"Sales.EU": {}}),
+        "stream dropped below": (
             {"Sales": {"EU": MAIL, "Old": None}},
             {"Sales.EU": MAIL, "Sales.Old": None},
-            id="stream dropped below",
         ),
         # A column, or a stream: neither is sent.
-        pytest.param(
+        "stream dropped by text": (
             {"Sales": {"Old": "__NULL__"}},
             {"Sales": {"Old": "__NULL__"}, "Sales.Old": "__NULL__"},
-            id="stream dropped by text",
         ),
         # A column of ours and an option are no levels, so that their objects are problems.
-        pytest.param({"a": {"email": MAIL}}, {"a": {"email": MAIL}}, id="object as an expression"),
-        pytest.param(
-            {"a": {"__filter__": MAIL}}, {"a": {"__filter__": MAIL}}, id="object as a filter"
-        ),
-        pytest.param(
+        "object as an expression": ({"a": {"email": MAIL}}, {"a": {"email": MAIL}}),
+        "object as a filter": ({"a": {"__filter__": MAIL}}, {"a": {"__filter__": MAIL}}),
+        "columns dropped": (
             {"a": {"email": None, "__else__": None}},
             {"a": {"email": None, "__else__": None}},
-            id="columns dropped",
         ),
-        pytest.param(
+        "values that are no maps": (
             {"a": None, "b": "__NULL__", "c": 5},
             {"a": None, "b": "__NULL__", "c": 5},
-            id="values that are no maps",
         ),
-    ],
+    },
 )
-def test_maps_with_dots(nested: dict[str, Any], maps: dict[str, Any]) -> None:
+def test_levels_of_maps_become_names_with_dots(
+    nested: dict[str, Any], maps: dict[str, Any]
+) -> None:
     assert dict(maps_with_dots(nested)) == maps
 
 
-def test_presets_with_dots() -> None:
+def test_levels_of_presets_become_names_with_dots() -> None:
     nested = {"Sales": {"EU": {"Orders": "shopify"}, "US": 5}, "a.b": "shopify"}
     joined = {"Sales.EU.Orders": "shopify", "Sales.US": 5, "a.b": "shopify"}
     assert dict(presets_with_dots(nested)) == joined
 
 
-def test_a_stream_that_is_there_twice() -> None:
+def test_a_stream_with_two_maps_is_a_problem() -> None:
     """Once with levels, and once with a dot in a file."""
     account = {"customer_id": "a-1b2c", "auth_token": "x"}
     assert problems({**account, "stream_maps": {"a": {"b": MAIL}, "a.b": MAIL}}) == [

@@ -10,17 +10,16 @@ import msgspec
 import pytest
 import yaml
 from preset_records import LI_DID, OTHER_DID, PAGE, Record, changed, hashes, paths, sample
-from unit_support import BARE, NOW, convert_both_ways
+from unit_support import BARE, NOW, convert_both_ways, each_of, name_of
 
 from target_liveintent.config import problems
-from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.coerce import FIELDS
 from target_liveintent.conversions.event_model import Conversion
+from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.mapping import presets
 from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.map_checks import map_warnings, needed_columns_absent
 from target_liveintent.mapping.presets import NULL_VALUES, PRESETS, likely_preset
-from target_liveintent.mapping.stream_maps import StreamMaps, StreamPlan
+from target_liveintent.mapping.stream_maps import Stream, StreamMaps, StreamPlan
 
 ACCOUNT = {"customer_id": "a-1b2c", "auth_token": "x"}
 NAMES = list(PRESETS)
@@ -57,8 +56,9 @@ def outcome(
         decoded = {column: decoded[column] for column in decoded if column in needed}
     stream, keys, _, _ = sample(name, NOW)
     defaults = BARE._replace(pixel_id=4711)
-    builder = EventBuilder(stream, made.properties, keys, defaults, undeclared=made.undeclared)
-    result = convert_both_ways(RecordConverter(made, builder, lambda: NOW), decoded)
+    source = Stream(stream, {}, (*keys,))
+    converter = RecordConverter(source, made, defaults, now=lambda: NOW)
+    result = convert_both_ways(converter, decoded)
     if not isinstance(result, Conversion):
         return "filtered" if result is None else result.reason
     event = msgspec.json.decode(result.body)
@@ -260,7 +260,7 @@ def name_of_variant(name: str, changes: Record, _: Any) -> str:
 @pytest.mark.parametrize(
     ("name", "changes", "wanted"), ROWS, ids=[name_of_variant(*one) for one in ROWS]
 )
-def test_variants(name: str, changes: Record, wanted: Any) -> None:
+def test_a_changed_record_has_its_outcome(name: str, changes: Record, wanted: Any) -> None:
     """A record with these changes has this outcome, or gives the event with those changes."""
     check(name, changes, wanted)
 
@@ -275,9 +275,12 @@ ABSENCE = {
 """What may come of a record in which something is absent."""
 
 
-@pytest.mark.parametrize("nothing", [None, ...], ids=["null", "absent"])
+@each_of(
+    "nothing",
+    {"null": None, "absent": ...},
+)
 @pytest.mark.parametrize("name", NAMES)
-def test_whatever_is_absent(name: str, nothing: Any) -> None:
+def test_no_expression_of_a_preset_fails_for_an_absent_value(name: str, nothing: Any) -> None:
     """Each part of a record in turn is null or not there: no expression fails."""
     assert outcome(name, {}) in ABSENCE
     record = sample(name, NOW).record
@@ -291,7 +294,7 @@ def test_whatever_is_absent(name: str, nothing: Any) -> None:
 
 
 @pytest.mark.parametrize("url", ["https://shop.example.com", " https://shop.example.com/ "])
-def test_a_whole_landing_page(url: str) -> None:
+def test_the_path_of_a_landing_page_becomes_a_url(url: str) -> None:
     """With the shop's address, the path that Shopify's REST API gives becomes a URL."""
     config = {"shop_url": url}
     nothing = {"purchaseData.sourceUrl": ..., "decisionId": ...}
@@ -307,24 +310,19 @@ def suggested(name: str) -> dict[str, str]:
     return offered
 
 
-@pytest.mark.parametrize(
-    ("name", "columns", "wanted"),
-    [
-        pytest.param(
-            "shopify", {"decision_id", "consent"}, {"decisionId": OTHER_DID}, id="Shopify"
-        ),
-        pytest.param(
-            "shopify_rest", {"decision_id", "consent"}, {"decisionId": OTHER_DID}, id="Shopify REST"
-        ),
-        pytest.param("salesforce_opportunity", {"consent"}, {}, id="Salesforce opportunities"),
-        pytest.param(
+@each_of(
+    "name, columns, wanted",
+    {
+        "Shopify": ("shopify", {"decision_id", "consent"}, {"decisionId": OTHER_DID}),
+        "Shopify REST": ("shopify_rest", {"decision_id", "consent"}, {"decisionId": OTHER_DID}),
+        "Salesforce opportunities": ("salesforce_opportunity", {"consent"}, {}),
+        "Salesforce leads": (
             "salesforce_lead",
             {"__filter__", "event_time", "decision_id", "source_url"},
             {"decisionId": LI_DID, "purchaseData.sourceUrl": PAGE}
             | {"eventTime": int(NOW) // 86_400 * 86_400 - 86_400},
-            id="Salesforce leads",
         ),
-    ],
+    },
 )
 def test_what_comments_offer(name: str, columns: set[str], wanted: Record) -> None:
     """A line that a user takes the comment sign from works as it is."""
@@ -333,14 +331,14 @@ def test_what_comments_offer(name: str, columns: set[str], wanted: Record) -> No
     check(name, {}, wanted, own=own)
 
 
-@pytest.mark.parametrize(
+@each_of(
     "value",
-    [
-        pytest.param(None, id="null"),
-        pytest.param([], id="no attributes"),
-        pytest.param([{}], id="empty attribute"),
-        pytest.param([{"key": "x"}, {"name": "y"}], id="other attributes"),
-    ],
+    {
+        "null": None,
+        "no attributes": [],
+        "empty attribute": [{}],
+        "other attributes": [{"key": "x"}, {"name": "y"}],
+    },
 )
 def test_a_decision_id_of_attributes_is_null_safe(value: Any) -> None:
     """An order without the attribute is an order all the same."""
@@ -367,15 +365,7 @@ VALUE = "get('currentTotalPriceSet.shopMoney.amount')"
         *(({"ip": null}, {}, {"userData.ip": ...}) for null in NULL_VALUES),
         *(({"__filter__": null}, {"test": True}, {}) for null in NULL_VALUES),
     ],
-    ids=[
-        "other expressions",
-        "own filter drops",
-        "own filter lets pass",
-        "column is null",
-        "column is null as text",
-        "filter is null",
-        "filter is null as text",
-    ],
+    ids=name_of,
 )
 def test_own_columns_go_first(own: dict[str, Any], changes: Record, wanted: Any) -> None:
     check("shopify", changes, wanted, own=own)
@@ -402,7 +392,7 @@ NEEDED = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_a_preset_needs(name: str) -> None:
+def test_a_preset_needs_only_what_decides(name: str) -> None:
     """Without what decides which records are sent, and under which ID, none is sent."""
     record = sample(name, NOW).record
     needed = set()
@@ -418,7 +408,7 @@ def test_what_a_preset_needs(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_stream_is_recognised(name: str) -> None:
+def test_a_stream_is_recognized_by_its_columns(name: str) -> None:
     """A stream is recognised by its columns, not by its name."""
     record = sample(name, NOW).record
     assert likely_preset(record) == name

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import yaml
-from unit_support import DEFAULTS
+from unit_support import DEFAULTS, each_of, name_of
 
 from target_liveintent.config import problems
-from target_liveintent.explain.proposal_text import advise_map, config_text, map_lines, remark_lines
-from target_liveintent.mapping.map_checks import ANSWER, lacking_for_events
+from target_liveintent.explain.proposal_text import advise, config_text, map_lines, remark_lines
+from target_liveintent.mapping.map_checks import lacking_for_events
+from target_liveintent.mapping.map_settings import ANSWER
 from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.mapping.proposals import propose
 from target_liveintent.mapping.stream_maps import Stream, StreamMaps, StreamPlan
@@ -88,7 +89,7 @@ def is_right(expression: str, column: str) -> bool:
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda one: f"{one['tap']}, {one['stream']}")
-def test_what_is_recognized(table: dict[str, Any]) -> None:
+def test_what_is_proposed_for_a_table_is_right(table: dict[str, Any]) -> None:
     """Whatever is proposed for a table is right, and what can forbid a record is asked."""
     found, right, question = proposed(table), table["map"], asked(table)
     wrong = [
@@ -209,84 +210,28 @@ CENTS = "(its values are whole numbers: are they cents?)"
         ("buyer:o", {"buyer": {"email": "a@example.com"}}, "email: get('buyer.email')"),
         ("currency", {"currency": "ZZZ"}, "currency: not recognized; candidates: currency"),
     ],
-    ids=[
-        "numbered mail",
-        "two columns of addresses",
-        "name as email",
-        "mail of a seller",
-        "page that is a number",
-        "page of a click",
-        "day or month first",
-        "month first",
-        "date among other things",
-        "eight digits",
-        "eight digits, first of month",
-        "eight digits in a number",
-        "eight digits, last day",
-        "twelve digits",
-        "month as a word",
-        "time of an update",
-        "cents without a currency",
-        "cents in one word",
-        "email deep in objects",
-        "whole number, maybe cents",
-        "large whole number, maybe cents",
-        "whole number as text",
-        "cents with a fraction",
-        "currency without cents",
-        "our own name",
-        "date beside its time",
-        "time at a venue",
-        "currency in the name",
-        "currency in name and column",
-        "currency of the tax",
-        "currency of a payment",
-        "number of orders",
-        "name fits, values do not",
-        "email in two languages",
-        "two times of creation",
-        "date unclear beside time",
-        "consent flag",
-        "code of something",
-        "name as an order",
-        "number of an order",
-        "price beside a quantity",
-        "date at a venue",
-        "date of a reservation",
-        "date of closing",
-        "date of an event",
-        "user at a till",
-        "contact of a hotel",
-        "email of sales",
-        "amount beside a price",
-        "revenue of a company",
-        "price of a ticket",
-        "date of check-out",
-        "time of registration",
-        "UUID",
-        "time among unnamed columns",
-        "email in an untyped object",
-        "unknown currency",
-    ],
+    ids=name_of,
 )
-def test_what_values_say(columns: str, values: dict[str, Any], said: str) -> None:
+def test_values_decide_what_names_leave_open(
+    columns: str, values: dict[str, Any], said: str
+) -> None:
     """Values decide what names leave open; where several columns fit, a person chooses."""
     assert said in lines_of(stream_of(columns), values)
 
 
-@pytest.mark.parametrize(
+@each_of(
     "record",
-    [
-        pytest.param({"_sdc_email": "a@example.com"}, id="added by the tap"),
-        pytest.param({"a.b": {"email": "x"}}, id="below a dotted name"),
-    ],
+    {
+        "added by the tap": {"_sdc_email": "a@example.com"},
+        "below a dotted name": {"a.b": {"email": "x"}},
+    },
 )
 def test_columns_that_no_map_should_read(record: dict[str, Any]) -> None:
     """What a tap adds, what is deep in objects or in one with a dot, and what is no word."""
     assert "email" not in lines_of(stream_of("_sdc_email id mailx data.info.x.object.mail"), record)
 
 
-def test_a_type_that_is_no_list() -> None:
+def test_a_type_may_be_a_text() -> None:
     columns = {"total_cents": {"type": "integer"}, "currency": {"type": "string"}}
     assert "value: minor_units(" in lines_of(Stream("orders", {"properties": columns}, ()))
 
@@ -301,72 +246,65 @@ def test_the_currency_of_an_amount() -> None:
 ASKED = f"{ANSWER} which records of orders are conversions that may be sent?"
 
 
-@pytest.mark.parametrize(
-    ("columns", "records", "condition"),
-    [
-        ("is_test", [{"is_test": "maybe"}], f"{ASKED} Look at get('is_test')"),
-        ("is_test", [{"is_test": "0"}], "not is_true(get('is_test'))"),
-        ("deleted:t", [], "not get('deleted')"),
-        ("stornodatum", [{"stornodatum": "2026-11-01"}], "not get('stornodatum')"),
-        ("storniert", [{"storniert": "ja"}], f"{ASKED} Look at get('storniert')"),
-        ("cancelled", [], f"{ASKED} Look at get('cancelled')"),
+def look(column: str) -> str:
+    """Return the question that names a column."""
+    return f"{ASKED} Look at get('{column}')"
+
+
+@each_of(
+    "columns, records, condition",
+    {
+        "unclear test flag": ("is_test", [{"is_test": "maybe"}], look("is_test")),
+        "test flag as number": ("is_test", [{"is_test": "0"}], "not is_true(get('is_test'))"),
+        "time of deletion": ("deleted:t", [], "not get('deleted')"),
+        "date of cancellation in German": (
+            "stornodatum",
+            [{"stornodatum": "2026-11-01"}],
+            "not get('stornodatum')",
+        ),
+        "cancellation as a word": ("storniert", [{"storniert": "ja"}], look("storniert")),
+        "cancellation of unknown type": ("cancelled", [], look("cancelled")),
         # Of a cancelled order, more is not asked.
-        ("cancelled:b cancel_reason", [], "not is_true(get('cancelled'))"),
-        *((one, [], f"{ASKED} Look at get('{one}')") for one in ("pay_status", "dealstage")),
-        ("state city", [], None),
-        ("order_state city", [], f"{ASKED} Look at get('order_state')"),
-        ("paid:b", [], f"{ASKED} Look at get('paid')"),
-        ("subscribed:b", [], f"{ASKED} Look at get('subscribed')"),
-        ("paid:n paid_at:t subscription status_changed_at:t valid_from active:t", [], None),
-        ("is_test:b st", [], f"not is_true(get('is_test')) and {ASKED} Look at get('st')"),
+        "cancellation flag and reason": (
+            "cancelled:b cancel_reason",
+            [],
+            "not is_true(get('cancelled'))",
+        ),
+        "payment status": ("pay_status", [], look("pay_status")),
+        "stage of a deal": ("dealstage", [], look("dealstage")),
+        "state of an address": ("state city", [], None),
+        "state of an order": ("order_state city", [], look("order_state")),
+        "paid flag": ("paid:b", [], look("paid")),
+        "subscribed flag": ("subscribed:b", [], look("subscribed")),
+        "no flags": (
+            "paid:n paid_at:t subscription status_changed_at:t valid_from active:t",
+            [],
+            None,
+        ),
+        "test flag and unnamed status": (
+            "is_test:b st",
+            [],
+            f"not is_true(get('is_test')) and {ASKED} Look at get('st')",
+        ),
         # Values are shown if they are words that come again, and not what persons wrote.
-        (
+        "few values that repeat": (
             "st",
             [{"st": x} for x in ["paid"] * 3 + ["void"]],
             f"{ASKED} Look at get('st') (paid, void)",
         ),
-        ("st", [{"st": x} for x in ("a@example.com",) * 4], f"{ASKED} Look at get('st')"),
-        ("st", [{"st": x} for x in ("Ann", "Bob", "Eve")], f"{ASKED} Look at get('st')"),
+        "addresses that repeat": ("st", [{"st": x} for x in ("a@example.com",) * 4], look("st")),
+        "names that differ": ("st", [{"st": x} for x in ("Ann", "Bob", "Eve")], look("st")),
         # A consent that is no Boolean, two of them, and what people do not want.
-        ("consent", [], f"{ASKED} Look at get('consent')"),
-        ("consent:b", [], None),
-        ("consent:b consent_date:t consent_ip", [], None),
-        ("consent:b consent_withdrawn:b", [], f"{ASKED} Look at get('consent_withdrawn')"),
-        ("consent:b opted_out:b", [], f"{ASKED} Look at get('opted_out')"),
-        *(
-            (one, [], f"{ASKED} Look at get('{one}')")
-            for one in ("newsletter", "accepts_marketing")
-        ),
-    ],
-    ids=[
-        "unclear test flag",
-        "test flag as number",
-        "time of deletion",
-        "date of cancellation in German",
-        "cancellation as a word",
-        "cancellation of unknown type",
-        "cancellation flag and reason",
-        "payment status",
-        "stage of a deal",
-        "state of an address",
-        "state of an order",
-        "paid flag",
-        "subscribed flag",
-        "no flags",
-        "test flag and unnamed status",
-        "few values that repeat",
-        "addresses that repeat",
-        "names that differ",
-        "consent of unknown type",
-        "consent flag",
-        "consent with its details",
-        "consent and withdrawal",
-        "consent and opt-out",
-        "newsletter",
-        "marketing",
-    ],
+        "consent of unknown type": ("consent", [], look("consent")),
+        "consent flag": ("consent:b", [], None),
+        "consent with its details": ("consent:b consent_date:t consent_ip", [], None),
+        "consent and withdrawal": ("consent:b consent_withdrawn:b", [], look("consent_withdrawn")),
+        "consent and opt-out": ("consent:b opted_out:b", [], look("opted_out")),
+        "newsletter": ("newsletter", [], look("newsletter")),
+        "marketing": ("accepts_marketing", [], look("accepts_marketing")),
+    },
 )
-def test_which_records_count(
+def test_what_can_forbid_a_record_is_a_condition_or_a_question(
     columns: str, records: list[dict[str, Any]], condition: str | None
 ) -> None:
     """What surely forbids a record is a condition; what may forbid it is asked in one line."""
@@ -394,20 +332,16 @@ def test_a_question_has_to_be_answered() -> None:
     assert problems(filled) == [said]
 
 
-@pytest.mark.parametrize(
-    ("kind", "is_named"),
-    [
-        pytest.param("object", 0, id="object"),
-        pytest.param("array", 0, id="list"),
-        pytest.param("string", 1, id="text"),
-    ],
+@each_of(
+    "kind, is_named",
+    {"object": ("object", 0), "list": ("array", 0), "text": ("string", 1)},
 )
 def test_what_holds_other_values_is_no_column(kind: str, is_named: bool) -> None:
     stream = Stream("s", {"properties": {"payment_status": {"type": ["null", kind]}}}, ())
     assert ("get('payment_status')" in lines_of(stream)) == is_named
 
 
-def test_a_schema_of_alternatives() -> None:
+def test_the_types_of_alternatives_count() -> None:
     """Some taps write the types of a time as `anyOf`."""
     described = {"anyOf": [True, {"type": "string", "format": "date-time"}, {"type": "null"}]}
     stream = Stream("s", {"properties": {"x": described, "y": {"type": "string"}}}, ())
@@ -428,20 +362,18 @@ def test_a_number_is_no_time_by_its_size(number: Any) -> None:
     assert "event_time: " in lines_of(stream_of("sold_at"), {"sold_at": number})
 
 
-@pytest.mark.parametrize(
-    ("keys", "event_id"),
-    [
-        pytest.param(("id",), "get('id')", id="one key"),
-        pytest.param(
-            ("_sdc_source_file", "_sdc_source_lineno"), "get('order_no')", id="position by the SDK"
-        ),
-        pytest.param(("_smart_source_lineno", "id"), "get('id')", id="position beside a key"),
-        pytest.param((), "get('order_no')", id="no keys"),
-        pytest.param(("id", "order_no"), None, id="two keys"),
-        pytest.param(("email",), None, id="address as key"),  # It would leave this machine.
-    ],
+@each_of(
+    "keys, event_id",
+    {
+        "one key": (("id",), "get('id')"),
+        "position by the SDK": (("_sdc_source_file", "_sdc_source_lineno"), "get('order_no')"),
+        "position beside a key": (("_smart_source_lineno", "id"), "get('id')"),
+        "no keys": ((), "get('order_no')"),
+        "two keys": (("id", "order_no"), None),
+        "address as key": (("email",), None),
+    },
 )
-def test_the_event_id(keys: tuple[str, ...], event_id: str | None) -> None:
+def test_the_key_is_the_event_id(keys: tuple[str, ...], event_id: str | None) -> None:
     """The key identifies an event; its position in a file never does."""
     proposal = propose(stream_of("id:i order_no created_at:t email", *keys))
     assert proposal.expressions.get("event_id") == event_id
@@ -457,27 +389,22 @@ def rows(count: int, repeated: int) -> list[dict[str, Any]]:
     return [{"order_no": max(n, repeated), "x": n} for n in range(count)]
 
 
-@pytest.mark.parametrize(
-    ("records", "is_proposed", "said"),
-    [
-        (
+@each_of(
+    "records, is_proposed, said",
+    {
+        "the same row twice": (
             [{"order_no": 1}] * 2,
             True,
-            f"event_id: {REPEATED}: 1 of 2; only one of them is sent",
+            f"event_id: {REPEATED}: 1 of 2; only one of these rows is sent",
         ),
-        (rows(405, 1), True, f"event_id: {REPEATED}: 1 of 405; only one of them is sent"),
-        (
-            rows(405, 9),
-            False,
-            f"candidates: order_no ({REPEATED}: 9 of 405)",
+        "few of many rows": (
+            rows(405, 1),
+            True,
+            f"event_id: {REPEATED}: 1 of 405; only one of these rows is sent",
         ),
-        (
-            rows(3, 1),
-            False,
-            f"candidates: order_no ({REPEATED}: 1 of 3)",
-        ),
-    ],
-    ids=["the same row twice", "few of many rows", "many of many rows", "few of few rows"],
+        "many of many rows": (rows(405, 9), False, f"candidates: order_no ({REPEATED}: 9 of 405)"),
+        "few of few rows": (rows(3, 1), False, f"candidates: order_no ({REPEATED}: 1 of 3)"),
+    },
 )
 def test_an_event_id_differs_in_each_record(
     records: list[dict[str, Any]], is_proposed: bool, said: str
@@ -489,39 +416,39 @@ def test_an_event_id_differs_in_each_record(
     assert any(said in remark for remark in remarks), remarks
 
 
-@pytest.mark.parametrize(
+@each_of(
     "values",
-    [
-        pytest.param(["x@example.com"] * 3, id="always the same"),
-        pytest.param(["x@example.com", "y@example.com"] * 10, id="two in turn"),
-    ],
+    {
+        "always the same": ["x@example.com"] * 3,
+        "two in turn": ["x@example.com", "y@example.com"] * 10,
+    },
 )
-def test_addresses_that_come_again_and_again(values: list[str]) -> None:
+def test_addresses_that_come_again_and_again_are_not_proposed(values: list[str]) -> None:
     """They are those of a shop or of its clerks."""
     proposal = propose(stream_of("email"), [{"email": one} for one in values])
     assert "email" not in proposal.expressions
     assert f"{len(values)} rows" in " ".join(remark_lines(proposal))
 
 
-@pytest.mark.parametrize(
-    ("values", "value"),
-    [
-        pytest.param(["1.200", "99.50"], "get('total')", id="point, one surely decimal"),
-        pytest.param(["1.200", "99,50"], "amount(get('total'))", id="point groups, comma decimal"),
-        pytest.param(["1.200,50"], "amount(get('total'))", id="both signs, comma last"),
-        pytest.param(["1,200.50", "$3.00"], "get('total')", id="both signs, point last"),
-        pytest.param(["1.200.300", "45"], "amount(get('total'))", id="points group millions"),
-        pytest.param(["0.125"], "get('total')", id="leading zero"),
-        pytest.param(["1 200,5 €"], "amount(get('total'))", id="space groups, comma decimal"),
-        pytest.param(["1.200", "3.450"], None, id="points that could group"),
-        pytest.param(["1,200"], None, id="comma that could group"),
-        pytest.param(["1,5", "2.5"], None, id="both signs as decimals"),
-        pytest.param(["45", "120", "999"], None, id="whole numbers as texts"),
-        pytest.param([45, 120, 999], None, id="whole numbers"),
-        pytest.param([45.0, 120.0], "get('total')", id="whole floats"),
-    ],
+@each_of(
+    "values, value",
+    {
+        "point, one surely decimal": (["1.200", "99.50"], "get('total')"),
+        "point groups, comma decimal": (["1.200", "99,50"], "amount(get('total'))"),
+        "both signs, comma last": (["1.200,50"], "amount(get('total'))"),
+        "both signs, point last": (["1,200.50", "$3.00"], "get('total')"),
+        "points group millions": (["1.200.300", "45"], "amount(get('total'))"),
+        "leading zero": (["0.125"], "get('total')"),
+        "space groups, comma decimal": (["1 200,5 €"], "amount(get('total'))"),
+        "points that could group": (["1.200", "3.450"], None),
+        "comma that could group": (["1,200"], None),
+        "both signs as decimals": (["1,5", "2.5"], None),
+        "whole numbers as texts": (["45", "120", "999"], None),
+        "whole numbers": ([45, 120, 999], None),
+        "whole floats": ([45.0, 120.0], "get('total')"),
+    },
 )
-def test_how_amounts_are_written(values: list[Any], value: str | None) -> None:
+def test_the_decimal_sign_is_that_of_all_amounts(values: list[Any], value: str | None) -> None:
     """The decimal sign is that of all samples; where it cannot be told, a person says it."""
     proposal = propose(
         stream_of("total:x currency"), [{"total": x, "currency": "EUR"} for x in values]
@@ -529,19 +456,14 @@ def test_how_amounts_are_written(values: list[Any], value: str | None) -> None:
     assert proposal.expressions.get("value") == value
 
 
-@pytest.mark.parametrize(
-    ("columns", "values"),
-    [
-        ("bundle_id", {}),
-        ("bundle_id device", {"bundle_id": "B 17"}),
-        *((one, {one: "1"}) for one in ("idfa", "aaid")),
-    ],
-    ids=[
-        "bundle without a device",
-        "bundle of another form",
-        "no Apple device ID",
-        "no Android device ID",
-    ],
+@each_of(
+    "columns, values",
+    {
+        "bundle without a device": ("bundle_id", {}),
+        "bundle of another form": ("bundle_id device", {"bundle_id": "B 17"}),
+        "no Apple device ID": ("idfa", {"idfa": "1"}),
+        "no Android device ID": ("aaid", {"aaid": "1"}),
+    },
 )
 def test_what_is_no_app_and_no_device(columns: str, values: dict[str, Any]) -> None:
     found = propose(stream_of(columns), [values]).expressions
@@ -592,16 +514,16 @@ def test_a_preset_is_advised(name: str) -> None:
     """Columns of a preset's stream suggest the preset, unless the stream uses one already."""
     stream = stream_of(" ".join([*PRESETS[name].signature, "other"]), "id", name="shop.orders")
     bare = DEFAULTS._replace(pixel_id=None)
-    advice = advise_map(stream, bare, in_use=False)
+    advice = advise(stream, [], bare, in_use=False)
     assert f"`presets: {{shop\\.orders: {name}}}`" in advice
     assert "and also pixel_id" in advice
-    assert f"{name}}}`. To see" in advise_map(stream, DEFAULTS, in_use=False)
-    assert advise_map(stream, bare, in_use=True).startswith("A map to start from:\nstream_maps:")
+    assert f"{name}}}`. To see" in advise(stream, [], DEFAULTS, in_use=False)
+    assert advise(stream, [], bare, in_use=True).startswith("A map to start from:\nstream_maps:")
 
 
 def accepted(stream: Stream) -> StreamPlan:
     """Return the plan of a proposal, which must be good settings under which events can come."""
-    advice = advise_map(stream, DEFAULTS, in_use=False)
+    advice = advise(stream, [], DEFAULTS, in_use=False)
     settings = yaml.safe_load(advice.removeprefix("A map to start from:\n"))
     assert set(settings) == {"stream_maps"}
     assert problems({"customer_id": "a-1b2c", "auth_token": "x", **settings}) == []
@@ -645,7 +567,7 @@ def test_names_cannot_add_lines_to_the_yaml() -> None:
 BLANKS = {"customer_id", "auth_token", "pixel_id"}
 
 
-def test_a_configuration() -> None:
+def test_a_proposed_configuration_lacks_only_what_its_owner_knows() -> None:
     """All is filled in but what only the owner knows, and each line has its comment."""
     people = stream_of("id email created_at:t", "id", name="people")
     shop = stream_of(" ".join(PRESETS["shopify"].signature), "id", name="shop.orders")

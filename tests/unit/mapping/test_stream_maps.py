@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from singer_sdk.mapper import PluginMapper, RemoveRecordTransform
+from unit_support import each_of
 
-from target_liveintent.conversions.coerce import COLUMNS
+from target_liveintent.conversions.fields import COLUMNS
 from target_liveintent.errors import ConfigurationError, StreamMappingError
 from target_liveintent.mapping.map_checks import maps_with_equal_ids
 from target_liveintent.mapping.stream_maps import MappingFailed, StreamMaps, StreamPlan
@@ -147,80 +148,68 @@ def test_what_is_given_is_not_changed() -> None:
     assert given == before
 
 
-@pytest.mark.parametrize(
+@each_of(
     "expression",
-    [
-        pytest.param("a b", id="syntax error"),
-        pytest.param("+".join(["total"] * 199), id="too long"),
-        pytest.param("pass", id="statement"),
-    ],
+    {"syntax error": "a b", "too long": "+".join(["total"] * 199), "statement": "pass"},
 )
-def test_what_is_no_expression(expression: str) -> None:
+def test_a_map_without_an_expression_ends_the_run(expression: str) -> None:
     """A map that cannot be used ends the run in one of our own exceptions, one readable line."""
     with pytest.raises(StreamMappingError, match="the stream map of 'orders' cannot be used: "):
         plans({"orders": {"x": expression}})
 
 
 @pytest.mark.parametrize("alias", ["f('x')", "1", "''", "'a\\n'", "a b", "int"])
-def test_what_is_no_alias(alias: str) -> None:
+def test_a_map_without_a_name_as_alias_ends_the_run(alias: str) -> None:
     with pytest.raises(StreamMappingError, match="the stream map of 'orders' cannot be used: "):
         plans({"orders": {"__alias__": alias}})
 
 
-@pytest.mark.parametrize(
-    ("definition", "keys"),
-    [
-        ({}, None),
-        *(
-            ({"__key_properties__": keys}, None)
-            for keys in (None, ["id", "total"], ["total", "id"])
-        ),
-        ({"__key_properties__": ["email"]}, ("email",)),
-        ({"__key_properties__": ["x", "id"], "x": "total"}, ("x", "id")),
-        ({"__key_properties__": []}, ()),
-    ],
-    ids=[
-        "nothing said",
-        "null",
-        "keys of the tap",
-        "other order",
-        "another column",
-        "one computed column",
-        "no keys",
-    ],
+@each_of(
+    "definition, keys",
+    {
+        "nothing said": ({}, None),
+        "null": ({"__key_properties__": None}, None),
+        "keys of the tap": ({"__key_properties__": ["id", "total"]}, None),
+        "other order": ({"__key_properties__": ["total", "id"]}, None),
+        "another column": ({"__key_properties__": ["email"]}, ("email",)),
+        "one computed column": ({"__key_properties__": ["x", "id"], "x": "total"}, ("x", "id")),
+        "no keys": ({"__key_properties__": []}, ()),
+    },
 )
-def test_the_keys_of_a_map(definition: dict[str, Any], keys: Any) -> None:
+def test_other_keys_than_those_of_the_tap_are_kept(definition: dict[str, Any], keys: Any) -> None:
     """Other keys than those of the tap are columns of the mapped record."""
     (plan,) = StreamMaps({"orders": definition}, {}).plans("orders", SCHEMA, ("id", "total"))
     assert plan.keys == keys
 
 
-@pytest.mark.parametrize(
+@each_of(
     "definition",
-    [
-        pytest.param({}, id="no such column"),
-        pytest.param({"__else__": None}, id="other columns dropped"),
-        pytest.param({"number": None}, id="column dropped"),
-        pytest.param({"number": None, "x": "number"}, id="column renamed"),
-    ],
+    {
+        "no such column": {},
+        "other columns dropped": {"__else__": None},
+        "column dropped": {"number": None},
+        "column renamed": {"number": None, "x": "number"},
+    },
 )
-def test_a_key_that_a_mapped_record_lacks(definition: dict[str, Any]) -> None:
+def test_a_key_that_a_mapped_record_lacks_is_named(definition: dict[str, Any]) -> None:
     """The configuration is wrong, and the error names the key."""
     with pytest.raises(ConfigurationError, match="in the map of 'gifts' names 'number', but a"):
         plans({"gifts": {"__source__": "orders", "__key_properties__": ["number"], **definition}})
 
 
-@pytest.mark.parametrize(
-    ("own", "ids"),
-    [
-        pytest.param({}, [("copy", "orders")], id="no map of its own"),
-        pytest.param({"email": "email"}, [("copy", "orders")], id="other column mapped"),
-        pytest.param({"event_id": "id"}, [], id="own event ID"),
-        pytest.param({"__key_properties__": ["email"]}, [], id="other keys"),
-        pytest.param({"__key_properties__": ["id"]}, [("copy", "orders")], id="same keys"),
-    ],
+@each_of(
+    "own, ids",
+    {
+        "no map of its own": ({}, [("copy", "orders")]),
+        "other column mapped": ({"email": "email"}, [("copy", "orders")]),
+        "own event ID": ({"event_id": "id"}, []),
+        "other keys": ({"__key_properties__": ["email"]}, []),
+        "same keys": ({"__key_properties__": ["id"]}, [("copy", "orders")]),
+    },
 )
-def test_maps_with_equal_ids(own: dict[str, Any], ids: list[tuple[str, str]]) -> None:
+def test_a_copy_with_the_ids_of_the_original_is_found(
+    own: dict[str, Any], ids: list[tuple[str, str]]
+) -> None:
     """A copy has the IDs of the original, unless it says of what its own are made."""
     maps = {"orders": {"value": "total"}, "copy": {"__source__": "orders", **own}}
     found = StreamMaps(maps, {}).plans("orders", SCHEMA, ("id",))
@@ -230,17 +219,17 @@ def test_maps_with_equal_ids(own: dict[str, Any], ids: list[tuple[str, str]]) ->
     assert [*maps_with_equal_ids(plans(both))] == []
 
 
-@pytest.mark.parametrize(
-    ("own", "event_id"),
-    [
-        pytest.param({"event_id": "'order-' + str(id)"}, "order-7", id="computed"),
-        pytest.param({"event_id": "str(1 / 0)"}, None, id="fails too"),
-        pytest.param({}, "given", id="passes on"),
-        pytest.param({"event_id": None}, None, id="dropped"),
-        pytest.param({"__else__": None}, None, id="dropped with all others"),
-    ],
+@each_of(
+    "own, event_id",
+    {
+        "computed": ({"event_id": "'order-' + str(id)"}, "order-7"),
+        "fails too": ({"event_id": "str(1 / 0)"}, None),
+        "passes on": ({}, "given"),
+        "dropped": ({"event_id": None}, None),
+        "dropped with all others": ({"__else__": None}, None),
+    },
 )
-def test_the_event_id_of_a_record_that_cannot_be_mapped(
+def test_a_record_that_cannot_be_mapped_keeps_the_event_id_of_its_map(
     own: dict[str, Any], event_id: str | None
 ) -> None:
     """It is what the map gives, so the event of a corrected map replaces the dead letter."""

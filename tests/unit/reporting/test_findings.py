@@ -20,7 +20,8 @@ from reporting_support import (
 
 from target_liveintent.reporting.findings import FailedRuns, NoRun, gaps_in
 from target_liveintent.reporting.headline import headline_of, top_period
-from target_liveintent.reporting.history import Finding, Unusual
+from target_liveintent.reporting.history import Finding, RunRecord, Unusual
+from target_liveintent.reporting.page import page
 from target_liveintent.reporting.words import advice_about, change_words
 from target_liveintent.run.counts import ALL_SOURCES, StreamCounts
 from target_liveintent.run.coverage import COVERAGE_FIELDS, Timing
@@ -100,14 +101,55 @@ def test_the_order_of_what_is_unusual() -> None:
 
 
 def test_no_run() -> None:
-    """Without a limit, the age of the last run is not judged."""
+    """A limit in hours decides about the age of the last run."""
     assert causes() == []
     assert causes(max_age=30 * HOUR) == []
     assert causes(max_age=29 * HOUR) == [NoRun]
-    assert causes(max_age=NOW - at(1)) == []
+    assert causes(max_age=NOW - at(1)) == [NoRun]
     assert causes(run(at(0, 17), "replay"), max_age=29 * HOUR) == [NoRun]
     assert causes(run(at(0, 17), **BROKEN), max_age=HOUR) == [FailedRuns]
     assert overview([]).last_run is None
+
+
+@pytest.mark.parametrize(
+    ("runs", "silence"),
+    [
+        pytest.param(daily(40, 1), 72 * HOUR, id="three days after daily runs"),
+        pytest.param(
+            [run(at(1, hour)) for hour in range(3, 13)], 26 * HOUR, id="a day after hourly runs"
+        ),
+        pytest.param(
+            [run(at(7 * week + 1)) for week in range(5, -1, -1)],
+            21 * 24 * HOUR,
+            id="three weeks after weekly runs",
+        ),
+        pytest.param(
+            [*daily(40, 21), *(run(at(20, hour)) for hour in range(24))],
+            26 * HOUR,
+            id="the schedule is hourly by now",
+        ),
+        pytest.param(daily(4, 1), None, id="four runs show no schedule"),
+    ],
+)
+def test_missing_runs_are_noticed_without_a_limit(
+    runs: list[RunRecord], silence: dt.timedelta | None
+) -> None:
+    """After three times the usual time between runs, and not before 26 hours."""
+    last = runs[-1].ended_at
+    if silence is None:
+        assert overview(runs, last + 60 * 24 * HOUR).causes == []
+        assert overview(runs).next_run is None
+    else:
+        assert overview(runs, last + silence - MINUTE).causes == []
+        assert overview(runs, last + silence).causes == [NoRun(last)]
+
+
+def test_when_the_next_run_is_due() -> None:
+    """After the usual time between runs, as the page says."""
+    found = overview(daily(40, 1))
+    assert found.next_run == at(0)
+    assert "an update was due on 20 May, 12:05 EDT" in page(found)
+    assert "the next update is due on 20 May, 12:05 EDT" in page(overview(daily(40, 1), at(0, 9)))
 
 
 def test_moments_from_which_something_else_is_said() -> None:

@@ -106,6 +106,28 @@ def test_each_rule_has_words_and_a_headline() -> None:
     assert RULES.keys() == words.RULE_WORDS.keys() == RULE_HEADLINES.keys()
 
 
+@pytest.mark.parametrize("rule", ["dead_letters", "new_reason"])
+@pytest.mark.parametrize(
+    ("reason", "to_do", "waits"),
+    [
+        ("missing_key", "to send these conversions again", True),
+        ("refused_by_api", "Ask your account manager at LiveIntent", True),
+        ("no_identity", "These conversions cannot be sent again", False),
+        ("event_too_old", "These conversions cannot be sent again", False),
+        ("mapping_failed", "These conversions cannot be sent again", False),
+    ],
+    ids=["an ID to map", "refused by the API", "no identity", "too old", "an expression failed"],
+)
+def test_who_acts_on_dead_letters_depends_on_their_reason(
+    rule: str, reason: str, to_do: str, *, waits: bool
+) -> None:
+    """Nobody is asked to send what cannot be sent, or to fix what only LiveIntent can explain."""
+    finding = Finding(reason if rule == "new_reason" else "", 40, main_reason=reason)
+    said = headline_after(Ending(), unusual=[Unusual(rule, "orders", finding, at(0))]).to_do
+    assert to_do in said
+    assert ("LiveIntent accepts these conversions until" in said) == waits
+
+
 @pytest.mark.parametrize("stream", ["orders", "shop: orders", "the API denied access: x"])
 def test_the_name_of_a_stream_changes_no_headline(stream: str) -> None:
     """Another loader has succeeded since its stream failed, so that the words name the stream."""
@@ -138,7 +160,7 @@ def test_other_words_change_no_decision(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(words, "RULE_WORDS", dict.fromkeys(RULES, lambda _: "failed: x"))
     assert DELIVERY_FAILURES["an outage"][0].failure.words == "the API: denied"
     assert headlines() == before
-    assert len({headline.said for headline in before}) == 12
+    assert len({headline.said for headline in before}) == 13
 
 
 def test_an_old_failure_is_read_in_new_words(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from reporting_support import on as at
 from syrupy.assertion import SnapshotAssertion
 from unit_support import DAY, MD5, SETTINGS, TIME
 
-from target_liveintent.failures import Failure, FailureCode
+from target_liveintent.failures import CauseHint, Failure, FailureCode
 from target_liveintent.privacy.redaction import hide_token
 from target_liveintent.remarks import Shape, UnusableCause
 from target_liveintent.reporting.history import (
@@ -273,6 +273,19 @@ def test_no_secret_and_no_address_is_written(tmp_path: Path) -> None:
         assert secret.encode() not in text.encode() + written
     streams = json.loads(text)["streams"]
     assert sorted(one["delivered"] for one in streams.values()) == [1, 2]
+
+
+def test_the_hints_of_a_failure_show_no_secret_and_no_address() -> None:
+    """A stream may be named after a person, and a wrong source may be the token."""
+    hide_token("made-up-token")
+    causes = (UnusableCause("other_source", fact="made-up-token"),)
+    hint = CauseHint("other_sources", "buyer@example.com", causes)
+    failure = Ending(Failure(FailureCode.TOO_MANY_REJECTED, {}, (hint,))).redacted.failure
+    assert failure
+    (redacted,) = failure.hints
+    assert redacted.words.startswith("What came in `source` of stream ")
+    assert redacted.words.endswith(": '***'.")
+    assert "buyer" not in redacted.words
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from reporting_support import (
+    API_URL,
     DENIED,
     DISK_FULL,
     DOWN,
@@ -24,11 +25,13 @@ from reporting_support import (
     daily,
     overview,
     readable,
+    reporter,
     run,
     shop,
 )
 from syrupy.assertion import SnapshotAssertion
 
+from target_liveintent.errors import ConfigurationError
 from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.privacy.redaction import hide_token
 from target_liveintent.reporting.headline import health_line
@@ -68,6 +71,7 @@ def not_sent(**reasons: int) -> dict[str, StreamCounts]:
 
 FINDINGS = {
     "conversions": Finding(count=3, usual=Range(90, 100, 110)),
+    "decline": Finding(count=620, whole=1_000, weeks=8),
     "average_value": Finding("EUR", average=Decimal(5_000), usual=Range(45, 50, 55)),
     "new_currency": Finding("EUR", 7, 90),
     "coverage": Finding("md5", 30, 100, usual=Range(0.9, 0.93, 0.97)),
@@ -135,13 +139,14 @@ SITUATIONS: dict[str, Situation] = {
     "more": Situation(after(40, today(streams={"orders": shop(140)}))),
     "outside of the usual range": Situation(after(40, today(streams={"orders": LATE_DAYS}))),
     "a replay beside": Situation([*GROWN, today(), run(at(0, 13), "replay", streams=ONE)]),
-    "no run for days": Situation(daily(40, 3)),
+    "no run for days": Situation(daily(40, 3), "no_run"),
+    "no run for two days": Situation(daily(40, 2)),
     "no run for too long": Situation(daily(40, 2), "no_run", 3 * HOUR),
     "stopped": Situation(after(40, today(13, ROUNDED, ending=STOPPED_BY_SIGNAL))),
     "failed": Situation(
         after(40, today(9, ending=DENIED, **NOTHING), today(10, ending=DENIED, **NOTHING)), "failed"
     ),
-    "failed once, long ago": Situation([*daily(40, 9), run(at(8), ending=DOWN)], "failed"),
+    "failed once, long ago": Situation([*daily(40, 9), run(at(8), ending=DOWN)], "failed no_run"),
     "another loader failed": Situation(
         after(
             40, today(9, ending=DENIED, **VISITS), today(10, ending=DISK_FULL, **VISITS), today(11)
@@ -195,15 +200,16 @@ def test_what_is_said(name: str, snapshot: SnapshotAssertion) -> None:
             pytest.param("all is usual", [], id="all is usual"),
             pytest.param("outside of the usual range", [], id="outside, nothing wrong"),
         ],
-        pytest.param(
-            "fewer", ["lower than usual (100)", "lower than usual (5,000.00)"], id="fewer"
-        ),
+        pytest.param("fewer", [], id="fewer, perhaps by chance"),
+        pytest.param("unusual: conversions", ["as usual (100)"], id="far fewer"),
         pytest.param("many not sent", ["higher than usual (0)"], id="many not sent"),
     ],
 )
 def test_what_alarms(name: str, alarms: list[str]) -> None:
-    """A number outside its range is marked only if the page says that something is wrong."""
-    html = page(overview(SITUATIONS[name].runs))
+    """A number is marked if a rule finds it, and then the page says that something is wrong."""
+    found = overview(SITUATIONS[name].runs)
+    html = page(found)
+    assert bool(alarms) == bool(found.causes)
     assert re.findall('class="note bad">([^<]*)', html) == alarms
 
 
@@ -223,27 +229,73 @@ def test_names_are_text(tmp_path: Path) -> None:
     assert os.name == "nt" or path.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize(
+    ("changes", "other"),
+    [
+        pytest.param({"pixel_id": 4712}, "a-1b2c at api.example.com, pixel 4712", id="pixel"),
+        pytest.param({"pixel_id": None}, "a-1b2c at api.example.com", id="pixel of the records"),
+        pytest.param(
+            {"customer_id": "b-2c3d"}, "b-2c3d at api.example.com, pixel 4711", id="customer"
+        ),
+        pytest.param(
+            {"api_url": "https://test.example.com"},
+            "a-1b2c at test.example.com, pixel 4711",
+            id="host",
+        ),
+    ],
+)
+def test_another_account_or_pixel_does_not_replace_a_page(
+    tmp_path: Path, changes: dict[str, Any], other: str
+) -> None:
+    """A run that would do so ends before it sends anything; its message names both."""
+    path = str(tmp_path / "page.html")
+    own = {"pixel_id": 4711, "api_url": API_URL, "report_path": path}
+    reporter(**own)  # There is no page yet.
+    write_page(overview(daily(3)), path)
+    reporter(**own)
+    reporter(**own | changes | {"dry_run": True})
+    with pytest.raises(ConfigurationError) as raised:
+        reporter(**own | changes)
+    assert str(raised.value) == (
+        f"report_path '{path}' is the page of a-1b2c at api.example.com, pixel 4711, and these"
+        f" settings are for {other}. Give each account and pixel a report_path of its own. If you"
+        " have changed the account or the pixel, move or delete the page"
+    )
+
+
 def test_charts() -> None:
     """They are as high as the highest number, with what other runs sent; a refund is below zero.
 
-    The last bar is the last 24 hours, of which a part was yesterday.
+    The last bar is today, so far. A run is on one day alone.
     """
     replay = run(at(0, 13), "replay", streams={"orders": shop(300)})
     evening = run(at(1, 22), streams={"orders": shop(11)})
     found = overview([*daily(20), evening, replay])
     chart = chart_of(found, found.figure("conversions"))
-    assert (chart.most, chart.low) == (411, 0)
+    assert (chart.top, chart.low) == (400, 0)
     yesterday, now = chart.bars[-2:]
     assert (yesterday.day.runs, yesterday.point.value, yesterday.others) == (2, 111, 0)
-    assert (now.day.runs, now.point.value, now.others) == (2, 111, 300)
+    assert (now.day.runs, now.point.value, now.others) == (1, 100, 300)
     assert now.point.usual == Range(100, 100, 100)
     chart = chart_of(found, found.figure("late"), 5)
-    assert ([one.others for one in chart.bars], chart.most) == ([0] * 5, 1)
+    assert ([one.others for one in chart.bars], chart.top) == ([0] * 5, 1)
     assert [bool(chart_of(found, chart.figure, most)) for most in (1, 2)] == [False, True]
     refunds = {"EUR": amount(100, -400)}
     found = overview([*daily(20, 2, streams={"orders": shop(values=refunds)}), *daily(1)])
     charts = [chart_of(found, found.figure("total_value", "EUR"), most) for most in (None, 2)]
-    assert [one and (one.most, one.low) for one in charts] == [(5_000, -400)] * 2
+    assert [one and (one.top, one.low) for one in charts] == [(5_000, -400)] * 2
+
+
+@pytest.mark.parametrize("total", ["0.01", "34000000", "1e30"], ids=["a cent", "yen", "huge"])
+def test_coordinates_do_not_grow_with_the_numbers(total: str) -> None:
+    """Browsers draw coordinates above some 33 million at a wrong place."""
+    streams = {"orders": shop(100, values={"JPY": amount(100, total)})}
+    html = page(overview(daily(20, streams=streams)))
+    boxes = [text.split() for text in re.findall(r'viewBox="([^"]*)"', html)]
+    assert {(top, height) for _, top, _, height in boxes} == {("-100.0", "100.0")}
+    drawn = [float(number) for number in re.findall(r' (?:y|y1|y2|height)="([^"]*)"', html)]
+    assert max(drawn) == 100
+    assert min(drawn) == -100
 
 
 def test_an_amount_without_end_is_drawn() -> None:

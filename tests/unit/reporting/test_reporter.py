@@ -196,3 +196,20 @@ def test_a_report_that_cannot_be_written(
         ) as store:
             reports.end(RunCounts(), ending, store)
         assert caplog.messages[-1] == said + name
+
+
+def test_a_setting_without_effect_is_said_once(
+    runs: Runs, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At the first run with these settings, and not at each run of an hourly schedule."""
+
+    def said(**changes: Any) -> int:
+        caplog.clear()
+        runs.run(**changes)
+        runs.clock.now += 3_600
+        return sum("setting 'timezone' has no effect" in message for message in caplog.messages)
+
+    berlin, paris = {"timezone": "Europe/Berlin"}, {"timezone": "Europe/Paris"}
+    assert [said(**berlin), said(**berlin), said(**paris), said(**paris)] == [1, 0, 1, 0]
+    assert said(**berlin, default_source="web") == 1
+    assert said(**berlin, dry_run=True) == 1  # Nothing is known of earlier runs.

@@ -102,62 +102,118 @@ TRIED = day(days_before(5), run("x", at(days_before(5)), CANARY, orders=orders()
 SOME_YEN = [*usual_days(20, two_currencies(996, 4))[:-1], *usual_days(1, two_currencies(976, 24))]
 """Days of which exactly 0.5 % of the conversions were in yen, and those of yesterday count once."""
 TWO_WEEKS = usual_days(14, orders())
-CASES: list[tuple[StreamCounts, list[Day], list[tuple[str, str]]]] = [
-    (orders(499), USUAL, [FEW]),
-    (values(1_000, 499_990), USUAL, []),
-    (values(1_000, 500_000), USUAL, [AVERAGE]),
-    (values(1_000, 5_000), USUAL, [AVERAGE]),
-    (values(1_000, 5_010), USUAL, []),
-    (values(4, 4_000), USUAL, []),
-    (values(5, 5_000), USUAL, [AVERAGE]),
-    (values(1_000, 0), usual_days(20, values(1_000, 0)), []),
-    (values(1_000, 10_000), usual_days(20, values(1_000, 1_000)), [AVERAGE]),
-    (values(1_000, 0, "others"), USUAL, []),
-    (values(1_000, 9_000_000, "USD"), USUAL, [("new_currency", "USD")]),
-    (two_currencies(951, 49), USUAL, []),
-    (two_currencies(950, 50), USUAL, [("new_currency", "JPY")]),
-    (two_currencies(6, 4), OF_20, []),
-    (two_currencies(5, 5), OF_10, [("new_currency", "JPY")]),
-    (two_currencies(700, 300), SOME_YEN, []),
-    (two_currencies(700, 300), usual_days(20, two_currencies(996, 4)), [("new_currency", "JPY")]),
-    (two_currencies(700, 300), usual_days(20, orders(values={})), []),
-    (orders(having={"md5": 800, "decision_id": 300}), ALWAYS, []),
-    (orders(having={"md5": 799, "decision_id": 300}), ALWAYS, [MD5]),
-    (orders(having={}), USUAL, [MD5, DECISION_ID]),
-    (orders(not_sent={"no_identity": 45}), USUAL, []),
-    (orders(not_sent={"no_identity": 65}), USUAL, [LETTERS]),
-    (orders(2_000, not_sent={"no_identity": 70}), USUAL, []),
-    (orders(500, not_sent={"no_identity": 35}), USUAL, []),
-    (orders(not_sent={"no_identity": 500}, repeated=Counter(no_identity=470)), USUAL, []),
-    (orders(not_sent={"no_identity": 1}), CLEAN, [("new_reason", "no_identity")]),
-    (orders(not_sent={"no_identity": 9}), CLEAN, [("new_reason", "no_identity"), LETTERS]),
-    (NO_SALES_BUT_LETTERS, usual_days(20, NO_SALES), [("new_reason", "no_identity")]),
-    (orders(not_sent={"no_consent": 1}), USUAL, [("new_reason", "no_consent")]),
-    (orders(within_an_hour=1), USUAL, []),
-    (orders(5, within_an_hour=0), OF_10, []),
-    (orders(7, within_an_hour=0), OF_10, [LATE]),
-    (orders(within_an_hour=0), LATE_AT_TIMES, []),
-    (NOTHING, usual_days(13, orders()), []),
-    (NOTHING, [GAP, *usual_days(13, orders())], []),
-    (NOTHING, [*TWO_WEEKS[:9], TRIED, *TWO_WEEKS[10:]], []),
-    (NOTHING, [*TWO_WEEKS[:9], OTHERS, *TWO_WEEKS[10:]], [FEW]),
-    (NOTHING, TWO_WEEKS, [FEW]),
-    (orders(7), OF_20, []),
-    (NOTHING, OF_20, [FEW]),
-    (NOTHING, usual_days(20, orders(5)), []),
-    (orders(1, having={}), ALWAYS, [FEW]),
-    (orders(9, having={}), ALWAYS, [FEW, MD5]),
-    (orders(), SOME_WITHOUT_SALES, []),
-    (orders(120), SMALL_AT_TIMES, []),
-    (orders(50), SMALL_AT_TIMES, [FEW]),
-    (orders(200), TWO_SMALL_MONDAYS, []),
-    (orders(200), FOUR_WEEKS_AGO, []),
-    (orders(200), TOO_OLD, [FEW]),
-    (orders(340), SMALL_LATELY, []),
-]
+CASES: dict[str, tuple[StreamCounts, list[Day], list[tuple[str, str]]]] = {
+    "fewer than half of the usual conversions": (orders(499), USUAL, [FEW]),
+    "a little less than ten times the usual average": (values(1_000, 499_990), USUAL, []),
+    "ten times the usual average": (values(1_000, 500_000), USUAL, [AVERAGE]),
+    "a tenth of the usual average": (values(1_000, 5_000), USUAL, [AVERAGE]),
+    "a little more than a tenth of the usual average": (values(1_000, 5_010), USUAL, []),
+    "too few values for an average": (values(4, 4_000), USUAL, []),
+    "enough values for an average": (values(5, 5_000), USUAL, [AVERAGE]),
+    "values that are always zero": (values(1_000, 0), usual_days(20, values(1_000, 0)), []),
+    "an average that rises from one to ten": (
+        values(1_000, 10_000),
+        usual_days(20, values(1_000, 1_000)),
+        [AVERAGE],
+    ),
+    "currencies without names": (values(1_000, 0, "others"), USUAL, []),
+    "a new currency": (values(1_000, 9_000_000, "USD"), USUAL, [("new_currency", "USD")]),
+    "a currency of few conversions": (two_currencies(951, 49), USUAL, []),
+    "a currency of one conversion in twenty": (
+        two_currencies(950, 50),
+        USUAL,
+        [("new_currency", "JPY")],
+    ),
+    "four conversions in a new currency": (two_currencies(6, 4), OF_20, []),
+    "five conversions in a new currency": (two_currencies(5, 5), OF_10, [("new_currency", "JPY")]),
+    "a currency that was known before": (two_currencies(700, 300), SOME_YEN, []),
+    "a currency that hardly any conversion had": (
+        two_currencies(700, 300),
+        usual_days(20, two_currencies(996, 4)),
+        [("new_currency", "JPY")],
+    ),
+    "currencies where no conversion had a value": (
+        two_currencies(700, 300),
+        usual_days(20, orders(values={})),
+        [],
+    ),
+    "a hash in four fifths of the conversions": (
+        orders(having={"md5": 800, "decision_id": 300}),
+        ALWAYS,
+        [],
+    ),
+    "a hash in fewer than four fifths": (
+        orders(having={"md5": 799, "decision_id": 300}),
+        ALWAYS,
+        [MD5],
+    ),
+    "no hash and no decision ID": (orders(having={}), USUAL, [MD5, DECISION_ID]),
+    "not many more dead letters than usual": (orders(not_sent={"no_identity": 45}), USUAL, []),
+    "many more dead letters than usual": (orders(not_sent={"no_identity": 65}), USUAL, [LETTERS]),
+    "more dead letters of more conversions": (
+        orders(2_000, not_sent={"no_identity": 70}),
+        USUAL,
+        [],
+    ),
+    "a larger share of few dead letters": (orders(500, not_sent={"no_identity": 35}), USUAL, []),
+    "dead letters that came again": (
+        orders(not_sent={"no_identity": 500}, repeated=Counter(no_identity=470)),
+        USUAL,
+        [],
+    ),
+    "a first dead letter": (
+        orders(not_sent={"no_identity": 1}),
+        CLEAN,
+        [("new_reason", "no_identity")],
+    ),
+    "several first dead letters": (
+        orders(not_sent={"no_identity": 9}),
+        CLEAN,
+        [("new_reason", "no_identity"), LETTERS],
+    ),
+    "dead letters without conversions": (
+        NO_SALES_BUT_LETTERS,
+        usual_days(20, NO_SALES),
+        [("new_reason", "no_identity")],
+    ),
+    "a new reason for dropped records": (
+        orders(not_sent={"no_consent": 1}),
+        USUAL,
+        [("new_reason", "no_consent")],
+    ),
+    "one conversion within an hour": (orders(within_an_hour=1), USUAL, []),
+    "five late conversions": (orders(5, within_an_hour=0), OF_10, []),
+    "seven late conversions": (orders(7, within_an_hour=0), OF_10, [LATE]),
+    "late conversions on days that were late at times": (
+        orders(within_an_hour=0),
+        LATE_AT_TIMES,
+        [],
+    ),
+    "too few days of history": (NOTHING, usual_days(13, orders()), []),
+    "a gap in too few days": (NOTHING, [GAP, *usual_days(13, orders())], []),
+    "a canary on one of fourteen days": (NOTHING, [*TWO_WEEKS[:9], TRIED, *TWO_WEEKS[10:]], []),
+    "other streams on one of fourteen days": (
+        NOTHING,
+        [*TWO_WEEKS[:9], OTHERS, *TWO_WEEKS[10:]],
+        [FEW],
+    ),
+    "nothing after fourteen days": (NOTHING, TWO_WEEKS, [FEW]),
+    "a holiday of a small shop": (orders(7), OF_20, []),
+    "nothing in a small shop": (NOTHING, OF_20, [FEW]),
+    "nothing in a tiny shop": (NOTHING, usual_days(20, orders(5)), []),
+    "one conversion without hashes": (orders(1, having={}), ALWAYS, [FEW]),
+    "nine conversions without hashes": (orders(9, having={}), ALWAYS, [FEW, MD5]),
+    "usual sales after days without sales": (orders(), SOME_WITHOUT_SALES, []),
+    "a small day where such days are usual": (orders(120), SMALL_AT_TIMES, []),
+    "an even smaller day": (orders(50), SMALL_AT_TIMES, [FEW]),
+    "a small Monday after two small Mondays": (orders(200), TWO_SMALL_MONDAYS, []),
+    "small days that are four weeks old": (orders(200), FOUR_WEEKS_AGO, []),
+    "small days that are too old to count": (orders(200), TOO_OLD, [FEW]),
+    "a small day after small days": (orders(340), SMALL_LATELY, []),
+}
 
 
-@pytest.mark.parametrize(("now", "days", "expected"), CASES)
+@pytest.mark.parametrize(("now", "days", "expected"), CASES.values(), ids=CASES)
 def test_where_each_rule_begins(
     now: StreamCounts, days: list[Day], expected: list[tuple[str, str]]
 ) -> None:
@@ -174,10 +230,56 @@ def test_each_rule_has_its_own_wording(snapshot: SnapshotAssertion) -> None:
         not_sent={"no_consent": 1, "no_identity": 199, "event_too_old": 2},
         within_an_hour=0,
     )
-    texts = found(now)
+    texts = found(now) | found(orders(), DECLINED)
     assert {rule for rule, _ in texts} == RULES.keys()
     assert "\n".join(texts.values()) == snapshot
     assert "; all of them for" in found(orders(not_sent={"no_identity": 65}))[LETTERS]
+
+
+def weeks(shares: Sequence[int], **changes: Any) -> list[Day]:
+    """Return days of whole weeks before today, each with as many conversions a day."""
+    counts = [share for share in shares for _ in range(7)]
+    dates = [days_before(back) for back in range(len(counts), 0, -1)]
+    return [
+        day(one, run(f"{one}", at(one), orders=orders(count, **changes)))
+        for one, count in zip(dates, counts, strict=True)
+    ]
+
+
+DECLINED = weeks([1_000, 950, 900, 850, 800, 750, 700, 660, 620])
+"""In eight weeks, conversions and their value have declined by 38 %, a little each week."""
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"),
+    [
+        pytest.param(DECLINED, [("decline", "")], id="by 38 % in eight weeks"),
+        pytest.param(weeks([1_000] * 8 + [660]), [], id="a holiday"),
+        pytest.param(weeks([1_000] * 5 + [900, 800, 700, 640]), [("decline", "")], id="in four"),
+        pytest.param(weeks([640] * 5 + [700, 800, 900, 1_000]), [], id="an increase"),
+        pytest.param(weeks([10] * 5 + [9, 8, 7, 6]), [], id="chance, in a small shop"),
+        pytest.param(weeks([1_000] * 4 + [640])[1:], [], id="no whole week to compare with"),
+        pytest.param(
+            [*weeks([1_000] * 6)[:-7], *weeks([1_000], values={"EUR": amount(1_000, 24_900)})],
+            [("decline", "EUR")],
+            id="half of the value",
+        ),
+        pytest.param(
+            [*weeks([1_000] * 6)[:-7], *weeks([1_000], values={"EUR": amount(1_000, 25_100)})],
+            [],
+            id="a little more than half of the value",
+        ),
+        pytest.param(
+            [*weeks([28] * 6)[:-7], *weeks([28], values={"EUR": amount(28, 700)})],
+            [],
+            id="few values",
+        ),
+    ],
+)
+def test_a_slow_decline_is_noticed(days: list[Day], expected: list[tuple[str, str]]) -> None:
+    """The last seven days are compared with the same days four and eight weeks before."""
+    declines = [key for key in found(days[-1].usual["orders"], days) if key[0] == "decline"]
+    assert declines == expected
 
 
 def test_weekdays_are_compared_after_four_weeks() -> None:

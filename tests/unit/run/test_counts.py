@@ -10,7 +10,9 @@ from syrupy.assertion import SnapshotAssertion
 from unit_support import conversion, order
 
 from target_liveintent.conversions.event_model import DAY, DEAD_LETTERS
+from target_liveintent.failures import CauseHint
 from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
+from target_liveintent.remarks import UnusableCause
 from target_liveintent.reporting import summary
 from target_liveintent.run.amounts import Amount
 from target_liveintent.run.counts import RunCounts, StreamCounts
@@ -36,6 +38,7 @@ KINDS = {
     "unconfirmed": ("bad", KEPT),
     "other_account": ("", KEPT),
     "not_compared": ("", KEPT),
+    "not_tried": ("", KEPT),
     **dict.fromkeys(
         ("expired", "deleted", "no_consent", "suppressed", "over_limit", "already_sent"), ("", "")
     ),
@@ -182,6 +185,16 @@ def test_too_many_rejected_before_the_end() -> None:
     problem = too_many_rejected(report, 50, at_end=False)
     assert problem
     assert problem.words.startswith("502 of 1000 records became dead letters")
+
+
+def test_what_came_is_a_value_in_the_failure_and_words_in_its_text() -> None:
+    report = _report(100, invalid_source=100)
+    cause = UnusableCause("other_source", fact="pos")
+    report.of("orders").causes["source"] = Counter({cause: 100})
+    problem = too_many_rejected(report, 50, at_end=True)
+    assert problem
+    assert problem.hints == (CauseHint("other_sources", "orders", (cause,)),)
+    assert problem.words.endswith(" What came in `source` of stream orders: 'pos'.")
 
 
 # Sums

@@ -10,7 +10,7 @@ from unit_support import DEFAULTS, LI_DID, NOW, TIME, order, rejection
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.coerce import Unusable
 from target_liveintent.conversions.event_model import Conversion, Rejection
-from target_liveintent.mapping.converter import converter_of
+from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.stream_maps import Stream, StreamPlan
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import NO_IDENTITY, REASONS
@@ -239,7 +239,7 @@ def test_a_decision_id_that_is_another_id(columns: dict[str, Any], said: str | N
         counts = StreamCounts()
         stream, row = Stream("orders", {}, ("id", "number")), {**ROW, **columns}
         plan = StreamPlan.without_map("orders", row)
-        converter = converter_of(stream, plan, DEFAULTS, Suppressions(None), lambda: NOW)
+        converter = RecordConverter(stream, plan, DEFAULTS, Suppressions(None), lambda: NOW)
         for record in [row] * given + [{**row, "decision_id": LI_DID}] * other:
             counts.read += 1
             result = converter.convert(record)

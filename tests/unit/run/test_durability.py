@@ -1,4 +1,4 @@
-"""What a run makes durable, and when: the outcome of everything that a STATE covers, before it."""
+"""What a run writes, and when: the outcome of everything that a STATE covers, before it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from target_liveintent.errors import StorageError, TooManyRejectedError
 # The order
 
 
-def test_everything_is_durable_before_state() -> None:
-    """One durable write, right before STATE, has the outcome of each record before the STATE."""
+def test_everything_is_written_before_state() -> None:
+    """One write, right before STATE, has the outcome of each record before the STATE."""
     at_state: list[tuple[str, dict[str, list[str]]]] = []
 
     def write_state(_: str) -> None:
@@ -36,12 +36,12 @@ def test_everything_is_durable_before_state() -> None:
         "deliver": ["good"],
         "confirm": ["good"],
     }
-    assert at_state == [("durable write", kept)]
+    assert at_state == [("write before STATE", kept)]
     assert fake.happened[-1] == "release"
 
 
-def test_a_durable_write_is_for_state_only() -> None:
-    """Without a STATE, what is new is written soon, but nobody waits for the disk."""
+def test_what_is_new_is_written_without_a_state() -> None:
+    """It is written soon; only before a STATE, the run writes in any case."""
     fake = FakeRun()
     send(fake, "1")
     reject(fake, 1)
@@ -50,7 +50,7 @@ def test_a_durable_write_is_for_state_only() -> None:
     assert fake.outcomes.kept["confirm"] == ["1"]
     assert fake.outcomes.kept["reject"] == ["0"]
     assert fake.happened.count("write") == 1
-    assert "durable write" not in fake.happened
+    assert "write before STATE" not in fake.happened
 
 
 def test_many_outcomes_do_not_wait_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +99,7 @@ def test_the_store_knows_of_a_part_before_the_rest_of_its_batch() -> None:
 # What cannot be written
 
 
-@pytest.mark.parametrize("failing", ["claim", "write", "durable write"])
+@pytest.mark.parametrize("failing", ["claim", "write", "write before STATE"])
 def test_no_state_after_a_failed_write(failing: str) -> None:
     """Whatever the store cannot write, no STATE follows, although it works again at the end."""
     fake = FakeRun(failing=failing)

@@ -22,16 +22,16 @@ class Publishing:
             self.gate,
             self.counts,
             50,
-            make_durable=self._make_durable,
+            write_outcomes=self._write_outcomes,
             write_state=self.done.append,
             is_open=is_open,
         )
 
-    def _make_durable(self) -> None:
+    def _write_outcomes(self) -> None:
         if self.failing:
             msg = "the disk is full"
             raise StorageError(msg)
-        self.done.append("durable")
+        self.done.append("outcomes")
 
     def hold(self, state: str) -> None:
         self.gate.hold(state)
@@ -42,13 +42,13 @@ class Publishing:
         orders.rejected["invalid_source"] += count
 
 
-def test_outcomes_are_durable_before_state() -> None:
+def test_outcomes_are_written_before_state() -> None:
     made = Publishing()
     made.publisher.publish_due()
     made.hold("1")
     made.publisher.publish_due()
     made.publisher.publish_due()
-    assert made.done == ["durable", "1"]
+    assert made.done == ["outcomes", "1"]
 
 
 def test_a_closed_publisher_publishes_nothing() -> None:
@@ -86,7 +86,7 @@ def test_a_rejected_record_withholds_state_until_the_end() -> None:
     made.publisher.publish_due()
     assert made.done == []
     made.publisher.publish_last()
-    assert made.done == ["durable", "1"]
+    assert made.done == ["outcomes", "1"]
 
 
 @pytest.mark.parametrize("last", [False, True], ids=["before a withheld STATE", "at the end"])

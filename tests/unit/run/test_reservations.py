@@ -153,6 +153,46 @@ def test_a_slow_store_is_not_asked_all_the_time() -> None:
     assert [len(batches) for batches in outcomes.claimed] == [1, 3, 16]
 
 
+def test_a_slow_store_learns_soon_what_is_confirmed() -> None:
+    """It does within four of its answers, although full batches wait all the time.
+
+    A confirmation that comes as a write begins waits for this write, for a claim, which takes two
+    answers, and until the next write has arrived.
+    """
+    answer_seconds = 0.6
+    fake = FakeRun(deliver=None, batch_size_rows=1, size=99)
+    clock, write = fake.clock, fake.outcomes.write
+    confirmed_at: dict[str, float] = {}
+    waits: list[float] = []
+
+    def confirm_all() -> None:
+        for batch in fake.delivery.submitted:
+            fake.delivery.finish(deliver_all(batch))
+            confirmed_at.update((one.event_id, clock.now) for one in batch.conversions)
+        fake.delivery.submitted.clear()
+
+    def claim() -> None:
+        confirm_all()
+        clock.now += 2 * answer_seconds
+
+    def write_slowly(*, before_state: bool = False) -> None:
+        arrives_at = clock.now + answer_seconds / 2
+        write(before_state=before_state)
+        confirmed = fake.outcomes.kept["confirm"]
+        waits.extend(arrives_at - confirmed_at[name] for name in confirmed)
+        confirmed.clear()
+        confirm_all()
+        clock.now += answer_seconds
+
+    fake.outcomes.on_claim = claim
+    fake.outcomes.write = write_slowly  # type: ignore[method-assign]
+    for number in range(400):
+        read(fake, str(number))
+        clock.now += 0.001
+    assert len(waits) > 300
+    assert 3 * answer_seconds < max(waits) < 4 * answer_seconds
+
+
 def test_what_another_run_has_reserved_is_waited_for() -> None:
     """It is asked about once a second, and no STATE passes it; then it is sent, if it must be."""
     fake = FakeRun(batch_size_rows=2)

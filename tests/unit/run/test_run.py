@@ -106,6 +106,28 @@ def test_what_delivery_counts() -> None:
     assert unproven.startswith("the API refused 1 event when there were no later events left")
 
 
+def test_a_run_warns_once_of_what_it_assumes_of_a_200() -> None:
+    """The WARNING has the number of events in all streams, until the setting says what is true."""
+
+    def deliver(given: Batch) -> BatchResult:
+        result = deliver_all(given)
+        if given.stream == "orders":
+            result.confirmed = []
+        return result
+
+    fake = FakeRun(deliver=deliver, batch_size_rows=1)
+    for stream, name in (("orders", "1"), ("orders", "2"), ("leads", "3")):
+        fake.run.take(stream, event(name))
+    fake.run.finish()
+    (warning,) = summary.warnings(fake.run.counts)
+    assert warning == (
+        "2 of 3 delivered events were in requests that the API answered with a 200 and the IDs of"
+        " other events. This run assumes that these IDs name the events that failed. Ask"
+        " LiveIntent, and set partial_answer to what they name: failed, processed or unknown"
+    )
+    assert list(summary.warnings(fake.run.counts, partial_answer="failed")) == []
+
+
 # What is due
 
 

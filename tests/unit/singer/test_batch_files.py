@@ -47,21 +47,23 @@ def stored(tmp_path: Path) -> Stored:
         pytest.param(GZIP, gzip.compress(LINES, mtime=0), id="compressed"),
     ],
 )
-def test_lines(stored: Stored, encoding: dict[str, Any], content: bytes) -> None:
+def test_each_line_of_a_file_is_a_record(
+    stored: Stored, encoding: dict[str, Any], content: bytes
+) -> None:
     """JSON lines, blank ones left out, digits kept, NaN as null; plain or compressed."""
     found = list(batch_records(encoding, [stored(content)]))
     assert found == RECORDS
     assert str(found[0]["total"]) == "87.10"
 
 
-def test_several_files(stored: Stored) -> None:
+def test_several_files_are_read_in_their_order(stored: Stored) -> None:
     """Files are read in the order of the manifest; a byte order mark is no part of a column."""
     urls = [stored(b'{"\xef\xbb\xbfid":1}', "1"), stored(b"", "2"), stored(b'{"\\ufeffid":2}', "3")]
     assert list(batch_records(JSONL, urls)) == [{"id": 1}, {"id": 2}]
     assert list(batch_records(JSONL, [])) == []
 
 
-def test_urls_of_this_machine(stored: Stored) -> None:
+def test_a_file_may_be_a_path_or_a_url_of_this_machine(stored: Stored) -> None:
     """A file URL is percent-encoded; some taps write file://localhost/, others a path."""
     url = stored(b'{"n":1}', "a b#ü%41?.jsonl")
     path = urllib.request.url2pathname(url.removeprefix("file://"))
@@ -99,48 +101,19 @@ def test_junk_names_file_and_line_and_shows_nothing(stored: Stored, line: bytes)
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        *(
-            pytest.param(
-                path, f"'{path}' cannot be read: No such file", id=f"no such file, {kind} path"
-            )
-            for kind, path in (("absolute", "/data/a"), ("relative", "a.jsonl"))
-        ),
-        pytest.param(
-            "file://[x", "a BATCH file cannot be read: ValueError", id="a URL that is none"
-        ),
-        pytest.param(
-            "file:///a%00%0Ab",
-            r"file '/a\x00\nb' cannot be read: ValueError",
-            id="control characters",
-        ),
-        pytest.param(
-            "file:///nowhere/missing.jsonl",
-            "missing.jsonl' cannot be read: No such file",
-            id="no such file, file URL",
-        ),
-        pytest.param("file:///etc", "'/etc' cannot be read: Is a directory", id="a directory"),
+        ("/data/a", "'/data/a' cannot be read: No such file"),
+        ("a.jsonl", "'a.jsonl' cannot be read: No such file"),
+        ("file://[x", "a BATCH file cannot be read: ValueError"),
+        ("file:///a%00%0Ab", r"file '/a\x00\nb' cannot be read: ValueError"),
+        ("file:///nowhere/missing.jsonl", "missing.jsonl' cannot be read: No such file"),
+        ("file:///etc", "'/etc' cannot be read: Is a directory"),
         # A URL may hold credentials.
-        pytest.param(
-            "memory://s3cr3t/a",
-            "a BATCH file at memory:// cannot be read: it does not exist",
-            id="nothing in memory",
-        ),
-        pytest.param(
-            "memory://s3cr3t",
-            "a BATCH file at memory:// cannot be read: it does not exist",
-            id="nothing in memory, no path",
-        ),
-        pytest.param(
-            "unheard-of://u:s3cr3t@x/a",
-            "a BATCH file at unheard-of:// cannot be read: ValueError",
-            id="an unknown kind of place",
-        ),
-        pytest.param(
-            "gs://s3cr3t/a",
-            "at gs:// cannot be read: files at gs:// need a package of fsspec",
-            id="a package is missing",
-        ),
+        ("memory://s3cr3t/a", "a BATCH file at memory:// cannot be read: it does not exist"),
+        ("memory://s3cr3t", "a BATCH file at memory:// cannot be read: it does not exist"),
+        ("unheard-of://u:s3cr3t@x/a", "a BATCH file at unheard-of:// cannot be read: ValueError"),
+        ("gs://s3cr3t/a", "at gs:// cannot be read: files at gs:// need a package of fsspec"),
     ],
+    ids=str,
 )
 def test_files_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, url: str, said: str) -> None:
     """The line names the file on this machine, and only the kind of place of others."""
@@ -183,7 +156,9 @@ DAMAGED = bytes(255 - byte for byte in PACKED[HALF : HALF + 40])
     ],
     ids=["plain", "cut", "damaged", "checksum", "header", "empty", "short", "text", "no rows"],
 )
-def test_files_that_are_broken(stored: Stored, encoding: dict[str, Any], content: bytes) -> None:
+def test_a_broken_file_is_named_without_its_content(
+    stored: Stored, encoding: dict[str, Any], content: bytes
+) -> None:
     """A broken file is one readable line, however the library describes it."""
     pytest.importorskip("pyarrow")
     with pytest.raises(InputError, match=r"the BATCH file '.*broken") as raised:
@@ -191,8 +166,9 @@ def test_files_that_are_broken(stored: Stored, encoding: dict[str, Any], content
     assert "\n" not in str(raised.value)
 
 
-def test_parquet_without_pyarrow(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One line that installs what is missing."""
+def test_parquet_without_pyarrow_names_the_extra(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(InputError) as raised:
         list(batch_records(PARQUET, [stored(b"PAR1")]))
@@ -201,7 +177,7 @@ def test_parquet_without_pyarrow(stored: Stored, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("scheme", ["file", "memory"])
-def test_parquet(tmp_path: Path, scheme: str) -> None:
+def test_the_rows_of_parquet_are_records(tmp_path: Path, scheme: str) -> None:
     """Row by row, where pyarrow is installed; amounts keep their digits, and times their zone."""
     pa = pytest.importorskip("pyarrow")
     pq = pytest.importorskip("pyarrow.parquet")

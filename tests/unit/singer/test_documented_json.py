@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from target_liveintent.explain import description as explanation
-from target_liveintent.mapping import map_findings
+from target_liveintent.mapping import map_checks
 from target_liveintent.reporting import findings, letter_groups, overview
 from target_liveintent.reporting.history import Unusual
 
@@ -22,7 +22,7 @@ INTERNAL = [explanation.Explained]
     ("model", "name", "others"),
     [
         (explanation, "an explanation", {*explanation.SOURCE_WORDS}),
-        (map_findings, "an explanation", {*map_findings.FINDING_WORDS, *map_findings.HINT_WORDS}),
+        (map_checks, "an explanation", {*map_checks.FINDING_WORDS, *map_checks.HINT_WORDS}),
         (letter_groups, "dead letters", {*letter_groups.PROSPECTS}),
         (overview, "a report", {*overview.FIGURES}),
         (findings, "a report", {*Unusual.__struct_fields__, "cause", "words", "what_to_do"}),

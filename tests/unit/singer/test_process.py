@@ -150,7 +150,7 @@ def test_a_process_that_hangs_ends_within_the_promised_time() -> None:
 
 
 @pytest.mark.posix
-def test_another_signal_later() -> None:
+def test_another_signal_later_ends_the_process_at_once() -> None:
     """It ends the process at once, with the code of that signal and no word."""
     hang = "os.kill(os.getpid(), signal.SIGINT); signals._received_at -= 2.1"
     assert run(f"{hang}; os.kill(os.getpid(), signal.SIGTERM)\n{FOR_EVER}")[:2] == (143, "")

@@ -45,7 +45,7 @@ class Recorder:
 
     def select(self, stream: str, *columns: str) -> None:
         """Select columns of a stream, as a SCHEMA does; all without a name."""
-        self.reader.select_columns(
+        self.reader.pass_records(
             stream, columns or None, lambda record: self.messages.append(Record(stream, record))
         )
 
@@ -104,8 +104,7 @@ STREAM = [
         pytest.param("memory", b"\r\n", id="memory"),
     ],
 )
-def test_every_message_type(through: str, end: bytes) -> None:
-    """Each message gets to its callback, from a pipe or from memory, however the last line ends."""
+def test_each_message_gets_to_its_callback_however_a_line_ends(through: str, end: bytes) -> None:
     content = b"\n".join(STREAM) + end
     found = Recorder().read(content if through == "pipe" else content.decode())
     types = ["SCHEMA", "RECORD", "STATE", "ACTIVATE_VERSION", "BATCH"]
@@ -130,41 +129,23 @@ def test_lines_that_come_in_pieces() -> None:
     ("content", "record"),
     [
         # Numbers with a fraction are Decimals with the digits that came.
-        pytest.param(
-            b'{"a":87.10,"b":1e2,"c":5}',
-            {"a": Decimal("87.10"), "b": Decimal("1E+2"), "c": 5},
-            id="digits of fractions are kept",
-        ),
-        pytest.param(
-            b'{"a":12345678901234567890.123}',
-            {"a": Decimal("12345678901234567890.123")},
-            id="many digits",
-        ),
-        pytest.param(b'{"a":-0.0}', {"a": Decimal("-0.0")}, id="a negative zero"),
+        (b'{"a":87.10,"b":1e2,"c":5}', {"a": Decimal("87.10"), "b": Decimal("1E+2"), "c": 5}),
+        (b'{"a":12345678901234567890.123}', {"a": Decimal("12345678901234567890.123")}),
+        (b'{"a":-0.0}', {"a": Decimal("-0.0")}),
         # Taps write NaN and lone surrogates: they are nothing, and the rest is kept.
-        pytest.param(
-            b'{"a":["x","\\udfff"],"b":{"c":"\\ud83d"}}',
-            {"a": ["x", None], "b": {"c": None}},
-            id="lone surrogates",
-        ),
-        pytest.param(b'{"a":"\\ud83d\\ude00"}', {"a": "\U0001f600"}, id="a pair of surrogates"),
-        pytest.param(b'{"a":NaN,"b":87.10}', {"a": None, "b": Decimal("87.10")}, id="not a number"),
+        (b'{"a":["x","\\udfff"],"b":{"c":"\\ud83d"}}', {"a": ["x", None], "b": {"c": None}}),
+        (b'{"a":"\\ud83d\\ude00"}', {"a": "\U0001f600"}),
+        (b'{"a":NaN,"b":87.10}', {"a": None, "b": Decimal("87.10")}),
         # An infinity is something, but no number.
-        pytest.param(
-            b'{"a":Infinity,"b":[-Infinity]}',
-            {"a": "Infinity", "b": ["-Infinity"]},
-            id="infinities",
-        ),
-        pytest.param(b'{"a":1,"a":2}', {"a": 2}, id="the same name twice"),
-        pytest.param(
-            b'{"a":NaN,"b":%d}' % 10**29, {"a": None, "b": 10**29}, id="a big integer beside NaN"
-        ),
-        pytest.param(b'{"a":"\\u0000"}', {"a": "\x00"}, id="the NUL character"),
-        pytest.param(b'{"":1}', {"": 1}, id="an empty name"),
+        (b'{"a":Infinity,"b":[-Infinity]}', {"a": "Infinity", "b": ["-Infinity"]}),
+        (b'{"a":1,"a":2}', {"a": 2}),
+        (b'{"a":NaN,"b":%d}' % 10**29, {"a": None, "b": 10**29}),
+        (b'{"a":"\\u0000"}', {"a": "\x00"}),
+        (b'{"":1}', {"": 1}),
     ],
+    ids=ascii,
 )
-def test_records(content: bytes, record: dict[str, Any]) -> None:
-    """Each value is what JSON, or the JSON of Python, says."""
+def test_each_value_of_a_record_is_what_json_says(content: bytes, record: dict[str, Any]) -> None:
     (message,) = Recorder().read(record_line(content) + b"\n")
     assert repr(message.record) == repr(record)
 
@@ -231,12 +212,12 @@ def test_junk_names_its_line_and_shows_nothing(junk: bytes) -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        pytest.param(b"", "has no value", id="no value"),
-        pytest.param(b',"value":{"a":"s3cr3t\xff"}', "not valid UTF-8", id="not UTF-8"),
+        (b"", "has no value"),
+        (b',"value":{"a":"s3cr3t\xff"}', "not valid UTF-8"),
     ],
+    ids=ascii,
 )
-def test_states_that_are_none(value: bytes, said: str) -> None:
-    """A STATE without a value, or with one that cannot be written, is no STATE."""
+def test_a_state_needs_a_value_that_can_be_written(value: bytes, said: str) -> None:
     with pytest.raises(InputError, match=said) as raised:
         state_of(decode_message(b'{"type":"STATE"' + value + b"}"))
     assert "s3cr3t" not in str(raised.value)
@@ -340,7 +321,7 @@ def test_a_stream_whose_schema_changes() -> None:
     taken: list[dict[str, Any]] = []
 
     def take_schema(_: Message) -> None:
-        found.select_columns("s", [next(columns)], taken.append)
+        found.pass_records("s", [next(columns)], taken.append)
 
     both = '{"type":"SCHEMA","stream":"s"}\n{"type":"RECORD","stream":"s","record":{"a":1,"b":2}}\n'
     found.process_lines(io.StringIO(2 * both), {"SCHEMA": take_schema})
@@ -361,7 +342,9 @@ def test_a_stream_whose_schema_changes() -> None:
         pytest.param("\ufeff", None, id="a character, all columns"),
     ],
 )
-def test_a_byte_order_mark(mark: str, columns: tuple[str, ...] | None) -> None:
+def test_a_byte_order_mark_is_taken_off_names_and_stays_in_a_state(
+    mark: str, columns: tuple[str, ...] | None
+) -> None:
     """It is taken off the name of a column, as a CSV may have it, and stays in a STATE."""
     found = MessageReader(lambda: None)
     schemas: list[Message] = []
@@ -370,7 +353,7 @@ def test_a_byte_order_mark(mark: str, columns: tuple[str, ...] | None) -> None:
 
     def take_schema(message: Message) -> None:
         schemas.append(message)
-        found.select_columns("s", columns, records.append)
+        found.pass_records("s", columns, records.append)
 
     content = (
         f'{{"type":"SCHEMA","stream":"s","schema":{{"properties":{{"{mark}id":{{}}}}}},'
@@ -393,26 +376,14 @@ def test_a_byte_order_mark(mark: str, columns: tuple[str, ...] | None) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        pytest.param(
-            '{"type":"RECORD","record":{}}', "the RECORD message has no stream", id="no stream"
-        ),
-        pytest.param(
-            '{"type":"RECORD","stream":"a\\nb","record":{}}',
-            "characters that cannot be printed",
-            id="a stream with a newline",
-        ),
-        pytest.param(
-            '{"type":"RECORD","stream":"s"}', "not a valid Singer message", id="no record"
-        ),
-        pytest.param(
-            '{"type":"' + 41 * "X" + '"}',
-            f"the message has the unknown type '{40 * 'X'}'",
-            id="a long unknown type",
-        ),
+        ('{"type":"RECORD","record":{}}', "the RECORD message has no stream"),
+        ('{"type":"RECORD","stream":"a\\nb","record":{}}', "characters that cannot be printed"),
+        ('{"type":"RECORD","stream":"s"}', "not a valid Singer message"),
+        ('{"type":"' + 41 * "X" + '"}', f"the message has the unknown type '{40 * 'X'}'"),
     ],
+    ids=ascii,
 )
-def test_malformed_messages(line: str, said: str) -> None:
-    """The line of a malformed message is named."""
+def test_the_line_of_a_malformed_message_is_named(line: str, said: str) -> None:
     found = Recorder()
     with pytest.raises(InputError, match=f"line 2 of the input: .*{said}"):
         found.read(record("s", a=1) + line + "\n")

@@ -15,7 +15,7 @@ from unit_support import ACCOUNT, sha256
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.errors import InputError, StreamMappingError
-from target_liveintent.mapping.stream_maps import StreamPlan
+from target_liveintent.mapping.stream_maps import StreamMaps, StreamPlan
 from target_liveintent.singer.reader import Message
 from target_liveintent.singer.streams import RecordValidator, Stream, StreamRegistry
 from target_liveintent.store.delivered import DELIVERED_EVENTS
@@ -32,7 +32,10 @@ class Registering:
         self, maps: dict[str, Any] | None = None, presets: dict[str, str] | None = None, **more: Any
     ) -> None:
         given = {**ACCOUNT, **DEFAULTS, "stream_maps": maps, "presets": presets, **more}
-        self.streams = StreamRegistry(settings_of(given), logging.getLogger("test-of-streams"))
+        settings = settings_of(given)
+        stream_maps = StreamMaps(settings.stream_maps, settings.stream_map_config, settings.presets)
+        logger = logging.getLogger("test-of-streams")
+        self.streams = StreamRegistry(stream_maps, settings.events, logger)
         self.plans: list[StreamPlan] = []
         self.gives_events: list[bool] = []
 
@@ -50,8 +53,7 @@ def schema(name: str | None, columns: Any = EVENT, keys: list[str] | None = None
     return Message("SCHEMA", name, schema=msgspec.Raw(text), key_properties=keys)
 
 
-def test_a_stream_of_events() -> None:
-    """A SCHEMA gives the stream, its plan, and the word that it gives events."""
+def test_a_schema_gives_the_stream_its_plan_and_whether_it_gives_events() -> None:
     found = Registering()
     stream, ((plan, gives_events),) = found.send("orders", keys=["id"])
     assert stream == Stream("orders", {"properties": {name: {} for name in EVENT}}, ("id",))

@@ -32,7 +32,7 @@ def rows(*rows: dict[str, Any]) -> Any:
     return pa.Table.from_pylist([*rows], OUTCOME_SCHEMA)
 
 
-def test_rows(table: FactTable, outcomes: Path) -> None:
+def test_any_reader_finds_the_rows_with_their_write(table: FactTable, outcomes: Path) -> None:
     """They are there for any reader, with their write; an empty table can be read as well."""
     assert facts(outcomes) == []
     table.add(ATTEMPT, rows(row("1", sent_at=1_500_000), row("2", "rejected", record="{}")))
@@ -100,8 +100,9 @@ def test_what_a_write_has_delivered(table: FactTable) -> None:
         assert table.sent_before(ATTEMPT._replace(**changes)) == found
 
 
-def test_what_cannot_be_used(table: FactTable, outcomes: Path, tmp_path: Path) -> None:
-    """The message names the option, without an address; nothing of a file that failed appears."""
+def test_a_failure_of_the_table_names_the_option_and_no_address(
+    table: FactTable, outcomes: Path, tmp_path: Path
+) -> None:
     for url in ("nope://bucket/x", "s3://"):
         with pytest.raises(StorageError, match=r"option 'outcomes_path': .* cannot be used: \w"):
             FactTable(make_job(None)._replace(outcomes_path=url), create=True)

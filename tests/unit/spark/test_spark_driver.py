@@ -78,18 +78,20 @@ def test_a_write_that_ends_well(job: SparkWrite, said: pytest.LogCaptureFixture)
         pytest.param(
             21,
             0,
-            "the write failed: 0 tasks failed, and 1 row of the other tasks have no",
+            "Failed tasks: 0. Rows of other tasks that have no outcome: 1.",
             id="a row has no outcome",
         ),
         pytest.param(
             20,
             2,
-            "the write failed: 2 tasks failed, and 0 rows of the other tasks have no",
+            "Failed tasks: 2. Rows of other tasks that have no outcome: 0.",
             id="two tasks failed",
         ),
     ],
 )
-def test_records_without_an_outcome(job: SparkWrite, read: int, failed: int, words: str) -> None:
+def test_rows_without_an_outcome_and_failed_tasks_fail_a_write(
+    job: SparkWrite, read: int, failed: int, words: str
+) -> None:
     counts = rejected("no_identity", 1, 19) | {"read": read}
     assert words in str(ended(job, done(**counts), failed=failed))
 
@@ -117,7 +119,7 @@ def test_records_without_an_outcome(job: SparkWrite, read: int, failed: int, wor
         pytest.param(rejected("refused_by_api", 10, 1), None, id="ten refused, one accepted"),
     ],
 )
-def test_too_many_rejected_rows(
+def test_too_many_rejected_rows_fail_a_batch_and_warn_of_a_micro_batch(
     job: SparkWrite, said: pytest.LogCaptureFixture, counts: dict[str, Any], words: str | None
 ) -> None:
     """They are judged over all tasks. A micro-batch would fail again and again: it warns."""
@@ -154,7 +156,9 @@ def test_rejected_rows_without_a_table(dry_run: str) -> None:
     """Nothing keeps them, so the write fails, however few they are."""
     job = make_job(None, dry_run=dry_run)
     problem = ended(job, done(**rejected("no_identity", 1, 999)))
-    words = "1 row cannot be sent, and nothing keeps them: set outcomes_path, and write them again"
+    words = (
+        "nothing keeps the rows that cannot be sent (1): set outcomes_path, and write them again"
+    )
     assert (words in str(problem)) == (dry_run == "false")
     assert ended(job, done(read=5, delivered=5)) is None
 
@@ -192,7 +196,7 @@ def test_the_history_of_a_write(
     assert (kind, other) == ("usual", "replay")
     entry, failed = json.loads(entry), json.loads(failed)
     assert (entry["run_id"], entry["ending"]) == ("run-1", {})
-    assert (failed["run_id"], failed["ending"]["failure"]["code"]) == ("run-2", "other")
+    assert (failed["run_id"], failed["ending"]["failure"]["code"]) == ("run-2", "tasks_failed")
     (stream,) = entry["streams"].values()
     assert (stream["read"], stream["delivered"], stream["timing"]["within_a_day"]) == (4, 2, 2)
     assert "unusual" not in said.text
@@ -216,8 +220,9 @@ class Frame:
         return self._table
 
 
-def test_a_frame(capsys: pytest.CaptureFixture[str]) -> None:
-    """Options, fields, columns that are not used, records by outcome, why a write would fail."""
+def test_the_rows_of_a_frame_are_explained_by_column_and_outcome(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     times = [int(time.time()) - 60] * 2
     email = ["ann@example.com"] * 2
     late = pa.array([0, 253_402_300_800_000_000], pa.int64()).cast(pa.timestamp("us", "UTC"))
@@ -230,9 +235,10 @@ def test_a_frame(capsys: pytest.CaptureFixture[str]) -> None:
     assert "  value            the column of the same name" in lines
     assert "  Not used: note." in lines
     assert "  Of 2 records, 1 would be sent, 0 filtered, 1 rejected." in lines
-    assert lines[-1] == (
-        "A run over this input would fail: a record of 'orders' is rejected as schema_violation,"
-        " and on_rejection is 'fail'"
+    assert lines[-1].startswith("A run over this input would fail: a record of stream 'orders' (")
+    assert (
+        "was rejected as schema_violation (Python cannot represent a value of this row)"
+        in lines[-1]
     )
     assert not any("ann@" in line for line in lines)
     with pytest.raises(ConfigurationError, match="'stream_name' is required"):

@@ -59,99 +59,33 @@ def test_tasks_share_the_requests(
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        pytest.param({"stream_name": " "}, "'stream_name' is required", id="a blank stream name"),
-        pytest.param({"stream_name": None}, "'stream_name' is required", id="no stream name"),
-        pytest.param(
-            {"stream_name": "liveintent_dead_letters"},
-            "'stream_name' is required, .* must not be",
-            id="a name of ours",
-        ),
-        pytest.param(
-            {"stream_name": "or\nders"},
-            "'stream_name' .* must have no '@' or control characters",
-            id="a newline in the name",
-        ),
-        pytest.param(
-            {"stream_name": "pass@example.com"},
-            "'stream_name' .* must have no '@'",
-            id="an address as name",
-        ),
-        pytest.param(
-            {"concurrent_tasks": "²"},
-            "'concurrent_tasks' must be an integer and at least 1",
-            id="no digit of ASCII",
-        ),
-        pytest.param(
-            {"max_requests_per_minute": "60"},
-            "'concurrent_tasks' .* required with max_requests_per",
-            id="a rate without tasks",
-        ),
-        pytest.param(
-            {"outcomes_path": "outcomes"},
-            "'outcomes_path' must be an absolute path or a URL",
-            id="a relative path of outcomes",
-        ),
-        pytest.param(
-            {"outcomes_path": "sftp://me:pass@host/x"},
-            "'outcomes_path' must .* without credentials",
-            id="credentials in a URL",
-        ),
-        pytest.param(
-            {"outcomes_path": "s3://host/x?key=pass@"},
-            "'outcomes_path' must .* without credentials",
-            id="credentials in a query",
-        ),
-        pytest.param(
-            {"write_id": "2026-11-28"},
-            "'write_id' must be a letter, then",
-            id="a write ID without letter",
-        ),
-        pytest.param(
-            {"write_id": "a/../b"},
-            "'write_id' must be a letter, then",
-            id="a write ID with slashes",
-        ),
-        pytest.param(
-            {"store": "liveintent.sqlite"},
-            "'store' must be the URL of a PostgreSQL database",
-            id="a file as store",
-        ),
-        pytest.param(
-            {"store": "mysql://me:pass@host/x"},
-            "'store' must be a path, or a URL such as postgres",
-            id="an unknown kind of store",
-        ),
-        pytest.param(
-            {"key_properties": "order"},
-            "'key_properties' names unknown columns: order",
-            id="an unknown key column",
-        ),
-        pytest.param(
-            {"customer_id": None, "pixel_id": "0"}, "'customer_id' is required", id="no customer ID"
-        ),
-        pytest.param(
-            {"stream_maps": "{}"},
-            "^option 'stream_maps' .* in Spark: change the DataFrame[^']*$",
-            id="not for Spark: maps",
-        ),
-        pytest.param(
-            {"report_path": "/x"},
-            "'report_path' has no effect in Spark: set store",
-            id="not for Spark: report",
-        ),
-        pytest.param(
-            {"outcome_path": "/x"},
-            "'outcome_path' is unknown; did you mean 'outcomes_path'",
-            id="a misspelled path of outcomes",
-        ),
-        pytest.param(
+        ({"stream_name": " "}, "'stream_name' is required"),
+        ({"stream_name": None}, "'stream_name' is required"),
+        ({"stream_name": "liveintent_dead_letters"}, "'stream_name' is required, .* must not be"),
+        ({"stream_name": "or\nders"}, "'stream_name' .* must have no '@' or control characters"),
+        ({"stream_name": "pass@example.com"}, "'stream_name' .* must have no '@'"),
+        ({"concurrent_tasks": "²"}, "'concurrent_tasks' must be an integer and at least 1"),
+        ({"max_requests_per_minute": "60"}, "'concurrent_tasks' .* required with max_requests_per"),
+        ({"outcomes_path": "outcomes"}, "'outcomes_path' must be an absolute path or a URL"),
+        ({"outcomes_path": "sftp://me:pass@host/x"}, "'outcomes_path' must .* without credentials"),
+        ({"outcomes_path": "s3://host/x?key=pass@"}, "'outcomes_path' must .* without credentials"),
+        ({"write_id": "2026-11-28"}, "'write_id' must be a letter, then"),
+        ({"write_id": "a/../b"}, "'write_id' must be a letter, then"),
+        ({"store": "liveintent.sqlite"}, "'store' must be the URL of a PostgreSQL database"),
+        ({"store": "mysql://me:pass@host/x"}, "'store' must be a path, or a URL such as postgres"),
+        ({"key_properties": "order"}, "'key_properties' names unknown columns: order"),
+        ({"customer_id": None, "pixel_id": "0"}, "'customer_id' is required"),
+        ({"stream_maps": "{}"}, "^option 'stream_maps' .* in Spark: change the DataFrame[^']*$"),
+        ({"report_path": "/x"}, "'report_path' has no effect in Spark: set store"),
+        ({"outcome_path": "/x"}, "'outcome_path' is unknown; did you mean 'outcomes_path'"),
+        (
             {"supression_path": "/x"},
             "'supression_path' is unknown; did you mean 'suppression_path'",
-            id="a misspelled path of suppressions",
         ),
     ],
+    ids=str,
 )
-def test_wrong_options(wrong: dict[str, Any], words: str) -> None:
+def test_each_wrong_option_is_named_in_one_line(wrong: dict[str, Any], words: str) -> None:
     """The message names them, without values that may be secret."""
     with pytest.raises(ConfigurationError, match=words) as raised:
         job(**wrong)
@@ -162,7 +96,7 @@ def test_wrong_options(wrong: dict[str, Any], words: str) -> None:
     "url",
     ["/mnt/x", "s3://bucket/x", "s3a://bucket", "hdfs://host:8020/x", "abfss://c@a.example.com/x"],
 )
-def test_places_of_a_table(url: str) -> None:
+def test_a_table_may_be_at_a_path_or_a_url_without_credentials(url: str) -> None:
     made = job(outcomes_path=f" {url}/ ", write_id="orders-2026.11_28")
     assert (made.outcomes_path, made.write_id) == (url, "orders-2026.11_28")
 
@@ -237,7 +171,7 @@ def test_unknown_options() -> None:
         ),
     ],
 )
-def test_columns_and_keys(
+def test_columns_and_keys_are_found_in_any_case(
     given: list[str], keys: str | None, expected: tuple[str, ...], names: tuple[str, ...]
 ) -> None:
     """Keys are names with commas between them; upper and lower case make no difference."""
@@ -250,7 +184,7 @@ def test_columns_and_keys(
 
 def test_columns_that_differ_by_case() -> None:
     """Which one is meant, nobody can say."""
-    words = "columns differ from others only in upper and lower case: value"
+    words = "columns have equal names, except for upper and lower case: value"
     with pytest.raises(ConfigurationError, match=words):
         job([*COLUMNS, "value", "VALUE"])
 

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from write_support import batch, pa
 
-from target_liveintent.spark.inputs import names_of
-from target_liveintent.spark.rows import SparkRow, read_ahead, rows_of
+from target_liveintent.spark.rows import SparkRow, names_of, read_ahead, rows_of
 
 UTC = dt.timezone.utc
 
@@ -24,7 +23,7 @@ def times(kind: Any, *microseconds: int | None) -> Any:
     return pa.array(microseconds, pa.int64()).cast(kind)
 
 
-def test_rows() -> None:
+def test_rows_become_records_of_plain_python() -> None:
     """They are in order, under the names of a record; times are in UTC, whatever the session has.
 
     A time without a zone keeps none, and a decimal its digits.

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -26,9 +27,8 @@ from target_liveintent.remarks import LOCAL_TIME
 from target_liveintent.run_id import new_run_id
 from target_liveintent.sandbox import Sandbox
 from target_liveintent.spark.options import SparkWrite
-from target_liveintent.spark.outcomes import FactTable
+from target_liveintent.spark.outcomes import FactTable, TaskOutcomes
 from target_liveintent.spark.task import LOGGER, Task, configure_logging, deliver
-from target_liveintent.spark.task_outcomes import TaskOutcomes
 from target_liveintent.store.dead_letters import letters_in
 from target_liveintent.store.opening import dry_store_in, empty_store, open_for_reading, open_store
 from target_liveintent.store.run_store import RunStore
@@ -45,7 +45,7 @@ def ids(numbers: Any) -> set[str]:
     return {derive_event_id("orders", [str(number)]) for number in numbers}
 
 
-def test_a_partition(sandbox: Sandbox, outcomes: Path) -> None:
+def test_each_row_of_a_partition_has_one_outcome(sandbox: Sandbox, outcomes: Path) -> None:
     """Each row has one outcome in the counts, and one in the table.
 
     A rejected one has its record as a dead letter has it; the others have no hash at all.
@@ -80,7 +80,7 @@ def test_a_partition(sandbox: Sandbox, outcomes: Path) -> None:
     assert b"buyer" not in b"".join(path.read_bytes() for path in outcomes.rglob("*.parquet"))
 
 
-def test_columns_in_any_case(sandbox: Sandbox) -> None:
+def test_columns_in_any_case_give_the_same_events(sandbox: Sandbox) -> None:
     """The events are the same, with keys or with IDs that are derived from all columns."""
     names = ("id", "event_time", "email", "value", "currency", "ip")
     values = ([1, 2], [int(time.time()) - 3600] * 2, ["a@example.com"] * 2, [1.5, None])
@@ -179,7 +179,7 @@ def test_an_unforeseen_failure_is_not_shown(
 
 
 @pytest.mark.usefixtures("_keep_logging")
-def test_the_log(
+def test_a_line_is_logged_once_and_without_an_address(
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
@@ -206,8 +206,7 @@ def test_the_log(
 # What the API refuses
 
 
-def test_refused_rows(outcomes: Path) -> None:
-    """They are rejected, which the driver judges; so it is if all of a partition are."""
+def test_refused_rows_are_rejected_even_if_all_of_a_partition_are(outcomes: Path) -> None:
     bad = ids([*range(0, 1_000, 50), *range(2_000, 2_300)])
     with FaultyServer(lambda request: Reply(400 if bad & {*request.ids} else 204)) as server:
         job = make_job(outcomes, api_url=server.url)
@@ -257,10 +256,11 @@ def opened(tmp_path: Path) -> Iterator[Callable[[str], RunStore]]:
 
 def outcomes_of(job: SparkWrite, store: RunStore, clock: FakeClock | None = None) -> TaskOutcomes:
     """Return what keeps the outcomes of a task."""
-    return TaskOutcomes(job.settings, FactTable(job), ATTEMPT, store, clock or FakeClock())
+    events = job.settings.events
+    return TaskOutcomes(FactTable(job), ATTEMPT, store, events, clock or FakeClock())
 
 
-def test_when_rows_are_written(outcomes: Path) -> None:
+def test_rows_are_written_after_1_5_seconds_or_at_the_end(outcomes: Path) -> None:
     """After 1.5 s, or at the end; a run looks once a second, so none waits longer than 3 s."""
     clock, job = FakeClock(), make_job(outcomes)
     with contextlib.closing(dry_store_in(empty_store(), job.settings, "run-1")) as store:
@@ -288,9 +288,12 @@ def test_a_row_without_a_usable_pixel_has_none(outcomes: Path) -> None:
 def test_tasks_that_share_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each one's pace knows how many they are, so that together they find the limit of the API."""
     given: list[Any] = []
-    monkeypatch.setattr(
-        "target_liveintent.spark.task.delivery_of", lambda *args: given.extend(args)
-    )
+
+    def delivery_of(*args: Any) -> Any:
+        given.extend(args)
+        return SimpleNamespace()
+
+    monkeypatch.setattr("target_liveintent.spark.task.delivery_of", delivery_of)
     job = make_job(None, concurrent_tasks="8")
     with contextlib.closing(dry_store_in(empty_store(), job.settings, "run-1")) as store:
         Task(job, ATTEMPT, store)
@@ -334,7 +337,7 @@ def test_reservations_end_whatever_fails(
 # Attempts
 
 
-def test_the_next_attempt(outcomes: Path) -> None:
+def test_the_next_attempt_sends_only_what_the_table_lacks(outcomes: Path) -> None:
     """It sends what the table does not have, wherever the rows are, and counts the rest as sent."""
     denied = Reply(403, skipped=None)
     with FaultyServer(in_turn(Reply(), Reply(), then=denied)) as server:
@@ -362,7 +365,7 @@ def test_the_next_attempt_sends_an_event_for_another_pixel(
     assert (counts.delivered, counts.dropped) == (3, {})
 
 
-def test_a_replay(sandbox: Sandbox, outcomes: Path) -> None:
+def test_a_replay_sends_only_rejected_rows_of_its_pixel(sandbox: Sandbox, outcomes: Path) -> None:
     """Only rejected rows go, with their IDs and streams, and not those of another pixel."""
     old = [int(time.time()) - 8 * 86_400] * 3
     deliver(make_job(outcomes, api_url=sandbox.url), ATTEMPT, [batch(0, 2)])
@@ -388,7 +391,9 @@ def test_a_dry_run_keeps_nothing(sandbox: Sandbox, outcomes: Path) -> None:
 
 
 @pytest.mark.postgres
-def test_tasks_share_a_store(sandbox: Sandbox, outcomes: Path, store_url: str) -> None:
+def test_what_another_write_delivered_is_not_sent_again(
+    sandbox: Sandbox, outcomes: Path, store_url: str
+) -> None:
     """What another write has delivered is not sent again; attempts at a time claim for themselves.
 
     With keep_delivered, the store has a row for each event, and in any case nothing of the tasks.

@@ -94,7 +94,7 @@ class Stores:
     def sql(self, text: str, *values: Any) -> list[tuple[Any, ...]]:
         """Execute a statement, and return its rows."""
         database = self.database()
-        (rows,) = database.transact([Step(text, values)], durable=True)
+        (rows,) = database.transact([Step(text, values)])
         database.close()
         return rows
 
@@ -119,7 +119,7 @@ class Stores:
         return [(event_id, reason, pixel) for event_id, reason, pixel in self.sql(query)]
 
     def suspend(self, store: RunStore, seconds: float = 31) -> None:
-        """Let a run stand still for some seconds, as all others see it."""
+        """Let the last sign of life of a run be so many seconds older."""
         text = "UPDATE run SET alive_until = alive_until - ? WHERE number = ?"
         self.sql(text, seconds, store.number)
 
@@ -169,9 +169,9 @@ def fail_next(store: RunStore, at: int) -> None:
         database.transact = transact  # type: ignore[method-assign]
         database.ask_and_change = ask_and_change  # type: ignore[method-assign]
 
-    def fail_to_transact(steps: Sequence[Step], *, durable: bool = False) -> Answers:
+    def fail_to_transact(steps: Sequence[Step]) -> Answers:
         end()
-        return transact([*steps[:at], *fails, *steps[at:]], durable=durable)
+        return transact([*steps[:at], *fails, *steps[at:]])
 
     def fail_to_change(questions: Sequence[Step], decide: Callable[[Answers], Any]) -> Any:
         end()

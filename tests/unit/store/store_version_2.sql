@@ -13,9 +13,11 @@ CREATE TABLE dead_letter (
     run bigint NOT NULL,
     hashes text NOT NULL, -- the first digits of the hashes and UUIDs in the record
     record json NOT NULL, -- what dead-letters --format=singer prints
+    first_run bigint NOT NULL, -- the first one that wrote a dead letter with this key
+    first_transaction bigint NOT NULL, -- in which of its transactions
     PRIMARY KEY (customer_id, api_host, stream, event_id, pixel_id)
 );
-INSERT INTO "dead_letter" VALUES('a-1b2c','conversions.liveintent.com','orders','order-3',12345,'invalid_event_time','event_time',NULL,1785600000,NULL,1,'','{"event_id":"order-3","order_id":"#3","value":"x","reason":"invalid_event_time","field":"event_time","stream":"orders","time":"2026-08-01T16:00:00Z","run_id":"019abf6e-3f1c-7cc2-8d4e-5f0a9b1c2d3e","written_for":{"customer_id":"a-1b2c","api_host":"conversions.liveintent.com","pixel_id":12345}}');
+INSERT INTO "dead_letter" VALUES('a-1b2c','conversions.liveintent.com','orders','order-3',12345,'invalid_event_time','event_time',NULL,1785600000,NULL,1,'','{"event_id":"order-3","order_id":"#3","value":"x","reason":"invalid_event_time","field":"event_time","stream":"orders","time":"2026-08-01T16:00:00Z","run_id":"019abf6e-3f1c-7cc2-8d4e-5f0a9b1c2d3e","written_for":{"customer_id":"a-1b2c","api_host":"conversions.liveintent.com","pixel_id":12345}}',1,1);
 CREATE TABLE delivered (
     customer_id text NOT NULL,
     api_host text NOT NULL,
@@ -60,11 +62,12 @@ CREATE TABLE run (
     pixel_id bigint,
     started_at float8 NOT NULL,
     alive_until float8 NOT NULL,
+    transactions bigint NOT NULL DEFAULT 0, -- how many the run has made
     ended_at float8,
     ending text,
     figures json
 );
-INSERT INTO "run" VALUES(1,'019abf6e-3f1c-7cc2-8d4e-5f0a9b1c2d3e','usual','a-1b2c','conversions.liveintent.com',12345,1785600000.0,1785600000.0,1785600000.0,'done','{}');
+INSERT INTO "run" VALUES(1,'019abf6e-3f1c-7cc2-8d4e-5f0a9b1c2d3e','usual','a-1b2c','conversions.liveintent.com',12345,1785600000.0,1785600000.0,2,1785600000.0,'done','{}');
 CREATE TABLE store (
     version bigint NOT NULL
 );

@@ -1,11 +1,14 @@
 """Dead letters as rows: which row a record has, and when the row goes."""
 
 import json
+import sqlite3
 import time
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 import msgspec
+import psycopg
 import pytest
 from fakes import FakeClock
 from hypothesis import given
@@ -15,6 +18,7 @@ from unit_support import NOW, SETTINGS
 
 from target_liveintent.conversions.event_model import LetterKey
 from target_liveintent.errors import StorageError
+from target_liveintent.store.database import Answers, Waiting
 from target_liveintent.store.dead_letters import (
     imported,
     letter_messages,
@@ -24,7 +28,7 @@ from target_liveintent.store.dead_letters import (
     utc,
 )
 from target_liveintent.store.deletion import delete_letters
-from target_liveintent.store.layout import DEAD_LETTER
+from target_liveintent.store.layout import DEAD_LETTER, Step
 from target_liveintent.store.opening import run_store_in
 from target_liveintent.store.runs import TASK
 
@@ -87,6 +91,8 @@ def test_what_a_row_has(stores: Stores) -> None:
         "window_end": None,
         "run": store.number,
         "hashes": MD5[:8],
+        "first_run": store.number,
+        "first_transaction": 1,
     }
     ((run_id,),) = stores.sql("SELECT id FROM run")
     assert json.loads(text) == {
@@ -97,6 +103,44 @@ def test_what_a_row_has(stores: Stores) -> None:
         "time": "2026-08-01T16:00:00Z",
         "written_for": {**account, "pixel_id": 1},
     }
+
+
+@pytest.mark.parametrize("is_done", [True, False], ids=["done", "not done"])
+def test_a_commit_whose_answer_is_lost(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch, is_done: bool
+) -> None:
+    """The transaction is made again, and no dead letter counts as repeated because of that."""
+    letters = [
+        rejection(event_id, columns={"value": value, "currency": "EUR"})
+        for event_id, value in (("before", 1), ("own", 2), ("new", 4))
+    ]
+    earlier = stores()
+    earlier.reject(letters[0])
+    earlier.release()
+    store = stores(waiting=Waiting(sleep=lambda _: None))
+    store.reject(letters[1])
+    store.write()
+    failure: Exception = psycopg.OperationalError()
+    if not stores.is_postgres:
+        failure = sqlite3.OperationalError("database is locked")
+    transact = store.database._transact  # noqa: SLF001 (what repeats a transaction calls it)
+
+    def lose_the_answer(steps: Sequence[Step]) -> Answers:
+        monkeypatch.undo()
+        if is_done:
+            transact(steps)
+        raise failure
+
+    monkeypatch.setattr(store.database, "_transact", lose_the_answer)
+    # A replay rejects the first one again, and so replaces it.
+    key = LetterKey(*stores.settings().account, "orders", "before", 1)
+    for letter in (msgspec.structs.replace(letters[0], letter=key), *letters[1:]):
+        store.reject(letter)
+    store.write()
+    assert [event_id for event_id, _, _ in stores.letters()] == ["before", "new", "own"]
+    assert store.written_letters.repeated == {"invalid_event_time": 2}
+    assert store.written_letters.missing == {"EUR": Decimal(2 + 4)}
+    store.write(before_state=True)  # All transactions count once.
 
 
 @pytest.mark.parametrize("how", ["delivered", "sent before"])
@@ -331,7 +375,7 @@ def test_the_end_of_the_window(
     given = rejection("1", "invalid_source", columns=columns, detail=detail)
     letter = letter_of(given, *WHOSE, "run-1", NOW)
     assert letter.record.get("window_end") == (end and utc(end))
-    row = dict(zip(DEAD_LETTER.columns, letter.row(1, NOW), strict=True))
+    row = dict(zip(DEAD_LETTER.columns, (*letter.row(1, NOW), 1, 1), strict=True))
     assert row["detail"] == letter.record.get("detail") == said
     assert row["window_end"] == imported(letter.record, *WHOSE).window_end == end
 

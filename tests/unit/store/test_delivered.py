@@ -118,7 +118,7 @@ def test_the_history(stores: Stores) -> None:
     stores.suspend(task, seconds)
     if not stores.is_postgres:
         clock.now += 31
-        going.write(durable=True)
+        going.write(before_state=True)
     settings = stores.settings()
     found = list(runs_in(stores.database(clock), settings.account, 1, 0.0))
     names = dict(stores.sql("SELECT number, id FROM run"))

@@ -1,18 +1,32 @@
 """Which events a run must send: those that no run has sent, or is sending now."""
 
+import contextlib
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from fakes import FakeClock
-from store_support import LATER, Stores, claim, event, events, fail_next, ids, said, send
+from store_support import (
+    LATER,
+    Changes,
+    Stores,
+    claim,
+    event,
+    events,
+    fail_next,
+    ids,
+    said,
+    send,
+)
 
 from target_liveintent.conversions import event_model
 from target_liveintent.errors import StorageError
 from target_liveintent.store import ledger, unwritten
-from target_liveintent.store.database import Step, Waiting
-from target_liveintent.store.questions import FIND_EVENTS, LAPSE_SECONDS
+from target_liveintent.store.database import Answers, Step, Waiting
+from target_liveintent.store.ledger import LAPSE_SECONDS
+from target_liveintent.store.questions import FIND_EVENTS
 
 DAY = 86_400
 
@@ -141,71 +155,152 @@ def test_two_runs(stores: Stores) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "holds"),
+    "ahead",
     [
-        pytest.param(LAPSE_SECONDS - 2, True, id="not for long"),
-        pytest.param(LAPSE_SECONDS + 1, False, id="for too long"),
-        pytest.param(-20, True, id="clock set back a little"),
-        pytest.param(-40, False, id="clock set back by much"),
+        pytest.param(0, id="clocks agree"),
+        pytest.param(3_600, id="clock an hour ahead"),
+        pytest.param(-9e8, id="clock of 1998"),
     ],
 )
-def test_a_run_that_stands_still(stores: Stores, seconds: float, *, holds: bool) -> None:
-    """Its reservations lapse after a while. A clock that was set back makes none hold for long."""
-    one, two = stores(), stores()
-    claim(one, 0, event())
-    stores.suspend(one, seconds)
-    assert said(claim(two, 0, event()))[holds] == ["1"]
+def test_a_run_that_stands_still(stores: Stores, ahead: float) -> None:
+    """Its reservations expire when another run has seen no renewal for `LAPSE_SECONDS`.
 
-
-@pytest.mark.parametrize("how", ["STATE", "the end"])
-def test_what_a_run_has_sent_survives_a_power_cut(
-    stores: Stores, monkeypatch: pytest.MonkeyPatch, how: str
-) -> None:
-    """The transaction before a STATE, and the last one, are durable, and so are all before them.
-
-    So there is one although nothing is new. No later run sends the events again.
+    Only seconds of the clock of this other run count, whatever the clock of the first run says.
     """
-    store = stores()
-    send(store, 0, event())
-    really, durable = store.database.transact, []
+    clock = FakeClock(time.time() + ahead)
+    one, two = stores(FakeClock(time.time())), stores(clock)
+    claim(one, 0, event())
+    clock.now += 100
+    for _ in range(3):  # The last two renewals are seen in vain, as a second passes after each.
+        assert said(claim(two, 0, event())) == ([], ["1"], [])
+        clock.now += LAPSE_SECONDS - 1
+        assert said(claim(two, 0, event())) == ([], ["1"], [])
+        one.write(before_state=True)
+        clock.now += 1
+    assert said(claim(two, 0, event())) == ([], ["1"], [])
+    clock.now += LAPSE_SECONDS
+    assert said(claim(two, 0, event())) == (["1"], [], [])
+    assert stores.sql("SELECT run FROM reservation") == [(two.number,)]
 
-    def watched(*given: Any, **more: Any) -> Any:
-        durable.append(more["durable"])
-        return really(*given, **more)
 
-    monkeypatch.setattr(store.database, "transact", watched)
-    if how == "STATE":
-        store.write(durable=True)
-    else:
-        store.release()
-    assert durable == [True]
+def test_how_long_reservations_surely_hold(stores: Stores) -> None:
+    """A run knows it from the time before the last renewal, at which it still had them."""
+    clock = FakeClock(time.time())
+    one = stores(clock)
+    claim(one, 0, event())
+    first = one.reserved_until
+    assert clock.now < first <= clock.now + LAPSE_SECONDS - 2
+    clock.now += 4
+    one.write(before_state=True)
+    assert one.reserved_until == first  # It has not checked that it still has them.
+    clock.now += 4
+    real = one.database.transact
+
+    def slowly(*given: Any, **more: Any) -> Any:
+        clock.now += 2
+        return real(*given, **more)
+
+    one.database.transact = slowly  # type: ignore[method-assign]
+    one.write()
+    assert one.reserved_until == first + 8
 
 
-def test_a_durable_transaction(stores: Stores) -> None:
-    """The database waits for the disk, and for each other transaction it does not."""
+def test_what_a_transaction_survives(stores: Stores) -> None:
+    """The database waits for the disk, but an SQLite file does not for reservations.
+
+    A power cut that loses these ends their run as well; a run survives a crash of a server.
+    """
     database = stores.database()
-    question = "SHOW synchronous_commit" if stores.is_postgres else "PRAGMA synchronous"
-    found = [
-        database.transact([Step(question)], durable=durable)[0][0][0]
-        for durable in (False, True, False)
-    ]
-    assert found == (["off", "on", "off"] if stores.is_postgres else [1, 2, 1])
+    setting = Step("SHOW synchronous_commit" if stores.is_postgres else "PRAGMA synchronous")
+    answers: list[Any] = []
+
+    def decide(answer: Answers) -> Changes:
+        answers.append(answer)
+        return Changes([])
+
+    database.ask_and_change([setting], decide)
+    answers.append(database.transact([setting]))
+    expected = ["on", "on"] if stores.is_postgres else [1, 2]
+    assert answers == [[[(value,)]] for value in expected]
 
 
-@pytest.mark.parametrize("how", ["reserved", "sent", "alone"])
-def test_a_run_that_was_suspended(
-    stores: Stores, monkeypatch: pytest.MonkeyPatch, how: str
-) -> None:
-    """It goes on, unless another run has reserved or sent its events meanwhile."""
+# What a run notices
+
+
+@pytest.mark.parametrize("what", ["the last transaction", "all transactions", "the row of the run"])
+@pytest.mark.parametrize("when", ["claim", "write", "STATE", "the end"])
+def test_a_store_that_has_lost_what_was_written(stores: Stores, what: str, when: str) -> None:
+    """The run ends with what to do; what the API has confirmed is saved all the same."""
+    store = stores()
+    send(store, 0, event("1"))
+    mine = claim(store, 1, event("2")).mine
+    store.confirm(1, mine, is_last=True)
+    losses = {
+        "the last transaction": "UPDATE run SET transactions = transactions - 1",
+        "all transactions": "UPDATE run SET transactions = 0",
+        "the row of the run": "DELETE FROM run",
+    }
+    stores.sql(losses[what])
+    go_on: dict[str, Callable[[], object]] = {
+        "claim": lambda: claim(store, 2, event("3")),
+        "write": store.write,
+        "STATE": lambda: store.write(before_state=True),
+        "the end": store.release,
+    }
+    with pytest.raises(StorageError, match=r"has lost what this run wrote.*--full-refresh"):
+        go_on[when]()
+    with contextlib.suppress(StorageError):
+        store.release()
+    assert said(claim(stores(), 0, *events(1, 3))) == ([], [], ["1", "2"])
+
+
+def test_a_transaction_that_comes_late(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that makes it again after later ones has lost nothing, and nothing is undone."""
+    store, late = stores(), []
+    transact = store.database.transact
+    monkeypatch.setattr(
+        store.database, "transact", lambda steps: [late.append(steps), transact(steps)][1]
+    )
+    for number in range(3):
+        send(store, number, event(str(number)))
+    transact(late[0])
+    send(store, 3, event("3"))
+    assert said(claim(stores(), 0, *events(4))) == ([], [], ["0", "1", "2", "3"])
+
+
+def test_what_others_write_loses_nothing(stores: Stores) -> None:
+    """Each run counts its own transactions, also those that are made twice."""
     one, two = stores(), stores()
+    for number in range(3):
+        assert send(one, number, event(f"one {number}"))
+        assert send(two, number, event(f"two {number}"))
+        fail_next(one, 4)
+        with pytest.raises(StorageError, match="no_such_table"):
+            one.write(before_state=True)
+    one.release()
+    two.release()
+    assert stores.sql("SELECT transactions FROM run ORDER BY number") == [(7,), (7,)]
+
+
+@pytest.mark.parametrize("how", ["reserved", "sent", "something else", "nothing"])
+def test_a_run_that_was_suspended(stores: Stores, how: str) -> None:
+    """It goes on, unless another run has reserved or sent its events meanwhile.
+
+    If the other run has deleted its reservations, they are there again.
+    """
+    clock = FakeClock(time.time())
+    one, two = stores(clock), stores(clock)
     mine = claim(one, 0, *events(2)).mine
-    stores.suspend(one)
+    claim(two, 9)
+    clock.now += LAPSE_SECONDS
     if how == "reserved":
         assert len(claim(two, 0, event("1")).mine) == 1
     elif how == "sent":
         send(two, 0, event("1"))
-    monkeypatch.setattr("target_liveintent.store.run_store._RENEWED_AFTER_SECONDS", 0.0)
-    if how != "alone":
+    elif how == "something else":
+        assert len(claim(two, 0, event("3")).mine) == 1
+        assert stores.sql("SELECT run FROM reservation") == [(two.number,)]
+    if how in {"reserved", "sent"}:
         with pytest.raises(StorageError, match="suspended for so long"):
             one.write()
         return
@@ -229,9 +324,9 @@ def test_an_answer_that_comes_late(stores: Stores, is_renewal: bool) -> None:
         decision = real(*given)
         if not late:
             late.append(True)
-            clock.now += 40
-            stores.suspend(one)
-            assert len(claim(two, 0, event()).mine) == 1
+            assert claim(two, 0, event()).waiting
+            clock.now += LAPSE_SECONDS
+            assert claim(two, 0, event()).mine
         return decision
 
     one.database.ask_and_change = ask_and_change  # type: ignore[method-assign]

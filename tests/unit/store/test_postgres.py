@@ -45,7 +45,7 @@ def test_a_connection_that_is_lost(in_database: Stores) -> None:
     store.close()
     store.database.waiting.has_ended = True
     with pytest.raises(StorageError, match="cannot be reached"):  # It is not tried once more.
-        store.write(durable=True)
+        store.write(before_state=True)
 
 
 def test_the_round_trips_to_a_distant_database(in_database: Stores) -> None:
@@ -55,7 +55,7 @@ def test_the_round_trips_to_a_distant_database(in_database: Stores) -> None:
     with SlowProxy(port, 0.02) as proxy:
         far = Stores(in_database.place.replace(f":{port}/", f":{proxy.port}/"))
         store = far()
-        store.write(durable=True)
+        store.write(before_state=True)
         trips = [proxy.round_trips]
         mine = claim(store, 0, *events(1_000)).mine
         trips.append(proxy.round_trips)

@@ -115,7 +115,7 @@ def test_a_file_that_is_gone(in_file: Stores, tmp_path: Path, how: str) -> None:
     if how == "replaced":
         path.touch()
     with pytest.raises(StorageError, match="was deleted, moved or replaced during the run"):
-        store.write(durable=True) if how == "moved" else store.release()
+        store.write(before_state=True) if how == "moved" else store.release()
 
 
 def test_damage_that_is_found_later(in_file: Stores) -> None:

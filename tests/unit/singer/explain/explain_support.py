@@ -7,7 +7,7 @@ from typing import Any
 
 from target_liveintent.config import settings_of
 from target_liveintent.explain.description import Explained, Explanation
-from target_liveintent.mapping.stream_maps import stream_maps_of
+from target_liveintent.mapping.stream_maps import StreamMaps
 from target_liveintent.printing import lines_of
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.settings import Settings
@@ -20,6 +20,18 @@ EVENTS = {"pixel_id": 1, "default_source": "web"}
 
 def settings(**changes: Any) -> Settings:
     return settings_of({**ACCOUNT, **EVENTS, **changes})
+
+
+def rules(**changes: Any) -> Rules:
+    given = settings(**changes)
+    return Rules(
+        StreamMaps(given.stream_maps, given.stream_map_config, given.presets),
+        given.events,
+        Suppressions(given.suppression_path),
+        given.validate_records,
+        given.on_rejection,
+        given.max_dead_letter_percent,
+    )
 
 
 def schema(columns: Iterable[str] | dict[str, Any], keys: Sequence[str] = ()) -> dict[str, Any]:
@@ -46,10 +58,7 @@ def inspected(
     """Return what becomes of the messages of an input of which nothing is to be said."""
     read = read_input(source(messages))
     assert read.notes == []
-    given = settings(stream_maps=maps, **changes)
-    listed = Suppressions(given.suppression_path)
-    rules = Rules(given.presets, given.events, listed, given.validate_records)
-    return explained_streams(read, stream_maps_of(given), rules, from_recording=recorded)
+    return explained_streams(read, rules(stream_maps=maps, **changes), from_recording=recorded)
 
 
 def explained(
@@ -59,7 +68,7 @@ def explained(
     **changes: Any,
 ) -> Explanation:
     """Explain an input."""
-    return explain_input(source(messages), settings(stream_maps=maps, **changes), expected)
+    return explain_input(source(messages), rules(stream_maps=maps, **changes), expected)
 
 
 def printed(*messages: dict[str, Any], **options: Any) -> list[str]:

@@ -34,7 +34,7 @@ def compared(path: Path, before: list[dict[str, Any]], now: list[dict[str, Any]]
     return compare(recorded(*now), str(path))
 
 
-def test_the_same(path: Path) -> None:
+def test_an_equal_result_meets_the_expectation(path: Path) -> None:
     """However the file is laid out."""
     records: list[dict[str, Any]] = [{}, {"email": None}]
     assert compare(recorded(*records), str(path)).written
@@ -60,7 +60,9 @@ DIFFERENT: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
 
 
 @pytest.mark.parametrize("name", DIFFERENT)
-def test_what_differs(path: Path, name: str, snapshot: SnapshotAssertion) -> None:
+def test_the_difference_shows_only_what_differs(
+    path: Path, name: str, snapshot: SnapshotAssertion
+) -> None:
     found = compared(path, *DIFFERENT[name])
     assert not found.met
     first, *rest = found.difference
@@ -68,7 +70,7 @@ def test_what_differs(path: Path, name: str, snapshot: SnapshotAssertion) -> Non
     assert "\n".join(rest) == snapshot
 
 
-def test_many_differences(path: Path) -> None:
+def test_a_hundred_differences_are_shown(path: Path) -> None:
     """The first hundred are shown, and the others counted, within a moment."""
     before = [{"event_id": str(n)} for n in range(1_000)]
     found = compared(path, before, [{**one, "order_id": "x"} for one in before])

@@ -7,16 +7,20 @@ from typing import Any
 
 import msgspec
 import pytest
+from explain_support import explained as all_explained
 from explain_support import inspected, record, schema, settings, source
-from unit_support import ADDRESS, DAY, TIME
+from unit_support import ADDRESS, DAY, TIME, each_of
 
 from target_liveintent.conversions.fast_path import EXPRESSION_FAILED
 from target_liveintent.errors import InputError
 from target_liveintent.explain.description import Explained, describe
+from target_liveintent.failures import FailureCode
+from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.remarks import CAREFUL_WAY, COLUMN_EMPTY, COLUMN_UNUSABLE
 from target_liveintent.run.counts import StreamCounts
 from target_liveintent.singer.explaining import read_input
 
+EVENT = ("event_time", "email")
 RECORD = {"id": 1, "event_time": TIME, "email": ADDRESS, "value": ""}
 
 
@@ -33,7 +37,7 @@ def outcomes(counts: StreamCounts) -> dict[str, int]:
     return {outcome: count for outcome, count in found.items() if count}
 
 
-def test_outcomes() -> None:
+def test_each_record_is_counted_by_its_outcome() -> None:
     """Each record is counted by what a run would do with it; the rejections are kept."""
     made = explained(
         *({}, {"id": 2}, {"id": 9}, {"id": 0}),
@@ -53,7 +57,7 @@ def test_outcomes() -> None:
     assert describe(made, settings().events).use == "mapped"
 
 
-def test_events() -> None:
+def test_three_events_are_shown_with_shortened_hashes() -> None:
     """Each event is kept as it would be sent, and three are shown with shortened hashes."""
     made = explained(*({"id": number} for number in range(5)))
     assert len(made.conversions) == 5
@@ -70,7 +74,7 @@ def warning_codes(made: Explained) -> list[str]:
     return [warning.code for warning in describe(made, settings().events).warnings]
 
 
-def test_events_with_one_id() -> None:
+def test_events_with_one_id_that_differ_are_warned_of() -> None:
     """A run sends one of them, so a warning counts those that differ from it; equal rows do not."""
     made = explained({"id": 1}, {"id": 2, "value": 3}, {"id": 1}, {"id": 1, "value": 3})
     warnings = describe(made, settings().events).warnings
@@ -84,7 +88,7 @@ def test_events_with_one_id() -> None:
     assert "event_ids_conflict" not in warning_codes(made)
 
 
-def test_what_a_run_would_warn_of() -> None:
+def test_explain_warns_of_what_a_run_would_warn_of() -> None:
     """The same as a run, from the first event on; an infinity is something that cannot be used."""
     made = explained(
         {"value": float("inf"), "email": None},
@@ -102,6 +106,34 @@ def test_what_a_run_would_warn_of() -> None:
     warnings = describe(made, settings().events).warnings
     for warning, start in zip(warnings, starts, strict=True):
         assert warning.words.startswith(start)
+
+
+def test_an_unnamed_stream_gets_only_the_advice_to_use_a_preset() -> None:
+    """The map of another stream says what the user wants, so no map is proposed."""
+    like_a_preset = (*EVENT, *PRESETS["stripe_charges"].signature)
+    for columns, preset in ((EVENT, None), (like_a_preset, "stripe_charges")):
+        (made,) = inspected(schema(columns), maps={"other": {}})
+        advice = describe(made, settings().events).advice
+        assert advice is None if preset is None else f"preset {preset}" in str(advice)
+
+
+@each_of(
+    "records, policy, code",
+    {
+        "the first rejection": (1, "fail", FailureCode.RECORD_REJECTED),
+        "one dead letter": (1, "dead_letter", None),
+        "nothing is delivered": (10, "dead_letter", FailureCode.NOTHING_DELIVERED),
+    },
+)
+def test_a_failure_of_a_run_is_its_code_and_facts(
+    records: int, policy: str, code: FailureCode | None
+) -> None:
+    """It is the same value as in the run's history."""
+    unusable = [record({"event_time": "?", "email": ADDRESS})] * records
+    failures = all_explained(schema(EVENT), *unusable, on_rejection=policy).failures
+    assert [failure.code for failure in failures] == ([] if code is None else [code])
+    if code is FailureCode.RECORD_REJECTED:
+        assert failures[0].facts["reason"] == "invalid_event_time"
 
 
 def test_a_stream_that_a_map_drops() -> None:
@@ -141,12 +173,9 @@ def test_a_schema_that_cannot_be_used() -> None:
     assert (described.advice or "").startswith("Correct the name in the map, or select the column")
 
 
-@pytest.mark.parametrize(
-    ("validate", "reason"),
-    [
-        pytest.param(True, "schema_violation", id="validated"),
-        pytest.param(False, "missing_event_time", id="not validated"),
-    ],
+@each_of(
+    "validate, reason",
+    {"validated": (True, "schema_violation"), "not validated": (False, "missing_event_time")},
 )
 def test_validation_is_a_setting(validate: bool, reason: str) -> None:
     """Records are validated only where a run would do it."""
@@ -180,36 +209,30 @@ def at(event_time: Any, **columns: Any) -> dict[str, Any]:
     return {"event_time": event_time, **columns}
 
 
-@pytest.mark.parametrize(
-    ("records", "expected"),
-    [
-        pytest.param(
-            [at(1_001_000_000), at(1_001_000_000 - 6 * DAY)], {"sent": 2}, id="within the window"
-        ),
-        pytest.param(
+@each_of(
+    "records, expected",
+    {
+        "within the window": ([at(1_001_000_000), at(1_001_000_000 - 6 * DAY)], {"sent": 2}),
+        "older than the window": (
             [at(1_001_000_000), at(1_001_000_000 - 7 * DAY)],
             {"sent": 1, "event_too_old": 1},
-            id="older than the window",
         ),
-        pytest.param([at("?")], {"invalid_event_time": 1}, id="a time nobody can read"),
+        "a time nobody can read": ([at("?")], {"invalid_event_time": 1}),
         # A row that was deleted is no event, and neither is one that the map cannot read.
-        pytest.param(
+        "a later one was deleted": (
             [at(1_001_000_000), at(1_009_000_000, _sdc_deleted_at="2026")],
             {"sent": 1, "deleted": 1},
-            id="a later one was deleted",
         ),
-        pytest.param(
+        "a later one cannot be mapped": (
             [at(1_001_000_000), at(1_009_000_000, email=7)],
             {"sent": 1, "mapping_failed": 1},
-            id="a later one cannot be mapped",
         ),
-        pytest.param(
+        "nobody is identified": (
             [at(1_001_000_000, email=None), at(1_000_900_000, email="?")],
             {"no_identity": 2},
-            id="nobody is identified",
         ),
-        pytest.param([at("1969-12-31T12:00:00Z", email="?")], {"no_identity": 1}, id="before 1970"),
-    ],
+        "before 1970": ([at("1969-12-31T12:00:00Z", email="?")], {"no_identity": 1}),
+    },
 )
 def test_ages_of_a_recording(records: list[dict[str, Any]], expected: dict[str, int]) -> None:
     """The newest event is the clock. To find it counts nothing."""

@@ -4,10 +4,10 @@ import time
 from typing import Any
 
 import pytest
-from explain_support import printed, record, schema, settings, source
+from explain_support import printed, record, rules, schema, source
 from preset_records import sample
 from syrupy.assertion import SnapshotAssertion
-from unit_support import TIME
+from unit_support import TIME, each_of
 
 from target_liveintent.printing import lines_of
 from target_liveintent.singer.explaining import explain_input
@@ -77,7 +77,7 @@ def sale(**columns: Any) -> dict[str, Any]:
     return record({"event_time": when, "email": "ann@example.com", **columns})
 
 
-def test_columns_without_a_value() -> None:
+def test_columns_without_a_value_are_listed() -> None:
     """One that no record fills has its own line; one that some fill is counted."""
     maps = {"orders": {**OWN, "order_id": "note", "source_url": "page", "ip": "page"}}
     page = "https://shop.example.com/"
@@ -119,7 +119,7 @@ def test_what_conversions_are_worth() -> None:
 
 
 @pytest.mark.parametrize("zone", ["+00:00", "", "?"])
-def test_the_setting_timezone(zone: str) -> None:
+def test_the_setting_timezone_is_named_where_it_counts(zone: str) -> None:
     """It is named where times need it; where none does, a warning says that it has no effect."""
     at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() - 86_400))
     lines = printed(schema(ALL), sale(event_time=f"{at}{zone}"), timezone="Asia/Tokyo")
@@ -146,28 +146,26 @@ def test_what_a_run_would_lose() -> None:
     ) in lines
 
 
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        pytest.param({}, "`presets: {charges: stripe_charges}`", id="suggested"),
+@each_of(
+    "given, said",
+    {
+        "suggested": ({}, "`presets: {charges: stripe_charges}`"),
         # Where `__else__` drops a stream, no preset is suggested for it.
-        pytest.param(
+        "not suggested, others are dropped": (
             {"stream_maps": {"orders": {}, "__else__": None}},
             "No map names this stream",
-            id="not suggested, others are dropped",
         ),
-        pytest.param(
+        "in use": (
             {"presets": {"charges": "stripe_charges"}},
             "Stream charges (preset stripe_charges)",
-            id="in use",
         ),
-    ],
+    },
 )
-def test_a_preset(given: dict[str, Any], said: str) -> None:
+def test_a_preset_is_suggested_or_named(given: dict[str, Any], said: str) -> None:
     """Columns that look like a preset's suggest it; one that is in use is named."""
     of = sample("stripe_charges", time.time())
     message = {**schema(of.record, of.keys), "stream": of.stream}
-    found = explain_input(source([message]), settings(**given))
+    found = explain_input(source([message]), rules(**given))
     lines = lines_of("explain/explanation.txt", found)
     assert any(said in line for line in lines)
     assert any("presets:" in line for line in lines) == said.startswith("`presets")

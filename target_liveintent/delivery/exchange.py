@@ -1,0 +1,191 @@
+"""One request and its answer over an open socket: where an answer of HTTP/1.1 ends.
+
+The request goes over the socket in one piece, because a busy main thread may take the interpreter
+at each system call. Sources of the rules are RFC 9110 and RFC 9112:
+
+- Each 1xx is skipped, however many come. (A 101 is an answer: no request asks for another
+  protocol, so it is outside the API's contract, like any other unknown status.)
+- A 101, 204 or 304 ends with its headers.
+- Any other answer ends with its last chunk, after its `Content-Length`, or with the connection.
+
+Of a body that is cut or does not come in time, only a 200 depends. Any other status decides alone.
+
+A connection is not used again if anything may follow the answer: a body that a 204 announces, bytes
+that came behind an answer, or the rest of a long body.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import NamedTuple
+
+_MOST_BODY_BYTES = 65_536  # That are read. A longer body is not an answer of this API.
+_MOST_HEAD_BYTES = 1_048_576  # Of the status line and the headers of one answer, a 1xx among them.
+_READ_BYTES = 65_536  # More than a TLS record, so none of it stays behind in the TLS socket.
+_BODILESS = {HTTPStatus.SWITCHING_PROTOCOLS, HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
+
+_STATUS_LINE = re.compile(rb"HTTP/1\.(\d) +([1-9]\d\d)(?=[ \r\n])")
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_LINE_END = re.compile(rb"\n")
+_FOLD = re.compile(rb"\r?\n[ \t]+")  # A header may continue on the next line.
+_CHUNK_BYTES = re.compile(rb"\s*([0-9a-fA-F]{1,16})\s*(?:;.*)?\s*")
+
+
+class BrokenAnswerError(OSError):
+    """The connection ended within an answer, or what came is no HTTP/1.1."""
+
+
+class Reply(NamedTuple):
+    """An answer as it came.
+
+    Attributes:
+        headers: By their names in lower case; of a header that comes twice, the first.
+        content: The body, or the first 65,536 bytes of it.
+        can_follow: Whether another request may use the connection.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+    can_follow: bool
+
+
+class _Head(NamedTuple):
+    """A status line with its headers."""
+
+    status: int
+    is_http_1_0: bool
+    headers: Mapping[str, str]
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the server keeps the connection open, as far as it says."""
+        connection = self.headers.get("connection", "").lower()
+        return "keep-alive" in connection if self.is_http_1_0 else "close" not in connection
+
+
+def exchange(sock: socket.socket, request: bytes, *, is_reused: bool) -> Reply:
+    """Send a request, and return its answer.
+
+    `is_reused` says that an answer came over this connection before. Bytes between an answer, or a
+    1xx, and the next status line belong to the former, and are skipped.
+
+    Raises:
+        OSError: If the connection fails, or the answer cannot be read.
+    """
+    hung_up: OSError | None = None
+    try:
+        sock.sendall(request)
+    except (BrokenPipeError, ConnectionResetError) as fault:
+        hung_up = fault  # The API may have refused the request before, as with a 413.
+    reply = _AnswerReader(sock).read(is_reused=is_reused)
+    if hung_up is not None and reply.status < HTTPStatus.BAD_REQUEST:
+        raise hung_up  # It has not read all events.
+    return reply
+
+
+class _AnswerReader:
+    """Reads an answer from a socket; `_buffer` has the bytes that came and are not used yet."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._buffer = bytearray()
+        self._has_skipped = False  # Bytes before a status line.
+
+    def read(self, *, is_reused: bool) -> Reply:
+        """Return the final answer, after each 1xx that comes before it."""
+        head = self._head(has_answered=is_reused)
+        while head.status < HTTPStatus.OK and head.status != HTTPStatus.SWITCHING_PROTOCOLS:
+            head = self._head(has_answered=True)
+        try:
+            content, is_whole = self._body(head)
+        except OSError:
+            if head.status == HTTPStatus.OK:
+                raise  # Its body says which events were processed.
+            content, is_whole = bytes(self._buffer), False
+        can_follow = head.is_kept and is_whole and not (self._has_skipped or self._buffer)
+        return Reply(head.status, head.headers, content, can_follow)
+
+    def _head(self, *, has_answered: bool) -> _Head:
+        """Return the next status line with its headers; before the first, no other bytes may be."""
+        while True:
+            lines = self._take_until(_HEAD_END, _MOST_HEAD_BYTES)
+            status_line = _STATUS_LINE.search(lines)
+            if status_line is None or status_line.start() > 0:
+                if not has_answered:
+                    raise BrokenAnswerError
+                self._has_skipped = True
+            if status_line is not None:
+                headers = _headers(lines[status_line.end() :])
+                return _Head(int(status_line[2]), status_line[1] == b"0", headers)
+
+    def _body(self, head: _Head) -> tuple[bytes, bool]:
+        """Return the body, and whether nothing of it can come any more."""
+        coding, length = head.headers.get("transfer-encoding"), head.headers.get("content-length")
+        if head.status in _BODILESS:
+            return b"", coding is None and length in {None, "0"}
+        if coding is not None and coding.lower().endswith("chunked"):
+            return self._chunks()
+        if coding is None and length is not None and length.isdecimal():
+            size = int(length[:20])
+            return self._take(min(size, _MOST_BODY_BYTES)), size <= _MOST_BODY_BYTES
+        while len(self._buffer) < _MOST_BODY_BYTES and self._receive():
+            pass
+        return self._take(min(len(self._buffer), _MOST_BODY_BYTES)), False
+
+    def _chunks(self) -> tuple[bytes, bool]:
+        content = b""
+        while True:
+            size = _CHUNK_BYTES.fullmatch(self._take_line())
+            if size is None:
+                raise BrokenAnswerError
+            left = _MOST_BODY_BYTES - len(content)
+            if (wanted := int(size[1], 16)) > left:
+                return content + self._take(left), False
+            if wanted == 0:
+                break
+            content += self._take(wanted)
+            self._take_line()
+        while self._take_line().strip():  # Trailers.
+            pass
+        return content, True
+
+    # Bytes
+
+    def _take_line(self) -> bytes:
+        return self._take_until(_LINE_END, _MOST_BODY_BYTES)
+
+    def _take_until(self, end: re.Pattern[bytes], most: int) -> bytes:
+        """Return what comes before and with an end, which must be within so many bytes."""
+        start = 0
+        while (found := end.search(self._buffer, start)) is None:
+            start = max(0, len(self._buffer) - 3)
+            if start > most or not self._receive():
+                raise BrokenAnswerError
+        return self._take(found.end())
+
+    def _take(self, size: int) -> bytes:
+        while len(self._buffer) < size:
+            if not self._receive():
+                raise BrokenAnswerError
+        taken = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return taken
+
+    def _receive(self) -> bool:
+        """Wait for more bytes; return False if the connection has ended."""
+        received = self._sock.recv(_READ_BYTES)
+        self._buffer += received
+        return bool(received)
+
+
+def _headers(lines: bytes) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for line in _FOLD.sub(b" ", lines).decode("latin-1").split("\n")[1:]:
+        name, colon, value = line.partition(":")
+        if colon:
+            headers.setdefault(name.strip().lower(), value.strip())
+    return headers

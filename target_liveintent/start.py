@@ -1,0 +1,46 @@
+"""Starts the command `target-liveintent`.
+
+This module comes first, because importing the program takes a part of a second, in which Ctrl-C
+must already end the process in one line.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+_CODE = 128 + signal.SIGINT
+
+
+def _say() -> None:
+    os.write(2, b"target-liveintent was stopped by SIGINT (Ctrl-C) before a run began\n")
+
+
+def _end_import(_number: int, _frame: FrameType | None) -> NoReturn:
+    """End the process at once: an exception within an import may be lost, or show a traceback."""
+    _say()
+    os._exit(_CODE)
+
+
+def _end_command(_number: int, _frame: FrameType | None) -> NoReturn:
+    """End a command, or a run that has not begun, and close its files."""
+    _say()
+    sys.exit(_CODE)
+
+
+# A shell starts jobs in the background with SIGINT ignored.
+_IS_TAKEN = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+if _IS_TAKEN:
+    signal.signal(signal.SIGINT, _end_import)
+
+
+def start() -> None:
+    """Run the program; a run takes the signals itself when it begins."""
+    from target_liveintent import cli  # noqa: PLC0415 (see above)
+
+    if _IS_TAKEN:
+        signal.signal(signal.SIGINT, _end_command)
+    cli.main()
