@@ -44,8 +44,9 @@ _RENEWED_AFTER_SECONDS = 5.0
 checks whether it still has them: a run that is suspended for long loses them."""
 _RENEW = (
     "UPDATE run SET alive_until = {now} + ?, transactions = ? WHERE number = ?"
-    # (A server may make a transaction only when the run has repeated it, and made others.)
-    " AND transactions <= ?"
+    # (A server may make a transaction only when the run has repeated it, and made others. And if
+    # the store has lost transactions, the number must show that also when this one is repeated.)
+    " AND transactions BETWEEN ? AND ?"
 )
 _RELEASE = "DELETE FROM reservation WHERE run = ?"
 _MOST_IMPORTED = 1_000
@@ -294,7 +295,7 @@ class RunStore:
 
     def _renewal(self) -> Step:
         count = self._transactions + 1
-        return Step(_RENEW, [LAPSE_SECONDS, count, self.number, count])
+        return Step(_RENEW, [LAPSE_SECONDS, count, self.number, count - 1, count])
 
     def _ask_and_reserve(
         self, question: StoreQuestion, decide: Callable[[StoreAnswer], ClaimDecision]

@@ -124,7 +124,7 @@ class Server:
             self.kept = lost[0].before
         self.commit(db)
         for database in [database for written in lost for database in written.by]:
-            database.has_lost = True
+            database.loses = True
         for database in self.connected:
             database.is_connected = False
 
@@ -144,7 +144,8 @@ class SimulatedDatabase(SqliteStore):
         is_durable: Whether the last transaction that wrote outcomes was durable.
         is_unwritable: Whether the disk is full, or the store is gone.
         has_broken: Whether the connection has ever broken.
-        has_lost: Whether a crash has lost outcomes that the run had written.
+        loses: Whether a crash has lost outcomes that the run had written.
+        has_lost: Whether the run has used the database since then, so that it can know that.
         renewed_at: The true time at which the run last renewed its reservations,
         longest_unrenewed: and the longest time for which it did not.
     """
@@ -184,7 +185,7 @@ class SimulatedDatabase(SqliteStore):
         self._goes = False
         self.is_connected = True
         self.is_durable = True
-        self.is_unwritable = self.has_broken = self.has_lost = False
+        self.is_unwritable = self.has_broken = self.loses = self.has_lost = False
         self.told_events: list[Key] = []
         self.told_letters: list[tuple[LetterName, Letter | None]] = []
         self.renewed_at = clock.world.now
@@ -227,6 +228,7 @@ class SimulatedDatabase(SqliteStore):
         self._signals.step()
         self._wait(betrayals.seconds_there)
         self._reach_server()
+        self.has_lost |= self.loses
         breaks = server.rng.random() < betrayals.broken_share
         name = f"transaction_{len(server.written)}"
         self._db.execute(f"SAVEPOINT {name}")

@@ -254,6 +254,21 @@ def test_a_store_that_has_lost_what_was_written(stores: Stores, what: str, when:
     assert said(claim(stores(), 0, *events(1, 3))) == ([], [], ["1", "2"])
 
 
+def test_a_loss_is_noticed_although_an_answer_is_lost(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The transaction that is repeated finds the number that shows the loss."""
+    store = stores()
+    send(store, 0, event("1"))
+    stores.sql("UPDATE run SET transactions = transactions - 1")
+    transact = store.database.transact
+    monkeypatch.setattr(
+        store.database, "transact", lambda steps: [transact(steps), transact(steps)][1]
+    )
+    with pytest.raises(StorageError, match="has lost what this run wrote"):
+        store.write(before_state=True)
+
+
 def test_a_transaction_that_comes_late(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that makes it again after later ones has lost nothing, and nothing is undone."""
     store, late = stores(), []
