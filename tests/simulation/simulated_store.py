@@ -125,6 +125,7 @@ class Server:
         self.commit(db)
         for database in [database for written in lost for database in written.by]:
             database.loses = True
+            database.has_lost |= not database.is_answering
         for database in self.connected:
             database.is_connected = False
 
@@ -145,7 +146,8 @@ class SimulatedDatabase(SqliteStore):
         is_unwritable: Whether the disk is full, or the store is gone.
         has_broken: Whether the connection has ever broken.
         loses: Whether a crash has lost outcomes that the run had written.
-        has_lost: Whether the run has used the database since then, so that it can know that.
+        is_answering: Whether the answer to a transaction that is done is on its way.
+        has_lost: Whether the run can know of the loss: an answer on its way does not tell it.
         renewed_at: The true time at which the run last renewed its reservations,
         longest_unrenewed: and the longest time for which it did not.
     """
@@ -186,6 +188,7 @@ class SimulatedDatabase(SqliteStore):
         self.is_connected = True
         self.is_durable = True
         self.is_unwritable = self.has_broken = self.loses = self.has_lost = False
+        self.is_answering = False
         self.told_events: list[Key] = []
         self.told_letters: list[tuple[LetterName, Letter | None]] = []
         self.renewed_at = clock.world.now
@@ -245,7 +248,9 @@ class SimulatedDatabase(SqliteStore):
         self._end(steps, name, durable=durable)
         if breaks:
             self._lose_connection()
+        self.is_answering = True
         self._wait(server.store_seconds + betrayals.seconds_back)
+        self.is_answering = False
         self._signals.step()
 
     def maybe_crash(self) -> None:
