@@ -131,7 +131,10 @@ class RunStore:
         keys = {number: self._ledger.keys_of(batch) for number, batch in batches.items()}
         question = self._question(
             events=[*itertools.chain(*keys.values())],
-            refused=[*map(self._letter_key, itertools.chain(*batches.values()))]
+            # (What the run has noted about a letter is newer than what the store says.)
+            refused=self._unwritten.untouched(
+                map(self._letter_key, itertools.chain(*batches.values()))
+            )
             if self._has_refused
             else (),
         )

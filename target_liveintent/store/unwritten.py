@@ -69,6 +69,10 @@ class Unwritten:
             self._settled[key] = None
             self.letters.pop(key, None)
 
+    def untouched(self, letters: Iterable[LetterKey]) -> list[LetterKey]:
+        """Return the dead letters that these outcomes neither replace nor delete."""
+        return [key for key in letters if key not in self.letters and key not in self._settled]
+
     def steps(self, run: int, transaction: int, now: float) -> list[Step]:
         """Return the steps by which a run writes all at a Unix time; both have these numbers."""
         keys = sorted(self.confirmed)  # Keys on one page of the database are written together.

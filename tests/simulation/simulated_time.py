@@ -182,8 +182,9 @@ class Signals:
         if happening.kind == "the wall clock jumps":
             self._clock.world.jump(seconds)
             return
-        awake_at = self._clock.now + seconds
+        began = self._clock.now
         self.suspended += seconds
-        self._clock.go_on_until(awake_at)
+        self._clock.go_on_until(began + seconds)
         if happening.kind == "the machine sleeps":
             self._clock.asleep += seconds
+            self._clock.go_on_until(began)  # A monotonic clock does not go back, even by rounding.

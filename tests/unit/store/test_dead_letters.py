@@ -47,6 +47,23 @@ def test_a_record_that_is_rejected_again(stores: Stores) -> None:
         assert stores.letters() == [("1", reason, 1), ("2", "invalid_event_time", 1)]
 
 
+@pytest.mark.parametrize("is_written", [False, True], ids=["noted", "written"])
+def test_whether_an_event_was_refused(stores: Stores, *, is_written: bool) -> None:
+    """The newest outcome of the event says so, even before it is written."""
+    before = stores()
+    before.reject(rejection("1", "refused_by_api"))
+    before.release()
+    store = stores()
+    mine = claim(store, 0, event("1"), event("2")).mine
+    assert [each.was_refused for each in mine] == [True, False]
+    store.reject(rejection("1", "event_too_old"))
+    store.confirm(0, [], is_last=True)
+    if is_written:
+        store.write()
+    (again,) = claim(store, 1, event("1")).mine
+    assert not again.was_refused
+
+
 def test_what_is_missing(stores: Stores) -> None:
     """Dead letters have the value that an event would have; of rows that come again, none."""
     columns = [
