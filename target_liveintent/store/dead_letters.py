@@ -46,11 +46,13 @@ SCHEMA_MESSAGE = {
 }
 _LONGEST_ID = 200
 """The longest part of a key, in characters. In a longer one, a hash replaces the rest."""
-_HASH = re.compile(r"[0-9a-f]{32,}|[0-9a-f]{8}(?=-[0-9a-f]{4}-5[0-9a-f]{3}-[0-9a-f]{4}-)")
+_HASH = re.compile(r"[0-9a-f]{8}(?:[0-9a-f]{24,}|(?=-[0-9a-f]{4}-5[0-9a-f]{3}-[0-9a-f]{4}-))")
 """A hash of an address, perhaps beside other hexadecimal digits, or a UUIDv5."""
 HASH_DIGITS = 8
 """So many digits of a hash are in the column `hashes`."""
-_MD5_DIGITS, _SHA256_DIGITS = 32, 64
+_MD5_DIGITS = 32
+_USUAL_LENGTHS = {HASH_DIGITS, _MD5_DIGITS, 64}
+"""The digits of the beginning of a UUID, of an MD5 and of a SHA-256."""
 _MOST_HASHES = 40
 ANY_HASH = "*"
 """Stands in the column `hashes` for more hashes than an entry of an index can have."""
@@ -196,9 +198,9 @@ def hashes_in(text: str) -> list[str]:
     beginnings: dict[str, None] = {}
     for digits in _HASH.findall(text.lower()):
         # In a longer text, such as `%3D` before a SHA-256, a hash may begin at any digit.
-        is_one = len(digits) <= _MD5_DIGITS or len(digits) == _SHA256_DIGITS
-        starts = range(1 if is_one else len(digits) - _MD5_DIGITS + 1)
-        beginnings |= dict.fromkeys(digits[start : start + HASH_DIGITS] for start in starts)
+        last = 0 if len(digits) in _USUAL_LENGTHS else len(digits) - _MD5_DIGITS
+        for start in range(last + 1):
+            beginnings[digits[start : start + HASH_DIGITS]] = None
     return [*beginnings]
 
 

@@ -28,6 +28,7 @@ SENT = {
     "pixel_id": 1,
     "source": "web",
     "md5": MD5,
+    "sha2": None,
     "value": Decimal("12.50"),
     "currency": "EUR",
     "order_id": "=1+1",

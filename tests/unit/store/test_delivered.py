@@ -16,6 +16,7 @@ from target_liveintent.store.run_store import RunStore
 from target_liveintent.store.runs import runs_in
 
 SENT = 1_785_600_000.25
+PSEUDONYM = "0ab6bfa1-9a0c-5b53-8d29-0a21a8a1a1b2"
 SHA2 = "06a240d11cc201676da976f7b49341181fd180da37cbe40a77432c0a366c80c3"
 
 
@@ -103,6 +104,40 @@ def test_forgetting_people(stores: Stores, hashes: list[str], left: int) -> None
     assert stores.is_postgres or store.database.read("PRAGMA synchronous") == [(2,)]  # At once.
     counts = "(SELECT count(*) FROM dead_letter) + (SELECT count(*) FROM delivered)"
     assert stores.sql(f"SELECT {counts}") == [(left,)]
+
+
+TRACES = {
+    "beside other digits": {"order_id": f"%3D{SHA2}ab"},
+    "among many others": {
+        "order_id": " ".join(f"{n:032x}" for n in range(2**124, 2**124 + 99)),
+        "md5": MD5,
+    },
+    "of an ID": {"order_id": f"for{PSEUDONYM}"},
+}
+
+
+@pytest.mark.parametrize("columns", TRACES.values(), ids=TRACES)
+def test_where_a_letter_is_found(stores: Stores, columns: dict[str, str]) -> None:
+    """By each text that an address leaves, wherever it stands; no other letter goes."""
+    store = stores()
+    store.reject(rejection("1", columns=columns))
+    store.reject(rejection("2", columns={"md5": f"{MD5[:8]}{'0' * 24}", "order_id": MD5[:-1]}))
+    store.write()
+    assert forget_people(store.database, [["0" * 32], [MD5, SHA2, PSEUDONYM]]) == [0, 1]
+    assert [name for name, _, _ in stores.letters()] == ["2"]
+
+
+def test_where_a_delivered_event_is_found(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its hashes, its ID and its stream, on any day, however many there are."""
+    monkeypatch.setattr("target_liveintent.store.deletion._AT_ONCE", 2)
+    store, other = stores(keep_delivered=True), stores(keep_delivered=True, customer_id="b-1b2c")
+    about = [event(str(n), md5=None, sha2=SHA2) for n in range(5)]
+    about += [event(PSEUDONYM, md5=None), event("1", md5=None, stream=f"of {SHA2}")]
+    for run in (store, other):
+        run.deliver([*about, event("9")], [SENT + 86_400 * n for n in range(8)])
+        run.write()
+    assert forget_people(store.database, [["0" * 32], [SHA2, PSEUDONYM]]) == [0, 14]
+    assert stores.sql("SELECT event_id FROM delivered") == [("9",)] * 2
 
 
 def test_the_history(stores: Stores) -> None:
