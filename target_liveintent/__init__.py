@@ -1,7 +1,7 @@
 """A Singer target that delivers conversion events to LiveIntent's Conversions API.
 
-Other programs import from here what docs/reference/python.md names. A name is loaded when somebody
-asks for it, so that a run loads only what it needs. The types are in `__init__.pyi`.
+Other programs import the names that docs/reference/python.md lists. Each name's module is
+loaded on first use, so a run loads only what it needs. The types are in `__init__.pyi`.
 """
 
 import importlib
@@ -16,7 +16,7 @@ _MODULES = {
     "problems": "config",
     "settings_of": "config",
 }
-"""The modules in which the public names are."""
+"""The module of each public name."""
 __all__ = [*_MODULES]  # noqa: PLE0604 (texts)
 
 

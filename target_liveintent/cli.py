@@ -1,4 +1,4 @@
-"""The command line: a run without a subcommand, and the subcommands beside it."""
+"""The command line: a run, which has no subcommand, and all subcommands."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _set_up_logging() -> None:
     level = _plugin_log_level(plugin_name=TargetLiveIntent.name)
     try:
         _setup_console_logging(log_level=level)
-    except ValueError:  # The SDK raises it also for a configuration that cannot be used.
+    except ValueError:  # The SDK raises it for any unusable configuration.
         msg = (
             "the log cannot be set up: TARGET_LIVEINTENT_LOGLEVEL must be a level such as INFO, and"
             " SINGER_SDK_LOG_CONFIG the file of a configuration of Python's logging"
@@ -67,7 +67,7 @@ class _Program(click.Group):
         log_unhandled(_LOGGER)
         with readable_failures(_LOGGER):
             _set_up_logging()
-            if None in (sys.stdin, sys.stdout, sys.stderr):  # A file would take its place.
+            if None in (sys.stdin, sys.stdout, sys.stderr):  # The next open file would replace it.
                 msg = "a standard stream is closed: remove <&-, >&- or 2>&- from the command"
                 raise StorageError(msg)
             use_utf8()
@@ -80,7 +80,7 @@ class _Program(click.Group):
 def _read_files(
     ctx: click.Context, _param: click.Parameter, paths: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Return the settings of all files of `--config`, before the subcommand and after it."""
+    """Return the settings of all `--config` files, given before or after the subcommand."""
     merged = dict(ctx.obj or {})
     for path in paths:
         if path != "ENV":
@@ -103,19 +103,19 @@ _with_config = click.option(
 
 
 def _given(files: Mapping[str, Any]) -> config.Given:
-    """Return the settings that a run would have, without a check."""
+    """Return the settings that a run would have, unchecked, and hide the token from the log."""
     given = _with_environment(files)
     with contextlib.suppress(ConfigurationError):  # The file need not exist here.
-        # Nothing is logged of it from now on.
+        # From now on, the log does not show this token.
         read_token(str(given.values.get("auth_token_path", "")))
     values = {name: value for name, value in given.values.items() if value is not None}
     return given._replace(values=values)
 
 
 def _with_environment(files: Mapping[str, Any]) -> config.Given:
-    """Return the settings of files and environment; nothing is logged of their token from now on.
+    """Return the settings of files and environment, and hide their token from the log.
 
-    The file of a token is not read, because it may be a pipe, which can be read only once.
+    This does not read a token file: the file may be a pipe, which can be read only once.
     """
     given = config.with_environment(files, os.environ)
     hide_token(str(given.values.get("auth_token", "")))
@@ -126,9 +126,9 @@ def _with_environment(files: Mapping[str, Any]) -> config.Given:
 def _opened(
     files: Mapping[str, Any], *, to_change: bool = False, **options: str | None
 ) -> Iterator[tuple[Settings, Database]]:
-    """Yield the settings and the store, which may be empty, to a command that sends nothing.
+    """Yield the settings and the store, which may be empty, for a command that sends nothing.
 
-    Such a command needs no token. Of the files of a run, it needs only those in `options`.
+    The command needs no token, and writes no file except the files that `options` name.
     """
     needless = {**_NO_TOKEN, "metrics_path": None, "report_path": None}
     given = _given(files)
@@ -151,7 +151,7 @@ def _overview(settings: Settings, database: Database, max_age: dt.timedelta | No
 
 
 def _show(style: str, found: Any, lines: Callable[[Any], Iterable[str]]) -> None:
-    """Print what a command has found out, as JSON or as lines."""
+    """Print the result of a command, as JSON or as lines."""
     if style == "json":
         click.echo(json_text(found))
     else:
@@ -222,7 +222,7 @@ def main(  # noqa: PLR0913 (an argument for each option)
 def _run(
     files: Mapping[str, Any], options: Mapping[str, Any], source: IO[str] | None, **how: Any
 ) -> None:
-    """Run a target, made with `how`, over an input; options win over other settings."""
+    """Run a target over an input; `options` win over settings, and the target takes `how`."""
     run_id = new_run_id()
     _LOGGER.info("%s, run %s", _NAMED, run_id)
     with readable_failures(_LOGGER, run_named(run_id)):
@@ -249,10 +249,10 @@ def _with_format(*styles: str) -> Callable[[Callable[..., Any]], Callable[..., A
 
 @_command("preset", "preset shopify")
 @click.argument("name", type=click.Choice(list(PRESETS)), required=False)
-def print_preset(files: dict[str, Any], name: str | None) -> None:  # noqa: ARG001 (as all take it)
+def print_preset(files: dict[str, Any], name: str | None) -> None:  # noqa: ARG001 (for --config)
     """Print the stream_maps of a preset, so that you can copy and change them.
 
-    Without a NAME, it prints the list of presets.
+    Without a NAME, the command prints the list of presets.
     """
     if name is None:
         print_lines(f"{one}: {preset.source}" for one, preset in PRESETS.items())
@@ -291,8 +291,8 @@ def print_explanation(  # noqa: PLR0913 (an argument for each option)
     """Show how each stream of an input would become events, or why a stream cannot.
 
     FILE is a Singer stream; the default is standard input. The command sends nothing. The exit code
-    is 1 if a run over the same input would fail. The command does not check the token, nor whether
-    a run can use the store.
+    is 1 if a run over the same input would fail. The command checks neither the token nor the
+    store.
     """
     from target_liveintent.singer import explaining  # noqa: PLC0415 (a run does not need it)
 
@@ -330,9 +330,9 @@ def print_explanation(  # noqa: PLR0913 (an argument for each option)
 def print_dead_letters(files: dict[str, Any], style: str, reasons: tuple[str, ...]) -> None:
     """Show the dead letters by reason and stream.
 
-    It shows how many there are, when they were written, examples, what to do, and what a replay
-    would do. With --format=singer, it prints the dead letters as a Singer stream, which you can
-    edit, and send with the command replay.
+    For each group, the command shows the count, the dates, examples, what to do, and what a replay
+    would do. With --format=singer, it prints the dead letters as a Singer stream. You can edit this
+    stream, and send it with the command replay.
     """
     from target_liveintent.reporting.letter_groups import look_at  # noqa: PLC0415 (a run does not need it)
 
@@ -372,8 +372,8 @@ def replay(
 
     Expired dead letters are dropped. Dead letters that cannot be sent yet stay in the store. Other
     runs can continue at the same time. If a replay is interrupted, repeat it. FILE (or - for
-    standard input) is what dead-letters --format=singer has printed, edited or not. The replay puts
-    its dead letters into the store, and sends them.
+    standard input) is the output of dead-letters --format=singer, which you may edit. The replay
+    puts the dead letters of FILE into the store, and sends them.
     """
     _run(files, options, source, replay=ReplayChoice(unconfirmed, other_accounts))
 
@@ -408,9 +408,9 @@ def print_delivered(files: dict[str, Any], style: str, since: dt.datetime | None
 def forget(files: dict[str, Any]) -> None:
     """Delete all rows about people whose addresses or hashes come from standard input.
 
-    Each line is an e-mail address, or the MD5 or SHA-256 of one. Of an address, the command finds
-    all rows; of a hash, only rows with this hash. It deletes dead letters and delivered events of
-    all accounts, and stores no address.
+    Each line is an e-mail address, or the MD5 or SHA-256 of an address. For an address, the command
+    finds all rows. For a hash, it finds only rows with this hash. It deletes dead letters and
+    delivered events of all accounts, and stores no address.
     """
     people = {tuple(one.known_by): one for one in people_in(sys.stdin, traces_of)}
     with _opened({**_NO_ACCOUNT, **files}, to_change=True) as (_, database):

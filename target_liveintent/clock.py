@@ -1,4 +1,4 @@
-"""The clock that a run is given, so that tests can give it another one."""
+"""The clock of a run. Tests replace it with a clock of their own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Clock:
         return time.time()
 
     def monotonic(self) -> float:
-        """Return seconds that never go backwards; only differences mean something."""
+        """Return seconds since an arbitrary start; they never go backwards."""
         return time.monotonic()
 
     def since_boot(self) -> float:
@@ -27,9 +27,9 @@ class Clock:
         return seconds_since_boot()
 
     def wait(self, wait: Callable[[float], object], seconds: float) -> None:
-        """Wait for at most so many seconds by a function such as `Condition.wait`."""
+        """Wait at most `seconds` with the function `wait`, such as `Condition.wait`."""
         wait(seconds)
 
 
 SYSTEM_CLOCK = Clock()
-"""It has no state, so everything may share it."""
+"""The clock has no state, so all parts of a run may share it."""

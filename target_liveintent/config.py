@@ -1,8 +1,7 @@
 """The settings: their JSON schema, the environment, and the checks before a run reads input.
 
-The schema, and what people read about the settings, are generated from `Settings`. Each problem is
-one line that names the setting and what it must be, and never the value that was given: it may be a
-mistyped secret.
+The schema and the descriptions are generated from `Settings`. Each problem is one line that
+names the setting and says what it must be, but never its value, which may be a mistyped secret.
 """
 
 from __future__ import annotations
@@ -31,19 +30,19 @@ from target_liveintent.system import identity_of
 
 _PREFIX = "TARGET_LIVEINTENT_"
 _PREFIX_PART = re.compile("target|liveintent", re.IGNORECASE)
-"""A variable of the environment with one of these words may be meant for this program."""
+"""An environment variable with one of these words may be meant for this program."""
 _VARIABLE = re.compile(r"target[\W_]*liveintent[\W_]*(.+)", re.IGNORECASE)
 OBJECTS = {"presets": 0, "stream_maps": 1, "stream_map_config": -1}
-"""The settings that are objects, with the number of dots, from the end of a flattened name, that
-separate levels: the name of a column has no dot, but the name of its stream can have dots."""
+"""The settings that are objects. The number says how many dots, counted from the end of a flattened
+name, separate levels: a column's name has no dot, but a stream's name may have dots."""
 _WRITTEN = ("store", "report_path", "metrics_path")
-"""The settings that name files which a run writes."""
+"""The settings for the files that a run writes."""
 _PATHS = ("auth_token_path", "suppression_path", *_WRITTEN)
 """The settings that name files."""
 _TYPES = {field.name: field.type for field in msgspec.structs.fields(Settings)}
 _VARIABLES = [_PREFIX + name.upper() for name in _TYPES]
 _VARIABLES_IN_USE = {*_VARIABLES, f"{_PREFIX}LOGLEVEL"}
-"""The variables that have an effect; the last one is the SDK's."""
+"""The variables that have an effect. The SDK reads `…LOGLEVEL`."""
 _LIBPQ = re.compile(r"\b(?:host|hostaddr|user|password|dbname|service)\s*=")
 """A connection string of libpq that is not a URL."""
 _HEADING = re.compile(r"^(\w.+):\n((?:    .+\n?)+)", re.MULTILINE)
@@ -55,14 +54,14 @@ _GROUPS = {
 """The descriptions of the settings by the groups in the docstring of `Settings`."""
 
 
-# What people and Meltano read of the settings
+# What people and Meltano read about the settings
 
 
 def _schema() -> dict[str, Any]:
     """Return the schema that msgspec makes of `Settings`, in the form that Meltano's tools read.
 
-    They expect a type and a description for each setting. Null means "not set", so each setting but
-    a required one may be null.
+    These tools expect a type and a description for each setting. Null means "not set", so every
+    setting that is not required may be null.
     """
     schema: dict[str, Any] = msgspec.json.schema(Settings)["$defs"]["Settings"]
     properties: dict[str, Any] = {}
@@ -123,23 +122,23 @@ def _shown(name: str) -> tuple[str, str, str]:
 
 
 def about_lines() -> Iterator[str]:
-    """Yield what `--about` says of the settings, by group."""
+    """Yield the lines of `--about` that describe the settings, by group."""
     for heading, settings in settings_by_group().items():
         yield from ("", f"{heading}:")
         for name, default, description in settings:
             yield f"  {name}{default and f' ({default})'}: {description}"
 
 
-# How they are loaded
+# How the settings are loaded
 
 
 class Given(NamedTuple):
-    """What is given of the settings, from files and the environment, before anybody checks it.
+    """The unchecked settings from files and the environment.
 
     Attributes:
-        values: The values of settings by their names. A value may be a text for it.
+        values: The values by the names of settings. A text may stand for another type.
         unknown_variables: Names of environment variables that are probably meant for this program,
-            but are those of no setting.
+            but belong to no setting.
     """
 
     values: dict[str, Any]
@@ -147,11 +146,11 @@ class Given(NamedTuple):
 
 
 def with_environment(files: Mapping[str, Any], environment: Mapping[str, str]) -> Given:
-    """Return the settings of files together with those of environment variables, which are texts.
+    """Return the settings of files and of environment variables, whose values are texts.
 
-    A variable takes precedence over a file, and an empty one sets nothing. Meltano flattens objects
-    for the environment, and the original object cannot always be made of the result. So an object
-    of a file wins over its variable.
+    A variable takes precedence over a file, but an empty variable sets nothing. Meltano flattens
+    objects for the environment, and the original object cannot always be restored. So an object in
+    a file takes precedence over its variable.
     """
     texts = {name: environment.get(_PREFIX + name.upper(), "").strip() for name in _TYPES}
     values = dict(files)
@@ -167,7 +166,7 @@ def _unknown_variables(files: Mapping[str, Any], environment: Mapping[str, str])
     """Yield variables that are meant for this program, but belong to no setting.
 
     Meltano sets many variables: for the settings of a file, for parts of objects, and for other
-    loaders. So with Meltano, only a misspelled variable counts that no file has.
+    loaders. So with Meltano, this yields only misspelled variables that no file has.
     """
     is_by_meltano = "MELTANO_PROJECT_ROOT" in environment
     for variable, text in environment.items():
@@ -180,16 +179,16 @@ def _unknown_variables(files: Mapping[str, Any], environment: Mapping[str, str])
 
 
 def _is_ours(variable: str) -> bool:
-    """Return whether a variable that no setting has is probably one of this program's."""
+    """Return whether a variable that belongs to no setting is probably for this program."""
     ends_as_ours = variable.upper().endswith(tuple(f"_{name.upper()}" for name in _TYPES))
     return variable.startswith(_PREFIX) or ("LIVEINTENT" in variable.upper() and ends_as_ours)
 
 
 def _meant(name: str) -> str | None:
-    """Return what an unknown setting, or variable of the environment, is meant to be.
+    """Return the known name that an unknown setting or environment variable probably means.
 
-    A variable with the whole name of a setting within a longer name belongs to another loader, such
-    as `target-liveintent-eu`, or is a part of an object: `…_STREAM_MAPS_ORDERS_EMAIL`.
+    If the name of a variable contains the whole name of a setting, it is not misspelled. It belongs
+    to another loader (`target-liveintent-eu`), or to an object: `…_STREAM_MAPS_ORDERS_EMAIL`.
     """
     variable = _VARIABLE.fullmatch(name)
     if variable is None:
@@ -199,14 +198,14 @@ def _meant(name: str) -> str | None:
     if setting is None or (setting != rest and f"_{setting}_" in f"_{rest}_"):
         return None
     meant = _PREFIX + setting.upper()
-    return setting if name == meant else meant  # (A file has the name of a variable.)
+    return setting if name == meant else meant  # (A file uses a variable's name.)
 
 
 def _nested(text: str, splits: int) -> Any:
-    """Read an object, which Meltano may have flattened; return what is not JSON as it is.
+    """Read an object that Meltano may have flattened; text that is not JSON stays unchanged.
 
-    Of `{"orders": {"email": "mail"}}`, the variable has `{"orders.email": "mail"}`. An object that
-    has objects in it is not flattened.
+    Meltano turns `{"orders": {"email": "mail"}}` into `{"orders.email": "mail"}`. An object that
+    contains objects has not been flattened.
     """
     try:
         flat = decode_json_object(text)
@@ -226,15 +225,15 @@ def _nested(text: str, splits: int) -> Any:
     return nested
 
 
-# How they are checked
+# How the settings are checked
 
 
 def settings_of(config: Mapping[str, Any], unknown_variables: Sequence[str] = ()) -> Settings:
-    """Check a configuration, and return it as settings that nobody can change.
+    """Check a configuration, and return it as immutable settings.
 
     Args:
         config: The values of settings by their names. Null means "not set".
-        unknown_variables: Those of `Given`. A misspelled one is a problem, too.
+        unknown_variables: As in `Given`. A misspelled variable is a problem, too.
 
     Raises:
         ConfigurationError: With everything that is wrong, in one line.
@@ -251,7 +250,7 @@ def problems(config: Mapping[str, Any], unknown_variables: Sequence[str] = ()) -
 
 
 def setting_warnings(names: Iterable[str], unknown_variables: Sequence[str] = ()) -> Iterator[str]:
-    """Yield a warning for each unknown setting and variable that is not a misspelled one."""
+    """Yield a warning for each unknown setting and variable, except misspelled names."""
     for name in names:
         if name not in _TYPES and not _name_problem(name):
             yield f"setting '{name}' is unknown and has no effect{did_you_mean(name, _TYPES)}"
@@ -264,7 +263,7 @@ def setting_warnings(names: Iterable[str], unknown_variables: Sequence[str] = ()
 def _checked(
     config: Mapping[str, Any], unknown_variables: Sequence[str]
 ) -> tuple[Settings, list[str]]:
-    """Return the settings, with the defaults of those that are wrong, and what is wrong."""
+    """Return the settings, with defaults in place of wrong values, and the problems."""
     given = {name: value for name, value in config.items() if value is not None}
     values, wrong_values = _converted(given)
     token, wrong_token = _token(values)
@@ -293,7 +292,7 @@ def _checked(
 
 
 def _converted(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return the settings that can be converted to their types, and a problem for each other one.
+    """Return the settings that fit their types, and a problem for each setting that does not.
 
     Relative paths start at the root of a Meltano project.
     """
@@ -306,20 +305,20 @@ def _converted(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
                 values[name] = _read_value(name, given[name])
             except DuplicateKeyError as error:
                 wrong.append(f"setting '{name}' cannot be used: {error}")
-            except (msgspec.DecodeError, RecursionError):  # Its text can have the value.
+            except (msgspec.DecodeError, RecursionError):  # The error may show the value.
                 near = did_you_mean(str(given[name]), schema.get("enum", []))
                 wrong.append(f"setting '{name}' must be {_expected(schema)}{near}")
     root = os.environ.get("MELTANO_PROJECT_ROOT", "")
     for name in values.keys() & {*_PATHS}:
         if not is_url(values[name]):
-            values[name] = os.path.join(root, values[name])  # noqa: PTH118 (it may be absolute)
+            values[name] = os.path.join(root, values[name])  # noqa: PTH118 (may be absolute)
     return values, wrong
 
 
 def _read_value(name: str, value: Any) -> Any:
-    """Convert the value of a setting, or a text for it, or raise a `DecodeError`.
+    """Convert the value of a setting, which may be a text; raise a `DecodeError` on failure.
 
-    Texts lose the space around them, such as the line end of a secret.
+    This strips the white space around a text, such as the line end of a secret.
     """
     if isinstance(value, str):
         value = value.strip()
@@ -329,7 +328,7 @@ def _read_value(name: str, value: Any) -> Any:
 
 
 def _token(values: Mapping[str, Any]) -> tuple[str | None, list[str]]:
-    """Return the token, which may come from a file, or None, and what is wrong with it."""
+    """Return the token from the setting or the file, None without a token, and the problems."""
     token, path = values.get("auth_token"), values.get("auth_token_path")
     if path is None:
         wrong = "setting 'auth_token' must consist of printable ASCII characters, without spaces"
@@ -344,7 +343,7 @@ def _token(values: Mapping[str, Any]) -> tuple[str | None, list[str]]:
 
 
 def _joined(setting: str, streams: Iterable[tuple[str, Any]]) -> tuple[dict[str, Any], list[str]]:
-    """Return a setting by stream, and a problem for each stream that it has twice."""
+    """Return a setting as a dict by stream, and a problem for each stream that occurs twice."""
     joined: dict[str, Any] = {}
     twice = []
     for stream, definition in streams:
@@ -355,7 +354,7 @@ def _joined(setting: str, streams: Iterable[tuple[str, Any]]) -> tuple[dict[str,
 
 
 def _name_problem(name: str) -> str | None:
-    """Return what is wrong with a name that is nearly one of a setting, or has levels."""
+    """Return the problem of a name that is misspelled, misplaced or has levels, or None."""
     group, dot, path = name.partition(".")
     if name in _TYPES:
         return None
@@ -370,7 +369,7 @@ def _name_problem(name: str) -> str | None:
 
 
 def _misspelling(name: str, meant_group: str | None = None) -> str | None:
-    """Return what is wrong with a setting or variable whose name is nearly a known one."""
+    """Return the problem of a setting or variable if its name resembles a known name, or None."""
     meant = _meant(name) or meant_group
     if meant is None and not name.startswith(_PREFIX):  # The prefix itself may be misspelled.
         meant = meant_name(name, _VARIABLES)
@@ -401,13 +400,13 @@ def _url_problems(settings: Settings) -> Iterator[str]:
 
 
 def _is_secret(url: str) -> bool:
-    """Return whether a URL has a host, and nobody else can read what is sent to it."""
+    """Return whether a URL has a host, and only this host can read what is sent."""
     try:
         parts = urlsplit(url)
         if not parts.hostname or parts.port == 0:
             return False
         return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(url))
-    except ValueError:  # Its port is not a number, or its host is not valid.
+    except ValueError:  # The port is not a number, or the host is not valid.
         return False
 
 
@@ -429,7 +428,7 @@ def _path_problems(settings: Settings) -> Iterator[str]:
         except ValueError:  # It contains a character that file names cannot contain, such as NUL.
             place = os.sep
         first = names.setdefault(identity_of(place), name)
-        if first != name:  # A run would destroy what the other one keeps.
+        if first != name:  # One output would overwrite the other.
             yield (
                 f"settings '{first}' and '{name}' name the same file: give each setting its"
                 " own file"
@@ -442,22 +441,22 @@ def _path_problems(settings: Settings) -> Iterator[str]:
 
 
 def _can_be_file(path: Path) -> bool:
-    """Return whether a path is that of a file, or could be.
+    """Return whether a path names a file, or a run can create a file there.
 
-    Another run may create the file at any time, so what is there is looked at last.
+    Another run may create the file at any time, so the check for a file comes last.
     """
     return path.parent.is_dir() and (not path.exists() or path.is_file())
 
 
 def _store_problems(store: str) -> Iterator[str]:
-    """Check the URL of a database, without showing it; the run asks the database at its start."""
+    """Check the setting without connecting to a database, and without showing the URL."""
     scheme, _, rest = store.partition("://")
     before_host = rest.partition("?")[0].rpartition("@")[0]
     is_wrong_url = is_url(store) and (scheme not in {"postgresql", "postgres"} or not rest)
-    # (A connection string in words may hold a password, so it must not become the name of a file.)
+    # (A connection string such as `host=… password=…` must not become the name of a file.)
     if is_wrong_url or (_LIBPQ.search(store) and not is_url(store)):
         yield "setting 'store' must be a path, or a URL such as postgresql://user@host/database"
-    elif set("@/?#[]") & set(before_host):  # Otherwise, a part of it is read as the host.
+    elif set("@/?#[]") & set(before_host):  # libpq would read a part of it as the host.
         yield (
             "the user or the password in setting 'store' contains special characters: write %40 for"
             " @, %2F for /, %3F for ? and %23 for #"

@@ -1,6 +1,6 @@
 """Reads configuration files, which are JSON or YAML 1.2, and objects in JSON.
 
-A message names the line, and never shows a value: it may be a secret.
+A message names the line, but never shows a value, because the value may be a secret.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ class _UnusableFileError(Exception):
 
 
 class DuplicateKeyError(ValueError):
-    """A key occurs twice in a JSON object, so that it is unclear which value counts."""
+    """A key occurs twice in a JSON object, so it is unclear which value counts."""
 
 
 def read_config(path: str) -> dict[str, Any]:
     """Return the settings of a file of `--config`, which is JSON or YAML 1.2.
 
     Raises:
-        ConfigurationError: If the file cannot be read. The message shows no value of it.
+        ConfigurationError: If the file cannot be read. The message shows no value of the file.
     """
     try:
         content = Path(path).read_bytes()
@@ -59,7 +59,7 @@ def _parse(content: bytes) -> Any:
     try:
         return decode_json_object(text)
     except DuplicateKeyError as error:
-        # As YAML, the key has a line to name. (YAML has no tabs between values.)
+        # The YAML parser knows the key's line. (YAML allows no tabs between values.)
         _parse_yaml(text.replace("\t", " "), syntax_problem=str(error))
         raise _UnusableFileError(str(error)) from None
     except (msgspec.DecodeError, RecursionError):
@@ -70,8 +70,8 @@ def _parse_yaml(text: str, *, syntax_problem: str | None) -> Any:
     """Return the value of a text in YAML.
 
     Raises:
-        _UnusableFileError: With what YAML says; but if the text is not YAML at all, with
-            `syntax_problem`, which is what another format says.
+        _UnusableFileError: If the text cannot be used. If the text is not YAML at all, the message
+            is `syntax_problem`, which describes the text in another format.
     """
     from target_liveintent import yaml12  # noqa: PLC0415 (importing PyYAML takes long)
 
@@ -84,7 +84,7 @@ def _parse_yaml(text: str, *, syntax_problem: str | None) -> Any:
 
 
 def _json_problem(text: str) -> str | None:
-    """Return where a text that begins as a JSON object is wrong; None if it is no such text."""
+    """Return the place of a syntax error in a JSON object; None for any other text."""
     if text.lstrip().startswith("{"):
         try:
             json.loads(text, parse_int=str)
@@ -100,7 +100,7 @@ def decode_json_object(text: str) -> dict[str, Any]:
 
     Raises:
         DecodeError: If the text is not a JSON object.
-        DuplicateKeyError: With the name of a key that occurs twice in it.
+        DuplicateKeyError: If a key occurs twice. The message names the key.
     """
     decoded: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])
     json.loads(text, object_pairs_hook=_check_keys)

@@ -1,4 +1,4 @@
-"""The exceptions that end a run; the name of each says what the user can do.
+"""The exceptions that end a run, by what the user can do about them.
 
 A message is one line; only a `StreamMappingError` may add a block to paste. No message holds
 personal data or the token.
@@ -15,8 +15,8 @@ class RunError(Exception):
     """Ends the run; its message is the last line that the user reads.
 
     Attributes:
-        failure: Why the run failed, as a value. An exception that is raised with a text has the
-            code of its class.
+        failure: Why the run failed, as a value. An exception that is made from a text has the code
+            of its class.
     """
 
     code: ClassVar[FailureCode] = FailureCode.OTHER

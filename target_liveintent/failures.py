@@ -1,7 +1,7 @@
-"""Failures as values: a code and its facts, and the one table that has the words.
+"""Failures as values: a code with its facts, and the table of words for each code.
 
-The history stores codes and facts, so that a report can say an old failure in new words. Decisions
-depend on the code, and never on the words.
+The history stores codes and facts, so a report can describe an old failure in new words. Decisions
+depend on the code, never on the words.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from target_liveintent.reasons import REASONS
 from target_liveintent.remarks import UnusableCause
 
 Facts = dict[str, str | int | float | bool | None]
-"""What is known of a failure, by the names in its words. It holds no personal data and no token."""
+"""The facts of a failure, by the names in its words. They hold no personal data and no token."""
 
 
 class FailureCode(str, enum.Enum):
@@ -55,7 +55,7 @@ class FailureCode(str, enum.Enum):
 
 
 class CauseHint(msgspec.Struct, frozen=True):
-    """What is probably the cause of rejections in a stream; the code is a key of `HINTS`."""
+    """The probable cause of rejections in a stream. `code` is a key of `HINTS`."""
 
     code: str
     stream: str
@@ -68,7 +68,7 @@ class CauseHint(msgspec.Struct, frozen=True):
         return HINTS[self.code].format(stream=self.stream, causes=causes)
 
     def redacted(self, redact: Callable[[str], str]) -> CauseHint:
-        """Return the hint with what `redact` leaves of the texts that came from the input."""
+        """Return the hint, with `redact` applied to the texts that came from the input."""
         causes = [cause._replace(fact=redact(cause.fact)) for cause in self.causes]
         return CauseHint(self.code, redact(self.stream), tuple(causes))
 
@@ -103,7 +103,7 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     def words(self) -> str:
         """The failure in words, for the log and the reports.
 
-        It is one line, but a text of the exception's own may have more.
+        This is one line, unless the exception has its own text of several lines.
         """
         return " ".join([FAILURE_WORDS[self.code](self.facts), *(one.words for one in self.hints)])
 
@@ -131,7 +131,7 @@ def _because_of_rejections(beginning: str) -> Callable[[Facts], str]:
 
 
 def _most_frequent(facts: Facts) -> str:
-    """Say why most records were rejected, and in Spark, what became of the other rows."""
+    """Name the most frequent reason; in Spark, also say what became of the other rows."""
     written = (
         f" The write delivered {facts['delivered']:,} events, and its table has the rejected rows."
         if facts.get("delivered") is not None
@@ -208,6 +208,6 @@ FAILURE_WORDS: dict[FailureCode, Callable[[Facts], str]] = {
     ),
     FailureCode.RECORD_REJECTED: _record_rejected,
 }
-"""Makes the words for each code from its facts.
+"""For each code, the function that puts the facts into words.
 
 If you change the facts of a code, increase `FORMAT` in reporting/history.py."""

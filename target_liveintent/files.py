@@ -16,11 +16,11 @@ from target_liveintent.system import replace
 def replace_file(path: Path, text: str) -> None:
     """Replace the text of a file in one step: a reader finds the old text or the new one.
 
-    A new file has mode 0600; one that is there, or to which a link at the path leads, keeps its
-    mode. The text is written as UTF-8.
+    A new file has mode 0600. An existing file, or the target of a link, keeps its mode. The
+    encoding is UTF-8.
 
     Raises:
-        OSError: If it cannot be written.
+        OSError: If the file cannot be written.
     """
     path = path.resolve()
     file, scratch = tempfile.mkstemp(prefix=".liveintent-", dir=path.parent)  # (Mode 0600.)
@@ -36,9 +36,9 @@ def replace_file(path: Path, text: str) -> None:
 
 
 def word_table(path: Path) -> dict[str, frozenset[str]]:
-    """Read a file of sets of words. The first word of a line is the name of a set.
+    """Read a file of sets of words, and return each set by its name.
 
-    The words after it belong to this set. Lines that begin with `#` are comments.
+    Each line has a set's name and some of its words. Lines that begin with `#` are comments.
     """
     table: dict[str, frozenset[str]] = {}
     for line in path.read_text(encoding="ascii").splitlines():
@@ -52,8 +52,8 @@ def open_anywhere(url: str) -> IO[bytes]:
     """Open a file for reading: a path, or a URL of any file system that fsspec has a package for.
 
     Raises:
-        OSError: If it cannot be opened. The text of the error holds nothing of the URL, in which
-            there may be credentials.
+        OSError: If the file cannot be opened. The message leaves out the URL, which may contain
+            credentials.
     """
     if "://" not in url:
         return Path(url).open("rb")

@@ -1,4 +1,4 @@
-"""Prints the result of a command. Nothing in it shows a secret or controls the terminal."""
+"""Prints the result of a command, without secrets and without control characters."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def printable(line: str) -> str:
 
 
 def lines_of(template: str, content: Any) -> list[str]:
-    """Return the lines of a text template in the package; its name for the content is `found`.
+    """Render a text template of the package, whose variable `found` has the content, as lines.
 
-    No text in the content can forge a line.
+    A text in the content cannot add a line.
     """
     # Imported here because only a command that prints text needs it.
     import jinja2  # noqa: PLC0415
@@ -54,15 +54,15 @@ def _json(value: Any) -> str:
 def print_json_lines(lines: Iterable[str]) -> None:
     """Print lines of JSON data, with escapes for characters that could control a terminal.
 
-    Nothing that is stored holds a secret. So secrets are not hidden here: a password that is a
-    usual word may occur in the data.
+    Stored data holds no secret. So nothing is hidden here: a password that is a common word may
+    occur in the data.
     """
     for line in lines:
         click.echo(_escaped_json(line))
 
 
 def json_text(value: Any) -> str:
-    """Return a value as indented JSON, without secrets. It cannot control a terminal."""
+    """Return a value as indented JSON, without secrets and without control characters."""
     text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
     return "\n".join(_escaped_json(without_secrets(line)) for line in text.split("\n"))
 

@@ -1,6 +1,6 @@
 """The reasons why a record is not delivered, by their codes, which never change.
 
-The documentation's table is generated from this one.
+The documentation's table is generated from `REASONS`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ class Reason(NamedTuple):
     Attributes:
         meaning: What happened and what to do about it, for the log, the documentation and the run
             report.
-        is_bad: Whether such records count towards `max_dead_letter_percent`. Those that every
-            healthy run has, such as guests without an address, do not.
-        replayed: Whether a replay sends the dead letter.
-        letter: Whether a dead letter is written; records that must not be kept are only counted.
+        is_bad: Whether these records count towards `max_dead_letter_percent`. Records that every
+            healthy run has, such as guests without an address, do not count. replayed: Whether a
+            replay sends the dead letter. letter: Whether a run writes a dead letter. It only counts
+            records that must not be kept.
     """
 
     meaning: str
@@ -27,7 +27,7 @@ class Reason(NamedTuple):
 
     @property
     def is_kept(self) -> bool:
-        """Whether a dead letter that a replay does not send for this reason stays in the store."""
+        """Whether the store keeps a dead letter that a replay does not send for this reason."""
         return self.letter and not self.replayed
 
 
@@ -172,7 +172,7 @@ AFTER_BUILDING = frozenset(
     {"no_identity", "refused_by_api", "not_processed", "api_error", "unconfirmed"}
     | {"over_limit", "already_sent"}
 )
-"""The reasons of records whose columns were all read, because nothing else was wrong."""
+"""The reasons that arise only after all columns of a record were read without a problem."""
 MAY_HAVE_COUNTED = frozenset({"unconfirmed", "api_error"})
 """The reasons of events that LiveIntent may have counted, which `--unconfirmed` sends."""
 BEYOND_REPAIR = frozenset({"no_identity", "event_too_old", "mapping_failed", "missing_event_time"})
@@ -180,5 +180,5 @@ BEYOND_REPAIR = frozenset({"no_identity", "event_too_old", "mapping_failed", "mi
 NEVER_TAKEN = frozenset(name for name, reason in REASONS.items() if reason.is_bad).difference(
     MAY_HAVE_COUNTED
 )
-"""The reasons that fail a run which delivers nothing: they count, and LiveIntent surely does not
-have the event."""
+"""The reasons that fail a run that delivers nothing: they are bad, and LiveIntent certainly does
+not have the event."""

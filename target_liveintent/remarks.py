@@ -1,6 +1,6 @@
-"""What is noticed about a record beside its outcome, and why a value cannot be used.
+"""Remarks about a record beside its outcome, and causes why a value cannot be used.
 
-Both are values, with codes. `UnusableCause.words` makes the sentence where a cause is shown.
+Remarks and causes are values with codes. `UnusableCause.words` puts a cause into words.
 """
 
 from __future__ import annotations
@@ -8,17 +8,17 @@ from __future__ import annotations
 from typing import NamedTuple
 
 COLUMN_EMPTY, COLUMN_UNUSABLE = "empty", "unusable"
-"""The event lacks the column, because it has no value, or one that cannot be used."""
+"""The event lacks the column, because the value is empty or cannot be used."""
 HASH_CONFLICT = "conflict"
 """A given hash is not a hash of the address in the column."""
 LOCAL_TIME = "local_time"
-"""The time has no zone of its own, so it was read in the zone of the setting `timezone`."""
+"""The time has no zone of its own, so the setting `timezone` applies."""
 HAS_DECISION_ID, OWN_DECISION_ID = "decision_id", "own_decision_id"
-"""The event has a decision ID, and this is also the ID that the record has in the column."""
+"""The event has a decision ID. `OWN_DECISION_ID`: the record has the same ID in the column."""
 REJECTION_CAUSE = "rejection"
-"""The value of the column is why the record was rejected."""
+"""The value of the column caused the rejection of the record."""
 CAREFUL_WAY = "careful_way"
-"""The record took the slower way, because of the column, or of a code of `fast_path.py`."""
+"""The fast path left the record to `EventBuilder`, because of a column or another cause."""
 
 
 class Shape(NamedTuple):
@@ -40,8 +40,8 @@ class UnusableCause(NamedTuple):
 
     Attributes:
         code: A key of `UNUSABLE_CAUSES`.
-        shape: How the value is written, if that is known.
-        fact: What else the code needs, such as a short word that came.
+        shape: How the value is written, if known.
+        fact: Another fact that the words need, such as a short word of the record.
     """
 
     code: str
@@ -71,29 +71,29 @@ UNUSABLE_CAUSES = {
     "not_source": "{value} cannot be used",
     "other_source": "'{fact}'",
     "out_of_range": "{value}",
-    # Of text with an @.
+    # For a text with an @.
     "wrong_encoding": "{value} was read in a wrong encoding: let the tap read its source as UTF-8",
     "white_space": "{value} has white space in it",
-    # Of the helpers of expressions.
+    # From the helpers of expressions.
     "not_whole": "{value} is not a whole number, as minor_units expects",
     "blank_currency": "minor_units cannot use the currency, because it is blank",
     "unknown_currency": "minor_units cannot use the currency, because {value} is not in ISO 4217",
     "no_decimal_comma": "{value} is not a number with a decimal comma",
     "not_excel_time": "{value} is not a serial number of Excel from 2000 to 2099",
     "other_form": "{value} does not have the form {fact}",
-    # Of a replay.
+    # From a replay.
     "not_kept": "the dead letter does not have the value that came",
 }
 """What each code of a cause means, where `{value}` is the shape of the value."""
 
 
 class Remark(NamedTuple):
-    """Something that is noticed about a record. Figures count remarks by kind and column.
+    """A note about a record. A run counts remarks by kind and column.
 
     Attributes:
         kind: One of the constants of this module.
-        column: Our name of the column, or the tap's.
-        cause: Why its value cannot be used, if that is known.
+        column: The name of a column of the event or of the tap's record.
+        cause: Why the value cannot be used, if known.
     """
 
     kind: str
@@ -102,4 +102,4 @@ class Remark(NamedTuple):
 
 
 Remarks = tuple[Remark, ...]
-"""What is noticed about one record: for nearly all records, nothing."""
+"""The remarks about one record; nearly all records have none."""

@@ -11,10 +11,10 @@ from target_liveintent.clock import SYSTEM_CLOCK, Clock
 def new_run_id(clock: Clock = SYSTEM_CLOCK) -> str:
     """Return a new ID, such as `019abf6e-3f1c-7cc2-8d4e-5f0a9b1c2d3e`.
 
-    It is a UUID of version 7 (RFC 9562): it begins with the time in milliseconds and a fraction of
-    one, so the IDs of later runs sort behind those of earlier ones.
+    The ID is a UUID of version 7 (RFC 9562). It begins with the time in milliseconds and a fraction
+    of a millisecond, so IDs sort in the order of their runs.
     """
-    ticks = int(clock.time() * 1000 * (1 << 12)) & (1 << 60) - 1  # 4096 a millisecond.
+    ticks = int(clock.time() * 1000 * (1 << 12)) & (1 << 60) - 1  # 4096 ticks a millisecond.
     milliseconds, fraction = divmod(ticks, 1 << 12)
     number = milliseconds << 80 | 7 << 76 | fraction << 64  # 7 is the version,
     number |= 0b10 << 62 | secrets.randbits(62)  # and 0b10 the variant.
@@ -22,5 +22,5 @@ def new_run_id(clock: Clock = SYSTEM_CLOCK) -> str:
 
 
 def run_named(run_id: str) -> str:
-    """Return the end of the last line of a log, which names the run."""
+    """Return the words that name a run at the end of its last log line."""
     return f" (run {run_id})"

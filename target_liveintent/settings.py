@@ -1,7 +1,7 @@
-"""The settings of a run: one struct is their definition, and holds their values.
+"""The settings of a run: the struct `Settings` defines the settings and holds the values.
 
 The JSON schema for `--about` and Meltano (`config.SETTINGS_SCHEMA`), the conversion from texts, the
-defaults and the documentation's tables come from it.
+defaults and the documentation's tables come from this struct.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ MOST_EVENTS_IN_A_REQUEST = 100  # Source: LiveIntent's guide.
 
 
 class EventDefaults(NamedTuple):
-    """What the settings supply to an event whose record lacks it.
+    """The values that the settings supply where a record lacks them.
 
-    `zone` is that of times without one; `normalization` is a key of `NORMALIZATIONS` (privacy), and
-    `url_parameters` one of `URL_PARAMETERS`.
+    `zone` applies to times without a zone. `normalization` is a key of `NORMALIZATIONS` (privacy),
+    and `url_parameters` is a key of `URL_PARAMETERS`.
     """
 
     pixel_id: int | None
@@ -39,7 +39,7 @@ class EventDefaults(NamedTuple):
 
 
 class DeliverySettings(NamedTuple):
-    """What delivery must know of the settings; see `Settings` for what each one means."""
+    """The settings that delivery needs; `Settings` explains each setting."""
 
     api_url: str
     customer_id: str
@@ -49,7 +49,7 @@ class DeliverySettings(NamedTuple):
 
 
 class Account(NamedTuple):
-    """Whose events a run sends: the setting, and the API's host, in lower case, without a port."""
+    """The account of a run: `customer_id`, and the API's host in lower case, without a port."""
 
     customer_id: str
     host: str
@@ -63,8 +63,8 @@ class Account(NamedTuple):
 class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The settings of a run, checked and ready to use; `config.settings_of` makes them.
 
-    Where `auth_token_path` is set, `auth_token` holds what that file held when the run began.
-    People read the text below, group by group, in `--about` and in the documentation.
+    If `auth_token_path` is set, `auth_token` holds the token that the file had when the run began.
+    `--about` and the documentation show the text below, group by group.
 
     You need these:
         customer_id: Your LiveIntent customer ID, such as `a-1b2c`. Your account manager gives it to
@@ -111,13 +111,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         on_rejection: What a run does with a record that it cannot send: write a dead letter, or
             fail.
         max_dead_letter_percent: The highest percentage of records that may become dead letters.
-            With more, a run of 100 records or more fails at its end, and one of 1,000 already at
-            the next STATE. A run that delivers nothing fails from ten dead letters on. 100 turns
-            this off. Records without an identity and events that are too old do not count.
-        partial_answer: What the event IDs in a 200 name: the events that `failed` (as a run assumes
-            with a WARNING until you set it), those that the API `processed`, or `unknown`. With
-            `processed`, the others become dead letters (`not_processed`); with `unknown`, all do
-            (`unconfirmed`).
+            Above it, a run of 100 records or more fails at its end, and a run of 1,000 at the next
+            STATE. A run that delivers nothing fails from ten dead letters on. 100 turns this off.
+            Records without an identity and events that are too old do not count.
+        partial_answer: Which events the IDs in an answer 200 name: events that `failed` (a run
+            assumes this with a WARNING until you set it), events that the API `processed`, or
+            `unknown`. With `processed`, all other events become dead letters (`not_processed`);
+            with `unknown`, all events (`unconfirmed`).
 
     Store and reports:
         store: Where delivered events, dead letters and the history of runs are: the path of an
@@ -147,8 +147,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     auth_token_path: Text | None = None
     pixel_id: Annotated[int, Meta(ge=1, le=2**63 - 1)] | None = None
     default_source: Literal["web", "app", "offline"] | None = None
-    # The SDK's schema of stream maps cannot be used: a part of it is not a valid JSON schema, so
-    # that a wrong `__else__` would end in a traceback. `mapping.map_checks` checks them instead.
+    # The SDK's schema of stream maps cannot be used: a part of it is not a valid JSON schema, so a
+    # wrong `__else__` would end in a traceback. `mapping.map_settings` checks stream maps instead.
     presets: Mapping[str, Any] = {}
     stream_maps: Mapping[str, Any] = {}
     stream_map_config: Mapping[str, Any] = {}
@@ -195,12 +195,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def account(self) -> Account:
-        """Whose events are sent."""
+        """The account whose events a run sends."""
         return Account(self.customer_id, urlsplit(self.url).hostname or "")
 
     @property
     def delivery(self) -> DeliverySettings:
-        """What delivery must know."""
+        """The settings that delivery needs."""
         return DeliverySettings(
             self.api_url,
             self.customer_id,
@@ -211,7 +211,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def events(self) -> EventDefaults:
-        """What the settings supply to an event."""
+        """The values that the settings supply to an event."""
         zone, url_parameters = zoneinfo.ZoneInfo(self.timezone), self.source_url_parameters
         return EventDefaults(
             self.pixel_id, self.default_source, zone, self.email_normalization, url_parameters
@@ -219,7 +219,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
 
 def is_url(path: str) -> bool:
-    """Return whether a setting for a file holds a URL, such as that of a bucket, and no path."""
+    """Return whether the setting of a file holds a URL, such as a bucket's URL, and not a path."""
     return "://" in path
 
 

@@ -1,4 +1,4 @@
-"""The sinks, which process the records of a stream, each by one of its plans."""
+"""The sinks. Each sink processes the records of a stream by one of the stream's plans."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LOGGER = logging.getLogger("target-liveintent")
 
 
 class RecordRules(NamedTuple):
-    """What holds for the records of all streams: what events get, and what a sink checks.
+    """The rules for the records of all streams: the defaults of events, and what a sink checks.
 
     Attributes:
         validates: Whether a record is checked against the tap's SCHEMA.
@@ -39,7 +39,7 @@ class SkippedSink:
     """Counts the records of a stream that gives no events."""
 
     columns: frozenset[str] | None = frozenset()
-    """The columns of a record that are needed; None for all."""
+    """The columns of a record that the sink needs; None for all."""
 
     def __init__(self, plan: StreamPlan, run: Run) -> None:
         self._counts = run.counts.of(plan.stream)
@@ -66,7 +66,7 @@ class LiveIntentSink:
         self._schema_check = RecordValidator(stream.schema) if rules.validates else None
         self._converter = RecordConverter(stream, plan, rules.events, rules.suppressions)
         counts.mapped |= plan.identifying
-        # Without keys, a derived event ID is made of the whole mapped record.
+        # Without keys, event IDs are derived from the whole mapped record.
         keys = lasting_keys(stream.keys) if plan.keys is None else plan.keys
         needs_all = plan.dropped is not None and not keys
         if plan.reads is None or needs_all or self._schema_check is not None:
@@ -103,7 +103,7 @@ StreamSink = SkippedSink | LiveIntentSink
 
 
 def needed_columns(sinks: Sequence[StreamSink], stream: Stream) -> list[str] | None:
-    """Return the columns that sinks need, in the SCHEMA's order, and others last; None for all."""
+    """Return the columns that sinks need, in the SCHEMA's order, then any others; None for all."""
     needed: frozenset[str] = frozenset()
     for sink in sinks:
         if sink.columns is None:

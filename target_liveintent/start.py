@@ -1,7 +1,7 @@
 """Starts the command `target-liveintent`.
 
-This module comes first, because importing the program takes a part of a second, in which Ctrl-C
-must already end the process in one line.
+To import the program takes a part of a second. This module comes first, so that Ctrl-C ends the
+process with one line even during the import.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What operating systems lack or do differently. No other module asks which system it runs on.
+"""The differences between operating systems. No other module asks which system it runs on.
 
 mypy checks the package for Linux, macOS and Windows. It understands comparisons of `sys.platform`.
 """
@@ -24,7 +24,7 @@ if sys.platform != "win32":
     import resource
 
 _M_ARENA_MAX = -8
-"""What `mallopt` of glibc calls the greatest number of heaps."""
+"""The parameter of glibc's `mallopt` for the greatest number of heaps."""
 _REPLACE_SECONDS = 2.0
 """How long Windows may refuse to replace a file."""
 
@@ -55,7 +55,7 @@ def use_one_heap() -> None:
 
 
 def free_descriptors() -> int | None:
-    """Return how many more files and connections this process may open; None for any number.
+    """Return how many more files and connections this process may open; None without a limit.
 
     Windows has no limit that matters here.
     """
@@ -80,7 +80,7 @@ def open_private(path: str, flags: int) -> int:
 
 
 def identity_of(place: str) -> str:
-    """Return what two real paths have in common if they name the same file, which need not exist.
+    """Return a text that is equal for two real paths of the same file, which need not exist.
 
     Linux alone has files whose names differ only in upper and lower case.
     """
@@ -90,8 +90,8 @@ def identity_of(place: str) -> str:
 def allocate(file: IO[bytes], size: int) -> None:
     """Reserve space on the disk for a file, which must be empty and unbuffered.
 
-    Linux does it without writing. Elsewhere, the space is written. The bytes are random, so no file
-    system can compress them.
+    Linux reserves the space without writing. On other systems, this function writes random bytes,
+    which no file system can compress.
 
     Raises:
         OSError: If the disk has less space, or the file system cannot allocate any.
@@ -105,7 +105,7 @@ def allocate(file: IO[bytes], size: int) -> None:
 def sync(descriptor: int) -> None:
     """Make what was written to a file survive a power cut; Windows needs a writable descriptor.
 
-    On macOS, `fsync` leaves it in the memory of the drive.
+    On macOS, `fsync` alone leaves the data in the memory of the drive.
     """
     os.fsync(descriptor)
     if sys.platform == "darwin":
@@ -138,10 +138,10 @@ def use_utf8() -> None:
 
 
 def chunks(descriptor: int, size: int, seconds: float) -> Iterator[bytes | None]:
-    """Yield what can be read, up to its end, b"", and None after so many seconds without anything.
+    """Yield chunks of bytes, b"" at the end, and None after so many seconds without input.
 
-    On Windows, `select` waits only for sockets, so a thread reads each chunk. It reads no chunk
-    ahead: such a thread would still read when nobody takes its chunk.
+    On Windows, `select` waits only for sockets, so a thread reads each chunk. The thread does not
+    read ahead: it would take input that nobody reads any more.
     """
     if sys.platform != "win32":
         while True:
@@ -176,7 +176,7 @@ def _read(descriptor: int, size: int, answers: queue.SimpleQueue[bytes | OSError
 
 
 def handle_break(handler: Callable[[int, Any], Any]) -> None:
-    """Handle Ctrl-Break on Windows, which is the only signal that a program can send to another."""
+    """Handle Ctrl-Break on Windows, the only signal that one program can send to another there."""
     if sys.platform == "win32":
         signal.signal(signal.SIGBREAK, handler)
 
@@ -198,7 +198,7 @@ class Alarm:
             self._timer.start()
 
     def cancel(self) -> None:
-        """Call it no more."""
+        """Prevent the call."""
         if sys.platform != "win32":
             signal.setitimer(signal.ITIMER_REAL, 0)
         else:

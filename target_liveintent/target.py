@@ -71,9 +71,9 @@ class TargetLiveIntent(Target):
     ) -> None:
         """Make the parts of a run; no environment variable is read.
 
-        With `replay`, dead letters are sent in place of a tap's output; with `send_again`, events
-        that were delivered before are sent once more. `unknown_variables` are those of the
-        environment that look like settings. `kwargs` are those of the SDK's `Target`.
+        With `replay`, the run sends dead letters in place of a tap's output. With `send_again`, it
+        also sends events that were delivered before. `unknown_variables` are environment variables
+        that look like settings. The SDK's `Target` takes `kwargs`.
 
         Raises:
             ConfigurationError: If a setting is absent or wrong.
@@ -116,7 +116,7 @@ class TargetLiveIntent(Target):
             on_progress=self._reporter.progress,
         )
         self.run = Run(settings, parts)
-        self._state: str | None = None  # The last that came.
+        self._state: str | None = None  # The last STATE that came.
         self.message_reader = MessageReader(self.run.tick)
         maps = StreamMaps(settings.stream_maps, settings.stream_map_config, settings.presets)
         self.streams = StreamRegistry(maps, settings.events, self.logger)
@@ -125,8 +125,8 @@ class TargetLiveIntent(Target):
     def _rules(self) -> RecordRules:
         """The rules for records.
 
-        The list of people is read when the run is under way, so that the history has a run that
-        fails because of the list.
+        This reads the list of people after the run has begun. If the list is wrong, the history
+        then has the failed run.
         """
         settings, suppressions = self.settings, Suppressions(self.settings.suppression_path)
         for warning in suppressions.warnings:
@@ -138,7 +138,7 @@ class TargetLiveIntent(Target):
 
     @classmethod
     def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
-        """Add no settings: the schema has all that do something, including those of the SDK."""
+        """Add no settings: the schema already has every setting that has an effect."""
 
     @classproperty
     def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805 (as in the SDK)
@@ -164,12 +164,12 @@ class TargetLiveIntent(Target):
                 imported first (None: those of the store).
 
         Raises:
-            RunError: If not every record that was read has an outcome.
+            RunError: If the run fails.
             SystemExit: After a signal, with 128 plus its number.
         """
         use_one_heap()
-        # Records make no reference cycles, and imported modules stay to the end. So the garbage
-        # collector finds nothing; without this, it costs 0.06 s at the exit and 5 % of a run.
+        # Records make no reference cycles, and imported modules stay to the end. The garbage
+        # collector would find nothing, and cost 5 % of a run and 0.06 s at the exit.
         gc.freeze()
         gc.set_threshold(50_000)
         super()._setup_signal_handlers()
@@ -181,7 +181,7 @@ class TargetLiveIntent(Target):
             why = failure_of(failure)
             try:
                 self.run.abandon(failure)
-            except Exception as second:  # noqa: BLE001 (the user must fix the first one)
+            except Exception as second:  # noqa: BLE001 (the user must fix the first failure)
                 self.logger.warning("a second failure followed: %s", failure_of(second).words)
             if self._signals.received is None:
                 raise

@@ -48,7 +48,7 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def construct_core_str(self, node: yaml.ScalarNode) -> str:
-        """Make a text; it must not contain the escape of a surrogate, half of a character."""
+        """Make a text, which must not contain a surrogate (half of a character)."""
         value = self.construct_scalar(node)
         if _SURROGATE.search(value):
             raise yaml.constructor.ConstructorError(problem_mark=node.start_mark)
@@ -85,7 +85,7 @@ _PATTERNS = {
     "merge": "<<",
 }
 """How values that are not texts are written; an earlier pattern wins."""
-_Loader.yaml_implicit_resolvers = {}  # Without those of YAML 1.1.
+_Loader.yaml_implicit_resolvers = {}  # Remove the patterns of YAML 1.1.
 for _name, _pattern in _PATTERNS.items():
     _Loader.add_implicit_resolver(f"{_TAG}{_name}", re.compile(rf"(?:{_pattern})\Z"), None)
 _Loader.add_constructor(f"{_TAG}str", _Loader.construct_core_str)
@@ -132,7 +132,7 @@ def _syntax_message(error: yaml.MarkedYAMLError) -> str:
 
 
 def _nodes(root: yaml.Node | None) -> Iterator[tuple[yaml.Node, str]]:
-    """Yield each node once, with the keys that lead to it, each with a dot behind it."""
+    """Yield each node once, with the keys that lead to it, each followed by a dot."""
     waiting: list[tuple[Any, str]] = [] if root is None else [(root, "")]
     seen = set()
     while waiting:

@@ -1,9 +1,9 @@
 r"""Finds e-mail addresses in texts, plain or in the escapes of JSON, HTML, URLs and e-mail.
 
-A text is decoded only to look into it; what is written keeps all of it but the address.
+This module decodes a text only to search it: all of the original text stays, except addresses.
 
-UTF-7, Base64, and percent codes that UTF-8 forbids (`%C1%80`) are not decoded: no program that
-shows a text to a person decodes them without being asked.
+It does not decode UTF-7, Base64, or percent codes that UTF-8 forbids (`%C1%80`): no program that
+shows a text to a person decodes these on its own.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ def _domain(longest: int) -> str:
 
 
 _LOCAL = rf"[\w{WORD_MARKS}.%+'!#$*^`{{}}~-]"
-# `_SERVER` and `_LOCAL_PART` accept what these two do, so that every text that is hashed as an
-# address is also found as one. UTF-8 cannot encode the surrogates that JSON may hold.
+# `_SERVER` and `_LOCAL_PART` accept all that these two patterns accept, so the search finds every
+# text that the program hashes as an address. UTF-8 cannot encode the surrogates of JSON.
 ADDRESS = re.compile(rf"[^\s@<>()\[\],;:\"\\\ud800-\udfff]{{0,127}}{_LOCAL}@{_domain(63)}")
-# The same for the characters of ASCII, in two thirds of the time: Python looks up a set in a table
-# if it has no classes such as \w.
+# These ASCII sets take two thirds of the time: Python looks up a set in a table if the set has no
+# classes such as \w.
 ASCII_ADDRESS = re.compile(
     r"[^\x00- \x7f@<>()\[\],;:\"\\]{0,127}[A-Za-z0-9_.%+'!#$*^`{}~-]"
     r"@(?:[A-Za-z0-9_-]{1,63}[.]){1,40}(?:[A-Za-z]{2,63}|[xX][nN]--[A-Za-z0-9_-]{2,59})"
@@ -46,15 +46,15 @@ _SERVER = re.compile(
     rf"|(?i:localhost)(?![\w-])|{_IPV4}(?![\w-]|[.][0-9])"
     rf"|\[(?:{_IPV4}|(?i:ipv6:)[0-9a-fA-F:.]{{2,45}})\])"
 )
-"""The @ of an address and what is behind it; the pattern is fast because it begins with the @."""
+"""The @ of an address and the text behind it; the pattern is fast because it begins with the @."""
 _LOCAL_PART = re.compile(rf"\"[^\"\n]{{1,64}}\"|{_LOCAL}+")
-"""What is before the @, of a text that is turned around."""
+"""The part before the @, in a reversed text."""
 
 _HEX = "[0-9a-fA-F]"
 
 
 def _bytes(sign: str) -> str:
-    """Return a pattern of a byte, or the bytes of a character in UTF-8, each behind a sign."""
+    """Return a pattern of a byte, or of a character's bytes in UTF-8, each byte behind a sign."""
     behind = f"(?:{sign}[89abAB]{_HEX})"
     return (
         f"{sign}[fF][0-7]{behind}{{3}}|{sign}[eE]{_HEX}{behind}{{2}}|{sign}[c-dC-D]{_HEX}{behind}"
@@ -66,7 +66,7 @@ _ESCAPE = (
     # JSON within JSON doubles backslashes; Markdown puts one before signs.
     rf"(?:\\\\)+|\\(?:U00(?:0{_HEX}|10){_HEX}{{4}}|[uU]{_HEX}{{4}}|[uUxX]\{{0*{_HEX}{{1,5}}\}}"
     rf"|[xX]{_HEX}{{2}}|[0-3][0-7]{{2}}|[@._+-])"
-    # Digits without a semicolon wait until an escape behind them, maybe of a digit, is decoded.
+    # Digits without a semicolon wait until the escape behind them (perhaps a digit) is decoded.
     r"|&(?:#[0-9]{1,32}(?:;|(?![0-9\\%]))|#[xX][0-9a-fA-F]{1,32}(?:;|(?![0-9a-fA-F\\%]))"
     r"|[A-Za-z]{2,31};|(?i:amp)(?=#))"
     rf"|%[uU]{_HEX}{{4}}|{_bytes('%')}"
@@ -76,11 +76,11 @@ _ESCAPES = (re.compile(_ESCAPE), re.compile(rf"{_ESCAPE}|{_bytes('=')}|=\r?\n"))
 """Escapes without and with those of e-mail (quoted-printable). A text is first decoded without the
 escapes of e-mail, because an = is usually something else."""
 _OWN_NAME = re.compile(r"[^=&;?#\s]*(?:;pma)?[?&#](?![qQ]\?)")
-"""A parameter's name, turned around, whose = is no escape; not the `?q?` of an e-mail's header."""
+"""The reversed name of a parameter, whose = is no escape; not the `?q?` of an e-mail's header."""
 _LONGEST_NAME = 64
-# What few texts have, except those with an escaped address. Many URLs have percent codes. Only the
-# codes of these characters matter: @, the first character of an escape, characters that look like
-# one of these, and characters that nobody sees.
+# Signs of an escaped address, which few other texts have. Many URLs have percent codes. Only codes
+# of these characters matter: @, the first character of an escape, characters that look like @ or
+# like this first character, and invisible characters.
 _PERCENT = re.compile(
     r"%(?:(?:25){16}|(?:25)*(?:40|26|3[dD]|5[cC]|[uU]|[0-9a-fA-F]?%"
     r"|[cC][2cCdD]|[dD][89a-fA-F]|[eEfF]))"
@@ -95,7 +95,7 @@ _REMEMBERED = 10_000
 def holds_address(text: str) -> bool:
     """Return whether the text contains an e-mail address, plain or in one of the known escapes.
 
-    This is also true of a text that is escaped so deeply that nobody can say.
+    The result is also True if the text is escaped too deeply to decide.
     """
     if not may_hold_address(text):
         return False
@@ -137,7 +137,7 @@ def may_hold_address(text: str) -> bool:
 
 
 def _addresses(text: str) -> Iterator[tuple[int, int]]:
-    """Yield where addresses begin and end in a decoded text."""
+    """Yield the start and the end of each address in a decoded text."""
     for server in _SERVER.finditer(text):
         at = server.start()
         before = text[max(0, at - _LONGEST_LOCAL) : at]
@@ -145,11 +145,11 @@ def _addresses(text: str) -> Iterator[tuple[int, int]]:
             yield at - local.end(), server.end()
 
 
-# What a person would see of a text
+# What a person sees when a program shows a text
 
 
 class _Seen(dict[int, str]):
-    """Maps the code of a character to what a person sees of it.
+    """Maps the code of a character to the text that a person sees.
 
     It remembers the codes of recent characters, because most texts have the same ones.
     """
@@ -164,11 +164,11 @@ class _Seen(dict[int, str]):
 
 _SEEN = _Seen()
 _UNUSUAL = re.compile(r"[^\t\n\r -~]")
-"""A character of which a person may see something else."""
+"""A character that may look like another character, or like none."""
 
 
 class _Reading(NamedTuple):
-    """A decoded text, and for each of its characters, where it begins and ends as it is written."""
+    """A decoded text, and the start and end of each of its characters in the original text."""
 
     text: str
     places: list[tuple[int, int]]
@@ -184,7 +184,7 @@ def _readings(
 ) -> Iterator[_Text | None]:
     """Yield a text as it is, decoded once, decoded twice, and so on until nothing changes.
 
-    The last one is None if the text still changes after `_ROUNDS` rounds.
+    The last reading is None if the text still changes after `_ROUNDS` rounds.
     """
     yield text
     rounds = 0
@@ -215,7 +215,7 @@ def _decoded_reading(reading: _Reading, escape: re.Pattern[str]) -> _Reading:
 def _substituted(
     reading: _Reading, pattern: re.Pattern[str], replace: Callable[[re.Match[str]], str]
 ) -> _Reading:
-    """Replace what a pattern matches; each new character has the place of all that it replaces."""
+    """Replace each match of a pattern; a new character gets the place of the whole match."""
     texts: list[str] = []
     places: list[tuple[int, int]] = []
     done = 0
@@ -231,7 +231,7 @@ def _substituted(
 
 
 def _telling_reading(text: str) -> _Reading:
-    """Return the reading that tells most about the addresses in a text.
+    """Return the reading that shows the addresses of a text best.
 
     This is the most decoded reading that holds an address, without the escapes of e-mail if
     possible. If the text is escaped too deeply to show an address, it is the last reading.
@@ -247,14 +247,14 @@ def _telling_reading(text: str) -> _Reading:
 
 
 def _spans_to_replace(text: str) -> list[tuple[int, int]]:
-    """Return where the addresses of a decoded text are, or else its words that have escapes."""
+    """Return the places of addresses in a decoded text, or else of words that have escapes."""
     if spans := list(_addresses(text)):
         return spans
     return [word.span() for word in _WORD.finditer(text) if _ESCAPES[-1].search(word[0])]
 
 
 def _replaced(text: str, reading: _Reading, spans: Sequence[tuple[int, int]]) -> str:
-    """Replace these spans of a reading with hashes, in the text as it is written."""
+    """Replace these spans of a reading with hashes, in the original text."""
     texts: list[str] = []
     done = 0
     for start, end in spans:
@@ -274,7 +274,7 @@ def _character(escape: re.Match[str]) -> str:
 
 
 def _is_of_parameter(escape: re.Match[str]) -> bool:
-    """Return whether the = of an escape is that between a parameter's name and its value."""
+    """Return whether the = of an escape stands between a parameter's name and its value."""
     before = escape.string[max(0, escape.start() - _LONGEST_NAME) : escape.start()]
     return _OWN_NAME.match(before[::-1]) is not None
 
@@ -317,4 +317,4 @@ _MEANINGS: dict[str, Callable[[str], str]] = {
     "=": _of_bytes,
     "&": _of_entity,
 }
-"""What escapes stand for, by the sign that they begin with."""
+"""The functions that decode escapes, by the first sign of the escape."""

@@ -1,7 +1,7 @@
-"""Characters that nobody sees, those within words, and texts that were read in a wrong encoding.
+"""Invisible characters, characters within words, and texts that were read in a wrong encoding.
 
-They come with what people copy from pages and spreadsheets. The tables are written out, and are not
-taken from `unicodedata`, so that an address has the same hash in each version of Python.
+Texts that people copy from pages and spreadsheets have such characters. The tables do not use
+`unicodedata`, so an address has the same hash in each version of Python.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 INVISIBLE_CHARACTERS = (
-    # Cc (controls) but for white space, and Cf (format): soft hyphens, directions, zero widths.
+    # Cc (controls) except white space, and Cf (format): soft hyphens, directions, zero widths.
     r"\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2"
     r"\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff0-\ufffb\U000110bd\U000110cd"
     r"\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
@@ -20,7 +20,7 @@ INVISIBLE_CHARACTERS = (
 INVISIBLE = re.compile(f"[{INVISIBLE_CHARACTERS}]+")
 WORD_MARKS = (
     # Accents and vowel signs, which stand behind a letter, and which \w leaves out. Some ranges
-    # also have letters in them, and signs of a script that no address has.
+    # also contain letters, and signs of a script that no address uses.
     r"\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf-\u05c2\u05c4-\u05c7\u0610-\u061a\u064b-\u065f"
     r"\u0670\u06d6-\u06ed\u0711-\u07f3\u07fd\u0816-\u082d\u0859-\u085b\u0897-\u0963\u0981-\u09e3"
     r"\u09fe-\u0a75\u0a81-\u0ae3\u0afa-\u0b63\u0b82-\u0bd7\u0c00-\u0c63\u0c81-\u0df3\u0e31-\u0e3a"
@@ -36,13 +36,12 @@ WORD_MARKS = (
     # Emoji and symbols, which some domains have.
     r"\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
 )
-"""Characters that words of domains have besides letters and digits, for a set of a regular
-expression."""
+"""Characters of words in domains, besides letters and digits, for a set of a regular expression."""
 _CONTINUATION = (
     "[\x80-\xbf\u20ac\u201a\u0192\u201e\u2026\u2020\u2021\u02c6\u2030\u0160\u2039\u0152\u017d"
     "\u2018\u2019\u201c\u201d\u2022\u2013\u2014\u02dc\u2122\u0161\u203a\u0153\u017e\u0178]"
 )
-"""What Windows-1252 reads for the bytes from 80 to BF, which continue a character in UTF-8."""
+"""The characters in Windows-1252 for the bytes from 80 to BF, which continue UTF-8 characters."""
 _MISREAD = re.compile(
     f"[\xc2-\xdf]{_CONTINUATION}|[\xe0-\xef]{_CONTINUATION}{{2}}|[\xf0-\xf4]{_CONTINUATION}{{3}}"
 )
@@ -54,8 +53,8 @@ def visible(text: str) -> str:
 
 
 def is_misread(text: str) -> bool:
-    """Return whether a text in UTF-8 was read in another encoding, so that characters are wrong.
+    """Return whether a text in UTF-8 was read in another encoding, so characters are wrong.
 
-    `Ã¶` is an `ö` that was read as Windows-1252; U+FFFD stands for what could not be read at all.
+    `Ã¶` is an `ö` that was read as Windows-1252. U+FFFD stands for bytes that could not be read.
     """
     return "\ufffd" in text or _MISREAD.search(text) is not None

@@ -1,7 +1,7 @@
 """Reads e-mail addresses and hashes in all usual spellings, and hashes the addresses.
 
-A record carries a raw address only until `identify`; what is kept, sent or logged after that holds
-hashes, a UUID, or text with its addresses replaced. `NORMALIZATIONS` names the source of each rule.
+A record has a raw address only until `identify`. After that, the program handles only hashes, UUIDs
+and texts without addresses. `NORMALIZATIONS` names the source of each rule.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from target_liveintent.privacy.characters import is_misread, visible
 from target_liveintent.remarks import COLUMN_EMPTY, COLUMN_UNUSABLE, HASH_CONFLICT, Remark, Remarks
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://conversions.liveintent.com/target-liveintent")
-"""The namespace of every UUIDv5 made here. With another one, every event would get a new ID."""
+"""The namespace of every UUIDv5 of this module. Another namespace would change every event ID."""
 _NAMED = hashlib.sha1(NAMESPACE.bytes, usedforsecurity=False)
 _MD5, _SHA256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
-"""Hashes of an empty text: to copy a hash object takes less time than to make one."""
+"""Hashes of an empty text: to copy a hash object is faster than to make a new object."""
 _VARIANTS = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
-"""The digit of a UUID that names its variant, by the digit that a hash has there."""
+"""The digit for the variant of a UUID, by the digit of the hash in that place."""
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str).encode
 _GMAIL = ("@gmail.com", "@googlemail.com")
 _TEXTS = (
@@ -47,20 +47,20 @@ JUNK_HASHES = frozenset(
     for variant in (text, text.lower(), text.upper(), text.capitalize(), text.title())
     for algorithm in (hashlib.md5, hashlib.sha256)
 ) | {text for text in _TEXTS if len(text) in (32, 64)}
-"""The hashes of these texts in their usual cases, and those of zeros alone: in lower case."""
+"""The hashes of these texts in their usual cases, and hashes of only zeros: in lower case."""
 MAX_NESTING = 50
-"""Levels of lists and objects in a value; what lies deeper is left out."""
+"""Levels of lists and objects in a value; deeper values are left out."""
 IDENTITY_COLUMNS = ("email", "md5", "sha2")
-"""The columns of which an identity is made, the most trusted first."""
+"""The columns from which an identity is made, the most trusted first."""
 _EMPTY = {column: Remark(COLUMN_EMPTY, column) for column in IDENTITY_COLUMNS}
 
 
 # Spellings in which people and warehouses write addresses and hashes. A text that only a guess can
 # explain is neither an address nor a hash.
 _LONGEST_ADDRESS = 2_000
-"""Characters of a text with an address. To compose thousands of accents would take seconds."""
+"""Characters of a text with an address: composing thousands of accents would take seconds."""
 _LINK = re.compile(r"mailto:([^?%]+)(?:\?.*)?", re.IGNORECASE)
-"""A link. Percent codes in it could mean any character, so such a link is not an address."""
+"""A link. A link with percent codes, which could mean any character, is not an address."""
 _NAMED_ADDRESS = re.compile(r"[^<>@]*<([^<>]+)>")
 """`Jane <jane@example.com>`. A name with an @ could be another address."""
 _PLAIN_HASH = re.compile(r"[0-9a-fA-F]{32}(?:[0-9a-fA-F]{32})?")
@@ -84,7 +84,7 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
             hash may conflict with the address. Without an address, a column may be empty.
         others: All other hashes by which a list may name the person, as bytes: the hashes of the
             address in its other normalization, and given hashes that are not sent. None if these
-            hashes are not known, because a value holds an address that cannot be read.
+            hashes are unknown, because a value holds an unreadable address.
     """
 
     md5: str | None
@@ -101,14 +101,14 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
 
 NORMALIZATIONS: dict[str, Callable[[str], bool]] = {
     # Source: the guide's example gives the md5 of `johndoe@gmail.com` for the address
-    # `John.Doe+office@gmail.com`. It says nothing about other domains, so nothing is dropped there.
+    # `John.Doe+office@gmail.com`. Nothing is dropped in other domains, which the guide omits.
     "gmail": lambda address: address.endswith(_GMAIL),
-    # A sister product of LiveIntent's drops dots and `+…` in all domains.
+    # A sister product of LiveIntent drops dots and `+…` in all domains.
     "all_domains": lambda _: True,
     # LiveIntent's own privacy tool only trims the address and makes it lower case.
     "lowercase": lambda _: False,
 }
-"""For each normalization, whether it drops dots and `+…` of an address in lower case."""
+"""For each normalization, whether it drops dots and `+…` from a lower-case address."""
 
 
 def identify(
@@ -118,9 +118,9 @@ def identify(
 ) -> Identity:
     """Make one identity of the values in the columns `email`, `md5` and `sha2`.
 
-    The first candidate is the most trusted, but a raw address in any of them wins over a given
-    hash. The length of a hash decides whether it is the md5 or the sha2. All other texts, and the
-    hashes of placeholders, are junk. `normalization` is a key of `NORMALIZATIONS`.
+    The first value is the most trusted, but a raw address in any column takes precedence over a
+    given hash. The length of a hash decides whether it is the md5 or the sha2. All other texts, and
+    the hashes of placeholders, are junk. `normalization` is a key of `NORMALIZATIONS`.
     """
     addresses, hashes, empty, unusable = _read(candidates, normalization, columns)
     remarks = [Remark(COLUMN_UNUSABLE, column) for column in unusable]
@@ -161,7 +161,7 @@ def _read(
 
 
 def hash_address(text: str, normalization: str) -> Identity | None:
-    """Return the hashes of an address; None if the text is not one."""
+    """Return the hashes of an address; None if the text is not an address."""
     address = address_in(text)
     if address is None:
         return None
@@ -191,7 +191,7 @@ def _hashed(address: str) -> tuple[Any, Any]:
 
 
 def cause_of_junk(value: Any) -> str | None:
-    """Return a code of why a text with an @ is not an address, or None if that is not known."""
+    """Return the code that says why a text with an @ is not an address; None if nobody knows."""
     if not isinstance(value, str) or "@" not in value:
         return None
     if is_misread(value):
@@ -214,7 +214,7 @@ def hashes_of(text: str) -> list[str]:
 
 
 def traces_of(text: str) -> list[str]:
-    """Return what may stand in a stored row about a person: hashes, and IDs made of the address."""
+    """Return the texts that identify a person in stored rows: hashes, and IDs from the address."""
     hashes = hashes_of(text)
     if not hashes or "@" not in text:
         return hashes
@@ -234,7 +234,7 @@ def pseudonym(text: str) -> str:
 def derive_event_id(stream: str, values: Iterable[Any]) -> str:
     """Derive a UUIDv5 for a record without an event ID. It is the same in each run.
 
-    The JSON-like values distinguish it from all other records of the stream.
+    The JSON-like values distinguish the record from all other records of the stream.
     """
     members = "".join([f",{_encode(_canonical(value, 0))}" for value in values])
     return _uuid5(f"{members}]".encode(), _begun(stream))
@@ -242,7 +242,7 @@ def derive_event_id(stream: str, values: Iterable[Any]) -> str:
 
 @functools.lru_cache
 def _begun(stream: str) -> Any:
-    """Return the hash of the beginning of the names from which the IDs of a stream are derived."""
+    """Return the hash of the beginning that all names for the IDs of a stream share."""
     made = _NAMED.copy()
     made.update(f"[{_encode(stream)}".encode())
     return made
@@ -251,7 +251,7 @@ def _begun(stream: str) -> Any:
 def _uuid5(name: bytes, begun: Any = _NAMED) -> str:
     """Return `str(uuid.uuid5(NAMESPACE, name))` in a third of its time.
 
-    `begun` is the hash of what comes before the name.
+    `begun` is the hash of the text before the name.
     """
     made = begun.copy()
     made.update(name)
@@ -261,7 +261,7 @@ def _uuid5(name: bytes, begun: Any = _NAMED) -> str:
 
 
 def _canonical(value: Any, depth: int) -> Any:
-    """Return a value that `json.dumps` can sort: keys are text, and what is too deep is None."""
+    """Return a value that `json.dumps` can sort: keys are texts, and None replaces deep values."""
     if depth > MAX_NESTING:
         return None
     if isinstance(value, str):
@@ -276,7 +276,7 @@ def _canonical(value: Any, depth: int) -> Any:
 
 
 def address_in(text: str) -> str | None:
-    """Return the address that a person sees in a text: composed, and without what is around it.
+    """Return the address that a person sees in a text, with composed accents; None without one.
 
     Args:
         text: An address, a link (`mailto:a@b.example`), a name with an address
@@ -286,12 +286,12 @@ def address_in(text: str) -> str | None:
         return text
     if len(text) > _LONGEST_ADDRESS or is_misread(text):
         return None
-    # What nobody sees goes first, as it may stand between a letter and its accent.
+    # Invisible characters go first, because they may stand between a letter and its accent.
     plain = unicodedata.normalize("NFC", visible(text)).strip()
     plain = plain.removesuffix(";").rstrip()
     found = _LINK.fullmatch(plain) or _NAMED_ADDRESS.fullmatch(plain)
     address = found[1].strip() if found else plain
-    # Full-width letters and ligatures are other letters to a hash, but not to a person.
+    # Full-width letters and ligatures change a hash, but a person reads the same letters.
     is_plain = unicodedata.normalize("NFKC", address) == address
     return address if is_plain and ADDRESS.fullmatch(address) else None
 

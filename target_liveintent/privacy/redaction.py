@@ -1,8 +1,8 @@
 """Redaction: no address and no token in dead letters, log lines and reports.
 
-For log lines and reports, this is the last line of defence. No message of this project contains an
-address or the token. But streams and files can be named after people, and libraries log headers and
-URLs, above all at DEBUG.
+For log lines and reports, this module is the last line of defence. No message of this project
+contains an address or the token. But streams and files can be named after people, and libraries log
+headers and URLs, above all at DEBUG.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ LONGEST_TEXT = 8_192
 """Characters; a longer text is not a value: no order ID, page or browser is that long."""
 _SHORTEST_TOKEN = 6
 _QUIET = {
-    # Its warnings contain an answer's headers; every outcome is logged elsewhere anyway.
+    # Its warnings contain an answer's headers. The program logs every outcome anyway.
     "urllib3": logging.ERROR,
-    # Its warnings are about lost connections, which a run makes anew.
+    # It warns about lost connections, which a run opens again.
     "psycopg": logging.ERROR,
     # Libraries of object stores: at lower levels they log the headers that they sign, with tokens.
     **dict.fromkeys(
@@ -33,18 +33,18 @@ _QUIET = {
         logging.WARNING,
     ),
 }
-"""The lowest level of what libraries log, whatever the configuration of the log says of them."""
+"""The lowest level at which each library may log, whatever the configuration of the log says."""
 _TEXTS = (dt.date, uuid.UUID)
 """Types of values that can also be read from their text."""
 _spellings: set[str] = set()
 
 
 def redact_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns as a dead letter may hold them: JSON values without addresses and nulls.
+    """Return the columns in the form of a dead letter: JSON values without addresses and nulls.
 
-    A further column, `scrubbed`, has the text of each column whose text is not the value that came,
-    such as one with a hash in place of an address. A replay sends such a column only if somebody
-    has edited it.
+    A further column, `scrubbed`, has the new text of each column that this function changed, for
+    example by a hash in place of an address. A replay sends a changed column only if somebody has
+    edited it.
     """
     written = {name: value for name, value in columns.items() if value is not None}
     for name in list(written):
@@ -67,7 +67,7 @@ def _redact_text(value: str) -> str:
 
 
 def redact_value(value: Any, depth: int = 0, redact: Callable[[str], str] = _redact_text) -> Any:
-    """Return a value as a dead letter may hold it; what is nested too deeply becomes None."""
+    """Return a value in the form of a dead letter; None replaces values nested too deeply."""
     if depth > MAX_NESTING:
         return None
     if isinstance(value, dict):
@@ -93,7 +93,7 @@ def _redact_single(value: Any, redact: Callable[[str], str]) -> Any:
 
 def hide_token(token: str) -> None:
     """Remove this token, in all its usual spellings, from everything that is logged from now on."""
-    if len(token) < _SHORTEST_TOKEN:  # Its removal would garble every line, and it protects little.
+    if len(token) < _SHORTEST_TOKEN:  # Removing it would garble all lines, and protect little.
         return
     for text in (token, f"Bearer {token}"):
         encoded = base64.b64encode(text.encode()).decode()
@@ -124,7 +124,7 @@ class _Attributes(dict[str, Any]):
 
 
 class _RedactingFactory:
-    """Makes log records without secrets, of those that another factory makes."""
+    """Removes the secrets from the log records that another factory makes."""
 
     def __init__(self, make: Callable[..., logging.LogRecord]) -> None:
         self._make = make
@@ -153,7 +153,7 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def protect_logging() -> None:
-    """Redact every log record of the process that is made from now on, for every handler.
+    """Redact every log record that the process makes from now on, for every handler.
 
     Call it again after a configuration of the log, which may set the levels of libraries.
     """

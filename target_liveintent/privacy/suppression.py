@@ -1,4 +1,4 @@
-"""Lists of people by addresses or hashes, such as a file of those who must not be sent."""
+"""Lists of people by addresses or hashes, such as the file of `suppression_path`."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class Person(NamedTuple):
     """A person on a list: the number of the line, and the texts by which the person is known."""
 
     line: int
-    is_address: bool  # Whether the line has the address, and not a hash of it.
+    is_address: bool  # Whether the line has the address, and not a hash.
     known_by: list[str]
 
 
 class Suppressions:
-    """The people who must not be sent, as all hashes by which an event can be recognized.
+    """The people whose events must not be sent, by all hashes that an event may have.
 
     `path` is the setting `suppression_path`. If any part of the file cannot be read, this raises a
-    `ConfigurationError`: a run must not send without it. `warnings` say what may be wrong with it.
+    `ConfigurationError`: a run must not send without the list. `warnings` describe its oddities.
     """
 
     def __init__(self, path: str | None) -> None:
@@ -56,7 +56,7 @@ class Suppressions:
         return bool(self._hashes)
 
     def contains(self, identity: Identity) -> bool:
-        """Return whether this person must not be sent, by any hash of the person."""
+        """Return whether the list names this person, by any hash of the person."""
         md5, sha2 = identity.md5, identity.sha2
         return (
             (md5 is not None and bytes.fromhex(md5) in self._hashes)
@@ -68,18 +68,18 @@ class Suppressions:
 def people_in(
     lines: Iterable[str], read: Callable[[str], list[str]] = hashes_of
 ) -> Iterator[Person]:
-    """Yield the people of a list. Blank lines, and those that begin with `#`, name nobody.
+    """Yield the people of a list. Blank lines, and lines that begin with `#`, name nobody.
 
     Args:
-        lines: Each has an address, or the hash of one.
-        read: Returns by what a person is known, `hashes_of` or `traces_of`; nothing for nobody.
+        lines: Each has an address, or the hash of an address.
+        read: `hashes_of` or `traces_of`; it returns nothing if the text names nobody.
 
     Raises:
-        InputError: If another line names nobody. It has the line's number, and not the line.
+        InputError: If another line names nobody. The message has only the line's number.
     """
     for number, line in enumerate(lines, 1):
         text = line.strip()
-        is_pattern = "*" in text.partition("@")[0]  # It would stop nobody.
+        is_pattern = "*" in text.partition("@")[0]  # A pattern would match nobody.
         if not is_pattern and (known_by := read(text)):
             yield Person(number, "@" in text, known_by)
         elif text and not text.startswith("#"):

@@ -1,7 +1,7 @@
-"""Removes from page URLs what must not be sent: secrets, and what belongs to a person.
+"""Removes secrets and personal data from the URLs of pages.
 
 Shops put a buyer's key into the URL of the status page (`?key=…`); sites put tokens, codes, phone
-numbers and addresses into links. Which of the other parameters stay is a setting.
+numbers and addresses into links. A setting says which other parameters stay.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _NAME_WITHIN = re.compile(r"[?&;#]([^=&;?#]+)=")
 _PATH_PARAMETER = re.compile(r";([^;/=]{1,64}=[^;/]*)")
 _WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+")
 _NAMES = word_table(pathlib.Path(__file__).with_name("parameters.txt"))
-"""What names of parameters mean: `secret`, `harmless` and `click`."""
+"""The known words in names of parameters: `secret`, `harmless` and `click`."""
 _SECRET_PREFIXES = ("x-amz-", "x-goog-")
 _ALWAYS_ATTRIBUTION = re.compile(r"li_did|utm_.*", re.IGNORECASE)
 _ENCODED = re.compile(r"%(?:25)*(?:23|26|3[bBdDfF])")
 """A percent code of a sign that separates parameters, or a name from its value."""
 _LEVELS = 3
-"""A URL in a parameter is searched as it came, and after each of two percent-decodings."""
+"""How often a URL in a parameter is searched: as it came, and after each of two decodings."""
 
 
 def _all_but_secrets(parameter: str) -> str | None:
@@ -63,11 +63,11 @@ or returns None to remove it."""
 def clean_url(url: str, kept: Callable[[str], str | None] = _all_but_secrets) -> str:
     """Remove credentials, and parameters that contain an address, from a URL or any other text.
 
-    An address outside of a parameter's value stays in it.
+    An address outside of a parameter's value stays in the text.
 
     Args:
         url: The text.
-        kept: What is left of a parameter, one of `URL_PARAMETERS`.
+        kept: Cleans a parameter: one of the functions in `URL_PARAMETERS`.
     """
     if "@" in url:
         url = _USER_INFO.sub(r"\1", url)
@@ -81,7 +81,7 @@ def clean_url(url: str, kept: Callable[[str], str | None] = _all_but_secrets) ->
 
 
 def _is_plain(url: str) -> bool:
-    """Return whether no parameter of a URL, or of a URL in it, can be a secret or an address."""
+    """Return whether a URL has no parameter, at any level, that can be a secret or an address."""
     if may_hold_address(url) or ("%" in url and _ENCODED.search(url)):
         return False
     return not any(map(_is_credential, _NAME_WITHIN.findall(url)))
@@ -104,7 +104,7 @@ def _is_credential(name: str) -> bool:
         return False
     words = [word.lower() for word in _WORD.findall(plain)]
     ends = {"".join(words[-1:]), "".join(words[-2:])}
-    ends |= {end.rstrip("0123456789") for end in ends}  # There may be a `phone2`.
+    ends |= {end.rstrip("0123456789") for end in ends}  # For names such as `phone2`.
     if not ends.isdisjoint(_NAMES["harmless"]):
         return False
     return not ends.isdisjoint(_NAMES["secret"]) or plain.lower().startswith(_SECRET_PREFIXES)

@@ -41,7 +41,7 @@ Event = dict[str, Any]
 
 
 class Outcome(str, Enum):
-    """What became of a request."""
+    """The outcome of a request."""
 
     ACCEPTED = "accepted"
     PARTIAL = "partial"
@@ -78,8 +78,8 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     ) -> tuple[Answer, list[Any]]:
         """Return the answer to a request that arrives at `now`, in Unix seconds.
 
-        The second value has the items in the body, which need not be events. It is empty if the
-        body is not an array, or if the request is refused before its body is read.
+        The second value has the items in the body, which need not be events. The list is empty if
+        the body is not an array, or if the answer does not depend on the body.
         """
         if authorization != f"Bearer {self.auth_token}":
             return refuse(401, "the token is missing or wrong"), []
@@ -113,7 +113,7 @@ def broken_rules(batch: Any, now: float) -> Iterator[str]:
 def problem(batch: Any, rule: str, *path: str | int) -> str:
     """Return in one line which rule the value at a path in a batch breaks.
 
-    Like the messages of a real API, it repeats the value, and names the event by its ID.
+    Like the messages of a real API, the line repeats the value and names the event's ID.
     """
     if not path:
         return f"body: {rule}"

@@ -1,6 +1,6 @@
 """The faults that people can script, and how each kind of fault changes an answer.
 
-A fault affects the next `times` requests, or all of them until it is removed if `times` is null.
+A fault affects the next `times` requests. With null, it affects all requests until its removal.
 """
 
 from __future__ import annotations

@@ -45,8 +45,8 @@ class Sandbox(Store):
             ...  # send events to f"{sandbox.url}/conversions/a-1b2c"
             assert sandbox.stats.accepted == 3
 
-    What arrived stays readable after the block, and the sandbox can be started again. The port 0
-    means any free one; `clock` returns the Unix time as of which events have an age.
+    The requests stay readable after the block, and the sandbox can be started again. Port 0 means
+    any free port. `clock` returns the Unix time by which events get their age.
     """
 
     url: str
@@ -72,8 +72,8 @@ class Sandbox(Store):
             OSError: If the port is taken.
         """
         # Bound here and not by uvicorn, which would exit the process if the port is taken. The
-        # second socket has found out that its protocol is TCP, which the first one does not name.
-        # Otherwise, asyncio would leave Nagle's algorithm on, which delays answers by some 40 ms.
+        # second socket object knows that its protocol is TCP; the first object does not. Otherwise,
+        # asyncio would leave Nagle's algorithm on, which delays answers by some 40 ms.
         bound = socket.create_server((_HOST, self._port), backlog=128)
         listener = socket.socket(fileno=bound.detach())
         app = Starlette(routes=self._routes(), exception_handlers={HTTPException: _error_response})
@@ -192,7 +192,7 @@ class _Drop(Response):
     """Closes the client's connection without an answer, for which ASGI has no message."""
 
     async def __call__(self, scope: Scope, receive: Any, send: Send) -> None:  # noqa: ARG002
-        """Abort the connection, then wait until uvicorn notices: it then expects no response."""
+        """Abort the connection, and wait until uvicorn notices and expects no response."""
         receive.__self__.transport.abort()  # `receive` is a method of uvicorn's request.
         while (await receive())["type"] != "http.disconnect":
             pass

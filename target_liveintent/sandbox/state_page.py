@@ -34,7 +34,7 @@ _HEADERS = {
 }
 
 _SHOWN = 50
-"""How many batches and events are shown."""
+"""How many batches and events the page shows."""
 MASK = "•••@•••"
 """Takes the place of an e-mail address."""
 _WORD = re.compile(r"""[^\s"\\/?&=,;:<>()\[\]{}]+""")

@@ -18,7 +18,7 @@ _KEPT = 1_000
 
 
 class LoggedRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request, with the Unix time of its arrival; its body is "[]" if it was read as no array."""
+    """A request, with the Unix time of its arrival. A body that is not an array is kept as "[]"."""
 
     number: int
     received_at: float
@@ -82,7 +82,7 @@ class Store:
     """Keeps what arrived and the active faults. Safe to use from any thread.
 
     Attributes:
-        stats: Exact counts, also of what is no longer kept.
+        stats: Exact counts, which include requests that are no longer kept.
         faults: The active faults, by their numbers, in the order in which they apply. `times` is
             how often they still apply.
     """
@@ -163,8 +163,8 @@ class Store:
     def apply_faults(self, items: Sequence[Any], regular: Answer) -> tuple[Answer, float]:
         """Return the answer to a request and its delay in seconds, and use up faults.
 
-        The first matching fault that replaces the answer applies; latencies add up. `items` are
-        those in the body, and `regular` is the answer without faults.
+        The first matching fault that replaces the answer applies; latencies add up. `items` are the
+        items in the body, and `regular` is the answer without faults.
         """
         answer, delay = None, 0.0
         with self._lock:

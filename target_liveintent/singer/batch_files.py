@@ -16,9 +16,9 @@ from target_liveintent.singer.reader import Message, MessageReader, decode_objec
 
 
 def process_batch(reader: MessageReader, message: Message) -> None:
-    """Pass the records of a BATCH message to what takes those of its stream.
+    """Pass the records of a BATCH message to the function that takes the stream's records.
 
-    It ticks after each, and ends when the reader is stopped.
+    The reader ticks after each record. This function ends when the reader is stopped.
     """
     process = reader.process_of(message)
     for record in batch_records(message.encoding or {}, message.manifest or []):
@@ -33,8 +33,8 @@ def batch_records(encoding: Mapping[str, Any], manifest: Iterable[str]) -> Itera
     The `encoding` has a `format` and a `compression`; the `manifest` holds URLs or paths of files.
 
     Raises:
-        InputError: If a file cannot be read or is of a kind that is not supported. The message does
-            not have the URL of a file that is elsewhere, because there may be credentials in it.
+        InputError: If a file cannot be read, or has a kind that is not supported. The message
+            leaves out the URL of a remote file, because the URL may contain credentials.
     """
     kind, compression = str(encoding.get("format")), str(encoding.get("compression") or "none")
     if kind != "parquet" and (kind != "jsonl" or compression not in {"none", "gzip"}):
@@ -62,7 +62,7 @@ def batch_records(encoding: Mapping[str, Any], manifest: Iterable[str]) -> Itera
 
 
 def _place(url: str) -> tuple[str, str]:
-    """Return what `open_anywhere` takes for a URL, and how messages name the file."""
+    """Return the path or URL for `open_anywhere`, and the file's name in messages."""
     parts = urlsplit(url)
     is_file = parts.scheme == "file"
     if is_url(url) and not is_file:

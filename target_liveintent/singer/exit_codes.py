@@ -31,7 +31,7 @@ def readable_failures(logger: logging.Logger, ending: str = "") -> Iterator[None
     """
     try:
         yield
-    except Exception as failure:  # noqa: BLE001 (its text could hold what is in a record)
+    except Exception as failure:  # noqa: BLE001 (its text could hold data of a record)
         described = failure_of(failure)
         if described.code is FailureCode.UNEXPECTED:
             frames = _frames(failure.__traceback__)
@@ -44,7 +44,7 @@ def readable_failures(logger: logging.Logger, ending: str = "") -> Iterator[None
 
 
 def failure_of(exception: BaseException) -> Failure:
-    """Return why a run failed, as a value. It holds nothing of a record."""
+    """Return why a run failed, as a value without any data of a record."""
     if isinstance(exception, RunError):
         return exception.failure
     if isinstance(exception, _INPUT_FAILURES):
@@ -53,10 +53,10 @@ def failure_of(exception: BaseException) -> Failure:
 
 
 def log_unhandled(logger: logging.Logger) -> None:
-    """Log what Python would write to standard error by itself, with the texts of exceptions.
+    """Log the failures that Python would otherwise print, with texts, to standard error.
 
-    These are warnings, and exceptions that nothing handles: of the process, of a thread, and while
-    an object is deleted.
+    The failures are warnings, and unhandled exceptions of the process, of a thread, or during the
+    deletion of an object.
     """
 
     def log(kind: type[BaseException], frames: TracebackType | None) -> None:

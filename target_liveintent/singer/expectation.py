@@ -1,4 +1,4 @@
-"""Compares what a recorded stream becomes with the file of `--expect`."""
+"""Compares the result of a recorded stream with the file of `--expect`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from target_liveintent.privacy.addresses import scrub
 from target_liveintent.privacy.redaction import without_secrets
 
 _MOST_PARTS = 100
-"""How many events and rejections are shown with their difference."""
+"""The most events and rejections whose differences are shown."""
 _Parts = dict[str, msgspec.Raw]
 """The counts, events and rejections of each stream, by names such as `orders: event 7`."""
 
 
 def compare(plans: Sequence[Explained], path: str) -> Expectation:
-    """Compare what the records become with a file, or write the file if it does not exist.
+    """Compare the result of the records with a file; write the file if it does not exist.
 
     Raises:
         InputError: If there are no records, or the file was not written by this function.
@@ -79,14 +79,14 @@ def _parts_of(explained: Explained) -> Iterator[tuple[str, Any]]:
 
 
 def _formatted(text: bytes | msgspec.Raw) -> str:
-    """Return JSON with a line for each value; numbers keep their digits, objects their order."""
+    """Return JSON with a line for each value. Numbers keep their digits, keys their order."""
     return msgspec.json.format(bytes(text), indent=2).decode()
 
 
 def _difference(before: _Parts, now: _Parts, path: str) -> Iterator[str]:
-    """Yield a diff of those parts that differ, each as a whole, in whatever order they are.
+    """Yield a diff of each part that differs; the order of the parts does not matter.
 
-    A diff of the whole text would take minutes where each of thousands of events differs.
+    A diff of the whole text would take minutes if thousands of events differ.
     """
     old, new = ({name: _formatted(one) for name, one in of.items()} for of in (before, now))
     differing = [name for name in {**old, **new} if old.get(name) != new.get(name)]
@@ -97,6 +97,6 @@ def _difference(before: _Parts, now: _Parts, path: str) -> Iterator[str]:
         yield f"@@ {name} @@"
         was, is_now = (parts.get(name, "").splitlines() for parts in (old, new))
         diff = difflib.unified_diff(was, is_now, n=1_000, lineterm="")
-        yield from itertools.islice(diff, 3, None)  # Its own heading says less.
+        yield from itertools.islice(diff, 3, None)  # `@@ name @@` replaces its heading.
     if hidden := differing[_MOST_PARTS:]:
         yield f"@@ and {len(hidden):,} more @@"

@@ -1,6 +1,6 @@
 """Explains what a run would do with an input: how its streams and first records become events.
 
-It sends, writes and keeps nothing. It reads and converts records with the parts that a run uses:
+This module sends, writes and keeps nothing. It reads and converts records with the parts of a run:
 reader, stream maps, validator and record converter.
 """
 
@@ -45,8 +45,8 @@ from target_liveintent.singer.streams import (
 from target_liveintent.system import open_private
 
 _CLOCK_AFTER = 2
-"""A recording is judged so many seconds after its newest event, because the API requires an event
-time before the time of sending."""
+"""Events of a recording get their age so many seconds after the newest event, because the API
+requires an event time before the time of sending."""
 _NO_INPUT = (
     "no input: the tap has written nothing, because it ended early or no stream is selected in it,"
     " or the FILE is empty. explain needs a Singer stream"
@@ -58,7 +58,7 @@ _NO_STREAM = (
 
 
 class Rules(NamedTuple):
-    """What a run converts records by, and when it fails: from the settings of the same names."""
+    """The rules by which a run converts records or fails, from the settings of the same names."""
 
     maps: StreamMaps
     events: EventDefaults
@@ -73,8 +73,8 @@ def explain_input(
 ) -> Explanation:
     """Explain what a run would do with a Singer stream.
 
-    `expected` is a file to compare with; then ages are judged as of the newest event. With
-    `show_code`, the generated code of each stream is shown.
+    `expected` is the file to compare with; ages then count up to the newest event. With
+    `show_code`, the result includes the generated code of each stream.
 
     Raises:
         RunError: If the input or the file cannot be used. The message has the number of a line, not
@@ -96,7 +96,7 @@ def explain_input(
 
 
 def write_config(source: IO[str], path: str) -> Iterator[str]:
-    """Write a configuration for the streams of an input; yields lines to print.
+    """Write a configuration for the streams of an input, and yield the lines to print.
 
     Only its owner can read the new file, because it will hold a token.
 
@@ -125,11 +125,11 @@ def write_config(source: IO[str], path: str) -> Iterator[str]:
     )
 
 
-# What an input has
+# The content of an input
 
 
 class Input(NamedTuple):
-    """What is read of an input: each SCHEMA that is new or changed, and the first records.
+    """The parts of an input that count: each new or changed SCHEMA, and the first records.
 
     Each record comes with the index of the SCHEMA before it.
     """
@@ -140,7 +140,7 @@ class Input(NamedTuple):
 
     @property
     def streams(self) -> dict[str, Stream]:
-        """The streams by name, each as its last SCHEMA describes it."""
+        """The streams by name, each with its last SCHEMA."""
         return {stream.name: stream for stream in self.schemas}
 
 
@@ -148,7 +148,7 @@ def read_input(source: IO[str]) -> Input:
     """Read a Singer stream.
 
     Raises:
-        InputError: If it is not a Singer stream, or has no stream.
+        InputError: If the input is not a Singer stream, or has no stream.
     """
     given, reader = Input([], [], []), MessageReader(lambda: None)
 
@@ -165,7 +165,7 @@ def read_input(source: IO[str]) -> Input:
     callbacks: dict[str, Callable[[Message], Any]] = {
         "SCHEMA": register,
         "BATCH": partial(process_batch, reader),
-        "STATE": state_of,  # A run refuses one without a value.
+        "STATE": state_of,  # A run refuses a STATE without a value.
         "ACTIVATE_VERSION": lambda _: None,
     }
     counts = reader.process_lines(source, callbacks)
@@ -176,15 +176,15 @@ def read_input(source: IO[str]) -> Input:
     return given
 
 
-# What becomes of it
+# The result of an input
 
 
 def explained_streams(
     given: Input, rules: Rules, *, from_recording: bool = False
 ) -> list[Explained]:
-    """Return what each map makes of each stream and its records.
+    """Return the result of each map for each stream and its records.
 
-    The age of an event is judged as of now, or `from_recording` as of the newest event: so the
+    The age of an event counts up to now, or, with `from_recording`, up to the newest event: so the
     result of a recording never changes.
     """
     if not from_recording:
@@ -218,7 +218,7 @@ def _explained_at(now: Callable[[], float], given: Input, rules: Rules) -> list[
 def _taker(
     explained: Explained, stream: Stream, plan: StreamPlan, rules: Rules, now: Callable[[], float]
 ) -> Callable[[dict[str, Any]], None]:
-    """Return what converts the records after a SCHEMA, and keeps what becomes of them."""
+    """Return a function that converts a record after a SCHEMA, and keeps the result."""
     if not explained.take_schema(stream, plan, rules.events):
         return lambda record: explained.add(record, None, None)
     converter = RecordConverter(stream, plan, rules.events, rules.suppressions, now)

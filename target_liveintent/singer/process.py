@@ -1,4 +1,4 @@
-"""The process of a run: its standard streams, and what a signal does to it."""
+"""The process of a run: its standard streams, and the signals that stop it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from target_liveintent.errors import StorageError
 from target_liveintent.system import Alarm
 
 STOP_SECONDS = 19.0
-"""Seconds after the first signal at which the process ends in any case: 20 are promised."""
+"""Seconds from the first signal to the end of the process in any case; we promise 20."""
 _REPEATED_SECONDS = 2.0
-"""Seconds after which another signal ends the process at once; Meltano sends two for one Ctrl-C."""
+"""Seconds after which a second signal counts: Meltano sends two signals for one Ctrl-C."""
 _LOG_SECONDS = 0.5
-"""Seconds that the last log line may take: nobody may read standard error, either."""
+"""Seconds that the last log line may take, because perhaps nobody reads standard error."""
 
 
 def write_state(state: str) -> None:
@@ -38,7 +38,7 @@ def _write_all(text: str) -> None:
     except OSError:  # A file in memory.
         sys.stdout.write(text)
         return
-    # With PYTHONUNBUFFERED, a text file would lose the rest if a signal interrupts the write.
+    # With PYTHONUNBUFFERED, a text file loses the rest if a signal interrupts a write.
     rest = text.encode()
     while rest:
         rest = rest[os.write(descriptor, rest) :]
@@ -49,9 +49,9 @@ class StopSignals:
 
     The first signal, `received`, asks the run to stop, and sets an alarm. The alarm ends the
     process if the run has not ended by then, because it waits for a pipe that nobody reads or for
-    a database that does not answer. A second signal ends the process at once. After the alarm or
-    the second signal, what STATE says is true, as after SIGKILL. The last line of the log ends with
-    `then`, which says what sends the rest of the events.
+    a database that does not answer. A second signal ends the process at once. STATE stays correct
+    after the alarm or the second signal, as it does after SIGKILL. The last log line ends with
+    `then`, which says how the rest of the events are sent.
     """
 
     def __init__(self, logger: logging.Logger, then: str) -> None:
@@ -65,7 +65,7 @@ class StopSignals:
     def note(self, number: int) -> bool:
         """Take a signal, in Python's handler; return whether it is the first one.
 
-        Takes no lock: the handler may have interrupted whoever holds it.
+        This takes no lock: the handler may have interrupted the code that holds the lock.
         """
         now = time.monotonic()
         if self.received is None:

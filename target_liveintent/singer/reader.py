@@ -1,7 +1,7 @@
-"""Reads Singer messages from a tap's output, one a line, without ever showing their content.
+"""Reads Singer messages from a tap's output, one in each line, and never shows their content.
 
-Reading waits for at most a second at a time, so that the run can also do what is due (batches that
-waited long enough, STATE, signals) while a tap is silent.
+Each read waits for at most a second, so that the run can do other work while a tap is silent: it
+sends batches that have waited long enough, writes STATE, and handles signals.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from target_liveintent.errors import InputError
 from target_liveintent.system import chunks
 
 _CHUNK_BYTES = 262_144
-"""Bytes that are read at once from a file; a pipe gives 65,536."""
+"""Bytes of one read from a file. One read from a pipe gives 65,536 bytes."""
 _WAIT_SECONDS = 1.0
 _LINES_PER_TICK = 100
-"""Lines between two calls of `goes_on`, for an input that never blocks: a file in memory."""
+"""Lines between two calls of `goes_on` for a file in memory, which never blocks."""
 
 
 class Message(msgspec.Struct):
-    """A Singer message. Other fields are skipped; a RECORD's record is decoded later, once."""
+    """A Singer message. Other fields are skipped. A RECORD's `record` is decoded later."""
 
     type: str
     stream: str | None = None
@@ -47,7 +47,7 @@ _ProcessRecord = Callable[[dict[str, Any]], None]
 
 
 class _Expected(NamedTuple):
-    """How the RECORDs of a stream are decoded, and which function takes their records."""
+    """The decoder for the RECORDs of a stream, and the function that takes the records."""
 
     decode: Callable[[bytes], Any]
     process: _ProcessRecord
@@ -77,7 +77,7 @@ class MessageReader(GenericSingerReader[str]):
         self._tick = tick
         self._streams: dict[str, _Expected] = {}
         self._marked: set[str] = set()  # Streams with a byte order mark in the name of a column.
-        self._expected = _NOTHING  # Nearly every line is of the stream of the RECORD before.
+        self._expected = _NOTHING  # Most lines belong to the stream of the last RECORD.
         self.stopped = False
 
     def pass_records(
@@ -85,8 +85,8 @@ class MessageReader(GenericSingerReader[str]):
     ) -> None:
         """Pass each record of a stream to these functions from now on.
 
-        Only these columns are decoded, or all if None. This is faster if they have the order in
-        which they come.
+        The reader decodes only these columns, or all columns if None. It is faster if the columns
+        have the order of the records.
         """
         process = processes[0] if len(processes) == 1 else partial(_process_by_each, processes)
         decode = line_decoder(stream, columns)
@@ -95,7 +95,7 @@ class MessageReader(GenericSingerReader[str]):
         self._streams[stream] = _Expected(decode_line, process)
 
     def process_of(self, message: Message) -> _ProcessRecord:
-        """Return what takes the records of a message's stream, whose SCHEMA must have come."""
+        """Return the function for the records of a stream, whose SCHEMA must have come."""
         return self._expected_of(message).process
 
     def _expected_of(self, message: Message) -> _Expected:
@@ -113,11 +113,11 @@ class MessageReader(GenericSingerReader[str]):
     ) -> Counter[str]:
         """Read all messages of the input (None: standard input), and count them by type.
 
-        The callbacks take a `Message` each, by its type, except for RECORDs.
+        Each callback takes the messages of one type, except RECORDs.
 
         Raises:
-            InputError: If a line is not a Singer message. The message has the line's number, never
-                its content.
+            InputError: If a line is not a Singer message. The error has the line's number, but
+                never the content.
         """
         counts: Counter[str] = Counter()
         records = 0
@@ -156,7 +156,7 @@ class MessageReader(GenericSingerReader[str]):
             msg = f"the message has the unknown type '{kind}'"
             raise InputError(msg)
         if message.type == "SCHEMA":
-            self._expected = _NOTHING  # It may change what is expected.
+            self._expected = _NOTHING  # The callback may change the decoder.
             if _MARK.search(line):
                 self._marked.add(stream_of(message))
                 message = decode_message(without_mark(line))
@@ -169,7 +169,7 @@ class MessageReader(GenericSingerReader[str]):
             pass
 
     def goes_on(self) -> bool:
-        """Tick; return whether the reader is not stopped."""
+        """Tick, and return whether the reader goes on."""
         self._tick()
         return not self.stopped
 
@@ -184,7 +184,7 @@ def _process_by_each(processes: Sequence[_ProcessRecord], record: dict[str, Any]
 
 
 def without_mark(text: bytes) -> bytes:
-    """Take the byte order marks off the texts in JSON."""
+    """Remove the byte order marks from the texts in JSON."""
     return _MARK.sub(b'"', text)
 
 
@@ -200,7 +200,7 @@ def stream_of(message: Message) -> str:
     if not message.stream:
         msg = f"the {message.type} message has no stream"
         raise InputError(msg)
-    if not message.stream.isprintable():  # It would forge lines of the log.
+    if not message.stream.isprintable():  # The name would forge log lines.
         msg = (
             f"the stream's name in the {message.type} message contains characters that cannot be"
             " printed"
@@ -210,9 +210,9 @@ def stream_of(message: Message) -> str:
 
 
 def state_of(message: Message) -> str:
-    """Return a STATE as the tap wrote it, so that no number in it can change.
+    """Return the text of a STATE as the tap wrote it, so that no number changes.
 
-    Raises an `InputError` if it has no value, or one that is not UTF-8.
+    Raises an `InputError` if the STATE has no value, or is not UTF-8.
     """
     if not message.value:
         msg = "the STATE message has no value"
@@ -237,8 +237,8 @@ def _lines_in_memory(file_input: IO[str], goes_on: Callable[[], bool]) -> Iterat
 
 
 def _lines_of_chunks(came: Iterator[bytes | None], goes_on: Callable[[], bool]) -> Iterator[bytes]:
-    """Yield the lines of chunks; a chunk is None if none came in time, and empty at the end."""
-    parts: list[bytes] = []  # Of a line that is not complete yet.
+    """Yield the lines of chunks. A chunk is None after a second without input, empty at the end."""
+    parts: list[bytes] = []  # The beginning of an incomplete line.
     while goes_on():
         chunk = next(came)
         if chunk is None:
@@ -257,7 +257,7 @@ def _lines_of_chunks(came: Iterator[bytes | None], goes_on: Callable[[], bool]) 
 
 def _split(chunk: bytes) -> tuple[list[bytes], bytes]:
     """Return the lines of a chunk that are complete, and the beginning of the next line."""
-    # BytesIO finds line ends with memchr. Splitting reads each byte, which took 5 µs for a line of
+    # BytesIO finds line ends with memchr. `split` reads each byte, which takes 5 µs for a line of
     # 10 KB.
     whole = io.BytesIO(chunk).readlines()
     if whole and not whole[-1].endswith(b"\n"):
@@ -272,7 +272,7 @@ def decode_message(line: bytes) -> Message:
 
 
 def line_decoder(stream: str, columns: Sequence[str] | None) -> Callable[[bytes], Any]:
-    """Return a decoder of lines that fails on all but the RECORDs of one stream.
+    """Return a decoder that accepts only lines with the RECORDs of one stream.
 
     It decodes these columns, or all columns if None. To decode 10 of 200 columns takes a third of
     the time. If a name is not ASCII, it decodes all columns, because msgspec does not find such a
@@ -319,9 +319,9 @@ def _utf8(text: bytes | msgspec.Raw) -> str:
 
 
 def _strict_json(line: str) -> bytes:
-    """Convert what Python's json module writes: NaN and lone surrogates become null.
+    """Convert JSON of Python's json module to strict JSON: NaN and lone surrogates become null.
 
-    Infinities become texts, which can be read as no number.
+    Infinities become texts that no column reads as a number.
     """
     loose = json.loads(line, parse_float=Decimal, parse_constant=_constant)
     return _encode(_without_surrogates(loose))

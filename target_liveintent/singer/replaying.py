@@ -30,7 +30,7 @@ def replay_letters(
     """Send each dead letter, drop it, or leave it in the store, until the end or `is_stopped`.
 
     Raises:
-        RunError: If not every dead letter that was read has an outcome.
+        RunError: If a dead letter that was read has no outcome.
     """
     counts = run.counts.of(DEAD_LETTERS)
     counts.mapped |= LETTER_COLUMNS
@@ -52,7 +52,7 @@ def letters_to_replay(
 ) -> Iterator[tuple[LetterKey, dict[str, Any]]]:
     """Yield the dead letters of the store, or of the file `source`, which imports them first."""
     if source is not None:
-        # All are read before one is imported: of a file that cannot be read, nothing is.
+        # The import begins only after the whole file could be read.
         account, events = settings.account, settings.events
         imports = [imported(record, account, events) for record in letters_of(source)]
         letters = {letter.key: letter for letter in imports}
@@ -60,13 +60,13 @@ def letters_to_replay(
         for key, letter in letters.items():
             yield key, dict(letter.record)
         return
-    # (A letter that is rejected again may get a key behind this one.)
+    # (A letter that is rejected again may get a key behind this key.)
     for key, text in letters_in(store.database, store.number):
         yield key, decode_object(text.encode())
 
 
 def letters_of(source: IO[str]) -> list[dict[str, Any]]:
-    """Return the dead letters of a Singer stream; raises an error if it has anything else."""
+    """Return the dead letters of a Singer stream; raise an error for other streams."""
     letters: list[dict[str, Any]] = []
     reader = MessageReader(lambda: None)
     reader.pass_records(DEAD_LETTERS, None, letters.append)

@@ -1,4 +1,4 @@
-"""Registers the streams of a run: SCHEMA messages in, the plans for each stream's records out."""
+"""Registers the streams of a run, and makes the plans for the records of each stream."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ from target_liveintent.singer.reader import Message, decode_object, stream_of
 from target_liveintent.store.delivered import DELIVERED_EVENTS
 
 _OWN_STREAMS = frozenset({DELIVERED_EVENTS, DEAD_LETTERS})
-"""Streams that this program prints, which are no input of a run."""
+"""Streams that this program prints. A run does not accept them as input."""
 
 
 class StreamRegistry:
     """The streams that the tap has sent so far; the logger takes the warnings about them.
 
     Attributes:
-        has_events: Whether there is a stream whose records can become events, or Meltano's test.
+        has_events: Whether any stream can become events, or is Meltano's test stream.
     """
 
     def __init__(self, maps: StreamMaps, events: EventDefaults, logger: logging.Logger) -> None:
         self._maps, self._events, self._logger = maps, events, logger
-        self._warn_once = functools.cache(logger.warning)  # SCHEMAs come again.
+        self._warn_once = functools.cache(logger.warning)  # A SCHEMA may be repeated.
         self._schemas: dict[str, tuple[bytes, list[str] | None]] = {}
         self.has_events = False
 
@@ -53,8 +53,8 @@ class StreamRegistry:
         """Register the stream of a SCHEMA message.
 
         Returns:
-            The stream, and its plans, each with whether it gives events. None if the same SCHEMA
-            has come before.
+            The stream, and each of its plans with a flag: whether the plan gives events. None if
+            the same SCHEMA has come before.
 
         Raises:
             InputError: If the message is malformed.
@@ -74,7 +74,7 @@ class StreamRegistry:
         return stream, checked
 
     def warn_at_end(self) -> None:
-        """Warn if nothing came, and if for a map, only a stream with a similar name came."""
+        """Warn if the input was empty, or had only a similar name for the stream of a map."""
         for absent in absent_streams(self._maps.names, self._schemas):
             if absent.similar is not None:
                 self._logger.warning(
@@ -90,7 +90,7 @@ class StreamRegistry:
 
     @property
     def has_only_test(self) -> bool:
-        """Whether nothing came but the stream of `meltano config test`."""
+        """Whether the input had only the stream of `meltano config test`."""
         return self._schemas.keys() == {MELTANO_TEST_STREAM}
 
     def fail_unmapped(self) -> NoReturn:
@@ -98,7 +98,7 @@ class StreamRegistry:
         raise StreamMappingError(unmapped_message(self._schemas, self._maps.names))
 
     def _gives_events(self, stream: Stream, plan: StreamPlan) -> bool:
-        """Return whether a plan gives events; warn about what is probably misspelled."""
+        """Return whether a plan gives events; warn about names that are probably misspelled."""
         for finding in map_warnings(plan, stream.schema):
             self._warn_once("%s", finding.words)
         if stream.name == MELTANO_TEST_STREAM:
@@ -128,7 +128,7 @@ class StreamRegistry:
 
 
 def unmapped_message(streams: Iterable[str], mapped: Iterable[str]) -> str:
-    """Say in a sentence that no stream which came can give an event."""
+    """Return a sentence that says that no stream of the input can give an event."""
     return (
         f"no stream in the input ({', '.join(streams)}) is mapped to events. The stream maps name"
         f" only these streams: {', '.join(mapped)}"
@@ -139,7 +139,7 @@ def stream_described(message: Message) -> Stream:
     """Return the stream that a SCHEMA describes.
 
     Raises:
-        InputError: If it has no properties, or this program has printed the stream itself.
+        InputError: If the SCHEMA has no properties, or this program has printed the stream.
     """
     name = stream_of(message)
     if name in _OWN_STREAMS:
@@ -176,7 +176,7 @@ class RecordValidator:
             raise InvalidJSONSchema(msg) from None
 
     def violation(self, record: dict[str, Any]) -> str | None:
-        """Return the place and the rule where a record breaks the schema; None if it does not."""
+        """Return the place and the rule that a record breaks; None for a valid record."""
         for error in self._validator.iter_errors(record):
             place = ".".join(str(step) for step in error.instance_path) or "the record"
             return scrub(f"{place} breaks the rule '{error.schema_path[-1]}'")

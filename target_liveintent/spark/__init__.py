@@ -1,6 +1,6 @@
 """LiveIntent as a Spark data source: sends conversions from a DataFrame, batch or streaming.
 
-docs/spark.md describes it. The public names are loaded when they are asked for, because only a
+docs/spark.md describes the data source. The public names are loaded on first use, because only a
 program that runs in Spark has PySpark.
 """
 

@@ -1,4 +1,4 @@
-"""What the driver does: says what a write would do, and judges one that is over."""
+"""The driver's part: explains what a write would do, and judges a finished write."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from target_liveintent.store.opening import open_store
 
 
 def explain_rows(frame: Any, options: Mapping[str, object]) -> None:
-    """Print what a write of a DataFrame would do, by its first 10,000 rows.
+    """Print what a write of a DataFrame would do with its first 10,000 rows.
 
     Raises:
         ConfigurationError: If options are wrong.
@@ -66,8 +66,8 @@ def end_write(
 ) -> RunError | None:
     """Log the counts of a finished write, keep it in the history, and return why it has failed.
 
-    `done` are the attempts that succeeded, of so many tasks, each with its counts. If no attempt
-    succeeded, `begun` has the time at which the write began, and its ID.
+    `done` has the attempts that succeeded, of so many `tasks`, each with its counts. If no attempt
+    succeeded, `begun` has the start time and the ID of the write.
     """
     settings, first = write.settings, next((attempt for attempt, _ in done), begun)
     kind, seconds = write.source.kind, time.time() - first.began_at
@@ -82,7 +82,7 @@ def end_write(
     if settings.has_database_server and not settings.dry_run:
         try:
             store = open_store(settings, first.run_id, kind=kind.name)
-        except StorageError as failure:  # What was delivered must not be written again.
+        except StorageError as failure:  # The events are already delivered.
             LOGGER.warning("%s, so the history lacks this write", failure)
     with contextlib.closing(store) if store else contextlib.nullcontext():
         reporter.end(counts, ending, store)
@@ -90,7 +90,7 @@ def end_write(
 
 
 def _problem(write: SparkWrite, first: Attempt, counts: RunCounts, failed: int) -> RunError | None:
-    """Return why a write fails, of which so many tasks have failed; None if it does not."""
+    """Return why a write fails, given the number of failed tasks; None if it succeeds."""
     total, settings = counts.total, write.settings
     if failed or total.unsettled:
         return RunError(Failure.of(FailureCode.TASKS_FAILED, tasks=failed, rows=total.unsettled))

@@ -41,17 +41,17 @@ _RULES = {
         for name in names.split()
     },
 }
-"""What the texts of options must match, as a pattern of ASCII characters and in words."""
+"""The rule for the text of each option: a pattern of ASCII characters, and words for messages."""
 _NO_SETTINGS = ("stream_name", "concurrent_tasks", "outcomes_path", "write_id", "key_properties")
 
 
 class SparkWrite(NamedTuple):
-    """A write, as its options and its schema describe it on one machine.
+    """A write on one machine, made from the options and the schema.
 
     Attributes:
         settings: The settings. Each of the `tasks` has its share of the requests of the write.
-        source: What the rows are.
-        outcomes_path: The option, or empty; so is `write_id`. A dry run keeps no outcomes.
+        source: How the rows are read.
+        outcomes_path: The option, or empty (as in a dry run). `write_id` may be empty, too.
     """
 
     settings: Settings
@@ -65,7 +65,7 @@ def write_of(options: Mapping[str, str], columns: Sequence[str]) -> SparkWrite:
     """Check the options of a write and the columns of its DataFrame.
 
     Raises:
-        ConfigurationError: If options are wrong; its one line names each wrong option.
+        ConfigurationError: If options are wrong. The message is one line that names each.
         StreamMappingError: If the columns can never give an event.
     """
     own = {name: options.get(name, "").strip() for name in (*_RULES, "key_properties")}
@@ -101,14 +101,14 @@ def _broken_rules(options: Mapping[str, str], own: Mapping[str, str]) -> Iterato
 
 
 def _misspelled(options: Iterable[str]) -> Iterator[str]:
-    """Yield a problem for each option that is nearly one of Spark's own."""
+    """Yield a problem for each option whose name resembles one of Spark's own options."""
     for name in options:
         if meant := meant_name(name, _NO_SETTINGS):
             yield f"option '{name}' is unknown; did you mean '{meant}'?"
 
 
 def _share(settings: Settings, tasks: int) -> Settings:
-    """Return the settings of one of so many tasks, which has its share of the requests."""
+    """Return the settings of a task, with its share of the requests of so many tasks."""
     per_minute = settings.max_requests_per_minute
     return msgspec.structs.replace(
         settings,

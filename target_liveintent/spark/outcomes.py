@@ -1,8 +1,8 @@
-"""The outcomes of a write: the table that anyone can query, and what a task adds to it.
+"""The outcomes of a write: the table for users, and the rows that a task adds.
 
-What the API has accepted is a fact that no failed attempt can take back. So Parquet files are only
-added to the table: none is changed, moved or deleted later. Each write has its own folder there,
-`write=<its ID>`. So an attempt finds what its write has delivered without a look at other writes,
+A failed attempt cannot take back events that the API has accepted. So an attempt only adds Parquet
+files to the table, and nothing changes, moves or deletes a file later. Each write has its own
+folder, `write=<its ID>`. So an attempt finds the events of its write without reading other writes,
 and readers see the ID as a column.
 """
 
@@ -36,7 +36,7 @@ from target_liveintent.store.run_store import RunStore
 from target_liveintent.system import sync
 
 OUTCOME_DELIVERED = "delivered"
-"""The outcome of what the API took, beside `rejected` and `dropped`."""
+"""The outcome of accepted events; other outcomes are `rejected` and `dropped`."""
 _COLUMNS = {
     pa.string(): "run_id customer_id host stream event_id outcome reason detail record",
     pa.int64(): "partition position pixel",
@@ -46,18 +46,18 @@ OUTCOME_SCHEMA = pa.schema(
     [(name, kind) for kind, names in _COLUMNS.items() for name in names.split()]
 )
 _WRITE_SECONDS = 1.5
-"""Seconds until rows are written. A run looks at answers, and at what is due, once a second, so a
-row is in the table at the latest 3 seconds after the answer."""
+"""Seconds until rows are written. A run handles answers and due work once a second, so a row is in
+the table at most 3 seconds after the answer."""
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 Sent = Mapping[tuple[int, str], set[str]]
 """The IDs of delivered events, by pixel and stream."""
 
 
 class Attempt(NamedTuple):
-    """An attempt at a task, in the execution `run_id` of a write, which began at a Unix time.
+    """An attempt at a task, in the execution `run_id` of a write that began at a Unix time.
 
-    `writes` has the ID of the write, by which a later attempt finds what it has delivered; in a
-    streaming query, then those of this and of earlier micro-batches.
+    `writes` has the ID of the write, by which a later attempt finds the events that are delivered.
+    In a streaming query, the IDs of this micro-batch and of earlier micro-batches follow.
     """
 
     run_id: str
@@ -67,12 +67,12 @@ class Attempt(NamedTuple):
 
 
 class FactTable:
-    """The table that the option `outcomes_path` names; without it, nothing is kept.
+    """The table that the option `outcomes_path` names; without the option, nothing is kept.
 
-    The driver lets it `create` the table, before a task starts.
+    The driver sets `create` to make the table before a task starts.
 
     Raises:
-        StorageError: From all methods, if the file system cannot be used; and if there is no table.
+        StorageError: From all methods, if the file system cannot be used or the table is absent.
     """
 
     def __init__(self, write: SparkWrite, *, create: bool = False) -> None:
@@ -88,11 +88,11 @@ class FactTable:
             if not create:
                 msg = "this machine does not find what the driver wrote there. All must share it"
                 raise FileNotFoundError(0, msg)
-        # The table can be read at once.
+        # Readers can open the table from now on.
         self.add(Attempt("", 0.0, ("none",), 0), OUTCOME_SCHEMA.empty_table())
 
     def add(self, attempt: Attempt, facts: pa.Table) -> None:
-        """Add the facts of an attempt in a file, which appears as a whole."""
+        """Add the facts of an attempt as a file, in one step: readers never see a part."""
         if not self._root:
             return
         folder = f"{self._root}/write={attempt.writes[0]}"
@@ -114,8 +114,8 @@ class FactTable:
     def sent_before(self, attempt: Attempt) -> Sent:
         """Return which events earlier attempts of the same write have delivered.
 
-        A write may have many partitions. So nothing is read, unless there are rows of another
-        execution or of this partition: then Spark has begun again, and rows may have moved.
+        A write may have many partitions. So this reads nothing unless the table has rows of another
+        execution or of this partition. Then Spark has started again, and rows may have moved.
         """
         own, run_id = f"/{attempt.partition:05}-", attempt.run_id
         return self._delivered(attempt.writes[0], lambda file: own in file or run_id not in file)
@@ -126,7 +126,7 @@ class FactTable:
         return bool(pixels) and self._pixel_id in {None, *pixels}
 
     def _delivered(self, write: str, concerns: Callable[[str], bool] = bool) -> Sent:
-        """Return which events a write has delivered, if any of its files concerns the caller."""
+        """Return the events that a write has delivered; nothing if no file `concerns` the caller."""
         sent: Sent = defaultdict(set)
         if not self._root:
             return sent
@@ -158,7 +158,7 @@ def _failures_named(action: str) -> Iterator[None]:
 
 
 class _OutcomeRow(NamedTuple):
-    """What the table has of an event, beside its attempt and its account; times in microseconds."""
+    """The columns of an event, without its attempt and its account; times are in microseconds."""
 
     stream: str
     event_id: str
@@ -192,7 +192,7 @@ class TaskOutcomes:
         self.confirm = store.confirm
         self._table, self._attempt, self._store = table, attempt, store
         self._events, self._clock = events, clock
-        self._rows: list[_OutcomeRow] = []  # The table lacks these yet.
+        self._rows: list[_OutcomeRow] = []  # Rows that are not in the table yet.
         self._written_at = clock.monotonic()
 
     @property
@@ -211,7 +211,7 @@ class TaskOutcomes:
         return claims
 
     def deliver(self, conversions: Sequence[Conversion], sent_at: Sequence[float]) -> None:
-        """Note events that LiveIntent has, and the Unix time at which each was sent."""
+        """Note the delivered events, and the Unix time at which each event was sent."""
         self._store.deliver(conversions, sent_at)
         for conversion, sent in zip(conversions, sent_at, strict=True):
             event = conversion.event
@@ -242,13 +242,13 @@ class TaskOutcomes:
         return event.stream, event.event_id, self.positions.pop(event.event_id, None)
 
     def write(self, *, before_state: bool = False) -> None:
-        """Write the rows that are due, and what the store must know."""
+        """Write the rows that are due, and update the store."""
         if self._clock.monotonic() - self._written_at >= _WRITE_SECONDS:
             self._write_rows()
         self._store.write(before_state=before_state)
 
     def release(self) -> None:
-        """Write the rows that are left, and end the reservations of the task."""
+        """Write the remaining rows, and end the reservations of the task."""
         try:
             self._write_rows()
         finally:

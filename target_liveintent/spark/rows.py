@@ -1,7 +1,7 @@
-"""The rows of a DataFrame: what they are, and how they are read as records of plain Python.
+"""The rows of a DataFrame: their meaning, and their conversion to records of plain Python.
 
-They are records of a stream, or rows of the table of outcomes. A write of the table of outcomes is
-a replay: it sends the rows whose records were rejected.
+The rows are records of a stream, or rows of the table of outcomes. A write of the table of outcomes
+is a replay: it sends the rows whose records were rejected.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 SparkRow = tuple[dict[str, Any], str | None]
 """The values of a row by column, and what is wrong with the row."""
 _OUTCOME_COLUMNS = ("outcome", "record")
-"""By these columns, rows of the table of outcomes are recognized."""
+"""The columns by which the program recognizes rows of the table of outcomes."""
 _EVENT_COLUMNS = (*sorted(COLUMNS), *DELETION_COLUMNS)
 ConvertRow = Callable[[dict[str, Any], str | None], Conversion | Rejection | None]
 """Converts the values of a row, given what is wrong with the row, if anything."""
@@ -40,13 +40,13 @@ _decode_record = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
 
 
 class RowInput(NamedTuple):
-    """What the rows of a DataFrame are.
+    """The meaning of the rows of a DataFrame.
 
     Attributes:
         kind: The kind of the run that takes the rows.
         stream: The name of the stream; `DEAD_LETTERS` if rows come from the table of outcomes.
         keys: The key properties.
-        columns: The columns that are needed: how the DataFrame spells each, by its own name.
+        columns: The needed columns: the spelling in the DataFrame, by the name in a record.
         problems: What is wrong with the columns, in words.
     """
 
@@ -57,7 +57,7 @@ class RowInput(NamedTuple):
     problems: tuple[str, ...] = ()
 
     def lacking(self, defaults: EventDefaults) -> list[MapFinding]:
-        """Return what the columns lack to give an event."""
+        """Return what the rows lack to give an event."""
         if not self.kind.reads_source:
             return []
         plan = StreamPlan.without_map(self.stream, self.columns)
@@ -66,7 +66,7 @@ class RowInput(NamedTuple):
     def converter(
         self, settings: Settings, counts: StreamCounts, suppressions: Suppressions
     ) -> ConvertRow:
-        """Return what converts the rows; `counts` learns which columns there are."""
+        """Return a function that converts a row, and note the columns in `counts`."""
         if self.kind.reads_source:
             stream = Stream(self.stream, {}, self.keys)
             plan = StreamPlan.without_map(self.stream, self.columns)
@@ -84,7 +84,7 @@ class RowInput(NamedTuple):
 
 
 def names_of(columns: Iterable[str], keys: Iterable[str] = ()) -> dict[str, str]:
-    """Return columns by their names in a record; upper and lower case do not matter.
+    """Return the spelling of each column by its name in a record, whatever its case.
 
     Spark takes `VALUE` and `value` for the same column, and Snowflake writes names in capitals.
     """
@@ -93,7 +93,7 @@ def names_of(columns: Iterable[str], keys: Iterable[str] = ()) -> dict[str, str]
 
 
 def input_of(columns: Sequence[str], stream: str, keys: str) -> RowInput:
-    """Return what the rows with these columns are.
+    """Return the meaning of rows with these columns.
 
     Args:
         columns: The columns of the DataFrame.
@@ -125,7 +125,7 @@ def _equal_columns(columns: Sequence[str], names: dict[str, str]) -> Iterator[st
 def rows_of(batch: pa.RecordBatch, columns: Mapping[str, str]) -> Iterator[SparkRow]:
     """Yield the rows of a batch. A value that Python cannot represent makes its row invalid.
 
-    `columns` are those that are wanted: how the batch spells each, by the name in a record.
+    `columns` has the wanted columns: the spelling in the batch, by the name in a record.
     """
     batch = batch.select([*columns.values()])
     try:
@@ -160,9 +160,9 @@ def _values(column: pa.Array) -> list[Any]:
 def read_ahead(
     batches: Iterable[pa.RecordBatch], tick: Callable[[], None]
 ) -> Iterator[pa.RecordBatch]:
-    """Yield batches, of which a thread reads the next one ahead; raise what the reading raises.
+    """Yield batches while a thread reads one batch ahead; raise the exceptions of the reading.
 
-    `tick` does what is due. It is also called while no batch comes, which may take an hour.
+    This calls `tick`, which does due work, also while no batch comes. That may take an hour.
     """
     rows, reader = iter(batches), futures.ThreadPoolExecutor(1)
     reading = reader.submit(next, rows, None)

@@ -20,12 +20,12 @@ from target_liveintent.spark.outcomes import Attempt, FactTable
 from target_liveintent.spark.task import LOGGER, configure_logging, deliver
 
 _BATCHES = 10
-"""If the API accepted an event in one of so many last micro-batches, the settings are right."""
+"""If the API accepted an event in one of the last `_BATCHES` micro-batches, the settings are right."""
 
 
 @dataclasses.dataclass
 class TaskMessage(sql.WriterCommitMessage):  # type: ignore[misc]
-    """Tells the driver of an attempt that has succeeded, and its counts."""
+    """Tells the driver that an attempt has succeeded, with the counts of the attempt."""
 
     attempt: Attempt
     counts: RunCounts
@@ -50,10 +50,10 @@ class LiveIntentDataSource(sql.DataSource):  # type: ignore[misc]
 
 
 class Writer(sql.DataSourceArrowWriter, sql.DataSourceStreamArrowWriter):  # type: ignore[misc]
-    """Writes a DataFrame, or a micro-batch, at whose end Spark makes another writer.
+    """Writes a DataFrame or one micro-batch; Spark makes a writer for each micro-batch.
 
-    Spark sends the writer to each task. So it has the options, and not the content of files that
-    they name: each machine reads a token file itself.
+    Spark sends the writer to each task. So the writer has the options, but not the content of files
+    that options name: each machine reads a token file itself.
     """
 
     def __init__(self, options: Mapping[str, str], schema: StructType, *, overwrite: bool) -> None:
@@ -81,7 +81,7 @@ class Writer(sql.DataSourceArrowWriter, sql.DataSourceStreamArrowWriter):  # typ
         return TaskMessage(attempt, deliver(write, attempt, iterator))
 
     def commit(self, messages: list[TaskMessage | None], *_: int) -> None:
-        """End a write whose tasks are all done; raise a `RunError` if it is no success."""
+        """End a write whose tasks are all done; raise a `RunError` if the write fails."""
         if (problem := self._end(messages)) is not None:
             raise problem
 
