@@ -1,1 +1,1 @@
-"""The event model, and the builder that makes events of mapped records."""
+"""The event model, and the builder that makes events from mapped records."""

@@ -1,4 +1,4 @@
-"""Builds a conversion from a mapped record, or rejects the record: the definition of the rules.
+"""Builds a conversion from a mapped record, or rejects the record. This module defines the rules.
 
 `fast_path.py` gives the same result in less time for records in which nothing is odd.
 """
@@ -38,7 +38,7 @@ from target_liveintent.settings import EventDefaults
 
 _CAUSE_CODES = {field.name: field.unusable for field in FIELDS}
 _POSITION = re.compile(r"_+(?:sdc_|smart_|file|line|row|path|sheet)\w*")
-"""Columns that taps add to say where in a file a row stood, and when they read it."""
+"""Columns that taps add for the place of a row in a file, and for the time of reading."""
 _LAST_TIME = 253_402_300_799
 """The last second of the year 9999, as Unix time."""
 IN_LOCAL_TIME: Remarks = (Remark(LOCAL_TIME, "event_time"),)
@@ -53,7 +53,7 @@ class _RejectedError(Exception):
         reason: A code of `reasons.REASONS`.
         field: The column at fault.
         detail: Facts about the reason, without addresses.
-        remarks: What is noticed about the record in spite of its rejection.
+        remarks: The remarks about the record in spite of its rejection.
     """
 
     def __init__(
@@ -93,11 +93,11 @@ class _EventId(NamedTuple):
 
 
 class _Draft(NamedTuple):
-    """What is known of a record before it is checked.
+    """The values of a record before the record is checked.
 
     Attributes:
         columns: The columns for the dead letter, without the address and the hashes.
-        remarks: What is noticed about the event if it is sent, or has no identity.
+        remarks: The remarks about the event, if it is sent or has no identity.
     """
 
     columns: dict[str, Any]
@@ -108,12 +108,12 @@ class _Draft(NamedTuple):
 
     @property
     def time_remarks(self) -> Remarks:
-        """What is noticed about the event time, whatever becomes of the record."""
+        """The remarks about the event time, whatever the outcome of the record is."""
         return IN_LOCAL_TIME if self.time.is_local else ()
 
 
 def lasting_keys(key_properties: Iterable[str]) -> tuple[str, ...]:
-    """Return the key properties that identify a record, and not only its position in a file.
+    """Return the key properties that identify a record and not only its position in a file.
 
     Another record stands at the same position when the file is overwritten.
     """
@@ -192,7 +192,7 @@ class EventBuilder:
         columns = {name: mapped[name] for name in self._read if mapped.get(name) is not None}
         of_page, remarks = self._read_page(columns)
         columns |= of_page
-        # The address and the hashes must not be in a dead letter as they came.
+        # A dead letter must not have the address and the hashes in their original form.
         hashed = [name for name in IDENTITY_COLUMNS if name in columns or name in self._expected]
         candidates = {name: columns.pop(name, None) for name in hashed}
         identity = identify(candidates.values(), self.defaults.normalization, hashed)
@@ -256,10 +256,10 @@ class EventBuilder:
         reason: str = "mapping_failed",
         event_id: Any = None,
     ) -> event_model.Rejection:
-        """Reject a record to which the map was not applied; only its keys are known.
+        """Reject a record to which the map was not applied, so only its keys are known.
 
-        With the event ID that the map gives, if it gives one, the dead letter disappears when a
-        corrected map delivers the event.
+        If the map gives an event ID, the dead letter disappears when a corrected map delivers the
+        event.
         """
         event_id = self._event_id(event_id, raw, raw).text
         keys = {name: redaction.redact_value(raw[name]) for name in self._keys if name in raw}
@@ -290,7 +290,7 @@ class EventBuilder:
         return changed, () if given is None else _UNUSABLE_DECISION_ID
 
     def _event_id(self, column: Any, mapped: Mapping[str, Any], raw: Mapping[str, Any]) -> _EventId:
-        """Return the event's ID: that of the column, or one that is derived from the keys."""
+        """Return the event's ID: from the column, or derived from the keys."""
         given = coerce.text(column)
         if isinstance(given, str):
             return _EventId(pseudonym(given) if holds_address(given) else given, is_unique=True)
@@ -302,7 +302,7 @@ class EventBuilder:
         return _EventId(*self._derived_id(mapped, raw), remarks)
 
     def _derived_id(self, mapped: Mapping[str, Any], raw: Mapping[str, Any]) -> tuple[str, bool]:
-        """Return an ID that is derived from the keys, and whether no other record has it.
+        """Return an ID that is derived from the keys, and whether it belongs to this record alone.
 
         If a key has no value, the ID is derived from the whole mapped record.
         """
@@ -321,9 +321,9 @@ class EventBuilder:
         return derive_event_id(self.stream, self.named_keys(values)), True
 
     def named_keys(self, values: Sequence[Any]) -> Sequence[Any]:
-        """Return what an event ID is derived from, given the values of the keys.
+        """Return the values from which an event ID is derived, given the values of the keys.
 
-        Mapped keys go in with their names. So they never give the ID that other keys give.
+        Mapped keys include their names. So different keys never give the same ID.
         """
         if self.mapped_keys is None:
             return values
@@ -342,7 +342,7 @@ class EventBuilder:
                 _reject("not_compared", None, "the address cannot be read")
 
     def _required_values(self, columns: Mapping[str, Any]) -> dict[str, Any]:
-        """Return source and pixel: those of the record, or else those of the settings."""
+        """Return source and pixel, from the record or else from the settings."""
         values = {}
         for name in ("source", "pixel_id"):
             value = COERCIONS[name](columns.get(name))
@@ -370,7 +370,7 @@ class EventBuilder:
     def decision_id_remarks(
         self, decision_id: str, event_id: str, order_id: str | None, raw: Mapping[str, Any]
     ) -> Remarks:
-        """Return the remarks on a decision ID; another ID of the record may be equal to it."""
+        """Return the remarks on a decision ID, also if another ID of the record is equal."""
         ids: dict[str, Any] = {"event_id": event_id, "order_id": order_id}
         ids |= {key: coerce.text(raw.get(key)) for key in self._keys}
         for name, other in ids.items():
@@ -405,7 +405,7 @@ def _with_cause(remark: Remark, candidates: Mapping[str, Any]) -> Remark:
 
 
 def _unusable_identity(remarks: Remarks) -> str | None:
-    """Return which columns would identify the person, if they could be used."""
+    """Return words for the columns with an identity that cannot be used; None without any."""
     unusable = {remark.column for remark in remarks if remark.kind == COLUMN_UNUSABLE}
     names = [name for name in IDENTIFYING if name in unusable]
     return f"the value of {' and of '.join(names)} cannot be used" if names else None

@@ -1,7 +1,7 @@
-"""Coercions of what a tap sends to what the API accepts: one pure function for each type.
+"""Coercions of a tap's values to values that the API accepts: one pure function for each type.
 
 A coercion returns the value to send, None for an empty value, or `UNUSABLE` for a value that it
-cannot read. It never raises an exception, and it guesses nothing. `FIELDS` in fields.py says which
+cannot read. It never raises an exception, and never guesses. `FIELDS` in fields.py says which
 coercion a column has.
 """
 
@@ -29,11 +29,11 @@ from target_liveintent.remarks import Shape, UnusableCause
 
 @dataclasses.dataclass(frozen=True)
 class Unusable:
-    """Stands for a value that cannot be read, so that no event can have it.
+    """Stands for a value that cannot be read and that no event can have.
 
     Attributes:
-        cause: Why a helper of expressions cannot read it. For a column of an event, `FIELDS` has
-            the code of the cause.
+        cause: Why a helper of expressions cannot read the value. For a column of an event, `FIELDS`
+            has the code of the cause.
     """
 
     cause: UnusableCause | None = None
@@ -43,7 +43,7 @@ class Unusable:
         return "unusable"
 
     def __bool__(self) -> bool:
-        """Raise an error: a filter must take an unreadable value neither for true nor for false."""
+        """Raise an error: a filter must not treat an unreadable value as true or false."""
         msg = "the value cannot be read"
         raise ValueError(msg)
 
@@ -113,7 +113,7 @@ _NOT_IN_DECISION_ID = re.compile(rf"[\s{{}}{INVISIBLE_CHARACTERS}]|%%")
 _LI_DID = re.compile(  # (A pattern that begins with a plain text is fast.)
     rf"li_did=(?<![^?&;#/ ]li_did=)(?:({UUID_FORM.pattern})(?![\w.-]))?", re.ASCII
 )
-"""The parameter, and its value if that is a UUID. `old_li_did` is another parameter."""
+"""The parameter, with its value if the value is a UUID. `old_li_did` is another parameter."""
 _LEVELS = 5
 """How many levels of encoding of a URL are read; the URL itself is the first level."""
 DECIMALS = {
@@ -136,8 +136,8 @@ _NOT_PUBLIC = re.compile(
     r"(?:0|10|127|22[4-9]|2[3-5][0-9])[.]|192[.](?:0[.]0|168)[.]|169[.]254[.]"
     r"|172[.](?:1[6-9]|2[0-9]|3[01])[.]|100[.](?:6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7])[.]"
 )
-"""IPv4 networks that are not public, in the registry of IANA. Their addresses are those of proxies,
-tills and offices, and do not distinguish buyers. The ranges for documentation are accepted."""
+"""IPv4 networks that are not public, from the registry of IANA. Proxies, tills and offices have
+their addresses, which do not distinguish buyers. The ranges for documentation are accepted."""
 _PUBLIC_IPV6 = 0b001
 """The first three bits of all public IPv6 addresses, 2000::/3, from which IANA assigns networks."""
 _MAPPED = bytes(10) + b"\xff\xff"
@@ -215,7 +215,7 @@ def read_time(value: Any, zone: dt.tzinfo) -> TimeRead:
 
 
 def _moment_or_number(plain: str) -> dt.datetime | Decimal | Unusable | None:
-    """Return the time, or the Unix time, that a text without white space around it has."""
+    """Return the time or Unix time in a text that has no white space around it."""
     if plain in _EMPTY_TEXTS:
         return None
     parts = _TIME.fullmatch(plain)
@@ -258,7 +258,7 @@ def _is_nan(value: Any) -> bool:
 
 
 def read_amount(value: Any, decimal: str = ".") -> float | Decimal | Unusable | None:
-    """Return a finite number with its digits; of text, the decimal sign has to be known.
+    """Return a finite number with its digits. A text must use the decimal sign `decimal`.
 
     With `.`: `"$12.50"`, `"1,234.50"` and `"12.50 $"`, but not `"12,50"`. With `,`: `"12,50"`,
     `"1.234,50"` and `"1 234,50 €"`, but not `"12.50"`.
@@ -339,9 +339,9 @@ def currency_code(value: Any) -> str | Unusable | None:
 
 
 def ip(value: Any) -> str | Unusable | None:
-    """Return a public IPv4 or IPv6 address; of a chain with commas, the first that is public.
+    """Return a public IPv4 or IPv6 address; from a list with commas, the first public address.
 
-    Proxies write such chains. `::ffff:203.0.113.9` becomes IPv4.
+    Proxies write these lists. `::ffff:203.0.113.9` becomes IPv4.
     """
     if not isinstance(plain := text(value), str):
         return plain
@@ -368,8 +368,8 @@ def _public(plain: str) -> str | None:
 def device_id(value: Any) -> str | Unusable | None:
     """Return a UUID as it came. The UUID of zeros, which means "no tracking" on phones, is empty.
 
-    That the API accepts only UUIDs is inferred from the examples in the guide's schema; the `idfa`
-    of its example request is not one.
+    The guide does not say that the API accepts only UUIDs: this rule is inferred from the examples
+    in its schema. The `idfa` of the guide's example request is not a UUID.
     """
     if not isinstance(plain := text(value), str):
         return plain

@@ -1,4 +1,4 @@
-"""The event as the API accepts it, its age windows, and what becomes of a record.
+"""The event as the API accepts it, its age windows, and the results of a record.
 
 The result of a record is a `Conversion` or a `Rejection`.
 """
@@ -22,7 +22,8 @@ WINDOWS = {"web": 7 * DAY, "app": 7 * DAY, "offline": 30 * DAY}
 """The greatest age of an event when it is sent, in seconds, by its source, as in LiveIntent's
 guide."""
 MARGIN = 60
-"""An event is too old so many seconds before its window ends. A clock may be ahead as much."""
+"""An event is too old so many seconds before its window ends. A clock may be ahead by the same
+time."""
 
 # A Decimal is written as a JSON number with the digits that it came with.
 _encode: Callable[[Any], bytes] = msgspec.json.Encoder(decimal_format="number").encode
@@ -63,7 +64,7 @@ class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename="c
 
 
 def fingerprint(event: Event) -> int:
-    """Return a small number that says whose conversion an event is, and of which order and value.
+    """Return a small number that depends on the person, the order and the value of an event.
 
     Equal events have the same number within a process. Different events have the same number in one
     of 4,096 cases. So a difference may be missed, but never invented. The store remembers a number
@@ -92,24 +93,24 @@ def event_of(values: Mapping[str, Any]) -> Event:
 def person_columns(
     md5: str | None, sha2: str | None, others: tuple[bytes, ...] | None
 ) -> dict[str, Any]:
-    """Return the columns by which a dead letter knows the person that its event is about.
+    """Return the columns that identify the person of an event in its dead letter.
 
     `all_hashes` are the hashes by which a suppression list may name the person, so that a replay
     finds people who are listed later. They include `md5` and `sha2`, so an edit of these two
-    columns is noticed. `all_hashes` is None if the `others` are not known.
+    columns is noticed. `all_hashes` is None if `others` is None.
     """
     known = None if others is None else Identity(md5, sha2, others=others).hashes
     return {"md5": md5, "sha2": sha2, "all_hashes": known}
 
 
 class LetterKey(NamedTuple):
-    """What identifies a dead letter in the store."""
+    """The key of a dead letter in the store."""
 
     customer_id: str
     api_host: str
     stream: str
-    event_id: str  # A hash of the record if it has none.
-    pixel_id: int  # 0 if the record has no usable one.
+    event_id: str  # A hash of the record if the record has no ID.
+    pixel_id: int  # 0 if the record has no usable pixel ID.
 
 
 class Conversion(msgspec.Struct, frozen=True, gc=False):
@@ -120,7 +121,7 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
     known.
     """
 
-    stream: str  # The tap's name of it.
+    stream: str  # The tap's name of the stream.
     event: Event
     expires_at: int  # Unix time from which on the event is too old to be sent.
     columns: dict[str, Any]

@@ -3,8 +3,8 @@
 `EventBuilder` defines the rules. The generated function makes the same conversion in less than half
 of the time, because its code names the columns of the stream one after the other. It uses the same
 coercions, remembers what they returned for a text, and calls the same functions of `privacy`. If
-anything is odd about a record, the function raises an `OddRecordError`, and `EventBuilder` has to
-build the event. Any other error is a fault of this module, and ends the run.
+anything about a record is odd, the function raises an `OddRecordError`, and `EventBuilder` builds
+the event. Any other error is a fault of this module, and ends the run.
 
 In the generated code, a column `x` of `FIELDS` is `given_x` as it came, and `sent_x` as it is sent.
 The names of a tap's columns occur in texts only, so they cannot collide with names of the code.
@@ -41,8 +41,8 @@ Page: TypeAlias = tuple[str | None, str | None, str | None]
 """The URL of a page for a dead letter, the URL for the API, and the decision ID in the URL."""
 
 EXPRESSION_FAILED, CHANCE = "expression", "chance"
-"""Why a record is odd if no single column is the cause: an expression of the map fails, or the map
-uses chance, so that its expressions must not be evaluated twice."""
+"""Causes of an odd record that belong to no single column: an expression of the map fails, or the
+map uses chance, so its expressions must not be evaluated twice."""
 _REMEMBERED = 1_024
 """How many texts of a column are remembered with their results."""
 _UUID_LENGTH = 36
@@ -84,11 +84,11 @@ def usual_way(  # noqa: PLR0913 (an argument for each thing that it is made of)
 ) -> UsualWay | None:
     """Generate the function of a stream; None if all of its records are odd.
 
-    `inputs` has Python code of each column's value in `record`. The columns that no event has are
-    computed, too, because a record is rejected if an expression fails. `environment` has the values
-    of the other names in this code, which begin with an underscore. `test` is the code of the
-    stream's filter. A usual record has no value in the columns `empty`, and consent in each column
-    of `consents` that it has.
+    `inputs` has, for each column, Python code that computes its value from `record`. The function
+    also computes columns that no event has, because a failing expression rejects the record.
+    `environment` has the values of the other names in this code, which begin with an underscore.
+    `test` is the code of the stream's filter. A usual record has no value in the columns `empty`,
+    and consent in each column of `consents` that it has.
     """
     if "event_time" not in builder.columns:
         return None
@@ -116,16 +116,16 @@ def compiled(source: str, names: Mapping[str, Any], mode: str, name: str) -> Any
         The value of an expression (`eval`), or else all names after the code has run (`exec`).
     """
     known = {**names, "__builtins__": {}}
-    # With its checksum, equal code has the same name, and other code has another one.
+    # With the checksum in the name, only equal code has the same name.
     file = f"<{name} {zlib.crc32(source.encode(errors='replace')):08x}>"
     linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)  # The user may write `x is 'a'`.
         code = compile(source, file, mode)
     value = eval(code, known)  # noqa: S307 (of code that the compiler of expressions let through)
-    # Methods such as `strptime` and `timetuple` import a module in C, by the `__import__` that they
-    # find through the globals of their caller. The function itself keeps the builtins that it was
-    # made with, an empty dict. So no name of an expression means `__import__`.
+    # Methods such as `strptime` and `timetuple` import a module in C, with the `__import__` in the
+    # globals of their caller. The function itself keeps the empty builtins of its creation. So no
+    # expression can use `__import__`.
     known["__builtins__"] = {"__import__": __import__}
     return known if mode == "exec" else value
 
@@ -153,7 +153,7 @@ def _refusals(
 def _inputs(
     builder: EventBuilder, inputs: Mapping[str, str], test: str | None, mapped_keys: Sequence[str]
 ) -> Iterator[str]:
-    """Yield the lines with the code of the map, which may raise anything."""
+    """Yield the lines with the code of the map, which may raise any exception."""
     yield "try:"
     if test is not None:
         yield f"    if not ({test}): return None"
@@ -215,7 +215,7 @@ def _identity(builder: EventBuilder) -> Iterator[str]:
 
 
 def _ids(builder: EventBuilder, mapped_keys: Sequence[str]) -> Iterator[str]:
-    """Yield the lines that read what each event must have."""
+    """Yield the lines that read the values that each event must have."""
     there = builder.columns
     yield _read("event_id", there)
     yield "has_no_id = sent_event_id is None"
@@ -264,7 +264,7 @@ def _read(name: str, there: Collection[str]) -> str:
 
 
 def _remarks(builder: EventBuilder) -> Iterator[str]:
-    """Yield the lines that note what the event lacks, and how its decision ID is."""
+    """Yield the lines that note absent columns, and remarks on the decision ID."""
     there = builder.columns
     if "event_id" in there:
         yield "if has_no_id: remarks += no_event_id"
@@ -283,7 +283,7 @@ def _result(builder: EventBuilder) -> Iterator[str]:
     purchase = _call("PurchaseData", event_model.PurchaseData)
     event = _call("Event", event_model.Event, user_data=user, purchase_data=purchase)
     kept = [name for name in there if name not in builder.hashed and name != "event_id"]
-    if "source_url" in there and "decision_id" not in there:  # The page may have one.
+    if "source_url" in there and "decision_id" not in there:  # The page may have an ID.
         kept.append("decision_id")
     columns = ", ".join(f"{name!r}: given_{name}" for name in kept)
     values = f"stream, {event}, expires_at, {{{columns}}}, identity.others, remarks"
@@ -371,15 +371,15 @@ class _Remembered(dict[Any, Any]):
 
 
 class _Pages(dict[Any, Page]):
-    """What is read of the URLs of pages; remembers the URLs that need no change.
+    """Reads the URLs of pages, and remembers the URLs that need no change.
 
-    A part that is removed may be an address, which must not stay in memory. Of URLs that differ
-    only in their decision ID, only the first URL is checked.
+    A removed part may be an address, which must not stay in memory. If URLs differ only in their
+    decision ID, only the first URL is checked.
     """
 
     def __init__(self, builder: EventBuilder) -> None:
         self._kept_parameters = builder.kept_parameters
-        self._checked: set[tuple[str, str]] = set()  # What is before and after the decision ID.
+        self._checked: set[tuple[str, str]] = set()  # The parts before and after the decision ID.
 
     def __missing__(self, url: Any) -> Page:
         if url is None:
@@ -455,4 +455,5 @@ _TESTS: dict[str, tuple[type, Callable[[Any], object]]] = {
     "decision_id": (str, _UUID.fullmatch),
     "value": (float, math.isfinite),
 }
-"""Columns with a different value in most records: the usual type, and what is sent unchanged."""
+"""Columns with a different value in most records: the usual type, and a test for values that are
+sent unchanged."""

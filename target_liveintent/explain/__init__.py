@@ -1,1 +1,1 @@
-"""Notes what a stream and its first records become, and describes it for people and programs."""
+"""Notes the results of a stream and its first records, and describes them."""

@@ -1,7 +1,8 @@
-"""What one map makes of a stream and its records, and what `explain` says about it, as values.
+"""The result of a map for a stream and its records, and the output of `explain`, as values.
 
-The command prints them as text (explanation.txt), or as one JSON object, whose fields
-docs/reference/cli.md describes. If the meaning of a field changes, increase its `version`.
+The command prints these values as text (explanation.txt), or as one JSON object.
+docs/reference/cli.md describes the fields of this object. If the meaning of a field changes,
+increase its `version`.
 """
 
 from __future__ import annotations
@@ -57,9 +58,9 @@ class Explained(msgspec.Struct):
     The stream is described by its last SCHEMA, or by the first SCHEMA that ends a run.
 
     Attributes:
-        missing: What the stream lacks to give events.
+        missing: The findings that prevent the stream from giving events.
         gives_events: Whether records of the stream can become events, or it is Meltano's test.
-        counts: The figures of a run over these records; what a map drops counts as `unmapped`.
+        counts: The counts of a run over these records; records that a map drops are `unmapped`.
         rejections: The rejections of rejected and dropped records.
         fingerprints: The fingerprint of the first event with an event ID and pixel, for all maps of
             the stream. A run sends only the first event.
@@ -88,7 +89,7 @@ class Explained(msgspec.Struct):
         return bool(self.missing) and self.plan.named and not is_test
 
     def take_schema(self, stream: Stream, plan: StreamPlan, defaults: EventDefaults) -> bool:
-        """Take a SCHEMA, and what the map plans for it; return whether its records give events."""
+        """Take a SCHEMA and its plan; return whether the records of the stream give events."""
         missing = lacking_for_events(plan, stream.schema, defaults) if plan.is_used else []
         if not self.is_refused:
             self.stream, self.plan, self.missing = stream, plan, missing
@@ -99,7 +100,7 @@ class Explained(msgspec.Struct):
     def add(
         self, record: dict[str, Any], converter: RecordConverter | None, violation: str | None
     ) -> None:
-        """Convert a record as a run would; `violation` is how it breaks the tap's schema.
+        """Convert a record as a run would; `violation` is how the record breaks the tap's schema.
 
         The converter is None if the record cannot become an event.
         """
@@ -139,7 +140,7 @@ class Explained(msgspec.Struct):
             self.counts.dropped[rejection.reason] += 1
 
 
-# What is said
+# The values of the output
 
 SOURCE_WORDS = {
     "expression": "{}",
@@ -155,7 +156,7 @@ SOURCE_WORDS = {
 
 
 class FieldSource(msgspec.Struct, frozen=True):
-    """What fills a column of an event.
+    """The source of a column of an event.
 
     Attributes:
         code: A key of `SOURCE_WORDS`.
@@ -179,7 +180,8 @@ class FieldSource(msgspec.Struct, frozen=True):
 class Rejected(msgspec.Struct):
     """The records that are rejected or dropped for one reason, and the first of these records.
 
-    The `detail` of the first record has no addresses. It has `keys` if its columns are not known.
+    The `detail` of the first record has no addresses. It has `keys` if the columns of the record
+    are unknown.
     """
 
     reason: str
@@ -218,9 +220,9 @@ class ExplainedStream(msgspec.Struct):
         counted_as: The name under which its records are counted.
         use: `mapped`, `as_it_is` (without a map), `dropped` (by a map), or `skipped` (no map names
             it).
-        fields: What fills each column of an event: the first source with a value.
+        fields: The sources of each column of an event; the first source with a value counts.
         records: None if no record of the stream was read.
-        warnings: What is wrong with the values of the records.
+        warnings: Findings about the map, and about the values of the records.
         code: The generated code that converts usual records, if it is to be shown.
     """
 
@@ -246,7 +248,7 @@ class Expectation(msgspec.Struct):
 
     Attributes:
         written: Whether the file is new.
-        difference: A diff from the file to what the input becomes; empty if they are equal.
+        difference: A diff from the file to the input's result; empty if both are equal.
     """
 
     file: str
@@ -257,7 +259,7 @@ class Expectation(msgspec.Struct):
 
     @property
     def met(self) -> bool:
-        """Whether the result is what the file says."""
+        """Whether the result is the same as in the file."""
         return not (self.written or self.difference)
 
 
@@ -280,9 +282,9 @@ class Explanation(msgspec.Struct):
 def describe(
     explained: Explained, events: EventDefaults, *, show_code: bool = False
 ) -> ExplainedStream:
-    """Describe what one map makes of a stream, perhaps with its generated code.
+    """Describe the result of one map for a stream, with the generated code if wanted.
 
-    `events` is what the settings supply.
+    `events` has the values that the settings supply.
     """
     stream, plan, counts = explained.stream, explained.plan, explained.counts
     described = ExplainedStream(stream.name, plan.stream, explained.preset, _use(plan))
@@ -368,7 +370,7 @@ def _describe_fields(
 def _sources_of_field(
     name: str, explained: Explained, events: EventDefaults, present: Collection[str]
 ) -> list[FieldSource]:
-    """Return what fills a field: the map, or else the key properties or a setting."""
+    """Return the sources of a field: the map, or else the key properties or a setting."""
     sources = _mapped(name, explained.plan, present) or _defaults(name, explained, events)
     if name == "event_time" and explained.counts.noted(LOCAL_TIME):
         zone = str(events.zone)
@@ -377,7 +379,7 @@ def _sources_of_field(
 
 
 def _mapped(name: str, plan: StreamPlan, present: Collection[str]) -> list[FieldSource]:
-    """Return the expression or column for a field, and what fills the field if this has no value.
+    """Return the expression or column for a field, and the sources that follow if it has no value.
 
     `present` are the columns that the SCHEMA or a record has.
     """
@@ -397,7 +399,7 @@ def _mapped(name: str, plan: StreamPlan, present: Collection[str]) -> list[Field
 
 
 def _defaults(column: str, explained: Explained, events: EventDefaults) -> list[FieldSource]:
-    """Return what fills a field that the map does not fill, if something does."""
+    """Return the sources of a field that the map does not fill."""
     if column == "event_id":
         keys = explained.plan.keys
         if keys is None:
@@ -445,7 +447,7 @@ def _records(explained: Explained) -> Records:
 
 def _first(rejection: Rejection) -> dict[str, Any]:
     detail = rejection.detail and scrub(rejection.detail)
-    has_letter = REASONS[rejection.reason].letter  # (Without a letter, nothing of it is kept.)
+    has_letter = REASONS[rejection.reason].letter  # (Without a letter, nothing is kept.)
     return {
         "event_id": rejection.event_id,
         "field": rejection.field,

@@ -31,14 +31,14 @@ timezone: UTC # the zone of times without an offset, such as Europe/Berlin
 """
 _YAML_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 REMARK_WORDS = {
-    # What a proposed column of an event is made of
+    # The source of a proposed column of an event
     "derived_from_keys": "derived from the keys {keys}",
     "derived_from_record": "derived from the whole record: a changed record is sent again",
     "repeated_sent_once": (
         "rows with the same value as another row: {repeated} of {rows}; only one of these rows is"
         " sent"
     ),
-    # Why a candidate is not proposed: its name
+    # Why a candidate is not proposed: the name of the candidate,
     "rival": "{column} fits as well",
     "strangers": "the records of this stream are no customers",
     "other_customer": "the name of another column says that it is the customer's",
@@ -46,7 +46,7 @@ REMARK_WORDS = {
     "vague_name": "its name does not say enough",
     "other_word": "its name also says {word!r}",
     "not_beside_value": "it is not in the object of the value",
-    # Its values
+    # ... the values of the candidate
     "other_form": "its values look like something else",
     "no_times": "not all of its values can be read as times",
     "day_or_month": "which number is the day, and which the month?",
@@ -54,7 +54,7 @@ REMARK_WORDS = {
     "one_value": "all {rows} rows have the same value",
     "few_values": "{rows} rows have only {different} different values",
     "repeated": "rows with the same value as another row: {repeated} of {rows}",
-    # Its unit
+    # ... the unit of the candidate
     "cents_without_currency": "it is in cents, but no column has the currency",
     "cents_not_whole": "its name means cents, but not all of its values are whole numbers",
     "two_currencies": "its name has a currency, and there is a column for the currency",
@@ -69,7 +69,7 @@ MISREAD_ADVICE = (
     " column, write what holds then, such as coalesce(get('is_test'), False). A line of your own"
     " map replaces that of a preset."
 )
-"""What to do if a stream lacks only columns that its map reads."""
+"""The advice if a stream lacks only columns that its map reads."""
 
 
 def advise(
@@ -131,8 +131,9 @@ def _words(remark: ColumnRemark) -> str:
 def config_text(streams: Iterable[tuple[Stream, Sequence[Mapping[str, Any]]]]) -> str:
     """Return a complete configuration as YAML. Only values that its owner must add are blank.
 
-    It sends the streams that look like sales. If no stream has an amount, it sends each stream with
-    a time and a person. If no stream has these either, it sends the first stream.
+    The configuration sends the streams that look like sales. If no stream has an amount, it sends
+    each stream with a time and a person. If no stream has a time and a person, it sends the first
+    stream.
     """
     proposals = [propose(stream, records) for stream, records in streams]
     chosen = {_yaml(proposal.stream): proposal for proposal in _best(proposals)}

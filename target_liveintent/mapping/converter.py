@@ -73,7 +73,7 @@ class RecordConverter:
         """Convert a record as the tap sent it; None if the map's filter drops it.
 
         A row that was deleted in the source is rejected first, because the map may drop the column
-        that says so. `violation` is how the record breaks the tap's schema.
+        that marks the deletion. `violation` is how the record breaks the tap's schema.
         """
         if violation is not None or self._usual_way is None:
             return self.convert_carefully(record, violation)
@@ -108,5 +108,5 @@ class RecordConverter:
 
 
 def _leave_to_chance(_: TapRecord, __: float) -> NoReturn:
-    """Leave each record to the careful way, so that each expression is evaluated once."""
+    """Leave each record to `convert_carefully`, which evaluates each expression only once."""
     odd(CHANCE)

@@ -1,9 +1,9 @@
-"""Compiles the expressions of stream maps to Python code that acts as the SDK's evaluator does.
+"""Compiles the expressions of stream maps to Python code with the results of the SDK's evaluator.
 
 The SDK walks the tree of each expression for each record, which takes about 3 µs even for a bare
-column. Here, operators that the evaluator guards become calls of its own guards, a name becomes a
-lookup in the record, and the rest stays plain Python. simpleeval's evaluator handles what is rare:
-comprehensions, f-strings, starred items. A test compares both with the SDK.
+column. Here, guarded operators become calls of the evaluator's guards, a name becomes a lookup in
+the record, and the rest stays plain Python. simpleeval's evaluator handles rare nodes:
+comprehensions, f-strings, starred items. A test compares both ways with the SDK.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ _KEPT = (
     *(ast.BoolOp, ast.Compare, ast.Constant, ast.IfExp, ast.UnaryOp),
     *(ast.Dict, ast.List, ast.Set, ast.Slice, ast.Tuple),
 )
-"""Nodes that stay, while their parts are rewritten. `_Rewriter` has a method for some other nodes;
-the evaluator is used for the rest."""
+"""Nodes that stay, while their parts are rewritten. `_Rewriter` has methods for some other nodes,
+and the evaluator handles all remaining nodes."""
 _FUNCTIONS: dict[str, Any] = {
     **simpleeval.DEFAULT_FUNCTIONS,
     **{kind.__name__: kind for kind in (bool, dict, list, set, tuple)},
@@ -59,20 +59,19 @@ _CHANGING = frozenset(
     | {"setdefault", "sort", "update", "difference_update", "intersection_update"}
     | {"symmetric_difference_update"}
 )
-"""Methods that change what they are called on. An expression with one gets a copy of the record."""
+"""Methods that change their object. An expression that calls one gets a copy of the record."""
 
 
 class Expression(NamedTuple):
     """An expression of a map.
 
     Attributes:
-        compute: Computes its value for a record.
+        compute: Computes the value of the expression for a record.
         code: The expression as Python code that reads `record`.
-        reading: The paths that it reads, and which of them have an alternative.
-        columns: The columns of a record that it needs; None is among them if it may need any
-            column.
-        names: The columns that it reads by their bare names. It fails without these columns.
-        has_chance: Whether it gives another value each time.
+        reading: The paths that the expression reads, and their alternatives.
+        columns: The columns of a record that the expression needs; with None, it may need any
+            column. names: The columns read by their bare names. The expression fails without these
+            columns. has_chance: Whether the value may differ each time.
     """
 
     text: str
@@ -130,7 +129,7 @@ class Compiler:
         )
 
     def _function(self, column: str, code: str) -> Callable[[TapRecord], Any]:
-        """Return the function of a record that an expression is."""
+        """Return a function that computes an expression for a record."""
         name = f"expression for {column!r}"
         function: Callable[[TapRecord], Any] = compiled(
             f"lambda record: ({code})", self.environment, "eval", name
@@ -138,7 +137,7 @@ class Compiler:
         return function
 
     def _named(self, function: Callable[[TapRecord], Any]) -> str:
-        """Return the name in the code of a function that computes an expression."""
+        """Name a function that computes an expression, and return its name in the code."""
         name = f"_e_{len(self.environment)}"
         self.environment[name] = function
         return name
@@ -183,7 +182,7 @@ def _attribute(value: Any, name: str) -> Any:
 class _Rewriter(ast.NodeTransformer):
     """Rewrites one expression, and notes the columns, names and paths that it reads.
 
-    `is_complete` says whether the code can be used, in place of the evaluator.
+    `is_complete` says whether the code can replace the evaluator.
     """
 
     def __init__(self, values: Mapping[str, Any], column: str, tree: ast.expr) -> None:
@@ -282,7 +281,7 @@ class _Rewriter(ast.NodeTransformer):
             # The evaluator calls functions only, never the value of a column of the same name.
             case ast.Call(func=ast.Name(id=name)) if name in _FUNCTIONS:
                 if name == "get":
-                    self.columns.add(None)  # It is called with any path.
+                    self.columns.add(None)  # `get` may read any path.
                 function = _code("_getter(record)" if name == "get" else f"_f_{name}")
             case _:
                 function = self._refuse(node.func)
@@ -296,7 +295,7 @@ def _code(text: str) -> ast.expr:
 
 
 def _is_record(node: ast.expr) -> bool:
-    return isinstance(node, ast.Name) and node.id in {"_", "record"}  # The SDK's names of it.
+    return isinstance(node, ast.Name) and node.id in {"_", "record"}  # The SDK's names.
 
 
 def _constant_text(node: ast.expr) -> str | None:

@@ -1,4 +1,4 @@
-"""Checks the map of a stream with its SCHEMA: findings as values, and their words.
+"""Compares the map of a stream with the SCHEMA: findings as values, and their words.
 
 A run logs the words, or fails with them; `explain` prints the words as text and the codes as JSON.
 """
@@ -28,9 +28,10 @@ HINT_WORDS = {
 
 
 class Hint(msgspec.Struct, frozen=True):
-    """What the author of a map probably meant, or could write: a key of `HINT_WORDS`, and a name.
+    """A suggestion to the author of a map.
 
-    With `fixed_text`, the name is a text, and with `likely_key` an expression for `event_id`.
+    `code` is a key of `HINT_WORDS`, whose words have a place for `name`.
+    With `fixed_text`, the name is a text. With `likely_key`, it is an expression for `event_id`.
     """
 
     code: str
@@ -43,13 +44,13 @@ class Hint(msgspec.Struct, frozen=True):
 
 
 FINDING_WORDS = {
-    # What a stream lacks, as a part of a sentence
+    # Things that a stream lacks, as a part of a sentence
     "event_time_missing": "event_time",
     "identity_missing": "one of " + ", ".join(IDENTIFYING),
     "pixel_id_missing": "pixel_id (a column, or the setting pixel_id)",
     "source_missing": "source (a column, or the setting default_source)",
     "needed_column_absent": "the column '{reads}', which '{column}' reads",
-    # What is probably a mistake, as a sentence
+    # Probable mistakes, as a sentence
     "unknown_event_column": "the map of '{stream}' sets '{column}', but events have no such column",
     "read_column_absent": (
         "in the map of '{stream}', '{column}' reads '{reads}', which is not in the tap's SCHEMA"
@@ -77,7 +78,7 @@ FINDING_WORDS = {
 _HINT_FORMS = {"needed_column_absent": "{} ({})", "keys_are_positions": "{}, {}"}
 """How a hint follows the words of these findings. For other findings, it follows a semicolon."""
 _SETTABLE = frozenset({"pixel_id_missing", "source_missing"})
-"""The findings about what a setting can supply."""
+"""The findings about values that a setting can supply."""
 
 
 class MapFinding(msgspec.Struct, frozen=True):
@@ -108,7 +109,7 @@ class MapFinding(msgspec.Struct, frozen=True):
 
 
 class AbsentStream(msgspec.Struct, frozen=True):
-    """A stream, or a pattern of streams, that a map names, and that is not in the input.
+    """A stream, or a pattern of streams, that a map names but that the input does not have.
 
     `similar` is a stream of the input that no map names.
     """
@@ -150,15 +151,15 @@ _DECIDING = {FILTER, "event_id", "event_time"}
 
 
 def map_warnings(plan: StreamPlan, schema: Mapping[str, Any]) -> Iterator[MapFinding]:
-    """Yield what is probably a mistake in the map of a stream.
+    """Yield the probable mistakes in the map of a stream.
 
     - `unknown_event_column`: the map sets a column that no event has.
-    - `read_column_absent`: it reads a path that the SCHEMA does not have, and `coalesce` or `or`
-      gives no alternative that the SCHEMA has. Columns `_sdc_…`, which taps add by the way in which
-      they replicate, do not count, nor does what `needed_columns_absent` returns.
+    - `read_column_absent`: the map reads a path that the SCHEMA does not have, and `coalesce` or
+      `or` gives no alternative that the SCHEMA has. Columns `_sdc_…`, which some taps add, do not
+      count. Columns that `needed_columns_absent` returns do not count either.
     - `amount_in_cents`: `value` reads a column whose name means cents, and does not convert it.
 
-    What a preset reads is no mistake: not every source has it.
+    A column that only a preset reads is no mistake, because not every source has the column.
     """
     for column, origin in plan.origins.items():
         if column in plan.of_preset:
@@ -193,7 +194,7 @@ def maps_with_equal_ids(plans: Iterable[StreamPlan]) -> Iterator[MapFinding]:
 def lacking_for_events(
     plan: StreamPlan, schema: Mapping[str, Any], defaults: EventDefaults
 ) -> list[MapFinding]:
-    """Return what a mapped stream lacks, so that its records cannot produce an event."""
+    """Return what a mapped stream lacks to produce events; an empty list if it lacks nothing."""
     there = frozenset(plan.properties)
     conditions = {
         "event_time_missing": "event_time" not in there,
@@ -206,19 +207,19 @@ def lacking_for_events(
 
 
 def needed_columns_absent(plan: StreamPlan, schema: Mapping[str, Any]) -> list[MapFinding]:
-    """Return the columns that the tap's SCHEMA does not have, and that the map cannot lack.
+    """Return the columns that the map needs, but that the tap's SCHEMA does not have.
 
-    An expression with the bare name of such a column fails for each record. And an expression that
-    decides which events are sent, and under which ID, decides wrongly without it: a filter may let
-    pass what is cancelled, and an event that was delivered may get another ID.
+    An expression with the bare name of an absent column fails for each record. An expression that
+    decides which events are sent, and under which ID, decides wrongly without the column: a filter
+    may accept cancelled orders, and a delivered event may get another ID.
     """
     findings = []
     for column, origin in plan.origins.items():
         for path in sorted(_needed_but_absent(column, origin, schema)):
             hint = _hint_of_path(path, schema)
-            # The quotes of `currency: 'EUR'` belong to YAML, so that the expression is the name
-            # `EUR`. Other columns need a value of each record: a fixed filter or consent would let
-            # everybody pass.
+            # The quotes of `currency: 'EUR'` belong to YAML, so the expression is the name `EUR`.
+            # Other columns need a value from each record: a fixed filter or consent would accept
+            # everybody.
             if hint is None and column in _OFTEN_FIXED and _WORD.fullmatch(origin.text):
                 hint = Hint("fixed_text", origin.text)
             reads = ".".join(path)
@@ -227,7 +228,7 @@ def needed_columns_absent(plan: StreamPlan, schema: Mapping[str, Any]) -> list[M
 
 
 def _needed_but_absent(column: str, origin: Expression, schema: Mapping[str, Any]) -> set[Path]:
-    """Return the paths that an expression reads and cannot lack, but the SCHEMA does not have."""
+    """Return the paths that an expression needs, but that the SCHEMA does not have."""
     decides = column in _DECIDING or (column == "consent" and not origin.reading.fails_closed)
     names: Iterator[Path] = ((name,) for name in origin.names)
     named = {path for path in names if absent_step(path, schema, lists_all=decides)}
@@ -235,7 +236,7 @@ def _needed_but_absent(column: str, origin: Expression, schema: Mapping[str, Any
         return named
 
     def is_absent(path: Path) -> bool:
-        # What a record says of consent is read from the record, whatever the SCHEMA says.
+        # Consent is read from the record, whatever the SCHEMA says.
         is_consent = path == ("consent",) or (path[0] == "consent" and origin.reading.fails_closed)
         is_known = is_consent and "consent" not in schema["properties"]
         return not is_known and absent_step(path, schema, lists_all=True) is not None
@@ -244,7 +245,7 @@ def _needed_but_absent(column: str, origin: Expression, schema: Mapping[str, Any
 
 
 def _hint_of_path(path: Path, schema: Mapping[str, Any]) -> Hint | None:
-    """Return what was probably meant by a path that the SCHEMA does not have."""
+    """Return a hint for a path that the SCHEMA does not have; None without a likely meaning."""
     step, known_steps = absent_step(path, schema, lists_all=True) or (path[0], ())
     dotted = ".".join(path)
     if dotted in known_steps:  # `get` takes a dot for a step into an object.

@@ -1,7 +1,7 @@
 """Checks the settings `presets` and `stream_maps` before a run.
 
 The SDK would find most mistakes in `stream_maps` only when a SCHEMA comes. The problem of a setting
-is one line that names the entry and what it must be, and never its value.
+is one line that says what the entry must be. It never shows the value.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from target_liveintent.mapping.stream_maps import DELETION_COLUMNS
 from target_liveintent.privacy.addresses import scrub
 
 ANSWER = "ANSWER:"
-"""What begins a question in a proposed `__filter__`: a run needs the answer."""
+"""The beginning of a question in a proposed `__filter__`: a run needs the answer."""
 _Null: TypeAlias = Literal["__NULL__"] | None
 _EXPRESSION: tuple[Any, str] = (
     str | None,
@@ -41,7 +41,7 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
 }
 """The types of the options of one stream's map. A misspelled option would be read as a column."""
 _NAMES = (*_OPTIONS, *(field.name for field in FIELDS), *DELETION_COLUMNS)
-"""What the keys of one stream's map mean to this program."""
+"""The keys of a stream's map that this program knows."""
 
 
 def map_problems(presets: Mapping[str, Any], stream_maps: Mapping[str, Any]) -> Iterator[str]:
@@ -59,7 +59,7 @@ def map_problems(presets: Mapping[str, Any], stream_maps: Mapping[str, Any]) -> 
 
 
 def _entry_problems(name: str, definition: Any) -> Iterator[str]:
-    """Yield the problem of an entry that is no map of a stream, as the end of a sentence."""
+    """Yield the problem of an entry that is not a stream's map, as the end of a sentence."""
     if name.startswith("__") and name != "__else__":
         yield (
             "is in the wrong place: a key of stream_maps must be the name of a stream, or __else__."
@@ -119,11 +119,11 @@ def _is_valid(value: Any, kind: Any) -> bool:
     return True
 
 
-# Names of streams with dots, of which Meltano makes levels
+# Names of streams with dots, which Meltano turns into levels
 
 
 def presets_with_dots(presets: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the streams of `presets`: of `Sales.Orders`, Meltano makes `Sales: {Orders: …}`."""
+    """Yield the streams of `presets`: Meltano turns `Sales.Orders` into `Sales: {Orders: …}`."""
     for name, preset in presets.items():
         if isinstance(preset, dict):
             for stream, inner in presets_with_dots(preset):
@@ -135,7 +135,7 @@ def presets_with_dots(presets: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def maps_with_dots(definitions: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield the streams of `stream_maps`, whose dots Meltano reads as levels.
 
-    Of `Sales.Orders: {email: mail}`, it makes `Sales: {Orders: {email: mail}}`.
+    Meltano turns `Sales.Orders: {email: mail}` into `Sales: {Orders: {email: mail}}`.
     """
     for name, definition in definitions.items():
         if not isinstance(definition, dict) or name == "__else__":
@@ -149,9 +149,9 @@ def maps_with_dots(definitions: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _own_and_levels(definition: Mapping[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-    """Return the map of a stream itself, None if there is none, and the maps of streams inside it.
+    """Return the map of a stream, None without one, and the maps of streams inside this map.
 
-    Beside such an inner map, a null stands for a stream. If there are only nulls, each may be a
+    Beside an inner map, a null stands for a stream. If all values are nulls, each null may mean a
     column or a stream, so it stands for both: neither is sent.
     """
     others = {key: value for key, value in definition.items() if key not in _NAMES}

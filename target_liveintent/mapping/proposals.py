@@ -1,7 +1,7 @@
-"""Proposes how to map a stream: with a preset, or with a map of the columns that it recognizes.
+"""Proposes how to map a stream: with a preset, or with a map of the recognized columns.
 
-A proposed map may be sent as it is. So what could forbid a conversion, and is not surely
-understood, is asked in `__filter__`: nothing is sent before a person answers.
+Somebody may run a proposed map unchanged. So `__filter__` asks about each column that could forbid
+a conversion and is not surely understood. A run sends nothing before a person answers.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Proposal(NamedTuple):
 
 
 def propose(stream: Stream, records: Sequence[Mapping[str, Any]] = ()) -> Proposal:
-    """Propose a map of the columns of a stream and its first records that are recognized."""
+    """Propose a map from the recognized columns of a stream and its first records."""
     table = source_table(stream, records)
     recognized = {field: recognize(field, table) for field in vocabulary().fields}
     recognized["event_id"] = _event_id(recognized["event_id"], table, stream.keys)
@@ -82,7 +82,7 @@ def propose(stream: Stream, records: Sequence[Mapping[str, Any]] = ()) -> Propos
 
 
 def _event_id(recognized: Recognition, table: SourceTable, keys: Sequence[str]) -> Recognition:
-    """Return the key as the event ID, or say what the ID is derived from without a column."""
+    """Return the key as the event ID, or a remark that says from what the ID is derived."""
     lasting = lasting_keys(keys)
     if not lasting:
         if recognized.column is not None:
@@ -131,7 +131,7 @@ def _currency(
 
 
 def _value(recognized: Recognition, currency: Recognition, table: SourceTable) -> Recognition:
-    """Return how the amount is read, or a candidate with a remark if this is not sure."""
+    """Return how to read the amount, or a candidate with a remark if this is not certain."""
     column, words = recognized.column, vocabulary().amounts
     if column is None:
         return recognized
@@ -167,7 +167,7 @@ def _doubt_about_amount(column: SourceColumn, currency: Recognition) -> str | No
 
 
 def _is_minor_source(table: SourceTable) -> bool:
-    """Return whether the columns are those of a source whose integers are in minor units."""
+    """Return whether the columns belong to a source whose integers are in minor units."""
     paths = {".".join(column.path[:end]) for column in table.columns for end in (1, 2)}
     return any(columns <= paths for columns in vocabulary().amounts.minor_sources)
 
@@ -176,7 +176,7 @@ def _is_minor_source(table: SourceTable) -> bool:
 
 
 def _filter(stream: str, table: SourceTable, consent: SourceColumn | None) -> str:
-    """Return the sure conditions, and a question about other columns that can forbid a record."""
+    """Return the conditions that are certain, and a question about the uncertain ones."""
     known = vocabulary()
     conditions, asked = [], []
     understood = {"consent"} if consent else set[str]()
@@ -200,7 +200,7 @@ def _filter(stream: str, table: SourceTable, consent: SourceColumn | None) -> st
 
 
 def _sure_condition(column: SourceColumn, only_true: bool | None) -> str | None:  # noqa: FBT001
-    """Return the condition for a flag, if it is sure; `only_true` is None without a flag."""
+    """Return the condition for a flag, if it is certain; `only_true` is None without a flag."""
     if only_true is None:
         return None
     if _is_flag(column):

@@ -1,4 +1,4 @@
-"""What an expression of a stream map reads, and what holds if the SCHEMA does not have it."""
+"""The columns that an expression of a stream map reads, and the effect of absent columns."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 Path = tuple[str, ...]
-"""A column, and the steps into it."""
+"""A column, and the steps into its objects and lists."""
 _NOTHING: tuple[Any, ...] = (None, {}, [], ())
 """Constants that only let the rest of an expression work, as in `_.get('client', {}).get('id')`."""
 _COMPOSED = ("anyOf", "oneOf", "allOf")
@@ -24,7 +24,7 @@ _ADDED_BY_TAPS = frozenset(
 
 
 class Reading(NamedTuple):
-    """What an expression reads: its tree, and the path that each node of it reads, if any."""
+    """The reading of an expression: its tree, and the path of each node that reads a path."""
 
     tree: ast.expr
     paths: Mapping[ast.AST, Path]
@@ -33,8 +33,9 @@ class Reading(NamedTuple):
         """Return the absent paths for which the expression has no alternative that is there.
 
         Alternatives are the arguments of a `coalesce`, the sides of an `or`, and the default of
-        `_.get`. For an expression that `protects`, a constant is one, too, because with it the
-        author says what holds without the column; and each side of an `or` must be false then.
+        `_.get`. If the expression `protects`, a constant is also an alternative, because it is the
+        author's choice for an absent column; then each side of an `or` must be false without the
+        column.
         """
         return _Search(self.paths, is_absent, protects).of(self.tree)
 
@@ -45,14 +46,17 @@ class Reading(NamedTuple):
 
 
 class _Search(NamedTuple):
-    """The search for what expressions lack; the attributes are those of `Reading.lacks`."""
+    """The search for absent paths; the attributes are the arguments of `Reading.lacks`."""
 
     paths: Mapping[ast.AST, Path]
     is_absent: Callable[[Path], bool]
     protects: bool
 
     def of(self, node: ast.AST, *, in_test: bool = False) -> set[Path]:
-        """Return what a part lacks. Within a test, such as in a `not`, an `or` is no choice."""
+        """Return the paths that a part lacks.
+
+        In a test, such as `not`, an `or` gives no alternative.
+        """
         sides = self._alternatives(node, in_test=in_test)
         lacking = [self.of(side, in_test=in_test) for side in sides]
         if (path := self.paths.get(node)) is not None:
@@ -89,7 +93,7 @@ class _Search(NamedTuple):
 
 
 def _tests(node: ast.AST) -> list[ast.expr]:
-    """Return the parts of a node of which only the truth matters, and perhaps that it is false."""
+    """Return the parts of a node that count only as true or false."""
     match node:
         case ast.UnaryOp(op=ast.Not(), operand=test) | ast.IfExp(test=test):
             return [test]
@@ -133,11 +137,11 @@ def _fails_closed(  # noqa: PLR0911 (a table of forms)
 _NULL_OF_NULL = frozenset(
     {"amount", "coalesce", "excel_time", "local_time", "lower", "number", "parse_time", "strip"}
 )
-"""The helpers that give null if their first argument is null, or `coalesce` if all are."""
+"""The helpers that return null if their first argument (for `coalesce`: each argument) is null."""
 
 
 def _gives_null(node: ast.expr, paths: Mapping[ast.AST, Path]) -> bool:
-    """Return whether an expression is certainly null if its columns are."""
+    """Return whether an expression is certainly null if its columns are null."""
     match node:
         case ast.Constant(value=None):
             return True
@@ -154,7 +158,7 @@ def _gives_null(node: ast.expr, paths: Mapping[ast.AST, Path]) -> bool:
 def _differs_from_null(
     left: ast.expr, sought: Iterable[ast.expr], paths: Mapping[ast.AST, Path]
 ) -> bool:
-    """Return whether a value is certainly none of those sought if its columns are null."""
+    """Return whether a value certainly differs from all sought values if its columns are null."""
     values = [_constant(one, None) for one in sought]
     if _gives_null(left, paths):
         return None not in values
@@ -166,18 +170,18 @@ def _may_be_true(node: ast.expr) -> bool:
 
 
 def _constant(node: ast.expr, otherwise: Any) -> Any:
-    """Return the value of an expression of constants; `otherwise` if it has something else."""
+    """Return the value of an expression of constants; `otherwise` for any other expression."""
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return otherwise
 
 
-# What the SCHEMA says of a path
+# What the SCHEMA says about a path
 
 
 class AbsentStep(NamedTuple):
-    """A step of a path that the SCHEMA does not have, and the names that it has in its place."""
+    """A step of a path that the SCHEMA lacks, and the names that the SCHEMA has in that place."""
 
     step: str
     known: tuple[str, ...]
@@ -186,11 +190,11 @@ class AbsentStep(NamedTuple):
 def absent_step(
     path: Path, schema: Mapping[str, Any], *, lists_all: bool = False
 ) -> AbsentStep | None:
-    """Return the step of a path that the SCHEMA lacks; None if it has the path or does not say.
+    """Return the step of a path that the SCHEMA lacks; None if the path may exist.
 
-    It does not say it of an object without properties, or with additional ones, nor of columns
-    `_sdc_…`, which taps add. But if it `lists_all`, the columns that it has are all that there are,
-    even if it allows others, but for those that taps usually add.
+    A path may exist in an object that declares no properties, or allows more, and for the columns
+    `_sdc_…`, which taps add. If the SCHEMA `lists_all`, no other column exists, even if the SCHEMA
+    allows more, except columns that taps usually add.
     """
     if path[0] in _ADDED_BY_TAPS or (path[0].startswith(_TAPS_OWN) and not lists_all):
         return None
@@ -212,7 +216,7 @@ def _names_in(parts: Iterable[Any], step: str) -> dict[str, Any]:
 
 
 def _parts(schema: Any) -> Iterator[Any]:
-    """Yield a schema, and those that it is put together from."""
+    """Yield a schema, and the schemas that it combines."""
     yield schema
     if isinstance(schema, Mapping):
         for word in _COMPOSED:
@@ -221,7 +225,7 @@ def _parts(schema: Any) -> Iterator[Any]:
 
 
 def _inside(part: Any, step: str) -> Mapping[str, Any]:
-    """Return the schemas of what an object has inside, or a list if the step is an index."""
+    """Return the schemas of the values in an object, or in a list if the step is an index."""
     if not isinstance(part, Mapping):
         return {}
     if _INDEX.fullmatch(step) and isinstance(part.get("items"), Mapping):

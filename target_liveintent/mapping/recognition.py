@@ -1,7 +1,7 @@
-"""Recognizes the column of a source that surely holds the values of a column of an event.
+"""Recognizes the columns of a source that certainly hold the values of an event's columns.
 
-A column is recognized only if each word of its name is known and nothing is against it. Other
-similar columns are candidates. Each has a remark that says why it is not recognized.
+A column is recognized only if each word of its name is known and no objection is found. Similar
+columns are candidates. Each candidate has a remark that says why it is not recognized.
 `recognized.yaml` has the names and forms.
 """
 
@@ -26,16 +26,16 @@ from target_liveintent.mapping.vocabulary import is_number_of, vocabulary
 _MOST_REPEATED_SHARE = 0.02
 """The share of rows that may repeat an ID: an order that was exported twice is still one order."""
 _LEAST_ROWS_TO_COMPARE = 3
-"""If so many rows have the same address, it is not the buyers'."""
+"""If so many rows all have the same address, the address is not the buyer's."""
 _MANY_ROWS, _LEAST_DIFFERENT_SHARE = 20, 0.1
-"""If so many rows have a smaller share of different addresses, they are not the buyers'."""
+"""If, in so many rows, a smaller share of addresses is different, they are not the buyers'."""
 _MOST_CANDIDATES = 5
 _ID = re.compile(r"(?=.*\d)[\w#/.-]{1,40}")
 _WORDS_OF_OTHER_URLS = frozenset({"referrer", "referer", "product", "image"})
 
 
 class ColumnRemark(NamedTuple):
-    """What a person should know of a column: a code, and the facts in its words.
+    """A remark on a column for the person who checks the map: a code, and the facts in its words.
 
     `REMARK_WORDS` in explain/proposal_text.py has the words for each code.
     """
@@ -69,7 +69,7 @@ class Recognition(NamedTuple):
 
 
 def recognize(field: str, table: SourceTable) -> Recognition:
-    """Find the column that surely holds the values of a column of an event."""
+    """Find the column of a source that certainly holds the values of an event's column."""
     column, against = _first_sure(field, _columns_by_name(field, table), table)
     if column is None and not against:
         by_form = [
@@ -123,7 +123,7 @@ class _Match(NamedTuple):
     Attributes:
         place: The place of the name in the list of names.
         more_words: How many words stand beside the name.
-        is_vague: Whether a time is a text, such as 20261128, which may be something else.
+        is_vague: Whether a time is a text that may mean something else, such as 20261128.
         least_likely: The place of the least likely word beside the name.
     """
 
@@ -174,9 +174,9 @@ def _relevant_words(field: str, column: SourceColumn) -> frozenset[str]:
 
 
 def _deeds_beside(field: str, stream: frozenset[str]) -> frozenset[str]:
-    """Return the deeds that may stand in a name.
+    """Return the deeds (such as a payment) that may stand in a name.
 
-    In the name of an ID, only the deed of the stream may: orders also have IDs of payments.
+    The name of an ID may only have the deed of the stream: orders also have IDs of payments.
     """
     deeds = vocabulary().deeds
     if field == "event_id":
@@ -187,7 +187,7 @@ def _deeds_beside(field: str, stream: frozenset[str]) -> frozenset[str]:
 
 
 def _rival(column: SourceColumn, equal: Sequence[SourceColumn]) -> ColumnRemark | None:
-    """Return a remark if another column fits as well, and has other values."""
+    """Return a remark if another column fits equally well, but has other values."""
     rivals = [other for other in equal if other.path != column.path]
     if column.words == {"date", "created"}:  # A row is created only once.
         rivals = [other for other in rivals if other.words != column.words]
@@ -216,11 +216,11 @@ def _has_form(field: str, column: SourceColumn) -> bool:
     return field != "event_time" or not column.fits(functools.partial(has_form_of, "value"))
 
 
-# What is against a column
+# The objections to a column
 
 
 def _objection(field: str, column: SourceColumn, table: SourceTable) -> ColumnRemark | None:
-    """Return the objection to a column that fits; None if it may be proposed."""
+    """Return the objection to a column that fits; None if the column may be proposed."""
     if field == "email":
         if not table.words.isdisjoint(vocabulary().strangers):
             return ColumnRemark("strangers")
@@ -234,7 +234,7 @@ def _objection(field: str, column: SourceColumn, table: SourceTable) -> ColumnRe
 
 
 def _is_ambiguous(field: str, column: SourceColumn, table: SourceTable) -> bool:
-    """Return whether a name can mean something else beside the other columns."""
+    """Return whether the other columns show that a name can mean something else."""
     known = vocabulary()
     words = column.words - known.neutral
     return any(

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 _SIMILAR = 0.75
 """The least similarity of two names, by `difflib`: `pixel` and `pixel_id` have 0.77."""
 _LEAST_LETTERS, _LETTERS_FOR_TWO_EDITS = 5, 8
-"""Our name must have so many letters if one edit, or two edits, may be a mistake."""
+"""The least letters of our name for which one edit, or two edits, may be a mistake."""
 _MOST_EDITS = 2
 
 
@@ -27,11 +27,11 @@ def did_you_mean(name: str, known_names: Iterable[str]) -> str:
 
 
 def meant_name(name: str, our_names: Collection[str], given: Collection[str] = ()) -> str | None:
-    """Return which of our names an unknown name is meant to be; None if it is like no name.
+    """Return the name of ours that an unknown name probably means; None if none is similar.
 
     Two names are the same if they differ only in upper and lower case, in underscores or in other
-    signs. Otherwise, edits may be between them: a letter is added, removed or replaced, or two
-    neighbours are exchanged. How many depends on the letters of our name, without its signs:
+    signs. Otherwise, the names may differ by edits: a letter is added, removed or replaced, or two
+    neighbours are exchanged. The allowed edits depend on the letters of our name, without signs:
 
     - Fewer than five: none, because another word is near, such as `paid` near `aaid`. (`__else__`
       allows one.)

@@ -1,4 +1,4 @@
-"""The columns of a source: names, types and first values, and what kind of values these are."""
+"""The columns of a source: names, types and first values, and the forms of the values."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _MOST_SAMPLES = 1_000
 """How many of the first records of a stream are read for their values."""
 _MOST_COLUMNS = 2_000
 _MOST_STEPS = 4
-"""The longest path that is considered."""
+"""The most steps of a path."""
 _FITTING_SHARE = 0.8
-"""The share of a column's first values that must have the form of what it should hold."""
+"""The share of a column's first values that must have the expected form."""
 _ADDED_BY_TAPS = ("_sdc_", "_smart_")
 """The beginnings of the names of columns that taps add."""
 _DATES = (
@@ -40,10 +40,11 @@ _COMPACT_FORMS = {
     15: ("%Y%m%dT%H%M%S",),
     16: ("%Y%m%dT%H%M%SZ",),
 }
-"""Formats without signs by their length: otherwise 20261128 is also 2 o'clock on January 1."""
+"""Formats without signs, by the text's length: otherwise 20261128 could be 2 o'clock on January
+1."""
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _DECIMAL_SIGN = re.compile(r"0[.,]\d+|\d+[.,]\d{1,2}|\d+[.,]\d{4,}|\d{4,}[.,]\d+", re.ASCII)
-"""Amounts with one sign, which can only be their decimal sign. In `1.200`, it can be another."""
+"""Amounts whose only sign must be the decimal sign. In `1.200`, the sign may separate thousands."""
 _TWO_SIGNS = re.compile(r"\d{1,3}(?:([.,])\d{3})(?:\1\d{3})*(?:(?!\1)[.,](\d+))?", re.ASCII)
 
 
@@ -110,7 +111,7 @@ class SourceTable(NamedTuple):
 
 
 def source_table(stream: Stream, records: Sequence[Mapping[str, Any]] = ()) -> SourceTable:
-    """Return the columns of a stream and of its first records, and those inside objects."""
+    """Return the columns of a stream and its first records, including columns inside objects."""
     records = records[:_MOST_SAMPLES]
     samples: defaultdict[Path, list[Any]] = defaultdict(list)
     for record in records:
@@ -133,7 +134,7 @@ def _has_parts(path: Path) -> bool:
 
 
 def _values(record: Mapping[str, Any], outer: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Yield the values of a record, also those inside objects, that are not empty."""
+    """Yield the values of a record that are not empty, including values inside objects."""
     for name, value in record.items():
         path = (*outer, str(name))
         if isinstance(value, Mapping):
@@ -143,7 +144,7 @@ def _values(record: Mapping[str, Any], outer: Path = ()) -> Iterator[tuple[Path,
 
 
 def _typed_paths(schema: Any, path: Path = ()) -> Iterator[tuple[Path, frozenset[str]]]:
-    """Yield the columns of a SCHEMA, also those inside objects, with their types."""
+    """Yield the columns of a SCHEMA with their types, including columns inside objects."""
     parts = _alternatives(schema)
     inner = {name: column for part in parts for name, column in _properties(part).items()}
     if inner and _has_parts(path):
@@ -157,7 +158,7 @@ def _typed_paths(schema: Any, path: Path = ()) -> Iterator[tuple[Path, frozenset
 
 
 def _alternatives(schema: Any) -> list[Mapping[str, Any]]:
-    """Return a schema and those of its `anyOf`, in which some taps write the types of times."""
+    """Return a schema and the schemas of its `anyOf`, where some taps write the types of times."""
     if not isinstance(schema, Mapping):
         return []
     return [schema, *(part for part in schema.get("anyOf") or () if isinstance(part, Mapping))]
@@ -177,7 +178,7 @@ def _json_types(schema: Mapping[str, Any]) -> Iterable[str]:
 
 
 def has_form_of(field: str, value: Any) -> bool:
-    """Return whether a value looks like one of a column of an event."""
+    """Return whether a value looks like a value of this column of an event."""
     if isinstance(value, bool) and field != "consent":
         return False
     if not isinstance(value, (str, int, float, Decimal)):
@@ -197,7 +198,7 @@ def _is_read(result: Any) -> bool:
 def time_calls(samples: Sequence[Any]) -> list[str]:
     """Return the calls that read all times of a column, with `{}` for the column.
 
-    If there are several, the times are not known: 03/04/2026 is a day of March or of April.
+    With several calls, the times are ambiguous: 03/04/2026 is a day of March or of April.
     """
 
     def reads_all(read: Callable[[Any], Any]) -> bool:
@@ -231,7 +232,7 @@ def decimal_sign(samples: Iterable[Any]) -> str | None:
 
 
 def _sign_of(text: str) -> str | None:
-    """Return the decimal sign of an amount, if it can only be this one."""
+    """Return the decimal sign of an amount; None if the sign is ambiguous."""
     if _DECIMAL_SIGN.fullmatch(text):
         return "," if "," in text else "."
     signs = _TWO_SIGNS.fullmatch(text)

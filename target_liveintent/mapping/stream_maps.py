@@ -1,10 +1,9 @@
-"""Stream maps: which maps a stream has, and what they make of its records.
+"""Stream maps: the maps of each stream, and their effect on its records.
 
-The maps mean what they mean to the SDK, and a test compares them with the SDK's own. The
-differences: an expression that fails rejects one record and does not end the run; the bare name of
-a helper is only a column; each expression sees the record as the tap sent it, even if another
-expression changes the record; and a plan says whether a map names the stream at all, so that a
-misspelled name does not send a whole table.
+The maps work as in the SDK, and a test compares both. The differences: an expression that fails
+rejects one record and does not end the run; the bare name of a helper is only a column; each
+expression sees the record as the tap sent it, even if another expression changes the record; and a
+plan says whether a map names the stream, so a misspelled name does not send a whole table.
 """
 
 from __future__ import annotations
@@ -25,7 +24,8 @@ from target_liveintent.mapping.presets import NULL_VALUES, preset_columns
 DELETION_COLUMNS = ("_sdc_deleted_at", "_sdc_lsn_deleted_at")
 """The columns in which log-based taps say when a row was deleted in the source."""
 MELTANO_TEST_STREAM = "meltano_test_stream"
-"""The stream that `meltano config test target-liveintent` sends. It is read, and never sent on."""
+"""The stream that `meltano config test target-liveintent` sends. A run reads the stream, but never
+sends it on."""
 
 
 class Stream(NamedTuple):
@@ -50,23 +50,23 @@ class MappingFailed(NamedTuple):
 
 
 class StreamPlan(NamedTuple):
-    """What is done with the records of a stream. By default, they are dropped.
+    """The plan for the records of a stream. By default, a plan drops them.
 
     Attributes:
         stream: The name under which the records are counted.
         named: Whether the user's configuration names the stream, or has no maps at all.
-        is_used: Whether records of it are mapped at all.
+        is_used: Whether records of the stream are mapped at all.
         properties: The columns of a mapped record.
-        dropped: The columns that the map drops; None for all that it does not name.
+        dropped: The columns that the map drops; None for all columns that it does not name.
         reads: The columns of a record that the map needs; None for all.
         origins: What the map computes each column from; the filter comes first if there is one.
         of_preset: The columns whose expressions come from a preset.
-        keys: The columns of a mapped record of which event IDs are derived; None for the tap's key
-            properties, of the record before mapping.
-        environment: The values of the names in the code of the expressions.
-        deletion_columns: The columns that mark a deleted row, except those that the map reads.
-        consent_columns: The tap's columns that say whether a person agreed, and that a mapped
-            record lacks. They are empty if the map itself decides about consent.
+        keys: The columns of a mapped record from which event IDs are derived; None for the tap's
+            key properties, which are read before mapping. environment: The values of the names in
+            the code of the expressions. deletion_columns: The columns that mark a deleted row,
+            except those that the map reads. consent_columns: The tap's columns that say whether a
+            person agreed, and that a mapped record lacks. They are empty if the map itself decides
+            about consent.
     """
 
     stream: str
@@ -84,7 +84,7 @@ class StreamPlan(NamedTuple):
 
     @property
     def undeclared(self) -> frozenset[str]:
-        """The columns of events that the map passes on, and that are not in `properties`."""
+        """The columns of events that the map passes on, but that `properties` lacks."""
         return frozenset() if self.dropped is None else COLUMNS - self.dropped - {*self.properties}
 
     @property
@@ -94,7 +94,7 @@ class StreamPlan(NamedTuple):
 
     @property
     def gives_ids_of(self) -> tuple[str | None, tuple[str, ...] | None]:
-        """What event IDs are made of. Plans of a stream with an equal value give equal IDs."""
+        """The origin of event IDs. Plans of a stream with an equal origin give equal IDs."""
         origin = self.origins.get("event_id")
         if origin is None:
             return None, self.keys
@@ -102,7 +102,7 @@ class StreamPlan(NamedTuple):
 
     @classmethod
     def without_map(cls, stream: str, properties: Iterable[str]) -> StreamPlan:
-        """Return the plan of a stream whose records are used as they are."""
+        """Return the plan of a stream whose records are used without a map."""
         columns = tuple(properties)
         _, *consent_in_capitals = _spellings("consent", columns)
         return cls(
@@ -117,7 +117,7 @@ class StreamPlan(NamedTuple):
         )
 
     def transform(self, record: TapRecord) -> TapRecord | MappingFailed | None:
-        """Map one record; None if the map's filter drops it, or the map leaves nothing of it."""
+        """Map one record; None if the filter drops the record, or the map leaves nothing of it."""
         row = self._passed_on(record)
         for column, expression in self.origins.items():
             try:
@@ -151,8 +151,8 @@ class StreamPlan(NamedTuple):
 class StreamMaps:
     """The maps of the configuration, from the settings that have the names of the arguments.
 
-    Column by column, the user's own map takes precedence over the stream's preset; a null in it
-    removes the preset's column or filter.
+    Column by column, the user's own map takes precedence over the stream's preset; a null in the
+    user's map removes the preset's column or filter.
 
     Attributes:
         presets: The preset of each stream that has one.
@@ -281,7 +281,7 @@ def _needed_columns(
 
 
 def _certainly_read(origins: Mapping[str, Expression]) -> frozenset[str]:
-    """Return the columns of a record that a map reads by their names."""
+    """Return the columns of a record that a map reads by a fixed name."""
     readings = (expression.reading for expression in origins.values())
     return frozenset(path[0] for reading in readings for path in reading.paths.values())
 

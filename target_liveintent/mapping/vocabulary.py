@@ -1,4 +1,4 @@
-"""Splits the names of columns and streams into words, and says what the words mean.
+"""Splits the names of columns and streams into words, and gives the meanings of the words.
 
 `custMail`, `CUSTOMER EMAIL` and `email_do_cliente` all have the words `customer` and `email`. The
 known words are in `recognized.yaml`.
@@ -28,7 +28,10 @@ _LEAST_LETTERS_TO_SPLIT = 4
 
 
 class Unsure(msgspec.Struct, frozen=True):
-    """Makes a name unsure: a word of `present` in another column, or no word of `absent`."""
+    """Makes a name unsure.
+
+    It does so if another column has a word of `present`, or if no column has a word of `absent`.
+    """
 
     present: frozenset[str] = msgspec.field(default=frozenset(), name="if")
     absent: frozenset[str] = msgspec.field(default=frozenset(), name="unless")
@@ -80,7 +83,7 @@ class FilterWords(msgspec.Struct, frozen=True, dict=True):
 
     @functools.cached_property
     def meanings(self) -> dict[frozenset[str], bool]:
-        """By the words of a flag: whether records count if the flag is true, not if it is false."""
+        """By the words of a flag: True if records count when the flag is true, else False."""
         return {frozenset(name.split()): only_true for name, only_true in self.flags.items()}
 
 
@@ -144,7 +147,7 @@ def words_of(*path: str) -> frozenset[str]:
 
 
 def is_number_of(name: str) -> bool:
-    """Return whether a name means how many things there are, such as `total_orders`."""
+    """Return whether a name means a number of things, such as `total_orders`."""
     tokens = _tokens(name)
     return bool(tokens) and tokens[-1] in vocabulary().amounts.counted and "total" in words_of(name)
 

@@ -126,7 +126,7 @@ class FactTable:
         return bool(pixels) and self._pixel_id in {None, *pixels}
 
     def _delivered(self, write: str, concerns: Callable[[str], bool] = bool) -> Sent:
-        """Return the events that a write has delivered; nothing if no file `concerns` the caller."""
+        """Return the events that a write has delivered, from the files that concern the caller."""
         sent: Sent = defaultdict(set)
         if not self._root:
             return sent

@@ -20,7 +20,7 @@ from target_liveintent.spark.outcomes import Attempt, FactTable
 from target_liveintent.spark.task import LOGGER, configure_logging, deliver
 
 _BATCHES = 10
-"""If the API accepted an event in one of the last `_BATCHES` micro-batches, the settings are right."""
+"""If the API accepted an event in one of so many micro-batches, the settings are right."""
 
 
 @dataclasses.dataclass

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 NULL_VALUES: tuple[Any, ...] = (None, "__NULL__")
-"""The values of a stream map that drop a column, a stream, or the columns that it does not name."""
+"""The values in a map that drop a column or a stream, or, for `__else__`, all other columns."""
 
 
 class Preset(NamedTuple):
@@ -58,7 +58,7 @@ def preset_text(name: str) -> str:
 
 @functools.cache
 def preset_columns(name: str) -> Mapping[str, Any]:
-    """Return the entry of `stream_maps` that a preset stands for."""
+    """Return the entry of `stream_maps` that a preset replaces."""
     from target_liveintent.yaml12 import load_yaml  # noqa: PLC0415 (see there)
 
     columns: Mapping[str, Any]
