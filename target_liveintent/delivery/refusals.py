@@ -16,7 +16,8 @@ _SUSPICIOUS_REFUSALS = 8
 MOST_SAMPLES_IN_FLIGHT = 4  # Enough to be fast, few enough to stop in time.
 _REFUSALS_THAT_PROVE = 92
 """So many refusals in a row prove that settings are wrong. With the requests in flight, a run makes
-fewer than 100 requests if nothing was accepted, and otherwise fewer than 200."""
+fewer than 100 requests if nothing was accepted, and otherwise fewer than 200. Requests with events
+that have dead letters come on top: see `LetterRefusals`."""
 _SAMPLES_THAT_PROVE = 30  # Among them: refusals of one batch may have one cause.
 # At the end of the input, so many refused events become dead letters, although nothing is left to
 # compare them with: after an acceptance in the run, and otherwise.

@@ -88,7 +88,7 @@ class RunFacts:
         self.is_ending = False  # Whether the input has ended.
         self.drained = False  # Whether delivery knows that nothing more comes for now.
         self.is_denied = False  # Whether the API denied access, or gave an unknown answer.
-        self.wrong = 0  # How many answers said that the settings are wrong.
+        self.wrong = 0  # How many answers said of new events that the settings are wrong.
         self.idle_asks = 0  # In a row, of callers that were told a time that is over.
 
     def held(self, now: float) -> set[Key]:

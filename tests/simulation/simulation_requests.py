@@ -27,7 +27,8 @@ MOST_FAILING = 100
 """Requests that an outage costs."""
 MOST_WRONG_FROM_THE_START = 100
 MOST_WRONG_FROM_THE_MIDDLE = 200
-"""Requests with wrong settings, after which a run must have ended."""
+"""Requests with wrong settings, after which a run must have ended. Those with events that the API
+refused before show nothing new, so they do not count."""
 FEW_SECONDS = 12.0
 """How much longer than `max_retry_seconds` an outage may last before the run has ended."""
 STOP_SECONDS = 26.0
@@ -167,7 +168,7 @@ class RequestChecks:
                 run.confirmed |= accepted
         elif answer.verdict in {Verdict.DENIED, Verdict.UNKNOWN}:
             run.is_denied = True
-        elif answer.detail.endswith(WRONG_SETTINGS):
+        elif answer.detail.endswith(WRONG_SETTINGS) and not request.conversions[0].was_refused:
             run.wrong += 1
             most = MOST_WRONG_FROM_THE_MIDDLE if run.accepted else MOST_WRONG_FROM_THE_START
             require(run.wrong <= most, "wrong settings end the run in time", run.wrong)
