@@ -62,11 +62,11 @@ def test_a_replay_passes_bad_letters(
     run = to_server.ask("replay", batch_size_rows=AT_ONCE)
     assert run.code == 0, run.log
     assert len(set(server.accepted)) == len(server.accepted) == 20
-    assert len(server.requests) < 700
+    assert len(server.requests) < 1_200  # To find each bad one alone takes over 1,600.
     total = run.summary["total"]
     stays = total.not_replayed
     assert (total.delivered, total.reasons["refused_by_api"] + stays) == (20, 800)
-    assert stays > 100
+    assert stays > 0
     name = "liveintent_dead_letters"
     assert (
         f"{name}: {stays} of 820 records not delivered because of not_tried. {WHAT_TO_DO}"
