@@ -165,12 +165,19 @@ def _key_of(record: Mapping[str, Any], account: Account) -> LetterKey:
 def keys_of(conversion: Conversion, account: Account) -> tuple[LetterKey, ...]:
     """Return the keys of the dead letters that an event may have.
 
-    It may have had no usable pixel then; and a replay makes events of letters of other accounts.
+    A replay also makes events of letters of other accounts.
     """
-    stream, event_id = stored_stream(conversion.stream), stored_id(conversion.event_id)
-    pixels = (conversion.event.pixel_id, 0)
-    own = tuple(LetterKey(*account, stream, event_id, pixel) for pixel in pixels)
+    event = conversion.event
+    own = event_letter_keys(account, conversion.stream, event.event_id, event.pixel_id)
     return own if conversion.letter is None else (*own, conversion.letter)
+
+
+def event_letter_keys(
+    account: Account, stream: str, event_id: str, pixel_id: int
+) -> tuple[LetterKey, ...]:
+    """Return the keys of the dead letters of an event, which may have had no usable pixel then."""
+    stored = stored_stream(stream), stored_id(event_id)
+    return tuple(LetterKey(*account, *stored, pixel) for pixel in (pixel_id, 0))
 
 
 @functools.lru_cache

@@ -105,9 +105,18 @@ class RunStore:
             )
 
     def _remove_letters(self, conversions: Sequence[Conversion]) -> None:
-        if self._has_letters or self._unwritten.letters:  # Otherwise, the keys need not be made.
+        """Note that events need no dead letters any more.
+
+        Usually the store has no letters at all, and the keys of the letters need not be made.
+        """
+        if self._has_letters or self._unwritten.letters:
             for conversion in conversions:
                 self._unwritten.remove_letters(keys_of(conversion, self._options.account))
+        else:
+            self._unwritten.without_letters += [
+                (conversion.stream, conversion.event.event_id, conversion.event.pixel_id)
+                for conversion in conversions
+            ]
 
     def deliver(self, conversions: Sequence[Conversion], sent_at: Sequence[float]) -> None:
         """Note events that LiveIntent has, and the Unix time at which each was sent."""
@@ -279,6 +288,8 @@ class RunStore:
         news = unwritten.steps(self.number, question.transaction, self._clock.time())
         answer = self._ask_and_write(question, [*news, self._renewal(), *more])
         self._unwritten = Unwritten()
+        if answer.has_letters:  # Usually, this was known before, and there is nothing to do.
+            self._unwritten.remove_letters(unwritten.late_letters(self._options.account))
         self._has_letters = answer.has_letters or bool(unwritten.letters)
         self._has_refused = answer.has_refused or bool(unwritten.letters)
         self.written_letters = self.written_letters.plus(unwritten.written(answer.letters))
@@ -287,6 +298,8 @@ class RunStore:
             question = self._question()
             decision = self._ask_and_reserve(question, functools.partial(self._decide, {}, {}))
             self._check(question, decision.answer)
+        if self._unwritten:
+            self._write_all(more)
 
     @property
     def _is_late(self) -> bool:

@@ -97,7 +97,8 @@ def number_of(run_id: str) -> int:
     """Return the number that stands for a run in the rows of all tables.
 
     It is a hash of the run's ID. A count of the runs would not do: a database that has lost the row
-    of a run would give the same number to the next run, while the first one still writes.
+    of a run would give the same number to the next run, while the first one still writes. (It has
+    47 bits, which SQLite keeps in six bytes of each row.)
     """
     return int.from_bytes(blake2b(run_id.encode(), digest_size=6).digest(), "big") >> 1
 

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from target_liveintent.conversions.coerce import Unusable, currency_code, exact, read_amount
 from target_liveintent.conversions.event_model import DAY, LetterKey
-from target_liveintent.store.dead_letters import DeadLetter
+from target_liveintent.settings import Account
+from target_liveintent.store.dead_letters import DeadLetter, event_letter_keys
 from target_liveintent.store.layout import DEAD_LETTER, DELIVERED, RESERVATION, SqlRow, Step
 from target_liveintent.store.ledger import TIME_BYTES
 
@@ -49,6 +50,8 @@ class Unwritten:
         self.delivered: dict[SqlRow, SqlRow] = {}  # The rows of delivered events, by their keys.
         self.confirmed: list[bytes] = []  # The keys of events that the API has confirmed.
         self.ended: list[int] = []  # The batches whose reservations end.
+        # Stream, ID and pixel of delivered events that had no letters when they were reserved.
+        self.without_letters: list[tuple[str, str, int]] = []
         self._settled: dict[LetterKey, None] = {}  # The dead letters to delete.
         self._repeated = Counter[str]()  # How many replaced one of `letters`, by reason.
 
@@ -72,6 +75,15 @@ class Unwritten:
     def untouched(self, letters: Iterable[LetterKey]) -> list[LetterKey]:
         """Return the dead letters that these outcomes neither replace nor delete."""
         return [key for key in letters if key not in self.letters and key not in self._settled]
+
+    def late_letters(self, account: Account) -> list[LetterKey]:
+        """Return the keys of letters that may have come since the events were reserved.
+
+        If the reservations of a run expire, another run may write letters of what it delivers. (The
+        letters of this run itself are newer than the delivery.)
+        """
+        keys = (event_letter_keys(account, *event) for event in self.without_letters)
+        return [key for pair in keys for key in pair if key not in self.letters]
 
     def steps(self, run: int, transaction: int, now: float) -> list[Step]:
         """Return the steps by which a run writes all at a Unix time; both have these numbers."""

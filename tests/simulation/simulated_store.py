@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from target_liveintent.conversions.event_model import Conversion, Rejection
 
+_Result = TypeVar("_Result")
 _Decision = TypeVar("_Decision", bound=Decision)
 LetterName = tuple[str, str]
 """What identifies a dead letter: stream and event ID."""
@@ -88,11 +89,30 @@ class ConnectionLostError(sqlite3.OperationalError):
     """The connection to the database broke; what it was doing is done, or not."""
 
 
+class Transaction:
+    """A transaction of a run, which makes it again until it gets the answer.
+
+    Attributes:
+        copies: How often it is in the tables.
+        has_answer: Whether the answer is on its way, or has arrived.
+    """
+
+    def __init__(self, database: SimulatedDatabase) -> None:
+        self._database = database
+        self.copies = 0
+        self.has_answer = False
+
+    def lose(self) -> None:
+        """Lose one of its copies."""
+        self.copies -= 1
+        self._database.loses |= self.has_answer and not self.copies
+
+
 class Written(NamedTuple):
     """What transactions that are lost together have written."""
 
     before: Kept  # What the tables had before them.
-    by: list[SimulatedDatabase]  # By whose runs outcomes were written.
+    transactions: list[Transaction]
 
 
 class Server:
@@ -126,9 +146,9 @@ class Server:
             db.execute(f"ROLLBACK TO transaction_{left}")
             self.kept = lost[0].before
         self.commit(db)
-        for database in [database for written in lost for database in written.by]:
-            database.loses = True
-            database.has_lost |= not database.is_answering
+        for written in lost:
+            for transaction in written.transactions:
+                transaction.lose()
         for database in self.connected:
             database.is_connected = False
         return bool(lost)
@@ -149,9 +169,9 @@ class SimulatedDatabase(SqliteStore):
         is_durable: Whether the last transaction that wrote outcomes was durable.
         is_unwritable: Whether the disk is full, or the store is gone.
         has_broken: Whether the connection has ever broken.
-        loses: Whether a crash has lost outcomes that the run had written.
-        is_answering: Whether the answer to a transaction that is done is on its way.
-        has_lost: Whether the run can know of the loss: an answer on its way does not tell it.
+        loses: Whether a crash has lost what the run had written.
+        has_lost: Whether the run can know of the loss, because it has asked since then.
+        is_asked: Whether the run has asked for losses since it last wrote or noted anything.
         renewed_at: The true time at which the run last renewed its reservations,
         longest_unrenewed: and the longest time for which it did not.
     """
@@ -192,7 +212,7 @@ class SimulatedDatabase(SqliteStore):
         self.is_connected = True
         self.is_durable = True
         self.is_unwritable = self.has_broken = self.loses = self.has_lost = False
-        self.is_answering = False
+        self.is_asked = False
         self.told_events: list[Key] = []
         self.told_letters: list[tuple[LetterName, Letter | None]] = []
         self.renewed_at = clock.world.now
@@ -210,6 +230,10 @@ class SimulatedDatabase(SqliteStore):
         self.is_connected = False
 
     # Transactions
+
+    def _retried(self, work: Callable[[], _Result]) -> _Result:
+        self._made = Transaction(self)
+        return super()._retried(work)
 
     def _transact(self, steps: Sequence[Step]) -> Answers:
         """Do all steps, or none. A signal may come before that, and after it."""
@@ -252,9 +276,9 @@ class SimulatedDatabase(SqliteStore):
         self._end(steps, name, durable=durable)
         if breaks:
             self._lose_connection()
-        self.is_answering = True
+        self._made.has_answer = True  # It is on its way.
         self._wait(server.store_seconds + betrayals.seconds_back)
-        self.is_answering = False
+        self._forget(steps)
         self._signals.step()
 
     def maybe_crash(self) -> None:
@@ -280,20 +304,21 @@ class SimulatedDatabase(SqliteStore):
         self._note_silence()
         if any("alive_until = " in step.sql for step in steps):
             self.renewed_at = self._clock.world.now
-        if any(step.sql.startswith("INSERT INTO event ") for step in steps):
-            self._keep()  # Others only reserve events.
+        if _writes(steps, "event"):  # Others only reserve events.
+            self._keep(steps)
             self.is_durable = durable
-        by = [] if server.kept is before else [self]
+        transaction = self._made
+        transaction.copies += 1
         may_lose = self._signals.may_kill or server.is_postgres
         is_on_disk = durable or server.is_postgres
         if (is_on_disk and not server.betrayals.fails_over) or not may_lose:
             self._db.execute("COMMIT")
             server.written.clear()
         elif len(server.written) < MOST_SAVEPOINTS:
-            server.written.append(Written(before, by))
+            server.written.append(Written(before, [transaction]))
         else:  # The last one takes this one in.
             self._db.execute(f"RELEASE {name}")
-            server.written[-1].by.extend(by)
+            server.written[-1].transactions.append(transaction)
 
     def _note_silence(self) -> None:
         """Note for how long the run has been silent, which a run with a full disk stays."""
@@ -309,16 +334,21 @@ class SimulatedDatabase(SqliteStore):
         if is_full or is_gone:
             raise StorageError("it is gone" if is_gone else "it is full")
 
-    def _keep(self) -> None:
-        """Note that what the run has told was written; on a full disk, dead letters were not."""
+    def _keep(self, steps: Sequence[Step]) -> None:
+        """Note that a transaction wrote what the run has told; on a full disk, only the ledger."""
         if not (self.told_events or self.told_letters):
             return
         kept = self.server.kept = self.server.kept.copy()
         kept.confirmed |= dict.fromkeys(self.told_events, self._run_id)
-        self.told_events.clear()
-        if not self.is_unwritable:
+        if _writes(steps, "dead_letter"):
             for name, letter in self.told_letters:
                 kept.take(name, letter)
+
+    def _forget(self, steps: Sequence[Step]) -> None:
+        """Forget what the run has told, since it knows that a transaction wrote it."""
+        if _writes(steps, "event"):
+            self.told_events.clear()
+        if _writes(steps, "dead_letter"):
             self.told_letters.clear()
 
     @property
@@ -361,6 +391,11 @@ class SimulatedDatabase(SqliteStore):
         }
 
 
+def _writes(steps: Sequence[Step], table: str) -> bool:
+    """Return whether a transaction writes all new rows of a table; there may be none."""
+    return any(step.sql.startswith(f"INSERT INTO {table} ") for step in steps)
+
+
 class WatchedStore:
     """Passes everything on to the store, and tells the checks what it is told."""
 
@@ -375,6 +410,7 @@ class WatchedStore:
         return self._store.reserved_until
 
     def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> dict[int, Claim]:
+        self._database.is_asked = False
         self._outcomes.all_told()
         claims = self._store.claim(batches)
         for number, claim in claims.items():
@@ -384,6 +420,7 @@ class WatchedStore:
         return claims
 
     def deliver(self, conversions: Sequence[Conversion], sent_at: Sequence[float]) -> None:
+        self._database.is_asked = False
         self._outcomes.told("deliver", conversions)
         self._store.deliver(conversions, sent_at)
         self._has(conversions)
@@ -393,6 +430,7 @@ class WatchedStore:
         self._database.told_letters += [(name, None) for name in names]
 
     def confirm(self, number: int, confirmed: Sequence[Conversion], *, is_last: bool) -> None:
+        self._database.is_asked = False
         self._outcomes.told("confirm", confirmed)
         self._store.confirm(number, confirmed, is_last=is_last)
         self._database.told_events += map(event_key, confirmed)
@@ -400,6 +438,7 @@ class WatchedStore:
             del self._checks.run.reserved[number]
 
     def reject(self, rejection: Rejection) -> None:
+        self._database.is_asked = False
         self._store.reject(rejection)
         if not REASONS[rejection.reason].letter:
             return
@@ -409,6 +448,7 @@ class WatchedStore:
 
     def write(self, *, before_state: bool = False) -> None:
         self._store.write(before_state=before_state)
+        self._database.is_asked = before_state
 
     def release(self) -> None:
         self._store.release()

@@ -217,11 +217,21 @@ class OutcomeChecks:
         require(place >= facts.covered, "STATE does not go back", text)
         require(not database.is_unwritable, "no STATE comes after a failed write", text)
         require(facts.settings.limit is None, "a canary writes no STATE", text)
-        require(not database.has_lost, "no STATE comes after the store has lost outcomes", text)
         self.all_told()
         told = (*database.told_events, *database.told_letters)
         require(not told, "before STATE, the store learns everything", (text, told))
+        may_come = database.is_asked and not database.has_lost
+        require(may_come, "no STATE comes after the store has lost outcomes", text)
         require(database.is_durable, "what STATE covers survives a power cut", text)
+        if not database.loses:  # (It has asked before the loss, so it cannot know of it.)
+            self._check_state_is_kept(text, place)
+        self._check_passed(place)
+        facts.covered = place
+        facts.state = text
+
+    def _check_state_is_kept(self, text: str, place: int) -> None:
+        """Check that the store has all that a STATE covers."""
+        facts, database = self._facts, self._facts.database
         events, kept = database.count("event"), database.kept
         require(events == len(kept.confirmed), "the store has what was confirmed", events)
         letters = database.count("dead_letter")
@@ -230,9 +240,6 @@ class OutcomeChecks:
         require(not reserved, "the reservations of a batch end with it", reserved)
         for record in facts.feed.records[facts.covered : place]:
             require(facts.is_safe(record), "no STATE comes early", (text, record))
-        self._check_passed(place)
-        facts.covered = place
-        facts.state = text
 
     def _check_passed(self, place: int) -> None:
         """Check that no STATE passes rejected records before anything is delivered."""
@@ -269,6 +276,7 @@ class EndChecks:
         few = len(lost) < FEWEST_LOST or facts.settings.max_dead_letter_percent == 100
         require(few or facts.delivers, "a run that delivers nothing fails", lost)
         unsafe = [one for one in facts.feed.records[run.first : read_to] if not facts.is_safe(one)]
+        unsafe = [] if facts.database.loses else unsafe  # (It has asked before the loss.)
         require(not unsafe, "a run that ends well leaves nothing", unsafe)
         is_written = last_state is None or facts.state == last_state
         require(is_written, "a run that ends well writes its last STATE", last_state)
@@ -355,7 +363,8 @@ class EndChecks:
         require(database.letters == kept.letters, "the store has the dead letters", kept.letters)
         found = database.count("event")
         require(found == len(kept.confirmed), "the store has what was confirmed", found)
-        require(not database.reserved, "reservations end with the run", database.reserved)
+        have_ended = not database.reserved or database.loses
+        require(have_ended, "reservations end with the run", database.reserved)
 
     def over(self, counts: RunCounts, now: float) -> None:
         """Check what must be true of each run that was not killed."""

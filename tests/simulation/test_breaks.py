@@ -25,6 +25,7 @@ from target_liveintent.run.outcome_writer import OutcomeWriter
 from target_liveintent.run.publishing import Judgement, StatePublisher
 from target_liveintent.run.run import Run
 from target_liveintent.store.ledger import Ledger
+from target_liveintent.store.questions import StoreAnswer, StoreQuestion
 from target_liveintent.store.run_store import RunStore
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ DUE, DROP_OLD = StateGate.due, BatchDelivery.drop_old
 RETRY_LAST = BatchDelivery.retry_last
 SEND_ALL = Run._send_all
 OPEN_BATCH, DIVIDE, WRITE = StateGate.open_batch, Batches.divide, OutcomeWriter.write
-CONFIRM = Ledger.confirm
+CONFIRM, CHECK = Ledger.confirm, RunStore._check
 ANSWERED, FINISH = Pace.answered, DeliveryMachine._finish
 
 
@@ -82,6 +83,10 @@ def write_lazily(writer: OutcomeWriter, **_: Any) -> None:
 def write_nothing(writer: OutcomeWriter, **_: Any) -> None:
     store: Any = writer._outcomes
     store._store._renewed_at = store._store._clock.since_boot()  # Otherwise, nothing is sent.
+
+
+def ignore_losses(store: RunStore, question: StoreQuestion, answer: StoreAnswer) -> None:
+    CHECK(store, question, answer._replace(has_all=True))
 
 
 def judge_only_at_states(counts: RunCounts, percent: int, **_: Any) -> Failure | None:
@@ -162,6 +167,7 @@ BREAKS: list[tuple[Any, str, Any, str]] = [
     (Batches, "divide", send_what_waits, "copies of an event are not sent at once"),
     (OutcomeWriter, "write", write_nothing, "before STATE, the store learns everything"),
     (OutcomeWriter, "write", write_lazily, "no STATE comes after the store has lost outcomes"),
+    (RunStore, "_check", ignore_losses, "no STATE comes after the store has lost outcomes"),
     (Ledger, "confirm", forget_parts, "the store has what was confirmed"),
     (RunStore, "_remove_letters", lambda *_: None, "the store has the dead letters"),
     (RunStore, "release", lambda _: None, "reservations end with the run"),

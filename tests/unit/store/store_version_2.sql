@@ -17,7 +17,7 @@ CREATE TABLE dead_letter (
     first_transaction bigint NOT NULL, -- in which of its transactions
     PRIMARY KEY (customer_id, api_host, stream, event_id, pixel_id)
 );
-INSERT INTO "dead_letter" VALUES('a-1b2c','conversions.liveintent.com','orders','order-3',12345,'invalid_event_time','event_time',NULL,1785600000,NULL,1,'','{"event_id":"order-3","order_id":"#3","value":"x","reason":"invalid_event_time","field":"event_time","stream":"orders","time":"2026-08-01T16:00:00Z","run_id":"019abf6e-3f1c-7cc2-8d4e-5f0a9b1c2d3e","written_for":{"customer_id":"a-1b2c","api_host":"conversions.liveintent.com","pixel_id":12345}}',1,1);
+INSERT INTO "dead_letter" VALUES('a-1b2c','conversions.liveintent.com','orders','order-3',12345,'invalid_event_time','event_time',NULL,1785600000,NULL,15587191907268,'','{"event_id":"order-3","order_id":"#3","value":"x","reason":"invalid_event_time","field":"event_time","stream":"orders","time":"2026-08-01T16:00:00Z","run_id":"019abf6e-3f1c-7cc2-8d4e-5f0a9b1c2d3e","written_for":{"customer_id":"a-1b2c","api_host":"conversions.liveintent.com","pixel_id":12345}}',15587191907268,1);
 CREATE TABLE delivered (
     customer_id text NOT NULL,
     api_host text NOT NULL,
@@ -38,23 +38,23 @@ CREATE TABLE delivered (
     aaid text,
     PRIMARY KEY (customer_id, api_host, stream, event_id, pixel_id)
 );
-INSERT INTO "delivered" VALUES('a-1b2c','conversions.liveintent.com','orders','order-1',12345,1,1785600000.25,1785500000,'web','#0','12.50','EUR','29a1df4646cb3417c19994a59a3e022a',NULL,NULL,NULL,NULL);
-INSERT INTO "delivered" VALUES('a-1b2c','conversions.liveintent.com','orders','order-2',12345,1,1785600000.25,1785500000,'web','#1','12.50','EUR','29a1df4646cb3417c19994a59a3e022a',NULL,NULL,NULL,NULL);
+INSERT INTO "delivered" VALUES('a-1b2c','conversions.liveintent.com','orders','order-1',12345,15587191907268,1785600000.25,1785500000,'web','#0','12.50','EUR','29a1df4646cb3417c19994a59a3e022a',NULL,NULL,NULL,NULL);
+INSERT INTO "delivered" VALUES('a-1b2c','conversions.liveintent.com','orders','order-2',12345,15587191907268,1785600000.25,1785500000,'web','#1','12.50','EUR','29a1df4646cb3417c19994a59a3e022a',NULL,NULL,NULL,NULL);
 CREATE TABLE event (
     key bytea NOT NULL PRIMARY KEY,
     run bigint NOT NULL
 ) WITHOUT ROWID;
-INSERT INTO "event" VALUES(X'006A6F698001BF656ABD0943DE97AE57',1);
-INSERT INTO "event" VALUES(X'006A6F69815C0F4CC1150FEBC5235D6D',1);
+INSERT INTO "event" VALUES(X'006A6F698001BF656ABD0943DE97AE57',15587191907268);
+INSERT INTO "event" VALUES(X'006A6F69815C0F4CC1150FEBC5235D6D',15587191907268);
 CREATE TABLE reservation (
     run bigint NOT NULL,
     batch bigint NOT NULL,
     hashes bytea NOT NULL,
     PRIMARY KEY (run, batch)
 ) WITHOUT ROWID;
-INSERT INTO "reservation" VALUES(1,1,X'7D1B474755EFC4C1B60778');
+INSERT INTO "reservation" VALUES(15587191907268,1,X'7D1B474755EFC4C1B60778');
 CREATE TABLE run (
-    number integer PRIMARY KEY AUTOINCREMENT,
+    number integer PRIMARY KEY, -- a hash of id
     id text NOT NULL UNIQUE,
     kind text NOT NULL, -- usual, replay, canary, or task: one of a Spark write
     customer_id text NOT NULL,
@@ -67,14 +67,14 @@ CREATE TABLE run (
     ending text,
     figures json
 );
-INSERT INTO "run" VALUES(1,'019abf6e-3f1c-7cc2-8d4e-5f0a9b1c2d3e','usual','a-1b2c','conversions.liveintent.com',12345,1785600000.0,1785600000.0,2,1785600000.0,'done','{}');
+INSERT INTO "run" VALUES(15587191907268,'019abf6e-3f1c-7cc2-8d4e-5f0a9b1c2d3e','usual','a-1b2c','conversions.liveintent.com',12345,1785600000.0,1785600000.0,2,1785600000.0,'done','{}');
 CREATE TABLE store (
     version bigint NOT NULL
 );
 INSERT INTO "store" VALUES(2);
 CREATE INDEX run_history ON run (customer_id, api_host, coalesce(pixel_id, 0), started_at);
 CREATE INDEX run_start ON run (started_at);
-CREATE INDEX run_host ON run (api_host, number);
+CREATE INDEX run_host ON run (api_host, started_at);
 CREATE INDEX run_unended ON run (ended_at) WHERE ended_at IS NULL;
 CREATE INDEX dead_letter_group
     ON dead_letter (customer_id, api_host, reason, pixel_id, stream, written_at);
@@ -82,6 +82,4 @@ CREATE INDEX dead_letter_time ON dead_letter (written_at, hashes);
 CREATE INDEX delivered_time ON delivered (sent_at);
 CREATE INDEX delivered_md5 ON delivered ((CAST(sent_at / 86400 AS bigint)), substr(md5, 1, 8));
 CREATE INDEX delivered_sha2 ON delivered ((CAST(sent_at / 86400 AS bigint)), substr(sha2, 1, 8));
-DELETE FROM "sqlite_sequence";
-INSERT INTO "sqlite_sequence" VALUES('run',1);
 COMMIT;

@@ -181,6 +181,19 @@ def test_a_delivered_event_deletes_its_letter(stores: Stores, how: str) -> None:
     assert stores.letters() == [("2", "invalid_event_time", 1)]
 
 
+def test_a_letter_that_another_run_writes_too_late(stores: Stores) -> None:
+    """It goes with the delivery, also if the store had no letters when the event was reserved."""
+    store, other = stores(), stores()
+    mine = claim(store, 0, event("1"), event("2"), event("3")).mine
+    for number in "134":  # The other run does so when the reservations have expired.
+        other.reject(rejection(number))
+    other.write()
+    store.deliver(mine, [0.0] * 3)
+    store.reject(rejection("3"))  # A newer record with this ID.
+    store.write()
+    assert [event_id for event_id, _, _ in stores.letters()] == ["3", "4"]
+
+
 def test_which_letters_stay(stores: Stores) -> None:
     """Those of other events; within a transaction, the last outcome counts."""
     store = stores()
