@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import blake2b
 from typing import NamedTuple
 
 from target_liveintent.conversions.event_model import DAY
@@ -15,13 +16,13 @@ from target_liveintent.store.layout import SqlRow, Step
 TASK = "task"
 """The kind of a task of a Spark write. The store keeps nothing of it."""
 _ADD_RUN = (
-    "INSERT INTO run (id, kind, customer_id, api_host, pixel_id, started_at, alive_until)"
-    " VALUES (?, ?, ?, ?, ?, {now}, {now} + ?) ON CONFLICT (id) DO NOTHING"
+    "INSERT INTO run (number, id, kind, customer_id, api_host, pixel_id, started_at, alive_until)"
+    " VALUES (?, ?, ?, ?, ?, ?, {now}, {now} + ?) ON CONFLICT DO NOTHING"
 )
 _NEWEST_EVENTS = "SELECT key FROM event ORDER BY key DESC LIMIT ?"
 _LAST_OF_OTHERS = (
     "SELECT customer_id, pixel_id FROM run WHERE number = (SELECT number FROM run"
-    " WHERE api_host = ? AND kind <> 'task' AND id <> ? ORDER BY number DESC LIMIT 1)"
+    " WHERE api_host = ? AND kind <> 'task' AND id <> ? ORDER BY started_at DESC, id DESC LIMIT 1)"
     " AND NOT EXISTS (SELECT 1 FROM run WHERE customer_id = ? AND api_host = ?"
     " AND coalesce(pixel_id, 0) = ? AND id <> ?)"
 )
@@ -72,10 +73,10 @@ class RunStart(NamedTuple):
 def begin_run(database: Database, options: RunOptions, *, history_days: int) -> RunStart:
     """Add the row of a run; unless it is a `TASK`, delete what is older than `history_days`."""
     run_id, kind, account = options.run_id, options.kind, options.account
+    number = number_of(run_id)
     pixel_id = options.events.pixel_id
     steps = [
-        Step(_ADD_RUN, [run_id, kind, *account, pixel_id, ledger.LAPSE_SECONDS]),
-        Step("SELECT number FROM run WHERE id = ?", [run_id]),
+        Step(_ADD_RUN, [number, run_id, kind, *account, pixel_id, ledger.LAPSE_SECONDS]),
         newest_events(),
         Step(_LAST_OF_OTHERS, [account.host, run_id, *account, pixel_id or 0, run_id]),
     ]
@@ -83,13 +84,22 @@ def begin_run(database: Database, options: RunOptions, *, history_days: int) -> 
     if kind != TASK:
         steps += [Step(sql, [seconds, seconds]) for sql in _TIDY_UP]
         steps += expired_rows(seconds)
-    _, ((number,),), newest, others, *tidied = database.transact(steps)
+    _, newest, others, *tidied = database.transact(steps)
     return RunStart(
         number,
         [key for (key,) in newest],
         OtherRun(*others[0]) if others else None,
         delete_expired(database, seconds) if any(tidied) else 0,
     )
+
+
+def number_of(run_id: str) -> int:
+    """Return the number that stands for a run in the rows of all tables.
+
+    It is a hash of the run's ID. A count of the runs would not do: a database that has lost the row
+    of a run would give the same number to the next run, while the first one still writes.
+    """
+    return int.from_bytes(blake2b(run_id.encode(), digest_size=6).digest(), "big") >> 1
 
 
 def newest_events() -> Step:

@@ -32,7 +32,7 @@ FAULTS = (
 )
 
 BETRAYALS = (
-    "server crashes",  # the database server crashes and loses its newest transactions
+    "server crashes",  # the database server crashes, or one takes over that lacks transactions
     "broken commits",  # the connection breaks at a COMMIT, which was done or not
     "slow store",  # a transaction takes long to get there, and its answer to come back
     "suspension",  # a process is suspended, or its machine sleeps, while another run goes on

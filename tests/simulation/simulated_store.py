@@ -99,24 +99,27 @@ class Server:
     """The server of the database, with its disk.
 
     While a crash may come, each transaction is a savepoint. One that is durable ends them all; a
-    crash goes back to any of those that are left.
+    crash goes back to any of those that are left. Each transaction of PostgreSQL is durable; only
+    the server that takes over may lack some.
 
     Attributes:
         kept: What the tables must have.
-        has_crashed: Whether it has crashed in this history.
+        is_postgres: Whether it goes on without the processes of the runs.
+        has_lost: Whether it has lost transactions of runs that go on.
     """
 
     def __init__(self, plan: Plan) -> None:
         self.kept = Kept()
-        self.has_crashed = False
+        self.is_postgres = plan.betrayals.crash_share > 0
+        self.has_lost = False
         self.betrayals = plan.betrayals
         self.store_seconds = plan.store_seconds
         self.rng = random.Random(f"server {plan.seed}")  # noqa: S311 (a seed, not secrecy)
         self.connected: list[SimulatedDatabase] = []
         self.written: list[Written] = []  # By transactions that are not durable.
 
-    def crash(self, db: sqlite3.Connection) -> None:
-        """Lose some of the last transactions that are not durable, or none."""
+    def crash(self, db: sqlite3.Connection) -> bool:
+        """Lose some of the last transactions that are not durable; return False if none is lost."""
         left = self.rng.randint(0, len(self.written))
         lost = self.written[left:]
         if lost:
@@ -128,6 +131,7 @@ class Server:
             database.has_lost |= not database.is_answering
         for database in self.connected:
             database.is_connected = False
+        return bool(lost)
 
     def commit(self, db: sqlite3.Connection) -> None:
         """Make all transactions durable."""
@@ -257,8 +261,7 @@ class SimulatedDatabase(SqliteStore):
         """Let the server crash, if chance wants it."""
         server = self.server
         if server.rng.random() < server.betrayals.crash_share:
-            server.has_crashed = True
-            server.crash(self._db)
+            server.has_lost |= server.crash(self._db)
 
     def _reach_server(self) -> None:
         self.maybe_crash()
@@ -274,14 +277,16 @@ class SimulatedDatabase(SqliteStore):
     def _end(self, steps: Sequence[Step], name: str, *, durable: bool) -> None:
         """End a transaction, and note what it has written."""
         server, before = self.server, self.server.kept
+        self._note_silence()
         if any("alive_until = " in step.sql for step in steps):
-            self._note_renewal()
+            self.renewed_at = self._clock.world.now
         if any(step.sql.startswith("INSERT INTO event ") for step in steps):
             self._keep()  # Others only reserve events.
             self.is_durable = durable
         by = [] if server.kept is before else [self]
-        may_lose = self._signals.may_kill or server.betrayals.crash_share
-        if (durable and not server.betrayals.fails_over) or not may_lose:
+        may_lose = self._signals.may_kill or server.is_postgres
+        is_on_disk = durable or server.is_postgres
+        if (is_on_disk and not server.betrayals.fails_over) or not may_lose:
             self._db.execute("COMMIT")
             server.written.clear()
         elif len(server.written) < MOST_SAVEPOINTS:
@@ -290,10 +295,10 @@ class SimulatedDatabase(SqliteStore):
             self._db.execute(f"RELEASE {name}")
             server.written[-1].by.extend(by)
 
-    def _note_renewal(self) -> None:
-        now = self._clock.world.now
-        self.longest_unrenewed = max(self.longest_unrenewed, now - self.renewed_at)
-        self.renewed_at = now
+    def _note_silence(self) -> None:
+        """Note for how long the run has been silent, which a run with a full disk stays."""
+        unrenewed = self._clock.world.now - self.renewed_at
+        self.longest_unrenewed = max(self.longest_unrenewed, unrenewed)
 
     def _refuse_if_full(self) -> None:
         if self._most_letters == math.inf:

@@ -84,15 +84,17 @@ class RequestChecks:
         require(place not in run.on_their_way, "an event is in one request at a time", event)
         require(place >= facts.covered, "what STATE covers is not sent again", event)
         key = event_key(event)
-        is_repeated = facts.is_known(key) and not facts.was_silent
+        # (A reservation that a failover has lost protects no event.)
+        has_expired = facts.was_silent or run.database.server.has_lost
+        is_repeated = facts.is_known(key) and not has_expired
         require(not is_repeated, "what the store knows is not sent again", event)
         rule = "copies of an event are not sent at once"
         require(key not in run.keys_on_their_way, rule, event)
 
     def _check_reservations(self, events: list[Conversion]) -> None:
-        """Check that only this run may send events; a crash may have lost who reserved them."""
+        """Check that only this run may send events; a failover may lose who reserved them."""
         run, keys = self._facts.run, set(map(event_key, events))
-        if run.database.server.has_crashed:
+        if run.database.server.has_lost:
             return
         now = self._facts.world.now
         require(keys <= run.held(now), "no request starts on an expired reservation", events[0])

@@ -156,7 +156,7 @@ def test_a_year_of_hourly_runs_is_read_in_time(runs: Runs) -> None:
             "INSERT INTO run (number, id, kind, customer_id, api_host, pixel_id, started_at,"
             " alive_until, ended_at, ending, figures)"
             " SELECT ?, ?, kind, customer_id, api_host, pixel_id, ?, ?, ?, ending, ?"
-            " FROM run WHERE number = 1",
+            " FROM run LIMIT 1",
             rows,
         )
     began = time.process_time()

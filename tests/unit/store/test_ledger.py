@@ -269,6 +269,20 @@ def test_a_loss_is_noticed_although_an_answer_is_lost(
         store.write(before_state=True)
 
 
+def test_a_run_whose_row_is_lost(stores: Stores) -> None:
+    """The next run does not take what it still writes for its own, nor its own rows for lost."""
+    first = stores()
+    stores.sql("DELETE FROM run")  # A failover also loses how far the database has counted.
+    in_postgres = "ALTER TABLE run ALTER number RESTART"
+    stores.sql(in_postgres if stores.is_postgres else "DELETE FROM sqlite_sequence")
+    second = stores(send_again=True)
+    claim(second, 0, event("1"))
+    with pytest.raises(StorageError, match="has lost"):
+        send(first, 0, event("2"))
+    assert said(claim(second, 1, event("2"), event("3"))) == (["2", "3"], [], [])
+    second.write(before_state=True)
+
+
 def test_a_transaction_that_comes_late(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that makes it again after later ones has lost nothing, and nothing is undone."""
     store, late = stores(), []

@@ -124,7 +124,7 @@ def test_runs_create_the_tables_at_once(stores: Stores) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
-    assert stores.sql("SELECT count(*), max(number) FROM run") == [(4, 4)]
+    assert stores.sql("SELECT count(*) FROM run") == [(4,)]
 
 
 @pytest.mark.parametrize(
