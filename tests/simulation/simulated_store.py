@@ -152,6 +152,8 @@ class SimulatedDatabase(SqliteStore):
         loses: Whether a crash has lost outcomes that the run had written.
         is_answering: Whether the answer to a transaction that is done is on its way.
         has_lost: Whether the run can know of the loss: an answer on its way does not tell it.
+        kept_then: What the tables had when the last transaction was done. A failover may lose it
+            while the answer is on its way; then only the next transaction can tell the run.
         renewed_at: The true time at which the run last renewed its reservations,
         longest_unrenewed: and the longest time for which it did not.
     """
@@ -193,6 +195,7 @@ class SimulatedDatabase(SqliteStore):
         self.is_durable = True
         self.is_unwritable = self.has_broken = self.loses = self.has_lost = False
         self.is_answering = False
+        self.kept_then = self.server.kept
         self.told_events: list[Key] = []
         self.told_letters: list[tuple[LetterName, Letter | None]] = []
         self.renewed_at = clock.world.now
@@ -283,6 +286,7 @@ class SimulatedDatabase(SqliteStore):
         if any(step.sql.startswith("INSERT INTO event ") for step in steps):
             self._keep()  # Others only reserve events.
             self.is_durable = durable
+        self.kept_then = server.kept
         by = [] if server.kept is before else [self]
         may_lose = self._signals.may_kill or server.is_postgres
         is_on_disk = durable or server.is_postgres
@@ -379,6 +383,7 @@ class WatchedStore:
         claims = self._store.claim(batches)
         for number, claim in claims.items():
             self._checks.run.reserved[number] = set(map(event_key, claim.mine))
+            self._outcomes.claimed(claim.mine)
             self._outcomes.told("settle", claim.sent)
             self._has(claim.sent)
         return claims

@@ -61,6 +61,7 @@ class RunFacts:
         self.unclear: set[int] = set()  # Events of an unclear 200.
         self.outcomes: dict[int, str] = {}  # Of each event: `delivered` or a reason.
         self.letters: Counter[int] = Counter()  # How many dead letters each record got.
+        self.refused_before: set[int] = set()  # Events that the store says the API refused.
         self.refused_again: set[int] = set()  # Events whose dead letters say that they are refused.
         self.batches: dict[int, Batch] = {}  # Those in delivery, by number.
         self.finished: set[int] = set()  # The numbers of those that have come back as a whole.
@@ -135,7 +136,7 @@ class Facts:
 
     def is_safe(self, record: Record) -> bool:
         """Return whether a record has its outcome, in the store if that is a dead letter."""
-        result, kept = record.result, self.database.kept
+        result, kept = record.result, self.database.kept_then
         if result is None or record.place in self.accepted or record.place in kept.places:
             return True
         if isinstance(result, Rejection):
@@ -149,7 +150,7 @@ class Facts:
 
     def was_refused(self, event: Conversion | Rejection) -> bool:
         """Return whether the store has a dead letter that says that the API refused an event."""
-        letter = self.database.kept.letters.get((event.stream, event.event_id))
+        letter = self.database.kept_then.letters.get((event.stream, event.event_id))
         return letter is not None and letter.reason == "refused_by_api"
 
     def is_bad(self, record: Record) -> bool:

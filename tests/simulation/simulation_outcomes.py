@@ -154,7 +154,7 @@ class OutcomeChecks:
             "not_processed": event.event_id in facts.feed.bad,
         }[event.reason]
         is_true = is_true and place not in facts.run.accepted
-        is_true = is_true and (facts.was_refused(event) or not event.was_refused)
+        is_true = is_true and (place in facts.run.refused_before or not event.was_refused)
         require(is_true, "the reason of a dead letter is true", event)
 
     @property
@@ -176,6 +176,14 @@ class OutcomeChecks:
         require(given == expected, "what a 204 accepted is confirmed", (given, expected))
         self.must_tell("confirm", result.confirmed)
         self.must_tell("deliver", result.delivered)
+
+    def claimed(self, conversions: Iterable[Conversion]) -> None:
+        """Check that events are marked as refused before only if the store says so."""
+        for event in conversions:
+            if event.was_refused:
+                is_true = self._facts.was_refused(event)
+                require(is_true, "an event that was refused before has its dead letter", event)
+                self._facts.run.refused_before.add(place_of(event))
 
     def must_tell(self, call: str, conversions: Iterable[Conversion]) -> None:
         """Note that the store must be told of events, by a call."""
