@@ -130,7 +130,8 @@ class RateState(NamedTuple):
             least_rate: A floor for the rate while no request is accepted since the last cut.
             retry_after: The seconds that the API asks to wait.
         """
-        transition = TRANSITIONS[self._phase_at(now), RateEvent.REFUSED]
+        phase = self._phase_at(now)
+        transition = TRANSITIONS[phase, RateEvent.REFUSED]
         start = rate * transition.ratio
         if self.limit and self.starts <= LITTLE_USED_STARTS:
             seconds = max(now - self.cut_at, LEAST_MEASURED_SECONDS)
@@ -140,7 +141,9 @@ class RateState(NamedTuple):
             rate = min(rate, math.sqrt(used * rate))
             least_start = rate * RETRY_AFTER_START_RATIO if retry_after else 0.0
             start = min(start, max(used * CUT_RATIO, least_start))
-        start = max(start, LEAST_RATE_PER_SECOND if self.accepted else least_rate)
+        # (What was accepted under a limit that is forgotten says nothing of the next limit.)
+        has_measured = self.accepted and phase is not RatePhase.OPEN
+        start = max(start, LEAST_RATE_PER_SECOND if has_measured else least_rate)
         limit = RateLimit.cut(max(rate, start), start, math.inf, retry_after)
         return RateState(transition.next_phase, limit, now)
 

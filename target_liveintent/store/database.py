@@ -93,6 +93,7 @@ class Waiting:
         if self._is_stopped():
             most_seconds = min(most_seconds, _STOP_SECONDS)
         if waited >= most_seconds or self.has_ended:
+            self.has_ended = True
             return False
         if waited >= _SILENT_SECONDS and not self._has_warned:
             self._has_warned = True
@@ -117,6 +118,7 @@ class Database(abc.ABC):
     def __init__(self, name: str, waiting: Waiting) -> None:
         self._name = name
         self.waiting = waiting
+        waiting.has_ended = False  # (A wait for another database says nothing of this one.)
         self._lock_milliseconds = _LOCK_MILLISECONDS
         self.is_new = self._is_open = False
 

@@ -51,8 +51,9 @@ _RENEW = (
 _RELEASE = "DELETE FROM reservation WHERE run = ?"
 _MOST_IMPORTED = 1_000
 _SUSPENDED = (
-    "this run was suspended for so long that its reservations in the store expired, and another run"
-    " has sent or reserved the same events. This run cannot continue: start the run again"
+    "the reservations of this run have expired, because it was suspended for long, or the store has"
+    " lost them, and another run has sent or reserved the same events. This run cannot continue:"
+    " start the run again"
 )
 _LOST = (
     "the store has lost what this run wrote before, as after a switch to a database server that had"
@@ -83,6 +84,7 @@ class RunStore:
         self._unwritten = Unwritten()
         self._transactions = 0  # How many the run has made.
         self._has_letters = self._has_refused = True  # Until the store has answered.
+        self._has_failed = False  # Whether the last transaction has failed.
         self._others = OtherRuns()
         self._renewed_at = clock.since_boot()
 
@@ -196,7 +198,7 @@ class RunStore:
 
     def release(self) -> None:
         """Write what is new, and end all reservations of the run."""
-        failed_before = self.database.waiting.has_ended
+        failed_before = self._has_failed
         try:
             self._write_all([Step(_RELEASE, [self.number])])
         except StorageError:
@@ -205,7 +207,7 @@ class RunStore:
 
     def finish(self, ending: str, figures: str) -> None:
         """Keep how the run ended, and its figures as JSON."""
-        if self.database.waiting.has_ended:
+        if self._has_failed:
             msg = "the store could not be used at the end of the run"
             raise StorageError(msg)
         self.database.transact([end_of_run(self.number, self._clock.time(), ending, figures)])
@@ -214,7 +216,7 @@ class RunStore:
         """Close the database; delete the row of a task, or of a run to forget."""
         forgets = forget or self._options.kind == TASK
         try:
-            if forgets and not self.database.waiting.has_ended:
+            if forgets and not self._has_failed:
                 self.database.transact([removal_of_run(self.number)])
         finally:
             self.database.close()
@@ -339,13 +341,13 @@ class RunStore:
         try:
             yield
         except StorageError:
-            self.database.waiting.has_ended = True
+            self._has_failed = True
             self.database.free_spare_space()
             with contextlib.suppress(StorageError):
                 for step in self._unwritten.ledger_steps(self.number):
                     self.database.transact([step])
             raise
-        self.database.waiting.has_ended = False
+        self._has_failed = self.database.waiting.has_ended = False
 
 
 class DryStore(RunStore):

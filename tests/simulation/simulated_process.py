@@ -199,6 +199,11 @@ class RunProcess:
         try:
             run.abandon(failure)
         except RunError as second:  # The target logs it; the user must fix the first one.
+            hidden = second.__context__
+            while hidden is not None:  # `Run.abandon` may fail again at its end.
+                if isinstance(hidden, ViolationError):
+                    raise hidden from None
+                hidden = hidden.__context__
             end.failed(second, run.counts, clock.now)
         end.over(run.counts, clock.now)
 

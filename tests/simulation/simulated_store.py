@@ -172,6 +172,8 @@ class SimulatedDatabase(SqliteStore):
         loses: Whether a crash has lost what the run had written.
         has_lost: Whether the run can know of the loss, because it has asked since then.
         is_asked: Whether the run has asked for losses since it last wrote or noted anything.
+        kept_then: What the tables had when the last transaction was done. A failover may lose it
+            while the answer is on its way; then only the next transaction can tell the run.
         renewed_at: The true time at which the run last renewed its reservations,
         longest_unrenewed: and the longest time for which it did not.
     """
@@ -213,6 +215,7 @@ class SimulatedDatabase(SqliteStore):
         self.is_durable = True
         self.is_unwritable = self.has_broken = self.loses = self.has_lost = False
         self.is_asked = False
+        self.kept_then = self.server.kept
         self.told_events: list[Key] = []
         self.told_letters: list[tuple[LetterName, Letter | None]] = []
         self.renewed_at = clock.world.now
@@ -307,6 +310,7 @@ class SimulatedDatabase(SqliteStore):
         if _writes(steps, "event"):  # Others only reserve events.
             self._keep(steps)
             self.is_durable = durable
+        self.kept_then = server.kept
         transaction = self._made
         transaction.copies += 1
         may_lose = self._signals.may_kill or server.is_postgres
@@ -345,10 +349,12 @@ class SimulatedDatabase(SqliteStore):
                 kept.take(name, letter)
 
     def _forget(self, steps: Sequence[Step]) -> None:
-        """Forget what the run has told, since it knows that a transaction wrote it."""
-        if _writes(steps, "event"):
-            self.told_events.clear()
+        """Forget what the run has told, since it knows that a transaction wrote all of it.
+
+        (What is saved after a failure does not end what the run tells: it may be saved again.)
+        """
         if _writes(steps, "dead_letter"):
+            self.told_events.clear()
             self.told_letters.clear()
 
     @property
@@ -415,6 +421,7 @@ class WatchedStore:
         claims = self._store.claim(batches)
         for number, claim in claims.items():
             self._checks.run.reserved[number] = set(map(event_key, claim.mine))
+            self._outcomes.claimed(claim.mine)
             self._outcomes.told("settle", claim.sent)
             self._has(claim.sent)
         return claims

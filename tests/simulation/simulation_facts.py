@@ -13,7 +13,7 @@ from target_liveintent.reasons import NEVER_TAKEN, REASONS
 
 if TYPE_CHECKING:
     from simulated_process import Surroundings
-    from simulated_store import SimulatedDatabase
+    from simulated_store import Kept, SimulatedDatabase
     from simulated_time import Signals
 
     from target_liveintent.delivery.batch import Batch
@@ -61,6 +61,7 @@ class RunFacts:
         self.unclear: set[int] = set()  # Events of an unclear 200.
         self.outcomes: dict[int, str] = {}  # Of each event: `delivered` or a reason.
         self.letters: Counter[int] = Counter()  # How many dead letters each record got.
+        self.refused_before: set[int] = set()  # Events that the store says the API refused.
         self.refused_again: set[int] = set()  # Events whose dead letters say that they are refused.
         self.batches: dict[int, Batch] = {}  # Those in delivery, by number.
         self.finished: set[int] = set()  # The numbers of those that have come back as a whole.
@@ -135,7 +136,7 @@ class Facts:
 
     def is_safe(self, record: Record) -> bool:
         """Return whether a record has its outcome, in the store if that is a dead letter."""
-        result, kept = record.result, self.database.kept
+        result, kept = record.result, self.database.kept_then
         if result is None or record.place in self.accepted or record.place in kept.places:
             return True
         if isinstance(result, Rejection):
@@ -144,12 +145,19 @@ class Facts:
 
     def is_known(self, key: Key) -> bool:
         """Return whether the present run must take an event for delivered."""
-        run_id = self.database.kept.confirmed.get(key)
+        return self._is_known_in(self.database.kept, key)
+
+    def was_known(self, key: Key) -> bool:
+        """Return the same, when the run's last transaction was done."""
+        return self._is_known_in(self.database.kept_then, key)
+
+    def _is_known_in(self, kept: Kept, key: Key) -> bool:
+        run_id = kept.confirmed.get(key)
         return run_id == self.run.run_id if self.plan.send_again else run_id is not None
 
     def was_refused(self, event: Conversion | Rejection) -> bool:
         """Return whether the store has a dead letter that says that the API refused an event."""
-        letter = self.database.kept.letters.get((event.stream, event.event_id))
+        letter = self.database.kept_then.letters.get((event.stream, event.event_id))
         return letter is not None and letter.reason == "refused_by_api"
 
     def is_bad(self, record: Record) -> bool:

@@ -154,7 +154,7 @@ class OutcomeChecks:
             "not_processed": event.event_id in facts.feed.bad,
         }[event.reason]
         is_true = is_true and place not in facts.run.accepted
-        is_true = is_true and (facts.was_refused(event) or not event.was_refused)
+        is_true = is_true and (place in facts.run.refused_before or not event.was_refused)
         require(is_true, "the reason of a dead letter is true", event)
 
     @property
@@ -177,6 +177,14 @@ class OutcomeChecks:
         self.must_tell("confirm", result.confirmed)
         self.must_tell("deliver", result.delivered)
 
+    def claimed(self, conversions: Iterable[Conversion]) -> None:
+        """Check that events are marked as refused before only if the store says so."""
+        for event in conversions:
+            if event.was_refused:
+                is_true = self._facts.was_refused(event)
+                require(is_true, "an event that was refused before has its dead letter", event)
+                self._facts.run.refused_before.add(place_of(event))
+
     def must_tell(self, call: str, conversions: Iterable[Conversion]) -> None:
         """Note that the store must be told of events, by a call."""
         self._facts.run.untold |= {(call, event_key(event)) for event in conversions}
@@ -189,7 +197,7 @@ class OutcomeChecks:
             is_true = {
                 "confirm": place_of(event) in run.confirmed,
                 "deliver": place_of(event) in run.accepted,
-                "settle": facts.is_known(key) or key in facts.database.told_events,
+                "settle": facts.was_known(key) or key in facts.database.told_events,
             }[call]
             require(is_true, "the store is told only what is true", (call, event))
             run.untold.discard((call, key))
@@ -223,8 +231,7 @@ class OutcomeChecks:
         may_come = database.is_asked and not database.has_lost
         require(may_come, "no STATE comes after the store has lost outcomes", text)
         require(database.is_durable, "what STATE covers survives a power cut", text)
-        if not database.loses:  # (It has asked before the loss, so it cannot know of it.)
-            self._check_state_is_kept(text, place)
+        self._check_state_is_kept(text, place)
         self._check_passed(place)
         facts.covered = place
         facts.state = text
@@ -237,7 +244,8 @@ class OutcomeChecks:
         letters = database.count("dead_letter")
         require(letters == len(kept.letters), "the store has the dead letters", letters)
         reserved = database.reserved & facts.run.finished
-        require(not reserved, "the reservations of a batch end with it", reserved)
+        have_ended = not reserved or database.loses  # A loss brings back what has ended.
+        require(have_ended, "the reservations of a batch end with it", reserved)
         for record in facts.feed.records[facts.covered : place]:
             require(facts.is_safe(record), "no STATE comes early", (text, record))
 
@@ -276,7 +284,6 @@ class EndChecks:
         few = len(lost) < FEWEST_LOST or facts.settings.max_dead_letter_percent == 100
         require(few or facts.delivers, "a run that delivers nothing fails", lost)
         unsafe = [one for one in facts.feed.records[run.first : read_to] if not facts.is_safe(one)]
-        unsafe = [] if facts.database.loses else unsafe  # (It has asked before the loss.)
         require(not unsafe, "a run that ends well leaves nothing", unsafe)
         is_written = last_state is None or facts.state == last_state
         require(is_written, "a run that ends well writes its last STATE", last_state)
@@ -329,10 +336,11 @@ class EndChecks:
         return isinstance(failure, DeliveryError) and (is_stopped or run.is_denied)
 
     def _was_betrayed(self) -> bool:
-        """Return whether the database was out of reach, or reservations of a run have expired."""
+        """Return whether the database was out of reach, or reservations expired or were lost."""
         database = self._facts.database
         unrenewed = self._facts.world.now - database.renewed_at
-        return database.has_broken or unrenewed >= LAPSE_SECONDS or self._facts.was_silent
+        has_lapsed = unrenewed >= LAPSE_SECONDS or self._facts.was_silent
+        return database.has_broken or has_lapsed or database.server.has_lost
 
     def _could_be_wrong(self) -> bool:
         """Return whether so many events are bad that the settings seem to be wrong."""
@@ -354,8 +362,9 @@ class EndChecks:
         database = self._facts.database
         kept, events, letters = database.kept, database.told_events, database.told_letters
         if database.is_unwritable:
-            is_lost = events and not self._facts.plan.store_goes
-            require(not is_lost, "a full disk keeps nothing confirmed from the store", events)
+            lost = [key for key in events if key not in kept.confirmed]
+            is_kept = not lost or self._facts.plan.store_goes
+            require(is_kept, "a full disk keeps nothing confirmed from the store", lost)
             return
         if self._facts.run.failed_at is not None and database.has_broken:
             return  # The run has failed because the store was out of reach, or has lost something.

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
+import msgspec
 import pytest
 from simulation import violation_in
 
@@ -27,6 +28,7 @@ from target_liveintent.run.run import Run
 from target_liveintent.store.ledger import Ledger
 from target_liveintent.store.questions import StoreAnswer, StoreQuestion
 from target_liveintent.store.run_store import RunStore
+from target_liveintent.store.unwritten import Unwritten
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -131,6 +133,15 @@ def keep_all(result: BatchResult) -> BatchResult:
     return BatchResult(result.batch, is_last=False)
 
 
+def mark_all(_: RunStore, claims: dict[int, Claim], *__: Any) -> dict[int, Claim]:
+    return {
+        number: claim._replace(
+            mine=[msgspec.structs.replace(one, was_refused=True) for one in claim.mine]
+        )
+        for number, claim in claims.items()
+    }
+
+
 def open_at_the_end(gate: StateGate, beside: int | None = None) -> int:
     return OPEN_BATCH(gate, beside and None)
 
@@ -170,6 +181,13 @@ BREAKS: list[tuple[Any, str, Any, str]] = [
     (RunStore, "_check", ignore_losses, "no STATE comes after the store has lost outcomes"),
     (Ledger, "confirm", forget_parts, "the store has what was confirmed"),
     (RunStore, "_remove_letters", lambda *_: None, "the store has the dead letters"),
+    (RunStore, "_with_refusals", mark_all, "an event that was refused before has its dead letter"),
+    (
+        Unwritten,
+        "ledger_steps",
+        lambda *_: [],
+        "a full disk keeps nothing confirmed from the store",
+    ),
     (RunStore, "release", lambda _: None, "reservations end with the run"),
     (BatchResult, "split_off", keep_all, "what is delivered does not wait for the rest of its ba"),
     (DeliveryPool, "_is_reserved", lambda _: True, "no request starts on an expired reservation"),

@@ -149,14 +149,15 @@ def test_a_cut_with_retry_after() -> None:
 
 
 @pytest.mark.parametrize(
-    ("accepted", "floor"),
+    ("accepted", "climbs_since", "floor"),
     [
-        pytest.param(0, 0.1, id="the end of an outage is noticed"),
-        pytest.param(1, 1 / 60, id="a low limit is met"),
+        pytest.param(0, NOW, 0.1, id="the end of an outage is noticed"),
+        pytest.param(1, NOW, 1 / 60, id="a low limit is met"),
+        pytest.param(1, NOW - 1000, 0.1, id="a limit that is forgotten says nothing"),
     ],
 )
-def test_a_cut_has_a_floor(accepted: int, floor: float) -> None:
-    limit = RateLimit(0.01, 0.01, NOW, 1.0)
+def test_a_cut_has_a_floor(accepted: int, climbs_since: float, floor: float) -> None:
+    limit = RateLimit(0.01, 0.01, climbs_since, 1.0)
     state = RateState(RatePhase.CLIMB, limit, NOW - 1000, 100, accepted)
     assert state.refused(NOW, 0.01, 0.1).rate(NOW) == pytest.approx(floor)
 

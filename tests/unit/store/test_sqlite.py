@@ -13,6 +13,7 @@ import pytest
 from store_support import MD5, Stores, claim, event, events, fail_next, rejection, said, send
 
 from target_liveintent.errors import ConfigurationError, StorageError
+from target_liveintent.store.database import Waiting
 from target_liveintent.store.deletion import forget_people
 from target_liveintent.store.layout import Step
 from target_liveintent.store.opening import open_for_reading
@@ -165,6 +166,30 @@ def test_a_full_disk(in_file: Stores) -> None:
     assert in_file.sql("SELECT ending FROM run WHERE number = ?", store.number) == [("failed",)]
     failure = store.database._failure(sqlite3.OperationalError("disk I/O error"))  # noqa: SLF001
     assert "the disk is full, or has a fault (disk I/O error)" in str(failure)
+
+
+def test_a_full_disk_and_a_lock(in_file: Stores) -> None:
+    """A full disk does not keep the run from waiting to note what the API has confirmed."""
+    with contextlib.closing(sqlite3.connect(in_file.place, isolation_level=None)) as other:
+        waits: list[float] = []
+
+        def sleep(seconds: float) -> None:
+            waits.append(seconds)
+            other.execute("ROLLBACK")
+
+        store = in_file(waiting=Waiting(sleep=sleep))
+        mine = claim(store, 0, *events(3)).mine
+        for n in range(900):
+            store.reject(rejection(f"bad {n}", columns={"order_id": "x" * 900}))
+        (((pages,),),) = store.database.transact([Step("PRAGMA page_count")])
+        store.database.transact([Step(f"PRAGMA max_page_count = {pages + 4}")])
+        with pytest.raises(StorageError, match="the disk is full"):
+            store.write()
+        store.confirm(0, mine, is_last=True)
+        other.execute("BEGIN IMMEDIATE")
+        store.release()
+        assert len(waits) == 1
+    assert said(claim(in_file(), 0, *events(3)))[2] == ["0", "1", "2"]
 
 
 @pytest.mark.posix
