@@ -1,6 +1,6 @@
 """Measures what a start and the commands cost over a store with years of rows.
 
-    python -m benchmarks.large_store [--scale 1.0] [--folder FOLDER] [--url postgresql://…]
+    scripts/benchmark --store [--scale 1.0] [--folder FOLDER] [--url postgresql://…] [--keep]
 
 It writes a store of 10 million delivered events, 500,000 dead letters, 8,760 runs and 20 million
 keys: 7 GB in the folder, or in the schema of the URL, where it stays. `--keep` uses it again.

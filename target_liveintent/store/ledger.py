@@ -30,8 +30,8 @@ LAPSE_SECONDS = 30.0
 """Reservations expire if another run sees for so many seconds that they are not renewed."""
 SURE_SECONDS = 28.0
 """For so many seconds after a renewal, a run starts requests. The rest of `LAPSE_SECONDS` is for a
-request that starts at the last moment, until the API has it. (If a store takes longer to answer,
-the run can send nothing.)"""
+request that starts at the last moment, until the API has it. (If each answer of the store takes
+longer, the run can send nothing, and fails.)"""
 _PARTS = 6
 """The hashes are in so many parts. When another part is full, the run forgets the oldest part. (A
 dict for 2,500 hashes takes half the memory of one for 2,800.)"""

@@ -55,6 +55,12 @@ _SUSPENDED = (
     " lost them, and another run has sent or reserved the same events. This run cannot continue:"
     " start the run again"
 )
+_TOO_SLOW = (
+    f"each answer of the store takes longer than {SURE_SECONDS:.0f} seconds, so this run has sent"
+    " nothing for {} seconds (max_retry_seconds). Look for a program that keeps the store locked,"
+    " and check the disk, or the load of the database server and the network to it; or set store to"
+    " a faster database. The next run sends the rest"
+)
 _LOST = (
     "the store has lost what this run wrote before, as after a switch to a database server that had"
     " not received all, or when a backup is restored. Dead letters can be missing, also of records"
@@ -87,6 +93,7 @@ class RunStore:
         self._has_failed = False  # Whether the last transaction has failed.
         self._others = OtherRuns()
         self._renewed_at = clock.since_boot()
+        self._late_since = math.inf  # Since when each renewal came too late to send anything.
 
     @property
     def reserved_until(self) -> float:
@@ -251,7 +258,7 @@ class RunStore:
 
         Raises:
             StorageError: If the store has lost transactions of this run; if another run has sent or
-                reserved an event of this run.
+                reserved an event of this run; if the store is too slow to send anything.
         """
         self._transactions = question.transaction
         if not answer.has_all:
@@ -260,6 +267,11 @@ class RunStore:
             self._renewed_at = question.asked_at
             if answer.has_any(question.reserved):
                 raise StorageError(_SUSPENDED)
+            # (A suspension says nothing of the store, and this clock does not count it.)
+            now, most_seconds = self._clock.monotonic(), self._options.max_retry_seconds
+            self._late_since = min(self._late_since, now) if self._is_late else math.inf
+            if now - self._late_since > most_seconds:
+                raise StorageError(_TOO_SLOW.format(most_seconds))
 
     def _decide(
         self,

@@ -57,6 +57,7 @@ _MEANINGS = (
     ("locked", "another program, such as another run, keeps the file locked"),
     ("not a database", _DAMAGED),
     ("malformed", _DAMAGED),
+    ("unsupported file format", _DAMAGED),
     ("full", "the disk is full"),
     ("I/O error", "the disk is full, or has a fault ({})"),
     ("readonly", "the file or its folder is read-only, or the disk is full"),

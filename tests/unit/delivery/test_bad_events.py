@@ -245,11 +245,14 @@ def test_bad_letters(bad: str, at_once: int, letters: LetterKind) -> None:
     assert sent.requests < (16_400 if bad == "mixed" else 1_300)
 
 
-def test_nothing_but_bad_letters() -> None:
-    """Three samples of each batch are enough, and some more of the first ones."""
-    sent = send(8_200, lambda _: REFUSED, 8, letters=LetterKind.REFUSED)
-    assert (sent.failure, sent.reasons) == (None, {"refused_by_api", "not_tried"})
-    assert sent.requests < 500
+@pytest.mark.parametrize("at_once", [1, 8, 64], ids="{} at once".format)
+@pytest.mark.parametrize("batches", [1, 3, 16, 82, 164], ids="{} batches".format)
+def test_nothing_but_bad_letters(batches: int, at_once: int) -> None:
+    """Three samples of each batch are enough, after 200 refusals and those that are in flight."""
+    sent = send(100 * batches, lambda _: REFUSED, at_once, letters=LetterKind.REFUSED)
+    assert sent.failure is None
+    assert sent.reasons <= {"refused_by_api", "not_tried"}
+    assert sent.requests <= 216 + 3 * batches
 
 
 @pytest.mark.parametrize("letters", [LetterKind.OTHER, LetterKind.REFUSED])

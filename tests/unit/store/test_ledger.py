@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fakes import FakeClock
+from fakes import FakeClock, FakeDelivery, FakeRun, read
 from store_support import (
     LATER,
     Changes,
@@ -359,6 +359,52 @@ def test_an_answer_that_comes_late(stores: Stores, is_renewal: bool) -> None:
     one.database.ask_and_change = ask_and_change  # type: ignore[method-assign]
     with pytest.raises(StorageError, match="suspended for so long"):
         claim(one, 0, event())
+
+
+class AwakeClock(FakeClock):
+    """A clock whose seconds since boot also pass while the machine is suspended."""
+
+    suspended = 0.0
+
+    def since_boot(self) -> float:
+        return self.now + self.suspended
+
+
+@pytest.mark.parametrize("is_suspended", [False, True], ids=["too slow", "suspended meanwhile"])
+def test_each_answer_comes_too_late(in_file: Stores, is_suspended: bool) -> None:
+    """A store that is too slow to send anything ends the run in time; a suspension does not."""
+    clock = AwakeClock(time.time())
+    store = in_file(clock, max_retry_seconds=300)
+    answered: list[float] = []
+    real = store.database.transact, store.database.ask_and_change
+
+    def late(answer: Callable[..., Any]) -> Callable[..., Any]:
+        def answer_late(*given: Any) -> Any:
+            answered.append(clock.now)
+            assert len(answered) < 50
+            if is_suspended:
+                clock.suspended += 29
+            else:
+                clock.now += 29
+            return answer(*given)
+
+        return answer_late
+
+    store.database.transact, store.database.ask_and_change = map(late, real)  # type: ignore[method-assign]
+    delivery = FakeDelivery(clock)  # As the real one, it never sends on expired reservations.
+    fake = FakeRun(parts={"clock": clock, "outcomes": store, "delivery": delivery})
+    if is_suspended:
+        for _ in range(20):
+            store.write(before_state=True)
+        return
+    read(fake, "1")
+    fake.run.gate.hold("STATE")
+    start = clock.now
+    with pytest.raises(StorageError, match=r"longer than 28 seconds.* 300 seconds") as failed:
+        fake.run.finish()
+    fake.run.abandon(failed.value)
+    assert fake.states == []
+    assert 300 < clock.now - start < 600
 
 
 def test_keys_go_long_after_the_event_has_expired(

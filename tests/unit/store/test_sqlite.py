@@ -43,10 +43,10 @@ def test_a_link_and_a_mode(in_file: Stores, tmp_path: Path) -> None:
     assert stat.S_IMODE(target.stat().st_mode) == 0o640
 
 
-def make_damaged(path: Path) -> None:
+def make_damaged(path: Path, start: int = 100, end: int = 2_000) -> None:
     Stores(str(path))().close()
     content = bytearray(path.read_bytes())
-    content[100:2000] = b"\xff" * 1900
+    content[start:end] = b"\xff" * (end - start)
     path.write_bytes(content)
 
 
@@ -61,6 +61,11 @@ def make_damaged(path: Path) -> None:
             id="a text file",
         ),
         pytest.param(make_damaged, "malformed.*move it away", id="a damaged store"),
+        pytest.param(
+            lambda path: make_damaged(path, 47, 48),
+            "unsupported file format.*move it away",
+            id="a damaged header",
+        ),
     ],
 )
 def test_files_that_are_no_store(in_file: Stores, make: Callable[[Path], object], why: str) -> None:
