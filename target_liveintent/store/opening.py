@@ -75,15 +75,7 @@ def dry_store_in(
 
 def _options(settings: Settings, run_id: str, kind: str, *, send_again: bool) -> RunOptions:
     account, events = settings.account, settings.events
-    return RunOptions(
-        run_id,
-        kind,
-        account,
-        events,
-        settings.keep_delivered,
-        send_again,
-        settings.max_retry_seconds,
-    )
+    return RunOptions(run_id, kind, account, events, settings.keep_delivered, send_again)
 
 
 def open_database(

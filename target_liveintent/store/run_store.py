@@ -50,16 +50,19 @@ _RENEW = (
 )
 _RELEASE = "DELETE FROM reservation WHERE run = ?"
 _MOST_IMPORTED = 1_000
+_MOST_LATE_ANSWERS = 10
+"""After so many answers in a row that came too late to send anything, the run ends. A run that is
+suspended meets one such answer."""
 _SUSPENDED = (
     "the reservations of this run have expired, because it was suspended for long, or the store has"
     " lost them, and another run has sent or reserved the same events. This run cannot continue:"
     " start the run again"
 )
 _TOO_SLOW = (
-    f"each answer of the store takes longer than {SURE_SECONDS:.0f} seconds, so this run has sent"
-    " nothing for {} seconds (max_retry_seconds). Look for a program that keeps the store locked,"
-    " and check the disk, or the load of the database server and the network to it; or set store to"
-    " a faster database. The next run sends the rest"
+    f"{_MOST_LATE_ANSWERS} answers of the store in a row took over {SURE_SECONDS:.0f} seconds each,"
+    " so the run could send nothing. Look for a program that keeps the store locked, and check the"
+    " disk, or the load of the database server and the network to it; or set store to a faster"
+    " database. The next run sends the rest"
 )
 _LOST = (
     "the store has lost what this run wrote before, as after a switch to a database server that had"
@@ -93,7 +96,7 @@ class RunStore:
         self._has_failed = False  # Whether the last transaction has failed.
         self._others = OtherRuns()
         self._renewed_at = clock.since_boot()
-        self._late_since = math.inf  # Since when each renewal came too late to send anything.
+        self._late_answers = 0  # How many in a row came too late to send anything.
 
     @property
     def reserved_until(self) -> float:
@@ -267,11 +270,9 @@ class RunStore:
             self._renewed_at = question.asked_at
             if answer.has_any(question.reserved):
                 raise StorageError(_SUSPENDED)
-            # (A suspension says nothing of the store, and this clock does not count it.)
-            now, most_seconds = self._clock.monotonic(), self._options.max_retry_seconds
-            self._late_since = min(self._late_since, now) if self._is_late else math.inf
-            if now - self._late_since > most_seconds:
-                raise StorageError(_TOO_SLOW.format(most_seconds))
+            self._late_answers = self._late_answers + 1 if self._is_late else 0
+            if self._late_answers >= _MOST_LATE_ANSWERS:
+                raise StorageError(_TOO_SLOW)
 
     def _decide(
         self,

@@ -59,7 +59,6 @@ class RunOptions(NamedTuple):
     events: EventDefaults
     keep_delivered: bool
     send_again: bool  # Whether events that other runs delivered are sent once more.
-    max_retry_seconds: int  # For how long the store may be too slow to send anything.
 
 
 class RunStart(NamedTuple):
