@@ -38,7 +38,7 @@ class Batch(msgspec.Struct, eq=False):
     number: int  # Its place in the order in which the run opened batches, counted from 0.
     stream: str
     opened_at: float  # Monotonic seconds when its first conversion came.
-    # 1 to `MOST_EVENTS_IN_A_REQUEST`, in the order of their records.
+    # 1 to `MAX_EVENTS_PER_REQUEST`, in the order of their records.
     conversions: list[Conversion]
 
 
@@ -259,7 +259,7 @@ class Request(NamedTuple):
 
     number: int  # Its place in the order of the run's requests, counted from 1.
     delivery: BatchDelivery
-    conversions: list[Conversion]  # 1 to `MOST_EVENTS_IN_A_REQUEST`.
+    conversions: list[Conversion]  # 1 to `MAX_EVENTS_PER_REQUEST`.
     timeout_seconds: float
     is_sample: bool  # It only serves to find out if the settings are wrong.
     started_at: float

@@ -1,4 +1,4 @@
-"""Tells an API that refuses everything from one that refuses only bad events.
+"""Counts refusals in a row: do they come from wrong settings, or only from bad events?
 
 With a wrong pixel ID the API refuses every batch, and halving would find every event bad. So after
 some refusals in a row, halving pauses, and single events of other batches are sent as samples, from

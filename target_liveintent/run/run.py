@@ -17,14 +17,13 @@ from target_liveintent.delivery.batch import BatchResult, DeliveryStatus
 from target_liveintent.delivery.pool import DeliveryPool
 from target_liveintent.errors import DeliveryError, StorageError, TooManyRejectedError
 from target_liveintent.reasons import REASONS
-from target_liveintent.run.batches import Batches, StateGate
+from target_liveintent.run.batches import Batches
 from target_liveintent.run.counts import ReservedByOther, RunCounts
 from target_liveintent.run.kinds import RunKind
-from target_liveintent.run.limit import EventLimit
 from target_liveintent.run.outcome_writer import Outcomes, OutcomeWriter
 from target_liveintent.run.phases import HAS_FAILED, SENDS, Phase, next_phase
-from target_liveintent.run.publishing import StatePublisher
-from target_liveintent.run.stopping import StopRequest
+from target_liveintent.run.states import StateGate, StatePublisher
+from target_liveintent.run.stopping import EventLimit, StopRequest
 from target_liveintent.settings import Settings
 from target_liveintent.store.ledger import Claim
 

@@ -1,6 +1,6 @@
-"""How a run stops after a signal: for how long it retries, and when it leaves requests behind.
+"""What stops a run before the end of its input: a signal, and the setting `limit`.
 
-The process must be over after 20 seconds. The end of a run takes one or two of them.
+After a signal, the process must end within 20 seconds. The end of a run takes one or two of them.
 """
 
 from __future__ import annotations
@@ -59,3 +59,23 @@ class StopRequest:
             grace = STOP_GRACE_SECONDS
             failure = Failure.of(FailureCode.STOPPED_WHILE_SENDING, batches=in_flight)
         return failure if self.seconds(now) > grace else None
+
+
+class EventLimit:
+    """Counts the events that a run may still send: the setting `limit`; None for any number."""
+
+    def __init__(self, limit: int | None) -> None:
+        self.exists = limit is not None
+        self._left = limit or 0
+
+    def is_reached(self) -> bool:
+        """Return whether as many events were sent as the limit says."""
+        return self.exists and self._left == 0
+
+    def take(self) -> None:
+        """Count an event that will be sent."""
+        self._left -= 1
+
+    def give_back(self, events: int) -> None:
+        """Count events that are not sent after all, because they were sent before."""
+        self._left += events
