@@ -295,6 +295,7 @@ def print_explanation(  # noqa: PLR0913 (an argument for each option)
     store.
     """
     from target_liveintent.singer import explaining  # noqa: PLC0415 (a run does not need it)
+    from target_liveintent.singer.streams import RecordRules  # noqa: PLC0415
 
     if new_config is not None:
         print_lines(explaining.write_config(source, new_config))
@@ -302,15 +303,19 @@ def print_explanation(  # noqa: PLR0913 (an argument for each option)
     given = _given(files)
     values = {**_NO_ACCOUNT, **given.values, **_NO_TOKEN}
     settings = config.settings_of(values, given.unknown_variables)
-    rules = explaining.Rules(
+    explained = explaining.explain_input(
+        source,
         StreamMaps(settings.stream_maps, settings.stream_map_config, settings.presets),
-        settings.events,
-        Suppressions(settings.suppression_path),
-        settings.validate_records,
-        settings.on_rejection,
-        settings.max_dead_letter_percent,
+        RecordRules(
+            settings.events,
+            Suppressions(settings.suppression_path),
+            settings.validate_records,
+            settings.on_rejection,
+        ),
+        expected,
+        max_dead_letter_percent=settings.max_dead_letter_percent,
+        show_code=show_code,
     )
-    explained = explaining.explain_input(source, rules, expected, show_code=show_code)
     explained.notes[:0] = config.setting_warnings(*given)
     _show(style, explained, partial(lines_of, "explain/explanation.txt"))
     if not explained.is_good:

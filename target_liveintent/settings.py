@@ -21,7 +21,7 @@ Text = Annotated[str, Meta(min_length=1)]
 Secret = Annotated[Text, Meta(extra_json_schema={"secret": True, "writeOnly": True})]
 Positive = Annotated[int, Meta(ge=1)]
 PartialAnswer = Literal["failed", "processed", "unknown"]
-MOST_EVENTS_IN_A_REQUEST = 100  # Source: LiveIntent's guide.
+MAX_EVENTS_PER_REQUEST = 100  # Source: LiveIntent's guide.
 
 
 class EventDefaults(NamedTuple):
@@ -156,9 +156,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     email_normalization: Literal["gmail", "all_domains", "lowercase"] = "gmail"
     source_url_parameters: Literal["all_but_secrets", "attribution", "none"] = "all_but_secrets"
     suppression_path: Text | None = None
-    batch_size_rows: Annotated[int, Meta(ge=1, le=MOST_EVENTS_IN_A_REQUEST)] = (
-        MOST_EVENTS_IN_A_REQUEST
-    )
+    batch_size_rows: Annotated[int, Meta(ge=1, le=MAX_EVENTS_PER_REQUEST)] = MAX_EVENTS_PER_REQUEST
     max_concurrent_requests: Annotated[int, Meta(ge=1, le=256)] = 64
     max_requests_per_minute: Positive | None = None
     flush_interval_seconds: Positive = 60

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from singer_sdk.exceptions import MissingKeyPropertiesError
 
@@ -13,26 +13,10 @@ from target_liveintent.conversions.builder import lasting_keys
 from target_liveintent.conversions.event_model import Rejection
 from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.stream_maps import Stream, StreamPlan
-from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.run.run import Run
-from target_liveintent.settings import EventDefaults
-from target_liveintent.singer.streams import RecordValidator
+from target_liveintent.singer.streams import RecordRules, RecordValidator
 
 _LOGGER = logging.getLogger("target-liveintent")
-
-
-class RecordRules(NamedTuple):
-    """The rules for the records of all streams: the defaults of events, and what a sink checks.
-
-    Attributes:
-        validates: Whether a record is checked against the tap's SCHEMA.
-        must_have_keys: Whether a record without its keys ends the run.
-    """
-
-    events: EventDefaults
-    suppressions: Suppressions
-    validates: bool = False
-    must_have_keys: bool = False
 
 
 class SkippedSink:
@@ -60,10 +44,10 @@ class LiveIntentSink:
     def __init__(self, stream: Stream, plan: StreamPlan, run: Run, rules: RecordRules) -> None:
         self._stream, self._counted_as = stream, plan.stream
         self._run = run
-        self._must_have_keys = rules.must_have_keys
+        self._must_have_keys = rules.on_rejection == "fail"
         self._warn_once = functools.cache(_LOGGER.warning)
         self._counts = counts = run.counts.of(plan.stream)
-        self._schema_check = RecordValidator(stream.schema) if rules.validates else None
+        self._schema_check = RecordValidator(stream.schema) if rules.validate_records else None
         self._converter = RecordConverter(stream, plan, rules.events, rules.suppressions)
         counts.mapped |= plan.identifying
         # Without keys, event IDs are derived from the whole mapped record.

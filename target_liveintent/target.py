@@ -39,8 +39,8 @@ from target_liveintent.singer.exit_codes import failure_of
 from target_liveintent.singer.process import StopSignals, write_state
 from target_liveintent.singer.reader import Message, MessageReader, state_of
 from target_liveintent.singer.replaying import letters_to_replay, replay_letters
-from target_liveintent.singer.streams import StreamRegistry
-from target_liveintent.sinks import LiveIntentSink, RecordRules, SkippedSink, needed_columns
+from target_liveintent.singer.streams import RecordRules, StreamRegistry
+from target_liveintent.sinks import LiveIntentSink, SkippedSink, needed_columns
 from target_liveintent.store.database import Waiting
 from target_liveintent.store.opening import open_store
 from target_liveintent.system import handle_break, use_one_heap
@@ -131,8 +131,9 @@ class TargetLiveIntent(Target):
         settings, suppressions = self.settings, Suppressions(self.settings.suppression_path)
         for warning in suppressions.warnings:
             self.logger.warning(warning)
-        must_have_keys = settings.on_rejection == "fail"
-        return RecordRules(settings.events, suppressions, settings.validate_records, must_have_keys)
+        return RecordRules(
+            settings.events, suppressions, settings.validate_records, settings.on_rejection
+        )
 
     # What the SDK must not do by itself
 
@@ -198,8 +199,9 @@ class TargetLiveIntent(Target):
         reader = self.message_reader
         suppressions = self._rules.suppressions  # A bad list fails a run without a stream, too.
         if self._replay is not None:
-            how = ReplayConverter(self.settings, suppressions, self._replay)
-            letters = letters_to_replay(file_input, self.settings, self._store)
+            account, events = self.settings.account, self.settings.events
+            how = ReplayConverter(account, events, suppressions, self._replay)
+            letters = letters_to_replay(file_input, account, events, self._store)
             replay_letters(self.run, how, letters, lambda: reader.stopped)
             return
         self.listen(file_input)

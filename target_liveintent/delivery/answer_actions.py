@@ -96,7 +96,7 @@ class AnswerActions:
         is_late = (
             phase is OutagePhase.LATE
             and answered.input_has_ended
-            and self._queue.unsent <= MOST_BATCHES_TO_HALVE
+            and self._queue.batches_to_send <= MOST_BATCHES_TO_HALVE
         )
         return faults_of(delivery.parts[0].faults, is_late=is_late)
 

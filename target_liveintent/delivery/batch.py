@@ -20,8 +20,8 @@ _expires_at = operator.attrgetter("expires_at")
 class LetterKind(enum.Enum):
     """Which dead letter the store has of an event; by it, events are sent apart, in this order."""
 
-    NONE = 0  # So a refusal needs a proof that the event is bad.
-    OTHER = 1  # That of a replay: the event may be left, as its letter stays.
+    NONE = 0  # A refusal needs a proof that the event is bad.
+    OTHER = 1  # A replay may leave such an event unsent, because its letter stays in the store.
     REFUSED = 2  # The API refused the event before: a further refusal shows nothing new.
 
     @classmethod
@@ -38,45 +38,46 @@ class Batch(msgspec.Struct, eq=False):
     number: int  # Its place in the order in which the run opened batches, counted from 0.
     stream: str
     opened_at: float  # Monotonic seconds when its first conversion came.
-    # 1 to `MOST_EVENTS_IN_A_REQUEST`, in the order of their records.
+    # 1 to `MAX_EVENTS_PER_REQUEST`, in the order of their records.
     conversions: list[Conversion]
 
 
 class BatchResult(msgspec.Struct, eq=False):
-    """The outcome of a batch, or what was delivered of it so far.
+    """The outcome of a batch, or the events that were delivered of it so far.
 
-    The rest may be refused, or fail, for long, and the ledger must learn what is confirmed.
+    Other events of the batch may fail for a long time. The ledger must not wait for them.
     """
 
     batch: Batch
     delivered: list[Conversion] = msgspec.field(default_factory=list)
     sent_at: list[float] = msgspec.field(default_factory=list)  # The Unix time of each of these.
-    # Those of them that the API has confirmed. Of the others, a 200 named some of their request.
+    # The delivered events that the API has confirmed. For a delivered event that is not here, a 200
+    # named other events of the same request.
     confirmed: list[Conversion] = msgspec.field(default_factory=list)
     undelivered: list[Rejection] = msgspec.field(default_factory=list)
-    unproven: int = 0  # How many of these were refused, and nothing was left to compare them with.
+    unproven: int = 0  # Refused events that could be compared with no other event at the end.
     requests: int = 0  # The number of POSTs, retries included.
-    retries: int = 0  # How many of them were sent again because of a fault.
-    throttled: int = 0  # How many of them came too fast for the API (429, 503).
+    retries: int = 0  # The number of POSTs that were sent again because of a fault.
+    throttled: int = 0  # The number of POSTs that came too fast for the API (429, 503).
     failure: Exception | None = None  # It ended the delivery before all events had an outcome.
     is_last: bool = True  # Whether the batch is finished. If not, it has only delivered events.
 
     def split_off(self) -> BatchResult:
-        """Return a first result with the events delivered so far, and keep the others."""
+        """Return a result with the events delivered so far, and remove them from this one."""
         done = self.delivered, self.sent_at, self.confirmed
         self.delivered, self.sent_at, self.confirmed = [], [], []
         return BatchResult(self.batch, *done, is_last=False)
 
 
 class Part(msgspec.Struct, eq=False):
-    """Events that are sent together, at least one, and how often that failed."""
+    """One event or more that are sent together, and how often sending them failed."""
 
     events: list[Conversion]
     letters: LetterKind
     # Failed requests that count: see `Faults`. A 408, 425, 429 or 503 is a quarter.
     faults: float = 0.0
-    failed_at: int = -1  # The number of the run's newest request when one last failed.
-    retry_at: float = 0.0  # Monotonic seconds before which it is not sent again.
+    failed_at: int = -1  # The number of the run's newest request when this part last failed.
+    retry_at: float = 0.0  # The monotonic time before which the part is not sent again.
 
 
 class BatchDelivery:
@@ -113,7 +114,7 @@ class BatchDelivery:
     def kind(self) -> PartKind:
         """What its first part is."""
         is_one = len(self.parts[0].events) == 1
-        # A single event on the right is sent: the API must have refused it alone.
+        # A single event on the right must be sent too: only a refusal of it alone is a proof.
         if self._right_half is not None and len(self._right_half.events) > 1:
             return PartKind.LEFT_EVENT if is_one else PartKind.LEFT_EVENTS
         return PartKind.EVENT if is_one else PartKind.EVENTS
@@ -145,7 +146,7 @@ class BatchDelivery:
         self._remove_part()
 
     def confirm_and_halve_right(self, sent_at: float) -> None:
-        """Do the same for a left half, and halve the right one, which has the bad event."""
+        """Confirm a left half, and divide the right half, which has the bad event."""
         events = self.parts.pop(0).events
         self.result.confirmed += events
         self._deliver(events, sent_at)
@@ -163,9 +164,9 @@ class BatchDelivery:
         self._remove_part()
 
     def hold_refused(self, detail: str) -> None:
-        """Hold the single event of the part, which is refused, until that is proven.
+        """Keep the refused single event of the part until a proof shows that the event is bad.
 
-        If it has a dead letter already, nothing must be proven.
+        An event that has a dead letter already needs no proof.
         """
         needs_proof = self.letters is LetterKind.NONE
         refused = self.refused if needs_proof else self.result.undelivered
@@ -173,7 +174,7 @@ class BatchDelivery:
         self._remove_part()
 
     def leave(self, letters: LetterKind) -> None:
-        """Leave the events that have such dead letters, which stay."""
+        """Send no more events with such dead letters; the letters stay in the store."""
         left = [part for part in self.parts if part.letters is letters]
         self.parts = [part for part in self.parts if part.letters is not letters]
         self.result.undelivered += [
@@ -259,7 +260,7 @@ class Request(NamedTuple):
 
     number: int  # Its place in the order of the run's requests, counted from 1.
     delivery: BatchDelivery
-    conversions: list[Conversion]  # 1 to `MOST_EVENTS_IN_A_REQUEST`.
+    conversions: list[Conversion]  # 1 to `MAX_EVENTS_PER_REQUEST`.
     timeout_seconds: float
     is_sample: bool  # It only serves to find out if the settings are wrong.
     started_at: float

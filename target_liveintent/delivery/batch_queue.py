@@ -53,10 +53,10 @@ class BatchQueue:
             for delivery in self._deliveries
         )
         wanted = self._most if have_failed else max(_FEWEST_BATCHES, 2 * window)
-        return self.unsent >= min(wanted, self._most)
+        return self.batches_to_send >= min(wanted, self._most)
 
     @property
-    def unsent(self) -> int:
+    def batches_to_send(self) -> int:
         """How many batches have events to send or in flight.
 
         The others only wait for the proof that their refused events are bad.
@@ -71,13 +71,13 @@ class BatchQueue:
     @property
     def undecided(self) -> int:
         """The number of events without an outcome, and without a dead letter."""
-        unsent = [
+        event_counts = [
             len(part.events)
             for each in self._deliveries
             for part in each.parts
             if part.letters is LetterKind.NONE
         ]
-        return sum(unsent) + sum(len(delivery.refused) for delivery in self._deliveries)
+        return sum(event_counts) + sum(len(delivery.refused) for delivery in self._deliveries)
 
     @property
     def has_only_faulty_events(self) -> bool:
@@ -86,10 +86,10 @@ class BatchQueue:
         They do if the API has failed on each of them, while it accepted a request that was made
         after the first fault of their batch.
         """
-        unsent = [delivery for delivery in self._deliveries if delivery.parts]
+        unfinished = [delivery for delivery in self._deliveries if delivery.parts]
         return all(
-            len(part.events) == 1 and part.faults > 0 for each in unsent for part in each.parts
-        ) and all(self._refusals.accepted_after(delivery.failed_at) for delivery in unsent)
+            len(part.events) == 1 and part.faults > 0 for each in unfinished for part in each.parts
+        ) and all(self._refusals.accepted_after(delivery.failed_at) for delivery in unfinished)
 
     # Which batch is next
 

@@ -31,7 +31,7 @@ class AuthToken:
         self._lock = threading.Lock()
 
     def renew(self, denied: str) -> bool:
-        """Return whether there is another token than the denied one; the file is read for it."""
+        """Read the file again if needed; return whether the token differs from the denied one."""
         with self._lock:
             if self.value == denied and self._path is not None:
                 self._read_again(self._path)
@@ -40,7 +40,7 @@ class AuthToken:
     def _read_again(self, path: str) -> None:
         try:
             token = read_token(path)
-        except ConfigurationError:  # It is being replaced, or is missing.
+        except ConfigurationError:  # The file is absent, or another program is replacing it.
             return
         if token != self.value:
             self.value = token
@@ -74,10 +74,10 @@ class Client:
         timeout_seconds: float,
         may_send: Callable[[], bool] = lambda: True,
     ) -> Answer:
-        """Send a JSON array of events once, if that is still allowed when there is a connection.
+        """Send a JSON array of events once, if `may_send` allows it when a connection is open.
 
-        It takes no longer than the timeout, from connecting to the last byte of the answer. Never
-        raises for what the network or the API does.
+        A request takes no longer than the timeout, from connecting to the last byte of the answer.
+        This method raises no error for what the network or the API does.
         """
         token = self._token.value
         with self._lock:
@@ -103,12 +103,12 @@ class DryClient:
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
-        self._left = iter(range(_SHOWN_EVENTS))
+        self._events_to_show = iter(range(_SHOWN_EVENTS))
 
     def post(self, body: bytes, *_more: object) -> Answer:
         """Log events, unless enough have been shown, and accept them all."""
         events = msgspec.json.decode(body, type=list[msgspec.Raw])
-        for event, _ in zip(events, self._left, strict=False):
+        for event, _ in zip(events, self._events_to_show, strict=False):
             self._logger.info("would send: %s", bytes(event).decode())
         return Answer(Verdict.ACCEPTED, "a dry run")
 
@@ -124,17 +124,17 @@ def client_of(settings: Settings, logger: logging.Logger) -> Client | DryClient:
 
 
 def is_usable_token(token: str) -> bool:
-    """Return whether a text can stand in an HTTP header as a token."""
+    """Return whether an HTTP header can contain a text as a token."""
     return bool(token) and token.isascii() and token.isprintable() and " " not in token
 
 
 def read_token(path: str) -> str:
     """Return the token that a file holds, without the white space around it.
 
-    Nothing is logged of it from now on.
+    From now on, no log line shows the token.
 
     Raises:
-        ConfigurationError: If it holds no usable token; the message shows nothing of the file.
+        ConfigurationError: If the file has no usable token; the message shows nothing of the file.
     """
     try:
         with Path(path).open("rb") as file:

@@ -263,9 +263,9 @@ class DeliveryMachine:
         return self._queue.is_full(self._pace.window)
 
     @property
-    def unsent(self) -> int:
-        """How many batches have events to send or in flight: see `BatchQueue.unsent`."""
-        return self._queue.unsent
+    def batches_to_send(self) -> int:
+        """How many batches have events to send or in flight: see `BatchQueue.batches_to_send`."""
+        return self._queue.batches_to_send
 
     def status(self) -> DeliveryStatus:
         """Return how far the delivery is, and whether there is an outage."""
@@ -285,7 +285,7 @@ class DeliveryMachine:
         """Put the results of batches that ended, and of delivered parts, into `finished`."""
         self._prove_refusals()
         self._leave_letters()
-        if self._input.has_ended and self._failure is None and self._queue.unsent == 0:
+        if self._input.has_ended and self._failure is None and self._queue.batches_to_send == 0:
             self._end_input()
         for delivery in self._queue:
             if delivery.in_flight:

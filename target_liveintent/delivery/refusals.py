@@ -1,4 +1,4 @@
-"""Tells an API that refuses everything from one that refuses only bad events.
+"""Counts refusals in a row: do they come from wrong settings, or only from bad events?
 
 With a wrong pixel ID the API refuses every batch, and halving would find every event bad. So after
 some refusals in a row, halving pauses, and single events of other batches are sent as samples, from
@@ -27,19 +27,20 @@ _MOST_REFUSALS_OF_ONE_RUN = 1_000
 that happen to come first do not end a run, but a wrong pixel ID does."""
 
 _FEWEST_REFUSED_LETTERS = 200
-"""After so many refusals in a row, events that have dead letters are left. This is enough to find
-all good events of one batch."""
+"""After so many refusals in a row, events that have dead letters are not sent any more. This is
+enough to find all good events of one batch."""
 _LETTER_REFUSALS_RATIO = 2
-"""They are tried for longer if it was useful: for so many times the requests until the API last
-accepted any of them."""
+"""If the API accepted events that have dead letters, more refusals in a row are allowed: so many
+times the requests until the last acceptance."""
 SAMPLES_OF_LETTERS = 3
-"""So many samples of each batch are sent even then."""
+"""So many events of each batch are sent as samples even after that."""
 
 
 class LetterRefusals:
-    """Decides for how long events are tried that have dead letters.
+    """Decides how long a run continues to send events that have dead letters.
 
-    They may be left, because their dead letters stay. So no number of refusals ends the run.
+    A run may stop sending such events, because their dead letters stay. So no number of refusals
+    ends the run.
     """
 
     def __init__(self) -> None:
@@ -65,7 +66,7 @@ class LetterRefusals:
 
     @property
     def gives_up(self) -> bool:
-        """Whether events are left after some samples of their batch."""
+        """Whether only some samples of each batch are sent from now on."""
         return self._in_a_row >= self._most_in_a_row
 
 
@@ -113,11 +114,11 @@ class Refusals:
         self._in_a_row = [refusal for refusal in self._in_a_row if refusal[0] >= request]
 
     def refuse(self, newest: int, *, is_sample: bool) -> None:
-        """Note the refusal of a request, maybe of a sample; `newest` was made last until now."""
+        """Note the refusal of a request; `newest` is the number of the newest request until now."""
         self._in_a_row.append((newest, is_sample))
 
     def accepted_after(self, request: float) -> bool:
-        """Return whether the API accepted one that was made after the request of this number."""
+        """Return whether the API accepted a request that was made after this one."""
         return self._newest_accepted > request
 
     def allows_unproven(self, events: int) -> bool:

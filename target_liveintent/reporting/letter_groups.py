@@ -124,7 +124,7 @@ def look_at(
         StorageError: If the store cannot be read.
     """
     suppressions = Suppressions(settings.suppression_path)
-    converter = ReplayConverter(settings, suppressions, choice, now)
+    converter = ReplayConverter(settings.account, settings.events, suppressions, choice, now)
     groups = sorted(letter_groups(database), key=lambda group: group.letters)
     numbers = _numbers_to_judge(groups[-_MOST_GROUPS_JUDGED:])
     total, reasons = DeadLetters(notes=[*notes]), dict[str, dict[str, StreamLetters]]()

@@ -1,9 +1,4 @@
-"""The batches of a run, and which STATE may be written; `StatePublisher` writes it.
-
-Batches are numbered as they are opened. Every record read before a STATE is in a batch with a
-smaller number than the next one to be opened, or has its outcome already. So a STATE may be written
-once all batches with smaller numbers are finished.
-"""
+"""The batches of a run that delivery does not have yet."""
 
 from __future__ import annotations
 
@@ -13,50 +8,8 @@ from collections.abc import Iterable
 from target_liveintent.clock import Clock
 from target_liveintent.conversions.event_model import Conversion
 from target_liveintent.delivery.batch import Batch
+from target_liveintent.run.states import StateGate
 from target_liveintent.store.ledger import Claim
-
-
-class StateGate:
-    """Holds STATEs back until every record before them has its outcome."""
-
-    def __init__(self) -> None:
-        self._next = 0
-        self._unfinished: dict[int, int] = {}  # Places among the batches, by number.
-        self._held: deque[tuple[int, str]] = deque()
-        self._written: str | None = None
-
-    def open_batch(self, beside: int | None = None) -> int:
-        """Return the number of a new batch. It holds back the same STATEs as the one `beside`."""
-        number = self._next
-        self._next += 1
-        self._unfinished[number] = number if beside is None else self._unfinished[beside]
-        return number
-
-    def finish_batch(self, number: int) -> None:
-        """Note that each record of a batch has its outcome."""
-        del self._unfinished[number]
-
-    def hold(self, state: str) -> None:
-        """Remember a STATE that was just read; it stands for everything read before it."""
-        if self._held and self._held[-1][0] == self._next:
-            self._held.pop()  # It waits for the same batches, so only the newer one matters.
-        self._held.append((self._next, state))
-
-    @property
-    def holds(self) -> bool:
-        """Whether a STATE waits."""
-        return bool(self._held)
-
-    def due(self) -> str | None:
-        """Return the newest STATE that may be written, unless it was the last to be returned."""
-        oldest = min((self._next, *self._unfinished.values()))
-        state = None
-        while self._held and self._held[0][0] <= oldest:
-            state = self._held.popleft()[1]
-        if state is None or state == self._written:
-            return None
-        self._written = state
-        return state
 
 
 class Batches:

@@ -18,7 +18,7 @@ from target_liveintent.privacy.identity import IDENTITY_COLUMNS, Identity
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
 from target_liveintent.remarks import UnusableCause
-from target_liveintent.settings import Settings
+from target_liveintent.settings import Account, EventDefaults
 
 _JUDGED_AGAIN = "event_too_old"
 """The reason of events that are sent if the window is open with the settings of the replay."""
@@ -39,15 +39,17 @@ class ReplayConverter(RecordConverter):
 
     def __init__(
         self,
-        settings: Settings,
+        account: Account,
+        events: EventDefaults,
         suppressions: Suppressions,
         choice: ReplayChoice,
         now: Callable[[], float] = time.time,
     ) -> None:
         # A dead letter has only the columns that had a value, and hashes in place of the address.
         plan = StreamPlan(DEAD_LETTERS, named=True, is_used=True, dropped=frozenset({"email"}))
-        super().__init__(Stream(DEAD_LETTERS, {}, ()), plan, settings.events, suppressions, now)
-        self._settings = settings
+        super().__init__(Stream(DEAD_LETTERS, {}, ()), plan, events, suppressions, now)
+        self._account = account
+        self._events = events
         self._suppressions = suppressions
         self._choice = choice
 
@@ -78,7 +80,7 @@ class ReplayConverter(RecordConverter):
     def _why_not_sent(self, record: Mapping[str, Any], columns: Mapping[str, Any]) -> str | None:
         if not self._choice.other_accounts and self._is_for_another(record):
             return "other_account"
-        end = window_end(columns, self._settings.events)
+        end = window_end(columns, self._events)
         if end is not None and self._now() >= end:
             return "expired"
         code = str(record.get("reason"))
@@ -91,11 +93,10 @@ class ReplayConverter(RecordConverter):
         named = record.get("written_for")
         if not isinstance(named, dict):
             return False
-        settings = self._settings
-        host = settings.account.host
-        ours: dict[str, Any] = {"customer_id": settings.customer_id, "api_host": host}
+        account = self._account
+        ours: dict[str, Any] = {"customer_id": account.customer_id, "api_host": account.host}
         if positive_integer(record.get("pixel_id")) is None:  # It is sent to the setting's pixel.
-            ours["pixel_id"] = settings.pixel_id
+            ours["pixel_id"] = self._events.pixel_id
         return any(named.get(name) not in (None, value) for name, value in ours.items())
 
 

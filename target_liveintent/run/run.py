@@ -17,14 +17,13 @@ from target_liveintent.delivery.batch import BatchResult, DeliveryStatus
 from target_liveintent.delivery.pool import DeliveryPool
 from target_liveintent.errors import DeliveryError, StorageError, TooManyRejectedError
 from target_liveintent.reasons import REASONS
-from target_liveintent.run.batches import Batches, StateGate
+from target_liveintent.run.batches import Batches
 from target_liveintent.run.counts import ReservedByOther, RunCounts
 from target_liveintent.run.kinds import RunKind
-from target_liveintent.run.limit import EventLimit
 from target_liveintent.run.outcome_writer import Outcomes, OutcomeWriter
 from target_liveintent.run.phases import HAS_FAILED, SENDS, Phase, next_phase
-from target_liveintent.run.publishing import StatePublisher
-from target_liveintent.run.stopping import StopRequest
+from target_liveintent.run.states import StateGate, StatePublisher
+from target_liveintent.run.stopping import EventLimit, StopRequest
 from target_liveintent.settings import Settings
 from target_liveintent.store.ledger import Claim
 
@@ -85,7 +84,7 @@ class Run:
     # What comes in
 
     def take(self, stream: str, result: Conversion | Rejection | None) -> None:
-        """Give a record its outcome, or put its event into a batch; a map has filtered None."""
+        """Give a record its outcome, or put its event into a batch; None is a filtered record."""
         if result is not None and result.remarks:
             self.counts.of(stream).note(result.remarks)
         if type(result) is Conversion:  # Each event pays for this; `isinstance` takes longer.
@@ -109,12 +108,12 @@ class Run:
             self.submit(stream)
         self._limit.take()
         if self._limit.is_reached():
-            self._send_all()  # Events that were delivered before leave room for others.
+            self._send_all()  # An event that was delivered before does not count for the limit.
         if self._limit.is_reached():
             self._parts.stop_reading()
 
     def _reject(self, stream: str, rejection: Rejection) -> None:
-        """Give a record that is not sent its outcome: a dead letter, new or old, or none."""
+        """Count a record that is not sent, and write its dead letter if its reason asks for it."""
         counts, kind = self.counts.of(stream), self.counts.kind
         if renamed := kind.renamed_reasons.get(rejection.reason):
             rejection = msgspec.structs.replace(rejection, reason=renamed)
@@ -168,7 +167,7 @@ class Run:
         self.counts.elsewhere = self._reserved_elsewhere(claims.values())
 
     def _reserved_elsewhere(self, claims: Iterable[Claim]) -> ReservedByOther | None:
-        """Return what waits now because another run has reserved it."""
+        """Return the events that wait now because another run has reserved them."""
         run_ids = [claim.other_run for claim in claims if claim.other_run is not None]
         if not run_ids:
             return None
@@ -196,7 +195,7 @@ class Run:
             self._reserve()
             self._hand_over()
             if self._batches.waiting and not self._delivery.in_flight:
-                self._settle_one(TICK)  # Another run has them. A signal ends the wait.
+                self._settle_one(TICK)  # Another run has these events. A signal ends the wait.
             self._delivery.drain()
             self._check_due()
             while self._delivery.in_flight:
@@ -227,7 +226,7 @@ class Run:
     # What comes back
 
     def _collect(self) -> None:
-        """Settle the results that are there, and write outcomes if it is time."""
+        """Settle the results that delivery has, and write outcomes if it is time."""
         while self._settle_one(0.0):
             pass
         if self._phase in SENDS and self._writer.is_due:

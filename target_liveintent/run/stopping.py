@@ -1,6 +1,6 @@
-"""How a run stops after a signal: for how long it retries, and when it leaves requests behind.
+"""What stops a run before the end of its input: a signal, and the setting `limit`.
 
-The process must be over after 20 seconds. The end of a run takes one or two of them.
+After a signal, the process must end within 20 seconds. The end of a run takes one or two of them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ STOP_GRACE_SECONDS = 17.0
 
 
 class StopRequest:
-    """The request to stop, and how much time it leaves. Times are monotonic seconds."""
+    """The request to stop, and the time until the run must end. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         self._requested_at: float | None = None
@@ -35,13 +35,13 @@ class StopRequest:
         return 0.0 if self._requested_at is None else now - self._requested_at
 
     def retry_seconds(self, now: float) -> float:
-        """Return for how long delivery may still retry; at or below 0, it must not."""
+        """Return for how many seconds delivery may still retry; at 0 or below, for none."""
         return STOP_RETRY_SECONDS - self.seconds(now)
 
     def failure(
         self, now: float, in_flight: int, elsewhere: ReservedByOther | None
     ) -> Failure | None:
-        """Return why a run that does not come to its end must fail, if its time is over.
+        """Return why a run that has not ended in time must fail; None if it still has time.
 
         Args:
             now: The time.
@@ -59,3 +59,23 @@ class StopRequest:
             grace = STOP_GRACE_SECONDS
             failure = Failure.of(FailureCode.STOPPED_WHILE_SENDING, batches=in_flight)
         return failure if self.seconds(now) > grace else None
+
+
+class EventLimit:
+    """Counts the events that a run may still send: the setting `limit`; None for any number."""
+
+    def __init__(self, limit: int | None) -> None:
+        self.exists = limit is not None
+        self._remaining = limit or 0
+
+    def is_reached(self) -> bool:
+        """Return whether as many events were sent as the limit says."""
+        return self.exists and self._remaining == 0
+
+    def take(self) -> None:
+        """Count an event that will be sent."""
+        self._remaining -= 1
+
+    def give_back(self, events: int) -> None:
+        """Count events that are not sent after all, because they were sent before."""
+        self._remaining += events

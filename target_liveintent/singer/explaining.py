@@ -32,12 +32,11 @@ from target_liveintent.mapping.stream_maps import (
     StreamMaps,
     StreamPlan,
 )
-from target_liveintent.privacy.suppression import Suppressions
-from target_liveintent.settings import EventDefaults
 from target_liveintent.singer.batch_files import process_batch
 from target_liveintent.singer.expectation import compare
 from target_liveintent.singer.reader import Message, MessageReader, state_of
 from target_liveintent.singer.streams import (
+    RecordRules,
     RecordValidator,
     stream_described,
     unmapped_message,
@@ -57,19 +56,14 @@ _NO_STREAM = (
 )
 
 
-class Rules(NamedTuple):
-    """The rules by which a run converts records or fails, from the settings of the same names."""
-
-    maps: StreamMaps
-    events: EventDefaults
-    suppressions: Suppressions
-    validate_records: bool
-    on_rejection: str
-    max_dead_letter_percent: int
-
-
-def explain_input(
-    source: IO[str], rules: Rules, expected: str | None = None, *, show_code: bool = False
+def explain_input(  # noqa: PLR0913 (an argument for each thing that decides)
+    source: IO[str],
+    maps: StreamMaps,
+    rules: RecordRules,
+    expected: str | None = None,
+    *,
+    max_dead_letter_percent: int,
+    show_code: bool = False,
 ) -> Explanation:
     """Explain what a run would do with a Singer stream.
 
@@ -80,9 +74,9 @@ def explain_input(
         RunError: If the input or the file cannot be used. The message has the number of a line, not
             its content.
     """
-    given, names = read_input(source), rules.maps.names
-    plans = explained_streams(given, rules, from_recording=expected is not None)
-    failures = list(run_failures(plans, rules.on_rejection, rules.max_dead_letter_percent))
+    given, names = read_input(source), maps.names
+    plans = explained_streams(given, maps, rules, from_recording=expected is not None)
+    failures = list(run_failures(plans, rules.on_rejection, max_dead_letter_percent))
     if given.records and not any(plan.gives_events or plan.is_refused for plan in plans):
         text = unmapped_message(given.streams, names)
         failures.append(Failure.of(FailureCode.STREAM_MAPPING, text=text))
@@ -180,7 +174,7 @@ def read_input(source: IO[str]) -> Input:
 
 
 def explained_streams(
-    given: Input, rules: Rules, *, from_recording: bool = False
+    given: Input, maps: StreamMaps, rules: RecordRules, *, from_recording: bool = False
 ) -> list[Explained]:
     """Return the result of each map for each stream and its records.
 
@@ -188,24 +182,26 @@ def explained_streams(
     result of a recording never changes.
     """
     if not from_recording:
-        return _explained_at(time.time, given, rules)
+        return _explained_at(time.time, given, maps, rules)
     # Before all times, each event is in the future.
-    too_early = _explained_at(lambda: -math.inf, given, rules)
+    too_early = _explained_at(lambda: -math.inf, given, maps, rules)
     rejections = [rejection for explained in too_early for rejection in explained.rejections]
     times = [unix_time(one.columns.get("event_time"), rules.events.zone) for one in rejections]
     newest = max((at for at in times if isinstance(at, int)), default=0)
-    return _explained_at(lambda: newest + _CLOCK_AFTER, given, rules)
+    return _explained_at(lambda: newest + _CLOCK_AFTER, given, maps, rules)
 
 
-def _explained_at(now: Callable[[], float], given: Input, rules: Rules) -> list[Explained]:
+def _explained_at(
+    now: Callable[[], float], given: Input, maps: StreamMaps, rules: RecordRules
+) -> list[Explained]:
     all_explained: dict[tuple[str, str], Explained] = {}
     fingerprints = defaultdict[str, dict[tuple[str, int], int]](dict)
     takers: list[list[Callable[[dict[str, Any]], None]]] = [[] for _ in given.schemas]
     for stream, of_schema in zip(given.schemas, takers, strict=True):
-        for plan in rules.maps.plans(stream.name, stream.schema, stream.keys):
+        for plan in maps.plans(stream.name, stream.schema, stream.keys):
             new = Explained(stream, plan, fingerprints=fingerprints[stream.name])
             explained = all_explained.setdefault((stream.name, plan.stream), new)
-            explained.preset = rules.maps.presets.get(stream.name)
+            explained.preset = maps.presets.get(stream.name)
             of_schema.append(_taker(explained, stream, plan, rules, now))
     for schema, record in given.records:
         for take in takers[schema]:
@@ -216,7 +212,11 @@ def _explained_at(now: Callable[[], float], given: Input, rules: Rules) -> list[
 
 
 def _taker(
-    explained: Explained, stream: Stream, plan: StreamPlan, rules: Rules, now: Callable[[], float]
+    explained: Explained,
+    stream: Stream,
+    plan: StreamPlan,
+    rules: RecordRules,
+    now: Callable[[], float],
 ) -> Callable[[dict[str, Any]], None]:
     """Return a function that converts a record after a SCHEMA, and keeps the result."""
     if not explained.take_schema(stream, plan, rules.events):

@@ -12,7 +12,7 @@ from target_liveintent.errors import AllRefusedError, InputError
 from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.run.replay import LETTER_COLUMNS, ReplayConverter
 from target_liveintent.run.run import Run
-from target_liveintent.settings import Settings
+from target_liveintent.settings import Account, EventDefaults
 from target_liveintent.singer.reader import Message, MessageReader, decode_object
 from target_liveintent.store.dead_letters import imported, letters_in
 from target_liveintent.store.run_store import RunStore
@@ -48,12 +48,11 @@ def replay_letters(
 
 
 def letters_to_replay(
-    source: IO[str] | None, settings: Settings, store: RunStore
+    source: IO[str] | None, account: Account, events: EventDefaults, store: RunStore
 ) -> Iterator[tuple[LetterKey, dict[str, Any]]]:
     """Yield the dead letters of the store, or of the file `source`, which imports them first."""
     if source is not None:
         # The import begins only after the whole file could be read.
-        account, events = settings.account, settings.events
         imports = [imported(record, account, events) for record in letters_of(source)]
         letters = {letter.key: letter for letter in imports}
         store.import_letters(letters.values())

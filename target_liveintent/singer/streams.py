@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from singer_sdk.exceptions import InvalidJSONSchema
 
@@ -28,6 +28,7 @@ from target_liveintent.mapping.stream_maps import (
     StreamPlan,
 )
 from target_liveintent.privacy.addresses import scrub
+from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.settings import EventDefaults
 from target_liveintent.singer.reader import Message, decode_object, stream_of
 from target_liveintent.store.delivered import DELIVERED_EVENTS
@@ -157,6 +158,15 @@ def stream_described(message: Message) -> Stream:
         )
         raise InputError(msg)
     return Stream(name, schema, tuple(message.key_properties or ()))
+
+
+class RecordRules(NamedTuple):
+    """The rules for the records of all streams, from the settings of the same names."""
+
+    events: EventDefaults
+    suppressions: Suppressions
+    validate_records: bool
+    on_rejection: str
 
 
 class RecordValidator:

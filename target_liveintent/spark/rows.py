@@ -73,7 +73,7 @@ class RowInput(NamedTuple):
             counts.mapped |= plan.identifying
             return RecordConverter(stream, plan, settings.events, suppressions).convert
         counts.mapped |= LETTER_COLUMNS
-        letters = ReplayConverter(settings, suppressions, ReplayChoice())
+        letters = ReplayConverter(settings.account, settings.events, suppressions, ReplayChoice())
 
         def convert(row: dict[str, Any], _: str | None) -> Conversion | Rejection | None:
             if not row["record"]:  # The row does not say that a record was rejected.

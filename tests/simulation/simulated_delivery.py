@@ -110,7 +110,7 @@ class SimulatedDelivery(DeliveryPool):
             next_at = min(self._wakes_at, answer_at)
             if next_at > end or self._closed:
                 self._clock.go_on_until(end)
-                self._checks.requests.time_passed(end, is_waiting=self._machine.unsent > 0)
+                self._checks.requests.time_passed(end, is_waiting=self._machine.batches_to_send > 0)
                 return
             self._clock.go_on_until(next_at)
             if self._wakes_at <= answer_at:
@@ -130,7 +130,7 @@ class SimulatedDelivery(DeliveryPool):
         if isinstance(step, Request):
             self._send(step)
         elif not self._was_held:  # (An outage goes on while the run waits for the store.)
-            is_waiting = self._machine.unsent > 0
+            is_waiting = self._machine.batches_to_send > 0
             self._checks.requests.idle(step, self._clock.now, is_waiting=is_waiting)
         return step
 

@@ -18,13 +18,13 @@ from target_liveintent.delivery.pool import DeliveryPool
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.delivery.retry import Outage
 from target_liveintent.failures import Failure
-from target_liveintent.run import publishing
-from target_liveintent.run.batches import Batches, StateGate
+from target_liveintent.run import states
+from target_liveintent.run.batches import Batches
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.run.doubts import too_many_rejected
 from target_liveintent.run.outcome_writer import OutcomeWriter
-from target_liveintent.run.publishing import Judgement, StatePublisher
 from target_liveintent.run.run import Run
+from target_liveintent.run.states import DeadLetterCheck, StateGate, StatePublisher
 from target_liveintent.store.ledger import Ledger
 from target_liveintent.store.questions import StoreAnswer, StoreQuestion
 from target_liveintent.store.run_store import RunStore
@@ -74,7 +74,7 @@ def finish_before_writing(run: Run, result: BatchResult) -> None:
 
 
 def release_at_the_end_of_input(run: Run) -> None:
-    run._states._judgement = Judgement.PASSED
+    run._states._letter_check = DeadLetterCheck.PASSED
     SEND_ALL(run)
 
 
@@ -165,7 +165,7 @@ BREAKS: list[tuple[Any, str, Any, str]] = [
     (DeliveryMachine, "_finish", finish_twice, "a batch comes back once"),
     (StatePublisher, "_is_withheld", lambda _: False, PASSES),
     (Run, "_send_all", release_at_the_end_of_input, PASSES),
-    (publishing, "too_many_rejected", judge_only_at_states, "a run that delivers nothing fails"),
+    (states, "too_many_rejected", judge_only_at_states, "a run that delivers nothing fails"),
     (
         BatchDelivery,
         "drop_old",

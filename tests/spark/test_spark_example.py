@@ -38,15 +38,15 @@ def run_example(
     )
 
 
-def test_an_unset_variable(tmp_path: Path) -> None:
-    """It is said in a line, before Spark starts."""
+def test_an_unset_variable_is_reported_before_spark_starts(tmp_path: Path) -> None:
+    """The report is one line."""
     without = {"PIXEL_ID": "", "JAVA_HOME": "/nowhere"}
     done = run_example(tmp_path, "orders.parquet", "outcomes", **without)
     assert done.stderr == "Set in the environment first: PIXEL_ID, TOKEN_PATH.\n"
     assert done.returncode == 1
 
 
-def test_the_example(
+def test_the_example_delivers_orders_to_the_sandbox(
     spark: Spark, sandbox: Sandbox, orders: Path, tmp_path: Path, outcomes: Path
 ) -> None:
     """The orders of a Parquet folder arrive in the sandbox; the rest is rejected."""

@@ -42,10 +42,10 @@ def slowly(_: Request) -> Reply:
     return Reply(delay=0.05)
 
 
-def test_a_stream_is_killed_and_goes_on(
+def test_a_killed_stream_continues_from_its_checkpoint(
     spark: Spark, server: Recorder, tmp_path: Path, outcomes: Path
 ) -> None:
-    """A stream that is killed in mid-batch goes on from its checkpoint, with the same IDs."""
+    """A stream that is killed in mid-batch continues from its checkpoint, with the same IDs."""
     rows, files = 500, 3
     source = Source(spark, tmp_path, outcomes, server.url, GUESTS)
     server.answer = slowly
@@ -117,7 +117,7 @@ def at_work(cluster: Cluster) -> list[int]:
     return [pid for pid in running if any(children(daemon) for daemon in children(pid))]
 
 
-def test_killed_tasks_and_executors(
+def test_killed_tasks_and_executors_lose_no_event(
     cluster: Cluster, tmp_path: Path, outcomes: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Everything arrives, under the same IDs; only what no file of the table had yet goes twice."""

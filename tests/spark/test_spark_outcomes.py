@@ -46,7 +46,9 @@ def test_rejected_rows_are_sent_again(spark: Spark, server: Recorder, outcomes: 
     assert fact_ids(outcomes, "rejected").total() == 400
 
 
-def test_the_queries_of_the_page(spark: Spark, server: Recorder, outcomes: Path) -> None:
+def test_the_queries_of_the_page_find_each_event_once(
+    spark: Spark, server: Recorder, outcomes: Path
+) -> None:
     """The view has one row for each event; the copy of the compaction has them all."""
     page = (ROOT / "docs" / "spark.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```sql\n(.*?)```", page.partition("## The table")[2], re.DOTALL)
@@ -66,8 +68,10 @@ def test_the_queries_of_the_page(spark: Spark, server: Recorder, outcomes: Path)
     assert spark.do("ask", sql=copied) == [["108"]]
 
 
-def test_a_stream(spark: Spark, server: Recorder, tmp_path: Path, outcomes: Path) -> None:
-    """It ends if the API has accepted nothing. After that, bad rows end no stream.
+def test_a_stream_ends_if_the_api_has_accepted_nothing(
+    spark: Spark, server: Recorder, tmp_path: Path, outcomes: Path
+) -> None:
+    """Once the API has accepted an event, bad rows end no stream.
 
     That the API has accepted something is known from the table.
     """
@@ -102,8 +106,10 @@ def names_in(store: Store, bucket: str) -> list[str]:
     return [one["Key"] for one in store.client.list_objects_v2(Bucket=bucket)["Contents"]]
 
 
-def test_a_table_in_a_bucket(store: Store, server: Recorder, tmp_path: Path) -> None:
-    """It is an object for each task, in a bucket that exists; none is created.
+def test_a_table_in_a_bucket_has_an_object_for_each_task(
+    store: Store, server: Recorder, tmp_path: Path
+) -> None:
+    """The bucket must exist; a write creates no bucket.
 
     A refused PUT fails the write, and the message has the reason.
     """

@@ -46,7 +46,9 @@ def test_a_batch_is_delivered_in_spark(spark: Spark, server: Recorder, outcomes:
     assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
 
 
-def test_a_failed_write_and_secrets(spark: Spark, server: Recorder, outcomes: Path) -> None:
+def test_a_failed_write_says_why_and_shows_no_secret(
+    spark: Spark, server: Recorder, outcomes: Path
+) -> None:
     """The error says why a write failed, and the table what was sent.
 
     Neither token nor address is in it, or in Spark's pages, its API, plans, event logs and errors.
@@ -73,7 +75,7 @@ def test_a_failed_write_and_secrets(spark: Spark, server: Recorder, outcomes: Pa
         assert not re.search(r"buyer\d+@example", text.replace("concat('buyer', id", ""))
 
 
-def test_two_writes_of_a_batch(
+def test_a_repeated_batch_sends_only_what_was_rejected(
     spark: Spark, server: Recorder, tmp_path: Path, outcomes: Path
 ) -> None:
     """A micro-batch that begins again sends only what was rejected, in each of its writes."""

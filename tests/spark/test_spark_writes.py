@@ -20,7 +20,9 @@ def given(server: Recorder, outcomes: Path) -> dict[str, Any]:
     return options(server.url, outcomes, auth_token=None, auth_token_path=str(token))
 
 
-def test_wrong_options(spark: Spark, server: Recorder, given: dict[str, Any]) -> None:
+def test_wrong_options_are_refused_on_the_driver(
+    spark: Spark, server: Recorder, given: dict[str, Any]
+) -> None:
     """Each one is refused on the driver, by name, with what to do instead."""
     for wrong, words in (
         ({"limit": "5"}, "option 'limit' has no effect in Spark: change the DataFrame"),
@@ -37,7 +39,7 @@ def test_wrong_options(spark: Spark, server: Recorder, given: dict[str, Any]) ->
     assert server.requests == []
 
 
-def test_the_page_in_sql(spark: Spark, server: Recorder, given: dict[str, Any]) -> None:
+def test_the_sql_of_the_page_runs(spark: Spark, server: Recorder, given: dict[str, Any]) -> None:
     """Each statement of docs/spark.md, with paths and an API of this test's."""
     page = (ROOT / "docs" / "spark.md").read_text(encoding="utf-8")
     page, _, _ = page.partition("## The table")
@@ -58,7 +60,9 @@ def test_the_page_in_sql(spark: Spark, server: Recorder, given: dict[str, Any]) 
     assert set(server.arrivals) == {TOKEN}  # The tasks have read it from the file.
 
 
-def test_a_table(spark: Spark, server: Recorder, given: dict[str, Any]) -> None:
+def test_a_table_delivers_with_the_options_of_the_insert(
+    spark: Spark, server: Recorder, given: dict[str, Any]
+) -> None:
     """INSERT INTO a table WITH options, or writeTo with options; those of CREATE TABLE are lost."""
     columns = "id BIGINT, event_time TIMESTAMP, email STRING, value DECIMAL(10, 2), currency STRING"
     spark.do("sql", statements=[f"CREATE TABLE target ({columns}) USING liveintent"])
@@ -73,8 +77,10 @@ def test_a_table(spark: Spark, server: Recorder, given: dict[str, Any]) -> None:
     assert "ConfigurationError: option 'stream_name' is required" in said
 
 
-def test_explain(spark: Spark, server: Recorder, outcomes: Path, given: dict[str, Any]) -> None:
-    """It says what the command `explain` says, and sends and writes nothing."""
+def test_explain_says_what_the_command_says_and_sends_nothing(
+    spark: Spark, server: Recorder, outcomes: Path, given: dict[str, Any]
+) -> None:
+    """The function explains as the command does, and writes nothing."""
     sql = query(200, time=f"IF(id < 20, 'soon', string({NOW - 60}))")
     said = spark.do("explain", sql=sql, options=given | {"store": None, "dry_run": False})
     assert "\nStream orders\n" in f"\n{said}"
@@ -94,10 +100,10 @@ def streams(store: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.postgres
-def test_the_history_of_a_stream(
+def test_the_history_of_a_stream_has_a_run_for_each_micro_batch(
     spark: Spark, server: Recorder, tmp_path: Path, outcomes: Path, new_store_url: Callable[[], str]
 ) -> None:
-    """It has a run for each micro-batch, and a micro-batch that comes again sends nothing."""
+    """A micro-batch that comes again sends nothing."""
     source, store = Source(spark, tmp_path, outcomes, server.url), new_store_url()
     source.options["store"] = store
     source.add(0, 50)

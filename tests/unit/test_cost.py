@@ -94,8 +94,10 @@ def calls(target: TargetLiveIntent, count: int) -> dict[str, int]:
     return found
 
 
-def test_calls(made: Callable[[], TargetLiveIntent], monkeypatch: pytest.MonkeyPatch) -> None:
-    """An event takes no more calls than before, and as many each time."""
+def test_an_event_takes_no_more_calls_than_its_limit(
+    made: Callable[[], TargetLiveIntent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number of calls is the same each time."""
     monkeypatch.setattr(time, "monotonic", lambda: 0.0)  # What is due depends on the clock.
     calls(made(), 100)  # What a process does once is done after that.
     few, many, again = (calls(made(), n) for n in (1_000, 2_000, 3_000))
@@ -106,7 +108,7 @@ def test_calls(made: Callable[[], TargetLiveIntent], monkeypatch: pytest.MonkeyP
     assert all(a_thousand[kind] <= limit * 1_000 for kind, limit in AT_MOST.items()), a_thousand
 
 
-def test_memory(made: Callable[[], TargetLiveIntent]) -> None:
+def test_a_waiting_event_keeps_few_objects(made: Callable[[], TargetLiveIntent]) -> None:
     """An event that waits in its batch keeps few objects, and the gc looks at none but its columns.
 
     Those are a dict, and from Python 3.14 on, the gc looks at each dict, whatever it holds.

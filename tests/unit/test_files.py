@@ -24,7 +24,9 @@ def no_umask() -> Iterator[None]:
 
 @pytest.mark.posix
 @pytest.mark.usefixtures("no_umask")
-def test_replace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_replaced_file_keeps_its_mode_and_its_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A file, also one that a link leads to, keeps its mode; a new one is for its owner only."""
     monkeypatch.chdir(tmp_path)
     real = tmp_path / "folder" / "real"
@@ -43,7 +45,7 @@ def test_replace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("text", "error"), [("new", OSError), ("\ud800", UnicodeEncodeError)], ids=["rename", "text"]
 )
-def test_a_failing_replace(
+def test_a_failed_replacement_keeps_the_old_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, error: type[Exception]
 ) -> None:
     """The failure is raised, the old text stays, and no scratch file is left."""
@@ -98,7 +100,7 @@ def test_a_file_is_read_wherever_it_is(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_file_elsewhere_that_cannot_be_read(
+def test_the_error_of_an_unreadable_file_shows_nothing_of_its_url(
     monkeypatch: pytest.MonkeyPatch, url: str, error: Exception | None, said: str
 ) -> None:
     """The reason has nothing of the URL, in which there may be credentials, nor of the error."""

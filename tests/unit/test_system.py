@@ -26,13 +26,13 @@ def other(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
 on_windows = pytest.mark.parametrize("other", ["win32"], indirect=True)
 
 
-def test_names_that_differ_in_case(other: str) -> None:
-    """They name one file elsewhere than on Linux."""
+def test_names_that_differ_in_case_name_one_file_except_on_linux(other: str) -> None:
+    """Windows and macOS take two spellings for one file."""
     assert system.identity_of("/Ä/b") == system.identity_of("/ä/B") != system.identity_of("/ä/c")
 
 
-def test_the_reserve(other: str, tmp_path: Path) -> None:
-    """It takes its space, and no file system can compress it."""
+def test_the_reserve_takes_its_space_on_the_disk(other: str, tmp_path: Path) -> None:
+    """No file system can compress the reserve."""
     with tempfile.TemporaryFile(buffering=0, dir=tmp_path) as file:
         system.allocate(file, 1_000_000)
         file.seek(0)
@@ -44,10 +44,10 @@ def test_the_reserve(other: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "failure", [None, OSError(45, "Operation not supported")], ids=["supported", "not supported"]
 )
-def test_a_power_cut(
+def test_a_sync_on_macos_tells_the_drive_to_keep_the_file(
     other: str, failure: OSError | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On macOS, the drive is told to keep what it has, if the file system can tell it."""
+    """A file system that cannot tell the drive fails no sync."""
     asked: list[int] = []
 
     def control(_: int, command: int) -> None:
@@ -65,10 +65,10 @@ def test_a_power_cut(
 
 @on_windows
 @pytest.mark.parametrize("refused", [2, 10**9], ids=["refused twice", "refused for good"])
-def test_a_file_that_another_program_reads(
+def test_replacing_a_file_that_another_program_reads_is_tried_again(
     other: str, refused: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Windows refuses to replace it: so this tries again, for a while."""
+    """Windows refuses to replace a file that is open."""
     monkeypatch.setattr(system, "_REPLACE_SECONDS", 0.3)
     left = [refused]
 
@@ -91,7 +91,7 @@ def chunks(pipe: int) -> Iterator[bytes | None]:
 
 
 @on_windows
-def test_an_input_that_nothing_can_wait_for(other: str) -> None:
+def test_an_input_without_select_is_read_in_order_and_can_time_out(other: str) -> None:
     """What comes is there in order, nothing of it twice, and a silence ends a wait."""
     readable, writable = os.pipe()
     found = chunks(readable)
@@ -108,7 +108,7 @@ def test_an_input_that_nothing_can_wait_for(other: str) -> None:
 
 
 @on_windows
-def test_an_input_that_fails(other: str) -> None:
+def test_the_error_of_an_input_is_raised_where_it_is_read(other: str) -> None:
     """The error is raised where the input is read."""
     readable, writable = os.pipe()
     os.close(readable)
@@ -119,8 +119,8 @@ def test_an_input_that_fails(other: str) -> None:
 
 @on_windows
 @pytest.mark.parametrize("is_cancelled", [False, True])
-def test_an_alarm(other: str, is_cancelled: bool) -> None:
-    """It comes in its time, in another thread, so it needs no signal; cancelled, it never comes."""
+def test_an_alarm_comes_in_time_unless_it_is_cancelled(other: str, is_cancelled: bool) -> None:
+    """An alarm comes in another thread, so it needs no signal."""
     rung: list[Any] = []
     alarm = system.Alarm(0.1, lambda: rung.append((time.monotonic(), threading.current_thread())))
     begin = time.monotonic()
@@ -134,8 +134,10 @@ def test_an_alarm(other: str, is_cancelled: bool) -> None:
 
 
 @on_windows
-def test_ctrl_break(other: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is handled as well."""
+def test_ctrl_break_stops_a_run_as_a_signal_does(
+    other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows sends Ctrl-Break in place of SIGTERM."""
     handlers: dict[int, Any] = {}
     seen = SimpleNamespace(SIGBREAK=21, signal=handlers.__setitem__)
     monkeypatch.setattr(system, "signal", seen)
@@ -144,8 +146,8 @@ def test_ctrl_break(other: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @on_windows
-def test_what_windows_does_not_limit(other: str) -> None:
-    """It has neither heaps of glibc nor a limit of descriptors."""
+def test_windows_has_neither_glibc_heaps_nor_a_descriptor_limit(other: str) -> None:
+    """The functions for other systems do nothing on Windows."""
     system.use_one_heap()
     assert system.free_descriptors() is None
 
@@ -156,8 +158,10 @@ def test_what_windows_does_not_limit(other: str) -> None:
     [(1000, 1000), (0, 0), (-1, None)],
     ids=["some are free", "none is free", "no limit"],
 )
-def test_free_descriptors(left: int, free: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that are open now are not free; a process may have no limit."""
+def test_open_descriptors_are_not_free(
+    left: int, free: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number is None for a process without a limit."""
     import resource
 
     used = len(os.listdir("/dev/fd"))  # noqa: PTH208

@@ -510,7 +510,7 @@ def test_how_many_batches_may_wait(given: Answer, size: int, most: int) -> None:
     machine = machine_with("0 1", size=size)
     machine.answered(request(machine), given, NOW)
     fill(machine)
-    assert machine.unsent == most
+    assert machine.batches_to_send == most
 
 
 def fill(machine: DeliveryMachine) -> None:
@@ -530,7 +530,7 @@ def widen(machine: DeliveryMachine, window: int) -> None:
 def test_more_batches_wait_if_more_may_be_in_flight() -> None:
     machine = machine_of(size=64)
     widen(machine, 20)
-    assert machine.unsent == 40
+    assert machine.batches_to_send == 40
 
 
 def test_a_refusal_is_proven_by_a_later_acceptance() -> None:

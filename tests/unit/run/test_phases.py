@@ -8,9 +8,8 @@ from fakes import FakeRun, read
 
 from target_liveintent.errors import AllRefusedError
 from target_liveintent.run.counts import ReservedByOther
-from target_liveintent.run.limit import EventLimit
 from target_liveintent.run.phases import HAS_FAILED, NEXT_PHASES, SENDS, Phase, next_phase
-from target_liveintent.run.stopping import StopRequest
+from target_liveintent.run.stopping import EventLimit, StopRequest
 from target_liveintent.singer.process import STOP_SECONDS
 
 # Phases

@@ -35,7 +35,8 @@ LETTERS = [(KEY._replace(event_id=name), {**GOOD, "event_id": name}) for name in
 
 def converter(people: Suppressions = NOBODY, **choice: bool) -> ReplayConverter:
     """Return what converts the dead letters of a replay with these options."""
-    return ReplayConverter(SETTINGS, people, ReplayChoice(**choice), lambda: NOW)
+    account, events = SETTINGS.account, SETTINGS.events
+    return ReplayConverter(account, events, people, ReplayChoice(**choice), lambda: NOW)
 
 
 def replayed(letter: dict[str, Any], **choice: bool) -> tuple[FakeRun, str]:

@@ -4,7 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from target_liveintent.run.batches import StateGate
+from target_liveintent.run.states import StateGate
 
 
 def test_a_state_that_a_newer_one_replaces_is_not_kept() -> None:

@@ -94,7 +94,7 @@ NO_PROPERTIES = "the SCHEMA of stream 'o' has no properties: select at least one
         ),
     ],
 )
-def test_malformed_schemas(message: Message, said: str) -> None:
+def test_a_malformed_schema_ends_the_run(message: Message, said: str) -> None:
     """A SCHEMA that cannot be used ends the run, and registers nothing."""
     found = Registering()
     with pytest.raises(InputError, match=said):
@@ -102,7 +102,7 @@ def test_malformed_schemas(message: Message, said: str) -> None:
     assert not found.streams.has_events
 
 
-def test_a_stream_that_the_user_wants_but_gives_no_events() -> None:
+def test_an_error_says_what_a_wanted_stream_lacks_for_events() -> None:
     """The error says what the stream lacks, and suggests settings or a map."""
     found = Registering(default_source=None, pixel_id=None)
     with pytest.raises(StreamMappingError) as raised:
@@ -155,7 +155,7 @@ SHOP = ("id", "test", "cancelledAt", "processedAt", "displayFinancialStatus", "i
         ),
     ],
 )
-def test_a_column_that_protects_disappears(
+def test_a_protecting_column_that_disappears_ends_the_run(
     caplog: pytest.LogCaptureFixture, given: dict[str, Any], columns: list[str], counted_as: str
 ) -> None:
     """The run ends at the SCHEMA in which the first column is renamed, and says once what to do."""
@@ -236,7 +236,7 @@ WRONG_COLUMN = "the map of 'orders' sets 'order_no', but events have no such col
         ),
     ],
 )
-def test_warnings(
+def test_probably_misspelled_names_are_warned_of(
     caplog: pytest.LogCaptureFixture,
     maps: dict[str, Any],
     sent: list[tuple[str, tuple[str, ...]]],
@@ -252,7 +252,7 @@ def test_warnings(
     assert found.streams.has_events == any(gives_events)
 
 
-def test_an_input_without_a_stream(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_input_without_a_stream_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     """The run does well, so a warning says that the tap may have failed."""
     Registering().streams.warn_at_end()
     (said,) = caplog.messages
@@ -296,7 +296,9 @@ RULES: dict[str, Any] = {
     ],
     ids=["right", "unknown", "value", "inner", "item", "missing", "address"],
 )
-def test_violations(record: dict[str, Any], violation: str | None) -> None:
+def test_a_violation_is_named_by_its_place_and_rule(
+    record: dict[str, Any], violation: str | None
+) -> None:
     """The first violation is named by its place and its rule."""
     assert RecordValidator(RULES).violation(record) == violation
 
@@ -311,7 +313,9 @@ def test_violations(record: dict[str, Any], violation: str | None) -> None:
     ],
     ids=["type", "properties", "remote", "file"],
 )
-def test_schemas_that_cannot_be_used(schema: dict[str, Any], tmp_path: Path) -> None:
+def test_an_unusable_schema_ends_the_run_and_nothing_is_fetched(
+    schema: dict[str, Any], tmp_path: Path
+) -> None:
     """A schema that is wrong, or refers to another place, ends the run; nothing is fetched."""
     (tmp_path / "schema.json").write_text("{}")
     if "$ref" in schema:
@@ -320,7 +324,7 @@ def test_schemas_that_cannot_be_used(schema: dict[str, Any], tmp_path: Path) -> 
         RecordValidator(schema)
 
 
-def test_libraries_that_few_runs_need() -> None:
+def test_a_run_loads_only_the_libraries_that_it_needs() -> None:
     """Without presets, validation, a report and metrics, a run loads nothing of what these need.
 
     What its end needs is loaded at its start: later, the files may be gone.

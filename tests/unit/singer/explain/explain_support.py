@@ -11,7 +11,8 @@ from target_liveintent.mapping.stream_maps import StreamMaps
 from target_liveintent.printing import lines_of
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.settings import Settings
-from target_liveintent.singer.explaining import Rules, explain_input, explained_streams, read_input
+from target_liveintent.singer.explaining import explain_input, explained_streams, read_input
+from target_liveintent.singer.streams import RecordRules
 
 ACCOUNT = {"customer_id": "a-1b2c", "auth_token": "made-up-token"}
 EVENTS = {"pixel_id": 1, "default_source": "web"}
@@ -22,16 +23,22 @@ def settings(**changes: Any) -> Settings:
     return settings_of({**ACCOUNT, **EVENTS, **changes})
 
 
-def rules(**changes: Any) -> Rules:
+def maps_and_rules(**changes: Any) -> tuple[StreamMaps, RecordRules]:
     given = settings(**changes)
-    return Rules(
+    suppressions = Suppressions(given.suppression_path)
+    return (
         StreamMaps(given.stream_maps, given.stream_map_config, given.presets),
-        given.events,
-        Suppressions(given.suppression_path),
-        given.validate_records,
-        given.on_rejection,
-        given.max_dead_letter_percent,
+        RecordRules(given.events, suppressions, given.validate_records, given.on_rejection),
     )
+
+
+def explain(
+    messages: Iterable[dict[str, Any]], expected: str | None = None, **changes: Any
+) -> Explanation:
+    """Explain an input with settings."""
+    percent = settings(**changes).max_dead_letter_percent
+    parts = maps_and_rules(**changes)
+    return explain_input(source(messages), *parts, expected, max_dead_letter_percent=percent)
 
 
 def schema(columns: Iterable[str] | dict[str, Any], keys: Sequence[str] = ()) -> dict[str, Any]:
@@ -58,7 +65,9 @@ def inspected(
     """Return what becomes of the messages of an input of which nothing is to be said."""
     read = read_input(source(messages))
     assert read.notes == []
-    return explained_streams(read, rules(stream_maps=maps, **changes), from_recording=recorded)
+    return explained_streams(
+        read, *maps_and_rules(stream_maps=maps, **changes), from_recording=recorded
+    )
 
 
 def explained(
@@ -68,7 +77,7 @@ def explained(
     **changes: Any,
 ) -> Explanation:
     """Explain an input."""
-    return explain_input(source(messages), rules(stream_maps=maps, **changes), expected)
+    return explain(messages, expected, stream_maps=maps, **changes)
 
 
 def printed(*messages: dict[str, Any], **options: Any) -> list[str]:

@@ -4,13 +4,12 @@ import time
 from typing import Any
 
 import pytest
-from explain_support import printed, record, rules, schema, source
+from explain_support import explain, printed, record, schema
 from preset_records import sample
 from syrupy.assertion import SnapshotAssertion
 from unit_support import TIME, each_of
 
 from target_liveintent.printing import lines_of
-from target_liveintent.singer.explaining import explain_input
 
 EVENT = ("event_time", "email")
 OWN = {"event_time": "event_time", "email": "email", "__else__": None}
@@ -165,7 +164,7 @@ def test_a_preset_is_suggested_or_named(given: dict[str, Any], said: str) -> Non
     """Columns that look like a preset's suggest it; one that is in use is named."""
     of = sample("stripe_charges", time.time())
     message = {**schema(of.record, of.keys), "stream": of.stream}
-    found = explain_input(source([message]), rules(**given))
+    found = explain([message], **given)
     lines = lines_of("explain/explanation.txt", found)
     assert any(said in line for line in lines)
     assert any("presets:" in line for line in lines) == said.startswith("`presets")

@@ -6,9 +6,8 @@ import pytest
 from fakes import FakeClock
 
 from target_liveintent.errors import StorageError, TooManyRejectedError
-from target_liveintent.run.batches import StateGate
 from target_liveintent.run.counts import RunCounts
-from target_liveintent.run.publishing import StatePublisher
+from target_liveintent.run.states import StateGate, StatePublisher
 
 
 class Publishing:
