@@ -122,8 +122,8 @@ def test_the_error_of_an_input_is_raised_where_it_is_read(other: str) -> None:
 def test_an_alarm_comes_in_time_unless_it_is_cancelled(other: str, is_cancelled: bool) -> None:
     """An alarm comes in another thread, so it needs no signal."""
     rung: list[Any] = []
-    alarm = system.Alarm(0.1, lambda: rung.append((time.monotonic(), threading.current_thread())))
     begin = time.monotonic()
+    alarm = system.Alarm(0.1, lambda: rung.append((time.monotonic(), threading.current_thread())))
     if is_cancelled:
         alarm.cancel()
     end = begin + (0.3 if is_cancelled else PATIENCE)
