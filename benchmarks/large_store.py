@@ -162,8 +162,8 @@ def _md5(text: str) -> Any:
 
 
 _RUN = (
-    "INSERT INTO run (id, kind, customer_id, api_host, pixel_id, started_at, alive_until,"
-    " ended_at, ending, figures) VALUES (?, 'usual', ?, ?, ?, ?, ?, ?, 'done', ?)"
+    "INSERT INTO run (number, id, kind, customer_id, api_host, pixel_id, started_at, alive_until,"
+    " ended_at, ending, figures) VALUES (?, ?, 'usual', ?, ?, ?, ?, ?, ?, 'done', ?)"
 )
 
 
@@ -186,7 +186,7 @@ def _run(number: int, size: Size, now: int) -> list[Any]:
         FORMAT, run_id, at - dt.timedelta(minutes=2), at, at.date(), "usual", Ending(), "target",
         {"timezone": "UTC"}, 12, 0, 0, {"orders": counts, "carts": counts},
     )  # fmt: skip
-    return [run_id, *_ACCOUNT, _PIXEL, ended - 120, ended, ended, stored_text(record)]
+    return [number + 1, run_id, *_ACCOUNT, _PIXEL, ended - 120, ended, ended, stored_text(record)]
 
 
 def start_seconds(place: str) -> float:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
+from target_liveintent.clock import Clock
 from target_liveintent.conversions.event_model import Conversion, fingerprint
 from target_liveintent.privacy.addresses import scrub
 from target_liveintent.settings import Account
@@ -32,6 +33,12 @@ SURE_SECONDS = 28.0
 """For so many seconds after a renewal, a run starts requests. The rest of `LAPSE_SECONDS` is for a
 request that starts at the last moment, until the API has it. (If each answer of the store takes
 longer, the run can send nothing, and fails.)"""
+_RENEWED_AFTER_SECONDS = 5.0
+"""After so many seconds, a run renews its reservations even if it has nothing to write. It also
+checks whether it still has them: a run that is suspended for long loses them."""
+MOST_LATE_ANSWERS = 10
+"""After so many answers in a row that came too late to send anything, the run ends. A run that is
+suspended meets one such answer."""
 _PARTS = 6
 """The hashes are in so many parts. When another part is full, the run forgets the oldest part. (A
 dict for 2,500 hashes takes half the memory of one for 2,800.)"""
@@ -191,6 +198,44 @@ class Ledger:
         self._recent[-1].update(fingerprints)
         if len(self._recent[-1]) >= self._size:
             self._recent.append({})
+
+
+class Renewals:
+    """The times at which a run renews its reservations, by `Clock.since_boot`.
+
+    Attributes:
+        last: When the run asked the store the last time whether it still has them.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.last = clock.since_boot()
+        self._clock = clock
+        self._late_answers = 0  # How many in a row came too late to send anything.
+
+    @property
+    def sure_until(self) -> float:
+        """Until when no other run takes what this run has reserved."""
+        return self.last + SURE_SECONDS
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the run must renew its reservations now."""
+        return self._clock.since_boot() - self.last >= _RENEWED_AFTER_SECONDS
+
+    @property
+    def is_late(self) -> bool:
+        """Whether other runs may have deleted the reservations."""
+        return self._clock.since_boot() >= self.sure_until
+
+    @property
+    def is_too_slow(self) -> bool:
+        """Whether the store answers so slowly that the run can send nothing."""
+        return self._late_answers >= MOST_LATE_ANSWERS
+
+    def renewed(self, asked_at: float) -> None:
+        """Note that the store answers now to what the run asked at that time."""
+        self.last = asked_at
+        self._late_answers = self._late_answers + 1 if self.is_late else 0
 
 
 class OtherRuns:

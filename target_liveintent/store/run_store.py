@@ -25,10 +25,12 @@ from target_liveintent.store.delivered import delivered_row
 from target_liveintent.store.layout import DELIVERED, RESERVATION, Step
 from target_liveintent.store.ledger import (
     LAPSE_SECONDS,
+    MOST_LATE_ANSWERS,
     SURE_SECONDS,
     Claim,
     Ledger,
     OtherRuns,
+    Renewals,
 )
 from target_liveintent.store.questions import (
     NO_ANSWER,
@@ -39,9 +41,6 @@ from target_liveintent.store.questions import (
 from target_liveintent.store.runs import TASK, RunOptions, RunStart, end_of_run, removal_of_run
 from target_liveintent.store.unwritten import Unwritten, WrittenLetters
 
-_RENEWED_AFTER_SECONDS = 5.0
-"""After so many seconds, a run renews its reservations even if it has nothing to write. It also
-checks whether it still has them: a run that is suspended for long loses them."""
 _RENEW = (
     "UPDATE run SET alive_until = {now} + ?, transactions = ? WHERE number = ?"
     # (A server may make a transaction only when the run has repeated it, and made others. And if
@@ -50,16 +49,13 @@ _RENEW = (
 )
 _RELEASE = "DELETE FROM reservation WHERE run = ?"
 _MOST_IMPORTED = 1_000
-_MOST_LATE_ANSWERS = 10
-"""After so many answers in a row that came too late to send anything, the run ends. A run that is
-suspended meets one such answer."""
 _SUSPENDED = (
     "the reservations of this run have expired, because it was suspended for long, or the store has"
     " lost them, and another run has sent or reserved the same events. This run cannot continue:"
     " start the run again"
 )
 _TOO_SLOW = (
-    f"{_MOST_LATE_ANSWERS} answers of the store in a row took over {SURE_SECONDS:.0f} seconds each,"
+    f"{MOST_LATE_ANSWERS} answers of the store in a row took over {SURE_SECONDS:.0f} seconds each,"
     " so the run could send nothing. Look for a program that keeps the store locked, and check the"
     " disk, or the load of the database server and the network to it; or set store to a faster"
     " database. The next run sends the rest"
@@ -95,13 +91,12 @@ class RunStore:
         self._has_letters = self._has_refused = True  # Until the store has answered.
         self._has_failed = False  # Whether the last transaction has failed.
         self._others = OtherRuns()
-        self._renewed_at = clock.since_boot()
-        self._late_answers = 0  # How many in a row came too late to send anything.
+        self._renewals = Renewals(clock)
 
     @property
     def reserved_until(self) -> float:
         """Until when no other run takes what this run has reserved, by `Clock.since_boot`."""
-        return self._renewed_at + SURE_SECONDS
+        return self._renewals.sure_until
 
     # Outcomes
 
@@ -164,7 +159,7 @@ class RunStore:
         self._has_letters = decision.answer.has_letters or bool(self._unwritten.letters)
         self._has_refused = decision.answer.has_refused
         self._check(question, decision.answer)
-        if self._must_renew:  # The answer came so late that the reservations may have expired.
+        if self._renewals.is_due:  # The answer came so late that the reservations may have expired.
             self._write_all()
         for claim in decision.claims.values():
             self._remove_letters(claim.sent)
@@ -195,7 +190,7 @@ class RunStore:
 
         Before a STATE, this asks in any case whether the store has all that the run has written.
         """
-        if before_state or self._must_renew or self._unwritten:
+        if before_state or self._renewals.is_due or self._unwritten:
             self._write_all()
 
     def import_letters(self, letters: Iterable[DeadLetter]) -> None:
@@ -233,10 +228,6 @@ class RunStore:
 
     # What transactions are made of
 
-    @property
-    def _must_renew(self) -> bool:
-        return self._clock.since_boot() - self._renewed_at >= _RENEWED_AFTER_SECONDS
-
     def _question(
         self,
         events: Sequence[bytes] = (),
@@ -244,7 +235,7 @@ class RunStore:
         refused: Sequence[LetterKey] = (),
     ) -> StoreQuestion:
         """Return a question; if it is time, it also asks about all that the run has reserved."""
-        reserved = self._reserved_keys() if self._must_renew else None
+        reserved = self._reserved_keys() if self._renewals.is_due else None
         return StoreQuestion(
             run=self.number,
             transaction=self._transactions + 1,
@@ -267,11 +258,10 @@ class RunStore:
         if not answer.has_all:
             raise StorageError(_LOST)
         if question.reserved is not None:
-            self._renewed_at = question.asked_at
+            self._renewals.renewed(question.asked_at)
             if answer.has_any(question.reserved):
                 raise StorageError(_SUSPENDED)
-            self._late_answers = self._late_answers + 1 if self._is_late else 0
-            if self._late_answers >= _MOST_LATE_ANSWERS:
+            if self._renewals.is_too_slow:
                 raise StorageError(_TOO_SLOW)
 
     def _decide(
@@ -288,7 +278,7 @@ class RunStore:
         claims = self._ledger.divide(batches, keys, answer.reserved, answer.delivered)
         reserved: Mapping[int, Mapping[bytes, bytes]]
         reserved = {number: claim.keys for number, claim in claims.items() if claim.keys}
-        if self._is_late and not answer.has_any(self._reserved_keys()):
+        if self._renewals.is_late and not answer.has_any(self._reserved_keys()):
             reserved = {**self._ledger.reserved, **reserved}
         rows = [(self.number, number, b"".join(hashes)) for number, hashes in reserved.items()]
         releases = [Step(_RELEASE, [run]) for run in answer.silent]
@@ -296,7 +286,7 @@ class RunStore:
 
     def _write_all(self, more: Sequence[Step] = ()) -> None:
         """Write what is new, and do more steps in the same transaction."""
-        unwritten, is_late = self._unwritten, self._is_late
+        unwritten, is_late = self._unwritten, self._renewals.is_late
         question = self._question(letters=list(unwritten.letters))
         if is_late:
             question = question._replace(reserved=None)  # The next transaction asks.
@@ -315,11 +305,6 @@ class RunStore:
             self._check(question, decision.answer)
         if self._unwritten:
             self._write_all(more)
-
-    @property
-    def _is_late(self) -> bool:
-        """Whether other runs may have deleted the reservations of this run."""
-        return self._clock.since_boot() >= self.reserved_until
 
     def _reserved_keys(self) -> list[bytes]:
         return [key for keys in self._ledger.reserved.values() for key in keys.values()]
@@ -370,7 +355,7 @@ class DryStore(RunStore):
         self, database: Database, options: RunOptions, start: RunStart, clock: Clock = SYSTEM_CLOCK
     ) -> None:
         super().__init__(database, options, start, clock)
-        self._renewed_at = math.inf  # There are no reservations.
+        self._renewals.last = math.inf  # There are no reservations.
 
     def _ask_and_reserve(
         self, question: StoreQuestion, decide: Callable[[StoreAnswer], ClaimDecision]

@@ -107,7 +107,7 @@ def test_failed_and_stopped_runs(to_server: Launcher, server: FaultyServer) -> N
     last = report(failed, to_server)["last_run"]
     assert (last["ending"]["kind"], last["ending"]["words"]) == ("failed", failed.last_line)
     assert last["streams"]["orders"]["read"] == 2
-    rows = ask(to_server.store, "SELECT ending, figures FROM run ORDER BY number")
+    rows = ask(to_server.store, "SELECT ending, figures FROM run ORDER BY started_at")
     endings = [json.loads(figures)["ending"] for _, figures in rows]
     assert [ending for ending, _ in rows] == ["stopped", "failed"]
     assert endings[0] == {"signal": "SIGTERM"}

@@ -33,8 +33,8 @@ AT_ONCE = OFTEN | {
 """Constants of a run that says at once that it waits for another run, and then stops at once."""
 SHORT_LEASE = OFTEN | {
     "target_liveintent.store.ledger:LAPSE_SECONDS": 0.6,
-    "target_liveintent.store.run_store:SURE_SECONDS": 0.4,
-    "target_liveintent.store.run_store:_RENEWED_AFTER_SECONDS": 0.1,
+    "target_liveintent.store.ledger:SURE_SECONDS": 0.4,
+    "target_liveintent.store.ledger:_RENEWED_AFTER_SECONDS": 0.1,
 }
 """Constants of a run whose reservations expire soon if it does not renew them."""
 

@@ -84,7 +84,7 @@ def write_lazily(writer: OutcomeWriter, **_: Any) -> None:
 
 def write_nothing(writer: OutcomeWriter, **_: Any) -> None:
     store: Any = writer._outcomes
-    store._store._renewed_at = store._store._clock.since_boot()  # Otherwise, nothing is sent.
+    store._store._renewals.last = store._store._clock.since_boot()  # Otherwise, nothing is sent.
 
 
 def ignore_losses(store: RunStore, question: StoreQuestion, answer: StoreAnswer) -> None:

@@ -307,7 +307,7 @@ def test_what_others_write_loses_nothing(stores: Stores) -> None:
             one.write(before_state=True)
     one.release()
     two.release()
-    assert stores.sql("SELECT transactions FROM run ORDER BY number") == [(7,), (7,)]
+    assert stores.sql("SELECT transactions FROM run ORDER BY started_at") == [(7,), (7,)]
 
 
 @pytest.mark.parametrize("how", ["reserved", "sent", "something else", "nothing"])
