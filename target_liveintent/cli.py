@@ -28,7 +28,7 @@ from target_liveintent.privacy.suppression import Person, Suppressions, people_i
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.history import read_history
 from target_liveintent.run.amounts import counted
-from target_liveintent.run.replay import ReplayChoice
+from target_liveintent.run.replay import ReplayChoice, ReplayConverter
 from target_liveintent.run_id import new_run_id, run_named
 from target_liveintent.settings import Settings
 from target_liveintent.singer.exit_codes import log_unhandled, readable_failures
@@ -146,7 +146,7 @@ def _overview(settings: Settings, database: Database, max_age: dt.timedelta | No
     from target_liveintent.reporting.overview import overview_of  # noqa: PLC0415 (not for a run)
 
     now = dt.datetime.fromtimestamp(time.time(), settings.events.zone)
-    history = read_history(database, settings, now.timestamp())
+    history = read_history(database, settings.account, settings.events, now.timestamp())
     return overview_of(history, settings.account, settings.pixel_id, now, max_age)
 
 
@@ -351,7 +351,9 @@ def print_dead_letters(files: dict[str, Any], style: str, reasons: tuple[str, ..
             print_json_lines(dead_letters.letter_messages(records))
         else:
             notes = [*config.setting_warnings(*_given(files))]
-            found = look_at(database, settings, ReplayChoice(), notes)
+            people = Suppressions(settings.suppression_path)
+            converter = ReplayConverter(settings.account, settings.events, people, ReplayChoice())
+            found = look_at(database, converter, notes)
             _show(style, found, partial(lines_of, "reporting/templates/dead_letters.txt"))
 
 

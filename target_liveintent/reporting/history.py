@@ -21,7 +21,7 @@ from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.run.amounts import counted
 from target_liveintent.run.counts import RunCounts, StreamCounts, add
 from target_liveintent.run.kinds import CANARY_RUN, REPLAY_RUN, USUAL_RUN, RunKind
-from target_liveintent.settings import Settings
+from target_liveintent.settings import Account, EventDefaults, Settings
 from target_liveintent.store.database import Database
 from target_liveintent.store.dead_letters import utc_moment
 from target_liveintent.store.run_store import RunStore
@@ -275,20 +275,24 @@ def _day_of(day: dt.date, runs: list[RunRecord]) -> Day:
 # In the store
 
 
-def read_history(database: Database, settings: Settings, now: float) -> History:
-    """Read the history of the account and the pixel until the Unix time `now`.
+def read_history(
+    database: Database, account: Account, events: EventDefaults, now: float
+) -> History:
+    """Read the history of the account and the pixel of `events` until the Unix time `now`.
 
     Raises:
         StorageError: If the store cannot be read.
     """
     # (A run may begin on the day before that on which it ends.)
-    runs = _runs_since(now - (DAYS_READ + 3) * DAY, database, settings)
-    return history_of(runs, dt.datetime.fromtimestamp(now, settings.events.zone).date())
+    runs = _runs_since(now - (DAYS_READ + 3) * DAY, database, account, events)
+    return history_of(runs, dt.datetime.fromtimestamp(now, events.zone).date())
 
 
-def _runs_since(begin: float, database: Database, settings: Settings) -> list[RunRecord]:
-    stored = runs_in(database, settings.account, settings.pixel_id, begin)
-    records = (_record_in(row, settings.events.zone) for row in stored)
+def _runs_since(
+    begin: float, database: Database, account: Account, events: EventDefaults
+) -> list[RunRecord]:
+    stored = runs_in(database, account, events.pixel_id, begin)
+    records = (_record_in(row, events.zone) for row in stored)
     return [record for record in records if record is not None]
 
 
@@ -324,8 +328,9 @@ def warnings_at_start(store: RunStore, settings: Settings, kind: RunKind) -> Ite
     if store.former is None or not kind.reads_source:
         return
     customer_id, pixel_id = store.former
-    former = msgspec.structs.replace(settings, customer_id=customer_id, pixel_id=pixel_id)
-    sent = total_of(_runs_since(0, store.database, former)).delivered
+    account = settings.account._replace(customer_id=customer_id)
+    events = settings.events._replace(pixel_id=pixel_id)
+    sent = total_of(_runs_since(0, store.database, account, events)).delivered
     if sent:
         yield (
             f"this is the first run for customer ID {settings.customer_id} and pixel"

@@ -6,18 +6,15 @@ meaning. However many dead letters there are, the store counts them by groups, a
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
 from target_liveintent.conversions.event_model import Rejection
-from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
-from target_liveintent.run.replay import ReplayChoice, ReplayConverter
-from target_liveintent.settings import Settings
+from target_liveintent.run.replay import ReplayConverter
 from target_liveintent.store.database import Database
 from target_liveintent.store.dead_letters import (
     LetterGroup,
@@ -110,21 +107,12 @@ class DeadLetters(Letters, kw_only=True):
     version: int = LETTERS_FORMAT
 
 
-def look_at(
-    database: Database,
-    settings: Settings,
-    choice: ReplayChoice,
-    notes: Iterable[str],
-    now: Callable[[], float] = time.time,
-) -> DeadLetters:
-    """Count the dead letters of the store, judged as a replay with the same settings would.
+def look_at(database: Database, converter: ReplayConverter, notes: Iterable[str]) -> DeadLetters:
+    """Count the dead letters of the store, judged as a replay with this converter would.
 
     Raises:
-        ConfigurationError: If the file of `suppression_path` cannot be read.
         StorageError: If the store cannot be read.
     """
-    suppressions = Suppressions(settings.suppression_path)
-    converter = ReplayConverter(settings.account, settings.events, suppressions, choice, now)
     groups = sorted(letter_groups(database), key=lambda group: group.letters)
     numbers = _numbers_to_judge(groups[-_MOST_GROUPS_JUDGED:])
     total, reasons = DeadLetters(notes=[*notes]), dict[str, dict[str, StreamLetters]]()

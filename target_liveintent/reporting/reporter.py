@@ -122,7 +122,7 @@ class RunReporter:
             record = record_of(
                 counts, settings, ending, store, run_id=self._run_id, version=self._program, now=now
             )
-            earlier = read_history(store.database, settings, now)
+            earlier = read_history(store.database, settings.account, settings.events, now)
             unusual = unusual_in(earlier, record, settings.events.zone)
             record.unusual = unusual or []
             store.finish(record.ending.kind, stored_text(record))

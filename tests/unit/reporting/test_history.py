@@ -65,7 +65,7 @@ class Runs:
         """Read the history of today."""
         settings = settings or self.settings
         with contextlib.closing(open_for_reading(self.settings, self.clock)) as database:
-            return read_history(database, settings, at(TODAY).timestamp())
+            return read_history(database, settings.account, settings.events, at(TODAY).timestamp())
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ from unit_support import letter as letter_of
 
 from target_liveintent.conversions.event_model import LetterKey
 from target_liveintent.printing import lines_of
+from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reporting.letter_groups import PROSPECTS, DeadLetters, Example, look_at
-from target_liveintent.run.replay import ReplayChoice
+from target_liveintent.run.replay import ReplayChoice, ReplayConverter
 from target_liveintent.settings import Settings
 from target_liveintent.store.dead_letters import DeadLetter, imported
 from target_liveintent.store.opening import empty_store, open_store
@@ -56,7 +57,14 @@ def look(
             name, pixel = one.get("stream", ""), int("written_for" in one)
             key = LetterKey("a-1b2c", "a host", name, f"{number:04}", pixel)
             store.import_letters([DeadLetter(key, one, None)])
-        return look_at(store.database, settings, choice, ["a note"], lambda: NOW)
+        converter = ReplayConverter(
+            settings.account,
+            settings.events,
+            Suppressions(settings.suppression_path),
+            choice,
+            lambda: NOW,
+        )
+        return look_at(store.database, converter, ["a note"])
 
 
 # What a replay would do
@@ -206,7 +214,10 @@ def test_many_letters(
 def test_no_letters(tmp_path: Path) -> None:
     """It is the same without a store."""
     with contextlib.closing(empty_store()) as database:
-        nothing = look_at(database, SETTINGS, ReplayChoice(), ["a note"])
+        converter = ReplayConverter(
+            SETTINGS.account, SETTINGS.events, Suppressions(None), ReplayChoice()
+        )
+        nothing = look_at(database, converter, ["a note"])
     for found in (look(tmp_path), nothing):
         assert as_lines(found) == ["a note", "There are no dead letters in the store."]
         assert (found.letters, found.reasons, found.written_for, found.first) == (0, [], [], None)

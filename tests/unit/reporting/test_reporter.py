@@ -54,7 +54,7 @@ class Runs:
     def history(self) -> History:
         settings = settings_of(self.given)
         with contextlib.closing(open_for_reading(settings, self.clock)) as database:
-            return read_history(database, settings, self.clock.now)
+            return read_history(database, settings.account, settings.events, self.clock.now)
 
 
 @pytest.fixture
