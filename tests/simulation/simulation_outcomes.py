@@ -363,7 +363,8 @@ class EndChecks:
         kept, events, letters = database.kept, database.told_events, database.told_letters
         if database.is_unwritable:
             lost = [key for key in events if key not in kept.confirmed]
-            is_kept = not lost or self._facts.plan.store_goes
+            # (A failover may lose even what was saved on a full disk.)
+            is_kept = not lost or self._facts.plan.store_goes or database.loses
             require(is_kept, "a full disk keeps nothing confirmed from the store", lost)
             return
         if self._facts.run.failed_at is not None and database.has_broken:
