@@ -160,8 +160,8 @@ RESET_UNITS = (
     ResetUnit(100_000_000_000, 1_000, is_unix_time=True),  # Rocket.Chat: up to the year 5138.
     ResetUnit(100_000_000_000_000, 1_000_000, is_unix_time=True),
 )
-"""The units, from small to large numbers. No standard names a unit. A limit that begins anew in over
-an hour would outlast most runs, so a number over 3,600 is in milliseconds."""
+"""The units, from small to large numbers. No standard names a unit. A limit that begins anew in
+over an hour would outlast most runs, so a number over 3,600 is in milliseconds."""
 _LONGEST_RESET_RATIO = 0.2
 """The run waits at most this share of the time that it may wait. So a wrong unit or a wrong clock
 does not use up all of the time."""

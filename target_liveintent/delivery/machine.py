@@ -176,7 +176,7 @@ class DeliveryMachine:
         return min(start, self._ends_at)
 
     def _end_silent_input(self, now: float) -> None:
-        """Treat a silent input as ended, if the API accepted events and this cannot fail the run."""
+        """Treat a silent input as ended, if the API accepted events and the run does not fail."""
         self._input.wait(now)
         is_silent = now >= self._input.silent_at and not self._input.has_ended
         if not (is_silent and self._refusals.accepted):

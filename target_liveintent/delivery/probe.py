@@ -20,8 +20,8 @@ from typing import NamedTuple
 from target_liveintent.delivery.rate_phases import RateEvent
 
 SAMPLE_ANSWERS = 10
-"""The share of refusals in so many answers begins a probe, and so many answers end it. A probe must be
-short, as a limit refuses most of its requests."""
+"""The share of refusals in so many answers begins a probe, and so many answers end it. A probe must
+be short, as a limit refuses most of its requests."""
 
 LEAST_REFUSED_RATIO, MOST_REFUSED_RATIO = 0.4, 0.8
 """The shares of refusals that begin a probe. A single client at a limit has fewer refusals. With
@@ -43,8 +43,8 @@ RANDOM_ANSWERS = 100
 """For so many answers, refusals count as random. The next probe may come afterwards."""
 
 PAUSE_ANSWERS = 40
-"""After a probe that found a limit, so many answers come before the next probe. Tasks wait as long for
-their first probe, to find their shares of the limit."""
+"""After a probe that found a limit, so many answers come before the next probe. Tasks wait as long
+for their first probe, to find their shares of the limit."""
 
 EARLY_PROBE_RATIO, EARLY_PROBE_SECONDS = 0.5, 5.0
 """The next probe may begin earlier, after so many seconds, if its rate is at most so many times the

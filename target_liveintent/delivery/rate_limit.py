@@ -26,8 +26,8 @@ CLIMB_SECONDS_AT_ONE_PER_SECOND = 6.0
 Climbs to higher rates are shorter, by the square root of the rate."""
 
 CLIMB_SECONDS_FOR_EACH_RETRY_AFTER_SECOND = 2.0
-"""At a limit of one request a second or less, a climb is longer by so many seconds for each second of
-a `Retry-After`, because a refusal costs this time. At a higher limit, it costs more requests."""
+"""At a limit of one request a second or less, a climb is longer by so many seconds for each second
+of a `Retry-After`, because a refusal costs this time. At a higher limit, it costs more requests."""
 
 MOST_TIMES_LONGER = 5.0
 """At a higher limit, these seconds are multiplied by the requests a second, at most by this number:
@@ -45,8 +45,9 @@ LITTLE_USED_STARTS = 3
 really used: a `Retry-After` left no time for more requests."""
 
 RETRY_AFTER_START_RATIO = 0.55
-"""After a `Retry-After`, such a cut leaves so many times the rate at which the climb rests, or more:
-the used rate may be far below the limit, as no request could start during the `Retry-After`."""
+"""After a `Retry-After`, such a cut leaves so many times the rate at which the climb rests, or
+more: the used rate may be far below the limit, as no request could start during the
+`Retry-After`."""
 
 LEAST_RATE_PER_SECOND = 1 / 60
 """The least rate while some requests are accepted. A lower limit would need hours to be noticed."""

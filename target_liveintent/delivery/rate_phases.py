@@ -49,8 +49,8 @@ NEAR_CUT_RATIO = 0.75
 """The factor of a cut in a search in which a request was accepted: the limit is near."""
 
 EXCESS_CUT_RATIO = 0.6
-"""The factor of a cut while refusals are random, and after a probe that showed this. If more requests
-are refused then, there is also a limit, and nothing is known about its height."""
+"""The factor of a cut while refusals are random, and after a probe that showed this. If more
+requests are refused then, there is also a limit, and nothing is known about its height."""
 
 
 class RatePhase(enum.Enum):
