@@ -39,7 +39,7 @@ class Answered(NamedTuple):
 
     @property
     def delivery(self) -> BatchDelivery:
-        """The batch of the request, whose first part was sent."""
+        """The batch of the request. The request has its first part."""
         return self.request.delivery
 
 

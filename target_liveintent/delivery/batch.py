@@ -174,7 +174,7 @@ class BatchDelivery:
         self._remove_part()
 
     def leave(self, letters: LetterKind) -> None:
-        """Send no more events with such dead letters; the letters stay in the store."""
+        """Send no more events with this kind of dead letter; the dead letters stay in the store."""
         left = [part for part in self.parts if part.letters is letters]
         self.parts = [part for part in self.parts if part.letters is not letters]
         self.result.undelivered += [
@@ -264,7 +264,7 @@ class Request(NamedTuple):
     timeout_seconds: float
     is_sample: bool  # It only shows whether the API accepts anything.
     started_at: float
-    sent_at: float  # When it started, as a Unix time.
+    sent_at: float  # When the request started, as a Unix time.
     body: bytes  # The JSON array of the events.
 
 

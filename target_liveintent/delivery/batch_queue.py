@@ -44,9 +44,9 @@ class BatchQueue:
     def is_full(self, window: int) -> bool:
         """Return whether enough batches have events to send or in flight.
 
-        Usually, enough are twice as many as may be in flight (`window`), but at least 6. While a
-        batch has failed events, only `most` batches are enough, because failures must be compared
-        with other batches.
+        Usually, enough are twice as many batches as requests may be in flight (`window`), but at
+        least 6. While a batch has failed events, only `most` batches are enough, because failures
+        must be compared with other batches.
         """
         have_failed = any(
             delivery.refused_at is not None or delivery.failed_at < math.inf
@@ -99,7 +99,7 @@ class BatchQueue:
         return min((retry_at for retry_at in rests if retry_at > now), default=math.inf)
 
     def _ready(self, now: float, letters: LetterKind) -> Iterator[BatchDelivery]:
-        """Yield the batches whose first part has such dead letters, and may be sent now."""
+        """Yield the batches whose first part has this kind of dead letter and may be sent now."""
         for delivery in self._deliveries:
             if delivery.is_ready(now) and delivery.letters is letters:
                 yield delivery

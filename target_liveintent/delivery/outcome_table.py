@@ -57,7 +57,7 @@ class Faults(enum.Enum):
 class PartState(enum.Enum):
     """Where the events of a part are after the action."""
 
-    DELIVERED = enum.auto()  # All events are.
+    DELIVERED = enum.auto()  # All events are delivered.
     PARTLY_DELIVERED = enum.auto()  # The other events are dead letters.
     REJECTED = enum.auto()  # The events are dead letters.
     UNPROVEN = enum.auto()  # The event is held until the proof that it is bad.

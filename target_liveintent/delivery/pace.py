@@ -1,8 +1,8 @@
 """When the next request may start: a window and a rate, which follow the API's answers.
 
 The *window* is how many requests may be in flight. It follows how long answers take (window.py).
-The *rate* is how many requests may start in a second. It follows refusals. Before the
-first refusal, it is unlimited. Its phases are in rate_phases.py, its curve is in rate_limit.py.
+The *rate* is how many requests may start in a second. It follows refusals. Before the first
+refusal, it is unlimited. Its phases are in rate_phases.py, its curve is in rate_limit.py.
 
 - A *search* finds the limit: the rate falls quickly, until two requests in a row are accepted.
 - A *climb* follows the limit: each refusal cuts the rate a little, then the rate climbs with time.

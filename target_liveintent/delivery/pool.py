@@ -24,7 +24,7 @@ from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.settings import Settings
 from target_liveintent.system import free_descriptors
 
-_FEWEST_EVENTS_TO_COMPARE = 1_600  # If some are refused, the pool holds at least so many.
+_FEWEST_EVENTS_TO_COMPARE = 1_600  # If events are refused, the pool holds so many.
 
 _SPARE_DESCRIPTORS = 16  # For the store, the report, metrics and the resolver.
 _LONGEST_AWAY_SECONDS = 2.0  # Usually, the main thread takes results once a second.

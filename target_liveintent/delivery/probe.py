@@ -2,9 +2,8 @@
 
 A limit accepts the same number of requests at any rate above it. If a share is refused at random,
 or because of other clients, slower requests are refused as often. A *probe* tells these cases
-apart: ten requests at four times the rate. If the API accepts at least half of the former
-share, refusals are random: for the next 100 answers, a usual share of refusals does not cut the
-rate.
+apart: ten requests at four times the rate. If the API accepts at least half of the former share,
+refusals are random: for the next 100 answers, a usual share of refusals does not cut the rate.
 
 The price: meanwhile, other clients that share a limit get less, because the run does not know about
 them. The tasks of a Spark write know how many they are. Before their first probe, each task finds

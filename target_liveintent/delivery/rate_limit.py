@@ -1,8 +1,8 @@
 """The rate limit that the API's answers show, and the rate that follows from it.
 
 After a cut, the rate is held until a request is accepted. Then it climbs to the refused rate, rests
-there, and climbs on, as TCP does (CUBIC). Climbs depend on time and not on answers, so
-clients that share a limit get equal rates.
+there, and climbs on, as TCP does (CUBIC). Climbs depend on time and not on
+answers, so clients that share a limit get equal rates.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ LEAST_CLIMB_SECONDS = 2.5
 """The shortest climb. Shorter ones lead to more refusals at a high limit."""
 
 CLIMB_SECONDS_AT_ONE_PER_SECOND = 6.0
-"""The time of a climb to one request a second. With such a limit, it leads to one refusal in five.
-Climbs to higher rates are shorter, by the square root of the rate."""
+"""The seconds of a climb to a limit of one request a second. The limit then refuses one request in
+five. Climbs to higher rates are shorter, by the square root of the rate."""
 
 CLIMB_SECONDS_FOR_EACH_RETRY_AFTER_SECOND = 2.0
 """At a limit of one request a second or less, a climb is longer by so many seconds for each second
 of a `Retry-After`, because a refusal costs this time. At a higher limit, it costs more requests."""
 
 MOST_TIMES_LONGER = 5.0
-"""At a higher limit, these seconds are multiplied by the requests a second, at most by this number:
-with longer climbs, a run that was refused by chance would be slow for long."""
+"""At a higher limit, these extra seconds are multiplied by the requests a second, but at most by
+this number: with longer climbs, a run that was refused by chance would be slow for long."""
 
 RETRY_AFTER_REST_RATIO = 0.93
 """After a `Retry-After`, a climb rests at so many times the refused rate. There, the random
@@ -45,9 +45,9 @@ LITTLE_USED_STARTS = 3
 really used: a `Retry-After` left no time for more requests."""
 
 RETRY_AFTER_START_RATIO = 0.55
-"""After a `Retry-After`, such a cut leaves so many times the rate at which the climb rests, or
-more: the used rate may be far below the limit, as no request could start during the
-`Retry-After`."""
+"""After a `Retry-After` and few starts (`LITTLE_USED_STARTS`), a cut leaves at least so many times
+the rate at which the climb rests: the used rate may be far below the limit, as no request could
+start during the `Retry-After`."""
 
 LEAST_RATE_PER_SECOND = 1 / 60
 """The least rate while some requests are accepted. A lower limit would need hours to be noticed."""
@@ -95,11 +95,11 @@ class RateLimit(NamedTuple):
 
 
 class RateState(NamedTuple):
-    """The phase of the rate, and its numbers; by these, the next answer is judged.
+    """The phase of the rate, and the numbers by which the next answer is judged.
 
     Attributes:
         phase: What is known of the limit.
-        limit: The limit, or None if there is none.
+        limit: The limit; None if no limit is known.
         cut_at: When the rate last changed by a refusal or a probe. Requests that started before
             say nothing about the present rate: one cut is enough for all refusals of that time.
         starts: How many requests started since `cut_at`.
@@ -154,7 +154,7 @@ class RateState(NamedTuple):
         Args:
             event: A probe begins or ends, or there are too many random refusals.
             now: The time, in seconds.
-            rate: The requests a second that the table's factor applies to, or those of a probe.
+            rate: The rate, in requests a second, that is multiplied by the factor of the table.
         """
         transition = TRANSITIONS[self._phase_at(now), event]
         limit = RateLimit.cut(rate, rate * transition.ratio, now)

@@ -67,7 +67,7 @@ class RatePhase(enum.Enum):
 class RateEvent(enum.Enum):
     """What the answer to a request shows. The request started after the last change by a refusal.
 
-    A refusal is an answer that requests came too fast, or any failure after four others in a row.
+    A refusal is an answer that requests came too fast, or the fifth or a later failure in a row.
     """
 
     ACCEPTED = "accepted"

@@ -13,7 +13,7 @@ from target_liveintent.delivery.api import Answer
 from target_liveintent.delivery.outcome_table import Faults
 
 _MOST_FAULTS = 10.0  # After so many, a part is halved, and a single event is rejected.
-_THROTTLED_FAULTS = 0.25  # If requests come too fast: a limit may cause many such answers.
+_THROTTLED_FAULTS = 0.25  # An answer that requests come too fast counts less: a limit causes many.
 _RETRY_SECONDS_PER_FAULT = 1.0  # The backoff of a part.
 # The last batches of a run can often be compared only with their own parts. So if at most three
 # batches are left, these are halved after a quarter of the budget.

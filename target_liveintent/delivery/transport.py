@@ -14,8 +14,8 @@ This module uses private names of other libraries. Of urllib3, these are
 `HTTPConnection._new_conn`, which opens its socket. Of http.client, it is
 `HTTPResponse._read_status`, which reads the answer of a proxy.
 
-The text of an exception is not shown, because it could contain anything. Only OpenSSL's
-words about a certificate are shown.
+The text of an exception is not shown, because it could contain anything. Only OpenSSL's words about
+a certificate are shown.
 """
 
 from __future__ import annotations
@@ -254,7 +254,7 @@ def _tls_obstacle(fault: BaseException, *, by_proxy: bool) -> Answer | None:
     """Return what a fault means if TLS cannot work before somebody changes a setting."""
     peer, setting = ("proxy", "HTTPS_PROXY") if by_proxy else ("API", "api_url")
     if isinstance(fault, ssl.SSLCertVerificationError):
-        said = fault.verify_message.rstrip(".")  # OpenSSL's words, with nothing but a host in them.
+        said = fault.verify_message.rstrip(".")  # OpenSSL's words name only a host.
         return Answer(
             Verdict.UNREACHABLE,
             f"this machine does not accept the certificate of the {peer}: {said}. Check this"

@@ -26,7 +26,7 @@ class Batches:
         self.reserved: deque[Batch] = deque()  # These wait until delivery has room.
 
     def __bool__(self) -> bool:
-        """Return whether a closed batch waits for something."""
+        """Return whether a batch is closed and delivery does not have it yet."""
         return bool(self.full or self.waiting or self.reserved)
 
     def add(self, stream: str, conversion: Conversion) -> bool:

@@ -248,7 +248,7 @@ class RunCounts:
     def bad(self) -> Counter[str]:
         """The dead letters that may fail the run, by reason.
 
-        Reasons that occur in every good run do not count. Events that the API refused before do not
+        Reasons that good runs have as well do not count. Events that the API refused before do not
         count either, as they show nothing new.
         """
         rejected = self.total.rejected

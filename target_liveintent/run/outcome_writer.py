@@ -27,7 +27,7 @@ _LETTER_OUTCOMES = 4
 class Outcomes(Protocol):
     """Keeps the outcome of each record, and knows what was delivered before.
 
-    `RunStore` keeps them in the store, `DryStore` keeps nothing, and a task of Spark has files.
+    `RunStore` keeps outcomes in the store, `DryStore` nowhere, and a task of Spark in files.
     `claim`, `write` and `release` write what was noted before; they raise a `StorageError`.
     """
 

@@ -1,6 +1,6 @@
 """What the store needs from a database: transactions, which are lists of steps, and queries.
 
-A transaction is data, not code. So a distant database gets all its steps at once, or in two parts.
+A transaction is data, not code. So a distant database gets its steps in one or two messages.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Database(abc.ABC):
     def __init__(self, name: str, waiting: Waiting) -> None:
         self._name = name
         self.waiting = waiting
-        waiting.has_ended = False  # (A wait for another database says nothing of this one.)
+        waiting.has_ended = False  # (It may be from a wait for another database.)
         self._lock_milliseconds = _LOCK_MILLISECONDS
         self.is_new = self._is_open = False
 

@@ -79,7 +79,7 @@ class Ledger:
     def keys_of(self, conversions: Iterable[Conversion]) -> list[bytes]:
         """Return the keys of events: when each expires, and a hash of what identifies it.
 
-        The bytes of a key must never change: the next run would send all events again.
+        If the bytes of a key ever changed, the next run would send all events again.
         """
         stream, pixel_id = None, None
         keys = []
@@ -253,7 +253,7 @@ class OtherRuns:
         """Return the numbers of the runs that are silent.
 
         Args:
-            transactions: How many each run with reservations has made, by its number.
+            transactions: How many transactions each run with reservations has made, by its number.
             now: `Clock.since_boot`, after the store has answered.
         """
         for run in self._seen.keys() - transactions.keys():

@@ -1,8 +1,8 @@
 """The store in a PostgreSQL database, which runs on many machines may share.
 
 A transaction takes one round trip, or two if it decides by answers. Each transaction first locks
-the row with the version, so it reads what all earlier transactions have written. The clock
-of the database gives the time.
+the row with the version, so it reads what all earlier transactions have written. The
+database gives the time.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ _CONNECTING = {
 """Parameters of the connection, unless the URL sets them."""
 _BEGIN = (
     "BEGIN ISOLATION LEVEL READ COMMITTED",
-    # To compile a statement takes longer than to execute it, however many rows are expected.
+    # To compile a statement always takes longer here than to execute it.
     "SET LOCAL jit = off",
     "SET LOCAL statement_timeout = '30s'",
     "SET LOCAL lock_timeout = '{lock}ms'",
-    # The run may survive a crash of the server, so what it has committed must survive it as well.
+    # The run may survive a crash of the server, and then relies on what it has committed.
     "SET LOCAL synchronous_commit = on",
     "SELECT version FROM store FOR UPDATE",
 )

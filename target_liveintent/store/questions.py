@@ -29,13 +29,13 @@ _RESERVED_BY_OTHERS = (
 class StoreAnswer(NamedTuple):
     """What the store has answered to a `StoreQuestion`."""
 
-    has_all: bool  # Whether the store has all transactions of the run before this one.
+    has_all: bool  # Whether the store has all earlier transactions of the run.
     has_letters: bool  # Whether the store has any dead letter.
     has_refused: bool  # Whether it has any dead letter of the account with a refused event.
     reserved: Mapping[bytes, str]  # The hashes that other runs have reserved, with these runs' IDs.
     delivered: set[bytes]  # The keys of the events of the question that were delivered.
     letters: set[LetterKey]  # The dead letters of the question that an earlier transaction wrote.
-    refused: set[LetterKey]  # Those in `refused` of the question whose events the API refused.
+    refused: set[LetterKey]  # The keys in `StoreQuestion.refused` of events that the API refused.
     silent: Collection[int] = ()  # The numbers of other runs whose reservations have expired.
 
     def has_any(self, keys: Iterable[bytes]) -> bool:

@@ -109,7 +109,7 @@ def newest_events() -> Step:
 
 
 def end_of_run(number: int, now: float, ending: str, figures: str) -> Step:
-    """Return the step that keeps how a run ended at a Unix time, and its figures as JSON."""
+    """Return the step that saves how a run ended, the Unix time, and its figures as JSON."""
     return Step(_END_RUN, [now, ending, figures, number])
 
 

@@ -93,7 +93,7 @@ class SqliteStore(Database):
             timeout=self._lock_milliseconds / 1_000,
             isolation_level=None,
             check_same_thread=False,
-            cached_statements=24,  # For frequent statements. Those with many values are large.
+            cached_statements=24,  # For the frequent statements. Large statements are rare.
         )
         self._db.create_function("now", 0, clock.time)
         if reads_only:
