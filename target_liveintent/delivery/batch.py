@@ -269,7 +269,7 @@ class Request(NamedTuple):
 
 
 class DeliveryStatus(NamedTuple):
-    """How far delivery is."""
+    """How far the delivery is."""
 
     batches: int = 0  # The batches that are not finished.
     waiting: int = 0  # The batches with events to send and no request in flight.

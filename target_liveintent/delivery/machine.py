@@ -51,12 +51,12 @@ from target_liveintent.settings import DeliverySettings
 # comes back from an outage may be slow.
 _SHORTEST_TIMEOUT_SECONDS = 5.0
 _SILENT_INTERVALS = 2
-"""After so many times `flush_interval_seconds` without a batch, the input is treated as ended.
-A batch of the last records may still be open after one interval, but not after two."""
+"""After so many times `flush_interval_seconds` without a batch, the input is treated as ended. A
+batch of the last records may still be open after one interval, but not after two."""
 
 
 class DeliveryInput:
-    """Whether more batches may come: the caller says so, or the input has been silent for long."""
+    """Whether the input has ended: the caller says so, or no batch has come for long."""
 
     def __init__(self, silence_seconds: float) -> None:
         self.has_ended = False

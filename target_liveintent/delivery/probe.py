@@ -27,12 +27,13 @@ LEAST_REFUSED_RATIO, MOST_REFUSED_RATIO = 0.4, 0.8
 more refusals, too few requests are accepted to compare shares."""
 
 PROBE_RATIO = 4.0
-"""The rate of a probe, relative to the highest rate of the answers before it. A limit accepts only
-a quarter of the former share then, which is well below what counts as random."""
+"""The rate of a probe, relative to the highest rate of the answers before it. A limit then accepts
+only a quarter of the former share, which is well below what counts as random."""
 
 LEAST_PROBE_RATIO = 2.5
 """A probe must be at least so much faster than the answers before it: with a smaller difference, a
-limit would accept a similar share. Requests in flight, and `per_minute`, may not allow more."""
+limit would accept a similar share. The requests in flight, or `per_minute`, may not allow the full
+`PROBE_RATIO`."""
 
 RANDOM_RATIO = 0.5
 """Refusals are random if the API accepts at least so many times the former share in a probe. At a

@@ -19,7 +19,7 @@ from target_liveintent.delivery.rate_phases import (
 )
 
 LEAST_CLIMB_SECONDS = 2.5
-"""The shortest climb. Shorter ones lead to more refusals at a high limit."""
+"""The shortest climb. Shorter climbs lead to more refusals at a high limit."""
 
 CLIMB_SECONDS_AT_ONE_PER_SECOND = 6.0
 """The seconds of a climb to a limit of one request a second. The limit then refuses one request in
@@ -34,8 +34,8 @@ MOST_TIMES_LONGER = 5.0
 this number: with longer climbs, a run that was refused by chance would be slow for long."""
 
 RETRY_AFTER_REST_RATIO = 0.93
-"""After a `Retry-After`, a climb rests at so many times the refused rate. There, the random
-spread of starts hardly leads to refusals."""
+"""After a `Retry-After`, a climb rests at so many times the refused rate. There, the random spread
+of starts hardly leads to refusals."""
 
 KNOWN_CLIMBS = 3.0
 """The limit is forgotten if no refusal comes during so many times the length of a climb."""
@@ -56,8 +56,8 @@ LEAST_MEASURED_SECONDS = 0.001
 """A rate that is measured over a shorter time depends on the resolution of the clock."""
 
 ACCEPTED_TO_END_SEARCH = 2
-"""So many accepted requests after a cut end the search. Other clients that share the limit may
-leave only one to a rate that is too high."""
+"""So many accepted requests after a cut end the search. If other clients share the limit, a single
+request may be accepted although the rate is too high."""
 
 
 class RateLimit(NamedTuple):

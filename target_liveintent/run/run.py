@@ -37,7 +37,7 @@ _RESERVED_AT_ONCE = 8
 _MOST_FULL = 16
 """With so many full batches, the run asks even a store that took long to answer, such as 50 ms."""
 _MOST_WAITING = 64
-"""With more batches that wait for the outcome of equal events, the run reads no further."""
+"""If more batches wait for the outcome of equal events, the run reads no further records."""
 _FAILED_GRACE_SECONDS = 5.0
 """Seconds for which a run that has failed waits for requests in flight."""
 
@@ -113,7 +113,7 @@ class Run:
             self._parts.stop_reading()
 
     def _reject(self, stream: str, rejection: Rejection) -> None:
-        """Count a record that is not sent, and write its dead letter if its reason asks for it."""
+        """Count a record that is not sent, and write a dead letter if its reason demands one."""
         counts, kind = self.counts.of(stream), self.counts.kind
         if renamed := kind.renamed_reasons.get(rejection.reason):
             rejection = msgspec.structs.replace(rejection, reason=renamed)

@@ -31,7 +31,7 @@ _OTHER_LAYOUT = (
 
 
 def damaged(what: str) -> StorageError:
-    """Return the error of a store in which something cannot be read."""
+    """Return the error for a store whose content cannot be read."""
     return StorageError(
         f"the store is damaged: {what} in it cannot be read. Restore the store, or move it away:"
         " then the next run creates a new one"
@@ -87,7 +87,7 @@ class Waiting:
         self._has_warned = False
 
     def again(self, wait: Wait) -> bool:
-        """Pause before the next attempt; return False if there must be no other attempt."""
+        """Pause before the next attempt; return False if no attempt may follow."""
         waited = self._clock.monotonic() - self._began
         most_seconds = wait.most_seconds
         if self._is_stopped():
@@ -231,7 +231,7 @@ class Database(abc.ABC):
         """Describe an error in words for users, without secrets."""
 
     def _failure(self, error: Any) -> RunError:
-        """Return the error that ends the run; before the store is open, a setting may be wrong."""
+        """Return the error that ends the run: if the store never opened, a setting may be wrong."""
         if not self._is_open and self._wait_after(error) is None:
             return self._refusal(self._words(error))
         return StorageError(f"{self._name} cannot be used: {self._words(error)}")

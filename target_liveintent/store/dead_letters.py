@@ -52,7 +52,7 @@ HASH_DIGITS = 8
 """The column `hashes` has so many digits of each hash."""
 _MD5_DIGITS = 32
 _USUAL_LENGTHS = {HASH_DIGITS, _MD5_DIGITS, 64}
-"""The digits of the beginning of a UUID, of an MD5 and of a SHA-256."""
+"""How many digits the beginning of a UUID, an MD5 and a SHA-256 have."""
 _MOST_HASHES = 40
 ANY_HASH = "*"
 """The value of the column `hashes` if there are too many hashes for an entry of an index."""
@@ -254,7 +254,7 @@ def letter_messages(records: Iterable[str]) -> Iterator[str]:
 
 
 class LetterGroup(NamedTuple):
-    """The dead letters of one account and pixel (0: no usable one), reason and stream."""
+    """The dead letters of one account, pixel (0 if unusable), reason and stream."""
 
     customer_id: str
     api_host: str

@@ -31,8 +31,8 @@ LAPSE_SECONDS = 30.0
 """Reservations expire if another run sees no renewal of them for so many seconds."""
 SURE_SECONDS = 28.0
 """For so many seconds after a renewal, a run starts requests. A request that starts at the last
-moment has the rest of `LAPSE_SECONDS` to reach the API. (If each answer of the store takes
-longer, the run can send nothing, and fails.)"""
+moment has the rest of `LAPSE_SECONDS` to reach the API. (If each answer of the store takes longer,
+the run can send nothing, and fails.)"""
 _RENEWED_AFTER_SECONDS = 5.0
 """After so many seconds, a run renews its reservations even if it has nothing to write. It also
 checks whether it still has its reservations: a run that is suspended for long loses them."""
@@ -135,7 +135,7 @@ class Ledger:
         others: Mapping[bytes, str],
         delivered: set[bytes],
     ) -> Claim:
-        """Decide which events of a batch are sent; each comes with its key."""
+        """Decide which events of a batch are sent; each event comes with its key."""
         claim = Claim([], [], [], {})
         other_run, conflicts = None, 0
         for conversion, key in events:
@@ -156,7 +156,7 @@ class Ledger:
         return claim._replace(other_run=other_run, conflicts=conflicts)
 
     def _recent_with(self, hashed: bytes) -> dict[bytes, int | None] | None:
-        """Return the part of the recent hashes that has this one, if there is any."""
+        """Return the part of the recent hashes that has this hash; None if no part has it."""
         return next((recent for recent in self._recent if hashed in recent), None)
 
     def reserve(self, claims: Mapping[int, Claim]) -> None:
@@ -233,7 +233,7 @@ class Renewals:
         return self._late_answers >= MOST_LATE_ANSWERS
 
     def renewed(self, asked_at: float) -> None:
-        """Note that the store answers now to what the run asked at that time."""
+        """Note that the store has just answered what the run asked at `asked_at`."""
         self.last = asked_at
         self._late_answers = self._late_answers + 1 if self.is_late else 0
 

@@ -188,13 +188,13 @@ class RunStore:
     def write(self, *, before_state: bool = False) -> None:
         """Write what is new, and renew the reservations.
 
-        Before a STATE, this asks in any case whether the store has all that the run has written.
+        Before a STATE, this always asks whether the store has all that the run has written.
         """
         if before_state or self._renewals.is_due or self._unwritten:
             self._write_all()
 
     def import_letters(self, letters: Iterable[DeadLetter]) -> None:
-        """Keep dead letters that were exported, each in the place of the one with the same key."""
+        """Write dead letters that were exported; each replaces the one with the same key."""
         rest = list(letters)
         for start in range(0, len(rest), _MOST_IMPORTED):
             for letter in rest[start : start + _MOST_IMPORTED]:
@@ -211,7 +211,7 @@ class RunStore:
                 raise
 
     def finish(self, ending: str, figures: str) -> None:
-        """Keep how the run ended, and its figures as JSON."""
+        """Save how the run ended, and its figures as JSON."""
         if self._has_failed:
             msg = "the store could not be used at the end of the run"
             raise StorageError(msg)
@@ -234,7 +234,7 @@ class RunStore:
         letters: Sequence[LetterKey] = (),
         refused: Sequence[LetterKey] = (),
     ) -> StoreQuestion:
-        """Return a question; if it is time, it also asks about all that the run has reserved."""
+        """Return a question; if a renewal is due, it also asks about all reserved events."""
         reserved = self._reserved_keys() if self._renewals.is_due else None
         return StoreQuestion(
             run=self.number,
@@ -316,7 +316,7 @@ class RunStore:
     def _ask_and_reserve(
         self, question: StoreQuestion, decide: Callable[[StoreAnswer], ClaimDecision]
     ) -> ClaimDecision:
-        """Ask the store, and write the reservations that are decided by its answer."""
+        """Ask the store, and write the reservations that its answer decides."""
         with self._saving_the_ledger():
             return self.database.ask_and_change(
                 question.steps(), lambda answers: decide(self._read(question, answers))

@@ -113,7 +113,7 @@ class Unwritten:
         return RESERVATION.remove([(run, batch) for batch in self.ended])
 
     def written(self, known: Collection[LetterKey]) -> WrittenLetters:
-        """Return what a run learns from writing the dead letters; the store had the known ones."""
+        """Return what a run learns from writing the dead letters; the store already had `known`."""
         repeated = self._repeated + Counter(self.letters[key].reason for key in known)
         missing: dict[str, Decimal] = {}
         for key, letter in self.letters.items():
