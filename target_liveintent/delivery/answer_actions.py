@@ -1,7 +1,7 @@
-"""Runs the table of outcomes: does with the events of a request what its answer demands.
+"""Runs the table of outcomes: the answer to a request decides what happens to its events.
 
-`AnswerActions.take` looks the action up (outcome_table.py) and runs its method. What ends the run
-is returned as a value.
+`AnswerActions.take` looks the action up (outcome_table.py) and runs its method. An error that ends
+the run is returned as a value.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Answered(NamedTuple):
 
     @property
     def delivery(self) -> BatchDelivery:
-        """The batch of the request, whose first part was sent."""
+        """The batch of the request. The request has its first part."""
         return self.request.delivery
 
 
@@ -61,7 +61,7 @@ class AnswerActions:
         self._outage = outage
 
     def take(self, answered: Answered) -> DeliveryError | None:
-        """Do what the table says for an answer; return what ends the run, if anything does."""
+        """Do what the table says for an answer; return the error that ends the run, if any."""
         verdict = answered.answer.verdict
         if verdict in REPEATED:
             faults = self._note_fault(answered)
@@ -89,7 +89,7 @@ class AnswerActions:
         if phase is OutagePhase.OVER:
             are_at_fault = answered.is_last and self._queue.has_only_faulty_events
             return Faults.LAST_EVENTS if are_at_fault else Faults.OUTAGE
-        if answer.verdict is Verdict.STARVED:  # That says nothing about the events.
+        if answer.verdict is Verdict.STARVED:  # This says nothing about the events.
             delivery.parts[0].failed_at = answered.newest
             return Faults.FEW
         self._count_fault(answered)
@@ -147,7 +147,7 @@ class AnswerActions:
         return self._note_refusal(answered)
 
     def _note_refusal(self, answered: Answered) -> DeliveryError | None:
-        """Note a refusal; return an error if it proves that the settings are wrong."""
+        """Note a refusal; return an error if the refusals prove that the settings are wrong."""
         answered.delivery.refused_at = answered.newest
         letters = LetterKind.of(answered.request.conversions[0])
         if letters in self._letter_refusals:

@@ -3,8 +3,8 @@
     POST {api_url}/conversions/{customer_id}      Authorization: Bearer {token}
     [event, …]                                    1 to 100 events, a JSON array
 
-`MEANINGS` says what each answer means. Its source is LiveIntent's guide for the request and the
-refusal of whole batches, and a CDP vendor's documentation for 204 and 200. The rest is inferred
+`MEANINGS` says what each answer means. LiveIntent's guide describes the request and the refusal of
+whole batches; a CDP vendor's documentation describes 204 and 200. All other meanings are inferred
 from sister APIs.
 """
 
@@ -26,7 +26,7 @@ from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.settings import DeliverySettings, PartialAnswer
 
-_MAX_DETAIL_CHARACTERS = 500  # Of a refusal's text, which are kept.
+_MAX_DETAIL_CHARACTERS = 500  # The most that is kept of a refusal's text.
 
 
 class Verdict(enum.Enum):
@@ -111,7 +111,7 @@ MEANINGS = {
 }
 """What each verdict means."""
 _VERDICTS = {status: verdict for verdict, one in MEANINGS.items() for status in one.statuses}
-# After these, the same events are sent again later. All others show that the API works.
+# After these verdicts, the same events are sent again. All other verdicts show that the API works.
 REPEATED = {Verdict.FAULT, Verdict.LIMITED, Verdict.STARVED}
 REFUSALS = {Verdict.REFUSED, Verdict.TOO_LARGE}  # Nothing of the request was processed.
 
@@ -123,7 +123,7 @@ class Answer(msgspec.Struct, frozen=True):
     detail: str  # One line for people, without addresses and without the token.
     status: int | None = None  # None if there was no answer.
     retry_after: float = 0.0  # Seconds that the API asks to wait before the events are sent again.
-    not_processed: frozenset[str] = frozenset()  # Of the events that failed, after a 200.
+    not_processed: frozenset[str] = frozenset()  # After a 200: the IDs of the events that failed.
 
     @property
     def is_throttled(self) -> bool:
@@ -138,19 +138,19 @@ _RESET_HEADERS = {
     "x-ratelimit-reset": "x-ratelimit-remaining",
 }
 _RESET = re.compile(r"(?:^\s*|\b(?:t|reset)=)(\d+)(?![\d-])")
-"""In how many seconds, or at which Unix time: alone, or in the header `RateLimit` of a draft of the
-IETF (draft-ietf-httpapi-ratelimit-headers), which changed its form. (A date such as 2026-11-29 is
-neither.)"""
-_LIMIT_SEPARATOR = re.compile(r',(?=\s*")')  # In its newer form: a list of limits with names.
+"""Finds in how many seconds, or at which Unix time, a limit begins anew. The number is alone, or in
+a header `RateLimit`, in one of the two forms of a draft of the IETF
+(draft-ietf-httpapi-ratelimit-headers). (A date such as 2026-11-29 is not such a number.)"""
+_LIMIT_SEPARATOR = re.compile(r',(?=\s*")')  # The newer `RateLimit` lists limits with names.
 _REQUESTS_LEFT = re.compile(r"(?:^\s*|\b(?:r|remaining)=)0*[1-9]")
 
 
 class ResetUnit(NamedTuple):
-    """What the number of a reset means, by its size."""
+    """A unit of the numbers that say when a limit begins anew; the size of a number shows it."""
 
     smallest: float
     per_second: int
-    is_unix_time: bool  # Otherwise, it counts from now.
+    is_unix_time: bool  # Otherwise, the number counts from now.
 
 
 RESET_UNITS = (
@@ -160,20 +160,20 @@ RESET_UNITS = (
     ResetUnit(100_000_000_000, 1_000, is_unix_time=True),  # Rocket.Chat: up to the year 5138.
     ResetUnit(100_000_000_000_000, 1_000_000, is_unix_time=True),
 )
-"""The units, from small to large numbers. No standard names one. A limit that begins anew in more
-than an hour would outlast most runs, so such a number is milliseconds."""
+"""The units, from small to large numbers. No standard names a unit. A limit that begins anew in
+over an hour would outlast most runs, so a number over 3,600 is in milliseconds."""
 _LONGEST_RESET_RATIO = 0.2
-"""Of the time that a run may wait. So a unit that is taken for another, or a clock that is wrong,
-does not use it up."""
+"""The run waits at most this share of the time that it may wait. So a wrong unit or a wrong clock
+does not use up all of the time."""
 
 
 def retry_after_seconds(status: int, headers: Mapping[str, str], longest: float) -> float:
     """Return the seconds that an answer asks to wait before a retry.
 
-    `Retry-After` says so. Where it is absent, an answer for a limit (429, 503, …) may say when the
-    limit begins anew. The API may take requests before, so this is at most a fifth of `longest`.
-    APIs say this in all of their answers: one that has requests left was not given because of the
-    limit.
+    `Retry-After` says so. Without it, an answer for a limit (429, 503, …) may say when the limit
+    begins anew. The API may accept requests earlier, so this wait is at most a fifth of `longest`.
+    APIs send these headers with all answers. So a limit that has requests left is ignored: it did
+    not cause the answer.
     """
     if value := headers.get("retry-after", "").strip():
         asked_seconds = _seconds(value)
@@ -224,7 +224,7 @@ def answer_of(
     retry_after: float = 0.0,
     partial_answer: PartialAnswer = "failed",
 ) -> Answer:
-    """Return what an HTTP answer to these events means; nothing is known of its body.
+    """Return what an HTTP answer to these events means, whatever its body contains.
 
     `partial_answer` says what the strings in the body of a 200 name: see `Settings`.
     """
@@ -240,7 +240,7 @@ def answer_of(
 def _answer_to_part(
     status: int, body: bytes, sent: frozenset[str], partial_answer: PartialAnswer
 ) -> Answer:
-    """Return what a 200 means, whose body may name some of the events that were sent."""
+    """Return what a 200 means: its body may name some of the events that were sent."""
     detail = f"HTTP {status}"
     try:
         named = frozenset(msgspec.json.decode(body, type=list[str]))
@@ -257,14 +257,14 @@ def _answer_to_part(
 
 
 def _detail(body: bytes) -> str:
-    """Return what a refusal says, in one line, without what an answer must not leak."""
+    """Return the text of a refusal, in one line and without secrets or addresses."""
     text = body.decode(errors="replace")
     try:
         said = msgspec.json.decode(text)
         text = msgspec.json.encode(said).decode()  # Escapes could hide an address.
         text = "; ".join(str(error["message"]) for error in said["errors"])
     except (msgspec.MsgspecError, KeyError, TypeError, UnicodeError, RecursionError):
-        pass  # The format is unknown. Sister APIs have the one that is tried here.
+        pass  # The format is not documented. This is the format of sister APIs.
     return without_secrets(" ".join(html.unescape(text).split()))[:_MAX_DETAIL_CHARACTERS]
 
 

@@ -1,4 +1,4 @@
-"""Backoff: what failures in a row, and a `Retry-After`, mean for the requests after them.
+"""Backoff: what failures in a row, and a `Retry-After`, mean for later requests.
 
 Failures are *in a row* if no request is accepted between them. Eight failures in a row are an
 *outage*: the pace then makes one request at a time, up to 13 seconds apart.
@@ -13,11 +13,11 @@ FIRST_PAUSE_SECONDS = 3.0
 request in 3 seconds is then found without longer pauses."""
 
 FAILURES_FOR_EACH_SECOND = 6
-"""After so many failures in a row, the longest pause is a second longer. An outage of 300 seconds
+"""For so many more failures in a row, the longest pause grows by a second. An outage of 300 seconds
 thus costs up to 100 requests."""
 
 LONGEST_PAUSE_SECONDS = 13.2
-"""The longest pause between requests of all: the end of an outage is noticed within 15 seconds."""
+"""No pause between requests is longer: the run notices the end of an outage within 15 seconds."""
 
 REFUSAL_FAULTS = 5
 """So many failures in a row count as a refusal, even if they are faults. If 40 % of the requests
@@ -44,8 +44,8 @@ class Backoff:
 
     def __init__(self) -> None:
         self.failures = 0
-        self._failing_since = -math.inf  # The start of the first of the last ones in a row.
-        self._accepted = 0  # Since the last outage; at first, since the start.
+        self._failing_since = -math.inf  # When the first of the last failures in a row started.
+        self._accepted = 0  # Accepted requests since the last outage, or since the start.
 
     @property
     def is_outage(self) -> bool:
@@ -66,7 +66,7 @@ class Backoff:
     def longest_pause(self) -> float:
         """The most seconds between two requests while nothing is accepted.
 
-        There is a longest pause because the failures may be an outage, whose end must be noticed.
+        The pause has a limit because the run must notice when an outage ends.
         """
         pause = FIRST_PAUSE_SECONDS + self.failures / FAILURES_FOR_EACH_SECOND
         return min(LONGEST_PAUSE_SECONDS, pause)
@@ -89,7 +89,8 @@ class Backoff:
 
         Returns:
             Whether the failures before it were an outage. Many failures within a short time are
-            none if only one request was accepted before them: it may be the search for a limit.
+            not an outage if only one request was accepted before them: the run may still search
+            for a limit.
         """
         is_long = now - self._failing_since > OUTAGE_SECONDS
         if self.is_outage:
@@ -121,7 +122,7 @@ class RetryAfter:
     def accepted(self, started_at: float) -> None:
         """End the wait if the accepted request started after the `Retry-After`.
 
-        An earlier request shows nothing: it may have been accepted before.
+        A request that started earlier shows nothing: the API may have accepted it before.
         """
         if started_at >= self._received_at:
             self.until = -math.inf

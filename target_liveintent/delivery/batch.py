@@ -1,4 +1,4 @@
-"""Batches, which go into delivery, the parts that are sent, and the results, which come out."""
+"""Batches, which the run hands to delivery; their parts, which are sent; and their results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _expires_at = operator.attrgetter("expires_at")
 
 
 class LetterKind(enum.Enum):
-    """Which dead letter the store has of an event; by it, events are sent apart, in this order."""
+    """Which dead letter the store has of an event. Each kind is sent apart, in this order."""
 
     NONE = 0  # A refusal needs a proof that the event is bad.
     OTHER = 1  # A replay may leave such an event unsent, because its letter stays in the store.
@@ -26,7 +26,7 @@ class LetterKind(enum.Enum):
 
     @classmethod
     def of(cls, conversion: Conversion) -> LetterKind:
-        """Return what is known of an event."""
+        """Return the kind of dead letter that an event has."""
         if conversion.was_refused:
             return cls.REFUSED
         return cls.NONE if conversion.letter is None else cls.OTHER
@@ -43,16 +43,16 @@ class Batch(msgspec.Struct, eq=False):
 
 
 class BatchResult(msgspec.Struct, eq=False):
-    """The outcome of a batch, or the events that were delivered of it so far.
+    """The outcome of a batch, or of its events that were delivered so far.
 
-    Other events of the batch may fail for a long time. The ledger must not wait for them.
+    The ledger gets delivered events at once, as the other events may fail for a long time.
     """
 
     batch: Batch
     delivered: list[Conversion] = msgspec.field(default_factory=list)
-    sent_at: list[float] = msgspec.field(default_factory=list)  # The Unix time of each of these.
-    # The delivered events that the API has confirmed. For a delivered event that is not here, a 200
-    # named other events of the same request.
+    sent_at: list[float] = msgspec.field(default_factory=list)  # Unix times of `delivered`.
+    # The delivered events that the API has confirmed. If a delivered event is not here, a 200 named
+    # other events of the same request.
     confirmed: list[Conversion] = msgspec.field(default_factory=list)
     undelivered: list[Rejection] = msgspec.field(default_factory=list)
     unproven: int = 0  # Refused events that could be compared with no other event at the end.
@@ -60,7 +60,7 @@ class BatchResult(msgspec.Struct, eq=False):
     retries: int = 0  # The number of POSTs that were sent again because of a fault.
     throttled: int = 0  # The number of POSTs that came too fast for the API (429, 503).
     failure: Exception | None = None  # It ended the delivery before all events had an outcome.
-    is_last: bool = True  # Whether the batch is finished. If not, it has only delivered events.
+    is_last: bool = True  # Whether the batch is finished. If not, the result has only `delivered`.
 
     def split_off(self) -> BatchResult:
         """Return a result with the events delivered so far, and remove them from this one."""
@@ -70,11 +70,11 @@ class BatchResult(msgspec.Struct, eq=False):
 
 
 class Part(msgspec.Struct, eq=False):
-    """One event or more that are sent together, and how often sending them failed."""
+    """Events that are sent together, and how often the API failed on them."""
 
     events: list[Conversion]
     letters: LetterKind
-    # Failed requests that count: see `Faults`. A 408, 425, 429 or 503 is a quarter.
+    # The faults that count: see `Faults`. A 408, 425, 429 or 503 counts as a quarter.
     faults: float = 0.0
     failed_at: int = -1  # The number of the run's newest request when this part last failed.
     retry_at: float = 0.0  # The monotonic time before which the part is not sent again.
@@ -87,13 +87,13 @@ class BatchDelivery:
         self.result = BatchResult(batch)  # What became of the batch since its last result.
         self.parts = _parts_of(batch.conversions)  # The first one is sent next.
         self.refused: list[Rejection] = []  # The events whose refusal is not proven yet.
-        # The number of the run's newest request when the API last refused a part,
+        # The number of the run's newest request when the API last refused a part.
         self.refused_at: int | None = None
-        self.failed_at = math.inf  # and when a part first got a fault.
+        self.failed_at = math.inf  # The same when a part first got a fault.
         self.in_flight = False  # Whether a request is in flight, with the first part.
-        self.samples = 0  # How many single events of it were sent as samples.
-        self.accepted: set[LetterKind] = set()  # Of which the API has accepted an event.
-        # The second part, if it must have the bad event once the API accepts all of the first part.
+        self.samples = 0  # How many of its events were sent alone, as samples.
+        self.accepted: set[LetterKind] = set()  # The API has accepted events of these.
+        # The second part, if the API refused it together with the first part: one has a bad event.
         self._right_half: Part | None = None
 
     @property
@@ -102,19 +102,19 @@ class BatchDelivery:
         return bool(self.parts) and not self.in_flight
 
     def is_ready(self, now: float) -> bool:
-        """Return whether its first part may be sent now."""
+        """Return whether the first part may be sent now."""
         return self.is_waiting and self.parts[0].retry_at <= now
 
     @property
     def letters(self) -> LetterKind:
-        """What is known of the events of its first part."""
+        """The kind of dead letter that the events of the first part have."""
         return self.parts[0].letters
 
     @property
     def kind(self) -> PartKind:
-        """What its first part is."""
+        """The kind of the first part."""
         is_one = len(self.parts[0].events) == 1
-        # A single event on the right must be sent too: only a refusal of it alone is a proof.
+        # A right half of one event is sent as well: only its own refusal proves that it is bad.
         if self._right_half is not None and len(self._right_half.events) > 1:
             return PartKind.LEFT_EVENT if is_one else PartKind.LEFT_EVENTS
         return PartKind.EVENT if is_one else PartKind.EVENTS
@@ -122,7 +122,7 @@ class BatchDelivery:
     # What becomes of the first part
 
     def drop_old(self, unix_time: float) -> None:
-        """Reject the events that are too old, because one of them makes a whole request fail."""
+        """Reject the events that are too old: one such event makes the whole request fail."""
         while self.parts and unix_time >= min(map(_expires_at, self.parts[0].events)):
             events = self.parts[0].events
             self.result.undelivered += [
@@ -130,11 +130,11 @@ class BatchDelivery:
                 for event in events
                 if unix_time >= event.expires_at
             ]
-            self._right_half = None  # The part no longer proves that the other has a bad event.
+            self._right_half = None  # Without these events, the part proves nothing about it.
             if young := [event for event in events if unix_time < event.expires_at]:
                 self.parts[0] = Part(
                     young, self.letters
-                )  # The old events may have caused its faults.
+                )  # The old events may have caused the faults.
             else:
                 self._remove_part()
 
@@ -174,7 +174,7 @@ class BatchDelivery:
         self._remove_part()
 
     def leave(self, letters: LetterKind) -> None:
-        """Send no more events with such dead letters; the letters stay in the store."""
+        """Send no more events with this kind of dead letter; the dead letters stay in the store."""
         left = [part for part in self.parts if part.letters is letters]
         self.parts = [part for part in self.parts if part.letters is not letters]
         self.result.undelivered += [
@@ -189,7 +189,7 @@ class BatchDelivery:
         self._remove_part()
 
     def halve(self, *, has_bad_event: bool = False) -> None:
-        """Put the halves of the part into its place."""
+        """Replace the part by its halves."""
         whole = self.parts.pop(0)
         middle = len(whole.events) // 2
         left, right = (
@@ -202,12 +202,12 @@ class BatchDelivery:
             self._order_parts()
 
     def retry_last(self, at: float) -> None:
-        """Send all other parts before this one, which has failed, and wait until a time."""
+        """Send the failed part after all other parts, and not before a monotonic time."""
         self.parts[0].retry_at = at
         self._order_parts()
 
     def take_sample(self, unix_time: float) -> None:
-        """Send a single event next, each time from another place, in each run from others."""
+        """Send a single event next; its place differs from call to call, and from run to run."""
         self.samples += 1
         self._right_half = None
         letters = self.letters
@@ -217,7 +217,7 @@ class BatchDelivery:
         )
         self.parts.remove(part)
         if len(events := part.events) > 1:
-            # (The fraction of a second is another one in each run.)
+            # (The fraction of a second differs from run to run.)
             place = int((self.samples * _GOLDEN_RATIO + unix_time) % 1 * len(events))
             self.parts.append(Part([*events[:place], *events[place + 1 :]], letters))
             part = Part([events[place]], letters)
@@ -238,14 +238,14 @@ class BatchDelivery:
         self._order_parts()
 
     def _order_parts(self) -> None:
-        """Let the largest part be sent first, and those that have failed last."""
+        """Sort the parts: failed parts come last, and of each kind the largest comes first."""
         self._right_half = None
         self.parts.sort(key=lambda part: (part.failed_at, part.letters.value, -len(part.events)))
 
 
 def _parts_of(conversions: list[Conversion]) -> list[Part]:
     """Divide events by their dead letters."""
-    # (A list takes no call for each event.)
+    # (This list needs no call for each event; usually, no event has a dead letter.)
     if not [one for one in conversions if one.was_refused or one.letter is not None]:
         return [Part(conversions, LetterKind.NONE)]
     divided = {
@@ -262,18 +262,18 @@ class Request(NamedTuple):
     delivery: BatchDelivery
     conversions: list[Conversion]  # 1 to `MAX_EVENTS_PER_REQUEST`.
     timeout_seconds: float
-    is_sample: bool  # It only serves to find out if the settings are wrong.
+    is_sample: bool  # It only shows whether the API accepts anything.
     started_at: float
-    sent_at: float  # The same as a Unix time.
+    sent_at: float  # When the request started, as a Unix time.
     body: bytes  # The JSON array of the events.
 
 
 class DeliveryStatus(NamedTuple):
-    """How far delivery is."""
+    """How far the delivery is."""
 
-    batches: int = 0  # Those that are not finished.
-    waiting: int = 0  # Those of them that wait for a request to start.
+    batches: int = 0  # The batches that are not finished.
+    waiting: int = 0  # The batches with events to send and no request in flight.
     window: int = 0  # The most requests that may be in flight now.
-    rate: float | None = None  # The most a second that may start; None if there is no limit.
-    fault: str | None = None  # The last answer, in words, if the API accepts nothing now,
-    since: float = 0.0  # and since when, in monotonic seconds.
+    rate: float | None = None  # The most requests that may start in a second; None for any number.
+    fault: str | None = None  # In an outage: the last answer, in words.
+    since: float = 0.0  # In an outage: its start, in monotonic seconds.

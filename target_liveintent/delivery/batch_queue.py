@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from target_liveintent.delivery.batch import BatchDelivery, LetterKind
 from target_liveintent.delivery.refusals import Refusals
 
-_SAMPLES_BEFORE_MORE_INPUT = 3  # Of one batch; then the run waits for other batches.
+_SAMPLES_BEFORE_MORE_INPUT = 3  # From one batch; then the run waits for other batches.
 _FEWEST_BATCHES = 6  # At least so many may wait: fewer make the main thread wait too often.
 
 
 class BatchQueue:
-    """The batches in delivery, the oldest first; at most `most` of them are here.
+    """The batches in delivery, the oldest first; at most `most` of them have events to send.
 
-    It chooses the next one, and changes none.
+    The queue chooses the next batch, and changes no batch.
     """
 
     def __init__(self, refusals: Refusals, most: int) -> None:
@@ -28,7 +28,7 @@ class BatchQueue:
         return len(self._deliveries)
 
     def __iter__(self) -> Iterator[BatchDelivery]:
-        """Return the batches; the caller may remove some meanwhile."""
+        """Return the batches; the caller may remove batches meanwhile."""
         return iter(tuple(self._deliveries))
 
     def add(self, delivery: BatchDelivery) -> None:
@@ -42,11 +42,11 @@ class BatchQueue:
     # How much is left
 
     def is_full(self, window: int) -> bool:
-        """Return whether enough batches have something to send, those in flight among them.
+        """Return whether enough batches have events to send or in flight.
 
-        These are twice as many as may be in flight (`window`), but at least 6. While events of a
-        batch have failed, they are as many as there may be, because failures must be compared with
-        other batches.
+        Usually, enough are twice as many batches as requests may be in flight (`window`), but at
+        least 6. While a batch has failed events, only `most` batches are enough, because failures
+        must be compared with other batches.
         """
         have_failed = any(
             delivery.refused_at is not None or delivery.failed_at < math.inf
@@ -59,7 +59,7 @@ class BatchQueue:
     def batches_to_send(self) -> int:
         """How many batches have events to send or in flight.
 
-        The others only wait for the proof that their refused events are bad.
+        Each other batch only waits for the proof that its refused events are bad.
         """
         return len([delivery for delivery in self._deliveries if delivery.parts])
 
@@ -81,10 +81,10 @@ class BatchQueue:
 
     @property
     def has_only_faulty_events(self) -> bool:
-        """Whether single events seem to cause the faults, and nothing else is left.
+        """Whether the batches have only single events left, which seem to cause their faults.
 
-        They do if the API has failed on each of them, while it accepted a request that was made
-        after the first fault of their batch.
+        An event seems to cause its faults if the API has failed on it, and has accepted a request
+        that was made after the first fault of the event's batch.
         """
         unfinished = [delivery for delivery in self._deliveries if delivery.parts]
         return all(
@@ -99,13 +99,13 @@ class BatchQueue:
         return min((retry_at for retry_at in rests if retry_at > now), default=math.inf)
 
     def _ready(self, now: float, letters: LetterKind) -> Iterator[BatchDelivery]:
-        """Yield the batches whose first part has such dead letters, and may be sent now."""
+        """Yield the batches whose first part has this kind of dead letter and may be sent now."""
         for delivery in self._deliveries:
             if delivery.is_ready(now) and delivery.letters is letters:
                 yield delivery
 
     def oldest(self, now: float, letters: LetterKind = LetterKind.NONE) -> BatchDelivery | None:
-        """Return the oldest batch that is ready, but those that seem at fault last."""
+        """Return the oldest batch that is ready; batches that seem at fault come last."""
         kept_for_comparison = self._kept_for_comparison(now, letters)
         at_fault = []
         for delivery in self._ready(now, letters):
@@ -117,9 +117,9 @@ class BatchQueue:
         return min(at_fault, key=lambda delivery: delivery.parts[0].failed_at, default=None)
 
     def _kept_for_comparison(self, now: float, letters: LetterKind) -> BatchDelivery | None:
-        """Return the batch that is sent last, while the bad events of others are found.
+        """Return the batch that is sent last, while the bad events of other batches are found.
 
-        If the API accepts it, the refusals before are proven.
+        If the API accepts this batch, the refusals before it are proven.
         """
         alike = [each for each in self._deliveries if each.parts and each.letters is letters]
         refused = [each for each in alike if each.refused_at is not None]
@@ -136,12 +136,10 @@ class BatchQueue:
     def to_sample(
         self, now: float, letters: LetterKind, *, more_may_come: bool
     ) -> BatchDelivery | None:
-        """Return the batch that gives a sample.
+        """Return the batch for the next sample; None if no batch is ready or more input must come.
 
-        None if no batch can give one, or if more input must come first.
-
-        Those that the API has not refused yet are preferred, then those with few samples, then the
-        newest.
+        It prefers a batch that the API has not refused yet; of several, the one with the fewest
+        samples; of several, the newest one.
         """
         ready = [*self._ready(now, letters)][::-1]
         best = min(

@@ -8,10 +8,10 @@ at each system call. Sources of the rules are RFC 9110 and RFC 9112:
 - A 101, 204 or 304 ends with its headers.
 - Any other answer ends with its last chunk, after its `Content-Length`, or with the connection.
 
-Of a body that is cut or does not come in time, only a 200 depends. Any other status decides alone.
+A 200 counts only with its whole body, in time. Any other status counts even without its body.
 
 A connection is not used again if anything may follow the answer: a body that a 204 announces, bytes
-that came behind an answer, or the rest of a long body.
+that came after an answer, or the rest of a long body.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import NamedTuple
 
-_MOST_BODY_BYTES = 65_536  # That are read. A longer body is not an answer of this API.
-_MOST_HEAD_BYTES = 1_048_576  # Of the status line and the headers of one answer, a 1xx among them.
-_READ_BYTES = 65_536  # More than a TLS record, so none of it stays behind in the TLS socket.
+_MOST_BODY_BYTES = 65_536  # Of a body, so much is read. This API sends no longer body.
+_MOST_HEAD_BYTES = 1_048_576  # The most that one status line and its headers may have.
+_READ_BYTES = 65_536  # More than a TLS record, so no part of a record stays in the TLS socket.
 _BODILESS = {HTTPStatus.SWITCHING_PROTOCOLS, HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.(\d) +([1-9]\d\d)(?=[ \r\n])")
@@ -35,7 +35,7 @@ _CHUNK_BYTES = re.compile(rb"\s*([0-9a-fA-F]{1,16})\s*(?:;.*)?\s*")
 
 
 class BrokenAnswerError(OSError):
-    """The connection ended within an answer, or what came is no HTTP/1.1."""
+    """The connection ended within an answer, or what came is not HTTP/1.1."""
 
 
 class Reply(NamedTuple):
@@ -70,8 +70,8 @@ class _Head(NamedTuple):
 def exchange(sock: socket.socket, request: bytes, *, is_reused: bool) -> Reply:
     """Send a request, and return its answer.
 
-    `is_reused` says that an answer came over this connection before. Bytes between an answer, or a
-    1xx, and the next status line belong to the former, and are skipped.
+    `is_reused` says that an answer came over this connection before. Bytes between an answer (or a
+    1xx) and the next status line belong to the earlier answer, and are skipped.
 
     Raises:
         OSError: If the connection fails, or the answer cannot be read.
@@ -80,10 +80,10 @@ def exchange(sock: socket.socket, request: bytes, *, is_reused: bool) -> Reply:
     try:
         sock.sendall(request)
     except (BrokenPipeError, ConnectionResetError) as fault:
-        hung_up = fault  # The API may have refused the request before, as with a 413.
+        hung_up = fault  # The API may have answered before it read all, as with a 413.
     reply = _AnswerReader(sock).read(is_reused=is_reused)
     if hung_up is not None and reply.status < HTTPStatus.BAD_REQUEST:
-        raise hung_up  # It has not read all events.
+        raise hung_up  # The API has not read all events.
     return reply
 
 
@@ -93,7 +93,7 @@ class _AnswerReader:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._buffer = bytearray()
-        self._has_skipped = False  # Bytes before a status line.
+        self._has_skipped = False  # Whether bytes came before a status line.
 
     def read(self, *, is_reused: bool) -> Reply:
         """Return the final answer, after each 1xx that comes before it."""
@@ -110,7 +110,7 @@ class _AnswerReader:
         return Reply(head.status, head.headers, content, can_follow)
 
     def _head(self, *, has_answered: bool) -> _Head:
-        """Return the next status line with its headers; before the first, no other bytes may be."""
+        """Return the next status line with its headers; no bytes may come before the first one."""
         while True:
             lines = self._take_until(_HEAD_END, _MOST_HEAD_BYTES)
             status_line = _STATUS_LINE.search(lines)
@@ -123,7 +123,7 @@ class _AnswerReader:
                 return _Head(int(status_line[2]), status_line[1] == b"0", headers)
 
     def _body(self, head: _Head) -> tuple[bytes, bool]:
-        """Return the body, and whether nothing of it can come any more."""
+        """Return the body, and whether surely no more bytes of it come."""
         coding, length = head.headers.get("transfer-encoding"), head.headers.get("content-length")
         if head.status in _BODILESS:
             return b"", coding is None and length in {None, "0"}
@@ -159,7 +159,7 @@ class _AnswerReader:
         return self._take_until(_LINE_END, _MOST_BODY_BYTES)
 
     def _take_until(self, end: re.Pattern[bytes], most: int) -> bytes:
-        """Return what comes before and with an end, which must be within so many bytes."""
+        """Return all bytes up to the given end and with it; it must come within `most` bytes."""
         start = 0
         while (found := end.search(self._buffer, start)) is None:
             start = max(0, len(self._buffer) - 3)

@@ -47,24 +47,24 @@ from target_liveintent.delivery.refusals import (
 from target_liveintent.delivery.retry import Outage
 from target_liveintent.settings import DeliverySettings
 
-# Seconds that each request may take, however little of the budget is left: an API that comes back
-# from an outage may be slow.
+# Each request may take at least so many seconds, even if less of the budget is left: an API that
+# comes back from an outage may be slow.
 _SHORTEST_TIMEOUT_SECONDS = 5.0
 _SILENT_INTERVALS = 2
-"""After so many times `flush_interval_seconds` without a batch, the input is treated as ended.
-After one, a batch of the last records may still be open; after two, it would have come."""
+"""After so many times `flush_interval_seconds` without a batch, the input is treated as ended. A
+batch of the last records may still be open after one interval, but not after two."""
 
 
 class DeliveryInput:
-    """Whether more batches may come: the caller says so, or the input has been silent for long."""
+    """Whether the input has ended: the caller says so, or no batch has come for long."""
 
     def __init__(self, silence_seconds: float) -> None:
         self.has_ended = False
-        self.silent_at = math.inf  # When it counts as silent, once `wait` was called.
+        self.silent_at = math.inf  # Infinite until `wait` is called.
         self._silence_seconds = silence_seconds
 
     def note_batch(self) -> None:
-        """Note that a batch came, so more may come."""
+        """Note that a batch came, so the input has not ended."""
         self.has_ended = False
         self.silent_at = math.inf
 
@@ -75,7 +75,7 @@ class DeliveryInput:
 
 
 class DeliveryMachine:
-    """Delivers the batches of a run; no more than `most_batches` are here at the same time."""
+    """Delivers the batches of a run; at most `most_batches` have events to send at a time."""
 
     def __init__(
         self, settings: DeliverySettings, pace: Pace, refusals: Refusals, most_batches: int
@@ -108,16 +108,16 @@ class DeliveryMachine:
         self._finish_batches()
 
     def drain(self) -> None:
-        """Note that no batch will be added until all present ones are finished."""
+        """Note that no batch will be added until all present batches are finished."""
         self._input.has_ended = True
         self._finish_batches()
 
     def stop(self, at: float) -> None:
-        """Make no request after this time, or after an earlier one that was set before."""
+        """Make no request after this time; of several calls, the earliest time counts."""
         self._ends_at = min(self._ends_at, at)
 
     def fail(self, failure: Exception) -> None:
-        """End the delivery. A second failure changes nothing. Answers are still taken."""
+        """End the delivery, which still takes answers. A second failure changes nothing."""
         self._failure = self._failure or failure
         self._finish_batches()
 
@@ -142,9 +142,9 @@ class DeliveryMachine:
     # What to do
 
     def next(self, now: float, unix_time: float) -> Request | float:
-        """Return the request to make now, or the time from which on to ask again.
+        """Return the request to make now, or the time at which to ask again.
 
-        Ask again as well after each call of another method.
+        Also ask again after each call of another method.
         """
         if self._failure is not None:
             return math.inf
@@ -161,11 +161,11 @@ class DeliveryMachine:
                 return self._request(delivery, now, unix_time, is_sample=is_sample)
             start = self._queue.next_retry_at(now)
             if math.isinf(start) and self._in_flight == 0:
-                self._outage.end()  # No further request can show whether it is over.
+                self._outage.end()  # No further request can show whether the outage is over.
         return self._ask_again_at(start, now)
 
     def _ask_again_at(self, start: float, now: float) -> float:
-        """Return when to ask again if the next request may start at a time, maybe never."""
+        """Return when to ask again; `start` is when the next request may start, or infinite."""
         if self._in_flight == 0 and len(self._queue) > 0:
             if math.isinf(start) and not self._input.has_ended:
                 if now < self._input.silent_at:
@@ -176,7 +176,7 @@ class DeliveryMachine:
         return min(start, self._ends_at)
 
     def _end_silent_input(self, now: float) -> None:
-        """Treat an input that has been silent for long as ended, unless that fails the run."""
+        """Treat a silent input as ended, if the API accepted events and the run does not fail."""
         self._input.wait(now)
         is_silent = now >= self._input.silent_at and not self._input.has_ended
         if not (is_silent and self._refusals.accepted):
@@ -199,7 +199,7 @@ class DeliveryMachine:
     def _next_batch(self, now: float, unix_time: float) -> tuple[BatchDelivery, bool] | None:
         """Choose the batch for the next request, and prepare its first part.
 
-        Return it, and whether that part is a sample.
+        Return the batch, and whether its first part is a sample.
         """
         while (chosen := self._choose(now)) is not None:
             delivery, is_sample = chosen
@@ -212,7 +212,7 @@ class DeliveryMachine:
         return None
 
     def _choose(self, now: float) -> tuple[BatchDelivery, bool] | None:
-        """Choose a batch, and say whether a sample of it is sent."""
+        """Return the batch for the next request, and whether only a sample of the batch is sent."""
         new = self._choose_new(now)
         if new is not None:
             return new, self._refusals.suspects
@@ -255,7 +255,7 @@ class DeliveryMachine:
             body=request_body(delivery.parts[0].events),
         )
 
-    # How far it is
+    # How far the delivery is
 
     @property
     def is_full(self) -> bool:
@@ -302,7 +302,7 @@ class DeliveryMachine:
                 delivery.prove_refusals()
 
     def _leave_letters(self) -> None:
-        """Leave events whose dead letters stay, if it was long of no use to try such events."""
+        """Stop sending events that have dead letters, if the API has long refused such events."""
         for letters, refusals in self._letter_refusals.items():
             if not refusals.gives_up:
                 continue
@@ -312,7 +312,7 @@ class DeliveryMachine:
                     delivery.leave(letters)
 
     def _end_input(self) -> None:
-        """Decide about refused events when nothing is left to compare them with."""
+        """Decide about refused events when the run has no other events to compare them with."""
         unproven = [delivery for delivery in self._queue if delivery.refused]
         undecided = self._queue.undecided
         if not self._refusals.allows_unproven(undecided):
@@ -325,7 +325,7 @@ class DeliveryMachine:
             delivery.prove_refusals()
 
     def _finish(self, delivery: BatchDelivery) -> None:
-        """Return the last result of a batch, which has failed if an event has no outcome."""
+        """Finish a batch; its last result has the failure if an event has no outcome."""
         self._queue.remove(delivery)
         if delivery.parts or delivery.refused:
             delivery.result.failure = self._failure

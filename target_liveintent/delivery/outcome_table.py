@@ -1,9 +1,9 @@
-"""The table of what becomes of the events of a request, as data: the machine runs it.
+"""What becomes of the events of a request: a table, as data, which the machine runs.
 
     answer (`Verdict`), part (`PartKind`), faults (`Faults`)  →  `Action`, next state of the part
 
 `action_for` looks a situation up, and `AnswerActions` runs the method of the action. The table of
-the documentation is generated from the same rows, and the simulator compares each answer with them.
+the documentation is generated from the same rows, with which the simulator compares each answer.
 
 A *part* is the events of a batch that are sent together. At first a batch is one part. *Halved*
 means that the halves of a part take its place.
@@ -22,7 +22,7 @@ from target_liveintent.delivery.api import REFUSALS, REPEATED, Verdict
 class PartKind(enum.Enum):
     """What a part is before its request.
 
-    It is a *left half* if the API refused it together with its right half, which has several
+    A part is a *left half* if the API refused it together with its right half, which has several
     events. If the API then accepts all of the left half, the bad event is in the right half.
     """
 
@@ -57,13 +57,13 @@ class Faults(enum.Enum):
 class PartState(enum.Enum):
     """Where the events of a part are after the action."""
 
-    DELIVERED = enum.auto()  # All of them.
-    PARTLY_DELIVERED = enum.auto()  # The others are dead letters.
-    REJECTED = enum.auto()  # They are dead letters.
+    DELIVERED = enum.auto()  # All events are delivered.
+    PARTLY_DELIVERED = enum.auto()  # The other events are dead letters.
+    REJECTED = enum.auto()  # The events are dead letters.
     UNPROVEN = enum.auto()  # The event is held until the proof that it is bad.
-    HALVED = enum.auto()  # They wait in two parts.
-    WAITING = enum.auto()  # They wait in the same part.
-    WITHOUT_OUTCOME = enum.auto()  # The next run sends them.
+    HALVED = enum.auto()  # The events wait in two parts.
+    WAITING = enum.auto()  # The events wait in the same part.
+    WITHOUT_OUTCOME = enum.auto()  # The next run sends the events.
 
 
 class Action(enum.Enum):
@@ -109,7 +109,7 @@ class Action(enum.Enum):
 
 
 class Parts(NamedTuple):
-    """Kinds of parts for which a row is, and the words for them."""
+    """The kinds of parts that a row is about, and words for these kinds."""
 
     words: str
     kinds: tuple[PartKind, ...]
@@ -124,7 +124,7 @@ class Row(NamedTuple):
     faults: set[Faults] = {Faults.FEW}  # noqa: RUF012
 
     def situations(self) -> Iterator[tuple[Verdict, PartKind, Faults]]:
-        """Return what the row is for."""
+        """Return the situations that the row is about."""
         return product(self.verdicts, self.parts.kinds, self.faults)
 
 

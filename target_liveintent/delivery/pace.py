@@ -1,17 +1,17 @@
 """When the next request may start: a window and a rate, which follow the API's answers.
 
 The *window* is how many requests may be in flight. It follows how long answers take (window.py).
-The *rate* is how many requests may start in a second. It follows refusals, and there is none before
-the first one. Its phases are in the table of rate_phases.py, its curve is in rate_limit.py.
+The *rate* is how many requests may start in a second. It follows refusals. Before the first
+refusal, it is unlimited. Its phases are in rate_phases.py, its curve is in rate_limit.py.
 
 - A *search* finds the limit: the rate falls quickly, until two requests in a row are accepted.
-- A *climb* follows it: each refusal cuts the rate a little, and then it climbs with time.
+- A *climb* follows the limit: each refusal cuts the rate a little, then the rate climbs with time.
 - A *probe* shows whether refusals depend on the rate at all (probe.py).
 - In an *outage*, after eight failures in a row, the window is 1, and pauses are up to 13 seconds
-  long. The first accepted request ends it, and the window and the rate begin anew (backoff.py).
+  long. The first accepted request ends the outage; window and rate begin anew (backoff.py).
 - After a `Retry-After`, no request starts before its end.
 
-A fault says nothing of a limit, unless it is the fifth failure in a row or later.
+A fault says nothing about a limit, unless it is the fifth failure in a row or later.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from target_liveintent.delivery.rate_phases import RateEvent, RatePhase
 from target_liveintent.delivery.window import FIRST_REQUESTS, Window
 
 GUESS_RATIO = 1.25
-"""The first limit, relative to the rate in use, which is the requests in flight by their latency. A
+"""The first guess of a limit, relative to the rate in use: requests in flight divided by latency. A
 search corrects a guess that is too high, but not one that is too low."""
 
 SPREAD_RATIO = 0.25
@@ -61,7 +61,7 @@ class Schedule:
         return self.last_start + max(1 / self.cap, self._spread / self.rate)
 
     def started(self, now: float, jitter: float) -> None:
-        """Note a start, and a random number from 0 to 1 for the time until the next."""
+        """Note a start, and a random number from 0 to 1 for the time until the next start."""
         self.last_start = now
         self._spread = 1 + SPREAD_RATIO * (jitter - 0.5)
 
@@ -69,7 +69,7 @@ class Schedule:
 class Pace:
     """When the next request may start. All times are seconds of one monotonic clock.
 
-    At most `ceiling` requests are in flight; `tasks` such paces share the API's limit, and know it.
+    At most `ceiling` requests are in flight. `tasks` is how many such paces share the API's limit.
     `jitter` returns a random number from 0 to 1.
     """
 
@@ -83,7 +83,7 @@ class Pace:
     ) -> None:
         self.in_flight = 0
         self._ceiling = ceiling
-        self._guess_ratio = GUESS_RATIO / tasks  # Tasks begin lower.
+        self._guess_ratio = GUESS_RATIO / tasks  # Several tasks begin with a lower guess.
         self._jitter = jitter
         self._schedule = Schedule(per_minute)
         self._window = Window(ceiling)
@@ -110,8 +110,8 @@ class Pace:
     def next_start(self) -> float | None:
         """Return when the next request may start; None if an answer must come first.
 
-        A full window holds it back for a time only, as all requests in flight may be hanging. It
-        does not hold back a probe.
+        A full window delays a request only for a while, as all requests in flight may hang. It
+        does not delay a probe.
         """
         if self.in_flight >= self._ceiling:
             return None
@@ -131,7 +131,7 @@ class Pace:
     def answered(
         self, started_at: float, now: float, verdict: Verdict, retry_after: float = 0.0
     ) -> None:
-        """Note that a request has its answer, or will get none; `retry_after` is in seconds."""
+        """Note the answer to a request, or that no answer came; `retry_after` is in seconds."""
         was_full = self.in_flight >= self.window
         self.in_flight -= 1
         is_accepted = verdict not in REPEATED
@@ -188,7 +188,7 @@ class Pace:
             self._note_refusal(now - started_at, now, retry_after)
         if self._backoff.is_outage:
             self._window.set(1.0)
-        if retry_after:  # Clients that were told the same time do not all start at that time.
+        if retry_after:  # Clients with the same `Retry-After` must not all start at once.
             apart = 1 / self._state.limit.start if self._state.limit else 1.0
             self._retry_after.received(now, now + retry_after + self._jitter() / 2 * apart)
 
@@ -208,7 +208,7 @@ class Pace:
     def _refused_rate(self, latency: float, now: float) -> float:
         """Estimate the requests a second that led to a refusal.
 
-        Without a limit, it is a guess by the latency. That of a timeout would make it too low.
+        Without a limit, this is a guess by the latency, but not by the long latency of a timeout.
         """
         rate = self._state.rate(now)
         if math.isinf(rate):

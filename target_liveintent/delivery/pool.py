@@ -1,8 +1,8 @@
-"""The threads of a run: each carries one request at a time, and decides nothing.
+"""The threads of a run: each makes one request at a time, and decides nothing.
 
-What is sent, and when, the machine decides; a lock lets one thread at a time use it. The results
-of batches come back as values, which the main thread takes. So all accounts (counts, dead letters,
-STATE) are kept on the main thread alone and need no locks.
+The machine decides what is sent, and when; a lock lets only one thread at a time use the machine.
+The results of batches come back as values, which the main thread takes. So only the main thread
+keeps accounts (counts, dead letters, STATE), and these need no locks.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from target_liveintent.failures import Failure, FailureCode
 from target_liveintent.settings import Settings
 from target_liveintent.system import free_descriptors
 
-_FEWEST_EVENTS_TO_COMPARE = 1_600  # The pool holds so many at least, if some are refused.
+_FEWEST_EVENTS_TO_COMPARE = 1_600  # If events are refused, the pool holds so many.
 
 _SPARE_DESCRIPTORS = 16  # For the store, the report, metrics and the resolver.
-_LONGEST_AWAY_SECONDS = 2.0  # Otherwise the main thread takes results once a second.
+_LONGEST_AWAY_SECONDS = 2.0  # Usually, the main thread takes results once a second.
 
 
 class DeliveryPool:
     """Makes the requests of a machine by a bounded number of threads.
 
-    Whoever has used the machine hands out the requests that are due. A thread that has its answer
-    keeps the first of them for itself, so that a busy thread needs nobody to wake it.
+    Each thread that has used the machine hands out the requests that are due. A thread that has got
+    an answer makes the first of these requests itself, so no other thread has to be woken for it.
     """
 
     def __init__(
@@ -49,25 +49,25 @@ class DeliveryPool:
         self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         # What the main thread waits for: a result, or None to end its wait.
         self._finished: queue.SimpleQueue[BatchResult | None] = queue.SimpleQueue()
-        self._threads = 0  # Those that make requests.
+        self._threads = 0  # The threads that make requests.
         self._wakes_at = math.inf  # When another thread asks the machine again.
         self._busy = 0  # Requests that are handed out and not answered yet.
         self._closed = False
-        self._away_since = clock.monotonic()  # When the main thread was last here.
-        # Until when the reservations hold, by `Clock.since_boot`.
+        self._away_since = clock.monotonic()  # When the main thread last used the pool.
+        # Until when the reservations are valid, by `Clock.since_boot`.
         self.reserved_until: Callable[[], float] = lambda: math.inf
-        self._was_held = False  # Whether a request was not made although it may have been due.
+        self._was_held = False  # Whether `_ask` made no request that may have been due.
         self.in_flight = 0  # The batches whose last result was not taken yet.
 
     @property
     def full(self) -> bool:
-        """Whether the pool has as many batches as it may have."""
+        """Whether the pool has enough batches, and takes no other now."""
         with self._lock:
             return self._machine.is_full
 
     @property
     def status(self) -> DeliveryStatus:
-        """How far delivery is."""
+        """How far the delivery is."""
         with self._lock:
             return self._machine.status()
 
@@ -82,13 +82,13 @@ class DeliveryPool:
             self._hand_out()
 
     def drain(self) -> None:
-        """Note that no batch will be submitted until all present ones have come back."""
+        """Note that no batch will be submitted until all present batches have come back."""
         with self._lock:
             self._machine.drain()
             self._hand_out()
 
     def take(self, seconds: float) -> BatchResult | None:
-        """Take a result; None if there was none in time, or `wake` ended the wait."""
+        """Take a result; return None if no result came in time, or `wake` ended the wait."""
         with self._lock:
             self._away_since = math.inf
             if self._was_held:
@@ -109,7 +109,7 @@ class DeliveryPool:
             return None
 
     def _finished_result(self) -> BatchResult | None:
-        """Return a result that is there; a wake-up hides none."""
+        """Return a result if there is one now; skip the wake-ups before it."""
         try:
             while (result := self._finished.get(block=False)) is None:
                 pass
@@ -142,8 +142,8 @@ class DeliveryPool:
     def _hand_out(self) -> None:
         """Hand out the requests that are due.
 
-        They are no more than there are threads for, as the events of one that waited for a thread
-        could get too old. If no more threads can be started, those that there are make all.
+        No request waits for a thread, because its events could get too old meanwhile. If the system
+        gives no more threads, the present threads make all requests.
         """
         while (request := self._due_request()) is not None:
             if self._threads < self._busy:
@@ -152,7 +152,7 @@ class DeliveryPool:
         self._pass_on()
 
     def _due_request(self) -> Request | None:
-        """Return a request to make now, and note when to ask the machine again if there is none."""
+        """Return a request to make now; if there is none, note when to ask the machine again."""
         if self._busy >= self._most_threads:
             return None  # An answer must come first.
         step = self._ask()
@@ -165,7 +165,7 @@ class DeliveryPool:
         return None
 
     def _start_first_threads(self) -> None:
-        """Start the thread that watches the time, and one for requests; without them, all fails."""
+        """Start the thread that watches the time, and one for requests, or end the delivery."""
         if self._start(self._watch) and self._start(self._work):
             self._threads = 1
         else:
@@ -178,16 +178,16 @@ class DeliveryPool:
             self._most_threads = self._threads
 
     def _is_away(self) -> bool:
-        """Whether the main thread waits for the store, or for whoever reads STATE.
+        """Whether the main thread has waited for long, for the store or for the reader of STATE.
 
-        It cannot write down what is confirmed, and its reservations expire: nothing more is sent.
+        Meanwhile it saves no confirmed event and renews no reservation, so no request may start.
         """
         return self._clock.monotonic() - self._away_since > _LONGEST_AWAY_SECONDS
 
     def _is_reserved(self) -> bool:
-        """Whether no other run can have taken what this run has reserved.
+        """Whether this run surely still has its reservations.
 
-        While the process is suspended, it cannot renew its reservations.
+        A process that is suspended cannot renew its reservations, so they may expire.
         """
         return self._clock.since_boot() < self.reserved_until()
 
@@ -220,7 +220,7 @@ class DeliveryPool:
             if self._closed:  # Nobody waits for the result any more.
                 return None
             now = self._clock.monotonic()
-            if answer.verdict is Verdict.STARVED:  # The time before says nothing of the API.
+            if answer.verdict is Verdict.STARVED:  # The time until now says nothing about it.
                 request = request._replace(started_at=now)
             self._machine.answered(request, answer, now)
             own = self._due_request()
@@ -231,7 +231,7 @@ class DeliveryPool:
             return own
 
     def _watch(self) -> None:
-        """Hand out requests when they are due: a `get` with a timeout may hang if many wait."""
+        """Hand out requests when they are due: in many threads, a `get` with a timeout may hang."""
         with self._lock:
             while not self._closed:
                 left = self._wakes_at - self._clock.monotonic()
@@ -252,7 +252,7 @@ class DeliveryPool:
             except Exception as failure:  # noqa: BLE001 (the main thread ends the run with it)
                 with self._lock:
                     self._machine.fail(failure)
-                    self._machine.give_up()  # Nobody answers this thread's request any more.
+                    self._machine.give_up()  # The request of this thread gets no answer any more.
                     self._pass_on()
 
         # A daemon, so that a request that hangs cannot keep a stopped run from ending.
@@ -281,7 +281,7 @@ def delivery_of(
     refusals: Refusals | None = None,
     tasks: int = 1,
 ) -> DeliveryPool:
-    """Return the threads that deliver the batches of a run, one of `tasks` that share a limit."""
+    """Return the pool that delivers the batches of a run; `tasks` such pools share a limit."""
     connections = most_connections(settings.max_concurrent_requests)
     batches = most_batches(settings.max_concurrent_requests, settings.batch_size_rows)
     per_minute = None if settings.dry_run else settings.max_requests_per_minute

@@ -2,11 +2,12 @@
 
 A limit accepts the same number of requests at any rate above it. If a share is refused at random,
 or because of other clients, slower requests are refused as often. A *probe* tells these cases
-apart: ten requests at four times the rate. If the API accepts as large a share of them, refusals
-are random: for the next 100 answers, a usual share of refusals does not cut the rate.
+apart: ten requests at four times the rate. If the API accepts at least half of the former share,
+refusals are random: for the next 100 answers, a usual share of refusals does not cut the rate.
 
-The price: other clients that share a limit get less then, as the run cannot know whether they would
-ask for more. Tasks that know how many they are find their shares before the first probe.
+The price: meanwhile, other clients that share a limit get less, because the run does not know about
+them. The tasks of a Spark write know how many they are. Before their first probe, each task finds
+its share of the limit.
 """
 
 from __future__ import annotations
@@ -18,20 +19,21 @@ from typing import NamedTuple
 from target_liveintent.delivery.rate_phases import RateEvent
 
 SAMPLE_ANSWERS = 10
-"""The answers whose share of refusals begins a probe, and those that end it. A probe must be short,
-as most of its requests are refused at a limit."""
+"""The share of refusals in so many answers begins a probe, and so many answers end it. A probe must
+be short, as a limit refuses most of its requests."""
 
 LEAST_REFUSED_RATIO, MOST_REFUSED_RATIO = 0.4, 0.8
 """The shares of refusals that begin a probe. A single client at a limit has fewer refusals. With
-more, there is hardly anything to compare."""
+more refusals, too few requests are accepted to compare shares."""
 
 PROBE_RATIO = 4.0
-"""The rate of a probe, relative to the highest rate of the answers before it. A limit accepts only
-a quarter of the former share then, which is well below what counts as random."""
+"""The rate of a probe, relative to the highest rate of the answers before it. A limit then accepts
+only a quarter of the former share, which is well below what counts as random."""
 
 LEAST_PROBE_RATIO = 2.5
 """A probe must be at least so much faster than the answers before it: with a smaller difference, a
-limit would accept a similar share. Requests in flight, and `per_minute`, may not allow more."""
+limit would accept a similar share. The requests in flight, or `per_minute`, may not allow the full
+`PROBE_RATIO`."""
 
 RANDOM_RATIO = 0.5
 """Refusals are random if the API accepts at least so many times the former share in a probe. At a
@@ -41,19 +43,19 @@ RANDOM_ANSWERS = 100
 """For so many answers, refusals count as random. The next probe may come afterwards."""
 
 PAUSE_ANSWERS = 40
-"""So many answers after a probe that found a limit, there may be another one. Tasks wait as long
-at first, to find their shares of the limit."""
+"""After a probe that found a limit, so many answers come before the next probe. Tasks wait as long
+for their first probe, to find their shares of the limit."""
 
 EARLY_PROBE_RATIO, EARLY_PROBE_SECONDS = 0.5, 5.0
-"""Another probe may begin earlier, after these seconds, if it is at most so many times as fast as
-the last one: answers are few where the rate has fallen."""
+"""The next probe may begin earlier, after so many seconds, if its rate is at most so many times the
+rate of the last probe: at a low rate, answers are few."""
 
 ALLOWED_REFUSED_RATIO = 0.55
 """The share of refusals that leads to no cut while refusals are random. It is a little more than
 half, the largest share with which a run should still be fast."""
 
 EXCESS_REFUSALS = 3.0
-"""So many refusals beyond the allowed share lead to a cut. By chance, fewer come in a row."""
+"""So many refusals beyond the allowed share lead to a cut. By chance, so many are rare."""
 
 
 class Probe(NamedTuple):
@@ -82,7 +84,7 @@ class RandomRefusals(NamedTuple):
     excess: float = 0.0
 
     def answered(self) -> RandomRefusals | None:
-        """Return what is known after an answer; None if it is not believed any more."""
+        """Return what is known after an answer; None if this is no longer believed."""
         if self.answers_left == 1:
             return None
         excess = max(0.0, self.excess - ALLOWED_REFUSED_RATIO)
@@ -117,7 +119,7 @@ class Probes:
         self._pause_answers -= 1
 
     def clear(self) -> None:
-        """Forget the last answers: the rate is not one whose refusals can be compared."""
+        """Forget the last answers: at the present rate, refusals cannot be compared."""
         self._sample.clear()
 
     def give_up(self) -> None:
@@ -160,7 +162,7 @@ class Probes:
         return RateEvent.MIXED, probe.rate
 
     def _may_begin(self, now: float, highest: float) -> bool:
-        """Return whether the pause after the last probe is over, or need not be."""
+        """Return whether the pause after the last probe is over, or the rate has fallen far."""
         if self._pause_answers <= 0:
             return True
         is_slower = PROBE_RATIO * highest <= EARLY_PROBE_RATIO * self._last_rate

@@ -1,8 +1,8 @@
 """The rate limit that the API's answers show, and the rate that follows from it.
 
 After a cut, the rate is held until a request is accepted. Then it climbs to the refused rate, rests
-there, and climbs on, as TCP does (CUBIC). Climbs depend on time and not on answers: clients that
-share a limit so get equal rates.
+there, and climbs on, as TCP does (CUBIC). Climbs depend on time and not on
+answers, so clients that share a limit get equal rates.
 """
 
 from __future__ import annotations
@@ -19,34 +19,35 @@ from target_liveintent.delivery.rate_phases import (
 )
 
 LEAST_CLIMB_SECONDS = 2.5
-"""The shortest climb. Shorter ones lead to more refusals at a high limit."""
+"""The shortest climb. Shorter climbs lead to more refusals at a high limit."""
 
 CLIMB_SECONDS_AT_ONE_PER_SECOND = 6.0
-"""The time of a climb to one request a second. It leads to one refusal in five requests there.
-Climbs to higher rates are shorter, by the square root of the rate."""
+"""The seconds of a climb to a limit of one request a second. The limit then refuses one request in
+five. Climbs to higher rates are shorter, by the square root of the rate."""
 
 CLIMB_SECONDS_FOR_EACH_RETRY_AFTER_SECOND = 2.0
-"""How much longer a climb is after a `Retry-After` at a limit of one request a second or less. Each
-refusal costs more then, and at a higher limit it costs more requests."""
+"""At a limit of one request a second or less, a climb is longer by so many seconds for each second
+of a `Retry-After`, because a refusal costs this time. At a higher limit, it costs more requests."""
 
 MOST_TIMES_LONGER = 5.0
-"""At a higher limit, a climb is so many times longer as there are requests a second, but at most
-this: with longer climbs, a run that was refused by chance would be slow for long."""
+"""At a higher limit, these extra seconds are multiplied by the requests a second, but at most by
+this number: with longer climbs, a run that was refused by chance would be slow for long."""
 
 RETRY_AFTER_REST_RATIO = 0.93
-"""After a `Retry-After`, a climb rests at so many times the refused rate. Below it, the spread of
-starts leads to hardly any refusal."""
+"""After a `Retry-After`, a climb rests at so many times the refused rate. There, the random spread
+of starts hardly leads to refusals."""
 
 KNOWN_CLIMBS = 3.0
-"""After so many times the seconds of a climb without a refusal, no limit is known any more."""
+"""The limit is forgotten if no refusal comes during so many times the length of a climb."""
 
 LITTLE_USED_STARTS = 3
-"""After at most so many starts since the last cut, the next cut goes by the rate that was really
-used: a `Retry-After` left no time for more requests."""
+"""If at most so many requests started since the last cut, the next cut is from the rate that was
+really used: a `Retry-After` left no time for more requests."""
 
 RETRY_AFTER_START_RATIO = 0.55
-"""Such a cut goes to so many times the rate at which the climb rests, or more: the used rate may be
-far below the limit, as no request could start before the end of the `Retry-After`."""
+"""After a `Retry-After` and few starts (`LITTLE_USED_STARTS`), a cut leaves at least so many times
+the rate at which the climb rests: the used rate may be far below the limit, as no request could
+start during the `Retry-After`."""
 
 LEAST_RATE_PER_SECOND = 1 / 60
 """The least rate while some requests are accepted. A lower limit would need hours to be noticed."""
@@ -55,8 +56,8 @@ LEAST_MEASURED_SECONDS = 0.001
 """A rate that is measured over a shorter time depends on the resolution of the clock."""
 
 ACCEPTED_TO_END_SEARCH = 2
-"""So many accepted requests after a cut end the search. Other clients that share the limit may
-leave only one to a rate that is too high."""
+"""So many accepted requests after a cut end the search. If other clients share the limit, a single
+request may be accepted although the rate is too high."""
 
 
 class RateLimit(NamedTuple):
@@ -94,15 +95,15 @@ class RateLimit(NamedTuple):
 
 
 class RateState(NamedTuple):
-    """The phase of the rate, and its numbers: all that the next answer is judged by.
+    """The phase of the rate, and the numbers by which the next answer is judged.
 
     Attributes:
         phase: What is known of the limit.
-        limit: The limit, or None if there is none.
+        limit: The limit; None if no limit is known.
         cut_at: When the rate last changed by a refusal or a probe. Requests that started before
-            it say nothing of the present rate: a cut answers all refusals of that time.
-        starts: How many requests started since then.
-        accepted: How many of these were accepted.
+            say nothing about the present rate: one cut is enough for all refusals of that time.
+        starts: How many requests started since `cut_at`.
+        accepted: How many of these requests were accepted.
     """
 
     phase: RatePhase = RatePhase.OPEN
@@ -141,7 +142,7 @@ class RateState(NamedTuple):
             rate = min(rate, math.sqrt(used * rate))
             least_start = rate * RETRY_AFTER_START_RATIO if retry_after else 0.0
             start = min(start, max(used * CUT_RATIO, least_start))
-        # (What was accepted under a limit that is forgotten says nothing of the next limit.)
+        # (Requests that were accepted under a forgotten limit say nothing about the next limit.)
         has_measured = self.accepted and phase is not RatePhase.OPEN
         start = max(start, LEAST_RATE_PER_SECOND if has_measured else least_rate)
         limit = RateLimit.cut(max(rate, start), start, math.inf, retry_after)
@@ -153,7 +154,7 @@ class RateState(NamedTuple):
         Args:
             event: A probe begins or ends, or there are too many random refusals.
             now: The time, in seconds.
-            rate: The requests a second that the table's factor applies to, or those of a probe.
+            rate: The rate, in requests a second, that is multiplied by the factor of the table.
         """
         transition = TRANSITIONS[self._phase_at(now), event]
         limit = RateLimit.cut(rate, rate * transition.ratio, now)
@@ -172,21 +173,21 @@ class RateState(NamedTuple):
             event = RateEvent.ACCEPTED_AGAIN
         transition = TRANSITIONS[self.phase, event]
         state = self._replace(phase=transition.next_phase, accepted=accepted)
-        if transition.change is RateChange.FORGET:  # Requests that still hang are no refusals.
+        if transition.change is RateChange.FORGET:  # Requests that still hang do not count.
             return state._replace(limit=None, cut_at=now)
         if transition.change is RateChange.BEGIN_CLIMB and is_held:
             return state._replace(limit=self.limit._replace(climbs_since=now))
         return state
 
     def without_probe(self) -> RateState:
-        """Return the state after a probe that shows nothing, as other things came between."""
+        """Return the state after a probe was given up, which shows nothing."""
         if self.phase is not RatePhase.PROBE:
             return self
         transition = TRANSITIONS[self.phase, RateEvent.PROBE_VOID]
         return self._replace(phase=transition.next_phase)
 
     def _phase_at(self, now: float) -> RatePhase:
-        """Return the phase, after a limit is forgotten that was not met for long."""
+        """Return the phase; a limit that has refused nothing for long is forgotten."""
         if self.phase is RatePhase.CLIMB and math.isinf(self.rate(now)):
             return RatePhase.OPEN
         return self.phase

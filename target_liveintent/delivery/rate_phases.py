@@ -49,8 +49,8 @@ NEAR_CUT_RATIO = 0.75
 """The factor of a cut in a search in which a request was accepted: the limit is near."""
 
 EXCESS_CUT_RATIO = 0.6
-"""The factor of a cut while refusals are random, and after a probe that showed that they are. What
-then refuses more requests is a limit, and nothing is known of where it is."""
+"""The factor of a cut while refusals are random, and after a probe that showed this. If more
+requests are refused then, there is also a limit, and nothing is known about its height."""
 
 
 class RatePhase(enum.Enum):
@@ -67,7 +67,7 @@ class RatePhase(enum.Enum):
 class RateEvent(enum.Enum):
     """What the answer to a request shows. The request started after the last change by a refusal.
 
-    A refusal is an answer that requests came too fast, or any failure after four others in a row.
+    A refusal is an answer that requests came too fast, or the fifth or a later failure in a row.
     """
 
     ACCEPTED = "accepted"
@@ -77,7 +77,7 @@ class RateEvent(enum.Enum):
     MIXED = "mixed"  # Four to eight of the last ten requests were refused.
     PROBE_ACCEPTED = "probe accepted"  # The API accepted half of the former share, or more.
     PROBE_REFUSED = "probe refused"  # The API accepted a smaller share.
-    PROBE_VOID = "probe void"  # A `Retry-After` or a long outage came between.
+    PROBE_VOID = "probe void"  # A `Retry-After` or a long outage came during the probe.
     OUTAGE_OVER = "outage over"  # The request is the first one accepted after an outage.
 
 

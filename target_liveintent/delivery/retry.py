@@ -1,7 +1,7 @@
 """Retry: what a fault means for its part and for the run, and how long a part rests before a retry.
 
 A *fault* is an answer after which the same events are sent again (`REPEATED`, api.py). The table of
-outcomes (outcome_table.py) says when they are, and pace.py when the next request may start at all.
+outcomes (outcome_table.py) says when. The pace (pace.py) says when any request may start.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ import math
 from target_liveintent.delivery.api import Answer
 from target_liveintent.delivery.outcome_table import Faults
 
-_MOST_FAULTS = 10.0  # That count; then a part is halved, and a single event is rejected.
-_THROTTLED_FAULTS = 0.25  # Of an answer that requests come too fast: a limit may cause many.
+_MOST_FAULTS = 10.0  # After so many, a part is halved, and a single event is rejected.
+_THROTTLED_FAULTS = 0.25  # An answer that requests come too fast counts less: a limit causes many.
 _RETRY_SECONDS_PER_FAULT = 1.0  # The backoff of a part.
-# At the end of a run there may be nothing to compare a batch with but its own parts. So if there
-# are at most three batches, these are halved after a quarter of the budget.
+# The last batches of a run can often be compared only with their own parts. So if at most three
+# batches are left, these are halved after a quarter of the budget.
 MOST_BATCHES_TO_HALVE = 3
 _LATE_RATIO = 0.25
 
 
 def counted_faults(answer: Answer) -> float:
-    """Return as how many faults an answer counts."""
+    """Return how many faults an answer counts as."""
     return _THROTTLED_FAULTS if answer.is_throttled else 1.0
 
 
 def faults_of(counted: float, *, is_late: bool) -> Faults:
-    """Return what so many faults of a part mean; `is_late` is for the end of a run."""
+    """Return what the number of faults of a part means; `is_late` is for the end of a run."""
     if counted >= _MOST_FAULTS:
         return Faults.TEN
     if is_late:
@@ -45,12 +45,12 @@ class OutagePhase(enum.Enum):
 
     NONE = enum.auto()
     BEGUN = enum.auto()
-    LATE = enum.auto()  # A quarter.
-    OVER = enum.auto()  # All of it, so that the run ends.
+    LATE = enum.auto()  # A quarter is used.
+    OVER = enum.auto()  # All of it is used, so the run ends.
 
 
 class Outage:
-    """The time since which each request has got a fault; it ends the run after its budget.
+    """An outage: each request gets a fault. When its budget is used up, the run ends.
 
     While the API accepts any request, there is no outage, however long a batch waits. Times are
     monotonic seconds, and infinite if there is no outage.
@@ -60,7 +60,7 @@ class Outage:
         self.since = math.inf
         self.last_fault: Answer | None = None  # None if there is no outage.
         self._budget_seconds = budget_seconds
-        self._worked_at = -math.inf  # When the API last gave an answer that is no fault.
+        self._worked_at = -math.inf  # When the last answer came that is not a fault.
 
     @property
     def ends_run_at(self) -> float:
@@ -81,7 +81,7 @@ class Outage:
         self.last_fault = answer
 
     def note_work(self, now: float) -> None:
-        """Note an answer that is no fault: it ends an outage."""
+        """Note an answer that is not a fault, which ends an outage."""
         self._worked_at = now
         self.end()
 

@@ -1,7 +1,7 @@
 """The way to the API: its connections, the deadline of a request, and what faults mean.
 
 requests and urllib3 decide about proxies and certificates, and connect. exchange.py sends the
-request and reads the answer: urllib3's own way takes three times the processor's time.
+request and reads the answer: urllib3 would take three times as much processor time.
 
 A *deadline* limits all steps of a request together: the attempts to connect to each address of the
 host, the answer of a proxy, each TLS handshake, sending, and each byte of the answer. Timeouts of
@@ -9,11 +9,13 @@ sockets limit each step only, so a server that sends a byte now and then would k
 waiting for ever. The deadline limits neither the look-up of the host's name nor all the steps of a
 SOCKS proxy together.
 
-Private names that others own are `HTTPConnectionPool._new_conn`, which makes a connection with its
-proxy and certificates, and `HTTPConnection._new_conn`, which opens its socket, of urllib3; and
-`HTTPResponse._read_status`, with which http.client reads the answer of a proxy.
+This module uses private names of other libraries. Of urllib3, these are
+`HTTPConnectionPool._new_conn`, which makes a connection with its proxy and certificates, and
+`HTTPConnection._new_conn`, which opens its socket. Of http.client, it is
+`HTTPResponse._read_status`, which reads the answer of a proxy.
 
-Nothing of a fault's own text is shown, as it could hold anything.
+The text of an exception is not shown, because it could contain anything. Only OpenSSL's words about
+a certificate are shown.
 """
 
 from __future__ import annotations
@@ -45,11 +47,11 @@ from target_liveintent.delivery.exchange import Reply, exchange
 from target_liveintent.settings import is_loopback
 
 _TIMEOUT_TOLERANCE_SECONDS = 0.05
-"""By so much a socket's timeout may differ from the time that is left. Setting it is a system call,
-after which a thread may wait 5 ms for the interpreter."""
+"""A socket's timeout may differ by so much from the time that is left. To set a timeout is a system
+call, after which a thread may wait 5 ms for the interpreter."""
 _NETWORK_FAULTS = (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError)
-"""Exceptions for faults of the network. A `ValueError` comes from the look-up of a host, of
-which a part is empty or too long."""
+"""Exceptions for faults of the network. The look-up of a host name raises a `ValueError` if a part
+of the name is empty or too long."""
 _FAULTS: tuple[tuple[type[BaseException], Verdict, str], ...] = (
     (socket.gaierror, Verdict.FAULT, "the host name was not found"),
     (urllib3.exceptions.NewConnectionError, Verdict.FAULT, "the connection failed"),
@@ -66,10 +68,10 @@ _STARVED = Answer(
 _SUSPENDED = Answer(
     Verdict.STARVED, "this run was suspended, and must renew its reservations before it sends more"
 )
-_NO_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}  # Of this process, or of the machine.
-# OpenSSL's reasons if an answer is not TLS. Its version decides which one it gives.
+_NO_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}  # This process, or the machine, has none left.
+# OpenSSL's reasons if an answer is not TLS. Each version of OpenSSL gives another one of these.
 _NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}
-_PASSING_STATUSES = {408, 425, 429}  # Below 500, after which a proxy may accept later.
+_PASSING_STATUSES = {408, 425, 429}  # As after any 5xx, a proxy may accept later.
 _PROXY_FAILED = Answer(Verdict.FAULT, "the proxy could not connect")
 _WRONG_CERTIFICATES = Answer(
     Verdict.UNREACHABLE,
@@ -117,7 +119,7 @@ class _Limited(socket.socket):
 
 
 class _LimitedTls(_Limited, ssl.SSLSocket):
-    """The same over TLS."""
+    """A TLS socket whose steps all end at the deadline."""
 
     def do_handshake(self, *args: Any) -> None:
         self._limit()
@@ -148,10 +150,10 @@ class _ProxyResponse(http.client.HTTPResponse):
 
 
 class Route:
-    """The way to the API; `pool` makes connections, by the proxy and certificates of users."""
+    """The way to the API; `pool` makes connections with the user's proxy and certificates."""
 
     def __init__(self, pool: urllib3.HTTPConnectionPool, url: str) -> None:
-        self._was_connected = False  # With its TLS handshake.
+        self._was_connected = False  # Whether any connection was made, with its TLS handshake.
         self._pool = pool
         self._open: list[HTTPConnection] = []  # Connections that wait for a request.
         weakref.finalize(self, _close, self._open)
@@ -176,9 +178,9 @@ class Route:
         seconds: float,
         may_send: Callable[[], bool] = lambda: True,
     ) -> Reply | Answer:
-        """Return the answer as it came, or what a fault means, in this time.
+        """Return the answer as it came, or what a fault means, within so many seconds.
 
-        Once a connection was made, a certificate or a proxy is a fault that may pass.
+        Once a connection was made, a fault of a certificate or a proxy counts as one that passes.
         """
         _deadline.ends_at = time.monotonic() + seconds
         connection = self._connection()
@@ -206,9 +208,9 @@ class Route:
         return reply
 
     def _connection(self) -> Any:
-        """Return an open connection, or one that is to be connected."""
+        """Return an open connection, or a new one that is not connected yet."""
         connection: Any
-        with contextlib.suppress(IndexError):  # None is open, or another thread was faster.
+        with contextlib.suppress(IndexError):  # No connection is open, or another thread took it.
             while not (connection := self._open.pop()).is_connected:
                 connection.close()
             return connection
@@ -230,7 +232,7 @@ def _close(connections: list[HTTPConnection]) -> None:
 
 
 def answer_for_fault(fault: BaseException, *, by_proxy: bool = False) -> Answer:
-    """Return what a fault of a connection means; `by_proxy` says that it has no proxy yet."""
+    """Return what a fault of a connection means; `by_proxy`: it did not reach the proxy."""
     faults = (fault, fault.__cause__)  # A SOCKS proxy's connection wraps the cause.
     if any(isinstance(each, OSError) and each.errno in _NO_DESCRIPTORS for each in faults):
         return _STARVED
@@ -252,7 +254,7 @@ def _tls_obstacle(fault: BaseException, *, by_proxy: bool) -> Answer | None:
     """Return what a fault means if TLS cannot work before somebody changes a setting."""
     peer, setting = ("proxy", "HTTPS_PROXY") if by_proxy else ("API", "api_url")
     if isinstance(fault, ssl.SSLCertVerificationError):
-        said = fault.verify_message.rstrip(".")  # OpenSSL's words, with nothing but a host in them.
+        said = fault.verify_message.rstrip(".")  # OpenSSL's words name only a host.
         return Answer(
             Verdict.UNREACHABLE,
             f"this machine does not accept the certificate of the {peer}: {said}. Check this"
@@ -282,7 +284,7 @@ def _answer_for_refusal(status: int) -> Answer:
 
 
 def find_route(api_url: str) -> Route | Answer:
-    """Return the way to the API by the environment, or why its proxy or certificates give none."""
+    """Return the way to the API, or why the proxy or certificates of the environment prevent it."""
     url = requests.Request("POST", api_url).prepare().url or ""
     if is_loopback(url) and url.startswith("http:"):  # This needs no certificates.
         return Route(urllib3.PoolManager().connection_from_url(url), url)
@@ -302,7 +304,7 @@ def find_route(api_url: str) -> Route | Answer:
 
 
 def _connections_by(proxy: str | None, context: ssl.SSLContext) -> urllib3.PoolManager:
-    """A proxy that is reached over https is trusted by the same certificates as the API."""
+    """Return what makes connections; the certificates are for the API and for an https proxy."""
     if proxy is None:
         return urllib3.PoolManager(ssl_context=context)
     proxy = proxy if "://" in proxy else f"http://{proxy}"
@@ -316,17 +318,17 @@ def _connections_by(proxy: str | None, context: ssl.SSLContext) -> urllib3.PoolM
 
 
 def _certificates() -> tuple[str | None, str | None]:
-    """Return the file and the folder, or folders, of certificates; one of them may be None."""
+    """Return the file of certificates, and the folder or folders; one of the two may be None."""
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         if path := os.environ.get(name):
             return (None, path) if Path(path).is_dir() else (path, None)
-    # What OpenSSL reads, and with it most programs.
+    # OpenSSL reads these variables, and so do most programs.
     file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
     return (file or None, folder or None) if file or folder else (DEFAULT_CA_BUNDLE_PATH, None)
 
 
 def can_post_to(url: str) -> bool:
-    """Return whether requests can make a POST of a URL; otherwise, the first event would fail."""
+    """Return whether the library requests accepts a URL; if not, the first event would fail."""
     try:
         requests.Request("POST", url).prepare()
     except (ValueError, requests.RequestException):

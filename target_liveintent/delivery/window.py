@@ -18,7 +18,7 @@ import math
 import statistics
 
 FIRST_REQUESTS = 2.0
-"""The window at the start, and after an outage: with fewer, it would grow slowly."""
+"""The window at the start, and after an outage: a smaller window would grow slowly."""
 
 REQUESTS_FOR_EACH_ANSWER = 0.5
 """By how much an answer widens the window at first: the window grows by half in each round trip."""
@@ -83,12 +83,11 @@ class Window:
         Args:
             started_at: When the request started that was accepted now.
             now: The time, in seconds.
-            was_full: Whether as many requests were in flight as may be. If not, a wider window
-                would change nothing.
+            was_full: Whether the window was full. If not, a wider window would change nothing.
             is_limited: Whether a rate limit is known, so that the window need not grow quickly.
         """
         if started_at < self._narrowed_at:
-            return  # The latency of this request shows nothing of the narrower window.
+            return  # The latency of this request shows nothing about the narrower window.
         grows_by_round = is_limited or self._was_ever_slow
         if was_full and not grows_by_round:
             self.set(self._width + REQUESTS_FOR_EACH_ANSWER)

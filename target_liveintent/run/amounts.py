@@ -1,6 +1,6 @@
-"""What conversions are worth, by currency: how many, their sum, lowest and highest value.
+"""The values of conversions by currency: their number, sum, lowest and highest value.
 
-A wrong unit shows in these figures: cents that were taken for euros make a high average.
+These figures show a wrong unit: cents that were taken for euros make a high average.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import msgspec
 from target_liveintent.conversions.coerce import exact
 
 MOST_CURRENCIES = 50
-"""Currencies that are told apart."""
+"""For so many currencies, a run keeps separate figures."""
 OTHERS = "others"
-"""The name of all further currencies together: only the number of their conversions is known."""
+"""Stands for all further currencies together, of which only the number of conversions is known."""
 _WHOLE_FROM = 10_000
-"""Amounts from which on cents do not matter."""
+"""From this amount on, cents are not shown."""
 _HUGE_DIGITS = 15
 _MOST_CENTS = 10**12
 """Amounts below this have at most 15 digits with their cents."""
 _digits = Context(prec=100)
-"""Exact, because no sum of amounts has so many digits."""
+"""Exact, because every sum of amounts has fewer digits."""
 _rough = Context(prec=15)
-"""Rounds off the digits of an average that are too small for money."""
+"""Rounds an average, whose further digits are too small for money."""
 
 
 class Amount(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -49,7 +49,7 @@ class Amount(msgspec.Struct, frozen=True, omit_defaults=True):
         return cls(len(values), total, lowest, highest, negative)
 
     def __add__(self, other: Amount) -> Amount:
-        """Return the figures of both together."""
+        """Return the figures of both amounts together."""
         return Amount(
             self.conversions + other.conversions,
             _digits.add(self.total, other.total),
@@ -65,7 +65,7 @@ class Amount(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def _sum_of_cents(values: Sequence[float | Decimal]) -> Decimal | None:
-    """Return the exact sum of floats with at most two decimals; None for others. It saves time."""
+    """Return the exact sum of floats with at most two decimals, which is fast; otherwise None."""
     cents = [round(value * 100) for value in values]
     if [number / 100 for number in cents] != values:
         return None
@@ -73,7 +73,7 @@ def _sum_of_cents(values: Sequence[float | Decimal]) -> Decimal | None:
 
 
 Amounts = dict[str, Amount]
-"""The values of conversions by currency; the empty text stands for none."""
+"""The values of conversions by currency; the empty text stands for no currency."""
 
 
 def add_amounts(amounts: Amounts, more: Iterable[tuple[str, Amount]]) -> None:
@@ -86,7 +86,7 @@ def add_amounts(amounts: Amounts, more: Iterable[tuple[str, Amount]]) -> None:
 
 
 class CurrencyFigures(msgspec.Struct):
-    """The values of conversions in one currency, which may be empty, for JSON."""
+    """The values of conversions in one currency (empty: without a currency), for JSON."""
 
     currency: str
     conversions: int
@@ -110,7 +110,7 @@ class CurrencyFigures(msgspec.Struct):
 
 
 def currency_figures(amounts: Amounts) -> list[CurrencyFigures]:
-    """Return the figures of each currency, those of the most conversions first."""
+    """Return the figures of each currency; the currency with the most conversions comes first."""
     figures = [
         CurrencyFigures(
             currency,
@@ -126,7 +126,7 @@ def currency_figures(amounts: Amounts) -> list[CurrencyFigures]:
 
 
 def money(number: float | Decimal) -> str:
-    """Return an amount in words, without cents where it is large."""
+    """Return an amount as text, without cents if it is large."""
     value = Decimal(number)
     if value.adjusted() >= _HUGE_DIGITS:
         return f"{value:.3e}"
@@ -134,10 +134,10 @@ def money(number: float | Decimal) -> str:
 
 
 def money_in(currency: str) -> str:
-    """Return which values are meant: "in EUR"."""
+    """Return words for a currency: "in EUR", "without a currency"."""
     return f"in {currency}" if currency else "without a currency"
 
 
 def counted(count: int, noun: str) -> str:
-    """Return a number of things: "1 record", "1,234 records"."""
+    """Return a number with its noun: "1 record", "1,234 records"."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -20,13 +20,13 @@ class Batches:
         self._size = size
         self._clock = clock
         self._open: dict[str, Batch] = {}
-        self.full: list[Batch] = []  # They wait to be reserved.
-        # Their events are on their way, in this run or another one; they wait for the outcome.
+        self.full: list[Batch] = []  # These wait for their reservation.
+        # This or another run is sending the events of these batches, which wait for the outcome.
         self.waiting: list[Batch] = []
-        self.reserved: deque[Batch] = deque()  # They wait to be handed over.
+        self.reserved: deque[Batch] = deque()  # These wait until delivery has room.
 
     def __bool__(self) -> bool:
-        """Return whether a closed batch waits for something."""
+        """Return whether a batch is closed and delivery does not have it yet."""
         return bool(self.full or self.waiting or self.reserved)
 
     def add(self, stream: str, conversion: Conversion) -> bool:
@@ -49,9 +49,10 @@ class Batches:
             self.close(stream)
 
     def divide(self, claims: Iterable[tuple[Batch, Claim]]) -> None:
-        """Divide all full and waiting batches, which hold back the same STATEs afterwards.
+        """Divide all full and waiting batches; this does not change which STATEs they hold back.
 
-        Events that this run must send are reserved now, others wait; those sent have their outcome.
+        Events that this run must send go into reserved batches. Events that this or another run is
+        sending go into waiting batches. Events that were sent before are left out.
         """
         self.full, self.waiting = [], []
         for batch, claim in claims:

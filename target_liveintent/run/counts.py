@@ -1,4 +1,4 @@
-"""The figures of a run: one struct for a stream, one way to add figures up, and what they mean."""
+"""The figures of a run: a struct for each stream, how to add the figures up, and what they mean."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from target_liveintent.run.kinds import USUAL_RUN, RunKind
 
 ALL_SOURCES = ("web", "app", "offline")
 _MOST_CAUSES = 200
-"""How many causes of one column are told apart."""
+"""How many different causes are counted for one column."""
 _COUNTED_AT_ONCE = 500
 """How many delivered events may wait in memory to be counted."""
 OUT_OF_RANGE = ("event_too_old", "event_in_future")
@@ -31,10 +31,10 @@ def _counter() -> Any:
 
 
 class StreamCounts(msgspec.Struct, omit_defaults=True):
-    """What came of the records of one stream, in one run or in several.
+    """What became of the records of one stream, in one run or in several.
 
-    `read` is the sum of the outcomes at a good end; a record that several maps use counts once for
-    each. docs/reference/store-tables.md describes the figures.
+    At a good end, `read` is the sum of the outcomes; if several maps use a record, it counts once
+    for each map. docs/reference/store-tables.md describes the figures.
     """
 
     read: int = 0
@@ -44,11 +44,11 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
     not_replayed: Counter[str] = _counter()
     dropped: Counter[str] = _counter()
     rejected: Counter[str] = _counter()
-    repeated: Counter[str] = _counter()  # Dead letters that the store had before.
+    repeated: Counter[str] = _counter()  # Dead letters that replace an earlier one.
     # How many of the dropped records have the ID of an event of another person, value or order.
     conflicting_ids: int = 0
-    remarks: dict[str, Counter[str]] = {}  # For each kind, by column.
-    # Why columns cannot be used, by column, and how times out of range are written, by reason.
+    remarks: dict[str, Counter[str]] = {}  # By kind and column.
+    # By column, why it cannot be used; by reason, how event times out of range are written.
     causes: dict[str, Counter[UnusableCause]] = {}
     mapped: frozenset[str] = frozenset()
     values: Amounts = {}
@@ -73,7 +73,7 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
             causes[cause] += 1
 
     def reject(self, rejection: Rejection) -> None:
-        """Count a dead letter, and how its event time is written if that is out of range."""
+        """Count a dead letter; if its event time is out of range, count how the time is written."""
         self.rejected[rejection.reason] += 1
         if rejection.reason in OUT_OF_RANGE:
             written = shape(rejection.columns.get("event_time"))
@@ -106,12 +106,12 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
 
     @property
     def letters(self) -> Counter[str]:
-        """The records that could not be sent, by reason; one that came again counts once."""
+        """The records that could not be sent, by reason; a record that comes again counts once."""
         return self.rejected - self.repeated
 
     @property
     def events(self) -> int:
-        """The number of records of which all columns were read."""
+        """The number of records whose columns were all read."""
         others = self.not_sent
         return self.delivered + self.unsettled + sum(others[reason] for reason in AFTER_BUILDING)
 
@@ -131,7 +131,7 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
         return self.delivered + self.dropped["already_sent"]
 
     def having(self, field: str, sources: Iterable[str] = ALL_SOURCES) -> int:
-        """Return how many delivered events of some sources have a field, or how many there are."""
+        """Return how many delivered events of some sources have a field (`events`: count all)."""
         return sum(self.coverage.get(source, {}).get(field, 0) for source in sources)
 
     @property
@@ -146,7 +146,7 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
 
 
 def add(total: StreamCounts, *more: StreamCounts) -> StreamCounts:
-    """Add figures to a total, those of dictionaries by their keys; return the total."""
+    """Add figures to a total, and return it; figures in dictionaries are added by their keys."""
     for counts in more:
         for name in total.__struct_fields__:
             setattr(total, name, _sum(getattr(total, name), getattr(counts, name)))
@@ -164,7 +164,7 @@ def _sum(ours: Any, more: Any) -> Any:
 
 
 class ReservedByOther(NamedTuple):
-    """Events that wait because another run has reserved them, since when in monotonic seconds."""
+    """Events that wait because another run has reserved them; `since` is in monotonic seconds."""
 
     events: int
     run_id: str
@@ -172,7 +172,7 @@ class ReservedByOther(NamedTuple):
 
 
 class RunCounts:
-    """The figures of a run, which has taken some seconds already."""
+    """The figures of a run that began `seconds` ago."""
 
     def __init__(
         self,
@@ -187,22 +187,22 @@ class RunCounts:
         self._delivered: dict[str, tuple[list[Event], list[float]]] = {}
         self._uncounted = 0
         self.requests = self.retries = self.throttled = 0
-        self.unproven = 0  # Dead letters of refused events that nothing was left to compare with.
+        self.unproven = 0  # Refused events that could be compared with no other event at the end.
         self.partly_answered = 0  # Delivered events of requests that a 200 accepted in part.
         self.refused_again = 0  # Events that the API refused before, and that stay refused.
-        self.elsewhere: ReservedByOther | None = None  # What waits for another run now.
+        self.elsewhere: ReservedByOther | None = None  # Events that wait for another run now.
         self.kind, self.dry_run = kind, dry_run
         self._clock = clock
         self._started = clock.monotonic() - seconds
 
     def of(self, stream: str) -> StreamCounts:
-        """Return the figures of one stream, to add to them; they are made when first asked for."""
+        """Return the figures of one stream, which the caller may change."""
         return self._streams[stream]
 
     def deliver(self, stream: str, events: Sequence[Event], sent_at: Sequence[float]) -> None:
         """Count events that LiveIntent has, each with the Unix time at which it was sent.
 
-        Those of several batches are counted at once, which takes half of the time.
+        The events of several batches are counted together, which takes half of the time.
         """
         together, moments = self._delivered.setdefault(stream, ([], []))
         together += events
@@ -248,8 +248,8 @@ class RunCounts:
     def bad(self) -> Counter[str]:
         """The dead letters that may fail the run, by reason.
 
-        Reasons that any honest run has do not count, nor do events that the API refused before:
-        they show nothing new.
+        Reasons that good runs have as well do not count. Events that the API refused before do not
+        count either, as they show nothing new.
         """
         rejected = self.total.rejected
         bad = Counter({reason: n for reason, n in rejected.items() if REASONS[reason].is_bad})
@@ -257,7 +257,7 @@ class RunCounts:
 
     @property
     def lost(self) -> Counter[str]:
-        """Those of them that LiveIntent surely does not have."""
+        """The dead letters of `bad` that LiveIntent surely does not have."""
         return Counter({reason: n for reason, n in self.bad.items() if reason in NEVER_TAKEN})
 
     @property

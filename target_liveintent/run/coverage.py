@@ -26,18 +26,18 @@ COVERAGE_FIELDS = {
     "value": "value",
     "currency": "currency",
 }
-"""What coverage counts, each in words."""
+"""The fields that coverage counts, with words for each."""
 
 
 class Timing(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How many events were sent within a time after their event time."""
+    """How many events were sent within an hour, a day and two days after their event time."""
 
     within_an_hour: int = 0
     within_a_day: int = 0
     within_two_days: int = 0
 
     def __add__(self, other: Timing) -> Timing:
-        """Return the figures of both together."""
+        """Return the sum of both figures."""
         return Timing(
             self.within_an_hour + other.within_an_hour,
             self.within_a_day + other.within_a_day,
@@ -88,7 +88,7 @@ def _having(values: list[Any]) -> int:
 
 
 def amounts_of(events: Sequence[Event]) -> dict[str, Amount]:
-    """Return the values of events by currency; the empty text stands for none."""
+    """Return the values of events by currency; the empty text stands for no currency."""
     values: defaultdict[str, list[float | Decimal]] = defaultdict(list)
     for event in events:
         purchase = event.purchase_data

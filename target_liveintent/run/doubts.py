@@ -1,4 +1,4 @@
-"""What is probably a mistake in the records of a stream, what to do about it, why a run fails.
+"""What is probably wrong in the records of a stream, what to do about it, and why a run fails.
 
 Each doubt is a value with its facts, and `words` is its sentence, without the stream's name.
 """
@@ -27,29 +27,31 @@ from target_liveintent.remarks import (
 from target_liveintent.run.counts import OUT_OF_RANGE, RunCounts, StreamCounts
 
 _FREQUENT_RATIO = 0.05
-"""If more events lack a column, this is not an exception."""
+"""If more than this share of the events lack a column, these are not exceptions."""
 _LEAST_EVENTS = 5
-"""Fewer events may be an exception, whatever their share is."""
+"""Fewer events may be exceptions, even if their share is large."""
 _MOST_SOURCES = 5
-"""So many values of the column `source` are shown."""
+"""The most values of the column `source` that are shown."""
 _LEAST_RECORDS_TO_FAIL = 100
-"""With at least so many records, the share of dead letters is judged at the end of a run."""
+"""From so many records on, the share of dead letters can fail a run at its end."""
 _LEAST_RECORDS_AT_STATE = 1_000
-"""The same before a STATE is written: a few bad rows at the start say little about a run."""
+"""From so many records on, this share can fail a run before a STATE. A few bad rows at the start
+say little about a run."""
 _LEAST_LOST_TO_FAIL = 10
-"""With at least so many dead letters, a run fails if it delivers nothing."""
+"""A run that delivers nothing fails if it has at least so many dead letters."""
 _UNLIMITED_PERCENT = 100
-"""The percentage that turns both rules about dead letters off."""
+"""The value of `max_dead_letter_percent` that turns off both rules about dead letters."""
 _SLOW_RATIO, _LEAST_SLOW_RECORDS = 0.1, 100
-"""If more records take the slower way, and at least so many, it is worth a line in the log."""
+"""If more than this share of the records, and at least so many, take the slower way, the log says
+so."""
 
 
 class Doubt(msgspec.Struct, frozen=True):
-    """What is probably wrong with a stream, or what a run assumes.
+    """Something that is probably wrong with a stream, or that a run assumes.
 
     Attributes:
         code: A key of `DOUBTS`.
-        facts: The names and numbers that the code needs; of a list, each may be meant.
+        facts: The names and numbers in the sentence of the code; a list contains alternatives.
         cause: The most frequent cause, if it is known.
     """
 
@@ -89,7 +91,7 @@ DOUBTS = {
     "event_id_empty": "event_id is empty in {count:,} of {events:,} events, so their IDs are"
     " derived from the key properties or the mapped record. Map event_id to a column that is always"
     " filled",
-    # Each may be a conversion that is lost.
+    # Each of these events may be a lost conversion.
     "event_ids_conflict": "{count:,} of {events:,} events have the event ID of an earlier one, but"
     " another address, value or order ID. Only the first event with an ID is sent. If these are"
     " different conversions, map event_id to a column that is different in each of them, such as an"
@@ -119,7 +121,7 @@ DOUBTS = {
 def stream_warnings(counts: StreamCounts, least: int = _LEAST_EVENTS) -> list[Doubt]:
     """Return what is probably wrong with a stream.
 
-    `least` is the number of events from which on a share of them is judged.
+    If fewer than `least` events are affected, their share is not judged.
     """
     return [
         *_columns_left_out(counts, least),
@@ -131,7 +133,7 @@ def stream_warnings(counts: StreamCounts, least: int = _LEAST_EVENTS) -> list[Do
 
 
 def partial_answer_assumed(counts: RunCounts) -> Doubt | None:
-    """Return how many events of a run count as delivered because of what it assumes of a 200."""
+    """Return how many events count as delivered by what a run assumes about a 200."""
     if not counts.partly_answered:
         return None
     facts = {"count": counts.partly_answered, "delivered": counts.total.delivered}
@@ -139,7 +141,7 @@ def partial_answer_assumed(counts: RunCounts) -> Doubt | None:
 
 
 def _columns_left_out(counts: StreamCounts, least: int) -> Iterator[Doubt]:
-    """Yield the columns that many events lack, or which identify nobody in any event."""
+    """Yield the columns that many events lack, and identity columns that all events lack."""
     events = counts.events
     for field in FIELDS:
         name = field.name
@@ -205,7 +207,7 @@ def _most_frequent_cause(counts: StreamCounts, about: str) -> UnusableCause | No
 
 
 def slower_way(counts: StreamCounts) -> Doubt | None:
-    """Return how many records of a stream took the careful way, if they are many."""
+    """Return how many records of a stream took the slower way, if there are many of them."""
     causes = counts.noted(CAREFUL_WAY)
     records = counts.read - counts.filtered - counts.unmapped
     if causes.total() < _LEAST_SLOW_RECORDS or causes.total() <= records * _SLOW_RATIO:
@@ -223,7 +225,7 @@ class Advice(msgspec.Struct, frozen=True):
     """What happened to records that were not sent for a reason, and what to do about it.
 
     Attributes:
-        says_all: Whether the hints say what the reason means in each stream that has it.
+        says_all: Whether there is a hint for each stream that has the reason.
     """
 
     reason: str
@@ -268,8 +270,8 @@ def _no_identity_hint(stream: str, counts: StreamCounts) -> CauseHint | None:
 def too_many_rejected(counts: RunCounts, percent: int, *, at_end: bool) -> Failure | None:
     """Return why the run must fail if more than so many percent became dead letters.
 
-    `RunCounts.bad` says which dead letters count. At the end, ten are too many if nothing was
-    delivered.
+    `RunCounts.bad` says which dead letters count. At the end of a run that delivers nothing, ten
+    dead letters are too many.
     """
     total = counts.total
     bad, lost = counts.bad, counts.lost
@@ -285,7 +287,7 @@ def too_many_rejected(counts: RunCounts, percent: int, *, at_end: bool) -> Failu
 
 
 def _records_to_send(total: StreamCounts) -> int:
-    """Return how many records were to be sent, those that were sent before among them."""
+    """Return how many records were to be sent; this includes records that were sent before."""
     others = total.filtered + total.unmapped + total.not_replayed.total()
     return total.read - others - (total.dropped.total() - total.dropped["already_sent"])
 
@@ -293,7 +295,7 @@ def _records_to_send(total: StreamCounts) -> int:
 def _too_many(
     rejected: Counter[str], records: int | None, percent: int, counts: RunCounts
 ) -> Failure:
-    """Return the failure; `records` were to be sent, and are None if the run delivers nothing."""
+    """Return the failure; `records` were to be sent (None: the run delivers nothing)."""
     reason, most = rejected.most_common(1)[0]
     code = FailureCode.TOO_MANY_REJECTED
     facts: Facts = {"count": rejected.total(), "reason": reason, "most": most}

@@ -1,6 +1,6 @@
 """The kinds of runs: what a replay, a canary and a usual run do differently, as values.
 
-Whoever starts a run chooses its kind. No other module asks whether a run is a replay.
+The code that starts a run chooses its kind. No other module asks whether a run is a replay.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ class RunKind(NamedTuple):
 
     Attributes:
         name: The kind in the store and in the history.
-        reads_source: Whether the records come from the user's source. Then earlier runs may have
-            sent their events, and the setting `timezone` applies to them.
+        reads_source: Whether the records come from the user's source. If so, earlier runs may
+            have sent the events of these records, and the setting `timezone` applies to them.
         writes_state: Whether the source may continue after the last STATE of the run.
         fixed_settings: Settings whose values the kind decides.
-        left_in_store: Reasons of records that keep the dead letter that they came from. They are
-            counted as not replayed.
+        left_in_store: Reasons for which a record keeps the dead letter that it came from. Such a
+            record counts as not replayed.
         renamed_reasons: Reasons that have another name in this kind, by their usual name. An event
-            of the source that was not tried was refused before: its dead letter says so.
+            of the source is only left untried if the API refused it before, so its dead letter says
+            `refused_by_api`.
     """
 
     name: str
@@ -40,10 +41,10 @@ CANARY_RUN = RunKind("canary", writes_state=False)
 REPLAY_RUN = RunKind(
     "replay",
     reads_source=False,
-    # A replay reaches its end, whatever the dead letters contain.
+    # A replay reaches its end, even if it rejects all dead letters.
     fixed_settings={"max_dead_letter_percent": 100, "on_rejection": "dead_letter"},
     left_in_store=frozenset(code for code, reason in REASONS.items() if reason.is_kept),
-    # An event whose time window closed while the run waited. No other replay can send it.
+    # The time window of such an event closed while the run waited. No other replay can send it.
     renamed_reasons={"event_too_old": "expired"},
 )
 """A run that reads the dead letters of the store."""

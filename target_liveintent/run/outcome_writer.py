@@ -1,4 +1,4 @@
-"""Keeps the outcome of each record: what the run notes, and when the store writes it."""
+"""Keeps the outcome of each record, and decides when the store writes the outcomes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from target_liveintent.store.ledger import Claim
 
 _T = TypeVar("_T")
 _LONGEST_ANSWER_SECONDS = 5.0
-"""An answer that seems to take longer makes no pause longer than this: the run may have been
-suspended, and nothing is sent before it has renewed its reservations."""
+"""After a slow answer, the pause is no longer than this. The run may only have been suspended, and
+it must renew its reservations before it sends more."""
 _WRITE_SECONDS = 0.5
-"""After so many seconds, what is new is written."""
+"""After so many seconds, the store writes the new outcomes."""
 _MOST_UNWRITTEN = 8_000
-"""How many outcomes may wait in memory to be written. Those of many events take less time together:
-a database writes whole pages, and the keys of events in random order are each on another page."""
+"""How many outcomes may wait in memory. To write many together saves time: a database writes whole
+pages, and the keys of events in random order are each on another page."""
 _LETTER_OUTCOMES = 4
 """A dead letter counts as so many outcomes, because it takes more memory."""
 
@@ -27,16 +27,16 @@ _LETTER_OUTCOMES = 4
 class Outcomes(Protocol):
     """Keeps the outcome of each record, and knows what was delivered before.
 
-    `RunStore` keeps them in the store, `DryStore` keeps nothing, and a task of Spark has files.
-    What is noted is kept by `claim`, `write` and `release`, which raise a `StorageError`.
+    `RunStore` keeps outcomes in the store, `DryStore` nowhere, and a task of Spark in files.
+    `claim`, `write` and `release` write what was noted before; they raise a `StorageError`.
     """
 
     @property
     def reserved_until(self) -> float:
-        """Until when the reservations surely hold, by `Clock.since_boot`. Threads read it."""
+        """Until when the reservations are surely valid (`Clock.since_boot`). Threads read this."""
 
     def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> Mapping[int, Claim]:
-        """Reserve the events of batches, by number; those that were sent have their outcome."""
+        """Reserve the events of batches, by number, and find events that were sent before."""
 
     def deliver(self, conversions: Sequence[Conversion], sent_at: Sequence[float]) -> None:
         """Note events that LiveIntent has, and the Unix time at which each was sent."""
@@ -45,7 +45,7 @@ class Outcomes(Protocol):
         """Note which events of a batch the API has confirmed, and whether the batch is done."""
 
     def reject(self, rejection: Rejection) -> None:
-        """Note a record that is not sent: by its reason, it becomes a dead letter or is dropped."""
+        """Note a record that is not sent: its reason decides if it becomes a dead letter."""
 
     def write(self, *, before_state: bool = False) -> None:
         """Write what was noted; before a STATE, check that nothing of the run was lost."""
@@ -55,7 +55,7 @@ class Outcomes(Protocol):
 
 
 class OutcomeWriter:
-    """Notes outcomes, and decides when the store is asked, which may answer slowly."""
+    """Notes outcomes, and decides when to ask the store, which may answer slowly."""
 
     def __init__(self, outcomes: Outcomes, clock: Clock) -> None:
         self._outcomes = outcomes
@@ -78,11 +78,11 @@ class OutcomeWriter:
 
     @property
     def is_rested(self) -> bool:
-        """Whether the store, if it is asked now, is asked less than half of the time."""
+        """Whether the run can ask now and still wait for the store less than half of the time."""
         return self._clock.monotonic() - self._asked_at >= self._answer_seconds
 
     def settle(self, result: BatchResult) -> None:
-        """Note what delivery says of a batch, or of a part of it."""
+        """Note the result of a batch, or of its events that were delivered so far."""
         self._unwritten += len(result.delivered)
         self._outcomes.deliver(result.delivered, result.sent_at)
         self._outcomes.confirm(result.batch.number, result.confirmed, is_last=result.is_last)

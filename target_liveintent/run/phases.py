@@ -6,18 +6,18 @@ import enum
 
 
 class Phase(enum.Enum):
-    """What a run is doing; the value says it in words."""
+    """What a run is doing; the value is the name of the phase in messages."""
 
     READING = "reading"
     """Records come in."""
     ENDING = "ending"
-    """The input is at its end, or a signal has stopped it; what was read is sent."""
+    """The input has ended, or a signal has stopped it. The run sends what was read."""
     FAILED = "failed"
-    """The run has failed, but delivery and the store still work. What was read is sent."""
+    """The run has failed, but delivery and the store still work. The run sends what was read."""
     GIVEN_UP = "given up"
-    """Delivery or the store has failed. Nothing more is sent; only known results are kept."""
+    """Delivery or the store has failed. The run sends nothing more, and keeps known results."""
     CLOSED = "closed"
-    """The reservations of the run are over."""
+    """The run has ended its reservations, and does nothing more."""
 
 
 NEXT_PHASES = {
@@ -27,7 +27,7 @@ NEXT_PHASES = {
     Phase.GIVEN_UP: {Phase.CLOSED},
     Phase.CLOSED: set[Phase](),
 }
-"""The phases that may follow each phase."""
+"""For each phase, the phases that may follow it."""
 SENDS = frozenset({Phase.READING, Phase.ENDING, Phase.FAILED})
 """The phases in which events are sent, and outcomes are written as they come."""
 HAS_FAILED = frozenset({Phase.FAILED, Phase.GIVEN_UP})
@@ -35,10 +35,10 @@ HAS_FAILED = frozenset({Phase.FAILED, Phase.GIVEN_UP})
 
 
 def next_phase(now: Phase, then: Phase) -> Phase:
-    """Return the phase that a run enters.
+    """Return the phase `then`, which a run enters.
 
     Raises:
-        ValueError: If the phase cannot follow the present one, which is a bug.
+        ValueError: If `then` cannot follow the present phase, which is a bug.
     """
     if then not in NEXT_PHASES[now]:
         msg = f"a run that is {now.value} cannot become {then.value}"

@@ -21,7 +21,7 @@ from target_liveintent.remarks import UnusableCause
 from target_liveintent.settings import Account, EventDefaults
 
 _JUDGED_AGAIN = "event_too_old"
-"""The reason of events that are sent if the window is open with the settings of the replay."""
+"""Events with this reason are sent if their window is open by the settings of the replay."""
 LETTER_COLUMNS = frozenset(IDENTITY_COLUMNS)
 """The columns of dead letters that identify a person; they need no map."""
 _NOT_KEPT = Unusable(UnusableCause("not_kept"))
@@ -35,7 +35,7 @@ class ReplayChoice(NamedTuple):
 
 
 class ReplayConverter(RecordConverter):
-    """Converts dead letters, without stream maps, and rejects those that a replay does not send."""
+    """Converts dead letters, without stream maps, and rejects what a replay must not send."""
 
     def __init__(
         self,
@@ -56,13 +56,13 @@ class ReplayConverter(RecordConverter):
     def convert(
         self, record: dict[str, Any], violation: str | None = None
     ) -> Conversion | Rejection | None:
-        """Convert a dead letter; the result is of the stream that it came from."""
+        """Convert a dead letter; the result has the stream that the dead letter came from."""
         columns, stream = to_replay(record), str(record.get("stream"))
         event_id, others = str(record.get("event_id")), _other_hashes(record)
         result = super().convert(columns, violation)
         if others and self._suppressions.contains(Identity(None, None, others=others)):
             return Rejection(stream, event_id, "suppressed", None, {})
-        # (The data of people who must not be sent are not kept either.)
+        # (Such a record is about a person whose data must neither be sent nor kept.)
         is_dropped = isinstance(result, Rejection) and not REASONS[result.reason].letter
         if not is_dropped:
             reason = self._why_not_sent(record, columns)
@@ -95,16 +95,16 @@ class ReplayConverter(RecordConverter):
             return False
         account = self._account
         ours: dict[str, Any] = {"customer_id": account.customer_id, "api_host": account.host}
-        if positive_integer(record.get("pixel_id")) is None:  # It is sent to the setting's pixel.
+        if positive_integer(record.get("pixel_id")) is None:  # The setting names its pixel.
             ours["pixel_id"] = self._events.pixel_id
         return any(named.get(name) not in (None, value) for name, value in ours.items())
 
 
 def _other_hashes(record: Mapping[str, Any]) -> tuple[bytes, ...] | None:
-    """Return the hashes of a dead letter's person that its event does not have.
+    """Return the further hashes of the person of a dead letter, which its event does not have.
 
-    None if they are not known: the address could not be read, an older version wrote the dead
-    letter, or its hashes were edited.
+    None if these hashes are not known: the address could not be read, or somebody edited the dead
+    letter.
     """
     try:
         sent = {record[name] for name in ("md5", "sha2") if record.get(name) is not None}
@@ -117,9 +117,9 @@ def _other_hashes(record: Mapping[str, Any]) -> tuple[bytes, ...] | None:
 
 
 def to_replay(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a dead letter without texts that are not what came, unless somebody has edited them.
+    """Return a dead letter without texts that were scrubbed, unless somebody has edited them since.
 
-    Columns that an event needs are unusable instead, so that no setting fills them.
+    Scrubbed columns that an event needs become unusable, so that no setting fills them.
     """
     scrubbed = record.get("scrubbed")
     written = scrubbed if isinstance(scrubbed, dict) else {}

@@ -30,20 +30,20 @@ from target_liveintent.store.ledger import Claim
 TICK = 1.0
 """The most seconds between two checks of what is due."""
 _ROOM_SECONDS = 0.05
-"""Seconds between two looks whether delivery has room. After a failure it takes more batches,
-although no result has come."""
+"""Seconds between two checks whether delivery has room. After a fault, delivery has room for more
+batches, although no result has come."""
 _RESERVED_AT_ONCE = 8
-"""With so many full batches, the store is asked: one transaction costs less than several."""
+"""With so many full batches, the run asks the store: one transaction costs less than several."""
 _MOST_FULL = 16
-"""With so many, it is asked even if it took long to answer, such as 50 ms."""
+"""With so many full batches, the run asks even a store that took long to answer, such as 50 ms."""
 _MOST_WAITING = 64
-"""With more batches that wait for the outcome of equal events, the run reads no further."""
+"""If more batches wait for the outcome of equal events, the run reads no further records."""
 _FAILED_GRACE_SECONDS = 5.0
 """Seconds for which a run that has failed waits for requests in flight."""
 
 
 class RunParts(NamedTuple):
-    """What a run works with. Without `write_state`, the engine itself remembers what is done."""
+    """What a run works with. Without `write_state`, the engine itself remembers its progress."""
 
     clock: Clock
     delivery: DeliveryPool
@@ -87,7 +87,7 @@ class Run:
         """Give a record its outcome, or put its event into a batch; None is a filtered record."""
         if result is not None and result.remarks:
             self.counts.of(stream).note(result.remarks)
-        if type(result) is Conversion:  # Each event pays for this; `isinstance` takes longer.
+        if type(result) is Conversion:  # This is done for each event; `isinstance` takes longer.
             if self._limit.exists:
                 self._add_limited(stream, result)
             elif self._batches.add(stream, result):
@@ -113,7 +113,7 @@ class Run:
             self._parts.stop_reading()
 
     def _reject(self, stream: str, rejection: Rejection) -> None:
-        """Count a record that is not sent, and write its dead letter if its reason asks for it."""
+        """Count a record that is not sent, and write a dead letter if its reason demands one."""
         counts, kind = self.counts.of(stream), self.counts.kind
         if renamed := kind.renamed_reasons.get(rejection.reason):
             rejection = msgspec.structs.replace(rejection, reason=renamed)
@@ -136,8 +136,8 @@ class Run:
     def submit(self, stream: str) -> None:
         """Send a stream's batch, as soon as its events are reserved and delivery has room."""
         self._batches.close(stream)
-        # A store may answer slowly. So it is asked less than half of the time, unless so many
-        # batches are full that asking is worth it.
+        # A store may answer slowly. So the run waits for it less than half of the time, unless many
+        # batches are full.
         enough = _RESERVED_AT_ONCE if self._delivery.in_flight else 1
         if len(self._batches.full) >= (enough if self._writer.is_rested else _MOST_FULL):
             self._reserve()
@@ -151,7 +151,7 @@ class Run:
         self._join()
 
     def _reserve(self) -> None:
-        """Reserve the events of full batches and of those that wait; drop what was delivered."""
+        """Reserve the events of full and of waiting batches; drop events that were sent before."""
         batches = self._batches.full + self._batches.waiting
         if not batches:
             return
@@ -178,7 +178,7 @@ class Run:
 
     def _hand_over(self) -> None:
         """Give delivery the batches that are reserved; while it is full, do what is due."""
-        next_check = self._clock.monotonic() + TICK  # (Not that of `tick`, which has more to do.)
+        next_check = self._clock.monotonic() + TICK  # (`tick` has its own check, and does more.)
         while self._batches.reserved:
             while self._delivery.full:
                 self._settle_one(_ROOM_SECONDS)
@@ -207,7 +207,7 @@ class Run:
     # What is due
 
     def tick(self) -> None:
-        """Do what is due. Cheap between seconds, so it may be called after every message."""
+        """Do what is due. Most calls return at once, so it may be called after every message."""
         now = self._clock.monotonic()
         if now < self._next_check:
             return
@@ -233,7 +233,7 @@ class Run:
             self._writer.write()
 
     def _settle_within(self, seconds: float) -> None:
-        """Settle until time is up, delivery is woken, or nothing is in flight."""
+        """Settle results until the time is up, a signal comes, or no batch is in flight."""
         end = self._clock.monotonic() + seconds
         while self._delivery.in_flight and (left := end - self._clock.monotonic()) > 0:
             if not self._settle_one(left):
@@ -258,10 +258,10 @@ class Run:
         return True
 
     def _conclude(self, result: BatchResult) -> None:
-        """Give refused events their outcome, and finish the batch; raise its failure."""
+        """Finish a batch, and give its undelivered events their outcome; raise its failure."""
         if result.failure is not None:
-            # An isolation that was cut short proves nothing about the events that it refused. The
-            # batch stays unfinished, so no STATE passes it.
+            # The search for bad events was cut short, so it proves nothing about refused events.
+            # The batch stays unfinished, so it holds back later STATEs.
             if self._phase in SENDS:
                 raise result.failure
             return
@@ -303,21 +303,21 @@ class Run:
     def abandon(self, failure: BaseException) -> None:
         """End a failed run: settle the batches that can be settled, and write a correct STATE.
 
-        Unless delivery or the store is at fault, what was read before is delivered; a second
-        failure is raised.
+        If delivery and the store still work, deliver what was read before the failure. Raise a
+        second failure.
         """
         if self._phase is Phase.CLOSED:
-            return  # Everything has its outcome.
+            return  # Each record has its outcome.
         try:
             if isinstance(failure, (DeliveryError, StorageError)):
                 self._give_up(failure)
             else:
                 self._send_in_spite_of_failure()
-        finally:  # Even if this failure is not the only one.
+        finally:  # Even after a second failure.
             self._close()
 
     def _send_in_spite_of_failure(self) -> None:
-        """Send what was read; give up if that fails as well."""
+        """Send what was read; if that fails as well, give up."""
         self._enter(Phase.FAILED)
         self._states.begin_end()
         try:
@@ -333,7 +333,7 @@ class Run:
             self._states.close()
         self._delivery.stop(0.0)
         self._settle_within(0.0 if self._stop.is_made else _FAILED_GRACE_SECONDS)
-        self._delivery.close()  # Then the known outcomes of the rest come back as well.
+        self._delivery.close()  # Now all other batches come back, with the outcomes known so far.
         self._check_due()
 
     def _close(self) -> None:

@@ -1,6 +1,6 @@
 """What the store needs from a database: transactions, which are lists of steps, and queries.
 
-A transaction is data, not code, so a database far away gets all steps of a part at once.
+A transaction is data, not code. So a distant database gets its steps in one or two messages.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from target_liveintent.errors import ConfigurationError, RunError, StorageError
 from target_liveintent.store.layout import LAYOUT_VERSION, SqlRow, Step
 
 _STOP_SECONDS = 0.5
-"""Seconds for which a run that was told to stop still repeats an attempt."""
+"""Seconds for which a run that must stop still repeats an attempt."""
 _SILENT_SECONDS = 5.0
 """After so many seconds of a wait, the log says why the run waits."""
 LOCK_SECONDS = 30.0
@@ -31,7 +31,7 @@ _OTHER_LAYOUT = (
 
 
 def damaged(what: str) -> StorageError:
-    """Return the error of a store in which something cannot be read."""
+    """Return the error for a store whose content cannot be read."""
     return StorageError(
         f"the store is damaged: {what} in it cannot be read. Restore the store, or move it away:"
         " then the next run creates a new one"
@@ -39,15 +39,15 @@ def damaged(what: str) -> StorageError:
 
 
 Answers = list[list[SqlRow]]
-"""The rows with which each step of a list answers."""
+"""The rows that each step of a list returns."""
 
 
 class Decision(Protocol):
-    """What a program decides within a transaction: how it changes the database."""
+    """What a run decides within a transaction: how it changes the database."""
 
     @property
     def changes(self) -> Sequence[Step]:
-        """The steps that are left to do."""
+        """The steps that make the changes."""
 
 
 _Result = TypeVar("_Result")
@@ -55,7 +55,7 @@ DecisionT = TypeVar("DecisionT", bound=Decision)
 
 
 class Wait(NamedTuple):
-    """Why an attempt failed, and for how long it is repeated."""
+    """Why an attempt failed, and for how long to repeat it."""
 
     reason: str
     most_seconds: float  # After so many seconds in all, the failure is final.
@@ -63,9 +63,9 @@ class Wait(NamedTuple):
 
 
 class Waiting:
-    """Waits between attempts, and says why. It waits no longer when the run must stop.
+    """Waits between attempts, and logs why. If the run must stop, the wait ends early.
 
-    `has_ended` says that the run has waited in vain, and must not wait again.
+    `has_ended` says that a wait ended without success, so the run must not wait again.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Waiting:
         self._has_warned = False
 
     def again(self, wait: Wait) -> bool:
-        """Pause before the next attempt; return False if there must be no other attempt."""
+        """Pause before the next attempt; return False if no attempt may follow."""
         waited = self._clock.monotonic() - self._began
         most_seconds = wait.most_seconds
         if self._is_stopped():
@@ -105,20 +105,20 @@ class Waiting:
 class Database(abc.ABC):
     """A database with the tables of the store. Messages call it by a `name`.
 
-    All methods raise a `StorageError` if it cannot be used; constructors raise a
-    `ConfigurationError` if another setting is needed. `is_new` says that no run had used it before.
+    All methods raise a `StorageError` if the database cannot be used; constructors raise a
+    `ConfigurationError` if a setting is wrong. `is_new` says that it had no tables before.
     """
 
     _errors: tuple[type[Exception], ...]
     _find_tables: str
     _lock: Sequence[str]  # Begins a transaction in which only one run creates the tables.
     _creation: Sequence[str]
-    _foreign: str  # What is wrong with tables of another program.
+    _foreign: str  # What is wrong if another program made the tables.
 
     def __init__(self, name: str, waiting: Waiting) -> None:
         self._name = name
         self.waiting = waiting
-        waiting.has_ended = False  # (A wait for another database says nothing of this one.)
+        waiting.has_ended = False  # (It may be from a wait for another database.)
         self._lock_milliseconds = _LOCK_MILLISECONDS
         self.is_new = self._is_open = False
 
@@ -155,9 +155,9 @@ class Database(abc.ABC):
             self._do(Step("COMMIT"))
 
     def transact(self, steps: Sequence[Step]) -> Answers:
-        """Do all steps, or none, in one transaction; return the rows that each answers with.
+        """Do all steps in one transaction, or none of them; return the rows of each step.
 
-        It survives a power cut and a crash of the server, and so do all transactions before it.
+        This and all earlier transactions survive a power cut and a crash of the server.
         """
         return self._retried(lambda: self._transact(steps))
 
@@ -167,8 +167,8 @@ class Database(abc.ABC):
         """Ask, decide by the answers, and do the changes of the decision, all in one transaction.
 
         If the transaction must be repeated, `decide` is called again; the last decision counts. The
-        changes survive whatever this process survives: a crash of the server, but not a power cut
-        that ends the process as well.
+        changes survive a crash of this process or of the server. A power cut that ends this process
+        as well may undo them.
         """
         return self._retried(lambda: self._ask_and_change(questions, decide))
 
@@ -181,22 +181,22 @@ class Database(abc.ABC):
         return self.ask(Step(sql, values))
 
     def pages(self, sql: str, after: Sequence[Any], *values: Any) -> Iterator[SqlRow]:
-        """Yield the rows of a sorted query, also while runs write.
+        """Yield the rows of a sorted query; runs may write meanwhile.
 
         Args:
-            sql: A query that is sorted by its first columns, and whose first `?` stand for the
-                values of these columns after which its rows begin.
-            after: These values for the first row.
-            values: The values for the other `?`.
+            sql: A query that is sorted by its first columns. It returns the rows after the values
+                of these columns that its first `?` stand for.
+            after: The values after which the first page begins.
+            values: The values for all further `?`.
         """
         while page := self.read(f"{sql} LIMIT {_PAGE}", [*after, *values]):
             yield from page
             after = page[-1][: len(after)]
 
     def _retried(self, work: Callable[[], _Result]) -> _Result:
-        """Do something, and repeat it after a failure that may pass.
+        """Call `work`, and call it again after a failure that may pass.
 
-        A transaction may be done twice, because the answer to its COMMIT can be lost.
+        A transaction may be made twice, because the answer to its COMMIT can be lost.
         """
         self.waiting.begin()
         while True:
@@ -224,14 +224,14 @@ class Database(abc.ABC):
     def _roll_back(self) -> None: ...
     @abc.abstractmethod
     def _wait_after(self, error: Any) -> Wait | None:
-        """Return how to wait for the end of an error; None if it does not pass by itself."""
+        """Return how to wait until the cause of an error is gone; None if waiting does not help."""
 
     @abc.abstractmethod
     def _words(self, error: Any) -> str:
         """Describe an error in words for users, without secrets."""
 
     def _failure(self, error: Any) -> RunError:
-        """Return the error that ends the run; before the store is open, a setting may be wrong."""
+        """Return the error that ends the run: if the store never opened, a setting may be wrong."""
         if not self._is_open and self._wait_after(error) is None:
             return self._refusal(self._words(error))
         return StorageError(f"{self._name} cannot be used: {self._words(error)}")
@@ -239,8 +239,8 @@ class Database(abc.ABC):
     def _refusal(self, why: str) -> ConfigurationError:
         return ConfigurationError(f"{self._name} cannot be used: {why}")
 
-    def free_spare_space(self) -> None:  # noqa: B027 (only a file has some)
-        """Give back the space on the disk that is kept for a full disk."""
+    def free_spare_space(self) -> None:  # noqa: B027 (only a file has this space)
+        """Free the disk space that is kept for the time when the disk is full."""
 
     @abc.abstractmethod
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
 A dead letter keeps the event ID, so that a replay sends the same event. Its columns hold nothing
 that came from the settings, so that a corrected setting takes effect. It names the account and the
-pixel that it was written for, so that no replay delivers it to another.
+pixel that it was written for, so that no replay sends it to another account or pixel.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ SCHEMA_MESSAGE = {
     "schema": {"type": "object", "properties": PROPERTIES},
 }
 _LONGEST_ID = 200
-"""The longest part of a key, in characters. In a longer one, a hash replaces the rest."""
+"""The longest part of a key, in characters. A hash replaces what exceeds it."""
 _HASH = re.compile(r"[0-9a-f]{8}(?:[0-9a-f]{24,}|(?=-[0-9a-f]{4}-5[0-9a-f]{3}-[0-9a-f]{4}-))")
-"""A hash of an address, perhaps beside other hexadecimal digits, or a UUIDv5."""
+"""A hash of an address, maybe with other hexadecimal digits around it, or a UUIDv5."""
 HASH_DIGITS = 8
-"""So many digits of a hash are in the column `hashes`."""
+"""The column `hashes` has so many digits of each hash."""
 _MD5_DIGITS = 32
 _USUAL_LENGTHS = {HASH_DIGITS, _MD5_DIGITS, 64}
-"""The digits of the beginning of a UUID, of an MD5 and of a SHA-256."""
+"""How many digits the beginning of a UUID, an MD5 and a SHA-256 have."""
 _MOST_HASHES = 40
 ANY_HASH = "*"
-"""Stands in the column `hashes` for more hashes than an entry of an index can have."""
+"""The value of the column `hashes` if there are too many hashes for an entry of an index."""
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _decode_columns = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -65,11 +65,11 @@ class DeadLetter(NamedTuple):
 
     key: LetterKey
     record: Mapping[str, Any]  # The columns of the stream of dead letters.
-    window_end: int | None  # Unix time from which on its event is too old, if that is known.
+    window_end: int | None  # The Unix time at which its event gets too old, if known.
 
     @property
     def reason(self) -> str:
-        """The code of its reason. Somebody may have edited it."""
+        """The code of the reason, which a user may have edited."""
         return str(self.record.get("reason"))
 
     def row(self, run: int, now: float) -> SqlRow:
@@ -119,7 +119,7 @@ def letter_of(
 
 
 def imported(record: Mapping[str, Any], account: Account, events: EventDefaults) -> DeadLetter:
-    """Return a dead letter that was exported, and perhaps edited. Addresses are removed again."""
+    """Return a dead letter that was exported and maybe edited; remove addresses from it again."""
     known = {name: value for name, value in record.items() if name in PROPERTIES}
     for name in ("scrubbed", "written_for"):
         if not isinstance(known.get(name, {}), dict):
@@ -132,7 +132,7 @@ def utc_moment(unix_time: float) -> dt.datetime:
     """Return a Unix time of the store as a moment.
 
     Raises:
-        StorageError: If it is no time, so the store is damaged.
+        StorageError: If the number is no valid time, because the store is damaged.
     """
     try:
         return dt.datetime.fromtimestamp(unix_time, dt.timezone.utc)
@@ -165,7 +165,7 @@ def _key_of(record: Mapping[str, Any], account: Account) -> LetterKey:
 def keys_of(conversion: Conversion, account: Account) -> tuple[LetterKey, ...]:
     """Return the keys of the dead letters that an event may have.
 
-    A replay also makes events of letters of other accounts.
+    In a replay, an event may come from a dead letter of another account.
     """
     event = conversion.event
     own = event_letter_keys(account, conversion.stream, event.event_id, event.pixel_id)
@@ -175,26 +175,26 @@ def keys_of(conversion: Conversion, account: Account) -> tuple[LetterKey, ...]:
 def event_letter_keys(
     account: Account, stream: str, event_id: str, pixel_id: int
 ) -> tuple[LetterKey, ...]:
-    """Return the keys of the dead letters of an event, which may have had no usable pixel then."""
+    """Return the keys of an event's dead letters, which may have no usable pixel (0)."""
     stored = stored_stream(stream), stored_id(event_id)
     return tuple(LetterKey(*account, *stored, pixel) for pixel in (pixel_id, 0))
 
 
 @functools.lru_cache
 def stored_stream(name: str) -> str:
-    """Return the name of a stream as the store has it: without addresses."""
+    """Return the name of a stream as the store keeps it: without addresses."""
     return stored_id(scrub(name))
 
 
 def stored_id(text: str) -> str:
-    """Return a text as a part of a key has it: an index of PostgreSQL takes no long ones."""
+    """Return a text as a part of a key: shortened, as PostgreSQL's indexes reject long texts."""
     text = storable(text)
     start, rest = text[:_LONGEST_ID], text[_LONGEST_ID:]
     return f"{start}…{hashlib.sha256(rest.encode()).hexdigest()[:32]}" if rest else start
 
 
 def storable(text: str) -> str:
-    """Return a text that any database takes."""
+    """Return a text without the characters that a database rejects."""
     if text.isascii() and "\0" not in text:
         return text
     return text.encode(errors="replace").decode().replace("\0", "�")
@@ -223,8 +223,8 @@ _READ = (
 def letters_in(database: Database, run: int = 0) -> Iterator[tuple[LetterKey, str]]:
     """Yield the keys of dead letters and their columns as JSON.
 
-    Each comes once, also while runs write. What the run with the given number has written does not
-    come.
+    Each dead letter comes once, even if runs write meanwhile. Dead letters of the run with the
+    given number are left out.
     """
     for *key, record in database.pages(_READ, ("", "", "", "", -1), run):
         yield LetterKey(*key), record
@@ -234,7 +234,7 @@ def letter_columns(record: str) -> dict[str, Any]:
     """Return the columns of a dead letter from its JSON.
 
     Raises:
-        StorageError: If the text is not a JSON object, so the store is damaged.
+        StorageError: If the text is not a JSON object, because the store is damaged.
     """
     try:
         return _decode_columns(record)
@@ -254,7 +254,7 @@ def letter_messages(records: Iterable[str]) -> Iterator[str]:
 
 
 class LetterGroup(NamedTuple):
-    """The dead letters of one account and pixel (0: no usable one), reason and stream."""
+    """The dead letters of one account, pixel (0 if unusable), reason and stream."""
 
     customer_id: str
     api_host: str
@@ -262,7 +262,7 @@ class LetterGroup(NamedTuple):
     pixel_id: int
     stream: str
     letters: int
-    first: int  # The Unix time at which the first of them was written.
+    first: int  # The Unix time at which the first dead letter was written.
     last: int
 
 
@@ -278,7 +278,7 @@ _NEWEST = (
 
 
 def letter_groups(database: Database) -> list[LetterGroup]:
-    """Return the groups of all dead letters. They come from an index, without the records."""
+    """Return the groups of all dead letters, from an index: no record is read."""
     return [LetterGroup(*row) for row in database.read(_GROUPS)]
 
 

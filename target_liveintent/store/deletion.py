@@ -1,4 +1,4 @@
-"""Deletes dead letters and delivered events: old ones, those with a reason, and those of people.
+"""Deletes dead letters and delivered events: by their age, their reason, or their person.
 
 Each transaction deletes few rows, so that no other run waits for long.
 """
@@ -18,7 +18,7 @@ from target_liveintent.store.dead_letters import ANY_HASH, HASH_DIGITS, hashes_i
 from target_liveintent.store.layout import DEAD_LETTER, DELIVERED, SqlRow, SqlTable, Step
 
 _AT_ONCE = 1_000
-"""How many rows a query finds, and a transaction deletes."""
+"""The most rows that a query finds and a transaction deletes."""
 _HASHES_AT_ONCE = 50
 """How many hashes a query looks for on each day."""
 _KEY = ", ".join(LetterKey._fields)
@@ -36,7 +36,7 @@ _OF_REASON = (
 )
 _ANY_PIXEL = (1, 2**63 - 1)
 _WRITE = Step("UPDATE store SET version = version")
-"""Changes nothing. Databases do not make a transaction durable that writes nothing."""
+"""Changes nothing, but makes earlier deletions durable: a database needs a write for this."""
 
 
 class _Deletion(NamedTuple):
@@ -47,17 +47,17 @@ class _Deletion(NamedTuple):
 
     @property
     def changes(self) -> Sequence[Step]:
-        """The steps that delete them."""
+        """The step that deletes these rows."""
         return [self.table.remove([row[: len(self.table.key)] for row in self.rows])]
 
 
 def _some(sql: str, values: Sequence[Any] = (), **rows: Any) -> Step:
-    """Return the step that asks for some of the rows that a query finds."""
+    """Return the step that reads the first rows that a query finds."""
     return Step(f"{sql} LIMIT {_AT_ONCE}", values, **rows)
 
 
 def _deleted(database: Database, table: SqlTable, some: Step) -> Iterator[SqlRow]:
-    """Delete the rows with whose keys a query for some rows answers; yield all its answers."""
+    """Delete all rows that a query finds, some at a time; yield what the query returned."""
     rows: Sequence[SqlRow] = [()] * _AT_ONCE
     while len(rows) >= _AT_ONCE:
         rows = database.ask_and_change([some], lambda found: _Deletion(table, found[0])).rows
@@ -69,12 +69,12 @@ def _count(rows: Iterable[SqlRow]) -> int:
 
 
 def expired_rows(seconds: int) -> list[Step]:
-    """Return the steps that ask for delivered events and dead letters that are older."""
+    """Return the steps that find delivered events and dead letters older than so many seconds."""
     return [_some(sql, [seconds]) for sql in _OLD.values()]
 
 
 def delete_expired(database: Database, seconds: int) -> int:
-    """Delete the delivered events and dead letters that are older; count the dead letters."""
+    """Delete delivered events and dead letters older than so many seconds; count the letters."""
     steps = zip(_OLD, expired_rows(seconds), strict=True)
     counts = {table: _count(_deleted(database, table, some)) for table, some in steps}
     return counts[DEAD_LETTER]
@@ -83,7 +83,7 @@ def delete_expired(database: Database, seconds: int) -> int:
 def delete_letters(database: Database, account: Account, pixel_id: int | None, reason: str) -> int:
     """Delete the dead letters of an account and pixel (or all pixels) with a reason; count them.
 
-    Those without a usable pixel are among them.
+    This includes dead letters without a usable pixel.
     """
     own = _ANY_PIXEL if pixel_id is None else (pixel_id, pixel_id)
     steps = [_some(_OF_REASON, [*account, reason, *pixels]) for pixels in ((0, 0), own)]
@@ -109,7 +109,7 @@ _WITH_HASH = (
     " AND {column} = hash"
 )
 _HASH_COLUMNS = {32: "md5", 64: "sha2"}
-"""The columns with hashes, by their digits."""
+"""The column of a hash, by its number of digits."""
 _STREAM = ("customer_id", "api_host", "stream")
 _OF_STREAM = f"SELECT {_KEY} FROM delivered WHERE customer_id = ? AND api_host = ? AND stream = ?"
 _WITH_ID = (
@@ -119,7 +119,7 @@ _WITH_ID = (
 
 
 class _People:
-    """People, by the texts that may stand in a row about them."""
+    """People, by the hashes and IDs that a row about a person may contain."""
 
     def __init__(self, people: Sequence[Sequence[str]]) -> None:
         self.numbers = {
@@ -132,7 +132,7 @@ class _People:
             self._texts[text[:HASH_DIGITS]].append(text)
 
     def may_be_in(self, hashes: str) -> bool:
-        """Return whether a dead letter with these `hashes` may be about one of them."""
+        """Return whether a dead letter with these `hashes` may be about one of the people."""
         return hashes == ANY_HASH or any(map(self._texts.__contains__, hashes.split()))
 
     def find_in(self, text: str) -> int | None:
@@ -143,10 +143,10 @@ class _People:
 
 
 def forget_people(database: Database, people: Sequence[Sequence[str]]) -> list[int]:
-    """Delete the dead letters and delivered events of people, and count those of each person.
+    """Delete the dead letters and delivered events of people; count the rows of each person.
 
-    A person is given by the texts that may stand in such a row, as `traces_of` returns them. A row
-    about two people counts for one of them.
+    A person is given by the texts that such a row may contain, as `traces_of` returns them. A row
+    about two people counts for one of these people.
     """
     known, counts = _People(people), [0] * len(people)
     of_letters, of_delivered = _forget_letters(database, known), _forget_delivered(database, known)
@@ -157,7 +157,7 @@ def forget_people(database: Database, people: Sequence[Sequence[str]]) -> list[i
 
 
 def _forget_letters(database: Database, people: _People) -> Iterator[int]:
-    """Delete the dead letters of people; yield the number of the person for each of them."""
+    """Delete the dead letters of people; for each, yield the number of the person."""
     pairs = database.pages(_HASHES, (-1, ""))
     candidates = [pair for pair in pairs if people.may_be_in(pair[1])]
     for start in range(0, len(candidates), _AT_ONCE):
@@ -173,7 +173,7 @@ def _letters_of(people: _People, answers: Answers) -> _Deletion:
 
 
 def _forget_delivered(database: Database, people: _People) -> Iterator[int]:
-    """Delete the delivered events of people; yield the number of the person for each of them."""
+    """Delete the delivered events of people; for each, yield the number of the person."""
     for question in _delivered_by_hash(database, [*people.numbers]):
         for *_, text in _deleted(database, DELIVERED, question):
             yield people.numbers[text]
@@ -189,9 +189,9 @@ def _forget_delivered(database: Database, people: _People) -> Iterator[int]:
 
 
 def _streams(database: Database, known: Sequence[str] = ()) -> Iterator[Sequence[str]]:
-    """Yield accounts and streams of delivered events whose first columns are known.
+    """Yield the accounts and streams of delivered events that begin with the known columns.
 
-    Each query takes the next value from the index of the key, and skips its rows.
+    Each query reads the next value from the index of the key, and skips all rows with this value.
     """
     if len(known) == len(_STREAM):
         yield known
@@ -207,11 +207,11 @@ def _streams(database: Database, known: Sequence[str] = ()) -> Iterator[Sequence
 
 
 def _delivered_by_hash(database: Database, texts: Sequence[str]) -> Iterator[Step]:
-    """Yield queries for the delivered events that have one of these hashes, and for the hashes."""
+    """Yield queries for delivered events with one of the hashes; each row ends with its hash."""
     ((first, last),) = database.read(_TIMES)
     if first is None:
         return
-    days = range(int(first / DAY), int(last / DAY) + 2)  # (PostgreSQL rounds them.)
+    days = range(int(first / DAY), int(last / DAY) + 2)  # (PostgreSQL rounds to a day.)
     for digits, column in _HASH_COLUMNS.items():
         hashes = [text for text in texts if len(text) == digits]
         for start in range(0, len(hashes), _HASHES_AT_ONCE):

@@ -1,4 +1,4 @@
-"""Delivered events: a row for each, for spreadsheets, databases and the counts of LiveIntent."""
+"""Delivered events: a row for each, to load elsewhere or to compare with LiveIntent's counts."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ DELIVERED_COLUMNS: dict[str, tuple[dict[str, Any], str]] = {
 _SCHEMA_MESSAGE = {
     "type": "SCHEMA",
     "stream": DELIVERED_EVENTS,
-    # With them, a database has one row for each event, however often the stream is loaded.
+    # So a database has one row for each event, even if the stream is loaded more than once.
     "key_properties": ["event_id", "stream", "pixel_id"],
     "schema": {
         "type": "object",
@@ -66,7 +66,7 @@ _SQL = {
     "run_id": "run.id",
     "value": "CAST(value AS TEXT)",
 }
-"""How a query names the columns whose names are not enough."""
+"""The SQL of each column that is not read by its bare name."""
 _READ = (
     f"SELECT {_ORDER}, {', '.join(_SQL.get(name, name) for name in DELIVERED_COLUMNS)}"  # noqa: S608
     f" FROM delivered LEFT JOIN run ON run.number = delivered.run WHERE ({_ORDER}) > (?, ?, ?, ?)"
@@ -89,7 +89,7 @@ def delivered_row(conversion: Conversion, sent_at: float, account: Account, run:
 
 
 def _amount(value: float | Decimal | None) -> str | None:
-    """Return an amount with the digits that were sent; None for one that no database takes."""
+    """Return an amount with the digits that were sent; None if databases cannot store it."""
     if value is None or abs((sent := exact(value)).adjusted()) > _MOST_POWER:
         return None
     return str(sent)
@@ -98,7 +98,7 @@ def _amount(value: float | Decimal | None) -> str | None:
 def delivered_in(database: Database, account: Account, since: float) -> Iterator[dict[str, Any]]:
     """Yield the columns of the events that an account sent since a Unix time, the oldest first.
 
-    An amount is text, which has the digits that were sent.
+    Amounts are texts, with the digits that were sent.
     """
     for _, _, _, _, *row in database.pages(_READ, (since, "", "", -1), *account):
         event = dict(zip(DELIVERED_COLUMNS, row, strict=True))
@@ -108,7 +108,7 @@ def delivered_in(database: Database, account: Account, since: float) -> Iterator
 
 
 def as_csv(events: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """Yield the lines of a CSV. A spreadsheet must not take a text for a formula."""
+    """Yield the lines of a CSV file in which no spreadsheet finds a formula."""
     yield ",".join(DELIVERED_COLUMNS)
     for event in events:
         text = io.StringIO()
@@ -123,7 +123,7 @@ def _cell(name: str, value: Any) -> Any:
 
 
 def delivered_messages(events: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """Yield the lines of a Singer stream, which any target for a database loads."""
+    """Yield the lines of a Singer stream, which any Singer target for a database can load."""
     yield _encode(_SCHEMA_MESSAGE).decode()
     for event in events:
         record = {name: value for name, value in event.items() if value is not None}

@@ -1,8 +1,8 @@
 """The tables of the store, which `tables.sql` creates, and statements about their rows.
 
 The SQL of a step is the same for each database. It has `?` for a value, `{now}` for the Unix time
-by the clock that all runs share, `{keys}` for a query that returns keys of events as `key`, and
-`{rows}`, after INSERT INTO … (…) or in IN (…), for its rows.
+by the clock that runs share, `{keys}` for a query that returns keys of events as `key`, and
+`{rows}`, after INSERT INTO … (…) or in IN (…), for the rows of the step.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ LAYOUT_VERSION = 2
 """The version of the layout. Increase it when a table changes."""
 _SQL = pathlib.Path(__file__).with_name("tables.sql").read_text(encoding="ascii")
 _IN_SQLITE = {
-    "/* WITHOUT ROWID */": "WITHOUT ROWID",  # The rows are sorted by the key.
+    "/* WITHOUT ROWID */": "WITHOUT ROWID",  # SQLite then sorts the rows by the key.
     " numeric": " text",  # SQLite has no exact numbers; `sum` reads such text as a number.
-    "bigint PRIMARY KEY": "integer PRIMARY KEY",  # Then the rows are sorted by it.
+    "bigint PRIMARY KEY": "integer PRIMARY KEY",  # SQLite then sorts the rows by it.
 }
 
 SqlRow = tuple[Any, ...]
@@ -34,7 +34,7 @@ class Step(NamedTuple):
 
 
 def creation(*, in_sqlite: bool = False) -> list[str]:
-    """Return the statements that create all that a new store needs, for PostgreSQL or SQLite."""
+    """Return the statements that create a new store, for PostgreSQL or SQLite."""
     sql = _SQL
     if in_sqlite:
         for words, instead in _IN_SQLITE.items():
@@ -44,9 +44,9 @@ def creation(*, in_sqlite: bool = False) -> list[str]:
 
 
 class SqlTable:
-    """A table, with the types of the columns of its key, which come first, and of all columns.
+    """A table: its columns with their types; the columns of the key come first.
 
-    Once a row is there, `fixed` columns keep their values.
+    `put` does not change the `fixed` columns of a row that exists.
     """
 
     def __init__(self, name: str, *key: str, fixed: Sequence[str] = ()) -> None:
@@ -59,7 +59,7 @@ class SqlTable:
         self.key = {column: self.columns[column] for column in key}
 
     def put(self, rows: Sequence[SqlRow]) -> Step:
-        """Return the step that inserts rows with different keys, or replaces those there."""
+        """Return the step that inserts rows, or replaces them; their keys must be different."""
         changes = [f"{name} = excluded.{name}" for name in self.columns if name not in self._fixed]
         sql = (
             f"INSERT INTO {self._name} ({', '.join(self.columns)}) {{rows}}"
@@ -68,7 +68,7 @@ class SqlTable:
         return Step(sql, (), rows, list(self.columns.values()))
 
     def find(self, keys: Sequence[SqlRow], columns: str) -> Step:
-        """Return the step that answers with columns of the rows that have one of these keys."""
+        """Return the step that reads some columns of the rows with these keys."""
         return self._with_keys(f"SELECT {columns} FROM", keys)
 
     def remove(self, keys: Sequence[SqlRow]) -> Step:

@@ -2,7 +2,7 @@
 
 Events come again after a crash between sending and STATE, after a canary, from a tap that repeats
 rows, or in two runs at a time. So a run reserves events before it sends them, and the reservation
-holds until their batch has its outcome. The store keeps the keys of confirmed events until the API
+lasts until their batch has its outcome. The store keeps the keys of confirmed events until the API
 would refuse the events anyway.
 """
 
@@ -25,34 +25,34 @@ HASH_BYTES = 11
 """The bytes of a key that hold the hash."""
 KEY_BYTES = TIME_BYTES + HASH_BYTES
 RECENT = 15_000
-"""At least so many hashes of events are in memory. The run recognizes these events whatever changes
-in their records. It recognizes older events by their keys in the store, which begin with a time."""
+"""At least so many hashes of events are in memory. The run recognizes these events even if their
+records change. It recognizes older events only by their keys in the store, which contain a time."""
 LAPSE_SECONDS = 30.0
-"""Reservations expire if another run sees for so many seconds that they are not renewed."""
+"""Reservations expire if another run sees no renewal of them for so many seconds."""
 SURE_SECONDS = 28.0
-"""For so many seconds after a renewal, a run starts requests. The rest of `LAPSE_SECONDS` is for a
-request that starts at the last moment, until the API has it. (If each answer of the store takes
-longer, the run can send nothing, and fails.)"""
+"""For so many seconds after a renewal, a run starts requests. A request that starts at the last
+moment has the rest of `LAPSE_SECONDS` to reach the API. (If each answer of the store takes longer,
+the run can send nothing, and fails.)"""
 _RENEWED_AFTER_SECONDS = 5.0
 """After so many seconds, a run renews its reservations even if it has nothing to write. It also
-checks whether it still has them: a run that is suspended for long loses them."""
+checks whether it still has its reservations: a run that is suspended for long loses them."""
 MOST_LATE_ANSWERS = 10
-"""After so many answers in a row that came too late to send anything, the run ends. A run that is
-suspended meets one such answer."""
+"""After so many answers in a row that came too late to send anything, the run ends. A run that was
+suspended gets only one such answer."""
 _PARTS = 6
-"""The hashes are in so many parts. When another part is full, the run forgets the oldest part. (A
+"""The recent hashes are in so many parts. When a further part is full, the oldest is forgotten. (A
 dict for 2,500 hashes takes half the memory of one for 2,800.)"""
 
 
 class Claim(NamedTuple):
     """What the ledger says about the events of a batch."""
 
-    mine: list[Conversion]  # This run must send them now.
-    waiting: list[Conversion]  # This run or another run is sending them: ask again.
+    mine: list[Conversion]  # Events that this run must send now.
+    waiting: list[Conversion]  # Events that this or another run is sending: ask again.
     sent: list[Conversion]
     keys: dict[bytes, bytes]  # The keys of `mine` by their hashes, in the same order.
-    other_run: str | None = None  # The ID of another run that has reserved some of them.
-    conflicts: int = 0  # How many of `sent` differ from what this run delivered with their IDs.
+    other_run: str | None = None  # The ID of another run that has reserved one of `waiting`.
+    conflicts: int = 0  # How many of `sent` differ from what this run sent with their IDs.
 
 
 class Ledger:
@@ -72,14 +72,14 @@ class Ledger:
         for start in range(0, len(hashes), self._size):
             self._recent.appendleft(dict.fromkeys(hashes[start : start + self._size]))
         # The events that are reserved and have no outcome, by batch and hash.
-        self._reserved: dict[int, dict[bytes, bytes]] = {}  # Their keys.
+        self._reserved: dict[int, dict[bytes, bytes]] = {}  # The keys of these events.
         self._fingerprints: dict[int, dict[bytes, int]] = {}
-        self._underway: set[bytes] = set()  # The hashes of all of them.
+        self._underway: set[bytes] = set()  # The hashes of all these events.
 
     def keys_of(self, conversions: Iterable[Conversion]) -> list[bytes]:
         """Return the keys of events: when each expires, and a hash of what identifies it.
 
-        The bytes of a key must never change: the next run would send all events again.
+        If the bytes of a key ever changed, the next run would send all events again.
         """
         stream, pixel_id = None, None
         keys = []
@@ -88,7 +88,7 @@ class Ledger:
             if conversion.stream != stream or event.pixel_id != pixel_id:
                 stream, pixel_id = conversion.stream, event.pixel_id
                 common = self._account.copy()
-                # (A dead letter of a stream whose name holds an address has another name.)
+                # (A dead letter, and so a replay, has the name of the stream without addresses.)
                 common.update(f"\0{pixel_id}\0{scrub(stream)}\0".encode(errors="replace"))
             hashed = common.copy()
             hashed.update(event.event_id.encode())
@@ -117,7 +117,7 @@ class Ledger:
             hashes = _by_hash(batch_keys)
             recent = [part.keys() for part in self._recent]
             known = (*recent, self._underway, taken, others.keys())
-            # Most batches have only new events. Sets find that out in a third of the time.
+            # Most batches have only new events. To find this out by sets takes a third of the time.
             is_new = delivered.isdisjoint(batch_keys) and all(map(hashes.keys().isdisjoint, known))
             if is_new and len(hashes) == len(conversions):
                 claims[number] = Claim([*conversions], [], [], hashes)
@@ -135,7 +135,7 @@ class Ledger:
         others: Mapping[bytes, str],
         delivered: set[bytes],
     ) -> Claim:
-        """Decide which events of a batch are sent; each comes with its key."""
+        """Decide which events of a batch are sent; each event comes with its key."""
         claim = Claim([], [], [], {})
         other_run, conflicts = None, 0
         for conversion, key in events:
@@ -156,7 +156,7 @@ class Ledger:
         return claim._replace(other_run=other_run, conflicts=conflicts)
 
     def _recent_with(self, hashed: bytes) -> dict[bytes, int | None] | None:
-        """Return the part of the recent hashes that has this one, if there is any."""
+        """Return the part of the recent hashes that has this hash; None if no part has it."""
         return next((recent for recent in self._recent if hashed in recent), None)
 
     def reserve(self, claims: Mapping[int, Claim]) -> None:
@@ -172,14 +172,14 @@ class Ledger:
     def reserved(self) -> Mapping[int, Mapping[bytes, bytes]]:
         """The keys of all events that the run has reserved and that have no outcome.
 
-        They are sorted by batch, and by their hashes.
+        They are in a mapping by batch, and in each batch by hash.
         """
         return self._reserved
 
     def confirm(
         self, number: int, confirmed: Sequence[Conversion], *, is_last: bool
     ) -> Iterable[bytes]:
-        """Return the keys of the events of a batch that the API has confirmed, and remember them.
+        """Return the keys of the events of a batch that the API has confirmed; remember the events.
 
         The last confirmed events of a batch end its reservation.
         """
@@ -204,13 +204,13 @@ class Renewals:
     """The times at which a run renews its reservations, by `Clock.since_boot`.
 
     Attributes:
-        last: When the run asked the store the last time whether it still has them.
+        last: When the run last asked the store whether it still has its reservations.
     """
 
     def __init__(self, clock: Clock) -> None:
         self.last = clock.since_boot()
         self._clock = clock
-        self._late_answers = 0  # How many in a row came too late to send anything.
+        self._late_answers = 0  # Answers in a row that came too late to send anything.
 
     @property
     def sure_until(self) -> float:
@@ -233,7 +233,7 @@ class Renewals:
         return self._late_answers >= MOST_LATE_ANSWERS
 
     def renewed(self, asked_at: float) -> None:
-        """Note that the store answers now to what the run asked at that time."""
+        """Note that the store has just answered what the run asked at `asked_at`."""
         self.last = asked_at
         self._late_answers = self._late_answers + 1 if self.is_late else 0
 
@@ -241,19 +241,19 @@ class Renewals:
 class OtherRuns:
     """Knows which other runs are silent: they no longer renew their reservations.
 
-    Each transaction of a run renews them, and is counted in the store. A run is silent if this run
-    sees the same number for `LAPSE_SECONDS` by its own clock. So no times of two processes are
-    compared, whose clocks may differ, jump, or begin anew.
+    Each transaction of a run renews its reservations, and the store counts the transactions. A run
+    is silent if this run sees the same count for `LAPSE_SECONDS` by its own clock. The clocks of
+    two processes may differ, jump, or begin anew, so their times are never compared.
     """
 
     def __init__(self) -> None:
-        self._seen: dict[int, tuple[int, float]] = {}  # Transactions, and since when.
+        self._seen: dict[int, tuple[int, float]] = {}  # How many transactions, and since when.
 
     def silent(self, transactions: Mapping[int, int], now: float) -> set[int]:
         """Return the numbers of the runs that are silent.
 
         Args:
-            transactions: How many each run with reservations has made, by its number.
+            transactions: How many transactions each run with reservations has made, by its number.
             now: `Clock.since_boot`, after the store has answered.
         """
         for run in self._seen.keys() - transactions.keys():

@@ -53,7 +53,7 @@ def run_store_in(  # noqa: PLR0913 (an argument for each option)
     kind: str = _USUAL_KIND,
     send_again: bool = False,
 ) -> RunStore:
-    """Begin a run in an open database: add its row, and delete what is too old."""
+    """Begin a run in an open database: add its row, and delete rows older than `history_days`."""
     options = _options(settings, run_id, kind, send_again=send_again)
     start = begin_run(database, options, history_days=settings.history_days)
     return RunStore(database, options, start, clock)

@@ -1,8 +1,8 @@
 """The store in a PostgreSQL database, which runs on many machines may share.
 
 A transaction takes one round trip, or two if it decides by answers. Each transaction first locks
-the row with the version, so it reads what all others before it have written. The clock is the
-database's.
+the row with the version, so it reads what all earlier transactions have written. The
+database gives the time.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from target_liveintent.store.layout import SqlRow, Step, creation
 _CREATING = 0x4C495354
 """The number of the lock that runs take while they create the tables: the letters "LIST"."""
 _NOW = "(SELECT CAST(extract(epoch FROM clock_timestamp()) AS float8))"
-"""As a subquery, because PostgreSQL calls the function for each row of a scan otherwise."""
-# ON CONFLICT takes no key twice, so DISTINCT; with it, PostgreSQL also uses the index.
+"""A subquery, because otherwise PostgreSQL would call the function for each row of a scan."""
+# DISTINCT, because ON CONFLICT rejects a key that comes twice. PostgreSQL then also uses the index.
 _KEYS = "SELECT DISTINCT key FROM unnest(?::bytea[]) AS given (key) ORDER BY key"
 _LOCKED = "another program locks the tables of the store"
 _GONE = "the database of the store cannot be reached"
@@ -43,20 +43,20 @@ _CONNECTING = {
     "keepalives_idle": "30",
     "tcp_user_timeout": "30000",  # Milliseconds without an answer that end the connection.
 }
-"""Parameters of the connection, where the URL has no others."""
+"""Parameters of the connection, unless the URL sets them."""
 _BEGIN = (
     "BEGIN ISOLATION LEVEL READ COMMITTED",
-    # To compile a statement takes longer than to execute it, however many rows are expected.
+    # To compile a statement always takes longer here than to execute it.
     "SET LOCAL jit = off",
     "SET LOCAL statement_timeout = '30s'",
     "SET LOCAL lock_timeout = '{lock}ms'",
-    # The run may survive a crash of the server, so what it has committed must survive it as well.
+    # The run may survive a crash of the server, and then relies on what it has committed.
     "SET LOCAL synchronous_commit = on",
     "SELECT version FROM store FOR UPDATE",
 )
 _LOCK_TAKEN = "55P03"
 _CONNECTION_GONE = ("08", "57P")
-"""How PostgreSQL's codes of errors begin that mean the end of the connection."""
+"""The first characters of PostgreSQL's error codes for a connection that has ended."""
 _CONFIGURATION_WORDS = (
     "authentication failed",
     "no password supplied",
@@ -65,11 +65,11 @@ _CONFIGURATION_WORDS = (
     "could not translate host name",
     "invalid",
 )
-"""Words of failed connections that only another setting can fix; these have no error code."""
+"""Words in errors of a connection that only another setting can fix; they have no error code."""
 
 
 class PostgresStore(Database):
-    """A PostgreSQL database. What its URL lacks, libpq finds: `PGPASSWORD`, `~/.pgpass`."""
+    """A PostgreSQL database. libpq adds what its URL lacks, from `PGPASSWORD` or `~/.pgpass`."""
 
     _errors = (psycopg.Error,)
     _find_tables = (
@@ -87,7 +87,7 @@ class PostgresStore(Database):
         self, url: str, retry_seconds: float, waiting: Waiting, *, reads_only: bool = False
     ) -> None:
         super().__init__("the database named in store", waiting)
-        # Its warnings repeat what its exceptions say.
+        # The warnings of psycopg repeat what its exceptions say.
         logging.getLogger("psycopg").setLevel(logging.CRITICAL)
         self._parameters = _parameters(url)
         self._retry_seconds = retry_seconds
@@ -96,7 +96,7 @@ class PostgresStore(Database):
 
     @property
     def _db(self) -> psycopg.Connection[Any]:
-        """The connection. It is made if there is none, or if it was lost."""
+        """The connection, which is made if there is none or if it was lost."""
         if self._connection is None or self._connection.closed:
             if self.waiting.has_ended:
                 raise psycopg.OperationalError(_GONE)
@@ -129,7 +129,7 @@ class PostgresStore(Database):
         db = self._db  # (A lost connection must not be replaced within a transaction.)
         with self._transaction(db) as pipeline:
             cursors = _send(db, questions)
-            pipeline.sync()  # It takes one more round trip.
+            pipeline.sync()  # This takes one more round trip.
             decision = decide(_rows_of(cursors))
             _send(db, decision.changes)
         return decision
@@ -170,7 +170,7 @@ class PostgresStore(Database):
         return Wait(_GONE, self._retry_seconds, _PAUSE) if may_pass else None
 
     def _words(self, error: psycopg.Error) -> str:
-        # In one line, which never has the password.
+        # One line, which never contains the password.
         words = error.diag.message_primary or str(error) or type(error).__name__
         return " ".join(words.split())
 

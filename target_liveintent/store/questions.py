@@ -13,7 +13,7 @@ from target_liveintent.store.ledger import HASH_BYTES, TIME_BYTES, Claim, OtherR
 FIND_EVENTS = (
     "SELECT event.key, run FROM ({keys}) AS given CROSS JOIN event WHERE event.key = given.key"
 )
-"""Finds keys, and the run of each. (SQLite looks for one key after the other in a CROSS JOIN.)"""
+"""Finds keys, and the run of each. (By the CROSS JOIN, SQLite looks up one key after the other.)"""
 _OWN_ROW = (
     "SELECT transactions, EXISTS (SELECT 1 FROM dead_letter), EXISTS (SELECT 1 FROM dead_letter"
     " WHERE customer_id = run.customer_id AND api_host = run.api_host"
@@ -29,13 +29,13 @@ _RESERVED_BY_OTHERS = (
 class StoreAnswer(NamedTuple):
     """What the store has answered to a `StoreQuestion`."""
 
-    has_all: bool  # Whether it has all transactions of the run before this one.
-    has_letters: bool  # Whether it has any dead letter,
-    has_refused: bool  # and any of an event of the account that the API refused.
+    has_all: bool  # Whether the store has all earlier transactions of the run.
+    has_letters: bool  # Whether the store has any dead letter.
+    has_refused: bool  # Whether it has any dead letter of the account with a refused event.
     reserved: Mapping[bytes, str]  # The hashes that other runs have reserved, with these runs' IDs.
     delivered: set[bytes]  # The keys of the events of the question that were delivered.
     letters: set[LetterKey]  # The dead letters of the question that an earlier transaction wrote.
-    refused: set[LetterKey]  # Those of the events of the question that the API refused.
+    refused: set[LetterKey]  # The keys in `StoreQuestion.refused` of events that the API refused.
     silent: Collection[int] = ()  # The numbers of other runs whose reservations have expired.
 
     def has_any(self, keys: Iterable[bytes]) -> bool:
@@ -56,20 +56,20 @@ NO_ANSWER = StoreAnswer(
 
 
 class StoreQuestion(NamedTuple):
-    """What a run asks. It always also asks which events other runs have reserved."""
+    """What a run asks, besides which events other runs have reserved."""
 
     run: int  # Its number.
     transaction: int  # The number of the transaction: 1 for the first one of the run.
     asked_at: float  # By `Clock.since_boot`.
-    send_again: bool  # Then what other runs have delivered does not count as delivered.
-    events: Sequence[bytes]  # Keys. Which of these events were delivered?
+    send_again: bool  # Whether to ignore what other runs have delivered.
+    events: Sequence[bytes]  # Which events with these keys were delivered?
     letters: Sequence[LetterKey]  # Which of these dead letters does the store have?
     refused: Sequence[LetterKey]  # Which of these are of events that the API refused?
-    # The keys of all events that the run has reserved: does it still have them? None: not asked.
+    # The keys of all reserved events. Are they still reserved? None: the run does not ask.
     reserved: Sequence[bytes] | None
 
     def steps(self) -> list[Step]:
-        """Return the steps that ask."""
+        """Return the steps that ask the store."""
         refused = DEAD_LETTER.find(self.refused, ", ".join(LetterKey._fields))
         return [
             Step(_OWN_ROW, [self.run]),
@@ -88,7 +88,7 @@ class StoreQuestion(NamedTuple):
     def read(self, answers: Answers, others: OtherRuns, now: float) -> StoreAnswer:
         """Read the answers to `steps`, which the store has given before `now`.
 
-        Answers to further steps may follow them.
+        `answers` may also have answers to further steps, which come last.
         """
         own_row, reservations, events, letters, refused, *_ = answers
         transactions, has_letters, has_refused = own_row[0] if own_row else (None, True, True)
@@ -121,4 +121,4 @@ class ClaimDecision(NamedTuple):
 
     answer: StoreAnswer
     claims: dict[int, Claim]
-    changes: list[Step]  # They write the reservations.
+    changes: list[Step]  # The steps that write the reservations.

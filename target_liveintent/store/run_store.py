@@ -1,7 +1,7 @@
-"""The store as a run uses it: it notes outcomes, and writes all new ones in one transaction.
+"""The store as a run uses it: it notes outcomes, and writes all new outcomes in one transaction.
 
 Each transaction survives a crash of the database's server. The run counts its transactions, also in
-the store, and ends if the store has lost some of them all the same.
+the store, and ends if the store has lost transactions nevertheless.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ from target_liveintent.store.unwritten import Unwritten, WrittenLetters
 
 _RENEW = (
     "UPDATE run SET alive_until = {now} + ?, transactions = ? WHERE number = ?"
-    # (A server may make a transaction only when the run has repeated it, and made others. And if
-    # the store has lost transactions, the number must show that also when this one is repeated.)
+    # (A server may make a transaction after the run has repeated it and made further ones. And if
+    # the store has lost transactions, the number must still show this when one is repeated.)
     " AND transactions BETWEEN ? AND ?"
 )
 _RELEASE = "DELETE FROM reservation WHERE run = ?"
@@ -88,7 +88,7 @@ class RunStore:
         self._ledger = Ledger(options.account, () if options.send_again else start.newest)
         self._unwritten = Unwritten()
         self._transactions = 0  # How many the run has made.
-        self._has_letters = self._has_refused = True  # Until the store has answered.
+        self._has_letters = self._has_refused = True  # Assumed until the store answers.
         self._has_failed = False  # Whether the last transaction has failed.
         self._others = OtherRuns()
         self._renewals = Renewals(clock)
@@ -101,7 +101,7 @@ class RunStore:
     # Outcomes
 
     def reject(self, rejection: Rejection) -> None:
-        """Note a record that is not sent. It replaces its dead letter by a new one, or by none."""
+        """Note a record that is not sent. Its earlier dead letter is deleted or replaced."""
         options = self._options
         if rejection.letter is not None:
             self._unwritten.remove_letters([rejection.letter])
@@ -114,7 +114,7 @@ class RunStore:
     def _remove_letters(self, conversions: Sequence[Conversion]) -> None:
         """Note that events need no dead letters any more.
 
-        Usually the store has no letters at all, and the keys of the letters need not be made.
+        Usually the store has no letters at all, so nobody needs the keys of these letters.
         """
         if self._has_letters or self._unwritten.letters:
             for conversion in conversions:
@@ -135,7 +135,7 @@ class RunStore:
                 self._unwritten.delivered[row[: len(DELIVERED.key)]] = row
 
     def confirm(self, number: int, confirmed: Sequence[Conversion], *, is_last: bool) -> None:
-        """Note which events of a batch the API has confirmed; the last ones end its reservation."""
+        """Note which events of a batch the API confirmed; the last part ends the reservation."""
         self._unwritten.confirmed += self._ledger.confirm(number, confirmed, is_last=is_last)
         if is_last:
             self._unwritten.ended.append(number)
@@ -143,7 +143,7 @@ class RunStore:
     # Transactions. Each asks the store, and renews the reservations of the run.
 
     def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> dict[int, Claim]:
-        """Reserve the events of batches before they are sent; delete the letters of those sent."""
+        """Reserve the events of batches, to send them; delete letters of events sent before."""
         keys = {number: self._ledger.keys_of(batch) for number, batch in batches.items()}
         question = self._question(
             events=[*itertools.chain(*keys.values())],
@@ -188,13 +188,13 @@ class RunStore:
     def write(self, *, before_state: bool = False) -> None:
         """Write what is new, and renew the reservations.
 
-        Before a STATE, this asks in any case whether the store has all that the run has written.
+        Before a STATE, this always asks whether the store has all that the run has written.
         """
         if before_state or self._renewals.is_due or self._unwritten:
             self._write_all()
 
     def import_letters(self, letters: Iterable[DeadLetter]) -> None:
-        """Keep dead letters that were exported, each in the place of the one with the same key."""
+        """Write dead letters that were exported; each replaces the one with the same key."""
         rest = list(letters)
         for start in range(0, len(rest), _MOST_IMPORTED):
             for letter in rest[start : start + _MOST_IMPORTED]:
@@ -211,7 +211,7 @@ class RunStore:
                 raise
 
     def finish(self, ending: str, figures: str) -> None:
-        """Keep how the run ended, and its figures as JSON."""
+        """Save how the run ended, and its figures as JSON."""
         if self._has_failed:
             msg = "the store could not be used at the end of the run"
             raise StorageError(msg)
@@ -234,7 +234,7 @@ class RunStore:
         letters: Sequence[LetterKey] = (),
         refused: Sequence[LetterKey] = (),
     ) -> StoreQuestion:
-        """Return a question; if it is time, it also asks about all that the run has reserved."""
+        """Return a question; if a renewal is due, it also asks about all reserved events."""
         reserved = self._reserved_keys() if self._renewals.is_due else None
         return StoreQuestion(
             run=self.number,
@@ -272,8 +272,8 @@ class RunStore:
     ) -> ClaimDecision:
         """Decide which events of batches are reserved; this changes nothing.
 
-        If other runs may have deleted the reservations of this run, they are written again, unless
-        another run has an event of them.
+        If other runs may have deleted the reservations of this run, it writes them again, unless
+        another run has reserved or sent one of these events.
         """
         claims = self._ledger.divide(batches, keys, answer.reserved, answer.delivered)
         reserved: Mapping[int, Mapping[bytes, bytes]]
@@ -285,7 +285,7 @@ class RunStore:
         return ClaimDecision(answer, claims, [*releases, self._renewal(), RESERVATION.put(rows)])
 
     def _write_all(self, more: Sequence[Step] = ()) -> None:
-        """Write what is new, and do more steps in the same transaction."""
+        """Write what is new; do the steps of `more` in the same transaction."""
         unwritten, is_late = self._unwritten, self._renewals.is_late
         question = self._question(letters=list(unwritten.letters))
         if is_late:
@@ -316,7 +316,7 @@ class RunStore:
     def _ask_and_reserve(
         self, question: StoreQuestion, decide: Callable[[StoreAnswer], ClaimDecision]
     ) -> ClaimDecision:
-        """Ask the store, and write the reservations that are decided by its answer."""
+        """Ask the store, and write the reservations that its answer decides."""
         with self._saving_the_ledger():
             return self.database.ask_and_change(
                 question.steps(), lambda answers: decide(self._read(question, answers))
@@ -332,7 +332,7 @@ class RunStore:
 
     @contextlib.contextmanager
     def _saving_the_ledger(self) -> Iterator[None]:
-        """If a transaction fails, save what the API has confirmed, as on a full disk.
+        """If a transaction fails, as on a full disk, save which events the API has confirmed.
 
         Otherwise the next run would send these events again.
         """

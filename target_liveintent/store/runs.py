@@ -1,4 +1,4 @@
-"""The rows of runs: how they begin and end, and what the history reads of them."""
+"""The rows of runs: written when a run begins and ends, and read for the history."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from target_liveintent.store.deletion import delete_expired, expired_rows
 from target_liveintent.store.layout import SqlRow, Step
 
 TASK = "task"
-"""The kind of a task of a Spark write. The store keeps nothing of it."""
+"""The kind of a run that is a task of a Spark write. The store keeps no row of it."""
 _ADD_RUN = (
     "INSERT INTO run (number, id, kind, customer_id, api_host, pixel_id, started_at, alive_until)"
     " VALUES (?, ?, ?, ?, ?, ?, {now}, {now} + ?) ON CONFLICT DO NOTHING"
@@ -29,7 +29,7 @@ _LAST_OF_OTHERS = (
 """The last run, if all runs before this one were for other customers or pixels."""
 _OLD = "started_at < {now} - ? AND alive_until < {now} - ?"
 _TIDY_UP = (
-    # (Until then, a run that has only stood still can take its reservations up again.)
+    # (Until then, a run that was only suspended can continue with its reservations.)
     f"DELETE FROM reservation WHERE run IN (SELECT number FROM run WHERE {_OLD})",  # noqa: S608
     f"DELETE FROM run WHERE {_OLD}",  # noqa: S608
 )
@@ -44,7 +44,7 @@ _ENDED_RUNS = (
 
 
 class OtherRun(NamedTuple):
-    """For whom a run sent events."""
+    """The customer and the pixel for which a run sent events."""
 
     customer_id: str
     pixel_id: int | None
@@ -62,12 +62,12 @@ class RunOptions(NamedTuple):
 
 
 class RunStart(NamedTuple):
-    """What the store says to a run that begins."""
+    """What the store tells a run that begins."""
 
     number: int  # The key of its row; 0 if it has none.
     newest: Sequence[bytes]  # The keys of the newest events that were delivered before.
-    former: OtherRun | None = None  # The last run, if all before were for others.
-    expired_letters: int = 0  # So many dead letters were deleted because they were too old.
+    former: OtherRun | None = None  # The last run, if no run was for this account and pixel.
+    expired_letters: int = 0  # How many dead letters were deleted as too old.
 
 
 def begin_run(database: Database, options: RunOptions, *, history_days: int) -> RunStart:
@@ -109,7 +109,7 @@ def newest_events() -> Step:
 
 
 def end_of_run(number: int, now: float, ending: str, figures: str) -> Step:
-    """Return the step that keeps how a run ended at a Unix time, and its figures as JSON."""
+    """Return the step that saves how a run ended, the Unix time, and its figures as JSON."""
     return Step(_END_RUN, [now, ending, figures, number])
 
 
@@ -123,6 +123,7 @@ def runs_in(
 ) -> list[SqlRow]:
     """Return the runs of an account and pixel that began since a Unix time and are over, in order.
 
-    Each is its ID, kind, last Unix time at which it was there, and figures as JSON (None: killed).
+    Each row has the ID, the kind, the last Unix time at which the run was alive, and the figures as
+    JSON (None if the run was killed).
     """
     return database.read(_ENDED_RUNS, [*account, pixel_id or 0, since])

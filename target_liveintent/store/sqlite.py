@@ -33,7 +33,7 @@ _KEYS = (
     "WITH RECURSIVE place (n) AS (SELECT 1 UNION ALL SELECT n + ? FROM place LIMIT ?)"
     " SELECT substr(?, n, ?) AS key FROM place"
 )
-"""The keys of events, which come as one value: a value for each would take twice the time."""
+"""The keys of events, out of one value: a separate value for each key would take twice as long."""
 _LOCKED = "another program locks the file of the store"
 _PAUSE = 0.05
 """Seconds between two attempts: SQLite does not wait for every lock."""
@@ -42,7 +42,7 @@ _SPARE_BYTES = 4_000_000
 _PRAGMAS = (
     # A commit survives SIGKILL without an fsync; `_transact` makes it survive a power cut.
     "journal_mode = WAL",
-    "fullfsync = ON",  # On macOS, fsync leaves it in the memory of the drive.
+    "fullfsync = ON",  # On macOS, a plain fsync leaves data in the memory of the drive.
     # With fewer checkpoints, each page is written less often. A larger number would slow down
     # the recovery.
     "wal_autocheckpoint = 10000",
@@ -63,7 +63,8 @@ _MEANINGS = (
     ("readonly", "the file or its folder is read-only, or the disk is full"),
     ("unable to open", "the file or its folder is read-only, or the disk is full"),
 )
-"""What an error means, by words in its text (`{}`). Before Python 3.11, errors have no codes."""
+"""What an error means, by words in its text; `{}` stands for the text. Before Python 3.11, errors
+have no codes."""
 
 
 class SqliteStore(Database):
@@ -92,7 +93,7 @@ class SqliteStore(Database):
             timeout=self._lock_milliseconds / 1_000,
             isolation_level=None,
             check_same_thread=False,
-            cached_statements=24,  # All that are used often. Those with many values are large.
+            cached_statements=24,  # For the frequent statements. Large statements are rare.
         )
         self._db.create_function("now", 0, clock.time)
         if reads_only:
@@ -102,7 +103,7 @@ class SqliteStore(Database):
     def _find(self, flags: int) -> os.stat_result:
         """Open the file, or create it if there is none; return which file it is."""
         try:
-            # Before SQLite opens it: a close drops the locks of the process.
+            # Before SQLite opens the file: to close a file drops the locks of the process on it.
             os.close(open_private(self._path, flags))
             return os.stat(self._path)  # noqa: PTH116
         except OSError as error:
@@ -161,7 +162,7 @@ class SqliteStore(Database):
             self._db.execute("ROLLBACK")
 
     def _check_identity(self) -> None:
-        """Raise an error if the path names another file now: SQLite writes into the old one."""
+        """Raise an error if the path names another file now: SQLite still writes the old one."""
         with contextlib.suppress(FileNotFoundError):
             first = self._identity
             if first is None or os.path.samestat(first, os.stat(self._path)):  # noqa: PTH116

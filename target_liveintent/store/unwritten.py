@@ -1,4 +1,4 @@
-"""What a run has noted and the store does not have yet, until the next transaction writes it."""
+"""What a run has noted since its last transaction; the next transaction writes it."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _EXPIRE_EVENTS = (
 )
 _SAVED_AT_ONCE = 500
 """How many keys are saved in one transaction when the disk is full. Each may be on another page of
-4 KB, so they need half of the spare space."""
+4 KB, so 500 keys need half of the spare space."""
 
 
 class WrittenLetters(NamedTuple):
     """What a run has learned from writing its dead letters."""
 
     repeated: Counter[str]  # By reason, how many replaced a dead letter that was there before.
-    missing: dict[str, Decimal]  # By currency, what the others are worth.
+    missing: dict[str, Decimal]  # By currency, the value of all other dead letters.
 
     def plus(self, other: WrittenLetters) -> WrittenLetters:
         """Return the sum of both."""
@@ -60,10 +60,10 @@ class Unwritten:
         return any((self.letters, self.delivered, self.confirmed, self.ended, self._settled))
 
     def add_letter(self, letter: DeadLetter) -> None:
-        """Note a dead letter, in the place of the one with the same key."""
+        """Note a dead letter, which replaces the one with the same key."""
         if letter.key in self.letters:
             self._repeated[letter.reason] += 1
-        self._settled.pop(letter.key, None)  # Its row keeps what it says of the first dead letter.
+        self._settled.pop(letter.key, None)  # Its row keeps the run that was the first to write it.
         self.letters[letter.key] = letter
 
     def remove_letters(self, keys: Iterable[LetterKey]) -> None:
@@ -77,22 +77,22 @@ class Unwritten:
         return [key for key in letters if key not in self.letters and key not in self._settled]
 
     def late_letters(self, account: Account) -> list[LetterKey]:
-        """Return the keys of letters that may have come since the events were reserved.
+        """Return the keys of letters that delivered events may have got since their reservation.
 
-        If the reservations of a run expire, another run may write letters of what it delivers. (The
-        letters of this run itself are newer than the delivery.)
+        If the reservations of a run expire, another run may write dead letters of events that this
+        run delivers. (Letters that this run wrote itself are newer than the delivery, and stay.)
         """
         keys = (event_letter_keys(account, *event) for event in self.without_letters)
         return [key for pair in keys for key in pair if key not in self.letters]
 
     def steps(self, run: int, transaction: int, now: float) -> list[Step]:
-        """Return the steps by which a run writes all at a Unix time; both have these numbers."""
+        """Return the steps that write everything, given the numbers of the run and transaction."""
         keys = sorted(self.confirmed)  # Keys on one page of the database are written together.
         too_old = max(0, int(now) - KEPT_SECONDS).to_bytes(TIME_BYTES, "big")
         return [
             Step(PUT_EVENTS, [run], keys=keys),
-            # However wrong the clock is, a run without confirmed events removes nothing. A few at a
-            # time keep the pause short.
+            # A run without confirmed events removes nothing, even if the clock is wrong. To remove
+            # few keys at a time keeps the pause short.
             Step(_EXPIRE_EVENTS, [too_old, 2 * len(keys)]),
             self._end_reservations(run),
             DEAD_LETTER.remove([*self._settled]),
@@ -103,7 +103,7 @@ class Unwritten:
         ]
 
     def ledger_steps(self, run: int) -> list[Step]:
-        """Return the steps that write only what concerns the ledger, each in little space."""
+        """Return the steps that write only the ledger; each step needs little space."""
         keys = sorted(self.confirmed)
         parts = [keys[n : n + _SAVED_AT_ONCE] for n in range(0, len(keys), _SAVED_AT_ONCE)]
         puts = [Step(PUT_EVENTS, [run], keys=part) for part in parts]
@@ -113,7 +113,7 @@ class Unwritten:
         return RESERVATION.remove([(run, batch) for batch in self.ended])
 
     def written(self, known: Collection[LetterKey]) -> WrittenLetters:
-        """Return what a run learns from writing the dead letters; the store had the known ones."""
+        """Return what a run learns from writing the dead letters; the store already had `known`."""
         repeated = self._repeated + Counter(self.letters[key].reason for key in known)
         missing: dict[str, Decimal] = {}
         for key, letter in self.letters.items():
