@@ -271,7 +271,8 @@ def print_preset(files: dict[str, Any], name: str | None) -> None:  # noqa: ARG0
 @_path_option(
     "--write-config",
     "new_config",
-    help="Propose a configuration for the input, and write it to the new FILE, without --config.",
+    help="Propose a configuration for the input, and write it to FILE, which must not exist."
+    " --config is not read.",
 )
 @click.option(
     "--show-code",
@@ -480,7 +481,9 @@ def print_report(files: dict[str, Any], path: str | None, style: str | None) -> 
     place = path or _given(files).values.get("report_path")
     style = style or ("html" if place else "text")
     if (path and style != "html") or (style == "html" and place is None):
-        msg = "html needs a PATH, or report_path; text and json are printed, and take no PATH"
+        msg = (
+            "--format=html needs a PATH or report_path; the other formats take no PATH"
+        )
         raise click.UsageError(msg)
     with _opened(files, report_path=place if style == "html" else None) as (settings, database):
         overview = _overview(settings, database)

@@ -1,4 +1,4 @@
-"""Reads configuration files, which are JSON or YAML 1.2, and objects in JSON.
+"""Reads configuration files (JSON or YAML 1.2), and settings that are given as JSON objects.
 
 A message names the line, but never shows a value, because the value may be a secret.
 """

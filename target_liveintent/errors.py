@@ -71,7 +71,7 @@ class SetUpError(DeliveryError):
 
 
 class OutageError(DeliveryError):
-    """The API did not accept the events within `max_retry_seconds`, despite retries."""
+    """The API accepted nothing for `max_retry_seconds`, or asks to wait longer than that."""
 
 
 class AllRefusedError(DeliveryError):

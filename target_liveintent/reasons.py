@@ -15,9 +15,10 @@ class Reason(NamedTuple):
         meaning: What happened and what to do about it, for the log, the documentation and the run
             report.
         is_bad: Whether these records count towards `max_dead_letter_percent`. Records that every
-            healthy run has, such as guests without an address, do not count. replayed: Whether a
-            replay sends the dead letter. letter: Whether a run writes a dead letter. It only counts
-            records that must not be kept.
+            healthy run has, such as guests without an address, do not count.
+        replayed: Whether a replay sends the dead letter.
+        letter: Whether a run writes a dead letter. Of records that the store must not keep, a run
+            only counts how many there are.
     """
 
     meaning: str
@@ -27,7 +28,7 @@ class Reason(NamedTuple):
 
     @property
     def is_kept(self) -> bool:
-        """Whether the store keeps a dead letter that a replay does not send for this reason."""
+        """Whether a dead letter with this reason stays in the store, as no replay sends it."""
         return self.letter and not self.replayed
 
 

@@ -57,8 +57,8 @@ class UnusableCause(NamedTuple):
 
 UNUSABLE_CAUSES = {
     "not_text": "{value} is not a text, or has an e-mail address in it",
-    "not_decision_id": "{value} is not a text without spaces, or is a placeholder, or has an e-mail"
-    " address in it",
+    "not_decision_id": "{value} is not a text, has a space or an e-mail address in it, or is a"
+    " placeholder",
     "not_email": "{value} is neither an e-mail address nor a hash of one",
     "not_hash": "{value} is not a hash of an e-mail address",
     "not_public_ip": "{value} is not a public IP address",

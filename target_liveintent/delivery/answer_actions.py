@@ -1,7 +1,8 @@
 """Runs the table of outcomes: the answer to a request decides what happens to its events.
 
-`AnswerActions.take` looks the action up (outcome_table.py) and runs its method. An error that ends
-the run is returned as a value.
+`AnswerActions.take` looks the action up (outcome_table.py) and runs its method, which changes the
+parts of the batch (batch.py). An error that ends the run is returned as a value. Refused events get
+their outcome later, when others are accepted (machine.py).
 """
 
 from __future__ import annotations

@@ -64,8 +64,8 @@ MEANINGS = {
     Verdict.PARTLY: Meaning(
         "200 that names some of the events",
         "The API processed the other events, or with `partial_answer: processed` the named ones."
-        " The body is a JSON array of strings. That these are the IDs of the events that failed is"
-        " assumed.",
+        " The body is a JSON array of strings. We assume that they are the IDs of the events that"
+        " failed.",
     ),
     Verdict.UNCONFIRMED: Meaning(
         "any other 200",

@@ -58,7 +58,7 @@ class BatchResult(msgspec.Struct, eq=False):
     unproven: int = 0  # Refused events that could be compared with no other event at the end.
     requests: int = 0  # The number of POSTs, retries included.
     retries: int = 0  # The number of POSTs that were sent again because of a fault.
-    throttled: int = 0  # The number of POSTs that came too fast for the API (429, 503).
+    throttled: int = 0  # The number of POSTs that came too fast (408, 425, 429, 503).
     failure: Exception | None = None  # It ended the delivery before all events had an outcome.
     is_last: bool = True  # Whether the batch is finished. If not, the result has only `delivered`.
 

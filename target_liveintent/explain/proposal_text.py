@@ -42,10 +42,10 @@ REMARK_WORDS = {
     "rival": "{column} fits as well",
     "strangers": "the records of this stream are no customers",
     "other_customer": "the name of another column says that it is the customer's",
-    "ambiguous_name": "beside the other columns, its name can mean something else",
+    "ambiguous_name": "because of the other columns, its name can also mean something else",
     "vague_name": "its name does not say enough",
     "other_word": "its name also says {word!r}",
-    "not_beside_value": "it is not in the object of the value",
+    "not_beside_value": "it is not in the same object as the value",
     # ... the values of the candidate
     "other_form": "its values look like something else",
     "no_times": "not all of its values can be read as times",

@@ -56,8 +56,8 @@ FINDING_WORDS = {
         "in the map of '{stream}', '{column}' reads '{reads}', which is not in the tap's SCHEMA"
     ),
     "amount_in_cents": (
-        "in the map of '{stream}', '{column}' reads '{reads}', whose name means cents, as an"
-        " amount. To convert it, use minor_units(amount, currency)"
+        "in the map of '{stream}', '{column}' reads '{reads}' as an amount, but that name means"
+        " cents. To convert it, use minor_units(amount, currency)"
     ),
     "equal_event_ids": (
         "the map '{stream}' gives its events the same IDs as the map '{earlier}' of the same"
@@ -245,7 +245,7 @@ def _needed_but_absent(column: str, origin: Expression, schema: Mapping[str, Any
 
 
 def _hint_of_path(path: Path, schema: Mapping[str, Any]) -> Hint | None:
-    """Return a hint for a path that the SCHEMA does not have; None without a likely meaning."""
+    """Return a hint for a path that the SCHEMA does not have; None if no known name is similar."""
     step, known_steps = absent_step(path, schema, lists_all=True) or (path[0], ())
     dotted = ".".join(path)
     if dotted in known_steps:  # `get` takes a dot for a step into an object.

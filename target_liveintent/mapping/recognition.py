@@ -35,7 +35,7 @@ _WORDS_OF_OTHER_URLS = frozenset({"referrer", "referer", "product", "image"})
 
 
 class ColumnRemark(NamedTuple):
-    """A remark on a column for the person who checks the map: a code, and the facts in its words.
+    """A remark on a column for the person who checks the map: a code, and the facts for its words.
 
     `REMARK_WORDS` in explain/proposal_text.py has the words for each code.
     """
@@ -64,7 +64,7 @@ class Recognition(NamedTuple):
 
     @property
     def expression(self) -> str | None:
-        """The expression that reads the column; None without one."""
+        """The expression that reads the column; None if no column was recognized."""
         return None if self.column is None else self.reading.replace("{}", self.column.expression)
 
 

@@ -44,7 +44,7 @@ _COMPACT_FORMS = {
 1."""
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _DECIMAL_SIGN = re.compile(r"0[.,]\d+|\d+[.,]\d{1,2}|\d+[.,]\d{4,}|\d{4,}[.,]\d+", re.ASCII)
-"""Amounts whose only sign must be the decimal sign. In `1.200`, the sign may separate thousands."""
+"""Amounts whose only separator is the decimal separator. In `1.200`, it may mean thousands."""
 _TWO_SIGNS = re.compile(r"\d{1,3}(?:([.,])\d{3})(?:\1\d{3})*(?:(?!\1)[.,](\d+))?", re.ASCII)
 
 
@@ -53,7 +53,7 @@ class SourceColumn(NamedTuple):
 
     Attributes:
         words: The words of all steps of the path.
-        types: The JSON types that the SCHEMA allows, or only `time`.
+        types: The JSON types that the SCHEMA allows; only `time` if its format is a date or a time.
         samples: The first values that are not empty.
     """
 

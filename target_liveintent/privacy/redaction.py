@@ -40,11 +40,11 @@ _spellings: set[str] = set()
 
 
 def redact_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns in the form of a dead letter: JSON values without addresses and nulls.
+    """Return the columns in the form of a dead letter: JSON values without addresses.
 
-    A further column, `scrubbed`, has the new text of each column that this function changed, for
-    example by a hash in place of an address. A replay sends a changed column only if somebody has
-    edited it.
+    Columns that are null are left out. A further column, `scrubbed`, has the new text of each
+    column whose text this function changed, for example a hash in place of an address. A replay
+    sends a changed column only if somebody has edited it.
     """
     written = {name: value for name, value in columns.items() if value is not None}
     for name in list(written):

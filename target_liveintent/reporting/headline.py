@@ -166,7 +166,7 @@ _LOAD_AGAIN = f"Ask {_OPERATOR} to map an ID that each record has, and to load t
 _ACTIONS = {"refused_by_api": _ASK_LIVEINTENT, "missing_key": _LOAD_AGAIN} | dict.fromkeys(
     BEYOND_REPAIR, _CANNOT_BE_SENT
 )
-"""What to do about dead letters, by their reason, where it is not to send them again."""
+"""What to do about dead letters that nobody should just send again, by their reason."""
 _OF_LETTERS = (MANY_DEAD_LETTERS, NEW_REASON)
 _UNKNOWN_RULE = ProblemWords(
     "The last 24 hours are unusual.", f"Ask {_OPERATOR} to find the cause.", waits=False

@@ -1,6 +1,6 @@
 """The overview of the history of an account and pixel, from which all reports are made.
 
-Nothing in this module reads a clock or a file.
+A new figure of the reports is a new `FigureKind`. Nothing in this module reads a clock or a file.
 """
 
 from __future__ import annotations

@@ -99,13 +99,13 @@ def _few_conversions(finding: Finding) -> str:
 
 def _slow_decline(finding: Finding) -> str:
     if finding.subject:
-        what = f"{money(finding.count)} {finding.subject}, but {money(finding.whole)}"
+        now, then = f"{money(finding.count)} {finding.subject}", f"{money(finding.whole)}"
     else:
-        what = f"{counted(finding.count, 'conversion')}, but {finding.whole:,}"
+        now, then = counted(finding.count, "conversion"), f"{finding.whole:,}"
     return (
-        f"the last seven days had {what} in the same days {finding.weeks} weeks before. If your"
-        " shop sold as much as then, check what the tap no longer sends, and why records were not"
-        " sent"
+        f"the last seven days had {now}; the same days {finding.weeks} weeks earlier had {then}. If"
+        " your shop sold as much as then, check what the tap no longer sends, and why records were"
+        " not sent"
     )
 
 

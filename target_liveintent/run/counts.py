@@ -131,7 +131,7 @@ class StreamCounts(msgspec.Struct, omit_defaults=True):
         return self.delivered + self.dropped["already_sent"]
 
     def having(self, field: str, sources: Iterable[str] = ALL_SOURCES) -> int:
-        """Return how many delivered events of some sources have a field (`events`: count all)."""
+        """Return how many delivered events of some sources have a field; `events` counts all."""
         return sum(self.coverage.get(source, {}).get(field, 0) for source in sources)
 
     @property

@@ -27,7 +27,7 @@ from target_liveintent.remarks import (
 from target_liveintent.run.counts import OUT_OF_RANGE, RunCounts, StreamCounts
 
 _FREQUENT_RATIO = 0.05
-"""If more than this share of the events lack a column, these are not exceptions."""
+"""If more than this share of the events lack a column, that is probably a mistake."""
 _LEAST_EVENTS = 5
 """Fewer events may be exceptions, even if their share is large."""
 _MOST_SOURCES = 5

@@ -85,8 +85,8 @@ class StreamRegistry:
                 )
         if not self._schemas:
             self._logger.warning(
-                "the input contains neither a record nor a SCHEMA, because the tap ended early or"
-                " no stream is selected in the tap. Check the tap's log, or run the tap alone"
+                "the input contains neither a record nor a SCHEMA. Perhaps the tap ended early, or"
+                " no stream is selected in it. Check the tap's log, or run the tap alone"
             )
 
     @property

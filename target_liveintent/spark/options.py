@@ -101,7 +101,7 @@ def _broken_rules(options: Mapping[str, str], own: Mapping[str, str]) -> Iterato
 
 
 def _misspelled(options: Iterable[str]) -> Iterator[str]:
-    """Yield a problem for each option whose name resembles one of Spark's own options."""
+    """Yield a problem for each option that looks like a misspelled option of the data source."""
     for name in options:
         if meant := meant_name(name, _NO_SETTINGS):
             yield f"option '{name}' is unknown; did you mean '{meant}'?"

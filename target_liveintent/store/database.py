@@ -240,7 +240,7 @@ class Database(abc.ABC):
         return ConfigurationError(f"{self._name} cannot be used: {why}")
 
     def free_spare_space(self) -> None:  # noqa: B027 (only a file has this space)
-        """Free the disk space that is kept for the time when the disk is full."""
+        """Free the disk space that was set aside for a full disk."""
 
     @abc.abstractmethod
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The ledger: which events were delivered, by which run, and which events a run is sending now.
+"""The ledger: reservations of events that runs send now, and which events were delivered.
 
 Events come again after a crash between sending and STATE, after a canary, from a tap that repeats
 rows, or in two runs at a time. So a run reserves events before it sends them, and the reservation
