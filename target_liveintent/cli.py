@@ -481,9 +481,7 @@ def print_report(files: dict[str, Any], path: str | None, style: str | None) -> 
     place = path or _given(files).values.get("report_path")
     style = style or ("html" if place else "text")
     if (path and style != "html") or (style == "html" and place is None):
-        msg = (
-            "--format=html needs a PATH or report_path; the other formats take no PATH"
-        )
+        msg = "--format=html needs a PATH or report_path; the other formats take no PATH"
         raise click.UsageError(msg)
     with _opened(files, report_path=place if style == "html" else None) as (settings, database):
         overview = _overview(settings, database)

@@ -38,7 +38,7 @@ from target_liveintent.singer.batch_files import process_batch
 from target_liveintent.singer.exit_codes import failure_of
 from target_liveintent.singer.process import StopSignals, write_state
 from target_liveintent.singer.reader import Message, MessageReader, state_of
-from target_liveintent.singer.replaying import letters_to_replay, replay_letters
+from target_liveintent.singer.replay_input import letters_to_replay, replay_letters
 from target_liveintent.singer.streams import RecordRules, StreamRegistry
 from target_liveintent.sinks import LiveIntentSink, SkippedSink, needed_columns
 from target_liveintent.store.database import Waiting

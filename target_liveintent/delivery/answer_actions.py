@@ -20,9 +20,9 @@ from target_liveintent.delivery.retry import (
     MOST_BATCHES_TO_HALVE,
     Outage,
     OutagePhase,
-    backoff_seconds,
     counted_faults,
     faults_of,
+    rest_seconds,
 )
 from target_liveintent.errors import DeliveryError
 from target_liveintent.settings import DeliverySettings
@@ -168,7 +168,7 @@ class AnswerActions:
         """Leave the part where it is: the queue chooses batches without a recent fault first."""
 
     def _retry_last(self, answered: Answered) -> None:
-        retry_at = answered.now + backoff_seconds(answered.delivery.parts[0].faults)
+        retry_at = answered.now + rest_seconds(answered.delivery.parts[0].faults)
         answered.delivery.retry_last(min(retry_at, self._outage.ends_run_at))
 
     def _halve_faulty(self, answered: Answered) -> None:

@@ -30,8 +30,9 @@ CLIMB_SECONDS_FOR_EACH_RETRY_AFTER_SECOND = 2.0
 of a `Retry-After`, because a refusal costs this time. At a higher limit, it costs more requests."""
 
 MOST_TIMES_LONGER = 5.0
-"""At a higher limit, these extra seconds are multiplied by the requests a second, but at most by
-this number: with longer climbs, a run that was refused by chance would be slow for long."""
+"""At a higher limit, the extra seconds after a `Retry-After` are multiplied by the requests a
+second, but at most by this number: with longer climbs, a run that was refused by chance would be
+slow for long."""
 
 RETRY_AFTER_REST_RATIO = 0.93
 """After a `Retry-After`, a climb rests at so many times the refused rate. There, the random spread
@@ -161,7 +162,7 @@ class RateState(NamedTuple):
         return RateState(transition.next_phase, limit, now)
 
     def took(self, now: float, *, ends_outage: bool) -> RateState:
-        """Return the state after a request was accepted that started after the last cut."""
+        """Return the state after an accepted request, which started after the last cut."""
         if not self.limit:
             return self
         accepted = self.accepted + 1
@@ -180,7 +181,7 @@ class RateState(NamedTuple):
         return state
 
     def without_probe(self) -> RateState:
-        """Return the state after a probe was given up, which shows nothing."""
+        """Return the state after the end of a probe that was given up and shows nothing."""
         if self.phase is not RatePhase.PROBE:
             return self
         transition = TRANSITIONS[self.phase, RateEvent.PROBE_VOID]

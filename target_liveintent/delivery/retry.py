@@ -35,7 +35,7 @@ def faults_of(counted: float, *, is_late: bool) -> Faults:
     return Faults.SOME if counted >= 1 else Faults.FEW
 
 
-def backoff_seconds(counted: float) -> float:
+def rest_seconds(counted: float) -> float:
     """Return how long a part with so many faults rests before it is sent again."""
     return counted * _RETRY_SECONDS_PER_FAULT
 

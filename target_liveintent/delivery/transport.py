@@ -304,7 +304,7 @@ def find_route(api_url: str) -> Route | Answer:
 
 
 def _connections_by(proxy: str | None, context: ssl.SSLContext) -> urllib3.PoolManager:
-    """Return connections by a proxy, or direct ones. An https proxy has the same certificates."""
+    """Return the pools of connections; an https proxy needs the same certificates as the API."""
     if proxy is None:
         return urllib3.PoolManager(ssl_context=context)
     proxy = proxy if "://" in proxy else f"http://{proxy}"

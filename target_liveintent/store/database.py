@@ -184,8 +184,8 @@ class Database(abc.ABC):
         """Yield the rows of a sorted query; runs may write meanwhile.
 
         Args:
-            sql: A query that is sorted by its first columns. It returns the rows after the values
-                of these columns that its first `?` stand for.
+            sql: A query that is sorted by its first columns. Its first `?` stand for values of
+                these columns; the query returns the rows after these values.
             after: The values after which the first page begins.
             values: The values for all further `?`.
         """

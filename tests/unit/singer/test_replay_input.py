@@ -13,7 +13,7 @@ from unit_support import SETTINGS
 from target_liveintent.conversions.event_model import DEAD_LETTERS
 from target_liveintent.errors import InputError
 from target_liveintent.settings import Settings
-from target_liveintent.singer.replaying import letters_of, letters_to_replay
+from target_liveintent.singer.replay_input import letters_of, letters_to_replay
 from target_liveintent.store.dead_letters import SCHEMA_MESSAGE, letters_in
 from target_liveintent.store.opening import open_store
 
