@@ -44,8 +44,9 @@ _CONNECTING = {
     "tcp_user_timeout": "30000",  # Milliseconds without an answer that end the connection.
 }
 """Parameters of the connection, unless the URL sets them."""
+_READ_COMMITTED = "BEGIN ISOLATION LEVEL READ COMMITTED"  # Whatever the server's default is.
 _BEGIN = (
-    "BEGIN ISOLATION LEVEL READ COMMITTED",
+    _READ_COMMITTED,
     # To compile a statement always takes longer here than to execute it.
     "SET LOCAL jit = off",
     "SET LOCAL statement_timeout = '30s'",
@@ -76,7 +77,7 @@ class PostgresStore(Database):
         "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND"
         " relname IN ('store', 'event', 'reservation', 'run', 'dead_letter', 'delivered')"
     )
-    _lock = ("BEGIN", f"SELECT pg_advisory_xact_lock({_CREATING})")
+    _lock = (_READ_COMMITTED, f"SELECT pg_advisory_xact_lock({_CREATING})")
     _creation = creation()
     _foreign = (
         "it has tables of another program with the names that the store needs. Name another schema"

@@ -106,8 +106,8 @@ def test_a_stopped_run_waits_a_little(stores: Stores) -> None:
     end()
 
 
-def test_runs_create_the_tables_at_once(stores: Stores) -> None:
-    """One of them does it, and the others find them."""
+def create_at_once(stores: Stores) -> None:
+    """Let four runs begin in a store without tables."""
     failures: list[BaseException] = []
     start = threading.Barrier(4)
 
@@ -125,6 +125,20 @@ def test_runs_create_the_tables_at_once(stores: Stores) -> None:
         thread.join()
     assert failures == []
     assert stores.sql("SELECT count(*) FROM run") == [(4,)]
+
+
+def test_runs_create_the_tables_at_once(stores: Stores) -> None:
+    """One of them does it, and the others find them."""
+    create_at_once(stores)
+
+
+@pytest.mark.postgres
+def test_runs_create_the_tables_in_a_server_that_isolates_more(
+    new_store_url: Callable[[], str],
+) -> None:
+    """A run that has waited for another one sees the tables of that one."""
+    stores = Stores(f"{new_store_url()}%20-cdefault_transaction_isolation%3Dserializable")
+    create_at_once(stores)
 
 
 @pytest.mark.parametrize(
