@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -44,6 +46,9 @@ _CONNECTING = {
     "tcp_user_timeout": "30000",  # Milliseconds without an answer that end the connection.
 }
 """Parameters of the connection, unless the URL sets them."""
+_LONGEST_ANSWER_SECONDS = 120.0
+"""After so many seconds, the run ends the connection to a server that does not answer. The server
+itself ends a statement after 30 seconds, so this one hangs, or something between both does."""
 _READ_COMMITTED = "BEGIN ISOLATION LEVEL READ COMMITTED"  # Whatever the server's default is.
 _BEGIN = (
     _READ_COMMITTED,
@@ -138,14 +143,16 @@ class PostgresStore(Database):
     @contextlib.contextmanager
     def _transaction(self, db: psycopg.Connection[Any]) -> Iterator[psycopg.Pipeline]:
         """Begin a transaction, and commit it if its steps succeed; send all of it at once."""
-        with db.pipeline() as pipeline:
+        with _in_time(db), db.pipeline() as pipeline:
             for text in _BEGIN:
                 db.execute(text.format(lock=self._lock_milliseconds))
             yield pipeline
             db.execute("COMMIT")
 
     def _do(self, step: Step) -> list[SqlRow]:
-        return _rows_of(_send(self._db, [step]))[0]
+        db = self._db
+        with _in_time(db):
+            return _rows_of(_send(db, [step]))[0]
 
     def close(self) -> None:
         """Close the connection."""
@@ -174,6 +181,26 @@ class PostgresStore(Database):
         # One line, which never contains the password.
         words = error.diag.message_primary or str(error) or type(error).__name__
         return " ".join(words.split())
+
+
+@contextlib.contextmanager
+def _in_time(db: psycopg.Connection[Any]) -> Iterator[None]:
+    """End the connection if the server does not answer in time: libpq waits without a limit."""
+    timer = threading.Timer(_LONGEST_ANSWER_SECONDS, _shut_down, [db.fileno()])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _shut_down(socket_number: int) -> None:
+    """End a connection, whose owner then reads its end."""
+    connection = socket.socket(fileno=socket_number)
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.detach()  # The owner closes it.
 
 
 def _send(db: psycopg.Connection[Any], steps: Sequence[Step]) -> list[psycopg.Cursor[Any]]:

@@ -1,5 +1,7 @@
 """The store in PostgreSQL: who may use it, what it does when it is gone, and what it never says."""
 
+import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +17,7 @@ from store_support import Stores, claim, event, events, rejection, said, send
 
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.privacy.redaction import without_secrets
+from target_liveintent.store import postgres
 from target_liveintent.store.database import Waiting
 
 pytestmark = pytest.mark.postgres
@@ -46,6 +49,19 @@ def test_a_connection_that_is_lost(in_database: Stores) -> None:
     store.database.waiting.has_ended = True
     with pytest.raises(StorageError, match="cannot be reached"):  # It is not tried once more.
         store.write(before_state=True)
+
+
+def test_a_server_that_hangs(in_database: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run ends the connection, and makes another one."""
+    monkeypatch.setattr(postgres, "_LONGEST_ANSWER_SECONDS", 0.3)
+    store = in_database()
+    ((process,),) = store.database.read("SELECT pg_backend_pid()")
+    os.kill(process, signal.SIGSTOP)
+    try:
+        assert said(claim(store, 0, *events(2))) == (["0", "1"], [], [])
+    finally:
+        os.kill(process, signal.SIGCONT)
+    assert store.database.read("SELECT pg_backend_pid()") != [(process,)]
 
 
 def test_the_round_trips_to_a_distant_database(in_database: Stores) -> None:
