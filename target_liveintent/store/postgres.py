@@ -63,6 +63,8 @@ _BEGIN = (
 _LOCK_TAKEN = "55P03"
 _CONNECTION_GONE = ("08", "57P")
 """The first characters of PostgreSQL's error codes for a connection that has ended."""
+_READ_ONLY = "25006"
+"""PostgreSQL's error code while a server is a replica that has not taken over yet."""
 _CONFIGURATION_WORDS = (
     "authentication failed",
     "no password supplied",
@@ -174,7 +176,8 @@ class PostgresStore(Database):
             is_wrong = any(words in str(error) for words in _CONFIGURATION_WORDS)
             may_pass = self._is_open or not is_wrong
         else:
-            may_pass = state.startswith(_CONNECTION_GONE)
+            takes_over = self._is_open and state == _READ_ONLY
+            may_pass = takes_over or state.startswith(_CONNECTION_GONE)
         return Wait(_GONE, self._retry_seconds, _PAUSE) if may_pass else None
 
     def _words(self, error: psycopg.Error) -> str:

@@ -64,6 +64,21 @@ def test_a_server_that_hangs(in_database: Stores, monkeypatch: pytest.MonkeyPatc
     assert store.database.read("SELECT pg_backend_pid()") != [(process,)]
 
 
+def test_a_replica_that_has_not_taken_over_yet(
+    in_database: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run waits until the server takes transactions that write."""
+    store, pauses = in_database(), list[float]()
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        store.database.read("SET default_transaction_read_only = off")
+
+    monkeypatch.setattr(store.database.waiting, "_sleep", pause)
+    store.database.read("SET default_transaction_read_only = on")
+    assert said(claim(store, 0, *events(2))) == (["0", "1"], [], [])
+    assert pauses == [0.5]
+
+
 def test_the_round_trips_to_a_distant_database(in_database: Stores) -> None:
     """It takes two to reserve events, and one to write outcomes, however many there are."""
     port = urlsplit(in_database.place).port
