@@ -138,4 +138,4 @@ def test_a_tap_that_died(target: Launcher) -> None:
     run = target.run(state(1))
     assert run.code == 0
     (said,) = run.warnings
-    assert said.startswith("the input contains neither a record nor a SCHEMA, ")
+    assert said.startswith("the input contains neither a record nor a SCHEMA. ")

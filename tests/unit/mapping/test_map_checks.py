@@ -201,7 +201,11 @@ def test_a_column_without_a_description_may_have_any_path(kind: Any) -> None:
 def test_cents_that_are_not_converted_are_found(expression: str, column: str | None) -> None:
     """Only the name says it, and a map that computes with the amount may convert it."""
     said = unknown(expression, {})
-    assert said == [] if column is None else f"reads '{column}', whose name means cents" in said[0]
+    assert (
+        said == []
+        if column is None
+        else f"reads '{column}' as an amount, but that name means cents" in said[0]
+    )
 
 
 def test_a_column_that_no_event_has_is_found() -> None:

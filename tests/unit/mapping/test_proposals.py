@@ -158,14 +158,18 @@ CENTS = "(its values are whole numbers: are they cents?)"
         ("total:i cur", {"total": 1_000, "cur": "JPY"}, "value: get('total')"),
         ("event_time:t", {}, "event_time: get('event_time')"),
         ("date time", {"date": "2026-11-28", "time": "10:00"}, "event_time: get('date')"),
-        ("event_time:t venue", {}, "event_time: not recognized; candidates: event_time (beside"),
+        (
+            "event_time:t venue",
+            {},
+            "event_time: not recognized; candidates: event_time (because of",
+        ),
         ("total_usd:n", {}, "currency: \"'USD'\""),
         ("total_usd:n currency", {}, "total_usd (its name has a currency, and there is a column"),
         ("total:n tax.currency", {}, "currency: not recognized; candidates: tax.currency (its"),
         (
             "total:n payment.currency",
             {},
-            "candidates: payment.currency (it is not in the object of",
+            "candidates: payment.currency (it is not in the same object as",
         ),
         ("total_orders:n", {}, "value: not recognized; candidates: total_orders"),
         (
@@ -184,7 +188,7 @@ CENTS = "(its values are whole numbers: are they cents?)"
             (
                 columns,
                 {},
-                f"candidates: {columns.split()[0].split(':')[0]} (beside the other columns,",
+                f"candidates: {columns.split()[0].split(':')[0]} (because of the other columns,",
             )
             for columns in (
                 *(
@@ -203,7 +207,7 @@ CENTS = "(its values are whole numbers: are they cents?)"
                 *("revenue:n company", "ticket_price:n qty", "checkout_date:d nights"),
             )
         ),
-        ("registered_at:t order_no", {}, "candidates: registered_at (beside the other columns"),
+        ("registered_at:t order_no", {}, "candidates: registered_at (because of the other columns"),
         ("uuid", {}, "order_id: get('uuid')"),  # The stream is `orders`.
         ("a b", {"a": "x", "b": "2026-08-01 10:00"}, "event_time: get('b')"),
         # An object may hold more than its SCHEMA says.

@@ -90,7 +90,7 @@ ORDER = order(value=1, currency="USD", ip="203.0.113.9", email="ann@example.com"
         pytest.param(
             "decision_id",
             "a b c!",
-            "of the form x x x! is not a text without spaces, or is a",
+            "of the form x x x! is not a text, has a space or an e-mail",
             id="a decision ID with spaces",
         ),
         pytest.param(

@@ -69,6 +69,7 @@ def test_a_replica_that_has_not_taken_over_yet(
 ) -> None:
     """The run waits until the server takes transactions that write."""
     store, pauses = in_database(), list[float]()
+
     def pause(seconds: float) -> None:
         pauses.append(seconds)
         store.database.read("SET default_transaction_read_only = off")
