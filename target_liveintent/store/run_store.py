@@ -111,23 +111,25 @@ class RunStore:
                 letter_of(rejection, options.account, options.events, options.run_id, now)
             )
 
-    def _remove_letters(self, conversions: Sequence[Conversion]) -> None:
-        """Note that events need no dead letters any more.
+    @property
+    def _may_have_letters(self) -> bool:
+        """Whether there are dead letters at all. Without any, the run need not make their keys."""
+        return self._has_letters or bool(self._unwritten.letters)
 
-        Usually the store has no letters at all, so nobody needs the keys of these letters.
-        """
-        if self._has_letters or self._unwritten.letters:
-            for conversion in conversions:
-                self._unwritten.remove_letters(keys_of(conversion, self._options.account))
+    def _remove_letters(self, conversions: Sequence[Conversion]) -> None:
+        """Note that events need no dead letters any more."""
+        for conversion in conversions:
+            self._unwritten.remove_letters(keys_of(conversion, self._options.account))
+
+    def deliver(self, conversions: Sequence[Conversion], sent_at: Sequence[float]) -> None:
+        """Note events that LiveIntent has, and the Unix time at which each was sent."""
+        if self._may_have_letters:
+            self._remove_letters(conversions)
         else:
             self._unwritten.without_letters += [
                 (conversion.stream, conversion.event.event_id, conversion.event.pixel_id)
                 for conversion in conversions
             ]
-
-    def deliver(self, conversions: Sequence[Conversion], sent_at: Sequence[float]) -> None:
-        """Note events that LiveIntent has, and the Unix time at which each was sent."""
-        self._remove_letters(conversions)
         if self._options.keep_delivered:
             account = self._options.account
             for conversion, moment in zip(conversions, sent_at, strict=True):
@@ -161,8 +163,9 @@ class RunStore:
         self._check(question, decision.answer)
         if self._renewals.is_due:  # The answer came so late that the reservations may have expired.
             self._write_all()
-        for claim in decision.claims.values():
-            self._remove_letters(claim.sent)
+        if self._may_have_letters:
+            for claim in decision.claims.values():
+                self._remove_letters(claim.sent)
         return self._with_refusals(decision.claims, decision.answer.refused)
 
     def _letter_key(self, conversion: Conversion) -> LetterKey:
@@ -303,7 +306,7 @@ class RunStore:
             question = self._question()
             decision = self._ask_and_reserve(question, functools.partial(self._decide, {}, {}))
             self._check(question, decision.answer)
-        if self._unwritten:
+        if self._unwritten:  # The late letters.
             self._write_all(more)
 
     def _reserved_keys(self) -> list[bytes]:

@@ -53,7 +53,7 @@ def test_a_connection_that_is_lost(in_database: Stores) -> None:
 
 def test_a_server_that_hangs(in_database: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run ends the connection, and makes another one."""
-    monkeypatch.setattr(postgres, "_LONGEST_ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(postgres, "_LONGEST_ANSWER_SECONDS", 1.0)
     store = in_database()
     ((process,),) = store.database.read("SELECT pg_backend_pid()")
     os.kill(process, signal.SIGSTOP)

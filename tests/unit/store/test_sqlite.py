@@ -145,6 +145,16 @@ def send_many(store: RunStore) -> None:
         send(store, number, event(f"new {number}"), event("2"))
 
 
+def fill_the_disk(store: RunStore) -> None:
+    """Let a run write more dead letters than the disk has room for."""
+    for n in range(900):
+        store.reject(rejection(f"bad {n}", columns={"order_id": "x" * 900}))
+    (((pages,),),) = store.database.transact([Step("PRAGMA page_count")])
+    store.database.transact([Step(f"PRAGMA max_page_count = {pages + 4}")])
+    with pytest.raises(StorageError, match="the disk is full"):
+        store.write()
+
+
 def test_a_full_disk(in_file: Stores) -> None:
     """What the API has confirmed is noted, and the rest is not lost either.
 
@@ -153,12 +163,7 @@ def test_a_full_disk(in_file: Stores) -> None:
     store = in_file()
     mine = claim(store, 0, *events(100)).mine
     store.confirm(0, mine, is_last=True)
-    for n in range(900):
-        store.reject(rejection(f"bad {n}", columns={"order_id": "x" * 900}))
-    (((pages,),),) = store.database.transact([Step("PRAGMA page_count")])
-    store.database.transact([Step(f"PRAGMA max_page_count = {pages + 4}")])
-    with pytest.raises(StorageError, match="the disk is full"):
-        store.write()
+    fill_the_disk(store)
     store.release()  # That it fails again is not said twice.
     with pytest.raises(StorageError, match="could not be used at the end"):
         store.finish("failed", "{}")
@@ -184,12 +189,7 @@ def test_a_full_disk_and_a_lock(in_file: Stores) -> None:
 
         store = in_file(waiting=Waiting(sleep=sleep))
         mine = claim(store, 0, *events(3)).mine
-        for n in range(900):
-            store.reject(rejection(f"bad {n}", columns={"order_id": "x" * 900}))
-        (((pages,),),) = store.database.transact([Step("PRAGMA page_count")])
-        store.database.transact([Step(f"PRAGMA max_page_count = {pages + 4}")])
-        with pytest.raises(StorageError, match="the disk is full"):
-            store.write()
+        fill_the_disk(store)
         store.confirm(0, mine, is_last=True)
         other.execute("BEGIN IMMEDIATE")
         store.release()
