@@ -21,10 +21,10 @@ from target_liveintent.failures import Failure
 from target_liveintent.run import states
 from target_liveintent.run.batches import Batches
 from target_liveintent.run.counts import RunCounts
-from target_liveintent.run.doubts import too_many_rejected
 from target_liveintent.run.outcome_writer import OutcomeWriter
 from target_liveintent.run.run import Run
 from target_liveintent.run.states import DeadLetterCheck, StateGate, StatePublisher
+from target_liveintent.run.stopping import too_many_rejected
 from target_liveintent.store.ledger import Ledger
 from target_liveintent.store.questions import StoreAnswer, StoreQuestion
 from target_liveintent.store.run_store import RunStore

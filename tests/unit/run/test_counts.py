@@ -17,8 +17,8 @@ from target_liveintent.reporting import summary
 from target_liveintent.run.amounts import Amount
 from target_liveintent.run.counts import RunCounts, StreamCounts
 from target_liveintent.run.coverage import HOUR, Timing
-from target_liveintent.run.doubts import too_many_rejected
 from target_liveintent.run.kinds import REPLAY_RUN
+from target_liveintent.run.stopping import too_many_rejected
 
 LETTER, KEPT = "has a dead letter", "has a dead letter, which no replay sends"
 KINDS = {
