@@ -59,7 +59,7 @@ def _set_up_logging() -> None:
 
 
 class _Program(click.Group):
-    """The main command, whose last log line explains any failure without a traceback."""
+    """The main command, which explains every failure in the last line of the log."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the command that the arguments name."""
@@ -81,7 +81,7 @@ class _Program(click.Group):
 def _read_files(
     ctx: click.Context, _param: click.Parameter, paths: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Return the merged settings of all `--config` files, before and after the subcommand."""
+    """Return the merged settings of all `--config` files, given before or after the subcommand."""
     merged = dict(ctx.obj or {})
     for path in paths:
         if path != "ENV":
@@ -501,7 +501,7 @@ def print_report(files: dict[str, Any], path: str | None, style: str | None) -> 
     place = path or _given(files).values.get("report_path")
     style = style or ("html" if place else "text")
     if (path and style != "html") or (style == "html" and place is None):
-        msg = "--format=html needs a PATH or report_path; the other formats take no PATH"
+        msg = "--format=html needs a PATH, or the setting report_path; other formats have no PATH"
         raise click.UsageError(msg)
     with _opened(files, report_path=place if style == "html" else None) as (settings, database):
         overview = _overview(settings, database)

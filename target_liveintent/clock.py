@@ -20,7 +20,7 @@ class Clock:
         return time.monotonic()
 
     def since_boot(self) -> float:
-        """Return the seconds since an arbitrary moment, also those of a suspended machine.
+        """Return the seconds since an arbitrary moment, including time of suspension.
 
         The store uses this clock for reservations, which expire for other machines while this
         machine is suspended. Only numbers from the same machine can be compared.

@@ -38,7 +38,7 @@ name, from the end (-1 means all). A stream's name may have dots; a column's nam
 _WRITTEN = ("store", "report_path", "metrics_path")
 """The settings for the files that a run writes."""
 _PATHS = ("auth_token_path", "suppression_path", *_WRITTEN)
-"""The settings that name files."""
+"""The settings whose values are paths of files; some of the values may be URLs instead."""
 _TYPES = {field.name: field.type for field in msgspec.structs.fields(Settings)}
 _VARIABLES = [_PREFIX + name.upper() for name in _TYPES]
 _VARIABLES_IN_USE = {*_VARIABLES, f"{_PREFIX}LOGLEVEL"}
@@ -51,7 +51,7 @@ _GROUPS = {
     heading: {name: " ".join(text.split()) for name, text in _SETTING.findall(listed)}
     for heading, listed in _HEADING.findall(inspect.cleandoc(Settings.__doc__ or ""))
 }
-"""The description of each setting by its name, in the groups of the docstring of `Settings`."""
+"""The descriptions of settings by name, for each heading in the docstring of `Settings`."""
 
 
 # What people and Meltano read about the settings
@@ -185,13 +185,13 @@ def _unknown_variables(files: Mapping[str, Any], environment: Mapping[str, str])
 
 
 def _is_ours(variable: str) -> bool:
-    """Return whether an environment variable without a setting is probably for this program."""
+    """Return whether a variable that belongs to no setting is probably meant for this program."""
     ends_as_ours = variable.upper().endswith(tuple(f"_{name.upper()}" for name in _TYPES))
     return variable.startswith(_PREFIX) or ("LIVEINTENT" in variable.upper() and ends_as_ours)
 
 
 def _meant(name: str) -> str | None:
-    """Return the known name that an unknown setting or environment variable probably means.
+    """Return the known name that an unknown setting or variable probably means, or None.
 
     A variable whose name contains the whole name of a setting is not misspelled. Such a variable
     belongs to another loader, such as `target-liveintent-eu`, or to a part of an object, such as
@@ -351,9 +351,9 @@ def _read_value(name: str, value: Any) -> Any:
 
 
 def _token(values: Mapping[str, Any]) -> tuple[str | None, list[str]]:
-    """Return the token (None if there is none), and the problems of the settings for it.
+    """Return the token (None if there is no token), and the problems of the settings for a token.
 
-    The token is the value of `auth_token`, or the content of the file of `auth_token_path`.
+    The token comes from the setting `auth_token`, or from the file of `auth_token_path`.
     """
     token, path = values.get("auth_token"), values.get("auth_token_path")
     if path is None:
@@ -474,7 +474,7 @@ def _path_problems(settings: Settings) -> Iterator[str]:
 
 
 def _can_be_file(path: Path) -> bool:
-    """Return whether a path names an ordinary file, or its folder exists and can get one.
+    """Return whether the folder of a path exists, and the path is free or an ordinary file.
 
     Another run may create the file at any time, so the check for a file comes last.
     """

@@ -1,6 +1,6 @@
 """Reads configuration files (JSON or YAML 1.2), and settings that are given as JSON objects.
 
-A message names the line, but never shows a value, because the value may be a secret.
+An error message names the line, but never shows a value, because the value may be a secret.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _parse_yaml(text: str, *, syntax_problem: str | None) -> Any:
 
     Raises:
         _UnusableFileError: If the text cannot be used. If the text is not YAML, the message is
-            `syntax_problem`, which describes the problem of the same text as JSON, if known.
+            `syntax_problem`, unless this is None.
     """
     from target_liveintent import yaml12  # noqa: PLC0415 (importing PyYAML takes long)
 

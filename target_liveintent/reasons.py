@@ -173,12 +173,12 @@ AFTER_BUILDING = frozenset(
     {"no_identity", "refused_by_api", "not_processed", "api_error", "unconfirmed"}
     | {"over_limit", "already_sent"}
 )
-"""The reasons of records whose columns were all read without a problem."""
+"""The reasons of records in which all columns were read without a problem."""
 MAY_HAVE_COUNTED = frozenset({"unconfirmed", "api_error"})
 """The reasons of events that LiveIntent may have counted. A replay needs `--unconfirmed` to send
 them."""
 BEYOND_REPAIR = frozenset({"no_identity", "event_too_old", "mapping_failed", "missing_event_time"})
-"""The reasons of dead letters that no edit, setting or replay can repair."""
+"""The reasons of dead letters that an edit, a setting or a replay cannot repair."""
 NEVER_TAKEN = frozenset(name for name, reason in REASONS.items() if reason.is_bad).difference(
     MAY_HAVE_COUNTED
 )

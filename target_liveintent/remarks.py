@@ -95,7 +95,7 @@ UNUSABLE_CAUSES = {
 
 
 class Remark(NamedTuple):
-    """A fact about a record beside its outcome. A run counts remarks by kind and column.
+    """A fact about a record, besides its outcome. A run counts remarks by kind and column.
 
     Attributes:
         kind: One of the constants of this module.

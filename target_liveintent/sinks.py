@@ -1,4 +1,4 @@
-"""Sinks, which process records. A sink follows one plan of a stream."""
+"""Sinks. Each sink processes the records of one stream by one of the stream's plans."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class LiveIntentSink:
         self._run.take(self._counted_as, result)
 
     def _fail_or_warn(self, rejection: Rejection) -> None:
-        """Raise an error if a key is missing and must not be; warn once of a failed expression."""
+        """Raise an error for a missing key if `on_rejection` is `fail`; warn of a failed map."""
         if self._must_have_keys and rejection.reason == "missing_key":
             keys = ", ".join(self._stream.keys)
             msg = f"a record of stream '{self._stream.name}' lacks a key ({keys}): map event_id"

@@ -1,4 +1,4 @@
-"""The differences between operating systems. No other module checks on which system it runs.
+"""The differences between operating systems. No other module checks which system it runs on.
 
 mypy checks the package for Linux, macOS and Windows, and understands comparisons of `sys.platform`.
 """
@@ -26,13 +26,13 @@ if sys.platform != "win32":
 _M_ARENA_MAX = -8
 """The parameter of glibc's `mallopt` for the maximum number of heaps."""
 _REPLACE_SECONDS = 2.0
-"""For how many seconds `replace` tries again if Windows refuses to replace a file."""
+"""The seconds for which `replace` tries again if Windows refuses to replace a file."""
 
 # Time
 
 
 def seconds_since_boot() -> float:
-    """Return the seconds since an arbitrary moment, also those of a suspended machine."""
+    """Return the seconds since an arbitrary moment, including time of suspension."""
     if sys.platform == "linux":
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     elif sys.platform == "darwin":  # noqa: RET505 (mypy)
@@ -187,7 +187,7 @@ def _read(descriptor: int, size: int, answers: queue.SimpleQueue[bytes | OSError
 
 
 def handle_break(handler: Callable[[int, Any], Any]) -> None:
-    """Install a handler of Ctrl-Break on Windows; do nothing on other systems.
+    """Install a handler for Ctrl-Break on Windows; do nothing on other systems.
 
     Ctrl-Break is the only signal that a program can send to another program on Windows.
     """

@@ -26,7 +26,7 @@ class YamlError(Exception):
 
 
 class YamlSyntaxError(YamlError):
-    """A text is not YAML."""
+    """A text is not valid YAML, or its values cannot be read."""
 
 
 class _Loader(yaml.SafeLoader):

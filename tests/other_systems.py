@@ -22,7 +22,7 @@ SYSTEMS = ("darwin", "win32")
 
 
 def pretend(launcher: Launcher, system: str) -> None:
-    """Make a launcher start targets as on a system; only targets on Linux are forked."""
+    """Make a launcher start its targets as if on a system; it forks targets only for Linux."""
     if system != "linux":
         launcher.forked = False
         launcher.env |= environment(system, launcher.folder, launcher.env.get("PYTHONPATH", ""))

@@ -40,7 +40,7 @@ class State(NamedTuple):
 
 Message: TypeAlias = Record | State
 Key: TypeAlias = tuple[int, str, str]
-"""What identifies an event: pixel ID, stream and event ID."""
+"""The pixel ID, the stream and the event ID, which together identify an event."""
 
 
 class Feed:
