@@ -194,7 +194,7 @@ def test_what_came_is_a_value_in_the_failure_and_words_in_its_text() -> None:
     problem = too_many_rejected(report, 50, at_end=True)
     assert problem
     assert problem.hints == (CauseHint("other_sources", "orders", (cause,)),)
-    assert problem.words.endswith(" What came in `source` of stream orders: 'pos'.")
+    assert problem.words.endswith(" Column `source` of stream orders contains: 'pos'.")
 
 
 # Sums
