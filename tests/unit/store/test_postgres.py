@@ -99,6 +99,18 @@ def test_the_round_trips_to_a_distant_database(in_database: Stores) -> None:
     assert [after - before for before, after in pairwise(trips)] == [2, 1]
 
 
+def test_a_server_that_answers_after_a_second(in_database: Stores) -> None:
+    """A login takes several answers, so it may take several seconds."""
+    in_database().close()
+    port = urlsplit(in_database.place).port
+    assert port is not None
+    with SlowProxy(port, 1.0) as proxy:
+        far = Stores(in_database.place.replace(f":{port}/", f":{proxy.port}/"))
+        database = far.database()
+        assert not database.is_new
+        far.close()
+
+
 def lose_an_answer(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Let the connection be gone after the next commit; return a list that has an item then."""
     lost: list[bool] = []
