@@ -197,7 +197,7 @@ class Reached(NamedTuple):
         return self._in_order(own), self._in_order(self._spread(found - own, reaching, limit))
 
     def _spread(self, tests: set[str], preferred: set[str], left: float) -> set[str]:
-        """Return tests of as many files as possible in `left` seconds, `preferred` tests first."""
+        """Return tests that take at most `left` seconds in total, from many different files."""
         place: Counter[str] = Counter()
         rounds = []
         for test in sorted(tests, key=lambda t: (t not in preferred, self.seconds[t], t)):

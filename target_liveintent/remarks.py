@@ -82,7 +82,7 @@ UNUSABLE_CAUSES = {
     "wrong_encoding": "{value} was read in a wrong encoding: let the tap read its source as UTF-8",
     "white_space": "{value} contains white space",
     # From the helpers of expressions.
-    "not_whole": "{value} is not a whole number, as minor_units expects",
+    "not_whole": "{value} is not a whole number, but minor_units needs one",
     "blank_currency": "minor_units cannot use the currency, because it is blank",
     "unknown_currency": "minor_units cannot use the currency, because {value} is not in ISO 4217",
     "no_decimal_comma": "{value} is not a number with a decimal comma",

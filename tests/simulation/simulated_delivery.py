@@ -135,8 +135,8 @@ class SimulatedDelivery(DeliveryPool):
         if isinstance(step, Request):
             self._send(step)
         elif not self._was_held:  # (An outage goes on while the run waits for the store.)
-            is_waiting = self._machine.batches_to_send > 0
-            self._checks.requests.idle(step, self._clock.now, is_waiting=is_waiting)
+            has_outage = self._machine.status().fault is not None
+            self._checks.requests.idle(step, self._clock.now, has_outage=has_outage)
         return step
 
     def _send(self, request: Request) -> None:

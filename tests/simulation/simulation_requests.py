@@ -208,18 +208,21 @@ class RequestChecks:
 
     # Waits
 
-    def idle(self, until: float, now: float, *, is_waiting: bool) -> None:
+    def idle(self, until: float, now: float, *, has_outage: bool) -> None:
         """Check that a thread is not repeatedly told to wait until a time that has passed.
+
+        The delivery may end an outage by itself only while it waits for input. The time to ask
+        again does not show this alone: the budget of an outage may end when the input is silent.
 
         Args:
             until: The time until which the thread is told to wait.
             now: The present time.
-            is_waiting: Whether there is something to send.
+            has_outage: Whether the delivery says that there is an outage.
         """
         run = self._facts.run
         silent_at = run.submitted_at + SILENT_INTERVALS * self._settings.flush_interval_seconds
-        waits_for_input = math.isinf(until) or (until == silent_at and not is_waiting)
-        if waits_for_input and not run.in_flight:  # There is nothing to send.
+        may_wait_for_input = math.isinf(until) or until == silent_at
+        if may_wait_for_input and not has_outage and not run.in_flight:
             run.failing_since = math.inf
             run.failing_requests = 0
         run.idle_asks = run.idle_asks + 1 if until <= now else 0

@@ -151,7 +151,7 @@ WRONG: list[tuple[str, str]] = [
     ("dead-letters --delete=already_sent", "'already_sent' is not one of"),  # It has no letters.
     ("forget there", "unexpected extra argument"),
     ("health --max-age=0", "is not in the range"),
-    ("report a.html --format=json", "the other formats take no PATH"),
+    ("report a.html --format=json", "other formats have no PATH"),
 ]
 
 
