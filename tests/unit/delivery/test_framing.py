@@ -292,3 +292,20 @@ def test_a_status_counts_without_its_body(status: str, verdict: Verdict, *, is_c
     assert (answer.verdict, answer.status) == (verdict, int(status[:3]))
     assert answer.retry_after == (7 if verdict in {Verdict.LIMITED, Verdict.FAULT} else 0)
     assert answer.detail == f"HTTP {status[:3]}" + ": half" * (verdict is Verdict.REFUSED)
+
+
+def test_an_answer_whose_body_never_comes_ends_its_connection() -> None:
+    """A body that comes later would be taken for the next answer."""
+    requests_of_connections: list[int] = []
+
+    def serve(connection: socket.socket, _: threading.Event) -> None:
+        requests_of_connections.append(0)
+        while request_body(connection):
+            requests_of_connections[-1] += 1
+            connection.sendall(head("Content-Length: 99", status="400 Bad Request"))
+
+    with serving(serve) as port:
+        route = route_to(f"http://127.0.0.1:{port}")
+        replies = [route.post("a-token", b"[{}]", 0.2) for _ in range(2)]
+    assert [getattr(reply, "status", reply) for reply in replies] == [400, 400]
+    assert requests_of_connections == [1, 1]

@@ -400,7 +400,7 @@ def test_records_that_took_the_slower_way(
     slow: dict[str, int], read: int, words: str | None
 ) -> None:
     """From more than a tenth on, it is worth a line, because it costs speed."""
-    counts = StreamCounts(read + 5, filtered=3, unmapped=2, remarks={CAREFUL_WAY: Counter(slow)})
+    counts = StreamCounts(read + 30, filtered=20, unmapped=10, remarks={CAREFUL_WAY: Counter(slow)})
     slower = slower_way(counts)
     assert (slower is None) == (words is None)
     assert slower is None or words is None or words in slower.words
