@@ -34,6 +34,9 @@ ALLOWED = (
 )
 MOST_STEPS, MOST_ROWS = 40_000, 6_000
 """The work of SQLite's machine, and the rows that PostgreSQL reads, for a page of rows."""
+PAGES_PER_LOOKUP, MOST_SPARE_PAGES = 6, 30
+"""PostgreSQL reads a few pages of an index for each look-up. If it reads many more, it reads all
+entries of an index that has another order than the statement needs."""
 STEPS = 100
 """So many steps of SQLite's machine are counted at once."""
 INDEXES = re.findall(r"CREATE INDEX (\w+)", (STORE / "tables.sql").read_text(encoding="utf-8"))
@@ -145,7 +148,7 @@ def _in_postgres(
         for way in ("seqscan", "hashjoin", "mergejoin"):  # Right for so few rows.
             connection.execute(f"SET enable_{way} = off")
         for sql, values in statements.items():
-            explained = connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", values)
+            explained = connection.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}", values)
             yield sql, [*_reads(explained.fetchall()[0][0][0]["Plan"])]
 
 
@@ -154,11 +157,14 @@ def _reads(node: dict[str, Any]) -> Iterator[str]:
     if node.get("Relation Name") in GROWING and "Scan" in node["Node Type"]:
         rows = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
         rows = (rows + node.get("Rows Removed by Index Recheck", 0)) * node["Actual Loops"]
+        most_pages = MOST_SPARE_PAGES + 2 * rows + PAGES_PER_LOOKUP * node["Actual Loops"]
+        pages = node["Shared Hit Blocks"] + node["Shared Read Blocks"]
         has_range = {"Index Cond", "Recheck Cond"} & node.keys()
         is_first = "Filter" not in node and rows <= 1
-        is_whole = not has_range and not is_first and node.get("Index Name") != UNENDED
-        if is_whole or rows > MOST_ROWS:
-            yield f"{node['Node Type']} of {node['Relation Name']}, {rows} rows"
+        has_run = node["Actual Loops"] > 0
+        is_whole = has_run and not has_range and not is_first and node.get("Index Name") != UNENDED
+        if is_whole or rows > MOST_ROWS or pages > most_pages:
+            yield f"{node['Node Type']} of {node['Relation Name']}, {rows} rows, {pages} pages"
     for inner in node.get("Plans", ()):
         yield from _reads(inner)
 
@@ -170,20 +176,38 @@ def test_no_statement_reads_a_whole_table(
 ) -> None:
     """Each has an index, also in a store of a year, and no index is there for nothing."""
     fill(str(store), SIZE, int(time.time()))
-    if isinstance(store, Path):  # Many accounts at one host, as an agency has.
-        with contextlib.closing(sqlite3.connect(store)) as connection:
-            connection.execute(
-                "UPDATE run SET api_host = '127.0.0.1', customer_id = 'a-' || number"
-            )
-            connection.commit()
-    noted.clear()
-    use_all(str(store), sandbox.url, tmp_path)
-    found = list(large_reads(str(store), noted))
-    assert not found, "\n".join(found)
-    if isinstance(store, Path):  # (PostgreSQL takes another index that is nearly as good.)
-        drops = {index: f"DROP INDEX {index}" for index in INDEXES}
-        useless = [
-            name for name, sql in drops.items() if not any(large_reads(str(store), noted, sql))
-        ]
-        assert "run_history" in INDEXES
-        assert useless == []
+    drops = {index: f"DROP INDEX {index}" for index in INDEXES}
+    needed: set[str] = set()
+    for change, then in ((), ()), ((), OLD_RUNS), (MANY_ACCOUNTS, ()):
+        _change(store, change)
+        noted.clear()
+        use_all(str(store), sandbox.url, tmp_path)
+        _change(store, then)
+        found = list(large_reads(str(store), noted))
+        assert not found, "\n".join(found)
+        needed |= {name for name, sql in drops.items() if any(large_reads(str(store), noted, sql))}
+    assert "run_history" in INDEXES
+    # (PostgreSQL begins with the reservations, which are few, and finds their runs by number.)
+    assert needed | ({UNENDED} if isinstance(store, str) else set()) == {*INDEXES}
+
+
+MANY_ACCOUNTS = (
+    "UPDATE run SET api_host = '127.0.0.1', customer_id = 'a-' || number",
+    "UPDATE dead_letter SET api_host = '127.0.0.1', pixel_id = 77",
+)
+"""Many accounts and pixels at one host, as an agency has them."""
+
+OLD_RUNS = ("UPDATE run SET started_at = started_at - 4e7 WHERE api_host = '127.0.0.1'",)
+"""A host that no run has used for long."""
+
+
+def _change(store: Path | str, statements: Iterable[str] = ()) -> None:
+    """Change the rows; PostgreSQL then also removes what was deleted, and counts the rows."""
+    connect = sqlite3.connect if isinstance(store, Path) else psycopg.connect
+    with contextlib.closing(connect(store)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+    if isinstance(store, str):
+        with psycopg.connect(store, autocommit=True) as connection:
+            connection.execute("VACUUM (ANALYZE)")
