@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import functools
+import html
 import logging
+import re
+import struct
 import uuid
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
-from urllib.parse import quote, quote_plus
 
 from target_liveintent.privacy.addresses import scrub
 from target_liveintent.privacy.identity import MAX_NESTING
@@ -36,7 +39,8 @@ _QUIET = {
 """The lowest level at which each library may log, whatever the configuration of the log says."""
 _TEXTS = (dt.date, uuid.UUID)
 """Types of values that can also be read from their text."""
-_spellings: set[str] = set()
+_secrets: set[str] = set()
+"""The token and the password of the database, as they are and in base64."""
 
 
 def redact_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,20 +96,48 @@ def _redact_single(value: Any, redact: Callable[[str], str]) -> Any:
 
 
 def hide_token(token: str) -> None:
-    """Remove this token, in all its usual spellings, from everything that is logged from now on."""
+    """Remove this token, in all its usual spellings, from everything that is shown from now on."""
     if len(token) < _SHORTEST_TOKEN:  # Removing it would garble all lines, and protect little.
         return
     for text in (token, f"Bearer {token}"):
         encoded = base64.b64encode(text.encode()).decode()
-        _spellings.update({text, quote(text), quote(text, safe=""), quote_plus(text)})
-        _spellings.update({encoded, encoded.rstrip("=")})
+        without_padding = (secret.rstrip("=") for secret in (text, encoded))
+        _secrets.update(secret for secret in without_padding if len(secret) >= _SHORTEST_TOKEN)
+    _secret_spellings.cache_clear()
+
+
+@functools.cache
+def _secret_spellings() -> re.Pattern[str] | None:
+    """Return the pattern of all secrets in all their spellings, the longest secret first."""
+    longest_first = sorted(_secrets, key=len, reverse=True)
+    patterns = ["".join(map(_spellings_of, secret)) for secret in longest_first]
+    if not patterns:
+        return None
+    # Most characters of a text begin no secret. To see this at once makes the search fast.
+    firsts = "".join(re.escape(secret[0]) for secret in longest_first)
+    padding = _spellings_of("=")
+    return re.compile(rf"(?=[{firsts}+\\%&])(?:{'|'.join(patterns)})(?:{padding})*")
+
+
+def _spellings_of(character: str) -> str:
+    """Return the pattern of a character as URLs, JSON, HTML and source code may spell it."""
+    code = ord(character)
+    in_url = "".join(f"%(?:25){{0,3}}{byte:02x}" for byte in character.encode(errors="replace"))
+    in_json = "".join(rf"\\{{1,4}}u{unit:04x}" for unit in _utf16(character))
+    in_html = f"&#(?:0{{0,7}}{code}|x0{{0,7}}{code:x});|{re.escape(html.escape(character))}"
+    plain = "[ +]" if character == " " else re.escape(character)
+    return rf"(?:\\{{0,4}}{plain}|(?i:{in_url}|{in_json}|{in_html}))"
+
+
+def _utf16(character: str) -> tuple[int, ...]:
+    encoded = character.encode("utf-16-be", errors="surrogatepass")
+    return struct.unpack(f">{len(encoded) // 2}H", encoded)
 
 
 def without_secrets(text: str) -> str:
     """Return a text without the token, and with hashes in place of addresses."""
-    for spelling in sorted(_spellings, key=len, reverse=True):
-        text = text.replace(spelling, "***")
-    return scrub(text)
+    spellings = _secret_spellings()
+    return scrub(text if spellings is None else spellings.sub("***", text))
 
 
 class RedactedError(Exception):

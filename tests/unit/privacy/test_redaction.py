@@ -2,6 +2,7 @@
 
 import base64
 import datetime as dt
+import html
 import io
 import json
 import logging
@@ -107,7 +108,7 @@ def test_empty_columns_are_left_out_and_changed_texts_are_listed() -> None:
 
 # Log lines
 
-TOKEN = "t0ken+of/these tests"
+TOKEN = "t0ken+of/these&tests =="
 
 
 @pytest.fixture
@@ -218,6 +219,15 @@ def test_the_rest_of_a_line_stays_and_extra_stays_json(logger: logging.Logger) -
     [
         *(TOKEN, quote(TOKEN, safe=""), quote_plus(TOKEN), f"Bearer {TOKEN}"),
         *(base64.b64encode(f"{before}{TOKEN}".encode()).decode() for before in ("", "Bearer ")),
+        json.dumps(TOKEN).strip('"').replace("/", "\\/"),
+        TOKEN.replace("+", "\\u002B").replace("=", "\\u003d"),
+        "".join(f"\\u{ord(character):04x}" for character in TOKEN),
+        json.dumps("".join(f"\\u{ord(character):04X}" for character in TOKEN)).strip('"'),
+        "".join(f"%{ord(character):02x}" for character in TOKEN),
+        quote(quote(TOKEN, safe=""), safe=""),
+        "".join(f"&#x{ord(character):X};" for character in TOKEN),
+        html.escape(TOKEN),
+        TOKEN.rstrip("="),
     ],
     ids=[
         "as it is",
@@ -226,6 +236,15 @@ def test_the_rest_of_a_line_stays_and_extra_stays_json(logger: logging.Logger) -
         "after Bearer",
         "in base64",
         "after Bearer in base64",
+        "with an escaped slash",
+        "with escaped symbols",
+        "with each character escaped",
+        "escaped twice",
+        "with each byte quoted",
+        "quoted twice",
+        "as numbers of HTML",
+        "as HTML",
+        "without its padding",
     ],
 )
 def test_the_token_is_hidden_in_every_spelling(spelling: str) -> None:
