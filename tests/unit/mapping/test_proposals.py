@@ -329,9 +329,9 @@ def test_a_question_has_to_be_answered() -> None:
     filled = {**yaml.safe_load(text), "customer_id": "a-1b2c", "auth_token": "x", "pixel_id": 1}
     said = (
         "setting 'stream_maps.orders.__filter__' has a question to answer: which records of orders"
-        " are conversions that may be sent? Look at get('status') (paid, void). Replace all from"
-        " ANSWER: on by a condition, such as get('status') in ('paid', 'shipped'), or by True if"
-        " all records count"
+        " are conversions that may be sent? Look at get('status') (paid, void). Replace the"
+        " text from ANSWER: to the end with a condition, such as get('status') in ('paid', 'shipped'),"
+        " or with True if all records count"
     )
     assert problems(filled) == [said]
 
