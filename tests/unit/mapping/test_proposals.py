@@ -330,8 +330,8 @@ def test_a_question_has_to_be_answered() -> None:
     said = (
         "setting 'stream_maps.orders.__filter__' has a question to answer: which records of orders"
         " are conversions that may be sent? Look at get('status') (paid, void). Replace the"
-        " text from ANSWER: to the end with a condition, such as get('status') in ('paid', 'shipped'),"
-        " or with True if all records count"
+        " text from ANSWER: to the end with a condition, such as get('status') in ('paid',"
+        " 'shipped'), or with True if all records count"
     )
     assert problems(filled) == [said]
 

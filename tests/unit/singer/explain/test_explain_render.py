@@ -139,8 +139,8 @@ def test_what_a_run_would_lose() -> None:
     assert line.startswith("  WARNING: the filter of the map removes all ")
     lines = printed(opening, *sales, maps={"orders": OWN})
     assert (
-        "  WARNING: the key properties _sdc_path, _sdc_line_number only say where in a file a"
-        " record stood, so the event ID is derived from the mapped record. Map event_id to a column"
+        "  WARNING: the key properties _sdc_path, _sdc_line_number say only where in a file a"
+        " record is, so the event ID is derived from the mapped record. Map event_id to a column"
         " that is different in each record, such as get('order_ref')."
     ) in lines
 
