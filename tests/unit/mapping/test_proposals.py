@@ -131,10 +131,10 @@ CENTS = "(its values are whole numbers: are they cents?)"
         (
             "a b",
             dict.fromkeys("ab", "x@example.com"),
-            "email: not recognized; candidates: a (b fits as well), b (a fits as well)",
+            "email: not recognized; candidates: a (b fits equally well), b (a fits equally well)",
         ),
         ("email", {"email": "Jane"}, "candidates: email (its values look like something else)"),
-        ("seller_mail", {}, "email: not recognized; candidates: seller_mail (its name also says"),
+        ("seller_mail", {}, "email: not recognized; candidates: seller_mail (its name also"),
         ("page", {"page": "7"}, "source_url: not recognized; candidates: page"),
         ("a", {"a": "https://x.example/?li_did=x"}, "source_url: get('a')"),
         # Which of the two is the month is not known.
@@ -581,7 +581,7 @@ def test_a_proposed_configuration_lacks_only_what_its_owner_knows() -> None:
     assert {name for name, value in config.items() if value is None} == BLANKS
     assert config["stream_maps"]["orders"]["value"] == "get('total')"
     assert "people" not in config["stream_maps"]
-    assert "# not proposed, because it has no amount or no person: people\n" in text
+    assert "# not proposed; no amount or no person was found: people\n" in text
     assert all("#" in line for line in text.splitlines())
     filled = {**config, "customer_id": "a-1b2c", "auth_token": "x", "pixel_id": 1}
     assert problems(filled) == []
@@ -594,5 +594,5 @@ def test_a_proposed_configuration_lacks_only_what_its_owner_knows() -> None:
     chosen = yaml.safe_load(config_text([(without_people, ()), (people, ())]))["stream_maps"]
     assert chosen.keys() == {"people", "__else__"}
     nothing = config_text([(stream_of("a b:t c:t"), ()), (stream_of("a", name="other"), ())])
-    assert "no person: other" in nothing
-    assert "event_time: not recognized; candidates: b (c fits as well), c (b" in nothing
+    assert "no person was found: other" in nothing
+    assert "event_time: not recognized; candidates: b (c fits equally well), c (b" in nothing

@@ -31,7 +31,7 @@ def test_an_empty_file_suppresses_nobody(tmp_path: Path, content: str) -> None:
         assert not people
         assert not people.contains(who(ADDRESS))
     assert Suppressions(None).warnings == load(tmp_path, MD5).warnings == []
-    assert "names nobody, so nobody is left out" in load(tmp_path, content).warnings[0]
+    assert "names nobody, so no event is left out" in load(tmp_path, content).warnings[0]
 
 
 @pytest.mark.parametrize(
