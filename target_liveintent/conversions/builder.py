@@ -97,7 +97,8 @@ class _Draft(NamedTuple):
 
     Attributes:
         columns: The columns for the dead letter, without the address and the hashes.
-        remarks: The remarks that count if the event is sent, or is rejected without an identity.
+        remarks: The remarks that count if the event is sent, or is rejected because it
+            identifies nobody.
     """
 
     columns: dict[str, Any]
@@ -134,7 +135,7 @@ class EventBuilder:
 
     Attributes:
         columns: The columns of events that the stream has.
-        hashed: The columns of the address and its hashes that the stream has.
+        hashed: The columns for addresses and hashes that the stream has.
     """
 
     def __init__(  # noqa: PLR0913 (an argument for each thing that it is made of)
@@ -332,7 +333,7 @@ class EventBuilder:
         return [dict(zip(self.mapped_keys, values, strict=True))]
 
     def _check_allowed(self, mapped: Mapping[str, Any], identity: Identity) -> None:
-        """Reject a record if events of the person must not be sent, before any other check."""
+        """Reject a record without consent, or of a person who may be on the suppression list."""
         is_read = "consent" in mapped and "consent" in self._read
         is_asked = is_read or "consent" in self._expected
         if is_asked and not coerce.consent(mapped.get("consent")):
@@ -372,7 +373,7 @@ class EventBuilder:
     def decision_id_remarks(
         self, decision_id: str, event_id: str, order_id: str | None, raw: Mapping[str, Any]
     ) -> Remarks:
-        """Return remarks that the event has a decision ID, and that another ID is equal to it."""
+        """Return a remark on the decision ID of an event, and a remark if another ID is equal."""
         ids: dict[str, Any] = {"event_id": event_id, "order_id": order_id}
         ids |= {key: coerce.text(raw.get(key)) for key in self._keys}
         for name, other in ids.items():
@@ -407,7 +408,7 @@ def _with_cause(remark: Remark, candidates: Mapping[str, Any]) -> Remark:
 
 
 def _unusable_identity(remarks: Remarks) -> str | None:
-    """Return a text that names the unusable columns for an identity; None without such columns."""
+    """Return a text that names the identifying columns with unusable values; None without any."""
     unusable = {remark.column for remark in remarks if remark.kind == COLUMN_UNUSABLE}
     names = [name for name in IDENTIFYING if name in unusable]
     return f"the value of {' and of '.join(names)} cannot be used" if names else None

@@ -29,11 +29,11 @@ from target_liveintent.remarks import Shape, UnusableCause
 
 @dataclasses.dataclass(frozen=True)
 class Unusable:
-    """The result of reading a value that cannot be read, or that no event can have.
+    """The result for a value that cannot be read, or that no event can have.
 
     Attributes:
-        cause: Why a helper of expressions cannot read the value. None if a coercion cannot read the
-            value, because `FIELDS` has the code of the cause for each column.
+        cause: Why a helper of expressions cannot read the value. A coercion gives no cause, because
+            `FIELDS` has the code of the cause for each column.
     """
 
     cause: UnusableCause | None = None
@@ -132,15 +132,15 @@ _FLAGS = {
 _UNITS = (1, 1_000, 1_000_000)
 """The numbers of seconds, milliseconds and microseconds in a second."""
 _YEAR_2000, _YEAR_2100 = 946_684_800, 4_102_444_800
-"""The beginning of these years in Unix seconds. A number that is between them in no unit is not a
-Unix time."""
+"""The beginning of these years in Unix seconds. A number outside of these years in each unit is
+not a Unix time."""
 
 
 _NOT_PUBLIC = re.compile(
     r"(?:0|10|127|22[4-9]|2[3-5][0-9])[.]|192[.](?:0[.]0|168)[.]|169[.]254[.]"
     r"|172[.](?:1[6-9]|2[0-9]|3[01])[.]|100[.](?:6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7])[.]"
 )
-"""Matches IPv4 addresses that are not public, by the registry of IANA. Proxies, tills and offices
+"""Matches IPv4 addresses that are not public according to IANA. Proxies, tills and offices
 have such addresses, so they do not distinguish buyers. Addresses for documentation are accepted."""
 _PUBLIC_IPV6 = 0b001
 """The first three bits of all public IPv6 addresses, 2000::/3, from which IANA assigns networks."""
@@ -263,15 +263,15 @@ def _time_of_number(value: Any) -> int | Unusable | None:
 
 
 def _is_nan(value: Any) -> bool:
-    return value.is_nan() if isinstance(value, Decimal) else value != value  # noqa: PLR0124
+    return value.is_nan() if isinstance(value, Decimal) else value != value  # noqa: PLR0124 (a NaN)
 
 
 def read_amount(value: Any, decimal: str = ".") -> float | Decimal | Unusable | None:
     """Return an amount as a finite number with all of its digits.
 
-    A text must use the decimal sign `decimal`. The sign `.` reads `"$12.50"`, `"1,234.50"` and
-    `"12.50 $"`, but not `"12,50"`. The sign `,` reads `"12,50"`, `"1.234,50"` and `"1 234,50 €"`,
-    but not `"12.50"`.
+    A text must use the decimal sign `decimal`. With `.`, the function reads `"$12.50"`,
+    `"1,234.50"` and `"12.50 $"`, but not `"12,50"`. With `,`, the function reads `"12,50"`,
+    `"1.234,50"` and `"1 234,50 €"`, but not `"12.50"`.
 
     Raises:
         ValueError: If the decimal sign is neither `,` nor `.`.
@@ -325,7 +325,7 @@ def exact(value: float | Decimal) -> Decimal:
 
 
 def positive_integer(value: Any) -> int | Unusable | None:
-    """Return an integer from 1 to 2^63-1. The value may also be a text, or a float as `44489.0`."""
+    """Return an integer from 1 to 2^63-1. The value may also be text, or a float like `44489.0`."""
     if not isinstance(plain := text(value), str):
         return plain
     found = _WHOLE.fullmatch(plain)
@@ -404,7 +404,7 @@ def consent(value: Any) -> bool:
 
 
 def decision_id(value: Any) -> str | Unusable | None:
-    """Return a decision ID: a text without white space that is not a placeholder (`undefined`)."""
+    """Return a decision ID: text without white space, and not a placeholder such as `undefined`."""
     plain = text(value)
     if plain is None:  # (The text `null` also gives None, but is an unusable decision ID.)
         return UNUSABLE if isinstance(value, str) and value.strip() else None

@@ -30,7 +30,7 @@ _encode: Callable[[Any], bytes] = msgspec.json.Encoder(decimal_format="number").
 
 
 class UserData(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """The object `userData` of an event. The members have the names of columns."""
+    """The object `userData` of an event. Each member has the name of a column."""
 
     md5: str | None = None
     sha2: str | None = None
@@ -42,7 +42,7 @@ class UserData(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class PurchaseData(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename="camel"):
-    """The object `purchaseData` of an event. The members have the names of columns."""
+    """The object `purchaseData` of an event. Each member has the name of a column."""
 
     currency: str | None = None
     value: float | Decimal | None = None
@@ -81,7 +81,7 @@ _SHARED = tuple(range(4_096))
 
 
 def event_of(values: Mapping[str, Any]) -> Event:
-    """Return an event with the values of columns; the event has no members for absent columns."""
+    """Return an event with these values of columns. Absent columns are not sent."""
 
     def of(struct: type[msgspec.Struct]) -> dict[str, Any]:
         return {name: values[name] for name in struct.__struct_fields__ if name in values}
@@ -117,8 +117,8 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
     """An event that is ready to be sent.
 
     `columns` has the mapped columns for a dead letter, without the address and the hashes.
-    `other_hashes` has the person's hashes that the event does not contain. It is None if these
-    hashes are unknown.
+    `other_hashes` has the person's hashes that the event does not contain, or None if these hashes
+    are unknown.
     """
 
     stream: str  # The tap's name of the stream.

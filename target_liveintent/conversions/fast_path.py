@@ -36,7 +36,7 @@ from target_liveintent.remarks import COLUMN_EMPTY, COLUMN_UNUSABLE, Remark, Rem
 
 UsualWay: TypeAlias = Callable[[dict[str, Any], float], event_model.Conversion | None]
 """A function of a tap's record and the Unix time. The function returns the conversion, or None if
-the stream's filter drops the record. It raises an `OddRecordError` for an odd record."""
+the stream's filter drops the record. The function raises an `OddRecordError` for an odd record."""
 Page: TypeAlias = tuple[str | None, str | None, str | None]
 """The URL of a page for a dead letter, the URL for the API, and the decision ID in the URL."""
 
@@ -44,7 +44,7 @@ EXPRESSION_FAILED, CHANCE = "expression", "chance"
 """Causes of an odd record that belong to no single column: an expression of the map fails, or an
 expression is random, so it must not be evaluated twice."""
 _REMEMBERED = 1_024
-"""How many texts of a column are remembered with their results, at most."""
+"""The greatest number of texts of a column that are remembered with their results."""
 _UUID_LENGTH = 36
 _LONGEST_TIME = 26
 """The length of a time without an offset whose seconds have six decimals."""
@@ -92,7 +92,7 @@ def usual_way(  # noqa: PLR0913 (an argument for each thing that it is made of)
         environment: The values of other names in this code. These names begin with an underscore.
         test: The code of the stream's filter.
         empty: Columns of the tap that have no value in a usual record.
-        consents: Columns of the tap that, if present, grant consent in a usual record.
+        consents: Columns of the tap for consent. A usual record with such a column grants consent.
     """
     if "event_time" not in builder.columns:
         return None
@@ -124,7 +124,7 @@ def compiled(source: str, names: Mapping[str, Any], mode: str, name: str) -> Any
     file = f"<{name} {zlib.crc32(source.encode(errors='replace')):08x}>"
     linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SyntaxWarning)  # The user may write `x is 'a'`.
+        warnings.simplefilter("ignore", SyntaxWarning)  # A map may contain `x is 'a'`.
         code = compile(source, file, mode)
     value = eval(code, known)  # noqa: S307 (`Compiler` checks the code of expressions)
     # Methods such as `strptime` and `timetuple` import a module in C, with the `__import__` in the
@@ -198,7 +198,7 @@ def _values(builder: EventBuilder, mapped_keys: Sequence[str]) -> Iterator[str]:
 
 
 def _identifying(builder: EventBuilder) -> str:
-    """Return the column that is the cause if a record does not identify a person to send."""
+    """Return the column to name as the cause if a record identifies nobody, or a listed person."""
     return next(iter(builder.hashed), "decision_id")
 
 
@@ -295,7 +295,7 @@ def _result(builder: EventBuilder) -> Iterator[str]:
 
 
 def _call(name: str, struct: Any, **objects: str) -> str:
-    """Return the code that creates a struct; `objects` is the code of its members' structs."""
+    """Return the code that creates a struct. `objects` has the code for the structs in it."""
     members = {member: f"sent_{member}" for member in struct.__struct_fields__} | objects
     return f"{name}({', '.join(members.values())})"
 
@@ -462,5 +462,5 @@ _TESTS: dict[str, tuple[type, Callable[[Any], object]]] = {
     "decision_id": (str, _UUID.fullmatch),
     "value": (float, math.isfinite),
 }
-"""For columns whose values differ in most records: the usual type, and a test that accepts values
+"""The usual type of columns whose values differ in most records, and a test that accepts the values
 that are sent unchanged."""

@@ -65,8 +65,8 @@ class Explained(msgspec.Struct):
             `unmapped`.
         samples: The records as the tap sent them.
         rejections: The rejections of rejected and dropped records.
-        fingerprints: The fingerprint of the first event with an event ID and a pixel ID. All maps
-            of the stream share this dict, because a run sends only the first event.
+        fingerprints: The fingerprint of the first event for each pair of event ID and pixel ID. All
+            maps of the stream share this dict, because a run sends only the first event.
         equal_ids: A finding if an earlier map of the stream gives its events the same IDs.
         preset: The preset that the settings name for the stream.
         code: The generated code that converts usual records; empty without such code.
@@ -421,7 +421,7 @@ def _mapped(name: str, plan: StreamPlan, present: Collection[str]) -> list[Field
 
 
 def _defaults(column: str, explained: Explained, events: EventDefaults) -> list[FieldSource]:
-    """Return the key properties or the setting from which a field without a map gets its value."""
+    """Return the key properties or the setting that give a field its value without the map."""
     if column == "event_id":
         keys = explained.plan.keys
         if keys is None:
@@ -469,7 +469,7 @@ def _records(explained: Explained) -> Records:
 
 def _first(rejection: Rejection) -> dict[str, Any]:
     detail = rejection.detail and scrub(rejection.detail)
-    has_letter = REASONS[rejection.reason].letter  # (A run keeps nothing of other records.)
+    has_letter = REASONS[rejection.reason].letter  # (A run stores nothing of other records.)
     return {
         "event_id": rejection.event_id,
         "field": rejection.field,

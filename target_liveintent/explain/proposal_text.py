@@ -18,7 +18,7 @@ from target_liveintent.privacy.addresses import scrub
 from target_liveintent.settings import EventDefaults
 
 SCHEMA_URL = "https://target-liveintent.github.io/target-liveintent/latest/settings.schema.json"
-"""The JSON Schema of the settings, for editors."""
+"""The address of the JSON Schema of the settings, which editors read."""
 _HEAD = f"""\
 # yaml-language-server: $schema={SCHEMA_URL}
 # Proposed by target-liveintent explain. Fill in the three blanks, and check each line. A text that

@@ -30,7 +30,7 @@ class RecordConverter:
     """Converts the records of one stream according to a plan.
 
     Attributes:
-        code: The generated code that converts usual records; empty without such code.
+        code: The generated code that converts usual records; empty if no such code exists.
     """
 
     def __init__(
@@ -112,5 +112,5 @@ class RecordConverter:
 
 
 def _leave_to_chance(_: TapRecord, __: float) -> NoReturn:
-    """Raise an `OddRecordError`: `convert_carefully` evaluates each expression only once."""
+    """Raise an `OddRecordError`, so that each expression is evaluated only once."""
     odd(CHANCE)

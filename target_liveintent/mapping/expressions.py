@@ -67,7 +67,7 @@ class Expression(NamedTuple):
     """An expression of a map.
 
     Attributes:
-        compute: Computes the value of the expression for a record.
+        compute: The function that computes the value of the expression for a record.
         code: The expression as Python code that reads `record`.
         reading: The paths that the expression reads, and their alternatives.
         columns: The columns of a record that the expression needs. If the set contains None, the
@@ -307,7 +307,7 @@ def _code(text: str) -> ast.expr:
 
 
 def _is_record(node: ast.expr) -> bool:
-    return isinstance(node, ast.Name) and node.id in {"_", "record"}  # The SDK's names.
+    return isinstance(node, ast.Name) and node.id in {"_", "record"}  # The names in the SDK.
 
 
 def _constant_text(node: ast.expr) -> str | None:

@@ -1,8 +1,8 @@
 """Checks the settings `presets` and `stream_maps` before a run.
 
 The SDK would find most mistakes in `stream_maps` only when the first SCHEMA arrives. Each problem
-is one line of text that names the setting and says what is allowed. Of the value, the line shows
-only a question that a proposed map asks.
+is one line of text that names the setting and says what is allowed. The line does not show the
+value, except for the question in a proposed `__filter__`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from target_liveintent.mapping.stream_maps import DELETION_COLUMNS
 from target_liveintent.privacy.addresses import scrub
 
 ANSWER = "ANSWER:"
-"""The beginning of a question in a proposed `__filter__`. A run needs the answer to start."""
+"""The beginning of a question in a proposed `__filter__`. No run starts without an answer."""
 _Null: TypeAlias = Literal["__NULL__"] | None
 _EXPRESSION: tuple[Any, str] = (
     str | None,
@@ -86,7 +86,7 @@ def _preset_problems(presets: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _problem_of(column: str, value: Any, names: Collection[str]) -> str | None:
-    """Return the problem of one key in the map of a stream, as the end of a sentence, or None.
+    """Return the problem of one key in a stream's map as the end of a sentence; None if correct.
 
     `names` are all keys of the map and of the stream's preset.
     """
@@ -127,7 +127,7 @@ def _is_valid(value: Any, kind: Any) -> bool:
 
 
 def presets_with_dots(presets: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield each stream of `presets` with its preset, and with the dots in the stream's name.
+    """Yield the name of each stream in `presets`, including dots, and the stream's preset.
 
     Meltano turns `Sales.Orders: shopify` into `Sales: {Orders: shopify}`.
     """
@@ -140,7 +140,7 @@ def presets_with_dots(presets: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def maps_with_dots(definitions: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield each stream of `stream_maps` with its map, and with the dots in the stream's name.
+    """Yield the name of each stream in `stream_maps`, including dots, and the stream's map.
 
     Meltano turns `Sales.Orders: {email: mail}` into `Sales: {Orders: {email: mail}}`.
     """
@@ -159,7 +159,7 @@ def _own_and_levels(definition: Mapping[str, Any]) -> tuple[dict[str, Any] | Non
     """Return a stream's own map, or None, and the maps of streams inside the definition.
 
     Beside an inner map, a null drops a stream. If all values are null, a null may mean a column or
-    a stream. In this case, each null drops both.
+    a stream. In this case, each null drops both the column and the stream.
     """
     others = {key: value for key, value in definition.items() if key not in _NAMES}
     levels = {key: value for key, value in others.items() if isinstance(value, dict)}

@@ -1,7 +1,8 @@
 """Proposes how to map a stream: with a preset, or with a map of the recognized columns.
 
-Somebody may run a proposed map unchanged. So its `__filter__` contains a question if a column may
-forbid conversions and has an uncertain meaning. No run starts until a person answers the question.
+Somebody may run a proposed map unchanged. So the `__filter__` of a proposed map contains a question
+if a column may forbid conversions and has an uncertain meaning. No run starts until a person
+answers the question.
 """
 
 from __future__ import annotations
@@ -166,7 +167,7 @@ def _doubt_about_cents(column: SourceColumn, currency: Recognition) -> str | Non
 
 
 def _doubt_about_amount(column: SourceColumn, currency: Recognition) -> str | None:
-    """Return the code of a remark if an amount may be wrong without a conversion, or else None."""
+    """Return the code of a remark if an amount may be in cents or be misread, or else None."""
     is_of_name = currency.column is not None and currency.column.path == column.path
     if column.words & vocabulary().amounts.codes and not is_of_name:
         return "two_currencies"
@@ -187,7 +188,7 @@ def _is_minor_source(table: SourceTable) -> bool:
 
 
 def _filter(stream: str, table: SourceTable, consent: SourceColumn | None) -> str:
-    """Return the expression of the filter: certain conditions, and a question about the rest."""
+    """Return the expression of the filter: certain conditions, and a question if needed."""
     known = vocabulary()
     conditions, asked = [], []
     understood = {"consent"} if consent else set[str]()
@@ -261,7 +262,7 @@ def _question(stream: str, asked: Sequence[SourceColumn]) -> str:
 
 
 def _with_values(column: SourceColumn) -> str:
-    """Return the expression of a column, with the values if they are a few repeated words."""
+    """Return the expression of a column, and also the values if they are a few repeated words."""
     values = Counter(map(str, column.samples))
     come_again = 2 * len(values) <= len(column.samples)
     if 0 < len(values) <= _MOST_VALUES and come_again and all(map(_WORD_OR_FLAG.fullmatch, values)):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 Path = tuple[str, ...]
 """The name of a column, and the keys and indexes that lead to a value inside the column."""
 _NOTHING: tuple[Any, ...] = (None, {}, [], ())
-"""Constants that give no value of their own, such as `{}` in `_.get('client', {}).get('id')`."""
+"""Constants that are no alternative value, such as `{}` in `_.get('client', {}).get('id')`."""
 _COMPOSED = ("anyOf", "oneOf", "allOf")
 _REFERRING = frozenset({"$ref", "if", "propertyNames"})
 """Keywords of a JSON schema that may allow properties that this module does not find."""
@@ -30,12 +30,13 @@ class Reading(NamedTuple):
     paths: Mapping[ast.AST, Path]
 
     def lacks(self, is_absent: Callable[[Path], bool], *, protects: bool = False) -> set[Path]:
-        """Return the absent paths that the expression reads without a present alternative.
+        """Return the absent paths that the expression reads, except paths with an alternative.
 
-        Alternatives are the arguments of `coalesce`, the sides of `or`, and the default of `_.get`.
+        Alternatives are other arguments of `coalesce`, other sides of `or`, and the default of
+        `_.get`, if they do not read absent paths themselves.
 
         Args:
-            is_absent: Returns whether the source lacks a path.
+            is_absent: The function that returns whether a path is absent.
             protects: Whether the expression decides which events are sent. If so, constants are
                 also alternatives, because the author chose them for absent columns. But each side
                 of an `or` must then be a constant, or certainly be false without its columns.
@@ -199,10 +200,10 @@ def absent_step(
     properties. Columns with names such as `_sdc_…` may also exist, because taps add such columns.
 
     Args:
-        path: The path of a record.
+        path: A path into a record.
         schema: The JSON schema of the records.
-        lists_all: Whether only the columns in the SCHEMA count, even if the SCHEMA allows further
-            columns. The columns that taps usually add still count.
+        lists_all: Whether only declared columns may exist, even if the SCHEMA allows further
+            columns. The columns that taps usually add may always exist.
     """
     if path[0] in _ADDED_BY_TAPS or (path[0].startswith(_TAPS_OWN) and not lists_all):
         return None
@@ -219,7 +220,7 @@ def absent_step(
 
 
 def _names_in(parts: Iterable[Any], step: str) -> dict[str, Any]:
-    """Return the schemas of the values that a step may select in parts of a schema, by name."""
+    """Return the schemas that a step may select in the parts of a schema, by name."""
     return {name: schema for part in parts for name, schema in _inside(part, step).items()}
 
 
@@ -233,7 +234,7 @@ def _parts(schema: Any) -> Iterator[Any]:
 
 
 def _inside(part: Any, step: str) -> Mapping[str, Any]:
-    """Return the schemas of the values in an object by name, or in a list if a step is an index."""
+    """Return the schemas of an object's values by name, or of a list's items for an index."""
     if not isinstance(part, Mapping):
         return {}
     if _INDEX.fullmatch(step) and isinstance(part.get("items"), Mapping):
@@ -248,7 +249,7 @@ def _may_have(part: Any, step: str) -> bool:
         return True
     types = part.get("type")
     if types is None and any(word in part for word in _COMPOSED):
-        return False  # The parts of the schema decide.
+        return False  # The combined schemas decide.
     names = [types] if isinstance(types, str) else types
     if isinstance(names, list) and "object" not in names:
         return "array" in names and _INDEX.fullmatch(step) is not None

@@ -24,11 +24,11 @@ from target_liveintent.mapping.source_columns import (
 from target_liveintent.mapping.vocabulary import is_number_of, vocabulary
 
 _MOST_REPEATED_SHARE = 0.02
-"""The share of rows that may repeat an ID. For example, an order may be exported twice."""
+"""The greatest share of rows that may repeat an ID, as if some orders were exported twice."""
 _LEAST_ROWS_TO_COMPARE = 3
-"""The number of rows from which equal values mean something."""
+"""The minimum number of rows for conclusions from equal values."""
 _MANY_ROWS, _LEAST_DIFFERENT_SHARE = 20, 0.1
-"""In so many rows, a smaller share of different values shows that they are not the buyers' own."""
+"""If so many rows have at most this share of different values, these are not the buyers' own."""
 _MOST_CANDIDATES = 5
 _ID = re.compile(r"(?=.*\d)[\w#/.-]{1,40}")
 _WORDS_OF_OTHER_URLS = frozenset({"referrer", "referer", "product", "image"})
@@ -39,7 +39,7 @@ class ColumnRemark(NamedTuple):
 
     Attributes:
         code: A key of `REMARK_WORDS` in explain/proposal_text.py, which has the words.
-        facts: The values for the names in braces in the words.
+        facts: The values that replace the names in braces in these words.
     """
 
     code: str
@@ -59,8 +59,9 @@ class Recognition(NamedTuple):
     Attributes:
         column: The recognized column of the source, or None.
         candidates: Columns from which a person may choose if no column is recognized.
-        remark: A remark on where the values come from.
-        reading: The Python code that reads the value, with `{}` in place of the expression.
+        remark: A remark on the result, for the person who checks the map.
+        reading: The Python code that reads the value, with `{}` in place of the column's
+            expression.
     """
 
     column: SourceColumn | None
@@ -132,8 +133,8 @@ class _Match(NamedTuple):
     Attributes:
         place: The position of the matching name in the `names` of `recognized.yaml`.
         more_words: How many other words the name of the column contains.
-        is_vague: Whether a column for a time is text, such as 20261128, by its SCHEMA.
-        least_likely: The greatest position of another word in the list `also`; -1 if not listed.
+        is_vague: Whether the SCHEMA declares the column for a time as text, such as 20261128.
+        least_likely: The greatest position of another word in the list `also`, or -1.
     """
 
     place: int
@@ -310,13 +311,13 @@ _VALUE_CHECKS: dict[str, Sequence[Callable[[SourceColumn, SourceTable], ColumnRe
     "ip": (_few_values,),
     "consent": (_unknown_values,),
 }
-"""The checks of values for each column of events, besides the check of their form."""
+"""For each column of events, the checks of values that follow the check of the form."""
 
 
 def _repeats(column: SourceColumn, table: SourceTable) -> ColumnRemark | None:
     """Return a remark if rows repeat the IDs of other rows; None if all IDs are different.
 
-    The code is `repeated` if these rows are too many, and otherwise `repeated_sent_once`.
+    The code is `repeated` if too many rows repeat IDs, and otherwise `repeated_sent_once`.
     """
     rows = len(column.samples)
     repeated = rows - len(set(map(str, column.samples)))

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 _SIMILAR = 0.75
-"""The least similarity of similar names, as `difflib` computes it (0 to 1)."""
+"""The minimum ratio of `difflib` at which two names count as similar."""
 _LEAST_LETTERS, _LETTERS_FOR_TWO_EDITS = 5, 8
-"""The least number of letters in a known name for which one edit, or two edits, are allowed."""
+"""The minimum number of letters in a known name for which one edit, or two edits, are allowed."""
 _MOST_EDITS = 2
 
 
 def similar_name(name: str, known_names: Iterable[str]) -> str | None:
     """Return the known name that is most similar to a name; None if no known name is similar."""
-    import difflib  # noqa: PLC0415 (few runs need it)
+    import difflib  # noqa: PLC0415 (few runs need `difflib`)
 
     names = {known.lower(): known for known in known_names}
     similar = difflib.get_close_matches(name.lower(), names, n=1, cutoff=_SIMILAR)
@@ -21,7 +21,7 @@ def similar_name(name: str, known_names: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, known_names: Iterable[str]) -> str:
-    """Return `; did you mean '…'?` with a similar name; empty text if no known name is similar."""
+    """Return a suggestion for the end of a message; an empty text if no known name is similar."""
     similar = similar_name(name, known_names)
     return "" if similar is None else f"; did you mean '{similar}'?"
 
@@ -33,11 +33,11 @@ def meant_name(name: str, our_names: Collection[str], given: Collection[str] = (
     exchanges two neighbours. The number of letters in the known name decides how many edits are
     allowed:
 
-    - Fewer than five letters allow no edit, because `paid` is another word than `aaid`. Only
+    - Fewer than five letters allow no edit, because `paid` and `aaid` are different words. Only
       `__else__` allows one edit.
     - Five to seven letters allow one edit, so `order_no` does not mean `order_id`.
-    - Eight or more letters allow two edits. They allow only one edit if the user gave the known
-      name too: a map with `event_time` may also have a column `event_type`.
+    - Eight or more letters allow two edits, or only one edit if the user gave the known name too: a
+      map with `event_time` may also have a column `event_type`.
 
     Args:
         name: The unknown name.
@@ -63,7 +63,7 @@ def _plain(name: str) -> str:
 
 
 def _edits(word: str, other: str) -> int:
-    """Return the number of edits that turn a word into another word, exact up to two edits.
+    """Return the number of edits that turn one word into the other, or any number above two.
 
     The number is the Damerau-Levenshtein distance in its variant "optimal string alignment".
     """

@@ -1,4 +1,4 @@
-"""Lists the columns of a source with their types and first values, and tests the values' forms."""
+"""Lists the columns of a source with types and first values, and checks the forms of values."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ _COMPACT_FORMS = {
     15: ("%Y%m%dT%H%M%S",),
     16: ("%Y%m%dT%H%M%SZ",),
 }
-"""Formats without separators, by the length of the text. Without the length, `%Y%m%d%H%M` would
-read 20261128 as 02:08 on 1 January."""
+"""Formats without separators, by the length of the text. Without the check of the length,
+`%Y%m%d%H%M` would read 20261128 as 02:08 on 1 January."""
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _DECIMAL_SIGN = re.compile(r"0[.,]\d+|\d+[.,]\d{1,2}|\d+[.,]\d{4,}|\d{4,}[.,]\d+", re.ASCII)
 """Matches amounts whose separator is certainly the decimal sign. In `1.200`, the separator may
@@ -83,7 +83,7 @@ class SourceColumn(NamedTuple):
 
     @property
     def is_whole(self) -> bool:
-        """Whether all samples, or without samples the type in the SCHEMA, are whole numbers."""
+        """Whether all samples are whole numbers. Without samples, the SCHEMA decides."""
         if not self.samples:
             return self.types == {"integer"}
         return all(
@@ -96,7 +96,7 @@ class SourceColumn(NamedTuple):
         return not self.types or not self.types.isdisjoint(types)
 
     def fits(self, has_form: Callable[[Any], bool]) -> bool:
-        """Return whether most samples (`_FITTING_SHARE`) have the form that a function checks."""
+        """Return whether at least `_FITTING_SHARE` of the samples have the form that is checked."""
         return sum(map(has_form, self.samples)) >= len(self.samples) * _FITTING_SHARE
 
 
@@ -140,7 +140,7 @@ def _has_parts(path: Path) -> bool:
 
 
 def _values(record: Mapping[str, Any], outer: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Yield the path of each value that is not empty, also inside objects, and the value.
+    """Yield the path and the value of each column that is not empty, also inside objects.
 
     Lists have no columns, so they are left out.
     """

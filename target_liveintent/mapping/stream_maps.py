@@ -6,7 +6,7 @@ A test shows that the maps work as in the SDK, with these differences:
 - The bare name of a helper always means a column.
 - Each expression reads the record as the tap sent it, even if another expression changes it.
 - A plan says whether the configuration names the stream. If a named stream cannot give events, the
-  run fails. Any other such stream is skipped.
+  run fails. If another stream cannot give events, the run skips the stream.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from target_liveintent.mapping.presets import NULL_VALUES, preset_columns
 DELETION_COLUMNS = ("_sdc_deleted_at", "_sdc_lsn_deleted_at")
 """The columns in which log-based taps say when a row was deleted in the source."""
 MELTANO_TEST_STREAM = "meltano_test_stream"
-"""The stream that `meltano config test target-liveintent` sends. A run reads this stream, but sends
-no events of it."""
+"""The stream that `meltano config test target-liveintent` sends. A run accepts this
+stream, but makes no events from its records."""
 
 
 class Stream(NamedTuple):
@@ -49,7 +49,7 @@ class MappingFailed(NamedTuple):
 
     Attributes:
         column: The column that the expression computes, or `__filter__`.
-        kind: The class name of the exception, because its text could quote the record.
+        kind: The class name of the exception, whose text could quote the record.
         event_id: The event ID that the map gives to the record; None if it gives no ID.
     """
 
@@ -74,8 +74,8 @@ class StreamPlan(NamedTuple):
             are derived from the tap's key properties, which are read before mapping.
         environment: The values of the names in the code of the expressions.
         deletion_columns: The columns that mark a deleted row, except columns that the map reads.
-        consent_columns: The tap's columns that say whether a person agreed, if neither the map nor
-            a mapped record has the consent.
+        consent_columns: The tap's columns for consent that a mapped record does not contain. If the
+            map reads or sets the consent, this is empty.
     """
 
     stream: str
@@ -93,7 +93,7 @@ class StreamPlan(NamedTuple):
 
     @property
     def undeclared(self) -> frozenset[str]:
-        """The columns of events that the map passes on if a record has them undeclared."""
+        """The columns of events that `properties` lacks, but that the map passes on if present."""
         return frozenset() if self.dropped is None else COLUMNS - self.dropped - {*self.properties}
 
     @property
@@ -339,7 +339,7 @@ def _deletion_columns(columns: Collection[str], read: Collection[str]) -> tuple[
 def _alias(expression: str | None, stream: str) -> str:
     """Return the name under which a stream is counted: the value of `__alias__`, as in the SDK.
 
-    If the expression contains an unknown name, its text is the result, such as `web_orders`.
+    If the expression contains an unknown name, its text counts as the name: `web_orders`.
 
     Raises:
         ValueError: If the result is not a printable name.

@@ -21,8 +21,8 @@ _TOKEN = re.compile(r"sha256|md5|ipv4|v4|[^\W\d_]+|\d+")
 _SHORT = frozenset({"id", "ip", "nr", "no", "de", "do", "da", "at", "on", "am", "em", "is"})
 """The words of two letters that can be parts of a longer text without spaces."""
 _LEAST_LETTERS_TO_SPLIT = 4
-"""The least number of letters in one of the words of a text that is split. Shorter words may occur
-in a text by chance."""
+"""A text is split into words only if one of the words has at least this number of letters, because
+shorter words may occur by chance."""
 
 
 # The file
@@ -32,7 +32,7 @@ class Unsure(msgspec.Struct, frozen=True):
     """The conditions under which the meaning of a column's name is uncertain.
 
     The meaning is uncertain if the stream or another column has a word of `present` in its name, or
-    if none of them has a word of `absent`.
+    if neither the stream nor another column has a word of `absent` in its name.
     """
 
     present: frozenset[str] = msgspec.field(default=frozenset(), name="if")
@@ -88,7 +88,7 @@ class FilterWords(msgspec.Struct, frozen=True, dict=True):
 
     @functools.cached_property
     def meanings(self) -> dict[frozenset[str], bool]:
-        """Whether records count if a flag is true (or else if it is false), by the flag's words."""
+        """For the words of each flag: True if records with a true flag count, or else False."""
         return {frozenset(name.split()): only_true for name, only_true in self.flags.items()}
 
 
@@ -138,7 +138,7 @@ def words_of(*path: str) -> frozenset[str]:
     """Return the meanings of the words in a path: `custMail` means `customer` and `email`.
 
     Accents, case and single letters have no effect. At the beginning of a name, `data` means a
-    date, as in Italian and Portuguese, except if it is the whole name of one step among several.
+    date, as in Italian and Portuguese, unless `data` is a whole step of a longer path.
     """
     tokens: list[str] = []
     for step in path:

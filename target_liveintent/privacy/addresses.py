@@ -64,7 +64,7 @@ def _bytes(sign: str) -> str:
 
 
 _ESCAPE = (
-    # JSON within JSON doubles backslashes; Markdown puts one before signs.
+    # JSON within JSON doubles backslashes; Markdown puts a backslash before signs.
     rf"(?:\\\\)+|\\(?:U00(?:0{_HEX}|10){_HEX}{{4}}|[uU]{_HEX}{{4}}|[uUxX]\{{0*{_HEX}{{1,5}}\}}"
     rf"|[xX]{_HEX}{{2}}|[0-3][0-7]{{2}}|[@._+-])"
     # If an escape follows digits without a semicolon, it is decoded first: it may be a digit.

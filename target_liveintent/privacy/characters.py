@@ -1,4 +1,4 @@
-"""Invisible characters, characters within words, and texts that were read in a wrong encoding.
+"""Tables of invisible characters and of word characters, and a test for misread encodings.
 
 Texts that people copy from pages and spreadsheets may have such characters. The tables do not use
 `unicodedata`, so an address has the same hash in each version of Python.
@@ -56,7 +56,7 @@ def visible(text: str) -> str:
 def is_misread(text: str) -> bool:
     """Return whether a text in UTF-8 was read in another encoding, so some characters are wrong.
 
-    For example, `Ã¶` is an `ö` that was read as Windows-1252. U+FFFD is in the place of bytes that
-    could not be read.
+    For example, `Ã¶` is an `ö` that was read as Windows-1252. U+FFFD replaces bytes that could
+    not be read.
     """
     return "\ufffd" in text or _MISREAD.search(text) is not None

@@ -24,7 +24,7 @@ from target_liveintent.privacy.characters import is_misread, visible
 from target_liveintent.remarks import COLUMN_EMPTY, COLUMN_UNUSABLE, HASH_CONFLICT, Remark, Remarks
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://conversions.liveintent.com/target-liveintent")
-"""The namespace of every UUIDv5 of this module. Another namespace would change every event ID."""
+"""The namespace of every UUIDv5 of this module. Another namespace would change every derived ID."""
 _NAMED = hashlib.sha1(NAMESPACE.bytes, usedforsecurity=False)
 _MD5, _SHA256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
 """Hash objects of an empty text. Copying a hash object is faster than creating one."""
@@ -51,7 +51,7 @@ JUNK_HASHES = frozenset(
 MAX_NESTING = 50
 """The greatest number of levels of lists and objects in a value. Deeper values become null."""
 IDENTITY_COLUMNS = ("email", "md5", "sha2")
-"""The columns from which an identity is made, the most trusted first."""
+"""The columns from which an identity is made. The most trusted column comes first."""
 _EMPTY = {column: Remark(COLUMN_EMPTY, column) for column in IDENTITY_COLUMNS}
 
 
@@ -61,7 +61,7 @@ _LONGEST_ADDRESS = 2_000
 """The greatest length of a text with an address, because composing thousands of accents would take
 seconds."""
 _LINK = re.compile(r"mailto:([^?%]+)(?:\?.*)?", re.IGNORECASE)
-"""Matches a link, but no link with percent codes, which could mean any character."""
+"""Matches a link to an address without percent codes, which could mean any character."""
 _NAMED_ADDRESS = re.compile(r"[^<>@]*<([^<>]+)>")
 """Matches `Jane <jane@example.com>`, but no name with an @, which could be another address."""
 _PLAIN_HASH = re.compile(r"[0-9a-fA-F]{32}(?:[0-9a-fA-F]{32})?")
@@ -136,7 +136,7 @@ def identify(
         if not {md5, sha2}.issuperset(hashes):
             remarks.append(Remark(HASH_CONFLICT, IDENTITY_COLUMNS[0]))
     else:
-        by_digits = {len(digest): digest for digest in reversed(hashes)}  # The first one counts.
+        by_digits = {len(digest): digest for digest in reversed(hashes)}  # The first hash counts.
         md5, sha2 = by_digits.get(_DIGITS["md5"]), by_digits.get(_DIGITS["sha256"])
         remarks += [_EMPTY[column] for column in empty]
     known = dict.fromkeys(chain(*(address.hashes for address in addresses), hashes))
@@ -175,7 +175,7 @@ def hash_address(text: str, normalization: str) -> Identity | None:
     sent = address.lower()
     others: tuple[bytes, ...] = ()
     local, _, domain = sent.rpartition("@")
-    if "." in local or "+" in local:  # Otherwise, all normalizations are equal.
+    if "." in local or "+" in local:  # Otherwise, both normalizations give this address.
         other = f"{local.partition('+')[0].replace('.', '')}@{domain}"
         if NORMALIZATIONS[normalization](sent):
             sent, other = other, sent
@@ -198,7 +198,7 @@ def _hashed(address: str) -> tuple[Any, Any]:
 
 
 def cause_of_junk(value: Any) -> str | None:
-    """Return the code of the reason why a text with an @ is not an address; None if unknown."""
+    """Return a code that says why a text with an @ is not an address; None if no code fits."""
     if not isinstance(value, str) or "@" not in value:
         return None
     if is_misread(value):
@@ -232,7 +232,7 @@ def traces_of(text: str) -> list[str]:
 
 
 def is_placeholder(text: str) -> bool:
-    """Return whether a text, in any case, is a placeholder such as `n/a`, `undefined` or zeros."""
+    """Return whether a text is a placeholder such as `n/a` or zeros; case does not matter."""
     return len(text) <= _LONGEST and text.strip().lower() in _PLACEHOLDERS
 
 
@@ -261,7 +261,7 @@ def _begun(stream: str) -> Any:
 def _uuid5(name: bytes, begun: Any = _NAMED) -> str:
     """Return `str(uuid.uuid5(NAMESPACE, name))` in a third of its time.
 
-    `begun` is the hash object of the namespace, and of the beginning of a longer name.
+    `begun` is the hash object of the text before `name`, which begins with the namespace.
     """
     made = begun.copy()
     made.update(name)
@@ -298,7 +298,7 @@ def address_in(text: str) -> str | None:
         return text
     if len(text) > _LONGEST_ADDRESS or is_misread(text):
         return None
-    # Invisible characters go first, because they may stand between a letter and its accent.
+    # Invisible characters are removed first: they may be between a letter and its accent.
     plain = unicodedata.normalize("NFC", visible(text)).strip()
     plain = plain.removesuffix(";").rstrip()
     found = _LINK.fullmatch(plain) or _NAMED_ADDRESS.fullmatch(plain)

@@ -78,7 +78,7 @@ def redact_value(value: Any, depth: int = 0, redact: Callable[[str], str] = _red
 
 
 def _redact_single(value: Any, redact: Callable[[str], str]) -> Any:
-    """Return a value that is neither a list nor an object, as JSON has it; NaN becomes None."""
+    """Return a scalar in the form of a dead letter; NaN becomes None."""
     if value is None or isinstance(value, int):
         return value
     if isinstance(value, (float, Decimal)):
@@ -145,7 +145,7 @@ class _RedactingFactory:
 
 
 def _message(record: logging.LogRecord) -> str:
-    """Return the text of a log record, without arguments that do not fit.
+    """Return the text of a log record, without arguments that do not fit the message.
 
     For such arguments, `logging` would print a traceback that contains them unchanged.
     """

@@ -30,7 +30,7 @@ class Person(NamedTuple):
 
 
 class Suppressions:
-    """The people whose events must not be sent, by all hashes that an event may have.
+    """The people whose events must not be sent, as a set of hashes of their addresses.
 
     Args:
         path: The setting `suppression_path`.
@@ -80,7 +80,7 @@ class Suppressions:
 def people_in(
     lines: Iterable[str], read: Callable[[str], list[str]] = hashes_of
 ) -> Iterator[Person]:
-    """Yield the people on a list, without blank lines and lines that begin with `#`.
+    """Yield the people on a list. Blank lines, and lines that begin with `#`, are skipped.
 
     Args:
         lines: The lines of the list, each with an address or the hash of an address.

@@ -16,7 +16,7 @@ NULL_VALUES: tuple[Any, ...] = (None, "__NULL__")
 
 
 class Preset(NamedTuple):
-    """A preset.
+    """A preset, which is a map for one stream of a known tap.
 
     Attributes:
         source: The stream for which the preset is made, in words.
@@ -63,8 +63,8 @@ def preset_text(name: str) -> str:
 
 @functools.cache
 def preset_columns(name: str) -> Mapping[str, Any]:
-    """Return the map in a preset: expressions and options, by column or name of the option."""
-    from target_liveintent.yaml12 import load_yaml  # noqa: PLC0415 (see there)
+    """Return the map in a preset: the expressions by column, and the options by name."""
+    from target_liveintent.yaml12 import load_yaml  # noqa: PLC0415 (see yaml12.py)
 
     columns: Mapping[str, Any]
     ((_, columns),) = load_yaml(preset_text(name))["stream_maps"].items()
