@@ -271,7 +271,7 @@ def _uuid5(name: bytes, begun: Any = _NAMED) -> str:
 
 
 def _canonical(value: Any, depth: int) -> Any:
-    """Return a value for `json.dumps` with sorted keys: keys become texts, deep values None."""
+    """Return a value that `json.dumps` can write with sorted keys; deep values become None."""
     if depth > MAX_NESTING:
         return None
     if isinstance(value, str):

@@ -359,7 +359,15 @@ def test_a_number_is_no_browser(value: str) -> None:
     assert [one.expressions.get("user_agent") for one in found] == [None, "get('a')"]
 
 
-@pytest.mark.parametrize("number", [2_125_551_234, "2125551234", 46_354, "20261128"])
+@each_of(
+    "number",
+    {
+        "integer like Unix seconds": 2_125_551_234,
+        "text like Unix seconds": "2125551234",
+        "like a day in Excel": 46_354,
+        "like a date": "20261128",
+    },
+)
 def test_a_number_is_no_time_by_its_size(number: Any) -> None:
     """It may be a telephone number or an ID, unless its name says that it is a time."""
     assert "event_time" not in lines_of(stream_of("a"), {"a": number})

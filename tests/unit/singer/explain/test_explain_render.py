@@ -117,7 +117,7 @@ def test_what_conversions_are_worth() -> None:
         assert line in lines
 
 
-@pytest.mark.parametrize("zone", ["+00:00", "", "?"])
+@each_of("zone", {"offset": "+00:00", "no offset": "", "no time": "?"})
 def test_the_setting_timezone_is_named_where_it_counts(zone: str) -> None:
     """It is named where times need it; where none does, a warning says that it has no effect."""
     at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() - 86_400))
