@@ -1,6 +1,6 @@
 """Builds a conversion from a mapped record, or rejects the record. This module defines the rules.
 
-`fast_path.py` gives the same result in less time for records in which nothing is odd.
+fast_path.py gives the same result in less time for usual records.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from target_liveintent.settings import EventDefaults
 
 _CAUSE_CODES = {field.name: field.unusable for field in FIELDS}
 _POSITION = re.compile(r"_+(?:sdc_|smart_|file|line|row|path|sheet)\w*")
-"""Columns that taps add for the place of a row in a file, and for the time of reading."""
+"""Matches the columns that taps add for a row's position in a file and for the time of reading."""
 _LAST_TIME = 253_402_300_799
 """The last second of the year 9999, as Unix time."""
 IN_LOCAL_TIME: Remarks = (Remark(LOCAL_TIME, "event_time"),)
@@ -47,13 +47,13 @@ _WITH_DECISION_ID: Remarks = (Remark(HAS_DECISION_ID, "decision_id"),)
 
 
 class _RejectedError(Exception):
-    """Ends the building of an event.
+    """Raised to reject the record while `EventBuilder` builds the event.
 
     Attributes:
         reason: A code of `reasons.REASONS`.
         field: The column at fault.
         detail: Facts about the reason, without addresses.
-        remarks: The remarks about the record in spite of its rejection.
+        remarks: The remarks on the record that count although it is rejected.
     """
 
     def __init__(
@@ -70,14 +70,14 @@ def _reject(
 
 
 def _reject_value(reason: str, field: str, cause: UnusableCause | None) -> NoReturn:
-    """Reject a record for the value of a column; without a cause, the column has no value."""
+    """Reject a record because of a column. The cause is None if the column has no value."""
     if cause is None:
         _reject(reason, field)
     _reject(reason, field, cause.words, (Remark(REJECTION_CAUSE, field, cause),))
 
 
 class _EventId(NamedTuple):
-    """The ID of an event, and whether no other record has this ID."""
+    """The ID of an event, whether no other record has the same ID, and remarks on the ID."""
 
     text: str
     is_unique: bool
@@ -85,7 +85,7 @@ class _EventId(NamedTuple):
 
     @property
     def problem(self) -> str | None:
-        """Why the mapped column `event_id` gives no ID; None if it gives one or is not mapped."""
+        """Why the column `event_id` gives no ID; None if it gives an ID, or is not mapped."""
         kinds = {remark.kind for remark in self.remarks}
         if COLUMN_EMPTY in kinds:
             return "event_id is empty in this record"
@@ -97,7 +97,8 @@ class _Draft(NamedTuple):
 
     Attributes:
         columns: The columns for the dead letter, without the address and the hashes.
-        remarks: The remarks about the event, if it is sent or has no identity.
+        remarks: The remarks that count if the event is sent, or is rejected because it
+            identifies nobody.
     """
 
     columns: dict[str, Any]
@@ -108,14 +109,14 @@ class _Draft(NamedTuple):
 
     @property
     def time_remarks(self) -> Remarks:
-        """The remarks about the event time, whatever the outcome of the record is."""
+        """The remarks on the event time, which count for each outcome of the record."""
         return IN_LOCAL_TIME if self.time.is_local else ()
 
 
 def lasting_keys(key_properties: Iterable[str]) -> tuple[str, ...]:
-    """Return the key properties that identify a record and not only its position in a file.
+    """Return the key properties except those that say only where in a file a record is.
 
-    Another record stands at the same position when the file is overwritten.
+    After the file is overwritten, another record is in the same place.
     """
     return tuple(key for key in key_properties if not _POSITION.fullmatch(key))
 
@@ -124,15 +125,17 @@ class EventBuilder:
     """Builds the conversions of one stream.
 
     Args:
-        stream: The tap's name of the stream; derived event IDs depend on it.
+        stream: The tap's name for the stream. Derived event IDs depend on this name.
         properties: The names of the columns after mapping.
         key_properties: The tap's key properties, read from the record before mapping.
-        mapped_keys: The columns of a mapped record that replace the key properties, if not None.
-        undeclared: Columns of events that are read if a record has them.
+        defaults: The values that the settings supply for events.
+        suppressions: The people whose events must not be sent.
+        mapped_keys: The columns of a mapped record that replace the key properties, or None.
+        undeclared: Columns of events that a record may have although `properties` lacks them.
 
     Attributes:
         columns: The columns of events that the stream has.
-        hashed: The columns of the address and its hashes that the stream has.
+        hashed: The columns for addresses and hashes that the stream has.
     """
 
     def __init__(  # noqa: PLR0913 (an argument for each thing that it is made of)
@@ -168,13 +171,13 @@ class EventBuilder:
         now: float,
         violation: str | None = None,
     ) -> event_model.Conversion | event_model.Rejection:
-        """Build the conversion of one mapped record, or reject the record.
+        """Return the conversion of one mapped record, or the rejection of the record.
 
         Args:
             mapped: The record after the stream map.
-            raw: The record as the tap sent it, for the key properties.
-            now: Unix time.
-            violation: How the record breaks the tap's schema.
+            raw: The record as the tap sent it, which has the key properties.
+            now: The current Unix time in seconds.
+            violation: How the record violates the tap's schema; None if the record is valid.
         """
         draft = self._draft(mapped, raw)
         try:
@@ -188,7 +191,7 @@ class EventBuilder:
             return self._rejection(draft, rejected)
 
     def _draft(self, mapped: Mapping[str, Any], raw: Mapping[str, Any]) -> _Draft:
-        """Read the identity, the event ID and the time."""
+        """Return the identity, the event ID, the time and the other columns, without checks."""
         columns = {name: mapped[name] for name in self._read if mapped.get(name) is not None}
         of_page, remarks = self._read_page(columns)
         columns |= of_page
@@ -205,7 +208,7 @@ class EventBuilder:
     def _conversion(
         self, draft: _Draft, raw: Mapping[str, Any], now: float
     ) -> event_model.Conversion:
-        """Read the columns that `_draft` does not read; raise a `_RejectedError` if this fails."""
+        """Return the conversion of a draft; raise a `_RejectedError` if it cannot be sent."""
         columns, identity = draft.columns, draft.identity
         event_time = _usable_time(draft.time, columns, now)
         required = self._required_values(columns)
@@ -256,23 +259,23 @@ class EventBuilder:
         reason: str = "mapping_failed",
         event_id: Any = None,
     ) -> event_model.Rejection:
-        """Reject a record to which the map was not applied, so only its keys are known.
+        """Return the rejection of a record to which the map was not applied.
 
-        If the map gives an event ID, the dead letter disappears when a corrected map delivers the
-        event.
+        The dead letter contains only the tap's key properties. If the map gives an `event_id`, the
+        dead letter disappears when a corrected map delivers the event.
         """
         event_id = self._event_id(event_id, raw, raw).text
         keys = {name: redaction.redact_value(raw[name]) for name in self._keys if name in raw}
         return event_model.Rejection(self.stream, event_id, reason, field, {}, detail, keys)
 
     def _read_page(self, columns: Mapping[str, Any]) -> tuple[dict[str, Any], Remarks]:
-        """Clean the page's URL, and take the decision ID out of it.
+        """Clean the URL of the page, and read the decision ID in the URL.
 
-        The record's own decision ID comes first if it can be sent. Cleaning may remove the
-        parameter with the ID of the page.
+        A decision ID of the record takes precedence if it can be sent. The ID in the URL becomes a
+        column, because cleaning may remove the parameter.
 
         Returns:
-            The columns that change, and whether a decision ID cannot be used.
+            The columns that change, and a remark if a decision ID cannot be used.
         """
         page = columns.get("source_url")
         if not isinstance(page, str):
@@ -290,7 +293,7 @@ class EventBuilder:
         return changed, () if given is None else _UNUSABLE_DECISION_ID
 
     def _event_id(self, column: Any, mapped: Mapping[str, Any], raw: Mapping[str, Any]) -> _EventId:
-        """Return the event's ID: from the column, or derived from the keys."""
+        """Return the ID of the event, from the column `event_id` or else a derived ID."""
         given = coerce.text(column)
         if isinstance(given, str):
             return _EventId(pseudonym(given) if holds_address(given) else given, is_unique=True)
@@ -302,9 +305,9 @@ class EventBuilder:
         return _EventId(*self._derived_id(mapped, raw), remarks)
 
     def _derived_id(self, mapped: Mapping[str, Any], raw: Mapping[str, Any]) -> tuple[str, bool]:
-        """Return an ID that is derived from the keys, and whether it belongs to this record alone.
+        """Return an ID that is derived from the keys, and whether only this record has the ID.
 
-        If a key has no value, the ID is derived from the whole mapped record.
+        If a key is absent or all keys are null, the ID is derived from the whole mapped record.
         """
         names, record = self.lasting_keys, raw
         if self.mapped_keys is not None:
@@ -321,16 +324,16 @@ class EventBuilder:
         return derive_event_id(self.stream, self.named_keys(values)), True
 
     def named_keys(self, values: Sequence[Any]) -> Sequence[Any]:
-        """Return the values from which an event ID is derived, given the values of the keys.
+        """Return what an event ID is derived from, given the values of the keys.
 
-        Mapped keys include their names. So different keys never give the same ID.
+        The result includes the names of mapped keys, so different keys never give the same ID.
         """
         if self.mapped_keys is None:
             return values
         return [dict(zip(self.mapped_keys, values, strict=True))]
 
     def _check_allowed(self, mapped: Mapping[str, Any], identity: Identity) -> None:
-        """Reject a record of a person who must not be sent; this comes before all other checks."""
+        """Reject a record without consent, or of a person who may be on the suppression list."""
         is_read = "consent" in mapped and "consent" in self._read
         is_asked = is_read or "consent" in self._expected
         if is_asked and not coerce.consent(mapped.get("consent")):
@@ -342,7 +345,7 @@ class EventBuilder:
                 _reject("not_compared", None, "the address cannot be read")
 
     def _required_values(self, columns: Mapping[str, Any]) -> dict[str, Any]:
-        """Return source and pixel, from the record or else from the settings."""
+        """Return the source and the pixel ID, from the record or else from the settings."""
         values = {}
         for name in ("source", "pixel_id"):
             value = COERCIONS[name](columns.get(name))
@@ -353,7 +356,7 @@ class EventBuilder:
         return values
 
     def _optional_values(self, columns: Mapping[str, Any]) -> tuple[dict[str, Any], Remarks]:
-        """Return the optional values that can be sent, and remarks on columns without a value."""
+        """Return the optional values that can be sent, and remarks on empty or unusable columns."""
         values, remarks = {}, []
         for name in OPTIONAL:
             value = COERCIONS[name](columns.get(name))
@@ -370,7 +373,7 @@ class EventBuilder:
     def decision_id_remarks(
         self, decision_id: str, event_id: str, order_id: str | None, raw: Mapping[str, Any]
     ) -> Remarks:
-        """Return the remarks on a decision ID, also if another ID of the record is equal."""
+        """Return a remark on the decision ID of an event, and a remark if another ID is equal."""
         ids: dict[str, Any] = {"event_id": event_id, "order_id": order_id}
         ids |= {key: coerce.text(raw.get(key)) for key in self._keys}
         for name, other in ids.items():
@@ -380,7 +383,7 @@ class EventBuilder:
 
 
 def _usable_time(time: coerce.TimeRead, columns: Mapping[str, Any], now: float) -> int:
-    """Return the time of an event; raise a `_RejectedError` if it cannot be sent."""
+    """Return the event time to send; raise a `_RejectedError` if the time cannot be used."""
     event_time = time.seconds
     if event_time is None:
         _reject("missing_event_time", "event_time")
@@ -396,7 +399,7 @@ def _usable_time(time: coerce.TimeRead, columns: Mapping[str, Any], now: float) 
 
 
 def _with_cause(remark: Remark, candidates: Mapping[str, Any]) -> Remark:
-    """Add the cause to a remark about a column that has neither an address nor a hash."""
+    """Return a remark on the identity, with the cause if the remark is on an unusable column."""
     if remark.kind != COLUMN_UNUSABLE:
         return remark
     value = candidates[remark.column]
@@ -405,7 +408,7 @@ def _with_cause(remark: Remark, candidates: Mapping[str, Any]) -> Remark:
 
 
 def _unusable_identity(remarks: Remarks) -> str | None:
-    """Return words for the columns with an identity that cannot be used; None without any."""
+    """Return a text that names the identifying columns with unusable values; None without any."""
     unusable = {remark.column for remark in remarks if remark.kind == COLUMN_UNUSABLE}
     names = [name for name in IDENTIFYING if name in unusable]
     return f"the value of {' and of '.join(names)} cannot be used" if names else None
@@ -414,7 +417,7 @@ def _unusable_identity(remarks: Remarks) -> str | None:
 def window_end(columns: Mapping[str, Any], defaults: EventDefaults) -> int | None:
     """Return the Unix time from which on an event of these columns is too old to be sent.
 
-    Without a known source, the longest window counts. The result is None if the event time is
+    If the source is unknown, the longest window counts. The result is None if the event time is
     absent or cannot be read, or if the end is after the year 9999.
     """
     event_time = coerce.unix_time(columns.get("event_time"), defaults.zone)

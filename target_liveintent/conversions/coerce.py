@@ -1,8 +1,8 @@
-"""Coercions of a tap's values to values that the API accepts: one pure function for each type.
+"""Converts the values of a tap to values that the API accepts: one pure function for each type.
 
-A coercion returns the value to send, None for an empty value, or `UNUSABLE` for a value that it
-cannot read. It never raises an exception, and never guesses. `FIELDS` in fields.py says which
-coercion a column has.
+A coercion returns the value to send, None for an empty value, or `UNUSABLE` for a value that cannot
+be read. A coercion never guesses, and no value makes it raise an exception. `FIELDS` in fields.py
+says which coercion a column has.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from target_liveintent.remarks import Shape, UnusableCause
 
 @dataclasses.dataclass(frozen=True)
 class Unusable:
-    """Stands for a value that cannot be read and that no event can have.
+    """The result for a value that cannot be read, or that no event can have.
 
     Attributes:
-        cause: Why a helper of expressions cannot read the value. For a column of an event, `FIELDS`
-            has the code of the cause.
+        cause: Why a helper of expressions cannot read the value. A coercion gives no cause, because
+            `FIELDS` has the code of the cause for each column.
     """
 
     cause: UnusableCause | None = None
 
     def __str__(self) -> str:
-        """Return the text for the dead letter if an expression returned this for a column."""
+        """Return the text that a dead letter contains in place of the value."""
         return "unusable"
 
     def __bool__(self) -> bool:
-        """Raise an error: a filter must not treat an unreadable value as true or false."""
-        msg = "the value cannot be read"
+        """Raise a `ValueError`: a filter must not treat an unreadable value as true or false."""
+        msg = "a value that cannot be read is neither true nor false"
         raise ValueError(msg)
 
 
@@ -52,7 +52,10 @@ UNUSABLE: Final = Unusable()
 
 
 def shape(value: Any) -> Shape:
-    """Return how a value is written, without its data: digits are 9, and words are x."""
+    """Return the form of a value without the data: each digit becomes 9, and each word becomes x.
+
+    The shape of a boolean, a list, an object or a huge number is only the name of the type.
+    """
     is_huge = isinstance(value, int) and value.bit_length() > _LONGEST_ID_BITS
     if is_huge or isinstance(value, (bool, dict, list, tuple)):
         return Shape(type=type(value).__name__)
@@ -62,10 +65,10 @@ def shape(value: Any) -> Shape:
 
 
 def cause_of_source(value: Any) -> UnusableCause | None:
-    """Return why a value of `source` cannot be used; None if the record has none.
+    """Return why a value of `source` cannot be used; None if the record has no value.
 
-    The cause has the value itself if it is a short word. Any other value, such as a name, is
-    replaced by its shape.
+    The cause contains the value if it is a word, such as `pos` or `in-store`. For any other value,
+    such as a full name, the cause contains only the shape.
     """
     plain = text(value)
     if plain is None:
@@ -77,7 +80,7 @@ def cause_of_source(value: Any) -> UnusableCause | None:
 
 
 def cause_of(value: Any, code: str) -> UnusableCause:
-    """Return why a value cannot be used: a cause of this code, unless a helper found another."""
+    """Return why a value cannot be used: the cause from a helper, or else a cause of this code."""
     if isinstance(value, Unusable) and value.cause is not None:
         return value.cause
     return UnusableCause(code, shape(value))
@@ -109,13 +112,13 @@ _SPACES: dict[int, Any] = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2212":
 _DECIMAL_SIGNS = {".": _SPACES, ",": _SPACES | str.maketrans(",.", ".,")}
 UUID_FORM = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _NOT_IN_DECISION_ID = re.compile(rf"[\s{{}}{INVISIBLE_CHARACTERS}]|%%")
-"""White space, invisible characters, and the signs of a placeholder that was not replaced."""
+"""Matches white space, invisible characters, and signs of a placeholder that was not replaced."""
 _LI_DID = re.compile(  # (A pattern that begins with a plain text is fast.)
     rf"li_did=(?<![^?&;#/ ]li_did=)(?:({UUID_FORM.pattern})(?![\w.-]))?", re.ASCII
 )
-"""The parameter, with its value if the value is a UUID. `old_li_did` is another parameter."""
+"""Matches the parameter `li_did`, with its value if this is a UUID, but not `old_li_did`."""
 _LEVELS = 5
-"""How many levels of encoding of a URL are read; the URL itself is the first level."""
+"""How many levels of encoding in a URL are searched. The first level is the URL itself."""
 DECIMALS = {
     code: int(exponent)
     for exponent, codes in word_table(pathlib.Path(__file__).with_name("currencies.txt")).items()
@@ -127,17 +130,18 @@ _FLAGS = {
     **dict.fromkeys(("false", "f", "no", "n", "0"), 0),
 }
 _UNITS = (1, 1_000, 1_000_000)
-"""How many units of a Unix time are a second: seconds, milliseconds, microseconds."""
+"""The numbers of seconds, milliseconds and microseconds in a second."""
 _YEAR_2000, _YEAR_2100 = 946_684_800, 4_102_444_800
-"""Unix seconds. Numbers outside of these years in each unit are dates in another form."""
+"""The beginning of these years in Unix seconds. A number outside of these years in each unit is
+not a Unix time."""
 
 
 _NOT_PUBLIC = re.compile(
     r"(?:0|10|127|22[4-9]|2[3-5][0-9])[.]|192[.](?:0[.]0|168)[.]|169[.]254[.]"
     r"|172[.](?:1[6-9]|2[0-9]|3[01])[.]|100[.](?:6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7])[.]"
 )
-"""IPv4 networks that are not public, from the registry of IANA. Proxies, tills and offices have
-their addresses, which do not distinguish buyers. The ranges for documentation are accepted."""
+"""Matches IPv4 addresses that are not public according to IANA. Proxies, tills and offices
+have such addresses, so they do not distinguish buyers. Addresses for documentation are accepted."""
 _PUBLIC_IPV6 = 0b001
 """The first three bits of all public IPv6 addresses, 2000::/3, from which IANA assigns networks."""
 _MAPPED = bytes(10) + b"\xff\xff"
@@ -145,7 +149,11 @@ _MAPPED = bytes(10) + b"\xff\xff"
 
 
 def text(value: Any) -> str | Unusable | None:
-    """Return any scalar as text, `1007.0` as `1007`; lists, objects, surrogates are unusable."""
+    """Return a scalar as text: `1007.0` becomes `1007`.
+
+    Lists, objects, infinite numbers, numbers of 128 bits or more, texts longer than `LONGEST_TEXT`,
+    and texts with surrogates are unusable.
+    """
     if isinstance(value, str):
         return _stripped(value)
     if value is None:
@@ -182,10 +190,11 @@ def _number_text(value: float | Decimal) -> str | Unusable | None:
 
 
 class TimeRead(NamedTuple):
-    """A moment as whole Unix seconds, rounded down.
+    """The result of reading a time.
 
     Attributes:
-        is_local: Whether the time has no offset, so that it was read in the zone of the setting.
+        seconds: The Unix time in whole seconds, rounded down.
+        is_local: Whether the time has no offset, so the setting `timezone` decided its zone.
     """
 
     seconds: int | Unusable | None
@@ -193,17 +202,17 @@ class TimeRead(NamedTuple):
 
 
 def unix_time(value: Any, zone: dt.tzinfo) -> int | Unusable | None:
-    """Return a moment as whole Unix seconds: see `read_time`."""
+    """Return a time in whole Unix seconds, rounded down. `read_time` explains the arguments."""
     return read_time(value, zone).seconds
 
 
 def read_time(value: Any, zone: dt.tzinfo) -> TimeRead:
-    """Read a moment.
+    """Return a time in Unix seconds, and whether the time had no offset.
 
     Args:
         value: ISO 8601 text in the forms that taps send, a datetime or date, or Unix seconds,
             milliseconds or microseconds from 2000 to 2099, as a number or as text.
-        zone: The zone of times without an offset; a date means midnight there.
+        zone: The zone of times without an offset. A date means midnight in this zone.
     """
     if isinstance(value, str):
         value = _moment_or_number(value.strip())
@@ -215,7 +224,7 @@ def read_time(value: Any, zone: dt.tzinfo) -> TimeRead:
 
 
 def _moment_or_number(plain: str) -> dt.datetime | Decimal | Unusable | None:
-    """Return the time or Unix time in a text that has no white space around it."""
+    """Return the time, or the number, in a text without white space around it."""
     if plain in _EMPTY_TEXTS:
         return None
     parts = _TIME.fullmatch(plain)
@@ -236,7 +245,7 @@ def _unix_seconds(moment: dt.datetime, zone: dt.tzinfo) -> int | Unusable:
     try:
         passed = (moment if moment.tzinfo else moment.replace(tzinfo=zone)) - EPOCH
         return passed.days * DAY + passed.seconds
-    except (OverflowError, ValueError):  # A zone shifts the year 1 or 9999 out of the calendar.
+    except (OverflowError, ValueError):  # A zone may shift the time before year 1 or after 9999.
         return UNUSABLE
 
 
@@ -254,13 +263,14 @@ def _time_of_number(value: Any) -> int | Unusable | None:
 
 
 def _is_nan(value: Any) -> bool:
-    return value.is_nan() if isinstance(value, Decimal) else value != value  # noqa: PLR0124
+    return value.is_nan() if isinstance(value, Decimal) else value != value  # noqa: PLR0124 (a NaN)
 
 
 def read_amount(value: Any, decimal: str = ".") -> float | Decimal | Unusable | None:
-    """Return a finite number with its digits. A text must use the decimal sign `decimal`.
+    """Return an amount as a finite number with all of its digits.
 
-    With `.`: `"$12.50"`, `"1,234.50"` and `"12.50 $"`, but not `"12,50"`. With `,`: `"12,50"`,
+    A text must use the decimal sign `decimal`. With `.`, the function reads `"$12.50"`,
+    `"1,234.50"` and `"12.50 $"`, but not `"12,50"`. With `,`, the function reads `"12,50"`,
     `"1.234,50"` and `"1 234,50 €"`, but not `"12.50"`.
 
     Raises:
@@ -281,7 +291,7 @@ def read_amount(value: Any, decimal: str = ".") -> float | Decimal | Unusable | 
 
 
 def _amount_of_text(plain: str) -> float | Decimal | Unusable | None:
-    """Return the number in a text with a decimal point, and without white space around it."""
+    """Return the number in a text that has a decimal point, and no white space around the text."""
     if plain in _EMPTY_TEXTS:
         return None
     parts = _AMOUNT.fullmatch(plain) or _AMOUNT.fullmatch(_tidied(plain))
@@ -301,7 +311,7 @@ def _tidied(plain: str) -> str:
 
 
 def _finite(value: float | Decimal) -> float | Decimal | Unusable:
-    """Return the number if it is finite as a double, which JSON readers use."""
+    """Return a number, or `UNUSABLE` if it is not finite as a double, which JSON readers use."""
     try:
         finite = math.isfinite(float(value))
     except OverflowError:
@@ -310,12 +320,12 @@ def _finite(value: float | Decimal) -> float | Decimal | Unusable:
 
 
 def exact(value: float | Decimal) -> Decimal:
-    """Return an amount with the digits that are sent."""
+    """Return an amount as a decimal number with the digits that are sent."""
     return Decimal(str(value))
 
 
 def positive_integer(value: Any) -> int | Unusable | None:
-    """Return an integer from 1 to 2^63-1, which may come as `44489.0` or as text."""
+    """Return an integer from 1 to 2^63-1. The value may also be text, or a float like `44489.0`."""
     if not isinstance(plain := text(value), str):
         return plain
     found = _WHOLE.fullmatch(plain)
@@ -324,14 +334,14 @@ def positive_integer(value: Any) -> int | Unusable | None:
 
 
 def source(value: Any) -> str | Unusable | None:
-    """Return `web`, `app` or `offline`, which may come in upper case."""
+    """Return `web`, `app` or `offline` in lower case. The value may be in any case."""
     if not isinstance(plain := text(value), str):
         return plain
     return plain.lower() if plain.lower() in WINDOWS else UNUSABLE
 
 
 def currency_code(value: Any) -> str | Unusable | None:
-    """Return a code of ISO 4217 in upper case."""
+    """Return a currency code of ISO 4217 in upper case. The value may be in any case."""
     if not isinstance(plain := text(value), str):
         return plain
     code = plain.upper()  # (Some letters that are not ASCII have an upper case that is ASCII.)
@@ -341,7 +351,8 @@ def currency_code(value: Any) -> str | Unusable | None:
 def ip(value: Any) -> str | Unusable | None:
     """Return a public IPv4 or IPv6 address; from a list with commas, the first public address.
 
-    Proxies write these lists. `::ffff:203.0.113.9` becomes IPv4.
+    Proxies write such lists. An IPv4 address in IPv6 form, such as `::ffff:203.0.113.9`, becomes
+    IPv4.
     """
     if not isinstance(plain := text(value), str):
         return plain
@@ -352,7 +363,7 @@ def ip(value: Any) -> str | Unusable | None:
 
 
 def _public(plain: str) -> str | None:
-    """Return a public IP address in its usual form; None if the text is anything else."""
+    """Return a public IP address in its usual form; None for any other text."""
     try:
         if ":" not in plain:
             socket.inet_pton(socket.AF_INET, plain)
@@ -366,10 +377,10 @@ def _public(plain: str) -> str | None:
 
 
 def device_id(value: Any) -> str | Unusable | None:
-    """Return a UUID as it came. The UUID of zeros, which means "no tracking" on phones, is empty.
+    """Return a UUID unchanged; None for the UUID of zeros, which means "no tracking" on phones.
 
-    The guide does not say that the API accepts only UUIDs: this rule is inferred from the examples
-    in its schema. The `idfa` of the guide's example request is not a UUID.
+    The guide does not say that the API accepts only UUIDs. This rule is inferred from the examples
+    in the guide's schema. The `idfa` in the guide's example request is not a UUID.
     """
     if not isinstance(plain := text(value), str):
         return plain
@@ -379,7 +390,7 @@ def device_id(value: Any) -> str | Unusable | None:
 
 
 def flag(value: Any) -> int | Unusable | None:
-    """Return 0 or 1 for a boolean, 0, 1, or a text that means yes or no."""
+    """Return 1 for true, 1, and texts that mean yes; 0 for false, 0, and texts that mean no."""
     plain = text(value)
     return _FLAGS.get(plain.lower(), UNUSABLE) if isinstance(plain, str) else plain
 
@@ -388,14 +399,14 @@ _GRANTED = frozenset({"true", "1", "yes", "granted"})
 
 
 def consent(value: Any) -> bool:
-    """Return whether consent is given: true, 1, `yes` or `granted`; everything else means no."""
+    """Return whether a value grants consent. Only true, 1, `yes` and `granted` mean consent."""
     return str(text(value)).lower() in _GRANTED
 
 
 def decision_id(value: Any) -> str | Unusable | None:
-    """Return a decision ID: a text without spaces that is no placeholder such as `undefined`."""
+    """Return a decision ID: text without white space, and not a placeholder such as `undefined`."""
     plain = text(value)
-    if plain is None:  # (For the text `null`, too, which is an unusable decision ID.)
+    if plain is None:  # (The text `null` also gives None, but is an unusable decision ID.)
         return UNUSABLE if isinstance(value, str) and value.strip() else None
     if not isinstance(plain, str) or is_placeholder(plain):
         return UNUSABLE
@@ -405,12 +416,13 @@ def decision_id(value: Any) -> str | Unusable | None:
 def decision_id_of_url(url: str) -> str | Unusable | None:
     """Return the UUID in the parameter `li_did` of a URL; None without the parameter.
 
-    It may be in the query, in the fragment, and in a URL that is itself a parameter. The least
-    encoded parameter with a UUID counts. Without a UUID, the result is `UNUSABLE`.
+    The parameter may be in the query, in the fragment, or in a URL inside another parameter. The
+    least encoded parameter with a UUID counts. If no such parameter has a UUID, the result is
+    `UNUSABLE`.
 
-    This is inferred: LiveIntent's own pixel stores that parameter as "decision id".
+    The meaning of the parameter is inferred: LiveIntent's own pixel stores it as "decision id".
     """
-    if "li_did" not in url:  # Most URLs do not have it.
+    if "li_did" not in url:  # Most URLs do not have the parameter.
         return None
     has_parameter = False
     for _ in range(_LEVELS):

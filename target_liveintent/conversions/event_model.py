@@ -1,4 +1,4 @@
-"""The event as the API accepts it, its age windows, and the results of a record.
+"""The event as the API accepts it, the greatest age of an event, and the result of a record.
 
 The result of a record is a `Conversion` or a `Rejection`.
 """
@@ -19,18 +19,18 @@ DEAD_LETTERS = "liveintent_dead_letters"
 """The name of the stream of dead letters, which the command `replay` reads."""
 DAY = 86_400
 WINDOWS = {"web": 7 * DAY, "app": 7 * DAY, "offline": 30 * DAY}
-"""The greatest age of an event when it is sent, in seconds, by its source, as in LiveIntent's
-guide."""
+"""The greatest age, in seconds, at which an event of each source may be sent. The windows come from
+LiveIntent's guide."""
 MARGIN = 60
-"""An event is too old so many seconds before its window ends. A clock may be ahead by the same
-time."""
+"""An event counts as too old from this number of seconds before the end of its window. Event times
+may be ahead of this machine's clock by the same number of seconds."""
 
-# A Decimal is written as a JSON number with the digits that it came with.
+# A Decimal is written as a JSON number with all of its digits.
 _encode: Callable[[Any], bytes] = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class UserData(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """The object `userData`. The members of each struct have the names of our columns."""
+    """The object `userData` of an event. Each member has the name of a column."""
 
     md5: str | None = None
     sha2: str | None = None
@@ -42,7 +42,7 @@ class UserData(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class PurchaseData(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename="camel"):
-    """The object `purchaseData`."""
+    """The object `purchaseData` of an event. Each member has the name of a column."""
 
     currency: str | None = None
     value: float | Decimal | None = None
@@ -52,7 +52,7 @@ class PurchaseData(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, re
 
 
 class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename="camel"):
-    """An event as it is sent; members in the order of the JSON."""
+    """An event as it is sent. The JSON has the members in the same order."""
 
     event_id: str
     event_time: int
@@ -64,11 +64,11 @@ class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename="c
 
 
 def fingerprint(event: Event) -> int:
-    """Return a small number that depends on the person, the order and the value of an event.
+    """Return a number below 4,096 that depends on the person, the order and the value of an event.
 
-    Equal events have the same number within a process. Different events have the same number in one
-    of 4,096 cases. So a difference may be missed, but never invented. The store remembers a number
-    for each of thousands of events. The number objects are shared, so they take no memory.
+    Within a process, equal events have the same number. Different events have the same number in
+    one of 4,096 cases, so a comparison may miss a difference. The store remembers the numbers of
+    thousands of events. Equal numbers are the same object, so they take no further memory.
     """
     user, purchase = event.user_data, event.purchase_data
     person = user.md5 or user.sha2 or event.decision_id
@@ -81,7 +81,7 @@ _SHARED = tuple(range(4_096))
 
 
 def event_of(values: Mapping[str, Any]) -> Event:
-    """Build an event from values by our names of columns; absent columns are not sent."""
+    """Return an event with these values of columns. Absent columns are not sent."""
 
     def of(struct: type[msgspec.Struct]) -> dict[str, Any]:
         return {name: values[name] for name in struct.__struct_fields__ if name in values}
@@ -93,11 +93,11 @@ def event_of(values: Mapping[str, Any]) -> Event:
 def person_columns(
     md5: str | None, sha2: str | None, others: tuple[bytes, ...] | None
 ) -> dict[str, Any]:
-    """Return the columns that identify the person of an event in its dead letter.
+    """Return the columns of a dead letter that identify the person: `md5`, `sha2`, `all_hashes`.
 
-    `all_hashes` are the hashes by which a suppression list may name the person, so that a replay
-    finds people who are listed later. They include `md5` and `sha2`, so an edit of these two
-    columns is noticed. `all_hashes` is None if `others` is None.
+    `all_hashes` has all hashes by which a suppression list may name the person, so that a replay
+    finds people who are listed later. Because `all_hashes` includes `md5` and `sha2`, a replay
+    notices an edit of these two columns. `all_hashes` is None if `others` is None.
     """
     known = None if others is None else Identity(md5, sha2, others=others).hashes
     return {"md5": md5, "sha2": sha2, "all_hashes": known}
@@ -117,8 +117,8 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
     """An event that is ready to be sent.
 
     `columns` has the mapped columns for a dead letter, without the address and the hashes.
-    `other_hashes` are the hashes of the person that the event does not have; None if they are not
-    known.
+    `other_hashes` has the person's hashes that the event does not contain, or None if these hashes
+    are unknown.
     """
 
     stream: str  # The tap's name of the stream.
@@ -127,21 +127,24 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
     columns: dict[str, Any]
     other_hashes: tuple[bytes, ...] | None = ()
     remarks: Remarks = ()
-    letter: LetterKey | None = None  # The dead letter that a replay made it of.
-    was_refused: bool = False  # Whether the API refused it before: its dead letter says so.
+    letter: LetterKey | None = None  # The dead letter from which a replay made the conversion.
+    was_refused: bool = False  # Whether the API refused the event before, by its dead letter.
 
     @property
     def event_id(self) -> str:
-        """The event's ID."""
+        """The ID of the event."""
         return self.event.event_id
 
     @property
     def body(self) -> bytes:
-        """The event's JSON."""
+        """The JSON of the event in UTF-8."""
         return _encode(self.event)
 
     def rejected(self, reason: str, field: str | None, detail: str | None) -> Rejection:
-        """Convert a conversion that cannot be sent after all to a `Rejection`."""
+        """Return the rejection of a conversion that cannot be sent after all.
+
+        `reason` is a code of `reasons.REASONS`, and `field` is the column at fault.
+        """
         user = self.event.user_data
         columns = self.columns | person_columns(user.md5, user.sha2, self.other_hashes)
         return Rejection(
@@ -160,19 +163,19 @@ class Rejection(msgspec.Struct, frozen=True):
     """A record that cannot be sent."""
 
     stream: str
-    event_id: str  # The record's own ID, or a derived one, which a replay keeps.
+    event_id: str  # The ID from the record, or a derived ID. A replay keeps the ID.
     reason: str  # A code of `reasons.REASONS`.
     field: str | None  # The column at fault.
     columns: dict[str, Any]  # The columns of the dead letter, with hashes in place of the address.
     detail: str | None = None  # Facts about the reason, without addresses.
     keys: dict[str, Any] | None = None  # The tap's key properties, if the columns are not known.
-    letter: LetterKey | None = None  # The dead letter that a replay made it of.
+    letter: LetterKey | None = None  # The dead letter that a replay could not send.
     remarks: Remarks = ()
-    was_refused: bool = False  # Whether the API refused its event before, as in `Conversion`.
+    was_refused: bool = False  # Whether the API refused the event before, by its dead letter.
 
     @property
     def failure(self) -> Failure:
-        """Why a run fails that ends at its first rejection."""
+        """The failure of a run that ends at the first rejection."""
         return Failure.of(
             FailureCode.RECORD_REJECTED,
             stream=self.stream,

@@ -1,14 +1,14 @@
-"""Builds the conversions of usual records by a function that is generated for each stream.
+"""Generates a function for each stream that quickly builds the conversions of usual records.
 
-`EventBuilder` defines the rules. The generated function makes the same conversion in less than half
-of the time, because its code names the columns of the stream one after the other. It uses the same
-coercions, remembers what they returned for a text, and calls the same functions of `privacy`. If
-anything about a record is odd, the function raises an `OddRecordError`, and `EventBuilder` builds
-the event. Any other error is a fault of this module, and ends the run.
+`EventBuilder` defines the rules. The generated function returns the same conversion in less than
+half of the time, because its code reads each column by name, without loops. The function uses the
+same coercions, remembers their results for texts, and calls the same functions of `privacy`. If
+anything about a record is odd, the function raises an `OddRecordError`, and `EventBuilder` handles
+the record. Any other exception is an error in this module, and ends the run.
 
-In the generated code, a column `x` of `FIELDS` is `given_x` as it came, and `sent_x` as it is sent.
-The names of a tap's columns occur in texts only, so they cannot collide with names of the code.
-`explain --show-code` prints the code.
+In the generated code, `given_x` is the value of the column `x` after the map, and `sent_x` is the
+value that is sent. The names of a tap's columns occur only inside string literals, so they cannot
+collide with names of the code. `explain --show-code` prints the code.
 """
 
 from __future__ import annotations
@@ -35,29 +35,29 @@ from target_liveintent.privacy.urls import clean_url
 from target_liveintent.remarks import COLUMN_EMPTY, COLUMN_UNUSABLE, Remark, Remarks
 
 UsualWay: TypeAlias = Callable[[dict[str, Any], float], event_model.Conversion | None]
-"""Takes a record of the tap and the Unix time. Returns the conversion; None if the stream's filter
-drops the record. Raises an `OddRecordError` for an odd record."""
+"""A function of a tap's record and the Unix time. The function returns the conversion, or None if
+the stream's filter drops the record. The function raises an `OddRecordError` for an odd record."""
 Page: TypeAlias = tuple[str | None, str | None, str | None]
 """The URL of a page for a dead letter, the URL for the API, and the decision ID in the URL."""
 
 EXPRESSION_FAILED, CHANCE = "expression", "chance"
-"""Causes of an odd record that belong to no single column: an expression of the map fails, or the
-map uses chance, so its expressions must not be evaluated twice."""
+"""Causes of an odd record that belong to no single column: an expression of the map fails, or an
+expression is random, so it must not be evaluated twice."""
 _REMEMBERED = 1_024
-"""How many texts of a column are remembered with their results."""
+"""The greatest number of texts of a column that are remembered with their results."""
 _UUID_LENGTH = 36
 _LONGEST_TIME = 26
-"""Characters of a time without an offset whose seconds have six digits."""
+"""The length of a time without an offset whose seconds have six decimals."""
 _SENT_AS_IS = re.compile(
     r"(?!(?:None|null|NULL|NaN|nan|Infinity|inf|-Infinity|-inf)\Z)[0-9A-Za-z_.:/#-]{1,128}"
 )
-"""Texts that no rule changes, such as most IDs."""
+"""Matches texts that no rule changes, such as most IDs."""
 _UUID = re.compile(rf"(?!0{{8}}-){coerce.UUID_FORM.pattern}")
-"""UUIDs, except those that begin with eight zeros, which may be placeholders."""
+"""Matches UUIDs, except UUIDs that begin with eight zeros, which may be placeholders."""
 
 
 class OddRecordError(Exception):
-    """Says that `EventBuilder` has to build the event of a record.
+    """Raised for an odd record, which `EventBuilder` must handle.
 
     Attributes:
         cause: The column that is odd, `EXPRESSION_FAILED` or `CHANCE`.
@@ -69,7 +69,7 @@ class OddRecordError(Exception):
 
 
 def odd(cause: str) -> NoReturn:
-    """Leave a record to `EventBuilder`."""
+    """Raise an `OddRecordError`, so that `EventBuilder` handles the record."""
     raise OddRecordError(cause)
 
 
@@ -82,13 +82,17 @@ def usual_way(  # noqa: PLR0913 (an argument for each thing that it is made of)
     empty: Iterable[str] = (),
     consents: Iterable[str] = (),
 ) -> UsualWay | None:
-    """Generate the function of a stream; None if all of its records are odd.
+    """Return the generated function of a stream; None if all records of the stream are odd.
 
-    `inputs` has, for each column, Python code that computes its value from `record`. The function
-    also computes columns that no event has, because a failing expression rejects the record.
-    `environment` has the values of the other names in this code, which begin with an underscore.
-    `test` is the code of the stream's filter. A usual record has no value in the columns `empty`,
-    and consent in each column of `consents` that it has.
+    Args:
+        builder: The builder of the stream's events.
+        inputs: For each column, the Python code that computes the column from `record`. The
+            function also computes columns that no event has, because a failing expression rejects
+            the record.
+        environment: The values of other names in this code. These names begin with an underscore.
+        test: The code of the stream's filter.
+        empty: Columns of the tap that have no value in a usual record.
+        consents: Columns of the tap for consent. A usual record with such a column grants consent.
     """
     if "event_time" not in builder.columns:
         return None
@@ -108,21 +112,21 @@ def usual_way(  # noqa: PLR0913 (an argument for each thing that it is made of)
 
 
 def compiled(source: str, names: Mapping[str, Any], mode: str, name: str) -> Any:
-    """Run generated code that knows only these names, and no builtins.
+    """Run generated code that can use only these names, and no builtins.
 
-    A traceback shows the lines of the code, because `linecache` has them under this name.
+    A traceback shows the lines of the code, because `linecache` has the source under this name.
 
     Returns:
-        The value of an expression (`eval`), or else all names after the code has run (`exec`).
+        The value of an expression (mode `eval`), or all names after the code has run (`exec`).
     """
     known = {**names, "__builtins__": {}}
     # With the checksum in the name, only equal code has the same name.
     file = f"<{name} {zlib.crc32(source.encode(errors='replace')):08x}>"
     linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SyntaxWarning)  # The user may write `x is 'a'`.
+        warnings.simplefilter("ignore", SyntaxWarning)  # A map may contain `x is 'a'`.
         code = compile(source, file, mode)
-    value = eval(code, known)  # noqa: S307 (of code that the compiler of expressions let through)
+    value = eval(code, known)  # noqa: S307 (`Compiler` checks the code of expressions)
     # Methods such as `strptime` and `timetuple` import a module in C, with the `__import__` in the
     # globals of their caller. The function itself keeps the empty builtins of its creation. So no
     # expression can use `__import__`.
@@ -141,7 +145,7 @@ def generated_source(function: Callable[..., Any]) -> str:
 def _refusals(
     builder: EventBuilder, empty: Iterable[str], consents: Iterable[str]
 ) -> Iterator[str]:
-    """Yield the lines that find columns of the tap that only odd records have."""
+    """Yield the lines that find columns without consent, undeclared columns and deletion marks."""
     for name in consents:
         yield f"if {name!r} in record and not consent(record[{name!r}]): odd({name!r})"
     for name in sorted(builder.undeclared):
@@ -157,7 +161,7 @@ def _inputs(
     yield "try:"
     if test is not None:
         yield f"    if not ({test}): return None"
-    for name, code in inputs.items():  # Each is computed once, and remembered if it is a key.
+    for name, code in inputs.items():  # Each value is computed once. A key gets a variable.
         computed = code
         if name in mapped_keys:
             computed = f"key_{mapped_keys.index(name)}"
@@ -169,14 +173,14 @@ def _inputs(
 def _mapped_keys(builder: EventBuilder, inputs: Mapping[str, str]) -> list[str]:
     """Return the keys of a mapped record that the map computes.
 
-    A key that passes through the map is read from the record, because it may be absent.
+    The code reads other keys from the record of the tap, where a key may be absent.
     """
     passed = {name: f"record.get({name!r})" for name in builder.mapped_keys or ()}
     return [name for name, code in passed.items() if inputs.get(name, code) != code]
 
 
 def _values(builder: EventBuilder, mapped_keys: Sequence[str]) -> Iterator[str]:
-    """Yield the lines that read the values that are sent, and check that they can be sent."""
+    """Yield the lines that compute the values to send, and that check these values."""
     there = builder.columns
     if "consent" in there:
         yield "if given_consent is not True and not consent(given_consent): odd('consent')"
@@ -194,12 +198,12 @@ def _values(builder: EventBuilder, mapped_keys: Sequence[str]) -> Iterator[str]:
 
 
 def _identifying(builder: EventBuilder) -> str:
-    """Return the column that should identify the person."""
+    """Return the column to name as the cause if a record identifies nobody, or a listed person."""
     return next(iter(builder.hashed), "decision_id")
 
 
 def _identity(builder: EventBuilder) -> Iterator[str]:
-    """Yield the lines that hash the address, the only identity of a usual record."""
+    """Yield the lines that make the identity from the address and the hashes of a record."""
     yield "identity = None"
     if "email" in builder.hashed:
         alone = [f"given_{name} is None" for name in builder.hashed if name != "email"]
@@ -215,7 +219,7 @@ def _identity(builder: EventBuilder) -> Iterator[str]:
 
 
 def _ids(builder: EventBuilder, mapped_keys: Sequence[str]) -> Iterator[str]:
-    """Yield the lines that read the values that each event must have."""
+    """Yield the lines that read the event ID, the source and the pixel ID, and check the age."""
     there = builder.columns
     yield _read("event_id", there)
     yield "has_no_id = sent_event_id is None"
@@ -230,7 +234,7 @@ def _ids(builder: EventBuilder, mapped_keys: Sequence[str]) -> Iterator[str]:
 
 
 def _keys(builder: EventBuilder, mapped_keys: Sequence[str]) -> str:
-    """Return the code of the key values for a derived event ID, with a comma behind each value."""
+    """Return the code of the key values for a derived event ID, with a comma after each value."""
     names = builder.lasting_keys if builder.mapped_keys is None else builder.mapped_keys
     codes = {name: f"record[{name!r}] if {name!r} in record else odd('event_id')" for name in names}
     codes |= {name: f"key_{number}" for number, name in enumerate(mapped_keys)}
@@ -252,7 +256,7 @@ def _optional(builder: EventBuilder) -> Iterator[str]:
 
 
 def _read(name: str, there: Collection[str]) -> str:
-    """Return the line that reads a column, if it is there."""
+    """Return the line that sets `sent_…` for a column, to None if the stream lacks the column."""
     if name not in there:
         return f"sent_{name} = None"
     given = f"given_{name}"
@@ -264,7 +268,7 @@ def _read(name: str, there: Collection[str]) -> str:
 
 
 def _remarks(builder: EventBuilder) -> Iterator[str]:
-    """Yield the lines that note absent columns, and remarks on the decision ID."""
+    """Yield the lines that add remarks on empty columns and on the decision ID."""
     there = builder.columns
     if "event_id" in there:
         yield "if has_no_id: remarks += no_event_id"
@@ -277,13 +281,13 @@ def _remarks(builder: EventBuilder) -> Iterator[str]:
 
 
 def _result(builder: EventBuilder) -> Iterator[str]:
-    """Yield the line that returns the conversion. Arguments without names are faster."""
+    """Yield the line that returns the conversion, with positional arguments for speed."""
     there = builder.columns
     user = _call("UserData", event_model.UserData)
     purchase = _call("PurchaseData", event_model.PurchaseData)
     event = _call("Event", event_model.Event, user_data=user, purchase_data=purchase)
     kept = [name for name in there if name not in builder.hashed and name != "event_id"]
-    if "source_url" in there and "decision_id" not in there:  # The page may have an ID.
+    if "source_url" in there and "decision_id" not in there:  # The URL may have a decision ID.
         kept.append("decision_id")
     columns = ", ".join(f"{name!r}: given_{name}" for name in kept)
     values = f"stream, {event}, expires_at, {{{columns}}}, identity.others, remarks"
@@ -291,7 +295,7 @@ def _result(builder: EventBuilder) -> Iterator[str]:
 
 
 def _call(name: str, struct: Any, **objects: str) -> str:
-    """Return the code that makes a struct of an event."""
+    """Return the code that creates a struct. `objects` has the code for the structs in it."""
     members = {member: f"sent_{member}" for member in struct.__struct_fields__} | objects
     return f"{name}({', '.join(members.values())})"
 
@@ -300,7 +304,7 @@ def _call(name: str, struct: Any, **objects: str) -> str:
 
 
 def _names(builder: EventBuilder) -> dict[str, Any]:
-    """Return the values of the names in the lines that are not columns."""
+    """Return the values of all names in the lines except variables."""
     same: tuple[Any, ...] = (
         *(event_model.Conversion, event_model.Event),
         *(event_model.PurchaseData, event_model.UserData),
@@ -332,7 +336,7 @@ def _names(builder: EventBuilder) -> dict[str, Any]:
 
 
 def _leave_unhashable(given: Mapping[str, Any]) -> None:
-    """Leave a record to `EventBuilder` if a column has a value without a hash."""
+    """Raise an `OddRecordError` if a value of a column is not hashable."""
     for name, value in given.items():
         try:
             hash(value)
@@ -341,7 +345,7 @@ def _leave_unhashable(given: Mapping[str, Any]) -> None:
 
 
 def _usable(remarks: Remarks) -> Remarks:
-    """Return the remarks about an identity; the record is odd if a column is unusable."""
+    """Return the remarks on an identity; raise an `OddRecordError` if a column is unusable."""
     for remark in remarks:
         if remark.kind == COLUMN_UNUSABLE:
             odd(remark.column)
@@ -349,9 +353,9 @@ def _usable(remarks: Remarks) -> Remarks:
 
 
 class _Remembered(dict[Any, Any]):
-    """The values that are sent for the values of a column. Results for texts are remembered.
+    """Maps the values of a column to the values that are sent, and remembers results for texts.
 
-    A record is odd if no event can have the value, or if the value holds an address.
+    A record is odd if a value cannot be sent, or contains an address.
     """
 
     def __init__(self, column: str, coercion: Callable[[Any], Any]) -> None:
@@ -362,7 +366,7 @@ class _Remembered(dict[Any, Any]):
         sent = self._coercion(value)
         if sent is coerce.UNUSABLE or (isinstance(value, str) and holds_address(value)):
             odd(self._column)
-        # (1, 1.0 and True would be the same key.)
+        # (Numbers are not remembered, because 1, 1.0 and True are the same key.)
         if value is None or (type(value) is str and len(value) <= LONGEST_TEXT):
             if len(self) >= _REMEMBERED:
                 self.clear()
@@ -373,8 +377,8 @@ class _Remembered(dict[Any, Any]):
 class _Pages(dict[Any, Page]):
     """Reads the URLs of pages, and remembers the URLs that need no change.
 
-    A removed part may be an address, which must not stay in memory. If URLs differ only in their
-    decision ID, only the first URL is checked.
+    If URLs differ only in their decision ID, only the first URL is checked. Changed URLs are not
+    remembered: a removed part may be an address, which must not stay in memory.
     """
 
     def __init__(self, builder: EventBuilder) -> None:
@@ -393,7 +397,7 @@ class _Pages(dict[Any, Page]):
         page = self._read(url)
         if page[0] == url:
             self._remember(url, page)
-            # If the ID is the whole value of its parameter, the next URL may have another ID there.
+            # If the ID is the whole value of a parameter, other URLs may differ only in this ID.
             is_id = page == (url, url, decision_id)
             if is_id and head.endswith(("?", "&")) and tail[:1] in ("", "&", "#"):
                 self._checked.add((head, tail))
@@ -418,10 +422,13 @@ class _Pages(dict[Any, Page]):
 
 
 def _time_reader(zone: dt.tzinfo) -> Callable[[Any], tuple[int, Remarks]]:
-    """Return a reader of event times, in Unix seconds; a record is odd without a usable time."""
+    """Return a function that reads an event time in Unix seconds, and returns remarks on the time.
+
+    The function raises an `OddRecordError` for a time that cannot be used.
+    """
 
     def time(value: Any) -> tuple[int, Remarks]:
-        # (A seventh digit of a second would be rounded.)
+        # (msgspec would round a seventh decimal of the seconds.)
         if type(value) is str and (len(value) <= _LONGEST_TIME or not value[26].isdigit()):
             try:
                 passed = msgspec.convert(value, dt.datetime) - coerce.EPOCH
@@ -455,5 +462,5 @@ _TESTS: dict[str, tuple[type, Callable[[Any], object]]] = {
     "decision_id": (str, _UUID.fullmatch),
     "value": (float, math.isfinite),
 }
-"""Columns with a different value in most records: the usual type, and a test for values that are
-sent unchanged."""
+"""The usual type of columns whose values differ in most records, and a test that accepts the values
+that are sent unchanged."""

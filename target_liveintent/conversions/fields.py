@@ -1,4 +1,4 @@
-"""The columns of a mapped record, in stream maps and dead letters: `FIELDS` is the table.
+"""The table of all columns that a mapped record may have, in stream maps and in dead letters.
 
 docs/reference/columns.md explains the columns to users. In event_model.py, each column that is sent
 is a member of a struct.
@@ -17,9 +17,9 @@ class Field(NamedTuple):
     """A column of a mapped record.
 
     Attributes:
-        coerce: Makes the value that is sent. It is None for a column that `EventBuilder` reads
-            together with other columns.
-        unusable: The code of the cause if the value cannot be used.
+        coerce: The function that returns the value to send. It is None for a column that
+            `EventBuilder` reads in another way.
+        unusable: The code of the cause if a value of the column cannot be used.
     """
 
     name: str
@@ -53,6 +53,6 @@ FIELDS = (
 COLUMNS = frozenset(field.name for field in FIELDS)
 COERCIONS = {field.name: field.coerce for field in FIELDS if field.coerce}
 OPTIONAL = tuple(name for name in COERCIONS if name not in {"event_id", "pixel_id", "source"})
-"""The columns that an event lacks if their values cannot be read."""
+"""The columns whose values an event may lack. An event is sent without an unreadable value."""
 IDENTIFYING = (*IDENTITY_COLUMNS, "decision_id", "source_url")
-"""The columns that identify the person. The URL of a page may contain a decision ID."""
+"""The columns that may identify the person. The URL of a page may contain a decision ID."""

@@ -1,1 +1,1 @@
-"""Notes the results of a stream and its first records, and describes them."""
+"""Applies the maps to the first records of an input, and describes the results."""

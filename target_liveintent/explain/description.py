@@ -1,8 +1,8 @@
-"""The result of a map for a stream and its records, and the output of `explain`, as values.
+"""The results of maps for streams and their records, and the output of `explain`, as values.
 
 The command prints these values as text (explanation.txt), or as one JSON object.
 docs/reference/cli.md describes the fields of this object. If the meaning of a field changes,
-increase its `version`.
+increase `version` in `Explanation`.
 """
 
 from __future__ import annotations
@@ -50,24 +50,27 @@ _MAX_EXAMPLES = 3
 _HASH = re.compile(r'"(md5|sha2)":"([0-9a-f]{6})[0-9a-f]+"')
 
 MAX_RECORDS = 10_000
-"""The most records that are read: they show what a map does, and take seconds."""
+"""The greatest number of records that `explain` reads. Reading so many records takes seconds."""
 
 
 class Explained(msgspec.Struct):
-    """What one map makes of a stream and its records.
-
-    The stream is described by its last SCHEMA, or by the first SCHEMA that ends a run.
+    """The result of one map for a stream and its records.
 
     Attributes:
-        missing: The findings that prevent the stream from giving events.
-        gives_events: Whether records of the stream can become events, or it is Meltano's test.
-        counts: The counts of a run over these records; records that a map drops are `unmapped`.
+        stream: The stream in its last SCHEMA, or in the first SCHEMA that ends a run.
+        plan: The plan for the same SCHEMA.
+        missing: Findings that say what the stream lacks to produce events.
+        gives_events: Whether records of the stream can become events, or the stream is Meltano's
+            test stream.
+        counts: The counts of a run with these records. Records without a converter count as
+            `unmapped`.
+        samples: The records as the tap sent them.
         rejections: The rejections of rejected and dropped records.
-        fingerprints: The fingerprint of the first event with an event ID and pixel, for all maps of
-            the stream. A run sends only the first event.
-        equal_ids: Set if an earlier map of the stream gives its events the same IDs.
+        fingerprints: The fingerprint of the first event for each pair of event ID and pixel ID. All
+            maps of the stream share this dict, because a run sends only the first event.
+        equal_ids: A finding if an earlier map of the stream gives its events the same IDs.
         preset: The preset that the settings name for the stream.
-        code: The generated code that converts usual records; empty if no record is usual.
+        code: The generated code that converts usual records; empty without such code.
     """
 
     stream: Stream
@@ -85,12 +88,15 @@ class Explained(msgspec.Struct):
 
     @property
     def is_refused(self) -> bool:
-        """Whether a run ends because the user wants events of a stream that cannot give them."""
+        """Whether a run fails because the stream cannot produce events.
+
+        A run fails only if the configuration names the stream, or has no maps.
+        """
         is_test = self.stream.name == MELTANO_TEST_STREAM
         return bool(self.missing) and self.plan.named and not is_test
 
     def take_schema(self, stream: Stream, plan: StreamPlan, defaults: EventDefaults) -> bool:
-        """Take a SCHEMA and its plan; return whether the records of the stream give events."""
+        """Note a new SCHEMA and its plan, and return whether the next records can become events."""
         missing = lacking_for_events(plan, stream.schema, defaults) if plan.is_used else []
         if not self.is_refused:
             self.stream, self.plan, self.missing = stream, plan, missing
@@ -101,9 +107,12 @@ class Explained(msgspec.Struct):
     def add(
         self, record: dict[str, Any], converter: RecordConverter | None, violation: str | None
     ) -> None:
-        """Convert a record as a run would; `violation` is how the record breaks the tap's schema.
+        """Convert a record as a run does, and note the result.
 
-        The converter is None if the record cannot become an event.
+        Args:
+            record: The record as the tap sent it.
+            converter: The converter of the stream; None if the record cannot become an event.
+            violation: How the record violates the tap's schema; None if the record is valid.
         """
         counts = self.counts
         counts.read += 1
@@ -146,9 +155,9 @@ class Explained(msgspec.Struct):
 SOURCE_WORDS = {
     "expression": "{}",
     "same_column": "the column of the same name",
-    "consent_column": "the column {}, as the map does not name consent",
+    "consent_column": "the column {}, because the map does not name consent",
     "undeclared_column": "the column of the same name, which the tap's SCHEMA does not have",
-    "source_url": "li_did of source_url",
+    "source_url": "the parameter li_did of source_url",
     "key_properties": "derived from the stream's name and the key properties {}",
     "whole_record": "derived from the stream's name and the whole mapped record",
     "pixel_id_setting": "{} (setting pixel_id)",
@@ -171,7 +180,7 @@ class FieldSource(msgspec.Struct, frozen=True):
 
     @property
     def words(self) -> str:
-        """The source in words."""
+        """The source in words, as a part of a line."""
         words = SOURCE_WORDS[self.code].format(self.value)
         if self.timezone is None:
             return words
@@ -179,10 +188,10 @@ class FieldSource(msgspec.Struct, frozen=True):
 
 
 class Rejected(msgspec.Struct):
-    """The records that are rejected or dropped for one reason, and the first of these records.
+    """The number of records that are rejected or dropped for one reason, and the first record.
 
-    The `detail` of the first record has no addresses. It has `keys` if the columns of the record
-    are unknown.
+    `first` has the event ID, the column at fault and the detail, all without addresses. If the
+    record was not mapped, `first` also has the key properties.
     """
 
     reason: str
@@ -192,7 +201,7 @@ class Rejected(msgspec.Struct):
 
 
 class LeftOut(msgspec.Struct):
-    """How many events lack a column that is unusable or empty, or have conflicting hashes."""
+    """How many events lack each unusable or empty column, and how many have conflicting hashes."""
 
     unusable: dict[str, int]
     empty: dict[str, int]
@@ -200,7 +209,7 @@ class LeftOut(msgspec.Struct):
 
 
 class Records(msgspec.Struct):
-    """How many records of a stream have each outcome; the examples have shortened hashes."""
+    """How many records of a stream have each outcome, and examples with shortened hashes."""
 
     read: int
     sent: int
@@ -215,13 +224,13 @@ class Records(msgspec.Struct):
 
 
 class ExplainedStream(msgspec.Struct):
-    """What one map makes of a stream.
+    """The description of one map's result for a stream.
 
     Attributes:
-        counted_as: The name under which its records are counted.
+        counted_as: The name under which the records of the stream are counted.
         use: `mapped`, `as_it_is` (without a map), `dropped` (by a map), or `skipped` (no map names
-            it).
-        fields: The sources of each column of an event; the first source with a value counts.
+            the stream).
+        fields: The sources of each column of an event. The first source with a value counts.
         records: None if no record of the stream was read.
         warnings: Findings about the map, and about the values of the records.
         code: The generated code that converts usual records, if it is to be shown.
@@ -245,11 +254,14 @@ class ExplainedStream(msgspec.Struct):
 
 
 class Expectation(msgspec.Struct):
-    """The comparison of the input's result with the file of `--expect`.
+    """The comparison of the result with the file of `--expect`.
 
     Attributes:
-        written: Whether the file is new.
-        difference: A diff from the file to the input's result; empty if both are equal.
+        file: The path of the file.
+        events: How many events the result has.
+        rejections: How many rejections the result has.
+        written: Whether the command has created the file.
+        difference: The lines of a diff from the file to the result; empty if both are equal.
     """
 
     file: str
@@ -265,7 +277,14 @@ class Expectation(msgspec.Struct):
 
 
 class Explanation(msgspec.Struct):
-    """All that `explain` says: sentences about the input, its streams, and why a run would fail."""
+    """The output of `explain`.
+
+    Attributes:
+        notes: Sentences about the input.
+        absent_streams: The streams that a map names, but that the input does not have.
+        failures: The failures with which a run would end.
+        version: The version of this format.
+    """
 
     notes: list[str]
     streams: list[ExplainedStream]
@@ -276,16 +295,19 @@ class Explanation(msgspec.Struct):
 
     @property
     def is_good(self) -> bool:
-        """Whether a run would succeed, and the result is as expected, if something is expected."""
+        """Whether a run would succeed, and the result is as expected if there is an expectation."""
         return not self.failures and (self.expectation is None or self.expectation.met)
 
 
 def describe(
     explained: Explained, events: EventDefaults, *, show_code: bool = False
 ) -> ExplainedStream:
-    """Describe the result of one map for a stream, with the generated code if wanted.
+    """Return the description of one map's result for a stream.
 
-    `events` has the values that the settings supply.
+    Args:
+        explained: The result of the map.
+        events: The values that the settings supply.
+        show_code: Whether the description includes the generated code.
     """
     stream, plan, counts = explained.stream, explained.plan, explained.counts
     described = ExplainedStream(stream.name, plan.stream, explained.preset, _use(plan))
@@ -316,7 +338,7 @@ def _warnings(explained: Explained, timezone: str) -> Iterator[MapFinding | Doub
 
 
 def _keys_are_positions(explained: Explained) -> MapFinding | None:
-    """Return a finding if event IDs are derived from the record because the keys are positions."""
+    """Return a finding if the keys are only positions in a file, so event IDs ignore the keys."""
     stream, plan = explained.stream, explained.plan
     is_derived = "event_id" not in plan.properties and plan.keys is None
     if not is_derived or not stream.keys or lasting_keys(stream.keys):
@@ -371,7 +393,7 @@ def _describe_fields(
 def _sources_of_field(
     name: str, explained: Explained, events: EventDefaults, present: Collection[str]
 ) -> list[FieldSource]:
-    """Return the sources of a field: the map, or else the key properties or a setting."""
+    """Return the sources of a field in the map, or else the key properties or a setting."""
     sources = _mapped(name, explained.plan, present) or _defaults(name, explained, events)
     if name == "event_time" and explained.counts.noted(LOCAL_TIME):
         zone = str(events.zone)
@@ -380,7 +402,7 @@ def _sources_of_field(
 
 
 def _mapped(name: str, plan: StreamPlan, present: Collection[str]) -> list[FieldSource]:
-    """Return the expression or column for a field, and the sources that follow if it has no value.
+    """Return the sources of a field in the map. A later source counts if earlier ones are empty.
 
     `present` are the columns that the SCHEMA or a record has.
     """
@@ -400,7 +422,7 @@ def _mapped(name: str, plan: StreamPlan, present: Collection[str]) -> list[Field
 
 
 def _defaults(column: str, explained: Explained, events: EventDefaults) -> list[FieldSource]:
-    """Return the sources of a field that the map does not fill."""
+    """Return the key properties or the setting that give a field its value without the map."""
     if column == "event_id":
         keys = explained.plan.keys
         if keys is None:
@@ -448,7 +470,7 @@ def _records(explained: Explained) -> Records:
 
 def _first(rejection: Rejection) -> dict[str, Any]:
     detail = rejection.detail and scrub(rejection.detail)
-    has_letter = REASONS[rejection.reason].letter  # (Without a letter, nothing is kept.)
+    has_letter = REASONS[rejection.reason].letter  # (A run stores nothing of other records.)
     return {
         "event_id": rejection.event_id,
         "field": rejection.field,
@@ -460,7 +482,7 @@ def _first(rejection: Rejection) -> dict[str, Any]:
 def run_failures(
     plans: Sequence[Explained], on_rejection: str, max_dead_letter_percent: int
 ) -> Iterator[Failure]:
-    """Yield a failure for each stream that ends a run, and for too many dead letters."""
+    """Yield the failures with which a run over these streams would end."""
     counts = RunCounts()
     for explained in plans:
         name = explained.plan.stream

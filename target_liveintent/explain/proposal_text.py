@@ -18,13 +18,13 @@ from target_liveintent.privacy.addresses import scrub
 from target_liveintent.settings import EventDefaults
 
 SCHEMA_URL = "https://target-liveintent.github.io/target-liveintent/latest/settings.schema.json"
-"""The JSON Schema of the settings, for editors."""
+"""The address of the JSON Schema of the settings, which editors read."""
 _HEAD = f"""\
 # yaml-language-server: $schema={SCHEMA_URL}
-# Proposed by target-liveintent explain. Fill in the three blanks, and check each line. What begins
-# with ANSWER: is a question: replace it, because nothing is sent before.
+# Proposed by target-liveintent explain. Fill in the three blanks, and check each line. A text that
+# begins with ANSWER: is a question. Replace the question with a condition, or no run starts.
 customer_id: # the ID of your account at LiveIntent
-auth_token: # its token, if not in the variable TARGET_LIVEINTENT_AUTH_TOKEN
+auth_token: # the token of the account, if not in the variable TARGET_LIVEINTENT_AUTH_TOKEN
 pixel_id: # the number of your conversion pixel
 # api_url: http://127.0.0.1:8086 # to send to the sandbox first
 timezone: UTC # the zone of times without an offset, such as Europe/Berlin
@@ -38,36 +38,36 @@ REMARK_WORDS = {
         "rows with the same value as another row: {repeated} of {rows}; only one of these rows is"
         " sent"
     ),
-    # Why a candidate is not proposed: the name of the candidate,
-    "rival": "{column} fits as well",
-    "strangers": "the records of this stream are no customers",
-    "other_customer": "the name of another column says that it is the customer's",
+    # Why the name of a candidate is not enough to propose the candidate
+    "rival": "{column} fits equally well",
+    "strangers": "the people in this stream are not customers",
+    "other_customer": "by its name, another column belongs to the customer",
     "ambiguous_name": "because of the other columns, its name can also mean something else",
     "vague_name": "its name does not say enough",
-    "other_word": "its name also says {word!r}",
+    "other_word": "its name also contains {word!r}",
     "not_beside_value": "it is not in the same object as the value",
-    # ... the values of the candidate
+    # Why the values of a candidate are not certain
     "other_form": "its values look like something else",
     "no_times": "not all of its values can be read as times",
     "day_or_month": "which number is the day, and which the month?",
-    "unknown_values": "nobody knows its values, because no record has one",
+    "unknown_values": "its values are unknown, because no record has a value",
     "one_value": "all {rows} rows have the same value",
     "few_values": "{rows} rows have only {different} different values",
     "repeated": "rows with the same value as another row: {repeated} of {rows}",
-    # ... the unit of the candidate
+    # Why the unit of a candidate is not certain
     "cents_without_currency": "it is in cents, but no column has the currency",
     "cents_not_whole": "its name means cents, but not all of its values are whole numbers",
     "two_currencies": "its name has a currency, and there is a column for the currency",
     "maybe_cents": "its values are whole numbers: are they cents?",
     "unclear_sign": "does the sign in its values separate decimals or thousands?",
 }
-"""The words for the codes of remarks."""
+"""The words of each remark on a column, by the code of the remark."""
 
 
 MISREAD_ADVICE = (
     "Correct the name in the map, or select the column in the tap. If the source may not have the"
-    " column, write what holds then, such as coalesce(get('is_test'), False). A line of your own"
-    " map replaces that of a preset."
+    " column, write a value for this case, such as coalesce(get('is_test'), False). A line of your"
+    " own map replaces the same line of a preset."
 )
 """The advice if a stream lacks only columns that its map reads."""
 
@@ -80,7 +80,15 @@ def advise(
     in_use: bool,
     records: Sequence[Mapping[str, Any]] = (),
 ) -> str:
-    """Return what to do if settings alone cannot supply what a stream lacks."""
+    """Return advice for a stream: the correction of a name, a preset, or a map to start from.
+
+    Args:
+        stream: The stream, which may lack values that settings alone cannot supply.
+        missing: Findings that say what the stream lacks to produce events.
+        defaults: The values that the settings supply.
+        in_use: Whether the stream uses a preset already.
+        records: The first records of the stream.
+    """
     if missing and {finding.code for finding in missing} == {"needed_column_absent"}:
         return MISREAD_ADVICE
     name, proposal = _yaml(scrub(stream.name).replace(".", "\\.")), propose(stream, records)
@@ -129,11 +137,10 @@ def _words(remark: ColumnRemark) -> str:
 
 
 def config_text(streams: Iterable[tuple[Stream, Sequence[Mapping[str, Any]]]]) -> str:
-    """Return a complete configuration as YAML. Only values that its owner must add are blank.
+    """Return a complete configuration as YAML, with blanks only for values that the user must add.
 
-    The configuration sends the streams that look like sales. If no stream has an amount, it sends
-    each stream with a time and a person. If no stream has a time and a person, it sends the first
-    stream.
+    The configuration sends the streams that look like sales. If no stream looks like sales, the
+    configuration sends each stream with a time and a person, or else the first stream.
     """
     proposals = [propose(stream, records) for stream, records in streams]
     chosen = {_yaml(proposal.stream): proposal for proposal in _best(proposals)}
@@ -148,7 +155,7 @@ def config_text(streams: Iterable[tuple[Stream, Sequence[Mapping[str, Any]]]]) -
     for name, proposal in chosen.items():
         if name not in presets:
             lines += map_lines(proposal, name)
-    lines += [f"  # not proposed, because it has no amount or no person: {name}" for name in others]
+    lines += [f"  # not proposed; no amount or no person was found: {name}" for name in others]
     return _HEAD + "\n".join(lines) + "\n"
 
 
@@ -158,7 +165,7 @@ def _best(proposals: Sequence[Proposal]) -> Sequence[Proposal]:
 
 
 def _yaml(text: str) -> str:
-    """Return a text as YAML reads it: in quotes where YAML would take it for something else."""
+    """Return a text as a YAML scalar, in quotes if YAML would read the plain text differently."""
     plain = re.fullmatch(r"[A-Za-z_][\w .,()'\\/%-]*(?<! )", text, re.ASCII)
     is_plain = plain and text.lower() not in _YAML_WORDS
     return text if is_plain else json.dumps(text, ensure_ascii=not text.isprintable())

@@ -1,4 +1,4 @@
-"""Converts the records of a stream: the stream map comes first, and then the event builder."""
+"""Converts records to conversions: applies the stream map, and then builds the event."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from target_liveintent.settings import EventDefaults
 
 
 class RecordConverter:
-    """Converts the records of one stream by a plan.
+    """Converts the records of one stream according to a plan.
 
     Attributes:
-        code: The Python code that converts usual records; empty if no record is usual.
+        code: The generated code that converts usual records; empty if no such code exists.
     """
 
     def __init__(
@@ -70,10 +70,14 @@ class RecordConverter:
     def convert(
         self, record: TapRecord, violation: str | None = None
     ) -> Conversion | Rejection | None:
-        """Convert a record as the tap sent it; None if the map's filter drops it.
+        """Return the conversion or the rejection of a record; None if the map drops the record.
 
-        A row that was deleted in the source is rejected first, because the map may drop the column
-        that marks the deletion. `violation` is how the record breaks the tap's schema.
+        A row that was deleted in the source is rejected before mapping, because the map may drop
+        the column that marks the deletion.
+
+        Args:
+            record: The record as the tap sent it.
+            violation: How the record violates the tap's schema; None if the record is valid.
         """
         if violation is not None or self._usual_way is None:
             return self.convert_carefully(record, violation)
@@ -89,7 +93,7 @@ class RecordConverter:
     def convert_carefully(
         self, record: TapRecord, violation: str | None = None
     ) -> Conversion | Rejection | None:
-        """Convert a record as `convert` does, but without the generated function."""
+        """Return the same as `convert`, but without a call of the generated function."""
         for column in self._plan.deletion_columns:
             mark = coalesce(record.get(column))
             if mark is not None and mark is not False:
@@ -108,5 +112,5 @@ class RecordConverter:
 
 
 def _leave_to_chance(_: TapRecord, __: float) -> NoReturn:
-    """Leave each record to `convert_carefully`, which evaluates each expression only once."""
+    """Raise an `OddRecordError`, so that each expression is evaluated only once."""
     odd(CHANCE)

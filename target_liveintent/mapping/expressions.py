@@ -1,9 +1,10 @@
-"""Compiles the expressions of stream maps to Python code with the results of the SDK's evaluator.
+"""Compiles the expressions of stream maps to Python code that gives the same results as the SDK.
 
-The SDK walks the tree of each expression for each record, which takes about 3 µs even for a bare
-column. Here, guarded operators become calls of the evaluator's guards, a name becomes a lookup in
-the record, and the rest stays plain Python. simpleeval's evaluator handles rare nodes:
-comprehensions, f-strings, starred items. A test compares both ways with the SDK.
+For each record, the SDK interprets the syntax tree of each expression with simpleeval, which takes
+about 3 µs even for a bare column. In the compiled code, a name becomes a lookup in the record,
+guarded operators become calls of simpleeval's guards, and the rest stays plain Python. simpleeval
+evaluates an expression with rare nodes: comprehensions, f-strings and starred items. A test
+compares both ways with the SDK.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from target_liveintent.mapping.functions import FUNCTIONS, getter, walk
 from target_liveintent.mapping.reading import Path, Reading
 
 FILTER = "__filter__"
-"""The key of a map's filter, among its columns."""
+"""The key of the filter among the columns of a map."""
 TapRecord = dict[str, Any]
 """A record as the tap sent it."""
 
@@ -41,8 +42,8 @@ _KEPT = (
     *(ast.BoolOp, ast.Compare, ast.Constant, ast.IfExp, ast.UnaryOp),
     *(ast.Dict, ast.List, ast.Set, ast.Slice, ast.Tuple),
 )
-"""Nodes that stay, while their parts are rewritten. `_Rewriter` has methods for some other nodes,
-and the evaluator handles all remaining nodes."""
+"""The types of nodes that stay, while their parts are rewritten. `_Rewriter` has methods for some
+other types. If an expression has a node of any other type, simpleeval evaluates the expression."""
 _FUNCTIONS: dict[str, Any] = {
     **simpleeval.DEFAULT_FUNCTIONS,
     **{kind.__name__: kind for kind in (bool, dict, list, set, tuple)},
@@ -59,19 +60,21 @@ _CHANGING = frozenset(
     | {"setdefault", "sort", "update", "difference_update", "intersection_update"}
     | {"symmetric_difference_update"}
 )
-"""Methods that change their object. An expression that calls one gets a copy of the record."""
+"""Methods that change their object. An expression with such a method gets a copy of the record."""
 
 
 class Expression(NamedTuple):
     """An expression of a map.
 
     Attributes:
-        compute: Computes the value of the expression for a record.
+        compute: The function that computes the value of the expression for a record.
         code: The expression as Python code that reads `record`.
         reading: The paths that the expression reads, and their alternatives.
-        columns: The columns of a record that the expression needs; with None, it may need any
-            column. names: The columns read by their bare names. The expression fails without these
-            columns. has_chance: Whether the value may differ each time.
+        columns: The columns of a record that the expression needs. If the set contains None, the
+            expression may need any column.
+        names: The columns that the expression reads by their bare names. Without these columns, the
+            expression fails.
+        has_chance: Whether the value may differ each time, because the expression is random.
     """
 
     text: str
@@ -86,8 +89,11 @@ class Expression(NamedTuple):
 class Compiler:
     """Compiles the expressions of a map.
 
-    `values` are the values of names that are neither columns nor functions, such as `config`.
-    `environment` has the values of the names in the code, which begin with an underscore.
+    Args:
+        values: The values of names that are neither columns nor functions, such as `config`.
+
+    Attributes:
+        environment: The values of the names in the code. These names begin with an underscore.
     """
 
     def __init__(self, values: Mapping[str, Any]) -> None:
@@ -103,16 +109,21 @@ class Compiler:
         }
 
     def compile(self, column: str, text: str) -> Expression:
-        """Compile an expression; raises a `ValueError` or a `SyntaxError` if it cannot be used."""
+        """Return the compiled expression of a column.
+
+        Raises:
+            SyntaxError: If the text is not a Python expression.
+            ValueError: If the text cannot be parsed for another reason.
+        """
         text = text.strip()
         tree, original = (ast.parse(text, mode="eval").body for _ in range(2))
         nodes = [*ast.walk(original)]
-        twins = [*zip(ast.walk(tree), nodes, strict=True)]  # The first tree changes.
+        twins = [*zip(ast.walk(tree), nodes, strict=True)]  # The rewriter changes the first tree.
         rewriter = _Rewriter(self._values, column, tree)
         made = rewriter.visit(tree)
         if rewriter.is_complete:
             code = ast.unparse(ast.fix_missing_locations(made))
-            ast.parse(f"((({code})))")  # Within a function, Python takes fewer brackets.
+            ast.parse(f"((({code})))")  # Inside a function, Python allows fewer nested brackets.
         else:
             evaluate = functools.partial(self._evaluate, column, text, original)
             code = f"{self._named(evaluate)}(record)"
@@ -137,13 +148,13 @@ class Compiler:
         return function
 
     def _named(self, function: Callable[[TapRecord], Any]) -> str:
-        """Name a function that computes an expression, and return its name in the code."""
+        """Add a function to the environment, and return the function's name in the code."""
         name = f"_e_{len(self.environment)}"
         self.environment[name] = function
         return name
 
     def _evaluate(self, column: str, text: str, tree: ast.expr, record: TapRecord) -> Any:
-        """Evaluate an expression with the names that the SDK gives it."""
+        """Return the value of an expression by simpleeval, with the names that the SDK provides."""
         own = {"self": record[column]} if column in record and column != FILTER else {}
         shared = {"_": record, "record": record}
         self._evaluator.names = _Names({**record, **shared, **self._values, **own})
@@ -152,9 +163,9 @@ class Compiler:
 
 
 class _Names(dict[str, Any]):
-    """The names of an expression.
+    """The values of the names in an expression, for simpleeval.
 
-    Without this class, simpleeval would use a helper in place of an absent column.
+    If simpleeval got an ordinary dict, it would use a helper in place of an absent column.
     """
 
     def __missing__(self, name: str) -> Any:
@@ -164,7 +175,7 @@ class _Names(dict[str, Any]):
 
 
 def _attribute(value: Any, name: str) -> Any:
-    """Return `value.name`, else `value['name']`, with the guards of simpleeval."""
+    """Return `value.name`, or else `value['name']`, if simpleeval allows this."""
     try:
         item = getattr(value, name)
     except (AttributeError, TypeError):
@@ -174,15 +185,16 @@ def _attribute(value: Any, name: str) -> Any:
             raise simpleeval.AttributeDoesNotExist(name, "") from None
     forbidden = callable(item) and item in simpleeval.DISALLOW_FUNCTIONS
     if forbidden or isinstance(item, types.ModuleType):
-        msg = "not available"
+        msg = "an expression cannot use this attribute"
         raise simpleeval.FeatureNotAvailable(msg)
     return item
 
 
 class _Rewriter(ast.NodeTransformer):
-    """Rewrites one expression, and notes the columns, names and paths that it reads.
+    """Rewrites one expression, and notes the columns, names and paths that the expression reads.
 
-    `is_complete` says whether the code can replace the evaluator.
+    Attributes:
+        is_complete: Whether the rewritten expression gives the same result as simpleeval.
     """
 
     def __init__(self, values: Mapping[str, Any], column: str, tree: ast.expr) -> None:
@@ -199,14 +211,14 @@ class _Rewriter(ast.NodeTransformer):
         self.paths: dict[ast.AST, Path] = {}
 
     def visit(self, node: ast.AST) -> Any:
-        """Keep a node whose type is in the table, and visit other nodes by their type."""
+        """Keep a node if `_KEPT` has its type, or else call the method for its type."""
         method = self.generic_visit
         if not isinstance(node, _KEPT):
             method = getattr(self, f"visit_{type(node).__name__}", self._refuse)
         return method(node)
 
     def _refuse(self, node: ast.AST) -> Any:
-        """Leave a node to the evaluator, and note what its parts read."""
+        """Note that simpleeval must evaluate the expression, and visit the parts of a node."""
         self.is_complete = False
         return self.generic_visit(node)
 
@@ -219,8 +231,8 @@ class _Rewriter(ast.NodeTransformer):
     def visit_Name(self, node: ast.Name) -> ast.expr:
         """Resolve a name in this order: a name of the SDK, a column, a function of the SDK.
 
-        The bare name of a helper is only a column: where a record lacks a column `amount`, the
-        helper must not stand in for it unnoticed.
+        The bare name of a helper always means a column. If a record lacks the column `amount`, the
+        code must not use the helper `amount` as its value.
         """
         if _is_record(node):
             self.columns.add(None)
@@ -278,7 +290,7 @@ class _Rewriter(ast.NodeTransformer):
                 function = _code("record.get")
             case ast.Call(func=ast.Attribute()):
                 function = self.visit(node.func)
-            # The evaluator calls functions only, never the value of a column of the same name.
+            # simpleeval calls the function even if a column has the same name.
             case ast.Call(func=ast.Name(id=name)) if name in _FUNCTIONS:
                 if name == "get":
                     self.columns.add(None)  # `get` may read any path.
@@ -295,7 +307,7 @@ def _code(text: str) -> ast.expr:
 
 
 def _is_record(node: ast.expr) -> bool:
-    return isinstance(node, ast.Name) and node.id in {"_", "record"}  # The SDK's names.
+    return isinstance(node, ast.Name) and node.id in {"_", "record"}  # The names in the SDK.
 
 
 def _constant_text(node: ast.expr) -> str | None:

@@ -1,6 +1,6 @@
-"""Helper functions of stream-map expressions. They accept nulls and never guess.
+"""Helper functions for the expressions of stream maps, which accept null and never guess.
 
-Their docstrings are also the documentation for users.
+docs/reference/expressions.md quotes the docstrings of these functions.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _EXCEL_2000, _EXCEL_2100 = 36_526, 73_051
 
 
 def walk(value: Any, steps: Iterable[str]) -> Any:
-    """Follow steps through objects by key and lists by index; None if one of them is missing."""
+    """Return the value to which keys of objects and indexes of lists lead; None if it is absent."""
     for step in steps:
         if isinstance(value, dict):
             value = value.get(step)
@@ -38,13 +38,13 @@ def walk(value: Any, steps: Iterable[str]) -> Any:
 
 
 def getter(record: Mapping[str, Any]) -> Callable[[str], Any]:
-    """Return the function `get` of a record; it fails for a path that is no text."""
+    """Return the function `get` for a record; `get` raises an error if a path is not text."""
 
     def get(path: str) -> Any:
         """Return the value at a path through objects and lists.
 
-        The path is a text in quotes: `get('customer.email')`, `get('items.0.sku')`. If any part of
-        the path is absent or null, the result is null.
+        Write the path in quotes, with dots: `get('customer.email')`, `get('items.0.sku')`. If any
+        part of the path is absent or null, the result is null.
         """
         return walk(record, path.split("."))
 
@@ -52,7 +52,7 @@ def getter(record: Mapping[str, Any]) -> Callable[[str], Any]:
 
 
 def coalesce(*values: Any) -> Any:
-    """Return the first argument that is neither null nor empty text; null if there is none."""
+    """Return the first argument that is neither null nor blank text; null if all arguments are."""
     for value in values:
         if value is not None and not (isinstance(value, str) and not value.strip()):
             return value
@@ -60,11 +60,11 @@ def coalesce(*values: Any) -> Any:
 
 
 def minor_units(amount: Any, currency: Any) -> Decimal | Unusable | None:
-    """Convert an integer amount in minor units, such as cents, to a decimal amount.
+    """Convert a whole number of minor units, such as cents, to an amount of the currency.
 
-    The amount gets the decimals of its currency (ISO 4217): 1250 is `12.50` in USD, `1250` in JPY,
-    `1.250` in KWD. If the amount is not a whole number, or the currency cannot be read, the event
-    is sent without this value, and the run counts the missing value.
+    The currency decides the number of decimals (ISO 4217): 1250 becomes `12.50` in USD, `1250` in
+    JPY and `1.250` in KWD. If the amount is not a whole number, or the currency cannot be read, the
+    event is sent without this value, and the run counts the missing value.
     """
     number = coerce.read_amount(amount, ".")
     if number is None:
@@ -84,10 +84,10 @@ def minor_units(amount: Any, currency: Any) -> Decimal | Unusable | None:
 
 
 def local_time(value: Any) -> Any:
-    """Remove `Z` or `+00:00` from the end of a time: the setting `timezone` decides its zone.
+    """Remove `Z` or `+00:00` from a time, so that the time is in the zone of `timezone`.
 
-    Use this for taps that mark local times as UTC, as tap-postgres does with columns of the type
-    `timestamp`. All other values stay unchanged, including times with other offsets.
+    Use this function for taps that mark local times as UTC, as tap-postgres does for columns of the
+    type `timestamp`. All other values stay unchanged, including times with other offsets.
     """
     if isinstance(value, str):
         found = _UTC_TIME.fullmatch(value.strip())
@@ -99,9 +99,9 @@ def local_time(value: Any) -> Any:
 def amount(value: Any, decimal: str = ",") -> Any:
     """Convert text with a decimal comma to a number: `1.234,50`, `1 234,50`, `12,50 €`.
 
-    With `decimal='.'`, it converts text with a decimal point: `1'234.50`. A number stays unchanged;
-    blank text becomes null. If a text cannot be read, the event is sent without this value, and the
-    run counts the missing value.
+    With `decimal='.'`, the function converts text with a decimal point: `1'234.50`. A number stays
+    unchanged; blank text becomes null. If a text cannot be read, the event is sent without this
+    value, and the run counts the missing value.
     """
     read = coerce.read_amount(value, decimal)
     if read is UNUSABLE:
@@ -111,30 +111,31 @@ def amount(value: Any, decimal: str = ",") -> Any:
 
 
 def number(value: Any) -> Any:
-    """Convert text to a number, for comparisons: `number(get('total')) > 0`.
+    """Convert text with a decimal point to a number, for comparisons: `number(get('total')) > 0`.
 
-    Blank text becomes null.
+    A number stays unchanged; blank text becomes null.
     """
     return amount(value, ".")
 
 
 def is_true(value: Any) -> bool:
-    """Return whether a value means yes: `true`, `yes`, `t`, `y` or 1, also as text.
+    """Return whether a value means yes: true, 1, or one of the texts `true`, `yes`, `t`, `y`, `1`.
 
-    `false`, `no`, `f`, `n`, 0 and blank values mean no. The expression fails for all other values.
-    In CSV files everything is text, and for Python, the text `0` is true.
+    False, 0, the texts `false`, `no`, `f`, `n`, `0`, and blank values mean no. The expression fails
+    for all other values. Use this function for CSV files, where every value is text: without
+    `is_true`, the text `0` counts as true.
     """
     meaning = coerce.flag(value)
     if meaning is UNUSABLE:
-        msg = "is_true can read true/false, yes/no, t/f, y/n and 1/0"
+        msg = "is_true can read only true/false, yes/no, t/f, y/n, 1/0 and blank values"
         raise ValueError(msg)
     return meaning == 1
 
 
 def excel_time(value: Any) -> Any:
-    """Convert a serial number of Excel to a time in the zone of `timezone`: `46354.67`.
+    """Convert a serial number of Excel, such as `46354.67`, to a time in the zone of `timezone`.
 
-    Only the years from 2000 to 2099 are converted.
+    A number outside the years from 2000 to 2099 is an unreadable time.
     """
     days = amount(value, ".")
     if days is None:
@@ -147,8 +148,9 @@ def excel_time(value: Any) -> Any:
 def parse_time(value: Any, form: str) -> Any:
     """Read a time that is not in ISO 8601: `parse_time(date, '%d.%m.%Y %H:%M')`.
 
-    The form is one [of Python](https://docs.python.org/3/library/datetime.html#format-codes):
-    `'%Y%m%d%H%M%S'` for `20261128150428`. Without a zone in the form, `timezone` applies.
+    The form consists of Python's
+    [format codes](https://docs.python.org/3/library/datetime.html#format-codes):
+    `'%Y%m%d%H%M%S'` reads `20261128150428`. If the form has no zone, `timezone` applies.
     """
     plain = coerce.text(value)
     if plain is None:
@@ -165,7 +167,7 @@ def lower(value: Any) -> Any:
 
 
 def strip(value: Any) -> Any:
-    """Remove the spaces around text. Any other value stays unchanged."""
+    """Remove the white space around text. Any other value stays unchanged."""
     return value.strip() if isinstance(value, str) else value
 
 
@@ -176,4 +178,4 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
         *(local_time, lower, strip),
     )
 }
-"""The helper functions, in the order of the documentation."""
+"""The helper functions by name, in the order of the documentation."""

@@ -1,6 +1,7 @@
-"""Compares the map of a stream with the SCHEMA: findings as values, and their words.
+"""Compares the map of a stream with the SCHEMA, and describes each finding in words.
 
-A run logs the words, or fails with them; `explain` prints the words as text and the codes as JSON.
+A run logs these words, or fails with them. The text of `explain` has the words, and its JSON has
+the codes.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from target_liveintent.settings import EventDefaults
 HINT_WORDS = {
     "similar_name": "did you mean '{}'?",
     "name_with_dot": "to read the column whose name has a dot, write _.get('{}')",
-    "fixed_text": "if you mean the fixed text, write it in two pairs of quotes: \"'{}'\"",
+    "fixed_text": "if you mean a fixed text, write the text in two pairs of quotes: \"'{}'\"",
     "likely_key": "such as {}",
 }
 
@@ -30,8 +31,10 @@ HINT_WORDS = {
 class Hint(msgspec.Struct, frozen=True):
     """A suggestion to the author of a map.
 
-    `code` is a key of `HINT_WORDS`, whose words have a place for `name`.
-    With `fixed_text`, the name is a text. With `likely_key`, it is an expression for `event_id`.
+    Attributes:
+        code: A key of `HINT_WORDS`.
+        name: The text in place of the braces in the words: a name that exists, a fixed text, or an
+            expression for `event_id`.
     """
 
     code: str
@@ -39,7 +42,7 @@ class Hint(msgspec.Struct, frozen=True):
 
     @property
     def words(self) -> str:
-        """The hint as a part of a sentence."""
+        """The hint in words, as a part of a sentence."""
         return HINT_WORDS[self.code].format(self.name)
 
 
@@ -57,15 +60,16 @@ FINDING_WORDS = {
     ),
     "amount_in_cents": (
         "in the map of '{stream}', '{column}' reads '{reads}' as an amount, but that name means"
-        " cents. To convert it, use minor_units(amount, currency)"
+        " cents. To convert the cents, use minor_units(amount, currency)"
     ),
     "equal_event_ids": (
         "the map '{stream}' gives its events the same IDs as the map '{earlier}' of the same"
-        " stream, so it sends nothing that '{earlier}' has sent. To send such records twice, map"
-        " event_id in one of the two, or set its __key_properties__"
+        " stream, so the run does not send a record for '{stream}' if it has sent the record for"
+        " '{earlier}'. To send such records twice, set event_id or __key_properties__ in one of the"
+        " two maps"
     ),
     "keys_are_positions": (
-        "the key properties {reads} only say where in a file a record stood, so the event ID is"
+        "the key properties {reads} say only where in a file a record is, so the event ID is"
         " derived from the mapped record. Map {column} to a column that is different in each record"
     ),
     "timezone_unused": (
@@ -76,20 +80,23 @@ FINDING_WORDS = {
     ),
 }
 _HINT_FORMS = {"needed_column_absent": "{} ({})", "keys_are_positions": "{}, {}"}
-"""How a hint follows the words of these findings. For other findings, it follows a semicolon."""
+"""How the hint follows the words of these findings. For other findings, a semicolon separates the
+hint from the words."""
 _SETTABLE = frozenset({"pixel_id_missing", "source_missing"})
-"""The findings about values that a setting can supply."""
+"""The codes of findings about values that a setting can supply."""
 
 
 class MapFinding(msgspec.Struct, frozen=True):
-    """One thing that is wrong with a map.
+    """One problem of a map, or of a setting for mapped streams.
 
     Attributes:
         code: A key of `FINDING_WORDS`.
-        stream: The name under which the map's records are counted; with `timezone_unused`, several.
-        column: The column of the map.
+        stream: The name under which the map's records are counted. For `timezone_unused`, this may
+            be several names with commas.
+        column: The column of events that the problem is about.
         reads: What the column reads: a path with dots, or the key properties.
-        earlier: The earlier map of the same stream.
+        hint: A suggestion to the author of the map.
+        earlier: The name of the earlier map with the same event IDs.
     """
 
     code: str
@@ -101,7 +108,7 @@ class MapFinding(msgspec.Struct, frozen=True):
 
     @property
     def words(self) -> str:
-        """The finding as a sentence without its final stop, or as a part of a sentence."""
+        """The finding in words: a sentence without its full stop, or a part of a sentence."""
         words = FINDING_WORDS[self.code].format_map(msgspec.structs.asdict(self))
         if self.hint is None:
             return words
@@ -111,7 +118,8 @@ class MapFinding(msgspec.Struct, frozen=True):
 class AbsentStream(msgspec.Struct, frozen=True):
     """A stream, or a pattern of streams, that a map names but that the input does not have.
 
-    `similar` is a stream of the input that no map names.
+    Attributes:
+        similar: The most similar stream of the input that no map names, or None.
     """
 
     stream: str
@@ -119,7 +127,7 @@ class AbsentStream(msgspec.Struct, frozen=True):
 
 
 def can_be_set(missing: Collection[MapFinding]) -> bool:
-    """Return whether settings can supply all that a stream lacks."""
+    """Return whether settings can supply everything that a stream lacks."""
     return _SETTABLE.issuperset(finding.code for finding in missing)
 
 
@@ -130,7 +138,10 @@ def lacking_message(stream: str, missing: Iterable[MapFinding]) -> str:
 
 
 def unused_zone(timezone: str, streams: Sequence[str]) -> MapFinding | None:
-    """Return a finding if the setting `timezone` was used for no event time of these streams."""
+    """Return the finding that `timezone` has no effect on these streams; None without streams.
+
+    The result is also None if the zone is UTC, which is the default.
+    """
     if not streams or timezone.casefold() == "utc":
         return None
     return MapFinding("timezone_unused", ", ".join(streams))
@@ -147,7 +158,7 @@ _OFTEN_FIXED = ("source", "currency", "app_bundle")
 """Columns that may have the same text in all events."""
 _WORD = re.compile(r"[\w-]+")
 _DECIDING = {FILTER, "event_id", "event_time"}
-"""The keys of a map that decide which events are sent, and which of them are the same."""
+"""The keys of a map that decide which events are sent, and which events are the same."""
 
 
 def map_warnings(plan: StreamPlan, schema: Mapping[str, Any]) -> Iterator[MapFinding]:
@@ -176,14 +187,14 @@ def map_warnings(plan: StreamPlan, schema: Mapping[str, Any]) -> Iterator[MapFin
 
 
 def _unconverted_cents(column: str, origin: Expression) -> list[Path]:
-    """Return the paths that a `value` does not convert although their names mean cents."""
+    """Return the paths that `value` reads without a conversion although their names mean cents."""
     if column != "value" or _CONVERSION.search(origin.text):
         return []
     return sorted(path for path in {*origin.reading.paths.values()} if _IN_CENTS.search(path[-1]))
 
 
 def maps_with_equal_ids(plans: Iterable[StreamPlan]) -> Iterator[MapFinding]:
-    """Yield the maps of a stream whose events have the IDs of an earlier map's events."""
+    """Yield a finding for each map of a stream that gives the same event IDs as an earlier map."""
     earlier: dict[Any, str] = {}
     for plan in plans:
         first = earlier.setdefault(plan.gives_ids_of, plan.stream)
@@ -194,7 +205,7 @@ def maps_with_equal_ids(plans: Iterable[StreamPlan]) -> Iterator[MapFinding]:
 def lacking_for_events(
     plan: StreamPlan, schema: Mapping[str, Any], defaults: EventDefaults
 ) -> list[MapFinding]:
-    """Return what a mapped stream lacks to produce events; an empty list if it lacks nothing."""
+    """Return a finding for each thing that a mapped stream lacks to produce events."""
     there = frozenset(plan.properties)
     conditions = {
         "event_time_missing": "event_time" not in there,
@@ -207,19 +218,19 @@ def lacking_for_events(
 
 
 def needed_columns_absent(plan: StreamPlan, schema: Mapping[str, Any]) -> list[MapFinding]:
-    """Return the columns that the map needs, but that the tap's SCHEMA does not have.
+    """Return a finding for each path that the map needs, but that the tap's SCHEMA does not have.
 
     An expression with the bare name of an absent column fails for each record. An expression that
-    decides which events are sent, and under which ID, decides wrongly without the column: a filter
-    may accept cancelled orders, and a delivered event may get another ID.
+    decides which events are sent, or what their IDs are, may decide wrongly without a column: a
+    filter may accept cancelled orders, and a delivered event may get another ID.
     """
     findings = []
     for column, origin in plan.origins.items():
         for path in sorted(_needed_but_absent(column, origin, schema)):
             hint = _hint_of_path(path, schema)
             # The quotes of `currency: 'EUR'` belong to YAML, so the expression is the name `EUR`.
-            # Other columns need a value from each record: a fixed filter or consent would accept
-            # everybody.
+            # Other columns need a value of the record: a fixed filter or a fixed consent would
+            # accept every record.
             if hint is None and column in _OFTEN_FIXED and _WORD.fullmatch(origin.text):
                 hint = Hint("fixed_text", origin.text)
             reads = ".".join(path)
@@ -236,7 +247,7 @@ def _needed_but_absent(column: str, origin: Expression, schema: Mapping[str, Any
         return named
 
     def is_absent(path: Path) -> bool:
-        # Consent is read from the record, whatever the SCHEMA says.
+        # A run reads the consent from the record even if the SCHEMA does not declare the column.
         is_consent = path == ("consent",) or (path[0] == "consent" and origin.reading.fails_closed)
         is_known = is_consent and "consent" not in schema["properties"]
         return not is_known and absent_step(path, schema, lists_all=True) is not None
@@ -248,7 +259,7 @@ def _hint_of_path(path: Path, schema: Mapping[str, Any]) -> Hint | None:
     """Return a hint for a path that the SCHEMA does not have; None if no known name is similar."""
     step, known_steps = absent_step(path, schema, lists_all=True) or (path[0], ())
     dotted = ".".join(path)
-    if dotted in known_steps:  # `get` takes a dot for a step into an object.
+    if dotted in known_steps:  # `get` reads a dot as a step into an object.
         return Hint("name_with_dot", dotted)
     return _similar(step, known_steps)
 
@@ -259,7 +270,7 @@ def _similar(name: str, known_names: Iterable[str]) -> Hint | None:
 
 
 def absent_streams(names: Collection[str], streams: Collection[str]) -> list[AbsentStream]:
-    """Return the streams and patterns of maps that match no stream of the tap."""
+    """Return the names and patterns of maps that match no stream of the tap."""
     matches = {
         name: {stream for stream in streams if fnmatch.fnmatch(stream, name)} for name in names
     }

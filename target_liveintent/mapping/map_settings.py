@@ -1,7 +1,8 @@
 """Checks the settings `presets` and `stream_maps` before a run.
 
-The SDK would find most mistakes in `stream_maps` only when a SCHEMA comes. The problem of a setting
-is one line that says what the entry must be. It never shows the value.
+The SDK would find most mistakes in `stream_maps` only when the first SCHEMA arrives. Each problem
+is one line of text that names the setting and says what is allowed. The line does not show the
+value, except for the question in a proposed `__filter__`.
 """
 
 from __future__ import annotations
@@ -20,32 +21,35 @@ from target_liveintent.mapping.stream_maps import DELETION_COLUMNS
 from target_liveintent.privacy.addresses import scrub
 
 ANSWER = "ANSWER:"
-"""The beginning of a question in a proposed `__filter__`: a run needs the answer."""
+"""The beginning of a question in a proposed `__filter__`. No run starts without an answer."""
 _Null: TypeAlias = Literal["__NULL__"] | None
 _EXPRESSION: tuple[Any, str] = (
     str | None,
     (
-        "a Python expression. If the expression is a fixed text, write this text in two pairs of"
-        " quotes, such as \"'web'\""
+        "a Python expression. If you mean a fixed text, write the text in two pairs of quotes, such"
+        " as \"'web'\""
     ),
 )
 _OPTIONS: dict[str, tuple[Any, str]] = {
     "__else__": (_Null, "null or '__NULL__'"),
-    "__source__": (Annotated[str, msgspec.Meta(min_length=1)], "text"),
+    "__source__": (
+        Annotated[str, msgspec.Meta(min_length=1)],
+        "the name of a stream, or a pattern of such names",
+    ),
     "__alias__": (
         str,
-        "the name of a stream, or a Python expression of it, such as __stream_name__ + '_v2'",
+        "a name, or a Python expression that gives a name, such as __stream_name__ + '_v2'",
     ),
     "__key_properties__": (list[str] | None, "a list of column names"),
     FILTER: _EXPRESSION,
 }
-"""The types of the options of one stream's map. A misspelled option would be read as a column."""
+"""The options in the map of a stream: the type of each value, and words for this type."""
 _NAMES = (*_OPTIONS, *(field.name for field in FIELDS), *DELETION_COLUMNS)
-"""The keys of a stream's map that this program knows."""
+"""The keys that this program knows in the map of a stream."""
 
 
 def map_problems(presets: Mapping[str, Any], stream_maps: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the problems of the settings `presets` and `stream_maps`."""
+    """Yield one line for each problem in the settings `presets` and `stream_maps`."""
     yield from _preset_problems(presets)
     for name, definition in stream_maps.items():
         where = f"setting 'stream_maps.{name}"
@@ -59,7 +63,7 @@ def map_problems(presets: Mapping[str, Any], stream_maps: Mapping[str, Any]) -> 
 
 
 def _entry_problems(name: str, definition: Any) -> Iterator[str]:
-    """Yield the problem of an entry that is not a stream's map, as the end of a sentence."""
+    """Yield the problem of an entry that is not the map of a stream, as the end of a sentence."""
     if name.startswith("__") and name != "__else__":
         yield (
             "is in the wrong place: a key of stream_maps must be the name of a stream, or __else__."
@@ -75,36 +79,36 @@ def _entry_problems(name: str, definition: Any) -> Iterator[str]:
 def _preset_problems(presets: Mapping[str, Any]) -> Iterator[str]:
     for name, preset in presets.items():
         if name.startswith("__"):
-            yield f"setting 'presets.{name}' must be the name of a stream, not an option"
+            yield f"setting 'presets.{name}' is an option; write the name of a stream instead"
         if preset not in [*PRESETS]:
             near = did_you_mean(preset, PRESETS) if isinstance(preset, str) else ""
             yield f"setting 'presets.{name}' must be one of {', '.join(PRESETS)}{near}"
 
 
 def _problem_of(column: str, value: Any, names: Collection[str]) -> str | None:
-    """Return the problem of a key of one stream's map, as the end of a sentence.
+    """Return the problem of one key in a stream's map as the end of a sentence; None if correct.
 
-    `names` are the keys of the map and of its preset.
+    `names` are all keys of the map and of the stream's preset.
     """
     kind, wanted = _OPTIONS.get(column, _EXPRESSION)
     meant = meant_name(column, _NAMES, names)
     if column not in _OPTIONS and column.startswith("__") and column.endswith("__"):
         return f"is not an option of a stream map{did_you_mean(column, _OPTIONS)}"
-    # (`email: Email` and `Email: __NULL__` rename a column of the tap.)
+    # (A map may rename a column of the tap with `email: Email` and `Email: __NULL__`.)
     if meant and not (value in NULL_VALUES and meant in names):
         return (
             f"is neither a column of events nor an option of a stream map; did you mean '{meant}'?"
         )
     if column == FILTER and isinstance(value, str) and ANSWER in value:
         return (
-            f"has a question to answer:{scrub(value.partition(ANSWER)[2])}. Replace all from"
-            f" {ANSWER} on by a condition, such as get('status') in ('paid', 'shipped'), or by True"
-            " if all records count"
+            f"has a question to answer:{scrub(value.partition(ANSWER)[2])}. Replace the text from"
+            f" {ANSWER} to the end with a condition, such as get('status') in ('paid', 'shipped'),"
+            " or with True if all records count"
         )
     if column in DELETION_COLUMNS and value not in NULL_VALUES:
         return (
-            "has no effect, because the tap's own column is read. To leave out deleted rows by"
-            " another column, write __filter__: get('deleted_at') is None"
+            "has no effect, because the program reads this column before it applies the map. If"
+            " another column marks deleted rows, write __filter__: get('deleted_at') is None"
         )
     return None if _is_valid(value, kind) else f"must be {wanted}"
 
@@ -123,7 +127,10 @@ def _is_valid(value: Any, kind: Any) -> bool:
 
 
 def presets_with_dots(presets: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the streams of `presets`: Meltano turns `Sales.Orders` into `Sales: {Orders: …}`."""
+    """Yield the name of each stream in `presets`, including dots, and the stream's preset.
+
+    Meltano turns `Sales.Orders: shopify` into `Sales: {Orders: shopify}`.
+    """
     for name, preset in presets.items():
         if isinstance(preset, dict):
             for stream, inner in presets_with_dots(preset):
@@ -133,7 +140,7 @@ def presets_with_dots(presets: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def maps_with_dots(definitions: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the streams of `stream_maps`, whose dots Meltano reads as levels.
+    """Yield the name of each stream in `stream_maps`, including dots, and the stream's map.
 
     Meltano turns `Sales.Orders: {email: mail}` into `Sales: {Orders: {email: mail}}`.
     """
@@ -149,10 +156,10 @@ def maps_with_dots(definitions: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _own_and_levels(definition: Mapping[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-    """Return the map of a stream, None without one, and the maps of streams inside this map.
+    """Return a stream's own map, or None, and the maps of streams inside the definition.
 
-    Beside an inner map, a null stands for a stream. If all values are nulls, each null may mean a
-    column or a stream, so it stands for both: neither is sent.
+    Beside an inner map, a null drops a stream. If all values are null, a null may mean a column or
+    a stream. In this case, each null drops both the column and the stream.
     """
     others = {key: value for key, value in definition.items() if key not in _NAMES}
     levels = {key: value for key, value in others.items() if isinstance(value, dict)}

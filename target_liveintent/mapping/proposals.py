@@ -1,7 +1,8 @@
 """Proposes how to map a stream: with a preset, or with a map of the recognized columns.
 
-Somebody may run a proposed map unchanged. So `__filter__` asks about each column that could forbid
-a conversion and is not surely understood. A run sends nothing before a person answers.
+Somebody may run a proposed map unchanged. So the `__filter__` of a proposed map contains a question
+if a column may forbid conversions and has an uncertain meaning. No run starts until a person
+answers the question.
 """
 
 from __future__ import annotations
@@ -30,15 +31,16 @@ from target_liveintent.privacy.addresses import scrub
 
 _MOST_ASKED, _MOST_VALUES = 12, 6
 _WORD_OR_FLAG = re.compile(r"(?=.{1,20}\Z)[^\W\d]+(?:[ _-][^\W\d]+)?|[01]")
-"""A value of a few letters, or 0 or 1, which a question may show."""
+"""Matches a value that a question may show: one or two short words, 0 or 1."""
 
 
 class Proposal(NamedTuple):
-    """A preset for a stream, or a map of it.
+    """The proposal for a stream: a map, and also a preset if one fits.
 
     Attributes:
-        expressions: The expressions of the map, by column of an event.
-        recognized: What was recognized for each column of an event.
+        preset: The name of the preset, or None.
+        expressions: The expressions of the map, by column of events or `__filter__`.
+        recognized: The recognized column or the candidates for each column of events.
     """
 
     stream: str
@@ -48,7 +50,11 @@ class Proposal(NamedTuple):
 
     @property
     def rank(self) -> int:
-        """2 for sales, 1 for other records with a time and a person, else 0."""
+        """The rank of the stream: 2 for sales, 1 for other events, 0 for no events.
+
+        Sales have a preset, or a time, a person and an amount. Other events have a time and a
+        person.
+        """
         if self.preset is not None:
             return 2
         columns = self.expressions.keys()
@@ -58,7 +64,7 @@ class Proposal(NamedTuple):
 
 
 def propose(stream: Stream, records: Sequence[Mapping[str, Any]] = ()) -> Proposal:
-    """Propose a map from the recognized columns of a stream and its first records."""
+    """Return a proposal that is based on the columns and the first records of a stream."""
     table = source_table(stream, records)
     recognized = {field: recognize(field, table) for field in vocabulary().fields}
     recognized["event_id"] = _event_id(recognized["event_id"], table, stream.keys)
@@ -82,7 +88,10 @@ def propose(stream: Stream, records: Sequence[Mapping[str, Any]] = ()) -> Propos
 
 
 def _event_id(recognized: Recognition, table: SourceTable, keys: Sequence[str]) -> Recognition:
-    """Return the key as the event ID, or a remark that says from what the ID is derived."""
+    """Return the column of the event ID, or a remark that says what the ID is derived from.
+
+    A single key of the stream takes precedence over a recognized column.
+    """
     lasting = lasting_keys(keys)
     if not lasting:
         if recognized.column is not None:
@@ -97,7 +106,7 @@ def _event_id(recognized: Recognition, table: SourceTable, keys: Sequence[str]) 
 def _order_id(
     recognized: Recognition, event_id: SourceColumn | None, table: SourceTable
 ) -> Recognition:
-    """Return the ID of a record as the order number, where the records are orders."""
+    """Return the column of `order_id`, which may be that of `event_id` in a stream of orders."""
     known = vocabulary()
     are_orders = table.words - known.neutral == {"order"}
     if recognized.column is not None or event_id is None or not are_orders:
@@ -109,7 +118,10 @@ def _order_id(
 def _currency(
     recognized: Recognition, value: SourceColumn | None, table: SourceTable
 ) -> Recognition:
-    """Return the currency in the object of the value or around it, or in the name of the value."""
+    """Return the currency that belongs to the value.
+
+    The currency may be in the same object as the value, in an outer object, or in its name.
+    """
     if value is None:
         return recognized
     *outer, last = value.path
@@ -131,7 +143,7 @@ def _currency(
 
 
 def _value(recognized: Recognition, currency: Recognition, table: SourceTable) -> Recognition:
-    """Return how to read the amount, or a candidate with a remark if this is not certain."""
+    """Return how to read the amount, or a candidate with a remark if the reading is uncertain."""
     column, words = recognized.column, vocabulary().amounts
     if column is None:
         return recognized
@@ -148,14 +160,14 @@ def _value(recognized: Recognition, currency: Recognition, table: SourceTable) -
 
 
 def _doubt_about_cents(column: SourceColumn, currency: Recognition) -> str | None:
-    """Return the code of the remark on an amount in cents that may be read wrongly."""
+    """Return the code of a remark if an amount in cents may be read wrongly, or else None."""
     if column.samples and not column.is_whole:
         return "cents_not_whole"
     return "cents_without_currency" if currency.expression is None else None
 
 
 def _doubt_about_amount(column: SourceColumn, currency: Recognition) -> str | None:
-    """Return the code of the remark on another amount that may be read wrongly."""
+    """Return the code of a remark if an amount may be in cents or be misread, or else None."""
     is_of_name = currency.column is not None and currency.column.path == column.path
     if column.words & vocabulary().amounts.codes and not is_of_name:
         return "two_currencies"
@@ -167,7 +179,7 @@ def _doubt_about_amount(column: SourceColumn, currency: Recognition) -> str | No
 
 
 def _is_minor_source(table: SourceTable) -> bool:
-    """Return whether the columns belong to a source whose integers are in minor units."""
+    """Return whether the columns belong to a source whose whole amounts are in minor units."""
     paths = {".".join(column.path[:end]) for column in table.columns for end in (1, 2)}
     return any(columns <= paths for columns in vocabulary().amounts.minor_sources)
 
@@ -176,7 +188,7 @@ def _is_minor_source(table: SourceTable) -> bool:
 
 
 def _filter(stream: str, table: SourceTable, consent: SourceColumn | None) -> str:
-    """Return the conditions that are certain, and a question about the uncertain ones."""
+    """Return the expression of the filter: certain conditions, and a question if needed."""
     known = vocabulary()
     conditions, asked = [], []
     understood = {"consent"} if consent else set[str]()
@@ -187,7 +199,7 @@ def _filter(stream: str, table: SourceTable, consent: SourceColumn | None) -> st
             conditions.append(condition)
         elif column != consent and (words in known.filters.meanings or _can_forbid(column, table)):
             asked.append(column)
-    # The time of a cancellation, or the way of an agreement, decides nothing.
+    # Details of a certain condition, such as the time of a cancellation, need no question.
     beside = understood.union(known.filters.also, known.neutral, known.filters.unasked)
     asked = [
         column
@@ -200,7 +212,11 @@ def _filter(stream: str, table: SourceTable, consent: SourceColumn | None) -> st
 
 
 def _sure_condition(column: SourceColumn, only_true: bool | None) -> str | None:  # noqa: FBT001
-    """Return the condition for a flag, if it is certain; `only_true` is None without a flag."""
+    """Return the condition on a column; None if no condition is certain.
+
+    `only_true` says whether records count if the flag is true. It is None if the column's name does
+    not name a flag.
+    """
     if only_true is None:
         return None
     if _is_flag(column):
@@ -235,7 +251,7 @@ def _can_forbid(column: SourceColumn, table: SourceTable) -> bool:
 
 
 def _question(stream: str, asked: Sequence[SourceColumn]) -> str:
-    """Return the question that stands in place of a condition until a person answers it."""
+    """Return the question that a person must replace with a condition."""
     question = f"{ANSWER} which records of {stream} are conversions that may be sent?"
     if asked:
         by_words = sorted(asked, key=lambda column: len(column.words))
@@ -246,7 +262,7 @@ def _question(stream: str, asked: Sequence[SourceColumn]) -> str:
 
 
 def _with_values(column: SourceColumn) -> str:
-    """Return the expression of a column, with its values if they are few words."""
+    """Return the expression of a column, and also the values if they are a few repeated words."""
     values = Counter(map(str, column.samples))
     come_again = 2 * len(values) <= len(column.samples)
     if 0 < len(values) <= _MOST_VALUES and come_again and all(map(_WORD_OR_FLAG.fullmatch, values)):
@@ -255,5 +271,5 @@ def _with_values(column: SourceColumn) -> str:
 
 
 def one_safe_line(text: str) -> str:
-    """Return a text that may hold names of the tap as one line without addresses."""
+    """Return a text, which may contain names of the tap, as one line without addresses."""
     return scrub("".join(c for c in " ".join(text.split()) if c.isprintable()))

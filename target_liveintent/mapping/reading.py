@@ -1,4 +1,4 @@
-"""The columns that an expression of a stream map reads, and the effect of absent columns."""
+"""Finds which columns an expression of a stream map reads, and the effect of absent columns."""
 
 from __future__ import annotations
 
@@ -8,54 +8,58 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 Path = tuple[str, ...]
-"""A column, and the steps into its objects and lists."""
+"""The name of a column, and the keys and indexes that lead to a value inside the column."""
 _NOTHING: tuple[Any, ...] = (None, {}, [], ())
-"""Constants that only let the rest of an expression work, as in `_.get('client', {}).get('id')`."""
+"""Constants that are no alternative value, such as `{}` in `_.get('client', {}).get('id')`."""
 _COMPOSED = ("anyOf", "oneOf", "allOf")
 _REFERRING = frozenset({"$ref", "if", "propertyNames"})
-"""Words of a schema that may allow properties which are not read here."""
+"""Keywords of a JSON schema that may allow properties that this module does not find."""
 _INDEX = re.compile(r"-?\d{1,9}", re.ASCII)
 _TAPS_OWN = "_sdc_"
 _ADDED_BY_TAPS = frozenset(
     {"_sdc_batched_at", "_sdc_deleted_at", "_sdc_extracted_at", "_sdc_lsn", "_sdc_lsn_deleted_at"}
     | {"_sdc_received_at", "_sdc_sequence", "_sdc_sync_started_at", "_sdc_table_version"}
 )
-"""Columns that a tap may add to its records without a declaration in its SCHEMA."""
+"""Columns that a tap may add to records without a declaration in the SCHEMA."""
 
 
 class Reading(NamedTuple):
-    """The reading of an expression: its tree, and the path of each node that reads a path."""
+    """The syntax tree of an expression, and the path of each node that reads a path."""
 
     tree: ast.expr
     paths: Mapping[ast.AST, Path]
 
     def lacks(self, is_absent: Callable[[Path], bool], *, protects: bool = False) -> set[Path]:
-        """Return the absent paths for which the expression has no alternative that is there.
+        """Return the absent paths that the expression reads, except paths with an alternative.
 
-        Alternatives are the arguments of a `coalesce`, the sides of an `or`, and the default of
-        `_.get`. If the expression `protects`, a constant is also an alternative, because it is the
-        author's choice for an absent column; then each side of an `or` must be false without the
-        column.
+        Alternatives are other arguments of `coalesce`, other sides of `or`, and the default of
+        `_.get`, if they do not read absent paths themselves.
+
+        Args:
+            is_absent: The function that returns whether a path is absent.
+            protects: Whether the expression decides which events are sent. If so, constants are
+                also alternatives, because the author chose them for absent columns. But each side
+                of an `or` must then be a constant, or certainly be false without its columns.
         """
         return _Search(self.paths, is_absent, protects).of(self.tree)
 
     @property
     def fails_closed(self) -> bool:
-        """Whether the expression is certainly not true if the columns that it reads are absent."""
+        """Whether the expression is certainly not true if the columns that it reads are null."""
         return _fails_closed(self.tree, self.paths)
 
 
 class _Search(NamedTuple):
-    """The search for absent paths; the attributes are the arguments of `Reading.lacks`."""
+    """The search for absent paths. `Reading.lacks` explains the attributes."""
 
     paths: Mapping[ast.AST, Path]
     is_absent: Callable[[Path], bool]
     protects: bool
 
     def of(self, node: ast.AST, *, in_test: bool = False) -> set[Path]:
-        """Return the paths that a part lacks.
+        """Return the absent paths that a part of the expression reads without an alternative.
 
-        In a test, such as `not`, an `or` gives no alternative.
+        If the part is in a test, such as `not …`, an `or` gives no alternative.
         """
         sides = self._alternatives(node, in_test=in_test)
         lacking = [self.of(side, in_test=in_test) for side in sides]
@@ -75,7 +79,7 @@ class _Search(NamedTuple):
             case ast.Call(args=[_, default]) if node in self.paths:
                 sides = [default]
             case ast.BoolOp(op=ast.Or(), values=values) if not in_test:
-                # (`(x or '')` and `(x or 0)` are how to write that x may be null.)
+                # (With `(x or '')` or `(x or 0)`, authors write that x may be null.)
                 sides, nothing = values, (*_NOTHING, "", 0, False)
                 if not all(map(self._is_choice, sides)):
                     return []
@@ -93,7 +97,7 @@ class _Search(NamedTuple):
 
 
 def _tests(node: ast.AST) -> list[ast.expr]:
-    """Return the parts of a node that count only as true or false."""
+    """Return the parts of a node that are only tested for true, false or null."""
     match node:
         case ast.UnaryOp(op=ast.Not(), operand=test) | ast.IfExp(test=test):
             return [test]
@@ -108,7 +112,7 @@ def _fails_closed(  # noqa: PLR0911 (a table of forms)
 ) -> bool:
     """Return whether an expression is certainly not true if its columns are null.
 
-    Only the forms below are certain.
+    The result is False for each form of expression that this function does not know.
     """
     if _gives_null(node, paths):
         return True
@@ -190,11 +194,16 @@ class AbsentStep(NamedTuple):
 def absent_step(
     path: Path, schema: Mapping[str, Any], *, lists_all: bool = False
 ) -> AbsentStep | None:
-    """Return the step of a path that the SCHEMA lacks; None if the path may exist.
+    """Return the first step of a path that the SCHEMA lacks; None if the path may exist.
 
-    A path may exist in an object that declares no properties, or allows more, and for the columns
-    `_sdc_…`, which taps add. If the SCHEMA `lists_all`, no other column exists, even if the SCHEMA
-    allows more, except columns that taps usually add.
+    An undeclared property may exist in an object that declares no properties, or allows further
+    properties. Columns with names such as `_sdc_…` may also exist, because taps add such columns.
+
+    Args:
+        path: A path into a record.
+        schema: The JSON schema of the records.
+        lists_all: Whether only declared columns may exist, even if the SCHEMA allows further
+            columns. The columns that taps usually add may always exist.
     """
     if path[0] in _ADDED_BY_TAPS or (path[0].startswith(_TAPS_OWN) and not lists_all):
         return None
@@ -211,12 +220,12 @@ def absent_step(
 
 
 def _names_in(parts: Iterable[Any], step: str) -> dict[str, Any]:
-    """Return the names that the parts of a schema have where a step is looked for."""
+    """Return the schemas that a step may select in the parts of a schema, by name."""
     return {name: schema for part in parts for name, schema in _inside(part, step).items()}
 
 
 def _parts(schema: Any) -> Iterator[Any]:
-    """Yield a schema, and the schemas that it combines."""
+    """Yield a schema, and all schemas that it combines with `anyOf`, `oneOf` and `allOf`."""
     yield schema
     if isinstance(schema, Mapping):
         for word in _COMPOSED:
@@ -225,7 +234,7 @@ def _parts(schema: Any) -> Iterator[Any]:
 
 
 def _inside(part: Any, step: str) -> Mapping[str, Any]:
-    """Return the schemas of the values in an object, or in a list if the step is an index."""
+    """Return the schemas of an object's values by name, or of a list's items for an index."""
     if not isinstance(part, Mapping):
         return {}
     if _INDEX.fullmatch(step) and isinstance(part.get("items"), Mapping):
@@ -235,12 +244,12 @@ def _inside(part: Any, step: str) -> Mapping[str, Any]:
 
 
 def _may_have(part: Any, step: str) -> bool:
-    """Return whether a value of a schema may have a step that is not among its properties."""
+    """Return whether a value may have a property or an index that its schema does not declare."""
     if not isinstance(part, Mapping) or not _REFERRING.isdisjoint(part):
         return True
     types = part.get("type")
     if types is None and any(word in part for word in _COMPOSED):
-        return False  # The parts of the schema decide.
+        return False  # The combined schemas decide.
     names = [types] if isinstance(types, str) else types
     if isinstance(names, list) and "object" not in names:
         return "array" in names and _INDEX.fullmatch(step) is not None

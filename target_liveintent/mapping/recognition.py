@@ -1,8 +1,8 @@
-"""Recognizes the columns of a source that certainly hold the values of an event's columns.
+"""Recognizes the columns of a source that certainly contain the values for columns of events.
 
-A column is recognized only if each word of its name is known and no objection is found. Similar
-columns are candidates. Each candidate has a remark that says why it is not recognized.
-`recognized.yaml` has the names and forms.
+A column is recognized only if each word of its name is known and no check has an objection. Columns
+with similar names are candidates. A candidate has a remark that says why the column is not
+recognized. `recognized.yaml` lists the names, and the forms of values.
 """
 
 from __future__ import annotations
@@ -24,20 +24,22 @@ from target_liveintent.mapping.source_columns import (
 from target_liveintent.mapping.vocabulary import is_number_of, vocabulary
 
 _MOST_REPEATED_SHARE = 0.02
-"""The share of rows that may repeat an ID: an order that was exported twice is still one order."""
+"""The greatest share of rows that may repeat an ID, as if some orders were exported twice."""
 _LEAST_ROWS_TO_COMPARE = 3
-"""If so many rows all have the same address, the address is not the buyer's."""
+"""The minimum number of rows for conclusions from equal values."""
 _MANY_ROWS, _LEAST_DIFFERENT_SHARE = 20, 0.1
-"""If, in so many rows, a smaller share of addresses is different, they are not the buyers'."""
+"""If so many rows have at most this share of different values, these are not the buyers' own."""
 _MOST_CANDIDATES = 5
 _ID = re.compile(r"(?=.*\d)[\w#/.-]{1,40}")
 _WORDS_OF_OTHER_URLS = frozenset({"referrer", "referer", "product", "image"})
 
 
 class ColumnRemark(NamedTuple):
-    """A remark on a column for the person who checks the map: a code, and the facts for its words.
+    """A remark on a column, for the person who checks a proposed map.
 
-    `REMARK_WORDS` in explain/proposal_text.py has the words for each code.
+    Attributes:
+        code: A key of `REMARK_WORDS` in explain/proposal_text.py, which has the words.
+        facts: The values that replace the names in braces in these words.
     """
 
     code: str
@@ -45,16 +47,21 @@ class ColumnRemark(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """A column that a person may choose, and why it was not chosen."""
+    """A column that a person may choose, and the reason why it is not recognized."""
 
     column: SourceColumn
     remark: ColumnRemark
 
 
 class Recognition(NamedTuple):
-    """The result for a column of an event: the recognized column of the source, or candidates.
+    """The result of the search for the source of one column of events.
 
-    `reading` is the call that reads the column, with `{}` for its expression.
+    Attributes:
+        column: The recognized column of the source, or None.
+        candidates: Columns from which a person may choose if no column is recognized.
+        remark: A remark on the result, for the person who checks the map.
+        reading: The Python code that reads the value, with `{}` in place of the column's
+            expression.
     """
 
     column: SourceColumn | None
@@ -69,7 +76,10 @@ class Recognition(NamedTuple):
 
 
 def recognize(field: str, table: SourceTable) -> Recognition:
-    """Find the column of a source that certainly holds the values of an event's column."""
+    """Return the column of a source that certainly contains the values of `field`, or candidates.
+
+    `field` is the name of a column of events.
+    """
     column, against = _first_sure(field, _columns_by_name(field, table), table)
     if column is None and not against:
         by_form = [
@@ -92,7 +102,7 @@ def _first_sure(
 ) -> tuple[SourceColumn | None, dict[Path, ColumnRemark]]:
     """Return the first column without an objection, and the objections to the columns before it.
 
-    The columns of a group fit equally well, and better than those of the next group.
+    The columns of a group fit equally well, and better than the columns of the next group.
     """
     against: dict[Path, ColumnRemark] = {}
     for group in groups:
@@ -100,7 +110,7 @@ def _first_sure(
             if remark is None:
                 return column, against
             against[column.path] = remark
-            if field == "value":  # The next column has another amount.
+            if field == "value":  # The next column is a different amount, such as the tax.
                 return None, against
     return None, against
 
@@ -108,7 +118,7 @@ def _first_sure(
 def _judged(
     field: str, group: Sequence[SourceColumn], table: SourceTable
 ) -> list[tuple[SourceColumn, ColumnRemark | None]]:
-    """Return each column of a group with the objection to it, or with None."""
+    """Return each column of a group with its objection, or with None."""
     objections = [(column, _objection(field, column, table)) for column in group]
     equal = [column for column, objection in objections if objection is None]
     return [(column, objection or _rival(column, equal)) for column, objection in objections]
@@ -118,13 +128,13 @@ def _judged(
 
 
 class _Match(NamedTuple):
-    """How well the name of a column fits; the smallest match is the best one.
+    """How well the name of a column fits; the smallest tuple is the best match.
 
     Attributes:
-        place: The place of the name in the list of names.
-        more_words: How many words stand beside the name.
-        is_vague: Whether a time is a text that may mean something else, such as 20261128.
-        least_likely: The place of the least likely word beside the name.
+        place: The position of the matching name in the `names` of `recognized.yaml`.
+        more_words: How many other words the name of the column contains.
+        is_vague: Whether the SCHEMA declares the column for a time as text, such as 20261128.
+        least_likely: The greatest position of another word in the list `also`, or -1.
     """
 
     place: int
@@ -134,7 +144,7 @@ class _Match(NamedTuple):
 
 
 def _columns_by_name(field: str, table: SourceTable) -> list[list[SourceColumn]]:
-    """Return the columns whose names fit: groups that fit equally well, the best one first."""
+    """Return groups of columns whose names fit equally well; the best group comes first."""
     groups: defaultdict[_Match, list[SourceColumn]] = defaultdict(list)
     for column in table.columns:
         match = _match(field, column, table.words)
@@ -144,7 +154,7 @@ def _columns_by_name(field: str, table: SourceTable) -> list[list[SourceColumn]]
 
 
 def _match(field: str, column: SourceColumn, stream: frozenset[str]) -> _Match | None:
-    """Return how well a name fits; None if it does not, or has a word that is not known."""
+    """Return how well a name fits; None if it does not fit, or contains an unknown word."""
     known = vocabulary()
     rules, words = known.fields[field], _relevant_words(field, column)
     is_number = field == "value" and is_number_of(column.path[-1])
@@ -169,14 +179,15 @@ def _relevant_words(field: str, column: SourceColumn) -> frozenset[str]:
         return column.words - known.amounts.minor
     is_described = "time" in column.types or bool(column.samples)
     if field == "event_time" and is_described and column.words - known.neutral:
-        return column.words | {"date"}  # Such as `created`.
+        return column.words | {"date"}  # The name may be just `created`.
     return column.words
 
 
 def _deeds_beside(field: str, stream: frozenset[str]) -> frozenset[str]:
-    """Return the deeds (such as a payment) that may stand in a name.
+    """Return the words for deeds, such as a payment, that the name of a column may contain.
 
-    The name of an ID may only have the deed of the stream: orders also have IDs of payments.
+    The name of an ID may contain only deeds in the stream's name, because an order also has the IDs
+    of payments.
     """
     deeds = vocabulary().deeds
     if field == "event_id":
@@ -187,7 +198,7 @@ def _deeds_beside(field: str, stream: frozenset[str]) -> frozenset[str]:
 
 
 def _rival(column: SourceColumn, equal: Sequence[SourceColumn]) -> ColumnRemark | None:
-    """Return a remark if another column fits equally well, but has other values."""
+    """Return a remark if another column fits equally well, unless both have the same values."""
     rivals = [other for other in equal if other.path != column.path]
     if column.words == {"date", "created"}:  # A row is created only once.
         rivals = [other for other in rivals if other.words != column.words]
@@ -198,7 +209,10 @@ def _rival(column: SourceColumn, equal: Sequence[SourceColumn]) -> ColumnRemark 
 
 
 def _has_form(field: str, column: SourceColumn) -> bool:
-    """Return whether a column's values have the right form, and its name has no other meaning."""
+    """Return whether a column's values have the form of `field`, and its name has no other meaning.
+
+    Names with only neutral words, or with words for `field`, have no other meaning.
+    """
     known = vocabulary()
     rules = known.fields[field]
     if rules.mark is not None and any(rules.mark in str(value) for value in column.samples):
@@ -234,7 +248,7 @@ def _objection(field: str, column: SourceColumn, table: SourceTable) -> ColumnRe
 
 
 def _is_ambiguous(field: str, column: SourceColumn, table: SourceTable) -> bool:
-    """Return whether the other columns show that a name can mean something else."""
+    """Return whether the name of a column can mean something else because of other columns."""
     known = vocabulary()
     words = column.words - known.neutral
     return any(
@@ -246,7 +260,7 @@ def _is_ambiguous(field: str, column: SourceColumn, table: SourceTable) -> bool:
 
 
 def _against_values(field: str, column: SourceColumn, table: SourceTable) -> ColumnRemark | None:
-    """Return the objection that a column's values give; None if they give no objection."""
+    """Return the first objection to the values of a column; None if no check has an objection."""
     if field != "event_time" and not column.fits(functools.partial(has_form_of, field)):
         return ColumnRemark("other_form")
     remarks = (check(column, table) for check in _VALUE_CHECKS.get(field, ()))
@@ -272,7 +286,10 @@ def _unknown_values(column: SourceColumn, _: SourceTable) -> ColumnRemark | None
 
 
 def _few_values(column: SourceColumn, _: SourceTable) -> ColumnRemark | None:
-    """Return a remark if the values are those of a shop, of its clerks or of a proxy."""
+    """Return a remark if the values repeat too often to be the buyers' own.
+
+    Such values may belong to a shop, its clerks or a proxy.
+    """
     rows, different = len(column.samples), len(set(map(str, column.samples)))
     if rows >= _LEAST_ROWS_TO_COMPARE and different == 1:
         return ColumnRemark("one_value", {"rows": rows})
@@ -294,16 +311,19 @@ _VALUE_CHECKS: dict[str, Sequence[Callable[[SourceColumn, SourceTable], ColumnRe
     "ip": (_few_values,),
     "consent": (_unknown_values,),
 }
-"""Further checks of the values for a column of an event."""
+"""For each column of events, the checks of values that follow the check of the form."""
 
 
 def _repeats(column: SourceColumn, table: SourceTable) -> ColumnRemark | None:
-    """Return a remark if rows repeat the IDs of other rows; its code says if they are too many."""
+    """Return a remark if rows repeat the IDs of other rows; None if all IDs are different.
+
+    The code is `repeated` if too many rows repeat IDs, and otherwise `repeated_sent_once`.
+    """
     rows = len(column.samples)
     repeated = rows - len(set(map(str, column.samples)))
     if not repeated:
         return None
-    # The same record twice is one event.
+    # Two equal records are one event.
     records = {repr(sorted(record.items())): record for record in table.records}
     values = [str(functions.walk(record, column.path)) for record in records.values()]
     are_too_many = len(values) - len(set(values)) > rows * _MOST_REPEATED_SHARE
@@ -317,7 +337,7 @@ def _repeats(column: SourceColumn, table: SourceTable) -> ColumnRemark | None:
 def _candidates(
     field: str, table: SourceTable, against: Mapping[Path, ColumnRemark]
 ) -> list[Candidate]:
-    """Return the columns from which a person may choose, the likeliest first."""
+    """Return the columns from which a person may choose; the most likely column comes first."""
     known = vocabulary()
     rules = known.fields[field]
     understood = known.neutral | known.deeds | rules.words

@@ -1,19 +1,19 @@
-"""Finds the known name that an unknown name was probably meant to be."""
+"""Finds the known name that the author of an unknown name probably meant."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
 _SIMILAR = 0.75
-"""The least similarity of two names, by `difflib`: `pixel` and `pixel_id` have 0.77."""
+"""The minimum ratio of `difflib` at which two names count as similar."""
 _LEAST_LETTERS, _LETTERS_FOR_TWO_EDITS = 5, 8
-"""The least letters of our name for which one edit, or two edits, may be a mistake."""
+"""The minimum number of letters in a known name for which one edit, or two edits, are allowed."""
 _MOST_EDITS = 2
 
 
 def similar_name(name: str, known_names: Iterable[str]) -> str | None:
-    """Return the known name that is most similar to a name; None if none is similar."""
-    import difflib  # noqa: PLC0415 (few runs need it)
+    """Return the known name that is most similar to a name; None if no known name is similar."""
+    import difflib  # noqa: PLC0415 (few runs need `difflib`)
 
     names = {known.lower(): known for known in known_names}
     similar = difflib.get_close_matches(name.lower(), names, n=1, cutoff=_SIMILAR)
@@ -21,22 +21,28 @@ def similar_name(name: str, known_names: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, known_names: Iterable[str]) -> str:
-    """Return the end of a sentence that suggests the most similar known name, if one is similar."""
+    """Return a suggestion for the end of a message; an empty text if no known name is similar."""
     similar = similar_name(name, known_names)
     return "" if similar is None else f"; did you mean '{similar}'?"
 
 
 def meant_name(name: str, our_names: Collection[str], given: Collection[str] = ()) -> str | None:
-    """Return the name of ours that an unknown name probably means; None if none is similar.
+    """Return the known name that an unknown name probably means; None without such a name.
 
-    Two names are the same if they differ only in upper and lower case, in underscores or in other
-    signs. Otherwise, the names may differ by edits: a letter is added, removed or replaced, or two
-    neighbours are exchanged. The allowed edits depend on the letters of our name, without signs:
+    Case, underscores and other signs do not count. An edit adds, removes or replaces a letter, or
+    exchanges two neighbours. The number of letters in the known name decides how many edits are
+    allowed:
 
-    - Fewer than five: none, because another word is near, such as `paid` near `aaid`. (`__else__`
-      allows one.)
-    - Five to seven: one. So `order_no` is not meant to be `order_id`.
-    - Eight or more: two; but one if our name is `given` too: `event_time` beside `event_type`.
+    - Fewer than five letters allow no edit, because `paid` and `aaid` are different words. Only
+      `__else__` allows one edit.
+    - Five to seven letters allow one edit, so `order_no` does not mean `order_id`.
+    - Eight or more letters allow two edits, or only one edit if the user gave the known name too: a
+      map with `event_time` may also have a column `event_type`.
+
+    Args:
+        name: The unknown name.
+        our_names: The known names.
+        given: All names that the user gave.
     """
     if name in our_names:
         return None
@@ -57,9 +63,9 @@ def _plain(name: str) -> str:
 
 
 def _edits(word: str, other: str) -> int:
-    """Return how many edits turn a word into the other word; more than two may be any number.
+    """Return the number of edits that turn one word into the other, or any number above two.
 
-    This is the Damerau-Levenshtein distance in the form "optimal string alignment".
+    The number is the Damerau-Levenshtein distance in its variant "optimal string alignment".
     """
     if abs(len(word) - len(other)) > _MOST_EDITS:
         return _MOST_EDITS + 1

@@ -1,4 +1,4 @@
-"""The columns of a source: names, types and first values, and the forms of the values."""
+"""Lists the columns of a source with types and first values, and checks the forms of values."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from target_liveintent.mapping.stream_maps import Stream
 from target_liveintent.mapping.vocabulary import vocabulary, words_of
 
 _MOST_SAMPLES = 1_000
-"""How many of the first records of a stream are read for their values."""
+"""The number of records at the beginning of a stream that are used as samples."""
 _MOST_COLUMNS = 2_000
 _MOST_STEPS = 4
-"""The most steps of a path."""
+"""The greatest number of steps in a path."""
 _FITTING_SHARE = 0.8
 """The share of a column's first values that must have the expected form."""
 _ADDED_BY_TAPS = ("_sdc_", "_smart_")
@@ -40,20 +40,23 @@ _COMPACT_FORMS = {
     15: ("%Y%m%dT%H%M%S",),
     16: ("%Y%m%dT%H%M%SZ",),
 }
-"""Formats without signs, by the text's length: otherwise 20261128 could be 2 o'clock on January
-1."""
+"""Formats without separators, by the length of the text. Without the check of the length,
+`%Y%m%d%H%M` would read 20261128 as 02:08 on 1 January."""
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _DECIMAL_SIGN = re.compile(r"0[.,]\d+|\d+[.,]\d{1,2}|\d+[.,]\d{4,}|\d{4,}[.,]\d+", re.ASCII)
-"""Amounts whose only separator is the decimal separator. In `1.200`, it may mean thousands."""
+"""Matches amounts whose separator is certainly the decimal sign. In `1.200`, the separator may
+also separate thousands."""
 _TWO_SIGNS = re.compile(r"\d{1,3}(?:([.,])\d{3})(?:\1\d{3})*(?:(?!\1)[.,](\d+))?", re.ASCII)
 
 
 class SourceColumn(NamedTuple):
-    """A column of a tap, or a value inside an object.
+    """A column of a tap's stream, or a value inside the objects of a column.
 
     Attributes:
-        words: The words of all steps of the path.
-        types: The JSON types that the SCHEMA allows; only `time` if its format is a date or a time.
+        path: The name of the column, and the keys that lead to a value inside the column.
+        words: The meanings of the words in the path.
+        types: The JSON types that the SCHEMA allows, or only `time` for the formats of dates and
+            times. Without a declaration in the SCHEMA, this is empty.
         samples: The first values that are not empty.
     """
 
@@ -64,7 +67,7 @@ class SourceColumn(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The path with dots, as people read it."""
+        """The path as a text with dots."""
         return ".".join(self.path)
 
     @property
@@ -75,12 +78,12 @@ class SourceColumn(NamedTuple):
 
     @property
     def is_time(self) -> bool:
-        """Whether the column holds times, by the SCHEMA or by its values."""
+        """Whether the column contains times, according to the SCHEMA or to all samples."""
         return "time" in self.types or (bool(self.samples) and bool(time_calls(self.samples)))
 
     @property
     def is_whole(self) -> bool:
-        """Whether all values are written as whole numbers, or the SCHEMA says so."""
+        """Whether all samples are whole numbers. Without samples, the SCHEMA decides."""
         if not self.samples:
             return self.types == {"integer"}
         return all(
@@ -89,11 +92,11 @@ class SourceColumn(NamedTuple):
         )
 
     def may_be(self, types: frozenset[str]) -> bool:
-        """Return whether the SCHEMA allows one of some types."""
+        """Return whether the SCHEMA allows one of these types, or does not declare a type."""
         return not self.types or not self.types.isdisjoint(types)
 
     def fits(self, has_form: Callable[[Any], bool]) -> bool:
-        """Return whether nearly all values have the form that a function checks."""
+        """Return whether at least `_FITTING_SHARE` of the samples have the form that is checked."""
         return sum(map(has_form, self.samples)) >= len(self.samples) * _FITTING_SHARE
 
 
@@ -105,13 +108,16 @@ class SourceTable(NamedTuple):
     records: Sequence[Mapping[str, Any]]
 
     def has_word(self, words: frozenset[str], beside: SourceColumn) -> bool:
-        """Return whether another column, or the stream, has one of some words in its name."""
+        """Return whether the name of the stream, or of another column, has one of these words.
+
+        `beside` is the column whose name does not count.
+        """
         others = [column.words for column in self.columns if column.path != beside.path]
         return any(not words.isdisjoint(other) for other in (self.words, *others))
 
 
 def source_table(stream: Stream, records: Sequence[Mapping[str, Any]] = ()) -> SourceTable:
-    """Return the columns of a stream and its first records, including columns inside objects."""
+    """Return the columns of a stream, including columns inside objects, and its first records."""
     records = records[:_MOST_SAMPLES]
     samples: defaultdict[Path, list[Any]] = defaultdict(list)
     for record in records:
@@ -129,12 +135,15 @@ def source_table(stream: Stream, records: Sequence[Mapping[str, Any]] = ()) -> S
 
 
 def _has_parts(path: Path) -> bool:
-    """Return whether an expression can read what is inside the object at a path."""
+    """Return whether the values inside the object at a path count as columns."""
     return len(path) < _MOST_STEPS and not any("." in step for step in path)
 
 
 def _values(record: Mapping[str, Any], outer: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Yield the values of a record that are not empty, including values inside objects."""
+    """Yield the path and the value of each column that is not empty, also inside objects.
+
+    Lists have no columns, so they are left out.
+    """
     for name, value in record.items():
         path = (*outer, str(name))
         if isinstance(value, Mapping):
@@ -144,7 +153,7 @@ def _values(record: Mapping[str, Any], outer: Path = ()) -> Iterator[tuple[Path,
 
 
 def _typed_paths(schema: Any, path: Path = ()) -> Iterator[tuple[Path, frozenset[str]]]:
-    """Yield the columns of a SCHEMA with their types, including columns inside objects."""
+    """Yield the path and the types of each column in a SCHEMA, including columns inside objects."""
     parts = _alternatives(schema)
     inner = {name: column for part in parts for name, column in _properties(part).items()}
     if inner and _has_parts(path):
@@ -178,7 +187,7 @@ def _json_types(schema: Mapping[str, Any]) -> Iterable[str]:
 
 
 def has_form_of(field: str, value: Any) -> bool:
-    """Return whether a value looks like a value of this column of an event."""
+    """Return whether a value has the form of the values in a column of events."""
     if isinstance(value, bool) and field != "consent":
         return False
     if not isinstance(value, (str, int, float, Decimal)):
@@ -196,9 +205,10 @@ def _is_read(result: Any) -> bool:
 
 
 def time_calls(samples: Sequence[Any]) -> list[str]:
-    """Return the calls that read all times of a column, with `{}` for the column.
+    """Return the calls that can read all times of a column, with `{}` in place of the column.
 
-    With several calls, the times are ambiguous: 03/04/2026 is a day of March or of April.
+    If the list has several calls, the times are ambiguous: 03/04/2026 may be in March or in April.
+    If the list is empty, no call can read all of the times.
     """
 
     def reads_all(read: Callable[[Any], Any]) -> bool:
@@ -220,7 +230,10 @@ def time_calls(samples: Sequence[Any]) -> list[str]:
 
 
 def decimal_sign(samples: Iterable[Any]) -> str | None:
-    """Return the decimal sign of all amounts; None if it is not certain, or if both signs occur."""
+    """Return the decimal sign of amounts; None if the sign is uncertain, or if both signs occur.
+
+    If no amount has a sign, the result is the decimal point.
+    """
     texts = [
         re.sub(r"[^\d.,]", "", sample).strip(".,") for sample in samples if isinstance(sample, str)
     ]
@@ -232,7 +245,7 @@ def decimal_sign(samples: Iterable[Any]) -> str | None:
 
 
 def _sign_of(text: str) -> str | None:
-    """Return the decimal sign of an amount; None if the sign is ambiguous."""
+    """Return the decimal sign of an amount; None if the amount has no sign or an ambiguous sign."""
     if _DECIMAL_SIGN.fullmatch(text):
         return "," if "," in text else "."
     signs = _TWO_SIGNS.fullmatch(text)

@@ -1,9 +1,12 @@
-"""Stream maps: the maps of each stream, and their effect on its records.
+"""Makes plans from the stream maps of the configuration, and applies the plans to records.
 
-The maps work as in the SDK, and a test compares both. The differences: an expression that fails
-rejects one record and does not end the run; the bare name of a helper is only a column; each
-expression sees the record as the tap sent it, even if another expression changes the record; and a
-plan says whether a map names the stream, so a misspelled name does not send a whole table.
+A test shows that the maps work as in the SDK, with these differences:
+
+- If an expression fails for a record, the program rejects the record and the run continues.
+- The bare name of a helper always means a column.
+- Each expression reads the record as the tap sent it, even if another expression changes it.
+- A plan says whether the configuration names the stream. If a named stream cannot give events, the
+  run fails. If another stream cannot give events, the run skips the stream.
 """
 
 from __future__ import annotations
@@ -24,12 +27,17 @@ from target_liveintent.mapping.presets import NULL_VALUES, preset_columns
 DELETION_COLUMNS = ("_sdc_deleted_at", "_sdc_lsn_deleted_at")
 """The columns in which log-based taps say when a row was deleted in the source."""
 MELTANO_TEST_STREAM = "meltano_test_stream"
-"""The stream that `meltano config test target-liveintent` sends. A run reads the stream, but never
-sends it on."""
+"""The stream that `meltano config test target-liveintent` sends. A run accepts this
+stream, but makes no events from its records."""
 
 
 class Stream(NamedTuple):
-    """A stream as a tap describes it: its JSON schema with `properties`, its key properties."""
+    """A stream as the SCHEMA of a tap describes it.
+
+    Attributes:
+        schema: The JSON schema of the records, which always has `properties`.
+        keys: The names of the key properties.
+    """
 
     name: str
     schema: dict[str, Any]
@@ -37,11 +45,12 @@ class Stream(NamedTuple):
 
 
 class MappingFailed(NamedTuple):
-    """The failure of an expression for one record, for a column or for `__filter__`.
+    """The failure of one expression of a map for one record.
 
     Attributes:
-        kind: The name of the exception; its text could hold what is in the record.
-        event_id: The ID that the map gives to the event, if this expression does not fail.
+        column: The column that the expression computes, or `__filter__`.
+        kind: The class name of the exception, whose text could quote the record.
+        event_id: The event ID that the map gives to the record; None if it gives no ID.
     """
 
     column: str
@@ -50,23 +59,23 @@ class MappingFailed(NamedTuple):
 
 
 class StreamPlan(NamedTuple):
-    """The plan for the records of a stream. By default, a plan drops them.
+    """The plan that says how to map the records of a stream. The default plan drops all records.
 
     Attributes:
         stream: The name under which the records are counted.
-        named: Whether the user's configuration names the stream, or has no maps at all.
-        is_used: Whether records of the stream are mapped at all.
+        named: Whether the configuration names the stream, or contains no maps.
+        is_used: Whether the records are used; False if the plan drops all records.
         properties: The columns of a mapped record.
-        dropped: The columns that the map drops; None for all columns that it does not name.
-        reads: The columns of a record that the map needs; None for all.
-        origins: What the map computes each column from; the filter comes first if there is one.
+        dropped: The columns that the map drops; None if it drops all columns that it does not set.
+        reads: The columns of a record that the map may need; None if it may need any column.
+        origins: The expression of each column that the map sets, and of `__filter__`.
         of_preset: The columns whose expressions come from a preset.
-        keys: The columns of a mapped record from which event IDs are derived; None for the tap's
-            key properties, which are read before mapping. environment: The values of the names in
-            the code of the expressions. deletion_columns: The columns that mark a deleted row,
-            except those that the map reads. consent_columns: The tap's columns that say whether a
-            person agreed, and that a mapped record lacks. They are empty if the map itself decides
-            about consent.
+        keys: The columns of a mapped record from which event IDs are derived. If this is None, they
+            are derived from the tap's key properties, which are read before mapping.
+        environment: The values of the names in the code of the expressions.
+        deletion_columns: The columns that mark a deleted row, except columns that the map reads.
+        consent_columns: The tap's columns for consent that a mapped record does not contain. If the
+            map reads or sets the consent, this is empty.
     """
 
     stream: str
@@ -84,17 +93,20 @@ class StreamPlan(NamedTuple):
 
     @property
     def undeclared(self) -> frozenset[str]:
-        """The columns of events that the map passes on, but that `properties` lacks."""
+        """The columns of events that `properties` lacks, but that the map passes on if present."""
         return frozenset() if self.dropped is None else COLUMNS - self.dropped - {*self.properties}
 
     @property
     def identifying(self) -> frozenset[str]:
-        """The columns that can identify the person."""
+        """The columns of a mapped record that can identify the person."""
         return frozenset(IDENTIFYING).intersection(self.properties)
 
     @property
     def gives_ids_of(self) -> tuple[str | None, tuple[str, ...] | None]:
-        """The origin of event IDs. Plans of a stream with an equal origin give equal IDs."""
+        """What event IDs are made from: the expression of `event_id`, or None, and the keys.
+
+        Two plans of a stream give a record the same event ID if these values are equal.
+        """
         origin = self.origins.get("event_id")
         if origin is None:
             return None, self.keys
@@ -117,7 +129,10 @@ class StreamPlan(NamedTuple):
         )
 
     def transform(self, record: TapRecord) -> TapRecord | MappingFailed | None:
-        """Map one record; None if the filter drops the record, or the map leaves nothing of it."""
+        """Return the mapped record, or the failure of an expression.
+
+        The result is None if the filter drops the record, or if the map leaves no column.
+        """
         row = self._passed_on(record)
         for column, expression in self.origins.items():
             try:
@@ -131,14 +146,17 @@ class StreamPlan(NamedTuple):
         return row if row or not self.origins else None
 
     def _passed_on(self, record: TapRecord) -> TapRecord:
-        """Return the columns that the map passes on as they are."""
+        """Return the columns of a record that the map passes on unchanged."""
         dropped = self.dropped
         if dropped is None:
             return {}
         return {column: value for column, value in record.items() if column not in dropped}
 
     def _event_id(self, failed: str, row: TapRecord, record: TapRecord) -> Any:
-        """Return the event ID that the map gives to a record for which an expression failed."""
+        """Return the event ID that the map gives to a record although another expression failed.
+
+        The result is None if the map gives no ID, or if the expression of `event_id` fails.
+        """
         order = [*self.origins]
         if "event_id" not in order or order.index("event_id") < order.index(failed):
             return row.get("event_id")
@@ -149,13 +167,13 @@ class StreamPlan(NamedTuple):
 
 
 class StreamMaps:
-    """The maps of the configuration, from the settings that have the names of the arguments.
+    """The maps of the configuration. The arguments are the settings of the same names.
 
-    Column by column, the user's own map takes precedence over the stream's preset; a null in the
-    user's map removes the preset's column or filter.
+    Each column of the user's own map takes precedence over the same column of the preset. A null in
+    the user's map removes the column, or the filter, of the preset.
 
     Attributes:
-        presets: The preset of each stream that has one.
+        presets: The name of the preset for each stream that uses a preset.
     """
 
     def __init__(
@@ -172,11 +190,11 @@ class StreamMaps:
 
     @property
     def names(self) -> list[str]:
-        """The streams that the maps name, including patterns."""
+        """The streams, and the patterns of streams, that the maps and presets name."""
         return list(dict.fromkeys(map(self._source, self._definitions)))
 
     def _source(self, name: str) -> str:
-        """Return the stream, or the pattern of streams, that an entry is for."""
+        """Return the stream, or the pattern of streams, to which an entry applies."""
         definition = self._definitions[name]
         source: str = definition.get("__source__", name) if isinstance(definition, dict) else name
         return source
@@ -184,16 +202,16 @@ class StreamMaps:
     def plans(
         self, stream: str, schema: Mapping[str, Any], keys: Collection[str] = ()
     ) -> list[StreamPlan]:
-        """Return the plan of a stream, followed by one plan for each of its `__source__` copies.
+        """Return the plan of a stream, and a plan for each map that copies it with `__source__`.
 
         Args:
-            stream: The tap's name of the stream.
-            schema: Its JSON schema.
-            keys: Its key properties.
+            stream: The tap's name for the stream.
+            schema: The JSON schema of the stream's records.
+            keys: The names of the stream's key properties.
 
         Raises:
             ConfigurationError: If `__key_properties__` names a column that mapped records lack.
-            StreamMappingError: If a map does not fit in another way.
+            StreamMappingError: If a map cannot be used for another reason.
         """
         columns = schema.get("properties", {})
         own = StreamPlan.without_map(stream, columns)._replace(named=not self._definitions)
@@ -221,14 +239,14 @@ class StreamMaps:
             return self._plan(name, stream, columns, keys)
         except ConfigurationError:
             raise
-        except Exception as error:  # noqa: BLE001 (Python's parser raises many kinds)
+        except Exception as error:  # noqa: BLE001 (Python's parser raises many kinds of errors)
             msg = f"the stream map of '{stream}' cannot be used: {error}"
             raise StreamMappingError(msg) from None
 
     def _plan(
         self, name: str, stream: str, columns: Collection[str], tap_keys: Collection[str]
     ) -> StreamPlan:
-        """Return the plan of an entry, applied to a stream with these columns and keys."""
+        """Return the plan of an entry for a stream with these columns and key properties."""
         own: Mapping[str, Any] = self._definitions[name]
         preset = preset_columns(self.presets[name]) if name in self.presets else {}
         rows = {FILTER: None, **preset, **own}
@@ -274,14 +292,14 @@ def _without(names: Collection[str], columns: Iterable[str]) -> list[str]:
 def _needed_columns(
     origins: Mapping[str, Expression], *, passes_others: bool
 ) -> frozenset[str] | None:
-    """Return the columns of a record that a map may need; None for all."""
+    """Return the columns of a record that a map may need; None if it may need any column."""
     needed: set[str | None] = {*COLUMNS} if passes_others else set()
     needed.update(*(expression.columns for expression in origins.values()))
     return None if None in needed else frozenset(filter(None, needed))
 
 
 def _certainly_read(origins: Mapping[str, Expression]) -> frozenset[str]:
-    """Return the columns of a record that a map reads by a fixed name."""
+    """Return the columns of a record that a map reads under fixed names."""
     readings = (expression.reading for expression in origins.values())
     return frozenset(path[0] for reading in readings for path in reading.paths.values())
 
@@ -293,38 +311,38 @@ def _consent_columns(
     *,
     passes_others: bool,
 ) -> tuple[str, ...]:
-    """Return the columns that say whether a person agreed, and that a mapped record lacks.
+    """Return the tap's columns for consent that a mapped record does not contain.
 
-    If the map itself decides about consent, no such column counts.
+    If the map itself reads or sets the consent, the result is empty.
     """
     spellings = _spellings("consent", columns)
     if "consent" in mapped or not read.isdisjoint(spellings):
         return ()
-    # A map that passes other columns on gives its records the column with the usual name.
+    # If the map passes other columns on, a mapped record contains `consent` (but not `CONSENT`).
     return spellings[1:] if passes_others else spellings
 
 
 def _spellings(name: str, columns: Iterable[str]) -> tuple[str, ...]:
-    """Return a name, and the columns that differ from it only in upper and lower case.
+    """Return a lower-case name, and the columns that differ from the name only in case.
 
-    Snowflake writes names in capitals.
+    For example, Snowflake writes the names of columns in capitals.
     """
     return name, *(column for column in columns if column != name and column.lower() == name)
 
 
 def _deletion_columns(columns: Collection[str], read: Collection[str]) -> tuple[str, ...]:
-    """Return the columns that mark a deleted row, except those that the map reads."""
+    """Return the columns that mark a deleted row, except columns that the map reads."""
     known = itertools.chain(*(_spellings(name, columns) for name in DELETION_COLUMNS))
     return tuple(column for column in known if column not in read)
 
 
 def _alias(expression: str | None, stream: str) -> str:
-    """Return the name under which a stream is counted, as the SDK evaluates `__alias__`.
+    """Return the name under which a stream is counted: the value of `__alias__`, as in the SDK.
 
-    An expression with an unknown name is itself the name: `web_orders`.
+    If the expression contains an unknown name, its text counts as the name: `web_orders`.
 
     Raises:
-        ValueError: If the result is not a name.
+        ValueError: If the result is not a printable name.
     """
     if expression is None:
         return stream
@@ -334,7 +352,7 @@ def _alias(expression: str | None, stream: str) -> str:
     except simpleeval.NameNotDefined:
         alias = expression
     if not isinstance(alias, str) or not alias or not alias.isprintable():
-        msg = "__alias__ must be the name of a stream, or an expression that gives one"
+        msg = "__alias__ must be a name, or a Python expression that gives a name"
         raise ValueError(msg)
     return alias
 
@@ -344,6 +362,7 @@ def _check_keys(stream: str, keys: Iterable[str], properties: Collection[str]) -
         if key not in properties:
             msg = (
                 f"'__key_properties__' in the map of '{stream}' names '{key}', but a mapped record"
-                f" has no such column: map '{key}' to an expression, or remove it from the list"
+                f" has no such column: map '{key}' to an expression, or remove the name from the"
+                " list"
             )
             raise ConfigurationError(msg)

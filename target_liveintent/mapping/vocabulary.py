@@ -1,4 +1,4 @@
-"""Splits the names of columns and streams into words, and gives the meanings of the words.
+"""Splits the names of columns and streams into words, and looks up the meanings of the words.
 
 `custMail`, `CUSTOMER EMAIL` and `email_do_cliente` all have the words `customer` and `email`. The
 known words are in `recognized.yaml`.
@@ -16,21 +16,23 @@ import msgspec
 
 _CAMEL = re.compile(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _HUNGARIAN = re.compile(r"^[a-z](?=[A-Z])")
-"""A first letter that names a type, as in `dErstellt`."""
+"""Matches a first letter that marks the type of a variable, as in `dErstellt`."""
 _TOKEN = re.compile(r"sha256|md5|ipv4|v4|[^\W\d_]+|\d+")
 _SHORT = frozenset({"id", "ip", "nr", "no", "de", "do", "da", "at", "on", "am", "em", "is"})
-"""The words of two letters that can be parts of a longer word without spaces."""
+"""The words of two letters that can be parts of a longer text without spaces."""
 _LEAST_LETTERS_TO_SPLIT = 4
-"""A text is split only if one of its words has so many letters. Shorter words fit by chance."""
+"""A text is split into words only if one of the words has at least this number of letters, because
+shorter words may occur by chance."""
 
 
 # The file
 
 
 class Unsure(msgspec.Struct, frozen=True):
-    """Makes a name unsure.
+    """The conditions under which the meaning of a column's name is uncertain.
 
-    It does so if another column has a word of `present`, or if no column has a word of `absent`.
+    The meaning is uncertain if the stream or another column has a word of `present` in its name, or
+    if neither the stream nor another column has a word of `absent` in its name.
     """
 
     present: frozenset[str] = msgspec.field(default=frozenset(), name="if")
@@ -38,7 +40,10 @@ class Unsure(msgspec.Struct, frozen=True):
 
 
 class RecognizedField(msgspec.Struct, frozen=True, dict=True):
-    """How to recognize the source of one column of an event; `recognized.yaml` explains it."""
+    """The rules by which a source of one column of events is recognized.
+
+    `recognized.yaml` explains the attributes.
+    """
 
     comment: str = ""
     names: tuple[str, ...] = ()
@@ -52,19 +57,19 @@ class RecognizedField(msgspec.Struct, frozen=True, dict=True):
 
     @functools.cached_property
     def phrases(self) -> tuple[frozenset[str], ...]:
-        """The names as sets of words, the likeliest first."""
+        """The names as sets of words of at least two letters; the most likely name comes first."""
         return tuple(
             frozenset(word for word in name.split() if len(word) > 1) for name in self.names
         )
 
     @functools.cached_property
     def words(self) -> frozenset[str]:
-        """All words of the names, and the words that may stand beside a name."""
+        """All words of the names, and the other words that a column's name may contain."""
         return frozenset(_words_in(self.names)).union(self.also)
 
 
 class AmountWords(msgspec.Struct, frozen=True):
-    """Words in the names of amounts."""
+    """Words that say how to read amounts; `recognized.yaml` explains the attributes."""
 
     minor: frozenset[str]
     minor_sources: tuple[frozenset[str], ...]
@@ -73,7 +78,7 @@ class AmountWords(msgspec.Struct, frozen=True):
 
 
 class FilterWords(msgspec.Struct, frozen=True, dict=True):
-    """Words in the names of columns that can say that a record must not be sent."""
+    """Words in names of columns that may forbid conversions, as `recognized.yaml` explains."""
 
     also: frozenset[str]
     flags: dict[str, bool]
@@ -83,7 +88,7 @@ class FilterWords(msgspec.Struct, frozen=True, dict=True):
 
     @functools.cached_property
     def meanings(self) -> dict[frozenset[str], bool]:
-        """By the words of a flag: True if records count when the flag is true, else False."""
+        """For the words of each flag: True if records with a true flag count, or else False."""
         return {frozenset(name.split()): only_true for name, only_true in self.flags.items()}
 
 
@@ -102,7 +107,7 @@ class Vocabulary(msgspec.Struct, frozen=True, dict=True):
 
     @functools.cached_property
     def meanings(self) -> dict[str, str]:
-        """The meaning of each known word: the word itself, or other words."""
+        """The meaning of each known word: the word itself, or one or more English words."""
         known: list[Iterable[str]] = [self.words, self.neutral, self.deeds]
         known += [self.doubtful_streams, self.strangers]
         known += [self.amounts.minor, self.amounts.codes]
@@ -130,10 +135,10 @@ def vocabulary() -> Vocabulary:
 
 
 def words_of(*path: str) -> frozenset[str]:
-    """Return the words of a path, without abbreviations: `custMail` is `customer` and `email`.
+    """Return the meanings of the words in a path: `custMail` means `customer` and `email`.
 
-    Accents, upper and lower case, and single letters do not matter. At the beginning of a name,
-    `data` is the Italian and Portuguese word for a date.
+    Accents, case and single letters have no effect. At the beginning of a name, `data` means a
+    date, as in Italian and Portuguese, unless `data` is a whole step of a longer path.
     """
     tokens: list[str] = []
     for step in path:
@@ -147,13 +152,13 @@ def words_of(*path: str) -> frozenset[str]:
 
 
 def is_number_of(name: str) -> bool:
-    """Return whether a name means a number of things, such as `total_orders`."""
+    """Return whether a name means a number of things, such as `total_orders`, and not an amount."""
     tokens = _tokens(name)
     return bool(tokens) and tokens[-1] in vocabulary().amounts.counted and "total" in words_of(name)
 
 
 def _tokens(name: str) -> list[str]:
-    """Return the words of a name in their own language, without accents."""
+    """Return the words of a name in their original language, in lower case, without accents."""
     plain = unicodedata.normalize("NFKD", _CAMEL.sub(" ", _HUNGARIAN.sub("", name)))
     plain = "".join(c for c in plain if not unicodedata.combining(c)).casefold()
     return [word for token in _TOKEN.findall(plain) for word in _known_words(token)]
@@ -161,7 +166,7 @@ def _tokens(name: str) -> list[str]:
 
 @functools.cache
 def _known_words(token: str) -> tuple[str, ...]:
-    """Return the known words in a text without spaces; the text itself if it has others."""
+    """Return the known words of a text without spaces; the text itself if it has other words."""
     for text in (token, token.removesuffix("s")):
         if text in vocabulary().meanings:
             return (text,)
@@ -172,7 +177,7 @@ def _known_words(token: str) -> tuple[str, ...]:
 
 
 def _split(text: str) -> tuple[str, ...]:
-    """Split a text into known words, each as long as possible; return nothing if this fails."""
+    """Return the known words that form a text, each as long as possible; empty if this fails."""
     for end in range(len(text), 1, -1):
         word = text[:end]
         is_long_enough = len(word) > 2 or word in _SHORT  # noqa: PLR2004

@@ -1,1 +1,1 @@
-"""Hashing, redaction and suppression: no address and no token leaves this machine."""
+"""Hashes addresses, removes secrets from texts and log lines, and reads suppression lists."""

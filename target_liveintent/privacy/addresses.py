@@ -1,9 +1,10 @@
-r"""Finds e-mail addresses in texts, plain or in the escapes of JSON, HTML, URLs and e-mail.
+r"""Finds e-mail addresses in texts, plain or in the escapes of JSON, HTML, URLs and e-mails.
 
-This module decodes a text only to search it: all of the original text stays, except addresses.
+This module decodes a text only for the search. If addresses are replaced, the rest of the original
+text stays unchanged.
 
-It does not decode UTF-7, Base64, or percent codes that UTF-8 forbids (`%C1%80`): no program that
-shows a text to a person decodes these on its own.
+This module does not decode UTF-7, Base64, or percent codes that UTF-8 forbids (`%C1%80`), because
+programs that show a text to a person do not decode these either.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from typing import NamedTuple, TypeVar
 
 from target_liveintent.privacy.characters import WORD_MARKS, visible
 
-# Addresses. All repetitions in patterns are bounded, so that a long text without an address costs
-# linear time.
+# Addresses. The repetitions in the patterns, or the searched texts, are bounded. So the time for a
+# long text without an address grows only linearly.
 
 
 def _domain(longest: int) -> str:
-    """Return a pattern of a domain whose labels have at most so many characters."""
+    """Return a pattern of a domain whose labels have at most `longest` characters."""
     return (
         rf"(?:[\w{WORD_MARKS}-]{{1,{longest}}}[.]){{1,40}}"
         rf"(?:(?:(?![\d_])[\w{WORD_MARKS}]){{2,{longest}}}|[xX][nN]--[\w-]{{2,59}})"
@@ -33,28 +34,28 @@ _LOCAL = rf"[\w{WORD_MARKS}.%+'!#$*^`{{}}~-]"
 # `_SERVER` and `_LOCAL_PART` accept all that these two patterns accept, so the search finds every
 # text that the program hashes as an address. UTF-8 cannot encode the surrogates of JSON.
 ADDRESS = re.compile(rf"[^\s@<>()\[\],;:\"\\\ud800-\udfff]{{0,127}}{_LOCAL}@{_domain(63)}")
-# These ASCII sets take two thirds of the time: Python looks up a set in a table if the set has no
-# classes such as \w.
+# With ASCII sets, a match takes two thirds of the time: Python looks up a set in a table if the set
+# has no classes such as \w.
 ASCII_ADDRESS = re.compile(
     r"[^\x00- \x7f@<>()\[\],;:\"\\]{0,127}[A-Za-z0-9_.%+'!#$*^`{}~-]"
     r"@(?:[A-Za-z0-9_-]{1,63}[.]){1,40}(?:[A-Za-z]{2,63}|[xX][nN]--[A-Za-z0-9_-]{2,59})"
 )
-_LONGEST_LOCAL = 256  # An accent can be a character of its own, as in labels of 255.
+_LONGEST_LOCAL = 256  # Accents may be separate characters, as in the labels of 255 characters.
 _IPV4 = r"[0-9]{1,3}(?:[.][0-9]{1,3}){3}"
 _SERVER = re.compile(
     rf"@(?<=[\w{WORD_MARKS}.%+'!#$*^`{{}}~\"-]@)(?:{_domain(255)}"
     rf"|(?i:localhost)(?![\w-])|{_IPV4}(?![\w-]|[.][0-9])"
     rf"|\[(?:{_IPV4}|(?i:ipv6:)[0-9a-fA-F:.]{{2,45}})\])"
 )
-"""The @ of an address and the text behind it; the pattern is fast because it begins with the @."""
+"""Matches the @ of an address and the server after the @. A pattern that begins with @ is fast."""
 _LOCAL_PART = re.compile(rf"\"[^\"\n]{{1,64}}\"|{_LOCAL}+")
-"""The part before the @, in a reversed text."""
+"""Matches the part of an address before the @, in a reversed text."""
 
 _HEX = "[0-9a-fA-F]"
 
 
 def _bytes(sign: str) -> str:
-    """Return a pattern of a byte, or of a character's bytes in UTF-8, each byte behind a sign."""
+    """Return a pattern of a byte, or of a character in UTF-8, with `sign` before each byte."""
     behind = f"(?:{sign}[89abAB]{_HEX})"
     return (
         f"{sign}[fF][0-7]{behind}{{3}}|{sign}[eE]{_HEX}{behind}{{2}}|{sign}[c-dC-D]{_HEX}{behind}"
@@ -63,20 +64,21 @@ def _bytes(sign: str) -> str:
 
 
 _ESCAPE = (
-    # JSON within JSON doubles backslashes; Markdown puts one before signs.
+    # JSON within JSON doubles backslashes; Markdown puts a backslash before signs.
     rf"(?:\\\\)+|\\(?:U00(?:0{_HEX}|10){_HEX}{{4}}|[uU]{_HEX}{{4}}|[uUxX]\{{0*{_HEX}{{1,5}}\}}"
     rf"|[xX]{_HEX}{{2}}|[0-3][0-7]{{2}}|[@._+-])"
-    # Digits without a semicolon wait until the escape behind them (perhaps a digit) is decoded.
+    # If an escape follows digits without a semicolon, it is decoded first: it may be a digit.
     r"|&(?:#[0-9]{1,32}(?:;|(?![0-9\\%]))|#[xX][0-9a-fA-F]{1,32}(?:;|(?![0-9a-fA-F\\%]))"
     r"|[A-Za-z]{2,31};|(?i:amp)(?=#))"
     rf"|%[uU]{_HEX}{{4}}|{_bytes('%')}"
     r"|[\ud800-\udbff][\udc00-\udfff]"
 )
 _ESCAPES = (re.compile(_ESCAPE), re.compile(rf"{_ESCAPE}|{_bytes('=')}|=\r?\n"))
-"""Escapes without and with those of e-mail (quoted-printable). A text is first decoded without the
-escapes of e-mail, because an = is usually something else."""
+"""Patterns of escapes, without and with the escapes of e-mail (quoted-printable). A text is first
+decoded without the escapes of e-mail, because an = usually has another meaning."""
 _OWN_NAME = re.compile(r"[^=&;?#\s]*(?:;pma)?[?&#](?![qQ]\?)")
-"""The reversed name of a parameter, whose = is no escape; not the `?q?` of an e-mail's header."""
+"""Matches the reversed name of a parameter, after which an = is not an escape. It does not match
+`?q?`, which occurs in encoded headers of e-mails."""
 _LONGEST_NAME = 64
 # Signs of an escaped address, which few other texts have. Many URLs have percent codes. Only codes
 # of these characters matter: @, the first character of an escape, characters that look like @ or
@@ -95,7 +97,7 @@ _REMEMBERED = 10_000
 def holds_address(text: str) -> bool:
     """Return whether the text contains an e-mail address, plain or in one of the known escapes.
 
-    The result is also True if the text is escaped too deeply to decide.
+    The result is also True if the text has too many levels of escapes to decide.
     """
     if not may_hold_address(text):
         return False
@@ -106,7 +108,7 @@ def holds_address(text: str) -> bool:
 def scrub(text: str) -> str:
     """Replace each e-mail address in a text with the SHA-256 of its lower-case form.
 
-    Words that are escaped too deeply to be read are replaced as well.
+    Words with too many levels of escapes to be read are replaced as well.
     """
     for _ in range(_ROUNDS):
         if not holds_address(text):
@@ -122,7 +124,7 @@ def _digest(address: str) -> str:
 
 
 def may_hold_address(text: str) -> bool:
-    """Return whether a text may contain an @, plain or escaped; this check is cheap."""
+    """Return whether a text may contain an @, plain or escaped, by a fast check."""
     if not text.isascii():
         text = text.translate(_SEEN)
     if "@" in text or "\\" in text:
@@ -151,7 +153,7 @@ def _addresses(text: str) -> Iterator[tuple[int, int]]:
 class _Seen(dict[int, str]):
     """Maps the code of a character to the text that a person sees.
 
-    It remembers the codes of recent characters, because most texts have the same ones.
+    The map remembers recent results, because most texts have the same characters.
     """
 
     def __missing__(self, code: int) -> str:
@@ -164,7 +166,7 @@ class _Seen(dict[int, str]):
 
 _SEEN = _Seen()
 _UNUSUAL = re.compile(r"[^\t\n\r -~]")
-"""A character that may look like another character, or like none."""
+"""Matches a character that may look like another character, or be invisible."""
 
 
 class _Reading(NamedTuple):
@@ -202,12 +204,12 @@ def _readings(
 
 
 def _decoded(text: str, escape: re.Pattern[str]) -> str:
-    """Decode a text once, as a person would see it."""
+    """Return a text after one round of decoding, with the characters that a person sees."""
     return escape.sub(_character, text.translate(_SEEN))
 
 
 def _decoded_reading(reading: _Reading, escape: re.Pattern[str]) -> _Reading:
-    """Decode the text of a reading once, as `_decoded` does, and keep the places."""
+    """Return a reading whose text is decoded as by `_decoded`, with the places in the original."""
     seen = _substituted(reading, _UNUSUAL, lambda unusual: _SEEN[ord(unusual[0])])
     return _substituted(seen, escape, _character)
 
@@ -215,7 +217,7 @@ def _decoded_reading(reading: _Reading, escape: re.Pattern[str]) -> _Reading:
 def _substituted(
     reading: _Reading, pattern: re.Pattern[str], replace: Callable[[re.Match[str]], str]
 ) -> _Reading:
-    """Replace each match of a pattern; a new character gets the place of the whole match."""
+    """Return a reading with replaced matches. New characters get the place of the whole match."""
     texts: list[str] = []
     places: list[tuple[int, int]] = []
     done = 0
@@ -233,8 +235,8 @@ def _substituted(
 def _telling_reading(text: str) -> _Reading:
     """Return the reading that shows the addresses of a text best.
 
-    This is the most decoded reading that holds an address, without the escapes of e-mail if
-    possible. If the text is escaped too deeply to show an address, it is the last reading.
+    This is the most decoded reading that contains an address, without the escapes of e-mail if
+    possible. If no reading contains an address, the result is the last reading.
     """
     written = _Reading(text, [(index, index + 1) for index in range(len(text))])
     readings: list[_Reading] = []
@@ -247,26 +249,26 @@ def _telling_reading(text: str) -> _Reading:
 
 
 def _spans_to_replace(text: str) -> list[tuple[int, int]]:
-    """Return the places of addresses in a decoded text, or else of words that have escapes."""
+    """Return the spans of the addresses in a decoded text, or else of the words with escapes."""
     if spans := list(_addresses(text)):
         return spans
     return [word.span() for word in _WORD.finditer(text) if _ESCAPES[-1].search(word[0])]
 
 
 def _replaced(text: str, reading: _Reading, spans: Sequence[tuple[int, int]]) -> str:
-    """Replace these spans of a reading with hashes, in the original text."""
+    """Return the original text with hashes in place of these spans of a reading."""
     texts: list[str] = []
     done = 0
     for start, end in spans:
         first, last = reading.places[start][0], reading.places[end - 1][1]
-        if first >= done:  # (`a@b.example@c.example` is replaced as one.)
+        if first >= done:  # (`a@b.example@c.example` is replaced as one address.)
             texts += (text[done:first], _digest(reading.text[start:end]))
         done = last
     return "".join((*texts, text[done:]))
 
 
 def _character(escape: re.Match[str]) -> str:
-    """Return what an escape stands for."""
+    """Return the text that an escape means; an = of a parameter stays unchanged."""
     code = escape[0]
     if code[0] == "=" and _is_of_parameter(escape):
         return code
@@ -274,7 +276,7 @@ def _character(escape: re.Match[str]) -> str:
 
 
 def _is_of_parameter(escape: re.Match[str]) -> bool:
-    """Return whether the = of an escape stands between a parameter's name and its value."""
+    """Return whether the = of an escape separates the name of a parameter from the value."""
     before = escape.string[max(0, escape.start() - _LONGEST_NAME) : escape.start()]
     return _OWN_NAME.match(before[::-1]) is not None
 
@@ -283,7 +285,7 @@ def _of_backslash(code: str) -> str:
     digits = code[1:]
     if digits[-1] == "\\":
         return "\\" * (len(code) // 2)
-    if len(digits) == 1:  # A sign stands for itself.
+    if len(digits) == 1:  # An escaped sign means the sign itself.
         return digits
     return chr(int(digits, 8) if digits[0].isdigit() else int(digits.strip("uUxX{}"), 16))
 
@@ -302,7 +304,7 @@ def _of_bytes(code: str) -> str:
 
 
 def _of_entity(code: str) -> str:
-    """Return what an entity stands for; some programs write all names in upper case."""
+    """Return the character that an entity of HTML means, even if its name is in upper case."""
     character = html.unescape(code)
     return character if character != code else html.unescape(code.lower())
 

@@ -1,6 +1,6 @@
-"""Invisible characters, characters within words, and texts that were read in a wrong encoding.
+"""Tables of invisible characters and of word characters, and a test for misread encodings.
 
-Texts that people copy from pages and spreadsheets have such characters. The tables do not use
+Texts that people copy from pages and spreadsheets may have such characters. The tables do not use
 `unicodedata`, so an address has the same hash in each version of Python.
 """
 
@@ -16,11 +16,11 @@ INVISIBLE_CHARACTERS = (
     # Variation selectors, and other characters that Unicode calls ignorable: fillers, joiners.
     r"\u180b-\u180d\u180f\ufe00-\ufe0f\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0"
 )
-"""Characters that nobody sees, for a set of a regular expression."""
+"""Invisible characters, written as the content of a set in a regular expression."""
 INVISIBLE = re.compile(f"[{INVISIBLE_CHARACTERS}]+")
 WORD_MARKS = (
-    # Accents and vowel signs, which stand behind a letter, and which \w leaves out. Some ranges
-    # also contain letters, and signs of a script that no address uses.
+    # Accents and vowel signs, which follow a letter, and which \w does not match. Some ranges also
+    # contain letters, and signs of scripts that no address uses.
     r"\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf-\u05c2\u05c4-\u05c7\u0610-\u061a\u064b-\u065f"
     r"\u0670\u06d6-\u06ed\u0711-\u07f3\u07fd\u0816-\u082d\u0859-\u085b\u0897-\u0963\u0981-\u09e3"
     r"\u09fe-\u0a75\u0a81-\u0ae3\u0afa-\u0b63\u0b82-\u0bd7\u0c00-\u0c63\u0c81-\u0df3\u0e31-\u0e3a"
@@ -36,25 +36,27 @@ WORD_MARKS = (
     # Emoji and symbols, which some domains have.
     r"\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
 )
-"""Characters of words in domains, besides letters and digits, for a set of a regular expression."""
+"""Characters of domains, besides letters and digits, written as the content of a set in a regular
+expression."""
 _CONTINUATION = (
     "[\x80-\xbf\u20ac\u201a\u0192\u201e\u2026\u2020\u2021\u02c6\u2030\u0160\u2039\u0152\u017d"
     "\u2018\u2019\u201c\u201d\u2022\u2013\u2014\u02dc\u2122\u0161\u203a\u0153\u017e\u0178]"
 )
-"""The characters in Windows-1252 for the bytes from 80 to BF, which continue UTF-8 characters."""
+"""The characters of Windows-1252 for the bytes 80 to BF, which UTF-8 uses as continuation bytes."""
 _MISREAD = re.compile(
     f"[\xc2-\xdf]{_CONTINUATION}|[\xe0-\xef]{_CONTINUATION}{{2}}|[\xf0-\xf4]{_CONTINUATION}{{3}}"
 )
 
 
 def visible(text: str) -> str:
-    """Return a text without the characters that nobody sees."""
+    """Return a text without invisible characters."""
     return INVISIBLE.sub("", text)
 
 
 def is_misread(text: str) -> bool:
-    """Return whether a text in UTF-8 was read in another encoding, so characters are wrong.
+    """Return whether a text in UTF-8 was read in another encoding, so some characters are wrong.
 
-    `Ã¶` is an `ö` that was read as Windows-1252. U+FFFD stands for bytes that could not be read.
+    For example, `Ã¶` is an `ö` that was read as Windows-1252. U+FFFD replaces bytes that could
+    not be read.
     """
     return "\ufffd" in text or _MISREAD.search(text) is not None

@@ -1,7 +1,7 @@
 """Reads e-mail addresses and hashes in all usual spellings, and hashes the addresses.
 
-A record has a raw address only until `identify`. After that, the program handles only hashes, UUIDs
-and texts without addresses. `NORMALIZATIONS` names the source of each rule.
+After `identify`, the conversion of a record uses only hashes, UUIDs and texts without addresses.
+The comments in `NORMALIZATIONS` name the source of each rule.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from target_liveintent.privacy.characters import is_misread, visible
 from target_liveintent.remarks import COLUMN_EMPTY, COLUMN_UNUSABLE, HASH_CONFLICT, Remark, Remarks
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://conversions.liveintent.com/target-liveintent")
-"""The namespace of every UUIDv5 of this module. Another namespace would change every event ID."""
+"""The namespace of every UUIDv5 of this module. Another namespace would change every derived ID."""
 _NAMED = hashlib.sha1(NAMESPACE.bytes, usedforsecurity=False)
 _MD5, _SHA256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
-"""Hashes of an empty text: to copy a hash object is faster than to make a new object."""
+"""Hash objects of an empty text. Copying a hash object is faster than creating one."""
 _VARIANTS = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
-"""The digit for the variant of a UUID, by the digit of the hash in that place."""
+"""The digit for the variant in a UUID, by the digit that the hash has in the same place."""
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str).encode
 _GMAIL = ("@gmail.com", "@googlemail.com")
 _TEXTS = (
@@ -47,22 +47,23 @@ JUNK_HASHES = frozenset(
     for variant in (text, text.lower(), text.upper(), text.capitalize(), text.title())
     for algorithm in (hashlib.md5, hashlib.sha256)
 ) | {text for text in _TEXTS if len(text) in (32, 64)}
-"""The hashes of these texts in their usual cases, and hashes of only zeros: in lower case."""
+"""The hashes of `_TEXTS` in their usual cases, and hashes of only zeros, in lower-case digits."""
 MAX_NESTING = 50
-"""Levels of lists and objects in a value; deeper values are left out."""
+"""The greatest number of levels of lists and objects in a value. Deeper values become null."""
 IDENTITY_COLUMNS = ("email", "md5", "sha2")
-"""The columns from which an identity is made, the most trusted first."""
+"""The columns from which an identity is made. The most trusted column comes first."""
 _EMPTY = {column: Remark(COLUMN_EMPTY, column) for column in IDENTITY_COLUMNS}
 
 
 # Spellings in which people and warehouses write addresses and hashes. A text that only a guess can
 # explain is neither an address nor a hash.
 _LONGEST_ADDRESS = 2_000
-"""Characters of a text with an address: composing thousands of accents would take seconds."""
+"""The greatest length of a text with an address, because composing thousands of accents would take
+seconds."""
 _LINK = re.compile(r"mailto:([^?%]+)(?:\?.*)?", re.IGNORECASE)
-"""A link. A link with percent codes, which could mean any character, is not an address."""
+"""Matches a link to an address without percent codes, which could mean any character."""
 _NAMED_ADDRESS = re.compile(r"[^<>@]*<([^<>]+)>")
-"""`Jane <jane@example.com>`. A name with an @ could be another address."""
+"""Matches `Jane <jane@example.com>`, but no name with an @, which could be another address."""
 _PLAIN_HASH = re.compile(r"[0-9a-fA-F]{32}(?:[0-9a-fA-F]{32})?")
 _HEXADECIMAL = re.compile(
     r"(?:\\x|0x|(md5|sha-?256):)?([0-9a-f]{32}|[0-9a-f]{64})", re.IGNORECASE | re.ASCII
@@ -70,21 +71,21 @@ _HEXADECIMAL = re.compile(
 _DIGITS = {"md5": 32, "sha256": 64}
 """How many hexadecimal digits the hash of each algorithm has."""
 _BASE64 = re.compile(r"[\w+/-]{22}==|[\w+/-]{43}=", re.ASCII)
-"""Exactly 16 or 32 bytes. Without the padding, it could be an ID of the same length."""
+"""Matches 16 or 32 bytes with padding. A text without padding could be an ID of the same length."""
 _FROM_URLS = str.maketrans("-_", "+/")
 
 
 class Identity(msgspec.Struct, frozen=True, gc=False):
-    """The person that an event is about, in hashes only.
+    """The hashes of the person to whom an event belongs.
 
     Attributes:
         md5: 32 lower-case hexadecimal digits, or None.
         sha2: 64 lower-case hexadecimal digits, or None.
-        remarks: A column is unusable if its value is neither an address nor a usable hash. A given
-            hash may conflict with the address. Without an address, a column may be empty.
+        remarks: Remarks on columns that have neither an address nor a usable hash, on a hash that
+            conflicts with the address, and on empty columns if no column has an address.
         others: All other hashes by which a list may name the person, as bytes: the hashes of the
             address in its other normalization, and given hashes that are not sent. None if these
-            hashes are unknown, because a value holds an unreadable address.
+            hashes are unknown, because a value contains an unreadable address.
     """
 
     md5: str | None
@@ -94,21 +95,22 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def hashes(self) -> list[str]:
-        """All known hashes of the person, in hexadecimal digits; those that are sent come first."""
+        """All known hashes of the person in hexadecimal digits, first the hashes that are sent."""
         sent = [digest for digest in (self.md5, self.sha2) if digest is not None]
         return [*sent, *(digest.hex() for digest in self.others or ())]
 
 
 NORMALIZATIONS: dict[str, Callable[[str], bool]] = {
     # Source: the guide's example gives the md5 of `johndoe@gmail.com` for the address
-    # `John.Doe+office@gmail.com`. Nothing is dropped in other domains, which the guide omits.
+    # `John.Doe+office@gmail.com`. In other domains, which the guide omits, dots and `+…` stay.
     "gmail": lambda address: address.endswith(_GMAIL),
     # A sister product of LiveIntent drops dots and `+…` in all domains.
     "all_domains": lambda _: True,
     # LiveIntent's own privacy tool only trims the address and makes it lower case.
     "lowercase": lambda _: False,
 }
-"""For each normalization, whether it drops dots and `+…` from a lower-case address."""
+"""For each normalization: the function that says whether dots and `+…` are dropped from the local
+part of a lower-case address."""
 
 
 def identify(
@@ -116,11 +118,16 @@ def identify(
     normalization: str = "gmail",
     columns: Sequence[str] = IDENTITY_COLUMNS,
 ) -> Identity:
-    """Make one identity of the values in the columns `email`, `md5` and `sha2`.
+    """Return one identity for the values in the columns `email`, `md5` and `sha2`.
 
-    The first value is the most trusted, but a raw address in any column takes precedence over a
-    given hash. The length of a hash decides whether it is the md5 or the sha2. All other texts, and
-    the hashes of placeholders, are junk. `normalization` is a key of `NORMALIZATIONS`.
+    An address in any column takes precedence over a given hash, and an earlier value over a later
+    value. The length of a hash decides whether it is an MD5 or a SHA-256. All other texts, and the
+    hashes of placeholders, are unusable.
+
+    Args:
+        candidates: The values of the columns.
+        normalization: A key of `NORMALIZATIONS`.
+        columns: The names of the columns.
     """
     addresses, hashes, empty, unusable = _read(candidates, normalization, columns)
     remarks = [Remark(COLUMN_UNUSABLE, column) for column in unusable]
@@ -129,7 +136,7 @@ def identify(
         if not {md5, sha2}.issuperset(hashes):
             remarks.append(Remark(HASH_CONFLICT, IDENTITY_COLUMNS[0]))
     else:
-        by_digits = {len(digest): digest for digest in reversed(hashes)}  # The first one counts.
+        by_digits = {len(digest): digest for digest in reversed(hashes)}  # The first hash counts.
         md5, sha2 = by_digits.get(_DIGITS["md5"]), by_digits.get(_DIGITS["sha256"])
         remarks += [_EMPTY[column] for column in empty]
     known = dict.fromkeys(chain(*(address.hashes for address in addresses), hashes))
@@ -142,7 +149,7 @@ def identify(
 def _read(
     candidates: Iterable[Any], normalization: str, columns: Sequence[str]
 ) -> tuple[list[Identity], list[str], list[str], dict[str, Any]]:
-    """Return the identities of addresses, the hashes, empty columns, and unusable values."""
+    """Return the identities of addresses, the hashes, the empty columns, and unusable values."""
     addresses: list[Identity] = []
     hashes: list[str] = []
     empty: list[str] = []
@@ -161,14 +168,14 @@ def _read(
 
 
 def hash_address(text: str, normalization: str) -> Identity | None:
-    """Return the hashes of an address; None if the text is not an address."""
+    """Return the identity of an address; None if the text is not an address."""
     address = address_in(text)
     if address is None:
         return None
     sent = address.lower()
     others: tuple[bytes, ...] = ()
     local, _, domain = sent.rpartition("@")
-    if "." in local or "+" in local:  # Otherwise, all normalizations are equal.
+    if "." in local or "+" in local:  # Otherwise, both normalizations give this address.
         other = f"{local.partition('+')[0].replace('.', '')}@{domain}"
         if NORMALIZATIONS[normalization](sent):
             sent, other = other, sent
@@ -191,7 +198,7 @@ def _hashed(address: str) -> tuple[Any, Any]:
 
 
 def cause_of_junk(value: Any) -> str | None:
-    """Return the code that says why a text with an @ is not an address; None if nobody knows."""
+    """Return a code that says why a text with an @ is not an address; None if no code fits."""
     if not isinstance(value, str) or "@" not in value:
         return None
     if is_misread(value):
@@ -202,9 +209,9 @@ def cause_of_junk(value: Any) -> str | None:
 
 
 def hashes_of(text: str) -> list[str]:
-    """Return all hashes of a person, who is given by an address or by a hash of an address.
+    """Return all known hashes of the person whom an address, or the hash of an address, identifies.
 
-    An address gives the hashes of each normalization. Any other text gives no hash.
+    An address has hashes for each normalization. For any other text, the list is empty.
     """
     if "@" not in text:
         digest = hash_in(text)
@@ -214,7 +221,10 @@ def hashes_of(text: str) -> list[str]:
 
 
 def traces_of(text: str) -> list[str]:
-    """Return the texts that identify a person in stored rows: hashes, and IDs from the address."""
+    """Return the texts that identify a person in stored rows: hashes, and event IDs.
+
+    If an event ID was the address itself, the store has a `pseudonym` in its place.
+    """
     hashes = hashes_of(text)
     if not hashes or "@" not in text:
         return hashes
@@ -222,7 +232,7 @@ def traces_of(text: str) -> list[str]:
 
 
 def is_placeholder(text: str) -> bool:
-    """Return whether a text is a placeholder, in any case and with any spaces around it."""
+    """Return whether a text is a placeholder such as `n/a` or zeros; case does not matter."""
     return len(text) <= _LONGEST and text.strip().lower() in _PLACEHOLDERS
 
 
@@ -232,9 +242,9 @@ def pseudonym(text: str) -> str:
 
 
 def derive_event_id(stream: str, values: Iterable[Any]) -> str:
-    """Derive a UUIDv5 for a record without an event ID. It is the same in each run.
+    """Return a UUIDv5 for a record without an event ID. The UUID is the same in each run.
 
-    The JSON-like values distinguish the record from all other records of the stream.
+    The JSON-like `values` distinguish the record from all other records of the stream.
     """
     members = "".join([f",{_encode(_canonical(value, 0))}" for value in values])
     return _uuid5(f"{members}]".encode(), _begun(stream))
@@ -242,7 +252,7 @@ def derive_event_id(stream: str, values: Iterable[Any]) -> str:
 
 @functools.lru_cache
 def _begun(stream: str) -> Any:
-    """Return the hash of the beginning that all names for the IDs of a stream share."""
+    """Return the hash object of the text with which the names of all IDs of a stream begin."""
     made = _NAMED.copy()
     made.update(f"[{_encode(stream)}".encode())
     return made
@@ -251,7 +261,7 @@ def _begun(stream: str) -> Any:
 def _uuid5(name: bytes, begun: Any = _NAMED) -> str:
     """Return `str(uuid.uuid5(NAMESPACE, name))` in a third of its time.
 
-    `begun` is the hash of the text before the name.
+    `begun` is the hash object of the text before `name`, which begins with the namespace.
     """
     made = begun.copy()
     made.update(name)
@@ -261,7 +271,7 @@ def _uuid5(name: bytes, begun: Any = _NAMED) -> str:
 
 
 def _canonical(value: Any, depth: int) -> Any:
-    """Return a value that `json.dumps` can sort: keys are texts, and None replaces deep values."""
+    """Return a value that `json.dumps` can write with sorted keys; deep values become None."""
     if depth > MAX_NESTING:
         return None
     if isinstance(value, str):
@@ -276,17 +286,19 @@ def _canonical(value: Any, depth: int) -> Any:
 
 
 def address_in(text: str) -> str | None:
-    """Return the address that a person sees in a text, with composed accents; None without one.
+    """Return the address that a person sees in a text; None if the text is not an address.
+
+    Each accent and its letter become one character.
 
     Args:
         text: An address, a link (`mailto:a@b.example`), a name with an address
-            (`Jane <a@b.example>`), or an address with a semicolon behind it.
+            (`Jane <a@b.example>`), or an address with a semicolon at the end.
     """
     if text.isascii() and ASCII_ADDRESS.fullmatch(text):
         return text
     if len(text) > _LONGEST_ADDRESS or is_misread(text):
         return None
-    # Invisible characters go first, because they may stand between a letter and its accent.
+    # Invisible characters are removed first: they may be between a letter and its accent.
     plain = unicodedata.normalize("NFC", visible(text)).strip()
     plain = plain.removesuffix(";").rstrip()
     found = _LINK.fullmatch(plain) or _NAMED_ADDRESS.fullmatch(plain)
@@ -300,7 +312,7 @@ def hash_in(text: str) -> str | None:
     r"""Return the hash in a text as 32 (MD5) or 64 (SHA-256) lower-case hexadecimal digits.
 
     Args:
-        text: Hexadecimal digits, also with `\x`, `0x`, `md5:` or `sha256:` in front, or base64.
+        text: Hexadecimal digits, perhaps after `\x`, `0x`, `md5:` or `sha256:`, or base64.
     """
     if _PLAIN_HASH.fullmatch(text):
         return text.lower()
@@ -316,7 +328,7 @@ def hash_in(text: str) -> str | None:
 def _hash_in_base64(text: str) -> str | None:
     standard = text.translate(_FROM_URLS)
     decoded = base64.b64decode(standard)
-    if base64.b64encode(decoded).decode() != standard:  # The last bits mean nothing.
+    if base64.b64encode(decoded).decode() != standard:  # Unused bits at the end are not zero.
         return None
     # Some programs encode the digits of an MD5, which are 32 bytes as well. Any other text, such as
     # an address of 16 letters, is not a hash.

@@ -1,8 +1,8 @@
-"""Redaction: no address and no token in dead letters, log lines and reports.
+"""Removes addresses and the token from dead letters, log lines and reports.
 
-For log lines and reports, this module is the last line of defence. No message of this project
-contains an address or the token. But streams and files can be named after people, and libraries log
-headers and URLs, above all at DEBUG.
+The messages of this project contain neither addresses nor the token. But the name of a stream or a
+file may contain an address, and libraries log headers and URLs, mostly at the level DEBUG. So this
+module also checks log lines and reports.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from target_liveintent.privacy.addresses import scrub
 from target_liveintent.privacy.identity import MAX_NESTING
 
 LONGEST_TEXT = 8_192
-"""Characters; a longer text is not a value: no order ID, page or browser is that long."""
+"""The greatest length of a text in characters. No order ID, URL or user agent is longer."""
 _SHORTEST_TOKEN = 6
 _QUIET = {
-    # Its warnings contain an answer's headers. The program logs every outcome anyway.
+    # The warnings contain headers of responses. The program itself logs each outcome.
     "urllib3": logging.ERROR,
-    # It warns about lost connections, which a run opens again.
+    # The warnings are about lost connections, which a run opens again.
     "psycopg": logging.ERROR,
-    # Libraries of object stores: at lower levels they log the headers that they sign, with tokens.
+    # At lower levels, the libraries of object stores log headers with tokens.
     **dict.fromkeys(
         ("adlfs", "aiobotocore", "azure", "botocore", "fsspec", "gcsfs", "google", "s3fs"),
         logging.WARNING,
     ),
 }
-"""The lowest level at which each library may log, whatever the configuration of the log says."""
+"""The lowest level at which each library may log, even if the log's configuration sets another."""
 _TEXTS = (dt.date, uuid.UUID)
-"""Types of values that can also be read from their text."""
+"""Types of values that a replay can read from the text in a dead letter."""
 _secrets: set[str] = set()
 """The token and the password of the database, as they are and in base64."""
 
@@ -48,7 +48,7 @@ def redact_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
 
     Columns that are null are left out. A further column, `scrubbed`, has the new text of each
     column whose text this function changed, for example a hash in place of an address. A replay
-    sends a changed column only if somebody has edited it.
+    sends a changed column only if somebody has edited the column.
     """
     written = {name: value for name, value in columns.items() if value is not None}
     for name in list(written):
@@ -57,7 +57,7 @@ def redact_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def redact_column(columns: dict[str, Any], name: str) -> None:
-    """Redact one column in place."""
+    """Replace the value of one column with its form in a dead letter; note a changed text."""
     before = columns[name]
     columns[name] = written = redact_value(before)
     if isinstance(written, str) and written != before and not isinstance(before, _TEXTS):
@@ -71,7 +71,7 @@ def _redact_text(value: str) -> str:
 
 
 def redact_value(value: Any, depth: int = 0, redact: Callable[[str], str] = _redact_text) -> Any:
-    """Return a value in the form of a dead letter; None replaces values nested too deeply."""
+    """Return a value in the form of a dead letter. Too deeply nested values become None."""
     if depth > MAX_NESTING:
         return None
     if isinstance(value, dict):
@@ -82,7 +82,7 @@ def redact_value(value: Any, depth: int = 0, redact: Callable[[str], str] = _red
 
 
 def _redact_single(value: Any, redact: Callable[[str], str]) -> Any:
-    """Return a value that is neither a list nor an object, as JSON has it; NaN becomes None."""
+    """Return a scalar in the form of a dead letter; NaN becomes None."""
     if value is None or isinstance(value, int):
         return value
     if isinstance(value, (float, Decimal)):
@@ -97,7 +97,7 @@ def _redact_single(value: Any, redact: Callable[[str], str]) -> Any:
 
 def hide_token(token: str) -> None:
     """Remove this token, in all its usual spellings, from everything that is shown from now on."""
-    if len(token) < _SHORTEST_TOKEN:  # Removing it would garble all lines, and protect little.
+    if len(token) < _SHORTEST_TOKEN:  # Removing a short token would garble lines of the log.
         return
     for text in (token, f"Bearer {token}"):
         encoded = base64.b64encode(text.encode()).decode()
@@ -141,11 +141,11 @@ def without_secrets(text: str) -> str:
 
 
 class RedactedError(Exception):
-    """Stands in a log record for an exception; its text is the traceback, without secrets."""
+    """Replaces an exception in a log record. The text is its traceback without secrets."""
 
 
 class _Attributes(dict[str, Any]):
-    """The attributes of a log record, to which `logging` adds those of `extra` later."""
+    """The attributes of a log record. Attributes from `extra` are redacted when they are added."""
 
     def __setitem__(self, name: str, value: Any) -> None:
         try:
@@ -166,10 +166,10 @@ class _RedactingFactory:
         record.msg, record.args = _message(record), ()
         if isinstance(record.exc_info, tuple):
             traceback = without_secrets(logging.Formatter().formatException(record.exc_info))
-            # Some formatters look at the exception, others at the text.
+            # Some formatters use the exception, and other formatters use the text.
             record.exc_text = traceback
             record.exc_info = (RedactedError, RedactedError(traceback), None)
-        # The name of a logger, a thread or a folder may have an address in it.
+        # The name of a logger, a thread or a folder may contain an address.
         texts = {name: text for name, text in vars(record).items() if isinstance(text, str)}
         redacted = {name: without_secrets(text) for name, text in texts.items()}
         record.__dict__ = _Attributes(vars(record) | redacted)
@@ -177,7 +177,10 @@ class _RedactingFactory:
 
 
 def _message(record: logging.LogRecord) -> str:
-    """Return the text of a record; `logging` would print arguments that do not fit unchanged."""
+    """Return the text of a log record, without arguments that do not fit the message.
+
+    For such arguments, `logging` would print a traceback that contains them unchanged.
+    """
     try:
         return record.getMessage()
     except Exception:  # noqa: BLE001
@@ -187,7 +190,7 @@ def _message(record: logging.LogRecord) -> str:
 def protect_logging() -> None:
     """Redact every log record that the process makes from now on, for every handler.
 
-    Call it again after a configuration of the log, which may set the levels of libraries.
+    Call this function again after a configuration of the log, which may set levels of libraries.
     """
     make = logging.getLogRecordFactory()
     if not isinstance(make, _RedactingFactory):

@@ -1,4 +1,4 @@
-"""Lists of people by addresses or hashes, such as the file of `suppression_path`."""
+"""Reads lists of people, such as the file of `suppression_path`, and looks up people in a list."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ from target_liveintent.files import open_anywhere
 from target_liveintent.privacy.identity import Identity, hashes_of
 
 _NAMES_NOBODY = (
-    "the file of suppression_path names nobody, so nobody is left out. If it should name people,"
-    " check the program that writes it"
+    "the file of suppression_path names nobody, so no event is left out. If the file should name"
+    " people, check the program that writes the file"
 )
 
 
 class Person(NamedTuple):
-    """A person on a list: the number of the line, and the texts by which the person is known."""
+    """A person on a list.
+
+    Attributes:
+        line: The number of the line in the list, from 1.
+        known_by: The texts that identify the person, such as hashes in hexadecimal digits.
+    """
 
     line: int
     is_address: bool  # Whether the line has the address, and not a hash.
@@ -25,10 +30,17 @@ class Person(NamedTuple):
 
 
 class Suppressions:
-    """The people whose events must not be sent, by all hashes that an event may have.
+    """The people whose events must not be sent, as a set of hashes of their addresses.
 
-    `path` is the setting `suppression_path`. If any part of the file cannot be read, this raises a
-    `ConfigurationError`: a run must not send without the list. `warnings` describe its oddities.
+    Args:
+        path: The setting `suppression_path`.
+
+    Attributes:
+        warnings: Warnings about the content of the file.
+
+    Raises:
+        ConfigurationError: If any part of the file cannot be read. A run must not send events
+            without the list.
     """
 
     def __init__(self, path: str | None) -> None:
@@ -52,7 +64,7 @@ class Suppressions:
             self.warnings.append(_NAMES_NOBODY)
 
     def __bool__(self) -> bool:
-        """Return whether the list has any entry."""
+        """Return whether the list names anybody."""
         return bool(self._hashes)
 
     def contains(self, identity: Identity) -> bool:
@@ -68,18 +80,18 @@ class Suppressions:
 def people_in(
     lines: Iterable[str], read: Callable[[str], list[str]] = hashes_of
 ) -> Iterator[Person]:
-    """Yield the people of a list. Blank lines, and lines that begin with `#`, name nobody.
+    """Yield the people on a list. Blank lines, and lines that begin with `#`, are skipped.
 
     Args:
-        lines: Each has an address, or the hash of an address.
-        read: `hashes_of` or `traces_of`; it returns nothing if the text names nobody.
+        lines: The lines of the list, each with an address or the hash of an address.
+        read: `hashes_of` or `traces_of`, which returns an empty list if a text names nobody.
 
     Raises:
-        InputError: If another line names nobody. The message has only the line's number.
+        InputError: If any other line names nobody. The message has only the number of the line.
     """
     for number, line in enumerate(lines, 1):
         text = line.strip()
-        is_pattern = "*" in text.partition("@")[0]  # A pattern would match nobody.
+        is_pattern = "*" in text.partition("@")[0]  # Patterns such as `*@b.example` have no effect.
         if not is_pattern and (known_by := read(text)):
             yield Person(number, "@" in text, known_by)
         elif text and not text.startswith("#"):

@@ -1,7 +1,8 @@
 """Removes secrets and personal data from the URLs of pages.
 
-Shops put a buyer's key into the URL of the status page (`?key=…`); sites put tokens, codes, phone
-numbers and addresses into links. A setting says which other parameters stay.
+Shops put a buyer's key into the URL of the status page (`?key=…`). Other sites put tokens, codes,
+phone numbers and addresses into links. The setting `source_url_parameters` says which other
+parameters are kept.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ _NAME_WITHIN = re.compile(r"[?&;#]([^=&;?#]+)=")
 _PATH_PARAMETER = re.compile(r";([^;/=]{1,64}=[^;/]*)")
 _WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+")
 _NAMES = word_table(pathlib.Path(__file__).with_name("parameters.txt"))
-"""The known words in names of parameters: `secret`, `harmless` and `click`."""
+"""The known words in names of parameters, in three groups: `secret`, `harmless` and `click`."""
 _SECRET_PREFIXES = ("x-amz-", "x-goog-")
 _ALWAYS_ATTRIBUTION = re.compile(r"li_did|utm_.*", re.IGNORECASE)
 _ENCODED = re.compile(r"%(?:25)*(?:23|26|3[bBdDfF])")
-"""A percent code of a sign that separates parameters, or a name from its value."""
+"""Matches the percent code of a sign that separates parameters, or a name from a value."""
 _LEVELS = 3
-"""How often a URL in a parameter is searched: as it came, and after each of two decodings."""
+"""How often the value of a parameter is searched: unchanged, and after each of two decodings."""
 
 
 def _all_but_secrets(parameter: str) -> str | None:
@@ -47,7 +48,7 @@ def _attribution(parameter: str) -> str | None:
 
 
 def _own_name(name: str) -> str:
-    """Return a parameter's name without what precedes it in a fragment or before a semicolon."""
+    """Return the name of a parameter without any text up to a `?` or a semicolon."""
     return name.rpartition("?")[2].rpartition(";")[2]
 
 
@@ -56,18 +57,18 @@ URL_PARAMETERS: dict[str, Callable[[str], str | None]] = {
     "attribution": _attribution,
     "none": lambda _: None,
 }
-"""The values of the setting `source_url_parameters`, each with a function that cleans a parameter,
-or returns None to remove it."""
+"""The values of the setting `source_url_parameters`, each with a function that returns a cleaned
+parameter, or None to remove the parameter."""
 
 
 def clean_url(url: str, kept: Callable[[str], str | None] = _all_but_secrets) -> str:
-    """Remove credentials, and parameters that contain an address, from a URL or any other text.
+    """Return a URL, or any other text, without credentials and parameters with addresses.
 
-    An address outside of a parameter's value stays in the text.
+    An address outside of the value of a parameter stays in the text.
 
     Args:
-        url: The text.
-        kept: Cleans a parameter: one of the functions in `URL_PARAMETERS`.
+        url: The URL, or the other text.
+        kept: The function that cleans a parameter: a value of `URL_PARAMETERS`.
     """
     if "@" in url:
         url = _USER_INFO.sub(r"\1", url)
@@ -81,7 +82,7 @@ def clean_url(url: str, kept: Callable[[str], str | None] = _all_but_secrets) ->
 
 
 def _is_plain(url: str) -> bool:
-    """Return whether a URL has no parameter, at any level, that can be a secret or an address."""
+    """Return whether a URL certainly has no parameter with a secret or an address."""
     if may_hold_address(url) or ("%" in url and _ENCODED.search(url)):
         return False
     return not any(map(_is_credential, _NAME_WITHIN.findall(url)))
@@ -111,7 +112,10 @@ def _is_credential(name: str) -> bool:
 
 
 def _in_ascii(name: str) -> str:
-    """Return a name without percent codes and accents; many pages are still in Latin-1."""
+    """Return a name without percent codes and accents.
+
+    Percent codes that are not UTF-8 are read as Latin-1, because many pages still use Latin-1.
+    """
     try:
         plain = unquote(name, errors="strict")
     except UnicodeDecodeError:

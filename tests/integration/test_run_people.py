@@ -46,7 +46,7 @@ def test_a_list_that_names_nobody(target: Launcher) -> None:
     """Its export may have failed, so the run and `explain` warn."""
     (target.folder / "people.txt").write_text("# nobody\n")
     listed = {"suppression_path": str(target.folder / "people.txt")}
-    said = "the file of suppression_path names nobody, so nobody is left out"
+    said = "the file of suppression_path names nobody, so no event is left out"
     run = target.run(schema(), order(1), **listed)
     assert (run.code, [text for text in run.warnings if said in text]) == (0, run.warnings)
     assert said in target.explain(schema(), order(1), **listed).stdout

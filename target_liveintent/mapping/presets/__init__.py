@@ -1,7 +1,7 @@
-"""Ready stream maps for known taps.
+"""The presets, which are stream maps for known taps.
 
-Each preset is a YAML file beside this module, written as a user would write it. `preset` prints
-the file.
+Each preset is a YAML file in this folder, in the form of a user's configuration. The command
+`target-liveintent preset` prints the file.
 """
 
 from __future__ import annotations
@@ -12,11 +12,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 NULL_VALUES: tuple[Any, ...] = (None, "__NULL__")
-"""The values in a map that drop a column or a stream, or, for `__else__`, all other columns."""
+"""The values that drop a column or a stream; as a map's `__else__`, they drop other columns."""
 
 
 class Preset(NamedTuple):
-    """The stream that a preset is made for, and columns that only this stream has together."""
+    """A preset, which is a map for one stream of a known tap.
+
+    Attributes:
+        source: The stream for which the preset is made, in words.
+        signature: Columns that together occur only in this stream.
+    """
 
     source: str
     signature: frozenset[str]
@@ -48,18 +53,18 @@ PRESETS = {
         frozenset({"status", "created_at", "customer_email", "channel", "total", "currency"}),
     ),
 }
-"""The presets by name, which is also the name of the preset's file."""
+"""The presets by name. The file of a preset has the same name, with the ending `.yaml`."""
 
 
 def preset_text(name: str) -> str:
-    """Return a preset as YAML to read and to paste, with its comments."""
+    """Return the text of a preset's file: YAML with comments."""
     return pathlib.Path(__file__).with_name(f"{name}.yaml").read_text(encoding="utf-8")
 
 
 @functools.cache
 def preset_columns(name: str) -> Mapping[str, Any]:
-    """Return the entry of `stream_maps` that a preset replaces."""
-    from target_liveintent.yaml12 import load_yaml  # noqa: PLC0415 (see there)
+    """Return the map in a preset: the expressions by column, and the options by name."""
+    from target_liveintent.yaml12 import load_yaml  # noqa: PLC0415 (see yaml12.py)
 
     columns: Mapping[str, Any]
     ((_, columns),) = load_yaml(preset_text(name))["stream_maps"].items()
@@ -67,6 +72,6 @@ def preset_columns(name: str) -> Mapping[str, Any]:
 
 
 def likely_preset(columns: Iterable[str]) -> str | None:
-    """Return the preset that was made for a stream with these columns; None if there is none."""
+    """Return the name of the preset for a stream with these columns; None without such a preset."""
     present = frozenset(columns)
     return next((name for name, preset in PRESETS.items() if preset.signature <= present), None)

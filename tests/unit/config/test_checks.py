@@ -38,8 +38,8 @@ NO_FILE = "must be the path of an ordinary file in an existing folder, not of a 
 URL = "must be an https URL that has a host, and neither a user name, a password nor a query"
 ONE_OF = f"must be one of {', '.join(PRESETS)}"
 EXPRESSION = (
-    "must be a Python expression. If the expression is a fixed text, write this text in two pairs"
-    " of quotes, such as \"'web'\""
+    "must be a Python expression. If you mean a fixed text, write the text in two pairs of quotes,"
+    " such as \"'web'\""
 )
 NULL = "must be null or '__NULL__'."
 NO_MAP = "must be null or '__NULL__', or an object whose keys are column names"
@@ -140,17 +140,17 @@ WRONG: list[tuple[Any, ...]] = [
     # Meltano has read the dots in the names of streams as levels.
     ("stream_maps.orders.__filter__", EXPRESSION, "s3cr3t =", "", 5, ["s3cr3t"], {"a": "s3cr3t"}),
     ("stream_maps.orders.__else__", NULL, "s3cr3t", "", {}, False, ["s3cr3t"]),
-    ("stream_maps.orders._sdc_deleted_at", "has no effect, because the tap's own", "s3cr3t"),
+    ("stream_maps.orders._sdc_deleted_at", "has no effect, because the program", "s3cr3t"),
     ("stream_maps.orders._sdc_delete_at", "; did you mean '_sdc_deleted_at'?", "s3cr3t", None),
-    ("stream_maps.orders.__source__", "must be text", "", None, 5, ["s3cr3t"]),
-    ("stream_maps.orders.__alias__", "must be the name of a stream", None, 5, "s3cr3t s3cr3t"),
+    ("stream_maps.orders.__source__", "must be the name of a stream", "", None, 5, ["s3cr3t"]),
+    ("stream_maps.orders.__alias__", "must be a name, or", None, 5, "s3cr3t s3cr3t"),
     ("stream_maps.orders.__key_properties__", COLUMNS, "s3cr3t", "", 5, True, {"id": "s3cr3t"}),
     ("stream_maps.orders.__key_properties__", COLUMNS, ["s3cr3t", 5], [None], [["s3cr3t"]]),
     ("presets.orders", f"{ONE_OF}; did you mean 'shopify'?", "shopfy"),
     ("presets.a", f"{ONE_OF}; did you mean 'postgres_orders'?", "Postgres-Orders"),
     ("presets.a", ONE_OF, 5, "s3cr3t", ["shopify"]),
     ("presets.a", ONE_OF, None),
-    ("presets.__else__", "must be the name of a stream", "shopify"),
+    ("presets.__else__", "is an option; write the name of a stream", "shopify"),
 ]
 
 

@@ -268,19 +268,23 @@ def test_unusable_event_ids_are_derived_and_counted(unusable: Any) -> None:
     assert (made["eventId"], left_out) == (SEVENTH, {"event_id": 1})
 
 
-PINNED: list[tuple[str, list[str], dict[str, Any], str]] = [
-    ("orders", ["id"], {"id": "7"}, SEVENTH),
-    ("orders", ["id"], {"id": 7.0}, SEVENTH),
-    ("refunds", ["id"], {"id": 7}, "b3732df1-e718-5fa3-be5c-4b3e11ea7b0e"),
-    ("orders", ["a", "b"], {"a": 1, "b": "x"}, "2233b1ec-8d3d-5460-9f76-14cb295c1cf9"),
-    ("orders", ["b", "a"], {"a": 1, "b": "x"}, "a2f88c73-c6ec-5994-beb6-e4894bd84213"),
-    ("orders", ["a", "b"], {"a": 1, "b": None}, "e4946787-149f-517c-b7d1-de58a771f5a2"),
-    ("orders", ["id"], {"id": 2**1000}, "70755b65-5c1f-5a67-862e-71a2c756f516"),
-    ("orders", ["id"], {"id": [7]}, "668fce35-cd7c-5f55-9d03-068225abd172"),
-]
+PINNED: dict[str, tuple[str, list[str], dict[str, Any], str]] = {
+    "text": ("orders", ["id"], {"id": "7"}, SEVENTH),
+    "whole float": ("orders", ["id"], {"id": 7.0}, SEVENTH),
+    "other stream": ("refunds", ["id"], {"id": 7}, "b3732df1-e718-5fa3-be5c-4b3e11ea7b0e"),
+    "two keys": ("orders", ["a", "b"], {"a": 1, "b": "x"}, "2233b1ec-8d3d-5460-9f76-14cb295c1cf9"),
+    "keys in another order": (
+        *("orders", ["b", "a"], {"a": 1, "b": "x"}, "a2f88c73-c6ec-5994-beb6-e4894bd84213"),
+    ),
+    "a null key": (
+        *("orders", ["a", "b"], {"a": 1, "b": None}, "e4946787-149f-517c-b7d1-de58a771f5a2"),
+    ),
+    "huge integer": ("orders", ["id"], {"id": 2**1000}, "70755b65-5c1f-5a67-862e-71a2c756f516"),
+    "list": ("orders", ["id"], {"id": [7]}, "668fce35-cd7c-5f55-9d03-068225abd172"),
+}
 
 
-@pytest.mark.parametrize(("stream", "keys", "raw", "event_id"), PINNED, ids=name_of)
+@each_of("stream, keys, raw, event_id", PINNED)
 def test_derived_ids_are_pinned(
     stream: str, keys: list[str], raw: dict[str, Any], event_id: str
 ) -> None:

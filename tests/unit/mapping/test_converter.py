@@ -188,7 +188,7 @@ def test_a_deleted_row_is_dropped(column: str, deleted: Any) -> None:
     assert result.keys == {"id": "failing"}
 
 
-@pytest.mark.parametrize("empty", [None, "", " ", False])
+@each_of("empty", {"null": None, "empty text": "", "blank text": " ", "false": False})
 def test_a_row_that_is_there_is_not_dropped(empty: Any) -> None:
     assert isinstance(converted(**dict.fromkeys(DELETION_COLUMNS, empty)), Conversion)
 

@@ -200,7 +200,17 @@ def test_excel_time_counts_days_as_excel_does(serial: Any) -> None:
     assert excel_time(36526) == dt.datetime(2000, 1, 1)  # noqa: DTZ001 (local)
 
 
-@pytest.mark.parametrize("value", [36525, 73051, "x", True, "2026-11-28", math.inf])
+@each_of(
+    "value",
+    {
+        "last day of 1999": 36525,
+        "first day of 2100": 73051,
+        "word": "x",
+        "boolean": True,
+        "date as text": "2026-11-28",
+        "infinity": math.inf,
+    },
+)
 def test_excel_time_reads_only_serial_numbers_of_this_century(value: Any) -> None:
     """Only serial numbers of this century are times."""
     assert isinstance(excel_time(value), Unusable)

@@ -308,7 +308,7 @@ def test_consent_is_not_given_without_its_column(expression: str, lacks: bool) -
     assert bool(lacking({"consent": expression}, PAID)) == lacks
 
 
-QUOTES = " (if you mean the fixed text, write it in two pairs of quotes: \"'{}'\")"
+QUOTES = " (if you mean a fixed text, write the text in two pairs of quotes: \"'{}'\")"
 
 
 @each_of(

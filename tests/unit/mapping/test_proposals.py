@@ -131,10 +131,10 @@ CENTS = "(its values are whole numbers: are they cents?)"
         (
             "a b",
             dict.fromkeys("ab", "x@example.com"),
-            "email: not recognized; candidates: a (b fits as well), b (a fits as well)",
+            "email: not recognized; candidates: a (b fits equally well), b (a fits equally well)",
         ),
         ("email", {"email": "Jane"}, "candidates: email (its values look like something else)"),
-        ("seller_mail", {}, "email: not recognized; candidates: seller_mail (its name also says"),
+        ("seller_mail", {}, "email: not recognized; candidates: seller_mail (its name also"),
         ("page", {"page": "7"}, "source_url: not recognized; candidates: page"),
         ("a", {"a": "https://x.example/?li_did=x"}, "source_url: get('a')"),
         # Which of the two is the month is not known.
@@ -329,9 +329,9 @@ def test_a_question_has_to_be_answered() -> None:
     filled = {**yaml.safe_load(text), "customer_id": "a-1b2c", "auth_token": "x", "pixel_id": 1}
     said = (
         "setting 'stream_maps.orders.__filter__' has a question to answer: which records of orders"
-        " are conversions that may be sent? Look at get('status') (paid, void). Replace all from"
-        " ANSWER: on by a condition, such as get('status') in ('paid', 'shipped'), or by True if"
-        " all records count"
+        " are conversions that may be sent? Look at get('status') (paid, void). Replace the"
+        " text from ANSWER: to the end with a condition, such as get('status') in ('paid',"
+        " 'shipped'), or with True if all records count"
     )
     assert problems(filled) == [said]
 
@@ -359,7 +359,15 @@ def test_a_number_is_no_browser(value: str) -> None:
     assert [one.expressions.get("user_agent") for one in found] == [None, "get('a')"]
 
 
-@pytest.mark.parametrize("number", [2_125_551_234, "2125551234", 46_354, "20261128"])
+@each_of(
+    "number",
+    {
+        "integer like Unix seconds": 2_125_551_234,
+        "text like Unix seconds": "2125551234",
+        "like a day in Excel": 46_354,
+        "like a date": "20261128",
+    },
+)
 def test_a_number_is_no_time_by_its_size(number: Any) -> None:
     """It may be a telephone number or an ID, unless its name says that it is a time."""
     assert "event_time" not in lines_of(stream_of("a"), {"a": number})
@@ -581,7 +589,7 @@ def test_a_proposed_configuration_lacks_only_what_its_owner_knows() -> None:
     assert {name for name, value in config.items() if value is None} == BLANKS
     assert config["stream_maps"]["orders"]["value"] == "get('total')"
     assert "people" not in config["stream_maps"]
-    assert "# not proposed, because it has no amount or no person: people\n" in text
+    assert "# not proposed; no amount or no person was found: people\n" in text
     assert all("#" in line for line in text.splitlines())
     filled = {**config, "customer_id": "a-1b2c", "auth_token": "x", "pixel_id": 1}
     assert problems(filled) == []
@@ -594,5 +602,5 @@ def test_a_proposed_configuration_lacks_only_what_its_owner_knows() -> None:
     chosen = yaml.safe_load(config_text([(without_people, ()), (people, ())]))["stream_maps"]
     assert chosen.keys() == {"people", "__else__"}
     nothing = config_text([(stream_of("a b:t c:t"), ()), (stream_of("a", name="other"), ())])
-    assert "no person: other" in nothing
-    assert "event_time: not recognized; candidates: b (c fits as well), c (b" in nothing
+    assert "no person was found: other" in nothing
+    assert "event_time: not recognized; candidates: b (c fits equally well), c (b" in nothing

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from unit_support import ADDRESS, MD5, SHA2, md5, sha256
+from unit_support import ADDRESS, MD5, SHA2, each_of, md5, sha256
 
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.privacy.identity import NORMALIZATIONS, Identity, identify
@@ -24,14 +24,22 @@ def who(address: str, normalization: str = "gmail") -> Identity:
     return identify([address], normalization)
 
 
-@pytest.mark.parametrize("content", ["", "\n \n", "# comment\n\n", "\ufeff# x\n"])
+@each_of(
+    "content",
+    {
+        "empty file": "",
+        "blank lines": "\n \n",
+        "comment": "# comment\n\n",
+        "comment after a byte order mark": "\ufeff# x\n",
+    },
+)
 def test_an_empty_file_suppresses_nobody(tmp_path: Path, content: str) -> None:
     """A list without entries is accepted, and so is no list."""
     for people in (load(tmp_path, content), Suppressions(None)):
         assert not people
         assert not people.contains(who(ADDRESS))
     assert Suppressions(None).warnings == load(tmp_path, MD5).warnings == []
-    assert "names nobody, so nobody is left out" in load(tmp_path, content).warnings[0]
+    assert "names nobody, so no event is left out" in load(tmp_path, content).warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -114,10 +122,16 @@ def test_an_entry_stops_a_record_with_any_hash_or_address_of_the_person(
     assert people.contains(identify([ADDRESS, "jane@example.com"]))
 
 
-@pytest.mark.parametrize(
-    ("start", "end"),
-    [("", "\r\n"), ("", "\r"), ("", "\n\n"), ("\ufeff", "\n"), ("# head\n", "\n"), ("\n", "\n")],
-    ids=ascii,
+@each_of(
+    "start, end",
+    {
+        "line ends of Windows": ("", "\r\n"),
+        "line ends of an old Mac": ("", "\r"),
+        "blank lines between": ("", "\n\n"),
+        "byte order mark": ("\ufeff", "\n"),
+        "comment first": ("# head\n", "\n"),
+        "blank line first": ("\n", "\n"),
+    },
 )
 def test_files_of_any_system_are_read(tmp_path: Path, start: str, end: str) -> None:
     """A byte order mark, Windows line ends, blank lines, and a last line without an end."""
@@ -171,10 +185,16 @@ def test_text_in_another_encoding_is_refused(tmp_path: Path, content: bytes) -> 
         load(tmp_path, content)
 
 
-@pytest.mark.parametrize(
+@each_of(
     "path",
-    ["nowhere.txt", ".", "people.txt/x", "a\0b", "\ud800", "x" * 300],
-    ids=str,
+    {
+        "no such file": "nowhere.txt",
+        "folder": ".",
+        "file as folder": "people.txt/x",
+        "null character": "a\0b",
+        "half a surrogate pair": "\ud800",
+        "name too long": "x" * 300,
+    },
 )
 def test_a_file_that_cannot_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str

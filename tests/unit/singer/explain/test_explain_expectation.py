@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from explain_support import explained, inspected, record, schema
 from syrupy.assertion import SnapshotAssertion
-from unit_support import ADDRESS, TIME
+from unit_support import ADDRESS, TIME, each_of
 
 from target_liveintent.errors import InputError, StorageError
 from target_liveintent.explain.description import Expectation, Explained
@@ -85,7 +85,7 @@ def test_nothing_is_expected_of_nothing(path: Path) -> None:
     assert not path.exists()
 
 
-@pytest.mark.parametrize("text", ["", "[]", "\xff"])
+@each_of("text", {"empty file": "", "JSON list": "[]", "no UTF-8": "\xff"})
 def test_a_file_of_another_kind(path: Path, text: str) -> None:
     """It is named, and not replaced."""
     path.write_bytes(text.encode("latin-1"))
@@ -94,7 +94,7 @@ def test_a_file_of_another_kind(path: Path, text: str) -> None:
     assert path.read_bytes() == text.encode("latin-1")
 
 
-@pytest.mark.parametrize("name", ["", "new/x"])
+@each_of("name", {"folder": "", "file in no folder": "new/x"})
 def test_a_file_that_cannot_be_used(tmp_path: Path, name: str) -> None:
     with pytest.raises(StorageError, match="cannot be read or written"):
         compare(recorded({}), str(tmp_path / name))

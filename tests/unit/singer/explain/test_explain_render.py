@@ -117,7 +117,7 @@ def test_what_conversions_are_worth() -> None:
         assert line in lines
 
 
-@pytest.mark.parametrize("zone", ["+00:00", "", "?"])
+@each_of("zone", {"offset": "+00:00", "no offset": "", "no time": "?"})
 def test_the_setting_timezone_is_named_where_it_counts(zone: str) -> None:
     """It is named where times need it; where none does, a warning says that it has no effect."""
     at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() - 86_400))
@@ -139,8 +139,8 @@ def test_what_a_run_would_lose() -> None:
     assert line.startswith("  WARNING: the filter of the map removes all ")
     lines = printed(opening, *sales, maps={"orders": OWN})
     assert (
-        "  WARNING: the key properties _sdc_path, _sdc_line_number only say where in a file a"
-        " record stood, so the event ID is derived from the mapped record. Map event_id to a column"
+        "  WARNING: the key properties _sdc_path, _sdc_line_number say only where in a file a"
+        " record is, so the event ID is derived from the mapped record. Map event_id to a column"
         " that is different in each record, such as get('order_ref')."
     ) in lines
 
