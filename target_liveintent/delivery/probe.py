@@ -1,12 +1,12 @@
-"""Probes: do refusals depend on the rate?
+"""Probes, which show whether refusals depend on the rate.
 
 A limit accepts the same number of requests at any rate above it. If a share is refused at random,
 or because of other clients, slower requests are refused as often. A *probe* tells these cases
 apart: ten requests at four times the rate. If the API accepts at least half of the former share,
 refusals are random: for the next 100 answers, a usual share of refusals does not cut the rate.
 
-The price: meanwhile, other clients that share a limit get less, because the run does not know about
-them. The tasks of a Spark write know how many they are. Before their first probe, each task finds
+During these answers, other clients that share a limit get less, because the run does not know about
+these clients. The tasks of a Spark write know their number. Before its first probe, each task finds
 its share of the limit.
 """
 
@@ -62,9 +62,9 @@ class Probe(NamedTuple):
     """A probe under way.
 
     Attributes:
-        rate: Its requests a second.
-        rate_before: The requests a second before it.
-        accepted_before: The share of the answers before it that were accepted.
+        rate: The requests a second during the probe.
+        rate_before: The requests a second before the probe.
+        accepted_before: The share of accepted requests before the probe, from 0 to 1.
     """
 
     rate: float
@@ -76,7 +76,7 @@ class RandomRefusals(NamedTuple):
     """Refusals do not depend on the rate, as a probe has shown.
 
     Attributes:
-        answers_left: For how many more answers this is believed.
+        answers_left: For how many more answers the run assumes this.
         excess: The refusals beyond the allowed share.
     """
 
@@ -84,7 +84,7 @@ class RandomRefusals(NamedTuple):
     excess: float = 0.0
 
     def answered(self) -> RandomRefusals | None:
-        """Return what is known after an answer; None if this is no longer believed."""
+        """Return what is known after an answer; None if the run no longer assumes it."""
         if self.answers_left == 1:
             return None
         excess = max(0.0, self.excess - ALLOWED_REFUSED_RATIO)
@@ -99,11 +99,11 @@ class RandomRefusals(NamedTuple):
 
 
 class Probes:
-    """When a probe begins, and what it shows.
+    """Decides when a probe begins and ends, and keeps what the probe has shown.
 
     Attributes:
-        under_way: The present probe.
-        random_refusals: What is known of random refusals after a probe.
+        under_way: The present probe, or None.
+        random_refusals: What is known of random refusals after a probe, or None.
     """
 
     def __init__(self, tasks: int) -> None:

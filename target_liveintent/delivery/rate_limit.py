@@ -1,8 +1,8 @@
 """The rate limit that the API's answers show, and the rate that follows from it.
 
 After a cut, the rate is held until a request is accepted. Then it climbs to the refused rate, rests
-there, and climbs on, as TCP does (CUBIC). Climbs depend on time and not on
-answers, so clients that share a limit get equal rates.
+there, and climbs on, as TCP does (CUBIC). Climbs depend on time, but not on the number of answers,
+so clients that share a limit get equal rates.
 """
 
 from __future__ import annotations

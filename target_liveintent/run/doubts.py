@@ -111,7 +111,7 @@ DOUBTS = {
     " the API answered with a 200 and the IDs of other events. This run assumes that these IDs name"
     " the events that failed. Ask LiveIntent, and set partial_answer to what they name: failed,"
     " processed or unknown",
-    "slow_column": f"{_SLOW} of what is, or is not, in the column {{column}}",
+    "slow_column": f"{_SLOW} the column {{column}} has an unusual value or is missing",
     "slow_expression": f"{_SLOW} an expression of the map fails",
     "slow_chance": f"{_SLOW} the map uses rand or randint",
 }
@@ -133,7 +133,7 @@ def stream_warnings(counts: StreamCounts, least: int = _LEAST_EVENTS) -> list[Do
 
 
 def partial_answer_assumed(counts: RunCounts) -> Doubt | None:
-    """Return how many events count as delivered by what a run assumes about a 200."""
+    """Return the doubt about events that count as delivered by an assumption about a 200."""
     if not counts.partly_answered:
         return None
     facts = {"count": counts.partly_answered, "delivered": counts.total.delivered}
@@ -141,7 +141,7 @@ def partial_answer_assumed(counts: RunCounts) -> Doubt | None:
 
 
 def _columns_left_out(counts: StreamCounts, least: int) -> Iterator[Doubt]:
-    """Yield the columns that many events lack, and identity columns that all events lack."""
+    """Yield a doubt for each column that many events lack, or identity column that all lack."""
     events = counts.events
     for field in FIELDS:
         name = field.name
@@ -201,13 +201,13 @@ def _is_frequent(count: int, events: int, least: int) -> bool:
 
 
 def _most_frequent_cause(counts: StreamCounts, about: str) -> UnusableCause | None:
-    """Return the most frequent cause that is known about a column or a reason."""
+    """Return the most frequent known cause for a column or a reason; None without a cause."""
     causes = counts.causes.get(about)
     return causes.most_common(1)[0][0] if causes else None
 
 
 def slower_way(counts: StreamCounts) -> Doubt | None:
-    """Return how many records of a stream took the slower way, if there are many of them."""
+    """Return the doubt about records that took the slower way; None if they are few."""
     causes = counts.noted(CAREFUL_WAY)
     records = counts.read - counts.filtered - counts.unmapped
     if causes.total() < _LEAST_SLOW_RECORDS or causes.total() <= records * _SLOW_RATIO:
@@ -240,7 +240,7 @@ class Advice(msgspec.Struct, frozen=True):
 
 
 def what_to_do(reason: str, streams: Mapping[str, StreamCounts]) -> Advice:
-    """Return what to do about a reason, given the figures of the streams."""
+    """Return the advice about a reason, given the figures of the streams."""
     if reason == "invalid_source":
         return Advice(reason, tuple(_other_sources(streams)))
     if reason != "no_identity":

@@ -59,7 +59,7 @@ class SqlTable:
         self.key = {column: self.columns[column] for column in key}
 
     def put(self, rows: Sequence[SqlRow]) -> Step:
-        """Return the step that inserts rows, or replaces them; their keys must be different."""
+        """Return the step that inserts or replaces rows, whose keys must be different."""
         changes = [f"{name} = excluded.{name}" for name in self.columns if name not in self._fixed]
         sql = (
             f"INSERT INTO {self._name} ({', '.join(self.columns)}) {{rows}}"

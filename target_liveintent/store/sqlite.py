@@ -162,7 +162,7 @@ class SqliteStore(Database):
             self._db.execute("ROLLBACK")
 
     def _check_identity(self) -> None:
-        """Raise an error if the path names another file now: SQLite still writes the old one."""
+        """Raise an error if the path now names another file: SQLite still writes the old file."""
         with contextlib.suppress(FileNotFoundError):
             first = self._identity
             if first is None or os.path.samestat(first, os.stat(self._path)):  # noqa: PTH116
