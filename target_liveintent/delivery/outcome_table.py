@@ -116,7 +116,7 @@ class Parts(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One row of the table."""
+    """One row of the table: an action, and the situations in which it is taken."""
 
     verdicts: set[Verdict]
     parts: Parts

@@ -32,7 +32,7 @@ _FEWEST_REFUSED_LETTERS = 200
 enough to find all good events of one batch."""
 _LETTER_REFUSALS_RATIO = 2
 """If the API accepted events that have dead letters, more refusals in a row are allowed: so many
-times the requests until the last acceptance."""
+times the number of requests up to the last accepted request."""
 SAMPLES_OF_LETTERS = 3
 """Even after too many refusals in a row, so many events of each batch are sent as samples."""
 

@@ -138,7 +138,7 @@ class _Dialing(HTTPConnection):
 
 
 class _ProxyRefusedError(OSError):
-    """A proxy refuses to connect; the only argument is the status, which http.client hides."""
+    """A proxy refuses to connect. The only argument is the HTTP status; http.client hides it."""
 
 
 class _ProxyResponse(http.client.HTTPResponse):

@@ -42,8 +42,8 @@ _LEAST_LOST_TO_FAIL = 10
 _UNLIMITED_PERCENT = 100
 """The value of `max_dead_letter_percent` that turns off both rules about dead letters."""
 _SLOW_RATIO, _LEAST_SLOW_RECORDS = 0.1, 100
-"""If more than this share of the records, and at least so many, take the slower way, the log says
-so."""
+"""If more than this share of the records, and at least so many, take the slower way, the log gives
+their number."""
 
 
 class Doubt(msgspec.Struct, frozen=True):
@@ -222,9 +222,11 @@ def slower_way(counts: StreamCounts) -> Doubt | None:
 
 
 class Advice(msgspec.Struct, frozen=True):
-    """What happened to records that were not sent for a reason, and what to do about it.
+    """What a reason for not sending records means, and what to do about these records.
 
     Attributes:
+        reason: A key of `REASONS`.
+        hints: The probable causes in streams, with what to do.
         says_all: Whether there is a hint for each stream that has the reason.
     """
 

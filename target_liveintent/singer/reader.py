@@ -54,7 +54,7 @@ class _Expected(NamedTuple):
 
 
 _MARK = re.compile(rb'"(?:\xef\xbb\xbf|\\ufeff)', re.IGNORECASE)
-"""A byte order mark at the start of a JSON string, such as the first column name of a CSV file."""
+"""A byte order mark at the start of a JSON string, as before the first column name of a CSV."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 """A surrogate, which is half of a UTF-16 character, and which UTF-8 cannot encode."""
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError)

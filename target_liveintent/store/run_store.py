@@ -63,8 +63,8 @@ _TOO_SLOW = (
 _LOST = (
     "the store has lost what this run wrote before. This happens when a backup is restored, or"
     " after a switch to a database server that had not received everything. Dead letters can be"
-    " missing, also of records before a written STATE. Let the tap read these records again, such as"
-    " with --full-refresh: the run does not send events again that the store knows as delivered"
+    " missing, also of records before a written STATE. Let the tap read these records again, such"
+    " as with --full-refresh: events that the store knows as delivered are not sent again"
 )
 
 
