@@ -119,7 +119,7 @@ class BatchQueue:
     def _kept_for_comparison(self, now: float, letters: LetterKind) -> BatchDelivery | None:
         """Return the batch that is sent last, while the bad events of other batches are found.
 
-        If the API accepts this batch, the refusals before it are proven.
+        If the API accepts this batch, this proves that the events refused before it are bad.
         """
         alike = [each for each in self._deliveries if each.parts and each.letters is letters]
         refused = [each for each in alike if each.refused_at is not None]

@@ -75,7 +75,7 @@ class Action(enum.Enum):
         PartState.DELIVERED,
     )
     DELIVER_PROCESSED = (
-        "The processed events are delivered. The others become dead letters (`not_processed`).",
+        "Processed events are delivered. Other events become dead letters (`not_processed`).",
         PartState.PARTLY_DELIVERED,
     )
     REJECT_UNCONFIRMED = "All events become dead letters (`unconfirmed`).", PartState.REJECTED

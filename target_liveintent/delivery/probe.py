@@ -31,13 +31,13 @@ PROBE_RATIO = 4.0
 only a quarter of the former share, which is well below what counts as random."""
 
 LEAST_PROBE_RATIO = 2.5
-"""A probe must be at least so much faster than the answers before it: with a smaller difference, a
-limit would accept a similar share. The requests in flight, or `per_minute`, may not allow the full
-`PROBE_RATIO`."""
+"""The least rate of a probe, relative to the highest rate before the probe. With a slower probe, a
+limit would accept a similar share. The full `PROBE_RATIO` is not always possible, because of the
+requests in flight or `per_minute`."""
 
 RANDOM_RATIO = 0.5
-"""Refusals are random if the API accepts at least so many times the former share in a probe. At a
-limit, a probe at four times the rate gets a quarter of the share."""
+"""Refusals are random if the share of accepted requests in a probe is at least half the share
+before the probe. At a limit, a probe at four times the rate gets a quarter of this share."""
 
 RANDOM_ANSWERS = 100
 """For so many answers, refusals count as random. The next probe may come afterwards."""
@@ -47,8 +47,8 @@ PAUSE_ANSWERS = 40
 for their first probe, to find their shares of the limit."""
 
 EARLY_PROBE_RATIO, EARLY_PROBE_SECONDS = 0.5, 5.0
-"""The next probe may begin earlier, after so many seconds, if its rate is at most so many times the
-rate of the last probe: at a low rate, answers are few."""
+"""At a low rate, answers are few. So the next probe may begin 5 seconds after the last probe,
+without a pause of answers, if its rate is at most half the rate of the last probe."""
 
 ALLOWED_REFUSED_RATIO = 0.55
 """The share of refusals that leads to no cut while refusals are random. It is a little more than

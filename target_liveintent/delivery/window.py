@@ -27,8 +27,8 @@ LEAST_ROUND_ANSWERS = 8
 """The median latency of fewer answers depends too much on chance."""
 
 SLOW_RATIO = 2.0
-"""A round is slow if its median latency is more than so many times the least one. Without a queue
-at the API, medians of eight answers hardly ever differ that much."""
+"""A round is slow if its median latency is more than twice the least median latency. Without a
+queue at the API, medians of eight answers hardly ever differ that much."""
 
 NARROWING_RATIO = 0.7
 """The factor of the window after a slow round. A queue at the API is gone after a few such steps,
@@ -39,8 +39,8 @@ SLOW_ROUNDS = 3
 would be faster now."""
 
 FASTER_RATIO = 0.7
-"""Answers became faster in a narrower window if they take at most so many times as long as before.
-Smaller differences happen by chance."""
+"""Answers became faster in a narrower window if their latency is at most this share of the latency
+before. Smaller differences happen by chance."""
 
 
 class Window:

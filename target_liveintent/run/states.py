@@ -80,7 +80,7 @@ class StatePublisher:
         gate: Holds the STATEs back until their batches are finished.
         counts: The figures of the run.
         percent: The setting `max_dead_letter_percent`.
-        write_outcomes: Writes all outcomes, and checks that the store has all of the run.
+        write_outcomes: Writes all outcomes, and checks that the store has lost none of them.
         write_state: Writes a STATE for the orchestrator.
         is_open: Whether the run may write STATE at all.
     """

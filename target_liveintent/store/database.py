@@ -25,8 +25,8 @@ _LOCK_MILLISECONDS = 200
 _PAGE = 1_000
 """How many rows are read at once."""
 _OTHER_LAYOUT = (
-    "a newer version of target-liveintent wrote the store, or one that was never released. Upgrade"
-    " target-liveintent, or set store to another place"
+    "a newer version of target-liveintent wrote the store, or a version that was never released."
+    " Upgrade target-liveintent, or set store to another place"
 )
 
 

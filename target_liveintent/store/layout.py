@@ -24,7 +24,15 @@ SqlRow = tuple[Any, ...]
 
 
 class Step(NamedTuple):
-    """A statement with values for `?`, then keys for `{keys}`, or rows of `types` for `{rows}`."""
+    """A statement with its values.
+
+    Attributes:
+        sql: The statement, with the placeholders that this module's docstring explains.
+        values: The values for `?`.
+        rows: The rows for `{rows}`.
+        types: The SQL types of the columns of `rows`.
+        keys: The keys for `{keys}`, which come after the `values`.
+    """
 
     sql: str
     values: Sequence[Any] = ()
